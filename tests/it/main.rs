@@ -1,0 +1,1 @@
+//! The integration tests: one binary, so that one Postgres serves them all.
