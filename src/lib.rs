@@ -1,8 +1,11 @@
 //! Muster registers device certificates with AWS IoT Core in bulk.
 
+pub mod backoff;
 pub mod certificate;
 pub mod job;
+pub mod limiter;
 pub mod outcome;
 pub mod postgres;
 pub mod precheck;
 pub mod sandbox;
+pub mod store;
