@@ -6,3 +6,4 @@ pub mod outcome;
 pub mod postgres;
 pub mod precheck;
 pub mod sandbox;
+pub mod specimen;
