@@ -39,10 +39,8 @@ impl Heartbeat {
         let mut looks = tokio::time::interval(self.visibility / LOOKS);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let now = looks.tick().await;
-            let Some(set_before) = now.checked_sub(self.visibility / 2) else { continue };
-            let received_after = now.checked_sub(HELD_MAX).unwrap_or(set_before);
-            let due = self.slots.due(set_before, received_after.min(set_before));
+            looks.tick().await;
+            let due = self.slots.due(self.visibility / 2, HELD_MAX);
             for ten in due.chunks(CALL_MAX) {
                 self.extend(ten).await;
             }

@@ -12,4 +12,5 @@ pub mod queue;
 pub mod registrar;
 pub mod sandbox;
 pub mod slots;
+pub mod specimen;
 pub mod store;

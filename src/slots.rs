@@ -120,10 +120,10 @@ impl Slots {
         oldest.map_or(Duration::ZERO, |instant| instant.elapsed())
     }
 
-    /// The messages whose visibility was last set before an instant and that were received after another.
-    pub fn due(&self, set_before: Instant, received_after: Instant) -> Vec<Due> {
+    /// The messages whose visibility was set so long ago, of those that have not been held for `held_max`.
+    pub fn due(&self, set_ago: Duration, held_max: Duration) -> Vec<Due> {
         let state = self.0.lock();
-        let is_due = |held: &Held| held.hidden_since <= set_before && held.received_at > received_after;
+        let is_due = |held: &Held| held.hidden_since.elapsed() >= set_ago && held.received_at.elapsed() < held_max;
         let due = state.messages.iter().filter(|(_, held)| is_due(held));
         due.map(|(&id, held)| Due { id, receipt: held.receipt.clone() }).collect()
     }
@@ -341,15 +341,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_message_is_due_until_its_visibility_is_set_anew() {
         let slots = Slots::new(10, 10);
-        let start = Instant::now() - Duration::from_secs(1);
+        let (half, held_max) = (Duration::from_secs(15), Duration::from_secs(3600));
         let kept = delivery(&slots, "kept").await;
         let done = delivery(&slots, "done").await;
-        tokio::time::advance(Duration::from_secs(15)).await;
+        assert!(slots.due(half, held_max).is_empty());
+        tokio::time::advance(half).await;
         drop(done);
-        let due = slots.due(Instant::now(), start);
+        let due = slots.due(half, held_max);
         assert_eq!(due.iter().map(|due| due.receipt.as_str()).collect::<Vec<_>>(), ["kept"]);
         slots.hidden(&[due[0].id], Instant::now());
-        assert!(slots.due(Instant::now() - Duration::from_secs(1), start).is_empty());
+        assert!(slots.due(half, held_max).is_empty());
+        tokio::time::advance(held_max).await;
+        assert!(slots.due(half, held_max).is_empty(), "a message is let go in the end");
         drop(kept);
         assert_eq!(slots.held(), 0);
     }
