@@ -114,10 +114,7 @@ impl Metrics {
                 &STAGE_BUCKETS,
             ),
             limiter_rate: make.float_gauges("limiter_rate", "Calls a second.", &["target", "operation", "kind"]),
-            limiter_wait: make.histogram(
-                ("limiter_wait_seconds", "How long a job waits for a token."),
-                &STAGE_BUCKETS,
-            ),
+            limiter_wait: make.histogram(("limiter_wait_seconds", "How long a job waits for a token."), &STAGE_BUCKETS),
             precheck_rejections: make.counters("precheck_rejections_total", "What the precheck found.", &["code"]),
             precheck_warnings: make.counter("precheck_warnings_total", "Certificates forwarded with a warning."),
             sqs_requests: make.counters("sqs_requests_total", "Calls of SQS.", &["operation", "result"]),
@@ -130,10 +127,8 @@ impl Metrics {
             queue_messages: make.gauges("queue_messages", "Messages in the queue.", &["queue", "state"]),
             queue_retention: make.gauge("queue_retention_seconds", "How long the queue keeps a message."),
             backlog_eta: make.float_gauges("backlog_eta_seconds", "How long the backlog takes.", &["basis"]),
-            record_flush_duration: make.histogram(
-                ("record_flush_duration_seconds", "How long a flush to Postgres takes."),
-                &STAGE_BUCKETS,
-            ),
+            record_flush_duration: make
+                .histogram(("record_flush_duration_seconds", "How long a flush to Postgres takes."), &STAGE_BUCKETS),
             record_flush_rows: make.histogram(("record_flush_rows", "How many rows a flush writes."), &ROW_BUCKETS),
             db_errors: make.counters("db_errors_total", "Failed operations of Postgres.", &["class"]),
             job_panics: make.counter("job_panics_total", "Jobs whose task panicked."),

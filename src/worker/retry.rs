@@ -38,7 +38,7 @@ impl Default for RetryPolicy {
 
 /// What to do after a failed call.
 #[derive(Debug, Eq, PartialEq)]
-pub enum Step {
+pub(super) enum Step {
     /// The job ends.
     End(Code),
     /// The job waits, then tries again.
@@ -46,7 +46,7 @@ pub enum Step {
 }
 
 /// What a job has met so far.
-pub struct Retries {
+pub(super) struct Retries {
     policy: RetryPolicy,
     waits: Backoff,
     limited_waits: Backoff,
@@ -58,7 +58,7 @@ pub struct Retries {
 
 impl Retries {
     /// Begins a job; `successes` counts the calls of its target that went through so far.
-    pub fn new(policy: RetryPolicy, successes: u64) -> Self {
+    pub(super) fn new(policy: RetryPolicy, successes: u64) -> Self {
         Self {
             policy,
             waits: Backoff::new(policy.first_wait, policy.max_wait),
@@ -71,12 +71,12 @@ impl Retries {
     }
 
     /// Says whether an earlier call may have registered the certificate without our hearing of it.
-    pub fn is_answer_lost(&self) -> bool {
+    pub(super) fn is_answer_lost(&self) -> bool {
         self.is_answer_lost
     }
 
     /// Decides after a failed call.
-    pub fn after(&mut self, error: &CallError, successes: u64) -> Step {
+    pub(super) fn after(&mut self, error: &CallError, successes: u64) -> Step {
         match error.kind {
             Kind::Exists => Step::End(Code::Exists),
             Kind::Refused(code) => Step::End(code),
