@@ -229,12 +229,12 @@ impl Job {
     /// # Errors
     /// A [`ParseError`] says why the body is no job; its text never repeats a value of the body.
     pub fn parse(body: &str) -> Result<Self, ParseError> {
-        let message: Message<&RawValue> = serde_json::from_str(body).map_err(|e| classify(body, &e))?;
+        let message: Message<&RawValue> = object(body).map_err(|e| classify(body, &e))?;
         if message.version != VERSION {
             return Err(ParseError::UnknownVersion { found: message.version.into() });
         }
         let request = match message.operation {
-            Operation::RegisterCertificate => serde_json::from_str(message.request.get()),
+            Operation::RegisterCertificate => object(message.request.get()),
         };
         Ok(Self {
             request: request.map_err(|e| ParseError::NotAJob(format!("request: {}", without_values(&e))))?,
@@ -265,13 +265,23 @@ impl Job {
     }
 }
 
-/// Says whether a body that serde refused is no JSON, of another version, or JSON that is no job.
+/// Reads a JSON object; serde alone would take an array for a struct too.
+fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_json::Error> {
+    if text.trim_start().starts_with('[') {
+        return Err(serde::de::Error::custom("expected an object, found an array"));
+    }
+    serde_json::from_str(text)
+}
+
+/// Says whether a body that was refused is no JSON, of another version, or JSON that is no job.
 fn classify(body: &str, error: &serde_json::Error) -> ParseError {
     #[derive(Deserialize)]
     struct Version {
         version: i64,
     }
-    if !error.is_data() {
+    // A wrong field before a broken end is reported as the field: only a second look tells that it is no JSON.
+    let is_json = error.is_data() && serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok();
+    if !is_json {
         return ParseError::NotJson(without_values(error));
     }
     match serde_json::from_str(body) {

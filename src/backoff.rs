@@ -1,0 +1,79 @@
+//! Waits between retries: exponential with full jitter. The only file that names the `backoff` crate.
+
+use std::time::Duration;
+
+use ::backoff::backoff::Backoff as _;
+use ::backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
+
+/// An endless run of waits, each evenly spread over zero to a limit that doubles up to a cap.
+pub struct Backoff(ExponentialBackoff);
+
+impl Backoff {
+    /// Begins a run whose first wait is at most `first` and whose later ones are at most `cap`.
+    pub fn new(first: Duration, cap: Duration) -> Self {
+        // Half the interval with a factor of 1 is the whole range from zero to the interval.
+        let policy = ExponentialBackoffBuilder::default()
+            .with_initial_interval(first / 2)
+            .with_max_interval(cap / 2)
+            .with_multiplier(2.0)
+            .with_randomization_factor(1.0)
+            .with_max_elapsed_time(None)
+            .build();
+        Self(policy)
+    }
+
+    /// The next wait.
+    pub fn next_wait(&mut self) -> Duration {
+        self.0.next_backoff().expect("without a maximum elapsed time there is always a next wait")
+    }
+
+    /// Waits.
+    pub async fn wait(&mut self) {
+        tokio::time::sleep(self.next_wait()).await;
+    }
+
+    /// Begins the run anew, after a success.
+    pub fn reset(&mut self) {
+        self.0.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Duration = Duration::from_millis(200);
+    const CAP: Duration = Duration::from_secs(30);
+
+    /// The library adds a nanosecond to make its range closed.
+    const ROUNDING: Duration = Duration::from_nanos(2);
+
+    #[test]
+    fn each_wait_lies_between_zero_and_a_doubling_limit() {
+        for _ in 0..200 {
+            let mut backoff = Backoff::new(FIRST, CAP);
+            let mut limit = FIRST;
+            for _ in 0..12 {
+                let wait = backoff.next_wait();
+                assert!(wait <= limit + ROUNDING, "{wait:?} is above {limit:?}");
+                limit = (limit * 2).min(CAP);
+            }
+        }
+    }
+
+    #[test]
+    fn the_jitter_uses_the_whole_range() {
+        let mut first_waits: Vec<_> = (0..500).map(|_| Backoff::new(FIRST, CAP).next_wait()).collect();
+        first_waits.sort();
+        assert!(first_waits[49] < FIRST / 4, "a tenth of the waits lies in the first quarter");
+        assert!(first_waits[450] > FIRST * 3 / 4, "a tenth of the waits lies in the last quarter");
+    }
+
+    #[test]
+    fn a_reset_begins_anew() {
+        let mut backoff = Backoff::new(FIRST, CAP);
+        (0..10).for_each(|_| drop(backoff.next_wait()));
+        backoff.reset();
+        assert!(backoff.next_wait() <= FIRST + ROUNDING);
+    }
+}

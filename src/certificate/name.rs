@@ -1,0 +1,71 @@
+//! Distinguished names in DER: printed for people, and compared as RFC 5280 (7.1) asks.
+
+use x509_parser::asn1_rs::FromDer;
+use x509_parser::objects::{oid_registry, oid2abbrev};
+use x509_parser::x509::{AttributeTypeAndValue, X509Name};
+
+use super::oid;
+
+/// Most characters of a printed name. Names come from outside and land in logs and tables.
+const PRINTED_MAX: usize = 200;
+
+/// Prints a name: `CN=device 7, O=Plant`. It is cut after 200 characters, and whatever is not plain text is escaped.
+pub(super) fn printable(name: &[u8]) -> String {
+    let Ok((_, name)) = X509Name::from_der(name) else { return "(unreadable)".to_owned() };
+    let mut printed = String::new();
+    for attribute in name.iter_attributes() {
+        if !printed.is_empty() {
+            printed.push_str(", ");
+        }
+        push_attribute(&mut printed, attribute);
+        if printed.len() > PRINTED_MAX {
+            printed.truncate(printed.floor_char_boundary(PRINTED_MAX));
+            return printed + "...";
+        }
+    }
+    if printed.is_empty() { "(empty)".to_owned() } else { printed }
+}
+
+fn push_attribute(printed: &mut String, attribute: &AttributeTypeAndValue<'_>) {
+    match oid2abbrev(attribute.attr_type(), oid_registry()) {
+        Ok(abbreviation) => printed.push_str(abbreviation),
+        Err(_) => printed.push_str(&oid::printable(attribute.attr_type())),
+    }
+    printed.push('=');
+    match attribute.as_str() {
+        Ok(text) => text.chars().take(PRINTED_MAX).for_each(|c| push_escaped(printed, c)),
+        Err(_) => {
+            let bytes = attribute.as_slice();
+            printed.push_str(&hex::encode(&bytes[..bytes.len().min(PRINTED_MAX)]));
+        }
+    }
+}
+
+/// Letters and digits of every script stay readable; line ends, control and direction marks do not get through.
+fn push_escaped(printed: &mut String, c: char) {
+    match c {
+        ',' | '+' | '"' | '\\' | '<' | '>' | ';' => printed.extend(['\\', c]),
+        ' '..='~' => printed.push(c),
+        _ if c.is_alphanumeric() => printed.push(c),
+        _ => printed.extend(c.escape_unicode()),
+    }
+}
+
+/// Compares two names: equal bytes, or equal attributes when case, spaces and the type of string are left aside.
+pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
+    one == other || folded(one).is_some_and(|one| folded(other).is_some_and(|other| one == other))
+}
+
+/// The attributes of a name by relative name, type and folded value.
+fn folded(name: &[u8]) -> Option<Vec<Vec<(Vec<u8>, Vec<u8>)>>> {
+    let (_, name) = X509Name::from_der(name).ok()?;
+    let attribute = |a: &AttributeTypeAndValue<'_>| (a.attr_type().as_bytes().to_vec(), folded_value(a));
+    Some(name.iter_rdn().map(|relative| relative.iter().map(attribute).collect()).collect())
+}
+
+fn folded_value(attribute: &AttributeTypeAndValue<'_>) -> Vec<u8> {
+    match attribute.as_str() {
+        Ok(text) => text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase().into_bytes(),
+        Err(_) => attribute.as_slice().to_vec(),
+    }
+}

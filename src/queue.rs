@@ -1,0 +1,349 @@
+//! One SQS queue: the only file that names `aws_sdk_sqs`.
+//!
+//! Batch calls answer for each entry by itself; every entry's answer is looked at and given to the caller. What to do
+//! about a failure is the caller's decision.
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::types::{
+    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
+    MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
+};
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+/// Most entries of one SQS call.
+pub const CALL_MAX: usize = 10;
+
+/// Longest that a call may take beside its long poll.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A queue that is there.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    client: Client,
+    url: String,
+}
+
+/// One delivery of a message.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// MessageId at SQS.
+    pub id: String,
+    /// The body.
+    pub body: String,
+    /// What deletes this delivery or changes its visibility.
+    pub receipt: String,
+    /// How often the message has been delivered, this time included.
+    pub receive_count: u32,
+    /// When it was sent.
+    pub sent_at: OffsetDateTime,
+    /// When this delivery was asked for: its visibility time-out began no earlier.
+    pub asked_at: Instant,
+}
+
+/// A message to be sent.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// The body.
+    pub body: String,
+    /// The tenant of SQS's fair queues.
+    pub group: Option<String>,
+}
+
+/// What a queue is set to, and how full it is.
+#[derive(Clone, Debug, Default)]
+pub struct Attributes {
+    /// Messages that can be received.
+    pub visible: u64,
+    /// Messages that are received and not deleted.
+    pub in_flight: u64,
+    /// Messages that are delayed.
+    pub delayed: u64,
+    /// How long a received message stays hidden.
+    pub visibility_timeout: Duration,
+    /// How long a message is kept.
+    pub retention: Duration,
+    /// After how many deliveries a message goes to the dead-letter queue; none: there is no such queue.
+    pub max_receive_count: Option<u32>,
+}
+
+impl Attributes {
+    /// How many messages there are.
+    pub fn messages(&self) -> u64 {
+        self.visible + self.in_flight + self.delayed
+    }
+}
+
+/// Why SQS did not do what was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{operation}: {code}: {message}")]
+pub struct QueueError {
+    /// The SQS call.
+    pub operation: &'static str,
+    /// What it means.
+    pub kind: QueueErrorKind,
+    /// SQS's error code, or `unreachable`.
+    pub code: String,
+    /// SQS's message.
+    pub message: String,
+}
+
+/// What an error of SQS means.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum QueueErrorKind {
+    /// There is no such queue.
+    Missing,
+    /// Our credentials do not work, or lack the permission.
+    Denied,
+    /// Anything else: try again.
+    Transient,
+}
+
+/// What a batch call did to one entry.
+pub type EntryResult = Result<(), EntryError>;
+
+/// Why SQS did not do one entry of a batch call.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct EntryError {
+    /// SQS's error code.
+    pub code: String,
+    /// SQS's message.
+    pub message: String,
+    /// The entry itself is wrong: sending it again is of no use.
+    pub is_senders_fault: bool,
+}
+
+impl Queue {
+    /// Finds a queue by its name or URL.
+    ///
+    /// # Errors
+    /// [`QueueError`] where there is none or it may not be used.
+    pub async fn open(config: &SdkConfig, name_or_url: &str) -> Result<Self, QueueError> {
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(CALL_TIMEOUT).build();
+        let client = Client::from_conf(aws_sdk_sqs::config::Builder::from(config).timeout_config(timeouts).build());
+        if name_or_url.contains("://") {
+            return Ok(Self { client, url: name_or_url.to_owned() });
+        }
+        let answer = client.get_queue_url().queue_name(name_or_url).send().await;
+        let url = answer.map_err(|e| error("GetQueueUrl", &e))?.queue_url.unwrap_or_default();
+        Ok(Self { client, url })
+    }
+
+    /// The queue's URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Reads what the queue is set to and how full it is; SQS's counts are approximate.
+    ///
+    /// # Errors
+    /// [`QueueError`] where SQS did not answer.
+    pub async fn attributes(&self) -> Result<Attributes, QueueError> {
+        let call = self.client.get_queue_attributes().queue_url(&self.url).attribute_names(QueueAttributeName::All);
+        let answer = call.send().await.map_err(|e| error("GetQueueAttributes", &e))?;
+        let attributes = answer.attributes.unwrap_or_default();
+        let number = |name| attributes.get(&name).and_then(|text| text.parse().ok()).unwrap_or(0);
+        Ok(Attributes {
+            visible: number(QueueAttributeName::ApproximateNumberOfMessages),
+            in_flight: number(QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
+            delayed: number(QueueAttributeName::ApproximateNumberOfMessagesDelayed),
+            visibility_timeout: Duration::from_secs(number(QueueAttributeName::VisibilityTimeout)),
+            retention: Duration::from_secs(number(QueueAttributeName::MessageRetentionPeriod)),
+            max_receive_count: attributes
+                .get(&QueueAttributeName::RedrivePolicy)
+                .and_then(|policy| max_receive_count(policy)),
+        })
+    }
+
+    /// Receives up to `max` messages (at most ten), waiting for the first up to `wait`.
+    ///
+    /// # Errors
+    /// [`QueueError`] where SQS did not answer.
+    pub async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Message>, QueueError> {
+        let asked_at = Instant::now();
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(wait + CALL_TIMEOUT).build();
+        let answer = self
+            .client
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(i32::try_from(max.min(CALL_MAX)).unwrap_or(1))
+            .wait_time_seconds(i32::try_from(wait.as_secs()).unwrap_or(0))
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
+            .customize()
+            .config_override(aws_sdk_sqs::Config::builder().timeout_config(timeouts))
+            .send()
+            .await
+            .map_err(|e| error("ReceiveMessage", &e))?;
+        Ok(answer.messages.unwrap_or_default().into_iter().map(|message| read(message, asked_at)).collect())
+    }
+
+    /// Deletes deliveries, ten a call at most; tells for each whether SQS took it.
+    ///
+    /// # Errors
+    /// [`QueueError`] where the call as a whole failed.
+    pub async fn delete(&self, receipts: &[String]) -> Result<Vec<EntryResult>, QueueError> {
+        let entry = |(i, receipt): (usize, &String)| {
+            let entry = DeleteMessageBatchRequestEntry::builder().id(i.to_string()).receipt_handle(receipt);
+            entry.build().expect("id and receipt are set")
+        };
+        let entries = receipts.iter().enumerate().map(entry).collect();
+        let call = self.client.delete_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        let answer = call.send().await.map_err(|e| error("DeleteMessageBatch", &e))?;
+        Ok(by_entry(receipts.len(), answer.failed))
+    }
+
+    /// Hides deliveries for a time from now on, ten a call at most; zero gives them back at once.
+    ///
+    /// # Errors
+    /// [`QueueError`] where the call as a whole failed.
+    pub async fn hide(&self, receipts: &[String], time: Duration) -> Result<Vec<EntryResult>, QueueError> {
+        let seconds = i32::try_from(time.as_secs()).unwrap_or(i32::MAX);
+        let entry = |(i, receipt): (usize, &String)| {
+            ChangeMessageVisibilityBatchRequestEntry::builder()
+                .id(i.to_string())
+                .receipt_handle(receipt)
+                .visibility_timeout(seconds)
+                .build()
+                .expect("id and receipt are set")
+        };
+        let entries = receipts.iter().enumerate().map(entry).collect();
+        let call = self.client.change_message_visibility_batch().queue_url(&self.url).set_entries(Some(entries));
+        let answer = call.send().await.map_err(|e| error("ChangeMessageVisibilityBatch", &e))?;
+        Ok(by_entry(receipts.len(), answer.failed))
+    }
+
+    /// Sends messages, ten and 1 MiB a call at most; tells for each whether SQS took it.
+    ///
+    /// # Errors
+    /// [`QueueError`] where the call as a whole failed.
+    pub async fn send(&self, messages: &[Outgoing]) -> Result<Vec<EntryResult>, QueueError> {
+        let entry = |(i, message): (usize, &Outgoing)| {
+            SendMessageBatchRequestEntry::builder()
+                .id(i.to_string())
+                .message_body(&message.body)
+                .set_message_group_id(message.group.clone())
+                .build()
+                .expect("id and body are set")
+        };
+        let entries = messages.iter().enumerate().map(entry).collect();
+        let call = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        let answer = call.send().await.map_err(|e| error("SendMessageBatch", &e))?;
+        Ok(by_entry(messages.len(), answer.failed))
+    }
+}
+
+/// Makes a queue with a dead-letter queue beside it, for the demo and for a first try; an operator's own queues come
+/// from templates.
+///
+/// # Errors
+/// [`QueueError`] where SQS did not do it.
+pub async fn create(config: &SdkConfig, name: &str, settings: &Attributes) -> Result<Queue, QueueError> {
+    let client = Client::new(config);
+    let dead = client.create_queue().queue_name(format!("{name}-dead")).send().await;
+    let dead_url = dead.map_err(|e| error("CreateQueue", &e))?.queue_url.unwrap_or_default();
+    let call = client.get_queue_attributes().queue_url(dead_url).attribute_names(QueueAttributeName::QueueArn);
+    let answer = call.send().await.map_err(|e| error("GetQueueAttributes", &e))?;
+    let arn = answer.attributes.unwrap_or_default().remove(&QueueAttributeName::QueueArn).unwrap_or_default();
+    let policy = serde_json::json!({ "deadLetterTargetArn": arn, "maxReceiveCount": settings.max_receive_count });
+    let call = client
+        .create_queue()
+        .queue_name(name)
+        .attributes(QueueAttributeName::VisibilityTimeout, settings.visibility_timeout.as_secs().to_string())
+        .attributes(QueueAttributeName::MessageRetentionPeriod, settings.retention.as_secs().to_string())
+        .attributes(QueueAttributeName::RedrivePolicy, policy.to_string());
+    let url = call.send().await.map_err(|e| error("CreateQueue", &e))?.queue_url.unwrap_or_default();
+    Queue::open(config, &url).await
+}
+
+fn read(message: aws_sdk_sqs::types::Message, asked_at: Instant) -> Message {
+    let attributes = message.attributes.unwrap_or_default();
+    let number = |name| attributes.get(&name).and_then(|text| text.parse::<i64>().ok());
+    let sent_ms = number(MessageSystemAttributeName::SentTimestamp).unwrap_or(0);
+    Message {
+        id: message.message_id.unwrap_or_default(),
+        body: message.body.unwrap_or_default(),
+        receipt: message.receipt_handle.unwrap_or_default(),
+        receive_count: number(MessageSystemAttributeName::ApproximateReceiveCount)
+            .and_then(|n| n.try_into().ok())
+            .unwrap_or(1),
+        sent_at: OffsetDateTime::from_unix_timestamp_nanos(i128::from(sent_ms) * 1_000_000)
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH),
+        asked_at,
+    }
+}
+
+/// An entry that SQS does not name as failed went through.
+fn by_entry(n: usize, failed: Vec<BatchResultErrorEntry>) -> Vec<EntryResult> {
+    let mut results = vec![Ok(()); n];
+    for entry in failed {
+        let Some(result) = entry.id.parse().ok().and_then(|i: usize| results.get_mut(i)) else { continue };
+        *result = Err(EntryError {
+            message: entry.message.unwrap_or_default(),
+            is_senders_fault: entry.sender_fault,
+            code: entry.code,
+        });
+    }
+    results
+}
+
+fn max_receive_count(policy: &str) -> Option<u32> {
+    let policy: serde_json::Value = serde_json::from_str(policy).ok()?;
+    let count = policy.get("maxReceiveCount")?;
+    // SQS gives it as a number or as text, as it was set.
+    count.as_u64().or_else(|| count.as_str()?.parse().ok())?.try_into().ok()
+}
+
+fn error<E, R>(operation: &'static str, failure: &SdkError<E, R>) -> QueueError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    match failure.as_service_error() {
+        Some(service) => {
+            let code = service.code().unwrap_or("no code");
+            let message = service.message().unwrap_or("no message").to_owned();
+            QueueError { operation, kind: kind_of(code), code: code.to_owned(), message }
+        }
+        None => QueueError {
+            operation,
+            kind: QueueErrorKind::Transient,
+            code: "unreachable".to_owned(),
+            message: DisplayErrorContext(failure).to_string(),
+        },
+    }
+}
+
+fn kind_of(code: &str) -> QueueErrorKind {
+    match code {
+        "AWS.SimpleQueueService.NonExistentQueue" | "QueueDoesNotExist" => QueueErrorKind::Missing,
+        "AccessDenied" | "AccessDeniedException" | "InvalidClientTokenId" | "ExpiredToken" | "ExpiredTokenException"
+        | "UnrecognizedClientException" | "SignatureDoesNotMatch" | "InvalidSecurity" => QueueErrorKind::Denied,
+        _ => QueueErrorKind::Transient,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_that_failed_is_told_apart_from_those_that_did_not() {
+        let failed = BatchResultErrorEntry::builder().id("1").code("InternalError").sender_fault(false);
+        let results = by_entry(3, vec![failed.build().unwrap()]);
+        assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+    }
+
+    #[test]
+    fn the_receive_limit_is_read_as_a_number_or_as_text() {
+        assert_eq!(max_receive_count(r#"{"maxReceiveCount":5}"#), Some(5));
+        assert_eq!(max_receive_count(r#"{"maxReceiveCount":"5"}"#), Some(5));
+        assert_eq!(max_receive_count("nonsense"), None);
+    }
+}

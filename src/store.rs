@@ -1,0 +1,175 @@
+//! The ledger in Postgres: the only SQL of the program.
+//!
+//! A file below is a question or an answer: [`record`] writes how jobs ended, [`known`] tells which certificates are
+//! in already, [`target`] ties a target's name to its account, [`batch`] counts. Every operation has a client-side
+//! time-out, COMMIT too: a server that is stopped in the middle answers nothing for ever. Nothing here retries.
+
+pub mod batch;
+pub mod known;
+pub mod migrations;
+pub mod record;
+pub mod row;
+pub mod target;
+
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
+
+pub use batch::BatchStatus;
+pub use record::{Page, Quarantined};
+pub use row::Row;
+
+/// How to reach the ledger.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `postgres://...`, maybe with a password.
+    pub url: SecretString,
+    /// PEM file of the CA that signed the server's certificate, where it is not a public one.
+    pub root_certificate: Option<std::path::PathBuf>,
+    /// Most connections of this process.
+    pub max_connections: u32,
+    /// Longest that one operation may take, the wait for a connection included.
+    pub timeout: Duration,
+}
+
+/// The ledger.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: PgPool,
+    timeout: Duration,
+}
+
+/// Why the ledger did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The URL is none that Postgres understands.
+    #[error("database url: {0}")]
+    Url(sqlx::Error),
+    /// The server did not answer in time.
+    #[error("postgres did not answer within {0:?}")]
+    Timeout(Duration),
+    /// The server or the connection failed.
+    #[error("postgres: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The schema is missing, older or newer than this program.
+    #[error("schema: {0}")]
+    Schema(String),
+    /// A target's name already stands for another account or region.
+    #[error("target `{target}` is account {found} in the ledger, the credentials now belong to {wanted}")]
+    TargetChanged {
+        /// The target's name.
+        target: String,
+        /// Account and region in the ledger.
+        found: String,
+        /// Account and region of the credentials.
+        wanted: String,
+    },
+    /// The ledger holds a word that this version does not know.
+    #[error("the ledger's {column} holds {found:?}, which this version does not know")]
+    UnknownWord {
+        /// The column.
+        column: &'static str,
+        /// What it holds.
+        found: String,
+    },
+}
+
+impl StoreError {
+    /// A closed class for the metric: `timeout`, `connection`, the two digits of an SQLSTATE class, or `other`.
+    pub fn class(&self) -> String {
+        match self {
+            Self::Timeout(_) => "timeout".to_owned(),
+            Self::Database(sqlx::Error::Database(error)) => {
+                error.code().and_then(|code| code.get(..2).map(str::to_owned)).unwrap_or_else(|| "other".to_owned())
+            }
+            Self::Database(sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut) => {
+                "connection".to_owned()
+            }
+            _ => "other".to_owned(),
+        }
+    }
+}
+
+impl Store {
+    /// Opens a pool of connections; the first is made at once, so that a wrong URL shows here.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] for a URL that is none, otherwise what the first connection met.
+    pub async fn connect(settings: &Settings) -> Result<Self, StoreError> {
+        let options = connect_options(settings)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.max_connections)
+            .acquire_timeout(settings.timeout)
+            .connect_lazy_with(options);
+        let store = Self { pool, timeout: settings.timeout };
+        store.ping().await?;
+        Ok(store)
+    }
+
+    /// Asks the server for a sign of life.
+    ///
+    /// # Errors
+    /// What the connection met.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.timed(async { Ok(sqlx::query("-- ping\nselect 1").execute(&self.pool).await.map(drop)?) }).await
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        // A server that does not answer must not hold up the exit.
+        let _ = tokio::time::timeout(self.timeout, self.pool.close()).await;
+    }
+
+    /// Runs one operation inside the time-out.
+    async fn timed<T>(&self, operation: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        tokio::time::timeout(self.timeout, operation).await.unwrap_or(Err(StoreError::Timeout(self.timeout)))
+    }
+}
+
+/// Verifies the server's certificate unless the URL says otherwise or the server is this machine.
+fn connect_options(settings: &Settings) -> Result<PgConnectOptions, StoreError> {
+    let url = settings.url.expose_secret();
+    let mut options = PgConnectOptions::from_str(url).map_err(StoreError::Url)?.application_name("muster");
+    if let Some(path) = &settings.root_certificate {
+        options = options.ssl_root_cert(path);
+    }
+    // sqlx's own default is to try TLS and to verify nothing. A caller's explicit choice stays.
+    if !url.contains("sslmode=") && !url.contains("ssl-mode=") {
+        let mode = if is_local(&options) { PgSslMode::Disable } else { PgSslMode::VerifyFull };
+        options = options.ssl_mode(mode);
+    }
+    Ok(options)
+}
+
+/// Says whether the server is reached over a socket or the loopback interface.
+fn is_local(options: &PgConnectOptions) -> bool {
+    let host = options.get_host();
+    options.get_socket().is_some()
+        || host.starts_with('/')
+        || host == "localhost"
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ssl_mode(url: &str) -> PgSslMode {
+        let settings =
+            Settings { url: url.into(), root_certificate: None, max_connections: 1, timeout: Duration::from_secs(1) };
+        connect_options(&settings).unwrap().get_ssl_mode()
+    }
+
+    #[test]
+    fn tls_is_verified_except_on_this_machine_or_where_the_url_decides() {
+        assert!(matches!(ssl_mode("postgres://u@db.example.com/m"), PgSslMode::VerifyFull));
+        assert!(matches!(ssl_mode("postgres://u@10.0.0.7/m"), PgSslMode::VerifyFull));
+        assert!(matches!(ssl_mode("postgres://u@127.0.0.1:5433/m"), PgSslMode::Disable));
+        assert!(matches!(ssl_mode("postgres://u@localhost/m"), PgSslMode::Disable));
+        assert!(matches!(ssl_mode("postgres:///m?host=/run/postgresql"), PgSslMode::Disable));
+        assert!(matches!(ssl_mode("postgres://u@db.example.com/m?sslmode=require"), PgSslMode::Require));
+    }
+}

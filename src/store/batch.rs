@@ -1,0 +1,96 @@
+//! Answers "how far is this batch, and what failed", from the counters: never by counting rows.
+
+use sqlx::Row as _;
+use time::OffsetDateTime;
+
+use super::record::word;
+use super::{Store, StoreError};
+use crate::outcome::{Code, Status};
+
+/// How far a batch is.
+#[derive(Clone, Debug, Default)]
+pub struct BatchStatus {
+    /// How many distinct certificates the line announced.
+    pub announced: Option<u64>,
+    /// Ends by source and code.
+    pub counts: Vec<Count>,
+}
+
+/// How many certificates of one source ended for one reason.
+#[derive(Clone, Debug)]
+pub struct Count {
+    /// Factory line; empty where the jobs named none.
+    pub source: String,
+    /// Why they ended so; the status follows.
+    pub code: Code,
+    /// How many.
+    pub n: u64,
+    /// How many of them stand at AWS with another or an unknown status than was asked for.
+    pub n_status_differs: u64,
+    /// When the first was recorded.
+    pub first_at: OffsetDateTime,
+    /// When the last was recorded.
+    pub last_at: OffsetDateTime,
+}
+
+impl BatchStatus {
+    /// How many certificates have an end.
+    pub fn ended(&self) -> u64 {
+        self.counts.iter().map(|count| count.n).sum()
+    }
+
+    /// How many certificates ended with a status.
+    pub fn with_status(&self, status: Status) -> u64 {
+        self.counts.iter().filter(|count| count.code.status() == status).map(|count| count.n).sum()
+    }
+}
+
+impl Store {
+    /// Reads how far a batch is; a batch that nobody named is `None`.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn batch_status(&self, batch: &str) -> Result<Option<BatchStatus>, StoreError> {
+        self.timed(async {
+            let announced: Option<Option<i64>> =
+                sqlx::query_scalar("-- batch_announced\nselect announced from batches where batch = $1")
+                    .bind(batch)
+                    .fetch_optional(&self.pool)
+                    .await?;
+            let Some(announced) = announced else { return Ok(None) };
+            let rows = sqlx::query(
+                "-- batch_counts
+                select source, code, n, n_status_differs, first_at, last_at
+                from batch_counters
+                where batch = $1 and n > 0
+                order by source, status, code",
+            )
+            .bind(batch)
+            .fetch_all(&self.pool)
+            .await?;
+            let counts = rows.iter().map(read).collect::<Result<_, StoreError>>()?;
+            Ok(Some(BatchStatus { announced: announced.map(i64::cast_unsigned), counts }))
+        })
+        .await
+    }
+
+    /// Counts the messages that were no job.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn quarantined(&self) -> Result<u64, StoreError> {
+        let query = "-- quarantined\nselect count(*) from quarantine";
+        self.timed(async { Ok(sqlx::query_scalar::<_, i64>(query).fetch_one(&self.pool).await?.cast_unsigned()) }).await
+    }
+}
+
+fn read(row: &sqlx::postgres::PgRow) -> Result<Count, StoreError> {
+    Ok(Count {
+        source: row.try_get("source")?,
+        code: word("code", &row.try_get::<String, _>("code")?)?,
+        n: row.try_get::<i64, _>("n")?.cast_unsigned(),
+        n_status_differs: row.try_get::<i64, _>("n_status_differs")?.cast_unsigned(),
+        first_at: row.try_get("first_at")?,
+        last_at: row.try_get("last_at")?,
+    })
+}

@@ -1,0 +1,39 @@
+//! Ties a target's name to one AWS account and region for good.
+
+use super::{Store, StoreError};
+
+impl Store {
+    /// Claims a target's name for an account and region, the first time; later checks that it is still the same.
+    ///
+    /// # Errors
+    /// [`StoreError::TargetChanged`] where the name already stands for another account or region: known certificates
+    /// would be looked up in the wrong place.
+    pub async fn claim_target(&self, target: &str, account: &str, region: &str) -> Result<(), StoreError> {
+        let (found_account, found_region): (String, String) = self
+            .timed(async {
+                // Updating to itself returns the row that is there.
+                let row = sqlx::query_as(
+                    "-- claim_target
+                    insert into targets as t (target, account, region)
+                    values ($1, $2, $3)
+                    on conflict (target) do update set account = t.account
+                    returning account, region",
+                )
+                .bind(target)
+                .bind(account)
+                .bind(region)
+                .fetch_one(&self.pool)
+                .await?;
+                Ok(row)
+            })
+            .await?;
+        if (found_account.as_str(), found_region.as_str()) == (account, region) {
+            return Ok(());
+        }
+        Err(StoreError::TargetChanged {
+            target: target.to_owned(),
+            found: format!("{found_account} in {found_region}"),
+            wanted: format!("{account} in {region}"),
+        })
+    }
+}
