@@ -23,6 +23,7 @@ use x509_parser::nom::{Offset, Parser};
 
 use extensions::Extensions;
 
+pub(crate) use id::sha256;
 pub use id::{CertificateId, CertificateIdError};
 pub use issuer::{Issuer, IssuerError, Verification};
 pub use key::{Curve, Key};

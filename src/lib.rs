@@ -11,4 +11,5 @@ pub mod precheck;
 pub mod queue;
 pub mod registrar;
 pub mod sandbox;
+pub mod specimen;
 pub mod store;

@@ -12,7 +12,7 @@ pub struct CertificateId(pub [u8; 32]);
 
 /// A text that is no certificate id.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("a certificate id has 64 hex digits, found {chars} characters or other than hex digits")]
+#[error("a certificate id is 64 hex digits, not these {chars} characters")]
 pub struct CertificateIdError {
     chars: usize,
 }
@@ -25,7 +25,7 @@ impl CertificateId {
 }
 
 /// Computes a SHA-256.
-pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     digest::digest(&digest::SHA256, bytes).as_ref().try_into().expect("a SHA-256 has 32 bytes")
 }
 

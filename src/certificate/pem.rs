@@ -52,7 +52,7 @@ pub enum PemError {
 }
 
 /// Finds the sections of a text, in order.
-pub fn sections(text: &str) -> impl Iterator<Item = Section<'_>> {
+pub fn sections(text: &str) -> impl Iterator<Item = Section<'_>> + Clone {
     let mut rest = text;
     std::iter::from_fn(move || {
         loop {

@@ -1,0 +1,99 @@
+//! What looks wrong but may not matter to AWS: it is said, counted, and the certificate is forwarded.
+
+use strum::{IntoStaticStr, VariantNames};
+use time::OffsetDateTime;
+
+use crate::certificate::Certificate;
+
+use super::rejection::rfc3339;
+
+/// Something odd that AWS does not document as a reason to refuse.
+#[derive(Clone, Debug, Eq, IntoStaticStr, PartialEq, VariantNames, thiserror::Error)]
+#[strum(serialize_all = "snake_case")]
+pub enum Warning {
+    /// The validity has not begun.
+    #[error("the certificate is valid from {} on, checked at {}", rfc3339(*.not_before), rfc3339(*.now))]
+    NotYetValid {
+        /// The begin of the validity.
+        not_before: OffsetDateTime,
+        /// The time of the check.
+        now: OffsetDateTime,
+    },
+    /// CAs stood behind the device certificate.
+    #[error("certificatePem holds {n_ignored} CA certificates behind the device certificate, which alone is sent")]
+    SeveralCertificates {
+        /// How many are not sent.
+        n_ignored: usize,
+    },
+    /// More certificates stood behind the CA's.
+    #[error("caCertificatePem holds {n_ignored} certificates behind the first, which alone is sent")]
+    SeveralCaCertificates {
+        /// How many are not sent.
+        n_ignored: usize,
+    },
+    /// The certificate is no X.509 v3 certificate.
+    #[error("the certificate has X.509 version {found}, 3 is usual")]
+    #[strum(serialize = "not_version_3")]
+    NotVersion3 {
+        /// The version.
+        found: u32,
+    },
+    /// The certificate is a CA's.
+    #[error("the certificate is a CA certificate, device certificates are usually not")]
+    LeafIsACa,
+    /// The key usage forbids what a TLS handshake does.
+    #[error("the key usage has no digitalSignature, so the device may fail to connect")]
+    KeyUsage,
+    /// The extended key usage forbids what a device does.
+    #[error("the extended key usage has no clientAuth, so the device may fail to connect")]
+    ExtendedKeyUsage,
+    /// The job carries no CA and none that is known here fits.
+    #[error("no known CA is the issuer {issuer}, so the signature was not verified")]
+    IssuerUnknown {
+        /// The leaf's issuer.
+        issuer: String,
+    },
+    /// The signature cannot be verified here.
+    #[error("a {algorithm} signature under the {ca_key} key of {ca} cannot be verified here")]
+    SignatureUnverifiable {
+        /// The algorithm of the signature.
+        algorithm: String,
+        /// The kind and size of the CA's key.
+        ca_key: String,
+        /// The CA's subject.
+        ca: String,
+    },
+    /// The CA is not valid now.
+    #[error("the CA {ca} is valid from {} to {}, checked at {}", rfc3339(*.not_before), rfc3339(*.not_after), rfc3339(*.now))]
+    CaOutsideValidity {
+        /// The CA's subject.
+        ca: String,
+        /// The begin of its validity.
+        not_before: OffsetDateTime,
+        /// The end of its validity.
+        not_after: OffsetDateTime,
+        /// The time of the check.
+        now: OffsetDateTime,
+    },
+}
+
+impl Warning {
+    /// The closed code: the metric label and the log field. All of them are in `Warning::VARIANTS`.
+    pub fn code(&self) -> &'static str {
+        self.into()
+    }
+
+    pub(super) fn signature_unverifiable(leaf: &Certificate, ca: &Certificate) -> Self {
+        Self::SignatureUnverifiable {
+            algorithm: leaf.signature_algorithm().to_string(),
+            ca_key: ca.key().to_string(),
+            ca: ca.subject(),
+        }
+    }
+
+    pub(super) fn about_ca(ca: &Certificate, now: OffsetDateTime) -> Option<Self> {
+        let (not_before, not_after) = (ca.not_before(), ca.not_after());
+        let is_valid = (not_before..=not_after).contains(&now);
+        (!is_valid).then(|| Self::CaOutsideValidity { ca: ca.subject(), not_before, not_after, now })
+    }
+}
