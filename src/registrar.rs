@@ -159,8 +159,8 @@ impl Registrar {
         let answer = self
             .client
             .register_certificate()
-            .certificate_pem(certificate.pem())
-            .set_ca_certificate_pem(certificate.ca_pem().map(str::to_owned))
+            .certificate_pem(certificate.certificate_pem())
+            .set_ca_certificate_pem(certificate.ca_certificate_pem().map(str::to_owned))
             .set_status(certificate.status().map(|status| <&str>::from(status).into()))
             .send()
             .await;
@@ -218,7 +218,9 @@ const MESSAGE_MAX: usize = 500;
 /// The id in a `ResourceAlreadyExistsException`.
 fn existing_id(failure: &Failure) -> Option<String> {
     match failure.as_service_error() {
-        Some(RegisterCertificateError::ResourceAlreadyExistsException(error)) => error.resource_id().map(str::to_owned),
+        Some(RegisterCertificateError::ResourceAlreadyExistsException(error)) => {
+            error.resource_id().map(str::to_owned)
+        }
         _ => None,
     }
 }
@@ -235,9 +237,7 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// An error and what caused it, outermost first.
-fn causes<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+fn causes<'a>(error: &'a (dyn std::error::Error + 'static)) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
     std::iter::successors(Some(error), |error| error.source())
 }
 

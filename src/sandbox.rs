@@ -51,7 +51,7 @@ pub struct Settings {
     pub burst: Option<f64>,
     /// How long every answer is held back after the operation ran.
     pub latency: Duration,
-    /// Whether the text of registered certificates is kept, about 1 kB each, so that DescribeCertificate can show it.
+    /// Whether the text of registered certificates is kept, about 1 kB each, so that `DescribeCertificate` can show it.
     pub keep_pem: bool,
 }
 

@@ -40,7 +40,7 @@ pub(super) struct AwsError {
     /// The text for people.
     pub(super) message: String,
     /// The certificate that is there already: its id and ARN.
-    pub(super) resource: Option<(CertificateId, String)>,
+    pub(super) resource: Option<Box<(CertificateId, String)>>,
 }
 
 /// What every operation returns.
@@ -105,10 +105,10 @@ const XML: &str = "text/xml";
 fn iot_error(error: &AwsError) -> String {
     match &error.resource {
         None => serde_json::json!({ "message": error.message }),
-        Some((id, arn)) => serde_json::json!({
+        Some(resource) => serde_json::json!({
             "message": error.message,
-            "resourceId": hex::encode(id.0),
-            "resourceArn": arn,
+            "resourceId": resource.0,
+            "resourceArn": resource.1,
         }),
     }
     .to_string()

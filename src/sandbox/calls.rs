@@ -30,7 +30,6 @@ pub struct Call {
     /// Whether the operation ran: an answer can be lost after it did, or be refused before.
     pub executed: bool,
     /// The certificate that the call was about, where it could be read.
-    #[serde(serialize_with = "as_hex")]
     pub certificate_id: Option<CertificateId>,
     /// The request id of the answer.
     pub request_id: String,
@@ -144,14 +143,6 @@ impl Calls {
 
 fn as_seconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(time.as_secs_f64())
-}
-
-#[expect(clippy::ref_option, reason = "serde calls it so")]
-fn as_hex<S: serde::Serializer>(id: &Option<CertificateId>, serializer: S) -> Result<S::Ok, S::Error> {
-    match id {
-        Some(id) => serializer.serialize_str(&hex::encode(id.0)),
-        None => serializer.serialize_none(),
-    }
 }
 
 #[cfg(test)]

@@ -55,9 +55,11 @@ async fn execute(state: &Arc<State>, operation: Operation, call: CallNumber, hea
 fn completion(answer: &Answer, executed: bool) -> Completion {
     match answer {
         Ok(success) => Completion { answer: Cow::Borrowed(calls::OK), executed, certificate: success.certificate },
-        Err(error) => {
-            Completion { answer: error.code.clone(), executed, certificate: error.resource.as_ref().map(|(id, _)| *id) }
-        }
+        Err(error) => Completion {
+            answer: error.code.clone(),
+            executed,
+            certificate: error.resource.as_ref().map(|resource| resource.0),
+        },
     }
 }
 

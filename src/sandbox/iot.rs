@@ -5,8 +5,6 @@ mod registry;
 use std::borrow::Cow;
 
 use axum::http::request::Parts;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -15,7 +13,7 @@ use self::registry::{Page, Registry};
 use super::Settings;
 use super::answer::{Answer, AwsError, Success};
 use super::operation::Operation;
-use crate::certificate::CertificateId;
+use crate::certificate::{Certificate, CertificateId, CertificateIdError};
 use crate::job::CertificateStatus;
 
 /// AWS IoT's control plane.
@@ -34,7 +32,7 @@ struct Registration<'a> {
     status: Option<CertificateStatus>,
 }
 
-/// The query of ListCertificates.
+/// The query of a list call.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ListQuery {
@@ -44,10 +42,10 @@ struct ListQuery {
     is_ascending_order: bool,
 }
 
-/// Most certificates of one ListCertificates page.
+/// Most certificates of one listed page.
 const PAGE_MAX: usize = 250;
 
-/// Certificates of a ListCertificates page where the caller does not say.
+/// Certificates of a listed page where the caller does not say.
 const PAGE_DEFAULT: usize = 25;
 
 impl Iot {
@@ -70,31 +68,28 @@ impl Iot {
 
     fn register_certificate(&self, body: &[u8]) -> Answer {
         let request: Registration = serde_json::from_slice(body).map_err(|e| invalid(e.to_string()))?;
-        let der = CertificateDer::from_pem_slice(request.certificate_pem.as_bytes())
-            .map_err(|_| AwsError::new(400, "CertificateValidationException", "The certificate could not be parsed"))?;
+        let certificate = Certificate::from_pem(&request.certificate_pem)
+            .map_err(|e| AwsError::new(400, "CertificateValidationException", e.to_string()))?;
         let status = request.status.unwrap_or(CertificateStatus::Inactive);
-        let (id, is_new) = self.registry.register(&der, status);
-        if !is_new {
+        let id = certificate.id();
+        if !self.registry.register(&certificate, status) {
             return Err(self.already_exists(id));
         }
-        let mut success =
-            Success::json(&json!({ "certificateArn": self.arn("cert", id), "certificateId": hex::encode(id.0) }));
+        let mut success = Success::json(&json!({ "certificateArn": self.arn("cert", id), "certificateId": id }));
         success.certificate = Some(id);
         Ok(success)
     }
 
     fn already_exists(&self, id: CertificateId) -> AwsError {
         let message = "The certificate is already provisioned or registered.";
-        let resource = Some((id, self.arn("cert", id)));
+        let resource = Some(Box::new((id, self.arn("cert", id))));
         AwsError { resource, ..AwsError::new(409, "ResourceAlreadyExistsException", message) }
     }
 
     fn describe_certificate(&self, id: &str) -> Answer {
         let missing = || AwsError::new(404, "ResourceNotFoundException", format!("Certificate {id} not found"));
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(id, &mut bytes)
-            .map_err(|_| invalid(format!("certificateId {id} is not 64 hex digits")))?;
-        let (certificate, pem) = self.registry.find(CertificateId(bytes)).ok_or_else(missing)?;
+        let parsed = id.parse().map_err(|e: CertificateIdError| invalid(e.to_string()))?;
+        let (certificate, pem) = self.registry.find(parsed).ok_or_else(missing)?;
         let created = unix_seconds(&certificate);
         let mut description = json!({
             "certificateArn": self.arn("cert", certificate.id),
@@ -128,7 +123,7 @@ impl Iot {
             .map(|certificate| {
                 json!({
                     "certificateArn": self.arn("cert", certificate.id),
-                    "certificateId": hex::encode(certificate.id.0),
+                    "certificateId": certificate.id,
                     "status": certificate.status,
                     "certificateMode": "DEFAULT",
                     "creationDate": unix_seconds(certificate),
@@ -145,7 +140,7 @@ impl Iot {
     }
 
     fn arn(&self, kind: &str, id: CertificateId) -> String {
-        format!("arn:aws:iot:{}:{}:{kind}/{}", self.region, self.account, hex::encode(id.0))
+        format!("arn:aws:iot:{}:{}:{kind}/{id}", self.region, self.account)
     }
 
     /// The device certificates, oldest first.

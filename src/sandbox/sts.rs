@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, AwsError, Success};
 
-/// Answers GetCallerIdentity, the only action that the sandbox knows.
+/// Answers `GetCallerIdentity`, the only action that the sandbox knows.
 pub(super) fn get_caller_identity(account: &str, request_id: &str, form: &[u8]) -> Answer {
     let action = form.split(|&byte| byte == b'&').find_map(|field| field.strip_prefix(b"Action="));
     if action != Some(b"GetCallerIdentity") {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
 
-use crate::certificate::CertificateId;
+use crate::certificate::{Certificate, CertificateId, pem};
 use crate::job::CertificateStatus;
 
 /// A device certificate that the sandbox has registered.
@@ -51,24 +51,25 @@ impl Registry {
         Self { keeps_der, inner: Mutex::default() }
     }
 
-    /// Registers a certificate; says its id and whether it was not there before.
-    pub(super) fn register(&self, der: &[u8], status: CertificateStatus) -> (CertificateId, bool) {
-        let id = CertificateId(sha256(der));
+    /// Registers a certificate; false when it was there before.
+    pub(super) fn register(&self, certificate: &Certificate, status: CertificateStatus) -> bool {
+        let id = certificate.id();
         let inner = &mut *self.inner();
         let next = inner.rows.len();
         if *inner.by_id.entry(id).or_insert(next) != next {
-            return (id, false);
+            return false;
         }
+        let der = self.keeps_der.then(|| certificate.der().into());
         let certificate = RegisteredCertificate { id, status, registered_at: OffsetDateTime::now_utc() };
-        inner.rows.push(Row { certificate, der: self.keeps_der.then(|| der.into()) });
-        (id, true)
+        inner.rows.push(Row { certificate, der });
+        true
     }
 
     /// The certificate with this id, and its PEM if the sandbox keeps it.
     pub(super) fn find(&self, id: CertificateId) -> Option<(RegisteredCertificate, Option<String>)> {
         let inner = self.inner();
         let row = &inner.rows[*inner.by_id.get(&id)?];
-        Some((row.certificate, row.der.as_deref().map(to_pem)))
+        Some((row.certificate, row.der.as_deref().map(|der| pem::encode("CERTIFICATE", der))))
     }
 
     /// One page of certificates, and what the next page comes after, if there is one.
@@ -91,21 +92,4 @@ impl Registry {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
-}
-
-/// Writes DER as the PEM that OpenSSL would write: lines of 64 characters.
-fn to_pem(der: &[u8]) -> String {
-    use base64::Engine;
-    let text = base64::engine::general_purpose::STANDARD.encode(der);
-    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-    for line in text.as_bytes().chunks(64) {
-        pem.push_str(std::str::from_utf8(line).expect("base64 is ASCII"));
-        pem.push('\n');
-    }
-    pem + "-----END CERTIFICATE-----\n"
 }

@@ -87,7 +87,7 @@ impl QueueSettings {
         Ok(())
     }
 
-    /// The value of an attribute as GetQueueAttributes shows it; `None` where it is not set.
+    /// The value of an attribute as `GetQueueAttributes` shows it; `None` where it is not set.
     pub(super) fn get(&self, name: &str) -> Option<String> {
         Some(match name {
             "VisibilityTimeout" => self.visibility_s.to_string(),

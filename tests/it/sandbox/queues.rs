@@ -2,7 +2,7 @@
 
 use aws_sdk_sqs::types::{
     DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
-    SendMessageBatchRequestEntry,
+    SendMessageBatchRequestEntry, SendMessageBatchResultEntry,
 };
 use muster::sandbox::Settings;
 
@@ -134,7 +134,7 @@ async fn a_batch_is_answered_entry_by_entry() {
     let request = bench.sqs.send_message_batch().queue_url(&url);
     let request = request.entries(entry("good", "x")).entries(entry("bad", "\u{b}")).entries(entry("fine", "y"));
     let sent = request.send().await.unwrap();
-    assert_eq!(sent.successful().iter().map(|entry| entry.id()).collect::<Vec<_>>(), ["good", "fine"]);
+    assert_eq!(sent.successful().iter().map(SendMessageBatchResultEntry::id).collect::<Vec<_>>(), ["good", "fine"]);
     assert_eq!((sent.failed()[0].id(), sent.failed()[0].code()), ("bad", "InvalidMessageContents"));
 
     let received = bench.receive(&url).await;
@@ -198,7 +198,7 @@ async fn a_queue_tells_its_attributes() {
     let bench = Bench::start(Settings::default()).await;
     let url = bench.queue("jobs", &[("VisibilityTimeout", "120"), ("MessageRetentionPeriod", "1209600")]).await;
     assert_eq!(bench.sqs.get_queue_url().queue_name("jobs").send().await.unwrap().queue_url(), Some(url.as_str()));
-    assert_eq!(bench.sqs.list_queues().send().await.unwrap().queue_urls(), [url.clone()]);
+    assert_eq!(bench.sqs.list_queues().send().await.unwrap().queue_urls(), std::slice::from_ref(&url));
     bench
         .sqs
         .set_queue_attributes()
