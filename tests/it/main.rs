@@ -1,1 +1,7 @@
 //! The integration tests: one binary, so that one Postgres serves them all.
+
+// Tells clippy that helpers here are tests too, where unwrap and println are fine.
+#![cfg(test)]
+
+mod database;
+mod postgres;
