@@ -323,8 +323,14 @@ where
 fn kind_of(code: &str) -> QueueErrorKind {
     match code {
         "AWS.SimpleQueueService.NonExistentQueue" | "QueueDoesNotExist" => QueueErrorKind::Missing,
-        "AccessDenied" | "AccessDeniedException" | "InvalidClientTokenId" | "ExpiredToken" | "ExpiredTokenException"
-        | "UnrecognizedClientException" | "SignatureDoesNotMatch" | "InvalidSecurity" => QueueErrorKind::Denied,
+        "AccessDenied"
+        | "AccessDeniedException"
+        | "InvalidClientTokenId"
+        | "ExpiredToken"
+        | "ExpiredTokenException"
+        | "UnrecognizedClientException"
+        | "SignatureDoesNotMatch"
+        | "InvalidSecurity" => QueueErrorKind::Denied,
         _ => QueueErrorKind::Transient,
     }
 }

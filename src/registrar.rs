@@ -218,9 +218,7 @@ const MESSAGE_MAX: usize = 500;
 /// The id in a `ResourceAlreadyExistsException`.
 fn existing_id(failure: &Failure) -> Option<String> {
     match failure.as_service_error() {
-        Some(RegisterCertificateError::ResourceAlreadyExistsException(error)) => {
-            error.resource_id().map(str::to_owned)
-        }
+        Some(RegisterCertificateError::ResourceAlreadyExistsException(error)) => error.resource_id().map(str::to_owned),
         _ => None,
     }
 }
@@ -237,7 +235,9 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// An error and what caused it, outermost first.
-fn causes<'a>(error: &'a (dyn std::error::Error + 'static)) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
     std::iter::successors(Some(error), |error| error.source())
 }
 

@@ -1,1 +1,3 @@
 //! The integration tests: one binary, so that one Postgres serves them all.
+
+mod precheck;
