@@ -223,12 +223,12 @@ impl CheckedCertificate {
     }
 
     /// The certificate alone, as canonical PEM.
-    pub fn certificate_pem(&self) -> &str {
+    pub fn pem(&self) -> &str {
         &self.pem
     }
 
     /// The CA that the job carried, as canonical PEM.
-    pub fn ca_certificate_pem(&self) -> Option<&str> {
+    pub fn ca_pem(&self) -> Option<&str> {
         self.ca_pem.as_deref()
     }
 

@@ -5,4 +5,5 @@
 
 mod database;
 mod postgres;
+mod precheck;
 mod sandbox;

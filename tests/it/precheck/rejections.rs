@@ -1,0 +1,191 @@
+//! Every reason to reject, and what goes through.
+
+use std::collections::BTreeSet;
+
+use muster::certificate::{Certificate, CertificateId, pem};
+use muster::job::{CertificateStatus, RegisterCertificate};
+use muster::outcome::{Code, Status};
+use muster::precheck::{NotYetValid, PEM_CHARS_MAX, Policy, Precheck, Rejection, Verdict};
+use muster::specimen::{Ca, Flaw, request};
+use strum::VariantArray;
+use time::Duration;
+
+use super::{NOW, check, check_knowing, job, job_under};
+
+fn rejection(verdict: Verdict) -> Rejection {
+    verdict.result.expect_err("the precheck rejects it")
+}
+
+fn reject_not_yet_valid() -> Precheck {
+    Precheck::new(Policy { not_yet_valid: NotYetValid::Reject }, [])
+}
+
+/// Every way into a rejection that there is, by the code that must come out.
+fn rejected_jobs(ca: &Ca) -> Vec<(Code, RegisterCertificate)> {
+    let leaf = ca.leaf("device");
+    let with_ca = |ca: &str| RegisterCertificate { ca_certificate_pem: Some(ca.to_owned()), ..job(&leaf) };
+    let with_status = |status| RegisterCertificate { status: Some(status), ..job(&leaf) };
+    let key = ca.flawed(Flaw::WithPrivateKey, "device");
+    let mut jobs: Vec<_> =
+        Flaw::VARIANTS.iter().map(|&flaw| (flaw.code(), job_under(ca, ca.flawed(flaw, "device")))).collect();
+    jobs.extend([
+        (Code::NotACertificate, job("")),
+        (Code::NotACertificate, job(leaf.replace('\n', "\\n"))),
+        (Code::NotACertificate, job(leaf.replace("END", "FIN"))),
+        (Code::NotACertificate, job(leaf.replace("CERTIFICATE", "PUBLIC KEY"))),
+        (Code::MalformedCertificate, job(pem::encode(pem::CERTIFICATE, b"not DER"))),
+        (Code::MalformedCertificate, job(request("device").replace(" REQUEST", ""))),
+        (Code::SeveralCertificates, job(ca.pem() + &leaf)),
+        (Code::SeveralCertificates, job(leaf.clone() + &ca.pem() + &leaf)),
+        (Code::PrivateKey, with_ca(&key)),
+        (Code::PrivateKey, job(" ".repeat(PEM_CHARS_MAX) + &key)),
+        (Code::PrivateKey, job("-----BEGIN RSA PRIVATE KEY-----")),
+        (Code::PemTooLong, with_ca(&(" ".repeat(PEM_CHARS_MAX) + &ca.pem()))),
+        (Code::CaUnreadable, with_ca("")),
+        (Code::CaUnreadable, with_ca(&ca.pem().replace("MII", "III"))),
+        (Code::CaNotACa, with_ca(&leaf)),
+        (Code::StatusUnusable, with_status(CertificateStatus::PendingActivation)),
+        (Code::StatusUnusable, with_status(CertificateStatus::PendingTransfer)),
+        (Code::StatusUnusable, with_status(CertificateStatus::RegisterInactive)),
+    ]);
+    jobs
+}
+
+#[test]
+fn every_cause_has_its_code_and_every_code_its_cause() {
+    let ca = Ca::new("Plant CA");
+    let mut seen = BTreeSet::from([Code::NotYetValid]);
+    for (code, job) in rejected_jobs(&ca) {
+        assert_eq!(rejection(check(&job)).code(), code, "{:?}", check(&job));
+        seen.insert(code);
+    }
+    assert_eq!(
+        rejection(reject_not_yet_valid().check(&job(ca.not_yet_valid_leaf("d")), NOW)).code(),
+        Code::NotYetValid
+    );
+    let rejected: BTreeSet<_> = Code::VARIANTS.iter().copied().filter(|c| c.status() == Status::Rejected).collect();
+    assert_eq!(seen, rejected);
+}
+
+#[test]
+fn texts_follow_the_house_and_never_repeat_the_pem() {
+    let ca = Ca::new("Plant CA");
+    for (_, job) in rejected_jobs(&ca) {
+        let rejection = rejection(check(&job));
+        let text = format!("{rejection} {}", rejection.hint().unwrap_or_default());
+        assert!(!rejection.to_string().ends_with('.') && text.len() < 600, "{text}");
+        assert!(job.certificate_pem.lines().filter(|line| line.len() == 64).all(|line| !text.contains(line)), "{text}");
+    }
+}
+
+#[test]
+fn rejections_carry_the_facts() {
+    let ca = Ca::new("Plant CA");
+    let text = |flaw| rejection(check(&job_under(&ca, ca.flawed(flaw, "device")))).to_string();
+    assert_eq!(text(Flaw::Expired), "the certificate expired at 2019-12-31T23:59:59Z, checked at 2026-11-21T12:00:00Z");
+    assert_eq!(text(Flaw::WeakKey), "the RSA key has 1024 bits, at least 2048 are needed");
+    assert_eq!(text(Flaw::Ed25519Key), "the key is Ed25519 (1.3.101.112), RSA, P-256, P-384 and P-521 are taken");
+    assert_eq!(
+        text(Flaw::Foreign),
+        "the certificate was issued by CN=a CA that nobody registered, caCertificatePem is CN=Plant CA"
+    );
+    assert_eq!(
+        text(Flaw::WronglySigned),
+        format!(
+            "the ecdsa-with-SHA256 signature does not verify under the key of CN=Plant CA (CA certificate {})",
+            ca.certificate().id()
+        )
+    );
+}
+
+#[test]
+fn escaped_line_ends_are_named_in_the_hint() {
+    let hint = |text: String| rejection(check(&job(text))).hint();
+    let leaf = Ca::new("Plant CA").leaf("device");
+    assert_eq!(
+        hint(leaf.replace('\n', "\\n")),
+        Some("the line ends are written as a backslash and an n; send real ones")
+    );
+    assert_ne!(hint(leaf.replace("END", "FIN")), hint(leaf.replace('\n', "\\n")));
+}
+
+#[test]
+fn validity_includes_its_first_and_last_second() {
+    let ca = Ca::new("Plant CA");
+    let leaf = Certificate::from_pem(&ca.flawed(Flaw::Expired, "device")).unwrap();
+    let at = |now| reject_not_yet_valid().check(&job(leaf.to_pem()), now).result.map_err(|rejection| rejection.code());
+    let second = Duration::SECOND;
+    assert_eq!(at(leaf.not_before() - second).unwrap_err(), Code::NotYetValid);
+    assert!(at(leaf.not_before()).is_ok());
+    assert!(at(leaf.not_after()).is_ok());
+    assert_eq!(at(leaf.not_after() + second).unwrap_err(), Code::Expired);
+}
+
+#[test]
+fn wrong_signature_is_found_under_a_known_ca_too() {
+    let ca = Ca::new("Plant CA");
+    let verdict = check_knowing(&ca, &job(ca.flawed(Flaw::WronglySigned, "device")));
+    assert_eq!(rejection(verdict).code(), Code::SignatureInvalid);
+}
+
+#[test]
+fn a_private_key_comes_first_whatever_else_is_wrong() {
+    let ca = Ca::new("Plant CA");
+    for &flaw in Flaw::VARIANTS {
+        let text = ca.flawed(flaw, "device") + &ca.flawed(Flaw::WithPrivateKey, "device");
+        assert_eq!(rejection(check(&job(text))).code(), Code::PrivateKey, "{flaw}");
+    }
+}
+
+#[test]
+fn a_rejected_certificate_keeps_its_id_wherever_it_can_be_read() {
+    let ca = Ca::new("Plant CA");
+    for flaw in [Flaw::Expired, Flaw::WeakKey, Flaw::WronglySigned, Flaw::TrailingByte, Flaw::WithPrivateKey] {
+        let text = ca.flawed(flaw, "device");
+        let block = pem::sections(&text).next().unwrap().decode().unwrap();
+        let id = Certificate::from_der_start(&block).unwrap().0.id();
+        let verdict = check(&job_under(&ca, text));
+        assert_eq!((verdict.certificate_id, verdict.subject), (Some(id), id.0), "{flaw}");
+    }
+}
+
+#[test]
+fn a_text_without_certificate_is_known_by_its_own_digest() {
+    let verdict = check(&job("no certificate"));
+    assert_eq!(verdict.certificate_id, None);
+    assert_eq!(verdict.subject, CertificateId::of_der(b"no certificate").0);
+}
+
+#[test]
+fn a_good_job_is_sent_in_canonical_form() {
+    let ca = Ca::new("Plant CA");
+    let leaf = ca.leaf("device");
+    let untidy = |text: &str| format!("\u{feff}subject=device\r\n{}\r\nend", text.replace('\n', "\r\n "));
+    let job = RegisterCertificate {
+        certificate_pem: untidy(&leaf),
+        ca_certificate_pem: Some(untidy(&ca.pem())),
+        status: Some(CertificateStatus::Active),
+    };
+    let verdict = check(&job);
+    assert_eq!(verdict.warnings, []);
+    let checked = verdict.result.unwrap();
+    assert_eq!((checked.pem(), checked.ca_pem()), (leaf.as_str(), Some(ca.pem().as_str())));
+    assert_eq!(checked.status(), Some(CertificateStatus::Active));
+    assert_eq!(Some(checked.id()), verdict.certificate_id);
+}
+
+#[test]
+fn what_the_job_does_not_say_is_not_sent() {
+    let ca = Ca::new("Plant CA");
+    let [one, other] = ["one", "other"].map(|name| check_knowing(&ca, &job(ca.leaf(name))).result.unwrap());
+    assert_eq!((one.ca_pem(), one.status()), (None, None));
+    assert_eq!(one.issuer_key(), other.issuer_key());
+}
+
+#[test]
+fn a_certificate_that_canonical_form_makes_too_long_is_rejected() {
+    let ca = Ca::new("Plant CA");
+    let verdict =
+        check(&job(ca.leaf("device").replace('\n', "").replacen("-----M", &format!("-----{}M", " ".repeat(9)), 1)));
+    assert!(verdict.result.is_ok(), "spaces inside the block do not count");
+}

@@ -1,0 +1,121 @@
+//! What is odd but undocumented warns and goes through.
+
+use std::collections::BTreeSet;
+
+use muster::certificate::{Certificate, pem};
+use muster::job::RegisterCertificate;
+use muster::precheck::{Verdict, Warning};
+use muster::specimen::{Ca, KeyKind};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
+use strum::VariantNames;
+
+use super::{check, check_knowing, job, job_under};
+
+fn warnings(verdict: &Verdict) -> Vec<&'static str> {
+    assert!(verdict.result.is_ok(), "{:?}", verdict.result);
+    verdict.warnings.iter().map(Warning::code).collect()
+}
+
+/// A self-signed device certificate with usages of one's choice.
+fn self_signed(usages: &[KeyUsagePurpose], extended: &[ExtendedKeyUsagePurpose]) -> String {
+    let mut params = CertificateParams::default();
+    params.key_usages = usages.to_vec();
+    params.extended_key_usages = extended.to_vec();
+    params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
+}
+
+/// The same certificate with another version, so with a broken signature.
+fn with_version(leaf: &str, version: u8) -> String {
+    let mut der = Certificate::from_pem(leaf).unwrap().der().to_vec();
+    let at = der.windows(5).position(|bytes| bytes == [0xa0, 3, 2, 1, 2]).unwrap();
+    der[at + 4] = version - 1;
+    pem::encode(pem::CERTIFICATE, &der)
+}
+
+/// A foreign signature.pem entry whose CA's key cannot be used here.
+fn unverifiable_job() -> RegisterCertificate {
+    let mut blocks = super::signatures::certificates();
+    let leaf = blocks.iter().position(|c| c.subject() == "CN=dsa_with_SHA256").unwrap();
+    let ca = blocks.iter().position(|c| c.subject() == "CN=CA DSA").unwrap();
+    let ca_certificate_pem = Some(blocks[ca].to_pem());
+    RegisterCertificate { ca_certificate_pem, ..job(blocks.swap_remove(leaf).to_pem()) }
+}
+
+#[test]
+fn every_warning_has_its_cause() {
+    let ca = Ca::new("Plant CA");
+    let old = Ca::expired("Old CA");
+    let leaf = ca.leaf("device");
+    let several_cas = Some(ca.pem() + &old.pem());
+    let cases = [
+        (vec!["not_yet_valid"], check(&job_under(&ca, ca.not_yet_valid_leaf("device")))),
+        (vec!["several_certificates"], check(&job_under(&ca, leaf.clone() + &ca.pem() + &old.pem()))),
+        (
+            vec!["several_ca_certificates"],
+            check(&RegisterCertificate { ca_certificate_pem: several_cas, ..job(&leaf) }),
+        ),
+        (vec!["not_version_3", "issuer_unknown"], check(&job(with_version(&leaf, 1)))),
+        (vec!["leaf_is_a_ca", "key_usage"], check(&job_under(&ca, ca.subordinate("device")))),
+        (vec!["key_usage", "issuer_unknown"], check(&job(self_signed(&[KeyUsagePurpose::KeyAgreement], &[])))),
+        (
+            vec!["extended_key_usage", "issuer_unknown"],
+            check(&job(self_signed(&[], &[ExtendedKeyUsagePurpose::ServerAuth]))),
+        ),
+        (vec!["issuer_unknown"], check(&job(&leaf))),
+        (vec!["signature_unverifiable"], check(&unverifiable_job())),
+        (vec!["ca_outside_validity"], check(&job_under(&old, old.leaf("device")))),
+        (vec!["ca_outside_validity"], check_knowing(&old, &job(old.leaf("device")))),
+    ];
+    let mut seen = BTreeSet::new();
+    for (expected, verdict) in cases {
+        assert_eq!(warnings(&verdict), expected, "{verdict:?}");
+        seen.extend(expected);
+    }
+    assert_eq!(seen, BTreeSet::from_iter(Warning::VARIANTS.iter().copied()));
+}
+
+#[test]
+fn a_leaf_in_front_of_its_chain_is_sent_alone() {
+    let ca = Ca::new("Plant CA");
+    let leaf = ca.leaf("device");
+    let verdict = check(&job_under(&ca, leaf.clone() + &ca.pem()));
+    assert_eq!(verdict.result.unwrap().pem(), leaf);
+}
+
+#[test]
+fn a_known_ca_of_the_same_name_but_another_key_id_is_not_the_issuer() {
+    let (known, other) = (Ca::new("Plant CA"), Ca::new("Plant CA"));
+    assert_eq!(warnings(&check_knowing(&known, &job(other.leaf("device")))), ["issuer_unknown"]);
+    assert_eq!(warnings(&check_knowing(&known, &job(known.leaf("device")))), Vec::<&str>::new());
+}
+
+#[test]
+fn one_of_several_known_cas_of_a_name_and_key_id_is_enough() {
+    let ca = Ca::new("Plant CA");
+    let twin = ca.impostor(KeyKind::P256);
+    let issuers = [&ca, &twin].map(|ca| muster::certificate::Issuer::new(ca.certificate().clone()).unwrap());
+    let precheck = muster::precheck::Precheck::new(muster::precheck::Policy::default(), issuers);
+    for ca in [&ca, &twin] {
+        assert_eq!(warnings(&precheck.check(&job(ca.leaf("device")), super::NOW)), Vec::<&str>::new());
+    }
+    let third = ca.impostor(KeyKind::P256).leaf("device");
+    assert!(precheck.check(&job(third), super::NOW).result.is_err());
+}
+
+#[test]
+fn names_that_differ_in_case_and_spaces_only_are_one_name() {
+    let ca = Ca::new("Plant  CA");
+    let same = Certificate::from_pem(&Ca::new("plant ca").leaf("device")).unwrap();
+    let other = Certificate::from_pem(&Ca::new("plant ca 2").leaf("device")).unwrap();
+    assert!(same.names_as_issuer(ca.certificate()));
+    assert!(!other.names_as_issuer(ca.certificate()));
+}
+
+#[test]
+fn printed_names_are_short_and_harmless() {
+    let subject = |name: &str| Certificate::from_pem(&Ca::new("Plant CA").leaf(name)).unwrap().subject();
+    assert_eq!(subject("Gerät 7"), "CN=Gerät 7");
+    assert_eq!(subject("a\nERROR b\u{202e}\u{1b}[31m"), "CN=a\\u{a}ERROR b\\u{202e}\\u{1b}[31m");
+    assert_eq!(subject("a, O=b"), "CN=a\\, O=b");
+    assert!(subject(&"ä".repeat(10_000)).len() <= 203);
+}
