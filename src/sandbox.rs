@@ -7,6 +7,7 @@
 mod answer;
 mod bucket;
 mod calls;
+mod fault;
 mod gateway;
 mod iot;
 mod ledger;
@@ -27,9 +28,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::certificate::CertificateId;
+use crate::job::CertificateStatus;
+
 pub use self::bucket::{Limiting, Rates};
 pub use self::calls::Call;
-pub use self::iot::RegisteredCertificate;
+pub use self::fault::{ActiveFault, Effect, Fault, FaultError, FaultId, Faults};
+pub use self::iot::{CertificateMode, PlantError, RegisteredCertificate};
 pub use self::ledger::{Ledger, Summary};
 pub use self::operation::Operation;
 pub use self::sqs::{BatchCounts, QueueCounts};
@@ -83,6 +88,7 @@ struct State {
     settings: Settings,
     calls: calls::Calls,
     buckets: bucket::Buckets,
+    faults: Faults,
     iot: iot::Iot,
     sqs: sqs::Sqs,
 }
@@ -111,6 +117,33 @@ impl Sandbox {
         Ledger::new(&self.state)
     }
 
+    /// The faults, to be set and cleared.
+    pub fn faults(&self) -> &Faults {
+        &self.state.faults
+    }
+
+    /// Registers a device certificate, as if somebody else had done so before, without any check; false when it is there.
+    ///
+    /// # Errors
+    /// The text holds no certificate.
+    pub fn plant_certificate(&self, pem: &str, status: CertificateStatus) -> Result<bool, PlantError> {
+        Ok(self.state.iot.plant_certificate(pem, status)?.1)
+    }
+
+    /// Registers an active CA without proof that one holds its key, and returns its id.
+    ///
+    /// # Errors
+    /// The text holds no certificate of a CA.
+    pub fn plant_ca(&self, pem: &str) -> Result<CertificateId, PlantError> {
+        Ok(self.state.iot.plant_ca(pem, true)?.0)
+    }
+
+    /// Activates or deactivates a CA; false when there is none with this id.
+    #[must_use = "nothing changed if the CA is not there"]
+    pub fn set_ca_active(&self, id: CertificateId, is_active: bool) -> bool {
+        self.state.iot.set_ca_active(id, is_active)
+    }
+
     /// Changes the quota of an operation from now on, in calls a second.
     pub fn set_rate(&self, operation: Operation, rate: f64) {
         self.state.buckets.set_rate(operation, rate, std::time::Instant::now());
@@ -129,6 +162,7 @@ impl State {
         Self {
             calls: calls::Calls::new(),
             buckets: bucket::Buckets::new(settings.rates.clone(), settings.limiting, settings.burst),
+            faults: Faults::default(),
             iot: iot::Iot::new(&settings),
             sqs: sqs::Sqs::new(&settings),
             settings,

@@ -111,7 +111,7 @@ impl Ledger {
 
     /// The device certificates that are registered, oldest first.
     pub fn certificates(&self) -> Vec<RegisteredCertificate> {
-        self.0.iot.certificates()
+        self.0.iot.certificates(0, usize::MAX)
     }
 
     /// The device certificate with this id, if it is registered.
