@@ -14,6 +14,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::certificate::{Certificate, Issuer, pem};
+use crate::identity::{Access, Credentials};
 use crate::job::DEFAULT_TARGET;
 use crate::limiter::Rate;
 use crate::precheck::{NotYetValid, Policy};
@@ -55,6 +56,9 @@ pub struct Aws {
     pub region: Option<String>,
     /// The URL of every AWS service, for a sandbox.
     pub endpoint_url: Option<String>,
+    #[serde(skip)]
+    /// Whose credentials are used; no key of the file.
+    pub credentials: Credentials,
 }
 
 /// The queue of jobs.
@@ -123,9 +127,9 @@ pub struct Retry {
     pub first_wait: Time,
     /// Longest wait.
     pub max_wait: Time,
-    /// How often AWS may answer a job with LimitExceededException.
+    /// How often AWS may answer a job with `LimitExceededException`.
     pub limited_attempts: u32,
-    /// Longest first wait after LimitExceededException; it doubles.
+    /// Longest first wait after `LimitExceededException`; it doubles.
     pub limited_first_wait: Time,
 }
 
@@ -166,6 +170,25 @@ impl Config {
         let Some(path) = path else { return Ok(Self::default()) };
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         toml::from_str(&text).with_context(|| format!("cannot use {}", path.display()))
+    }
+}
+
+impl Aws {
+    /// How the queue is reached.
+    pub fn access(&self) -> Access {
+        Access { region: self.region.clone(), endpoint_url: self.endpoint_url.clone(), credentials: self.credentials }
+    }
+}
+
+impl Target {
+    /// How the target is reached, where it does not say otherwise as everything else.
+    pub fn access(&self, aws: &Aws) -> Access {
+        let base = aws.access();
+        Access {
+            region: self.region.clone().or(base.region),
+            endpoint_url: self.endpoint_url.clone().or(base.endpoint_url),
+            ..base
+        }
     }
 }
 

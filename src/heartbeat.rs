@@ -14,7 +14,7 @@ use crate::queue::{CALL_MAX, Queue};
 use crate::slots::{Due, Slots};
 
 /// Longest that a message is kept hidden: an hour below what SQS allows.
-const HELD_MAX: Duration = Duration::from_secs(11 * 3600);
+const HELD_MAX: Duration = Duration::from_hours(11);
 
 /// How often is looked for what is due, as a part of the queue's visibility time-out: fine enough that an extension
 /// that fails is tried again several times before the message shows.

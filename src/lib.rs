@@ -19,6 +19,7 @@ pub mod admin;
 pub mod backoff;
 pub mod certificate;
 pub mod claims;
+pub mod cli;
 pub mod config;
 pub mod heartbeat;
 pub mod identity;

@@ -223,7 +223,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_idle_hour_saves_up_no_more_than_the_burst() {
         let limiter = Limiter::start(rate(200.0));
-        tokio::time::sleep(Duration::from_secs(3600)).await;
+        tokio::time::sleep(Duration::from_hours(1)).await;
         let at_once = taken_in(&limiter, Duration::from_millis(1)).await.len();
         assert!((20..=21).contains(&at_once), "{at_once} tokens at once, the burst is 20");
     }

@@ -66,7 +66,9 @@ impl Recorder {
     /// Writes a page, again and again until it is known to be through.
     async fn commit(&self, ended: &[Finished]) {
         let mut page = Page::default();
-        ended.iter().for_each(|finished| finished.write_to(&mut page, self.queue.url()));
+        for finished in ended {
+            finished.write_to(&mut page, self.queue.url());
+        }
         let began = Instant::now();
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         while let Err(error) = self.store.record(page.clone()).await {
@@ -77,7 +79,9 @@ impl Recorder {
         self.metrics.record_flush_duration.observe(began.elapsed().as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "a page has at most a few hundred rows")]
         self.metrics.record_flush_rows.observe(ended.len() as f64);
-        ended.iter().for_each(|finished| self.count(finished));
+        for finished in ended {
+            self.count(finished);
+        }
     }
 
     /// Counts a committed end.

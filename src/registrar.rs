@@ -159,8 +159,8 @@ impl Registrar {
         let answer = self
             .client
             .register_certificate()
-            .certificate_pem(certificate.certificate_pem())
-            .set_ca_certificate_pem(certificate.ca_certificate_pem().map(str::to_owned))
+            .certificate_pem(certificate.pem())
+            .set_ca_certificate_pem(certificate.ca_pem().map(str::to_owned))
             .set_status(certificate.status().map(|status| <&str>::from(status).into()))
             .send()
             .await;

@@ -82,7 +82,7 @@ impl Service {
     pub async fn start(config: &Config, until: Until, stop: CancellationToken) -> anyhow::Result<Self> {
         let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
         store.check_schema().await?;
-        let aws = identity::load(config.aws.region.as_deref(), config.aws.endpoint_url.as_deref()).await;
+        let aws = identity::load(&config.aws.access()).await;
         let queue = Queue::open(&aws, &config.queue.name).await.context("cannot open the queue")?;
         let attributes = queue.attributes().await.context("cannot read the queue's attributes")?;
         ensure!(!attributes.visibility_timeout.is_zero(), "queue `{}` has no visibility time-out", config.queue.name);
@@ -213,9 +213,7 @@ async fn give_back(queue: &Queue, receipts: &[String]) {
 async fn targets(config: &Config, store: &Store) -> anyhow::Result<HashMap<String, Target>> {
     let mut targets = HashMap::new();
     for (name, settings) in &config.targets {
-        let region = settings.region.as_deref().or(config.aws.region.as_deref());
-        let endpoint_url = settings.endpoint_url.as_deref().or(config.aws.endpoint_url.as_deref());
-        let aws = identity::load(region, endpoint_url).await;
+        let aws = identity::load(&settings.access(&config.aws)).await;
         let account = Account::of(&aws).await.with_context(|| format!("cannot use target `{name}`"))?;
         store.claim_target(name, &account.id, &account.region).await?;
         let rate = settings.rates.register_certificate;

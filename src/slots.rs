@@ -201,7 +201,7 @@ pub struct Slot {
 pub struct Delivery {
     /// The slot; dropping it frees the place.
     pub slot: Slot,
-    /// MessageId at SQS.
+    /// `MessageId` at SQS.
     pub message_id: String,
     /// What deletes this delivery or changes its visibility.
     pub receipt: String,

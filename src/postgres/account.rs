@@ -60,6 +60,11 @@ impl Account {
         }
     }
 
+    /// Lets the account enter a folder of root's, whatever the umask says.
+    pub(super) fn admit(self, path: &Path) -> io::Result<()> {
+        if self == Self::Own { Ok(()) } else { fs::set_permissions(path, Permissions::from_mode(0o755)) }
+    }
+
     /// Lets the account remove its own folders from a folder of root's. The folder is sticky, as /tmp is, so that no
     /// other process of the account can put a link where root is about to change an owner.
     pub(super) fn share(self, path: &Path) -> io::Result<()> {

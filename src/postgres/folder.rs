@@ -30,7 +30,7 @@ pub(super) fn cache(account: Account) -> Result<PathBuf, Error> {
         let home = || std::env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".cache"));
         xdg.or_else(home).ok_or(Error::NoCache)?.join("muster")
     };
-    make(&cache, account).map_err(at(&cache))?;
+    fs::create_dir_all(&cache).and_then(|()| account.admit(&cache)).map_err(at(&cache))?;
     Ok(cache)
 }
 
@@ -59,7 +59,7 @@ impl Folder {
     /// Makes a folder that only the account may enter, after removing those of dead servers.
     pub(super) fn create(cache: &Path, account: Account) -> Result<Self, Error> {
         let run = cache.join("run");
-        make(&run, account).and_then(|()| account.share(&run)).map_err(at(&run))?;
+        fs::create_dir_all(&run).and_then(|()| account.share(&run)).map_err(at(&run))?;
         // A folder without a lock may be one that is being made: one start at a time.
         let _turn = lock(&run)?;
         sweep(&run).map_err(at(&run))?;
@@ -111,16 +111,12 @@ fn sweep(run: &Path) -> io::Result<()> {
         let is_in_use = File::open(folder.join("log")).is_ok_and(|log| log.try_lock().is_err());
         if !is_in_use {
             tracing::debug!(folder = %folder.display(), "removing the folder of a dead postgres");
-            remove(&folder)?;
+            if let Err(error) = remove(&folder) {
+                tracing::warn!(folder = %folder.display(), %error, "the folder of a dead postgres stays");
+            }
         }
     }
     Ok(())
-}
-
-/// Makes a folder that the account may enter, whatever the umask says.
-fn make(path: &Path, account: Account) -> io::Result<()> {
-    fs::create_dir_all(path)?;
-    if account.is_dropped_to() { fs::set_permissions(path, Permissions::from_mode(0o755)) } else { Ok(()) }
 }
 
 /// Removes a folder; one that is not there is fine.

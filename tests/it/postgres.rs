@@ -64,7 +64,8 @@ async fn a_folder_without_postgres_is_named_with_the_reason() {
 async fn a_frozen_server_is_stopped_too() {
     let postgres = Postgres::start(settings()).await.unwrap();
     let postmaster = fs::read_to_string(postgres.data_dir().join("postmaster.pid")).unwrap();
-    let stopped = Command::new("kill").args(["-STOP", postmaster.lines().next().unwrap()]).status().unwrap();
+    let stopped =
+        Command::new("sh").args(["-c", "kill -STOP $0", postmaster.lines().next().unwrap()]).status().unwrap();
     assert!(stopped.success());
     postgres.stop().await.unwrap();
 }
