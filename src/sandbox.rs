@@ -7,6 +7,7 @@
 mod answer;
 mod bucket;
 mod calls;
+mod control;
 mod fault;
 mod gateway;
 mod iot;
@@ -20,9 +21,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -172,13 +177,14 @@ impl State {
 
 /// Accepts connections until told to stop; connections end with it, because they live in its set.
 async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
+    let control = TowerToHyperService::new(control::router(&state));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => { connections.spawn(converse(stream, Arc::clone(&state))); }
+                Ok((stream, _)) => { connections.spawn(converse(stream, Arc::clone(&state), control.clone())); }
                 // Out of file descriptors, as a rule: others must close first.
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             },
@@ -188,12 +194,18 @@ async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken
 }
 
 /// Answers the requests of one connection.
-async fn converse(stream: TcpStream, state: Arc<State>) {
+async fn converse(stream: TcpStream, state: Arc<State>, control: TowerToHyperService<Router>) {
     // Answers are small and the next request waits for them. Without it they are only slower.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
-        let state = Arc::clone(&state);
-        async move { gateway::answer(&state, request).await }
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (state, control) = (Arc::clone(&state), control.clone());
+        async move {
+            if request.uri().path().starts_with(control::PREFIX) {
+                let Ok(response) = control.call(request).await;
+                return Ok(response);
+            }
+            gateway::answer(&state, request).await
+        }
     });
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     if (&mut connection).await.is_err() {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::set::{ActiveFault, FaultId, Faults};
-pub(super) use self::strike::{Ending, Strike};
+pub(super) use self::strike::{Ending, Strike, Twist};
 use super::operation::Operation;
 
 /// A fault of one operation. Without `calls` and `seconds` it lasts until it is cleared.
@@ -179,10 +179,9 @@ impl Effect {
             Self::WrongId => matches!(operation, O::RegisterCertificate | O::RegisterCACertificate),
             Self::DeliverTwice => operation == O::ReceiveMessage,
             Self::StaleHandles => matches!(operation, O::DeleteMessage | O::DeleteMessageBatch),
-            Self::FailEntries { .. } => matches!(
-                operation,
-                O::SendMessageBatch | O::DeleteMessageBatch | O::ChangeMessageVisibilityBatch
-            ),
+            Self::FailEntries { .. } => {
+                matches!(operation, O::SendMessageBatch | O::DeleteMessageBatch | O::ChangeMessageVisibilityBatch)
+            }
             _ => true,
         }
     }

@@ -19,7 +19,7 @@ use self::registry::{Page, Registry};
 pub(super) use self::subject::certificate_of;
 use super::Settings;
 use super::answer::{Answer, AwsError};
-use super::fault::Strike;
+use super::fault::{Strike, Twist};
 use super::operation::Operation;
 use crate::certificate::{Certificate, CertificateId, Issuer};
 use crate::job::CertificateStatus;
@@ -127,7 +127,7 @@ impl Iot {
 
     /// What both register calls answer when all went well.
     fn registered(&self, kind: &str, id: CertificateId, strike: &Strike) -> String {
-        let id = if strike.wrong_id { CertificateId::of_der(&id.0) } else { id };
+        let id = if strike.twist == Some(Twist::WrongId) { CertificateId::of_der(&id.0) } else { id };
         json!({ "certificateArn": self.arn(kind, id), "certificateId": id }).to_string()
     }
 

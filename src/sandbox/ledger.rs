@@ -129,6 +129,11 @@ impl Ledger {
         self.0.sqs.counts(name)
     }
 
+    /// The message ids that receipts deleted from a queue, at most `limit` from the `skip`-th on, oldest delete first.
+    pub fn deleted_messages(&self, queue: &str, skip: usize, limit: usize) -> Option<Vec<String>> {
+        self.0.sqs.deleted(queue, skip, limit)
+    }
+
     /// The exact counts of every queue, by name.
     pub fn queues(&self) -> BTreeMap<String, QueueCounts> {
         self.0.sqs.all_counts()

@@ -139,6 +139,13 @@ impl Sqs {
         counts.collect()
     }
 
+    /// The ids of deleted messages of one queue, in the order of their deletes.
+    pub(super) fn deleted(&self, name: &str, skip: usize, limit: usize) -> Option<Vec<String>> {
+        let queues = self.queues();
+        let numbers = queues.by_name.get(name)?.deleted().iter().skip(skip).take(limit);
+        Some(numbers.map(|&number| self.message_id(number)).collect())
+    }
+
     /// The id of a message: a UUID in form, distinct for ever.
     fn message_id(&self, number: u64) -> String {
         let salt = self.salt;

@@ -1,5 +1,6 @@
 //! The faults that are set, and whom they strike.
 
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,12 @@ struct Set {
     until: Option<Instant>,
     random: fastrand::Rng,
     strikes: u64,
+}
+
+impl fmt::Display for FaultId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 impl Faults {

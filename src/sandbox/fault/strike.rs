@@ -17,14 +17,21 @@ pub(in crate::sandbox) struct Strike {
     pub(in crate::sandbox) ending: Option<Ending>,
     /// Whether the operation runs.
     pub(in crate::sandbox) prevents: bool,
-    /// Whether the id in the answer is wrong.
-    pub(in crate::sandbox) wrong_id: bool,
     /// The entries of a batch that fail.
     failing: Option<FailingEntries>,
-    /// Whether what is delivered is delivered once more.
-    pub(in crate::sandbox) deliver_twice: bool,
-    /// Whether receipts count as stale.
-    pub(in crate::sandbox) stale_handles: bool,
+    /// What the operation does otherwise than it should.
+    pub(in crate::sandbox) twist: Option<Twist>,
+}
+
+/// What an operation can do otherwise than it should; each belongs to operations of its own, so one is enough.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::sandbox) enum Twist {
+    /// It answers with the id of no certificate.
+    WrongId,
+    /// It lets the next receive deliver its messages again.
+    DeliverTwice,
+    /// It says that it deleted and does not.
+    StaleHandles,
 }
 
 /// How a call ends.
@@ -82,9 +89,9 @@ impl Strike {
             &Effect::Latency { milliseconds, up_to } => {
                 self.latency += Duration::from_millis(random.u64(milliseconds..=up_to.unwrap_or(milliseconds)));
             }
-            Effect::WrongId => self.wrong_id = true,
-            Effect::DeliverTwice => self.deliver_twice = true,
-            Effect::StaleHandles => self.stale_handles = true,
+            Effect::WrongId => self.twist = Some(Twist::WrongId),
+            Effect::DeliverTwice => self.twist = Some(Twist::DeliverTwice),
+            Effect::StaleHandles => self.twist = Some(Twist::StaleHandles),
             Effect::FailEntries { entries, code, sender_fault } => {
                 self.failing =
                     Some(FailingEntries { entries: *entries, code: code.clone(), sender_fault: *sender_fault });

@@ -1,4 +1,4 @@
-//! DescribeCertificate, DescribeCACertificate, ListCertificates.
+//! What is registered, described one by one and listed in pages.
 
 use axum::http::request::Parts;
 use serde::Deserialize;

@@ -53,7 +53,7 @@ impl Iot {
         }
     }
 
-    /// Mode DEFAULT wants a certificate that the CA signed for the registration code; mode SNI_ONLY wants none.
+    /// Mode DEFAULT wants a certificate that the CA signed for the registration code; mode `SNI_ONLY` wants none.
     fn check_proof(
         &self,
         issuer: &Issuer,

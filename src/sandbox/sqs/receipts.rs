@@ -8,7 +8,7 @@ use super::queue::{Queue, VisibilityRefusal};
 use super::receive::VISIBILITY_MAX;
 use super::{Addressed, Batch, BatchAnswer, Entry, Sqs, error, limits, read};
 use crate::sandbox::answer::{Answer, AwsError, to_json};
-use crate::sandbox::fault::Strike;
+use crate::sandbox::fault::{Strike, Twist};
 
 /// A receipt handle, alone or as an entry of a batch.
 #[derive(Deserialize)]
@@ -52,12 +52,7 @@ impl Sqs {
         Ok(json!({}).to_string())
     }
 
-    fn batch(
-        &self,
-        body: &[u8],
-        strike: &Strike,
-        act: impl Fn(&mut Queue, &Handle) -> Result<(), AwsError>,
-    ) -> Answer {
+    fn batch(&self, body: &[u8], strike: &Strike, act: impl Fn(&mut Queue, &Handle) -> Result<(), AwsError>) -> Answer {
         let Batch { queue_url, entries }: Batch<Handle> = read(body)?;
         let mut queues = self.queues();
         let queue = queues.at(&queue_url)?;
@@ -75,7 +70,7 @@ impl Entry for Handle {
 
 fn delete(queue: &mut Queue, handle: &Handle, strike: &Strike) -> Result<(), AwsError> {
     let receipt = receipt(queue, handle)?;
-    if !strike.stale_handles {
+    if strike.twist != Some(Twist::StaleHandles) {
         queue.delete(receipt);
     }
     Ok(())

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::message::{Attributes, Message, Moment, Receipt, attributes_md5};
 use super::{Queues, Sqs, error, limits, name_in, read};
 use crate::sandbox::answer::{Answer, AwsError, to_json};
-use crate::sandbox::fault::Strike;
+use crate::sandbox::fault::{Strike, Twist};
 
 /// Most messages of one receive.
 const MESSAGES_MAX: i64 = 10;
@@ -103,7 +103,7 @@ impl Sqs {
         let queue = queues.at(&wish.queue_url)?;
         let visibility = wish.visibility.unwrap_or(Duration::from_secs(queue.settings.visibility_s));
         let received = queue.receive(wish.n_max, visibility, now);
-        if strike.deliver_twice {
+        if strike.twist == Some(Twist::DeliverTwice) {
             queue.echo(&received.delivered);
         }
         let serial = queue.serial;
