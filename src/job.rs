@@ -192,7 +192,7 @@ struct Message<R> {
 /// The only message version there is.
 const VERSION: u32 = 1;
 
-/// Why a message body is no job; such a message is quarantined.
+/// Why a message body is no job that can be done; such a message is quarantined.
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
     /// The body is not JSON.
@@ -207,6 +207,12 @@ pub enum ParseError {
     /// It is JSON, but a field is missing, unknown, given twice or of a wrong form.
     #[error("{0}")]
     NotAJob(String),
+    /// It is a job for a target that this worker does not serve.
+    #[error("target `{target}` is not in the configuration")]
+    UnknownTarget {
+        /// The target that the job names.
+        target: Name,
+    },
 }
 
 impl ParseError {
@@ -216,11 +222,12 @@ impl ParseError {
             Self::NotJson(_) => "not_json",
             Self::UnknownVersion { .. } => "unknown_version",
             Self::NotAJob(_) => "not_a_job",
+            Self::UnknownTarget { .. } => "unknown_target",
         }
     }
 
     /// Every code there is.
-    pub const CODES: [&str; 3] = ["not_json", "unknown_version", "not_a_job"];
+    pub const CODES: [&str; 4] = ["not_json", "unknown_version", "not_a_job", "unknown_target"];
 }
 
 impl Job {

@@ -1,15 +1,42 @@
 //! Muster registers device certificates with AWS IoT Core in bulk.
+//!
+//! ```text
+//! SQS --receive--> receiver --> worker -----------------------------> recorder --commit--> Postgres
+//!                  takes a slot  precheck -> known already? -> token     |
+//!                  a message     -> RegisterCertificate (retry inside)   +--ack / release--> SQS
+//!                  <------------------ slot comes back after the ack ----+
+//! ```
+//!
+//! [`serve`] puts the parts together. One job's way: [`receiver`] takes [`slots`] and messages from the [`queue`] and
+//! reads the [`job`] in each; the [`worker`] lets [`precheck`] judge it, waits for a token of the [`limiter`] and has the
+//! [`registrar`] call AWS; the [`recorder`] writes the [`outcome`] into the [`store`] and deletes the message. The
+//! [`heartbeat`] keeps everything held hidden meanwhile.
+//!
+//! [`sandbox`] is a local SQS and AWS IoT with real rules, for tests, the demo and benches; [`postgres`] starts a
+//! private server for them and [`specimen`] makes their certificates.
 
+pub mod admin;
 pub mod backoff;
 pub mod certificate;
+pub mod claims;
+pub mod cli;
+pub mod config;
+pub mod heartbeat;
 pub mod identity;
 pub mod job;
 pub mod limiter;
+pub mod metrics;
 pub mod outcome;
 pub mod postgres;
 pub mod precheck;
 pub mod queue;
+pub mod receiver;
+pub mod recorder;
 pub mod registrar;
 pub mod sandbox;
+pub mod serve;
+pub mod slots;
 pub mod specimen;
 pub mod store;
+pub mod telemetry;
+pub mod worker;

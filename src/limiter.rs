@@ -12,11 +12,13 @@ use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 /// Calls a second; finite and above zero.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, PartialOrd, Serialize)]
+#[serde(try_from = "f64", into = "f64")]
 pub struct Rate(f64);
 
 /// A rate that is no rate.
@@ -53,6 +55,20 @@ impl Rate {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates are above zero and bounded")]
         let calls = (self.0 * time.as_secs_f64()) as usize;
         calls
+    }
+}
+
+impl TryFrom<f64> for Rate {
+    type Error = RateError;
+
+    fn try_from(per_second: f64) -> Result<Self, RateError> {
+        Self::new(per_second)
+    }
+}
+
+impl From<Rate> for f64 {
+    fn from(rate: Rate) -> Self {
+        rate.per_second()
     }
 }
 
@@ -207,7 +223,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_idle_hour_saves_up_no_more_than_the_burst() {
         let limiter = Limiter::start(rate(200.0));
-        tokio::time::sleep(Duration::from_secs(3600)).await;
+        tokio::time::sleep(Duration::from_hours(1)).await;
         let at_once = taken_in(&limiter, Duration::from_millis(1)).await.len();
         assert!((20..=21).contains(&at_once), "{at_once} tokens at once, the burst is 20");
     }

@@ -188,8 +188,10 @@ pub struct Outcome {
     pub certificate_id: Option<CertificateId>,
     /// The certificate's status at AWS, when it was we who set it.
     pub known_status: Option<CertificateStatus>,
-    /// The calls that were made for it, oldest first.
+    /// The last calls that were made for it, oldest first.
     pub attempts: Vec<Attempt>,
+    /// How many calls were made for it.
+    pub n_attempts: usize,
 }
 
 impl Outcome {

@@ -249,3 +249,10 @@ impl fmt::Debug for CheckedCertificate {
         write!(f, "CheckedCertificate({})", self.id)
     }
 }
+
+/// Prints the policy only.
+impl fmt::Debug for Precheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Precheck").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}

@@ -32,7 +32,7 @@ pub struct Queue {
 /// One delivery of a message.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// MessageId at SQS.
+    /// `MessageId` at SQS.
     pub id: String,
     /// The body.
     pub body: String,

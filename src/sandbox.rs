@@ -1,1 +1,169 @@
-//! To be written.
+//! A local AWS: SQS, AWS IoT and STS on one loopback listener, with real rules, quotas and a ledger.
+//!
+//! Any AWS client works against it through its endpoint URL; tests, the demo and the benchmarks use nothing else. What
+//! it answers is what AWS would answer, as far as that is known (docs/sandbox.md says how far). It keeps everything in
+//! memory, checks no signatures of requests, and is no service for production.
+
+mod answer;
+mod bucket;
+mod calls;
+mod gateway;
+mod iot;
+mod ledger;
+mod operation;
+mod sqs;
+mod sts;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+pub use self::bucket::{Limiting, Rates};
+pub use self::calls::Call;
+pub use self::iot::RegisteredCertificate;
+pub use self::ledger::{Ledger, Summary};
+pub use self::operation::Operation;
+pub use self::sqs::{BatchCounts, QueueCounts};
+
+/// What kind of AWS the sandbox is.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The account id in its ARNs and queue URLs, twelve digits.
+    pub account: String,
+    /// The region in its ARNs.
+    pub region: String,
+    /// The quota of each IoT operation.
+    pub rates: Rates,
+    /// Whether a call above the quota is refused.
+    pub limiting: Limiting,
+    /// Tokens that a bucket holds when it is full, as it is at first; one second of quota where `None`.
+    pub burst: Option<f64>,
+    /// How long every answer is held back after the operation ran.
+    pub latency: Duration,
+    /// Whether the text of registered certificates is kept, about 1 kB each, so that `DescribeCertificate` can show it.
+    pub keep_pem: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            account: "000000000000".to_owned(),
+            region: "us-east-1".to_owned(),
+            rates: Rates::default(),
+            limiting: Limiting::default(),
+            burst: None,
+            latency: Duration::ZERO,
+            keep_pem: true,
+        }
+    }
+}
+
+/// A running sandbox; dropping it closes its listener and every connection.
+pub struct Sandbox {
+    address: SocketAddr,
+    state: Arc<State>,
+    stop: CancellationToken,
+    server: AbortOnDropHandle<()>,
+}
+
+/// Everything behind the listener.
+struct State {
+    settings: Settings,
+    calls: calls::Calls,
+    buckets: bucket::Buckets,
+    iot: iot::Iot,
+    sqs: sqs::Sqs,
+}
+
+impl Sandbox {
+    /// Starts to listen.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub async fn start(settings: Settings) -> io::Result<Self> {
+        let listener = TcpListener::bind(settings.listen).await?;
+        let address = listener.local_addr()?;
+        let state = Arc::new(State::new(settings));
+        let stop = CancellationToken::new();
+        let server = tokio::spawn(serve(listener, Arc::clone(&state), stop.clone()));
+        Ok(Self { address, state, stop, server: AbortOnDropHandle::new(server) })
+    }
+
+    /// The endpoint URL of all three services, `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What the sandbox has seen so far.
+    pub fn ledger(&self) -> Ledger {
+        Ledger::new(&self.state)
+    }
+
+    /// Changes the quota of an operation from now on, in calls a second.
+    pub fn set_rate(&self, operation: Operation, rate: f64) {
+        self.state.buckets.set_rate(operation, rate, std::time::Instant::now());
+    }
+
+    /// Closes the listener and every connection, and returns when that is done.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        // An error would be a panic of the accept loop, which then closed everything too.
+        let _ = self.server.await;
+    }
+}
+
+impl State {
+    fn new(settings: Settings) -> Self {
+        Self {
+            calls: calls::Calls::new(),
+            buckets: bucket::Buckets::new(settings.rates.clone(), settings.limiting, settings.burst),
+            iot: iot::Iot::new(&settings),
+            sqs: sqs::Sqs::new(&settings),
+            settings,
+        }
+    }
+}
+
+/// Accepts connections until told to stop; connections end with it, because they live in its set.
+async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => { connections.spawn(converse(stream, Arc::clone(&state))); }
+                // Out of file descriptors, as a rule: others must close first.
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            },
+        }
+    }
+    connections.shutdown().await;
+}
+
+/// Answers the requests of one connection.
+async fn converse(stream: TcpStream, state: Arc<State>) {
+    // Answers are small and the next request waits for them. Without it they are only slower.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let state = Arc::clone(&state);
+        async move { gateway::answer(&state, request).await }
+    });
+    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    if (&mut connection).await.is_err() {
+        // The client then sees a reset, as when a server dies, and not an orderly close.
+        let _ = connection.into_parts().io.into_inner().set_zero_linger();
+    }
+}

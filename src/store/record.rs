@@ -32,7 +32,7 @@ pub struct Page {
 pub struct Quarantined {
     /// URL of the queue that delivered it.
     pub queue: String,
-    /// MessageId at SQS.
+    /// `MessageId` at SQS.
     pub message_id: String,
     /// Why it is no job, from a closed set.
     pub reason: &'static str,

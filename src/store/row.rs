@@ -31,7 +31,7 @@ pub struct Row {
     pub certificate_id: Option<CertificateId>,
     /// Factory line and the line's own name for the device, as first sent.
     pub names: Names,
-    /// MessageId of the first message.
+    /// `MessageId` of the first message.
     pub message_id: String,
     /// How it ended.
     pub end: End,

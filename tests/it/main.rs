@@ -1,3 +1,9 @@
 //! The integration tests: one binary, so that one Postgres serves them all.
 
+// Tells clippy that helpers here are tests too, where unwrap and println are fine.
+#![cfg(test)]
+
+mod database;
+mod postgres;
 mod precheck;
+mod sandbox;

@@ -1,0 +1,108 @@
+//! Metrics and health over HTTP, on loopback unless the configuration says otherwise.
+//!
+//! `/livez` says that the process answers and depends on nothing else; `/readyz` says which check fails.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::slots::Slots;
+use crate::store::Store;
+
+/// What the listener shows.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
+    /// What is held.
+    pub slots: Slots,
+    /// The ledger, checked by `/readyz`.
+    pub store: Store,
+    /// The queue, checked by `/readyz`.
+    pub queue: Queue,
+    /// Says that the process stops.
+    pub stop: CancellationToken,
+}
+
+/// A listener that is bound.
+#[derive(Debug)]
+pub struct Listening {
+    listener: TcpListener,
+    router: Router,
+}
+
+impl Admin {
+    /// Binds the listener.
+    ///
+    /// # Errors
+    /// The address is taken or may not be used.
+    pub async fn bind(self, address: SocketAddr) -> io::Result<Listening> {
+        let router = Router::new()
+            .route("/metrics", get(metrics))
+            .route("/livez", get(|| async { "ok\n" }))
+            .route("/readyz", get(ready))
+            .with_state(self);
+        Ok(Listening { listener: TcpListener::bind(address).await?, router })
+    }
+}
+
+impl Listening {
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Answers for ever.
+    ///
+    /// # Errors
+    /// The listener broke.
+    pub async fn run(self) -> io::Result<()> {
+        axum::serve(self.listener, self.router).await
+    }
+}
+
+async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    #[expect(clippy::cast_possible_wrap, reason = "slots are a few thousand at most")]
+    for (stage, n) in admin.slots.by_stage() {
+        admin.metrics.jobs_in_flight.with_label_values(&[<&str>::from(stage)]).set(n as i64);
+    }
+    admin.metrics.oldest_in_flight_age.set(admin.slots.oldest_age().as_secs_f64());
+    ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], admin.metrics.text())
+}
+
+/// The checks of `/readyz`.
+#[derive(Debug, Serialize)]
+struct Readiness {
+    postgres: String,
+    queue: String,
+    stopping: bool,
+}
+
+async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
+    let (postgres, queue) = tokio::join!(admin.store.ping(), admin.queue.attributes());
+    let stopping = admin.stop.is_cancelled();
+    let is_ready = postgres.is_ok() && queue.is_ok() && !stopping;
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let check = |result: Result<(), String>| result.err().unwrap_or_else(|| "ok".to_owned());
+    let readiness = Readiness {
+        postgres: check(postgres.map_err(|error| error.to_string())),
+        queue: check(queue.map(drop).map_err(|error| error.to_string())),
+        stopping,
+    };
+    (status, Json(readiness))
+}

@@ -1,0 +1,116 @@
+//! A made-up factory line: most of its certificates are good, some have what goes wrong in real plants.
+
+use std::collections::BTreeMap;
+
+use crate::job::{CertificateStatus, DEFAULT_TARGET};
+use crate::job::{Job, Name, Operation, RegisterCertificate};
+use crate::outcome::Code;
+use crate::queue::Outgoing;
+use crate::specimen::{Ca, Flaw};
+
+/// The batch that the line sends.
+pub(super) const BATCH: &str = "demo";
+
+/// The line's name.
+const SOURCE: &str = "plant-1/line-1";
+
+/// The place in each hundred devices where something is wrong, so that the mix does not depend on chance.
+const FLAWS: [(usize, Flaw); 4] =
+    [(11, Flaw::Expired), (31, Flaw::WeakKey), (53, Flaw::WronglySigned), (71, Flaw::NotACertificate)];
+
+/// The place in each hundred whose message is sent twice.
+const DUPLICATE: usize = 43;
+
+/// The place in each hundred that is followed by a message that is no job.
+const POISON: usize = 87;
+
+/// What the line will send, and how it shall end.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// How many certificates shall end for each reason.
+    pub ends: BTreeMap<Code, u64>,
+    /// How many messages are a second copy.
+    pub duplicates: u64,
+    /// How many messages are no job.
+    pub poisoned: u64,
+}
+
+impl Plan {
+    /// Plans `n` devices.
+    pub(super) fn new(n: usize) -> Self {
+        let mut plan = Self::default();
+        for i in 0..n {
+            *plan.ends.entry(flaw(i).map_or(Code::Ok, Flaw::code)).or_default() += 1;
+            plan.duplicates += u64::from(i % 100 == DUPLICATE);
+            plan.poisoned += u64::from(i % 100 == POISON);
+        }
+        plan
+    }
+
+    /// How many distinct certificates and messages that are no job are sent.
+    pub(super) fn enqueued(&self) -> u64 {
+        self.ends.values().sum::<u64>() + self.poisoned
+    }
+}
+
+/// Makes the messages of device `i` of `n`.
+pub(super) fn messages(ca: &Ca, i: usize, n: usize) -> Vec<Outgoing> {
+    let device = format!("SN-{i:06}");
+    let pem = match flaw(i) {
+        None => ca.leaf(&device),
+        Some(flaw) => ca.flawed(flaw, &device),
+    };
+    let mut messages = vec![outgoing(job(pem, &device, n).to_body())];
+    if i % 100 == DUPLICATE {
+        messages.push(messages[0].clone());
+    }
+    if i % 100 == POISON {
+        messages.push(outgoing(format!("{{\"version\":1,\"device\":\"{device}\"}}")));
+    }
+    messages
+}
+
+fn flaw(i: usize) -> Option<Flaw> {
+    FLAWS.iter().find(|(place, _)| i % 100 == *place).map(|(_, flaw)| *flaw)
+}
+
+fn outgoing(body: String) -> Outgoing {
+    Outgoing { body, group: Some(SOURCE.to_owned()) }
+}
+
+fn job(certificate_pem: String, device: &str, n: usize) -> Job {
+    Job {
+        operation: Operation::RegisterCertificate,
+        batch: name(BATCH),
+        batch_size: u64::try_from(n).ok(),
+        source: Some(name(SOURCE)),
+        reference: Some(name(device)),
+        target: name(DEFAULT_TARGET),
+        verify: false,
+        request: RegisterCertificate {
+            certificate_pem,
+            ca_certificate_pem: None,
+            status: Some(CertificateStatus::Active),
+        },
+    }
+}
+
+fn name(text: &str) -> Name {
+    text.parse().expect("names made here have only letters, digits, dashes and slashes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_sends_what_its_plan_says() {
+        let ca = Ca::new("demo CA");
+        let plan = Plan::new(200);
+        let messages: Vec<_> = (0..200).flat_map(|i| messages(&ca, i, 200)).collect();
+        assert_eq!(messages.len() as u64, plan.enqueued() + plan.duplicates);
+        let jobs = messages.iter().filter(|message| Job::parse(&message.body).is_ok()).count();
+        assert_eq!(jobs as u64, 200 + plan.duplicates);
+        assert_eq!(plan.ends[&Code::Expired], 2);
+    }
+}

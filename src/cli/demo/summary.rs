@@ -1,0 +1,147 @@
+//! What a demo came to: every number from the ledger or the sandbox, none from the plan but to compare.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::line::Plan;
+use crate::outcome::{Code, Status};
+use crate::sandbox;
+use crate::store::BatchStatus;
+
+/// The numbers of a demo.
+#[derive(Debug, Serialize)]
+pub(super) struct Summary {
+    /// Distinct certificates sent, and messages that are no job.
+    enqueued: u64,
+    registered: u64,
+    already_registered: u64,
+    rejected: u64,
+    refused: u64,
+    exhausted: u64,
+    quarantined: u64,
+    /// What was sent and has no end.
+    missing: u64,
+    /// Messages that were a second copy.
+    duplicates: u64,
+    /// Ends by code.
+    codes: BTreeMap<&'static str, u64>,
+    /// Calls that the sandbox counted.
+    iot_calls: usize,
+    /// Calls that it throttled.
+    throttled: usize,
+    /// Share of the quota that was used; none where there were too few calls to tell.
+    quota_used: Option<f64>,
+    /// From the first message to the last end.
+    seconds: f64,
+    /// Ends that differ from what they should have been.
+    wrong: Vec<String>,
+}
+
+/// What a summary is made of.
+#[derive(Debug)]
+pub(super) struct Facts<'a> {
+    /// What should have happened.
+    pub plan: &'a Plan,
+    /// The ledger's counts.
+    pub batch: &'a BatchStatus,
+    /// The ledger's quarantine.
+    pub quarantined: u64,
+    /// The sandbox's count of calls.
+    pub calls: &'a sandbox::Summary,
+    /// How many certificates the sandbox holds.
+    pub held: usize,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Summary {
+    /// Compares what happened with what should have happened.
+    pub(super) fn of(facts: &Facts<'_>) -> Self {
+        let ended = |status| facts.batch.with_status(status);
+        let enqueued = facts.plan.enqueued();
+        Self {
+            enqueued,
+            registered: ended(Status::Registered),
+            already_registered: ended(Status::AlreadyRegistered),
+            rejected: ended(Status::Rejected),
+            refused: ended(Status::Refused),
+            exhausted: ended(Status::Exhausted),
+            quarantined: facts.quarantined,
+            missing: enqueued.saturating_sub(facts.batch.ended() + facts.quarantined),
+            duplicates: facts.plan.duplicates,
+            codes: codes(facts.batch).into_iter().map(|(code, n)| (code.as_str(), n)).collect(),
+            iot_calls: facts.calls.calls,
+            throttled: facts.calls.throttled,
+            quota_used: facts.calls.quota_used,
+            seconds: facts.took.as_secs_f64(),
+            wrong: wrong(facts),
+        }
+    }
+
+    /// Says whether every job ended as it should.
+    pub(super) fn is_right(&self) -> bool {
+        self.wrong.is_empty()
+    }
+}
+
+fn codes(batch: &BatchStatus) -> BTreeMap<Code, u64> {
+    let mut codes = BTreeMap::new();
+    for count in &batch.counts {
+        *codes.entry(count.code).or_default() += count.n;
+    }
+    codes
+}
+
+/// Every difference between what happened and what should have happened.
+fn wrong(facts: &Facts<'_>) -> Vec<String> {
+    let found = codes(facts.batch);
+    let mut wrong = Vec::new();
+    let mut compare = |what: &str, found: u64, wanted: u64| {
+        if found != wanted {
+            wrong.push(format!("{what}: {found}, {wanted} wanted"));
+        }
+    };
+    let mut every: Vec<Code> = found.keys().chain(facts.plan.ends.keys()).copied().collect();
+    every.sort_unstable();
+    every.dedup();
+    for code in every {
+        let wanted = facts.plan.ends.get(&code).copied().unwrap_or(0);
+        compare(code.as_str(), found.get(&code).copied().unwrap_or(0), wanted);
+    }
+    compare("quarantined", facts.quarantined, facts.plan.poisoned);
+    let registered = facts.batch.with_status(Status::Registered);
+    compare("certificates that the sandbox holds", facts.held as u64, registered);
+    wrong
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = |what: &str, n: u64| writeln!(f, "  {what:<20}{n:>8}");
+        line("registered", self.registered)?;
+        line("already registered", self.already_registered)?;
+        line("rejected", self.rejected)?;
+        line("refused", self.refused)?;
+        line("exhausted", self.exhausted)?;
+        line("quarantined", self.quarantined)?;
+        line("missing", self.missing)?;
+        line("= enqueued", self.enqueued)?;
+        writeln!(f)?;
+        for (code, n) in &self.codes {
+            writeln!(f, "  {n:>8}  {code}")?;
+        }
+        writeln!(f)?;
+        writeln!(f, "{} messages were a second copy of another and ended in its row.", self.duplicates)?;
+        write!(f, "{} calls in {:.1} s, {} throttled", self.iot_calls, self.seconds, self.throttled)?;
+        if let Some(used) = self.quota_used {
+            write!(f, ", {:.1} % of the quota used", used * 100.0)?;
+        }
+        writeln!(f, ".")?;
+        for wrong in &self.wrong {
+            writeln!(f, "WRONG: {wrong}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! What an error means to a shell, and the hint that mends it.
+
+use std::process::ExitCode;
+
+use crate::identity::IdentityError;
+use crate::queue::{QueueError, QueueErrorKind};
+use crate::store::StoreError;
+
+/// The exit codes, for `--help`.
+pub(super) const EXIT_CODES: &str = "\
+Exit codes:
+  0    ok
+  1    error
+  2    wrong arguments
+  3    finished, but some items failed or were rejected
+  4    credentials or permissions
+  5    a dependency cannot be reached
+  6    a check found problems
+  130  interrupted";
+
+const ERROR: u8 = 1;
+const DENIED: u8 = 4;
+const UNREACHABLE: u8 = 5;
+
+/// Some items failed or were rejected.
+pub(super) const SOME_FAILED: u8 = 3;
+
+/// A second signal ended it.
+pub(super) const INTERRUPTED: u8 = 130;
+
+/// Prints an error with its causes and a hint, and gives its exit code.
+#[expect(clippy::print_stderr, reason = "errors are for people, on standard error")]
+pub(super) fn report(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    if let Some(hint) = hint(error) {
+        eprintln!("hint: {hint}");
+    }
+    ExitCode::from(code(error))
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref() {
+        Some(IdentityError::Denied(_)) => return DENIED,
+        Some(IdentityError::Unreachable(_)) => return UNREACHABLE,
+        Some(IdentityError::NoRegion) | None => {}
+    }
+    match error.downcast_ref().map(|error: &QueueError| error.kind) {
+        Some(QueueErrorKind::Denied) => return DENIED,
+        Some(QueueErrorKind::Transient) => return UNREACHABLE,
+        Some(QueueErrorKind::Missing) | None => {}
+    }
+    match error.downcast_ref() {
+        Some(
+            StoreError::Timeout(_)
+            | StoreError::Database(sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut),
+        ) => UNREACHABLE,
+        _ => ERROR,
+    }
+}
+
+fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    if let Some(error) = error.downcast_ref::<IdentityError>() {
+        return Some(match error {
+            IdentityError::NoRegion => "set `aws.region` in the settings, or AWS_REGION",
+            IdentityError::Denied(_) => "check the credentials with `aws sts get-caller-identity`",
+            IdentityError::Unreachable(_) => "check the network, and AWS_ENDPOINT_URL or `aws.endpoint_url`",
+        });
+    }
+    if let Some(error) = error.downcast_ref::<QueueError>() {
+        return Some(match error.kind {
+            QueueErrorKind::Missing => "check `queue.name`, the account and the region",
+            QueueErrorKind::Denied => {
+                "the credentials need sqs:GetQueueUrl, GetQueueAttributes, ReceiveMessage, \
+                                       DeleteMessage and ChangeMessageVisibility on the queue"
+            }
+            QueueErrorKind::Transient => "check the network, and AWS_ENDPOINT_URL or `aws.endpoint_url`",
+        });
+    }
+    match error.downcast_ref()? {
+        StoreError::Timeout(_) | StoreError::Database(_) | StoreError::Url(_) => {
+            Some("check `database.url`, and `database.root_certificate` where the server's CA is not a public one")
+        }
+        StoreError::TargetChanged { .. } => Some("use another target name for another account or region"),
+        StoreError::Schema(_) | StoreError::UnknownWord { .. } => None,
+    }
+}

@@ -1,0 +1,19 @@
+//! `muster migrate`.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tracing::info;
+
+use crate::config::Config;
+use crate::store::Store;
+
+/// Brings the ledger's schema to this version.
+pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
+    let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
+    store.migrate().await?;
+    store.check_schema().await?;
+    info!("the schema is up to date");
+    store.close().await;
+    Ok(ExitCode::SUCCESS)
+}

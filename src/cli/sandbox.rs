@@ -1,0 +1,56 @@
+//! `muster sandbox`.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+
+use super::signals;
+use crate::sandbox;
+
+/// Runs a local SQS and AWS IoT with real rules and quotas.
+#[derive(Args, Debug)]
+pub(super) struct Sandbox {
+    /// Where it listens.
+    #[arg(long, default_value = "127.0.0.1:4566", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Quota of every IoT operation, in calls a second.
+    #[arg(long, default_value_t = 10.0, value_name = "CALLS")]
+    rate: f64,
+    /// Tokens that a full bucket holds; one second of quota by default.
+    #[arg(long, value_name = "TOKENS")]
+    burst: Option<f64>,
+    /// Counts calls above the quota instead of refusing them.
+    #[arg(long)]
+    count_only: bool,
+    /// How long every answer is held back.
+    #[arg(long, default_value = "0ms", value_name = "TIME")]
+    latency: humantime::Duration,
+}
+
+impl Sandbox {
+    /// Serves until it is told to stop.
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let stop = signals::stop_token()?;
+        let settings = sandbox::Settings {
+            listen: self.listen,
+            rates: sandbox::Rates::all(self.rate),
+            burst: self.burst,
+            limiting: if self.count_only { sandbox::Limiting::CountOnly } else { sandbox::Limiting::Enforce },
+            latency: self.latency.into(),
+            ..sandbox::Settings::default()
+        };
+        let sandbox =
+            sandbox::Sandbox::start(settings).await.with_context(|| format!("cannot listen on {}", self.listen))?;
+        announce(&sandbox.url());
+        stop.cancelled().await;
+        sandbox.stop().await;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the one line of data that a caller waits for")]
+fn announce(url: &str) {
+    println!("{url}");
+}

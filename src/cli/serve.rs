@@ -1,0 +1,29 @@
+//! `muster serve`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{failure, signals};
+use crate::config::Config;
+use crate::serve::{Service, Until};
+
+/// Receives jobs, registers their certificates and records how each ended.
+#[derive(Args, Debug)]
+pub(super) struct Serve {
+    /// Stops when the queue is empty; the exit code is then 3 where a job failed.
+    #[arg(long)]
+    until_empty: bool,
+}
+
+impl Serve {
+    /// Serves until it is told to stop.
+    pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
+        let until = if self.until_empty { Until::Empty } else { Until::Stopped };
+        let service = Service::start(&config, until, signals::stop_token()?).await?;
+        let metrics = service.metrics();
+        service.run().await?;
+        let failed = self.until_empty && metrics.n_failed() > 0;
+        Ok(if failed { failure::SOME_FAILED.into() } else { ExitCode::SUCCESS })
+    }
+}

@@ -1,0 +1,321 @@
+//! Every setting of the service, with its default.
+//!
+//! `config/muster.toml` lists them all. A key that is not here is an error.
+
+mod units;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use crate::certificate::{Certificate, Issuer, pem};
+use crate::identity::{Access, Credentials};
+use crate::job::DEFAULT_TARGET;
+use crate::limiter::Rate;
+use crate::precheck::{NotYetValid, Policy};
+use crate::store;
+use crate::telemetry::Format;
+use crate::worker::RetryPolicy;
+
+pub use units::Time;
+
+/// All settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where AWS is.
+    pub aws: Aws,
+    /// The queue of jobs.
+    pub queue: Queue,
+    /// The ledger.
+    pub database: Database,
+    /// The accounts and regions that are served, by the names that jobs use.
+    pub targets: BTreeMap<String, Target>,
+    /// How much is done at a time.
+    pub worker: Worker,
+    /// When a call is tried again.
+    pub retry: Retry,
+    /// What is found before a call is spent.
+    pub precheck: Precheck,
+    /// Metrics and health.
+    pub admin: Admin,
+    /// Log lines.
+    pub log: Log,
+}
+
+/// Where AWS is; without these the SDK's own chain decides (environment, profiles, instance role).
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Aws {
+    /// The region.
+    pub region: Option<String>,
+    /// The URL of every AWS service, for a sandbox.
+    pub endpoint_url: Option<String>,
+    #[serde(skip)]
+    /// Whose credentials are used; no key of the file.
+    pub credentials: Credentials,
+}
+
+/// The queue of jobs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Queue {
+    /// Its name or URL.
+    pub name: String,
+    /// How long an empty queue is waited on; at most 20 s.
+    pub wait: Time,
+}
+
+/// The ledger.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Database {
+    /// `postgres://user:password@host/database`.
+    pub url: SecretString,
+    /// PEM file of the CA that signed the server's certificate, where it is not a public one.
+    pub root_certificate: Option<PathBuf>,
+    /// Most connections of this process.
+    pub max_connections: u32,
+    /// Longest that one operation may take.
+    pub timeout: Time,
+}
+
+/// One account and region.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Target {
+    /// Its region, where it is not the one of `aws`.
+    pub region: Option<String>,
+    /// The URL of its services, where it is not the one of `aws`.
+    pub endpoint_url: Option<String>,
+    /// Its quota, call by call.
+    pub rates: Rates,
+}
+
+/// Calls a second.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rates {
+    /// RegisterCertificate; AWS's default quota is 10.
+    pub register_certificate: Rate,
+}
+
+/// How much is done at a time.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Worker {
+    /// Most messages in flight.
+    pub slots: usize,
+    /// Longest that one call of AWS IoT may take.
+    pub attempt_timeout: Time,
+    /// Longest that stopping may take.
+    pub drain_deadline: Time,
+}
+
+/// When a call is tried again.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retry {
+    /// How often trouble may meet a job alone, while others go through.
+    pub attempts: u32,
+    /// Longest first wait; it doubles.
+    pub first_wait: Time,
+    /// Longest wait.
+    pub max_wait: Time,
+    /// How often AWS may answer a job with `LimitExceededException`.
+    pub limited_attempts: u32,
+    /// Longest first wait after `LimitExceededException`; it doubles.
+    pub limited_first_wait: Time,
+}
+
+/// What is found before a call is spent.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Precheck {
+    /// A certificate that is not valid yet: `warn` forwards it, `reject` ends it.
+    pub not_yet_valid: NotYetValid,
+    /// Folder with PEM files of the issuing CAs, so that signatures can be verified where jobs carry no CA.
+    pub ca_folder: Option<PathBuf>,
+}
+
+/// Metrics and health.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// The address to listen on.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Log lines, on standard error.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// What is logged, as `tracing` filters it.
+    pub filter: String,
+    /// `text` or `json`.
+    pub format: Format,
+}
+
+impl Config {
+    /// Reads a file; without one everything has its default.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds a key or value that is none.
+    pub fn load(path: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("cannot use {}", path.display()))
+    }
+}
+
+impl Aws {
+    /// How the queue is reached.
+    pub fn access(&self) -> Access {
+        Access { region: self.region.clone(), endpoint_url: self.endpoint_url.clone(), credentials: self.credentials }
+    }
+}
+
+impl Target {
+    /// How the target is reached, where it does not say otherwise as everything else.
+    pub fn access(&self, aws: &Aws) -> Access {
+        let base = aws.access();
+        Access {
+            region: self.region.clone().or(base.region),
+            endpoint_url: self.endpoint_url.clone().or(base.endpoint_url),
+            ..base
+        }
+    }
+}
+
+impl Database {
+    /// How the store reaches it.
+    pub fn settings(&self) -> store::Settings {
+        store::Settings {
+            url: self.url.clone(),
+            root_certificate: self.root_certificate.clone(),
+            max_connections: self.max_connections,
+            timeout: self.timeout.into(),
+        }
+    }
+}
+
+impl Retry {
+    /// The policy of the worker.
+    pub fn policy(&self) -> RetryPolicy {
+        RetryPolicy {
+            attempts: self.attempts,
+            first_wait: self.first_wait.into(),
+            max_wait: self.max_wait.into(),
+            limited_attempts: self.limited_attempts,
+            limited_first_wait: self.limited_first_wait.into(),
+        }
+    }
+}
+
+impl Precheck {
+    /// The policy of the precheck.
+    pub fn policy(&self) -> Policy {
+        Policy { not_yet_valid: self.not_yet_valid }
+    }
+
+    /// Reads the CAs of the folder.
+    ///
+    /// # Errors
+    /// A file of the folder cannot be read, or holds a block that is no usable CA certificate.
+    pub fn known_cas(&self) -> anyhow::Result<Vec<Issuer>> {
+        let Some(folder) = &self.ca_folder else { return Ok(vec![]) };
+        let files = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        let mut cas = Vec::new();
+        for file in files {
+            let path = file?.path();
+            let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            for section in pem::sections(&text).filter(pem::Section::is_certificate) {
+                let ca = section
+                    .decode()
+                    .map_err(anyhow::Error::from)
+                    .and_then(|der| Ok(Issuer::new(Certificate::from_der(&der)?)?));
+                cas.push(ca.with_context(|| format!("cannot use a CA of {}", path.display()))?);
+            }
+        }
+        Ok(cas)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            aws: Aws::default(),
+            queue: Queue::default(),
+            database: Database::default(),
+            targets: BTreeMap::from([(DEFAULT_TARGET.to_owned(), Target::default())]),
+            worker: Worker::default(),
+            retry: Retry::default(),
+            precheck: Precheck::default(),
+            admin: Admin::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { name: "muster-jobs".to_owned(), wait: Duration::from_secs(10).into() }
+    }
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self {
+            url: "postgres://localhost/muster".into(),
+            root_certificate: None,
+            max_connections: 8,
+            timeout: Duration::from_secs(10).into(),
+        }
+    }
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self { register_certificate: Rate::new(10.0).expect("AWS's default quota is a rate") }
+    }
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self {
+            slots: 1024,
+            attempt_timeout: Duration::from_secs(8).into(),
+            drain_deadline: Duration::from_secs(25).into(),
+        }
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        let policy = RetryPolicy::default();
+        Self {
+            attempts: policy.attempts,
+            first_wait: policy.first_wait.into(),
+            max_wait: policy.max_wait.into(),
+            limited_attempts: policy.limited_attempts,
+            limited_first_wait: policy.limited_first_wait.into(),
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: Some((Ipv4Addr::LOCALHOST, 9464).into()) }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: Format::Text }
+    }
+}

@@ -1,0 +1,315 @@
+//! What Prometheus sees: closed label sets, every series there from the start at 0.
+//!
+//! No label ever holds a batch, a source, a certificate or a message, so input cannot add series.
+
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
+};
+use strum::VariantArray;
+
+use crate::job::{Operation, ParseError};
+use crate::outcome::{Code, Status};
+use crate::registrar::RESULT_LABELS;
+use crate::slots::Stage;
+
+/// Every metric of a worker.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Messages received, by delivery (first, redelivery).
+    pub jobs_received: IntCounterVec,
+    /// Jobs whose end is committed, by status and code.
+    pub jobs_finished: IntCounterVec,
+    /// Messages held, by stage.
+    pub jobs_in_flight: IntGaugeVec,
+    /// Age of the message held longest.
+    pub oldest_in_flight_age: Gauge,
+    /// From sending a message to its committed end, by delivery.
+    pub job_age: HistogramVec,
+    /// How long a job is in a stage.
+    pub stage_duration: HistogramVec,
+    /// Calls of AWS IoT, by operation and result.
+    pub iot_requests: IntCounterVec,
+    /// How long a call of AWS IoT takes, by operation.
+    pub iot_request_duration: HistogramVec,
+    /// Calls a second, by target, operation and kind.
+    pub limiter_rate: GaugeVec,
+    /// How long a job waits for a token.
+    pub limiter_wait: Histogram,
+    /// What the precheck found, by code.
+    pub precheck_rejections: IntCounterVec,
+    /// Certificates that were forwarded with a warning.
+    pub precheck_warnings: IntCounter,
+    /// Calls of SQS, by operation and result.
+    pub sqs_requests: IntCounterVec,
+    /// Messages that SQS was told to delete, by result.
+    pub sqs_delete_entries: IntCounterVec,
+    /// Messages whose visibility was extended, by result.
+    pub sqs_visibility_extensions: IntCounterVec,
+    /// Messages in the queue, by state.
+    pub queue_messages: IntGaugeVec,
+    /// How long the queue keeps a message.
+    pub queue_retention: Gauge,
+    /// How long the backlog takes at the ceiling.
+    pub backlog_eta: GaugeVec,
+    /// How long a flush to Postgres takes.
+    pub record_flush_duration: Histogram,
+    /// How many rows a flush writes.
+    pub record_flush_rows: Histogram,
+    /// Failed operations of Postgres, by class.
+    pub db_errors: IntCounterVec,
+    /// Jobs whose task panicked; their messages come back by themselves.
+    pub job_panics: IntCounter,
+    /// When a job last ended.
+    pub last_progress: Gauge,
+}
+
+/// The SQS calls that a worker makes.
+pub const SQS_OPERATIONS: [&str; 4] =
+    ["ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch", "GetQueueAttributes"];
+
+const OK_OR_ERROR: [&str; 2] = ["ok", "error"];
+const DELIVERIES: [&str; 2] = ["first", "redelivery"];
+
+/// 50 us to 10 s.
+const STAGE_BUCKETS: [f64; 12] = [0.000_05, 0.000_2, 0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0];
+
+/// 1 s to 14 days, the longest that SQS keeps a message.
+const AGE_BUCKETS: [f64; 12] =
+    [1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 21_600.0, 86_400.0, 259_200.0, 604_800.0, 1_209_600.0];
+
+/// One row to the largest flush.
+const ROW_BUCKETS: [f64; 8] = [1.0, 5.0, 20.0, 50.0, 100.0, 200.0, 400.0, 800.0];
+
+impl Metrics {
+    /// Makes every series at 0.
+    ///
+    /// # Panics
+    /// Never: the names are constants of this file, and a test makes them.
+    pub fn new() -> Self {
+        let make = Maker(Registry::new_custom(Some("muster".into()), None).expect("the prefix is a valid name"));
+        let metrics = Self {
+            jobs_received: make.counters("jobs_received_total", "Messages received.", &["delivery"]),
+            jobs_finished: make.counters("jobs_finished_total", "Jobs whose end is committed.", &["status", "code"]),
+            jobs_in_flight: make.gauges("jobs_in_flight", "Messages held.", &["stage"]),
+            oldest_in_flight_age: make.gauge("oldest_in_flight_age_seconds", "Age of the message held longest."),
+            job_age: make.histograms(
+                ("job_age_seconds", "From sending a message to its committed end."),
+                &["delivery"],
+                &AGE_BUCKETS,
+            ),
+            stage_duration: make.histograms(
+                ("stage_duration_seconds", "How long a job is in a stage."),
+                &["stage"],
+                &STAGE_BUCKETS,
+            ),
+            iot_requests: make.counters("iot_requests_total", "Calls of AWS IoT.", &["operation", "result"]),
+            iot_request_duration: make.histograms(
+                ("iot_request_duration_seconds", "How long a call of AWS IoT takes."),
+                &["operation"],
+                &STAGE_BUCKETS,
+            ),
+            limiter_rate: make.float_gauges("limiter_rate", "Calls a second.", &["target", "operation", "kind"]),
+            limiter_wait: make.histogram(("limiter_wait_seconds", "How long a job waits for a token."), &STAGE_BUCKETS),
+            precheck_rejections: make.counters("precheck_rejections_total", "What the precheck found.", &["code"]),
+            precheck_warnings: make.counter("precheck_warnings_total", "Certificates forwarded with a warning."),
+            sqs_requests: make.counters("sqs_requests_total", "Calls of SQS.", &["operation", "result"]),
+            sqs_delete_entries: make.counters("sqs_delete_entries_total", "Messages to be deleted.", &["result"]),
+            sqs_visibility_extensions: make.counters(
+                "sqs_visibility_extensions_total",
+                "Messages whose visibility was extended.",
+                &["result"],
+            ),
+            queue_messages: make.gauges("queue_messages", "Messages in the queue.", &["queue", "state"]),
+            queue_retention: make.gauge("queue_retention_seconds", "How long the queue keeps a message."),
+            backlog_eta: make.float_gauges("backlog_eta_seconds", "How long the backlog takes.", &["basis"]),
+            record_flush_duration: make
+                .histogram(("record_flush_duration_seconds", "How long a flush to Postgres takes."), &STAGE_BUCKETS),
+            record_flush_rows: make.histogram(("record_flush_rows", "How many rows a flush writes."), &ROW_BUCKETS),
+            db_errors: make.counters("db_errors_total", "Failed operations of Postgres.", &["class"]),
+            job_panics: make.counter("job_panics_total", "Jobs whose task panicked."),
+            last_progress: make.gauge("last_progress_timestamp_seconds", "When a job last ended."),
+            registry: make.0,
+        };
+        metrics.publish_build();
+        metrics.start_at_zero();
+        metrics
+    }
+
+    /// The text that Prometheus scrapes.
+    pub fn text(&self) -> String {
+        let mut text = Vec::new();
+        let families = self.registry.gather();
+        TextEncoder::new().encode(&families, &mut text).expect("writing to memory does not fail");
+        String::from_utf8(text).expect("the text format is UTF-8")
+    }
+
+    /// Counts the committed end of a job.
+    pub fn finished(&self, code: Code) {
+        self.jobs_finished.with_label_values(&[<&str>::from(code.status()), code.as_str()]).inc();
+    }
+
+    /// How many jobs ended other than well, quarantined messages included, since the start.
+    pub fn n_failed(&self) -> u64 {
+        let ended = Code::VARIANTS.iter().filter(|code| !code.status().is_good());
+        let ended = ended.map(|code| [<&str>::from(code.status()), code.as_str()]);
+        let quarantined = ParseError::CODES.iter().map(|reason| ["quarantined", reason]);
+        ended.chain(quarantined).map(|labels| self.jobs_finished.with_label_values(&labels).get()).sum()
+    }
+
+    /// Counts the quarantine of a message.
+    pub fn quarantined(&self, reason: &str) {
+        self.jobs_finished.with_label_values(&["quarantined", reason]).inc();
+    }
+
+    /// Counts a call of SQS.
+    pub fn sqs_request<T, E>(&self, operation: &str, result: &Result<T, E>) {
+        self.sqs_requests.with_label_values(&[operation, ok_or_error(result)]).inc();
+    }
+
+    /// Counts a call of AWS IoT.
+    pub fn iot_request(&self, operation: Operation, result: &str, took: Duration) {
+        let operation: &str = operation.into();
+        self.iot_requests.with_label_values(&[operation, result]).inc();
+        self.iot_request_duration.with_label_values(&[operation]).observe(took.as_secs_f64());
+    }
+
+    /// Notes how long a job was in a stage.
+    pub fn stage(&self, stage: Stage, took: Duration) {
+        self.stage_duration.with_label_values(&[<&str>::from(stage)]).observe(took.as_secs_f64());
+    }
+
+    fn publish_build(&self) {
+        let opts = Opts::new("build_info", "The program.").const_label("version", env!("CARGO_PKG_VERSION"));
+        let build = IntGauge::with_opts(opts).expect("the name is valid");
+        build.set(1);
+        self.registry.register(Box::new(build)).expect("the name is used once");
+        #[cfg(target_os = "linux")]
+        self.registry
+            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
+            .expect("the names are used once");
+    }
+
+    fn start_at_zero(&self) {
+        for delivery in DELIVERIES {
+            self.jobs_received.with_label_values(&[delivery]);
+            self.job_age.with_label_values(&[delivery]);
+        }
+        for &code in Code::VARIANTS {
+            self.jobs_finished.with_label_values(&[<&str>::from(code.status()), code.as_str()]);
+            if code.status() == Status::Rejected {
+                self.precheck_rejections.with_label_values(&[code.as_str()]);
+            }
+        }
+        for reason in ParseError::CODES {
+            self.jobs_finished.with_label_values(&["quarantined", reason]);
+        }
+        for &stage in Stage::VARIANTS {
+            self.jobs_in_flight.with_label_values(&[<&str>::from(stage)]);
+            self.stage_duration.with_label_values(&[<&str>::from(stage)]);
+        }
+        for &operation in Operation::VARIANTS {
+            self.iot_request_duration.with_label_values(&[<&str>::from(operation)]);
+            for result in RESULT_LABELS {
+                self.iot_requests.with_label_values(&[<&str>::from(operation), result]);
+            }
+        }
+        for result in OK_OR_ERROR {
+            self.sqs_delete_entries.with_label_values(&[result]);
+            self.sqs_visibility_extensions.with_label_values(&[result]);
+            for operation in SQS_OPERATIONS {
+                self.sqs_requests.with_label_values(&[operation, result]);
+            }
+        }
+        for state in ["visible", "in_flight", "delayed"] {
+            self.queue_messages.with_label_values(&["main", state]);
+        }
+        self.backlog_eta.with_label_values(&["ceiling"]);
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The value of a label `result`.
+pub fn ok_or_error<T, E>(result: &Result<T, E>) -> &'static str {
+    if result.is_ok() { "ok" } else { "error" }
+}
+
+/// The value of a label `delivery`.
+pub fn delivery(is_redelivery: bool) -> &'static str {
+    if is_redelivery { "redelivery" } else { "first" }
+}
+
+/// Makes metrics and registers them.
+struct Maker(Registry);
+
+impl Maker {
+    fn register<M: Collector + Clone + 'static>(&self, metric: prometheus::Result<M>) -> M {
+        let metric = metric.expect("the names and labels are constants and valid");
+        self.0.register(Box::new(metric.clone())).expect("each name is used once");
+        metric
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.register(IntCounter::new(name, help))
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.register(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Gauge {
+        self.register(Gauge::new(name, help))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.register(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    fn float_gauges(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        self.register(GaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    fn histogram(&self, (name, help): (&str, &str), buckets: &[f64]) -> Histogram {
+        self.register(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
+    }
+
+    fn histograms(&self, (name, help): (&str, &str), labels: &[&str], buckets: &[f64]) -> HistogramVec {
+        self.register(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_series_is_there_from_the_start() {
+        let text = Metrics::new().text();
+        for series in [
+            r#"muster_jobs_finished_total{code="ok",status="registered"} 0"#,
+            r#"muster_jobs_finished_total{code="not_json",status="quarantined"} 0"#,
+            r#"muster_iot_requests_total{operation="RegisterCertificate",result="throttled"} 0"#,
+            r#"muster_precheck_rejections_total{code="expired"} 0"#,
+            r#"muster_jobs_in_flight{stage="waiting"} 0"#,
+            "muster_build_info{version=",
+        ] {
+            assert!(text.contains(series), "{series} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_committed_end_is_counted_under_its_status_and_code() {
+        let metrics = Metrics::new();
+        metrics.finished(Code::Expired);
+        assert!(metrics.text().contains(r#"muster_jobs_finished_total{code="expired",status="rejected"} 1"#));
+    }
+}

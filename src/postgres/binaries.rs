@@ -1,0 +1,223 @@
+//! The programs `initdb` and `postgres`: where they may be, and whether they run.
+//!
+//! Invariant: [`Binaries`] were run once, by the account that will run them; so a file that this account cannot reach
+//! (below root's home) or an old release is passed over here and not found out later.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::{env, fs};
+
+use super::account::Account;
+
+/// The oldest release that is taken: the oldest that Linux distributions still maintain (Ubuntu 22.04).
+const OLDEST_MAJOR: u32 = 14;
+
+/// Folders of package managers that hold a folder for each release: the folder, what stands before the release's
+/// number, and what leads from there to the programs.
+const VERSIONED: [(&str, &str, &str); 6] = [
+    ("usr/lib/postgresql", "", "bin"),
+    ("usr", "pgsql-", "bin"),
+    ("opt/homebrew/opt", "postgresql@", "bin"),
+    ("usr/local/opt", "postgresql@", "bin"),
+    ("home/linuxbrew/.linuxbrew/opt", "postgresql@", "bin"),
+    ("Applications/Postgres.app/Contents/Versions", "", "bin"),
+];
+
+/// A folder with an `initdb` and a `postgres` that run.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Binaries {
+    dir: PathBuf,
+}
+
+/// What is wrong with a folder that should hold PostgreSQL's programs.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// `initdb` or `postgres` is not in the folder, or not executable for the account that Postgres runs under.
+    #[error("cannot run {program}: {source}")]
+    NotRunnable {
+        /// The program.
+        program: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A program is there but answers no version.
+    #[error("{program} --version answers {found:?}, wanted {program} (PostgreSQL) {OLDEST_MAJOR} or newer")]
+    NoVersion {
+        /// The program.
+        program: &'static str,
+        /// The first line of what it wrote.
+        found: String,
+    },
+    /// The release is too old.
+    #[error("{program} is of release {found}, wanted {OLDEST_MAJOR} or newer")]
+    TooOld {
+        /// The program.
+        program: &'static str,
+        /// The release's first number.
+        found: u32,
+    },
+}
+
+impl Binaries {
+    /// Takes a folder whose `initdb` and `postgres` run under the account.
+    pub(super) fn check(dir: &Path, account: Account) -> Result<Self, Unusable> {
+        let not_runnable = |program| move |source| Unusable::NotRunnable { program, source };
+        let dir = dir.canonicalize().map_err(not_runnable("initdb"))?;
+        for program in ["initdb", "postgres"] {
+            let mut command = account.command(dir.join(program));
+            // The current folder may be one that the account cannot enter.
+            let output = command.arg("--version").current_dir("/").stdin(Stdio::null()).output();
+            check_version(program, &output.map_err(not_runnable(program))?)?;
+        }
+        Ok(Self { dir })
+    }
+
+    pub(super) fn initdb(&self) -> PathBuf {
+        self.dir.join("initdb")
+    }
+
+    pub(super) fn postgres(&self) -> PathBuf {
+        self.dir.join("postgres")
+    }
+}
+
+/// Reads the release from what `--version` prints, such as `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
+fn check_version(program: &'static str, output: &Output) -> Result<(), Unusable> {
+    let text = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
+    let release = text.strip_prefix(program).and_then(|rest| rest.strip_prefix(" (PostgreSQL) "));
+    let major = release.and_then(|release| {
+        let digits = release.find(|c: char| !c.is_ascii_digit()).unwrap_or(release.len());
+        release[..digits].parse().ok()
+    });
+    match major {
+        Some(found) if found < OLDEST_MAJOR => Err(Unusable::TooOld { program, found }),
+        Some(_) => Ok(()),
+        None => Err(Unusable::NoVersion { program, found: text.lines().next().unwrap_or_default().to_owned() }),
+    }
+}
+
+/// Where PostgreSQL may be installed on this machine.
+pub(super) struct Places {
+    /// The folders of PATH.
+    pub(super) path: OsString,
+    /// The root of the file system.
+    pub(super) root: PathBuf,
+    /// The folder that `pg_config` names.
+    pub(super) pg_config: Option<PathBuf>,
+    /// The folder in our cache.
+    pub(super) cached: PathBuf,
+}
+
+impl Places {
+    /// Reads this machine's places.
+    pub(super) fn of_this_machine(cached: PathBuf) -> Self {
+        Self { path: env::var_os("PATH").unwrap_or_default(), root: PathBuf::from("/"), pg_config: pg_config(), cached }
+    }
+
+    /// The first place whose programs run: PATH, the newest release of each package manager, `pg_config`, the cache.
+    pub(super) fn first_usable(&self, account: Account) -> Option<Binaries> {
+        env::split_paths(&self.path)
+            .chain(VERSIONED.iter().flat_map(|place| self.releases(place)))
+            .chain(self.pg_config.clone())
+            .chain([self.cached.clone()])
+            .filter(|dir| dir.join("initdb").exists())
+            .find_map(|dir| {
+                Binaries::check(&dir, account)
+                    .inspect_err(|why| tracing::debug!(dir = %dir.display(), %why, "passed over"))
+                    .ok()
+            })
+    }
+
+    /// The releases in one package manager's folder, newest first.
+    fn releases(&self, &(parent, prefix, suffix): &(&str, &str, &str)) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.root.join(parent)).into_iter().flatten().flatten();
+        let mut releases: Vec<(u32, PathBuf)> = entries
+            .filter_map(|entry| {
+                let number = entry.file_name().to_str()?.strip_prefix(prefix)?.parse().ok()?;
+                Some((number, entry.path().join(suffix)))
+            })
+            .collect();
+        releases.sort_unstable_by(|a, b| b.cmp(a));
+        releases.into_iter().map(|(_, dir)| dir).collect()
+    }
+}
+
+fn pg_config() -> Option<PathBuf> {
+    let output = Command::new("pg_config").arg("--bindir").stdin(Stdio::null()).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| PathBuf::from(text.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// Makes a folder with an `initdb` and a `postgres` that answer as that release.
+    fn pretend_release(dir: &Path, release: &str) {
+        fs::create_dir_all(dir).unwrap();
+        for program in ["initdb", "postgres"] {
+            let script = format!("#!/bin/sh\necho '{program} (PostgreSQL) {release}'\n");
+            fs::write(dir.join(program), script).unwrap();
+            fs::set_permissions(dir.join(program), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+
+    fn places(root: &Path) -> Places {
+        Places { path: OsString::new(), root: root.to_owned(), pg_config: None, cached: root.join("cached") }
+    }
+
+    fn found(places: &Places) -> Option<PathBuf> {
+        places.first_usable(Account::Own).map(|binaries| binaries.dir)
+    }
+
+    #[test]
+    fn places_are_looked_at_in_the_documented_order() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |place: &str| root.path().canonicalize().unwrap().join(place);
+        let mut places = places(root.path());
+        assert_eq!(found(&places), None);
+        pretend_release(&places.cached, "18.6");
+        assert_eq!(found(&places), Some(at("cached")));
+        pretend_release(&at("from_pg_config"), "16.1");
+        places.pg_config = Some(at("from_pg_config"));
+        assert_eq!(found(&places), Some(at("from_pg_config")));
+        pretend_release(&at("usr/pgsql-17/bin"), "17.0");
+        assert_eq!(found(&places), Some(at("usr/pgsql-17/bin")));
+        pretend_release(&at("usr/lib/postgresql/15/bin"), "15.18 (Debian 15.18-0+deb12u1)");
+        assert_eq!(found(&places), Some(at("usr/lib/postgresql/15/bin")));
+        pretend_release(&at("on_path"), "18beta1");
+        places.path = at("on_path").into();
+        assert_eq!(found(&places), Some(at("on_path")));
+    }
+
+    #[test]
+    fn the_newest_release_that_runs_is_taken() {
+        let root = tempfile::tempdir().unwrap();
+        for release in ["9.6", "14", "17", "18"] {
+            pretend_release(&root.path().join("usr/lib/postgresql").join(release).join("bin"), release);
+        }
+        fs::remove_file(root.path().join("usr/lib/postgresql/18/bin/postgres")).unwrap();
+        let taken = found(&places(root.path())).unwrap();
+        assert!(taken.ends_with("usr/lib/postgresql/17/bin"), "{}", taken.display());
+    }
+
+    #[test]
+    fn a_folder_that_is_no_use_says_why() {
+        let root = tempfile::tempdir().unwrap();
+        let why = |release: &str| {
+            pretend_release(root.path(), release);
+            Binaries::check(root.path(), Account::Own).unwrap_err().to_string()
+        };
+        assert_eq!(why("9.6.24"), "initdb is of release 9, wanted 14 or newer");
+        assert_eq!(
+            why("new"),
+            r#"initdb --version answers "initdb (PostgreSQL) new", wanted initdb (PostgreSQL) 14 or newer"#
+        );
+        let missing = Binaries::check(&root.path().join("missing"), Account::Own).unwrap_err();
+        assert!(matches!(missing, Unusable::NotRunnable { program: "initdb", .. }), "{missing}");
+    }
+}

@@ -1,0 +1,155 @@
+//! What the recorder is handed, and how it looks in the ledger.
+
+use crate::claims::Claim;
+use crate::identity::Account;
+use crate::job::{Job, ParseError};
+use crate::outcome::{Code, Outcome};
+use crate::slots::Delivery;
+use crate::store::row::{End, Names, Row};
+use crate::store::{Page, Quarantined};
+
+/// A delivery whose work is done.
+#[derive(Debug)]
+pub struct Finished {
+    /// The delivery.
+    pub delivery: Delivery,
+    /// What came of it.
+    pub finish: Finish,
+}
+
+/// What came of a delivery.
+#[derive(Debug)]
+pub enum Finish {
+    /// The job ended.
+    Ended {
+        /// The job.
+        job: Box<Job>,
+        /// The account and region of its target.
+        account: Account,
+        /// How it ended.
+        outcome: Box<Outcome>,
+        /// The right to the certificate, held until the end is committed.
+        claim: Option<Claim>,
+    },
+    /// The body is no job.
+    Quarantined(Box<NoJob>),
+    /// The process stops: somebody else shall do it.
+    Released,
+}
+
+/// A body that is no job.
+#[derive(Debug)]
+pub struct NoJob {
+    /// Why it is none.
+    pub error: ParseError,
+    /// The body.
+    pub body: String,
+}
+
+impl Finished {
+    /// Says whether there is something to be written.
+    pub fn is_ended(&self) -> bool {
+        !matches!(self.finish, Finish::Released)
+    }
+
+    /// Adds what the ledger shall hold of it.
+    pub fn write_to(&self, page: &mut Page, queue_url: &str) {
+        match &self.finish {
+            Finish::Ended { job, account, outcome, .. } => {
+                let announced = page.announced.entry(job.batch.to_string()).or_default();
+                *announced = (*announced).max(job.batch_size);
+                page.rows.push(row(&self.delivery, job, account, outcome));
+            }
+            Finish::Quarantined(no_job) => page.quarantined.push(quarantined(&self.delivery, no_job, queue_url)),
+            Finish::Released => {}
+        }
+    }
+}
+
+fn row(delivery: &Delivery, job: &Job, account: &Account, outcome: &Outcome) -> Row {
+    Row {
+        batch: job.batch.to_string(),
+        target: job.target.to_string(),
+        operation: job.operation,
+        subject: outcome.subject,
+        account: account.id.clone(),
+        region: account.region.clone(),
+        certificate_id: outcome.certificate_id,
+        names: Names {
+            reference: job.reference.as_ref().map(ToString::to_string),
+            source: job.source.as_ref().map(ToString::to_string),
+        },
+        message_id: delivery.message_id.clone(),
+        end: End {
+            code: outcome.code,
+            detail: outcome.detail.clone(),
+            wanted_status: job.request.wanted_status(),
+            known_status: outcome.known_status,
+            request: kept_request(job, outcome),
+            sent_at: delivery.sent_at,
+            received_at: delivery.received_at,
+            ended_at: time::OffsetDateTime::now_utc(),
+        },
+        attempts: outcome.attempts.clone(),
+        n_attempts: outcome.n_attempts,
+        n_duplicates: 0,
+        other_names: vec![],
+    }
+}
+
+/// The fields of the call, so that a bad end can be sent again; never one that held a private key.
+fn kept_request(job: &Job, outcome: &Outcome) -> Option<String> {
+    if outcome.status().is_good() || outcome.code == Code::PrivateKey {
+        return None;
+    }
+    Some(serde_json::to_string(&job.request).expect("strings always become JSON"))
+}
+
+fn quarantined(delivery: &Delivery, no_job: &NoJob, queue_url: &str) -> Quarantined {
+    Quarantined {
+        queue: queue_url.to_owned(),
+        message_id: delivery.message_id.clone(),
+        reason: no_job.error.code(),
+        detail: no_job.error.to_string(),
+        body: blank_private_keys(&no_job.body),
+        sent_at: delivery.sent_at,
+    }
+}
+
+/// Takes the private keys out of a text; a key without an end mark takes the rest of the text with it.
+fn blank_private_keys(text: &str) -> String {
+    const MARK: &str = "PRIVATE KEY-----";
+    const BLANK: &str = "[private key removed]";
+    let mut blanked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(mark) = rest.find(MARK) {
+        let begin = rest[..mark].rfind("-----BEGIN").unwrap_or(mark);
+        blanked.push_str(&rest[..begin]);
+        blanked.push_str(BLANK);
+        let body = &rest[mark + MARK.len()..];
+        rest = body.find(MARK).map_or("", |end| &body[end + MARK.len()..]);
+    }
+    blanked + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_keys_are_taken_out_of_a_quarantined_body() {
+        let body = r#"{"a":"-----BEGIN EC PRIVATE KEY-----\nSECRET\n-----END EC PRIVATE KEY-----\n","b":1}"#;
+        assert_eq!(blank_private_keys(body), r#"{"a":"[private key removed]\n","b":1}"#);
+    }
+
+    #[test]
+    fn a_key_without_an_end_takes_the_rest_with_it() {
+        assert_eq!(blank_private_keys("x-----BEGIN PRIVATE KEY-----SECRET"), "x[private key removed]");
+    }
+
+    #[test]
+    fn other_text_stays_as_it_is() {
+        let text = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----";
+        assert_eq!(blank_private_keys(text), text);
+    }
+}

@@ -1,0 +1,101 @@
+//! The operations that the sandbox answers, and how each is recognised on the wire.
+
+use axum::http::request::Parts;
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+
+/// An operation of AWS that the sandbox answers.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Deserialize,
+    Display,
+    EnumString,
+    Eq,
+    Hash,
+    IntoStaticStr,
+    Ord,
+    PartialEq,
+    PartialOrd,
+    Serialize,
+    VariantArray,
+)]
+#[expect(missing_docs, reason = "AWS's own names; AWS documents them")]
+pub enum Operation {
+    RegisterCertificate,
+    RegisterCACertificate,
+    DescribeCertificate,
+    DescribeCACertificate,
+    ListCertificates,
+    GetRegistrationCode,
+
+    GetCallerIdentity,
+
+    CreateQueue,
+    DeleteQueue,
+    GetQueueUrl,
+    GetQueueAttributes,
+    SetQueueAttributes,
+    ListQueues,
+    PurgeQueue,
+    SendMessage,
+    SendMessageBatch,
+    ReceiveMessage,
+    DeleteMessage,
+    DeleteMessageBatch,
+    ChangeMessageVisibility,
+    ChangeMessageVisibilityBatch,
+}
+
+/// The service that an operation belongs to; it decides the form of the answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Service {
+    /// restJson1.
+    Iot,
+    /// awsQuery: a form in, XML out.
+    Sts,
+    /// awsJson1.0 with query-compatible error codes.
+    Sqs,
+}
+
+impl Operation {
+    /// The service that the operation belongs to.
+    pub(super) fn service(self) -> Service {
+        use Operation as O;
+        match self {
+            O::RegisterCertificate
+            | O::RegisterCACertificate
+            | O::DescribeCertificate
+            | O::DescribeCACertificate
+            | O::ListCertificates
+            | O::GetRegistrationCode => Service::Iot,
+            O::GetCallerIdentity => Service::Sts,
+            _ => Service::Sqs,
+        }
+    }
+
+    /// Recognises a request by its method, path and target header; `None` for what the sandbox does not answer.
+    pub(super) fn of(request: &Parts) -> Option<Self> {
+        let segments: Vec<&str> = request.uri.path().trim_matches('/').split('/').collect();
+        Some(match (request.method.as_str(), segments.as_slice()) {
+            ("POST", [""]) => return Self::of_root(request),
+            ("POST", ["certificate", "register"]) => Self::RegisterCertificate,
+            ("POST", ["cacertificate"]) => Self::RegisterCACertificate,
+            ("GET", ["certificates"]) => Self::ListCertificates,
+            ("GET", ["certificates", _]) => Self::DescribeCertificate,
+            ("GET", ["cacertificate", _]) => Self::DescribeCACertificate,
+            ("GET", ["registrationcode"]) => Self::GetRegistrationCode,
+            _ => return None,
+        })
+    }
+
+    /// SQS and STS share the root path: only SQS names its operation in a header.
+    fn of_root(request: &Parts) -> Option<Self> {
+        let Some(target) = request.headers.get("x-amz-target") else {
+            return Some(Self::GetCallerIdentity);
+        };
+        let operation: Self = target.to_str().ok()?.strip_prefix("AmazonSQS.")?.parse().ok()?;
+        (operation.service() == Service::Sqs).then_some(operation)
+    }
+}

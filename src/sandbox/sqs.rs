@@ -1,0 +1,193 @@
+//! SQS: the standard queues of one account and region.
+//!
+//! All queues are behind one lock, which is held for no longer than it takes to move a batch of messages. FIFO queues are
+//! not there.
+
+mod error;
+mod limits;
+mod message;
+mod owner;
+mod queue;
+mod receipts;
+mod receive;
+mod send;
+mod settings;
+mod turns;
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use axum::http::header::HOST;
+use axum::http::request::Parts;
+use serde::{Deserialize, Serialize};
+
+use self::message::Moment;
+use self::queue::Queue;
+pub use self::queue::{BatchCounts, QueueCounts};
+use super::Settings;
+use super::answer::{Answer, AwsError};
+use super::operation::Operation;
+
+/// SQS.
+pub(super) struct Sqs {
+    account: String,
+    region: String,
+    /// Makes message ids distinct between two lives of a sandbox.
+    salt: u64,
+    queues: Mutex<Queues>,
+}
+
+/// The queues by name.
+#[derive(Default)]
+struct Queues {
+    by_name: BTreeMap<String, Queue>,
+    n_created: u32,
+    n_messages: u64,
+}
+
+/// The part of a request that names its queue.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Addressed {
+    queue_url: String,
+}
+
+/// A batch call.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", bound = "E: Deserialize<'de>")]
+struct Batch<E> {
+    queue_url: String,
+    entries: Vec<E>,
+}
+
+/// What a batch call answers, entry by entry.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct BatchAnswer<S> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    successful: Vec<S>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed: Vec<FailedEntry>,
+}
+
+/// An entry of a batch call that did not go through.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct FailedEntry {
+    id: String,
+    sender_fault: bool,
+    code: String,
+    message: String,
+}
+
+impl Sqs {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            account: settings.account.clone(),
+            region: settings.region.clone(),
+            salt: Moment::now().unix_ms,
+            queues: Mutex::default(),
+        }
+    }
+
+    /// Answers one SQS operation.
+    pub(super) async fn answer(&self, operation: Operation, head: &Parts, body: &[u8]) -> Answer {
+        use Operation as O;
+        let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
+        match operation {
+            O::ReceiveMessage => self.receive(body).await,
+            O::SendMessage => self.send(body),
+            O::SendMessageBatch => self.send_batch(body),
+            O::DeleteMessage => self.delete(body),
+            O::DeleteMessageBatch => self.delete_batch(body),
+            O::ChangeMessageVisibility => self.change_visibility(body),
+            O::ChangeMessageVisibilityBatch => self.change_visibility_batch(body),
+            O::CreateQueue => self.create_queue(host, body),
+            O::DeleteQueue => self.delete_queue(body),
+            O::GetQueueUrl => self.queue_url(host, body),
+            O::ListQueues => self.list_queues(host, body),
+            O::GetQueueAttributes => self.queue_attributes(body),
+            O::SetQueueAttributes => self.set_queue_attributes(body),
+            O::PurgeQueue => self.purge_queue(body),
+            _ => Err(AwsError::new(400, "UnknownOperationException", format!("SQS has no operation {operation}"))),
+        }
+    }
+
+    /// The exact counts of one queue.
+    pub(super) fn counts(&self, name: &str) -> Option<QueueCounts> {
+        let mut queues = self.queues();
+        let queue = queues.by_name.get_mut(name)?;
+        queue.wake(Moment::now());
+        Some(queue.counts())
+    }
+
+    /// The exact counts of every queue.
+    pub(super) fn all_counts(&self) -> BTreeMap<String, QueueCounts> {
+        let now = Moment::now();
+        let mut queues = self.queues();
+        let counts = queues.by_name.iter_mut().map(|(name, queue)| {
+            queue.wake(now);
+            (name.clone(), queue.counts())
+        });
+        counts.collect()
+    }
+
+    /// The id of a message: a UUID in form, distinct for ever.
+    fn message_id(&self, number: u64) -> String {
+        let salt = self.salt;
+        format!(
+            "{:08x}-{:04x}-4{:03x}-8000-{:012x}",
+            salt >> 28 & 0xffff_ffff,
+            salt >> 12 & 0xffff,
+            salt & 0xfff,
+            number & 0xffff_ffff_ffff
+        )
+    }
+
+    fn queue_arn(&self, name: &str) -> String {
+        format!("arn:aws:sqs:{}:{}:{name}", self.region, self.account)
+    }
+
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queues {
+    /// The queue of a URL, by the last part of it: a client may know the sandbox under another host name.
+    fn at(&mut self, url: &str) -> Result<&mut Queue, AwsError> {
+        self.by_name.get_mut(name_in(url)).ok_or_else(error::no_queue)
+    }
+}
+
+impl FailedEntry {
+    fn new(id: String, error: AwsError) -> Self {
+        let (sender_fault, code) = (error.is_sender_fault(), error.query_code().to_owned());
+        Self { id, sender_fault, code, message: error.message }
+    }
+}
+
+impl<S> BatchAnswer<S> {
+    /// Runs every entry by itself and sorts the results.
+    fn of<E>(entries: Vec<E>, id: impl Fn(&E) -> String, mut run: impl FnMut(E) -> Result<S, AwsError>) -> Self {
+        let mut answer = Self { successful: Vec::new(), failed: Vec::new() };
+        for entry in entries {
+            let id = id(&entry);
+            match run(entry) {
+                Ok(success) => answer.successful.push(success),
+                Err(error) => answer.failed.push(FailedEntry::new(id, error)),
+            }
+        }
+        answer
+    }
+}
+
+/// The name of the queue in a URL.
+fn name_in(url: &str) -> &str {
+    url.rsplit('/').next().unwrap_or_default()
+}
+
+/// Reads a request's body.
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, AwsError> {
+    serde_json::from_slice(body).map_err(|e| error::unreadable(&e))
+}

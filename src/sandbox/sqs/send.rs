@@ -1,0 +1,99 @@
+//! Sending: one message or a batch of ten.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::message::{Attributes, Content, Moment, attributes_md5};
+use super::settings::MESSAGE_MAX;
+use super::{Addressed, Batch, BatchAnswer, Queues, Sqs, error, limits, read};
+use crate::sandbox::answer::{Answer, AwsError, Success};
+
+/// A message as its sender writes it, alone or as an entry of a batch.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Outgoing<'a> {
+    #[serde(default)]
+    id: String,
+    #[serde(borrow)]
+    message_body: Cow<'a, str>,
+    delay_seconds: Option<i64>,
+    message_attributes: Option<Attributes>,
+    message_system_attributes: Option<Attributes>,
+    message_group_id: Option<String>,
+}
+
+/// What the sender of a message gets back.
+#[derive(Serialize)]
+struct Sent {
+    #[serde(rename = "Id", skip_serializing_if = "String::is_empty")]
+    id: String,
+    #[serde(rename = "MessageId")]
+    message_id: String,
+    #[serde(rename = "MD5OfMessageBody")]
+    body_md5: String,
+    #[serde(rename = "MD5OfMessageAttributes", skip_serializing_if = "Option::is_none")]
+    attributes_md5: Option<String>,
+}
+
+impl Sqs {
+    pub(super) fn send(&self, body: &[u8]) -> Answer {
+        let Addressed { queue_url } = read(body)?;
+        let outgoing: Outgoing = read(body)?;
+        let sent = self.enqueue(&mut self.queues(), &queue_url, outgoing)?;
+        Ok(Success::json(&sent))
+    }
+
+    pub(super) fn send_batch(&self, body: &[u8]) -> Answer {
+        let Batch { queue_url, entries }: Batch<Outgoing> = read(body)?;
+        let queues = &mut *self.queues();
+        queues.at(&queue_url)?;
+        limits::check_entries(entries.iter().map(|entry| entry.id.as_str()))?;
+        let size: usize = entries.iter().map(Outgoing::size).sum();
+        if size as u64 > MESSAGE_MAX {
+            return Err(error::batch_too_long(size));
+        }
+        let enqueue = |entry| self.enqueue(queues, &queue_url, entry);
+        Ok(Success::json(&BatchAnswer::of(entries, |entry| entry.id.clone(), enqueue)))
+    }
+
+    fn enqueue(&self, queues: &mut Queues, queue_url: &str, outgoing: Outgoing) -> Result<Sent, AwsError> {
+        let number = queues.n_messages;
+        let queue = queues.at(queue_url)?;
+        outgoing.check(queue.settings.message_max)?;
+        let delay = outgoing.delay_seconds.unwrap_or(i64::try_from(queue.settings.delay_s).unwrap_or(0));
+        let delay = limits::seconds("DelaySeconds", delay, 900)?;
+        let (id, content) = outgoing.into_content();
+        let attributes_md5 = content.attributes.as_deref().map(attributes_md5);
+        queue.send(number, content, delay, Moment::now());
+        let body_md5 = hex::encode(queue.message(number).body_md5);
+        queues.n_messages += 1;
+        Ok(Sent { id, message_id: self.message_id(number), body_md5, attributes_md5 })
+    }
+}
+
+impl Outgoing<'_> {
+    fn check(&self, size_max: u64) -> Result<(), AwsError> {
+        limits::check_text(&self.message_body)?;
+        limits::check_size(self.size(), size_max)?;
+        if let Some(attributes) = &self.message_attributes {
+            limits::check_attributes(attributes)?;
+        }
+        self.message_group_id.as_deref().map_or(Ok(()), limits::check_group)
+    }
+
+    fn size(&self) -> usize {
+        limits::size_of(&self.message_body, self.message_attributes.as_ref())
+    }
+
+    fn into_content(self) -> (String, Content) {
+        let trace = self.message_system_attributes.and_then(|mut all| all.remove("AWSTraceHeader"));
+        let content = Content {
+            body: self.message_body.into(),
+            group: self.message_group_id.unwrap_or_default().into(),
+            attributes: self.message_attributes.filter(|all| !all.is_empty()).map(Box::new),
+            trace: trace.and_then(|attribute| attribute.string_value).map(String::into_boxed_str),
+        };
+        (self.id, content)
+    }
+}

@@ -1,0 +1,114 @@
+//! Which waiting message comes next: fair among message groups, oldest first within one.
+//!
+//! The group with the fewest messages in flight is served first, as SQS fair queues do for their quiet tenants; between
+//! equals, the one that was served longest ago. Every step takes logarithmic time.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// The waiting messages of one queue, by group.
+#[derive(Default)]
+pub(super) struct Turns {
+    groups: HashMap<Arc<str>, Group>,
+    /// Groups with something waiting: messages in flight, turn of last service, name.
+    order: BTreeSet<(usize, u64, Arc<str>)>,
+    /// Turns that were given so far.
+    turn: u64,
+}
+
+#[derive(Default)]
+struct Group {
+    waiting: BTreeSet<u64>,
+    in_flight: usize,
+    last_turn: u64,
+}
+
+impl Turns {
+    /// Lets a message wait.
+    pub(super) fn wait(&mut self, group: &Arc<str>, number: u64) {
+        self.change(group, |group| {
+            group.waiting.insert(number);
+        });
+    }
+
+    /// Takes a waiting message out of its turn.
+    pub(super) fn withdraw(&mut self, group: &Arc<str>, number: u64) {
+        self.change(group, |group| {
+            group.waiting.remove(&number);
+        });
+    }
+
+    /// Takes the next message; it is in flight until [`Turns::land`].
+    pub(super) fn next(&mut self) -> Option<u64> {
+        let (.., group) = self.order.first()?.clone();
+        self.turn += 1;
+        let turn = self.turn;
+        let mut next = None;
+        self.change(&group, |group| {
+            next = group.waiting.pop_first();
+            group.in_flight += 1;
+            group.last_turn = turn;
+        });
+        next
+    }
+
+    /// A message of the group is no longer in flight.
+    pub(super) fn land(&mut self, group: &Arc<str>) {
+        self.change(group, |group| group.in_flight -= 1);
+    }
+
+    /// Changes a group and its place in the order; a group with nothing left is forgotten.
+    fn change(&mut self, name: &Arc<str>, change: impl FnOnce(&mut Group)) {
+        let group = self.groups.entry(Arc::clone(name)).or_default();
+        let before = (group.in_flight, group.last_turn, Arc::clone(name));
+        let was_waiting = !group.waiting.is_empty();
+        change(group);
+        let after = (group.in_flight, group.last_turn, Arc::clone(name));
+        let is_waiting = !group.waiting.is_empty();
+        if was_waiting && !(is_waiting && before == after) {
+            self.order.remove(&before);
+        }
+        if is_waiting {
+            self.order.insert(after);
+        } else if group.in_flight == 0 {
+            self.groups.remove(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quiet_group_does_not_wait_behind_a_loud_one() {
+        let (loud, quiet): (Arc<str>, Arc<str>) = ("loud".into(), "quiet".into());
+        let mut turns = Turns::default();
+        (0..100).for_each(|number| turns.wait(&loud, number));
+        assert_eq!([turns.next(), turns.next()], [Some(0), Some(1)]);
+        turns.wait(&quiet, 100);
+        assert_eq!([turns.next(), turns.next()], [Some(100), Some(2)]);
+    }
+
+    #[test]
+    fn equal_groups_take_turns() {
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        let mut turns = Turns::default();
+        (0..4).for_each(|number| turns.wait(&a, number));
+        (4..8).for_each(|number| turns.wait(&b, number));
+        let taken: Vec<_> = std::iter::from_fn(|| turns.next()).collect();
+        assert_eq!(taken, [0, 4, 1, 5, 2, 6, 3, 7]);
+    }
+
+    #[test]
+    fn a_withdrawn_message_is_not_served_and_an_empty_group_is_forgotten() {
+        let group: Arc<str> = "a".into();
+        let mut turns = Turns::default();
+        turns.wait(&group, 1);
+        turns.wait(&group, 2);
+        turns.withdraw(&group, 1);
+        assert_eq!([turns.next(), turns.next()], [Some(2), None]);
+        turns.land(&group);
+        assert!(turns.groups.is_empty() && turns.order.is_empty());
+    }
+}

@@ -1,0 +1,359 @@
+//! What this worker has in flight: one slot a message, held from before the receive to after the ack.
+//!
+//! In flight is one number: it is the back-pressure, the gauge and the drain condition. A slot also knows its message's
+//! receipt, so that the heartbeat can keep it hidden, and its stage. Jobs that wait for a token are held to what was
+//! started in the last two seconds, so that one worker does not sit on work that another could do.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use strum::{IntoStaticStr, VariantArray};
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::queue::Message;
+
+/// The time whose starts bound the jobs that wait: long enough to bridge a slow receive.
+const WINDOW: Duration = Duration::from_secs(2);
+
+/// Where a job is.
+#[derive(Clone, Copy, Debug, Eq, Hash, IntoStaticStr, PartialEq, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Stage {
+    /// Is prechecked and looked up.
+    Checking,
+    /// Waits for a token, for a retry, or for another copy of itself.
+    Waiting,
+    /// AWS is asked.
+    Calling,
+    /// Its end is written and its message deleted.
+    Recording,
+}
+
+impl Stage {
+    fn has_started(self) -> bool {
+        matches!(self, Self::Calling | Self::Recording)
+    }
+}
+
+/// The slots of a worker.
+#[derive(Clone, Debug)]
+pub struct Slots(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    capacity: usize,
+    waiting_min: usize,
+    state: Mutex<State>,
+    freed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Slots taken, those of a receive under way included.
+    taken: usize,
+    /// Of these, the ones whose job has not started.
+    waiting: usize,
+    /// Starts of the last [`WINDOW`].
+    started: VecDeque<Instant>,
+    messages: HashMap<u64, Held>,
+    next_id: u64,
+}
+
+#[derive(Debug)]
+struct Held {
+    receipt: String,
+    received_at: Instant,
+    hidden_since: Instant,
+    stage: Stage,
+    has_started: bool,
+}
+
+/// A message that the heartbeat shall keep hidden.
+#[derive(Clone, Debug)]
+pub struct Due {
+    /// Names the slot.
+    pub id: u64,
+    /// The receipt of its message.
+    pub receipt: String,
+}
+
+impl Slots {
+    /// Makes `capacity` slots; at least `waiting_min` of them may hold jobs that have not started.
+    pub fn new(capacity: usize, waiting_min: usize) -> Self {
+        let waiting_min = waiting_min.clamp(1, capacity);
+        Self(Arc::new(Shared { capacity, waiting_min, state: Mutex::default(), freed: Notify::new() }))
+    }
+
+    /// Takes from one to `max` slots, waiting for the first.
+    pub async fn take(&self, max: usize) -> Vec<Slot> {
+        loop {
+            // Made before the look, so that a slot freed in between is not missed.
+            let freed = self.0.freed.notified();
+            let n = self.0.reserve(max);
+            if n > 0 {
+                return (0..n).map(|_| Slot { shared: Arc::clone(&self.0), id: None }).collect();
+            }
+            freed.await;
+        }
+    }
+
+    /// How many slots hold a message.
+    pub fn held(&self) -> usize {
+        self.0.lock().messages.len()
+    }
+
+    /// How many slots hold a message, by stage.
+    pub fn by_stage(&self) -> HashMap<Stage, usize> {
+        let mut counts: HashMap<Stage, usize> = Stage::VARIANTS.iter().map(|&stage| (stage, 0)).collect();
+        for held in self.0.lock().messages.values() {
+            *counts.entry(held.stage).or_default() += 1;
+        }
+        counts
+    }
+
+    /// How long the message that is held longest has been held.
+    pub fn oldest_age(&self) -> Duration {
+        let oldest = self.0.lock().messages.values().map(|held| held.received_at).min();
+        oldest.map_or(Duration::ZERO, |instant| instant.elapsed())
+    }
+
+    /// The messages whose visibility was set so long ago, of those that have not been held for `held_max`.
+    pub fn due(&self, set_ago: Duration, held_max: Duration) -> Vec<Due> {
+        let state = self.0.lock();
+        let is_due = |held: &Held| held.hidden_since.elapsed() >= set_ago && held.received_at.elapsed() < held_max;
+        let due = state.messages.iter().filter(|(_, held)| is_due(held));
+        due.map(|(&id, held)| Due { id, receipt: held.receipt.clone() }).collect()
+    }
+
+    /// Notes that the visibility of messages was set anew.
+    pub fn hidden(&self, ids: &[u64], since: Instant) {
+        let mut state = self.0.lock();
+        for id in ids {
+            if let Some(held) = state.messages.get_mut(id) {
+                held.hidden_since = since;
+            }
+        }
+    }
+
+    /// The receipts of everything held.
+    pub fn receipts(&self) -> Vec<String> {
+        self.0.lock().messages.values().map(|held| held.receipt.clone()).collect()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics while it holds this lock")
+    }
+
+    fn reserve(&self, max: usize) -> usize {
+        let mut state = self.lock();
+        state.forget_old_starts();
+        let may_wait = state.started.len().max(self.waiting_min);
+        let n = max.min(self.capacity - state.taken).min(may_wait.saturating_sub(state.waiting));
+        state.taken += n;
+        state.waiting += n;
+        n
+    }
+}
+
+impl State {
+    fn forget_old_starts(&mut self) {
+        while self.started.front().is_some_and(|start| start.elapsed() > WINDOW) {
+            self.started.pop_front();
+        }
+    }
+
+    fn hold(&mut self, message: &Message) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        let held = Held {
+            receipt: message.receipt.clone(),
+            received_at: message.asked_at,
+            hidden_since: message.asked_at,
+            stage: Stage::Checking,
+            has_started: false,
+        };
+        self.messages.insert(id, held);
+        id
+    }
+
+    fn start(&mut self) {
+        self.waiting -= 1;
+        self.started.push_back(Instant::now());
+        self.forget_old_starts();
+    }
+}
+
+/// A place for one message, from before it is received until it is deleted.
+#[derive(Debug)]
+pub struct Slot {
+    shared: Arc<Shared>,
+    /// The entry of the message that it holds.
+    id: Option<u64>,
+}
+
+/// One delivery of a message, in its slot.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The slot; dropping it frees the place.
+    pub slot: Slot,
+    /// `MessageId` at SQS.
+    pub message_id: String,
+    /// What deletes this delivery or changes its visibility.
+    pub receipt: String,
+    /// Says whether the message had been delivered before.
+    pub is_redelivery: bool,
+    /// When the message was sent.
+    pub sent_at: OffsetDateTime,
+    /// When this delivery was received.
+    pub received_at: OffsetDateTime,
+}
+
+impl Slot {
+    /// Puts a message in; its body is given back beside the delivery.
+    pub fn hold(mut self, message: Message) -> (Delivery, String) {
+        self.id = Some(self.shared.lock().hold(&message));
+        let delivery = Delivery {
+            slot: self,
+            message_id: message.id,
+            receipt: message.receipt,
+            is_redelivery: message.receive_count > 1,
+            sent_at: message.sent_at,
+            received_at: OffsetDateTime::now_utc(),
+        };
+        (delivery, message.body)
+    }
+
+    /// Moves the job on.
+    pub fn enter(&self, stage: Stage) {
+        let mut state = self.shared.lock();
+        let Some(held) = self.id.and_then(|id| state.messages.get_mut(&id)) else { return };
+        let starts = stage.has_started() && !held.has_started;
+        held.stage = stage;
+        held.has_started |= starts;
+        if starts {
+            state.start();
+            drop(state);
+            self.shared.freed.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        let held = self.id.and_then(|id| state.messages.remove(&id));
+        state.taken -= 1;
+        if !held.is_some_and(|held| held.has_started) {
+            state.waiting -= 1;
+        }
+        drop(state);
+        self.shared.freed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(receipt: &str) -> Message {
+        Message {
+            id: receipt.into(),
+            body: "body".into(),
+            receipt: receipt.into(),
+            receive_count: 1,
+            sent_at: OffsetDateTime::UNIX_EPOCH,
+            asked_at: Instant::now(),
+        }
+    }
+
+    async fn delivery(slots: &Slots, receipt: &str) -> Delivery {
+        slots.take(1).await.remove(0).hold(message(receipt)).0
+    }
+
+    /// Takes what there is at this moment.
+    fn take_now(slots: &Slots, max: usize) -> Vec<Slot> {
+        now(slots.take(max)).unwrap_or_default()
+    }
+
+    fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match std::pin::pin!(future).poll(&mut context) {
+            std::task::Poll::Ready(value) => Some(value),
+            std::task::Poll::Pending => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn no_more_than_the_capacity_is_in_flight() {
+        let slots = Slots::new(3, 10);
+        let taken = take_now(&slots, 10);
+        assert_eq!(taken.len(), 3);
+        assert_eq!(take_now(&slots, 1).len(), 0);
+        drop(taken);
+        assert_eq!(take_now(&slots, 10).len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_freed_slot_wakes_who_waits_for_one() {
+        let slots = Slots::new(1, 1);
+        let taken = slots.take(1).await;
+        let waiter = tokio::spawn({
+            let slots = slots.clone();
+            async move { slots.take(1).await.len() }
+        });
+        tokio::task::yield_now().await;
+        drop(taken);
+        assert_eq!(waiter.await.unwrap(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn jobs_that_wait_are_bounded_by_what_was_started_in_two_seconds() {
+        let slots = Slots::new(100, 2);
+        assert_eq!(take_now(&slots, 10).len(), 2);
+        let mut started = Vec::new();
+        for i in 0..5 {
+            let delivery = delivery(&slots, &i.to_string()).await;
+            delivery.slot.enter(Stage::Calling);
+            started.push(delivery);
+        }
+        assert_eq!(take_now(&slots, 10).len(), 5);
+        tokio::time::advance(WINDOW + Duration::from_millis(1)).await;
+        assert_eq!(take_now(&slots, 10).len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_goes_back_to_waiting_is_not_started_twice() {
+        let slots = Slots::new(10, 2);
+        let delivery = delivery(&slots, "a").await;
+        for _ in 0..3 {
+            delivery.slot.enter(Stage::Calling);
+            delivery.slot.enter(Stage::Waiting);
+        }
+        drop(delivery);
+        assert_eq!(take_now(&slots, 10).len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_is_due_until_its_visibility_is_set_anew() {
+        let slots = Slots::new(10, 10);
+        let (half, held_max) = (Duration::from_secs(15), Duration::from_secs(3600));
+        let kept = delivery(&slots, "kept").await;
+        let done = delivery(&slots, "done").await;
+        assert!(slots.due(half, held_max).is_empty());
+        tokio::time::advance(half).await;
+        drop(done);
+        let due = slots.due(half, held_max);
+        assert_eq!(due.iter().map(|due| due.receipt.as_str()).collect::<Vec<_>>(), ["kept"]);
+        slots.hidden(&[due[0].id], Instant::now());
+        assert!(slots.due(half, held_max).is_empty());
+        tokio::time::advance(held_max).await;
+        assert!(slots.due(half, held_max).is_empty(), "a message is let go in the end");
+        drop(kept);
+        assert_eq!(slots.held(), 0);
+    }
+}

@@ -1,0 +1,284 @@
+//! Takes jobs to their end: precheck, known already, token, RegisterCertificate with its retries.
+//!
+//! A worker never fails: every path ends in an [`Outcome`], or gives the message back because the process stops. Only
+//! a [`CheckedCertificate`] can reach AWS, and one token is one call.
+
+mod call;
+mod retry;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use time::OffsetDateTime;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use crate::backoff::Backoff;
+use crate::certificate::CertificateId;
+use crate::claims::{Claim, Claimed, Claims, Join};
+use crate::identity::Account;
+use crate::job::{CertificateStatus, Job};
+use crate::limiter::Limiter;
+use crate::metrics::Metrics;
+use crate::outcome::{Code, Outcome};
+use crate::precheck::{CheckedCertificate, Precheck};
+use crate::recorder::{Finish, Finished};
+use crate::registrar::Registrar;
+use crate::slots::{Delivery, Stage};
+use crate::store::Store;
+
+pub use retry::RetryPolicy;
+
+/// One account and region, and what it takes to register there.
+#[derive(Debug)]
+pub struct Target {
+    /// Whose account it is.
+    pub account: Account,
+    /// Its client.
+    pub registrar: Registrar,
+    /// Its tokens.
+    pub limiter: Limiter,
+    /// How many calls went through: what tells one job's trouble from everybody's.
+    pub successes: AtomicU64,
+}
+
+/// What a worker works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// The targets by their names.
+    pub targets: HashMap<String, Target>,
+    /// The precheck.
+    pub precheck: Precheck,
+    /// The ledger, asked for known certificates.
+    pub store: Store,
+    /// How often and how slowly a call is tried again.
+    pub retry: RetryPolicy,
+    /// Where ends go.
+    pub recorder: mpsc::Sender<Finished>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
+    /// Ends the work: what has not started goes back.
+    pub stop: CancellationToken,
+    /// Follows the jobs' tasks.
+    pub tasks: TaskTracker,
+}
+
+/// The worker; clones share everything.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    parts: Arc<Parts>,
+    claims: Claims,
+}
+
+/// A job that the precheck let through.
+#[derive(Debug)]
+struct Admitted {
+    delivery: Delivery,
+    job: Job,
+    certificate: CheckedCertificate,
+}
+
+impl Worker {
+    /// Makes a worker.
+    pub fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts), claims: Claims::default() }
+    }
+
+    /// Says whether a job's target is one of ours.
+    pub fn serves(&self, job: &Job) -> bool {
+        self.parts.targets.contains_key(job.target.as_str())
+    }
+
+    /// Takes the jobs of one receive to their ends, in tasks of their own.
+    pub fn take(&self, jobs: Vec<(Delivery, Job)>) {
+        let worker = self.clone();
+        self.parts.tasks.spawn(async move {
+            let mut admitted = Vec::with_capacity(jobs.len());
+            for (delivery, job) in jobs {
+                admitted.extend(worker.precheck(delivery, job).await);
+            }
+            worker.claim(admitted).await;
+        });
+    }
+
+    /// Ends a job that AWS would refuse, or lets it through.
+    async fn precheck(&self, delivery: Delivery, job: Job) -> Option<Admitted> {
+        let began = Instant::now();
+        let verdict = self.parts.precheck.check(&job.request, OffsetDateTime::now_utc());
+        self.parts.metrics.stage(Stage::Checking, began.elapsed());
+        for warning in &verdict.warnings {
+            self.parts.metrics.precheck_warnings.inc();
+            debug!(message_id = delivery.message_id, %warning, "forwarded with a warning");
+        }
+        match verdict.result {
+            Ok(certificate) => Some(Admitted { delivery, job, certificate }),
+            Err(rejection) => {
+                let code = rejection.code();
+                self.parts.metrics.precheck_rejections.with_label_values(&[code.as_str()]).inc();
+                if code == Code::PrivateKey {
+                    warn!(message_id = delivery.message_id, source = ?job.source, "a private key came with a job");
+                }
+                let outcome = Outcome {
+                    code,
+                    detail: Some(rejection.to_string()),
+                    subject: verdict.subject,
+                    certificate_id: verdict.certificate_id,
+                    known_status: None,
+                    attempts: vec![],
+                    n_attempts: 0,
+                };
+                self.finish(delivery, job, outcome, None).await;
+                None
+            }
+        }
+    }
+
+    /// Starts those that nobody else in this process works on; the others wait for how those end.
+    async fn claim(&self, admitted: Vec<Admitted>) {
+        let mut firsts = Vec::with_capacity(admitted.len());
+        for admitted in admitted {
+            match self.claims.claim(&admitted.job, admitted.certificate.id()) {
+                Claimed::First(claim) => firsts.push((admitted, claim)),
+                Claimed::Joined(join) => self.join(admitted, join),
+            }
+        }
+        self.look_up(firsts).await;
+    }
+
+    /// Waits for another copy's end and takes it over; where that one gave up, begins anew.
+    fn join(&self, admitted: Admitted, join: Join) {
+        let worker = self.clone();
+        self.parts.tasks.spawn(async move {
+            admitted.delivery.slot.enter(Stage::Waiting);
+            let outcome = tokio::select! {
+                outcome = join.outcome() => outcome,
+                () = worker.parts.stop.cancelled() => return worker.release(admitted.delivery).await,
+            };
+            match outcome {
+                Some(outcome) => {
+                    let outcome = copy_of(outcome, admitted.job.request.wanted_status());
+                    worker.finish(admitted.delivery, admitted.job, outcome, None).await;
+                }
+                None => Box::pin(worker.claim(vec![admitted])).await,
+            }
+        });
+    }
+
+    /// Ends those whose certificate is in already, one look-up for each target, and calls AWS for the others.
+    async fn look_up(&self, firsts: Vec<(Admitted, Claim)>) {
+        let mut by_target: HashMap<String, Vec<(Admitted, Claim)>> = HashMap::new();
+        for first in firsts {
+            by_target.entry(first.0.job.target.to_string()).or_default().push(first);
+        }
+        for (target, firsts) in by_target {
+            let ids = firsts.iter().filter(|(admitted, _)| !admitted.job.verify);
+            let ids: Vec<_> = ids.map(|(admitted, _)| admitted.certificate.id()).collect();
+            let Some(known) = self.known(&self.parts.targets[&target].account, &ids).await else {
+                for (admitted, _) in firsts {
+                    self.release(admitted.delivery).await;
+                }
+                continue;
+            };
+            for (admitted, claim) in firsts {
+                match known.get(&admitted.certificate.id()) {
+                    Some(&status) => {
+                        let outcome = known_outcome(admitted.certificate.id(), status, &admitted.job);
+                        self.finish(admitted.delivery, admitted.job, outcome, Some(claim)).await;
+                    }
+                    None => self.start(admitted, claim),
+                }
+            }
+        }
+    }
+
+    /// Asks the ledger until it answers: no token is taken while an end could not be recorded. Nothing: we stop.
+    async fn known(&self, account: &Account, ids: &[CertificateId]) -> Option<crate::store::known::Known> {
+        let mut backoff = Backoff::new(RetryPolicy::default().first_wait, RetryPolicy::default().max_wait);
+        loop {
+            match self.parts.store.known(&account.id, &account.region, ids).await {
+                Ok(known) => return Some(known),
+                Err(error) => {
+                    self.parts.metrics.db_errors.with_label_values(&[&error.class()]).inc();
+                    warn!(%error, "cannot look up known certificates");
+                }
+            }
+            tokio::select! {
+                () = backoff.wait() => {}
+                () = self.parts.stop.cancelled() => return None,
+            }
+        }
+    }
+
+    /// Calls AWS for a job in a task of its own.
+    fn start(&self, admitted: Admitted, claim: Claim) {
+        let worker = self.clone();
+        self.parts.tasks.spawn(async move {
+            match worker.register(&admitted).await {
+                Some(outcome) => worker.finish(admitted.delivery, admitted.job, outcome, Some(claim)).await,
+                None => worker.release(admitted.delivery).await,
+            }
+        });
+    }
+
+    /// Hands an end to the recorder.
+    async fn finish(&self, delivery: Delivery, job: Job, outcome: Outcome, claim: Option<Claim>) {
+        if let Some(claim) = &claim {
+            claim.settle(outcome.clone());
+        }
+        let account = self.parts.targets[job.target.as_str()].account.clone();
+        let finish = Finish::Ended { job: Box::new(job), account, outcome: Box::new(outcome), claim };
+        self.send(Finished { delivery, finish }).await;
+    }
+
+    /// Gives a message back.
+    async fn release(&self, delivery: Delivery) {
+        self.send(Finished { delivery, finish: Finish::Released }).await;
+    }
+
+    async fn send(&self, finished: Finished) {
+        finished.delivery.slot.enter(Stage::Recording);
+        // The recorder is gone only after its deadline; then the message comes back by itself.
+        let _ = self.parts.recorder.send(finished).await;
+    }
+}
+
+/// The end of a copy whose first ended so: a certificate that went in is now known, and no call was spent on the copy.
+fn copy_of(first: Outcome, wanted: CertificateStatus) -> Outcome {
+    if first.status().is_good() {
+        let status = first.known_status;
+        return Outcome {
+            code: Code::Known,
+            detail: differing_status(status, wanted),
+            attempts: vec![],
+            n_attempts: 0,
+            ..first
+        };
+    }
+    Outcome { attempts: vec![], n_attempts: 0, ..first }
+}
+
+/// The end of a job whose certificate has a good row.
+fn known_outcome(id: CertificateId, status: Option<CertificateStatus>, job: &Job) -> Outcome {
+    Outcome {
+        code: Code::Known,
+        detail: differing_status(status, job.request.wanted_status()),
+        subject: id.0,
+        certificate_id: Some(id),
+        known_status: status,
+        attempts: vec![],
+        n_attempts: 0,
+    }
+}
+
+/// Says that an existing certificate keeps the status it has: registering never changes it.
+fn differing_status(known: Option<CertificateStatus>, wanted: CertificateStatus) -> Option<String> {
+    match known {
+        Some(known) if known == wanted => None,
+        Some(known) => Some(format!("stands as {known}, {wanted} was wanted")),
+        None => Some(format!("its status is unknown, {wanted} was wanted")),
+    }
+}

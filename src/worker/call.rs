@@ -1,0 +1,139 @@
+//! One certificate's calls: token, RegisterCertificate, and again until it ends.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{debug, error, warn};
+
+use super::retry::{Retries, Step};
+use super::{Admitted, Target, Worker, differing_status};
+use crate::outcome::{Attempt, Code, Outcome};
+use crate::registrar::{Answer, CallError, Kind};
+use crate::slots::Stage;
+
+/// Most attempts that an outcome carries; the ledger keeps no more.
+const KEPT: usize = 10;
+
+impl Worker {
+    /// Calls AWS until the job ends; nothing where the process stops before.
+    pub(super) async fn register(&self, admitted: &Admitted) -> Option<Outcome> {
+        let target = &self.parts.targets[admitted.job.target.as_str()];
+        let mut retries = Retries::new(self.parts.retry, target.successes.load(Ordering::Relaxed));
+        let mut calls = Calls::default();
+        loop {
+            admitted.delivery.slot.enter(Stage::Waiting);
+            self.token(target).await?;
+            admitted.delivery.slot.enter(Stage::Calling);
+            let answer = self.call(target, admitted).await;
+            calls.push(answer.attempt.clone());
+            let step = match &answer.result {
+                Ok(_) => Step::End(Code::Ok),
+                Err(error) => retries.after(error, target.successes.load(Ordering::Relaxed)),
+            };
+            match step {
+                Step::End(code) => return Some(outcome(code, admitted, &answer, &retries, calls)),
+                Step::Wait(wait) => self.wait(admitted, wait).await?,
+            }
+        }
+    }
+
+    /// Waits for a token; nothing where the process stops before.
+    async fn token(&self, target: &Target) -> Option<()> {
+        let began = Instant::now();
+        tokio::select! {
+            biased;
+            () = self.parts.stop.cancelled() => None,
+            () = target.limiter.token() => {
+                let waited = began.elapsed();
+                self.parts.metrics.limiter_wait.observe(waited.as_secs_f64());
+                self.parts.metrics.stage(Stage::Waiting, waited);
+                Some(())
+            }
+        }
+    }
+
+    async fn call(&self, target: &Target, admitted: &Admitted) -> Answer {
+        let began = Instant::now();
+        let answer = target.registrar.register(&admitted.certificate).await;
+        let took = began.elapsed();
+        let label = answer.result.as_ref().map_or_else(|error| error.kind.label(), |_| "ok");
+        self.parts.metrics.iot_request(admitted.job.operation, label, took);
+        self.parts.metrics.stage(Stage::Calling, took);
+        match &answer.result {
+            Ok(_) | Err(CallError { kind: Kind::Exists, .. }) => {
+                target.successes.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => log(error, &answer.attempt),
+        }
+        answer
+    }
+
+    /// Waits before the next call; nothing where the process stops before.
+    async fn wait(&self, admitted: &Admitted, wait: Duration) -> Option<()> {
+        admitted.delivery.slot.enter(Stage::Waiting);
+        tokio::select! {
+            biased;
+            () = self.parts.stop.cancelled() => None,
+            () = tokio::time::sleep(wait) => Some(()),
+        }
+    }
+}
+
+/// The calls of a job: all counted, the last ten kept.
+#[derive(Default)]
+struct Calls {
+    last: Vec<Attempt>,
+    n: usize,
+}
+
+impl Calls {
+    fn push(&mut self, attempt: Attempt) {
+        self.n += 1;
+        if self.last.len() == KEPT {
+            self.last.remove(0);
+        }
+        self.last.push(attempt);
+    }
+}
+
+/// The end of a job, from its last answer.
+fn outcome(code: Code, admitted: &Admitted, answer: &Answer, retries: &Retries, calls: Calls) -> Outcome {
+    let id = admitted.certificate.id();
+    let wanted = admitted.job.request.wanted_status();
+    let (code, detail) = match (code, foreign_id(answer, &id.to_string())) {
+        (_, Some(found)) => {
+            error!(%id, found, "AWS answered with an id that is not the certificate's");
+            (Code::IdMismatch, Some(format!("AWS answered with id {found:?}, wanted {id}")))
+        }
+        (Code::Ok, None) => (Code::Ok, None),
+        (Code::Exists, None) if retries.is_answer_lost() => (Code::AnswerLost, None),
+        (Code::Exists, None) if admitted.delivery.is_redelivery => (Code::Redelivered, differing_status(None, wanted)),
+        (Code::Exists, None) => (Code::Exists, differing_status(None, wanted)),
+        (code, None) => (code, answer.result.as_ref().err().map(ToString::to_string)),
+    };
+    let is_ours = matches!(code, Code::Ok | Code::AnswerLost);
+    Outcome {
+        code,
+        detail,
+        subject: id.0,
+        certificate_id: Some(id),
+        known_status: is_ours.then_some(wanted),
+        attempts: calls.last,
+        n_attempts: calls.n,
+    }
+}
+
+/// The id that AWS gave, where it is not the certificate's.
+fn foreign_id(answer: &Answer, id: &str) -> Option<String> {
+    let given = answer.result.as_ref().ok().or(answer.existing_id.as_ref())?;
+    (given != id).then(|| given.clone())
+}
+
+fn log(error: &CallError, attempt: &Attempt) {
+    let request_id = attempt.request_id.as_deref().unwrap_or_default();
+    match error.kind {
+        Kind::Denied => warn!(code = error.code, message = error.message, request_id, "AWS denies the call"),
+        _ => debug!(code = error.code, message = error.message, request_id, "the call did not register"),
+    }
+}

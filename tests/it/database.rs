@@ -1,0 +1,72 @@
+//! Fresh databases for tests, on one server for the whole test binary.
+//!
+//! The server is the one that `DATABASE_URL` names, else an embedded one that ends with the test process. Migrations
+//! run once, in a template; every test gets a copy of it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use muster::postgres::{Postgres, Settings};
+use sqlx::postgres::{PgConnectOptions, PgPool};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
+use tokio::sync::OnceCell;
+
+/// The start of the names of all databases that tests make.
+const PREFIX: &str = "muster_test_";
+
+/// The database that all others are copied from.
+const TEMPLATE: &str = "muster_test_template";
+
+/// A server that tests may make databases on.
+enum Server {
+    Given(String),
+    Embedded(Postgres),
+}
+
+impl Server {
+    /// Finds or starts the server. On one that was given, what an earlier run left is dropped: so only one run of the
+    /// tests may use it at a time.
+    async fn start() -> Self {
+        let Ok(url) = std::env::var("DATABASE_URL") else {
+            let bin_dir = std::env::var_os("PG_BIN").map(Into::into);
+            return Self::Embedded(Postgres::start(Settings { bin_dir, durable: false }).await.unwrap());
+        };
+        let mut server = PgConnection::connect(&url).await.unwrap();
+        let old = sqlx::query_scalar("select datname from pg_database where starts_with(datname, $1)").bind(PREFIX);
+        for name in old.fetch_all(&mut server).await.unwrap() as Vec<String> {
+            server.execute(AssertSqlSafe(format!("drop database {name} with (force)"))).await.unwrap();
+        }
+        Self::Given(url)
+    }
+
+    fn database(&self, name: &str) -> PgConnectOptions {
+        let url = match self {
+            Self::Given(url) => url,
+            Self::Embedded(postgres) => postgres.url(),
+        };
+        url.parse::<PgConnectOptions>().unwrap().database(name)
+    }
+
+    async fn execute(&self, sql: String) {
+        let mut connection = self.database("postgres").connect().await.unwrap();
+        connection.execute(AssertSqlSafe(sql)).await.unwrap();
+        connection.close().await.unwrap();
+    }
+}
+
+/// Makes a database of its own for one test: a copy of a template that `migrate` filled through its URL, once for the
+/// whole binary. All callers pass the same `migrate`.
+pub(crate) async fn fresh(migrate: impl AsyncFnOnce(&str)) -> PgPool {
+    static SERVER: OnceCell<Server> = OnceCell::const_new();
+    static MIGRATED: OnceCell<()> = OnceCell::const_new();
+    static N_MADE: AtomicU32 = AtomicU32::new(0);
+
+    let server = SERVER.get_or_init(Server::start).await;
+    let fill = async || {
+        server.execute(format!("create database {TEMPLATE}")).await;
+        migrate(server.database(TEMPLATE).to_url_lossy().as_str()).await;
+    };
+    MIGRATED.get_or_init(fill).await;
+    let name = format!("{PREFIX}{}", N_MADE.fetch_add(1, Ordering::Relaxed));
+    server.execute(format!("create database {name} template {TEMPLATE}")).await;
+    PgPool::connect_with(server.database(&name)).await.unwrap()
+}

@@ -1,0 +1,76 @@
+//! The sandbox, seen through the SDK's own clients.
+#![cfg(test)]
+
+mod iot;
+mod queues;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
+use muster::sandbox::{Sandbox, Settings};
+
+/// A running sandbox and a client of each of its services; retries are off, so that a call is a call.
+struct Bench {
+    sandbox: Sandbox,
+    sqs: aws_sdk_sqs::Client,
+    iot: aws_sdk_iot::Client,
+    sts: aws_sdk_sts::Client,
+}
+
+impl Bench {
+    async fn start(settings: Settings) -> Self {
+        let sandbox = Sandbox::start(settings).await.unwrap();
+        let sdk = sdk(&sandbox.url());
+        let iot = aws_sdk_iot::config::Builder::from(&sdk)
+            .retry_config(aws_sdk_iot::config::retry::RetryConfig::disabled())
+            .build();
+        let sqs = aws_sdk_sqs::config::Builder::from(&sdk)
+            .retry_config(aws_sdk_sqs::config::retry::RetryConfig::disabled())
+            .build();
+        Self {
+            sqs: aws_sdk_sqs::Client::from_conf(sqs),
+            iot: aws_sdk_iot::Client::from_conf(iot),
+            sts: aws_sdk_sts::Client::new(&sdk),
+            sandbox,
+        }
+    }
+
+    /// Makes a queue with the given attributes and returns its URL.
+    async fn queue(&self, name: &str, attributes: &[(&str, &str)]) -> String {
+        let request = attributes.iter().fold(self.sqs.create_queue().queue_name(name), |request, (key, value)| {
+            request.attributes((*key).into(), *value)
+        });
+        request.send().await.unwrap().queue_url.unwrap()
+    }
+}
+
+fn sdk(url: &str) -> SdkConfig {
+    let credentials = Credentials::new("test", "test", None, None, "test");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("us-east-1"))
+        .endpoint_url(url)
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build()
+}
+
+#[tokio::test]
+async fn the_caller_is_told_the_account() {
+    let bench = Bench::start(Settings { account: "123456789012".to_owned(), ..Settings::default() }).await;
+    let identity = bench.sts.get_caller_identity().send().await.unwrap();
+    assert_eq!(identity.account(), Some("123456789012"));
+    assert_eq!(identity.arn(), Some("arn:aws:iam::123456789012:user/sandbox"));
+}
+
+#[tokio::test]
+async fn a_stopped_sandbox_closes_the_connections_that_wait_on_it() {
+    let bench = Bench::start(Settings::default()).await;
+    let url = bench.queue("jobs", &[]).await;
+    let poll = bench.sqs.receive_message().queue_url(&url).wait_time_seconds(20).send();
+    let poll = tokio::spawn(poll);
+    while bench.sandbox.ledger().n_calls() < 2 {
+        tokio::task::yield_now().await;
+    }
+    bench.sandbox.stop().await;
+    assert!(poll.await.unwrap().is_err(), "an answer came from a stopped sandbox");
+    assert!(bench.sqs.list_queues().send().await.is_err(), "the listener is still open");
+}
