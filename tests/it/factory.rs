@@ -49,6 +49,7 @@ impl Factory {
         let database = Database::fresh().await;
         let folder = tempfile::tempdir().unwrap();
         let ca = Arc::new(Ca::new("Plant CA"));
+        sandbox.plant_ca(&ca.pem()).unwrap();
         std::fs::create_dir(folder.path().join("cas")).unwrap();
         std::fs::write(folder.path().join("cas/plant.pem"), ca.pem()).unwrap();
 
