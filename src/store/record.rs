@@ -85,7 +85,9 @@ async fn write_rows(db: &mut PgConnection, rows: &[Row]) -> Result<Changes, Stor
     let inserted: HashSet<Key<'_>> =
         inserted.iter().map(|(b, t, o, s)| (b.as_str(), t.as_str(), (*o).into(), s)).collect();
     let (new, clashing): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| inserted.contains(&row.key()));
-    new.into_iter().for_each(|row| changes.appears(row));
+    for row in new {
+        changes.appears(row);
+    }
     if !clashing.is_empty() {
         let there = lock_rows(db, &clashing).await?;
         update_rows(db, &merge(there, &clashing, &mut changes)).await?;

@@ -8,5 +8,7 @@ mod factory;
 mod ledger;
 mod postgres;
 mod precheck;
+mod program;
 mod sandbox;
 mod service;
+mod trouble;
