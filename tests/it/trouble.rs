@@ -25,7 +25,6 @@ async fn factory() -> Factory {
 fn hasten(config: &mut Config) {
     let short = |ms| std::time::Duration::from_millis(ms).into();
     (config.retry.first_wait, config.retry.max_wait, config.retry.limited_first_wait) = (short(5), short(40), short(5));
-    config.worker.attempt_timeout = short(500);
 }
 
 fn error(code: &str, status: u16, executed: bool) -> Effect {
@@ -42,7 +41,10 @@ async fn the_end(factory: &Factory) -> (String, String, Value) {
 
 /// Registers one certificate, whose first calls meet an effect, and tells its end.
 async fn end_after(effect: Effect, calls: u64) -> (String, String, Value) {
-    let factory = factory().await;
+    let mut factory = factory().await;
+    if matches!(effect, Effect::Hang { .. }) {
+        factory.config.worker.attempt_timeout = std::time::Duration::from_secs(2).into();
+    }
     factory.sandbox.faults().set(fault(Operation::RegisterCertificate, effect, calls)).unwrap();
     factory.enqueue(&factory.leaves(1)).await;
     factory.drain().await;
@@ -215,8 +217,7 @@ async fn sqs_failing_for_a_while_stops_nothing_for_good() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_takes_longer_than_the_visibility_time_out_is_not_made_twice() {
-    let mut factory = factory().await;
-    factory.config.worker.attempt_timeout = std::time::Duration::from_secs(8).into();
+    let factory = factory().await;
     // The queue's visibility time-out is 2 s.
     let slow = Effect::Latency { milliseconds: 3500, up_to: None };
     factory.sandbox.faults().set(fault(Operation::RegisterCertificate, slow, 5)).unwrap();
