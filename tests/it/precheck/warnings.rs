@@ -71,7 +71,7 @@ fn every_warning_has_its_cause() {
         assert_eq!(warnings(&verdict), expected, "{verdict:?}");
         seen.extend(expected);
     }
-    assert_eq!(seen, BTreeSet::from_iter(Warning::VARIANTS.iter().copied()));
+    assert_eq!(seen, Warning::VARIANTS.iter().copied().collect());
 }
 
 #[test]
