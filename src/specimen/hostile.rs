@@ -120,6 +120,7 @@ fn under_cas() -> impl Iterator<Item = (&'static str, Parts, Parts)> {
     [
         ("a long signature", Parts { signature: vec![0x30; FILL], ..Parts::default() }, ca()),
         ("a CA key that is no point", Parts::default(), Parts { key: spki(&[EC, P256].concat(), &[4; 65]), ..ca() }),
+        ("a CA key of 1,024 bits", rsa_leaf(128), rsa_ca(rsa(128, &EXPONENT))),
         ("a CA key of 8,192 bits", rsa_leaf(1_024), rsa_ca(rsa(1_024, &EXPONENT))),
         ("a CA key of 8,200 bits", rsa_leaf(1_025), rsa_ca(rsa(1_025, &EXPONENT))),
         ("a CA key of 370,000 bits", rsa_leaf(FILL), rsa_ca(rsa(46_250, &EXPONENT))),
