@@ -5,6 +5,9 @@
 
 mod compose;
 mod database;
+mod factory;
+mod ledger;
 mod postgres;
 mod precheck;
 mod sandbox;
+mod service;
