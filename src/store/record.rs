@@ -340,9 +340,12 @@ struct Delta {
     n_status_differs: i64,
 }
 
-/// Changes of counters by (batch, source, status, code).
+/// The key of a counter: batch, source, status, code.
+type CounterKey = (String, String, &'static str, &'static str);
+
+/// Changes of counters.
 #[derive(Debug, Default)]
-struct Changes(BTreeMap<(String, String, &'static str, &'static str), Delta>);
+struct Changes(BTreeMap<CounterKey, Delta>);
 
 impl Changes {
     fn appears(&mut self, row: &Row) {
@@ -372,7 +375,7 @@ struct CounterKeys<'a> {
 }
 
 impl<'a> CounterKeys<'a> {
-    fn of(changes: &'a [((String, String, &'static str, &'static str), Delta)]) -> Self {
+    fn of(changes: &'a [(CounterKey, Delta)]) -> Self {
         let mut keys = Self::default();
         for ((batch, source, status, code), _) in changes {
             keys.batch.push(batch);

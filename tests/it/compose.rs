@@ -13,7 +13,7 @@ use sqlx::postgres::PgConnectOptions;
 #[derive(Deserialize)]
 struct Compose {
     services: BTreeMap<String, Service>,
-    volumes: BTreeMap<String, ()>,
+    volumes: BTreeMap<String, Option<()>>,
 }
 
 /// A service; a key that is not here is a typing error.
@@ -180,7 +180,7 @@ fn who_is_waited_for_can_get_there() {
             match dependency.condition {
                 Condition::ServiceHealthy => assert!(other.healthcheck.is_some(), "{name}"),
                 Condition::ServiceCompletedSuccessfully => {
-                    assert_eq!(other.restart, None, "{name} would wait for ever")
+                    assert_eq!(other.restart, None, "{name} would wait for ever");
                 }
             }
         }
