@@ -3,8 +3,11 @@
 //! Data goes to standard output, talk to standard error.
 
 mod demo;
+mod enqueue;
 mod failure;
+mod figures;
 mod migrate;
+mod progress;
 mod sandbox;
 mod serve;
 mod signals;
@@ -42,6 +45,8 @@ struct Global {
 enum Command {
     /// Receives jobs, registers their certificates and records how each ended.
     Serve(serve::Serve),
+    /// Sends the certificates of files to the queue.
+    Enqueue(enqueue::Enqueue),
     /// Shows everything at work on this machine: makes certificates and registers them with the sandbox.
     Demo(demo::Demo),
     /// Runs a local SQS and AWS IoT with real rules and quotas.
@@ -69,6 +74,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     telemetry::init(filter, config.log.format)?;
     match cli.command {
         Command::Serve(serve) => serve.run(config).await,
+        Command::Enqueue(enqueue) => enqueue.run(config).await,
         Command::Demo(demo) => demo.run().await,
         Command::Sandbox(sandbox) => sandbox.run().await,
         Command::Migrate => migrate::run(&config).await,

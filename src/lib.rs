@@ -12,6 +12,8 @@
 //! [`registrar`] call AWS; the [`recorder`] writes the [`outcome`] into the [`store`] and deletes the message. The
 //! [`heartbeat`] keeps everything held hidden meanwhile.
 //!
+//! [`enqueue`] is the other end of the queue: it reads a [`manifest`] of files, prechecks what is in them and sends it.
+//!
 //! [`sandbox`] is a local SQS and AWS IoT with real rules, for tests, the demo and benches; [`postgres`] starts a
 //! private server for them and [`specimen`] makes their certificates.
 
@@ -21,10 +23,12 @@ pub mod certificate;
 pub mod claims;
 pub mod cli;
 pub mod config;
+pub mod enqueue;
 pub mod heartbeat;
 pub mod identity;
 pub mod job;
 pub mod limiter;
+pub mod manifest;
 pub mod metrics;
 pub mod outcome;
 pub mod postgres;

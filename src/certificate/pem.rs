@@ -34,6 +34,10 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 pub struct Section<'a> {
     /// What the block says that it holds; at most 64 capitals, digits and spaces.
     pub label: &'a str,
+    /// The block as it stands, from its first to its last dash; a damaged one up to the next mark.
+    pub text: &'a str,
+    /// Where the block begins, in bytes of the whole text.
+    pub start: usize,
     body: Result<&'a str, PemError>,
 }
 
@@ -62,8 +66,9 @@ pub fn sections(text: &str) -> impl Iterator<Item = Section<'_>> + Clone {
                 continue;
             };
             let (body, after) = body(label, after);
+            let (start, block) = (text.len() - rest.len(), &rest[..rest.len() - after.len()]);
             rest = after;
-            return Some(Section { label, body });
+            return Some(Section { label, text: block, start, body });
         }
     })
 }
@@ -190,6 +195,13 @@ mod tests {
         let text = format!("{BLOCK}{}{BLOCK}", BLOCK.replace("CERTIFICATE", "X509 CRL"));
         let labels: Vec<_> = sections(&text).map(|section| section.label).collect();
         assert_eq!(labels, ["CERTIFICATE", "X509 CRL", "CERTIFICATE"]);
+    }
+
+    #[test]
+    fn a_section_knows_its_text_and_its_place() {
+        let text = format!("before\n{BLOCK}{}", &BLOCK[..30]);
+        let found: Vec<_> = sections(&text).map(|section| (section.start, section.text)).collect();
+        assert_eq!(found, [(7, BLOCK.trim_end()), (7 + BLOCK.len(), &BLOCK[..30])]);
     }
 
     #[test]

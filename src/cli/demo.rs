@@ -1,7 +1,6 @@
 //! `muster demo`: everything at work on one machine, with a private Postgres and the sandbox.
 
 mod line;
-mod progress;
 mod summary;
 
 use std::process::ExitCode;
@@ -12,19 +11,20 @@ use anyhow::Context;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::progress::Progress;
 use super::{failure, signals};
 use crate::config::Config;
 use crate::identity::{self, Credentials};
 use crate::limiter::Rate;
+use crate::outcome::Status;
 use crate::postgres::{self, Postgres};
 use crate::queue::{self, Attributes, CALL_MAX, Outgoing, Queue};
 use crate::sandbox::{Operation, Rates, Sandbox};
 use crate::serve::{Service, Until};
 use crate::specimen::Ca;
-use crate::store::Store;
+use crate::store::{BatchStatus, Store};
 
 use line::{BATCH, Plan};
-use progress::Progress;
 use summary::{Facts, Summary};
 
 /// The demo's queue.
@@ -203,13 +203,19 @@ async fn watch(
             () = tokio::time::sleep(LOOK) => {}
         }
         let batch = stage.store.batch_status(BATCH).await?.unwrap_or_default();
-        progress.show(&batch, plan);
+        show(progress, &batch, plan);
         let counts = ledger.queue(QUEUE).context("the demo's queue is gone")?.total;
         if sender.is_finished() && counts.visible + counts.in_flight + counts.delayed == 0 {
             progress.done();
             return sender.await?;
         }
     }
+}
+
+fn show(progress: &Progress, batch: &BatchStatus, plan: &Plan) {
+    let registered = batch.with_status(Status::Registered);
+    let message = format!("ended: {registered} registered, {} otherwise", batch.ended() - registered);
+    progress.show(batch.ended(), Some(plan.ends.values().sum()), &message);
 }
 
 async fn summarise(stage: &Stage, plan: &Plan, took: Duration) -> anyhow::Result<Summary> {

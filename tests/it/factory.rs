@@ -1,7 +1,7 @@
 //! A whole plant for one test: a sandbox, a ledger, a CA, a queue, and workers in this process or as programs.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -152,6 +152,11 @@ impl Factory {
         tokio::time::timeout(PATIENCE, holding).await.unwrap_or_else(|_| panic!("never: {what}"));
     }
 
+    /// Where programs run: for files that tests give them and that they write.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Starts the program beside this process, as an operator would.
     pub(crate) fn spawn(&self, arguments: &[&str]) -> Program {
         let file = self.folder.path().join("muster.toml");
@@ -160,6 +165,7 @@ impl Factory {
             .args(arguments)
             .arg("--config")
             .arg(file)
+            .current_dir(self.folder.path())
             .env("AWS_ACCESS_KEY_ID", "sandbox")
             .env("AWS_SECRET_ACCESS_KEY", "sandbox")
             .stdout(Stdio::piped())

@@ -5,6 +5,7 @@
 
 mod compose;
 mod database;
+mod enqueue;
 mod factory;
 mod ledger;
 mod postgres;

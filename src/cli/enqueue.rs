@@ -1,0 +1,214 @@
+//! `muster enqueue`: sends the certificates of files to the queue.
+
+pub(super) mod passes;
+pub(super) mod summary;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use super::progress::Progress;
+use super::{failure, signals};
+use crate::certificate::{Certificate, Issuer, pem};
+use crate::config::Config;
+use crate::enqueue::{Order, Planner, RejectsFile, Sender};
+use crate::identity;
+use crate::job::{CertificateStatus, DEFAULT_TARGET, Name};
+use crate::limiter::Rate;
+use crate::manifest::Manifest;
+use crate::precheck::Precheck;
+use crate::queue::Queue;
+
+use summary::{Files, Summary};
+
+/// Sends the certificates of files to the queue.
+///
+/// First everything is read and prechecked, so that no AWS call is spent on what cannot pass; then what passed is sent.
+/// A certificate that stands there twice is sent once. Sending again what was sent before is harmless.
+///
+/// Files hold one or many certificates as PEM, or one as DER; text around them does not matter. In folders, and the
+/// folders below, the files named .pem, .crt, .cer and .der are read. CA certificates right behind a certificate that
+/// they issued are its chain and are not sent. A certificate next to a private key is rejected.
+///
+/// The job's `ref` is the file's name without its ending where a file holds one certificate; others have none.
+#[derive(Args, Debug)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Enqueue {
+    /// Files and folders; `-` is standard input.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// What the jobs are counted under [default: enqueue- and the time].
+    #[arg(long, value_name = "NAME")]
+    batch: Option<Name>,
+    /// The factory line that they come from; each line gets its fair share of the queue.
+    #[arg(long, value_name = "NAME")]
+    source: Option<Name>,
+    /// PEM file of the CA that signed them: signatures are verified under it, and every job carries it.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// The status to register with; AWS's own default is INACTIVE.
+    #[arg(long, ignore_case = true, value_parser = status())]
+    status: Option<CertificateStatus>,
+    /// The account and region, by its name in the settings.
+    #[arg(long, default_value = DEFAULT_TARGET, value_name = "NAME")]
+    target: Name,
+    /// Has AWS asked even where the ledger knows a certificate.
+    #[arg(long)]
+    verify: bool,
+    /// Where rejects are written, in place of an older file [default: BATCH.rejects.jsonl].
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+    /// Reads and prechecks only, and says how long the rest would take; writes rejects only with --rejects.
+    #[arg(long)]
+    dry_run: bool,
+    /// Prints the numbers as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+const AFTER_HELP: &str = "\
+The rejects file has one JSON object a line: file, line, ref, certificateId, subject, code, reason, hint and
+certificatePem, each where it is known. Whatever is fit by now can be given again:
+  jq -r '.certificatePem // empty' BATCH.rejects.jsonl | muster enqueue --batch BATCH -
+
+Exit codes: 0 all sent, 1 something could not be sent, 3 all sent but what was rejected, 130 interrupted; others as
+in `muster --help`.";
+
+fn status() -> impl TypedValueParser<Value = CertificateStatus> {
+    PossibleValuesParser::new(["ACTIVE", "INACTIVE", "REVOKED"])
+        .map(|text| text.to_ascii_uppercase().parse().expect("the possible values are statuses"))
+}
+
+impl Enqueue {
+    /// Reads, prechecks and sends.
+    pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
+        let order = Arc::new(self.order()?);
+        let quota = quota(&config, &order.target)?;
+        let precheck = Precheck::new(config.precheck.policy(), config.precheck.known_cas()?);
+        let manifest = Manifest::find(&self.paths)?;
+        // Opened before everything is read, so that a wrong name shows at once.
+        let queue = if self.dry_run { None } else { Some(open(&config).await?) };
+
+        let stop = signals::stop_token()?;
+        let progress = Progress::new();
+        progress.say(&format!("batch {}", order.batch));
+        let files = Files { files: manifest.n_files(), skipped_files: manifest.n_skipped() };
+        ensure!(files.files > 0, "found nothing to read: of folders, only files named .pem, .crt, .cer or .der are");
+        let mut rejects = self.rejects_file(&order.batch);
+        let planner = Planner::new(manifest, Arc::clone(&order), precheck, OffsetDateTime::now_utc());
+        let mut sink = |reject| rejects.as_mut().map_or(Ok(()), |file| file.push(&reject));
+        let Some((spool, tally)) = passes::read(planner, &progress, &stop, &mut sink).await? else {
+            progress.say("interrupted while reading: nothing was sent");
+            return Ok(failure::INTERRUPTED.into());
+        };
+        let mut summary = Summary::new(&order, files, tally, quota);
+        let sending = match queue {
+            Some(queue) => {
+                let sender = Sender::new(queue, Arc::clone(&order), spool, summary.tally.to_send)?;
+                passes::send(sender, &mut summary, &progress, &stop, &mut sink).await
+            }
+            None => {
+                summary.set_dry();
+                Ok(())
+            }
+        };
+        if let Some(file) = rejects {
+            summary.rejects_file = file.finish().context("cannot write the rejects file")?;
+        }
+        self.report(&summary)?;
+        if summary.not_sent() > 0 {
+            let batch = &order.batch;
+            progress.say(&format!("To go on, run this again with --batch {batch}: what was sent costs nothing."));
+        }
+        sending?;
+        let is_interrupted = stop.is_cancelled() && summary.not_sent() > 0;
+        Ok(if is_interrupted { failure::INTERRUPTED.into() } else { summary.exit_code() })
+    }
+
+    fn order(&self) -> anyhow::Result<Order> {
+        Ok(Order {
+            batch: self.batch.clone().unwrap_or_else(|| generated_batch(OffsetDateTime::now_utc())),
+            source: self.source.clone(),
+            target: self.target.clone(),
+            status: self.status,
+            verify: self.verify,
+            ca_pem: self.ca.as_deref().map(ca_pem).transpose()?,
+        })
+    }
+
+    /// The rejects file; none for a dry run that was not told to write one.
+    fn rejects_file(&self, batch: &Name) -> Option<RejectsFile> {
+        let by_default = || (!self.dry_run).then(|| default_rejects_path(batch));
+        self.rejects.clone().or_else(by_default).map(RejectsFile::new)
+    }
+
+    #[expect(clippy::print_stdout, reason = "the numbers are the command's data")]
+    fn report(&self, summary: &Summary) -> anyhow::Result<()> {
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(summary)?);
+        } else {
+            print!("{summary}");
+        }
+        Ok(())
+    }
+}
+
+async fn open(config: &Config) -> anyhow::Result<Queue> {
+    let aws = identity::load(&config.aws.access()).await;
+    Queue::open(&aws, &config.queue.name).await.context("cannot open the queue")
+}
+
+/// The quota of a target.
+fn quota(config: &Config, target: &Name) -> anyhow::Result<Rate> {
+    let Some(settings) = config.targets.get(target.as_str()) else {
+        let known: Vec<_> = config.targets.keys().map(String::as_str).collect();
+        bail!("target `{target}` is not in the settings, which have {}", known.join(", "));
+    };
+    Ok(settings.rates.register_certificate)
+}
+
+/// The certificate of a CA, as jobs carry it: the first of its file, without anything around it.
+pub(super) fn ca_pem(path: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    if pem::holds_private_key(&text) {
+        bail!("{} holds a private key, only the CA's certificate is needed", path.display());
+    }
+    let read = || Ok::<_, anyhow::Error>(Issuer::new(Certificate::from_pem(&text)?)?.certificate().to_pem());
+    read().with_context(|| format!("cannot use {} as a CA", path.display()))
+}
+
+fn generated_batch(now: OffsetDateTime) -> Name {
+    let format = format_description!("enqueue-[year]-[month]-[day]T[hour]-[minute]-[second]Z");
+    let text = now.format(format).expect("a time in UTC has all parts");
+    text.parse().expect("letters, digits and dashes make a name")
+}
+
+/// Names may hold what file names may not.
+fn default_rejects_path(batch: &Name) -> PathBuf {
+    format!("{}.rejects.jsonl", batch.as_str().replace(['/', ':'], "_")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn a_generated_batch_tells_its_time() {
+        let batch = generated_batch(datetime!(2026-11-21 10:15:00.5 UTC));
+        assert_eq!(batch.as_str(), "enqueue-2026-11-21T10-15-00Z");
+    }
+
+    #[test]
+    fn rejects_land_in_one_file_whatever_the_batch_is_called() {
+        let path = default_rejects_path(&"plant/7:a".parse().unwrap());
+        assert_eq!(path, Path::new("plant_7_a.rejects.jsonl"));
+    }
+}

@@ -1,0 +1,60 @@
+//! The two passes of enqueueing with their progress, for `enqueue` and `demo`.
+
+use std::io;
+
+use anyhow::Context;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+use super::summary::Summary;
+use crate::cli::progress::Progress;
+use crate::enqueue::{Planner, Reject, Sender, Spool, Tally};
+
+/// Takes what was rejected.
+pub(in crate::cli) type Sink<'a> = &'a mut (dyn FnMut(Reject) -> io::Result<()> + Send);
+
+/// Reads and prechecks everything; nothing where it was stopped.
+pub(in crate::cli) async fn read(
+    mut planner: Planner,
+    progress: &Progress,
+    stop: &CancellationToken,
+    sink: Sink<'_>,
+) -> anyhow::Result<Option<(Spool, Tally)>> {
+    while !stop.is_cancelled() {
+        let page;
+        (planner, page) = spawn_blocking(move || {
+            let page = planner.read_page();
+            (planner, page)
+        })
+        .await?;
+        let Some(rejects) = page.context("cannot keep what was read in the temporary folder")? else {
+            progress.done();
+            return Ok(Some(planner.finish()));
+        };
+        rejects.into_iter().try_for_each(&mut *sink).context("cannot write the rejects file")?;
+        let tally = planner.tally();
+        progress.show(tally.found, None, &format!("read, {} rejected", tally.n_rejected()));
+    }
+    Ok(None)
+}
+
+/// Sends everything; what it came to is counted in the summary, also where it ends with an error.
+pub(in crate::cli) async fn send(
+    mut sender: Sender,
+    summary: &mut Summary,
+    progress: &Progress,
+    stop: &CancellationToken,
+    sink: Sink<'_>,
+) -> anyhow::Result<()> {
+    let mut result = Ok(());
+    while let Some(called) = sender.next_call(stop).await.context("cannot read the temporary file")? {
+        summary.count(&called);
+        called.rejects.into_iter().try_for_each(&mut *sink).context("cannot write the rejects file")?;
+        if let Some(error) = called.error {
+            result = Err(error).context("cannot send everything");
+        }
+        progress.show(summary.sent, Some(summary.tally.to_send), "sent");
+    }
+    progress.done();
+    result
+}

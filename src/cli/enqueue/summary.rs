@@ -1,0 +1,189 @@
+//! What enqueueing came to: every entry is counted once, so the numbers add up.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use crate::cli::failure;
+use crate::cli::figures::{grouped, span, time_for};
+use crate::enqueue::{Called, Order, Tally};
+use crate::limiter::Rate;
+
+/// The numbers of a run: unless it was dry, `to_send` is the sum of `sent`, `refused_by_queue` and `not_sent`.
+#[derive(Debug, Serialize)]
+pub(in crate::cli) struct Summary {
+    batch: String,
+    source: Option<String>,
+    target: String,
+    dry_run: bool,
+    #[serde(flatten)]
+    files: Files,
+    #[serde(flatten)]
+    pub tally: Tally,
+    /// Messages that SQS took.
+    pub sent: u64,
+    /// Messages that SQS finds fault with.
+    refused_by_queue: u64,
+    /// Messages that were not sent, for whatever reason.
+    not_sent: u64,
+    /// Where the rejects are.
+    pub rejects_file: Option<PathBuf>,
+    /// The target's quota, in calls a second.
+    quota_per_second: f64,
+    /// How long the quota makes the registrations take at least, in seconds.
+    seconds_at_quota: Option<f64>,
+}
+
+/// How many files there were.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(in crate::cli) struct Files {
+    /// Files that were read.
+    pub files: u64,
+    /// Files of folders that have another kind of name.
+    pub skipped_files: u64,
+}
+
+impl Summary {
+    /// Begins to count what is sent of what was found.
+    pub(in crate::cli) fn new(order: &Order, files: Files, tally: Tally, quota: Rate) -> Self {
+        Self {
+            batch: order.batch.to_string(),
+            source: order.source.as_ref().map(ToString::to_string),
+            target: order.target.to_string(),
+            dry_run: false,
+            files,
+            sent: 0,
+            refused_by_queue: 0,
+            not_sent: tally.to_send,
+            rejects_file: None,
+            quota_per_second: quota.per_second(),
+            seconds_at_quota: time_for(tally.to_send, quota.per_second()).map(|time| time.as_secs_f64()),
+            tally,
+        }
+    }
+
+    /// Says that nothing shall be sent.
+    pub(in crate::cli) fn set_dry(&mut self) {
+        (self.dry_run, self.not_sent) = (true, 0);
+    }
+
+    /// Counts what a call came to.
+    pub(in crate::cli) fn count(&mut self, called: &Called) {
+        let n_refused = called.rejects.iter().filter(|reject| !reject.is_not_sent()).count() as u64;
+        self.sent += called.n_sent;
+        self.refused_by_queue += n_refused;
+        self.not_sent -= called.n_sent + n_refused;
+    }
+
+    /// The exit code, where nothing broke the run off.
+    pub(in crate::cli) fn exit_code(&self) -> ExitCode {
+        if self.not_sent > 0 {
+            return ExitCode::FAILURE;
+        }
+        let n_rejected = self.tally.n_rejected() + self.refused_by_queue;
+        if n_rejected > 0 { failure::SOME_FAILED.into() } else { ExitCode::SUCCESS }
+    }
+
+    /// How many were not sent and may be sent again.
+    pub(in crate::cli) fn not_sent(&self) -> u64 {
+        self.not_sent
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tally = &self.tally;
+        writeln!(f, "{:>11}  found in {} files{}", grouped(tally.found), grouped(self.files.files), self.skipped())?;
+        line(f, tally.n_rejected(), &format!("rejected: {}", by_code(&tally.rejected)))?;
+        line(f, tally.duplicates, "there twice, each of which is sent once")?;
+        line(f, tally.issuers, "CA certificates behind what they issued, not sent")?;
+        writeln!(f, "{:>11}  {}", grouped(tally.to_send), if self.dry_run { "would be sent" } else { "to send" })?;
+        line(f, tally.warnings.values().sum(), &format!("warnings: {}", by_code(&tally.warnings)))?;
+        if !self.dry_run {
+            writeln!(f)?;
+            writeln!(f, "{:>11}  sent in batch {}", grouped(self.sent), self.batch)?;
+            line(f, self.refused_by_queue, "refused by SQS")?;
+            line(f, self.not_sent, "NOT SENT")?;
+        }
+        writeln!(f)?;
+        if let Some(time) = time_for(tally.to_send, self.quota_per_second) {
+            writeln!(f, "Registering them takes at least {} at {} a second.", span(time), self.quota_per_second)?;
+        }
+        if let Some(path) = &self.rejects_file {
+            writeln!(f, "What was not sent, and why, is in {}.", path.display())?;
+        }
+        Ok(())
+    }
+}
+
+impl Summary {
+    fn skipped(&self) -> String {
+        match self.files.skipped_files {
+            0 => String::new(),
+            n => format!(" ({} files with other names were not read)", grouped(n)),
+        }
+    }
+}
+
+/// Writes a line, unless there is nothing to tell.
+fn line(f: &mut fmt::Formatter<'_>, n: u64, what: &str) -> fmt::Result {
+    if n == 0 { Ok(()) } else { writeln!(f, "{:>11}  {what}", grouped(n)) }
+}
+
+fn by_code(counts: &BTreeMap<&'static str, u64>) -> String {
+    let counts: Vec<_> = counts.iter().map(|(code, n)| format!("{} {code}", grouped(*n))).collect();
+    counts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::enqueue::Order;
+
+    fn summary(to_send: u64, rejected: u64) -> Summary {
+        let order = Order {
+            batch: "b".parse().unwrap(),
+            source: None,
+            target: "default".parse().unwrap(),
+            status: None,
+            verify: false,
+            ca_pem: None,
+        };
+        let tally = Tally {
+            found: to_send + rejected,
+            to_send,
+            rejected: BTreeMap::from([("expired", rejected)]),
+            ..Tally::default()
+        };
+        Summary::new(&order, Files { files: 1, skipped_files: 2 }, tally, Rate::new(10.0).unwrap())
+    }
+
+    #[test]
+    fn what_was_not_sent_outweighs_what_was_rejected() {
+        let mut summary = summary(2, 1);
+        assert_eq!(summary.exit_code(), ExitCode::FAILURE);
+        summary.count(&Called { n_sent: 2, ..Called::default() });
+        assert_eq!(summary.exit_code(), ExitCode::from(3));
+        let mut summary = self::summary(1, 0);
+        summary.count(&Called { n_sent: 1, ..Called::default() });
+        assert_eq!(summary.exit_code(), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn people_read_what_counts_and_no_line_of_nothing() {
+        let mut summary = summary(100_000, 1_200);
+        summary.set_dry();
+        assert_eq!(
+            summary.to_string(),
+            "    101,200  found in 1 files (2 files with other names were not read)
+      1,200  rejected: 1,200 expired
+    100,000  would be sent
+
+Registering them takes at least 2h 46m at 10 a second.
+"
+        );
+    }
+}

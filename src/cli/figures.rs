@@ -1,0 +1,56 @@
+//! Numbers and spans of time as people read them.
+
+use std::time::Duration;
+
+/// Most of a span's units that are shown: whoever waits a day does not count seconds.
+const UNITS: usize = 2;
+
+/// Groups the digits of a number: `1,234,567`.
+pub(super) fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut grouped = String::with_capacity(digits.len() * 4 / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A span in its two greatest units: `1day 3h`, `25s`; what is below a second is cut.
+pub(super) fn span(time: Duration) -> String {
+    let text = humantime::format_duration(Duration::from_secs(time.as_secs())).to_string();
+    text.split(' ').take(UNITS).collect::<Vec<_>>().join(" ")
+}
+
+/// How long `n` calls take at a rate a second; none at a rate of zero.
+pub(super) fn time_for(n: u64, per_second: f64) -> Option<Duration> {
+    #[expect(clippy::cast_precision_loss, reason = "counts of certificates are far below 2^52")]
+    Duration::try_from_secs_f64(n as f64 / per_second).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped_by_three() {
+        for (n, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(n), text);
+        }
+    }
+
+    #[test]
+    fn spans_show_their_two_greatest_units() {
+        assert_eq!(span(Duration::from_millis(25_900)), "25s");
+        assert_eq!(span(Duration::from_secs(100_007)), "1day 3h");
+        assert_eq!(span(Duration::ZERO), "0s");
+    }
+
+    #[test]
+    fn no_time_is_enough_at_no_rate() {
+        assert_eq!(time_for(100, 10.0), Some(Duration::from_secs(10)));
+        assert_eq!(time_for(100, 0.0), None);
+    }
+}

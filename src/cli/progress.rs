@@ -1,0 +1,58 @@
+//! Shows how far a command is: a bar on a terminal, a line every ten seconds elsewhere. On standard error.
+
+use std::cell::Cell;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How often a line is printed where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// The display.
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+    last_line: Cell<Instant>,
+}
+
+impl Progress {
+    /// Makes the display that fits standard error.
+    pub(super) fn new() -> Self {
+        let bar = std::io::stderr()
+            .is_terminal()
+            .then(|| ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()));
+        Self { bar, last_line: Cell::new(Instant::now()) }
+    }
+
+    /// Prints a line.
+    #[expect(clippy::print_stderr, reason = "progress is for people, on standard error")]
+    pub(super) fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// Shows that `n` are done, of a number that is known or not; `message` completes the line.
+    pub(super) fn show(&self, n: u64, of: Option<u64>, message: &str) {
+        if let Some(bar) = &self.bar {
+            let template =
+                if of.is_some() { "{bar:30} {pos}/{len} {msg}  {elapsed}" } else { "{pos} {msg}  {elapsed}" };
+            bar.set_style(ProgressStyle::with_template(template).expect("the templates are constants"));
+            bar.set_length(of.unwrap_or(0));
+            bar.set_message(message.to_owned());
+            bar.set_position(n);
+        } else if self.last_line.get().elapsed() >= LINE_EVERY {
+            self.last_line.set(Instant::now());
+            let of = of.map_or_else(String::new, |of| format!(" of {of}"));
+            self.say(&format!("{n}{of} {message}"));
+        }
+    }
+
+    /// Ends the display.
+    pub(super) fn done(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Puts certificates on the queue as jobs: first everything is read and prechecked, then what passed is sent.
+//!
+//! Two passes, as every message says how many distinct certificates its batch has. What passed lies in a [`spool`]
+//! meanwhile: so exactly what was checked is sent, standard input can be read, and memory holds ids only. Sending
+//! everything again is harmless, as a certificate's id is its name. Nothing here knows the terminal.
+
+pub mod device;
+pub mod plan;
+pub mod reject;
+pub mod send;
+pub mod spool;
+
+pub use plan::{Planner, Tally};
+pub use reject::{Reason, Reject, RejectsFile};
+pub use send::{Called, Sender};
+pub use spool::{Planned, Spool};
+
+use crate::job::{CertificateStatus, Job, Name, Operation, RegisterCertificate};
+
+/// What all jobs of one run share.
+#[derive(Clone)]
+pub struct Order {
+    /// What the jobs are counted under.
+    pub batch: Name,
+    /// The factory line; also the tenant of SQS's fair queues.
+    pub source: Option<Name>,
+    /// The account and region, by its name in the configuration.
+    pub target: Name,
+    /// The status to register with; none: AWS's own default, INACTIVE.
+    pub status: Option<CertificateStatus>,
+    /// Whether AWS is asked even where the ledger knows a certificate.
+    pub verify: bool,
+    /// The CA that signed the certificates, as PEM.
+    pub ca_pem: Option<String>,
+}
+
+impl Order {
+    /// The fields of the AWS call for one certificate.
+    fn request(&self, certificate_pem: String) -> RegisterCertificate {
+        RegisterCertificate { certificate_pem, ca_certificate_pem: self.ca_pem.clone(), status: self.status }
+    }
+
+    /// The job for one certificate.
+    fn job(&self, planned: &Planned, batch_size: u64) -> Job {
+        Job {
+            operation: Operation::RegisterCertificate,
+            batch: self.batch.clone(),
+            batch_size: Some(batch_size),
+            source: self.source.clone(),
+            reference: planned.reference.clone(),
+            target: self.target.clone(),
+            verify: self.verify,
+            request: self.request(planned.certificate_pem.clone()),
+        }
+    }
+}

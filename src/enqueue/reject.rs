@@ -1,0 +1,173 @@
+//! What was not sent, and why: for people and for a file from which it can be mended and given again.
+
+use std::fmt;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tempfile::NamedTempFile;
+
+use crate::certificate::{Certificate, CertificateId};
+use crate::job::Name;
+use crate::manifest::Place;
+use crate::outcome::Code;
+use crate::precheck::{Field, Rejection};
+use crate::queue::EntryError;
+
+/// Why something was not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum Reason {
+    /// AWS would refuse it.
+    #[error(transparent)]
+    Precheck(Rejection),
+    /// Its file holds a private key next to it.
+    #[error("a private key stands next to the certificate")]
+    BesidePrivateKey,
+    /// The system does not let it be read.
+    #[error("cannot be read: {0}")]
+    Unreadable(io::Error),
+    /// SQS finds fault with the message.
+    #[error("SQS refuses the message: {0}")]
+    RefusedByQueue(EntryError),
+    /// SQS failed on this message again and again.
+    #[error("SQS did not take the message in {attempts} attempts: {cause}")]
+    NotSent {
+        /// How often it was sent.
+        attempts: u32,
+        /// What SQS said last.
+        cause: EntryError,
+    },
+}
+
+/// One line of the rejects file.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reject {
+    /// The file that was given; `-` is standard input.
+    pub file: String,
+    /// The line in it, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// The `ref` of its job.
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Name>,
+    /// AWS's id of the certificate, where one can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_id: Option<CertificateId>,
+    /// The certificate's subject for people, where one can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The reason, from a closed set: the codes of the precheck, `unreadable`, `refused_by_queue` and `not_sent`.
+    pub code: &'static str,
+    /// The reason for people.
+    pub reason: String,
+    /// What mends it, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<&'static str>,
+    /// The text as it was found; none where a private key was near, or where it is no text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_pem: Option<String>,
+}
+
+impl Reason {
+    /// The closed code of the reason.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Precheck(rejection) => rejection.code().as_str(),
+            Self::BesidePrivateKey => Code::PrivateKey.as_str(),
+            Self::Unreadable(_) => "unreadable",
+            Self::RefusedByQueue(_) => "refused_by_queue",
+            Self::NotSent { .. } => NOT_SENT,
+        }
+    }
+
+    /// What mends it, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Precheck(rejection) => rejection.hint(),
+            Self::BesidePrivateKey => Rejection::PrivateKey { field: Field::CertificatePem }.hint(),
+            Self::Unreadable(_) | Self::RefusedByQueue(_) => None,
+            Self::NotSent { .. } => Some("run the same command again: what is in already costs nothing"),
+        }
+    }
+
+    /// Says whether the text must not be kept.
+    fn is_private(&self) -> bool {
+        self.code() == Code::PrivateKey.as_str()
+    }
+}
+
+/// The code of what SQS failed on.
+pub(super) const NOT_SENT: &str = "not_sent";
+
+impl Reject {
+    /// Describes what was not sent.
+    pub fn new(place: &Place, reference: Option<Name>, pem: Option<String>, reason: &Reason) -> Self {
+        let certificate = pem.as_deref().and_then(|pem| Certificate::from_pem(pem).ok());
+        Self {
+            file: place.file.to_string(),
+            line: place.line,
+            reference,
+            certificate_id: certificate.as_ref().map(Certificate::id),
+            subject: certificate.as_ref().map(Certificate::subject),
+            code: reason.code(),
+            reason: reason.to_string(),
+            hint: reason.hint(),
+            certificate_pem: pem.filter(|_| !reason.is_private()),
+        }
+    }
+
+    /// Says whether it was sent in vain and may be sent again as it is.
+    pub fn is_not_sent(&self) -> bool {
+        self.code == NOT_SENT
+    }
+}
+
+/// For people: place, code, reason.
+impl fmt::Display for Reject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, " {}: {}", self.code, self.reason)
+    }
+}
+
+/// The rejects file: JSON Lines, made with the first reject, in its place once it is whole.
+pub struct RejectsFile {
+    path: PathBuf,
+    file: Option<BufWriter<NamedTempFile>>,
+}
+
+impl RejectsFile {
+    /// Prepares a file; nothing is written before the first reject.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, file: None }
+    }
+
+    /// Adds a line.
+    ///
+    /// # Errors
+    /// The folder or the file cannot be written.
+    pub fn push(&mut self, reject: &Reject) -> io::Result<()> {
+        if self.file.is_none() {
+            let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            self.file = Some(BufWriter::new(NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?));
+        }
+        let file = self.file.as_mut().expect("it was made above");
+        serde_json::to_writer(&mut *file, reject)?;
+        file.write_all(b"\n")
+    }
+
+    /// Puts the file into its place, over an older one, and says where it is; nothing where there was no reject.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn finish(self) -> io::Result<Option<PathBuf>> {
+        // Not before the end: the older one may be what is being read right now.
+        let Some(file) = self.file else { return Ok(None) };
+        file.into_inner().map_err(io::IntoInnerError::into_error)?.persist(&self.path)?;
+        Ok(Some(self.path))
+    }
+}

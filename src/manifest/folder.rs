@@ -1,0 +1,39 @@
+//! Finds the files of a folder and of all folders below it.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Input, Manifest};
+
+/// The ends of names that certificates have in folders.
+const EXTENSIONS: [&str; 4] = ["pem", "crt", "cer", "der"];
+
+/// Adds what is in a folder, in the order of names. `seen` holds the folders that were read, as links may lead back.
+pub(super) fn walk(folder: &Path, seen: &mut HashSet<PathBuf>, manifest: &mut Manifest) {
+    match paths(folder, seen) {
+        Ok(paths) => paths.into_iter().for_each(|path| add(path, seen, manifest)),
+        Err(error) => manifest.inputs.push(Input::Unreadable(folder.to_owned(), error)),
+    }
+}
+
+/// Lists a folder; nothing where it was read before.
+fn paths(folder: &Path, seen: &mut HashSet<PathBuf>) -> io::Result<Vec<PathBuf>> {
+    if !seen.insert(folder.canonicalize()?) {
+        return Ok(vec![]);
+    }
+    let mut paths = folder.read_dir()?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    paths.sort_unstable();
+    Ok(paths)
+}
+
+fn add(path: PathBuf, seen: &mut HashSet<PathBuf>, manifest: &mut Manifest) {
+    // A link that leads nowhere is no folder; it is told when it is opened.
+    if path.is_dir() {
+        walk(&path, seen, manifest);
+    } else if path.extension().is_some_and(|extension| EXTENSIONS.iter().any(|e| extension.eq_ignore_ascii_case(e))) {
+        manifest.inputs.push(Input::File(path));
+    } else {
+        manifest.n_skipped += 1;
+    }
+}
