@@ -69,6 +69,9 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
     if let Some(error) = error.downcast_ref::<QueueError>() {
         return Some(match error.kind {
             QueueErrorKind::Missing => "check `queue.name`, the account and the region",
+            QueueErrorKind::Denied if error.operation == "SendMessageBatch" => {
+                "the credentials need sqs:GetQueueUrl and sqs:SendMessage on the queue"
+            }
             QueueErrorKind::Denied => {
                 "the credentials need sqs:GetQueueUrl, GetQueueAttributes, ReceiveMessage, \
                                        DeleteMessage and ChangeMessageVisibility on the queue"

@@ -1,0 +1,322 @@
+//! `muster enqueue` against the sandbox: what it finds, rejects, sends and says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use muster::job::Job;
+use muster::outcome::Code;
+use muster::sandbox::{Effect, Fault, Operation};
+use muster::specimen::{Ca, Flaw, KeyKind};
+use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::PemObject;
+use serde_json::Value;
+
+use crate::factory::{BATCH, Factory};
+
+/// A run of `muster enqueue --json`: exit code, numbers, what was said.
+struct Run {
+    code: Option<i32>,
+    numbers: Value,
+    said: String,
+}
+
+impl Run {
+    async fn of(factory: &Factory, arguments: &[&str]) -> Self {
+        let arguments = [&["enqueue", "--json", "--batch", BATCH], arguments].concat();
+        let (code, stdout, said) = factory.spawn(&arguments).end().await;
+        let numbers = serde_json::from_str(&stdout).unwrap_or(Value::Null);
+        Self { code, numbers, said }
+    }
+
+    fn n(&self, field: &str) -> u64 {
+        self.numbers[field].as_u64().unwrap_or_else(|| panic!("{field} is no count: {}\n{}", self.numbers, self.said))
+    }
+
+    /// Asserts that every entry is counted once.
+    fn adds_up(&self) {
+        let rejected: u64 = self.numbers["rejected"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
+        assert_eq!(self.n("found"), self.n("to_send") + rejected + self.n("duplicates") + self.n("issuers"));
+        assert_eq!(self.n("to_send"), self.n("sent") + self.n("refused_by_queue") + self.n("not_sent"));
+    }
+}
+
+fn write(folder: &Path, name: &str, content: impl AsRef<[u8]>) {
+    let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, content).unwrap();
+}
+
+/// The lines of a rejects file.
+fn rejects(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Takes every message from the queue: the jobs by their certificate.
+async fn jobs(factory: &Factory) -> BTreeMap<String, Job> {
+    let mut jobs = BTreeMap::new();
+    loop {
+        let messages = factory.queue.receive(10, std::time::Duration::ZERO).await.unwrap();
+        if messages.is_empty() {
+            return jobs;
+        }
+        for message in messages {
+            let job = Job::parse(&message.body).unwrap();
+            jobs.insert(job.request.certificate_pem.clone(), job);
+        }
+    }
+}
+
+fn fault(effect: Effect, calls: u64) -> Fault {
+    let operation = Operation::SendMessageBatch;
+    Fault { operation, effect, calls: Some(calls), seconds: None, probability: None, seed: 0 }
+}
+
+fn fail_entries(entries: usize, sender_fault: bool) -> Effect {
+    Effect::FailEntries { entries, code: "InternalError".into(), sender_fault }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_all_kinds_of_files_becomes_jobs() {
+    let factory = Factory::new(1000.0).await;
+    let leaves = factory.leaves(25);
+    let folder = factory.folder();
+    write(folder, "in/SN-1.pem", leaves[0].replace('\n', "\r\n"));
+    write(folder, "in/SN-2.der", muster::certificate::Certificate::from_pem(&leaves[1]).unwrap().der());
+    write(folder, "in/a name.crt", format!("\u{feff}subject=CN = 2\n{}", leaves[2]));
+    write(folder, "in/chain.pem", leaves[3].clone() + &factory.ca.pem());
+    write(folder, "in/sub/bundle.pem", leaves[4..].concat());
+    write(folder, "in/readme.txt", "not read");
+    let run = Run::of(&factory, &["in", "--source", "line-1", "--status", "active", "--verify"]).await;
+    assert_eq!(run.code, Some(0), "{}", run.said);
+    run.adds_up();
+    assert_eq!((run.n("sent"), run.n("issuers"), run.n("files"), run.n("skipped_files")), (25, 1, 5, 1));
+
+    let jobs = jobs(&factory).await;
+    assert_eq!(jobs.keys().collect::<BTreeSet<_>>(), leaves.iter().collect());
+    let refs: Vec<_> = leaves[..5].iter().map(|leaf| jobs[leaf].reference.as_ref().map(|name| name.as_str())).collect();
+    assert_eq!(refs, [Some("SN-1"), Some("SN-2"), None, Some("chain"), None]);
+    for job in jobs.values() {
+        assert_eq!((job.batch.as_str(), job.batch_size, job.verify), (BATCH, Some(25), true));
+        assert_eq!((job.source.as_ref().unwrap().as_str(), job.target.as_str()), ("line-1", "default"));
+        assert_eq!(job.request.status.unwrap().to_string(), "ACTIVE");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_is_registered_and_sending_it_again_costs_no_call() {
+    let factory = Factory::new(1000.0).await;
+    write(factory.folder(), "bundle.pem", factory.leaves(30).concat());
+    for _ in 0..2 {
+        assert_eq!(Run::of(&factory, &["bundle.pem"]).await.code, Some(0));
+        factory.drain().await;
+    }
+    assert_eq!((factory.n_calls(), factory.ends().await), (30, BTreeMap::from([(Code::Ok, 30)])));
+    assert_eq!(factory.store.batch_status(BATCH).await.unwrap().unwrap().announced, Some(30));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rejects_are_listed_with_all_that_mends_them() {
+    let factory = Factory::new(1000.0).await;
+    let (good, expired) = (factory.ca.leaf("good"), factory.ca.flawed(Flaw::Expired, "late"));
+    write(
+        factory.folder(),
+        "bundle.pem",
+        [good.as_str(), &expired, &factory.ca.flawed(Flaw::WeakKey, "weak")].concat(),
+    );
+    write(factory.folder(), "text.pem", "hello");
+    let run = Run::of(&factory, &["bundle.pem", "text.pem"]).await;
+    assert_eq!(run.code, Some(3), "{}", run.said);
+    run.adds_up();
+    let counts = serde_json::json!({ "expired": 1, "key_too_small": 1, "not_a_certificate": 1 });
+    assert_eq!((&run.numbers["rejected"], run.n("sent")), (&counts, 1));
+    assert_eq!(run.numbers["rejects_file"], "batch.rejects.jsonl");
+
+    let rejects = rejects(&factory.folder().join("batch.rejects.jsonl"));
+    let certificate = muster::certificate::Certificate::from_pem(&expired).unwrap();
+    let line = 1 + good.lines().count();
+    assert_eq!((&rejects[0]["file"], &rejects[0]["line"]), (&"bundle.pem".into(), &line.into()));
+    assert_eq!(rejects[0]["certificateId"], certificate.id().to_string());
+    assert_eq!((&rejects[0]["subject"], &rejects[0]["code"]), (&"CN=late".into(), &"expired".into()));
+    assert!(rejects[0]["reason"].as_str().unwrap().starts_with("the certificate expired at 2019-12-31T23:59:59Z"));
+    assert_eq!(rejects[0]["hint"], "issue the certificate anew");
+    assert_eq!(rejects[0]["certificatePem"].as_str().unwrap(), expired.trim_end());
+    assert_eq!((&rejects[2]["file"], &rejects[2]["ref"]), (&"text.pem".into(), &"text".into()));
+    assert_eq!(rejects[2].get("certificatePem"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_with_its_private_key_is_rejected_and_the_key_goes_nowhere() {
+    let factory = Factory::new(1000.0).await;
+    let with_key = factory.ca.flawed(Flaw::WithPrivateKey, "device");
+    let (certificate, key) = with_key.split_at(with_key.find("-----BEGIN PRIVATE").unwrap());
+    write(factory.folder(), "in/1.pem", &with_key);
+    write(factory.folder(), "in/2.pem", key.to_owned() + certificate);
+    write(factory.folder(), "in/3.pem", certificate.to_owned() + &factory.ca.pem() + key);
+    write(factory.folder(), "in/4.pem", key);
+    let der = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    write(factory.folder(), "in/5.der", der.secret_der());
+    let run = Run::of(&factory, &["in"]).await;
+    assert_eq!((run.code, run.n("sent")), (Some(3), 0), "{}", run.said);
+    run.adds_up();
+    assert_eq!(run.numbers["rejected"]["private_key"], 4);
+    let listed = std::fs::read_to_string(factory.folder().join("batch.rejects.jsonl")).unwrap();
+    assert_eq!(listed.lines().count(), 5);
+    assert!(!listed.contains("BEGIN"), "no text of any of them is kept:\n{listed}");
+    let secret = key.lines().nth(1).unwrap();
+    assert!(!run.said.contains(secret) && !run.numbers.to_string().contains(secret));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn duplicates_are_sent_once_and_told() {
+    let factory = Factory::new(1000.0).await;
+    let leaves = factory.leaves(3);
+    write(factory.folder(), "a.pem", leaves.concat() + &leaves[0]);
+    write(factory.folder(), "b.pem", &leaves[1]);
+    let run = Run::of(&factory, &["a.pem", "b.pem", "a.pem"]).await;
+    assert_eq!((run.code, run.n("duplicates"), run.n("sent")), (Some(0), 6, 3), "{}", run.said);
+    run.adds_up();
+    assert_eq!(jobs(&factory).await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_device_is_taken_for_the_ca_of_another() {
+    let factory = Factory::new(1000.0).await;
+    // Careless lines sign each certificate with its own key, all with CA:true and one name.
+    let careless: String = (0..3).map(|_| Ca::new("device").pem()).collect();
+    write(factory.folder(), "careless.pem", factory.ca.leaf("device") + &careless);
+    let run = Run::of(&factory, &["careless.pem"]).await;
+    assert_eq!((run.n("sent"), run.n("issuers")), (4, 0), "{}", run.said);
+    assert_eq!(run.numbers["warnings"]["leaf_is_a_ca"], 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_that_sqs_fails_on_are_sent_again_until_it_takes_them() {
+    let factory = Factory::new(1000.0).await;
+    let leaves = factory.leaves(40);
+    write(factory.folder(), "bundle.pem", leaves.concat());
+    factory.sandbox.faults().set(fault(fail_entries(4, false), 6)).unwrap();
+    let run = Run::of(&factory, &["bundle.pem"]).await;
+    assert_eq!((run.code, run.n("sent")), (Some(0), 40), "{}", run.said);
+    assert_eq!(jobs(&factory).await.keys().collect::<BTreeSet<_>>(), leaves.iter().collect());
+    assert_eq!(factory.counts("jobs").sent, 40, "none was sent twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_that_sqs_finds_fault_with_are_rejected_at_once() {
+    let factory = Factory::new(1000.0).await;
+    let leaves = factory.leaves(5);
+    write(factory.folder(), "bundle.pem", leaves.concat());
+    factory.sandbox.faults().set(fault(fail_entries(2, true), 1)).unwrap();
+    let run = Run::of(&factory, &["bundle.pem"]).await;
+    assert_eq!((run.code, run.n("sent"), run.n("refused_by_queue")), (Some(3), 3, 2), "{}", run.said);
+    run.adds_up();
+    let listed: Vec<_> = rejects(&factory.folder().join("batch.rejects.jsonl"));
+    assert!(listed.iter().all(|reject| reject["code"] == "refused_by_queue"));
+    let refused: BTreeSet<_> = listed.iter().map(|reject| reject["certificatePem"].as_str().unwrap()).collect();
+    assert_eq!(refused, leaves[..2].iter().map(String::as_str).collect());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_that_sqs_never_takes_are_told_and_end_with_1() {
+    let factory = Factory::new(1000.0).await;
+    write(factory.folder(), "bundle.pem", factory.leaves(3).concat());
+    factory.sandbox.faults().set(Fault { calls: None, ..fault(fail_entries(1, false), 0) }).unwrap();
+    let run = Run::of(&factory, &["bundle.pem"]).await;
+    assert_eq!((run.code, run.n("sent"), run.n("not_sent")), (Some(1), 2, 1), "{}", run.said);
+    run.adds_up();
+    assert_eq!(rejects(&factory.folder().join("batch.rejects.jsonl"))[0]["code"], "not_sent");
+    assert!(run.said.contains("run this again with --batch batch"), "{}", run.said);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_goes_away_ends_the_sending_with_what_was_sent() {
+    let factory = Factory::new(1000.0).await;
+    write(factory.folder(), "bundle.pem", factory.leaves(3).concat());
+    let effect = Effect::Error { status: 403, code: "AccessDenied".into(), message: "no".into(), executed: false };
+    factory.sandbox.faults().set(Fault { calls: None, ..fault(effect, 0) }).unwrap();
+    let run = Run::of(&factory, &["bundle.pem"]).await;
+    assert_eq!((run.code, run.n("sent"), run.n("not_sent")), (Some(4), 0, 3), "{}", run.said);
+    assert!(run.said.contains("sqs:SendMessage"), "{}", run.said);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_the_sending_in_order() {
+    let factory = Factory::new(1000.0).await;
+    write(factory.folder(), "bundle.pem", factory.leaves(300).concat());
+    let slow = Effect::Latency { milliseconds: 300, up_to: None };
+    factory.sandbox.faults().set(Fault { calls: None, ..fault(slow, 0) }).unwrap();
+    let program = factory.spawn(&["enqueue", "--json", "--batch", BATCH, "bundle.pem"]);
+    factory.until("something is sent", async |f| f.counts("jobs").sent > 0).await;
+    program.signal("INT");
+    let (code, stdout, said) = program.end().await;
+    let run = Run { code, numbers: serde_json::from_str(&stdout).unwrap(), said };
+    assert_eq!((run.code, run.n("sent")), (Some(130), factory.counts("jobs").sent), "{}", run.said);
+    assert!(run.n("not_sent") > 0, "the test shows nothing if all was sent");
+    run.adds_up();
+    assert!(run.said.contains("run this again with --batch batch"), "{}", run.said);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_needs_no_queue_and_writes_nothing() {
+    let factory = Factory::new(10.0).await;
+    write(factory.folder(), "bundle.pem", factory.leaves(7).concat() + &factory.ca.flawed(Flaw::Expired, "late"));
+    let n_calls = |f: &Factory| f.sandbox.ledger().summary(Operation::GetQueueUrl).calls;
+    let before = n_calls(&factory);
+    let arguments = ["enqueue", "--dry-run", "--batch", BATCH, "bundle.pem"];
+    let (code, stdout, _) = factory.spawn(&arguments).end().await;
+    assert_eq!(code, Some(3));
+    assert!(stdout.contains("7  would be sent") && stdout.contains("rejected: 1 expired"), "{stdout}");
+    assert!(!factory.folder().join("batch.rejects.jsonl").exists());
+    assert_eq!(Run::of(&factory, &["--dry-run", "--rejects", "r", "bundle.pem"]).await.n("to_send"), 7);
+    assert_eq!(rejects(&factory.folder().join("r")).len(), 1);
+    assert_eq!((n_calls(&factory), factory.counts("jobs").sent), (before, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ca_that_is_given_verifies_signatures_and_goes_with_every_job() {
+    let mut factory = Factory::new(1000.0).await;
+    factory.config.precheck.ca_folder = None;
+    let other = Ca::with_key(KeyKind::P384, "Another CA");
+    write(factory.folder(), "ca.pem", format!("# the CA\n{}", other.pem()));
+    write(factory.folder(), "bundle.pem", other.leaf("mine") + &factory.ca.leaf("not mine"));
+    let run = Run::of(&factory, &["bundle.pem", "--ca", "ca.pem"]).await;
+    assert_eq!((run.code, &run.numbers["rejected"]["issuer_mismatch"]), (Some(3), &1.into()), "{}", run.said);
+    let jobs = jobs(&factory).await;
+    assert_eq!(jobs.values().next().unwrap().request.ca_certificate_pem.as_ref(), Some(&other.pem()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_near_the_limit_are_packed_by_their_size() {
+    let factory = Factory::new(1000.0).await;
+    // Subject and issuer of 20,000 letters each: ten such certificates, each with its CA, are more than 1 MiB.
+    let long = |name: &str| name.repeat(20_000);
+    let ca = Ca::new(&long("c"));
+    let leaves: Vec<_> = ["d", "e", "f"].iter().flat_map(|name| (0..7).map(|_| ca.leaf(&long(name)))).collect();
+    assert!(10 * (leaves[0].len() + ca.pem().len()) > 1 << 20);
+    write(factory.folder(), "ca.pem", ca.pem());
+    write(factory.folder(), "bundle.pem", leaves.concat());
+    let run = Run::of(&factory, &["bundle.pem", "--ca", "ca.pem"]).await;
+    assert_eq!((run.code, run.n("sent")), (Some(0), 21), "{}", run.said);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_work_is_said_before_anything_is_read() {
+    let factory = Factory::new(1000.0).await;
+    write(factory.folder(), "leaf.pem", factory.ca.leaf("device"));
+    std::fs::create_dir(factory.folder().join("empty")).unwrap();
+    for (arguments, code, said) in [
+        (&["no-such-file"][..], 1, "cannot read no-such-file"),
+        (&["empty"], 1, "found nothing to read"),
+        (&["leaf.pem", "--target", "mars"], 1, "target `mars` is not in the settings, which have default"),
+        (&["leaf.pem", "--ca", "leaf.pem"], 1, "is no CA certificate"),
+        (&["leaf.pem", "--status", "PENDING_ACTIVATION"], 2, "[possible values: ACTIVE, INACTIVE, REVOKED]"),
+        (&["leaf.pem", "--source", "a line"], 2, "a name has 1 to 128 characters"),
+        (&[], 2, "<PATH>..."),
+    ] {
+        let run = Run::of(&factory, arguments).await;
+        assert_eq!(run.code, Some(code), "{arguments:?}: {}", run.said);
+        assert!(run.said.contains(said), "{arguments:?}: {}", run.said);
+    }
+    assert_eq!(factory.counts("jobs").sent, 0);
+}
