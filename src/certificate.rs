@@ -17,6 +17,7 @@ use std::fmt;
 use std::ops::Range;
 
 use time::OffsetDateTime;
+use x509_parser::asn1_rs::{Any, FromDer};
 use x509_parser::certificate::{X509Certificate, X509CertificateParser};
 use x509_parser::error::X509Error;
 use x509_parser::nom::{Offset, Parser};
@@ -69,10 +70,12 @@ pub enum CertificateError {
         bytes: usize,
     },
     /// The signed part names another signature algorithm than the signature does (RFC 5280, 4.1.1.2: must be equal).
-    #[error("the signed part names the signature algorithm {signed}, the signature {outside}; they must be equal")]
+    #[error(
+        "the signature algorithm is {inside} in the signed part and {outside} beside it, both must have the same bytes"
+    )]
     AlgorithmsDiffer {
         /// The algorithm inside the signed part.
-        signed: SignatureAlgorithm,
+        inside: SignatureAlgorithm,
         /// The algorithm beside the signature.
         outside: SignatureAlgorithm,
     },
@@ -106,22 +109,23 @@ impl Certificate {
     /// # Errors
     /// The text has no such block, or what the block holds is not exactly one certificate.
     pub fn from_pem(text: &str) -> Result<Self, CertificateError> {
-        let block = pem::sections(text).find(pem::Section::is_certificate).ok_or(CertificateError::NoBlock)?;
-        Self::from_der(&block.decode()?)
+        Self::from_block(pem::sections(text).find(pem::Section::is_certificate))
+    }
+
+    /// Reads a CERTIFICATE block, where there is one.
+    pub(crate) fn from_block(block: Option<pem::Section<'_>>) -> Result<Self, CertificateError> {
+        Self::from_der(&block.ok_or(CertificateError::NoBlock)?.decode()?)
     }
 
     fn from_x509(x509: &X509Certificate<'_>) -> Result<Self, CertificateError> {
         let der = x509.as_raw();
         let range = |part: &[u8]| der.offset(part)..der.offset(part) + part.len();
-        let signed = SignatureAlgorithm::read(&x509.signature);
-        let outside = SignatureAlgorithm::read(&x509.signature_algorithm);
-        if signed != outside {
-            return Err(CertificateError::AlgorithmsDiffer { signed, outside });
-        }
+        let (signed, issuer) = (range(x509.tbs_certificate.as_ref()), range(x509.issuer.as_raw()));
+        check_unsigned(x509, &der[..issuer.start], &der[signed.end..])?;
         Ok(Self {
             id: CertificateId::of_der(der),
-            signed: range(x509.tbs_certificate.as_ref()),
-            issuer: range(x509.issuer.as_raw()),
+            signed,
+            issuer,
             subject: range(x509.subject.as_raw()),
             public_key: range(x509.subject_pki.raw),
             version: x509.version.0.saturating_add(1),
@@ -129,7 +133,7 @@ impl Certificate {
             not_before: x509.validity.not_before.to_datetime(),
             not_after: x509.validity.not_after.to_datetime(),
             key: Key::read(&x509.subject_pki)?,
-            signature_algorithm: outside,
+            signature_algorithm: SignatureAlgorithm::read(&x509.signature_algorithm),
             signature: x509.signature_value.as_ref().into(),
             extensions: Extensions::read(x509.extensions()),
             der: der.into(),
@@ -238,6 +242,30 @@ impl Certificate {
     fn public_key_der(&self) -> &[u8] {
         &self.der[self.public_key.clone()]
     }
+}
+
+/// Checks what no signature protects: x509-parser passes over flipped bits there, other readers do not.
+fn check_unsigned(
+    x509: &X509Certificate<'_>,
+    before_issuer: &[u8],
+    after_signed: &[u8],
+) -> Result<(), CertificateError> {
+    const SEQUENCE: u8 = 0x30;
+    const BIT_STRING: u8 = 0x03;
+    let (signature, _) = Any::from_der(after_signed).map_err(X509Error::from)?;
+    let algorithm = &after_signed[..after_signed.len() - signature.len()];
+    // In the signed part the algorithm stands right before the issuer.
+    if !before_issuer.ends_with(algorithm) {
+        return Err(CertificateError::AlgorithmsDiffer {
+            inside: SignatureAlgorithm::read(&x509.signature),
+            outside: SignatureAlgorithm::read(&x509.signature_algorithm),
+        });
+    }
+    let tags = (x509.as_raw().first(), signature.first(), x509.signature_value.unused_bits);
+    if tags != (Some(&SEQUENCE), Some(&BIT_STRING), 0) {
+        return Err(X509Error::InvalidCertificate.into());
+    }
+    Ok(())
 }
 
 impl PartialEq for Certificate {

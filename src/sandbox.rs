@@ -7,6 +7,8 @@
 mod answer;
 mod bucket;
 mod calls;
+mod control;
+mod fault;
 mod gateway;
 mod iot;
 mod ledger;
@@ -19,17 +21,25 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::certificate::CertificateId;
+use crate::job::CertificateStatus;
+
 pub use self::bucket::{Limiting, Rates};
 pub use self::calls::Call;
-pub use self::iot::RegisteredCertificate;
+pub use self::fault::{ActiveFault, Effect, Fault, FaultError, FaultId, Faults};
+pub use self::iot::{CertificateMode, PlantError, RegisteredCertificate};
 pub use self::ledger::{Ledger, Summary};
 pub use self::operation::Operation;
 pub use self::sqs::{BatchCounts, QueueCounts};
@@ -83,6 +93,7 @@ struct State {
     settings: Settings,
     calls: calls::Calls,
     buckets: bucket::Buckets,
+    faults: Faults,
     iot: iot::Iot,
     sqs: sqs::Sqs,
 }
@@ -111,6 +122,33 @@ impl Sandbox {
         Ledger::new(&self.state)
     }
 
+    /// The faults, to be set and cleared.
+    pub fn faults(&self) -> &Faults {
+        &self.state.faults
+    }
+
+    /// Registers a device certificate, as if somebody else had done so before, without any check; false when it is there.
+    ///
+    /// # Errors
+    /// The text holds no certificate.
+    pub fn plant_certificate(&self, pem: &str, status: CertificateStatus) -> Result<bool, PlantError> {
+        Ok(self.state.iot.plant_certificate(pem, status)?.1)
+    }
+
+    /// Registers an active CA without proof that one holds its key, and returns its id.
+    ///
+    /// # Errors
+    /// The text holds no certificate of a CA.
+    pub fn plant_ca(&self, pem: &str) -> Result<CertificateId, PlantError> {
+        Ok(self.state.iot.plant_ca(pem, true)?.0)
+    }
+
+    /// Activates or deactivates a CA; false when there is none with this id.
+    #[must_use = "nothing changed if the CA is not there"]
+    pub fn set_ca_active(&self, id: CertificateId, is_active: bool) -> bool {
+        self.state.iot.set_ca_active(id, is_active)
+    }
+
     /// Changes the quota of an operation from now on, in calls a second.
     pub fn set_rate(&self, operation: Operation, rate: f64) {
         self.state.buckets.set_rate(operation, rate, std::time::Instant::now());
@@ -129,6 +167,7 @@ impl State {
         Self {
             calls: calls::Calls::new(),
             buckets: bucket::Buckets::new(settings.rates.clone(), settings.limiting, settings.burst),
+            faults: Faults::default(),
             iot: iot::Iot::new(&settings),
             sqs: sqs::Sqs::new(&settings),
             settings,
@@ -138,13 +177,14 @@ impl State {
 
 /// Accepts connections until told to stop; connections end with it, because they live in its set.
 async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
+    let control = TowerToHyperService::new(control::router(&state));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => { connections.spawn(converse(stream, Arc::clone(&state))); }
+                Ok((stream, _)) => { connections.spawn(converse(stream, Arc::clone(&state), control.clone())); }
                 // Out of file descriptors, as a rule: others must close first.
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             },
@@ -154,12 +194,18 @@ async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken
 }
 
 /// Answers the requests of one connection.
-async fn converse(stream: TcpStream, state: Arc<State>) {
+async fn converse(stream: TcpStream, state: Arc<State>, control: TowerToHyperService<Router>) {
     // Answers are small and the next request waits for them. Without it they are only slower.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
-        let state = Arc::clone(&state);
-        async move { gateway::answer(&state, request).await }
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (state, control) = (Arc::clone(&state), control.clone());
+        async move {
+            if request.uri().path().starts_with(control::PREFIX) {
+                let Ok(response) = control.call(request).await;
+                return Ok(response);
+            }
+            gateway::answer(&state, request).await
+        }
     });
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     if (&mut connection).await.is_err() {

@@ -9,8 +9,14 @@ use super::oid;
 /// Most characters of a printed name. Names come from outside and land in logs and tables.
 const PRINTED_MAX: usize = 200;
 
+/// Most bytes of a name that is taken to pieces. Honest names have some hundred; thousands of attributes take long.
+const READ_MAX: usize = 4096;
+
 /// Prints a name: `CN=device 7, O=Plant`. It is cut after 200 characters, and whatever is not plain text is escaped.
 pub(super) fn printable(name: &[u8]) -> String {
+    if name.len() > READ_MAX {
+        return format!("(a name of {} bytes)", name.len());
+    }
     let Ok((_, name)) = X509Name::from_der(name) else { return "(unreadable)".to_owned() };
     let mut printed = String::new();
     for attribute in name.iter_attributes() {
@@ -53,7 +59,10 @@ fn push_escaped(printed: &mut String, c: char) {
 
 /// Compares two names: equal bytes, or equal attributes when case, spaces and the type of string are left aside.
 pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
-    one == other || folded(one).is_some_and(|one| folded(other).is_some_and(|other| one == other))
+    if one == other || one.len().max(other.len()) > READ_MAX {
+        return one == other;
+    }
+    matches!((folded(one), folded(other)), (Some(one), Some(other)) if one == other)
 }
 
 /// The attributes of a name by relative name, type and folded value.

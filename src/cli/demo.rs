@@ -93,6 +93,7 @@ impl Demo {
         })
         .await?;
         let ca = Arc::new(Ca::new("Muster demo CA"));
+        sandbox.plant_ca(&ca.pem()).context("cannot register the demo's CA")?;
         let ca_folder = tempfile::tempdir()?;
         std::fs::write(ca_folder.path().join("ca.pem"), ca.pem())?;
 

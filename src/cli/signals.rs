@@ -20,7 +20,7 @@ pub(super) fn stop_token() -> std::io::Result<CancellationToken> {
         info!("stopping; a second signal stops at once");
         token.cancel();
         next(&mut interrupt, &mut terminate).await;
-        #[expect(clippy::exit, reason = "a second signal asks for just that")]
+        #[expect(clippy::disallowed_methods, reason = "a second signal asks for just that")]
         std::process::exit(INTERRUPTED.into());
     });
     Ok(stop)

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use time::OffsetDateTime;
 
 use crate::certificate::pem::{self, Section};
-use crate::certificate::{Certificate, Issuer, IssuerError, Verification, sha256};
+use crate::certificate::{Certificate, Issuer, IssuerError, Verification};
 
 use super::{Field, Rejection, Warning, refuse_too_long};
 
@@ -44,12 +44,12 @@ fn may_have_issued(issuer: &Issuer, leaf: &Certificate) -> bool {
     leaf.authority_key_id().is_none_or(|wanted| issuer.certificate().subject_key_id() == Some(wanted))
 }
 
-/// Most CAs of jobs that are held parsed. A fleet has tens; jobs that bring more only cost a parse each.
+/// Most CAs of jobs that are held parsed, by their text. A fleet has tens; jobs that bring more only cost a parse each.
 const GIVEN_MAX: usize = 64;
 
 /// The CAs that jobs carry, parsed once: a whole batch carries the same one.
 #[derive(Default)]
-pub(super) struct GivenCas(Mutex<HashMap<[u8; 32], Arc<GivenCa>>>);
+pub(super) struct GivenCas(Mutex<HashMap<Box<str>, Arc<GivenCa>>>);
 
 /// A CA that a job carried.
 pub(super) struct GivenCa {
@@ -62,8 +62,7 @@ impl GivenCas {
     /// Reads the CA of a job, or remembers it.
     pub(super) fn read(&self, text: &str) -> Result<Arc<GivenCa>, Rejection> {
         refuse_too_long(Field::CaCertificatePem, text)?;
-        let key = sha256(text.as_bytes());
-        if let Some(ca) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        if let Some(ca) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(text) {
             return Ok(Arc::clone(ca));
         }
         // Parsed without the lock: the worst that can happen is that two workers parse the same CA once each.
@@ -72,16 +71,16 @@ impl GivenCas {
         if held.len() >= GIVEN_MAX {
             held.clear();
         }
-        held.insert(key, Arc::clone(&ca));
+        held.insert(text.into(), Arc::clone(&ca));
         Ok(ca)
     }
 }
 
 impl GivenCa {
     fn read(text: &str) -> Result<Self, Rejection> {
-        let certificate = Certificate::from_pem(text).map_err(Rejection::CaUnreadable)?;
-        let pem = certificate.to_pem().into();
-        let n_ignored = pem::sections(text).filter(Section::is_certificate).count() - 1;
+        let mut blocks = pem::sections(text).filter(Section::is_certificate);
+        let certificate = Certificate::from_block(blocks.next()).map_err(Rejection::CaUnreadable)?;
+        let (n_ignored, pem) = (blocks.count(), certificate.to_pem().into());
         let issuer =
             Issuer::new(certificate).map_err(|IssuerError::NotACa { subject }| Rejection::CaNotACa { subject })?;
         Ok(Self { issuer, pem, n_ignored })

@@ -12,22 +12,6 @@ use serde::Serialize;
 use super::operation::Service;
 use crate::certificate::CertificateId;
 
-/// The good answer of an operation.
-pub(super) struct Success {
-    /// The body in the service's form.
-    pub(super) body: String,
-    /// The certificate that the call was about, for the ledger.
-    pub(super) certificate: Option<CertificateId>,
-}
-
-impl Success {
-    /// An answer whose body is `value` as JSON.
-    pub(super) fn json(value: &impl Serialize) -> Self {
-        let body = serde_json::to_string(value).expect("answers hold text, numbers and maps with text keys");
-        Self { body, certificate: None }
-    }
-}
-
 /// An error as AWS answers it.
 #[derive(Clone, Debug)]
 pub(super) struct AwsError {
@@ -43,8 +27,13 @@ pub(super) struct AwsError {
     pub(super) resource: Option<Box<(CertificateId, String)>>,
 }
 
-/// What every operation returns.
-pub(super) type Answer = Result<Success, AwsError>;
+/// What every operation returns: a body in the service's form, or an error.
+pub(super) type Answer = Result<String, AwsError>;
+
+/// Writes a good answer as JSON.
+pub(super) fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("answers hold text, numbers and maps with text keys")
+}
 
 impl AwsError {
     /// An error of the given status, code and message.
@@ -54,7 +43,7 @@ impl AwsError {
 
     /// The error that a full token bucket would have spared the caller.
     pub(super) fn throttled() -> Self {
-        Self::new(400, THROTTLED, "Rate exceeded")
+        Self::new(400, "ThrottlingException", "Rate exceeded")
     }
 
     /// The code that SQS's query protocol used, which clients of that age still compare with.
@@ -68,16 +57,13 @@ impl AwsError {
     }
 }
 
-/// The code of a throttle by AWS IoT.
-pub(super) const THROTTLED: &str = "ThrottlingException";
-
 /// Writes an answer in the form of `service`.
 pub(super) fn write(service: Service, request_id: &str, answer: Answer) -> Response<Body> {
     let builder = Response::builder().header("x-amzn-requestid", request_id);
     let response = match (service, answer) {
-        (Service::Iot, Ok(success)) => builder.header(CONTENT_TYPE, JSON).body(success.body.into()),
-        (Service::Sqs, Ok(success)) => builder.header(CONTENT_TYPE, AWS_JSON).body(success.body.into()),
-        (Service::Sts, Ok(success)) => builder.header(CONTENT_TYPE, XML).body(success.body.into()),
+        (Service::Iot, Ok(body)) => builder.header(CONTENT_TYPE, JSON).body(body.into()),
+        (Service::Sqs, Ok(body)) => builder.header(CONTENT_TYPE, AWS_JSON).body(body.into()),
+        (Service::Sts, Ok(body)) => builder.header(CONTENT_TYPE, XML).body(body.into()),
         (Service::Iot, Err(error)) => builder
             .status(error.status)
             .header(CONTENT_TYPE, JSON)

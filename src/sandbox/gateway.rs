@@ -1,7 +1,4 @@
-//! One call from its arrival to its answer: ledger, quota, execution, latency.
-
-use std::borrow::Cow;
-use std::sync::Arc;
+//! One call from its arrival to its answer: ledger, quota, faults, execution, latency.
 
 use axum::body::{Body, Bytes};
 use axum::http::request::Parts;
@@ -10,7 +7,9 @@ use hyper::body::Incoming;
 
 use super::State;
 use super::answer::{self, Answer, AwsError};
-use super::calls::{self, CallNumber, Completion};
+use super::calls::{CallNumber, Completion};
+use super::fault::{Ending, Strike};
+use super::iot::certificate_of;
 use super::operation::{Operation, Service};
 use super::sts;
 
@@ -20,46 +19,67 @@ use super::sts;
 pub(super) struct Hangup;
 
 /// Most bytes of a request: a batch of 1 MiB in which every character is escaped.
-const BODY_MAX: usize = 8 << 20;
+pub(super) const BODY_MAX: usize = 8 << 20;
+
+/// A call that has arrived.
+struct Exchange<'a> {
+    state: &'a State,
+    operation: Operation,
+    call: CallNumber,
+    head: Parts,
+    body: Bytes,
+}
 
 /// Answers one AWS request.
 ///
 /// # Errors
 /// [`Hangup`] when no answer shall be given or the caller left.
-pub(super) async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Result<Response<Body>, Hangup> {
-    let (parts, body) = request.into_parts();
-    let Some(operation) = Operation::of(&parts) else {
-        return Ok(unknown_operation(&parts));
+pub(super) async fn answer(state: &State, request: Request<Incoming>) -> Result<Response<Body>, Hangup> {
+    let (head, body) = request.into_parts();
+    let Some(operation) = Operation::of(&head) else {
+        return Ok(unknown_operation(&head));
     };
     let (call, arrived) = state.calls.open(operation);
     let body = axum::body::to_bytes(Body::new(body), BODY_MAX).await.map_err(|_| Hangup)?;
-    let admitted = state.buckets.admits(operation, arrived);
-    let answer =
-        if admitted { execute(state, operation, call, &parts, &body).await } else { Err(AwsError::throttled()) };
-    state.calls.close(call, completion(&answer, admitted));
-    if !state.settings.latency.is_zero() {
-        tokio::time::sleep(state.settings.latency).await;
+    let strike = if state.buckets.admits(operation, arrived) {
+        state.faults.draw(operation, arrived)
+    } else {
+        Strike::refusal(AwsError::throttled())
+    };
+    let latency = state.settings.latency + strike.latency;
+    let ending = Exchange { state, operation, call, head, body }.run(strike).await;
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
     }
-    Ok(answer::write(operation.service(), &call.request_id(), answer))
-}
-
-/// Runs the operation. It runs before the latency, so a caller that gives up early has still changed something.
-async fn execute(state: &Arc<State>, operation: Operation, call: CallNumber, head: &Parts, body: &Bytes) -> Answer {
-    match operation.service() {
-        Service::Iot => state.iot.answer(operation, head, body),
-        Service::Sts => sts::get_caller_identity(&state.settings.account, &call.request_id(), body),
-        Service::Sqs => state.sqs.answer(operation, head, body).await,
+    match ending {
+        Ending::Answer(answer) => Ok(answer::write(operation.service(), &call.request_id(), answer)),
+        Ending::Reset => Err(Hangup),
+        Ending::Hang => std::future::pending().await,
     }
 }
 
-fn completion(answer: &Answer, executed: bool) -> Completion {
-    match answer {
-        Ok(success) => Completion { answer: Cow::Borrowed(calls::OK), executed, certificate: success.certificate },
-        Err(error) => Completion {
-            answer: error.code.clone(),
-            executed,
-            certificate: error.resource.as_ref().map(|resource| resource.0),
-        },
+impl Exchange<'_> {
+    /// Runs the operation as far as the faults let it, and writes into the ledger how it ended.
+    ///
+    /// That is before the latency, so a caller that gives up early has still changed something.
+    async fn run(&self, mut strike: Strike) -> Ending {
+        let replacement = strike.ending.take();
+        let answer = if strike.prevents { None } else { Some(self.execute(&strike).await) };
+        let executed = answer.is_some();
+        let ending =
+            replacement.or(answer.map(Ending::Answer)).expect("only what replaces an answer prevents the operation");
+        let certificate = certificate_of(self.operation, &self.head, &self.body);
+        self.state.calls.close(self.call, Completion { answer: ending.name(), executed, certificate });
+        ending
+    }
+
+    async fn execute(&self, strike: &Strike) -> Answer {
+        let state = self.state;
+        match self.operation.service() {
+            Service::Iot => state.iot.answer(self.operation, &self.head, &self.body, strike),
+            Service::Sts => sts::get_caller_identity(&state.settings.account, &self.call.request_id(), &self.body),
+            Service::Sqs => state.sqs.answer(self.operation, &self.head, &self.body, strike).await,
+        }
     }
 }
 
@@ -67,9 +87,6 @@ fn completion(answer: &Answer, executed: bool) -> Completion {
 fn unknown_operation(request: &Parts) -> Response<Body> {
     let service = if request.headers.contains_key("x-amz-target") { Service::Sqs } else { Service::Iot };
     let message = format!("the sandbox does not answer {} {}", request.method, request.uri.path());
-    answer::write(
-        service,
-        "00000000-0000-4000-8000-ffffffffffff",
-        Err(AwsError::new(404, "UnknownOperationException", message)),
-    )
+    let error = AwsError::new(404, "UnknownOperationException", message);
+    answer::write(service, "00000000-0000-4000-8000-ffffffffffff", Err(error))
 }

@@ -1,19 +1,27 @@
-//! AWS IoT: the certificates of one account and region.
+//! AWS IoT: the certificates and CAs of one account and region.
 
+mod authorities;
+mod describe;
+mod register;
+mod register_ca;
 mod registry;
-
-use std::borrow::Cow;
+mod rules;
+mod subject;
 
 use axum::http::request::Parts;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use self::authorities::Authorities;
 pub use self::registry::RegisteredCertificate;
 use self::registry::{Page, Registry};
+pub(super) use self::subject::certificate_of;
 use super::Settings;
-use super::answer::{Answer, AwsError, Success};
+use super::answer::{Answer, AwsError};
+use super::fault::{Strike, Twist};
 use super::operation::Operation;
-use crate::certificate::{Certificate, CertificateId, CertificateIdError};
+use crate::certificate::{Certificate, CertificateId, Issuer};
 use crate::job::CertificateStatus;
 
 /// AWS IoT's control plane.
@@ -21,131 +29,81 @@ pub(super) struct Iot {
     account: String,
     region: String,
     registry: Registry,
+    authorities: Authorities,
 }
 
-/// The body of RegisterCertificate.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Registration<'a> {
-    #[serde(borrow)]
-    certificate_pem: Cow<'a, str>,
-    status: Option<CertificateStatus>,
+/// How clients of a certificate must connect; a leaf inherits it from its CA.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum CertificateMode {
+    /// The account is found by the CA, which only one account may have registered.
+    #[default]
+    Default,
+    /// The account is found by the server name that the client sends.
+    SniOnly,
 }
 
-/// The query of a list call.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ListQuery {
-    page_size: Option<usize>,
-    marker: Option<usize>,
-    #[serde(default)]
-    is_ascending_order: bool,
+/// Why a certificate cannot be planted.
+#[derive(Debug, thiserror::Error)]
+pub enum PlantError {
+    /// The text holds no certificate.
+    #[error(transparent)]
+    Unreadable(#[from] crate::certificate::CertificateError),
+    /// A CA that does not say that it is one.
+    #[error(transparent)]
+    NotACa(#[from] crate::certificate::IssuerError),
 }
-
-/// Most certificates of one listed page.
-const PAGE_MAX: usize = 250;
-
-/// Certificates of a listed page where the caller does not say.
-const PAGE_DEFAULT: usize = 25;
 
 impl Iot {
     pub(super) fn new(settings: &Settings) -> Self {
-        let (account, region) = (settings.account.clone(), settings.region.clone());
-        Self { account, region, registry: Registry::new(settings.keep_pem) }
+        Self {
+            account: settings.account.clone(),
+            region: settings.region.clone(),
+            registry: Registry::new(settings.keep_pem),
+            authorities: Authorities::default(),
+        }
     }
 
     /// Answers one IoT operation.
-    pub(super) fn answer(&self, operation: Operation, head: &Parts, body: &[u8]) -> Answer {
+    pub(super) fn answer(&self, operation: Operation, head: &Parts, body: &[u8], strike: &Strike) -> Answer {
         let last_segment = head.uri.path().rsplit('/').next().unwrap_or_default();
         match operation {
-            Operation::RegisterCertificate => self.register_certificate(body),
+            Operation::RegisterCertificate => self.register_certificate(head, body, strike),
+            Operation::RegisterCACertificate => self.register_ca_certificate(head, body, strike),
             Operation::DescribeCertificate => self.describe_certificate(last_segment),
+            Operation::DescribeCACertificate => self.describe_ca_certificate(last_segment),
             Operation::ListCertificates => self.list_certificates(head),
-            Operation::GetRegistrationCode => Ok(self.registration_code()),
+            Operation::GetRegistrationCode => Ok(json!({ "registrationCode": self.registration_code() }).to_string()),
             _ => Err(AwsError::new(404, "UnknownOperationException", format!("no operation {operation}"))),
         }
     }
 
-    fn register_certificate(&self, body: &[u8]) -> Answer {
-        let request: Registration = serde_json::from_slice(body).map_err(|e| invalid(e.to_string()))?;
-        let certificate = Certificate::from_pem(&request.certificate_pem)
-            .map_err(|e| AwsError::new(400, "CertificateValidationException", e.to_string()))?;
-        let status = request.status.unwrap_or(CertificateStatus::Inactive);
-        let id = certificate.id();
-        if !self.registry.register(&certificate, status) {
-            return Err(self.already_exists(id));
-        }
-        let mut success = Success::json(&json!({ "certificateArn": self.arn("cert", id), "certificateId": id }));
-        success.certificate = Some(id);
-        Ok(success)
+    /// Registers a certificate that AWS would not look at; false when it was there before.
+    pub(super) fn plant_certificate(
+        &self,
+        pem: &str,
+        status: CertificateStatus,
+    ) -> Result<(CertificateId, bool), PlantError> {
+        let certificate = Certificate::from_pem(pem)?;
+        let row = RegisteredCertificate::now(certificate.id(), status, CertificateMode::Default, None);
+        Ok((row.id, self.registry.register(row, certificate.der())))
     }
 
-    fn already_exists(&self, id: CertificateId) -> AwsError {
-        let message = "The certificate is already provisioned or registered.";
-        let resource = Some(Box::new((id, self.arn("cert", id))));
-        AwsError { resource, ..AwsError::new(409, "ResourceAlreadyExistsException", message) }
+    /// Registers a CA without proof that one holds its key; false when it was there before.
+    pub(super) fn plant_ca(&self, pem: &str, is_active: bool) -> Result<(CertificateId, bool), PlantError> {
+        let issuer = Issuer::new(Certificate::from_pem(pem)?)?;
+        let id = issuer.certificate().id();
+        Ok((id, self.authorities.register(issuer, is_active, CertificateMode::Default).is_ok()))
     }
 
-    fn describe_certificate(&self, id: &str) -> Answer {
-        let missing = || AwsError::new(404, "ResourceNotFoundException", format!("Certificate {id} not found"));
-        let parsed = id.parse().map_err(|e: CertificateIdError| invalid(e.to_string()))?;
-        let (certificate, pem) = self.registry.find(parsed).ok_or_else(missing)?;
-        let created = unix_seconds(&certificate);
-        let mut description = json!({
-            "certificateArn": self.arn("cert", certificate.id),
-            "certificateId": id,
-            "status": certificate.status,
-            "ownedBy": self.account,
-            "creationDate": created,
-            "lastModifiedDate": created,
-            "customerVersion": 1,
-            "certificateMode": "DEFAULT",
-        });
-        if let Some(pem) = pem {
-            description["certificatePem"] = pem.into();
-        }
-        let mut success = Success::json(&json!({ "certificateDescription": description }));
-        success.certificate = Some(certificate.id);
-        Ok(success)
+    /// Activates or deactivates a CA; false when there is none with this id.
+    pub(super) fn set_ca_active(&self, id: CertificateId, is_active: bool) -> bool {
+        self.authorities.set_active(id, is_active)
     }
 
-    fn list_certificates(&self, head: &Parts) -> Answer {
-        let query: axum::extract::Query<ListQuery> =
-            axum::extract::Query::try_from_uri(&head.uri).map_err(|e| invalid(e.body_text()))?;
-        let size = query.page_size.unwrap_or(PAGE_DEFAULT);
-        if !(1..=PAGE_MAX).contains(&size) {
-            return Err(invalid(format!("pageSize {size} is not between 1 and {PAGE_MAX}")));
-        }
-        let page = Page { size, after: query.marker.unwrap_or(0), ascending: query.is_ascending_order };
-        let (certificates, next) = self.registry.page(&page);
-        let certificates: Vec<_> = certificates
-            .iter()
-            .map(|certificate| {
-                json!({
-                    "certificateArn": self.arn("cert", certificate.id),
-                    "certificateId": certificate.id,
-                    "status": certificate.status,
-                    "certificateMode": "DEFAULT",
-                    "creationDate": unix_seconds(certificate),
-                })
-            })
-            .collect();
-        Ok(Success::json(&json!({ "certificates": certificates, "nextMarker": next.map(|n| n.to_string()) })))
-    }
-
-    /// The code is one of the account: the same at every call and in every life of a sandbox.
-    fn registration_code(&self) -> Success {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.account.as_bytes());
-        Success::json(&json!({ "registrationCode": hex::encode(digest) }))
-    }
-
-    fn arn(&self, kind: &str, id: CertificateId) -> String {
-        format!("arn:aws:iot:{}:{}:{kind}/{id}", self.region, self.account)
-    }
-
-    /// The device certificates, oldest first.
-    pub(super) fn certificates(&self) -> Vec<RegisteredCertificate> {
-        self.registry.page(&Page { size: usize::MAX, after: 0, ascending: true }).0
+    /// At most `limit` device certificates from the `skip`-th on, oldest first.
+    pub(super) fn certificates(&self, skip: usize, limit: usize) -> Vec<RegisteredCertificate> {
+        self.registry.page(&Page { size: limit, after: skip, ascending: true }).0
     }
 
     /// The device certificate with this id.
@@ -157,14 +115,43 @@ impl Iot {
     pub(super) fn n_certificates(&self) -> usize {
         self.registry.len()
     }
+
+    /// The account's registration code: the same at every call and in every life of a sandbox.
+    fn registration_code(&self) -> String {
+        CertificateId::of_der(self.account.as_bytes()).to_string()
+    }
+
+    fn arn(&self, kind: &str, id: CertificateId) -> String {
+        format!("arn:aws:iot:{}:{}:{kind}/{id}", self.region, self.account)
+    }
+
+    /// What both register calls answer when all went well.
+    fn registered(&self, kind: &str, id: CertificateId, strike: &Strike) -> String {
+        let id = if strike.twist == Some(Twist::WrongId) { CertificateId::of_der(&id.0) } else { id };
+        json!({ "certificateArn": self.arn(kind, id), "certificateId": id }).to_string()
+    }
+
+    fn already_exists(&self, kind: &str, id: CertificateId) -> AwsError {
+        let message = "The certificate is already provisioned or registered.";
+        let resource = Some(Box::new((id, self.arn(kind, id))));
+        AwsError { resource, ..AwsError::new(409, "ResourceAlreadyExistsException", message) }
+    }
 }
 
 fn invalid(message: impl Into<String>) -> AwsError {
     AwsError::new(400, "InvalidRequestException", message)
 }
 
-/// Seconds since 1970 with milliseconds: restJson's form of a time.
-#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 stay far below 2^52")]
-fn unix_seconds(certificate: &RegisteredCertificate) -> f64 {
-    (certificate.registered_at.unix_timestamp_nanos() / 1_000_000) as f64 / 1_000.0
+fn not_valid(message: impl Into<String>) -> AwsError {
+    AwsError::new(400, "CertificateValidationException", message)
+}
+
+fn wrong_state(message: impl Into<String>) -> AwsError {
+    AwsError::new(406, "CertificateStateException", message)
+}
+
+/// Reads the query of a request.
+fn query<T: DeserializeOwned>(head: &Parts) -> Result<T, AwsError> {
+    let query = axum::extract::Query::try_from_uri(&head.uri).map_err(|e| invalid(e.body_text()))?;
+    Ok(query.0)
 }

@@ -111,7 +111,7 @@ impl Ledger {
 
     /// The device certificates that are registered, oldest first.
     pub fn certificates(&self) -> Vec<RegisteredCertificate> {
-        self.0.iot.certificates()
+        self.0.iot.certificates(0, usize::MAX)
     }
 
     /// The device certificate with this id, if it is registered.
@@ -127,6 +127,11 @@ impl Ledger {
     /// The exact counts of a queue, by its name.
     pub fn queue(&self, name: &str) -> Option<QueueCounts> {
         self.0.sqs.counts(name)
+    }
+
+    /// The message ids that receipts deleted from a queue, at most `limit` from the `skip`-th on, oldest delete first.
+    pub fn deleted_messages(&self, queue: &str, skip: usize, limit: usize) -> Option<Vec<String>> {
+        self.0.sqs.deleted(queue, skip, limit)
     }
 
     /// The exact counts of every queue, by name.

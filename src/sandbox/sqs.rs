@@ -26,6 +26,7 @@ use self::queue::Queue;
 pub use self::queue::{BatchCounts, QueueCounts};
 use super::Settings;
 use super::answer::{Answer, AwsError};
+use super::fault::Strike;
 use super::operation::Operation;
 
 /// SQS.
@@ -60,6 +61,12 @@ struct Batch<E> {
     entries: Vec<E>,
 }
 
+/// An entry of a batch call.
+trait Entry {
+    /// The entry's id, distinct within its call.
+    fn id(&self) -> &str;
+}
+
 /// What a batch call answers, entry by entry.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -91,17 +98,17 @@ impl Sqs {
     }
 
     /// Answers one SQS operation.
-    pub(super) async fn answer(&self, operation: Operation, head: &Parts, body: &[u8]) -> Answer {
+    pub(super) async fn answer(&self, operation: Operation, head: &Parts, body: &[u8], strike: &Strike) -> Answer {
         use Operation as O;
         let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
         match operation {
-            O::ReceiveMessage => self.receive(body).await,
+            O::ReceiveMessage => self.receive(body, strike).await,
             O::SendMessage => self.send(body),
-            O::SendMessageBatch => self.send_batch(body),
-            O::DeleteMessage => self.delete(body),
-            O::DeleteMessageBatch => self.delete_batch(body),
+            O::SendMessageBatch => self.send_batch(body, strike),
+            O::DeleteMessage => self.delete(body, strike),
+            O::DeleteMessageBatch => self.delete_batch(body, strike),
             O::ChangeMessageVisibility => self.change_visibility(body),
-            O::ChangeMessageVisibilityBatch => self.change_visibility_batch(body),
+            O::ChangeMessageVisibilityBatch => self.change_visibility_batch(body, strike),
             O::CreateQueue => self.create_queue(host, body),
             O::DeleteQueue => self.delete_queue(body),
             O::GetQueueUrl => self.queue_url(host, body),
@@ -130,6 +137,13 @@ impl Sqs {
             (name.clone(), queue.counts())
         });
         counts.collect()
+    }
+
+    /// The ids of deleted messages of one queue, in the order of their deletes.
+    pub(super) fn deleted(&self, name: &str, skip: usize, limit: usize) -> Option<Vec<String>> {
+        let queues = self.queues();
+        let numbers = queues.by_name.get(name)?.deleted().iter().skip(skip).take(limit);
+        Some(numbers.map(|&number| self.message_id(number)).collect())
     }
 
     /// The id of a message: a UUID in form, distinct for ever.
@@ -168,12 +182,12 @@ impl FailedEntry {
 }
 
 impl<S> BatchAnswer<S> {
-    /// Runs every entry by itself and sorts the results.
-    fn of<E>(entries: Vec<E>, id: impl Fn(&E) -> String, mut run: impl FnMut(E) -> Result<S, AwsError>) -> Self {
+    /// Runs every entry by itself and sorts the results; a fault may fail the first ones.
+    fn of<E: Entry>(entries: Vec<E>, strike: &Strike, mut run: impl FnMut(E) -> Result<S, AwsError>) -> Self {
         let mut answer = Self { successful: Vec::new(), failed: Vec::new() };
-        for entry in entries {
-            let id = id(&entry);
-            match run(entry) {
+        for (place, entry) in entries.into_iter().enumerate() {
+            let id = entry.id().to_owned();
+            match strike.failure_of_entry(place).map_or_else(|| run(entry), Err) {
                 Ok(success) => answer.successful.push(success),
                 Err(error) => answer.failed.push(FailedEntry::new(id, error)),
             }

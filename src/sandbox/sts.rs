@@ -1,6 +1,6 @@
 //! STS, as far as a client asks who it is.
 
-use super::answer::{Answer, AwsError, Success};
+use super::answer::{Answer, AwsError};
 
 /// Answers `GetCallerIdentity`, the only action that the sandbox knows.
 pub(super) fn get_caller_identity(account: &str, request_id: &str, form: &[u8]) -> Answer {
@@ -13,11 +13,10 @@ pub(super) fn get_caller_identity(account: &str, request_id: &str, form: &[u8]) 
             format!("Could not find operation {found} for version NO_VERSION_SPECIFIED"),
         ));
     }
-    let body = format!(
+    Ok(format!(
         "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
          <Arn>arn:aws:iam::{account}:user/sandbox</Arn><UserId>AIDASANDBOX</UserId><Account>{account}</Account>\
          </GetCallerIdentityResult><ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>\
          </GetCallerIdentityResponse>"
-    );
-    Ok(Success { body, certificate: None })
+    ))
 }

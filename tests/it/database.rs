@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use muster::postgres::{Postgres, Settings};
+use muster::store::Store;
 use sqlx::postgres::{PgConnectOptions, PgPool};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 use tokio::sync::OnceCell;
@@ -53,20 +54,42 @@ impl Server {
     }
 }
 
-/// Makes a database of its own for one test: a copy of a template that `migrate` filled through its URL, once for the
-/// whole binary. All callers pass the same `migrate`.
-pub(crate) async fn fresh(migrate: impl AsyncFnOnce(&str)) -> PgPool {
-    static SERVER: OnceCell<Server> = OnceCell::const_new();
-    static MIGRATED: OnceCell<()> = OnceCell::const_new();
-    static N_MADE: AtomicU32 = AtomicU32::new(0);
+/// A database of its own for one test.
+pub(crate) struct Database {
+    pub(crate) url: String,
+    /// A connection beside the program's own, to look at what it wrote.
+    pub(crate) pool: PgPool,
+}
 
-    let server = SERVER.get_or_init(Server::start).await;
-    let fill = async || {
-        server.execute(format!("create database {TEMPLATE}")).await;
-        migrate(server.database(TEMPLATE).to_url_lossy().as_str()).await;
-    };
-    MIGRATED.get_or_init(fill).await;
-    let name = format!("{PREFIX}{}", N_MADE.fetch_add(1, Ordering::Relaxed));
-    server.execute(format!("create database {name} template {TEMPLATE}")).await;
-    PgPool::connect_with(server.database(&name)).await.unwrap()
+impl Database {
+    /// Makes a copy of a template that was migrated once for the whole binary.
+    pub(crate) async fn fresh() -> Self {
+        static SERVER: OnceCell<Server> = OnceCell::const_new();
+        static MIGRATED: OnceCell<()> = OnceCell::const_new();
+        static N_MADE: AtomicU32 = AtomicU32::new(0);
+
+        let server = SERVER.get_or_init(Server::start).await;
+        let fill = async || {
+            server.execute(format!("create database {TEMPLATE}")).await;
+            let store = store(server.database(TEMPLATE).to_url_lossy().as_str()).await;
+            store.migrate().await.unwrap();
+            store.close().await;
+        };
+        MIGRATED.get_or_init(fill).await;
+        let name = format!("{PREFIX}{}", N_MADE.fetch_add(1, Ordering::Relaxed));
+        server.execute(format!("create database {name} template {TEMPLATE}")).await;
+        let options = server.database(&name);
+        let url = options.to_url_lossy().to_string();
+        Self { url, pool: PgPool::connect_lazy_with(options) }
+    }
+
+    /// The program's own access.
+    pub(crate) async fn store(&self) -> Store {
+        store(&self.url).await
+    }
+}
+
+async fn store(url: &str) -> Store {
+    let config = muster::config::Database { url: url.into(), ..Default::default() };
+    Store::connect(&config.settings()).await.unwrap()
 }

@@ -4,6 +4,9 @@
 #![cfg(test)]
 
 mod database;
+mod factory;
+mod ledger;
 mod postgres;
 mod precheck;
 mod sandbox;
+mod service;

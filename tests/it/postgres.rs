@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use muster::postgres::{Error, Postgres, Settings};
 use sqlx::{Connection, PgConnection};
 
-use crate::database;
+use crate::database::Database;
 
 /// Longest that the end of a server is waited for: a machine under load, not a measure of speed.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -138,17 +138,11 @@ async fn an_ordinary_user_has_it_in_the_home_folder() {
 }
 
 #[tokio::test]
-async fn fresh_databases_share_the_template_and_nothing_else() {
-    let migrate = async |url: &str| {
-        let mut template = PgConnection::connect(url).await.unwrap();
-        sqlx::query("create table seats (n int)").execute(&mut template).await.unwrap();
-        template.close().await.unwrap();
-    };
-    let (one, other) = (database::fresh(migrate).await, database::fresh(migrate).await);
-    sqlx::query("insert into seats values (1)").execute(&one).await.unwrap();
-    let count = "select count(*) from seats";
-    assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&one).await.unwrap(), 1);
-    assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&other).await.unwrap(), 0);
+async fn fresh_databases_share_the_schema_and_nothing_else() {
+    let (one, other) = (Database::fresh().await, Database::fresh().await);
+    sqlx::query("insert into batches (batch) values ('only here')").execute(&one.pool).await.unwrap();
+    let n: i64 = sqlx::query_scalar("select count(*) from batches").fetch_one(&other.pool).await.unwrap();
+    assert_eq!(n, 0);
 }
 
 /// Another process of this binary, which owns a server until its standard input closes.

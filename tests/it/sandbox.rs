@@ -1,7 +1,10 @@
 //! The sandbox, seen through the SDK's own clients.
-#![cfg(test)]
 
+mod authorities;
+mod control;
+mod faults;
 mod iot;
+mod limits;
 mod queues;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};

@@ -3,20 +3,41 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::certificate::{Certificate, CertificateId, pem};
+use super::CertificateMode;
+use crate::certificate::{CertificateId, pem};
 use crate::job::CertificateStatus;
 
 /// A device certificate that the sandbox has registered.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RegisteredCertificate {
     /// The SHA-256 of its DER.
+    #[serde(rename = "certificateId")]
     pub id: CertificateId,
     /// The status that it was registered with.
     pub status: CertificateStatus,
+    /// How its clients must connect.
+    pub mode: CertificateMode,
+    /// The registered CA that issued it; `None` for one that was planted.
+    pub ca: Option<CertificateId>,
     /// When it was registered.
+    #[serde(with = "time::serde::rfc3339")]
     pub registered_at: OffsetDateTime,
+}
+
+impl RegisteredCertificate {
+    /// A certificate that is registered now.
+    pub(super) fn now(
+        id: CertificateId,
+        status: CertificateStatus,
+        mode: CertificateMode,
+        ca: Option<CertificateId>,
+    ) -> Self {
+        Self { id, status, mode, ca, registered_at: OffsetDateTime::now_utc() }
+    }
 }
 
 /// The certificates by id and in the order of their registration.
@@ -51,17 +72,14 @@ impl Registry {
         Self { keeps_der, inner: Mutex::default() }
     }
 
-    /// Registers a certificate; false when it was there before.
-    pub(super) fn register(&self, certificate: &Certificate, status: CertificateStatus) -> bool {
-        let id = certificate.id();
+    /// Registers a certificate with its DER; false when one with its id was there before.
+    pub(super) fn register(&self, certificate: RegisteredCertificate, der: &[u8]) -> bool {
         let inner = &mut *self.inner();
         let next = inner.rows.len();
-        if *inner.by_id.entry(id).or_insert(next) != next {
+        if *inner.by_id.entry(certificate.id).or_insert(next) != next {
             return false;
         }
-        let der = self.keeps_der.then(|| certificate.der().into());
-        let certificate = RegisteredCertificate { id, status, registered_at: OffsetDateTime::now_utc() };
-        inner.rows.push(Row { certificate, der });
+        inner.rows.push(Row { certificate, der: self.keeps_der.then(|| der.into()) });
         true
     }
 
@@ -69,7 +87,7 @@ impl Registry {
     pub(super) fn find(&self, id: CertificateId) -> Option<(RegisteredCertificate, Option<String>)> {
         let inner = self.inner();
         let row = &inner.rows[*inner.by_id.get(&id)?];
-        Some((row.certificate, row.der.as_deref().map(|der| pem::encode("CERTIFICATE", der))))
+        Some((row.certificate, row.der.as_deref().map(|der| pem::encode(pem::CERTIFICATE, der))))
     }
 
     /// One page of certificates, and what the next page comes after, if there is one.

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::error;
 use super::message::Attributes;
+use super::{Entry, error};
 use crate::sandbox::answer::AwsError;
 
 /// Most entries of a batch call.
@@ -20,16 +20,14 @@ const GROUP_MAX: usize = 128;
 const ATTRIBUTES_MAX: usize = 10;
 
 /// Checks the ids of a batch call.
-pub(super) fn check_entries<'a>(ids: impl ExactSizeIterator<Item = &'a str>) -> Result<(), AwsError> {
-    let n = ids.len();
-    if n == 0 {
-        return Err(error::empty_batch());
-    }
-    if n > ENTRIES_MAX {
-        return Err(error::too_many_entries(n));
+pub(super) fn check_entries(entries: &[impl Entry]) -> Result<(), AwsError> {
+    match entries.len() {
+        0 => return Err(error::empty_batch()),
+        1..=ENTRIES_MAX => {}
+        n => return Err(error::too_many_entries(n)),
     }
     let mut seen = HashSet::new();
-    for id in ids {
+    for id in entries.iter().map(Entry::id) {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if id.is_empty() || id.len() > ENTRY_ID_MAX || !id.bytes().all(fits) {
             return Err(error::invalid_entry_id());
@@ -119,13 +117,19 @@ pub(super) fn seconds(name: &str, value: i64, high: u64) -> Result<Duration, Aws
 mod tests {
     use super::*;
 
+    impl Entry for &str {
+        fn id(&self) -> &str {
+            self
+        }
+    }
+
     fn code(ids: &[&str]) -> String {
-        check_entries(ids.iter().copied()).expect_err("a bad batch").code.into_owned()
+        check_entries(ids).expect_err("a bad batch").code.into_owned()
     }
 
     #[test]
     fn a_batch_has_one_to_ten_entries_with_distinct_plain_ids() {
-        assert!(check_entries(["a", "A-_9"].into_iter()).is_ok());
+        assert!(check_entries(&["a", "A-_9"]).is_ok());
         assert_eq!(code(&[]), "EmptyBatchRequest");
         assert_eq!(code(&["a"; 11]), "TooManyEntriesInBatchRequest");
         assert_eq!(code(&["a", "b", "a"]), "BatchEntryIdsNotDistinct");

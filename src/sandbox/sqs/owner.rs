@@ -9,7 +9,7 @@ use super::message::Moment;
 use super::queue::Queue;
 use super::settings::QueueSettings;
 use super::{Addressed, Queues, Sqs, error, name_in, read};
-use crate::sandbox::answer::{Answer, AwsError, Success};
+use crate::sandbox::answer::{Answer, AwsError};
 
 /// Attributes that a queue shows beyond its settings.
 const SHOWN: [&str; 4] = [
@@ -89,20 +89,20 @@ impl Sqs {
             queues.n_created += 1;
             queues.by_name.insert(name.clone(), Queue::new(queues.n_created, settings));
         }
-        Ok(Success::json(&json!({ "QueueUrl": self.url(host, &name) })))
+        Ok(json!({ "QueueUrl": self.url(host, &name) }).to_string())
     }
 
     pub(super) fn delete_queue(&self, body: &[u8]) -> Answer {
         let request: Addressed = read(body)?;
         let queue = self.queues().by_name.remove(name_in(&request.queue_url)).ok_or_else(error::no_queue)?;
         queue.arrival.notify_waiters();
-        Ok(Success::json(&json!({})))
+        Ok(json!({}).to_string())
     }
 
     pub(super) fn queue_url(&self, host: &str, body: &[u8]) -> Answer {
         let request: GetQueueUrl = read(body)?;
         self.queues().at(&request.queue_name)?;
-        Ok(Success::json(&json!({ "QueueUrl": self.url(host, &request.queue_name) })))
+        Ok(json!({ "QueueUrl": self.url(host, &request.queue_name) }).to_string())
     }
 
     pub(super) fn list_queues(&self, host: &str, body: &[u8]) -> Answer {
@@ -110,7 +110,7 @@ impl Sqs {
         let queues = self.queues();
         let names = queues.by_name.keys().filter(|name| name.starts_with(&request.queue_name_prefix));
         let urls: Vec<String> = names.map(|name| self.url(host, name)).collect();
-        Ok(Success::json(&json!({ "QueueUrls": urls })))
+        Ok(json!({ "QueueUrls": urls }).to_string())
     }
 
     pub(super) fn queue_attributes(&self, body: &[u8]) -> Answer {
@@ -128,7 +128,7 @@ impl Sqs {
             let values = known.iter().map(|name| (*name, self.attribute(queue, name_in(&request.queue_url), name)));
             attributes.extend(values.filter_map(|(name, value)| Some((name, value?))));
         }
-        Ok(Success::json(&json!({ "Attributes": attributes })))
+        Ok(json!({ "Attributes": attributes }).to_string())
     }
 
     pub(super) fn set_queue_attributes(&self, body: &[u8]) -> Answer {
@@ -137,13 +137,13 @@ impl Sqs {
         let settings = queues.at(&request.queue_url)?.settings.with(&request.attributes)?;
         self.check_redrive(&queues, &settings)?;
         queues.at(&request.queue_url)?.settings = settings;
-        Ok(Success::json(&json!({})))
+        Ok(json!({}).to_string())
     }
 
     pub(super) fn purge_queue(&self, body: &[u8]) -> Answer {
         let request: Addressed = read(body)?;
         self.queues().at(&request.queue_url)?.purge();
-        Ok(Success::json(&json!({})))
+        Ok(json!({}).to_string())
     }
 
     fn attribute(&self, queue: &Queue, queue_name: &str, name: &str) -> Option<String> {

@@ -3,7 +3,7 @@
 //! Time is an argument, so nothing here sleeps. Every message is in exactly one place: waiting in [`Turns`], or hidden
 //! until an instant. Nothing scans all messages but the counts, so a queue of any length answers at once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,7 +80,10 @@ pub(super) struct Queue {
     by_age: BTreeSet<(u64, u64)>,
     in_flight: usize,
     delayed: usize,
+    /// Messages in flight that the next receive delivers again.
+    echoes: VecDeque<u64>,
     tallies: HashMap<Arc<str>, BatchCounts>,
+    deleted: Vec<u64>,
 }
 
 /// What one receive found.
@@ -115,6 +118,8 @@ impl Queue {
             by_age: BTreeSet::new(),
             in_flight: 0,
             delayed: 0,
+            echoes: VecDeque::new(),
+            deleted: Vec::new(),
             tallies: HashMap::new(),
         }
     }
@@ -157,7 +162,7 @@ impl Queue {
     /// Receives at most `max` messages and hides them for `visibility`.
     pub(super) fn receive(&mut self, max: usize, visibility: Duration, now: Moment) -> Received {
         self.wake(now);
-        let mut received = Received::default();
+        let mut received = Received { delivered: self.repeat_echoes(max, visibility, now), dead: Vec::new() };
         while received.delivered.len() < max && self.in_flight < IN_FLIGHT_MAX {
             let Some(number) = self.turns.next() else { break };
             if self.is_worn_out(number) {
@@ -168,6 +173,17 @@ impl Queue {
             }
         }
         received
+    }
+
+    /// Lets the next receive deliver messages once more, as far as they are then still in flight.
+    pub(super) fn echo(&mut self, numbers: &[u64]) {
+        self.echoes.extend(numbers);
+        self.arrival.notify_waiters();
+    }
+
+    /// The numbers of the deleted messages, in the order of their deletes.
+    pub(super) fn deleted(&self) -> &[u64] {
+        &self.deleted
     }
 
     /// The message with this number, which is in the queue.
@@ -185,6 +201,7 @@ impl Queue {
         if self.is_current(receipt) {
             let message = self.remove(receipt.number);
             self.tally(&message.batch).deleted += 1;
+            self.deleted.push(receipt.number);
         }
     }
 
@@ -273,16 +290,36 @@ impl Queue {
         message
     }
 
-    /// Hides a message that has just got its turn.
+    /// Delivers messages again that are in flight and have an echo; each keeps its one place in flight.
+    fn repeat_echoes(&mut self, max: usize, visibility: Duration, now: Moment) -> Vec<u64> {
+        let mut repeated = Vec::new();
+        while repeated.len() < max {
+            let Some(number) = self.echoes.pop_front() else { break };
+            let place = self.slots.get(&number).map(|slot| slot.place);
+            if let Some(Place::InFlight { until, .. }) = place {
+                self.hidden.remove(&(until, number));
+                self.hide(number, visibility, now);
+                repeated.push(number);
+            }
+        }
+        repeated
+    }
+
+    /// Hands out a message that has just got its turn.
     fn deliver(&mut self, number: u64, visibility: Duration, now: Moment) {
-        let slot = self.slots.get_mut(&number).expect("a turn is of a message in the queue");
+        self.in_flight += 1;
+        self.hide(number, visibility, now);
+    }
+
+    /// Counts a delivery and hides its message.
+    fn hide(&mut self, number: u64, visibility: Duration, now: Moment) {
+        let slot = self.slots.get_mut(&number).expect("only messages in the queue are delivered");
         slot.message.receives += 1;
         slot.message.first_received_ms.get_or_insert(now.unix_ms);
         let until = now.at + visibility;
         slot.place = Place::InFlight { until, since: now.at };
         let batch = Arc::clone(&slot.message.batch);
         self.hidden.insert((until, number));
-        self.in_flight += 1;
         self.tally(&batch).deliveries += 1;
     }
 

@@ -6,16 +6,18 @@ use serde_json::json;
 use super::message::{Moment, Receipt};
 use super::queue::{Queue, VisibilityRefusal};
 use super::receive::VISIBILITY_MAX;
-use super::{Addressed, Batch, BatchAnswer, Sqs, error, limits, read};
-use crate::sandbox::answer::{Answer, AwsError, Success};
+use super::{Addressed, Batch, BatchAnswer, Entry, Sqs, error, limits, read};
+use crate::sandbox::answer::{Answer, AwsError, to_json};
+use crate::sandbox::fault::{Strike, Twist};
 
 /// A receipt handle, alone or as an entry of a batch.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Entry {
+struct Handle {
     #[serde(default)]
     id: String,
-    receipt_handle: String,
+    #[serde(rename = "ReceiptHandle")]
+    text: String,
     visibility_timeout: Option<i64>,
 }
 
@@ -27,64 +29,73 @@ struct Done {
 }
 
 impl Sqs {
-    pub(super) fn delete(&self, body: &[u8]) -> Answer {
-        self.one(body, delete)
+    pub(super) fn delete(&self, body: &[u8], strike: &Strike) -> Answer {
+        self.one(body, |queue, entry| delete(queue, entry, strike))
     }
 
-    pub(super) fn delete_batch(&self, body: &[u8]) -> Answer {
-        self.batch(body, delete)
+    pub(super) fn delete_batch(&self, body: &[u8], strike: &Strike) -> Answer {
+        self.batch(body, strike, |queue, entry| delete(queue, entry, strike))
     }
 
     pub(super) fn change_visibility(&self, body: &[u8]) -> Answer {
         self.one(body, change_visibility)
     }
 
-    pub(super) fn change_visibility_batch(&self, body: &[u8]) -> Answer {
-        self.batch(body, change_visibility)
+    pub(super) fn change_visibility_batch(&self, body: &[u8], strike: &Strike) -> Answer {
+        self.batch(body, strike, change_visibility)
     }
 
-    fn one(&self, body: &[u8], act: impl Fn(&mut Queue, &Entry) -> Result<(), AwsError>) -> Answer {
+    fn one(&self, body: &[u8], act: impl Fn(&mut Queue, &Handle) -> Result<(), AwsError>) -> Answer {
         let Addressed { queue_url } = read(body)?;
-        let entry: Entry = read(body)?;
-        act(self.queues().at(&queue_url)?, &entry)?;
-        Ok(Success::json(&json!({})))
+        let handle: Handle = read(body)?;
+        act(self.queues().at(&queue_url)?, &handle)?;
+        Ok(json!({}).to_string())
     }
 
-    fn batch(&self, body: &[u8], act: impl Fn(&mut Queue, &Entry) -> Result<(), AwsError>) -> Answer {
-        let Batch { queue_url, entries }: Batch<Entry> = read(body)?;
+    fn batch(&self, body: &[u8], strike: &Strike, act: impl Fn(&mut Queue, &Handle) -> Result<(), AwsError>) -> Answer {
+        let Batch { queue_url, entries }: Batch<Handle> = read(body)?;
         let mut queues = self.queues();
         let queue = queues.at(&queue_url)?;
-        limits::check_entries(entries.iter().map(|entry| entry.id.as_str()))?;
-        let run = |entry: Entry| act(queue, &entry).map(|()| Done { id: entry.id });
-        Ok(Success::json(&BatchAnswer::of(entries, |entry| entry.id.clone(), run)))
+        limits::check_entries(&entries)?;
+        let run = |handle: Handle| act(queue, &handle).map(|()| Done { id: handle.id });
+        Ok(to_json(&BatchAnswer::of(entries, strike, run)))
     }
 }
 
-fn delete(queue: &mut Queue, entry: &Entry) -> Result<(), AwsError> {
-    queue.delete(receipt(queue, entry)?);
+impl Entry for Handle {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+fn delete(queue: &mut Queue, handle: &Handle, strike: &Strike) -> Result<(), AwsError> {
+    let receipt = receipt(queue, handle)?;
+    if strike.twist != Some(Twist::StaleHandles) {
+        queue.delete(receipt);
+    }
     Ok(())
 }
 
-fn change_visibility(queue: &mut Queue, entry: &Entry) -> Result<(), AwsError> {
-    let seconds = entry.visibility_timeout.ok_or_else(|| error::missing_parameter("VisibilityTimeout"))?;
+fn change_visibility(queue: &mut Queue, handle: &Handle) -> Result<(), AwsError> {
+    let seconds = handle.visibility_timeout.ok_or_else(|| error::missing_parameter("VisibilityTimeout"))?;
     let timeout = limits::seconds("VisibilityTimeout", seconds, VISIBILITY_MAX)?;
     let refusal = |refusal| match refusal {
         VisibilityRefusal::NotInFlight => error::not_in_flight(),
         VisibilityRefusal::Stale => error::invalid_parameter(format!(
             "Value {} for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for \
              visibility timeout change.",
-            entry.receipt_handle
+            handle.text
         )),
         VisibilityRefusal::TooLong => error::invalid_parameter(format!(
             "Value {seconds} for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message \
              is beyond the limit [{VISIBILITY_MAX} seconds]."
         )),
     };
-    queue.change_visibility(receipt(queue, entry)?, timeout, Moment::now()).map_err(refusal)
+    queue.change_visibility(receipt(queue, handle)?, timeout, Moment::now()).map_err(refusal)
 }
 
 /// Reads a handle, which must be of this queue.
-fn receipt(queue: &Queue, entry: &Entry) -> Result<Receipt, AwsError> {
-    let receipt = Receipt::read(&entry.receipt_handle).filter(|receipt| receipt.queue == queue.serial);
-    receipt.ok_or_else(|| error::invalid_receipt(&entry.receipt_handle))
+fn receipt(queue: &Queue, handle: &Handle) -> Result<Receipt, AwsError> {
+    let receipt = Receipt::read(&handle.text).filter(|receipt| receipt.queue == queue.serial);
+    receipt.ok_or_else(|| error::invalid_receipt(&handle.text))
 }

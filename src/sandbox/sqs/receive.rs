@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::message::{Attributes, Message, Moment, Receipt, attributes_md5};
 use super::{Queues, Sqs, error, limits, name_in, read};
-use crate::sandbox::answer::{Answer, AwsError, Success};
+use crate::sandbox::answer::{Answer, AwsError, to_json};
+use crate::sandbox::fault::{Strike, Twist};
 
 /// Most messages of one receive.
 const MESSAGES_MAX: i64 = 10;
@@ -72,7 +73,7 @@ struct Delivery {
 }
 
 impl Sqs {
-    pub(super) async fn receive(&self, body: &[u8]) -> Answer {
+    pub(super) async fn receive(&self, body: &[u8], strike: &Strike) -> Answer {
         let wish: Wish = read::<ReceiveMessage>(body)?.try_into()?;
         let (arrival, deadline) = {
             let mut queues = self.queues();
@@ -84,9 +85,9 @@ impl Sqs {
             // Registered before looking, so that no arrival in between is missed.
             let mut arrived = pin!(arrival.notified());
             arrived.as_mut().enable();
-            let (messages, next_wake) = self.take(&wish)?;
+            let (messages, next_wake) = self.take(&wish, strike)?;
             if !messages.is_empty() || Instant::now() >= deadline {
-                return Ok(Success::json(&Messages { messages }));
+                return Ok(to_json(&Messages { messages }));
             }
             tokio::select! {
                 () = arrived => {}
@@ -96,12 +97,15 @@ impl Sqs {
     }
 
     /// Takes what is there now; also says when something hidden will show again.
-    fn take(&self, wish: &Wish) -> Result<(Vec<Delivery>, Option<Instant>), AwsError> {
+    fn take(&self, wish: &Wish, strike: &Strike) -> Result<(Vec<Delivery>, Option<Instant>), AwsError> {
         let queues = &mut *self.queues();
         let now = Moment::now();
         let queue = queues.at(&wish.queue_url)?;
         let visibility = wish.visibility.unwrap_or(Duration::from_secs(queue.settings.visibility_s));
         let received = queue.receive(wish.n_max, visibility, now);
+        if strike.twist == Some(Twist::DeliverTwice) {
+            queue.echo(&received.delivered);
+        }
         let serial = queue.serial;
         let deliveries: Vec<_> =
             received.delivered.iter().map(|&number| self.delivery(serial, queue.message(number), wish)).collect();

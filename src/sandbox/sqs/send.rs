@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::message::{Attributes, Content, Moment, attributes_md5};
 use super::settings::MESSAGE_MAX;
-use super::{Addressed, Batch, BatchAnswer, Queues, Sqs, error, limits, read};
-use crate::sandbox::answer::{Answer, AwsError, Success};
+use super::{Addressed, Batch, BatchAnswer, Entry, Queues, Sqs, error, limits, read};
+use crate::sandbox::answer::{Answer, AwsError, to_json};
+use crate::sandbox::fault::Strike;
 
 /// A message as its sender writes it, alone or as an entry of a batch.
 #[derive(Deserialize)]
@@ -41,20 +42,20 @@ impl Sqs {
         let Addressed { queue_url } = read(body)?;
         let outgoing: Outgoing = read(body)?;
         let sent = self.enqueue(&mut self.queues(), &queue_url, outgoing)?;
-        Ok(Success::json(&sent))
+        Ok(to_json(&sent))
     }
 
-    pub(super) fn send_batch(&self, body: &[u8]) -> Answer {
+    pub(super) fn send_batch(&self, body: &[u8], strike: &Strike) -> Answer {
         let Batch { queue_url, entries }: Batch<Outgoing> = read(body)?;
         let queues = &mut *self.queues();
         queues.at(&queue_url)?;
-        limits::check_entries(entries.iter().map(|entry| entry.id.as_str()))?;
+        limits::check_entries(&entries)?;
         let size: usize = entries.iter().map(Outgoing::size).sum();
         if size as u64 > MESSAGE_MAX {
             return Err(error::batch_too_long(size));
         }
         let enqueue = |entry| self.enqueue(queues, &queue_url, entry);
-        Ok(Success::json(&BatchAnswer::of(entries, |entry| entry.id.clone(), enqueue)))
+        Ok(to_json(&BatchAnswer::of(entries, strike, enqueue)))
     }
 
     fn enqueue(&self, queues: &mut Queues, queue_url: &str, outgoing: Outgoing) -> Result<Sent, AwsError> {
@@ -69,6 +70,12 @@ impl Sqs {
         let body_md5 = hex::encode(queue.message(number).body_md5);
         queues.n_messages += 1;
         Ok(Sent { id, message_id: self.message_id(number), body_md5, attributes_md5 })
+    }
+}
+
+impl Entry for Outgoing<'_> {
+    fn id(&self) -> &str {
+        &self.id
     }
 }
 

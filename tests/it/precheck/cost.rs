@@ -1,1 +1,72 @@
+//! No request costs much more than an honest one: instructions counted by valgrind, where it is installed.
 
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use muster::job::RegisterCertificate;
+use muster::precheck::{PEM_CHARS_MAX, Policy, Precheck};
+use muster::specimen::{Ca, hostile};
+
+use super::{NOW, job_under};
+
+/// Most honest checks (P-256 under P-256, the CA not yet parsed) that each 64 KiB of a hostile request's text may cost.
+const HONEST_CHECKS_MAX: u64 = 20;
+
+/// The test below runs this one under valgrind: the honest check comes first, then the corpus in its order.
+#[test]
+fn corpus_is_checked_once() {
+    let ca = Ca::new("Plant CA");
+    let honest = job_under(&ca, ca.leaf("device"));
+    let hostile = hostile::corpus();
+    for request in std::iter::once(&honest).chain(hostile.iter().map(|hostile| &hostile.request)) {
+        // A precheck that has parsed nothing yet, so that every CA is paid for.
+        std::hint::black_box(Precheck::new(Policy::default(), []).check(request, NOW));
+    }
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a skipped test must be seen, and so must the figures")]
+fn no_hostile_request_costs_more_than_twenty_honest_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(costs) = instructions(folder.path()) else {
+        eprintln!("skipped: valgrind is not installed");
+        return;
+    };
+    let corpus = hostile::corpus();
+    assert_eq!(costs.len(), 1 + corpus.len());
+    let honest = costs[0];
+    for (hostile, cost) in corpus.iter().zip(&costs[1..]) {
+        let most = HONEST_CHECKS_MAX * n_texts(&hostile.request);
+        let checks = cost.div_ceil(honest);
+        eprintln!("{checks:3} honest checks of {most}: {}", hostile.name);
+        assert!(checks <= most, "{}: {cost} instructions, {honest} for an honest check", hostile.name);
+    }
+}
+
+/// How many texts of 64 KiB the request's texts amount to.
+fn n_texts(request: &RegisterCertificate) -> u64 {
+    let texts = [Some(&request.certificate_pem), request.ca_certificate_pem.as_ref()];
+    texts.into_iter().flatten().map(|text| text.len().div_ceil(PEM_CHARS_MAX) as u64).sum::<u64>().max(1)
+}
+
+/// The instructions of each check, in order; valgrind writes a file after each.
+fn instructions(folder: &Path) -> Option<Vec<u64>> {
+    let check = "muster::precheck::Precheck::check";
+    let status = Command::new("valgrind")
+        .args(["--tool=callgrind", "--quiet", &format!("--toggle-collect={check}"), &format!("--dump-after={check}")])
+        .arg(format!("--callgrind-out-file={}", folder.join("out").display()))
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "precheck::cost::corpus_is_checked_once", "--test-threads=1"])
+        .stdout(Stdio::null())
+        .status()
+        .ok()?;
+    assert!(status.success(), "{status}");
+    let dump = |number: usize| fs::read_to_string(folder.join(format!("out.{number}"))).ok();
+    Some((1..).map_while(dump).map(|dump| total(&dump)).collect())
+}
+
+fn total(dump: &str) -> u64 {
+    let line = dump.lines().find_map(|line| line.strip_prefix("totals: ").or(line.strip_prefix("summary: "))).unwrap();
+    line.trim().parse().unwrap()
+}

@@ -7,6 +7,7 @@ use muster::job::{CertificateStatus, RegisterCertificate};
 use muster::outcome::{Code, Status};
 use muster::precheck::{NotYetValid, PEM_CHARS_MAX, Policy, Precheck, Rejection, Verdict};
 use muster::specimen::{Ca, Flaw, request};
+use rcgen::generate_simple_self_signed;
 use strum::VariantArray;
 use time::Duration;
 
@@ -184,8 +185,9 @@ fn what_the_job_does_not_say_is_not_sent() {
 
 #[test]
 fn a_certificate_that_canonical_form_makes_too_long_is_rejected() {
-    let ca = Ca::new("Plant CA");
-    let verdict =
-        check(&job(ca.leaf("device").replace('\n', "").replacen("-----M", &format!("-----{}M", " ".repeat(9)), 1)));
-    assert!(verdict.result.is_ok(), "spaces inside the block do not count");
+    let names = (0..708).map(|number| format!("{number}.{}", "a".repeat(63))).collect::<Vec<_>>();
+    let pem = generate_simple_self_signed(names).unwrap().cert.pem();
+    let one_line = pem.replace('\n', "");
+    assert!(one_line.len() <= PEM_CHARS_MAX && pem.len() > PEM_CHARS_MAX, "{} {}", one_line.len(), pem.len());
+    assert_eq!(rejection(check(&job(one_line))).code(), Code::PemTooLong);
 }

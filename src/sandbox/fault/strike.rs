@@ -1,0 +1,117 @@
+//! What the faults do to one call.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::Effect;
+use crate::sandbox::answer::{Answer, AwsError};
+use crate::sandbox::calls;
+use crate::sandbox::operation::{Operation, Service};
+
+/// All that strikes one call.
+#[derive(Default)]
+pub(in crate::sandbox) struct Strike {
+    /// How much later the answer comes.
+    pub(in crate::sandbox) latency: Duration,
+    /// What comes in place of the answer.
+    pub(in crate::sandbox) ending: Option<Ending>,
+    /// Whether the operation runs.
+    pub(in crate::sandbox) prevents: bool,
+    /// The entries of a batch that fail.
+    failing: Option<FailingEntries>,
+    /// What the operation does otherwise than it should.
+    pub(in crate::sandbox) twist: Option<Twist>,
+}
+
+/// What an operation can do otherwise than it should; each belongs to operations of its own, so one is enough.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::sandbox) enum Twist {
+    /// It answers with the id of no certificate.
+    WrongId,
+    /// It lets the next receive deliver its messages again.
+    DeliverTwice,
+    /// It says that it deleted and does not.
+    StaleHandles,
+}
+
+/// How a call ends.
+pub(in crate::sandbox) enum Ending {
+    /// With an answer.
+    Answer(Answer),
+    /// With a reset of the connection.
+    Reset,
+    /// Not at all, as long as the caller waits.
+    Hang,
+}
+
+/// The first entries of a batch, which fail.
+struct FailingEntries {
+    entries: usize,
+    code: String,
+    sender_fault: bool,
+}
+
+impl Ending {
+    /// The ending's name in the ledger.
+    pub(in crate::sandbox) fn name(&self) -> Cow<'static, str> {
+        match self {
+            Self::Answer(Ok(_)) => Cow::Borrowed(calls::OK),
+            Self::Answer(Err(error)) => error.code.clone(),
+            Self::Reset => Cow::Borrowed("reset"),
+            Self::Hang => Cow::Borrowed("hung"),
+        }
+    }
+}
+
+impl Strike {
+    /// Refuses a call that does not get as far as the faults.
+    pub(in crate::sandbox) fn refusal(error: AwsError) -> Self {
+        Self { ending: Some(Ending::Answer(Err(error))), prevents: true, ..Self::default() }
+    }
+
+    /// The error of the entry at this place of a batch, if it shall fail.
+    pub(in crate::sandbox) fn failure_of_entry(&self, place: usize) -> Option<AwsError> {
+        let failing = self.failing.as_ref().filter(|failing| place < failing.entries)?;
+        let status = if failing.sender_fault { 400 } else { 500 };
+        Some(AwsError::new(status, failing.code.clone(), "The entry fails as ordered."))
+    }
+
+    /// Adds what one more fault does.
+    pub(super) fn add(&mut self, effect: &Effect, operation: Operation, random: &mut fastrand::Rng) {
+        match effect {
+            Effect::Throttle => self.end(Ending::Answer(Err(throttle(operation))), false),
+            Effect::Error { status, code, message, executed } => {
+                let error = AwsError::new(*status, code.clone(), message.clone());
+                self.end(Ending::Answer(Err(error)), *executed);
+            }
+            Effect::Reset { executed } => self.end(Ending::Reset, *executed),
+            Effect::Hang { executed } => self.end(Ending::Hang, *executed),
+            &Effect::Latency { milliseconds, up_to } => {
+                self.latency += Duration::from_millis(random.u64(milliseconds..=up_to.unwrap_or(milliseconds)));
+            }
+            Effect::WrongId => self.twist = Some(Twist::WrongId),
+            Effect::DeliverTwice => self.twist = Some(Twist::DeliverTwice),
+            Effect::StaleHandles => self.twist = Some(Twist::StaleHandles),
+            Effect::FailEntries { entries, code, sender_fault } => {
+                self.failing =
+                    Some(FailingEntries { entries: *entries, code: code.clone(), sender_fault: *sender_fault });
+            }
+        }
+    }
+
+    fn end(&mut self, ending: Ending, executed: bool) {
+        if self.ending.is_none() {
+            self.ending = Some(ending);
+            self.prevents = !executed;
+        }
+    }
+}
+
+/// The throttle of each service: SQS has a code of its own.
+fn throttle(operation: Operation) -> AwsError {
+    match operation.service() {
+        Service::Sqs => AwsError::new(403, "RequestThrottled", "The request was denied due to request throttling."),
+        Service::Sts => AwsError::new(400, "Throttling", "Rate exceeded"),
+        Service::Iot => AwsError::throttled(),
+    }
+}

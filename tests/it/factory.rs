@@ -1,0 +1,207 @@
+//! A whole plant for one test: a sandbox, a ledger, a CA, a queue, and workers in this process or as programs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster::config::Config;
+use muster::identity::{self, Credentials};
+use muster::job::{CertificateStatus, Job, Operation, RegisterCertificate};
+use muster::limiter::Rate;
+use muster::metrics::Metrics;
+use muster::outcome::Code;
+use muster::queue::{self, Attributes, Outgoing, Queue};
+use muster::sandbox::{self, BatchCounts, Sandbox};
+use muster::serve::{Service, Until};
+use muster::specimen::Ca;
+use muster::store::Store;
+use tokio_util::sync::CancellationToken;
+
+use crate::database::Database;
+
+/// The batch of all jobs that tests send.
+pub(crate) const BATCH: &str = "batch";
+
+/// How long a test waits for what must come; far above what it takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Factory {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) database: Database,
+    pub(crate) store: Store,
+    pub(crate) queue: Queue,
+    pub(crate) ca: Arc<Ca>,
+    pub(crate) config: Config,
+    folder: tempfile::TempDir,
+}
+
+impl Factory {
+    /// A sandbox without a limit of its own, and a worker's rate.
+    pub(crate) async fn new(rate: f64) -> Self {
+        let settings = sandbox::Settings { limiting: sandbox::Limiting::CountOnly, ..Default::default() };
+        Self::with(settings, rate).await
+    }
+
+    pub(crate) async fn with(settings: sandbox::Settings, rate: f64) -> Self {
+        let sandbox = Sandbox::start(settings).await.unwrap();
+        let database = Database::fresh().await;
+        let folder = tempfile::tempdir().unwrap();
+        let ca = Arc::new(Ca::new("Plant CA"));
+        sandbox.plant_ca(&ca.pem()).unwrap();
+        std::fs::create_dir(folder.path().join("cas")).unwrap();
+        std::fs::write(folder.path().join("cas/plant.pem"), ca.pem()).unwrap();
+
+        let mut config = Config::default();
+        config.aws.endpoint_url = Some(sandbox.url());
+        config.aws.region = Some("us-east-1".to_owned());
+        config.aws.credentials = Credentials::Sandbox;
+        config.database.url = database.url.as_str().into();
+        config.queue.name = "jobs".to_owned();
+        config.queue.wait = Duration::from_secs(1).into();
+        config.precheck.ca_folder = Some(folder.path().join("cas"));
+        config.admin.listen = Some(([127, 0, 0, 1], 0).into());
+        config.targets.get_mut("default").unwrap().rates.register_certificate = Rate::new(rate).unwrap();
+
+        let attributes = Attributes {
+            visibility_timeout: Duration::from_secs(2),
+            retention: Duration::from_hours(96),
+            max_receive_count: Some(5),
+            ..Attributes::default()
+        };
+        let aws = identity::load(&config.aws.access()).await;
+        let queue = queue::create(&aws, "jobs", &attributes).await.unwrap();
+        let store = database.store().await;
+        Self { sandbox, database, store, queue, ca, config, folder }
+    }
+
+    /// A job for a certificate.
+    pub(crate) fn job(&self, certificate_pem: &str) -> Job {
+        Job {
+            operation: Operation::RegisterCertificate,
+            batch: BATCH.parse().unwrap(),
+            batch_size: None,
+            source: Some("line-1".parse().unwrap()),
+            reference: None,
+            target: "default".parse().unwrap(),
+            verify: false,
+            request: RegisterCertificate {
+                certificate_pem: certificate_pem.to_owned(),
+                ca_certificate_pem: None,
+                status: Some(CertificateStatus::Active),
+            },
+        }
+    }
+
+    /// Good certificates.
+    pub(crate) fn leaves(&self, n: usize) -> Vec<String> {
+        (0..n).map(|i| self.ca.leaf(&format!("device {i}"))).collect()
+    }
+
+    /// Sends a job for each certificate.
+    pub(crate) async fn enqueue(&self, pems: &[String]) {
+        let bodies: Vec<_> = pems.iter().map(|pem| self.job(pem).to_body()).collect();
+        self.send(&bodies).await;
+    }
+
+    /// Sends message bodies.
+    pub(crate) async fn send(&self, bodies: &[String]) {
+        for ten in bodies.chunks(queue::CALL_MAX) {
+            let ten: Vec<_> = ten.iter().map(|body| Outgoing { body: body.clone(), group: None }).collect();
+            let results = self.queue.send(&ten).await.unwrap();
+            assert!(results.iter().all(Result::is_ok), "{results:?}");
+        }
+    }
+
+    /// Runs a worker in this process until the queue is empty.
+    pub(crate) async fn drain(&self) -> Arc<Metrics> {
+        let service = Service::start(&self.config, Until::Empty, CancellationToken::new()).await.unwrap();
+        let metrics = service.metrics();
+        tokio::time::timeout(PATIENCE, service.run()).await.expect("the queue does not become empty").unwrap();
+        metrics
+    }
+
+    /// How many certificates of the batch ended for each reason.
+    pub(crate) async fn ends(&self) -> BTreeMap<Code, u64> {
+        let batch = self.store.batch_status(BATCH).await.unwrap().unwrap_or_default();
+        let mut ends = BTreeMap::new();
+        for count in batch.counts {
+            *ends.entry(count.code).or_default() += count.n;
+        }
+        ends
+    }
+
+    /// How many calls of `RegisterCertificate` the sandbox saw.
+    pub(crate) fn n_calls(&self) -> usize {
+        self.sandbox.ledger().summary(sandbox::Operation::RegisterCertificate).calls
+    }
+
+    /// The exact counts of a queue.
+    pub(crate) fn counts(&self, queue: &str) -> BatchCounts {
+        self.sandbox.ledger().queue(queue).unwrap().total
+    }
+
+    /// Waits until something holds.
+    pub(crate) async fn until(&self, what: &str, mut holds: impl AsyncFnMut(&Self) -> bool) {
+        let holding = async {
+            while !holds(self).await {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, holding).await.unwrap_or_else(|_| panic!("never: {what}"));
+    }
+
+    /// Starts the program beside this process, as an operator would.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Program {
+        let file = self.folder.path().join("muster.toml");
+        std::fs::write(&file, self.settings_file()).unwrap();
+        let child = tokio::process::Command::new(env!("CARGO_BIN_EXE_muster"))
+            .args(arguments)
+            .arg("--config")
+            .arg(file)
+            .env("AWS_ACCESS_KEY_ID", "sandbox")
+            .env("AWS_SECRET_ACCESS_KEY", "sandbox")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Program(child)
+    }
+
+    fn settings_file(&self) -> String {
+        let rate = self.config.targets["default"].rates.register_certificate.per_second();
+        let cas: PathBuf = self.folder.path().join("cas");
+        format!(
+            "aws = {{ endpoint_url = '{}', region = 'us-east-1' }}\n\
+             queue = {{ name = 'jobs', wait = '1s' }}\n\
+             database = {{ url = '{}' }}\n\
+             admin = {{ listen = '127.0.0.1:0' }}\n\
+             precheck = {{ ca_folder = '{}' }}\n\
+             targets.default.rates.register_certificate = {rate:?}\n",
+            self.sandbox.url(),
+            self.database.url,
+            cas.display(),
+        )
+    }
+}
+
+/// The program, running.
+pub(crate) struct Program(tokio::process::Child);
+
+impl Program {
+    /// Sends it a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.0.id().expect("it runs").to_string();
+        let status = std::process::Command::new("kill").args(["-s", name, &pid]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for its end: exit code and what it printed on standard output and error.
+    pub(crate) async fn end(self) -> (Option<i32>, String, String) {
+        let output = tokio::time::timeout(PATIENCE, self.0.wait_with_output()).await.expect("it does not end").unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    }
+}

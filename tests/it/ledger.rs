@@ -1,0 +1,325 @@
+//! The ledger on a real Postgres: every statement, and the rules that hold whatever the order of events.
+
+use std::collections::BTreeMap;
+
+use muster::certificate::CertificateId;
+use muster::job::{CertificateStatus, Operation};
+use muster::outcome::{Attempt, Code, Status};
+use muster::store::row::{End, Names, Row};
+use muster::store::{Page, Quarantined, Store, StoreError};
+use strum::VariantArray;
+use time::OffsetDateTime;
+
+use crate::database::Database;
+
+const ACCOUNT: &str = "123456789012";
+const REGION: &str = "eu-west-1";
+
+/// An end of the certificate with a number.
+fn row(n: u32, code: Code) -> Row {
+    let mut subject = [0; 32];
+    subject[..4].copy_from_slice(&n.to_be_bytes());
+    let now = OffsetDateTime::now_utc();
+    let is_good = code.status().is_good();
+    let attempts = match code.status() {
+        Status::Registered => {
+            vec![Attempt { at: now, result: "ok".into(), request_id: Some("r".into()), ms: 7 }]
+        }
+        _ => vec![],
+    };
+    Row {
+        batch: "batch".into(),
+        target: "default".into(),
+        operation: Operation::RegisterCertificate,
+        subject,
+        account: ACCOUNT.into(),
+        region: REGION.into(),
+        certificate_id: Some(CertificateId(subject)),
+        names: Names { reference: Some(format!("SN-{n}")), source: Some("line-1".into()) },
+        message_id: format!("message-{n}"),
+        end: End {
+            code,
+            detail: Some("detail".into()),
+            wanted_status: CertificateStatus::Active,
+            known_status: is_good.then_some(CertificateStatus::Active),
+            request: (!is_good).then(|| r#"{"certificatePem":"pem"}"#.into()),
+            sent_at: now,
+            received_at: now,
+            ended_at: now,
+        },
+        n_attempts: attempts.len(),
+        attempts,
+        n_duplicates: 0,
+        other_names: vec![],
+    }
+}
+
+fn page(rows: Vec<Row>) -> Page {
+    Page { announced: BTreeMap::from([("batch".to_owned(), None)]), rows, quarantined: vec![] }
+}
+
+async fn record(store: &Store, rows: Vec<Row>) {
+    store.record(page(rows)).await.unwrap();
+}
+
+/// The counts of the batch by code.
+async fn counts(store: &Store) -> BTreeMap<Code, u64> {
+    let batch = store.batch_status("batch").await.unwrap().unwrap();
+    batch.counts.iter().map(|count| (count.code, count.n)).collect()
+}
+
+/// Asserts invariant I9: the counters equal a count of the rows.
+async fn assert_counters_equal_the_rows(database: &Database) {
+    let differences: i64 = sqlx::query_scalar(
+        "select count(*)
+        from (
+            select batch, coalesce(source, '') as source, status, code, count(*) as n,
+                count(*) filter (where status_differs) as n_status_differs
+            from registrations
+            group by 1, 2, 3, 4
+        ) as rows
+        full join (select * from batch_counters where n > 0) as counters using (batch, source, status, code)
+        where rows.n is distinct from counters.n
+            or rows.n_status_differs is distinct from counters.n_status_differs",
+    )
+    .fetch_one(&database.pool)
+    .await
+    .unwrap();
+    assert_eq!(differences, 0, "the counters differ from the rows");
+}
+
+#[tokio::test]
+async fn an_end_is_read_back_as_it_was_written() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    record(&store, vec![row(1, Code::Expired), row(2, Code::Ok)]).await;
+    let (status, code, detail, request, source, reference): (String, String, String, String, String, String) =
+        sqlx::query_as("select status, code, detail, request::text, source, ref from registrations where code <> 'ok'")
+            .fetch_one(&database.pool)
+            .await
+            .unwrap();
+    assert_eq!((status.as_str(), code.as_str(), detail.as_str()), ("rejected", "expired", "detail"));
+    assert_eq!((request.as_str(), source.as_str()), (r#"{"certificatePem":"pem"}"#, "line-1"));
+    assert_eq!(reference, "SN-1");
+    let (id, attempts): (Vec<u8>, serde_json::Value) =
+        sqlx::query_as("select certificate_id, attempts from registrations where code = 'ok'")
+            .fetch_one(&database.pool)
+            .await
+            .unwrap();
+    assert_eq!(id, row(2, Code::Ok).subject);
+    assert_eq!((attempts[0]["result"].as_str(), attempts[0]["request_id"].as_str()), (Some("ok"), Some("r")));
+    assert_counters_equal_the_rows(&database).await;
+}
+
+#[tokio::test]
+async fn a_good_end_stays_whatever_comes_later() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    // One of each status; the rule itself is tested over all codes where it stands.
+    const ENDS: [Code; 5] = [Code::Ok, Code::Exists, Code::Expired, Code::InvalidRequest, Code::Timeout];
+    for first in ENDS {
+        for second in ENDS {
+            sqlx::query("truncate registrations, batch_counters").execute(&database.pool).await.unwrap();
+            record(&store, vec![row(1, first)]).await;
+            record(&store, vec![row(1, second)]).await;
+            let best = first.status().rank().max(second.status().rank());
+            let ends = counts(&store).await;
+            let (end, n) = ends.iter().next().unwrap();
+            assert_eq!((ends.len(), *n, end.status().rank()), (1, 1, best), "{first} then {second}");
+            assert_counters_equal_the_rows(&database).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_duplicate_with_another_name_is_kept_and_counted() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    record(&store, vec![row(1, Code::Ok)]).await;
+    let names = Names { reference: Some("SN-other".into()), source: Some("line-2".into()) };
+    let duplicate = Row { names, message_id: "another".into(), ..row(1, Code::Known) };
+    record(&store, vec![duplicate]).await;
+    let (n, names): (i32, serde_json::Value) =
+        sqlx::query_as("select n_duplicates, other_names from registrations").fetch_one(&database.pool).await.unwrap();
+    assert_eq!((n, names), (1, serde_json::json!([{ "ref": "SN-other", "source": "line-2" }])));
+    assert_eq!(counts(&store).await, BTreeMap::from([(Code::Ok, 1)]));
+}
+
+#[tokio::test]
+async fn writing_the_same_page_again_changes_no_count() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    let rows = vec![row(1, Code::Ok), row(2, Code::Expired), row(3, Code::Exists)];
+    for _ in 0..3 {
+        record(&store, rows.clone()).await;
+    }
+    assert_eq!(counts(&store).await, BTreeMap::from([(Code::Ok, 1), (Code::Expired, 1), (Code::Exists, 1)]));
+    assert_counters_equal_the_rows(&database).await;
+}
+
+#[tokio::test]
+async fn the_greatest_announced_size_wins() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    for size in [None, Some(5), Some(120_000), Some(7), None] {
+        let announced = BTreeMap::from([("batch".to_owned(), size)]);
+        store.record(Page { announced, ..page(vec![row(1, Code::Ok)]) }).await.unwrap();
+    }
+    assert_eq!(store.batch_status("batch").await.unwrap().unwrap().announced, Some(120_000));
+}
+
+#[tokio::test]
+async fn a_batch_that_nobody_named_has_no_status() {
+    let database = Database::fresh().await;
+    assert!(database.store().await.batch_status("nobody").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn only_good_ends_of_this_account_and_region_are_known() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    let elsewhere = Row { region: "us-east-1".into(), target: "us".into(), ..row(4, Code::Ok) };
+    record(&store, vec![row(1, Code::Ok), row(2, Code::Exists), row(3, Code::Timeout), elsewhere]).await;
+    let ids: Vec<_> = (1..=5).map(|n| CertificateId(row(n, Code::Ok).subject)).collect();
+    let known = store.known(ACCOUNT, REGION, &ids).await.unwrap();
+    let mut found: Vec<_> = known.keys().copied().collect();
+    found.sort();
+    assert_eq!(found, ids[..2]);
+    assert_eq!(known[&ids[0]], Some(CertificateStatus::Active));
+}
+
+#[tokio::test]
+async fn a_target_never_changes_its_account_or_region() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    for _ in 0..2 {
+        store.claim_target("default", ACCOUNT, REGION).await.unwrap();
+    }
+    let changed = store.claim_target("default", ACCOUNT, "us-east-1").await;
+    assert!(matches!(changed, Err(StoreError::TargetChanged { .. })), "{changed:?}");
+    let changed = store.claim_target("default", "000000000000", REGION).await;
+    assert!(matches!(changed, Err(StoreError::TargetChanged { .. })), "{changed:?}");
+}
+
+#[tokio::test]
+async fn a_quarantined_body_is_kept_whole_and_once() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    let message = Quarantined {
+        queue: "http://queue".into(),
+        message_id: "m".into(),
+        reason: "not_json",
+        detail: "NUL \0 in a detail".into(),
+        body: "no job \u{1f980}".into(),
+        sent_at: OffsetDateTime::now_utc(),
+    };
+    for _ in 0..2 {
+        store.record(Page { quarantined: vec![message.clone()], ..Page::default() }).await.unwrap();
+    }
+    assert_eq!(store.quarantined().await.unwrap(), 1);
+    let body: Vec<u8> = sqlx::query_scalar("select body from quarantine").fetch_one(&database.pool).await.unwrap();
+    assert_eq!(body, message.body.as_bytes());
+}
+
+#[tokio::test]
+async fn hostile_text_is_stored_and_not_obeyed() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    let text = "'; drop table registrations; -- \0 \u{202e} =cmd|' /C calc'!A0 <script>";
+    let mut hostile = row(1, Code::ServerError);
+    hostile.end.detail = Some(text.into());
+    hostile.end.request = Some(serde_json::json!({ "certificatePem": text }).to_string());
+    hostile.attempts =
+        vec![Attempt { at: OffsetDateTime::now_utc(), result: text.into(), request_id: Some(text.into()), ms: 1 }];
+    record(&store, vec![hostile.clone()]).await;
+    // A second time, so that it is read back too.
+    record(&store, vec![hostile]).await;
+    let detail: String = sqlx::query_scalar("select detail from registrations").fetch_one(&database.pool).await.unwrap();
+    assert_eq!(detail, text.replace('\0', "\u{fffd}"));
+}
+
+#[tokio::test]
+async fn the_schema_refuses_what_must_not_be() {
+    let database = Database::fresh().await;
+    record(&database.store().await, vec![row(1, Code::Ok)]).await;
+    for (change, constraint) in [
+        ("status = 'parked somewhere'", "status_is_known"),
+        ("certificate_id = null", "good_end_names_its_certificate"),
+        ("request = '{}'", "good_end_drops_its_request"),
+        ("n_attempts = 0", "registering_costs_a_call"),
+        ("subject = '\\x00'", "subject_has_32_bytes"),
+    ] {
+        let update = sqlx::AssertSqlSafe(format!("update registrations set {change}"));
+        let error = sqlx::query(update).execute(&database.pool).await.expect_err(change);
+        let found = error.as_database_error().and_then(|error| error.constraint()).map(str::to_owned);
+        assert_eq!(found.as_deref(), Some(constraint));
+    }
+}
+
+#[tokio::test]
+async fn every_table_and_column_has_a_comment() {
+    let database = Database::fresh().await;
+    let without: Vec<String> = sqlx::query_scalar(
+        "select c.relname || '.' || coalesce(a.attname, '')
+        from pg_class c
+        join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace and c.relname <> '_sqlx_migrations'
+            and (col_description(c.oid, a.attnum) is null or obj_description(c.oid) is null)",
+    )
+    .fetch_all(&database.pool)
+    .await
+    .unwrap();
+    assert_eq!(without, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_batch_can_be_deleted_in_chunks_in_key_order() {
+    let database = Database::fresh().await;
+    record(&database.store().await, (0..25).map(|n| row(n, Code::Ok)).collect()).await;
+    let chunk = "delete from registrations
+        where (batch, target, operation, subject) in (
+            select batch, target, operation, subject
+            from registrations
+            where batch = 'batch'
+            order by batch, target, operation, subject
+            limit 10
+        )";
+    let mut deleted = Vec::new();
+    loop {
+        let n = sqlx::query(chunk).execute(&database.pool).await.unwrap().rows_affected();
+        deleted.push(n);
+        if n == 0 {
+            break;
+        }
+    }
+    assert_eq!(deleted, [10, 10, 5, 0]);
+}
+
+/// Two recorders write the same keys in opposite order, again and again, with ends that change: neither may wait for
+/// the other for ever, and no count may be lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_recorders_with_the_same_keys_neither_deadlock_nor_miscount() {
+    const ROUNDS: usize = 40;
+    const KEYS: u32 = 60;
+    let database = Database::fresh().await;
+    let write = |store: Store, reversed: bool| async move {
+        for round in 0..ROUNDS {
+            let code = |n: u32| Code::VARIANTS[(round * 7 + n as usize * 3) % Code::VARIANTS.len()];
+            let mut rows: Vec<Row> = (0..KEYS).map(|n| row(n, code(n))).collect();
+            // Keys that only this round brings, beside those that are there.
+            let fresh = 1000 + u32::try_from(round / 2).unwrap() * 10;
+            rows.extend((fresh..fresh + 10).map(|n| row(n, code(n))));
+            if reversed {
+                rows.reverse();
+            }
+            store.record(page(rows)).await.unwrap();
+        }
+    };
+    let one = tokio::spawn(write(database.store().await, false));
+    let two = tokio::spawn(write(database.store().await, true));
+    one.await.unwrap();
+    two.await.unwrap();
+    assert_counters_equal_the_rows(&database).await;
+    let n: u64 = counts(&database.store().await).await.values().sum();
+    assert_eq!(n, u64::from(KEYS) + 10 * ROUNDS as u64 / 2);
+}

@@ -1,0 +1,138 @@
+//! SQS: what is out of its limits, and how that is told.
+
+use aws_sdk_sqs::error::ProvideErrorMetadata;
+use aws_sdk_sqs::operation::send_message::builders::SendMessageFluentBuilder;
+use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
+use muster::sandbox::Settings;
+
+use super::Bench;
+
+/// A sandbox with one queue.
+struct Desk {
+    bench: Bench,
+    url: String,
+}
+
+impl Desk {
+    async fn start() -> Self {
+        let bench = Bench::start(Settings::default()).await;
+        let url = bench.queue("jobs", &[]).await;
+        Self { bench, url }
+    }
+
+    fn message(&self, body: impl Into<String>) -> SendMessageFluentBuilder {
+        self.bench.sqs.send_message().queue_url(&self.url).message_body(body)
+    }
+
+    async fn refusal(&self, request: SendMessageFluentBuilder) -> String {
+        request.send().await.expect_err("a message").code().unwrap_or_default().to_owned()
+    }
+
+    async fn batch_refusal(&self, entries: Vec<(&str, String)>) -> String {
+        let entry = |(id, body)| SendMessageBatchRequestEntry::builder().id(id).message_body(body).build().unwrap();
+        let entries = entries.into_iter().map(entry).collect();
+        let request = self.bench.sqs.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        request.send().await.expect_err("a batch").code().unwrap_or_default().to_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_one_mebibyte_is_taken_and_a_longer_one_not() {
+    let desk = Desk::start().await;
+    desk.message("x".repeat(1 << 20)).send().await.unwrap();
+    assert_eq!(desk.refusal(desk.message("x".repeat((1 << 20) + 1))).await, "InvalidParameterValue");
+    let limit = (QueueAttributeName::MaximumMessageSize, "1024");
+    desk.bench.sqs.set_queue_attributes().queue_url(&desk.url).attributes(limit.0, limit.1).send().await.unwrap();
+    assert_eq!(desk.refusal(desk.message("x".repeat(1_025))).await, "InvalidParameterValue");
+}
+
+#[tokio::test]
+async fn numbers_outside_their_range_are_refused() {
+    let desk = Desk::start().await;
+    assert_eq!(desk.refusal(desk.message("x").delay_seconds(901)).await, "InvalidParameterValue");
+    assert_eq!(desk.refusal(desk.message("x").message_group_id("a b")).await, "InvalidParameterValue");
+    let receive = || desk.bench.sqs.receive_message().queue_url(&desk.url);
+    for request in [
+        receive().max_number_of_messages(11),
+        receive().max_number_of_messages(0),
+        receive().wait_time_seconds(21),
+        receive().visibility_timeout(43_201),
+    ] {
+        assert_eq!(request.send().await.unwrap_err().code(), Some("InvalidParameterValue"));
+    }
+    for (name, value) in
+        [("MessageRetentionPeriod", "59"), ("VisibilityTimeout", "43201"), ("DelaySeconds", "-1"), ("Colour", "red")]
+    {
+        let request = desk.bench.sqs.set_queue_attributes().queue_url(&desk.url).attributes(name.into(), value);
+        let code = request.send().await.unwrap_err().code().unwrap().to_owned();
+        assert_eq!(code, if name == "Colour" { "InvalidAttributeName" } else { "InvalidAttributeValue" }, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn text_outside_xml_and_empty_text_are_refused() {
+    let desk = Desk::start().await;
+    assert_eq!(desk.refusal(desk.message("a\0b")).await, "InvalidMessageContents");
+    assert_eq!(desk.refusal(desk.message("\u{ffff}")).await, "InvalidMessageContents");
+    assert_eq!(desk.refusal(desk.message("")).await, "MissingParameter");
+    assert_eq!(desk.refusal(desk.bench.sqs.send_message().queue_url(&desk.url)).await, "MissingParameter");
+}
+
+#[tokio::test]
+async fn a_batch_is_refused_as_a_whole_for_its_ids_and_its_length() {
+    let desk = Desk::start().await;
+    let ids = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"];
+    let small = |ids: &[&'static str]| ids.iter().map(|&id| (id, "x".to_owned())).collect::<Vec<_>>();
+    let code = |short: &str| format!("AWS.SimpleQueueService.{short}");
+    assert_eq!(desk.batch_refusal(small(&[])).await, code("EmptyBatchRequest"));
+    assert_eq!(desk.batch_refusal(small(&ids)).await, code("TooManyEntriesInBatchRequest"));
+    assert_eq!(desk.batch_refusal(small(&["a", "a"])).await, code("BatchEntryIdsNotDistinct"));
+    assert_eq!(desk.batch_refusal(small(&["a b"])).await, code("InvalidBatchEntryId"));
+    let half = "x".repeat((1 << 19) + 1);
+    assert_eq!(desk.batch_refusal(vec![("a", half.clone()), ("b", half)]).await, code("BatchRequestTooLong"));
+    assert_eq!(desk.bench.sandbox.ledger().queue("jobs").unwrap().total.sent, 0);
+}
+
+#[tokio::test]
+async fn a_queue_is_made_once_with_one_set_of_attributes() {
+    let desk = Desk::start().await;
+    let again = desk.bench.sqs.create_queue().queue_name("jobs").send().await.unwrap();
+    assert_eq!(again.queue_url(), Some(desk.url.as_str()));
+    let other = desk.bench.sqs.create_queue().queue_name("jobs").attributes(QueueAttributeName::DelaySeconds, "7");
+    assert_eq!(other.send().await.unwrap_err().code(), Some("QueueAlreadyExists"));
+    let fifo = desk.bench.sqs.create_queue().queue_name("jobs.fifo").send().await;
+    assert_eq!(fifo.unwrap_err().code(), Some("InvalidParameterValue"));
+    let redrive = r#"{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:nowhere","maxReceiveCount":"3"}"#;
+    let orphan = desk.bench.sqs.create_queue().queue_name("b").attributes(QueueAttributeName::RedrivePolicy, redrive);
+    assert_eq!(orphan.send().await.unwrap_err().code(), Some("InvalidAttributeValue"));
+}
+
+#[tokio::test]
+async fn a_visibility_can_be_changed_only_of_a_message_in_flight() {
+    let desk = Desk::start().await;
+    desk.message("x").send().await.unwrap();
+    let received = desk.bench.sqs.receive_message().queue_url(&desk.url).send().await.unwrap().messages.unwrap();
+    let change = |handle: &str, seconds| {
+        let request = desk.bench.sqs.change_message_visibility().queue_url(&desk.url).receipt_handle(handle);
+        request.visibility_timeout(seconds).send()
+    };
+    let handle = received[0].receipt_handle().unwrap();
+    assert_eq!(change("nonsense", 1).await.unwrap_err().code(), Some("ReceiptHandleIsInvalid"));
+    assert_eq!(change(handle, 43_201).await.unwrap_err().code(), Some("InvalidParameterValue"));
+    change(handle, 0).await.unwrap();
+    let late = change(handle, 5).await.unwrap_err();
+    assert_eq!(late.code(), Some("AWS.SimpleQueueService.MessageNotInflight"));
+    desk.bench.sqs.delete_message().queue_url(&desk.url).receipt_handle(handle).send().await.unwrap();
+    assert_eq!(change(handle, 5).await.unwrap_err().code(), Some("InvalidParameterValue"), "it is gone");
+}
+
+#[tokio::test]
+async fn a_deleted_queue_ends_its_long_polls() {
+    let desk = Desk::start().await;
+    let poll = tokio::spawn(desk.bench.sqs.receive_message().queue_url(&desk.url).wait_time_seconds(20).send());
+    while desk.bench.sandbox.ledger().n_calls() < 2 {
+        tokio::task::yield_now().await;
+    }
+    desk.bench.sqs.delete_queue().queue_url(&desk.url).send().await.unwrap();
+    assert!(poll.await.unwrap().unwrap_err().into_service_error().is_queue_does_not_exist());
+}
