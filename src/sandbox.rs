@@ -135,7 +135,7 @@ impl Sandbox {
         Ok(self.state.iot.plant_certificate(pem, status)?.1)
     }
 
-    /// Registers an active CA without proof that one holds its key, and returns its id. One that is there stays as it is.
+    /// Registers an active CA without proof of its key, and returns its id; one that is there stays as it is.
     ///
     /// # Errors
     /// The text holds no certificate of a CA, or ten CAs have its name.
