@@ -2,40 +2,29 @@
 //!
 //! Data goes to standard output, talk to standard error.
 
+mod config;
 mod demo;
 mod failure;
+mod layers;
 mod migrate;
 mod sandbox;
 mod serve;
 mod signals;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use crate::config::Config;
-use crate::telemetry;
+use crate::telemetry::{self, Filter};
 
 /// Registers device certificates with AWS IoT Core in bulk.
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = failure::EXIT_CODES, max_term_width = 120)]
 struct Cli {
     #[command(flatten)]
-    global: Global,
+    layers: layers::Layers,
     #[command(subcommand)]
     command: Command,
-}
-
-/// What every command understands.
-#[derive(Args, Debug)]
-struct Global {
-    /// Settings file; config/muster.toml lists every key.
-    #[arg(long, global = true, env = "MUSTER_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// What is logged, for example `debug` or `muster=debug,warn`.
-    #[arg(long, global = true, value_name = "FILTER")]
-    log: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -48,6 +37,8 @@ enum Command {
     Sandbox(sandbox::Sandbox),
     /// Brings the ledger's schema to this version.
     Migrate,
+    /// Shows the settings.
+    Config(config::Config),
 }
 
 /// Runs the command line of this process.
@@ -62,15 +53,17 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let config = Config::load(cli.global.config.as_deref())?;
+    let settings = cli.layers.settings()?;
+    let config = &settings.config;
     // What a demo or a sandbox does shows on its own display.
-    let quiet = matches!(cli.command, Command::Demo(_) | Command::Sandbox(_)).then_some("error");
-    let filter = cli.global.log.as_deref().or(quiet).unwrap_or(&config.log.filter);
-    telemetry::init(filter, config.log.format)?;
+    let is_quiet = matches!(cli.command, Command::Demo(_) | Command::Sandbox(_)) && !cli.layers.has_log_filter();
+    let filter = if is_quiet { Filter::errors() } else { config.log.filter.clone() };
+    telemetry::init(&filter, config.log.format);
     match cli.command {
-        Command::Serve(serve) => serve.run(config).await,
+        Command::Serve(serve) => serve.run(settings.config).await,
         Command::Demo(demo) => demo.run().await,
         Command::Sandbox(sandbox) => sandbox.run().await,
-        Command::Migrate => migrate::run(&config).await,
+        Command::Migrate => migrate::run(config).await,
+        Command::Config(config) => config.run(&settings),
     }
 }

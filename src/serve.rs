@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::admin::{Admin, Listening};
-use crate::config::Config;
+use crate::config::{Config, fit};
 use crate::heartbeat::Heartbeat;
 use crate::identity::{self, Account};
 use crate::limiter::{Limiter, Rate};
@@ -85,12 +85,12 @@ impl Service {
         let aws = identity::load(&config.aws.access()).await;
         let queue = Queue::open(&aws, &config.queue.name).await.context("cannot open the queue")?;
         let attributes = queue.attributes().await.context("cannot read the queue's attributes")?;
-        ensure!(!attributes.visibility_timeout.is_zero(), "queue `{}` has no visibility time-out", config.queue.name);
+        check_fit(config, &queue, &attributes).await?;
 
         let metrics = Arc::new(Metrics::new());
         publish(&metrics, config, &attributes);
         let targets = targets(config, &store).await?;
-        let rate: f64 = config.targets.values().map(|target| target.rates.register_certificate.per_second()).sum();
+        let rate = config.rate();
         let slots = Slots::new(config.worker.slots, waiting_min(rate));
 
         let (ends, ended) = mpsc::channel(config.worker.slots);
@@ -207,6 +207,24 @@ async fn give_back(queue: &Queue, receipts: &[String]) {
             warn!(%error, "cannot give messages back");
         }
     }
+}
+
+/// Refuses settings that cannot work with the queue, and says loudly what may lose work.
+async fn check_fit(config: &Config, queue: &Queue, attributes: &Attributes) -> Result<(), fit::Misfit> {
+    let dead_letter = match &attributes.dead_letter_arn {
+        Some(arn) => queue.dead_letter_attributes(arn).await.map_or_else(
+            |error| {
+                warn!(%error, arn, "cannot read the dead-letter queue, so it is not checked");
+                None
+            },
+            Some,
+        ),
+        None => None,
+    };
+    for finding in fit::warnings(fit::findings(config, attributes, dead_letter.as_ref()))? {
+        warn!(hint = finding.hint(), "{finding}");
+    }
+    Ok(())
 }
 
 /// Makes every target: its client, its account, its tokens.
