@@ -86,7 +86,7 @@ pub struct Queue {
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Database {
-    /// Where it is: `postgres://user:password@host/database`; DATABASE_URL sets it too.
+    /// Where it is: `postgres://user:password@host/database`; DATABASE_URL stands in where it is not set.
     #[serde(serialize_with = "units::masked_url")]
     #[schemars(with = "String")]
     pub url: SecretString,

@@ -1,4 +1,4 @@
-//! The layers of the settings: defaults, file, environment, flags. A later one wins, key by key.
+//! The layers of the settings: defaults, shared variables, file, environment, flags. A later one wins, key by key.
 //!
 //! Every setting remembers where it comes from. An unknown key and a wrong value are errors in each layer; no error
 //! repeats a text, which may hold a secret.
@@ -20,7 +20,8 @@ const PREFIX: &str = "MUSTER__";
 /// What stands for a dot in the name of a variable.
 const DOT: &str = "__";
 
-/// Variables that other programs understand too, and their keys; ours wins.
+/// Variables that other programs understand too, and their keys. They may be meant for those, so they stand in for the
+/// default only: what is said to Muster itself wins, in its file too.
 const SHARED: [(&str, &str); 1] = [("DATABASE_URL", "database.url")];
 
 /// What settings are made from.
@@ -118,6 +119,14 @@ pub enum ConfigError {
         /// What was probably meant.
         nearest: Option<Path>,
     },
+    /// It is no key but a table of keys.
+    #[error("`{table}` in {place} is a table of keys, it has no value of its own")]
+    Table {
+        /// The table.
+        table: Path,
+        /// Where.
+        place: Origin,
+    },
     /// The key cannot have this value.
     #[error("`{key}` in {place}: {error}")]
     Value {
@@ -141,10 +150,11 @@ impl Sources {
     /// [`ConfigError`] for the first unknown key or wrong value.
     pub fn merge(&self) -> Result<Settings, ConfigError> {
         let mut layers = Layers::default();
+        layers.add_shared_variables(&self.environment)?;
         if let Some(file) = &self.file {
             layers.add_file(file)?;
         }
-        layers.add_environment(&self.environment)?;
+        layers.add_variables(&self.environment)?;
         for Flag { flag, key, value } in &self.flags {
             layers.add_text(Path::dotted(key), value, Origin::Flag { flag })?;
         }
@@ -199,17 +209,30 @@ impl Layers {
         Ok(())
     }
 
-    fn add_environment(&mut self, variables: &BTreeMap<String, String>) -> Result<(), ConfigError> {
-        let shared = SHARED.iter().filter_map(|&(name, key)| Some((name, Path::dotted(key), variables.get(name)?)));
-        let ours = variables.iter().filter_map(|(name, value)| {
-            let key = name.strip_prefix(PREFIX)?.to_ascii_lowercase().replace(DOT, ".");
-            Some((name.as_str(), Path::dotted(&key), value))
-        });
-        // `NAME=${UNSET}` in a compose file gives an empty variable: nothing was set.
-        for (name, path, value) in shared.chain(ours).filter(|(_, _, value)| !value.is_empty()) {
-            self.add_text(path, value, Origin::Environment { variable: name.to_owned() })?;
+    fn add_shared_variables(&mut self, variables: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+        for (name, key) in SHARED {
+            if let Some(value) = variables.get(name) {
+                self.add_variable(name, key, value)?;
+            }
         }
         Ok(())
+    }
+
+    fn add_variables(&mut self, variables: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+        for (name, value) in variables {
+            if let Some(key) = name.strip_prefix(PREFIX) {
+                self.add_variable(name, &key.to_ascii_lowercase().replace(DOT, "."), value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_variable(&mut self, name: &str, key: &str, value: &str) -> Result<(), ConfigError> {
+        // `NAME=${UNSET}` in a compose file gives an empty variable: nothing was set.
+        if value.is_empty() {
+            return Ok(());
+        }
+        self.add_text(Path::dotted(key), value, Origin::Environment { variable: name.to_owned() })
     }
 
     fn add_text(&mut self, path: Path, text: &str, place: Origin) -> Result<(), ConfigError> {
@@ -218,6 +241,9 @@ impl Layers {
     }
 
     fn add(&mut self, path: Path, value: Value, place: Origin) -> Result<(), ConfigError> {
+        if keys::is_section(&path) {
+            return Err(ConfigError::Table { table: path, place });
+        }
         let Some(key) = keys::find(&path) else {
             return Err(ConfigError::UnknownKey { nearest: keys::nearest(&path), key: path, place });
         };
@@ -309,11 +335,12 @@ mod tests {
     }
 
     #[test]
-    fn the_shared_variable_of_a_database_wins_over_the_file_and_gives_way_to_ours() {
+    fn the_shared_variable_of_a_database_gives_way_to_what_is_said_to_muster() {
         let url = |sources: Sources| sources.merge().unwrap().config.database.url.expose_secret().to_owned();
         let (shared, ours) = (("DATABASE_URL", "postgres://shared"), ("MUSTER__DATABASE__URL", "postgres://ours"));
         let file = "database.url = \"postgres://file\"";
-        assert_eq!(url(sources(file, &[shared], &[])), "postgres://shared");
+        assert_eq!(url(sources("", &[shared], &[])), "postgres://shared");
+        assert_eq!(url(sources(file, &[shared], &[])), "postgres://file");
         assert_eq!(url(sources(file, &[shared, ours], &[])), "postgres://ours");
     }
 
@@ -363,6 +390,12 @@ mod tests {
             assert!(error.starts_with("unknown key `") && error.ends_with(end), "{error}");
         }
         assert_eq!(refused(&sources("", &[], &[("a.b.c.d", "1")])), "unknown key `a.b.c.d` in --set");
+    }
+
+    #[test]
+    fn a_table_has_no_value() {
+        assert!(refused(&sources("queue = 5", &[], &[])).starts_with("`queue` in f line 1 is a table"));
+        assert!(refused(&sources("", &[("MUSTER__TARGETS__EU", "5")], &[])).starts_with("`targets.eu` in MUSTER__"));
     }
 
     #[test]

@@ -234,7 +234,8 @@ async fn hostile_text_is_stored_and_not_obeyed() {
     record(&store, vec![hostile.clone()]).await;
     // A second time, so that it is read back too.
     record(&store, vec![hostile]).await;
-    let detail: String = sqlx::query_scalar("select detail from registrations").fetch_one(&database.pool).await.unwrap();
+    let detail: String =
+        sqlx::query_scalar("select detail from registrations").fetch_one(&database.pool).await.unwrap();
     assert_eq!(detail, text.replace('\0', "\u{fffd}"));
 }
 

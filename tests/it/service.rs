@@ -137,11 +137,10 @@ async fn a_private_key_is_never_stored() {
     let factory = Factory::new(1000.0).await;
     factory.enqueue(&[factory.ca.flawed(Flaw::WithPrivateKey, "device")]).await;
     factory.drain().await;
-    let (code, has_request): (String, bool) =
-        sqlx::query_as("select code, request is not null from registrations")
-            .fetch_one(&factory.database.pool)
-            .await
-            .unwrap();
+    let (code, has_request): (String, bool) = sqlx::query_as("select code, request is not null from registrations")
+        .fetch_one(&factory.database.pool)
+        .await
+        .unwrap();
     assert_eq!((code.as_str(), has_request), ("private_key", false));
 }
 
