@@ -117,12 +117,11 @@ impl Precheck {
         warnings.extend(self.check_validity(&leaf, now)?);
         refuse_key(leaf.key())?;
         refuse_signature_algorithm(leaf.signature_algorithm())?;
-        let ca_pem = match &request.ca_certificate_pem {
-            Some(text) => Some(self.verify_under_given(text, &leaf, now, warnings)?),
-            None => {
-                warnings.extend(self.known.verify(&leaf, now)?);
-                None
-            }
+        let ca_pem = if let Some(text) = &request.ca_certificate_pem {
+            Some(self.verify_under_given(text, &leaf, now, warnings)?)
+        } else {
+            warnings.extend(self.known.verify(&leaf, now)?);
+            None
         };
         Ok(CheckedCertificate {
             id: leaf.id(),

@@ -163,17 +163,17 @@ impl Queue {
         })
     }
 
-    /// Reads the same of this queue's dead-letter queue.
+    /// Finds this queue's dead-letter queue by its ARN.
     ///
     /// # Errors
-    /// [`QueueError`] where it is gone or may not be read; a worker does well without that permission.
-    pub async fn dead_letter_attributes(&self, arn: &str) -> Result<Attributes, QueueError> {
+    /// [`QueueError`] where it is gone or may not be used.
+    pub async fn dead_letter_queue(&self, arn: &str) -> Result<Self, QueueError> {
         // arn:aws:sqs:REGION:ACCOUNT:NAME; it is in the queue's own account and region.
         let mut parts = arn.rsplit(':');
         let call = self.client.get_queue_url().set_queue_name(parts.next().map(str::to_owned));
         let answer = call.set_queue_owner_aws_account_id(parts.next().map(str::to_owned)).send().await;
         let url = answer.map_err(|e| error("GetQueueUrl", &e))?.queue_url.unwrap_or_default();
-        Self { client: self.client.clone(), url }.attributes().await
+        Ok(Self { client: self.client.clone(), url })
     }
 
     /// Receives up to `max` messages (at most ten), waiting for the first up to `wait`.

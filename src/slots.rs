@@ -341,7 +341,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_message_is_due_until_its_visibility_is_set_anew() {
         let slots = Slots::new(10, 10);
-        let (half, held_max) = (Duration::from_secs(15), Duration::from_secs(3600));
+        let (half, held_max) = (Duration::from_secs(15), Duration::from_hours(1));
         let kept = delivery(&slots, "kept").await;
         let done = delivery(&slots, "done").await;
         assert!(slots.due(half, held_max).is_empty());

@@ -121,6 +121,7 @@ impl Ca {
     }
 
     /// Makes another key under this CA's name and key id.
+    #[must_use]
     pub fn impostor(&self, kind: KeyKind) -> Self {
         let key_id = self.certificate.subject_key_id().expect("a CA made here has a key id");
         let mut params = ca_params(&self.common_name);

@@ -38,12 +38,10 @@ fn push_attribute(printed: &mut String, attribute: &AttributeTypeAndValue<'_>) {
         Err(_) => printed.push_str(&oid::printable(attribute.attr_type())),
     }
     printed.push('=');
-    match attribute.as_str() {
-        Ok(text) => text.chars().take(PRINTED_MAX).for_each(|c| push_escaped(printed, c)),
-        Err(_) => {
-            let bytes = attribute.as_slice();
-            printed.push_str(&hex::encode(&bytes[..bytes.len().min(PRINTED_MAX)]));
-        }
+    if let Ok(text) = attribute.as_str() {
+        text.chars().take(PRINTED_MAX).for_each(|c| push_escaped(printed, c));
+    } else {
+        printed.push_str(&hex::encode(attribute.as_slice()));
     }
 }
 
@@ -65,11 +63,25 @@ pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
     matches!((folded(one), folded(other)), (Some(one), Some(other)) if one == other)
 }
 
-/// The attributes of a name by relative name, type and folded value.
-fn folded(name: &[u8]) -> Option<Vec<Vec<(Vec<u8>, Vec<u8>)>>> {
+/// One attribute of a name, as it is compared.
+#[derive(PartialEq)]
+struct Folded {
+    relative_name: usize,
+    kind: Vec<u8>,
+    value: Vec<u8>,
+}
+
+fn folded(name: &[u8]) -> Option<Vec<Folded>> {
     let (_, name) = X509Name::from_der(name).ok()?;
-    let attribute = |a: &AttributeTypeAndValue<'_>| (a.attr_type().as_bytes().to_vec(), folded_value(a));
-    Some(name.iter_rdn().map(|relative| relative.iter().map(attribute).collect()).collect())
+    let relative_names = name.iter_rdn().enumerate();
+    let attributes =
+        relative_names.flat_map(|(relative_name, names)| names.iter().map(move |name| (relative_name, name)));
+    let fold = |(relative_name, name): (usize, &AttributeTypeAndValue<'_>)| Folded {
+        relative_name,
+        kind: name.attr_type().as_bytes().to_vec(),
+        value: folded_value(name),
+    };
+    Some(attributes.map(fold).collect())
 }
 
 fn folded_value(attribute: &AttributeTypeAndValue<'_>) -> Vec<u8> {

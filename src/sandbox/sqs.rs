@@ -1,8 +1,9 @@
 //! SQS: the standard queues of one account and region.
 //!
-//! All queues are behind one lock, which is held for no longer than it takes to move a batch of messages. FIFO queues are
-//! not there.
+//! All queues are behind one lock, which is held for no longer than it takes to move a batch of messages. There are no
+//! FIFO queues.
 
+mod counts;
 mod error;
 mod limits;
 mod message;
@@ -21,9 +22,9 @@ use axum::http::header::HOST;
 use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 
+pub use self::counts::{BatchCounts, QueueCounts};
 use self::message::Moment;
 use self::queue::Queue;
-pub use self::queue::{BatchCounts, QueueCounts};
 use super::Settings;
 use super::answer::{Answer, AwsError};
 use super::fault::Strike;

@@ -65,7 +65,7 @@ fn ders() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
         ("zeros", vec![0; FILL]),
         ("a length beyond the end", vec![0x30, 0x84, 0xff, 0xff, 0xff, 0xff]),
         ("a length of the length of 126 bytes", [&[0x30, 0xfe][..], &[0xff; 126]].concat()),
-        ("a tag number without end", [&[0x3f][..], &[0xff; FILL]].concat()),
+        ("a tag number without end", [&[0x3f][..], &vec![0xff; FILL]].concat()),
         ("sequences of indefinite length", [0x30, 0x80].repeat(FILL / 2)),
         ("sequences in sequences", nested(2_000)),
     ]
@@ -78,20 +78,23 @@ fn leaves() -> impl Iterator<Item = (&'static str, Parts)> {
     let long_oid = |n_bytes| tlv(0x06, &[&[0x2a][..], &vec![0xff; n_bytes], &[0x01]].concat());
     let extended = |extension: Vec<u8>| Parts { extensions: vec![extension], ..parts() };
     [
-        ("a long serial number", Parts { serial: tlv(0x02, &[0x7f; FILL]), ..parts() }),
+        ("a long serial number", Parts { serial: tlv(0x02, &vec![0x7f; FILL]), ..parts() }),
         ("a serial number of nested values", Parts { serial: [0x30, 0x80].repeat(20_000), ..parts() }),
         ("a long signature algorithm", Parts { algorithm: sequence(&[&long_oid(FILL / 2)]), ..parts() }),
         ("a long key algorithm", Parts { key: spki(&long_oid(FILL), &[0; 65]), ..parts() }),
         ("a long curve", Parts { key: spki(&[EC, &long_oid(FILL)].concat(), &[0; 65]), ..parts() }),
         ("an RSA key of 32,000 bits", Parts { key: rsa(4_000, &EXPONENT), ..parts() }),
         ("an RSA key of 370,000 bits", Parts { key: rsa(46_250, &EXPONENT), ..parts() }),
-        ("a modulus of zeros", Parts { key: spki(RSA, &sequence(&[&tlv(0x02, &[0; FILL]), &EXPONENT])), ..parts() }),
+        (
+            "a modulus of zeros",
+            Parts { key: spki(RSA, &sequence(&[&tlv(0x02, &vec![0; FILL]), &EXPONENT])), ..parts() },
+        ),
         ("thousands of names in the subject", Parts { subject: name(b"x", 3_600), ..parts() }),
         (
             "thousands of names in one",
             Parts { subject: sequence(&[&tlv(0x31, &attribute(b"x").repeat(4_200))]), ..parts() },
         ),
-        ("a long name of control characters", Parts { subject: name(&[0x1b; FILL], 1), ..parts() }),
+        ("a long name of control characters", Parts { subject: name(&vec![0x1b; FILL], 1), ..parts() }),
         ("dates of the year zero, far east", Parts { validity: validity(b"00000101000000+1400"), ..parts() }),
         ("10,000 alternative names", extended(extension(0x11, &tlv(0x30, &[0x82, 0x02, b'a', b'a'].repeat(10_000))))),
         ("thousands of extensions", Parts { extensions: vec![extension(0x63, &[]); 4_000], ..parts() }),
@@ -117,6 +120,7 @@ fn under_cas() -> impl Iterator<Item = (&'static str, Parts, Parts)> {
     [
         ("a long signature", Parts { signature: vec![0x30; FILL], ..Parts::default() }, ca()),
         ("a CA key that is no point", Parts::default(), Parts { key: spki(&[EC, P256].concat(), &[4; 65]), ..ca() }),
+        ("a CA key of 1,024 bits", rsa_leaf(128), rsa_ca(rsa(128, &EXPONENT))),
         ("a CA key of 8,192 bits", rsa_leaf(1_024), rsa_ca(rsa(1_024, &EXPONENT))),
         ("a CA key of 8,200 bits", rsa_leaf(1_025), rsa_ca(rsa(1_025, &EXPONENT))),
         ("a CA key of 370,000 bits", rsa_leaf(FILL), rsa_ca(rsa(46_250, &EXPONENT))),

@@ -85,7 +85,9 @@ async fn write_rows(db: &mut PgConnection, rows: &[Row]) -> Result<Changes, Stor
     let inserted: HashSet<Key<'_>> =
         inserted.iter().map(|(b, t, o, s)| (b.as_str(), t.as_str(), (*o).into(), s)).collect();
     let (new, clashing): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| inserted.contains(&row.key()));
-    new.into_iter().for_each(|row| changes.appears(row));
+    for row in new {
+        changes.appears(row);
+    }
     if !clashing.is_empty() {
         let there = lock_rows(db, &clashing).await?;
         update_rows(db, &merge(there, &clashing, &mut changes)).await?;
@@ -338,9 +340,12 @@ struct Delta {
     n_status_differs: i64,
 }
 
-/// Changes of counters by (batch, source, status, code).
+/// The key of a counter: batch, source, status, code.
+type CounterKey = (String, String, &'static str, &'static str);
+
+/// Changes of counters.
 #[derive(Debug, Default)]
-struct Changes(BTreeMap<(String, String, &'static str, &'static str), Delta>);
+struct Changes(BTreeMap<CounterKey, Delta>);
 
 impl Changes {
     fn appears(&mut self, row: &Row) {
@@ -370,7 +375,7 @@ struct CounterKeys<'a> {
 }
 
 impl<'a> CounterKeys<'a> {
-    fn of(changes: &'a [((String, String, &'static str, &'static str), Delta)]) -> Self {
+    fn of(changes: &'a [(CounterKey, Delta)]) -> Self {
         let mut keys = Self::default();
         for ((batch, source, status, code), _) in changes {
             keys.batch.push(batch);

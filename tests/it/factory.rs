@@ -25,7 +25,7 @@ use crate::database::Database;
 pub(crate) const BATCH: &str = "batch";
 
 /// How long a test waits for what must come; far above what it takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Factory {
     pub(crate) sandbox: Sandbox,
@@ -77,7 +77,7 @@ impl Factory {
     }
 
     /// A job for a certificate.
-    pub(crate) fn job(&self, certificate_pem: &str) -> Job {
+    pub(crate) fn job(certificate_pem: &str) -> Job {
         Job {
             operation: Operation::RegisterCertificate,
             batch: BATCH.parse().unwrap(),
@@ -101,7 +101,7 @@ impl Factory {
 
     /// Sends a job for each certificate.
     pub(crate) async fn enqueue(&self, pems: &[String]) {
-        let bodies: Vec<_> = pems.iter().map(|pem| self.job(pem).to_body()).collect();
+        let bodies: Vec<_> = pems.iter().map(|pem| Self::job(pem).to_body()).collect();
         self.send(&bodies).await;
     }
 

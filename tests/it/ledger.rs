@@ -111,12 +111,13 @@ async fn an_end_is_read_back_as_it_was_written() {
     assert_counters_equal_the_rows(&database).await;
 }
 
+/// One code of each status; the rule itself is tested over all codes where it stands.
+const ENDS: [Code; 5] = [Code::Ok, Code::Exists, Code::Expired, Code::InvalidRequest, Code::Timeout];
+
 #[tokio::test]
 async fn a_good_end_stays_whatever_comes_later() {
     let database = Database::fresh().await;
     let store = database.store().await;
-    // One of each status; the rule itself is tested over all codes where it stands.
-    const ENDS: [Code; 5] = [Code::Ok, Code::Exists, Code::Expired, Code::InvalidRequest, Code::Timeout];
     for first in ENDS {
         for second in ENDS {
             sqlx::query("truncate registrations, batch_counters").execute(&database.pool).await.unwrap();

@@ -3,11 +3,14 @@
 // Tells clippy that helpers here are tests too, where unwrap and println are fine.
 #![cfg(test)]
 
+mod compose;
 mod config;
 mod database;
 mod factory;
 mod ledger;
 mod postgres;
 mod precheck;
+mod program;
 mod sandbox;
 mod service;
+mod trouble;

@@ -1,6 +1,7 @@
 //! The sandbox, seen through the SDK's own clients.
 
 mod authorities;
+mod boto3;
 mod control;
 mod faults;
 mod iot;

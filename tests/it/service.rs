@@ -27,7 +27,7 @@ async fn every_flaw_is_rejected_for_its_reason_and_costs_no_call() {
     let mut wanted = BTreeMap::new();
     for &flaw in Flaw::VARIANTS {
         let pem = factory.ca.flawed(flaw, &format!("device {flaw}"));
-        let mut job = factory.job(&pem);
+        let mut job = Factory::job(&pem);
         job.request.ca_certificate_pem = Some(factory.ca.pem());
         factory.send(&[job.to_body()]).await;
         *wanted.entry(flaw.code()).or_insert(0) += 1;
@@ -68,7 +68,7 @@ async fn a_certificate_with_a_good_row_costs_no_call_in_another_batch() {
     factory.drain().await;
     let mut bodies: Vec<String> = Vec::new();
     for pem in &pems {
-        let mut job = factory.job(pem);
+        let mut job = Factory::job(pem);
         job.batch = "second".parse().unwrap();
         bodies.push(job.to_body());
     }
@@ -86,7 +86,7 @@ async fn a_job_that_insists_asks_aws_again() {
     let pems = factory.leaves(1);
     factory.enqueue(&pems).await;
     factory.drain().await;
-    let mut job = factory.job(&pems[0]);
+    let mut job = Factory::job(&pems[0]);
     (job.verify, job.batch) = (true, "second".parse().unwrap());
     factory.send(&[job.to_body()]).await;
     factory.drain().await;
@@ -123,7 +123,7 @@ async fn a_body_that_is_no_job_is_quarantined_without_its_private_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_for_an_unknown_target_is_quarantined() {
     let factory = Factory::new(1000.0).await;
-    let mut job = factory.job(&factory.ca.leaf("device"));
+    let mut job = Factory::job(&factory.ca.leaf("device"));
     job.target = "mars".parse().unwrap();
     factory.send(&[job.to_body()]).await;
     factory.drain().await;

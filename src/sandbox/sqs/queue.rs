@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::counts::{BatchCounts, QueueCounts};
 use super::message::{Content, Message, Moment, Receipt, batch_of, body_md5};
 use super::settings::QueueSettings;
 use super::turns::Turns;
@@ -21,39 +21,6 @@ const IN_FLIGHT_MAX: usize = 120_000;
 
 /// The longest a message can stay hidden after it was received: 12 hours.
 const VISIBILITY_MAX: Duration = Duration::from_hours(12);
-
-/// What happened to the messages of one batch in one queue, and where they are.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BatchCounts {
-    /// Messages that came in, by a sender or from another queue's redrive.
-    pub sent: u64,
-    /// Deliveries: a message received twice counts twice.
-    pub deliveries: u64,
-    /// Messages deleted by a receipt.
-    pub deleted: u64,
-    /// Messages moved to the dead-letter queue.
-    pub dead_lettered: u64,
-    /// Messages that outlived the retention.
-    pub expired: u64,
-    /// Messages purged.
-    pub purged: u64,
-    /// Messages that wait to be received.
-    pub visible: u64,
-    /// Messages that were received and are hidden.
-    pub in_flight: u64,
-    /// Messages that were sent with a delay and are hidden.
-    pub delayed: u64,
-}
-
-/// The exact counts of one queue.
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
-pub struct QueueCounts {
-    /// All batches together.
-    pub total: BatchCounts,
-    /// By the `batch` that the bodies name; `unbatched` where they name none or are no jobs.
-    pub batches: BTreeMap<String, BatchCounts>,
-}
 
 /// Where a message is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -378,18 +345,5 @@ impl Queue {
     }
 }
 
-impl BatchCounts {
-    fn plus(self, other: Self) -> Self {
-        Self {
-            sent: self.sent + other.sent,
-            deliveries: self.deliveries + other.deliveries,
-            deleted: self.deleted + other.deleted,
-            dead_lettered: self.dead_lettered + other.dead_lettered,
-            expired: self.expired + other.expired,
-            purged: self.purged + other.purged,
-            visible: self.visible + other.visible,
-            in_flight: self.in_flight + other.in_flight,
-            delayed: self.delayed + other.delayed,
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

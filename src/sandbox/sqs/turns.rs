@@ -77,6 +77,17 @@ impl Turns {
 }
 
 #[cfg(test)]
+impl Turns {
+    pub(super) fn n_waiting(&self) -> usize {
+        self.groups.values().map(|group| group.waiting.len()).sum()
+    }
+
+    pub(super) fn n_in_flight(&self) -> usize {
+        self.groups.values().map(|group| group.in_flight).sum()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

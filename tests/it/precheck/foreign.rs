@@ -10,7 +10,6 @@ use muster::certificate::{Certificate, pem};
 use super::{check, job};
 
 /// Reads one of the vendors' sample files, or says that the folder is missing.
-#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 fn fixture(name: &str) -> Option<String> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures").join(name);
     let text = fs::read_to_string(&path).ok();

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use muster::certificate::{Certificate, pem};
+use muster::certificate::{Certificate, Issuer, pem};
 use muster::job::RegisterCertificate;
-use muster::precheck::{Verdict, Warning};
-use muster::specimen::{Ca, KeyKind};
+use muster::precheck::{Policy, Precheck, Verdict, Warning};
+use muster::specimen::{Ca, KeyKind, hostile};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
 use strum::VariantNames;
 
-use super::{check, check_knowing, job, job_under};
+use super::{NOW, check, check_knowing, job, job_under};
 
 fn warnings(verdict: &Verdict) -> Vec<&'static str> {
     assert!(verdict.result.is_ok(), "{:?}", verdict.result);
@@ -32,7 +32,7 @@ fn with_version(leaf: &str, version: u8) -> String {
     pem::encode(pem::CERTIFICATE, &der)
 }
 
-/// A foreign signature.pem entry whose CA's key cannot be used here.
+/// A job from `tests/data/signatures.pem` whose signature cannot be verified here.
 fn unverifiable_job() -> RegisterCertificate {
     let mut blocks = super::signatures::certificates();
     let leaf = blocks.iter().position(|c| c.subject() == "CN=dsa_with_SHA256").unwrap();
@@ -71,7 +71,7 @@ fn every_warning_has_its_cause() {
         assert_eq!(warnings(&verdict), expected, "{verdict:?}");
         seen.extend(expected);
     }
-    assert_eq!(seen, BTreeSet::from_iter(Warning::VARIANTS.iter().copied()));
+    assert_eq!(seen, Warning::VARIANTS.iter().copied().collect());
 }
 
 #[test]
@@ -90,16 +90,46 @@ fn a_known_ca_of_the_same_name_but_another_key_id_is_not_the_issuer() {
 }
 
 #[test]
+fn a_leaf_without_key_id_belongs_to_the_known_ca_of_its_issuers_name() {
+    let ca = Ca::new("Plant CA");
+    let leaf = ca.subordinate("device");
+    assert_eq!(Certificate::from_pem(&leaf).unwrap().authority_key_id(), None);
+    assert_eq!(warnings(&check_knowing(&ca, &job(leaf))), ["leaf_is_a_ca", "key_usage"]);
+    assert!(check_knowing(&ca, &job(ca.impostor(KeyKind::P256).subordinate("device"))).result.is_err());
+}
+
+#[test]
+fn a_ca_key_that_cannot_be_used_here_never_rejects() {
+    for name in ["a CA key of 1,024 bits", "a CA key of 8,200 bits", "a CA key that is no point"] {
+        let hostile = hostile::corpus().into_iter().find(|hostile| hostile.name == name).expect(name);
+        assert_eq!(warnings(&check(&hostile.request)), ["signature_unverifiable"], "{name}");
+    }
+}
+
+#[test]
+fn every_job_is_judged_under_its_own_ca_however_many_there_are() {
+    let precheck = Precheck::new(Policy::default(), []);
+    let cas: Vec<_> = (0..70).map(|_| Ca::new("Plant CA")).collect();
+    for _ in 0..2 {
+        for (ca, other) in cas.iter().zip(cas.iter().skip(1)) {
+            let leaf = ca.leaf("device");
+            assert_eq!(warnings(&precheck.check(&job_under(ca, &leaf), NOW)), Vec::<&str>::new());
+            assert!(precheck.check(&job_under(other, &leaf), NOW).result.is_err());
+        }
+    }
+}
+
+#[test]
 fn one_of_several_known_cas_of_a_name_and_key_id_is_enough() {
     let ca = Ca::new("Plant CA");
     let twin = ca.impostor(KeyKind::P256);
-    let issuers = [&ca, &twin].map(|ca| muster::certificate::Issuer::new(ca.certificate().clone()).unwrap());
-    let precheck = muster::precheck::Precheck::new(muster::precheck::Policy::default(), issuers);
+    let issuers = [&ca, &twin].map(|ca| Issuer::new(ca.certificate().clone()).unwrap());
+    let precheck = Precheck::new(Policy::default(), issuers);
     for ca in [&ca, &twin] {
-        assert_eq!(warnings(&precheck.check(&job(ca.leaf("device")), super::NOW)), Vec::<&str>::new());
+        assert_eq!(warnings(&precheck.check(&job(ca.leaf("device")), NOW)), Vec::<&str>::new());
     }
     let third = ca.impostor(KeyKind::P256).leaf("device");
-    assert!(precheck.check(&job(third), super::NOW).result.is_err());
+    assert!(precheck.check(&job(third), NOW).result.is_err());
 }
 
 #[test]

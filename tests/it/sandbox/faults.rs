@@ -198,3 +198,15 @@ async fn a_throttled_queue_answers_with_its_own_code() {
     assert!(error.into_service_error().is_request_throttled());
     bench.sqs.receive_message().queue_url(&url).send().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_reset_is_a_reset_on_the_wire_too() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let line = Line::start().await;
+    line.order(Effect::Reset { executed: false });
+    let address = line.bench.sandbox.url().trim_start_matches("http://").to_owned();
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"POST /certificate/register HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+    let error = stream.read(&mut [0; 1]).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}

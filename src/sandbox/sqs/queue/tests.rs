@@ -1,0 +1,263 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// A queue and a clock that only the test moves.
+struct Desk {
+    queue: Queue,
+    now: Moment,
+    n_sent: u64,
+}
+
+impl Desk {
+    fn new(attributes: &[(&str, &str)]) -> Self {
+        let attributes = attributes.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let queue = Queue::new(1, QueueSettings::new().with(&attributes).unwrap());
+        Self { queue, now: Moment::now(), n_sent: 0 }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now.at += time;
+        self.now.unix_ms += u64::try_from(time.as_millis()).unwrap();
+    }
+
+    fn send(&mut self) -> u64 {
+        self.send_later(Duration::ZERO)
+    }
+
+    fn send_later(&mut self, delay: Duration) -> u64 {
+        let group = if self.n_sent.is_multiple_of(3) { "loud" } else { "quiet" };
+        let content = Content { body: "x".into(), group: group.into(), attributes: None, trace: None };
+        self.n_sent += 1;
+        self.queue.send(self.n_sent, content, delay, self.now);
+        self.n_sent
+    }
+
+    /// Receives for half a minute.
+    fn receive(&mut self) -> Received {
+        self.queue.receive(10, Duration::from_secs(30), self.now)
+    }
+
+    /// The receipt of the last delivery of a message.
+    fn receipt(&self, number: u64) -> Receipt {
+        Receipt { queue: 1, number, receives: self.queue.message(number).receives }
+    }
+
+    fn hide(&mut self, number: u64, time: Duration) -> Result<(), VisibilityRefusal> {
+        self.queue.change_visibility(self.receipt(number), time, self.now)
+    }
+}
+
+#[test]
+fn a_message_shows_again_when_its_visibility_ends_and_not_before() {
+    let mut desk = Desk::new(&[]);
+    let number = desk.send();
+    assert_eq!(desk.receive().delivered, [number]);
+    desk.pass(Duration::from_millis(29_999));
+    assert!(desk.receive().delivered.is_empty());
+    desk.pass(Duration::from_millis(1));
+    assert_eq!(desk.receive().delivered, [number]);
+    assert_eq!(desk.queue.message(number).receives, 2);
+}
+
+#[test]
+fn a_delayed_message_shows_when_its_delay_ends() {
+    let mut desk = Desk::new(&[]);
+    let number = desk.send_later(Duration::from_mins(1));
+    assert_eq!((desk.queue.sizes(), desk.queue.next_wake()), ((0, 0, 1), Some(desk.now.at + Duration::from_mins(1))));
+    desk.pass(Duration::from_mins(1));
+    assert_eq!(desk.receive().delivered, [number]);
+    assert_eq!(desk.queue.sizes(), (0, 1, 0));
+}
+
+#[test]
+fn a_heartbeat_keeps_a_message_for_twelve_hours_and_no_longer() {
+    let mut desk = Desk::new(&[]);
+    let number = desk.send();
+    desk.receive();
+    for _ in 0..11 {
+        desk.hide(number, HOUR + Duration::from_mins(1)).unwrap();
+        desk.pass(HOUR);
+        assert!(desk.receive().delivered.is_empty());
+    }
+    desk.hide(number, HOUR).unwrap();
+    assert_eq!(desk.hide(number, HOUR + Duration::from_secs(1)), Err(VisibilityRefusal::TooLong));
+}
+
+#[test]
+fn a_visibility_is_changed_only_with_the_last_receipt_of_a_message_in_flight() {
+    let mut desk = Desk::new(&[]);
+    let number = desk.send();
+    desk.receive();
+    let old = desk.receipt(number);
+    desk.hide(number, Duration::ZERO).unwrap();
+    assert_eq!(desk.hide(number, HOUR), Err(VisibilityRefusal::NotInFlight));
+    desk.receive();
+    assert_eq!(desk.queue.change_visibility(old, HOUR, desk.now), Err(VisibilityRefusal::Stale));
+    desk.queue.delete(desk.receipt(number));
+    assert_eq!(desk.queue.change_visibility(old, HOUR, desk.now), Err(VisibilityRefusal::Stale));
+}
+
+#[test]
+fn a_receipt_deletes_even_after_its_visibility_ended_unless_somebody_else_received() {
+    let mut desk = Desk::new(&[]);
+    let [first, second] = [desk.send(), desk.send()];
+    desk.receive();
+    let receipts = [desk.receipt(first), desk.receipt(second)];
+    desk.pass(Duration::from_mins(1));
+    desk.queue.wake(desk.now);
+    desk.queue.delete(receipts[0]);
+    assert_eq!(desk.receive().delivered, [second]);
+    desk.queue.delete(receipts[1]);
+    assert_eq!((desk.queue.sizes(), desk.queue.deleted()), ((0, 1, 0), &[first][..]));
+}
+
+#[test]
+fn a_message_outlives_the_retention_nowhere() {
+    let mut desk = Desk::new(&[("MessageRetentionPeriod", "60")]);
+    desk.send();
+    desk.send_later(Duration::from_mins(10));
+    desk.receive();
+    desk.pass(Duration::from_secs(50));
+    desk.send();
+    desk.pass(Duration::from_secs(10));
+    desk.queue.wake(desk.now);
+    assert_eq!(desk.queue.counts().total.expired, 0, "exactly at the end it is still there");
+    desk.pass(Duration::from_millis(1));
+    desk.queue.wake(desk.now);
+    assert_eq!((desk.queue.counts().total.expired, desk.queue.sizes()), (2, (1, 0, 0)));
+}
+
+#[test]
+fn a_dead_letter_keeps_its_age_and_its_receive_count() {
+    let redrive = r#"{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:dead","maxReceiveCount":1}"#;
+    let mut desk = Desk::new(&[("RedrivePolicy", redrive)]);
+    let number = desk.send();
+    let sent_ms = desk.now.unix_ms;
+    desk.receive();
+    desk.pass(Duration::from_mins(1));
+    let mut received = desk.receive();
+    assert!(received.delivered.is_empty());
+    let letter = received.dead.remove(0);
+    assert_eq!((letter.number, letter.sent_ms, letter.receives), (number, sent_ms, 1));
+
+    let mut dead = Desk::new(&[("MessageRetentionPeriod", "60")]);
+    dead.now = desk.now;
+    dead.queue.admit(letter, Duration::ZERO, dead.now);
+    dead.pass(Duration::from_millis(1));
+    assert!(dead.receive().delivered.is_empty(), "it is older than a minute");
+    assert_eq!(dead.queue.counts().total.expired, 1);
+}
+
+#[test]
+fn an_echo_is_delivered_once_more_while_its_message_is_in_flight() {
+    let mut desk = Desk::new(&[]);
+    let [echoed, deleted] = [desk.send(), desk.send()];
+    desk.receive();
+    desk.queue.echo(&[echoed, deleted]);
+    desk.queue.delete(desk.receipt(deleted));
+    assert_eq!(desk.receive().delivered, [echoed]);
+    assert!(desk.receive().delivered.is_empty());
+    assert_eq!(desk.queue.sizes(), (0, 1, 0));
+    desk.pass(Duration::from_secs(30));
+    assert_eq!(desk.receive().delivered, [echoed]);
+}
+
+#[test]
+fn a_queue_with_120_000_messages_in_flight_gives_no_more() {
+    let mut desk = Desk::new(&[]);
+    for _ in 0..=IN_FLIGHT_MAX {
+        desk.send();
+    }
+    let taken = desk.queue.receive(usize::MAX, HOUR, desk.now).delivered;
+    assert_eq!((taken.len(), desk.queue.sizes()), (IN_FLIGHT_MAX, (1, IN_FLIGHT_MAX, 0)));
+    assert!(desk.receive().delivered.is_empty());
+    desk.queue.delete(desk.receipt(taken[0]));
+    assert_eq!(desk.receive().delivered.len(), 1);
+}
+
+#[test]
+fn a_purge_empties_every_place() {
+    let mut desk = Desk::new(&[]);
+    desk.send();
+    desk.receive();
+    desk.send();
+    desk.send_later(HOUR);
+    desk.queue.purge();
+    assert_eq!((desk.queue.counts().total.purged, desk.queue.sizes()), (3, (0, 0, 0)));
+    desk.pass(HOUR);
+    assert!(desk.receive().delivered.is_empty());
+}
+
+/// Something that can happen to a queue; `pick` chooses among the messages that were ever sent.
+#[derive(Clone, Debug)]
+enum Step {
+    Send { delay_s: u64 },
+    Receive { max: usize },
+    Delete { pick: u64 },
+    Hide { pick: u64, seconds: u64 },
+    Echo { pick: u64 },
+    Pass { seconds: u64 },
+    Purge,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => prop_oneof![Just(0), 1..900_u64].prop_map(|delay_s| Step::Send { delay_s }),
+        6 => (1..10_usize).prop_map(|max| Step::Receive { max }),
+        4 => any::<u64>().prop_map(|pick| Step::Delete { pick }),
+        4 => (any::<u64>(), 0..100_u64).prop_map(|(pick, seconds)| Step::Hide { pick, seconds }),
+        2 => any::<u64>().prop_map(|pick| Step::Echo { pick }),
+        4 => (0..100_u64).prop_map(|seconds| Step::Pass { seconds }),
+        1 => Just(Step::Purge),
+    ]
+}
+
+impl Desk {
+    /// The receipt of some message, stale or not.
+    fn some_receipt(&self, pick: u64) -> Receipt {
+        let number = pick % (self.n_sent + 1);
+        let receives = self.queue.slots.get(&number).map_or(1, |slot| slot.message.receives);
+        Receipt { queue: 1, number, receives: receives - u32::try_from(pick % 2).unwrap().min(receives) }
+    }
+
+    fn take(&mut self, step: &Step) {
+        match *step {
+            Step::Send { delay_s } => {
+                self.send_later(Duration::from_secs(delay_s));
+            }
+            Step::Receive { max } => drop(self.queue.receive(max, Duration::from_secs(30), self.now)),
+            Step::Delete { pick } => self.queue.delete(self.some_receipt(pick)),
+            Step::Hide { pick, seconds } => {
+                let receipt = self.some_receipt(pick);
+                let _ = self.queue.change_visibility(receipt, Duration::from_secs(seconds), self.now);
+            }
+            Step::Echo { pick } => self.queue.echo(&[pick % (self.n_sent + 1)]),
+            Step::Pass { seconds } => self.pass(Duration::from_secs(seconds)),
+            Step::Purge => self.queue.purge(),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_message_is_in_exactly_one_place(steps in prop::collection::vec(step(), 1..200)) {
+        let redrive = r#"{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:dead","maxReceiveCount":3}"#;
+        let mut desk = Desk::new(&[("RedrivePolicy", redrive), ("MessageRetentionPeriod", "600")]);
+        for step in &steps {
+            desk.take(step);
+            let queue = &desk.queue;
+            let total = queue.counts().total;
+            let sizes = [total.visible, total.in_flight, total.delayed].map(|n| usize::try_from(n).unwrap());
+            prop_assert_eq!(queue.sizes(), sizes.into());
+            prop_assert_eq!(queue.turns.n_waiting(), sizes[0]);
+            prop_assert_eq!(queue.turns.n_in_flight(), sizes[1]);
+            prop_assert_eq!(queue.hidden.len(), sizes[1] + sizes[2]);
+            prop_assert_eq!(queue.by_age.len(), queue.slots.len());
+            let gone = total.deleted + total.dead_lettered + total.expired + total.purged;
+            prop_assert_eq!(total.sent, gone + total.visible + total.in_flight + total.delayed);
+        }
+    }
+}

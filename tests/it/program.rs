@@ -1,0 +1,132 @@
+//! The program as people meet it: its commands, exit codes, and what it shows over HTTP.
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
+
+use muster::serve::{Service, Until};
+use muster::specimen::Flaw;
+
+use crate::factory::Factory;
+
+/// Runs the program with arguments, without any settings.
+async fn muster(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_muster")).args(arguments).output().await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// Asks the listener of a service for a page: status and body.
+async fn get(address: std::net::SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_ends_every_job_as_it_should_and_its_numbers_add_up() {
+    let (code, stdout, stderr) = muster(&["demo", "--json", "--certificates", "300", "--rate", "200"]).await;
+    assert_eq!(code, Some(0), "{stderr}\n{stdout}");
+    let summary: Value = serde_json::from_str(&stdout).unwrap();
+    let n = |field: &str| summary[field].as_u64().unwrap_or_else(|| panic!("{field} is no count in {stdout}"));
+    let ends = ["registered", "already_registered", "rejected", "refused", "exhausted", "quarantined", "missing"];
+    assert_eq!(ends.iter().map(|field| n(field)).sum::<u64>(), n("enqueued"));
+    assert_eq!((n("enqueued"), n("missing"), n("duplicates")), (303, 0, 3));
+    assert_eq!(n("iot_calls"), n("registered") + n("already_registered") + n("refused") + n("throttled"));
+    assert!(summary["quota_used"].as_f64().is_some() && summary["seconds"].as_f64().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serving_until_empty_tells_whether_something_failed() {
+    let factory = Factory::new(500.0).await;
+    factory.enqueue(&factory.leaves(3)).await;
+    let (code, _, log) = factory.spawn(&["serve", "--until-empty"]).end().await;
+    assert_eq!(code, Some(0), "{log}");
+    factory.enqueue(&[factory.ca.flawed(Flaw::Expired, "device")]).await;
+    let (code, _, log) = factory.spawn(&["serve", "--until-empty"]).end().await;
+    assert_eq!(code, Some(3), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_without_its_schema_is_an_error_with_the_mend() {
+    let factory = Factory::new(10.0).await;
+    sqlx::query("drop table _sqlx_migrations").execute(&factory.database.pool).await.unwrap();
+    let (code, _, log) = factory.spawn(&["serve"]).end().await;
+    assert_eq!(code, Some(1));
+    assert!(log.contains("error: schema: version 0 found") && log.contains("muster migrate"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrating_twice_is_fine() {
+    let factory = Factory::new(10.0).await;
+    for _ in 0..2 {
+        let (code, _, log) = factory.spawn(&["migrate"]).end().await;
+        assert_eq!(code, Some(0), "{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_not_there_is_told_from_other_errors() {
+    let mut factory = Factory::new(10.0).await;
+    factory.database.url = "postgres://postgres@127.0.0.1:1/nothing".to_owned();
+    let (code, _, log) = factory.spawn(&["serve"]).end().await;
+    assert_eq!(code, Some(5));
+    assert!(log.contains("error: cannot reach the ledger") && log.contains("hint: check `database.url`"), "{log}");
+}
+
+#[tokio::test]
+async fn wrong_arguments_are_exit_code_2() {
+    let (code, _, stderr) = muster(&["serv"]).await;
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("serve"), "a suggestion: {stderr}");
+}
+
+#[tokio::test]
+async fn help_lists_commands_and_exit_codes() {
+    let (code, stdout, _) = muster(&["--help"]).await;
+    assert_eq!(code, Some(0));
+    for word in ["serve", "demo", "sandbox", "migrate", "Exit codes:", "130"] {
+        assert!(stdout.contains(word), "{word} is not in\n{stdout}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_and_health_are_shown_over_http() {
+    let factory = Factory::new(500.0).await;
+    factory.enqueue(&factory.leaves(5)).await;
+    let stop = CancellationToken::new();
+    let service = Service::start(&factory.config, Until::Stopped, stop.clone()).await.unwrap();
+    let address = service.admin_address().unwrap();
+    let running = tokio::spawn(service.run());
+    factory.until("all are deleted", async |f| f.counts("jobs").deleted == 5).await;
+
+    let (status, text) = get(address, "/metrics").await;
+    assert_eq!(status, 200);
+    for series in [
+        "muster_jobs_received_total{delivery=\"first\"} 5",
+        "muster_jobs_finished_total{code=\"ok\",status=\"registered\"} 5",
+        "muster_iot_requests_total{operation=\"RegisterCertificate\",result=\"ok\"} 5",
+        "muster_sqs_delete_entries_total{result=\"ok\"} 5",
+        "muster_limiter_rate{kind=\"ceiling\",operation=\"RegisterCertificate\",target=\"default\"} 500",
+        "muster_jobs_in_flight{stage=\"waiting\"} 0",
+    ] {
+        assert!(text.contains(series), "{series} is not in\n{text}");
+    }
+    assert_eq!(get(address, "/livez").await, (200, "ok\n".to_owned()));
+    let (status, body) = get(address, "/readyz").await;
+    assert_eq!((status, serde_json::from_str::<Value>(&body).unwrap()["postgres"].as_str()), (200, Some("ok")));
+
+    // Readiness says which dependency is away; liveness depends on none.
+    factory.sandbox.stop().await;
+    let (status, body) = get(address, "/readyz").await;
+    let readiness: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, readiness["postgres"].as_str()), (503, Some("ok")));
+    assert_ne!(readiness["queue"], "ok");
+    assert_eq!(get(address, "/livez").await.0, 200);
+    stop.cancel();
+    running.abort();
+}

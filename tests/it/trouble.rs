@@ -1,0 +1,227 @@
+//! What goes wrong at AWS, and that no certificate is lost or blamed for it.
+
+use std::collections::BTreeMap;
+
+use muster::config::Config;
+use muster::outcome::Code;
+use muster::sandbox::{Effect, Fault, Operation};
+use muster::specimen::Ca;
+use serde_json::Value;
+
+use crate::factory::Factory;
+
+/// A fault that strikes some calls.
+fn fault(operation: Operation, effect: Effect, calls: u64) -> Fault {
+    Fault { operation, effect, calls: Some(calls), seconds: None, probability: None, seed: 0 }
+}
+
+/// A factory whose workers wait shortly between attempts.
+async fn factory() -> Factory {
+    let mut factory = Factory::new(1000.0).await;
+    hasten(&mut factory.config);
+    factory
+}
+
+fn hasten(config: &mut Config) {
+    let short = |ms| std::time::Duration::from_millis(ms).into();
+    (config.retry.first_wait, config.retry.max_wait, config.retry.limited_first_wait) = (short(5), short(40), short(5));
+}
+
+fn error(code: &str, status: u16, executed: bool) -> Effect {
+    Effect::Error { status, code: code.into(), message: "as ordered".into(), executed }
+}
+
+/// The end of the only certificate: code, detail and attempts.
+async fn the_end(factory: &Factory) -> (String, String, Value) {
+    sqlx::query_as("select code, coalesce(detail, ''), attempts from registrations")
+        .fetch_one(&factory.database.pool)
+        .await
+        .unwrap()
+}
+
+/// Registers one certificate, whose first calls meet an effect, and tells its end.
+async fn end_after(effect: Effect, calls: u64) -> (String, String, Value) {
+    let mut factory = factory().await;
+    if matches!(effect, Effect::Hang { .. }) {
+        factory.config.worker.attempt_timeout = std::time::Duration::from_secs(2).into();
+    }
+    factory.sandbox.faults().set(fault(Operation::RegisterCertificate, effect, calls)).unwrap();
+    factory.enqueue(&factory.leaves(1)).await;
+    factory.drain().await;
+    assert_eq!(factory.counts("jobs").deleted, 1);
+    the_end(&factory).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_was_lost_is_found_on_the_retry() {
+    for effect in [
+        Effect::Reset { executed: true },
+        Effect::Hang { executed: true },
+        error("InternalFailureException", 500, true),
+    ] {
+        let (code, _, attempts) = end_after(effect.clone(), 1).await;
+        assert_eq!(code, "answer_lost", "{effect:?}");
+        assert_eq!(attempts.as_array().unwrap().len(), 2);
+        assert_eq!(attempts[1]["result"], "ResourceAlreadyExistsException");
+        assert!(attempts[1]["request_id"].is_string());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trouble_before_the_call_ran_ends_registered() {
+    for effect in [
+        Effect::Reset { executed: false },
+        Effect::Hang { executed: false },
+        Effect::Throttle,
+        error("ServiceUnavailableException", 503, false),
+        error("TooManyRequestsException", 429, false),
+        error("BrandNewException", 418, false),
+        error("LimitExceededException", 410, false),
+        error("ExpiredTokenException", 403, false),
+    ] {
+        let (code, _, attempts) = end_after(effect.clone(), 2).await;
+        assert_eq!((code.as_str(), attempts.as_array().unwrap().len()), ("ok", 3), "{effect:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_final_and_says_why() {
+    for (code, end) in [
+        ("CertificateValidationException", "certificate_validation"),
+        ("CertificateConflictException", "certificate_conflict"),
+        ("InvalidRequestException", "invalid_request"),
+    ] {
+        let (found, detail, attempts) = end_after(error(code, 400, false), 1).await;
+        assert_eq!((found.as_str(), attempts.as_array().unwrap().len()), (end, 1));
+        assert_eq!(detail, format!("{code}: as ordered"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_is_not_the_certificates_is_no_success() {
+    let (code, detail, _) = end_after(Effect::WrongId, 1).await;
+    assert_eq!(code, "id_mismatch");
+    assert!(detail.starts_with("AWS answered with id "), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_ends_a_job_after_five_calls() {
+    let (code, _, attempts) = end_after(error("LimitExceededException", 410, false), 5).await;
+    assert_eq!((code.as_str(), attempts.as_array().unwrap().len()), ("limit_exceeded", 5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ca_that_is_not_registered_is_no_fault_of_the_certificate() {
+    let factory = factory().await;
+    let unregistered = Ca::new("A CA that nobody registered");
+    factory.enqueue(&[unregistered.leaf("device")]).await;
+    factory.drain().await;
+    let (code, detail, _) = the_end(&factory).await;
+    assert_eq!(code, "issuer_inactive");
+    assert!(detail.starts_with("CertificateStateException: "), "{detail}");
+    let has_request: bool = sqlx::query_scalar("select request is not null from registrations")
+        .fetch_one(&factory.database.pool)
+        .await
+        .unwrap();
+    assert!(has_request, "it can be sent again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fifth_of_calls_failing_costs_no_certificate() {
+    let factory = factory().await;
+    let effect = error("InternalFailureException", 500, false);
+    let fault =
+        Fault { probability: Some(0.2), calls: None, seed: 7, ..fault(Operation::RegisterCertificate, effect, 0) };
+    factory.sandbox.faults().set(fault).unwrap();
+    factory.enqueue(&factory.leaves(200)).await;
+    factory.drain().await;
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 200)]));
+    assert!(factory.n_calls() > 220, "the test shows nothing without failures");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_that_outlasts_the_attempts_blames_nobody() {
+    let factory = factory().await;
+    let outage = fault(Operation::RegisterCertificate, error("ServiceUnavailableException", 503, false), 300);
+    factory.sandbox.faults().set(outage).unwrap();
+    factory.enqueue(&factory.leaves(10)).await;
+    factory.drain().await;
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 10)]));
+    assert_eq!(factory.n_calls(), 310, "each job met about thirty failures");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trouble_that_meets_one_certificate_alone_exhausts_it() {
+    let mut factory = factory().await;
+    // Every second call fails: with one job at a time, each failure is followed by another job's success.
+    factory.config.retry.attempts = 2;
+    let effect = error("InternalFailureException", 500, false);
+    let fault =
+        Fault { probability: Some(0.5), calls: None, seed: 3, ..fault(Operation::RegisterCertificate, effect, 0) };
+    factory.sandbox.faults().set(fault).unwrap();
+    factory.enqueue(&factory.leaves(100)).await;
+    factory.drain().await;
+    let ends = factory.ends().await;
+    assert_eq!(ends.values().sum::<u64>(), 100);
+    assert!(ends.get(&Code::ServerError).is_some_and(|&n| n > 0), "{ends:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_sqs_did_not_delete_is_deleted_on_the_next_try() {
+    let factory = factory().await;
+    let effect = Effect::FailEntries { entries: 3, code: "InternalError".into(), sender_fault: false };
+    factory.sandbox.faults().set(fault(Operation::DeleteMessageBatch, effect, 2)).unwrap();
+    factory.enqueue(&factory.leaves(10)).await;
+    factory.drain().await;
+    let counts = factory.counts("jobs");
+    assert_eq!((counts.deleted, counts.deliveries), (10, 10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_a_stale_receipt_did_not_delete_costs_no_second_call() {
+    let factory = factory().await;
+    factory.sandbox.faults().set(fault(Operation::DeleteMessageBatch, Effect::StaleHandles, 1)).unwrap();
+    factory.enqueue(&factory.leaves(5)).await;
+    factory.drain().await;
+    assert_eq!((factory.n_calls(), factory.ends().await), (5, BTreeMap::from([(Code::Ok, 5)])));
+    assert_eq!(factory.counts("jobs").deleted, 5);
+    let duplicates: i64 = sqlx::query_scalar("select sum(n_duplicates) from registrations")
+        .fetch_one(&factory.database.pool)
+        .await
+        .unwrap();
+    assert_eq!(duplicates, 0, "the same message again is no duplicate");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_delivered_twice_at_once_costs_one_call() {
+    let factory = factory().await;
+    factory.sandbox.faults().set(fault(Operation::ReceiveMessage, Effect::DeliverTwice, 1)).unwrap();
+    factory.enqueue(&factory.leaves(5)).await;
+    factory.drain().await;
+    assert_eq!((factory.n_calls(), factory.ends().await), (5, BTreeMap::from([(Code::Ok, 5)])));
+    assert!(factory.counts("jobs").deliveries > 5, "the test shows nothing without a second delivery");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqs_failing_for_a_while_stops_nothing_for_good() {
+    let factory = factory().await;
+    for operation in [Operation::ReceiveMessage, Operation::DeleteMessageBatch, Operation::GetQueueAttributes] {
+        let effect = error("InternalError", 500, false);
+        factory.sandbox.faults().set(Fault { probability: Some(0.3), ..fault(operation, effect, 20) }).unwrap();
+    }
+    factory.enqueue(&factory.leaves(60)).await;
+    factory.until("the service starts in spite of it", async |f| f.queue.attributes().await.is_ok()).await;
+    factory.drain().await;
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 60)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_takes_longer_than_the_visibility_time_out_is_not_made_twice() {
+    let factory = factory().await;
+    // The queue's visibility time-out is 2 s.
+    let slow = Effect::Latency { milliseconds: 3500, up_to: None };
+    factory.sandbox.faults().set(fault(Operation::RegisterCertificate, slow, 5)).unwrap();
+    factory.enqueue(&factory.leaves(5)).await;
+    factory.drain().await;
+    assert_eq!((factory.n_calls(), factory.counts("jobs").deliveries), (5, 5));
+}
