@@ -98,7 +98,7 @@ pub fn sections() -> &'static [Section] {
         let settings = SchemaSettings::default().with(|settings| settings.inline_subschemas = true);
         let schema = settings.into_generator().into_root_schema_for::<Config>();
         let mut sections = Vec::new();
-        read(Path(vec![]), schema.as_value(), &mut sections);
+        read(&Path(vec![]), schema.as_value(), &mut sections);
         sections
     });
     &SECTIONS
@@ -221,17 +221,17 @@ impl Kind {
 }
 
 /// Reads the section of an object's schema, then those below it.
-fn read(path: Path, schema: &Json, sections: &mut Vec<Section>) {
+fn read(path: &Path, schema: &Json, sections: &mut Vec<Section>) {
     let place = sections.len();
     sections.push(Section { path: path.clone(), comment: comment(schema), keys: vec![] });
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
         let path = path.join(name);
         if property["properties"].is_object() {
-            read(path, property, sections);
+            read(&path, property, sections);
         } else if property["additionalProperties"].is_object() {
             let mut named = property["additionalProperties"].clone();
             named["description"] = property["description"].clone();
-            read(path.join(ANY), &named, sections);
+            read(&path.join(ANY), &named, sections);
         } else {
             sections[place].keys.push(Key {
                 path,

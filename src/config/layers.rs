@@ -4,15 +4,16 @@
 //! repeats a text, which may hold a secret.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 use toml::{Spanned, Table, Value};
 
 use super::Config;
+use super::error::ConfigError;
 use super::keys::{self, Path, ValueError};
+use super::origin::Origin;
 
 /// The start of the names of variables that are settings: `MUSTER__SECTION__KEY`.
 const PREFIX: &str = "MUSTER__";
@@ -63,84 +64,6 @@ pub struct Settings {
     /// The file that was read.
     pub file: Option<PathBuf>,
     origins: BTreeMap<Path, Origin>,
-}
-
-/// Where a setting comes from.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-#[serde(tag = "origin", rename_all = "snake_case")]
-pub enum Origin {
-    /// Nobody set it.
-    Default,
-    /// The file.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-    },
-    /// The environment.
-    Environment {
-        /// The variable.
-        variable: String,
-    },
-    /// The command line.
-    Flag {
-        /// The flag.
-        flag: &'static str,
-    },
-}
-
-/// Why settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read {}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is no TOML.
-    #[error("{place}: {message}")]
-    Syntax {
-        /// Where.
-        place: Origin,
-        /// What the parser says; it does not repeat the line.
-        message: String,
-    },
-    /// There is no such key.
-    #[error("unknown key `{key}` in {place}{}", meant(nearest.as_ref()))]
-    UnknownKey {
-        /// What was written.
-        key: Path,
-        /// Where.
-        place: Origin,
-        /// What was probably meant.
-        nearest: Option<Path>,
-    },
-    /// It is no key but a table of keys.
-    #[error("`{table}` in {place} is a table of keys, it has no value of its own")]
-    Table {
-        /// The table.
-        table: Path,
-        /// Where.
-        place: Origin,
-    },
-    /// The key cannot have this value.
-    #[error("`{key}` in {place}: {error}")]
-    Value {
-        /// The key.
-        key: Path,
-        /// Where.
-        place: Origin,
-        /// What is wrong.
-        error: ValueError,
-    },
-}
-
-fn meant(nearest: Option<&Path>) -> String {
-    nearest.map_or_else(String::new, |key| format!("; did you mean `{key}`?"))
 }
 
 impl Sources {
@@ -251,7 +174,9 @@ impl Layers {
         let mut alone = Self::default();
         alone.0.insert(path.clone(), (value.clone(), Origin::Default));
         let checked = key.kind.check(&value).and_then(|()| alone.config().map_err(ValueError::Refused));
-        checked.map_err(|error| ConfigError::Value { key: path.clone(), place: place.clone(), error })?;
+        if let Err(error) = checked {
+            return Err(ConfigError::Value { key: path, place, error: Box::new(error) });
+        }
         self.0.insert(path, (value, place));
         Ok(())
     }
@@ -278,17 +203,6 @@ fn insert(table: &mut Table, path: &[String], value: Value) {
         [section, rest @ ..] => {
             let section = table.entry(section.clone()).or_insert_with(|| Table::new().into());
             insert(section.as_table_mut().expect("a section is a table"), rest, value);
-        }
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File { path, line } => write!(f, "{} line {line}", path.display()),
-            Self::Environment { variable } => f.write_str(variable),
-            Self::Flag { flag } => f.write_str(flag),
         }
     }
 }
