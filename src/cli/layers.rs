@@ -27,9 +27,9 @@ pub(super) struct Layers {
     log: Option<String>,
 }
 
-/// The flag that sets any key. It is no global flag of clap's: of one that may repeat, clap would drop what stands
-/// before the command when more of it stands behind.
-#[derive(Args, Debug)]
+// The flag that sets any key. It is no global flag of clap's: of one that may repeat, clap would drop what stands before
+// the command when more of it stands behind. No doc comment: it would become the help of every command.
+#[derive(Args)]
 pub(super) struct Assignments {
     /// Sets one key, for example `--set queue.name=jobs`; may be given several times.
     #[arg(long, value_name = "KEY=VALUE", value_parser = assignment)]

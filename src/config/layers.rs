@@ -1,7 +1,7 @@
 //! The layers of the settings: defaults, shared variables, file, environment, flags. A later one wins, key by key.
 //!
-//! Every setting remembers where it comes from. An unknown key and a wrong value are errors in each layer; no error
-//! repeats a text, which may hold a secret.
+//! Every setting remembers where it comes from. An unknown key and a wrong value are errors in each layer. Sources hold
+//! secrets as they were written, so they have no `Debug`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ const DOT: &str = "__";
 const SHARED: [(&str, &str); 1] = [("DATABASE_URL", "database.url")];
 
 /// What settings are made from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
     /// The file.
     pub file: Option<File>,
@@ -37,7 +37,7 @@ pub struct Sources {
 }
 
 /// A file of settings.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct File {
     /// Where it is, for people.
     pub path: PathBuf,
@@ -46,7 +46,7 @@ pub struct File {
 }
 
 /// A setting of the command line.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Flag {
     /// The flag.
     pub flag: &'static str,
@@ -123,10 +123,10 @@ impl Layers {
                     self.0.insert(path.clone(), (Value::Table(Table::new()), place));
                     self.add_table(&path, table, origin)?;
                 }
-                value => {
-                    let value = Value::deserialize(ValueDeserializer::from(Spanned::new(0..0, value)));
-                    self.add(path, value.expect("what was parsed is a value"), place)?;
-                }
+                value => match Value::deserialize(ValueDeserializer::from(Spanned::new(0..0, value))) {
+                    Ok(value) => self.add(path, value, place)?,
+                    Err(error) => return Err(wrong(path, place, ValueError::Refused(error))),
+                },
             }
         }
         Ok(())
@@ -175,7 +175,7 @@ impl Layers {
         alone.0.insert(path.clone(), (value.clone(), Origin::Default));
         let checked = key.kind.check(&value).and_then(|()| alone.config().map_err(ValueError::Refused));
         if let Err(error) = checked {
-            return Err(ConfigError::Value { key: path, place, error: Box::new(error) });
+            return Err(wrong(path, place, error));
         }
         self.0.insert(path, (value, place));
         Ok(())
@@ -194,6 +194,10 @@ impl Layers {
         let origins = self.0.into_iter().map(|(path, (_, origin))| (path, origin)).collect();
         Settings { config, file, origins }
     }
+}
+
+fn wrong(key: Path, place: Origin, error: ValueError) -> ConfigError {
+    ConfigError::Value { key, place, error: Box::new(error) }
 }
 
 fn insert(table: &mut Table, path: &[String], value: Value) {
@@ -316,6 +320,7 @@ mod tests {
     fn a_wrong_value_is_an_error_with_its_key_and_place() {
         let table = [
             (sources("[worker]\nslots = 0", &[], &[]), "`worker.slots` in f line 2: expected 1 to 120000, found 0"),
+            (sources("worker.slots = 99999999999999999999", &[], &[]), "`worker.slots` in f line 1: "),
             (sources("", &[("MUSTER__WORKER__SLOTS", "abc")], &[]), "expected a whole number, found \"abc\""),
             (
                 sources("", &[], &[("precheck.not_yet_valid", "no")]),

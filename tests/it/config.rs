@@ -9,6 +9,9 @@ use crate::factory::Factory;
 /// Output of the program: exit code, standard output and standard error.
 type Ended = (Option<i32>, String, String);
 
+/// A run that ends with an error: arguments, environment, and what the error holds.
+type Wrong<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+
 /// Runs the program with nothing in its environment but the given variables.
 fn muster(arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
@@ -78,9 +81,16 @@ fn a_key_may_be_set_before_and_behind_the_command() {
 }
 
 #[test]
+fn the_help_of_a_command_is_its_own() {
+    let (_, help, _) = muster(&["config", "show", "--help"], &[]);
+    assert!(help.starts_with("Prints each setting and where it comes from"), "{help}");
+    assert!(help.contains("--set <KEY=VALUE>"), "{help}");
+}
+
+#[test]
 fn wrong_settings_end_every_command_with_code_2() {
     let (_folder, path) = file("[queue]\nnmae = 'jobs'\n");
-    let table: [(&[&str], &[(&str, &str)], &str); 7] = [
+    let table: [Wrong<'_>; 7] = [
         (
             &["serve", "--config", &path],
             &[],
