@@ -13,16 +13,18 @@ mod signals;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::telemetry::{self, Filter};
+
+use layers::{Assignments, Layers};
 
 /// Registers device certificates with AWS IoT Core in bulk.
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = failure::EXIT_CODES, max_term_width = 120)]
 struct Cli {
     #[command(flatten)]
-    layers: layers::Layers,
+    layers: Layers,
     #[command(subcommand)]
     command: Command,
 }
@@ -43,17 +45,22 @@ enum Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let (cli, assignments) = arguments().unwrap_or_else(|error| error.exit());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ended = match runtime {
-        Ok(runtime) => runtime.block_on(run(cli)),
+        Ok(runtime) => runtime.block_on(run(cli, assignments)),
         Err(error) => Err(error.into()),
     };
     ended.unwrap_or_else(|error| failure::report(&error))
 }
 
-async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let settings = cli.layers.settings()?;
+fn arguments() -> Result<(Cli, Assignments), clap::Error> {
+    let matches = Assignments::taken_by(Cli::command()).get_matches();
+    Ok((Cli::from_arg_matches(&matches)?, Assignments::given_to(&matches)?))
+}
+
+async fn run(cli: Cli, assignments: Assignments) -> anyhow::Result<ExitCode> {
+    let settings = cli.layers.settings(assignments)?;
     let config = &settings.config;
     // What a demo or a sandbox does shows on its own display.
     let is_quiet = matches!(cli.command, Command::Demo(_) | Command::Sandbox(_)) && !cli.layers.has_log_filter();

@@ -4,9 +4,12 @@
 //! come the errors about unknown keys, `muster config show` and `config/muster.toml`. [`layers`] merges defaults, file,
 //! environment and flags; [`fit`] says whether settings fit each other and the queue.
 
+pub mod ca_folder;
+pub mod error;
 pub mod fit;
 pub mod keys;
 pub mod layers;
+pub mod origin;
 pub mod show;
 pub mod template;
 mod units;
@@ -16,12 +19,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::certificate::{Certificate, Issuer, pem};
+use crate::certificate::Issuer;
 use crate::identity::{Access, Credentials};
 use crate::job::DEFAULT_TARGET;
 use crate::limiter::Rate;
@@ -30,7 +32,8 @@ use crate::store;
 use crate::telemetry::{Filter, Format};
 use crate::worker::RetryPolicy;
 
-pub use layers::{ConfigError, Settings, Sources};
+pub use error::ConfigError;
+pub use layers::{Settings, Sources};
 pub use units::Time;
 
 /// All settings.
@@ -86,7 +89,7 @@ pub struct Queue {
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Database {
-    /// Where it is: `postgres://user:password@host/database`; DATABASE_URL sets it too.
+    /// Where it is: `postgres://user:password@host/database`; `DATABASE_URL` stands in where it is not set.
     #[serde(serialize_with = "units::masked_url")]
     #[schemars(with = "String")]
     pub url: SecretString,
@@ -146,10 +149,10 @@ pub struct Retry {
     pub first_wait: Time,
     /// Longest wait.
     pub max_wait: Time,
-    /// How often AWS may answer a job with LimitExceededException.
+    /// How often AWS may answer a job with `LimitExceededException`.
     #[schemars(range(min = 1))]
     pub limited_attempts: u32,
-    /// Longest first wait after LimitExceededException; it doubles.
+    /// Longest first wait after `LimitExceededException`; it doubles.
     pub limited_first_wait: Time,
 }
 
@@ -175,7 +178,7 @@ pub struct Admin {
 }
 
 /// Log lines, on standard error.
-#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
     /// What is logged, for example `debug` or `muster=debug,warn`.
@@ -245,22 +248,8 @@ impl Precheck {
     ///
     /// # Errors
     /// A file of the folder cannot be read, or holds a block that is no usable CA certificate.
-    pub fn known_cas(&self) -> anyhow::Result<Vec<Issuer>> {
-        let Some(folder) = &self.ca_folder else { return Ok(vec![]) };
-        let files = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-        let mut cas = Vec::new();
-        for file in files {
-            let path = file?.path();
-            let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            for section in pem::sections(&text).filter(pem::Section::is_certificate) {
-                let ca = section
-                    .decode()
-                    .map_err(anyhow::Error::from)
-                    .and_then(|der| Ok(Issuer::new(Certificate::from_der(&der)?)?));
-                cas.push(ca.with_context(|| format!("cannot use a CA of {}", path.display()))?);
-            }
-        }
-        Ok(cas)
+    pub fn known_cas(&self) -> Result<Vec<Issuer>, ca_folder::CaFolderError> {
+        self.ca_folder.as_deref().map_or_else(|| Ok(vec![]), ca_folder::read)
     }
 }
 
@@ -329,11 +318,5 @@ impl Default for Retry {
 impl Default for Admin {
     fn default() -> Self {
         Self { listen: Some((Ipv4Addr::LOCALHOST, 9464).into()) }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { filter: Filter::default(), format: Format::default() }
     }
 }

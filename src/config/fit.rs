@@ -88,7 +88,7 @@ fn slots(config: &Config) -> Option<Finding> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates are above zero and bounded")]
     let needed = (config.rate() * SLOT_TIME.as_secs_f64()).ceil() as usize;
     let slots = config.worker.slots;
-    (slots < needed).then(|| Finding::FewSlots { slots, needed, rate: config.rate() })
+    (slots < needed).then_some(Finding::FewSlots { slots, needed, rate: config.rate() })
 }
 
 fn visibility(config: &Config, queue: &Attributes) -> Option<Finding> {
@@ -111,7 +111,7 @@ fn retention(config: &Config, queue: &Attributes) -> Option<Finding> {
     let seconds = queue.messages() as f64 / rate;
     let needed = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
     let (name, retention) = (config.queue.name.clone(), queue.retention);
-    (retention < needed).then(|| Finding::RetentionShort { queue: name, retention, needed, rate, max: RETENTION_MAX })
+    (retention < needed).then_some(Finding::RetentionShort { queue: name, retention, needed, rate, max: RETENTION_MAX })
 }
 
 fn dead_letters(config: &Config, queue: &Attributes, dead_letter: Option<&Attributes>) -> Vec<Finding> {

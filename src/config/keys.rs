@@ -98,7 +98,7 @@ pub fn sections() -> &'static [Section] {
         let settings = SchemaSettings::default().with(|settings| settings.inline_subschemas = true);
         let schema = settings.into_generator().into_root_schema_for::<Config>();
         let mut sections = Vec::new();
-        read(Path(vec![]), schema.as_value(), &mut sections);
+        read(&Path(vec![]), schema.as_value(), &mut sections);
         sections
     });
     &SECTIONS
@@ -123,8 +123,8 @@ pub fn is_section(path: &Path) -> bool {
 /// The key or table that was probably meant.
 pub fn nearest(unknown: &Path) -> Option<Path> {
     let written = unknown.to_string();
-    let sections = sections().iter().map(|section| &section.path);
-    let known = sections.chain(keys().map(|key| &key.path)).map(|path| path.named(unknown.name_of_any()));
+    let sections = sections().iter().map(|section| section.path.without_any());
+    let known = sections.chain(keys().map(|key| key.path.clone())).map(|path| path.named_as(unknown));
     let rated = known.map(|path| (likeness(&path.to_string(), &written), path));
     let best = rated.max_by(|a, b| a.0.total_cmp(&b.0));
     best.filter(|(likeness, _)| *likeness >= LIKENESS_MIN).map(|(_, path)| path)
@@ -165,9 +165,18 @@ impl Path {
         self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(mine, its)| mine == ANY || mine == its)
     }
 
-    /// The name of the target, if it is a target's path.
-    fn name_of_any(&self) -> &str {
-        self.0.get(1).map_or(ANY, String::as_str)
+    /// The table that holds the named ones.
+    fn without_any(&self) -> Self {
+        let is_any = self.0.last().is_some_and(|part| part == ANY);
+        Self(self.0[..self.0.len() - usize::from(is_any)].to_vec())
+    }
+
+    /// This path with the other's name in the place of its `*`, if the other is of the same table.
+    fn named_as(&self, other: &Self) -> Self {
+        let place = self.0.iter().position(|part| part == ANY);
+        let place = place.filter(|&place| other.0.get(..place) == self.0.get(..place));
+        let name = place.and_then(|place| other.0.get(place));
+        name.map_or_else(|| self.clone(), |name| self.named(name))
     }
 }
 
@@ -199,7 +208,7 @@ impl Kind {
             (Self::Text, Value::String(text)) if text.is_empty() => Err(ValueError::Empty),
             (Self::Text, Value::String(_)) | (Self::Number, Value::Integer(_) | Value::Float(_)) => Ok(()),
             (Self::Text, other) => {
-                Err(ValueError::Kind { wanted: "text", found: format!("a TOML {}", other.type_str()) })
+                Err(ValueError::Kind { wanted: "text in quotes", found: format!("a TOML {}", other.type_str()) })
             }
             (Self::Integer { min, max }, &Value::Integer(found)) if (min..=max).contains(&found) => Ok(()),
             (Self::Integer { min, max }, &Value::Integer(found)) => Err(ValueError::Range { min, max, found }),
@@ -212,17 +221,17 @@ impl Kind {
 }
 
 /// Reads the section of an object's schema, then those below it.
-fn read(path: Path, schema: &Json, sections: &mut Vec<Section>) {
+fn read(path: &Path, schema: &Json, sections: &mut Vec<Section>) {
     let place = sections.len();
     sections.push(Section { path: path.clone(), comment: comment(schema), keys: vec![] });
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
         let path = path.join(name);
         if property["properties"].is_object() {
-            read(path, property, sections);
+            read(&path, property, sections);
         } else if property["additionalProperties"].is_object() {
             let mut named = property["additionalProperties"].clone();
             named["description"] = property["description"].clone();
-            read(path.join(ANY), &named, sections);
+            read(&path.join(ANY), &named, sections);
         } else {
             sections[place].keys.push(Key {
                 path,
@@ -283,6 +292,7 @@ mod tests {
     fn a_slip_of_the_pen_finds_the_key_that_was_meant() {
         assert_eq!(guess("queue.nmae").as_deref(), Some("queue.name"));
         assert_eq!(guess("databse").as_deref(), Some("database"));
+        assert_eq!(guess("target").as_deref(), Some("targets"));
         assert_eq!(guess("slots").as_deref(), Some("worker.slots"));
         assert_eq!(guess("retry.max_attempts").as_deref(), Some("retry.attempts"));
         assert_eq!(guess("targets.eu.regoin").as_deref(), Some("targets.eu.region"));
@@ -296,7 +306,7 @@ mod tests {
         assert_eq!(refused(slots, "0"), "expected 1 to 9, found 0");
         assert_eq!(refused(slots, "2.5"), "expected a whole number, found 2.5");
         assert_eq!(refused(Kind::Number, "\"ten\""), "expected a number, found \"ten\"");
-        assert_eq!(refused(Kind::Text, "[\"secret\"]"), "expected text, found a TOML array");
+        assert_eq!(refused(Kind::Text, "[\"secret\"]"), "expected text in quotes, found a TOML array");
         assert_eq!(refused(Kind::Text, "\"\""), "expected some text, found none");
     }
 }

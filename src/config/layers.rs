@@ -1,18 +1,19 @@
-//! The layers of the settings: defaults, file, environment, flags. A later one wins, key by key.
+//! The layers of the settings: defaults, shared variables, file, environment, flags. A later one wins, key by key.
 //!
-//! Every setting remembers where it comes from. An unknown key and a wrong value are errors in each layer; no error
-//! repeats a text, which may hold a secret.
+//! Every setting remembers where it comes from. An unknown key and a wrong value are errors in each layer. Sources hold
+//! secrets as they were written, so they have no `Debug`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 use toml::{Spanned, Table, Value};
 
 use super::Config;
+use super::error::ConfigError;
 use super::keys::{self, Path, ValueError};
+use super::origin::Origin;
 
 /// The start of the names of variables that are settings: `MUSTER__SECTION__KEY`.
 const PREFIX: &str = "MUSTER__";
@@ -20,11 +21,12 @@ const PREFIX: &str = "MUSTER__";
 /// What stands for a dot in the name of a variable.
 const DOT: &str = "__";
 
-/// Variables that other programs understand too, and their keys; ours wins.
+/// Variables that other programs understand too, and their keys. They may be meant for those, so they stand in for the
+/// default only: what is said to Muster itself wins, in its file too.
 const SHARED: [(&str, &str); 1] = [("DATABASE_URL", "database.url")];
 
 /// What settings are made from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
     /// The file.
     pub file: Option<File>,
@@ -35,7 +37,7 @@ pub struct Sources {
 }
 
 /// A file of settings.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct File {
     /// Where it is, for people.
     pub path: PathBuf,
@@ -44,7 +46,7 @@ pub struct File {
 }
 
 /// A setting of the command line.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Flag {
     /// The flag.
     pub flag: &'static str,
@@ -64,76 +66,6 @@ pub struct Settings {
     origins: BTreeMap<Path, Origin>,
 }
 
-/// Where a setting comes from.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-#[serde(tag = "origin", rename_all = "snake_case")]
-pub enum Origin {
-    /// Nobody set it.
-    Default,
-    /// The file.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-    },
-    /// The environment.
-    Environment {
-        /// The variable.
-        variable: String,
-    },
-    /// The command line.
-    Flag {
-        /// The flag.
-        flag: &'static str,
-    },
-}
-
-/// Why settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read {}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is no TOML.
-    #[error("{place}: {message}")]
-    Syntax {
-        /// Where.
-        place: Origin,
-        /// What the parser says; it does not repeat the line.
-        message: String,
-    },
-    /// There is no such key.
-    #[error("unknown key `{key}` in {place}{}", meant(nearest.as_ref()))]
-    UnknownKey {
-        /// What was written.
-        key: Path,
-        /// Where.
-        place: Origin,
-        /// What was probably meant.
-        nearest: Option<Path>,
-    },
-    /// The key cannot have this value.
-    #[error("`{key}` in {place}: {error}")]
-    Value {
-        /// The key.
-        key: Path,
-        /// Where.
-        place: Origin,
-        /// What is wrong.
-        error: ValueError,
-    },
-}
-
-fn meant(nearest: Option<&Path>) -> String {
-    nearest.map_or_else(String::new, |key| format!("; did you mean `{key}`?"))
-}
-
 impl Sources {
     /// Lays the layers over each other.
     ///
@@ -141,10 +73,11 @@ impl Sources {
     /// [`ConfigError`] for the first unknown key or wrong value.
     pub fn merge(&self) -> Result<Settings, ConfigError> {
         let mut layers = Layers::default();
+        layers.add_shared_variables(&self.environment)?;
         if let Some(file) = &self.file {
             layers.add_file(file)?;
         }
-        layers.add_environment(&self.environment)?;
+        layers.add_variables(&self.environment)?;
         for Flag { flag, key, value } in &self.flags {
             layers.add_text(Path::dotted(key), value, Origin::Flag { flag })?;
         }
@@ -190,26 +123,39 @@ impl Layers {
                     self.0.insert(path.clone(), (Value::Table(Table::new()), place));
                     self.add_table(&path, table, origin)?;
                 }
-                value => {
-                    let value = Value::deserialize(ValueDeserializer::from(Spanned::new(0..0, value)));
-                    self.add(path, value.expect("what was parsed is a value"), place)?;
-                }
+                value => match Value::deserialize(ValueDeserializer::from(Spanned::new(0..0, value))) {
+                    Ok(value) => self.add(path, value, place)?,
+                    Err(error) => return Err(wrong(path, place, ValueError::Refused(error))),
+                },
             }
         }
         Ok(())
     }
 
-    fn add_environment(&mut self, variables: &BTreeMap<String, String>) -> Result<(), ConfigError> {
-        let shared = SHARED.iter().filter_map(|&(name, key)| Some((name, Path::dotted(key), variables.get(name)?)));
-        let ours = variables.iter().filter_map(|(name, value)| {
-            let key = name.strip_prefix(PREFIX)?.to_ascii_lowercase().replace(DOT, ".");
-            Some((name.as_str(), Path::dotted(&key), value))
-        });
-        // `NAME=${UNSET}` in a compose file gives an empty variable: nothing was set.
-        for (name, path, value) in shared.chain(ours).filter(|(_, _, value)| !value.is_empty()) {
-            self.add_text(path, value, Origin::Environment { variable: name.to_owned() })?;
+    fn add_shared_variables(&mut self, variables: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+        for (name, key) in SHARED {
+            if let Some(value) = variables.get(name) {
+                self.add_variable(name, key, value)?;
+            }
         }
         Ok(())
+    }
+
+    fn add_variables(&mut self, variables: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+        for (name, value) in variables {
+            if let Some(key) = name.strip_prefix(PREFIX) {
+                self.add_variable(name, &key.to_ascii_lowercase().replace(DOT, "."), value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_variable(&mut self, name: &str, key: &str, value: &str) -> Result<(), ConfigError> {
+        // `NAME=${UNSET}` in a compose file gives an empty variable: nothing was set.
+        if value.is_empty() {
+            return Ok(());
+        }
+        self.add_text(Path::dotted(key), value, Origin::Environment { variable: name.to_owned() })
     }
 
     fn add_text(&mut self, path: Path, text: &str, place: Origin) -> Result<(), ConfigError> {
@@ -218,6 +164,9 @@ impl Layers {
     }
 
     fn add(&mut self, path: Path, value: Value, place: Origin) -> Result<(), ConfigError> {
+        if keys::is_section(&path) {
+            return Err(ConfigError::Table { table: path, place });
+        }
         let Some(key) = keys::find(&path) else {
             return Err(ConfigError::UnknownKey { nearest: keys::nearest(&path), key: path, place });
         };
@@ -225,7 +174,9 @@ impl Layers {
         let mut alone = Self::default();
         alone.0.insert(path.clone(), (value.clone(), Origin::Default));
         let checked = key.kind.check(&value).and_then(|()| alone.config().map_err(ValueError::Refused));
-        checked.map_err(|error| ConfigError::Value { key: path.clone(), place: place.clone(), error })?;
+        if let Err(error) = checked {
+            return Err(wrong(path, place, error));
+        }
         self.0.insert(path, (value, place));
         Ok(())
     }
@@ -245,6 +196,10 @@ impl Layers {
     }
 }
 
+fn wrong(key: Path, place: Origin, error: ValueError) -> ConfigError {
+    ConfigError::Value { key, place, error: Box::new(error) }
+}
+
 fn insert(table: &mut Table, path: &[String], value: Value) {
     match path {
         [] => {}
@@ -252,17 +207,6 @@ fn insert(table: &mut Table, path: &[String], value: Value) {
         [section, rest @ ..] => {
             let section = table.entry(section.clone()).or_insert_with(|| Table::new().into());
             insert(section.as_table_mut().expect("a section is a table"), rest, value);
-        }
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File { path, line } => write!(f, "{} line {line}", path.display()),
-            Self::Environment { variable } => f.write_str(variable),
-            Self::Flag { flag } => f.write_str(flag),
         }
     }
 }
@@ -309,11 +253,12 @@ mod tests {
     }
 
     #[test]
-    fn the_shared_variable_of_a_database_wins_over_the_file_and_gives_way_to_ours() {
+    fn the_shared_variable_of_a_database_gives_way_to_what_is_said_to_muster() {
         let url = |sources: Sources| sources.merge().unwrap().config.database.url.expose_secret().to_owned();
         let (shared, ours) = (("DATABASE_URL", "postgres://shared"), ("MUSTER__DATABASE__URL", "postgres://ours"));
         let file = "database.url = \"postgres://file\"";
-        assert_eq!(url(sources(file, &[shared], &[])), "postgres://shared");
+        assert_eq!(url(sources("", &[shared], &[])), "postgres://shared");
+        assert_eq!(url(sources(file, &[shared], &[])), "postgres://file");
         assert_eq!(url(sources(file, &[shared, ours], &[])), "postgres://ours");
     }
 
@@ -366,9 +311,16 @@ mod tests {
     }
 
     #[test]
+    fn a_table_has_no_value() {
+        assert!(refused(&sources("queue = 5", &[], &[])).starts_with("`queue` in f line 1 is a table"));
+        assert!(refused(&sources("", &[("MUSTER__TARGETS__EU", "5")], &[])).starts_with("`targets.eu` in MUSTER__"));
+    }
+
+    #[test]
     fn a_wrong_value_is_an_error_with_its_key_and_place() {
         let table = [
             (sources("[worker]\nslots = 0", &[], &[]), "`worker.slots` in f line 2: expected 1 to 120000, found 0"),
+            (sources("worker.slots = 99999999999999999999", &[], &[]), "`worker.slots` in f line 1: "),
             (sources("", &[("MUSTER__WORKER__SLOTS", "abc")], &[]), "expected a whole number, found \"abc\""),
             (
                 sources("", &[], &[("precheck.not_yet_valid", "no")]),

@@ -9,7 +9,8 @@ use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 
 use super::keys::{self, Path};
-use super::layers::{Origin, Settings};
+use super::layers::Settings;
+use super::origin::Origin;
 
 /// All settings, to be shown.
 #[derive(Debug, Serialize)]

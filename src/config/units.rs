@@ -59,6 +59,7 @@ pub(super) mod address_or_off {
 
     const OFF: &str = "off";
 
+    #[expect(clippy::ref_option, reason = "serde passes fields so")]
     pub(in crate::config) fn serialize<S: Serializer>(
         address: &Option<SocketAddr>,
         serializer: S,
