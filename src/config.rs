@@ -1,40 +1,52 @@
 //! Every setting of the service, with its default.
 //!
-//! `config/muster.toml` lists them all. A key that is not here is an error.
+//! The structs here are the only list of keys: [`keys`] reads it from them, with these doc comments, and from that
+//! come the errors about unknown keys, `muster config show` and `config/muster.toml`. [`layers`] merges defaults, file,
+//! environment and flags; [`fit`] says whether settings fit each other and the queue.
 
+pub mod ca_folder;
+pub mod error;
+pub mod fit;
+pub mod keys;
+pub mod layers;
+pub mod origin;
+pub mod show;
+pub mod template;
 mod units;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
+use schemars::JsonSchema;
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use crate::certificate::{Certificate, Issuer, pem};
+use crate::certificate::Issuer;
 use crate::identity::{Access, Credentials};
 use crate::job::DEFAULT_TARGET;
 use crate::limiter::Rate;
 use crate::precheck::{NotYetValid, Policy};
 use crate::store;
-use crate::telemetry::Format;
+use crate::telemetry::{Filter, Format};
 use crate::worker::RetryPolicy;
 
+pub use error::ConfigError;
+pub use layers::{Settings, Sources};
 pub use units::Time;
 
 /// All settings.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Where AWS is.
+    /// Where AWS is; what is not set here is found as every AWS tool finds it: environment, profiles, instance role.
     pub aws: Aws,
     /// The queue of jobs.
     pub queue: Queue,
-    /// The ledger.
+    /// The ledger, in Postgres.
     pub database: Database,
-    /// The accounts and regions that are served, by the names that jobs use.
+    /// An account and region that is served, by the name that jobs use as their `target`; there may be several.
     pub targets: BTreeMap<String, Target>,
     /// How much is done at a time.
     pub worker: Worker,
@@ -44,132 +56,141 @@ pub struct Config {
     pub precheck: Precheck,
     /// Metrics and health.
     pub admin: Admin,
-    /// Log lines.
+    /// Log lines, on standard error.
     pub log: Log,
 }
 
-/// Where AWS is; without these the SDK's own chain decides (environment, profiles, instance role).
-#[derive(Clone, Debug, Default, Deserialize)]
+/// Where AWS is.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Aws {
     /// The region.
+    #[schemars(example = "eu-central-1")]
     pub region: Option<String>,
     /// The URL of every AWS service, for a sandbox.
+    #[schemars(example = "http://127.0.0.1:4566")]
     pub endpoint_url: Option<String>,
+    /// Whose credentials are used; no key, so that no file can turn them off.
     #[serde(skip)]
-    /// Whose credentials are used; no key of the file.
     pub credentials: Credentials,
 }
 
 /// The queue of jobs.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Queue {
     /// Its name or URL.
     pub name: String,
-    /// How long an empty queue is waited on; at most 20 s.
+    /// How long an empty queue is waited on: whole seconds, at most 20.
     pub wait: Time,
 }
 
 /// The ledger.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Database {
-    /// `postgres://user:password@host/database`.
+    /// Where it is: `postgres://user:password@host/database`; `DATABASE_URL` stands in where it is not set.
+    #[serde(serialize_with = "units::masked_url")]
+    #[schemars(with = "String")]
     pub url: SecretString,
     /// PEM file of the CA that signed the server's certificate, where it is not a public one.
+    #[schemars(example = "/etc/muster/postgres-ca.pem")]
     pub root_certificate: Option<PathBuf>,
     /// Most connections of this process.
+    #[schemars(range(min = 1))]
     pub max_connections: u32,
     /// Longest that one operation may take.
     pub timeout: Time,
 }
 
 /// One account and region.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Target {
     /// Its region, where it is not the one of `aws`.
+    #[schemars(example = "eu-central-1")]
     pub region: Option<String>,
     /// The URL of its services, where it is not the one of `aws`.
+    #[schemars(example = "http://127.0.0.1:4566")]
     pub endpoint_url: Option<String>,
-    /// Its quota, call by call.
+    /// The account's quotas in that region, in calls a second.
     pub rates: Rates,
 }
 
 /// Calls a second.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rates {
-    /// RegisterCertificate; AWS's default quota is 10.
+    /// RegisterCertificate; AWS gives 10 to an account that did not ask for more.
     pub register_certificate: Rate,
 }
 
 /// How much is done at a time.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Worker {
-    /// Most messages in flight.
+    /// Most messages that are held at a time; SQS hands out about 120,000 of a queue at most.
+    #[schemars(range(min = 1, max = 120_000))]
     pub slots: usize,
     /// Longest that one call of AWS IoT may take.
     pub attempt_timeout: Time,
-    /// Longest that stopping may take.
+    /// Longest that stopping may take; what is then still held goes back to the queue.
     pub drain_deadline: Time,
 }
 
 /// When a call is tried again.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retry {
-    /// How often trouble may meet a job alone, while others go through.
+    /// How often trouble may meet a job alone, while others go through; throttles and outages never count.
+    #[schemars(range(min = 1))]
     pub attempts: u32,
     /// Longest first wait; it doubles.
     pub first_wait: Time,
     /// Longest wait.
     pub max_wait: Time,
     /// How often AWS may answer a job with `LimitExceededException`.
+    #[schemars(range(min = 1))]
     pub limited_attempts: u32,
     /// Longest first wait after `LimitExceededException`; it doubles.
     pub limited_first_wait: Time,
 }
 
 /// What is found before a call is spent.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Precheck {
     /// A certificate that is not valid yet: `warn` forwards it, `reject` ends it.
     pub not_yet_valid: NotYetValid,
     /// Folder with PEM files of the issuing CAs, so that signatures can be verified where jobs carry no CA.
+    #[schemars(example = "/etc/muster/ca")]
     pub ca_folder: Option<PathBuf>,
 }
 
 /// Metrics and health.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
-    /// The address to listen on.
+    /// The address to listen on, or `off`.
+    #[serde(with = "units::address_or_off")]
+    #[schemars(with = "String")]
     pub listen: Option<SocketAddr>,
 }
 
 /// Log lines, on standard error.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
-    /// What is logged, as `tracing` filters it.
-    pub filter: String,
+    /// What is logged, for example `debug` or `muster=debug,warn`.
+    pub filter: Filter,
     /// `text` or `json`.
     pub format: Format,
 }
 
 impl Config {
-    /// Reads a file; without one everything has its default.
-    ///
-    /// # Errors
-    /// The file cannot be read, or holds a key or value that is none.
-    pub fn load(path: Option<&Path>) -> anyhow::Result<Self> {
-        let Some(path) = path else { return Ok(Self::default()) };
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        toml::from_str(&text).with_context(|| format!("cannot use {}", path.display()))
+    /// Calls of RegisterCertificate a second, all targets together.
+    pub fn rate(&self) -> f64 {
+        self.targets.values().map(|target| target.rates.register_certificate.per_second()).sum()
     }
 }
 
@@ -227,22 +248,8 @@ impl Precheck {
     ///
     /// # Errors
     /// A file of the folder cannot be read, or holds a block that is no usable CA certificate.
-    pub fn known_cas(&self) -> anyhow::Result<Vec<Issuer>> {
-        let Some(folder) = &self.ca_folder else { return Ok(vec![]) };
-        let files = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-        let mut cas = Vec::new();
-        for file in files {
-            let path = file?.path();
-            let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            for section in pem::sections(&text).filter(pem::Section::is_certificate) {
-                let ca = section
-                    .decode()
-                    .map_err(anyhow::Error::from)
-                    .and_then(|der| Ok(Issuer::new(Certificate::from_der(&der)?)?));
-                cas.push(ca.with_context(|| format!("cannot use a CA of {}", path.display()))?);
-            }
-        }
-        Ok(cas)
+    pub fn known_cas(&self) -> Result<Vec<Issuer>, ca_folder::CaFolderError> {
+        self.ca_folder.as_deref().map_or_else(|| Ok(vec![]), ca_folder::read)
     }
 }
 
@@ -311,11 +318,5 @@ impl Default for Retry {
 impl Default for Admin {
     fn default() -> Self {
         Self { listen: Some((Ipv4Addr::LOCALHOST, 9464).into()) }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { filter: "info".to_owned(), format: Format::Text }
     }
 }

@@ -18,6 +18,7 @@
 //! private server for them and [`specimen`] makes their certificates.
 
 pub mod admin;
+pub mod backlog;
 pub mod backoff;
 pub mod certificate;
 pub mod claims;

@@ -15,6 +15,7 @@ use crate::job::{Operation, ParseError};
 use crate::outcome::{Code, Status};
 use crate::registrar::RESULT_LABELS;
 use crate::slots::Stage;
+use crate::store::{ERROR_CLASSES, StoreError};
 
 /// Every metric of a worker.
 #[derive(Clone, Debug)]
@@ -161,6 +162,11 @@ impl Metrics {
         ended.chain(quarantined).map(|labels| self.jobs_finished.with_label_values(&labels).get()).sum()
     }
 
+    /// Counts a failed operation of Postgres.
+    pub fn db_error(&self, error: &StoreError) {
+        self.db_errors.with_label_values(&[error.class()]).inc();
+    }
+
     /// Counts the quarantine of a message.
     pub fn quarantined(&self, reason: &str) {
         self.jobs_finished.with_label_values(&["quarantined", reason]).inc();
@@ -227,6 +233,10 @@ impl Metrics {
         }
         for state in ["visible", "in_flight", "delayed"] {
             self.queue_messages.with_label_values(&["main", state]);
+            self.queue_messages.with_label_values(&["dead", state]);
+        }
+        for class in ERROR_CLASSES {
+            self.db_errors.with_label_values(&[class]);
         }
         self.backlog_eta.with_label_values(&["ceiling"]);
     }

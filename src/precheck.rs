@@ -13,6 +13,7 @@ mod warning;
 use std::fmt;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -48,7 +49,7 @@ pub struct Policy {
 }
 
 /// What to do with a certificate whose validity has not begun.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NotYetValid {
     /// Warns and forwards it.

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 pub const CALL_MAX: usize = 10;
 
 /// Longest that a call may take beside its long poll.
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A queue that is there.
 #[derive(Clone, Debug)]
@@ -70,6 +70,8 @@ pub struct Attributes {
     pub retention: Duration,
     /// After how many deliveries a message goes to the dead-letter queue; none: there is no such queue.
     pub max_receive_count: Option<u32>,
+    /// The ARN of the dead-letter queue.
+    pub dead_letter_arn: Option<String>,
 }
 
 impl Attributes {
@@ -149,16 +151,29 @@ impl Queue {
         let answer = call.send().await.map_err(|e| error("GetQueueAttributes", &e))?;
         let attributes = answer.attributes.unwrap_or_default();
         let number = |name| attributes.get(&name).and_then(|text| text.parse().ok()).unwrap_or(0);
+        let redrive = attributes.get(&QueueAttributeName::RedrivePolicy).and_then(|policy| redrive(policy)).unzip();
         Ok(Attributes {
             visible: number(QueueAttributeName::ApproximateNumberOfMessages),
             in_flight: number(QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
             delayed: number(QueueAttributeName::ApproximateNumberOfMessagesDelayed),
             visibility_timeout: Duration::from_secs(number(QueueAttributeName::VisibilityTimeout)),
             retention: Duration::from_secs(number(QueueAttributeName::MessageRetentionPeriod)),
-            max_receive_count: attributes
-                .get(&QueueAttributeName::RedrivePolicy)
-                .and_then(|policy| max_receive_count(policy)),
+            max_receive_count: redrive.0,
+            dead_letter_arn: redrive.1,
         })
+    }
+
+    /// Finds this queue's dead-letter queue by its ARN.
+    ///
+    /// # Errors
+    /// [`QueueError`] where it is gone or may not be used.
+    pub async fn dead_letter_queue(&self, arn: &str) -> Result<Self, QueueError> {
+        // arn:aws:sqs:REGION:ACCOUNT:NAME; it is in the queue's own account and region.
+        let mut parts = arn.rsplit(':');
+        let call = self.client.get_queue_url().set_queue_name(parts.next().map(str::to_owned));
+        let answer = call.set_queue_owner_aws_account_id(parts.next().map(str::to_owned)).send().await;
+        let url = answer.map_err(|e| error("GetQueueUrl", &e))?.queue_url.unwrap_or_default();
+        Ok(Self { client: self.client.clone(), url })
     }
 
     /// Receives up to `max` messages (at most ten), waiting for the first up to `wait`.
@@ -293,11 +308,13 @@ fn by_entry(n: usize, failed: Vec<BatchResultErrorEntry>) -> Vec<EntryResult> {
     results
 }
 
-fn max_receive_count(policy: &str) -> Option<u32> {
+/// The receive limit and the dead-letter queue's ARN of a `RedrivePolicy`.
+fn redrive(policy: &str) -> Option<(u32, String)> {
     let policy: serde_json::Value = serde_json::from_str(policy).ok()?;
     let count = policy.get("maxReceiveCount")?;
     // SQS gives it as a number or as text, as it was set.
-    count.as_u64().or_else(|| count.as_str()?.parse().ok())?.try_into().ok()
+    let count = count.as_u64().or_else(|| count.as_str()?.parse().ok())?;
+    Some((count.try_into().ok()?, policy.get("deadLetterTargetArn")?.as_str()?.to_owned()))
 }
 
 fn error<E, R>(operation: &'static str, failure: &SdkError<E, R>) -> QueueError
@@ -348,8 +365,11 @@ mod tests {
 
     #[test]
     fn the_receive_limit_is_read_as_a_number_or_as_text() {
-        assert_eq!(max_receive_count(r#"{"maxReceiveCount":5}"#), Some(5));
-        assert_eq!(max_receive_count(r#"{"maxReceiveCount":"5"}"#), Some(5));
-        assert_eq!(max_receive_count("nonsense"), None);
+        let arn = "arn:aws:sqs:us-east-1:123456789012:dead";
+        for count in ["5", "\"5\""] {
+            let policy = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{count}}}"#);
+            assert_eq!(redrive(&policy), Some((5, arn.to_owned())));
+        }
+        assert_eq!(redrive("nonsense"), None);
     }
 }

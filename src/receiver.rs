@@ -15,7 +15,7 @@ use crate::job::{Job, ParseError};
 use crate::metrics::{Metrics, delivery};
 use crate::queue::{CALL_MAX, Message, Queue};
 use crate::recorder::{Finish, Finished, NoJob};
-use crate::slots::{Delivery, Slot, Slots, Stage};
+use crate::slots::{Delivery, Slot, Slots};
 use crate::worker::Worker;
 
 /// Longest first wait and longest wait after a receive that failed.
@@ -103,10 +103,9 @@ impl Receiver {
 
     async fn quarantine(&self, delivery: Delivery, no_job: NoJob) {
         warn!(message_id = delivery.message_id, reason = no_job.error.code(), "a message is no job");
-        delivery.slot.enter(Stage::Recording);
         let finish = Finish::Quarantined(Box::new(no_job));
         // The recorder is gone only after its deadline; then the message comes back by itself.
-        let _ = self.recorder.send(Finished { delivery, finish }).await;
+        let _ = self.recorder.send(Finished::new(delivery, finish)).await;
     }
 
     /// Stops where the queue holds nothing, not even for other workers.

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use crate::backoff::Backoff;
 use crate::metrics::{Metrics, delivery, ok_or_error};
 use crate::queue::{CALL_MAX, Queue};
-use crate::slots::Delivery;
+use crate::slots::{Delivery, Stage};
 use crate::store::{Page, Store};
 
 pub use entry::{Finish, Finished, NoJob};
@@ -72,7 +72,7 @@ impl Recorder {
         let began = Instant::now();
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         while let Err(error) = self.store.record(page.clone()).await {
-            self.metrics.db_errors.with_label_values(&[&error.class()]).inc();
+            self.metrics.db_error(&error);
             warn!(%error, rows = ended.len(), "cannot write ends, trying again");
             backoff.wait().await;
         }
@@ -91,6 +91,7 @@ impl Recorder {
             Finish::Quarantined(reason) => self.metrics.quarantined(reason.error.code()),
             Finish::Released => return,
         }
+        self.metrics.stage(Stage::Recording, finished.since.elapsed());
         let now = time::OffsetDateTime::now_utc();
         let age = (now - finished.delivery.sent_at).as_seconds_f64();
         self.metrics.job_age.with_label_values(&[delivery(finished.delivery.is_redelivery)]).observe(age);

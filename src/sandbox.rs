@@ -127,7 +127,7 @@ impl Sandbox {
         &self.state.faults
     }
 
-    /// Registers a device certificate, as if somebody else had done so before, without any check; false when it is there.
+    /// Registers a device certificate without any check, as if somebody else had done so; false when it is there.
     ///
     /// # Errors
     /// The text holds no certificate.
@@ -135,10 +135,10 @@ impl Sandbox {
         Ok(self.state.iot.plant_certificate(pem, status)?.1)
     }
 
-    /// Registers an active CA without proof that one holds its key, and returns its id.
+    /// Registers an active CA without proof of its key, and returns its id; one that is there stays as it is.
     ///
     /// # Errors
-    /// The text holds no certificate of a CA.
+    /// The text holds no certificate of a CA, or ten CAs have its name.
     pub fn plant_ca(&self, pem: &str) -> Result<CertificateId, PlantError> {
         Ok(self.state.iot.plant_ca(pem, true)?.0)
     }

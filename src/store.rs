@@ -78,20 +78,24 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// A closed class for the metric: `timeout`, `connection`, the two digits of an SQLSTATE class, or `other`.
-    pub fn class(&self) -> String {
+    /// The class of the error, one of [`ERROR_CLASSES`].
+    pub fn class(&self) -> &'static str {
         match self {
-            Self::Timeout(_) => "timeout".to_owned(),
+            Self::Timeout(_) => "timeout",
+            Self::Database(sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut) => "connection",
             Self::Database(sqlx::Error::Database(error)) => {
-                error.code().and_then(|code| code.get(..2).map(str::to_owned)).unwrap_or_else(|| "other".to_owned())
+                let code = error.code().unwrap_or_default();
+                ERROR_CLASSES.into_iter().find(|class| code.starts_with(class)).unwrap_or("other")
             }
-            Self::Database(sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut) => {
-                "connection".to_owned()
-            }
-            _ => "other".to_owned(),
+            _ => "other",
         }
     }
 }
+
+/// The classes of errors: no answer, no connection, classes of SQLSTATE (08 connection, 22 data, 23 constraint, 25
+/// read-only, 40 deadlock, 53 resources, 54 limits, 57 shut down), and the rest.
+pub const ERROR_CLASSES: [&str; 11] =
+    ["timeout", "connection", "08", "22", "23", "25", "40", "53", "54", "57", "other"];
 
 impl Store {
     /// Opens a pool of connections; the first is made at once, so that a wrong URL shows here.

@@ -2,12 +2,55 @@
 
 use std::io::IsTerminal;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
+/// What is logged: a filter that `tracing` understands, for example `muster=debug,warn`.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Filter(String);
+
+impl Filter {
+    /// Makes a filter.
+    ///
+    /// # Errors
+    /// [`ParseError`] for text that `tracing` does not understand.
+    pub fn new(text: impl Into<String>) -> Result<Self, ParseError> {
+        let text = text.into();
+        EnvFilter::builder().parse(&text)?;
+        Ok(Self(text))
+    }
+
+    /// Only what went wrong.
+    pub fn errors() -> Self {
+        Self("error".to_owned())
+    }
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self("info".to_owned())
+    }
+}
+
+impl TryFrom<String> for Filter {
+    type Error = ParseError;
+
+    fn try_from(text: String) -> Result<Self, ParseError> {
+        Self::new(text)
+    }
+}
+
+impl From<Filter> for String {
+    fn from(filter: Filter) -> Self {
+        filter.0
+    }
+}
+
 /// How log lines look.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     /// For people.
@@ -18,11 +61,8 @@ pub enum Format {
 }
 
 /// Sends log lines to standard error; only the first call of a process does something.
-///
-/// # Errors
-/// The filter is none that `tracing` understands.
-pub fn init(filter: &str, format: Format) -> Result<(), ParseError> {
-    let filter = EnvFilter::builder().parse(filter)?;
+pub fn init(filter: &Filter, format: Format) {
+    let filter = EnvFilter::builder().parse(&filter.0).expect("a filter was parsed when it was made");
     let with_colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(with_colour);
     // A test may have set its own.
@@ -30,5 +70,4 @@ pub fn init(filter: &str, format: Format) -> Result<(), ParseError> {
         Format::Text => lines.try_init(),
         Format::Json => lines.json().try_init(),
     };
-    Ok(())
 }

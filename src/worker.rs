@@ -96,12 +96,21 @@ impl Worker {
     /// Takes the jobs of one receive to their ends, in tasks of their own.
     pub fn take(&self, jobs: Vec<(Delivery, Job)>) {
         let worker = self.clone();
-        self.parts.tasks.spawn(async move {
+        self.spawn(async move {
             let mut admitted = Vec::with_capacity(jobs.len());
             for (delivery, job) in jobs {
                 admitted.extend(worker.precheck(delivery, job).await);
             }
             worker.claim(admitted).await;
+        });
+    }
+
+    /// Runs a task that the end of the service waits for. Where it panics, its messages come back by themselves.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let panics = CountPanic(self.parts.metrics.job_panics.clone());
+        self.parts.tasks.spawn(async move {
+            let _panics = panics;
+            task.await;
         });
     }
 
@@ -152,7 +161,7 @@ impl Worker {
     /// Waits for another copy's end and takes it over; where that one gave up, begins anew.
     fn join(&self, admitted: Admitted, join: Join) {
         let worker = self.clone();
-        self.parts.tasks.spawn(async move {
+        self.spawn(async move {
             admitted.delivery.slot.enter(Stage::Waiting);
             let outcome = tokio::select! {
                 outcome = join.outcome() => outcome,
@@ -202,7 +211,7 @@ impl Worker {
             match self.parts.store.known(&account.id, &account.region, ids).await {
                 Ok(known) => return Some(known),
                 Err(error) => {
-                    self.parts.metrics.db_errors.with_label_values(&[&error.class()]).inc();
+                    self.parts.metrics.db_error(&error);
                     warn!(%error, "cannot look up known certificates");
                 }
             }
@@ -216,7 +225,7 @@ impl Worker {
     /// Calls AWS for a job in a task of its own.
     fn start(&self, admitted: Admitted, claim: Claim) {
         let worker = self.clone();
-        self.parts.tasks.spawn(async move {
+        self.spawn(async move {
             match worker.register(&admitted).await {
                 Some(outcome) => worker.finish(admitted.delivery, admitted.job, outcome, Some(claim)).await,
                 None => worker.release(admitted.delivery).await,
@@ -231,18 +240,28 @@ impl Worker {
         }
         let account = self.parts.targets[job.target.as_str()].account.clone();
         let finish = Finish::Ended { job: Box::new(job), account, outcome: Box::new(outcome), claim };
-        self.send(Finished { delivery, finish }).await;
+        self.send(Finished::new(delivery, finish)).await;
     }
 
     /// Gives a message back.
     async fn release(&self, delivery: Delivery) {
-        self.send(Finished { delivery, finish: Finish::Released }).await;
+        self.send(Finished::new(delivery, Finish::Released)).await;
     }
 
     async fn send(&self, finished: Finished) {
-        finished.delivery.slot.enter(Stage::Recording);
         // The recorder is gone only after its deadline; then the message comes back by itself.
         let _ = self.parts.recorder.send(finished).await;
+    }
+}
+
+/// Counts the panic that drops it.
+struct CountPanic(prometheus::IntCounter);
+
+impl Drop for CountPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.inc();
+        }
     }
 }
 

@@ -87,13 +87,13 @@ fn status() -> impl TypedValueParser<Value = CertificateStatus> {
 
 impl Enqueue {
     /// Reads, prechecks and sends.
-    pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let order = Arc::new(self.order()?);
-        let quota = quota(&config, &order.target)?;
+        let quota = quota(config, &order.target)?;
         let precheck = Precheck::new(config.precheck.policy(), config.precheck.known_cas()?);
         let manifest = Manifest::find(&self.paths)?;
         // Opened before everything is read, so that a wrong name shows at once.
-        let queue = if self.dry_run { None } else { Some(open(&config).await?) };
+        let queue = if self.dry_run { None } else { Some(open(config).await?) };
 
         let stop = signals::stop_token()?;
         let progress = Progress::new();

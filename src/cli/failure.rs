@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+use super::status::UnknownBatch;
+use crate::config::ConfigError;
+use crate::config::fit::Misfit;
 use crate::identity::IdentityError;
 use crate::queue::{QueueError, QueueErrorKind};
 use crate::store::StoreError;
@@ -11,7 +14,7 @@ pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0    ok
   1    error
-  2    wrong arguments
+  2    wrong arguments or settings
   3    finished, but some items failed or were rejected
   4    credentials or permissions
   5    a dependency cannot be reached
@@ -19,8 +22,11 @@ Exit codes:
   130  interrupted";
 
 const ERROR: u8 = 1;
+/// Like clap's own code: starting again without a change is of no use.
+const USAGE: u8 = 2;
 const DENIED: u8 = 4;
 const UNREACHABLE: u8 = 5;
+const MISFIT: u8 = 6;
 
 /// Some items failed or were rejected.
 pub(super) const SOME_FAILED: u8 = 3;
@@ -31,7 +37,16 @@ pub(super) const INTERRUPTED: u8 = 130;
 /// Prints an error with its causes and a hint, and gives its exit code.
 #[expect(clippy::print_stderr, reason = "errors are for people, on standard error")]
 pub(super) fn report(error: &anyhow::Error) -> ExitCode {
+    if let Some(Misfit(findings)) = error.downcast_ref() {
+        for finding in findings {
+            eprintln!("error: {finding}\nhint: {}", finding.hint());
+        }
+        return ExitCode::from(MISFIT);
+    }
     eprintln!("error: {error:#}");
+    if let Some(unknown) = error.downcast_ref::<UnknownBatch>() {
+        eprintln!("hint: {}", unknown.hint());
+    }
     if let Some(hint) = hint(error) {
         eprintln!("hint: {hint}");
     }
@@ -39,6 +54,9 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 fn code(error: &anyhow::Error) -> u8 {
+    if error.is::<ConfigError>() {
+        return USAGE;
+    }
     match error.downcast_ref() {
         Some(IdentityError::Denied(_)) => return DENIED,
         Some(IdentityError::Unreachable(_)) => return UNREACHABLE,
@@ -59,6 +77,9 @@ fn code(error: &anyhow::Error) -> u8 {
 }
 
 fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    if let Some(ConfigError::UnknownKey { nearest: None, .. }) = error.downcast_ref() {
+        return Some("`muster config template` prints every key");
+    }
     if let Some(error) = error.downcast_ref::<IdentityError>() {
         return Some(match error {
             IdentityError::NoRegion => "set `aws.region` in the settings, or AWS_REGION",

@@ -1,13 +1,27 @@
-//! Settings with a unit.
+//! Settings that are written in a way of their own.
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
 
-/// A span of time, written with its unit: `100ms`, `8s`, `5m`.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+/// A span of time, written with its unit: `100ms`, `8s`, `5m`. No setting means anything at zero, so text of zero is
+/// refused.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Time(Duration);
+
+/// Text that is no [`Time`].
+#[derive(Debug, thiserror::Error)]
+pub enum TimeError {
+    /// It is no time.
+    #[error("expected a time such as `100ms`, `8s` or `5m`: {0}")]
+    Unreadable(#[from] humantime::DurationError),
+    /// It is zero.
+    #[error("expected a time above zero")]
+    Zero,
+}
 
 impl From<Duration> for Time {
     fn from(duration: Duration) -> Self {
@@ -22,15 +36,116 @@ impl From<Time> for Duration {
 }
 
 impl TryFrom<String> for Time {
-    type Error = humantime::DurationError;
+    type Error = TimeError;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        humantime::parse_duration(&text).map(Self)
+        let duration = humantime::parse_duration(&text)?;
+        if duration.is_zero() { Err(TimeError::Zero) } else { Ok(Self(duration)) }
     }
 }
 
 impl From<Time> for String {
     fn from(time: Time) -> Self {
         humantime::format_duration(time.0).to_string()
+    }
+}
+
+/// An address, or `off`: a key that is left out has its default, so nothing needs a word of its own.
+pub(super) mod address_or_off {
+    use std::net::SocketAddr;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    const OFF: &str = "off";
+
+    #[expect(clippy::ref_option, reason = "serde passes fields so")]
+    pub(in crate::config) fn serialize<S: Serializer>(
+        address: &Option<SocketAddr>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match address {
+            Some(address) => serializer.collect_str(address),
+            None => serializer.serialize_str(OFF),
+        }
+    }
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<SocketAddr>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == OFF {
+            return Ok(None);
+        }
+        let wrong =
+            || D::Error::custom(format_args!("expected an address such as `127.0.0.1:9464` or `off`, found `{text}`"));
+        text.parse().map(Some).map_err(|_| wrong())
+    }
+}
+
+/// Writes a database's URL without its password.
+pub(super) fn masked_url<S: Serializer>(url: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&mask(url.expose_secret()))
+}
+
+/// What stands in the place of a secret.
+const MASK: &str = "***";
+
+/// Hides the password of a URL, before the host or in a parameter. Where it is unclear what is the password, too much is
+/// hidden rather than too little.
+fn mask(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return MASK.to_owned() };
+    // A password may hold any character that should have been escaped: it ends at the last `@`.
+    let (user, rest) = rest.rsplit_once('@').map_or((None, rest), |(user, rest)| (Some(user), rest));
+    let user = match user.map(|user| (user, user.split_once(':'))) {
+        Some((_, Some((name, _)))) => format!("{name}:{MASK}@"),
+        Some((user, None)) if user.contains('?') => return MASK.to_owned(),
+        Some((user, None)) => format!("{user}@"),
+        None => String::new(),
+    };
+    let (place, parameters) = rest.split_once('?').map_or((rest, None), |(place, rest)| (place, Some(rest)));
+    let parameters = parameters.map(|parameters| {
+        let parameters: Vec<_> = parameters.split('&').map(mask_parameter).collect();
+        format!("?{}", parameters.join("&"))
+    });
+    format!("{scheme}://{user}{place}{}", parameters.unwrap_or_default())
+}
+
+fn mask_parameter(parameter: &str) -> String {
+    match parameter.split_once('=') {
+        Some((name, _)) if name.contains("password") => format!("{name}={MASK}"),
+        _ => parameter.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit_and_is_above_zero() {
+        let read = |text: &str| Time::try_from(text.to_owned()).map(Duration::from);
+        assert_eq!(read("1500ms").unwrap(), Duration::from_millis(1500));
+        assert!(matches!(read("8"), Err(TimeError::Unreadable(_))));
+        assert!(matches!(read("0s"), Err(TimeError::Zero)));
+    }
+
+    #[test]
+    fn only_the_password_of_a_url_is_hidden() {
+        let table = [
+            ("postgres://localhost/muster", "postgres://localhost/muster"),
+            ("postgres://ada@db:5432/muster", "postgres://ada@db:5432/muster"),
+            (
+                "postgres://ada:secret@db:5432/muster?sslmode=require",
+                "postgres://ada:***@db:5432/muster?sslmode=require",
+            ),
+            ("postgres://ada:s/e?c#r@e:t@db/muster", "postgres://ada:***@db/muster"),
+            ("postgres://db/muster?user=ada&password=secret", "postgres://db/muster?user=ada&password=***"),
+            ("postgres://ada@db/muster?password=se@cret", "***"),
+            ("host=db password=secret", "***"),
+        ];
+        for (url, masked) in table {
+            assert_eq!(mask(url), masked);
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! What the recorder is handed, and how it looks in the ledger.
 
+use tokio::time::Instant;
+
 use crate::claims::Claim;
 use crate::identity::Account;
 use crate::job::{Job, ParseError};
 use crate::outcome::{Code, Outcome};
-use crate::slots::Delivery;
+use crate::slots::{Delivery, Stage};
 use crate::store::row::{End, Names, Row};
 use crate::store::{Page, Quarantined};
 
@@ -15,6 +17,8 @@ pub struct Finished {
     pub delivery: Delivery,
     /// What came of it.
     pub finish: Finish,
+    /// Since when it waits to be written.
+    pub since: Instant,
 }
 
 /// What came of a delivery.
@@ -47,6 +51,12 @@ pub struct NoJob {
 }
 
 impl Finished {
+    /// Hands a delivery over.
+    pub fn new(delivery: Delivery, finish: Finish) -> Self {
+        delivery.slot.enter(Stage::Recording);
+        Self { delivery, finish, since: Instant::now() }
+    }
+
     /// Says whether there is something to be written.
     pub fn is_ended(&self) -> bool {
         !matches!(self.finish, Finish::Released)

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use self::authorities::Authorities;
+use self::authorities::{Authorities, Refusal};
 pub use self::registry::RegisteredCertificate;
 use self::registry::{Page, Registry};
 pub(super) use self::subject::certificate_of;
@@ -52,6 +52,9 @@ pub enum PlantError {
     /// A CA that does not say that it is one.
     #[error(transparent)]
     NotACa(#[from] crate::certificate::IssuerError),
+    /// An eleventh CA of one name.
+    #[error("ten other CAs have the same subject, AWS takes no more")]
+    TooManyOfOneName,
 }
 
 impl Iot {
@@ -93,7 +96,11 @@ impl Iot {
     pub(super) fn plant_ca(&self, pem: &str, is_active: bool) -> Result<(CertificateId, bool), PlantError> {
         let issuer = Issuer::new(Certificate::from_pem(pem)?)?;
         let id = issuer.certificate().id();
-        Ok((id, self.authorities.register(issuer, is_active, CertificateMode::Default).is_ok()))
+        match self.authorities.register(issuer, is_active, CertificateMode::Default) {
+            Ok(()) => Ok((id, true)),
+            Err(Refusal::AlreadyThere) => Ok((id, false)),
+            Err(Refusal::TooManyOfOneName) => Err(PlantError::TooManyOfOneName),
+        }
     }
 
     /// Activates or deactivates a CA; false when there is none with this id.

@@ -82,10 +82,11 @@ impl Ledger {
 
     /// The share of the quota that was used while there was work: 1 is all of it.
     ///
-    /// Counted are the calls of `operation` that were not throttled, whatever else they were answered, by their instants
-    /// of arrival. With N of them and K = N - ceil(rate), it is (K - 1) / (rate x (instant of the K-th - instant of the
-    /// first)). The last second's worth of calls is left out because a run ends with stragglers. The rate is the
-    /// operation's present one. A client that rides on the bucket's first burst gets more than 1: it is not capped.
+    /// Counted are the calls of `operation` that were not throttled, whatever else they were answered, by their
+    /// instants of arrival. With N of them and K = N - ceil(rate), it is
+    /// (K - 1) / (rate x (instant of the K-th - instant of the first)). The last second's worth of calls is left out
+    /// because a run ends with stragglers. The rate is the operation's present one. A client that rides on the bucket's
+    /// first burst gets more than 1: it is not capped.
     ///
     /// `None` when K is below 2 or all K calls came at one instant.
     pub fn quota_used(&self, operation: Operation) -> Option<f64> {

@@ -1,7 +1,7 @@
 //! SQS: the standard queues of one account and region.
 //!
-//! All queues are behind one lock, which is held for no longer than it takes to move a batch of messages. FIFO queues are
-//! not there.
+//! All queues are behind one lock, which is held for no longer than it takes to move a batch of messages. There are no
+//! FIFO queues.
 
 mod counts;
 mod error;

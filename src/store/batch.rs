@@ -1,4 +1,4 @@
-//! Answers "how far is this batch, and what failed", from the counters: never by counting rows.
+//! Answers "how far is this batch, and what failed", from the counters and by index: never by counting rows.
 
 use sqlx::Row as _;
 use time::OffsetDateTime;
@@ -14,6 +14,19 @@ pub struct BatchStatus {
     pub announced: Option<u64>,
     /// Ends by source and code.
     pub counts: Vec<Count>,
+}
+
+/// One certificate that ended for a reason.
+#[derive(Clone, Debug)]
+pub struct Example {
+    /// Why it ended so.
+    pub code: Code,
+    /// Certificate id, or SHA-256 of the PEM text where no certificate can be read.
+    pub subject: [u8; 32],
+    /// The line's own name for the device.
+    pub reference: Option<String>,
+    /// What a person needs beyond the code.
+    pub detail: Option<String>,
 }
 
 /// How many certificates of one source ended for one reason.
@@ -74,6 +87,72 @@ impl Store {
         .await
     }
 
+    /// Finds one certificate of a batch for each of these codes of bad ends.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn batch_examples(&self, batch: &str, codes: &[Code]) -> Result<Vec<Example>, StoreError> {
+        let codes: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
+        self.timed(async {
+            // One probe of the index `failures` for each code: its condition must stand here word for word.
+            let rows = sqlx::query(
+                "-- batch_examples
+                select wanted.code, example.subject, example.ref, example.detail
+                from unnest($2::text[]) as wanted (code)
+                cross join lateral (
+                    select subject, ref, detail
+                    from registrations
+                    where batch = $1 and code = wanted.code
+                        and status not in ('registered', 'already_registered')
+                    order by subject
+                    limit 1
+                ) as example",
+            )
+            .bind(batch)
+            .bind(codes)
+            .fetch_all(&self.pool)
+            .await?;
+            rows.iter().map(read_example).collect()
+        })
+        .await
+    }
+
+    /// Tells which targets a batch has had ends for, in the order of their names.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn batch_targets(&self, batch: &str) -> Result<Vec<String>, StoreError> {
+        // Jumps from target to target in the primary key, as Postgres does not do that for `distinct`.
+        let query = "-- batch_targets
+            with recursive found (target) as (
+                (select target from registrations where batch = $1 order by target limit 1)
+                union all
+                select (
+                    select target
+                    from registrations
+                    where batch = $1 and target > found.target
+                    order by target
+                    limit 1
+                )
+                from found
+                where found.target is not null
+            )
+            select target
+            from found
+            where target is not null";
+        self.timed(async { Ok(sqlx::query_scalar(query).bind(batch).fetch_all(&self.pool).await?) }).await
+    }
+
+    /// Names the batches whose first end came last, the latest first.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn recent_batches(&self, n: u32) -> Result<Vec<String>, StoreError> {
+        let query = "-- recent_batches
+select batch from batches order by first_recorded_at desc limit $1";
+        self.timed(async { Ok(sqlx::query_scalar(query).bind(i64::from(n)).fetch_all(&self.pool).await?) }).await
+    }
+
     /// Counts the messages that were no job.
     ///
     /// # Errors
@@ -92,5 +171,14 @@ fn read(row: &sqlx::postgres::PgRow) -> Result<Count, StoreError> {
         n_status_differs: row.try_get::<i64, _>("n_status_differs")?.cast_unsigned(),
         first_at: row.try_get("first_at")?,
         last_at: row.try_get("last_at")?,
+    })
+}
+
+fn read_example(row: &sqlx::postgres::PgRow) -> Result<Example, StoreError> {
+    Ok(Example {
+        code: word("code", &row.try_get::<String, _>("code")?)?,
+        subject: row.try_get("subject")?,
+        reference: row.try_get("ref")?,
+        detail: row.try_get("detail")?,
     })
 }

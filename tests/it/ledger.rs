@@ -1,6 +1,7 @@
 //! The ledger on a real Postgres: every statement, and the rules that hold whatever the order of events.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use muster::certificate::CertificateId;
 use muster::job::{CertificateStatus, Operation};
@@ -9,6 +10,7 @@ use muster::store::row::{End, Names, Row};
 use muster::store::{Page, Quarantined, Store, StoreError};
 use strum::VariantArray;
 use time::OffsetDateTime;
+use tokio::sync::Barrier;
 
 use crate::database::Database;
 
@@ -176,6 +178,42 @@ async fn a_batch_that_nobody_named_has_no_status() {
 }
 
 #[tokio::test]
+async fn each_code_of_a_bad_end_has_an_example_of_its_batch() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    let elsewhere = Row { batch: "another".into(), ..row(0, Code::Expired) };
+    record(&store, vec![row(3, Code::Expired), row(2, Code::Expired), row(4, Code::Timeout), row(5, Code::Ok)]).await;
+    record(&store, vec![elsewhere]).await;
+    let examples = store.batch_examples("batch", &[Code::Expired, Code::Timeout, Code::Transport]).await.unwrap();
+    let found: Vec<_> = examples.iter().map(|example| (example.code, example.reference.as_deref())).collect();
+    assert_eq!(found, [(Code::Expired, Some("SN-2")), (Code::Timeout, Some("SN-4"))]);
+    assert_eq!((examples[0].subject, examples[0].detail.as_deref()), (row(2, Code::Ok).subject, Some("detail")));
+}
+
+#[tokio::test]
+async fn the_targets_of_a_batch_are_told_once_each() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    for (n, target) in [(1, "us"), (2, "eu"), (3, "us"), (4, "ap")] {
+        record(&store, vec![Row { target: target.into(), ..row(n, Code::Ok) }]).await;
+    }
+    assert_eq!(store.batch_targets("batch").await.unwrap(), ["ap", "eu", "us"]);
+    assert!(store.batch_targets("nobody").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_batch_that_began_last_is_named_first() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    for batch in ["b", "c", "a"] {
+        let announced = BTreeMap::from([(batch.to_owned(), None)]);
+        let rows = vec![Row { batch: batch.into(), ..row(1, Code::Ok) }];
+        store.record(Page { announced, rows, quarantined: vec![] }).await.unwrap();
+    }
+    assert_eq!(store.recent_batches(2).await.unwrap(), ["a", "c"]);
+}
+
+#[tokio::test]
 async fn only_good_ends_of_this_account_and_region_are_known() {
     let database = Database::fresh().await;
     let store = database.store().await;
@@ -301,27 +339,34 @@ async fn a_batch_can_be_deleted_in_chunks_in_key_order() {
 /// the other for ever, and no count may be lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_recorders_with_the_same_keys_neither_deadlock_nor_miscount() {
-    const ROUNDS: usize = 40;
-    const KEYS: u32 = 60;
+    const ROUNDS: u32 = 30;
+    const KEYS: u32 = 400;
+    const FRESH: u32 = 200;
     let database = Database::fresh().await;
-    let write = |store: Store, reversed: bool| async move {
-        for round in 0..ROUNDS {
-            let code = |n: u32| Code::VARIANTS[(round * 7 + n as usize * 3) % Code::VARIANTS.len()];
-            let mut rows: Vec<Row> = (0..KEYS).map(|n| row(n, code(n))).collect();
-            // Keys that only this round brings, beside those that are there.
-            let fresh = 1000 + u32::try_from(round / 2).unwrap() * 10;
-            rows.extend((fresh..fresh + 10).map(|n| row(n, code(n))));
-            if reversed {
-                rows.reverse();
+    let together = Arc::new(Barrier::new(2));
+    let write = |store: Store, reversed: bool| {
+        let together = Arc::clone(&together);
+        async move {
+            for round in 0..ROUNDS {
+                // Keys that are there from the first round on, and keys that only this round brings.
+                let fresh = 10_000 + round * FRESH;
+                let code = |n: u32| Code::VARIANTS[(round * 7 + n * 3) as usize % Code::VARIANTS.len()];
+                let mut rows: Vec<Row> = (0..KEYS).chain(fresh..fresh + FRESH).map(|n| row(n, code(n))).collect();
+                if reversed {
+                    rows.reverse();
+                }
+                together.wait().await;
+                store.record(page(rows)).await.unwrap();
             }
-            store.record(page(rows)).await.unwrap();
         }
     };
-    let one = tokio::spawn(write(database.store().await, false));
-    let two = tokio::spawn(write(database.store().await, true));
-    one.await.unwrap();
-    two.await.unwrap();
+    let mut recorders = tokio::task::JoinSet::new();
+    recorders.spawn(write(database.store().await, false));
+    recorders.spawn(write(database.store().await, true));
+    while let Some(ended) = recorders.join_next().await {
+        ended.unwrap();
+    }
     assert_counters_equal_the_rows(&database).await;
     let n: u64 = counts(&database.store().await).await.values().sum();
-    assert_eq!(n, u64::from(KEYS) + 10 * ROUNDS as u64 / 2);
+    assert_eq!(n, u64::from(KEYS + ROUNDS * FRESH));
 }

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod compose;
+mod config;
 mod database;
 mod enqueue;
 mod factory;

@@ -15,7 +15,7 @@ pub(in crate::sandbox) struct Strike {
     pub(in crate::sandbox) latency: Duration,
     /// What comes in place of the answer.
     pub(in crate::sandbox) ending: Option<Ending>,
-    /// Whether the operation runs.
+    /// Whether the operation is kept from running.
     pub(in crate::sandbox) prevents: bool,
     /// The entries of a batch that fail.
     failing: Option<FailingEntries>,
@@ -46,9 +46,8 @@ pub(in crate::sandbox) enum Ending {
 
 /// The first entries of a batch, which fail.
 struct FailingEntries {
-    entries: usize,
-    code: String,
-    sender_fault: bool,
+    n: usize,
+    error: AwsError,
 }
 
 impl Ending {
@@ -71,9 +70,7 @@ impl Strike {
 
     /// The error of the entry at this place of a batch, if it shall fail.
     pub(in crate::sandbox) fn failure_of_entry(&self, place: usize) -> Option<AwsError> {
-        let failing = self.failing.as_ref().filter(|failing| place < failing.entries)?;
-        let status = if failing.sender_fault { 400 } else { 500 };
-        Some(AwsError::new(status, failing.code.clone(), "The entry fails as ordered."))
+        self.failing.as_ref().filter(|failing| place < failing.n).map(|failing| failing.error.clone())
     }
 
     /// Adds what one more fault does.
@@ -93,8 +90,9 @@ impl Strike {
             Effect::DeliverTwice => self.twist = Some(Twist::DeliverTwice),
             Effect::StaleHandles => self.twist = Some(Twist::StaleHandles),
             Effect::FailEntries { entries, code, sender_fault } => {
-                self.failing =
-                    Some(FailingEntries { entries: *entries, code: code.clone(), sender_fault: *sender_fault });
+                let status = if *sender_fault { 400 } else { 500 };
+                let error = AwsError::new(status, code.clone(), "The entry fails as ordered.");
+                self.failing = Some(FailingEntries { n: *entries, error });
             }
         }
     }

@@ -60,8 +60,8 @@ pub(super) fn too_many_entries(n: usize) -> AwsError {
 
 /// An entry id of other characters or of another length.
 pub(super) fn invalid_entry_id() -> AwsError {
-    let message = "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 \
-         letters long.";
+    let message = "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at \
+                   most 80 letters long.";
     with_query_code("InvalidBatchEntryId", "AWS.SimpleQueueService.InvalidBatchEntryId", message)
 }
 

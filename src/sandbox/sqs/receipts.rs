@@ -87,8 +87,8 @@ fn change_visibility(queue: &mut Queue, handle: &Handle) -> Result<(), AwsError>
             handle.text
         )),
         VisibilityRefusal::TooLong => error::invalid_parameter(format!(
-            "Value {seconds} for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message \
-             is beyond the limit [{VISIBILITY_MAX} seconds]."
+            "Value {seconds} for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the \
+             message is beyond the limit [{VISIBILITY_MAX} seconds]."
         )),
     };
     queue.change_visibility(receipt(queue, handle)?, timeout, Moment::now()).map_err(refusal)

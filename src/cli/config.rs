@@ -1,0 +1,41 @@
+//! `muster config`: what the settings are, and what they can be.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::config::Settings;
+use crate::config::template::template;
+
+/// Shows the settings.
+#[derive(Args, Debug)]
+pub(super) struct Config {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Prints each setting and where it comes from; a password in it is masked.
+    Show {
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints a settings file with every key, its default and a line of comment.
+    Template,
+}
+
+impl Config {
+    /// Prints what was asked for.
+    pub(super) fn run(&self, settings: &Settings) -> anyhow::Result<ExitCode> {
+        let text = match self.command {
+            Command::Show { json: false } => settings.shown().to_string(),
+            Command::Show { json: true } => serde_json::to_string_pretty(&settings.shown())? + "\n",
+            Command::Template => template(),
+        };
+        std::io::stdout().write_all(text.as_bytes())?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

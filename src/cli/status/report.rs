@@ -1,0 +1,325 @@
+//! What `status` says of a batch, for people and as JSON.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use strum::VariantArray;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::cli::figures::{grouped, span, time_for};
+use crate::config::Config;
+use crate::job::Name;
+use crate::outcome::{Code, Status};
+use crate::store::BatchStatus;
+use crate::store::batch::Example;
+
+/// What a report is made of.
+pub(super) struct Facts<'a> {
+    /// The batch's name.
+    pub name: &'a Name,
+    /// Its counters.
+    pub batch: &'a BatchStatus,
+    /// What was seen between two readings of them.
+    pub measured: Option<Measured>,
+    /// A certificate for each code of a bad end.
+    pub examples: Vec<Example>,
+    /// The targets that the batch has ends for.
+    pub targets: Vec<String>,
+    /// The settings, for the quotas.
+    pub config: &'a Config,
+}
+
+/// Ends between two readings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measured {
+    /// How many.
+    pub ends: u64,
+    /// The time between the readings.
+    pub time: Duration,
+}
+
+/// How far a batch is. Times are in seconds, rates in ends a second.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    batch: String,
+    /// How many distinct certificates the line announced; null: it did not say.
+    announced: Option<u64>,
+    ended: u64,
+    /// Announced and without an end; null: nobody said how many there are.
+    outstanding: Option<u64>,
+    /// Ends by status; all statuses are there.
+    ends: BTreeMap<String, u64>,
+    /// Certificates at AWS that stand with another or an unknown status than was asked for.
+    status_differs: u64,
+    /// Bad ends by code, the most frequent first.
+    failures: Vec<Failure>,
+    first_end_at: Option<String>,
+    last_end_at: Option<String>,
+    /// Ends a second between the first and the last end.
+    average_rate: Option<f64>,
+    /// Ends a second between two readings just now; null: nothing is outstanding, or it was not asked for.
+    measured_rate: Option<f64>,
+    /// The time between these readings.
+    measured_seconds: Option<f64>,
+    targets: Vec<String>,
+    /// The quotas of these targets together, in calls a second; null: one of them is not in the settings.
+    quota: Option<f64>,
+    /// How long what is outstanding takes at the measured rate.
+    seconds_left_at_measured_rate: Option<f64>,
+    /// How long it takes at the quota: not less.
+    seconds_left_at_quota: Option<f64>,
+}
+
+/// The certificates that ended for one bad reason.
+#[derive(Debug, Serialize)]
+struct Failure {
+    code: &'static str,
+    status: String,
+    n: u64,
+    example: Option<Shown>,
+}
+
+/// One of them.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(rename = "ref")]
+    reference: Option<String>,
+    /// Certificate id, or SHA-256 of the PEM text where no certificate can be read.
+    subject: String,
+    detail: Option<String>,
+}
+
+impl Report {
+    /// Puts the facts together.
+    pub(super) fn of(facts: &Facts<'_>) -> Self {
+        let batch = facts.batch;
+        let outstanding = batch.announced.map(|announced| announced.saturating_sub(batch.ended()));
+        let first = batch.counts.iter().map(|count| count.first_at).min();
+        let last = batch.counts.iter().map(|count| count.last_at).max();
+        let measured_rate = facts.measured.and_then(|measured| rate(measured.ends, measured.time));
+        let quota = quota(facts);
+        let left_at = |rate: Option<f64>| Some(time_for(outstanding?, rate?)?.as_secs_f64());
+        Self {
+            batch: facts.name.to_string(),
+            announced: batch.announced,
+            ended: batch.ended(),
+            outstanding,
+            ends: Status::VARIANTS.iter().map(|&status| (status.to_string(), batch.with_status(status))).collect(),
+            status_differs: batch.counts.iter().map(|count| count.n_status_differs).sum(),
+            failures: failures(batch, &facts.examples),
+            first_end_at: first.map(rfc3339),
+            last_end_at: last.map(rfc3339),
+            average_rate: first.zip(last).and_then(|(first, last)| rate(batch.ended(), (last - first).unsigned_abs())),
+            measured_rate,
+            measured_seconds: facts.measured.map(|measured| measured.time.as_secs_f64()),
+            targets: facts.targets.clone(),
+            quota,
+            seconds_left_at_measured_rate: left_at(measured_rate),
+            seconds_left_at_quota: left_at(quota),
+        }
+    }
+}
+
+/// Ends a second; none where there was no time.
+fn rate(ends: u64, time: Duration) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "counts of certificates are far below 2^52")]
+    let rate = ends as f64 / time.as_secs_f64();
+    rate.is_finite().then_some(rate)
+}
+
+/// The quotas of the batch's targets together.
+fn quota(facts: &Facts<'_>) -> Option<f64> {
+    let of = |target: &String| Some(facts.config.targets.get(target)?.rates.register_certificate.per_second());
+    facts.targets.iter().map(of).sum()
+}
+
+fn failures(batch: &BatchStatus, examples: &[Example]) -> Vec<Failure> {
+    let mut counts: BTreeMap<Code, u64> = BTreeMap::new();
+    for count in batch.counts.iter().filter(|count| !count.code.status().is_good()) {
+        *counts.entry(count.code).or_default() += count.n;
+    }
+    let mut failures: Vec<_> = counts.into_iter().map(|(code, n)| failure(code, n, examples)).collect();
+    failures.sort_by_key(|failure| std::cmp::Reverse(failure.n));
+    failures
+}
+
+fn failure(code: Code, n: u64, examples: &[Example]) -> Failure {
+    let show = |example: &Example| Shown {
+        reference: example.reference.clone(),
+        subject: hex::encode(example.subject),
+        detail: example.detail.clone(),
+    };
+    let example = examples.iter().find(|example| example.code == code).map(show);
+    Failure { code: code.as_str(), status: code.status().to_string(), n, example }
+}
+
+fn rfc3339(time: OffsetDateTime) -> String {
+    time.truncate_to_second().format(&Rfc3339).expect("the ledger's times lie in years of four digits")
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "batch {}: {}\n", self.batch, self.headline())?;
+        for status in Status::VARIANTS {
+            let name = status.to_string();
+            writeln!(f, "{:>11}  {}", grouped(self.ends[&name]), name.replace('_', " "))?;
+        }
+        if self.status_differs > 0 {
+            let n = grouped(self.status_differs);
+            writeln!(f, "\n{n} of them are at AWS with another or an unknown status than was asked for.")?;
+        }
+        if !self.failures.is_empty() {
+            writeln!(f, "\nwhat failed, with an example of each:")?;
+        }
+        for failure in &self.failures {
+            writeln!(f, "{:>11}  {}{}", grouped(failure.n), failure.code, failure.example_line())?;
+        }
+        writeln!(f)?;
+        self.write_rates(f)
+    }
+}
+
+impl Report {
+    fn headline(&self) -> String {
+        let ended = grouped(self.ended);
+        match (self.announced, self.outstanding) {
+            (Some(announced), Some(0)) => format!("complete, {ended} ended of {} announced", grouped(announced)),
+            (Some(announced), Some(outstanding)) => {
+                format!("{ended} ended of {} announced, {} outstanding", grouped(announced), grouped(outstanding))
+            }
+            _ => format!("{ended} ended; the line did not say how many there are"),
+        }
+    }
+
+    fn write_rates(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (Some(rate), Some(seconds)) = (self.measured_rate, self.measured_seconds) {
+            writeln!(f, "{rate:>11.1}  ends a second just now, measured for {seconds:.1} s")?;
+        }
+        if let (Some(rate), Some(first), Some(last)) = (self.average_rate, &self.first_end_at, &self.last_end_at) {
+            writeln!(f, "{rate:>11.1}  ends a second on average from {first} to {last}")?;
+        }
+        if self.outstanding == Some(0) {
+            return Ok(());
+        }
+        if let Some(time) = self.seconds_left_at_measured_rate.and_then(to_time) {
+            writeln!(f, "{:>11}  left at the rate of just now", span(time))?;
+        }
+        match (self.seconds_left_at_quota.and_then(to_time), self.quota) {
+            (Some(time), Some(quota)) => writeln!(f, "{:>11}  left at the quota of {quota} a second", span(time)),
+            (_, None) => writeln!(f, "the quota is not known: the settings lack one of {}", self.targets.join(", ")),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn to_time(seconds: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+impl Failure {
+    fn example_line(&self) -> String {
+        let Some(example) = &self.example else { return String::new() };
+        let name = example.reference.as_ref().unwrap_or(&example.subject);
+        let detail = example.detail.as_ref().map_or_else(String::new, |detail| format!(": {}", printable(detail)));
+        format!("  {name}{detail}")
+    }
+}
+
+/// Details may repeat what came from outside: nothing in them may steer a terminal.
+fn printable(text: &str) -> String {
+    let is_plain = |c: char| matches!(c, ' '..='~') || c.is_alphanumeric();
+    text.chars().map(|c| if is_plain(c) { c } else { '\u{fffd}' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::store::batch::Count;
+
+    fn count(code: Code, n: u64) -> Count {
+        Count {
+            source: String::new(),
+            code,
+            n,
+            n_status_differs: 0,
+            first_at: datetime!(2026-11-21 10:00:00.25 UTC),
+            last_at: datetime!(2026-11-21 10:10:00.25 UTC),
+        }
+    }
+
+    fn report(announced: Option<u64>, measured: Option<Measured>, detail: &str) -> Report {
+        let batch = BatchStatus { announced, counts: vec![count(Code::Ok, 5_940), count(Code::Expired, 60)] };
+        let example = Example {
+            code: Code::Expired,
+            subject: [0xab; 32],
+            reference: Some("SN-7".into()),
+            detail: Some(detail.into()),
+        };
+        Report::of(&Facts {
+            name: &"line-7".parse().unwrap(),
+            batch: &batch,
+            measured,
+            examples: vec![example],
+            targets: vec!["default".into()],
+            config: &Config::default(),
+        })
+    }
+
+    #[test]
+    fn people_read_how_far_a_batch_is_and_when_it_ends() {
+        let measured = Measured { ends: 18, time: Duration::from_secs(2) };
+        let report = report(Some(120_000), Some(measured), "it expired").to_string();
+        assert_eq!(
+            report,
+            "batch line-7: 6,000 ended of 120,000 announced, 114,000 outstanding
+
+      5,940  registered
+          0  already registered
+         60  rejected
+          0  refused
+          0  exhausted
+
+what failed, with an example of each:
+         60  expired  SN-7: it expired
+
+        9.0  ends a second just now, measured for 2.0 s
+       10.0  ends a second on average from 2026-11-21T10:00:00Z to 2026-11-21T10:10:00Z
+     3h 31m  left at the rate of just now
+     3h 10m  left at the quota of 10 a second
+"
+        );
+    }
+
+    #[test]
+    fn a_complete_batch_has_nothing_left() {
+        let report = report(Some(6_000), None, "it expired");
+        assert!(report.to_string().starts_with("batch line-7: complete, 6,000 ended of 6,000 announced\n"));
+        assert!(!report.to_string().contains("left"));
+        assert_eq!(report.seconds_left_at_quota, Some(0.0));
+    }
+
+    #[test]
+    fn a_batch_of_unknown_size_has_no_end_in_sight() {
+        let report = report(None, None, "it expired");
+        assert!(report.to_string().contains("the line did not say how many there are"));
+        assert_eq!((report.outstanding, report.seconds_left_at_quota), (None, None));
+    }
+
+    #[test]
+    fn a_standstill_has_no_end_in_sight_at_its_rate() {
+        let report = report(Some(7_000), Some(Measured { ends: 0, time: Duration::from_secs(2) }), "it expired");
+        assert_eq!((report.measured_rate, report.seconds_left_at_measured_rate), (Some(0.0), None));
+        assert_eq!(report.seconds_left_at_quota, Some(100.0));
+    }
+
+    #[test]
+    fn what_came_from_outside_does_not_steer_the_terminal() {
+        let report = report(None, None, "\u{1b}[2Jü\n\u{202e}x").to_string();
+        assert!(report.contains("SN-7: \u{fffd}[2Jü\u{fffd}\u{fffd}x\n"), "{report}");
+    }
+}

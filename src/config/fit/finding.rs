@@ -1,0 +1,224 @@
+//! What does not fit, in words, and its mend.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::job::{DEFAULT_TARGET, NameError};
+
+/// Something that does not fit.
+#[derive(Debug, thiserror::Error)]
+pub enum Finding {
+    /// Nothing is served.
+    #[error("no target is configured")]
+    NoTarget,
+    /// A target has a name that the job message does not allow.
+    #[error("no job can name target `{target}`: {error}")]
+    UnnameableTarget {
+        /// The target.
+        target: String,
+        /// What is wrong with its name.
+        error: NameError,
+    },
+    /// SQS would refuse every receive.
+    #[error("`queue.wait` is {} but SQS waits {} at most", Span(*wait), Span(*max))]
+    WaitTooLong {
+        /// The setting.
+        wait: Duration,
+        /// SQS's limit.
+        max: Duration,
+    },
+    /// Waits cannot grow from the first to the longest.
+    #[error("`retry.first_wait` is {}, longer than `retry.max_wait`, which is {}", Span(*first), Span(*max))]
+    WaitsReversed {
+        /// The first wait.
+        first: Duration,
+        /// The longest wait.
+        max: Duration,
+    },
+    /// The heartbeat cannot keep messages hidden.
+    #[error(
+        "queue `{queue}` hides messages for {} but {} are the least that can be kept up",
+        Span(*visibility),
+        Span(*min)
+    )]
+    VisibilityTooShort {
+        /// The queue.
+        queue: String,
+        /// Its visibility time-out.
+        visibility: Duration,
+        /// The shortest that works.
+        min: Duration,
+    },
+    /// The heartbeat may come too late.
+    #[error(
+        "queue `{queue}` hides messages for {} but {} are needed to keep all that is held hidden",
+        Span(*visibility),
+        Span(*needed)
+    )]
+    VisibilityShort {
+        /// The queue.
+        queue: String,
+        /// Its visibility time-out.
+        visibility: Duration,
+        /// What leaves time for one call of SQS that hangs, and for as many calls as there may be messages.
+        needed: Duration,
+    },
+    /// Receives return at once.
+    #[error("`queue.wait` is {}: SQS counts whole seconds, so an empty queue is asked without a pause", Span(*wait))]
+    WaitTooShort {
+        /// The setting.
+        wait: Duration,
+    },
+    /// Stopping is cut off.
+    #[error(
+        "`worker.drain_deadline` is {} but a call may take {}: stopping may cut calls off",
+        Span(*drain),
+        Span(*call)
+    )]
+    DrainTooShort {
+        /// The deadline.
+        drain: Duration,
+        /// Longest that a call may take.
+        call: Duration,
+    },
+    /// The quota cannot be used.
+    #[error("`worker.slots` is {slots} but {needed} are needed at {rate}/s")]
+    FewSlots {
+        /// The setting.
+        slots: usize,
+        /// What the rate needs.
+        needed: usize,
+        /// Calls a second, all targets together.
+        rate: f64,
+    },
+    /// Messages end before their turn comes.
+    #[error("queue `{queue}` keeps messages {} but {} are needed at {rate}/s", Span(*retention), Span(*needed))]
+    RetentionShort {
+        /// The queue.
+        queue: String,
+        /// How long it keeps messages.
+        retention: Duration,
+        /// How long the backlog takes.
+        needed: Duration,
+        /// Calls a second, all targets together.
+        rate: f64,
+        /// Longest that SQS keeps messages.
+        max: Duration,
+    },
+    /// Dead letters may end as soon as they are there.
+    #[error(
+        "the dead-letter queue of `{queue}` keeps messages {} from their first sending, and the queue itself {}: one \
+         that moves late is soon lost",
+        Span(*dead),
+        Span(*retention)
+    )]
+    DeadRetentionShort {
+        /// The queue.
+        queue: String,
+        /// How long it keeps messages.
+        retention: Duration,
+        /// How long its dead-letter queue keeps them.
+        dead: Duration,
+        /// Longest that SQS keeps messages.
+        max: Duration,
+    },
+    /// Valid jobs may become dead letters.
+    #[error(
+        "queue `{queue}` moves messages to its dead-letter queue after {receives} receives: restarts may use them up"
+    )]
+    FewReceives {
+        /// The queue.
+        queue: String,
+        /// Its `maxReceiveCount`.
+        receives: u32,
+    },
+    /// A message that kills the process circles.
+    #[error("queue `{queue}` has no dead-letter queue: a message that kills the process comes back for ever")]
+    NoDeadLetterQueue {
+        /// The queue.
+        queue: String,
+    },
+    /// Jobs without a target are no jobs.
+    #[error("no target is named `{DEFAULT_TARGET}`: jobs that name no target will be quarantined")]
+    NoDefaultTarget,
+    /// Others can read what only we should.
+    #[error("metrics and health are shown to everybody who reaches {address}")]
+    AdminExposed {
+        /// Where they are shown.
+        address: SocketAddr,
+    },
+}
+
+impl Finding {
+    /// Says whether nothing can work with it.
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            Self::NoTarget
+            | Self::UnnameableTarget { .. }
+            | Self::WaitTooLong { .. }
+            | Self::WaitsReversed { .. }
+            | Self::VisibilityTooShort { .. } => true,
+            Self::VisibilityShort { .. }
+            | Self::WaitTooShort { .. }
+            | Self::DrainTooShort { .. }
+            | Self::FewSlots { .. }
+            | Self::RetentionShort { .. }
+            | Self::DeadRetentionShort { .. }
+            | Self::FewReceives { .. }
+            | Self::NoDeadLetterQueue { .. }
+            | Self::NoDefaultTarget
+            | Self::AdminExposed { .. } => false,
+        }
+    }
+
+    /// What mends it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NoTarget | Self::NoDefaultTarget => format!("add `[targets.{DEFAULT_TARGET}]` to the settings"),
+            Self::UnnameableTarget { .. } => "give the target another name in the settings".to_owned(),
+            Self::WaitTooLong { max, .. } => format!("set `queue.wait` to {} or less", Span(*max)),
+            Self::WaitTooShort { .. } => "set `queue.wait` to 1s or more".to_owned(),
+            Self::WaitsReversed { first, .. } => format!("set `retry.max_wait` to {} or more", Span(*first)),
+            Self::VisibilityTooShort { .. } => "set VisibilityTimeout to 60 on the queue".to_owned(),
+            Self::VisibilityShort { needed, .. } => {
+                format!("set VisibilityTimeout to {} on the queue", needed.as_secs().max(60))
+            }
+            Self::DrainTooShort { call, .. } => format!("set `worker.drain_deadline` to {} or more", Span(*call)),
+            Self::FewSlots { needed, .. } => format!("set `worker.slots` to {needed} or more"),
+            Self::RetentionShort { needed, max, .. } if needed > max => {
+                "ask AWS for a higher quota, or send fewer at a time: SQS keeps no message longer than 14 days"
+                    .to_owned()
+            }
+            Self::RetentionShort { max, .. } => {
+                format!("set MessageRetentionPeriod to {} on the queue", max.as_secs())
+            }
+            Self::DeadRetentionShort { max, .. } => {
+                format!("set MessageRetentionPeriod to {} on the dead-letter queue", max.as_secs())
+            }
+            Self::FewReceives { .. } => "set maxReceiveCount to 20 in the queue's RedrivePolicy".to_owned(),
+            Self::NoDeadLetterQueue { .. } => "give the queue a RedrivePolicy with maxReceiveCount 20".to_owned(),
+            Self::AdminExposed { .. } => {
+                "set `admin.listen` to a loopback address, or let only the monitoring reach it".to_owned()
+            }
+        }
+    }
+}
+
+/// A time for people: days with one decimal from a day on, no fractions of seconds from a minute on.
+struct Span(Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MINUTE: Duration = Duration::from_mins(1);
+        const DAY: Duration = Duration::from_hours(24);
+        if self.0 < MINUTE {
+            return humantime::format_duration(self.0).fmt(f);
+        }
+        if self.0 < DAY {
+            return humantime::format_duration(Duration::from_secs(self.0.as_secs())).fmt(f);
+        }
+        let days = (self.0.div_duration_f64(DAY) * 10.0).round() / 10.0;
+        write!(f, "{days} day{}", if days > 1.0 { "s" } else { "" })
+    }
+}

@@ -1,0 +1,312 @@
+//! The keys that settings may have, read from the structs by way of their JSON Schema: name, comment, default, kind.
+//!
+//! There is no second list to keep up to date. A `*` in a path stands for the name of a target.
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use schemars::generate::SchemaSettings;
+use serde_json::Value as Json;
+use toml::Value;
+
+use super::Config;
+
+/// What stands in a path for any name.
+const ANY: &str = "*";
+
+/// The least likeness, from 0 to 1, of a key that is meant to what was written.
+const LIKENESS_MIN: f64 = 0.6;
+
+/// Where a key is: its sections and its name.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Path(pub Vec<String>);
+
+/// A table of the file.
+#[derive(Debug)]
+pub struct Section {
+    /// Where it is.
+    pub path: Path,
+    /// What it is for.
+    pub comment: String,
+    /// Its keys, in the order of the struct.
+    pub keys: Vec<Key>,
+}
+
+/// A key and what is known of it.
+#[derive(Debug)]
+pub struct Key {
+    /// Where it is.
+    pub path: Path,
+    /// What it is for, in one line.
+    pub comment: String,
+    /// Its default; null where it has none.
+    pub default: Json,
+    /// A value to show where it has no default.
+    pub example: Json,
+    /// What its value is.
+    pub kind: Kind,
+}
+
+/// What the value of a key is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// Text, which the struct may restrict further.
+    Text,
+    /// A whole number.
+    Integer {
+        /// The least.
+        min: i64,
+        /// The greatest.
+        max: i64,
+    },
+    /// A number.
+    Number,
+}
+
+/// A value that its key cannot have.
+#[derive(Debug, thiserror::Error)]
+pub enum ValueError {
+    /// It is of another kind.
+    #[error("expected {wanted}, found {found}")]
+    Kind {
+        /// The kind.
+        wanted: &'static str,
+        /// The value; only its kind where text was wanted, which may be secret.
+        found: String,
+    },
+    /// It is an empty text.
+    #[error("expected some text, found none")]
+    Empty,
+    /// It is out of range.
+    #[error("expected {min} to {max}, found {found}")]
+    Range {
+        /// The least.
+        min: i64,
+        /// The greatest.
+        max: i64,
+        /// The value.
+        found: i64,
+    },
+    /// Its struct does not take it.
+    #[error("{}", .0.message())]
+    Refused(toml::de::Error),
+}
+
+/// All tables of the file, in the order of the structs.
+pub fn sections() -> &'static [Section] {
+    static SECTIONS: LazyLock<Vec<Section>> = LazyLock::new(|| {
+        let settings = SchemaSettings::default().with(|settings| settings.inline_subschemas = true);
+        let schema = settings.into_generator().into_root_schema_for::<Config>();
+        let mut sections = Vec::new();
+        read(&Path(vec![]), schema.as_value(), &mut sections);
+        sections
+    });
+    &SECTIONS
+}
+
+/// All keys, in the order of the structs.
+pub fn keys() -> impl Iterator<Item = &'static Key> {
+    sections().iter().flat_map(|section| &section.keys)
+}
+
+/// Finds the key of a path that names a target where the key's own path has a `*`.
+pub fn find(path: &Path) -> Option<&'static Key> {
+    keys().find(|key| key.path.covers(path))
+}
+
+/// Says whether a table may have this path.
+pub fn is_section(path: &Path) -> bool {
+    let starts = |section: &Section| Path(section.path.0.iter().take(path.0.len()).cloned().collect()).covers(path);
+    sections().iter().any(starts)
+}
+
+/// The key or table that was probably meant.
+pub fn nearest(unknown: &Path) -> Option<Path> {
+    let written = unknown.to_string();
+    let sections = sections().iter().map(|section| section.path.without_any());
+    let known = sections.chain(keys().map(|key| key.path.clone())).map(|path| path.named_as(unknown));
+    let rated = known.map(|path| (likeness(&path.to_string(), &written), path));
+    let best = rated.max_by(|a, b| a.0.total_cmp(&b.0));
+    best.filter(|(likeness, _)| *likeness >= LIKENESS_MIN).map(|(_, path)| path)
+}
+
+/// How like two keys are; a key in the wrong section is nearly right.
+fn likeness(known: &str, written: &str) -> f64 {
+    let name = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    let whole = strsim::normalized_damerau_levenshtein(known, written);
+    whole.max(0.9 * strsim::normalized_damerau_levenshtein(&name(known), &name(written)))
+}
+
+impl Path {
+    /// Reads a path that is written with dots; a target whose name holds a dot cannot be written so.
+    pub fn dotted(text: &str) -> Self {
+        Self(text.split('.').map(str::to_owned).collect())
+    }
+
+    /// A place in the table of this path.
+    #[must_use]
+    pub fn join(&self, name: &str) -> Self {
+        Self(self.0.iter().map(String::as_str).chain([name]).map(str::to_owned).collect())
+    }
+
+    /// This path with a name in the place of its `*`.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Self {
+        Self(self.0.iter().map(|part| if part == ANY { name } else { part }.to_owned()).collect())
+    }
+
+    /// Says whether a target's name stands in this path.
+    pub fn is_of_any(&self) -> bool {
+        self.0.iter().any(|part| part == ANY)
+    }
+
+    /// Says whether this path, with any name in the place of its `*`, is the other.
+    fn covers(&self, other: &Self) -> bool {
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(mine, its)| mine == ANY || mine == its)
+    }
+
+    /// The table that holds the named ones.
+    fn without_any(&self) -> Self {
+        let is_any = self.0.last().is_some_and(|part| part == ANY);
+        Self(self.0[..self.0.len() - usize::from(is_any)].to_vec())
+    }
+
+    /// This path with the other's name in the place of its `*`, if the other is of the same table.
+    fn named_as(&self, other: &Self) -> Self {
+        let place = self.0.iter().position(|part| part == ANY);
+        let place = place.filter(|&place| other.0.get(..place) == self.0.get(..place));
+        let name = place.and_then(|place| other.0.get(place));
+        name.map_or_else(|| self.clone(), |name| self.named(name))
+    }
+}
+
+/// Writes a path as TOML does.
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_bare = |part: &str| part.chars().all(|c| c.is_ascii_alphanumeric() || "_-*".contains(c));
+        for (i, part) in self.0.iter().enumerate() {
+            let dot = if i == 0 { "" } else { "." };
+            if is_bare(part) { write!(f, "{dot}{part}")? } else { write!(f, "{dot}{}", Value::from(part.as_str()))? }
+        }
+        Ok(())
+    }
+}
+
+impl Kind {
+    /// The value of a text from outside the file: text as it is, else as TOML writes it.
+    pub fn read(self, text: &str) -> Value {
+        let as_text = || Value::String(text.to_owned());
+        if self == Self::Text { as_text() } else { text.parse().unwrap_or_else(|_| as_text()) }
+    }
+
+    /// Checks a value as far as its kind goes.
+    ///
+    /// # Errors
+    /// [`ValueError`] for a value of another kind, an empty text or a number out of range.
+    pub fn check(self, value: &Value) -> Result<(), ValueError> {
+        match (self, value) {
+            (Self::Text, Value::String(text)) if text.is_empty() => Err(ValueError::Empty),
+            (Self::Text, Value::String(_)) | (Self::Number, Value::Integer(_) | Value::Float(_)) => Ok(()),
+            (Self::Text, other) => {
+                Err(ValueError::Kind { wanted: "text in quotes", found: format!("a TOML {}", other.type_str()) })
+            }
+            (Self::Integer { min, max }, &Value::Integer(found)) if (min..=max).contains(&found) => Ok(()),
+            (Self::Integer { min, max }, &Value::Integer(found)) => Err(ValueError::Range { min, max, found }),
+            (Self::Integer { .. }, other) => {
+                Err(ValueError::Kind { wanted: "a whole number", found: other.to_string() })
+            }
+            (Self::Number, other) => Err(ValueError::Kind { wanted: "a number", found: other.to_string() }),
+        }
+    }
+}
+
+/// Reads the section of an object's schema, then those below it.
+fn read(path: &Path, schema: &Json, sections: &mut Vec<Section>) {
+    let place = sections.len();
+    sections.push(Section { path: path.clone(), comment: comment(schema), keys: vec![] });
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let path = path.join(name);
+        if property["properties"].is_object() {
+            read(&path, property, sections);
+        } else if property["additionalProperties"].is_object() {
+            let mut named = property["additionalProperties"].clone();
+            named["description"] = property["description"].clone();
+            read(&path.join(ANY), &named, sections);
+        } else {
+            sections[place].keys.push(Key {
+                path,
+                comment: comment(property),
+                default: property["default"].clone(),
+                example: property["examples"][0].clone(),
+                kind: kind(property),
+            });
+        }
+    }
+}
+
+/// The doc comment, in one line.
+fn comment(schema: &Json) -> String {
+    let text = schema["description"].as_str().unwrap_or_default();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn kind(schema: &Json) -> Kind {
+    match schema["type"].as_str() {
+        Some("integer") => Kind::Integer {
+            min: schema["minimum"].as_i64().unwrap_or(i64::MIN),
+            max: schema["maximum"].as_i64().unwrap_or(u32::MAX.into()),
+        },
+        Some("number") => Kind::Number,
+        _ => Kind::Text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guess(written: &str) -> Option<String> {
+        nearest(&Path::dotted(written)).map(|path| path.to_string())
+    }
+
+    #[test]
+    fn a_key_has_the_comment_and_default_of_its_struct() {
+        let key = find(&Path::dotted("worker.slots")).unwrap();
+        assert!(key.comment.starts_with("Most messages"), "{}", key.comment);
+        assert_eq!(key.default, 1024);
+        assert_eq!(key.kind, Kind::Integer { min: 1, max: 120_000 });
+        let rate = find(&Path::dotted("targets.eu.rates.register_certificate")).unwrap();
+        assert_eq!((&rate.default, rate.kind), (&Json::from(10.0), Kind::Number));
+    }
+
+    #[test]
+    fn every_key_and_section_says_what_it_is_for() {
+        for key in keys() {
+            assert!(!key.comment.is_empty(), "{}", key.path);
+            assert!(!(key.default.is_null() && key.example.is_null()), "{} has no default and no example", key.path);
+        }
+        assert!(sections().iter().all(|section| !section.comment.is_empty()));
+    }
+
+    #[test]
+    fn a_slip_of_the_pen_finds_the_key_that_was_meant() {
+        assert_eq!(guess("queue.nmae").as_deref(), Some("queue.name"));
+        assert_eq!(guess("databse").as_deref(), Some("database"));
+        assert_eq!(guess("target").as_deref(), Some("targets"));
+        assert_eq!(guess("slots").as_deref(), Some("worker.slots"));
+        assert_eq!(guess("retry.max_attempts").as_deref(), Some("retry.attempts"));
+        assert_eq!(guess("targets.eu.regoin").as_deref(), Some("targets.eu.region"));
+        assert_eq!(guess("colour.of.the.sky"), None);
+    }
+
+    #[test]
+    fn a_value_of_another_kind_is_refused_and_a_text_is_not_repeated() {
+        let refused = |kind: Kind, text: &str| kind.check(&text.parse().unwrap()).unwrap_err().to_string();
+        let slots = Kind::Integer { min: 1, max: 9 };
+        assert_eq!(refused(slots, "0"), "expected 1 to 9, found 0");
+        assert_eq!(refused(slots, "2.5"), "expected a whole number, found 2.5");
+        assert_eq!(refused(Kind::Number, "\"ten\""), "expected a number, found \"ten\"");
+        assert_eq!(refused(Kind::Text, "[\"secret\"]"), "expected text in quotes, found a TOML array");
+        assert_eq!(refused(Kind::Text, "\"\""), "expected some text, found none");
+    }
+}

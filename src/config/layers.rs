@@ -1,0 +1,347 @@
+//! The layers of the settings: defaults, shared variables, file, environment, flags. A later one wins, key by key.
+//!
+//! Every setting remembers where it comes from. An unknown key and a wrong value are errors in each layer. Sources hold
+//! secrets as they were written, so they have no `Debug`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+use toml::{Spanned, Table, Value};
+
+use super::Config;
+use super::error::ConfigError;
+use super::keys::{self, Path, ValueError};
+use super::origin::Origin;
+
+/// The start of the names of variables that are settings: `MUSTER__SECTION__KEY`.
+const PREFIX: &str = "MUSTER__";
+
+/// What stands for a dot in the name of a variable.
+const DOT: &str = "__";
+
+/// Variables that other programs understand too, and their keys. They may be meant for those, so they stand in for the
+/// default only: what is said to Muster itself wins, in its file too.
+const SHARED: [(&str, &str); 1] = [("DATABASE_URL", "database.url")];
+
+/// What settings are made from.
+#[derive(Clone, Default)]
+pub struct Sources {
+    /// The file.
+    pub file: Option<File>,
+    /// The variables of the environment; those that are none of ours are passed over.
+    pub environment: BTreeMap<String, String>,
+    /// What the command line sets, in its order.
+    pub flags: Vec<Flag>,
+}
+
+/// A file of settings.
+#[derive(Clone)]
+pub struct File {
+    /// Where it is, for people.
+    pub path: PathBuf,
+    /// What is in it.
+    pub text: String,
+}
+
+/// A setting of the command line.
+#[derive(Clone)]
+pub struct Flag {
+    /// The flag.
+    pub flag: &'static str,
+    /// The key, with dots.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// All settings and where they come from.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The settings.
+    pub config: Config,
+    /// The file that was read.
+    pub file: Option<PathBuf>,
+    origins: BTreeMap<Path, Origin>,
+}
+
+impl Sources {
+    /// Lays the layers over each other.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first unknown key or wrong value.
+    pub fn merge(&self) -> Result<Settings, ConfigError> {
+        let mut layers = Layers::default();
+        layers.add_shared_variables(&self.environment)?;
+        if let Some(file) = &self.file {
+            layers.add_file(file)?;
+        }
+        layers.add_variables(&self.environment)?;
+        for Flag { flag, key, value } in &self.flags {
+            layers.add_text(Path::dotted(key), value, Origin::Flag { flag })?;
+        }
+        Ok(layers.settings(self.file.as_ref().map(|file| file.path.clone())))
+    }
+}
+
+impl Settings {
+    /// Where the setting of a key comes from.
+    pub fn origin(&self, key: &Path) -> &Origin {
+        self.origins.get(key).unwrap_or(&Origin::Default)
+    }
+}
+
+/// What was set so far, in the order of the paths: a table comes before what is in it.
+#[derive(Default)]
+struct Layers(BTreeMap<Path, (Value, Origin)>);
+
+impl Layers {
+    fn add_file(&mut self, file: &File) -> Result<(), ConfigError> {
+        let origin = |at: usize| Origin::File {
+            path: file.path.clone(),
+            line: 1 + file.text.bytes().take(at).filter(|&byte| byte == b'\n').count(),
+        };
+        let document = DeTable::parse(&file.text).map_err(|error| ConfigError::Syntax {
+            place: origin(error.span().map_or(0, |span| span.start)),
+            message: error.message().to_owned(),
+        })?;
+        self.add_table(&Path(vec![]), document.into_inner(), &origin)
+    }
+
+    fn add_table(
+        &mut self,
+        path: &Path,
+        table: DeTable<'_>,
+        origin: &impl Fn(usize) -> Origin,
+    ) -> Result<(), ConfigError> {
+        for (name, value) in table {
+            let (path, place) = (path.join(name.get_ref()), origin(name.span().start));
+            match value.into_inner() {
+                DeValue::Table(table) if keys::is_section(&path) => {
+                    // A target is there even where all in it has its default.
+                    self.0.insert(path.clone(), (Value::Table(Table::new()), place));
+                    self.add_table(&path, table, origin)?;
+                }
+                value => match Value::deserialize(ValueDeserializer::from(Spanned::new(0..0, value))) {
+                    Ok(value) => self.add(path, value, place)?,
+                    Err(error) => return Err(wrong(path, place, ValueError::Refused(error))),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn add_shared_variables(&mut self, variables: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+        for (name, key) in SHARED {
+            if let Some(value) = variables.get(name) {
+                self.add_variable(name, key, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_variables(&mut self, variables: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+        for (name, value) in variables {
+            if let Some(key) = name.strip_prefix(PREFIX) {
+                self.add_variable(name, &key.to_ascii_lowercase().replace(DOT, "."), value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_variable(&mut self, name: &str, key: &str, value: &str) -> Result<(), ConfigError> {
+        // `NAME=${UNSET}` in a compose file gives an empty variable: nothing was set.
+        if value.is_empty() {
+            return Ok(());
+        }
+        self.add_text(Path::dotted(key), value, Origin::Environment { variable: name.to_owned() })
+    }
+
+    fn add_text(&mut self, path: Path, text: &str, place: Origin) -> Result<(), ConfigError> {
+        let value = keys::find(&path).map_or_else(|| text.into(), |key| key.kind.read(text));
+        self.add(path, value, place)
+    }
+
+    fn add(&mut self, path: Path, value: Value, place: Origin) -> Result<(), ConfigError> {
+        if keys::is_section(&path) {
+            return Err(ConfigError::Table { table: path, place });
+        }
+        let Some(key) = keys::find(&path) else {
+            return Err(ConfigError::UnknownKey { nearest: keys::nearest(&path), key: path, place });
+        };
+        // Tried alone, so that an error belongs to this key and this layer.
+        let mut alone = Self::default();
+        alone.0.insert(path.clone(), (value.clone(), Origin::Default));
+        let checked = key.kind.check(&value).and_then(|()| alone.config().map_err(ValueError::Refused));
+        if let Err(error) = checked {
+            return Err(wrong(path, place, error));
+        }
+        self.0.insert(path, (value, place));
+        Ok(())
+    }
+
+    fn config(&self) -> Result<Config, toml::de::Error> {
+        let mut root = Table::new();
+        for (path, (value, _)) in &self.0 {
+            insert(&mut root, &path.0, value.clone());
+        }
+        root.try_into()
+    }
+
+    fn settings(self, file: Option<PathBuf>) -> Settings {
+        let config = self.config().expect("every setting was tried alone");
+        let origins = self.0.into_iter().map(|(path, (_, origin))| (path, origin)).collect();
+        Settings { config, file, origins }
+    }
+}
+
+fn wrong(key: Path, place: Origin, error: ValueError) -> ConfigError {
+    ConfigError::Value { key, place, error: Box::new(error) }
+}
+
+fn insert(table: &mut Table, path: &[String], value: Value) {
+    match path {
+        [] => {}
+        [name] => _ = table.insert(name.clone(), value),
+        [section, rest @ ..] => {
+            let section = table.entry(section.clone()).or_insert_with(|| Table::new().into());
+            insert(section.as_table_mut().expect("a section is a table"), rest, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    /// Sources of a file `f`, variables and `--set` flags.
+    fn sources(file: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Sources {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        let flag = |(key, value)| Flag { flag: "--set", key, value };
+        Sources {
+            file: (!file.is_empty()).then(|| File { path: "f".into(), text: file.to_owned() }),
+            environment: environment.iter().map(owned).collect(),
+            flags: flags.iter().map(owned).map(flag).collect(),
+        }
+    }
+
+    fn refused(sources: &Sources) -> String {
+        sources.merge().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn each_layer_wins_over_the_one_below() {
+        let file = "[queue]\nname = \"of-file\"";
+        let variable = [("MUSTER__QUEUE__NAME", "of-environment")];
+        let flag = [("queue.name", "of-flag")];
+        let name = |sources: Sources| {
+            let settings = sources.merge().unwrap();
+            (settings.config.queue.name.clone(), settings.origin(&Path::dotted("queue.name")).to_string())
+        };
+        let table = [
+            (sources("", &[], &[]), "muster-jobs", "default"),
+            (sources(file, &[], &[]), "of-file", "f line 2"),
+            (sources(file, &variable, &[]), "of-environment", "MUSTER__QUEUE__NAME"),
+            (sources(file, &variable, &flag), "of-flag", "--set"),
+        ];
+        for (sources, value, origin) in table {
+            assert_eq!(name(sources), (value.to_owned(), origin.to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_shared_variable_of_a_database_gives_way_to_what_is_said_to_muster() {
+        let url = |sources: Sources| sources.merge().unwrap().config.database.url.expose_secret().to_owned();
+        let (shared, ours) = (("DATABASE_URL", "postgres://shared"), ("MUSTER__DATABASE__URL", "postgres://ours"));
+        let file = "database.url = \"postgres://file\"";
+        assert_eq!(url(sources("", &[shared], &[])), "postgres://shared");
+        assert_eq!(url(sources(file, &[shared], &[])), "postgres://file");
+        assert_eq!(url(sources(file, &[shared, ours], &[])), "postgres://ours");
+    }
+
+    #[test]
+    fn an_empty_variable_sets_nothing() {
+        let settings = sources("", &[("MUSTER__QUEUE__NAME", ""), ("DATABASE_URL", "")], &[]).merge().unwrap();
+        assert_eq!(settings.config.queue.name, "muster-jobs");
+        assert_eq!(settings.origin(&Path::dotted("database.url")), &Origin::Default);
+    }
+
+    #[test]
+    fn numbers_times_and_words_are_read_from_text() {
+        let variables = [
+            ("MUSTER__WORKER__SLOTS", "32"),
+            ("MUSTER__TARGETS__EU__RATES__REGISTER_CERTIFICATE", "2.5"),
+            ("MUSTER__DATABASE__TIMEOUT", "3s"),
+            ("MUSTER__LOG__FORMAT", "json"),
+            ("MUSTER__ADMIN__LISTEN", "off"),
+            ("MUSTER__QUEUE__NAME", "5"),
+        ];
+        let config = sources("", &variables, &[]).merge().unwrap().config;
+        assert_eq!(config.worker.slots, 32);
+        assert_eq!(config.targets.keys().collect::<Vec<_>>(), ["eu"]);
+        assert!((config.rate() - 2.5).abs() < f64::EPSILON);
+        assert_eq!(config.database.timeout, std::time::Duration::from_secs(3).into());
+        assert_eq!(config.log.format, crate::telemetry::Format::Json);
+        assert_eq!(config.admin.listen, None);
+        assert_eq!(config.queue.name, "5");
+    }
+
+    #[test]
+    fn a_target_without_keys_is_served() {
+        let config = sources("[targets.\"plant.1\"]\n[targets.eu]\nregion = \"eu-central-1\"", &[], &[]).merge();
+        assert_eq!(config.unwrap().config.targets.keys().collect::<Vec<_>>(), ["eu", "plant.1"]);
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_with_its_place_and_the_key_that_was_meant() {
+        let table = [
+            (sources("\n[queue]\nnmae = 1", &[], &[]), "f line 3; did you mean `queue.name`?"),
+            (sources("queu.name = 1", &[], &[]), "f line 1; did you mean `queue`?"),
+            (sources("", &[("MUSTER__QUEUE__NMAE", "x")], &[]), "MUSTER__QUEUE__NMAE; did you mean `queue.name`?"),
+            (sources("", &[], &[("slots", "1")]), "--set; did you mean `worker.slots`?"),
+        ];
+        for (sources, end) in table {
+            let error = refused(&sources);
+            assert!(error.starts_with("unknown key `") && error.ends_with(end), "{error}");
+        }
+        assert_eq!(refused(&sources("", &[], &[("a.b.c.d", "1")])), "unknown key `a.b.c.d` in --set");
+    }
+
+    #[test]
+    fn a_table_has_no_value() {
+        assert!(refused(&sources("queue = 5", &[], &[])).starts_with("`queue` in f line 1 is a table"));
+        assert!(refused(&sources("", &[("MUSTER__TARGETS__EU", "5")], &[])).starts_with("`targets.eu` in MUSTER__"));
+    }
+
+    #[test]
+    fn a_wrong_value_is_an_error_with_its_key_and_place() {
+        let table = [
+            (sources("[worker]\nslots = 0", &[], &[]), "`worker.slots` in f line 2: expected 1 to 120000, found 0"),
+            (sources("worker.slots = 99999999999999999999", &[], &[]), "`worker.slots` in f line 1: "),
+            (sources("", &[("MUSTER__WORKER__SLOTS", "abc")], &[]), "expected a whole number, found \"abc\""),
+            (
+                sources("", &[], &[("precheck.not_yet_valid", "no")]),
+                "unknown variant `no`, expected `warn` or `reject`",
+            ),
+            (sources("", &[], &[("log.filter", "=[")]), "`log.filter` in --set: invalid filter directive"),
+            (sources("", &[], &[("targets.eu.rates.register_certificate", "0")]), "calls a second, found 0"),
+        ];
+        for (sources, part) in table {
+            let error = refused(&sources);
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_error_repeats_a_secret() {
+        let secret = "postgres://ada:secret@db";
+        let broken = [format!("database.url = \"{secret}"), format!("database.url = [\"{secret}\"]")];
+        for file in broken {
+            let error = refused(&sources(&file, &[], &[]));
+            assert!(error.contains("f line 1") && !error.contains("secret"), "{error}");
+        }
+    }
+}

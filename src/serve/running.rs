@@ -1,0 +1,75 @@
+//! What runs, and how it comes to its end: front to back, inside a deadline.
+
+use std::time::Duration;
+
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use crate::queue::{CALL_MAX, Queue};
+use crate::slots::Slots;
+use crate::store::Store;
+
+/// Longest that giving back what is held may take after the deadline.
+const GIVE_BACK_TIME: Duration = Duration::from_secs(3);
+
+/// The tasks of a service, in the order in which they end, and what their end needs.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) stop: CancellationToken,
+    pub(super) receivers: TaskTracker,
+    pub(super) jobs: TaskTracker,
+    pub(super) recorder: JoinHandle<()>,
+    /// Heartbeat and the like: they end when they are dropped.
+    pub(super) helpers: JoinSet<()>,
+    pub(super) slots: Slots,
+    pub(super) queue: Queue,
+    pub(super) store: Store,
+}
+
+impl Running {
+    /// Takes what is held to its end, or gives it back when the time is over.
+    pub(super) async fn drain(mut self, deadline: Duration) -> anyhow::Result<()> {
+        let drained = tokio::time::timeout(deadline, self.wait()).await;
+        self.helpers.abort_all();
+        let result = match drained {
+            Ok(()) => Ok(()),
+            Err(_) => {
+                let held = self.give_back().await;
+                Err(anyhow::anyhow!("{held} jobs were not finished within the drain deadline of {deadline:?}"))
+            }
+        };
+        self.store.close().await;
+        result
+    }
+
+    /// Waits for the parts to end, front to back.
+    async fn wait(&mut self) {
+        self.receivers.close();
+        self.receivers.wait().await;
+        self.jobs.close();
+        self.jobs.wait().await;
+        // Every sender of ends is gone with the receivers and the jobs.
+        if let Err(error) = (&mut self.recorder).await {
+            warn!(%error, "the recorder broke");
+        }
+    }
+
+    /// Makes everything that is held visible at once, and tells how much it was.
+    async fn give_back(&self) -> usize {
+        let held = self.slots.receipts();
+        warn!(held = held.len(), "the drain deadline has passed");
+        let giving = async {
+            for ten in held.chunks(CALL_MAX) {
+                if let Err(error) = self.queue.hide(ten, Duration::ZERO).await {
+                    warn!(%error, "cannot give messages back");
+                }
+            }
+        };
+        if tokio::time::timeout(GIVE_BACK_TIME, giving).await.is_err() {
+            warn!("could not give everything back; it comes back when its visibility ends");
+        }
+        held.len()
+    }
+}
