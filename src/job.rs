@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
@@ -19,8 +20,9 @@ pub const DEFAULT_TARGET: &str = "default";
 pub const NAME_MAX: usize = 128;
 
 /// A name given by people or lines: `[A-Za-z0-9._:/+@=-]{1,128}`.
-#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = "^[A-Za-z0-9._:/+@=-]{1,128}$"))]
 pub struct Name(String);
 
 /// A name with a character outside its set, or of a length outside 1 to 128.
@@ -83,6 +85,7 @@ impl fmt::Display for Name {
     Eq,
     Hash,
     IntoStaticStr,
+    JsonSchema,
     Ord,
     PartialEq,
     PartialOrd,
@@ -96,7 +99,19 @@ pub enum Operation {
 
 /// The statuses of a certificate at AWS.
 #[derive(
-    Clone, Copy, Debug, Deserialize, Display, EnumString, Eq, Hash, IntoStaticStr, PartialEq, Serialize, VariantArray,
+    Clone,
+    Copy,
+    Debug,
+    Deserialize,
+    Display,
+    EnumString,
+    Eq,
+    Hash,
+    IntoStaticStr,
+    JsonSchema,
+    PartialEq,
+    Serialize,
+    VariantArray,
 )]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
@@ -116,12 +131,14 @@ pub enum CertificateStatus {
 }
 
 /// The fields of the RegisterCertificate call.
-#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RegisterCertificate {
     /// The device certificate as PEM.
+    #[schemars(length(min = 1, max = 65_536))]
     pub certificate_pem: String,
     /// The CA that signed it, as PEM; AWS needs it only where several CAs share a subject.
+    #[schemars(length(min = 1, max = 65_536))]
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ca_certificate_pem: Option<String>,
     /// The status to register it with; AWS's default is INACTIVE.
@@ -168,24 +185,35 @@ pub struct Job {
     pub request: RegisterCertificate,
 }
 
-/// The message on the wire, as [`Job`] reads and writes it.
-#[derive(Deserialize, Serialize)]
+/// A message of the queue: one certificate to be registered.
+#[derive(Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(title = "Muster job, version 1")]
 struct Message<R> {
+    /// The version of the message: 1.
+    #[schemars(range(min = VERSION, max = VERSION))]
     version: u32,
+    /// The AWS call.
     operation: Operation,
+    /// What the job is counted under; `unbatched` where there is none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     batch: Option<Name>,
+    /// How many distinct certificates the line will send in this batch; the greatest number that is said counts.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     batch_size: Option<u64>,
+    /// The factory line.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     source: Option<Name>,
+    /// The line's own name for the device.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none", default)]
     reference: Option<Name>,
+    /// The account and region, by its name in Muster's settings; `default` where there is none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     target: Option<Name>,
+    /// Has AWS asked even where the ledger knows the certificate.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     verify: bool,
+    /// The fields of the AWS call, in AWS's spelling.
     request: R,
 }
 
@@ -270,6 +298,11 @@ impl Job {
         };
         serde_json::to_string(&message).expect("strings and numbers always become JSON")
     }
+
+    /// The JSON Schema of the message; `docs/job.schema.json` holds it for lines that write their own.
+    pub fn schema() -> Schema {
+        schemars::schema_for!(Message<RegisterCertificate>)
+    }
 }
 
 /// Reads a JSON object; serde alone would take an array for a struct too.
@@ -332,6 +365,17 @@ mod tests {
         assert_eq!(job.batch_size, Some(120_000));
         assert_eq!(job.reference.as_ref().unwrap().as_str(), "SN-000123");
         assert_eq!(Job::parse(&job.to_body()).unwrap(), job);
+    }
+
+    /// `UPDATE=1 cargo test schema` writes the file anew.
+    #[test]
+    fn the_schema_is_the_one_that_is_published() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/job.schema.json");
+        let schema = serde_json::to_string_pretty(&Job::schema()).unwrap() + "\n";
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(path, &schema).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), schema);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! `muster demo`: everything at work on one machine, with a private Postgres and the sandbox.
 
+mod given;
 mod line;
 mod summary;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,11 +13,14 @@ use anyhow::Context;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::enqueue::ca_pem;
 use super::progress::Progress;
-use super::{failure, signals};
+use super::{enqueue, failure, signals};
 use crate::config::Config;
 use crate::identity::{self, Credentials};
+use crate::job::DEFAULT_TARGET;
 use crate::limiter::Rate;
+use crate::manifest::Manifest;
 use crate::outcome::Status;
 use crate::postgres::{self, Postgres};
 use crate::queue::{self, Attributes, CALL_MAX, Outgoing, Queue};
@@ -24,8 +29,9 @@ use crate::serve::{Service, Until};
 use crate::specimen::Ca;
 use crate::store::{BatchStatus, Store};
 
+use given::Given;
 use line::{BATCH, Plan};
-use summary::{Facts, Summary};
+use summary::{Facts, Summary, Whole};
 
 /// The demo's queue.
 const QUEUE: &str = "demo-jobs";
@@ -34,8 +40,17 @@ const QUEUE: &str = "demo-jobs";
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Shows everything at work on this machine: makes certificates and registers them with the sandbox.
+///
+/// With files of your own nothing is made: they go through the precheck of `muster enqueue` and, from there, to the
+/// sandbox. Nothing leaves this machine.
 #[derive(Args, Debug)]
 pub(super) struct Demo {
+    /// Your own files and folders of certificates, as `muster enqueue` takes them; `-` is standard input.
+    #[arg(value_name = "PATH", conflicts_with = "certificates")]
+    paths: Vec<PathBuf>,
+    /// PEM file of a CA that issued your certificates, for the sandbox to know it; may be given several times.
+    #[arg(long, value_name = "FILE", requires = "paths")]
+    ca: Vec<PathBuf>,
     /// How many certificates are made; a few per cent of them are bad.
     #[arg(long, default_value_t = 2000, value_name = "N")]
     certificates: usize,
@@ -50,7 +65,7 @@ pub(super) struct Demo {
     json: bool,
     /// Folder with the programs of PostgreSQL, where they are not found by themselves.
     #[arg(long, env = "PG_BIN", value_name = "FOLDER")]
-    pg_bin: Option<std::path::PathBuf>,
+    pg_bin: Option<PathBuf>,
 }
 
 fn rate(text: &str) -> Result<Rate, String> {
@@ -65,9 +80,17 @@ struct Stage {
     config: Config,
     store: Store,
     queue: Queue,
-    ca: Arc<Ca>,
-    /// Holds the CA's file for the worker.
+    /// The CA of the made-up line; none where the certificates are the user's own.
+    ca: Option<Arc<Ca>>,
+    /// Holds the CAs' files for the worker.
     _ca_folder: tempfile::TempDir,
+}
+
+impl Stage {
+    /// The sandbox's quota.
+    fn quota(&self) -> Rate {
+        self.config.targets[DEFAULT_TARGET].rates.register_certificate
+    }
 }
 
 impl Demo {
@@ -75,16 +98,18 @@ impl Demo {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let stop = signals::stop_token()?;
         let progress = Progress::new();
+        let ca_pems = self.ca.iter().map(|path| ca_pem(path)).collect::<anyhow::Result<Vec<_>>>()?;
+        let manifest = Manifest::find(&self.paths)?;
         progress.say("starting Postgres and the sandbox");
-        let stage = self.set_up().await?;
-        let ended = self.act(&stage, &progress, &stop).await;
+        let stage = self.set_up(ca_pems).await?;
+        let ended = self.act(&stage, manifest, &progress, &stop).await;
         stage.store.close().await;
         stage.sandbox.stop().await;
         stage.postgres.stop().await?;
         ended
     }
 
-    async fn set_up(&self) -> anyhow::Result<Stage> {
+    async fn set_up(&self, ca_pems: Vec<String>) -> anyhow::Result<Stage> {
         let settings = postgres::Settings { bin_dir: self.pg_bin.clone(), durable: true };
         let postgres = Postgres::start(settings).await?;
         let sandbox = Sandbox::start(crate::sandbox::Settings {
@@ -92,10 +117,12 @@ impl Demo {
             ..Default::default()
         })
         .await?;
-        let ca = Arc::new(Ca::new("Muster demo CA"));
-        sandbox.plant_ca(&ca.pem()).context("cannot register the demo's CA")?;
+        let ca = self.paths.is_empty().then(|| Arc::new(Ca::new("Muster demo CA")));
         let ca_folder = tempfile::tempdir()?;
-        std::fs::write(ca_folder.path().join("ca.pem"), ca.pem())?;
+        for (i, pem) in ca.iter().map(|ca| ca.pem()).chain(ca_pems).enumerate() {
+            sandbox.plant_ca(&pem).context("the sandbox does not take a CA")?;
+            std::fs::write(ca_folder.path().join(format!("{i}.pem")), pem)?;
+        }
 
         let mut config = Config::default();
         config.aws.endpoint_url = Some(sandbox.url());
@@ -106,7 +133,7 @@ impl Demo {
         config.queue.wait = Duration::from_secs(1).into();
         config.precheck.ca_folder = Some(ca_folder.path().to_owned());
         config.admin.listen = Some(([127, 0, 0, 1], 0).into());
-        config.targets.entry("default".to_owned()).or_default().rates.register_certificate = self.rate;
+        config.targets.entry(DEFAULT_TARGET.to_owned()).or_default().rates.register_certificate = self.rate;
 
         let store = Store::connect(&config.database.settings()).await?;
         store.migrate().await?;
@@ -120,14 +147,25 @@ impl Demo {
         Ok(Stage { postgres, sandbox, config, store, queue, ca, _ca_folder: ca_folder })
     }
 
-    async fn act(&self, stage: &Stage, progress: &Progress, stop: &CancellationToken) -> anyhow::Result<ExitCode> {
-        let plan = Plan::new(self.certificates);
+    async fn act(
+        &self,
+        stage: &Stage,
+        manifest: Manifest,
+        progress: &Progress,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<ExitCode> {
+        let given = match &stage.ca {
+            Some(_) => None,
+            None => Some(Given::enqueue(stage, manifest, progress, stop).await?),
+        };
+        let plan =
+            given.as_ref().map_or_else(|| Plan::new(self.certificates), |given| Plan::of_good(given.summary.sent));
         let served = stop.child_token();
         let service = Service::start(&stage.config, Until::Stopped, served.clone()).await?;
         let metrics_address = service.admin_address();
         let began = Instant::now();
         let service = tokio::spawn(service.run());
-        let sender = tokio::spawn(send(stage.queue.clone(), Arc::clone(&stage.ca), self.certificates));
+        let sender = tokio::spawn(send(stage.queue.clone(), stage.ca.clone(), self.certificates));
 
         let finished = watch(stage, &plan, progress, sender, stop).await;
         let took = began.elapsed();
@@ -148,22 +186,36 @@ impl Demo {
             progress.say("interrupted");
             return Ok(failure::INTERRUPTED.into());
         }
-        self.report(&summarise(stage, &plan, took).await?)
+        let summary = summarise(stage, &plan, took).await?;
+        if let Some(given) = &given {
+            given.tell_rejects(progress);
+            if summary.has_unknown_issuers() {
+                progress.say("hint: give the CAs that issued these certificates with --ca FILE");
+            }
+        }
+        self.report(summary, given.map(|given| given.summary))
     }
 
     #[expect(clippy::print_stdout, reason = "the numbers are the command's data")]
-    fn report(&self, summary: &Summary) -> anyhow::Result<ExitCode> {
+    fn report(&self, summary: Summary, input: Option<enqueue::Summary>) -> anyhow::Result<ExitCode> {
+        let code = match &input {
+            _ if !summary.is_right() => failure::SOME_FAILED.into(),
+            Some(input) => input.exit_code(),
+            None => ExitCode::SUCCESS,
+        };
+        let whole = Whole { summary, input };
         if self.json {
-            println!("{}", serde_json::to_string_pretty(summary)?);
+            println!("{}", serde_json::to_string_pretty(&whole)?);
         } else {
-            print!("{summary}");
+            print!("{whole}");
         }
-        Ok(if summary.is_right() { ExitCode::SUCCESS } else { failure::SOME_FAILED.into() })
+        Ok(code)
     }
 }
 
-/// Sends what the line makes, ten messages a call.
-async fn send(queue: Queue, ca: Arc<Ca>, n: usize) -> anyhow::Result<()> {
+/// Sends what the made-up line makes, where there is one, ten messages a call.
+async fn send(queue: Queue, ca: Option<Arc<Ca>>, n: usize) -> anyhow::Result<()> {
+    let Some(ca) = ca else { return Ok(()) };
     let (made, mut messages) = tokio::sync::mpsc::channel(100);
     let making = tokio::task::spawn_blocking(move || {
         for message in (0..n).flat_map(|i| line::messages(&ca, i, n)) {

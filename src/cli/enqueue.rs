@@ -1,13 +1,13 @@
 //! `muster enqueue`: sends the certificates of files to the queue.
 
 pub(super) mod passes;
-pub(super) mod summary;
+mod summary;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use time::OffsetDateTime;
@@ -25,7 +25,7 @@ use crate::manifest::Manifest;
 use crate::precheck::Precheck;
 use crate::queue::Queue;
 
-use summary::{Files, Summary};
+pub(super) use summary::{Files, Summary};
 
 /// Sends the certificates of files to the queue.
 ///
@@ -98,8 +98,7 @@ impl Enqueue {
         let stop = signals::stop_token()?;
         let progress = Progress::new();
         progress.say(&format!("batch {}", order.batch));
-        let files = Files { files: manifest.n_files(), skipped_files: manifest.n_skipped() };
-        ensure!(files.files > 0, "found nothing to read: of folders, only files named .pem, .crt, .cer or .der are");
+        let files = Files::of(&manifest)?;
         let mut rejects = self.rejects_file(&order.batch);
         let planner = Planner::new(manifest, Arc::clone(&order), precheck, OffsetDateTime::now_utc());
         let mut sink = |reject| rejects.as_mut().map_or(Ok(()), |file| file.push(&reject));

@@ -2,8 +2,8 @@
 
 mod report;
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -75,8 +75,8 @@ impl Status {
 
     async fn look(&self, config: &Config, store: &Store) -> anyhow::Result<Report> {
         let (batch, measured) = self.measure(store).await?;
-        let failed: Vec<Code> =
-            batch.counts.iter().map(|count| count.code).filter(|code| !code.status().is_good()).collect();
+        let failed: BTreeSet<Code> = batch.counts.iter().map(|count| count.code).collect();
+        let failed: Vec<Code> = failed.into_iter().filter(|code| !code.status().is_good()).collect();
         let examples = store.batch_examples(self.batch.as_str(), &failed).await?;
         let targets = store.batch_targets(self.batch.as_str()).await?;
         Ok(Report::of(&Facts { name: &self.batch, batch: &batch, measured, examples, targets, config }))

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use muster::serve::{Service, Until};
-use muster::specimen::Flaw;
+use muster::specimen::{Ca, Flaw};
 
 use crate::factory::Factory;
 
@@ -38,6 +38,35 @@ async fn the_demo_ends_every_job_as_it_should_and_its_numbers_add_up() {
     assert_eq!((n("enqueued"), n("missing"), n("duplicates")), (303, 0, 3));
     assert_eq!(n("iot_calls"), n("registered") + n("already_registered") + n("refused") + n("throttled"));
     assert!(summary["quota_used"].as_f64().is_some() && summary["seconds"].as_f64().is_some());
+}
+
+/// A demo with files of a folder: exit code, numbers, what was said.
+async fn demo_of(folder: &std::path::Path, arguments: &[&str]) -> (Option<i32>, Value, String) {
+    let path = folder.join("in").display().to_string();
+    let (code, stdout, said) = muster(&[&["demo", "--json", path.as_str()], arguments].concat()).await;
+    (code, serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("no JSON: {stdout}\n{said}")), said)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_takes_certificates_of_ones_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = Ca::new("Our CA");
+    std::fs::create_dir(folder.path().join("in")).unwrap();
+    std::fs::write(folder.path().join("ca.pem"), ca.pem()).unwrap();
+    std::fs::write(folder.path().join("in/1.pem"), ca.leaf("1") + &ca.leaf("2")).unwrap();
+    let ca_file = folder.path().join("ca.pem").display().to_string();
+    let (code, numbers, said) = demo_of(folder.path(), &["--ca", &ca_file]).await;
+    assert_eq!((code, &numbers["registered"], &numbers["missing"]), (Some(0), &2.into(), &0.into()), "{said}");
+
+    std::fs::write(folder.path().join("in/2.pem"), ca.flawed(Flaw::Expired, "3")).unwrap();
+    let (code, numbers, said) = demo_of(folder.path(), &["--ca", &ca_file]).await;
+    assert_eq!((code, &numbers["enqueued"], &numbers["registered"]), (Some(3), &2.into(), &2.into()), "{said}");
+    assert_eq!(numbers["input"]["rejected"], serde_json::json!({ "expired": 1 }));
+    assert!(said.contains("/in/2.pem:1 expired: the certificate expired at "), "{said}");
+
+    let (code, numbers, said) = demo_of(folder.path(), &[]).await;
+    assert_eq!((code, &numbers["exhausted"]), (Some(3), &2.into()), "{said}");
+    assert!(said.contains("hint: give the CAs that issued these certificates with --ca FILE"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,6 +47,11 @@ impl Plan {
         plan
     }
 
+    /// Plans `n` certificates that shall all be registered.
+    pub(super) fn of_good(n: u64) -> Self {
+        Self { ends: BTreeMap::from([(Code::Ok, n)]), ..Self::default() }
+    }
+
     /// How many distinct certificates and messages that are no job are sent.
     pub(super) fn enqueued(&self) -> u64 {
         self.ends.values().sum::<u64>() + self.poisoned

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::line::Plan;
+use crate::cli::enqueue;
 use crate::outcome::{Code, Status};
 use crate::sandbox;
 use crate::store::BatchStatus;
@@ -38,6 +39,15 @@ pub(super) struct Summary {
     seconds: f64,
     /// Ends that differ from what they should have been.
     wrong: Vec<String>,
+}
+
+/// A summary and, where the certificates were the user's own, what enqueueing them came to.
+#[derive(Debug, Serialize)]
+pub(super) struct Whole {
+    #[serde(flatten)]
+    pub summary: Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<enqueue::Summary>,
 }
 
 /// What a summary is made of.
@@ -81,6 +91,11 @@ impl Summary {
         }
     }
 
+    /// Says whether a certificate failed as the sandbox does not know the CA that issued it.
+    pub(super) fn has_unknown_issuers(&self) -> bool {
+        self.codes.contains_key(Code::IssuerInactive.as_str())
+    }
+
     /// Says whether every job ended as it should.
     pub(super) fn is_right(&self) -> bool {
         self.wrong.is_empty()
@@ -115,6 +130,15 @@ fn wrong(facts: &Facts<'_>) -> Vec<String> {
     let registered = facts.batch.with_status(Status::Registered);
     compare("certificates that the sandbox holds", facts.held as u64, registered);
     wrong
+}
+
+impl fmt::Display for Whole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(input) = &self.input {
+            writeln!(f, "{input}")?;
+        }
+        self.summary.fmt(f)
+    }
 }
 
 impl fmt::Display for Summary {

@@ -11,6 +11,7 @@ use crate::cli::failure;
 use crate::cli::figures::{grouped, span, time_for};
 use crate::enqueue::{Called, Order, Tally};
 use crate::limiter::Rate;
+use crate::manifest::Manifest;
 
 /// The numbers of a run: unless it was dry, `to_send` is the sum of `sent`, `refused_by_queue` and `not_sent`.
 #[derive(Debug, Serialize)]
@@ -41,9 +42,27 @@ pub(in crate::cli) struct Summary {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(in crate::cli) struct Files {
     /// Files that were read.
-    pub files: u64,
+    files: u64,
     /// Files of folders that have another kind of name.
-    pub skipped_files: u64,
+    skipped_files: u64,
+}
+
+/// There is no file that could hold a certificate.
+#[derive(Debug, thiserror::Error)]
+#[error("found nothing to read: of folders, only files named .pem, .crt, .cer or .der are")]
+pub(in crate::cli) struct NothingToRead;
+
+impl Files {
+    /// Counts the files of a manifest.
+    ///
+    /// # Errors
+    /// There are none.
+    pub(in crate::cli) fn of(manifest: &Manifest) -> Result<Self, NothingToRead> {
+        match manifest.n_files() {
+            0 => Err(NothingToRead),
+            files => Ok(Self { files, skipped_files: manifest.n_skipped() }),
+        }
+    }
 }
 
 impl Summary {
@@ -85,6 +104,11 @@ impl Summary {
         }
         let n_rejected = self.tally.n_rejected() + self.refused_by_queue;
         if n_rejected > 0 { failure::SOME_FAILED.into() } else { ExitCode::SUCCESS }
+    }
+
+    /// How many were rejected, refused or given up.
+    pub(in crate::cli) fn n_rejects(&self) -> u64 {
+        self.tally.n_rejected() + self.refused_by_queue + self.not_sent
     }
 
     /// How many were not sent and may be sent again.

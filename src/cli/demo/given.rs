@@ -1,0 +1,73 @@
+//! The user's own certificates in place of made-up ones: they go through the two passes of enqueueing.
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+
+use super::Stage;
+use super::line::BATCH;
+use crate::cli::enqueue::{Files, Summary, passes};
+use crate::cli::progress::Progress;
+use crate::enqueue::{Order, Planner, Reject, Sender};
+use crate::job::DEFAULT_TARGET;
+use crate::manifest::Manifest;
+use crate::precheck::Precheck;
+
+/// How many rejects are told one by one.
+const REJECTS_TOLD: usize = 10;
+
+/// What became of the user's own files before their jobs were served.
+pub(super) struct Given {
+    /// The numbers.
+    pub summary: Summary,
+    /// The first of the rejects.
+    rejects: Vec<Reject>,
+}
+
+impl Given {
+    /// Prechecks what is in the files and sends what passed.
+    pub(super) async fn enqueue(
+        stage: &Stage,
+        manifest: Manifest,
+        progress: &Progress,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let order = Arc::new(Order {
+            batch: BATCH.parse()?,
+            source: None,
+            target: DEFAULT_TARGET.parse()?,
+            status: None,
+            verify: false,
+            ca_pem: None,
+        });
+        let files = Files::of(&manifest)?;
+        let settings = &stage.config.precheck;
+        let precheck = Precheck::new(settings.policy(), settings.known_cas()?);
+        let planner = Planner::new(manifest, Arc::clone(&order), precheck, OffsetDateTime::now_utc());
+        let mut rejects = Vec::new();
+        let mut sink = |reject| {
+            if rejects.len() < REJECTS_TOLD {
+                rejects.push(reject);
+            }
+            Ok(())
+        };
+        // Where it was stopped, nothing is sent.
+        let (spool, tally) = passes::read(planner, progress, stop, &mut sink).await?.unwrap_or_default();
+        let mut summary = Summary::new(&order, files, tally, stage.quota());
+        let sender = Sender::new(stage.queue.clone(), order, spool, summary.tally.to_send)?;
+        passes::send(sender, &mut summary, progress, stop, &mut sink).await?;
+        Ok(Self { summary, rejects })
+    }
+
+    /// Tells what was not sent, and why.
+    pub(super) fn tell_rejects(&self, progress: &Progress) {
+        for reject in &self.rejects {
+            progress.say(&format!("not sent: {reject}"));
+        }
+        let n_more = self.summary.n_rejects().saturating_sub(self.rejects.len() as u64);
+        if n_more > 0 {
+            progress.say(&format!("not sent: {n_more} more; `muster enqueue --dry-run --rejects FILE` lists them all"));
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What the README shows is what is there, and works.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use muster::job::{Job, UNBATCHED};
+use muster::outcome::Code;
+use muster::sandbox::{Effect, Fault, Operation};
+
+use crate::factory::{BATCH, Factory};
+use crate::python::python_with_boto3;
+
+const README: &str = include_str!("../../README.md");
+const EXAMPLE: &str = include_str!("../../docs/enqueue_with_boto3.py");
+
+/// The text of the first fenced block in a language.
+fn block(language: &str) -> &'static str {
+    let start = README.find(&format!("```{language}\n")).unwrap() + language.len() + 4;
+    &README[start..start + README[start..].find("```").unwrap()]
+}
+
+#[test]
+fn the_python_example_is_the_file_that_is_tested() {
+    assert_eq!(block("python"), EXAMPLE);
+}
+
+#[test]
+fn the_job_message_is_one() {
+    let job = Job::parse(block("json")).unwrap();
+    assert_ne!(job.batch.as_str(), UNBATCHED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_follows_the_example_loses_nothing() {
+    let Some(mut python) = python_with_boto3() else {
+        eprintln!("skipped: there is no python3 with boto3 here, and pip cannot bring it");
+        return;
+    };
+    let factory = Factory::new(1000.0).await;
+    let files: Vec<_> = (0..25).map(|i| factory.folder().join(format!("SN-{i}.pem"))).collect();
+    for (file, pem) in files.iter().zip(factory.leaves(25)) {
+        std::fs::write(file, pem).unwrap();
+    }
+    let effect = Effect::FailEntries { entries: 3, code: "InternalError".into(), sender_fault: false };
+    let operation = Operation::SendMessageBatch;
+    let fault = Fault { operation, effect, calls: Some(2), seconds: None, probability: None, seed: 0 };
+    factory.sandbox.faults().set(fault).unwrap();
+
+    python
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/enqueue_with_boto3.py"))
+        .args(["jobs", BATCH])
+        .args(files)
+        .env("AWS_ENDPOINT_URL", factory.sandbox.url())
+        .env("AWS_DEFAULT_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", "sandbox")
+        .env("AWS_SECRET_ACCESS_KEY", "sandbox");
+    let output = tokio::task::spawn_blocking(move || python.output()).await.unwrap().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "sent 25 of 25\n");
+    factory.drain().await;
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 25)]));
+    let names: Vec<String> = sqlx::query_scalar("select distinct source from registrations")
+        .fetch_all(&factory.database.pool)
+        .await
+        .unwrap();
+    assert_eq!(names, ["plant-3/line-7"]);
+}

@@ -1,0 +1,151 @@
+//! `muster status`: a batch in all its states, as a person and as a script see it.
+
+use std::collections::BTreeMap;
+
+use muster::specimen::Flaw;
+use serde_json::{Value, json};
+
+use crate::factory::{BATCH, Factory};
+
+/// What `muster status` says: exit code, data, talk.
+async fn status(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, String) {
+    factory.spawn(&[&["status"], arguments].concat()).end().await
+}
+
+async fn numbers(factory: &Factory, arguments: &[&str]) -> Value {
+    let (code, stdout, stderr) = status(factory, &[&["--json", BATCH], arguments].concat()).await;
+    assert_eq!(code, Some(0), "{stderr}");
+    serde_json::from_str(&stdout).unwrap()
+}
+
+/// Sends jobs of the batch that announce `size`.
+async fn send(factory: &Factory, pems: &[String], size: u64) {
+    let body = |(i, pem): (usize, &String)| {
+        let mut job = Factory::job(pem);
+        (job.batch_size, job.reference) = (Some(size), Some(format!("SN-{i}").parse().unwrap()));
+        job.to_body()
+    };
+    factory.send(&pems.iter().enumerate().map(body).collect::<Vec<_>>()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_told_from_its_first_end_to_its_last() {
+    let factory = Factory::new(1000.0).await;
+    let mut pems = factory.leaves(6);
+    pems.push(factory.ca.flawed(Flaw::Expired, "late"));
+    pems.push(factory.ca.flawed(Flaw::Expired, "later"));
+    send(&factory, &pems[..7], 8).await;
+    factory.drain().await;
+
+    let half = numbers(&factory, &["--measure", "10ms"]).await;
+    assert_eq!((&half["announced"], &half["ended"], &half["outstanding"]), (&json!(8), &json!(7), &json!(1)));
+    let ends = json!({ "registered": 6, "already_registered": 0, "rejected": 1, "refused": 0, "exhausted": 0 });
+    assert_eq!(half["ends"], ends);
+    let failure = &half["failures"][0];
+    assert_eq!(
+        (&failure["code"], &failure["status"], &failure["n"]),
+        (&json!("expired"), &json!("rejected"), &json!(1))
+    );
+    assert_eq!(failure["example"]["ref"], "SN-6");
+    assert!(failure["example"]["detail"].as_str().unwrap().starts_with("the certificate expired at 2019"));
+    assert_eq!((&half["measured_rate"], &half["seconds_left_at_measured_rate"]), (&json!(0.0), &json!(null)));
+    assert_eq!((&half["quota"], &half["seconds_left_at_quota"]), (&json!(1000.0), &json!(0.001)));
+    assert_eq!(half["targets"], json!(["default"]));
+
+    send(&factory, &pems, 8).await;
+    factory.drain().await;
+    let whole = numbers(&factory, &[]).await;
+    assert_eq!((&whole["ended"], &whole["outstanding"]), (&json!(8), &json!(0)));
+    assert_eq!((&whole["measured_rate"], &whole["seconds_left_at_quota"]), (&json!(null), &json!(0.0)));
+    let (_, text, _) = status(&factory, &[BATCH]).await;
+    assert!(text.starts_with("batch batch: complete, 8 ended of 8 announced\n"), "{text}");
+    assert!(text.contains("          2  expired  SN-"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rate_is_measured_while_a_batch_runs() {
+    let factory = Factory::new(50.0).await;
+    send(&factory, &factory.leaves(300), 300).await;
+    let program = factory.spawn(&["serve"]);
+    factory.until("ends are recorded", async |f| f.ends().await.values().sum::<u64>() > 20).await;
+    let running = numbers(&factory, &["--measure", "1s"]).await;
+    program.signal("TERM");
+    program.end().await;
+    let (rate, seconds) = (running["measured_rate"].as_f64().unwrap(), running["measured_seconds"].as_f64().unwrap());
+    assert!(rate > 0.0 && seconds >= 1.0, "{running}");
+    let left = running["outstanding"].as_f64().unwrap() / rate;
+    assert!((running["seconds_left_at_measured_rate"].as_f64().unwrap() - left).abs() < 1e-6, "{running}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_unknown_size_and_target_says_so() {
+    let factory = Factory::new(1000.0).await;
+    factory.enqueue(&factory.leaves(2)).await;
+    factory.drain().await;
+    sqlx::query("update registrations set target = 'mars'").execute(&factory.database.pool).await.unwrap();
+    let unknown = numbers(&factory, &["--measure", "0s"]).await;
+    for field in ["announced", "outstanding", "quota", "measured_rate", "seconds_left_at_quota"] {
+        assert_eq!(unknown[field], Value::Null, "{field}");
+    }
+    let (_, text, _) = status(&factory, &["--measure", "0s", BATCH]).await;
+    assert!(text.contains("the settings lack one of mars"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_not_there_is_an_error_that_names_the_likely_ones() {
+    let factory = Factory::new(1000.0).await;
+    let (code, _, said) = status(&factory, &["batsch"]).await;
+    assert_eq!(code, Some(1));
+    assert!(said.contains("error: the ledger has no end of a batch `batsch`"), "{said}");
+    assert!(said.contains("hint: the ledger has no batch at all"), "{said}");
+    factory.enqueue(&factory.leaves(1)).await;
+    factory.drain().await;
+    let (_, _, said) = status(&factory, &["batsch"]).await;
+    assert!(said.contains("hint: did you mean batch?"), "{said}");
+    let (_, _, said) = status(&factory, &["something-else"]).await;
+    assert!(said.contains("hint: the last ones are batch;"), "{said}");
+}
+
+/// The shape that scripts rely on: no field may go or change its kind.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_json_has_a_stable_shape() {
+    let factory = Factory::new(1000.0).await;
+    send(&factory, &[factory.ca.leaf("a"), factory.ca.flawed(Flaw::Expired, "b")], 5).await;
+    factory.drain().await;
+    let numbers = numbers(&factory, &["--measure", "10ms"]).await;
+    let kinds: BTreeMap<&str, &str> =
+        numbers.as_object().unwrap().iter().map(|(key, value)| (key.as_str(), kind(value))).collect();
+    let wanted = [
+        ("announced", "number"),
+        ("average_rate", "number or null"),
+        ("batch", "string"),
+        ("ended", "number"),
+        ("ends", "object"),
+        ("failures", "array"),
+        ("first_end_at", "string"),
+        ("last_end_at", "string"),
+        ("measured_rate", "number"),
+        ("measured_seconds", "number"),
+        ("outstanding", "number"),
+        ("quota", "number"),
+        ("seconds_left_at_measured_rate", "number or null"),
+        ("seconds_left_at_quota", "number"),
+        ("status_differs", "number"),
+        ("targets", "array"),
+    ];
+    assert_eq!(kinds.keys().copied().collect::<Vec<_>>(), wanted.map(|(key, _)| key));
+    for (key, kind) in wanted {
+        assert!(kind.contains(kinds[key]), "{key} is {}, {kind} wanted", kinds[key]);
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
