@@ -107,15 +107,12 @@ impl Enqueue {
             return Ok(failure::INTERRUPTED.into());
         };
         let mut summary = Summary::new(&order, files, tally, quota);
-        let sending = match queue {
-            Some(queue) => {
-                let sender = Sender::new(queue, Arc::clone(&order), spool, summary.tally.to_send)?;
-                passes::send(sender, &mut summary, &progress, &stop, &mut sink).await
-            }
-            None => {
-                summary.set_dry();
-                Ok(())
-            }
+        let sending = if let Some(queue) = queue {
+            let sender = Sender::new(queue, Arc::clone(&order), spool, summary.tally.to_send)?;
+            passes::send(sender, &mut summary, &progress, &stop, &mut sink).await
+        } else {
+            summary.set_dry();
+            Ok(())
         };
         if let Some(file) = rejects {
             summary.rejects_file = file.finish().context("cannot write the rejects file")?;

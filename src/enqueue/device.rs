@@ -103,13 +103,13 @@ impl Device {
     }
 
     /// Takes an entry that is a CA of this device, and gives any other back.
-    pub(super) fn absorb(&mut self, entry: Judged) -> Result<(), Judged> {
+    pub(super) fn absorb(&mut self, entry: Judged) -> Option<Judged> {
         if !entry.is_issuer_of(self.last_ca.as_ref().unwrap_or(&self.leaf)) {
-            return Err(entry);
+            return Some(entry);
         }
         self.leaf.is_next_to_private_key |= entry.is_next_to_private_key;
         self.last_ca = Some(entry);
-        Ok(())
+        None
     }
 
     /// Decides what becomes of it; `after` is the device behind it.

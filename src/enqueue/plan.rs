@@ -118,18 +118,16 @@ impl Planner {
     }
 
     /// Takes an entry as a CA of the device before it, or as the next device.
-    fn take(&mut self, judged: Judged, rejects: &mut Vec<Reject>) -> io::Result<()> {
-        let judged = match &mut self.held {
-            None => judged,
-            Some(device) => match device.absorb(judged) {
-                Ok(()) => {
-                    self.tally.issuers += 1;
-                    return Ok(());
-                }
-                Err(judged) => judged,
-            },
+    fn take(&mut self, entry: Judged, rejects: &mut Vec<Reject>) -> io::Result<()> {
+        let entry = match &mut self.held {
+            Some(device) => device.absorb(entry),
+            None => Some(entry),
         };
-        let device = Device::new(judged, self.held.as_ref());
+        let Some(leaf) = entry else {
+            self.tally.issuers += 1;
+            return Ok(());
+        };
+        let device = Device::new(leaf, self.held.as_ref());
         let before = self.held.replace(device);
         let fate = before.map(|before| before.fate(self.held.as_ref()));
         fate.map_or(Ok(()), |fate| self.settle(fate, rejects))

@@ -146,10 +146,9 @@ fn rfind(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
 
 /// Counts line ends: LF, CRLF or CR.
 fn n_line_ends(text: &str) -> u64 {
-    let bytes = text.as_bytes();
-    let n_lf = bytes.iter().filter(|&&byte| byte == b'\n').count();
-    let n_cr = bytes.iter().enumerate().filter(|&(i, &byte)| byte == b'\r' && bytes.get(i + 1) != Some(&b'\n')).count();
-    (n_lf + n_cr) as u64
+    let following = text.bytes().skip(1).map(Some).chain([None]);
+    let is_end = |&(byte, next): &(u8, Option<u8>)| byte == b'\n' || (byte == b'\r' && next != Some(b'\n'));
+    text.bytes().zip(following).filter(is_end).count() as u64
 }
 
 #[cfg(test)]
@@ -237,7 +236,7 @@ mod tests {
     #[test]
     fn der_is_told_from_text_by_its_first_bytes() {
         assert_eq!(pieces(&[0x30, 0x82, 1, 0]), [(0, "4".to_owned())]);
-        assert_eq!(pieces(&[&[0x30, 0x82][..], &[7; 2 * STRETCH]].concat()), [(0, STRETCH.to_string())]);
+        assert_eq!(pieces(&[vec![0x30, 0x82], vec![7; 2 * STRETCH]].concat()), [(0, STRETCH.to_string())]);
         assert!(pieces(b"0 certificates").is_empty() && pieces(b"").is_empty());
     }
 }
