@@ -1,0 +1,31 @@
+//! Python packages for tests that put foreign programs beside ours.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A python3 that can import a module: as it is, or with a copy that pip brings into the target folder. Nothing where
+/// neither can be had; the caller then skips its test, visibly.
+pub(crate) fn python_with(module: &str, requirement: &str) -> Option<Command> {
+    let packages = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(module);
+    if imports(module, &packages) || (install(requirement, &packages) && imports(module, &packages)) {
+        return Some(python(&packages));
+    }
+    eprintln!("skipped: there is no python3 with {module} here, and pip cannot bring it");
+    None
+}
+
+fn imports(module: &str, packages: &Path) -> bool {
+    python(packages).args(["-c", &format!("import {module}")]).output().is_ok_and(|output| output.status.success())
+}
+
+fn install(requirement: &str, packages: &Path) -> bool {
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement, "--target"];
+    python(packages).args(pip).arg(packages).output().is_ok_and(|output| output.status.success())
+}
+
+fn python(packages: &Path) -> Command {
+    let mut command = Command::new("python3");
+    // boto3 must not look at the account of whoever runs the test.
+    command.env("PYTHONPATH", packages).env("AWS_CONFIG_FILE", "/dev/null").env_remove("AWS_PROFILE");
+    command
+}
