@@ -72,7 +72,7 @@ async fn run(cli: Cli, assignments: Assignments) -> anyhow::Result<ExitCode> {
     let config = &settings.config;
     // What a demo or a sandbox does shows on its own display.
     let is_quiet = matches!(cli.command, Command::Demo(_) | Command::Sandbox(_)) && !cli.layers.has_log_filter();
-    let filter = if is_quiet { Filter::errors() } else { config.log.filter.clone() };
+    let filter = if is_quiet { Filter::quiet() } else { config.log.filter.clone() };
     telemetry::init(&filter, config.log.format);
     match cli.command {
         Command::Serve(serve) => serve.run(settings.config).await,

@@ -1,7 +1,7 @@
 //! Keeps what is held hidden from other workers, from the receive to the ack.
 //!
 //! Visibility is extended at half the queue's own time-out, in tens. SQS allows twelve hours from the receive on: a
-//! message that is held longer than [`HELD_MAX`] is let go and comes back.
+//! message that is held for eleven is let go and comes back.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,6 +5,8 @@
 //! time-out, COMMIT too: a server that is stopped in the middle answers nothing for ever. Nothing here retries.
 
 pub mod batch;
+mod columns;
+mod counters;
 pub mod known;
 pub mod migrations;
 pub mod record;
@@ -131,6 +133,16 @@ impl Store {
     async fn timed<T>(&self, operation: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         tokio::time::timeout(self.timeout, operation).await.unwrap_or(Err(StoreError::Timeout(self.timeout)))
     }
+}
+
+/// Reads one word of a closed set.
+fn word<T: std::str::FromStr>(column: &'static str, text: &str) -> Result<T, StoreError> {
+    text.parse().map_err(|_| StoreError::UnknownWord { column, found: text.to_owned() })
+}
+
+/// Text as Postgres takes it: it has no NUL, neither raw nor as a JSON escape in `jsonb`.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}").replace("\\u0000", "\u{fffd}")
 }
 
 /// Verifies the server's certificate unless the URL says otherwise or the server is this machine.

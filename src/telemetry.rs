@@ -23,9 +23,9 @@ impl Filter {
         Ok(Self(text))
     }
 
-    /// Only what went wrong.
-    pub fn errors() -> Self {
-        Self("error".to_owned())
+    /// What went wrong, and that an embedded Postgres is being fetched, which takes its time.
+    pub fn quiet() -> Self {
+        Self("error,muster::postgres=info".to_owned())
     }
 }
 

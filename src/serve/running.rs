@@ -33,12 +33,11 @@ impl Running {
     pub(super) async fn drain(mut self, deadline: Duration) -> anyhow::Result<()> {
         let drained = tokio::time::timeout(deadline, self.wait()).await;
         self.helpers.abort_all();
-        let result = match drained {
-            Ok(()) => Ok(()),
-            Err(_) => {
-                let held = self.give_back().await;
-                Err(anyhow::anyhow!("{held} jobs were not finished within the drain deadline of {deadline:?}"))
-            }
+        let result = if drained.is_ok() {
+            Ok(())
+        } else {
+            let held = self.give_back().await;
+            Err(anyhow::anyhow!("{held} jobs were not finished within the drain deadline of {deadline:?}"))
         };
         self.store.close().await;
         result

@@ -3,8 +3,7 @@
 use sqlx::Row as _;
 use time::OffsetDateTime;
 
-use super::record::word;
-use super::{Store, StoreError};
+use super::{Store, StoreError, word};
 use crate::outcome::{Code, Status};
 
 /// How far a batch is.

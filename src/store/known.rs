@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::Row as _;
 
-use super::record::word;
-use super::{Store, StoreError};
+use super::{Store, StoreError, word};
 use crate::certificate::CertificateId;
 use crate::job::CertificateStatus;
 

@@ -6,15 +6,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use serde::Serialize;
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row as _};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use super::row::{End, Key, Names, Row, fold};
-use super::{Store, StoreError};
-use crate::job::{CertificateStatus, Operation};
-use crate::outcome::Code;
+use super::columns::{Columns, OwnedKey, owned_key, read_row};
+use super::counters::{Changes, count};
+use super::row::{Key, Row, fold};
+use super::{Store, StoreError, storable};
 
 /// What one transaction writes.
 #[derive(Clone, Debug, Default)]
@@ -105,8 +103,6 @@ fn merge(there: Vec<Row>, new: &[&Row], changes: &mut Changes) -> Vec<Row> {
     };
     there.into_iter().zip(new).map(join).collect()
 }
-
-type OwnedKey = (String, String, Operation, [u8; 32]);
 
 /// Inserts the rows whose key is not there yet and tells which those were.
 async fn insert_rows(db: &mut PgConnection, rows: &[Row]) -> Result<Vec<OwnedKey>, StoreError> {
@@ -242,52 +238,6 @@ async fn update_rows(db: &mut PgConnection, rows: &[Row]) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Changes the batch counters, all keys in order first, so that every lock is taken in that order.
-async fn count(db: &mut PgConnection, changes: Changes) -> Result<(), StoreError> {
-    let changes: Vec<_> = changes.0.into_iter().filter(|(_, delta)| *delta != Delta::default()).collect();
-    let keys = CounterKeys::of(&changes);
-    sqlx::query(
-        "-- count_up
-        insert into batch_counters as c (batch, source, status, code, n, n_status_differs, first_at, last_at)
-        select batch, source, status, code, n, n_status_differs, now(), now()
-        from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
-            as new (batch, source, status, code, n, n_status_differs)
-        on conflict (batch, source, status, code) do update
-        set n = c.n + excluded.n,
-            n_status_differs = c.n_status_differs + excluded.n_status_differs,
-            last_at = excluded.last_at",
-    )
-    .bind(&keys.batch)
-    .bind(&keys.source)
-    .bind(&keys.status)
-    .bind(&keys.code)
-    .bind(changes.iter().map(|(_, delta)| delta.n.max(0)).collect::<Vec<_>>())
-    .bind(changes.iter().map(|(_, delta)| delta.n_status_differs.max(0)).collect::<Vec<_>>())
-    .execute(&mut *db)
-    .await?;
-    if changes.iter().all(|(_, delta)| delta.n >= 0 && delta.n_status_differs >= 0) {
-        return Ok(());
-    }
-    // Not in the statement above: a check constraint sees the row proposed for insertion, with its negative count.
-    sqlx::query(
-        "-- count_down
-        update batch_counters c
-        set n = c.n + down.n, n_status_differs = c.n_status_differs + down.n_status_differs
-        from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
-            as down (batch, source, status, code, n, n_status_differs)
-        where (c.batch, c.source, c.status, c.code) = (down.batch, down.source, down.status, down.code)",
-    )
-    .bind(&keys.batch)
-    .bind(&keys.source)
-    .bind(&keys.status)
-    .bind(&keys.code)
-    .bind(changes.iter().map(|(_, delta)| delta.n.min(0)).collect::<Vec<_>>())
-    .bind(changes.iter().map(|(_, delta)| delta.n_status_differs.min(0)).collect::<Vec<_>>())
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
 /// Notes the batches and the greatest announced size of each.
 async fn announce(db: &mut PgConnection, announced: BTreeMap<String, Option<u64>>) -> Result<(), StoreError> {
     let (batches, sizes): (Vec<_>, Vec<_>) =
@@ -331,189 +281,4 @@ async fn quarantine(db: &mut PgConnection, messages: &[Quarantined]) -> Result<(
     .execute(db)
     .await?;
     Ok(())
-}
-
-/// How many rows of one batch, source, status and code came or went.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-struct Delta {
-    n: i64,
-    n_status_differs: i64,
-}
-
-/// The key of a counter: batch, source, status, code.
-type CounterKey = (String, String, &'static str, &'static str);
-
-/// Changes of counters.
-#[derive(Debug, Default)]
-struct Changes(BTreeMap<CounterKey, Delta>);
-
-impl Changes {
-    fn appears(&mut self, row: &Row) {
-        self.add(row, 1);
-    }
-
-    fn disappears(&mut self, row: &Row) {
-        self.add(row, -1);
-    }
-
-    fn add(&mut self, row: &Row, by: i64) {
-        let source = row.names.source.clone().unwrap_or_default();
-        let key = (row.batch.clone(), source, row.end.status().into(), row.end.code.as_str());
-        let delta = self.0.entry(key).or_default();
-        delta.n += by;
-        delta.n_status_differs += if row.end.status_differs() { by } else { 0 };
-    }
-}
-
-/// The keys of changed counters, as columns.
-#[derive(Default)]
-struct CounterKeys<'a> {
-    batch: Vec<&'a str>,
-    source: Vec<&'a str>,
-    status: Vec<&'a str>,
-    code: Vec<&'a str>,
-}
-
-impl<'a> CounterKeys<'a> {
-    fn of(changes: &'a [(CounterKey, Delta)]) -> Self {
-        let mut keys = Self::default();
-        for ((batch, source, status, code), _) in changes {
-            keys.batch.push(batch);
-            keys.source.push(source);
-            keys.status.push(status);
-            keys.code.push(code);
-        }
-        keys
-    }
-}
-
-/// Rows as columns of equal length.
-#[derive(Default)]
-struct Columns<'a> {
-    batch: Vec<&'a str>,
-    target: Vec<&'a str>,
-    operation: Vec<&'static str>,
-    subject: Vec<&'a [u8]>,
-    account: Vec<&'a str>,
-    region: Vec<&'a str>,
-    certificate_id: Vec<Option<&'a [u8]>>,
-    source: Vec<Option<&'a str>>,
-    reference: Vec<Option<&'a str>>,
-    message_id: Vec<&'a str>,
-    status: Vec<&'static str>,
-    code: Vec<&'static str>,
-    detail: Vec<Option<String>>,
-    wanted_status: Vec<&'static str>,
-    known_status: Vec<Option<&'static str>>,
-    request: Vec<Option<&'a str>>,
-    attempts: Vec<String>,
-    n_attempts: Vec<i32>,
-    n_duplicates: Vec<i32>,
-    other_names: Vec<String>,
-    sent_at: Vec<OffsetDateTime>,
-    received_at: Vec<OffsetDateTime>,
-    ended_at: Vec<OffsetDateTime>,
-}
-
-impl<'a> Columns<'a> {
-    fn of(rows: impl IntoIterator<Item = &'a Row>) -> Self {
-        let mut columns = Self::default();
-        rows.into_iter().for_each(|row| columns.push(row));
-        columns
-    }
-
-    fn push(&mut self, row: &'a Row) {
-        let (batch, target, operation, subject) = row.key();
-        self.batch.push(batch);
-        self.target.push(target);
-        self.operation.push(operation);
-        self.subject.push(subject);
-        self.account.push(&row.account);
-        self.region.push(&row.region);
-        self.certificate_id.push(row.certificate_id.as_ref().map(|id| id.0.as_slice()));
-        self.source.push(row.names.source.as_deref());
-        self.reference.push(row.names.reference.as_deref());
-        self.message_id.push(&row.message_id);
-        self.attempts.push(storable(&json(&row.attempts)));
-        self.n_attempts.push(int(row.n_attempts));
-        self.n_duplicates.push(int(row.n_duplicates));
-        self.other_names.push(json(&row.other_names));
-        self.push_end(&row.end);
-    }
-
-    fn push_end(&mut self, end: &'a End) {
-        self.status.push(end.status().into());
-        self.code.push(end.code.as_str());
-        self.detail.push(end.detail.as_deref().map(storable));
-        self.wanted_status.push(end.wanted_status.into());
-        self.known_status.push(end.known_status.map(Into::into));
-        self.request.push(end.request.as_deref());
-        self.sent_at.push(end.sent_at);
-        self.received_at.push(end.received_at);
-        self.ended_at.push(end.ended_at);
-    }
-}
-
-/// Reads one row of `registrations`.
-fn read_row(row: &PgRow) -> Result<Row, StoreError> {
-    let (batch, target, operation, subject) = owned_key(row)?;
-    let attempts: sqlx::types::Json<_> = row.try_get("attempts")?;
-    let other_names: sqlx::types::Json<_> = row.try_get("other_names")?;
-    Ok(Row {
-        batch,
-        target,
-        operation,
-        subject,
-        account: row.try_get("account")?,
-        region: row.try_get("region")?,
-        certificate_id: row.try_get::<Option<[u8; 32]>, _>("certificate_id")?.map(crate::certificate::CertificateId),
-        names: Names { reference: row.try_get("ref")?, source: row.try_get("source")? },
-        message_id: row.try_get("message_id")?,
-        end: read_end(row)?,
-        attempts: attempts.0,
-        n_attempts: count_of(row.try_get("n_attempts")?),
-        n_duplicates: count_of(row.try_get("n_duplicates")?),
-        other_names: other_names.0,
-    })
-}
-
-fn read_end(row: &PgRow) -> Result<End, StoreError> {
-    let known_status: Option<String> = row.try_get("known_status")?;
-    Ok(End {
-        code: word::<Code>("code", &row.try_get::<String, _>("code")?)?,
-        detail: row.try_get("detail")?,
-        wanted_status: word("wanted_status", &row.try_get::<String, _>("wanted_status")?)?,
-        known_status: known_status.map(|text| word::<CertificateStatus>("known_status", &text)).transpose()?,
-        request: row.try_get("request")?,
-        sent_at: row.try_get("sent_at")?,
-        received_at: row.try_get("received_at")?,
-        ended_at: row.try_get("ended_at")?,
-    })
-}
-
-fn owned_key(row: &PgRow) -> Result<OwnedKey, StoreError> {
-    let operation: String = row.try_get("operation")?;
-    Ok((row.try_get("batch")?, row.try_get("target")?, word("operation", &operation)?, row.try_get("subject")?))
-}
-
-/// Reads one word of a closed set.
-pub(super) fn word<T: std::str::FromStr>(column: &'static str, text: &str) -> Result<T, StoreError> {
-    text.parse().map_err(|_| StoreError::UnknownWord { column, found: text.to_owned() })
-}
-
-/// Text as Postgres takes it: it has no NUL, neither raw nor as a JSON escape in `jsonb`.
-fn storable(text: &str) -> String {
-    text.replace('\0', "\u{fffd}").replace("\\u0000", "\u{fffd}")
-}
-
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("plain fields always become JSON")
-}
-
-fn int(n: usize) -> i32 {
-    i32::try_from(n).unwrap_or(i32::MAX)
-}
-
-fn count_of(n: i32) -> usize {
-    usize::try_from(n).unwrap_or(0)
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use muster::config::Config;
+use muster::config::{Config, Sources};
 use muster::sandbox;
 use serde::Deserialize;
 use sqlx::postgres::PgConnectOptions;
@@ -154,6 +154,17 @@ fn every_command_is_one_of_the_program() {
     }
     for (_, service) in compose.ours() {
         assert!(service.entrypoint.is_empty(), "the image's entrypoint is the program");
+    }
+}
+
+#[test]
+fn every_variable_is_a_setting_with_a_value_it_takes() {
+    for (name, service) in Compose::read().ours() {
+        let sources = Sources { environment: service.environment.clone(), file: None, flags: vec![] };
+        // An unknown variable of ours is an error.
+        if let Err(error) = sources.merge() {
+            panic!("{name}: {error}");
+        }
     }
 }
 

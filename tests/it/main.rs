@@ -9,6 +9,7 @@ mod database;
 mod enqueue;
 mod factory;
 mod ledger;
+mod moto;
 mod postgres;
 mod precheck;
 mod program;

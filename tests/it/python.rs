@@ -1,23 +1,25 @@
-//! Python, for tests that look at Muster and its sandbox through a client that nobody here wrote.
+//! Python packages for tests that put foreign programs beside ours.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A python3 that can import boto3: as it is, or with a copy that pip brings into the target folder.
-pub(crate) fn python_with_boto3() -> Option<Command> {
-    let packages = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("boto3");
-    if imports_boto3(&packages) || (install(&packages) && imports_boto3(&packages)) {
+/// A python3 that can import a module: as it is, or with a copy that pip brings into the target folder. Nothing where
+/// neither can be had; the caller then skips its test, visibly.
+pub(crate) fn python_with(module: &str, requirement: &str) -> Option<Command> {
+    let packages = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(module);
+    if imports(module, &packages) || (install(requirement, &packages) && imports(module, &packages)) {
         return Some(python(&packages));
     }
+    eprintln!("skipped: there is no python3 with {module} here, and pip cannot bring it");
     None
 }
 
-fn imports_boto3(packages: &Path) -> bool {
-    python(packages).args(["-c", "import boto3"]).output().is_ok_and(|output| output.status.success())
+fn imports(module: &str, packages: &Path) -> bool {
+    python(packages).args(["-c", &format!("import {module}")]).output().is_ok_and(|output| output.status.success())
 }
 
-fn install(packages: &Path) -> bool {
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "boto3>=1.40,<2", "--target"];
+fn install(requirement: &str, packages: &Path) -> bool {
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement, "--target"];
     python(packages).args(pip).arg(packages).output().is_ok_and(|output| output.status.success())
 }
 

@@ -8,7 +8,7 @@ use muster::outcome::Code;
 use muster::sandbox::{Effect, Fault, Operation};
 
 use crate::factory::{BATCH, Factory};
-use crate::python::python_with_boto3;
+use crate::python::python_with;
 
 const README: &str = include_str!("../../README.md");
 const EXAMPLE: &str = include_str!("../../docs/enqueue_with_boto3.py");
@@ -32,10 +32,7 @@ fn the_job_message_is_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_that_follows_the_example_loses_nothing() {
-    let Some(mut python) = python_with_boto3() else {
-        eprintln!("skipped: there is no python3 with boto3 here, and pip cannot bring it");
-        return;
-    };
+    let Some(mut python) = python_with("boto3", "boto3>=1.40,<2") else { return };
     let factory = Factory::new(1000.0).await;
     let files: Vec<_> = (0..25).map(|i| factory.folder().join(format!("SN-{i}.pem"))).collect();
     for (file, pem) in files.iter().zip(factory.leaves(25)) {

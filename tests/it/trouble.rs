@@ -151,6 +151,31 @@ async fn an_outage_that_outlasts_the_attempts_blames_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_long_throttle_blames_nobody() {
+    let factory = factory().await;
+    factory.sandbox.faults().set(fault(Operation::RegisterCertificate, Effect::Throttle, 300)).unwrap();
+    factory.enqueue(&factory.leaves(10)).await;
+    factory.drain().await;
+    assert_eq!((factory.ends().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 10)]), 310));
+}
+
+/// Invariant I4: whatever the answers, calls keep the rate.
+#[tokio::test(flavor = "multi_thread")]
+async fn retries_keep_the_rate_too() {
+    let mut factory = Factory::new(50.0).await;
+    hasten(&mut factory.config);
+    let effect = error("InternalFailureException", 500, false);
+    let fault = fault(Operation::RegisterCertificate, effect, 100);
+    factory.sandbox.faults().set(fault).unwrap();
+    factory.enqueue(&factory.leaves(50)).await;
+    factory.drain().await;
+    assert_eq!(factory.n_calls(), 150);
+    // The rate, the burst of 100 ms, one, and a twentieth for jitter.
+    let worst = factory.sandbox.ledger().worst_second(Operation::RegisterCertificate);
+    assert!(worst <= 58, "{worst} calls in one second at 50/s");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn trouble_that_meets_one_certificate_alone_exhausts_it() {
     let mut factory = factory().await;
     // Every second call fails: with one job at a time, each failure is followed by another job's success.

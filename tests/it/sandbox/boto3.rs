@@ -5,14 +5,11 @@ use std::path::Path;
 use muster::sandbox::{Limiting, Sandbox, Settings};
 use muster::specimen::{Ca, Flaw};
 
-use crate::python::python_with_boto3;
+use crate::python::python_with;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn boto3_finds_what_it_expects() {
-    let Some(mut python) = python_with_boto3() else {
-        eprintln!("skipped: there is no python3 with boto3 here, and pip cannot bring it");
-        return;
-    };
+    let Some(mut python) = python_with("boto3", "boto3>=1.40,<2") else { return };
     let sandbox = Sandbox::start(Settings { limiting: Limiting::CountOnly, ..Settings::default() }).await.unwrap();
     let folder = certificates();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/boto3_against_sandbox.py");

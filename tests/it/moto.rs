@@ -1,0 +1,97 @@
+//! The same worker against an emulator that somebody else wrote: the wire works.
+//!
+//! moto checks nothing and makes its certificate id from the PEM text, not from the DER. So every job must end as
+//! refused, `id_mismatch`: an id that is not the certificate's is no success, whoever gives it.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use muster::config::Config;
+use muster::identity::{self, Credentials};
+use muster::limiter::Rate;
+use muster::outcome::Code;
+use muster::queue::{self, Attributes, Outgoing};
+use muster::serve::{Service, Until};
+use muster::specimen::Ca;
+use tokio_util::sync::CancellationToken;
+
+use crate::database::Database;
+use crate::factory::{BATCH, Factory};
+use crate::python::python_with;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_job_against_moto_ends_as_an_id_mismatch() {
+    let Some(moto) = tokio::task::spawn_blocking(Moto::start).await.unwrap() else { return };
+    moto.is_up().await;
+    let database = Database::fresh().await;
+    let mut config = Config::default();
+    config.aws.endpoint_url = Some(moto.url.clone());
+    config.aws.region = Some("us-east-1".to_owned());
+    config.aws.credentials = Credentials::Sandbox;
+    config.database.url = database.url.as_str().into();
+    config.queue.name = "jobs".to_owned();
+    config.queue.wait = Duration::from_secs(1).into();
+    config.admin.listen = None;
+    config.targets.get_mut("default").unwrap().rates.register_certificate = Rate::new(100.0).unwrap();
+
+    let attributes = Attributes {
+        visibility_timeout: Duration::from_secs(30),
+        retention: Duration::from_hours(96),
+        max_receive_count: Some(5),
+        ..Attributes::default()
+    };
+    let aws = identity::load(&config.aws.access()).await;
+    let queue = queue::create(&aws, "jobs", &attributes).await.unwrap();
+    let ca = Ca::new("Plant CA");
+    let job = |i| Factory::job(&ca.leaf(&format!("device {i}"))).to_body();
+    let messages: Vec<_> = (0..10).map(|i| Outgoing { body: job(i), group: None }).collect();
+    let sent = queue.send(&messages).await.unwrap();
+    assert!(sent.iter().all(Result::is_ok), "{sent:?}");
+
+    let service = Service::start(&config, Until::Empty, CancellationToken::new()).await.unwrap();
+    tokio::time::timeout(Duration::from_mins(1), service.run()).await.expect("the queue becomes empty").unwrap();
+    let batch = database.store().await.batch_status(BATCH).await.unwrap().unwrap();
+    let ends: BTreeMap<_, _> = batch.counts.iter().map(|count| (count.code, count.n)).collect();
+    assert_eq!(ends, BTreeMap::from([(Code::IdMismatch, 10)]));
+    assert_eq!(queue.attributes().await.unwrap().messages(), 0);
+}
+
+/// A moto server; it ends when this is dropped.
+struct Moto {
+    process: Child,
+    url: String,
+}
+
+impl Moto {
+    fn start() -> Option<Self> {
+        let mut python = python_with("moto", "moto[server]>=5.1,<6")?;
+        // moto takes no port 0; one that was free a moment ago must do.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let process = python
+            .args(["-m", "moto.server", "--host", "127.0.0.1", "--port", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Some(Self { process, url: format!("http://127.0.0.1:{port}") })
+    }
+
+    async fn is_up(&self) {
+        let address = self.url.trim_start_matches("http://").to_owned();
+        let up = async {
+            while tokio::net::TcpStream::connect(&address).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), up).await.expect("moto listens");
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
