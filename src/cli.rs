@@ -33,15 +33,13 @@ struct Cli {
     command: Command,
 }
 
+// A text here would hide the longer one of the command's own type.
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Receives jobs, registers their certificates and records how each ended.
     Serve(serve::Serve),
-    /// Sends the certificates of files to the queue.
     Enqueue(enqueue::Enqueue),
-    /// Tells how far a batch is and what failed in it.
     Status(status::Status),
-    /// Shows everything at work on this machine: makes certificates and registers them with the sandbox.
     Demo(demo::Demo),
     /// Runs a local SQS and AWS IoT with real rules and quotas.
     Sandbox(sandbox::Sandbox),

@@ -10,7 +10,7 @@ pub mod reject;
 pub mod send;
 pub mod spool;
 
-pub use plan::{Planner, Tally};
+pub use plan::{Judge, Planner, Tally};
 pub use reject::{Reason, Reject, RejectsFile};
 pub use send::{Called, Sender};
 pub use spool::{Planned, Spool};

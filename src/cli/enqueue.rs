@@ -17,12 +17,11 @@ use super::progress::Progress;
 use super::{failure, signals};
 use crate::certificate::{Certificate, Issuer, pem};
 use crate::config::Config;
-use crate::enqueue::{Order, Planner, RejectsFile, Sender};
+use crate::enqueue::{Judge, Order, Planner, RejectsFile, Sender};
 use crate::identity;
 use crate::job::{CertificateStatus, DEFAULT_TARGET, Name};
 use crate::limiter::Rate;
 use crate::manifest::Manifest;
-use crate::precheck::Precheck;
 use crate::queue::Queue;
 
 pub(super) use summary::{Files, Summary};
@@ -34,7 +33,7 @@ pub(super) use summary::{Files, Summary};
 ///
 /// Files hold one or many certificates as PEM, or one as DER; text around them does not matter. In folders, and the
 /// folders below, the files named .pem, .crt, .cer and .der are read. CA certificates right behind a certificate that
-/// they issued are its chain and are not sent. A certificate next to a private key is rejected.
+/// they issued, and those of --ca and of the settings, are not sent. A certificate next to a private key is rejected.
 ///
 /// The job's `ref` is the file's name without its ending where a file holds one certificate; others have none.
 #[derive(Args, Debug)]
@@ -73,12 +72,17 @@ pub(super) struct Enqueue {
 }
 
 const AFTER_HELP: &str = "\
-The rejects file has one JSON object a line: file, line, ref, certificateId, subject, code, reason, hint and
+The rejects file has one JSON object a line: file, line, ref, certificateId, subject, code, reason, hint and \
 certificatePem, each where it is known. Whatever is fit by now can be given again:
+
   jq -r '.certificatePem // empty' BATCH.rejects.jsonl | muster enqueue --batch BATCH -
 
-Exit codes: 0 all sent, 1 something could not be sent, 3 all sent but what was rejected, 130 interrupted; others as
-in `muster --help`.";
+Exit codes:
+  0    everything was sent
+  1    something could not be sent, or another error
+  3    everything was sent but what was rejected
+  130  interrupted
+Others are those of `muster --help`.";
 
 fn status() -> impl TypedValueParser<Value = CertificateStatus> {
     PossibleValuesParser::new(["ACTIVE", "INACTIVE", "REVOKED"])
@@ -90,7 +94,7 @@ impl Enqueue {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let order = Arc::new(self.order()?);
         let quota = quota(config, &order.target)?;
-        let precheck = Precheck::new(config.precheck.policy(), config.precheck.known_cas()?);
+        let judge = Judge::new(config.precheck.policy(), config.precheck.known_cas()?, OffsetDateTime::now_utc());
         let manifest = Manifest::find(&self.paths)?;
         // Opened before everything is read, so that a wrong name shows at once.
         let queue = if self.dry_run { None } else { Some(open(config).await?) };
@@ -100,7 +104,7 @@ impl Enqueue {
         progress.say(&format!("batch {}", order.batch));
         let files = Files::of(&manifest)?;
         let mut rejects = self.rejects_file(&order.batch);
-        let planner = Planner::new(manifest, Arc::clone(&order), precheck, OffsetDateTime::now_utc());
+        let planner = Planner::new(manifest, Arc::clone(&order), judge);
         let mut sink = |reject| rejects.as_mut().map_or(Ok(()), |file| file.push(&reject));
         let Some((spool, tally)) = passes::read(planner, &progress, &stop, &mut sink).await? else {
             progress.say("interrupted while reading: nothing was sent");

@@ -1,7 +1,7 @@
 //! One device certificate of a file, as the precheck sees it, together with its CAs that stand behind it.
 //!
 //! Many tools write a certificate and its chain into one file. A CA certificate that issued the one right before it is
-//! part of that chain and no device; any other CA certificate is taken for a device's, as some really are CAs.
+//! part of that chain and no device; any other that is not known as a CA is taken for a device's, as some really are.
 
 use std::io;
 use std::path::Path;
@@ -76,7 +76,12 @@ impl Judged {
         }
     }
 
-    fn certificate(&self) -> Option<Certificate> {
+    /// Says whether it is a CA certificate and no private key stands next to it, so that it may be passed over.
+    pub(super) fn is_ca(&self) -> bool {
+        self.is_ca && !self.is_next_to_private_key
+    }
+
+    pub(super) fn certificate(&self) -> Option<Certificate> {
         Certificate::from_pem(self.pem.as_deref()?).ok()
     }
 

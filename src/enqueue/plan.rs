@@ -13,9 +13,9 @@ use time::OffsetDateTime;
 
 use super::device::{Device, Fate, Judged};
 use super::{Order, Reject, Spool};
-use crate::certificate::CertificateId;
+use crate::certificate::{CertificateId, Issuer};
 use crate::manifest::{Entry, Manifest};
-use crate::precheck::Precheck;
+use crate::precheck::{Policy, Precheck};
 
 /// Entries that one thread checks at a time: some 20 ms of work, and at most 16 MB of text.
 const SHARE: usize = 256;
@@ -24,13 +24,19 @@ const SHARE: usize = 256;
 pub struct Planner {
     entries: Box<dyn Iterator<Item = Entry> + Send>,
     order: Arc<Order>,
-    precheck: Precheck,
-    now: OffsetDateTime,
+    judge: Judge,
     n_threads: usize,
     held: Option<Device>,
     planned: HashSet<CertificateId>,
     spool: Spool,
     tally: Tally,
+}
+
+/// How entries are judged.
+pub struct Judge {
+    precheck: Precheck,
+    known_cas: HashSet<CertificateId>,
+    now: OffsetDateTime,
 }
 
 /// What was found: `found` is the sum of `to_send`, `duplicates`, `issuers` and all of `rejected`.
@@ -42,7 +48,7 @@ pub struct Tally {
     pub to_send: u64,
     /// Certificates that stood there before.
     pub duplicates: u64,
-    /// CA certificates behind a device certificate.
+    /// CA certificates that are known as such, or stand behind what they issued.
     pub issuers: u64,
     /// What was rejected, by code.
     pub rejected: BTreeMap<&'static str, u64>,
@@ -57,14 +63,28 @@ impl Tally {
     }
 }
 
+impl Judge {
+    /// Judges by a policy and as of `now`; `cas` are the known CAs, beside the one that jobs carry.
+    pub fn new(policy: Policy, cas: Vec<Issuer>, now: OffsetDateTime) -> Self {
+        let known_cas = cas.iter().map(|ca| ca.certificate().id()).collect();
+        Self { precheck: Precheck::new(policy, cas), known_cas, now }
+    }
+
+    fn is_known_ca(&self, entry: &Judged, order: &Order) -> bool {
+        entry.is_ca()
+            && entry.certificate().is_some_and(|ca| {
+                self.known_cas.contains(&ca.id()) || order.ca_pem.as_ref().is_some_and(|pem| *pem == ca.to_pem())
+            })
+    }
+}
+
 impl Planner {
-    /// Begins the first pass; validity is judged as of `now`.
-    pub fn new(manifest: Manifest, order: Arc<Order>, precheck: Precheck, now: OffsetDateTime) -> Self {
+    /// Begins the first pass.
+    pub fn new(manifest: Manifest, order: Arc<Order>, judge: Judge) -> Self {
         Self {
             entries: Box::new(manifest.entries()),
             order,
-            precheck,
-            now,
+            judge,
             n_threads: thread::available_parallelism().map_or(1, usize::from),
             held: None,
             planned: HashSet::new(),
@@ -103,7 +123,7 @@ impl Planner {
 
     /// Prechecks entries on all cores, and keeps their order.
     fn judge(&self, page: Vec<Entry>) -> Vec<Judged> {
-        let (order, precheck, now) = (self.order.as_ref(), &self.precheck, self.now);
+        let (order, precheck, now) = (self.order.as_ref(), &self.judge.precheck, self.judge.now);
         let judge = move |share: Vec<Entry>| -> Vec<Judged> {
             share.into_iter().map(|entry| Judged::new(entry, order, precheck, now)).collect()
         };
@@ -123,7 +143,7 @@ impl Planner {
             Some(device) => device.absorb(entry),
             None => Some(entry),
         };
-        let Some(leaf) = entry else {
+        let Some(leaf) = entry.filter(|entry| !self.judge.is_known_ca(entry, &self.order)) else {
             self.tally.issuers += 1;
             return Ok(());
         };

@@ -1,7 +1,7 @@
 //! What will be sent, between the two passes: in memory while it is small, else in a temporary file without a name.
 //!
-//! Only certificates that passed the precheck get here, so no private key is ever written. The file takes about
-//! 1.2 kB a certificate, in the folder that TMPDIR names.
+//! Only certificates that passed the precheck get here, so no private key is ever written. The file takes
+//! 0.7 kB (P-256) to 1.5 kB (RSA) a certificate, in the folder that TMPDIR names.
 
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use muster::job::Job;
+use muster::job::{Job, Name};
 use muster::outcome::Code;
 use muster::sandbox::{Effect, Fault, Operation};
 use muster::specimen::{Ca, Flaw, KeyKind};
@@ -94,7 +94,7 @@ async fn a_folder_of_all_kinds_of_files_becomes_jobs() {
 
     let jobs = jobs(&factory).await;
     assert_eq!(jobs.keys().collect::<BTreeSet<_>>(), leaves.iter().collect());
-    let refs: Vec<_> = leaves[..5].iter().map(|leaf| jobs[leaf].reference.as_ref().map(|name| name.as_str())).collect();
+    let refs: Vec<_> = leaves[..5].iter().map(|leaf| jobs[leaf].reference.as_ref().map(Name::as_str)).collect();
     assert_eq!(refs, [Some("SN-1"), Some("SN-2"), None, Some("chain"), None]);
     for job in jobs.values() {
         assert_eq!((job.batch.as_str(), job.batch_size, job.verify), (BATCH, Some(25), true));
@@ -177,6 +177,19 @@ async fn duplicates_are_sent_once_and_told() {
     assert_eq!((run.code, run.n("duplicates"), run.n("sent")), (Some(0), 6, 3), "{}", run.said);
     run.adds_up();
     assert_eq!(jobs(&factory).await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ca_that_is_known_is_no_device() {
+    let factory = Factory::new(1000.0).await;
+    let given = Ca::new("Given CA");
+    // The factory's own CA is in the settings.
+    write(factory.folder(), "in/a.pem", factory.ca.pem());
+    write(factory.folder(), "in/b.pem", given.pem() + &given.leaf("device"));
+    let run = Run::of(&factory, &["in", "--ca", "in/b.pem"]).await;
+    assert_eq!((run.code, run.n("sent"), run.n("issuers")), (Some(0), 1, 2), "{}", run.said);
+    run.adds_up();
+    assert_eq!(jobs(&factory).await.values().next().unwrap().reference.as_ref().map(Name::as_str), Some("b"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -118,8 +118,20 @@ async fn wrong_arguments_are_exit_code_2() {
 async fn help_lists_commands_and_exit_codes() {
     let (code, stdout, _) = muster(&["--help"]).await;
     assert_eq!(code, Some(0));
-    for word in ["serve", "demo", "sandbox", "migrate", "Exit codes:", "130"] {
+    for word in ["serve", "enqueue", "status", "demo", "sandbox", "migrate", "Exit codes:", "130"] {
         assert!(stdout.contains(word), "{word} is not in\n{stdout}");
+    }
+}
+
+#[tokio::test]
+async fn the_help_of_a_command_says_what_its_options_do_not() {
+    for (command, words) in [
+        ("enqueue", "A certificate next to a private key is rejected"),
+        ("status", "A batch is known from its first end on"),
+        ("demo", "Nothing leaves this machine"),
+    ] {
+        let (_, stdout, _) = muster(&[command, "--help"]).await;
+        assert!(stdout.contains(words), "{words} is not in\n{stdout}");
     }
 }
 

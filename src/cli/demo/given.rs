@@ -9,10 +9,9 @@ use super::Stage;
 use super::line::BATCH;
 use crate::cli::enqueue::{Files, Summary, passes};
 use crate::cli::progress::Progress;
-use crate::enqueue::{Order, Planner, Reject, Sender};
+use crate::enqueue::{Judge, Order, Planner, Reject, Sender};
 use crate::job::DEFAULT_TARGET;
 use crate::manifest::Manifest;
-use crate::precheck::Precheck;
 
 /// How many rejects are told one by one.
 const REJECTS_TOLD: usize = 10;
@@ -43,8 +42,8 @@ impl Given {
         });
         let files = Files::of(&manifest)?;
         let settings = &stage.config.precheck;
-        let precheck = Precheck::new(settings.policy(), settings.known_cas()?);
-        let planner = Planner::new(manifest, Arc::clone(&order), precheck, OffsetDateTime::now_utc());
+        let judge = Judge::new(settings.policy(), settings.known_cas()?, OffsetDateTime::now_utc());
+        let planner = Planner::new(manifest, Arc::clone(&order), judge);
         let mut rejects = Vec::new();
         let mut sink = |reject| {
             if rejects.len() < REJECTS_TOLD {

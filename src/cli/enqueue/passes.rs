@@ -35,6 +35,7 @@ pub(in crate::cli) async fn read(
         let tally = planner.tally();
         progress.show(tally.found, None, &format!("read, {} rejected", tally.n_rejected()));
     }
+    progress.done();
     Ok(None)
 }
 

@@ -120,10 +120,10 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tally = &self.tally;
-        writeln!(f, "{:>11}  found in {} files{}", grouped(tally.found), grouped(self.files.files), self.skipped())?;
+        writeln!(f, "{:>11}  found in {}{}", grouped(tally.found), n_files(self.files.files), self.skipped())?;
         line(f, tally.n_rejected(), &format!("rejected: {}", by_code(&tally.rejected)))?;
         line(f, tally.duplicates, "there twice, each of which is sent once")?;
-        line(f, tally.issuers, "CA certificates behind what they issued, not sent")?;
+        line(f, tally.issuers, "CA certificates, not sent")?;
         writeln!(f, "{:>11}  {}", grouped(tally.to_send), if self.dry_run { "would be sent" } else { "to send" })?;
         line(f, tally.warnings.values().sum(), &format!("warnings: {}", by_code(&tally.warnings)))?;
         if !self.dry_run {
@@ -132,9 +132,8 @@ impl fmt::Display for Summary {
             line(f, self.refused_by_queue, "refused by SQS")?;
             line(f, self.not_sent, "NOT SENT")?;
         }
-        writeln!(f)?;
-        if let Some(time) = time_for(tally.to_send, self.quota_per_second) {
-            writeln!(f, "Registering them takes at least {} at {} a second.", span(time), self.quota_per_second)?;
+        if let Some(time) = time_for(tally.to_send, self.quota_per_second).filter(|time| time.as_secs() > 0) {
+            writeln!(f, "\nRegistering them takes at least {} at {} a second.", span(time), self.quota_per_second)?;
         }
         if let Some(path) = &self.rejects_file {
             writeln!(f, "What was not sent, and why, is in {}.", path.display())?;
@@ -147,9 +146,13 @@ impl Summary {
     fn skipped(&self) -> String {
         match self.files.skipped_files {
             0 => String::new(),
-            n => format!(" ({} files with other names were not read)", grouped(n)),
+            n => format!(" ({} with another kind of name not read)", n_files(n)),
         }
     }
+}
+
+fn n_files(n: u64) -> String {
+    if n == 1 { "1 file".to_owned() } else { format!("{} files", grouped(n)) }
 }
 
 /// Writes a line, unless there is nothing to tell.
@@ -202,7 +205,7 @@ mod tests {
         summary.set_dry();
         assert_eq!(
             summary.to_string(),
-            "    101,200  found in 1 files (2 files with other names were not read)
+            "    101,200  found in 1 file (2 files with another kind of name not read)
       1,200  rejected: 1,200 expired
     100,000  would be sent
 
