@@ -228,15 +228,21 @@ impl Bench {
     }
 
     fn spawn_worker(&self, rate: f64) -> anyhow::Result<Child> {
+        // The CA is known, so that every signature is verified, as it should be in production.
+        let cas = self.folder.path().join("cas");
+        std::fs::create_dir_all(&cas)?;
+        std::fs::write(cas.join("ca.pem"), self.ca.pem())?;
         let file = self.folder.path().join("muster.toml");
         let settings = format!(
             "aws = {{ endpoint_url = '{}', region = 'us-east-1' }}\n\
+             precheck = {{ ca_folder = '{}' }}\n\
              queue = {{ name = 'speed', wait = '1s' }}\n\
              database = {{ url = '{}' }}\n\
              admin = {{ listen = '127.0.0.1:0' }}\n\
              log = {{ filter = 'error' }}\n\
              targets.default.rates.register_certificate = {rate:?}\n",
             self.config.aws.endpoint_url.as_deref().unwrap_or_default(),
+            cas.display(),
             self.postgres.url(),
         );
         std::fs::write(&file, settings)?;
