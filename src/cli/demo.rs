@@ -2,11 +2,11 @@
 
 mod given;
 mod line;
+mod stage;
 mod summary;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -16,25 +16,18 @@ use tokio_util::sync::CancellationToken;
 use super::enqueue::ca_pem;
 use super::progress::Progress;
 use super::{enqueue, failure, signals};
-use crate::config::Config;
-use crate::identity::{self, Credentials};
-use crate::job::DEFAULT_TARGET;
 use crate::limiter::Rate;
 use crate::manifest::Manifest;
 use crate::outcome::Status;
-use crate::postgres::{self, Postgres};
-use crate::queue::{self, Attributes, CALL_MAX, Outgoing, Queue};
-use crate::sandbox::{Operation, Rates, Sandbox};
+use crate::sandbox::Operation;
 use crate::serve::{Service, Until};
 use crate::specimen::Ca;
-use crate::store::{BatchStatus, Store};
+use crate::store::BatchStatus;
 
 use given::Given;
 use line::{BATCH, Plan};
+use stage::{QUEUE, Stage};
 use summary::{Facts, Summary, Whole};
-
-/// The demo's queue.
-const QUEUE: &str = "demo-jobs";
 
 /// How often it is looked whether everything has ended.
 const LOOK: Duration = Duration::from_millis(100);
@@ -73,26 +66,6 @@ fn rate(text: &str) -> Result<Rate, String> {
     Rate::new(per_second).map_err(|error| error.to_string())
 }
 
-/// What runs beside the worker.
-struct Stage {
-    postgres: Postgres,
-    sandbox: Sandbox,
-    config: Config,
-    store: Store,
-    queue: Queue,
-    /// The CA of the made-up line; none where the certificates are the user's own.
-    ca: Option<Arc<Ca>>,
-    /// Holds the CAs' files for the worker.
-    _ca_folder: tempfile::TempDir,
-}
-
-impl Stage {
-    /// The sandbox's quota.
-    fn quota(&self) -> Rate {
-        self.config.targets[DEFAULT_TARGET].rates.register_certificate
-    }
-}
-
 impl Demo {
     /// Runs the demo and cleans up behind it.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
@@ -101,50 +74,11 @@ impl Demo {
         let ca_pems = self.ca.iter().map(|path| ca_pem(path)).collect::<anyhow::Result<Vec<_>>>()?;
         let manifest = Manifest::find(&self.paths)?;
         progress.say("starting Postgres and the sandbox");
-        let stage = self.set_up(ca_pems).await?;
+        let ca = self.paths.is_empty().then(|| Ca::new("Muster demo CA"));
+        let stage = Stage::set_up(self.pg_bin.clone(), self.rate, ca, ca_pems).await?;
         let ended = self.act(&stage, manifest, &progress, &stop).await;
-        stage.store.close().await;
-        stage.sandbox.stop().await;
-        stage.postgres.stop().await?;
+        stage.strike().await?;
         ended
-    }
-
-    async fn set_up(&self, ca_pems: Vec<String>) -> anyhow::Result<Stage> {
-        let settings = postgres::Settings { bin_dir: self.pg_bin.clone(), durable: true };
-        let postgres = Postgres::start(settings).await?;
-        let sandbox = Sandbox::start(crate::sandbox::Settings {
-            rates: Rates::all(self.rate.per_second()),
-            ..Default::default()
-        })
-        .await?;
-        let ca = self.paths.is_empty().then(|| Arc::new(Ca::new("Muster demo CA")));
-        let ca_folder = tempfile::tempdir()?;
-        for (i, pem) in ca.iter().map(|ca| ca.pem()).chain(ca_pems).enumerate() {
-            sandbox.plant_ca(&pem).context("the sandbox does not take a CA")?;
-            std::fs::write(ca_folder.path().join(format!("{i}.pem")), pem)?;
-        }
-
-        let mut config = Config::default();
-        config.aws.endpoint_url = Some(sandbox.url());
-        config.aws.region = Some("us-east-1".to_owned());
-        config.aws.credentials = Credentials::Sandbox;
-        config.database.url = postgres.url().into();
-        QUEUE.clone_into(&mut config.queue.name);
-        config.queue.wait = Duration::from_secs(1).into();
-        config.precheck.ca_folder = Some(ca_folder.path().to_owned());
-        config.admin.listen = Some(([127, 0, 0, 1], 0).into());
-        config.targets.entry(DEFAULT_TARGET.to_owned()).or_default().rates.register_certificate = self.rate;
-
-        let store = Store::connect(&config.database.settings()).await?;
-        store.migrate().await?;
-        let attributes = Attributes {
-            visibility_timeout: Duration::from_secs(30),
-            retention: Duration::from_hours(4 * 24),
-            max_receive_count: Some(5),
-            ..Attributes::default()
-        };
-        let queue = queue::create(&identity::load(&config.aws.access()).await, QUEUE, &attributes).await?;
-        Ok(Stage { postgres, sandbox, config, store, queue, ca, _ca_folder: ca_folder })
     }
 
     async fn act(
@@ -158,18 +92,12 @@ impl Demo {
             Some(_) => None,
             None => Some(Given::enqueue(stage, manifest, progress, stop).await?),
         };
-        let plan =
-            given.as_ref().map_or_else(|| Plan::new(self.certificates), |given| Plan::of_good(given.summary.sent));
         let served = stop.child_token();
         let service = Service::start(&stage.config, Until::Stopped, served.clone()).await?;
         let metrics_address = service.admin_address();
-        let began = Instant::now();
         let service = tokio::spawn(service.run());
-        let sender = tokio::spawn(send(stage.queue.clone(), stage.ca.clone(), self.certificates));
-
-        let finished = watch(stage, &plan, progress, sender, stop).await;
-        let took = began.elapsed();
-        if self.keep && finished.is_ok() {
+        let ended = self.watch_and_report(stage, given, progress, stop).await;
+        if self.keep && ended.is_ok() && !stop.is_cancelled() {
             progress.say(&format!(
                 "everything stays up until Ctrl-C:\n  Postgres  {}\n  sandbox   {}\n  metrics   http://{}/metrics",
                 stage.postgres.url(),
@@ -180,13 +108,27 @@ impl Demo {
         }
         served.cancel();
         service.await??;
-        finished?;
-        let interrupted = stop.is_cancelled() && !self.keep;
-        if interrupted {
+        ended
+    }
+
+    /// Waits until everything has ended and prints the numbers.
+    async fn watch_and_report(
+        &self,
+        stage: &Stage,
+        given: Option<Given>,
+        progress: &Progress,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<ExitCode> {
+        let plan =
+            given.as_ref().map_or_else(|| Plan::new(self.certificates), |given| Plan::of_good(given.summary.sent));
+        let began = Instant::now();
+        let sender = tokio::spawn(line::send(stage.queue.clone(), stage.ca.clone(), self.certificates));
+        watch(stage, &plan, progress, sender, stop).await?;
+        if stop.is_cancelled() {
             progress.say("interrupted");
             return Ok(failure::INTERRUPTED.into());
         }
-        let summary = summarise(stage, &plan, took).await?;
+        let summary = summarise(stage, &plan, began.elapsed()).await?;
         if let Some(given) = &given {
             given.tell_rejects(progress);
             if summary.has_unknown_issuers() {
@@ -211,33 +153,6 @@ impl Demo {
         }
         Ok(code)
     }
-}
-
-/// Sends what the made-up line makes, where there is one, ten messages a call.
-async fn send(queue: Queue, ca: Option<Arc<Ca>>, n: usize) -> anyhow::Result<()> {
-    let Some(ca) = ca else { return Ok(()) };
-    let (made, mut messages) = tokio::sync::mpsc::channel(100);
-    let making = tokio::task::spawn_blocking(move || {
-        for message in (0..n).flat_map(|i| line::messages(&ca, i, n)) {
-            if made.blocking_send(message).is_err() {
-                return;
-            }
-        }
-    });
-    let mut ten = Vec::with_capacity(CALL_MAX);
-    while messages.recv_many(&mut ten, CALL_MAX).await > 0 {
-        send_all(&queue, std::mem::take(&mut ten)).await?;
-    }
-    Ok(making.await?)
-}
-
-/// Sends messages, again where SQS did not take one.
-async fn send_all(queue: &Queue, mut messages: Vec<Outgoing>) -> anyhow::Result<()> {
-    while !messages.is_empty() {
-        let mut results = queue.send(&messages).await?.into_iter();
-        messages.retain(|_| matches!(results.next(), Some(Err(_))));
-    }
-    Ok(())
 }
 
 /// Shows the progress until everything that was sent has left the queue, or a signal comes.

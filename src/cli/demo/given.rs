@@ -5,8 +5,8 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
-use super::Stage;
 use super::line::BATCH;
+use super::stage::Stage;
 use crate::cli::enqueue::{Files, Summary, passes};
 use crate::cli::progress::Progress;
 use crate::enqueue::{Judge, Order, Planner, Reject, Sender};

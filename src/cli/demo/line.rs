@@ -1,11 +1,12 @@
 //! A made-up factory line: most of its certificates are good, some have what goes wrong in real plants.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::job::{CertificateStatus, DEFAULT_TARGET};
 use crate::job::{Job, Name, Operation, RegisterCertificate};
 use crate::outcome::Code;
-use crate::queue::Outgoing;
+use crate::queue::{CALL_MAX, Outgoing, Queue};
 use crate::specimen::{Ca, Flaw};
 
 /// The batch that the line sends.
@@ -56,6 +57,33 @@ impl Plan {
     pub(super) fn enqueued(&self) -> u64 {
         self.ends.values().sum::<u64>() + self.poisoned
     }
+}
+
+/// Sends what the made-up line makes, where there is one, ten messages a call.
+pub(super) async fn send(queue: Queue, ca: Option<Arc<Ca>>, n: usize) -> anyhow::Result<()> {
+    let Some(ca) = ca else { return Ok(()) };
+    let (made, mut ready) = tokio::sync::mpsc::channel(100);
+    let making = tokio::task::spawn_blocking(move || {
+        for message in (0..n).flat_map(|i| messages(&ca, i, n)) {
+            if made.blocking_send(message).is_err() {
+                return;
+            }
+        }
+    });
+    let mut ten = Vec::with_capacity(CALL_MAX);
+    while ready.recv_many(&mut ten, CALL_MAX).await > 0 {
+        send_all(&queue, std::mem::take(&mut ten)).await?;
+    }
+    Ok(making.await?)
+}
+
+/// Sends messages, again where SQS did not take one.
+async fn send_all(queue: &Queue, mut messages: Vec<Outgoing>) -> anyhow::Result<()> {
+    while !messages.is_empty() {
+        let mut results = queue.send(&messages).await?.into_iter();
+        messages.retain(|_| matches!(results.next(), Some(Err(_))));
+    }
+    Ok(())
 }
 
 /// Makes the messages of device `i` of `n`.

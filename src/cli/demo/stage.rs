@@ -1,0 +1,86 @@
+//! What a demo needs beside the worker: a private Postgres, the sandbox, a queue, and the CAs that are known.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::config::Config;
+use crate::identity::{self, Credentials};
+use crate::job::DEFAULT_TARGET;
+use crate::limiter::Rate;
+use crate::postgres::{self, Postgres};
+use crate::queue::{self, Attributes, Queue};
+use crate::sandbox::{self, Rates, Sandbox};
+use crate::specimen::Ca;
+use crate::store::Store;
+
+/// The demo's queue.
+pub(super) const QUEUE: &str = "demo-jobs";
+
+/// Everything beside the worker.
+pub(super) struct Stage {
+    pub(super) postgres: Postgres,
+    pub(super) sandbox: Sandbox,
+    pub(super) config: Config,
+    pub(super) store: Store,
+    pub(super) queue: Queue,
+    /// The CA of the made-up line; none where the certificates are the user's own.
+    pub(super) ca: Option<Arc<Ca>>,
+    /// Holds the CAs' files for the worker.
+    _ca_folder: tempfile::TempDir,
+}
+
+impl Stage {
+    /// Starts everything; `ca_pems` are the CAs of the user's own certificates.
+    pub(super) async fn set_up(
+        bin_dir: Option<PathBuf>,
+        rate: Rate,
+        ca: Option<Ca>,
+        ca_pems: Vec<String>,
+    ) -> anyhow::Result<Self> {
+        let postgres = Postgres::start(postgres::Settings { bin_dir, durable: true }).await?;
+        let settings = sandbox::Settings { rates: Rates::all(rate.per_second()), ..Default::default() };
+        let sandbox = Sandbox::start(settings).await?;
+        let ca_folder = tempfile::tempdir()?;
+        for (i, pem) in ca.iter().map(Ca::pem).chain(ca_pems).enumerate() {
+            sandbox.plant_ca(&pem).context("the sandbox does not take a CA")?;
+            std::fs::write(ca_folder.path().join(format!("{i}.pem")), pem)?;
+        }
+
+        let mut config = Config::default();
+        config.aws.endpoint_url = Some(sandbox.url());
+        config.aws.region = Some("us-east-1".to_owned());
+        config.aws.credentials = Credentials::Sandbox;
+        config.database.url = postgres.url().into();
+        QUEUE.clone_into(&mut config.queue.name);
+        config.queue.wait = Duration::from_secs(1).into();
+        config.precheck.ca_folder = Some(ca_folder.path().to_owned());
+        config.admin.listen = Some(([127, 0, 0, 1], 0).into());
+        config.targets.entry(DEFAULT_TARGET.to_owned()).or_default().rates.register_certificate = rate;
+
+        let store = Store::connect(&config.database.settings()).await?;
+        store.migrate().await?;
+        let attributes = Attributes {
+            visibility_timeout: Duration::from_secs(30),
+            retention: Duration::from_hours(4 * 24),
+            max_receive_count: Some(5),
+            ..Attributes::default()
+        };
+        let queue = queue::create(&identity::load(&config.aws.access()).await, QUEUE, &attributes).await?;
+        Ok(Self { postgres, sandbox, config, store, queue, ca: ca.map(Arc::new), _ca_folder: ca_folder })
+    }
+
+    /// The sandbox's quota.
+    pub(super) fn quota(&self) -> Rate {
+        self.config.targets[DEFAULT_TARGET].rates.register_certificate
+    }
+
+    /// Stops everything and leaves nothing behind.
+    pub(super) async fn strike(self) -> Result<(), postgres::Error> {
+        self.store.close().await;
+        self.sandbox.stop().await;
+        self.postgres.stop().await
+    }
+}
