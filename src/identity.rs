@@ -2,7 +2,9 @@
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sts::Client;
-use aws_sdk_sts::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+
+use crate::sdk_error;
 
 /// An account and region: what a quota, a registration and a known certificate belong to.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -77,7 +79,8 @@ impl Account {
                 service.err().code().unwrap_or("no code"),
                 service.err().message().unwrap_or("no message")
             )),
-            _ => IdentityError::Unreachable(DisplayErrorContext(&error).to_string()),
+            _ if sdk_error::lacks_credentials(&error) => IdentityError::Denied(sdk_error::in_one_line(&error)),
+            _ => IdentityError::Unreachable(sdk_error::in_one_line(&error)),
         })?;
         let id = answer.account.ok_or_else(|| IdentityError::Unreachable("the answer names no account".to_owned()))?;
         Ok(Self { id, region })

@@ -39,6 +39,7 @@ pub mod receiver;
 pub mod recorder;
 pub mod registrar;
 pub mod sandbox;
+pub mod sdk_error;
 pub mod serve;
 pub mod slots;
 pub mod specimen;

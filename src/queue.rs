@@ -8,13 +8,15 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
     BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
     MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
 };
 use time::OffsetDateTime;
 use tokio::time::Instant;
+
+use crate::sdk_error;
 
 /// Most entries of one SQS call.
 pub const CALL_MAX: usize = 10;
@@ -81,6 +83,9 @@ impl Attributes {
     }
 }
 
+/// The code where the SDK found no credentials to sign a call with.
+pub const NO_CREDENTIALS: &str = "no credentials";
+
 /// Why SQS did not do what was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{operation}: {code}: {message}")]
@@ -89,7 +94,7 @@ pub struct QueueError {
     pub operation: &'static str,
     /// What it means.
     pub kind: QueueErrorKind,
-    /// SQS's error code, or `unreachable`.
+    /// SQS's error code, or `unreachable`, or [`NO_CREDENTIALS`].
     pub code: String,
     /// SQS's message.
     pub message: String,
@@ -322,19 +327,17 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     R: std::fmt::Debug + Send + Sync + 'static,
 {
-    match failure.as_service_error() {
-        Some(service) => {
-            let code = service.code().unwrap_or("no code");
-            let message = service.message().unwrap_or("no message").to_owned();
-            QueueError { operation, kind: kind_of(code), code: code.to_owned(), message }
-        }
-        None => QueueError {
-            operation,
-            kind: QueueErrorKind::Transient,
-            code: "unreachable".to_owned(),
-            message: DisplayErrorContext(failure).to_string(),
-        },
+    if let Some(service) = failure.as_service_error() {
+        let code = service.code().unwrap_or("no code");
+        let message = service.message().unwrap_or("no message").to_owned();
+        return QueueError { operation, kind: kind_of(code), code: code.to_owned(), message };
     }
+    let (kind, code) = if sdk_error::lacks_credentials(failure) {
+        (QueueErrorKind::Denied, NO_CREDENTIALS)
+    } else {
+        (QueueErrorKind::Transient, "unreachable")
+    };
+    QueueError { operation, kind, code: code.to_owned(), message: sdk_error::in_one_line(failure) }
 }
 
 fn kind_of(code: &str) -> QueueErrorKind {

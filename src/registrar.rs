@@ -9,7 +9,6 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_iot::Client;
 use aws_sdk_iot::config::http::HttpResponse;
 use aws_sdk_iot::error::{ProvideErrorMetadata, SdkError};
@@ -20,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::outcome::{Attempt, Code};
 use crate::precheck::CheckedCertificate;
+use crate::sdk_error::{self, TEXT_MAX};
 
 /// What an answer other than "registered" means, which is what to do about it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -193,7 +193,7 @@ type Failure = SdkError<RegisterCertificateError, HttpResponse>;
 
 /// Gives the SDK's error its kind; its own text says only "service error".
 fn classify(failure: &Failure) -> CallError {
-    let other = |kind, code: &str| CallError { kind, code: code.to_owned(), message: chain(failure) };
+    let other = |kind, code: &str| CallError { kind, code: code.to_owned(), message: sdk_error::in_one_line(failure) };
     match failure {
         SdkError::ServiceError(error) => {
             let (code, message) = (error.err().code(), error.err().message().unwrap_or_default());
@@ -201,19 +201,16 @@ fn classify(failure: &Failure) -> CallError {
             CallError {
                 kind: code.map_or_else(|| Kind::of_status(status), Kind::of_code),
                 code: code.map_or_else(|| format!("HTTP {status}"), str::to_owned),
-                message: message.chars().take(MESSAGE_MAX).collect(),
+                message: message.chars().take(TEXT_MAX).collect(),
             }
         }
         SdkError::TimeoutError(_) => other(Kind::Transient(Code::Timeout), "timeout"),
-        _ if lacks_credentials(failure) => other(Kind::Denied, "no credentials"),
+        _ if sdk_error::lacks_credentials(failure) => other(Kind::Denied, "no credentials"),
         SdkError::DispatchFailure(error) if error.is_timeout() => other(Kind::Transient(Code::Timeout), "timeout"),
         SdkError::ConstructionFailure(_) => other(Kind::Denied, "request not made"),
         _ => other(Kind::Transient(Code::Transport), "transport"),
     }
 }
-
-/// Most characters of an AWS message that are kept.
-const MESSAGE_MAX: usize = 500;
 
 /// The id in a `ResourceAlreadyExistsException`.
 fn existing_id(failure: &Failure) -> Option<String> {
@@ -221,24 +218,6 @@ fn existing_id(failure: &Failure) -> Option<String> {
         Some(RegisterCertificateError::ResourceAlreadyExistsException(error)) => error.resource_id().map(str::to_owned),
         _ => None,
     }
-}
-
-/// Says whether the chain of causes ends in missing or unusable credentials.
-fn lacks_credentials(failure: &Failure) -> bool {
-    causes(failure).any(|cause| cause.downcast_ref::<CredentialsError>().is_some())
-}
-
-/// An error's causes in one line, as the SDK's own text names none of them.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let texts: Vec<_> = causes(error).map(ToString::to_string).collect();
-    texts.join(": ").chars().take(MESSAGE_MAX).collect()
-}
-
-/// An error and what caused it, outermost first.
-fn causes<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::status::UnknownBatch;
 use crate::config::ConfigError;
 use crate::config::fit::Misfit;
 use crate::identity::IdentityError;
-use crate::queue::{QueueError, QueueErrorKind};
+use crate::queue::{NO_CREDENTIALS, QueueError, QueueErrorKind};
 use crate::store::StoreError;
 
 /// The exit codes, for `--help`.
@@ -90,6 +90,9 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
     if let Some(error) = error.downcast_ref::<QueueError>() {
         return Some(match error.kind {
             QueueErrorKind::Missing => "check `queue.name`, the account and the region",
+            QueueErrorKind::Denied if error.code == NO_CREDENTIALS => {
+                "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
+            }
             QueueErrorKind::Denied if error.operation == "SendMessageBatch" => {
                 "the credentials need sqs:GetQueueUrl and sqs:SendMessage on the queue"
             }

@@ -160,9 +160,13 @@ mod tests {
     fn pretend_release(dir: &Path, release: &str) {
         fs::create_dir_all(dir).unwrap();
         for program in ["initdb", "postgres"] {
-            let script = format!("#!/bin/sh\necho '{program} (PostgreSQL) {release}'\n");
-            fs::write(dir.join(program), script).unwrap();
-            fs::set_permissions(dir.join(program), fs::Permissions::from_mode(0o755)).unwrap();
+            let source = dir.join(program).with_extension("source");
+            fs::write(&source, format!("#!/bin/sh\necho '{program} (PostgreSQL) {release}'\n")).unwrap();
+            fs::set_permissions(&source, fs::Permissions::from_mode(0o755)).unwrap();
+            // Copied by another process: a child that another test forks meanwhile would hold a file of ours open for
+            // writing, and what is open for writing cannot be run.
+            let copied = Command::new("cp").arg(&source).arg(dir.join(program)).status().unwrap();
+            assert!(copied.success());
         }
     }
 

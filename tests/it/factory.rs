@@ -159,9 +159,15 @@ impl Factory {
 
     /// Starts the program beside this process, as an operator would.
     pub(crate) fn spawn(&self, arguments: &[&str]) -> Program {
+        Program(self.command(arguments).spawn().unwrap())
+    }
+
+    /// The program, ready to be started.
+    pub(crate) fn command(&self, arguments: &[&str]) -> tokio::process::Command {
         let file = self.folder.path().join("muster.toml");
         std::fs::write(&file, self.settings_file()).unwrap();
-        let child = tokio::process::Command::new(env!("CARGO_BIN_EXE_muster"))
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_muster"));
+        command
             .args(arguments)
             .arg("--config")
             .arg(file)
@@ -170,10 +176,8 @@ impl Factory {
             .env("AWS_SECRET_ACCESS_KEY", "sandbox")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        Program(child)
+            .kill_on_drop(true);
+        command
     }
 
     fn settings_file(&self) -> String {
@@ -194,7 +198,7 @@ impl Factory {
 }
 
 /// The program, running.
-pub(crate) struct Program(tokio::process::Child);
+pub(crate) struct Program(pub(crate) tokio::process::Child);
 
 impl Program {
     /// Sends it a signal by its name.

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use muster::serve::{Service, Until};
 use muster::specimen::{Ca, Flaw};
 
-use crate::factory::Factory;
+use crate::factory::{Factory, Program};
 
 /// Runs the program with arguments, without any settings.
 async fn muster(arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -105,6 +105,18 @@ async fn a_database_that_is_not_there_is_told_from_other_errors() {
     let (code, _, log) = factory.spawn(&["serve"]).end().await;
     assert_eq!(code, Some(5));
     assert!(log.contains("error: cannot reach the ledger") && log.contains("hint: check `database.url`"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_credentials_are_told_from_a_network_that_is_down() {
+    let factory = Factory::new(10.0).await;
+    let mut command = factory.command(&["serve"]);
+    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").env_remove("AWS_PROFILE");
+    command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+    command.env("AWS_EC2_METADATA_DISABLED", "true");
+    let (code, _, log) = Program(command.spawn().unwrap()).end().await;
+    assert_eq!(code, Some(4), "{log}");
+    assert!(log.contains("no credentials") && log.contains("hint: "), "{log}");
 }
 
 #[tokio::test]

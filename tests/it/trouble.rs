@@ -1,6 +1,7 @@
 //! What goes wrong at AWS, and that no certificate is lost or blamed for it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use muster::config::Config;
 use muster::outcome::Code;
@@ -23,7 +24,7 @@ async fn factory() -> Factory {
 }
 
 fn hasten(config: &mut Config) {
-    let short = |ms| std::time::Duration::from_millis(ms).into();
+    let short = |ms| Duration::from_millis(ms).into();
     (config.retry.first_wait, config.retry.max_wait, config.retry.limited_first_wait) = (short(5), short(40), short(5));
 }
 
@@ -43,7 +44,7 @@ async fn the_end(factory: &Factory) -> (String, String, Value) {
 async fn end_after(effect: Effect, calls: u64) -> (String, String, Value) {
     let mut factory = factory().await;
     if matches!(effect, Effect::Hang { .. }) {
-        factory.config.worker.attempt_timeout = std::time::Duration::from_secs(2).into();
+        factory.config.worker.attempt_timeout = Duration::from_secs(2).into();
     }
     factory.sandbox.faults().set(fault(Operation::RegisterCertificate, effect, calls)).unwrap();
     factory.enqueue(&factory.leaves(1)).await;
@@ -159,7 +160,7 @@ async fn a_long_throttle_blames_nobody() {
     assert_eq!((factory.ends().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 10)]), 310));
 }
 
-/// Invariant I4: whatever the answers, calls keep the rate.
+/// Whatever the answers, calls keep the rate.
 #[tokio::test(flavor = "multi_thread")]
 async fn retries_keep_the_rate_too() {
     let mut factory = Factory::new(50.0).await;
@@ -170,9 +171,13 @@ async fn retries_keep_the_rate_too() {
     factory.enqueue(&factory.leaves(50)).await;
     factory.drain().await;
     assert_eq!(factory.n_calls(), 150);
-    // The rate, the burst of 100 ms, one, and a twentieth for jitter.
-    let worst = factory.sandbox.ledger().worst_second(Operation::RegisterCertificate);
-    assert!(worst <= 58, "{worst} calls in one second at 50/s");
+    // With a token for each it takes 2.88 s at least, with tokens for the first calls only 0.9 s; a slow machine can
+    // but delay the first arrival a little.
+    let calls = factory.sandbox.ledger().calls();
+    let calls = calls.iter().filter(|call| call.operation == Operation::RegisterCertificate);
+    let arrivals: Vec<_> = calls.map(|call| call.arrived).collect();
+    let took = arrivals.last().unwrap().saturating_sub(arrivals[0]);
+    assert!(took >= Duration::from_secs(2), "150 calls at 50/s took {took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

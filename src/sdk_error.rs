@@ -1,0 +1,41 @@
+//! Reads the SDK's errors: their own text says only "service error" or "dispatch failure".
+
+use std::error::Error;
+
+use aws_credential_types::provider::error::CredentialsError;
+
+/// Most characters of an error's text that are kept.
+pub const TEXT_MAX: usize = 500;
+
+/// An error and its causes in one line, cut to [`TEXT_MAX`] characters.
+pub fn in_one_line(error: &(dyn Error + 'static)) -> String {
+    let texts: Vec<_> = causes(error).map(ToString::to_string).collect();
+    texts.join(": ").chars().take(TEXT_MAX).collect()
+}
+
+/// Says whether an error comes of missing or unusable credentials, before anything was sent.
+pub fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|cause| cause.downcast_ref::<CredentialsError>().is_some())
+}
+
+/// An error and what caused it, outermost first.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("dispatch failure")]
+    struct Outer(#[source] CredentialsError);
+
+    #[test]
+    fn missing_credentials_are_found_below_other_errors() {
+        let error = Outer(CredentialsError::not_loaded("no profile"));
+        assert!(lacks_credentials(&error));
+        assert!(in_one_line(&error).starts_with("dispatch failure: "), "{}", in_one_line(&error));
+        assert!(!lacks_credentials(&std::io::Error::other("reset")));
+    }
+}
