@@ -115,6 +115,9 @@ impl Recorder {
     async fn delete_ten(&self, mut left: Vec<Delivery>) {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         for attempt in 1..=DELETE_ATTEMPTS {
+            if attempt > 1 {
+                backoff.wait().await;
+            }
             let receipts: Vec<String> = left.iter().map(|delivery| delivery.receipt.clone()).collect();
             let answer = self.queue.delete(&receipts).await;
             self.metrics.sqs_request("DeleteMessageBatch", &answer);
@@ -132,7 +135,6 @@ impl Recorder {
             if left.is_empty() {
                 return;
             }
-            backoff.wait().await;
         }
         warn!(messages = left.len(), "messages stay in the queue; they will come back and end as known");
     }
@@ -143,8 +145,12 @@ impl Recorder {
             let receipts: Vec<String> = ten.iter().map(|finished| finished.delivery.receipt.clone()).collect();
             let answer = self.queue.hide(&receipts, Duration::ZERO).await;
             self.metrics.sqs_request("ChangeMessageVisibilityBatch", &answer);
-            if let Err(error) = answer {
-                warn!(%error, "cannot give messages back; they come back when their visibility ends");
+            let n_kept = match &answer {
+                Ok(results) => results.iter().filter(|result| result.is_err()).count(),
+                Err(_) => ten.len(),
+            };
+            if n_kept > 0 {
+                warn!(messages = n_kept, "cannot give messages back; they come back when their visibility ends");
             }
         }
         if !released.is_empty() {

@@ -30,7 +30,7 @@ use crate::slots::Slots;
 use crate::worker::{Parts, Worker};
 
 use reached::Reached;
-use running::Running;
+use running::{Essential, Running};
 
 /// Messages a second that one receiver fetches from SQS, reckoned with a receive of ten in 50 ms.
 const RECEIVER_RATE: f64 = 200.0;
@@ -71,15 +71,17 @@ impl Service {
         let slots = Slots::new(config.worker.slots, waiting_min(config.rate()));
         let listening = listen(config, &reached, &metrics, &slots, &stop).await?;
 
-        let helpers = helpers(config, &reached, &metrics, &slots);
+        let essential = Essential::new(stop.clone());
+        let helpers = helpers(config, &reached, &metrics, &slots, &essential);
         let (ends, ended) = mpsc::channel(config.worker.slots);
         let recorder =
             Recorder { store: reached.store.clone(), queue: reached.queue.clone(), metrics: Arc::clone(&metrics) };
         let running = Running {
             receivers: TaskTracker::new(),
             jobs: TaskTracker::new(),
-            recorder: tokio::spawn(recorder.run(ended)),
+            recorder: tokio::spawn(essential.run(recorder.run(ended))),
             helpers,
+            broken: essential.broken.clone(),
             slots: slots.clone(),
             queue: reached.queue.clone(),
             store: reached.store.clone(),
@@ -96,7 +98,7 @@ impl Service {
             until_empty: until == Until::Empty,
         };
         for _ in 0..n_receivers(config.rate()) {
-            running.receivers.spawn(receiver.clone().run());
+            running.receivers.spawn(essential.run(receiver.clone().run()));
         }
         Ok(Self { running, listening, metrics, deadline: config.worker.drain_deadline.into() })
     }
@@ -114,7 +116,7 @@ impl Service {
     /// Works until it is told to stop, then takes everything to its end.
     ///
     /// # Errors
-    /// The deadline passed before everything was written; what was held was given back.
+    /// The deadline passed before everything was written; what was held was given back. Or a part broke.
     pub async fn run(self) -> anyhow::Result<()> {
         let mut listener = JoinSet::new();
         if let Some(listening) = self.listening {
@@ -146,7 +148,13 @@ fn worker(
 }
 
 /// Starts what works beside the jobs for as long as there are any.
-fn helpers(config: &Config, reached: &Reached, metrics: &Arc<Metrics>, slots: &Slots) -> JoinSet<()> {
+fn helpers(
+    config: &Config,
+    reached: &Reached,
+    metrics: &Arc<Metrics>,
+    slots: &Slots,
+    essential: &Essential,
+) -> JoinSet<()> {
     let mut helpers = JoinSet::new();
     let heartbeat = Heartbeat {
         queue: reached.queue.clone(),
@@ -160,7 +168,7 @@ fn helpers(config: &Config, reached: &Reached, metrics: &Arc<Metrics>, slots: &S
         metrics: Arc::clone(metrics),
         rate: config.rate(),
     };
-    helpers.spawn(heartbeat.run());
+    helpers.spawn(essential.run(heartbeat.run()));
     helpers.spawn(backlog.run());
     helpers
 }

@@ -30,11 +30,13 @@ pub enum Stage {
     Calling,
     /// Its end is written and its message deleted.
     Recording,
+    /// Its message goes back to the queue.
+    Releasing,
 }
 
 impl Stage {
     fn has_started(self) -> bool {
-        matches!(self, Self::Calling | Self::Recording)
+        matches!(self, Self::Calling | Self::Recording | Self::Releasing)
     }
 }
 
@@ -121,9 +123,14 @@ impl Slots {
     }
 
     /// The messages whose visibility was set so long ago, of those that have not been held for `held_max`.
+    /// One that goes back must not be hidden again.
     pub fn due(&self, set_ago: Duration, held_max: Duration) -> Vec<Due> {
         let state = self.0.lock();
-        let is_due = |held: &Held| held.hidden_since.elapsed() >= set_ago && held.received_at.elapsed() < held_max;
+        let is_due = |held: &Held| {
+            held.stage != Stage::Releasing
+                && held.hidden_since.elapsed() >= set_ago
+                && held.received_at.elapsed() < held_max
+        };
         let due = state.messages.iter().filter(|(_, held)| is_due(held));
         due.map(|(&id, held)| Due { id, receipt: held.receipt.clone() }).collect()
     }
@@ -336,6 +343,15 @@ mod tests {
         }
         drop(delivery);
         assert_eq!(take_now(&slots, 10).len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_goes_back_is_not_hidden_again() {
+        let slots = Slots::new(10, 10);
+        let delivery = delivery(&slots, "a").await;
+        delivery.slot.enter(Stage::Releasing);
+        tokio::time::advance(Duration::from_secs(15)).await;
+        assert!(slots.due(Duration::from_secs(15), Duration::from_hours(1)).is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -30,6 +30,7 @@ use crate::recorder::{Finish, Finished};
 use crate::registrar::Registrar;
 use crate::slots::{Delivery, Stage};
 use crate::store::Store;
+use crate::store::known::Known;
 
 pub use retry::RetryPolicy;
 
@@ -193,7 +194,9 @@ impl Worker {
                 continue;
             };
             for (admitted, claim) in firsts {
-                match known.get(&admitted.certificate.id()) {
+                let known = known.get(&admitted.certificate.id());
+                // Another job of these ten may have asked about the same certificate.
+                match known.filter(|_| !admitted.job.verify) {
                     Some(&status) => {
                         let outcome = known_outcome(admitted.certificate.id(), status, &admitted.job);
                         self.finish(admitted.delivery, admitted.job, outcome, Some(claim)).await;
@@ -205,8 +208,8 @@ impl Worker {
     }
 
     /// Asks the ledger until it answers: no token is taken while an end could not be recorded. Nothing: we stop.
-    async fn known(&self, account: &Account, ids: &[CertificateId]) -> Option<crate::store::known::Known> {
-        let mut backoff = Backoff::new(RetryPolicy::default().first_wait, RetryPolicy::default().max_wait);
+    async fn known(&self, account: &Account, ids: &[CertificateId]) -> Option<Known> {
+        let mut backoff = Backoff::new(self.parts.retry.first_wait, self.parts.retry.max_wait);
         loop {
             match self.parts.store.known(&account.id, &account.region, ids).await {
                 Ok(known) => return Some(known),

@@ -53,7 +53,8 @@ pub struct NoJob {
 impl Finished {
     /// Hands a delivery over.
     pub fn new(delivery: Delivery, finish: Finish) -> Self {
-        delivery.slot.enter(Stage::Recording);
+        let is_released = matches!(finish, Finish::Released);
+        delivery.slot.enter(if is_released { Stage::Releasing } else { Stage::Recording });
         Self { delivery, finish, since: Instant::now() }
     }
 

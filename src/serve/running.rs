@@ -23,6 +23,8 @@ pub(super) struct Running {
     pub(super) recorder: JoinHandle<()>,
     /// Heartbeat and the like: they end when they are dropped.
     pub(super) helpers: JoinSet<()>,
+    /// Cancelled where a part panicked.
+    pub(super) broken: CancellationToken,
     pub(super) slots: Slots,
     pub(super) queue: Queue,
     pub(super) store: Store,
@@ -33,7 +35,9 @@ impl Running {
     pub(super) async fn drain(mut self, deadline: Duration) -> anyhow::Result<()> {
         let drained = tokio::time::timeout(deadline, self.wait()).await;
         self.helpers.abort_all();
-        let result = if drained.is_ok() {
+        let result = if self.broken.is_cancelled() {
+            Err(anyhow::anyhow!("a part of the service broke; the log has its panic"))
+        } else if drained.is_ok() {
             Ok(())
         } else {
             let held = self.give_back().await;
@@ -49,10 +53,8 @@ impl Running {
         self.receivers.wait().await;
         self.jobs.close();
         self.jobs.wait().await;
-        // Every sender of ends is gone with the receivers and the jobs.
-        if let Err(error) = (&mut self.recorder).await {
-            warn!(%error, "the recorder broke");
-        }
+        // Every sender of ends is gone with the receivers and the jobs. A panic is noted by `Essential`.
+        let _ = (&mut self.recorder).await;
     }
 
     /// Makes everything that is held visible at once, and tells how much it was.
@@ -70,5 +72,59 @@ impl Running {
             warn!("could not give everything back; it comes back when its visibility ends");
         }
         held.len()
+    }
+}
+
+/// Watches over the parts without which the service must not go on: calls whose ends nobody records, for one.
+#[derive(Clone, Debug)]
+pub(super) struct Essential {
+    stop: CancellationToken,
+    /// Cancelled where a part panicked.
+    pub(super) broken: CancellationToken,
+}
+
+impl Essential {
+    pub(super) fn new(stop: CancellationToken) -> Self {
+        Self { stop, broken: CancellationToken::new() }
+    }
+
+    /// Runs a part; where it panics, the service stops.
+    pub(super) fn run<F: Future>(&self, part: F) -> impl Future<Output = F::Output> + use<F> {
+        let watch = StopOnPanic(self.clone());
+        async move {
+            let _watch = watch;
+            part.await
+        }
+    }
+}
+
+/// Stops the service where a panic drops it.
+struct StopOnPanic(Essential);
+
+impl Drop for StopOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.broken.cancel();
+            self.0.stop.cancel();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_panics_stops_the_service() {
+        let essential = Essential::new(CancellationToken::new());
+        assert!(tokio::spawn(essential.run(async { panic!("as ordered") })).await.is_err());
+        assert!(essential.stop.is_cancelled() && essential.broken.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_part_that_ends_in_order_stops_nothing() {
+        let essential = Essential::new(CancellationToken::new());
+        essential.run(async {}).await;
+        assert!(!essential.stop.is_cancelled() && !essential.broken.is_cancelled());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use muster::job::Job;
 use muster::outcome::Code;
 use muster::sandbox;
 use muster::specimen::{Ca, Flaw};
@@ -93,6 +94,20 @@ async fn a_job_that_insists_asks_aws_again() {
     assert_eq!(factory.n_calls(), 2);
     let second = factory.store.batch_status("second").await.unwrap().unwrap();
     assert_eq!((second.counts[0].code, second.counts[0].n_status_differs), (Code::Exists, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_insists_is_not_answered_by_the_look_up_of_another() {
+    let factory = Factory::new(1000.0).await;
+    let pems = factory.leaves(1);
+    factory.enqueue(&pems).await;
+    factory.drain().await;
+    let plain = Factory::job(&pems[0]);
+    let insisting = Job { verify: true, batch: "second".parse().unwrap(), ..plain.clone() };
+    factory.send(&[plain.to_body(), insisting.to_body()]).await;
+    factory.drain().await;
+    let second = factory.store.batch_status("second").await.unwrap().unwrap();
+    assert_eq!((second.counts[0].code, factory.n_calls()), (Code::Exists, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
