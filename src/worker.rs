@@ -170,7 +170,8 @@ impl Worker {
             };
             match outcome {
                 Some(outcome) => {
-                    let outcome = copy_of(outcome, admitted.job.request.wanted_status());
+                    let wanted = admitted.job.request.wanted_status();
+                    let outcome = copy_of(outcome, admitted.certificate.id(), wanted);
                     worker.finish(admitted.delivery, admitted.job, outcome, None).await;
                 }
                 None => Box::pin(worker.claim(vec![admitted])).await,
@@ -198,7 +199,8 @@ impl Worker {
                 // Another job of these ten may have asked about the same certificate.
                 match known.filter(|_| !admitted.job.verify) {
                     Some(&status) => {
-                        let outcome = known_outcome(admitted.certificate.id(), status, &admitted.job);
+                        let wanted = admitted.job.request.wanted_status();
+                        let outcome = known_outcome(admitted.certificate.id(), status, wanted);
                         self.finish(admitted.delivery, admitted.job, outcome, Some(claim)).await;
                     }
                     None => self.start(admitted, claim),
@@ -269,25 +271,18 @@ impl Drop for CountPanic {
 }
 
 /// The end of a copy whose first ended so: a certificate that went in is now known, and no call was spent on the copy.
-fn copy_of(first: Outcome, wanted: CertificateStatus) -> Outcome {
+fn copy_of(first: Outcome, id: CertificateId, wanted: CertificateStatus) -> Outcome {
     if first.status().is_good() {
-        let status = first.known_status;
-        return Outcome {
-            code: Code::Known,
-            detail: differing_status(status, wanted),
-            attempts: vec![],
-            n_attempts: 0,
-            ..first
-        };
+        return known_outcome(id, first.known_status, wanted);
     }
     Outcome { attempts: vec![], n_attempts: 0, ..first }
 }
 
-/// The end of a job whose certificate has a good row.
-fn known_outcome(id: CertificateId, status: Option<CertificateStatus>, job: &Job) -> Outcome {
+/// The end of a job whose certificate is in, with this status where it was we who set it.
+fn known_outcome(id: CertificateId, status: Option<CertificateStatus>, wanted: CertificateStatus) -> Outcome {
     Outcome {
         code: Code::Known,
-        detail: differing_status(status, job.request.wanted_status()),
+        detail: differing_status(status, wanted),
         subject: id.0,
         certificate_id: Some(id),
         known_status: status,
