@@ -7,6 +7,7 @@
 pub mod batch;
 mod columns;
 mod counters;
+pub mod hold;
 pub mod known;
 pub mod migrations;
 pub mod record;

@@ -140,6 +140,7 @@ impl Worker {
                     known_status: None,
                     attempts: vec![],
                     n_attempts: 0,
+                    parking: None,
                 };
                 self.finish(delivery, job, outcome, None).await;
                 None
@@ -288,6 +289,7 @@ fn known_outcome(id: CertificateId, status: Option<CertificateStatus>, wanted: C
         known_status: status,
         attempts: vec![],
         n_attempts: 0,
+        parking: None,
     }
 }
 

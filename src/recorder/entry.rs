@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use crate::claims::Claim;
+use crate::hold::{HoldKey, Opening, Parking};
 use crate::identity::Account;
 use crate::job::{Job, ParseError};
 use crate::outcome::{Code, Outcome};
@@ -69,12 +70,17 @@ impl Finished {
             Finish::Ended { job, account, outcome, .. } => {
                 let announced = page.announced.entry(job.batch.to_string()).or_default();
                 *announced = (*announced).max(job.batch_size);
+                page.openings.extend(outcome.parking.as_ref().and_then(opening));
                 page.rows.push(row(&self.delivery, job, account, outcome));
             }
             Finish::Quarantined(no_job) => page.quarantined.push(quarantined(&self.delivery, no_job, queue_url)),
             Finish::Released => {}
         }
     }
+}
+
+fn opening(parking: &Parking) -> Option<(HoldKey, Opening)> {
+    Some((parking.hold.clone(), parking.opening.clone()?))
 }
 
 fn row(delivery: &Delivery, job: &Job, account: &Account, outcome: &Outcome) -> Row {
@@ -97,6 +103,8 @@ fn row(delivery: &Delivery, job: &Job, account: &Account, outcome: &Outcome) -> 
             wanted_status: job.request.wanted_status(),
             known_status: outcome.known_status,
             request: kept_request(job, outcome),
+            waits_for: outcome.parking.as_ref().map(|parking| parking.hold.clone()),
+            verify: job.verify,
             sent_at: delivery.sent_at,
             received_at: delivery.received_at,
             ended_at: time::OffsetDateTime::now_utc(),

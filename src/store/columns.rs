@@ -112,6 +112,8 @@ fn read_end(row: &PgRow) -> Result<End, StoreError> {
         wanted_status: word("wanted_status", &row.try_get::<String, _>("wanted_status")?)?,
         known_status: known_status.map(|text| word::<CertificateStatus>("known_status", &text)).transpose()?,
         request: row.try_get("request")?,
+        waits_for: None,
+        verify: false,
         sent_at: row.try_get("sent_at")?,
         received_at: row.try_get("received_at")?,
         ended_at: row.try_get("ended_at")?,

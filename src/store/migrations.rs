@@ -8,9 +8,10 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use super::{Store, StoreError};
 
 /// Version, name and text of every step in `migrations/`; a test compares the list with the folder.
-const STEPS: [(i64, &str, &str); 2] = [
+const STEPS: [(i64, &str, &str); 3] = [
     (1, "ledger", include_str!("../../migrations/0001_ledger.sql")),
     (2, "recent_batches", include_str!("../../migrations/0002_recent_batches.sql")),
+    (3, "holds", include_str!("../../migrations/0003_holds.sql")),
 ];
 
 impl Store {

@@ -13,6 +13,7 @@ use super::columns::{Columns, OwnedKey, owned_key, read_row};
 use super::counters::{Changes, count};
 use super::row::{Key, Row, fold};
 use super::{Store, StoreError, storable};
+use crate::hold::{HoldKey, Opening};
 
 /// What one transaction writes.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,8 @@ pub struct Page {
     pub rows: Vec<Row>,
     /// The batch sizes that their messages announced.
     pub announced: BTreeMap<String, Option<u64>>,
+    /// What workers found that is to be held.
+    pub openings: Vec<(HoldKey, Opening)>,
     /// Messages that were no job.
     pub quarantined: Vec<Quarantined>,
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::certificate::CertificateId;
+use crate::hold::HoldKey;
 use crate::job::{CertificateStatus, Operation};
 use crate::outcome::{Attempt, Code, Status};
 
@@ -69,6 +70,10 @@ pub struct End {
     pub known_status: Option<CertificateStatus>,
     /// The fields of the AWS call as JSON, for an end that is not good.
     pub request: Option<String>,
+    /// What must be over before the job is sent again.
+    pub waits_for: Option<HoldKey>,
+    /// The job insists on AWS's own answer.
+    pub verify: bool,
     /// When the message was sent to the queue.
     pub sent_at: OffsetDateTime,
     /// When it was received.
@@ -172,6 +177,8 @@ pub(crate) mod tests {
                 wanted_status: CertificateStatus::Active,
                 known_status: is_good.then_some(CertificateStatus::Active),
                 request: (!is_good).then(|| "{}".into()),
+                waits_for: None,
+                verify: false,
                 sent_at: OffsetDateTime::UNIX_EPOCH,
                 received_at: OffsetDateTime::UNIX_EPOCH,
                 ended_at: OffsetDateTime::UNIX_EPOCH,

@@ -121,6 +121,7 @@ fn outcome(code: Code, admitted: &Admitted, answer: &Answer, retries: &Retries, 
         known_status: is_ours.then_some(wanted),
         attempts: calls.last,
         n_attempts: calls.n,
+        parking: None,
     }
 }
 

@@ -1,0 +1,1 @@
+//! Sends parked jobs again once what they wait for is over.
