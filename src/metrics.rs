@@ -11,6 +11,7 @@ use prometheus::{
 };
 use strum::VariantArray;
 
+use crate::breakers::BREAKER_LABELS;
 use crate::job::{Operation, ParseError};
 use crate::outcome::{Code, Status};
 use crate::registrar::RESULT_LABELS;
@@ -41,6 +42,8 @@ pub struct Metrics {
     pub limiter_rate: GaugeVec,
     /// How long a job waits for a token.
     pub limiter_wait: Histogram,
+    /// Whether something holds calls back, by breaker.
+    pub breaker_open: IntGaugeVec,
     /// What the precheck found, by code.
     pub precheck_rejections: IntCounterVec,
     /// Certificates that were forwarded with a warning.
@@ -116,6 +119,7 @@ impl Metrics {
             ),
             limiter_rate: make.float_gauges("limiter_rate", "Calls a second.", &["target", "operation", "kind"]),
             limiter_wait: make.histogram(("limiter_wait_seconds", "How long a job waits for a token."), &STAGE_BUCKETS),
+            breaker_open: make.gauges("breaker_open", "Whether this holds calls back.", &["breaker"]),
             precheck_rejections: make.counters("precheck_rejections_total", "What the precheck found.", &["code"]),
             precheck_warnings: make.counter("precheck_warnings_total", "Certificates forwarded with a warning."),
             sqs_requests: make.counters("sqs_requests_total", "Calls of SQS.", &["operation", "result"]),
@@ -234,6 +238,9 @@ impl Metrics {
         for state in ["visible", "in_flight", "delayed"] {
             self.queue_messages.with_label_values(&["main", state]);
             self.queue_messages.with_label_values(&["dead", state]);
+        }
+        for breaker in BREAKER_LABELS {
+            self.breaker_open.with_label_values(&[breaker]);
         }
         for class in ERROR_CLASSES {
             self.db_errors.with_label_values(&[class]);

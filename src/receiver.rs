@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
+use crate::breakers::Breakers;
 use crate::job::{Job, ParseError};
 use crate::metrics::{Metrics, delivery};
 use crate::queue::{CALL_MAX, Message, Queue};
@@ -32,6 +33,8 @@ pub struct Receiver {
     pub worker: Worker,
     /// Where bodies go that are no job.
     pub recorder: mpsc::Sender<Finished>,
+    /// What holds calls back.
+    pub breakers: Breakers,
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// Ends the receiving.
@@ -47,6 +50,11 @@ impl Receiver {
     pub async fn run(self) {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                () = self.breakers.until_usable() => {}
+            }
             // Taken before receiving: a message that waits for a slot would burn its visibility time-out.
             let slots = tokio::select! {
                 biased;

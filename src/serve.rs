@@ -19,8 +19,10 @@ use tracing::info;
 
 use crate::admin::{Admin, Listening};
 use crate::backlog::Backlog;
+use crate::breakers::Breakers;
 use crate::config::Config;
 use crate::heartbeat::Heartbeat;
+use crate::job::Name;
 use crate::limiter::Rate;
 use crate::metrics::Metrics;
 use crate::precheck::Precheck;
@@ -69,7 +71,8 @@ impl Service {
         let metrics = Arc::new(Metrics::new());
         publish_rates(&metrics, config);
         let slots = Slots::new(config.worker.slots, waiting_min(config.rate()));
-        let listening = listen(config, &reached, &metrics, &slots, &stop).await?;
+        let breakers = breakers(config)?;
+        let listening = listen(config, &reached, &metrics, &slots, &breakers, &stop).await?;
 
         let essential = Essential::new(stop.clone());
         let helpers = helpers(config, &reached, &metrics, &slots, &essential);
@@ -90,7 +93,8 @@ impl Service {
         let receiver = Receiver {
             queue: reached.queue.clone(),
             slots,
-            worker: worker(config, reached, &metrics, ends.clone(), &running)?,
+            worker: worker(config, reached, &metrics, ends.clone(), &breakers, &running)?,
+            breakers,
             recorder: ends,
             metrics: Arc::clone(&metrics),
             stop,
@@ -128,17 +132,24 @@ impl Service {
     }
 }
 
+fn breakers(config: &Config) -> anyhow::Result<Breakers> {
+    let names: Result<Vec<Name>, _> = config.targets.keys().map(|name| name.parse()).collect();
+    Ok(Breakers::new(names.context("a target's name")?, config.breakers.probes()))
+}
+
 fn worker(
     config: &Config,
     reached: Reached,
     metrics: &Arc<Metrics>,
     recorder: mpsc::Sender<Finished>,
+    breakers: &Breakers,
     running: &Running,
 ) -> anyhow::Result<Worker> {
     Ok(Worker::new(Parts {
         targets: reached.targets,
         precheck: Precheck::new(config.precheck.policy(), config.precheck.known_cas()?),
         store: reached.store,
+        breakers: breakers.clone(),
         retry: config.retry.policy(),
         recorder,
         metrics: Arc::clone(metrics),
@@ -178,12 +189,14 @@ async fn listen(
     reached: &Reached,
     metrics: &Arc<Metrics>,
     slots: &Slots,
+    breakers: &Breakers,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<Listening>> {
     let Some(address) = config.admin.listen else { return Ok(None) };
     let admin = Admin {
         metrics: Arc::clone(metrics),
         slots: slots.clone(),
+        breakers: breakers.clone(),
         store: reached.store.clone(),
         queue: reached.queue.clone(),
         stop: stop.clone(),

@@ -67,7 +67,7 @@ impl Factory {
         let attributes = Attributes {
             visibility_timeout: Duration::from_secs(2),
             retention: Duration::from_hours(96),
-            max_receive_count: Some(5),
+            max_receive_count: Some(3),
             ..Attributes::default()
         };
         let aws = identity::load(&config.aws.access()).await;
