@@ -1,19 +1,23 @@
 -- Parked jobs and what they wait for.
 
+-- `not valid`: every older row keeps these rules already, so nothing needs to be looked through under a lock.
 alter table registrations
     add column waits_for text,
     add column verify boolean not null default false,
     add column sent_again_at timestamptz,
     drop constraint status_is_known,
     add constraint status_is_known
-        check (status in ('registered', 'already_registered', 'rejected', 'refused', 'exhausted', 'parked')),
-    add constraint what_waits_can_be_sent check (waits_for is null or request is not null);
-comment on column registrations.waits_for is 'What must be over before the job is sent again: a row of holds. Null: nothing.';
+        check (status in ('registered', 'already_registered', 'rejected', 'refused', 'exhausted', 'parked'))
+        not valid,
+    add constraint parked_keeps_its_request check (status <> 'parked' or request is not null) not valid;
+comment on column registrations.waits_for is 'What must be over before the job is sent again: a row of holds. Null: nothing. Without meaning where there is no request, as an older program leaves it on a good end.';
 comment on column registrations.verify is 'The job insists on AWS''s own answer.';
 comment on column registrations.sent_again_at is 'When the job was last sent again. Null: it was not, or has ended since.';
+comment on column registrations.message_id is 'MessageId of the first message that ended in this row, or of the one that sent the job again.';
 
 -- Answers "which jobs wait for this", page by page.
-create index waiting on registrations (waits_for, batch, target, operation, subject) where waits_for is not null;
+create index waiting on registrations (waits_for, batch, target, operation, subject)
+    where waits_for is not null and request is not null;
 
 create table holds (
     hold text primary key,

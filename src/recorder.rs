@@ -71,7 +71,7 @@ impl Recorder {
         }
         let began = Instant::now();
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
-        while let Err(error) = self.store.record(page.clone()).await {
+        while let Err(error) = self.store.record(&page).await {
             self.metrics.db_error(&error);
             warn!(%error, rows = ended.len(), "cannot write ends, trying again");
             backoff.wait().await;

@@ -105,6 +105,7 @@ fn row(delivery: &Delivery, job: &Job, account: &Account, outcome: &Outcome) -> 
             request: kept_request(job, outcome),
             waits_for: outcome.parking.as_ref().map(|parking| parking.hold.clone()),
             verify: job.verify,
+            sent_again_at: None,
             sent_at: delivery.sent_at,
             received_at: delivery.received_at,
             ended_at: time::OffsetDateTime::now_utc(),

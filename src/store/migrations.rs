@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::postgres::PgConnection;
 
 use super::{Store, StoreError};
 
@@ -32,23 +33,23 @@ impl Store {
     /// [`StoreError::Schema`] names the version found and wanted.
     pub async fn check_schema(&self) -> Result<(), StoreError> {
         let wanted = STEPS.last().map_or(0, |step| step.0);
-        let found = self.timed(self.schema_version()).await?;
+        let found = self.run(schema_version).await?;
         if found >= wanted {
             return Ok(());
         }
         Err(StoreError::Schema(format!("version {found} found, {wanted} wanted; run `muster migrate`")))
     }
+}
 
-    async fn schema_version(&self) -> Result<i64, StoreError> {
-        let there: bool = sqlx::query_scalar("-- schema_is_there\nselect to_regclass('_sqlx_migrations') is not null")
-            .fetch_one(&self.pool)
-            .await?;
-        if !there {
-            return Ok(0);
-        }
-        let query = "-- schema_version\nselect coalesce(max(version), 0) from _sqlx_migrations where success";
-        Ok(sqlx::query_scalar(query).fetch_one(&self.pool).await?)
+async fn schema_version(db: &mut PgConnection) -> Result<i64, StoreError> {
+    let there: bool = sqlx::query_scalar("-- schema_is_there\nselect to_regclass('_sqlx_migrations') is not null")
+        .fetch_one(&mut *db)
+        .await?;
+    if !there {
+        return Ok(0);
     }
+    let query = "-- schema_version\nselect coalesce(max(version), 0) from _sqlx_migrations where success";
+    Ok(sqlx::query_scalar(query).fetch_one(db).await?)
 }
 
 fn migrator() -> Migrator {

@@ -244,6 +244,7 @@ mod tests {
     fn count(code: Code, n: u64) -> Count {
         Count {
             source: String::new(),
+            status: code.status(),
             code,
             n,
             n_status_differs: 0,
