@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::holds::NotHeld;
 use super::status::UnknownBatch;
 use crate::config::ConfigError;
 use crate::config::fit::Misfit;
@@ -46,6 +47,9 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("error: {error:#}");
     if let Some(unknown) = error.downcast_ref::<UnknownBatch>() {
         eprintln!("hint: {}", unknown.hint());
+    }
+    if error.is::<NotHeld>() {
+        eprintln!("hint: {}", NotHeld::hint());
     }
     if let Some(hint) = hint(error) {
         eprintln!("hint: {hint}");
