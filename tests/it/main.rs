@@ -5,9 +5,11 @@
 
 mod compose;
 mod config;
+mod connections;
 mod database;
 mod enqueue;
 mod factory;
+mod holds;
 mod ledger;
 mod moto;
 mod postgres;
@@ -16,6 +18,8 @@ mod program;
 mod python;
 mod readme;
 mod sandbox;
+mod sender;
 mod service;
 mod status;
 mod trouble;
+mod unstorable;
