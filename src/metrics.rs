@@ -26,6 +26,10 @@ pub struct Metrics {
     pub jobs_received: IntCounterVec,
     /// Jobs whose end is committed, by status and code.
     pub jobs_finished: IntCounterVec,
+    /// Jobs that were parked, by code.
+    pub jobs_parked: IntCounterVec,
+    /// Parked jobs that were sent again, by reason.
+    pub jobs_sent_again: IntCounterVec,
     /// Messages held, by stage.
     pub jobs_in_flight: IntGaugeVec,
     /// Age of the message held longest.
@@ -73,8 +77,11 @@ pub struct Metrics {
 }
 
 /// The SQS calls that a worker makes.
-pub const SQS_OPERATIONS: [&str; 4] =
-    ["ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch", "GetQueueAttributes"];
+pub const SQS_OPERATIONS: [&str; 5] =
+    ["ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch", "GetQueueAttributes", "SendMessageBatch"];
+
+/// Why a parked job is sent again: to see whether its hold is over, or because it is.
+pub const SENT_AGAIN_REASONS: [&str; 2] = ["probe", "release"];
 
 const OK_OR_ERROR: [&str; 2] = ["ok", "error"];
 const DELIVERIES: [&str; 2] = ["first", "redelivery"];
@@ -99,6 +106,8 @@ impl Metrics {
         let metrics = Self {
             jobs_received: make.counters("jobs_received_total", "Messages received.", &["delivery"]),
             jobs_finished: make.counters("jobs_finished_total", "Jobs whose end is committed.", &["status", "code"]),
+            jobs_parked: make.counters("jobs_parked_total", "Jobs that were parked.", &["code"]),
+            jobs_sent_again: make.counters("jobs_sent_again_total", "Parked jobs that were sent again.", &["reason"]),
             jobs_in_flight: make.gauges("jobs_in_flight", "Messages held.", &["stage"]),
             oldest_in_flight_age: make.gauge("oldest_in_flight_age_seconds", "Age of the message held longest."),
             job_age: make.histograms(
@@ -153,14 +162,24 @@ impl Metrics {
         String::from_utf8(text).expect("the text format is UTF-8")
     }
 
-    /// Counts the committed end of a job.
+    /// Counts what a job came to, once that is committed; one that is parked has not ended.
     pub fn finished(&self, code: Code) {
-        self.jobs_finished.with_label_values(&[<&str>::from(code.status()), code.as_str()]).inc();
+        if code.status().is_end() {
+            self.jobs_finished.with_label_values(&[<&str>::from(code.status()), code.as_str()]).inc();
+        } else {
+            self.jobs_parked.with_label_values(&[code.as_str()]).inc();
+        }
+    }
+
+    /// How often a job was parked since the start.
+    pub fn n_parked(&self) -> u64 {
+        let parked = Code::VARIANTS.iter().filter(|code| !code.status().is_end());
+        parked.map(|code| self.jobs_parked.with_label_values(&[code.as_str()]).get()).sum()
     }
 
     /// How many jobs ended other than well, quarantined messages included, since the start.
     pub fn n_failed(&self) -> u64 {
-        let ended = Code::VARIANTS.iter().filter(|code| !code.status().is_good());
+        let ended = Code::VARIANTS.iter().filter(|code| code.status().is_end() && !code.status().is_good());
         let ended = ended.map(|code| [<&str>::from(code.status()), code.as_str()]);
         let quarantined = ParseError::CODES.iter().map(|reason| ["quarantined", reason]);
         ended.chain(quarantined).map(|labels| self.jobs_finished.with_label_values(&labels).get()).sum()
@@ -210,10 +229,17 @@ impl Metrics {
             self.job_age.with_label_values(&[delivery]);
         }
         for &code in Code::VARIANTS {
-            self.jobs_finished.with_label_values(&[<&str>::from(code.status()), code.as_str()]);
+            if code.status().is_end() {
+                self.jobs_finished.with_label_values(&[<&str>::from(code.status()), code.as_str()]);
+            } else {
+                self.jobs_parked.with_label_values(&[code.as_str()]);
+            }
             if code.status() == Status::Rejected {
                 self.precheck_rejections.with_label_values(&[code.as_str()]);
             }
+        }
+        for reason in SENT_AGAIN_REASONS {
+            self.jobs_sent_again.with_label_values(&[reason]);
         }
         for reason in ParseError::CODES {
             self.jobs_finished.with_label_values(&["quarantined", reason]);
@@ -316,6 +342,8 @@ mod tests {
             r#"muster_jobs_finished_total{code="not_json",status="quarantined"} 0"#,
             r#"muster_iot_requests_total{operation="RegisterCertificate",result="throttled"} 0"#,
             r#"muster_precheck_rejections_total{code="expired"} 0"#,
+            r#"muster_jobs_parked_total{code="issuer_inactive"} 0"#,
+            r#"muster_jobs_sent_again_total{reason="probe"} 0"#,
             r#"muster_jobs_in_flight{stage="waiting"} 0"#,
             "muster_build_info{version=",
         ] {
@@ -328,5 +356,13 @@ mod tests {
         let metrics = Metrics::new();
         metrics.finished(Code::Expired);
         assert!(metrics.text().contains(r#"muster_jobs_finished_total{code="expired",status="rejected"} 1"#));
+    }
+    #[test]
+    fn a_parked_job_has_not_ended_and_did_not_fail() {
+        let metrics = Metrics::new();
+        metrics.finished(Code::IssuerInactive);
+        metrics.finished(Code::Expired);
+        assert_eq!((metrics.n_parked(), metrics.n_failed()), (1, 1));
+        assert!(!metrics.text().contains(r#"status="parked""#));
     }
 }

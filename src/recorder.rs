@@ -1,9 +1,10 @@
 //! Writes how jobs ended and then deletes their messages: commit first, delete after.
 //!
-//! Ends are collected by size or by time and written in one transaction, tried again until it is known to be through.
-//! Deleting happens beside the next transaction. Only this file deletes messages.
+//! Ends are collected by size or by time and written in one transaction (`page`), tried again until it is known to be
+//! through. Deleting happens beside the next transaction. Only this file deletes messages.
 
 mod entry;
+mod page;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::backoff::Backoff;
 use crate::metrics::{Metrics, delivery, ok_or_error};
 use crate::queue::{CALL_MAX, Queue};
 use crate::slots::{Delivery, Stage};
-use crate::store::{Page, Store};
+use crate::store::Store;
 
 pub use entry::{Finish, Finished, NoJob};
 
@@ -51,37 +52,14 @@ impl Recorder {
         while let Some(page) = next_page(&mut ends).await {
             let recorder = self.clone();
             let (ended, released): (Vec<_>, Vec<_>) = page.into_iter().partition(Finished::is_ended);
-            if !ended.is_empty() {
-                self.commit(&ended).await;
-            }
+            let committed = if ended.is_empty() { ended } else { self.commit(ended).await };
             acks.spawn(async move {
-                recorder.delete(ended).await;
+                recorder.delete(committed).await;
                 recorder.give_back(released).await;
             });
         }
         acks.close();
         acks.wait().await;
-    }
-
-    /// Writes a page, again and again until it is known to be through.
-    async fn commit(&self, ended: &[Finished]) {
-        let mut page = Page::default();
-        for finished in ended {
-            finished.write_to(&mut page, self.queue.url());
-        }
-        let began = Instant::now();
-        let mut backoff = Backoff::new(WAITS.0, WAITS.1);
-        while let Err(error) = self.store.record(&page).await {
-            self.metrics.db_error(&error);
-            warn!(%error, rows = ended.len(), "cannot write ends, trying again");
-            backoff.wait().await;
-        }
-        self.metrics.record_flush_duration.observe(began.elapsed().as_secs_f64());
-        #[expect(clippy::cast_precision_loss, reason = "a page has at most a few hundred rows")]
-        self.metrics.record_flush_rows.observe(ended.len() as f64);
-        for finished in ended {
-            self.count(finished);
-        }
     }
 
     /// Counts a committed end.

@@ -1,6 +1,6 @@
 //! The ledger in Postgres: the only SQL of the program.
 //!
-//! A file below is a question or an answer: [`record`] writes how jobs ended, [`known`] tells which certificates are
+//! A file below is a question or an answer: [`record`](Store::record) writes how jobs ended, [`known`] tells which certificates are
 //! in already, [`target`] ties a target's name to its account, [`batch`] counts, [`hold`] tells what parked jobs wait
 //! for and [`waiting`] which they are. Every operation has a client-side time-out, COMMIT too: a server that is stopped
 //! in the middle answers nothing for ever. Nothing here retries.
@@ -14,7 +14,8 @@ pub mod hold;
 pub mod known;
 pub mod migrations;
 mod opening;
-pub mod record;
+mod page;
+mod record;
 pub mod row;
 pub mod target;
 pub mod waiting;
@@ -28,7 +29,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 
 pub use batch::BatchStatus;
 pub use error::{ERROR_CLASSES, StoreError};
-pub use record::{Page, Quarantined};
+pub use page::{Page, Quarantined};
 pub use row::Row;
 
 /// How to reach the ledger.

@@ -8,52 +8,13 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use sqlx::{PgConnection, Row as _};
-use time::OffsetDateTime;
 
 use super::columns::{Columns, OwnedKey, owned_key, read_row};
 use super::counters::{Changes, count};
 use super::opening::hold;
 use super::row::{Key, Row, fold};
-use super::{Store, StoreError, storable, word};
-use crate::hold::{HoldKey, Opening};
+use super::{Page, Quarantined, Store, StoreError, storable, word};
 use crate::outcome::Status;
-
-/// What one transaction writes.
-#[derive(Clone, Debug, Default)]
-pub struct Page {
-    /// How jobs ended.
-    pub rows: Vec<Row>,
-    /// The batch sizes that their messages announced.
-    pub announced: BTreeMap<String, Option<u64>>,
-    /// What workers found that is to be held.
-    pub openings: Vec<(HoldKey, Opening)>,
-    /// Messages that were no job.
-    pub quarantined: Vec<Quarantined>,
-}
-
-/// A message whose body is no job.
-#[derive(Clone, Debug)]
-pub struct Quarantined {
-    /// URL of the queue that delivered it.
-    pub queue: String,
-    /// `MessageId` at SQS.
-    pub message_id: String,
-    /// Why it is no job, from a closed set.
-    pub reason: &'static str,
-    /// The reason for people.
-    pub detail: String,
-    /// The body, with private keys blanked.
-    pub body: String,
-    /// When it was sent to the queue.
-    pub sent_at: OffsetDateTime,
-}
-
-impl Page {
-    /// Says whether there is nothing to write.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.quarantined.is_empty()
-    }
-}
 
 impl Store {
     /// Writes a page durably: when this returns, every connection sees it.
