@@ -51,7 +51,7 @@ pub struct Metrics {
     pub sqs_delete_entries: IntCounterVec,
     /// Messages whose visibility was extended, by result.
     pub sqs_visibility_extensions: IntCounterVec,
-    /// Messages in the queue, by state.
+    /// Messages in the queues, by queue (main, replay, dead) and state.
     pub queue_messages: IntGaugeVec,
     /// How long the queue keeps a message.
     pub queue_retention: Gauge,
@@ -232,8 +232,9 @@ impl Metrics {
             }
         }
         for state in ["visible", "in_flight", "delayed"] {
-            self.queue_messages.with_label_values(&["main", state]);
-            self.queue_messages.with_label_values(&["dead", state]);
+            for queue in ["main", "replay", "dead"] {
+                self.queue_messages.with_label_values(&[queue, state]);
+            }
         }
         for class in ERROR_CLASSES {
             self.db_errors.with_label_values(&[class]);

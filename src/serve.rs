@@ -20,13 +20,14 @@ use tracing::info;
 use crate::admin::{Admin, Listening};
 use crate::backlog::Backlog;
 use crate::config::Config;
-use crate::heartbeat::Heartbeat;
+use crate::heartbeat::{self, Heartbeat};
 use crate::limiter::Rate;
 use crate::metrics::Metrics;
 use crate::precheck::Precheck;
+use crate::queue::Queue;
 use crate::receiver::Receiver;
 use crate::recorder::{Finished, Recorder};
-use crate::slots::Slots;
+use crate::slots::{Lane, Slots};
 use crate::worker::{Parts, Worker};
 
 use reached::Reached;
@@ -68,14 +69,14 @@ impl Service {
         let reached = Reached::connect(config).await?;
         let metrics = Arc::new(Metrics::new());
         publish_rates(&metrics, config);
-        let slots = Slots::new(config.worker.slots, waiting_min(config.rate()));
+        let make_slots = if reached.replay.is_some() { Slots::shared } else { Slots::new };
+        let slots = make_slots(config.worker.slots, waiting_min(config.rate()));
         let listening = listen(config, &reached, &metrics, &slots, &stop).await?;
 
         let essential = Essential::new(stop.clone());
         let helpers = helpers(config, &reached, &metrics, &slots, &essential);
         let (ends, ended) = mpsc::channel(config.worker.slots);
-        let recorder =
-            Recorder { store: reached.store.clone(), queue: reached.queue.clone(), metrics: Arc::clone(&metrics) };
+        let recorder = Recorder { store: reached.store.clone(), metrics: Arc::clone(&metrics) };
         let running = Running {
             receivers: TaskTracker::new(),
             jobs: TaskTracker::new(),
@@ -83,20 +84,25 @@ impl Service {
             helpers,
             broken: essential.broken.clone(),
             slots: slots.clone(),
-            queue: reached.queue.clone(),
             store: reached.store.clone(),
             stop: stop.clone(),
         };
+        let queues: Vec<Queue> = reached.queues().map(|queue| queue.queue.clone()).collect();
         let receiver = Receiver {
-            queue: reached.queue.clone(),
+            queue: reached.main.queue.clone(),
+            lane: Lane::Live,
             slots,
             worker: worker(config, reached, &metrics, ends.clone(), &running)?,
             recorder: ends,
             metrics: Arc::clone(&metrics),
             stop,
             wait: config.queue.wait.into(),
-            until_empty: until == Until::Empty,
+            until_empty: (until == Until::Empty).then(|| queues.clone()),
         };
+        for queue in queues.into_iter().skip(1) {
+            let receiver = Receiver { queue, lane: Lane::Replay, ..receiver.clone() };
+            running.receivers.spawn(essential.run(receiver.run()));
+        }
         for _ in 0..n_receivers(config.rate()) {
             running.receivers.spawn(essential.run(receiver.clone().run()));
         }
@@ -156,19 +162,23 @@ fn helpers(
     essential: &Essential,
 ) -> JoinSet<()> {
     let mut helpers = JoinSet::new();
-    let heartbeat = Heartbeat {
-        queue: reached.queue.clone(),
-        slots: slots.clone(),
-        visibility: reached.attributes.visibility_timeout,
-        metrics: Arc::clone(metrics),
-    };
+    for queue in reached.queues() {
+        let heartbeat = Heartbeat {
+            queue: queue.queue.clone(),
+            slots: slots.clone(),
+            visibility: queue.attributes.visibility_timeout,
+            held_max: heartbeat::HELD_MAX,
+            metrics: Arc::clone(metrics),
+        };
+        helpers.spawn(essential.run(heartbeat.run()));
+    }
     let backlog = Backlog {
-        main: reached.queue.clone(),
-        dead: reached.dead.clone(),
+        main: reached.main.queue.clone(),
+        replay: reached.replay.as_ref().map(|replay| replay.queue.clone()),
+        dead: reached.dead(),
         metrics: Arc::clone(metrics),
         rate: config.rate(),
     };
-    helpers.spawn(essential.run(heartbeat.run()));
     helpers.spawn(backlog.run());
     helpers
 }
@@ -185,7 +195,7 @@ async fn listen(
         metrics: Arc::clone(metrics),
         slots: slots.clone(),
         store: reached.store.clone(),
-        queue: reached.queue.clone(),
+        queue: reached.main.queue.clone(),
         stop: stop.clone(),
     };
     let listening = admin.bind(address).await.with_context(|| format!("cannot listen on {address}"))?;

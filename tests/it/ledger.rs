@@ -45,6 +45,8 @@ fn row(n: u32, code: Code) -> Row {
             wanted_status: CertificateStatus::Active,
             known_status: is_good.then_some(CertificateStatus::Active),
             request: (!is_good).then(|| r#"{"certificatePem":"pem"}"#.into()),
+            waits_for: None,
+            verify: false,
             sent_at: now,
             received_at: now,
             ended_at: now,
@@ -57,7 +59,7 @@ fn row(n: u32, code: Code) -> Row {
 }
 
 fn page(rows: Vec<Row>) -> Page {
-    Page { announced: BTreeMap::from([("batch".to_owned(), None)]), rows, quarantined: vec![] }
+    Page { announced: BTreeMap::from([("batch".to_owned(), None)]), rows, openings: vec![], quarantined: vec![] }
 }
 
 async fn record(store: &Store, rows: Vec<Row>) {
@@ -208,7 +210,7 @@ async fn the_batch_that_began_last_is_named_first() {
     for batch in ["b", "c", "a"] {
         let announced = BTreeMap::from([(batch.to_owned(), None)]);
         let rows = vec![Row { batch: batch.into(), ..row(1, Code::Ok) }];
-        store.record(Page { announced, rows, quarantined: vec![] }).await.unwrap();
+        store.record(Page { announced, rows, openings: vec![], quarantined: vec![] }).await.unwrap();
     }
     assert_eq!(store.recent_batches(2).await.unwrap(), ["a", "c"]);
 }
