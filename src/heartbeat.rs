@@ -51,13 +51,14 @@ impl Heartbeat {
         let held_max = self.held_max.min(HIDDEN_MAX.saturating_sub(self.visibility));
         loop {
             looks.tick().await;
-            let due = self.slots.due(&self.queue, self.visibility / 2, held_max);
+            let mut due = self.slots.due(&self.queue, self.visibility / 2, held_max);
             let mut calls = JoinSet::new();
-            for ten in due.chunks(CALL_MAX) {
+            while !due.is_empty() {
                 if calls.len() == CALLS_MAX {
                     calls.join_next().await;
                 }
-                calls.spawn(self.clone().extend(ten.to_vec()));
+                let ten = due.split_off(due.len().saturating_sub(CALL_MAX));
+                calls.spawn(self.clone().extend(ten));
             }
             calls.join_all().await;
         }
@@ -77,13 +78,13 @@ impl Heartbeat {
             Ok(results) => results,
             Err(error) => return warn!(%error, "cannot extend the visibility of messages"),
         };
-        for (due, result) in ten.iter().zip(&results) {
-            self.metrics.sqs_visibility_extensions.with_label_values(&[ok_or_error(result)]).inc();
+        for (due, result) in ten.into_iter().zip(results) {
+            self.metrics.sqs_visibility_extensions.with_label_values(&[ok_or_error(&result)]).inc();
             match result {
-                Ok(()) => self.slots.hidden(due.id, asked_at),
+                Ok(()) => due.hidden(asked_at),
                 Err(error) if error.is_senders_fault => {
                     warn!(%error, "a message is no longer ours; it may come a second time");
-                    self.slots.lost(due.id);
+                    due.lost();
                 }
                 Err(error) => debug!(%error, "cannot extend the visibility of a message"),
             }

@@ -115,6 +115,11 @@ impl Recorder {
     async fn ack_ten(&self, ack: Ack, queue: &Queue, mut left: Vec<Delivery>, last: CancellationToken) {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         for attempt in 1_u32.. {
+            if ack == Ack::GiveBack {
+                for delivery in &left {
+                    delivery.slot.until_quiet().await;
+                }
+            }
             let receipts: Vec<String> = left.iter().map(|delivery| delivery.receipt.clone()).collect();
             let answer = ack.call(queue, &receipts).await;
             self.metrics.sqs_request(ack.operation(), &answer);

@@ -6,13 +6,13 @@
 //! slots where there is a second queue.
 
 mod lanes;
+mod slot;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use strum::{IntoStaticStr, VariantArray};
-use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -20,6 +20,8 @@ use crate::queue::{Message, Queue};
 
 pub use lanes::Lane;
 use lanes::Lanes;
+use slot::Turn;
+pub use slot::{Delivery, Slot};
 
 /// Where a job is.
 #[derive(Clone, Copy, Debug, Eq, Hash, IntoStaticStr, PartialEq, VariantArray)]
@@ -69,14 +71,15 @@ struct Held {
     stage: Stage,
     has_started: bool,
     is_lost: bool,
+    is_being_hidden: bool,
 }
 
-/// A message that the heartbeat shall keep hidden.
-#[derive(Clone, Debug)]
+/// A message that the heartbeat shall keep hidden; until it is dropped the message does not go back to the queue.
+#[derive(Debug)]
 pub struct Due {
-    /// Names the slot.
-    pub id: u64,
-    /// The receipt of its message.
+    shared: Arc<Shared>,
+    id: u64,
+    /// The receipt of the message.
     pub receipt: String,
 }
 
@@ -105,7 +108,7 @@ impl Slots {
             let freed = self.0.freed.notified();
             let n = self.0.lock().lanes.take(lane, max);
             if n > 0 {
-                return (0..n).map(|_| Slot { shared: Arc::clone(&self.0), lane, id: None }).collect();
+                return (0..n).map(|_| Slot::new(&self.0, lane)).collect();
             }
             turn.get_or_insert_with(|| Turn::new(&self.0, lane));
             freed.await;
@@ -135,7 +138,7 @@ impl Slots {
     /// The messages of a queue whose visibility was set so long ago, of those that have not been held for `held_max`.
     /// One that goes back must not be hidden again, and one that is lost cannot be.
     pub fn due(&self, queue: &Queue, set_ago: Duration, held_max: Duration) -> Vec<Due> {
-        let state = self.0.lock();
+        let mut state = self.0.lock();
         let is_due = |held: &Held| {
             held.stage != Stage::Releasing
                 && !held.is_lost
@@ -143,22 +146,12 @@ impl Slots {
                 && held.hidden_since.elapsed() >= set_ago
                 && held.received_at.elapsed() < held_max
         };
-        let due = state.messages.iter().filter(|(_, held)| is_due(held));
-        due.map(|(&id, held)| Due { id, receipt: held.receipt.clone() }).collect()
-    }
-
-    /// Notes that the visibility of a message was set anew.
-    pub fn hidden(&self, id: u64, since: Instant) {
-        if let Some(held) = self.0.lock().messages.get_mut(&id) {
-            held.hidden_since = since;
-        }
-    }
-
-    /// Notes that a message is no longer hidden by its receipt: somebody else may have it.
-    pub fn lost(&self, id: u64) {
-        if let Some(held) = self.0.lock().messages.get_mut(&id) {
-            held.is_lost = true;
-        }
+        let due = state.messages.iter_mut().filter(|(_, held)| is_due(held));
+        let due = due.map(|(&id, held)| {
+            held.is_being_hidden = true;
+            Due { shared: Arc::clone(&self.0), id, receipt: held.receipt.clone() }
+        });
+        due.collect()
     }
 
     /// The receipts of everything held, and the queues where they are good.
@@ -185,6 +178,7 @@ impl State {
             stage: Stage::Checking,
             has_started: false,
             is_lost: false,
+            is_being_hidden: false,
         };
         self.messages.insert(id, held);
         self.lanes.came(lane);
@@ -192,96 +186,36 @@ impl State {
     }
 }
 
-/// A receiver's wait for a slot, for as long as it lasts.
-struct Turn {
-    shared: Arc<Shared>,
-    lane: Lane,
-}
-
-impl Turn {
-    fn new(shared: &Arc<Shared>, lane: Lane) -> Self {
-        shared.lock().lanes.begin_to_wait(lane);
-        Self { shared: Arc::clone(shared), lane }
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.shared.lock().lanes.end_to_wait(self.lane);
-    }
-}
-
-/// A place for one message, from before it is received until it is deleted.
-#[derive(Debug)]
-pub struct Slot {
-    shared: Arc<Shared>,
-    lane: Lane,
-    /// The entry of the message that it holds.
-    id: Option<u64>,
-}
-
-/// One delivery of a message, in its slot.
-#[derive(Debug)]
-pub struct Delivery {
-    /// The slot; dropping it frees the place.
-    pub slot: Slot,
-    /// Where it was received: its receipt is good there alone.
-    pub queue: Queue,
-    /// `MessageId` at SQS.
-    pub message_id: String,
-    /// What deletes this delivery or changes its visibility.
-    pub receipt: String,
-    /// Says whether the message had been delivered before.
-    pub is_redelivery: bool,
-    /// When the message was sent.
-    pub sent_at: OffsetDateTime,
-    /// When this delivery was received.
-    pub received_at: OffsetDateTime,
-}
-
-impl Slot {
-    /// Puts a message in; its body is given back beside the delivery.
-    pub fn hold(mut self, message: Message) -> (Delivery, String) {
-        self.id = Some(self.shared.lock().hold(self.lane, &message));
-        let delivery = Delivery {
-            slot: self,
-            queue: message.queue,
-            message_id: message.id,
-            receipt: message.receipt,
-            is_redelivery: message.receive_count > 1,
-            sent_at: message.sent_at,
-            received_at: OffsetDateTime::now_utc(),
-        };
-        (delivery, message.body)
+impl Due {
+    /// Notes that its visibility was set anew.
+    pub fn hidden(self, since: Instant) {
+        self.note(|held| held.hidden_since = since);
     }
 
-    /// Moves the job on.
-    pub fn enter(&self, stage: Stage) {
-        let mut state = self.shared.lock();
-        let Some(held) = self.id.and_then(|id| state.messages.get_mut(&id)) else { return };
-        let starts = stage.has_started() && !held.has_started;
-        held.stage = stage;
-        held.has_started |= starts;
-        if starts {
-            state.lanes.start(self.lane);
-            drop(state);
-            self.shared.freed.notify_waiters();
+    /// Notes that its receipt no longer hides it: somebody else may have it.
+    pub fn lost(self) {
+        self.note(|held| held.is_lost = true);
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Held)) {
+        // The job may have ended meanwhile.
+        if let Some(held) = self.shared.lock().messages.get_mut(&self.id) {
+            change(held);
         }
     }
 }
 
-impl Drop for Slot {
+impl Drop for Due {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        let held = self.id.and_then(|id| state.messages.remove(&id));
-        state.lanes.free(self.lane, held.is_some_and(|held| held.has_started));
-        drop(state);
+        self.note(|held| held.is_being_hidden = false);
         self.shared.freed.notify_waiters();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use time::OffsetDateTime;
+
     use super::lanes::WINDOW;
     use super::*;
 
@@ -375,6 +309,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_message_goes_back_only_when_nobody_is_about_to_hide_it() {
+        let slots = Slots::new(10, 10);
+        let delivery = delivery(&slots, "a").await;
+        let due = slots.due(&Queue::uncalled("jobs"), Duration::ZERO, Duration::from_hours(1));
+        delivery.slot.enter(Stage::Releasing);
+        assert_eq!(now(delivery.slot.until_quiet()), None);
+        drop(due);
+        assert_eq!(now(delivery.slot.until_quiet()), Some(()));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_message_is_due_until_its_visibility_is_set_anew() {
         let slots = Slots::new(10, 10);
         let (half, held_max) = (Duration::from_secs(15), Duration::from_hours(1));
@@ -386,7 +331,9 @@ mod tests {
         drop(done);
         let due = slots.due(&jobs, half, held_max);
         assert_eq!(due.iter().map(|due| due.receipt.as_str()).collect::<Vec<_>>(), ["kept"]);
-        slots.hidden(due[0].id, Instant::now());
+        for due in due {
+            due.hidden(Instant::now());
+        }
         assert!(slots.due(&jobs, half, held_max).is_empty());
         tokio::time::advance(held_max).await;
         assert!(slots.due(&jobs, half, held_max).is_empty(), "a message is let go in the end");
@@ -403,7 +350,7 @@ mod tests {
         assert!(slots.due(&other, half, held_max).is_empty());
         let due = slots.due(&jobs, half, held_max);
         assert_eq!(due.len(), 1);
-        slots.lost(due[0].id);
+        due.into_iter().for_each(Due::lost);
         assert!(slots.due(&jobs, half, held_max).is_empty());
         assert_eq!(slots.held(), 1, "its job goes on");
         drop(delivery);

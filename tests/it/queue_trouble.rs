@@ -65,7 +65,8 @@ fn each_once(factory: &Factory, n: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn receives_that_fail_are_made_ever_more_slowly_until_they_work() {
-    let factory = Factory::new(1000.0).await;
+    // So slow that there is one receiver.
+    let factory = Factory::new(100.0).await;
     let outage = Duration::from_secs(3);
     for effect in [Effect::Reset { executed: false }, error("InternalError", 500)] {
         let fault = Fault::new(Operation::ReceiveMessage, effect).during(outage);

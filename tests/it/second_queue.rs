@@ -94,7 +94,8 @@ async fn a_terminated_worker_gives_back_to_the_queue_that_each_message_came_from
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_held_at_the_drain_deadline_goes_back_to_its_queue() {
     let (mut factory, again) = factory(1000.0).await;
-    factory.config.worker.drain_deadline = Duration::from_millis(300).into();
+    // Longer than a long poll, which would take what is given back.
+    factory.config.worker.drain_deadline = Duration::from_millis(2500).into();
     let hang = Fault::new(Operation::RegisterCertificate, Effect::Hang { executed: false });
     factory.sandbox.faults().set(hang).unwrap();
     let pems = factory.leaves(20);
