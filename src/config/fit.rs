@@ -92,7 +92,8 @@ fn times(config: &Config) -> Vec<Finding> {
     let wait: Duration = config.queue.wait.into();
     let (first, max) = (config.retry.first_wait.into(), config.retry.max_wait.into());
     // A receive is never cut off by a stop: what came of it would stay hidden. Nor is a call of AWS IoT.
-    let (drain, call) = (config.worker.drain_deadline.into(), wait.max(config.worker.attempt_timeout.into()));
+    let (drain, call): (_, Duration) = (config.worker.drain_deadline.into(), config.worker.attempt_timeout.into());
+    let call = call.max(wait.min(WAIT_MAX));
     let candidates = [
         (wait > WAIT_MAX, Finding::WaitTooLong { wait, max: WAIT_MAX }),
         (wait < Duration::from_secs(1), Finding::WaitTooShort { wait }),

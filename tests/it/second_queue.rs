@@ -72,6 +72,16 @@ async fn an_empty_second_queue_ends_nothing_and_a_body_that_is_no_job_is_quarant
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn work_ends_only_when_both_queues_are_empty() {
+    let (factory, again) = factory(1000.0).await;
+    send(&again, &factory.leaves(1)).await;
+    let elsewhere = again.receive(1, Duration::ZERO).await.unwrap();
+    assert_eq!(elsewhere.len(), 1, "somebody else has it, and dies");
+    factory.drain().await;
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 1)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_terminated_worker_gives_back_to_the_queue_that_each_message_came_from() {
     let (factory, again) = factory(50.0).await;
     let pems = factory.leaves(200);
