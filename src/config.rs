@@ -84,6 +84,9 @@ pub struct Aws {
 pub struct Queue {
     /// Its name or URL.
     pub name: String,
+    /// Name or URL of a second queue, for jobs that are sent again: live work leaves it a tenth, and what it has spare.
+    #[schemars(example = "muster-replay")]
+    pub replay: Option<String>,
     /// How long an empty queue is waited on: whole seconds, at most 20.
     pub wait: Time,
 }
@@ -298,7 +301,7 @@ impl Default for Config {
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { name: "muster-jobs".to_owned(), wait: Duration::from_secs(10).into() }
+        Self { name: "muster-jobs".to_owned(), replay: None, wait: Duration::from_secs(10).into() }
     }
 }
 

@@ -58,7 +58,7 @@ pub struct Metrics {
     pub sqs_delete_entries: IntCounterVec,
     /// Messages whose visibility was extended, by result.
     pub sqs_visibility_extensions: IntCounterVec,
-    /// Messages in the queue, by state.
+    /// Messages in the queues, by queue (main, replay, dead) and state.
     pub queue_messages: IntGaugeVec,
     /// How long the queue keeps a message.
     pub queue_retention: Gauge,
@@ -171,10 +171,12 @@ impl Metrics {
         }
     }
 
-    /// How often a job was parked since the start.
+    /// How many jobs this process parked and did not send again.
     pub fn n_parked(&self) -> u64 {
         let parked = Code::VARIANTS.iter().filter(|code| !code.status().is_end());
-        parked.map(|code| self.jobs_parked.with_label_values(&[code.as_str()]).get()).sum()
+        let parked: u64 = parked.map(|code| self.jobs_parked.with_label_values(&[code.as_str()]).get()).sum();
+        let sent_again = SENT_AGAIN_REASONS.iter().map(|why| self.jobs_sent_again.with_label_values(&[why]).get());
+        parked.saturating_sub(sent_again.sum())
     }
 
     /// How many jobs ended other than well, quarantined messages included, since the start.
@@ -262,8 +264,9 @@ impl Metrics {
             }
         }
         for state in ["visible", "in_flight", "delayed"] {
-            self.queue_messages.with_label_values(&["main", state]);
-            self.queue_messages.with_label_values(&["dead", state]);
+            for queue in ["main", "replay", "dead"] {
+                self.queue_messages.with_label_values(&[queue, state]);
+            }
         }
         for breaker in BREAKER_LABELS {
             self.breaker_open.with_label_values(&[breaker]);

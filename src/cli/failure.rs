@@ -69,6 +69,7 @@ fn code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref().map(|error: &QueueError| error.kind) {
         Some(QueueErrorKind::Denied) => return DENIED,
         Some(QueueErrorKind::Transient) => return UNREACHABLE,
+        Some(QueueErrorKind::Fifo) => return MISFIT,
         Some(QueueErrorKind::Missing) | None => {}
     }
     match error.downcast_ref() {
@@ -93,7 +94,8 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
     }
     if let Some(error) = error.downcast_ref::<QueueError>() {
         return Some(match error.kind {
-            QueueErrorKind::Missing => "check `queue.name`, the account and the region",
+            QueueErrorKind::Missing => "check `queue.name` and `queue.replay`, the account and the region",
+            QueueErrorKind::Fifo => "make a standard queue: jobs need no order, and a FIFO queue would hold them up",
             QueueErrorKind::Denied if error.code == NO_CREDENTIALS => {
                 "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
             }
