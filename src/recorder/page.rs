@@ -42,7 +42,7 @@ impl Recorder {
         #[expect(clippy::cast_precision_loss, reason = "a page has at most a few hundred rows")]
         self.metrics.record_flush_rows.observe(committed.len() as f64);
         for finished in &committed {
-            self.count(finished);
+            self.tell(finished);
         }
         committed
     }
@@ -64,7 +64,7 @@ impl Recorder {
             if error.is_rows_fault() {
                 return Err(error);
             }
-            failing.get_or_insert_with(|| self.postgres.failing(&error.to_string()));
+            failing.get_or_insert_with(|| self.breakers.postgres.failing(&error.to_string()));
             if error.is_momentary() {
                 backoff.reset();
             }
@@ -81,7 +81,7 @@ impl Recorder {
         if let Ok(recorded) = tokio::time::timeout(SLOW, &mut recorded).await {
             return recorded;
         }
-        failing.get_or_insert_with(|| self.postgres.failing("writing ends takes long"));
+        failing.get_or_insert_with(|| self.breakers.postgres.failing("writing ends takes long"));
         recorded.await
     }
 

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster::config::Config;
+use muster::config::{Breakers, Config};
 use muster::identity::{self, Credentials};
 use muster::job::{CertificateStatus, Job, Operation, RegisterCertificate};
 use muster::limiter::Rate;
@@ -27,6 +27,9 @@ use crate::database::Database;
 
 /// The batch of all jobs that tests send.
 pub(crate) const BATCH: &str = "batch";
+
+/// How often breakers and holds let a call through, unless a test says otherwise.
+pub(crate) const PROBE_EVERY: Duration = Duration::from_millis(300);
 
 /// How long a test waits for what must come; far above what it takes.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -66,6 +69,8 @@ impl Factory {
         config.queue.wait = Duration::from_secs(1).into();
         config.precheck.ca_folder = Some(folder.path().join("cas"));
         config.admin.listen = Some(([127, 0, 0, 1], 0).into());
+        let probe = PROBE_EVERY.into();
+        config.breakers = Breakers { target_probe: probe, issuer_probe: probe, batch_probe: probe };
         config.targets.get_mut("default").unwrap().rates.register_certificate = Rate::new(rate).unwrap();
 
         let attributes = Attributes {
@@ -201,6 +206,7 @@ impl Factory {
              database = {{ url = '{}' }}\n\
              admin = {{ listen = '127.0.0.1:0' }}\n\
              precheck = {{ ca_folder = '{}' }}\n\
+             breakers = {{ target_probe = '300ms', issuer_probe = '300ms', batch_probe = '300ms' }}\n\
              targets.default.rates.register_certificate = {rate:?}\n",
             self.sandbox.url(),
             self.database.url,
