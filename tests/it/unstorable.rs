@@ -102,7 +102,7 @@ async fn a_row_that_cannot_be_written_at_all_keeps_its_message_and_holds_up_no_o
     assert_counters_equal_the_rows(&factory.database).await;
 }
 
-/// Has Postgres fail so often in a row that halving would have reached a single row and given it up.
+/// Has Postgres fail so often in a row that halving would have reached a single row, and blanked it or given it up.
 async fn fail_whole_pages(sqlstate: &str, class: &str) {
     let factory = Factory::new(1000.0).await;
     refuse(&factory, "nextval('n_refused') <= 8", sqlstate).await;
@@ -110,6 +110,7 @@ async fn fail_whole_pages(sqlstate: &str, class: &str) {
     let metrics = factory.drain().await;
     assert_eq!(factory.ends().await.into_iter().collect::<Vec<_>>(), [(Code::Ok, 29), (Code::Expired, 1)]);
     assert_eq!((db_errors(&metrics, class), n_blanked(&factory).await), (8, 0), "{sqlstate}");
+    assert_eq!(factory.counts("jobs").deliveries, 30, "no message was left in the queue");
     assert_counters_equal_the_rows(&factory.database).await;
 }
 
