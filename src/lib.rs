@@ -20,6 +20,8 @@
 pub mod admin;
 pub mod backlog;
 pub mod backoff;
+pub mod breaker;
+pub mod breakers;
 pub mod certificate;
 pub mod claims;
 pub mod cli;

@@ -11,6 +11,7 @@ use prometheus::{
 };
 use strum::VariantArray;
 
+use crate::breakers::BREAKER_LABELS;
 use crate::job::{Operation, ParseError};
 use crate::outcome::{Code, Status};
 use crate::registrar::RESULT_LABELS;
@@ -45,6 +46,8 @@ pub struct Metrics {
     pub limiter_rate: GaugeVec,
     /// How long a job waits for a token.
     pub limiter_wait: Histogram,
+    /// Whether something holds calls back, by breaker.
+    pub breaker_open: IntGaugeVec,
     /// What the precheck found, by code.
     pub precheck_rejections: IntCounterVec,
     /// Certificates that were forwarded with a warning.
@@ -55,7 +58,7 @@ pub struct Metrics {
     pub sqs_delete_entries: IntCounterVec,
     /// Messages whose visibility was extended, by result.
     pub sqs_visibility_extensions: IntCounterVec,
-    /// Messages in the queue, by state.
+    /// Messages in the queues, by queue (main, replay, dead) and state.
     pub queue_messages: IntGaugeVec,
     /// How long the queue keeps a message.
     pub queue_retention: Gauge,
@@ -125,6 +128,7 @@ impl Metrics {
             ),
             limiter_rate: make.float_gauges("limiter_rate", "Calls a second.", &["target", "operation", "kind"]),
             limiter_wait: make.histogram(("limiter_wait_seconds", "How long a job waits for a token."), &STAGE_BUCKETS),
+            breaker_open: make.gauges("breaker_open", "Whether this holds calls back.", &["breaker"]),
             precheck_rejections: make.counters("precheck_rejections_total", "What the precheck found.", &["code"]),
             precheck_warnings: make.counter("precheck_warnings_total", "Certificates forwarded with a warning."),
             sqs_requests: make.counters("sqs_requests_total", "Calls of SQS.", &["operation", "result"]),
@@ -167,10 +171,12 @@ impl Metrics {
         }
     }
 
-    /// How often a job was parked since the start.
+    /// How many jobs this process parked and did not send again.
     pub fn n_parked(&self) -> u64 {
         let parked = Code::VARIANTS.iter().filter(|code| !code.status().is_end());
-        parked.map(|code| self.jobs_parked.with_label_values(&[code.as_str()]).get()).sum()
+        let parked: u64 = parked.map(|code| self.jobs_parked.with_label_values(&[code.as_str()]).get()).sum();
+        let sent_again = SENT_AGAIN_REASONS.iter().map(|why| self.jobs_sent_again.with_label_values(&[why]).get());
+        parked.saturating_sub(sent_again.sum())
     }
 
     /// How many jobs ended other than well, quarantined messages included, since the start.
@@ -258,8 +264,12 @@ impl Metrics {
             }
         }
         for state in ["visible", "in_flight", "delayed"] {
-            self.queue_messages.with_label_values(&["main", state]);
-            self.queue_messages.with_label_values(&["dead", state]);
+            for queue in ["main", "replay", "dead"] {
+                self.queue_messages.with_label_values(&[queue, state]);
+            }
+        }
+        for breaker in BREAKER_LABELS {
+            self.breaker_open.with_label_values(&[breaker]);
         }
         for class in ERROR_CLASSES {
             self.db_errors.with_label_values(&[class]);

@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::backoff::Backoff;
+use crate::breakers::Breakers;
 use crate::hold::HoldKey;
-use crate::holds::Holds;
 use crate::metrics::Metrics;
 use crate::queue::{EntryError, Queue, QueueError};
 use crate::store::waiting::{Lease, WaitingJob};
@@ -44,8 +44,8 @@ pub struct Sender {
     pub store: Store,
     /// Where fresh messages go.
     pub queue: Queue,
-    /// What this worker knows of the holds.
-    pub holds: Holds,
+    /// What holds calls back.
+    pub breakers: Breakers,
     /// What is measured.
     pub metrics: Arc<Metrics>,
 }
@@ -95,14 +95,14 @@ impl Sender {
 
     /// Looks once. What is over stays in `over` until the ledger has it.
     async fn look(&self, over: &mut Vec<HoldKey>) -> Result<(), Failure> {
-        self.holds.refresh(self.store.open_holds().await?);
-        over.extend(self.holds.take_releases());
+        self.breakers.holds.refresh(self.store.open_holds().await?);
+        over.extend(self.breakers.holds.take_releases());
         let n = self.store.release(over).await?;
         over.clear();
         if n > 0 {
             info!(holds = n, "holds are over");
         }
-        match self.store.claim_overdue_probe(&self.holds.not_ours_to_probe()).await? {
+        match self.store.claim_overdue_probe(&self.breakers.not_ours_to_probe()).await? {
             Some(hold) => self.probe(&hold).await,
             None => Ok(()),
         }

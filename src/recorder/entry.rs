@@ -65,7 +65,7 @@ impl Finished {
     }
 
     /// Adds what the ledger shall hold of it.
-    pub fn write_to(&self, page: &mut Page, queue_url: &str) {
+    pub fn write_to(&self, page: &mut Page) {
         match &self.finish {
             Finish::Ended { job, account, outcome, .. } => {
                 let announced = page.announced.entry(job.batch.to_string()).or_default();
@@ -73,7 +73,7 @@ impl Finished {
                 page.openings.extend(outcome.parking.as_ref().and_then(opening));
                 page.rows.push(row(&self.delivery, job, account, outcome));
             }
-            Finish::Quarantined(no_job) => page.quarantined.push(quarantined(&self.delivery, no_job, queue_url)),
+            Finish::Quarantined(no_job) => page.quarantined.push(quarantined(&self.delivery, no_job)),
             Finish::Released => {}
         }
     }
@@ -125,9 +125,9 @@ fn kept_request(job: &Job, outcome: &Outcome) -> Option<String> {
     Some(serde_json::to_string(&job.request).expect("strings always become JSON"))
 }
 
-fn quarantined(delivery: &Delivery, no_job: &NoJob, queue_url: &str) -> Quarantined {
+fn quarantined(delivery: &Delivery, no_job: &NoJob) -> Quarantined {
     Quarantined {
-        queue: queue_url.to_owned(),
+        queue: delivery.queue.url().to_owned(),
         message_id: delivery.message_id.clone(),
         reason: no_job.error.code(),
         detail: no_job.error.to_string(),

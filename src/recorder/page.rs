@@ -3,12 +3,19 @@
 //! Where a row is to blame, the page is halved until the row stands alone. Any other error is tried again with the whole
 //! page, for as long as it takes: nothing else may be done with an end but write it.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::{Finished, Recorder, WAITS};
 use crate::backoff::Backoff;
+use crate::breaker::Failing;
 use crate::store::{Page, StoreError};
+
+/// A transaction that takes longer makes everybody wait: far above a slow one of a server that works, far below the
+/// time-out, in which a worker would go on to spend calls.
+const SLOW: Duration = Duration::from_secs(2);
 
 impl Recorder {
     /// Writes ends until it is known to be through, and gives back those whose messages can go.
@@ -43,7 +50,7 @@ impl Recorder {
     fn page(&self, ended: &[Finished]) -> Page {
         let mut page = Page::default();
         for finished in ended {
-            finished.write_to(&mut page, self.queue.url());
+            finished.write_to(&mut page);
         }
         page
     }
@@ -51,11 +58,13 @@ impl Recorder {
     /// Writes a page, again and again until it is through or a row is to blame.
     async fn write(&self, page: &Page) -> Result<(), StoreError> {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
-        while let Err(error) = self.store.record(page).await {
+        let mut failing = None;
+        while let Err(error) = self.record(page, &mut failing).await {
             self.metrics.db_error(&error);
             if error.is_rows_fault() {
                 return Err(error);
             }
+            failing.get_or_insert_with(|| self.postgres.failing(&error.to_string()));
             if error.is_momentary() {
                 backoff.reset();
             }
@@ -63,6 +72,17 @@ impl Recorder {
             backoff.wait().await;
         }
         Ok(())
+    }
+
+    /// Tries to write a page. While that takes long the ledger counts as failing: no tokens are taken for ends that could
+    /// not be recorded.
+    async fn record(&self, page: &Page, failing: &mut Option<Failing>) -> Result<(), StoreError> {
+        let mut recorded = std::pin::pin!(self.store.record(page));
+        if let Ok(recorded) = tokio::time::timeout(SLOW, &mut recorded).await {
+            return recorded;
+        }
+        failing.get_or_insert_with(|| self.postgres.failing("writing ends takes long"));
+        recorded.await
     }
 
     /// Writes one end without the texts that may be to blame, then without its request too; tells whether one of both

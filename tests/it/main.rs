@@ -3,6 +3,7 @@
 // Tells clippy that helpers here are tests too, where unwrap and println are fine.
 #![cfg(test)]
 
+mod breakers;
 mod compose;
 mod config;
 mod connections;
@@ -16,10 +17,13 @@ mod postgres;
 mod precheck;
 mod program;
 mod python;
+mod queue_trouble;
 mod readme;
 mod sandbox;
+mod second_queue;
 mod sender;
 mod service;
 mod status;
 mod trouble;
 mod unstorable;
+mod visibility;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster::breakers::Breakers;
 use muster::certificate::Certificate;
 use muster::hold::HoldKey;
-use muster::holds::Holds;
+use muster::holds::ProbeTimes;
 use muster::job::{Job, RegisterCertificate};
 use muster::metrics::Metrics;
 use muster::outcome::Code;
@@ -42,10 +43,12 @@ struct Running {
 impl Running {
     fn start(factory: &Factory) -> Self {
         let metrics = Arc::new(Metrics::new());
+        let minute = Duration::from_mins(1);
+        let probes = ProbeTimes { issuer: minute, batch: minute, target: minute };
         let sender = Sender {
             store: factory.store.clone(),
             queue: factory.queue.clone(),
-            holds: Holds::default(),
+            breakers: Breakers::new(["default".parse().unwrap()], probes),
             metrics: Arc::clone(&metrics),
         };
         Self { task: tokio::spawn(sender.run()), metrics }

@@ -9,7 +9,7 @@ use strum::VariantArray;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::cli::figures::{grouped, span, time_for};
+use crate::cli::figures::{grouped, printable, span, time_for};
 use crate::config::Config;
 use crate::job::Name;
 use crate::outcome::{Code, Status};
@@ -247,12 +247,6 @@ impl Failure {
         let detail = example.detail.as_ref().map_or_else(String::new, |detail| format!(": {}", printable(detail)));
         format!("  {name}{detail}")
     }
-}
-
-/// Details may repeat what came from outside: nothing in them may steer a terminal.
-fn printable(text: &str) -> String {
-    let is_plain = |c: char| matches!(c, ' '..='~') || c.is_alphanumeric();
-    text.chars().map(|c| if is_plain(c) { c } else { '\u{fffd}' }).collect()
 }
 
 #[cfg(test)]
