@@ -27,7 +27,7 @@ impl Recorder {
         let mut committed = Vec::with_capacity(ended.len());
         let mut parts = vec![ended];
         while let Some(mut part) = parts.pop() {
-            match self.write(&self.page(&part)).await {
+            match self.write(&page_of(&part)).await {
                 Ok(()) => committed.append(&mut part),
                 Err(_) if part.len() > 1 => {
                     // The first half is written first: of two ends of one key the later stays.
@@ -45,14 +45,6 @@ impl Recorder {
             self.tell(finished);
         }
         committed
-    }
-
-    fn page(&self, ended: &[Finished]) -> Page {
-        let mut page = Page::default();
-        for finished in ended {
-            finished.write_to(&mut page);
-        }
-        page
     }
 
     /// Writes a page, again and again until it is through or a row is to blame.
@@ -90,7 +82,7 @@ impl Recorder {
     async fn write_alone(&self, one: &[Finished], fault: &StoreError) -> bool {
         let Some(sqlstate) = fault.sqlstate() else { return false };
         error!(%fault, "an end cannot be written as it is; its texts are left out");
-        let mut page = self.page(one);
+        let mut page = page_of(one);
         page.blank_texts(&format!("unstorable: {sqlstate}"));
         if self.write(&page).await.is_ok() {
             return true;
@@ -98,4 +90,12 @@ impl Recorder {
         page.drop_requests();
         self.write(&page).await.is_ok()
     }
+}
+
+fn page_of(ended: &[Finished]) -> Page {
+    let mut page = Page::default();
+    for finished in ended {
+        finished.write_to(&mut page);
+    }
+    page
 }
