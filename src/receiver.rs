@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
+use crate::crash_point;
 use crate::job::{Job, ParseError};
 use crate::metrics::{Metrics, delivery};
 use crate::queue::{CALL_MAX, Message, Queue};
@@ -82,6 +83,7 @@ impl Receiver {
         for (slot, message) in slots.into_iter().zip(messages) {
             let (delivery, body) = slot.hold(message);
             self.count(&delivery);
+            crash_point::reached("received");
             match self.parse(&body) {
                 Ok(job) => jobs.push((delivery, job)),
                 Err(error) => self.quarantine(delivery, NoJob { error, body }).await,

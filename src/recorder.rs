@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
+use crate::crash_point;
 use crate::metrics::{Metrics, delivery, ok_or_error};
 use crate::queue::{CALL_MAX, Queue};
 use crate::slots::{Delivery, Stage};
@@ -76,6 +77,7 @@ impl Recorder {
             warn!(%error, rows = ended.len(), "cannot write ends, trying again");
             backoff.wait().await;
         }
+        crash_point::reached("committed");
         self.metrics.record_flush_duration.observe(began.elapsed().as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "a page has at most a few hundred rows")]
         self.metrics.record_flush_rows.observe(ended.len() as f64);
@@ -120,6 +122,7 @@ impl Recorder {
             }
             let receipts: Vec<String> = left.iter().map(|delivery| delivery.receipt.clone()).collect();
             let answer = self.queue.delete(&receipts).await;
+            crash_point::reached("deleted_ten");
             self.metrics.sqs_request("DeleteMessageBatch", &answer);
             match answer {
                 Ok(results) => {

@@ -13,6 +13,7 @@ use super::columns::{Columns, OwnedKey, owned_key, read_row};
 use super::counters::{Changes, count};
 use super::row::{Key, Row, fold};
 use super::{Store, StoreError, storable};
+use crate::crash_point;
 
 /// What one transaction writes.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +62,7 @@ impl Store {
         self.timed(async {
             let mut transaction = self.pool.begin().await?;
             write(&mut transaction, page).await?;
+            crash_point::reached("before_commit");
             Ok(transaction.commit().await?)
         })
         .await

@@ -8,6 +8,7 @@ use tracing::{debug, error, warn};
 
 use super::retry::{Retries, Step};
 use super::{Admitted, Target, Worker, differing_status};
+use crate::crash_point;
 use crate::outcome::{Attempt, Code, Outcome};
 use crate::registrar::{Answer, CallError, Kind};
 use crate::slots::Stage;
@@ -21,11 +22,14 @@ impl Worker {
         let target = &self.parts.targets[admitted.job.target.as_str()];
         let mut retries = Retries::new(self.parts.retry, target.successes.load(Ordering::Relaxed));
         let mut calls = Calls::default();
+        crash_point::reached("checked");
         loop {
             admitted.delivery.slot.enter(Stage::Waiting);
             self.token(target).await?;
+            crash_point::reached("token");
             admitted.delivery.slot.enter(Stage::Calling);
             let answer = self.call(target, admitted).await;
+            crash_point::reached("answered");
             calls.push(answer.attempt.clone());
             let step = match &answer.result {
                 Ok(_) => Step::End(Code::Ok),
