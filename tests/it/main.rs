@@ -5,17 +5,24 @@
 
 mod compose;
 mod config;
+mod crash_points;
 mod database;
+mod deletes;
 mod enqueue;
 mod factory;
 mod ledger;
 mod moto;
 mod postgres;
+mod postgres_faults;
 mod precheck;
+mod process_faults;
 mod program;
+mod proxy;
 mod python;
 mod readme;
 mod sandbox;
+#[path = "../stage/server.rs"]
+mod server;
 mod service;
 mod status;
 mod trouble;

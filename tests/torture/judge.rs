@@ -31,6 +31,7 @@ const UNREACHABLE: i32 = 5;
 pub(crate) async fn judge(plant: &Plant, storm: &Storm, ends: &[End], drain: &Drain) {
     let rows = plant.rows.all().await;
     judge_rows(plant, &rows);
+    judge_truth(plant, &rows);
     judge_quarantine(plant).await;
     judge_calls(plant, &rows);
     judge_rate(plant);
@@ -55,7 +56,6 @@ pub(crate) async fn judge(plant: &Plant, storm: &Storm, ends: &[End], drain: &Dr
 /// Every certificate has its end, and the right one.
 fn judge_rows(plant: &Plant, rows: &HashMap<Place, Row>) {
     let violations = &plant.violations;
-    let held: HashSet<CertificateId> = plant.sandbox.ledger().certificates().iter().map(|c| c.id).collect();
     for (place, kind) in plant.jobs.wanted.iter().filter(|(place, _)| matches!(place, Place::Row(..))) {
         let Some(row) = rows.get(place) else {
             violations.note("I1", &format!("no row: {kind:?} {place:?}"));
@@ -63,19 +63,23 @@ fn judge_rows(plant: &Plant, rows: &HashMap<Place, Row>) {
         };
         violations.unless(!row.has_key, "I11", || format!("a row with a private key: {place:?}"));
         violations.unless(is_right(*kind, row.code), "blame", || format!("{kind:?} ended {}: {place:?}", row.code));
-        let is_in = row.certificate_id.as_ref().is_some_and(|id| holds(&held, id));
-        let is_good = row.code.status().is_good();
-        violations.unless(is_good == is_in, "I3", || {
-            format!("{kind:?} ended {}, AWS holds it: {is_in}; {place:?}", row.code)
-        });
     }
     for place in rows.keys().filter(|place| !plant.jobs.wanted.contains_key(place)) {
         violations.note("I1", &format!("a row that nobody asked for: {place:?}"));
     }
 }
 
-fn holds(held: &HashSet<CertificateId>, id: &[u8]) -> bool {
-    id.try_into().is_ok_and(|id| held.contains(&CertificateId(id)))
+/// A good end means that AWS holds the certificate, and what AWS holds has a good end in some batch.
+fn judge_truth(plant: &Plant, rows: &HashMap<Place, Row>) {
+    let held: HashSet<CertificateId> = plant.sandbox.ledger().certificates().iter().map(|c| c.id).collect();
+    let good = rows.values().filter(|row| row.code.status().is_good());
+    let good: HashSet<CertificateId> = good.filter_map(|row| row.certificate_id).collect();
+    for id in good.difference(&held) {
+        plant.violations.note("I3", &format!("{id} has a good end, AWS does not hold it"));
+    }
+    for id in held.difference(&good) {
+        plant.violations.note("I3", &format!("AWS holds {id}, it has no good end"));
+    }
 }
 
 fn is_right(kind: Kind, code: Code) -> bool {
@@ -107,12 +111,12 @@ fn judge_calls(plant: &Plant, rows: &HashMap<Place, Row>) {
     plant.violations.unless(calls.len() <= bound, "I5", || format!("{} calls, {bound} are the most", calls.len()));
     let mut good_since = HashMap::new();
     for row in rows.values().filter(|row| row.code.status().is_good()) {
-        let since = good_since.entry(row.certificate_id.clone().unwrap()).or_insert(row.recorded_at);
+        let since = good_since.entry(row.certificate_id.unwrap()).or_insert(row.recorded_at);
         *since = row.recorded_at.min(*since);
     }
     for call in &calls {
         let Some(id) = call.certificate_id else { continue };
-        let is_late = good_since.get(id.0.as_slice()).is_some_and(|since| call.at > *since + ON_THE_WAY);
+        let is_late = good_since.get(&id).is_some_and(|since| call.at > *since + ON_THE_WAY);
         plant.violations.unless(!is_late, "I5", || format!("a call for {id} at {} though its row was good", call.at));
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use muster::certificate::CertificateId;
 use muster::outcome::Code;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use time::OffsetDateTime;
@@ -39,7 +40,7 @@ pub(crate) struct Rows(PgPool);
 /// The end of one certificate.
 pub(crate) struct Row {
     pub(crate) code: Code,
-    pub(crate) certificate_id: Option<Vec<u8>>,
+    pub(crate) certificate_id: Option<CertificateId>,
     pub(crate) recorded_at: OffsetDateTime,
     pub(crate) has_key: bool,
 }
@@ -96,6 +97,7 @@ impl Rows {
         .await
         .unwrap();
         let read = |(batch, subject, code, certificate_id, recorded_at, has_key): Found| {
+            let certificate_id = certificate_id.map(|id| CertificateId(id.try_into().unwrap()));
             let row = Row { code: code.parse().unwrap(), certificate_id, recorded_at, has_key };
             (Place::Row(batch, subject.try_into().unwrap()), row)
         };
