@@ -112,7 +112,7 @@ async fn a_connection_that_is_cut_in_the_middle_of_an_answer_costs_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_away_for_a_while_stops_nothing_for_good() {
-    for conduct in [Conduct::Stall, Conduct::Swallow, Conduct::Refuse] {
+    for conduct in [Conduct::Stall, Conduct::Refuse] {
         let (factory, proxy) = behind_a_proxy(100.0).await;
         factory.enqueue(&factory.leaves(100)).await;
         let worker = start(&factory).await;
@@ -120,6 +120,21 @@ async fn a_server_that_is_away_for_a_while_stops_nothing_for_good() {
         proxy.conduct(conduct);
         tokio::time::sleep(AWAY).await;
         assert!(!worker.is_finished() && factory.n_calls() < 100, "{conduct:?} stops the work meanwhile");
+        proxy.conduct(Conduct::Forward);
+        settled(&factory, worker, 100).await;
+    }
+}
+
+/// Premise: a connection over which nothing comes any more tells nobody, not even when it is closed or tested.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_went_dead_without_a_word_are_given_up() {
+    for time in [AWAY, 4 * AWAY] {
+        let (factory, proxy) = behind_a_proxy(100.0).await;
+        factory.enqueue(&factory.leaves(100)).await;
+        let worker = start(&factory).await;
+        factory.until("some are called", async |f| f.n_calls() >= 30).await;
+        proxy.conduct(Conduct::Swallow);
+        tokio::time::sleep(time).await;
         proxy.conduct(Conduct::Forward);
         settled(&factory, worker, 100).await;
     }
@@ -157,31 +172,28 @@ async fn an_error_of_the_server_is_no_error_of_the_rows() {
     }
 }
 
-/// Premise: after a failover the old server takes connections and refuses to write; the program's own stay open.
+/// Premise: after a failover the old server takes connections and refuses to write. A session keeps the setting that it
+/// began with, as one with the old server keeps that server.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_only_server_is_left_as_soon_as_there_is_another() {
-    let (factory, proxy) = behind_a_proxy(100.0).await;
-    let database: String =
-        sqlx::query_scalar("select current_database()").fetch_one(&factory.database.pool).await.unwrap();
-    let alter = async |what: &str| {
-        let sql = format!("alter database {database} {what}");
-        sqlx::query(AssertSqlSafe(sql)).execute(&factory.database.pool).await.unwrap();
-    };
-    alter("set default_transaction_read_only = on").await;
-    factory.enqueue(&factory.leaves(20)).await;
-    let worker = start_in_doubt(&factory).await;
-    if let Some(worker) = worker {
-        factory.until("all are called", async |f| f.n_calls() == 20).await;
-        alter("reset default_transaction_read_only").await;
-        settled(&factory, worker, 20).await;
-    }
-    drop(proxy);
-}
-
-/// Starts a worker on a server that may refuse it.
-async fn start_in_doubt(factory: &Factory) -> Option<JoinHandle<()>> {
-    let service = Service::start(&factory.config, Until::Empty, CancellationToken::new()).await.ok()?;
-    Some(tokio::spawn(async move { service.run().await.unwrap() }))
+async fn a_server_that_became_read_only_is_left_as_soon_as_there_is_another() {
+    let (factory, _proxy) = behind_a_proxy(100.0).await;
+    let pool = &factory.database.pool;
+    let database: String = sqlx::query_scalar("select current_database()").fetch_one(pool).await.unwrap();
+    let run = async |sql: String| drop(sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool).await.unwrap());
+    factory.enqueue(&factory.leaves(60)).await;
+    let service = Service::start(&factory.config, Until::Empty, CancellationToken::new()).await.unwrap();
+    let metrics = service.metrics();
+    let worker = tokio::spawn(async move { service.run().await.unwrap() });
+    factory.until("some are called", async |f| f.n_calls() >= 20).await;
+    run(format!("alter database {database} set default_transaction_read_only = on")).await;
+    run("select pg_terminate_backend(pid) from pg_stat_activity
+        where application_name = 'muster' and datname = current_database()"
+        .to_owned())
+    .await;
+    let refused = metrics.db_errors.with_label_values(&["25"]);
+    factory.until("a write is refused", async |_| refused.get() > 0).await;
+    run(format!("alter database {database} reset default_transaction_read_only")).await;
+    settled(&factory, worker, 60).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -99,6 +99,7 @@ async fn accept(listener: TcpListener, rules: Arc<Rules>) {
 /// Relays until an end: of a side, of the connection by order, or of what is refused from now on.
 async fn converse(mut client: TcpStream, rules: &Rules) -> std::io::Result<()> {
     let mut server = rules.connect().await?;
+    let mut is_dead = false;
     let (mut up, mut down) = (vec![0; 64 << 10], vec![0; 64 << 10]);
     loop {
         tokio::select! {
@@ -107,7 +108,8 @@ async fn converse(mut client: TcpStream, rules: &Rules) -> std::io::Result<()> {
                 if sent.is_empty() || rules.cuts_before(sent) {
                     return Ok(());
                 }
-                if rules.passes().await {
+                is_dead |= !rules.passes().await;
+                if !is_dead {
                     server.write_all(sent).await?;
                 }
                 if rules.cuts_behind(sent) {
@@ -120,7 +122,8 @@ async fn converse(mut client: TcpStream, rules: &Rules) -> std::io::Result<()> {
                 if n == 0 || rules.cuts_after(n) {
                     return Ok(());
                 }
-                if rules.passes().await {
+                is_dead |= !rules.passes().await;
+                if !is_dead {
                     client.write_all(&down[..n]).await?;
                 }
             }
