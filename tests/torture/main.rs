@@ -75,7 +75,7 @@ async fn torture(arguments: &Arguments) -> serde_json::Value {
     let fleet = Fleet::start(WORKERS, &plant.recipe());
     let storm = Storm::rage(plan, server, &plant, &fleet).await;
     eprintln!("the storm is over after {:?}", began.elapsed());
-    let drain = plant.drain().await;
+    let drain = plant.drain(&fleet).await;
     let ends = fleet.stop().await;
     let seconds = began.elapsed().as_secs_f64();
     drop(watching);

@@ -1,7 +1,7 @@
 //! Looks at the workers' metrics while they work: as many series as ever, no more in flight than slots.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -34,6 +34,14 @@ impl Scrapes {
         }
         *self.n.lock().unwrap() += 1;
     }
+}
+
+/// How long ago a worker ended something; nothing where it does not answer.
+pub(crate) async fn since_progress(address: &str) -> Option<Duration> {
+    let page = tokio::time::timeout(PATIENCE, get(address)).await.ok()??;
+    let line = page.lines().find_map(|line| line.strip_prefix("muster_last_progress_timestamp_seconds "))?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    Some(now.saturating_sub(Duration::from_secs_f64(line.parse().ok()?)))
 }
 
 /// The page of metrics, where it came whole.

@@ -13,9 +13,10 @@ use muster::store::Store;
 use tokio::task::JoinSet;
 
 use crate::WORKERS;
-use crate::fleet::{AWS_CANARY, Recipe};
+use crate::fleet::{AWS_CANARY, Fleet, Recipe};
 use crate::jobs::{Cas, Jobs, KEY_CANARY};
 use crate::lag::Lag;
+use crate::metrics;
 use crate::rows::Rows;
 use crate::server::Server;
 use crate::violations::Violations;
@@ -40,6 +41,12 @@ const AFTERMATH: Duration = Duration::from_secs(10).saturating_add(CALL_TIMEOUT)
 
 /// How much longer is waited before what is left counts as lost.
 const LAST_PATIENCE: Duration = Duration::from_mins(2);
+
+/// A worker that ends nothing for so long while [`PLENTY`] of messages can be received stands still.
+const STANDSTILL: Duration = Duration::from_secs(10);
+
+/// More than all workers hold.
+const PLENTY: u64 = 1_000;
 
 /// How often progress is told.
 const TELL_EVERY: Duration = Duration::from_secs(3);
@@ -169,22 +176,33 @@ impl Plant {
         counts.visible + counts.in_flight + counts.delayed
     }
 
-    /// Waits until the queue is empty; notes where that takes longer than it may.
-    pub(crate) async fn drain(&self) -> Drain {
+    /// Waits until the queue is empty; notes where a worker stands still meanwhile.
+    pub(crate) async fn drain(&self, fleet: &Fleet) -> Drain {
         let (n_left, began) = (self.n_left(), Instant::now());
-        #[expect(clippy::cast_precision_loss, reason = "messages fit into memory")]
-        let working = Duration::from_secs_f64(n_left as f64 / RATE * 1.1);
-        // One worker's rate: messages may wait for the visibility time-outs of the others.
+        #[expect(clippy::cast_precision_loss, reason = "messages and workers fit into memory")]
+        let working = Duration::from_secs_f64(n_left as f64 / (RATE * WORKERS as f64) * 1.1);
         let bound = working + VISIBILITY + AFTERMATH;
         let mut told = Instant::now();
         while self.n_left() > 0 && began.elapsed() < bound + LAST_PATIENCE {
             if told.elapsed() > TELL_EVERY {
                 told = Instant::now();
                 eprintln!("{} messages are left", self.n_left());
+                if began.elapsed() > AFTERMATH + STANDSTILL {
+                    self.find_standstill(fleet).await;
+                }
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Drain { n_left, took: began.elapsed(), bound }
+    }
+
+    /// Notes workers that have ended nothing for long though there is plenty of work.
+    async fn find_standstill(&self, fleet: &Fleet) {
+        for admin in fleet.admins() {
+            let idle = metrics::since_progress(&admin).await;
+            let stands = idle.is_none_or(|idle| idle > STANDSTILL) && self.counts("jobs").visible > PLENTY;
+            self.violations.unless(!stands, "I7", || format!("{admin} has ended nothing for {idle:?}"));
+        }
     }
 }
 
