@@ -50,12 +50,14 @@ async fn another_worker_takes_over_what_a_frozen_one_holds() {
     let (code, _, log) = factory.spawn(&["serve", "--until-empty"]).end().await;
     assert_eq!(code, Some(0), "{log}");
     all_is_well(&factory, 100).await;
-    // Its late writes change nothing that is there.
+    let ends = factory.ends().await;
+    // Its late writes make nothing worse that is there.
     frozen.signal("CONT");
     frozen.signal("TERM");
     let (code, _, log) = frozen.end().await;
     assert_eq!(code, Some(0), "{log}");
     all_is_well(&factory, 100).await;
+    assert!(factory.ends().await.get(&Code::Ok) >= ends.get(&Code::Ok), "{ends:?} before");
 }
 
 #[tokio::test(flavor = "multi_thread")]

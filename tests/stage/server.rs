@@ -43,8 +43,8 @@ impl Server {
 
     /// Stops it as an operator would: open transactions are rolled back, connections are told.
     pub(crate) async fn go_down(&mut self) {
-        self.signal("INT");
         let mut postmaster = self.postmaster.take().unwrap();
+        kill("INT", postmaster.id());
         let since = Instant::now();
         while postmaster.try_wait().unwrap().is_none() {
             assert!(since.elapsed() < PATIENCE, "postgres does not stop");
@@ -67,25 +67,17 @@ impl Server {
 
     /// Stops all of its processes where they are, the established connections too.
     pub(crate) fn freeze(&self) {
-        self.signal("STOP");
-        self.children().iter().for_each(|pid| kill("STOP", *pid));
+        kill("STOP", self.pid());
+        signal_all("STOP", &children(self.pid()));
     }
 
     pub(crate) fn thaw(&self) {
-        self.children().iter().for_each(|pid| kill("CONT", *pid));
-        self.signal("CONT");
+        signal_all("CONT", &children(self.pid()));
+        kill("CONT", self.pid());
     }
 
-    fn signal(&self, name: &str) {
-        kill(name, self.postmaster.as_ref().unwrap().id());
-    }
-
-    /// The processes that serve connections, among others.
-    fn children(&self) -> Vec<u32> {
-        let postmaster = self.postmaster.as_ref().unwrap().id();
-        let pids =
-            std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
-        pids.filter(|pid| parent(*pid) == Some(postmaster)).collect()
+    fn pid(&self) -> u32 {
+        self.postmaster.as_ref().unwrap().id()
     }
 
     /// A program of the embedded server, under its account.
@@ -117,17 +109,30 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if self.postmaster.is_some() {
-            self.thaw();
-            self.signal("INT");
-            let _ = self.postmaster.as_mut().unwrap().wait();
-        }
+        let Some(mut postmaster) = self.postmaster.take() else { return };
+        signal_all("CONT", &children(postmaster.id()));
+        kill("CONT", postmaster.id());
+        kill("INT", postmaster.id());
+        let _ = postmaster.wait();
     }
 }
 
 /// Sends a signal; a process that is gone is fine.
 pub(crate) fn kill(signal: &str, pid: u32) {
     let _ = Command::new("kill").args(["-s", signal, &pid.to_string()]).stderr(Stdio::null()).status();
+}
+
+fn signal_all(signal: &str, pids: &[u32]) {
+    for pid in pids {
+        kill(signal, *pid);
+    }
+}
+
+/// The children of the postmaster: the processes that serve connections, among others.
+fn children(postmaster: u32) -> Vec<u32> {
+    let names = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name());
+    let pids = names.filter_map(|name| name.to_str()?.parse().ok());
+    pids.filter(|pid| parent(*pid) == Some(postmaster)).collect()
 }
 
 /// The parent of a process: the second field behind the name, which is in brackets.
