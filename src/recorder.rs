@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use crate::backoff::Backoff;
 use crate::breakers::Breakers;
+use crate::crash_point;
 use crate::metrics::{Metrics, delivery, ok_or_error};
 use crate::queue::{EntryResult, Queue, QueueError, into_calls};
 use crate::slots::{Delivery, Stage};
@@ -108,6 +109,9 @@ impl Recorder {
             }
             let receipts: Vec<String> = left.iter().map(|delivery| delivery.receipt.clone()).collect();
             let answer = ack.call(queue, &receipts).await;
+            if ack == Ack::Delete {
+                crash_point::reached("deleted_ten");
+            }
             self.metrics.sqs_request(ack.operation(), &answer);
             match answer {
                 Ok(results) => {

@@ -11,6 +11,7 @@ use tracing::{error, warn};
 use super::{Finished, Recorder, WAITS};
 use crate::backoff::Backoff;
 use crate::breaker::Failing;
+use crate::crash_point;
 use crate::store::{Page, StoreError};
 
 /// A transaction that takes longer makes everybody wait: far above a slow one of a server that works, far below the
@@ -38,6 +39,7 @@ impl Recorder {
                 Err(fault) => error!(%fault, "an end cannot be written at all; its message stays in the queue"),
             }
         }
+        crash_point::reached("committed");
         self.metrics.record_flush_duration.observe(began.elapsed().as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "a page has at most a few hundred rows")]
         self.metrics.record_flush_rows.observe(committed.len() as f64);
