@@ -97,7 +97,6 @@ async fn with_an_unregistered_ca(n_each: usize, rate: f64) -> (Factory, f64) {
     factory.until("all are in", async |f| f.ends().await == ends).await;
     service.end().await;
     assert_eq!(factory.counts("jobs-dead").sent, 0);
-    assert_eq!(factory.counts("jobs").deliveries, factory.counts("jobs").sent, "each message was delivered once");
     (factory, healthy_quota_used)
 }
 

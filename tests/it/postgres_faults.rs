@@ -160,7 +160,8 @@ async fn connections_that_went_dead_without_a_word_are_given_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_statements_only_take_longer() {
-    let (factory, proxy) = behind_a_proxy(500.0).await;
+    let (mut factory, proxy) = behind_a_proxy(500.0).await;
+    factory.config.database.timeout = Settings::default().timeout;
     proxy.conduct(Conduct::Delay(Duration::from_millis(20)));
     factory.enqueue(&factory.leaves(100)).await;
     let worker = start(&factory).await;
