@@ -1,12 +1,13 @@
 //! A whole plant for one test: a sandbox, a ledger, a CA, a queue, and workers in this process or as programs.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster::config::Config;
+use muster::config::{Breakers, Config};
 use muster::identity::{self, Credentials};
 use muster::job::{CertificateStatus, Job, Operation, RegisterCertificate};
 use muster::limiter::Rate;
@@ -17,12 +18,18 @@ use muster::sandbox::{self, BatchCounts, Sandbox};
 use muster::serve::{Service, Until};
 use muster::specimen::Ca;
 use muster::store::Store;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::database::Database;
 
 /// The batch of all jobs that tests send.
 pub(crate) const BATCH: &str = "batch";
+
+/// How often breakers and holds let a call through, unless a test says otherwise.
+pub(crate) const PROBE_EVERY: Duration = Duration::from_millis(300);
 
 /// How long a test waits for what must come; far above what it takes.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -62,12 +69,14 @@ impl Factory {
         config.queue.wait = Duration::from_secs(1).into();
         config.precheck.ca_folder = Some(folder.path().join("cas"));
         config.admin.listen = Some(([127, 0, 0, 1], 0).into());
+        let probe = PROBE_EVERY.into();
+        config.breakers = Breakers { target_probe: probe, issuer_probe: probe, batch_probe: probe };
         config.targets.get_mut("default").unwrap().rates.register_certificate = Rate::new(rate).unwrap();
 
         let attributes = Attributes {
             visibility_timeout: Duration::from_secs(2),
             retention: Duration::from_hours(96),
-            max_receive_count: Some(5),
+            max_receive_count: Some(3),
             ..Attributes::default()
         };
         let aws = identity::load(&config.aws.access()).await;
@@ -120,6 +129,14 @@ impl Factory {
         let metrics = service.metrics();
         tokio::time::timeout(PATIENCE, service.run()).await.expect("the queue does not become empty").unwrap();
         metrics
+    }
+
+    /// Starts a worker in this process that goes on until it is ended.
+    pub(crate) async fn serve(&self) -> Serving {
+        let stop = CancellationToken::new();
+        let service = Service::start(&self.config, Until::Stopped, stop.clone()).await.unwrap();
+        let address = service.admin_address();
+        Serving { stop, address, task: tokio::spawn(service.run()) }
     }
 
     /// How many certificates of the batch ended for each reason.
@@ -189,11 +206,36 @@ impl Factory {
              database = {{ url = '{}' }}\n\
              admin = {{ listen = '127.0.0.1:0' }}\n\
              precheck = {{ ca_folder = '{}' }}\n\
+             breakers = {{ target_probe = '300ms', issuer_probe = '300ms', batch_probe = '300ms' }}\n\
              targets.default.rates.register_certificate = {rate:?}\n",
             self.sandbox.url(),
             self.database.url,
             cas.display(),
         )
+    }
+}
+
+/// A worker in this process.
+pub(crate) struct Serving {
+    stop: CancellationToken,
+    address: Option<SocketAddr>,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Serving {
+    /// Stops it in order.
+    pub(crate) async fn end(self) {
+        self.stop.cancel();
+        tokio::time::timeout(PATIENCE, self.task).await.expect("it does not end").unwrap().unwrap();
+    }
+
+    /// What `/readyz` says.
+    pub(crate) async fn readiness(&self) -> serde_json::Value {
+        let mut stream = TcpStream::connect(self.address.unwrap()).await.unwrap();
+        stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap()
     }
 }
 

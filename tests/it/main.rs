@@ -3,13 +3,16 @@
 // Tells clippy that helpers here are tests too, where unwrap and println are fine.
 #![cfg(test)]
 
+mod breakers;
 mod compose;
 mod config;
+mod connections;
 mod crash_points;
 mod database;
 mod deletes;
 mod enqueue;
 mod factory;
+mod holds;
 mod ledger;
 mod moto;
 mod postgres;
@@ -20,10 +23,15 @@ mod program;
 #[path = "../stage/proxy.rs"]
 mod proxy;
 mod python;
+mod queue_trouble;
 mod readme;
 mod sandbox;
+mod second_queue;
+mod sender;
 #[path = "../stage/server.rs"]
 mod server;
 mod service;
 mod status;
 mod trouble;
+mod unstorable;
+mod visibility;
