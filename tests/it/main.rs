@@ -20,6 +20,7 @@ mod postgres_faults;
 mod precheck;
 mod process_faults;
 mod program;
+#[path = "../stage/proxy.rs"]
 mod proxy;
 mod python;
 mod queue_trouble;

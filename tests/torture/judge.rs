@@ -183,7 +183,7 @@ fn is_postgres_away(storm: &Storm, told_at: Instant, took: Duration) -> bool {
 }
 
 /// The numbers.
-pub(crate) async fn report(plant: &Plant, storm: &Storm, ends: &[End]) -> serde_json::Value {
+pub(crate) async fn report(plant: &Plant, storm: &Storm, ends: &[End], drain: &Drain) -> serde_json::Value {
     let ledger = plant.sandbox.ledger();
     let rows = plant.rows.all().await;
     let mut codes: HashMap<String, usize> = HashMap::new();
@@ -200,6 +200,7 @@ pub(crate) async fn report(plant: &Plant, storm: &Storm, ends: &[End]) -> serde_
         "sigstops": storm.freezes,
         "terms": storm.terms,
         "postgres_bounces": storm.bounces,
+        "postgres_cuts": plant.proxy.n_cuts(),
         "workers": ends.len(),
         "lost": plant.violations.of("I1"),
         "false_ends": plant.violations.of("I3"),
@@ -211,6 +212,8 @@ pub(crate) async fn report(plant: &Plant, storm: &Storm, ends: &[End]) -> serde_
         "worst_second": summary.worst_second,
         "worst_second_bound": calls_a_second_max(),
         "deliveries": counts.deliveries,
+        "drain_seconds": drain.took.as_secs_f64(),
+        "drain_bound": drain.bound.as_secs_f64(),
         "ends": codes,
         "scrapes": *storm.scrapes.n.lock().unwrap(),
     })

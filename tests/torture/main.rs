@@ -12,6 +12,8 @@ mod lag;
 mod metrics;
 mod plan;
 mod plant;
+#[path = "../stage/proxy.rs"]
+mod proxy;
 mod rows;
 #[path = "../stage/server.rs"]
 mod server;
@@ -80,7 +82,7 @@ async fn torture(arguments: &Arguments) -> serde_json::Value {
     let seconds = began.elapsed().as_secs_f64();
     drop(watching);
     judge::judge(&plant, &storm, &ends, &drain).await;
-    let mut report = judge::report(&plant, &storm, &ends).await;
+    let mut report = judge::report(&plant, &storm, &ends, &drain).await;
     report["seed"] = seed.into();
     report["seconds"] = seconds.into();
     report["violations"] = plant.violations.list().into();

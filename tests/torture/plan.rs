@@ -4,6 +4,11 @@ use std::time::Duration;
 
 use muster::sandbox::{Effect, Fault, Operation};
 
+use crate::proxy::{Conduct, Cut};
+
+/// Whether the program gives up connections over which nothing comes any more; until it does, they block its pool for ever.
+const DEAD_CONNECTIONS_ARE_GIVEN_UP: bool = false;
+
 /// When something happens, from the start of the storm on.
 pub(crate) type Events<E> = Vec<(Duration, E)>;
 
@@ -32,6 +37,10 @@ pub(crate) enum PostgresEvent {
     Freeze(Duration),
     /// Its connections of the program are ended.
     Disconnect,
+    /// Bytes on their way to it and back meet this for a time.
+    Way(Conduct, Duration),
+    /// A connection is cut.
+    Cut(Cut),
 }
 
 impl Plan {
@@ -47,7 +56,7 @@ impl Plan {
         workers.sort_by_key(|(at, _)| *at);
         Self {
             workers,
-            postgres: events(&mut random.fork(), time, 3.0..9.0, postgres_event),
+            postgres: events(&mut random.fork(), time, 1.0..5.0, postgres_event),
             sandbox: events(&mut random.fork(), time, 0.4..1.6, fault),
             mended_at: time / 2,
         }
@@ -73,10 +82,22 @@ fn events<E>(
 }
 
 fn postgres_event(random: &mut fastrand::Rng) -> PostgresEvent {
-    match random.u8(0..3) {
+    match random.u8(0..7) {
         0 => PostgresEvent::Stop(seconds(random, 0.2, 3.0)),
         1 => PostgresEvent::Freeze(seconds(random, 0.3, 5.0)),
-        _ => PostgresEvent::Disconnect,
+        2 => PostgresEvent::Disconnect,
+        3 => PostgresEvent::Way(conduct(random), seconds(random, 0.3, 3.0)),
+        4 => PostgresEvent::Cut(Cut::AfterBytes(random.usize(..5_000))),
+        _ => PostgresEvent::Cut(Cut::AtCommit { executed: random.bool() }),
+    }
+}
+
+fn conduct(random: &mut fastrand::Rng) -> Conduct {
+    match random.u8(0..4) {
+        0 => Conduct::Delay(seconds(random, 0.01, 0.2)),
+        1 => Conduct::Stall,
+        2 if DEAD_CONNECTIONS_ARE_GIVEN_UP => Conduct::Swallow,
+        _ => Conduct::Refuse,
     }
 }
 

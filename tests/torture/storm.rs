@@ -9,6 +9,7 @@ use crate::fleet::Fleet;
 use crate::metrics::Scrapes;
 use crate::plan::{Events, Plan, PostgresEvent, WorkerEvent};
 use crate::plant::Plant;
+use crate::proxy::Conduct;
 use crate::server::{Server, kill};
 
 /// How often progress is told and metrics are looked at.
@@ -106,6 +107,12 @@ async fn strike_postgres(
                 tokio::time::sleep(time).await;
                 server.thaw();
             }
+            PostgresEvent::Way(conduct, time) => {
+                plant.proxy.conduct(conduct);
+                tokio::time::sleep(time).await;
+                plant.proxy.conduct(Conduct::Forward);
+            }
+            PostgresEvent::Cut(cut) => plant.proxy.cut(cut),
             PostgresEvent::Disconnect => plant.rows.disconnect_workers().await,
         }
         away.push((since, Instant::now()));

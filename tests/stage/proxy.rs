@@ -1,5 +1,6 @@
 //! A proxy in front of Postgres that delays, stalls, swallows, cuts and refuses.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ struct Rules {
     server: PgConnectOptions,
     conduct: watch::Sender<Conduct>,
     cut: Mutex<Option<Cut>>,
+    n_cuts: AtomicUsize,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -60,6 +62,7 @@ impl Proxy {
             server: url.parse().unwrap(),
             conduct: watch::Sender::new(Conduct::Forward),
             cut: Mutex::default(),
+            n_cuts: AtomicUsize::new(0),
         };
         let rules = Arc::new(rules);
         let accepting = tokio::spawn(accept(listener, Arc::clone(&rules)));
@@ -77,9 +80,9 @@ impl Proxy {
         *self.rules.cut.lock().unwrap() = Some(cut);
     }
 
-    /// Whether the cut that was ordered has been made.
-    pub(crate) fn has_cut(&self) -> bool {
-        self.rules.cut.lock().unwrap().is_none()
+    /// How many cuts have been made.
+    pub(crate) fn n_cuts(&self) -> usize {
+        self.rules.n_cuts.load(Ordering::Relaxed)
     }
 }
 
@@ -169,11 +172,16 @@ impl Rules {
         let mut cut = self.cut.lock().unwrap();
         let Some(Cut::AfterBytes(left)) = *cut else { return false };
         *cut = left.checked_sub(n).map(Cut::AfterBytes);
-        cut.is_none()
+        self.count(cut.is_none())
     }
 
     fn take(&self, wanted: Cut) -> bool {
-        self.cut.lock().unwrap().take_if(|cut| *cut == wanted).is_some()
+        self.count(self.cut.lock().unwrap().take_if(|cut| *cut == wanted).is_some())
+    }
+
+    fn count(&self, is_cut: bool) -> bool {
+        self.n_cuts.fetch_add(usize::from(is_cut), Ordering::Relaxed);
+        is_cut
     }
 }
 
