@@ -305,9 +305,9 @@ fn by_entry(n: usize, failed: Vec<BatchResultErrorEntry>) -> Vec<EntryResult> {
     for entry in failed {
         let Some(result) = entry.id.parse().ok().and_then(|i: usize| results.get_mut(i)) else { continue };
         *result = Err(EntryError {
-            message: entry.message.unwrap_or_default(),
+            message: sdk_error::one_line(&entry.message.unwrap_or_default()),
             is_senders_fault: entry.sender_fault,
-            code: entry.code,
+            code: sdk_error::one_line(&entry.code),
         });
     }
     results
@@ -329,8 +329,8 @@ where
 {
     if let Some(service) = failure.as_service_error() {
         let code = service.code().unwrap_or("no code");
-        let message = service.message().unwrap_or("no message").to_owned();
-        return QueueError { operation, kind: kind_of(code), code: code.to_owned(), message };
+        let message = sdk_error::one_line(service.message().unwrap_or("no message"));
+        return QueueError { operation, kind: kind_of(code), code: sdk_error::one_line(code), message };
     }
     let (kind, code) = if sdk_error::lacks_credentials(failure) {
         (QueueErrorKind::Denied, NO_CREDENTIALS)

@@ -8,6 +8,7 @@ mod config;
 mod database;
 mod enqueue;
 mod factory;
+mod input;
 mod ledger;
 mod moto;
 mod postgres;
