@@ -166,17 +166,27 @@ struct KeyMark {
 
 /// Finds the first mark of a private key.
 fn private_key_mark(text: &str) -> Option<KeyMark> {
-    // The marks of OPENSSH, ENCRYPTED, RSA, EC, DSA and plain keys end so; those of PGP and SSH2 have a little more.
-    const WORDS: &str = "PRIVATE KEY";
-    let ends_a_mark = |after: &str| after.starts_with('-') || after.starts_with(" ----");
-    let after_words = |at: usize| {
-        let after = &text[at + WORDS.len()..];
-        after.strip_prefix(" BLOCK").unwrap_or(after)
-    };
-    let (at, _) = text.match_indices(WORDS).find(|&(at, _)| ends_a_mark(after_words(at)))?;
-    let end = text.len() - after_words(at).trim_start_matches(['-', ' ']).len();
-    let begin = text[..at].rfind(BEGIN.trim_matches(['-', ' '])).filter(|begin| at - begin <= LABEL_MAX);
-    Some(KeyMark { start: begin.map(|begin| text[..begin].trim_end_matches(['-', ' ']).len()), end })
+    let mut from = 0;
+    loop {
+        let bytes = text.as_bytes();
+        let start = from + bytes[from..].iter().position(|&byte| byte == b'-')?;
+        let n_dashes = bytes[start..].iter().position(|&byte| byte != b'-').unwrap_or(bytes.len() - start);
+        from = start + n_dashes;
+        let before = &text[..start];
+        // The dashes of an SSH2 mark stand apart from its words.
+        let words = if n_dashes >= 4 { before.strip_suffix(' ').unwrap_or(before) } else { before };
+        // The marks of OPENSSH, ENCRYPTED, RSA, EC, DSA and plain keys end so; that of PGP has one word more.
+        if words.strip_suffix(" BLOCK").unwrap_or(words).ends_with("PRIVATE KEY") {
+            return Some(KeyMark { start: begin_mark(words), end: from });
+        }
+    }
+}
+
+/// Finds the start of a BEGIN mark that ends with a text.
+fn begin_mark(text: &str) -> Option<usize> {
+    let from = text.floor_char_boundary(text.len().saturating_sub(LABEL_MAX));
+    let begin = from + text[from..].rfind("BEGIN ")?;
+    Some(text[..begin].trim_end_matches(['-', ' ']).len())
 }
 
 /// A text whose JSON escapes of ASCII characters are undone.
