@@ -3,6 +3,7 @@
 //! Batch calls answer for each entry by itself; every entry's answer is looked at and given to the caller. What to do
 //! about a failure is the caller's decision.
 
+use std::fmt;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -32,7 +33,7 @@ pub struct Queue {
 }
 
 /// One delivery of a message.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Message {
     /// `MessageId` at SQS.
     pub id: String,
@@ -48,13 +49,27 @@ pub struct Message {
     pub asked_at: Instant,
 }
 
+/// Prints no body: what lines send never reaches a log.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message").field("id", &self.id).field("bytes", &self.body.len()).finish_non_exhaustive()
+    }
+}
+
 /// A message to be sent.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Outgoing {
     /// The body.
     pub body: String,
     /// The tenant of SQS's fair queues.
     pub group: Option<String>,
+}
+
+/// Prints no body.
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing").field("bytes", &self.body.len()).field("group", &self.group).finish()
+    }
 }
 
 /// What a queue is set to, and how full it is.

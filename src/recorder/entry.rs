@@ -1,5 +1,7 @@
 //! What the recorder is handed, and how it looks in the ledger.
 
+use std::fmt;
+
 use tokio::time::Instant;
 
 use crate::certificate::pem;
@@ -43,12 +45,18 @@ pub enum Finish {
 }
 
 /// A body that is no job.
-#[derive(Debug)]
 pub struct NoJob {
     /// Why it is none.
     pub error: ParseError,
     /// The body.
     pub body: String,
+}
+
+/// Prints no body: what lines send never reaches a log.
+impl fmt::Debug for NoJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NoJob").field("error", &self.error).field("bytes", &self.body.len()).finish()
+    }
 }
 
 impl Finished {

@@ -2,6 +2,8 @@
 //!
 //! The invariant: a good end never turns into a worse one, in whatever order ends arrive.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -57,7 +59,7 @@ pub struct Names {
 }
 
 /// The part of a row that the winning message sets.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct End {
     /// Why it ended so; its status follows.
     pub code: Code,
@@ -75,6 +77,13 @@ pub struct End {
     pub received_at: OffsetDateTime,
     /// When the job ended.
     pub ended_at: OffsetDateTime,
+}
+
+/// Prints no request: a PEM body never reaches a log.
+impl fmt::Debug for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("End").field("code", &self.code).field("detail", &self.detail).finish_non_exhaustive()
+    }
 }
 
 impl End {

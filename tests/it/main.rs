@@ -17,6 +17,7 @@ mod program;
 mod python;
 mod readme;
 mod sandbox;
+mod secrecy;
 mod service;
 mod status;
 mod trouble;
