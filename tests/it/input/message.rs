@@ -126,7 +126,7 @@ proptest! {
 fn an_error_repeats_nothing_that_may_be_a_secret() {
     let quoted = json!(SECRET).to_string();
     for body in [
-        format!(r#"{{{quoted}:1}}"#),
+        format!("{{{quoted}:1}}"),
         format!(r#"{{"version":{quoted}}}"#),
         format!(r#"{{"version":1,"operation":{quoted}}}"#),
         format!(r#"{{"version":1,"operation":"RegisterCertificate","request":{quoted}}}"#),

@@ -23,16 +23,16 @@ async fn thousands_of_names_add_no_series() {
         let name = |kind: &str| format!("{kind}-{i}").parse().unwrap();
         let mut job = Factory::job(&format!("no certificate {i}"));
         job = Job { batch: name("batch"), source: Some(name("source")), reference: Some(name("ref")), ..job };
-        if i % 10 == 0 {
+        if i.is_multiple_of(10) {
             job.target = name("target");
         }
         job.to_body()
     };
     // One of each kind makes every series that there will be.
     factory.send(&[body(0), body(1)]).await;
-    let few = series(&factory.drain().await.clone());
+    let few = series(factory.drain().await.as_ref());
     factory.send(&(0..N).map(body).collect::<Vec<_>>()).await;
-    let many = series(&factory.drain().await.clone());
+    let many = series(factory.drain().await.as_ref());
     assert_eq!(many, few);
     let n_sources: i64 = sqlx::query_scalar("select count(distinct source) from registrations")
         .fetch_one(&factory.database.pool)
