@@ -16,6 +16,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::breakers::{BREAKER_LABELS, Breakers, Trouble};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::slots::Slots;
@@ -28,6 +29,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// What is held.
     pub slots: Slots,
+    /// What holds calls back.
+    pub breakers: Breakers,
     /// The ledger, checked by `/readyz`.
     pub store: Store,
     /// The queue, checked by `/readyz`.
@@ -82,6 +85,11 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
         admin.metrics.jobs_in_flight.with_label_values(&[<&str>::from(stage)]).set(n as i64);
     }
     admin.metrics.oldest_in_flight_age.set(admin.slots.oldest_age().as_secs_f64());
+    let open = admin.breakers.open();
+    for breaker in BREAKER_LABELS {
+        let is_open = open.iter().any(|trouble| trouble.breaker == breaker);
+        admin.metrics.breaker_open.with_label_values(&[breaker]).set(is_open.into());
+    }
     ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], admin.metrics.text())
 }
 
@@ -91,18 +99,22 @@ struct Readiness {
     postgres: String,
     queue: String,
     stopping: bool,
+    /// Everything that holds calls back.
+    breakers: Vec<Trouble>,
 }
 
 async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
     let (postgres, queue) = tokio::join!(admin.store.ping(), admin.queue.attributes());
     let stopping = admin.stop.is_cancelled();
-    let is_ready = postgres.is_ok() && queue.is_ok() && !stopping;
+    // Where only some jobs are held, others are served.
+    let is_ready = postgres.is_ok() && queue.is_ok() && admin.breakers.is_usable() && !stopping;
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let check = |result: Result<(), String>| result.err().unwrap_or_else(|| "ok".to_owned());
     let readiness = Readiness {
         postgres: check(postgres.map_err(|error| error.to_string())),
         queue: check(queue.map(drop).map_err(|error| error.to_string())),
         stopping,
+        breakers: admin.breakers.open(),
     };
     (status, Json(readiness))
 }

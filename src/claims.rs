@@ -106,6 +106,7 @@ mod tests {
             known_status: None,
             attempts: vec![],
             n_attempts: 0,
+            parking: None,
         }
     }
 

@@ -7,6 +7,7 @@ mod demo;
 mod enqueue;
 mod failure;
 mod figures;
+mod holds;
 mod layers;
 mod migrate;
 mod progress;
@@ -40,6 +41,7 @@ enum Command {
     Serve(serve::Serve),
     Enqueue(enqueue::Enqueue),
     Status(status::Status),
+    Holds(holds::Holds),
     Demo(demo::Demo),
     /// Runs a local SQS and AWS IoT with real rules and quotas.
     Sandbox(sandbox::Sandbox),
@@ -76,6 +78,7 @@ async fn run(cli: Cli, assignments: Assignments) -> anyhow::Result<ExitCode> {
         Command::Serve(serve) => serve.run(settings.config).await,
         Command::Enqueue(enqueue) => enqueue.run(config).await,
         Command::Status(status) => status.run(config).await,
+        Command::Holds(holds) => holds.run(config).await,
         Command::Demo(demo) => demo.run().await,
         Command::Sandbox(sandbox) => sandbox.run().await,
         Command::Migrate => migrate::run(config).await,

@@ -24,6 +24,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::Issuer;
+use crate::holds::ProbeTimes;
 use crate::identity::{Access, Credentials};
 use crate::job::DEFAULT_TARGET;
 use crate::limiter::Rate;
@@ -52,6 +53,8 @@ pub struct Config {
     pub worker: Worker,
     /// When a call is tried again.
     pub retry: Retry,
+    /// How often one call is made to see whether trouble is over that meets many jobs alike.
+    pub breakers: Breakers,
     /// What is found before a call is spent.
     pub precheck: Precheck,
     /// Metrics and health.
@@ -81,6 +84,9 @@ pub struct Aws {
 pub struct Queue {
     /// Its name or URL.
     pub name: String,
+    /// Name or URL of a second queue, for jobs that are sent again: live work leaves it a tenth, and what it has spare.
+    #[schemars(example = "muster-replay")]
+    pub replay: Option<String>,
     /// How long an empty queue is waited on: whole seconds, at most 20.
     pub wait: Time,
 }
@@ -154,6 +160,18 @@ pub struct Retry {
     pub limited_attempts: u32,
     /// Longest first wait after `LimitExceededException`; it doubles.
     pub limited_first_wait: Time,
+}
+
+/// How often one call is made to see whether trouble is over that meets many jobs alike.
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Breakers {
+    /// A target that denies or fails every call.
+    pub target_probe: Time,
+    /// An issuer whose CA is not registered or not active.
+    pub issuer_probe: Time,
+    /// A batch of which nearly everything fails for one reason.
+    pub batch_probe: Time,
 }
 
 /// What is found before a call is spent.
@@ -238,6 +256,17 @@ impl Retry {
     }
 }
 
+impl Breakers {
+    /// The probe times of the holds.
+    pub fn probes(&self) -> ProbeTimes {
+        ProbeTimes {
+            issuer: self.issuer_probe.into(),
+            batch: self.batch_probe.into(),
+            target: self.target_probe.into(),
+        }
+    }
+}
+
 impl Precheck {
     /// The policy of the precheck.
     pub fn policy(&self) -> Policy {
@@ -262,6 +291,7 @@ impl Default for Config {
             targets: BTreeMap::from([(DEFAULT_TARGET.to_owned(), Target::default())]),
             worker: Worker::default(),
             retry: Retry::default(),
+            breakers: Breakers::default(),
             precheck: Precheck::default(),
             admin: Admin::default(),
             log: Log::default(),
@@ -271,7 +301,7 @@ impl Default for Config {
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { name: "muster-jobs".to_owned(), wait: Duration::from_secs(10).into() }
+        Self { name: "muster-jobs".to_owned(), replay: None, wait: Duration::from_secs(10).into() }
     }
 }
 
@@ -311,6 +341,16 @@ impl Default for Retry {
             max_wait: policy.max_wait.into(),
             limited_attempts: policy.limited_attempts,
             limited_first_wait: policy.limited_first_wait.into(),
+        }
+    }
+}
+
+impl Default for Breakers {
+    fn default() -> Self {
+        Self {
+            target_probe: Duration::from_secs(30).into(),
+            issuer_probe: Duration::from_mins(1).into(),
+            batch_probe: Duration::from_mins(5).into(),
         }
     }
 }

@@ -296,7 +296,9 @@ impl Job {
             verify: self.verify,
             request: &self.request,
         };
-        serde_json::to_string(&message).expect("strings and numbers always become JSON")
+        let body = serde_json::to_string(&message).expect("strings and numbers always become JSON");
+        // SQS takes the characters of XML 1.0 only; of those that JSON leaves as they are, it refuses these two.
+        body.replace('\u{fffe}', r"\ufffe").replace('\u{ffff}', r"\uffff")
     }
 
     /// The JSON Schema of the message; `docs/job.schema.json` holds it for lines that write their own.
@@ -372,6 +374,15 @@ mod tests {
         let job = Job::parse(MINIMAL).unwrap();
         assert_eq!((job.batch.as_str(), job.target.as_str(), job.verify), ("unbatched", "default", false));
         assert_eq!(job.request.wanted_status(), CertificateStatus::Inactive);
+    }
+
+    #[test]
+    fn characters_that_sqs_refuses_are_escaped() {
+        let mut job = Job::parse(MINIMAL).unwrap();
+        job.request.certificate_pem = "a\u{fffe}b\u{ffff}c\0d\u{7f}".to_owned();
+        let body = job.to_body();
+        assert!(body.chars().all(|c| matches!(c, ' '..='\u{fffd}' | '\u{10000}'..)), "{body}");
+        assert_eq!(Job::parse(&body).unwrap(), job);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use prometheus::{
 };
 use strum::VariantArray;
 
+use crate::breakers::BREAKER_LABELS;
 use crate::job::{Operation, ParseError};
 use crate::outcome::{Code, Status};
 use crate::registrar::RESULT_LABELS;
@@ -25,6 +26,10 @@ pub struct Metrics {
     pub jobs_received: IntCounterVec,
     /// Jobs whose end is committed, by status and code.
     pub jobs_finished: IntCounterVec,
+    /// Jobs that were parked, by code.
+    pub jobs_parked: IntCounterVec,
+    /// Parked jobs that were sent again, by reason.
+    pub jobs_sent_again: IntCounterVec,
     /// Messages held, by stage.
     pub jobs_in_flight: IntGaugeVec,
     /// Age of the message held longest.
@@ -41,6 +46,8 @@ pub struct Metrics {
     pub limiter_rate: GaugeVec,
     /// How long a job waits for a token.
     pub limiter_wait: Histogram,
+    /// Whether something holds calls back, by breaker.
+    pub breaker_open: IntGaugeVec,
     /// What the precheck found, by code.
     pub precheck_rejections: IntCounterVec,
     /// Certificates that were forwarded with a warning.
@@ -51,7 +58,7 @@ pub struct Metrics {
     pub sqs_delete_entries: IntCounterVec,
     /// Messages whose visibility was extended, by result.
     pub sqs_visibility_extensions: IntCounterVec,
-    /// Messages in the queue, by state.
+    /// Messages in the queues, by queue (main, replay, dead) and state.
     pub queue_messages: IntGaugeVec,
     /// How long the queue keeps a message.
     pub queue_retention: Gauge,
@@ -70,8 +77,11 @@ pub struct Metrics {
 }
 
 /// The SQS calls that a worker makes.
-pub const SQS_OPERATIONS: [&str; 4] =
-    ["ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch", "GetQueueAttributes"];
+pub const SQS_OPERATIONS: [&str; 5] =
+    ["ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch", "GetQueueAttributes", "SendMessageBatch"];
+
+/// Why a parked job is sent again: to see whether its hold is over, or because it is.
+pub const SENT_AGAIN_REASONS: [&str; 2] = ["probe", "release"];
 
 const OK_OR_ERROR: [&str; 2] = ["ok", "error"];
 const DELIVERIES: [&str; 2] = ["first", "redelivery"];
@@ -96,6 +106,8 @@ impl Metrics {
         let metrics = Self {
             jobs_received: make.counters("jobs_received_total", "Messages received.", &["delivery"]),
             jobs_finished: make.counters("jobs_finished_total", "Jobs whose end is committed.", &["status", "code"]),
+            jobs_parked: make.counters("jobs_parked_total", "Jobs that were parked.", &["code"]),
+            jobs_sent_again: make.counters("jobs_sent_again_total", "Parked jobs that were sent again.", &["reason"]),
             jobs_in_flight: make.gauges("jobs_in_flight", "Messages held.", &["stage"]),
             oldest_in_flight_age: make.gauge("oldest_in_flight_age_seconds", "Age of the message held longest."),
             job_age: make.histograms(
@@ -116,6 +128,7 @@ impl Metrics {
             ),
             limiter_rate: make.float_gauges("limiter_rate", "Calls a second.", &["target", "operation", "kind"]),
             limiter_wait: make.histogram(("limiter_wait_seconds", "How long a job waits for a token."), &STAGE_BUCKETS),
+            breaker_open: make.gauges("breaker_open", "Whether this holds calls back.", &["breaker"]),
             precheck_rejections: make.counters("precheck_rejections_total", "What the precheck found.", &["code"]),
             precheck_warnings: make.counter("precheck_warnings_total", "Certificates forwarded with a warning."),
             sqs_requests: make.counters("sqs_requests_total", "Calls of SQS.", &["operation", "result"]),
@@ -149,14 +162,26 @@ impl Metrics {
         String::from_utf8(text).expect("the text format is UTF-8")
     }
 
-    /// Counts the committed end of a job.
+    /// Counts what a job came to, once that is committed; one that is parked has not ended.
     pub fn finished(&self, code: Code) {
-        self.jobs_finished.with_label_values(&[<&str>::from(code.status()), code.as_str()]).inc();
+        if code.status().is_end() {
+            self.jobs_finished.with_label_values(&[<&str>::from(code.status()), code.as_str()]).inc();
+        } else {
+            self.jobs_parked.with_label_values(&[code.as_str()]).inc();
+        }
+    }
+
+    /// How many jobs this process parked and did not send again.
+    pub fn n_parked(&self) -> u64 {
+        let parked = Code::VARIANTS.iter().filter(|code| !code.status().is_end());
+        let parked: u64 = parked.map(|code| self.jobs_parked.with_label_values(&[code.as_str()]).get()).sum();
+        let sent_again = SENT_AGAIN_REASONS.iter().map(|why| self.jobs_sent_again.with_label_values(&[why]).get());
+        parked.saturating_sub(sent_again.sum())
     }
 
     /// How many jobs ended other than well, quarantined messages included, since the start.
     pub fn n_failed(&self) -> u64 {
-        let ended = Code::VARIANTS.iter().filter(|code| !code.status().is_good());
+        let ended = Code::VARIANTS.iter().filter(|code| code.status().is_end() && !code.status().is_good());
         let ended = ended.map(|code| [<&str>::from(code.status()), code.as_str()]);
         let quarantined = ParseError::CODES.iter().map(|reason| ["quarantined", reason]);
         ended.chain(quarantined).map(|labels| self.jobs_finished.with_label_values(&labels).get()).sum()
@@ -206,10 +231,17 @@ impl Metrics {
             self.job_age.with_label_values(&[delivery]);
         }
         for &code in Code::VARIANTS {
-            self.jobs_finished.with_label_values(&[<&str>::from(code.status()), code.as_str()]);
+            if code.status().is_end() {
+                self.jobs_finished.with_label_values(&[<&str>::from(code.status()), code.as_str()]);
+            } else {
+                self.jobs_parked.with_label_values(&[code.as_str()]);
+            }
             if code.status() == Status::Rejected {
                 self.precheck_rejections.with_label_values(&[code.as_str()]);
             }
+        }
+        for reason in SENT_AGAIN_REASONS {
+            self.jobs_sent_again.with_label_values(&[reason]);
         }
         for reason in ParseError::CODES {
             self.jobs_finished.with_label_values(&["quarantined", reason]);
@@ -232,8 +264,12 @@ impl Metrics {
             }
         }
         for state in ["visible", "in_flight", "delayed"] {
-            self.queue_messages.with_label_values(&["main", state]);
-            self.queue_messages.with_label_values(&["dead", state]);
+            for queue in ["main", "replay", "dead"] {
+                self.queue_messages.with_label_values(&[queue, state]);
+            }
+        }
+        for breaker in BREAKER_LABELS {
+            self.breaker_open.with_label_values(&[breaker]);
         }
         for class in ERROR_CLASSES {
             self.db_errors.with_label_values(&[class]);
@@ -309,6 +345,8 @@ mod tests {
             r#"muster_jobs_finished_total{code="not_json",status="quarantined"} 0"#,
             r#"muster_iot_requests_total{operation="RegisterCertificate",result="throttled"} 0"#,
             r#"muster_precheck_rejections_total{code="expired"} 0"#,
+            r#"muster_jobs_parked_total{code="issuer_inactive"} 0"#,
+            r#"muster_jobs_sent_again_total{reason="probe"} 0"#,
             r#"muster_jobs_in_flight{stage="waiting"} 0"#,
             "muster_build_info{version=",
         ] {
@@ -321,5 +359,13 @@ mod tests {
         let metrics = Metrics::new();
         metrics.finished(Code::Expired);
         assert!(metrics.text().contains(r#"muster_jobs_finished_total{code="expired",status="rejected"} 1"#));
+    }
+    #[test]
+    fn a_parked_job_has_not_ended_and_did_not_fail() {
+        let metrics = Metrics::new();
+        metrics.finished(Code::IssuerInactive);
+        metrics.finished(Code::Expired);
+        assert_eq!((metrics.n_parked(), metrics.n_failed()), (1, 1));
+        assert!(!metrics.text().contains(r#"status="parked""#));
     }
 }

@@ -8,6 +8,7 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 use time::OffsetDateTime;
 
 use crate::certificate::CertificateId;
+use crate::hold::Parking;
 use crate::job::CertificateStatus;
 
 /// How a job ended.
@@ -24,6 +25,8 @@ pub enum Status {
     Refused,
     /// Transient trouble outlasted the attempt budget; it can be sent again.
     Exhausted,
+    /// Not an end: the job waits in the ledger for what an operator or AWS must mend, and is then sent again.
+    Parked,
 }
 
 impl Status {
@@ -32,13 +35,18 @@ impl Status {
         match self {
             Self::Registered => 3,
             Self::AlreadyRegistered => 2,
-            Self::Rejected | Self::Refused | Self::Exhausted => 1,
+            Self::Rejected | Self::Refused | Self::Exhausted | Self::Parked => 1,
         }
     }
 
     /// Says whether AWS holds the certificate.
     pub fn is_good(self) -> bool {
         self.rank() > 1
+    }
+
+    /// Says whether nothing more comes unless somebody asks for it.
+    pub fn is_end(self) -> bool {
+        self != Self::Parked
     }
 }
 
@@ -117,10 +125,16 @@ pub enum Code {
     Transport,
     /// `LimitExceededException`, five times.
     LimitExceeded,
-    /// `CertificateStateException`: the issuing CA is not registered or not active. An operator can mend that.
-    IssuerInactive,
     /// An error code that this version does not know, too often.
     UnknownError,
+
+    // parked
+    /// `CertificateStateException`: the issuing CA is not registered or not active. An operator can mend that.
+    IssuerInactive,
+    /// Nearly all of the batch fails for one reason.
+    BatchFailing,
+    /// The target denies or fails every call, while others work.
+    TargetUnavailable,
 }
 
 impl Code {
@@ -153,9 +167,8 @@ impl Code {
             | C::SignatureInvalid
             | C::StatusUnusable => Status::Rejected,
             C::CertificateValidation | C::CertificateConflict | C::InvalidRequest | C::IdMismatch => Status::Refused,
-            C::ServerError | C::Timeout | C::Transport | C::LimitExceeded | C::IssuerInactive | C::UnknownError => {
-                Status::Exhausted
-            }
+            C::ServerError | C::Timeout | C::Transport | C::LimitExceeded | C::UnknownError => Status::Exhausted,
+            C::IssuerInactive | C::BatchFailing | C::TargetUnavailable => Status::Parked,
         }
     }
 }
@@ -192,6 +205,8 @@ pub struct Outcome {
     pub attempts: Vec<Attempt>,
     /// How many calls were made for it.
     pub n_attempts: usize,
+    /// What a parked job waits for.
+    pub parking: Option<Parking>,
 }
 
 impl Outcome {

@@ -3,10 +3,15 @@
 //! Batch calls answer for each entry by itself; every entry's answer is looked at and given to the caller. What to do
 //! about a failure is the caller's decision.
 
+mod error;
+
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
@@ -19,22 +24,29 @@ use tokio::time::Instant;
 
 use crate::sdk_error;
 
+pub use error::{EntryError, EntryResult, NO_CREDENTIALS, QueueError, QueueErrorKind};
+
 /// Most entries of one SQS call.
 pub const CALL_MAX: usize = 10;
 
 /// Longest that a call may take beside its long poll.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A queue that is there.
+/// How the names of FIFO queues end, and of no others.
+const FIFO: &str = ".fifo";
+
+/// A queue that is there; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Queue {
     client: Client,
-    url: String,
+    url: Arc<str>,
 }
 
 /// One delivery of a message.
 #[derive(Clone)]
 pub struct Message {
+    /// Where it was received: its receipt is good there alone.
+    pub queue: Queue,
     /// `MessageId` at SQS.
     pub id: String,
     /// The body.
@@ -98,63 +110,23 @@ impl Attributes {
     }
 }
 
-/// The code where the SDK found no credentials to sign a call with.
-pub const NO_CREDENTIALS: &str = "no credentials";
-
-/// Why SQS did not do what was asked.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{operation}: {code}: {message}")]
-pub struct QueueError {
-    /// The SQS call.
-    pub operation: &'static str,
-    /// What it means.
-    pub kind: QueueErrorKind,
-    /// SQS's error code, or `unreachable`, or [`NO_CREDENTIALS`].
-    pub code: String,
-    /// SQS's message.
-    pub message: String,
-}
-
-/// What an error of SQS means.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum QueueErrorKind {
-    /// There is no such queue.
-    Missing,
-    /// Our credentials do not work, or lack the permission.
-    Denied,
-    /// Anything else: try again.
-    Transient,
-}
-
-/// What a batch call did to one entry.
-pub type EntryResult = Result<(), EntryError>;
-
-/// Why SQS did not do one entry of a batch call.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{code}: {message}")]
-pub struct EntryError {
-    /// SQS's error code.
-    pub code: String,
-    /// SQS's message.
-    pub message: String,
-    /// The entry itself is wrong: sending it again is of no use.
-    pub is_senders_fault: bool,
-}
-
 impl Queue {
     /// Finds a queue by its name or URL.
     ///
     /// # Errors
-    /// [`QueueError`] where there is none or it may not be used.
+    /// [`QueueError`] where there is none, it may not be used, or it is a FIFO queue.
     pub async fn open(config: &SdkConfig, name_or_url: &str) -> Result<Self, QueueError> {
+        if name_or_url.ends_with(FIFO) {
+            return Err(QueueError::fifo(name_or_url));
+        }
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(CALL_TIMEOUT).build();
         let client = Client::from_conf(aws_sdk_sqs::config::Builder::from(config).timeout_config(timeouts).build());
         if name_or_url.contains("://") {
-            return Ok(Self { client, url: name_or_url.to_owned() });
+            return Ok(Self { client, url: name_or_url.into() });
         }
         let answer = client.get_queue_url().queue_name(name_or_url).send().await;
         let url = answer.map_err(|e| error("GetQueueUrl", &e))?.queue_url.unwrap_or_default();
-        Ok(Self { client, url })
+        Ok(Self { client, url: url.into() })
     }
 
     /// The queue's URL.
@@ -167,7 +139,7 @@ impl Queue {
     /// # Errors
     /// [`QueueError`] where SQS did not answer.
     pub async fn attributes(&self) -> Result<Attributes, QueueError> {
-        let call = self.client.get_queue_attributes().queue_url(&self.url).attribute_names(QueueAttributeName::All);
+        let call = self.client.get_queue_attributes().queue_url(&*self.url).attribute_names(QueueAttributeName::All);
         let answer = call.send().await.map_err(|e| error("GetQueueAttributes", &e))?;
         let attributes = answer.attributes.unwrap_or_default();
         let number = |name| attributes.get(&name).and_then(|text| text.parse().ok()).unwrap_or(0);
@@ -193,7 +165,7 @@ impl Queue {
         let call = self.client.get_queue_url().set_queue_name(parts.next().map(str::to_owned));
         let answer = call.set_queue_owner_aws_account_id(parts.next().map(str::to_owned)).send().await;
         let url = answer.map_err(|e| error("GetQueueUrl", &e))?.queue_url.unwrap_or_default();
-        Ok(Self { client: self.client.clone(), url })
+        Ok(Self { client: self.client.clone(), url: url.into() })
     }
 
     /// Receives up to `max` messages (at most ten), waiting for the first up to `wait`.
@@ -202,21 +174,20 @@ impl Queue {
     /// [`QueueError`] where SQS did not answer.
     pub async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Message>, QueueError> {
         let asked_at = Instant::now();
-        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(wait + CALL_TIMEOUT).build();
         let answer = self
             .client
             .receive_message()
-            .queue_url(&self.url)
+            .queue_url(&*self.url)
             .max_number_of_messages(i32::try_from(max.min(CALL_MAX)).unwrap_or(1))
             .wait_time_seconds(i32::try_from(wait.as_secs()).unwrap_or(0))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
             .customize()
-            .config_override(aws_sdk_sqs::Config::builder().timeout_config(timeouts))
+            .config_override(once(wait + CALL_TIMEOUT))
             .send()
             .await
             .map_err(|e| error("ReceiveMessage", &e))?;
-        Ok(answer.messages.unwrap_or_default().into_iter().map(|message| read(message, asked_at)).collect())
+        Ok(answer.messages.unwrap_or_default().into_iter().map(|message| self.read(message, asked_at)).collect())
     }
 
     /// Deletes deliveries, ten a call at most; tells for each whether SQS took it.
@@ -229,7 +200,8 @@ impl Queue {
             entry.build().expect("id and receipt are set")
         };
         let entries = receipts.iter().enumerate().map(entry).collect();
-        let call = self.client.delete_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        let call = self.client.delete_message_batch().queue_url(&*self.url).set_entries(Some(entries));
+        let call = call.customize().config_override(once(CALL_TIMEOUT));
         let answer = call.send().await.map_err(|e| error("DeleteMessageBatch", &e))?;
         Ok(by_entry(receipts.len(), answer.failed))
     }
@@ -249,7 +221,8 @@ impl Queue {
                 .expect("id and receipt are set")
         };
         let entries = receipts.iter().enumerate().map(entry).collect();
-        let call = self.client.change_message_visibility_batch().queue_url(&self.url).set_entries(Some(entries));
+        let call = self.client.change_message_visibility_batch().queue_url(&*self.url).set_entries(Some(entries));
+        let call = call.customize().config_override(once(CALL_TIMEOUT));
         let answer = call.send().await.map_err(|e| error("ChangeMessageVisibilityBatch", &e))?;
         Ok(by_entry(receipts.len(), answer.failed))
     }
@@ -268,10 +241,45 @@ impl Queue {
                 .expect("id and body are set")
         };
         let entries = messages.iter().enumerate().map(entry).collect();
-        let call = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        let call = self.client.send_message_batch().queue_url(&*self.url).set_entries(Some(entries));
         let answer = call.send().await.map_err(|e| error("SendMessageBatch", &e))?;
         Ok(by_entry(messages.len(), answer.failed))
     }
+
+    fn read(&self, message: aws_sdk_sqs::types::Message, asked_at: Instant) -> Message {
+        let attributes = message.attributes.unwrap_or_default();
+        let number = |name| attributes.get(&name).and_then(|text| text.parse::<i64>().ok());
+        let sent_ms = number(MessageSystemAttributeName::SentTimestamp).unwrap_or(0);
+        Message {
+            queue: self.clone(),
+            id: message.message_id.unwrap_or_default(),
+            body: message.body.unwrap_or_default(),
+            receipt: message.receipt_handle.unwrap_or_default(),
+            receive_count: number(MessageSystemAttributeName::ApproximateReceiveCount)
+                .and_then(|n| n.try_into().ok())
+                .unwrap_or(1),
+            sent_at: OffsetDateTime::from_unix_timestamp_nanos(i128::from(sent_ms) * 1_000_000)
+                .unwrap_or(OffsetDateTime::UNIX_EPOCH),
+            asked_at,
+        }
+    }
+}
+
+/// Splits the entries of several queues into calls: at most ten, all of one queue.
+pub fn into_calls<T>(entries: impl IntoIterator<Item = T>, queue_of: impl Fn(&T) -> &Queue) -> Vec<(Queue, Vec<T>)> {
+    let mut calls: Vec<(Queue, Vec<T>)> = Vec::new();
+    let mut last_of: HashMap<Arc<str>, usize> = HashMap::new();
+    for entry in entries {
+        let queue = queue_of(&entry);
+        let last = last_of.get(&queue.url).filter(|&&call| calls[call].1.len() < CALL_MAX);
+        let call = last.copied().unwrap_or_else(|| {
+            last_of.insert(Arc::clone(&queue.url), calls.len());
+            calls.push((queue.clone(), Vec::new()));
+            calls.len() - 1
+        });
+        calls[call].1.push(entry);
+    }
+    calls
 }
 
 /// Makes a queue with a dead-letter queue beside it, for the demo and for a first try; an operator's own queues come
@@ -297,21 +305,10 @@ pub async fn create(config: &SdkConfig, name: &str, settings: &Attributes) -> Re
     Queue::open(config, &url).await
 }
 
-fn read(message: aws_sdk_sqs::types::Message, asked_at: Instant) -> Message {
-    let attributes = message.attributes.unwrap_or_default();
-    let number = |name| attributes.get(&name).and_then(|text| text.parse::<i64>().ok());
-    let sent_ms = number(MessageSystemAttributeName::SentTimestamp).unwrap_or(0);
-    Message {
-        id: message.message_id.unwrap_or_default(),
-        body: message.body.unwrap_or_default(),
-        receipt: message.receipt_handle.unwrap_or_default(),
-        receive_count: number(MessageSystemAttributeName::ApproximateReceiveCount)
-            .and_then(|n| n.try_into().ok())
-            .unwrap_or(1),
-        sent_at: OffsetDateTime::from_unix_timestamp_nanos(i128::from(sent_ms) * 1_000_000)
-            .unwrap_or(OffsetDateTime::UNIX_EPOCH),
-        asked_at,
-    }
+/// Keeps the SDK from trying again: whoever receives, deletes or hides messages does so, and knows how long to wait.
+fn once(timeout: Duration) -> aws_sdk_sqs::config::Builder {
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(timeout).build();
+    aws_sdk_sqs::Config::builder().timeout_config(timeouts).retry_config(RetryConfig::disabled())
 }
 
 /// An entry that SQS does not name as failed went through.
@@ -345,7 +342,7 @@ where
     if let Some(service) = failure.as_service_error() {
         let code = service.code().unwrap_or("no code");
         let message = sdk_error::one_line(service.message().unwrap_or("no message"));
-        return QueueError { operation, kind: kind_of(code), code: sdk_error::one_line(code), message };
+        return QueueError { operation, kind: QueueErrorKind::of(code), code: sdk_error::one_line(code), message };
     }
     let (kind, code) = if sdk_error::lacks_credentials(failure) {
         (QueueErrorKind::Denied, NO_CREDENTIALS)
@@ -355,24 +352,38 @@ where
     QueueError { operation, kind, code: code.to_owned(), message: sdk_error::in_one_line(failure) }
 }
 
-fn kind_of(code: &str) -> QueueErrorKind {
-    match code {
-        "AWS.SimpleQueueService.NonExistentQueue" | "QueueDoesNotExist" => QueueErrorKind::Missing,
-        "AccessDenied"
-        | "AccessDeniedException"
-        | "InvalidClientTokenId"
-        | "ExpiredToken"
-        | "ExpiredTokenException"
-        | "UnrecognizedClientException"
-        | "SignatureDoesNotMatch"
-        | "InvalidSecurity" => QueueErrorKind::Denied,
-        _ => QueueErrorKind::Transient,
+#[cfg(test)]
+impl Queue {
+    /// A queue that nobody calls.
+    pub(crate) fn uncalled(url: &str) -> Self {
+        let config = aws_sdk_sqs::Config::builder().behavior_version(aws_config::BehaviorVersion::latest()).build();
+        Self { client: Client::from_conf(config), url: url.into() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_hold_at_most_ten_entries_of_one_queue() {
+        let (main, replay) = (Queue::uncalled("main"), Queue::uncalled("replay"));
+        let entries = (0..24).map(|i| (if i % 2 == 0 { &main } else { &replay }, i));
+        let calls = into_calls(entries, |(queue, _)| queue);
+        let sizes: Vec<_> = calls.iter().map(|(queue, entries)| (queue.url(), entries.len())).collect();
+        assert_eq!(sizes, [("main", 10), ("replay", 10), ("main", 2), ("replay", 2)]);
+        assert!(calls.iter().all(|(queue, entries)| entries.iter().all(|(own, _)| own.url() == queue.url())));
+    }
+
+    #[tokio::test]
+    async fn a_fifo_queue_is_refused_before_a_call_is_made() {
+        let config = SdkConfig::builder().build();
+        for name in ["jobs.fifo", "https://sqs.eu-central-1.amazonaws.com/123456789012/jobs.fifo"] {
+            let error = Queue::open(&config, name).await.unwrap_err();
+            assert_eq!(error.kind, QueueErrorKind::Fifo);
+            assert!(error.to_string().ends_with(&format!("`{name}` is a FIFO queue, a standard queue is needed")));
+        }
+    }
 
     #[test]
     fn an_entry_that_failed_is_told_apart_from_those_that_did_not() {

@@ -1,5 +1,8 @@
 //! Asks SQS for work: only as much as free slots and the rate allow, ten at a time, with a long poll.
 //!
+//! A receiver asks one queue. That of the second queue waits for messages with one slot only: a long poll holds what it
+//! might fill, and live work shall have the rest.
+//!
 //! A receive under way is always awaited, also at the end: its messages would otherwise stay hidden until their
 //! visibility ends, and would have burnt a delivery.
 
@@ -11,61 +14,98 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
+use crate::breaker::{Dependency, Failing};
+use crate::breakers::Breakers;
 use crate::job::{Job, ParseError};
 use crate::metrics::{Metrics, delivery};
-use crate::queue::{CALL_MAX, Message, Queue};
+use crate::queue::{CALL_MAX, Message, Queue, QueueError};
 use crate::recorder::{Finish, Finished, NoJob};
-use crate::slots::{Delivery, Slot, Slots};
+use crate::slots::{Delivery, Lane, Slot, Slots};
 use crate::worker::Worker;
 
 /// Longest first wait and longest wait after a receive that failed.
 const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+/// Receives that fail in a row before SQS counts as failing: single ones come and go.
+const FAILURES_MAX: u32 = 5;
 
 /// Receives messages and hands their jobs to the worker.
 #[derive(Clone, Debug)]
 pub struct Receiver {
     /// Where messages come from.
     pub queue: Queue,
+    /// Whose messages they are.
+    pub lane: Lane,
     /// The room for them.
     pub slots: Slots,
     /// Who does their jobs.
     pub worker: Worker,
     /// Where bodies go that are no job.
     pub recorder: mpsc::Sender<Finished>,
+    /// What holds calls back.
+    pub breakers: Breakers,
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// Ends the receiving.
     pub stop: CancellationToken,
     /// How long an empty queue is waited on.
     pub wait: Duration,
-    /// Stops everything once the queue is empty and nothing is held.
-    pub until_empty: bool,
+    /// Stops everything once these are empty and nothing is held.
+    pub until_empty: Option<Vec<Queue>>,
+}
+
+/// Receives that failed in a row.
+#[derive(Default)]
+struct Failures {
+    n: u32,
+    failing: Option<Failing>,
+}
+
+impl Failures {
+    /// Notes one; too many open the breaker until a receive goes through.
+    fn one_more(&mut self, error: &QueueError, sqs: &Dependency) {
+        self.n += 1;
+        if self.n >= FAILURES_MAX {
+            self.failing.get_or_insert_with(|| sqs.failing(&error.to_string()));
+        }
+    }
 }
 
 impl Receiver {
     /// Receives until it is stopped.
     pub async fn run(self) {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
+        let mut failures = Failures::default();
+        let mut may_be_more = false;
         loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                () = self.breakers.until_usable() => {}
+            }
+            let (n_max, wait) = self.wish(may_be_more);
             // Taken before receiving: a message that waits for a slot would burn its visibility time-out.
             let slots = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
-                slots = self.slots.take(CALL_MAX) => slots,
+                slots = self.slots.take(self.lane, n_max) => slots,
             };
-            let received = self.queue.receive(slots.len(), self.wait).await;
+            let received = self.queue.receive(slots.len(), wait).await;
             self.metrics.sqs_request("ReceiveMessage", &received);
             match received {
                 Ok(messages) => {
                     backoff.reset();
+                    failures = Failures::default();
+                    may_be_more = messages.len() == slots.len();
                     let is_empty = messages.is_empty();
                     self.take(slots, messages).await;
-                    if is_empty && self.until_empty {
+                    if is_empty {
                         self.stop_if_drained().await;
                     }
                 }
                 Err(error) => {
-                    warn!(%error, "cannot receive messages");
+                    warn!(%error, queue = self.queue.url(), "cannot receive messages");
+                    failures.one_more(&error, &self.breakers.sqs);
                     drop(slots);
                     tokio::select! {
                         () = backoff.wait() => {}
@@ -73,6 +113,15 @@ impl Receiver {
                     }
                 }
             }
+        }
+    }
+
+    /// How many messages are asked for, and how long is waited for the first.
+    fn wish(&self, may_be_more: bool) -> (usize, Duration) {
+        match self.lane {
+            Lane::Live => (CALL_MAX, self.wait),
+            Lane::Replay if may_be_more => (CALL_MAX, Duration::ZERO),
+            Lane::Replay => (1, self.wait),
         }
     }
 
@@ -108,16 +157,17 @@ impl Receiver {
         let _ = self.recorder.send(Finished::new(delivery, finish)).await;
     }
 
-    /// Stops where the queue holds nothing, not even for other workers.
+    /// Stops where no queue holds anything, not even for other workers.
     async fn stop_if_drained(&self) {
-        if self.slots.held() > 0 {
-            return;
+        let Some(queues) = self.until_empty.as_ref().filter(|_| self.slots.held() == 0) else { return };
+        for queue in queues {
+            let attributes = queue.attributes().await;
+            self.metrics.sqs_request("GetQueueAttributes", &attributes);
+            if !attributes.is_ok_and(|attributes| attributes.messages() == 0) {
+                return;
+            }
         }
-        let attributes = self.queue.attributes().await;
-        self.metrics.sqs_request("GetQueueAttributes", &attributes);
-        if attributes.is_ok_and(|attributes| attributes.messages() == 0) {
-            info!("the queue is empty");
-            self.stop.cancel();
-        }
+        info!("no queue holds a message");
+        self.stop.cancel();
     }
 }

@@ -1,23 +1,26 @@
 //! Writes how jobs ended and then deletes their messages: commit first, delete after.
 //!
-//! Ends are collected by size or by time and written in one transaction, tried again until it is known to be through.
-//! Deleting happens beside the next transaction. Only this file deletes messages.
+//! Ends are collected by size or by time and written in one transaction (`page`), tried again until it is known to be
+//! through. Deleting happens beside the next transaction. Only this file deletes messages.
 
 mod entry;
+mod page;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
+use crate::breaker::Dependency;
 use crate::metrics::{Metrics, delivery, ok_or_error};
-use crate::queue::{CALL_MAX, Queue};
+use crate::queue::{EntryResult, Queue, QueueError, into_calls};
 use crate::slots::{Delivery, Stage};
-use crate::store::{Page, Store};
+use crate::store::Store;
 
 pub use entry::{Finish, Finished, NoJob};
 
@@ -30,16 +33,17 @@ const PAGE_TIME: Duration = Duration::from_millis(100);
 /// Longest first wait and longest wait before a transaction or a delete is tried again.
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// How often a delete is tried: a message that stays comes back and ends as known.
-const DELETE_ATTEMPTS: u32 = 4;
+/// How often a delete or a giving back is tried at least before the process ends. Before that it is tried for as long as
+/// it takes: a message that came back instead would burn a delivery each time.
+const ACK_ATTEMPTS: u32 = 4;
 
 /// Writes ends and deletes messages.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     /// The ledger.
     pub store: Store,
-    /// The queue that the messages came from.
-    pub queue: Queue,
+    /// Whether the ledger takes ends: what workers look at before they take a token.
+    pub postgres: Dependency,
     /// What is measured.
     pub metrics: Arc<Metrics>,
 }
@@ -47,41 +51,19 @@ pub struct Recorder {
 impl Recorder {
     /// Works until every sender of ends is gone and everything is written and deleted.
     pub async fn run(self, mut ends: mpsc::Receiver<Finished>) {
-        let acks = TaskTracker::new();
+        let (acks, last) = (TaskTracker::new(), CancellationToken::new());
         while let Some(page) = next_page(&mut ends).await {
-            let recorder = self.clone();
+            let (recorder, last) = (self.clone(), last.clone());
             let (ended, released): (Vec<_>, Vec<_>) = page.into_iter().partition(Finished::is_ended);
-            if !ended.is_empty() {
-                self.commit(&ended).await;
-            }
+            let committed = if ended.is_empty() { ended } else { self.commit(ended).await };
             acks.spawn(async move {
-                recorder.delete(ended).await;
-                recorder.give_back(released).await;
+                recorder.ack(Ack::Delete, committed, &last).await;
+                recorder.ack(Ack::GiveBack, released, &last).await;
             });
         }
+        last.cancel();
         acks.close();
         acks.wait().await;
-    }
-
-    /// Writes a page, again and again until it is known to be through.
-    async fn commit(&self, ended: &[Finished]) {
-        let mut page = Page::default();
-        for finished in ended {
-            finished.write_to(&mut page, self.queue.url());
-        }
-        let began = Instant::now();
-        let mut backoff = Backoff::new(WAITS.0, WAITS.1);
-        while let Err(error) = self.store.record(page.clone()).await {
-            self.metrics.db_error(&error);
-            warn!(%error, rows = ended.len(), "cannot write ends, trying again");
-            backoff.wait().await;
-        }
-        self.metrics.record_flush_duration.observe(began.elapsed().as_secs_f64());
-        #[expect(clippy::cast_precision_loss, reason = "a page has at most a few hundred rows")]
-        self.metrics.record_flush_rows.observe(ended.len() as f64);
-        for finished in ended {
-            self.count(finished);
-        }
     }
 
     /// Counts a committed end.
@@ -99,62 +81,89 @@ impl Recorder {
         self.metrics.last_progress.set(now.unix_timestamp() as f64);
     }
 
-    /// Deletes the messages of committed ends, ten a call, each entry looked at.
-    async fn delete(&self, ended: Vec<Finished>) {
-        let deliveries: Vec<Delivery> = ended.into_iter().map(|finished| finished.delivery).collect();
+    /// Tells SQS what became of messages, ten of a queue a call, each entry looked at.
+    async fn ack(&self, ack: Ack, finished: Vec<Finished>, last: &CancellationToken) {
+        let deliveries = finished.into_iter().map(|finished| finished.delivery);
         let mut calls = tokio::task::JoinSet::new();
-        let mut deliveries = deliveries.into_iter().peekable();
-        while deliveries.peek().is_some() {
-            let ten: Vec<Delivery> = deliveries.by_ref().take(CALL_MAX).collect();
-            let recorder = self.clone();
-            calls.spawn(async move { recorder.delete_ten(ten).await });
+        for (queue, ten) in into_calls(deliveries, |delivery| &delivery.queue) {
+            let (recorder, last) = (self.clone(), last.clone());
+            calls.spawn(async move { recorder.ack_ten(ack, &queue, ten, last).await });
         }
         calls.join_all().await;
     }
 
-    async fn delete_ten(&self, mut left: Vec<Delivery>) {
+    /// Tells it again and again; a few times only once `last` says that the process ends.
+    async fn ack_ten(&self, ack: Ack, queue: &Queue, mut left: Vec<Delivery>, last: CancellationToken) {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
-        for attempt in 1..=DELETE_ATTEMPTS {
-            if attempt > 1 {
-                backoff.wait().await;
+        for attempt in 1_u32.. {
+            if ack == Ack::GiveBack {
+                for delivery in &left {
+                    delivery.slot.until_quiet().await;
+                }
             }
             let receipts: Vec<String> = left.iter().map(|delivery| delivery.receipt.clone()).collect();
-            let answer = self.queue.delete(&receipts).await;
-            self.metrics.sqs_request("DeleteMessageBatch", &answer);
+            let answer = ack.call(queue, &receipts).await;
+            self.metrics.sqs_request(ack.operation(), &answer);
             match answer {
                 Ok(results) => {
-                    for result in &results {
-                        self.metrics.sqs_delete_entries.with_label_values(&[ok_or_error(result)]).inc();
-                    }
+                    self.count_entries(ack, &results);
                     let mut results = results.into_iter();
                     // Dropping a delivery frees its slot.
                     left.retain(|_| matches!(results.next(), Some(Err(error)) if !error.is_senders_fault));
                 }
-                Err(error) => warn!(%error, attempt, "cannot delete messages"),
+                Err(error) => warn!(%error, attempt, "cannot {ack} messages"),
             }
             if left.is_empty() {
                 return;
             }
+            if attempt >= ACK_ATTEMPTS && last.is_cancelled() {
+                return warn!(
+                    messages = left.len(),
+                    "could not {ack} messages; they come back when their visibility ends"
+                );
+            }
+            backoff.wait().await;
         }
-        warn!(messages = left.len(), "messages stay in the queue; they will come back and end as known");
     }
 
-    /// Makes messages visible at once, so that another worker takes them.
-    async fn give_back(&self, released: Vec<Finished>) {
-        for ten in released.chunks(CALL_MAX) {
-            let receipts: Vec<String> = ten.iter().map(|finished| finished.delivery.receipt.clone()).collect();
-            let answer = self.queue.hide(&receipts, Duration::ZERO).await;
-            self.metrics.sqs_request("ChangeMessageVisibilityBatch", &answer);
-            let n_kept = match &answer {
-                Ok(results) => results.iter().filter(|result| result.is_err()).count(),
-                Err(_) => ten.len(),
-            };
-            if n_kept > 0 {
-                warn!(messages = n_kept, "cannot give messages back; they come back when their visibility ends");
+    fn count_entries(&self, ack: Ack, results: &[EntryResult]) {
+        match ack {
+            Ack::Delete => {
+                for result in results {
+                    self.metrics.sqs_delete_entries.with_label_values(&[ok_or_error(result)]).inc();
+                }
+            }
+            Ack::GiveBack => {
+                let n_given = results.iter().filter(|result| result.is_ok()).count();
+                info!(messages = n_given, "gave messages back");
             }
         }
-        if !released.is_empty() {
-            info!(messages = released.len(), "gave messages back");
+    }
+}
+
+/// What SQS is told of a message whose work is done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, strum::Display)]
+#[strum(serialize_all = "lowercase")]
+enum Ack {
+    /// Its end is committed.
+    Delete,
+    /// Another worker shall have it at once.
+    #[strum(serialize = "give back")]
+    GiveBack,
+}
+
+impl Ack {
+    fn operation(self) -> &'static str {
+        match self {
+            Self::Delete => "DeleteMessageBatch",
+            Self::GiveBack => "ChangeMessageVisibilityBatch",
+        }
+    }
+
+    async fn call(self, queue: &Queue, receipts: &[String]) -> Result<Vec<EntryResult>, QueueError> {
+        match self {
+            Self::Delete => queue.delete(receipts).await,
+            Self::GiveBack => queue.hide(receipts, Duration::ZERO).await,
         }
     }
 }

@@ -6,6 +6,7 @@
 mod reached;
 mod running;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,15 +20,19 @@ use tracing::info;
 
 use crate::admin::{Admin, Listening};
 use crate::backlog::Backlog;
+use crate::breakers::Breakers;
 use crate::config::Config;
-use crate::heartbeat::Heartbeat;
+use crate::heartbeat::{self, Heartbeat};
+use crate::job::Name;
 use crate::limiter::Rate;
 use crate::metrics::Metrics;
 use crate::precheck::Precheck;
+use crate::queue::Queue;
 use crate::receiver::Receiver;
 use crate::recorder::{Finished, Recorder};
-use crate::slots::Slots;
-use crate::worker::{Parts, Worker};
+use crate::sender::Sender;
+use crate::slots::{Lane, Slots};
+use crate::worker::{Parts, Target, Worker};
 
 use reached::Reached;
 use running::{Essential, Running};
@@ -65,42 +70,46 @@ impl Service {
     /// # Errors
     /// A dependency that cannot be reached or used, or settings that do not fit it.
     pub async fn start(config: &Config, until: Until, stop: CancellationToken) -> anyhow::Result<Self> {
-        let reached = Reached::connect(config).await?;
-        let metrics = Arc::new(Metrics::new());
-        publish_rates(&metrics, config);
-        let slots = Slots::new(config.worker.slots, waiting_min(config.rate()));
-        let listening = listen(config, &reached, &metrics, &slots, &stop).await?;
+        let mut reached = Reached::connect(config).await?;
+        let targets = std::mem::take(&mut reached.targets);
+        let shared = Shared::new(config, reached, stop)?;
+        publish_rates(&shared.metrics, config);
+        let listening = shared.listen().await?;
 
-        let essential = Essential::new(stop.clone());
-        let helpers = helpers(config, &reached, &metrics, &slots, &essential);
+        let essential = Essential::new(shared.stop.clone());
         let (ends, ended) = mpsc::channel(config.worker.slots);
-        let recorder =
-            Recorder { store: reached.store.clone(), queue: reached.queue.clone(), metrics: Arc::clone(&metrics) };
         let running = Running {
             receivers: TaskTracker::new(),
             jobs: TaskTracker::new(),
-            recorder: tokio::spawn(essential.run(recorder.run(ended))),
-            helpers,
+            recorder: tokio::spawn(essential.run(shared.recorder().run(ended))),
+            helpers: shared.helpers(&essential),
             broken: essential.broken.clone(),
-            slots: slots.clone(),
-            queue: reached.queue.clone(),
-            store: reached.store.clone(),
-            stop: stop.clone(),
+            slots: shared.slots.clone(),
+            store: shared.reached.store.clone(),
+            stop: shared.stop.clone(),
         };
+        let worker = shared.worker(targets, ends.clone(), running.jobs.clone())?;
+        let queues: Vec<Queue> = shared.reached.queues().map(|queue| queue.queue.clone()).collect();
         let receiver = Receiver {
-            queue: reached.queue.clone(),
-            slots,
-            worker: worker(config, reached, &metrics, ends.clone(), &running)?,
+            queue: shared.reached.main.queue.clone(),
+            lane: Lane::Live,
+            slots: shared.slots.clone(),
+            worker,
+            breakers: shared.breakers.clone(),
             recorder: ends,
-            metrics: Arc::clone(&metrics),
-            stop,
+            metrics: Arc::clone(&shared.metrics),
+            stop: shared.stop.clone(),
             wait: config.queue.wait.into(),
-            until_empty: until == Until::Empty,
+            until_empty: (until == Until::Empty).then(|| queues.clone()),
         };
+        for queue in queues.into_iter().skip(1) {
+            let receiver = Receiver { queue, lane: Lane::Replay, ..receiver.clone() };
+            running.receivers.spawn(essential.run(receiver.run()));
+        }
         for _ in 0..n_receivers(config.rate()) {
             running.receivers.spawn(essential.run(receiver.clone().run()));
         }
-        Ok(Self { running, listening, metrics, deadline: config.worker.drain_deadline.into() })
+        Ok(Self { running, listening, metrics: shared.metrics, deadline: config.worker.drain_deadline.into() })
     }
 
     /// What is measured.
@@ -128,69 +137,101 @@ impl Service {
     }
 }
 
-fn worker(
-    config: &Config,
+/// What the parts of a service share.
+struct Shared<'a> {
+    config: &'a Config,
     reached: Reached,
-    metrics: &Arc<Metrics>,
-    recorder: mpsc::Sender<Finished>,
-    running: &Running,
-) -> anyhow::Result<Worker> {
-    Ok(Worker::new(Parts {
-        targets: reached.targets,
-        precheck: Precheck::new(config.precheck.policy(), config.precheck.known_cas()?),
-        store: reached.store,
-        retry: config.retry.policy(),
-        recorder,
-        metrics: Arc::clone(metrics),
-        stop: running.stop.clone(),
-        tasks: running.jobs.clone(),
-    }))
+    metrics: Arc<Metrics>,
+    slots: Slots,
+    breakers: Breakers,
+    stop: CancellationToken,
 }
 
-/// Starts what works beside the jobs for as long as there are any.
-fn helpers(
-    config: &Config,
-    reached: &Reached,
-    metrics: &Arc<Metrics>,
-    slots: &Slots,
-    essential: &Essential,
-) -> JoinSet<()> {
-    let mut helpers = JoinSet::new();
-    let heartbeat = Heartbeat {
-        queue: reached.queue.clone(),
-        slots: slots.clone(),
-        visibility: reached.attributes.visibility_timeout,
-        metrics: Arc::clone(metrics),
-    };
-    let backlog = Backlog {
-        main: reached.queue.clone(),
-        dead: reached.dead.clone(),
-        metrics: Arc::clone(metrics),
-        rate: config.rate(),
-    };
-    helpers.spawn(essential.run(heartbeat.run()));
-    helpers.spawn(backlog.run());
-    helpers
-}
+impl<'a> Shared<'a> {
+    fn new(config: &'a Config, reached: Reached, stop: CancellationToken) -> anyhow::Result<Self> {
+        let names: Result<Vec<Name>, _> = config.targets.keys().map(|name| name.parse()).collect();
+        let breakers = Breakers::new(names.context("a target's name")?, config.breakers.probes());
+        let make_slots = if reached.replay.is_some() { Slots::shared } else { Slots::new };
+        let slots = make_slots(config.worker.slots, waiting_min(config.rate()));
+        Ok(Self { config, reached, metrics: Arc::new(Metrics::new()), slots, breakers, stop })
+    }
 
-async fn listen(
-    config: &Config,
-    reached: &Reached,
-    metrics: &Arc<Metrics>,
-    slots: &Slots,
-    stop: &CancellationToken,
-) -> anyhow::Result<Option<Listening>> {
-    let Some(address) = config.admin.listen else { return Ok(None) };
-    let admin = Admin {
-        metrics: Arc::clone(metrics),
-        slots: slots.clone(),
-        store: reached.store.clone(),
-        queue: reached.queue.clone(),
-        stop: stop.clone(),
-    };
-    let listening = admin.bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
-    info!(address = %listening.address()?, "metrics and health");
-    Ok(Some(listening))
+    fn recorder(&self) -> Recorder {
+        Recorder {
+            store: self.reached.store.clone(),
+            postgres: self.breakers.postgres.clone(),
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+
+    fn worker(
+        &self,
+        targets: HashMap<String, Target>,
+        recorder: mpsc::Sender<Finished>,
+        tasks: TaskTracker,
+    ) -> anyhow::Result<Worker> {
+        let precheck = &self.config.precheck;
+        Ok(Worker::new(Parts {
+            targets,
+            precheck: Precheck::new(precheck.policy(), precheck.known_cas()?),
+            store: self.reached.store.clone(),
+            breakers: self.breakers.clone(),
+            retry: self.config.retry.policy(),
+            recorder,
+            metrics: Arc::clone(&self.metrics),
+            stop: self.stop.clone(),
+            tasks,
+        }))
+    }
+
+    /// Starts what works beside the jobs for as long as there are any.
+    fn helpers(&self, essential: &Essential) -> JoinSet<()> {
+        let mut helpers = JoinSet::new();
+        for queue in self.reached.queues() {
+            let heartbeat = Heartbeat {
+                queue: queue.queue.clone(),
+                slots: self.slots.clone(),
+                visibility: queue.attributes.visibility_timeout,
+                held_max: heartbeat::HELD_MAX,
+                metrics: Arc::clone(&self.metrics),
+            };
+            helpers.spawn(essential.run(heartbeat.run()));
+        }
+        let sender = Sender {
+            store: self.reached.store.clone(),
+            queue: self.reached.for_sent_again().clone(),
+            breakers: self.breakers.clone(),
+            metrics: Arc::clone(&self.metrics),
+        };
+        helpers.spawn(essential.run(sender.run()));
+        helpers.spawn(self.backlog().run());
+        helpers
+    }
+
+    fn backlog(&self) -> Backlog {
+        Backlog {
+            main: self.reached.main.queue.clone(),
+            replay: self.reached.replay.as_ref().map(|replay| replay.queue.clone()),
+            dead: self.reached.dead(),
+            metrics: Arc::clone(&self.metrics),
+            rate: self.config.rate(),
+        }
+    }
+
+    async fn listen(&self) -> anyhow::Result<Option<Listening>> {
+        let Some(address) = self.config.admin.listen else { return Ok(None) };
+        let admin = Admin {
+            metrics: Arc::clone(&self.metrics),
+            slots: self.slots.clone(),
+            breakers: self.breakers.clone(),
+            store: self.reached.store.clone(),
+            queue: self.reached.main.queue.clone(),
+            stop: self.stop.clone(),
+        };
+        let listening = admin.bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+        info!(address = %listening.address()?, "metrics and health");
+        Ok(Some(listening))
+    }
 }
 
 fn publish_rates(metrics: &Metrics, config: &Config) {

@@ -2,21 +2,26 @@
 //!
 //! In flight is one number: it is the back-pressure, the gauge and the drain condition. A slot also knows its message's
 //! receipt, so that the heartbeat can keep it hidden, and its stage. Jobs that wait for a token are held to what was
-//! started in the last two seconds, so that one worker does not sit on work that another could do.
+//! started in the last two seconds, so that one worker does not sit on work that another could do. [`Lane`]s share the
+//! slots where there is a second queue.
 
-use std::collections::{HashMap, VecDeque};
+mod lanes;
+mod slot;
+
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use strum::{IntoStaticStr, VariantArray};
-use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::queue::Message;
+use crate::queue::{Message, Queue};
 
-/// The time whose starts bound the jobs that wait: long enough to bridge a slow receive.
-const WINDOW: Duration = Duration::from_secs(2);
+pub use lanes::Lane;
+use lanes::Lanes;
+use slot::Turn;
+pub use slot::{Delivery, Slot};
 
 /// Where a job is.
 #[derive(Clone, Copy, Debug, Eq, Hash, IntoStaticStr, PartialEq, VariantArray)]
@@ -46,58 +51,66 @@ pub struct Slots(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    capacity: usize,
-    waiting_min: usize,
     state: Mutex<State>,
     freed: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    /// Slots taken, those of a receive under way included.
-    taken: usize,
-    /// Of these, the ones whose job has not started.
-    waiting: usize,
-    /// Starts of the last [`WINDOW`].
-    started: VecDeque<Instant>,
+    lanes: Lanes,
     messages: HashMap<u64, Held>,
     next_id: u64,
 }
 
 #[derive(Debug)]
 struct Held {
+    queue: Queue,
     receipt: String,
     received_at: Instant,
     hidden_since: Instant,
     stage: Stage,
     has_started: bool,
+    is_lost: bool,
+    is_being_hidden: bool,
 }
 
-/// A message that the heartbeat shall keep hidden.
-#[derive(Clone, Debug)]
+/// A message that the heartbeat shall keep hidden; until it is dropped the message does not go back to the queue.
+#[derive(Debug)]
 pub struct Due {
-    /// Names the slot.
-    pub id: u64,
-    /// The receipt of its message.
+    shared: Arc<Shared>,
+    id: u64,
+    /// The receipt of the message.
     pub receipt: String,
 }
 
 impl Slots {
-    /// Makes `capacity` slots; at least `waiting_min` of them may hold jobs that have not started.
+    /// Makes `capacity` slots; at least `waiting_min` of them may hold jobs that have not started. Only messages of the
+    /// main queue come.
     pub fn new(capacity: usize, waiting_min: usize) -> Self {
-        let waiting_min = waiting_min.clamp(1, capacity);
-        Self(Arc::new(Shared { capacity, waiting_min, state: Mutex::default(), freed: Notify::new() }))
+        Self::with(Lanes::new(capacity, waiting_min, false))
+    }
+
+    /// Makes slots that the main queue and a second one share; each has one at least.
+    pub fn shared(capacity: usize, waiting_min: usize) -> Self {
+        Self::with(Lanes::new(capacity, waiting_min, true))
+    }
+
+    fn with(lanes: Lanes) -> Self {
+        let state = Mutex::new(State { lanes, messages: HashMap::new(), next_id: 0 });
+        Self(Arc::new(Shared { state, freed: Notify::new() }))
     }
 
     /// Takes from one to `max` slots, waiting for the first.
-    pub async fn take(&self, max: usize) -> Vec<Slot> {
+    pub async fn take(&self, lane: Lane, max: usize) -> Vec<Slot> {
+        let mut turn = None;
         loop {
             // Made before the look, so that a slot freed in between is not missed.
             let freed = self.0.freed.notified();
-            let n = self.0.reserve(max);
+            let n = self.0.lock().lanes.take(lane, max);
             if n > 0 {
-                return (0..n).map(|_| Slot { shared: Arc::clone(&self.0), id: None }).collect();
+                return (0..n).map(|_| Slot::new(&self.0, lane)).collect();
             }
+            turn.get_or_insert_with(|| Turn::new(&self.0, lane));
             freed.await;
         }
     }
@@ -122,32 +135,28 @@ impl Slots {
         oldest.map_or(Duration::ZERO, |instant| instant.elapsed())
     }
 
-    /// The messages whose visibility was set so long ago, of those that have not been held for `held_max`.
-    /// One that goes back must not be hidden again.
-    pub fn due(&self, set_ago: Duration, held_max: Duration) -> Vec<Due> {
-        let state = self.0.lock();
+    /// The messages of a queue whose visibility was set so long ago, of those that have not been held for `held_max`.
+    /// One that goes back must not be hidden again, and one that is lost cannot be.
+    pub fn due(&self, queue: &Queue, set_ago: Duration, held_max: Duration) -> Vec<Due> {
+        let mut state = self.0.lock();
         let is_due = |held: &Held| {
             held.stage != Stage::Releasing
+                && !held.is_lost
+                && held.queue.url() == queue.url()
                 && held.hidden_since.elapsed() >= set_ago
                 && held.received_at.elapsed() < held_max
         };
-        let due = state.messages.iter().filter(|(_, held)| is_due(held));
-        due.map(|(&id, held)| Due { id, receipt: held.receipt.clone() }).collect()
+        let due = state.messages.iter_mut().filter(|(_, held)| is_due(held));
+        let due = due.map(|(&id, held)| {
+            held.is_being_hidden = true;
+            Due { shared: Arc::clone(&self.0), id, receipt: held.receipt.clone() }
+        });
+        due.collect()
     }
 
-    /// Notes that the visibility of messages was set anew.
-    pub fn hidden(&self, ids: &[u64], since: Instant) {
-        let mut state = self.0.lock();
-        for id in ids {
-            if let Some(held) = state.messages.get_mut(id) {
-                held.hidden_since = since;
-            }
-        }
-    }
-
-    /// The receipts of everything held.
-    pub fn receipts(&self) -> Vec<String> {
-        self.0.lock().messages.values().map(|held| held.receipt.clone()).collect()
+    /// The receipts of everything held, and the queues where they are good.
+    pub fn receipts(&self) -> Vec<(Queue, String)> {
+        self.0.lock().messages.values().map(|held| (held.queue.clone(), held.receipt.clone())).collect()
     }
 }
 
@@ -155,120 +164,64 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nothing panics while it holds this lock")
     }
-
-    fn reserve(&self, max: usize) -> usize {
-        let mut state = self.lock();
-        state.forget_old_starts();
-        let may_wait = state.started.len().max(self.waiting_min);
-        let n = max.min(self.capacity - state.taken).min(may_wait.saturating_sub(state.waiting));
-        state.taken += n;
-        state.waiting += n;
-        n
-    }
 }
 
 impl State {
-    fn forget_old_starts(&mut self) {
-        while self.started.front().is_some_and(|start| start.elapsed() > WINDOW) {
-            self.started.pop_front();
-        }
-    }
-
-    fn hold(&mut self, message: &Message) -> u64 {
+    fn hold(&mut self, lane: Lane, message: &Message) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
         let held = Held {
+            queue: message.queue.clone(),
             receipt: message.receipt.clone(),
             received_at: message.asked_at,
             hidden_since: message.asked_at,
             stage: Stage::Checking,
             has_started: false,
+            is_lost: false,
+            is_being_hidden: false,
         };
         self.messages.insert(id, held);
+        self.lanes.came(lane);
         id
     }
-
-    fn start(&mut self) {
-        self.waiting -= 1;
-        self.started.push_back(Instant::now());
-        self.forget_old_starts();
-    }
 }
 
-/// A place for one message, from before it is received until it is deleted.
-#[derive(Debug)]
-pub struct Slot {
-    shared: Arc<Shared>,
-    /// The entry of the message that it holds.
-    id: Option<u64>,
-}
-
-/// One delivery of a message, in its slot.
-#[derive(Debug)]
-pub struct Delivery {
-    /// The slot; dropping it frees the place.
-    pub slot: Slot,
-    /// `MessageId` at SQS.
-    pub message_id: String,
-    /// What deletes this delivery or changes its visibility.
-    pub receipt: String,
-    /// Says whether the message had been delivered before.
-    pub is_redelivery: bool,
-    /// When the message was sent.
-    pub sent_at: OffsetDateTime,
-    /// When this delivery was received.
-    pub received_at: OffsetDateTime,
-}
-
-impl Slot {
-    /// Puts a message in; its body is given back beside the delivery.
-    pub fn hold(mut self, message: Message) -> (Delivery, String) {
-        self.id = Some(self.shared.lock().hold(&message));
-        let delivery = Delivery {
-            slot: self,
-            message_id: message.id,
-            receipt: message.receipt,
-            is_redelivery: message.receive_count > 1,
-            sent_at: message.sent_at,
-            received_at: OffsetDateTime::now_utc(),
-        };
-        (delivery, message.body)
+impl Due {
+    /// Notes that its visibility was set anew.
+    pub fn hidden(self, since: Instant) {
+        self.note(|held| held.hidden_since = since);
     }
 
-    /// Moves the job on.
-    pub fn enter(&self, stage: Stage) {
-        let mut state = self.shared.lock();
-        let Some(held) = self.id.and_then(|id| state.messages.get_mut(&id)) else { return };
-        let starts = stage.has_started() && !held.has_started;
-        held.stage = stage;
-        held.has_started |= starts;
-        if starts {
-            state.start();
-            drop(state);
-            self.shared.freed.notify_waiters();
+    /// Notes that its receipt no longer hides it: somebody else may have it.
+    pub fn lost(self) {
+        self.note(|held| held.is_lost = true);
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Held)) {
+        // The job may have ended meanwhile.
+        if let Some(held) = self.shared.lock().messages.get_mut(&self.id) {
+            change(held);
         }
     }
 }
 
-impl Drop for Slot {
+impl Drop for Due {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        let held = self.id.and_then(|id| state.messages.remove(&id));
-        state.taken -= 1;
-        if !held.is_some_and(|held| held.has_started) {
-            state.waiting -= 1;
-        }
-        drop(state);
+        self.note(|held| held.is_being_hidden = false);
         self.shared.freed.notify_waiters();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use time::OffsetDateTime;
+
+    use super::lanes::WINDOW;
     use super::*;
 
     fn message(receipt: &str) -> Message {
         Message {
+            queue: Queue::uncalled("jobs"),
             id: receipt.into(),
             body: "body".into(),
             receipt: receipt.into(),
@@ -279,12 +232,12 @@ mod tests {
     }
 
     async fn delivery(slots: &Slots, receipt: &str) -> Delivery {
-        slots.take(1).await.remove(0).hold(message(receipt)).0
+        slots.take(Lane::Live, 1).await.remove(0).hold(message(receipt)).0
     }
 
     /// Takes what there is at this moment.
     fn take_now(slots: &Slots, max: usize) -> Vec<Slot> {
-        now(slots.take(max)).unwrap_or_default()
+        now(slots.take(Lane::Live, max)).unwrap_or_default()
     }
 
     fn now<T>(future: impl Future<Output = T>) -> Option<T> {
@@ -308,10 +261,10 @@ mod tests {
     #[tokio::test]
     async fn a_freed_slot_wakes_who_waits_for_one() {
         let slots = Slots::new(1, 1);
-        let taken = slots.take(1).await;
+        let taken = slots.take(Lane::Live, 1).await;
         let waiter = tokio::spawn({
             let slots = slots.clone();
-            async move { slots.take(1).await.len() }
+            async move { slots.take(Lane::Live, 1).await.len() }
         });
         tokio::task::yield_now().await;
         drop(taken);
@@ -350,26 +303,66 @@ mod tests {
         let slots = Slots::new(10, 10);
         let delivery = delivery(&slots, "a").await;
         delivery.slot.enter(Stage::Releasing);
+        let jobs = Queue::uncalled("jobs");
         tokio::time::advance(Duration::from_secs(15)).await;
-        assert!(slots.due(Duration::from_secs(15), Duration::from_hours(1)).is_empty());
+        assert!(slots.due(&jobs, Duration::from_secs(15), Duration::from_hours(1)).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_goes_back_only_when_nobody_is_about_to_hide_it() {
+        let slots = Slots::new(10, 10);
+        let delivery = delivery(&slots, "a").await;
+        let due = slots.due(&Queue::uncalled("jobs"), Duration::ZERO, Duration::from_hours(1));
+        delivery.slot.enter(Stage::Releasing);
+        assert_eq!(now(delivery.slot.until_quiet()), None);
+        drop(due);
+        assert_eq!(now(delivery.slot.until_quiet()), Some(()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_message_is_due_until_its_visibility_is_set_anew() {
         let slots = Slots::new(10, 10);
         let (half, held_max) = (Duration::from_secs(15), Duration::from_hours(1));
+        let jobs = Queue::uncalled("jobs");
         let kept = delivery(&slots, "kept").await;
         let done = delivery(&slots, "done").await;
-        assert!(slots.due(half, held_max).is_empty());
+        assert!(slots.due(&jobs, half, held_max).is_empty());
         tokio::time::advance(half).await;
         drop(done);
-        let due = slots.due(half, held_max);
+        let due = slots.due(&jobs, half, held_max);
         assert_eq!(due.iter().map(|due| due.receipt.as_str()).collect::<Vec<_>>(), ["kept"]);
-        slots.hidden(&[due[0].id], Instant::now());
-        assert!(slots.due(half, held_max).is_empty());
+        for due in due {
+            due.hidden(Instant::now());
+        }
+        assert!(slots.due(&jobs, half, held_max).is_empty());
         tokio::time::advance(held_max).await;
-        assert!(slots.due(half, held_max).is_empty(), "a message is let go in the end");
+        assert!(slots.due(&jobs, half, held_max).is_empty(), "a message is let go in the end");
         drop(kept);
         assert_eq!(slots.held(), 0);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_message_is_due_at_its_own_queue_until_it_is_lost() {
+        let slots = Slots::new(10, 10);
+        let delivery = delivery(&slots, "a").await;
+        let (jobs, other) = (Queue::uncalled("jobs"), Queue::uncalled("other"));
+        let (half, held_max) = (Duration::from_secs(15), Duration::from_hours(1));
+        tokio::time::advance(half).await;
+        assert!(slots.due(&other, half, held_max).is_empty());
+        let due = slots.due(&jobs, half, held_max);
+        assert_eq!(due.len(), 1);
+        due.into_iter().for_each(Due::lost);
+        assert!(slots.due(&jobs, half, held_max).is_empty());
+        assert_eq!(slots.held(), 1, "its job goes on");
+        drop(delivery);
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_no_longer_waits_holds_nobody_back() {
+        let slots = Slots::shared(10, 10);
+        let taken = slots.take(Lane::Replay, 10).await;
+        assert_eq!(taken.len(), 10);
+        assert!(now(slots.take(Lane::Live, 1)).is_none(), "it waits, and is dropped");
+        drop(taken);
+        assert_eq!(slots.take(Lane::Replay, 10).await.len(), 10);
     }
 }

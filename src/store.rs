@@ -1,17 +1,24 @@
 //! The ledger in Postgres: the only SQL of the program.
 //!
-//! A file below is a question or an answer: [`record`] writes how jobs ended, [`known`] tells which certificates are
-//! in already, [`target`] ties a target's name to its account, [`batch`] counts. Every operation has a client-side
-//! time-out, COMMIT too: a server that is stopped in the middle answers nothing for ever. Nothing here retries.
+//! A file below is a question or an answer: [`record`](Store::record) writes how jobs ended, [`known`] tells which certificates are
+//! in already, [`target`] ties a target's name to its account, [`batch`] counts, [`hold`] tells what parked jobs wait
+//! for and [`waiting`] which they are. Every operation has a client-side time-out, COMMIT too: a server that is stopped
+//! in the middle answers nothing for ever. Nothing here retries.
 
 pub mod batch;
 mod columns;
+mod connection;
 mod counters;
+mod error;
+pub mod hold;
 pub mod known;
 pub mod migrations;
-pub mod record;
+mod opening;
+mod page;
+mod record;
 pub mod row;
 pub mod target;
+pub mod waiting;
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -22,7 +29,8 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 use tracing::subscriber::NoSubscriber;
 
 pub use batch::BatchStatus;
-pub use record::{Page, Quarantined};
+pub use error::{ERROR_CLASSES, StoreError};
+pub use page::{Page, Quarantined};
 pub use row::Row;
 
 /// How to reach the ledger.
@@ -45,61 +53,6 @@ pub struct Store {
     timeout: Duration,
 }
 
-/// Why the ledger did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The URL is none that Postgres understands.
-    #[error("database url: {0}")]
-    Url(sqlx::Error),
-    /// The server did not answer in time.
-    #[error("postgres did not answer within {0:?}")]
-    Timeout(Duration),
-    /// The server or the connection failed.
-    #[error("postgres: {0}")]
-    Database(#[from] sqlx::Error),
-    /// The schema is missing, older or newer than this program.
-    #[error("schema: {0}")]
-    Schema(String),
-    /// A target's name already stands for another account or region.
-    #[error("target `{target}` is account {found} in the ledger, the credentials now belong to {wanted}")]
-    TargetChanged {
-        /// The target's name.
-        target: String,
-        /// Account and region in the ledger.
-        found: String,
-        /// Account and region of the credentials.
-        wanted: String,
-    },
-    /// The ledger holds a word that this version does not know.
-    #[error("the ledger's {column} holds {found:?}, which this version does not know")]
-    UnknownWord {
-        /// The column.
-        column: &'static str,
-        /// What it holds.
-        found: String,
-    },
-}
-
-impl StoreError {
-    /// The class of the error, one of [`ERROR_CLASSES`].
-    pub fn class(&self) -> &'static str {
-        match self {
-            Self::Timeout(_) => "timeout",
-            Self::Database(sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut) => "connection",
-            Self::Database(sqlx::Error::Database(error)) => {
-                let code = error.code().unwrap_or_default();
-                ERROR_CLASSES.into_iter().find(|class| code.starts_with(class)).unwrap_or("other")
-            }
-            _ => "other",
-        }
-    }
-}
-
-/// The classes of errors: no answer, no connection, classes of SQLSTATE (08 connection, 22 data, 23 constraint, 25
-/// read-only, 40 deadlock, 53 resources, 54 limits, 57 shut down), and the rest.
-pub const ERROR_CLASSES: [&str; 11] =
-    ["timeout", "connection", "08", "22", "23", "25", "40", "53", "54", "57", "other"];
-
 impl Store {
     /// Opens a pool of connections; the first is made at once, so that a wrong URL shows here.
     ///
@@ -121,18 +74,13 @@ impl Store {
     /// # Errors
     /// What the connection met.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.timed(async { Ok(sqlx::query("-- ping\nselect 1").execute(&self.pool).await.map(drop)?) }).await
+        self.run(async |db| Ok(sqlx::query("-- ping\nselect 1").execute(db).await.map(drop)?)).await
     }
 
     /// Closes every connection.
     pub async fn close(&self) {
         // A server that does not answer must not hold up the exit.
         let _ = tokio::time::timeout(self.timeout, self.pool.close()).await;
-    }
-
-    /// Runs one operation inside the time-out.
-    async fn timed<T>(&self, operation: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        tokio::time::timeout(self.timeout, operation).await.unwrap_or(Err(StoreError::Timeout(self.timeout)))
     }
 }
 

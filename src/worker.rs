@@ -3,12 +3,14 @@
 //! A worker never fails: every path ends in an [`Outcome`], or gives the message back because the process stops. Only
 //! a [`CheckedCertificate`] can reach AWS, and one token is one call.
 
+mod admission;
 mod call;
 mod retry;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
@@ -18,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::backoff::Backoff;
+use crate::breakers::Breakers;
 use crate::certificate::CertificateId;
 use crate::claims::{Claim, Claimed, Claims, Join};
 use crate::identity::Account;
@@ -33,6 +36,9 @@ use crate::store::Store;
 use crate::store::known::Known;
 
 pub use retry::RetryPolicy;
+
+/// Longest first wait and longest wait before the ledger is asked again.
+const LOOK_UP_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// One account and region, and what it takes to register there.
 #[derive(Debug)]
@@ -56,6 +62,8 @@ pub struct Parts {
     pub precheck: Precheck,
     /// The ledger, asked for known certificates.
     pub store: Store,
+    /// What holds calls back.
+    pub breakers: Breakers,
     /// How often and how slowly a call is tried again.
     pub retry: RetryPolicy,
     /// Where ends go.
@@ -140,6 +148,7 @@ impl Worker {
                     known_status: None,
                     attempts: vec![],
                     n_attempts: 0,
+                    parking: None,
                 };
                 self.finish(delivery, job, outcome, None).await;
                 None
@@ -211,13 +220,15 @@ impl Worker {
 
     /// Asks the ledger until it answers: no token is taken while an end could not be recorded. Nothing: we stop.
     async fn known(&self, account: &Account, ids: &[CertificateId]) -> Option<Known> {
-        let mut backoff = Backoff::new(self.parts.retry.first_wait, self.parts.retry.max_wait);
+        let mut backoff = Backoff::new(LOOK_UP_WAITS.0, LOOK_UP_WAITS.1);
+        let mut failing = None;
         loop {
             match self.parts.store.known(&account.id, &account.region, ids).await {
                 Ok(known) => return Some(known),
                 Err(error) => {
                     self.parts.metrics.db_error(&error);
                     warn!(%error, "cannot look up known certificates");
+                    failing.get_or_insert_with(|| self.parts.breakers.postgres.failing(&error.to_string()));
                 }
             }
             tokio::select! {
@@ -242,6 +253,9 @@ impl Worker {
     async fn finish(&self, delivery: Delivery, job: Job, outcome: Outcome, claim: Option<Claim>) {
         if let Some(claim) = &claim {
             claim.settle(outcome.clone());
+        }
+        if outcome.n_attempts > 0 && outcome.status().is_end() {
+            self.parts.breakers.holds.ended(&job.batch, outcome.code);
         }
         let account = self.parts.targets[job.target.as_str()].account.clone();
         let finish = Finish::Ended { job: Box::new(job), account, outcome: Box::new(outcome), claim };
@@ -288,6 +302,7 @@ fn known_outcome(id: CertificateId, status: Option<CertificateStatus>, wanted: C
         known_status: status,
         attempts: vec![],
         n_attempts: 0,
+        parking: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::holds::NotHeld;
 use super::status::UnknownBatch;
 use crate::config::ConfigError;
 use crate::config::fit::Misfit;
@@ -47,6 +48,9 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(unknown) = error.downcast_ref::<UnknownBatch>() {
         eprintln!("hint: {}", unknown.hint());
     }
+    if error.is::<NotHeld>() {
+        eprintln!("hint: {}", NotHeld::hint());
+    }
     if let Some(hint) = hint(error) {
         eprintln!("hint: {hint}");
     }
@@ -65,6 +69,7 @@ fn code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref().map(|error: &QueueError| error.kind) {
         Some(QueueErrorKind::Denied) => return DENIED,
         Some(QueueErrorKind::Transient) => return UNREACHABLE,
+        Some(QueueErrorKind::Fifo) => return MISFIT,
         Some(QueueErrorKind::Missing) | None => {}
     }
     match error.downcast_ref() {
@@ -89,7 +94,8 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
     }
     if let Some(error) = error.downcast_ref::<QueueError>() {
         return Some(match error.kind {
-            QueueErrorKind::Missing => "check `queue.name`, the account and the region",
+            QueueErrorKind::Missing => "check `queue.name` and `queue.replay`, the account and the region",
+            QueueErrorKind::Fifo => "make a standard queue: jobs need no order, and a FIFO queue would hold them up",
             QueueErrorKind::Denied if error.code == NO_CREDENTIALS => {
                 "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
             }

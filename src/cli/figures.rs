@@ -1,4 +1,4 @@
-//! Numbers and spans of time as people read them.
+//! Numbers, spans of time and foreign texts as people read them.
 
 use std::time::Duration;
 
@@ -28,6 +28,12 @@ pub(super) fn span(time: Duration) -> String {
 pub(super) fn time_for(n: u64, per_second: f64) -> Option<Duration> {
     #[expect(clippy::cast_precision_loss, reason = "counts of certificates are far below 2^52")]
     Duration::try_from_secs_f64(n as f64 / per_second).ok()
+}
+
+/// Texts may repeat what came from outside: nothing in them may steer a terminal.
+pub(super) fn printable(text: &str) -> String {
+    let is_plain = |c: char| matches!(c, ' '..='~') || c.is_alphanumeric();
+    text.chars().map(|c| if is_plain(c) { c } else { '\u{fffd}' }).collect()
 }
 
 #[cfg(test)]

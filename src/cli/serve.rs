@@ -11,7 +11,7 @@ use crate::serve::{Service, Until};
 /// Receives jobs, registers their certificates and records how each ended.
 #[derive(Args, Debug)]
 pub(super) struct Serve {
-    /// Stops when the queue is empty; the exit code is then 3 where a job failed.
+    /// Stops when the queue is empty; the exit code is then 3 where a job failed or waits for what must be mended first.
     #[arg(long)]
     until_empty: bool,
 }
@@ -23,7 +23,7 @@ impl Serve {
         let service = Service::start(&config, until, signals::stop_token()?).await?;
         let metrics = service.metrics();
         service.run().await?;
-        let failed = self.until_empty && metrics.n_failed() > 0;
+        let failed = self.until_empty && metrics.n_failed() + metrics.n_parked() > 0;
         Ok(if failed { failure::SOME_FAILED.into() } else { ExitCode::SUCCESS })
     }
 }

@@ -38,14 +38,31 @@ const RECEIVES_MIN: u32 = 10;
 #[error("{}", .0.iter().map(Finding::to_string).collect::<Vec<_>>().join("; "))]
 pub struct Misfit(pub Vec<Finding>);
 
-/// Finds what does not fit; `dead_letter` is the dead-letter queue, where there is one that can be read.
-pub fn findings(config: &Config, queue: &Attributes, dead_letter: Option<&Attributes>) -> Vec<Finding> {
+/// A queue of jobs, as it was found.
+#[derive(Clone, Copy, Debug)]
+pub struct FoundQueue<'a> {
+    /// How the settings name it.
+    pub name: &'a str,
+    /// Its URL.
+    pub url: &'a str,
+    /// What it is set to.
+    pub attributes: &'a Attributes,
+    /// The same of its dead-letter queue, where there is one that can be read.
+    pub dead_letter: Option<&'a Attributes>,
+}
+
+/// Finds what does not fit; `queues` are the main queue and the second one, where it is configured.
+pub fn findings(config: &Config, queues: &[FoundQueue<'_>]) -> Vec<Finding> {
     let mut findings = targets(config);
     findings.extend(times(config));
     findings.extend(slots(config));
-    findings.extend(visibility(config, queue));
-    findings.extend(retention(config, queue));
-    findings.extend(dead_letters(config, queue, dead_letter));
+    findings.extend(one_queue_twice(queues));
+    let backlog = queues.iter().map(|queue| queue.attributes.messages()).sum();
+    for queue in queues {
+        findings.extend(visibility(config, queue));
+        findings.extend(retention(config, queue, backlog));
+        findings.extend(dead_letters(queue));
+    }
     findings.extend(exposed(config));
     findings
 }
@@ -74,7 +91,9 @@ fn targets(config: &Config) -> Vec<Finding> {
 fn times(config: &Config) -> Vec<Finding> {
     let wait: Duration = config.queue.wait.into();
     let (first, max) = (config.retry.first_wait.into(), config.retry.max_wait.into());
-    let (drain, call) = (config.worker.drain_deadline.into(), config.worker.attempt_timeout.into());
+    // A receive is never cut off by a stop: what came of it would stay hidden. Nor is a call of AWS IoT.
+    let (drain, call): (_, Duration) = (config.worker.drain_deadline.into(), config.worker.attempt_timeout.into());
+    let call = call.max(wait.min(WAIT_MAX));
     let candidates = [
         (wait > WAIT_MAX, Finding::WaitTooLong { wait, max: WAIT_MAX }),
         (wait < Duration::from_secs(1), Finding::WaitTooShort { wait }),
@@ -91,8 +110,13 @@ fn slots(config: &Config) -> Option<Finding> {
     (slots < needed).then_some(Finding::FewSlots { slots, needed, rate: config.rate() })
 }
 
-fn visibility(config: &Config, queue: &Attributes) -> Option<Finding> {
-    let (name, visibility) = (config.queue.name.clone(), queue.visibility_timeout);
+fn one_queue_twice(queues: &[FoundQueue<'_>]) -> Option<Finding> {
+    let [main, replay] = queues else { return None };
+    (main.url == replay.url).then(|| Finding::OneQueueTwice { queue: replay.name.to_owned() })
+}
+
+fn visibility(config: &Config, queue: &FoundQueue<'_>) -> Option<Finding> {
+    let (name, visibility) = (queue.name.to_owned(), queue.attributes.visibility_timeout);
     if visibility < VISIBILITY_MIN {
         return Some(Finding::VisibilityTooShort { queue: name, visibility, min: VISIBILITY_MIN });
     }
@@ -102,27 +126,28 @@ fn visibility(config: &Config, queue: &Attributes) -> Option<Finding> {
     (visibility < needed).then_some(Finding::VisibilityShort { queue: name, visibility, needed })
 }
 
-fn retention(config: &Config, queue: &Attributes) -> Option<Finding> {
+/// `backlog` counts the messages of all queues: they share the rate.
+fn retention(config: &Config, queue: &FoundQueue<'_>, backlog: u64) -> Option<Finding> {
     let rate = config.rate();
-    if rate <= 0.0 {
+    if rate <= 0.0 || queue.attributes.messages() == 0 {
         return None;
     }
     #[expect(clippy::cast_precision_loss, reason = "SQS's counts are approximate")]
-    let seconds = queue.messages() as f64 / rate;
+    let seconds = backlog as f64 / rate;
     let needed = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-    let (name, retention) = (config.queue.name.clone(), queue.retention);
+    let (name, retention) = (queue.name.to_owned(), queue.attributes.retention);
     (retention < needed).then_some(Finding::RetentionShort { queue: name, retention, needed, rate, max: RETENTION_MAX })
 }
 
-fn dead_letters(config: &Config, queue: &Attributes, dead_letter: Option<&Attributes>) -> Vec<Finding> {
-    let name = config.queue.name.clone();
-    let Some(receives) = queue.max_receive_count else { return vec![Finding::NoDeadLetterQueue { queue: name }] };
+fn dead_letters(queue: &FoundQueue<'_>) -> Vec<Finding> {
+    let (name, attributes) = (queue.name.to_owned(), queue.attributes);
+    let Some(receives) = attributes.max_receive_count else { return vec![Finding::NoDeadLetterQueue { queue: name }] };
     let few = (receives < RECEIVES_MIN).then(|| Finding::FewReceives { queue: name.clone(), receives });
     // A message that moves there keeps its first timestamp.
-    let short = dead_letter.filter(|dead| dead.retention <= queue.retention && dead.retention < RETENTION_MAX);
-    let short = short.map(|dead| Finding::DeadRetentionShort {
+    let is_short = |dead: &&Attributes| dead.retention <= attributes.retention && dead.retention < RETENTION_MAX;
+    let short = queue.dead_letter.filter(is_short).map(|dead| Finding::DeadRetentionShort {
         queue: name.clone(),
-        retention: queue.retention,
+        retention: attributes.retention,
         dead: dead.retention,
         max: RETENTION_MAX,
     });
@@ -155,12 +180,12 @@ mod tests {
     /// What is found after one change to good settings and a good queue.
     fn found(change: impl FnOnce(&mut Config, &mut Attributes)) -> Vec<String> {
         let (mut config, mut queue) = (Config::default(), good_queue());
-        "jobs".clone_into(&mut config.queue.name);
         change(&mut config, &mut queue);
         let mark = |finding: &Finding| if finding.is_fatal() { "refused" } else { "warning" };
         let dead_letter = Attributes { retention: 4 * DAY, ..Attributes::default() };
         let dead_letter = if queue.retention == 4 * DAY { Some(&dead_letter) } else { None };
-        let findings = findings(&config, &queue, dead_letter);
+        let main = FoundQueue { name: "jobs", url: "jobs", attributes: &queue, dead_letter };
+        let findings = findings(&config, &[main]);
         findings.iter().map(|finding| format!("{}: {finding}", mark(finding))).collect()
     }
 
@@ -206,7 +231,7 @@ mod tests {
         );
         assert_eq!(
             found(|config, _| config.worker.drain_deadline = Duration::from_secs(5).into()),
-            ["warning: `worker.drain_deadline` is 5s but a call may take 8s: stopping may cut calls off"]
+            ["warning: `worker.drain_deadline` is 5s but a call may take 10s: stopping may cut calls off"]
         );
         assert_eq!(
             found(|config, _| {
@@ -250,6 +275,33 @@ mod tests {
             ["warning: queue `jobs` keeps messages 5 days but 5.8 days are needed at 10/s"]
         );
         assert!(found(|_, queue| backlog(queue, 4_000_000)).is_empty());
+    }
+
+    #[test]
+    fn a_second_queue_is_looked_at_like_the_first() {
+        let (config, main) = (Config::default(), Attributes { visible: 4_000_000, ..good_queue() });
+        let found = |replay: &Attributes, url: &'static str| {
+            let main = FoundQueue { name: "jobs", url: "jobs", attributes: &main, dead_letter: None };
+            let replay = FoundQueue { name: "again", url, attributes: replay, dead_letter: None };
+            findings(&config, &[main, replay]).iter().map(Finding::to_string).collect::<Vec<_>>()
+        };
+        assert!(found(&good_queue(), "again").is_empty());
+        let bad = Attributes {
+            visible: 1_000_000,
+            visibility_timeout: Duration::from_secs(15),
+            retention: 5 * DAY,
+            max_receive_count: None,
+            ..Attributes::default()
+        };
+        assert_eq!(
+            found(&bad, "again"),
+            [
+                "queue `again` hides messages for 15s but 20s are needed to keep all that is held hidden",
+                "queue `again` keeps messages 5 days but 5.8 days are needed at 10/s",
+                "queue `again` has no dead-letter queue: a message that kills the process comes back for ever",
+            ]
+        );
+        assert_eq!(found(&good_queue(), "jobs"), ["`queue.replay` is `again`, which is the main queue itself"]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::queue::{CALL_MAX, EntryError, Outgoing, Queue, QueueError, QueueError
 const CALLS_MAX: usize = 8;
 
 /// Most bytes of one call (SQS: 1 MiB for all messages of a batch together).
-const CALL_BYTES_MAX: usize = 1 << 20;
+pub const CALL_BYTES_MAX: usize = 1 << 20;
 
 /// How often a message is sent before it is given up: some ten seconds, on top of the SDK's own retries.
 const ATTEMPTS: u32 = 8;

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::certificate::pem;
 use crate::claims::Claim;
+use crate::hold::{HoldKey, Opening, Parking};
 use crate::identity::Account;
 use crate::job::{Job, ParseError};
 use crate::outcome::{Code, Outcome};
@@ -73,17 +74,22 @@ impl Finished {
     }
 
     /// Adds what the ledger shall hold of it.
-    pub fn write_to(&self, page: &mut Page, queue_url: &str) {
+    pub fn write_to(&self, page: &mut Page) {
         match &self.finish {
             Finish::Ended { job, account, outcome, .. } => {
                 let announced = page.announced.entry(job.batch.to_string()).or_default();
                 *announced = (*announced).max(job.batch_size);
+                page.openings.extend(outcome.parking.as_ref().and_then(opening));
                 page.rows.push(row(&self.delivery, job, account, outcome));
             }
-            Finish::Quarantined(no_job) => page.quarantined.push(quarantined(&self.delivery, no_job, queue_url)),
+            Finish::Quarantined(no_job) => page.quarantined.push(quarantined(&self.delivery, no_job)),
             Finish::Released => {}
         }
     }
+}
+
+fn opening(parking: &Parking) -> Option<(HoldKey, Opening)> {
+    Some((parking.hold.clone(), parking.opening.clone()?))
 }
 
 fn row(delivery: &Delivery, job: &Job, account: &Account, outcome: &Outcome) -> Row {
@@ -106,6 +112,9 @@ fn row(delivery: &Delivery, job: &Job, account: &Account, outcome: &Outcome) -> 
             wanted_status: job.request.wanted_status(),
             known_status: outcome.known_status,
             request: kept_request(job, outcome),
+            waits_for: outcome.parking.as_ref().map(|parking| parking.hold.clone()),
+            verify: job.verify,
+            sent_again_at: None,
             sent_at: delivery.sent_at,
             received_at: delivery.received_at,
             ended_at: time::OffsetDateTime::now_utc(),
@@ -125,9 +134,9 @@ fn kept_request(job: &Job, outcome: &Outcome) -> Option<String> {
     Some(serde_json::to_string(&job.request).expect("strings always become JSON"))
 }
 
-fn quarantined(delivery: &Delivery, no_job: &NoJob, queue_url: &str) -> Quarantined {
+fn quarantined(delivery: &Delivery, no_job: &NoJob) -> Quarantined {
     Quarantined {
-        queue: queue_url.to_owned(),
+        queue: delivery.queue.url().to_owned(),
         message_id: delivery.message_id.clone(),
         reason: no_job.error.code(),
         detail: no_job.error.to_string(),

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 
 use anyhow::Context;
+use aws_config::SdkConfig;
 use tracing::{info, warn};
 
-use crate::config::{Config, fit};
+use crate::config::Config;
+use crate::config::fit::{self, FoundQueue};
 use crate::identity::{self, Account};
 use crate::limiter::Limiter;
-use crate::queue::{Attributes, Queue};
+use crate::queue::{Attributes, Queue, QueueError};
 use crate::registrar::Registrar;
 use crate::store::Store;
 use crate::worker::Target;
@@ -18,11 +20,21 @@ use crate::worker::Target;
 #[derive(Debug)]
 pub(super) struct Reached {
     pub(super) store: Store,
-    pub(super) queue: Queue,
-    /// The dead-letter queue, where there is one that we may look at.
-    pub(super) dead: Option<Queue>,
-    pub(super) attributes: Attributes,
+    pub(super) main: JobQueue,
+    /// The second queue, where one is configured.
+    pub(super) replay: Option<JobQueue>,
     pub(super) targets: HashMap<String, Target>,
+}
+
+/// A queue of jobs, and what it is set to.
+#[derive(Debug)]
+pub(super) struct JobQueue {
+    /// How the settings name it.
+    name: String,
+    pub(super) queue: Queue,
+    pub(super) attributes: Attributes,
+    /// Its dead-letter queue, where there is one that we may look at.
+    pub(super) dead: Option<(Queue, Attributes)>,
 }
 
 impl Reached {
@@ -31,14 +43,59 @@ impl Reached {
         let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
         store.check_schema().await?;
         let aws = identity::load(&config.aws.access()).await;
-        let queue = Queue::open(&aws, &config.queue.name).await.context("cannot open the queue")?;
-        let attributes = queue.attributes().await.context("cannot read the queue's attributes")?;
-        let (dead, dead_attributes) = dead_letters(&queue, &attributes).await.unzip();
-        for finding in fit::warnings(fit::findings(config, &attributes, dead_attributes.as_ref()))? {
+        let main = JobQueue::reach(&aws, &config.queue.name).await.context("cannot use the queue")?;
+        let replay = match &config.queue.replay {
+            Some(name) => {
+                let reached = JobQueue::reach(&aws, name).await;
+                Some(reached.with_context(|| format!("cannot use the second queue, `{name}`"))?)
+            }
+            None => None,
+        };
+        let found: Vec<_> = [&main].into_iter().chain(&replay).map(JobQueue::found).collect();
+        for finding in fit::warnings(fit::findings(config, &found))? {
             warn!(hint = finding.hint(), "{finding}");
         }
         let targets = targets(config, &store).await?;
-        Ok(Self { store, queue, dead, attributes, targets })
+        Ok(Self { store, main, replay, targets })
+    }
+
+    /// The queues of jobs.
+    pub(super) fn queues(&self) -> impl Iterator<Item = &JobQueue> {
+        [&self.main].into_iter().chain(&self.replay)
+    }
+
+    /// Where jobs are sent again.
+    pub(super) fn for_sent_again(&self) -> &Queue {
+        &self.replay.as_ref().unwrap_or(&self.main).queue
+    }
+
+    /// The dead-letter queues, each once: both queues may share one.
+    pub(super) fn dead(&self) -> Vec<Queue> {
+        let mut dead: Vec<Queue> = Vec::new();
+        for (queue, _) in self.queues().filter_map(|queue| queue.dead.as_ref()) {
+            if dead.iter().all(|known| known.url() != queue.url()) {
+                dead.push(queue.clone());
+            }
+        }
+        dead
+    }
+}
+
+impl JobQueue {
+    async fn reach(aws: &SdkConfig, name: &str) -> Result<Self, QueueError> {
+        let queue = Queue::open(aws, name).await?;
+        let attributes = queue.attributes().await?;
+        let dead = dead_letters(&queue, &attributes).await;
+        Ok(Self { name: name.to_owned(), queue, attributes, dead })
+    }
+
+    fn found(&self) -> FoundQueue<'_> {
+        FoundQueue {
+            name: &self.name,
+            url: self.queue.url(),
+            attributes: &self.attributes,
+            dead_letter: self.dead.as_ref().map(|(_, attributes)| attributes),
+        }
     }
 }
 
@@ -50,7 +107,7 @@ async fn dead_letters(queue: &Queue, attributes: &Attributes) -> Option<(Queue, 
         let attributes = dead.attributes().await?;
         Ok((dead, attributes))
     };
-    let unreadable = |error: &crate::queue::QueueError| warn!(%error, arn, "cannot read the dead-letter queue");
+    let unreadable = |error: &QueueError| warn!(%error, arn, "cannot read the dead-letter queue");
     reached.await.inspect_err(unreadable).ok()
 }
 

@@ -7,12 +7,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::queue::{CALL_MAX, Queue};
+use crate::queue::into_calls;
 use crate::slots::Slots;
 use crate::store::Store;
 
 /// Longest that giving back what is held may take after the deadline.
 const GIVE_BACK_TIME: Duration = Duration::from_secs(3);
+
+/// The wait before giving back is tried again.
+const GIVE_BACK_WAIT: Duration = Duration::from_millis(300);
 
 /// The tasks of a service, in the order in which they end, and what their end needs.
 #[derive(Debug)]
@@ -26,7 +29,6 @@ pub(super) struct Running {
     /// Cancelled where a part panicked.
     pub(super) broken: CancellationToken,
     pub(super) slots: Slots,
-    pub(super) queue: Queue,
     pub(super) store: Store,
 }
 
@@ -60,18 +62,22 @@ impl Running {
     /// Makes everything that is held visible at once, and tells how much it was.
     async fn give_back(&self) -> usize {
         let held = self.slots.receipts();
-        warn!(held = held.len(), "the drain deadline has passed");
-        let giving = async {
-            for ten in held.chunks(CALL_MAX) {
-                if let Err(error) = self.queue.hide(ten, Duration::ZERO).await {
+        let n_held = held.len();
+        warn!(held = n_held, "the drain deadline has passed");
+        let mut calls = JoinSet::new();
+        for (queue, ten) in into_calls(held, |(queue, _)| queue) {
+            let receipts: Vec<String> = ten.into_iter().map(|(_, receipt)| receipt).collect();
+            calls.spawn(async move {
+                while let Err(error) = queue.hide(&receipts, Duration::ZERO).await {
                     warn!(%error, "cannot give messages back");
+                    tokio::time::sleep(GIVE_BACK_WAIT).await;
                 }
-            }
-        };
-        if tokio::time::timeout(GIVE_BACK_TIME, giving).await.is_err() {
+            });
+        }
+        if tokio::time::timeout(GIVE_BACK_TIME, calls.join_all()).await.is_err() {
             warn!("could not give everything back; it comes back when its visibility ends");
         }
-        held.len()
+        n_held
     }
 }
 

@@ -33,7 +33,9 @@ pub struct Example {
 pub struct Count {
     /// Factory line; empty where the jobs named none.
     pub source: String,
-    /// Why they ended so; the status follows.
+    /// How they ended. An older program may have written another status than the code has now.
+    pub status: Status,
+    /// Why they ended so.
     pub code: Code,
     /// How many.
     pub n: u64,
@@ -46,14 +48,19 @@ pub struct Count {
 }
 
 impl BatchStatus {
-    /// How many certificates have an end.
+    /// How many certificates have an end; one that is parked has none.
     pub fn ended(&self) -> u64 {
-        self.counts.iter().map(|count| count.n).sum()
+        self.counts.iter().filter(|count| count.status.is_end()).map(|count| count.n).sum()
+    }
+
+    /// How many certificates are parked.
+    pub fn parked(&self) -> u64 {
+        self.with_status(Status::Parked)
     }
 
     /// How many certificates ended with a status.
     pub fn with_status(&self, status: Status) -> u64 {
-        self.counts.iter().filter(|count| count.code.status() == status).map(|count| count.n).sum()
+        self.counts.iter().filter(|count| count.status == status).map(|count| count.n).sum()
     }
 }
 
@@ -63,22 +70,22 @@ impl Store {
     /// # Errors
     /// What the server or the connection met.
     pub async fn batch_status(&self, batch: &str) -> Result<Option<BatchStatus>, StoreError> {
-        self.timed(async {
+        self.run(async |db| {
             let announced: Option<Option<i64>> =
                 sqlx::query_scalar("-- batch_announced\nselect announced from batches where batch = $1")
                     .bind(batch)
-                    .fetch_optional(&self.pool)
+                    .fetch_optional(&mut *db)
                     .await?;
             let Some(announced) = announced else { return Ok(None) };
             let rows = sqlx::query(
                 "-- batch_counts
-                select source, code, n, n_status_differs, first_at, last_at
+                select source, status, code, n, n_status_differs, first_at, last_at
                 from batch_counters
                 where batch = $1 and n > 0
                 order by source, status, code",
             )
             .bind(batch)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *db)
             .await?;
             let counts = rows.iter().map(read).collect::<Result<_, StoreError>>()?;
             Ok(Some(BatchStatus { announced: announced.map(i64::cast_unsigned), counts }))
@@ -92,7 +99,7 @@ impl Store {
     /// What the server or the connection met.
     pub async fn batch_examples(&self, batch: &str, codes: &[Code]) -> Result<Vec<Example>, StoreError> {
         let codes: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
-        self.timed(async {
+        self.run(async |db| {
             // One probe of the index `failures` for each code: its condition must stand here word for word.
             let rows = sqlx::query(
                 "-- batch_examples
@@ -109,7 +116,7 @@ impl Store {
             )
             .bind(batch)
             .bind(codes)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *db)
             .await?;
             rows.iter().map(read_example).collect()
         })
@@ -139,7 +146,7 @@ impl Store {
             select target
             from found
             where target is not null";
-        self.timed(async { Ok(sqlx::query_scalar(query).bind(batch).fetch_all(&self.pool).await?) }).await
+        self.run(async |db| Ok(sqlx::query_scalar(query).bind(batch).fetch_all(&mut *db).await?)).await
     }
 
     /// Names the batches whose first end came last, the latest first.
@@ -149,7 +156,7 @@ impl Store {
     pub async fn recent_batches(&self, n: u32) -> Result<Vec<String>, StoreError> {
         let query = "-- recent_batches
 select batch from batches order by first_recorded_at desc limit $1";
-        self.timed(async { Ok(sqlx::query_scalar(query).bind(i64::from(n)).fetch_all(&self.pool).await?) }).await
+        self.run(async |db| Ok(sqlx::query_scalar(query).bind(i64::from(n)).fetch_all(&mut *db).await?)).await
     }
 
     /// Counts the messages that were no job.
@@ -158,13 +165,14 @@ select batch from batches order by first_recorded_at desc limit $1";
     /// What the server or the connection met.
     pub async fn quarantined(&self) -> Result<u64, StoreError> {
         let query = "-- quarantined\nselect count(*) from quarantine";
-        self.timed(async { Ok(sqlx::query_scalar::<_, i64>(query).fetch_one(&self.pool).await?.cast_unsigned()) }).await
+        self.run(async |db| Ok(sqlx::query_scalar::<_, i64>(query).fetch_one(&mut *db).await?.cast_unsigned())).await
     }
 }
 
 fn read(row: &sqlx::postgres::PgRow) -> Result<Count, StoreError> {
     Ok(Count {
         source: row.try_get("source")?,
+        status: word("status", &row.try_get::<String, _>("status")?)?,
         code: word("code", &row.try_get::<String, _>("code")?)?,
         n: row.try_get::<i64, _>("n")?.cast_unsigned(),
         n_status_differs: row.try_get::<i64, _>("n_status_differs")?.cast_unsigned(),

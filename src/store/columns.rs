@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use super::row::{End, Names, Row};
 use super::{StoreError, storable, word};
 use crate::certificate::CertificateId;
+use crate::hold::HoldKey;
 use crate::job::{CertificateStatus, Operation};
 use crate::outcome::Code;
 
@@ -33,6 +34,9 @@ pub(super) struct Columns<'a> {
     pub(super) wanted_status: Vec<&'static str>,
     pub(super) known_status: Vec<Option<&'static str>>,
     pub(super) request: Vec<Option<&'a str>>,
+    pub(super) waits_for: Vec<Option<&'a str>>,
+    pub(super) verify: Vec<bool>,
+    pub(super) sent_again_at: Vec<Option<OffsetDateTime>>,
     pub(super) attempts: Vec<String>,
     pub(super) n_attempts: Vec<i32>,
     pub(super) n_duplicates: Vec<i32>,
@@ -75,6 +79,9 @@ impl<'a> Columns<'a> {
         self.wanted_status.push(end.wanted_status.into());
         self.known_status.push(end.known_status.map(Into::into));
         self.request.push(end.request.as_deref());
+        self.waits_for.push(end.waits_for.as_ref().map(HoldKey::as_str));
+        self.verify.push(end.verify);
+        self.sent_again_at.push(end.sent_again_at);
         self.sent_at.push(end.sent_at);
         self.received_at.push(end.received_at);
         self.ended_at.push(end.ended_at);
@@ -112,6 +119,9 @@ fn read_end(row: &PgRow) -> Result<End, StoreError> {
         wanted_status: word("wanted_status", &row.try_get::<String, _>("wanted_status")?)?,
         known_status: known_status.map(|text| word::<CertificateStatus>("known_status", &text)).transpose()?,
         request: row.try_get("request")?,
+        waits_for: row.try_get::<Option<String>, _>("waits_for")?.map(HoldKey::read),
+        verify: row.try_get("verify")?,
+        sent_again_at: row.try_get("sent_again_at")?,
         sent_at: row.try_get("sent_at")?,
         received_at: row.try_get("received_at")?,
         ended_at: row.try_get("ended_at")?,

@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 
 use super::StoreError;
 use super::row::Row;
+use crate::outcome::Status;
 
 /// How many rows of one batch, source, status and code came or went.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -26,17 +27,17 @@ pub(super) struct Changes(BTreeMap<CounterKey, Delta>);
 impl Changes {
     /// A row is there.
     pub(super) fn appears(&mut self, row: &Row) {
-        self.add(row, 1);
+        self.add(row, row.end.status(), 1);
     }
 
-    /// A row is no longer there as it was.
-    pub(super) fn disappears(&mut self, row: &Row) {
-        self.add(row, -1);
+    /// A row is no longer there as it was: it was counted under the status that it had.
+    pub(super) fn disappears(&mut self, row: &Row, status: Status) {
+        self.add(row, status, -1);
     }
 
-    fn add(&mut self, row: &Row, by: i64) {
+    fn add(&mut self, row: &Row, status: Status, by: i64) {
         let source = row.names.source.clone().unwrap_or_default();
-        let key = (row.batch.clone(), source, row.end.status().into(), row.end.code.as_str());
+        let key = (row.batch.clone(), source, status.into(), row.end.code.as_str());
         let delta = self.0.entry(key).or_default();
         delta.n += by;
         delta.n_status_differs += if row.end.status_differs() { by } else { 0 };

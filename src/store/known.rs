@@ -21,7 +21,7 @@ impl Store {
             return Ok(Known::new());
         }
         let ids: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
-        self.timed(async {
+        self.run(async |db| {
             let rows = sqlx::query(
                 "-- known
                 select certificate_id, max(known_status) as known_status
@@ -34,7 +34,7 @@ impl Store {
             .bind(ids)
             .bind(account)
             .bind(region)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *db)
             .await?;
             rows.iter().map(read).collect()
         })

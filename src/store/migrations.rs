@@ -4,13 +4,15 @@ use std::borrow::Cow;
 
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::postgres::PgConnection;
 
 use super::{Store, StoreError};
 
 /// Version, name and text of every step in `migrations/`; a test compares the list with the folder.
-const STEPS: [(i64, &str, &str); 2] = [
+const STEPS: [(i64, &str, &str); 3] = [
     (1, "ledger", include_str!("../../migrations/0001_ledger.sql")),
     (2, "recent_batches", include_str!("../../migrations/0002_recent_batches.sql")),
+    (3, "holds", include_str!("../../migrations/0003_holds.sql")),
 ];
 
 impl Store {
@@ -31,23 +33,23 @@ impl Store {
     /// [`StoreError::Schema`] names the version found and wanted.
     pub async fn check_schema(&self) -> Result<(), StoreError> {
         let wanted = STEPS.last().map_or(0, |step| step.0);
-        let found = self.timed(self.schema_version()).await?;
+        let found = self.run(schema_version).await?;
         if found >= wanted {
             return Ok(());
         }
         Err(StoreError::Schema(format!("version {found} found, {wanted} wanted; run `muster migrate`")))
     }
+}
 
-    async fn schema_version(&self) -> Result<i64, StoreError> {
-        let there: bool = sqlx::query_scalar("-- schema_is_there\nselect to_regclass('_sqlx_migrations') is not null")
-            .fetch_one(&self.pool)
-            .await?;
-        if !there {
-            return Ok(0);
-        }
-        let query = "-- schema_version\nselect coalesce(max(version), 0) from _sqlx_migrations where success";
-        Ok(sqlx::query_scalar(query).fetch_one(&self.pool).await?)
+async fn schema_version(db: &mut PgConnection) -> Result<i64, StoreError> {
+    let there: bool = sqlx::query_scalar("-- schema_is_there\nselect to_regclass('_sqlx_migrations') is not null")
+        .fetch_one(&mut *db)
+        .await?;
+    if !there {
+        return Ok(0);
     }
+    let query = "-- schema_version\nselect coalesce(max(version), 0) from _sqlx_migrations where success";
+    Ok(sqlx::query_scalar(query).fetch_one(db).await?)
 }
 
 fn migrator() -> Migrator {

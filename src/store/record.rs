@@ -1,62 +1,20 @@
-//! Writes how jobs ended: rows, counters and quarantined bodies in one transaction.
+//! Writes how jobs ended: rows, counters, holds and quarantined bodies in one transaction.
 //!
 //! Every process inserts, locks and counts in key order, so two of them with the same keys cannot deadlock: a
 //! transaction that inserts waits only for rows that others insert, one that locks only for rows that others lock.
 //! Counters change by what each row was and became, so they always equal a count of the rows.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
-use std::fmt;
 
-use sqlx::PgConnection;
-use time::OffsetDateTime;
+use sqlx::{PgConnection, Row as _};
 
 use super::columns::{Columns, OwnedKey, owned_key, read_row};
 use super::counters::{Changes, count};
+use super::opening::hold;
 use super::row::{Key, Row, fold};
-use super::{Store, StoreError, storable};
-
-/// What one transaction writes.
-#[derive(Clone, Debug, Default)]
-pub struct Page {
-    /// How jobs ended.
-    pub rows: Vec<Row>,
-    /// The batch sizes that their messages announced.
-    pub announced: BTreeMap<String, Option<u64>>,
-    /// Messages that were no job.
-    pub quarantined: Vec<Quarantined>,
-}
-
-/// A message whose body is no job.
-#[derive(Clone)]
-pub struct Quarantined {
-    /// URL of the queue that delivered it.
-    pub queue: String,
-    /// `MessageId` at SQS.
-    pub message_id: String,
-    /// Why it is no job, from a closed set.
-    pub reason: &'static str,
-    /// The reason for people.
-    pub detail: String,
-    /// The body, with private keys blanked.
-    pub body: String,
-    /// When it was sent to the queue.
-    pub sent_at: OffsetDateTime,
-}
-
-/// Prints no body: what lines send never reaches a log.
-impl fmt::Debug for Quarantined {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("Quarantined");
-        shown.field("message_id", &self.message_id).field("reason", &self.reason).finish_non_exhaustive()
-    }
-}
-
-impl Page {
-    /// Says whether there is nothing to write.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.quarantined.is_empty()
-    }
-}
+use super::{Page, Quarantined, Store, StoreError, storable, word};
+use crate::outcome::Status;
 
 impl Store {
     /// Writes a page durably: when this returns, every connection sees it.
@@ -66,9 +24,9 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met; nothing was written, unless the COMMIT itself was in doubt.
-    pub async fn record(&self, page: Page) -> Result<(), StoreError> {
-        self.timed(async {
-            let mut transaction = self.pool.begin().await?;
+    pub async fn record(&self, page: &Page) -> Result<(), StoreError> {
+        self.run(async |db| {
+            let mut transaction = self.begin(db).await?;
             write(&mut transaction, page).await?;
             Ok(transaction.commit().await?)
         })
@@ -76,22 +34,24 @@ impl Store {
     }
 }
 
-async fn write(db: &mut PgConnection, page: Page) -> Result<(), StoreError> {
+async fn write(db: &mut PgConnection, page: &Page) -> Result<(), StoreError> {
     if !page.rows.is_empty() {
-        let changes = write_rows(db, &fold(page.rows)).await?;
+        let rows = fold(&page.rows);
+        let changes = write_rows(db, &rows.iter().map(Cow::as_ref).collect::<Vec<_>>()).await?;
         count(db, changes).await?;
-        announce(db, page.announced).await?;
+        announce(db, &page.announced).await?;
+        hold(db, page).await?;
     }
     quarantine(db, &page.quarantined).await
 }
 
 /// Inserts the rows that are new, joins the others into those that are there, and tells what that changed.
-async fn write_rows(db: &mut PgConnection, rows: &[Row]) -> Result<Changes, StoreError> {
+async fn write_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Changes, StoreError> {
     let mut changes = Changes::default();
     let inserted = insert_rows(db, rows).await?;
     let inserted: HashSet<Key<'_>> =
         inserted.iter().map(|(b, t, o, s)| (b.as_str(), t.as_str(), (*o).into(), s)).collect();
-    let (new, clashing): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| inserted.contains(&row.key()));
+    let (new, clashing): (Vec<&Row>, Vec<&Row>) = rows.iter().copied().partition(|row| inserted.contains(&row.key()));
     for row in new {
         changes.appears(row);
     }
@@ -103,9 +63,9 @@ async fn write_rows(db: &mut PgConnection, rows: &[Row]) -> Result<Changes, Stor
 }
 
 /// Joins the new ends into the rows that were there; both are in key order.
-fn merge(there: Vec<Row>, new: &[&Row], changes: &mut Changes) -> Vec<Row> {
-    let join = |(mut row, new): (Row, &&Row)| {
-        changes.disappears(&row);
+fn merge(there: Vec<(Row, Status)>, new: &[&Row], changes: &mut Changes) -> Vec<Row> {
+    let join = |((mut row, status), new): ((Row, Status), &&Row)| {
+        changes.disappears(&row, status);
         row.absorb((*new).clone());
         changes.appears(&row);
         row
@@ -114,28 +74,29 @@ fn merge(there: Vec<Row>, new: &[&Row], changes: &mut Changes) -> Vec<Row> {
 }
 
 /// Inserts the rows whose key is not there yet and tells which those were.
-async fn insert_rows(db: &mut PgConnection, rows: &[Row]) -> Result<Vec<OwnedKey>, StoreError> {
-    let columns = Columns::of(rows);
+async fn insert_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<OwnedKey>, StoreError> {
+    let columns = Columns::of(rows.iter().copied());
     let inserted = sqlx::query(
         "-- insert_rows
         insert into registrations (
             batch, target, operation, subject, account, region, certificate_id, source, ref, message_id,
             status, code, detail, wanted_status, known_status, request,
-            attempts, n_attempts, n_duplicates, other_names, sent_at, received_at, ended_at
+            attempts, n_attempts, n_duplicates, other_names, sent_at, received_at, ended_at, waits_for, verify
         )
         select
             batch, target, operation, subject, account, region, certificate_id, source, ref, message_id,
             status, code, detail, wanted_status, known_status, request::json,
-            attempts::jsonb, n_attempts, n_duplicates, other_names::jsonb, sent_at, received_at, ended_at
+            attempts::jsonb, n_attempts, n_duplicates, other_names::jsonb, sent_at, received_at, ended_at, waits_for,
+            verify
         from unnest(
             $1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[], $7::bytea[], $8::text[],
             $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
             $17::text[], $18::int[], $19::int[], $20::text[], $21::timestamptz[], $22::timestamptz[],
-            $23::timestamptz[]
+            $23::timestamptz[], $24::text[], $25::bool[]
         ) as new (
             batch, target, operation, subject, account, region, certificate_id, source, ref, message_id,
             status, code, detail, wanted_status, known_status, request,
-            attempts, n_attempts, n_duplicates, other_names, sent_at, received_at, ended_at
+            attempts, n_attempts, n_duplicates, other_names, sent_at, received_at, ended_at, waits_for, verify
         )
         on conflict do nothing
         returning batch, target, operation, subject",
@@ -163,19 +124,22 @@ async fn insert_rows(db: &mut PgConnection, rows: &[Row]) -> Result<Vec<OwnedKey
     .bind(columns.sent_at)
     .bind(columns.received_at)
     .bind(columns.ended_at)
+    .bind(columns.waits_for)
+    .bind(columns.verify)
     .fetch_all(db)
     .await?;
     inserted.iter().map(owned_key).collect()
 }
 
-/// Reads and locks the rows of the keys, in key order.
-async fn lock_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<Row>, StoreError> {
+/// Reads and locks the rows of the keys, in key order, each with the status that it is counted under.
+async fn lock_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<(Row, Status)>, StoreError> {
     let columns = Columns::of(rows.iter().copied());
     let found = sqlx::query(
         "-- lock_rows
         select r.batch, r.target, r.operation, r.subject, r.account, r.region, r.certificate_id, r.source, r.ref,
-            r.message_id, r.code, r.detail, r.wanted_status, r.known_status, r.request::text, r.attempts,
-            r.n_attempts, r.n_duplicates, r.other_names, r.sent_at, r.received_at, r.ended_at
+            r.message_id, r.status, r.code, r.detail, r.wanted_status, r.known_status, r.request::text, r.attempts,
+            r.n_attempts, r.n_duplicates, r.other_names, r.sent_at, r.received_at, r.ended_at,
+            r.waits_for, r.verify, r.sent_again_at
         from unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) with ordinality
             as k (batch, target, operation, subject, place)
         join registrations r using (batch, target, operation, subject)
@@ -192,7 +156,8 @@ async fn lock_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<Row>, Sto
         // Retention removed some between the two statements: the whole page is written again.
         return Err(StoreError::Database(sqlx::Error::RowNotFound));
     }
-    found.iter().map(read_row).collect()
+    let read = |row| Ok((read_row(row)?, word("status", &row.try_get::<String, _>("status")?)?));
+    found.iter().map(read).collect()
 }
 
 /// Writes the merged rows, which are locked.
@@ -214,14 +179,19 @@ async fn update_rows(db: &mut PgConnection, rows: &[Row]) -> Result<(), StoreErr
             sent_at = new.sent_at,
             received_at = new.received_at,
             ended_at = new.ended_at,
+            message_id = new.message_id,
+            waits_for = new.waits_for,
+            verify = new.verify,
+            sent_again_at = new.sent_again_at,
             recorded_at = case when (r.status, r.code) = (new.status, new.code) then r.recorded_at else now() end
         from unnest(
             $1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::text[],
             $9::text[], $10::text[], $11::text[], $12::int[], $13::int[], $14::text[], $15::timestamptz[],
-            $16::timestamptz[], $17::timestamptz[]
+            $16::timestamptz[], $17::timestamptz[], $18::text[], $19::text[], $20::bool[], $21::timestamptz[]
         ) as new (
             batch, target, operation, subject, status, code, detail, wanted_status, known_status, request,
-            attempts, n_attempts, n_duplicates, other_names, sent_at, received_at, ended_at
+            attempts, n_attempts, n_duplicates, other_names, sent_at, received_at, ended_at, message_id,
+            waits_for, verify, sent_again_at
         )
         where (r.batch, r.target, r.operation, r.subject) = (new.batch, new.target, new.operation, new.subject)",
     )
@@ -242,15 +212,19 @@ async fn update_rows(db: &mut PgConnection, rows: &[Row]) -> Result<(), StoreErr
     .bind(columns.sent_at)
     .bind(columns.received_at)
     .bind(columns.ended_at)
+    .bind(columns.message_id)
+    .bind(columns.waits_for)
+    .bind(columns.verify)
+    .bind(columns.sent_again_at)
     .execute(db)
     .await?;
     Ok(())
 }
 
 /// Notes the batches and the greatest announced size of each.
-async fn announce(db: &mut PgConnection, announced: BTreeMap<String, Option<u64>>) -> Result<(), StoreError> {
+async fn announce(db: &mut PgConnection, announced: &BTreeMap<String, Option<u64>>) -> Result<(), StoreError> {
     let (batches, sizes): (Vec<_>, Vec<_>) =
-        announced.into_iter().map(|(batch, n)| (batch, n.map(|n| i64::try_from(n).unwrap_or(i64::MAX)))).unzip();
+        announced.iter().map(|(batch, n)| (batch.as_str(), n.map(|n| i64::try_from(n).unwrap_or(i64::MAX)))).unzip();
     sqlx::query(
         "-- announce
         insert into batches as b (batch, announced)

@@ -2,12 +2,14 @@
 //!
 //! The invariant: a good end never turns into a worse one, in whatever order ends arrive.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::certificate::CertificateId;
+use crate::hold::HoldKey;
 use crate::job::{CertificateStatus, Operation};
 use crate::outcome::{Attempt, Code, Status};
 
@@ -33,7 +35,7 @@ pub struct Row {
     pub certificate_id: Option<CertificateId>,
     /// Factory line and the line's own name for the device, as first sent.
     pub names: Names,
-    /// `MessageId` of the first message.
+    /// `MessageId` of the first message, or of the one that sent the job again.
     pub message_id: String,
     /// How it ended.
     pub end: End,
@@ -71,6 +73,12 @@ pub struct End {
     pub known_status: Option<CertificateStatus>,
     /// The fields of the AWS call as JSON, for an end that is not good.
     pub request: Option<String>,
+    /// What must be over before the job is sent again.
+    pub waits_for: Option<HoldKey>,
+    /// The job insists on AWS's own answer.
+    pub verify: bool,
+    /// When the job was sent again after this end.
+    pub sent_again_at: Option<OffsetDateTime>,
     /// When the message was sent to the queue.
     pub sent_at: OffsetDateTime,
     /// When it was received.
@@ -116,8 +124,11 @@ impl Row {
     /// Takes in a later end of the same key.
     pub fn absorb(&mut self, later: Self) {
         debug_assert_eq!(self.key(), later.key());
+        self.n_duplicates += later.n_duplicates;
         // The same message again is a redelivery, not a duplicate.
-        self.n_duplicates += later.n_duplicates + usize::from(later.message_id != self.message_id);
+        if later.message_id != self.message_id {
+            self.meet_message(later.message_id);
+        }
         self.remember(later.names);
         later.other_names.into_iter().for_each(|names| self.remember(names));
         self.n_attempts += later.n_attempts;
@@ -125,6 +136,15 @@ impl Row {
         self.attempts.drain(..self.attempts.len().saturating_sub(KEPT));
         if later.end.wins_over(&self.end) {
             self.end = later.end;
+        }
+    }
+
+    /// Takes in a message that is not the one of this row: ours, where the job was sent again, else a duplicate.
+    fn meet_message(&mut self, id: String) {
+        if self.end.sent_again_at.is_some() {
+            self.message_id = id;
+        } else {
+            self.n_duplicates += 1;
         }
     }
 
@@ -138,13 +158,14 @@ impl Row {
 }
 
 /// Sorts rows by key and folds those of one key into one, in the order they came.
-pub fn fold(mut rows: Vec<Row>) -> Vec<Row> {
-    rows.sort_by(|a, b| a.key().cmp(&b.key()));
-    let mut folded: Vec<Row> = Vec::with_capacity(rows.len());
-    for row in rows {
+pub fn fold(rows: &[Row]) -> Vec<Cow<'_, Row>> {
+    let mut sorted: Vec<&Row> = rows.iter().collect();
+    sorted.sort_by_key(|row| row.key());
+    let mut folded: Vec<Cow<'_, Row>> = Vec::with_capacity(rows.len());
+    for row in sorted {
         match folded.last_mut() {
-            Some(last) if last.key() == row.key() => last.absorb(row),
-            _ => folded.push(row),
+            Some(last) if last.key() == row.key() => last.to_mut().absorb(row.clone()),
+            _ => folded.push(Cow::Borrowed(row)),
         }
     }
     folded
@@ -181,6 +202,9 @@ pub(crate) mod tests {
                 wanted_status: CertificateStatus::Active,
                 known_status: is_good.then_some(CertificateStatus::Active),
                 request: (!is_good).then(|| "{}".into()),
+                waits_for: None,
+                verify: false,
+                sent_again_at: None,
                 sent_at: OffsetDateTime::UNIX_EPOCH,
                 received_at: OffsetDateTime::UNIX_EPOCH,
                 ended_at: OffsetDateTime::UNIX_EPOCH,
@@ -245,7 +269,7 @@ pub(crate) mod tests {
     #[test]
     fn folding_sorts_by_key_and_joins_equal_keys() {
         let rows = vec![row(3, Code::Ok), row(1, Code::Expired), row(3, Code::Known), row(1, Code::Ok)];
-        let folded = fold(rows);
+        let folded = fold(&rows);
         let ends: Vec<_> = folded.iter().map(|row| (row.subject[0], row.end.code)).collect();
         assert_eq!(ends, [(1, Code::Ok), (3, Code::Ok)]);
     }

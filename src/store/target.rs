@@ -10,7 +10,7 @@ impl Store {
     /// would be looked up in the wrong place.
     pub async fn claim_target(&self, target: &str, account: &str, region: &str) -> Result<(), StoreError> {
         let (found_account, found_region): (String, String) = self
-            .timed(async {
+            .run(async |db| {
                 // Updating to itself returns the row that is there.
                 let row = sqlx::query_as(
                     "-- claim_target
@@ -22,7 +22,7 @@ impl Store {
                 .bind(target)
                 .bind(account)
                 .bind(region)
-                .fetch_one(&self.pool)
+                .fetch_one(&mut *db)
                 .await?;
                 Ok(row)
             })

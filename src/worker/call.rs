@@ -6,8 +6,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
+use super::admission::Admission;
 use super::retry::{Retries, Step};
 use super::{Admitted, Target, Worker, differing_status};
+use crate::hold::{HoldKey, HoldKind, Parking};
 use crate::outcome::{Attempt, Code, Outcome};
 use crate::registrar::{Answer, CallError, Kind};
 use crate::slots::Stage;
@@ -16,41 +18,38 @@ use crate::slots::Stage;
 const KEPT: usize = 10;
 
 impl Worker {
-    /// Calls AWS until the job ends; nothing where the process stops before.
+    /// Calls AWS until the job ends or is parked; nothing where the process stops before.
     pub(super) async fn register(&self, admitted: &Admitted) -> Option<Outcome> {
         let target = &self.parts.targets[admitted.job.target.as_str()];
         let mut retries = Retries::new(self.parts.retry, target.successes.load(Ordering::Relaxed));
         let mut calls = Calls::default();
+        let mut passed = Vec::new();
         loop {
             admitted.delivery.slot.enter(Stage::Waiting);
-            self.token(target).await?;
+            let probe = match self.admit(admitted, &mut passed).await? {
+                Admission::Call(probe) => probe,
+                Admission::Park(parking, reason) => return Some(parked(parking, reason, admitted, calls)),
+            };
             admitted.delivery.slot.enter(Stage::Calling);
             let answer = self.call(target, admitted).await;
+            drop(probe);
             calls.push(answer.attempt.clone());
             let step = match &answer.result {
                 Ok(_) => Step::End(Code::Ok),
-                Err(error) => retries.after(error, target.successes.load(Ordering::Relaxed)),
+                Err(error) => self.after(error, target, admitted, &mut retries),
             };
             match step {
+                Step::End(Code::IssuerInactive) => return Some(self.issuer_inactive(&answer, admitted, calls)),
                 Step::End(code) => return Some(outcome(code, admitted, &answer, &retries, calls)),
                 Step::Wait(wait) => self.wait(admitted, wait).await?,
             }
         }
     }
 
-    /// Waits for a token; nothing where the process stops before.
-    async fn token(&self, target: &Target) -> Option<()> {
-        let began = Instant::now();
-        tokio::select! {
-            biased;
-            () = self.parts.stop.cancelled() => None,
-            () = target.limiter.token() => {
-                let waited = began.elapsed();
-                self.parts.metrics.limiter_wait.observe(waited.as_secs_f64());
-                self.parts.metrics.stage(Stage::Waiting, waited);
-                Some(())
-            }
-        }
+    /// Decides after a failed call.
+    fn after(&self, error: &CallError, target: &Target, admitted: &Admitted, retries: &mut Retries) -> Step {
+        let breaker = self.parts.breakers.of(&admitted.job.target, admitted.job.operation);
+        retries.after(error, target.successes.load(Ordering::Relaxed), breaker.open().is_some())
     }
 
     async fn call(&self, target: &Target, admitted: &Admitted) -> Answer {
@@ -60,13 +59,37 @@ impl Worker {
         let label = answer.result.as_ref().map_or_else(|error| error.kind.label(), |_| "ok");
         self.parts.metrics.iot_request(admitted.job.operation, label, took);
         self.parts.metrics.stage(Stage::Calling, took);
-        match &answer.result {
-            Ok(_) | Err(CallError { kind: Kind::Exists, .. }) => {
-                target.successes.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(error) => log(error, &answer.attempt),
-        }
+        self.note(&answer, began, target, admitted);
         answer
+    }
+
+    /// Tells the breakers and holds what a call met.
+    fn note(&self, answer: &Answer, began: Instant, target: &Target, admitted: &Admitted) {
+        let breakers = &self.parts.breakers;
+        let breaker = breakers.of(&admitted.job.target, admitted.job.operation);
+        if let Err(error) = &answer.result {
+            log(error, &answer.attempt);
+            match error.kind {
+                Kind::Denied => return breaker.denied(&error.to_string()),
+                Kind::Transient(_) => return breaker.failed(&error.to_string()),
+                _ => {}
+            }
+        }
+        breaker.answered(began);
+        if matches!(answer.result, Ok(_) | Err(CallError { kind: Kind::Exists, .. })) {
+            target.successes.fetch_add(1, Ordering::Relaxed);
+            if !breakers.holds.is_empty() {
+                breakers.holds.went_through(&admitted.holds());
+            }
+        }
+    }
+
+    /// Parks a job whose issuing CA is not registered or not active.
+    fn issuer_inactive(&self, answer: &Answer, admitted: &Admitted, calls: Calls) -> Outcome {
+        let reason = answer.result.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        let hold = HoldKey::issuer(&admitted.job.target, admitted.certificate.issuer_key());
+        let parking = self.parts.breakers.holds.issuer_inactive(hold, admitted.certificate.id(), &reason);
+        parked(parking, reason, admitted, calls)
     }
 
     /// Waits before the next call; nothing where the process stops before.
@@ -97,6 +120,26 @@ impl Calls {
     }
 }
 
+/// A job that waits in the ledger.
+fn parked(parking: Parking, reason: String, admitted: &Admitted, calls: Calls) -> Outcome {
+    let id = admitted.certificate.id();
+    let code = match parking.hold.kind() {
+        Some(HoldKind::Issuer) => Code::IssuerInactive,
+        Some(HoldKind::Batch) => Code::BatchFailing,
+        Some(HoldKind::Target) | None => Code::TargetUnavailable,
+    };
+    Outcome {
+        code,
+        detail: Some(reason),
+        subject: id.0,
+        certificate_id: Some(id),
+        known_status: None,
+        attempts: calls.last,
+        n_attempts: calls.n,
+        parking: Some(parking),
+    }
+}
+
 /// The end of a job, from its last answer.
 fn outcome(code: Code, admitted: &Admitted, answer: &Answer, retries: &Retries, calls: Calls) -> Outcome {
     let id = admitted.certificate.id();
@@ -121,6 +164,7 @@ fn outcome(code: Code, admitted: &Admitted, answer: &Answer, retries: &Retries, 
         known_status: is_ours.then_some(wanted),
         attempts: calls.last,
         n_attempts: calls.n,
+        parking: None,
     }
 }
 

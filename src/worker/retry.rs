@@ -1,7 +1,7 @@
 //! Decides after each failed call whether the job ends or waits. Pure but for the jitter of the waits.
 //!
-//! A throttle never counts. Other trouble counts only when another call went through meanwhile: an outage is nobody's
-//! fault, trouble that meets one certificate alone is.
+//! A throttle never counts, nor does anything while the target's breaker is open. Other trouble counts only when another
+//! call went through meanwhile: an outage is nobody's fault, trouble that meets one certificate alone is.
 
 use std::time::Duration;
 
@@ -76,14 +76,16 @@ impl Retries {
     }
 
     /// Decides after a failed call.
-    pub(super) fn after(&mut self, error: &CallError, successes: u64) -> Step {
+    pub(super) fn after(&mut self, error: &CallError, successes: u64, is_breaker_open: bool) -> Step {
         match error.kind {
             Kind::Exists => Step::End(Code::Exists),
             Kind::Refused(code) => Step::End(code),
             Kind::IssuerInactive => Step::End(Code::IssuerInactive),
-            Kind::Throttled | Kind::Denied => Step::Wait(self.waits.next_wait()),
+            Kind::Throttled => Step::Wait(self.waits.next_wait()),
+            // The breaker is what it waits for.
+            Kind::Denied => Step::Wait(Duration::ZERO),
             Kind::Limited => self.after_limit(),
-            Kind::Transient(code) => self.after_trouble(code, successes),
+            Kind::Transient(code) => self.after_trouble(code, successes, is_breaker_open),
         }
     }
 
@@ -95,10 +97,10 @@ impl Retries {
         Step::Wait(self.limited_waits.next_wait())
     }
 
-    fn after_trouble(&mut self, code: Code, successes: u64) -> Step {
+    fn after_trouble(&mut self, code: Code, successes: u64, is_breaker_open: bool) -> Step {
         self.is_answer_lost = true;
         if successes != self.successes_seen {
-            self.counted += 1;
+            self.counted += u32::from(!is_breaker_open);
             self.successes_seen = successes;
         }
         if self.counted >= self.policy.attempts {
@@ -119,7 +121,7 @@ mod tests {
     /// How many times a job meets the same answer before it ends, when other calls go through in between or not.
     fn attempts_until_end(kind: Kind, others_succeed: bool) -> Option<(usize, Code)> {
         let mut retries = Retries::new(RetryPolicy::default(), 0);
-        (1..1000).find_map(|n| match retries.after(&error(kind), if others_succeed { n } else { 0 }) {
+        (1..1000).find_map(|n| match retries.after(&error(kind), if others_succeed { n } else { 0 }, false) {
             Step::End(code) => Some((usize::try_from(n).unwrap(), code)),
             Step::Wait(_) => None,
         })
@@ -134,6 +136,15 @@ mod tests {
     #[test]
     fn an_outage_never_ends_a_job() {
         assert_eq!(attempts_until_end(Kind::Transient(Code::ServerError), false), None);
+    }
+
+    #[test]
+    fn a_call_around_an_open_breaker_never_counts() {
+        let mut retries = Retries::new(RetryPolicy::default(), 0);
+        for n in 1..100 {
+            let step = retries.after(&error(Kind::Transient(Code::Timeout)), n, true);
+            assert!(matches!(step, Step::Wait(_)), "it ended after {n} calls");
+        }
     }
 
     #[test]
@@ -158,9 +169,9 @@ mod tests {
     #[test]
     fn only_trouble_on_the_way_loses_an_answer() {
         let mut retries = Retries::new(RetryPolicy::default(), 0);
-        retries.after(&error(Kind::Throttled), 0);
+        retries.after(&error(Kind::Throttled), 0, false);
         assert!(!retries.is_answer_lost());
-        retries.after(&error(Kind::Transient(Code::Transport)), 0);
+        retries.after(&error(Kind::Transient(Code::Transport)), 0, false);
         assert!(retries.is_answer_lost());
     }
 }

@@ -1,6 +1,7 @@
 //! A whole plant for one test: a sandbox, a ledger, a CA, a queue, and workers in this process or as programs.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -17,6 +18,9 @@ use muster::sandbox::{self, BatchCounts, Sandbox};
 use muster::serve::{Service, Until};
 use muster::specimen::Ca;
 use muster::store::Store;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::database::Database;
@@ -67,7 +71,7 @@ impl Factory {
         let attributes = Attributes {
             visibility_timeout: Duration::from_secs(2),
             retention: Duration::from_hours(96),
-            max_receive_count: Some(5),
+            max_receive_count: Some(3),
             ..Attributes::default()
         };
         let aws = identity::load(&config.aws.access()).await;
@@ -120,6 +124,14 @@ impl Factory {
         let metrics = service.metrics();
         tokio::time::timeout(PATIENCE, service.run()).await.expect("the queue does not become empty").unwrap();
         metrics
+    }
+
+    /// Starts a worker in this process that goes on until it is ended.
+    pub(crate) async fn serve(&self) -> Serving {
+        let stop = CancellationToken::new();
+        let service = Service::start(&self.config, Until::Stopped, stop.clone()).await.unwrap();
+        let address = service.admin_address();
+        Serving { stop, address, task: tokio::spawn(service.run()) }
     }
 
     /// How many certificates of the batch ended for each reason.
@@ -194,6 +206,30 @@ impl Factory {
             self.database.url,
             cas.display(),
         )
+    }
+}
+
+/// A worker in this process.
+pub(crate) struct Serving {
+    stop: CancellationToken,
+    address: Option<SocketAddr>,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Serving {
+    /// Stops it in order.
+    pub(crate) async fn end(self) {
+        self.stop.cancel();
+        tokio::time::timeout(PATIENCE, self.task).await.expect("it does not end").unwrap().unwrap();
+    }
+
+    /// What `/readyz` says.
+    pub(crate) async fn readiness(&self) -> serde_json::Value {
+        let mut stream = TcpStream::connect(self.address.unwrap()).await.unwrap();
+        stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap()
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use muster::certificate::CertificateId;
+use muster::hold::HoldKey;
 use muster::job::{CertificateStatus, Operation};
 use muster::outcome::{Attempt, Code, Status};
 use muster::store::row::{End, Names, Row};
@@ -20,7 +21,7 @@ const ACCOUNT: &str = "123456789012";
 const REGION: &str = "eu-west-1";
 
 /// An end of the certificate with a number.
-fn row(n: u32, code: Code) -> Row {
+pub(crate) fn row(n: u32, code: Code) -> Row {
     let mut subject = [0; 32];
     subject[..4].copy_from_slice(&n.to_be_bytes());
     let now = OffsetDateTime::now_utc();
@@ -47,6 +48,9 @@ fn row(n: u32, code: Code) -> Row {
             wanted_status: CertificateStatus::Active,
             known_status: is_good.then_some(CertificateStatus::Active),
             request: (!is_good).then(|| r#"{"certificatePem":"pem"}"#.into()),
+            waits_for: (code.status() == Status::Parked).then(|| HoldKey::read("batch:batch".into())),
+            verify: false,
+            sent_again_at: None,
             sent_at: now,
             received_at: now,
             ended_at: now,
@@ -58,12 +62,12 @@ fn row(n: u32, code: Code) -> Row {
     }
 }
 
-fn page(rows: Vec<Row>) -> Page {
-    Page { announced: BTreeMap::from([("batch".to_owned(), None)]), rows, quarantined: vec![] }
+pub(crate) fn page(rows: Vec<Row>) -> Page {
+    Page { announced: BTreeMap::from([("batch".to_owned(), None)]), rows, ..Page::default() }
 }
 
-async fn record(store: &Store, rows: Vec<Row>) {
-    store.record(page(rows)).await.unwrap();
+pub(crate) async fn record(store: &Store, rows: Vec<Row>) {
+    store.record(&page(rows)).await.unwrap();
 }
 
 /// The counts of the batch by code.
@@ -73,7 +77,7 @@ async fn counts(store: &Store) -> BTreeMap<Code, u64> {
 }
 
 /// Asserts invariant I9: the counters equal a count of the rows.
-async fn assert_counters_equal_the_rows(database: &Database) {
+pub(crate) async fn assert_counters_equal_the_rows(database: &Database) {
     let differences: i64 = sqlx::query_scalar(
         "select count(*)
         from (
@@ -116,7 +120,8 @@ async fn an_end_is_read_back_as_it_was_written() {
 }
 
 /// One code of each status; the rule itself is tested over all codes where it stands.
-const ENDS: [Code; 5] = [Code::Ok, Code::Exists, Code::Expired, Code::InvalidRequest, Code::Timeout];
+const ENDS: [Code; 6] =
+    [Code::Ok, Code::Exists, Code::Expired, Code::InvalidRequest, Code::Timeout, Code::IssuerInactive];
 
 #[tokio::test]
 async fn a_good_end_stays_whatever_comes_later() {
@@ -131,9 +136,50 @@ async fn a_good_end_stays_whatever_comes_later() {
             let ends = counts(&store).await;
             let (end, n) = ends.iter().next().unwrap();
             assert_eq!((ends.len(), *n, end.status().rank()), (1, 1, best), "{first} then {second}");
+            let waits: bool = sqlx::query_scalar("select waits_for is not null from registrations")
+                .fetch_one(&database.pool)
+                .await
+                .unwrap();
+            assert_eq!(waits, end.status() == Status::Parked, "{first} then {second}");
             assert_counters_equal_the_rows(&database).await;
         }
     }
+}
+
+/// An older program wrote codes under statuses that they no longer have; its rows are counted as they were.
+#[tokio::test]
+async fn a_row_that_an_older_program_wrote_is_read_and_counted_out() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    record(&store, vec![row(1, Code::IssuerInactive), row(2, Code::IssuerInactive)]).await;
+    for old in [
+        "update registrations set status = 'exhausted', waits_for = null",
+        "update batch_counters set status = 'exhausted'",
+    ] {
+        sqlx::query(old).execute(&database.pool).await.unwrap();
+    }
+    let batch = store.batch_status("batch").await.unwrap().unwrap();
+    assert_eq!((batch.ended(), batch.parked()), (2, 0), "it had ended for good");
+    record(&store, vec![row(1, Code::Ok), row(2, Code::IssuerInactive)]).await;
+    assert_counters_equal_the_rows(&database).await;
+    let batch = store.batch_status("batch").await.unwrap().unwrap();
+    assert_eq!((batch.ended(), batch.parked()), (1, 1));
+}
+
+/// An older program beside this one knows nothing of what waits: what it leaves behind must not be sent.
+#[tokio::test]
+async fn a_good_end_that_an_older_program_wrote_does_not_wait() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    record(&store, vec![row(1, Code::BatchFailing)]).await;
+    sqlx::query("update registrations set status = 'already_registered', code = 'exists', request = null")
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    let hold = HoldKey::read("batch:batch".into());
+    assert!(store.waiting(&hold, None, 10).await.unwrap().is_empty());
+    assert!(store.finish(&hold).await.unwrap());
+    assert!(store.holds_report().await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -168,7 +214,7 @@ async fn the_greatest_announced_size_wins() {
     let store = database.store().await;
     for size in [None, Some(5), Some(120_000), Some(7), None] {
         let announced = BTreeMap::from([("batch".to_owned(), size)]);
-        store.record(Page { announced, ..page(vec![row(1, Code::Ok)]) }).await.unwrap();
+        store.record(&Page { announced, ..page(vec![row(1, Code::Ok)]) }).await.unwrap();
     }
     assert_eq!(store.batch_status("batch").await.unwrap().unwrap().announced, Some(120_000));
 }
@@ -210,7 +256,7 @@ async fn the_batch_that_began_last_is_named_first() {
     for batch in ["b", "c", "a"] {
         let announced = BTreeMap::from([(batch.to_owned(), None)]);
         let rows = vec![Row { batch: batch.into(), ..row(1, Code::Ok) }];
-        store.record(Page { announced, rows, quarantined: vec![] }).await.unwrap();
+        store.record(&Page { announced, rows, ..Page::default() }).await.unwrap();
     }
     assert_eq!(store.recent_batches(2).await.unwrap(), ["a", "c"]);
 }
@@ -255,7 +301,7 @@ async fn a_quarantined_body_is_kept_whole_and_once() {
         sent_at: OffsetDateTime::now_utc(),
     };
     for _ in 0..2 {
-        store.record(Page { quarantined: vec![message.clone()], ..Page::default() }).await.unwrap();
+        store.record(&Page { quarantined: vec![message.clone()], ..Page::default() }).await.unwrap();
     }
     assert_eq!(store.quarantined().await.unwrap(), 1);
     let body: Vec<u8> = sqlx::query_scalar("select body from quarantine").fetch_one(&database.pool).await.unwrap();
@@ -288,6 +334,7 @@ async fn the_schema_refuses_what_must_not_be() {
         ("status = 'parked somewhere'", "status_is_known"),
         ("certificate_id = null", "good_end_names_its_certificate"),
         ("request = '{}'", "good_end_drops_its_request"),
+        ("status = 'parked', code = 'issuer_inactive'", "parked_keeps_its_request"),
         ("n_attempts = 0", "registering_costs_a_call"),
         ("subject = '\\x00'", "subject_has_32_bytes"),
     ] {
@@ -358,7 +405,7 @@ async fn two_recorders_with_the_same_keys_neither_deadlock_nor_miscount() {
                     rows.reverse();
                 }
                 together.wait().await;
-                store.record(page(rows)).await.unwrap();
+                store.record(&page(rows)).await.unwrap();
             }
         }
     };

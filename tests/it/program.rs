@@ -33,7 +33,8 @@ async fn the_demo_ends_every_job_as_it_should_and_its_numbers_add_up() {
     assert_eq!(code, Some(0), "{stderr}\n{stdout}");
     let summary: Value = serde_json::from_str(&stdout).unwrap();
     let n = |field: &str| summary[field].as_u64().unwrap_or_else(|| panic!("{field} is no count in {stdout}"));
-    let ends = ["registered", "already_registered", "rejected", "refused", "exhausted", "quarantined", "missing"];
+    let ends =
+        ["registered", "already_registered", "rejected", "refused", "exhausted", "parked", "quarantined", "missing"];
     assert_eq!(ends.iter().map(|field| n(field)).sum::<u64>(), n("enqueued"));
     assert_eq!((n("enqueued"), n("missing"), n("duplicates")), (303, 0, 3));
     assert_eq!(n("iot_calls"), n("registered") + n("already_registered") + n("refused") + n("throttled"));
@@ -65,7 +66,7 @@ async fn the_demo_takes_certificates_of_ones_own() {
     assert!(said.contains("/in/2.pem:1 expired: the certificate expired at "), "{said}");
 
     let (code, numbers, said) = demo_of(folder.path(), &[]).await;
-    assert_eq!((code, &numbers["exhausted"]), (Some(3), &2.into()), "{said}");
+    assert_eq!((code, &numbers["parked"]), (Some(3), &2.into()), "{said}");
     assert!(said.contains("hint: give the CAs that issued these certificates with --ca FILE"), "{said}");
 }
 

@@ -56,6 +56,7 @@ fn command(factory: &Factory, arguments: &[&str]) -> tokio::process::Command {
         .env("AWS_SESSION_TOKEN", AWS_TOKEN)
         .env("MUSTER__LOG__FILTER", "info,muster=trace")
         .env("MUSTER__DATABASE__TIMEOUT", "2s")
+        .env("MUSTER__BREAKERS__TARGET_PROBE", "100ms")
         .env("RUST_BACKTRACE", "1");
     command
 }
@@ -252,14 +253,15 @@ async fn a_wrong_database_gives_no_password_away() {
 }
 
 /// Premise: a panic prints the `Debug` of what it met.
-#[test]
-fn what_a_panic_may_print_holds_no_secret() {
-    let ca = muster::specimen::Ca::new("Plant CA");
-    let pem = ca.leaf("device");
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_panic_may_print_holds_no_secret() {
+    let factory = factory().await;
+    let pem = factory.ca.leaf("device");
     let job = Factory::job(&pem);
     let body = json!({ "key": private_key("PRIVATE KEY"), "bearer": BEARER }).to_string() + &pem;
     let now = OffsetDateTime::UNIX_EPOCH;
     let message = Message {
+        queue: factory.queue.clone(),
         id: String::new(),
         body: body.clone(),
         receipt: String::new(),
@@ -281,6 +283,9 @@ fn what_a_panic_may_print_holds_no_secret() {
         wanted_status: job.request.wanted_status(),
         known_status: None,
         request: Some(body.clone()),
+        waits_for: None,
+        verify: false,
+        sent_again_at: None,
         sent_at: now,
         received_at: now,
         ended_at: now,

@@ -39,7 +39,8 @@ async fn a_batch_is_told_from_its_first_end_to_its_last() {
 
     let half = numbers(&factory, &["--measure", "10ms"]).await;
     assert_eq!((&half["announced"], &half["ended"], &half["outstanding"]), (&json!(8), &json!(7), &json!(1)));
-    let ends = json!({ "registered": 6, "already_registered": 0, "rejected": 1, "refused": 0, "exhausted": 0 });
+    let ends =
+        json!({ "registered": 6, "already_registered": 0, "rejected": 1, "refused": 0, "exhausted": 0, "parked": 0 });
     assert_eq!(half["ends"], ends);
     let failure = &half["failures"][0];
     assert_eq!(
@@ -127,6 +128,8 @@ async fn the_json_has_a_stable_shape() {
         ("measured_rate", "number"),
         ("measured_seconds", "number"),
         ("outstanding", "number"),
+        ("parked", "number"),
+        ("parked_for", "array"),
         ("quota", "number"),
         ("seconds_left_at_measured_rate", "number or null"),
         ("seconds_left_at_quota", "number"),

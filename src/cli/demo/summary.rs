@@ -22,8 +22,10 @@ pub(super) struct Summary {
     rejected: u64,
     refused: u64,
     exhausted: u64,
+    /// Waiting for what must be mended first.
+    parked: u64,
     quarantined: u64,
-    /// What was sent and has no end.
+    /// What was sent, has no end and is not parked.
     missing: u64,
     /// Messages that were a second copy.
     duplicates: u64,
@@ -79,8 +81,9 @@ impl Summary {
             rejected: ended(Status::Rejected),
             refused: ended(Status::Refused),
             exhausted: ended(Status::Exhausted),
+            parked: facts.batch.parked(),
             quarantined: facts.quarantined,
-            missing: enqueued.saturating_sub(facts.batch.ended() + facts.quarantined),
+            missing: enqueued.saturating_sub(facts.batch.ended() + facts.batch.parked() + facts.quarantined),
             duplicates: facts.plan.duplicates,
             codes: codes(facts.batch).into_iter().map(|(code, n)| (code.as_str(), n)).collect(),
             iot_calls: facts.calls.calls,
@@ -149,6 +152,7 @@ impl fmt::Display for Summary {
         line("rejected", self.rejected)?;
         line("refused", self.refused)?;
         line("exhausted", self.exhausted)?;
+        line("parked", self.parked)?;
         line("quarantined", self.quarantined)?;
         line("missing", self.missing)?;
         line("= enqueued", self.enqueued)?;

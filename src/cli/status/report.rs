@@ -9,7 +9,7 @@ use strum::VariantArray;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::cli::figures::{grouped, span, time_for};
+use crate::cli::figures::{grouped, printable, span, time_for};
 use crate::config::Config;
 use crate::job::Name;
 use crate::outcome::{Code, Status};
@@ -50,12 +50,16 @@ pub(super) struct Report {
     ended: u64,
     /// Announced and without an end; null: nobody said how many there are.
     outstanding: Option<u64>,
-    /// Ends by status; all statuses are there.
+    /// Of those without an end: parked until what holds them is mended.
+    parked: u64,
+    /// Ends by status, and what is parked; all statuses are there.
     ends: BTreeMap<String, u64>,
     /// Certificates at AWS that stand with another or an unknown status than was asked for.
     status_differs: u64,
     /// Bad ends by code, the most frequent first.
     failures: Vec<Failure>,
+    /// What is parked by code, the most frequent first.
+    parked_for: Vec<Failure>,
     first_end_at: Option<String>,
     last_end_at: Option<String>,
     /// Ends a second between the first and the last end.
@@ -73,7 +77,7 @@ pub(super) struct Report {
     seconds_left_at_quota: Option<f64>,
 }
 
-/// The certificates that ended for one bad reason.
+/// The certificates that ended, or are parked, for one bad reason.
 #[derive(Debug, Serialize)]
 struct Failure {
     code: &'static str,
@@ -107,9 +111,11 @@ impl Report {
             announced: batch.announced,
             ended: batch.ended(),
             outstanding,
+            parked: batch.parked(),
             ends: Status::VARIANTS.iter().map(|&status| (status.to_string(), batch.with_status(status))).collect(),
             status_differs: batch.counts.iter().map(|count| count.n_status_differs).sum(),
-            failures: failures(batch, &facts.examples),
+            failures: by_code(batch, &facts.examples, |status| status.is_end() && !status.is_good()),
+            parked_for: by_code(batch, &facts.examples, |status| !status.is_end()),
             first_end_at: first.map(rfc3339),
             last_end_at: last.map(rfc3339),
             average_rate: first.zip(last).and_then(|(first, last)| rate(batch.ended(), (last - first).unsigned_abs())),
@@ -136,24 +142,26 @@ fn quota(facts: &Facts<'_>) -> Option<f64> {
     facts.targets.iter().map(of).sum()
 }
 
-fn failures(batch: &BatchStatus, examples: &[Example]) -> Vec<Failure> {
-    let mut counts: BTreeMap<Code, u64> = BTreeMap::new();
-    for count in batch.counts.iter().filter(|count| !count.code.status().is_good()) {
-        *counts.entry(count.code).or_default() += count.n;
+/// Counts of some statuses by code, the most frequent first.
+fn by_code(batch: &BatchStatus, examples: &[Example], is_wanted: impl Fn(Status) -> bool) -> Vec<Failure> {
+    let mut counts: BTreeMap<Code, (Status, u64)> = BTreeMap::new();
+    for count in batch.counts.iter().filter(|count| is_wanted(count.status)) {
+        counts.entry(count.code).or_insert((count.status, 0)).1 += count.n;
     }
-    let mut failures: Vec<_> = counts.into_iter().map(|(code, n)| failure(code, n, examples)).collect();
+    let mut failures: Vec<_> =
+        counts.into_iter().map(|(code, (status, n))| failure(code, status, n, examples)).collect();
     failures.sort_by_key(|failure| std::cmp::Reverse(failure.n));
     failures
 }
 
-fn failure(code: Code, n: u64, examples: &[Example]) -> Failure {
+fn failure(code: Code, status: Status, n: u64, examples: &[Example]) -> Failure {
     let show = |example: &Example| Shown {
         reference: example.reference.clone(),
         subject: hex::encode(example.subject),
         detail: example.detail.clone(),
     };
     let example = examples.iter().find(|example| example.code == code).map(show);
-    Failure { code: code.as_str(), status: code.status().to_string(), n, example }
+    Failure { code: code.as_str(), status: status.to_string(), n, example }
 }
 
 fn rfc3339(time: OffsetDateTime) -> String {
@@ -171,26 +179,39 @@ impl fmt::Display for Report {
             let n = grouped(self.status_differs);
             writeln!(f, "\n{n} of them are at AWS with another or an unknown status than was asked for.")?;
         }
-        if !self.failures.is_empty() {
-            writeln!(f, "\nwhat failed, with an example of each:")?;
-        }
-        for failure in &self.failures {
-            writeln!(f, "{:>11}  {}{}", grouped(failure.n), failure.code, failure.example_line())?;
-        }
+        write_failures(f, "what failed, with an example of each", &self.failures)?;
+        write_failures(f, "what is parked until its cause is mended, with an example of each", &self.parked_for)?;
         writeln!(f)?;
         self.write_rates(f)
     }
 }
 
+fn write_failures(f: &mut fmt::Formatter<'_>, title: &str, failures: &[Failure]) -> fmt::Result {
+    if !failures.is_empty() {
+        writeln!(f, "\n{title}:")?;
+    }
+    for failure in failures {
+        writeln!(f, "{:>11}  {}{}", grouped(failure.n), failure.code, failure.example_line())?;
+    }
+    Ok(())
+}
+
 impl Report {
     fn headline(&self) -> String {
         let ended = grouped(self.ended);
+        let parked = match self.parked {
+            0 => String::new(),
+            n => format!(", {} parked", grouped(n)),
+        };
         match (self.announced, self.outstanding) {
-            (Some(announced), Some(0)) => format!("complete, {ended} ended of {} announced", grouped(announced)),
-            (Some(announced), Some(outstanding)) => {
-                format!("{ended} ended of {} announced, {} outstanding", grouped(announced), grouped(outstanding))
+            (Some(announced), Some(0)) => {
+                format!("complete, {ended} ended of {} announced{parked}", grouped(announced))
             }
-            _ => format!("{ended} ended; the line did not say how many there are"),
+            (Some(announced), Some(outstanding)) => {
+                let (announced, outstanding) = (grouped(announced), grouped(outstanding));
+                format!("{ended} ended of {announced} announced, {outstanding} outstanding{parked}")
+            }
+            _ => format!("{ended} ended{parked}; the line did not say how many there are"),
         }
     }
 
@@ -228,12 +249,6 @@ impl Failure {
     }
 }
 
-/// Details may repeat what came from outside: nothing in them may steer a terminal.
-fn printable(text: &str) -> String {
-    let is_plain = |c: char| matches!(c, ' '..='~') || c.is_alphanumeric();
-    text.chars().map(|c| if is_plain(c) { c } else { '\u{fffd}' }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use time::macros::datetime;
@@ -244,6 +259,7 @@ mod tests {
     fn count(code: Code, n: u64) -> Count {
         Count {
             source: String::new(),
+            status: code.status(),
             code,
             n,
             n_status_differs: 0,
@@ -283,6 +299,7 @@ mod tests {
          60  rejected
           0  refused
           0  exhausted
+          0  parked
 
 what failed, with an example of each:
          60  expired  SN-7: it expired
@@ -293,6 +310,24 @@ what failed, with an example of each:
      3h 10m  left at the quota of 10 a second
 "
         );
+    }
+
+    #[test]
+    fn what_is_parked_is_outstanding_and_did_not_fail() {
+        let counts = vec![count(Code::Ok, 5_000), count(Code::IssuerInactive, 1_200)];
+        let report = Report::of(&Facts {
+            name: &"line-7".parse().unwrap(),
+            batch: &BatchStatus { announced: Some(7_000), counts },
+            measured: None,
+            examples: vec![],
+            targets: vec![],
+            config: &Config::default(),
+        });
+        assert_eq!((report.ended, report.outstanding, report.parked), (5_000, Some(2_000), 1_200));
+        let text = report.to_string();
+        assert!(text.starts_with("batch line-7: 5,000 ended of 7,000 announced, 2,000 outstanding, 1,200 parked\n"));
+        assert!(text.contains("\n\nwhat is parked until its cause is mended, with an example of each:\n"), "{text}");
+        assert!(text.contains("      1,200  issuer_inactive\n") && !text.contains("what failed"), "{text}");
     }
 
     #[test]

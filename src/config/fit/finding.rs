@@ -36,6 +36,12 @@ pub enum Finding {
         /// The longest wait.
         max: Duration,
     },
+    /// The second queue is the first one.
+    #[error("`queue.replay` is `{queue}`, which is the main queue itself")]
+    OneQueueTwice {
+        /// The setting.
+        queue: String,
+    },
     /// The heartbeat cannot keep messages hidden.
     #[error(
         "queue `{queue}` hides messages for {} but {} are the least that can be kept up",
@@ -158,6 +164,7 @@ impl Finding {
             | Self::UnnameableTarget { .. }
             | Self::WaitTooLong { .. }
             | Self::WaitsReversed { .. }
+            | Self::OneQueueTwice { .. }
             | Self::VisibilityTooShort { .. } => true,
             Self::VisibilityShort { .. }
             | Self::WaitTooShort { .. }
@@ -180,6 +187,9 @@ impl Finding {
             Self::WaitTooLong { max, .. } => format!("set `queue.wait` to {} or less", Span(*max)),
             Self::WaitTooShort { .. } => "set `queue.wait` to 1s or more".to_owned(),
             Self::WaitsReversed { first, .. } => format!("set `retry.max_wait` to {} or more", Span(*first)),
+            Self::OneQueueTwice { .. } => {
+                "make a queue of its own for jobs that are sent again, or leave `queue.replay` out".to_owned()
+            }
             Self::VisibilityTooShort { .. } => "set VisibilityTimeout to 60 on the queue".to_owned(),
             Self::VisibilityShort { needed, .. } => {
                 format!("set VisibilityTimeout to {} on the queue", needed.as_secs().max(60))

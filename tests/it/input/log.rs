@@ -34,6 +34,7 @@ async fn log(format: &str) -> String {
     factory.send(&[json!({ FORGED: FORGED }).to_string()]).await;
     let mut command = factory.command(&["serve", "--until-empty"]);
     command.env("MUSTER__LOG__FILTER", "muster=trace").env("MUSTER__LOG__FORMAT", format);
+    command.env("MUSTER__BREAKERS__TARGET_PROBE", "100ms");
     let (code, _, log) = Program(command.spawn().unwrap()).end().await;
     assert_eq!(code, Some(3), "a message was no job: {log}");
     for said in ["forged by AWS", "AWS denies the call", "the call did not register", "cannot receive", "unknown"] {

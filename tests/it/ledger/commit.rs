@@ -23,12 +23,12 @@ async fn a_page_whose_counters_fail_leaves_no_row() {
     .await
     .unwrap();
     let ends = page(vec![row(1, Code::Ok), row(2, Code::Expired)]);
-    store.record(ends.clone()).await.expect_err("the counters are refused");
+    store.record(&ends).await.expect_err("the counters are refused");
     let n: i64 = sqlx::query_scalar("select count(*) from registrations").fetch_one(&database.pool).await.unwrap();
     assert_eq!(n, 0);
 
     sqlx::raw_sql("drop trigger refuse on batch_counters").execute(&database.pool).await.unwrap();
-    store.record(ends).await.unwrap();
+    store.record(&ends).await.unwrap();
     assert_eq!(counts(&store).await, BTreeMap::from([(Code::Ok, 1), (Code::Expired, 1)]));
     assert_counters_equal_the_rows(&database).await;
 }
@@ -50,7 +50,7 @@ async fn a_commit_that_hangs_ends_with_the_time_out() {
         config::Database { url: database.url.as_str().into(), timeout: time_out.into(), ..Default::default() };
     let store = Store::connect(&settings.settings()).await.unwrap();
     let began = Instant::now();
-    let result = store.record(page(vec![row(1, Code::Ok)])).await;
+    let result = store.record(&page(vec![row(1, Code::Ok)])).await;
     assert!(matches!(result, Err(StoreError::Timeout(_))), "{result:?}");
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }

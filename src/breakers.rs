@@ -1,0 +1,195 @@
+//! Everything whose failing holds calls back, on one board: each target's breaker, Postgres, SQS and the holds.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use strum::VariantArray;
+use tokio::time::Instant;
+
+use crate::breaker::{Breaker, Changes, Dependency};
+use crate::hold::{HoldKey, HoldKind};
+use crate::holds::{Holds, ProbeTimes};
+use crate::job::{Name, Operation};
+
+/// The board; clones share it.
+#[derive(Clone, Debug)]
+pub struct Breakers {
+    /// Each target's operations.
+    pub targets: HashMap<(Name, Operation), Breaker>,
+    /// The ledger: no token is taken while an end could not be recorded.
+    pub postgres: Dependency,
+    /// The queue.
+    pub sqs: Dependency,
+    /// What jobs are parked for.
+    pub holds: Holds,
+    /// Tells when something opens or closes.
+    pub changes: Changes,
+}
+
+/// The values of the metric label `breaker`.
+pub const BREAKER_LABELS: [&str; 6] = ["auth", "outage", "postgres", "sqs", "issuer", "batch"];
+
+/// Something that is open.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Trouble {
+    /// One of [`BREAKER_LABELS`].
+    pub breaker: &'static str,
+    /// What it is about: a target's operation, a hold, or nothing more.
+    pub what: String,
+    /// What was met, for people.
+    pub reason: String,
+}
+
+impl Breakers {
+    /// A board on which nothing is open, for these targets.
+    pub fn new(targets: impl IntoIterator<Item = Name>, probes: ProbeTimes) -> Self {
+        let changes = Changes::default();
+        let mut breakers = HashMap::new();
+        for target in targets {
+            for &operation in Operation::VARIANTS {
+                let breaker = Breaker::new(format!("{target}:{operation}"), probes.target, changes.clone());
+                breakers.insert((target.clone(), operation), breaker);
+            }
+        }
+        Self {
+            targets: breakers,
+            postgres: Dependency::new("postgres", changes.clone()),
+            sqs: Dependency::new("sqs", changes.clone()),
+            holds: Holds::new(probes, changes.clone()),
+            changes,
+        }
+    }
+
+    /// The breaker of a target's operation.
+    ///
+    /// # Panics
+    /// Where the target is not one of ours: jobs for others never come so far.
+    pub fn of(&self, target: &Name, operation: Operation) -> &Breaker {
+        self.targets.get(&(target.clone(), operation)).expect("every target of ours has a breaker for each operation")
+    }
+
+    /// Says whether anything else than this target's operation works.
+    pub fn others_work(&self, target: &Name, operation: Operation) -> bool {
+        let others = self.targets.iter().filter(|((name, its), _)| (name, *its) != (target, operation));
+        others.into_iter().any(|(_, breaker)| breaker.open().is_none())
+    }
+
+    /// Waits while nothing could be done for anybody: the ledger takes no ends, or every target's breaker is open.
+    pub async fn until_usable(&self) {
+        let mut watch = self.changes.watch();
+        while !self.is_usable() {
+            tokio::select! {
+                () = watch.changed() => {}
+                () = sleep_until(self.probe_at()) => {}
+            }
+        }
+    }
+
+    /// Says whether something can be done: the ledger takes ends, and some target takes calls or a probe.
+    pub fn is_usable(&self) -> bool {
+        let now = Instant::now();
+        let takes_calls = |breaker: &Breaker| breaker.usable_at(now).is_some_and(|at| at <= now);
+        self.postgres.open().is_none() && self.targets.values().any(takes_calls)
+    }
+
+    /// When the next probe may be made, where one is waited for.
+    fn probe_at(&self) -> Option<Instant> {
+        let now = Instant::now();
+        self.targets.values().filter_map(|breaker| breaker.usable_at(now)).filter(|at| *at > now).min()
+    }
+
+    /// The holds of targets whose breaker here is open: a parked job would not get through.
+    pub fn not_ours_to_probe(&self) -> Vec<HoldKey> {
+        let now = Instant::now();
+        let closed = self.targets.iter().filter(|(_, breaker)| breaker.usable_at(now).is_none_or(|at| at > now));
+        closed.map(|((target, operation), _)| HoldKey::target(target, *operation)).collect()
+    }
+
+    /// Everything that is open.
+    pub fn open(&self) -> Vec<Trouble> {
+        let targets = self.targets.iter().filter_map(|((target, operation), breaker)| {
+            let open = breaker.open()?;
+            Some(Trouble { breaker: open.cause.into(), what: format!("{target}:{operation}"), reason: open.reason })
+        });
+        let whole = [("postgres", &self.postgres), ("sqs", &self.sqs)]
+            .into_iter()
+            .filter_map(|(breaker, its)| Some(Trouble { breaker, what: String::new(), reason: its.open()? }));
+        let holds = self.holds.closed().into_iter().filter_map(|(hold, reason)| {
+            let breaker = hold.kind().filter(|kind| *kind != HoldKind::Target)?.into();
+            Some(Trouble { breaker, what: hold.to_string(), reason })
+        });
+        targets.chain(whole).chain(holds).collect()
+    }
+}
+
+/// Waits until an instant, or for ever.
+pub async fn sleep_until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::breaker::Cause;
+
+    const PROBE: Duration = Duration::from_secs(30);
+    const OPERATION: Operation = Operation::RegisterCertificate;
+
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    fn breakers(targets: &[&str]) -> Breakers {
+        let probes = ProbeTimes { issuer: PROBE, batch: PROBE, target: PROBE };
+        Breakers::new(targets.iter().map(|target| name(target)), probes)
+    }
+
+    #[test]
+    fn every_cause_and_kind_has_its_label() {
+        for &cause in Cause::VARIANTS {
+            assert!(BREAKER_LABELS.contains(&<&str>::from(cause)));
+        }
+        assert!(BREAKER_LABELS.contains(&<&str>::from(HoldKind::Issuer)));
+        assert!(BREAKER_LABELS.contains(&<&str>::from(HoldKind::Batch)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_can_be_done_while_the_ledger_fails_or_all_targets_do() {
+        let board = breakers(&["a", "b"]);
+        board.until_usable().await;
+        board.of(&name("a"), OPERATION).denied("expired");
+        assert!(board.others_work(&name("a"), OPERATION) && !board.others_work(&name("b"), OPERATION));
+        board.until_usable().await;
+        let failing = board.postgres.failing("refused");
+        assert!(tokio::time::timeout(PROBE, board.until_usable()).await.is_err());
+        drop(failing);
+        let probe = board.of(&name("a"), OPERATION).pass();
+        board.of(&name("b"), OPERATION).denied("expired");
+        let began = Instant::now();
+        board.until_usable().await;
+        assert_eq!(began.elapsed(), PROBE, "the next probe is the other target's");
+        drop(probe);
+    }
+
+    #[tokio::test]
+    async fn the_board_tells_what_is_open_and_why() {
+        let board = breakers(&["a"]);
+        assert_eq!(board.open(), []);
+        board.of(&name("a"), OPERATION).denied("expired");
+        let _failing = board.postgres.failing("refused");
+        let told: Vec<_> = board.open().into_iter().map(|open| (open.breaker, open.what, open.reason)).collect();
+        assert_eq!(
+            told,
+            [
+                ("auth", "a:RegisterCertificate".to_owned(), "expired".to_owned()),
+                ("postgres", String::new(), "refused".to_owned())
+            ]
+        );
+        assert_eq!(board.not_ours_to_probe(), [HoldKey::target(&name("a"), OPERATION)]);
+    }
+}

@@ -1,0 +1,170 @@
+//! `muster holds`: what parked jobs wait for, and letting them go.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tracing::info;
+
+use super::figures::{grouped, printable, span};
+use crate::config::Config;
+use crate::hold::HoldKey;
+use crate::store::Store;
+use crate::store::hold::{COUNTED_MAX, HoldReport};
+
+/// Lists what parked jobs wait for, or releases it.
+///
+/// Jobs are parked where only they are held: an issuer whose CA is not registered or not active, a batch of which nearly
+/// everything fails for one reason, one of several targets that takes no calls. A hold ends by itself when a probe goes
+/// through; its jobs are then sent again.
+#[derive(Args, Debug)]
+pub(super) struct Holds {
+    #[command(subcommand)]
+    action: Option<Action>,
+    /// Prints the list as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Ends holds by hand: the workers send their jobs again.
+    Release {
+        /// The holds, as the list names them.
+        #[arg(required = true)]
+        holds: Vec<String>,
+    },
+}
+
+/// Nothing of this name is held.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not held")]
+pub(super) struct NotHeld(HoldKey);
+
+impl NotHeld {
+    /// What to do.
+    pub(super) fn hint() -> &'static str {
+        "`muster holds` lists what is held"
+    }
+}
+
+impl Holds {
+    /// Lists or releases.
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
+        let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
+        store.check_schema().await?;
+        let result = match self.action {
+            None => list(&store, self.json).await,
+            Some(Action::Release { holds }) => release(&store, holds).await,
+        };
+        store.close().await;
+        result.map(|()| ExitCode::SUCCESS)
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the list is the command's data")]
+async fn list(store: &Store, is_json: bool) -> anyhow::Result<()> {
+    let lines: Vec<Line> = store.holds_report().await?.into_iter().map(Line::of).collect();
+    if is_json {
+        println!("{}", serde_json::to_string_pretty(&lines)?);
+    } else if lines.is_empty() {
+        println!("nothing is held");
+    } else {
+        lines.iter().for_each(|line| print!("{line}"));
+    }
+    Ok(())
+}
+
+async fn release(store: &Store, holds: Vec<String>) -> anyhow::Result<()> {
+    for hold in holds.into_iter().map(HoldKey::read) {
+        if !store.release_by_hand(&hold).await? {
+            return Err(NotHeld(hold).into());
+        }
+        info!(%hold, "released; a worker sends its jobs again");
+    }
+    Ok(())
+}
+
+/// One hold.
+#[derive(Debug, Serialize)]
+struct Line {
+    hold: String,
+    reason: String,
+    /// Further jobs are parked without a call.
+    is_closed: bool,
+    /// How many jobs wait, counted up to 10,000.
+    n_waiting: u64,
+    #[serde(with = "time::serde::rfc3339")]
+    opened_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    probe_at: OffsetDateTime,
+    /// When it was over: its jobs are being sent again.
+    #[serde(with = "time::serde::rfc3339::option")]
+    released_at: Option<OffsetDateTime>,
+}
+
+impl Line {
+    fn of(report: HoldReport) -> Self {
+        Self {
+            hold: report.hold.to_string(),
+            reason: report.reason,
+            is_closed: report.is_closed,
+            n_waiting: report.n_waiting,
+            opened_at: report.opened_at.truncate_to_second(),
+            probe_at: report.probe_at.truncate_to_second(),
+            released_at: report.released_at.map(OffsetDateTime::truncate_to_second),
+        }
+    }
+
+    fn state(&self) -> String {
+        let since = self.opened_at.format(&Rfc3339).expect("the ledger's times lie in years of four digits");
+        let probe_in = (self.probe_at - OffsetDateTime::now_utc()).max(time::Duration::ZERO).unsigned_abs();
+        match (self.released_at, self.is_closed) {
+            (Some(_), _) => "over, its jobs are being sent again".to_owned(),
+            (None, true) => format!("held since {since}, next probe in {}", span(probe_in)),
+            (None, false) => format!("watched since {since}, others are let through"),
+        }
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let or_more = if self.n_waiting >= COUNTED_MAX { " or more" } else { "" };
+        writeln!(f, "{}", self.hold)?;
+        writeln!(f, "    {}", self.state())?;
+        writeln!(f, "    {}{or_more} jobs wait", grouped(self.n_waiting))?;
+        writeln!(f, "    {}", printable(&self.reason))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn a_hold_says_since_when_why_and_how_many_wait() {
+        let line = Line {
+            hold: "batch:line7".into(),
+            reason: "190 of the last 200 calls for the batch ended as certificate_validation".into(),
+            is_closed: true,
+            n_waiting: COUNTED_MAX,
+            opened_at: datetime!(2026-11-21 10:00:00 UTC),
+            probe_at: datetime!(2026-11-21 10:05:00 UTC),
+            released_at: None,
+        };
+        assert_eq!(
+            line.to_string(),
+            "batch:line7
+    held since 2026-11-21T10:00:00Z, next probe in 0s
+    10,000 or more jobs wait
+    190 of the last 200 calls for the batch ended as certificate_validation
+"
+        );
+    }
+}

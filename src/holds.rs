@@ -1,0 +1,290 @@
+//! What this worker knows of the holds: those of the ledger, and those that it found itself a moment ago.
+//!
+//! A worker's own finding counts at once; the ledger learns of it with the first job that is parked for it, and tells
+//! the others. What is kept here is bounded: findings are forgotten after one probe interval, batches by their number.
+
+mod batches;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::breaker::Changes;
+use crate::certificate::CertificateId;
+use crate::hold::{HoldKey, Opening, Parking};
+use crate::job::Name;
+use crate::outcome::Code;
+use crate::store::hold::OpenHold;
+
+use batches::Batches;
+
+/// The holds, shared by all parts of a worker.
+#[derive(Clone, Debug)]
+pub struct Holds(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    probes: ProbeTimes,
+    state: Mutex<State>,
+    changes: Changes,
+}
+
+/// How often one job is let through to see whether a hold is over.
+#[derive(Clone, Copy, Debug)]
+pub struct ProbeTimes {
+    /// A job of a held issuer.
+    pub issuer: Duration,
+    /// A job of a held batch.
+    pub batch: Duration,
+    /// A job of a held target.
+    pub target: Duration,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What the ledger holds, as it was a second ago.
+    ledger: HashMap<HoldKey, OpenHold>,
+    /// What this worker found and the ledger may not have yet.
+    found: HashMap<HoldKey, Found>,
+    /// The first certificate of an issuer whose call told that the CA is not active.
+    witnesses: HashMap<HoldKey, (CertificateId, Instant)>,
+    batches: Batches,
+    /// What a call went through under.
+    over: HashSet<HoldKey>,
+}
+
+#[derive(Debug)]
+struct Found {
+    opening: Opening,
+    at: Instant,
+}
+
+/// What the holds say about one job.
+#[derive(Debug, Eq, PartialEq)]
+pub enum Gate {
+    /// Nothing holds it.
+    Open,
+    /// It is held, but may be the one that is let through, if the ledger grants it; otherwise it is parked.
+    ProbeDue(Parking, String),
+    /// It is held: what it waits for, and why.
+    Closed(Parking, String),
+}
+
+impl Holds {
+    /// Knows of no hold yet.
+    pub fn new(probes: ProbeTimes, changes: Changes) -> Self {
+        Self(Arc::new(Shared { probes, state: Mutex::default(), changes }))
+    }
+
+    /// Asks whether a job that any of these would hold may be called for, but for the holds that it was let through.
+    pub fn gate(&self, keys: &[HoldKey], passed: &[HoldKey]) -> Gate {
+        let state = self.lock();
+        let keys = keys.iter().filter(|key| !passed.contains(key));
+        keys.map(|key| state.gate(key)).find(|gate| *gate != Gate::Open).unwrap_or(Gate::Open)
+    }
+
+    /// Says whether there is no hold at all.
+    pub fn is_empty(&self) -> bool {
+        let state = self.lock();
+        state.ledger.is_empty() && state.found.is_empty()
+    }
+
+    /// Notes that the ledger was asked for the right to let a job through: nobody else needs to ask for a while.
+    pub fn probe_asked(&self, hold: &HoldKey) {
+        if let Some(open) = self.lock().ledger.get_mut(hold) {
+            open.is_probe_due = false;
+        }
+    }
+
+    /// Notes that a call told that the issuer's CA is not active; the second certificate that does so closes the hold.
+    pub fn issuer_inactive(&self, hold: HoldKey, id: CertificateId, reason: &str) -> Parking {
+        let mut state = self.lock();
+        let (first, _) = *state.witnesses.entry(hold.clone()).or_insert((id, Instant::now()));
+        let opening = Opening {
+            witness: Some(id),
+            is_closed: first != id,
+            reason: reason.to_owned(),
+            probe_every: self.0.probes.issuer,
+        };
+        if opening.is_closed {
+            self.find(state, &hold, &opening);
+        }
+        Parking { hold, opening: Some(opening) }
+    }
+
+    /// Notes that a target takes nothing while others do: its jobs are parked, and released when a call goes through.
+    pub fn target_unavailable(&self, hold: HoldKey, reason: &str) -> Parking {
+        let (is_closed, probe_every) = (false, self.0.probes.target);
+        Parking { hold, opening: Some(Opening { witness: None, is_closed, reason: reason.to_owned(), probe_every }) }
+    }
+
+    /// Notes how a job ended that spent a call; nearly all of a batch failing for one reason closes its hold.
+    pub fn ended(&self, batch: &Name, code: Code) {
+        let mut state = self.lock();
+        let Some(reason) = state.batches.ended(batch, code) else { return };
+        let opening = Opening { witness: None, is_closed: true, reason, probe_every: self.0.probes.batch };
+        self.find(state, &HoldKey::batch(batch), &opening);
+    }
+
+    /// Notes that a call went through for a job that any of these would hold.
+    pub fn went_through(&self, keys: &[HoldKey]) {
+        let mut state = self.lock();
+        let over: Vec<_> = keys.iter().filter(|key| state.ledger.contains_key(key)).cloned().collect();
+        state.over.extend(over);
+    }
+
+    /// The holds under which a call went through since the last time this was asked: they may be over.
+    pub fn take_releases(&self) -> Vec<HoldKey> {
+        self.lock().over.drain().collect()
+    }
+
+    /// Takes over what the ledger holds.
+    pub fn refresh(&self, open: Vec<OpenHold>) {
+        let ledger: HashMap<_, _> = open.into_iter().map(|open| (open.hold.clone(), open)).collect();
+        let mut state = self.lock();
+        let is_changed = state.ledger != ledger;
+        state.log_changes(&ledger);
+        state.found.retain(|hold, found| !ledger.contains_key(hold) && found.at.elapsed() < found.opening.probe_every);
+        state.witnesses.retain(|_, (_, at)| at.elapsed() < self.0.probes.issuer);
+        state.ledger = ledger;
+        drop(state);
+        if is_changed {
+            self.0.changes.notify();
+        }
+    }
+
+    /// The holds that are closed for all jobs, with their reasons.
+    pub fn closed(&self) -> Vec<(HoldKey, String)> {
+        let state = self.lock();
+        let ledger = state.ledger.values().filter(|open| open.is_closed);
+        let ledger = ledger.map(|open| (open.hold.clone(), open.reason.clone()));
+        ledger.chain(state.found.iter().map(|(hold, found)| (hold.clone(), found.opening.reason.clone()))).collect()
+    }
+
+    fn find(&self, mut state: MutexGuard<'_, State>, hold: &HoldKey, opening: &Opening) {
+        let is_new = !state.ledger.get(hold).is_some_and(|open| open.is_closed) && !state.found.contains_key(hold);
+        if is_new {
+            state.found.insert(hold.clone(), Found { opening: opening.clone(), at: Instant::now() });
+            drop(state);
+            warn!(%hold, reason = opening.reason, "held: its jobs are parked");
+            self.0.changes.notify();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().expect("nothing panics while it holds this lock")
+    }
+}
+
+impl State {
+    fn gate(&self, hold: &HoldKey) -> Gate {
+        let parking = |opening| Parking { hold: hold.clone(), opening };
+        match (self.ledger.get(hold), self.found.get(hold)) {
+            (Some(open), _) if open.is_closed && open.is_probe_due => {
+                Gate::ProbeDue(parking(None), open.reason.clone())
+            }
+            (Some(open), _) if open.is_closed => Gate::Closed(parking(None), open.reason.clone()),
+            (_, Some(found)) => Gate::Closed(parking(Some(found.opening.clone())), found.opening.reason.clone()),
+            _ => Gate::Open,
+        }
+    }
+
+    fn log_changes(&self, ledger: &HashMap<HoldKey, OpenHold>) {
+        let is_closed_in =
+            |ledger: &HashMap<HoldKey, OpenHold>, hold| ledger.get(hold).is_some_and(|open: &OpenHold| open.is_closed);
+        for open in ledger.values().filter(|open| open.is_closed && !is_closed_in(&self.ledger, &open.hold)) {
+            info!(hold = %open.hold, reason = open.reason, "the ledger holds it: its jobs are parked");
+        }
+        for open in self.ledger.values().filter(|open| open.is_closed && !is_closed_in(ledger, &open.hold)) {
+            info!(hold = %open.hold, "released: its jobs are sent again");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROBE: Duration = Duration::from_mins(1);
+
+    fn holds() -> Holds {
+        Holds::new(ProbeTimes { issuer: PROBE, batch: PROBE, target: PROBE }, Changes::default())
+    }
+
+    fn issuer() -> HoldKey {
+        HoldKey::issuer(&"default".parse().unwrap(), [7; 32])
+    }
+
+    fn open(hold: HoldKey, is_closed: bool, is_probe_due: bool) -> OpenHold {
+        OpenHold { hold, reason: "as ordered".into(), is_closed, is_probe_due }
+    }
+
+    fn is_closed(holds: &Holds) -> bool {
+        matches!(holds.gate(&[issuer()], &[]), Gate::Closed(..))
+    }
+
+    #[tokio::test]
+    async fn the_second_certificate_that_tells_closes_the_hold() {
+        let holds = holds();
+        let (one, two) = (CertificateId([1; 32]), CertificateId([2; 32]));
+        for _ in 0..2 {
+            let parking = holds.issuer_inactive(issuer(), one, "406");
+            assert!(!parking.opening.unwrap().is_closed && !is_closed(&holds), "one certificate alone closes nothing");
+        }
+        assert!(holds.issuer_inactive(issuer(), two, "406").opening.unwrap().is_closed);
+        assert!(is_closed(&holds));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_own_finding_counts_until_the_ledger_has_it_or_one_interval_is_over() {
+        let holds = holds();
+        for id in [1, 2] {
+            holds.issuer_inactive(issuer(), CertificateId([id; 32]), "406");
+        }
+        holds.refresh(vec![]);
+        assert!(is_closed(&holds), "the ledger may not have it yet");
+        holds.refresh(vec![open(issuer(), true, false)]);
+        assert!(is_closed(&holds));
+        holds.refresh(vec![]);
+        assert!(!is_closed(&holds), "the ledger had it and has it no more");
+        for id in [1, 2] {
+            holds.issuer_inactive(issuer(), CertificateId([id; 32]), "406");
+        }
+        tokio::time::advance(PROBE).await;
+        holds.refresh(vec![]);
+        assert!(holds.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_job_that_was_let_through_is_not_held_again() {
+        let holds = holds();
+        holds.refresh(vec![open(issuer(), true, true)]);
+        assert!(matches!(holds.gate(&[issuer()], &[]), Gate::ProbeDue(..)));
+        assert_eq!(holds.gate(&[issuer()], &[issuer()]), Gate::Open);
+    }
+
+    #[tokio::test]
+    async fn a_hold_that_is_not_closed_holds_nobody_but_may_be_released() {
+        let holds = holds();
+        holds.refresh(vec![open(issuer(), false, true)]);
+        assert_eq!(holds.gate(&[issuer()], &[]), Gate::Open);
+        holds.went_through(&[issuer(), HoldKey::batch(&"b".parse().unwrap())]);
+        assert_eq!(holds.take_releases(), [issuer()]);
+        assert!(holds.take_releases().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_fails_as_a_whole_is_held_and_another_is_not() {
+        let holds = holds();
+        let (bad, good): (Name, Name) = ("bad".parse().unwrap(), "good".parse().unwrap());
+        for _ in 0..200 {
+            holds.ended(&bad, Code::CertificateValidation);
+            holds.ended(&good, Code::Ok);
+        }
+        assert!(matches!(holds.gate(&[HoldKey::batch(&bad)], &[]), Gate::Closed(..)));
+        assert_eq!(holds.gate(&[HoldKey::batch(&good)], &[]), Gate::Open);
+    }
+}

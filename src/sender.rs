@@ -1,0 +1,239 @@
+//! Sends parked jobs again: one as a probe where no live job does it, all once what they wait for is over.
+//!
+//! A job stops to wait only after SQS took its message; a crash in between sends it twice, which is harmless. Of several
+//! workers, one sends for a released hold at a time, under a lease.
+
+mod call;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+use crate::backoff::Backoff;
+use crate::breakers::Breakers;
+use crate::hold::HoldKey;
+use crate::metrics::Metrics;
+use crate::queue::{EntryError, Queue, QueueError};
+use crate::store::waiting::{Lease, WaitingJob};
+use crate::store::{Store, StoreError};
+
+use call::{Call, calls};
+
+/// How often the holds are looked at: so long may a worker park jobs, or call for them, after another knew better.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// How many jobs are read at a time: 13 MB of the largest.
+const PAGE_MAX: u32 = 100;
+
+/// Most calls of SQS at a time: as fast as SQS takes them is not wanted, live work comes first.
+const CALLS_MAX: usize = 4;
+
+/// How long nobody else sends for a hold; renewed with every page. So long the jobs of a worker that was killed wait
+/// more.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// Longest first wait and longest wait after an error.
+const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+
+/// Sends parked jobs again.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    /// The ledger.
+    pub store: Store,
+    /// Where fresh messages go.
+    pub queue: Queue,
+    /// What holds calls back.
+    pub breakers: Breakers,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Why jobs are sent again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+enum Cause {
+    /// To see whether the hold is over.
+    Probe,
+    /// The hold is over.
+    Release,
+}
+
+/// Why jobs could not be sent again for now.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error("SendMessageBatch: {0}")]
+    Entry(#[from] EntryError),
+}
+
+impl Sender {
+    /// Works until it is dropped.
+    pub async fn run(self) {
+        tokio::join!(self.watch(), self.send_released());
+    }
+
+    /// Keeps this worker's view of the holds fresh, ends those that are over and has the others probed.
+    async fn watch(&self) {
+        let mut over = Vec::new();
+        let mut backoff = Backoff::new(WAITS.0, WAITS.1);
+        loop {
+            match self.look(&mut over).await {
+                Ok(()) => backoff.reset(),
+                Err(error) => {
+                    self.note(&error, "cannot look at the holds");
+                    backoff.wait().await;
+                }
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    /// Looks once. What is over stays in `over` until the ledger has it.
+    async fn look(&self, over: &mut Vec<HoldKey>) -> Result<(), Failure> {
+        self.breakers.holds.refresh(self.store.open_holds().await?);
+        over.extend(self.breakers.holds.take_releases());
+        let n = self.store.release(over).await?;
+        over.clear();
+        if n > 0 {
+            info!(holds = n, "holds are over");
+        }
+        match self.store.claim_overdue_probe(&self.breakers.not_ours_to_probe()).await? {
+            Some(hold) => self.probe(&hold).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sends one job of a hold again, so that a worker lets it through. A hold for which nothing waits is over: the next
+    /// job that comes finds out.
+    async fn probe(&self, hold: &HoldKey) -> Result<(), Failure> {
+        let jobs = self.store.waiting(hold, None, 1).await?;
+        if jobs.is_empty() {
+            self.store.release_by_hand(hold).await?;
+            return Ok(());
+        }
+        info!(%hold, "sending one job again as a probe");
+        self.send(hold, jobs, Cause::Probe).await
+    }
+
+    /// Sends the jobs of released holds, one hold after the other.
+    async fn send_released(&self) {
+        let mut backoff = Backoff::new(WAITS.0, WAITS.1);
+        loop {
+            let sent = match self.store.claim_released(LEASE).await {
+                Ok(Some(lease)) => self.send_hold(lease).await,
+                Ok(None) => {
+                    tokio::time::sleep(EVERY).await;
+                    Ok(())
+                }
+                Err(error) => Err(error.into()),
+            };
+            match sent {
+                Ok(()) => backoff.reset(),
+                Err(error) => {
+                    self.note(&error, "cannot send parked jobs again");
+                    backoff.wait().await;
+                }
+            }
+        }
+    }
+
+    /// Sends the jobs of one hold, and gives the lease up where that fails or something is left.
+    async fn send_hold(&self, lease: Lease) -> Result<(), Failure> {
+        let hold = lease.hold.clone();
+        let mut held = Some(lease);
+        let sent = self.send_pages(&hold, &mut held).await;
+        let is_done = match sent {
+            Ok(()) => self.store.finish(&hold).await?,
+            Err(_) => false,
+        };
+        if let Some(lease) = held.filter(|_| !is_done) {
+            self.store.renew(&lease, Duration::ZERO).await?;
+        }
+        sent
+    }
+
+    /// Sends page by page, for as long as the lease is ours and something waits.
+    async fn send_pages(&self, hold: &HoldKey, held: &mut Option<Lease>) -> Result<(), Failure> {
+        let mut last = None;
+        while let Some(lease) = held {
+            *held = self.store.renew(lease, LEASE).await?;
+            if held.is_none() {
+                warn!(%hold, "the hold began anew, or another worker sends its jobs");
+                break;
+            }
+            let jobs = self.store.waiting(hold, last.as_ref(), PAGE_MAX).await?;
+            let Some(job) = jobs.last() else { break };
+            last = Some(job.clone());
+            info!(%hold, jobs = jobs.len(), "sending parked jobs again");
+            self.send(hold, jobs, Cause::Release).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends jobs, several calls at a time. What cannot be sent stops to wait too.
+    async fn send(&self, hold: &HoldKey, jobs: Vec<WaitingJob>, cause: Cause) -> Result<(), Failure> {
+        let (ready, unreadable) = calls(jobs);
+        self.set_aside(hold, &unreadable.iter().collect::<Vec<_>>()).await?;
+        let mut under_way = JoinSet::new();
+        let mut sent = Ok(());
+        for call in ready {
+            if under_way.len() == CALLS_MAX {
+                sent = sent.and(join_next(&mut under_way).await);
+            }
+            let (sender, hold) = (self.clone(), hold.clone());
+            under_way.spawn(async move { sender.make(call, &hold, cause).await });
+        }
+        while !under_way.is_empty() {
+            sent = sent.and(join_next(&mut under_way).await);
+        }
+        sent
+    }
+
+    /// Makes one call, and notes of each job what SQS said.
+    async fn make(&self, call: Call, hold: &HoldKey, cause: Cause) -> Result<(), Failure> {
+        let answer = self.queue.send(&call.messages).await;
+        self.metrics.sqs_request("SendMessageBatch", &answer);
+        let (mut taken, mut refused, mut failed) = (vec![], vec![], Ok(()));
+        for (job, result) in call.jobs.iter().zip(answer?) {
+            match result {
+                Ok(()) => taken.push(job),
+                Err(error) if error.is_senders_fault => {
+                    error!(%error, batch = job.batch, subject = hex::encode(job.subject), "SQS refuses a parked job");
+                    refused.push(job);
+                }
+                Err(error) => failed = Err(error.into()),
+            }
+        }
+        self.metrics.jobs_sent_again.with_label_values(&[<&str>::from(cause)]).inc_by(taken.len() as u64);
+        self.store.sent_again(hold, &taken).await?;
+        self.set_aside(hold, &refused).await?;
+        failed
+    }
+
+    /// Lets jobs that cannot be sent wait no more, as they would be tried for ever.
+    async fn set_aside(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<(), Failure> {
+        self.store.unsendable(hold, jobs).await?;
+        Ok(())
+    }
+
+    fn note(&self, failure: &Failure, message: &str) {
+        if let Failure::Store(error) = failure {
+            self.metrics.db_error(error);
+        }
+        warn!(error = %failure, "{message}, trying again");
+    }
+}
+
+/// What the next finished call came to.
+async fn join_next(calls: &mut JoinSet<Result<(), Failure>>) -> Result<(), Failure> {
+    match calls.join_next().await {
+        Some(Ok(sent)) => sent,
+        // A call that panicked has noted nothing: its jobs still wait.
+        Some(Err(_)) | None => Ok(()),
+    }
+}

@@ -1,0 +1,113 @@
+//! One message's place, from before its receive to after its ack, and a receiver's wait for one.
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::{Lane, Shared, Stage, State};
+use crate::queue::{Message, Queue};
+
+/// A place for one message, from before it is received until it is deleted.
+#[derive(Debug)]
+pub struct Slot {
+    shared: Arc<Shared>,
+    lane: Lane,
+    /// The entry of the message that it holds.
+    id: Option<u64>,
+}
+
+/// One delivery of a message, in its slot.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The slot; dropping it frees the place.
+    pub slot: Slot,
+    /// Where it was received: its receipt is good there alone.
+    pub queue: Queue,
+    /// `MessageId` at SQS.
+    pub message_id: String,
+    /// What deletes this delivery or changes its visibility.
+    pub receipt: String,
+    /// Says whether the message had been delivered before.
+    pub is_redelivery: bool,
+    /// When the message was sent.
+    pub sent_at: OffsetDateTime,
+    /// When this delivery was received.
+    pub received_at: OffsetDateTime,
+}
+
+impl Slot {
+    /// Makes a slot of what the lane has taken.
+    pub(super) fn new(shared: &Arc<Shared>, lane: Lane) -> Self {
+        Self { shared: Arc::clone(shared), lane, id: None }
+    }
+
+    /// Puts a message in; its body is given back beside the delivery.
+    pub fn hold(mut self, message: Message) -> (Delivery, String) {
+        self.id = Some(self.shared.lock().hold(self.lane, &message));
+        let delivery = Delivery {
+            slot: self,
+            queue: message.queue,
+            message_id: message.id,
+            receipt: message.receipt,
+            is_redelivery: message.receive_count > 1,
+            sent_at: message.sent_at,
+            received_at: OffsetDateTime::now_utc(),
+        };
+        (delivery, message.body)
+    }
+
+    /// Moves the job on.
+    pub fn enter(&self, stage: Stage) {
+        let mut state = self.shared.lock();
+        let Some(held) = self.id.and_then(|id| state.messages.get_mut(&id)) else { return };
+        let starts = stage.has_started() && !held.has_started;
+        held.stage = stage;
+        held.has_started |= starts;
+        if starts {
+            state.lanes.start(self.lane);
+            drop(state);
+            self.shared.freed.notify_waiters();
+        }
+    }
+
+    /// Waits until nobody is about to hide its message: that would undo a giving back.
+    pub async fn until_quiet(&self) {
+        loop {
+            let freed = self.shared.freed.notified();
+            let held = |state: &State| state.messages.get(&self.id?).map(|held| held.is_being_hidden);
+            if held(&self.shared.lock()) != Some(true) {
+                return;
+            }
+            freed.await;
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        let held = self.id.and_then(|id| state.messages.remove(&id));
+        state.lanes.free(self.lane, held.is_some_and(|held| held.has_started));
+        drop(state);
+        self.shared.freed.notify_waiters();
+    }
+}
+
+/// A receiver's wait for a slot, for as long as it lasts.
+pub(super) struct Turn {
+    shared: Arc<Shared>,
+    lane: Lane,
+}
+
+impl Turn {
+    pub(super) fn new(shared: &Arc<Shared>, lane: Lane) -> Self {
+        shared.lock().lanes.begin_to_wait(lane);
+        Self { shared: Arc::clone(shared), lane }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.shared.lock().lanes.end_to_wait(self.lane);
+    }
+}

@@ -1,0 +1,60 @@
+//! Lends one connection to one operation, and gives it back only where it is known to be sound.
+
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnection, Postgres};
+use sqlx::{AssertSqlSafe, Connection, Transaction};
+
+use super::{Store, StoreError};
+
+impl Store {
+    /// Runs one operation on a connection of its own, inside the time-out.
+    pub(super) async fn run<T>(
+        &self,
+        operation: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let work = async {
+            let mut lent = Lent(Some(self.pool.acquire().await?));
+            let result = operation(lent.connection()).await;
+            if result.as_ref().err().is_none_or(StoreError::leaves_connection_sound) {
+                lent.give_back(self.timeout);
+            }
+            result
+        };
+        tokio::time::timeout(self.timeout, work).await.unwrap_or(Err(StoreError::Timeout(self.timeout)))
+    }
+
+    /// Begins a transaction that the server ends by itself where this process has given it up or is cut off: its locks
+    /// would stop every other.
+    pub(super) async fn begin<'c>(&self, db: &'c mut PgConnection) -> Result<Transaction<'c, Postgres>, StoreError> {
+        let ms = self.timeout.as_millis().max(1);
+        let begin =
+            format!("begin; set local statement_timeout = {ms}; set local idle_in_transaction_session_timeout = {ms}");
+        Ok(db.begin_with(AssertSqlSafe(begin)).await?)
+    }
+}
+
+/// A connection that leaves the pool for good unless it is given back. So one that waits for an answer when its
+/// operation is dropped makes room for a new one.
+struct Lent(Option<PoolConnection<Postgres>>);
+
+impl Lent {
+    fn connection(&mut self) -> &mut PgConnection {
+        self.0.as_mut().expect("it is there until it is given back")
+    }
+
+    /// Gives the connection back.
+    fn give_back(mut self, timeout: Duration) {
+        let Some(mut connection) = self.0.take() else { return };
+        // The pool asks the server for a sign of life first, and would wait for it without end.
+        tokio::spawn(tokio::time::timeout(timeout, connection.return_to_pool()));
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // No goodbye: the server may not listen.
+        drop(self.0.take().map(PoolConnection::detach));
+    }
+}

@@ -1,0 +1,198 @@
+//! What parked jobs wait for, while it lasts: which holds there are, who probes them, when they are over.
+//!
+//! Holds begin in the transaction that writes parked rows (`opening`), and go when these have been sent again
+//! ([`super::waiting`]).
+
+use std::time::Duration;
+
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use time::OffsetDateTime;
+
+use super::{Store, StoreError};
+use crate::hold::HoldKey;
+
+/// Longest after its time that a probe may be without a live job that takes it.
+const PROBE_GRACE: Duration = Duration::from_secs(5);
+
+/// Most waiting jobs that a listing counts: beyond that the number is not worth its time.
+pub const COUNTED_MAX: u64 = 10_000;
+
+/// A hold that is not over.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OpenHold {
+    /// Its name.
+    pub hold: HoldKey,
+    /// What was found, for people.
+    pub reason: String,
+    /// Further jobs are parked without a call.
+    pub is_closed: bool,
+    /// One job may be let through now.
+    pub is_probe_due: bool,
+}
+
+/// A hold as an operator wants to see it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HoldReport {
+    /// Its name.
+    pub hold: HoldKey,
+    /// What was found.
+    pub reason: String,
+    /// Further jobs are parked without a call.
+    pub is_closed: bool,
+    /// When it began.
+    pub opened_at: OffsetDateTime,
+    /// When the next job may be let through.
+    pub probe_at: OffsetDateTime,
+    /// When it was over; none: it holds.
+    pub released_at: Option<OffsetDateTime>,
+    /// How many jobs wait for it, counted up to [`COUNTED_MAX`].
+    pub n_waiting: u64,
+}
+
+impl Store {
+    /// Reads the holds that are not over.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn open_holds(&self) -> Result<Vec<OpenHold>, StoreError> {
+        let query = "-- open_holds
+            select hold, reason, is_closed, probe_at <= clock_timestamp() as is_probe_due
+            from holds
+            where released_at is null
+            order by hold";
+        self.run(async |db| sqlx::query(query).fetch_all(db).await?.iter().map(read_open).collect()).await
+    }
+
+    /// Asks for the right to let one job through. Of all that ask, one gets it in each probe interval.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn claim_probe(&self, hold: &HoldKey) -> Result<bool, StoreError> {
+        let update = "-- claim_probe
+            update holds
+            set probe_at = clock_timestamp() + probe_every
+            where hold = $1 and released_at is null and probe_at <= clock_timestamp()";
+        self.run(async |db| {
+            let claimed = sqlx::query(update).bind(hold.as_str()).execute(db).await?;
+            Ok(claimed.rows_affected() == 1)
+        })
+        .await
+    }
+
+    /// Finds a hold whose probe nobody took, as no job of it comes: one that waits must be sent again. Each is told
+    /// once in each probe interval, and `not` are left out.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn claim_overdue_probe(&self, not: &[HoldKey]) -> Result<Option<HoldKey>, StoreError> {
+        let update = "-- claim_overdue_probe
+            update holds
+            set asked_at = clock_timestamp()
+            where hold = (
+                select hold
+                from holds
+                where released_at is null
+                    and probe_at + least(probe_every / 2, make_interval(secs => $2)) <= clock_timestamp()
+                    and coalesce(asked_at + probe_every <= clock_timestamp(), true)
+                    and hold <> all($1::text[])
+                order by probe_at, hold
+                limit 1
+                for update skip locked
+            )
+            returning hold";
+        let not = texts(not);
+        self.run(async |db| {
+            let query = sqlx::query_scalar::<_, String>(update).bind(&not).bind(PROBE_GRACE.as_secs_f64());
+            Ok(query.fetch_optional(db).await?.map(HoldKey::read))
+        })
+        .await
+    }
+
+    /// Ends holds after a call went through, and tells how many. A hold lasts at least one probe interval, so that calls
+    /// that were under way when it began do not end it.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn release(&self, holds: &[HoldKey]) -> Result<u64, StoreError> {
+        if holds.is_empty() {
+            return Ok(0);
+        }
+        let update = "-- release
+            with over as (
+                select h.hold
+                from unnest($1::text[]) with ordinality as k (hold, place)
+                join holds h using (hold)
+                where h.released_at is null and h.opened_at + h.probe_every <= clock_timestamp()
+                order by k.place
+                for update of h
+            )
+            update holds h
+            set released_at = clock_timestamp()
+            from over
+            where h.hold = over.hold";
+        // In key order, as everybody locks them.
+        let mut holds = texts(holds);
+        holds.sort_unstable();
+        self.run(async |db| Ok(sqlx::query(update).bind(&holds).execute(db).await?.rows_affected())).await
+    }
+
+    /// Ends a hold because somebody says so; tells whether it was there and not over.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn release_by_hand(&self, hold: &HoldKey) -> Result<bool, StoreError> {
+        let update = "-- release_by_hand
+            update holds
+            set released_at = clock_timestamp()
+            where hold = $1 and released_at is null";
+        self.run(async |db| Ok(sqlx::query(update).bind(hold.as_str()).execute(db).await?.rows_affected() == 1)).await
+    }
+
+    /// Lists all holds, the oldest first.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn holds_report(&self) -> Result<Vec<HoldReport>, StoreError> {
+        let query = "-- holds_report
+            select h.hold, h.reason, h.is_closed, h.opened_at, h.probe_at, h.released_at, waiting.n as n_waiting
+            from holds h
+            cross join lateral (
+                select count(*) as n
+                from (
+                    select
+                    from registrations
+                    where waits_for = h.hold and request is not null
+                    limit $1
+                ) as counted
+            ) as waiting
+            order by h.opened_at, h.hold";
+        let max = COUNTED_MAX.cast_signed();
+        self.run(async |db| sqlx::query(query).bind(max).fetch_all(db).await?.iter().map(read_report).collect()).await
+    }
+}
+
+fn texts(holds: &[HoldKey]) -> Vec<&str> {
+    holds.iter().map(HoldKey::as_str).collect()
+}
+
+fn read_open(row: &PgRow) -> Result<OpenHold, StoreError> {
+    Ok(OpenHold {
+        hold: HoldKey::read(row.try_get("hold")?),
+        reason: row.try_get("reason")?,
+        is_closed: row.try_get("is_closed")?,
+        is_probe_due: row.try_get("is_probe_due")?,
+    })
+}
+
+fn read_report(row: &PgRow) -> Result<HoldReport, StoreError> {
+    Ok(HoldReport {
+        hold: HoldKey::read(row.try_get("hold")?),
+        reason: row.try_get("reason")?,
+        is_closed: row.try_get("is_closed")?,
+        opened_at: row.try_get("opened_at")?,
+        probe_at: row.try_get("probe_at")?,
+        released_at: row.try_get("released_at")?,
+        n_waiting: row.try_get::<i64, _>("n_waiting")?.cast_unsigned(),
+    })
+}

@@ -1,0 +1,81 @@
+//! What one transaction writes: how jobs ended, and what else their messages told.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use time::OffsetDateTime;
+
+use super::row::Row;
+use crate::hold::{HoldKey, Opening};
+use crate::outcome::Status;
+
+/// What one transaction writes.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// How jobs ended.
+    pub rows: Vec<Row>,
+    /// The batch sizes that their messages announced.
+    pub announced: BTreeMap<String, Option<u64>>,
+    /// What workers found that is to be held.
+    pub openings: Vec<(HoldKey, Opening)>,
+    /// Messages that were no job.
+    pub quarantined: Vec<Quarantined>,
+}
+
+/// A message whose body is no job.
+#[derive(Clone)]
+pub struct Quarantined {
+    /// URL of the queue that delivered it.
+    pub queue: String,
+    /// `MessageId` at SQS.
+    pub message_id: String,
+    /// Why it is no job, from a closed set.
+    pub reason: &'static str,
+    /// The reason for people.
+    pub detail: String,
+    /// The body, with private keys blanked.
+    pub body: String,
+    /// When it was sent to the queue.
+    pub sent_at: OffsetDateTime,
+}
+
+/// Prints no body: what lines send never reaches a log.
+impl fmt::Debug for Quarantined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Quarantined");
+        shown.field("message_id", &self.message_id).field("reason", &self.reason).finish_non_exhaustive()
+    }
+}
+
+impl Page {
+    /// Says whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.quarantined.is_empty()
+    }
+
+    /// Puts a word in place of every text that came from outside and that nothing depends on.
+    pub fn blank_texts(&mut self, word: &str) {
+        for row in &mut self.rows {
+            row.end.detail = Some(word.to_owned());
+            for attempt in &mut row.attempts {
+                word.clone_into(&mut attempt.result);
+                attempt.request_id = None;
+            }
+        }
+        for (_, opening) in &mut self.openings {
+            word.clone_into(&mut opening.reason);
+        }
+        for message in &mut self.quarantined {
+            word.clone_into(&mut message.detail);
+        }
+    }
+
+    /// Drops the requests of what ended. A parked job keeps its own: without it, it could never be done.
+    pub fn drop_requests(&mut self) {
+        for row in &mut self.rows {
+            if row.end.status() != Status::Parked {
+                row.end.request = None;
+            }
+        }
+    }
+}

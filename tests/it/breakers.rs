@@ -1,0 +1,203 @@
+//! What holds calls back: trouble that meets all jobs alike blames none, burns no delivery and wastes no call.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use muster::job::Job;
+use muster::outcome::{Code, Status};
+use muster::sandbox::{self, Effect, Fault, Operation, Sandbox};
+use muster::specimen::{Ca, Flaw};
+
+use crate::factory::Factory;
+
+const PROBE_EVERY: Duration = Duration::from_millis(300);
+
+/// A factory whose breakers probe often.
+async fn factory(rate: f64) -> Factory {
+    let mut factory = Factory::new(rate).await;
+    let probe = PROBE_EVERY.into();
+    let breakers = &mut factory.config.breakers;
+    (breakers.target_probe, breakers.issuer_probe, breakers.batch_probe) = (probe, probe, probe);
+    let short = |ms| Duration::from_millis(ms).into();
+    (factory.config.retry.first_wait, factory.config.retry.max_wait) = (short(5), short(20));
+    factory
+}
+
+fn every_call(code: &str, status: u16) -> Fault {
+    let error = Effect::Error { status, code: code.into(), message: "as ordered".into(), executed: false };
+    Fault::new(Operation::RegisterCertificate, error)
+}
+
+/// When the calls of RegisterCertificate arrived.
+fn arrivals(factory: &Factory) -> Vec<Duration> {
+    let calls = factory.sandbox.ledger().calls();
+    calls.iter().filter(|call| call.operation == Operation::RegisterCertificate).map(|call| call.arrived).collect()
+}
+
+/// Lets every call meet a fault until `n_calls` were made, then mends it; tells when the calls arrived until then.
+async fn calls_until_mended(factory: &Factory, fault: Fault, n_calls: usize) -> Vec<Duration> {
+    let id = factory.sandbox.faults().set(fault).unwrap();
+    let mend = async {
+        factory.until("probes are made", async |f| f.n_calls() >= n_calls).await;
+        factory.sandbox.faults().clear(id);
+        arrivals(factory)
+    };
+    tokio::join!(factory.drain(), mend).1
+}
+
+fn all_went_well(factory: &Factory, ends: &BTreeMap<Code, u64>, n: u64) {
+    assert_eq!(*ends, BTreeMap::from([(Code::Ok, n)]));
+    let counts = factory.counts("jobs");
+    assert_eq!((counts.deliveries, counts.deleted), (n, n), "each message was delivered once");
+    assert_eq!(factory.counts("jobs-dead").sent, 0);
+}
+
+/// Some calls may have been under way when the breaker opened; from the `first` on they are probes.
+fn are_probes(arrivals: &[Duration], first: usize) {
+    for pair in arrivals[first..].windows(2) {
+        let between = pair[1].saturating_sub(pair[0]);
+        assert!(between >= PROBE_EVERY, "{between:?} between two calls of {arrivals:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn expired_credentials_stop_the_calls_but_for_a_probe_and_blame_nobody() {
+    let factory = factory(20.0).await;
+    factory.enqueue(&factory.leaves(30)).await;
+    let arrivals = calls_until_mended(&factory, every_call("ExpiredTokenException", 403), 12).await;
+    are_probes(&arrivals, 7);
+    all_went_well(&factory, &factory.ends().await, 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_stops_the_calls_but_for_a_probe_and_blames_nobody() {
+    let mut factory = factory(50.0).await;
+    factory.config.retry.attempts = 2;
+    factory.enqueue(&factory.leaves(30)).await;
+    let arrivals = calls_until_mended(&factory, every_call("ServiceUnavailableException", 503), 36).await;
+    are_probes(&arrivals, 31);
+    all_went_well(&factory, &factory.ends().await, 30);
+}
+
+/// The calls that were made for certificates that did not go in by them.
+fn n_wasted(factory: &Factory) -> usize {
+    factory.n_calls() - factory.sandbox.ledger().n_certificates()
+}
+
+/// Sends jobs of a healthy issuer and of one whose CA is not registered, mixed; registers it when all are dealt with.
+async fn with_an_unregistered_ca(n_each: usize, rate: f64) -> (Factory, f64) {
+    let factory = factory(rate).await;
+    let unregistered = Ca::new("A CA that nobody registered");
+    let mut pems: Vec<_> = (0..n_each).map(|i| unregistered.leaf(&format!("held {i}"))).collect();
+    pems.extend(factory.leaves(n_each));
+    fastrand::Rng::with_seed(7).shuffle(&mut pems);
+    factory.enqueue(&pems).await;
+    let service = factory.serve().await;
+    let n = n_each as u64;
+    let ends = BTreeMap::from([(Code::Ok, n), (Code::IssuerInactive, n)]);
+    factory.until("the healthy ones are in, the others parked", async |f| f.ends().await == ends).await;
+    let healthy_quota_used = factory.sandbox.ledger().quota_used(Operation::RegisterCertificate).unwrap();
+    factory.sandbox.plant_ca(&unregistered.pem()).unwrap();
+    let ends = BTreeMap::from([(Code::Ok, 2 * n)]);
+    factory.until("all are in", async |f| f.ends().await == ends).await;
+    service.end().await;
+    assert_eq!(factory.counts("jobs-dead").sent, 0);
+    assert_eq!(factory.counts("jobs").deliveries, factory.counts("jobs").sent, "each message was delivered once");
+    (factory, healthy_quota_used)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_of_an_unregistered_ca_are_parked_while_others_flow_and_sent_again_after_the_mend() {
+    let (factory, _) = with_an_unregistered_ca(150, 300.0).await;
+    let n_wasted = n_wasted(&factory);
+    assert!(n_wasted < 75, "{n_wasted} calls were wasted on 150 jobs of the CA");
+    let n_holds: i64 =
+        sqlx::query_scalar("select count(*) from holds").fetch_one(&factory.database.pool).await.unwrap();
+    assert_eq!(n_holds, 0, "nothing is held any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes: cargo test --test it -- --ignored --nocapture twenty_thousand"]
+async fn twenty_thousand_jobs_of_an_unregistered_ca_leave_the_others_at_full_rate() {
+    let (factory, quota_used) = with_an_unregistered_ca(20_000, 200.0).await;
+    println!("quota used by the healthy ones {quota_used:.3}, wasted calls {}", n_wasted(&factory));
+    assert!(quota_used > 0.9);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_fails_as_a_whole_is_parked_until_somebody_releases_it() {
+    let mut factory = factory(1000.0).await;
+    factory.config.breakers.batch_probe = Duration::from_mins(10).into();
+    // The precheck does not know this CA, so only AWS sees that its certificates are wrongly signed.
+    let ca = Ca::new("A CA of AWS alone");
+    factory.sandbox.plant_ca(&ca.pem()).unwrap();
+    let in_batch = |batch: &str, pem: String| Job { batch: batch.parse().unwrap(), ..Factory::job(&pem) }.to_body();
+    let bad = |i| in_batch("bad", ca.flawed(Flaw::WronglySigned, &format!("bad {i}")));
+    let good = |i| in_batch("good", factory.ca.leaf(&format!("good {i}")));
+    factory.send(&(0..250).map(bad).collect::<Vec<_>>()).await;
+    factory.send(&(0..20).map(good).collect::<Vec<_>>()).await;
+    let service = factory.serve().await;
+    let parked = async |f: &Factory| {
+        let bad = f.store.batch_status("bad").await.unwrap().unwrap_or_default();
+        (bad.ended(), bad.parked())
+    };
+    factory
+        .until("the rest is parked", async |f| {
+            let (ended, parked) = parked(f).await;
+            parked > 0 && ended + parked == 250
+        })
+        .await;
+    let good = factory.store.batch_status("good").await.unwrap().unwrap();
+    assert_eq!(good.with_status(Status::Registered), 20, "the other batch flows");
+
+    let (code, list, _) = factory.spawn(&["holds"]).end().await;
+    assert!(code == Some(0) && list.contains("calls for the batch ended as certificate_validation"), "{list}");
+    assert_eq!(factory.spawn(&["holds", "release", "batch:bad"]).end().await.0, Some(0));
+    factory.until("they were sent again", async |f| parked(f).await == (250, 0)).await;
+    service.end().await;
+    assert_eq!(factory.counts("jobs-dead").sent, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_of_a_target_that_denies_are_parked_while_another_target_flows() {
+    let mut factory = factory(200.0).await;
+    let second = Sandbox::start(sandbox::Settings::default()).await.unwrap();
+    second.plant_ca(&factory.ca.pem()).unwrap();
+    let mut target = factory.config.targets["default"].clone();
+    (target.endpoint_url, target.region) = (Some(second.url()), Some("eu-west-1".to_owned()));
+    factory.config.targets.insert("second".to_owned(), target);
+    let denied = second.faults().set(every_call("UnrecognizedClientException", 403)).unwrap();
+    let to_second = |pem: &String| Job { target: "second".parse().unwrap(), ..Factory::job(pem) }.to_body();
+    factory.send(&factory.leaves(60).iter().map(to_second).collect::<Vec<_>>()).await;
+    factory.enqueue(&(0..60).map(|i| factory.ca.leaf(&format!("here {i}"))).collect::<Vec<_>>()).await;
+    let service = factory.serve().await;
+    factory.until("the first target's are in", async |f| f.ends().await.get(&Code::Ok) == Some(&60)).await;
+    assert_eq!(second.ledger().n_certificates(), 0);
+    second.faults().clear(denied);
+    factory.until("all are in", async |f| f.ends().await == BTreeMap::from([(Code::Ok, 120)])).await;
+    service.end().await;
+    assert_eq!((second.ledger().n_certificates(), factory.counts("jobs-dead").sent), (60, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_call_is_made_while_ends_cannot_be_recorded() {
+    let factory = factory(100.0).await;
+    factory.enqueue(&factory.leaves(100)).await;
+    let service = factory.serve().await;
+    factory.until("some are in", async |f| f.ends().await.get(&Code::Ok).is_some_and(|&n| n > 10)).await;
+    let full = "create function full() returns trigger language plpgsql as
+        $$ begin raise exception 'no space left on device' using errcode = '53100'; end $$;
+        create trigger full before insert on registrations execute function full()";
+    sqlx::raw_sql(full).execute(&factory.database.pool).await.unwrap();
+    factory.until("it is noticed", async |_| service.readiness().await["breakers"][0]["breaker"] == "postgres").await;
+    let before = factory.n_calls();
+    // At 100/s a second would bring 100 calls; those under way when it was noticed end meanwhile.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let n_meanwhile = factory.n_calls() - before;
+    assert!(n_meanwhile <= 3, "{n_meanwhile} calls were made whose end could not be recorded");
+    sqlx::raw_sql("drop trigger full on registrations").execute(&factory.database.pool).await.unwrap();
+    factory.until("all are in", async |f| f.ends().await == BTreeMap::from([(Code::Ok, 100)])).await;
+    service.end().await;
+    assert_eq!(factory.n_calls(), 100);
+    all_went_well(&factory, &factory.ends().await, 100);
+}

@@ -1,0 +1,156 @@
+//! Connections that break or fall silent: the pool must not keep them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster::config::Config;
+use muster::outcome::Code;
+use muster::store::{Store, StoreError};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Postgres, Transaction};
+use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::database::Database;
+use crate::ledger::{page, row};
+
+/// Most connections of the ledger here.
+const CONNECTIONS: u32 = 2;
+
+/// Stands between the program and Postgres.
+struct Proxy {
+    port: u16,
+    silence: Arc<Notify>,
+}
+
+impl Proxy {
+    async fn before(database: &Database) -> Self {
+        let server: PgConnectOptions = database.url.parse().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = Self { port: listener.local_addr().unwrap().port(), silence: Arc::default() };
+        let silence = Arc::clone(&proxy.silence);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(pass(client, server.clone(), Arc::clone(&silence)));
+            }
+        });
+        proxy
+    }
+
+    /// Makes every connection that there is fall silent, for ever; new ones work.
+    fn silence(&self) {
+        self.silence.notify_waiters();
+    }
+
+    async fn store(&self, database: &Database) -> Store {
+        let server: PgConnectOptions = database.url.parse().unwrap();
+        let url =
+            format!("postgres://{}@127.0.0.1:{}/{}", server.get_username(), self.port, server.get_database().unwrap());
+        let config = muster::config::Database { url: url.as_str().into(), ..Config::default().database };
+        let settings = muster::store::Settings {
+            timeout: Duration::from_secs(2),
+            max_connections: CONNECTIONS,
+            ..config.settings()
+        };
+        Store::connect(&settings).await.unwrap()
+    }
+}
+
+async fn pass(client: TcpStream, server: PgConnectOptions, silence: Arc<Notify>) {
+    let (host, port) = (server.get_host(), server.get_port());
+    if let Some(folder) = server.get_socket() {
+        let server = UnixStream::connect(folder.join(format!(".s.PGSQL.{port}"))).await.unwrap();
+        copy(client, server, silence).await;
+    } else {
+        copy(client, TcpStream::connect((host, port)).await.unwrap(), silence).await;
+    }
+}
+
+async fn copy(mut client: TcpStream, mut server: impl AsyncRead + AsyncWrite + Unpin, silence: Arc<Notify>) {
+    tokio::select! {
+        _ = copy_bidirectional(&mut client, &mut server) => {}
+        // Both ends stay open, as behind a network that drops everything.
+        () = silence.notified() => std::future::pending().await,
+    }
+}
+
+/// Holds up every page, as each counts.
+async fn hold_up(database: &Database) -> Transaction<'static, Postgres> {
+    let mut gate = database.pool.begin().await.unwrap();
+    sqlx::query("lock table batch_counters in exclusive mode").execute(&mut *gate).await.unwrap();
+    gate
+}
+
+async fn until_held_up(database: &Database, n: u32) {
+    let query = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    while sqlx::query_scalar::<_, i64>(query).fetch_one(&database.pool).await.unwrap() < i64::from(n) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_fall_silent_are_replaced() {
+    let database = Database::fresh().await;
+    let proxy = Proxy::before(&database).await;
+    let store = proxy.store(&database).await;
+    for round in 0..3 {
+        let gate = hold_up(&database).await;
+        let mut recording = JoinSet::new();
+        for n in 0..CONNECTIONS {
+            let store = store.clone();
+            recording.spawn(async move { store.record(&page(vec![row(100 * round + n, Code::Ok)])).await });
+        }
+        until_held_up(&database, CONNECTIONS).await;
+        proxy.silence();
+        for recorded in recording.join_all().await {
+            assert!(matches!(recorded, Err(StoreError::Timeout(_))), "{recorded:?}");
+        }
+        gate.rollback().await.unwrap();
+        store.ping().await.expect("there is room for a new connection");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_to_a_server_that_became_read_only_are_replaced() {
+    let database = Database::fresh().await;
+    let name = database.url.parse::<PgConnectOptions>().unwrap().get_database().unwrap().to_owned();
+    let read_only = async |is_on: bool| {
+        let sql = format!("alter database {name} set default_transaction_read_only = {is_on}");
+        let mut connection = database.pool.acquire().await.unwrap();
+        sqlx::query("set default_transaction_read_only = off").execute(&mut *connection).await.unwrap();
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await.unwrap();
+    };
+    read_only(true).await;
+    // Its connections begin read-only, as those to a primary that was.
+    let store = database.store().await;
+    for n in 0..3 {
+        let error = store.record(&page(vec![row(n, Code::Ok)])).await.unwrap_err();
+        assert_eq!(error.class(), "25", "{error}");
+    }
+    read_only(false).await;
+    let mut tries = 0;
+    while store.record(&page(vec![row(1, Code::Ok)])).await.is_err() {
+        tries += 1;
+        assert!(tries < 20, "a connection stays read-only as long as it lives");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_lost_its_client_lets_its_locks_go() {
+    let database = Database::fresh().await;
+    let proxy = Proxy::before(&database).await;
+    let lost = proxy.store(&database).await;
+    let store = database.store().await;
+    store.record(&page(vec![row(1, Code::Timeout)])).await.unwrap();
+    let gate = hold_up(&database).await;
+    let losing = tokio::spawn(async move { lost.record(&page(vec![row(1, Code::Transport)])).await });
+    until_held_up(&database, 1).await;
+    // The server goes on, and never hears of the client again.
+    proxy.silence();
+    gate.rollback().await.unwrap();
+    assert!(losing.await.unwrap().is_err());
+    let written = async { while store.record(&page(vec![row(1, Code::Ok)])).await.is_err() {} };
+    tokio::time::timeout(Duration::from_secs(30), written).await.expect("the row stays locked");
+}

@@ -1,0 +1,374 @@
+//! Holds and the rows that wait for them, in a real Postgres: whoever comes first, no row waits for nothing.
+
+use std::time::Duration;
+
+use muster::certificate::CertificateId;
+use muster::hold::{HoldKey, Opening};
+use muster::outcome::Code;
+use muster::store::hold::HoldReport;
+use muster::store::{Page, Row, Store};
+use sqlx::{AssertSqlSafe, Postgres, Transaction};
+use tokio::task::JoinSet;
+
+use crate::database::Database;
+use crate::ledger::{assert_counters_equal_the_rows, page, record, row};
+
+const LEASE: Duration = Duration::from_mins(1);
+
+pub(crate) fn hold() -> HoldKey {
+    HoldKey::read("issuer:default:aa".into())
+}
+
+/// A row that waits for the hold.
+pub(crate) fn parked(n: u32) -> Row {
+    let mut row = row(n, Code::IssuerInactive);
+    row.end.waits_for = Some(hold());
+    row
+}
+
+/// A finding of the certificate with a number.
+pub(crate) fn opening(witness: u8) -> (HoldKey, Opening) {
+    let opening = Opening {
+        witness: Some(CertificateId([witness; 32])),
+        is_closed: false,
+        reason: "the CA is not active".into(),
+        probe_every: Duration::from_mins(1),
+    };
+    (hold(), opening)
+}
+
+/// Parks rows under a hold that begins, or goes on, with a finding.
+pub(crate) async fn park(store: &Store, numbers: impl IntoIterator<Item = u32>, witness: u8) {
+    let rows = numbers.into_iter().map(parked).collect();
+    store.record(&Page { openings: vec![opening(witness)], ..page(rows) }).await.unwrap();
+}
+
+/// Lets time pass for the holds.
+pub(crate) async fn age(database: &Database, by: &str) {
+    let update = format!(
+        "update holds
+        set opened_at = opened_at - interval '{by}', probe_at = probe_at - interval '{by}',
+            asked_at = asked_at - interval '{by}', sender_until = sender_until - interval '{by}'"
+    );
+    sqlx::query(AssertSqlSafe(update)).execute(&database.pool).await.unwrap();
+}
+
+async fn report(store: &Store) -> HoldReport {
+    let mut reports = store.holds_report().await.unwrap();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    reports.remove(0)
+}
+
+#[tokio::test]
+async fn a_second_certificate_closes_a_hold_and_the_same_does_not() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    park(&store, [1], 1).await;
+    let first = report(&store).await;
+    assert_eq!((first.is_closed, first.n_waiting, first.reason.as_str()), (false, 1, "the CA is not active"));
+    park(&store, [1, 2], 1).await;
+    assert!(!report(&store).await.is_closed);
+    park(&store, [3], 2).await;
+    let closed = report(&store).await;
+    assert_eq!((closed.is_closed, closed.n_waiting), (true, 3));
+    assert_eq!((closed.opened_at, closed.probe_at), (first.opened_at, first.probe_at), "it goes on as it began");
+    assert_counters_equal_the_rows(&database).await;
+}
+
+#[tokio::test]
+async fn a_hold_that_was_over_begins_anew() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    park(&store, [1], 1).await;
+    park(&store, [2], 2).await;
+    let first = report(&store).await;
+    assert!(store.release_by_hand(&hold()).await.unwrap());
+    assert!(store.open_holds().await.unwrap().is_empty());
+    let lease = store.claim_released(LEASE).await.unwrap().unwrap();
+    park(&store, [3], 3).await;
+    let again = report(&store).await;
+    assert_eq!((again.is_closed, again.released_at, again.n_waiting), (false, None, 3));
+    assert!(again.opened_at > first.opened_at && again.probe_at > first.probe_at);
+    assert_eq!(store.renew(&lease, LEASE).await.unwrap(), None, "its sender must stop");
+    assert!(store.finish(&hold()).await.unwrap() && store.open_holds().await.unwrap().len() == 1);
+}
+
+#[tokio::test]
+async fn a_row_parked_for_what_is_over_waits_for_a_released_hold() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    record(&store, vec![parked(1), parked(2)]).await;
+    assert!(report(&store).await.released_at.is_some());
+    assert_eq!(store.claim_released(LEASE).await.unwrap().unwrap().hold, hold());
+    // A hold that is there stays as it is.
+    park(&store, [3], 1).await;
+    record(&store, vec![parked(4)]).await;
+    assert_eq!((report(&store).await.released_at, report(&store).await.n_waiting), (None, 4));
+}
+
+#[tokio::test]
+async fn a_row_stops_to_wait_when_it_is_sent_or_ends() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    park(&store, 1..=3, 1).await;
+    record(&store, vec![row(1, Code::Ok)]).await;
+    let jobs = store.waiting(&hold(), None, 10).await.unwrap();
+    assert_eq!(jobs.iter().map(|job| job.subject).collect::<Vec<_>>(), [parked(2).subject, parked(3).subject]);
+    assert_eq!(jobs[0].request, r#"{"certificatePem":"pem"}"#);
+    assert_eq!(store.sent_again(&hold(), &[&jobs[0]]).await.unwrap(), 1);
+    assert_eq!(store.waiting(&hold(), None, 10).await.unwrap(), jobs[1..]);
+    let batch = store.batch_status("batch").await.unwrap().unwrap();
+    assert_eq!((batch.ended(), batch.parked()), (1, 2), "sending is no end");
+    assert_counters_equal_the_rows(&database).await;
+}
+
+/// The job is sent, fails anew and is parked anew, all before its sender has noted that it was sent.
+#[tokio::test]
+async fn a_row_that_was_parked_anew_meanwhile_still_waits() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    record(&store, vec![parked(1)]).await;
+    let jobs = store.waiting(&hold(), None, 10).await.unwrap();
+    record(&store, vec![Row { message_id: "sent again".into(), ..parked(1) }]).await;
+    assert_eq!(store.sent_again(&hold(), &jobs.iter().collect::<Vec<_>>()).await.unwrap(), 0);
+    assert_eq!(store.waiting(&hold(), None, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_message_that_sends_a_job_again_is_no_duplicate() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    record(&store, vec![parked(1)]).await;
+    let jobs = store.waiting(&hold(), None, 10).await.unwrap();
+    store.sent_again(&hold(), &jobs.iter().collect::<Vec<_>>()).await.unwrap();
+    let fresh = Row { message_id: "fresh".into(), ..row(1, Code::Ok) };
+    // The second time it is a redelivery.
+    for _ in 0..2 {
+        record(&store, vec![fresh.clone()]).await;
+    }
+    let found: (String, i32, bool) =
+        sqlx::query_as("select code, n_duplicates, sent_again_at is null and waits_for is null from registrations")
+            .fetch_one(&database.pool)
+            .await
+            .unwrap();
+    assert_eq!(found, ("ok".to_owned(), 0, true));
+    record(&store, vec![Row { message_id: "another".into(), ..row(1, Code::Known) }]).await;
+    let n: i32 = sqlx::query_scalar("select n_duplicates from registrations").fetch_one(&database.pool).await.unwrap();
+    assert_eq!(n, 1);
+}
+
+#[tokio::test]
+async fn what_waits_is_read_page_by_page_and_verify_is_kept() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    let mut rows: Vec<Row> = (0..25).map(parked).collect();
+    rows[7].end.verify = true;
+    record(&store, rows).await;
+    let (mut found, mut last) = (Vec::new(), None);
+    loop {
+        let page = store.waiting(&hold(), last.as_ref(), 10).await.unwrap();
+        let Some(job) = page.last() else { break };
+        last = Some(job.clone());
+        found.extend(page);
+    }
+    assert_eq!(
+        found.iter().map(|job| job.subject).collect::<Vec<_>>(),
+        (0..25).map(|n| parked(n).subject).collect::<Vec<_>>()
+    );
+    assert_eq!(found.iter().position(|job| job.verify), Some(7));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_all_workers_one_may_probe_in_each_interval() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    park(&store, [1], 1).await;
+    assert!(!store.claim_probe(&hold()).await.unwrap(), "the first interval begins with the hold");
+    for _ in 0..2 {
+        age(&database, "1 minute").await;
+        assert!(store.open_holds().await.unwrap()[0].is_probe_due);
+        let mut asking = JoinSet::new();
+        for _ in 0..8 {
+            let store = store.clone();
+            asking.spawn(async move { store.claim_probe(&hold()).await.unwrap() });
+        }
+        assert_eq!(asking.join_all().await.into_iter().filter(|&may| may).count(), 1);
+        assert!(!store.open_holds().await.unwrap()[0].is_probe_due);
+    }
+}
+
+#[tokio::test]
+async fn a_probe_that_nobody_takes_is_asked_for_once_an_interval() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    park(&store, [1], 1).await;
+    assert_eq!(store.claim_overdue_probe(&[]).await.unwrap(), None);
+    age(&database, "1 minute").await;
+    assert_eq!(store.claim_overdue_probe(&[]).await.unwrap(), None, "a live job may take it");
+    for _ in 0..2 {
+        age(&database, "1 minute").await;
+        assert_eq!(store.claim_overdue_probe(&[hold()]).await.unwrap(), None);
+        assert_eq!(store.claim_overdue_probe(&[]).await.unwrap(), Some(hold()));
+        assert_eq!(store.claim_overdue_probe(&[]).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_hold_lasts_at_least_one_probe_interval() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    park(&store, [1], 1).await;
+    assert_eq!(store.release(&[hold()]).await.unwrap(), 0, "the call was under way when it began");
+    age(&database, "1 minute").await;
+    let unknown = HoldKey::read("batch:nobody".into());
+    assert_eq!(store.release(&[hold(), unknown]).await.unwrap(), 1);
+    assert!(report(&store).await.released_at.is_some());
+}
+
+#[tokio::test]
+async fn one_sender_has_a_hold_until_its_lease_ends() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    record(&store, vec![parked(1)]).await;
+    let lease = store.claim_released(LEASE).await.unwrap().unwrap();
+    assert_eq!(store.claim_released(LEASE).await.unwrap(), None);
+    let lease = store.renew(&lease, LEASE).await.unwrap().unwrap();
+    age(&database, "2 minutes").await;
+    let next = store.claim_released(LEASE).await.unwrap().unwrap();
+    assert_eq!(store.renew(&lease, LEASE).await.unwrap(), None, "it was frozen and another took over");
+    // Zero gives it up.
+    store.renew(&next, Duration::ZERO).await.unwrap();
+    assert!(store.claim_released(LEASE).await.unwrap().is_some());
+}
+
+/// Holds up everything that waits for it.
+struct Gate(Transaction<'static, Postgres>);
+
+impl Gate {
+    /// Closes the gate, and makes a trigger's function that waits for it.
+    async fn close(database: &Database, trigger: &'static str) -> Self {
+        for sql in [
+            "create function wait_for_gate() returns trigger language plpgsql
+                as 'begin perform pg_advisory_xact_lock_shared(7); return coalesce(new, old); end'",
+            trigger,
+        ] {
+            sqlx::query(sql).execute(&database.pool).await.unwrap();
+        }
+        let mut gate = database.pool.begin().await.unwrap();
+        sqlx::query("select pg_advisory_xact_lock(7)").execute(&mut *gate).await.unwrap();
+        Self(gate)
+    }
+
+    async fn open(self) {
+        self.0.rollback().await.unwrap();
+    }
+}
+
+/// Waits until so many connections of the database wait for a lock.
+async fn until_waiting(database: &Database, n: i64) {
+    let query = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    let waiting = async {
+        while sqlx::query_scalar::<_, i64>(query).fetch_one(&database.pool).await.unwrap() < n {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), waiting).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_stays_where_a_page_that_names_it_is_being_committed() {
+    let database = Database::fresh().await;
+    let (recorder, sender) = (database.store().await, database.store().await);
+    record(&recorder, vec![parked(1)]).await;
+    record(&recorder, vec![row(1, Code::Ok)]).await;
+    let gate = Gate::close(
+        &database,
+        "create constraint trigger commits_wait after insert on registrations
+            deferrable initially deferred for each row execute function wait_for_gate()",
+    )
+    .await;
+    let recording = tokio::spawn(async move { recorder.record(&page(vec![parked(2)])).await });
+    until_waiting(&database, 1).await;
+    let finishing = tokio::spawn(async move { sender.finish(&hold()).await });
+    until_waiting(&database, 2).await;
+    gate.open().await;
+    recording.await.unwrap().unwrap();
+    assert!(!finishing.await.unwrap().unwrap());
+    assert_eq!(report(&database.store().await).await.n_waiting, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_that_is_being_removed_is_made_anew_for_a_page_that_names_it() {
+    let database = Database::fresh().await;
+    let (recorder, sender) = (database.store().await, database.store().await);
+    record(&recorder, vec![parked(1)]).await;
+    record(&recorder, vec![row(1, Code::Ok)]).await;
+    let gate = Gate::close(
+        &database,
+        "create trigger removal_waits before delete on holds for each row execute function wait_for_gate()",
+    )
+    .await;
+    let finishing = tokio::spawn(async move { sender.finish(&hold()).await });
+    until_waiting(&database, 1).await;
+    let recording = tokio::spawn(async move { recorder.record(&page(vec![parked(2)])).await });
+    until_waiting(&database, 2).await;
+    gate.open().await;
+    assert!(finishing.await.unwrap().unwrap());
+    recording.await.unwrap().unwrap();
+    assert_eq!(report(&database.store().await).await.n_waiting, 1);
+}
+
+/// Two recorders and two senders at the same rows and holds, in opposite orders: nobody deadlocks, no count is lost, and
+/// every row that waits has its hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn recorders_and_senders_neither_deadlock_nor_lose_a_row() {
+    const ROUNDS: u32 = 40;
+    const KEYS: u32 = 60;
+    let database = Database::fresh().await;
+    let holds = ["batch:a", "batch:b", "batch:c"].map(|key| HoldKey::read(key.into()));
+    let mut tasks = JoinSet::new();
+    for reversed in [false, true] {
+        let (store, named) = (database.store().await, holds.clone());
+        tasks.spawn(async move {
+            for round in 0..ROUNDS {
+                let mut rows: Vec<Row> = (0..KEYS).map(|n| row(n, Code::BatchFailing)).collect();
+                for (n, row) in (round..).zip(&mut rows) {
+                    row.end.waits_for = Some(named[n as usize % 3].clone());
+                }
+                let openings =
+                    if round % 3 == 0 { vec![(named[round as usize % 2].clone(), opening(1).1)] } else { vec![] };
+                if reversed {
+                    rows.reverse();
+                }
+                store.record(&Page { openings, ..page(rows) }).await.unwrap();
+            }
+        });
+        let (store, mut holds) = (database.store().await, holds.clone());
+        if reversed {
+            holds.reverse();
+        }
+        tasks.spawn(async move {
+            for _ in 0..ROUNDS {
+                for hold in &holds {
+                    store.release_by_hand(hold).await.unwrap();
+                    let jobs = store.waiting(hold, None, 30).await.unwrap();
+                    store.sent_again(hold, &jobs.iter().rev().collect::<Vec<_>>()).await.unwrap();
+                    store.finish(hold).await.unwrap();
+                }
+                store.release(&holds).await.unwrap();
+            }
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
+    }
+    assert_counters_equal_the_rows(&database).await;
+    let without: i64 = sqlx::query_scalar(
+        "select count(*) from registrations r
+        where waits_for is not null and not exists (select from holds where hold = r.waits_for)",
+    )
+    .fetch_one(&database.pool)
+    .await
+    .unwrap();
+    assert_eq!(without, 0, "rows wait for a hold that is not there");
+}

@@ -1,0 +1,239 @@
+//! What goes wrong at SQS: nothing is lost, no message is worn out, and the service goes on by itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster::identity;
+use muster::metrics::Metrics;
+use muster::outcome::Code;
+use muster::queue::{self, Attributes};
+use muster::sandbox::{Effect, Fault, Operation};
+use muster::serve::{Service, Until};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::factory::Factory;
+
+/// The SQS calls of a running service.
+const CALLS: [Operation; 4] = [
+    Operation::ReceiveMessage,
+    Operation::DeleteMessageBatch,
+    Operation::ChangeMessageVisibilityBatch,
+    Operation::GetQueueAttributes,
+];
+
+fn error(code: &str, status: u16) -> Effect {
+    Effect::Error { status, code: code.into(), message: "as ordered".into(), executed: false }
+}
+
+/// A service of this process that waits for work.
+struct Worker {
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+    running: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Worker {
+    async fn start(factory: &Factory) -> Self {
+        let stop = CancellationToken::new();
+        let service = Service::start(&factory.config, Until::Stopped, stop.clone()).await.unwrap();
+        Self { metrics: service.metrics(), stop, running: tokio::spawn(service.run()) }
+    }
+
+    fn failed(&self, operation: Operation) -> u64 {
+        self.metrics.sqs_requests.with_label_values(&[<&str>::from(operation), "error"]).get()
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.running.await.unwrap().unwrap();
+    }
+}
+
+async fn until_done(factory: &Factory, n: u64) {
+    factory.until("all is done", async |f| f.counts("jobs").deleted == n).await;
+}
+
+/// Every message was delivered once and deleted, and none is a dead letter.
+fn each_once(factory: &Factory, n: u64) {
+    let counts = factory.counts("jobs");
+    assert_eq!((counts.deliveries, counts.deleted), (n, n));
+    assert_eq!(factory.counts("jobs-dead").sent, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receives_that_fail_are_made_ever_more_slowly_until_they_work() {
+    // So slow that there is one receiver.
+    let factory = Factory::new(100.0).await;
+    let outage = Duration::from_secs(3);
+    for effect in [Effect::Reset { executed: false }, error("InternalError", 500)] {
+        let fault = Fault::new(Operation::ReceiveMessage, effect).during(outage);
+        factory.sandbox.faults().set(Fault { probability: Some(0.5), ..fault }).unwrap();
+    }
+    let unavailable = Fault::new(Operation::ReceiveMessage, error("ServiceUnavailable", 503)).during(outage);
+    factory.sandbox.faults().set(unavailable).unwrap();
+    factory.enqueue(&factory.leaves(20)).await;
+    factory.drain().await;
+    each_once(&factory, 20);
+    let answers = factory.sandbox.ledger().summary(Operation::ReceiveMessage).answers;
+    let n_failed: usize = ["reset", "InternalError", "ServiceUnavailable"].iter().filter_map(|a| answers.get(*a)).sum();
+    // Waits of up to 0.2, 0.4, 0.8 s and so on fill three seconds after a handful of calls.
+    assert!((2..=25).contains(&n_failed), "{n_failed} calls in an outage of {outage:?}");
+}
+
+/// What a receive took whose answer never came shows again when its visibility ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receive_whose_answer_is_lost_loses_no_message() {
+    let factory = Factory::new(1000.0).await;
+    for effect in [Effect::Hang { executed: true }, Effect::Reset { executed: true }] {
+        factory.sandbox.faults().set(Fault::new(Operation::ReceiveMessage, effect).calls(1)).unwrap();
+    }
+    factory.enqueue(&factory.leaves(10)).await;
+    factory.drain().await;
+    assert_eq!((factory.ends().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 10)]), 10));
+    assert_eq!(factory.counts("jobs").deliveries, 20, "the test shows nothing without a second delivery");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_two_workers_have_at_once_ends_well_once() {
+    let factory = Factory::new(200.0).await;
+    let faults = factory.sandbox.faults();
+    faults.set(Fault::new(Operation::ReceiveMessage, Effect::DeliverTwice).calls(20)).unwrap();
+    let slow = Effect::Latency { milliseconds: 300, up_to: None };
+    faults.set(Fault::new(Operation::RegisterCertificate, slow)).unwrap();
+    factory.enqueue(&factory.leaves(60)).await;
+    tokio::join!(factory.drain(), factory.drain());
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 60)]));
+    let (calls, counts) = (factory.n_calls() as u64, factory.counts("jobs"));
+    assert!(calls > 60, "the test shows nothing unless both workers call for one certificate");
+    assert!(calls <= counts.deliveries, "{calls} calls for {} deliveries", counts.deliveries);
+    assert_eq!((counts.deleted, factory.counts("jobs-dead").sent), (60, 0));
+}
+
+/// SQS may deliver a message again long after it was deleted, and in any order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_comes_again_days_later_costs_no_call() {
+    let factory = Factory::new(1000.0).await;
+    let mut pems = factory.leaves(15);
+    factory.enqueue(&pems).await;
+    factory.drain().await;
+    let columns = "sent_at = sent_at - interval '9 days', ended_at = ended_at - interval '9 days', \
+                   received_at = received_at - interval '9 days'";
+    let aged = format!("update registrations set {columns}");
+    sqlx::query(sqlx::AssertSqlSafe(aged)).execute(&factory.database.pool).await.unwrap();
+    pems.reverse();
+    factory.enqueue(&pems).await;
+    factory.drain().await;
+    assert_eq!((factory.ends().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 15)]), 15));
+    assert_eq!(factory.counts("jobs").deleted, 30);
+}
+
+/// With three deliveries a message that came back each time would be a dead letter.
+#[tokio::test(flavor = "multi_thread")]
+async fn deletes_that_fail_for_long_burn_no_delivery() {
+    let factory = Factory::new(1000.0).await;
+    let denied = Fault::new(Operation::DeleteMessageBatch, error("AccessDenied", 403)).during(Duration::from_secs(5));
+    factory.sandbox.faults().set(denied).unwrap();
+    factory.enqueue(&factory.leaves(12)).await;
+    factory.drain().await;
+    each_once(&factory, 12);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_that_sqs_does_not_give_back_are_given_back_on_the_next_try() {
+    let factory = Factory::new(20.0).await;
+    let effect = Effect::FailEntries { entries: 4, code: "InternalError".into(), sender_fault: false };
+    factory.enqueue(&factory.leaves(100)).await;
+    let program = factory.spawn(&["serve"]);
+    factory.until("calls are made", async |f| f.n_calls() >= 20).await;
+    factory.sandbox.faults().set(Fault::new(Operation::ChangeMessageVisibilityBatch, effect).calls(1)).unwrap();
+    program.signal("TERM");
+    let (code, _, log) = program.end().await;
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(factory.sandbox.faults().list()[0].strikes, 1, "the test shows nothing unless something goes back");
+    assert_eq!(factory.counts("jobs").in_flight, 0);
+}
+
+/// A receive that was abandoned would have its messages hidden from everybody until their visibility ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_come_to_a_long_poll_while_the_worker_stops_go_back_at_once() {
+    let factory = Factory::new(200.0).await;
+    let mut program = factory.spawn(&["serve", "--set", "queue.wait=20s"]);
+    factory
+        .until("a long poll is under way", async |f| {
+            let calls = f.sandbox.ledger().calls();
+            calls.iter().any(|call| call.operation == Operation::ReceiveMessage && call.answer.is_none())
+        })
+        .await;
+    let mut log = BufReader::new(program.0.stderr.take().unwrap()).lines();
+    program.signal("TERM");
+    while !log.next_line().await.unwrap().expect("it says that it stops").contains("stopping") {}
+    factory.enqueue(&factory.leaves(10)).await;
+    let rest = tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+    let (code, ..) = program.end().await;
+    rest.await.unwrap();
+    let counts = factory.counts("jobs");
+    assert_eq!((code, counts.visible, counts.in_flight), (Some(0), 10, 0));
+    assert_eq!((counts.deliveries, factory.n_calls()), (10, 0), "the long poll took them");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denial_in_the_middle_of_a_run_ends_with_its_cause() {
+    let factory = Factory::new(1000.0).await;
+    let worker = Worker::start(&factory).await;
+    factory.enqueue(&factory.leaves(5)).await;
+    until_done(&factory, 5).await;
+    for operation in CALLS {
+        factory.sandbox.faults().set(Fault::new(operation, error("AccessDenied", 403))).unwrap();
+    }
+    factory.until("a receive is denied", async |_| worker.failed(Operation::ReceiveMessage) >= 2).await;
+    factory.enqueue(&factory.leaves(25)).await;
+    factory.sandbox.faults().clear_all();
+    until_done(&factory, 30).await;
+    each_once(&factory, 30);
+    worker.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_deleted_and_made_again_is_worked_on() {
+    let factory = Factory::new(1000.0).await;
+    let worker = Worker::start(&factory).await;
+    let aws = identity::load(&factory.config.aws.access()).await;
+    let client = aws_sdk_sqs::Client::new(&aws);
+    client.delete_queue().queue_url(factory.queue.url()).send().await.unwrap();
+    factory.until("a receive finds no queue", async |_| worker.failed(Operation::ReceiveMessage) >= 2).await;
+    let attributes = Attributes {
+        visibility_timeout: Duration::from_secs(2),
+        retention: Duration::from_hours(96),
+        max_receive_count: Some(5),
+        ..Attributes::default()
+    };
+    queue::create(&aws, "jobs", &attributes).await.unwrap();
+    factory.enqueue(&factory.leaves(20)).await;
+    until_done(&factory, 20).await;
+    each_once(&factory, 20);
+    worker.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_cannot_be_used_is_said_at_start_with_its_mend() {
+    let factory = Factory::new(10.0).await;
+    let fifo_url = format!("queue.name={}/000000000000/jobs.fifo", factory.sandbox.url());
+    for (setting, fault, code, parts) in [
+        ("queue.name=gone", None, 1, ["cannot use the queue: GetQueueUrl: ", "hint: check `queue.name`"]),
+        ("queue.name=jobs.fifo", None, 6, ["`jobs.fifo` is a FIFO queue", "hint: make a standard queue"]),
+        (&*fifo_url, None, 6, ["jobs.fifo` is a FIFO queue", "hint: make a standard queue"]),
+        ("queue.name=jobs", Some(Operation::GetQueueUrl), 4, ["AccessDenied: as ordered", "need sqs:GetQueueUrl"]),
+        ("queue.name=jobs", Some(Operation::GetQueueAttributes), 4, ["GetQueueAttributes: AccessDenied", "hint: "]),
+    ] {
+        factory.sandbox.faults().clear_all();
+        if let Some(operation) = fault {
+            factory.sandbox.faults().set(Fault::new(operation, error("AccessDenied", 403))).unwrap();
+        }
+        let (found, _, log) = factory.spawn(&["serve", "--set", setting]).end().await;
+        assert_eq!(found, Some(code), "{setting}: {log}");
+        assert!(parts.iter().all(|part| log.contains(part)), "{setting}: {log}");
+    }
+}

@@ -1,0 +1,156 @@
+//! A second queue, for jobs that are sent again, beside the main one.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use muster::certificate::{Certificate, CertificateId};
+use muster::identity;
+use muster::outcome::Code;
+use muster::queue::{self, Attributes, Outgoing, Queue};
+use muster::sandbox::{Effect, Fault, Operation};
+use muster::serve::{Service, Until};
+use tokio_util::sync::CancellationToken;
+
+use crate::factory::Factory;
+
+/// A factory with a second queue, `again`.
+async fn factory(rate: f64) -> (Factory, Queue) {
+    let mut factory = Factory::new(rate).await;
+    let aws = identity::load(&factory.config.aws.access()).await;
+    let main = factory.queue.attributes().await.unwrap();
+    let again = queue::create(&aws, "again", &Attributes { max_receive_count: Some(5), ..main }).await.unwrap();
+    factory.config.queue.replay = Some("again".to_owned());
+    (factory, again)
+}
+
+async fn send(queue: &Queue, pems: &[String]) {
+    for ten in pems.chunks(queue::CALL_MAX) {
+        let message = |pem: &String| Outgoing { body: Factory::job(pem).to_body(), group: None };
+        let results = queue.send(&ten.iter().map(message).collect::<Vec<_>>()).await.unwrap();
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+    }
+}
+
+fn ids(pems: &[String]) -> HashSet<CertificateId> {
+    let id = |pem: &String| Certificate::from_pem(pem).unwrap().id();
+    pems.iter().map(id).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_full_queues_share_the_quota_and_neither_starves() {
+    let (factory, again) = factory(200.0).await;
+    let pems = factory.leaves(600);
+    let (live, sent_again) = pems.split_at(300);
+    factory.enqueue(live).await;
+    send(&again, sent_again).await;
+    factory.drain().await;
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 600)]));
+    for queue in ["jobs", "again"] {
+        let counts = factory.counts(queue);
+        assert_eq!((counts.deliveries, counts.deleted), (300, 300), "{queue}");
+    }
+    let calls = factory.sandbox.ledger().calls();
+    let called: Vec<_> = calls.iter().filter_map(|call| call.certificate_id).collect();
+    let live = ids(live);
+    let last_live = called.iter().rposition(|id| live.contains(id)).unwrap();
+    let n_again = last_live + 1 - 300;
+    // A tenth would be 33 of 333; a slow machine lets the second queue have some more.
+    assert!((20..=200).contains(&n_again), "{n_again} went beside 300 of the main queue");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_second_queue_ends_nothing_and_a_body_that_is_no_job_is_quarantined_as_its() {
+    let (factory, again) = factory(1000.0).await;
+    factory.enqueue(&factory.leaves(30)).await;
+    again.send(&[Outgoing { body: "no job".into(), group: None }]).await.unwrap();
+    factory.drain().await;
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 30)]));
+    let queue: String =
+        sqlx::query_scalar("select queue from quarantine").fetch_one(&factory.database.pool).await.unwrap();
+    assert_eq!(queue, again.url());
+    assert_eq!(factory.counts("again").deleted, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_ends_only_when_both_queues_are_empty() {
+    let (factory, again) = factory(1000.0).await;
+    send(&again, &factory.leaves(1)).await;
+    let elsewhere = again.receive(1, Duration::ZERO).await.unwrap();
+    assert_eq!(elsewhere.len(), 1, "somebody else has it, and dies");
+    factory.drain().await;
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 1)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminated_worker_gives_back_to_the_queue_that_each_message_came_from() {
+    let (factory, again) = factory(50.0).await;
+    let pems = factory.leaves(200);
+    factory.enqueue(&pems[..100]).await;
+    send(&again, &pems[100..]).await;
+    let program = factory.spawn(&["serve", "--set", "queue.replay=again"]);
+    factory.until("calls are made", async |f| f.n_calls() >= 40).await;
+    program.signal("TERM");
+    let (code, _, log) = program.end().await;
+    assert_eq!(code, Some(0), "{log}");
+    let (main, second) = (factory.counts("jobs"), factory.counts("again"));
+    assert_eq!((main.in_flight, second.in_flight), (0, 0), "everything that was held is visible again");
+    assert_eq!(main.deleted + second.deleted, factory.n_calls() as u64);
+    assert!(
+        main.deliveries > main.deleted && second.deliveries > second.deleted,
+        "both were held: {main:?} {second:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_at_the_drain_deadline_goes_back_to_its_queue() {
+    let (mut factory, again) = factory(1000.0).await;
+    // Longer than a long poll, which would take what is given back.
+    factory.config.worker.drain_deadline = Duration::from_millis(2500).into();
+    let hang = Fault::new(Operation::RegisterCertificate, Effect::Hang { executed: false });
+    factory.sandbox.faults().set(hang).unwrap();
+    let pems = factory.leaves(20);
+    factory.enqueue(&pems[..10]).await;
+    send(&again, &pems[10..]).await;
+    let stop = CancellationToken::new();
+    let service = Service::start(&factory.config, Until::Stopped, stop.clone()).await.unwrap();
+    let running = tokio::spawn(service.run());
+    factory.until("all jobs call", async |f| f.n_calls() == 20).await;
+    stop.cancel();
+    let error = running.await.unwrap().unwrap_err().to_string();
+    assert!(error.starts_with("20 jobs were not finished"), "{error}");
+    for queue in ["jobs", "again"] {
+        let counts = factory.counts(queue);
+        assert_eq!((counts.visible, counts.in_flight), (10, 0), "{queue}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_backlog_of_each_queue_is_shown() {
+    let (factory, again) = factory(1000.0).await;
+    // Held where they are, so that they are counted.
+    let hang = Fault::new(Operation::ReceiveMessage, Effect::Hang { executed: false });
+    factory.sandbox.faults().set(hang).unwrap();
+    factory.enqueue(&factory.leaves(2)).await;
+    send(&again, &factory.leaves(3)).await;
+    let stop = CancellationToken::new();
+    let service = Service::start(&factory.config, Until::Stopped, stop.clone()).await.unwrap();
+    let metrics = service.metrics();
+    for (queue, n) in [("main", 2), ("replay", 3), ("dead", 0)] {
+        let series = format!("muster_queue_messages{{queue=\"{queue}\",state=\"visible\"}} {n}\n");
+        factory.until(&series, async |_| metrics.text().contains(&series)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_queue_that_cannot_be_used_is_said_at_start() {
+    let (factory, _) = factory(10.0).await;
+    for (name, code, part) in [
+        ("gone", 1, "error: cannot use the second queue, `gone`: GetQueueUrl: "),
+        ("jobs", 6, "error: `queue.replay` is `jobs`, which is the main queue itself\nhint: "),
+    ] {
+        let program = factory.spawn(&["serve", "--set", &format!("queue.replay={name}")]);
+        let (found, _, log) = program.end().await;
+        assert_eq!(found, Some(code), "{log}");
+        assert!(log.contains(part), "{log}");
+    }
+}

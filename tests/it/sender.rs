@@ -1,0 +1,214 @@
+//! Sending parked jobs again, through a real ledger and the sandbox's SQS.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster::breakers::Breakers;
+use muster::certificate::Certificate;
+use muster::hold::HoldKey;
+use muster::holds::ProbeTimes;
+use muster::job::{Job, RegisterCertificate};
+use muster::metrics::Metrics;
+use muster::outcome::Code;
+use muster::sandbox::{Effect, Fault, Operation};
+use muster::sender::Sender;
+use muster::store::{Page, Row};
+use tokio::task::JoinHandle;
+
+use crate::factory::Factory;
+use crate::holds::{age, hold, opening, parked};
+use crate::ledger::{assert_counters_equal_the_rows, page};
+
+/// The row of a parked job for a certificate.
+fn waiting(n: u32, pem: &str) -> Row {
+    let certificate = Certificate::from_pem(pem).unwrap();
+    let mut row = Row { subject: certificate.id().0, certificate_id: Some(certificate.id()), ..parked(n) };
+    row.end.request = Some(serde_json::to_string(&Factory::job(pem).request).unwrap());
+    row
+}
+
+/// Parks jobs for what is over already.
+async fn park(factory: &Factory, pems: &[String]) {
+    let rows = (0..).zip(pems).map(|(n, pem)| waiting(n, pem)).collect();
+    factory.store.record(&page(rows)).await.unwrap();
+}
+
+/// A worker's sender, running.
+struct Running {
+    task: JoinHandle<()>,
+    metrics: Arc<Metrics>,
+}
+
+impl Running {
+    fn start(factory: &Factory) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let minute = Duration::from_mins(1);
+        let probes = ProbeTimes { issuer: minute, batch: minute, target: minute };
+        let sender = Sender {
+            store: factory.store.clone(),
+            queue: factory.queue.clone(),
+            breakers: Breakers::new(["default".parse().unwrap()], probes),
+            metrics: Arc::clone(&metrics),
+        };
+        Self { task: tokio::spawn(sender.run()), metrics }
+    }
+
+    fn n_sent(&self, reason: &str) -> u64 {
+        self.metrics.jobs_sent_again.with_label_values(&[reason]).get()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn until_no_hold_is_left(factory: &Factory) {
+    factory.until("no hold is left", async |f| f.store.holds_report().await.unwrap().is_empty()).await;
+}
+
+fn n_messages(factory: &Factory) -> u64 {
+    factory.counts("jobs").sent
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parked_jobs_are_sent_again_once_their_hold_is_over() {
+    let factory = Factory::new(1000.0).await;
+    park(&factory, &factory.leaves(250)).await;
+    let sender = Running::start(&factory);
+    until_no_hold_is_left(&factory).await;
+    assert_eq!((n_messages(&factory), sender.n_sent("release"), sender.n_sent("probe")), (250, 250, 0));
+    factory.drain().await;
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 250)]));
+    assert_counters_equal_the_rows(&factory.database).await;
+    let odd: i64 = sqlx::query_scalar(
+        "select count(*) from registrations
+        where n_duplicates > 0 or sent_again_at is not null or waits_for is not null or ref is null",
+    )
+    .fetch_one(&factory.database.pool)
+    .await
+    .unwrap();
+    assert_eq!(odd, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_that_lasts_is_probed_with_one_job() {
+    let factory = Factory::new(1000.0).await;
+    let rows = (0..).zip(&factory.leaves(20)).map(|(n, pem)| waiting(n, pem)).collect();
+    factory.store.record(&Page { openings: vec![opening(1)], ..page(rows) }).await.unwrap();
+    age(&factory.database, "2 minutes").await;
+    let sender = Running::start(&factory);
+    factory.until("a probe is sent", async |_| sender.n_sent("probe") == 1).await;
+    // What comes after is sent: so the probe's turn is over, and there was no second.
+    factory.store.release_by_hand(&hold()).await.unwrap();
+    until_no_hold_is_left(&factory).await;
+    assert_eq!((sender.n_sent("probe"), sender.n_sent("release"), n_messages(&factory)), (1, 19, 20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_for_which_nothing_waits_goes() {
+    let factory = Factory::new(1000.0).await;
+    let rows = vec![waiting(1, &factory.leaves(1)[0])];
+    factory.store.record(&Page { openings: vec![opening(1)], ..page(rows) }).await.unwrap();
+    sqlx::query("update registrations set waits_for = null").execute(&factory.database.pool).await.unwrap();
+    age(&factory.database, "2 minutes").await;
+    let _sender = Running::start(&factory);
+    until_no_hold_is_left(&factory).await;
+    assert_eq!(n_messages(&factory), 0);
+}
+
+/// SQS takes ten messages and 1 MiB a call; these have 130 kB each.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_largest_jobs_are_sent_in_calls_that_sqs_takes() {
+    let factory = Factory::new(1000.0).await;
+    let filler = "x".repeat(64_000);
+    let rows = (0..20).map(|n| {
+        let request = RegisterCertificate {
+            certificate_pem: filler.clone(),
+            ca_certificate_pem: Some(filler.clone()),
+            status: None,
+        };
+        let mut row = parked(n);
+        row.end.request = Some(serde_json::to_string(&request).unwrap());
+        row
+    });
+    factory.store.record(&page(rows.collect())).await.unwrap();
+    let _sender = Running::start(&factory);
+    until_no_hold_is_left(&factory).await;
+    assert_eq!(n_messages(&factory), 20);
+    let calls = factory.sandbox.ledger().summary(Operation::SendMessageBatch);
+    assert_eq!((calls.calls, calls.answers.len()), (3, 1), "{:?}", calls.answers);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_sqs_did_not_take_waits_and_is_sent_later() {
+    let factory = Factory::new(1000.0).await;
+    let partly = Effect::FailEntries { entries: 4, code: "InternalError".into(), sender_fault: false };
+    factory.sandbox.faults().set(Fault::new(Operation::SendMessageBatch, partly).calls(3)).unwrap();
+    let failing =
+        Effect::Error { status: 500, code: "InternalError".into(), message: "as ordered".into(), executed: false };
+    factory.sandbox.faults().set(Fault::new(Operation::SendMessageBatch, failing).calls(8)).unwrap();
+    park(&factory, &factory.leaves(60)).await;
+    let sender = Running::start(&factory);
+    until_no_hold_is_left(&factory).await;
+    assert_eq!((n_messages(&factory), sender.n_sent("release")), (60, 60), "each once");
+}
+
+/// The sender dies after SQS took messages and before it could note it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_that_dies_between_sending_and_noting_loses_nothing() {
+    let factory = Factory::new(1000.0).await;
+    let lost = Effect::Hang { executed: true };
+    let lost = factory.sandbox.faults().set(Fault::new(Operation::SendMessageBatch, lost)).unwrap();
+    park(&factory, &factory.leaves(50)).await;
+    let dying = Running::start(&factory);
+    factory.until("SQS has taken some", async |f| n_messages(f) > 0).await;
+    drop(dying);
+    factory.sandbox.faults().clear(lost);
+    assert_eq!(factory.store.waiting(&hold(), None, 100).await.unwrap().len(), 50);
+    // The lease of the dead runs out.
+    age(&factory.database, "1 minute").await;
+    let _sender = Running::start(&factory);
+    until_no_hold_is_left(&factory).await;
+    assert!(n_messages(&factory) > 50, "the test shows nothing where none was sent twice");
+    factory.drain().await;
+    assert_eq!((factory.ends().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 50)]), 50));
+    assert_counters_equal_the_rows(&factory.database).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_does_not_read_back_stays_and_holds_up_no_other() {
+    let factory = Factory::new(1000.0).await;
+    park(&factory, &factory.leaves(5)).await;
+    sqlx::query("update registrations set request = '{\"pem\":1}' where ref = 'SN-2'")
+        .execute(&factory.database.pool)
+        .await
+        .unwrap();
+    let _sender = Running::start(&factory);
+    until_no_hold_is_left(&factory).await;
+    assert_eq!(n_messages(&factory), 4);
+    let (status, detail, is_waiting): (String, String, bool) =
+        sqlx::query_as("select status, detail, waits_for is not null from registrations where ref = 'SN-2'")
+            .fetch_one(&factory.database.pool)
+            .await
+            .unwrap();
+    assert_eq!((status.as_str(), detail.as_str(), is_waiting), ("parked", "it cannot be sent again: detail", false));
+}
+
+/// What a replay will do: rows of any bad status, marked by hand.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_job_that_somebody_marks_is_sent_as_it_was() {
+    let factory = Factory::new(1000.0).await;
+    let pem = factory.leaves(1).remove(0);
+    let mut row = waiting(1, &pem);
+    (row.end.code, row.end.verify) = (Code::InvalidRequest, true);
+    row.end.waits_for = Some(HoldKey::read("replay:1".into()));
+    factory.store.record(&page(vec![row])).await.unwrap();
+    let _sender = Running::start(&factory);
+    until_no_hold_is_left(&factory).await;
+    let message = factory.queue.receive(1, Duration::ZERO).await.unwrap().remove(0);
+    let wanted = Job { verify: true, reference: Some("SN-1".parse().unwrap()), ..Factory::job(&pem) };
+    assert_eq!(Job::parse(&message.body).unwrap(), wanted);
+}

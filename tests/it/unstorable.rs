@@ -1,0 +1,117 @@
+//! Rows that Postgres refuses, and errors of Postgres that no row is to blame for.
+
+use muster::metrics::Metrics;
+use muster::outcome::Code;
+use muster::sandbox::BatchCounts;
+use muster::serve::{Service, Until};
+use muster::specimen::Flaw;
+use sqlx::AssertSqlSafe;
+use tokio_util::sync::CancellationToken;
+
+use crate::factory::Factory;
+use crate::ledger::assert_counters_equal_the_rows;
+
+/// Has Postgres raise an error for every new row for which a condition holds.
+async fn refuse(factory: &Factory, condition: &str, sqlstate: &str) {
+    for sql in [
+        "create sequence n_refused".to_owned(),
+        format!(
+            "create function refuse() returns trigger language plpgsql as $$
+            begin
+                if {condition} then
+                    raise exception 'refused as ordered' using errcode = '{sqlstate}';
+                end if;
+                return new;
+            end $$"
+        ),
+        "create trigger refuse before insert on registrations for each row execute function refuse()".to_owned(),
+    ] {
+        sqlx::query(AssertSqlSafe(sql)).execute(&factory.database.pool).await.unwrap();
+    }
+}
+
+/// Sends 30 jobs; the 11th is an expired certificate with the name `bad`.
+async fn send(factory: &Factory) {
+    let mut bodies = Vec::new();
+    for n in 0..30 {
+        let mut job = Factory::job(&factory.ca.leaf(&format!("device {n}")));
+        if n == 10 {
+            job = Factory::job(&factory.ca.flawed(Flaw::Expired, "bad"));
+            job.reference = Some("bad".parse().unwrap());
+        }
+        bodies.push(job.to_body());
+    }
+    factory.send(&bodies).await;
+}
+
+fn db_errors(metrics: &Metrics, class: &str) -> u64 {
+    metrics.db_errors.with_label_values(&[class]).get()
+}
+
+async fn bad_row(factory: &Factory) -> (String, String, bool) {
+    sqlx::query_as("select code, detail, request is not null from registrations where ref = 'bad'")
+        .fetch_one(&factory.database.pool)
+        .await
+        .unwrap()
+}
+
+async fn n_blanked(factory: &Factory) -> i64 {
+    sqlx::query_scalar("select count(*) from registrations where detail like 'unstorable%'")
+        .fetch_one(&factory.database.pool)
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_postgres_refuses_is_written_without_its_texts() {
+    for sqlstate in ["22P05", "22021", "23514", "54000"] {
+        let factory = Factory::new(1000.0).await;
+        refuse(&factory, "new.ref = 'bad' and new.detail not like 'unstorable: %'", sqlstate).await;
+        send(&factory).await;
+        factory.drain().await;
+        assert_eq!(factory.ends().await.into_iter().collect::<Vec<_>>(), [(Code::Ok, 29), (Code::Expired, 1)]);
+        assert_eq!(bad_row(&factory).await, ("expired".to_owned(), format!("unstorable: {sqlstate}"), true));
+        assert_eq!(n_blanked(&factory).await, 1, "only the row that is to blame");
+        assert_counters_equal_the_rows(&factory.database).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_postgres_refuses_is_left_out_at_last() {
+    let factory = Factory::new(1000.0).await;
+    refuse(&factory, "new.ref = 'bad' and new.request is not null", "22P05").await;
+    send(&factory).await;
+    factory.drain().await;
+    assert_eq!(bad_row(&factory).await, ("expired".to_owned(), "unstorable: 22P05".to_owned(), false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_cannot_be_written_at_all_keeps_its_message_and_holds_up_no_other() {
+    let factory = Factory::new(1000.0).await;
+    refuse(&factory, "new.ref = 'bad'", "23514").await;
+    send(&factory).await;
+    let stop = CancellationToken::new();
+    let service = Service::start(&factory.config, Until::Stopped, stop.clone()).await.unwrap();
+    let serving = tokio::spawn(service.run());
+    factory.until("the others are done", async |f| f.counts("jobs").deleted == 29).await;
+    factory.until("it comes back by itself", async |f| f.counts("jobs").deliveries > 31).await;
+    stop.cancel();
+    serving.await.unwrap().unwrap();
+    let BatchCounts { sent, deleted, .. } = factory.counts("jobs");
+    assert_eq!((sent, deleted, factory.ends().await.values().sum::<u64>()), (30, 29, 29));
+    assert_counters_equal_the_rows(&factory.database).await;
+}
+
+/// Enough failures in a row that halving would have reached single rows and given them up.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_no_row_is_to_blame_for_is_tried_again_with_the_whole_page() {
+    for (sqlstate, class) in [("40P01", "40"), ("40001", "40"), ("53100", "53"), ("25006", "25")] {
+        let factory = Factory::new(1000.0).await;
+        refuse(&factory, "nextval('n_refused') <= 12", sqlstate).await;
+        send(&factory).await;
+        let metrics = factory.drain().await;
+        assert_eq!(factory.ends().await.into_iter().collect::<Vec<_>>(), [(Code::Ok, 29), (Code::Expired, 1)]);
+        assert_eq!((db_errors(&metrics, class), n_blanked(&factory).await), (12, 0), "{sqlstate}");
+        assert_counters_equal_the_rows(&factory.database).await;
+    }
+}
