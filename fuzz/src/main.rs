@@ -42,8 +42,8 @@ fn main() -> io::Result<ExitCode> {
 fn check_file(file: &Path) -> io::Result<bool> {
     let path = file.display().to_string();
     let input = fs::read(file)?;
-    let targets = Target::VARIANTS.iter().filter(|target| path.contains(target.name()));
-    Ok(targets.map(|&target| holds(target, &input)).fold(true, |all, one| all && one))
+    let mut targets = Target::VARIANTS.iter().filter(|target| path.contains(target.name()));
+    Ok(targets.all(|&target| holds(target, &input)))
 }
 
 #[expect(clippy::print_stdout, reason = "the figures are the command's data")]
