@@ -272,7 +272,7 @@ impl Job {
             Operation::RegisterCertificate => object(message.request.get()),
         };
         Ok(Self {
-            request: request.map_err(|e| ParseError::NotAJob(format!("request: {}", without_values(&e))))?,
+            request: request.map_err(|e| wrong_request(&e))?,
             operation: message.operation,
             batch: message.batch.unwrap_or_else(|| Name(UNBATCHED.to_owned())),
             batch_size: message.batch_size,
@@ -332,9 +332,27 @@ fn classify(body: &str, error: &serde_json::Error) -> ParseError {
     }
 }
 
-/// Serde's message without the string it may quote: that could be a PEM body or a key.
+/// Says why the request is none. What the look at the whole body passes over shows here: a lone surrogate in a string.
+fn wrong_request(error: &serde_json::Error) -> ParseError {
+    let text = format!("request: {}", without_values(error));
+    if error.is_data() { ParseError::NotAJob(text) } else { ParseError::NotJson(text) }
+}
+
+/// Serde's message without what it may repeat of the body: that could be a PEM body or a key, and as long as the body.
 fn without_values(error: &serde_json::Error) -> String {
-    let text = error.to_string();
+    const KEPT_MAX: usize = 32;
+    let mut text = error.to_string();
+    // What is unknown stands in backticks, before what is expected; a string stands in quotes.
+    if let (Some(open), Some(close)) = (text.find('`'), text.rfind("`, expected"))
+        && open < close
+    {
+        let unknown = &text[open + 1..close];
+        // A misspelt field is worth telling, and a plain word is no secret.
+        let is_word = unknown.len() <= KEPT_MAX && unknown.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !(is_word && text.starts_with("unknown field")) {
+            text.replace_range(open + 1..close, "...");
+        }
+    }
     match (text.find('"'), text.rfind('"')) {
         (Some(open), Some(close)) if open < close => format!("{}\"...\"{}", &text[..open], &text[close + 1..]),
         _ => text,

@@ -6,6 +6,7 @@
 mod error;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ pub struct Queue {
 }
 
 /// One delivery of a message.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Message {
     /// Where it was received: its receipt is good there alone.
     pub queue: Queue,
@@ -60,13 +61,27 @@ pub struct Message {
     pub asked_at: Instant,
 }
 
+/// Prints no body: what lines send never reaches a log.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message").field("id", &self.id).field("bytes", &self.body.len()).finish_non_exhaustive()
+    }
+}
+
 /// A message to be sent.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Outgoing {
     /// The body.
     pub body: String,
     /// The tenant of SQS's fair queues.
     pub group: Option<String>,
+}
+
+/// Prints no body.
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing").field("bytes", &self.body.len()).field("group", &self.group).finish()
+    }
 }
 
 /// What a queue is set to, and how full it is.
@@ -302,9 +317,9 @@ fn by_entry(n: usize, failed: Vec<BatchResultErrorEntry>) -> Vec<EntryResult> {
     for entry in failed {
         let Some(result) = entry.id.parse().ok().and_then(|i: usize| results.get_mut(i)) else { continue };
         *result = Err(EntryError {
-            message: entry.message.unwrap_or_default(),
+            message: sdk_error::one_line(&entry.message.unwrap_or_default()),
             is_senders_fault: entry.sender_fault,
-            code: entry.code,
+            code: sdk_error::one_line(&entry.code),
         });
     }
     results
@@ -326,8 +341,8 @@ where
 {
     if let Some(service) = failure.as_service_error() {
         let code = service.code().unwrap_or("no code");
-        let message = service.message().unwrap_or("no message").to_owned();
-        return QueueError { operation, kind: QueueErrorKind::of(code), code: code.to_owned(), message };
+        let message = sdk_error::one_line(service.message().unwrap_or("no message"));
+        return QueueError { operation, kind: QueueErrorKind::of(code), code: sdk_error::one_line(code), message };
     }
     let (kind, code) = if sdk_error::lacks_credentials(failure) {
         (QueueErrorKind::Denied, NO_CREDENTIALS)

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::outcome::{Attempt, Code};
 use crate::precheck::CheckedCertificate;
-use crate::sdk_error::{self, TEXT_MAX};
+use crate::sdk_error;
 
 /// What an answer other than "registered" means, which is what to do about it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -175,7 +175,7 @@ impl Registrar {
             Ok(output) => Answer {
                 attempt: attempt("ok", output.request_id()),
                 existing_id: None,
-                result: Ok(output.certificate_id.unwrap_or_default()),
+                result: Ok(sdk_error::one_line(&output.certificate_id.unwrap_or_default())),
             },
             Err(failure) => {
                 let error = classify(&failure);
@@ -200,8 +200,8 @@ fn classify(failure: &Failure) -> CallError {
             let status = error.raw().status().as_u16();
             CallError {
                 kind: code.map_or_else(|| Kind::of_status(status), Kind::of_code),
-                code: code.map_or_else(|| format!("HTTP {status}"), str::to_owned),
-                message: message.chars().take(TEXT_MAX).collect(),
+                code: code.map_or_else(|| format!("HTTP {status}"), sdk_error::one_line),
+                message: sdk_error::one_line(message),
             }
         }
         SdkError::TimeoutError(_) => other(Kind::Transient(Code::Timeout), "timeout"),
@@ -215,7 +215,9 @@ fn classify(failure: &Failure) -> CallError {
 /// The id in a `ResourceAlreadyExistsException`.
 fn existing_id(failure: &Failure) -> Option<String> {
     match failure.as_service_error() {
-        Some(RegisterCertificateError::ResourceAlreadyExistsException(error)) => error.resource_id().map(str::to_owned),
+        Some(RegisterCertificateError::ResourceAlreadyExistsException(error)) => {
+            error.resource_id().map(sdk_error::one_line)
+        }
         _ => None,
     }
 }

@@ -10,7 +10,12 @@ pub const TEXT_MAX: usize = 500;
 /// An error and its causes in one line, cut to [`TEXT_MAX`] characters.
 pub fn in_one_line(error: &(dyn Error + 'static)) -> String {
     let texts: Vec<_> = causes(error).map(ToString::to_string).collect();
-    texts.join(": ").chars().take(TEXT_MAX).collect()
+    one_line(&texts.join(": "))
+}
+
+/// A text that a service sent, as it may be printed and stored: one line of [`TEXT_MAX`] characters at most.
+pub fn one_line(text: &str) -> String {
+    text.chars().take(TEXT_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Says whether an error comes of missing or unusable credentials, before anything was sent.
@@ -26,6 +31,14 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_of_a_service_becomes_one_short_line() {
+        let text = format!("first\nERROR second\r\u{1b}[31m\0\u{9b}{}", "x".repeat(TEXT_MAX));
+        let line = one_line(&text);
+        assert!(line.starts_with("first ERROR second  [31m  xxx"), "{line}");
+        assert_eq!(line.chars().count(), TEXT_MAX);
+    }
 
     #[derive(Debug, thiserror::Error)]
     #[error("dispatch failure")]

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
+use tracing::subscriber::NoSubscriber;
 
 pub use batch::BatchStatus;
 pub use error::{ERROR_CLASSES, StoreError};
@@ -96,7 +97,9 @@ fn storable(text: &str) -> String {
 /// Verifies the server's certificate unless the URL says otherwise or the server is this machine.
 fn connect_options(settings: &Settings) -> Result<PgConnectOptions, StoreError> {
     let url = settings.url.expose_secret();
-    let mut options = PgConnectOptions::from_str(url).map_err(StoreError::Url)?.application_name("muster");
+    // sqlx logs a parameter that it does not know with its value, which may be a password.
+    let options = tracing::subscriber::with_default(NoSubscriber::new(), || PgConnectOptions::from_str(url));
+    let mut options = options.map_err(StoreError::Url)?.application_name("muster");
     if let Some(path) = &settings.root_certificate {
         options = options.ssl_root_cert(path);
     }

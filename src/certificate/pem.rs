@@ -136,10 +136,74 @@ impl Section<'_> {
 
 /// Says whether a text holds a private key, or the mark of one, in whatever state the rest of it is.
 pub fn holds_private_key(text: &str) -> bool {
-    // The marks of OPENSSH, ENCRYPTED, RSA, EC, DSA and plain keys, BEGIN and END, all end in these words and dashes.
-    let mut words = text.as_bytes().split(|&byte| byte == b' ');
-    let mut before = words.next().unwrap_or_default();
-    words.any(|word| std::mem::replace(&mut before, word).ends_with(b"PRIVATE") && word.starts_with(b"KEY-"))
+    private_key_mark(text).is_some()
+}
+
+/// Takes the private keys out of a text. A key without its first or last mark takes along what stands before or behind
+/// it; of a text that hides a mark behind JSON's escapes nothing is left.
+pub fn blank_private_keys(text: &str) -> String {
+    const BLANK: &str = "[private key removed]";
+    let mut blanked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(KeyMark { start, end }) = private_key_mark(rest) {
+        blanked.push_str(&rest[..start.unwrap_or(0)]);
+        blanked.push_str(BLANK);
+        rest = &rest[end..];
+        if start.is_some() {
+            rest = private_key_mark(rest).map_or("", |last| &rest[last.end..]);
+        }
+    }
+    blanked += rest;
+    if holds_private_key(&unescaped(&blanked)) { BLANK.to_owned() } else { blanked }
+}
+
+/// A mark of a private key: `-----BEGIN EC PRIVATE KEY-----`, dashes included.
+struct KeyMark {
+    /// Where it begins, if it is a BEGIN mark: in front of any other stands the key.
+    start: Option<usize>,
+    end: usize,
+}
+
+/// Finds the first mark of a private key.
+fn private_key_mark(text: &str) -> Option<KeyMark> {
+    let mut from = 0;
+    loop {
+        let bytes = text.as_bytes();
+        let start = from + bytes[from..].iter().position(|&byte| byte == b'-')?;
+        let n_dashes = bytes[start..].iter().position(|&byte| byte != b'-').unwrap_or(bytes.len() - start);
+        from = start + n_dashes;
+        let before = &text[..start];
+        // The dashes of an SSH2 mark stand apart from its words.
+        let words = if n_dashes >= 4 { before.strip_suffix(' ').unwrap_or(before) } else { before };
+        // The marks of OPENSSH, ENCRYPTED, RSA, EC, DSA and plain keys end so; that of PGP has one word more.
+        if words.strip_suffix(" BLOCK").unwrap_or(words).ends_with("PRIVATE KEY") {
+            return Some(KeyMark { start: begin_mark(words), end: from });
+        }
+    }
+}
+
+/// Finds the start of a BEGIN mark that ends with a text.
+fn begin_mark(text: &str) -> Option<usize> {
+    let from = text.floor_char_boundary(text.len().saturating_sub(LABEL_MAX));
+    let begin = from + text[from..].rfind("BEGIN ")?;
+    Some(text[..begin].trim_end_matches(['-', ' ']).len())
+}
+
+/// A text whose JSON escapes of ASCII characters are undone.
+fn unescaped(text: &str) -> String {
+    let mut unescaped = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("\\u00") {
+        let (before, escape) = rest.split_at(at);
+        let code = escape.get(4..6).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        unescaped.push_str(before);
+        match code.filter(u8::is_ascii) {
+            Some(code) => unescaped.push(code.into()),
+            None => unescaped.push_str("\\u00"),
+        }
+        rest = &escape[if code.is_some_and(|code| code.is_ascii()) { 6 } else { 4 }..];
+    }
+    unescaped + rest
 }
 
 /// Counts the characters that [`encode`] makes of `n_bytes` bytes.
@@ -235,8 +299,39 @@ mod tests {
             assert!(holds_private_key(&format!("MII\r-----END {label}PRIVATE KEY-----")), "{label}");
         }
         assert!(holds_private_key("-----BEGIN PRIVATE KEY----\\nMII"));
+        assert!(holds_private_key("-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQOY"));
+        assert!(holds_private_key("---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\nP2/5"));
         assert!(!holds_private_key(BLOCK));
         assert!(!holds_private_key("The PRIVATE KEY stays in the chip\n"));
+        assert!(!holds_private_key("PRIVATE KEY - it stays in the chip\n"));
+    }
+
+    #[test]
+    fn private_keys_are_taken_out_of_a_text() {
+        let begin = "-----BEGIN EC PRIVATE KEY-----";
+        let end = "-----END EC PRIVATE KEY-----";
+        for (text, blanked) in [
+            (format!(r#"{{"a":"{begin}\nSECRET\n{end}\n","b":1}}"#), r#"{"a":"[private key removed]\n","b":1}"#),
+            (format!("x{begin}SECRET{end}y{begin}SECRET{end}z"), "x[private key removed]y[private key removed]z"),
+            (format!("x{begin}SECRET"), "x[private key removed]"),
+            (format!("SECRET{end}y"), "[private key removed]y"),
+            (
+                "x-----BEGIN PGP PRIVATE KEY BLOCK-----S-----END PGP PRIVATE KEY BLOCK-----y".into(),
+                "x[private key removed]y",
+            ),
+            ("x---- BEGIN SSH2 PRIVATE KEY ----S---- END SSH2 PRIVATE KEY ----y".into(), "x[private key removed]y"),
+            (r"-----BEGIN PRIVATE\u0020KEY-----SECRET".into(), "[private key removed]"),
+            (r"\u002D----BEGIN PRIVATE KEY\u002d----SECRET".into(), "[private key removed]"),
+        ] {
+            assert_eq!(blank_private_keys(&text), blanked, "{text}");
+        }
+    }
+
+    #[test]
+    fn text_without_a_private_key_stays_as_it_is() {
+        for text in [BLOCK, r#"{"a":"\u00"}"#, r"\u00e4 \u0041 \u00", "\\u00\u{e4}", "the PRIVATE KEY"] {
+            assert_eq!(blank_private_keys(text), text);
+        }
     }
 
     #[test]

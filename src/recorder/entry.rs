@@ -1,7 +1,10 @@
 //! What the recorder is handed, and how it looks in the ledger.
 
+use std::fmt;
+
 use tokio::time::Instant;
 
+use crate::certificate::pem;
 use crate::claims::Claim;
 use crate::hold::{HoldKey, Opening, Parking};
 use crate::identity::Account;
@@ -43,12 +46,18 @@ pub enum Finish {
 }
 
 /// A body that is no job.
-#[derive(Debug)]
 pub struct NoJob {
     /// Why it is none.
     pub error: ParseError,
     /// The body.
     pub body: String,
+}
+
+/// Prints no body: what lines send never reaches a log.
+impl fmt::Debug for NoJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NoJob").field("error", &self.error).field("bytes", &self.body.len()).finish()
+    }
 }
 
 impl Finished {
@@ -131,45 +140,7 @@ fn quarantined(delivery: &Delivery, no_job: &NoJob) -> Quarantined {
         message_id: delivery.message_id.clone(),
         reason: no_job.error.code(),
         detail: no_job.error.to_string(),
-        body: blank_private_keys(&no_job.body),
+        body: pem::blank_private_keys(&no_job.body),
         sent_at: delivery.sent_at,
-    }
-}
-
-/// Takes the private keys out of a text; a key without an end mark takes the rest of the text with it.
-fn blank_private_keys(text: &str) -> String {
-    const MARK: &str = "PRIVATE KEY-----";
-    const BLANK: &str = "[private key removed]";
-    let mut blanked = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(mark) = rest.find(MARK) {
-        let begin = rest[..mark].rfind("-----BEGIN").unwrap_or(mark);
-        blanked.push_str(&rest[..begin]);
-        blanked.push_str(BLANK);
-        let body = &rest[mark + MARK.len()..];
-        rest = body.find(MARK).map_or("", |end| &body[end + MARK.len()..]);
-    }
-    blanked + rest
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn private_keys_are_taken_out_of_a_quarantined_body() {
-        let body = r#"{"a":"-----BEGIN EC PRIVATE KEY-----\nSECRET\n-----END EC PRIVATE KEY-----\n","b":1}"#;
-        assert_eq!(blank_private_keys(body), r#"{"a":"[private key removed]\n","b":1}"#);
-    }
-
-    #[test]
-    fn a_key_without_an_end_takes_the_rest_with_it() {
-        assert_eq!(blank_private_keys("x-----BEGIN PRIVATE KEY-----SECRET"), "x[private key removed]");
-    }
-
-    #[test]
-    fn other_text_stays_as_it_is() {
-        let text = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----";
-        assert_eq!(blank_private_keys(text), text);
     }
 }

@@ -181,8 +181,8 @@ fn foreign_id(answer: &Answer, id: &str) -> Option<String> {
 fn log(error: &CallError, attempt: &Attempt) {
     let request_id = attempt.request_id.as_deref().unwrap_or_default();
     if error.kind == Kind::Denied {
-        warn!(code = error.code, message = error.message, request_id, "AWS denies the call");
+        warn!(code = error.code, detail = error.message, request_id, "AWS denies the call");
     } else {
-        debug!(code = error.code, message = error.message, request_id, "the call did not register");
+        debug!(code = error.code, detail = error.message, request_id, "the call did not register");
     }
 }

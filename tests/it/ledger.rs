@@ -1,5 +1,7 @@
 //! The ledger on a real Postgres: every statement, and the rules that hold whatever the order of events.
 
+mod commit;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -13,6 +13,7 @@ mod deletes;
 mod enqueue;
 mod factory;
 mod holds;
+mod input;
 mod ledger;
 mod moto;
 mod postgres;
@@ -27,6 +28,7 @@ mod queue_trouble;
 mod readme;
 mod sandbox;
 mod second_queue;
+mod secrecy;
 mod sender;
 #[path = "../stage/server.rs"]
 mod server;

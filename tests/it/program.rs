@@ -17,7 +17,7 @@ async fn muster(arguments: &[&str]) -> (Option<i32>, String, String) {
 }
 
 /// Asks the listener of a service for a page: status and body.
-async fn get(address: std::net::SocketAddr, path: &str) -> (u16, String) {
+pub(crate) async fn get(address: std::net::SocketAddr, path: &str) -> (u16, String) {
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();

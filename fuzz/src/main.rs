@@ -1,0 +1,100 @@
+//! `cargo fuzz-slice`: the corpus, the hostile inputs and a number of mutations, the same for the same seed.
+//!
+//! Each failing input is written into a file, and `cargo fuzz-slice FILE` checks it again.
+
+use std::fs;
+use std::io;
+use std::panic;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use muster_fuzz::mutator::mutated;
+use muster_fuzz::targets::Target;
+use strum::VariantArray;
+
+/// Longest that an input may take: ten thousand times an honest one, and far above what a busy machine adds.
+const TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Feeds broken input to the readers of messages and certificates.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// How many mutations of the corpus each target gets.
+    #[arg(long, default_value_t = 10_000)]
+    mutations: u64,
+    /// What the mutations follow from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Checks this file alone; its name tells the target, or its folder.
+    file: Option<PathBuf>,
+}
+
+fn main() -> io::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let all_hold = match &arguments.file {
+        Some(file) => check_file(file)?,
+        None => check_all(&arguments)?,
+    };
+    Ok(if all_hold { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn check_file(file: &Path) -> io::Result<bool> {
+    let path = file.display().to_string();
+    let input = fs::read(file)?;
+    let mut targets = Target::VARIANTS.iter().filter(|target| path.contains(target.name()));
+    Ok(targets.all(|&target| holds(target, &input)))
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are the command's data")]
+fn check_all(arguments: &Arguments) -> io::Result<bool> {
+    let mut n_failed = 0;
+    for &target in Target::VARIANTS {
+        let began = Instant::now();
+        let corpus = corpus(target)?;
+        let hostile = target.hostile();
+        let given = corpus.iter().chain(&hostile).cloned().map(|input| ("given".to_owned(), input));
+        let mutations = (0..arguments.mutations)
+            .map(|number| (format!("{}-{number}", arguments.seed), mutated(&corpus, arguments.seed, number)));
+        for (name, input) in given.chain(mutations) {
+            if !holds(target, &input) {
+                n_failed += 1;
+                report(target, &name, &input)?;
+            }
+        }
+        println!(
+            "{}: {} given, {} mutations with seed {}, {:.1} s",
+            target.name(),
+            corpus.len() + hostile.len(),
+            arguments.mutations,
+            arguments.seed,
+            began.elapsed().as_secs_f64()
+        );
+    }
+    Ok(n_failed == 0)
+}
+
+/// The files of a target's corpus, in the order of their names.
+fn corpus(target: Target) -> io::Result<Vec<Vec<u8>>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name());
+    let mut files = fs::read_dir(folder)?.map(|file| Ok(file?.path())).collect::<io::Result<Vec<_>>>()?;
+    files.sort();
+    files.iter().map(fs::read).collect()
+}
+
+/// Says whether what must hold for an input does; a panic prints why not.
+fn holds(target: Target, input: &[u8]) -> bool {
+    let began = Instant::now();
+    let is_ok = panic::catch_unwind(|| target.check(input)).is_ok();
+    is_ok && began.elapsed() <= TIME_MAX
+}
+
+#[expect(clippy::print_stderr, reason = "a failure is for people")]
+fn report(target: Target, name: &str, input: &[u8]) -> io::Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/fuzz");
+    fs::create_dir_all(&folder)?;
+    let path = folder.join(format!("{}-{name}", target.name()));
+    fs::write(&path, input)?;
+    eprintln!("failed, or took longer than {TIME_MAX:?}: cargo fuzz-slice {}", path.display());
+    Ok(())
+}

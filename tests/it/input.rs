@@ -1,0 +1,95 @@
+//! Hostile and broken input, the real way: from a message's body to its row or its place in quarantine.
+
+mod bodies;
+mod hostile;
+mod log;
+mod message;
+mod names;
+mod series;
+
+use std::collections::BTreeMap;
+
+use muster::job::{Job, RegisterCertificate};
+use muster::outcome::Code;
+use muster::sdk_error::TEXT_MAX;
+
+use crate::factory::Factory;
+
+/// One message, and how it must end.
+struct Case {
+    name: &'static str,
+    body: String,
+    end: End,
+}
+
+/// How a message ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    /// In quarantine, for a reason.
+    NoJob(&'static str),
+    /// In a row.
+    Row(Code),
+}
+
+impl Case {
+    /// A body that is no job.
+    fn no_job(name: &'static str, reason: &'static str, body: impl Into<String>) -> Self {
+        Self { name, body: body.into(), end: End::NoJob(reason) }
+    }
+
+    /// A job; its name is its `ref`, by which its row is found.
+    fn job(name: &'static str, code: Code, request: RegisterCertificate) -> Self {
+        let job = Job { reference: Some(name.parse().unwrap()), request, ..Factory::job("") };
+        Self { name, body: job.to_body(), end: End::Row(code) }
+    }
+}
+
+/// Sends every message, lets a worker take them, and checks each one's end.
+async fn check(factory: &Factory, cases: &[Case]) {
+    for case in cases {
+        // One by one: ten at the bound of a message are beyond the bound of a call.
+        factory.send(std::slice::from_ref(&case.body)).await;
+    }
+    factory.drain().await;
+    let rows = rows(factory).await;
+    let quarantined = quarantined(factory).await;
+    for Case { name, body, end } in cases {
+        let found = match end {
+            End::Row(_) => rows.get(*name).copied().map(End::Row),
+            End::NoJob(_) => quarantined.iter().find(|(kept, _)| kept == body).map(|(_, reason)| End::NoJob(reason)),
+        };
+        assert_eq!(found, Some(*end), "{name}");
+    }
+    assert_eq!(rows.len() + quarantined.len(), cases.len(), "every message has one end");
+    let n_calls = cases.iter().filter(|case| case.end == End::Row(Code::Ok)).count();
+    assert_eq!(factory.n_calls(), n_calls, "only what can pass costs a call");
+    texts_are_short_and_plain(factory).await;
+}
+
+/// The code of each row by its `ref`.
+async fn rows(factory: &Factory) -> BTreeMap<String, Code> {
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("select ref, code from registrations").fetch_all(&factory.database.pool).await.unwrap();
+    rows.into_iter().map(|(reference, code)| (reference, code.parse().unwrap())).collect()
+}
+
+/// Body and reason of what is in quarantine.
+async fn quarantined(factory: &Factory) -> Vec<(String, &'static str)> {
+    let kept: Vec<(Vec<u8>, String)> =
+        sqlx::query_as("select body, reason from quarantine").fetch_all(&factory.database.pool).await.unwrap();
+    let known = |reason: String| muster::job::ParseError::CODES.into_iter().find(|code| *code == reason).unwrap();
+    kept.into_iter().map(|(body, reason)| (String::from_utf8(body).unwrap(), known(reason))).collect()
+}
+
+/// What is told about hostile input is no way to hurt whoever reads it.
+async fn texts_are_short_and_plain(factory: &Factory) {
+    let texts: Vec<String> = sqlx::query_scalar(
+        "select detail from registrations where detail is not null union all select detail from quarantine",
+    )
+    .fetch_all(&factory.database.pool)
+    .await
+    .unwrap();
+    for text in texts {
+        assert!(text.chars().count() <= 2 * TEXT_MAX && !text.contains(char::is_control), "{text:?}");
+    }
+}

@@ -1,0 +1,159 @@
+//! Bodies that are no job, and certificates in every form that lines send.
+
+use muster::certificate::pem;
+use muster::job::RegisterCertificate;
+use muster::outcome::Code;
+use muster::specimen::{Ca, Flaw, hostile, request};
+
+use super::{Case, check};
+use crate::factory::Factory;
+
+/// A message of the first version that lacks nothing, with more fields in front.
+fn with_fields(fields: &str) -> String {
+    format!(r#"{{{fields}"version":1,"operation":"RegisterCertificate","request":{{"certificatePem":"x"}}}}"#)
+}
+
+fn with_request(request: &str) -> String {
+    format!(r#"{{"version":1,"operation":"RegisterCertificate","request":{request}}}"#)
+}
+
+fn no_jobs() -> Vec<Case> {
+    let long = "x".repeat(1_000_000);
+    let no_job = |name, reason, body: &str| Case::no_job(name, reason, body);
+    vec![
+        no_job("plain text", "not_json", "the certificates will follow by mail"),
+        no_job("half a message", "not_json", with_fields("").trim_end_matches('}')),
+        no_job("two messages", "not_json", &with_fields("").repeat(2)),
+        no_job("a BOM in front", "not_json", &format!("\u{feff}{}", with_fields(""))),
+        no_job("arrays without end", "not_json", &"[".repeat(200_000)),
+        no_job("objects without end", "not_json", &r#"{"a":"#.repeat(150_000)),
+        no_job("deep nesting", "not_a_job", &format!("{}{}", "[".repeat(100_000), "]".repeat(100_000))),
+        no_job("a deep request", "not_a_job", &with_request(&("[".repeat(100_000) + &"]".repeat(100_000)))),
+        no_job(
+            "a deep field",
+            "not_a_job",
+            &with_request(&format!(r#"{{"a":{}1{}}}"#, "[".repeat(9_999), "]".repeat(9_999))),
+        ),
+        no_job("a lone surrogate in a name", "not_json", &with_fields(r#""batch":"\ud800","#)),
+        no_job("a lone surrogate in a request", "not_json", &with_request(r#"{"certificatePem":"\udc00"}"#)),
+        no_job("no object", "not_a_job", "1"),
+        no_job("no field", "not_a_job", "{}"),
+        no_job("a field twice", "not_a_job", &with_fields(r#""version":1,"#)),
+        no_job("a field twice, once escaped", "not_a_job", &with_fields(r#""\u0076ersion":1,"#)),
+        no_job("a name twice", "not_a_job", &with_fields(r#""batch":"a","batch":"b","#)),
+        no_job("a PEM twice", "not_a_job", &with_request(r#"{"certificatePem":"x","certificatePem":"y"}"#)),
+        no_job("an unknown field", "not_a_job", &with_fields(r#""colour":1,"#)),
+        no_job("an unknown field of a request", "not_a_job", &with_request(r#"{"certificatePem":"x","tags":""}"#)),
+        no_job("an unknown field with a NUL", "not_a_job", &with_fields(r#""\u0000":1,"#)),
+        no_job("an unknown field of a megabyte", "not_a_job", &with_fields(&format!(r#""{long}":1,"#))),
+        no_job("a name of a megabyte", "not_a_job", &with_fields(&format!(r#""batch":"{long}","#))),
+        no_job("a name with a NUL", "not_a_job", &with_fields(r#""ref":"a\u0000b","#)),
+        no_job("another version", "unknown_version", r#"{"version":2,"certificates":[]}"#),
+        no_job("version 0", "unknown_version", &with_fields("").replace(":1,", ":0,")),
+        no_job("a version of 33 bits", "unknown_version", &with_fields("").replace(":1,", ":4294967297,")),
+        no_job("a version as text", "not_a_job", &with_fields("").replace(":1,", r#":"1","#)),
+        no_job("an unknown operation", "not_a_job", &with_fields("").replace("Register", "Delete")),
+        no_job("an unknown status", "not_a_job", &with_request(r#"{"certificatePem":"x","status":"\u0000"}"#)),
+        no_job("a negative size", "not_a_job", &with_fields(r#""batchSize":-1,"#)),
+        no_job("an unknown target", "unknown_target", &with_fields(r#""target":"mars","#)),
+    ]
+}
+
+/// Good certificates in every form that is taken, each of its own device.
+fn good(ca: &Ca) -> Vec<Case> {
+    let good = |name, form: &dyn Fn(String) -> String| Case::job(name, Code::Ok, alone(form(ca.leaf(name))));
+    vec![
+        good("as-it-should-be", &|pem| pem),
+        good("CRLF", &|pem| pem.replace('\n', "\r\n")),
+        good("CR", &|pem| pem.replace('\n', "\r")),
+        good("no-line-end", &|pem| pem.trim_end().to_owned()),
+        good("BOM", &|pem| format!("\u{feff}{pem}")),
+        good("text-around", &|pem| format!("subject=CN\n{pem}-----\n\0\u{1b}[31m")),
+        good("its-CA-behind", &|pem| pem + &ca.pem()),
+    ]
+}
+
+fn bad(ca: &Ca) -> Vec<Case> {
+    let bad = |name, code, pem: String| Case::job(name, code, alone(pem));
+    let leaf = || ca.leaf("device");
+    let key = || ca.flawed(Flaw::WithPrivateKey, "device");
+    let block = |label: &str| leaf() + "-----BEGIN " + label + "-----\nlQOYBF\n-----END " + label + "-----\n";
+    vec![
+        bad("two-devices", Code::SeveralCertificates, ca.flawed(Flaw::TwoDevices, "device")),
+        bad("trailing-data", Code::TrailingData, ca.flawed(Flaw::TrailingByte, "device")),
+        bad("a-request", Code::CertificateRequest, request("device")),
+        bad("a-NUL", Code::NotACertificate, leaf().replace("MII", "MI\0I")),
+        bad("escaped-line-ends", Code::NotACertificate, leaf().replace('\n', "\\n")),
+        bad("an-escape-of-NUL-as-text", Code::NotACertificate, r"\u0000 \\u0000".to_owned()),
+        bad("nothing", Code::NotACertificate, String::new()),
+        bad("a-megabyte", Code::PemTooLong, "x".repeat(1_000_000)),
+        bad("a-key", Code::PrivateKey, key()),
+        bad("a-key-far-behind", Code::PrivateKey, " ".repeat(900_000) + &key()),
+        bad("a-key-with-CRLF", Code::PrivateKey, key().replace('\n', "\r\n")),
+        bad("half-a-key", Code::PrivateKey, block("EC PRIVATE KEY").replace("-----END EC", "")),
+        bad("an-OpenSSH-key", Code::PrivateKey, block("OPENSSH PRIVATE KEY")),
+        bad("a-PGP-key", Code::PrivateKey, block("PGP PRIVATE KEY BLOCK")),
+        Case::job(
+            "a-key-beside-the-CA",
+            Code::PrivateKey,
+            RegisterCertificate { ca_certificate_pem: Some(ca.pem() + &key()), ..alone(leaf()) },
+        ),
+    ]
+}
+
+/// Of the hostile corpus, those that have a certificate or the bytes of one, under a CA that is not theirs.
+fn hostile_der(ca: &Ca) -> Vec<Case> {
+    let codes = [
+        ("a length beyond the end", "a-length-beyond-the-end", Code::MalformedCertificate),
+        ("a length of the length of 126 bytes", "a-length-of-the-length", Code::MalformedCertificate),
+        ("sequences in sequences", "sequences-in-sequences", Code::MalformedCertificate),
+        ("an RSA key of 32,000 bits", "an-RSA-key-of-32000-bits", Code::IssuerMismatch),
+        ("10,000 alternative names", "10000-alternative-names", Code::IssuerMismatch),
+        ("thousands of extensions", "thousands-of-extensions", Code::IssuerMismatch),
+    ];
+    let corpus = hostile::corpus();
+    let case = |(what, name, code)| {
+        let hostile = corpus.iter().find(|hostile| hostile.name == what).expect(what);
+        let request = RegisterCertificate { ca_certificate_pem: Some(ca.pem()), ..hostile.request.clone() };
+        Case::job(name, code, request)
+    };
+    codes.into_iter().map(case).collect()
+}
+
+fn alone(certificate_pem: String) -> RegisterCertificate {
+    RegisterCertificate { certificate_pem, ca_certificate_pem: None, status: None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_input_ends_for_its_precise_reason() {
+    let factory = Factory::new(1000.0).await;
+    let ca = &factory.ca;
+    let cases: Vec<Case> = [no_jobs(), good(ca), bad(ca), hostile_der(ca)].into_iter().flatten().collect();
+    check(&factory, &cases).await;
+}
+
+/// Premise: these are kept whole, so what a line hid in them would be kept too.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_body_in_quarantine_holds_a_private_key() {
+    let factory = Factory::new(1000.0).await;
+    let mark = |label: &str| format!("-----BEGIN {label}-----\\nSECRET\\n-----END {label}-----\\n");
+    let bodies = [
+        mark("PRIVATE KEY"),
+        format!(r#"{{"privateKey":"{}"}}"#, mark("EC PRIVATE KEY")),
+        format!(r#"{{"{}":1}}"#, mark("RSA PRIVATE KEY")),
+        format!(r#"{{"version":2,"key":"{}"}}"#, mark("PGP PRIVATE KEY BLOCK")),
+        format!(r#"{{"version":2,"key":"{}"}}"#, mark("ENCRYPTED PRIVATE KEY").replace('-', r"\u002d")),
+        with_fields("").replace("RegisterCertificate", &mark("PRIVATE KEY")),
+        with_request(&format!(r#"{{"certificatePem":"x","status":"{}"}}"#, mark("PRIVATE KEY"))),
+    ];
+    factory.send(&bodies).await;
+    factory.drain().await;
+    let kept: Vec<(Vec<u8>, String)> =
+        sqlx::query_as("select body, detail from quarantine").fetch_all(&factory.database.pool).await.unwrap();
+    assert_eq!(kept.len(), bodies.len());
+    for (body, detail) in kept {
+        let body = String::from_utf8(body).unwrap();
+        assert!(body.contains("[private key removed]") && !pem::holds_private_key(&body), "{body}");
+        assert!(!body.contains("SECRET") && !detail.contains("SECRET"), "{body}: {detail}");
+    }
+}

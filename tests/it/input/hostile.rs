@@ -1,0 +1,32 @@
+//! The hostile corpus the real way: every request has one end, and the worker lives.
+
+use muster::outcome::Status;
+use muster::specimen::hostile;
+
+use crate::factory::Factory;
+
+/// Most bytes of a message.
+const MESSAGE_MAX: usize = 1 << 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hostile_request_is_rejected_without_a_call() {
+    let factory = Factory::new(1000.0).await;
+    let mut n_sent = 0;
+    for hostile in hostile::corpus().into_iter().filter(|hostile| hostile.request.ca_certificate_pem.is_none()) {
+        let mut job = Factory::job("");
+        job.request = hostile.request;
+        // Their issuer is nobody; under the plant's CA none needs AWS to be found out.
+        job.request.ca_certificate_pem = Some(factory.ca.pem());
+        let body = job.to_body();
+        if body.len() <= MESSAGE_MAX {
+            factory.send(&[body]).await;
+            n_sent += 1;
+        }
+    }
+    assert!(n_sent > 30, "{n_sent}");
+    let metrics = factory.drain().await;
+    let ends = factory.ends().await;
+    assert_eq!(metrics.job_panics.get(), 0);
+    assert_eq!(ends.values().sum::<u64>(), n_sent);
+    assert!(ends.keys().all(|code| code.status() == Status::Rejected), "{ends:?}");
+}

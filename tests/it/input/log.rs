@@ -1,0 +1,67 @@
+//! No text from outside makes a log line of its own, in either format.
+
+use muster::sandbox::{Effect, Fault, Operation};
+use muster::specimen::Ca;
+use serde_json::{Value, json};
+
+use crate::factory::{Factory, Program};
+
+/// A line that an attacker wants to see in the log, after whatever ends a line or commands a terminal.
+const FORGED: &str =
+    "\r\n2026-11-21T12:00:00.000000Z ERROR muster::forged: \u{85}\u{9b}31m\u{1b}[31m\u{7}\u{8}\u{2028}\0 all is well";
+
+/// What a worker logs, at its most talkative, while certificates and AWS send such lines.
+async fn log(format: &str) -> String {
+    let factory = Factory::new(1000.0).await;
+    let unknown = Ca::new(&format!("unknown{FORGED}"));
+    factory.sandbox.plant_ca(&unknown.pem()).unwrap();
+    let effect = |status, code: &str| Effect::Error {
+        status,
+        code: code.to_owned(),
+        message: format!("forged by AWS{FORGED}"),
+        executed: false,
+    };
+    // Every fault counts the calls that it could have struck, so the second call meets the second. The SDK tries a
+    // receive three times by itself.
+    for (operation, effect, calls) in [
+        (Operation::RegisterCertificate, effect(403, "AccessDeniedException"), 1),
+        (Operation::RegisterCertificate, effect(503, "ServiceUnavailableException"), 2),
+        (Operation::ReceiveMessage, effect(500, "InternalError"), 20),
+    ] {
+        factory.sandbox.faults().set(Fault::new(operation, effect).calls(calls)).unwrap();
+    }
+    factory.enqueue(&[unknown.leaf(&format!("device{FORGED}"))]).await;
+    factory.send(&[json!({ FORGED: FORGED }).to_string()]).await;
+    let mut command = factory.command(&["serve", "--until-empty"]);
+    command.env("MUSTER__LOG__FILTER", "muster=trace").env("MUSTER__LOG__FORMAT", format);
+    command.env("MUSTER__BREAKERS__TARGET_PROBE", "100ms");
+    let (code, _, log) = Program(command.spawn().unwrap()).end().await;
+    assert_eq!(code, Some(3), "a message was no job: {log}");
+    for said in ["forged by AWS", "AWS denies the call", "the call did not register", "cannot receive", "unknown"] {
+        assert!(log.contains(said), "the test shows nothing without {said:?}:\n{log}");
+    }
+    assert!(!log.contains(|c: char| c.is_control() && c != '\n'), "{log:?}");
+    log
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_one_line_of_text() {
+    for line in log("text").await.lines() {
+        let mut words = line.split_whitespace();
+        let time = words.next().unwrap_or_default();
+        let level = words.next().unwrap_or_default();
+        let source = words.next().unwrap_or_default();
+        assert!(time.ends_with('Z') && ["DEBUG", "INFO", "WARN", "ERROR"].contains(&level), "{line:?}");
+        assert!(source.starts_with("muster::") && source != "muster::forged:", "{line:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_one_line_of_json() {
+    for line in log("json").await.lines() {
+        let event: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("no event: {line:?}"));
+        let target = event["target"].as_str().unwrap();
+        assert!(target.starts_with("muster::") && target != "muster::forged", "{line}");
+        assert!(event["fields"]["message"].is_string(), "{line}");
+    }
+}

@@ -1,0 +1,147 @@
+//! Whatever a body holds, reading it answers, and the answer gives nothing of the body away.
+
+use muster::job::{CertificateStatus, Job, Name, Operation, ParseError, RegisterCertificate};
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+use strum::VariantArray;
+
+/// What no error may repeat.
+const SECRET: &str = "-----BEGIN PRIVATE KEY-----\u{1b}\0`, expected `\"SECRET";
+
+/// Reads a body and checks what must hold for every answer.
+fn answer(body: &str) {
+    match Job::parse(body) {
+        Ok(job) => assert_eq!(Job::parse(&job.to_body()).unwrap(), job),
+        Err(error) => {
+            assert!(ParseError::CODES.contains(&error.code()));
+            let text = error.to_string();
+            assert!(text.len() < 500 && !text.contains(char::is_control), "{text:?}");
+            assert!(!text.contains("BEGIN") && !text.contains("SECRET"), "{text}");
+        }
+    }
+}
+
+fn names() -> impl Strategy<Value = Name> {
+    "[A-Za-z0-9._:/+@=-]{1,128}".prop_map(|text| text.parse().unwrap())
+}
+
+prop_compose! {
+    fn jobs()(
+        names in (names(), prop::option::of(names()), prop::option::of(names()), names()),
+        batch_size in any::<Option<u64>>(),
+        verify in any::<bool>(),
+        pems in (any::<String>(), any::<Option<String>>()),
+        status in prop::option::of(prop::sample::select(CertificateStatus::VARIANTS)),
+    ) -> Job {
+        let (batch, source, reference, target) = names;
+        let (certificate_pem, ca_certificate_pem) = pems;
+        let request = RegisterCertificate { certificate_pem, ca_certificate_pem, status };
+        let operation = Operation::RegisterCertificate;
+        Job { operation, batch, batch_size, source, reference, target, verify, request }
+    }
+}
+
+/// Any JSON, with the words of a message among its keys and strings.
+fn values() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        Just(json!(1)),
+        any::<String>().prop_map(Value::from),
+        Just(json!(SECRET)),
+        Just(json!("RegisterCertificate")),
+    ];
+    leaf.prop_recursive(4, 32, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::vec((keys(), inner), 0..6).prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+fn keys() -> impl Strategy<Value = String> {
+    const KNOWN: [&str; 9] =
+        ["version", "operation", "batch", "ref", "request", "certificatePem", "status", "verify", SECRET];
+    prop_oneof![prop::sample::select(&KNOWN[..]).prop_map(str::to_owned), any::<String>()]
+}
+
+/// A good message with some of its fields replaced, taken away or added.
+fn changed_messages() -> impl Strategy<Value = Value> {
+    let changes = prop::collection::vec((keys(), prop::option::of(values()), any::<bool>()), 1..4);
+    (jobs(), changes).prop_map(|(job, changes)| {
+        let mut message: Map<String, Value> = serde_json::from_str(&job.to_body()).unwrap();
+        for (key, value, in_request) in changes {
+            let fields = match message.get_mut("request") {
+                Some(Value::Object(request)) if in_request => request,
+                _ => &mut message,
+            };
+            match value {
+                Some(value) => drop(fields.insert(key, value)),
+                None => drop(fields.remove(&key)),
+            }
+        }
+        Value::Object(message)
+    })
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_text_is_answered(body in any::<String>()) {
+        answer(&body);
+    }
+
+    #[test]
+    fn arbitrary_json_is_answered(body in values()) {
+        answer(&body.to_string());
+    }
+
+    #[test]
+    fn a_changed_message_is_answered(body in changed_messages()) {
+        answer(&body.to_string());
+    }
+
+    #[test]
+    fn a_broken_message_is_answered(
+        job in jobs(),
+        at in any::<prop::sample::Index>(),
+        n_cut in 0..8_usize,
+        piece in any::<String>(),
+    ) {
+        let mut chars: Vec<char> = job.to_body().chars().collect();
+        let at = at.index(chars.len());
+        let end = chars.len().min(at + n_cut);
+        chars.splice(at..end, piece.chars());
+        answer(&chars.into_iter().collect::<String>());
+    }
+
+    #[test]
+    fn a_job_survives_its_way_through_a_message(job in jobs()) {
+        prop_assert_eq!(Job::parse(&job.to_body()).unwrap(), job);
+    }
+}
+
+#[test]
+fn an_error_repeats_nothing_that_may_be_a_secret() {
+    let quoted = json!(SECRET).to_string();
+    for body in [
+        format!("{{{quoted}:1}}"),
+        format!(r#"{{"version":{quoted}}}"#),
+        format!(r#"{{"version":1,"operation":{quoted}}}"#),
+        format!(r#"{{"version":1,"operation":"RegisterCertificate","request":{quoted}}}"#),
+        format!(r#"{{"version":1,"operation":"RegisterCertificate","request":{{{quoted}:1}}}}"#),
+        format!(r#"{{"version":1,"operation":"RegisterCertificate","request":{{"status":{quoted}}}}}"#),
+        format!(r#"{{"version":1,"operation":"RegisterCertificate","request":{{"certificatePem":[{quoted}]}}}}"#),
+    ] {
+        assert!(Job::parse(&body).is_err(), "{body}");
+        answer(&body);
+    }
+}
+
+#[test]
+fn a_misspelt_field_is_named() {
+    let body = r#"{"version":1,"operation":"RegisterCertificate","batchsize":1}"#;
+    let error = Job::parse(body).expect_err(body).to_string();
+    assert!(error.starts_with("unknown field `batchsize`, expected one of `version`, `operation`"), "{error}");
+}

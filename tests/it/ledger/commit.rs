@@ -1,0 +1,56 @@
+//! A transaction is whole or nothing, and its COMMIT has a time-out like everything else.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use muster::config;
+use muster::outcome::Code;
+use muster::store::{Store, StoreError};
+
+use super::{assert_counters_equal_the_rows, counts, page, row};
+use crate::database::Database;
+
+/// Premise: counters that were written beside the rows would be wrong for ever after the first failure.
+#[tokio::test]
+async fn a_page_whose_counters_fail_leaves_no_row() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    sqlx::raw_sql(
+        "create function refuse() returns trigger language plpgsql as $$ begin raise 'out of luck'; end $$;
+        create trigger refuse before insert on batch_counters execute function refuse()",
+    )
+    .execute(&database.pool)
+    .await
+    .unwrap();
+    let ends = page(vec![row(1, Code::Ok), row(2, Code::Expired)]);
+    store.record(&ends).await.expect_err("the counters are refused");
+    let n: i64 = sqlx::query_scalar("select count(*) from registrations").fetch_one(&database.pool).await.unwrap();
+    assert_eq!(n, 0);
+
+    sqlx::raw_sql("drop trigger refuse on batch_counters").execute(&database.pool).await.unwrap();
+    store.record(&ends).await.unwrap();
+    assert_eq!(counts(&store).await, BTreeMap::from([(Code::Ok, 1), (Code::Expired, 1)]));
+    assert_counters_equal_the_rows(&database).await;
+}
+
+/// Premise: a server that stops in the middle of a COMMIT never answers it.
+#[tokio::test]
+async fn a_commit_that_hangs_ends_with_the_time_out() {
+    let database = Database::fresh().await;
+    sqlx::raw_sql(
+        "create function linger() returns trigger language plpgsql as $$ begin perform pg_sleep(60); return null; end $$;
+        create constraint trigger linger after insert on registrations
+            deferrable initially deferred for each row execute function linger()",
+    )
+    .execute(&database.pool)
+    .await
+    .unwrap();
+    let time_out = Duration::from_millis(500);
+    let settings =
+        config::Database { url: database.url.as_str().into(), timeout: time_out.into(), ..Default::default() };
+    let store = Store::connect(&settings.settings()).await.unwrap();
+    let began = Instant::now();
+    let result = store.record(&page(vec![row(1, Code::Ok)])).await;
+    assert!(matches!(result, Err(StoreError::Timeout(_))), "{result:?}");
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}

@@ -1,0 +1,305 @@
+//! No secret and no PEM body leaves the program: not in logs, metrics, pages, errors, panics, nor keys into the ledger.
+
+use std::net::SocketAddr;
+
+use muster::config::Database;
+use muster::job::{Job, RegisterCertificate};
+use muster::outcome::Code;
+use muster::precheck::{Policy, Precheck};
+use muster::queue::{Message, Outgoing};
+use muster::recorder::NoJob;
+use muster::sandbox::{Effect, Fault, Operation};
+use muster::specimen::Flaw;
+use muster::store::Quarantined;
+use muster::store::row::End;
+use serde_json::json;
+use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgPool};
+use time::OffsetDateTime;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::ChildStderr;
+use tokio::time::Instant;
+
+use crate::factory::{BATCH, Factory, Program};
+use crate::program::get;
+
+const PRIVATE_KEY: &str = "CanaryOfThePrivateKeyCanaryOfThePrivateKey";
+const PASSWORD: &str = "CanaryOfThePassword";
+const AWS_SECRET: &str = "CanaryOfTheAwsSecretCanaryOfTheAwsSecret";
+const AWS_TOKEN: &str = "CanaryOfTheSessionToken";
+const BEARER: &str = "CanaryOfTheBearerToken";
+
+/// What no output may hold.
+const SECRETS: [&str; 5] = [PRIVATE_KEY, PASSWORD, AWS_SECRET, AWS_TOKEN, BEARER];
+
+fn private_key(label: &str) -> String {
+    format!("-----BEGIN {label}-----\n{PRIVATE_KEY}\n-----END {label}-----\n")
+}
+
+/// A line from the middle of a PEM text.
+fn middle(pem: &str) -> &str {
+    pem.lines().nth(3).unwrap()
+}
+
+/// Fails where an output holds a secret or a line of one of these PEM texts.
+fn assert_holds_none(what: &str, output: &str, pems: &[String]) {
+    for canary in SECRETS.into_iter().chain(pems.iter().map(|pem| middle(pem))) {
+        assert!(!output.contains(canary), "{what} holds {canary}:\n{output}");
+    }
+}
+
+/// The program with secrets in its settings and its environment, at its most talkative.
+fn command(factory: &Factory, arguments: &[&str]) -> tokio::process::Command {
+    let mut command = factory.command(arguments);
+    command
+        .env("AWS_SECRET_ACCESS_KEY", AWS_SECRET)
+        .env("AWS_SESSION_TOKEN", AWS_TOKEN)
+        .env("MUSTER__LOG__FILTER", "info,muster=trace")
+        .env("MUSTER__DATABASE__TIMEOUT", "2s")
+        .env("MUSTER__BREAKERS__TARGET_PROBE", "100ms")
+        .env("RUST_BACKTRACE", "1");
+    command
+}
+
+/// Runs it to its end and looks through what it printed.
+async fn run(factory: &Factory, arguments: &[&str], pems: &[String]) -> (Option<i32>, String) {
+    let (code, stdout, stderr) = Program(command(factory, arguments).spawn().unwrap()).end().await;
+    let output = stdout + &stderr;
+    assert_holds_none(&format!("{arguments:?}"), &output, pems);
+    (code, output)
+}
+
+/// A factory whose database has a password.
+async fn factory() -> Factory {
+    let mut factory = Factory::new(1000.0).await;
+    let options: PgConnectOptions = factory.database.url.parse().unwrap();
+    factory.database.url = options.password(PASSWORD).to_url_lossy().to_string();
+    assert!(factory.database.url.contains(PASSWORD));
+    factory
+}
+
+/// Every way in which a secret can come with a message.
+fn hostile_bodies(factory: &Factory) -> Vec<String> {
+    let key = private_key("PRIVATE KEY");
+    let leaf = || factory.ca.leaf("device");
+    let job = |certificate_pem, ca| {
+        let request = RegisterCertificate { certificate_pem, ca_certificate_pem: ca, status: None };
+        Job { request, ..Factory::job("") }.to_body()
+    };
+    let request = |request| json!({ "version": 1, "operation": "RegisterCertificate", "request": request });
+    vec![
+        job(leaf() + &key, None),
+        job(leaf(), Some(factory.ca.pem() + &private_key("EC PRIVATE KEY"))),
+        job(leaf() + &private_key("PGP PRIVATE KEY BLOCK"), None),
+        job(key.clone(), None),
+        key.clone(),
+        json!({ "version": 2, "privateKey": &key }).to_string(),
+        json!({ &key: 1 }).to_string(),
+        json!({ "version": &key }).to_string(),
+        json!({ "version": 1, "operation": &key }).to_string(),
+        request(json!({ "certificatePem": leaf(), "status": &key })).to_string(),
+        request(json!({ "certificatePem": leaf(), &key: 1 })).to_string(),
+        request(json!({ "certificatePem": [&key] })).to_string(),
+        json!({ "version": 1, "batch": format!("Bearer {BEARER}") }).to_string(),
+        json!({ format!("Bearer {BEARER}"): 1 }).to_string(),
+    ]
+}
+
+/// Trouble of every kind, so that there is much to be said.
+fn trouble(factory: &Factory) {
+    let error = |status, code: &str| Effect::Error {
+        status,
+        code: code.to_owned(),
+        message: "as ordered".to_owned(),
+        executed: false,
+    };
+    for (operation, effect) in [
+        (Operation::RegisterCertificate, error(403, "ExpiredTokenException")),
+        (Operation::RegisterCertificate, error(503, "ServiceUnavailableException")),
+        (Operation::RegisterCertificate, error(400, "InvalidRequestException")),
+        (Operation::RegisterCertificate, Effect::WrongId),
+        (Operation::RegisterCertificate, Effect::Reset { executed: true }),
+        (Operation::ReceiveMessage, error(403, "AccessDenied")),
+        (Operation::DeleteMessageBatch, error(500, "InternalError")),
+    ] {
+        factory.sandbox.faults().set(Fault::new(operation, effect).calls(3).for_share(0.5, 1)).unwrap();
+    }
+}
+
+/// Reads the log up to the address of the listener.
+async fn address(log: &mut Lines<BufReader<ChildStderr>>, seen: &mut String) -> SocketAddr {
+    while let Some(line) = log.next_line().await.unwrap() {
+        seen.push_str(&line);
+        seen.push('\n');
+        if let Some((_, address)) = line.split_once("metrics and health address=") {
+            return address.parse().unwrap();
+        }
+    }
+    panic!("it does not listen: {seen}");
+}
+
+/// All that the ledger holds, as text.
+async fn ledger(pool: &PgPool) -> String {
+    let mut all = String::new();
+    for table in ["targets", "batches", "registrations", "batch_counters"] {
+        let rows = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select to_jsonb(t)::text from {table} t")));
+        let rows: Vec<String> = rows.fetch_all(pool).await.unwrap();
+        all.extend(rows);
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_in_trouble_gives_no_secret_away() {
+    let factory = factory().await;
+    let pems: Vec<String> = [factory.leaves(20), vec![factory.ca.flawed(Flaw::Expired, "late")]].concat();
+    trouble(&factory);
+    factory.enqueue(&pems).await;
+    let hostile = hostile_bodies(&factory);
+    factory.send(&hostile).await;
+
+    let mut program = command(&factory, &["serve"]).spawn().unwrap();
+    let mut log = BufReader::new(program.stderr.take().unwrap()).lines();
+    let mut seen = String::new();
+    let address = address(&mut log, &mut seen).await;
+    let n_sent = (pems.len() + hostile.len()) as u64;
+    let rest = tokio::spawn(async move {
+        while let Ok(Some(line)) = log.next_line().await {
+            seen.push_str(&line);
+            seen.push('\n');
+        }
+        seen
+    });
+    factory.until("all are deleted", async |f| f.counts("jobs").deleted == n_sent).await;
+    for path in ["/metrics", "/readyz", "/livez", "/nothing"] {
+        assert_holds_none(path, &get(address, path).await.1, &pems);
+    }
+    factory.sandbox.stop().await;
+    assert_holds_none("/readyz in trouble", &get(address, "/readyz").await.1, &pems);
+    let program = Program(program);
+    program.signal("TERM");
+    let (_, stdout, _) = program.end().await;
+    let log = rest.await.unwrap();
+    for said in ["AWS denies the call", "a private key came with a job", "a message is no job"] {
+        assert!(log.contains(said), "the test shows nothing without {said:?}:\n{log}");
+    }
+    assert_holds_none("the log", &(stdout + &log), &pems);
+
+    let ledger = ledger(&factory.database.pool).await;
+    assert!(ledger.contains(Code::PrivateKey.as_str()), "{ledger}");
+    // A request is kept to be sent again, so certificates are there.
+    assert_holds_none("the ledger", &ledger, &[]);
+    let kept: Vec<(Vec<u8>, String)> =
+        sqlx::query_as("select body, detail from quarantine").fetch_all(&factory.database.pool).await.unwrap();
+    for (body, detail) in kept {
+        assert_holds_none("the reason of a quarantine", &detail, &pems);
+        // A body is kept whole but for keys.
+        assert!(!String::from_utf8(body).unwrap().contains(PRIVATE_KEY));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_give_no_secret_away() {
+    let factory = factory().await;
+    let pems = factory.leaves(2);
+    let input = factory.folder().join("in.pem");
+    std::fs::write(&input, pems.concat() + &private_key("PRIVATE KEY") + &factory.ca.flawed(Flaw::Expired, "x"))
+        .unwrap();
+    let input = input.display().to_string();
+    let (code, said) = run(&factory, &["enqueue", "--batch", BATCH, &input], &pems).await;
+    assert_eq!(code, Some(3), "{said}");
+    for file in std::fs::read_dir(factory.folder()).unwrap().map(|file| file.unwrap().path()) {
+        let is_ours = file.is_file() && !file.ends_with("in.pem") && !file.ends_with("muster.toml");
+        let text = if is_ours { std::fs::read_to_string(&file).unwrap() } else { String::new() };
+        assert_holds_none(&file.display().to_string(), &text, &[]);
+    }
+    let (code, said) = run(&factory, &["serve", "--until-empty"], &pems).await;
+    assert_eq!(code, Some(0), "{said}");
+    for arguments in [
+        &["status", BATCH][..],
+        &["status", "--json", BATCH],
+        &["status", "no-such-batch"],
+        &["config", "show"],
+        &["config", "show", "--json"],
+        &["migrate"],
+    ] {
+        let (_, said) = run(&factory, arguments, &pems).await;
+        assert!(!said.is_empty(), "{arguments:?}");
+    }
+}
+
+/// Premise: what is wrong with a URL is told, and the URL holds the password.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_database_gives_no_password_away() {
+    let mut factory = Factory::new(10.0).await;
+    for url in [
+        format!("postgres://ada:{PASSWORD}@127.0.0.1:1/muster"),
+        format!("postgres://ada:{PASSWORD}@nowhere.invalid/muster"),
+        format!("postgres://ada:{PASSWORD}@127.0.0.1:port/muster"),
+        format!("postgres://ada:{PASSWORD}#?/@127.0.0.1:1/muster"),
+        format!("postgres://ada:{PASSWORD}/x@127.0.0.1:1/muster"),
+        format!("postgres:ada:{PASSWORD}@127.0.0.1:1/muster"),
+        format!("postgres://ada@127.0.0.1:1/muster?password={PASSWORD}"),
+        format!("postgres://ada@127.0.0.1:1/muster?sslpassword={PASSWORD}"),
+        format!("host=127.0.0.1 password={PASSWORD}"),
+        format!("mysql://ada:{PASSWORD}@127.0.0.1:1/muster"),
+    ] {
+        factory.database.url.clone_from(&url);
+        for arguments in [&["serve"][..], &["config", "show"]] {
+            let (code, said) = run(&factory, arguments, &[]).await;
+            assert!(arguments == ["config", "show"] || code != Some(0), "{url}: {said}");
+        }
+    }
+}
+
+/// Premise: a panic prints the `Debug` of what it met.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_panic_may_print_holds_no_secret() {
+    let factory = factory().await;
+    let pem = factory.ca.leaf("device");
+    let job = Factory::job(&pem);
+    let body = json!({ "key": private_key("PRIVATE KEY"), "bearer": BEARER }).to_string() + &pem;
+    let now = OffsetDateTime::UNIX_EPOCH;
+    let message = Message {
+        queue: factory.queue.clone(),
+        id: String::new(),
+        body: body.clone(),
+        receipt: String::new(),
+        receive_count: 1,
+        sent_at: now,
+        asked_at: Instant::now(),
+    };
+    let quarantined = Quarantined {
+        queue: String::new(),
+        message_id: String::new(),
+        reason: "",
+        detail: String::new(),
+        body: body.clone(),
+        sent_at: now,
+    };
+    let end = End {
+        code: Code::Expired,
+        detail: None,
+        wanted_status: job.request.wanted_status(),
+        known_status: None,
+        request: Some(body.clone()),
+        waits_for: None,
+        verify: false,
+        sent_again_at: None,
+        sent_at: now,
+        received_at: now,
+        ended_at: now,
+    };
+    let url = format!("postgres://ada:{PASSWORD}@db/muster");
+    let database = Database { url: url.as_str().into(), ..Database::default() };
+    let verdict = Precheck::new(Policy::default(), []).check(&job.request, now);
+    assert!(verdict.result.is_ok(), "{verdict:?}");
+    let error = Job::parse(&body).expect_err("no job");
+    let printed = format!(
+        "{message:?} {:?} {:?} {quarantined:?} {end:?} {database:?} {:?} {job:?} {verdict:?}",
+        Outgoing { body: body.clone(), group: None },
+        NoJob { error, body },
+        database.settings(),
+    );
+    assert_holds_none("a panic", &printed, &[pem]);
+}

@@ -1,0 +1,377 @@
+"""The bugs that the tests must catch: what is replaced where, and which tests fail then."""
+
+from dataclasses import dataclass
+
+LIB, IT = ("--lib",), ("--test", "it")
+
+
+@dataclass
+class Bug:
+    name: str
+    file: str
+    old: str
+    new: str
+    kind: tuple
+    tests: list
+
+
+def bug(name, file, old, new, kind, *tests):
+    return Bug(name, file, old, new, kind, list(tests))
+
+
+# What cannot be seeded before the part is there.
+NOT_YET = ["a limiter per process"]
+
+BUGS = [
+    # Nothing is lost.
+    bug(
+        "delete before commit",
+        "src/recorder.rs",
+        "            let committed = if ended.is_empty()",
+        "            for finished in &ended {\n"
+        "                let receipt = std::slice::from_ref(&finished.delivery.receipt);\n"
+        "                let _ = finished.delivery.queue.delete(receipt).await;\n"
+        "            }\n"
+        "            let committed = if ended.is_empty()",
+        IT,
+        "unstorable::a_row_that_cannot_be_written_at_all_keeps_its_message_and_holds_up_no_other",
+    ),
+    bug(
+        "ignoring Failed entries",
+        "src/queue.rs",
+        "entry.id.parse().ok().and_then(|i: usize| results.get_mut(i))",
+        "entry.id.parse().ok().filter(|_: &usize| false).and_then(|i| results.get_mut(i))",
+        IT,
+        "trouble::an_entry_that_sqs_did_not_delete_is_deleted_on_the_next_try",
+    ),
+    bug(
+        "no heartbeat",
+        "src/serve.rs",
+        "helpers.spawn(essential.run(heartbeat.run()));",
+        "drop(heartbeat);",
+        IT,
+        "trouble::a_call_that_takes_longer_than_the_visibility_time_out_is_not_made_twice",
+    ),
+    bug(
+        "nothing given back",
+        "src/recorder.rs",
+        "recorder.ack(Ack::GiveBack, released, &last).await;",
+        "drop(released);",
+        IT,
+        "service::a_terminated_worker_ends_in_order_and_gives_back_what_it_holds",
+    ),
+    bug(
+        "no bisect",
+        "src/recorder/page.rs",
+        "Err(_) if part.len() > 1 => {",
+        "Err(_) if part.len() > usize::MAX / 2 => {",
+        IT,
+        "unstorable::a_row_that_postgres_refuses_is_written_without_its_texts",
+    ),
+    bug(
+        "every error blames a row",
+        "src/recorder/page.rs",
+        "if error.is_rows_fault() {",
+        "if true {",
+        IT,
+        "unstorable::an_error_that_no_row_is_to_blame_for_is_tried_again_with_the_whole_page",
+    ),
+    # Nobody is blamed.
+    bug(
+        "already registered is a failure",
+        "src/worker/retry.rs",
+        "Kind::Exists => Step::End(Code::Exists)",
+        "Kind::Exists => Step::End(Code::InvalidRequest)",
+        IT,
+        "trouble::an_answer_that_was_lost_is_found_on_the_retry",
+    ),
+    bug(
+        "a lost answer is forgotten",
+        "src/worker/retry.rs",
+        "        self.is_answer_lost = true;\n",
+        "",
+        IT,
+        "trouble::an_answer_that_was_lost_is_found_on_the_retry",
+    ),
+    bug(
+        "throttles count",
+        "src/worker/retry.rs",
+        "Kind::Throttled => Step::Wait(self.waits.next_wait()),",
+        "Kind::Throttled => self.after_trouble(Code::ServerError, successes, is_breaker_open),",
+        LIB,
+        "worker::retry::tests::throttles_and_denials_never_end_a_job",
+    ),
+    bug(
+        "an outage counts",
+        "src/worker/retry.rs",
+        "if successes != self.successes_seen {",
+        "if true {",
+        IT,
+        "trouble::an_outage_that_outlasts_the_attempts_blames_nobody",
+    ),
+    bug(
+        "a foreign id is a success",
+        "src/worker/call.rs",
+        "(given != id).then(",
+        "(given != id && false).then(",
+        IT,
+        "trouble::an_id_that_is_not_the_certificates_is_no_success",
+    ),
+    bug(
+        "no breaker for denials",
+        "src/breaker.rs",
+        "self.trip(Cause::Auth, reason);",
+        "let _ = reason;",
+        IT,
+        "breakers::expired_credentials_stop_the_calls_but_for_a_probe_and_blame_nobody",
+    ),
+    bug(
+        "no breaker for outages",
+        "src/breaker.rs",
+        "if is_outage {",
+        "if is_outage && false {",
+        IT,
+        "breakers::an_outage_stops_the_calls_but_for_a_probe_and_blames_nobody",
+    ),
+    bug(
+        "no hold",
+        "src/worker/admission.rs",
+        "if !breakers.holds.is_empty() {",
+        "if false {",
+        IT,
+        "breakers::jobs_of_an_unregistered_ca_are_parked_while_others_flow_and_sent_again_after_the_mend",
+    ),
+    bug(
+        "calls while Postgres is away",
+        "src/worker/admission.rs",
+        "if breakers.postgres.open().is_some() {",
+        "if false {",
+        IT,
+        "breakers::no_call_is_made_while_ends_cannot_be_recorded",
+    ),
+    # The quota.
+    bug(
+        "a retry without a token",
+        "src/worker/call.rs",
+        "match self.admit(admitted, &mut passed).await? {",
+        "match if calls.n == 0 { self.admit(admitted, &mut passed).await? } else { Admission::Call(None) } {",
+        IT,
+        "trouble::retries_keep_the_rate_too",
+    ),
+    bug(
+        "the SDK retries too",
+        "src/registrar.rs",
+        "            .retry_config(RetryConfig::disabled())\n",
+        "",
+        IT,
+        "trouble::trouble_before_the_call_ran_ends_registered",
+    ),
+    bug(
+        "a tenth too fast",
+        "src/limiter.rs",
+        "Duration::from_secs_f64(self.0.recip())",
+        "Duration::from_secs_f64(self.0.recip() / 1.1)",
+        LIB,
+        "limiter::tests::the_whole_rate_is_used",
+    ),
+    bug(
+        "a full bucket at the start",
+        "src/limiter.rs",
+        "let spent = bucket.check_n(burst);",
+        "let spent: Result<Result<(), ()>, ()> = Ok(Ok(()));",
+        LIB,
+        "limiter::tests::it_starts_empty",
+    ),
+    bug(
+        "no claim",
+        "src/claims.rs",
+        "            Entry::Occupied(entry) => Claimed::Joined(entry.get().clone()),\n",
+        "            Entry::Occupied(mut entry) => {\n"
+        "                let (outcome, join) = watch::channel(None);\n"
+        "                entry.insert(Join(join));\n"
+        "                Claimed::First(Claim { claims: self.clone(), key, outcome })\n"
+        "            }\n",
+        IT,
+        "service::copies_of_one_certificate_cost_one_call",
+    ),
+    bug(
+        "no look-up",
+        "src/worker.rs",
+        "match known.filter(|_| !admitted.job.verify) {",
+        "match known.filter(|_| false) {",
+        IT,
+        "service::a_certificate_with_a_good_row_costs_no_call_in_another_batch",
+    ),
+    bug(
+        "known in any account and region",
+        "src/store/known.rs",
+        "and account = $2 and region = $3",
+        "and $2::text is not null and $3::text is not null",
+        IT,
+        "ledger::only_good_ends_of_this_account_and_region_are_known",
+    ),
+    # The ledger.
+    bug(
+        "counters outside the transaction",
+        "src/store/record.rs",
+        "        count(db, changes).await?;\n",
+        "        sqlx::raw_sql(\"commit; begin\").execute(&mut *db).await?;\n        count(db, changes).await?;\n",
+        IT,
+        "ledger::commit::a_page_whose_counters_fail_leaves_no_row",
+    ),
+    bug(
+        "counters never go down",
+        "src/store/record.rs",
+        "        changes.disappears(&row, status);\n",
+        "",
+        IT,
+        "ledger::a_good_end_stays_whatever_comes_later",
+    ),
+    bug(
+        "no time-out on COMMIT",
+        "src/store/record.rs",
+        "            Ok(transaction.commit().await?)\n        })\n        .await\n",
+        "            Ok(transaction)\n        })\n        .await?\n        .commit()\n        .await\n        .map_err(StoreError::from)\n",
+        IT,
+        "ledger::commit::a_commit_that_hangs_ends_with_the_time_out",
+    ),
+    bug(
+        "counting a redelivery",
+        "src/store/row.rs",
+        "if later.message_id != self.message_id {",
+        "if true {",
+        IT,
+        "trouble::a_message_that_a_stale_receipt_did_not_delete_costs_no_second_call",
+    ),
+    bug(
+        "the later end wins",
+        "src/store/row.rs",
+        "new > old || (new == old && !self.status().is_good())",
+        "new > 0 || old > 0",
+        IT,
+        "ledger::a_good_end_stays_whatever_comes_later",
+    ),
+    bug(
+        "no sort",
+        "src/store/row.rs",
+        "    sorted.sort_by_key(|row| row.key());\n",
+        "",
+        IT,
+        "ledger::two_recorders_with_the_same_keys_neither_deadlock_nor_miscount",
+    ),
+    # What comes in, and what must not get out.
+    bug(
+        "an expired certificate passes",
+        "src/precheck.rs",
+        "if now > not_after {",
+        "if now > not_after && false {",
+        IT,
+        "service::every_flaw_is_rejected_for_its_reason_and_costs_no_call",
+    ),
+    bug(
+        "a PGP key is none",
+        "src/certificate/pem.rs",
+        'words.strip_suffix(" BLOCK").unwrap_or(words)',
+        "words",
+        IT,
+        "input::bodies::every_input_ends_for_its_precise_reason",
+        "secrecy::a_service_in_trouble_gives_no_secret_away",
+    ),
+    bug(
+        "a private key is kept",
+        "src/recorder/entry.rs",
+        "|| outcome.code == Code::PrivateKey",
+        "",
+        IT,
+        "secrecy::a_service_in_trouble_gives_no_secret_away",
+    ),
+    bug(
+        "a private key in quarantine",
+        "src/recorder/entry.rs",
+        "pem::blank_private_keys(&no_job.body)",
+        "no_job.body.clone()",
+        IT,
+        "secrecy::a_service_in_trouble_gives_no_secret_away",
+    ),
+    bug(
+        "a private key behind escapes in quarantine",
+        "src/certificate/pem.rs",
+        "if holds_private_key(&unescaped(&blanked)) {",
+        "if false {",
+        IT,
+        "input::bodies::no_body_in_quarantine_holds_a_private_key",
+    ),
+    bug(
+        "a parse error repeats the body",
+        "src/job.rs",
+        '            text.replace_range(open + 1..close, "...");\n',
+        "",
+        IT,
+        "input::message::an_error_repeats_nothing_that_may_be_a_secret",
+        "secrecy::a_service_in_trouble_gives_no_secret_away",
+    ),
+    bug(
+        "a job is logged",
+        "src/worker.rs",
+        'debug!(message_id = delivery.message_id, %warning, "forwarded with a warning");',
+        'debug!(pem = job.request.certificate_pem, %warning, "forwarded with a warning");',
+        IT,
+        "secrecy::a_service_in_trouble_gives_no_secret_away",
+    ),
+    bug(
+        "a body is logged",
+        "src/receiver.rs",
+        'warn!(message_id = delivery.message_id, reason = no_job.error.code(), "a message is no job");',
+        'warn!(?no_job.body, reason = no_job.error.code(), "a message is no job");',
+        IT,
+        "secrecy::a_service_in_trouble_gives_no_secret_away",
+    ),
+    bug(
+        "a panic prints a body",
+        "src/recorder/entry.rs",
+        '.field("bytes", &self.body.len())',
+        '.field("body", &self.body)',
+        IT,
+        "secrecy::what_a_panic_may_print_holds_no_secret",
+    ),
+    bug(
+        "the password is shown",
+        "src/config/units.rs",
+        "serializer.serialize_str(&mask(url.expose_secret()))",
+        "serializer.serialize_str(url.expose_secret())",
+        IT,
+        "secrecy::commands_give_no_secret_away",
+    ),
+    bug(
+        "an unknown parameter of the URL is logged",
+        "src/store.rs",
+        "tracing::subscriber::with_default(NoSubscriber::new(), || PgConnectOptions::from_str(url))",
+        "PgConnectOptions::from_str(url)",
+        IT,
+        "secrecy::a_wrong_database_gives_no_password_away",
+    ),
+    bug(
+        "a text of AWS makes lines",
+        "src/sdk_error.rs",
+        "if c.is_control() { ' ' } else { c }",
+        "c",
+        LIB,
+        "sdk_error::tests::a_text_of_a_service_becomes_one_short_line",
+    ),
+    bug(
+        "a log line makes lines",
+        "src/telemetry.rs",
+        "if c.is_control() {",
+        "if c == '\\0' {",
+        LIB,
+        "telemetry::tests::a_field_of_a_text_line_keeps_to_its_line",
+    ),
+    bug(
+        "a series for each source",
+        "src/worker.rs",
+        "self.parts.metrics.precheck_rejections.with_label_values(&[code.as_str()]).inc();",
+        "self.parts.metrics.precheck_rejections.with_label_values(&[job.source.as_ref().unwrap().as_str()]).inc();",
+        IT,
+        "input::series::thousands_of_names_add_no_series",
+    ),
+]
