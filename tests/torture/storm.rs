@@ -40,7 +40,7 @@ impl Storm {
         let began = Instant::now();
         let end = plan.workers.last().map_or(Duration::ZERO, |(at, _)| *at);
         let ((), (bounces, postgres_away), (), (), ()) = tokio::join!(
-            at_their_times(began, plan.workers, &over, async |event| strike_worker(fleet, event, &counts).await),
+            at_their_times(began, plan.workers, &over, async |event| strike_worker(fleet, event, &counts)),
             strike_postgres(began, plan.postgres, &over, &mut server, plant),
             at_their_times(began, plan.sandbox, &over, async |fault| {
                 plant.sandbox.faults().set(fault).unwrap();
@@ -71,7 +71,7 @@ async fn at_their_times<E>(
     }
 }
 
-async fn strike_worker(fleet: &Fleet, event: WorkerEvent, counts: &Mutex<(usize, usize, usize)>) {
+fn strike_worker(fleet: &Fleet, event: WorkerEvent, counts: &Mutex<(usize, usize, usize)>) {
     match event {
         WorkerEvent::Kill(seat) => counts.lock().unwrap().0 += usize::from(fleet.kill(seat)),
         WorkerEvent::Terminate(seat) => counts.lock().unwrap().2 += usize::from(fleet.terminate(seat)),
