@@ -47,11 +47,15 @@ pub(crate) struct Factory {
 impl Factory {
     /// A sandbox without a limit of its own, and a worker's rate.
     pub(crate) async fn new(rate: f64) -> Self {
-        let settings = sandbox::Settings { limiting: sandbox::Limiting::CountOnly, ..Default::default() };
-        Self::with(settings, rate).await
+        Self::with(count_only(), rate).await
     }
 
     pub(crate) async fn with(settings: sandbox::Settings, rate: f64) -> Self {
+        Self::with_queue(settings, rate, queue_attributes()).await
+    }
+
+    /// A queue with other attributes.
+    pub(crate) async fn with_queue(settings: sandbox::Settings, rate: f64, attributes: Attributes) -> Self {
         let sandbox = Sandbox::start(settings).await.unwrap();
         let database = Database::fresh().await;
         let folder = tempfile::tempdir().unwrap();
@@ -73,12 +77,6 @@ impl Factory {
         config.breakers = Breakers { target_probe: probe, issuer_probe: probe, batch_probe: probe };
         config.targets.get_mut("default").unwrap().rates.register_certificate = Rate::new(rate).unwrap();
 
-        let attributes = Attributes {
-            visibility_timeout: Duration::from_secs(2),
-            retention: Duration::from_hours(96),
-            max_receive_count: Some(3),
-            ..Attributes::default()
-        };
         let aws = identity::load(&config.aws.access()).await;
         let queue = queue::create(&aws, "jobs", &attributes).await.unwrap();
         let store = database.store().await;
@@ -213,6 +211,21 @@ impl Factory {
             cas.display(),
         )
     }
+}
+
+/// A queue that shows a message soon again and takes no more than three deliveries of it.
+pub(crate) fn queue_attributes() -> Attributes {
+    Attributes {
+        visibility_timeout: Duration::from_secs(2),
+        retention: Duration::from_hours(96),
+        max_receive_count: Some(3),
+        ..Attributes::default()
+    }
+}
+
+/// A sandbox that counts and does not limit.
+pub(crate) fn count_only() -> sandbox::Settings {
+    sandbox::Settings { limiting: sandbox::Limiting::CountOnly, ..Default::default() }
 }
 
 /// A worker in this process.

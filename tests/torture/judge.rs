@@ -15,9 +15,6 @@ use crate::plant::{DRAIN_DEADLINE, Drain, Plant, RATE, VISIBILITY, calls_a_secon
 use crate::rows::Row;
 use crate::storm::Storm;
 
-/// Whether jobs of an inactive CA are parked and sent again when it is mended; until then they may end as exhausted.
-const HELD_JOBS_ARE_PARKED: bool = false;
-
 /// A call this long after the good row was there was no copy that was on its way: visibility, freeze, token, retries.
 const ON_THE_WAY: Duration = Duration::from_secs(15);
 
@@ -84,8 +81,7 @@ fn judge_truth(plant: &Plant, rows: &HashMap<Place, Row>) {
 
 fn is_right(kind: Kind, code: Code) -> bool {
     match kind {
-        Kind::Good | Kind::Planted => code.status().is_good(),
-        Kind::Held => code.status().is_good() || (!HELD_JOBS_ARE_PARKED && code == Code::IssuerInactive),
+        Kind::Good | Kind::Planted | Kind::Held => code.status().is_good(),
         Kind::Flawed(flaw) => code == flaw.code(),
         Kind::NoJob => false,
     }

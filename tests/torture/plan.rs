@@ -7,7 +7,7 @@ use muster::sandbox::{Effect, Fault, Operation};
 use crate::proxy::{Conduct, Cut};
 
 /// Whether the program gives up connections over which nothing comes any more; until it does, they block its pool for ever.
-const DEAD_CONNECTIONS_ARE_GIVEN_UP: bool = false;
+const DEAD_CONNECTIONS_ARE_GIVEN_UP: bool = true;
 
 /// When something happens, from the start of the storm on.
 pub(crate) type Events<E> = Vec<(Duration, E)>;

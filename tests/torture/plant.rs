@@ -179,23 +179,23 @@ impl Plant {
         self.sandbox.ledger().queue(queue).unwrap().total
     }
 
-    /// How many messages are in the queue.
-    pub(crate) fn n_left(&self) -> u64 {
+    /// How many jobs are in the queue or parked.
+    pub(crate) async fn n_left(&self) -> u64 {
         let counts = self.counts("jobs");
-        counts.visible + counts.in_flight + counts.delayed
+        counts.visible + counts.in_flight + counts.delayed + self.rows.parked().await
     }
 
-    /// Waits until the queue is empty; notes where a worker stands still meanwhile.
+    /// Waits until the queue is empty and nothing is parked; notes where a worker stands still meanwhile.
     pub(crate) async fn drain(&self, fleet: &Fleet) -> Drain {
-        let (n_left, began) = (self.n_left(), Instant::now());
+        let (n_left, began) = (self.n_left().await, Instant::now());
         #[expect(clippy::cast_precision_loss, reason = "messages and workers fit into memory")]
         let working = Duration::from_secs_f64(n_left as f64 / (RATE * WORKERS as f64) * SHARED_MACHINE);
         let bound = working + VISIBILITY + AFTERMATH;
         let mut told = Instant::now();
-        while self.n_left() > 0 && began.elapsed() < bound + LAST_PATIENCE {
+        while self.n_left().await > 0 && began.elapsed() < bound + LAST_PATIENCE {
             if told.elapsed() > TELL_EVERY {
                 told = Instant::now();
-                eprintln!("{} messages are left", self.n_left());
+                eprintln!("{} messages are left", self.n_left().await);
                 if began.elapsed() > AFTERMATH + STANDSTILL {
                     self.find_standstill(fleet).await;
                 }
@@ -233,6 +233,7 @@ fn write_settings(folder: &Path, sandbox: &str, database: &str, cas: &Cas) {
          database = {{ url = '{database}', timeout = '2s' }}\n\
          admin = {{ listen = '127.0.0.1:0' }}\n\
          worker = {{ slots = {SLOTS}, attempt_timeout = '2s', drain_deadline = '{}s' }}\n\
+         breakers = {{ target_probe = '500ms', issuer_probe = '1s', batch_probe = '1s' }}\n\
          retry = {{ first_wait = '50ms', max_wait = '1s' }}\n\
          precheck = {{ ca_folder = '{}' }}\n\
          targets.default.rates.register_certificate = {RATE:?}\n",

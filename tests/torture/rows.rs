@@ -63,27 +63,44 @@ impl Rows {
     }
 
     async fn try_missing(&self, places: &[Place]) -> sqlx::Result<Vec<Place>> {
-        let mut missing = Vec::new();
-        for place in places {
-            let found: bool = match place {
-                Place::Row(batch, subject) => {
-                    let row = sqlx::query_scalar(
-                        "select exists (select from registrations where batch = $1 and subject = $2)",
-                    );
-                    row.bind(batch).bind(subject.as_slice()).fetch_one(&self.0).await?
-                }
-                Place::Quarantine(mark) => {
-                    let body = sqlx::query_scalar(
-                        "select exists (select from quarantine where starts_with(convert_from(body, 'utf8'), $1))",
-                    );
-                    body.bind(mark).fetch_one(&self.0).await?
-                }
-            };
-            if !found {
-                missing.push(place.clone());
-            }
-        }
-        Ok(missing)
+        let rows = places.iter().filter_map(|place| match place {
+            Place::Row(batch, subject) => Some((batch.as_str(), subject.as_slice())),
+            Place::Quarantine(_) => None,
+        });
+        let (batches, subjects): (Vec<&str>, Vec<&[u8]>) = rows.unzip();
+        let marks = places.iter().filter_map(|place| match place {
+            Place::Quarantine(mark) => Some(mark.as_str()),
+            Place::Row(..) => None,
+        });
+        // The whole key: the deletes of all workers wait for this.
+        let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(
+            "select batch, subject from unnest($1::text[], $2::bytea[]) as wanted (batch, subject)
+            where not exists (
+                select from registrations r
+                where (r.batch, r.target, r.operation, r.subject)
+                    = (wanted.batch, 'default', 'RegisterCertificate', wanted.subject)
+            )",
+        )
+        .bind(batches)
+        .bind(subjects)
+        .fetch_all(&self.0)
+        .await?;
+        let marks: Vec<String> = sqlx::query_scalar(
+            "select mark from unnest($1::text[]) as wanted (mark)
+            where not exists (select from quarantine where starts_with(convert_from(body, 'utf8'), mark))",
+        )
+        .bind(marks.collect::<Vec<_>>())
+        .fetch_all(&self.0)
+        .await?;
+        let rows = rows.into_iter().map(|(batch, subject)| Place::Row(batch, subject.try_into().unwrap()));
+        Ok(rows.chain(marks.into_iter().map(Place::Quarantine)).collect())
+    }
+
+    /// How many jobs are parked; none while the server does not tell.
+    pub(crate) async fn parked(&self) -> u64 {
+        let query = "select coalesce(sum(n), 0)::bigint from batch_counters where status = 'parked'";
+        let n = tokio::time::timeout(PATIENCE, sqlx::query_scalar::<_, i64>(query).fetch_one(&self.0)).await;
+        n.ok().and_then(Result::ok).unwrap_or(0).cast_unsigned()
     }
 
     /// Every row by its place.

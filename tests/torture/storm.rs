@@ -40,7 +40,7 @@ impl Storm {
         let began = Instant::now();
         let end = plan.workers.last().map_or(Duration::ZERO, |(at, _)| *at);
         let ((), (bounces, postgres_away), (), (), ()) = tokio::join!(
-            at_their_times(began, plan.workers, &over, async |event| strike_worker(fleet, event, &counts).await),
+            at_their_times(began, plan.workers, &over, async |event| strike_worker(fleet, event, &counts)),
             strike_postgres(began, plan.postgres, &over, &mut server, plant),
             at_their_times(began, plan.sandbox, &over, async |fault| {
                 plant.sandbox.faults().set(fault).unwrap();
@@ -71,7 +71,7 @@ async fn at_their_times<E>(
     }
 }
 
-async fn strike_worker(fleet: &Fleet, event: WorkerEvent, counts: &Mutex<(usize, usize, usize)>) {
+fn strike_worker(fleet: &Fleet, event: WorkerEvent, counts: &Mutex<(usize, usize, usize)>) {
     match event {
         WorkerEvent::Kill(seat) => counts.lock().unwrap().0 += usize::from(fleet.kill(seat)),
         WorkerEvent::Terminate(seat) => counts.lock().unwrap().2 += usize::from(fleet.terminate(seat)),
@@ -137,7 +137,7 @@ async fn tell(
 ) {
     #[expect(clippy::cast_precision_loss, reason = "messages fit into memory")]
     let left_share = |left: u64| left as f64 / plant.jobs.bodies.len() as f64;
-    while began.elapsed() < end && left_share(plant.n_left()) > 1.0 - DONE {
+    while began.elapsed() < end && left_share(plant.n_left().await) > 1.0 - DONE {
         tokio::time::sleep(TELL_EVERY.min(end.saturating_sub(began.elapsed()))).await;
         let recipe = plant.recipe();
         for admin in fleet.admins() {
@@ -147,7 +147,7 @@ async fn tell(
         eprintln!(
             "{:3} s: {} messages left, {ended} rows, {} certificates, {} workers ended, {} violations",
             began.elapsed().as_secs(),
-            plant.n_left(),
+            plant.n_left().await,
             plant.sandbox.ledger().n_certificates(),
             fleet.ends().len(),
             plant.violations.count(),

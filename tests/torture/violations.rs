@@ -8,7 +8,10 @@ const KEPT: usize = 10;
 
 /// A list that every part adds to.
 #[derive(Clone, Default)]
-pub(crate) struct Violations(Arc<Mutex<BTreeMap<String, (usize, Vec<String>)>>>);
+pub(crate) struct Violations(Arc<Mutex<Found>>);
+
+/// How often each invariant did not hold, and the first texts about it.
+type Found = BTreeMap<String, (usize, Vec<String>)>;
 
 impl Violations {
     pub(crate) fn note(&self, invariant: &str, text: &str) {
