@@ -20,7 +20,12 @@ impl Serve {
     /// Serves until it is told to stop.
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         let until = if self.until_empty { Until::Empty } else { Until::Stopped };
-        let service = Service::start(&config, until, signals::stop_token()?).await?;
+        let stop = signals::stop_token()?;
+        let service = tokio::select! {
+            service = Service::start(&config, until, stop.clone()) => service?,
+            // Nothing was received yet.
+            () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
+        };
         let metrics = service.metrics();
         service.run().await?;
         let failed = self.until_empty && metrics.n_failed() + metrics.n_parked() > 0;

@@ -8,11 +8,12 @@ use muster::outcome::{Code, Status};
 use muster::sandbox::{self, Effect, Fault, Operation, Sandbox};
 use muster::specimen::{Ca, Flaw};
 
-use crate::factory::{Factory, PROBE_EVERY};
+use crate::factory::{Factory, PROBE_EVERY, count_only};
 
 /// A factory whose jobs wait shortly between attempts.
 async fn factory(rate: f64) -> Factory {
-    let mut factory = Factory::new(rate).await;
+    let settings = sandbox::Settings { rates: sandbox::Rates::all(rate), ..count_only() };
+    let mut factory = Factory::with(settings, rate).await;
     let short = |ms| Duration::from_millis(ms).into();
     (factory.config.retry.first_wait, factory.config.retry.max_wait) = (short(5), short(20));
     factory

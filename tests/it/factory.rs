@@ -181,8 +181,10 @@ impl Factory {
 
     /// The program, ready to be started.
     pub(crate) fn command(&self, arguments: &[&str]) -> tokio::process::Command {
-        let file = self.folder.path().join("muster.toml");
-        std::fs::write(&file, self.settings_file()).unwrap();
+        let (file, new) = (self.folder.path().join("muster.toml"), self.folder.path().join("new.toml"));
+        // Put there whole: a program that was started a moment ago may be reading it.
+        std::fs::write(&new, self.settings_file()).unwrap();
+        std::fs::rename(&new, &file).unwrap();
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_muster"));
         command
             .args(arguments)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use muster::outcome::Code;
 use muster::queue::Attributes;
 use muster::sandbox::Operation;
+use tokio::net::TcpListener;
 
 use crate::factory::{Factory, Program, count_only, queue_attributes};
 
@@ -97,4 +98,16 @@ async fn a_panic_in_one_job_costs_the_others_nothing_and_its_message_comes_back(
     assert!(log.contains("panicked"), "the test shows nothing without a panic: {log}");
     assert_eq!((factory.ends().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 20)]), 20));
     assert_eq!(factory.counts("jobs").deliveries, 21);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_while_it_still_starts_ends_it_at_once() {
+    let mut factory = Factory::new(RATE).await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    factory.database.url = format!("postgres://muster@{}/muster", silent.local_addr().unwrap());
+    let program = factory.spawn(&["serve", "--set=database.timeout=5m"]);
+    let _connection = silent.accept().await.unwrap();
+    program.signal("TERM");
+    let (code, _, log) = program.end().await;
+    assert_eq!(code, Some(0), "{log}");
 }
