@@ -142,13 +142,10 @@ impl Breaker {
         let now = Instant::now();
         let mut state = self.lock();
         let is_new = state.open.as_ref().is_none_or(|open| open.cause != cause);
-        match &mut state.open {
-            Some(open) => (open.cause, open.reason) = (cause, reason.to_owned()),
-            None => {
-                let probe_at = now + self.0.probe_every;
-                state.open = Some(Open { cause, reason: reason.to_owned(), since: now, probe_at, is_probing: false });
-            }
-        }
+        let probe_at = now + self.0.probe_every;
+        let opened = Open { cause, reason: String::new(), since: now, probe_at, is_probing: false };
+        let open = state.open.get_or_insert(opened);
+        (open.cause, open.reason) = (cause, reason.to_owned());
         drop(state);
         if is_new {
             warn!(breaker = self.0.name, cause = <&str>::from(cause), reason, "open: calls wait, one probes");

@@ -1,6 +1,6 @@
 //! What this worker knows of the holds: those of the ledger, and those that it found itself a moment ago.
 //!
-//! A worker's own finding counts at once; the ledger learns of it with the first job that is parked for it, and tells
+//! A worker's own finding counts at once, until the ledger has it with the first job that is parked for it; the ledger tells
 //! the others. What is kept here is bounded: findings are forgotten after one probe interval, batches by their number.
 
 mod batches;
@@ -141,6 +141,18 @@ impl Holds {
         self.lock().over.drain().collect()
     }
 
+    /// Notes that the ledger has what this worker found: from now on its word counts.
+    pub fn recorded(&self, parking: &Parking) {
+        let Some(opening) = &parking.opening else { return };
+        let mut state = self.lock();
+        state.found.remove(&parking.hold);
+        if opening.is_closed {
+            let (hold, reason) = (parking.hold.clone(), opening.reason.clone());
+            let open = OpenHold { hold: hold.clone(), reason, is_closed: true, is_probe_due: false };
+            state.ledger.entry(hold).or_insert(open);
+        }
+    }
+
     /// Takes over what the ledger holds.
     pub fn refresh(&self, open: Vec<OpenHold>) {
         let ledger: HashMap<_, _> = open.into_iter().map(|open| (open.hold.clone(), open)).collect();
@@ -256,6 +268,17 @@ mod tests {
         tokio::time::advance(PROBE).await;
         holds.refresh(vec![]);
         assert!(holds.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_the_ledger_has_ends_when_the_ledger_says_so() {
+        let holds = holds();
+        holds.issuer_inactive(issuer(), CertificateId([1; 32]), "406");
+        let parking = holds.issuer_inactive(issuer(), CertificateId([2; 32]), "406");
+        holds.recorded(&parking);
+        assert!(is_closed(&holds));
+        holds.refresh(vec![]);
+        assert!(!is_closed(&holds), "somebody released it before it was seen here");
     }
 
     #[tokio::test]

@@ -26,6 +26,7 @@ pub mod certificate;
 pub mod claims;
 pub mod cli;
 pub mod config;
+mod crash_point;
 pub mod enqueue;
 pub mod heartbeat;
 pub mod hold;

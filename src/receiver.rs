@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use crate::backoff::Backoff;
 use crate::breaker::{Dependency, Failing};
 use crate::breakers::Breakers;
+use crate::crash_point;
 use crate::job::{Job, ParseError};
 use crate::metrics::{Metrics, delivery};
 use crate::queue::{CALL_MAX, Message, Queue, QueueError};
@@ -131,6 +132,7 @@ impl Receiver {
         for (slot, message) in slots.into_iter().zip(messages) {
             let (delivery, body) = slot.hold(message);
             self.count(&delivery);
+            crash_point::reached("received");
             match self.parse(&body) {
                 Ok(job) => jobs.push((delivery, job)),
                 Err(error) => self.quarantine(delivery, NoJob { error, body }).await,

@@ -16,7 +16,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
-use crate::breaker::Dependency;
+use crate::breakers::Breakers;
+use crate::crash_point;
 use crate::metrics::{Metrics, delivery, ok_or_error};
 use crate::queue::{EntryResult, Queue, QueueError, into_calls};
 use crate::slots::{Delivery, Stage};
@@ -42,8 +43,8 @@ const ACK_ATTEMPTS: u32 = 4;
 pub struct Recorder {
     /// The ledger.
     pub store: Store,
-    /// Whether the ledger takes ends: what workers look at before they take a token.
-    pub postgres: Dependency,
+    /// What holds calls back: it learns whether the ledger takes ends, and which holds it has.
+    pub breakers: Breakers,
     /// What is measured.
     pub metrics: Arc<Metrics>,
 }
@@ -66,10 +67,15 @@ impl Recorder {
         acks.wait().await;
     }
 
-    /// Counts a committed end.
-    fn count(&self, finished: &Finished) {
+    /// Tells others of a committed end.
+    fn tell(&self, finished: &Finished) {
         match &finished.finish {
-            Finish::Ended { outcome, .. } => self.metrics.finished(outcome.code),
+            Finish::Ended { outcome, .. } => {
+                self.metrics.finished(outcome.code);
+                if let Some(parking) = &outcome.parking {
+                    self.breakers.holds.recorded(parking);
+                }
+            }
             Finish::Quarantined(reason) => self.metrics.quarantined(reason.error.code()),
             Finish::Released => return,
         }
@@ -103,6 +109,9 @@ impl Recorder {
             }
             let receipts: Vec<String> = left.iter().map(|delivery| delivery.receipt.clone()).collect();
             let answer = ack.call(queue, &receipts).await;
+            if ack == Ack::Delete {
+                crash_point::reached("deleted_ten");
+            }
             self.metrics.sqs_request(ack.operation(), &answer);
             match answer {
                 Ok(results) => {

@@ -42,7 +42,7 @@ pub use self::fault::{ActiveFault, Effect, Fault, FaultError, FaultId, Faults};
 pub use self::iot::{CertificateMode, PlantError, RegisteredCertificate};
 pub use self::ledger::{Ledger, Summary};
 pub use self::operation::Operation;
-pub use self::sqs::{BatchCounts, QueueCounts};
+pub use self::sqs::{BatchCounts, Deleting, QueueCounts};
 
 /// What kind of AWS the sandbox is.
 #[derive(Clone, Debug)]
@@ -147,6 +147,15 @@ impl Sandbox {
     #[must_use = "nothing changed if the CA is not there"]
     pub fn set_ca_active(&self, id: CertificateId, is_active: bool) -> bool {
         self.state.iot.set_ca_active(id, is_active)
+    }
+
+    /// Has every delete of messages wait for a watcher, which sees them at that instant: what must hold before a
+    /// message is deleted can be looked at there. A later watcher takes the place of an earlier one.
+    pub fn watch_deletes<W>(&self, watcher: impl Fn(Vec<Deleting>) -> W + Send + Sync + 'static)
+    where
+        W: Future<Output = ()> + Send + 'static,
+    {
+        self.state.sqs.watch_deletes(watcher);
     }
 
     /// Changes the quota of an operation from now on, in calls a second.

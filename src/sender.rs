@@ -32,7 +32,7 @@ const CALLS_MAX: usize = 4;
 
 /// How long nobody else sends for a hold; renewed with every page. So long the jobs of a worker that was killed wait
 /// more.
-const LEASE: Duration = Duration::from_secs(30);
+const LEASE: Duration = Duration::from_secs(10);
 
 /// Longest first wait and longest wait after an error.
 const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));

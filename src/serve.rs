@@ -159,7 +159,7 @@ impl<'a> Shared<'a> {
     fn recorder(&self) -> Recorder {
         Recorder {
             store: self.reached.store.clone(),
-            postgres: self.breakers.postgres.clone(),
+            breakers: self.breakers.clone(),
             metrics: Arc::clone(&self.metrics),
         }
     }

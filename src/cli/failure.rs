@@ -72,13 +72,9 @@ fn code(error: &anyhow::Error) -> u8 {
         Some(QueueErrorKind::Fifo) => return MISFIT,
         Some(QueueErrorKind::Missing) | None => {}
     }
-    match error.downcast_ref() {
-        Some(
-            StoreError::Timeout(_)
-            | StoreError::Database(sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut),
-        ) => UNREACHABLE,
-        _ => ERROR,
-    }
+    // Also a server that starts, stops or has no connection left (57, 53).
+    let is_away = |error: &StoreError| matches!(error.class(), "timeout" | "connection" | "08" | "53" | "57");
+    if error.downcast_ref().is_some_and(is_away) { UNREACHABLE } else { ERROR }
 }
 
 fn hint(error: &anyhow::Error) -> Option<&'static str> {

@@ -74,7 +74,9 @@ async fn list(store: &Store, is_json: bool) -> anyhow::Result<()> {
     } else if lines.is_empty() {
         println!("nothing is held");
     } else {
-        lines.iter().for_each(|line| print!("{line}"));
+        for line in lines {
+            print!("{line}");
+        }
     }
     Ok(())
 }

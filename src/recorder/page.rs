@@ -11,6 +11,7 @@ use tracing::{error, warn};
 use super::{Finished, Recorder, WAITS};
 use crate::backoff::Backoff;
 use crate::breaker::Failing;
+use crate::crash_point;
 use crate::store::{Page, StoreError};
 
 /// A transaction that takes longer makes everybody wait: far above a slow one of a server that works, far below the
@@ -27,7 +28,7 @@ impl Recorder {
         let mut committed = Vec::with_capacity(ended.len());
         let mut parts = vec![ended];
         while let Some(mut part) = parts.pop() {
-            match self.write(&self.page(&part)).await {
+            match self.write(&page_of(&part)).await {
                 Ok(()) => committed.append(&mut part),
                 Err(_) if part.len() > 1 => {
                     // The first half is written first: of two ends of one key the later stays.
@@ -38,21 +39,14 @@ impl Recorder {
                 Err(fault) => error!(%fault, "an end cannot be written at all; its message stays in the queue"),
             }
         }
+        crash_point::reached("committed");
         self.metrics.record_flush_duration.observe(began.elapsed().as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "a page has at most a few hundred rows")]
         self.metrics.record_flush_rows.observe(committed.len() as f64);
         for finished in &committed {
-            self.count(finished);
+            self.tell(finished);
         }
         committed
-    }
-
-    fn page(&self, ended: &[Finished]) -> Page {
-        let mut page = Page::default();
-        for finished in ended {
-            finished.write_to(&mut page);
-        }
-        page
     }
 
     /// Writes a page, again and again until it is through or a row is to blame.
@@ -64,7 +58,7 @@ impl Recorder {
             if error.is_rows_fault() {
                 return Err(error);
             }
-            failing.get_or_insert_with(|| self.postgres.failing(&error.to_string()));
+            failing.get_or_insert_with(|| self.breakers.postgres.failing(&error.to_string()));
             if error.is_momentary() {
                 backoff.reset();
             }
@@ -81,7 +75,7 @@ impl Recorder {
         if let Ok(recorded) = tokio::time::timeout(SLOW, &mut recorded).await {
             return recorded;
         }
-        failing.get_or_insert_with(|| self.postgres.failing("writing ends takes long"));
+        failing.get_or_insert_with(|| self.breakers.postgres.failing("writing ends takes long"));
         recorded.await
     }
 
@@ -90,7 +84,7 @@ impl Recorder {
     async fn write_alone(&self, one: &[Finished], fault: &StoreError) -> bool {
         let Some(sqlstate) = fault.sqlstate() else { return false };
         error!(%fault, "an end cannot be written as it is; its texts are left out");
-        let mut page = self.page(one);
+        let mut page = page_of(one);
         page.blank_texts(&format!("unstorable: {sqlstate}"));
         if self.write(&page).await.is_ok() {
             return true;
@@ -98,4 +92,12 @@ impl Recorder {
         page.drop_requests();
         self.write(&page).await.is_ok()
     }
+}
+
+fn page_of(ended: &[Finished]) -> Page {
+    let mut page = Page::default();
+    for finished in ended {
+        finished.write_to(&mut page);
+    }
+    page
 }

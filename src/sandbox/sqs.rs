@@ -14,6 +14,7 @@ mod receive;
 mod send;
 mod settings;
 mod turns;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,8 @@ use serde::{Deserialize, Serialize};
 pub use self::counts::{BatchCounts, QueueCounts};
 use self::message::Moment;
 use self::queue::Queue;
+use self::watch::DeleteWatch;
+pub use self::watch::Deleting;
 use super::Settings;
 use super::answer::{Answer, AwsError};
 use super::fault::Strike;
@@ -37,6 +40,7 @@ pub(super) struct Sqs {
     /// Makes message ids distinct between two lives of a sandbox.
     salt: u64,
     queues: Mutex<Queues>,
+    deletes: DeleteWatch,
 }
 
 /// The queues by name.
@@ -95,6 +99,7 @@ impl Sqs {
             region: settings.region.clone(),
             salt: Moment::now().unix_ms,
             queues: Mutex::default(),
+            deletes: DeleteWatch::default(),
         }
     }
 
@@ -102,6 +107,9 @@ impl Sqs {
     pub(super) async fn answer(&self, operation: Operation, head: &Parts, body: &[u8], strike: &Strike) -> Answer {
         use Operation as O;
         let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
+        if matches!(operation, O::DeleteMessage | O::DeleteMessageBatch) {
+            self.show_deletes(body).await;
+        }
         match operation {
             O::ReceiveMessage => self.receive(body, strike).await,
             O::SendMessage => self.send(body),

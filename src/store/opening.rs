@@ -165,7 +165,7 @@ mod tests {
 
     fn opening(witness: Option<u8>) -> Opening {
         let witness = witness.map(|byte| CertificateId([byte; 32]));
-        Opening { witness, is_closed: false, reason: "reason".into(), probe_every: Duration::from_secs(60) }
+        Opening { witness, is_closed: false, reason: "reason".into(), probe_every: Duration::from_mins(1) }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::counters::{Changes, count};
 use super::opening::hold;
 use super::row::{Key, Row, fold};
 use super::{Page, Quarantined, Store, StoreError, storable, word};
+use crate::crash_point;
 use crate::outcome::Status;
 
 impl Store {
@@ -28,6 +29,7 @@ impl Store {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
             write(&mut transaction, page).await?;
+            crash_point::reached("before_commit");
             Ok(transaction.commit().await?)
         })
         .await

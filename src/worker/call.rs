@@ -9,6 +9,7 @@ use tracing::{debug, error, warn};
 use super::admission::Admission;
 use super::retry::{Retries, Step};
 use super::{Admitted, Target, Worker, differing_status};
+use crate::crash_point;
 use crate::hold::{HoldKey, HoldKind, Parking};
 use crate::outcome::{Attempt, Code, Outcome};
 use crate::registrar::{Answer, CallError, Kind};
@@ -24,14 +25,17 @@ impl Worker {
         let mut retries = Retries::new(self.parts.retry, target.successes.load(Ordering::Relaxed));
         let mut calls = Calls::default();
         let mut passed = Vec::new();
+        crash_point::reached("checked");
         loop {
             admitted.delivery.slot.enter(Stage::Waiting);
             let probe = match self.admit(admitted, &mut passed).await? {
                 Admission::Call(probe) => probe,
                 Admission::Park(parking, reason) => return Some(parked(parking, reason, admitted, calls)),
             };
+            crash_point::reached("token");
             admitted.delivery.slot.enter(Stage::Calling);
             let answer = self.call(target, admitted).await;
+            crash_point::reached("answered");
             drop(probe);
             calls.push(answer.attempt.clone());
             let step = match &answer.result {

@@ -143,7 +143,7 @@ async fn what_may_lose_work_is_logged_with_its_mend() {
     let (code, _, err) = factory.spawn(&["serve", "--until-empty"]).end().await;
     assert_eq!(code, Some(0), "{err}");
     for part in [
-        "queue `jobs` moves messages to its dead-letter queue after 5 receives",
+        "queue `jobs` moves messages to its dead-letter queue after 3 receives",
         "hint=\"set maxReceiveCount to 20 in the queue's RedrivePolicy\"",
         "the dead-letter queue of `jobs` keeps messages 4 days from their first sending, and the queue itself 4 days",
     ] {

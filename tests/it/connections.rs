@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use muster::config::Config;
 use muster::outcome::Code;
-use muster::store::{Store, StoreError};
+use muster::store::{Settings, Store, StoreError};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions, Postgres, Transaction};
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::Notify;
@@ -46,16 +46,20 @@ impl Proxy {
 
     async fn store(&self, database: &Database) -> Store {
         let server: PgConnectOptions = database.url.parse().unwrap();
-        let url =
-            format!("postgres://{}@127.0.0.1:{}/{}", server.get_username(), self.port, server.get_database().unwrap());
-        let config = muster::config::Database { url: url.as_str().into(), ..Config::default().database };
-        let settings = muster::store::Settings {
-            timeout: Duration::from_secs(2),
-            max_connections: CONNECTIONS,
-            ..config.settings()
+        let proxied = if server.get_socket().is_some() {
+            let (user, database) = (server.get_username(), server.get_database().unwrap());
+            format!("postgres://{user}@127.0.0.1:{}/{database}", self.port)
+        } else {
+            server.host("127.0.0.1").port(self.port).to_url_lossy().to_string()
         };
-        Store::connect(&settings).await.unwrap()
+        store(&proxied, CONNECTIONS).await
     }
+}
+
+async fn store(url: &str, max_connections: u32) -> Store {
+    let config = muster::config::Database { url: url.into(), ..Config::default().database };
+    let settings = Settings { timeout: Duration::from_secs(2), max_connections, ..config.settings() };
+    Store::connect(&settings).await.unwrap()
 }
 
 async fn pass(client: TcpStream, server: PgConnectOptions, silence: Arc<Notify>) {
@@ -124,7 +128,7 @@ async fn connections_to_a_server_that_became_read_only_are_replaced() {
     };
     read_only(true).await;
     // Its connections begin read-only, as those to a primary that was.
-    let store = database.store().await;
+    let store = store(&database.url, 1).await;
     for n in 0..3 {
         let error = store.record(&page(vec![row(n, Code::Ok)])).await.unwrap_err();
         assert_eq!(error.class(), "25", "{error}");

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster::config::Config;
+use muster::config::{Breakers, Config};
 use muster::identity::{self, Credentials};
 use muster::job::{CertificateStatus, Job, Operation, RegisterCertificate};
 use muster::limiter::Rate;
@@ -28,6 +28,9 @@ use crate::database::Database;
 /// The batch of all jobs that tests send.
 pub(crate) const BATCH: &str = "batch";
 
+/// How often breakers and holds let a call through, unless a test says otherwise.
+pub(crate) const PROBE_EVERY: Duration = Duration::from_millis(300);
+
 /// How long a test waits for what must come; far above what it takes.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -44,11 +47,15 @@ pub(crate) struct Factory {
 impl Factory {
     /// A sandbox without a limit of its own, and a worker's rate.
     pub(crate) async fn new(rate: f64) -> Self {
-        let settings = sandbox::Settings { limiting: sandbox::Limiting::CountOnly, ..Default::default() };
-        Self::with(settings, rate).await
+        Self::with(count_only(), rate).await
     }
 
     pub(crate) async fn with(settings: sandbox::Settings, rate: f64) -> Self {
+        Self::with_queue(settings, rate, queue_attributes()).await
+    }
+
+    /// A queue with other attributes.
+    pub(crate) async fn with_queue(settings: sandbox::Settings, rate: f64, attributes: Attributes) -> Self {
         let sandbox = Sandbox::start(settings).await.unwrap();
         let database = Database::fresh().await;
         let folder = tempfile::tempdir().unwrap();
@@ -66,14 +73,10 @@ impl Factory {
         config.queue.wait = Duration::from_secs(1).into();
         config.precheck.ca_folder = Some(folder.path().join("cas"));
         config.admin.listen = Some(([127, 0, 0, 1], 0).into());
+        let probe = PROBE_EVERY.into();
+        config.breakers = Breakers { target_probe: probe, issuer_probe: probe, batch_probe: probe };
         config.targets.get_mut("default").unwrap().rates.register_certificate = Rate::new(rate).unwrap();
 
-        let attributes = Attributes {
-            visibility_timeout: Duration::from_secs(2),
-            retention: Duration::from_hours(96),
-            max_receive_count: Some(3),
-            ..Attributes::default()
-        };
         let aws = identity::load(&config.aws.access()).await;
         let queue = queue::create(&aws, "jobs", &attributes).await.unwrap();
         let store = database.store().await;
@@ -201,12 +204,28 @@ impl Factory {
              database = {{ url = '{}' }}\n\
              admin = {{ listen = '127.0.0.1:0' }}\n\
              precheck = {{ ca_folder = '{}' }}\n\
+             breakers = {{ target_probe = '300ms', issuer_probe = '300ms', batch_probe = '300ms' }}\n\
              targets.default.rates.register_certificate = {rate:?}\n",
             self.sandbox.url(),
             self.database.url,
             cas.display(),
         )
     }
+}
+
+/// A queue that shows a message soon again and takes no more than three deliveries of it.
+pub(crate) fn queue_attributes() -> Attributes {
+    Attributes {
+        visibility_timeout: Duration::from_secs(2),
+        retention: Duration::from_hours(96),
+        max_receive_count: Some(3),
+        ..Attributes::default()
+    }
+}
+
+/// A sandbox that counts and does not limit.
+pub(crate) fn count_only() -> sandbox::Settings {
+    sandbox::Settings { limiting: sandbox::Limiting::CountOnly, ..Default::default() }
 }
 
 /// A worker in this process.

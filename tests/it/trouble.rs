@@ -26,6 +26,7 @@ async fn factory() -> Factory {
 fn hasten(config: &mut Config) {
     let short = |ms| Duration::from_millis(ms).into();
     (config.retry.first_wait, config.retry.max_wait, config.retry.limited_first_wait) = (short(5), short(40), short(5));
+    config.breakers.target_probe = short(10);
 }
 
 fn error(code: &str, status: u16, executed: bool) -> Effect {

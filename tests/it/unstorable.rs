@@ -102,16 +102,34 @@ async fn a_row_that_cannot_be_written_at_all_keeps_its_message_and_holds_up_no_o
     assert_counters_equal_the_rows(&factory.database).await;
 }
 
-/// Enough failures in a row that halving would have reached single rows and given them up.
+/// Has Postgres fail so often in a row that halving would have reached a single row, and blanked it or given it up.
+async fn fail_whole_pages(sqlstate: &str, class: &str) {
+    let factory = Factory::new(1000.0).await;
+    refuse(&factory, "nextval('n_refused') <= 8", sqlstate).await;
+    send(&factory).await;
+    let metrics = factory.drain().await;
+    assert_eq!(factory.ends().await.into_iter().collect::<Vec<_>>(), [(Code::Ok, 29), (Code::Expired, 1)]);
+    assert_eq!((db_errors(&metrics, class), n_blanked(&factory).await), (8, 0), "{sqlstate}");
+    assert_eq!(factory.counts("jobs").deliveries, 30, "no message was left in the queue");
+    assert_counters_equal_the_rows(&factory.database).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_that_no_row_is_to_blame_for_is_tried_again_with_the_whole_page() {
-    for (sqlstate, class) in [("40P01", "40"), ("40001", "40"), ("53100", "53"), ("25006", "25")] {
-        let factory = Factory::new(1000.0).await;
-        refuse(&factory, "nextval('n_refused') <= 12", sqlstate).await;
-        send(&factory).await;
-        let metrics = factory.drain().await;
-        assert_eq!(factory.ends().await.into_iter().collect::<Vec<_>>(), [(Code::Ok, 29), (Code::Expired, 1)]);
-        assert_eq!((db_errors(&metrics, class), n_blanked(&factory).await), (12, 0), "{sqlstate}");
-        assert_counters_equal_the_rows(&factory.database).await;
-    }
+async fn a_deadlock_is_tried_again_with_the_whole_page() {
+    fail_whole_pages("40P01", "40").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_serialization_failure_is_tried_again_with_the_whole_page() {
+    fail_whole_pages("40001", "40").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_tried_again_with_the_whole_page() {
+    fail_whole_pages("53100", "53").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failover_is_waited_for_with_the_whole_page() {
+    fail_whole_pages("25006", "25").await;
 }

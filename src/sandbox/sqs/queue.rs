@@ -158,6 +158,11 @@ impl Queue {
         &self.slots[&number].message
     }
 
+    /// The message with this number, if it is still here.
+    pub(super) fn find(&self, number: u64) -> Option<&Message> {
+        self.slots.get(&number).map(|slot| &slot.message)
+    }
+
     /// The next instant at which a hidden message shows again.
     pub(super) fn next_wake(&self) -> Option<Instant> {
         self.hidden.first().map(|(due, _)| *due)

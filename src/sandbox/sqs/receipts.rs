@@ -68,6 +68,16 @@ impl Entry for Handle {
     }
 }
 
+/// The queue and the receipt handles of a call, of one message or of a batch.
+pub(super) fn handles(body: &[u8]) -> Result<(String, Vec<String>), AwsError> {
+    if let Ok(Batch { queue_url, entries }) = read::<Batch<Handle>>(body) {
+        return Ok((queue_url, entries.into_iter().map(|handle| handle.text).collect()));
+    }
+    let Addressed { queue_url } = read(body)?;
+    let handle: Handle = read(body)?;
+    Ok((queue_url, vec![handle.text]))
+}
+
 fn delete(queue: &mut Queue, handle: &Handle, strike: &Strike) -> Result<(), AwsError> {
     let receipt = receipt(queue, handle)?;
     if strike.twist != Some(Twist::StaleHandles) {

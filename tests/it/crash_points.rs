@@ -1,0 +1,123 @@
+//! The process dies at a place of the code; another one then finishes the work, and nothing is lost or done too often.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+use std::process::Command;
+
+use muster::certificate::CertificateId;
+use muster::outcome::Code;
+use muster::sandbox::{Effect, Fault, Operation};
+use tokio::task::JoinSet;
+
+use crate::factory::{Factory, Program};
+
+/// Places of the program, and at which time there it dies: some jobs are then before and some behind it.
+const PLACES: [&str; 7] =
+    ["received:15", "checked:15", "token:15", "answered:15", "before_commit:2", "committed:2", "deleted_ten:2"];
+
+/// How many jobs there are.
+const N: usize = 60;
+
+/// How often AWS was called for each certificate.
+fn calls(factory: &Factory) -> HashMap<CertificateId, usize> {
+    let mut calls = HashMap::new();
+    for call in factory.sandbox.ledger().calls() {
+        if let Some(id) = call.certificate_id {
+            *calls.entry(id).or_default() += 1;
+        }
+    }
+    calls
+}
+
+/// The certificates whose good end is committed.
+async fn committed(factory: &Factory) -> HashSet<CertificateId> {
+    let ids: Vec<Vec<u8>> =
+        sqlx::query_scalar("select subject from registrations").fetch_all(&factory.database.pool).await.unwrap();
+    ids.into_iter().map(|id| CertificateId(id.try_into().unwrap())).collect()
+}
+
+/// Finishes what a crash left, and checks that it came out as if there had been none.
+async fn finish(factory: &Factory, place: &str) {
+    let (done, calls_before) = (committed(factory).await, calls(factory));
+    let (code, _, log) = factory.spawn(&["serve", "--until-empty"]).end().await;
+    assert_eq!(code, Some(0), "{place}: {log}");
+
+    let ends = factory.ends().await;
+    assert_eq!(ends.values().sum::<u64>(), N as u64, "{place}: {ends:?}");
+    assert!(ends.keys().all(|code| code.status().is_good()), "{place}: {ends:?}");
+    assert_eq!((factory.sandbox.ledger().n_certificates(), committed(factory).await.len()), (N, N), "{place}");
+    for (id, n) in calls(factory) {
+        assert!(n <= 2, "{place}: {n} calls for one certificate after one crash");
+        assert!(!done.contains(&id) || n == calls_before[&id], "{place}: a call for a certificate with a good row");
+    }
+    assert_eq!(counted_rows(factory).await, ends, "{place}: the counters equal the rows");
+    let counts = factory.counts("jobs");
+    assert_eq!((counts.deleted, factory.counts("jobs-dead").sent), (N as u64, 0), "{place}");
+}
+
+async fn counted_rows(factory: &Factory) -> BTreeMap<Code, u64> {
+    let rows: Vec<(String, i64)> = sqlx::query_as("select code, count(*) from registrations group by code")
+        .fetch_all(&factory.database.pool)
+        .await
+        .unwrap();
+    rows.into_iter().map(|(code, n)| (code.parse().unwrap(), n.try_into().unwrap())).collect()
+}
+
+async fn crash_at(place: &str) {
+    let factory = Factory::new(200.0).await;
+    factory.enqueue(&factory.leaves(N)).await;
+    let program = Program(factory.command(&["serve"]).env("MUSTER_CRASH_AT", place).spawn().unwrap());
+    let (code, _, log) = program.end().await;
+    assert_eq!(code, None, "{place}: it did not crash\n{log}");
+    finish(&factory, place).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_place_loses_nothing_and_repeats_no_recorded_call() {
+    let mut crashes = JoinSet::new();
+    for place in PLACES {
+        crashes.spawn(crash_at(place));
+    }
+    crashes.join_all().await;
+}
+
+/// Premise: the sandbox holds the answers back, so the kill comes when the requests are out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_while_aws_has_the_call_loses_nothing() {
+    for executed in [true, false] {
+        let factory = Factory::new(200.0).await;
+        let hang = Fault::new(Operation::RegisterCertificate, Effect::Hang { executed });
+        factory.sandbox.faults().set(hang).unwrap();
+        factory.enqueue(&factory.leaves(N)).await;
+        let program = factory.spawn(&["serve"]);
+        factory.until("calls are out", async |f| f.n_calls() >= 10).await;
+        program.signal("KILL");
+        assert_eq!(program.end().await.0, None);
+        factory.sandbox.faults().clear_all();
+        finish(&factory, "sent").await;
+    }
+}
+
+/// Compiles the file of the crash points alone, as a build with or without debug assertions does.
+fn compile(folder: &Path, assertions: &str) -> std::path::PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/crash_point.rs");
+    let main = folder.join("main.rs");
+    let text = format!("#[path = {source:?}] mod crash_point; fn main() {{ crash_point::reached(\"here\"); }}");
+    std::fs::write(&main, text).unwrap();
+    let program = folder.join(assertions);
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let mut rustc = Command::new(rustc);
+    rustc.args(["--edition", "2024", "-C", &format!("debug-assertions={assertions}"), "-o"]);
+    assert!(rustc.arg(&program).arg(&main).status().unwrap().success());
+    program
+}
+
+#[test]
+fn a_release_binary_has_no_crash_points() {
+    let folder = tempfile::tempdir().unwrap();
+    for (assertions, survives) in [("on", false), ("off", true)] {
+        let program = compile(folder.path(), assertions);
+        let status = Command::new(program).env("MUSTER_CRASH_AT", "here").status().unwrap();
+        assert_eq!(status.success(), survives, "debug assertions {assertions}: {status}");
+    }
+}

@@ -1,0 +1,287 @@
+//! Postgres fails in every way: nothing is lost, everything is counted once, and the work goes on by itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster::config::Database as Settings;
+use muster::metrics::Metrics;
+use muster::outcome::Code;
+use muster::sandbox::{Effect, Fault, Operation};
+use muster::serve::{Service, Until};
+use muster::store::Store;
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgPool;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::factory::Factory;
+use crate::proxy::{Conduct, Cut, Proxy};
+use crate::server::Server;
+
+/// How long one operation may take here; what hangs must hang longer.
+const TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long a server is away: for several time-outs.
+const AWAY: Duration = Duration::from_millis(1_500);
+
+/// A factory whose worker reaches Postgres through a proxy and is soon out of patience.
+async fn behind_a_proxy(rate: f64) -> (Factory, Proxy) {
+    let mut factory = Factory::new(rate).await;
+    let proxy = Proxy::before(&factory.database.url).await;
+    factory.config.database.url = proxy.url.as_str().into();
+    hasten(&mut factory);
+    (factory, proxy)
+}
+
+/// A factory with a server of its own.
+async fn on_its_own_server(rate: f64) -> (Factory, Server) {
+    let (mut factory, server) = (Factory::new(rate).await, Server::start().await);
+    let url = server.url("none");
+    let settings = Settings { url: url.as_str().into(), timeout: TIMEOUT.into(), ..Settings::default() };
+    factory.store = Store::connect(&settings.settings()).await.unwrap();
+    factory.store.migrate().await.unwrap();
+    factory.database.pool = PgPool::connect(&url).await.unwrap();
+    factory.config.database = settings;
+    hasten(&mut factory);
+    (factory, server)
+}
+
+fn hasten(factory: &mut Factory) {
+    factory.config.database.timeout = TIMEOUT.into();
+    factory.config.retry.first_wait = Duration::from_millis(20).into();
+    factory.config.retry.max_wait = Duration::from_millis(200).into();
+}
+
+/// A worker in this process that ends when the queue is empty.
+struct Worker {
+    task: JoinHandle<()>,
+    metrics: Arc<Metrics>,
+}
+
+impl Worker {
+    /// How many operations of Postgres failed with an error of this class.
+    fn n_errors(&self, class: &str) -> u64 {
+        self.metrics.db_errors.with_label_values(&[class]).get()
+    }
+}
+
+async fn start(factory: &Factory) -> Worker {
+    let service = Service::start(&factory.config, Until::Empty, CancellationToken::new()).await.unwrap();
+    let metrics = service.metrics();
+    Worker { task: tokio::spawn(async move { service.run().await.unwrap() }), metrics }
+}
+
+/// Waits for the worker's end, then checks that every certificate was called, written, counted and deleted once.
+async fn settled(factory: &Factory, worker: Worker, n: usize) {
+    let patience = Duration::from_mins(1);
+    tokio::time::timeout(patience, worker.task).await.expect("the queue does not become empty").unwrap();
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, n as u64)]));
+    assert_eq!((factory.n_calls(), factory.sandbox.ledger().n_certificates()), (n, n));
+    let (rows, duplicates): (i64, i64) =
+        sqlx::query_as("select count(*), coalesce(sum(n_duplicates), 0) from registrations")
+            .fetch_one(&factory.database.pool)
+            .await
+            .unwrap();
+    assert_eq!((rows, duplicates), (n.try_into().unwrap(), 0));
+    assert_eq!(factory.counts("jobs").deleted, n as u64);
+}
+
+/// Makes the first `n` inserts of rows run a statement first; a sequence counts, as nothing rolls it back.
+async fn strike_inserts(factory: &Factory, n: u32, statement: &str) {
+    let trigger = format!(
+        "create sequence strikes;
+        create function strike() returns trigger language plpgsql as $$
+        begin if nextval('strikes') <= {n} then {statement}; end if; return null; end $$;
+        create trigger strike before insert on registrations for each statement execute function strike()"
+    );
+    sqlx::raw_sql(AssertSqlSafe(trigger)).execute(&factory.database.pool).await.unwrap();
+}
+
+async fn n_strikes(factory: &Factory) -> i64 {
+    sqlx::query_scalar("select last_value from strikes").fetch_one(&factory.database.pool).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_in_doubt_is_made_again_and_counted_once() {
+    for executed in [true, false] {
+        let (factory, proxy) = behind_a_proxy(1000.0).await;
+        factory.enqueue(&factory.leaves(30)).await;
+        proxy.cut(Cut::AtCommit { executed });
+        let worker = start(&factory).await;
+        settled(&factory, worker, 30).await;
+        assert_eq!(proxy.n_cuts(), 1, "the test shows nothing without a cut");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_cut_in_the_middle_of_an_answer_costs_nothing() {
+    for bytes in [100, 1_000, 3_000] {
+        let (factory, proxy) = behind_a_proxy(1000.0).await;
+        factory.enqueue(&factory.leaves(30)).await;
+        let worker = start(&factory).await;
+        proxy.cut(Cut::AfterBytes(bytes));
+        settled(&factory, worker, 30).await;
+        assert_eq!(proxy.n_cuts(), 1, "the test shows nothing without a cut");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_away_for_a_while_stops_nothing_for_good() {
+    for conduct in [Conduct::Stall, Conduct::Refuse] {
+        let (factory, proxy) = behind_a_proxy(100.0).await;
+        factory.enqueue(&factory.leaves(100)).await;
+        let worker = start(&factory).await;
+        factory.until("some are called", async |f| f.n_calls() >= 30).await;
+        proxy.conduct(conduct);
+        tokio::time::sleep(AWAY).await;
+        factory
+            .until("operations are given up", async |_| worker.n_errors("timeout") + worker.n_errors("connection") > 0)
+            .await;
+        assert!(factory.n_calls() < 100, "{conduct:?} stops the work meanwhile");
+        proxy.conduct(Conduct::Forward);
+        settled(&factory, worker, 100).await;
+    }
+}
+
+/// Premise: a connection over which nothing comes any more tells nobody, not even when it is closed or tested.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_went_dead_without_a_word_are_given_up() {
+    for time in [AWAY, 4 * AWAY] {
+        let (factory, proxy) = behind_a_proxy(100.0).await;
+        factory.enqueue(&factory.leaves(100)).await;
+        let worker = start(&factory).await;
+        factory.until("some are called", async |f| f.n_calls() >= 30).await;
+        proxy.conduct(Conduct::Swallow);
+        tokio::time::sleep(time).await;
+        proxy.conduct(Conduct::Forward);
+        settled(&factory, worker, 100).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_statements_only_take_longer() {
+    let (mut factory, proxy) = behind_a_proxy(500.0).await;
+    factory.config.database.timeout = Settings::default().timeout;
+    proxy.conduct(Conduct::Delay(Duration::from_millis(20)));
+    factory.enqueue(&factory.leaves(100)).await;
+    let worker = start(&factory).await;
+    settled(&factory, worker, 100).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_is_terminated_inside_a_flush_costs_nothing() {
+    let (factory, _proxy) = behind_a_proxy(1000.0).await;
+    strike_inserts(&factory, 2, "perform pg_terminate_backend(pg_backend_pid()); perform pg_sleep(1)").await;
+    factory.enqueue(&factory.leaves(30)).await;
+    let worker = start(&factory).await;
+    settled(&factory, worker, 30).await;
+    assert!(n_strikes(&factory).await > 2);
+}
+
+/// Disk full, too many connections, read-only, deadlock, serialization, starting up, locks not available.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_the_server_is_no_error_of_the_rows() {
+    for code in ["53100", "53300", "25006", "40P01", "40001", "57P03", "55P03"] {
+        let (factory, _proxy) = behind_a_proxy(1000.0).await;
+        strike_inserts(&factory, 3, &format!("raise exception 'as ordered' using errcode = '{code}'")).await;
+        factory.enqueue(&factory.leaves(20)).await;
+        let worker = start(&factory).await;
+        settled(&factory, worker, 20).await;
+        assert!(n_strikes(&factory).await > 3, "{code}");
+    }
+}
+
+/// Premise: after a failover the old server takes connections and refuses to write. A session keeps the setting that it
+/// began with, as one with the old server keeps that server.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_became_read_only_is_left_as_soon_as_there_is_another() {
+    let (factory, _proxy) = behind_a_proxy(100.0).await;
+    let pool = &factory.database.pool;
+    let database: String = sqlx::query_scalar("select current_database()").fetch_one(pool).await.unwrap();
+    let run = async |sql: String| {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool).await.unwrap();
+    };
+    factory.enqueue(&factory.leaves(60)).await;
+    let worker = start(&factory).await;
+    factory.until("some are called", async |f| f.n_calls() >= 20).await;
+    run(format!("alter database {database} set default_transaction_read_only = on")).await;
+    run("select pg_terminate_backend(pid) from pg_stat_activity
+        where application_name = 'muster' and datname = current_database()"
+        .to_owned())
+    .await;
+    factory.until("a write is refused", async |_| worker.n_errors("25") > 0).await;
+    run(format!("alter database {database} reset default_transaction_read_only")).await;
+    settled(&factory, worker, 60).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_stopped_and_started_again_is_used_again() {
+    let (factory, mut server) = on_its_own_server(100.0).await;
+    factory.enqueue(&factory.leaves(100)).await;
+    let worker = start(&factory).await;
+    factory.until("some are called", async |f| f.n_calls() >= 30).await;
+    server.go_down().await;
+    tokio::time::sleep(AWAY).await;
+    assert!(!worker.task.is_finished());
+    server.come_up().await;
+    settled(&factory, worker, 100).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_server_is_given_up_in_time_and_used_again() {
+    let (factory, server) = on_its_own_server(100.0).await;
+    factory.enqueue(&factory.leaves(100)).await;
+    let worker = start(&factory).await;
+    factory.until("some are called", async |f| f.n_calls() >= 30).await;
+    server.freeze();
+    factory.until("operations are given up", async |_| worker.n_errors("timeout") > 0).await;
+    assert!(factory.n_calls() < 100);
+    server.thaw();
+    settled(&factory, worker, 100).await;
+}
+
+/// A program whose server is away while it holds jobs whose ends are not written.
+async fn a_program_that_cannot_write(conduct: Conduct) -> (Factory, Proxy, crate::factory::Program) {
+    let (mut factory, proxy) = behind_a_proxy(50.0).await;
+    factory.database.url.clone_from(&proxy.url);
+    // Calls are always under way, so that some end after the server has gone; and many more jobs wait for a token.
+    let slow = Effect::Latency { milliseconds: 400, up_to: None };
+    factory.sandbox.faults().set(Fault::new(Operation::RegisterCertificate, slow)).unwrap();
+    factory.enqueue(&factory.leaves(300)).await;
+    let program = factory.spawn(&[
+        "serve",
+        "--set=database.timeout=500ms",
+        "--set=worker.attempt_timeout=1s",
+        "--set=worker.drain_deadline=2s",
+    ]);
+    factory.until("some are recorded", async |f| f.counts("jobs").deleted >= 10).await;
+    proxy.conduct(conduct);
+    (factory, proxy, program)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_without_postgres_fails_in_time_and_gives_back_what_was_held() {
+    for conduct in [Conduct::Refuse, Conduct::Stall] {
+        let (factory, _proxy, program) = a_program_that_cannot_write(conduct).await;
+        assert!(factory.counts("jobs").in_flight > 0);
+        program.signal("TERM");
+        let (code, _, log) = program.end().await;
+        assert_eq!(code, Some(1), "{conduct:?}: {log}");
+        assert!(log.contains("were not finished within the drain deadline"), "{log}");
+        assert_eq!(factory.counts("jobs").in_flight, 0, "what was held is visible again");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_it_at_once() {
+    let (factory, _proxy, program) = a_program_that_cannot_write(Conduct::Stall).await;
+    program.signal("TERM");
+    // It handles signals one after the other: the first must be through before the second counts.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    program.signal("TERM");
+    let since = std::time::Instant::now();
+    assert_eq!(program.end().await.0, Some(130));
+    assert!(since.elapsed() < Duration::from_millis(1_500), "the drain deadline is 2 s after the first signal");
+    assert!(factory.counts("jobs").in_flight > 0, "nothing was given back");
+}

@@ -1,0 +1,142 @@
+//! A Postgres of one test's own, which the test may stop, freeze, crash and start again on the same data.
+//!
+//! It lives in the folder of an embedded server, which brings the programs and removes the folder in the end. Commits
+//! wait for the log but not for the disk: a crash of the server loses nothing, as in production; one of the machine would.
+
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use muster::postgres::{Postgres, Settings};
+
+/// Longest that the server may take to start or stop; far above what it takes.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// In the socket's name, beside the embedded server's own.
+const PORT: u16 = 5433;
+
+pub(crate) struct Server {
+    host: Postgres,
+    postmaster: Option<Child>,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        let bin_dir = std::env::var_os("PG_BIN").map(PathBuf::from);
+        let host = Postgres::start(Settings { bin_dir, durable: false }).await.unwrap();
+        let mut server = Self { host, postmaster: None };
+        let mut initdb = server.command("initdb");
+        initdb.args(["--auth=trust", "--encoding=UTF8", "--locale=C", "--username=postgres", "--no-sync", "-D"]);
+        assert!(initdb.arg(server.data()).status().unwrap().success());
+        server.come_up().await;
+        server
+    }
+
+    /// The URL of the database `postgres`; the server does not ask for the password.
+    pub(crate) fn url(&self, password: &str) -> String {
+        let (_, host) = self.host.url().split_once('@').unwrap();
+        let (host, _) = host.rsplit_once(':').unwrap();
+        format!("postgres://postgres:{password}@{host}:{PORT}/postgres")
+    }
+
+    /// Stops it as an operator would: open transactions are rolled back, connections are told.
+    pub(crate) async fn go_down(&mut self) {
+        let mut postmaster = self.postmaster.take().unwrap();
+        kill("INT", postmaster.id());
+        let since = Instant::now();
+        while postmaster.try_wait().unwrap().is_none() {
+            assert!(since.elapsed() < PATIENCE, "postgres does not stop");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Starts it on the data that it had.
+    pub(crate) async fn come_up(&mut self) {
+        let mut postgres = self.command("postgres");
+        postgres.arg("-D").arg(self.data()).arg("-k").arg(self.folder());
+        postgres.args(["-p", &PORT.to_string(), "-c", "listen_addresses=", "-c", "fsync=off"]);
+        self.postmaster = Some(postgres.process_group(0).spawn().unwrap());
+        let since = Instant::now();
+        while !self.is_ready() {
+            assert!(since.elapsed() < PATIENCE, "postgres does not start");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Stops all of its processes where they are, the established connections too.
+    pub(crate) fn freeze(&self) {
+        kill("STOP", self.pid());
+        signal_all("STOP", &children(self.pid()));
+    }
+
+    pub(crate) fn thaw(&self) {
+        signal_all("CONT", &children(self.pid()));
+        kill("CONT", self.pid());
+    }
+
+    fn pid(&self) -> u32 {
+        self.postmaster.as_ref().unwrap().id()
+    }
+
+    /// A program of the embedded server, under its account.
+    fn command(&self, program: &str) -> Command {
+        let started_with = std::fs::read_to_string(self.host.data_dir().join("postmaster.opts")).unwrap();
+        let (postgres, _) = started_with.split_once(" \"").unwrap();
+        let owner = std::fs::metadata(self.host.data_dir()).unwrap();
+        let mut command = Command::new(Path::new(postgres).with_file_name(program));
+        let log = std::fs::File::options().create(true).append(true).open(self.folder().join("own.log")).unwrap();
+        command.uid(owner.uid()).gid(owner.gid()).current_dir(self.folder());
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        command
+    }
+
+    fn is_ready(&self) -> bool {
+        // The eighth line is the status, as in `muster::postgres`.
+        let status = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        status.lines().nth(7).is_some_and(|line| line.trim_end() == "ready")
+    }
+
+    fn folder(&self) -> &Path {
+        self.host.data_dir().parent().unwrap()
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder().join("own")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let Some(mut postmaster) = self.postmaster.take() else { return };
+        signal_all("CONT", &children(postmaster.id()));
+        kill("CONT", postmaster.id());
+        kill("INT", postmaster.id());
+        let _ = postmaster.wait();
+    }
+}
+
+/// Sends a signal; a process that is gone is fine.
+pub(crate) fn kill(signal: &str, pid: u32) {
+    let _ = Command::new("kill").args(["-s", signal, &pid.to_string()]).stderr(Stdio::null()).status();
+}
+
+fn signal_all(signal: &str, pids: &[u32]) {
+    for pid in pids {
+        kill(signal, *pid);
+    }
+}
+
+/// The children of the postmaster: the processes that serve connections, among others.
+fn children(postmaster: u32) -> Vec<u32> {
+    let names = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name());
+    let pids = names.filter_map(|name| name.to_str()?.parse().ok());
+    pids.filter(|pid| parent(*pid) == Some(postmaster)).collect()
+}
+
+/// The parent of a process: the second field behind the name, which is in brackets.
+fn parent(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}

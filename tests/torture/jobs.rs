@@ -1,0 +1,165 @@
+//! The jobs of a run: mostly good ones, some of every other kind, and what each must come to.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use muster::job::{CertificateStatus, Job, Operation, RegisterCertificate};
+use muster::precheck::Precheck;
+use muster::specimen::{Ca, Flaw};
+use strum::VariantArray;
+use time::OffsetDateTime;
+
+/// Where nobody may ever see it.
+pub(crate) const KEY_CANARY: &str = "CANARYPRIVATEKEY";
+
+/// How many factory lines send, each a batch of its own.
+const LINES: usize = 4;
+
+/// What is in a message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    /// A certificate that AWS takes.
+    Good,
+    /// One that somebody else has registered already.
+    Planted,
+    /// One whose CA is inactive at first.
+    Held,
+    /// One that the precheck rejects.
+    Flawed(Flaw),
+    /// A body that is no job.
+    NoJob,
+}
+
+/// Where the ledger keeps the end of a message: batch and subject, or the text that marks a body that is no job.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Place {
+    Row(String, [u8; 32]),
+    Quarantine(String),
+}
+
+/// All messages of a run.
+#[derive(Default)]
+pub(crate) struct Jobs {
+    pub(crate) bodies: Vec<String>,
+    /// What each end must be; duplicates share one.
+    pub(crate) wanted: HashMap<Place, Kind>,
+    /// Certificates that are to be registered by somebody else.
+    pub(crate) planted: Vec<String>,
+    places: HashMap<u64, Place>,
+}
+
+/// The authorities of the plant.
+pub(crate) struct Cas {
+    pub(crate) good: Ca,
+    pub(crate) inactive: Ca,
+}
+
+impl Jobs {
+    /// Makes `n` messages; the seed decides their kinds, the keys of the certificates are random.
+    pub(crate) fn make(n: usize, cas: &Arc<Cas>, seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let precheck = Precheck::new(muster::precheck::Policy::default(), []);
+        let mut jobs = Self::default();
+        while jobs.bodies.len() < n {
+            match random.u8(0..100) {
+                0..3 if !jobs.bodies.is_empty() => jobs.send_again(&mut random),
+                3..6 if !jobs.bodies.is_empty() => jobs.send_in_another_batch(&mut random, &precheck),
+                kind => jobs.send_new(kind, cas, &mut random, &precheck),
+            }
+        }
+        jobs
+    }
+
+    /// Where the end of a message belongs.
+    pub(crate) fn place(&self, body: &str) -> Option<&Place> {
+        self.places.get(&hash(body))
+    }
+
+    fn send_new(&mut self, kind: u8, cas: &Cas, random: &mut fastrand::Rng, precheck: &Precheck) {
+        let i = self.bodies.len();
+        let name = format!("device {i}");
+        let line = random.usize(0..LINES);
+        let kind = match kind {
+            6..9 => Kind::Flawed(Flaw::VARIANTS[random.usize(0..Flaw::VARIANTS.len())]),
+            9..11 => Kind::Flawed(Flaw::WronglySigned),
+            11 => Kind::NoJob,
+            12..14 => Kind::Held,
+            14 => Kind::Planted,
+            _ => Kind::Good,
+        };
+        let job = match kind {
+            Kind::NoJob => return self.send_no_job(i),
+            Kind::Good => job(line, cas.good.leaf(&name)),
+            Kind::Planted => {
+                let pem = cas.good.leaf(&name);
+                self.planted.push(pem.clone());
+                job(line, pem)
+            }
+            Kind::Held => job(line, cas.inactive.leaf(&name)),
+            Kind::Flawed(flaw) => {
+                let mut job = job(line, cas.good.flawed(flaw, &name));
+                job.request.ca_certificate_pem = Some(cas.good.pem());
+                job
+            }
+        };
+        self.send(&job, kind, precheck);
+    }
+
+    fn send_no_job(&mut self, i: usize) {
+        let mark = format!("no job {i};");
+        let body = format!("{mark} -----BEGIN PRIVATE KEY-----\n{KEY_CANARY}{i}\n-----END PRIVATE KEY-----");
+        let place = Place::Quarantine(mark);
+        self.places.insert(hash(&body), place.clone());
+        self.wanted.insert(place, Kind::NoJob);
+        self.bodies.push(body);
+    }
+
+    fn send_again(&mut self, random: &mut fastrand::Rng) {
+        let body = self.bodies[random.usize(0..self.bodies.len())].clone();
+        // Two messages that are no job are two, whatever is in them.
+        if matches!(self.place(&body), Some(Place::Row(..))) {
+            self.bodies.push(body);
+        }
+    }
+
+    fn send_in_another_batch(&mut self, random: &mut fastrand::Rng, precheck: &Precheck) {
+        let body = &self.bodies[random.usize(0..self.bodies.len())];
+        let (Ok(mut job), Some(place)) = (Job::parse(body), self.place(body)) else { return };
+        let kind = self.wanted[place];
+        job.batch = "again".parse().unwrap();
+        self.send(&job, kind, precheck);
+    }
+
+    fn send(&mut self, job: &Job, kind: Kind, precheck: &Precheck) {
+        let subject = precheck.check(&job.request, OffsetDateTime::now_utc()).subject;
+        let place = Place::Row(job.batch.to_string(), subject);
+        let body = job.to_body();
+        self.places.insert(hash(&body), place.clone());
+        self.wanted.insert(place, kind);
+        self.bodies.push(body);
+    }
+}
+
+fn job(line: usize, certificate_pem: String) -> Job {
+    Job {
+        operation: Operation::RegisterCertificate,
+        batch: format!("batch-{line}").parse().unwrap(),
+        batch_size: None,
+        source: Some(format!("line-{line}").parse().unwrap()),
+        reference: None,
+        target: "default".parse().unwrap(),
+        verify: false,
+        request: RegisterCertificate {
+            certificate_pem,
+            ca_certificate_pem: None,
+            status: Some(CertificateStatus::Active),
+        },
+    }
+}
+
+fn hash(body: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    body.hash(&mut hasher);
+    hasher.finish()
+}

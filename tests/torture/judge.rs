@@ -1,0 +1,216 @@
+//! Judges the invariants when all is over.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use muster::certificate::CertificateId;
+use muster::outcome::Code;
+use muster::sandbox::{Call, Operation};
+use serde_json::json;
+
+use crate::WORKERS;
+use crate::fleet::End;
+use crate::jobs::{Kind, Place};
+use crate::plant::{DRAIN_DEADLINE, Drain, Plant, RATE, VISIBILITY, calls_a_second_max};
+use crate::rows::Row;
+use crate::storm::Storm;
+
+/// A call this long after the good row was there was no copy that was on its way: visibility, freeze, token, retries.
+const ON_THE_WAY: Duration = Duration::from_secs(15);
+
+/// What a worker may take for its end beside its deadline: what is held goes back, the connections are closed.
+const LAST_STEPS: Duration = Duration::from_secs(3 + 2 + 2);
+
+/// A worker that could not reach something when it started: the exit code for that.
+const UNREACHABLE: i32 = 5;
+
+/// Notes what does not hold.
+pub(crate) async fn judge(plant: &Plant, storm: &Storm, ends: &[End], drain: &Drain) {
+    let rows = plant.rows.all().await;
+    judge_rows(plant, &rows);
+    judge_truth(plant, &rows);
+    judge_quarantine(plant).await;
+    judge_calls(plant, &rows);
+    judge_rate(plant);
+    judge_ends(plant, storm, ends);
+    let violations = &plant.violations;
+    let dead = plant.counts("jobs-dead").sent;
+    violations.unless(dead == 0, "I8", || format!("{dead} dead letters"));
+    let [counters, counted] = plant.rows.counts().await;
+    violations.unless(counters == counted, "I9", || format!("counters {counters:?}, rows {counted:?}"));
+    for what in plant.rows.worse_ends().await {
+        violations.note("I12", &what);
+    }
+    let Drain { n_left, took, bound } = drain;
+    violations.unless(took <= bound, "I7", || {
+        format!("{n_left} messages took {took:?} after the storm, {bound:?} is the most")
+    });
+    let counts = plant.counts("jobs");
+    let is_empty = counts.visible + counts.in_flight + counts.delayed == 0;
+    violations.unless(is_empty, "I7", || format!("the queue never became empty: {counts:?}"));
+}
+
+/// Every certificate has its end, and the right one.
+fn judge_rows(plant: &Plant, rows: &HashMap<Place, Row>) {
+    let violations = &plant.violations;
+    for (place, kind) in plant.jobs.wanted.iter().filter(|(place, _)| matches!(place, Place::Row(..))) {
+        let Some(row) = rows.get(place) else {
+            violations.note("I1", &format!("no row: {kind:?} {place:?}"));
+            continue;
+        };
+        violations.unless(!row.has_key, "I11", || format!("a row with a private key: {place:?}"));
+        violations.unless(is_right(*kind, row.code), "blame", || format!("{kind:?} ended {}: {place:?}", row.code));
+    }
+    for place in rows.keys().filter(|place| !plant.jobs.wanted.contains_key(place)) {
+        violations.note("I1", &format!("a row that nobody asked for: {place:?}"));
+    }
+}
+
+/// A good end means that AWS holds the certificate, and what AWS holds has a good end in some batch.
+fn judge_truth(plant: &Plant, rows: &HashMap<Place, Row>) {
+    let held: HashSet<CertificateId> = plant.sandbox.ledger().certificates().iter().map(|c| c.id).collect();
+    let good = rows.values().filter(|row| row.code.status().is_good());
+    let good: HashSet<CertificateId> = good.filter_map(|row| row.certificate_id).collect();
+    for id in good.difference(&held) {
+        plant.violations.note("I3", &format!("{id} has a good end, AWS does not hold it"));
+    }
+    for id in held.difference(&good) {
+        plant.violations.note("I3", &format!("AWS holds {id}, it has no good end"));
+    }
+}
+
+fn is_right(kind: Kind, code: Code) -> bool {
+    match kind {
+        Kind::Good | Kind::Planted | Kind::Held => code.status().is_good(),
+        Kind::Flawed(flaw) => code == flaw.code(),
+        Kind::NoJob => false,
+    }
+}
+
+async fn judge_quarantine(plant: &Plant) {
+    let quarantined = plant.rows.quarantined().await;
+    let marks: HashSet<&str> = quarantined.iter().filter_map(|body| Some(body.split_once(';')?.0)).collect();
+    for place in plant.jobs.wanted.keys() {
+        let Place::Quarantine(mark) = place else { continue };
+        plant
+            .violations
+            .unless(marks.contains(mark.trim_end_matches(';')), "I1", || format!("not quarantined: {mark}"));
+    }
+    for body in quarantined.iter().filter(|body| body.contains("PRIVATE KEY--")) {
+        plant.violations.note("I11", &format!("a private key is in quarantine: {body}"));
+    }
+}
+
+/// I5: what calls were made, and what they may be.
+fn judge_calls(plant: &Plant, rows: &HashMap<Place, Row>) {
+    let (calls, bound) = (register_calls(plant), calls_bound(plant));
+    plant.violations.unless(calls.len() <= bound, "I5", || format!("{} calls, {bound} are the most", calls.len()));
+    let mut good_since = HashMap::new();
+    for row in rows.values().filter(|row| row.code.status().is_good()) {
+        let since = good_since.entry(row.certificate_id.unwrap()).or_insert(row.recorded_at);
+        *since = row.recorded_at.min(*since);
+    }
+    for call in &calls {
+        let Some(id) = call.certificate_id else { continue };
+        let is_late = good_since.get(&id).is_some_and(|since| call.at > *since + ON_THE_WAY);
+        plant.violations.unless(!is_late, "I5", || format!("a call for {id} at {} though its row was good", call.at));
+    }
+}
+
+/// One call for each certificate, one more for each that did not settle it, one more for each redelivery: that a worker
+/// died with it in flight, or that another one got a copy.
+fn calls_bound(plant: &Plant) -> usize {
+    let calls = register_calls(plant);
+    let unique: HashSet<_> = calls.iter().filter_map(|call| call.certificate_id).collect();
+    let is_settled = |call: &&Call| matches!(call.answer.as_deref(), Some("ok" | "ResourceAlreadyExistsException"));
+    let struck = calls.len() - calls.iter().filter(is_settled).count();
+    let counts = plant.counts("jobs");
+    unique.len() + struck + usize::try_from(counts.deliveries - counts.sent).unwrap()
+}
+
+fn register_calls(plant: &Plant) -> Vec<Call> {
+    let calls = plant.sandbox.ledger().calls();
+    calls.into_iter().filter(|call| call.operation == Operation::RegisterCertificate).collect()
+}
+
+/// I4: no second has more arrivals than the limiters allow; what this process itself held up is granted.
+fn judge_rate(plant: &Plant) {
+    let arrivals: Vec<Duration> = register_calls(plant).iter().map(|call| call.arrived).collect();
+    let mut first = 0;
+    for (last, &arrived) in arrivals.iter().enumerate() {
+        while arrived.saturating_sub(arrivals[first]) >= Duration::from_secs(1) {
+            first += 1;
+        }
+        let n = last + 1 - first;
+        let (from, to) = (plant.started + arrivals[first], plant.started + arrived);
+        #[expect(clippy::cast_precision_loss, reason = "calls fit into memory")]
+        let excess = n as f64 - calls_a_second_max();
+        if excess > 0.0 {
+            #[expect(clippy::cast_precision_loss, reason = "there are three workers")]
+            let granted = plant.lag.between(from, to).as_secs_f64() * RATE * WORKERS as f64;
+            plant.violations.unless(excess <= granted, "I4", || format!("{n} calls in the second before {arrived:?}"));
+        }
+    }
+}
+
+/// I10 and how workers ended otherwise.
+fn judge_ends(plant: &Plant, storm: &Storm, ends: &[End]) {
+    for end in ends.iter().filter(|end| !end.was_killed) {
+        let violations = &plant.violations;
+        let Some((told_at, took)) = end.terminated else {
+            let excused = end.status.code() == Some(UNREACHABLE);
+            violations.unless(excused, "end", || format!("a worker ended by itself: {:?}", end.status));
+            continue;
+        };
+        if !end.had_started || end.was_frozen {
+            continue;
+        }
+        violations.unless(took <= DRAIN_DEADLINE + LAST_STEPS, "I10", || format!("a worker took {took:?} to stop"));
+        let excused = end.status.code() == Some(1) && is_postgres_away(storm, told_at, took);
+        violations.unless(end.status.success() || excused, "I10", || {
+            format!("told to stop: {:?} after {took:?}", end.status)
+        });
+    }
+}
+
+/// Whether Postgres was away while a worker stopped, or shortly before: then it may not be able to write everything.
+fn is_postgres_away(storm: &Storm, told_at: Instant, took: Duration) -> bool {
+    storm.postgres_away.iter().any(|&(from, to)| from <= told_at + took && to + VISIBILITY >= told_at)
+}
+
+/// The numbers.
+pub(crate) async fn report(plant: &Plant, storm: &Storm, ends: &[End], drain: &Drain) -> serde_json::Value {
+    let ledger = plant.sandbox.ledger();
+    let rows = plant.rows.all().await;
+    let mut codes: HashMap<String, usize> = HashMap::new();
+    for row in rows.values() {
+        *codes.entry(row.code.to_string()).or_default() += 1;
+    }
+    let calls = register_calls(plant);
+    let unique: HashSet<_> = calls.iter().filter_map(|call| call.certificate_id).collect();
+    let summary = ledger.summary(Operation::RegisterCertificate);
+    let counts = plant.counts("jobs");
+    json!({
+        "jobs": plant.jobs.bodies.len(),
+        "kills": storm.kills,
+        "sigstops": storm.freezes,
+        "terms": storm.terms,
+        "postgres_bounces": storm.bounces,
+        "postgres_cuts": plant.proxy.n_cuts(),
+        "workers": ends.len(),
+        "lost": plant.violations.of("I1"),
+        "false_ends": plant.violations.of("I3"),
+        "dead_lettered": plant.counts("jobs-dead").sent,
+        "iot_calls": calls.len(),
+        "iot_calls_bound": calls_bound(plant),
+        "unique": unique.len(),
+        "answers": summary.answers,
+        "worst_second": summary.worst_second,
+        "worst_second_bound": calls_a_second_max(),
+        "deliveries": counts.deliveries,
+        "drain_seconds": drain.took.as_secs_f64(),
+        "drain_bound": drain.bound.as_secs_f64(),
+        "ends": codes,
+        "scrapes": *storm.scrapes.n.lock().unwrap(),
+    })
+}

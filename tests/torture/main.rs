@@ -1,0 +1,90 @@
+//! `cargo torture`: workers under random faults of themselves, Postgres and AWS, and what must hold all the same.
+//!
+//! Three real workers, the sandbox in this process, a Postgres of its own. After the storm everything must drain; then
+//! the invariants are judged: by the sandbox's ledger, the rows, the logs. Data on standard output, talk on standard error.
+
+#![cfg(test)]
+
+mod fleet;
+mod jobs;
+mod judge;
+mod lag;
+mod metrics;
+mod plan;
+mod plant;
+#[path = "../stage/proxy.rs"]
+mod proxy;
+mod rows;
+#[path = "../stage/server.rs"]
+mod server;
+mod storm;
+mod violations;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+
+use crate::fleet::Fleet;
+use crate::plan::Plan;
+use crate::plant::Plant;
+use crate::storm::Storm;
+
+/// How many workers there are.
+const WORKERS: usize = 3;
+
+/// Tortures three workers and tells what did not hold.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Decides what goes wrong and when; a random one where none is given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many messages.
+    #[arg(long, default_value_t = 20_000)]
+    jobs: usize,
+    /// Longest time for which things go wrong.
+    #[arg(long, default_value_t = 120)]
+    seconds: u64,
+    /// Prints the numbers as JSON on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let report = runtime.block_on(torture(&arguments));
+    if arguments.json {
+        println!("{report:#}");
+    }
+    let violations = report["violations"].as_array().unwrap();
+    for violation in violations {
+        eprintln!("violated: {}", violation.as_str().unwrap());
+    }
+    if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn torture(arguments: &Arguments) -> serde_json::Value {
+    let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
+    let time = Duration::from_secs(arguments.seconds);
+    eprintln!("seed {seed}: {} messages, faults for {time:?} at most", arguments.jobs);
+    let plan = Plan::new(seed, WORKERS, time);
+    let (plant, server) = Plant::build(arguments.jobs, seed).await;
+    eprintln!("the queue is filled; logs are in {}", plant.folder().display());
+
+    let began = Instant::now();
+    let watching = plant.watch();
+    let fleet = Fleet::start(WORKERS, &plant.recipe());
+    let storm = Storm::rage(plan, server, &plant, &fleet).await;
+    eprintln!("the storm is over after {:?}", began.elapsed());
+    let drain = plant.drain(&fleet).await;
+    let ends = fleet.stop().await;
+    let seconds = began.elapsed().as_secs_f64();
+    drop(watching);
+    judge::judge(&plant, &storm, &ends, &drain).await;
+    let mut report = judge::report(&plant, &storm, &ends, &drain).await;
+    report["seed"] = seed.into();
+    report["seconds"] = seconds.into();
+    report["violations"] = plant.violations.list().into();
+    report
+}

@@ -1,0 +1,57 @@
+//! Looks at the workers' metrics while they work: as many series as ever, no more in flight than slots.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::plant::SLOTS;
+use crate::violations::Violations;
+
+/// A frozen worker does not answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What was seen so far.
+#[derive(Clone, Default)]
+pub(crate) struct Scrapes {
+    n_series: Arc<Mutex<Option<usize>>>,
+    pub(crate) n: Arc<Mutex<usize>>,
+}
+
+impl Scrapes {
+    /// Looks at one worker.
+    pub(crate) async fn look(&self, address: &str, canaries: &[String], violations: &Violations) {
+        let Ok(Some(page)) = tokio::time::timeout(PATIENCE, get(address)).await else { return };
+        let series: Vec<&str> = page.lines().filter(|line| line.starts_with("muster_")).collect();
+        let wanted = *self.n_series.lock().unwrap().get_or_insert(series.len());
+        violations.unless(series.len() == wanted, "I6", || format!("{} series, once {wanted}", series.len()));
+        let in_flight = series.iter().filter(|line| line.starts_with("muster_jobs_in_flight{"));
+        let in_flight: usize = in_flight.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum();
+        violations.unless(in_flight <= SLOTS, "I6", || format!("{in_flight} in flight, there are {SLOTS} slots"));
+        for canary in canaries.iter().filter(|canary| page.contains(canary.as_str())) {
+            violations.note("I11", &format!("{canary} is in the metrics"));
+        }
+        *self.n.lock().unwrap() += 1;
+    }
+}
+
+/// How long ago a worker ended something; nothing where it does not answer.
+pub(crate) async fn since_progress(address: &str) -> Option<Duration> {
+    let page = tokio::time::timeout(PATIENCE, get(address)).await.ok()??;
+    let line = page.lines().find_map(|line| line.strip_prefix("muster_last_progress_timestamp_seconds "))?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    Some(now.saturating_sub(Duration::from_secs_f64(line.parse().ok()?)))
+}
+
+/// The page of metrics, where it came whole.
+async fn get(address: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: torture\r\nConnection: close\r\n\r\n").await.ok()?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page).await.ok()?;
+    let (head, body) = page.split_once("\r\n\r\n")?;
+    let length: usize =
+        head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok())?;
+    (body.len() == length).then(|| body.to_owned())
+}

@@ -1,0 +1,145 @@
+//! What goes wrong and when: all of it follows from the seed, so that a run can be repeated.
+
+use std::time::Duration;
+
+use muster::sandbox::{Effect, Fault, Operation};
+
+use crate::proxy::{Conduct, Cut};
+
+/// Whether the program gives up connections over which nothing comes any more; until it does, they block its pool for ever.
+const DEAD_CONNECTIONS_ARE_GIVEN_UP: bool = true;
+
+/// When something happens, from the start of the storm on.
+pub(crate) type Events<E> = Vec<(Duration, E)>;
+
+/// All that goes wrong.
+pub(crate) struct Plan {
+    pub(crate) workers: Events<WorkerEvent>,
+    pub(crate) postgres: Events<PostgresEvent>,
+    pub(crate) sandbox: Events<Fault>,
+    /// When the inactive CA becomes active.
+    pub(crate) mended_at: Duration,
+}
+
+/// What happens to the worker on a seat.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum WorkerEvent {
+    Kill(usize),
+    Freeze(usize, Duration),
+    Terminate(usize),
+}
+
+/// What happens to Postgres.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PostgresEvent {
+    /// It is stopped and started again.
+    Stop(Duration),
+    Freeze(Duration),
+    /// Its connections of the program are ended.
+    Disconnect,
+    /// Bytes on their way to it and back meet this for a time.
+    Way(Conduct, Duration),
+    /// A connection is cut.
+    Cut(Cut),
+}
+
+impl Plan {
+    pub(crate) fn new(seed: u64, seats: usize, time: Duration) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let kills = events(&mut random.fork(), time, 0.2..2.0, |random| WorkerEvent::Kill(random.usize(0..seats)));
+        // Past the visibility time-out too.
+        let freezes = events(&mut random.fork(), time, 2.0..8.0, |random| {
+            WorkerEvent::Freeze(random.usize(0..seats), seconds(random, 0.3, 6.0))
+        });
+        let terms = events(&mut random.fork(), time, 4.0..9.0, |random| WorkerEvent::Terminate(random.usize(0..seats)));
+        let mut workers = [kills, freezes, terms].concat();
+        workers.sort_by_key(|(at, _)| *at);
+        Self {
+            workers,
+            postgres: events(&mut random.fork(), time, 1.0..5.0, postgres_event),
+            sandbox: events(&mut random.fork(), time, 0.4..1.6, fault),
+            mended_at: time / 2,
+        }
+    }
+}
+
+/// Draws events, a random time apart.
+fn events<E>(
+    random: &mut fastrand::Rng,
+    time: Duration,
+    apart: std::ops::Range<f64>,
+    mut draw: impl FnMut(&mut fastrand::Rng) -> E,
+) -> Events<E> {
+    let mut events = Vec::new();
+    let mut at = Duration::ZERO;
+    loop {
+        at += seconds(random, apart.start, apart.end);
+        if at >= time {
+            return events;
+        }
+        events.push((at, draw(random)));
+    }
+}
+
+fn postgres_event(random: &mut fastrand::Rng) -> PostgresEvent {
+    match random.u8(0..7) {
+        0 => PostgresEvent::Stop(seconds(random, 0.2, 3.0)),
+        1 => PostgresEvent::Freeze(seconds(random, 0.3, 5.0)),
+        2 => PostgresEvent::Disconnect,
+        3 => PostgresEvent::Way(conduct(random), seconds(random, 0.3, 3.0)),
+        4 => PostgresEvent::Cut(Cut::AfterBytes(random.usize(..5_000))),
+        _ => PostgresEvent::Cut(Cut::AtCommit { executed: random.bool() }),
+    }
+}
+
+fn conduct(random: &mut fastrand::Rng) -> Conduct {
+    match random.u8(0..4) {
+        0 => Conduct::Delay(seconds(random, 0.01, 0.2)),
+        1 => Conduct::Stall,
+        2 if DEAD_CONNECTIONS_ARE_GIVEN_UP => Conduct::Swallow,
+        _ => Conduct::Refuse,
+    }
+}
+
+/// Draws a fault of AWS, mostly for a share of the calls so small that no job meets eight in a row.
+fn fault(random: &mut fastrand::Rng) -> Fault {
+    use Operation as O;
+    let executed = random.bool();
+    let error = |status, code: &str| Effect::Error {
+        status,
+        code: code.to_owned(),
+        message: "as ordered".to_owned(),
+        executed,
+    };
+    let some = random.usize(1..=5);
+    let failed = |code: &str| Effect::FailEntries { entries: some, code: code.to_owned(), sender_fault: false };
+    let latency = Effect::Latency { milliseconds: 50, up_to: Some(1_500) };
+    let menu = [
+        (O::RegisterCertificate, Effect::Reset { executed }),
+        (O::RegisterCertificate, Effect::Hang { executed }),
+        (O::RegisterCertificate, error(500, "InternalFailureException")),
+        (O::RegisterCertificate, error(503, "ServiceUnavailableException")),
+        (O::RegisterCertificate, Effect::Throttle),
+        (O::RegisterCertificate, latency.clone()),
+        (O::ReceiveMessage, error(500, "InternalError")),
+        (O::ReceiveMessage, Effect::Reset { executed }),
+        (O::ReceiveMessage, Effect::DeliverTwice),
+        (O::ReceiveMessage, latency.clone()),
+        (O::DeleteMessageBatch, error(500, "InternalError")),
+        (O::DeleteMessageBatch, Effect::Reset { executed }),
+        (O::DeleteMessageBatch, Effect::StaleHandles),
+        (O::DeleteMessageBatch, failed("InternalError")),
+        (O::DeleteMessageBatch, latency),
+        (O::ChangeMessageVisibilityBatch, error(503, "ServiceUnavailable")),
+        (O::ChangeMessageVisibilityBatch, failed("InternalError")),
+        (O::GetQueueAttributes, error(500, "InternalError")),
+    ];
+    let (operation, effect) = menu[random.usize(0..menu.len())].clone();
+    let is_outage = random.u8(0..10) == 0;
+    let share = if is_outage { 1.0 } else { 0.02 + 0.18 * random.f64() };
+    Fault::new(operation, effect).for_share(share, random.u64(..)).during(seconds(random, 0.3, 3.0))
+}
+
+fn seconds(random: &mut fastrand::Rng, from: f64, to: f64) -> Duration {
+    Duration::from_secs_f64(from + (to - from) * random.f64())
+}

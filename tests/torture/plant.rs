@@ -1,0 +1,244 @@
+//! All that a run needs beside the workers: sandbox, ledger, queue, messages, and those who watch.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use muster::identity::{self, Access, Credentials};
+use muster::limiter::{Rate, burst_of};
+use muster::queue::{self, Attributes, CALL_MAX, CALL_TIMEOUT, Outgoing, Queue};
+use muster::sandbox::{self, BatchCounts, Deleting, Sandbox};
+use muster::specimen::Ca;
+use muster::store::Store;
+use tokio::task::JoinSet;
+
+use crate::WORKERS;
+use crate::fleet::{AWS_CANARY, Fleet, Recipe};
+use crate::jobs::{Cas, Jobs, KEY_CANARY};
+use crate::lag::Lag;
+use crate::metrics;
+use crate::proxy::Proxy;
+use crate::rows::Rows;
+use crate::server::Server;
+use crate::violations::Violations;
+
+/// Calls a second of each worker: each has a limiter of its own.
+pub(crate) const RATE: f64 = 100.0;
+
+/// Most messages that one worker holds.
+pub(crate) const SLOTS: usize = 256;
+
+/// How long a received message stays hidden.
+pub(crate) const VISIBILITY: Duration = Duration::from_secs(4);
+
+/// How long a worker may take to stop.
+pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The password of the database: nobody may ever see it.
+const PASSWORD_CANARY: &str = "canary-of-the-database-password";
+
+/// Longest that a call or a wait from the storm may go on after it: a call of SQS that hangs, then the longest wait.
+const AFTERMATH: Duration = Duration::from_secs(10).saturating_add(CALL_TIMEOUT);
+
+/// By how much the work after the storm may be slower than the rate. A machine of its own would need 1.1; here workers,
+/// sandbox, Postgres and whatever else runs share the cores.
+const SHARED_MACHINE: f64 = 3.0;
+
+/// How much longer is waited before what is left counts as lost.
+const LAST_PATIENCE: Duration = Duration::from_mins(2);
+
+/// A worker that ends nothing for so long while [`PLENTY`] of messages can be received stands still.
+const STANDSTILL: Duration = Duration::from_secs(10);
+
+/// More than all workers hold.
+const PLENTY: u64 = 1_000;
+
+/// How often progress is told.
+const TELL_EVERY: Duration = Duration::from_secs(3);
+
+pub(crate) struct Plant {
+    pub(crate) sandbox: Arc<Sandbox>,
+    /// Between the workers and Postgres; the oracle goes past it.
+    pub(crate) proxy: Proxy,
+    pub(crate) rows: Rows,
+    pub(crate) jobs: Arc<Jobs>,
+    pub(crate) cas: Arc<Cas>,
+    pub(crate) violations: Violations,
+    pub(crate) lag: Lag,
+    /// An instant, and the sandbox's clock at it.
+    pub(crate) started: Instant,
+    folder: PathBuf,
+}
+
+/// How the end of the work went.
+pub(crate) struct Drain {
+    pub(crate) n_left: u64,
+    pub(crate) took: Duration,
+    pub(crate) bound: Duration,
+}
+
+/// Calls a second of the whole fleet that may arrive, whatever happens. Without a shared limiter, that is every worker's
+/// own bound; the share on top is the network's.
+pub(crate) fn calls_a_second_max() -> f64 {
+    let rate = Rate::new(RATE).unwrap();
+    #[expect(clippy::cast_precision_loss, reason = "there are three workers")]
+    let workers = WORKERS as f64;
+    workers * (RATE + f64::from(burst_of(rate)) + 1.0) * 1.05
+}
+
+impl Plant {
+    /// Builds everything and fills the queue.
+    pub(crate) async fn build(n_jobs: usize, seed: u64) -> (Self, Server) {
+        let started = Instant::now();
+        let settings =
+            sandbox::Settings { limiting: sandbox::Limiting::CountOnly, keep_pem: false, ..Default::default() };
+        let sandbox = Arc::new(Sandbox::start(settings).await.unwrap());
+        let cas = Arc::new(Cas { good: Ca::new("Good CA"), inactive: Ca::new("Inactive CA") });
+        let jobs = {
+            let cas = Arc::clone(&cas);
+            tokio::task::spawn_blocking(move || Jobs::make(n_jobs, &cas, seed)).await.unwrap()
+        };
+        for ca in [&cas.good, &cas.inactive] {
+            sandbox.plant_ca(&ca.pem()).unwrap();
+        }
+        assert!(sandbox.set_ca_active(cas.inactive.certificate().id(), false));
+        for pem in &jobs.planted {
+            sandbox.plant_certificate(pem, muster::job::CertificateStatus::Active).unwrap();
+        }
+        let server = Server::start().await;
+        let url = server.url(PASSWORD_CANARY);
+        let database = muster::config::Database { url: url.as_str().into(), ..Default::default() };
+        Store::connect(&database.settings()).await.unwrap().migrate().await.unwrap();
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("torture-{seed}"));
+        let proxy = Proxy::before(&url).await;
+        write_settings(&folder, &sandbox.url(), &proxy.url, &cas);
+        let plant = Self {
+            rows: Rows::open(&url).await,
+            proxy,
+            violations: Violations::default(),
+            lag: Lag::default(),
+            jobs: Arc::new(jobs),
+            cas,
+            sandbox,
+            started,
+            folder,
+        };
+        plant.fill().await;
+        (plant, server)
+    }
+
+    /// Sends all messages.
+    async fn fill(&self) {
+        let access = Access {
+            region: Some("us-east-1".to_owned()),
+            endpoint_url: Some(self.sandbox.url()),
+            credentials: Credentials::Sandbox,
+        };
+        let attributes = Attributes {
+            visibility_timeout: VISIBILITY,
+            retention: Duration::from_hours(96),
+            // A kill burns a receive: that is the nature of SQS.
+            max_receive_count: Some(100),
+            ..Attributes::default()
+        };
+        let queue: Queue = queue::create(&identity::load(&access).await, "jobs", &attributes).await.unwrap();
+        for ten in self.jobs.bodies.chunks(CALL_MAX) {
+            let ten: Vec<_> = ten.iter().map(|body| Outgoing { body: body.clone(), group: None }).collect();
+            let results = queue.send(&ten).await.unwrap();
+            assert!(results.iter().all(Result::is_ok), "{results:?}");
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn recipe(&self) -> Recipe {
+        let canaries = [KEY_CANARY, PASSWORD_CANARY, AWS_CANARY, "-----BEGIN", "PRIVATE KEY-----"];
+        Recipe {
+            settings: self.folder.join("muster.toml"),
+            folder: self.folder.clone(),
+            canaries: canaries.map(str::to_owned).to_vec(),
+            violations: self.violations.clone(),
+        }
+    }
+
+    /// Watches every delete and the own lateness for as long as the result is kept.
+    pub(crate) fn watch(&self) -> JoinSet<()> {
+        let (rows, jobs, violations) = (self.rows.clone(), Arc::clone(&self.jobs), self.violations.clone());
+        self.sandbox.watch_deletes(move |deleting| {
+            let (rows, jobs, violations) = (rows.clone(), Arc::clone(&jobs), violations.clone());
+            async move { look_at_deletes(&rows, &jobs, &violations, deleting).await }
+        });
+        let mut tasks = JoinSet::new();
+        self.lag.watch(&mut tasks);
+        tasks
+    }
+
+    pub(crate) fn counts(&self, queue: &str) -> BatchCounts {
+        self.sandbox.ledger().queue(queue).unwrap().total
+    }
+
+    /// How many jobs are in the queue or parked.
+    pub(crate) async fn n_left(&self) -> u64 {
+        let counts = self.counts("jobs");
+        counts.visible + counts.in_flight + counts.delayed + self.rows.parked().await
+    }
+
+    /// Waits until the queue is empty and nothing is parked; notes where a worker stands still meanwhile.
+    pub(crate) async fn drain(&self, fleet: &Fleet) -> Drain {
+        let (n_left, began) = (self.n_left().await, Instant::now());
+        #[expect(clippy::cast_precision_loss, reason = "messages and workers fit into memory")]
+        let working = Duration::from_secs_f64(n_left as f64 / (RATE * WORKERS as f64) * SHARED_MACHINE);
+        let bound = working + VISIBILITY + AFTERMATH;
+        let mut told = Instant::now();
+        while self.n_left().await > 0 && began.elapsed() < bound + LAST_PATIENCE {
+            if told.elapsed() > TELL_EVERY {
+                told = Instant::now();
+                eprintln!("{} messages are left", self.n_left().await);
+                if began.elapsed() > AFTERMATH + STANDSTILL {
+                    self.find_standstill(fleet).await;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Drain { n_left, took: began.elapsed(), bound }
+    }
+
+    /// Notes workers that have ended nothing for long though there is plenty of work.
+    async fn find_standstill(&self, fleet: &Fleet) {
+        for admin in fleet.admins() {
+            let idle = metrics::since_progress(&admin).await;
+            let stands = idle.is_none_or(|idle| idle > STANDSTILL) && self.counts("jobs").visible > PLENTY;
+            self.violations.unless(!stands, "I7", || format!("{admin} has ended nothing for {idle:?}"));
+        }
+    }
+}
+
+/// At this instant another connection must see the committed end of each message.
+async fn look_at_deletes(rows: &Rows, jobs: &Jobs, violations: &Violations, deleting: Vec<Deleting>) {
+    let places: Vec<_> = deleting.iter().filter_map(|message| jobs.place(&message.body).cloned()).collect();
+    for place in rows.missing(&places).await {
+        violations.note("I2", &format!("deleted before its end was committed: {place:?}"));
+    }
+}
+
+fn write_settings(folder: &Path, sandbox: &str, database: &str, cas: &Cas) {
+    let _ = std::fs::remove_dir_all(folder);
+    std::fs::create_dir_all(folder.join("cas")).unwrap();
+    std::fs::write(folder.join("cas/good.pem"), cas.good.pem()).unwrap();
+    let settings = format!(
+        "aws = {{ endpoint_url = '{sandbox}', region = 'us-east-1' }}\n\
+         queue = {{ name = 'jobs', wait = '1s' }}\n\
+         database = {{ url = '{database}', timeout = '2s' }}\n\
+         admin = {{ listen = '127.0.0.1:0' }}\n\
+         worker = {{ slots = {SLOTS}, attempt_timeout = '2s', drain_deadline = '{}s' }}\n\
+         breakers = {{ target_probe = '500ms', issuer_probe = '1s', batch_probe = '1s' }}\n\
+         retry = {{ first_wait = '50ms', max_wait = '1s' }}\n\
+         precheck = {{ ca_folder = '{}' }}\n\
+         targets.default.rates.register_certificate = {RATE:?}\n",
+        DRAIN_DEADLINE.as_secs(),
+        folder.join("cas").display(),
+    );
+    std::fs::write(folder.join("muster.toml"), settings).unwrap();
+}

@@ -1,0 +1,157 @@
+//! Lets the plan happen, and tells how it goes meanwhile.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::fleet::Fleet;
+use crate::metrics::Scrapes;
+use crate::plan::{Events, Plan, PostgresEvent, WorkerEvent};
+use crate::plant::Plant;
+use crate::proxy::Conduct;
+use crate::server::{Server, kill};
+
+/// How often progress is told and metrics are looked at.
+const TELL_EVERY: Duration = Duration::from_secs(3);
+
+/// Share of the messages that must be gone for the storm to end early.
+const DONE: f64 = 0.9;
+
+/// What happened.
+pub(crate) struct Storm {
+    pub(crate) kills: usize,
+    pub(crate) freezes: usize,
+    pub(crate) terms: usize,
+    pub(crate) bounces: usize,
+    /// When Postgres was away or stopped answering.
+    pub(crate) postgres_away: Vec<(Instant, Instant)>,
+    pub(crate) scrapes: Scrapes,
+    /// Kept until the end: it is the ledger that is judged.
+    _server: Server,
+}
+
+impl Storm {
+    /// Lets all of it happen, until the time is over or most work is done.
+    pub(crate) async fn rage(plan: Plan, mut server: Server, plant: &Plant, fleet: &Fleet) -> Self {
+        let over = CancellationToken::new();
+        let counts = Mutex::new((0, 0, 0));
+        let scrapes = Scrapes::default();
+        let began = Instant::now();
+        let end = plan.workers.last().map_or(Duration::ZERO, |(at, _)| *at);
+        let ((), (bounces, postgres_away), (), (), ()) = tokio::join!(
+            at_their_times(began, plan.workers, &over, async |event| strike_worker(fleet, event, &counts)),
+            strike_postgres(began, plan.postgres, &over, &mut server, plant),
+            at_their_times(began, plan.sandbox, &over, async |fault| {
+                plant.sandbox.faults().set(fault).unwrap();
+            }),
+            at_their_times(began, vec![(plan.mended_at, ())], &over, async |()| mend(plant)),
+            tell(began, end, &over, plant, fleet, &scrapes),
+        );
+        plant.sandbox.faults().clear_all();
+        mend(plant);
+        let (kills, freezes, terms) = *counts.lock().unwrap();
+        Self { kills, freezes, terms, bounces, postgres_away, scrapes, _server: server }
+    }
+}
+
+/// Does something at each of these times, until it is over.
+async fn at_their_times<E>(
+    began: Instant,
+    events: Events<E>,
+    over: &CancellationToken,
+    mut strike: impl AsyncFnMut(E),
+) {
+    for (at, event) in events {
+        tokio::select! {
+            () = over.cancelled() => return,
+            () = tokio::time::sleep_until((began + at).into()) => {}
+        }
+        strike(event).await;
+    }
+}
+
+fn strike_worker(fleet: &Fleet, event: WorkerEvent, counts: &Mutex<(usize, usize, usize)>) {
+    match event {
+        WorkerEvent::Kill(seat) => counts.lock().unwrap().0 += usize::from(fleet.kill(seat)),
+        WorkerEvent::Terminate(seat) => counts.lock().unwrap().2 += usize::from(fleet.terminate(seat)),
+        WorkerEvent::Freeze(seat, time) => {
+            let Some(pid) = fleet.freeze(seat) else { return };
+            counts.lock().unwrap().1 += 1;
+            tokio::spawn(async move {
+                tokio::time::sleep(time).await;
+                kill("CONT", pid);
+            });
+        }
+    }
+}
+
+async fn strike_postgres(
+    began: Instant,
+    events: Events<PostgresEvent>,
+    over: &CancellationToken,
+    server: &mut Server,
+    plant: &Plant,
+) -> (usize, Vec<(Instant, Instant)>) {
+    let mut away = Vec::new();
+    at_their_times(began, events, over, async |event| {
+        let since = Instant::now();
+        match event {
+            PostgresEvent::Stop(time) => {
+                server.go_down().await;
+                tokio::time::sleep(time).await;
+                server.come_up().await;
+            }
+            PostgresEvent::Freeze(time) => {
+                server.freeze();
+                tokio::time::sleep(time).await;
+                server.thaw();
+            }
+            PostgresEvent::Way(conduct, time) => {
+                plant.proxy.conduct(conduct);
+                tokio::time::sleep(time).await;
+                plant.proxy.conduct(Conduct::Forward);
+            }
+            PostgresEvent::Cut(cut) => plant.proxy.cut(cut),
+            PostgresEvent::Disconnect => plant.rows.disconnect_workers().await,
+        }
+        away.push((since, Instant::now()));
+    })
+    .await;
+    (away.len(), away)
+}
+
+/// Activates the CA that was inactive.
+fn mend(plant: &Plant) {
+    assert!(plant.sandbox.set_ca_active(plant.cas.inactive.certificate().id(), true));
+}
+
+/// Tells how far it is, and ends the storm when its time is over or most is done.
+async fn tell(
+    began: Instant,
+    end: Duration,
+    over: &CancellationToken,
+    plant: &Plant,
+    fleet: &Fleet,
+    scrapes: &Scrapes,
+) {
+    #[expect(clippy::cast_precision_loss, reason = "messages fit into memory")]
+    let left_share = |left: u64| left as f64 / plant.jobs.bodies.len() as f64;
+    while began.elapsed() < end && left_share(plant.n_left().await) > 1.0 - DONE {
+        tokio::time::sleep(TELL_EVERY.min(end.saturating_sub(began.elapsed()))).await;
+        let recipe = plant.recipe();
+        for admin in fleet.admins() {
+            scrapes.look(&admin, &recipe.canaries, &plant.violations).await;
+        }
+        let ended = plant.rows.n().await.map_or("no answer".to_owned(), |n| n.to_string());
+        eprintln!(
+            "{:3} s: {} messages left, {ended} rows, {} certificates, {} workers ended, {} violations",
+            began.elapsed().as_secs(),
+            plant.n_left().await,
+            plant.sandbox.ledger().n_certificates(),
+            fleet.ends().len(),
+            plant.violations.count(),
+        );
+    }
+    over.cancel();
+}
