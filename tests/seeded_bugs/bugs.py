@@ -74,7 +74,7 @@ BUGS = [
         "if error.is_rows_fault() {",
         "if true {",
         IT,
-        "unstorable::an_error_that_no_row_is_to_blame_for_is_tried_again_with_the_whole_page",
+        "unstorable::a_full_disk_is_tried_again_with_the_whole_page",
     ),
     # Nobody is blamed.
     bug(
