@@ -1,7 +1,7 @@
-//! Places in the code at which a test lets the process die.
+//! Places in the code at which a test lets the process die, or a task panic.
 //!
 //! `MUSTER_CRASH_AT=committed` aborts the process where it gets to that place, `committed:3` where it gets there for
-//! the third time. Only builds with debug assertions look at it: a release binary holds nothing of this file. It uses
+//! the third time; `MUSTER_PANIC_AT` panics there. Only builds with debug assertions look at it: a release binary holds nothing of this file. It uses
 //! nothing beside the standard library, so that a test can compile it alone in both ways.
 
 #[cfg(debug_assertions)]
@@ -10,15 +10,18 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// Says that a place was reached; the process ends here where it was told to.
+/// Says that a place was reached; the process or the task ends here where it was told to.
 #[cfg(debug_assertions)]
 pub(crate) fn reached(place: &str) {
     static CRASH: OnceLock<Option<Crash>> = OnceLock::new();
-    if let Some(crash) = CRASH.get_or_init(Crash::ordered)
-        && crash.is_due(place)
-    {
+    static PANIC: OnceLock<Option<Crash>> = OnceLock::new();
+    let is_due = |order: &OnceLock<Option<Crash>>, variable: &str| {
+        order.get_or_init(|| Crash::ordered(variable)).as_ref().is_some_and(|crash| crash.is_due(place))
+    };
+    if is_due(&CRASH, "MUSTER_CRASH_AT") {
         std::process::abort();
     }
+    assert!(!is_due(&PANIC, "MUSTER_PANIC_AT"), "as ordered");
 }
 
 /// Says that a place was reached.
@@ -35,8 +38,8 @@ struct Crash {
 
 #[cfg(debug_assertions)]
 impl Crash {
-    fn ordered() -> Option<Self> {
-        Some(Self::read(&std::env::var("MUSTER_CRASH_AT").ok()?))
+    fn ordered(variable: &str) -> Option<Self> {
+        Some(Self::read(&std::env::var(variable).ok()?))
     }
 
     /// Reads `PLACE` or `PLACE:N`.

@@ -80,15 +80,16 @@ fn n_wasted(factory: &Factory) -> usize {
 }
 
 /// Sends jobs of a healthy issuer and of one whose CA is not registered, mixed; registers it when all are dealt with.
-async fn with_an_unregistered_ca(n_each: usize, rate: f64) -> (Factory, f64) {
-    let factory = factory(rate).await;
+async fn with_an_unregistered_ca(n: u32, rate: f64) -> (Factory, f64) {
+    let mut factory = factory(rate).await;
+    factory.patience += Duration::from_secs_f64(2.0 * f64::from(n) / rate);
     let unregistered = Ca::new("A CA that nobody registered");
-    let mut pems: Vec<_> = (0..n_each).map(|i| unregistered.leaf(&format!("held {i}"))).collect();
-    pems.extend(factory.leaves(n_each));
+    let mut pems: Vec<_> = (0..n).map(|i| unregistered.leaf(&format!("held {i}"))).collect();
+    pems.extend(factory.leaves(n as usize));
     fastrand::Rng::with_seed(7).shuffle(&mut pems);
     factory.enqueue(&pems).await;
     let service = factory.serve().await;
-    let n = n_each as u64;
+    let n = u64::from(n);
     let ends = BTreeMap::from([(Code::Ok, n), (Code::IssuerInactive, n)]);
     factory.until("the healthy ones are in, the others parked", async |f| f.ends().await == ends).await;
     let healthy_quota_used = factory.sandbox.ledger().quota_used(Operation::RegisterCertificate).unwrap();

@@ -41,6 +41,8 @@ pub(crate) struct Factory {
     pub(crate) queue: Queue,
     pub(crate) ca: Arc<Ca>,
     pub(crate) config: Config,
+    /// How long is waited for what must come.
+    pub(crate) patience: Duration,
     folder: tempfile::TempDir,
 }
 
@@ -80,7 +82,7 @@ impl Factory {
         let aws = identity::load(&config.aws.access()).await;
         let queue = queue::create(&aws, "jobs", &attributes).await.unwrap();
         let store = database.store().await;
-        Self { sandbox, database, store, queue, ca, config, folder }
+        Self { sandbox, database, store, queue, ca, config, patience: PATIENCE, folder }
     }
 
     /// A job for a certificate.
@@ -164,7 +166,7 @@ impl Factory {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, holding).await.unwrap_or_else(|_| panic!("never: {what}"));
+        tokio::time::timeout(self.patience, holding).await.unwrap_or_else(|_| panic!("never: {what}"));
     }
 
     /// Where programs run: for files that tests give them and that they write.

@@ -85,3 +85,16 @@ async fn rolling_restarts_under_load_end_in_order_and_lose_nothing() {
     all_is_well(&factory, 500).await;
     assert_eq!(factory.n_calls(), 500, "an orderly stop wastes no call");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_in_one_job_costs_the_others_nothing_and_its_message_comes_back() {
+    let factory = Factory::new(RATE).await;
+    factory.enqueue(&factory.leaves(20)).await;
+    let mut command = factory.command(&["serve", "--until-empty"]);
+    let program = Program(command.env("MUSTER_PANIC_AT", "checked:5").spawn().unwrap());
+    let (code, _, log) = program.end().await;
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("panicked"), "the test shows nothing without a panic: {log}");
+    assert_eq!((factory.ends().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 20)]), 20));
+    assert_eq!(factory.counts("jobs").deliveries, 21);
+}

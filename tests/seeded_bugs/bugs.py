@@ -106,8 +106,8 @@ BUGS = [
         "src/worker/retry.rs",
         "if successes != self.successes_seen {",
         "if true {",
-        IT,
-        "trouble::an_outage_that_outlasts_the_attempts_blames_nobody",
+        LIB,
+        "worker::retry::tests::an_outage_never_ends_a_job",
     ),
     bug(
         "a foreign id is a success",
