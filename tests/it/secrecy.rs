@@ -152,7 +152,9 @@ async fn ledger(pool: &PgPool) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_in_trouble_gives_no_secret_away() {
     let factory = factory().await;
-    let pems: Vec<String> = [factory.leaves(20), vec![factory.ca.flawed(Flaw::Expired, "late")]].concat();
+    let ca = &factory.ca;
+    // One that is registered, with a warning, and one that is not.
+    let pems = [factory.leaves(20), vec![ca.not_yet_valid_leaf("early"), ca.flawed(Flaw::Expired, "late")]].concat();
     trouble(&factory);
     factory.enqueue(&pems).await;
     let hostile = hostile_bodies(&factory);
@@ -180,7 +182,9 @@ async fn a_service_in_trouble_gives_no_secret_away() {
     program.signal("TERM");
     let (_, stdout, _) = program.end().await;
     let log = rest.await.unwrap();
-    for said in ["AWS denies the call", "a private key came with a job", "a message is no job"] {
+    for said in
+        ["AWS denies the call", "forwarded with a warning", "a private key came with a job", "a message is no job"]
+    {
         assert!(log.contains(said), "the test shows nothing without {said:?}:\n{log}");
     }
     assert_holds_none("the log", &(stdout + &log), &pems);

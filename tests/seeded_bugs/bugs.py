@@ -74,7 +74,7 @@ BUGS = [
         "if error.is_rows_fault() {",
         "if true {",
         IT,
-        "unstorable::an_error_that_no_row_is_to_blame_for_is_tried_again_with_the_whole_page",
+        "unstorable::a_full_disk_is_tried_again_with_the_whole_page",
     ),
     # Nobody is blamed.
     bug(
@@ -230,8 +230,17 @@ BUGS = [
     bug(
         "no time-out on COMMIT",
         "src/store/record.rs",
-        "            Ok(transaction.commit().await?)\n        })\n        .await\n",
-        "            Ok(transaction)\n        })\n        .await?\n        .commit()\n        .await\n        .map_err(StoreError::from)\n",
+        "        self.run(async |db| {\n"
+        "            let mut transaction = self.begin(db).await?;\n"
+        "            write(&mut transaction, page).await?;\n"
+        "            crash_point::reached(\"before_commit\");\n"
+        "            Ok(transaction.commit().await?)\n"
+        "        })\n"
+        "        .await\n",
+        "        let mut connection = self.pool.acquire().await?;\n"
+        "        let mut transaction = self.begin(&mut connection).await?;\n"
+        "        write(&mut transaction, page).await?;\n"
+        "        Ok(transaction.commit().await?)\n",
         IT,
         "ledger::commit::a_commit_that_hangs_ends_with_the_time_out",
     ),
