@@ -116,7 +116,7 @@ impl Breaker {
         let mut state = self.lock();
         state.failures_in_a_row = 0;
         // A call from before the trouble says nothing about it.
-        let Some(open) = state.open.take_if(|open| open.is_probing || began >= open.since) else { return };
+        let Some(open) = state.open.take_if(|open| began >= open.since) else { return };
         drop(state);
         info!(breaker = self.0.name, open = ?open.since.elapsed(), "closed: the target answers again");
         self.0.changes.notify();
@@ -218,13 +218,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_to_a_call_from_before_closes_nothing() {
+    async fn an_answer_to_a_call_from_before_closes_nothing_also_during_a_probe() {
         let breaker = breaker();
         let before = Instant::now();
         tokio::time::advance(Duration::from_millis(1)).await;
         breaker.denied("expired");
         breaker.answered(before);
         assert!(breaker.open().is_some());
+        tokio::time::advance(PROBE_EVERY).await;
+        let _probe = probe(&breaker);
+        breaker.answered(before);
+        assert!(breaker.open().is_some(), "the probe has not been answered");
     }
 
     #[tokio::test]

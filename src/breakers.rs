@@ -70,8 +70,8 @@ impl Breakers {
 
     /// Says whether anything else than this target's operation works.
     pub fn others_work(&self, target: &Name, operation: Operation) -> bool {
-        let others = self.targets.iter().filter(|((name, its), _)| (name, *its) != (target, operation));
-        others.into_iter().any(|(_, breaker)| breaker.open().is_none())
+        let mut others = self.targets.iter().filter(|((name, its), _)| (name, *its) != (target, operation));
+        others.any(|(_, breaker)| breaker.open().is_none())
     }
 
     /// Waits while nothing could be done for anybody: the ledger takes no ends, or every target's breaker is open.

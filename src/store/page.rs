@@ -48,11 +48,6 @@ impl fmt::Debug for Quarantined {
 }
 
 impl Page {
-    /// Says whether there is nothing to write.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.quarantined.is_empty()
-    }
-
     /// Puts a word in place of every text that came from outside and that nothing depends on.
     pub fn blank_texts(&mut self, word: &str) {
         for row in &mut self.rows {
