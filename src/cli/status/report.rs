@@ -101,8 +101,9 @@ impl Report {
     pub(super) fn of(facts: &Facts<'_>) -> Self {
         let batch = facts.batch;
         let outstanding = batch.announced.map(|announced| announced.saturating_sub(batch.ended()));
-        let first = batch.counts.iter().map(|count| count.first_at).min();
-        let last = batch.counts.iter().map(|count| count.last_at).max();
+        let ends = || batch.counts.iter().filter(|count| count.status.is_end());
+        let first = ends().map(|count| count.first_at).min();
+        let last = ends().map(|count| count.last_at).max();
         let measured_rate = facts.measured.and_then(|measured| rate(measured.ends, measured.time));
         let quota = quota(facts);
         let left_at = |rate: Option<f64>| Some(time_for(outstanding?, rate?)?.as_secs_f64());
@@ -328,6 +329,19 @@ what failed, with an example of each:
         assert!(text.starts_with("batch line-7: 5,000 ended of 7,000 announced, 2,000 outstanding, 1,200 parked\n"));
         assert!(text.contains("\n\nwhat is parked until its cause is mended, with an example of each:\n"), "{text}");
         assert!(text.contains("      1,200  issuer_inactive\n") && !text.contains("what failed"), "{text}");
+    }
+
+    #[test]
+    fn what_is_parked_is_no_first_end() {
+        let report = Report::of(&Facts {
+            name: &"line-7".parse().unwrap(),
+            batch: &BatchStatus { announced: Some(7_000), counts: vec![count(Code::IssuerInactive, 1_200)] },
+            measured: None,
+            examples: vec![],
+            targets: vec![],
+            config: &Config::default(),
+        });
+        assert_eq!((report.first_end_at, report.last_end_at, report.average_rate), (None, None, None));
     }
 
     #[test]
