@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use crate::limiters::Limiters;
 use crate::metrics::Metrics;
 use crate::queue::{Attributes, Queue, QueueError};
 
@@ -22,8 +23,8 @@ pub struct Backlog {
     pub dead: Vec<Queue>,
     /// What is measured.
     pub metrics: Arc<Metrics>,
-    /// Calls a second that all targets together allow.
-    pub rate: f64,
+    /// The tokens of every target.
+    pub limiters: Limiters,
 }
 
 impl Backlog {
@@ -38,8 +39,10 @@ impl Backlog {
             if let (Some(main), Some(replay)) = (main, replay) {
                 self.metrics.queue_retention.set(main.retention.as_secs_f64());
                 #[expect(clippy::cast_precision_loss, reason = "a queue holds far fewer than 2^52 messages")]
-                let eta = (main.messages() + replay.messages()) as f64 / self.rate;
-                self.metrics.backlog_eta.with_label_values(&["ceiling"]).set(eta);
+                let backlog = (main.messages() + replay.messages()) as f64;
+                for (basis, rate) in [("ceiling", self.limiters.ceiling()), ("learnt", self.limiters.learnt())] {
+                    self.metrics.backlog_eta.with_label_values(&[basis]).set(backlog / rate);
+                }
             }
             self.look("dead", &self.dead).await;
         }

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::certificate::Issuer;
 use crate::holds::ProbeTimes;
 use crate::identity::{Access, Credentials};
-use crate::job::DEFAULT_TARGET;
+use crate::job::{DEFAULT_TARGET, Operation};
 use crate::limiter::Rate;
 use crate::precheck::{NotYetValid, Policy};
 use crate::store;
@@ -209,6 +209,15 @@ impl Config {
     /// Calls of RegisterCertificate a second, all targets together.
     pub fn rate(&self) -> f64 {
         self.targets.values().map(|target| target.rates.register_certificate.per_second()).sum()
+    }
+}
+
+impl Rates {
+    /// The quota of an operation.
+    pub fn of(&self, operation: Operation) -> Rate {
+        match operation {
+            Operation::RegisterCertificate => self.register_certificate,
+        }
     }
 }
 

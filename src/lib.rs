@@ -34,6 +34,7 @@ pub mod holds;
 pub mod identity;
 pub mod job;
 pub mod limiter;
+pub mod limiters;
 pub mod manifest;
 pub mod metrics;
 pub mod outcome;

@@ -1,237 +1,273 @@
-//! Hands out tokens: one token is one call to AWS.
+//! Hands out tokens: one token is one call to AWS, and all workers together have as many as the quota.
 //!
-//! One dispenser task is the only waiter on governor's bucket and serves the queue of waiters in order, so nobody
-//! starves and a refill wakes one task, not all of them. A token is taken from the bucket only for somebody who waits:
-//! what may be saved up is the bucket's burst and nothing beside it. It starts empty, so a restart is no burst.
+//! Tokens are places in time, leased from one row of the ledger ([`crate::store::rate_limit`]), which also learns the rate
+//! that AWS really allows. One dispenser task serves those who wait in their order, so nobody starves. Governor stands
+//! behind it as a guard at the configured rate; the leases are the only pacer.
 
-use std::num::NonZeroU32;
+mod dispenser;
+mod guard;
+mod lease;
+mod lessor;
+mod load;
+mod rate;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use governor::clock::{Clock, Reference};
-use governor::middleware::NoOpMiddleware;
-use governor::nanos::Nanos;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
 
-/// Calls a second; finite and above zero.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, PartialOrd, Serialize)]
-#[serde(try_from = "f64", into = "f64")]
-pub struct Rate(f64);
+pub use lease::{LEASE, Lease};
+pub use lessor::Lessor;
+pub use load::Gauges;
+pub use rate::{Rate, RateError, burst_of};
+pub(crate) use rate::{BURST, BURST_MIN};
 
-/// A rate that is no rate.
-#[derive(Debug, thiserror::Error)]
-#[error("a rate lies between {min} and {max} calls a second, found {0}", min = Rate::MIN, max = Rate::MAX)]
-pub struct RateError(f64);
+use dispenser::{Line, Waiter, dispense};
+use guard::Guard;
+use lessor::Lesson;
+use load::Load;
 
-impl Rate {
-    /// One call in 1,000 seconds.
-    pub const MIN: f64 = 0.001;
-    /// One call in ten microseconds: more than any quota, and governor counts whole nanoseconds.
-    pub const MAX: f64 = 100_000.0;
+/// An answer of the ledger that takes longer is no lease: its places may be over. A process that stood still for so long
+/// throws them away.
+const SLOW: Duration = Duration::from_secs(1);
 
-    /// Makes a rate.
-    ///
-    /// # Errors
-    /// [`RateError`] for a rate outside [`Rate::MIN`] to [`Rate::MAX`].
-    pub fn new(per_second: f64) -> Result<Self, RateError> {
-        if (Self::MIN..=Self::MAX).contains(&per_second) { Ok(Self(per_second)) } else { Err(RateError(per_second)) }
-    }
-
-    /// Calls a second.
-    pub fn per_second(self) -> f64 {
-        self.0
-    }
-
-    /// The time between two calls.
-    pub fn period(self) -> Duration {
-        Duration::from_secs_f64(self.0.recip())
-    }
-
-    /// How many calls a time holds, rounded down.
-    pub fn calls_in(self, time: Duration) -> usize {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates are above zero and bounded")]
-        let calls = (self.0 * time.as_secs_f64()) as usize;
-        calls
-    }
-}
-
-impl TryFrom<f64> for Rate {
-    type Error = RateError;
-
-    fn try_from(per_second: f64) -> Result<Self, RateError> {
-        Self::new(per_second)
-    }
-}
-
-impl From<Rate> for f64 {
-    fn from(rate: Rate) -> Self {
-        rate.per_second()
-    }
-}
-
-/// What is saved up while nobody calls, in time: late timers are made up for, and the quota's own bucket holds ten
-/// times as much.
-const BURST: Duration = Duration::from_millis(100);
-
-/// The smallest burst: at low rates [`BURST`] is less than one token, and every late timer would be a lost token.
-const BURST_MIN: usize = 2;
-
-/// How many tokens a rate saves up while nobody calls.
-pub fn burst_of(rate: Rate) -> u32 {
-    u32::try_from(rate.calls_in(BURST).max(BURST_MIN)).unwrap_or(u32::MAX)
-}
-
-/// The tokens of one target and operation.
+/// The tokens of one target and operation; clones share them.
 #[derive(Clone, Debug)]
 pub struct Limiter {
-    waiters: mpsc::UnboundedSender<oneshot::Sender<()>>,
+    waiters: mpsc::UnboundedSender<Waiter>,
+    lessons: mpsc::UnboundedSender<Lesson>,
+    load: Arc<Load>,
+}
+
+/// The right to make one call.
+#[derive(Debug)]
+pub struct Token {
+    /// When its place was granted, by the ledger's clock.
+    granted_at: OffsetDateTime,
 }
 
 impl Limiter {
-    /// Starts the dispenser; it ends when the last clone is dropped.
-    pub fn start(rate: Rate) -> Self {
+    /// Starts to lease, with the rate learnt so far and the configured one; ends when the last clone is dropped.
+    pub fn start(lessor: Lessor, learnt: Rate, ceiling: Rate, gauges: Gauges) -> Self {
+        let (lessons, learning) = mpsc::unbounded_channel();
+        tokio::spawn(lessor.clone().learn(learning));
+        let lease = {
+            let lessons = lessons.clone();
+            move |n| lessor.clone().lease(n, lessons.clone())
+        };
+        Self::with(lease, lessons, Load::new(learnt, ceiling, gauges))
+    }
+
+    fn with<F>(
+        lease: impl Fn(usize) -> F + Send + 'static,
+        lessons: mpsc::UnboundedSender<Lesson>,
+        load: Load,
+    ) -> Self
+    where
+        F: Future<Output = Lease> + Send + 'static,
+    {
         let (waiters, queue) = mpsc::unbounded_channel();
-        tokio::spawn(dispense(Bucket::new(rate, burst_of(rate)), queue));
-        Self { waiters }
+        let load = Arc::new(load);
+        tokio::spawn(dispense(queue, Line::new(Arc::clone(&load)), Guard::new(load.ceiling()), lease));
+        Self { waiters, lessons, load }
     }
 
     /// Waits for a token, in the order of the calls.
     ///
     /// Dropping the wait gives its place to the next in line; no token is lost by it.
-    pub async fn token(&self) {
+    pub async fn token(&self) -> Token {
+        let _wait = self.load.wait();
         let (waiter, turn) = oneshot::channel();
         self.waiters.send(waiter).expect("the dispenser lives as long as a limiter");
-        turn.await.expect("the dispenser serves everybody in the queue");
-    }
-}
-
-/// Serves the queue, a token each; a waiter who left gives the token to the next.
-async fn dispense(bucket: Bucket, mut queue: mpsc::UnboundedReceiver<oneshot::Sender<()>>) {
-    let mut is_left_over = false;
-    while let Some(waiter) = queue.recv().await {
-        if waiter.is_closed() {
-            continue;
-        }
-        if !is_left_over {
-            bucket.take().await;
-        }
-        is_left_over = waiter.send(()).is_err();
-    }
-}
-
-/// Governor's bucket on tokio's clock.
-struct Bucket(RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<TokioInstant>>);
-
-impl Bucket {
-    /// An empty bucket.
-    fn new(rate: Rate, burst: u32) -> Self {
-        let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::with_period(rate.period()).expect("a rate's period is above zero").allow_burst(burst);
-        let bucket = RateLimiter::direct_with_clock(quota, TokioClock);
-        let spent = bucket.check_n(burst);
-        debug_assert!(matches!(spent, Ok(Ok(()))), "a new bucket holds its burst");
-        Self(bucket)
+        turn.await.expect("the dispenser serves everybody in the queue")
     }
 
-    /// Takes a token, waiting for it.
-    async fn take(&self) {
-        while let Err(not_until) = self.0.check() {
-            let wait = not_until.wait_time_from(TokioClock.now());
-            tokio::time::sleep(wait).await;
-        }
-    }
-}
-
-/// Tokio's clock, so that a paused test drives the limiter.
-#[derive(Clone, Copy, Debug)]
-struct TokioClock;
-
-impl Clock for TokioClock {
-    type Instant = TokioInstant;
-
-    fn now(&self) -> TokioInstant {
-        TokioInstant(Instant::now())
-    }
-}
-
-/// An instant as governor reckons with it.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct TokioInstant(Instant);
-
-impl std::ops::Add<Nanos> for TokioInstant {
-    type Output = Self;
-
-    fn add(self, nanos: Nanos) -> Self {
-        Self(self.0 + Duration::from(nanos))
-    }
-}
-
-impl Reference for TokioInstant {
-    fn duration_since(&self, earlier: Self) -> Nanos {
-        self.0.saturating_duration_since(earlier.0).into()
+    /// Notes that AWS throttled the call of this token: the rate that all workers share is cut.
+    pub fn throttled(&self, token: &Token) {
+        // The task that learns ends only with the runtime.
+        let _ = self.lessons.send(Lesson::Throttled { granted_at: token.granted_at });
     }
 
-    fn saturating_sub(&self, duration: Nanos) -> Self {
-        self.0.checked_sub(duration.into()).map_or(*self, Self)
+    /// Notes that a call went through.
+    pub fn succeeded(&self) {
+        self.load.succeeded();
+    }
+
+    /// How many calls went through: what tells one job's trouble from everybody's.
+    pub fn successes(&self) -> u64 {
+        self.load.successes()
+    }
+
+    /// The configured rate.
+    pub fn ceiling(&self) -> Rate {
+        self.load.ceiling()
+    }
+
+    /// The rate that was learnt, as it was at the last lease.
+    pub fn learnt(&self) -> Rate {
+        self.load.learnt()
+    }
+
+    /// Says whether as many jobs wait here as should.
+    pub fn is_full(&self) -> bool {
+        self.load.waiting() >= self.load.may_wait()
+    }
+
+    /// Says whether it could soon lack work though there is probably more in the queue.
+    pub fn is_hungry(&self) -> bool {
+        self.load.had_work() && self.load.waiting() * 2 < self.load.may_wait()
+    }
+
+    /// How many more jobs it could take: those of two seconds, without what waits here.
+    pub fn appetite(&self) -> usize {
+        let wanted = self.learnt().calls_in(load::WINDOW).max(self.load.may_wait());
+        wanted.saturating_sub(self.load.waiting())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use tokio::time::Instant;
+
     use super::*;
 
     fn rate(per_second: f64) -> Rate {
         Rate::new(per_second).unwrap()
     }
 
-    /// Takes tokens for a time and tells when each came.
-    async fn taken_in(limiter: &Limiter, time: Duration) -> Vec<Instant> {
-        let end = Instant::now() + time;
-        let mut taken = Vec::new();
-        while tokio::time::timeout_at(end, limiter.token()).await.is_ok() {
-            taken.push(Instant::now());
-        }
-        taken
+    /// Grants places as the ledger does, with a clock and a row of its own.
+    #[derive(Clone)]
+    struct Row {
+        rate: Rate,
+        started: Instant,
+        next_free: Arc<Mutex<f64>>,
+        answer_time: Duration,
     }
 
-    #[test]
-    fn only_rates_that_can_be_kept_are_rates() {
-        for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e9] {
-            assert!(Rate::new(wrong).is_err(), "{wrong}");
+    impl Row {
+        fn new(per_second: f64) -> Self {
+            let (started, next_free) = (Instant::now(), Arc::default());
+            Self { rate: rate(per_second), started, next_free, answer_time: Duration::from_millis(2) }
         }
-        assert_eq!(rate(10.0).period(), Duration::from_millis(100));
+
+        async fn lease(self, n: usize) -> Lease {
+            let lease = {
+                let now = self.started.elapsed().as_secs_f64();
+                let mut next_free = self.next_free.lock().unwrap();
+                let first = next_free.max(now - rate::burst_time(self.rate).as_secs_f64());
+                *next_free = first + n as f64 / self.rate.per_second();
+                Lease { n, first_in: first - now, ..nothing(self.rate) }
+            };
+            tokio::time::sleep(self.answer_time).await;
+            lease
+        }
+
+        fn limiter(&self) -> Limiter {
+            self.limiter_below(self.rate)
+        }
+
+        fn limiter_below(&self, ceiling: Rate) -> Limiter {
+            let row = self.clone();
+            Limiter::with(
+                move |n| row.clone().lease(n),
+                mpsc::unbounded_channel().0,
+                Load::new(self.rate, ceiling, gauges()),
+            )
+        }
+    }
+
+    fn nothing(rate: Rate) -> Lease {
+        Lease { n: 0, first_in: 0.0, rate, noted_rate: rate.per_second(), granted_at: OffsetDateTime::UNIX_EPOCH }
+    }
+
+    fn gauges() -> Gauges {
+        Gauges {
+            learnt: prometheus::Gauge::new("learnt", "learnt").unwrap(),
+            leased: prometheus::IntCounter::new("leased", "leased").unwrap(),
+        }
+    }
+
+    /// Takes tokens for a time, as fast as they come to forty at a time, and tells when each came.
+    async fn taken_in(limiters: &[Limiter], time: Duration) -> Vec<Instant> {
+        let end = Instant::now() + time;
+        let (taken, mut times) = mpsc::unbounded_channel();
+        for limiter in limiters {
+            for _ in 0..40 {
+                let (limiter, taken) = (limiter.clone(), taken.clone());
+                tokio::spawn(async move {
+                    while tokio::time::timeout_at(end, limiter.token()).await.is_ok() {
+                        taken.send(Instant::now()).unwrap();
+                    }
+                });
+            }
+        }
+        drop(taken);
+        let mut all = Vec::new();
+        while let Some(time) = times.recv().await {
+            all.push(time);
+        }
+        all
+    }
+
+    fn worst_second(times: &[Instant]) -> usize {
+        let n_from = |from: Instant| times.iter().filter(|&&at| at >= from && at - from < Duration::from_secs(1)).count();
+        times.iter().map(|&from| n_from(from)).max().unwrap_or_default()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_whole_rate_is_used() {
-        for per_second in [10.0, 200.0, 2000.0] {
-            let n = taken_in(&Limiter::start(rate(per_second)), Duration::from_secs(10)).await.len();
-            let share = f64::from(u32::try_from(n).unwrap()) / (per_second * 10.0);
-            assert!((0.99..=1.0).contains(&share), "{n} tokens at {per_second}/s");
+    async fn the_whole_rate_is_used_by_one_worker_and_by_many() {
+        for (per_second, n_workers) in [(10.0, 1), (10.0, 4), (200.0, 1), (200.0, 4), (2000.0, 4)] {
+            let row = Row::new(per_second);
+            let workers: Vec<_> = (0..n_workers).map(|_| row.limiter()).collect();
+            let taken = taken_in(&workers, Duration::from_secs(10)).await;
+            let share = taken.len() as f64 / (per_second * 10.0);
+            assert!((0.99..=1.0).contains(&share), "{share} at {per_second}/s with {n_workers}");
+            let allowed = per_second as usize + burst_of(rate(per_second)) as usize + 1;
+            assert!(worst_second(&taken) <= allowed, "{} in a second at {per_second}/s", worst_second(&taken));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ledger_that_answers_slowly_costs_no_token() {
+        let row = Row { answer_time: Duration::from_millis(150), ..Row::new(100.0) };
+        let share = taken_in(&[row.limiter()], Duration::from_secs(10)).await.len() as f64 / 1000.0;
+        assert!(share >= 0.97, "{share}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_starts_empty() {
-        let limiter = Limiter::start(rate(10.0));
-        assert_eq!(taken_in(&limiter, Duration::from_millis(99)).await.len(), 0);
+        let limiter = Row::new(10.0).limiter();
+        assert_eq!(taken_in(&[limiter], Duration::from_millis(90)).await.len(), 1, "the place of this instant");
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_idle_hour_saves_up_no_more_than_the_burst() {
-        let limiter = Limiter::start(rate(200.0));
+        let row = Row::new(200.0);
+        let limiter = row.limiter();
         tokio::time::sleep(Duration::from_hours(1)).await;
-        let at_once = taken_in(&limiter, Duration::from_millis(1)).await.len();
-        assert!((20..=21).contains(&at_once), "{at_once} tokens at once, the burst is 20");
+        let taken = taken_in(&[limiter], Duration::from_secs(3)).await;
+        assert!(worst_second(&taken) <= 221, "{}", worst_second(&taken));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn places_whose_time_is_over_are_thrown_away() {
+        let row = Row { answer_time: SLOW, ..Row::new(100.0) };
+        assert_eq!(taken_in(&[row.limiter()], Duration::from_secs(5)).await.len(), 0, "the process stood still");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_gone_wild_is_held_to_the_ceiling() {
+        let limiter = Row::new(1000.0).limiter_below(rate(10.0));
+        let n = taken_in(&[limiter], Duration::from_secs(10)).await.len();
+        assert!((1..=105).contains(&n), "{n}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn waiters_are_served_in_order() {
-        let limiter = Limiter::start(rate(100.0));
+        let limiter = Row::new(100.0).limiter();
         let (served, mut order) = mpsc::unbounded_channel();
         for i in 0..50 {
             let (limiter, served) = (limiter.clone(), served.clone());
@@ -249,14 +285,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_waiter_who_leaves_takes_no_token_along() {
-        let limiter = Limiter::start(rate(10.0));
+    async fn nothing_is_leased_for_those_who_left() {
+        let row = Row { answer_time: Duration::from_millis(50), ..Row::new(10.0) };
+        let limiter = row.limiter();
         for _ in 0..5 {
-            let left = tokio::time::timeout(Duration::from_millis(10), limiter.token()).await;
+            let left = tokio::time::timeout(Duration::from_millis(1), limiter.token()).await;
             assert!(left.is_err());
         }
-        let began = Instant::now();
-        limiter.token().await;
-        assert!(began.elapsed() <= Duration::from_millis(100), "the next token came after {:?}", began.elapsed());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(*row.next_free.lock().unwrap() <= 0.2, "one was leased before its waiter left");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_full_when_as_many_wait_as_were_served_lately_and_hungry_below_half() {
+        let limiter = Row::new(100.0).limiter();
+        assert!(!limiter.is_hungry(), "it never had work");
+        taken_in(std::slice::from_ref(&limiter), Duration::from_secs(3)).await;
+        assert!(limiter.is_hungry() && !limiter.is_full());
+        let waits: Vec<_> = (0..200).map(|_| limiter.load.wait()).collect();
+        assert!(limiter.is_full() && !limiter.is_hungry());
+        drop(waits);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert!(!limiter.is_hungry(), "no more work is likely");
     }
 }

@@ -44,6 +44,8 @@ pub struct Metrics {
     pub iot_request_duration: HistogramVec,
     /// Calls a second, by target, operation and kind.
     pub limiter_rate: GaugeVec,
+    /// Tokens leased from the ledger.
+    pub limiter_tokens_leased: IntCounter,
     /// How long a job waits for a token.
     pub limiter_wait: Histogram,
     /// Whether something holds calls back, by breaker.
@@ -62,7 +64,7 @@ pub struct Metrics {
     pub queue_messages: IntGaugeVec,
     /// How long the queue keeps a message.
     pub queue_retention: Gauge,
-    /// How long the backlog takes at the ceiling.
+    /// How long the backlog takes, by basis: at the configured and at the learnt rate.
     pub backlog_eta: GaugeVec,
     /// How long a flush to Postgres takes.
     pub record_flush_duration: Histogram,
@@ -127,6 +129,7 @@ impl Metrics {
                 &STAGE_BUCKETS,
             ),
             limiter_rate: make.float_gauges("limiter_rate", "Calls a second.", &["target", "operation", "kind"]),
+            limiter_tokens_leased: make.counter("limiter_tokens_leased_total", "Tokens leased from the ledger."),
             limiter_wait: make.histogram(("limiter_wait_seconds", "How long a job waits for a token."), &STAGE_BUCKETS),
             breaker_open: make.gauges("breaker_open", "Whether this holds calls back.", &["breaker"]),
             precheck_rejections: make.counters("precheck_rejections_total", "What the precheck found.", &["code"]),
@@ -274,7 +277,9 @@ impl Metrics {
         for class in ERROR_CLASSES {
             self.db_errors.with_label_values(&[class]);
         }
-        self.backlog_eta.with_label_values(&["ceiling"]);
+        for basis in ["ceiling", "learnt"] {
+            self.backlog_eta.with_label_values(&[basis]);
+        }
     }
 }
 

@@ -135,6 +135,13 @@ pub struct Answer {
     pub attempt: Attempt,
 }
 
+impl Answer {
+    /// What it means where the call did not register the certificate.
+    pub fn kind(&self) -> Option<Kind> {
+        self.result.as_ref().err().map(|error| error.kind)
+    }
+}
+
 /// One target's IoT client.
 #[derive(Clone, Debug)]
 pub struct Registrar {

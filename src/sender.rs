@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 use crate::backoff::Backoff;
 use crate::breakers::Breakers;
 use crate::hold::HoldKey;
+use crate::limiters::Limiters;
 use crate::metrics::Metrics;
 use crate::queue::{EntryError, Queue, QueueError};
 use crate::store::waiting::{Lease, WaitingJob};
@@ -46,6 +47,8 @@ pub struct Sender {
     pub queue: Queue,
     /// What holds calls back.
     pub breakers: Breakers,
+    /// The tokens of every target.
+    pub limiters: Limiters,
     /// What is measured.
     pub metrics: Arc<Metrics>,
 }

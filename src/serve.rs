@@ -3,10 +3,10 @@
 //! One cancellation at the front ends the receiving; closed channels carry the end on: receivers, jobs, recorder,
 //! heartbeat. A deadline ends it where something hangs; what is still held is then given back.
 
+mod quotas;
 mod reached;
 mod running;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +21,11 @@ use tracing::info;
 use crate::admin::{Admin, Listening};
 use crate::backlog::Backlog;
 use crate::breakers::Breakers;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::heartbeat::{self, Heartbeat};
 use crate::job::Name;
-use crate::limiter::Rate;
+use crate::limiter::LEASE;
+use crate::limiters::Limiters;
 use crate::metrics::Metrics;
 use crate::precheck::Precheck;
 use crate::queue::Queue;
@@ -32,7 +33,7 @@ use crate::receiver::Receiver;
 use crate::recorder::{Finished, Recorder};
 use crate::sender::Sender;
 use crate::slots::{Lane, Slots};
-use crate::worker::{Parts, Target, Worker};
+use crate::worker::{Parts, Worker};
 
 use reached::Reached;
 use running::{Essential, Running};
@@ -42,9 +43,6 @@ const RECEIVER_RATE: f64 = 200.0;
 
 /// Most receives at a time.
 const RECEIVERS_MAX: usize = 16;
-
-/// The time of one lease of tokens; jobs for two may wait, however slow the start is.
-const LEASE: Duration = Duration::from_millis(50);
 
 /// A service that has started.
 #[derive(Debug)]
@@ -70,10 +68,11 @@ impl Service {
     /// # Errors
     /// A dependency that cannot be reached or used, or settings that do not fit it.
     pub async fn start(config: &Config, until: Until, stop: CancellationToken) -> anyhow::Result<Self> {
-        let mut reached = Reached::connect(config).await?;
-        let targets = std::mem::take(&mut reached.targets);
-        let shared = Shared::new(config, reached, stop)?;
-        publish_rates(&shared.metrics, config);
+        let metrics = Arc::new(Metrics::new());
+        let breakers = board(config)?;
+        let reached = Reached::connect(config).await?;
+        let limiters = quotas::start(config, &reached, &breakers, &metrics).await?;
+        let shared = Shared { config, slots: slots(config, &reached), reached, limiters, metrics, breakers, stop };
         let listening = shared.listen().await?;
 
         let essential = Essential::new(shared.stop.clone());
@@ -88,7 +87,7 @@ impl Service {
             store: shared.reached.store.clone(),
             stop: shared.stop.clone(),
         };
-        let worker = shared.worker(targets, ends.clone(), running.jobs.clone())?;
+        let worker = shared.worker(ends.clone(), running.jobs.clone())?;
         let queues: Vec<Queue> = shared.reached.queues().map(|queue| queue.queue.clone()).collect();
         let receiver = Receiver {
             queue: shared.reached.main.queue.clone(),
@@ -141,21 +140,14 @@ impl Service {
 struct Shared<'a> {
     config: &'a Config,
     reached: Reached,
+    limiters: Limiters,
     metrics: Arc<Metrics>,
     slots: Slots,
     breakers: Breakers,
     stop: CancellationToken,
 }
 
-impl<'a> Shared<'a> {
-    fn new(config: &'a Config, reached: Reached, stop: CancellationToken) -> anyhow::Result<Self> {
-        let names: Result<Vec<Name>, _> = config.targets.keys().map(|name| name.parse()).collect();
-        let breakers = Breakers::new(names.context("a target's name")?, config.breakers.probes());
-        let make_slots = if reached.replay.is_some() { Slots::shared } else { Slots::new };
-        let slots = make_slots(config.worker.slots, waiting_min(config.rate()));
-        Ok(Self { config, reached, metrics: Arc::new(Metrics::new()), slots, breakers, stop })
-    }
-
+impl Shared<'_> {
     fn recorder(&self) -> Recorder {
         Recorder {
             store: self.reached.store.clone(),
@@ -164,15 +156,11 @@ impl<'a> Shared<'a> {
         }
     }
 
-    fn worker(
-        &self,
-        targets: HashMap<String, Target>,
-        recorder: mpsc::Sender<Finished>,
-        tasks: TaskTracker,
-    ) -> anyhow::Result<Worker> {
+    fn worker(&self, recorder: mpsc::Sender<Finished>, tasks: TaskTracker) -> anyhow::Result<Worker> {
         let precheck = &self.config.precheck;
         Ok(Worker::new(Parts {
-            targets,
+            targets: self.reached.targets.clone(),
+            limiters: self.limiters.clone(),
             precheck: Precheck::new(precheck.policy(), precheck.known_cas()?),
             store: self.reached.store.clone(),
             breakers: self.breakers.clone(),
@@ -201,6 +189,7 @@ impl<'a> Shared<'a> {
             store: self.reached.store.clone(),
             queue: self.reached.for_sent_again().clone(),
             breakers: self.breakers.clone(),
+            limiters: self.limiters.clone(),
             metrics: Arc::clone(&self.metrics),
         };
         helpers.spawn(essential.run(sender.run()));
@@ -214,7 +203,7 @@ impl<'a> Shared<'a> {
             replay: self.reached.replay.as_ref().map(|replay| replay.queue.clone()),
             dead: self.reached.dead(),
             metrics: Arc::clone(&self.metrics),
-            rate: self.config.rate(),
+            limiters: self.limiters.clone(),
         }
     }
 
@@ -234,17 +223,18 @@ impl<'a> Shared<'a> {
     }
 }
 
-fn publish_rates(metrics: &Metrics, config: &Config) {
-    for (name, target) in &config.targets {
-        let rate = target.rates.register_certificate.per_second();
-        metrics.limiter_rate.with_label_values(&[name, "RegisterCertificate", "ceiling"]).set(rate);
-    }
+/// The board of everything whose failing holds calls back.
+fn board(config: &Config) -> anyhow::Result<Breakers> {
+    let names: Result<Vec<Name>, _> = config.targets.keys().map(|name| name.parse()).collect();
+    Ok(Breakers::new(names.context("a target's name")?, config.breakers.probes()))
 }
 
-/// How many jobs may wait for a token before anything has started: two leases.
-fn waiting_min(rate: f64) -> usize {
-    let lease = Rate::new(rate).map_or(1, |rate| rate.calls_in(LEASE));
-    2 * lease.max(1)
+/// The slots; before anything has started, jobs for two leases of each target may wait.
+fn slots(config: &Config, reached: &Reached) -> Slots {
+    let lease = |target: &config::Target| target.rates.register_certificate.calls_in(LEASE).max(1);
+    let waiting_min = config.targets.values().map(|target| 2 * lease(target)).sum();
+    let make = if reached.replay.is_some() { Slots::shared } else { Slots::new };
+    make(config.worker.slots, waiting_min)
 }
 
 fn n_receivers(rate: f64) -> usize {

@@ -15,6 +15,7 @@ pub mod known;
 pub mod migrations;
 mod opening;
 mod page;
+pub mod rate_limit;
 mod record;
 pub mod row;
 pub mod target;

@@ -9,7 +9,6 @@ mod retry;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -25,7 +24,7 @@ use crate::certificate::CertificateId;
 use crate::claims::{Claim, Claimed, Claims, Join};
 use crate::identity::Account;
 use crate::job::{CertificateStatus, Job};
-use crate::limiter::Limiter;
+use crate::limiters::Limiters;
 use crate::metrics::Metrics;
 use crate::outcome::{Code, Outcome};
 use crate::precheck::{CheckedCertificate, Precheck};
@@ -41,16 +40,12 @@ pub use retry::RetryPolicy;
 const LOOK_UP_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// One account and region, and what it takes to register there.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Target {
     /// Whose account it is.
     pub account: Account,
     /// Its client.
     pub registrar: Registrar,
-    /// Its tokens.
-    pub limiter: Limiter,
-    /// How many calls went through: what tells one job's trouble from everybody's.
-    pub successes: AtomicU64,
 }
 
 /// What a worker works with.
@@ -58,6 +53,8 @@ pub struct Target {
 pub struct Parts {
     /// The targets by their names.
     pub targets: HashMap<String, Target>,
+    /// The tokens of each target and operation.
+    pub limiters: Limiters,
     /// The precheck.
     pub precheck: Precheck,
     /// The ledger, asked for known certificates.

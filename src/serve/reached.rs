@@ -1,7 +1,6 @@
 //! What a service needs and has reached before it receives its first message.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
 
 use anyhow::Context;
 use aws_config::SdkConfig;
@@ -10,7 +9,6 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::config::fit::{self, FoundQueue};
 use crate::identity::{self, Account};
-use crate::limiter::Limiter;
 use crate::queue::{Attributes, Queue, QueueError};
 use crate::registrar::Registrar;
 use crate::store::Store;
@@ -123,8 +121,6 @@ async fn targets(config: &Config, store: &Store) -> anyhow::Result<HashMap<Strin
         let target = Target {
             account,
             registrar: Registrar::new(&aws, config.worker.attempt_timeout.into()),
-            limiter: Limiter::start(rate),
-            successes: AtomicU64::new(0),
         };
         targets.insert(name.clone(), target);
     }

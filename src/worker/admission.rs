@@ -6,17 +6,18 @@
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Admitted, Target, Worker};
+use super::{Admitted, Worker};
 use crate::breaker::{Pass, Probe};
 use crate::breakers::sleep_until;
 use crate::hold::{HoldKey, Parking};
 use crate::holds::Gate;
+use crate::limiter::Token;
 use crate::slots::Stage;
 
 /// What a job may do.
 pub(super) enum Admission {
     /// It has a token and calls, maybe as a probe.
-    Call(Option<Probe>),
+    Call(Token, Option<Probe>),
     /// It is parked, for a reason.
     Park(Parking, String),
 }
@@ -36,7 +37,6 @@ impl Worker {
     /// Waits until a job may call, and takes its token; nothing where the process stops before. `passed` remembers the
     /// holds that it was let through.
     pub(super) async fn admit(&self, admitted: &Admitted, passed: &mut Vec<HoldKey>) -> Option<Admission> {
-        let target = &self.parts.targets[admitted.job.target.as_str()];
         let mut watch = self.parts.breakers.changes.watch();
         loop {
             match self.look(admitted, passed) {
@@ -58,7 +58,7 @@ impl Worker {
                     () = self.parts.stop.cancelled() => return None,
                     // Dropping the wait gives the place in line away, and no token is lost.
                     () = watch.changed(), if probe.is_none() => {}
-                    () = self.token(target) => return Some(Admission::Call(probe)),
+                    token = self.token(admitted) => return Some(Admission::Call(token, probe)),
                 },
             }
         }
@@ -98,12 +98,13 @@ impl Worker {
     }
 
     /// Waits for a token.
-    async fn token(&self, target: &Target) {
+    async fn token(&self, admitted: &Admitted) -> Token {
         let began = Instant::now();
-        target.limiter.token().await;
+        let token = self.parts.limiters.of(&admitted.job.target, admitted.job.operation).token().await;
         let waited = began.elapsed();
         self.parts.metrics.limiter_wait.observe(waited.as_secs_f64());
         self.parts.metrics.stage(Stage::Waiting, waited);
+        token
     }
 }
 

@@ -1,6 +1,5 @@
 //! One certificate's calls: token, RegisterCertificate, and again until it ends.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,7 +7,7 @@ use tracing::{debug, error, warn};
 
 use super::admission::Admission;
 use super::retry::{Retries, Step};
-use super::{Admitted, Target, Worker, differing_status};
+use super::{Admitted, Worker, differing_status};
 use crate::crash_point;
 use crate::hold::{HoldKey, HoldKind, Parking};
 use crate::outcome::{Attempt, Code, Outcome};
@@ -21,26 +20,29 @@ const KEPT: usize = 10;
 impl Worker {
     /// Calls AWS until the job ends or is parked; nothing where the process stops before.
     pub(super) async fn register(&self, admitted: &Admitted) -> Option<Outcome> {
-        let target = &self.parts.targets[admitted.job.target.as_str()];
-        let mut retries = Retries::new(self.parts.retry, target.successes.load(Ordering::Relaxed));
+        let limiter = self.parts.limiters.of(&admitted.job.target, admitted.job.operation);
+        let mut retries = Retries::new(self.parts.retry, limiter.successes());
         let mut calls = Calls::default();
         let mut passed = Vec::new();
         crash_point::reached("checked");
         loop {
             admitted.delivery.slot.enter(Stage::Waiting);
-            let probe = match self.admit(admitted, &mut passed).await? {
-                Admission::Call(probe) => probe,
+            let (token, probe) = match self.admit(admitted, &mut passed).await? {
+                Admission::Call(token, probe) => (token, probe),
                 Admission::Park(parking, reason) => return Some(parked(parking, reason, admitted, calls)),
             };
             crash_point::reached("token");
             admitted.delivery.slot.enter(Stage::Calling);
-            let answer = self.call(target, admitted).await;
+            let answer = self.call(admitted).await;
             crash_point::reached("answered");
             drop(probe);
+            if answer.kind() == Some(Kind::Throttled) {
+                limiter.throttled(&token);
+            }
             calls.push(answer.attempt.clone());
             let step = match &answer.result {
                 Ok(_) => Step::End(Code::Ok),
-                Err(error) => self.after(error, target, admitted, &mut retries),
+                Err(error) => self.after(error, admitted, &mut retries),
             };
             match step {
                 Step::End(Code::IssuerInactive) => return Some(self.issuer_inactive(&answer, admitted, calls)),
@@ -51,24 +53,25 @@ impl Worker {
     }
 
     /// Decides after a failed call.
-    fn after(&self, error: &CallError, target: &Target, admitted: &Admitted, retries: &mut Retries) -> Step {
+    fn after(&self, error: &CallError, admitted: &Admitted, retries: &mut Retries) -> Step {
+        let limiter = self.parts.limiters.of(&admitted.job.target, admitted.job.operation);
         let breaker = self.parts.breakers.of(&admitted.job.target, admitted.job.operation);
-        retries.after(error, target.successes.load(Ordering::Relaxed), breaker.open().is_some())
+        retries.after(error, limiter.successes(), breaker.open().is_some())
     }
 
-    async fn call(&self, target: &Target, admitted: &Admitted) -> Answer {
+    async fn call(&self, admitted: &Admitted) -> Answer {
         let began = Instant::now();
-        let answer = target.registrar.register(&admitted.certificate).await;
+        let answer = self.parts.targets[admitted.job.target.as_str()].registrar.register(&admitted.certificate).await;
         let took = began.elapsed();
         let label = answer.result.as_ref().map_or_else(|error| error.kind.label(), |_| "ok");
         self.parts.metrics.iot_request(admitted.job.operation, label, took);
         self.parts.metrics.stage(Stage::Calling, took);
-        self.note(&answer, began, target, admitted);
+        self.note(&answer, began, admitted);
         answer
     }
 
     /// Tells the breakers and holds what a call met.
-    fn note(&self, answer: &Answer, began: Instant, target: &Target, admitted: &Admitted) {
+    fn note(&self, answer: &Answer, began: Instant, admitted: &Admitted) {
         let breakers = &self.parts.breakers;
         let breaker = breakers.of(&admitted.job.target, admitted.job.operation);
         if let Err(error) = &answer.result {
@@ -81,7 +84,7 @@ impl Worker {
         }
         breaker.answered(began);
         if matches!(answer.result, Ok(_) | Err(CallError { kind: Kind::Exists, .. })) {
-            target.successes.fetch_add(1, Ordering::Relaxed);
+            self.parts.limiters.of(&admitted.job.target, admitted.job.operation).succeeded();
             if !breakers.holds.is_empty() {
                 breakers.holds.went_through(&admitted.holds());
             }

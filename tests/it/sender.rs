@@ -1,6 +1,6 @@
 //! Sending parked jobs again, through a real ledger and the sandbox's SQS.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use muster::certificate::Certificate;
 use muster::hold::HoldKey;
 use muster::holds::ProbeTimes;
 use muster::job::{Job, RegisterCertificate};
+use muster::limiters::Limiters;
 use muster::metrics::Metrics;
 use muster::outcome::Code;
 use muster::sandbox::{Effect, Fault, Operation};
@@ -49,6 +50,7 @@ impl Running {
             store: factory.store.clone(),
             queue: factory.queue.clone(),
             breakers: Breakers::new(["default".parse().unwrap()], probes),
+            limiters: Limiters::new(HashMap::new()),
             metrics: Arc::clone(&metrics),
         };
         Self { task: tokio::spawn(sender.run()), metrics }

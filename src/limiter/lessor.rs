@@ -1,0 +1,91 @@
+//! Leases places from the ledger, and tells it of throttles; tries until the ledger answers.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::SLOW;
+use super::lease::Lease;
+use crate::backoff::Backoff;
+use crate::breaker::Dependency;
+use crate::store::rate_limit::{Change, Quota};
+use crate::store::{Store, StoreError};
+
+/// Longest first wait and longest wait before the ledger is asked again.
+const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// What is to be told to the ledger.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lesson {
+    /// AWS throttled a call whose place was granted at this instant of the ledger.
+    Throttled { granted_at: OffsetDateTime },
+    /// The rate is so much above the last noted one that it is worth a note.
+    Risen { from: f64 },
+}
+
+/// Asks the ledger for one quota.
+#[derive(Clone, Debug)]
+pub struct Lessor {
+    /// The ledger.
+    pub store: Store,
+    /// What is leased from.
+    pub quota: Quota,
+    /// Fails while the ledger does.
+    pub postgres: Dependency,
+}
+
+impl Lessor {
+    /// Leases places, and has a rise of the rate noted.
+    pub(super) async fn lease(self, n: usize, lessons: mpsc::UnboundedSender<Lesson>) -> Lease {
+        let mut backoff = Backoff::new(WAITS.0, WAITS.1);
+        let mut failing = None;
+        loop {
+            let asked = self.store.lease(&self.quota, n);
+            match tokio::time::timeout(SLOW, asked).await.unwrap_or(Err(StoreError::Timeout(SLOW))) {
+                Ok(lease) => {
+                    if lease.is_rise() {
+                        // The task that learns ends only with the runtime.
+                        let _ = lessons.send(Lesson::Risen { from: lease.noted_rate });
+                    }
+                    return lease;
+                }
+                Err(error) => {
+                    warn!(%error, quota = %self.quota, "cannot lease tokens");
+                    failing.get_or_insert_with(|| self.postgres.failing(&error.to_string()));
+                }
+            }
+            backoff.wait().await;
+        }
+    }
+
+    /// Tells the ledger what was met. A throttle of a place that was granted before the last cut says nothing new; of
+    /// those that come while the ledger is told, most are.
+    pub(super) async fn learn(self, mut lessons: mpsc::UnboundedReceiver<Lesson>) {
+        let mut cut_at = OffsetDateTime::UNIX_EPOCH;
+        while let Some(lesson) = lessons.recv().await {
+            let changed = match lesson {
+                Lesson::Throttled { granted_at } if granted_at <= cut_at => continue,
+                Lesson::Throttled { granted_at } => {
+                    let changed = self.store.cut_rate(&self.quota, granted_at).await;
+                    if let Ok(change) = &changed {
+                        cut_at = change.as_ref().map_or(granted_at, |change| change.at);
+                    }
+                    changed
+                }
+                Lesson::Risen { from } => self.store.note_rise(&self.quota, from).await,
+            };
+            match changed {
+                Ok(change) => self.tell(change),
+                Err(error) => warn!(%error, quota = %self.quota, "cannot note what was learnt"),
+            }
+        }
+    }
+
+    fn tell(&self, change: Option<Change>) {
+        if let Some(Change { rate, reason, .. }) = change {
+            info!(quota = %self.quota, rate, reason = <&str>::from(reason), "the learnt rate changed");
+        }
+    }
+}

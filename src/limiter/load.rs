@@ -1,0 +1,129 @@
+//! How busy a target's tokens are in this worker: who waits, what was called lately, and the rate that was learnt.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use prometheus::{Gauge, IntCounter};
+use tokio::time::Instant;
+
+use super::lease::{LEASE, Lease};
+use super::rate::Rate;
+
+/// The time whose calls bound the jobs that wait for more of them.
+pub(super) const WINDOW: Duration = Duration::from_secs(2);
+
+/// For so long a target that had work is believed to have more in the queue.
+const MORE_IS_LIKELY: Duration = Duration::from_secs(10);
+
+/// What is measured of a limiter.
+#[derive(Clone, Debug)]
+pub struct Gauges {
+    /// The learnt rate, in calls a second.
+    pub learnt: Gauge,
+    /// Tokens leased from the ledger.
+    pub leased: IntCounter,
+}
+
+/// The state that a limiter shares with its dispenser.
+#[derive(Debug)]
+pub(super) struct Load {
+    /// The learnt rate, as the bits of an `f64`.
+    learnt: AtomicU64,
+    ceiling: Rate,
+    waiting: AtomicUsize,
+    successes: AtomicU64,
+    lately: Mutex<Lately>,
+    gauges: Gauges,
+}
+
+#[derive(Debug, Default)]
+struct Lately {
+    /// Tokens of the last [`WINDOW`].
+    served: VecDeque<Instant>,
+    /// When a job last asked for a token.
+    asked: Option<Instant>,
+}
+
+/// A job's wait for a token, for as long as it lasts.
+pub(super) struct Wait(Arc<Load>);
+
+impl Load {
+    pub(super) fn new(learnt: Rate, ceiling: Rate, gauges: Gauges) -> Self {
+        gauges.learnt.set(learnt.per_second());
+        let learnt = AtomicU64::new(learnt.per_second().to_bits());
+        let (waiting, successes) = (AtomicUsize::new(0), AtomicU64::new(0));
+        Self { learnt, ceiling, waiting, successes, lately: Mutex::default(), gauges }
+    }
+
+    /// The configured rate.
+    pub(super) fn ceiling(&self) -> Rate {
+        self.ceiling
+    }
+
+    /// The rate that the ledger knew at the last lease.
+    pub(super) fn learnt(&self) -> Rate {
+        let rate = f64::from_bits(self.learnt.load(Ordering::Relaxed));
+        Rate::new(rate).expect("only rates are stored")
+    }
+
+    /// Notes a lease.
+    pub(super) fn leased(&self, lease: &Lease) {
+        let rate = lease.rate.per_second();
+        self.learnt.store(rate.to_bits(), Ordering::Relaxed);
+        self.gauges.learnt.set(rate);
+        self.gauges.leased.inc_by(lease.n as u64);
+    }
+
+    /// Notes that a token was handed over.
+    pub(super) fn served(&self) {
+        self.lately().served.push_back(Instant::now());
+    }
+
+    /// Notes that a call went through.
+    pub(super) fn succeeded(&self) {
+        self.successes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many calls went through.
+    pub(super) fn successes(&self) -> u64 {
+        self.successes.load(Ordering::Relaxed)
+    }
+
+    /// Begins a job's wait.
+    pub(super) fn wait(self: &Arc<Self>) -> Wait {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.lately().asked = Some(Instant::now());
+        Wait(Arc::clone(self))
+    }
+
+    /// How many jobs wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How many jobs may wait: as many as were called for lately, or two leases.
+    pub(super) fn may_wait(&self) -> usize {
+        self.lately().served.len().max(2 * self.learnt().calls_in(LEASE).max(1))
+    }
+
+    /// Says whether there was work not long ago.
+    pub(super) fn had_work(&self) -> bool {
+        self.lately().asked.is_some_and(|at| at.elapsed() < MORE_IS_LIKELY)
+    }
+
+    fn lately(&self) -> MutexGuard<'_, Lately> {
+        let mut lately = self.lately.lock().expect("nothing panics while it holds this lock");
+        while lately.served.front().is_some_and(|at| at.elapsed() > WINDOW) {
+            lately.served.pop_front();
+        }
+        lately
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
