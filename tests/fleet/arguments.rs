@@ -8,6 +8,7 @@ use muster::limiter::Rate;
 
 /// Measures how well several real workers share one quota.
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Arguments {
     /// How many workers there are.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=30))]

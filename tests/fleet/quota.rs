@@ -40,7 +40,7 @@ pub(crate) async fn measure(arguments: &Arguments) -> Report {
     if let Some(file) = &arguments.plot {
         std::fs::write(file, chart(&seconds, &allowed, whole.from).svg()).unwrap();
     }
-    report(arguments, &figures, facts, &seconds)
+    report(arguments, &figures, &facts, &seconds)
 }
 
 fn plan(arguments: &Arguments) -> Plan {
@@ -70,7 +70,7 @@ async fn allow(plant: &Plant, run: &Run, arguments: &Arguments, end: Duration) -
     allowed.raised(Instant::now(), rate.per_second())
 }
 
-fn report(arguments: &Arguments, figures: &Figures, facts: serde_json::Value, seconds: &[Second]) -> Report {
+fn report(arguments: &Arguments, figures: &Figures, facts: &serde_json::Value, seconds: &[Second]) -> Report {
     let bound = allowed_second(arguments.rate);
     let mut all = serde_json::to_value(figures).unwrap();
     let object = all.as_object_mut().unwrap();

@@ -22,6 +22,14 @@ pub(crate) struct Counts {
     pub(crate) restarts: AtomicUsize,
 }
 
+/// What can be done to a worker.
+#[derive(Clone, Copy)]
+enum Strike {
+    Kill,
+    Freeze,
+    Restart,
+}
+
 /// Strikes as often as the arguments say, from the first call on and until the set is dropped.
 pub(crate) fn begin(
     tasks: &mut JoinSet<()>,
@@ -30,35 +38,31 @@ pub(crate) fn begin(
     began: Instant,
 ) -> Arc<Counts> {
     let counts = Arc::new(Counts::default());
-    let both = || (Arc::clone(workers), Arc::clone(&counts));
-    if let Some(every) = arguments.kill_every {
-        let (workers, counts) = both();
-        tasks.spawn(async move {
-            in_turn(began, every, &workers, async |seat| note(&counts.kills, workers.kill(seat))).await;
-        });
-    }
-    if let Some(every) = arguments.freeze_every {
-        let (workers, counts) = both();
-        tasks.spawn(async move {
-            in_turn(began, every, &workers, async |seat| freeze(&counts.freezes, workers.freeze(seat)).await).await;
-        });
-    }
-    if let Some(every) = arguments.restart_every {
-        let (workers, counts) = both();
-        tasks.spawn(async move {
-            in_turn(began, every, &workers, async |seat| note(&counts.restarts, workers.terminate(seat))).await;
-        });
+    for (strike, every) in [
+        (Strike::Kill, arguments.kill_every),
+        (Strike::Freeze, arguments.freeze_every),
+        (Strike::Restart, arguments.restart_every),
+    ] {
+        let Some(every) = every else { continue };
+        let (workers, counts) = (Arc::clone(workers), Arc::clone(&counts));
+        tasks.spawn(async move { strike.in_turn(began, every, &workers, &counts).await });
     }
     counts
 }
 
-/// Strikes one seat after the other.
-async fn in_turn(began: Instant, every: Duration, workers: &Workers, mut strike: impl AsyncFnMut(usize)) {
-    let mut at = began;
-    for seat in workers.in_turn() {
-        at += every;
-        tokio::time::sleep_until(at.into()).await;
-        strike(seat).await;
+impl Strike {
+    /// Strikes one seat after the other.
+    async fn in_turn(self, began: Instant, every: Duration, workers: &Workers, counts: &Counts) {
+        let mut at = began;
+        for seat in workers.in_turn() {
+            at += every;
+            tokio::time::sleep_until(at.into()).await;
+            match self {
+                Self::Kill => note(&counts.kills, workers.kill(seat)),
+                Self::Freeze => freeze(&counts.freezes, workers.freeze(seat)).await,
+                Self::Restart => note(&counts.restarts, workers.terminate(seat)),
+            }
+        }
     }
 }
 
