@@ -38,8 +38,8 @@ pub(crate) struct Second {
 }
 
 impl Figures {
-    /// The figures of a window that begins with the first call; with one that begins later, `quota_used` is to be
-    /// replaced, see [`Figures::of_the_whole_window`].
+    /// The figures of a window that begins with the first call; for a later one, see
+    /// [`Figures::of_the_whole_window`].
     pub(crate) fn new(calls: &[Seen], allowed: &Allowed, window: Window) -> Self {
         let calls = window.cut(calls);
         let passed: Vec<Instant> = calls.iter().filter(|call| !call.is_throttled).map(|call| call.at).collect();
@@ -56,7 +56,7 @@ impl Figures {
         }
     }
 
-    /// The same with `quota_used` over the whole window.
+    /// The same, with the share of the whole window as `quota_used`.
     pub(crate) fn of_the_whole_window(self) -> Self {
         Self { quota_used: Some(self.window_used), ..self }
     }

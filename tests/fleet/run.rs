@@ -77,12 +77,15 @@ impl Run {
     }
 }
 
-/// How many jobs there must be so that the queue does not run empty at a rate: what kills keep hidden is on top.
+/// How many jobs there must be so that the queue does not run empty at a rate. On top is what workers can hold, such as
+/// throttled jobs that wait, and what kills keep hidden.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates are above zero and bounded")]
+#[expect(clippy::cast_precision_loss, reason = "slots are few")]
 pub(crate) fn n_jobs(arguments: &Arguments, rate: f64) -> usize {
     let time = arguments.settle() + arguments.seconds;
+    let slots = SLOTS as f64;
+    let held = slots * f64::from(arguments.workers);
     let kills = arguments.kill_every.map_or(0.0, |every| VISIBILITY.min(time).div_duration_f64(every).ceil());
-    #[expect(clippy::cast_precision_loss, reason = "slots are few")]
-    let held = (rate * HELD_SECONDS).min(SLOTS as f64);
-    (rate * (time.as_secs_f64() * 1.3 + SPARE_SECONDS) + kills * held).ceil() as usize
+    let hidden = kills * slots.min(rate * HELD_SECONDS);
+    (rate * (time.as_secs_f64() * 1.3 + SPARE_SECONDS) + held + hidden).ceil() as usize
 }
