@@ -1,0 +1,55 @@
+//! Good jobs, made before the run.
+
+use std::sync::Arc;
+
+use muster::certificate::{Certificate, CertificateId};
+use muster::job::{CertificateStatus, Job, Operation, RegisterCertificate};
+use muster::queue::Outgoing;
+use muster::specimen::Ca;
+use tokio::task::JoinSet;
+
+/// Makes certificates, on all cores.
+pub(crate) async fn certificates(ca: &Arc<Ca>, n: usize) -> Vec<String> {
+    let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut making = JoinSet::new();
+    for thread in 0..n_threads {
+        let ca = Arc::clone(ca);
+        let own = (thread..n).step_by(n_threads);
+        making.spawn_blocking(move || own.map(|i| ca.leaf(&format!("device {i}"))).collect::<Vec<_>>());
+    }
+    making.join_all().await.concat()
+}
+
+/// A job for a target, from no line.
+pub(crate) fn of_target(target: &str, certificate_pem: String) -> Outgoing {
+    let job = Job { target: target.parse().unwrap(), ..job(certificate_pem) };
+    Outgoing { body: job.to_body(), group: None }
+}
+
+/// A job of a line, which has its turn with those of the others.
+pub(crate) fn of_line(line: &str, certificate_pem: String) -> Outgoing {
+    let job = Job { source: Some(line.parse().unwrap()), ..job(certificate_pem) };
+    Outgoing { body: job.to_body(), group: Some(line.to_owned()) }
+}
+
+/// The id that a certificate will have.
+pub(crate) fn id(certificate_pem: &str) -> CertificateId {
+    Certificate::from_pem(certificate_pem).unwrap().id()
+}
+
+fn job(certificate_pem: String) -> Job {
+    Job {
+        operation: Operation::RegisterCertificate,
+        batch: "fleet".parse().unwrap(),
+        batch_size: None,
+        source: None,
+        reference: None,
+        target: "default".parse().unwrap(),
+        verify: false,
+        request: RegisterCertificate {
+            certificate_pem,
+            ca_certificate_pem: None,
+            status: Some(CertificateStatus::Active),
+        },
+    }
+}

@@ -1,0 +1,66 @@
+//! A sandbox of the plant: one account with its quota.
+
+use std::time::Instant;
+
+use muster::certificate::CertificateId;
+use muster::limiter::Rate;
+use muster::sandbox::{Call, Ledger, Limiting, Operation, Rates, Sandbox, Settings};
+
+/// What an account shall be like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// The name of its target.
+    pub(crate) target: &'static str,
+    pub(crate) account: &'static str,
+    pub(crate) real_rate: Rate,
+    pub(crate) limiting: Limiting,
+}
+
+/// An account at work.
+pub(crate) struct Site {
+    pub(crate) plan: Plan,
+    pub(crate) sandbox: Sandbox,
+    /// When the clock of its ledger began.
+    started: Instant,
+}
+
+/// A call of RegisterCertificate, as the ledger has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    pub(crate) at: Instant,
+    pub(crate) is_throttled: bool,
+    /// The certificate, where the call registered it.
+    pub(crate) registered: Option<CertificateId>,
+}
+
+impl Site {
+    pub(crate) async fn start(plan: Plan) -> Self {
+        let settings = Settings {
+            account: plan.account.to_owned(),
+            rates: Rates::all(plan.real_rate.per_second()),
+            limiting: plan.limiting,
+            keep_pem: false,
+            ..Default::default()
+        };
+        let started = Instant::now();
+        Self { plan, sandbox: Sandbox::start(settings).await.unwrap(), started }
+    }
+
+    pub(crate) fn ledger(&self) -> Ledger {
+        self.sandbox.ledger()
+    }
+
+    /// The calls of RegisterCertificate behind the first `skip` calls of any kind, in the order of arrival.
+    pub(crate) fn calls_from(&self, skip: usize) -> Vec<Seen> {
+        let calls = self.ledger().calls_from(skip, usize::MAX).into_iter();
+        calls.filter(|call| call.operation == Operation::RegisterCertificate).map(|call| self.seen(&call)).collect()
+    }
+
+    fn seen(&self, call: &Call) -> Seen {
+        Seen {
+            at: self.started + call.arrived,
+            is_throttled: call.is_throttled(),
+            registered: call.certificate_id.filter(|_| call.answer.as_deref() == Some("ok")),
+        }
+    }
+}
