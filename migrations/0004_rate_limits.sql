@@ -9,7 +9,7 @@ create table rate_limits (
     noted_rate double precision not null,
     clean_seconds double precision not null default 0,
     cut_at timestamptz not null default clock_timestamp(),
-    next_free timestamptz not null default clock_timestamp(),
+    next_free timestamptz not null,
     primary key (account, region, operation),
     constraint rate_lies_below_its_ceiling check (rate > 0 and rate <= ceiling)
 );

@@ -157,7 +157,7 @@ mod tests {
             let lease = {
                 let now = self.started.elapsed().as_secs_f64();
                 let mut next_free = self.next_free.lock().unwrap();
-                let first = next_free.max(now - rate::burst_time(self.rate).as_secs_f64());
+                let first = next_free.max(now - rate::burst_time(self.rate).as_secs_f64() / 2.0);
                 *next_free = first + n as f64 / self.rate.per_second();
                 Lease { n, first_in: first - now, ..nothing(self.rate) }
             };
@@ -250,6 +250,15 @@ mod tests {
         tokio::time::sleep(Duration::from_hours(1)).await;
         let taken = taken_in(&[limiter], Duration::from_secs(3)).await;
         assert!(worst_second(&taken) <= 221, "{}", worst_second(&taken));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_single_job_after_an_idle_hour_is_served_at_once() {
+        let limiter = Row::new(500.0).limiter();
+        tokio::time::sleep(Duration::from_hours(1)).await;
+        let began = Instant::now();
+        limiter.token().await;
+        assert!(began.elapsed() < Duration::from_millis(10), "{:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

@@ -102,18 +102,16 @@ impl Store {
     /// What the server or the connection met.
     pub async fn open_quota(&self, quota: &Quota, ceiling: Rate) -> Result<Rate, StoreError> {
         self.run(async |db| {
-            let mut transaction = self.begin(db).await?;
-            if set_ceiling(&mut transaction, quota, ceiling).await? {
-                note(&mut transaction, quota, ceiling.per_second(), Reason::Configured).await?;
+            if set_ceiling(db, quota, ceiling).await? {
+                note(db, quota, ceiling.per_second(), Reason::Configured).await?;
             }
-            let learnt = learnt(&mut transaction, quota).await?;
-            transaction.commit().await?;
-            read_rate(learnt)
+            read_rate(learnt(db, quota).await?)
         })
         .await
     }
 
-    /// Leases places, and raises the rate by the time that they span.
+    /// Leases places, and raises the rate by the time that they span. Those of the past go back by half a burst: what is
+    /// granted has the other half to be used.
     ///
     /// # Errors
     /// What the server or the connection met.
@@ -124,7 +122,7 @@ impl Store {
             set next_free = least(
                     greatest(
                         next_free,
-                        clock_timestamp() - make_interval(secs => greatest($5, floor(rate * $6)) / rate)
+                        clock_timestamp() - make_interval(secs => greatest($5, floor(rate * $6)) / rate / 2)
                     ),
                     clock_timestamp() + make_interval(secs => $7 + $8 / rate)
                 ) + make_interval(secs => $4 / rate),
@@ -236,8 +234,8 @@ impl Store {
 async fn set_ceiling(db: &mut PgConnection, quota: &Quota, ceiling: Rate) -> Result<bool, StoreError> {
     let [account, region, operation] = quota.key();
     let insert = "-- set_ceiling
-        insert into rate_limits as q (account, region, operation, ceiling, rate, noted_rate)
-        values ($1, $2, $3, $4, $4, $4)
+        insert into rate_limits as q (account, region, operation, ceiling, rate, noted_rate, next_free)
+        values ($1, $2, $3, $4, $4, $4, clock_timestamp() + make_interval(secs => 1 / $4))
         on conflict (account, region, operation) do update
         set ceiling = excluded.ceiling, rate = excluded.rate, noted_rate = excluded.noted_rate, clean_seconds = 0
         where q.ceiling <> excluded.ceiling";
