@@ -1,4 +1,5 @@
-//! What parked jobs wait for: an issuer that is not active, a batch that fails as a whole, a target that takes nothing.
+//! What parked jobs wait for: an issuer that is not active, a batch that fails as a whole, a target that takes nothing or
+//! has more work than it can start.
 //!
 //! A hold is known by its key everywhere: in memory, in the ledger, in logs. Pure: no I/O, no clock.
 
@@ -24,6 +25,8 @@ pub enum HoldKind {
     Batch,
     /// One of several targets: it denies or fails every call.
     Target,
+    /// One of several targets: it has more work than it can start, and others have none.
+    Busy,
 }
 
 impl HoldKey {
@@ -40,6 +43,11 @@ impl HoldKey {
     /// One target's operation.
     pub fn target(target: &Name, operation: Operation) -> Self {
         Self(format!("target:{target}:{operation}"))
+    }
+
+    /// The jobs that one target's operation cannot start soon.
+    pub fn busy(target: &Name, operation: Operation) -> Self {
+        Self(format!("busy:{target}:{operation}"))
     }
 
     /// Takes a key as the ledger holds it.

@@ -21,6 +21,9 @@ use crate::store::hold::OpenHold;
 
 use batches::Batches;
 
+/// How often it is looked whether a busy target has room for parked jobs.
+const ROOM_LOOK: Duration = Duration::from_secs(1);
+
 /// The holds, shared by all parts of a worker.
 #[derive(Clone, Debug)]
 pub struct Holds(Arc<Shared>);
@@ -119,6 +122,12 @@ impl Holds {
     pub fn target_unavailable(&self, hold: HoldKey, reason: &str) -> Parking {
         let (is_closed, probe_every) = (false, self.0.probes.target);
         Parking { hold, opening: Some(Opening { witness: None, is_closed, reason: reason.to_owned(), probe_every }) }
+    }
+
+    /// Notes that a target has more jobs than it can start: they wait in the ledger until there is room for them.
+    pub fn target_busy(&self, hold: HoldKey) -> Parking {
+        let reason = "it has more jobs than it can start, and other targets lack work".to_owned();
+        Parking { hold, opening: Some(Opening { witness: None, is_closed: false, reason, probe_every: ROOM_LOOK }) }
     }
 
     /// Notes how a job ended that spent a call; nearly all of a batch failing for one reason closes its hold.

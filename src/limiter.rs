@@ -17,11 +17,11 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot};
 
-pub use lease::{LEASE, Lease};
+pub use lease::Lease;
 pub use lessor::Lessor;
-pub use load::Gauges;
-pub use rate::{Rate, RateError, burst_of};
+pub use load::{Counted, Gauges};
 pub(crate) use rate::{BURST, BURST_MIN};
+pub use rate::{Rate, RateError, burst_of};
 
 use dispenser::{Line, Waiter, dispense};
 use guard::Guard;
@@ -59,11 +59,7 @@ impl Limiter {
         Self::with(lease, lessons, Load::new(learnt, ceiling, gauges))
     }
 
-    fn with<F>(
-        lease: impl Fn(usize) -> F + Send + 'static,
-        lessons: mpsc::UnboundedSender<Lesson>,
-        load: Load,
-    ) -> Self
+    fn with<F>(lease: impl Fn(usize) -> F + Send + 'static, lessons: mpsc::UnboundedSender<Lesson>, load: Load) -> Self
     where
         F: Future<Output = Lease> + Send + 'static,
     {
@@ -77,7 +73,6 @@ impl Limiter {
     ///
     /// Dropping the wait gives its place to the next in line; no token is lost by it.
     pub async fn token(&self) -> Token {
-        let _wait = self.load.wait();
         let (waiter, turn) = oneshot::channel();
         self.waiters.send(waiter).expect("the dispenser lives as long as a limiter");
         turn.await.expect("the dispenser serves everybody in the queue")
@@ -109,17 +104,42 @@ impl Limiter {
         self.load.learnt()
     }
 
-    /// Says whether as many jobs wait here as should.
-    pub fn is_full(&self) -> bool {
-        self.load.waiting() >= self.load.may_wait()
+    /// Counts a job among those that wait for tokens, for as long as it does.
+    pub fn wait(&self) -> Counted {
+        self.load.wait()
+    }
+
+    /// Counts a job among those that are held here, until it ends.
+    pub fn hold(&self) -> Counted {
+        self.load.hold()
+    }
+
+    /// How many jobs are held here.
+    pub fn held(&self) -> usize {
+        self.load.held()
+    }
+
+    /// How many more jobs may wait here: as many as were called for lately, or two leases.
+    pub fn room(&self) -> usize {
+        self.load.may_wait().saturating_sub(self.load.waiting())
+    }
+
+    /// How many tokens were handed over in the last two seconds.
+    pub fn served(&self) -> usize {
+        self.load.served_lately()
+    }
+
+    /// Says whether fewer than half of the jobs wait that may.
+    pub fn is_short_of_work(&self) -> bool {
+        self.load.waiting() * 2 < self.load.may_wait()
     }
 
     /// Says whether it could soon lack work though there is probably more in the queue.
     pub fn is_hungry(&self) -> bool {
-        self.load.had_work() && self.load.waiting() * 2 < self.load.may_wait()
+        self.load.had_work() && self.is_short_of_work()
     }
 
-    /// How many more jobs it could take: those of two seconds, without what waits here.
+    /// How many jobs it could take that are not in any queue: those of two seconds, without what waits here.
     pub fn appetite(&self) -> usize {
         let wanted = self.learnt().calls_in(load::WINDOW).max(self.load.may_wait());
         wanted.saturating_sub(self.load.waiting())
@@ -127,6 +147,12 @@ impl Limiter {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "small counts"
+)]
 mod tests {
     use std::sync::Mutex;
 
@@ -213,7 +239,8 @@ mod tests {
     }
 
     fn worst_second(times: &[Instant]) -> usize {
-        let n_from = |from: Instant| times.iter().filter(|&&at| at >= from && at - from < Duration::from_secs(1)).count();
+        let n_from =
+            |from: Instant| times.iter().filter(|&&at| at >= from && at - from < Duration::from_secs(1)).count();
         times.iter().map(|&from| n_from(from)).max().unwrap_or_default()
     }
 
@@ -306,13 +333,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_full_when_as_many_wait_as_were_served_lately_and_hungry_below_half() {
+    async fn it_has_room_for_as_many_as_were_served_lately_and_is_hungry_below_half() {
         let limiter = Row::new(100.0).limiter();
         assert!(!limiter.is_hungry(), "it never had work");
         taken_in(std::slice::from_ref(&limiter), Duration::from_secs(3)).await;
-        assert!(limiter.is_hungry() && !limiter.is_full());
-        let waits: Vec<_> = (0..200).map(|_| limiter.load.wait()).collect();
-        assert!(limiter.is_full() && !limiter.is_hungry());
+        assert!(!limiter.is_hungry(), "nobody said that jobs wait");
+        drop(limiter.wait());
+        assert!(limiter.is_hungry() && limiter.room() > 190, "{}", limiter.room());
+        let waits: Vec<_> = (0..201).map(|_| limiter.wait()).collect();
+        assert!(limiter.room() == 0 && !limiter.is_hungry());
         drop(waits);
         tokio::time::sleep(Duration::from_secs(10)).await;
         assert!(!limiter.is_hungry(), "no more work is likely");

@@ -82,8 +82,8 @@ pub struct Metrics {
 pub const SQS_OPERATIONS: [&str; 5] =
     ["ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch", "GetQueueAttributes", "SendMessageBatch"];
 
-/// Why a parked job is sent again: to see whether its hold is over, or because it is.
-pub const SENT_AGAIN_REASONS: [&str; 2] = ["probe", "release"];
+/// Why a parked job is sent again: to see whether its hold is over, because it is, or as a busy target has room.
+pub const SENT_AGAIN_REASONS: [&str; 3] = ["probe", "release", "room"];
 
 const OK_OR_ERROR: [&str; 2] = ["ok", "error"];
 const DELIVERIES: [&str; 2] = ["first", "redelivery"];

@@ -135,6 +135,8 @@ pub enum Code {
     BatchFailing,
     /// The target denies or fails every call, while others work.
     TargetUnavailable,
+    /// The target has more work than it can start, while others lack some: the job made room for theirs.
+    TargetBusy,
 }
 
 impl Code {
@@ -168,7 +170,7 @@ impl Code {
             | C::StatusUnusable => Status::Rejected,
             C::CertificateValidation | C::CertificateConflict | C::InvalidRequest | C::IdMismatch => Status::Refused,
             C::ServerError | C::Timeout | C::Transport | C::LimitExceeded | C::UnknownError => Status::Exhausted,
-            C::IssuerInactive | C::BatchFailing | C::TargetUnavailable => Status::Parked,
+            C::IssuerInactive | C::BatchFailing | C::TargetUnavailable | C::TargetBusy => Status::Parked,
         }
     }
 }

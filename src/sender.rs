@@ -1,4 +1,5 @@
-//! Sends parked jobs again: one as a probe where no live job does it, all once what they wait for is over.
+//! Sends parked jobs again: one as a probe where no live job does it, all once what they wait for is over, those of a busy
+//! target as it gets room for them.
 //!
 //! A job stops to wait only after SQS took its message; a crash in between sends it twice, which is harmless. Of several
 //! workers, one sends for a released hold at a time, under a lease.
@@ -13,7 +14,7 @@ use tracing::{error, info, warn};
 
 use crate::backoff::Backoff;
 use crate::breakers::Breakers;
-use crate::hold::HoldKey;
+use crate::hold::{HoldKey, HoldKind};
 use crate::limiters::Limiters;
 use crate::metrics::Metrics;
 use crate::queue::{EntryError, Queue, QueueError};
@@ -61,6 +62,8 @@ enum Cause {
     Probe,
     /// The hold is over.
     Release,
+    /// A busy target has room.
+    Room,
 }
 
 /// Why jobs could not be sent again for now.
@@ -105,10 +108,39 @@ impl Sender {
         if n > 0 {
             info!(holds = n, "holds are over");
         }
-        match self.store.claim_overdue_probe(&self.breakers.not_ours_to_probe()).await? {
-            Some(hold) => self.probe(&hold).await,
-            None => Ok(()),
+        let not = [self.breakers.not_ours_to_probe(), self.without_room()].concat();
+        while let Some(hold) = self.store.claim_overdue_probe(&not).await? {
+            if hold.kind() == Some(HoldKind::Busy) {
+                self.refill(&hold).await?;
+            } else {
+                self.probe(&hold).await?;
+            }
         }
+        Ok(())
+    }
+
+    /// The holds of busy targets that have enough work here.
+    fn without_room(&self) -> Vec<HoldKey> {
+        let full = self.limiters.iter().filter(|(_, _, limiter)| !limiter.is_short_of_work());
+        full.map(|(target, operation, _)| HoldKey::busy(target, operation)).collect()
+    }
+
+    /// Sends as many jobs of a busy target again as it has room for. Where none is left, the hold is over.
+    async fn refill(&self, hold: &HoldKey) -> Result<(), Failure> {
+        let mut its = self.limiters.iter().filter(|(target, operation, _)| HoldKey::busy(target, *operation) == *hold);
+        // Another worker serves the target.
+        let Some((_, _, limiter)) = its.next() else { return Ok(()) };
+        let mut n_left = u32::try_from(limiter.appetite()).unwrap_or(u32::MAX).max(1);
+        while n_left > 0 {
+            let jobs = self.store.waiting(hold, None, n_left.min(PAGE_MAX)).await?;
+            if jobs.is_empty() {
+                self.store.release_by_hand(hold).await?;
+                return Ok(());
+            }
+            n_left -= u32::try_from(jobs.len()).unwrap_or(n_left);
+            self.send(hold, jobs, Cause::Room).await?;
+        }
+        Ok(())
     }
 
     /// Sends one job of a hold again, so that a worker lets it through. A hold for which nothing waits is over: the next

@@ -21,10 +21,9 @@ use tracing::info;
 use crate::admin::{Admin, Listening};
 use crate::backlog::Backlog;
 use crate::breakers::Breakers;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::heartbeat::{self, Heartbeat};
 use crate::job::Name;
-use crate::limiter::LEASE;
 use crate::limiters::Limiters;
 use crate::metrics::Metrics;
 use crate::precheck::Precheck;
@@ -72,7 +71,8 @@ impl Service {
         let breakers = board(config)?;
         let reached = Reached::connect(config).await?;
         let limiters = quotas::start(config, &reached, &breakers, &metrics).await?;
-        let shared = Shared { config, slots: slots(config, &reached), reached, limiters, metrics, breakers, stop };
+        let shared =
+            Shared { config, slots: slots(config, &reached, &limiters), reached, limiters, metrics, breakers, stop };
         let listening = shared.listen().await?;
 
         let essential = Essential::new(shared.stop.clone());
@@ -229,12 +229,12 @@ fn board(config: &Config) -> anyhow::Result<Breakers> {
     Ok(Breakers::new(names.context("a target's name")?, config.breakers.probes()))
 }
 
-/// The slots; before anything has started, jobs for two leases of each target may wait.
-fn slots(config: &Config, reached: &Reached) -> Slots {
-    let lease = |target: &config::Target| target.rates.register_certificate.calls_in(LEASE).max(1);
-    let waiting_min = config.targets.values().map(|target| 2 * lease(target)).sum();
+/// The slots, which hold as many waiting jobs as the limiters have room for.
+fn slots(config: &Config, reached: &Reached, limiters: &Limiters) -> Slots {
+    let limiters = limiters.clone();
+    let room = move || limiters.room();
     let make = if reached.replay.is_some() { Slots::shared } else { Slots::new };
-    make(config.worker.slots, waiting_min)
+    make(config.worker.slots, room)
 }
 
 fn n_receivers(rate: f64) -> usize {

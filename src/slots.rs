@@ -1,14 +1,15 @@
 //! What this worker has in flight: one slot a message, held from before the receive to after the ack.
 //!
 //! In flight is one number: it is the back-pressure, the gauge and the drain condition. A slot also knows its message's
-//! receipt, so that the heartbeat can keep it hidden, and its stage. Jobs that wait for a token are held to what was
-//! started in the last two seconds, so that one worker does not sit on work that another could do. [`Lane`]s share the
-//! slots where there is a second queue.
+//! receipt, so that the heartbeat can keep it hidden, and its stage. Jobs that wait for a token are held to what the
+//! limiters have room for, so that one worker does not sit on work that another could do. [`Lane`]s share the slots where
+//! there is a second queue.
 
 mod lanes;
 mod slot;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ use tokio::time::Instant;
 
 use crate::queue::{Message, Queue};
 
-pub use lanes::Lane;
 use lanes::Lanes;
+pub use lanes::{Lane, Room};
 use slot::Turn;
 pub use slot::{Delivery, Slot};
 
@@ -49,10 +50,16 @@ impl Stage {
 #[derive(Clone, Debug)]
 pub struct Slots(Arc<Shared>);
 
-#[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
     freed: Notify,
+    room: Box<dyn Fn() -> Room + Send + Sync>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("state", &self.state).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -69,9 +76,20 @@ struct Held {
     received_at: Instant,
     hidden_since: Instant,
     stage: Stage,
-    has_started: bool,
+    progress: Progress,
     is_lost: bool,
     is_being_hidden: bool,
+}
+
+/// How far a job has come, of all stages that it was in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Progress {
+    /// Nobody knows whether it will wait for a token.
+    Undecided,
+    /// It waits for its first token.
+    Waiting,
+    /// It had a token, or ended without one.
+    Started,
 }
 
 /// A message that the heartbeat shall keep hidden; until it is dropped the message does not go back to the queue.
@@ -84,20 +102,19 @@ pub struct Due {
 }
 
 impl Slots {
-    /// Makes `capacity` slots; at least `waiting_min` of them may hold jobs that have not started. Only messages of the
-    /// main queue come.
-    pub fn new(capacity: usize, waiting_min: usize) -> Self {
-        Self::with(Lanes::new(capacity, waiting_min, false))
+    /// Makes `capacity` slots, for messages of the main queue alone; `room` tells how many more jobs may wait for tokens.
+    pub fn new(capacity: usize, room: impl Fn() -> Room + Send + Sync + 'static) -> Self {
+        Self::with(Lanes::new(capacity, false), Box::new(room))
     }
 
     /// Makes slots that the main queue and a second one share; each has one at least.
-    pub fn shared(capacity: usize, waiting_min: usize) -> Self {
-        Self::with(Lanes::new(capacity, waiting_min, true))
+    pub fn shared(capacity: usize, room: impl Fn() -> Room + Send + Sync + 'static) -> Self {
+        Self::with(Lanes::new(capacity, true), Box::new(room))
     }
 
-    fn with(lanes: Lanes) -> Self {
+    fn with(lanes: Lanes, room: Box<dyn Fn() -> Room + Send + Sync>) -> Self {
         let state = Mutex::new(State { lanes, messages: HashMap::new(), next_id: 0 });
-        Self(Arc::new(Shared { state, freed: Notify::new() }))
+        Self(Arc::new(Shared { state, freed: Notify::new(), room }))
     }
 
     /// Takes from one to `max` slots, waiting for the first.
@@ -106,7 +123,8 @@ impl Slots {
         loop {
             // Made before the look, so that a slot freed in between is not missed.
             let freed = self.0.freed.notified();
-            let n = self.0.lock().lanes.take(lane, max);
+            let room = (self.0.room)();
+            let n = self.0.lock().lanes.take(lane, max, room);
             if n > 0 {
                 return (0..n).map(|_| Slot::new(&self.0, lane)).collect();
             }
@@ -176,7 +194,7 @@ impl State {
             received_at: message.asked_at,
             hidden_since: message.asked_at,
             stage: Stage::Checking,
-            has_started: false,
+            progress: Progress::Undecided,
             is_lost: false,
             is_being_hidden: false,
         };
@@ -214,6 +232,8 @@ impl Drop for Due {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use time::OffsetDateTime;
 
     use super::lanes::WINDOW;
@@ -235,6 +255,10 @@ mod tests {
         slots.take(Lane::Live, 1).await.remove(0).hold(message(receipt)).0
     }
 
+    fn room() -> Room {
+        Room { free: 10, served: 10 }
+    }
+
     /// Takes what there is at this moment.
     fn take_now(slots: &Slots, max: usize) -> Vec<Slot> {
         now(slots.take(Lane::Live, max)).unwrap_or_default()
@@ -250,7 +274,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_than_the_capacity_is_in_flight() {
-        let slots = Slots::new(3, 10);
+        let slots = Slots::new(3, room);
         let taken = take_now(&slots, 10);
         assert_eq!(taken.len(), 3);
         assert_eq!(take_now(&slots, 1).len(), 0);
@@ -260,7 +284,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_freed_slot_wakes_who_waits_for_one() {
-        let slots = Slots::new(1, 1);
+        let slots = Slots::new(1, room);
         let taken = slots.take(Lane::Live, 1).await;
         let waiter = tokio::spawn({
             let slots = slots.clone();
@@ -271,36 +295,38 @@ mod tests {
         assert_eq!(waiter.await.unwrap(), 1);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn jobs_that_wait_are_bounded_by_what_was_started_in_two_seconds() {
-        let slots = Slots::new(100, 2);
-        assert_eq!(take_now(&slots, 10).len(), 2);
-        let mut started = Vec::new();
-        for i in 0..5 {
-            let delivery = delivery(&slots, &i.to_string()).await;
-            delivery.slot.enter(Stage::Calling);
-            started.push(delivery);
-        }
-        assert_eq!(take_now(&slots, 10).len(), 5);
-        tokio::time::advance(WINDOW + Duration::from_millis(1)).await;
-        assert_eq!(take_now(&slots, 10).len(), 2);
+    #[tokio::test]
+    async fn jobs_that_wait_are_bounded_by_the_room_for_them() {
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let slots = Slots::new(100, {
+            let waiting = Arc::clone(&waiting);
+            move || Room { free: 5 - waiting.load(Ordering::Relaxed), served: 0 }
+        });
+        let first = delivery(&slots, "first").await;
+        assert_eq!(take_now(&slots, 10).len(), 4, "nobody knows yet whether the first waits");
+        first.slot.enter(Stage::Waiting);
+        waiting.store(1, Ordering::Relaxed);
+        assert_eq!(take_now(&slots, 10).len(), 4, "it waits");
+        first.slot.enter(Stage::Calling);
+        waiting.store(0, Ordering::Relaxed);
+        first.slot.enter(Stage::Waiting);
+        assert_eq!(take_now(&slots, 10).len(), 5, "it has started, also where it waits for a second attempt");
     }
 
-    #[tokio::test]
-    async fn a_job_that_goes_back_to_waiting_is_not_started_twice() {
-        let slots = Slots::new(10, 2);
-        let delivery = delivery(&slots, "a").await;
-        for _ in 0..3 {
-            delivery.slot.enter(Stage::Calling);
-            delivery.slot.enter(Stage::Waiting);
+    #[tokio::test(start_paused = true)]
+    async fn ends_without_a_call_make_room_for_more_of_them() {
+        let slots = Slots::new(1000, || Room { free: 2, served: 2 });
+        for i in 0..10 {
+            delivery(&slots, &i.to_string()).await.slot.enter(Stage::Recording);
         }
-        drop(delivery);
-        assert_eq!(take_now(&slots, 10).len(), 2);
+        assert_eq!(take_now(&slots, 100).len(), 2 + 10);
+        tokio::time::advance(WINDOW + Duration::from_millis(1)).await;
+        assert_eq!(take_now(&slots, 100).len(), 2);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_message_that_goes_back_is_not_hidden_again() {
-        let slots = Slots::new(10, 10);
+        let slots = Slots::new(10, room);
         let delivery = delivery(&slots, "a").await;
         delivery.slot.enter(Stage::Releasing);
         let jobs = Queue::uncalled("jobs");
@@ -310,7 +336,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_message_goes_back_only_when_nobody_is_about_to_hide_it() {
-        let slots = Slots::new(10, 10);
+        let slots = Slots::new(10, room);
         let delivery = delivery(&slots, "a").await;
         let due = slots.due(&Queue::uncalled("jobs"), Duration::ZERO, Duration::from_hours(1));
         delivery.slot.enter(Stage::Releasing);
@@ -321,7 +347,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_message_is_due_until_its_visibility_is_set_anew() {
-        let slots = Slots::new(10, 10);
+        let slots = Slots::new(10, room);
         let (half, held_max) = (Duration::from_secs(15), Duration::from_hours(1));
         let jobs = Queue::uncalled("jobs");
         let kept = delivery(&slots, "kept").await;
@@ -342,7 +368,7 @@ mod tests {
     }
     #[tokio::test(start_paused = true)]
     async fn a_message_is_due_at_its_own_queue_until_it_is_lost() {
-        let slots = Slots::new(10, 10);
+        let slots = Slots::new(10, room);
         let delivery = delivery(&slots, "a").await;
         let (jobs, other) = (Queue::uncalled("jobs"), Queue::uncalled("other"));
         let (half, held_max) = (Duration::from_secs(15), Duration::from_hours(1));
@@ -358,7 +384,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_receiver_that_no_longer_waits_holds_nobody_back() {
-        let slots = Slots::shared(10, 10);
+        let slots = Slots::shared(10, room);
         let taken = slots.take(Lane::Replay, 10).await;
         assert_eq!(taken.len(), 10);
         assert!(now(slots.take(Lane::Live, 1)).is_none(), "it waits, and is dropped");

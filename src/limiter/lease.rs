@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::rate::{Rate, burst_time};
 
 /// The time that a lease spans where the ledger answers at once.
-pub const LEASE: Duration = Duration::from_millis(50);
+pub(super) const LEASE: Duration = Duration::from_millis(50);
 
 /// The time that a lease spans at most: what a worker that dies may lose.
 const SPAN_MAX: Duration = Duration::from_secs(1);

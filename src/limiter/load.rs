@@ -32,7 +32,8 @@ pub(super) struct Load {
     /// The learnt rate, as the bits of an `f64`.
     learnt: AtomicU64,
     ceiling: Rate,
-    waiting: AtomicUsize,
+    waiting: Arc<AtomicUsize>,
+    held: Arc<AtomicUsize>,
     successes: AtomicU64,
     lately: Mutex<Lately>,
     gauges: Gauges,
@@ -46,15 +47,30 @@ struct Lately {
     asked: Option<Instant>,
 }
 
-/// A job's wait for a token, for as long as it lasts.
-pub(super) struct Wait(Arc<Load>);
+/// A job that is counted, until it is dropped.
+#[derive(Debug)]
+pub struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn among(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
 
 impl Load {
     pub(super) fn new(learnt: Rate, ceiling: Rate, gauges: Gauges) -> Self {
         gauges.learnt.set(learnt.per_second());
         let learnt = AtomicU64::new(learnt.per_second().to_bits());
-        let (waiting, successes) = (AtomicUsize::new(0), AtomicU64::new(0));
-        Self { learnt, ceiling, waiting, successes, lately: Mutex::default(), gauges }
+        Self {
+            learnt,
+            ceiling,
+            waiting: Arc::default(),
+            held: Arc::default(),
+            successes: AtomicU64::new(0),
+            lately: Mutex::default(),
+            gauges,
+        }
     }
 
     /// The configured rate.
@@ -91,11 +107,25 @@ impl Load {
         self.successes.load(Ordering::Relaxed)
     }
 
-    /// Begins a job's wait.
-    pub(super) fn wait(self: &Arc<Self>) -> Wait {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
+    /// Counts a job that waits for a token.
+    pub(super) fn wait(&self) -> Counted {
         self.lately().asked = Some(Instant::now());
-        Wait(Arc::clone(self))
+        Counted::among(&self.waiting)
+    }
+
+    /// Counts a job that is held.
+    pub(super) fn hold(&self) -> Counted {
+        Counted::among(&self.held)
+    }
+
+    /// How many jobs are held.
+    pub(super) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// How many tokens were handed over in the last [`WINDOW`].
+    pub(super) fn served_lately(&self) -> usize {
+        self.lately().served.len()
     }
 
     /// How many jobs wait.
@@ -105,7 +135,7 @@ impl Load {
 
     /// How many jobs may wait: as many as were called for lately, or two leases.
     pub(super) fn may_wait(&self) -> usize {
-        self.lately().served.len().max(2 * self.learnt().calls_in(LEASE).max(1))
+        self.served_lately().max(2 * self.learnt().calls_in(LEASE).max(1))
     }
 
     /// Says whether there was work not long ago.
@@ -122,8 +152,8 @@ impl Load {
     }
 }
 
-impl Drop for Wait {
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -31,7 +31,7 @@ pub(super) async fn start(
             limiters.insert((name.parse()?, operation), limiter);
         }
     }
-    Ok(Limiters::new(limiters))
+    Ok(Limiters::new(limiters, config.worker.slots))
 }
 
 fn gauges(metrics: &Metrics, target: &str, operation: Operation, ceiling: Rate) -> Gauges {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::{Lane, Shared, Stage, State};
+use super::{Lane, Progress, Shared, Stage, State};
 use crate::queue::{Message, Queue};
 
 /// A place for one message, from before it is received until it is deleted.
@@ -60,11 +60,23 @@ impl Slot {
     pub fn enter(&self, stage: Stage) {
         let mut state = self.shared.lock();
         let Some(held) = self.id.and_then(|id| state.messages.get_mut(&id)) else { return };
-        let starts = stage.has_started() && !held.has_started;
         held.stage = stage;
-        held.has_started |= starts;
-        if starts {
-            state.lanes.start(self.lane);
+        let before = held.progress;
+        held.progress = match before {
+            _ if stage.has_started() => Progress::Started,
+            Progress::Undecided => Progress::Waiting,
+            later => later,
+        };
+        let after = held.progress;
+        if before == Progress::Undecided {
+            state.lanes.decide();
+        }
+        if before != Progress::Started && after == Progress::Started {
+            if stage == Stage::Calling {
+                state.lanes.start(self.lane);
+            } else {
+                state.lanes.pass(self.lane);
+            }
             drop(state);
             self.shared.freed.notify_waiters();
         }
@@ -87,7 +99,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         let held = self.id.and_then(|id| state.messages.remove(&id));
-        state.lanes.free(self.lane, held.is_some_and(|held| held.has_started));
+        state.lanes.free(self.lane, held.map_or(Progress::Undecided, |held| held.progress));
         drop(state);
         self.shared.freed.notify_waiters();
     }

@@ -11,7 +11,8 @@ use crate::breaker::{Pass, Probe};
 use crate::breakers::sleep_until;
 use crate::hold::{HoldKey, Parking};
 use crate::holds::Gate;
-use crate::limiter::Token;
+use crate::job::{Name, Operation};
+use crate::limiter::{Limiter, Token};
 use crate::slots::Stage;
 
 /// What a job may do.
@@ -37,6 +38,8 @@ impl Worker {
     /// Waits until a job may call, and takes its token; nothing where the process stops before. `passed` remembers the
     /// holds that it was let through.
     pub(super) async fn admit(&self, admitted: &Admitted, passed: &mut Vec<HoldKey>) -> Option<Admission> {
+        let limiter = self.parts.limiters.of(&admitted.job.target, admitted.job.operation);
+        let _wait = limiter.wait();
         let mut watch = self.parts.breakers.changes.watch();
         loop {
             match self.look(admitted, passed) {
@@ -58,10 +61,19 @@ impl Worker {
                     () = self.parts.stop.cancelled() => return None,
                     // Dropping the wait gives the place in line away, and no token is lost.
                     () = watch.changed(), if probe.is_none() => {}
-                    token = self.token(admitted) => return Some(Admission::Call(token, probe)),
+                    token = self.token(limiter) => return Some(Admission::Call(token, probe)),
                 },
             }
         }
+    }
+
+    /// Parks a job whose target has more than it can start, where it would stand in the way of a target that works and
+    /// lacks jobs.
+    pub(super) fn make_room(&self, admitted: &Admitted) -> Option<Parking> {
+        let (target, operation) = (&admitted.job.target, admitted.job.operation);
+        let works = |target: &Name, operation: Operation| self.parts.breakers.of(target, operation).open().is_none();
+        let is_in_the_way = self.parts.limiters.is_in_the_way(target, operation, works);
+        is_in_the_way.then(|| self.parts.breakers.holds.target_busy(HoldKey::busy(target, operation)))
     }
 
     fn look(&self, admitted: &Admitted, passed: &[HoldKey]) -> Look {
@@ -98,9 +110,9 @@ impl Worker {
     }
 
     /// Waits for a token.
-    async fn token(&self, admitted: &Admitted) -> Token {
+    async fn token(&self, limiter: &Limiter) -> Token {
         let began = Instant::now();
-        let token = self.parts.limiters.of(&admitted.job.target, admitted.job.operation).token().await;
+        let token = limiter.token().await;
         let waited = began.elapsed();
         self.parts.metrics.limiter_wait.observe(waited.as_secs_f64());
         self.parts.metrics.stage(Stage::Waiting, waited);

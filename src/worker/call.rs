@@ -23,6 +23,11 @@ impl Worker {
         let limiter = self.parts.limiters.of(&admitted.job.target, admitted.job.operation);
         let mut retries = Retries::new(self.parts.retry, limiter.successes());
         let mut calls = Calls::default();
+        let _held = limiter.hold();
+        if let Some(parking) = self.make_room(admitted) {
+            let reason = parking.opening.as_ref().map(|opening| opening.reason.clone()).unwrap_or_default();
+            return Some(parked(parking, reason, admitted, calls));
+        }
         let mut passed = Vec::new();
         crash_point::reached("checked");
         loop {
@@ -133,6 +138,7 @@ fn parked(parking: Parking, reason: String, admitted: &Admitted, calls: Calls) -
     let code = match parking.hold.kind() {
         Some(HoldKind::Issuer) => Code::IssuerInactive,
         Some(HoldKind::Batch) => Code::BatchFailing,
+        Some(HoldKind::Busy) => Code::TargetBusy,
         Some(HoldKind::Target) | None => Code::TargetUnavailable,
     };
     Outcome {

@@ -50,7 +50,7 @@ impl Running {
             store: factory.store.clone(),
             queue: factory.queue.clone(),
             breakers: Breakers::new(["default".parse().unwrap()], probes),
-            limiters: Limiters::new(HashMap::new()),
+            limiters: Limiters::new(HashMap::new(), 100),
             metrics: Arc::clone(&metrics),
         };
         Self { task: tokio::spawn(sender.run()), metrics }
