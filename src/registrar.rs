@@ -118,7 +118,7 @@ pub const RESULT_LABELS: [&str; 8] =
 pub struct CallError {
     /// What it means.
     pub kind: Kind,
-    /// AWS's error code, or `timeout`, `transport`, `no credentials`.
+    /// AWS's error code, or `timeout`, `transport`, `no credentials`, `no identity`.
     pub code: String,
     /// AWS's message, cut to 500 characters.
     pub message: String,
@@ -133,6 +133,15 @@ pub struct Answer {
     pub existing_id: Option<String>,
     /// The call as the ledger keeps it.
     pub attempt: Attempt,
+}
+
+impl Answer {
+    /// The answer where it is clear without a call that it would be denied.
+    pub fn denied(code: &str, message: String) -> Self {
+        let attempt = Attempt { at: OffsetDateTime::now_utc(), result: code.to_owned(), request_id: None, ms: 0 };
+        let error = CallError { kind: Kind::Denied, code: code.to_owned(), message };
+        Self { result: Err(error), existing_id: None, attempt }
+    }
 }
 
 /// One target's IoT client.

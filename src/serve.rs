@@ -5,6 +5,7 @@
 
 mod reached;
 mod running;
+mod targets;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -71,7 +72,7 @@ impl Service {
     /// A dependency that cannot be reached or used, or settings that do not fit it.
     pub async fn start(config: &Config, until: Until, stop: CancellationToken) -> anyhow::Result<Self> {
         let mut reached = Reached::connect(config).await?;
-        let targets = std::mem::take(&mut reached.targets);
+        let targets = std::mem::take(&mut reached.targets.by_name);
         let shared = Shared::new(config, reached, stop)?;
         publish_rates(&shared.metrics, config);
         let listening = shared.listen().await?;
@@ -151,6 +152,9 @@ impl<'a> Shared<'a> {
     fn new(config: &'a Config, reached: Reached, stop: CancellationToken) -> anyhow::Result<Self> {
         let names: Result<Vec<Name>, _> = config.targets.keys().map(|name| name.parse()).collect();
         let breakers = Breakers::new(names.context("a target's name")?, config.breakers.probes());
+        for (target, reason) in &reached.targets.denied {
+            breakers.denied(target, reason);
+        }
         let make_slots = if reached.replay.is_some() { Slots::shared } else { Slots::new };
         let slots = make_slots(config.worker.slots, waiting_min(config.rate()));
         Ok(Self { config, reached, metrics: Arc::new(Metrics::new()), slots, breakers, stop })

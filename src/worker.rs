@@ -30,7 +30,7 @@ use crate::metrics::Metrics;
 use crate::outcome::{Code, Outcome};
 use crate::precheck::{CheckedCertificate, Precheck};
 use crate::recorder::{Finish, Finished};
-use crate::registrar::Registrar;
+use crate::session::Session;
 use crate::slots::{Delivery, Stage};
 use crate::store::Store;
 use crate::store::known::Known;
@@ -45,8 +45,8 @@ const LOOK_UP_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duratio
 pub struct Target {
     /// Whose account it is.
     pub account: Account,
-    /// Its client.
-    pub registrar: Registrar,
+    /// The way in.
+    pub session: Session,
     /// Its tokens.
     pub limiter: Limiter,
     /// How many calls went through: what tells one job's trouble from everybody's.

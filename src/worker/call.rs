@@ -58,7 +58,7 @@ impl Worker {
 
     async fn call(&self, target: &Target, admitted: &Admitted) -> Answer {
         let began = Instant::now();
-        let answer = target.registrar.register(&admitted.certificate).await;
+        let answer = target.session.register(&admitted.certificate).await;
         let took = began.elapsed();
         let label = answer.result.as_ref().map_or_else(|error| error.kind.label(), |_| "ok");
         self.parts.metrics.iot_request(admitted.job.operation, label, took);

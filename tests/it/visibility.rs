@@ -30,6 +30,7 @@ impl Ward {
             region: Some("us-east-1".to_owned()),
             endpoint_url: Some(sandbox.url()),
             credentials: Credentials::Sandbox,
+            role: None,
         };
         let attributes = Attributes {
             visibility_timeout: visibility,
