@@ -83,7 +83,8 @@ pub async fn load(access: &Access) -> SdkConfig {
         let made_up = aws_credential_types::Credentials::new("sandbox", "sandbox", None, None, "sandbox");
         loader = loader.credentials_provider(made_up);
     }
-    let base = loader.load().await;
+    // A very large future, which would sit in every future around it.
+    let base = Box::pin(loader.load()).await;
     match &access.role {
         Some(role) => assume(base, role).await,
         None => base,
@@ -96,7 +97,7 @@ async fn assume(base: SdkConfig, role: &Role) -> SdkConfig {
     if let Some(id) = &role.external_id {
         provider = provider.external_id(id);
     }
-    let provider = SharedCredentialsProvider::new(provider.build().await);
+    let provider = SharedCredentialsProvider::new(Box::pin(provider.build()).await);
     base.into_builder().credentials_provider(provider).build()
 }
 

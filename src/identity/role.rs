@@ -51,9 +51,8 @@ fn is_role_arn(text: &str) -> bool {
     let ["arn", partition, "iam", "", account, resource] = parts.as_slice() else { return false };
     let is_partition = partition.strip_prefix("aws").is_some_and(|rest| all(rest, "-", |c| c.is_ascii_lowercase()));
     let is_account = account.len() == 12 && all(account, "", |c| c.is_ascii_digit());
-    let is_name = |name: &str| {
-        !name.is_empty() && !name.ends_with('/') && all(name, "/_+=,.@-", |c| c.is_ascii_alphanumeric())
-    };
+    let is_name =
+        |name: &str| !name.is_empty() && !name.ends_with('/') && all(name, "/_+=,.@-", |c| c.is_ascii_alphanumeric());
     text.len() <= ARN_MAX && is_partition && is_account && resource.strip_prefix("role/").is_some_and(is_name)
 }
 

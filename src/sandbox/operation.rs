@@ -107,7 +107,8 @@ impl Operation {
     }
 
     fn of_root(request: &Parts) -> Option<Self> {
-        let operation: Self = request.headers.get("x-amz-target")?.to_str().ok()?.strip_prefix("AmazonSQS.")?.parse().ok()?;
+        let operation: Self =
+            request.headers.get("x-amz-target")?.to_str().ok()?.strip_prefix("AmazonSQS.")?.parse().ok()?;
         (operation.service() == Service::Sqs).then_some(operation)
     }
 }

@@ -92,9 +92,7 @@ impl Sts {
         match self.sessions.standing(head, Instant::now()) {
             Standing::Good(session) => Ok((session.arn(&self.account), session.user_id())),
             Standing::Expired => Err(AwsError::new(403, "ExpiredToken", EXPIRED)),
-            Standing::Unknown => {
-                Ok((format!("arn:aws:iam::{}:user/sandbox", self.account), "AIDASANDBOX".to_owned()))
-            }
+            Standing::Unknown => Ok((format!("arn:aws:iam::{}:user/sandbox", self.account), "AIDASANDBOX".to_owned())),
         }
     }
 

@@ -23,7 +23,8 @@ impl<'a> Form<'a> {
 
     /// The value of a field that must be there.
     pub(super) fn wanted(&self, name: &str) -> Result<String, AwsError> {
-        let missing = || AwsError::new(400, "MissingParameter", format!("The request must contain the parameter {name}"));
+        let missing =
+            || AwsError::new(400, "MissingParameter", format!("The request must contain the parameter {name}"));
         self.get(name).ok_or_else(missing)
     }
 }

@@ -68,13 +68,8 @@ async fn every_session_can_be_ended() {
     let assume = bench.sts.assume_role().role_arn("arn:aws:iam::000000000000:role/muster").role_session_name("me");
     let keys = assume.send().await.unwrap().credentials.unwrap();
     let config = super::sdk(&bench.sandbox.url()).into_builder();
-    let keys = super::Credentials::new(
-        keys.access_key_id,
-        keys.secret_access_key,
-        Some(keys.session_token),
-        None,
-        "test",
-    );
+    let keys =
+        super::Credentials::new(keys.access_key_id, keys.secret_access_key, Some(keys.session_token), None, "test");
     let config = config.credentials_provider(super::SharedCredentialsProvider::new(keys)).build();
     let sts = aws_sdk_sts::Client::new(&config);
     sts.get_caller_identity().send().await.unwrap();
