@@ -1,15 +1,16 @@
 //! Several accounts and regions in one service, each with credentials of its own.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
-use muster::identity::Role;
+use muster::identity::{self, Role};
 use muster::job::Job;
 use muster::limiter::Rate;
 use muster::outcome::Code;
 use muster::sandbox::{self, Effect, Fault, Operation, Sandbox};
 
-use crate::factory::{Factory, count_only};
+use crate::factory::{Factory, Program, Serving, count_only};
 
 /// The account and region of the second target.
 const SECOND: (&str, &str) = ("222222222222", "eu-central-1");
@@ -48,9 +49,9 @@ fn row(target: &str, (account, region): (&str, &str), n: i64) -> (String, String
     (target.to_owned(), account.to_owned(), region.to_owned(), "ok".to_owned(), n)
 }
 
-/// How many of the second target's calls had an answer.
-fn answers(second: &Sandbox, operation: Operation, answer: &str) -> usize {
-    second.ledger().summary(operation).answers.get(answer).copied().unwrap_or_default()
+/// How many calls had an answer.
+fn answers(sandbox: &Sandbox, operation: Operation, answer: &str) -> usize {
+    sandbox.ledger().summary(operation).answers.get(answer).copied().unwrap_or_default()
 }
 
 async fn all_are_in(factory: &Factory, n: u64) {
@@ -58,7 +59,7 @@ async fn all_are_in(factory: &Factory, n: u64) {
 }
 
 /// Waits until the breaker of the second target is open for a reason.
-async fn until_open(factory: &Factory, service: &crate::factory::Serving, reason: &str) {
+async fn until_open(factory: &Factory, service: &Serving, reason: &str) {
     let is_open = async |_: &Factory| {
         let readiness = service.readiness().await;
         let open = readiness["breakers"].as_array().unwrap();
@@ -227,4 +228,35 @@ async fn two_names_of_one_account_and_region_share_its_quota() {
     let (first, last) = (arrivals.next().unwrap(), arrivals.next_back().unwrap());
     // 59 periods of 25 ms, less a burst of 4; at twice the rate it would be half of that.
     assert!(last.saturating_sub(first) > Duration::from_millis(1100), "{first:?} to {last:?}");
+}
+
+/// Writes the keys of a new session into a profile file, as a tool of the operator would.
+async fn write_profile(factory: &Factory, file: &Path) {
+    let sts = aws_sdk_sts::Client::new(&identity::load(&factory.config.aws.access()).await);
+    let call = sts.assume_role().role_arn(role().arn.as_str()).role_session_name("operator").external_id("plant-3");
+    let keys = call.send().await.unwrap().credentials.unwrap();
+    let text = format!(
+        "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\naws_session_token = {}\n",
+        keys.access_key_id, keys.secret_access_key, keys.session_token
+    );
+    std::fs::write(file, text).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_replaced_in_a_profile_are_picked_up_without_a_restart() {
+    let factory = Factory::with(settings(Some(role())), 50.0).await;
+    let file = factory.folder().join("credentials");
+    write_profile(&factory, &file).await;
+    enqueue(&factory, "default", 60).await;
+    let mut command = factory.command(&["serve", "--until-empty"]);
+    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    let program = Program(command.env("AWS_SHARED_CREDENTIALS_FILE", &file).spawn().unwrap());
+    let sandbox = &factory.sandbox;
+    factory.until("some are in", async |_| sandbox.ledger().n_certificates() > 10).await;
+    sandbox.expire_sessions();
+    let n_denied = || answers(sandbox, Operation::GetCallerIdentity, "ExpiredToken");
+    factory.until("a probe finds the same keys", async |_| n_denied() > 0).await;
+    write_profile(&factory, &file).await;
+    let (code, _, err) = program.end().await;
+    assert_eq!((code, factory.ends().await), (Some(0), BTreeMap::from([(Code::Ok, 60)])), "{err}");
 }
