@@ -68,6 +68,13 @@ impl Breakers {
         self.targets.get(&(target.clone(), operation)).expect("every target of ours has a breaker for each operation")
     }
 
+    /// Notes that a target's credentials do not work, whatever is called.
+    pub fn denied(&self, target: &Name, reason: &str) {
+        for &operation in Operation::VARIANTS {
+            self.of(target, operation).denied(reason);
+        }
+    }
+
     /// Says whether anything else than this target's operation works.
     pub fn others_work(&self, target: &Name, operation: Operation) -> bool {
         let mut others = self.targets.iter().filter(|((name, its), _)| (name, *its) != (target, operation));

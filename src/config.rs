@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::certificate::Issuer;
 use crate::holds::ProbeTimes;
-use crate::identity::{Access, Credentials};
+use crate::identity::{Access, Credentials, Role, RoleArn};
 use crate::job::{DEFAULT_TARGET, Operation};
 use crate::limiter::Rate;
 use crate::precheck::{NotYetValid, Policy};
@@ -119,6 +119,12 @@ pub struct Target {
     /// The URL of its services, where it is not the one of `aws`.
     #[schemars(example = "http://127.0.0.1:4566")]
     pub endpoint_url: Option<String>,
+    /// The role that the credentials of `aws` assume for it, where it is in another account.
+    #[schemars(example = "arn:aws:iam::123456789012:role/muster")]
+    pub role_arn: Option<RoleArn>,
+    /// What the role's trust policy asks for as external id, if it does.
+    #[schemars(example = "muster-plant-3")]
+    pub external_id: Option<String>,
     /// The account's quotas in that region, in calls a second.
     pub rates: Rates,
 }
@@ -224,7 +230,12 @@ impl Rates {
 impl Aws {
     /// How the queue is reached.
     pub fn access(&self) -> Access {
-        Access { region: self.region.clone(), endpoint_url: self.endpoint_url.clone(), credentials: self.credentials }
+        Access {
+            region: self.region.clone(),
+            endpoint_url: self.endpoint_url.clone(),
+            credentials: self.credentials,
+            role: None,
+        }
     }
 }
 
@@ -235,7 +246,8 @@ impl Target {
         Access {
             region: self.region.clone().or(base.region),
             endpoint_url: self.endpoint_url.clone().or(base.endpoint_url),
-            ..base
+            role: self.role_arn.clone().map(|arn| Role { arn, external_id: self.external_id.clone() }),
+            credentials: base.credentials,
         }
     }
 }

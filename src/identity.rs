@@ -1,10 +1,24 @@
 //! Who we are at AWS: loads the SDK's configuration and asks STS. The only file that names `aws_sdk_sts`.
 
+mod role;
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sts::Client;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 
 use crate::sdk_error;
+
+pub use role::{Role, RoleArn, RoleArnError};
+
+/// The name of our sessions of an assumed role, for the logs of its account.
+const SESSION_NAME: &str = "muster";
 
 /// An account and region: what a quota, a registration and a known certificate belong to.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -24,6 +38,9 @@ pub enum IdentityError {
     /// AWS refuses the credentials, or there are none.
     #[error("AWS does not accept the credentials: {0}")]
     Denied(String),
+    /// AWS does not let the credentials assume the role.
+    #[error("AWS does not let us assume the role: {0}")]
+    RoleDenied(String),
     /// AWS cannot be reached or answered nonsense.
     #[error("cannot ask AWS who we are: {0}")]
     Unreachable(String),
@@ -38,6 +55,8 @@ pub struct Access {
     pub endpoint_url: Option<String>,
     /// Whose credentials are used.
     pub credentials: Credentials,
+    /// The role that these credentials assume; none: they work in their own account.
+    pub role: Option<Role>,
 }
 
 /// Whose credentials are used.
@@ -50,7 +69,8 @@ pub enum Credentials {
     Sandbox,
 }
 
-/// Loads region, endpoints and credentials from the environment and the profile files, as every AWS tool does.
+/// Loads region, endpoints and credentials from the environment and the profile files, as every AWS tool does. Nothing
+/// is asked yet: a role is assumed when its credentials are first needed, and again before they expire.
 pub async fn load(access: &Access) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(region) = &access.region {
@@ -63,26 +83,83 @@ pub async fn load(access: &Access) -> SdkConfig {
         let made_up = aws_credential_types::Credentials::new("sandbox", "sandbox", None, None, "sandbox");
         loader = loader.credentials_provider(made_up);
     }
-    loader.load().await
+    // A very large future, which would sit in every future around it.
+    let base = Box::pin(loader.load()).await;
+    match &access.role {
+        Some(role) => assume(base, role).await,
+        None => base,
+    }
+}
+
+/// The same access with the credentials of a role, which the base's own assume.
+async fn assume(base: SdkConfig, role: &Role) -> SdkConfig {
+    let mut provider = AssumeRoleProvider::builder(role.arn.as_str()).session_name(SESSION_NAME).configure(&base);
+    if let Some(id) = &role.external_id {
+        provider = provider.external_id(id);
+    }
+    let provider = SharedCredentialsProvider::new(Box::pin(provider.build()).await);
+    base.into_builder().credentials_provider(provider).build()
+}
+
+/// Loads everything and asks AWS whose it is, inside a time.
+///
+/// # Errors
+/// As [`Account::of`]; no answer in time is [`IdentityError::Unreachable`].
+pub async fn prove(access: &Access, within: Duration) -> Result<(SdkConfig, Account), IdentityError> {
+    let proof = async {
+        let config = load(access).await;
+        let account = Account::of(&config).await?;
+        Ok((config, account))
+    };
+    let late = |_| Err(IdentityError::Unreachable(format!("no answer within {within:?}")));
+    tokio::time::timeout(within, proof).await.unwrap_or_else(late)
+}
+
+impl IdentityError {
+    /// Says whether it may end without a change of the settings.
+    pub fn may_pass(&self) -> bool {
+        !matches!(self, Self::NoRegion)
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {}", self.id, self.region)
+    }
 }
 
 impl Account {
     /// Asks STS whose credentials these are.
     ///
     /// # Errors
-    /// [`IdentityError::Denied`] where AWS answered with an error, [`IdentityError::Unreachable`] where it did not.
+    /// [`IdentityError::Denied`] or [`IdentityError::RoleDenied`] where AWS answered with an error,
+    /// [`IdentityError::Unreachable`] where it did not.
     pub async fn of(config: &SdkConfig) -> Result<Self, IdentityError> {
         let region = config.region().ok_or(IdentityError::NoRegion)?.to_string();
         let answer = Client::new(config).get_caller_identity().send().await.map_err(|error| match &error {
-            SdkError::ServiceError(service) => IdentityError::Denied(format!(
-                "{}: {}",
-                service.err().code().unwrap_or("no code"),
-                service.err().message().unwrap_or("no message")
-            )),
-            _ if sdk_error::lacks_credentials(&error) => IdentityError::Denied(sdk_error::in_one_line(&error)),
-            _ => IdentityError::Unreachable(sdk_error::in_one_line(&error)),
+            SdkError::ServiceError(service) => IdentityError::Denied(code_and_message(service.err())),
+            _ => role_error(&error).unwrap_or_else(|| {
+                let text = sdk_error::in_one_line(&error);
+                let is_denied = sdk_error::lacks_credentials(&error);
+                if is_denied { IdentityError::Denied(text) } else { IdentityError::Unreachable(text) }
+            }),
         })?;
         let id = answer.account.ok_or_else(|| IdentityError::Unreachable("the answer names no account".to_owned()))?;
         Ok(Self { id, region })
     }
+}
+
+/// What kept the role from being assumed, where that is what an error comes of.
+fn role_error(error: &(dyn Error + 'static)) -> Option<IdentityError> {
+    let failure = sdk_error::causes(error).find_map(|cause| cause.downcast_ref::<SdkError<AssumeRoleError>>())?;
+    Some(match failure {
+        SdkError::ServiceError(service) => IdentityError::RoleDenied(code_and_message(service.err())),
+        _ if sdk_error::lacks_credentials(failure) => IdentityError::Denied(sdk_error::in_one_line(failure)),
+        _ => IdentityError::Unreachable(sdk_error::in_one_line(failure)),
+    })
+}
+
+fn code_and_message(error: &impl ProvideErrorMetadata) -> String {
+    let (code, message) = (error.code().unwrap_or("no code"), error.message().unwrap_or("no message"));
+    sdk_error::one_line(&format!("{code}: {message}"))
 }

@@ -48,6 +48,7 @@ pub mod sandbox;
 pub mod sdk_error;
 pub mod sender;
 pub mod serve;
+pub mod session;
 pub mod slots;
 pub mod specimen;
 pub mod store;

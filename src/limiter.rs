@@ -69,6 +69,11 @@ impl Limiter {
         Self { waiters, lessons, load }
     }
 
+    /// Says whether these are the same tokens.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.load, &other.load)
+    }
+
     /// Waits for a token, in the order of the calls.
     ///
     /// Dropping the wait gives its place to the next in line; no token is lost by it.
@@ -211,7 +216,7 @@ mod tests {
 
     fn gauges() -> Gauges {
         Gauges {
-            learnt: prometheus::Gauge::new("learnt", "learnt").unwrap(),
+            learnt: vec![prometheus::Gauge::new("learnt", "learnt").unwrap()],
             leased: prometheus::IntCounter::new("leased", "leased").unwrap(),
         }
     }

@@ -11,16 +11,24 @@ use crate::slots::Room;
 /// The limiters; clones share them.
 #[derive(Clone, Debug)]
 pub struct Limiters {
-    limiters: Arc<HashMap<(Name, Operation), Limiter>>,
+    by_name: Arc<HashMap<(Name, Operation), Limiter>>,
+    /// Each limiter once: names of one account and region share it.
+    distinct: Arc<Vec<Limiter>>,
     /// How many jobs one of them may hold while others lack some.
     share: usize,
 }
 
 impl Limiters {
     /// Puts limiters together whose jobs share these slots.
-    pub fn new(limiters: HashMap<(Name, Operation), Limiter>, slots: usize) -> Self {
-        let share = slots / limiters.len().max(1);
-        Self { limiters: Arc::new(limiters), share }
+    pub fn new(by_name: HashMap<(Name, Operation), Limiter>, slots: usize) -> Self {
+        let mut distinct: Vec<Limiter> = Vec::new();
+        for limiter in by_name.values() {
+            if !distinct.iter().any(|known| known.is(limiter)) {
+                distinct.push(limiter.clone());
+            }
+        }
+        let share = slots / distinct.len().max(1);
+        Self { by_name: Arc::new(by_name), distinct: Arc::new(distinct), share }
     }
 
     /// The limiter of a target's operation.
@@ -28,12 +36,12 @@ impl Limiters {
     /// # Panics
     /// Where the target is not one of ours: jobs for others never come so far.
     pub fn of(&self, target: &Name, operation: Operation) -> &Limiter {
-        self.limiters.get(&(target.clone(), operation)).expect("every target of ours has a limiter for each operation")
+        self.by_name.get(&(target.clone(), operation)).expect("every target of ours has a limiter for each operation")
     }
 
     /// Every limiter, with whose it is.
     pub fn iter(&self) -> impl Iterator<Item = (&Name, Operation, &Limiter)> {
-        self.limiters.iter().map(|((target, operation), limiter)| (target, *operation, limiter))
+        self.by_name.iter().map(|((target, operation), limiter)| (target, *operation, limiter))
     }
 
     /// Says whether a target's operation has more jobs than it can start or its share of the slots, while another one that
@@ -41,7 +49,7 @@ impl Limiters {
     pub fn is_in_the_way(&self, target: &Name, operation: Operation, works: impl Fn(&Name, Operation) -> bool) -> bool {
         let own = self.of(target, operation);
         let has_enough = own.room() == 0 || own.held() > self.share;
-        let mut others = self.iter().filter(|(name, its, _)| (*name, *its) != (target, operation));
+        let mut others = self.iter().filter(|(_, _, limiter)| !limiter.is(own));
         has_enough && others.any(|(name, its, limiter)| limiter.is_hungry() && works(name, its))
     }
 
@@ -61,6 +69,6 @@ impl Limiters {
     }
 
     fn sum<N: Sum>(&self, number: impl Fn(&Limiter) -> N) -> N {
-        self.limiters.values().map(number).sum()
+        self.distinct.iter().map(number).sum()
     }
 }

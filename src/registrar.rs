@@ -118,7 +118,7 @@ pub const RESULT_LABELS: [&str; 8] =
 pub struct CallError {
     /// What it means.
     pub kind: Kind,
-    /// AWS's error code, or `timeout`, `transport`, `no credentials`.
+    /// AWS's error code, or `timeout`, `transport`, `no credentials`, `no identity`.
     pub code: String,
     /// AWS's message, cut to 500 characters.
     pub message: String,
@@ -139,6 +139,13 @@ impl Answer {
     /// What it means where the call did not register the certificate.
     pub fn kind(&self) -> Option<Kind> {
         self.result.as_ref().err().map(|error| error.kind)
+    }
+
+    /// The answer where it is clear without a call that it would be denied.
+    pub fn denied(code: &str, message: String) -> Self {
+        let attempt = Attempt { at: OffsetDateTime::now_utc(), result: code.to_owned(), request_id: None, ms: 0 };
+        let error = CallError { kind: Kind::Denied, code: code.to_owned(), message };
+        Self { result: Err(error), existing_id: None, attempt }
     }
 }
 

@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::certificate::CertificateId;
+use crate::identity::Role;
 use crate::job::CertificateStatus;
 
 pub use self::bucket::{Limiting, Rates};
@@ -53,6 +54,8 @@ pub struct Settings {
     pub account: String,
     /// The region in its ARNs.
     pub region: String,
+    /// The role that IoT asks for; none: it takes any credentials.
+    pub role: Option<Role>,
     /// The quota of each IoT operation.
     pub rates: Rates,
     /// Whether a call above the quota is refused.
@@ -71,6 +74,7 @@ impl Default for Settings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             account: "000000000000".to_owned(),
             region: "us-east-1".to_owned(),
+            role: None,
             rates: Rates::default(),
             limiting: Limiting::default(),
             burst: None,
@@ -96,6 +100,7 @@ struct State {
     faults: Faults,
     iot: iot::Iot,
     sqs: sqs::Sqs,
+    sts: sts::Sts,
 }
 
 impl Sandbox {
@@ -163,6 +168,16 @@ impl Sandbox {
         self.state.buckets.set_rate(operation, rate, std::time::Instant::now());
     }
 
+    /// Changes the role that IoT asks for from now on, as an operator changes a trust policy; sessions stay.
+    pub fn set_role(&self, role: Option<Role>) {
+        self.state.sts.set_role(role);
+    }
+
+    /// Ends every session of an assumed role that was given out until now.
+    pub fn expire_sessions(&self) {
+        self.state.sts.expire_sessions();
+    }
+
     /// Closes the listener and every connection, and returns when that is done.
     pub async fn stop(self) {
         self.stop.cancel();
@@ -179,6 +194,7 @@ impl State {
             faults: Faults::default(),
             iot: iot::Iot::new(&settings),
             sqs: sqs::Sqs::new(&settings),
+            sts: sts::Sts::new(&settings),
             settings,
         }
     }

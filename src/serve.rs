@@ -6,6 +6,7 @@
 mod quotas;
 mod reached;
 mod running;
+mod targets;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -70,6 +71,9 @@ impl Service {
         let metrics = Arc::new(Metrics::new());
         let breakers = board(config)?;
         let reached = Reached::connect(config).await?;
+        for (target, reason) in &reached.targets.denied {
+            breakers.denied(target, reason);
+        }
         let limiters = quotas::start(config, &reached, &breakers, &metrics).await?;
         let shared =
             Shared { config, slots: slots(config, &reached, &limiters), reached, limiters, metrics, breakers, stop };
@@ -159,7 +163,7 @@ impl Shared<'_> {
     fn worker(&self, recorder: mpsc::Sender<Finished>, tasks: TaskTracker) -> anyhow::Result<Worker> {
         let precheck = &self.config.precheck;
         Ok(Worker::new(Parts {
-            targets: self.reached.targets.clone(),
+            targets: self.reached.targets.by_name.clone(),
             limiters: self.limiters.clone(),
             precheck: Precheck::new(precheck.policy(), precheck.known_cas()?),
             store: self.reached.store.clone(),

@@ -29,7 +29,7 @@ use crate::metrics::Metrics;
 use crate::outcome::{Code, Outcome};
 use crate::precheck::{CheckedCertificate, Precheck};
 use crate::recorder::{Finish, Finished};
-use crate::registrar::Registrar;
+use crate::session::Session;
 use crate::slots::{Delivery, Stage};
 use crate::store::Store;
 use crate::store::known::Known;
@@ -44,8 +44,8 @@ const LOOK_UP_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duratio
 pub struct Target {
     /// Whose account it is.
     pub account: Account,
-    /// Its client.
-    pub registrar: Registrar,
+    /// The way in.
+    pub session: Arc<Session>,
 }
 
 /// What a worker works with.

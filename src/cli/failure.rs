@@ -62,7 +62,7 @@ fn code(error: &anyhow::Error) -> u8 {
         return USAGE;
     }
     match error.downcast_ref() {
-        Some(IdentityError::Denied(_)) => return DENIED,
+        Some(IdentityError::Denied(_) | IdentityError::RoleDenied(_)) => return DENIED,
         Some(IdentityError::Unreachable(_)) => return UNREACHABLE,
         Some(IdentityError::NoRegion) | None => {}
     }
@@ -85,6 +85,10 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         return Some(match error {
             IdentityError::NoRegion => "set `aws.region` in the settings, or AWS_REGION",
             IdentityError::Denied(_) => "check the credentials with `aws sts get-caller-identity`",
+            IdentityError::RoleDenied(_) => {
+                "check the target's `role_arn` and `external_id`, the role's trust policy, and that the credentials may \
+                 call sts:AssumeRole"
+            }
             IdentityError::Unreachable(_) => "check the network, and AWS_ENDPOINT_URL or `aws.endpoint_url`",
         });
     }

@@ -85,7 +85,9 @@ fn targets(config: &Config) -> Vec<Finding> {
         Some(Finding::UnnameableTarget { target: target.clone(), error })
     });
     let no_default = (!config.targets.contains_key(DEFAULT_TARGET)).then_some(Finding::NoDefaultTarget);
-    unnameable.chain(no_default).collect()
+    let role_forgotten = config.targets.iter().filter(|(_, its)| its.external_id.is_some() && its.role_arn.is_none());
+    let role_forgotten = role_forgotten.map(|(target, _)| Finding::ExternalIdWithoutRole { target: target.clone() });
+    unnameable.chain(role_forgotten).chain(no_default).collect()
 }
 
 fn times(config: &Config) -> Vec<Finding> {
@@ -201,6 +203,12 @@ mod tests {
             found(|config, _| _ = config.targets.insert("plant 1".to_owned(), Target::default())),
             ["refused: no job can name target `plant 1`: a name has 1 to 128 characters of \
               A-Z a-z 0-9 . _ : / + @ = -, found  "]
+        );
+        assert_eq!(
+            found(|config, _| {
+                config.targets.get_mut(DEFAULT_TARGET).unwrap().external_id = Some("plant-3".to_owned());
+            }),
+            ["refused: `targets.default.external_id` is set, but `targets.default.role_arn` is not"]
         );
         assert_eq!(
             found(|config, _| config.queue.wait = Duration::from_secs(30).into()),

@@ -328,6 +328,10 @@ mod tests {
             ),
             (sources("", &[], &[("log.filter", "=[")]), "`log.filter` in --set: invalid filter directive"),
             (sources("", &[], &[("targets.eu.rates.register_certificate", "0")]), "calls a second, found 0"),
+            (
+                sources("", &[("MUSTER__TARGETS__EU__ROLE_ARN", "muster")], &[]),
+                "`targets.eu.role_arn` in MUSTER__TARGETS__EU__ROLE_ARN: expected a role's ARN such as",
+            ),
         ];
         for (sources, part) in table {
             let error = refused(&sources);

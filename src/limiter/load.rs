@@ -20,10 +20,16 @@ const MORE_IS_LIKELY: Duration = Duration::from_secs(10);
 /// What is measured of a limiter.
 #[derive(Clone, Debug)]
 pub struct Gauges {
-    /// The learnt rate, in calls a second.
-    pub learnt: Gauge,
+    /// The learnt rate, in calls a second: one gauge for each target that shares the quota.
+    pub learnt: Vec<Gauge>,
     /// Tokens leased from the ledger.
     pub leased: IntCounter,
+}
+
+impl Gauges {
+    fn show(&self, learnt: Rate) {
+        self.learnt.iter().for_each(|gauge| gauge.set(learnt.per_second()));
+    }
 }
 
 /// The state that a limiter shares with its dispenser.
@@ -60,10 +66,9 @@ impl Counted {
 
 impl Load {
     pub(super) fn new(learnt: Rate, ceiling: Rate, gauges: Gauges) -> Self {
-        gauges.learnt.set(learnt.per_second());
-        let learnt = AtomicU64::new(learnt.per_second().to_bits());
+        gauges.show(learnt);
         Self {
-            learnt,
+            learnt: AtomicU64::new(learnt.per_second().to_bits()),
             ceiling,
             waiting: Arc::default(),
             held: Arc::default(),
@@ -86,9 +91,8 @@ impl Load {
 
     /// Notes a lease.
     pub(super) fn leased(&self, lease: &Lease) {
-        let rate = lease.rate.per_second();
-        self.learnt.store(rate.to_bits(), Ordering::Relaxed);
-        self.gauges.learnt.set(rate);
+        self.learnt.store(lease.rate.per_second().to_bits(), Ordering::Relaxed);
+        self.gauges.show(lease.rate);
         self.gauges.leased.inc_by(lease.n as u64);
     }
 

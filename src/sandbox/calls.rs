@@ -19,7 +19,7 @@ use crate::certificate::CertificateId;
 pub struct Call {
     /// What was called.
     pub operation: Operation,
-    /// Time since the sandbox started, on a clock that never jumps, when the head of the request had been read.
+    /// Time since the sandbox started, on a clock that never jumps, when the head of the request had been read; of STS, the form too.
     #[serde(serialize_with = "as_seconds")]
     pub arrived: Duration,
     /// The same instant on the wall clock.

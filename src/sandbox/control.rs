@@ -41,6 +41,7 @@ pub(super) fn router(state: &Arc<State>) -> Router {
         .route("/_sandbox/rates/{operation}", put(set_rate))
         .route("/_sandbox/faults", get(faults).post(set_fault).delete(clear_faults))
         .route("/_sandbox/faults/{id}", delete(clear_fault))
+        .route("/_sandbox/sessions", delete(expire_sessions))
         .with_state(Arc::clone(state))
 }
 
@@ -214,6 +215,11 @@ async fn clear_fault(Shared(state): Shared<Arc<State>>, Path(id): Path<FaultId>)
     } else {
         Err(ControlError::Missing { what: "fault", name: id.to_string() })
     }
+}
+
+async fn expire_sessions(Shared(state): Shared<Arc<State>>) -> StatusCode {
+    state.sts.expire_sessions();
+    StatusCode::NO_CONTENT
 }
 
 /// Reads a body as JSON, whatever its content type says.

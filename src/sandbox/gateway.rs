@@ -11,7 +11,7 @@ use super::calls::{CallNumber, Completion};
 use super::fault::{Ending, Strike};
 use super::iot::certificate_of;
 use super::operation::{Operation, Service};
-use super::sts;
+use super::sts::Form;
 
 /// The connection is to be closed without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -36,15 +36,21 @@ struct Exchange<'a> {
 /// [`Hangup`] when no answer shall be given or the caller left.
 pub(super) async fn answer(state: &State, request: Request<Incoming>) -> Result<Response<Body>, Hangup> {
     let (head, body) = request.into_parts();
-    let Some(operation) = Operation::of(&head) else {
-        return Ok(unknown_operation(&head));
-    };
-    let (call, arrived) = state.calls.open(operation);
-    let body = axum::body::to_bytes(Body::new(body), BODY_MAX).await.map_err(|_| Hangup)?;
-    let strike = if state.buckets.admits(operation, arrived) {
-        state.faults.draw(operation, arrived)
+    let mut body = Body::new(body);
+    let operation = if Operation::is_in_form(&head) {
+        let form = read(body).await?;
+        body = Body::from(form.clone());
+        Operation::of_form(&Form::read(&form))
     } else {
-        Strike::refusal(AwsError::throttled())
+        Operation::of(&head)
+    };
+    let Some(operation) = operation else { return Ok(unknown_operation(&head)) };
+    let (call, arrived) = state.calls.open(operation);
+    let body = read(body).await?;
+    let strike = match state.sts.authenticate(operation, &head) {
+        Err(denied) => Strike::refusal(denied),
+        Ok(()) if state.buckets.admits(operation, arrived) => state.faults.draw(operation, arrived),
+        Ok(()) => Strike::refusal(AwsError::throttled()),
     };
     let latency = state.settings.latency + strike.latency;
     let ending = Exchange { state, operation, call, head, body }.run(strike).await;
@@ -56,6 +62,10 @@ pub(super) async fn answer(state: &State, request: Request<Incoming>) -> Result<
         Ending::Reset => Err(Hangup),
         Ending::Hang => std::future::pending().await,
     }
+}
+
+async fn read(body: Body) -> Result<Bytes, Hangup> {
+    axum::body::to_bytes(body, BODY_MAX).await.map_err(|_| Hangup)
 }
 
 impl Exchange<'_> {
@@ -77,16 +87,22 @@ impl Exchange<'_> {
         let state = self.state;
         match self.operation.service() {
             Service::Iot => state.iot.answer(self.operation, &self.head, &self.body, strike),
-            Service::Sts => sts::get_caller_identity(&state.settings.account, &self.call.request_id(), &self.body),
+            Service::Sts => state.sts.answer(self.operation, &self.call.request_id(), &self.head, &self.body),
             Service::Sqs => state.sqs.answer(self.operation, &self.head, &self.body, strike).await,
         }
     }
 }
 
-/// What a path or target outside the sandbox gets, in the form of the service that it most likely meant.
+/// What a path, target or form outside the sandbox gets, in the form of the service that it most likely meant.
 fn unknown_operation(request: &Parts) -> Response<Body> {
-    let service = if request.headers.contains_key("x-amz-target") { Service::Sqs } else { Service::Iot };
-    let message = format!("the sandbox does not answer {} {}", request.method, request.uri.path());
-    let error = AwsError::new(404, "UnknownOperationException", message);
+    let (service, status, code) = if Operation::is_in_form(request) {
+        (Service::Sts, 400, "InvalidAction")
+    } else if request.headers.contains_key("x-amz-target") {
+        (Service::Sqs, 404, "UnknownOperationException")
+    } else {
+        (Service::Iot, 404, "UnknownOperationException")
+    };
+    let message = format!("the sandbox does not answer this {} {}", request.method, request.uri.path());
+    let error = AwsError::new(status, code, message);
     answer::write(service, "00000000-0000-4000-8000-ffffffffffff", Err(error))
 }

@@ -4,6 +4,8 @@ use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
+use super::sts::Form;
+
 /// An operation of AWS that the sandbox answers.
 #[derive(
     Clone,
@@ -30,6 +32,7 @@ pub enum Operation {
     ListCertificates,
     GetRegistrationCode,
 
+    AssumeRole,
     GetCallerIdentity,
 
     CreateQueue,
@@ -70,9 +73,22 @@ impl Operation {
             | O::DescribeCACertificate
             | O::ListCertificates
             | O::GetRegistrationCode => Service::Iot,
-            O::GetCallerIdentity => Service::Sts,
+            O::AssumeRole | O::GetCallerIdentity => Service::Sts,
             _ => Service::Sqs,
         }
+    }
+
+    /// Says whether only the body of a request names its operation: SQS and STS share the root path, and SQS has a
+    /// header for it.
+    pub(super) fn is_in_form(request: &Parts) -> bool {
+        let is_root = request.method == "POST" && request.uri.path().trim_matches('/').is_empty();
+        is_root && !request.headers.contains_key("x-amz-target")
+    }
+
+    /// Recognises the operation that a form names.
+    pub(super) fn of_form(form: &Form) -> Option<Self> {
+        let operation: Self = form.get("Action")?.parse().ok()?;
+        (operation.service() == Service::Sts).then_some(operation)
     }
 
     /// Recognises a request by its method, path and target header; `None` for what the sandbox does not answer.
@@ -90,12 +106,9 @@ impl Operation {
         })
     }
 
-    /// SQS and STS share the root path: only SQS names its operation in a header.
     fn of_root(request: &Parts) -> Option<Self> {
-        let Some(target) = request.headers.get("x-amz-target") else {
-            return Some(Self::GetCallerIdentity);
-        };
-        let operation: Self = target.to_str().ok()?.strip_prefix("AmazonSQS.")?.parse().ok()?;
+        let operation: Self =
+            request.headers.get("x-amz-target")?.to_str().ok()?.strip_prefix("AmazonSQS.")?.parse().ok()?;
         (operation.service() == Service::Sqs).then_some(operation)
     }
 }

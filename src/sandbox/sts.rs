@@ -1,22 +1,154 @@
-//! STS, as far as a client asks who it is.
+//! STS: who a caller is, and the roles that it may assume.
+//!
+//! Any credentials are those of the account's one user, as the sandbox checks no signatures, but for those that it gave
+//! out for a role. Where the sandbox has a role of its own, IoT takes no others.
 
-use super::answer::{Answer, AwsError};
+mod form;
+mod sessions;
 
-/// Answers `GetCallerIdentity`, the only action that the sandbox knows.
-pub(super) fn get_caller_identity(account: &str, request_id: &str, form: &[u8]) -> Answer {
-    let action = form.split(|&byte| byte == b'&').find_map(|field| field.strip_prefix(b"Action="));
-    if action != Some(b"GetCallerIdentity") {
-        let found = String::from_utf8_lossy(action.unwrap_or_default());
-        return Err(AwsError::new(
-            400,
-            "InvalidAction",
-            format!("Could not find operation {found} for version NO_VERSION_SPECIFIED"),
-        ));
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::request::Parts;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+pub(super) use self::form::Form;
+use self::sessions::{Session, Sessions, Standing};
+use super::Settings;
+use super::answer::{Answer, AwsError, escape_xml};
+use super::operation::{Operation, Service};
+use crate::identity::{Role, RoleArn};
+
+/// What a session lasts where nobody says otherwise, in seconds.
+const DURATION_DEFAULT: u64 = 3_600;
+
+/// How long a session may last, in seconds: a quarter of an hour to twelve hours.
+const DURATIONS: std::ops::RangeInclusive<u64> = 900..=43_200;
+
+/// STS of one account.
+pub(super) struct Sts {
+    account: String,
+    /// The role that IoT asks for, if it does.
+    role: Mutex<Option<Role>>,
+    sessions: Sessions,
+}
+
+impl Sts {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            account: settings.account.clone(),
+            role: Mutex::new(settings.role.clone()),
+            sessions: Sessions::default(),
+        }
     }
-    Ok(format!(
-        "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
-         <Arn>arn:aws:iam::{account}:user/sandbox</Arn><UserId>AIDASANDBOX</UserId><Account>{account}</Account>\
-         </GetCallerIdentityResult><ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>\
-         </GetCallerIdentityResponse>"
-    ))
+
+    /// Changes the role that IoT asks for from now on; sessions that were given out stay.
+    pub(super) fn set_role(&self, role: Option<Role>) {
+        *self.role() = role;
+    }
+
+    /// Ends every session that was given out until now.
+    pub(super) fn expire_sessions(&self) {
+        self.sessions.expire(Instant::now());
+    }
+
+    /// Checks the credentials of a call as far as its service does.
+    ///
+    /// # Errors
+    /// What AWS answers to credentials that are none or have expired.
+    pub(super) fn authenticate(&self, operation: Operation, head: &Parts) -> Result<(), AwsError> {
+        if operation.service() != Service::Iot || self.role().is_none() {
+            return Ok(());
+        }
+        match self.sessions.standing(head, Instant::now()) {
+            Standing::Good(_) => Ok(()),
+            Standing::Expired => Err(AwsError::new(403, "ExpiredTokenException", EXPIRED)),
+            Standing::Unknown => Err(AwsError::new(403, "UnrecognizedClientException", INVALID)),
+        }
+    }
+
+    /// Answers one STS operation.
+    pub(super) fn answer(&self, operation: Operation, request_id: &str, head: &Parts, body: &[u8]) -> Answer {
+        let result = match operation {
+            Operation::AssumeRole => self.assume_role(head, &Form::read(body))?,
+            _ => self.get_caller_identity(head)?,
+        };
+        Ok(format!(
+            "<{operation}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><{operation}Result>{result}\
+             </{operation}Result><ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>\
+             </{operation}Response>"
+        ))
+    }
+
+    fn get_caller_identity(&self, head: &Parts) -> Answer {
+        let (arn, id) = self.caller(head)?;
+        let account = &self.account;
+        Ok(format!("<Arn>{}</Arn><UserId>{}</UserId><Account>{account}</Account>", escape_xml(&arn), escape_xml(&id)))
+    }
+
+    /// The caller's ARN and id.
+    fn caller(&self, head: &Parts) -> Result<(String, String), AwsError> {
+        match self.sessions.standing(head, Instant::now()) {
+            Standing::Good(session) => Ok((session.arn(&self.account), session.user_id())),
+            Standing::Expired => Err(AwsError::new(403, "ExpiredToken", EXPIRED)),
+            Standing::Unknown => Ok((format!("arn:aws:iam::{}:user/sandbox", self.account), "AIDASANDBOX".to_owned())),
+        }
+    }
+
+    fn assume_role(&self, head: &Parts, form: &Form) -> Answer {
+        let (caller, _) = self.caller(head)?;
+        let arn: RoleArn = form.wanted("RoleArn")?.parse().map_err(|_| invalid("RoleArn"))?;
+        let name = form.wanted("RoleSessionName")?;
+        if !is_session_name(&name) {
+            return Err(invalid("RoleSessionName"));
+        }
+        let seconds = form.get("DurationSeconds").map_or(Ok(DURATION_DEFAULT), |text| text.parse());
+        let seconds = seconds.ok().filter(|seconds| DURATIONS.contains(seconds));
+        let lifetime = Duration::from_secs(seconds.ok_or_else(|| invalid("DurationSeconds"))?);
+        if !self.trusts(&arn, form.get("ExternalId").as_deref()) {
+            let message = format!("User: {caller} is not authorized to perform: sts:AssumeRole on resource: {arn}");
+            return Err(AwsError::new(403, "AccessDenied", message));
+        }
+        let session = Session { role: arn.name().to_owned(), name };
+        let keys = self.sessions.begin(session.clone(), Instant::now() + lifetime);
+        let expiration = (OffsetDateTime::now_utc() + lifetime).replace_nanosecond(0).expect("zero is a fraction");
+        Ok(format!(
+            "<Credentials><AccessKeyId>{}</AccessKeyId><SecretAccessKey>{}</SecretAccessKey>\
+             <SessionToken>{}</SessionToken><Expiration>{}</Expiration></Credentials>\
+             <AssumedRoleUser><AssumedRoleId>{}</AssumedRoleId><Arn>{}</Arn></AssumedRoleUser>",
+            keys.access_key_id,
+            keys.secret_access_key,
+            keys.session_token,
+            expiration.format(&Rfc3339).expect("a time of this age has that form"),
+            escape_xml(&session.user_id()),
+            escape_xml(&session.arn(&self.account)),
+        ))
+    }
+
+    /// Says whether a role lets the caller in. Where the sandbox has no role of its own, all of its account are there.
+    fn trusts(&self, arn: &RoleArn, external_id: Option<&str>) -> bool {
+        let is_known = self.role().as_ref().is_none_or(|role| {
+            let is_id_good = role.external_id.as_deref().is_none_or(|wanted| external_id == Some(wanted));
+            role.arn == *arn && is_id_good
+        });
+        arn.account() == self.account && is_known
+    }
+
+    fn role(&self) -> MutexGuard<'_, Option<Role>> {
+        self.role.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const EXPIRED: &str = "The security token included in the request is expired";
+
+const INVALID: &str = "The security token included in the request is invalid.";
+
+fn invalid(field: &str) -> AwsError {
+    AwsError::new(400, "ValidationError", format!("1 validation error detected: the value of {field} is not allowed"))
+}
+
+/// Two to 64 letters, digits and some signs.
+fn is_session_name(name: &str) -> bool {
+    (2..=64).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c))
 }

@@ -1,18 +1,15 @@
 //! What a service needs and has reached before it receives its first message.
 
-use std::collections::HashMap;
-
 use anyhow::Context;
 use aws_config::SdkConfig;
-use tracing::{info, warn};
+use tracing::warn;
 
+use super::targets::Targets;
 use crate::config::Config;
 use crate::config::fit::{self, FoundQueue};
-use crate::identity::{self, Account};
+use crate::identity;
 use crate::queue::{Attributes, Queue, QueueError};
-use crate::registrar::Registrar;
 use crate::store::Store;
-use crate::worker::Target;
 
 /// Everything outside the process.
 #[derive(Debug)]
@@ -21,7 +18,7 @@ pub(super) struct Reached {
     pub(super) main: JobQueue,
     /// The second queue, where one is configured.
     pub(super) replay: Option<JobQueue>,
-    pub(super) targets: HashMap<String, Target>,
+    pub(super) targets: Targets,
 }
 
 /// A queue of jobs, and what it is set to.
@@ -53,7 +50,7 @@ impl Reached {
         for finding in fit::warnings(fit::findings(config, &found))? {
             warn!(hint = finding.hint(), "{finding}");
         }
-        let targets = targets(config, &store).await?;
+        let targets = Targets::connect(config, &store).await?;
         Ok(Self { store, main, replay, targets })
     }
 
@@ -107,19 +104,4 @@ async fn dead_letters(queue: &Queue, attributes: &Attributes) -> Option<(Queue, 
     };
     let unreadable = |error: &QueueError| warn!(%error, arn, "cannot read the dead-letter queue");
     reached.await.inspect_err(unreadable).ok()
-}
-
-/// Makes every target: its client, its account, its tokens.
-async fn targets(config: &Config, store: &Store) -> anyhow::Result<HashMap<String, Target>> {
-    let mut targets = HashMap::new();
-    for (name, settings) in &config.targets {
-        let aws = identity::load(&settings.access(&config.aws)).await;
-        let account = Account::of(&aws).await.with_context(|| format!("cannot use target `{name}`"))?;
-        store.claim_target(name, &account.id, &account.region).await?;
-        let rate = settings.rates.register_certificate;
-        info!(target_name = name, account = account.id, region = account.region, rate = rate.per_second(), "serving");
-        let target = Target { account, registrar: Registrar::new(&aws, config.worker.attempt_timeout.into()) };
-        targets.insert(name.clone(), target);
-    }
-    Ok(targets)
 }

@@ -1,6 +1,7 @@
 //! Ties a target's name to one AWS account and region for good.
 
 use super::{Store, StoreError};
+use crate::identity::Account;
 
 impl Store {
     /// Claims a target's name for an account and region, the first time; later checks that it is still the same.
@@ -35,5 +36,27 @@ impl Store {
             found: format!("{found_account} in {found_region}"),
             wanted: format!("{account} in {region}"),
         })
+    }
+
+    /// The account and region that a target's name stands for, if it was ever claimed.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn account_of_target(&self, target: &str) -> Result<Option<Account>, StoreError> {
+        let found: Option<(String, String)> = self
+            .run(async |db| {
+                let row = sqlx::query_as(
+                    "-- account_of_target
+                    select account, region
+                    from targets
+                    where target = $1",
+                )
+                .bind(target)
+                .fetch_optional(&mut *db)
+                .await?;
+                Ok(row)
+            })
+            .await?;
+        Ok(found.map(|(id, region)| Account { id, region }))
     }
 }

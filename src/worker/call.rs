@@ -66,7 +66,7 @@ impl Worker {
 
     async fn call(&self, admitted: &Admitted) -> Answer {
         let began = Instant::now();
-        let answer = self.parts.targets[admitted.job.target.as_str()].registrar.register(&admitted.certificate).await;
+        let answer = self.parts.targets[admitted.job.target.as_str()].session.register(&admitted.certificate).await;
         let took = began.elapsed();
         let label = answer.result.as_ref().map_or_else(|error| error.kind.label(), |_| "ok");
         self.parts.metrics.iot_request(admitted.job.operation, label, took);

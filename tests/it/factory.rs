@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster::config::{Breakers, Config};
+use muster::config::{Breakers, Config, Target};
 use muster::identity::{self, Credentials};
 use muster::job::{CertificateStatus, Job, Operation, RegisterCertificate};
 use muster::limiter::Rate;
@@ -83,6 +83,22 @@ impl Factory {
         let queue = queue::create(&aws, "jobs", &attributes).await.unwrap();
         let store = database.store().await;
         Self { sandbox, database, store, queue, ca, config, patience: PATIENCE, folder }
+    }
+
+    /// Adds a target with a sandbox of its own, at the rate of the first target.
+    pub(crate) async fn add_target(&mut self, name: &str, settings: sandbox::Settings) -> Sandbox {
+        let (region, role) = (settings.region.clone(), settings.role.clone());
+        let sandbox = Sandbox::start(settings).await.unwrap();
+        sandbox.plant_ca(&self.ca.pem()).unwrap();
+        let target = Target {
+            region: Some(region),
+            endpoint_url: Some(sandbox.url()),
+            external_id: role.as_ref().and_then(|role| role.external_id.clone()),
+            role_arn: role.map(|role| role.arn),
+            rates: self.config.targets["default"].rates.clone(),
+        };
+        self.config.targets.insert(name.to_owned(), target);
+        sandbox
     }
 
     /// A job for a certificate.
@@ -200,21 +216,33 @@ impl Factory {
     }
 
     fn settings_file(&self) -> String {
-        let rate = self.config.targets["default"].rates.register_certificate.per_second();
         let cas: PathBuf = self.folder.path().join("cas");
-        format!(
+        let settings = format!(
             "aws = {{ endpoint_url = '{}', region = 'us-east-1' }}\n\
              queue = {{ name = 'jobs', wait = '1s' }}\n\
              database = {{ url = '{}' }}\n\
              admin = {{ listen = '127.0.0.1:0' }}\n\
              precheck = {{ ca_folder = '{}' }}\n\
-             breakers = {{ target_probe = '300ms', issuer_probe = '300ms', batch_probe = '300ms' }}\n\
-             targets.default.rates.register_certificate = {rate:?}\n",
+             breakers = {{ target_probe = '300ms', issuer_probe = '300ms', batch_probe = '300ms' }}\n",
             self.sandbox.url(),
             self.database.url,
             cas.display(),
-        )
+        );
+        self.config.targets.iter().fold(settings, |settings, (name, target)| settings + &target_keys(name, target))
     }
+}
+
+/// The keys of a target that are set.
+fn target_keys(name: &str, target: &Target) -> String {
+    let rate = target.rates.register_certificate.per_second();
+    let texts = [
+        ("region", target.region.clone()),
+        ("endpoint_url", target.endpoint_url.clone()),
+        ("role_arn", target.role_arn.clone().map(String::from)),
+        ("external_id", target.external_id.clone()),
+    ];
+    let texts = texts.into_iter().filter_map(|(key, value)| Some(format!("targets.{name}.{key} = '{}'\n", value?)));
+    format!("targets.{name}.rates.register_certificate = {rate:?}\n") + &texts.collect::<String>()
 }
 
 /// A queue that shows a message soon again and takes no more than three deliveries of it.

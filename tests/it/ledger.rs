@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use muster::certificate::CertificateId;
 use muster::hold::HoldKey;
+use muster::identity::Account;
 use muster::job::{CertificateStatus, Operation};
 use muster::outcome::{Attempt, Code, Status};
 use muster::store::row::{End, Names, Row};
@@ -282,6 +283,9 @@ async fn a_target_never_changes_its_account_or_region() {
     for _ in 0..2 {
         store.claim_target("default", ACCOUNT, REGION).await.unwrap();
     }
+    let known = Account { id: ACCOUNT.to_owned(), region: REGION.to_owned() };
+    assert_eq!(store.account_of_target("default").await.unwrap(), Some(known));
+    assert_eq!(store.account_of_target("other").await.unwrap(), None);
     let changed = store.claim_target("default", ACCOUNT, "us-east-1").await;
     assert!(matches!(changed, Err(StoreError::TargetChanged { .. })), "{changed:?}");
     let changed = store.claim_target("default", "000000000000", REGION).await;

@@ -34,6 +34,7 @@ mod sender;
 mod server;
 mod service;
 mod status;
+mod targets;
 mod trouble;
 mod unstorable;
 mod visibility;

@@ -7,6 +7,7 @@ mod faults;
 mod iot;
 mod limits;
 mod queues;
+mod roles;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};

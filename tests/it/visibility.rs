@@ -9,7 +9,7 @@ use muster::limiter::Rate;
 use muster::metrics::Metrics;
 use muster::queue::{self, Attributes, Queue};
 use muster::sandbox::{Effect, Fault, Operation, Sandbox, Settings};
-use muster::slots::{Delivery, Lane, Slots};
+use muster::slots::{Delivery, Lane, Room, Slots};
 use tokio::time::Instant;
 
 use crate::factory::Factory;
@@ -30,6 +30,7 @@ impl Ward {
             region: Some("us-east-1".to_owned()),
             endpoint_url: Some(sandbox.url()),
             credentials: Credentials::Sandbox,
+            role: None,
         };
         let attributes = Attributes {
             visibility_timeout: visibility,
@@ -38,7 +39,13 @@ impl Ward {
             ..Attributes::default()
         };
         let queue = queue::create(&identity::load(&access).await, "jobs", &attributes).await.unwrap();
-        Self { sandbox, queue, slots: Slots::new(10, 10), metrics: Arc::default(), visibility }
+        Self {
+            sandbox,
+            queue,
+            slots: Slots::new(10, || Room { free: 10, served: 0 }),
+            metrics: Arc::default(),
+            visibility,
+        }
     }
 
     /// Begins to beat; ends where it is dropped.

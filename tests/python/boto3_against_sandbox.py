@@ -4,6 +4,7 @@ Run by tests/it/sandbox/boto3.rs, which starts a fresh sandbox and makes the cer
     python3 boto3_against_sandbox.py URL FOLDER
 """
 
+import datetime
 import hashlib
 import json
 import pathlib
@@ -52,6 +53,20 @@ class Sandbox(unittest.TestCase):
 class Sts(Sandbox):
     def test_the_caller_is_told_the_account(self):
         self.assertEqual(client("sts").get_caller_identity()["Account"], ACCOUNT)
+
+    def test_a_role_is_assumed(self):
+        role = {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/muster", "RoleSessionName": "line-7"}
+        answer = client("sts").assume_role(**role, ExternalId="plant 3", DurationSeconds=900)
+        arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/muster/line-7"
+        self.assertEqual(answer["AssumedRoleUser"]["Arn"], arn)
+        keys = answer["Credentials"]
+        lasts = keys["Expiration"] - datetime.datetime.now(datetime.timezone.utc)
+        self.assertLess(abs(lasts.total_seconds() - 900), 60)
+        session = boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
+        caller = session.client("sts", endpoint_url=URL, region_name="us-east-1").get_caller_identity()
+        self.assertEqual((caller["Arn"], caller["Account"]), (arn, ACCOUNT))
+        role["RoleArn"] = "arn:aws:iam::999999999999:role/muster"
+        self.assertEqual(self.refused(client("sts").assume_role, **role), ("AccessDenied", 403))
 
 
 class Sqs(Sandbox):

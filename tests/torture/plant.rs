@@ -133,6 +133,7 @@ impl Plant {
             region: Some("us-east-1".to_owned()),
             endpoint_url: Some(self.sandbox.url()),
             credentials: Credentials::Sandbox,
+            role: None,
         };
         let attributes = Attributes {
             visibility_timeout: VISIBILITY,

@@ -20,6 +20,31 @@ pub enum Finding {
         /// What is wrong with its name.
         error: NameError,
     },
+    /// Nobody asks for the external id.
+    #[error("`targets.{target}.external_id` is set, but `targets.{target}.role_arn` is not")]
+    ExternalIdWithoutRole {
+        /// The target.
+        target: String,
+    },
+    /// Two targets share one quota and disagree on it.
+    #[error(
+        "targets `{one}` and `{other}` are both account {account} in {region} and share its quota, but have rates of \
+         {} and {} calls a second",
+        rates.0,
+        rates.1
+    )]
+    OneQuotaTwoRates {
+        /// A target.
+        one: String,
+        /// Another target.
+        other: String,
+        /// The account of both.
+        account: String,
+        /// The region of both.
+        region: String,
+        /// Their settings, calls a second.
+        rates: (f64, f64),
+    },
     /// SQS would refuse every receive.
     #[error("`queue.wait` is {} but SQS waits {} at most", Span(*wait), Span(*max))]
     WaitTooLong {
@@ -162,6 +187,8 @@ impl Finding {
         match self {
             Self::NoTarget
             | Self::UnnameableTarget { .. }
+            | Self::ExternalIdWithoutRole { .. }
+            | Self::OneQuotaTwoRates { .. }
             | Self::WaitTooLong { .. }
             | Self::WaitsReversed { .. }
             | Self::OneQueueTwice { .. }
@@ -184,6 +211,15 @@ impl Finding {
         match self {
             Self::NoTarget | Self::NoDefaultTarget => format!("add `[targets.{DEFAULT_TARGET}]` to the settings"),
             Self::UnnameableTarget { .. } => "give the target another name in the settings".to_owned(),
+            Self::ExternalIdWithoutRole { target } => {
+                format!("set `targets.{target}.role_arn` to the role that asks for it, or leave the external id out")
+            }
+            Self::OneQuotaTwoRates { one, other, .. } => {
+                format!(
+                    "set `targets.{one}.rates.register_certificate` and `targets.{other}.rates.register_certificate` to \
+                     the account's quota"
+                )
+            }
             Self::WaitTooLong { max, .. } => format!("set `queue.wait` to {} or less", Span(*max)),
             Self::WaitTooShort { .. } => "set `queue.wait` to 1s or more".to_owned(),
             Self::WaitsReversed { first, .. } => format!("set `retry.max_wait` to {} or more", Span(*first)),

@@ -63,6 +63,21 @@ async fn the_ledger_tells_calls_certificates_and_queues() {
 }
 
 #[tokio::test]
+async fn every_session_can_be_ended() {
+    let bench = bench().await;
+    let assume = bench.sts.assume_role().role_arn("arn:aws:iam::000000000000:role/muster").role_session_name("me");
+    let keys = assume.send().await.unwrap().credentials.unwrap();
+    let config = super::sdk(&bench.sandbox.url()).into_builder();
+    let keys =
+        super::Credentials::new(keys.access_key_id, keys.secret_access_key, Some(keys.session_token), None, "test");
+    let config = config.credentials_provider(super::SharedCredentialsProvider::new(keys)).build();
+    let sts = aws_sdk_sts::Client::new(&config);
+    sts.get_caller_identity().send().await.unwrap();
+    assert_eq!(bench.control("DELETE", "sessions", Value::Null).await.0, 204);
+    assert_eq!(sts.get_caller_identity().send().await.unwrap_err().code(), Some("ExpiredToken"));
+}
+
+#[tokio::test]
 async fn deleted_messages_are_told_by_their_ids() {
     let bench = bench().await;
     let url = bench.queue("jobs", &[]).await;

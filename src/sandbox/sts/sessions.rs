@@ -1,0 +1,133 @@
+//! The sessions of assumed roles: what was given out, for whom, and until when.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+
+/// Who works with credentials that were given out.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Session {
+    /// The role's name.
+    pub(super) role: String,
+    /// The name that the caller gave the session.
+    pub(super) name: String,
+}
+
+/// Credentials that were given out.
+#[derive(Clone)]
+pub(super) struct Keys {
+    pub(super) access_key_id: String,
+    pub(super) secret_access_key: String,
+    pub(super) session_token: String,
+}
+
+/// What credentials are worth.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum Standing {
+    /// They were given out for this session.
+    Good(Session),
+    /// They were, and the session is over.
+    Expired,
+    /// They were not given out here.
+    Unknown,
+}
+
+/// Every session, by its access key id.
+#[derive(Default)]
+pub(super) struct Sessions(Mutex<HashMap<String, Given>>);
+
+struct Given {
+    session: Session,
+    token: String,
+    expires: Instant,
+}
+
+impl Session {
+    pub(super) fn arn(&self, account: &str) -> String {
+        format!("arn:aws:sts::{account}:assumed-role/{}/{}", self.role, self.name)
+    }
+
+    pub(super) fn user_id(&self) -> String {
+        format!("AROASANDBOX:{}", self.name)
+    }
+}
+
+impl Sessions {
+    /// Begins a session and gives its credentials out.
+    pub(super) fn begin(&self, session: Session, expires: Instant) -> Keys {
+        let keys = Keys {
+            access_key_id: format!("ASIA{}", random(16).to_ascii_uppercase()),
+            secret_access_key: random(40),
+            session_token: random(120),
+        };
+        let given = Given { session, token: keys.session_token.clone(), expires };
+        self.lock().insert(keys.access_key_id.clone(), given);
+        keys
+    }
+
+    /// Ends every session at this instant at the latest.
+    pub(super) fn expire(&self, at: Instant) {
+        self.lock().values_mut().for_each(|given| given.expires = given.expires.min(at));
+    }
+
+    /// What the credentials of a request are worth.
+    pub(super) fn standing(&self, head: &Parts, now: Instant) -> Standing {
+        let token = head.headers.get("x-amz-security-token").and_then(|token| token.to_str().ok());
+        let sessions = self.lock();
+        let given = access_key_id(head).and_then(|id| sessions.get(id)).filter(|given| token == Some(&given.token));
+        match given {
+            None => Standing::Unknown,
+            Some(given) if given.expires <= now => Standing::Expired,
+            Some(given) => Standing::Good(given.session.clone()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Given>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The access key id in `AWS4-HMAC-SHA256 Credential=AKID/20261122/us-east-1/iot/aws4_request, ...`.
+fn access_key_id(head: &Parts) -> Option<&str> {
+    let (_, scope) = head.headers.get(AUTHORIZATION)?.to_str().ok()?.split_once("Credential=")?;
+    scope.split('/').next()
+}
+
+fn random(n: usize) -> String {
+    std::iter::repeat_with(fastrand::alphanumeric).take(n).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::http::Request;
+
+    use super::*;
+
+    fn request(id: &str, token: &str) -> Parts {
+        let authorization = format!("AWS4-HMAC-SHA256 Credential={id}/20261122/us-east-1/iot/aws4_request, x=y");
+        let request = Request::builder().header(AUTHORIZATION, authorization).header("x-amz-security-token", token);
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn a_session_is_good_until_it_expires_and_only_with_its_own_token() {
+        let (sessions, now) = (Sessions::default(), Instant::now());
+        let session = Session { role: "muster".to_owned(), name: "me".to_owned() };
+        let keys = sessions.begin(session.clone(), now + Duration::from_mins(15));
+        let good = request(&keys.access_key_id, &keys.session_token);
+        assert_eq!(sessions.standing(&good, now), Standing::Good(session.clone()));
+        assert_eq!(sessions.standing(&good, now + Duration::from_mins(15)), Standing::Expired);
+        assert_eq!(sessions.standing(&request(&keys.access_key_id, "other"), now), Standing::Unknown);
+        assert_eq!(sessions.standing(&request("ASIAOTHER", &keys.session_token), now), Standing::Unknown);
+        sessions.expire(now);
+        assert_eq!(sessions.standing(&good, now), Standing::Expired);
+        let later = sessions.begin(session.clone(), now + Duration::from_mins(15));
+        let later = request(&later.access_key_id, &later.session_token);
+        assert_eq!(sessions.standing(&later, now), Standing::Good(session));
+    }
+}

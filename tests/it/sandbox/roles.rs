@@ -1,0 +1,137 @@
+//! Roles: who may assume them, and what their sessions are worth.
+
+use aws_config::SdkConfig;
+use aws_sdk_iot::error::ProvideErrorMetadata;
+use aws_sdk_sts::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_sts::operation::assume_role::builders::AssumeRoleFluentBuilder;
+use muster::identity::Role;
+use muster::sandbox::{Effect, Fault, Limiting, Operation, Settings};
+use time::{Duration, OffsetDateTime};
+
+use super::{Bench, sdk};
+
+const ACCOUNT: &str = "222222222222";
+
+fn role() -> Role {
+    Role { arn: arn(ACCOUNT, "muster").parse().unwrap(), external_id: Some("plant-3".to_owned()) }
+}
+
+fn arn(account: &str, name: &str) -> String {
+    format!("arn:aws:iam::{account}:role/{name}")
+}
+
+/// A sandbox whose IoT asks for a role, with an external id.
+async fn bench() -> Bench {
+    let account = ACCOUNT.to_owned();
+    Bench::start(Settings { account, role: Some(role()), limiting: Limiting::CountOnly, ..Settings::default() }).await
+}
+
+impl Bench {
+    /// The call that assumes the role as it should be done.
+    fn assume(&self) -> AssumeRoleFluentBuilder {
+        let call = self.sts.assume_role().role_arn(role().arn.as_str());
+        call.role_session_name("muster").external_id("plant-3")
+    }
+
+    /// A configuration with the credentials of a new session.
+    async fn assumed(&self) -> SdkConfig {
+        let keys = self.assume().send().await.unwrap().credentials.unwrap();
+        assert!(keys.access_key_id.starts_with("ASIA"));
+        let (secret, token) = (keys.secret_access_key, Some(keys.session_token));
+        let keys = Credentials::new(keys.access_key_id, secret, token, None, "test");
+        let provider = SharedCredentialsProvider::new(keys);
+        sdk(&self.sandbox.url()).into_builder().credentials_provider(provider).build()
+    }
+
+    /// How often STS was called to assume a role.
+    fn n_assumed(&self) -> usize {
+        self.sandbox.ledger().summary(Operation::AssumeRole).calls
+    }
+}
+
+/// The code of the answer to an IoT call with these credentials, if it is an error.
+async fn iot_error(sdk: &SdkConfig) -> Option<String> {
+    let answer = aws_sdk_iot::Client::new(sdk).list_certificates().send().await;
+    answer.err().map(|error| error.code().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn a_session_of_the_role_opens_iot_and_other_credentials_do_not() {
+    let bench = bench().await;
+    assert_eq!(iot_error(&sdk(&bench.sandbox.url())).await.as_deref(), Some("UnrecognizedClientException"));
+    let assumed = bench.assumed().await;
+    assert_eq!(iot_error(&assumed).await, None);
+    let caller = aws_sdk_sts::Client::new(&assumed).get_caller_identity().send().await.unwrap();
+    assert_eq!(caller.arn(), Some("arn:aws:sts::222222222222:assumed-role/muster/muster"));
+    assert_eq!(caller.account(), Some(ACCOUNT));
+    assert_eq!(bench.n_assumed(), 1);
+}
+
+#[tokio::test]
+async fn a_session_lasts_as_long_as_was_asked_for() {
+    let bench = bench().await;
+    for (asked, seconds) in [(None, 3600), (Some(900), 900), (Some(43_200), 43_200)] {
+        let before = OffsetDateTime::now_utc();
+        let keys = bench.assume().set_duration_seconds(asked).send().await.unwrap().credentials.unwrap();
+        let lasts = OffsetDateTime::from_unix_timestamp(keys.expiration.secs()).unwrap() - before;
+        let wanted = Duration::seconds(seconds);
+        assert!((wanted - Duration::SECOND..wanted + Duration::MINUTE).contains(&lasts), "{lasts} for {asked:?}");
+    }
+    for asked in [899, 43_201] {
+        let error = bench.assume().duration_seconds(asked).send().await.unwrap_err();
+        assert_eq!(error.code(), Some("ValidationError"), "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn expired_sessions_are_refused_and_new_ones_are_good() {
+    let bench = bench().await;
+    let assumed = bench.assumed().await;
+    bench.sandbox.expire_sessions();
+    assert_eq!(iot_error(&assumed).await.as_deref(), Some("ExpiredTokenException"));
+    let error = aws_sdk_sts::Client::new(&assumed).get_caller_identity().send().await.unwrap_err();
+    assert_eq!(error.code(), Some("ExpiredToken"));
+    assert_eq!(iot_error(&bench.assumed().await).await, None);
+}
+
+#[tokio::test]
+async fn who_is_not_trusted_cannot_assume_the_role() {
+    let bench = bench().await;
+    let refused = [
+        bench.assume().external_id("plant-4"),
+        bench.assume().set_external_id(None),
+        bench.assume().role_arn(arn(ACCOUNT, "other")),
+        bench.assume().role_arn(arn("333333333333", "muster")),
+    ];
+    for call in refused {
+        let error = call.send().await.unwrap_err();
+        assert_eq!(error.raw_response().unwrap().status().as_u16(), 403);
+        assert_eq!(error.code(), Some("AccessDenied"));
+        let message = error.message().unwrap();
+        assert!(message.starts_with("User: arn:aws:iam::222222222222:user/sandbox is not authorized"), "{message}");
+    }
+    bench.sandbox.set_role(Some(Role { external_id: None, ..role() }));
+    bench.assume().external_id("plant-4").send().await.unwrap();
+}
+
+#[tokio::test]
+async fn any_role_of_the_account_can_be_assumed_where_iot_asks_for_none() {
+    let bench = Bench::start(Settings::default()).await;
+    let assume = |account: &str| bench.assume().role_arn(arn(account, "any")).send();
+    assume("000000000000").await.unwrap();
+    assert_eq!(assume(ACCOUNT).await.unwrap_err().code(), Some("AccessDenied"));
+}
+
+#[tokio::test]
+async fn a_fault_can_strike_it_and_an_action_that_nobody_knows_is_none() {
+    let bench = bench().await;
+    bench.sandbox.faults().set(Fault::new(Operation::AssumeRole, Effect::Throttle).calls(1)).unwrap();
+    let config = aws_sdk_sts::config::Builder::from(&sdk(&bench.sandbox.url()))
+        .retry_config(aws_sdk_sts::config::retry::RetryConfig::disabled())
+        .build();
+    let sts = aws_sdk_sts::Client::from_conf(config);
+    let throttled = bench.assume().as_input().clone().send_with(&sts).await.unwrap_err();
+    assert_eq!(throttled.code(), Some("Throttling"));
+    assert_eq!(sts.get_session_token().send().await.unwrap_err().code(), Some("InvalidAction"));
+    assert_eq!(bench.n_assumed(), 1);
+}
