@@ -76,6 +76,7 @@ async fn create_queue(site: &Site) -> Queue {
         region: Some("us-east-1".to_owned()),
         endpoint_url: Some(site.sandbox.url()),
         credentials: Credentials::Sandbox,
+        role: None,
     };
     let attributes = Attributes {
         visibility_timeout: VISIBILITY,
