@@ -57,6 +57,7 @@ pub fn findings(config: &Config, queues: &[FoundQueue<'_>]) -> Vec<Finding> {
     findings.extend(times(config));
     findings.extend(slots(config));
     findings.extend(one_queue_twice(queues));
+    findings.extend(no_second_queue(config, queues));
     let backlog = queues.iter().map(|queue| queue.attributes.messages()).sum();
     for queue in queues {
         findings.extend(visibility(config, queue));
@@ -115,6 +116,11 @@ fn slots(config: &Config) -> Option<Finding> {
 fn one_queue_twice(queues: &[FoundQueue<'_>]) -> Option<Finding> {
     let [main, replay] = queues else { return None };
     (main.url == replay.url).then(|| Finding::OneQueueTwice { queue: replay.name.to_owned() })
+}
+
+fn no_second_queue(config: &Config, queues: &[FoundQueue<'_>]) -> Option<Finding> {
+    let ([main], n) = (queues, config.targets.len()) else { return None };
+    (n > 1).then(|| Finding::NoSecondQueue { n, queue: main.name.to_owned() })
 }
 
 fn visibility(config: &Config, queue: &FoundQueue<'_>) -> Option<Finding> {
@@ -200,7 +206,7 @@ mod tests {
     fn what_cannot_work_is_refused() {
         assert_eq!(found(|config, _| config.targets.clear()), ["refused: no target is configured"]);
         assert_eq!(
-            found(|config, _| _ = config.targets.insert("plant 1".to_owned(), Target::default())),
+            found(|config, _| _ = config.targets.insert("plant 1".to_owned(), Target::default()))[..1],
             ["refused: no job can name target `plant 1`: a name has 1 to 128 characters of \
               A-Z a-z 0-9 . _ : / + @ = -, found  "]
         );
@@ -232,6 +238,13 @@ mod tests {
                 config.targets.insert("eu".to_owned(), target);
             }),
             ["warning: no target is named `default`: jobs that name no target will be quarantined"]
+        );
+        assert_eq!(
+            found(|config, _| _ = config.targets.insert("eu".to_owned(), Target::default())),
+            [
+                "warning: 2 targets share queue `jobs` and there is no second one: jobs of a slow target that made room for \
+              others wait behind the whole backlog when they are sent again"
+            ]
         );
         assert_eq!(
             found(|config, _| config.queue.wait = Duration::from_millis(500).into()),

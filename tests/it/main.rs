@@ -12,6 +12,7 @@ mod database;
 mod deletes;
 mod enqueue;
 mod factory;
+mod head_of_line;
 mod holds;
 mod input;
 mod ledger;

@@ -67,6 +67,17 @@ pub enum Finding {
         /// The setting.
         queue: String,
     },
+    /// What made room for another target's jobs comes back at the end of the backlog.
+    #[error(
+        "{n} targets share queue `{queue}` and there is no second one: jobs of a slow target that made room for others \
+         wait behind the whole backlog when they are sent again"
+    )]
+    NoSecondQueue {
+        /// How many targets there are.
+        n: usize,
+        /// The setting.
+        queue: String,
+    },
     /// The heartbeat cannot keep messages hidden.
     #[error(
         "queue `{queue}` hides messages for {} but {} are the least that can be kept up",
@@ -202,6 +213,7 @@ impl Finding {
             | Self::FewReceives { .. }
             | Self::NoDeadLetterQueue { .. }
             | Self::NoDefaultTarget
+            | Self::NoSecondQueue { .. }
             | Self::AdminExposed { .. } => false,
         }
     }
@@ -225,6 +237,9 @@ impl Finding {
             Self::WaitsReversed { first, .. } => format!("set `retry.max_wait` to {} or more", Span(*first)),
             Self::OneQueueTwice { .. } => {
                 "make a queue of its own for jobs that are sent again, or leave `queue.replay` out".to_owned()
+            }
+            Self::NoSecondQueue { .. } => {
+                "make a queue for jobs that are sent again, and name it in `queue.replay`".to_owned()
             }
             Self::VisibilityTooShort { .. } => "set VisibilityTimeout to 60 on the queue".to_owned(),
             Self::VisibilityShort { needed, .. } => {

@@ -1,0 +1,103 @@
+//! A target that takes its jobs slowly, or not at all, beside one that works: it holds up nothing but itself.
+
+use std::collections::BTreeMap;
+
+use muster::job::Job;
+use muster::limiter::Rate;
+use muster::outcome::Code;
+use muster::queue;
+use muster::sandbox::{self, Effect, Fault, Operation, Sandbox};
+
+use crate::factory::{Factory, count_only, queue_attributes};
+
+/// How many jobs of each target there are; those of both lie in the queue by turns.
+const N: usize = 300;
+
+/// A factory with a target beside the default one.
+async fn beside(rate: f64) -> (Factory, Sandbox) {
+    let mut factory = Factory::new(200.0).await;
+    let settings = sandbox::Settings { account: "222222222222".to_owned(), ..count_only() };
+    let slow = factory.add_target("slow", settings).await;
+    let target = factory.config.targets.get_mut("slow").unwrap();
+    target.rates.register_certificate = Rate::new(rate).unwrap();
+    (factory, slow)
+}
+
+/// Sends the jobs of both targets, by turns.
+async fn enqueue(factory: &Factory) {
+    let job = |target: &str, i: usize| {
+        let pem = factory.ca.leaf(&format!("{target} {i}"));
+        Job { target: target.parse().unwrap(), ..Factory::job(&pem) }.to_body()
+    };
+    let bodies: Vec<_> = (0..N).flat_map(|i| [job("slow", i), job("default", i)]).collect();
+    factory.send(&bodies).await;
+}
+
+/// Waits until all jobs of the default target are in.
+async fn until_default_is_in(factory: &Factory) {
+    factory.until("the target that works is done", async |f| f.sandbox.ledger().n_certificates() == N).await;
+}
+
+async fn until_all_are_in(factory: &Factory) {
+    let ends = BTreeMap::from([(Code::Ok, 2 * N as u64)]);
+    factory.until("all are in", async |f| f.ends().await == ends).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_with_a_small_quota_holds_back_no_other_and_loses_nothing() {
+    let (factory, slow) = beside(20.0).await;
+    enqueue(&factory).await;
+    let service = factory.serve().await;
+    until_default_is_in(&factory).await;
+    let n_slow = slow.ledger().n_certificates();
+    assert!(n_slow < N / 2, "{n_slow} of the slow target's jobs are in: the other waited for them");
+    assert!(factory.ends().await.contains_key(&Code::TargetBusy), "none made room");
+    until_all_are_in(&factory).await;
+    factory.until("no hold is left", async |f| f.store.holds_report().await.unwrap().is_empty()).await;
+    service.end().await;
+    assert_eq!(slow.ledger().summary(Operation::RegisterCertificate).calls, N, "no job was called for twice");
+    assert_eq!(factory.counts("jobs-dead").sent, 0);
+}
+
+/// Its calls take five seconds, and there are fewer slots than calls that it would have under way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_answers_late_leaves_slots_to_the_others() {
+    let (mut factory, slow) = beside(200.0).await;
+    factory.config.worker.slots = 60;
+    let late = Effect::Latency { milliseconds: 5_000, up_to: None };
+    let late = slow.faults().set(Fault::new(Operation::RegisterCertificate, late)).unwrap();
+    enqueue(&factory).await;
+    let service = factory.serve().await;
+    until_default_is_in(&factory).await;
+    let n_slow = slow.ledger().n_certificates();
+    assert!(n_slow < N / 2, "{n_slow} of the late target's jobs are in: the other waited for them");
+    slow.faults().clear(late);
+    until_all_are_in(&factory).await;
+    service.end().await;
+}
+
+/// With a second queue, what made room comes back while the backlog still lasts.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_made_room_comes_back_through_the_second_queue() {
+    let (mut factory, slow) = beside(20.0).await;
+    let aws = muster::identity::load(&factory.config.aws.access()).await;
+    queue::create(&aws, "again", &queue_attributes()).await.unwrap();
+    factory.config.queue.replay = Some("again".to_owned());
+    enqueue(&factory).await;
+    let service = factory.serve().await;
+    factory.until("some were sent again", async |f| f.counts("again").sent > 0).await;
+    until_all_are_in(&factory).await;
+    service.end().await;
+    assert_eq!(slow.ledger().summary(Operation::RegisterCertificate).calls, N);
+}
+
+/// Where the others lack no work there is nothing to make room for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_alone_parks_nothing() {
+    let (factory, slow) = beside(100.0).await;
+    let job = |i| Job { target: "slow".parse().unwrap(), ..Factory::job(&factory.ca.leaf(&format!("slow {i}"))) };
+    factory.send(&(0..N).map(|i| job(i).to_body()).collect::<Vec<_>>()).await;
+    let metrics = factory.drain().await;
+    assert_eq!(metrics.jobs_parked.with_label_values(&["target_busy"]).get(), 0);
+    assert_eq!(slow.ledger().n_certificates(), N);
+}
