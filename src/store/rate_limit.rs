@@ -161,27 +161,16 @@ impl Store {
         let update = "-- cut_rate
             update rate_limits
             set rate = least(rate, greatest(rate * $5, ceiling * $6, least(ceiling, $7))),
-                noted_rate = least(rate, greatest(rate * $5, ceiling * $6, least(ceiling, $7))),
                 clean_seconds = 0,
                 cut_at = clock_timestamp()
             where account = $1 and region = $2 and operation = $3 and cut_at < $4
-            returning rate";
+            returning cut_at as at, rate, noted_rate, 'throttled' as reason";
         self.run(async |db| {
-            let mut transaction = self.begin(db).await?;
-            let query = sqlx::query_scalar(update)
-                .bind(account)
-                .bind(region)
-                .bind(operation)
-                .bind(granted_at)
-                .bind(CUT)
-                .bind(FLOOR.0)
-                .bind(FLOOR.1);
-            let change = match query.fetch_optional(&mut *transaction).await? {
-                Some(rate) => Some(note(&mut transaction, quota, rate, Reason::Throttled).await?),
-                None => None,
-            };
-            transaction.commit().await?;
-            Ok(change)
+            let query = sqlx::query(update).bind(account).bind(region).bind(operation).bind(granted_at);
+            let query = query.bind(CUT).bind(FLOOR.0).bind(FLOOR.1);
+            let Some(row) = query.fetch_optional(&mut *db).await? else { return Ok(None) };
+            note_change(db, quota, row.try_get("noted_rate")?, Reason::Throttled).await?;
+            Ok(Some(read_change(&row)?))
         })
         .await
     }
@@ -191,23 +180,7 @@ impl Store {
     /// # Errors
     /// What the server or the connection met.
     pub async fn note_rise(&self, quota: &Quota, noted_rate: f64) -> Result<Option<Change>, StoreError> {
-        let [account, region, operation] = quota.key();
-        let update = "-- note_rise
-            update rate_limits
-            set noted_rate = rate
-            where account = $1 and region = $2 and operation = $3 and noted_rate = $4 and rate > noted_rate
-            returning rate";
-        self.run(async |db| {
-            let mut transaction = self.begin(db).await?;
-            let query = sqlx::query_scalar(update).bind(account).bind(region).bind(operation).bind(noted_rate);
-            let change = match query.fetch_optional(&mut *transaction).await? {
-                Some(rate) => Some(note(&mut transaction, quota, rate, Reason::Unthrottled).await?),
-                None => None,
-            };
-            transaction.commit().await?;
-            Ok(change)
-        })
-        .await
+        self.run(async |db| note_change(db, quota, noted_rate, Reason::Unthrottled).await).await
     }
 
     /// Reads what was learnt of the quotas of some targets.
@@ -265,6 +238,27 @@ async fn learnt(db: &mut PgConnection, quota: &Quota) -> Result<f64, StoreError>
         from rate_limits
         where account = $1 and region = $2 and operation = $3";
     Ok(sqlx::query_scalar(query).bind(account).bind(region).bind(operation).fetch_one(db).await?)
+}
+
+/// Notes that the rate is another than it was noted last, where nobody else did. No transaction: a worker that stands still
+/// inside one would hold up the leases of all.
+async fn note_change(
+    db: &mut PgConnection,
+    quota: &Quota,
+    noted_rate: f64,
+    reason: Reason,
+) -> Result<Option<Change>, StoreError> {
+    let [account, region, operation] = quota.key();
+    let update = "-- note_change
+        update rate_limits
+        set noted_rate = rate
+        where account = $1 and region = $2 and operation = $3 and noted_rate = $4 and rate <> noted_rate
+        returning rate";
+    let query = sqlx::query_scalar(update).bind(account).bind(region).bind(operation).bind(noted_rate);
+    match query.fetch_optional(&mut *db).await? {
+        Some(rate) => Ok(Some(note(db, quota, rate, reason).await?)),
+        None => Ok(None),
+    }
 }
 
 /// Writes a change down, beside those that are kept.
