@@ -14,6 +14,8 @@ mod enqueue;
 mod factory;
 mod holds;
 mod input;
+#[path = "../stage/lag.rs"]
+mod lag;
 mod ledger;
 mod moto;
 mod postgres;
@@ -25,6 +27,7 @@ mod program;
 mod proxy;
 mod python;
 mod queue_trouble;
+mod quota;
 mod readme;
 mod sandbox;
 mod second_queue;
