@@ -265,6 +265,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn places_that_nobody_used_in_their_time_are_thrown_away() {
+        let row = Row::new(200.0);
+        let limiter = row.limiter();
+        let mut waits = tokio::task::JoinSet::new();
+        for _ in 0..10 {
+            let limiter = limiter.clone();
+            waits.spawn(async move { limiter.token().await });
+        }
+        waits.join_next().await.unwrap().unwrap();
+        waits.shutdown().await;
+        tokio::time::sleep(Duration::from_hours(1)).await;
+        let leased_until = *row.next_free.lock().unwrap();
+        limiter.token().await;
+        assert!(*row.next_free.lock().unwrap() > leased_until, "an old place was used");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_lease_gone_wild_is_held_to_the_ceiling() {
         let limiter = Row::new(1000.0).limiter_below(rate(10.0));
         let n = taken_in(&[limiter], Duration::from_secs(10)).await.len();

@@ -109,6 +109,8 @@ async fn eight_leasers_at_once_find_no_two_places_alike() {
         all.sort_by(f64::total_cmp);
         let alike = all.windows(2).filter(|two| two[1] - two[0] < 0.5 / rate.per_second()).count();
         assert_eq!(alike, 0, "in round {round}");
+        let span = all[all.len() - 1] - all[0];
+        assert!(span * rate.per_second() > 182.5, "all of round {round} lie in {span} s");
     }
 }
 
@@ -124,6 +126,16 @@ async fn an_idle_quota_grants_no_more_than_its_burst_of_the_past() {
         assert!(n_of_the_past <= burst, "{n_of_the_past} at {per_second}/s");
         assert!(places[0] < ledger_time(&database).await, "the first can be used at once");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_quota_has_saved_up_nothing() {
+    let database = Database::fresh().await;
+    let (store, quota) = (database.store().await, quota("eu-west-1"));
+    let asked_at = ledger_time(&database).await;
+    store.open_quota(&quota, rate(1.0)).await.unwrap();
+    let first = places(&store.lease(&quota, 1).await.unwrap())[0];
+    assert!(first > asked_at + 0.999, "{} s too early", asked_at + 1.0 - first);
 }
 
 #[tokio::test(flavor = "multi_thread")]
