@@ -24,13 +24,19 @@ pub(super) struct LearntRate {
 struct ShownChange {
     at: String,
     rate: f64,
-    #[serde(serialize_with = "as_word")]
-    reason: Reason,
+    reason: &'static str,
+    #[serde(skip)]
+    why: Reason,
 }
 
 impl From<&RateReport> for LearntRate {
     fn from(report: &RateReport) -> Self {
-        let show = |change: &Change| ShownChange { at: rfc3339(change.at), rate: change.rate, reason: change.reason };
+        let show = |&Change { at, rate, reason }: &Change| ShownChange {
+            at: rfc3339(at),
+            rate,
+            reason: reason.into(),
+            why: reason,
+        };
         Self {
             target: report.target.clone(),
             operation: report.operation.clone(),
@@ -63,7 +69,7 @@ impl LearntRate {
 
 impl ShownChange {
     fn line(&self) -> String {
-        let why = match self.reason {
+        let why = match self.why {
             Reason::Configured => "configured",
             Reason::Throttled => "cut by a throttle",
             Reason::Unthrottled => "raised, as no throttle came",
@@ -75,10 +81,6 @@ impl ShownChange {
 /// A rate with so many digits as tell it from another one.
 fn figure(rate: f64) -> impl fmt::Display {
     if rate < 1.0 { format!("{rate:.3}") } else { format!("{rate:.1}") }
-}
-
-fn as_word<S: serde::Serializer>(reason: &Reason, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(reason.into())
 }
 
 #[cfg(test)]
