@@ -20,8 +20,8 @@ use tokio::sync::{mpsc, oneshot};
 pub use lease::{LEASE, Lease};
 pub use lessor::Lessor;
 pub use load::Gauges;
-pub(crate) use rate::{BURST, BURST_MIN};
 pub use rate::{Rate, RateError, burst_of};
+pub(crate) use rate::{BURST, BURST_MIN};
 
 use dispenser::{Line, Waiter, dispense};
 use guard::Guard;
@@ -59,7 +59,11 @@ impl Limiter {
         Self::with(lease, lessons, Load::new(learnt, ceiling, gauges))
     }
 
-    fn with<F>(lease: impl Fn(usize) -> F + Send + 'static, lessons: mpsc::UnboundedSender<Lesson>, load: Load) -> Self
+    fn with<F>(
+        lease: impl Fn(usize) -> F + Send + 'static,
+        lessons: mpsc::UnboundedSender<Lesson>,
+        load: Load,
+    ) -> Self
     where
         F: Future<Output = Lease> + Send + 'static,
     {
@@ -123,6 +127,12 @@ impl Limiter {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "tests have few tokens"
+)]
 mod tests {
     use std::sync::Mutex;
 
@@ -209,8 +219,7 @@ mod tests {
     }
 
     fn worst_second(times: &[Instant]) -> usize {
-        let n_from =
-            |from: Instant| times.iter().filter(|&&at| at >= from && at - from < Duration::from_secs(1)).count();
+        let n_from = |from: Instant| times.iter().filter(|&&at| at >= from && at - from < Duration::from_secs(1)).count();
         times.iter().map(|&from| n_from(from)).max().unwrap_or_default()
     }
 

@@ -118,7 +118,10 @@ async fn targets(config: &Config, store: &Store) -> anyhow::Result<HashMap<Strin
         store.claim_target(name, &account.id, &account.region).await?;
         let rate = settings.rates.register_certificate;
         info!(target_name = name, account = account.id, region = account.region, rate = rate.per_second(), "serving");
-        let target = Target { account, registrar: Registrar::new(&aws, config.worker.attempt_timeout.into()) };
+        let target = Target {
+            account,
+            registrar: Registrar::new(&aws, config.worker.attempt_timeout.into()),
+        };
         targets.insert(name.clone(), target);
     }
     Ok(targets)

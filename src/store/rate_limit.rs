@@ -139,13 +139,7 @@ impl Store {
             let places = n as f64;
             #[expect(clippy::cast_precision_loss, reason = "it is a small constant")]
             let burst_min = BURST_MIN as f64;
-            let query = sqlx::query(update)
-                .bind(account)
-                .bind(region)
-                .bind(operation)
-                .bind(places)
-                .bind(burst_min)
-                .bind(BURST.as_secs_f64());
+            let query = sqlx::query(update).bind(account).bind(region).bind(operation).bind(places).bind(burst_min).bind(BURST.as_secs_f64());
             let row = query.bind(AHEAD.0).bind(AHEAD.1).bind(RISE).bind(RISE_MAX).fetch_one(db).await?;
             read_lease(&row, n)
         })
@@ -168,14 +162,7 @@ impl Store {
             returning rate";
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
-            let query = sqlx::query_scalar(update)
-                .bind(account)
-                .bind(region)
-                .bind(operation)
-                .bind(granted_at)
-                .bind(CUT)
-                .bind(FLOOR.0)
-                .bind(FLOOR.1);
+            let query = sqlx::query_scalar(update).bind(account).bind(region).bind(operation).bind(granted_at).bind(CUT).bind(FLOOR.0).bind(FLOOR.1);
             let change = match query.fetch_optional(&mut *transaction).await? {
                 Some(rate) => Some(note(&mut transaction, quota, rate, Reason::Throttled).await?),
                 None => None,
@@ -232,8 +219,7 @@ impl Store {
             let mut reports: Vec<_> = limits.iter().map(read_report).collect::<Result<_, _>>()?;
             for row in sqlx::query(changes).bind(targets).fetch_all(&mut *db).await? {
                 let (target, operation): (String, String) = (row.try_get("target")?, row.try_get("operation")?);
-                let its =
-                    reports.iter_mut().find(|report| (&report.target, &report.operation) == (&target, &operation));
+                let its = reports.iter_mut().find(|report| (&report.target, &report.operation) == (&target, &operation));
                 if let Some(report) = its {
                     report.changes.push(read_change(&row)?);
                 }
@@ -253,8 +239,7 @@ async fn set_ceiling(db: &mut PgConnection, quota: &Quota, ceiling: Rate) -> Res
         on conflict (account, region, operation) do update
         set ceiling = excluded.ceiling, rate = excluded.rate, noted_rate = excluded.noted_rate, clean_seconds = 0
         where q.ceiling <> excluded.ceiling";
-    let done =
-        sqlx::query(insert).bind(account).bind(region).bind(operation).bind(ceiling.per_second()).execute(db).await?;
+    let done = sqlx::query(insert).bind(account).bind(region).bind(operation).bind(ceiling.per_second()).execute(db).await?;
     Ok(done.rows_affected() == 1)
 }
 
