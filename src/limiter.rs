@@ -156,7 +156,7 @@ impl Limiter {
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
-    reason = "small counts"
+    reason = "tests have few tokens"
 )]
 mod tests {
     use std::sync::Mutex;
@@ -297,6 +297,23 @@ mod tests {
     async fn places_whose_time_is_over_are_thrown_away() {
         let row = Row { answer_time: SLOW, ..Row::new(100.0) };
         assert_eq!(taken_in(&[row.limiter()], Duration::from_secs(5)).await.len(), 0, "the process stood still");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn places_that_nobody_used_in_their_time_are_thrown_away() {
+        let row = Row::new(200.0);
+        let limiter = row.limiter();
+        let mut waits = tokio::task::JoinSet::new();
+        for _ in 0..10 {
+            let limiter = limiter.clone();
+            waits.spawn(async move { limiter.token().await });
+        }
+        waits.join_next().await.unwrap().unwrap();
+        waits.shutdown().await;
+        tokio::time::sleep(Duration::from_hours(1)).await;
+        let leased_until = *row.next_free.lock().unwrap();
+        limiter.token().await;
+        assert!(*row.next_free.lock().unwrap() > leased_until, "an old place was used");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 //! `muster status`: how far a batch is, and what failed in it.
 
+mod rates;
 mod report;
 
 use std::collections::BTreeSet;
@@ -36,7 +37,10 @@ pub(super) struct Status {
     /// The time between the two readings; 0s measures no rate.
     #[arg(long, default_value = "2s", value_name = "TIME")]
     measure: humantime::Duration,
-    /// Prints the numbers as JSON.
+    /// Prints the last hundred changes of each rate, too.
+    #[arg(long, conflicts_with = "json")]
+    rates: bool,
+    /// Prints the numbers as JSON, with the changes of each rate.
     #[arg(long)]
     json: bool,
 }
@@ -79,7 +83,8 @@ impl Status {
         let failed: Vec<Code> = failed.into_iter().filter(|code| !code.status().is_good()).collect();
         let examples = store.batch_examples(self.batch.as_str(), &failed).await?;
         let targets = store.batch_targets(self.batch.as_str()).await?;
-        Ok(Report::of(&Facts { name: &self.batch, batch: &batch, measured, examples, targets, config }))
+        let rates = store.rate_reports(&targets).await?;
+        Ok(Report::of(&Facts { name: &self.batch, batch: &batch, measured, examples, targets, rates, config }))
     }
 
     /// Reads the counters, and how many ends came while this looked.
@@ -112,6 +117,9 @@ impl Status {
             println!("{}", serde_json::to_string_pretty(report)?);
         } else {
             print!("{report}");
+        }
+        if self.rates {
+            report.rates().iter().for_each(|rate| print!("{}", rate.table()));
         }
         Ok(())
     }

@@ -15,6 +15,8 @@ mod factory;
 mod head_of_line;
 mod holds;
 mod input;
+#[path = "../stage/lag.rs"]
+mod lag;
 mod ledger;
 mod moto;
 mod postgres;
@@ -26,6 +28,7 @@ mod program;
 mod proxy;
 mod python;
 mod queue_trouble;
+mod quota;
 mod readme;
 mod sandbox;
 mod second_queue;

@@ -2,8 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use muster::identity::Account;
+use muster::job::Operation;
+use muster::limiter::Rate;
+use muster::sandbox;
 use muster::specimen::Flaw;
+use muster::store::rate_limit::Quota;
 use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
 
 use crate::factory::{BATCH, Factory};
 
@@ -79,17 +85,54 @@ async fn the_rate_is_measured_while_a_batch_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_learnt_rate_is_told_with_its_changes_and_the_time_that_is_left() {
+    let mut factory = Factory::new(1000.0).await;
+    send(&factory, &factory.leaves(10), 910).await;
+    factory.drain().await;
+    let (_, plain, _) = status(&factory, &["--measure", "0s", BATCH]).await;
+    assert!(
+        plain.ends_with("  left at the configured quota of 1000 a second\n") && !plain.contains("learnt"),
+        "{plain}"
+    );
+
+    let sandbox::Settings { account: id, region, .. } = sandbox::Settings::default();
+    let quota = Quota { account: Account { id, region }, operation: Operation::RegisterCertificate };
+    // The ledger tells the quota that the workers have, whatever these settings say.
+    let ceiling = &mut factory.config.targets.get_mut("default").unwrap().rates.register_certificate;
+    *ceiling = Rate::new(7.0).unwrap();
+    let lease = factory.store.lease(&quota, 1).await.unwrap();
+    let cut = factory.store.cut_rate(&quota, lease.granted_at).await.unwrap().unwrap();
+    let numbers = numbers(&factory, &["--measure", "0s"]).await;
+    assert_eq!((&numbers["quota"], &numbers["learnt_rate"]), (&json!(1000.0), &json!(900.0)));
+    let left = (&numbers["seconds_left_at_quota"], &numbers["seconds_left_at_learnt_rate"]);
+    assert_eq!(left, (&json!(0.9), &json!(1.0)));
+    let learnt = &numbers["rates"][0];
+    assert_eq!((&learnt["target"], &learnt["operation"]), (&json!("default"), &json!("RegisterCertificate")));
+    assert_eq!((&learnt["ceiling"], &learnt["learnt"]), (&json!(1000.0), &json!(900.0)));
+    let at = cut.at.truncate_to_second().format(&Rfc3339).unwrap();
+    assert_eq!(learnt["changes"][0], json!({ "at": at, "rate": 900.0, "reason": "throttled" }));
+    assert_eq!(learnt["changes"][1]["reason"], "configured");
+
+    let (_, text, _) = status(&factory, &["--measure", "0s", "--rates", BATCH]).await;
+    let wanted = format!("      900.0  of 1000 a second learnt for default, cut by a throttle {at}\n");
+    assert!(text.contains(&wanted), "{text}");
+    assert!(text.contains("  left at the learnt rate of 900.0 a second\n"), "{text}");
+    let wanted = format!("the latest change first:\n      900.0  cut by a throttle {at}\n     1000.0  configured ");
+    assert!(text.contains(&wanted), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_of_unknown_size_and_target_says_so() {
     let factory = Factory::new(1000.0).await;
     factory.enqueue(&factory.leaves(2)).await;
     factory.drain().await;
     sqlx::query("update registrations set target = 'mars'").execute(&factory.database.pool).await.unwrap();
     let unknown = numbers(&factory, &["--measure", "0s"]).await;
-    for field in ["announced", "outstanding", "quota", "measured_rate", "seconds_left_at_quota"] {
+    for field in ["announced", "outstanding", "quota", "learnt_rate", "measured_rate", "seconds_left_at_quota"] {
         assert_eq!(unknown[field], Value::Null, "{field}");
     }
     let (_, text, _) = status(&factory, &["--measure", "0s", BATCH]).await;
-    assert!(text.contains("the settings lack one of mars"), "{text}");
+    assert!(text.contains("ledger and settings lack one of mars"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,12 +168,15 @@ async fn the_json_has_a_stable_shape() {
         ("failures", "array"),
         ("first_end_at", "string"),
         ("last_end_at", "string"),
+        ("learnt_rate", "number"),
         ("measured_rate", "number"),
         ("measured_seconds", "number"),
         ("outstanding", "number"),
         ("parked", "number"),
         ("parked_for", "array"),
         ("quota", "number"),
+        ("rates", "array"),
+        ("seconds_left_at_learnt_rate", "number"),
         ("seconds_left_at_measured_rate", "number or null"),
         ("seconds_left_at_quota", "number"),
         ("status_differs", "number"),

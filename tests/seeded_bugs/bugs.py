@@ -19,9 +19,6 @@ def bug(name, file, old, new, kind, *tests):
     return Bug(name, file, old, new, kind, list(tests))
 
 
-# What cannot be seeded before the part is there.
-NOT_YET = ["a limiter per process"]
-
 BUGS = [
     # Nothing is lost.
     bug(
@@ -153,8 +150,11 @@ BUGS = [
     bug(
         "a retry without a token",
         "src/worker/call.rs",
-        "match self.admit(admitted, &mut passed).await? {",
-        "match if calls.n == 0 { self.admit(admitted, &mut passed).await? } else { Admission::Call(None) } {",
+        "            let answer = self.call(admitted).await;\n",
+        "            let mut answer = self.call(admitted).await;\n"
+        "            while matches!(answer.kind(), Some(Kind::Transient(_))) {\n"
+        "                answer = self.call(admitted).await;\n"
+        "            }\n",
         IT,
         "trouble::retries_keep_the_rate_too",
     ),
@@ -168,19 +168,102 @@ BUGS = [
     ),
     bug(
         "a tenth too fast",
-        "src/limiter.rs",
-        "Duration::from_secs_f64(self.0.recip())",
-        "Duration::from_secs_f64(self.0.recip() / 1.1)",
-        LIB,
-        "limiter::tests::the_whole_rate_is_used",
+        "src/store/rate_limit.rs",
+        "                ) + make_interval(secs => $4 / rate),\n",
+        "                ) + make_interval(secs => $4 / rate / 1.1),\n",
+        IT,
+        "quota::eight_leasers_at_once_find_no_two_places_alike",
     ),
     bug(
         "a full bucket at the start",
-        "src/limiter.rs",
-        "let spent = bucket.check_n(burst);",
-        "let spent: Result<Result<(), ()>, ()> = Ok(Ok(()));",
+        "src/store/rate_limit.rs",
+        "clock_timestamp() + make_interval(secs => 1 / $4))",
+        "clock_timestamp() - make_interval(secs => 1 / $4))",
+        IT,
+        "quota::a_new_quota_has_saved_up_nothing",
+    ),
+    bug(
+        "a limiter per process",
+        "src/serve/quotas.rs",
+        "            quotas.entry(Quota { account: target.account.clone(), operation })",
+        "            let mut account = target.account.clone();\n"
+        "            account.id += &fastrand::u64(..).to_string();\n"
+        "            quotas.entry(Quota { account, operation })",
+        IT,
+        "quota::workers::three_workers_share_one_quota_and_use_it",
+    ),
+    bug(
+        "a CTE in the lease",
+        "src/store/rate_limit.rs",
+        "            update rate_limits\n"
+        "            set next_free = least(\n"
+        "                    greatest(\n"
+        "                        next_free,\n",
+        "            with seen as (\n"
+        "                select next_free as free from rate_limits where account = $1 and region = $2 and operation = $3\n"
+        "            )\n"
+        "            update rate_limits\n"
+        "            set next_free = least(\n"
+        "                    greatest(\n"
+        "                        (select free from seen),\n",
+        IT,
+        "quota::eight_leasers_at_once_find_no_two_places_alike",
+    ),
+    bug(
+        "an idle hour is saved up",
+        "src/store/rate_limit.rs",
+        "clock_timestamp() - make_interval(secs => greatest($5, floor(rate * $6)) / rate / 2)",
+        "next_free - make_interval(secs => greatest($5, floor(rate * $6)) / rate / 2)",
+        IT,
+        "quota::an_idle_quota_grants_no_more_than_its_burst_of_the_past",
+    ),
+    bug(
+        "every throttle cuts",
+        "src/store/rate_limit.rs",
+        "and cut_at < $4\n",
+        "and (cut_at < $4 or true)\n",
+        IT,
+        "quota::a_throttle_cuts_once_for_all_places_granted_before_it",
+    ),
+    bug(
+        "no floor",
+        "src/store/rate_limit.rs",
+        "set rate = least(rate, greatest(rate * $5, ceiling * $6, least(ceiling, $7))),",
+        "set rate = least(rate, greatest(rate * $5, ceiling * $6 / 1000, least(ceiling, $7) / 1000)),",
+        IT,
+        "quota::no_throttle_cuts_below_the_floor",
+    ),
+    bug(
+        "a rise while idle",
+        "src/store/rate_limit.rs",
+        "least($9 * clean_seconds, $10)",
+        "least($9 * extract(epoch from clock_timestamp() - cut_at)::float8, $10)",
+        IT,
+        "quota::no_rate_rises_while_nobody_leases",
+    ),
+    bug(
+        "a restart forgets what was learnt",
+        "src/store/rate_limit.rs",
+        "        where q.ceiling <> excluded.ceiling\";\n",
+        "        where q.ceiling <= excluded.ceiling\";\n",
+        IT,
+        "quota::another_ceiling_is_taken_at_once_and_the_same_at_a_restart_changes_nothing",
+    ),
+    bug(
+        "late places are used",
+        "src/limiter/dispenser.rs",
+        "place.until < now",
+        "false && place.until < now",
         LIB,
-        "limiter::tests::it_starts_empty",
+        "limiter::tests::places_that_nobody_used_in_their_time_are_thrown_away",
+    ),
+    bug(
+        "places of a frozen process are used",
+        "src/limiter/dispenser.rs",
+        "if answered - asked_at < SLOW {",
+        "if answered - asked_at < SLOW * 1000 {",
+        LIB,
+        "limiter::tests::places_whose_time_is_over_are_thrown_away",
     ),
     bug(
         "no claim",

@@ -8,10 +8,10 @@ use muster::outcome::Code;
 use muster::sandbox::{Call, Operation};
 use serde_json::json;
 
-use crate::WORKERS;
 use crate::fleet::End;
 use crate::jobs::{Kind, Place};
-use crate::plant::{DRAIN_DEADLINE, Drain, Plant, RATE, VISIBILITY, calls_a_second_max};
+use crate::lag::calls_a_second_max;
+use crate::plant::{DRAIN_DEADLINE, Drain, Plant, VISIBILITY, rate};
 use crate::rows::Row;
 use crate::storm::Storm;
 
@@ -133,23 +133,11 @@ fn register_calls(plant: &Plant) -> Vec<Call> {
     calls.into_iter().filter(|call| call.operation == Operation::RegisterCertificate).collect()
 }
 
-/// I4: no second has more arrivals than the limiters allow; what this process itself held up is granted.
+/// I4: no second has more arrivals than the shared quota allows; what this process itself held up is granted.
 fn judge_rate(plant: &Plant) {
     let arrivals: Vec<Duration> = register_calls(plant).iter().map(|call| call.arrived).collect();
-    let mut first = 0;
-    for (last, &arrived) in arrivals.iter().enumerate() {
-        while arrived.saturating_sub(arrivals[first]) >= Duration::from_secs(1) {
-            first += 1;
-        }
-        let n = last + 1 - first;
-        let (from, to) = (plant.started + arrivals[first], plant.started + arrived);
-        #[expect(clippy::cast_precision_loss, reason = "calls fit into memory")]
-        let excess = n as f64 - calls_a_second_max();
-        if excess > 0.0 {
-            #[expect(clippy::cast_precision_loss, reason = "there are three workers")]
-            let granted = plant.lag.between(from, to).as_secs_f64() * RATE * WORKERS as f64;
-            plant.violations.unless(excess <= granted, "I4", || format!("{n} calls in the second before {arrived:?}"));
-        }
+    for (n, arrived) in plant.lag.crowded(rate(), plant.started, &arrivals) {
+        plant.violations.note("I4", &format!("{n} calls in the second before {arrived:?}"));
     }
 }
 
@@ -206,7 +194,7 @@ pub(crate) async fn report(plant: &Plant, storm: &Storm, ends: &[End], drain: &D
         "unique": unique.len(),
         "answers": summary.answers,
         "worst_second": summary.worst_second,
-        "worst_second_bound": calls_a_second_max(),
+        "worst_second_bound": calls_a_second_max(rate()),
         "deliveries": counts.deliveries,
         "drain_seconds": drain.took.as_secs_f64(),
         "drain_bound": drain.bound.as_secs_f64(),

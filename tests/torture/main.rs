@@ -8,6 +8,7 @@
 mod fleet;
 mod jobs;
 mod judge;
+#[path = "../stage/lag.rs"]
 mod lag;
 mod metrics;
 mod plan;

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster::identity::{self, Access, Credentials};
-use muster::limiter::{Rate, burst_of};
+use muster::limiter::Rate;
 use muster::queue::{self, Attributes, CALL_MAX, CALL_TIMEOUT, Outgoing, Queue};
 use muster::sandbox::{self, BatchCounts, Deleting, Sandbox};
 use muster::specimen::Ca;
 use muster::store::Store;
 use tokio::task::JoinSet;
 
-use crate::WORKERS;
 use crate::fleet::{AWS_CANARY, Fleet, Recipe};
 use crate::jobs::{Cas, Jobs, KEY_CANARY};
 use crate::lag::Lag;
@@ -22,8 +21,8 @@ use crate::rows::Rows;
 use crate::server::Server;
 use crate::violations::Violations;
 
-/// Calls a second of each worker: each has a limiter of its own.
-pub(crate) const RATE: f64 = 100.0;
+/// Calls a second of all workers together: they share one quota.
+const RATE: f64 = 300.0;
 
 /// Most messages that one worker holds.
 pub(crate) const SLOTS: usize = 256;
@@ -77,13 +76,9 @@ pub(crate) struct Drain {
     pub(crate) bound: Duration,
 }
 
-/// Calls a second of the whole fleet that may arrive, whatever happens. Without a shared limiter, that is every worker's
-/// own bound; the share on top is the network's.
-pub(crate) fn calls_a_second_max() -> f64 {
-    let rate = Rate::new(RATE).unwrap();
-    #[expect(clippy::cast_precision_loss, reason = "there are three workers")]
-    let workers = WORKERS as f64;
-    workers * (RATE + f64::from(burst_of(rate)) + 1.0) * 1.05
+/// The quota that the workers share.
+pub(crate) fn rate() -> Rate {
+    Rate::new(RATE).unwrap()
 }
 
 impl Plant {
@@ -189,8 +184,8 @@ impl Plant {
     /// Waits until the queue is empty and nothing is parked; notes where a worker stands still meanwhile.
     pub(crate) async fn drain(&self, fleet: &Fleet) -> Drain {
         let (n_left, began) = (self.n_left().await, Instant::now());
-        #[expect(clippy::cast_precision_loss, reason = "messages and workers fit into memory")]
-        let working = Duration::from_secs_f64(n_left as f64 / (RATE * WORKERS as f64) * SHARED_MACHINE);
+        #[expect(clippy::cast_precision_loss, reason = "messages fit into memory")]
+        let working = Duration::from_secs_f64(n_left as f64 / RATE * SHARED_MACHINE);
         let bound = working + VISIBILITY + AFTERMATH;
         let mut told = Instant::now();
         while self.n_left().await > 0 && began.elapsed() < bound + LAST_PATIENCE {

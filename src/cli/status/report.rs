@@ -9,12 +9,15 @@ use strum::VariantArray;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::rates::LearntRate;
+
 use crate::cli::figures::{grouped, printable, span, time_for};
 use crate::config::Config;
-use crate::job::Name;
+use crate::job::{Name, Operation};
 use crate::outcome::{Code, Status};
 use crate::store::BatchStatus;
 use crate::store::batch::Example;
+use crate::store::rate_limit::RateReport;
 
 /// What a report is made of.
 pub(super) struct Facts<'a> {
@@ -28,7 +31,9 @@ pub(super) struct Facts<'a> {
     pub examples: Vec<Example>,
     /// The targets that the batch has ends for.
     pub targets: Vec<String>,
-    /// The settings, for the quotas.
+    /// What the ledger knows of their quotas.
+    pub rates: Vec<RateReport>,
+    /// The settings, for quotas that no worker has opened yet.
     pub config: &'a Config,
 }
 
@@ -69,10 +74,17 @@ pub(super) struct Report {
     /// The time between these readings.
     measured_seconds: Option<f64>,
     targets: Vec<String>,
-    /// The quotas of these targets together, in calls a second; null: one of them is not in the settings.
+    /// What was learnt of their quotas; none of a target that no worker has served yet.
+    rates: Vec<LearntRate>,
+    /// The configured quotas of these targets together, in calls a second; null: one is neither in the ledger nor in the
+    /// settings.
     quota: Option<f64>,
+    /// The learnt rates of these targets together, in calls a second.
+    learnt_rate: Option<f64>,
     /// How long what is outstanding takes at the measured rate.
     seconds_left_at_measured_rate: Option<f64>,
+    /// How long it takes at the learnt rate.
+    seconds_left_at_learnt_rate: Option<f64>,
     /// How long it takes at the quota: not less.
     seconds_left_at_quota: Option<f64>,
 }
@@ -105,7 +117,9 @@ impl Report {
         let first = ends().map(|count| count.first_at).min();
         let last = ends().map(|count| count.last_at).max();
         let measured_rate = facts.measured.and_then(|measured| rate(measured.ends, measured.time));
-        let quota = quota(facts);
+        let rates: Vec<_> = facts.rates.iter().map(LearntRate::from).collect();
+        let quota = sum(facts, &rates, |rate| rate.ceiling);
+        let learnt_rate = sum(facts, &rates, |rate| rate.learnt);
         let left_at = |rate: Option<f64>| Some(time_for(outstanding?, rate?)?.as_secs_f64());
         Self {
             batch: facts.name.to_string(),
@@ -123,10 +137,18 @@ impl Report {
             measured_rate,
             measured_seconds: facts.measured.map(|measured| measured.time.as_secs_f64()),
             targets: facts.targets.clone(),
+            rates,
             quota,
+            learnt_rate,
             seconds_left_at_measured_rate: left_at(measured_rate),
+            seconds_left_at_learnt_rate: left_at(learnt_rate),
             seconds_left_at_quota: left_at(quota),
         }
+    }
+
+    /// What was learnt of the quotas.
+    pub(super) fn rates(&self) -> &[LearntRate] {
+        &self.rates
     }
 }
 
@@ -137,10 +159,13 @@ fn rate(ends: u64, time: Duration) -> Option<f64> {
     rate.is_finite().then_some(rate)
 }
 
-/// The quotas of the batch's targets together.
-fn quota(facts: &Facts<'_>) -> Option<f64> {
-    let of = |target: &String| Some(facts.config.targets.get(target)?.rates.register_certificate.per_second());
-    facts.targets.iter().map(of).sum()
+/// Adds a rate up over the batch's targets: as the ledger knows it, else as the settings say.
+fn sum(facts: &Facts<'_>, rates: &[LearntRate], rate: impl Fn(&LearntRate) -> f64) -> Option<f64> {
+    let operation: &str = Operation::RegisterCertificate.into();
+    let known =
+        |target: &String| rates.iter().find(|rate| (&rate.target, rate.operation.as_str()) == (target, operation));
+    let configured = |target| Some(facts.config.targets.get(target)?.rates.register_certificate.per_second());
+    facts.targets.iter().map(|target| known(target).map(&rate).or_else(|| configured(target))).sum()
 }
 
 /// Counts of some statuses by code, the most frequent first.
@@ -165,7 +190,8 @@ fn failure(code: Code, status: Status, n: u64, examples: &[Example]) -> Failure 
     Failure { code: code.as_str(), status: status.to_string(), n, example }
 }
 
-fn rfc3339(time: OffsetDateTime) -> String {
+/// An instant in whole seconds.
+pub(super) fn rfc3339(time: OffsetDateTime) -> String {
     time.truncate_to_second().format(&Rfc3339).expect("the ledger's times lie in years of four digits")
 }
 
@@ -223,15 +249,30 @@ impl Report {
         if let (Some(rate), Some(first), Some(last)) = (self.average_rate, &self.first_end_at, &self.last_end_at) {
             writeln!(f, "{rate:>11.1}  ends a second on average from {first} to {last}")?;
         }
-        if self.outstanding == Some(0) {
-            return Ok(());
+        for line in self.rates.iter().filter_map(LearntRate::line) {
+            writeln!(f, "{line}")?;
         }
+        if self.outstanding != Some(0) {
+            self.write_times_left(f)?;
+        }
+        Ok(())
+    }
+
+    fn write_times_left(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(time) = self.seconds_left_at_measured_rate.and_then(to_time) {
             writeln!(f, "{:>11}  left at the rate of just now", span(time))?;
         }
+        let slower = self.learnt_rate.filter(|&learnt| self.quota.is_some_and(|quota| learnt < quota));
+        if let (Some(rate), Some(time)) = (slower, self.seconds_left_at_learnt_rate.and_then(to_time)) {
+            writeln!(f, "{:>11}  left at the learnt rate of {rate:.1} a second", span(time))?;
+        }
         match (self.seconds_left_at_quota.and_then(to_time), self.quota) {
-            (Some(time), Some(quota)) => writeln!(f, "{:>11}  left at the quota of {quota} a second", span(time)),
-            (_, None) => writeln!(f, "the quota is not known: the settings lack one of {}", self.targets.join(", ")),
+            (Some(time), Some(quota)) => {
+                writeln!(f, "{:>11}  left at the configured quota of {quota} a second", span(time))
+            }
+            (_, None) => {
+                writeln!(f, "the quota is not known: ledger and settings lack one of {}", self.targets.join(", "))
+            }
             _ => Ok(()),
         }
     }
@@ -256,6 +297,7 @@ mod tests {
 
     use super::*;
     use crate::store::batch::Count;
+    use crate::store::rate_limit::{Change, Reason};
 
     fn count(code: Code, n: u64) -> Count {
         Count {
@@ -283,6 +325,7 @@ mod tests {
             measured,
             examples: vec![example],
             targets: vec!["default".into()],
+            rates: vec![],
             config: &Config::default(),
         })
     }
@@ -308,9 +351,33 @@ what failed, with an example of each:
         9.0  ends a second just now, measured for 2.0 s
        10.0  ends a second on average from 2026-11-21T10:00:00Z to 2026-11-21T10:10:00Z
      3h 31m  left at the rate of just now
-     3h 10m  left at the quota of 10 a second
+     3h 10m  left at the configured quota of 10 a second
 "
         );
+    }
+
+    #[test]
+    fn the_ledger_knows_a_quota_better_than_the_settings() {
+        let at = datetime!(2026-11-22 03:30:00 UTC);
+        let changes = vec![Change { at, rate: 37.5, reason: Reason::Throttled }];
+        let (target, operation) = ("default".into(), "RegisterCertificate".into());
+        let report = Report::of(&Facts {
+            name: &"line-7".parse().unwrap(),
+            batch: &BatchStatus { announced: Some(7_500), counts: vec![] },
+            measured: None,
+            examples: vec![],
+            targets: vec!["default".into()],
+            rates: vec![RateReport { target, operation, ceiling: 100.0, learnt: 37.5, changes }],
+            config: &Config::default(),
+        });
+        assert_eq!((report.quota, report.learnt_rate), (Some(100.0), Some(37.5)));
+        let wanted = "
+       37.5  of 100 a second learnt for default, cut by a throttle 2026-11-22T03:30:00Z
+     3m 20s  left at the learnt rate of 37.5 a second
+     1m 15s  left at the configured quota of 100 a second
+";
+        let text = report.to_string();
+        assert!(text.ends_with(wanted), "{text}");
     }
 
     #[test]
@@ -322,6 +389,7 @@ what failed, with an example of each:
             measured: None,
             examples: vec![],
             targets: vec![],
+            rates: vec![],
             config: &Config::default(),
         });
         assert_eq!((report.ended, report.outstanding, report.parked), (5_000, Some(2_000), 1_200));
@@ -339,6 +407,7 @@ what failed, with an example of each:
             measured: None,
             examples: vec![],
             targets: vec![],
+            rates: vec![],
             config: &Config::default(),
         });
         assert_eq!((report.first_end_at, report.last_end_at, report.average_rate), (None, None, None));

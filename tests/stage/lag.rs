@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use muster::limiter::{Rate, burst_of};
 use tokio::task::JoinSet;
 
 /// How often is looked at the clock.
@@ -31,9 +32,33 @@ impl Lag {
         });
     }
 
+    /// The seconds that have more calls than all workers together may make: how many, and when the last arrived. Granted
+    /// is what this process itself was late by. Arrivals are times since `started`.
+    pub(crate) fn crowded(&self, rate: Rate, started: Instant, arrivals: &[Duration]) -> Vec<(usize, Duration)> {
+        let (mut first, mut crowded) = (0, Vec::new());
+        for (last, &arrived) in arrivals.iter().enumerate() {
+            while arrived.saturating_sub(arrivals[first]) >= Duration::from_secs(1) {
+                first += 1;
+            }
+            let n = last + 1 - first;
+            #[expect(clippy::cast_precision_loss, reason = "calls fit into memory")]
+            let excess = n as f64 - calls_a_second_max(rate);
+            let late = || self.between(started + arrivals[first], started + arrived).as_secs_f64();
+            if excess > 0.0 && excess > late() * rate.per_second() {
+                crowded.push((n, arrived));
+            }
+        }
+        crowded
+    }
+
     /// The sum of what this process was late by between two instants.
     pub(crate) fn between(&self, from: Instant, to: Instant) -> Duration {
         let noted = self.0.lock().unwrap();
         noted.iter().filter(|(at, late)| *at + *late >= from && *at <= to).map(|(_, late)| *late).sum()
     }
+}
+
+/// Calls a second of all workers together that may arrive, whatever happens; the share on top is the network's.
+pub(crate) fn calls_a_second_max(rate: Rate) -> f64 {
+    (rate.per_second() + f64::from(burst_of(rate)) + 1.0) * 1.05
 }

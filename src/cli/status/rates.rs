@@ -1,0 +1,126 @@
+//! What `status` says of learnt rates, for people and as JSON.
+
+use std::fmt::{self, Write as _};
+
+use serde::Serialize;
+
+use super::report::rfc3339;
+use crate::store::rate_limit::{Change, RateReport, Reason};
+
+/// The rate of one target and operation. Rates are in calls a second.
+#[derive(Debug, Serialize)]
+pub(super) struct LearntRate {
+    pub target: String,
+    pub operation: String,
+    /// The configured rate.
+    pub ceiling: f64,
+    /// What was learnt of it.
+    pub learnt: f64,
+    /// The last hundred changes, the latest first.
+    changes: Vec<ShownChange>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownChange {
+    at: String,
+    rate: f64,
+    reason: &'static str,
+    #[serde(skip)]
+    why: Reason,
+}
+
+impl From<&RateReport> for LearntRate {
+    fn from(report: &RateReport) -> Self {
+        let show = |&Change { at, rate, reason }: &Change| ShownChange {
+            at: rfc3339(at),
+            rate,
+            reason: reason.into(),
+            why: reason,
+        };
+        Self {
+            target: report.target.clone(),
+            operation: report.operation.clone(),
+            ceiling: report.ceiling,
+            learnt: report.learnt,
+            changes: report.changes.iter().map(show).collect(),
+        }
+    }
+}
+
+impl LearntRate {
+    /// One line, where there is more to say than the quota.
+    pub(super) fn line(&self) -> Option<String> {
+        // The first change is the first configuration.
+        let changed = self.learnt < self.ceiling || self.changes.len() > 1;
+        let why = self.changes.first().filter(|_| changed)?.line();
+        Some(format!("{:>11}  of {} a second learnt for {}, {why}", figure(self.learnt), self.ceiling, self.target))
+    }
+
+    /// The changes, a line each.
+    pub(super) fn table(&self) -> String {
+        let Self { target, operation, .. } = self;
+        let mut table = format!("\ncalls a second of {operation} for {target}, the latest change first:\n");
+        for change in &self.changes {
+            writeln!(table, "{:>11}  {}", figure(change.rate), change.line()).expect("a string takes every text");
+        }
+        table
+    }
+}
+
+impl ShownChange {
+    fn line(&self) -> String {
+        let why = match self.why {
+            Reason::Configured => "configured",
+            Reason::Throttled => "cut by a throttle",
+            Reason::Unthrottled => "raised, as no throttle came",
+        };
+        format!("{why} {}", self.at)
+    }
+}
+
+/// A rate with so many digits as tell it from another one.
+fn figure(rate: f64) -> impl fmt::Display {
+    if rate < 1.0 { format!("{rate:.3}") } else { format!("{rate:.1}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    fn rate(learnt: f64, changes: &[(f64, Reason)]) -> LearntRate {
+        let at = datetime!(2026-11-22 03:30:00.5 UTC);
+        let changes = changes.iter().map(|&(rate, reason)| Change { at, rate, reason }).collect();
+        let (target, operation) = ("default".into(), "RegisterCertificate".into());
+        LearntRate::from(&RateReport { target, operation, ceiling: 100.0, learnt, changes })
+    }
+
+    #[test]
+    fn a_rate_that_never_changed_needs_no_line() {
+        assert_eq!(rate(100.0, &[(100.0, Reason::Configured)]).line(), None);
+    }
+
+    #[test]
+    fn a_learnt_rate_is_told_with_its_last_change() {
+        let cut = rate(37.24, &[(37.24, Reason::Throttled), (100.0, Reason::Configured)]);
+        let wanted = "       37.2  of 100 a second learnt for default, cut by a throttle 2026-11-22T03:30:00Z";
+        assert_eq!(cut.line().unwrap(), wanted);
+        let risen = rate(100.0, &[(100.0, Reason::Unthrottled), (90.0, Reason::Throttled)]);
+        let wanted =
+            "      100.0  of 100 a second learnt for default, raised, as no throttle came 2026-11-22T03:30:00Z";
+        assert_eq!(risen.line().unwrap(), wanted);
+    }
+
+    #[test]
+    fn every_change_has_a_line_in_the_table() {
+        assert_eq!(
+            rate(0.2, &[(0.2, Reason::Throttled), (100.0, Reason::Configured)]).table(),
+            "
+calls a second of RegisterCertificate for default, the latest change first:
+      0.200  cut by a throttle 2026-11-22T03:30:00Z
+      100.0  configured 2026-11-22T03:30:00Z
+"
+        );
+    }
+}

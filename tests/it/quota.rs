@@ -1,0 +1,276 @@
+//! The quota that all workers share: its row on a real Postgres, and below it whole workers that live by it.
+
+mod workers;
+
+use std::sync::Arc;
+
+use muster::identity::Account;
+use muster::job::Operation;
+use muster::limiter::{Lease, Rate, burst_of};
+use muster::store::Store;
+use muster::store::rate_limit::{Change, Quota, RateReport, Reason};
+use tokio::sync::Barrier;
+
+use crate::database::Database;
+
+const ACCOUNT: &str = "123456789012";
+
+fn quota(region: &str) -> Quota {
+    let account = Account { id: ACCOUNT.into(), region: region.into() };
+    Quota { account, operation: Operation::RegisterCertificate }
+}
+
+fn rate(per_second: f64) -> Rate {
+    Rate::new(per_second).unwrap()
+}
+
+/// A ledger with one open quota, whose target is `default`.
+async fn opened(per_second: f64) -> (Database, Store, Quota) {
+    let database = Database::fresh().await;
+    let (store, quota) = (database.store().await, quota("eu-west-1"));
+    store.claim_target("default", ACCOUNT, "eu-west-1").await.unwrap();
+    assert_eq!(store.open_quota(&quota, rate(per_second)).await.unwrap(), rate(per_second));
+    (database, store, quota)
+}
+
+/// What is known of the only operation of a target.
+async fn report(store: &Store, target: &str) -> RateReport {
+    store.rate_reports(&[target.to_owned()]).await.unwrap().remove(0)
+}
+
+/// Uses a place that AWS throttles.
+async fn throttle(store: &Store, quota: &Quota) -> Option<Change> {
+    let lease = store.lease(quota, 1).await.unwrap();
+    store.cut_rate(quota, lease.granted_at).await.unwrap()
+}
+
+/// Puts everything that happened an hour back.
+async fn idle_for_an_hour(database: &Database) {
+    let shift = "update rate_limits set next_free = next_free - interval '1 hour', cut_at = cut_at - interval '1 hour'";
+    sqlx::query(shift).execute(&database.pool).await.unwrap();
+}
+
+/// When its places are due, in seconds by the ledger's clock.
+fn places(lease: &Lease) -> Vec<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "a double holds microseconds of this century")]
+    let granted_at = lease.granted_at.unix_timestamp_nanos() as f64 / 1e9;
+    #[expect(clippy::cast_precision_loss, reason = "a lease has few places")]
+    let due = |i| granted_at + lease.first_in + i as f64 / lease.rate.per_second();
+    (0..lease.n).map(due).collect()
+}
+
+fn assert_near(found: f64, wanted: f64) {
+    assert!((found - wanted).abs() < 1e-6, "{found} is not {wanted}");
+}
+
+/// The ledger's clock, in seconds.
+async fn ledger_time(database: &Database) -> f64 {
+    let time = "select extract(epoch from clock_timestamp())::float8";
+    sqlx::query_scalar(time).fetch_one(&database.pool).await.unwrap()
+}
+
+/// Leases with all of them at once and tells when the places are due.
+async fn leased_at_once(stores: &[Store], quota: &Quota) -> Vec<f64> {
+    let barrier = Arc::new(Barrier::new(stores.len()));
+    let mut leasers = Vec::new();
+    for store in stores {
+        let (store, quota, barrier) = (store.clone(), quota.clone(), Arc::clone(&barrier));
+        leasers.push(tokio::spawn(async move {
+            barrier.wait().await;
+            let mut all = Vec::new();
+            for i in 0..10 {
+                all.extend(places(&store.lease(&quota, 1 + i % 4).await.unwrap()));
+            }
+            all
+        }));
+    }
+    let mut all = Vec::new();
+    for leaser in leasers {
+        all.extend(leaser.await.unwrap());
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_leasers_at_once_find_no_two_places_alike() {
+    let database = Database::fresh().await;
+    let mut stores = Vec::new();
+    for _ in 0..8 {
+        stores.push(database.store().await);
+    }
+    // The places of a round stay below what may be leased ahead; the period is far above what a busy machine puts
+    // between two looks at the clock.
+    let rate = rate(10.0);
+    for round in 0..20 {
+        let quota = quota(&format!("round-{round}"));
+        stores[0].open_quota(&quota, rate).await.unwrap();
+        let mut all = leased_at_once(&stores, &quota).await;
+        assert_eq!(all.len(), 184);
+        all.sort_by(f64::total_cmp);
+        let alike = all.windows(2).filter(|two| two[1] - two[0] < 0.5 / rate.per_second()).count();
+        assert_eq!(alike, 0, "in round {round}");
+        let span = all[all.len() - 1] - all[0];
+        assert!(span * rate.per_second() > 182.5, "all of round {round} lie in {span} s");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_quota_grants_no_more_than_its_burst_of_the_past() {
+    for per_second in [1.0, 100.0, 2000.0] {
+        let (database, store, quota) = opened(per_second).await;
+        idle_for_an_hour(&database).await;
+        let burst = burst_of(rate(per_second)) as usize;
+        let asked_at = ledger_time(&database).await;
+        let places = places(&store.lease(&quota, 5 * burst).await.unwrap());
+        let n_of_the_past = places.iter().filter(|&&due| due < asked_at).count();
+        assert!(n_of_the_past <= burst, "{n_of_the_past} at {per_second}/s");
+        assert!(places[0] < ledger_time(&database).await, "the first can be used at once");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_quota_has_saved_up_nothing() {
+    let database = Database::fresh().await;
+    let (store, quota) = (database.store().await, quota("eu-west-1"));
+    let asked_at = ledger_time(&database).await;
+    store.open_quota(&quota, rate(1.0)).await.unwrap();
+    let first = places(&store.lease(&quota, 1).await.unwrap())[0];
+    assert!(first > asked_at + 0.999, "{} s too early", asked_at + 1.0 - first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn places_are_leased_a_little_ahead_only() {
+    let (_database, store, quota) = opened(10.0).await;
+    for _ in 0..10 {
+        let lease = store.lease(&quota, 100).await.unwrap();
+        assert!(lease.first_in <= 20.0, "{}", lease.first_in);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttle_cuts_once_for_all_places_granted_before_it() {
+    let (database, store, quota) = opened(100.0).await;
+    let mut leases = Vec::new();
+    for _ in 0..8 {
+        leases.push(store.lease(&quota, 5).await.unwrap());
+    }
+    let mut throttles = Vec::new();
+    for lease in leases {
+        let (store, quota) = (database.store().await, quota.clone());
+        throttles.push(tokio::spawn(async move { store.cut_rate(&quota, lease.granted_at).await.unwrap() }));
+    }
+    let mut cuts = Vec::new();
+    for throttle in throttles {
+        cuts.extend(throttle.await.unwrap());
+    }
+    assert_eq!(cuts.iter().map(|cut| cut.reason).collect::<Vec<_>>(), [Reason::Throttled], "one is enough");
+    assert_near(cuts[0].rate, 90.0);
+    assert_near(throttle(&store, &quota).await.expect("its place was granted after the cut").rate, 81.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_throttle_cuts_below_the_floor() {
+    for (ceiling, floor) in [(1000.0, 10.0), (10.0, 0.2), (0.1, 0.1)] {
+        let (_database, store, quota) = opened(ceiling).await;
+        for _ in 0..60 {
+            throttle(&store, &quota).await.unwrap();
+        }
+        assert_near(report(&store, "default").await.learnt, floor);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_is_made_up_for_by_fifteen_leased_seconds_and_the_ceiling_is_the_end() {
+    let (_database, store, quota) = opened(100.0).await;
+    throttle(&store, &quota).await.unwrap();
+    let mut leased_seconds = 0.0;
+    loop {
+        let lease = store.lease(&quota, 5).await.unwrap();
+        if lease.rate == rate(100.0) {
+            break;
+        }
+        leased_seconds += 5.0 / lease.rate.per_second();
+        assert!(leased_seconds < 20.0, "it is at {:?}", lease.rate);
+    }
+    assert!(leased_seconds > 10.0, "after {leased_seconds} s");
+    for _ in 0..20 {
+        assert_eq!(store.lease(&quota, 50).await.unwrap().rate, rate(100.0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_rate_rises_while_nobody_leases() {
+    let (database, store, quota) = opened(100.0).await;
+    throttle(&store, &quota).await.unwrap();
+    let before = store.lease(&quota, 90).await.unwrap().rate;
+    idle_for_an_hour(&database).await;
+    assert_eq!(store.open_quota(&quota, rate(100.0)).await.unwrap(), before);
+    let after = store.lease(&quota, 1).await.unwrap().rate;
+    // The second that was leased since the cut counts, the hour does not.
+    assert_near(after.per_second(), before.per_second() + 0.001);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rise_is_noted_once() {
+    let (_database, store, quota) = opened(100.0).await;
+    throttle(&store, &quota).await.unwrap();
+    let cut = throttle(&store, &quota).await.unwrap().rate;
+    assert_eq!(store.note_rise(&quota, cut).await.unwrap(), None, "it has not risen");
+    let mut rises = Vec::new();
+    for _ in 0..20 {
+        let lease = store.lease(&quota, 90).await.unwrap();
+        assert_near(lease.noted_rate, rises.last().map_or(cut, |rise: &Change| rise.rate));
+        if lease.rate.per_second() >= lease.noted_rate * 1.05 {
+            rises.extend(store.note_rise(&quota, lease.noted_rate).await.unwrap());
+            assert_eq!(store.note_rise(&quota, lease.noted_rate).await.unwrap(), None, "another worker did");
+        }
+    }
+    assert!(rises.len() > 1, "{rises:?}");
+    rises.reverse();
+    assert_eq!(report(&store, "default").await.changes[..rises.len()], rises);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_ceiling_is_taken_at_once_and_the_same_at_a_restart_changes_nothing() {
+    let (_database, store, quota) = opened(100.0).await;
+    let cut = throttle(&store, &quota).await.unwrap();
+    assert_near(cut.rate, 90.0);
+    let before = report(&store, "default").await;
+    assert_eq!(store.open_quota(&quota, rate(100.0)).await.unwrap(), rate(cut.rate));
+    assert_eq!(report(&store, "default").await, before);
+    for ceiling in [50.0, 200.0] {
+        assert_eq!(store.open_quota(&quota, rate(ceiling)).await.unwrap(), rate(ceiling));
+        assert_eq!(store.lease(&quota, 1).await.unwrap().rate, rate(ceiling));
+    }
+    let after = report(&store, "default").await;
+    assert_near(after.ceiling, 200.0);
+    let noted: Vec<_> = after.changes.iter().map(|change| (change.rate, change.reason)).collect();
+    let configured = |rate| (rate, Reason::Configured);
+    assert_eq!(noted, [configured(200.0), configured(50.0), (cut.rate, Reason::Throttled), configured(100.0)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_hundred_changes_of_each_quota_are_kept() {
+    let (_database, store, busy) = opened(1000.0).await;
+    store.claim_target("quiet", ACCOUNT, "us-east-1").await.unwrap();
+    store.open_quota(&quota("us-east-1"), rate(10.0)).await.unwrap();
+    let mut changes = Vec::new();
+    for _ in 0..130 {
+        changes.extend(throttle(&store, &busy).await);
+    }
+    changes.reverse();
+    assert_eq!(report(&store, "default").await.changes, changes[..100]);
+    assert_eq!(report(&store, "quiet").await.changes.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_names_of_one_account_and_region_are_reported_with_one_rate() {
+    let (_database, store, quota) = opened(100.0).await;
+    store.claim_target("second", ACCOUNT, "eu-west-1").await.unwrap();
+    store.claim_target("elsewhere", ACCOUNT, "us-east-1").await.unwrap();
+    throttle(&store, &quota).await.unwrap();
+    let targets = ["default", "second", "elsewhere"].map(str::to_owned);
+    let reports = store.rate_reports(&targets).await.unwrap();
+    let seen: Vec<_> = reports.iter().map(|r| (r.target.as_str(), r.learnt, r.changes.len())).collect();
+    assert_eq!(seen, [("default", 90.0, 2), ("second", 90.0, 2)]);
+}

@@ -1,0 +1,158 @@
+//! Whole workers: together they keep to the quota, use it, and learn what AWS really allows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use muster::config::Config;
+use muster::identity::Account;
+use muster::job::Operation;
+use muster::limiter::Rate;
+use muster::metrics::Metrics;
+use muster::outcome::Code;
+use muster::sandbox::{self, Rates};
+use muster::serve::{Service, Until};
+use muster::store::rate_limit::{Quota, Reason};
+use strum::VariantArray;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::factory::{Factory, count_only};
+use crate::lag::Lag;
+
+const OPERATION: sandbox::Operation = sandbox::Operation::RegisterCertificate;
+
+/// A sandbox that counts, and how late this process runs: what waits for it arrives in a heap, or is lost.
+struct Watched {
+    factory: Factory,
+    lag: Lag,
+    started: Instant,
+    _watch: JoinSet<()>,
+}
+
+impl Watched {
+    async fn new(rate: f64) -> Self {
+        let (started, lag, mut watch) = (Instant::now(), Lag::default(), JoinSet::new());
+        lag.watch(&mut watch);
+        let factory = Factory::with(sandbox::Settings { rates: Rates::all(rate), ..count_only() }, rate).await;
+        Self { factory, lag, started, _watch: watch }
+    }
+
+    fn arrivals(&self) -> Vec<Duration> {
+        let mut calls = self.factory.sandbox.ledger().calls();
+        calls.retain(|call| call.operation == OPERATION);
+        calls.iter().map(|call| call.arrived).collect()
+    }
+
+    /// The configured rate.
+    fn rate(&self) -> Rate {
+        self.factory.config.targets["default"].rates.register_certificate
+    }
+
+    /// Asserts invariant I4: together they never call faster than the quota and its burst.
+    fn assert_no_second_is_crowded(&self) {
+        let crowded = self.lag.crowded(self.rate(), self.started, &self.arrivals());
+        assert!(crowded.is_empty(), "calls in the second before: {crowded:?}");
+    }
+
+    /// Asserts that the quota is used, but for the time in which this process stood still.
+    fn assert_quota_is_used(&self) {
+        let arrivals = self.arrivals();
+        let (first, last) = (arrivals[0], arrivals[arrivals.len() - 1]);
+        let late = self.lag.between(self.started + first, self.started + last);
+        let share_late = late.as_secs_f64() / last.saturating_sub(first).as_secs_f64();
+        let used = self.factory.sandbox.ledger().quota_used(OPERATION).unwrap();
+        assert!(used >= 0.97 - share_late, "{used}, late for a share of {share_late}");
+    }
+}
+
+async fn start(config: &Config) -> Service {
+    Service::start(config, Until::Empty, CancellationToken::new()).await.unwrap()
+}
+
+/// The row of the sandbox's only account.
+fn quota() -> Quota {
+    let sandbox::Settings { account: id, region, .. } = sandbox::Settings::default();
+    Quota { account: Account { id, region }, operation: Operation::RegisterCertificate }
+}
+
+fn rate_shown(metrics: &Metrics, kind: &str) -> f64 {
+    metrics.limiter_rate.with_label_values(&["default", "RegisterCertificate", kind]).get()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_workers_share_one_quota_and_use_it() {
+    let watched = Watched::new(100.0).await;
+    let factory = &watched.factory;
+    factory.enqueue(&factory.leaves(1000)).await;
+    let mut workers = Vec::new();
+    for _ in 0..3 {
+        workers.push(tokio::spawn(start(&factory.config).await.run()));
+    }
+    for worker in workers {
+        worker.await.unwrap().unwrap();
+    }
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 1000)]));
+    watched.assert_no_second_is_crowded();
+    watched.assert_quota_is_used();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_names_of_one_account_share_its_quota() {
+    let mut watched = Watched::new(100.0).await;
+    let factory = &mut watched.factory;
+    let second = factory.config.targets["default"].clone();
+    factory.config.targets.insert("second".to_owned(), second);
+    let bodies = |(i, pem): (usize, &String)| {
+        let mut job = Factory::job(pem);
+        job.target = ["default", "second"][i % 2].parse().unwrap();
+        job.to_body()
+    };
+    factory.send(&factory.leaves(400).iter().enumerate().map(bodies).collect::<Vec<_>>()).await;
+    factory.drain().await;
+    let n_rows: i64 =
+        sqlx::query_scalar("select count(*) from rate_limits").fetch_one(&factory.database.pool).await.unwrap();
+    assert_eq!(usize::try_from(n_rows).unwrap(), Operation::VARIANTS.len());
+    watched.assert_no_second_is_crowded();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_aws_really_allows_is_learnt() {
+    let factory = Factory::with(sandbox::Settings { rates: Rates::all(60.0), ..Default::default() }, 200.0).await;
+    factory.enqueue(&factory.leaves(800)).await;
+    let metrics = factory.drain().await;
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 800)]));
+
+    let mut calls = factory.sandbox.ledger().calls();
+    calls.retain(|call| call.operation == OPERATION);
+    let n_throttled = |calls: &[sandbox::Call]| calls.iter().filter(|call| call.is_throttled()).count();
+    assert!(n_throttled(&calls) > 0);
+    let n_lately = n_throttled(&calls[calls.len() - 300..]);
+    assert!(n_lately <= 15, "{n_lately} of the last 300 are throttled, {} of {}", n_throttled(&calls), calls.len());
+
+    let learnt = rate_shown(&metrics, "learnt");
+    assert!((40.0..80.0).contains(&learnt), "{learnt}");
+    assert!((rate_shown(&metrics, "ceiling") - 200.0).abs() < 1e-9);
+    assert!(metrics.limiter_tokens_leased.get() >= calls.len() as u64, "every call has a token");
+    let report = factory.store.rate_reports(&["default".to_owned()]).await.unwrap().remove(0);
+    assert_eq!(report.changes.last().unwrap().reason, Reason::Configured);
+    assert!(report.changes.iter().filter(|change| change.reason == Reason::Throttled).count() >= 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_begins_with_what_was_learnt_before() {
+    let factory = Factory::new(100.0).await;
+    let ceiling = Rate::new(100.0).unwrap();
+    factory.store.open_quota(&quota(), ceiling).await.unwrap();
+    let lease = factory.store.lease(&quota(), 1).await.unwrap();
+    factory.store.cut_rate(&quota(), lease.granted_at).await.unwrap();
+    factory.enqueue(&factory.leaves(100)).await;
+
+    let service = start(&factory.config).await;
+    let metrics: Arc<Metrics> = service.metrics();
+    assert!((rate_shown(&metrics, "learnt") - 90.0).abs() < 1e-6);
+    service.run().await.unwrap();
+    assert!(rate_shown(&metrics, "learnt") > 90.0, "it rises by leasing");
+    let left_at = |basis| metrics.backlog_eta.with_label_values(&[basis]).get();
+    assert!(left_at("learnt") > left_at("ceiling") && left_at("ceiling") > 0.0);
+}
