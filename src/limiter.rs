@@ -48,25 +48,36 @@ pub struct Token {
 }
 
 impl Limiter {
-    /// Starts to lease, with the rate learnt so far and the configured one; ends when the last clone is dropped.
-    pub fn start(lessor: Lessor, learnt: Rate, ceiling: Rate, gauges: Gauges) -> Self {
+    /// Makes a limiter with the rate learnt so far and the configured one, and what must run for it: that ends when the
+    /// last clone is dropped.
+    pub fn new(
+        lessor: Lessor,
+        learnt: Rate,
+        ceiling: Rate,
+        gauges: Gauges,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (lessons, learning) = mpsc::unbounded_channel();
-        tokio::spawn(lessor.clone().learn(learning));
+        let learn = lessor.clone().learn(learning);
         let lease = {
             let lessons = lessons.clone();
             move |n| lessor.clone().lease(n, lessons.clone())
         };
-        Self::with(lease, lessons, Load::new(learnt, ceiling, gauges))
+        let (limiter, dispense) = Self::with(lease, lessons, Load::new(learnt, ceiling, gauges));
+        let work = async {
+            tokio::join!(dispense, learn);
+        };
+        (limiter, work)
     }
 
-    fn with<F>(lease: impl Fn(usize) -> F + Send + 'static, lessons: mpsc::UnboundedSender<Lesson>, load: Load) -> Self
-    where
-        F: Future<Output = Lease> + Send + 'static,
-    {
+    fn with<F: Future<Output = Lease>>(
+        lease: impl Fn(usize) -> F,
+        lessons: mpsc::UnboundedSender<Lesson>,
+        load: Load,
+    ) -> (Self, impl Future<Output = ()>) {
         let (waiters, queue) = mpsc::unbounded_channel();
         let load = Arc::new(load);
-        tokio::spawn(dispense(queue, Line::new(Arc::clone(&load)), Guard::new(load.ceiling()), lease));
-        Self { waiters, lessons, load }
+        let dispense = dispense(queue, Line::new(Arc::clone(&load)), Guard::new(load.ceiling()), lease);
+        (Self { waiters, lessons, load }, dispense)
     }
 
     /// Says whether these are the same tokens.
@@ -202,11 +213,10 @@ mod tests {
 
         fn limiter_below(&self, ceiling: Rate) -> Limiter {
             let row = self.clone();
-            Limiter::with(
-                move |n| row.clone().lease(n),
-                mpsc::unbounded_channel().0,
-                Load::new(self.rate, ceiling, gauges()),
-            )
+            let load = Load::new(self.rate, ceiling, gauges());
+            let (limiter, work) = Limiter::with(move |n| row.clone().lease(n), mpsc::unbounded_channel().0, load);
+            tokio::spawn(work);
+            limiter
         }
     }
 

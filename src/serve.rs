@@ -35,6 +35,7 @@ use crate::sender::Sender;
 use crate::slots::{Lane, Slots};
 use crate::worker::{Parts, Worker};
 
+use quotas::Quotas;
 use reached::Reached;
 use running::{Essential, Running};
 
@@ -74,12 +75,13 @@ impl Service {
         for (target, reason) in &reached.targets.denied {
             breakers.denied(target, reason);
         }
-        let limiters = quotas::start(config, &reached, &breakers, &metrics).await?;
+        let essential = Essential::new(stop.clone());
+        let quotas = Quotas { store: &reached.store, breakers: &breakers, metrics: &metrics, essential: &essential };
+        let limiters = quotas.open(config, &reached.targets).await?;
         let shared =
             Shared { config, slots: slots(config, &reached, &limiters), reached, limiters, metrics, breakers, stop };
         let listening = shared.listen().await?;
 
-        let essential = Essential::new(shared.stop.clone());
         let (ends, ended) = mpsc::channel(config.worker.slots);
         let running = Running {
             receivers: TaskTracker::new(),

@@ -1,5 +1,6 @@
 //! Leases places from the ledger, and tells it of throttles; tries until the ledger answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -10,6 +11,7 @@ use super::SLOW;
 use super::lease::Lease;
 use crate::backoff::Backoff;
 use crate::breaker::Dependency;
+use crate::metrics::Metrics;
 use crate::store::rate_limit::{Change, Quota};
 use crate::store::{Store, StoreError};
 
@@ -34,6 +36,8 @@ pub struct Lessor {
     pub quota: Quota,
     /// Fails while the ledger does.
     pub postgres: Dependency,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Lessor {
@@ -52,6 +56,7 @@ impl Lessor {
                     return lease;
                 }
                 Err(error) => {
+                    self.metrics.db_error(&error);
                     warn!(%error, quota = %self.quota, "cannot lease tokens");
                     failing.get_or_insert_with(|| self.postgres.failing(&error.to_string()));
                 }
@@ -78,7 +83,10 @@ impl Lessor {
             };
             match changed {
                 Ok(change) => self.tell(change),
-                Err(error) => warn!(%error, quota = %self.quota, "cannot note what was learnt"),
+                Err(error) => {
+                    self.metrics.db_error(&error);
+                    warn!(%error, quota = %self.quota, "cannot note what was learnt");
+                }
             }
         }
     }

@@ -1,44 +1,64 @@
 //! Opens the quota of each target in the ledger and starts its limiter.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use strum::VariantArray;
 
-use super::Reached;
+use super::running::Essential;
+use super::targets::Targets;
 use crate::breakers::Breakers;
 use crate::config::Config;
 use crate::job::Operation;
 use crate::limiter::{Gauges, Lessor, Limiter, Rate};
 use crate::limiters::Limiters;
 use crate::metrics::Metrics;
+use crate::store::Store;
 use crate::store::rate_limit::Quota;
 
-/// Starts every limiter.
-pub(super) async fn start(
-    config: &Config,
-    reached: &Reached,
-    breakers: &Breakers,
-    metrics: &Metrics,
-) -> anyhow::Result<Limiters> {
-    let mut limiters = HashMap::new();
-    for (quota, names) in quotas(reached) {
-        let operation = quota.operation;
-        // All names of an account and region have one rate.
-        let ceiling = config.targets[names[0]].rates.of(operation);
-        let learnt = reached.store.open_quota(&quota, ceiling).await?;
-        let lessor = Lessor { store: reached.store.clone(), quota, postgres: breakers.postgres.clone() };
-        let limiter = Limiter::start(lessor, learnt, ceiling, gauges(metrics, &names, operation, ceiling));
-        for name in names {
-            limiters.insert((name.parse()?, operation), limiter.clone());
+/// What limiters work with.
+pub(super) struct Quotas<'a> {
+    pub(super) store: &'a Store,
+    pub(super) breakers: &'a Breakers,
+    pub(super) metrics: &'a Arc<Metrics>,
+    pub(super) essential: &'a Essential,
+}
+
+impl Quotas<'_> {
+    /// Starts the limiters of all targets.
+    pub(super) async fn open(&self, config: &Config, targets: &Targets) -> anyhow::Result<Limiters> {
+        let mut limiters = HashMap::new();
+        for (quota, names) in quotas(targets) {
+            let operation = quota.operation;
+            // All names of an account and region have one rate.
+            let ceiling = config.targets[names[0]].rates.of(operation);
+            let limiter = self.start(quota, &names, ceiling).await?;
+            for name in names {
+                limiters.insert((name.parse()?, operation), limiter.clone());
+            }
         }
+        Ok(Limiters::new(limiters, config.worker.slots))
     }
-    Ok(Limiters::new(limiters, config.worker.slots))
+
+    async fn start(&self, quota: Quota, names: &[&str], ceiling: Rate) -> anyhow::Result<Limiter> {
+        let learnt = self.store.open_quota(&quota, ceiling).await?;
+        let gauges = gauges(self.metrics, names, quota.operation, ceiling);
+        let lessor = Lessor {
+            store: self.store.clone(),
+            quota,
+            postgres: self.breakers.postgres.clone(),
+            metrics: Arc::clone(self.metrics),
+        };
+        let (limiter, work) = Limiter::new(lessor, learnt, ceiling, gauges);
+        tokio::spawn(self.essential.run(work));
+        Ok(limiter)
+    }
 }
 
 /// Every quota, with the names of the targets that share it.
-fn quotas(reached: &Reached) -> HashMap<Quota, Vec<&str>> {
+fn quotas(targets: &Targets) -> HashMap<Quota, Vec<&str>> {
     let mut quotas: HashMap<_, Vec<&str>> = HashMap::new();
-    for (name, target) in &reached.targets.by_name {
+    for (name, target) in &targets.by_name {
         for &operation in Operation::VARIANTS {
             quotas.entry(Quota { account: target.account.clone(), operation }).or_default().push(name);
         }
