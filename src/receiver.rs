@@ -22,6 +22,7 @@ use crate::metrics::{Metrics, delivery};
 use crate::queue::{CALL_MAX, Message, Queue, QueueError};
 use crate::recorder::{Finish, Finished, NoJob};
 use crate::slots::{Delivery, Lane, Slot, Slots};
+use crate::store::Store;
 use crate::worker::Worker;
 
 /// Longest first wait and longest wait after a receive that failed.
@@ -51,8 +52,17 @@ pub struct Receiver {
     pub stop: CancellationToken,
     /// How long an empty queue is waited on.
     pub wait: Duration,
-    /// Stops everything once these are empty and nothing is held.
-    pub until_empty: Option<Vec<Queue>>,
+    /// Stops everything once there is nothing more to do here.
+    pub until_empty: Option<Drained>,
+}
+
+/// Where it is looked whether there is more to do.
+#[derive(Clone, Debug)]
+pub struct Drained {
+    /// All queues of jobs.
+    pub queues: Vec<Queue>,
+    /// The ledger, where jobs wait that will be sent again.
+    pub store: Store,
 }
 
 /// Receives that failed in a row.
@@ -159,9 +169,15 @@ impl Receiver {
         let _ = self.recorder.send(Finished::new(delivery, finish)).await;
     }
 
-    /// Stops where no queue holds anything, not even for other workers.
+    /// Stops where no queue holds anything, not even for other workers, and nothing will be sent again by itself.
     async fn stop_if_drained(&self) {
-        let Some(queues) = self.until_empty.as_ref().filter(|_| self.slots.held() == 0) else { return };
+        let Some(Drained { queues, store }) = self.until_empty.as_ref().filter(|_| self.slots.held() == 0) else {
+            return;
+        };
+        // Asked first: what is sent again in between is in a queue then.
+        if store.will_send_again().await.unwrap_or(true) {
+            return;
+        }
         for queue in queues {
             let attributes = queue.attributes().await;
             self.metrics.sqs_request("GetQueueAttributes", &attributes);

@@ -29,7 +29,7 @@ use crate::limiters::Limiters;
 use crate::metrics::Metrics;
 use crate::precheck::Precheck;
 use crate::queue::Queue;
-use crate::receiver::Receiver;
+use crate::receiver::{Drained, Receiver};
 use crate::recorder::{Finished, Recorder};
 use crate::sender::Sender;
 use crate::slots::{Lane, Slots};
@@ -105,7 +105,8 @@ impl Service {
             metrics: Arc::clone(&shared.metrics),
             stop: shared.stop.clone(),
             wait: config.queue.wait.into(),
-            until_empty: (until == Until::Empty).then(|| queues.clone()),
+            until_empty: (until == Until::Empty)
+                .then(|| Drained { queues: queues.clone(), store: shared.reached.store.clone() }),
         };
         for queue in queues.into_iter().skip(1) {
             let receiver = Receiver { queue, lane: Lane::Replay, ..receiver.clone() };

@@ -149,6 +149,21 @@ impl Store {
         self.run(async |db| Ok(sqlx::query(update).bind(hold.as_str()).execute(db).await?.rows_affected() == 1)).await
     }
 
+    /// Says whether parked jobs will be sent again without anybody's doing: what they waited for is over, or they only made
+    /// room.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn will_send_again(&self) -> Result<bool, StoreError> {
+        let query = "-- will_send_again
+            select exists (
+                select
+                from holds
+                where released_at is not null or starts_with(hold, 'busy:')
+            )";
+        self.run(async |db| Ok(sqlx::query_scalar(query).fetch_one(db).await?)).await
+    }
+
     /// Lists all holds, the oldest first.
     ///
     /// # Errors
