@@ -14,6 +14,8 @@ mod lines;
 mod plant;
 mod plot;
 mod progress;
+#[path = "../stage/queue.rs"]
+mod queue;
 mod quota;
 mod report;
 mod run;

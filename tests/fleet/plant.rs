@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster::identity::{self, Access, Credentials};
-use muster::queue::{self, Attributes, CALL_MAX, Outgoing, Queue};
+use muster::queue::{CALL_MAX, Outgoing, Queue};
 use muster::specimen::Ca;
 use muster::store::Store;
 
@@ -53,7 +52,7 @@ impl Plant {
         store.close().await;
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("fleet");
         write_settings(&folder, &settings(&folder, &sites, &url, arguments), &ca);
-        let queue = create_queue(&sites[0]).await;
+        let queue = crate::queue::create(&sites[0].sandbox, QUEUE, VISIBILITY).await;
         Self { sites, ca, folder, queue, _server: server }
     }
 
@@ -69,23 +68,6 @@ impl Plant {
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
-}
-
-async fn create_queue(site: &Site) -> Queue {
-    let access = Access {
-        region: Some("us-east-1".to_owned()),
-        endpoint_url: Some(site.sandbox.url()),
-        credentials: Credentials::Sandbox,
-        role: None,
-    };
-    let attributes = Attributes {
-        visibility_timeout: VISIBILITY,
-        retention: Duration::from_hours(96),
-        // A kill burns a receive: that is the nature of SQS.
-        max_receive_count: Some(100),
-        ..Attributes::default()
-    };
-    queue::create(&identity::load(&access).await, QUEUE, &attributes).await.unwrap()
 }
 
 fn write_settings(folder: &Path, settings: &str, ca: &Ca) {

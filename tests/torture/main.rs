@@ -15,6 +15,8 @@ mod plan;
 mod plant;
 #[path = "../stage/proxy.rs"]
 mod proxy;
+#[path = "../stage/queue.rs"]
+mod queue;
 mod rows;
 #[path = "../stage/server.rs"]
 mod server;

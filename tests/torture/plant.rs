@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster::identity::{self, Access, Credentials};
 use muster::limiter::Rate;
-use muster::queue::{self, Attributes, CALL_MAX, CALL_TIMEOUT, Outgoing, Queue};
+use muster::queue::{CALL_MAX, CALL_TIMEOUT, Outgoing};
 use muster::sandbox::{self, BatchCounts, Deleting, Sandbox};
 use muster::specimen::Ca;
 use muster::store::Store;
@@ -124,20 +123,7 @@ impl Plant {
 
     /// Sends all messages.
     async fn fill(&self) {
-        let access = Access {
-            region: Some("us-east-1".to_owned()),
-            endpoint_url: Some(self.sandbox.url()),
-            credentials: Credentials::Sandbox,
-            role: None,
-        };
-        let attributes = Attributes {
-            visibility_timeout: VISIBILITY,
-            retention: Duration::from_hours(96),
-            // A kill burns a receive: that is the nature of SQS.
-            max_receive_count: Some(100),
-            ..Attributes::default()
-        };
-        let queue: Queue = queue::create(&identity::load(&access).await, "jobs", &attributes).await.unwrap();
+        let queue = crate::queue::create(&self.sandbox, "jobs", VISIBILITY).await;
         for ten in self.jobs.bodies.chunks(CALL_MAX) {
             let ten: Vec<_> = ten.iter().map(|body| Outgoing { body: body.clone(), group: None }).collect();
             let results = queue.send(&ten).await.unwrap();

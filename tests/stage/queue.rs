@@ -1,0 +1,25 @@
+//! A queue of a sandbox, as workers that are killed on purpose want it.
+
+use std::time::Duration;
+
+use muster::identity::{self, Access, Credentials};
+use muster::queue::{self, Attributes, Queue};
+use muster::sandbox::Sandbox;
+
+/// Makes a queue whose messages stay hidden for so long once they are received.
+pub(crate) async fn create(sandbox: &Sandbox, name: &str, visibility_timeout: Duration) -> Queue {
+    let access = Access {
+        region: Some("us-east-1".to_owned()),
+        endpoint_url: Some(sandbox.url()),
+        credentials: Credentials::Sandbox,
+        role: None,
+    };
+    let attributes = Attributes {
+        visibility_timeout,
+        retention: Duration::from_hours(96),
+        // A kill burns a receive: that is the nature of SQS.
+        max_receive_count: Some(100),
+        ..Attributes::default()
+    };
+    queue::create(&identity::load(&access).await, name, &attributes).await.unwrap()
+}
