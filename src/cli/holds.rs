@@ -12,7 +12,7 @@ use tracing::info;
 
 use super::figures::{grouped, printable, span};
 use crate::config::Config;
-use crate::hold::HoldKey;
+use crate::hold::{HoldKey, HoldKind};
 use crate::store::Store;
 use crate::store::hold::{COUNTED_MAX, HoldReport};
 
@@ -125,8 +125,10 @@ impl Line {
     fn state(&self) -> String {
         let since = self.opened_at.format(&Rfc3339).expect("the ledger's times lie in years of four digits");
         let probe_in = (self.probe_at - OffsetDateTime::now_utc()).max(time::Duration::ZERO).unsigned_abs();
+        let is_busy = HoldKey::read(self.hold.clone()).kind() == Some(HoldKind::Busy);
         match (self.released_at, self.is_closed) {
             (Some(_), _) => "over, its jobs are being sent again".to_owned(),
+            (None, _) if is_busy => format!("since {since}, its jobs are sent again as there is room"),
             (None, true) => format!("held since {since}, next probe in {}", span(probe_in)),
             (None, false) => format!("watched since {since}, others are let through"),
         }
@@ -148,6 +150,20 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
+
+    #[test]
+    fn what_made_room_is_not_held() {
+        let line = Line {
+            hold: "busy:slow:RegisterCertificate".into(),
+            reason: "it has more jobs than it can start, and other targets lack work".into(),
+            is_closed: false,
+            n_waiting: 12,
+            opened_at: datetime!(2026-11-21 10:00:00 UTC),
+            probe_at: datetime!(2026-11-21 10:00:01 UTC),
+            released_at: None,
+        };
+        assert_eq!(line.state(), "since 2026-11-21T10:00:00Z, its jobs are sent again as there is room");
+    }
 
     #[test]
     fn a_hold_says_since_when_why_and_how_many_wait() {
