@@ -7,25 +7,15 @@ use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use super::SLOW;
-use super::lease::Lease;
 use crate::backoff::Backoff;
 use crate::breaker::Dependency;
+use crate::limiter::{Gauges, Lease, Lesson, Limiter, Rate, SLOW};
 use crate::metrics::Metrics;
 use crate::store::rate_limit::{Change, Quota};
 use crate::store::{Store, StoreError};
 
 /// Longest first wait and longest wait before the ledger is asked again.
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-
-/// What is to be told to the ledger.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Lesson {
-    /// AWS throttled a call whose place was granted at this instant of the ledger.
-    Throttled { granted_at: OffsetDateTime },
-    /// The rate is so much above the last noted one that it is worth a note.
-    Risen { from: f64 },
-}
 
 /// Asks the ledger for one quota.
 #[derive(Clone, Debug)]
@@ -41,20 +31,24 @@ pub struct Lessor {
 }
 
 impl Lessor {
-    /// Leases places, and has a rise of the rate noted.
-    pub(super) async fn lease(self, n: usize, lessons: mpsc::UnboundedSender<Lesson>) -> Lease {
+    /// Makes a limiter of the quota, and what must run for it: that ends when the last clone is dropped.
+    pub fn limiter(self, learnt: Rate, ceiling: Rate, gauges: Gauges) -> (Limiter, impl Future<Output = ()> + Send) {
+        let lessor = self.clone();
+        let (limiter, lessons, dispense) = Limiter::new(move |n| lessor.clone().lease(n), learnt, ceiling, gauges);
+        let work = async move {
+            tokio::join!(dispense, self.learn(lessons));
+        };
+        (limiter, work)
+    }
+
+    /// Leases places.
+    async fn lease(self, n: usize) -> Lease {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         let mut failing = None;
         loop {
             let asked = self.store.lease(&self.quota, n);
             match tokio::time::timeout(SLOW, asked).await.unwrap_or(Err(StoreError::Timeout(SLOW))) {
-                Ok(lease) => {
-                    if lease.is_rise() {
-                        // The task that learns ends only with the runtime.
-                        let _ = lessons.send(Lesson::Risen { from: lease.noted_rate });
-                    }
-                    return lease;
-                }
+                Ok(lease) => return lease,
                 Err(error) => {
                     self.metrics.db_error(&error);
                     warn!(%error, quota = %self.quota, "cannot lease tokens");
@@ -67,7 +61,7 @@ impl Lessor {
 
     /// Tells the ledger what was met. A throttle of a place that was granted before the last cut says nothing new; of
     /// those that come while the ledger is told, most are.
-    pub(super) async fn learn(self, mut lessons: mpsc::UnboundedReceiver<Lesson>) {
+    async fn learn(self, mut lessons: mpsc::UnboundedReceiver<Lesson>) {
         let mut cut_at = OffsetDateTime::UNIX_EPOCH;
         while let Some(lesson) = lessons.recv().await {
             let changed = match lesson {

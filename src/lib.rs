@@ -33,6 +33,7 @@ pub mod hold;
 pub mod holds;
 pub mod identity;
 pub mod job;
+pub mod lessor;
 pub mod limiter;
 pub mod limiters;
 pub mod manifest;

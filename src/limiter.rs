@@ -1,13 +1,12 @@
 //! Hands out tokens: one token is one call to AWS, and all workers together have as many as the quota.
 //!
-//! Tokens are places in time, leased from one row of the ledger ([`crate::store::rate_limit`]), which also learns the rate
-//! that AWS really allows. One dispenser task serves those who wait in their order, so nobody starves. Governor stands
+//! Tokens are places in time, leased by a [`crate::lessor`] from one row of the ledger, which also learns the rate that AWS
+//! really allows. One dispenser task serves those who wait in their order, so nobody starves. Governor stands
 //! behind it as a guard at the configured rate; the leases are the only pacer.
 
 mod dispenser;
 mod guard;
 mod lease;
-mod lessor;
 mod load;
 mod rate;
 
@@ -18,26 +17,38 @@ use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot};
 
 pub use lease::Lease;
-pub use lessor::Lessor;
 pub use load::{Counted, Gauges};
 pub(crate) use rate::{BURST, BURST_MIN};
 pub use rate::{Rate, RateError, burst_of};
 
 use dispenser::{Line, Waiter, dispense};
 use guard::Guard;
-use lessor::Lesson;
 use load::Load;
 
 /// An answer of the ledger that takes longer is no lease: its places may be over. A process that stood still for so long
 /// throws them away.
-const SLOW: Duration = Duration::from_secs(1);
+pub(crate) const SLOW: Duration = Duration::from_secs(1);
 
 /// The tokens of one target and operation; clones share them.
 #[derive(Clone, Debug)]
 pub struct Limiter {
     waiters: mpsc::UnboundedSender<Waiter>,
-    lessons: mpsc::UnboundedSender<Lesson>,
     load: Arc<Load>,
+}
+
+/// What a limiter met that changes the rate of all workers, or tells of a change.
+#[derive(Clone, Copy, Debug)]
+pub enum Lesson {
+    /// AWS throttled a call whose place was granted at this instant of the ledger.
+    Throttled {
+        /// By the ledger's clock.
+        granted_at: OffsetDateTime,
+    },
+    /// The rate is so much above the last noted one that it is worth a note.
+    Risen {
+        /// The noted one, in calls a second.
+        from: f64,
+    },
 }
 
 /// The right to make one call.
@@ -48,36 +59,20 @@ pub struct Token {
 }
 
 impl Limiter {
-    /// Makes a limiter with the rate learnt so far and the configured one, and what must run for it: that ends when the
-    /// last clone is dropped.
-    pub fn new(
-        lessor: Lessor,
+    /// Makes a limiter that gets its tokens from `lease`, which tries until it has some, with the rate learnt so far and the
+    /// configured one. It is given with what is to be told to whoever grants leases, and with its work: that must run, and
+    /// ends when the last clone is dropped.
+    pub fn new<F: Future<Output = Lease>>(
+        lease: impl Fn(usize) -> F,
         learnt: Rate,
         ceiling: Rate,
         gauges: Gauges,
-    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let (lessons, learning) = mpsc::unbounded_channel();
-        let learn = lessor.clone().learn(learning);
-        let lease = {
-            let lessons = lessons.clone();
-            move |n| lessor.clone().lease(n, lessons.clone())
-        };
-        let (limiter, dispense) = Self::with(lease, lessons, Load::new(learnt, ceiling, gauges));
-        let work = async {
-            tokio::join!(dispense, learn);
-        };
-        (limiter, work)
-    }
-
-    fn with<F: Future<Output = Lease>>(
-        lease: impl Fn(usize) -> F,
-        lessons: mpsc::UnboundedSender<Lesson>,
-        load: Load,
-    ) -> (Self, impl Future<Output = ()>) {
+    ) -> (Self, mpsc::UnboundedReceiver<Lesson>, impl Future<Output = ()>) {
         let (waiters, queue) = mpsc::unbounded_channel();
-        let load = Arc::new(load);
-        let dispense = dispense(queue, Line::new(Arc::clone(&load)), Guard::new(load.ceiling()), lease);
-        (Self { waiters, lessons, load }, dispense)
+        let (teacher, lessons) = mpsc::unbounded_channel();
+        let load = Arc::new(Load::new(learnt, ceiling, gauges, teacher));
+        let work = dispense(queue, Line::new(Arc::clone(&load)), Guard::new(ceiling), lease);
+        (Self { waiters, load }, lessons, work)
     }
 
     /// Says whether these are the same tokens.
@@ -96,8 +91,7 @@ impl Limiter {
 
     /// Notes that AWS throttled the call of this token: the rate that all workers share is cut.
     pub fn throttled(&self, token: &Token) {
-        // The task that learns ends only with the runtime.
-        let _ = self.lessons.send(Lesson::Throttled { granted_at: token.granted_at });
+        self.load.teach(Lesson::Throttled { granted_at: token.granted_at });
     }
 
     /// Notes that a call went through.
@@ -213,8 +207,7 @@ mod tests {
 
         fn limiter_below(&self, ceiling: Rate) -> Limiter {
             let row = self.clone();
-            let load = Load::new(self.rate, ceiling, gauges());
-            let (limiter, work) = Limiter::with(move |n| row.clone().lease(n), mpsc::unbounded_channel().0, load);
+            let (limiter, _, work) = Limiter::new(move |n| row.clone().lease(n), self.rate, ceiling, gauges());
             tokio::spawn(work);
             limiter
         }

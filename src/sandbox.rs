@@ -9,6 +9,7 @@ mod bucket;
 mod calls;
 mod control;
 mod fault;
+mod form;
 mod gateway;
 mod iot;
 mod ledger;

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 /// Most of a span's units that are shown: whoever waits a day does not count seconds.
 const UNITS: usize = 2;
 
@@ -28,6 +31,11 @@ pub(super) fn span(time: Duration) -> String {
 pub(super) fn time_for(n: u64, per_second: f64) -> Option<Duration> {
     #[expect(clippy::cast_precision_loss, reason = "counts of certificates are far below 2^52")]
     Duration::try_from_secs_f64(n as f64 / per_second).ok()
+}
+
+/// An instant in whole seconds.
+pub(super) fn rfc3339(time: OffsetDateTime) -> String {
+    time.truncate_to_second().format(&Rfc3339).expect("the ledger's times lie in years of four digits")
 }
 
 /// Texts may repeat what came from outside: nothing in them may steer a terminal.

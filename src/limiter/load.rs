@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use prometheus::{Gauge, IntCounter};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::Lesson;
 use super::lease::{LEASE, Lease};
 use super::rate::Rate;
 
@@ -43,6 +45,8 @@ pub(super) struct Load {
     successes: AtomicU64,
     lately: Mutex<Lately>,
     gauges: Gauges,
+    /// Where lessons go.
+    teacher: mpsc::UnboundedSender<Lesson>,
 }
 
 #[derive(Debug, Default)]
@@ -65,7 +69,7 @@ impl Counted {
 }
 
 impl Load {
-    pub(super) fn new(learnt: Rate, ceiling: Rate, gauges: Gauges) -> Self {
+    pub(super) fn new(learnt: Rate, ceiling: Rate, gauges: Gauges, teacher: mpsc::UnboundedSender<Lesson>) -> Self {
         gauges.show(learnt);
         Self {
             learnt: AtomicU64::new(learnt.per_second().to_bits()),
@@ -75,6 +79,7 @@ impl Load {
             successes: AtomicU64::new(0),
             lately: Mutex::default(),
             gauges,
+            teacher,
         }
     }
 
@@ -94,6 +99,15 @@ impl Load {
         self.learnt.store(lease.rate.per_second().to_bits(), Ordering::Relaxed);
         self.gauges.show(lease.rate);
         self.gauges.leased.inc_by(lease.n as u64);
+        if lease.is_rise() {
+            self.teach(Lesson::Risen { from: lease.noted_rate });
+        }
+    }
+
+    /// Passes a lesson on.
+    pub(super) fn teach(&self, lesson: Lesson) {
+        // Whoever listens ends only with the runtime.
+        let _ = self.teacher.send(lesson);
     }
 
     /// Notes that a token was handed over.

@@ -4,28 +4,19 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use crate::sandbox::answer::AwsError;
-
 /// The fields of a form, as they were sent.
-pub(in crate::sandbox) struct Form<'a>(Cow<'a, str>);
+pub(super) struct Form<'a>(Cow<'a, str>);
 
 impl<'a> Form<'a> {
-    pub(in crate::sandbox) fn read(body: &'a [u8]) -> Self {
+    pub(super) fn read(body: &'a [u8]) -> Self {
         Self(String::from_utf8_lossy(body))
     }
 
     /// The value of a field, if it is there.
-    pub(in crate::sandbox) fn get(&self, name: &str) -> Option<String> {
+    pub(super) fn get(&self, name: &str) -> Option<String> {
         let mut fields = self.0.split('&').filter_map(|field| field.split_once('='));
         let (_, value) = fields.find(|(its, _)| *its == name)?;
         Some(percent_decode_str(&value.replace('+', " ")).decode_utf8_lossy().into_owned())
-    }
-
-    /// The value of a field that must be there.
-    pub(super) fn wanted(&self, name: &str) -> Result<String, AwsError> {
-        let missing =
-            || AwsError::new(400, "MissingParameter", format!("The request must contain the parameter {name}"));
-        self.get(name).ok_or_else(missing)
     }
 }
 
@@ -40,6 +31,5 @@ mod tests {
         assert_eq!(form.get("RoleArn").as_deref(), Some("arn:aws:iam"));
         assert_eq!(form.get("Note").as_deref(), Some("a b+c"));
         assert_eq!(form.get("Role"), None);
-        assert_eq!(form.wanted("Role").unwrap_err().code, "MissingParameter");
     }
 }

@@ -9,9 +9,9 @@ use super::State;
 use super::answer::{self, Answer, AwsError};
 use super::calls::{CallNumber, Completion};
 use super::fault::{Ending, Strike};
+use super::form::Form;
 use super::iot::certificate_of;
 use super::operation::{Operation, Service};
-use super::sts::Form;
 
 /// The connection is to be closed without an answer.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
-use super::sts::Form;
+use super::form::Form;
 
 /// An operation of AWS that the sandbox answers.
 #[derive(

@@ -3,7 +3,6 @@
 //! Any credentials are those of the account's one user, as the sandbox checks no signatures, but for those that it gave
 //! out for a role. Where the sandbox has a role of its own, IoT takes no others.
 
-mod form;
 mod sessions;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,10 +12,10 @@ use axum::http::request::Parts;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-pub(super) use self::form::Form;
 use self::sessions::{Session, Sessions, Standing};
 use super::Settings;
 use super::answer::{Answer, AwsError, escape_xml};
+use super::form::Form;
 use super::operation::{Operation, Service};
 use crate::identity::{Role, RoleArn};
 
@@ -98,8 +97,8 @@ impl Sts {
 
     fn assume_role(&self, head: &Parts, form: &Form) -> Answer {
         let (caller, _) = self.caller(head)?;
-        let arn: RoleArn = form.wanted("RoleArn")?.parse().map_err(|_| invalid("RoleArn"))?;
-        let name = form.wanted("RoleSessionName")?;
+        let arn: RoleArn = wanted(form, "RoleArn")?.parse().map_err(|_| invalid("RoleArn"))?;
+        let name = wanted(form, "RoleSessionName")?;
         if !is_session_name(&name) {
             return Err(invalid("RoleSessionName"));
         }
@@ -148,7 +147,23 @@ fn invalid(field: &str) -> AwsError {
     AwsError::new(400, "ValidationError", format!("1 validation error detected: the value of {field} is not allowed"))
 }
 
+/// The value of a field that must be there.
+fn wanted(form: &Form, name: &str) -> Result<String, AwsError> {
+    let missing = || AwsError::new(400, "MissingParameter", format!("The request must contain the parameter {name}"));
+    form.get(name).ok_or_else(missing)
+}
+
 /// Two to 64 letters, digits and some signs.
 fn is_session_name(name: &str) -> bool {
     (2..=64).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_is_missing_has_its_own_error() {
+        assert_eq!(wanted(&Form::read(b"Action=AssumeRole"), "Role").unwrap_err().code, "MissingParameter");
+    }
 }

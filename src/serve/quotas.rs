@@ -10,7 +10,8 @@ use super::targets::Targets;
 use crate::breakers::Breakers;
 use crate::config::Config;
 use crate::job::Operation;
-use crate::limiter::{Gauges, Lessor, Limiter, Rate};
+use crate::lessor::Lessor;
+use crate::limiter::{Gauges, Limiter, Rate};
 use crate::limiters::Limiters;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -49,7 +50,7 @@ impl Quotas<'_> {
             postgres: self.breakers.postgres.clone(),
             metrics: Arc::clone(self.metrics),
         };
-        let (limiter, work) = Limiter::new(lessor, learnt, ceiling, gauges);
+        let (limiter, work) = lessor.limiter(learnt, ceiling, gauges);
         tokio::spawn(self.essential.run(work));
         Ok(limiter)
     }

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
-use super::report::rfc3339;
+use crate::cli::figures::rfc3339;
 use crate::store::rate_limit::{Change, RateReport, Reason};
 
 /// The rate of one target and operation. Rates are in calls a second.

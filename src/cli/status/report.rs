@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 use strum::VariantArray;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::rates::LearntRate;
 
-use crate::cli::figures::{grouped, printable, span, time_for};
+use crate::cli::figures::{grouped, printable, rfc3339, span, time_for};
 use crate::config::Config;
 use crate::job::{Name, Operation};
 use crate::outcome::{Code, Status};
@@ -188,11 +186,6 @@ fn failure(code: Code, status: Status, n: u64, examples: &[Example]) -> Failure 
     };
     let example = examples.iter().find(|example| example.code == code).map(show);
     Failure { code: code.as_str(), status: status.to_string(), n, example }
-}
-
-/// An instant in whole seconds.
-pub(super) fn rfc3339(time: OffsetDateTime) -> String {
-    time.truncate_to_second().format(&Rfc3339).expect("the ledger's times lie in years of four digits")
 }
 
 impl fmt::Display for Report {
