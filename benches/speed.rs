@@ -16,7 +16,7 @@ use aws_sdk_iot::config::retry::RetryConfig;
 use clap::Parser;
 use muster::config::Config;
 use muster::identity::{self, Credentials};
-use muster::job::{Job, Operation, RegisterCertificate};
+use muster::job::{Job, RegisterCertificate};
 use muster::postgres::{self, Postgres};
 use muster::queue::{self, Attributes, CALL_MAX, Outgoing, Queue};
 use muster::specimen::Ca;
@@ -266,14 +266,13 @@ impl Bench {
 fn outgoing(pem: &str) -> Outgoing {
     let name = |text: &str| text.parse().expect("a constant name");
     let job = Job {
-        operation: Operation::RegisterCertificate,
         batch: name("speed"),
         batch_size: None,
         source: Some(name("line")),
         reference: None,
         target: name("default"),
         verify: false,
-        request: RegisterCertificate { certificate_pem: pem.to_owned(), ca_certificate_pem: None, status: None },
+        request: RegisterCertificate { certificate_pem: pem.to_owned(), ..RegisterCertificate::default() }.into(),
     };
     Outgoing { body: job.to_body(), group: None }
 }

@@ -50,7 +50,7 @@ pub struct Join(watch::Receiver<Option<Outcome>>);
 impl Claims {
     /// Claims a certificate for a job.
     pub fn claim(&self, job: &Job, id: CertificateId) -> Claimed {
-        let key = Key { target: job.target.clone(), operation: job.operation, id, verify: job.verify };
+        let key = Key { target: job.target.clone(), operation: job.operation(), id, verify: job.verify };
         match self.lock().entry(key.clone()) {
             Entry::Occupied(entry) => Claimed::Joined(entry.get().clone()),
             Entry::Vacant(entry) => {

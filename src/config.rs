@@ -22,6 +22,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
 use crate::certificate::Issuer;
 use crate::holds::ProbeTimes;
@@ -135,6 +136,10 @@ pub struct Target {
 pub struct Rates {
     /// RegisterCertificate; AWS gives 10 to an account that did not ask for more.
     pub register_certificate: Rate,
+    /// RegisterCertificateWithoutCA; likewise.
+    pub register_certificate_without_ca: Rate,
+    /// RegisterCACertificate; likewise.
+    pub register_ca_certificate: Rate,
 }
 
 /// How much is done at a time.
@@ -212,9 +217,11 @@ pub struct Log {
 }
 
 impl Config {
-    /// Calls of RegisterCertificate a second, all targets together.
+    /// Calls a second of the operation that has most, all targets together: what a backlog is mostly made of is not known.
     pub fn rate(&self) -> f64 {
-        self.targets.values().map(|target| target.rates.register_certificate.per_second()).sum()
+        let greatest =
+            |rates: &Rates| Operation::VARIANTS.iter().map(|&its| rates.of(its).per_second()).fold(0.0, f64::max);
+        self.targets.values().map(|target| greatest(&target.rates)).sum()
     }
 }
 
@@ -223,6 +230,8 @@ impl Rates {
     pub fn of(&self, operation: Operation) -> Rate {
         match operation {
             Operation::RegisterCertificate => self.register_certificate,
+            Operation::RegisterCertificateWithoutCA => self.register_certificate_without_ca,
+            Operation::RegisterCACertificate => self.register_ca_certificate,
         }
     }
 }
@@ -339,7 +348,12 @@ impl Default for Database {
 
 impl Default for Rates {
     fn default() -> Self {
-        Self { register_certificate: Rate::new(10.0).expect("AWS's default quota is a rate") }
+        let default = Rate::new(10.0).expect("AWS's default quota is a rate");
+        Self {
+            register_certificate: default,
+            register_certificate_without_ca: default,
+            register_ca_certificate: default,
+        }
     }
 }
 

@@ -15,7 +15,7 @@ pub use reject::{Reason, Reject, RejectsFile};
 pub use send::{Called, Sender};
 pub use spool::{Planned, Spool};
 
-use crate::job::{CertificateStatus, Job, Name, Operation, RegisterCertificate};
+use crate::job::{CertificateStatus, Job, Name, RegisterCertificate, Request};
 
 /// What all jobs of one run share.
 #[derive(Clone)]
@@ -36,14 +36,14 @@ pub struct Order {
 
 impl Order {
     /// The fields of the AWS call for one certificate.
-    fn request(&self, certificate_pem: String) -> RegisterCertificate {
-        RegisterCertificate { certificate_pem, ca_certificate_pem: self.ca_pem.clone(), status: self.status }
+    fn request(&self, certificate_pem: String) -> Request {
+        let ca_certificate_pem = self.ca_pem.clone();
+        RegisterCertificate { certificate_pem, ca_certificate_pem, status: self.status, set_as_active: None }.into()
     }
 
     /// The job for one certificate.
     fn job(&self, planned: &Planned, batch_size: u64) -> Job {
         Job {
-            operation: Operation::RegisterCertificate,
             batch: self.batch.clone(),
             batch_size: Some(batch_size),
             source: self.source.clone(),

@@ -105,12 +105,30 @@ pub enum Code {
     SignatureInvalid,
     /// The wanted status is none that a registration can set.
     StatusUnusable,
+    /// A field of the call breaks a rule of AWS's: its length, its form or what stands beside it.
+    ParameterInvalid,
+    /// Mode DEFAULT has no verification certificate.
+    VerificationMissing,
+    /// Mode `SNI_ONLY` has a verification certificate.
+    VerificationUnexpected,
+    /// The verification certificate is none that AWS takes.
+    VerificationInvalid,
+    /// The CA did not sign the verification certificate.
+    VerificationNotSigned,
+    /// The verification certificate's common name is not the account's registration code.
+    RegistrationCodeMismatch,
 
     // refused
     /// `CertificateValidationException`.
     CertificateValidation,
     /// `CertificateConflictException`: several registered CAs share the issuer's name.
     CertificateConflict,
+    /// `CertificateStateException` where AWS looks for no CA.
+    CertificateState,
+    /// `RegistrationCodeValidationException`: the verification certificate does not name the account's registration code.
+    RegistrationCode,
+    /// `ResourceNotFoundException`: the role or the template is not there.
+    ResourceNotFound,
     /// `InvalidRequestException`.
     InvalidRequest,
     /// AWS answered with an id that is not the SHA-256 of the certificate.
@@ -167,8 +185,20 @@ impl Code {
             | C::CaNotACa
             | C::IssuerMismatch
             | C::SignatureInvalid
-            | C::StatusUnusable => Status::Rejected,
-            C::CertificateValidation | C::CertificateConflict | C::InvalidRequest | C::IdMismatch => Status::Refused,
+            | C::StatusUnusable
+            | C::ParameterInvalid
+            | C::VerificationMissing
+            | C::VerificationUnexpected
+            | C::VerificationInvalid
+            | C::VerificationNotSigned
+            | C::RegistrationCodeMismatch => Status::Rejected,
+            C::CertificateValidation
+            | C::CertificateConflict
+            | C::CertificateState
+            | C::RegistrationCode
+            | C::ResourceNotFound
+            | C::InvalidRequest
+            | C::IdMismatch => Status::Refused,
             C::ServerError | C::Timeout | C::Transport | C::LimitExceeded | C::UnknownError => Status::Exhausted,
             C::IssuerInactive | C::BatchFailing | C::TargetUnavailable | C::TargetBusy => Status::Parked,
         }

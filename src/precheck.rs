@@ -5,24 +5,27 @@
 //! panics, and the work is bounded by [`PEM_CHARS_MAX`] whatever the input is. It builds no chains and asks nobody
 //! about revocation.
 
+mod authority;
+mod checked;
+mod device;
 mod issuers;
 mod leaf;
 mod rejection;
 mod warning;
 
 use std::fmt;
-use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::certificate::{Certificate, CertificateId, Issuer, Key, SignatureAlgorithm, Verification, pem, sha256};
-use crate::job::{CertificateStatus, RegisterCertificate};
+use crate::certificate::{Certificate, CertificateId, Issuer, Key, SignatureAlgorithm, pem, sha256};
+use crate::job::Request;
 
 use issuers::{GivenCas, KnownCas};
 use leaf::Leaf;
 
+pub use checked::{Call, CheckedCertificate};
 pub use rejection::{Field, Rejection};
 pub use warning::Warning;
 
@@ -72,64 +75,28 @@ pub struct Verdict {
     pub warnings: Vec<Warning>,
 }
 
-/// A certificate that AWS has no known reason to refuse, in the form in which it is sent.
-pub struct CheckedCertificate {
-    id: CertificateId,
-    pem: String,
-    ca_pem: Option<Arc<str>>,
-    status: Option<CertificateStatus>,
-    issuer_key: [u8; 32],
-}
-
 impl Precheck {
     /// Makes a precheck that knows these CAs beside those that jobs carry.
     pub fn new(policy: Policy, known: impl IntoIterator<Item = Issuer>) -> Self {
         Self { policy, known: KnownCas::new(known), given: GivenCas::default() }
     }
 
-    /// Judges the certificate of one job as of `now`.
-    pub fn check(&self, request: &RegisterCertificate, now: OffsetDateTime) -> Verdict {
-        let leaf = Leaf::read(&request.certificate_pem);
+    /// Judges the request of one job as of `now`. A CA's proof is held against the account's registration code, where
+    /// that is given.
+    pub fn check(&self, request: &Request, now: OffsetDateTime, registration_code: Option<&str>) -> Verdict {
+        let leaf = Leaf::read(request.pem());
         let certificate_id = leaf.as_ref().ok().map(|leaf| leaf.certificate.id());
         let mut warnings = Vec::new();
-        Verdict {
-            subject: certificate_id.map_or_else(|| sha256(request.certificate_pem.as_bytes()), |id| id.0),
-            certificate_id,
-            result: self.judge(request, leaf, now, &mut warnings),
-            warnings,
-        }
-    }
-
-    fn judge(
-        &self,
-        request: &RegisterCertificate,
-        leaf: Result<Leaf, Rejection>,
-        now: OffsetDateTime,
-        warnings: &mut Vec<Warning>,
-    ) -> Result<CheckedCertificate, Rejection> {
-        // First, whatever else is wrong: a job that holds a private key must never be stored.
-        refuse_private_keys(request)?;
-        let leaf = leaf?;
-        leaf.refuse_trailing_data()?;
-        warnings.extend(leaf.warnings());
-        let leaf = leaf.certificate;
-        refuse_unusable_status(request.status)?;
-        warnings.extend(self.check_validity(&leaf, now)?);
-        refuse_key(leaf.key())?;
-        refuse_signature_algorithm(leaf.signature_algorithm())?;
-        let ca_pem = if let Some(text) = &request.ca_certificate_pem {
-            Some(self.verify_under_given(text, &leaf, now, warnings)?)
-        } else {
-            warnings.extend(self.known.verify(&leaf, now)?);
-            None
+        let call = match request {
+            Request::RegisterCertificate(its) => self.judge_device(its, leaf, now, &mut warnings),
+            Request::RegisterCertificateWithoutCa(its) => self.judge_device_without_ca(its, leaf, now, &mut warnings),
+            Request::RegisterCaCertificate(its) => {
+                self.judge_authority(its, leaf, now, registration_code, &mut warnings)
+            }
         };
-        Ok(CheckedCertificate {
-            id: leaf.id(),
-            pem: leaf.to_pem(),
-            ca_pem,
-            status: request.status,
-            issuer_key: sha256(leaf.issuer_der()),
-        })
+        let subject = certificate_id.unwrap_or_else(|| CertificateId(sha256(request.pem().as_bytes())));
+        let result = call.map(|call| CheckedCertificate { id: subject, call });
+        Verdict { subject: subject.0, certificate_id, result, warnings }
     }
 
     fn check_validity(&self, leaf: &Certificate, now: OffsetDateTime) -> Result<Option<Warning>, Rejection> {
@@ -145,39 +112,11 @@ impl Precheck {
             NotYetValid::Reject => Err(Rejection::NotYetValid { not_before, now }),
         }
     }
-
-    /// Verifies the leaf under the CA that the job carries, and returns that CA as it is sent.
-    fn verify_under_given(
-        &self,
-        ca_text: &str,
-        leaf: &Certificate,
-        now: OffsetDateTime,
-        warnings: &mut Vec<Warning>,
-    ) -> Result<Arc<str>, Rejection> {
-        let given = self.given.read(ca_text)?;
-        let ca = given.issuer.certificate();
-        if !leaf.names_as_issuer(ca) {
-            return Err(Rejection::IssuerMismatch { issuer: leaf.issuer(), ca: ca.subject() });
-        }
-        match given.issuer.verify(leaf) {
-            Verification::Good => {}
-            Verification::Bad => return Err(Rejection::signature_invalid(leaf, ca)),
-            Verification::Unsupported => warnings.push(Warning::signature_unverifiable(leaf, ca)),
-        }
-        warnings.extend(given.warning());
-        warnings.extend(Warning::about_ca(ca, now));
-        Ok(Arc::clone(&given.pem))
-    }
 }
 
-fn refuse_private_keys(request: &RegisterCertificate) -> Result<(), Rejection> {
-    let ca = request.ca_certificate_pem.as_deref().unwrap_or_default();
-    for (field, text) in [(Field::CertificatePem, request.certificate_pem.as_str()), (Field::CaCertificatePem, ca)] {
-        if pem::holds_private_key(text) {
-            return Err(Rejection::PrivateKey { field });
-        }
-    }
-    Ok(())
+fn refuse_private_keys<'a>(fields: impl IntoIterator<Item = (Field, Option<&'a String>)>) -> Result<(), Rejection> {
+    let found = fields.into_iter().find(|(_, text)| text.is_some_and(|text| pem::holds_private_key(text)));
+    found.map_or(Ok(()), |(field, _)| Err(Rejection::PrivateKey { field }))
 }
 
 fn refuse_too_long(field: Field, text: &str) -> Result<(), Rejection> {
@@ -188,14 +127,6 @@ fn refuse_too_long(field: Field, text: &str) -> Result<(), Rejection> {
     match text.chars().count() {
         0..=PEM_CHARS_MAX => Ok(()),
         found => Err(Rejection::PemTooLong { field, found }),
-    }
-}
-
-/// AWS answers 406 to any other status of a registration (measured by others for `PENDING_ACTIVATION`).
-fn refuse_unusable_status(status: Option<CertificateStatus>) -> Result<(), Rejection> {
-    match status {
-        None | Some(CertificateStatus::Active | CertificateStatus::Inactive | CertificateStatus::Revoked) => Ok(()),
-        Some(status) => Err(Rejection::StatusUnusable { status }),
     }
 }
 
@@ -213,40 +144,6 @@ fn refuse_signature_algorithm(algorithm: &SignatureAlgorithm) -> Result<(), Reje
     match algorithm {
         SignatureAlgorithm::Other(found) => Err(Rejection::SignatureAlgorithmUnsupported { found: found.clone() }),
         _ => Ok(()),
-    }
-}
-
-impl CheckedCertificate {
-    /// The id that AWS will give it.
-    pub fn id(&self) -> CertificateId {
-        self.id
-    }
-
-    /// The certificate alone, as canonical PEM.
-    pub fn pem(&self) -> &str {
-        &self.pem
-    }
-
-    /// The CA that the job carried, as canonical PEM.
-    pub fn ca_pem(&self) -> Option<&str> {
-        self.ca_pem.as_deref()
-    }
-
-    /// The status that the job asked for; where it asked for none, none is sent.
-    pub fn status(&self) -> Option<CertificateStatus> {
-        self.status
-    }
-
-    /// The SHA-256 of the issuer's name: equal for all certificates of one CA.
-    pub fn issuer_key(&self) -> [u8; 32] {
-        self.issuer_key
-    }
-}
-
-/// Prints the id only: a PEM body never reaches a log.
-impl fmt::Debug for CheckedCertificate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CheckedCertificate({})", self.id)
     }
 }
 

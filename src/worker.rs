@@ -123,7 +123,7 @@ impl Worker {
     /// Ends a job that AWS would refuse, or lets it through.
     async fn precheck(&self, delivery: Delivery, job: Job) -> Option<Admitted> {
         let began = Instant::now();
-        let verdict = self.parts.precheck.check(&job.request, OffsetDateTime::now_utc());
+        let verdict = self.parts.precheck.check(&job.request, OffsetDateTime::now_utc(), None);
         self.parts.metrics.stage(Stage::Checking, began.elapsed());
         for warning in &verdict.warnings {
             self.parts.metrics.precheck_warnings.inc();

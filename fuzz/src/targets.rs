@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 
 use crate::certificate::{Certificate, CertificateId, pem};
-use crate::job::{Job, ParseError, RegisterCertificate};
+use crate::job::{Job, ParseError, RegisterCertificate, Request};
 use crate::outcome::Status;
 use crate::precheck::{PEM_CHARS_MAX, Policy, Precheck};
 use crate::specimen::hostile;
@@ -63,7 +63,7 @@ impl Target {
 fn body(request: &RegisterCertificate) -> Vec<u8> {
     let minimal = r#"{"version":1,"operation":"RegisterCertificate","request":{"certificatePem":"x"}}"#;
     let job = Job::parse(minimal).expect("it lacks nothing");
-    Job { request: request.clone(), ..job }.to_body().into_bytes()
+    Job { request: request.clone().into(), ..job }.to_body().into_bytes()
 }
 
 fn check_message(body: &str) {
@@ -85,17 +85,17 @@ fn check_certificate(input: &[u8]) {
     let request = |certificate_pem: &str, ca: Option<&str>| RegisterCertificate {
         certificate_pem: certificate_pem.to_owned(),
         ca_certificate_pem: ca.map(str::to_owned),
-        status: None,
+        ..RegisterCertificate::default()
     };
-    check_request(&request(&text, Some(&pem::encode(pem::CERTIFICATE, CA))));
-    check_request(&request(&pem::encode(pem::CERTIFICATE, LEAF), Some(&text)));
-    check_request(&request(&text, None));
+    check_request(&request(&text, Some(&pem::encode(pem::CERTIFICATE, CA))).into());
+    check_request(&request(&pem::encode(pem::CERTIFICATE, LEAF), Some(&text)).into());
+    check_request(&request(&text, None).into());
     check_blanking(&text);
 }
 
-fn check_request(request: &RegisterCertificate) {
-    let verdict = PRECHECK.check(request, NOW);
-    let subject = verdict.certificate_id.unwrap_or_else(|| CertificateId::of_der(request.certificate_pem.as_bytes()));
+fn check_request(request: &Request) {
+    let verdict = PRECHECK.check(request, NOW, None);
+    let subject = verdict.certificate_id.unwrap_or_else(|| CertificateId::of_der(request.pem().as_bytes()));
     assert_eq!(verdict.subject, subject.0);
     // As people see it: `Debug` would escape what must not be there.
     verdict.warnings.iter().for_each(|warning| check_told(&warning.to_string()));

@@ -51,13 +51,13 @@ impl Judged {
             Content::NoBlock => (String::new(), true),
             Content::Unreadable(error) => return Self::unreadable(entry.place, error),
         };
-        let request = order.request(text);
-        let verdict = precheck.check(&request, now);
+        let request = order.request(text.clone());
+        let verdict = precheck.check(&request, now, None);
         // Bytes that are no certificate may be anything, also a private key: they are not shown.
         let may_be_shown = !is_der || verdict.certificate_id.is_some();
         Self {
             place: entry.place,
-            pem: may_be_shown.then_some(request.certificate_pem),
+            pem: may_be_shown.then_some(text),
             is_next_to_private_key: entry.is_next_to_private_key,
             is_ca: verdict.warnings.contains(&Warning::LeafIsACa),
             result: verdict.result.map_err(Reason::Precheck),

@@ -130,6 +130,8 @@ pub enum Field {
     CertificatePem,
     /// The CA that signed it.
     CaCertificatePem,
+    /// The CA that is to be registered.
+    CaCertificate,
 }
 
 impl Rejection {
@@ -195,6 +197,7 @@ impl fmt::Display for Field {
         f.write_str(match self {
             Self::CertificatePem => "certificatePem",
             Self::CaCertificatePem => "caCertificatePem",
+            Self::CaCertificate => "caCertificate",
         })
     }
 }

@@ -4,6 +4,7 @@ use strum::{IntoStaticStr, VariantNames};
 use time::OffsetDateTime;
 
 use crate::certificate::Certificate;
+use crate::job::CertificateStatus;
 
 use super::rejection::rfc3339;
 
@@ -18,6 +19,14 @@ pub enum Warning {
         not_before: OffsetDateTime,
         /// The time of the check.
         now: OffsetDateTime,
+    },
+    /// The status and its older form say different things.
+    #[error("setAsActive is {set_as_active} and status is {status}, which alone is sent")]
+    StatusContradicted {
+        /// The status.
+        status: CertificateStatus,
+        /// Its older form.
+        set_as_active: bool,
     },
     /// CAs stood behind the device certificate.
     #[error("certificatePem holds {n_ignored} CA certificates behind the device certificate, which alone is sent")]

@@ -96,7 +96,7 @@ fn row(delivery: &Delivery, job: &Job, account: &Account, outcome: &Outcome) -> 
     Row {
         batch: job.batch.to_string(),
         target: job.target.to_string(),
-        operation: job.operation,
+        operation: job.operation(),
         subject: outcome.subject,
         account: account.id.clone(),
         region: account.region.clone(),

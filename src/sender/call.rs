@@ -3,7 +3,7 @@
 use tracing::error;
 
 use crate::enqueue::send::CALL_BYTES_MAX;
-use crate::job::{Job, NameError};
+use crate::job::{Job, NameError, Request};
 use crate::queue::{CALL_MAX, Outgoing};
 use crate::store::waiting::WaitingJob;
 
@@ -70,13 +70,12 @@ fn message(waiting: &WaitingJob) -> Result<Outgoing, Unsendable> {
 
 fn job(waiting: &WaitingJob) -> Result<Job, Unsendable> {
     Ok(Job {
-        operation: waiting.operation.parse()?,
         batch: waiting.batch.parse()?,
         batch_size: None,
         source: waiting.source.as_ref().map(|source| source.parse()).transpose()?,
         reference: waiting.reference.as_ref().map(|reference| reference.parse()).transpose()?,
         target: waiting.target.parse()?,
         verify: waiting.verify,
-        request: serde_json::from_str(&waiting.request)?,
+        request: Request::read(waiting.operation.parse()?, &waiting.request)?,
     })
 }

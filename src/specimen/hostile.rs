@@ -28,7 +28,7 @@ pub fn corpus() -> Vec<Hostile> {
 }
 
 fn request(certificate_pem: String, ca_certificate_pem: Option<String>) -> RegisterCertificate {
-    RegisterCertificate { certificate_pem, ca_certificate_pem, status: None }
+    RegisterCertificate { certificate_pem, ca_certificate_pem, ..RegisterCertificate::default() }
 }
 
 fn certificate_pem(der: &[u8]) -> String {

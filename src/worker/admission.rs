@@ -38,7 +38,7 @@ impl Worker {
     /// Waits until a job may call, and takes its token; nothing where the process stops before. `passed` remembers the
     /// holds that it was let through.
     pub(super) async fn admit(&self, admitted: &Admitted, passed: &mut Vec<HoldKey>) -> Option<Admission> {
-        let limiter = self.parts.limiters.of(&admitted.job.target, admitted.job.operation);
+        let limiter = self.parts.limiters.of(&admitted.job.target, admitted.job.operation());
         let _wait = limiter.wait();
         let mut watch = self.parts.breakers.changes.watch();
         loop {
@@ -70,7 +70,7 @@ impl Worker {
     /// Parks a job whose target has more than it can start, where it would stand in the way of a target that works and
     /// lacks jobs.
     pub(super) fn make_room(&self, admitted: &Admitted) -> Option<Parking> {
-        let (target, operation) = (&admitted.job.target, admitted.job.operation);
+        let (target, operation) = (&admitted.job.target, admitted.job.operation());
         let works = |target: &Name, operation: Operation| self.parts.breakers.of(target, operation).open().is_none();
         let is_in_the_way = self.parts.limiters.is_in_the_way(target, operation, works);
         is_in_the_way.then(|| self.parts.breakers.holds.target_busy(HoldKey::busy(target, operation)))
@@ -88,7 +88,7 @@ impl Worker {
                 Gate::Open => {}
             }
         }
-        let (target, operation) = (&admitted.job.target, admitted.job.operation);
+        let (target, operation) = (&admitted.job.target, admitted.job.operation());
         let breaker = breakers.of(target, operation);
         match breaker.pass() {
             Pass::Free => Look::Free(None),
@@ -122,12 +122,14 @@ impl Worker {
 
 impl Admitted {
     /// Everything that would hold this job.
-    pub(super) fn holds(&self) -> [HoldKey; 3] {
+    pub(super) fn holds(&self) -> Vec<HoldKey> {
         let job = &self.job;
-        [
-            HoldKey::issuer(&job.target, self.certificate.issuer_key()),
-            HoldKey::batch(&job.batch),
-            HoldKey::target(&job.target, job.operation),
-        ]
+        let others = [HoldKey::batch(&job.batch), HoldKey::target(&job.target, job.operation())];
+        self.issuer_hold().into_iter().chain(others).collect()
+    }
+
+    /// What would hold all certificates of its issuer; none where AWS looks for no CA.
+    pub(super) fn issuer_hold(&self) -> Option<HoldKey> {
+        self.certificate.issuer_key().map(|key| HoldKey::issuer(&self.job.target, key))
     }
 }

@@ -9,7 +9,7 @@ use super::admission::Admission;
 use super::retry::{Retries, Step};
 use super::{Admitted, Worker, differing_status};
 use crate::crash_point;
-use crate::hold::{HoldKey, HoldKind, Parking};
+use crate::hold::{HoldKind, Parking};
 use crate::outcome::{Attempt, Code, Outcome};
 use crate::registrar::{Answer, CallError, Kind};
 use crate::slots::Stage;
@@ -20,7 +20,7 @@ const KEPT: usize = 10;
 impl Worker {
     /// Calls AWS until the job ends or is parked; nothing where the process stops before.
     pub(super) async fn register(&self, admitted: &Admitted) -> Option<Outcome> {
-        let limiter = self.parts.limiters.of(&admitted.job.target, admitted.job.operation);
+        let limiter = self.parts.limiters.of(&admitted.job.target, admitted.job.operation());
         let mut retries = Retries::new(self.parts.retry, limiter.successes());
         let mut calls = Calls::default();
         let _held = limiter.hold();
@@ -50,8 +50,7 @@ impl Worker {
                 Err(error) => self.after(error, admitted, &mut retries),
             };
             match step {
-                Step::End(Code::IssuerInactive) => return Some(self.issuer_inactive(&answer, admitted, calls)),
-                Step::End(code) => return Some(outcome(code, admitted, &answer, &retries, calls)),
+                Step::End(code) => return Some(self.end(code, admitted, &answer, &retries, calls)),
                 Step::Wait(wait) => self.wait(admitted, wait).await?,
             }
         }
@@ -59,8 +58,8 @@ impl Worker {
 
     /// Decides after a failed call.
     fn after(&self, error: &CallError, admitted: &Admitted, retries: &mut Retries) -> Step {
-        let limiter = self.parts.limiters.of(&admitted.job.target, admitted.job.operation);
-        let breaker = self.parts.breakers.of(&admitted.job.target, admitted.job.operation);
+        let limiter = self.parts.limiters.of(&admitted.job.target, admitted.job.operation());
+        let breaker = self.parts.breakers.of(&admitted.job.target, admitted.job.operation());
         retries.after(error, limiter.successes(), breaker.open().is_some())
     }
 
@@ -69,7 +68,7 @@ impl Worker {
         let answer = self.parts.targets[admitted.job.target.as_str()].session.register(&admitted.certificate).await;
         let took = began.elapsed();
         let label = answer.result.as_ref().map_or_else(|error| error.kind.label(), |_| "ok");
-        self.parts.metrics.iot_request(admitted.job.operation, label, took);
+        self.parts.metrics.iot_request(admitted.job.operation(), label, took);
         self.parts.metrics.stage(Stage::Calling, took);
         self.note(&answer, began, admitted);
         answer
@@ -78,7 +77,7 @@ impl Worker {
     /// Tells the breakers and holds what a call met.
     fn note(&self, answer: &Answer, began: Instant, admitted: &Admitted) {
         let breakers = &self.parts.breakers;
-        let breaker = breakers.of(&admitted.job.target, admitted.job.operation);
+        let breaker = breakers.of(&admitted.job.target, admitted.job.operation());
         if let Err(error) = &answer.result {
             log(error, &answer.attempt);
             match error.kind {
@@ -89,17 +88,18 @@ impl Worker {
         }
         breaker.answered(began);
         if matches!(answer.result, Ok(_) | Err(CallError { kind: Kind::Exists, .. })) {
-            self.parts.limiters.of(&admitted.job.target, admitted.job.operation).succeeded();
+            self.parts.limiters.of(&admitted.job.target, admitted.job.operation()).succeeded();
             if !breakers.holds.is_empty() {
                 breakers.holds.went_through(&admitted.holds());
             }
         }
     }
 
-    /// Parks a job whose issuing CA is not registered or not active.
-    fn issuer_inactive(&self, answer: &Answer, admitted: &Admitted, calls: Calls) -> Outcome {
+    /// Ends a job, or parks it where its issuing CA is not registered or not active.
+    fn end(&self, code: Code, admitted: &Admitted, answer: &Answer, retries: &Retries, calls: Calls) -> Outcome {
+        let hold = admitted.issuer_hold().filter(|_| code == Code::IssuerInactive);
+        let Some(hold) = hold else { return outcome(code, admitted, answer, retries, calls) };
         let reason = answer.result.as_ref().err().map(ToString::to_string).unwrap_or_default();
-        let hold = HoldKey::issuer(&admitted.job.target, admitted.certificate.issuer_key());
         let parking = self.parts.breakers.holds.issuer_inactive(hold, admitted.certificate.id(), &reason);
         parked(parking, reason, admitted, calls)
     }

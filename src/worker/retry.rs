@@ -81,6 +81,7 @@ impl Retries {
             Kind::Exists => Step::End(Code::Exists),
             Kind::Refused(code) => Step::End(code),
             Kind::IssuerInactive => Step::End(Code::IssuerInactive),
+            Kind::Conflict => Step::End(Code::CertificateConflict),
             Kind::Throttled => Step::Wait(self.waits.next_wait()),
             // The breaker is what it waits for.
             Kind::Denied => Step::Wait(Duration::ZERO),

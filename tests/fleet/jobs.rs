@@ -39,7 +39,6 @@ pub(crate) fn id(certificate_pem: &str) -> CertificateId {
 
 fn job(certificate_pem: String) -> Job {
     Job {
-        operation: Operation::RegisterCertificate,
         batch: "fleet".parse().unwrap(),
         batch_size: None,
         source: None,
@@ -48,8 +47,9 @@ fn job(certificate_pem: String) -> Job {
         verify: false,
         request: RegisterCertificate {
             certificate_pem,
-            ca_certificate_pem: None,
             status: Some(CertificateStatus::Active),
-        },
+            ..RegisterCertificate::default()
+        }
+        .into(),
     }
 }

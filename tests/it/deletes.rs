@@ -38,7 +38,7 @@ fn watch(factory: &Factory) -> Arc<Mutex<Seen>> {
 async fn is_committed(pool: &PgPool, message: &Deleting) -> bool {
     let query = match Job::parse(&message.body) {
         Ok(job) => {
-            let id = Certificate::from_pem(&job.request.certificate_pem).unwrap().id();
+            let id = Certificate::from_pem(job.request.pem()).unwrap().id();
             sqlx::query_scalar("select exists (select from registrations where subject = $1)").bind(id.0.to_vec())
         }
         Err(_) => sqlx::query_scalar("select exists (select from quarantine where message_id = $1)")

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use muster::job::{Job, Name};
+use muster::job::{Job, Name, Request};
 use muster::outcome::Code;
 use muster::sandbox::{Effect, Fault, Operation};
 use muster::specimen::{Ca, Flaw, KeyKind};
@@ -62,7 +62,7 @@ async fn jobs(factory: &Factory) -> BTreeMap<String, Job> {
         }
         for message in messages {
             let job = Job::parse(&message.body).unwrap();
-            jobs.insert(job.request.certificate_pem.clone(), job);
+            jobs.insert(job.request.pem().to_owned(), job);
         }
     }
 }
@@ -99,7 +99,7 @@ async fn a_folder_of_all_kinds_of_files_becomes_jobs() {
     for job in jobs.values() {
         assert_eq!((job.batch.as_str(), job.batch_size, job.verify), (BATCH, Some(25), true));
         assert_eq!((job.source.as_ref().unwrap().as_str(), job.target.as_str()), ("line-1", "default"));
-        assert_eq!(job.request.status.unwrap().to_string(), "ACTIVE");
+        assert_eq!(job.request.wanted_status().to_string(), "ACTIVE");
     }
 }
 
@@ -296,7 +296,8 @@ async fn a_ca_that_is_given_verifies_signatures_and_goes_with_every_job() {
     let run = Run::of(&factory, &["bundle.pem", "--ca", "ca.pem"]).await;
     assert_eq!((run.code, &run.numbers["rejected"]["issuer_mismatch"]), (Some(3), &1.into()), "{}", run.said);
     let jobs = jobs(&factory).await;
-    assert_eq!(jobs.values().next().unwrap().request.ca_certificate_pem.as_ref(), Some(&other.pem()));
+    let Request::RegisterCertificate(request) = &jobs.values().next().unwrap().request else { panic!("another call") };
+    assert_eq!(request.ca_certificate_pem.as_ref(), Some(&other.pem()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

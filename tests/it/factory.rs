@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use muster::config::{Breakers, Config, Target};
 use muster::identity::{self, Credentials};
-use muster::job::{CertificateStatus, Job, Operation, RegisterCertificate};
+use muster::job::{CertificateStatus, Job, RegisterCertificate, Request};
 use muster::limiter::Rate;
 use muster::metrics::Metrics;
 use muster::outcome::Code;
@@ -103,19 +103,23 @@ impl Factory {
 
     /// A job for a certificate.
     pub(crate) fn job(certificate_pem: &str) -> Job {
+        Self::job_of(RegisterCertificate {
+            certificate_pem: certificate_pem.to_owned(),
+            status: Some(CertificateStatus::Active),
+            ..RegisterCertificate::default()
+        })
+    }
+
+    /// A job for a call.
+    pub(crate) fn job_of(request: impl Into<Request>) -> Job {
         Job {
-            operation: Operation::RegisterCertificate,
             batch: BATCH.parse().unwrap(),
             batch_size: None,
             source: Some("line-1".parse().unwrap()),
             reference: None,
             target: "default".parse().unwrap(),
             verify: false,
-            request: RegisterCertificate {
-                certificate_pem: certificate_pem.to_owned(),
-                ca_certificate_pem: None,
-                status: Some(CertificateStatus::Active),
-            },
+            request: request.into(),
         }
     }
 

@@ -39,7 +39,7 @@ impl Case {
 
     /// A job; its name is its `ref`, by which its row is found.
     fn job(name: &'static str, code: Code, request: RegisterCertificate) -> Self {
-        let job = Job { reference: Some(name.parse().unwrap()), request, ..Factory::job("") };
+        let job = Job { reference: Some(name.parse().unwrap()), ..Factory::job_of(request) };
         Self { name, body: job.to_body(), end: End::Row(code) }
     }
 }

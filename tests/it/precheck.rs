@@ -17,7 +17,7 @@ use time::macros::datetime;
 const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
 
 fn job(certificate_pem: impl Into<String>) -> RegisterCertificate {
-    RegisterCertificate { certificate_pem: certificate_pem.into(), ca_certificate_pem: None, status: None }
+    RegisterCertificate { certificate_pem: certificate_pem.into(), ..RegisterCertificate::default() }
 }
 
 fn job_under(ca: &Ca, certificate_pem: impl Into<String>) -> RegisterCertificate {
@@ -25,9 +25,13 @@ fn job_under(ca: &Ca, certificate_pem: impl Into<String>) -> RegisterCertificate
 }
 
 fn check(job: &RegisterCertificate) -> Verdict {
-    Precheck::new(Policy::default(), []).check(job, NOW)
+    Precheck::new(Policy::default(), []).check(&job.clone().into(), NOW, None)
 }
 
 fn check_knowing(ca: &Ca, job: &RegisterCertificate) -> Verdict {
-    Precheck::new(Policy::default(), [Issuer::new(ca.certificate().clone()).unwrap()]).check(job, NOW)
+    Precheck::new(Policy::default(), [Issuer::new(ca.certificate().clone()).unwrap()]).check(
+        &job.clone().into(),
+        NOW,
+        None,
+    )
 }

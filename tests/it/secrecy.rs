@@ -83,8 +83,8 @@ fn hostile_bodies(factory: &Factory) -> Vec<String> {
     let key = private_key("PRIVATE KEY");
     let leaf = || factory.ca.leaf("device");
     let job = |certificate_pem, ca| {
-        let request = RegisterCertificate { certificate_pem, ca_certificate_pem: ca, status: None };
-        Job { request, ..Factory::job("") }.to_body()
+        let request = RegisterCertificate { certificate_pem, ca_certificate_pem: ca, ..RegisterCertificate::default() };
+        Factory::job_of(request).to_body()
     };
     let request = |request| json!({ "version": 1, "operation": "RegisterCertificate", "request": request });
     vec![
@@ -296,7 +296,7 @@ async fn what_a_panic_may_print_holds_no_secret() {
     };
     let url = format!("postgres://ada:{PASSWORD}@db/muster");
     let database = Database { url: url.as_str().into(), ..Database::default() };
-    let verdict = Precheck::new(Policy::default(), []).check(&job.request, now);
+    let verdict = Precheck::new(Policy::default(), []).check(&job.request, now, None);
     assert!(verdict.result.is_ok(), "{verdict:?}");
     let error = Job::parse(&body).expect_err("no job");
     let printed = format!(

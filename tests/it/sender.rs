@@ -130,7 +130,7 @@ async fn the_largest_jobs_are_sent_in_calls_that_sqs_takes() {
         let request = RegisterCertificate {
             certificate_pem: filler.clone(),
             ca_certificate_pem: Some(filler.clone()),
-            status: None,
+            ..RegisterCertificate::default()
         };
         let mut row = parked(n);
         row.end.request = Some(serde_json::to_string(&request).unwrap());

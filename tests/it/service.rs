@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use muster::job::Job;
+use muster::job::{Job, RegisterCertificate};
 use muster::outcome::Code;
 use muster::sandbox;
 use muster::specimen::{Ca, Flaw};
@@ -27,10 +27,10 @@ async fn every_flaw_is_rejected_for_its_reason_and_costs_no_call() {
     let factory = Factory::new(1000.0).await;
     let mut wanted = BTreeMap::new();
     for &flaw in Flaw::VARIANTS {
-        let pem = factory.ca.flawed(flaw, &format!("device {flaw}"));
-        let mut job = Factory::job(&pem);
-        job.request.ca_certificate_pem = Some(factory.ca.pem());
-        factory.send(&[job.to_body()]).await;
+        let certificate_pem = factory.ca.flawed(flaw, &format!("device {flaw}"));
+        let ca_certificate_pem = Some(factory.ca.pem());
+        let request = RegisterCertificate { certificate_pem, ca_certificate_pem, ..RegisterCertificate::default() };
+        factory.send(&[Factory::job_of(request).to_body()]).await;
         *wanted.entry(flaw.code()).or_insert(0) += 1;
     }
     factory.drain().await;

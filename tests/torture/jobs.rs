@@ -90,18 +90,14 @@ impl Jobs {
         };
         let job = match kind {
             Kind::NoJob => return self.send_no_job(i),
-            Kind::Good => job(line, cas.good.leaf(&name)),
+            Kind::Good => job(line, cas.good.leaf(&name), None),
             Kind::Planted => {
                 let pem = cas.good.leaf(&name);
                 self.planted.push(pem.clone());
-                job(line, pem)
+                job(line, pem, None)
             }
-            Kind::Held => job(line, cas.inactive.leaf(&name)),
-            Kind::Flawed(flaw) => {
-                let mut job = job(line, cas.good.flawed(flaw, &name));
-                job.request.ca_certificate_pem = Some(cas.good.pem());
-                job
-            }
+            Kind::Held => job(line, cas.inactive.leaf(&name), None),
+            Kind::Flawed(flaw) => job(line, cas.good.flawed(flaw, &name), Some(cas.good.pem())),
         };
         self.send(&job, kind, precheck);
     }
@@ -132,7 +128,7 @@ impl Jobs {
     }
 
     fn send(&mut self, job: &Job, kind: Kind, precheck: &Precheck) {
-        let subject = precheck.check(&job.request, OffsetDateTime::now_utc()).subject;
+        let subject = precheck.check(&job.request, OffsetDateTime::now_utc(), None).subject;
         let place = Place::Row(job.batch.to_string(), subject);
         let body = job.to_body();
         self.places.insert(hash(&body), place.clone());
@@ -141,9 +137,8 @@ impl Jobs {
     }
 }
 
-fn job(line: usize, certificate_pem: String) -> Job {
+fn job(line: usize, certificate_pem: String, ca_certificate_pem: Option<String>) -> Job {
     Job {
-        operation: Operation::RegisterCertificate,
         batch: format!("batch-{line}").parse().unwrap(),
         batch_size: None,
         source: Some(format!("line-{line}").parse().unwrap()),
@@ -152,9 +147,11 @@ fn job(line: usize, certificate_pem: String) -> Job {
         verify: false,
         request: RegisterCertificate {
             certificate_pem,
-            ca_certificate_pem: None,
+            ca_certificate_pem,
             status: Some(CertificateStatus::Active),
-        },
+            set_as_active: None,
+        }
+        .into(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::job::{CertificateStatus, DEFAULT_TARGET};
-use crate::job::{Job, Name, Operation, RegisterCertificate};
+use crate::job::{Job, Name, RegisterCertificate};
 use crate::outcome::Code;
 use crate::queue::{CALL_MAX, Outgoing, Queue};
 use crate::specimen::{Ca, Flaw};
@@ -113,7 +113,6 @@ fn outgoing(body: String) -> Outgoing {
 
 fn job(certificate_pem: String, device: &str, n: usize) -> Job {
     Job {
-        operation: Operation::RegisterCertificate,
         batch: name(BATCH),
         batch_size: u64::try_from(n).ok(),
         source: Some(name(SOURCE)),
@@ -124,7 +123,9 @@ fn job(certificate_pem: String, device: &str, n: usize) -> Job {
             certificate_pem,
             ca_certificate_pem: None,
             status: Some(CertificateStatus::Active),
-        },
+            set_as_active: None,
+        }
+        .into(),
     }
 }
 

@@ -121,7 +121,7 @@ fn hostile_der(ca: &Ca) -> Vec<Case> {
 }
 
 fn alone(certificate_pem: String) -> RegisterCertificate {
-    RegisterCertificate { certificate_pem, ca_certificate_pem: None, status: None }
+    RegisterCertificate { certificate_pem, ..RegisterCertificate::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! The hostile corpus the real way: every request has one end, and the worker lives.
 
+use muster::job::RegisterCertificate;
 use muster::outcome::Status;
 use muster::specimen::hostile;
 
@@ -13,11 +14,9 @@ async fn a_hostile_request_is_rejected_without_a_call() {
     let factory = Factory::new(1000.0).await;
     let mut n_sent = 0;
     for hostile in hostile::corpus().into_iter().filter(|hostile| hostile.request.ca_certificate_pem.is_none()) {
-        let mut job = Factory::job("");
-        job.request = hostile.request;
         // Their issuer is nobody; under the plant's CA none needs AWS to be found out.
-        job.request.ca_certificate_pem = Some(factory.ca.pem());
-        let body = job.to_body();
+        let ca_certificate_pem = Some(factory.ca.pem());
+        let body = Factory::job_of(RegisterCertificate { ca_certificate_pem, ..hostile.request }).to_body();
         if body.len() <= MESSAGE_MAX {
             factory.send(&[body]).await;
             n_sent += 1;

@@ -1,6 +1,6 @@
 //! Whatever a body holds, reading it answers, and the answer gives nothing of the body away.
 
-use muster::job::{CertificateStatus, Job, Name, Operation, ParseError, RegisterCertificate};
+use muster::job::{CertificateStatus, Job, Name, ParseError, RegisterCertificate};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use strum::VariantArray;
@@ -32,12 +32,13 @@ prop_compose! {
         verify in any::<bool>(),
         pems in (any::<String>(), any::<Option<String>>()),
         status in prop::option::of(prop::sample::select(CertificateStatus::VARIANTS)),
+        set_as_active in any::<Option<bool>>(),
     ) -> Job {
         let (batch, source, reference, target) = names;
         let (certificate_pem, ca_certificate_pem) = pems;
-        let request = RegisterCertificate { certificate_pem, ca_certificate_pem, status };
-        let operation = Operation::RegisterCertificate;
-        Job { operation, batch, batch_size, source, reference, target, verify, request }
+        let request = RegisterCertificate { certificate_pem, ca_certificate_pem, status, set_as_active };
+        let request = request.into();
+        Job { batch, batch_size, source, reference, target, verify, request }
     }
 }
 

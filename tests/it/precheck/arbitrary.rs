@@ -9,7 +9,7 @@ use muster::precheck::{PEM_CHARS_MAX, Policy, Precheck};
 use muster::specimen::{Ca, hostile};
 use proptest::prelude::*;
 
-use super::{NOW, job};
+use super::{NOW, job, job_under};
 
 static CA: LazyLock<Ca> = LazyLock::new(|| Ca::new("Plant CA"));
 static LEAF: LazyLock<String> = LazyLock::new(|| CA.leaf("device"));
@@ -17,7 +17,7 @@ static PRECHECK: LazyLock<Precheck> = LazyLock::new(|| Precheck::new(Policy::def
 
 /// Checks a request and what must hold for every answer.
 fn answer(request: &RegisterCertificate) {
-    let verdict = PRECHECK.check(request, NOW);
+    let verdict = PRECHECK.check(&request.clone().into(), NOW, None);
     if let Some(id) = verdict.certificate_id {
         assert_eq!(verdict.subject, id.0);
         assert!(is_start_of_a_block(&request.certificate_pem, id), "{id} is the digest of nothing in the text");
@@ -108,7 +108,7 @@ fn no_flipped_bit_of_a_certificate_passes() {
         let mut flipped = der.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         let text = pem::encode(pem::CERTIFICATE, &flipped);
-        let verdict = PRECHECK.check(&RegisterCertificate { ca_certificate_pem: Some(CA.pem()), ..job(text) }, NOW);
+        let verdict = PRECHECK.check(&job_under(&CA, text).into(), NOW, None);
         assert!(verdict.result.is_err(), "bit {} of byte {}", bit % 8, bit / 8);
     }
 }
@@ -124,7 +124,7 @@ fn hostile_requests_are_answered() {
 fn hostile_requests_reach_what_they_aim_at() {
     let read = |name: &str| {
         let hostile = hostile::corpus().into_iter().find(|hostile| hostile.name == name).expect(name);
-        PRECHECK.check(&hostile.request, NOW).certificate_id.is_some()
+        PRECHECK.check(&hostile.request.into(), NOW, None).certificate_id.is_some()
     };
     for name in
         ["10,000 alternative names", "thousands of extensions", "an RSA key of 370,000 bits", "a leaf and a long chain"]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use muster::certificate::{Certificate, CertificateId, pem};
 use muster::job::{CertificateStatus, RegisterCertificate};
 use muster::outcome::{Code, Status};
-use muster::precheck::{NotYetValid, PEM_CHARS_MAX, Policy, Precheck, Rejection, Verdict};
+use muster::precheck::{Call, CheckedCertificate, NotYetValid, PEM_CHARS_MAX, Policy, Precheck, Rejection, Verdict};
 use muster::specimen::{Ca, Flaw, request};
 use rcgen::generate_simple_self_signed;
 use strum::VariantArray;
@@ -61,7 +61,7 @@ fn every_cause_has_its_code_and_every_code_its_cause() {
         seen.insert(code);
     }
     assert_eq!(
-        rejection(reject_not_yet_valid().check(&job(ca.not_yet_valid_leaf("d")), NOW)).code(),
+        rejection(reject_not_yet_valid().check(&job(ca.not_yet_valid_leaf("d")).into(), NOW, None)).code(),
         Code::NotYetValid
     );
     let rejected: BTreeSet<_> = Code::VARIANTS.iter().copied().filter(|c| c.status() == Status::Rejected).collect();
@@ -114,7 +114,9 @@ fn escaped_line_ends_are_named_in_the_hint() {
 fn validity_includes_its_first_and_last_second() {
     let ca = Ca::new("Plant CA");
     let leaf = Certificate::from_pem(&ca.flawed(Flaw::Expired, "device")).unwrap();
-    let at = |now| reject_not_yet_valid().check(&job(leaf.to_pem()), now).result.map_err(|rejection| rejection.code());
+    let at = |now| {
+        reject_not_yet_valid().check(&job(leaf.to_pem()).into(), now, None).result.map_err(|rejection| rejection.code())
+    };
     let second = Duration::SECOND;
     assert_eq!(at(leaf.not_before() - second).unwrap_err(), Code::NotYetValid);
     assert!(at(leaf.not_before()).is_ok());
@@ -166,20 +168,28 @@ fn a_good_job_is_sent_in_canonical_form() {
         certificate_pem: untidy(&leaf),
         ca_certificate_pem: Some(untidy(&ca.pem())),
         status: Some(CertificateStatus::Active),
+        set_as_active: None,
     };
     let verdict = check(&job);
     assert_eq!(verdict.warnings, []);
     let checked = verdict.result.unwrap();
     assert_eq!((checked.pem(), checked.ca_pem()), (leaf.as_str(), Some(ca.pem().as_str())));
-    assert_eq!(checked.status(), Some(CertificateStatus::Active));
+    assert_eq!(status(&checked), Some(CertificateStatus::Active));
     assert_eq!(Some(checked.id()), verdict.certificate_id);
+}
+
+fn status(checked: &CheckedCertificate) -> Option<CertificateStatus> {
+    match checked.call() {
+        Call::RegisterCertificate { status, .. } | Call::RegisterCertificateWithoutCa { status, .. } => *status,
+        Call::RegisterCaCertificate { .. } => panic!("the call of a CA"),
+    }
 }
 
 #[test]
 fn what_the_job_does_not_say_is_not_sent() {
     let ca = Ca::new("Plant CA");
     let [one, other] = ["one", "other"].map(|name| check_knowing(&ca, &job(ca.leaf(name))).result.unwrap());
-    assert_eq!((one.ca_pem(), one.status()), (None, None));
+    assert_eq!((one.ca_pem(), status(&one)), (None, None));
     assert_eq!(one.issuer_key(), other.issuer_key());
 }
 

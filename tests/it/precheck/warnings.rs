@@ -113,8 +113,8 @@ fn every_job_is_judged_under_its_own_ca_however_many_there_are() {
     for _ in 0..2 {
         for (ca, other) in cas.iter().zip(cas.iter().skip(1)) {
             let leaf = ca.leaf("device");
-            assert_eq!(warnings(&precheck.check(&job_under(ca, &leaf), NOW)), Vec::<&str>::new());
-            assert!(precheck.check(&job_under(other, &leaf), NOW).result.is_err());
+            assert_eq!(warnings(&precheck.check(&job_under(ca, &leaf).into(), NOW, None)), Vec::<&str>::new());
+            assert!(precheck.check(&job_under(other, &leaf).into(), NOW, None).result.is_err());
         }
     }
 }
@@ -126,10 +126,10 @@ fn one_of_several_known_cas_of_a_name_and_key_id_is_enough() {
     let issuers = [&ca, &twin].map(|ca| Issuer::new(ca.certificate().clone()).unwrap());
     let precheck = Precheck::new(Policy::default(), issuers);
     for ca in [&ca, &twin] {
-        assert_eq!(warnings(&precheck.check(&job(ca.leaf("device")), NOW)), Vec::<&str>::new());
+        assert_eq!(warnings(&precheck.check(&job(ca.leaf("device")).into(), NOW, None)), Vec::<&str>::new());
     }
     let third = ca.impostor(KeyKind::P256).leaf("device");
-    assert!(precheck.check(&job(third), NOW).result.is_err());
+    assert!(precheck.check(&job(third).into(), NOW, None).result.is_err());
 }
 
 #[test]

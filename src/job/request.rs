@@ -1,0 +1,223 @@
+//! The three calls of AWS that a job can ask for, and the fields of each in AWS's own spelling.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+
+use super::authority::RegisterCaCertificate;
+use super::json;
+
+/// The AWS call that a job asks for.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Deserialize,
+    Display,
+    EnumString,
+    Eq,
+    Hash,
+    IntoStaticStr,
+    JsonSchema,
+    Ord,
+    PartialEq,
+    PartialOrd,
+    Serialize,
+    VariantArray,
+)]
+pub enum Operation {
+    /// Registers a device certificate under a CA that the account has registered.
+    RegisterCertificate,
+    /// Registers a device certificate whose CA the account need not have registered.
+    RegisterCertificateWithoutCA,
+    /// Registers a CA, so that certificates that it signed can be registered.
+    RegisterCACertificate,
+}
+
+/// The statuses of a certificate at AWS.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Deserialize,
+    Display,
+    EnumString,
+    Eq,
+    Hash,
+    IntoStaticStr,
+    JsonSchema,
+    PartialEq,
+    Serialize,
+    VariantArray,
+)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+pub enum CertificateStatus {
+    /// The device may connect; of a CA: certificates that it signed can be registered.
+    Active,
+    /// The device may not connect; AWS's default.
+    Inactive,
+    /// Revoked.
+    Revoked,
+    /// Waits for a transfer to be accepted; no registration can set it.
+    PendingTransfer,
+    /// Registered by just-in-time registration; no registration can set it.
+    RegisterInactive,
+    /// Waits for its activation; no registration can set it.
+    PendingActivation,
+}
+
+/// The fields of one call.
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Request {
+    /// Of `RegisterCertificate`.
+    RegisterCertificate(RegisterCertificate),
+    /// Of `RegisterCertificateWithoutCA`.
+    RegisterCertificateWithoutCa(RegisterCertificateWithoutCa),
+    /// Of `RegisterCACertificate`.
+    RegisterCaCertificate(Box<RegisterCaCertificate>),
+}
+
+/// The fields of the `RegisterCertificate` call.
+#[derive(Clone, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RegisterCertificate {
+    /// The device certificate as PEM.
+    #[schemars(length(min = 1, max = 65_536))]
+    pub certificate_pem: String,
+    /// The CA that signed it, as PEM; AWS needs it only where several CAs share a subject.
+    #[schemars(length(min = 1, max = 65_536))]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ca_certificate_pem: Option<String>,
+    /// The status to register it with; AWS's default is INACTIVE.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub status: Option<CertificateStatus>,
+    /// The older way to say ACTIVE or INACTIVE; `status` wins over it, and it is sent as `status`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub set_as_active: Option<bool>,
+}
+
+/// The fields of the `RegisterCertificateWithoutCA` call.
+#[derive(Clone, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RegisterCertificateWithoutCa {
+    /// The device certificate as PEM.
+    #[schemars(length(min = 1, max = 65_536))]
+    pub certificate_pem: String,
+    /// The status to register it with; AWS's default is INACTIVE.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub status: Option<CertificateStatus>,
+}
+
+impl Request {
+    /// Reads the fields of an operation's call from a JSON object.
+    ///
+    /// # Errors
+    /// It is no object, or a field is missing, unknown, given twice or of a wrong form.
+    pub fn read(operation: Operation, text: &str) -> Result<Self, serde_json::Error> {
+        match operation {
+            Operation::RegisterCertificate => json::object(text).map(Self::RegisterCertificate),
+            Operation::RegisterCertificateWithoutCA => json::object(text).map(Self::RegisterCertificateWithoutCa),
+            Operation::RegisterCACertificate => json::object(text).map(Self::RegisterCaCertificate),
+        }
+    }
+
+    /// The call that the fields are of.
+    pub fn operation(&self) -> Operation {
+        match self {
+            Self::RegisterCertificate(_) => Operation::RegisterCertificate,
+            Self::RegisterCertificateWithoutCa(_) => Operation::RegisterCertificateWithoutCA,
+            Self::RegisterCaCertificate(_) => Operation::RegisterCACertificate,
+        }
+    }
+
+    /// The name of an operation's fields in the schema.
+    pub(super) fn schema_name_of(operation: Operation) -> Cow<'static, str> {
+        match operation {
+            Operation::RegisterCertificate => RegisterCertificate::schema_name(),
+            Operation::RegisterCertificateWithoutCA => RegisterCertificateWithoutCa::schema_name(),
+            Operation::RegisterCACertificate => RegisterCaCertificate::schema_name(),
+        }
+    }
+
+    /// The text of the certificate that is to be registered.
+    pub fn pem(&self) -> &str {
+        match self {
+            Self::RegisterCertificate(request) => &request.certificate_pem,
+            Self::RegisterCertificateWithoutCa(request) => &request.certificate_pem,
+            Self::RegisterCaCertificate(request) => &request.ca_certificate,
+        }
+    }
+
+    /// The status that the certificate shall have: what the job says, or AWS's default.
+    pub fn wanted_status(&self) -> CertificateStatus {
+        let status = match self {
+            Self::RegisterCertificate(request) => request.sent_status(),
+            Self::RegisterCertificateWithoutCa(request) => request.status,
+            Self::RegisterCaCertificate(request) => Some(of_activity(request.set_as_active)),
+        };
+        status.unwrap_or(CertificateStatus::Inactive)
+    }
+}
+
+impl RegisterCertificate {
+    /// The status that is sent: what the job says in the newer or the older way.
+    pub fn sent_status(&self) -> Option<CertificateStatus> {
+        self.status.or_else(|| self.set_as_active.map(of_activity))
+    }
+}
+
+fn of_activity(is_active: bool) -> CertificateStatus {
+    if is_active { CertificateStatus::Active } else { CertificateStatus::Inactive }
+}
+
+impl Operation {
+    /// Says whether it registers a CA; the others register devices, in one list of the account.
+    pub fn is_of_ca(self) -> bool {
+        self == Self::RegisterCACertificate
+    }
+}
+
+impl From<RegisterCertificate> for Request {
+    fn from(request: RegisterCertificate) -> Self {
+        Self::RegisterCertificate(request)
+    }
+}
+
+impl From<RegisterCertificateWithoutCa> for Request {
+    fn from(request: RegisterCertificateWithoutCa) -> Self {
+        Self::RegisterCertificateWithoutCa(request)
+    }
+}
+
+impl From<RegisterCaCertificate> for Request {
+    fn from(request: RegisterCaCertificate) -> Self {
+        Self::RegisterCaCertificate(Box::new(request))
+    }
+}
+
+/// Prints sizes only: a PEM body never reaches a log.
+impl fmt::Debug for RegisterCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegisterCertificate")
+            .field("certificate_pem_chars", &self.certificate_pem.len())
+            .field("ca_certificate_pem_chars", &self.ca_certificate_pem.as_ref().map(String::len))
+            .field("status", &self.status)
+            .field("set_as_active", &self.set_as_active)
+            .finish()
+    }
+}
+
+/// Prints sizes only: a PEM body never reaches a log.
+impl fmt::Debug for RegisterCertificateWithoutCa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegisterCertificateWithoutCa")
+            .field("certificate_pem_chars", &self.certificate_pem.len())
+            .field("status", &self.status)
+            .finish()
+    }
+}

@@ -1,0 +1,107 @@
+//! Judges the two calls that register a device.
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use crate::certificate::{Certificate, Verification, sha256};
+use crate::job::{CertificateStatus, RegisterCertificate, RegisterCertificateWithoutCa};
+
+use super::leaf::Leaf;
+use super::{Call, Field, Precheck, Rejection, Warning, refuse_key, refuse_private_keys, refuse_signature_algorithm};
+
+impl Precheck {
+    /// Judges a device whose CA must be registered.
+    pub(super) fn judge_device(
+        &self,
+        request: &RegisterCertificate,
+        leaf: Result<Leaf, Rejection>,
+        now: OffsetDateTime,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Call, Rejection> {
+        // First, whatever else is wrong: a job that holds a private key must never be stored.
+        refuse_private_keys([
+            (Field::CertificatePem, Some(&request.certificate_pem)),
+            (Field::CaCertificatePem, request.ca_certificate_pem.as_ref()),
+        ])?;
+        let leaf = self.judge_leaf(leaf, request.status, now, warnings)?;
+        warnings.extend(contradiction(request));
+        let ca_pem = if let Some(text) = &request.ca_certificate_pem {
+            Some(self.verify_under_given(text, &leaf, now, warnings)?)
+        } else {
+            warnings.extend(self.known.verify(&leaf, now)?);
+            None
+        };
+        let issuer_key = sha256(leaf.issuer_der());
+        Ok(Call::RegisterCertificate { pem: leaf.to_pem(), ca_pem, status: request.sent_status(), issuer_key })
+    }
+
+    /// Judges a device of which AWS knows no CA; whoever signed it does not matter.
+    pub(super) fn judge_device_without_ca(
+        &self,
+        request: &RegisterCertificateWithoutCa,
+        leaf: Result<Leaf, Rejection>,
+        now: OffsetDateTime,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Call, Rejection> {
+        refuse_private_keys([(Field::CertificatePem, Some(&request.certificate_pem))])?;
+        let leaf = self.judge_leaf(leaf, request.status, now, warnings)?;
+        Ok(Call::RegisterCertificateWithoutCa { pem: leaf.to_pem(), status: request.status })
+    }
+
+    fn judge_leaf(
+        &self,
+        leaf: Result<Leaf, Rejection>,
+        status: Option<CertificateStatus>,
+        now: OffsetDateTime,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Certificate, Rejection> {
+        let leaf = leaf?;
+        leaf.refuse_trailing_data()?;
+        warnings.extend(leaf.warnings());
+        let leaf = leaf.certificate;
+        refuse_unusable_status(status)?;
+        warnings.extend(self.check_validity(&leaf, now)?);
+        refuse_key(leaf.key())?;
+        refuse_signature_algorithm(leaf.signature_algorithm())?;
+        Ok(leaf)
+    }
+
+    /// Verifies the leaf under the CA that the job carries, and returns that CA as it is sent.
+    fn verify_under_given(
+        &self,
+        ca_text: &str,
+        leaf: &Certificate,
+        now: OffsetDateTime,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Arc<str>, Rejection> {
+        let given = self.given.read(ca_text)?;
+        let ca = given.issuer.certificate();
+        if !leaf.names_as_issuer(ca) {
+            return Err(Rejection::IssuerMismatch { issuer: leaf.issuer(), ca: ca.subject() });
+        }
+        match given.issuer.verify(leaf) {
+            Verification::Good => {}
+            Verification::Bad => return Err(Rejection::signature_invalid(leaf, ca)),
+            Verification::Unsupported => warnings.push(Warning::signature_unverifiable(leaf, ca)),
+        }
+        warnings.extend(given.warning());
+        warnings.extend(Warning::about_ca(ca, now));
+        Ok(Arc::clone(&given.pem))
+    }
+}
+
+/// AWS answers 406 to any other status of a registration (measured by others for `PENDING_ACTIVATION`).
+fn refuse_unusable_status(status: Option<CertificateStatus>) -> Result<(), Rejection> {
+    match status {
+        None | Some(CertificateStatus::Active | CertificateStatus::Inactive | CertificateStatus::Revoked) => Ok(()),
+        Some(status) => Err(Rejection::StatusUnusable { status }),
+    }
+}
+
+/// A status and its older form that say different things: the status wins.
+fn contradiction(request: &RegisterCertificate) -> Option<Warning> {
+    let (status, set_as_active) = (request.status?, request.set_as_active?);
+    let agree = (status == CertificateStatus::Active) == set_as_active;
+    (!agree).then_some(Warning::StatusContradicted { status, set_as_active })
+}

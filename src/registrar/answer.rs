@@ -1,0 +1,126 @@
+//! What one call came to.
+
+use std::error::Error;
+
+use aws_sdk_iot::config::http::HttpResponse;
+use aws_sdk_iot::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_iot::operation::RequestId;
+use aws_sdk_iot::types::error::ResourceAlreadyExistsException;
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+use super::Kind;
+use crate::outcome::{Attempt, Code};
+use crate::sdk_error;
+
+/// Why a call did not register the certificate.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct CallError {
+    /// What it means.
+    pub kind: Kind,
+    /// AWS's error code, or `timeout`, `transport`, `no credentials`, `no identity`.
+    pub code: String,
+    /// AWS's message, cut to 500 characters.
+    pub message: String,
+}
+
+/// What one call came to.
+#[derive(Debug)]
+pub struct Answer {
+    /// The id that AWS gave (for an existing certificate where AWS told it), or why there is none.
+    pub result: Result<String, CallError>,
+    /// The id of the certificate that AWS says is there already.
+    pub existing_id: Option<String>,
+    /// The call as the ledger keeps it.
+    pub attempt: Attempt,
+}
+
+impl Answer {
+    /// What it means where the call did not register the certificate.
+    pub fn kind(&self) -> Option<Kind> {
+        self.result.as_ref().err().map(|error| error.kind)
+    }
+
+    /// The same of a call for which AWS looks for no CA.
+    pub(super) fn where_no_ca_is_looked_for(mut self) -> Self {
+        if let Err(error) = &mut self.result {
+            error.kind = error.kind.where_no_ca_is_looked_for();
+        }
+        self
+    }
+
+    /// The answer where it is clear without a call that it would be denied.
+    pub fn denied(code: &str, message: String) -> Self {
+        let attempt = Attempt { at: OffsetDateTime::now_utc(), result: code.to_owned(), request_id: None, ms: 0 };
+        let error = CallError { kind: Kind::Denied, code: code.to_owned(), message };
+        Self { result: Err(error), existing_id: None, attempt }
+    }
+}
+
+/// A call that was begun.
+pub(super) struct Begun {
+    at: OffsetDateTime,
+    instant: Instant,
+}
+
+impl Begun {
+    pub(super) fn now() -> Self {
+        Self { at: OffsetDateTime::now_utc(), instant: Instant::now() }
+    }
+
+    /// The answer to the call; `id_in` finds the certificate's id in an output.
+    pub(super) fn answer<O: RequestId, E: Error + ProvideErrorMetadata + RequestId + 'static>(
+        &self,
+        answer: Result<O, SdkError<E, HttpResponse>>,
+        id_in: impl Fn(&O) -> Option<&str>,
+    ) -> Answer {
+        match answer {
+            Ok(output) => Answer {
+                attempt: self.attempt("ok", output.request_id()),
+                existing_id: None,
+                result: Ok(sdk_error::one_line(id_in(&output).unwrap_or_default())),
+            },
+            Err(failure) => {
+                let error = classify(&failure);
+                Answer {
+                    attempt: self.attempt(&error.code, failure.request_id()),
+                    existing_id: existing_id(&failure),
+                    result: Err(error),
+                }
+            }
+        }
+    }
+
+    fn attempt(&self, result: &str, request_id: Option<&str>) -> Attempt {
+        let ms = u64::try_from(self.instant.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Attempt { at: self.at, result: result.to_owned(), request_id: request_id.map(str::to_owned), ms }
+    }
+}
+
+/// Gives the SDK's error its kind; its own text says only "service error".
+pub(super) fn classify<E: Error + ProvideErrorMetadata + 'static>(failure: &SdkError<E, HttpResponse>) -> CallError {
+    let other = |kind, code: &str| CallError { kind, code: code.to_owned(), message: sdk_error::in_one_line(failure) };
+    match failure {
+        SdkError::ServiceError(error) => {
+            let (code, message) = (error.err().code(), error.err().message().unwrap_or_default());
+            let status = error.raw().status().as_u16();
+            CallError {
+                kind: code.map_or_else(|| Kind::of_status(status), Kind::of_code),
+                code: code.map_or_else(|| format!("HTTP {status}"), sdk_error::one_line),
+                message: sdk_error::one_line(message),
+            }
+        }
+        SdkError::TimeoutError(_) => other(Kind::Transient(Code::Timeout), "timeout"),
+        _ if sdk_error::lacks_credentials(failure) => other(Kind::Denied, "no credentials"),
+        SdkError::DispatchFailure(error) if error.is_timeout() => other(Kind::Transient(Code::Timeout), "timeout"),
+        SdkError::ConstructionFailure(_) => other(Kind::Denied, "request not made"),
+        _ => other(Kind::Transient(Code::Transport), "transport"),
+    }
+}
+
+/// The id in a `ResourceAlreadyExistsException`.
+fn existing_id(failure: &(dyn Error + 'static)) -> Option<String> {
+    let exists = sdk_error::causes(failure).find_map(|cause| cause.downcast_ref::<ResourceAlreadyExistsException>())?;
+    exists.resource_id().map(sdk_error::one_line)
+}
