@@ -6,6 +6,7 @@ use ::backoff::backoff::Backoff as _;
 use ::backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 
 /// An endless run of waits, each evenly spread over zero to a limit that doubles up to a cap.
+#[derive(Debug)]
 pub struct Backoff(ExponentialBackoff);
 
 impl Backoff {

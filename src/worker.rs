@@ -5,6 +5,8 @@
 
 mod admission;
 mod call;
+mod course;
+mod known;
 mod retry;
 
 use std::collections::HashMap;
@@ -23,7 +25,7 @@ use crate::breakers::Breakers;
 use crate::certificate::CertificateId;
 use crate::claims::{Claim, Claimed, Claims, Join};
 use crate::identity::Account;
-use crate::job::{CertificateStatus, Job};
+use crate::job::Job;
 use crate::limiters::Limiters;
 use crate::metrics::Metrics;
 use crate::outcome::{Code, Outcome};
@@ -34,7 +36,10 @@ use crate::slots::{Delivery, Stage};
 use crate::store::Store;
 use crate::store::known::Known;
 
-pub use retry::RetryPolicy;
+use known::{copy_of, known_outcome};
+
+pub use course::Course;
+pub use retry::{RetryPolicy, Step};
 
 /// Longest first wait and longest wait before the ledger is asked again.
 const LOOK_UP_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -278,36 +283,5 @@ impl Drop for CountPanic {
         if std::thread::panicking() {
             self.0.inc();
         }
-    }
-}
-
-/// The end of a copy whose first ended so: a certificate that went in is now known, and no call was spent on the copy.
-fn copy_of(first: Outcome, id: CertificateId, wanted: CertificateStatus) -> Outcome {
-    if first.status().is_good() {
-        return known_outcome(id, first.known_status, wanted);
-    }
-    Outcome { attempts: vec![], n_attempts: 0, ..first }
-}
-
-/// The end of a job whose certificate is in, with this status where it was we who set it.
-fn known_outcome(id: CertificateId, status: Option<CertificateStatus>, wanted: CertificateStatus) -> Outcome {
-    Outcome {
-        code: Code::Known,
-        detail: differing_status(status, wanted),
-        subject: id.0,
-        certificate_id: Some(id),
-        known_status: status,
-        attempts: vec![],
-        n_attempts: 0,
-        parking: None,
-    }
-}
-
-/// Says that an existing certificate keeps the status it has: registering never changes it.
-fn differing_status(known: Option<CertificateStatus>, wanted: CertificateStatus) -> Option<String> {
-    match known {
-        Some(known) if known == wanted => None,
-        Some(known) => Some(format!("stands as {known}, {wanted} was wanted")),
-        None => Some(format!("its status is unknown, {wanted} was wanted")),
     }
 }

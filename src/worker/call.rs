@@ -3,30 +3,25 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 
 use super::admission::Admission;
-use super::retry::{Retries, Step};
-use super::{Admitted, Worker, differing_status};
+use super::retry::Step;
+use super::{Admitted, Course, Worker};
 use crate::crash_point;
-use crate::hold::{HoldKind, Parking};
 use crate::outcome::{Attempt, Code, Outcome};
 use crate::registrar::{Answer, CallError, Kind};
 use crate::slots::Stage;
-
-/// Most attempts that an outcome carries; the ledger keeps no more.
-const KEPT: usize = 10;
 
 impl Worker {
     /// Calls AWS until the job ends or is parked; nothing where the process stops before.
     pub(super) async fn register(&self, admitted: &Admitted) -> Option<Outcome> {
         let limiter = self.parts.limiters.of(&admitted.job.target, admitted.job.operation());
-        let mut retries = Retries::new(self.parts.retry, limiter.successes());
-        let mut calls = Calls::default();
+        let mut course = Course::new(self.parts.retry, limiter.successes());
         let _held = limiter.hold();
         if let Some(parking) = self.make_room(admitted) {
             let reason = parking.opening.as_ref().map(|opening| opening.reason.clone()).unwrap_or_default();
-            return Some(parked(parking, reason, admitted, calls));
+            return Some(course.parked(parking, reason, &admitted.certificate));
         }
         let mut passed = Vec::new();
         crash_point::reached("checked");
@@ -34,7 +29,7 @@ impl Worker {
             admitted.delivery.slot.enter(Stage::Waiting);
             let (token, probe) = match self.admit(admitted, &mut passed).await? {
                 Admission::Call(token, probe) => (token, probe),
-                Admission::Park(parking, reason) => return Some(parked(parking, reason, admitted, calls)),
+                Admission::Park(parking, reason) => return Some(course.parked(parking, reason, &admitted.certificate)),
             };
             crash_point::reached("token");
             admitted.delivery.slot.enter(Stage::Calling);
@@ -44,23 +39,12 @@ impl Worker {
             if answer.kind() == Some(Kind::Throttled) {
                 limiter.throttled(&token);
             }
-            calls.push(answer.attempt.clone());
-            let step = match &answer.result {
-                Ok(_) => Step::End(Code::Ok),
-                Err(error) => self.after(error, admitted, &mut retries),
-            };
-            match step {
-                Step::End(code) => return Some(self.end(code, admitted, &answer, &retries, calls)),
+            let is_open = self.parts.breakers.of(&admitted.job.target, admitted.job.operation()).open().is_some();
+            match course.after(&answer, limiter.successes(), is_open) {
+                Step::End(code) => return Some(self.end(code, admitted, &answer, course)),
                 Step::Wait(wait) => self.wait(admitted, wait).await?,
             }
         }
-    }
-
-    /// Decides after a failed call.
-    fn after(&self, error: &CallError, admitted: &Admitted, retries: &mut Retries) -> Step {
-        let limiter = self.parts.limiters.of(&admitted.job.target, admitted.job.operation());
-        let breaker = self.parts.breakers.of(&admitted.job.target, admitted.job.operation());
-        retries.after(error, limiter.successes(), breaker.open().is_some())
     }
 
     async fn call(&self, admitted: &Admitted) -> Answer {
@@ -96,12 +80,15 @@ impl Worker {
     }
 
     /// Ends a job, or parks it where its issuing CA is not registered or not active.
-    fn end(&self, code: Code, admitted: &Admitted, answer: &Answer, retries: &Retries, calls: Calls) -> Outcome {
+    fn end(&self, code: Code, admitted: &Admitted, answer: &Answer, course: Course) -> Outcome {
         let hold = admitted.issuer_hold().filter(|_| code == Code::IssuerInactive);
-        let Some(hold) = hold else { return outcome(code, admitted, answer, retries, calls) };
+        let Some(hold) = hold else {
+            let (wanted, is_redelivery) = (admitted.job.request.wanted_status(), admitted.delivery.is_redelivery);
+            return course.outcome(code, &admitted.certificate, wanted, is_redelivery, answer);
+        };
         let reason = answer.result.as_ref().err().map(ToString::to_string).unwrap_or_default();
         let parking = self.parts.breakers.holds.issuer_inactive(hold, admitted.certificate.id(), &reason);
-        parked(parking, reason, admitted, calls)
+        course.parked(parking, reason, &admitted.certificate)
     }
 
     /// Waits before the next call; nothing where the process stops before.
@@ -113,78 +100,6 @@ impl Worker {
             () = tokio::time::sleep(wait) => Some(()),
         }
     }
-}
-
-/// The calls of a job: all counted, the last ten kept.
-#[derive(Default)]
-struct Calls {
-    last: Vec<Attempt>,
-    n: usize,
-}
-
-impl Calls {
-    fn push(&mut self, attempt: Attempt) {
-        self.n += 1;
-        if self.last.len() == KEPT {
-            self.last.remove(0);
-        }
-        self.last.push(attempt);
-    }
-}
-
-/// A job that waits in the ledger.
-fn parked(parking: Parking, reason: String, admitted: &Admitted, calls: Calls) -> Outcome {
-    let id = admitted.certificate.id();
-    let code = match parking.hold.kind() {
-        Some(HoldKind::Issuer) => Code::IssuerInactive,
-        Some(HoldKind::Batch) => Code::BatchFailing,
-        Some(HoldKind::Busy) => Code::TargetBusy,
-        Some(HoldKind::Target) | None => Code::TargetUnavailable,
-    };
-    Outcome {
-        code,
-        detail: Some(reason),
-        subject: id.0,
-        certificate_id: Some(id),
-        known_status: None,
-        attempts: calls.last,
-        n_attempts: calls.n,
-        parking: Some(parking),
-    }
-}
-
-/// The end of a job, from its last answer.
-fn outcome(code: Code, admitted: &Admitted, answer: &Answer, retries: &Retries, calls: Calls) -> Outcome {
-    let id = admitted.certificate.id();
-    let wanted = admitted.job.request.wanted_status();
-    let (code, detail) = match (code, foreign_id(answer, &id.to_string())) {
-        (_, Some(found)) => {
-            error!(%id, found, "AWS answered with an id that is not the certificate's");
-            (Code::IdMismatch, Some(format!("AWS answered with id {found:?}, wanted {id}")))
-        }
-        (Code::Ok, None) => (Code::Ok, None),
-        (Code::Exists, None) if retries.is_answer_lost() => (Code::AnswerLost, None),
-        (Code::Exists, None) if admitted.delivery.is_redelivery => (Code::Redelivered, differing_status(None, wanted)),
-        (Code::Exists, None) => (Code::Exists, differing_status(None, wanted)),
-        (code, None) => (code, answer.result.as_ref().err().map(ToString::to_string)),
-    };
-    let is_ours = matches!(code, Code::Ok | Code::AnswerLost);
-    Outcome {
-        code,
-        detail,
-        subject: id.0,
-        certificate_id: Some(id),
-        known_status: is_ours.then_some(wanted),
-        attempts: calls.last,
-        n_attempts: calls.n,
-        parking: None,
-    }
-}
-
-/// The id that AWS gave, where it is not the certificate's.
-fn foreign_id(answer: &Answer, id: &str) -> Option<String> {
-    let given = answer.result.as_ref().ok().or(answer.existing_id.as_ref())?;
-    (given != id).then(|| given.clone())
 }
 
 fn log(error: &CallError, attempt: &Attempt) {

@@ -38,7 +38,7 @@ impl Default for RetryPolicy {
 
 /// What to do after a failed call.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) enum Step {
+pub enum Step {
     /// The job ends.
     End(Code),
     /// The job waits, then tries again.
@@ -46,6 +46,7 @@ pub(super) enum Step {
 }
 
 /// What a job has met so far.
+#[derive(Debug)]
 pub(super) struct Retries {
     policy: RetryPolicy,
     waits: Backoff,

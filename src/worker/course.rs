@@ -1,0 +1,98 @@
+//! The course of one certificate's calls: what each answer means for the next step, and what it comes to in the end.
+
+use tracing::error;
+
+use super::known::differing_status;
+use super::retry::{Retries, RetryPolicy, Step};
+use crate::hold::{HoldKind, Parking};
+use crate::job::CertificateStatus;
+use crate::outcome::{Attempt, Code, Outcome};
+use crate::precheck::CheckedCertificate;
+use crate::registrar::Answer;
+
+/// Most attempts that an outcome carries; the ledger keeps no more.
+const KEPT: usize = 10;
+
+/// The calls of one certificate: all counted, the last ten kept.
+#[derive(Debug)]
+pub struct Course {
+    retries: Retries,
+    last: Vec<Attempt>,
+    n: usize,
+}
+
+impl Course {
+    /// Begins; `successes` counts the calls of the same target and operation that went through so far.
+    pub fn new(policy: RetryPolicy, successes: u64) -> Self {
+        Self { retries: Retries::new(policy, successes), last: vec![], n: 0 }
+    }
+
+    /// Takes in the answer to a call, and decides.
+    pub fn after(&mut self, answer: &Answer, successes: u64, is_breaker_open: bool) -> Step {
+        self.n += 1;
+        if self.last.len() == KEPT {
+            self.last.remove(0);
+        }
+        self.last.push(answer.attempt.clone());
+        match &answer.result {
+            Ok(_) => Step::End(Code::Ok),
+            Err(error) => self.retries.after(error, successes, is_breaker_open),
+        }
+    }
+
+    /// The outcome that ends it, from the last answer.
+    pub fn outcome(
+        self,
+        code: Code,
+        certificate: &CheckedCertificate,
+        wanted: CertificateStatus,
+        is_redelivery: bool,
+        answer: &Answer,
+    ) -> Outcome {
+        let id = certificate.id();
+        let (code, detail) = match (code, foreign_id(answer, &id.to_string())) {
+            (_, Some(found)) => {
+                error!(%id, found, "AWS answered with an id that is not the certificate's");
+                (Code::IdMismatch, Some(format!("AWS answered with id {found:?}, wanted {id}")))
+            }
+            (Code::Ok, None) => (Code::Ok, None),
+            (Code::Exists, None) if self.retries.is_answer_lost() => (Code::AnswerLost, None),
+            (Code::Exists, None) if is_redelivery => (Code::Redelivered, differing_status(None, wanted)),
+            (Code::Exists, None) => (Code::Exists, differing_status(None, wanted)),
+            (code, None) => (code, answer.result.as_ref().err().map(ToString::to_string)),
+        };
+        let is_ours = matches!(code, Code::Ok | Code::AnswerLost);
+        Outcome { known_status: is_ours.then_some(wanted), ..self.ended(code, detail, certificate) }
+    }
+
+    /// The outcome of a job that waits in the ledger.
+    pub fn parked(self, parking: Parking, reason: String, certificate: &CheckedCertificate) -> Outcome {
+        let code = match parking.hold.kind() {
+            Some(HoldKind::Issuer) => Code::IssuerInactive,
+            Some(HoldKind::Batch) => Code::BatchFailing,
+            Some(HoldKind::Busy) => Code::TargetBusy,
+            Some(HoldKind::Target) | None => Code::TargetUnavailable,
+        };
+        Outcome { parking: Some(parking), ..self.ended(code, Some(reason), certificate) }
+    }
+
+    fn ended(self, code: Code, detail: Option<String>, certificate: &CheckedCertificate) -> Outcome {
+        let id = certificate.id();
+        Outcome {
+            code,
+            detail,
+            subject: id.0,
+            certificate_id: Some(id),
+            known_status: None,
+            attempts: self.last,
+            n_attempts: self.n,
+            parking: None,
+        }
+    }
+}
+
+/// The id that AWS gave, where it is not the certificate's.
+fn foreign_id(answer: &Answer, id: &str) -> Option<String> {
+    let given = answer.result.as_ref().ok().or(answer.existing_id.as_ref())?;
+    (given != id).then(|| given.clone())
+}
