@@ -25,7 +25,7 @@ use crate::breakers::Breakers;
 use crate::certificate::CertificateId;
 use crate::claims::{Claim, Claimed, Claims, Join};
 use crate::identity::Account;
-use crate::job::Job;
+use crate::job::{Job, Operation};
 use crate::limiters::Limiters;
 use crate::metrics::Metrics;
 use crate::outcome::{Code, Outcome};
@@ -225,7 +225,7 @@ impl Worker {
         let mut backoff = Backoff::new(LOOK_UP_WAITS.0, LOOK_UP_WAITS.1);
         let mut failing = None;
         loop {
-            match self.parts.store.known(&account.id, &account.region, ids).await {
+            match self.parts.store.known(&account.id, &account.region, Operation::RegisterCertificate, ids).await {
                 Ok(known) => return Some(known),
                 Err(error) => {
                     self.parts.metrics.db_error(&error);
