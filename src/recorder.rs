@@ -23,7 +23,7 @@ use crate::queue::{EntryResult, Queue, QueueError, into_calls};
 use crate::slots::{Delivery, Stage};
 use crate::store::Store;
 
-pub use entry::{Finish, Finished, NoJob};
+pub use entry::{Finish, Finished, Message, NoJob, write_end};
 
 /// Most ends of one transaction: past that, more rows no longer make it faster.
 const PAGE_MAX: usize = 200;

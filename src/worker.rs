@@ -25,7 +25,7 @@ use crate::breakers::Breakers;
 use crate::certificate::CertificateId;
 use crate::claims::{Claim, Claimed, Claims, Join};
 use crate::identity::Account;
-use crate::job::Job;
+use crate::job::{Job, Operation};
 use crate::limiters::Limiters;
 use crate::metrics::Metrics;
 use crate::outcome::Outcome;
@@ -40,6 +40,7 @@ use known::{copy_of, known_outcome};
 use namesakes::Namesakes;
 
 pub use course::Course;
+pub use namesakes::limit_advice;
 pub use retry::{RetryPolicy, Step};
 
 /// Longest first wait and longest wait before the ledger is asked again.
@@ -163,17 +164,17 @@ impl Worker {
         });
     }
 
-    /// Ends those whose certificate is in already, one look-up for each target, and calls AWS for the others.
+    /// Ends those whose certificate is in already, one look-up for each target and operation, and calls AWS for the others.
     async fn look_up(&self, firsts: Vec<(Admitted, Claim)>) {
         let mut by_target: HashMap<_, Vec<(Admitted, Claim)>> = HashMap::new();
         for first in firsts {
             let job = &first.0.job;
-            by_target.entry((job.target.to_string(), job.operation().is_of_ca())).or_default().push(first);
+            by_target.entry((job.target.to_string(), job.operation())).or_default().push(first);
         }
-        for ((target, is_of_ca), firsts) in by_target {
+        for ((target, operation), firsts) in by_target {
             let ids = firsts.iter().filter(|(admitted, _)| !admitted.job.verify);
             let ids: Vec<_> = ids.map(|(admitted, _)| admitted.certificate.id()).collect();
-            let Some(known) = self.known(&self.parts.targets[&target].account, is_of_ca, &ids).await else {
+            let Some(known) = self.known(&self.parts.targets[&target].account, operation, &ids).await else {
                 for (admitted, _) in firsts {
                     self.release(admitted.delivery).await;
                 }
@@ -195,11 +196,11 @@ impl Worker {
     }
 
     /// Asks the ledger until it answers: no token is taken while an end could not be recorded. Nothing: we stop.
-    async fn known(&self, account: &Account, is_of_ca: bool, ids: &[CertificateId]) -> Option<Known> {
+    async fn known(&self, account: &Account, operation: Operation, ids: &[CertificateId]) -> Option<Known> {
         let mut backoff = Backoff::new(LOOK_UP_WAITS.0, LOOK_UP_WAITS.1);
         let mut failing = None;
         loop {
-            match self.parts.store.known(&account.id, &account.region, is_of_ca, ids).await {
+            match self.parts.store.known(&account.id, &account.region, operation, ids).await {
                 Ok(known) => return Some(known),
                 Err(error) => {
                     self.parts.metrics.db_error(&error);

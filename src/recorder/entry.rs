@@ -2,15 +2,17 @@
 
 use std::fmt;
 
+use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use crate::certificate::pem;
+use crate::certificate::{Certificate, pem, sha256};
 use crate::claims::Claim;
 use crate::hold::{HoldKey, Opening, Parking};
 use crate::identity::Account;
-use crate::job::{Job, ParseError};
-use crate::outcome::{Code, Outcome};
+use crate::job::{Job, ParseError, Request};
+use crate::outcome::{Code, Outcome, Status};
 use crate::slots::{Delivery, Stage};
+use crate::store::authority::Authority;
 use crate::store::row::{End, Names, Row};
 use crate::store::{Page, Quarantined};
 
@@ -77,10 +79,12 @@ impl Finished {
     pub fn write_to(&self, page: &mut Page) {
         match &self.finish {
             Finish::Ended { job, account, outcome, .. } => {
-                let announced = page.announced.entry(job.batch.to_string()).or_default();
-                *announced = (*announced).max(job.batch_size);
-                page.openings.extend(outcome.parking.as_ref().and_then(opening));
-                page.rows.push(row(&self.delivery, job, account, outcome));
+                let message = Message {
+                    id: &self.delivery.message_id,
+                    sent_at: self.delivery.sent_at,
+                    received_at: self.delivery.received_at,
+                };
+                write_end(page, message, job, account, outcome);
             }
             Finish::Quarantined(no_job) => page.quarantined.push(quarantined(&self.delivery, no_job)),
             Finish::Released => {}
@@ -88,11 +92,32 @@ impl Finished {
     }
 }
 
+/// The message that a job came with.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// When it was sent.
+    pub sent_at: OffsetDateTime,
+    /// When it was received.
+    pub received_at: OffsetDateTime,
+}
+
+/// Adds how a job ended.
+pub fn write_end(page: &mut Page, message: Message<'_>, job: &Job, account: &Account, outcome: &Outcome) {
+    let announced = page.announced.entry(job.batch.to_string()).or_default();
+    *announced = (*announced).max(job.batch_size);
+    page.openings.extend(outcome.parking.as_ref().and_then(opening));
+    let row = row(message, job, account, outcome);
+    page.authorities.extend(authority(&row, job, outcome));
+    page.rows.push(row);
+}
+
 fn opening(parking: &Parking) -> Option<(HoldKey, Opening)> {
     Some((parking.hold.clone(), parking.opening.clone()?))
 }
 
-fn row(delivery: &Delivery, job: &Job, account: &Account, outcome: &Outcome) -> Row {
+fn row(message: Message<'_>, job: &Job, account: &Account, outcome: &Outcome) -> Row {
     Row {
         batch: job.batch.to_string(),
         target: job.target.to_string(),
@@ -105,7 +130,7 @@ fn row(delivery: &Delivery, job: &Job, account: &Account, outcome: &Outcome) -> 
             reference: job.reference.as_ref().map(ToString::to_string),
             source: job.source.as_ref().map(ToString::to_string),
         },
-        message_id: delivery.message_id.clone(),
+        message_id: message.id.to_owned(),
         end: End {
             code: outcome.code,
             detail: outcome.detail.clone(),
@@ -115,15 +140,38 @@ fn row(delivery: &Delivery, job: &Job, account: &Account, outcome: &Outcome) -> 
             waits_for: outcome.parking.as_ref().map(|parking| parking.hold.clone()),
             verify: job.verify,
             sent_again_at: None,
-            sent_at: delivery.sent_at,
-            received_at: delivery.received_at,
-            ended_at: time::OffsetDateTime::now_utc(),
+            sent_at: message.sent_at,
+            received_at: message.received_at,
+            ended_at: OffsetDateTime::now_utc(),
         },
         attempts: outcome.attempts.clone(),
         n_attempts: outcome.n_attempts,
         n_duplicates: 0,
         other_names: vec![],
     }
+}
+
+/// The CA that a job brought in, or that was there. It is read again from the job: that is rare.
+fn authority(row: &Row, job: &Job, outcome: &Outcome) -> Option<Authority> {
+    let Request::RegisterCaCertificate(request) = &job.request else { return None };
+    if !outcome.status().is_good() {
+        return None;
+    }
+    let ca = Certificate::from_pem(&request.ca_certificate).ok()?;
+    let is_ours = outcome.status() == Status::Registered;
+    Some(Authority {
+        account: row.account.clone(),
+        region: row.region.clone(),
+        certificate_id: ca.id(),
+        subject: ca.subject(),
+        subject_key: sha256(ca.subject_der()),
+        pem: ca.to_pem(),
+        mode: is_ours.then(|| request.mode()),
+        status: outcome.known_status.filter(|_| is_ours),
+        not_before: ca.not_before(),
+        not_after: ca.not_after(),
+        registered_at: row.end.ended_at,
+    })
 }
 
 /// The fields of the call, so that a bad end can be sent again; never one that held a private key.

@@ -6,17 +6,24 @@ use sqlx::Row as _;
 
 use super::{Store, StoreError, word};
 use crate::certificate::CertificateId;
-use crate::job::CertificateStatus;
+use crate::job::{CertificateStatus, Operation};
 
 /// The certificates that have a good row, with the status at AWS where it was we who set it.
 pub type Known = HashMap<CertificateId, Option<CertificateStatus>>;
 
 impl Store {
-    /// Looks certificates up for one account and region, whichever batch and operation registered them.
+    /// Looks certificates up for one account and region, whichever batch registered them: among CAs for the operation that
+    /// registers CAs, else among devices, whichever of their operations it was. The same certificate may be both.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn known(&self, account: &str, region: &str, ids: &[CertificateId]) -> Result<Known, StoreError> {
+    pub async fn known(
+        &self,
+        account: &str,
+        region: &str,
+        operation: Operation,
+        ids: &[CertificateId],
+    ) -> Result<Known, StoreError> {
         if ids.is_empty() {
             return Ok(Known::new());
         }
@@ -28,12 +35,14 @@ impl Store {
                 from registrations
                 where certificate_id = any($1::bytea[])
                     and account = $2 and region = $3
+                    and (operation = 'RegisterCACertificate') = $4
                     and status in ('registered', 'already_registered')
                 group by certificate_id",
             )
             .bind(ids)
             .bind(account)
             .bind(region)
+            .bind(operation.is_of_ca())
             .fetch_all(&mut *db)
             .await?;
             rows.iter().map(read).collect()

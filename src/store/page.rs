@@ -5,6 +5,7 @@ use std::fmt;
 
 use time::OffsetDateTime;
 
+use super::authority::Authority;
 use super::row::Row;
 use crate::hold::{HoldKey, Opening};
 use crate::outcome::Status;
@@ -18,6 +19,8 @@ pub struct Page {
     pub announced: BTreeMap<String, Option<u64>>,
     /// What workers found that is to be held.
     pub openings: Vec<(HoldKey, Opening)>,
+    /// The CAs that are in now.
+    pub authorities: Vec<Authority>,
     /// Messages that were no job.
     pub quarantined: Vec<Quarantined>,
 }
@@ -59,6 +62,9 @@ impl Page {
         }
         for (_, opening) in &mut self.openings {
             word.clone_into(&mut opening.reason);
+        }
+        for authority in &mut self.authorities {
+            word.clone_into(&mut authority.subject);
         }
         for message in &mut self.quarantined {
             word.clone_into(&mut message.detail);

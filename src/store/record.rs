@@ -1,4 +1,4 @@
-//! Writes how jobs ended: rows, counters, holds and quarantined bodies in one transaction.
+//! Writes how jobs ended: rows, counters, holds, CAs and quarantined bodies in one transaction.
 //!
 //! Every process inserts, locks and counts in key order, so two of them with the same keys cannot deadlock: a
 //! transaction that inserts waits only for rows that others insert, one that locks only for rows that others lock.
@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use sqlx::{PgConnection, Row as _};
 
+use super::authority::{release_issuers, write_authorities};
 use super::columns::{Columns, OwnedKey, owned_key, read_row};
 use super::counters::{Changes, count};
 use super::opening::hold;
@@ -24,13 +25,16 @@ impl Store {
     /// whether the COMMIT went through.
     ///
     /// # Errors
-    /// What the server or the connection met; nothing was written, unless the COMMIT itself was in doubt.
+    /// What the server or the connection met; nothing was written, unless the COMMIT was in doubt or what follows from a
+    /// CA that is in could not be done.
     pub async fn record(&self, page: &Page) -> Result<(), StoreError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
             write(&mut transaction, page).await?;
             crash_point::reached("before_commit");
-            Ok(transaction.commit().await?)
+            transaction.commit().await?;
+            // Beside the transaction: it locks holds without the rows that wait for them.
+            release_issuers(db, &page.authorities).await
         })
         .await
     }
@@ -43,6 +47,7 @@ async fn write(db: &mut PgConnection, page: &Page) -> Result<(), StoreError> {
         count(db, changes).await?;
         announce(db, &page.announced).await?;
         hold(db, page).await?;
+        write_authorities(db, &page.authorities).await?;
     }
     quarantine(db, &page.quarantined).await
 }

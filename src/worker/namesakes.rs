@@ -89,7 +89,7 @@ impl Worker {
                     .to_owned()
             }
             Code::LimitExceeded if admitted.certificate.subject_key().is_some() => {
-                name_them(&self.authorities_of(admitted, admitted.certificate.subject_key()).await)
+                limit_advice(&self.authorities_of(admitted, admitted.certificate.subject_key()).await)
             }
             _ => return outcome,
         };
@@ -104,6 +104,16 @@ impl Worker {
         let account = &self.parts.targets[admitted.job.target.as_str()].account;
         let found = self.parts.store.authorities_named(&account.id, &account.region, name).await;
         found.inspect_err(|error| warn!(%error, "cannot look up the CAs of a name")).unwrap_or_default()
+    }
+}
+
+/// What an operator can do where AWS takes no more CAs of one name.
+pub fn limit_advice(namesakes: &[Authority]) -> String {
+    match name_them(namesakes) {
+        ids if ids.is_empty() => {
+            "AWS takes ten CAs of one name; the ledger knows none of them, `aws iot list-ca-certificates` names all".to_owned()
+        }
+        ids => format!("AWS takes ten CAs of one name; delete one of them and send it again; the ledger knows {ids}"),
     }
 }
 

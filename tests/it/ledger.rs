@@ -269,7 +269,7 @@ async fn only_good_ends_of_this_account_and_region_are_known() {
     let elsewhere = Row { region: "us-east-1".into(), target: "us".into(), ..row(4, Code::Ok) };
     record(&store, vec![row(1, Code::Ok), row(2, Code::Exists), row(3, Code::Timeout), elsewhere]).await;
     let ids: Vec<_> = (1..=5).map(|n| CertificateId(row(n, Code::Ok).subject)).collect();
-    let known = store.known(ACCOUNT, REGION, &ids).await.unwrap();
+    let known = store.known(ACCOUNT, REGION, Operation::RegisterCertificate, &ids).await.unwrap();
     let mut found: Vec<_> = known.keys().copied().collect();
     found.sort();
     assert_eq!(found, ids[..2]);
