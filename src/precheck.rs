@@ -12,7 +12,6 @@ mod issuers;
 mod leaf;
 mod rejection;
 mod warning;
-mod tmp_name_ca;
 
 use std::fmt;
 
