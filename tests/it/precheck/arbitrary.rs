@@ -169,7 +169,7 @@ fn hostile_requests_reach_what_they_aim_at() {
         "an RSA key of 370,000 bits",
         "a leaf and a long chain",
         "a CA many times over",
-        "a chain of names to compare",
+        "a chain of many names",
         "a tag of a megabyte",
     ] {
         let (_, request) = requests.iter().find(|(name, _)| *name == wanted).expect(wanted);
