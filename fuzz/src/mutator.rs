@@ -12,7 +12,7 @@ const CHANGES_MAX: usize = 6;
 const PIECE_MAX: usize = 64;
 
 /// Words that mean something to what reads the input.
-const WORDS: [&[u8]; 26] = [
+const WORDS: [&[u8]; 30] = [
     b"-----BEGIN CERTIFICATE-----",
     b"-----END CERTIFICATE-----",
     b"-----BEGIN PRIVATE KEY-----",
@@ -26,6 +26,10 @@ const WORDS: [&[u8]; 26] = [
     b"\\u002d",
     b"\"version\":1,",
     b"\"status\":\"ACTIVE\",",
+    b"\"operation\":\"RegisterCACertificate\",",
+    b"\"certificateMode\":\"SNI_ONLY\",",
+    b"\"tags\":[{\"Key\":\"aws:\"}],",
+    b"\"registrationConfig\":{\"templateBody\":\"{}\"},",
     b"null",
     b"1e999",
     b"{\"",

@@ -7,9 +7,11 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 
 use crate::certificate::{Certificate, CertificateId, pem};
-use crate::job::{Job, ParseError, RegisterCertificate, Request};
+use crate::job::{
+    CertificateMode, Job, ParseError, RegisterCaCertificate, RegisterCertificate, RegisterCertificateWithoutCa, Request,
+};
 use crate::outcome::Status;
-use crate::precheck::{PEM_CHARS_MAX, Policy, Precheck};
+use crate::precheck::{Call, CheckedCertificate, PEM_CHARS_MAX, Policy, Precheck};
 use crate::specimen::hostile;
 
 /// Most bytes of what is told about an input: nobody repeats a body.
@@ -17,9 +19,10 @@ const TOLD_MAX: usize = 4096;
 
 const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
 
-/// A CA and a certificate that it signed.
+/// A CA, a certificate that it signed, and the registration code that this has as its name.
 const CA: &[u8] = include_bytes!("../corpus/certificate/ca.der");
 const LEAF: &[u8] = include_bytes!("../corpus/certificate/leaf.der");
+const CODE: &str = "device 7";
 
 static PRECHECK: LazyLock<Precheck> = LazyLock::new(|| Precheck::new(Policy::default(), []));
 
@@ -52,18 +55,19 @@ impl Target {
 
     /// Inputs that are as large as they may be: checked as they are.
     pub fn hostile(self) -> Vec<Vec<u8>> {
-        let requests = hostile::corpus().into_iter().map(|hostile| hostile.request);
+        let devices = hostile::corpus().into_iter().map(|hostile| Request::from(hostile.request));
+        let requests = devices.chain(hostile::ca_corpus().into_iter().map(|hostile| hostile.request.into()));
         match self {
-            Self::Message => requests.map(|request| body(&request)).collect(),
-            Self::Certificate => requests.map(|request| request.certificate_pem.into_bytes()).collect(),
+            Self::Message => requests.map(body).collect(),
+            Self::Certificate => requests.map(|request| request.pem().as_bytes().to_vec()).collect(),
         }
     }
 }
 
-fn body(request: &RegisterCertificate) -> Vec<u8> {
+fn body(request: Request) -> Vec<u8> {
     let minimal = r#"{"version":1,"operation":"RegisterCertificate","request":{"certificatePem":"x"}}"#;
     let job = Job::parse(minimal).expect("it lacks nothing");
-    Job { request: request.clone().into(), ..job }.to_body().into_bytes()
+    Job { request, ..job }.to_body().into_bytes()
 }
 
 fn check_message(body: &str) {
@@ -82,19 +86,30 @@ fn check_message(body: &str) {
 fn check_certificate(input: &[u8]) {
     let is_der = input.first() == Some(&0x30);
     let text = if is_der { pem::encode(pem::CERTIFICATE, input) } else { String::from_utf8_lossy(input).into_owned() };
-    let request = |certificate_pem: &str, ca: Option<&str>| RegisterCertificate {
+    let [ca, leaf] = [CA, LEAF].map(|der| pem::encode(pem::CERTIFICATE, der));
+    let device = |certificate_pem: &str, ca: Option<&str>| RegisterCertificate {
         certificate_pem: certificate_pem.to_owned(),
         ca_certificate_pem: ca.map(str::to_owned),
         ..RegisterCertificate::default()
     };
-    check_request(&request(&text, Some(&pem::encode(pem::CERTIFICATE, CA))).into());
-    check_request(&request(&pem::encode(pem::CERTIFICATE, LEAF), Some(&text)).into());
-    check_request(&request(&text, None).into());
+    let authority = |ca: &str, proof: Option<&str>| RegisterCaCertificate {
+        ca_certificate: ca.to_owned(),
+        verification_certificate: proof.map(str::to_owned),
+        certificate_mode: proof.is_none().then_some(CertificateMode::SniOnly),
+        ..RegisterCaCertificate::default()
+    };
+    check_request(&device(&text, Some(&ca)).into());
+    check_request(&device(&leaf, Some(&text)).into());
+    check_request(&device(&text, None).into());
+    check_request(&RegisterCertificateWithoutCa { certificate_pem: text.clone(), status: None }.into());
+    check_request(&authority(&text, None).into());
+    check_request(&authority(&text, Some(&leaf)).into());
+    check_request(&authority(&ca, Some(&text)).into());
     check_blanking(&text);
 }
 
 fn check_request(request: &Request) {
-    let verdict = PRECHECK.check(request, NOW, None);
+    let verdict = PRECHECK.check(request, NOW, Some(CODE));
     let subject = verdict.certificate_id.unwrap_or_else(|| CertificateId::of_der(request.pem().as_bytes()));
     assert_eq!(verdict.subject, subject.0);
     // As people see it: `Debug` would escape what must not be there.
@@ -107,11 +122,21 @@ fn check_request(request: &Request) {
         }
     };
     assert_eq!(Some(checked.id()), verdict.certificate_id);
-    for pem in [Some(checked.pem()), checked.ca_pem()].into_iter().flatten() {
+    assert_eq!(checked.operation(), request.operation());
+    for pem in sent(&checked) {
         assert!(pem.len() <= PEM_CHARS_MAX && !pem::holds_private_key(pem));
         let certificate = Certificate::from_pem(pem).expect("what is sent can be read");
         assert_eq!(certificate.to_pem(), pem, "what is sent is canonical");
     }
+}
+
+/// The certificates that are sent.
+fn sent(checked: &CheckedCertificate) -> impl Iterator<Item = &str> {
+    let proof = match checked.call() {
+        Call::RegisterCaCertificate { request, .. } => request.verification_certificate.as_deref(),
+        _ => None,
+    };
+    [Some(checked.pem()), checked.ca_pem(), proof].into_iter().flatten()
 }
 
 fn check_blanking(text: &str) {

@@ -1,24 +1,34 @@
 //! Requests that try to make a check slow or to break it: the corpus of the cost test and the seed of fuzzing.
 //!
-//! Each is at the bound of 65,536 characters, or as near as its idea allows. Built from bytes by hand, as no library
-//! makes such things. It depends on nothing but the job and the PEM writer, and is the same in every run.
+//! Each is at the bound of 65,536 characters, or as near as its idea allows. It depends on nothing but the job and the
+//! PEM writer, and is the same in every run.
+
+mod authority;
+mod parts;
 
 use crate::certificate::pem;
 use crate::job::RegisterCertificate;
 
+use parts::{
+    EC, EXPONENT, P256, Parts, RSA, RSA_SHA256, attribute, basic_constraints, extension, name, nested, rsa, sequence,
+    spki, tlv, validity,
+};
+
+pub use authority::ca_corpus;
+
 /// One hostile request.
-pub struct Hostile {
+pub struct Hostile<R> {
     /// What it tries, in a few words.
     pub name: &'static str,
     /// The request.
-    pub request: RegisterCertificate,
+    pub request: R,
 }
 
 /// Bytes that fill a certificate up to the bound of its PEM text.
 const FILL: usize = 47_000;
 
-/// Makes the whole corpus.
-pub fn corpus() -> Vec<Hostile> {
+/// Makes the whole corpus of devices.
+pub fn corpus() -> Vec<Hostile<RegisterCertificate>> {
     let mut corpus = Vec::new();
     corpus.extend(texts().map(|(name, text)| Hostile { name, request: request(text, None) }));
     corpus.extend(ders().map(|(name, der)| Hostile { name, request: request(certificate_pem(&der), None) }));
@@ -40,7 +50,6 @@ fn texts() -> impl Iterator<Item = (&'static str, String)> {
     let begin = "-----BEGIN CERTIFICATE-----";
     let end = "-----END CERTIFICATE-----";
     let around = |body: &str| format!("{begin}\n{body}{end}\n");
-    let ca = Parts { extensions: vec![basic_constraints(&CA_TRUE)], ..Parts::default() };
     [
         ("nothing", String::new()),
         ("only dashes", "-".repeat(65_536)),
@@ -52,7 +61,7 @@ fn texts() -> impl Iterator<Item = (&'static str, String)> {
         ("sections of one letter", "-----BEGIN A-----\nQQ\n-----END A-----\n".repeat(1_724)),
         ("a body of line ends", around(&"\n".repeat(65_482))),
         ("a body with one bad digit at its end", around(&("A".repeat(65_470) + "*\n"))),
-        ("a leaf and a long chain", Parts::default().pem() + &ca.pem().repeat(150)),
+        ("a leaf and a long chain", Parts::default().pem() + &Parts::ca().pem().repeat(150)),
         ("far too long", "private key \n".repeat(80_000)),
         ("characters of four bytes", "\u{1f511}".repeat(65_536)),
     ]
@@ -113,13 +122,16 @@ fn leaves() -> impl Iterator<Item = (&'static str, Parts)> {
 
 /// Leaves and CAs that are hard to bring together.
 fn under_cas() -> impl Iterator<Item = (&'static str, Parts, Parts)> {
-    let ca = || Parts { extensions: vec![basic_constraints(&CA_TRUE)], ..Parts::default() };
-    let rsa_ca = |key| Parts { algorithm: RSA_SHA256.to_vec(), key, ..ca() };
+    let rsa_ca = |key| Parts { algorithm: RSA_SHA256.to_vec(), key, ..Parts::ca() };
     let rsa_leaf =
         |n_bytes| Parts { algorithm: RSA_SHA256.to_vec(), signature: vec![0x7f; n_bytes], ..Parts::default() };
     [
-        ("a long signature", Parts { signature: vec![0x30; FILL], ..Parts::default() }, ca()),
-        ("a CA key that is no point", Parts::default(), Parts { key: spki(&[EC, P256].concat(), &[4; 65]), ..ca() }),
+        ("a long signature", Parts { signature: vec![0x30; FILL], ..Parts::default() }, Parts::ca()),
+        (
+            "a CA key that is no point",
+            Parts::default(),
+            Parts { key: spki(&[EC, P256].concat(), &[4; 65]), ..Parts::ca() },
+        ),
         ("a CA key of 1,024 bits", rsa_leaf(128), rsa_ca(rsa(128, &EXPONENT))),
         ("a CA key of 8,192 bits", rsa_leaf(1_024), rsa_ca(rsa(1_024, &EXPONENT))),
         ("a CA key of 8,200 bits", rsa_leaf(1_025), rsa_ca(rsa(1_025, &EXPONENT))),
@@ -128,118 +140,8 @@ fn under_cas() -> impl Iterator<Item = (&'static str, Parts, Parts)> {
         (
             "thousands of names to compare",
             Parts { issuer: name(b"x", 3_600), ..Parts::default() },
-            Parts { subject: name(b"X", 3_600), ..ca() },
+            Parts { subject: name(b"X", 3_600), ..Parts::ca() },
         ),
     ]
     .into_iter()
-}
-
-/// A certificate taken to pieces, each in DER. The default is well-formed, and its signature is worthless.
-#[derive(Clone)]
-struct Parts {
-    serial: Vec<u8>,
-    algorithm: Vec<u8>,
-    issuer: Vec<u8>,
-    validity: Vec<u8>,
-    subject: Vec<u8>,
-    key: Vec<u8>,
-    extensions: Vec<Vec<u8>>,
-    signature: Vec<u8>,
-}
-
-impl Default for Parts {
-    fn default() -> Self {
-        Self {
-            serial: tlv(0x02, &[1]),
-            algorithm: ECDSA_SHA256.to_vec(),
-            issuer: name(b"hostile", 1),
-            validity: validity(b"99991231235959Z"),
-            subject: name(b"hostile", 1),
-            key: spki(&[EC, P256].concat(), &GENERATOR),
-            extensions: Vec::new(),
-            signature: sequence(&[&tlv(0x02, &[0x7f; 32]), &tlv(0x02, &[0x7f; 32])]),
-        }
-    }
-}
-
-impl Parts {
-    fn pem(&self) -> String {
-        let version = tlv(0xa0, &tlv(0x02, &[2]));
-        let extensions = tlv(0xa3, &tlv(0x30, &self.extensions.concat()));
-        let signed = sequence(&[
-            &version,
-            &self.serial,
-            &self.algorithm,
-            &self.issuer,
-            &self.validity,
-            &self.subject,
-            &self.key,
-            &extensions,
-        ]);
-        let signature = tlv(0x03, &[&[0][..], &self.signature].concat());
-        certificate_pem(&sequence(&[&signed, &self.algorithm, &signature]))
-    }
-}
-
-const CA_TRUE: [u8; 3] = [0x01, 0x01, 0xff];
-const EXPONENT: [u8; 5] = [0x02, 0x03, 0x01, 0x00, 0x01];
-const EC: &[u8] = &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
-const P256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
-const RSA: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
-const ECDSA_SHA256: &[u8] = &[0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
-const RSA_SHA256: &[u8] = &[0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b, 0x05, 0x00];
-
-/// The generator of P-256 (SEC 2, 2.4.2), compressed: a point whose other coordinate must be computed.
-const GENERATOR: [u8; 33] = [
-    0x03, 0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c, 0x42, 0x47, 0xf8, 0xbc, 0xe6, 0xe5, 0x63, 0xa4, 0x40, 0xf2, 0x77, 0x03,
-    0x7d, 0x81, 0x2d, 0xeb, 0x33, 0xa0, 0xf4, 0xa1, 0x39, 0x45, 0xd8, 0x98, 0xc2, 0x96,
-];
-
-/// Writes tag, length and value, with the length in the shortest form as DER wants it.
-fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
-    let digits: Vec<u8> = content.len().to_be_bytes().into_iter().skip_while(|&byte| byte == 0).collect();
-    let length = match content.len() {
-        0 => vec![0],
-        0x01..0x80 => digits,
-        _ => [&[0x80 | u8::try_from(digits.len()).expect("a length has up to eight bytes")], &digits[..]].concat(),
-    };
-    [&[tag][..], &length, content].concat()
-}
-
-fn sequence(parts: &[&[u8]]) -> Vec<u8> {
-    tlv(0x30, &parts.concat())
-}
-
-fn nested(n_levels: usize) -> Vec<u8> {
-    (0..n_levels).fold(Vec::new(), |inner, _| tlv(0x30, &inner))
-}
-
-fn attribute(common_name: &[u8]) -> Vec<u8> {
-    sequence(&[&[0x06, 0x03, 0x55, 0x04, 0x03], &tlv(0x0c, common_name)])
-}
-
-fn name(common_name: &[u8], n_times: usize) -> Vec<u8> {
-    tlv(0x30, &tlv(0x31, &attribute(common_name)).repeat(n_times))
-}
-
-fn validity(not_after: &[u8]) -> Vec<u8> {
-    sequence(&[&tlv(0x17, b"200101000000Z"), &tlv(0x18, not_after)])
-}
-
-fn spki(algorithm: &[u8], key: &[u8]) -> Vec<u8> {
-    sequence(&[&sequence(&[algorithm]), &tlv(0x03, &[&[0][..], key].concat())])
-}
-
-fn rsa(n_bytes: usize, exponent: &[u8]) -> Vec<u8> {
-    let modulus = tlv(0x02, &[&[0][..], &vec![0xff; n_bytes]].concat());
-    spki(RSA, &sequence(&[&modulus, exponent]))
-}
-
-/// An extension below id-ce (2.5.29).
-fn extension(arc: u8, value: &[u8]) -> Vec<u8> {
-    sequence(&[&[0x06, 0x03, 0x55, 0x1d, arc], &tlv(0x04, value)])
-}
-
-fn basic_constraints(content: &[u8]) -> Vec<u8> {
-    extension(0x13, &tlv(0x30, content))
 }

@@ -1,6 +1,7 @@
 //! Hostile and broken input, the real way: from a message's body to its row or its place in quarantine.
 
 mod bodies;
+mod cas;
 mod hostile;
 mod log;
 mod message;
@@ -9,7 +10,7 @@ mod series;
 
 use std::collections::BTreeMap;
 
-use muster::job::{Job, RegisterCertificate};
+use muster::job::{Job, Request};
 use muster::outcome::Code;
 use muster::sdk_error::TEXT_MAX;
 
@@ -38,7 +39,7 @@ impl Case {
     }
 
     /// A job; its name is its `ref`, by which its row is found.
-    fn job(name: &'static str, code: Code, request: RegisterCertificate) -> Self {
+    fn job(name: &'static str, code: Code, request: impl Into<Request>) -> Self {
         let job = Job { reference: Some(name.parse().unwrap()), ..Factory::job_of(request) };
         Self { name, body: job.to_body(), end: End::Row(code) }
     }

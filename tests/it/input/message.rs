@@ -1,6 +1,9 @@
 //! Whatever a body holds, reading it answers, and the answer gives nothing of the body away.
 
-use muster::job::{CertificateStatus, Job, Name, ParseError, RegisterCertificate};
+use muster::job::{
+    CertificateMode, CertificateStatus, Job, Name, ParseError, RegisterCaCertificate, RegisterCertificate,
+    RegisterCertificateWithoutCa, RegistrationConfig, Request, Tag,
+};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use strum::VariantArray;
@@ -26,18 +29,58 @@ fn names() -> impl Strategy<Value = Name> {
 }
 
 prop_compose! {
+    fn devices()(
+        pems in (any::<String>(), any::<Option<String>>()),
+        status in prop::option::of(prop::sample::select(CertificateStatus::VARIANTS)),
+        set_as_active in any::<Option<bool>>(),
+    ) -> Request {
+        let (certificate_pem, ca_certificate_pem) = pems;
+        RegisterCertificate { certificate_pem, ca_certificate_pem, status, set_as_active }.into()
+    }
+}
+
+prop_compose! {
+    fn devices_without_ca()(
+        certificate_pem in any::<String>(),
+        status in prop::option::of(prop::sample::select(CertificateStatus::VARIANTS)),
+    ) -> Request {
+        RegisterCertificateWithoutCa { certificate_pem, status }.into()
+    }
+}
+
+prop_compose! {
+    fn cas()(
+        pems in (any::<String>(), any::<Option<String>>()),
+        (set_as_active, allow_auto_registration) in any::<(bool, bool)>(),
+        config in any::<Option<[Option<String>; 3]>>(),
+        tags in prop::collection::vec(any::<(String, Option<String>)>(), 0..4),
+        certificate_mode in prop::option::of(prop::sample::select(CertificateMode::VARIANTS)),
+    ) -> Request {
+        let (ca_certificate, verification_certificate) = pems;
+        let config_of = |[template_body, role_arn, template_name]: [Option<String>; 3]| {
+            RegistrationConfig { template_body, role_arn, template_name }
+        };
+        RegisterCaCertificate {
+            ca_certificate,
+            verification_certificate,
+            set_as_active,
+            allow_auto_registration,
+            registration_config: config.map(config_of),
+            tags: tags.into_iter().map(|(key, value)| Tag { key, value }).collect(),
+            certificate_mode,
+        }
+        .into()
+    }
+}
+
+prop_compose! {
     fn jobs()(
         names in (names(), prop::option::of(names()), prop::option::of(names()), names()),
         batch_size in any::<Option<u64>>(),
         verify in any::<bool>(),
-        pems in (any::<String>(), any::<Option<String>>()),
-        status in prop::option::of(prop::sample::select(CertificateStatus::VARIANTS)),
-        set_as_active in any::<Option<bool>>(),
+        request in prop_oneof![devices(), devices_without_ca(), cas()],
     ) -> Job {
         let (batch, source, reference, target) = names;
-        let (certificate_pem, ca_certificate_pem) = pems;
-        let request = RegisterCertificate { certificate_pem, ca_certificate_pem, status, set_as_active };
-        let request = request.into();
         Job { batch, batch_size, source, reference, target, verify, request }
     }
 }
@@ -53,6 +96,8 @@ fn values() -> impl Strategy<Value = Value> {
         any::<String>().prop_map(Value::from),
         Just(json!(SECRET)),
         Just(json!("RegisterCertificate")),
+        Just(json!("RegisterCertificateWithoutCA")),
+        Just(json!("RegisterCACertificate")),
     ];
     leaf.prop_recursive(4, 32, 6, |inner| {
         prop_oneof![
@@ -63,8 +108,22 @@ fn values() -> impl Strategy<Value = Value> {
 }
 
 fn keys() -> impl Strategy<Value = String> {
-    const KNOWN: [&str; 9] =
-        ["version", "operation", "batch", "ref", "request", "certificatePem", "status", "verify", SECRET];
+    const KNOWN: [&str; 14] = [
+        "version",
+        "operation",
+        "batch",
+        "ref",
+        "request",
+        "certificatePem",
+        "status",
+        "verify",
+        "caCertificate",
+        "setAsActive",
+        "registrationConfig",
+        "tags",
+        "certificateMode",
+        SECRET,
+    ];
     prop_oneof![prop::sample::select(&KNOWN[..]).prop_map(str::to_owned), any::<String>()]
 }
 
@@ -123,6 +182,10 @@ proptest! {
     }
 }
 
+fn of_ca(fields: &str) -> String {
+    format!(r#"{{"version":1,"operation":"RegisterCACertificate","request":{{"caCertificate":"x",{fields}}}}}"#)
+}
+
 #[test]
 fn an_error_repeats_nothing_that_may_be_a_secret() {
     let quoted = json!(SECRET).to_string();
@@ -134,6 +197,13 @@ fn an_error_repeats_nothing_that_may_be_a_secret() {
         format!(r#"{{"version":1,"operation":"RegisterCertificate","request":{{{quoted}:1}}}}"#),
         format!(r#"{{"version":1,"operation":"RegisterCertificate","request":{{"status":{quoted}}}}}"#),
         format!(r#"{{"version":1,"operation":"RegisterCertificate","request":{{"certificatePem":[{quoted}]}}}}"#),
+        of_ca(&format!("{quoted}:1")),
+        of_ca(&format!(r#""certificateMode":{quoted}"#)),
+        of_ca(&format!(r#""setAsActive":{quoted}"#)),
+        of_ca(&format!(r#""tags":{quoted}"#)),
+        of_ca(&format!(r#""tags":[{{"Key":"a",{quoted}:1}}]"#)),
+        of_ca(&format!(r#""registrationConfig":{quoted}"#)),
+        of_ca(&format!(r#""registrationConfig":{{"templateBody":[{quoted}]}}"#)),
     ] {
         assert!(Job::parse(&body).is_err(), "{body}");
         answer(&body);

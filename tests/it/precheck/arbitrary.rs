@@ -4,32 +4,66 @@ use std::sync::LazyLock;
 
 use muster::certificate::pem::{self, Section};
 use muster::certificate::{Certificate, CertificateId};
-use muster::job::RegisterCertificate;
-use muster::precheck::{PEM_CHARS_MAX, Policy, Precheck};
+use muster::job::{
+    RegisterCaCertificate, RegisterCertificate, RegisterCertificateWithoutCa, RegistrationConfig, Request, Tag,
+};
+use muster::precheck::{Call, CheckedCertificate, PEM_CHARS_MAX, Policy, Precheck};
 use muster::specimen::{Ca, hostile};
 use proptest::prelude::*;
 
-use super::{NOW, job, job_under};
+use super::{CODE, NOW, ca_alone, ca_job, job, job_under};
 
 static CA: LazyLock<Ca> = LazyLock::new(|| Ca::new("Plant CA"));
 static LEAF: LazyLock<String> = LazyLock::new(|| CA.leaf("device"));
+static CA_TEXT: LazyLock<String> = LazyLock::new(|| CA.pem());
 static PRECHECK: LazyLock<Precheck> = LazyLock::new(|| Precheck::new(Policy::default(), []));
 
 /// Checks a request and what must hold for every answer.
-fn answer(request: &RegisterCertificate) {
-    let verdict = PRECHECK.check(&request.clone().into(), NOW, None);
+fn answer(request: impl Into<Request>) {
+    let request = request.into();
+    let verdict = PRECHECK.check(&request, NOW, Some(CODE));
     if let Some(id) = verdict.certificate_id {
         assert_eq!(verdict.subject, id.0);
-        assert!(is_start_of_a_block(&request.certificate_pem, id), "{id} is the digest of nothing in the text");
+        assert!(is_start_of_a_block(request.pem(), id), "{id} is the digest of nothing in the text");
     } else {
-        assert_eq!(verdict.subject, CertificateId::of_der(request.certificate_pem.as_bytes()).0);
+        assert_eq!(verdict.subject, CertificateId::of_der(request.pem().as_bytes()).0);
     }
     let printed = format!("{:?} {:?}", verdict.result, verdict.warnings);
     assert!(printed.len() < 4_096 && !printed.contains('\u{1b}'), "{printed}");
     let Ok(checked) = verdict.result else { return };
     assert_eq!(Some(checked.id()), verdict.certificate_id);
-    assert_eq!(Certificate::from_pem(checked.pem()).unwrap().to_pem(), checked.pem());
-    assert!(checked.pem().len() <= PEM_CHARS_MAX && !pem::holds_private_key(checked.pem()));
+    for pem in sent(&checked) {
+        assert_eq!(Certificate::from_pem(pem).unwrap().to_pem(), pem);
+        assert!(pem.len() <= PEM_CHARS_MAX && !pem::holds_private_key(pem));
+    }
+}
+
+/// The certificates that are sent.
+fn sent(checked: &CheckedCertificate) -> impl Iterator<Item = &str> {
+    let proof = match checked.call() {
+        Call::RegisterCaCertificate { request, .. } => request.verification_certificate.as_deref(),
+        _ => None,
+    };
+    [Some(checked.pem()), checked.ca_pem(), proof].into_iter().flatten()
+}
+
+/// Requests of all calls that carry a text, wherever it can stand.
+fn around(text: &str) -> [Request; 6] {
+    let text = || text.to_owned();
+    let config = RegistrationConfig { template_body: Some(text()), role_arn: Some(text()), template_name: None };
+    [
+        RegisterCertificate { ca_certificate_pem: Some(text()), ..job(text()) }.into(),
+        RegisterCertificate { ca_certificate_pem: Some(text()), ..job(LEAF.clone()) }.into(),
+        RegisterCertificateWithoutCa { certificate_pem: text(), status: None }.into(),
+        RegisterCaCertificate { ca_certificate: text(), ..ca_job(&CA) }.into(),
+        RegisterCaCertificate { verification_certificate: Some(text()), ..ca_job(&CA) }.into(),
+        RegisterCaCertificate {
+            registration_config: Some(config),
+            tags: vec![Tag { key: text(), value: Some(text()) }],
+            ..ca_alone(CA.pem())
+        }
+        .into(),
+    ]
 }
 
 fn is_start_of_a_block(text: &str, id: CertificateId) -> bool {
@@ -40,11 +74,11 @@ fn is_start_of_a_block(text: &str, id: CertificateId) -> bool {
     })
 }
 
-/// A good leaf with some of its bytes changed, cut out or doubled.
-fn mutated_der() -> impl Strategy<Value = Vec<u8>> {
+/// A good certificate with some of its bytes changed, cut out or doubled.
+fn mutated_der(good: &'static LazyLock<String>) -> impl Strategy<Value = Vec<u8>> {
     let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 0..6);
-    changes.prop_map(|changes| {
-        let mut der = Certificate::from_pem(&LEAF).unwrap().der().to_vec();
+    changes.prop_map(move |changes| {
+        let mut der = Certificate::from_pem(good).unwrap().der().to_vec();
         for (at, byte, how) in changes {
             let at = at.index(der.len());
             match how {
@@ -80,24 +114,25 @@ fn mutated_text() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn arbitrary_text_is_answered(text in any::<String>(), ca in any::<Option<String>>()) {
-        answer(&RegisterCertificate { ca_certificate_pem: ca, ..job(text) });
+        answer(RegisterCertificate { ca_certificate_pem: ca, ..job(text.clone()) });
+        around(&text).into_iter().for_each(answer);
     }
 
     #[test]
     fn arbitrary_bytes_in_a_block_are_answered(der in prop::collection::vec(any::<u8>(), 0..300)) {
-        answer(&job(pem::encode(pem::CERTIFICATE, &der)));
+        around(&pem::encode(pem::CERTIFICATE, &der)).into_iter().for_each(answer);
     }
 
     #[test]
-    fn a_mutated_certificate_is_answered(der in mutated_der()) {
-        let text = pem::encode(pem::CERTIFICATE, &der);
-        answer(&RegisterCertificate { ca_certificate_pem: Some(CA.pem()), ..job(text.clone()) });
-        answer(&RegisterCertificate { ca_certificate_pem: Some(text), ..job(LEAF.clone()) });
+    fn a_mutated_certificate_is_answered(leaf in mutated_der(&LEAF), ca in mutated_der(&CA_TEXT)) {
+        let [leaf, ca] = [leaf, ca].map(|der| pem::encode(pem::CERTIFICATE, &der));
+        answer(job_under(&CA, leaf.clone()));
+        around(&leaf).into_iter().chain(around(&ca)).for_each(answer);
     }
 
     #[test]
     fn a_mutated_text_is_answered(text in mutated_text()) {
-        answer(&RegisterCertificate { ca_certificate_pem: Some(text.clone()), ..job(text) });
+        around(&text).into_iter().for_each(answer);
     }
 }
 
@@ -116,19 +151,29 @@ fn no_flipped_bit_of_a_certificate_passes() {
 #[test]
 fn hostile_requests_are_answered() {
     for hostile in hostile::corpus() {
-        answer(&hostile.request);
+        answer(hostile.request);
+    }
+    for hostile in hostile::ca_corpus() {
+        answer(hostile.request);
     }
 }
 
 #[test]
 fn hostile_requests_reach_what_they_aim_at() {
-    let read = |name: &str| {
-        let hostile = hostile::corpus().into_iter().find(|hostile| hostile.name == name).expect(name);
-        PRECHECK.check(&hostile.request.into(), NOW, None).certificate_id.is_some()
-    };
-    for name in
-        ["10,000 alternative names", "thousands of extensions", "an RSA key of 370,000 bits", "a leaf and a long chain"]
-    {
-        assert!(read(name), "{name}: the certificate is well-formed");
+    let devices = hostile::corpus().into_iter().map(|hostile| (hostile.name, Request::from(hostile.request)));
+    let cas = hostile::ca_corpus().into_iter().map(|hostile| (hostile.name, hostile.request.into()));
+    let requests: Vec<_> = devices.chain(cas).collect();
+    for wanted in [
+        "10,000 alternative names",
+        "thousands of extensions",
+        "an RSA key of 370,000 bits",
+        "a leaf and a long chain",
+        "a CA many times over",
+        "a chain of many names",
+        "a tag of a megabyte",
+    ] {
+        let (_, request) = requests.iter().find(|(name, _)| *name == wanted).expect(wanted);
+        let is_read = PRECHECK.check(request, NOW, None).certificate_id.is_some();
+        assert!(is_read, "{wanted}: the certificate is well-formed");
     }
 }

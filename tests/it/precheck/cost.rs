@@ -4,11 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use muster::job::RegisterCertificate;
+use muster::job::{RegisterCaCertificate, Request};
 use muster::precheck::{PEM_CHARS_MAX, Policy, Precheck};
 use muster::specimen::{Ca, hostile};
 
-use super::{NOW, job_under};
+use super::{CODE, NOW, job_under};
 
 /// Most honest checks (P-256 under P-256, the CA not yet parsed) that each 64 KiB of a hostile request's text may cost.
 const HONEST_CHECKS_MAX: u64 = 20;
@@ -18,10 +18,10 @@ const HONEST_CHECKS_MAX: u64 = 20;
 fn corpus_is_checked_once() {
     let ca = Ca::new("Plant CA");
     let honest = job_under(&ca, ca.leaf("device"));
-    let hostile = hostile::corpus();
-    for request in std::iter::once(&honest).chain(hostile.iter().map(|hostile| &hostile.request)) {
+    let hostile = requests().into_iter().map(|(_, request)| request);
+    for request in std::iter::once(honest.into()).chain(hostile) {
         // A precheck that has parsed nothing yet, so that every CA is paid for.
-        std::hint::black_box(Precheck::new(Policy::default(), []).check(&request.clone().into(), NOW, None));
+        std::hint::black_box(Precheck::new(Policy::default(), []).check(&request, NOW, Some(CODE)));
     }
 }
 
@@ -32,21 +32,46 @@ fn no_hostile_request_costs_more_than_twenty_honest_ones() {
         eprintln!("skipped: valgrind is not installed");
         return;
     };
-    let corpus = hostile::corpus();
+    let corpus = requests();
     assert_eq!(costs.len(), 1 + corpus.len());
     let honest = costs[0];
-    for (hostile, cost) in corpus.iter().zip(&costs[1..]) {
-        let most = HONEST_CHECKS_MAX * n_texts(&hostile.request);
+    for ((name, request), cost) in corpus.iter().zip(&costs[1..]) {
+        let most = HONEST_CHECKS_MAX * n_texts(request);
         let checks = cost.div_ceil(honest);
-        eprintln!("{checks:3} honest checks of {most}: {}", hostile.name);
-        assert!(checks <= most, "{}: {cost} instructions, {honest} for an honest check", hostile.name);
+        eprintln!("{checks:3} honest checks of {most}: {name}");
+        assert!(checks <= most, "{name}: {cost} instructions, {honest} for an honest check");
     }
 }
 
-/// How many texts of 64 KiB the request's texts amount to.
-fn n_texts(request: &RegisterCertificate) -> u64 {
-    let texts = [Some(&request.certificate_pem), request.ca_certificate_pem.as_ref()];
-    texts.into_iter().flatten().map(|text| text.len().div_ceil(PEM_CHARS_MAX) as u64).sum::<u64>().max(1)
+/// The corpora of devices and of CAs, by name.
+fn requests() -> Vec<(&'static str, Request)> {
+    let devices = hostile::corpus().into_iter().map(|hostile| (hostile.name, hostile.request.into()));
+    devices.chain(hostile::ca_corpus().into_iter().map(|hostile| (hostile.name, hostile.request.into()))).collect()
+}
+
+/// How many texts of 64 KiB the request's texts amount to; what stands beside the certificates counts together.
+fn n_texts(request: &Request) -> u64 {
+    let texts = match request {
+        Request::RegisterCertificate(request) => {
+            vec![Some(&request.certificate_pem), request.ca_certificate_pem.as_ref()]
+        }
+        Request::RegisterCertificateWithoutCa(request) => vec![Some(&request.certificate_pem)],
+        Request::RegisterCaCertificate(request) => {
+            vec![Some(&request.ca_certificate), request.verification_certificate.as_ref()]
+        }
+    };
+    let beside = match request {
+        Request::RegisterCaCertificate(request) => chars_beside(request),
+        _ => 0,
+    };
+    let lengths = texts.into_iter().flatten().map(String::len).chain([beside]);
+    lengths.map(|length| length.div_ceil(PEM_CHARS_MAX) as u64).sum::<u64>().max(1)
+}
+
+fn chars_beside(request: &RegisterCaCertificate) -> usize {
+    let body = request.registration_config.as_ref().and_then(|config| config.template_body.as_ref());
+    let tags = request.tags.iter().map(|tag| tag.key.len() + tag.value.as_ref().map_or(0, String::len));
+    body.map_or(0, String::len) + tags.sum::<usize>()
 }
 
 /// The instructions of each check, in order; valgrind writes a file after each.

@@ -1,0 +1,163 @@
+//! The fields of a CA's request beside its certificates, at their bounds.
+
+use muster::job::{RegisterCaCertificate, RegistrationConfig, Tag};
+use muster::outcome::Code;
+use muster::specimen::Ca;
+
+use super::{ca_alone, check_ca, rejection, warnings};
+
+const ROLE: &str = "arn:aws:iam::123456789012:role/maker";
+
+fn with_config(
+    template_body: Option<&str>,
+    role_arn: Option<&str>,
+    template_name: Option<&str>,
+) -> RegisterCaCertificate {
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    let config = RegistrationConfig {
+        template_body: owned(template_body),
+        role_arn: owned(role_arn),
+        template_name: owned(template_name),
+    };
+    RegisterCaCertificate { registration_config: Some(config), ..ca_alone(Ca::new("Plant CA").pem()) }
+}
+
+fn with_tags(tags: &[(&str, Option<&str>)]) -> RegisterCaCertificate {
+    let tag = |(key, value): &(&str, Option<&str>)| Tag { key: (*key).to_owned(), value: value.map(str::to_owned) };
+    let tags = tags.iter().map(tag).collect();
+    RegisterCaCertificate { tags, ..ca_alone(Ca::new("Plant CA").pem()) }
+}
+
+fn n_tags(n: usize) -> RegisterCaCertificate {
+    let keys: Vec<_> = (0..n).map(|number| number.to_string()).collect();
+    with_tags(&keys.iter().map(|key| (key.as_str(), None)).collect::<Vec<_>>())
+}
+
+/// A JSON text of a number of characters, some of which have more than one byte.
+fn template(n_chars: usize) -> String {
+    format!("\"{}\"", "ä".repeat(n_chars - 2))
+}
+
+/// Each rule just broken, and what is said.
+fn broken() -> Vec<(RegisterCaCertificate, &'static str)> {
+    let long = "x".repeat(3_000);
+    vec![
+        (
+            with_config(Some(&template(10_241)), Some(ROLE), None),
+            "registrationConfig.templateBody has 10241 characters, 0 to 10240 are taken",
+        ),
+        (
+            with_config(None, Some(&long[..19]), None),
+            "registrationConfig.roleArn has 19 characters, 20 to 2048 are taken",
+        ),
+        (
+            with_config(None, Some(&long[..2_049]), None),
+            "registrationConfig.roleArn has 2049 characters, 20 to 2048 are taken",
+        ),
+        (with_config(None, None, Some("")), "registrationConfig.templateName has 0 characters, 1 to 36 are taken"),
+        (
+            with_config(None, None, Some(&long[..37])),
+            "registrationConfig.templateName has 37 characters, 1 to 36 are taken",
+        ),
+        (
+            with_config(None, None, Some("a.b")),
+            "registrationConfig.templateName has the character `.`, only A-Z a-z 0-9 _ - are taken",
+        ),
+        (
+            with_config(None, None, Some("a\u{1b}")),
+            "registrationConfig.templateName has the character `\\u{1b}`, only A-Z a-z 0-9 _ - are taken",
+        ),
+        (
+            with_config(Some("{}"), Some(ROLE), Some("name")),
+            "registrationConfig has a templateBody and a templateName, one of them is taken",
+        ),
+        (n_tags(51), "tags has 51 entries, at most 50 are taken"),
+        (with_tags(&[("", None)]), "tags[0].Key has 0 characters, 1 to 128 are taken"),
+        (with_tags(&[("a", None), (&long[..129], None)]), "tags[1].Key has 129 characters, 1 to 128 are taken"),
+        (with_tags(&[("a", Some(&long[..257]))]), "tags[0].Value has 257 characters, 0 to 256 are taken"),
+        (with_tags(&[("aws:line", None)]), "tags[0].Key begins with aws:, which only AWS may write"),
+        (
+            with_tags(&[("a", Some("1")), ("b", None), ("a", Some("2"))]),
+            "tags[2].Key is the same as tags[0].Key, all keys must differ",
+        ),
+    ]
+}
+
+/// Every broken rule.
+pub(super) fn rejected() -> Vec<(Code, RegisterCaCertificate)> {
+    broken().into_iter().map(|(request, _)| (Code::ParameterInvalid, request)).collect()
+}
+
+/// What is odd about parameters, and by which codes it is told.
+pub(super) fn odd() -> Vec<(Vec<&'static str>, RegisterCaCertificate)> {
+    vec![
+        (vec!["template_not_json"], with_config(Some("{"), Some(ROLE), None)),
+        (vec!["template_not_json"], with_config(Some(""), Some(ROLE), Some("name"))),
+        (vec!["template_not_json"], with_config(Some(&"[".repeat(10_240)), Some(ROLE), None)),
+        (vec!["role_missing"], with_config(Some("{}"), None, None)),
+        (vec!["tag_prefix"], with_tags(&[("Aws:line", None)])),
+        (vec!["tag_prefix"], with_tags(&[("line", Some("aws:7"))])),
+        (vec!["tag_characters"], with_tags(&[("a", None), ("line#7", None)])),
+        (vec!["tag_characters"], with_tags(&[("line", Some("\t7"))])),
+    ]
+}
+
+#[test]
+fn a_broken_rule_is_told_with_its_field_and_what_is_allowed() {
+    for (request, text) in broken() {
+        assert_eq!(rejection(check_ca(&request)).to_string(), text);
+    }
+}
+
+#[test]
+fn what_lies_on_a_bound_passes() {
+    let long = "x".repeat(3_000);
+    for request in [
+        with_config(Some(&template(10_240)), Some(ROLE), None),
+        with_config(None, Some(&long[..20]), None),
+        with_config(None, Some(&long[..2_048]), None),
+        with_config(None, None, Some("a")),
+        with_config(None, None, Some("ABCDEFGHIJKLMNOPQRSTUVWXYZ_-01234567")),
+        with_config(None, Some(ROLE), Some("name")),
+        with_config(None, None, None),
+        RegisterCaCertificate { allow_auto_registration: true, ..n_tags(0) },
+        n_tags(50),
+        with_tags(&[("a", None), ("A", None)]),
+        with_tags(&[("ä".repeat(128).as_str(), Some("ß".repeat(256).as_str()))]),
+        with_tags(&[("Straße 7_.:/=+-@", Some("")), ("aws", None), ("laws:", None)]),
+    ] {
+        assert_eq!(warnings(&check_ca(&request)), Vec::<&str>::new(), "{request:?}");
+    }
+}
+
+#[test]
+fn the_first_odd_tag_is_named() {
+    let verdict = check_ca(&with_tags(&[("a", None), ("b", Some("#")), ("c", Some("#"))]));
+    let texts: Vec<_> = verdict.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(texts, ["tags[1].Value has other characters than letters, digits, spaces and _ . : / = + - @"]);
+}
+
+/// Premise: a template or a tag may hold anything, and what is told goes into logs and tables.
+#[test]
+fn no_text_repeats_a_value() {
+    const CANARY: &str = "CanaryOfTheTemplate";
+    let config = |body: String| with_config(Some(&body), Some(&format!("{CANARY}{CANARY}")), None);
+    let requests = [
+        config(format!("{{{CANARY}")),
+        config(CANARY.repeat(600)),
+        with_config(Some(CANARY), Some(CANARY), Some(CANARY)),
+        with_config(None, None, Some(&format!("{CANARY}.{CANARY}"))),
+        with_tags(&[(CANARY, Some("#")), (CANARY, None)]),
+        with_tags(&[(&CANARY.repeat(10), None)]),
+        with_tags(&[("a", Some(&CANARY.repeat(20)))]),
+        with_tags(&[(&format!("aws:{CANARY}"), None)]),
+        with_tags(&[(&format!("AWS:#{CANARY}"), Some(CANARY))]),
+    ];
+    for request in requests {
+        let verdict = check_ca(&request);
+        let mut texts: Vec<_> = verdict.warnings.iter().map(|warning| format!("{warning} {warning:?}")).collect();
+        texts.extend(verdict.result.as_ref().err().map(|error| format!("{error} {error:?} {:?}", error.hint())));
+        assert!(!texts.is_empty(), "the test shows nothing");
+        assert!(!format!("{texts:?} {verdict:?}").contains(CANARY), "{texts:?}");
+    }
+}
