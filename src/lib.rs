@@ -41,6 +41,7 @@ pub mod metrics;
 pub mod outcome;
 pub mod postgres;
 pub mod precheck;
+pub mod proof;
 pub mod queue;
 pub mod receiver;
 pub mod recorder;
