@@ -38,9 +38,12 @@ pub struct Open {
     pub cause: Cause,
     /// What the last call met.
     pub reason: String,
-    since: Instant,
+    /// Since when it is open.
+    pub since: Instant,
     probe_at: Instant,
     is_probing: bool,
+    /// No call of its own told: the target's credentials do not work, whatever is called.
+    is_presumed: bool,
 }
 
 /// The breaker of one target and operation; clones share it.
@@ -60,6 +63,8 @@ struct Shared {
 struct State {
     open: Option<Open>,
     failures_in_a_row: u32,
+    /// When the last call began that was answered.
+    answered: Option<Instant>,
 }
 
 /// Whether a call may be made now.
@@ -102,19 +107,16 @@ impl Breaker {
         self.lock().open.clone()
     }
 
-    /// From when on a call could be made: at once where it is closed, nobody knows while a probe is under way.
-    pub fn usable_at(&self, now: Instant) -> Option<Instant> {
-        match &self.lock().open {
-            None => Some(now),
-            Some(open) if open.is_probing => None,
-            Some(open) => Some(open.probe_at),
-        }
+    /// From when on a probe may be made; none where it is closed, or while one is under way.
+    pub fn probe_at(&self) -> Option<Instant> {
+        self.lock().open.as_ref().filter(|open| !open.is_probing).map(|open| open.probe_at)
     }
 
     /// Notes that a call that began at this instant was answered, well or not: the target works.
     pub fn answered(&self, began: Instant) {
         let mut state = self.lock();
         state.failures_in_a_row = 0;
+        state.answered = state.answered.max(Some(began));
         // A call from before the trouble says nothing about it.
         let Some(open) = state.open.take_if(|open| began >= open.since) else { return };
         drop(state);
@@ -122,9 +124,28 @@ impl Breaker {
         self.0.changes.notify();
     }
 
+    /// Says whether a call that began at this instant or later was answered.
+    pub fn was_answered_since(&self, instant: Instant) -> bool {
+        self.lock().answered.is_some_and(|began| began >= instant)
+    }
+
     /// Notes that a call was denied: so will be every other.
     pub fn denied(&self, reason: &str) {
-        self.trip(Cause::Auth, reason);
+        self.trip(Cause::Auth, reason, false);
+    }
+
+    /// Notes that the target's credentials do not work, without a call that told.
+    pub fn presume_denied(&self, reason: &str) {
+        self.trip(Cause::Auth, reason, true);
+    }
+
+    /// Notes that the target's credentials work: what was only presumed is over.
+    pub fn credentials_work(&self) {
+        let presumed = self.lock().open.take_if(|open| open.is_presumed);
+        if presumed.is_some() {
+            info!(breaker = self.0.name, "closed: the credentials work");
+            self.0.changes.notify();
+        }
     }
 
     /// Notes that a call failed on its way or at the target.
@@ -134,18 +155,18 @@ impl Breaker {
         let is_outage = state.failures_in_a_row >= OUTAGE_FAILURES;
         drop(state);
         if is_outage {
-            self.trip(Cause::Outage, reason);
+            self.trip(Cause::Outage, reason, false);
         }
     }
 
-    fn trip(&self, cause: Cause, reason: &str) {
+    fn trip(&self, cause: Cause, reason: &str, is_presumed: bool) {
         let now = Instant::now();
         let mut state = self.lock();
         let is_new = state.open.as_ref().is_none_or(|open| open.cause != cause);
         let probe_at = now + self.0.probe_every;
-        let opened = Open { cause, reason: String::new(), since: now, probe_at, is_probing: false };
+        let opened = Open { cause, reason: String::new(), since: now, probe_at, is_probing: false, is_presumed };
         let open = state.open.get_or_insert(opened);
-        (open.cause, open.reason) = (cause, reason.to_owned());
+        (open.cause, open.reason, open.is_presumed) = (cause, reason.to_owned(), is_presumed);
         drop(state);
         if is_new {
             warn!(breaker = self.0.name, cause = <&str>::from(cause), reason, "open: calls wait, one probes");
@@ -241,6 +262,17 @@ mod tests {
         }
         (0..OUTAGE_FAILURES).for_each(|_| breaker.failed("503"));
         assert_eq!(breaker.open().unwrap().cause, Cause::Outage);
+    }
+
+    #[tokio::test]
+    async fn what_was_only_presumed_ends_with_any_proof_of_the_credentials() {
+        let breaker = breaker();
+        breaker.presume_denied("expired");
+        breaker.credentials_work();
+        assert!(breaker.open().is_none());
+        breaker.denied("this call is not allowed");
+        breaker.credentials_work();
+        assert!(breaker.open().is_some());
     }
 
     #[tokio::test(start_paused = true)]

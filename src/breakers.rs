@@ -68,17 +68,35 @@ impl Breakers {
         self.targets.get(&(target.clone(), operation)).expect("every target of ours has a breaker for each operation")
     }
 
-    /// Notes that a target's credentials do not work, whatever is called.
+    /// Notes that a target's credentials do not work, whatever is called: one operation stands for all until calls tell.
     pub fn denied(&self, target: &Name, reason: &str) {
-        for &operation in Operation::VARIANTS {
-            self.of(target, operation).denied(reason);
-        }
+        self.of(target, Operation::VARIANTS[0]).presume_denied(reason);
+    }
+
+    /// Notes that a call that began at this instant was answered, well or not.
+    pub fn answered(&self, target: &Name, operation: Operation, began: Instant) {
+        self.of(target, operation).answered(began);
+        self.siblings(target, operation).for_each(Breaker::credentials_work);
+    }
+
+    /// Says whether a target's operation works, as far as is known: where another one of the target is in trouble, only if
+    /// a call was answered since. An operation that nobody uses tells nothing of its target.
+    pub fn works(&self, target: &Name, operation: Operation) -> bool {
+        let own = self.of(target, operation);
+        let trouble = self.siblings(target, operation).filter_map(|breaker| Some(breaker.open()?.since)).max();
+        own.open().is_none() && trouble.is_none_or(|since| own.was_answered_since(since))
     }
 
     /// Says whether anything else than this target's operation works.
     pub fn others_work(&self, target: &Name, operation: Operation) -> bool {
-        let mut others = self.targets.iter().filter(|((name, its), _)| (name, *its) != (target, operation));
-        others.any(|(_, breaker)| breaker.open().is_none())
+        let mut others = self.targets.keys().filter(|(name, its)| (name, *its) != (target, operation));
+        others.any(|(name, its)| self.works(name, *its))
+    }
+
+    /// The other operations of a target.
+    fn siblings(&self, target: &Name, operation: Operation) -> impl Iterator<Item = &Breaker> {
+        let others = Operation::VARIANTS.iter().filter(move |its| **its != operation);
+        others.map(|its| self.of(target, *its))
     }
 
     /// Waits while nothing could be done for anybody: the ledger takes no ends, or every target's breaker is open.
@@ -95,20 +113,25 @@ impl Breakers {
     /// Says whether something can be done: the ledger takes ends, and some target takes calls or a probe.
     pub fn is_usable(&self) -> bool {
         let now = Instant::now();
-        let takes_calls = |breaker: &Breaker| breaker.usable_at(now).is_some_and(|at| at <= now);
-        self.postgres.open().is_none() && self.targets.values().any(takes_calls)
+        let takes_probe = |breaker: &Breaker| breaker.probe_at().is_some_and(|at| at <= now);
+        let mut targets = self.targets.iter();
+        self.postgres.open().is_none()
+            && targets.any(|((target, operation), breaker)| takes_probe(breaker) || self.works(target, *operation))
     }
 
     /// When the next probe may be made, where one is waited for.
     fn probe_at(&self) -> Option<Instant> {
         let now = Instant::now();
-        self.targets.values().filter_map(|breaker| breaker.usable_at(now)).filter(|at| *at > now).min()
+        self.targets.values().filter_map(Breaker::probe_at).filter(|at| *at > now).min()
     }
 
     /// The holds of targets whose breaker here is open: a parked job would not get through.
     pub fn not_ours_to_probe(&self) -> Vec<HoldKey> {
         let now = Instant::now();
-        let closed = self.targets.iter().filter(|(_, breaker)| breaker.usable_at(now).is_none_or(|at| at > now));
+        let lets_none_through = |breaker: &Breaker| {
+            breaker.open().is_some() && breaker.probe_at().is_none_or(|at| at > now)
+        };
+        let closed = self.targets.iter().filter(|(_, breaker)| lets_none_through(breaker));
         closed.map(|((target, operation), _)| HoldKey::target(target, *operation)).collect()
     }
 
@@ -181,6 +204,29 @@ mod tests {
         board.until_usable().await;
         assert_eq!(began.elapsed(), PROBE, "the next probe is the other target's");
         drop(probe);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_operation_that_nobody_uses_does_not_count_as_working() {
+        let board = breakers(&["a"]);
+        let (a, other) = (name("a"), Operation::RegisterCACertificate);
+        board.answered(&a, other, Instant::now());
+        tokio::time::advance(PROBE).await;
+        board.of(&a, OPERATION).denied("not allowed");
+        assert!(!board.others_work(&a, OPERATION) && !board.is_usable(), "its answer was before the trouble");
+        board.answered(&a, other, Instant::now());
+        assert!(board.others_work(&a, OPERATION) && board.is_usable());
+        board.of(&a, OPERATION).answered(Instant::now());
+        assert!(board.works(&a, Operation::RegisterCertificateWithoutCA), "without trouble all count");
+    }
+
+    #[tokio::test]
+    async fn an_answer_to_one_operation_shows_that_the_credentials_work() {
+        let board = breakers(&["a"]);
+        board.denied(&name("a"), "expired");
+        assert!(!board.is_usable());
+        board.answered(&name("a"), Operation::RegisterCACertificate, Instant::now());
+        assert_eq!(board.open(), []);
     }
 
     #[tokio::test]

@@ -21,7 +21,8 @@ pub struct Claims(Arc<Mutex<HashMap<Key, Join>>>);
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Key {
     target: Name,
-    operation: Operation,
+    /// A CA and a device are two things at AWS, whatever they share.
+    is_of_ca: bool,
     id: CertificateId,
     verify: bool,
 }
@@ -45,17 +46,20 @@ pub struct Claim {
 
 /// The wait for another's end.
 #[derive(Clone, Debug)]
-pub struct Join(watch::Receiver<Option<Outcome>>);
+pub struct Join {
+    operation: Operation,
+    outcome: watch::Receiver<Option<Outcome>>,
+}
 
 impl Claims {
     /// Claims a certificate for a job.
     pub fn claim(&self, job: &Job, id: CertificateId) -> Claimed {
-        let key = Key { target: job.target.clone(), operation: job.operation(), id, verify: job.verify };
+        let key = Key { target: job.target.clone(), is_of_ca: job.operation().is_of_ca(), id, verify: job.verify };
         match self.lock().entry(key.clone()) {
             Entry::Occupied(entry) => Claimed::Joined(entry.get().clone()),
             Entry::Vacant(entry) => {
                 let (outcome, join) = watch::channel(None);
-                entry.insert(Join(join));
+                entry.insert(Join { operation: job.operation(), outcome: join });
                 Claimed::First(Claim { claims: self.clone(), key, outcome })
             }
         }
@@ -80,9 +84,12 @@ impl Drop for Claim {
 }
 
 impl Join {
-    /// How the first ended, or nothing where it gave up.
-    pub async fn outcome(mut self) -> Option<Outcome> {
-        self.0.wait_for(Option::is_some).await.ok()?.clone()
+    /// How the first ended, or nothing where it gave up. A job of another operation learns only of a good end: what one
+    /// call failed for may not be true of another.
+    pub async fn outcome(mut self, operation: Operation) -> Option<Outcome> {
+        let is_same = operation == self.operation;
+        let outcome = self.outcome.wait_for(Option::is_some).await.ok()?.clone();
+        outcome.filter(|outcome| is_same || outcome.status().is_good())
     }
 }
 
@@ -92,6 +99,7 @@ mod tests {
     use crate::outcome::Code;
 
     const ID: CertificateId = CertificateId([7; 32]);
+    const OPERATION: Operation = Operation::RegisterCertificate;
 
     fn job() -> Job {
         Job::parse(r#"{"version":1,"operation":"RegisterCertificate","request":{"certificatePem":"x"}}"#).unwrap()
@@ -131,7 +139,7 @@ mod tests {
         let join = joined(&claims);
         claim.settle(outcome(Code::Ok));
         drop(claim);
-        assert_eq!(join.outcome().await.unwrap().code, Code::Ok);
+        assert_eq!(join.outcome(OPERATION).await.unwrap().code, Code::Ok);
     }
 
     #[tokio::test]
@@ -140,8 +148,20 @@ mod tests {
         let claim = first(&claims);
         let join = joined(&claims);
         drop(claim);
-        assert!(join.outcome().await.is_none());
+        assert!(join.outcome(OPERATION).await.is_none());
         drop(first(&claims));
+    }
+
+    #[tokio::test]
+    async fn a_job_of_another_operation_learns_only_of_a_good_end() {
+        let other = Operation::RegisterCertificateWithoutCA;
+        for (code, is_told) in [(Code::Ok, true), (Code::CertificateConflict, false)] {
+            let claims = Claims::default();
+            let claim = first(&claims);
+            let join = joined(&claims);
+            claim.settle(outcome(code));
+            assert_eq!(join.outcome(other).await.is_some(), is_told, "{code}");
+        }
     }
 
     #[test]

@@ -226,6 +226,15 @@ impl Config {
 }
 
 impl Rates {
+    /// The key of an operation's quota.
+    pub fn key_of(operation: Operation) -> &'static str {
+        match operation {
+            Operation::RegisterCertificate => "register_certificate",
+            Operation::RegisterCertificateWithoutCA => "register_certificate_without_ca",
+            Operation::RegisterCACertificate => "register_ca_certificate",
+        }
+    }
+
     /// The quota of an operation.
     pub fn of(&self, operation: Operation) -> Rate {
         match operation {

@@ -15,7 +15,7 @@ pub use reject::{Reason, Reject, RejectsFile};
 pub use send::{Called, Sender};
 pub use spool::{Planned, Spool};
 
-use crate::job::{CertificateStatus, Job, Name, RegisterCertificate, Request};
+use crate::job::{CertificateStatus, Job, Name, Operation, RegisterCertificate, RegisterCertificateWithoutCa, Request};
 
 /// What all jobs of one run share.
 #[derive(Clone)]
@@ -32,11 +32,21 @@ pub struct Order {
     pub verify: bool,
     /// The CA that signed the certificates, as PEM.
     pub ca_pem: Option<String>,
+    /// Whether they are registered without a CA.
+    pub without_ca: bool,
 }
 
 impl Order {
+    /// The AWS call that the jobs ask for.
+    pub fn operation(&self) -> Operation {
+        if self.without_ca { Operation::RegisterCertificateWithoutCA } else { Operation::RegisterCertificate }
+    }
+
     /// The fields of the AWS call for one certificate.
     fn request(&self, certificate_pem: String) -> Request {
+        if self.without_ca {
+            return RegisterCertificateWithoutCa { certificate_pem, status: self.status }.into();
+        }
         let ca_certificate_pem = self.ca_pem.clone();
         RegisterCertificate { certificate_pem, ca_certificate_pem, status: self.status, set_as_active: None }.into()
     }

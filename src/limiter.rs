@@ -144,6 +144,11 @@ impl Limiter {
         self.load.waiting() * 2 < self.load.may_wait()
     }
 
+    /// Says whether there were jobs that wanted a token a moment ago.
+    pub fn had_work(&self) -> bool {
+        self.load.had_work()
+    }
+
     /// Says whether it could soon lack work though there is probably more in the queue.
     pub fn is_hungry(&self) -> bool {
         self.load.had_work() && self.is_short_of_work()

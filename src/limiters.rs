@@ -13,22 +13,21 @@ use crate::slots::Room;
 pub struct Limiters {
     by_name: Arc<HashMap<(Name, Operation), Limiter>>,
     /// Each limiter once: names of one account and region share it.
-    distinct: Arc<Vec<Limiter>>,
-    /// How many jobs one of them may hold while others lack some.
-    share: usize,
+    distinct: Arc<Vec<(Operation, Limiter)>>,
+    /// How many jobs all of them hold at most.
+    slots: usize,
 }
 
 impl Limiters {
     /// Puts limiters together whose jobs share these slots.
     pub fn new(by_name: HashMap<(Name, Operation), Limiter>, slots: usize) -> Self {
-        let mut distinct: Vec<Limiter> = Vec::new();
-        for limiter in by_name.values() {
-            if !distinct.iter().any(|known| known.is(limiter)) {
-                distinct.push(limiter.clone());
+        let mut distinct: Vec<(Operation, Limiter)> = Vec::new();
+        for ((_, operation), limiter) in &by_name {
+            if !distinct.iter().any(|(_, known)| known.is(limiter)) {
+                distinct.push((*operation, limiter.clone()));
             }
         }
-        let share = slots / distinct.len().max(1);
-        Self { by_name: Arc::new(by_name), distinct: Arc::new(distinct), share }
+        Self { by_name: Arc::new(by_name), distinct: Arc::new(distinct), slots }
     }
 
     /// The limiter of a target's operation.
@@ -48,7 +47,9 @@ impl Limiters {
     /// works lacks some.
     pub fn is_in_the_way(&self, target: &Name, operation: Operation, works: impl Fn(&Name, Operation) -> bool) -> bool {
         let own = self.of(target, operation);
-        let has_enough = own.room() == 0 || own.held() > self.share;
+        // Idle operations take no part.
+        let share = self.slots / self.at_work().count().max(1);
+        let has_enough = own.room() == 0 || own.held() > share;
         let mut others = self.iter().filter(|(_, _, limiter)| !limiter.is(own));
         has_enough && others.any(|(name, its, limiter)| limiter.is_hungry() && works(name, its))
     }
@@ -58,17 +59,25 @@ impl Limiters {
         Room { free: self.sum(Limiter::room), served: self.sum(Limiter::served) }
     }
 
-    /// Calls a second that all quotas together allow, as they are configured.
+    /// Calls a second that the quotas together allow for which there is work, as they are configured.
     pub fn ceiling(&self) -> f64 {
-        self.sum(|limiter| limiter.ceiling().per_second())
+        self.at_work().map(|limiter| limiter.ceiling().per_second()).sum()
     }
 
-    /// Calls a second that all quotas together allow, as it was learnt.
+    /// Calls a second that the quotas together allow for which there is work, as it was learnt.
     pub fn learnt(&self) -> f64 {
-        self.sum(|limiter| limiter.learnt().per_second())
+        self.at_work().map(|limiter| limiter.learnt().per_second()).sum()
+    }
+
+    /// The limiters that have work or had some a moment ago; where there is none, those of the usual operation.
+    fn at_work(&self) -> impl Iterator<Item = &Limiter> {
+        let works = |limiter: &Limiter| limiter.held() > 0 || limiter.had_work();
+        let is_idle = !self.distinct.iter().any(|(_, limiter)| works(limiter));
+        let counts = move |its: &Operation, limiter| works(limiter) || (is_idle && *its == Operation::RegisterCertificate);
+        self.distinct.iter().filter(move |(its, limiter)| counts(its, limiter)).map(|(_, limiter)| limiter)
     }
 
     fn sum<N: Sum>(&self, number: impl Fn(&Limiter) -> N) -> N {
-        self.distinct.iter().map(number).sum()
+        self.distinct.iter().map(|(_, limiter)| number(limiter)).sum()
     }
 }

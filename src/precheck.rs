@@ -12,6 +12,7 @@ mod issuers;
 mod leaf;
 mod rejection;
 mod warning;
+mod tmp_name_ca;
 
 use std::fmt;
 

@@ -3,6 +3,7 @@
 //! Batch calls answer for each entry by itself; every entry's answer is looked at and given to the caller. What to do
 //! about a failure is the caller's decision.
 
+mod attributes;
 mod error;
 
 use std::collections::HashMap;
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 
 use crate::sdk_error;
 
+pub use attributes::Attributes;
 pub use error::{EntryError, EntryResult, NO_CREDENTIALS, QueueError, QueueErrorKind};
 
 /// Most entries of one SQS call.
@@ -84,32 +86,6 @@ impl fmt::Debug for Outgoing {
     }
 }
 
-/// What a queue is set to, and how full it is.
-#[derive(Clone, Debug, Default)]
-pub struct Attributes {
-    /// Messages that can be received.
-    pub visible: u64,
-    /// Messages that are received and not deleted.
-    pub in_flight: u64,
-    /// Messages that are delayed.
-    pub delayed: u64,
-    /// How long a received message stays hidden.
-    pub visibility_timeout: Duration,
-    /// How long a message is kept.
-    pub retention: Duration,
-    /// After how many deliveries a message goes to the dead-letter queue; none: there is no such queue.
-    pub max_receive_count: Option<u32>,
-    /// The ARN of the dead-letter queue.
-    pub dead_letter_arn: Option<String>,
-}
-
-impl Attributes {
-    /// How many messages there are.
-    pub fn messages(&self) -> u64 {
-        self.visible + self.in_flight + self.delayed
-    }
-}
-
 impl Queue {
     /// Finds a queue by its name or URL.
     ///
@@ -141,18 +117,7 @@ impl Queue {
     pub async fn attributes(&self) -> Result<Attributes, QueueError> {
         let call = self.client.get_queue_attributes().queue_url(&*self.url).attribute_names(QueueAttributeName::All);
         let answer = call.send().await.map_err(|e| error("GetQueueAttributes", &e))?;
-        let attributes = answer.attributes.unwrap_or_default();
-        let number = |name| attributes.get(&name).and_then(|text| text.parse().ok()).unwrap_or(0);
-        let redrive = attributes.get(&QueueAttributeName::RedrivePolicy).and_then(|policy| redrive(policy)).unzip();
-        Ok(Attributes {
-            visible: number(QueueAttributeName::ApproximateNumberOfMessages),
-            in_flight: number(QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
-            delayed: number(QueueAttributeName::ApproximateNumberOfMessagesDelayed),
-            visibility_timeout: Duration::from_secs(number(QueueAttributeName::VisibilityTimeout)),
-            retention: Duration::from_secs(number(QueueAttributeName::MessageRetentionPeriod)),
-            max_receive_count: redrive.0,
-            dead_letter_arn: redrive.1,
-        })
+        Ok(Attributes::read(&answer.attributes.unwrap_or_default()))
     }
 
     /// Finds this queue's dead-letter queue by its ARN.
@@ -325,15 +290,6 @@ fn by_entry(n: usize, failed: Vec<BatchResultErrorEntry>) -> Vec<EntryResult> {
     results
 }
 
-/// The receive limit and the dead-letter queue's ARN of a `RedrivePolicy`.
-fn redrive(policy: &str) -> Option<(u32, String)> {
-    let policy: serde_json::Value = serde_json::from_str(policy).ok()?;
-    let count = policy.get("maxReceiveCount")?;
-    // SQS gives it as a number or as text, as it was set.
-    let count = count.as_u64().or_else(|| count.as_str()?.parse().ok())?;
-    Some((count.try_into().ok()?, policy.get("deadLetterTargetArn")?.as_str()?.to_owned()))
-}
-
 fn error<E, R>(operation: &'static str, failure: &SdkError<E, R>) -> QueueError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -390,15 +346,5 @@ mod tests {
         let failed = BatchResultErrorEntry::builder().id("1").code("InternalError").sender_fault(false);
         let results = by_entry(3, vec![failed.build().unwrap()]);
         assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
-    }
-
-    #[test]
-    fn the_receive_limit_is_read_as_a_number_or_as_text() {
-        let arn = "arn:aws:sqs:us-east-1:123456789012:dead";
-        for count in ["5", "\"5\""] {
-            let policy = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{count}}}"#);
-            assert_eq!(redrive(&policy), Some((5, arn.to_owned())));
-        }
-        assert_eq!(redrive("nonsense"), None);
     }
 }

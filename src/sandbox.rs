@@ -14,11 +14,13 @@ mod gateway;
 mod iot;
 mod ledger;
 mod operation;
+mod roles;
+mod settings;
 mod sqs;
 mod sts;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,49 +43,11 @@ use crate::job::CertificateStatus;
 pub use self::bucket::{Limiting, Rates};
 pub use self::calls::Call;
 pub use self::fault::{ActiveFault, Effect, Fault, FaultError, FaultId, Faults};
-pub use self::iot::{CertificateMode, PlantError, RegisteredCertificate};
+pub use self::iot::{CertificateMode, PlantError, RegisteredAuthority, RegisteredCertificate, RegistrationConfig};
 pub use self::ledger::{Ledger, Summary};
 pub use self::operation::Operation;
+pub use self::settings::Settings;
 pub use self::sqs::{BatchCounts, Deleting, QueueCounts};
-
-/// What kind of AWS the sandbox is.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Where it listens; port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// The account id in its ARNs and queue URLs, twelve digits.
-    pub account: String,
-    /// The region in its ARNs.
-    pub region: String,
-    /// The role that IoT asks for; none: it takes any credentials.
-    pub role: Option<Role>,
-    /// The quota of each IoT operation.
-    pub rates: Rates,
-    /// Whether a call above the quota is refused.
-    pub limiting: Limiting,
-    /// Tokens that a bucket holds when it is full, as it is at first; one second of quota where `None`.
-    pub burst: Option<f64>,
-    /// How long every answer is held back after the operation ran.
-    pub latency: Duration,
-    /// Whether the text of registered certificates is kept, about 1 kB each, so that `DescribeCertificate` can show it.
-    pub keep_pem: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            account: "000000000000".to_owned(),
-            region: "us-east-1".to_owned(),
-            role: None,
-            rates: Rates::default(),
-            limiting: Limiting::default(),
-            burst: None,
-            latency: Duration::ZERO,
-            keep_pem: true,
-        }
-    }
-}
 
 /// A running sandbox; dropping it closes its listener and every connection.
 pub struct Sandbox {
@@ -100,6 +64,7 @@ struct State {
     buckets: bucket::Buckets,
     faults: Faults,
     iot: iot::Iot,
+    roles: Arc<roles::Roles>,
     sqs: sqs::Sqs,
     sts: sts::Sts,
 }
@@ -155,6 +120,16 @@ impl Sandbox {
         self.state.iot.set_ca_active(id, is_active)
     }
 
+    /// Adds a provisioning template, of which only the name counts; one that is there stays.
+    pub fn add_template(&self, name: impl Into<String>) {
+        self.state.iot.add_template(name.into());
+    }
+
+    /// The account's registration code, 64 hex digits: the common name of a verification certificate.
+    pub fn registration_code(&self) -> String {
+        self.state.iot.registration_code()
+    }
+
     /// Has every delete of messages wait for a watcher, which sees them at that instant: what must hold before a
     /// message is deleted can be looked at there. A later watcher takes the place of an earlier one.
     pub fn watch_deletes<W>(&self, watcher: impl Fn(Vec<Deleting>) -> W + Send + Sync + 'static)
@@ -171,7 +146,7 @@ impl Sandbox {
 
     /// Changes the role that IoT asks for from now on, as an operator changes a trust policy; sessions stay.
     pub fn set_role(&self, role: Option<Role>) {
-        self.state.sts.set_role(role);
+        self.state.roles.set(role);
     }
 
     /// Ends every session of an assumed role that was given out until now.
@@ -189,13 +164,15 @@ impl Sandbox {
 
 impl State {
     fn new(settings: Settings) -> Self {
+        let roles = Arc::new(roles::Roles::new(&settings));
         Self {
             calls: calls::Calls::new(),
             buckets: bucket::Buckets::new(settings.rates.clone(), settings.limiting, settings.burst),
             faults: Faults::default(),
-            iot: iot::Iot::new(&settings),
+            iot: iot::Iot::new(&settings, Arc::clone(&roles)),
             sqs: sqs::Sqs::new(&settings),
-            sts: sts::Sts::new(&settings),
+            sts: sts::Sts::new(&settings, Arc::clone(&roles)),
+            roles,
             settings,
         }
     }

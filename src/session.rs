@@ -9,11 +9,22 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use tokio::sync::Mutex;
-use tracing::info;
+use tokio::time::Instant;
+use tracing::{info, warn};
 
+use crate::backoff::Backoff;
 use crate::identity::{self, Access, Account, IdentityError};
 use crate::precheck::CheckedCertificate;
 use crate::registrar::{Answer, CallError, Kind, Registrar};
+
+/// How long the registration code is not asked for again after AWS did not say it, or where it may have changed.
+const CODE_PAUSE: Duration = Duration::from_secs(30);
+
+/// How often the registration code is asked for before it counts as unknown.
+const CODE_ATTEMPTS: u32 = 4;
+
+/// Longest first wait and longest wait between these.
+const CODE_WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
 
 /// The way into one account and region.
 #[derive(Debug)]
@@ -25,6 +36,15 @@ pub struct Session {
     attempt_timeout: Duration,
     /// The client, while its credentials are trusted.
     proven: Mutex<Option<Arc<Registrar>>>,
+    /// The account's registration code, as it was last asked for.
+    code: Mutex<Option<Asked>>,
+}
+
+/// What came of asking for the registration code.
+#[derive(Debug)]
+struct Asked {
+    at: Instant,
+    code: Option<String>,
 }
 
 /// Why a session does not come about.
@@ -46,7 +66,7 @@ pub enum SessionError {
 impl Session {
     /// Makes a session that trusts nothing yet.
     pub fn new(access: Access, account: Account, attempt_timeout: Duration) -> Self {
-        Self { access, account, attempt_timeout, proven: Mutex::default() }
+        Self { access, account, attempt_timeout, proven: Mutex::default(), code: Mutex::default() }
     }
 
     /// Makes a session with a configuration whose credentials were shown to be of this account.
@@ -59,13 +79,55 @@ impl Session {
     pub async fn register(&self, certificate: &CheckedCertificate) -> Answer {
         let registrar = match self.registrar().await {
             Ok(registrar) => registrar,
-            Err(error) => return Answer::denied("no identity", error.to_string()),
+            Err(error) => return Answer::denied(CallError::denied("no identity", error.to_string())),
         };
         let answer = registrar.register(certificate).await;
         if matches!(answer.result, Err(CallError { kind: Kind::Denied, .. })) {
             self.distrust(&registrar).await;
         }
         answer
+    }
+
+    /// The account's registration code: asked for once, and where AWS did not say it, again after a while. None where it
+    /// is not known; then AWS alone holds a proof against it.
+    pub async fn registration_code(&self) -> Option<String> {
+        let mut asked = self.code.lock().await;
+        match &*asked {
+            Some(last) if last.code.is_some() || last.at.elapsed() < CODE_PAUSE => last.code.clone(),
+            _ => self.ask_for_code(&mut asked).await,
+        }
+    }
+
+    /// The code once more where this one may be out of date: somebody may have had AWS make a new one. None where it was
+    /// asked for a moment ago and is still the same.
+    pub async fn newer_registration_code(&self, than: &str) -> Option<String> {
+        let mut asked = self.code.lock().await;
+        let code = match &*asked {
+            Some(last) if last.at.elapsed() < CODE_PAUSE => last.code.clone(),
+            _ => self.ask_for_code(&mut asked).await,
+        };
+        code.filter(|code| code != than)
+    }
+
+    /// Asks a few times: calls of others may use up the quota for it.
+    async fn ask_for_code(&self, asked: &mut Option<Asked>) -> Option<String> {
+        let mut backoff = Backoff::new(CODE_WAITS.0, CODE_WAITS.1);
+        let mut code = self.ask_for_code_once().await;
+        for _ in 1..CODE_ATTEMPTS {
+            if code.as_ref().is_err_and(|error| error.kind != Kind::Denied) {
+                backoff.wait().await;
+                code = self.ask_for_code_once().await;
+            }
+        }
+        let code = code.inspect_err(|error| warn!(account = %self.account, %error, "no registration code")).ok();
+        asked.insert(Asked { at: Instant::now(), code }).code.clone()
+    }
+
+    async fn ask_for_code_once(&self) -> Result<String, CallError> {
+        match self.registrar().await {
+            Ok(registrar) => registrar.registration_code().await,
+            Err(error) => Err(CallError::denied("no identity", error.to_string())),
+        }
     }
 
     /// The client that is trusted, or else a new one once it can be.

@@ -6,19 +6,19 @@
 mod admission;
 mod call;
 mod course;
+mod judge;
 mod known;
+mod namesakes;
 mod retry;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use time::OffsetDateTime;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::backoff::Backoff;
 use crate::breakers::Breakers;
@@ -28,7 +28,7 @@ use crate::identity::Account;
 use crate::job::{Job, Operation};
 use crate::limiters::Limiters;
 use crate::metrics::Metrics;
-use crate::outcome::{Code, Outcome};
+use crate::outcome::Outcome;
 use crate::precheck::{CheckedCertificate, Precheck};
 use crate::recorder::{Finish, Finished};
 use crate::session::Session;
@@ -37,8 +37,10 @@ use crate::store::Store;
 use crate::store::known::Known;
 
 use known::{copy_of, known_outcome};
+use namesakes::Namesakes;
 
 pub use course::Course;
+pub use namesakes::limit_advice;
 pub use retry::{RetryPolicy, Step};
 
 /// Longest first wait and longest wait before the ledger is asked again.
@@ -83,6 +85,7 @@ pub struct Parts {
 pub struct Worker {
     parts: Arc<Parts>,
     claims: Claims,
+    namesakes: Arc<Namesakes>,
 }
 
 /// A job that the precheck let through.
@@ -96,7 +99,7 @@ struct Admitted {
 impl Worker {
     /// Makes a worker.
     pub fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts), claims: Claims::default() }
+        Self { parts: Arc::new(parts), claims: Claims::default(), namesakes: Arc::default() }
     }
 
     /// Says whether a job's target is one of ours.
@@ -106,14 +109,18 @@ impl Worker {
 
     /// Takes the jobs of one receive to their ends, in tasks of their own.
     pub fn take(&self, jobs: Vec<(Delivery, Job)>) {
-        let worker = self.clone();
-        self.spawn(async move {
-            let mut admitted = Vec::with_capacity(jobs.len());
-            for (delivery, job) in jobs {
-                admitted.extend(worker.precheck(delivery, job).await);
-            }
-            worker.claim(admitted).await;
-        });
+        // A CA may wait for its account's registration code: no device waits with it.
+        let (of_cas, of_devices): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|(_, job)| job.operation().is_of_ca());
+        for jobs in [of_devices, of_cas].into_iter().filter(|jobs| !jobs.is_empty()) {
+            let worker = self.clone();
+            self.spawn(async move {
+                let mut admitted = Vec::with_capacity(jobs.len());
+                for (delivery, job) in jobs {
+                    admitted.extend(worker.precheck(delivery, job).await);
+                }
+                worker.claim(admitted).await;
+            });
+        }
     }
 
     /// Runs a task that the end of the service waits for. Where it panics, its messages come back by themselves.
@@ -123,39 +130,6 @@ impl Worker {
             let _panics = panics;
             task.await;
         });
-    }
-
-    /// Ends a job that AWS would refuse, or lets it through.
-    async fn precheck(&self, delivery: Delivery, job: Job) -> Option<Admitted> {
-        let began = Instant::now();
-        let verdict = self.parts.precheck.check(&job.request, OffsetDateTime::now_utc(), None);
-        self.parts.metrics.stage(Stage::Checking, began.elapsed());
-        for warning in &verdict.warnings {
-            self.parts.metrics.precheck_warnings.inc();
-            debug!(message_id = delivery.message_id, %warning, "forwarded with a warning");
-        }
-        match verdict.result {
-            Ok(certificate) => Some(Admitted { delivery, job, certificate }),
-            Err(rejection) => {
-                let code = rejection.code();
-                self.parts.metrics.precheck_rejections.with_label_values(&[code.as_str()]).inc();
-                if code == Code::PrivateKey {
-                    warn!(message_id = delivery.message_id, source = ?job.source, "a private key came with a job");
-                }
-                let outcome = Outcome {
-                    code,
-                    detail: Some(rejection.to_string()),
-                    subject: verdict.subject,
-                    certificate_id: verdict.certificate_id,
-                    known_status: None,
-                    attempts: vec![],
-                    n_attempts: 0,
-                    parking: None,
-                };
-                self.finish(delivery, job, outcome, None).await;
-                None
-            }
-        }
     }
 
     /// Starts those that nobody else in this process works on; the others wait for how those end.
@@ -176,7 +150,7 @@ impl Worker {
         self.spawn(async move {
             admitted.delivery.slot.enter(Stage::Waiting);
             let outcome = tokio::select! {
-                outcome = join.outcome() => outcome,
+                outcome = join.outcome(admitted.job.operation()) => outcome,
                 () = worker.parts.stop.cancelled() => return worker.release(admitted.delivery).await,
             };
             match outcome {
@@ -190,16 +164,17 @@ impl Worker {
         });
     }
 
-    /// Ends those whose certificate is in already, one look-up for each target, and calls AWS for the others.
+    /// Ends those whose certificate is in already, one look-up for each target and operation, and calls AWS for the others.
     async fn look_up(&self, firsts: Vec<(Admitted, Claim)>) {
-        let mut by_target: HashMap<String, Vec<(Admitted, Claim)>> = HashMap::new();
+        let mut by_target: HashMap<_, Vec<(Admitted, Claim)>> = HashMap::new();
         for first in firsts {
-            by_target.entry(first.0.job.target.to_string()).or_default().push(first);
+            let job = &first.0.job;
+            by_target.entry((job.target.to_string(), job.operation())).or_default().push(first);
         }
-        for (target, firsts) in by_target {
+        for ((target, operation), firsts) in by_target {
             let ids = firsts.iter().filter(|(admitted, _)| !admitted.job.verify);
             let ids: Vec<_> = ids.map(|(admitted, _)| admitted.certificate.id()).collect();
-            let Some(known) = self.known(&self.parts.targets[&target].account, &ids).await else {
+            let Some(known) = self.known(&self.parts.targets[&target].account, operation, &ids).await else {
                 for (admitted, _) in firsts {
                     self.release(admitted.delivery).await;
                 }
@@ -221,11 +196,11 @@ impl Worker {
     }
 
     /// Asks the ledger until it answers: no token is taken while an end could not be recorded. Nothing: we stop.
-    async fn known(&self, account: &Account, ids: &[CertificateId]) -> Option<Known> {
+    async fn known(&self, account: &Account, operation: Operation, ids: &[CertificateId]) -> Option<Known> {
         let mut backoff = Backoff::new(LOOK_UP_WAITS.0, LOOK_UP_WAITS.1);
         let mut failing = None;
         loop {
-            match self.parts.store.known(&account.id, &account.region, Operation::RegisterCertificate, ids).await {
+            match self.parts.store.known(&account.id, &account.region, operation, ids).await {
                 Ok(known) => return Some(known),
                 Err(error) => {
                     self.parts.metrics.db_error(&error);
@@ -241,10 +216,10 @@ impl Worker {
     }
 
     /// Calls AWS for a job in a task of its own.
-    fn start(&self, admitted: Admitted, claim: Claim) {
+    fn start(&self, mut admitted: Admitted, claim: Claim) {
         let worker = self.clone();
         self.spawn(async move {
-            match worker.register(&admitted).await {
+            match worker.register(&mut admitted).await {
                 Some(outcome) => worker.finish(admitted.delivery, admitted.job, outcome, Some(claim)).await,
                 None => worker.release(admitted.delivery).await,
             }

@@ -51,6 +51,10 @@ pub(super) struct Enqueue {
     /// PEM file of the CA that signed them: signatures are verified under it, and every job carries it.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// Registers them without a CA (RegisterCertificateWithoutCA): whoever signed them need not be known to AWS, and devices
+    /// must send the server's name when they connect.
+    #[arg(long, conflicts_with = "ca")]
+    without_ca: bool,
     /// The status to register with; AWS's own default is INACTIVE.
     #[arg(long, ignore_case = true, value_parser = status())]
     status: Option<CertificateStatus>,
@@ -93,7 +97,7 @@ impl Enqueue {
     /// Reads, prechecks and sends.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let order = Arc::new(self.order()?);
-        let quota = quota(config, &order.target)?;
+        let quota = quota(config, &order)?;
         let judge = Judge::new(config.precheck.policy(), config.precheck.known_cas()?, OffsetDateTime::now_utc());
         let manifest = Manifest::find(&self.paths)?;
         // Opened before everything is read, so that a wrong name shows at once.
@@ -139,6 +143,7 @@ impl Enqueue {
             status: self.status,
             verify: self.verify,
             ca_pem: self.ca.as_deref().map(ca_pem).transpose()?,
+            without_ca: self.without_ca,
         })
     }
 
@@ -164,13 +169,14 @@ async fn open(config: &Config) -> anyhow::Result<Queue> {
     Queue::open(&aws, &config.queue.name).await.context("cannot open the queue")
 }
 
-/// The quota of a target.
-fn quota(config: &Config, target: &Name) -> anyhow::Result<Rate> {
+/// The quota of the target's operation.
+fn quota(config: &Config, order: &Order) -> anyhow::Result<Rate> {
+    let target = &order.target;
     let Some(settings) = config.targets.get(target.as_str()) else {
         let known: Vec<_> = config.targets.keys().map(String::as_str).collect();
         bail!("target `{target}` is not in the settings, which have {}", known.join(", "));
     };
-    Ok(settings.rates.register_certificate)
+    Ok(settings.rates.of(order.operation()))
 }
 
 /// The certificate of a CA, as jobs carry it: the first of its file, without anything around it.

@@ -27,6 +27,9 @@ pub(super) struct Sandbox {
     /// How long every answer is held back.
     #[arg(long, default_value = "0ms", value_name = "TIME")]
     latency: humantime::Duration,
+    /// A provisioning template that CAs can name; may be given several times.
+    #[arg(long = "template", value_name = "NAME")]
+    templates: Vec<String>,
 }
 
 impl Sandbox {
@@ -39,6 +42,7 @@ impl Sandbox {
             burst: self.burst,
             limiting: if self.count_only { sandbox::Limiting::CountOnly } else { sandbox::Limiting::Enforce },
             latency: self.latency.into(),
+            templates: self.templates,
             ..sandbox::Settings::default()
         };
         let sandbox =

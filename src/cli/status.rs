@@ -82,9 +82,9 @@ impl Status {
         let failed: BTreeSet<Code> = batch.counts.iter().map(|count| count.code).collect();
         let failed: Vec<Code> = failed.into_iter().filter(|code| !code.status().is_good()).collect();
         let examples = store.batch_examples(self.batch.as_str(), &failed).await?;
-        let targets = store.batch_targets(self.batch.as_str()).await?;
-        let rates = store.rate_reports(&targets).await?;
-        Ok(Report::of(&Facts { name: &self.batch, batch: &batch, measured, examples, targets, rates, config }))
+        let operations = store.batch_operations(self.batch.as_str()).await?;
+        let rates = store.rate_reports(&operations).await?;
+        Ok(Report::of(&Facts { name: &self.batch, batch: &batch, measured, examples, operations, rates, config }))
     }
 
     /// Reads the counters, and how many ends came while this looked.

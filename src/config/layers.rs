@@ -282,7 +282,7 @@ mod tests {
         let config = sources("", &variables, &[]).merge().unwrap().config;
         assert_eq!(config.worker.slots, 32);
         assert_eq!(config.targets.keys().collect::<Vec<_>>(), ["eu"]);
-        assert!((config.rate() - 2.5).abs() < f64::EPSILON);
+        assert!((config.targets["eu"].rates.register_certificate.per_second() - 2.5).abs() < f64::EPSILON);
         assert_eq!(config.database.timeout, std::time::Duration::from_secs(3).into());
         assert_eq!(config.log.format, crate::telemetry::Format::Json);
         assert_eq!(config.admin.listen, None);

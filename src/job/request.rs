@@ -153,6 +153,11 @@ impl Request {
         }
     }
 
+    /// Says whether it proves the possession of a CA's key by the account's registration code.
+    pub fn has_proof(&self) -> bool {
+        matches!(self, Self::RegisterCaCertificate(request) if request.verification_certificate.is_some())
+    }
+
     /// The status that the certificate shall have: what the job says, or AWS's default.
     pub fn wanted_status(&self) -> CertificateStatus {
         let status = match self {

@@ -25,6 +25,13 @@ pub struct CallError {
     pub message: String,
 }
 
+impl CallError {
+    /// A denial that needs no call.
+    pub fn denied(code: &str, message: String) -> Self {
+        Self { kind: Kind::Denied, code: code.to_owned(), message }
+    }
+}
+
 /// What one call came to.
 #[derive(Debug)]
 pub struct Answer {
@@ -51,9 +58,8 @@ impl Answer {
     }
 
     /// The answer where it is clear without a call that it would be denied.
-    pub fn denied(code: &str, message: String) -> Self {
-        let attempt = Attempt { at: OffsetDateTime::now_utc(), result: code.to_owned(), request_id: None, ms: 0 };
-        let error = CallError { kind: Kind::Denied, code: code.to_owned(), message };
+    pub fn denied(error: CallError) -> Self {
+        let attempt = Attempt { at: OffsetDateTime::now_utc(), result: error.code.clone(), request_id: None, ms: 0 };
         Self { result: Err(error), existing_id: None, attempt }
     }
 }

@@ -176,7 +176,9 @@ impl Effect {
     fn fits(&self, operation: Operation) -> bool {
         use Operation as O;
         match self {
-            Self::WrongId => matches!(operation, O::RegisterCertificate | O::RegisterCACertificate),
+            Self::WrongId => {
+                matches!(operation, O::RegisterCertificate | O::RegisterCertificateWithoutCA | O::RegisterCACertificate)
+            }
             Self::DeliverTwice => operation == O::ReceiveMessage,
             Self::StaleHandles => matches!(operation, O::DeleteMessage | O::DeleteMessageBatch),
             Self::FailEntries { .. } => {

@@ -1,26 +1,41 @@
 //! AWS IoT: the certificates and CAs of one account and region.
 
 mod authorities;
+mod change;
 mod describe;
+mod error;
+mod list;
+mod mode;
 mod register;
 mod register_ca;
+mod register_without_ca;
+mod registration_config;
 mod registry;
+mod request;
+mod rows;
 mod rules;
 mod subject;
+mod tags;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::request::Parts;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
+use time::OffsetDateTime;
 
-use self::authorities::{Authorities, Refusal};
+pub use self::authorities::RegisteredAuthority;
+use self::authorities::{Authorities, Authority, Refusal};
+pub use self::mode::CertificateMode;
+pub use self::registration_config::RegistrationConfig;
 pub use self::registry::RegisteredCertificate;
-use self::registry::{Page, Registry};
+use self::registry::Registry;
 pub(super) use self::subject::certificate_of;
-use super::Settings;
 use super::answer::{Answer, AwsError};
 use super::fault::{Strike, Twist};
 use super::operation::Operation;
+use super::roles::Roles;
+use super::settings::Settings;
 use crate::certificate::{Certificate, CertificateId, Issuer};
 use crate::job::CertificateStatus;
 
@@ -30,17 +45,8 @@ pub(super) struct Iot {
     region: String,
     registry: Registry,
     authorities: Authorities,
-}
-
-/// How clients of a certificate must connect; a leaf inherits it from its CA.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum CertificateMode {
-    /// The account is found by the CA, which only one account may have registered.
-    #[default]
-    Default,
-    /// The account is found by the server name that the client sends.
-    SniOnly,
+    templates: Mutex<BTreeSet<String>>,
+    roles: Arc<Roles>,
 }
 
 /// Why a certificate cannot be planted.
@@ -58,25 +64,37 @@ pub enum PlantError {
 }
 
 impl Iot {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings, roles: Arc<Roles>) -> Self {
         Self {
             account: settings.account.clone(),
             region: settings.region.clone(),
             registry: Registry::new(settings.keep_pem),
             authorities: Authorities::default(),
+            templates: Mutex::new(settings.templates.iter().cloned().collect()),
+            roles,
         }
     }
 
     /// Answers one IoT operation.
     pub(super) fn answer(&self, operation: Operation, head: &Parts, body: &[u8], strike: &Strike) -> Answer {
-        let last_segment = head.uri.path().rsplit('/').next().unwrap_or_default();
+        use Operation as O;
         match operation {
-            Operation::RegisterCertificate => self.register_certificate(head, body, strike),
-            Operation::RegisterCACertificate => self.register_ca_certificate(head, body, strike),
-            Operation::DescribeCertificate => self.describe_certificate(last_segment),
-            Operation::DescribeCACertificate => self.describe_ca_certificate(last_segment),
-            Operation::ListCertificates => self.list_certificates(head),
-            Operation::GetRegistrationCode => Ok(json!({ "registrationCode": self.registration_code() }).to_string()),
+            O::RegisterCertificate => self.register_certificate(head, body, strike),
+            O::RegisterCertificateWithoutCA => self.register_certificate_without_ca(body, strike),
+            O::RegisterCACertificate => self.register_ca_certificate(head, body, strike),
+            O::DescribeCertificate => self.describe_certificate(head),
+            O::UpdateCertificate => self.update_certificate(head),
+            O::DeleteCertificate => self.delete_certificate(head),
+            O::ListCertificates => self.list_certificates(head),
+            O::ListCertificatesByCA => self.list_certificates_by_ca(head),
+            O::DescribeCACertificate => self.describe_ca_certificate(head),
+            O::UpdateCACertificate => self.update_ca_certificate(head, body),
+            O::DeleteCACertificate => self.delete_ca_certificate(head),
+            O::ListCACertificates => self.list_ca_certificates(head),
+            O::TagResource => self.tag_resource(body),
+            O::UntagResource => self.untag_resource(body),
+            O::ListTagsForResource => self.list_tags(head),
+            O::GetRegistrationCode => Ok(json!({ "registrationCode": self.registration_code() }).to_string()),
             _ => Err(AwsError::new(404, "UnknownOperationException", format!("no operation {operation}"))),
         }
     }
@@ -96,7 +114,7 @@ impl Iot {
     pub(super) fn plant_ca(&self, pem: &str, is_active: bool) -> Result<(CertificateId, bool), PlantError> {
         let issuer = Issuer::new(Certificate::from_pem(pem)?)?;
         let id = issuer.certificate().id();
-        match self.authorities.register(issuer, is_active, CertificateMode::Default) {
+        match self.authorities.register(Authority::now(issuer, is_active)) {
             Ok(()) => Ok((id, true)),
             Err(Refusal::AlreadyThere) => Ok((id, false)),
             Err(Refusal::TooManyOfOneName) => Err(PlantError::TooManyOfOneName),
@@ -105,17 +123,22 @@ impl Iot {
 
     /// Activates or deactivates a CA; false when there is none with this id.
     pub(super) fn set_ca_active(&self, id: CertificateId, is_active: bool) -> bool {
-        self.authorities.set_active(id, is_active)
+        self.authorities.change(id, |ca| ca.update(|ca| ca.is_active = is_active)).is_some()
+    }
+
+    /// Adds a provisioning template, of which only the name counts.
+    pub(super) fn add_template(&self, name: String) {
+        self.templates().insert(name);
     }
 
     /// At most `limit` device certificates from the `skip`-th on, oldest first.
     pub(super) fn certificates(&self, skip: usize, limit: usize) -> Vec<RegisteredCertificate> {
-        self.registry.page(&Page { size: limit, after: skip, ascending: true }).0
+        self.registry.slice(skip, limit)
     }
 
     /// The device certificate with this id.
     pub(super) fn certificate(&self, id: CertificateId) -> Option<RegisteredCertificate> {
-        self.registry.find(id).map(|(certificate, _)| certificate)
+        self.registry.find(id).map(|entry| entry.certificate)
     }
 
     /// How many device certificates there are.
@@ -123,8 +146,18 @@ impl Iot {
         self.registry.len()
     }
 
+    /// The CA with this id.
+    pub(super) fn authority(&self, id: CertificateId) -> Option<RegisteredAuthority> {
+        self.authorities.find(id).map(|authority| authority.registered.clone())
+    }
+
+    /// How many CAs there are.
+    pub(super) fn n_authorities(&self) -> usize {
+        self.authorities.len()
+    }
+
     /// The account's registration code: the same at every call and in every life of a sandbox.
-    fn registration_code(&self) -> String {
+    pub(super) fn registration_code(&self) -> String {
         CertificateId::of_der(self.account.as_bytes()).to_string()
     }
 
@@ -132,7 +165,24 @@ impl Iot {
         format!("arn:aws:iot:{}:{}:{kind}/{id}", self.region, self.account)
     }
 
-    /// What both register calls answer when all went well.
+    fn has_template(&self, name: &str) -> bool {
+        self.templates().contains(name)
+    }
+
+    fn templates(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.templates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Registers a device certificate that passed all checks but the last: whether it is there.
+    fn add(&self, row: RegisteredCertificate, certificate: &Certificate, strike: &Strike) -> Answer {
+        if self.registry.register(row, certificate.der()) {
+            Ok(self.registered("cert", row.id, strike))
+        } else {
+            Err(self.already_exists("cert", row.id))
+        }
+    }
+
+    /// What the register calls answer when all went well.
     fn registered(&self, kind: &str, id: CertificateId, strike: &Strike) -> String {
         let id = if strike.twist == Some(Twist::WrongId) { CertificateId::of_der(&id.0) } else { id };
         json!({ "certificateArn": self.arn(kind, id), "certificateId": id }).to_string()
@@ -145,20 +195,8 @@ impl Iot {
     }
 }
 
-fn invalid(message: impl Into<String>) -> AwsError {
-    AwsError::new(400, "InvalidRequestException", message)
-}
-
-fn not_valid(message: impl Into<String>) -> AwsError {
-    AwsError::new(400, "CertificateValidationException", message)
-}
-
-fn wrong_state(message: impl Into<String>) -> AwsError {
-    AwsError::new(406, "CertificateStateException", message)
-}
-
-/// Reads the query of a request.
-fn query<T: DeserializeOwned>(head: &Parts) -> Result<T, AwsError> {
-    let query = axum::extract::Query::try_from_uri(&head.uri).map_err(|e| invalid(e.body_text()))?;
-    Ok(query.0)
+/// Seconds since 1970 with milliseconds: restJson's form of a time.
+#[expect(clippy::cast_precision_loss, reason = "milliseconds until the year 9999 stay below 2^52")]
+fn unix_seconds(time: OffsetDateTime) -> f64 {
+    (time.unix_timestamp_nanos() / 1_000_000) as f64 / 1_000.0
 }

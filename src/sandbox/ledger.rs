@@ -12,7 +12,7 @@ use strum::VariantArray;
 
 use super::State;
 use super::calls::{Call, is_throttle};
-use super::iot::RegisteredCertificate;
+use super::iot::{RegisteredAuthority, RegisteredCertificate};
 use super::operation::Operation;
 use super::sqs::QueueCounts;
 use crate::certificate::CertificateId;
@@ -123,6 +123,16 @@ impl Ledger {
     /// How many device certificates are registered.
     pub fn n_certificates(&self) -> usize {
         self.0.iot.n_certificates()
+    }
+
+    /// The CA with this id, if it is registered.
+    pub fn authority(&self, id: CertificateId) -> Option<RegisteredAuthority> {
+        self.0.iot.authority(id)
+    }
+
+    /// How many CAs are registered.
+    pub fn n_authorities(&self) -> usize {
+        self.0.iot.n_authorities()
     }
 
     /// The exact counts of a queue, by its name.

@@ -26,10 +26,20 @@ use super::form::Form;
 #[expect(missing_docs, reason = "AWS's own names; AWS documents them")]
 pub enum Operation {
     RegisterCertificate,
+    RegisterCertificateWithoutCA,
     RegisterCACertificate,
     DescribeCertificate,
-    DescribeCACertificate,
+    UpdateCertificate,
+    DeleteCertificate,
     ListCertificates,
+    ListCertificatesByCA,
+    DescribeCACertificate,
+    UpdateCACertificate,
+    DeleteCACertificate,
+    ListCACertificates,
+    TagResource,
+    UntagResource,
+    ListTagsForResource,
     GetRegistrationCode,
 
     AssumeRole,
@@ -68,10 +78,20 @@ impl Operation {
         use Operation as O;
         match self {
             O::RegisterCertificate
+            | O::RegisterCertificateWithoutCA
             | O::RegisterCACertificate
             | O::DescribeCertificate
-            | O::DescribeCACertificate
+            | O::UpdateCertificate
+            | O::DeleteCertificate
             | O::ListCertificates
+            | O::ListCertificatesByCA
+            | O::DescribeCACertificate
+            | O::UpdateCACertificate
+            | O::DeleteCACertificate
+            | O::ListCACertificates
+            | O::TagResource
+            | O::UntagResource
+            | O::ListTagsForResource
             | O::GetRegistrationCode => Service::Iot,
             O::AssumeRole | O::GetCallerIdentity => Service::Sts,
             _ => Service::Sqs,
@@ -97,10 +117,20 @@ impl Operation {
         Some(match (request.method.as_str(), segments.as_slice()) {
             ("POST", [""]) => return Self::of_root(request),
             ("POST", ["certificate", "register"]) => Self::RegisterCertificate,
+            ("POST", ["certificate", "register-no-ca"]) => Self::RegisterCertificateWithoutCA,
             ("POST", ["cacertificate"]) => Self::RegisterCACertificate,
             ("GET", ["certificates"]) => Self::ListCertificates,
+            ("GET", ["certificates-by-ca", _]) => Self::ListCertificatesByCA,
             ("GET", ["certificates", _]) => Self::DescribeCertificate,
+            ("PUT", ["certificates", _]) => Self::UpdateCertificate,
+            ("DELETE", ["certificates", _]) => Self::DeleteCertificate,
+            ("GET", ["cacertificates"]) => Self::ListCACertificates,
             ("GET", ["cacertificate", _]) => Self::DescribeCACertificate,
+            ("PUT", ["cacertificate", _]) => Self::UpdateCACertificate,
+            ("DELETE", ["cacertificate", _]) => Self::DeleteCACertificate,
+            ("GET", ["tags"]) => Self::ListTagsForResource,
+            ("POST", ["tags"]) => Self::TagResource,
+            ("POST", ["untag"]) => Self::UntagResource,
             ("GET", ["registrationcode"]) => Self::GetRegistrationCode,
             _ => return None,
         })

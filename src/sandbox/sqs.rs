@@ -28,10 +28,10 @@ use self::message::Moment;
 use self::queue::Queue;
 use self::watch::DeleteWatch;
 pub use self::watch::Deleting;
-use super::Settings;
 use super::answer::{Answer, AwsError};
 use super::fault::Strike;
 use super::operation::Operation;
+use super::settings::Settings;
 
 /// SQS.
 pub(super) struct Sqs {

@@ -5,7 +5,7 @@
 
 mod sessions;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::request::Parts;
@@ -13,11 +13,12 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use self::sessions::{Session, Sessions, Standing};
-use super::Settings;
 use super::answer::{Answer, AwsError, escape_xml};
 use super::form::Form;
 use super::operation::{Operation, Service};
-use crate::identity::{Role, RoleArn};
+use super::roles::Roles;
+use super::settings::Settings;
+use crate::identity::RoleArn;
 
 /// What a session lasts where nobody says otherwise, in seconds.
 const DURATION_DEFAULT: u64 = 3_600;
@@ -28,23 +29,13 @@ const DURATIONS: std::ops::RangeInclusive<u64> = 900..=43_200;
 /// STS of one account.
 pub(super) struct Sts {
     account: String,
-    /// The role that IoT asks for, if it does.
-    role: Mutex<Option<Role>>,
+    roles: Arc<Roles>,
     sessions: Sessions,
 }
 
 impl Sts {
-    pub(super) fn new(settings: &Settings) -> Self {
-        Self {
-            account: settings.account.clone(),
-            role: Mutex::new(settings.role.clone()),
-            sessions: Sessions::default(),
-        }
-    }
-
-    /// Changes the role that IoT asks for from now on; sessions that were given out stay.
-    pub(super) fn set_role(&self, role: Option<Role>) {
-        *self.role() = role;
+    pub(super) fn new(settings: &Settings, roles: Arc<Roles>) -> Self {
+        Self { account: settings.account.clone(), roles, sessions: Sessions::default() }
     }
 
     /// Ends every session that was given out until now.
@@ -57,7 +48,7 @@ impl Sts {
     /// # Errors
     /// What AWS answers to credentials that are none or have expired.
     pub(super) fn authenticate(&self, operation: Operation, head: &Parts) -> Result<(), AwsError> {
-        if operation.service() != Service::Iot || self.role().is_none() {
+        if operation.service() != Service::Iot || !self.roles.is_one_given() {
             return Ok(());
         }
         match self.sessions.standing(head, Instant::now()) {
@@ -105,7 +96,7 @@ impl Sts {
         let seconds = form.get("DurationSeconds").map_or(Ok(DURATION_DEFAULT), |text| text.parse());
         let seconds = seconds.ok().filter(|seconds| DURATIONS.contains(seconds));
         let lifetime = Duration::from_secs(seconds.ok_or_else(|| invalid("DurationSeconds"))?);
-        if !self.trusts(&arn, form.get("ExternalId").as_deref()) {
+        if !self.roles.trusts(&arn, form.get("ExternalId").as_deref()) {
             let message = format!("User: {caller} is not authorized to perform: sts:AssumeRole on resource: {arn}");
             return Err(AwsError::new(403, "AccessDenied", message));
         }
@@ -123,19 +114,6 @@ impl Sts {
             escape_xml(&session.user_id()),
             escape_xml(&session.arn(&self.account)),
         ))
-    }
-
-    /// Says whether a role lets the caller in. Where the sandbox has no role of its own, all of its account are there.
-    fn trusts(&self, arn: &RoleArn, external_id: Option<&str>) -> bool {
-        let is_known = self.role().as_ref().is_none_or(|role| {
-            let is_id_good = role.external_id.as_deref().is_none_or(|wanted| external_id == Some(wanted));
-            role.arn == *arn && is_id_good
-        });
-        arn.account() == self.account && is_known
-    }
-
-    fn role(&self) -> MutexGuard<'_, Option<Role>> {
-        self.role.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,13 +7,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Context;
+use strum::VariantArray;
 use tracing::{info, warn};
 
 use crate::config::fit::{Finding, Misfit};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Rates};
 use crate::identity::{self, Account, IdentityError};
-use crate::job::Name;
-use crate::limiter::Rate;
+use crate::job::{Name, Operation};
 use crate::session::Session;
 use crate::store::Store;
 use crate::worker::Target;
@@ -29,7 +29,7 @@ pub(super) struct Targets {
 /// A target, as it was found at the start.
 struct Found<'a> {
     name: &'a str,
-    rate: Rate,
+    rates: &'a Rates,
     account: Account,
     session: Session,
     /// Why its credentials are not known to be good.
@@ -66,19 +66,19 @@ impl<'a> Found<'a> {
     /// Asks AWS whose a target is and claims its name, or takes what the ledger knows of it.
     async fn find(
         name: &'a str,
-        settings: &config::Target,
+        settings: &'a config::Target,
         config: &Config,
         store: &Store,
     ) -> anyhow::Result<Found<'a>> {
         let (access, timeout) = (settings.access(&config.aws), config.worker.attempt_timeout.into());
-        let rate = settings.rates.register_certificate;
+        let rates = &settings.rates;
         let trouble = match identity::prove(&access, timeout).await {
             Ok((aws, account)) => {
                 store.claim_target(name, &account.id, &account.region).await?;
                 let (id, region) = (&account.id, &account.region);
-                info!(target_name = name, account = id, region, rate = rate.per_second(), "serving");
+                info!(target_name = name, account = id, region, rate = rates.register_certificate.per_second(), "serving");
                 let session = Session::proven(access, account.clone(), timeout, &aws);
-                return Ok(Self { name, rate, account, session, trouble: None });
+                return Ok(Self { name, rates, account, session, trouble: None });
             }
             Err(trouble) => trouble,
         };
@@ -87,7 +87,7 @@ impl<'a> Found<'a> {
             Some(account) if trouble.may_pass() => {
                 warn!(target_name = name, %account, error = %trouble, "AWS does not let us in: calls wait, one probes");
                 let session = Session::new(access, account.clone(), timeout);
-                Ok(Self { name, rate, account, session, trouble: Some(trouble) })
+                Ok(Self { name, rates, account, session, trouble: Some(trouble) })
             }
             _ => Err(trouble.into()),
         }
@@ -109,13 +109,14 @@ fn one_rate_for_each_quota(found: &[Found<'_>]) -> Result<(), Misfit> {
     let mut findings = Vec::new();
     for its in found {
         let first = firsts.entry(&its.account).or_insert(its);
-        if first.rate != its.rate {
+        for &operation in Operation::VARIANTS.iter().filter(|&&its_op| first.rates.of(its_op) != its.rates.of(its_op)) {
             findings.push(Finding::OneQuotaTwoRates {
                 one: first.name.to_owned(),
                 other: its.name.to_owned(),
+                key: Rates::key_of(operation),
                 account: its.account.id.clone(),
                 region: its.account.region.clone(),
-                rates: (first.rate.per_second(), its.rate.per_second()),
+                rates: (first.rates.of(operation).per_second(), its.rates.of(operation).per_second()),
             });
         }
     }

@@ -4,6 +4,7 @@ use sqlx::Row as _;
 use time::OffsetDateTime;
 
 use super::{Store, StoreError, word};
+use crate::job::Operation;
 use crate::outcome::{Code, Status};
 
 /// How far a batch is.
@@ -123,30 +124,39 @@ impl Store {
         .await
     }
 
-    /// Tells which targets a batch has had ends for, in the order of their names.
+    /// Tells which operations of which targets a batch has had ends for, in the order of their names.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn batch_targets(&self, batch: &str) -> Result<Vec<String>, StoreError> {
-        // Jumps from target to target in the primary key, as Postgres does not do that for `distinct`.
-        let query = "-- batch_targets
-            with recursive found (target) as (
-                (select target from registrations where batch = $1 order by target limit 1)
-                union all
-                select (
-                    select target
+    pub async fn batch_operations(&self, batch: &str) -> Result<Vec<(String, Operation)>, StoreError> {
+        // Jumps from one to the next in the primary key, as Postgres does not do that for `distinct`.
+        let query = "-- batch_operations
+            with recursive found (target, operation) as (
+                (
+                    select target, operation
                     from registrations
-                    where batch = $1 and target > found.target
-                    order by target
+                    where batch = $1
+                    order by target, operation
                     limit 1
                 )
+                union all
+                select next.target, next.operation
                 from found
-                where found.target is not null
+                cross join lateral (
+                    select target, operation
+                    from registrations
+                    where batch = $1 and (target, operation) > (found.target, found.operation)
+                    order by target, operation
+                    limit 1
+                ) as next
             )
-            select target
-            from found
-            where target is not null";
-        self.run(async |db| Ok(sqlx::query_scalar(query).bind(batch).fetch_all(&mut *db).await?)).await
+            select target, operation
+            from found";
+        self.run(async |db| {
+            let rows: Vec<(String, String)> = sqlx::query_as(query).bind(batch).fetch_all(&mut *db).await?;
+            rows.into_iter().map(|(target, operation)| Ok((target, word("operation", &operation)?))).collect()
+        })
+        .await
     }
 
     /// Names the batches whose first end came last, the latest first.

@@ -187,23 +187,25 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn rate_reports(&self, targets: &[String]) -> Result<Vec<RateReport>, StoreError> {
+    pub async fn rate_reports(&self, of: &[(String, Operation)]) -> Result<Vec<RateReport>, StoreError> {
+        let (targets, operations): (Vec<&str>, Vec<&str>) =
+            of.iter().map(|(target, operation)| (target.as_str(), <&str>::from(operation))).unzip();
         let limits = "-- rate_limits
             select t.target, q.operation, q.ceiling, q.rate
-            from targets t
-            join rate_limits q using (account, region)
-            where t.target = any($1::text[])
+            from unnest($1::text[], $2::text[]) as wanted (target, operation)
+            join targets t using (target)
+            join rate_limits q using (account, region, operation)
             order by t.target, q.operation";
         let changes = "-- rate_changes
             select t.target, c.operation, c.at, c.rate, c.reason
-            from targets t
-            join rate_changes c using (account, region)
-            where t.target = any($1::text[])
+            from unnest($1::text[], $2::text[]) as wanted (target, operation)
+            join targets t using (target)
+            join rate_changes c using (account, region, operation)
             order by t.target, c.operation, c.id desc";
         self.run(async |db| {
-            let limits = sqlx::query(limits).bind(targets).fetch_all(&mut *db).await?;
+            let limits = sqlx::query(limits).bind(&targets).bind(&operations).fetch_all(&mut *db).await?;
             let mut reports: Vec<_> = limits.iter().map(read_report).collect::<Result<_, _>>()?;
-            for row in sqlx::query(changes).bind(targets).fetch_all(&mut *db).await? {
+            for row in sqlx::query(changes).bind(&targets).bind(&operations).fetch_all(&mut *db).await? {
                 let (target, operation): (String, String) = (row.try_get("target")?, row.try_get("operation")?);
                 let its =
                     reports.iter_mut().find(|report| (&report.target, &report.operation) == (&target, &operation));

@@ -71,7 +71,7 @@ impl Worker {
     /// lacks jobs.
     pub(super) fn make_room(&self, admitted: &Admitted) -> Option<Parking> {
         let (target, operation) = (&admitted.job.target, admitted.job.operation());
-        let works = |target: &Name, operation: Operation| self.parts.breakers.of(target, operation).open().is_none();
+        let works = |target: &Name, operation: Operation| self.parts.breakers.works(target, operation);
         let is_in_the_way = self.parts.limiters.is_in_the_way(target, operation, works);
         is_in_the_way.then(|| self.parts.breakers.holds.target_busy(HoldKey::busy(target, operation)))
     }

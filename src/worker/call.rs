@@ -15,7 +15,7 @@ use crate::slots::Stage;
 
 impl Worker {
     /// Calls AWS until the job ends or is parked; nothing where the process stops before.
-    pub(super) async fn register(&self, admitted: &Admitted) -> Option<Outcome> {
+    pub(super) async fn register(&self, admitted: &mut Admitted) -> Option<Outcome> {
         let limiter = self.parts.limiters.of(&admitted.job.target, admitted.job.operation());
         let mut course = Course::new(self.parts.retry, limiter.successes());
         let _held = limiter.hold();
@@ -23,6 +23,7 @@ impl Worker {
             let reason = parking.opening.as_ref().map(|opening| opening.reason.clone()).unwrap_or_default();
             return Some(course.parked(parking, reason, &admitted.certificate));
         }
+        self.name_ca_where_shared(admitted);
         let mut passed = Vec::new();
         crash_point::reached("checked");
         loop {
@@ -41,7 +42,8 @@ impl Worker {
             }
             let is_open = self.parts.breakers.of(&admitted.job.target, admitted.job.operation()).open().is_some();
             match course.after(&answer, limiter.successes(), is_open) {
-                Step::End(code) => return Some(self.end(code, admitted, &answer, course)),
+                Step::End(Code::CertificateConflict) if self.name_ca(admitted).await => {}
+                Step::End(code) => return Some(self.end(code, admitted, &answer, course).await),
                 Step::Wait(wait) => self.wait(admitted, wait).await?,
             }
         }
@@ -61,7 +63,8 @@ impl Worker {
     /// Tells the breakers and holds what a call met.
     fn note(&self, answer: &Answer, began: Instant, admitted: &Admitted) {
         let breakers = &self.parts.breakers;
-        let breaker = breakers.of(&admitted.job.target, admitted.job.operation());
+        let (target, operation) = (&admitted.job.target, admitted.job.operation());
+        let breaker = breakers.of(target, operation);
         if let Err(error) = &answer.result {
             log(error, &answer.attempt);
             match error.kind {
@@ -70,9 +73,9 @@ impl Worker {
                 _ => {}
             }
         }
-        breaker.answered(began);
+        breakers.answered(target, operation, began);
         if matches!(answer.result, Ok(_) | Err(CallError { kind: Kind::Exists, .. })) {
-            self.parts.limiters.of(&admitted.job.target, admitted.job.operation()).succeeded();
+            self.parts.limiters.of(target, operation).succeeded();
             if !breakers.holds.is_empty() {
                 breakers.holds.went_through(&admitted.holds());
             }
@@ -80,11 +83,12 @@ impl Worker {
     }
 
     /// Ends a job, or parks it where its issuing CA is not registered or not active.
-    fn end(&self, code: Code, admitted: &Admitted, answer: &Answer, course: Course) -> Outcome {
+    async fn end(&self, code: Code, admitted: &Admitted, answer: &Answer, course: Course) -> Outcome {
         let hold = admitted.issuer_hold().filter(|_| code == Code::IssuerInactive);
         let Some(hold) = hold else {
             let (wanted, is_redelivery) = (admitted.job.request.wanted_status(), admitted.delivery.is_redelivery);
-            return course.outcome(code, &admitted.certificate, wanted, is_redelivery, answer);
+            let outcome = course.outcome(code, &admitted.certificate, wanted, is_redelivery, answer);
+            return self.advised(outcome, admitted).await;
         };
         let reason = answer.result.as_ref().err().map(ToString::to_string).unwrap_or_default();
         let parking = self.parts.breakers.holds.issuer_inactive(hold, admitted.certificate.id(), &reason);

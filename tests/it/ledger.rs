@@ -240,14 +240,18 @@ async fn each_code_of_a_bad_end_has_an_example_of_its_batch() {
 }
 
 #[tokio::test]
-async fn the_targets_of_a_batch_are_told_once_each() {
+async fn the_targets_and_operations_of_a_batch_are_told_once_each() {
     let database = Database::fresh().await;
     let store = database.store().await;
     for (n, target) in [(1, "us"), (2, "eu"), (3, "us"), (4, "ap")] {
         record(&store, vec![Row { target: target.into(), ..row(n, Code::Ok) }]).await;
     }
-    assert_eq!(store.batch_targets("batch").await.unwrap(), ["ap", "eu", "us"]);
-    assert!(store.batch_targets("nobody").await.unwrap().is_empty());
+    let of_ca = Operation::RegisterCACertificate;
+    record(&store, vec![Row { target: "eu".into(), operation: of_ca, ..row(5, Code::Ok) }]).await;
+    let found = store.batch_operations("batch").await.unwrap();
+    let device = |target: &str| (target.to_owned(), Operation::RegisterCertificate);
+    assert_eq!(found, [device("ap"), ("eu".to_owned(), of_ca), device("eu"), device("us")]);
+    assert!(store.batch_operations("nobody").await.unwrap().is_empty());
 }
 
 #[tokio::test]

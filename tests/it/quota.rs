@@ -35,7 +35,7 @@ async fn opened(per_second: f64) -> (Database, Store, Quota) {
 
 /// What is known of the only operation of a target.
 async fn report(store: &Store, target: &str) -> RateReport {
-    store.rate_reports(&[target.to_owned()]).await.unwrap().remove(0)
+    store.rate_reports(&[(target.to_owned(), Operation::RegisterCertificate)]).await.unwrap().remove(0)
 }
 
 /// Uses a place that AWS throttles.
@@ -272,7 +272,7 @@ async fn two_names_of_one_account_and_region_are_reported_with_one_rate() {
     store.claim_target("second", ACCOUNT, "eu-west-1").await.unwrap();
     store.claim_target("elsewhere", ACCOUNT, "us-east-1").await.unwrap();
     throttle(&store, &quota).await.unwrap();
-    let targets = ["default", "second", "elsewhere"].map(str::to_owned);
+    let targets = ["default", "second", "elsewhere"].map(|target| (target.to_owned(), Operation::RegisterCertificate));
     let reports = store.rate_reports(&targets).await.unwrap();
     let seen: Vec<_> = reports.iter().map(|r| (r.target.as_str(), r.learnt, r.changes.len())).collect();
     assert_eq!(seen, [("default", 90.0, 2), ("second", 90.0, 2)]);

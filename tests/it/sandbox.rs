@@ -2,16 +2,28 @@
 
 mod authorities;
 mod boto3;
+mod changes;
 mod control;
 mod faults;
 mod iot;
 mod limits;
+mod lists;
+mod provisioning;
 mod queues;
 mod roles;
+mod tags;
+mod without_ca;
+
+use std::fmt::Debug;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_iot::error::ProvideErrorMetadata;
+use aws_sdk_iot::operation::register_ca_certificate::builders::RegisterCACertificateFluentBuilder;
+use aws_sdk_iot::types::{CertificateMode, CertificateStatus};
 use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
-use muster::sandbox::{Sandbox, Settings};
+use muster::certificate::{Certificate, CertificateId};
+use muster::sandbox::{Limiting, Sandbox, Settings};
+use muster::specimen::Ca;
 
 /// A running sandbox and a client of each of its services; retries are off, so that a call is a call.
 struct Bench {
@@ -39,6 +51,26 @@ impl Bench {
         }
     }
 
+    /// A sandbox that never throttles.
+    async fn unlimited() -> Self {
+        Self::start(Settings { limiting: Limiting::CountOnly, ..Settings::default() }).await
+    }
+
+    fn register_ca(&self, ca: &Ca) -> RegisterCACertificateFluentBuilder {
+        self.iot.register_ca_certificate().ca_certificate(ca.pem())
+    }
+
+    fn register_sni_only(&self, ca: &Ca) -> RegisterCACertificateFluentBuilder {
+        self.register_ca(ca).certificate_mode(CertificateMode::SniOnly)
+    }
+
+    /// Registers a new device certificate of a registered CA.
+    async fn register_leaf_of(&self, ca: &Ca, status: CertificateStatus) -> CertificateId {
+        let pem = ca.leaf("device");
+        self.iot.register_certificate().certificate_pem(&pem).status(status).send().await.unwrap();
+        id_of(&pem)
+    }
+
     /// Makes a queue with the given attributes and returns its URL.
     async fn queue(&self, name: &str, attributes: &[(&str, &str)]) -> String {
         let request = attributes.iter().fold(self.sqs.create_queue().queue_name(name), |request, (key, value)| {
@@ -46,6 +78,18 @@ impl Bench {
         });
         request.send().await.unwrap().queue_url.unwrap()
     }
+}
+
+/// The code of the error that a call is answered with.
+fn refusal<T: Debug>(answer: Result<T, impl ProvideErrorMetadata>) -> String {
+    match answer {
+        Ok(answer) => panic!("no error: {answer:?}"),
+        Err(error) => error.code().unwrap_or_default().to_owned(),
+    }
+}
+
+fn id_of(pem: &str) -> CertificateId {
+    Certificate::from_pem(pem).unwrap().id()
 }
 
 fn sdk(url: &str) -> SdkConfig {

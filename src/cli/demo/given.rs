@@ -39,6 +39,7 @@ impl Given {
             status: None,
             verify: false,
             ca_pem: None,
+            without_ca: false,
         });
         let files = Files::of(&manifest)?;
         let settings = &stage.config.precheck;

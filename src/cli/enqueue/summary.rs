@@ -178,6 +178,7 @@ mod tests {
             status: None,
             verify: false,
             ca_pem: None,
+            without_ca: false,
         };
         let tally = Tally {
             found: to_send + rejected,

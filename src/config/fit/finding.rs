@@ -38,6 +38,8 @@ pub enum Finding {
         one: String,
         /// Another target.
         other: String,
+        /// The key of their quota.
+        key: &'static str,
         /// The account of both.
         account: String,
         /// The region of both.
@@ -226,11 +228,8 @@ impl Finding {
             Self::ExternalIdWithoutRole { target } => {
                 format!("set `targets.{target}.role_arn` to the role that asks for it, or leave the external id out")
             }
-            Self::OneQuotaTwoRates { one, other, .. } => {
-                format!(
-                    "set `targets.{one}.rates.register_certificate` and `targets.{other}.rates.register_certificate` to \
-                     the account's quota"
-                )
+            Self::OneQuotaTwoRates { one, other, key, .. } => {
+                format!("set `targets.{one}.rates.{key}` and `targets.{other}.rates.{key}` to the account's quota")
             }
             Self::WaitTooLong { max, .. } => format!("set `queue.wait` to {} or less", Span(*max)),
             Self::WaitTooShort { .. } => "set `queue.wait` to 1s or more".to_owned(),

@@ -4,13 +4,15 @@
 //! order was measured on AWS by others and published. Key, algorithm and validity are checked with the PEM.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use axum::http::request::Parts;
 use serde::Deserialize;
 use time::OffsetDateTime;
 
 use super::authorities::Authority;
-use super::{Iot, RegisteredCertificate, invalid, not_valid, query, rules, wrong_state};
+use super::error::{not_valid, wrong_state};
+use super::{Iot, RegisteredCertificate, request, rules};
 use crate::certificate::{Certificate, Verification};
 use crate::job::CertificateStatus;
 use crate::sandbox::answer::{Answer, AwsError};
@@ -35,23 +37,20 @@ struct Query {
 
 impl Iot {
     pub(super) fn register_certificate(&self, head: &Parts, body: &[u8], strike: &Strike) -> Answer {
-        let request: RegisterCertificate = serde_json::from_slice(body).map_err(|e| invalid(e.to_string()))?;
-        let status = wanted_status(head, request.status)?;
-        let leaf = rules::read("certificatePem", &request.certificate_pem, OffsetDateTime::now_utc())?;
-        let ca = self.issuer_of(&leaf, request.ca_certificate_pem.as_deref())?;
+        let call: RegisterCertificate = request::body(body)?;
+        let status = wanted_status(head, call.status)?;
+        let leaf = rules::read("certificatePem", &call.certificate_pem, OffsetDateTime::now_utc())?;
+        let ca = self.issuer_of(&leaf, call.ca_certificate_pem.as_deref())?;
         check_issued(&leaf, &ca)?;
-        let row = RegisteredCertificate::now(leaf.id(), status, ca.mode, Some(ca.id()));
-        if !self.registry.register(row, leaf.der()) {
-            return Err(self.already_exists("cert", leaf.id()));
-        }
-        Ok(self.registered("cert", leaf.id(), strike))
+        let row = RegisteredCertificate::now(leaf.id(), status, ca.registered.mode, Some(ca.registered.id));
+        self.add(row, &leaf, strike)
     }
 
     /// Finds the registered CA that the caller names, or else the only one with the issuer's name.
-    fn issuer_of(&self, leaf: &Certificate, ca_pem: Option<&str>) -> Result<Authority, AwsError> {
+    fn issuer_of(&self, leaf: &Certificate, ca_pem: Option<&str>) -> Result<Arc<Authority>, AwsError> {
         let unregistered = || wrong_state("The CA certificate is not registered");
         if let Some(pem) = ca_pem {
-            rules::check_length("caCertificatePem", pem)?;
+            rules::check_length("caCertificatePem", pem, rules::PEM_CHARS)?;
             let ca = Certificate::from_pem(pem).map_err(|e| not_valid(format!("caCertificatePem: {e}")))?;
             return self.authorities.find(ca.id()).ok_or_else(unregistered);
         }
@@ -73,7 +72,7 @@ fn check_issued(leaf: &Certificate, ca: &Authority) -> Result<(), AwsError> {
     if ca.issuer.verify(leaf) == Verification::Bad {
         return Err(not_valid("The certificate is not signed by the CA certificate"));
     }
-    if !ca.is_active {
+    if !ca.registered.is_active {
         return Err(wrong_state("The CA certificate is not active"));
     }
     Ok(())
@@ -81,10 +80,7 @@ fn check_issued(leaf: &Certificate, ca: &Authority) -> Result<(), AwsError> {
 
 /// The status to register with. `setAsActive` is the older way to say it and gives way.
 fn wanted_status(head: &Parts, status: Option<CertificateStatus>) -> Result<CertificateStatus, AwsError> {
-    let Query { set_as_active } = query(head)?;
+    let Query { set_as_active } = request::query(head)?;
     let default = if set_as_active { CertificateStatus::Active } else { CertificateStatus::Inactive };
-    match status.unwrap_or(default) {
-        usable @ (CertificateStatus::Active | CertificateStatus::Inactive | CertificateStatus::Revoked) => Ok(usable),
-        pending => Err(wrong_state(format!("A certificate cannot be registered with the status {pending}"))),
-    }
+    rules::settable(status.unwrap_or(default))
 }

@@ -1,11 +1,15 @@
-//! RegisterCACertificate, far enough to have a CA: proof of its key, its mode, at most ten of one name.
+//! RegisterCACertificate: constraints of the request, proof of the CA's key, template and role, at most ten of one name.
 
 use axum::http::request::Parts;
 use serde::Deserialize;
 use time::OffsetDateTime;
 
-use super::authorities::Refusal;
-use super::{CertificateMode, Iot, invalid, not_valid, query, rules};
+use super::authorities::{Authority, Refusal};
+use super::error::{invalid, not_found, not_valid, too_many};
+use super::mode::CertificateMode;
+use super::registration_config::RegistrationConfig;
+use super::tags::{self, Tag};
+use super::{Iot, request, rules};
 use crate::certificate::{Issuer, Verification};
 use crate::sandbox::answer::{Answer, AwsError};
 use crate::sandbox::fault::Strike;
@@ -18,12 +22,8 @@ struct RegisterCaCertificate {
     #[serde(default)]
     certificate_mode: CertificateMode,
     registration_config: Option<RegistrationConfig>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RegistrationConfig {
-    template_name: Option<String>,
+    #[serde(default)]
+    tags: Vec<Tag>,
 }
 
 #[derive(Deserialize)]
@@ -31,45 +31,43 @@ struct RegistrationConfig {
 struct Query {
     #[serde(default)]
     set_as_active: bool,
+    #[serde(default)]
+    allow_auto_registration: bool,
 }
 
 impl Iot {
     pub(super) fn register_ca_certificate(&self, head: &Parts, body: &[u8], strike: &Strike) -> Answer {
-        let request: RegisterCaCertificate = serde_json::from_slice(body).map_err(|e| invalid(e.to_string()))?;
-        let Query { set_as_active } = query(head)?;
+        let call: RegisterCaCertificate = request::body(body)?;
+        let query: Query = request::query(head)?;
+        let proof = wanted_proof(call.certificate_mode, call.verification_certificate.as_deref())?;
+        let tags = tags::checked(call.tags)?;
         let now = OffsetDateTime::now_utc();
-        let certificate = rules::read("caCertificate", &request.ca_certificate, now)?;
+        let certificate = rules::read("caCertificate", &call.ca_certificate, now)?;
         let issuer = Issuer::new(certificate).map_err(|e| not_valid(e.to_string()))?;
-        self.check_proof(&issuer, &request, now)?;
-        check_template(request.registration_config.as_ref())?;
-        let id = issuer.certificate().id();
-        match self.authorities.register(issuer, set_as_active, request.certificate_mode) {
+        proof.map_or(Ok(()), |proof| self.check_proof(&issuer, proof, now))?;
+        self.check_provisioning(call.registration_config.as_ref())?;
+
+        let mut authority = Authority::now(issuer, query.set_as_active);
+        authority.registered.mode = call.certificate_mode;
+        authority.registered.auto_registration = query.allow_auto_registration;
+        authority.registered.registration_config = call.registration_config;
+        authority.registered.tags = tags;
+        self.add_authority(authority, strike)
+    }
+
+    fn add_authority(&self, authority: Authority, strike: &Strike) -> Answer {
+        let id = authority.registered.id;
+        match self.authorities.register(authority) {
             Ok(()) => Ok(self.registered("cacert", id, strike)),
             Err(Refusal::AlreadyThere) => Err(self.already_exists("cacert", id)),
             Err(Refusal::TooManyOfOneName) => {
-                let message = "The number of CA certificates with this subject exceeds the limit of 10";
-                Err(AwsError::new(410, "LimitExceededException", message))
+                Err(too_many("The number of CA certificates with this subject exceeds the limit of 10"))
             }
         }
     }
 
-    /// Mode DEFAULT wants a certificate that the CA signed for the registration code; mode `SNI_ONLY` wants none.
-    fn check_proof(
-        &self,
-        issuer: &Issuer,
-        request: &RegisterCaCertificate,
-        now: OffsetDateTime,
-    ) -> Result<(), AwsError> {
-        let pem = match (request.certificate_mode, &request.verification_certificate) {
-            (CertificateMode::SniOnly, None) => return Ok(()),
-            (CertificateMode::SniOnly, Some(_)) => {
-                return Err(invalid("verificationCertificate must not be given in mode SNI_ONLY"));
-            }
-            (CertificateMode::Default, None) => {
-                return Err(invalid("verificationCertificate must be given in mode DEFAULT"));
-            }
-            (CertificateMode::Default, Some(pem)) => pem,
-        };
+    /// Checks that the CA signed a certificate for the registration code.
+    fn check_proof(&self, issuer: &Issuer, pem: &str, now: OffsetDateTime) -> Result<(), AwsError> {
         let proof = rules::read("verificationCertificate", pem, now)?;
         if !proof.names_as_issuer(issuer.certificate()) || issuer.verify(&proof) == Verification::Bad {
             return Err(not_valid("The verification certificate is not signed by the CA certificate"));
@@ -81,12 +79,29 @@ impl Iot {
         }
         Ok(())
     }
+
+    /// Checks that a provisioning is one, and that its template and role are there.
+    pub(super) fn check_provisioning(&self, config: Option<&RegistrationConfig>) -> Result<(), AwsError> {
+        let Some(config) = config else { return Ok(()) };
+        config.check()?;
+        let role = config.role()?;
+        if let Some(name) = config.template_name.as_ref().filter(|name| !self.has_template(name)) {
+            return Err(not_found(format!("The provisioning template {name} does not exist")));
+        }
+        match role.filter(|arn| !self.roles.has(arn)) {
+            None => Ok(()),
+            Some(arn) => Err(not_found(format!("The role {arn} does not exist"))),
+        }
+    }
 }
 
-/// The sandbox has no provisioning templates, so none can be found.
-fn check_template(config: Option<&RegistrationConfig>) -> Result<(), AwsError> {
-    match config.and_then(|config| config.template_name.as_deref()) {
-        None => Ok(()),
-        Some(name) => Err(AwsError::new(404, "ResourceNotFoundException", format!("Template {name} not found"))),
+/// The proof of the key that the mode asks for: one in mode DEFAULT, none in mode `SNI_ONLY`.
+fn wanted_proof(mode: CertificateMode, pem: Option<&str>) -> Result<Option<&str>, AwsError> {
+    match (mode, pem) {
+        (CertificateMode::Default, None) => Err(invalid("verificationCertificate must be given in mode DEFAULT")),
+        (CertificateMode::SniOnly, Some(_)) => {
+            Err(invalid("verificationCertificate must not be given in mode SNI_ONLY"))
+        }
+        _ => Ok(pem),
     }
 }

@@ -1,22 +1,25 @@
-//! What AWS IoT takes: key, signature algorithm, validity, length of a PEM field.
+//! What AWS IoT takes: key, signature algorithm, validity, length of a field, status of a certificate.
 //!
 //! Written from AWS's documentation and apart from the precheck, so that one can be held against the other.
 
+use std::ops::RangeInclusive;
+
 use time::OffsetDateTime;
 
-use super::{invalid, not_valid};
+use super::error::{invalid, not_valid, wrong_state};
 use crate::certificate::{Certificate, Key, SignatureAlgorithm};
+use crate::job::CertificateStatus;
 use crate::sandbox::answer::AwsError;
 
-/// Most characters of a PEM field.
-const PEM_MAX: usize = 65_536;
+/// The characters of a PEM field.
+pub(super) const PEM_CHARS: RangeInclusive<usize> = 1..=65_536;
 
 /// The shortest RSA key, in bits.
 const RSA_MIN: usize = 2_048;
 
 /// Reads the certificate in a PEM field and checks its key, algorithm and validity.
 pub(super) fn read(field: &str, pem: &str, now: OffsetDateTime) -> Result<Certificate, AwsError> {
-    check_length(field, pem)?;
+    check_length(field, pem, PEM_CHARS)?;
     let certificate = Certificate::from_pem(pem).map_err(|e| not_valid(format!("{field} could not be read: {e}")))?;
     check_key(&certificate)?;
     check_algorithm(&certificate)?;
@@ -24,13 +27,25 @@ pub(super) fn read(field: &str, pem: &str, now: OffsetDateTime) -> Result<Certif
     Ok(certificate)
 }
 
-/// Checks the length that the API's model gives a PEM field.
-pub(super) fn check_length(field: &str, pem: &str) -> Result<(), AwsError> {
-    let chars = pem.chars().count();
-    if (1..=PEM_MAX).contains(&chars) {
+/// Checks the length that the API's model gives a field.
+pub(super) fn check_length(field: &str, text: &str, wanted: RangeInclusive<usize>) -> Result<(), AwsError> {
+    let chars = text.chars().count();
+    if wanted.contains(&chars) {
         return Ok(());
     }
-    Err(invalid(format!("Value at '{field}' has {chars} characters, wanted are 1 to {PEM_MAX}")))
+    let (from, to) = wanted.into_inner();
+    Err(invalid(format!("Value at '{field}' has {chars} characters, wanted are {from} to {to}")))
+}
+
+/// Checks that a caller may set a status: the others are AWS's own.
+pub(super) fn settable(status: CertificateStatus) -> Result<CertificateStatus, AwsError> {
+    use CertificateStatus as Status;
+    match status {
+        Status::Active | Status::Inactive | Status::Revoked => Ok(status),
+        Status::PendingTransfer | Status::RegisterInactive | Status::PendingActivation => {
+            Err(wrong_state(format!("A certificate cannot be given the status {status}")))
+        }
+    }
 }
 
 fn check_key(certificate: &Certificate) -> Result<(), AwsError> {

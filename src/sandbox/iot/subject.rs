@@ -2,21 +2,46 @@
 
 use std::borrow::Cow;
 
+use axum::extract::Query;
 use axum::http::request::Parts;
 use serde::Deserialize;
 
 use crate::certificate::{CertificateId, pem};
 use crate::sandbox::operation::Operation;
 
-/// The id of the certificate that a call is about, if that can be told.
+/// The id of the certificate or CA that a call is about, if that can be told.
 pub(in crate::sandbox) fn certificate_of(operation: Operation, head: &Parts, body: &[u8]) -> Option<CertificateId> {
+    use Operation as O;
     match operation {
-        Operation::RegisterCertificate | Operation::RegisterCACertificate => id_in(body),
-        Operation::DescribeCertificate | Operation::DescribeCACertificate => {
-            head.uri.path().rsplit('/').next()?.parse().ok()
-        }
+        O::RegisterCertificate | O::RegisterCertificateWithoutCA | O::RegisterCACertificate => id_in(body),
+        O::DescribeCertificate
+        | O::UpdateCertificate
+        | O::DeleteCertificate
+        | O::ListCertificatesByCA
+        | O::DescribeCACertificate
+        | O::UpdateCACertificate
+        | O::DeleteCACertificate => id_at_the_end(head.uri.path()),
+        O::TagResource | O::UntagResource => serde_json::from_slice::<Resource>(body).ok()?.id(),
+        O::ListTagsForResource => Query::<Resource>::try_from_uri(&head.uri).ok()?.0.id(),
         _ => None,
     }
+}
+
+/// What a call about tags names.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Resource {
+    resource_arn: String,
+}
+
+impl Resource {
+    fn id(&self) -> Option<CertificateId> {
+        id_at_the_end(&self.resource_arn)
+    }
+}
+
+fn id_at_the_end(text: &str) -> Option<CertificateId> {
+    text.rsplit('/').next()?.parse().ok()
 }
 
 /// The id of the first certificate of a register call.

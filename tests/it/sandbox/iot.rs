@@ -2,12 +2,11 @@
 
 use aws_sdk_iot::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_iot::operation::register_certificate::builders::RegisterCertificateFluentBuilder;
-use aws_sdk_iot::types::{CertificateMode, CertificateStatus};
-use muster::certificate::{Certificate, CertificateId};
+use aws_sdk_iot::types::CertificateStatus;
 use muster::sandbox::{Limiting, Operation, Rates, Settings};
 use muster::specimen::{Ca, Flaw, KeyKind};
 
-use super::Bench;
+use super::{Bench, id_of};
 
 /// A sandbox that knows one CA.
 struct Plant {
@@ -36,10 +35,6 @@ impl Plant {
     async fn refusal(&self, request: RegisterCertificateFluentBuilder) -> String {
         request.send().await.expect_err("a registration").code().unwrap_or_default().to_owned()
     }
-}
-
-fn id_of(pem: &str) -> CertificateId {
-    Certificate::from_pem(pem).unwrap().id()
 }
 
 #[tokio::test]
@@ -157,33 +152,6 @@ async fn two_cas_of_one_name_want_the_ca_in_the_call() {
     let wrong = plant.register(&pem).ca_certificate_pem(plant.ca.pem());
     assert_eq!(plant.refusal(wrong).await, "CertificateValidationException");
     plant.register(&pem).ca_certificate_pem(twin.pem()).send().await.unwrap();
-}
-
-#[tokio::test]
-async fn certificates_are_listed_page_by_page() {
-    let plant = Plant::unlimited().await;
-    let mut registered = Vec::new();
-    for _ in 0..5 {
-        let pem = plant.ca.leaf("device");
-        plant.register(&pem).send().await.unwrap();
-        registered.push(id_of(&pem).to_string());
-    }
-    let request = || plant.bench.iot.list_certificates().page_size(2);
-    let mut listed = Vec::new();
-    let mut marker = None;
-    loop {
-        let page = request().ascending_order(true).set_marker(marker).send().await.unwrap();
-        listed.extend(page.certificates().iter().map(|certificate| certificate.certificate_id().unwrap().to_owned()));
-        marker = page.next_marker().map(str::to_owned);
-        if marker.is_none() {
-            break;
-        }
-    }
-    assert_eq!(listed, registered);
-    let newest = request().send().await.unwrap();
-    assert_eq!(newest.certificates()[0].certificate_id(), registered.last().map(String::as_str));
-    assert_eq!(newest.certificates()[0].certificate_mode(), Some(&CertificateMode::Default));
-    assert!(request().page_size(251).send().await.is_err());
 }
 
 #[tokio::test]

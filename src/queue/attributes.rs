@@ -1,0 +1,71 @@
+//! What a queue is set to, and how full it is.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_sqs::types::QueueAttributeName;
+
+/// What a queue is set to, and how full it is.
+#[derive(Clone, Debug, Default)]
+pub struct Attributes {
+    /// Messages that can be received.
+    pub visible: u64,
+    /// Messages that are received and not deleted.
+    pub in_flight: u64,
+    /// Messages that are delayed.
+    pub delayed: u64,
+    /// How long a received message stays hidden.
+    pub visibility_timeout: Duration,
+    /// How long a message is kept.
+    pub retention: Duration,
+    /// After how many deliveries a message goes to the dead-letter queue; none: there is no such queue.
+    pub max_receive_count: Option<u32>,
+    /// The ARN of the dead-letter queue.
+    pub dead_letter_arn: Option<String>,
+}
+
+impl Attributes {
+    /// Reads what SQS says.
+    pub(super) fn read(attributes: &HashMap<QueueAttributeName, String>) -> Self {
+        let number = |name| attributes.get(&name).and_then(|text| text.parse().ok()).unwrap_or(0);
+        let redrive = attributes.get(&QueueAttributeName::RedrivePolicy).and_then(|policy| redrive(policy)).unzip();
+        Self {
+            visible: number(QueueAttributeName::ApproximateNumberOfMessages),
+            in_flight: number(QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
+            delayed: number(QueueAttributeName::ApproximateNumberOfMessagesDelayed),
+            visibility_timeout: Duration::from_secs(number(QueueAttributeName::VisibilityTimeout)),
+            retention: Duration::from_secs(number(QueueAttributeName::MessageRetentionPeriod)),
+            max_receive_count: redrive.0,
+            dead_letter_arn: redrive.1,
+        }
+    }
+
+    /// How many messages there are.
+    pub fn messages(&self) -> u64 {
+        self.visible + self.in_flight + self.delayed
+    }
+}
+
+/// The receive limit and the dead-letter queue's ARN of a `RedrivePolicy`.
+fn redrive(policy: &str) -> Option<(u32, String)> {
+    let policy: serde_json::Value = serde_json::from_str(policy).ok()?;
+    let count = policy.get("maxReceiveCount")?;
+    // SQS gives it as a number or as text, as it was set.
+    let count = count.as_u64().or_else(|| count.as_str()?.parse().ok())?;
+    Some((count.try_into().ok()?, policy.get("deadLetterTargetArn")?.as_str()?.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_receive_limit_is_read_as_a_number_or_as_text() {
+        let arn = "arn:aws:sqs:us-east-1:123456789012:dead";
+        for count in ["5", "\"5\""] {
+            let policy = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{count}}}"#);
+            assert_eq!(redrive(&policy), Some((5, arn.to_owned())));
+        }
+        assert_eq!(redrive("nonsense"), None);
+    }
+}

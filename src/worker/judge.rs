@@ -1,0 +1,63 @@
+//! The precheck of a job, with what it must know of the account.
+
+use time::OffsetDateTime;
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use super::{Admitted, Worker};
+use crate::job::Job;
+use crate::outcome::{Code, Outcome};
+use crate::precheck::Verdict;
+use crate::slots::{Delivery, Stage};
+
+impl Worker {
+    /// Ends a job that AWS would refuse, or lets it through.
+    pub(super) async fn precheck(&self, delivery: Delivery, job: Job) -> Option<Admitted> {
+        let began = Instant::now();
+        let verdict = self.judge(&job).await;
+        self.parts.metrics.stage(Stage::Checking, began.elapsed());
+        for warning in &verdict.warnings {
+            self.parts.metrics.precheck_warnings.inc();
+            debug!(message_id = delivery.message_id, %warning, "forwarded with a warning");
+        }
+        match verdict.result {
+            Ok(certificate) => Some(Admitted { delivery, job, certificate }),
+            Err(rejection) => {
+                let code = rejection.code();
+                self.parts.metrics.precheck_rejections.with_label_values(&[code.as_str()]).inc();
+                if code == Code::PrivateKey {
+                    warn!(message_id = delivery.message_id, source = ?job.source, "a private key came with a job");
+                }
+                let outcome = Outcome {
+                    code,
+                    detail: Some(rejection.to_string()),
+                    subject: verdict.subject,
+                    certificate_id: verdict.certificate_id,
+                    known_status: None,
+                    attempts: vec![],
+                    n_attempts: 0,
+                    parking: None,
+                };
+                self.finish(delivery, job, outcome, None).await;
+                None
+            }
+        }
+    }
+
+    /// Prechecks a request; a CA's proof is held against the account's registration code.
+    async fn judge(&self, job: &Job) -> Verdict {
+        let check = |code: Option<&str>| self.parts.precheck.check(&job.request, OffsetDateTime::now_utc(), code);
+        if !job.request.has_proof() {
+            return check(None);
+        }
+        let session = &self.parts.targets[job.target.as_str()].session;
+        let code = session.registration_code().await;
+        let verdict = check(code.as_deref());
+        let is_mismatch =
+            verdict.result.as_ref().is_err_and(|rejection| rejection.code() == Code::RegistrationCodeMismatch);
+        match code.filter(|_| is_mismatch) {
+            Some(code) => session.newer_registration_code(&code).await.map_or(verdict, |newer| check(Some(&newer))),
+            None => verdict,
+        }
+    }
+}
