@@ -291,8 +291,8 @@ mod tests {
             (&pem::encode("RSA PRIVATE KEY", b"ABC"), ProofError::Unusable { label: "RSA PRIVATE KEY" }),
             (&encrypted, ProofError::Encrypted),
             (older, ProofError::Encrypted),
-            (&foreign, ProofError::Foreign { subject: subject.clone() }),
-            (&ed25519, ProofError::Foreign { subject }),
+            (&foreign, ProofError::Foreign { subject }),
+            (&ed25519, ProofError::Unusable { label: "PRIVATE KEY" }),
         ] {
             let error = verification_certificate(&ca, text, CODE).expect_err(text);
             assert_eq!(error, wanted);
