@@ -20,6 +20,7 @@ use time::OffsetDateTime;
 use x509_parser::asn1_rs::{Any, FromDer};
 use x509_parser::certificate::{X509Certificate, X509CertificateParser};
 use x509_parser::error::X509Error;
+use x509_parser::extensions::KeyUsage;
 use x509_parser::nom::{Offset, Parser};
 
 use extensions::Extensions;
@@ -175,6 +176,21 @@ impl Certificate {
         name::printable(self.issuer_der())
     }
 
+    /// The common names in the subject as they stand there, however they are encoded; none where one cannot be read.
+    pub fn common_names(&self) -> Vec<String> {
+        name::common_names(self.subject_der())
+    }
+
+    /// Says whether the subject has no attribute at all.
+    pub fn is_nameless(&self) -> bool {
+        name::is_empty(self.subject_der())
+    }
+
+    /// Says whether issuer and subject have one name: then it was signed by its own key, or by another of that name.
+    pub fn is_self_issued(&self) -> bool {
+        self.names_as_issuer(self)
+    }
+
     /// Says whether the issuer's name is the subject of `ca`, as RFC 5280 (7.1) compares names.
     pub fn names_as_issuer(&self, ca: &Certificate) -> bool {
         name::same(self.issuer_der(), ca.subject_der())
@@ -227,7 +243,12 @@ impl Certificate {
 
     /// Says whether the key may sign, as a TLS handshake makes it: no key usage, or digitalSignature in it.
     pub fn may_sign(&self) -> bool {
-        self.extensions.may_sign
+        self.extensions.is_for(KeyUsage::digital_signature)
+    }
+
+    /// Says whether the key may sign certificates: no key usage, or keyCertSign in it.
+    pub fn may_sign_certificates(&self) -> bool {
+        self.extensions.is_for(KeyUsage::key_cert_sign)
     }
 
     /// Says whether the key may log a TLS client in: no extended key usage, or clientAuth or any in it.

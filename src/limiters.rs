@@ -73,7 +73,8 @@ impl Limiters {
     fn at_work(&self) -> impl Iterator<Item = &Limiter> {
         let works = |limiter: &Limiter| limiter.held() > 0 || limiter.had_work();
         let is_idle = !self.distinct.iter().any(|(_, limiter)| works(limiter));
-        let counts = move |its: &Operation, limiter| works(limiter) || (is_idle && *its == Operation::RegisterCertificate);
+        let counts =
+            move |its: &Operation, limiter| works(limiter) || (is_idle && *its == Operation::RegisterCertificate);
         self.distinct.iter().filter(move |(its, limiter)| counts(its, limiter)).map(|(_, limiter)| limiter)
     }
 

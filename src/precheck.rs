@@ -8,11 +8,14 @@
 mod authority;
 mod checked;
 mod device;
+mod field;
+mod found;
+mod hint;
 mod issuers;
-mod leaf;
+mod parameter;
+mod proof;
 mod rejection;
 mod warning;
-mod tmp_name_ca;
 
 use std::fmt;
 
@@ -23,11 +26,13 @@ use time::OffsetDateTime;
 use crate::certificate::{Certificate, CertificateId, Issuer, Key, SignatureAlgorithm, pem, sha256};
 use crate::job::Request;
 
+use found::Found;
 use issuers::{GivenCas, KnownCas};
-use leaf::Leaf;
 
 pub use checked::{Call, CheckedCertificate};
-pub use rejection::{Field, Rejection};
+pub use field::Field;
+pub use parameter::ParameterError;
+pub use rejection::Rejection;
 pub use warning::Warning;
 
 /// Most characters that AWS takes in a PEM field, and most that are looked at here.
@@ -85,14 +90,15 @@ impl Precheck {
     /// Judges the request of one job as of `now`. A CA's proof is held against the account's registration code, where
     /// that is given.
     pub fn check(&self, request: &Request, now: OffsetDateTime, registration_code: Option<&str>) -> Verdict {
-        let leaf = Leaf::read(request.pem());
-        let certificate_id = leaf.as_ref().ok().map(|leaf| leaf.certificate.id());
+        let field = if request.operation().is_of_ca() { Field::CaCertificate } else { Field::CertificatePem };
+        let found = Found::read(field, request.pem());
+        let certificate_id = found.as_ref().ok().map(|found| found.certificate.id());
         let mut warnings = Vec::new();
         let call = match request {
-            Request::RegisterCertificate(its) => self.judge_device(its, leaf, now, &mut warnings),
-            Request::RegisterCertificateWithoutCa(its) => self.judge_device_without_ca(its, leaf, now, &mut warnings),
+            Request::RegisterCertificate(its) => self.judge_device(its, found, now, &mut warnings),
+            Request::RegisterCertificateWithoutCa(its) => self.judge_device_without_ca(its, found, now, &mut warnings),
             Request::RegisterCaCertificate(its) => {
-                self.judge_authority(its, leaf, now, registration_code, &mut warnings)
+                self.judge_authority(its, found, now, registration_code, &mut warnings)
             }
         };
         let subject = certificate_id.unwrap_or_else(|| CertificateId(sha256(request.pem().as_bytes())));
@@ -100,8 +106,13 @@ impl Precheck {
         Verdict { subject: subject.0, certificate_id, result, warnings }
     }
 
-    fn check_validity(&self, leaf: &Certificate, now: OffsetDateTime) -> Result<Option<Warning>, Rejection> {
-        let (not_before, not_after) = (leaf.not_before(), leaf.not_after());
+    fn check_validity(
+        &self,
+        field: Field,
+        certificate: &Certificate,
+        now: OffsetDateTime,
+    ) -> Result<Option<Warning>, Rejection> {
+        let (not_before, not_after) = (certificate.not_before(), certificate.not_after());
         if now > not_after {
             return Err(Rejection::Expired { not_after, now });
         }
@@ -109,7 +120,7 @@ impl Precheck {
             return Ok(None);
         }
         match self.policy.not_yet_valid {
-            NotYetValid::Warn => Ok(Some(Warning::NotYetValid { not_before, now })),
+            NotYetValid::Warn => Ok(Some(Warning::NotYetValid { field, not_before, now })),
             NotYetValid::Reject => Err(Rejection::NotYetValid { not_before, now }),
         }
     }
@@ -126,6 +137,14 @@ fn refuse_too_long(field: Field, text: &str) -> Result<(), Rejection> {
         return Ok(());
     }
     match text.chars().count() {
+        0..=PEM_CHARS_MAX => Ok(()),
+        found => Err(Rejection::PemTooLong { field, found }),
+    }
+}
+
+/// One line as long as AWS takes becomes longer when it is broken into lines.
+fn refuse_canonical_too_long(field: Field, certificate: &Certificate) -> Result<(), Rejection> {
+    match pem::encoded_chars(pem::CERTIFICATE, certificate.der().len()) {
         0..=PEM_CHARS_MAX => Ok(()),
         found => Err(Rejection::PemTooLong { field, found }),
     }

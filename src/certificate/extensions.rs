@@ -12,7 +12,7 @@ use super::oid;
 #[derive(Clone)]
 pub(super) struct Extensions {
     pub(super) is_ca: bool,
-    pub(super) may_sign: bool,
+    key_usage: Option<KeyUsage>,
     pub(super) may_authenticate_a_client: bool,
     pub(super) subject_key_id: Option<Box<[u8]>>,
     pub(super) authority_key_id: Option<Box<[u8]>>,
@@ -25,7 +25,7 @@ impl Extensions {
     pub(super) fn read(extensions: &[X509Extension<'_>]) -> Self {
         Self {
             is_ca: value::<BasicConstraints>(extensions, oid::BASIC_CONSTRAINTS).is_some_and(|basic| basic.ca),
-            may_sign: value::<KeyUsage>(extensions, oid::KEY_USAGE).is_none_or(|usage| usage.digital_signature()),
+            key_usage: value(extensions, oid::KEY_USAGE),
             may_authenticate_a_client: value::<ExtendedKeyUsage<'_>>(extensions, oid::EXTENDED_KEY_USAGE)
                 .is_none_or(|usage| usage.client_auth || usage.any),
             subject_key_id: value::<KeyIdentifier<'_>>(extensions, oid::SUBJECT_KEY_ID).map(|id| id.0.into()),
@@ -33,6 +33,11 @@ impl Extensions {
                 .and_then(|authority| authority.key_identifier)
                 .map(|id| id.0.into()),
         }
+    }
+
+    /// Says whether the key usage, where there is one, has a use.
+    pub(super) fn is_for(&self, has: impl FnOnce(&KeyUsage) -> bool) -> bool {
+        self.key_usage.as_ref().is_none_or(has)
     }
 }
 

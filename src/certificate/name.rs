@@ -1,6 +1,6 @@
-//! Distinguished names in DER: printed for people, and compared as RFC 5280 (7.1) asks.
+//! Distinguished names in DER: printed for people, compared as RFC 5280 (7.1) asks, and asked for their common names.
 
-use x509_parser::asn1_rs::FromDer;
+use x509_parser::asn1_rs::{FromDer, Tag};
 use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
@@ -53,6 +53,35 @@ fn push_escaped(printed: &mut String, c: char) {
         _ if c.is_alphanumeric() => printed.push(c),
         _ => printed.extend(c.escape_unicode()),
     }
+}
+
+/// The common names in a name, each as it stands there. One in an encoding that nobody uses is left out.
+pub(super) fn common_names(name: &[u8]) -> Vec<String> {
+    if name.len() > READ_MAX {
+        return Vec::new();
+    }
+    let Ok((_, name)) = X509Name::from_der(name) else { return Vec::new() };
+    let attributes = name.iter_attributes().filter(|attribute| attribute.attr_type().as_bytes() == oid::COMMON_NAME);
+    attributes.filter_map(text).collect()
+}
+
+/// The value of an attribute in any of the encodings of a `DirectoryString` (RFC 5280, 4.1.2.4) that are in use.
+fn text(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
+    let bytes = attribute.as_slice();
+    match attribute.attr_value().tag() {
+        Tag::TeletexString if bytes.is_ascii() => String::from_utf8(bytes.to_vec()).ok(),
+        Tag::BmpString => {
+            let (units, rest) = bytes.as_chunks();
+            let units: Vec<u16> = units.iter().copied().map(u16::from_be_bytes).collect();
+            rest.is_empty().then(|| String::from_utf16(&units).ok()).flatten()
+        }
+        _ => attribute.as_str().ok().map(str::to_owned),
+    }
+}
+
+/// Says whether a name has no attribute.
+pub(super) fn is_empty(name: &[u8]) -> bool {
+    X509Name::from_der(name).is_ok_and(|(_, name)| name.iter_rdn().next().is_none())
 }
 
 /// Compares two names: equal bytes, or equal attributes when case, spaces and the type of string are left aside.

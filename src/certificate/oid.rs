@@ -23,6 +23,8 @@ pub(super) const SHA256: &[u8] = &oid!(raw 2.16.840.1.101.3.4.2.1);
 pub(super) const SHA384: &[u8] = &oid!(raw 2.16.840.1.101.3.4.2.2);
 pub(super) const SHA512: &[u8] = &oid!(raw 2.16.840.1.101.3.4.2.3);
 
+pub(super) const COMMON_NAME: &[u8] = &oid!(raw 2.5.4.3);
+
 pub(super) const BASIC_CONSTRAINTS: &[u8] = &oid!(raw 2.5.29.19);
 pub(super) const KEY_USAGE: &[u8] = &oid!(raw 2.5.29.15);
 pub(super) const EXTENDED_KEY_USAGE: &[u8] = &oid!(raw 2.5.29.37);

@@ -4,18 +4,21 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use crate::certificate::{Certificate, Verification, sha256};
+use crate::certificate::{Certificate, Issuer, Verification, sha256};
 use crate::job::{CertificateStatus, RegisterCertificate, RegisterCertificateWithoutCa};
 
-use super::leaf::Leaf;
-use super::{Call, Field, Precheck, Rejection, Warning, refuse_key, refuse_private_keys, refuse_signature_algorithm};
+use super::found::Found;
+use super::{
+    Call, CheckedCertificate, Field, Precheck, Rejection, Warning, refuse_key, refuse_private_keys,
+    refuse_signature_algorithm,
+};
 
 impl Precheck {
     /// Judges a device whose CA must be registered.
     pub(super) fn judge_device(
         &self,
         request: &RegisterCertificate,
-        leaf: Result<Leaf, Rejection>,
+        leaf: Result<Found, Rejection>,
         now: OffsetDateTime,
         warnings: &mut Vec<Warning>,
     ) -> Result<Call, Rejection> {
@@ -40,7 +43,7 @@ impl Precheck {
     pub(super) fn judge_device_without_ca(
         &self,
         request: &RegisterCertificateWithoutCa,
-        leaf: Result<Leaf, Rejection>,
+        leaf: Result<Found, Rejection>,
         now: OffsetDateTime,
         warnings: &mut Vec<Warning>,
     ) -> Result<Call, Rejection> {
@@ -51,7 +54,7 @@ impl Precheck {
 
     fn judge_leaf(
         &self,
-        leaf: Result<Leaf, Rejection>,
+        leaf: Result<Found, Rejection>,
         status: Option<CertificateStatus>,
         now: OffsetDateTime,
         warnings: &mut Vec<Warning>,
@@ -60,11 +63,23 @@ impl Precheck {
         leaf.refuse_trailing_data()?;
         warnings.extend(leaf.warnings());
         let leaf = leaf.certificate;
+        warnings.extend(odd_uses(&leaf));
         refuse_unusable_status(status)?;
-        warnings.extend(self.check_validity(&leaf, now)?);
+        warnings.extend(self.check_validity(Field::CertificatePem, &leaf, now)?);
         refuse_key(leaf.key())?;
         refuse_signature_algorithm(leaf.signature_algorithm())?;
         Ok(leaf)
+    }
+
+    /// Names the CA of a device whose job carries none: the one among the configured ones and `more` that signed it. Says
+    /// whether it named one; a call that carries a CA, or has no place for one, stays as it is.
+    pub fn name_ca(&self, certificate: &mut CheckedCertificate, more: &[Issuer]) -> bool {
+        let Call::RegisterCertificate { pem, ca_pem: ca_pem @ None, .. } = &mut certificate.call else { return false };
+        let Ok(leaf) = Certificate::from_pem(pem) else { return false };
+        let signed =
+            |issuer: &&Issuer| leaf.names_as_issuer(issuer.certificate()) && issuer.verify(&leaf) == Verification::Good;
+        *ca_pem = self.known.named(&leaf).chain(more).find(signed).map(|ca| ca.certificate().to_pem().into());
+        ca_pem.is_some()
     }
 
     /// Verifies the leaf under the CA that the job carries, and returns that CA as it is sent.
@@ -89,6 +104,14 @@ impl Precheck {
         warnings.extend(Warning::about_ca(ca, now));
         Ok(Arc::clone(&given.pem))
     }
+}
+
+/// What is unusual for a device certificate.
+fn odd_uses(leaf: &Certificate) -> impl Iterator<Item = Warning> {
+    let ca = leaf.is_ca().then_some(Warning::LeafIsACa);
+    let usage = (!leaf.may_sign()).then_some(Warning::KeyUsage);
+    let extended = (!leaf.may_authenticate_a_client()).then_some(Warning::ExtendedKeyUsage);
+    [ca, usage, extended].into_iter().flatten()
 }
 
 /// AWS answers 406 to any other status of a registration (measured by others for `PENDING_ACTIVATION`).

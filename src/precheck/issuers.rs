@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use crate::certificate::pem::{self, Section};
 use crate::certificate::{Certificate, Issuer, IssuerError, Verification};
 
-use super::{Field, Rejection, Warning, refuse_too_long};
+use super::{Field, Rejection, Warning, refuse_canonical_too_long, refuse_too_long};
 
 /// The CAs that the operator configured, by subject.
 pub(super) struct KnownCas(HashMap<Box<[u8]>, Vec<Issuer>>);
@@ -27,8 +27,7 @@ impl KnownCas {
     /// A leaf of an unknown issuer is no error: AWS may know more CAs than the operator configured.
     pub(super) fn verify(&self, leaf: &Certificate, now: OffsetDateTime) -> Result<Option<Warning>, Rejection> {
         let mut unverified = None;
-        for issuer in self.0.get(leaf.issuer_der()).into_iter().flatten().filter(|issuer| may_have_issued(issuer, leaf))
-        {
+        for issuer in self.named(leaf).filter(|issuer| may_have_issued(issuer, leaf)) {
             let ca = issuer.certificate();
             match issuer.verify(leaf) {
                 Verification::Good => return Ok(Warning::about_ca(ca, now)),
@@ -38,11 +37,19 @@ impl KnownCas {
         }
         unverified.unwrap_or_else(|| Ok(Warning::IssuerUnknown { issuer: leaf.issuer() })).map(Some)
     }
+
+    /// The CAs of a leaf's issuer's name.
+    pub(super) fn named(&self, leaf: &Certificate) -> impl Iterator<Item = &Issuer> {
+        self.0.get(leaf.issuer_der()).into_iter().flatten()
+    }
 }
 
-fn may_have_issued(issuer: &Issuer, leaf: &Certificate) -> bool {
+/// Says whether the key ids let an issuer have signed a certificate.
+pub(super) fn may_have_issued(issuer: &Issuer, leaf: &Certificate) -> bool {
     leaf.authority_key_id().is_none_or(|wanted| issuer.certificate().subject_key_id() == Some(wanted))
 }
+
+const FIELD: Field = Field::CaCertificatePem;
 
 /// Most CAs of jobs that are held parsed, by their text. A fleet has tens; jobs that bring more only cost a parse each.
 const GIVEN_MAX: usize = 64;
@@ -61,7 +68,7 @@ pub(super) struct GivenCa {
 impl GivenCas {
     /// Reads the CA of a job, or remembers it.
     pub(super) fn read(&self, text: &str) -> Result<Arc<GivenCa>, Rejection> {
-        refuse_too_long(Field::CaCertificatePem, text)?;
+        refuse_too_long(FIELD, text)?;
         if let Some(ca) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(text) {
             return Ok(Arc::clone(ca));
         }
@@ -80,9 +87,10 @@ impl GivenCa {
     fn read(text: &str) -> Result<Self, Rejection> {
         let mut blocks = pem::sections(text).filter(Section::is_certificate);
         let certificate = Certificate::from_block(blocks.next()).map_err(Rejection::CaUnreadable)?;
+        refuse_canonical_too_long(FIELD, &certificate)?;
         let (n_ignored, pem) = (blocks.count(), certificate.to_pem().into());
-        let issuer =
-            Issuer::new(certificate).map_err(|IssuerError::NotACa { subject }| Rejection::CaNotACa { subject })?;
+        let issuer = Issuer::new(certificate)
+            .map_err(|IssuerError::NotACa { subject }| Rejection::CaNotACa { field: FIELD, subject })?;
         Ok(Self { issuer, pem, n_ignored })
     }
 

@@ -1,7 +1,5 @@
 //! Why a certificate cannot pass: one variant for each cause, with the facts that a line needs to mend it.
 
-use std::fmt;
-
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
@@ -9,7 +7,7 @@ use crate::certificate::{Certificate, CertificateError, CertificateId};
 use crate::job::CertificateStatus;
 use crate::outcome::Code;
 
-use super::{PEM_CHARS_MAX, RSA_BITS_MIN};
+use super::{Field, PEM_CHARS_MAX, ParameterError, RSA_BITS_MIN};
 
 /// Why AWS would refuse a job. Its text is safe to log: it never repeats the job's PEM.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -29,28 +27,42 @@ pub enum Rejection {
         found: usize,
     },
     /// There is no readable CERTIFICATE block.
-    #[error("certificatePem holds no certificate: {cause}")]
+    #[error("{field} holds no certificate: {cause}")]
     NotACertificate {
+        /// Which text.
+        field: Field,
         /// What is missing or damaged.
         cause: CertificateError,
         /// Whether line ends are written as a backslash and an n.
         has_escaped_line_ends: bool,
     },
     /// The line sent what it shall have signed.
-    #[error("certificatePem holds a certificate signing request and no certificate")]
-    CertificateRequest,
+    #[error("{field} holds a certificate signing request and no certificate")]
+    CertificateRequest {
+        /// Which text.
+        field: Field,
+    },
     /// The block holds something else than a certificate, or a damaged one.
-    #[error("certificatePem: {0}")]
-    Malformed(CertificateError),
+    #[error("{field}: {cause}")]
+    Malformed {
+        /// Which text.
+        field: Field,
+        /// What is damaged.
+        cause: CertificateError,
+    },
     /// The block holds a certificate and more.
-    #[error("certificatePem has {bytes} bytes behind the certificate inside its block, none may be there")]
+    #[error("{field} has {bytes} bytes behind the certificate inside its block, none may be there")]
     TrailingData {
+        /// Which text.
+        field: Field,
         /// How many bytes.
         bytes: usize,
     },
-    /// Several certificates that are not a device certificate and, behind it, its CAs.
-    #[error("certificatePem holds {found} certificates that are not one device certificate followed by its CAs")]
+    /// Several certificates, and not the one that is meant in front of those that issued it.
+    #[error("{field} holds {found} certificates that are not one {} followed by its CAs", subject_of(*.field))]
     SeveralCertificates {
+        /// Which text.
+        field: Field,
         /// How many.
         found: usize,
     },
@@ -98,8 +110,10 @@ pub enum Rejection {
     #[error("caCertificatePem: {0}")]
     CaUnreadable(CertificateError),
     /// The CA's certificate is not a CA's.
-    #[error("caCertificatePem is the certificate of {subject}, whose basicConstraints do not say CA:true")]
+    #[error("{field} is the certificate of {subject}, whose basicConstraints do not say CA:true")]
     CaNotACa {
+        /// Which text.
+        field: Field,
         /// Its subject.
         subject: String,
     },
@@ -121,22 +135,43 @@ pub enum Rejection {
         /// Which of the certificates of that name.
         ca_id: CertificateId,
     },
-}
-
-/// The PEM fields of a job, in AWS's spelling.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Field {
-    /// The device certificate.
-    CertificatePem,
-    /// The CA that signed it.
-    CaCertificatePem,
-    /// The CA that is to be registered.
-    CaCertificate,
+    /// A field beside the certificates breaks a rule of AWS's.
+    #[error(transparent)]
+    ParameterInvalid(#[from] ParameterError),
+    /// Mode DEFAULT wants a proof that one holds the CA's key.
+    #[error("verificationCertificate is missing, certificateMode DEFAULT needs it")]
+    VerificationMissing,
+    /// Mode `SNI_ONLY` wants no proof.
+    #[error("verificationCertificate is there, certificateMode SNI_ONLY must not have it")]
+    VerificationUnexpected,
+    /// The verification certificate is none that AWS takes.
+    #[error("the verification certificate proves nothing: {0}")]
+    VerificationInvalid(Box<Rejection>),
+    /// The CA did not sign the verification certificate.
+    #[error(
+        "verificationCertificate was issued by {issuer} and not signed by the key of {ca} (CA certificate {ca_id})"
+    )]
+    VerificationNotSigned {
+        /// Its issuer.
+        issuer: String,
+        /// The CA's subject.
+        ca: String,
+        /// Which of the certificates of that name.
+        ca_id: CertificateId,
+    },
+    /// The verification certificate was made for another account.
+    #[error("verificationCertificate has the subject {subject}, its common name must be the registration code {code}")]
+    RegistrationCodeMismatch {
+        /// Its subject.
+        subject: String,
+        /// The registration code of the account.
+        code: String,
+    },
 }
 
 impl Rejection {
-    pub(super) fn not_a_certificate(cause: CertificateError, text: &str) -> Self {
-        Self::NotACertificate { cause, has_escaped_line_ends: text.contains("\\n") }
+    pub(super) fn not_a_certificate(field: Field, cause: CertificateError, text: &str) -> Self {
+        Self::NotACertificate { field, cause, has_escaped_line_ends: text.contains("\\n") }
     }
 
     pub(super) fn signature_invalid(leaf: &Certificate, ca: &Certificate) -> Self {
@@ -149,8 +184,8 @@ impl Rejection {
             Self::PrivateKey { .. } => Code::PrivateKey,
             Self::PemTooLong { .. } => Code::PemTooLong,
             Self::NotACertificate { .. } => Code::NotACertificate,
-            Self::CertificateRequest => Code::CertificateRequest,
-            Self::Malformed(_) => Code::MalformedCertificate,
+            Self::CertificateRequest { .. } => Code::CertificateRequest,
+            Self::Malformed { .. } => Code::MalformedCertificate,
             Self::TrailingData { .. } => Code::TrailingData,
             Self::SeveralCertificates { .. } => Code::SeveralCertificates,
             Self::StatusUnusable { .. } => Code::StatusUnusable,
@@ -163,42 +198,22 @@ impl Rejection {
             Self::CaNotACa { .. } => Code::CaNotACa,
             Self::IssuerMismatch { .. } => Code::IssuerMismatch,
             Self::SignatureInvalid { .. } => Code::SignatureInvalid,
+            Self::ParameterInvalid(_) => Code::ParameterInvalid,
+            Self::VerificationMissing => Code::VerificationMissing,
+            Self::VerificationUnexpected => Code::VerificationUnexpected,
+            Self::VerificationInvalid(_) => Code::VerificationInvalid,
+            Self::VerificationNotSigned { .. } => Code::VerificationNotSigned,
+            Self::RegistrationCodeMismatch { .. } => Code::RegistrationCodeMismatch,
         }
-    }
-
-    /// What mends it, where that is known.
-    pub fn hint(&self) -> Option<&'static str> {
-        Some(match self {
-            Self::PrivateKey { .. } => "send the certificate only, and replace the key: it has left its device",
-            Self::NotACertificate { has_escaped_line_ends: true, .. } => {
-                "the line ends are written as a backslash and an n; send real ones"
-            }
-            Self::NotACertificate { .. } => {
-                "send the text from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----"
-            }
-            Self::CertificateRequest => "have the CA sign the request and send the certificate",
-            Self::SeveralCertificates { .. } => {
-                "send one job for each device certificate, alone or in front of its CAs"
-            }
-            Self::Expired { .. } => "issue the certificate anew",
-            Self::NotYetValid { .. } => "send it again later, or set precheck.not_yet_valid to \"warn\"",
-            Self::KeyTooSmall { .. } | Self::KeyUnsupported { .. } => "give the device another key and certificate",
-            Self::SignatureAlgorithmUnsupported { .. } => "have the CA sign with SHA-256",
-            Self::CaNotACa { .. } | Self::IssuerMismatch { .. } => {
-                "send the certificate of the CA that signed this one directly"
-            }
-            _ => return None,
-        })
     }
 }
 
-impl fmt::Display for Field {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::CertificatePem => "certificatePem",
-            Self::CaCertificatePem => "caCertificatePem",
-            Self::CaCertificate => "caCertificate",
-        })
+/// What a field holds.
+fn subject_of(field: Field) -> &'static str {
+    match field {
+        Field::CertificatePem => "device certificate",
+        Field::CaCertificate => "CA certificate",
+        _ => "certificate",
     }
 }
 

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use crate::certificate::Certificate;
 use crate::job::CertificateStatus;
 
+use super::Field;
 use super::rejection::rfc3339;
 
 /// Something odd that AWS does not document as a reason to refuse.
@@ -13,8 +14,10 @@ use super::rejection::rfc3339;
 #[strum(serialize_all = "snake_case")]
 pub enum Warning {
     /// The validity has not begun.
-    #[error("the certificate is valid from {} on, checked at {}", rfc3339(*.not_before), rfc3339(*.now))]
+    #[error("{field} is valid from {} on, checked at {}", rfc3339(*.not_before), rfc3339(*.now))]
     NotYetValid {
+        /// Where the certificate stands.
+        field: Field,
         /// The begin of the validity.
         not_before: OffsetDateTime,
         /// The time of the check.
@@ -28,13 +31,15 @@ pub enum Warning {
         /// Its older form.
         set_as_active: bool,
     },
-    /// CAs stood behind the device certificate.
-    #[error("certificatePem holds {n_ignored} CA certificates behind the device certificate, which alone is sent")]
+    /// CAs stood behind the certificate.
+    #[error("{field} holds {n_ignored} CA certificates behind the first certificate, which alone is sent")]
     SeveralCertificates {
+        /// Where they stand.
+        field: Field,
         /// How many are not sent.
         n_ignored: usize,
     },
-    /// More certificates stood behind the CA's.
+    /// More certificates stood behind that of a device's CA.
     #[error("caCertificatePem holds {n_ignored} certificates behind the first, which alone is sent")]
     SeveralCaCertificates {
         /// How many are not sent.
@@ -83,6 +88,33 @@ pub enum Warning {
         not_after: OffsetDateTime,
         /// The time of the check.
         now: OffsetDateTime,
+    },
+    /// The key usage of a CA forbids what CAs do.
+    #[error("the key usage of caCertificate has no keyCertSign, so what it signs may not be taken")]
+    CaKeyUsage,
+    /// The CA has no name.
+    #[error("caCertificate has an empty subject, so AWS may not tell which certificates it signed")]
+    CaNameless,
+    /// The account's registration code is not known here.
+    #[error("the registration code of the account is not known, so verificationCertificate was not held against it")]
+    RegistrationCodeUnchecked,
+    /// The template is no JSON.
+    #[error("registrationConfig.templateBody is not JSON")]
+    TemplateNotJson,
+    /// A template in full stands without a role.
+    #[error("registrationConfig has a templateBody and no roleArn, so AWS may not be allowed to make what it says")]
+    RoleMissing,
+    /// A tag begins with AWS's own prefix, in capitals or in its value.
+    #[error("{field} begins with aws: in capitals or small letters, which AWS keeps for itself")]
+    TagPrefix {
+        /// The first such text.
+        field: Field,
+    },
+    /// A tag has unusual characters.
+    #[error("{field} has other characters than letters, digits, spaces and _ . : / = + - @")]
+    TagCharacters {
+        /// The first such text.
+        field: Field,
     },
 }
 

@@ -76,7 +76,13 @@ impl<'a> Found<'a> {
             Ok((aws, account)) => {
                 store.claim_target(name, &account.id, &account.region).await?;
                 let (id, region) = (&account.id, &account.region);
-                info!(target_name = name, account = id, region, rate = rates.register_certificate.per_second(), "serving");
+                info!(
+                    target_name = name,
+                    account = id,
+                    region,
+                    rate = rates.register_certificate.per_second(),
+                    "serving"
+                );
                 let session = Session::proven(access, account.clone(), timeout, &aws);
                 return Ok(Self { name, rates, account, session, trouble: None });
             }

@@ -13,7 +13,11 @@ pub(super) fn copy_of(first: Outcome, id: CertificateId, wanted: CertificateStat
 }
 
 /// The end of a job whose certificate is in, with this status where it was we who set it.
-pub(super) fn known_outcome(id: CertificateId, status: Option<CertificateStatus>, wanted: CertificateStatus) -> Outcome {
+pub(super) fn known_outcome(
+    id: CertificateId,
+    status: Option<CertificateStatus>,
+    wanted: CertificateStatus,
+) -> Outcome {
     Outcome {
         code: Code::Known,
         detail: differing_status(status, wanted),

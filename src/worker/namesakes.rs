@@ -111,7 +111,8 @@ impl Worker {
 pub fn limit_advice(namesakes: &[Authority]) -> String {
     match name_them(namesakes) {
         ids if ids.is_empty() => {
-            "AWS takes ten CAs of one name; the ledger knows none of them, `aws iot list-ca-certificates` names all".to_owned()
+            "AWS takes ten CAs of one name; the ledger knows none of them, `aws iot list-ca-certificates` names all"
+                .to_owned()
         }
         ids => format!("AWS takes ten CAs of one name; delete one of them and send it again; the ledger knows {ids}"),
     }

@@ -19,6 +19,7 @@ mod input;
 mod lag;
 mod ledger;
 mod moto;
+mod operations;
 mod postgres;
 mod postgres_faults;
 mod precheck;

@@ -7,37 +7,11 @@ Run by tests/it/sandbox/boto3.rs, which starts a fresh sandbox and makes the cer
 import datetime
 import hashlib
 import json
-import pathlib
-import ssl
-import sys
 import unittest
 
 import boto3
-from botocore.config import Config
 from botocore.exceptions import ClientError
-
-URL = sys.argv.pop(1)
-FOLDER = pathlib.Path(sys.argv.pop(1))
-ACCOUNT = "000000000000"
-
-
-def client(service):
-    return boto3.client(
-        service,
-        endpoint_url=URL,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        config=Config(retries={"total_max_attempts": 1}),
-    )
-
-
-def pem(name):
-    return (FOLDER / f"{name}.pem").read_text()
-
-
-def id_of(text):
-    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(text)).hexdigest()
+from sandbox_client import ACCOUNT, URL, client, id_of, pem
 
 
 class Sandbox(unittest.TestCase):

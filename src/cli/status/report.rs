@@ -168,7 +168,8 @@ fn sum(facts: &Facts<'_>, rates: &[LearntRate], rate: impl Fn(&LearntRate) -> f6
         known(target, *operation).map(&rate).or_else(|| configured(target, *operation))
     };
     let same_target = |(one, _): &(String, Operation), (other, _): &(String, Operation)| one == other;
-    let greatest = |its: &[(String, Operation)]| its.iter().map(of).try_fold(0.0, |most, its| Some(f64::max(most, its?)));
+    let greatest =
+        |its: &[(String, Operation)]| its.iter().map(of).try_fold(0.0, |most, its| Some(f64::max(most, its?)));
     facts.operations.chunk_by(same_target).map(greatest).sum()
 }
 

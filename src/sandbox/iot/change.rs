@@ -18,8 +18,8 @@ struct UpdateCertificate {
     new_status: CertificateStatus,
 }
 
-/// The query of UpdateCACertificate.
-#[derive(Deserialize)]
+/// The query of `UpdateCACertificate`.
+#[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct NewStatuses {
     new_status: Option<CaStatus>,
@@ -40,7 +40,7 @@ enum AutoRegistration {
     Disable,
 }
 
-/// The body of UpdateCACertificate.
+/// The body of `UpdateCACertificate`.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Provisioning {

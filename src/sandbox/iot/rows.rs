@@ -104,7 +104,9 @@ mod tests {
 
     fn rows(rows: &[u8]) -> Rows<u8> {
         let mut all = Rows::default();
-        rows.iter().for_each(|&row| assert!(all.insert(id(row), row)));
+        for &row in rows {
+            assert!(all.insert(id(row), row));
+        }
         all
     }
 

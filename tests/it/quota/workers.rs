@@ -134,7 +134,8 @@ async fn what_aws_really_allows_is_learnt() {
     assert!((40.0..80.0).contains(&learnt), "{learnt}");
     assert!((rate_shown(&metrics, "ceiling") - 200.0).abs() < 1e-9);
     assert!(metrics.limiter_tokens_leased.get() >= calls.len() as u64, "every call has a token");
-    let report = factory.store.rate_reports(&[("default".to_owned(), Operation::RegisterCertificate)]).await.unwrap().remove(0);
+    let report =
+        factory.store.rate_reports(&[("default".to_owned(), Operation::RegisterCertificate)]).await.unwrap().remove(0);
     assert_eq!(report.changes.last().unwrap().reason, Reason::Configured);
     assert!(report.changes.iter().filter(|change| change.reason == Reason::Throttled).count() >= 10);
 }

@@ -3,7 +3,7 @@
 use aws_sdk_iot::error::SdkError;
 use aws_sdk_iot::operation::register_ca_certificate::RegisterCACertificateError;
 use aws_sdk_iot::types::{AutoRegistrationStatus, CaCertificateStatus, CertificateMode};
-use muster::sandbox;
+use muster::sandbox::{self, Effect, Fault, Operation};
 use muster::specimen::{Ca, KeyKind};
 
 use super::{Bench, refusal};
@@ -137,4 +137,17 @@ async fn ten_cas_share_a_name_and_a_deleted_one_makes_room() {
     let id = first.certificate().id().to_string();
     bench.iot.delete_ca_certificate().certificate_id(id).send().await.unwrap();
     bench.register_sni_only(&Ca::new("Plant CA")).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_id_is_in_the_answer_only() {
+    let bench = Bench::unlimited().await;
+    bench.sandbox.faults().set(Fault::new(Operation::RegisterCACertificate, Effect::WrongId)).unwrap();
+    let ca = Ca::new("Plant CA");
+    let told = bench.register_sni_only(&ca).send().await.unwrap();
+    let id = ca.certificate().id();
+    assert_ne!(told.certificate_id(), Some(id.to_string().as_str()));
+    assert!(told.certificate_arn().unwrap().ends_with(told.certificate_id().unwrap()));
+    assert!(bench.sandbox.ledger().authority(id).is_some());
+    assert_eq!(bench.sandbox.ledger().calls().pop().unwrap().certificate_id, Some(id));
 }

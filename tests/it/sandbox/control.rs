@@ -113,6 +113,18 @@ async fn certificates_and_cas_can_be_planted_and_cas_deactivated() {
 }
 
 #[tokio::test]
+async fn a_template_can_be_added() {
+    let bench = bench().await;
+    let config = aws_sdk_iot::types::RegistrationConfig::builder().template_name("line-7").build();
+    let request = bench.register_sni_only(&Ca::new("Plant CA")).registration_config(config);
+    let refused = request.clone().send().await.unwrap_err();
+    assert!(refused.into_service_error().is_resource_not_found_exception());
+    assert_eq!(bench.control("PUT", "templates/line-7", Value::Null).await.0, 204);
+    request.send().await.unwrap();
+    assert_eq!(bench.read("ledger").await["cas"], 1);
+}
+
+#[tokio::test]
 async fn faults_are_set_listed_and_cleared() {
     let bench = bench().await;
     let fault = json!({ "operation": "GetRegistrationCode", "effect": "throttle" });

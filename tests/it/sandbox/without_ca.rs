@@ -94,12 +94,9 @@ async fn what_is_no_good_certificate_is_refused() {
 #[tokio::test]
 async fn a_pending_status_is_refused_before_the_pem_is_read() {
     let bench = Bench::unlimited().await;
-    for status in [
-        CertificateStatus::PendingActivation,
-        CertificateStatus::PendingTransfer,
-        #[expect(deprecated, reason = "it is still in the model")]
-        CertificateStatus::RegisterInactive,
-    ] {
+    for status in
+        [CertificateStatus::PendingActivation, CertificateStatus::PendingTransfer, CertificateStatus::RegisterInactive]
+    {
         let Err(SdkError::ServiceError(error)) = bench.register_alone("x").status(status).send().await else {
             panic!("it was taken")
         };

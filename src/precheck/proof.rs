@@ -1,0 +1,89 @@
+//! The verification certificate: the proof that one holds the key of a CA that is to be registered.
+
+use time::OffsetDateTime;
+
+use crate::certificate::{Certificate, Issuer, Verification};
+use crate::job::{CertificateMode, RegisterCaCertificate};
+
+use super::found::Found;
+use super::parameter::refuse_length;
+use super::{Field, PEM_CHARS_MAX, Precheck, Rejection, Warning, refuse_key, refuse_signature_algorithm};
+
+/// A certificate that the CA signed to prove that one holds its key.
+pub(super) struct Proof(Certificate);
+
+impl Precheck {
+    /// Judges the proof that the mode asks for; the registration code is not looked at.
+    pub(super) fn judge_proof(
+        &self,
+        request: &RegisterCaCertificate,
+        ca: &Issuer,
+        now: OffsetDateTime,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Option<Proof>, Rejection> {
+        let Some(text) = wanted_text(request)? else { return Ok(None) };
+        let proof = self.read_proof(text, now, warnings);
+        let proof = proof.map_err(|cause| Rejection::VerificationInvalid(Box::new(cause)))?;
+        warnings.extend(refuse_other_signer(&proof, ca)?);
+        Ok(Some(Proof(proof)))
+    }
+
+    fn read_proof(
+        &self,
+        text: &str,
+        now: OffsetDateTime,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Certificate, Rejection> {
+        let found = Found::read(FIELD, text)?;
+        found.refuse_trailing_data()?;
+        warnings.extend(found.warnings());
+        let proof = found.certificate;
+        warnings.extend(self.check_validity(FIELD, &proof, now)?);
+        refuse_key(proof.key())?;
+        refuse_signature_algorithm(proof.signature_algorithm())?;
+        Ok(proof)
+    }
+}
+
+const FIELD: Field = Field::VerificationCertificate;
+
+/// The text of the verification certificate, where the mode asks for one. An empty text counts as one that AWS's API
+/// model is sure to refuse, as its least length is 1, in whichever mode.
+fn wanted_text(request: &RegisterCaCertificate) -> Result<Option<&str>, Rejection> {
+    let text = request.verification_certificate.as_deref();
+    if text == Some("") {
+        refuse_length(FIELD, "", (1, PEM_CHARS_MAX))?;
+    }
+    match (request.mode(), text) {
+        (CertificateMode::Default, None) => Err(Rejection::VerificationMissing),
+        (CertificateMode::SniOnly, Some(_)) => Err(Rejection::VerificationUnexpected),
+        (CertificateMode::Default, Some(_)) | (CertificateMode::SniOnly, None) => Ok(text),
+    }
+}
+
+fn refuse_other_signer(proof: &Certificate, ca: &Issuer) -> Result<Option<Warning>, Rejection> {
+    let signer = ca.certificate();
+    let verification = if proof.names_as_issuer(signer) { ca.verify(proof) } else { Verification::Bad };
+    match verification {
+        Verification::Good => Ok(None),
+        Verification::Bad => {
+            Err(Rejection::VerificationNotSigned { issuer: proof.issuer(), ca: signer.subject(), ca_id: signer.id() })
+        }
+        Verification::Unsupported => Ok(Some(Warning::signature_unverifiable(proof, signer))),
+    }
+}
+
+impl Proof {
+    /// Refuses a proof for another account. Of several common names one is enough.
+    pub(super) fn refuse_other_code(&self, registration_code: Option<&str>) -> Result<Option<Warning>, Rejection> {
+        let Some(code) = registration_code else { return Ok(Some(Warning::RegistrationCodeUnchecked)) };
+        if self.0.common_names().iter().any(|name| name == code) {
+            return Ok(None);
+        }
+        Err(Rejection::RegistrationCodeMismatch { subject: self.0.subject(), code: code.to_owned() })
+    }
+
+    pub(super) fn to_pem(&self) -> String {
+        self.0.to_pem()
+    }
+}

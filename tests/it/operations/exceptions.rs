@@ -1,0 +1,158 @@
+//! Every exception of the three calls, and the end that follows from it.
+
+use muster::job::Job;
+use muster::outcome::{Code, Status};
+use muster::sandbox::{Effect, Fault, Operation};
+use muster::specimen::Ca;
+
+use super::{device, device_without_ca, factory, n_calls, send, sni_only, the_end};
+use crate::factory::Factory;
+
+const DEVICE: Operation = Operation::RegisterCertificate;
+const WITHOUT_CA: Operation = Operation::RegisterCertificateWithoutCA;
+const CA: Operation = Operation::RegisterCACertificate;
+const ALL: [Operation; 3] = [DEVICE, WITHOUT_CA, CA];
+
+/// A good job for an operation.
+fn good_job(factory: &Factory, operation: Operation) -> Job {
+    match operation {
+        Operation::RegisterCertificate => device(factory.ca.leaf("device")),
+        Operation::RegisterCertificateWithoutCA => device_without_ca(factory.ca.leaf("device")),
+        _ => Factory::job_of(sni_only(&Ca::new("CA"))),
+    }
+}
+
+/// The end of a good job whose first calls meet an effect.
+async fn end_after(operation: Operation, effect: Effect, calls: u64) -> (String, String) {
+    let factory = factory(500.0).await;
+    factory.sandbox.faults().set(Fault::new(operation, effect).calls(calls)).unwrap();
+    send(&factory, [good_job(&factory, operation)]).await;
+    factory.drain().await;
+    assert_eq!(factory.counts("jobs").deleted, 1);
+    let (code, detail, _) = the_end(&factory, <&str>::from(operation)).await;
+    (code, detail)
+}
+
+fn error(code: &str, status: u16) -> Effect {
+    Effect::Error { status, code: code.into(), message: "as ordered".into(), executed: false }
+}
+
+/// A good job whose every call is answered with an exception ends for this reason, after one call.
+async fn is_refused(operations: &[Operation], exception: &str, status: u16, code: Code) {
+    assert_eq!(code.status(), Status::Refused);
+    for &operation in operations {
+        let (found, detail) = end_after(operation, error(exception, status), 100).await;
+        assert_eq!(found, code.as_str(), "{operation}");
+        assert_eq!(detail.split(';').next(), Some(format!("{exception}: as ordered").as_str()), "{operation}");
+    }
+}
+
+/// A good job whose first two calls are answered with an exception is registered in the end.
+async fn is_tried_again(operations: &[Operation], exception: &str, status: u16) {
+    for &operation in operations {
+        let (found, _) = end_after(operation, error(exception, status), 2).await;
+        assert_eq!(found, "ok", "{operation}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resource_already_exists_is_a_good_end() {
+    for operation in ALL {
+        let factory = factory(500.0).await;
+        let job = good_job(&factory, operation);
+        send(&factory, [job.clone()]).await;
+        factory.drain().await;
+        // As if somebody else had registered it.
+        sqlx::query("truncate registrations, batch_counters").execute(&factory.database.pool).await.unwrap();
+        send(&factory, [job]).await;
+        factory.drain().await;
+        let (code, detail, known) = the_end(&factory, <&str>::from(operation)).await;
+        assert_eq!((code.as_str(), known), ("exists", None), "{operation}");
+        assert!(detail.starts_with("its status is unknown"), "{detail}");
+        assert_eq!(n_calls(&factory, operation), 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificate_validation_is_refused() {
+    is_refused(&ALL, "CertificateValidationException", 400, Code::CertificateValidation).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificate_state_is_refused_where_aws_looks_for_no_ca() {
+    is_refused(&[WITHOUT_CA, CA], "CertificateStateException", 406, Code::CertificateState).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificate_state_parks_a_device_until_its_ca_is_active() {
+    let factory = factory(500.0).await;
+    let ca = Ca::new("Late CA");
+    let id = factory.sandbox.plant_ca(&ca.pem()).unwrap();
+    factory.sandbox.set_ca_active(id, false);
+    send(&factory, [device(ca.leaf("device"))]).await;
+    let serving = factory.serve().await;
+    let is_parked = async |factory: &Factory| factory.ends().await.contains_key(&Code::IssuerInactive);
+    factory.until("it is parked", is_parked).await;
+    factory.sandbox.set_ca_active(id, true);
+    factory.until("it is registered", async |factory| factory.ends().await.contains_key(&Code::Ok)).await;
+    serving.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificate_conflict_is_refused_where_the_ca_is_not_known() {
+    is_refused(&[WITHOUT_CA, CA], "CertificateConflictException", 409, Code::CertificateConflict).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invalid_request_is_refused() {
+    is_refused(&ALL, "InvalidRequestException", 400, Code::InvalidRequest).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn registration_code_validation_is_refused() {
+    is_refused(&[CA], "RegistrationCodeValidationException", 400, Code::RegistrationCode).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resource_not_found_is_refused() {
+    is_refused(&[CA], "ResourceNotFoundException", 404, Code::ResourceNotFound).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limit_exceeded_is_exhausted_after_five_calls() {
+    for operation in ALL {
+        let (code, _) = end_after(operation, error("LimitExceededException", 410), 100).await;
+        assert_eq!(code, "limit_exceeded", "{operation}");
+        let (code, _) = end_after(operation, error("LimitExceededException", 410), 4).await;
+        assert_eq!(code, "ok", "{operation}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn throttling_is_tried_again() {
+    is_tried_again(&ALL, "ThrottlingException", 400).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn service_unavailable_is_tried_again() {
+    is_tried_again(&ALL, "ServiceUnavailableException", 503).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn internal_failure_is_tried_again() {
+    is_tried_again(&ALL, "InternalFailureException", 500).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unauthorized_is_nobodys_fault() {
+    is_tried_again(&ALL, "UnauthorizedException", 401).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificate_id_must_be_the_certificates_own() {
+    for operation in ALL {
+        let (code, detail) = end_after(operation, Effect::WrongId, 1).await;
+        assert_eq!(code, "id_mismatch", "{operation}");
+        assert!(detail.starts_with("AWS answered with id "), "{detail}");
+    }
+}

@@ -1,0 +1,137 @@
+//! One queue with everything in it, in bad order.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use muster::certificate::Certificate;
+use muster::job::{Job, RegisterCaCertificate};
+use muster::limiter::{Rate, burst_of};
+use muster::outcome::Code;
+use muster::sandbox::{self, Operation};
+use muster::specimen::{Ca, Flaw};
+
+use super::{device, device_without_ca, factory, n_calls, proven, send, sni_only};
+use crate::factory::{BATCH, Factory};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mixed_queue_in_bad_order_drains_to_the_right_ends_at_a_rate_for_each_operation() {
+    let mut factory = factory(100.0).await;
+    let rates = &mut factory.config.targets.get_mut("default").unwrap().rates;
+    rates.register_certificate_without_ca = Rate::new(50.0).unwrap();
+    rates.register_ca_certificate = Rate::new(10.0).unwrap();
+    let cas: Vec<_> = (0..20).map(|i| Ca::new(&format!("CA {i}"))).collect();
+    // The devices come first, and their CAs last.
+    let mut jobs: Vec<Job> = (0..100).map(|i| device(cas[i % 5].leaf(&format!("early {i}")))).collect();
+    jobs.extend((0..100).map(|i| device_without_ca(Ca::new("nobody's").leaf(&format!("alone {i}")))));
+    jobs.extend((0..50).map(|i| device(factory.ca.leaf(&format!("device {i}")))));
+    jobs.push(device_without_ca(factory.ca.flawed(Flaw::Expired, "expired")));
+    jobs.push(Factory::job_of(RegisterCaCertificate {
+        ca_certificate: factory.ca.leaf("no CA"),
+        ..sni_only(&factory.ca)
+    }));
+    jobs.extend(
+        cas.iter()
+            .enumerate()
+            .map(|(i, ca)| Factory::job_of(if i % 2 == 0 { sni_only(ca) } else { proven(&factory, ca) })),
+    );
+    send(&factory, jobs).await;
+    factory.drain().await;
+
+    let ends = factory.ends().await;
+    assert_eq!(ends, BTreeMap::from([(Code::Ok, 270), (Code::Expired, 1), (Code::CaNotACa, 1)]));
+    let ledger = factory.sandbox.ledger();
+    assert_eq!((ledger.n_certificates(), ledger.n_authorities()), (250, 21));
+    for (operation, rate) in [
+        (Operation::RegisterCertificate, 100),
+        (Operation::RegisterCertificateWithoutCA, 50),
+        (Operation::RegisterCACertificate, 10),
+    ] {
+        // Other tests share the machine: a twentieth more, as a network may bunch calls.
+        let most = (rate + burst_of(Rate::new(f64::from(rate)).unwrap()) + 1) * 21 / 20 + 1;
+        let worst = ledger.worst_second(operation);
+        assert!(worst <= most as usize, "{worst} calls of {operation} in a second, {most} allowed");
+    }
+    let wasted = n_calls(&factory, Operation::RegisterCertificate) - 150;
+    assert!(wasted <= 100, "{wasted} calls for devices whose CA was not in");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_wait_for_a_ca_that_was_refused_and_are_sent_again_when_it_is_in() {
+    let mut factory = factory(500.0).await;
+    // No probe helps: what is sent again is sent because the CA is in.
+    factory.config.breakers.issuer_probe = Duration::from_hours(1).into();
+    let ca = Ca::new("Late CA");
+    let no_template = RegisterCaCertificate {
+        registration_config: Some(muster::job::RegistrationConfig {
+            template_name: Some("nowhere".to_owned()),
+            ..Default::default()
+        }),
+        ..sni_only(&ca)
+    };
+    send(&factory, [Factory::job_of(no_template)]).await;
+    send(&factory, (0..40).map(|i| device(ca.leaf(&format!("device {i}"))))).await;
+    let serving = factory.serve().await;
+    factory.until("all devices are parked", async |factory| parked(factory).await == 40).await;
+    let refused = BTreeMap::from([(Code::ResourceNotFound, 1), (Code::IssuerInactive, 40)]);
+    assert_eq!(factory.ends().await, refused);
+    let calls = n_calls(&factory, Operation::RegisterCertificate);
+
+    send(&factory, [Factory::job_of(sni_only(&ca))]).await;
+    let all_in = BTreeMap::from([(Code::Ok, 41)]);
+    factory.until("all are registered", async |factory| factory.ends().await == all_in).await;
+    assert!(n_calls(&factory, Operation::RegisterCertificate) <= calls + 40 + 1);
+    serving.end().await;
+}
+
+async fn parked(factory: &Factory) -> u64 {
+    let status = factory.store.batch_status(BATCH).await.unwrap();
+    status.map_or(0, |status| status.parked())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_one_whichever_operation_registers_it() {
+    let factory = factory(500.0).await;
+    let pem = factory.ca.leaf("device");
+    send(&factory, [device(pem.clone()), device_without_ca(pem.clone())]).await;
+    factory.drain().await;
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 1), (Code::Known, 1)]));
+
+    let later = Job { batch: "later".parse().unwrap(), ..device_without_ca(pem.clone()) };
+    send(&factory, [later, Job { batch: "later".parse().unwrap(), ..device(pem) }]).await;
+    factory.drain().await;
+    let calls = [Operation::RegisterCertificate, Operation::RegisterCertificateWithoutCA];
+    assert_eq!(calls.map(|operation| n_calls(&factory, operation)).iter().sum::<usize>(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ca_and_a_device_with_one_certificate_are_two() {
+    let factory = factory(500.0).await;
+    let ca = Ca::new("CA");
+    send(&factory, [Factory::job_of(sni_only(&ca)), device_without_ca(ca.pem())]).await;
+    factory.drain().await;
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 2)]));
+    let id = Certificate::from_pem(&ca.pem()).unwrap().id();
+    let ledger = factory.sandbox.ledger();
+    assert!(ledger.authority(id).is_some() && ledger.certificate(id).is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_that_is_denied_leaves_the_others_alone() {
+    let factory = factory(500.0).await;
+    let denied = sandbox::Effect::Error {
+        status: 403,
+        code: "AccessDeniedException".into(),
+        message: "not allowed".into(),
+        executed: false,
+    };
+    let fault = factory.sandbox.faults().set(sandbox::Fault::new(Operation::RegisterCACertificate, denied)).unwrap();
+    send(&factory, [Factory::job_of(sni_only(&Ca::new("CA")))]).await;
+    send(&factory, (0..20).map(|i| device(factory.ca.leaf(&format!("device {i}"))))).await;
+    let serving = factory.serve().await;
+    let others_in = BTreeMap::from([(Code::Ok, 20), (Code::TargetUnavailable, 1)]);
+    factory.until("the devices are in and the CA waits", async |factory| factory.ends().await == others_in).await;
+    assert!(factory.sandbox.faults().clear(fault));
+    let all_in = BTreeMap::from([(Code::Ok, 21)]);
+    factory.until("the CA is in", async |factory| factory.ends().await == all_in).await;
+    serving.end().await;
+}

@@ -1,0 +1,82 @@
+//! CAs that share a name.
+
+use std::collections::BTreeMap;
+
+use muster::outcome::Code;
+use muster::sandbox::Operation;
+use muster::specimen::{Ca, KeyKind};
+
+use super::{device, factory, n_calls, send, sni_only, the_end};
+use crate::factory::Factory;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_is_answered_with_the_ca_that_the_ledger_knows() {
+    let factory = factory(500.0).await;
+    let one = Ca::new("Twin CA");
+    let other = one.impostor(KeyKind::P256);
+    send(&factory, [&one, &other].map(|ca| Factory::job_of(sni_only(ca)))).await;
+    factory.drain().await;
+    // One after the other: only the first meets the conflict.
+    for (i, ca) in [&one, &other, &one, &other].into_iter().enumerate() {
+        send(&factory, [device(ca.leaf(&format!("device {i}")))]).await;
+    }
+    let serving = factory.serve().await;
+    let all_in = BTreeMap::from([(Code::Ok, 6)]);
+    factory.until("all are registered", async |factory| factory.ends().await == all_in).await;
+    let conflicts = n_calls(&factory, Operation::RegisterCertificate) - 4;
+    assert!((1..=4).contains(&conflicts), "{conflicts}");
+    let calls = n_calls(&factory, Operation::RegisterCertificate);
+    send(&factory, [device(other.leaf("a later device"))]).await;
+    let all_in = BTreeMap::from([(Code::Ok, 7)]);
+    factory.until("it is registered", async |factory| factory.ends().await == all_in).await;
+    assert_eq!(n_calls(&factory, Operation::RegisterCertificate), calls + 1, "its CA is sent at once");
+    serving.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_is_answered_with_a_configured_ca() {
+    let factory = factory(500.0).await;
+    let twin = factory.ca.impostor(KeyKind::P256);
+    factory.sandbox.plant_ca(&twin.pem()).unwrap();
+    send(&factory, [device(factory.ca.leaf("device"))]).await;
+    factory.drain().await;
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 1)]));
+    assert_eq!(n_calls(&factory, Operation::RegisterCertificate), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_with_an_unknown_ca_ends_with_what_to_send() {
+    let factory = factory(500.0).await;
+    let one = Ca::new("Twin CA");
+    let other = one.impostor(KeyKind::P256);
+    for ca in [&one, &other] {
+        factory.sandbox.plant_ca(&ca.pem()).unwrap();
+    }
+    send(&factory, [device(one.leaf("device"))]).await;
+    factory.drain().await;
+    let (code, detail, _) = the_end(&factory, "RegisterCertificate").await;
+    assert_eq!(code, "certificate_conflict");
+    assert!(detail.starts_with("CertificateConflictException: "), "{detail}");
+    assert!(detail.contains("send it again with caCertificatePem"), "{detail}");
+    assert_eq!(n_calls(&factory, Operation::RegisterCertificate), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_eleventh_ca_of_one_name_is_exhausted_and_the_ten_are_named() {
+    let factory = factory(500.0).await;
+    let cas: Vec<_> = (0..10).map(|_| Ca::new("Common CA")).collect();
+    send(&factory, cas.iter().map(|ca| Factory::job_of(sni_only(ca)))).await;
+    factory.drain().await;
+    let calls = n_calls(&factory, Operation::RegisterCACertificate);
+    send(&factory, [Factory::job_of(sni_only(&Ca::new("Common CA")))]).await;
+    factory.drain().await;
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 10), (Code::LimitExceeded, 1)]));
+    assert_eq!(n_calls(&factory, Operation::RegisterCACertificate), calls + 5, "a bounded backoff");
+    let detail: String = sqlx::query_scalar("select detail from registrations where code = 'limit_exceeded'")
+        .fetch_one(&factory.database.pool)
+        .await
+        .unwrap();
+    for ca in &cas {
+        assert!(detail.contains(&ca.certificate().id().to_string()), "{detail}");
+    }
+}
