@@ -51,6 +51,7 @@ pub mod sdk_error;
 pub mod sender;
 pub mod serve;
 pub mod session;
+pub mod single;
 pub mod slots;
 pub mod specimen;
 pub mod store;

@@ -90,8 +90,11 @@ pub fn verification_certificate(
     }
 }
 
+/// Takes the DER of a key.
+type ReadKey = fn(Vec<u8>) -> PrivateKeyDer<'static>;
+
 /// The labels of private keys that are not encrypted, and how each is read.
-const KEYS: [(&str, fn(Vec<u8>) -> PrivateKeyDer<'static>); 3] = [
+const KEYS: [(&str, ReadKey); 3] = [
     ("PRIVATE KEY", |der| PrivateKeyDer::Pkcs8(der.into())),
     ("EC PRIVATE KEY", |der| PrivateKeyDer::Sec1(der.into())),
     ("RSA PRIVATE KEY", |der| PrivateKeyDer::Pkcs1(der.into())),
@@ -161,20 +164,14 @@ fn sequence(parts: &[&[u8]]) -> Vec<u8> {
 /// Writes one element of DER, which is not empty.
 fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     const SHORT_MAX: usize = 0x7f;
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    let bytes = length.to_be_bytes();
-    let digits = &bytes[bytes.iter().take_while(|&&byte| byte == 0).count()..];
+    let content = parts.concat();
+    let length = content.len().to_be_bytes();
+    let digits: Vec<u8> = length.into_iter().skip_while(|&byte| byte == 0).collect();
     let mut der = vec![tag];
-    if length > SHORT_MAX {
+    if content.len() > SHORT_MAX {
         der.push(0x80 | u8::try_from(digits.len()).expect("a length has at most eight bytes"));
     }
-    if length == 0 {
-        der.push(0)
-    } else {
-        der.extend(digits)
-    }
-    parts.iter().for_each(|part| der.extend(*part));
-    der
+    [der, digits, content].concat()
 }
 
 #[cfg(test)]
