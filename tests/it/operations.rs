@@ -5,6 +5,7 @@ mod exceptions;
 mod mixed;
 mod namesakes;
 mod parameters;
+mod table;
 
 use std::time::Duration;
 

@@ -88,11 +88,9 @@ async fn trouble_before_the_call_ran_ends_registered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_final_and_says_why() {
-    for (code, end) in [
-        ("CertificateValidationException", "certificate_validation"),
-        ("CertificateConflictException", "certificate_conflict"),
-        ("InvalidRequestException", "invalid_request"),
-    ] {
+    for (code, end) in
+        [("CertificateValidationException", "certificate_validation"), ("InvalidRequestException", "invalid_request")]
+    {
         let (found, detail, attempts) = end_after(error(code, 400, false), 1).await;
         assert_eq!((found.as_str(), attempts.as_array().unwrap().len()), (end, 1));
         assert_eq!(detail, format!("{code}: as ordered"));
