@@ -1,5 +1,6 @@
 //! A CA that cannot be registered, and why; nothing of its key is ever told.
 
+use muster::config::Target;
 use muster::outcome::Code;
 use muster::sandbox::{Effect, Fault, Operation};
 use muster::specimen::Ca;
@@ -125,7 +126,7 @@ async fn trouble_is_tried_again_and_a_throttle_slows_everybody() {
 async fn trouble_that_lasts_ends_it_and_the_answer_may_have_been_lost() {
     let office = Office::new().await;
     let faults = office.factory.sandbox.faults();
-    faults.set(error("InternalFailureException", 500).calls(100)).unwrap();
+    let fault = faults.set(error("InternalFailureException", 500).calls(100)).unwrap();
     let (code, said) = office.register("ca.pem --mode sni-only").await;
     assert_eq!(
         (code, &said["status"], &said["code"]),
@@ -133,7 +134,7 @@ async fn trouble_that_lasts_ends_it_and_the_answer_may_have_been_lost() {
         "{said}"
     );
     assert_eq!(office.n_calls(Operation::RegisterCACertificate), 8);
-    faults.clear();
+    assert!(faults.clear(fault));
 
     faults.set(Fault::new(Operation::RegisterCACertificate, Effect::Reset { executed: true }).calls(1)).unwrap();
     let (code, said) = office.register("ca.pem --mode sni-only --activate").await;
@@ -156,9 +157,13 @@ async fn an_aws_or_a_ledger_that_is_away_is_told_from_other_errors() {
     office.factory.database.url = "postgres://postgres@127.0.0.1:1/nothing".to_owned();
     let (code, _, said) = office.ca("register ca.pem --mode sni-only").await;
     assert!(code == Some(5) && said.contains("cannot reach the ledger"), "{said}");
-    let office = Office::new().await;
-    office.factory.sandbox.stop().await;
-    for words in ["register ca.pem --mode sni-only", "code"] {
+    let mut office = Office::new().await;
+    let away = Target {
+        endpoint_url: Some("http://127.0.0.1:1".to_owned()),
+        ..office.factory.config.targets["default"].clone()
+    };
+    office.factory.config.targets.insert("away".to_owned(), away);
+    for words in ["register ca.pem --mode sni-only --target away", "code --target away"] {
         let (code, _, said) = office.ca(words).await;
         assert!(code == Some(5) && said.contains("cannot ask AWS who we are"), "{words}: {said}");
     }
