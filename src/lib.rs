@@ -3,7 +3,7 @@
 //! ```text
 //! SQS --receive--> receiver --> worker -----------------------------> recorder --commit--> Postgres
 //!                  takes a slot  precheck -> known already? -> token     |
-//!                  a message     -> RegisterCertificate (retry inside)   +--ack / release--> SQS
+//!                  a message     -> Register... (retry inside)           +--ack / release--> SQS
 //!                  <------------------ slot comes back after the ack ----+
 //! ```
 //!

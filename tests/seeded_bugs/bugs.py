@@ -108,7 +108,7 @@ BUGS = [
     ),
     bug(
         "a foreign id is a success",
-        "src/worker/call.rs",
+        "src/worker/course.rs",
         "(given != id).then(",
         "(given != id && false).then(",
         IT,
@@ -117,7 +117,7 @@ BUGS = [
     bug(
         "no breaker for denials",
         "src/breaker.rs",
-        "self.trip(Cause::Auth, reason);",
+        "self.trip(Cause::Auth, reason, false);",
         "let _ = reason;",
         IT,
         "breakers::expired_credentials_stop_the_calls_but_for_a_probe_and_blame_nobody",
@@ -317,7 +317,9 @@ BUGS = [
         "            let mut transaction = self.begin(db).await?;\n"
         "            write(&mut transaction, page).await?;\n"
         "            crash_point::reached(\"before_commit\");\n"
-        "            Ok(transaction.commit().await?)\n"
+        "            transaction.commit().await?;\n"
+        "            // Beside the transaction: it locks holds without the rows that wait for them.\n"
+        "            release_issuers(db, &page.authorities).await\n"
         "        })\n"
         "        .await\n",
         "        let mut connection = self.pool.acquire().await?;\n"
@@ -395,7 +397,7 @@ BUGS = [
     ),
     bug(
         "a parse error repeats the body",
-        "src/job.rs",
+        "src/job/json.rs",
         '            text.replace_range(open + 1..close, "...");\n',
         "",
         IT,
@@ -404,9 +406,9 @@ BUGS = [
     ),
     bug(
         "a job is logged",
-        "src/worker.rs",
+        "src/worker/judge.rs",
         'debug!(message_id = delivery.message_id, %warning, "forwarded with a warning");',
-        'debug!(pem = job.request.certificate_pem, %warning, "forwarded with a warning");',
+        'debug!(pem = job.request.pem(), %warning, "forwarded with a warning");',
         IT,
         "secrecy::a_service_in_trouble_gives_no_secret_away",
     ),
@@ -460,10 +462,107 @@ BUGS = [
     ),
     bug(
         "a series for each source",
-        "src/worker.rs",
+        "src/worker/judge.rs",
         "self.parts.metrics.precheck_rejections.with_label_values(&[code.as_str()]).inc();",
         "self.parts.metrics.precheck_rejections.with_label_values(&[job.source.as_ref().unwrap().as_str()]).inc();",
         IT,
         "input::series::thousands_of_names_add_no_series",
+    ),
+    # Three operations.
+    bug(
+        "setAsActive is forgotten",
+        "src/job/request.rs",
+        "self.status.or_else(|| self.set_as_active.map(of_activity))",
+        "self.status",
+        IT,
+        "operations::parameters::register_certificate_set_as_active_becomes_a_status",
+    ),
+    bug(
+        "tags are not sent",
+        "src/registrar.rs",
+        ".set_tags((!request.tags.is_empty()).then_some(tags))",
+        ".set_tags(Some(tags).filter(Vec::is_empty))",
+        IT,
+        "operations::parameters::register_ca_certificate_tags",
+    ),
+    bug(
+        "a CA that is in releases nothing",
+        "src/store/record.rs",
+        "release_issuers(db, &page.authorities).await",
+        "release_issuers(db, &[]).await",
+        IT,
+        "operations::mixed::devices_wait_for_a_ca_that_was_refused_and_are_sent_again_when_it_is_in",
+    ),
+    bug(
+        "a conflict is final",
+        "src/worker/call.rs",
+        "Step::End(Code::CertificateConflict) if self.name_ca(admitted).await => {}",
+        "",
+        IT,
+        "operations::namesakes::a_conflict_is_answered_with_the_ca_that_the_ledger_knows",
+    ),
+    bug(
+        "every device of a shared name meets the conflict",
+        "src/worker/call.rs",
+        "        self.name_ca_where_shared(admitted);\n",
+        "",
+        IT,
+        "operations::namesakes::a_conflict_is_answered_with_the_ca_that_the_ledger_knows",
+    ),
+    bug(
+        "a state parks what has no CA",
+        "src/registrar/kind.rs",
+        "if self == Self::IssuerInactive { Self::Refused(Code::CertificateState) } else { self }",
+        "self",
+        IT,
+        "operations::exceptions::certificate_state_is_refused_where_aws_looks_for_no_ca",
+    ),
+    bug(
+        "a CA and a device are one",
+        "src/claims.rs",
+        "is_of_ca: job.operation().is_of_ca(), id",
+        "is_of_ca: false, id",
+        IT,
+        "operations::mixed::a_ca_and_a_device_with_one_certificate_are_two",
+    ),
+    bug(
+        "the registration code is asked for each CA",
+        "src/session.rs",
+        "Some(last) if last.code.is_some() || last.at.elapsed() < CODE_PAUSE => last.code.clone(),",
+        "Some(last) if last.code.is_none() && last.at.elapsed() < CODE_PAUSE => None,",
+        IT,
+        "operations::code::the_registration_code_is_asked_for_once",
+    ),
+    bug(
+        "an idle operation counts as working",
+        "src/breakers.rs",
+        "own.open().is_none() && trouble.is_none_or(|since| own.was_answered_since(since))",
+        "own.open().is_none() && trouble.is_none_or(|_| true)",
+        LIB,
+        "breakers::tests::an_operation_that_nobody_uses_does_not_count_as_working",
+    ),
+    bug(
+        "one limiter for all operations",
+        "src/serve/quotas.rs",
+        "limiters.insert((name.parse()?, operation), limiter.clone());",
+        "for &its in Operation::VARIANTS { limiters.insert((name.parse()?, its), limiter.clone()); }",
+        IT,
+        "operations::mixed::a_mixed_queue_in_bad_order_drains_to_the_right_ends_at_a_rate_for_each_operation",
+    ),
+    bug(
+        "the rate of one operation for all",
+        "src/serve/quotas.rs",
+        "config.targets[names[0]].rates.of(operation)",
+        "config.targets[names[0]].rates.register_certificate",
+        IT,
+        "operations::mixed::a_mixed_queue_in_bad_order_drains_to_the_right_ends_at_a_rate_for_each_operation",
+    ),
+    bug(
+        "a limit names nobody",
+        "src/worker/namesakes.rs",
+        "match name_them(namesakes) {",
+        "match name_them(&namesakes[..0]) {",
+        IT,
+        "operations::namesakes::an_eleventh_ca_of_one_name_is_exhausted_and_the_ten_are_named",
     ),
 ]
