@@ -2,6 +2,7 @@
 //!
 //! Data goes to standard output, talk to standard error.
 
+mod ca;
 mod config;
 mod demo;
 mod enqueue;
@@ -42,6 +43,7 @@ enum Command {
     Enqueue(enqueue::Enqueue),
     Status(status::Status),
     Holds(holds::Holds),
+    Ca(ca::Ca),
     Demo(demo::Demo),
     /// Runs a local SQS and AWS IoT with real rules and quotas.
     Sandbox(sandbox::Sandbox),
@@ -79,6 +81,7 @@ async fn run(cli: Cli, assignments: Assignments) -> anyhow::Result<ExitCode> {
         Command::Enqueue(enqueue) => enqueue.run(config).await,
         Command::Status(status) => status.run(config).await,
         Command::Holds(holds) => holds.run(config).await,
+        Command::Ca(ca) => ca.run(config).await,
         Command::Demo(demo) => demo.run().await,
         Command::Sandbox(sandbox) => sandbox.run().await,
         Command::Migrate => migrate::run(config).await,

@@ -139,6 +139,11 @@ impl Ca {
         self.certificate.to_pem()
     }
 
+    /// The CA's private key as PKCS #8.
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// Makes a good device certificate with a P-256 key.
     pub fn leaf(&self, common_name: &str) -> String {
         self.issue(&device_params(common_name), &KeyKind::P256.generate())

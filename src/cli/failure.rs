@@ -2,12 +2,16 @@
 
 use std::process::ExitCode;
 
+use super::ca::OrderError;
 use super::holds::NotHeld;
 use super::status::UnknownBatch;
 use crate::config::ConfigError;
 use crate::config::fit::Misfit;
 use crate::identity::IdentityError;
+use crate::proof::ProofError;
 use crate::queue::{NO_CREDENTIALS, QueueError, QueueErrorKind};
+use crate::registrar::{CallError, Kind};
+use crate::single::SingleError;
 use crate::store::StoreError;
 
 /// The exit codes, for `--help`.
@@ -51,6 +55,9 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
     if error.is::<NotHeld>() {
         eprintln!("hint: {}", NotHeld::hint());
     }
+    if let Some(unfit) = error.downcast_ref::<OrderError>() {
+        eprintln!("hint: {}", unfit.hint());
+    }
     if let Some(hint) = hint(error) {
         eprintln!("hint: {hint}");
     }
@@ -58,10 +65,14 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 fn code(error: &anyhow::Error) -> u8 {
-    if error.is::<ConfigError>() {
+    let is_usage = error.is::<ConfigError>() || error.is::<OrderError>() || error.is::<ProofError>();
+    if is_usage || matches!(error.downcast_ref(), Some(SingleError::UnknownTarget { .. })) {
         return USAGE;
     }
-    match error.downcast_ref() {
+    if let Some(SingleError::Call { error: CallError { kind, .. }, .. }) = error.downcast_ref() {
+        return of_call(*kind);
+    }
+    match identity_error(error) {
         Some(IdentityError::Denied(_) | IdentityError::RoleDenied(_)) => return DENIED,
         Some(IdentityError::Unreachable(_)) => return UNREACHABLE,
         Some(IdentityError::NoRegion) | None => {}
@@ -74,14 +85,52 @@ fn code(error: &anyhow::Error) -> u8 {
     }
     // Also a server that starts, stops or has no connection left (57, 53).
     let is_away = |error: &StoreError| matches!(error.class(), "timeout" | "connection" | "08" | "53" | "57");
-    if error.downcast_ref().is_some_and(is_away) { UNREACHABLE } else { ERROR }
+    if store_error(error).is_some_and(is_away) { UNREACHABLE } else { ERROR }
+}
+
+/// The code for a call that says nothing of a certificate.
+fn of_call(kind: Kind) -> u8 {
+    match kind {
+        Kind::Denied => DENIED,
+        Kind::Throttled | Kind::Transient(_) => UNREACHABLE,
+        Kind::Exists | Kind::Limited | Kind::IssuerInactive | Kind::Conflict | Kind::Refused(_) => ERROR,
+    }
+}
+
+fn identity_error(error: &anyhow::Error) -> Option<&IdentityError> {
+    match error.downcast_ref() {
+        Some(SingleError::Identity(error)) => Some(error),
+        _ => error.downcast_ref(),
+    }
+}
+
+fn store_error(error: &anyhow::Error) -> Option<&StoreError> {
+    match error.downcast_ref() {
+        Some(SingleError::Store(error) | SingleError::Unrecorded { error, .. }) => Some(error),
+        _ => error.downcast_ref(),
+    }
 }
 
 fn hint(error: &anyhow::Error) -> Option<&'static str> {
     if let Some(ConfigError::UnknownKey { nearest: None, .. }) = error.downcast_ref() {
         return Some("`muster config template` prints every key");
     }
-    if let Some(error) = error.downcast_ref::<IdentityError>() {
+    if let Some(error) = error.downcast_ref::<ProofError>() {
+        return error.hint();
+    }
+    match error.downcast_ref() {
+        Some(SingleError::Call { error: CallError { kind: Kind::Denied, .. }, .. }) => {
+            return Some(
+                "the credentials need iot:RegisterCACertificate and iot:GetRegistrationCode, with --tag iot:TagResource, \
+                 with --role iam:PassRole",
+            );
+        }
+        Some(SingleError::Unrecorded { .. }) => {
+            return Some("run it again: what AWS has is then recorded as already registered");
+        }
+        _ => {}
+    }
+    if let Some(error) = identity_error(error) {
         return Some(match error {
             IdentityError::NoRegion => "set `aws.region` in the settings, or AWS_REGION",
             IdentityError::Denied(_) => "check the credentials with `aws sts get-caller-identity`",
@@ -109,7 +158,7 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
             QueueErrorKind::Transient => "check the network, and AWS_ENDPOINT_URL or `aws.endpoint_url`",
         });
     }
-    match error.downcast_ref()? {
+    match store_error(error)? {
         StoreError::Timeout(_) | StoreError::Database(_) | StoreError::Url(_) => {
             Some("check `database.url`, and `database.root_certificate` where the server's CA is not a public one")
         }

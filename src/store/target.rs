@@ -28,14 +28,16 @@ impl Store {
                 Ok(row)
             })
             .await?;
-        if (found_account.as_str(), found_region.as_str()) == (account, region) {
-            return Ok(());
-        }
-        Err(StoreError::TargetChanged {
-            target: target.to_owned(),
-            found: format!("{found_account} in {found_region}"),
-            wanted: format!("{account} in {region}"),
-        })
+        same(target, &Account { id: found_account, region: found_region }, account, region)
+    }
+
+    /// Checks that a target's name stands for no other account or region, and claims nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::TargetChanged`] where it does.
+    pub async fn check_target(&self, target: &str, account: &str, region: &str) -> Result<(), StoreError> {
+        let found = self.account_of_target(target).await?;
+        found.map_or(Ok(()), |found| same(target, &found, account, region))
     }
 
     /// The account and region that a target's name stands for, if it was ever claimed.
@@ -59,4 +61,15 @@ impl Store {
             .await?;
         Ok(found.map(|(id, region)| Account { id, region }))
     }
+}
+
+fn same(target: &str, found: &Account, account: &str, region: &str) -> Result<(), StoreError> {
+    if (found.id.as_str(), found.region.as_str()) == (account, region) {
+        return Ok(());
+    }
+    Err(StoreError::TargetChanged {
+        target: target.to_owned(),
+        found: found.to_string(),
+        wanted: format!("{account} in {region}"),
+    })
 }

@@ -1,5 +1,6 @@
 //! The ledger on a real Postgres: every statement, and the rules that hold whatever the order of events.
 
+mod authorities;
 mod commit;
 
 use std::collections::BTreeMap;

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod breakers;
+mod ca;
 mod compose;
 mod config;
 mod connections;

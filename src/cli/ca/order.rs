@@ -1,0 +1,195 @@
+//! What somebody wants registered: the arguments and the files that they name.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::certificate::Certificate;
+use crate::job::{CertificateMode, DEFAULT_TARGET, Name, RegisterCaCertificate, RegistrationConfig, Tag, UNBATCHED};
+use crate::proof::verification_certificate;
+
+/// The CA, and how it shall be registered.
+#[derive(Args, Debug)]
+pub(super) struct Order {
+    /// The CA's certificate, as PEM or DER.
+    #[arg(value_name = "FILE")]
+    ca: PathBuf,
+    /// The account and region, by its name in the settings.
+    #[arg(long, default_value = DEFAULT_TARGET, value_name = "NAME")]
+    pub(super) target: Name,
+    /// What it is counted under.
+    #[arg(long, default_value = UNBATCHED, value_name = "NAME")]
+    pub(super) batch: Name,
+    /// How AWS tells the account of a device: by its CA, which wants proof of the CA's key, or by the server name that it
+    /// sends.
+    #[arg(long, ignore_case = true, default_value = "default", value_parser = mode())]
+    pub(super) mode: CertificateMode,
+    /// The CA's private key as PEM, which makes the proof by itself; `-` is standard input. It is never sent or kept.
+    #[arg(long, value_name = "FILE", conflicts_with = "verification")]
+    key: Option<PathBuf>,
+    /// A certificate that the CA signed, with the registration code of `muster ca code` as its common name.
+    #[arg(long, value_name = "FILE")]
+    verification: Option<PathBuf>,
+    /// Registers it as ACTIVE, so that its certificates can be registered; AWS's own default is INACTIVE.
+    #[arg(long)]
+    activate: bool,
+    /// Lets devices register their own certificates when they first connect.
+    #[arg(long)]
+    allow_auto_registration: bool,
+    /// The provisioning template for devices that do so, by its name in the account.
+    #[arg(long, value_name = "NAME", conflicts_with = "template_body")]
+    template: Option<String>,
+    /// The provisioning template itself, as a file of JSON.
+    #[arg(long, value_name = "FILE", requires = "role")]
+    template_body: Option<PathBuf>,
+    /// The role that the template works with.
+    #[arg(long, value_name = "ARN")]
+    role: Option<String>,
+    /// A tag; may be given several times.
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
+    tags: Vec<Tag>,
+}
+
+/// What the arguments cannot mean together.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::cli) enum OrderError {
+    /// Mode DEFAULT has no proof.
+    #[error("mode DEFAULT needs proof that the CA's key is yours: give --key or --verification")]
+    NoProof {
+        /// The account's registration code, where AWS said it.
+        code: Option<String>,
+    },
+    /// Mode `SNI_ONLY` has one.
+    #[error("mode SNI_ONLY takes no proof of the CA's key: leave --key and --verification out")]
+    ProofUnwanted,
+}
+
+impl OrderError {
+    /// What to do.
+    pub(in crate::cli) fn hint(&self) -> String {
+        match self {
+            Self::NoProof { code: Some(code) } => {
+                format!("the registration code is {code}; `muster ca code` tells how a certificate with it is made")
+            }
+            Self::NoProof { code: None } => "`muster ca code` tells how a proof is made".to_owned(),
+            Self::ProofUnwanted => "or register it with --mode default".to_owned(),
+        }
+    }
+}
+
+/// How a CA proves its key.
+pub(super) enum Proof {
+    /// The key itself.
+    Key(SecretString),
+    /// A certificate that the key signed.
+    Certificate(String),
+    /// Not at all.
+    Unneeded,
+}
+
+fn mode() -> impl TypedValueParser<Value = CertificateMode> {
+    PossibleValuesParser::new(["default", "sni-only"]).map(|text| {
+        if text.eq_ignore_ascii_case("default") { CertificateMode::Default } else { CertificateMode::SniOnly }
+    })
+}
+
+/// Reads a tag; a value may hold further equals signs.
+fn tag(text: &str) -> Result<Tag, String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok(Tag { key: key.to_owned(), value: Some(value.to_owned()) }),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+impl Order {
+    /// Reads the CA's file.
+    pub(super) fn read_ca(&self) -> anyhow::Result<String> {
+        let bytes = std::fs::read(&self.ca).with_context(|| cannot_read(&self.ca))?;
+        // What is no text is DER, or else not a certificate at all, as the precheck says.
+        Ok(String::from_utf8(bytes).unwrap_or_else(|error| {
+            let text = || String::from_utf8_lossy(error.as_bytes()).into_owned();
+            Certificate::from_der(error.as_bytes()).map_or_else(|_| text(), |ca| ca.to_pem())
+        }))
+    }
+
+    /// Reads what proves the CA's key.
+    pub(super) fn read_proof(&self) -> anyhow::Result<Proof> {
+        Ok(match (self.mode, &self.key, &self.verification) {
+            (CertificateMode::SniOnly, None, None) => Proof::Unneeded,
+            (CertificateMode::SniOnly, _, _) => return Err(OrderError::ProofUnwanted.into()),
+            (CertificateMode::Default, None, None) => return Err(OrderError::NoProof { code: None }.into()),
+            (CertificateMode::Default, Some(path), _) => Proof::Key(read_text(path)?.into()),
+            (CertificateMode::Default, None, Some(path)) => Proof::Certificate(read_text(path)?),
+        })
+    }
+
+    /// The fields of the call. `code` is the registration code, which a mode without proof has no need of.
+    pub(super) fn request(
+        &self,
+        ca: String,
+        proof: Proof,
+        code: Option<&str>,
+    ) -> anyhow::Result<RegisterCaCertificate> {
+        let verification_certificate = match proof {
+            Proof::Unneeded => None,
+            Proof::Certificate(pem) => Some(pem),
+            // What is no CA has no proof: the precheck tells what is wrong with it.
+            Proof::Key(key) => match Certificate::from_pem(&ca).ok().filter(Certificate::is_ca) {
+                Some(ca) => Some(verification_certificate(&ca, key.expose_secret(), code.unwrap_or_default())?),
+                None => None,
+            },
+        };
+        Ok(RegisterCaCertificate {
+            ca_certificate: ca,
+            verification_certificate,
+            set_as_active: self.activate,
+            allow_auto_registration: self.allow_auto_registration,
+            registration_config: self.registration_config()?,
+            tags: self.tags.clone(),
+            certificate_mode: Some(self.mode),
+        })
+    }
+
+    fn registration_config(&self) -> anyhow::Result<Option<RegistrationConfig>> {
+        let config = RegistrationConfig {
+            template_body: self.template_body.as_deref().map(read_text).transpose()?,
+            role_arn: self.role.clone(),
+            template_name: self.template.clone(),
+        };
+        Ok((config != RegistrationConfig::default()).then_some(config))
+    }
+}
+
+/// Reads a file of text; `-` is standard input.
+fn read_text(path: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().read_to_string(&mut text).map(drop)
+    } else {
+        std::fs::read_to_string(path).map(|read| text = read)
+    };
+    read.with_context(|| cannot_read(path))?;
+    Ok(text)
+}
+
+fn cannot_read(path: &Path) -> String {
+    format!("cannot read {}", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tags_value_may_hold_equals_signs() {
+        let tag_of = |key: &str, value: &str| Ok(Tag { key: key.into(), value: Some(value.into()) });
+        assert_eq!(tag("plant=3"), tag_of("plant", "3"));
+        assert_eq!(tag("a=b=c"), tag_of("a", "b=c"));
+        assert_eq!(tag("a="), tag_of("a", ""));
+        assert!(tag("a").is_err() && tag("=a").is_err());
+    }
+}

@@ -1,0 +1,115 @@
+//! `muster ca register`: registers a CA at once, beside the workers and with their quota.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use time::OffsetDateTime;
+use tracing::warn;
+
+use super::order::{Order, OrderError, Proof};
+use super::report::Report;
+use crate::cli::failure;
+use crate::config::Config;
+use crate::identity::Account;
+use crate::job::{Job, Request};
+use crate::precheck::{CheckedCertificate, Precheck};
+use crate::single::Single;
+use crate::store::Store;
+use crate::store::authority::Authority;
+
+/// Registers a CA at once, without the queue.
+///
+/// The call has a token of the quota that all workers share, is tried again as theirs are, and is recorded in the ledger.
+/// AWS itself is always asked, also where the ledger knows the CA. What waits for a CA that is registered as active is
+/// sent again.
+#[derive(Args, Debug)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Register {
+    #[command(flatten)]
+    order: Order,
+    /// Prechecks only, and shows what would be sent.
+    #[arg(long)]
+    dry_run: bool,
+    /// Prints what came of it as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  it is registered now, or was already
+  3  it was rejected before the call, refused by AWS, or trouble outlasted the attempts
+  4  AWS denies the call
+Others are those of `muster --help`.";
+
+impl Register {
+    /// Registers.
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
+        let ca = self.order.read_ca()?;
+        let proof = match self.order.read_proof() {
+            Ok(proof) => proof,
+            Err(error) => return Err(self.with_code(error, config).await),
+        };
+        let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
+        store.check_schema().await?;
+        let report = self.register(config, &store, ca, proof).await;
+        store.close().await;
+        let report = report?;
+        report.print(self.json)?;
+        Ok(if report.is_good() { ExitCode::SUCCESS } else { failure::SOME_FAILED.into() })
+    }
+
+    /// Adds the registration code to the error of whoever gave no proof, where AWS says it.
+    async fn with_code(&self, mut error: anyhow::Error, config: &Config) -> anyhow::Error {
+        if let Some(OrderError::NoProof { code }) = error.downcast_mut()
+            && let Ok(single) = Single::connect(config, &self.order.target).await
+        {
+            *code = single.registration_code().await.ok();
+        }
+        error
+    }
+
+    async fn register(&self, config: &Config, store: &Store, ca: String, proof: Proof) -> anyhow::Result<Report> {
+        let target = &self.order.target;
+        let single = Single::connect(config, target).await.with_context(|| format!("cannot use target `{target}`"))?;
+        store.check_target(target.as_str(), &single.account().id, &single.account().region).await?;
+        let code = match proof {
+            Proof::Unneeded => None,
+            Proof::Key(_) | Proof::Certificate(_) => Some(single.registration_code().await?),
+        };
+        let request = self.order.request(ca, proof, code.as_deref())?;
+        let precheck = Precheck::new(config.precheck.policy(), config.precheck.known_cas()?);
+        let job = self.job(request.into());
+        let verdict = precheck.check(&job.request, OffsetDateTime::now_utc(), code.as_deref());
+        let report = Report::of(&self.order, single.account(), &job, &verdict.warnings);
+        let certificate = match verdict.result {
+            Ok(certificate) => certificate,
+            Err(rejection) => return Ok(report.rejected(&rejection)),
+        };
+        if self.dry_run {
+            return Ok(report.dry(&certificate));
+        }
+        let outcome = single.register(store, &job, &certificate).await?;
+        Ok(report.ended(&outcome, &namesakes(store, single.account(), &certificate).await))
+    }
+
+    fn job(&self, request: Request) -> Job {
+        Job {
+            batch: self.order.batch.clone(),
+            batch_size: None,
+            source: None,
+            reference: None,
+            target: self.order.target.clone(),
+            verify: true,
+            request,
+        }
+    }
+}
+
+/// The CAs of its name that the ledger knows; none where it does not say, as they only help to tell what was done.
+async fn namesakes(store: &Store, account: &Account, certificate: &CheckedCertificate) -> Vec<Authority> {
+    let Some(name) = certificate.subject_key() else { return vec![] };
+    let found = store.authorities_named(&account.id, &account.region, name).await;
+    found.inspect_err(|error| warn!(%error, "cannot look up the CAs of a name")).unwrap_or_default()
+}

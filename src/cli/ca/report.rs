@@ -1,0 +1,231 @@
+//! What came of one CA, for people and as JSON.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::date;
+use super::order::Order;
+use crate::certificate::{Certificate, CertificateId};
+use crate::cli::figures::printable;
+use crate::identity::Account;
+use crate::job::{CertificateMode, CertificateStatus, Job, RegisterCaCertificate};
+use crate::outcome::{Code, Outcome, Status};
+use crate::precheck::{Call, CheckedCertificate, Rejection, Warning};
+use crate::store::authority::Authority;
+use crate::worker::limit_advice;
+
+/// What came of one CA.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    dry_run: bool,
+    /// How it ended; none where a dry run found nothing wrong.
+    status: Option<String>,
+    code: Option<&'static str>,
+    detail: Option<String>,
+    hint: Option<String>,
+    certificate_id: Option<CertificateId>,
+    certificate_arn: Option<String>,
+    subject: Option<String>,
+    target: String,
+    account: String,
+    region: String,
+    batch: String,
+    /// None: unknown.
+    certificate_mode: Option<CertificateMode>,
+    /// Its status at AWS. None: it is not there, or unknown.
+    certificate_status: Option<CertificateStatus>,
+    valid_until: Option<String>,
+    warnings: Vec<String>,
+    /// The fields of the call, of a dry run.
+    request: Option<RegisterCaCertificate>,
+    #[serde(skip)]
+    wanted: CertificateStatus,
+}
+
+impl Report {
+    /// What is known of it before it comes to anything.
+    pub(super) fn of(order: &Order, account: &Account, job: &Job, warnings: &[Warning]) -> Self {
+        let ca = Certificate::from_pem(job.request.pem()).ok();
+        Self {
+            dry_run: false,
+            status: None,
+            code: None,
+            detail: None,
+            hint: None,
+            certificate_id: ca.as_ref().map(Certificate::id),
+            certificate_arn: ca.as_ref().map(|ca| arn(account, ca.id())),
+            subject: ca.as_ref().map(Certificate::subject),
+            target: order.target.to_string(),
+            account: account.id.clone(),
+            region: account.region.clone(),
+            batch: order.batch.to_string(),
+            certificate_mode: Some(order.mode),
+            certificate_status: None,
+            valid_until: ca.as_ref().map(|ca| date(ca.not_after())),
+            warnings: warnings.iter().map(ToString::to_string).collect(),
+            request: None,
+            wanted: job.request.wanted_status(),
+        }
+    }
+
+    /// The precheck rejected it.
+    pub(super) fn rejected(self, rejection: &Rejection) -> Self {
+        let code = rejection.code();
+        Self {
+            status: Some(code.status().to_string()),
+            code: Some(code.as_str()),
+            detail: Some(rejection.to_string()),
+            hint: rejection.hint().map(str::to_owned),
+            ..self
+        }
+    }
+
+    /// It would be sent so.
+    pub(super) fn dry(self, certificate: &CheckedCertificate) -> Self {
+        let request = match certificate.call() {
+            Call::RegisterCaCertificate { request, .. } => Some((**request).clone()),
+            Call::RegisterCertificate { .. } | Call::RegisterCertificateWithoutCa { .. } => None,
+        };
+        Self { dry_run: true, request, ..self }
+    }
+
+    /// It ended; `namesakes` are the CAs of its name that the ledger knows by now.
+    pub(super) fn ended(self, outcome: &Outcome, namesakes: &[Authority]) -> Self {
+        let known = namesakes.iter().find(|its| Some(its.certificate_id) == outcome.certificate_id);
+        let is_new = outcome.status() == Status::Registered;
+        let ended = Self {
+            status: Some(outcome.status().to_string()),
+            code: Some(outcome.code.as_str()),
+            detail: outcome.detail.clone(),
+            certificate_mode: if is_new { self.certificate_mode } else { known.and_then(|its| its.mode) },
+            certificate_status: outcome.known_status.or_else(|| known.and_then(|its| its.status)),
+            ..self
+        };
+        Self { hint: ended.hint_for(outcome.code, namesakes), ..ended }
+    }
+
+    /// What somebody can do about an end.
+    fn hint_for(&self, code: Code, namesakes: &[Authority]) -> Option<String> {
+        Some(match code {
+            Code::LimitExceeded => limit_advice(namesakes),
+            Code::RegistrationCode => "AWS has another registration code by now; `muster ca code` prints it".to_owned(),
+            Code::ResourceNotFound => "check that the account has the template and the role".to_owned(),
+            Code::Exists if self.certificate_status != Some(self.wanted) => format!(
+                "registering changes nothing of a CA that is there; `aws iot update-ca-certificate --certificate-id {} \
+                 --new-status {}` does",
+                self.certificate_id?, self.wanted
+            ),
+            _ if code.status() == Status::Exhausted => "run it again: what went through costs nothing".to_owned(),
+            _ => return None,
+        })
+    }
+
+    /// Says whether AWS has the CA, or nothing speaks against it.
+    pub(super) fn is_good(&self) -> bool {
+        let status = self.status.as_deref().and_then(|status| status.parse::<Status>().ok());
+        status.map_or(self.dry_run, Status::is_good)
+    }
+
+    /// Prints it, and its hint on standard error.
+    #[expect(clippy::print_stdout, reason = "what came of it is the command's data")]
+    #[expect(clippy::print_stderr, reason = "warnings and hints are talk")]
+    pub(super) fn print(&self, is_json: bool) -> anyhow::Result<()> {
+        if is_json {
+            println!("{}", serde_json::to_string_pretty(self)?);
+            return Ok(());
+        }
+        print!("{self}");
+        for warning in &self.warnings {
+            eprintln!("warning: {}", printable(warning));
+        }
+        if let Some(hint) = &self.hint {
+            eprintln!("hint: {}", printable(hint));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = self.status.as_deref().map_or_else(|| "would be sent".to_owned(), |status| status.replace('_', " "));
+        writeln!(f, "{end}: {}", printable(self.subject.as_deref().unwrap_or("no certificate")))?;
+        let texts = [
+            ("code", self.code.map(str::to_owned)),
+            ("detail", self.detail.clone()),
+            ("id", self.certificate_id.map(|id| id.to_string())),
+            ("arn", self.certificate_arn.clone()),
+            ("account", Some(format!("{} in {}, target {}", self.account, self.region, self.target))),
+            ("batch", Some(self.batch.clone())),
+            ("mode", Some(or_unknown(self.certificate_mode))),
+            ("status", self.told_status()),
+            ("valid until", self.valid_until.clone()),
+        ];
+        for (key, text) in texts {
+            if let Some(text) = text {
+                writeln!(f, "    {key:<13}{}", printable(&text))?;
+            }
+        }
+        self.request.as_ref().map_or(Ok(()), |request| write_request(f, request))
+    }
+}
+
+impl Report {
+    /// Its status at AWS, or the one that it would have.
+    fn told_status(&self) -> Option<String> {
+        if self.dry_run {
+            return Some(self.wanted.to_string());
+        }
+        self.is_good().then(|| or_unknown(self.certificate_status))
+    }
+}
+
+/// What of a request the rest of the report does not tell.
+fn write_request(f: &mut fmt::Formatter<'_>, request: &RegisterCaCertificate) -> fmt::Result {
+    let proof = if request.verification_certificate.is_some() { "a verification certificate" } else { "none" };
+    writeln!(f, "    {:<13}{proof}", "proof")?;
+    if request.allow_auto_registration {
+        writeln!(f, "    {:<13}devices may register themselves", "auto")?;
+    }
+    if let Some(config) = &request.registration_config {
+        let template = config.template_name.as_deref().unwrap_or("of its own");
+        let role = config.role_arn.as_deref().unwrap_or("none");
+        writeln!(f, "    {:<13}{}, role {}", "template", printable(template), printable(role))?;
+    }
+    for tag in &request.tags {
+        let value = tag.value.as_deref().unwrap_or_default();
+        writeln!(f, "    {:<13}{}={}", "tag", printable(&tag.key), printable(value))?;
+    }
+    Ok(())
+}
+
+fn or_unknown(word: Option<impl fmt::Display>) -> String {
+    word.map_or_else(|| "unknown".to_owned(), |word| word.to_string())
+}
+
+/// The name of a CA in all of AWS; regions of China and of the government are worlds of their own.
+fn arn(account: &Account, id: CertificateId) -> String {
+    let partition = match account.region.split('-').next() {
+        Some("cn") => "aws-cn",
+        _ if account.region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    };
+    format!("arn:{partition}:iot:{}:{}:cacert/{id}", account.region, account.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arn_names_the_partition_of_the_region() {
+        for (region, start) in [
+            ("eu-central-1", "arn:aws:iot:eu-central-1:123456789012:cacert/0000"),
+            ("cn-north-1", "arn:aws-cn:iot:cn-north-1:123456789012:cacert/0000"),
+            ("us-gov-west-1", "arn:aws-us-gov:iot:us-gov-west-1:123456789012:cacert/0000"),
+        ] {
+            let account = Account { id: "123456789012".into(), region: region.into() };
+            assert!(arn(&account, CertificateId([0; 32])).starts_with(start), "{region}");
+        }
+    }
+}

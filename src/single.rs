@@ -1,0 +1,208 @@
+//! Registers one certificate without a queue: by hand, now, with the quota, the retry rules and the ledger of the workers.
+//!
+//! A denial ends it, where a worker waits for better credentials. Other trouble always counts, as nobody else's calls tell
+//! here whether it meets everybody.
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+use tracing::warn;
+
+use crate::backoff::Backoff;
+use crate::breaker::{Changes, Dependency};
+use crate::config::{Config, Rates};
+use crate::identity::{self, Account, IdentityError};
+use crate::job::{Job, Name, Operation};
+use crate::lessor::Lessor;
+use crate::limiter::{Gauges, Limiter};
+use crate::metrics::Metrics;
+use crate::outcome::{Code, Outcome};
+use crate::precheck::CheckedCertificate;
+use crate::recorder::{Message, write_end};
+use crate::registrar::{Answer, CallError, Kind, Registrar};
+use crate::store::rate_limit::Quota;
+use crate::store::{Page, Store, StoreError};
+use crate::worker::{Course, RetryPolicy, Step};
+
+/// How often the registration code is asked for, and how often an end is written, before that is given up.
+const ATTEMPTS: u32 = 4;
+
+/// One target, as somebody at a terminal uses it.
+#[derive(Debug)]
+pub struct Single {
+    target: Name,
+    account: Account,
+    registrar: Registrar,
+    rates: Rates,
+    retry: RetryPolicy,
+}
+
+/// Why a certificate did not come to an end.
+#[derive(Debug, thiserror::Error)]
+pub enum SingleError {
+    /// The settings have no such target.
+    #[error("target `{target}` is not in the settings, which have {known}")]
+    UnknownTarget {
+        /// The target.
+        target: Name,
+        /// Those that the settings have.
+        known: String,
+    },
+    /// AWS did not say who we are.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// AWS did not do what was asked, which says nothing of the certificate.
+    #[error("{operation}: {error}")]
+    Call {
+        /// The call.
+        operation: &'static str,
+        /// What came of it.
+        error: CallError,
+    },
+    /// The ledger could not be asked; nothing was called yet.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It ended, and the ledger does not know.
+    #[error("it ended as `{code}`, which could not be recorded: {error}")]
+    Unrecorded {
+        /// Why it ended so.
+        code: Code,
+        /// What the ledger met.
+        error: StoreError,
+    },
+}
+
+impl Single {
+    /// Asks AWS whose account a target is, and makes what it takes to call there.
+    ///
+    /// # Errors
+    /// The settings have no such target, or AWS did not say who we are.
+    pub async fn connect(config: &Config, target: &Name) -> Result<Self, SingleError> {
+        let Some(settings) = config.targets.get(target.as_str()) else {
+            let known = config.targets.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Err(SingleError::UnknownTarget { target: target.clone(), known });
+        };
+        let timeout = config.worker.attempt_timeout.into();
+        let (aws, account) = identity::prove(&settings.access(&config.aws), timeout).await?;
+        Ok(Self {
+            target: target.clone(),
+            account,
+            registrar: Registrar::new(&aws, timeout),
+            rates: settings.rates.clone(),
+            retry: config.retry.policy(),
+        })
+    }
+
+    /// Whose account and which region it is.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Asks for the account's registration code, again where calls of others use up the quota for it.
+    ///
+    /// # Errors
+    /// AWS did not say.
+    pub async fn registration_code(&self) -> Result<String, SingleError> {
+        let mut backoff = Backoff::new(self.retry.first_wait, self.retry.max_wait);
+        let mut code = self.registrar.registration_code().await;
+        for _ in 1..ATTEMPTS {
+            let is_passing = |error: &CallError| matches!(error.kind, Kind::Throttled | Kind::Transient(_));
+            if code.as_ref().is_err_and(is_passing) {
+                backoff.wait().await;
+                code = self.registrar.registration_code().await;
+            }
+        }
+        code.map_err(|error| SingleError::Call { operation: "GetRegistrationCode", error })
+    }
+
+    /// Registers the certificate of a job of this target, and records how that ended. The target's name is claimed first,
+    /// and every call has a token of the quota that all workers share.
+    ///
+    /// # Errors
+    /// AWS denies the call, or the ledger does not take its part. How AWS judges the certificate is no error.
+    pub async fn register(
+        &self,
+        store: &Store,
+        job: &Job,
+        certificate: &CheckedCertificate,
+    ) -> Result<Outcome, SingleError> {
+        let began = OffsetDateTime::now_utc();
+        store.claim_target(self.target.as_str(), &self.account.id, &self.account.region).await?;
+        let (limiter, work) = self.limiter(store, job.operation()).await?;
+        let work = tokio::spawn(work);
+        let outcome = self.call(limiter, job, certificate).await;
+        // What the calls taught of the rate is written before the end.
+        work.await.expect("nothing that grants tokens panics");
+        let outcome = outcome?;
+        let mut page = Page::default();
+        let id = format!("by-hand-{:032x}", fastrand::u128(..));
+        let message = Message { id: &id, sent_at: began, received_at: began };
+        write_end(&mut page, message, job, &self.account, &outcome);
+        let written = self.record(store, &page).await;
+        written.map_err(|error| SingleError::Unrecorded { code: outcome.code, error })?;
+        Ok(outcome)
+    }
+
+    /// The tokens of the quota, and what must run for them.
+    async fn limiter(
+        &self,
+        store: &Store,
+        operation: Operation,
+    ) -> Result<(Limiter, impl Future<Output = ()> + Send + use<>), StoreError> {
+        let (quota, ceiling) = (Quota { account: self.account.clone(), operation }, self.rates.of(operation));
+        let learnt = store.open_quota(&quota, ceiling).await?;
+        let metrics = Arc::new(Metrics::new());
+        let gauges = Gauges { learnt: vec![], leased: metrics.limiter_tokens_leased.clone() };
+        let postgres = Dependency::new("postgres", Changes::default());
+        Ok(Lessor { store: store.clone(), quota, postgres, metrics }.limiter(learnt, ceiling, gauges))
+    }
+
+    /// Calls AWS until the certificate comes to an end.
+    async fn call(
+        &self,
+        limiter: Limiter,
+        job: &Job,
+        certificate: &CheckedCertificate,
+    ) -> Result<Outcome, SingleError> {
+        let mut course = Course::new(self.retry, 0);
+        let mut n_calls = 0;
+        loop {
+            let token = limiter.token().await;
+            let answer = self.registrar.register(certificate).await;
+            n_calls += 1;
+            match answer.kind() {
+                Some(Kind::Denied) => return Err(denied(job.operation(), answer)),
+                Some(Kind::Throttled) => limiter.throttled(&token),
+                _ => {}
+            }
+            match course.after(&answer, n_calls, false) {
+                Step::End(code) => {
+                    return Ok(course.outcome(code, certificate, job.request.wanted_status(), false, &answer));
+                }
+                Step::Wait(wait) => {
+                    let error = answer.result.err().map(|error| error.to_string()).unwrap_or_default();
+                    warn!(error, ?wait, "the call did not register, trying again");
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    /// Writes an end, again where that may help: what AWS did should be known.
+    async fn record(&self, store: &Store, page: &Page) -> Result<(), StoreError> {
+        let mut backoff = Backoff::new(self.retry.first_wait, self.retry.max_wait);
+        let mut written = store.record(page).await;
+        for _ in 1..ATTEMPTS {
+            if written.as_ref().is_err_and(|error| !error.is_rows_fault()) {
+                backoff.wait().await;
+                written = store.record(page).await;
+            }
+        }
+        written
+    }
+}
+
+fn denied(operation: Operation, answer: Answer) -> SingleError {
+    let error = answer.result.expect_err("a denial is no success");
+    SingleError::Call { operation: operation.into(), error }
+}

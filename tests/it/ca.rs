@@ -1,0 +1,66 @@
+//! `muster ca` as people meet it, in front of the sandbox.
+
+mod list;
+mod openssl;
+mod refused;
+mod register;
+
+use muster::sandbox::{self, Operation};
+use muster::specimen::Ca;
+use serde_json::Value;
+
+use crate::factory::{Factory, Program, count_only};
+
+/// A factory and the folder's files of a CA that nobody has registered.
+struct Office {
+    factory: Factory,
+    ca: Ca,
+}
+
+impl Office {
+    async fn new() -> Self {
+        Self::with(count_only()).await
+    }
+
+    async fn with(settings: sandbox::Settings) -> Self {
+        let office = Self { factory: Factory::with(settings, 100.0).await, ca: Ca::new("Line CA") };
+        office.write("ca.pem", &office.ca.pem());
+        office.write("ca.key", &office.ca.key_pem());
+        office
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.factory.folder().join(name), text).unwrap();
+    }
+
+    /// Runs `muster ca` with words: exit code, standard output and error.
+    async fn ca(&self, words: &str) -> (Option<i32>, String, String) {
+        let mut arguments = vec!["ca"];
+        arguments.extend(words.split(' '));
+        let mut command = self.factory.command(&arguments);
+        for wait in ["FIRST_WAIT", "MAX_WAIT", "LIMITED_FIRST_WAIT"] {
+            command.env(format!("MUSTER__RETRY__{wait}"), "1ms");
+        }
+        Program(command.spawn().unwrap()).end().await
+    }
+
+    /// Registers with JSON as the answer.
+    async fn register(&self, words: &str) -> (Option<i32>, Value) {
+        let (code, stdout, stderr) = self.ca(&format!("register --json {words}")).await;
+        (code, serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("no JSON: {stdout}\n{stderr}")))
+    }
+
+    /// The CA as the sandbox has it.
+    fn registered(&self) -> Option<sandbox::RegisteredAuthority> {
+        self.factory.sandbox.ledger().authority(self.ca.certificate().id())
+    }
+
+    fn n_calls(&self, operation: Operation) -> usize {
+        self.factory.sandbox.ledger().summary(operation).calls
+    }
+
+    async fn n_rows(&self, table: &str) -> i64 {
+        let count = sqlx::AssertSqlSafe(format!("select count(*) from {table}"));
+        sqlx::query_scalar(count).fetch_one(&self.factory.database.pool).await.unwrap()
+    }
+}

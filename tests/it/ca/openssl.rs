@@ -1,0 +1,60 @@
+//! Keys and proofs as OpenSSL writes them, where the machine has it.
+
+use std::process::Command;
+
+use muster::specimen::{Ca, KeyKind};
+
+use super::Office;
+
+/// Runs a command line of OpenSSL in the office's folder; false where there is none, which skips the test visibly.
+fn run(office: &Office, line: &str) -> bool {
+    let mut words = line.split(' ');
+    let output = Command::new(words.next().unwrap()).args(words).current_dir(office.factory.folder()).output();
+    let Ok(output) = output else {
+        eprintln!("skipped: there is no openssl here");
+        return false;
+    };
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    true
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_that_are_told_make_a_proof_that_is_taken() {
+    let office = Office::new().await;
+    let (_, _, told) = office.ca("code").await;
+    for command in told.lines().filter(|line| line.starts_with("  openssl ")) {
+        if !run(&office, command.trim()) {
+            return;
+        }
+    }
+    let (code, said) = office.register("ca.pem --verification verification.pem").await;
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_in_older_forms_prove_and_encrypted_ones_are_told() {
+    let office = Office::new().await;
+    let rsa = Ca::with_key(KeyKind::Rsa2048, "RSA CA");
+    office.write("rsa.pem", &rsa.pem());
+    office.write("rsa.key", &rsa.key_pem());
+    for line in [
+        "openssl ec -in ca.key -out sec1.key",
+        "openssl rsa -in rsa.key -traditional -out pkcs1.key",
+        "openssl pkcs8 -topk8 -in ca.key -passout pass:secret -out encrypted.key",
+        "openssl rsa -in rsa.key -traditional -aes128 -passout pass:secret -out older.key",
+    ] {
+        if !run(&office, line) {
+            return;
+        }
+    }
+    for (ca, key, label) in [("ca.pem", "sec1.key", "EC PRIVATE KEY"), ("rsa.pem", "pkcs1.key", "RSA PRIVATE KEY")] {
+        let text = std::fs::read_to_string(office.factory.folder().join(key)).unwrap();
+        assert!(text.contains(&format!("BEGIN {label}")), "{text}");
+        let (code, said) = office.register(&format!("{ca} --key {key}")).await;
+        assert_eq!(code, Some(0), "{said}");
+    }
+    for (ca, key) in [("ca.pem", "encrypted.key"), ("rsa.pem", "older.key")] {
+        let (code, _, said) = office.ca(&format!("register {ca} --key {key}")).await;
+        assert!(code == Some(2) && said.contains("error: the private key is encrypted\nhint: decrypt it"), "{said}");
+    }
+}

@@ -1,0 +1,167 @@
+//! A CA that can be registered, in every way.
+
+use muster::outcome::Code;
+use muster::sandbox::{CertificateMode, Operation};
+use muster::specimen::{Ca, KeyKind};
+use serde_json::json;
+
+use super::Office;
+use crate::factory::Program;
+use crate::ledger::assert_counters_equal_the_rows;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ca_whose_key_is_at_hand_proves_itself() {
+    let office = Office::new().await;
+    let (code, said) = office.register("ca.pem --key ca.key --activate --batch cas").await;
+    assert_eq!(code, Some(0), "{said}");
+    let id = office.ca.certificate().id().to_string();
+    assert_eq!((&said["status"], &said["code"]), (&json!("registered"), &json!("ok")));
+    assert_eq!((&said["certificate_id"], &said["certificate_status"]), (&json!(id), &json!("ACTIVE")));
+    assert_eq!(said["certificate_arn"], format!("arn:aws:iot:us-east-1:000000000000:cacert/{id}"));
+    let there = office.registered().unwrap();
+    assert_eq!((there.is_active, there.mode, there.auto_registration), (true, CertificateMode::Default, false));
+
+    let batch = office.factory.store.batch_status("cas").await.unwrap().unwrap();
+    assert_eq!(batch.counts.iter().map(|count| (count.code, count.n)).collect::<Vec<_>>(), [(Code::Ok, 1)]);
+    let message: String = sqlx::query_scalar("select message_id from registrations")
+        .fetch_one(&office.factory.database.pool)
+        .await
+        .unwrap();
+    assert!(message.starts_with("by-hand-"), "{message}");
+    assert_eq!(office.n_rows("rate_limits").await, 1, "the call had a token of the shared quota");
+    assert_counters_equal_the_rows(&office.factory.database).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_are_told_what_came_of_it() {
+    let office = Office::new().await;
+    let (code, stdout, stderr) = office.ca("register ca.pem --key ca.key --activate").await;
+    assert_eq!(code, Some(0), "{stderr}");
+    let id = office.ca.certificate().id();
+    for line in [
+        "registered: CN=Line CA\n",
+        &format!("    id           {id}\n"),
+        &format!("    arn          arn:aws:iot:us-east-1:000000000000:cacert/{id}\n"),
+        "    account      000000000000 in us-east-1, target default\n",
+        "    batch        unbatched\n",
+        "    mode         DEFAULT\n",
+        "    status       ACTIVE\n",
+        "    valid until  9999-12-31T23:59:59Z\n",
+    ] {
+        assert!(stdout.contains(line), "{line} is not in\n{stdout}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_may_come_on_standard_input() {
+    use tokio::io::AsyncWriteExt;
+    let office = Office::new().await;
+    let mut command = office.factory.command(&["ca", "register", "ca.pem", "--key", "-"]);
+    let mut program = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    program.stdin.take().unwrap().write_all(office.ca.key_pem().as_bytes()).await.unwrap();
+    let (code, _, said) = Program(program).end().await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!office.registered().unwrap().is_active);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ready_verification_certificate_proves_too() {
+    let office = Office::new().await;
+    office.write("proof.pem", &office.ca.verification(&office.factory.sandbox.registration_code()));
+    let (code, said) = office.register("ca.pem --verification proof.pem").await;
+    assert_eq!((code, &said["certificate_status"]), (Some(0), &json!("INACTIVE")), "{said}");
+    assert_eq!(office.n_calls(Operation::RegisterCACertificate), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mode_sni_only_needs_no_proof_and_no_code() {
+    let office = Office::new().await;
+    let (code, said) = office.register("ca.pem --mode SNI-only --allow-auto-registration").await;
+    assert_eq!((code, &said["certificate_mode"]), (Some(0), &json!("SNI_ONLY")), "{said}");
+    let there = office.registered().unwrap();
+    assert_eq!((there.mode, there.auto_registration), (CertificateMode::SniOnly, true));
+    assert_eq!(office.n_calls(Operation::GetRegistrationCode), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_and_templates_reach_aws() {
+    let office = Office::new().await;
+    office.factory.sandbox.add_template("line-template");
+    let words = "ca.pem --mode sni-only --tag plant=3 --tag line=7=b --template line-template";
+    let (code, said) = office.register(words).await;
+    assert_eq!(code, Some(0), "{said}");
+    let there = office.registered().unwrap();
+    assert_eq!(there.tags.len(), 2);
+    assert!(there.registration_config.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ca_may_be_in_der_and_an_rsa_key_prove_it() {
+    let office = Office::new().await;
+    let ca = Ca::with_key(KeyKind::Rsa2048, "Line CA");
+    std::fs::write(office.factory.folder().join("ca.der"), ca.certificate().der()).unwrap();
+    office.write("rsa.key", &ca.key_pem());
+    let (code, said) = office.register("ca.der --key rsa.key").await;
+    assert_eq!((code, &said["certificate_id"]), (Some(0), &json!(ca.certificate().id().to_string())), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_time_says_that_it_is_there_and_asks_aws_itself() {
+    let office = Office::new().await;
+    let words = "ca.pem --key ca.key --activate";
+    office.register(words).await;
+    let (code, said) = office.register(words).await;
+    assert_eq!((code, &said["status"], &said["code"]), (Some(0), &json!("already_registered"), &json!("exists")));
+    // The ledger knows what it was registered with.
+    assert_eq!((&said["certificate_status"], &said["certificate_mode"]), (&json!("ACTIVE"), &json!("DEFAULT")));
+    assert!(said["hint"].is_null(), "{said}");
+    assert_eq!(office.n_calls(Operation::RegisterCACertificate), 2);
+    assert_eq!(office.factory.store.batch_status("unbatched").await.unwrap().unwrap().ended(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_ca_that_was_there_before_the_status_is_unknown() {
+    let office = Office::new().await;
+    office.factory.sandbox.plant_ca(&office.ca.pem()).unwrap();
+    let (code, said) = office.register("ca.pem --key ca.key --activate").await;
+    assert_eq!((code, &said["status"]), (Some(0), &json!("already_registered")), "{said}");
+    assert!(said["certificate_status"].is_null() && said["certificate_mode"].is_null(), "{said}");
+    assert!(said["hint"].as_str().unwrap().contains("update-ca-certificate"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_calls_and_records_nothing() {
+    let office = Office::new().await;
+    let words = "ca.pem --key ca.key --activate --tag plant=3 --dry-run";
+    let (code, said) = office.register(words).await;
+    assert_eq!((code, &said["dry_run"], &said["status"]), (Some(0), &json!(true), &json!(null)), "{said}");
+    assert_eq!(said["request"]["caCertificate"], office.ca.pem());
+    assert_eq!(
+        (&said["request"]["setAsActive"], &said["request"]["certificateMode"]),
+        (&json!(true), &json!("DEFAULT"))
+    );
+    let (_, stdout, _) = office.ca(&format!("register {words}")).await;
+    for line in ["would be sent: CN=Line CA\n", "    status       ACTIVE\n", "    tag          plant=3\n"] {
+        assert!(stdout.contains(line), "{line} is not in\n{stdout}");
+    }
+    assert_eq!(office.n_calls(Operation::RegisterCACertificate), 0);
+    for table in ["registrations", "authorities", "batches", "targets", "rate_limits"] {
+        assert_eq!(office.n_rows(table).await, 0, "{table}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_ca_is_sent_again_once_it_is_registered() {
+    let mut office = Office::new().await;
+    // Long after the test: only the registration itself can end the hold.
+    office.factory.config.breakers.issuer_probe = std::time::Duration::from_hours(1).into();
+    let pems = [office.ca.leaf("1"), office.ca.leaf("2"), office.ca.leaf("3")];
+    office.factory.enqueue(&pems).await;
+    let serving = office.factory.serve().await;
+    let parked = [(Code::IssuerInactive, 3)];
+    office.factory.until("all wait", async |f| f.ends().await.into_iter().eq(parked)).await;
+    let (code, said) = office.register("ca.pem --key ca.key --activate").await;
+    assert_eq!(code, Some(0), "{said}");
+    office.factory.until("all are in", async |f| f.ends().await.into_iter().eq([(Code::Ok, 3)])).await;
+    serving.end().await;
+}
