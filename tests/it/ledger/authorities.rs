@@ -36,12 +36,12 @@ fn ca_row(n: u32, code: Code) -> Row {
 }
 
 /// A page with CAs and their rows.
-fn page_with(authorities: Vec<Authority>) -> Page {
-    let rows = (1..).zip(&authorities).map(|(n, its)| Row { subject: its.certificate_id.0, ..ca_row(n, Code::Exists) });
-    Page { authorities: authorities.clone(), ..page(rows.collect()) }
+fn page_with(authorities: &[Authority]) -> Page {
+    let rows = (1..).zip(authorities).map(|(n, its)| Row { subject: its.certificate_id.0, ..ca_row(n, Code::Exists) });
+    Page { authorities: authorities.to_vec(), ..page(rows.collect()) }
 }
 
-async fn write(store: &Store, authorities: Vec<Authority>) {
+async fn write(store: &Store, authorities: &[Authority]) {
     store.record(&page_with(authorities)).await.unwrap();
 }
 
@@ -81,7 +81,7 @@ async fn a_ca_is_read_back_as_it_was_written() {
     let store = database.store().await;
     let now = OffsetDateTime::now_utc().truncate_to_second();
     let written = [authority(1, None, now), authority(2, Some(CertificateStatus::Active), now + Duration::SECOND)];
-    write(&store, written.iter().rev().cloned().collect()).await;
+    write(&store, &[written[1].clone(), written[0].clone()]).await;
     assert_eq!(named(&store).await, written);
     assert!(store.authorities_named(ACCOUNT, "us-east-1", SUBJECT_KEY).await.unwrap().is_empty());
     assert!(store.authorities_named(ACCOUNT, REGION, [8; 32]).await.unwrap().is_empty());
@@ -102,11 +102,11 @@ async fn a_status_becomes_known_or_newer_and_nothing_else() {
         (authority(1, Some(Inactive), then(1)), Some(Active)),
         (authority(1, Some(Inactive), then(9)), Some(Inactive)),
     ] {
-        write(&store, vec![met]).await;
+        write(&store, &[met]).await;
         assert_eq!(named(&store).await[0].status, wanted);
     }
     // The same CA twice in one page.
-    write(&store, vec![authority(1, None, then(20)), authority(1, Some(Active), then(20))]).await;
+    write(&store, &[authority(1, None, then(20)), authority(1, Some(Active), then(20))]).await;
     assert_eq!((named(&store).await.len(), named(&store).await[0].status), (1, Some(Active)));
     assert_counters_equal_the_rows(&database).await;
 }
@@ -117,7 +117,7 @@ async fn a_ca_that_is_in_and_active_releases_what_waits_for_it_at_once() {
     let store = database.store().await;
     claim_targets(&store).await;
     park(&store, &["default", "same", "elsewhere"]).await;
-    let active = page_with(vec![authority(1, Some(CertificateStatus::Active), OffsetDateTime::now_utc())]);
+    let active = page_with(&[authority(1, Some(CertificateStatus::Active), OffsetDateTime::now_utc())]);
     store.record(&active).await.unwrap();
     assert_eq!(held(&store).await, [hold("elsewhere")]);
     assert!(store.will_send_again().await.unwrap());
@@ -134,7 +134,7 @@ async fn a_ca_that_is_not_known_to_be_active_releases_nothing() {
     claim_targets(&store).await;
     park(&store, &["default"]).await;
     for status in [None, Some(CertificateStatus::Inactive)] {
-        write(&store, vec![authority(1, status, OffsetDateTime::now_utc())]).await;
+        write(&store, &[authority(1, status, OffsetDateTime::now_utc())]).await;
         assert_eq!(held(&store).await, [hold("default")]);
     }
 }
@@ -169,7 +169,7 @@ async fn the_list_tells_the_names_of_a_cas_account_and_how_many_jobs_wait() {
     let now = OffsetDateTime::now_utc();
     let elsewhere = Authority { region: "us-east-1".into(), ..authority(2, None, now + Duration::SECOND) };
     let idle = Authority { subject_key: [7; 32], ..authority(3, None, now + Duration::MINUTE) };
-    write(&store, vec![idle, authority(1, None, now), elsewhere]).await;
+    write(&store, &[idle, authority(1, None, now), elsewhere]).await;
     let reports = store.authority_reports().await.unwrap();
     let told: Vec<_> = reports.iter().map(|report| (report.targets.len(), report.n_waiting)).collect();
     assert_eq!(told, [(2, 3), (1, 0), (2, 0)]);
