@@ -13,7 +13,10 @@ use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_iot::Client;
+use aws_sdk_iot::operation::register_ca_certificate::RegisterCaCertificateOutput;
 use aws_sdk_iot::operation::register_ca_certificate::builders::RegisterCACertificateFluentBuilder;
+use aws_sdk_iot::operation::register_certificate::RegisterCertificateOutput;
+use aws_sdk_iot::operation::register_certificate_without_ca::RegisterCertificateWithoutCaOutput;
 use aws_sdk_iot::types;
 
 use crate::job::{CertificateStatus, RegisterCaCertificate, RegistrationConfig, Tag};
@@ -49,16 +52,16 @@ impl Registrar {
                 let call = self.client.register_certificate().certificate_pem(pem);
                 let call = call.set_ca_certificate_pem(ca_pem.as_deref().map(str::to_owned));
                 let answer = call.set_status(status.map(as_sent)).send().await;
-                begun.answer(answer, |output| output.certificate_id())
+                begun.answer(answer, RegisterCertificateOutput::certificate_id)
             }
             Call::RegisterCertificateWithoutCa { pem, status } => {
                 let call = self.client.register_certificate_without_ca().certificate_pem(pem);
                 let answer = call.set_status(status.map(as_sent)).send().await;
-                begun.answer(answer, |output| output.certificate_id()).where_no_ca_is_looked_for()
+                begun.answer(answer, RegisterCertificateWithoutCaOutput::certificate_id).where_no_ca_is_looked_for()
             }
             Call::RegisterCaCertificate { request, .. } => {
                 let answer = self.call_for_ca(request).send().await;
-                begun.answer(answer, |output| output.certificate_id()).where_no_ca_is_looked_for()
+                begun.answer(answer, RegisterCaCertificateOutput::certificate_id).where_no_ca_is_looked_for()
             }
         }
     }
@@ -69,7 +72,8 @@ impl Registrar {
     /// AWS did not say.
     pub async fn registration_code(&self) -> Result<String, CallError> {
         let answer = self.client.get_registration_code().send().await.map_err(|failure| classify(&failure))?;
-        Ok(answer.registration_code.unwrap_or_default())
+        let code = answer.registration_code.filter(|code| !code.is_empty());
+        code.ok_or_else(|| CallError::nonsense("the answer has no registration code"))
     }
 
     fn call_for_ca(&self, request: &RegisterCaCertificate) -> RegisterCACertificateFluentBuilder {

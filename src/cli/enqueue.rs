@@ -38,6 +38,7 @@ pub(super) use summary::{Files, Summary};
 /// The job's `ref` is the file's name without its ending where a file holds one certificate; others have none.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Enqueue {
     /// Files and folders; `-` is standard input.
     #[arg(required = true, value_name = "PATH")]

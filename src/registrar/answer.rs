@@ -30,6 +30,11 @@ impl CallError {
     pub fn denied(code: &str, message: String) -> Self {
         Self { kind: Kind::Denied, code: code.to_owned(), message }
     }
+
+    /// An answer that cannot be made use of.
+    pub(super) fn nonsense(message: &str) -> Self {
+        Self { kind: Kind::Transient(Code::UnknownError), code: "no answer".to_owned(), message: message.to_owned() }
+    }
 }
 
 /// What one call came to.

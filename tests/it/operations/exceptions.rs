@@ -88,12 +88,12 @@ async fn certificate_state_parks_a_device_until_its_ca_is_active() {
     let factory = factory(500.0).await;
     let ca = Ca::new("Late CA");
     let id = factory.sandbox.plant_ca(&ca.pem()).unwrap();
-    factory.sandbox.set_ca_active(id, false);
+    assert!(factory.sandbox.set_ca_active(id, false));
     send(&factory, [device(ca.leaf("device"))]).await;
     let serving = factory.serve().await;
     let is_parked = async |factory: &Factory| factory.ends().await.contains_key(&Code::IssuerInactive);
     factory.until("it is parked", is_parked).await;
-    factory.sandbox.set_ca_active(id, true);
+    assert!(factory.sandbox.set_ca_active(id, true));
     factory.until("it is registered", async |factory| factory.ends().await.contains_key(&Code::Ok)).await;
     serving.end().await;
 }
