@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use muster::certificate::{Certificate, CertificateId};
-use muster::job::{CertificateStatus, Job, Operation, RegisterCertificate};
+use muster::job::{CertificateStatus, Job, RegisterCertificate};
 use muster::queue::Outgoing;
 use muster::specimen::Ca;
 use tokio::task::JoinSet;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use muster::job::{CertificateStatus, Job, Operation, RegisterCertificate};
+use muster::job::{CertificateStatus, Job, RegisterCertificate};
 use muster::precheck::Precheck;
 use muster::specimen::{Ca, Flaw};
 use strum::VariantArray;

@@ -126,8 +126,10 @@ async fn an_operation_that_is_denied_leaves_the_others_alone() {
     };
     let fault = factory.sandbox.faults().set(sandbox::Fault::new(Operation::RegisterCACertificate, denied)).unwrap();
     send(&factory, [Factory::job_of(sni_only(&Ca::new("CA")))]).await;
-    send(&factory, (0..20).map(|i| device(factory.ca.leaf(&format!("device {i}"))))).await;
     let serving = factory.serve().await;
+    let is_denied = async |factory: &Factory| n_calls(factory, Operation::RegisterCACertificate) > 0;
+    factory.until("the CA is denied", is_denied).await;
+    send(&factory, (0..20).map(|i| device(factory.ca.leaf(&format!("device {i}"))))).await;
     let others_in = BTreeMap::from([(Code::Ok, 20), (Code::TargetUnavailable, 1)]);
     factory.until("the devices are in and the CA waits", async |factory| factory.ends().await == others_in).await;
     assert!(factory.sandbox.faults().clear(fault));
