@@ -93,13 +93,13 @@ impl Report {
     /// It ended; `namesakes` are the CAs of its name that the ledger knows by now.
     pub(super) fn ended(self, outcome: &Outcome, namesakes: &[Authority]) -> Self {
         let known = namesakes.iter().find(|its| Some(its.certificate_id) == outcome.certificate_id);
-        let is_new = outcome.status() == Status::Registered;
+        let was_there = outcome.status() == Status::AlreadyRegistered;
         let ended = Self {
             status: Some(outcome.status().to_string()),
             code: Some(outcome.code.as_str()),
             detail: outcome.detail.clone(),
-            certificate_mode: if is_new { self.certificate_mode } else { known.and_then(|its| its.mode) },
-            certificate_status: outcome.known_status.or_else(|| known.and_then(|its| its.status)),
+            certificate_mode: if was_there { known.and_then(|its| its.mode) } else { self.certificate_mode },
+            certificate_status: outcome.known_status.or_else(|| known.filter(|_| was_there)?.status),
             ..self
         };
         Self { hint: ended.hint_for(outcome.code, namesakes), ..ended }
@@ -111,14 +111,22 @@ impl Report {
             Code::LimitExceeded => limit_advice(namesakes),
             Code::RegistrationCode => "AWS has another registration code by now; `muster ca code` prints it".to_owned(),
             Code::ResourceNotFound => "check that the account has the template and the role".to_owned(),
-            Code::Exists if self.certificate_status != Some(self.wanted) => format!(
-                "registering changes nothing of a CA that is there; `aws iot update-ca-certificate --certificate-id {} \
-                 --new-status {}` does",
-                self.certificate_id?, self.wanted
-            ),
+            // Nobody asked for INACTIVE: it is what AWS takes where nothing is said.
+            Code::Exists if self.wanted == CertificateStatus::Active && self.certificate_status != Some(self.wanted) => {
+                format!("registering changes nothing of a CA that is there; {} does", self.activation()?)
+            }
+            Code::Ok | Code::AnswerLost if self.wanted != CertificateStatus::Active => {
+                format!("its certificates can be registered once it is active; {} makes it so", self.activation()?)
+            }
             _ if code.status() == Status::Exhausted => "run it again: what went through costs nothing".to_owned(),
             _ => return None,
         })
+    }
+
+    /// The command that activates it.
+    fn activation(&self) -> Option<String> {
+        let id = self.certificate_id?;
+        Some(format!("`aws iot update-ca-certificate --certificate-id {id} --new-status ACTIVE`"))
     }
 
     /// Says whether AWS has the CA, or nothing speaks against it.
