@@ -112,7 +112,9 @@ impl Report {
             Code::RegistrationCode => "AWS has another registration code by now; `muster ca code` prints it".to_owned(),
             Code::ResourceNotFound => "check that the account has the template and the role".to_owned(),
             // Nobody asked for INACTIVE: it is what AWS takes where nothing is said.
-            Code::Exists if self.wanted == CertificateStatus::Active && self.certificate_status != Some(self.wanted) => {
+            Code::Exists
+                if self.wanted == CertificateStatus::Active && self.certificate_status != Some(self.wanted) =>
+            {
                 format!("registering changes nothing of a CA that is there; {} does", self.activation()?)
             }
             Code::Ok | Code::AnswerLost if self.wanted != CertificateStatus::Active => {
