@@ -10,6 +10,7 @@ pub mod fit;
 pub mod keys;
 pub mod layers;
 pub mod origin;
+mod rates;
 pub mod show;
 pub mod template;
 mod units;
@@ -22,13 +23,11 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use strum::VariantArray;
 
 use crate::certificate::Issuer;
 use crate::holds::ProbeTimes;
 use crate::identity::{Access, Credentials, Role, RoleArn};
-use crate::job::{DEFAULT_TARGET, Operation};
-use crate::limiter::Rate;
+use crate::job::DEFAULT_TARGET;
 use crate::precheck::{NotYetValid, Policy};
 use crate::store;
 use crate::telemetry::{Filter, Format};
@@ -36,6 +35,7 @@ use crate::worker::RetryPolicy;
 
 pub use error::ConfigError;
 pub use layers::{Settings, Sources};
+pub use rates::Rates;
 pub use units::Time;
 
 /// All settings.
@@ -130,18 +130,6 @@ pub struct Target {
     pub rates: Rates,
 }
 
-/// Calls a second.
-#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Rates {
-    /// RegisterCertificate; AWS gives 10 to an account that did not ask for more.
-    pub register_certificate: Rate,
-    /// RegisterCertificateWithoutCA; likewise.
-    pub register_certificate_without_ca: Rate,
-    /// RegisterCACertificate; likewise.
-    pub register_ca_certificate: Rate,
-}
-
 /// How much is done at a time.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -219,29 +207,7 @@ pub struct Log {
 impl Config {
     /// Calls a second of the operation that has most, all targets together: what a backlog is mostly made of is not known.
     pub fn rate(&self) -> f64 {
-        let greatest =
-            |rates: &Rates| Operation::VARIANTS.iter().map(|&its| rates.of(its).per_second()).fold(0.0, f64::max);
-        self.targets.values().map(|target| greatest(&target.rates)).sum()
-    }
-}
-
-impl Rates {
-    /// The key of an operation's quota.
-    pub fn key_of(operation: Operation) -> &'static str {
-        match operation {
-            Operation::RegisterCertificate => "register_certificate",
-            Operation::RegisterCertificateWithoutCA => "register_certificate_without_ca",
-            Operation::RegisterCACertificate => "register_ca_certificate",
-        }
-    }
-
-    /// The quota of an operation.
-    pub fn of(&self, operation: Operation) -> Rate {
-        match operation {
-            Operation::RegisterCertificate => self.register_certificate,
-            Operation::RegisterCertificateWithoutCA => self.register_certificate_without_ca,
-            Operation::RegisterCACertificate => self.register_ca_certificate,
-        }
+        self.targets.values().map(|target| target.rates.greatest()).sum()
     }
 }
 
@@ -351,17 +317,6 @@ impl Default for Database {
             root_certificate: None,
             max_connections: 8,
             timeout: Duration::from_secs(10).into(),
-        }
-    }
-}
-
-impl Default for Rates {
-    fn default() -> Self {
-        let default = Rate::new(10.0).expect("AWS's default quota is a rate");
-        Self {
-            register_certificate: default,
-            register_certificate_without_ca: default,
-            register_ca_certificate: default,
         }
     }
 }
