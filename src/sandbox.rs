@@ -43,7 +43,7 @@ use crate::job::CertificateStatus;
 pub use self::bucket::{Limiting, Rates};
 pub use self::calls::Call;
 pub use self::fault::{ActiveFault, Effect, Fault, FaultError, FaultId, Faults};
-pub use self::iot::{CertificateMode, PlantError, RegisteredAuthority, RegisteredCertificate, RegistrationConfig};
+pub use self::iot::{PlantError, RegisteredAuthority, RegisteredCertificate, RegistrationConfig};
 pub use self::ledger::{Ledger, Summary};
 pub use self::operation::Operation;
 pub use self::settings::Settings;

@@ -2,7 +2,7 @@
 
 mod code;
 mod list;
-mod order;
+pub(super) mod order;
 mod register;
 mod report;
 
@@ -13,8 +13,6 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::config::Config;
-
-pub(super) use order::OrderError;
 
 /// Registers a CA, tells the registration code, or lists the CAs.
 ///

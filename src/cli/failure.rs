@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::ca::OrderError;
+use super::ca::order::OrderError;
 use super::holds::NotHeld;
 use super::status::UnknownBatch;
 use crate::config::ConfigError;

@@ -5,7 +5,6 @@ mod change;
 mod describe;
 mod error;
 mod list;
-mod mode;
 mod register;
 mod register_ca;
 mod register_without_ca;
@@ -26,7 +25,6 @@ use time::OffsetDateTime;
 
 pub use self::authorities::RegisteredAuthority;
 use self::authorities::{Authorities, Authority, Refusal};
-pub use self::mode::CertificateMode;
 pub use self::registration_config::RegistrationConfig;
 pub use self::registry::RegisteredCertificate;
 use self::registry::Registry;
@@ -37,7 +35,7 @@ use super::operation::Operation;
 use super::roles::Roles;
 use super::settings::Settings;
 use crate::certificate::{Certificate, CertificateId, Issuer};
-use crate::job::CertificateStatus;
+use crate::job::{CertificateMode, CertificateStatus};
 
 /// AWS IoT's control plane.
 pub(super) struct Iot {

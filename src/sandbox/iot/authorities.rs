@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
 
-use super::mode::CertificateMode;
 use super::registration_config::RegistrationConfig;
 use super::rows::{Kept, Page, Rows};
 use crate::certificate::{Certificate, CertificateId, Issuer};
+use crate::job::CertificateMode;
 
 /// Most CAs with one subject in an account and region.
 const SAME_SUBJECT_MAX: usize = 10;

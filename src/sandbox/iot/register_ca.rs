@@ -6,11 +6,11 @@ use time::OffsetDateTime;
 
 use super::authorities::{Authority, Refusal};
 use super::error::{invalid, not_found, not_valid, too_many};
-use super::mode::CertificateMode;
 use super::registration_config::RegistrationConfig;
 use super::tags::{self, Tag};
 use super::{Iot, request, rules};
 use crate::certificate::{Issuer, Verification};
+use crate::job::CertificateMode;
 use crate::sandbox::answer::{Answer, AwsError};
 use crate::sandbox::fault::Strike;
 

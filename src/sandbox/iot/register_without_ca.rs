@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use time::OffsetDateTime;
 
-use super::mode::CertificateMode;
 use super::{Iot, RegisteredCertificate, request, rules};
+use crate::job::CertificateMode;
 use crate::job::CertificateStatus;
 use crate::sandbox::answer::Answer;
 use crate::sandbox::fault::Strike;

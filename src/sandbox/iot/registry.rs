@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::mode::CertificateMode;
 use super::rows::{Kept, Page, Rows};
 use crate::certificate::{CertificateId, pem};
+use crate::job::CertificateMode;
 use crate::job::CertificateStatus;
 
 /// A device certificate that the sandbox has registered.

@@ -1,7 +1,8 @@
 //! A CA that can be registered, in every way.
 
+use muster::job::CertificateMode;
 use muster::outcome::Code;
-use muster::sandbox::{CertificateMode, Operation};
+use muster::sandbox::Operation;
 use muster::specimen::{Ca, KeyKind};
 use serde_json::json;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use muster::certificate::{Certificate, CertificateId};
 use muster::job::{CertificateMode, CertificateStatus, RegisterCaCertificate, RegisterCertificate};
 use muster::job::{RegisterCertificateWithoutCa, RegistrationConfig, Request, Tag};
-use muster::sandbox::{self, RegisteredAuthority, RegisteredCertificate, Settings};
+use muster::sandbox::{RegisteredAuthority, RegisteredCertificate, Settings};
 use muster::specimen::{Ca, KeyKind};
 
 use super::{factory, proven, send, sni_only, the_end};
@@ -91,7 +91,7 @@ async fn register_certificate_without_ca_certificate_pem_and_status() {
         let factory = factory(500.0).await;
         let certificate_pem = Ca::new("nobody's").leaf("device");
         let found = registered(&factory, RegisterCertificateWithoutCa { certificate_pem, status }).await;
-        assert_eq!((found.status, found.ca, found.mode), (wanted, None, sandbox::CertificateMode::SniOnly));
+        assert_eq!((found.status, found.ca, found.mode), (wanted, None, CertificateMode::SniOnly));
         let (code, _, known) = the_end(&factory, "RegisterCertificateWithoutCA").await;
         assert_eq!((code.as_str(), known), ("ok", Some(wanted.to_string())));
     }
@@ -102,7 +102,7 @@ async fn register_ca_certificate_ca_certificate_and_certificate_mode() {
     let factory = factory(500.0).await;
     let ca = Ca::new("CA");
     let found = registered_ca(&factory, sni_only(&ca)).await;
-    assert_eq!((found.id, found.mode), (ca.certificate().id(), sandbox::CertificateMode::SniOnly));
+    assert_eq!((found.id, found.mode), (ca.certificate().id(), CertificateMode::SniOnly));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,7 +111,7 @@ async fn register_ca_certificate_verification_certificate() {
         let factory = factory(500.0).await;
         let ca = Ca::with_key(KeyKind::P384, "CA");
         let request = RegisterCaCertificate { certificate_mode, ..proven(&factory, &ca) };
-        assert_eq!(registered_ca(&factory, request).await.mode, sandbox::CertificateMode::Default);
+        assert_eq!(registered_ca(&factory, request).await.mode, CertificateMode::Default);
     }
 }
 
