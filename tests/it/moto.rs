@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use muster::config::Config;
 use muster::identity::{self, Credentials};
+use muster::job::{CertificateMode, RegisterCaCertificate, RegisterCertificateWithoutCa};
 use muster::limiter::Rate;
 use muster::outcome::Code;
 use muster::queue::{self, Attributes, Outgoing};
@@ -45,8 +46,19 @@ async fn every_job_against_moto_ends_as_an_id_mismatch() {
     let aws = identity::load(&config.aws.access()).await;
     let queue = queue::create(&aws, "jobs", &attributes).await.unwrap();
     let ca = Ca::new("Plant CA");
-    let job = |i| Factory::job(&ca.leaf(&format!("device {i}"))).to_body();
-    let messages: Vec<_> = (0..10).map(|i| Outgoing { body: job(i), group: None }).collect();
+    let job = |i| {
+        let certificate_pem = ca.leaf(&format!("device {i}"));
+        match i % 3 {
+            0 => Factory::job(&certificate_pem),
+            1 => Factory::job_of(RegisterCertificateWithoutCa { certificate_pem, status: None }),
+            _ => Factory::job_of(RegisterCaCertificate {
+                ca_certificate: Ca::new(&format!("CA {i}")).pem(),
+                certificate_mode: Some(CertificateMode::SniOnly),
+                ..RegisterCaCertificate::default()
+            }),
+        }
+    };
+    let messages: Vec<_> = (0..10).map(|i| Outgoing { body: job(i).to_body(), group: None }).collect();
     let sent = queue.send(&messages).await.unwrap();
     assert!(sent.iter().all(Result::is_ok), "{sent:?}");
 
