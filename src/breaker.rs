@@ -124,9 +124,9 @@ impl Breaker {
         self.0.changes.notify();
     }
 
-    /// Says whether a call that began at this instant or later was answered.
-    pub fn was_answered_since(&self, instant: Instant) -> bool {
-        self.lock().answered.is_some_and(|began| began >= instant)
+    /// When the last call began that was answered.
+    pub fn answered_at(&self) -> Option<Instant> {
+        self.lock().answered
     }
 
     /// Notes that a call was denied: so will be every other.

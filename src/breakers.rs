@@ -75,8 +75,12 @@ impl Breakers {
 
     /// Notes that a call that began at this instant was answered, well or not.
     pub fn answered(&self, target: &Name, operation: Operation, began: Instant) {
+        let did_work = self.works(target, operation);
         self.of(target, operation).answered(began);
         self.siblings(target, operation).for_each(Breaker::credentials_work);
+        if !did_work && self.works(target, operation) {
+            self.changes.notify();
+        }
     }
 
     /// Says whether a target's operation works, as far as is known: where another one of the target is in trouble, only if
@@ -84,7 +88,15 @@ impl Breakers {
     pub fn works(&self, target: &Name, operation: Operation) -> bool {
         let own = self.of(target, operation);
         let trouble = self.siblings(target, operation).filter_map(|breaker| Some(breaker.open()?.since)).max();
-        own.open().is_none() && trouble.is_none_or(|since| own.was_answered_since(since))
+        own.open().is_none() && trouble.is_none_or(|since| own.answered_at().is_some_and(|at| at >= since))
+    }
+
+    /// Says whether it is worth finding out whether a target's operation works: where another one of the target is in
+    /// trouble, only if this one is used at all.
+    fn may_work(&self, target: &Name, operation: Operation) -> bool {
+        let own = self.of(target, operation);
+        let is_alone = self.siblings(target, operation).all(|breaker| breaker.open().is_none());
+        own.open().is_none() && (is_alone || own.answered_at().is_some())
     }
 
     /// Says whether anything else than this target's operation works.
@@ -110,13 +122,13 @@ impl Breakers {
         }
     }
 
-    /// Says whether something can be done: the ledger takes ends, and some target takes calls or a probe.
+    /// Says whether something can be done: the ledger takes ends, and some target takes a probe, or calls as far as is known.
     pub fn is_usable(&self) -> bool {
         let now = Instant::now();
         let takes_probe = |breaker: &Breaker| breaker.probe_at().is_some_and(|at| at <= now);
         let mut targets = self.targets.iter();
         self.postgres.open().is_none()
-            && targets.any(|((target, operation), breaker)| takes_probe(breaker) || self.works(target, *operation))
+            && targets.any(|((target, operation), breaker)| takes_probe(breaker) || self.may_work(target, *operation))
     }
 
     /// When the next probe may be made, where one is waited for.
@@ -210,12 +222,19 @@ mod tests {
     async fn an_operation_that_nobody_uses_does_not_count_as_working() {
         let board = breakers(&["a"]);
         let (a, other) = (name("a"), Operation::RegisterCACertificate);
+        board.of(&a, OPERATION).denied("not allowed");
+        assert!(!board.others_work(&a, OPERATION) && !board.is_usable());
+        board.of(&a, OPERATION).answered(Instant::now());
+
         board.answered(&a, other, Instant::now());
         tokio::time::advance(PROBE).await;
         board.of(&a, OPERATION).denied("not allowed");
-        assert!(!board.others_work(&a, OPERATION) && !board.is_usable(), "its answer was before the trouble");
+        assert!(!board.others_work(&a, OPERATION), "its answer was before the trouble");
+        assert!(board.is_usable(), "it is used, so it is worth finding out");
+        let mut watch = board.changes.watch();
         board.answered(&a, other, Instant::now());
-        assert!(board.others_work(&a, OPERATION) && board.is_usable());
+        assert!(board.others_work(&a, OPERATION));
+        tokio::time::timeout(PROBE, watch.changed()).await.expect("whoever waits is told");
         board.of(&a, OPERATION).answered(Instant::now());
         assert!(board.works(&a, Operation::RegisterCertificateWithoutCA), "without trouble all count");
     }

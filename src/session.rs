@@ -98,15 +98,13 @@ impl Session {
         }
     }
 
-    /// The code once more where this one may be out of date: somebody may have had AWS make a new one. None where it was
-    /// asked for a moment ago and is still the same.
-    pub async fn newer_registration_code(&self, than: &str) -> Option<String> {
+    /// The same, asked for again unless that was a moment ago: somebody may have had AWS make a new one.
+    pub async fn latest_registration_code(&self) -> Option<String> {
         let mut asked = self.code.lock().await;
-        let code = match &*asked {
+        match &*asked {
             Some(last) if last.at.elapsed() < CODE_PAUSE => last.code.clone(),
             _ => self.ask_for_code(&mut asked).await,
-        };
-        code.filter(|code| code != than)
+        }
     }
 
     /// Asks a few times: calls of others may use up the quota for it.

@@ -51,13 +51,21 @@ impl Worker {
             return check(None);
         }
         let session = &self.parts.targets[job.target.as_str()].session;
-        let code = session.registration_code().await;
-        let verdict = check(code.as_deref());
-        let is_mismatch =
-            verdict.result.as_ref().is_err_and(|rejection| rejection.code() == Code::RegistrationCodeMismatch);
-        match code.filter(|_| is_mismatch) {
-            Some(code) => session.newer_registration_code(&code).await.map_or(verdict, |newer| check(Some(&newer))),
-            None => verdict,
+        let verdict = check(self.unless_stopped(session.registration_code()).await.as_deref());
+        match &verdict.result {
+            Err(rejection) if rejection.code() == Code::RegistrationCodeMismatch => {
+                check(self.unless_stopped(session.latest_registration_code()).await.as_deref())
+            }
+            _ => verdict,
+        }
+    }
+
+    /// A code, or none where the process stops before: what is not called any more needs none.
+    async fn unless_stopped(&self, code: impl Future<Output = Option<String>>) -> Option<String> {
+        tokio::select! {
+            biased;
+            () = self.parts.stop.cancelled() => None,
+            code = code => code,
         }
     }
 }

@@ -536,8 +536,8 @@ BUGS = [
     bug(
         "an idle operation counts as working",
         "src/breakers.rs",
-        "own.open().is_none() && trouble.is_none_or(|since| own.was_answered_since(since))",
-        "own.open().is_none() && trouble.is_none_or(|_| true)",
+        "trouble.is_none_or(|since| own.answered_at().is_some_and(|at| at >= since))",
+        "trouble.is_none_or(|_| true)",
         LIB,
         "breakers::tests::an_operation_that_nobody_uses_does_not_count_as_working",
     ),
