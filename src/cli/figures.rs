@@ -5,6 +5,8 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::store::hold::COUNTED_MAX;
+
 /// Most of a span's units that are shown: whoever waits a day does not count seconds.
 const UNITS: usize = 2;
 
@@ -19,6 +21,15 @@ pub(super) fn grouped(n: u64) -> String {
         grouped.push(digit);
     }
     grouped
+}
+
+/// How many jobs wait, where no more than [`COUNTED_MAX`] are counted.
+pub(super) fn jobs_wait(n: u64) -> String {
+    match n {
+        1 => "1 job waits".to_owned(),
+        COUNTED_MAX.. => format!("{} or more jobs wait", grouped(n)),
+        _ => format!("{} jobs wait", grouped(n)),
+    }
 }
 
 /// A span in its two greatest units: `1day 3h`, `25s`; what is below a second is cut.

@@ -10,11 +10,11 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing::info;
 
-use super::figures::{grouped, printable, span};
+use super::figures::{jobs_wait, printable, span};
 use crate::config::Config;
 use crate::hold::{HoldKey, HoldKind};
 use crate::store::Store;
-use crate::store::hold::{COUNTED_MAX, HoldReport};
+use crate::store::hold::HoldReport;
 
 /// Lists what parked jobs wait for, or releases it.
 ///
@@ -137,10 +137,9 @@ impl Line {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let or_more = if self.n_waiting >= COUNTED_MAX { " or more" } else { "" };
         writeln!(f, "{}", self.hold)?;
         writeln!(f, "    {}", self.state())?;
-        writeln!(f, "    {}{or_more} jobs wait", grouped(self.n_waiting))?;
+        writeln!(f, "    {}", jobs_wait(self.n_waiting))?;
         writeln!(f, "    {}", printable(&self.reason))
     }
 }
@@ -150,6 +149,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
+    use crate::store::hold::COUNTED_MAX;
 
     #[test]
     fn what_made_room_is_not_held() {

@@ -10,12 +10,11 @@ use time::OffsetDateTime;
 
 use super::date;
 use crate::certificate::CertificateId;
-use crate::cli::figures::{grouped, printable, rfc3339};
+use crate::cli::figures::{jobs_wait, printable, rfc3339};
 use crate::config::Config;
 use crate::job::{CertificateMode, CertificateStatus, Name};
 use crate::store::Store;
 use crate::store::authority::{AuthorityReport, FailedAuthority};
-use crate::store::hold::COUNTED_MAX;
 
 /// Lists the CAs that the ledger knows to be registered, and those that are not in.
 ///
@@ -160,8 +159,7 @@ impl fmt::Display for Registered {
         writeln!(f, "    {}", printable(&self.place()))?;
         writeln!(f, "    status {status}, mode {mode}, valid until {}", self.valid_until)?;
         if self.n_waiting > 0 {
-            let or_more = if self.n_waiting >= COUNTED_MAX { " or more" } else { "" };
-            writeln!(f, "    {}{or_more} jobs wait for it", grouped(self.n_waiting))?;
+            writeln!(f, "    {} for it", jobs_wait(self.n_waiting))?;
         }
         Ok(())
     }
