@@ -44,13 +44,13 @@ impl Limiters {
     }
 
     /// Says whether a target's operation has more jobs than it can start or its share of the slots, while another one that
-    /// works lacks some.
+    /// works lacks some. For CAs nobody makes room: they are few, and come as the queue drains.
     pub fn is_in_the_way(&self, target: &Name, operation: Operation, works: impl Fn(&Name, Operation) -> bool) -> bool {
         let own = self.of(target, operation);
         // Idle operations take no part.
         let share = self.slots / self.at_work().count().max(1);
         let has_enough = own.room() == 0 || own.held() > share;
-        let mut others = self.iter().filter(|(_, _, limiter)| !limiter.is(own));
+        let mut others = self.iter().filter(|(_, its, limiter)| !its.is_of_ca() && !limiter.is(own));
         has_enough && others.any(|(name, its, limiter)| limiter.is_hungry() && works(name, its))
     }
 
@@ -80,5 +80,54 @@ impl Limiters {
 
     fn sum<N: Sum>(&self, number: impl Fn(&Limiter) -> N) -> N {
         self.distinct.iter().map(|(_, limiter)| number(limiter)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strum::VariantArray;
+
+    use super::*;
+    use crate::limiter::{Gauges, Rate};
+
+    /// A limiter that never gets a token.
+    fn limiter() -> Limiter {
+        let gauge = || prometheus::Gauge::new("learnt", "learnt").unwrap();
+        let leased = prometheus::IntCounter::new("leased", "leased").unwrap();
+        let rate = Rate::new(10.0).unwrap();
+        let gauges = Gauges { learnt: vec![gauge()], leased };
+        Limiter::new(|_| std::future::pending(), rate, rate, gauges).0
+    }
+
+    #[tokio::test]
+    async fn devices_make_room_for_other_devices_and_not_for_cas() {
+        let target: Name = "default".parse().unwrap();
+        for (other, is_in_the_way) in
+            [(Operation::RegisterCertificateWithoutCA, true), (Operation::RegisterCACertificate, false)]
+        {
+            let (own, its) = (limiter(), limiter());
+            let by_name = [(Operation::RegisterCertificate, own.clone()), (other, its.clone())];
+            let by_name = by_name.into_iter().map(|(operation, limiter)| ((target.clone(), operation), limiter));
+            let limiters = Limiters::new(by_name.collect(), 1000);
+            let _waiting: Vec<_> = std::iter::repeat_with(|| own.wait()).take(100).collect();
+            drop(its.wait());
+            assert!(own.room() == 0 && its.is_hungry());
+            let found = limiters.is_in_the_way(&target, Operation::RegisterCertificate, |_, _| true);
+            assert_eq!(found, is_in_the_way, "{other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_quotas_that_are_used_count_for_the_backlog() {
+        let target: Name = "default".parse().unwrap();
+        let by_name: HashMap<_, _> =
+            Operation::VARIANTS.iter().map(|&operation| ((target.clone(), operation), limiter())).collect();
+        let limiters = Limiters::new(by_name, 1000);
+        let is = |rate: f64| (limiters.ceiling() - rate).abs() < f64::EPSILON;
+        assert!(is(10.0), "nothing is used: devices are what is usual");
+        let _held = limiters.of(&target, Operation::RegisterCertificateWithoutCA).hold();
+        assert!(is(10.0));
+        let _other = limiters.of(&target, Operation::RegisterCACertificate).hold();
+        assert!(is(20.0));
     }
 }

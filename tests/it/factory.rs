@@ -186,7 +186,10 @@ impl Factory {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(self.patience, holding).await.unwrap_or_else(|_| panic!("never: {what}"));
+        if tokio::time::timeout(self.patience, holding).await.is_err() {
+            let (ends, left, dead) = (self.ends().await, self.counts("jobs"), self.counts("jobs-dead"));
+            panic!("never: {what}; {ends:?}, in the queue {left:?}, dead-lettered {dead:?}");
+        }
     }
 
     /// Where programs run: for files that tests give them and that they write.
