@@ -14,6 +14,8 @@
 //!
 //! [`enqueue`] is the other end of the queue: it reads a [`manifest`] of files, prechecks what is in them and sends it.
 //!
+//! [`single`] registers one certificate without the queue, for people who register a CA; [`proof`] makes what AWS asks for then.
+//!
 //! [`sandbox`] is a local SQS and AWS IoT with real rules, for tests, the demo and benches; [`postgres`] starts a
 //! private server for them and [`specimen`] makes their certificates.
 

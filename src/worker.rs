@@ -22,10 +22,9 @@ use tracing::warn;
 
 use crate::backoff::Backoff;
 use crate::breakers::Breakers;
-use crate::certificate::CertificateId;
 use crate::claims::{Claim, Claimed, Claims, Join};
 use crate::identity::Account;
-use crate::job::{Job, Operation};
+use crate::job::Job;
 use crate::limiters::Limiters;
 use crate::metrics::Metrics;
 use crate::outcome::Outcome;
@@ -33,8 +32,7 @@ use crate::precheck::{CheckedCertificate, Precheck};
 use crate::recorder::{Finish, Finished};
 use crate::session::Session;
 use crate::slots::{Delivery, Stage};
-use crate::store::Store;
-use crate::store::known::Known;
+use crate::store::{Store, StoreError};
 
 use known::{copy_of, known_outcome};
 use namesakes::Namesakes;
@@ -174,7 +172,9 @@ impl Worker {
         for ((target, operation), firsts) in by_target {
             let ids = firsts.iter().filter(|(admitted, _)| !admitted.job.verify);
             let ids: Vec<_> = ids.map(|(admitted, _)| admitted.certificate.id()).collect();
-            let Some(known) = self.known(&self.parts.targets[&target].account, operation, &ids).await else {
+            let account = &self.parts.targets[&target].account;
+            let ask = || self.parts.store.known(&account.id, &account.region, operation, &ids);
+            let Some(known) = self.ask_ledger(ask).await else {
                 for (admitted, _) in firsts {
                     self.release(admitted.delivery).await;
                 }
@@ -195,16 +195,17 @@ impl Worker {
         }
     }
 
-    /// Asks the ledger until it answers: no token is taken while an end could not be recorded. Nothing: we stop.
-    async fn known(&self, account: &Account, operation: Operation, ids: &[CertificateId]) -> Option<Known> {
+    /// Asks the ledger until it answers: nothing is decided without it, and no token is taken while an end could not be
+    /// recorded. Nothing: we stop.
+    async fn ask_ledger<T, F: Future<Output = Result<T, StoreError>>>(&self, ask: impl Fn() -> F) -> Option<T> {
         let mut backoff = Backoff::new(LOOK_UP_WAITS.0, LOOK_UP_WAITS.1);
         let mut failing = None;
         loop {
-            match self.parts.store.known(&account.id, &account.region, operation, ids).await {
-                Ok(known) => return Some(known),
+            match ask().await {
+                Ok(told) => return Some(told),
                 Err(error) => {
                     self.parts.metrics.db_error(&error);
-                    warn!(%error, "cannot look up known certificates");
+                    warn!(%error, "the ledger cannot be asked, trying again");
                     failing.get_or_insert_with(|| self.parts.breakers.postgres.failing(&error.to_string()));
                 }
             }

@@ -42,7 +42,7 @@ impl Worker {
             }
             let is_open = self.parts.breakers.of(&admitted.job.target, admitted.job.operation()).open().is_some();
             match course.after(&answer, limiter.successes(), is_open) {
-                Step::End(Code::CertificateConflict) if self.name_ca(admitted).await => {}
+                Step::End(Code::CertificateConflict) if self.name_ca(admitted).await? => {}
                 Step::End(code) => return Some(self.end(code, admitted, &answer, course).await),
                 Step::Wait(wait) => self.wait(admitted, wait).await?,
             }

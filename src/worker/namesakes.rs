@@ -14,6 +14,7 @@ use super::{Admitted, Worker};
 use crate::certificate::{Certificate, Issuer};
 use crate::hold::HoldKey;
 use crate::outcome::{Code, Outcome};
+use crate::store::StoreError;
 use crate::store::authority::{Authority, name_them};
 
 /// Most issuers that are remembered; beyond that a call more is lost for each.
@@ -60,36 +61,40 @@ impl Worker {
         }
     }
 
-    /// Adds its CA to a certificate after a conflict; false where it has one, or where its CA is not known.
-    pub(super) async fn name_ca(&self, admitted: &mut Admitted) -> bool {
+    /// Adds its CA to a certificate after a conflict; false where it has one, or where its CA is not known. Nothing: we
+    /// stop, and nobody could tell.
+    pub(super) async fn name_ca(&self, admitted: &mut Admitted) -> Option<bool> {
         let Some(issuer) = admitted.issuer_hold().filter(|_| admitted.certificate.ca_pem().is_none()) else {
-            return false;
+            return Some(false);
         };
         let cas = match self.namesakes.of(&issuer).filter(|known| known.at.elapsed() < FRESH) {
             Some(known) => known.cas,
-            None => self.read_namesakes(admitted, issuer).await,
+            None => self.read_namesakes(admitted, issuer).await?,
         };
-        self.parts.precheck.name_ca(&mut admitted.certificate, &cas)
+        Some(self.parts.precheck.name_ca(&mut admitted.certificate, &cas))
     }
 
     /// Reads the CAs of the issuer's name from the ledger, and remembers them.
-    async fn read_namesakes(&self, admitted: &Admitted, issuer: HoldKey) -> Arc<[Issuer]> {
-        let cas = self.authorities_of(admitted, admitted.certificate.issuer_key()).await;
+    async fn read_namesakes(&self, admitted: &Admitted, issuer: HoldKey) -> Option<Arc<[Issuer]>> {
+        let name = admitted.certificate.issuer_key().expect("whoever has an issuer's hold has an issuer");
+        let cas = self.ask_ledger(|| self.authorities_of(admitted, name)).await?;
         let cas: Arc<[Issuer]> = cas.iter().filter_map(issuer_of).collect();
         info!(%issuer, known = cas.len(), "several registered CAs share the name: calls say which one signed");
         self.namesakes.put(issuer, Arc::clone(&cas));
-        cas
+        Some(cas)
     }
 
     /// Adds to an end what an operator can do about it, where the names of CAs are what it is about.
     pub(super) async fn advised(&self, mut outcome: Outcome, admitted: &Admitted) -> Outcome {
-        let advice = match outcome.code {
-            Code::CertificateConflict => {
+        let advice = match (outcome.code, admitted.certificate.subject_key()) {
+            (Code::CertificateConflict, _) => {
                 "send it again with caCertificatePem: which of the CAs of its issuer's name signed it is not known here"
                     .to_owned()
             }
-            Code::LimitExceeded if admitted.certificate.subject_key().is_some() => {
-                limit_advice(&self.authorities_of(admitted, admitted.certificate.subject_key()).await)
+            (Code::LimitExceeded, Some(name)) => {
+                let known = self.authorities_of(admitted, name).await;
+                let known = known.inspect_err(|error| warn!(%error, "cannot look up the CAs of a name"));
+                limit_advice(&known.unwrap_or_default())
             }
             _ => return outcome,
         };
@@ -98,12 +103,10 @@ impl Worker {
         outcome
     }
 
-    /// The CAs of a name that the ledger knows for a job's account; none where it cannot be asked.
-    pub(super) async fn authorities_of(&self, admitted: &Admitted, name: Option<[u8; 32]>) -> Vec<Authority> {
-        let Some(name) = name else { return vec![] };
+    /// The CAs of a name that the ledger knows for a job's account.
+    async fn authorities_of(&self, admitted: &Admitted, name: [u8; 32]) -> Result<Vec<Authority>, StoreError> {
         let account = &self.parts.targets[admitted.job.target.as_str()].account;
-        let found = self.parts.store.authorities_named(&account.id, &account.region, name).await;
-        found.inspect_err(|error| warn!(%error, "cannot look up the CAs of a name")).unwrap_or_default()
+        self.parts.store.authorities_named(&account.id, &account.region, name).await
     }
 }
 

@@ -496,7 +496,7 @@ BUGS = [
     bug(
         "a conflict is final",
         "src/worker/call.rs",
-        "Step::End(Code::CertificateConflict) if self.name_ca(admitted).await => {}",
+        "Step::End(Code::CertificateConflict) if self.name_ca(admitted).await? => {}",
         "",
         IT,
         "operations::namesakes::a_conflict_is_answered_with_the_ca_that_the_ledger_knows",

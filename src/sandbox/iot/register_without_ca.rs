@@ -6,8 +6,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 
 use super::{Iot, RegisteredCertificate, request, rules};
-use crate::job::CertificateMode;
-use crate::job::CertificateStatus;
+use crate::job::{CertificateMode, CertificateStatus};
 use crate::sandbox::answer::Answer;
 use crate::sandbox::fault::Strike;
 

@@ -34,6 +34,29 @@ async fn a_conflict_is_answered_with_the_ca_that_the_ledger_knows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_waits_for_a_ledger_that_cannot_tell_the_ca() {
+    let factory = factory(500.0).await;
+    let one = Ca::new("Twin CA");
+    let other = one.impostor(KeyKind::P256);
+    send(&factory, [&one, &other].map(|ca| Factory::job_of(sni_only(ca)))).await;
+    factory.drain().await;
+    let rename = async |from: &str, to: &str| {
+        let statement = sqlx::AssertSqlSafe(format!("alter table {from} rename to {to}"));
+        sqlx::query(statement).execute(&factory.database.pool).await.unwrap();
+    };
+    rename("authorities", "hidden").await;
+    send(&factory, [device(other.leaf("device"))]).await;
+    let serving = factory.serve().await;
+    let is_failing = |readiness: &serde_json::Value| readiness.to_string().contains("authorities");
+    factory.until("the ledger fails", async |_| is_failing(&serving.readiness().await)).await;
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 2)]), "nobody is blamed");
+    rename("hidden", "authorities").await;
+    let all_in = BTreeMap::from([(Code::Ok, 3)]);
+    factory.until("it is registered", async |factory| factory.ends().await == all_in).await;
+    serving.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_conflict_is_answered_with_a_configured_ca() {
     let factory = factory(500.0).await;
     let twin = factory.ca.impostor(KeyKind::P256);
