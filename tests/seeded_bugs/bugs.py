@@ -565,4 +565,12 @@ BUGS = [
         IT,
         "operations::namesakes::an_eleventh_ca_of_one_name_is_exhausted_and_the_ten_are_named",
     ),
+    bug(
+        "a conflict is decided without the ledger",
+        "src/worker/namesakes.rs",
+        "self.ask_ledger(|| self.authorities_of(admitted, name)).await?;",
+        "self.authorities_of(admitted, name).await.unwrap_or_default();",
+        IT,
+        "operations::namesakes::a_conflict_waits_for_a_ledger_that_cannot_tell_the_ca",
+    ),
 ]
