@@ -156,7 +156,7 @@ impl Breakers {
             .into_iter()
             .filter_map(|(breaker, its)| Some(Trouble { breaker, what: String::new(), reason: its.open()? }));
         let holds = self.holds.closed().into_iter().filter_map(|(hold, reason)| {
-            let breaker = hold.kind().filter(|kind| !matches!(kind, HoldKind::Target | HoldKind::Busy))?.into();
+            let breaker = hold.kind().filter(|kind| matches!(kind, HoldKind::Issuer | HoldKind::Batch))?.into();
             Some(Trouble { breaker, what: hold.to_string(), reason })
         });
         targets.chain(whole).chain(holds).collect()

@@ -2,18 +2,31 @@
 //!
 //! Data goes to standard output, talk to standard error.
 
+mod audit;
 mod ca;
 mod config;
+mod dead;
 mod demo;
+mod doctor;
 mod enqueue;
+mod export;
 mod failure;
 mod figures;
 mod holds;
 mod layers;
 mod migrate;
+mod operator;
+mod pause;
 mod progress;
+mod prune;
+mod quarantine;
+mod reconcile;
+mod replay;
+mod report;
+mod resume;
 mod sandbox;
 mod serve;
+mod show;
 mod signals;
 mod status;
 
@@ -42,8 +55,20 @@ enum Command {
     Serve(serve::Serve),
     Enqueue(enqueue::Enqueue),
     Status(status::Status),
+    Show(show::Show),
+    Replay(replay::Replay),
+    Export(export::Export),
+    Report(report::Report),
+    Reconcile(reconcile::Reconcile),
+    Pause(pause::Pause),
+    Resume(resume::Resume),
     Holds(holds::Holds),
+    Dead(dead::Dead),
+    Quarantine(quarantine::Quarantine),
     Ca(ca::Ca),
+    Doctor(doctor::Doctor),
+    Audit(audit::Audit),
+    Prune(prune::Prune),
     Demo(demo::Demo),
     /// Runs a local SQS and AWS IoT with real rules and quotas.
     Sandbox(sandbox::Sandbox),
@@ -80,8 +105,20 @@ async fn run(cli: Cli, assignments: Assignments) -> anyhow::Result<ExitCode> {
         Command::Serve(serve) => serve.run(settings.config).await,
         Command::Enqueue(enqueue) => enqueue.run(config).await,
         Command::Status(status) => status.run(config).await,
+        Command::Show(show) => show.run(config).await,
+        Command::Replay(replay) => replay.run(config).await,
+        Command::Export(export) => export.run(config).await,
+        Command::Report(report) => report.run(config).await,
+        Command::Reconcile(reconcile) => reconcile.run(config).await,
+        Command::Pause(pause) => pause.run(config).await,
+        Command::Resume(resume) => resume.run(config).await,
         Command::Holds(holds) => holds.run(config).await,
+        Command::Dead(dead) => dead.run(config).await,
+        Command::Quarantine(quarantine) => quarantine.run(config).await,
         Command::Ca(ca) => ca.run(config).await,
+        Command::Doctor(doctor) => doctor.run(config).await,
+        Command::Audit(audit) => audit.run(config).await,
+        Command::Prune(prune) => prune.run(config).await,
         Command::Demo(demo) => demo.run().await,
         Command::Sandbox(sandbox) => sandbox.run().await,
         Command::Migrate => migrate::run(config).await,

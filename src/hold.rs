@@ -27,6 +27,10 @@ pub enum HoldKind {
     Target,
     /// One of several targets: it has more work than it can start, and others have none.
     Busy,
+    /// Everything, a target or a batch: somebody paused it.
+    Pause,
+    /// Nothing: what people asked to be sent again waits to be sent.
+    Replay,
 }
 
 impl HoldKey {
@@ -48,6 +52,26 @@ impl HoldKey {
     /// The jobs that one target's operation cannot start soon.
     pub fn busy(target: &Name, operation: Operation) -> Self {
         Self(format!("busy:{target}:{operation}"))
+    }
+
+    /// Everything, because somebody paused it.
+    pub fn pause_all() -> Self {
+        Self("pause:all".to_owned())
+    }
+
+    /// One target, because somebody paused it.
+    pub fn pause_target(target: &Name) -> Self {
+        Self(format!("pause:target:{target}"))
+    }
+
+    /// One batch, because somebody paused it.
+    pub fn pause_batch(batch: &Name) -> Self {
+        Self(format!("pause:batch:{batch}"))
+    }
+
+    /// What a replay chose.
+    pub fn replay(number: i64) -> Self {
+        Self(format!("replay:{number}"))
     }
 
     /// Takes a key as the ledger holds it.
@@ -105,6 +129,8 @@ mod tests {
         assert_eq!(HoldKey::batch(&name).kind(), Some(HoldKind::Batch));
         assert_eq!(HoldKey::issuer(&name, [7; 32]).kind(), Some(HoldKind::Issuer));
         assert_eq!(HoldKey::target(&name, Operation::RegisterCertificate).kind(), Some(HoldKind::Target));
-        assert_eq!(HoldKey::read("replay:7".into()).kind(), None);
+        assert_eq!(HoldKey::pause_batch(&name).kind(), Some(HoldKind::Pause));
+        assert_eq!(HoldKey::replay(7).kind(), Some(HoldKind::Replay));
+        assert_eq!(HoldKey::read("moon:7".into()).kind(), None);
     }
 }

@@ -27,6 +27,8 @@ pub enum Status {
     Exhausted,
     /// Not an end: the job waits in the ledger for what an operator or AWS must mend, and is then sent again.
     Parked,
+    /// It was in, and AWS holds it no more: somebody deleted it there.
+    Gone,
 }
 
 impl Status {
@@ -35,7 +37,7 @@ impl Status {
         match self {
             Self::Registered => 3,
             Self::AlreadyRegistered => 2,
-            Self::Rejected | Self::Refused | Self::Exhausted | Self::Parked => 1,
+            Self::Rejected | Self::Refused | Self::Exhausted | Self::Parked | Self::Gone => 1,
         }
     }
 
@@ -155,6 +157,12 @@ pub enum Code {
     TargetUnavailable,
     /// The target has more work than it can start, while others lack some: the job made room for theirs.
     TargetBusy,
+    /// Somebody paused the target or the batch.
+    Paused,
+
+    // gone
+    /// It was registered, and a reconciliation did not find it at AWS any more.
+    Deleted,
 }
 
 impl Code {
@@ -200,7 +208,8 @@ impl Code {
             | C::InvalidRequest
             | C::IdMismatch => Status::Refused,
             C::ServerError | C::Timeout | C::Transport | C::LimitExceeded | C::UnknownError => Status::Exhausted,
-            C::IssuerInactive | C::BatchFailing | C::TargetUnavailable | C::TargetBusy => Status::Parked,
+            C::IssuerInactive | C::BatchFailing | C::TargetUnavailable | C::TargetBusy | C::Paused => Status::Parked,
+            C::Deleted => Status::Gone,
         }
     }
 }

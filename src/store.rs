@@ -5,6 +5,7 @@
 //! what parked jobs wait for and [`waiting`] which they are. Every operation has a client-side time-out, COMMIT too: a server that is stopped
 //! in the middle answers nothing for ever. Nothing here retries.
 
+pub mod audit;
 pub mod authority;
 pub mod batch;
 mod columns;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::ca::order::OrderError;
 use super::holds::NotHeld;
+use super::operator::NobodyToAsk;
 use super::status::UnknownBatch;
 use crate::config::ConfigError;
 use crate::config::fit::Misfit;
@@ -26,12 +27,16 @@ Exit codes:
   6    a check found problems
   130  interrupted";
 
-const ERROR: u8 = 1;
+/// Something went wrong, or was not confirmed.
+pub(super) const ERROR: u8 = 1;
+
 /// Like clap's own code: starting again without a change is of no use.
 const USAGE: u8 = 2;
 const DENIED: u8 = 4;
 const UNREACHABLE: u8 = 5;
-const MISFIT: u8 = 6;
+
+/// A check found problems.
+pub(super) const PROBLEMS: u8 = 6;
 
 /// Some items failed or were rejected.
 pub(super) const SOME_FAILED: u8 = 3;
@@ -46,7 +51,7 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
         for finding in findings {
             eprintln!("error: {finding}\nhint: {}", finding.hint());
         }
-        return ExitCode::from(MISFIT);
+        return ExitCode::from(PROBLEMS);
     }
     eprintln!("error: {error:#}");
     if let Some(unknown) = error.downcast_ref::<UnknownBatch>() {
@@ -54,6 +59,9 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
     }
     if error.is::<NotHeld>() {
         eprintln!("hint: {}", NotHeld::hint());
+    }
+    if error.is::<NobodyToAsk>() {
+        eprintln!("hint: {}", NobodyToAsk::hint());
     }
     if let Some(unfit) = error.downcast_ref::<OrderError>() {
         eprintln!("hint: {}", unfit.hint());
@@ -65,7 +73,8 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 fn code(error: &anyhow::Error) -> u8 {
-    let is_usage = error.is::<ConfigError>() || error.is::<OrderError>() || error.is::<ProofError>();
+    let is_usage =
+        error.is::<ConfigError>() || error.is::<NobodyToAsk>() || error.is::<OrderError>() || error.is::<ProofError>();
     if is_usage || matches!(error.downcast_ref(), Some(SingleError::UnknownTarget { .. })) {
         return USAGE;
     }
@@ -80,7 +89,7 @@ fn code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref().map(|error: &QueueError| error.kind) {
         Some(QueueErrorKind::Denied) => return DENIED,
         Some(QueueErrorKind::Transient) => return UNREACHABLE,
-        Some(QueueErrorKind::Fifo) => return MISFIT,
+        Some(QueueErrorKind::Fifo) => return PROBLEMS,
         Some(QueueErrorKind::Missing) | None => {}
     }
     // Also a server that starts, stops or has no connection left (57, 53).

@@ -118,6 +118,7 @@ fn opening(parking: &Parking) -> Option<(HoldKey, Opening)> {
 }
 
 fn row(message: Message<'_>, job: &Job, account: &Account, outcome: &Outcome) -> Row {
+    let certificate = certificate(job, outcome);
     Row {
         batch: job.batch.to_string(),
         target: job.target.to_string(),
@@ -126,6 +127,8 @@ fn row(message: Message<'_>, job: &Job, account: &Account, outcome: &Outcome) ->
         account: account.id.clone(),
         region: account.region.clone(),
         certificate_id: outcome.certificate_id,
+        serial: certificate.as_ref().map(|certificate| certificate.serial().to_vec()),
+        certificate: certificate.map(|certificate| certificate.der().to_vec()),
         names: Names {
             reference: job.reference.as_ref().map(ToString::to_string),
             source: job.source.as_ref().map(ToString::to_string),
@@ -149,6 +152,12 @@ fn row(message: Message<'_>, job: &Job, account: &Account, outcome: &Outcome) ->
         n_duplicates: 0,
         other_names: vec![],
     }
+}
+
+/// The certificate of a job, where one could be read. It is read again, as what is called with is text.
+fn certificate(job: &Job, outcome: &Outcome) -> Option<Certificate> {
+    let id = outcome.certificate_id?;
+    Certificate::from_pem(job.request.pem()).ok().filter(|certificate| certificate.id() == id)
 }
 
 /// The CA that a job brought in, or that was there. It is read again from the job: that is rare.

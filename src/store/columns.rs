@@ -25,6 +25,8 @@ pub(super) struct Columns<'a> {
     pub(super) account: Vec<&'a str>,
     pub(super) region: Vec<&'a str>,
     pub(super) certificate_id: Vec<Option<&'a [u8]>>,
+    pub(super) serial: Vec<Option<&'a [u8]>>,
+    pub(super) certificate: Vec<Option<&'a [u8]>>,
     pub(super) source: Vec<Option<&'a str>>,
     pub(super) reference: Vec<Option<&'a str>>,
     pub(super) message_id: Vec<&'a str>,
@@ -62,6 +64,9 @@ impl<'a> Columns<'a> {
         self.account.push(&row.account);
         self.region.push(&row.region);
         self.certificate_id.push(row.certificate_id.as_ref().map(|id| id.0.as_slice()));
+        self.serial.push(row.serial.as_deref());
+        // What comes to no good end is kept in its request.
+        self.certificate.push(row.certificate.as_deref().filter(|_| row.end.status().is_good()));
         self.source.push(row.names.source.as_deref());
         self.reference.push(row.names.reference.as_deref());
         self.message_id.push(&row.message_id);
@@ -101,6 +106,8 @@ pub(super) fn read_row(row: &PgRow) -> Result<Row, StoreError> {
         account: row.try_get("account")?,
         region: row.try_get("region")?,
         certificate_id: row.try_get::<Option<[u8; 32]>, _>("certificate_id")?.map(CertificateId),
+        serial: row.try_get("serial")?,
+        certificate: row.try_get("certificate")?,
         names: Names { reference: row.try_get("ref")?, source: row.try_get("source")? },
         message_id: row.try_get("message_id")?,
         end: read_end(row)?,

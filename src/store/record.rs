@@ -88,22 +88,24 @@ async fn insert_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<OwnedKe
         insert into registrations (
             batch, target, operation, subject, account, region, certificate_id, source, ref, message_id,
             status, code, detail, wanted_status, known_status, request,
-            attempts, n_attempts, n_duplicates, other_names, sent_at, received_at, ended_at, waits_for, verify
+            attempts, n_attempts, n_duplicates, other_names, sent_at, received_at, ended_at, waits_for, verify,
+            serial, certificate
         )
         select
             batch, target, operation, subject, account, region, certificate_id, source, ref, message_id,
             status, code, detail, wanted_status, known_status, request::json,
             attempts::jsonb, n_attempts, n_duplicates, other_names::jsonb, sent_at, received_at, ended_at, waits_for,
-            verify
+            verify, serial, certificate
         from unnest(
             $1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[], $7::bytea[], $8::text[],
             $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
             $17::text[], $18::int[], $19::int[], $20::text[], $21::timestamptz[], $22::timestamptz[],
-            $23::timestamptz[], $24::text[], $25::bool[]
+            $23::timestamptz[], $24::text[], $25::bool[], $26::bytea[], $27::bytea[]
         ) as new (
             batch, target, operation, subject, account, region, certificate_id, source, ref, message_id,
             status, code, detail, wanted_status, known_status, request,
-            attempts, n_attempts, n_duplicates, other_names, sent_at, received_at, ended_at, waits_for, verify
+            attempts, n_attempts, n_duplicates, other_names, sent_at, received_at, ended_at, waits_for, verify,
+            serial, certificate
         )
         on conflict do nothing
         returning batch, target, operation, subject",
@@ -133,6 +135,8 @@ async fn insert_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<OwnedKe
     .bind(columns.ended_at)
     .bind(columns.waits_for)
     .bind(columns.verify)
+    .bind(columns.serial)
+    .bind(columns.certificate)
     .fetch_all(db)
     .await?;
     inserted.iter().map(owned_key).collect()
@@ -146,7 +150,7 @@ async fn lock_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<(Row, Sta
         select r.batch, r.target, r.operation, r.subject, r.account, r.region, r.certificate_id, r.source, r.ref,
             r.message_id, r.status, r.code, r.detail, r.wanted_status, r.known_status, r.request::text, r.attempts,
             r.n_attempts, r.n_duplicates, r.other_names, r.sent_at, r.received_at, r.ended_at,
-            r.waits_for, r.verify, r.sent_again_at
+            r.waits_for, r.verify, r.sent_again_at, r.serial, r.certificate
         from unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) with ordinality
             as k (batch, target, operation, subject, place)
         join registrations r using (batch, target, operation, subject)
@@ -190,15 +194,18 @@ async fn update_rows(db: &mut PgConnection, rows: &[Row]) -> Result<(), StoreErr
             waits_for = new.waits_for,
             verify = new.verify,
             sent_again_at = new.sent_again_at,
+            serial = new.serial,
+            certificate = new.certificate,
             recorded_at = case when (r.status, r.code) = (new.status, new.code) then r.recorded_at else now() end
         from unnest(
             $1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::text[],
             $9::text[], $10::text[], $11::text[], $12::int[], $13::int[], $14::text[], $15::timestamptz[],
-            $16::timestamptz[], $17::timestamptz[], $18::text[], $19::text[], $20::bool[], $21::timestamptz[]
+            $16::timestamptz[], $17::timestamptz[], $18::text[], $19::text[], $20::bool[], $21::timestamptz[],
+            $22::bytea[], $23::bytea[]
         ) as new (
             batch, target, operation, subject, status, code, detail, wanted_status, known_status, request,
             attempts, n_attempts, n_duplicates, other_names, sent_at, received_at, ended_at, message_id,
-            waits_for, verify, sent_again_at
+            waits_for, verify, sent_again_at, serial, certificate
         )
         where (r.batch, r.target, r.operation, r.subject) = (new.batch, new.target, new.operation, new.subject)",
     )
@@ -223,6 +230,8 @@ async fn update_rows(db: &mut PgConnection, rows: &[Row]) -> Result<(), StoreErr
     .bind(columns.waits_for)
     .bind(columns.verify)
     .bind(columns.sent_again_at)
+    .bind(columns.serial)
+    .bind(columns.certificate)
     .execute(db)
     .await?;
     Ok(())

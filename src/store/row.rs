@@ -17,7 +17,7 @@ use crate::outcome::{Attempt, Code, Status};
 const KEPT: usize = 10;
 
 /// What one (batch, target, operation, subject) came to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Row {
     /// Batch that the job named.
     pub batch: String,
@@ -33,6 +33,10 @@ pub struct Row {
     pub region: String,
     /// AWS's id of the certificate, where one can be read.
     pub certificate_id: Option<CertificateId>,
+    /// Its serial number, big-endian.
+    pub serial: Option<Vec<u8>>,
+    /// The certificate in DER; only a good end keeps it.
+    pub certificate: Option<Vec<u8>>,
     /// Factory line and the line's own name for the device, as first sent.
     pub names: Names,
     /// `MessageId` of the first message, or of the one that sent the job again.
@@ -115,6 +119,13 @@ impl End {
 /// The primary key: what a batch counts as one certificate.
 pub type Key<'a> = (&'a str, &'a str, &'static str, &'a [u8; 32]);
 
+/// Prints neither request nor certificate.
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Row").field("key", &self.key()).field("end", &self.end).finish_non_exhaustive()
+    }
+}
+
 impl Row {
     /// The primary key; rows are inserted and locked in its order by every process.
     pub fn key(&self) -> Key<'_> {
@@ -129,6 +140,8 @@ impl Row {
         if later.message_id != self.message_id {
             self.meet_message(later.message_id);
         }
+        self.serial = self.serial.take().or(later.serial);
+        self.certificate = self.certificate.take().or(later.certificate);
         self.remember(later.names);
         later.other_names.into_iter().for_each(|names| self.remember(names));
         self.n_attempts += later.n_attempts;
@@ -190,6 +203,8 @@ pub(crate) mod tests {
             account: "123456789012".into(),
             region: "eu-west-1".into(),
             certificate_id: Some(CertificateId([subject; 32])),
+            serial: Some(vec![subject]),
+            certificate: is_good.then(|| vec![0x30, subject]),
             names: Names { reference: Some(format!("SN-{subject}")), source: Some("line".into()) },
             message_id: format!("m-{subject}"),
             n_attempts: attempts.len(),

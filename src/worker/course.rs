@@ -71,7 +71,8 @@ impl Course {
             Some(HoldKind::Issuer) => Code::IssuerInactive,
             Some(HoldKind::Batch) => Code::BatchFailing,
             Some(HoldKind::Busy) => Code::TargetBusy,
-            Some(HoldKind::Target) | None => Code::TargetUnavailable,
+            Some(HoldKind::Pause) => Code::Paused,
+            Some(HoldKind::Target | HoldKind::Replay) | None => Code::TargetUnavailable,
         };
         Outcome { parking: Some(parking), ..self.ended(code, Some(reason), certificate) }
     }

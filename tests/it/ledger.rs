@@ -43,6 +43,8 @@ pub(crate) fn row(n: u32, code: Code) -> Row {
         account: ACCOUNT.into(),
         region: REGION.into(),
         certificate_id: Some(CertificateId(subject)),
+        serial: Some(n.to_be_bytes().to_vec()),
+        certificate: is_good.then(|| vec![0x30, 0]),
         names: Names { reference: Some(format!("SN-{n}")), source: Some("line-1".into()) },
         message_id: format!("message-{n}"),
         end: End {

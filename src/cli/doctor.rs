@@ -1,0 +1,17 @@
+//! `muster doctor`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::config::Config;
+
+/// Not there yet.
+#[derive(Args, Debug)]
+pub(super) struct Doctor {}
+
+impl Doctor {
+    pub(super) async fn run(self, _config: &Config) -> anyhow::Result<ExitCode> {
+        std::future::pending().await
+    }
+}
