@@ -68,7 +68,10 @@ comment on column replays.cancelled_by is 'Who did.';
 comment on column replays.ended_at is 'When all that it chose was sent, or it was cancelled. Null: it is under way.';
 
 -- Pressing twice is one replay.
-create unique index one_replay_of_a_kind on replays (filter, verify) where ended_at is null;
+create unique index one_replay_of_a_kind on replays (md5(filter), verify) where ended_at is null;
+
+-- Answers "what came of this replay".
+create index chosen_by_a_replay on registrations (replay, status, code) where replay is not null;
 
 create table audit (
     id bigint generated always as identity primary key,

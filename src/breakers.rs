@@ -27,7 +27,7 @@ pub struct Breakers {
 }
 
 /// The values of the metric label `breaker`.
-pub const BREAKER_LABELS: [&str; 6] = ["auth", "outage", "postgres", "sqs", "issuer", "batch"];
+pub const BREAKER_LABELS: [&str; 7] = ["auth", "outage", "postgres", "sqs", "issuer", "batch", "pause"];
 
 /// Something that is open.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -111,7 +111,13 @@ impl Breakers {
         others.map(|its| self.of(target, *its))
     }
 
-    /// Waits while nothing could be done for anybody: the ledger takes no ends, or every target's breaker is open.
+    /// Says whether somebody paused everything that could be done here.
+    pub fn is_paused(&self) -> bool {
+        self.holds.is_paused(self.targets.keys().map(|(target, _)| target))
+    }
+
+    /// Waits while nothing could be done for anybody: it is paused, the ledger takes no ends, or every target's breaker is
+    /// open.
     pub async fn until_usable(&self) {
         let mut watch = self.changes.watch();
         while !self.is_usable() {
@@ -122,12 +128,13 @@ impl Breakers {
         }
     }
 
-    /// Says whether something can be done: the ledger takes ends, and some target takes a probe, or calls as far as is known.
+    /// Says whether something can be done: nobody paused it, the ledger takes ends, and some target takes a probe, or calls as far as is known.
     pub fn is_usable(&self) -> bool {
         let now = Instant::now();
         let takes_probe = |breaker: &Breaker| breaker.probe_at().is_some_and(|at| at <= now);
         let mut targets = self.targets.iter();
         self.postgres.open().is_none()
+            && !self.is_paused()
             && targets.any(|((target, operation), breaker)| takes_probe(breaker) || self.may_work(target, *operation))
     }
 
@@ -156,7 +163,8 @@ impl Breakers {
             .into_iter()
             .filter_map(|(breaker, its)| Some(Trouble { breaker, what: String::new(), reason: its.open()? }));
         let holds = self.holds.closed().into_iter().filter_map(|(hold, reason)| {
-            let breaker = hold.kind().filter(|kind| matches!(kind, HoldKind::Issuer | HoldKind::Batch))?.into();
+            let breaker =
+                hold.kind().filter(|kind| matches!(kind, HoldKind::Issuer | HoldKind::Batch | HoldKind::Pause))?.into();
             Some(Trouble { breaker, what: hold.to_string(), reason })
         });
         targets.chain(whole).chain(holds).collect()
@@ -197,6 +205,7 @@ mod tests {
         }
         assert!(BREAKER_LABELS.contains(&<&str>::from(HoldKind::Issuer)));
         assert!(BREAKER_LABELS.contains(&<&str>::from(HoldKind::Batch)));
+        assert!(BREAKER_LABELS.contains(&<&str>::from(HoldKind::Pause)));
     }
 
     #[tokio::test(start_paused = true)]

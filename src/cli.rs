@@ -23,7 +23,6 @@ mod quarantine;
 mod reconcile;
 mod replay;
 mod report;
-mod resume;
 mod sandbox;
 mod serve;
 mod show;
@@ -61,7 +60,7 @@ enum Command {
     Report(report::Report),
     Reconcile(reconcile::Reconcile),
     Pause(pause::Pause),
-    Resume(resume::Resume),
+    Resume(pause::Resume),
     Holds(holds::Holds),
     Dead(dead::Dead),
     Quarantine(quarantine::Quarantine),

@@ -79,6 +79,11 @@ impl HoldKey {
         Self(text)
     }
 
+    /// The number of the replay whose jobs it is, where it is one's.
+    pub fn replay_number(&self) -> Option<i64> {
+        self.0.strip_prefix("replay:")?.parse().ok()
+    }
+
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use crate::breaker::Changes;
 use crate::certificate::CertificateId;
-use crate::hold::{HoldKey, Opening, Parking};
+use crate::hold::{HoldKey, HoldKind, Opening, Parking};
 use crate::job::Name;
 use crate::outcome::Code;
 use crate::store::hold::OpenHold;
@@ -89,6 +89,16 @@ impl Holds {
         keys.map(|key| state.gate(key)).find(|gate| *gate != Gate::Open).unwrap_or(Gate::Open)
     }
 
+    /// Says whether somebody paused everything, or each of these targets.
+    pub fn is_paused<'a>(&self, mut targets: impl Iterator<Item = &'a Name>) -> bool {
+        let state = self.lock();
+        if !state.ledger.values().any(|open| open.hold.kind() == Some(HoldKind::Pause)) {
+            return false;
+        }
+        let holds = |hold| state.ledger.contains_key(&hold);
+        holds(HoldKey::pause_all()) || targets.all(|target| holds(HoldKey::pause_target(target)))
+    }
+
     /// Says whether there is no hold at all.
     pub fn is_empty(&self) -> bool {
         let state = self.lock();
@@ -138,10 +148,11 @@ impl Holds {
         self.find(state, &HoldKey::batch(batch), &opening);
     }
 
-    /// Notes that a call went through for a job that any of these would hold.
+    /// Notes that a call went through for a job that any of these would hold; what somebody paused, somebody resumes.
     pub fn went_through(&self, keys: &[HoldKey]) {
         let mut state = self.lock();
-        let over: Vec<_> = keys.iter().filter(|key| state.ledger.contains_key(key)).cloned().collect();
+        let keys = keys.iter().filter(|key| key.kind() != Some(HoldKind::Pause));
+        let over: Vec<_> = keys.filter(|key| state.ledger.contains_key(key)).cloned().collect();
         state.over.extend(over);
     }
 
@@ -306,6 +317,22 @@ mod tests {
         holds.went_through(&[issuer(), HoldKey::batch(&"b".parse().unwrap())]);
         assert_eq!(holds.take_releases(), [issuer()]);
         assert!(holds.take_releases().is_empty());
+    }
+
+    #[tokio::test]
+    async fn everything_is_paused_where_all_is_or_each_target() {
+        let holds = holds();
+        let (a, b): (Name, Name) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let is_paused = |paused: &[HoldKey]| {
+            holds.refresh(paused.iter().map(|hold| open(hold.clone(), true, false)).collect());
+            holds.is_paused([&a, &b].into_iter())
+        };
+        assert!(!is_paused(&[]));
+        assert!(!is_paused(&[HoldKey::pause_target(&a), HoldKey::pause_batch(&b)]));
+        assert!(is_paused(&[HoldKey::pause_target(&a), HoldKey::pause_target(&b)]));
+        assert!(is_paused(&[HoldKey::pause_all()]));
+        holds.went_through(&[HoldKey::pause_all()]);
+        assert!(holds.take_releases().is_empty(), "a call that was under way resumes nothing");
     }
 
     #[tokio::test]

@@ -48,6 +48,7 @@ pub mod queue;
 pub mod receiver;
 pub mod recorder;
 pub mod registrar;
+pub mod replay;
 pub mod sandbox;
 pub mod sdk_error;
 pub mod sender;

@@ -82,8 +82,12 @@ pub struct Metrics {
 pub const SQS_OPERATIONS: [&str; 5] =
     ["ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch", "GetQueueAttributes", "SendMessageBatch"];
 
-/// Why a parked job is sent again: to see whether its hold is over, because it is, or as a busy target has room.
-pub const SENT_AGAIN_REASONS: [&str; 3] = ["probe", "release", "room"];
+/// Why a job is sent again: to see whether its hold is over, because it is, as a busy target has room, or because somebody
+/// asked for it.
+pub const SENT_AGAIN_REASONS: [&str; 4] = ["probe", "release", "room", REPLAY];
+
+/// The one of them of which the job was not parked.
+const REPLAY: &str = "replay";
 
 const OK_OR_ERROR: [&str; 2] = ["ok", "error"];
 const DELIVERIES: [&str; 2] = ["first", "redelivery"];
@@ -109,7 +113,11 @@ impl Metrics {
             jobs_received: make.counters("jobs_received_total", "Messages received.", &["delivery"]),
             jobs_finished: make.counters("jobs_finished_total", "Jobs whose end is committed.", &["status", "code"]),
             jobs_parked: make.counters("jobs_parked_total", "Jobs that were parked.", &["code"]),
-            jobs_sent_again: make.counters("jobs_sent_again_total", "Parked jobs that were sent again.", &["reason"]),
+            jobs_sent_again: make.counters(
+                "jobs_sent_again_total",
+                "Jobs of the ledger that were sent again.",
+                &["reason"],
+            ),
             jobs_in_flight: make.gauges("jobs_in_flight", "Messages held.", &["stage"]),
             oldest_in_flight_age: make.gauge("oldest_in_flight_age_seconds", "Age of the message held longest."),
             job_age: make.histograms(
@@ -178,7 +186,10 @@ impl Metrics {
     pub fn n_parked(&self) -> u64 {
         let parked = Code::VARIANTS.iter().filter(|code| !code.status().is_end());
         let parked: u64 = parked.map(|code| self.jobs_parked.with_label_values(&[code.as_str()]).get()).sum();
-        let sent_again = SENT_AGAIN_REASONS.iter().map(|why| self.jobs_sent_again.with_label_values(&[why]).get());
+        let sent_again = SENT_AGAIN_REASONS
+            .iter()
+            .filter(|why| **why != REPLAY)
+            .map(|why| self.jobs_sent_again.with_label_values(&[why]).get());
         parked.saturating_sub(sent_again.sum())
     }
 

@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 
 use crate::backoff::Backoff;
 use crate::breakers::Breakers;
+use crate::crash_point;
 use crate::hold::{HoldKey, HoldKind};
 use crate::limiters::Limiters;
 use crate::metrics::Metrics;
@@ -28,6 +29,9 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// How many jobs are read at a time: 13 MB of the largest.
 const PAGE_MAX: u32 = 100;
+
+/// How many rows of a replay are marked at a time: a turn of about a second, after which other holds have theirs.
+const CHOSEN_MAX: u32 = 1000;
 
 /// Most calls of SQS at a time: as fast as SQS takes them is not wanted, live work comes first.
 const CALLS_MAX: usize = 4;
@@ -64,6 +68,8 @@ enum Cause {
     Release,
     /// A busy target has room.
     Room,
+    /// Somebody asked for it.
+    Replay,
 }
 
 /// Why jobs could not be sent again for now.
@@ -181,19 +187,30 @@ impl Sender {
     async fn send_hold(&self, lease: Lease) -> Result<(), Failure> {
         let hold = lease.hold.clone();
         let mut held = Some(lease);
-        let sent = self.send_pages(&hold, &mut held).await;
+        let sent = self.take_turn(&hold, &mut held).await;
         let is_done = match sent {
-            Ok(()) => self.store.finish(&hold).await?,
+            Ok(is_last) => is_last && self.store.finish(&hold).await?,
             Err(_) => false,
         };
         if let Some(lease) = held.filter(|_| !is_done) {
             self.store.renew(&lease, Duration::ZERO).await?;
         }
-        sent
+        sent.map(drop)
+    }
+
+    /// Sends what waits for a hold, a replay's next jobs among it; tells whether nothing more is to come.
+    async fn take_turn(&self, hold: &HoldKey, held: &mut Option<Lease>) -> Result<bool, Failure> {
+        let Some(number) = hold.replay_number() else {
+            return self.send_pages(hold, held, Cause::Release).await.map(|()| true);
+        };
+        let is_last = self.store.choose(number, CHOSEN_MAX).await?;
+        crash_point::reached("chosen");
+        self.send_pages(hold, held, Cause::Replay).await?;
+        Ok(is_last)
     }
 
     /// Sends page by page, for as long as the lease is ours and something waits.
-    async fn send_pages(&self, hold: &HoldKey, held: &mut Option<Lease>) -> Result<(), Failure> {
+    async fn send_pages(&self, hold: &HoldKey, held: &mut Option<Lease>, cause: Cause) -> Result<(), Failure> {
         let mut last = None;
         while let Some(lease) = held {
             *held = self.store.renew(lease, LEASE).await?;
@@ -204,8 +221,8 @@ impl Sender {
             let jobs = self.store.waiting(hold, last.as_ref(), PAGE_MAX).await?;
             let Some(job) = jobs.last() else { break };
             last = Some(job.clone());
-            info!(%hold, jobs = jobs.len(), "sending parked jobs again");
-            self.send(hold, jobs, Cause::Release).await?;
+            info!(%hold, jobs = jobs.len(), "sending jobs again");
+            self.send(hold, jobs, cause).await?;
         }
         Ok(())
     }
@@ -232,6 +249,7 @@ impl Sender {
     /// Makes one call, and notes of each job what SQS said.
     async fn make(&self, call: Call, hold: &HoldKey, cause: Cause) -> Result<(), Failure> {
         let answer = self.queue.send(&call.messages).await;
+        crash_point::reached("sent_again");
         self.metrics.sqs_request("SendMessageBatch", &answer);
         let (mut taken, mut refused, mut failed) = (vec![], vec![], Ok(()));
         for (job, result) in call.jobs.iter().zip(answer?) {

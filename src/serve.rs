@@ -75,6 +75,8 @@ impl Service {
         for (target, reason) in &reached.targets.denied {
             breakers.denied(target, reason);
         }
+        // What is paused is so from the first message on.
+        breakers.holds.refresh(reached.store.open_holds().await?);
         let essential = Essential::new(stop.clone());
         let quotas = Quotas { store: &reached.store, breakers: &breakers, metrics: &metrics, essential: &essential };
         let limiters = quotas.open(config, &reached.targets).await?;

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use super::ca::order::OrderError;
 use super::holds::NotHeld;
 use super::operator::NobodyToAsk;
+use super::pause::{NotPaused, UnknownTarget};
+use super::replay::{NoReplay, SelectionError};
 use super::status::UnknownBatch;
 use crate::config::ConfigError;
 use crate::config::fit::Misfit;
@@ -54,28 +56,14 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(PROBLEMS);
     }
     eprintln!("error: {error:#}");
-    if let Some(unknown) = error.downcast_ref::<UnknownBatch>() {
-        eprintln!("hint: {}", unknown.hint());
-    }
-    if error.is::<NotHeld>() {
-        eprintln!("hint: {}", NotHeld::hint());
-    }
-    if error.is::<NobodyToAsk>() {
-        eprintln!("hint: {}", NobodyToAsk::hint());
-    }
-    if let Some(unfit) = error.downcast_ref::<OrderError>() {
-        eprintln!("hint: {}", unfit.hint());
-    }
-    if let Some(hint) = hint(error) {
+    if let Some(hint) = own_hint(error).or_else(|| hint(error).map(str::to_owned)) {
         eprintln!("hint: {hint}");
     }
     ExitCode::from(code(error))
 }
 
 fn code(error: &anyhow::Error) -> u8 {
-    let is_usage =
-        error.is::<ConfigError>() || error.is::<NobodyToAsk>() || error.is::<OrderError>() || error.is::<ProofError>();
-    if is_usage || matches!(error.downcast_ref(), Some(SingleError::UnknownTarget { .. })) {
+    if is_usage(error) {
         return USAGE;
     }
     if let Some(SingleError::Call { error: CallError { kind, .. }, .. }) = error.downcast_ref() {
@@ -95,6 +83,17 @@ fn code(error: &anyhow::Error) -> u8 {
     // Also a server that starts, stops or has no connection left (57, 53).
     let is_away = |error: &StoreError| matches!(error.class(), "timeout" | "connection" | "08" | "53" | "57");
     if store_error(error).is_some_and(is_away) { UNREACHABLE } else { ERROR }
+}
+
+/// Says whether starting again without a change is of no use.
+fn is_usage(error: &anyhow::Error) -> bool {
+    error.is::<ConfigError>()
+        || error.is::<OrderError>()
+        || error.is::<ProofError>()
+        || error.is::<NobodyToAsk>()
+        || error.is::<UnknownTarget>()
+        || error.is::<SelectionError>()
+        || matches!(error.downcast_ref(), Some(SingleError::UnknownTarget { .. }))
 }
 
 /// The code for a call that says nothing of a certificate.
@@ -118,6 +117,20 @@ fn store_error(error: &anyhow::Error) -> Option<&StoreError> {
         Some(SingleError::Store(error) | SingleError::Unrecorded { error, .. }) => Some(error),
         _ => error.downcast_ref(),
     }
+}
+
+/// The hint of what only the command line knows.
+fn own_hint(error: &anyhow::Error) -> Option<String> {
+    let fixed = [
+        (error.is::<NotHeld>(), NotHeld::HINT),
+        (error.is::<NotPaused>(), NotPaused::HINT),
+        (error.is::<NobodyToAsk>(), NobodyToAsk::HINT),
+        (error.is::<NoReplay>(), NoReplay::HINT),
+    ];
+    let unknown = || Some(error.downcast_ref::<UnknownBatch>()?.hint());
+    let unfit = || Some(error.downcast_ref::<OrderError>()?.hint());
+    let fixed = fixed.iter().find(|(applies, _)| *applies).map(|(_, hint)| (*hint).to_owned());
+    fixed.or_else(unknown).or_else(unfit)
 }
 
 fn hint(error: &anyhow::Error) -> Option<&'static str> {

@@ -47,9 +47,7 @@ pub(super) struct NotHeld(HoldKey);
 
 impl NotHeld {
     /// What to do.
-    pub(super) fn hint() -> &'static str {
-        "`muster holds` lists what is held"
-    }
+    pub(super) const HINT: &str = "`muster holds` lists what is held";
 }
 
 impl Holds {
@@ -125,10 +123,12 @@ impl Line {
     fn state(&self) -> String {
         let since = self.opened_at.format(&Rfc3339).expect("the ledger's times lie in years of four digits");
         let probe_in = (self.probe_at - OffsetDateTime::now_utc()).max(time::Duration::ZERO).unsigned_abs();
-        let is_busy = HoldKey::read(self.hold.clone()).kind() == Some(HoldKind::Busy);
+        let is = |kind| HoldKey::read(self.hold.clone()).kind() == Some(kind);
         match (self.released_at, self.is_closed) {
+            _ if is(HoldKind::Replay) => "jobs are being sent again, see `muster replay list`".to_owned(),
+            (None, _) if is(HoldKind::Pause) => format!("since {since}, until `muster resume`"),
             (Some(_), _) => "over, its jobs are being sent again".to_owned(),
-            (None, _) if is_busy => format!("since {since}, its jobs are sent again as there is room"),
+            (None, _) if is(HoldKind::Busy) => format!("since {since}, its jobs are sent again as there is room"),
             (None, true) => format!("held since {since}, next probe in {}", span(probe_in)),
             (None, false) => format!("watched since {since}, others are let through"),
         }

@@ -12,9 +12,7 @@ pub(super) struct NobodyToAsk;
 
 impl NobodyToAsk {
     /// What to do.
-    pub(super) fn hint() -> &'static str {
-        "`--dry-run` shows what would be done, `--yes` does it"
-    }
+    pub(super) const HINT: &str = "`--dry-run` shows what would be done, `--yes` does it";
 }
 
 /// User and host, for the audit.

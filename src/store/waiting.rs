@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 use time::OffsetDateTime;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, replay};
 use crate::hold::HoldKey;
 
 /// The right to send the jobs of a released hold.
@@ -54,7 +54,7 @@ impl fmt::Debug for WaitingJob {
 }
 
 impl Store {
-    /// Takes a released hold that nobody sends, for a time.
+    /// Takes a released hold that nobody sends, for a time; the one that was served least lately.
     ///
     /// # Errors
     /// What the server or the connection met.
@@ -66,7 +66,7 @@ impl Store {
                 select hold
                 from holds
                 where released_at is not null and coalesce(sender_until <= clock_timestamp(), true)
-                order by released_at, hold
+                order by coalesce(sender_until, released_at), hold
                 limit 1
                 for update skip locked
             )
@@ -125,7 +125,16 @@ impl Store {
     /// # Errors
     /// What the server or the connection met.
     pub async fn sent_again(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<u64, StoreError> {
-        self.stop_waiting(hold, jobs, "sent_again_at = now()").await
+        self.run(async |db| {
+            let mut transaction = self.begin(db).await?;
+            let n = stop_waiting(&mut transaction, hold, jobs, "sent_again_at = now()").await?;
+            if let Some(number) = hold.replay_number() {
+                replay::count_sent(&mut transaction, number, n).await?;
+            }
+            transaction.commit().await?;
+            Ok(n)
+        })
+        .await
     }
 
     /// Notes that jobs cannot be sent again: they stay as they are and wait no more.
@@ -133,43 +142,8 @@ impl Store {
     /// # Errors
     /// What the server or the connection met.
     pub async fn unsendable(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<u64, StoreError> {
-        self.stop_waiting(hold, jobs, "detail = 'it cannot be sent again: ' || coalesce(r.detail, r.code)").await
-    }
-
-    /// Ends the waiting of rows that still have the end that was read; tells of how many.
-    async fn stop_waiting(
-        &self,
-        hold: &HoldKey,
-        jobs: &[&WaitingJob],
-        change: &'static str,
-    ) -> Result<u64, StoreError> {
-        if jobs.is_empty() {
-            return Ok(0);
-        }
-        let keys = Keys::of(jobs);
-        let update = format!(
-            "-- stop_waiting
-            with still as (
-                select r.batch, r.target, r.operation, r.subject
-                from unnest($2::text[], $3::text[], $4::text[], $5::bytea[], $6::timestamptz[]) with ordinality
-                    as k (batch, target, operation, subject, ended_at, place)
-                join registrations r using (batch, target, operation, subject)
-                where r.waits_for = $1 and r.ended_at = k.ended_at
-                order by k.place
-                for update of r
-            )
-            update registrations r
-            set waits_for = null, {change}
-            from still
-            where (r.batch, r.target, r.operation, r.subject)
-                = (still.batch, still.target, still.operation, still.subject)"
-        );
-        self.run(async |db| {
-            let query = sqlx::query(AssertSqlSafe(update)).bind(hold.as_str()).bind(&keys.batch).bind(&keys.target);
-            let query = query.bind(&keys.operation).bind(&keys.subject).bind(&keys.ended_at);
-            Ok(query.execute(db).await?.rows_affected())
-        })
-        .await
+        let change = "detail = 'it cannot be sent again: ' || coalesce(r.detail, r.code)";
+        self.run(async |db| stop_waiting(db, hold, jobs, change).await).await
     }
 
     /// Removes a released hold for which nothing waits; tells whether nothing is left to send.
@@ -180,11 +154,47 @@ impl Store {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
             let is_done = !lock_released(&mut transaction, hold).await? || remove(&mut transaction, hold).await?;
+            if let Some(number) = hold.replay_number().filter(|_| is_done) {
+                replay::end(&mut transaction, number).await?;
+            }
             transaction.commit().await?;
             Ok(is_done)
         })
         .await
     }
+}
+
+/// Ends the waiting of rows that still have the end that was read; tells of how many.
+async fn stop_waiting(
+    db: &mut PgConnection,
+    hold: &HoldKey,
+    jobs: &[&WaitingJob],
+    change: &'static str,
+) -> Result<u64, StoreError> {
+    if jobs.is_empty() {
+        return Ok(0);
+    }
+    let keys = Keys::of(jobs);
+    let update = format!(
+        "-- stop_waiting
+        with still as (
+            select r.batch, r.target, r.operation, r.subject
+            from unnest($2::text[], $3::text[], $4::text[], $5::bytea[], $6::timestamptz[]) with ordinality
+                as k (batch, target, operation, subject, ended_at, place)
+            join registrations r using (batch, target, operation, subject)
+            where r.waits_for = $1 and r.ended_at = k.ended_at
+            order by k.place
+            for update of r
+        )
+        update registrations r
+        set waits_for = null, {change}
+        from still
+        where (r.batch, r.target, r.operation, r.subject)
+            = (still.batch, still.target, still.operation, still.subject)"
+    );
+    let query = sqlx::query(AssertSqlSafe(update)).bind(hold.as_str()).bind(&keys.batch).bind(&keys.target);
+    let query = query.bind(&keys.operation).bind(&keys.subject).bind(&keys.ended_at);
+    Ok(query.execute(db).await?.rows_affected())
 }
 
 /// Locks a released hold, once no page that names it is being written; tells whether it is there.

@@ -1,7 +1,7 @@
 //! When a job may call: a token is taken only for a call that can do something.
 //!
-//! A job waits while the ledger takes no ends or nothing can be done for anybody. Where only its issuer, its batch or
-//! its target is held, it is parked. What opens or closes meanwhile is seen at once, also by those who wait for a token.
+//! A job waits while the ledger takes no ends, everything is paused or nothing can be done for anybody. Where only its
+//! issuer, its batch or its target is held or paused, it is parked. What opens or closes meanwhile is seen at once, also by those who wait for a token.
 
 use tokio::time::Instant;
 use tracing::warn;
@@ -78,7 +78,7 @@ impl Worker {
 
     fn look(&self, admitted: &Admitted, passed: &[HoldKey]) -> Look {
         let breakers = &self.parts.breakers;
-        if breakers.postgres.open().is_some() {
+        if breakers.postgres.open().is_some() || breakers.is_paused() {
             return Look::Wait(None);
         }
         if !breakers.holds.is_empty() {
@@ -124,8 +124,9 @@ impl Admitted {
     /// Everything that would hold this job.
     pub(super) fn holds(&self) -> Vec<HoldKey> {
         let job = &self.job;
+        let paused = [HoldKey::pause_batch(&job.batch), HoldKey::pause_target(&job.target)];
         let others = [HoldKey::batch(&job.batch), HoldKey::target(&job.target, job.operation())];
-        self.issuer_hold().into_iter().chain(others).collect()
+        paused.into_iter().chain(self.issuer_hold()).chain(others).collect()
     }
 
     /// What would hold all certificates of its issuer; none where AWS looks for no CA.
