@@ -140,7 +140,7 @@ impl Sender {
         while n_left > 0 {
             let jobs = self.store.waiting(hold, None, n_left.min(PAGE_MAX)).await?;
             if jobs.is_empty() {
-                self.store.release_by_hand(hold).await?;
+                self.store.release_at_once(hold).await?;
                 return Ok(());
             }
             n_left -= u32::try_from(jobs.len()).unwrap_or(n_left);
@@ -154,7 +154,7 @@ impl Sender {
     async fn probe(&self, hold: &HoldKey) -> Result<(), Failure> {
         let jobs = self.store.waiting(hold, None, 1).await?;
         if jobs.is_empty() {
-            self.store.release_by_hand(hold).await?;
+            self.store.release_at_once(hold).await?;
             return Ok(());
         }
         info!(%hold, "sending one job again as a probe");

@@ -18,6 +18,7 @@ pub mod migrations;
 mod opening;
 mod page;
 mod pause;
+pub mod prune;
 pub mod rate_limit;
 mod record;
 pub mod replay;

@@ -1,17 +1,72 @@
-//! `muster audit`.
+//! `muster audit`: what people did.
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
+use time::OffsetDateTime;
 
+use super::figures::{printable, rfc3339};
 use crate::config::Config;
+use crate::store::Store;
+use crate::store::audit::Audited;
 
-/// Not there yet.
+/// Lists what people did: replays, pauses, releases, drops, repairs; the latest first.
 #[derive(Args, Debug)]
-pub(super) struct Audit {}
+pub(super) struct Audit {
+    /// How many.
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    limit: u32,
+    /// Only those before this one: the next page.
+    #[arg(long, value_name = "NUMBER")]
+    before: Option<i64>,
+    /// Prints them as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Line {
+    id: i64,
+    #[serde(with = "time::serde::rfc3339")]
+    at: OffsetDateTime,
+    who: String,
+    action: String,
+    what: String,
+    detail: Value,
+}
 
 impl Audit {
-    pub(super) async fn run(self, _config: &Config) -> anyhow::Result<ExitCode> {
-        std::future::pending().await
+    /// Lists.
+    #[expect(clippy::print_stdout, reason = "the list is the command's data")]
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
+        let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
+        store.check_schema().await?;
+        let audited = store.audited(self.before, self.limit).await;
+        store.close().await;
+        let lines: Vec<Line> = audited?.into_iter().map(Line::of).collect();
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&lines)?);
+        } else if lines.is_empty() {
+            println!("nobody did anything");
+        } else {
+            lines.iter().for_each(|line| println!("{}", line.text()));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Line {
+    fn of(audited: Audited) -> Self {
+        let Audited { id, at, who, action, what, detail } = audited;
+        Self { id, at: at.truncate_to_second(), who, action, what, detail }
+    }
+
+    fn text(&self) -> String {
+        let Self { id, at, who, action, what, detail } = self;
+        let [who, action, what] = [who, action, what].map(|text| printable(text));
+        format!("{id:>6}  {}  {who}  {action}  {what}  {}", rfc3339(*at), printable(&detail.to_string()))
     }
 }

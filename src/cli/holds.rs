@@ -11,6 +11,7 @@ use time::format_description::well_known::Rfc3339;
 use tracing::info;
 
 use super::figures::{jobs_wait, printable, span};
+use super::operator;
 use crate::config::Config;
 use crate::hold::{HoldKey, HoldKind};
 use crate::store::Store;
@@ -80,8 +81,9 @@ async fn list(store: &Store, is_json: bool) -> anyhow::Result<()> {
 }
 
 async fn release(store: &Store, holds: Vec<String>) -> anyhow::Result<()> {
+    let who = operator::who();
     for hold in holds.into_iter().map(HoldKey::read) {
-        if !store.release_by_hand(&hold).await? {
+        if !store.release_on_order(&hold, "holds release", &who).await? {
             return Err(NotHeld(hold).into());
         }
         info!(%hold, "released; a worker sends its jobs again");

@@ -91,7 +91,7 @@ impl Resume {
     #[expect(clippy::print_stderr, reason = "what came of it is for people")]
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let store = connect(config).await?;
-        let resumed = store.resume(&self.what.hold(), &operator::who()).await;
+        let resumed = store.release_on_order(&self.what.hold(), "resume", &operator::who()).await;
         store.close().await;
         if !resumed? {
             return Err(NotPaused(self.what.in_words()).into());

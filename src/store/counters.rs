@@ -18,7 +18,7 @@ struct Delta {
 }
 
 /// The key of a counter: batch, source, status, code.
-type CounterKey = (String, String, &'static str, &'static str);
+pub(super) type CounterKey = (String, String, &'static str, &'static str);
 
 /// Changes of counters.
 #[derive(Debug, Default)]
@@ -38,9 +38,14 @@ impl Changes {
     fn add(&mut self, row: &Row, status: Status, by: i64) {
         let source = row.names.source.clone().unwrap_or_default();
         let key = (row.batch.clone(), source, status.into(), row.end.code.as_str());
+        self.change(key, by, row.end.status_differs());
+    }
+
+    /// One row of a key more or less.
+    pub(super) fn change(&mut self, key: CounterKey, by: i64, status_differs: bool) {
         let delta = self.0.entry(key).or_default();
         delta.n += by;
-        delta.n_status_differs += if row.end.status_differs() { by } else { 0 };
+        delta.n_status_differs += if status_differs { by } else { 0 };
     }
 }
 

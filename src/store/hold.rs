@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use sqlx::Row as _;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgConnection, PgRow};
 use time::OffsetDateTime;
 
 use super::{Store, StoreError};
@@ -137,16 +137,12 @@ impl Store {
         self.run(async |db| Ok(sqlx::query(update).bind(&holds).execute(db).await?.rows_affected())).await
     }
 
-    /// Ends a hold because somebody says so; tells whether it was there and not over.
+    /// Ends a hold at once; tells whether it was there and not over.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn release_by_hand(&self, hold: &HoldKey) -> Result<bool, StoreError> {
-        let update = "-- release_by_hand
-            update holds
-            set released_at = clock_timestamp()
-            where hold = $1 and released_at is null";
-        self.run(async |db| Ok(sqlx::query(update).bind(hold.as_str()).execute(db).await?.rows_affected() == 1)).await
+    pub async fn release_at_once(&self, hold: &HoldKey) -> Result<bool, StoreError> {
+        self.run(async |db| release(db, hold).await).await
     }
 
     /// Says whether parked jobs will be sent again without anybody's doing: what they waited for is over, or they only made
@@ -185,6 +181,15 @@ impl Store {
         let max = COUNTED_MAX.cast_signed();
         self.run(async |db| sqlx::query(query).bind(max).fetch_all(db).await?.iter().map(read_report).collect()).await
     }
+}
+
+/// Ends a hold; tells whether it was there and not over.
+pub(super) async fn release(db: &mut PgConnection, hold: &HoldKey) -> Result<bool, StoreError> {
+    let update = "-- release_at_once
+        update holds
+        set released_at = clock_timestamp()
+        where hold = $1 and released_at is null";
+    Ok(sqlx::query(update).bind(hold.as_str()).execute(db).await?.rows_affected() == 1)
 }
 
 fn texts(holds: &[HoldKey]) -> Vec<&str> {

@@ -1,6 +1,7 @@
-//! Pauses: holds that people make and end.
+//! What people order of holds: to begin one as a pause, and to end one.
 
 use super::audit::{Action, note};
+use super::hold::release;
 use super::{Store, StoreError, storable};
 use crate::hold::HoldKey;
 
@@ -38,25 +39,21 @@ impl Store {
         .await
     }
 
-    /// Resumes what a hold names: jobs that were parked for it are sent again. Tells whether it was paused.
+    /// Ends a hold because somebody orders it with this command: what was parked for it is sent again. Tells whether it
+    /// held.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn resume(&self, hold: &HoldKey, who: &str) -> Result<bool, StoreError> {
-        let update = "-- resume
-            update holds
-            set released_at = clock_timestamp()
-            where hold = $1 and released_at is null";
+    pub async fn release_on_order(&self, hold: &HoldKey, action: &'static str, who: &str) -> Result<bool, StoreError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
-            let resumed = sqlx::query(update).bind(hold.as_str()).execute(&mut *transaction).await?;
-            let was_paused = resumed.rows_affected() == 1;
-            if was_paused {
+            let did_hold = release(&mut transaction, hold).await?;
+            if did_hold {
                 let detail = serde_json::json!({});
-                note(&mut transaction, &Action { who, action: "resume", what: hold.as_str(), detail }).await?;
+                note(&mut transaction, &Action { who, action, what: hold.as_str(), detail }).await?;
             }
             transaction.commit().await?;
-            Ok(was_paused)
+            Ok(did_hold)
         })
         .await
     }

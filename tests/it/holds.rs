@@ -82,7 +82,7 @@ async fn a_hold_that_was_over_begins_anew() {
     park(&store, [1], 1).await;
     park(&store, [2], 2).await;
     let first = report(&store).await;
-    assert!(store.release_by_hand(&hold()).await.unwrap());
+    assert!(store.release_at_once(&hold()).await.unwrap());
     assert!(store.open_holds().await.unwrap().is_empty());
     let lease = store.claim_released(LEASE).await.unwrap().unwrap();
     park(&store, [3], 3).await;
@@ -350,7 +350,7 @@ async fn recorders_and_senders_neither_deadlock_nor_lose_a_row() {
         tasks.spawn(async move {
             for _ in 0..ROUNDS {
                 for hold in &holds {
-                    store.release_by_hand(hold).await.unwrap();
+                    store.release_at_once(hold).await.unwrap();
                     let jobs = store.waiting(hold, None, 30).await.unwrap();
                     store.sent_again(hold, &jobs.iter().rev().collect::<Vec<_>>()).await.unwrap();
                     store.finish(hold).await.unwrap();

@@ -104,7 +104,7 @@ async fn a_hold_that_lasts_is_probed_with_one_job() {
     let sender = Running::start(&factory);
     factory.until("a probe is sent", async |_| sender.n_sent("probe") == 1).await;
     // What comes after is sent: so the probe's turn is over, and there was no second.
-    factory.store.release_by_hand(&hold()).await.unwrap();
+    factory.store.release_at_once(&hold()).await.unwrap();
     until_no_hold_is_left(&factory).await;
     assert_eq!((sender.n_sent("probe"), sender.n_sent("release"), n_messages(&factory)), (1, 19, 20));
 }

@@ -1,0 +1,109 @@
+//! `muster prune`: old batches go, a few rows at a time, and nothing that is under way.
+
+use muster::certificate::CertificateId;
+use muster::job::Operation;
+use muster::outcome::Code;
+use muster::store::prune::Pruned;
+use muster::store::{Page, Row};
+use serde_json::Value;
+
+use crate::factory::Factory;
+use crate::ledger::{assert_counters_equal_the_rows, row};
+
+/// Rows of a batch, some of which failed.
+async fn record(factory: &Factory, batch: &str, numbers: std::ops::Range<u32>) {
+    let code = |n: u32| if n.is_multiple_of(3) { Code::Timeout } else { Code::Ok };
+    let rows = numbers.map(|n| Row { batch: batch.into(), ..row(n, code(n)) }).collect();
+    let announced = [(batch.to_owned(), None)].into();
+    factory.store.record(&Page { rows, announced, ..Page::default() }).await.unwrap();
+}
+
+async fn age(factory: &Factory, batch: &str) {
+    sqlx::query("update batch_counters set last_at = last_at - interval '100 days' where batch = $1")
+        .bind(batch)
+        .execute(&factory.database.pool)
+        .await
+        .unwrap();
+}
+
+async fn n_rows(factory: &Factory, batch: &str) -> i64 {
+    let count = sqlx::query_scalar("select count(*) from registrations where batch = $1").bind(batch);
+    count.fetch_one(&factory.database.pool).await.unwrap()
+}
+
+async fn prune(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, String) {
+    factory.spawn(&[&["prune"], arguments].concat()).end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_batch_goes_and_a_young_one_stays() {
+    let factory = Factory::new(1000.0).await;
+    record(&factory, "old", 0..300).await;
+    record(&factory, "young", 300..400).await;
+    age(&factory, "old").await;
+    let (code, stdout, stderr) = prune(&factory, &["--older-than", "90d", "--dry-run"]).await;
+    assert_eq!((code, stdout.lines().count()), (Some(0), 1), "{stderr}");
+    assert!(stdout.starts_with("old, 300 rows, the last of "), "{stdout}");
+    assert_eq!(n_rows(&factory, "old").await, 300);
+    assert_eq!(prune(&factory, &["--older-than", "90d"]).await.0, Some(2), "nobody is there to be asked");
+
+    let (code, stdout, stderr) = prune(&factory, &["--older-than", "90d", "--yes", "--json"]).await;
+    let told: Value = serde_json::from_str(&stdout).expect(&stderr);
+    assert_eq!((code, &told[0]["dropped"], &told[0]["is_gone"]), (Some(0), &300.into(), &true.into()));
+    assert_eq!((n_rows(&factory, "old").await, n_rows(&factory, "young").await), (0, 100));
+    assert!(factory.store.batch_status("old").await.unwrap().is_none());
+    assert_counters_equal_the_rows(&factory.database).await;
+    let is_known = async |n| {
+        let (row, operation) = (row(n, Code::Ok), Operation::RegisterCertificate);
+        let ids: [CertificateId; 1] = [row.certificate_id.unwrap()];
+        !factory.store.known(&row.account, &row.region, operation, &ids).await.unwrap().is_empty()
+    };
+    assert!(!is_known(1).await && is_known(301).await);
+    let audited = factory.store.audited(None, 10).await.unwrap();
+    assert_eq!((audited[0].action.as_str(), audited[0].what.as_str()), ("prune", "old"));
+    assert_eq!(prune(&factory, &["--older-than", "90d", "--yes"]).await.1, "no batch is so old\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_under_way_stays_and_counts() {
+    let factory = Factory::new(1000.0).await;
+    record(&factory, "old", 0..30).await;
+    sqlx::query("update registrations set waits_for = 'replay:1' where subject = $1")
+        .bind(row(3, Code::Timeout).subject)
+        .execute(&factory.database.pool)
+        .await
+        .unwrap();
+    sqlx::query("update registrations set sent_again_at = now() where subject = $1")
+        .bind(row(6, Code::Timeout).subject)
+        .execute(&factory.database.pool)
+        .await
+        .unwrap();
+    let (code, stdout, stderr) = prune(&factory, &["old", "--yes"]).await;
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("28 dropped, the others stay"), "{stdout}");
+    assert_eq!(n_rows(&factory, "old").await, 2);
+    assert!(factory.store.batch_status("old").await.unwrap().is_some());
+    assert_counters_equal_the_rows(&factory.database).await;
+}
+
+/// Jobs of the batch end while it is dropped: what came meanwhile stays whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_counters_are_right_after_every_page_beside_live_work() {
+    let factory = Factory::new(1000.0).await;
+    record(&factory, "old", 0..200).await;
+    let mut pruned = Pruned::default();
+    let mut next = 1000;
+    while !pruned.is_done {
+        let live = record(&factory, "old", next..next + 20);
+        let page = async { factory.store.prune("old", &pruned, 30).await.unwrap() };
+        let (_, page) = tokio::join!(live, page);
+        (pruned, next) = (page, next + 20);
+        assert_counters_equal_the_rows(&factory.database).await;
+        assert!(next < 3000, "it never ends");
+        if next >= 1100 {
+            break;
+        }
+    }
+    assert!(!factory.store.forget_batch("old", pruned.n_dropped, "somebody@here").await.unwrap(), "rows are left");
+    assert_counters_equal_the_rows(&factory.database).await;
+}

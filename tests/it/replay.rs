@@ -1,0 +1,218 @@
+//! `muster replay` in a whole plant: what failed is sent again, each job once, whoever presses how often and dies when.
+
+mod choosing;
+mod selection;
+
+use std::collections::BTreeMap;
+
+use muster::certificate::Certificate;
+use muster::outcome::Code;
+use muster::replay::Filter;
+use muster::sandbox::Operation;
+use muster::store::Row;
+use muster::store::replay::{Begun, Wish};
+use serde_json::Value;
+
+use crate::factory::{BATCH, Factory};
+use crate::ledger::{assert_counters_equal_the_rows, page, row};
+
+/// The row of a job for a certificate that failed for a reason.
+fn failed(n: u32, pem: &str, code: Code) -> Row {
+    let certificate = Certificate::from_pem(pem).unwrap();
+    let mut row = row(n, code);
+    (row.subject, row.certificate_id) = (certificate.id().0, Some(certificate.id()));
+    (row.account, row.region) = ("000000000000".into(), "us-east-1".into());
+    row.end.request = Some(serde_json::to_string(&Factory::job(pem).request).unwrap());
+    row
+}
+
+/// A factory in whose ledger jobs for as many certificates failed for each reason.
+async fn with_failures(failures: &[(Code, usize)]) -> (Factory, Vec<Row>) {
+    let factory = Factory::new(1000.0).await;
+    let codes = failures.iter().flat_map(|&(code, n)| std::iter::repeat_n(code, n));
+    let pems = factory.leaves(failures.iter().map(|(_, n)| n).sum());
+    let mut rows: Vec<Row> = (0..).zip(codes).zip(&pems).map(|((n, code), pem)| failed(n, pem, code)).collect();
+    let account = account(&factory).await;
+    rows.iter_mut().for_each(|row| row.account.clone_from(&account));
+    factory.store.record(&page(rows.clone())).await.unwrap();
+    (factory, rows)
+}
+
+/// The account of the sandbox.
+async fn account(factory: &Factory) -> String {
+    let aws = muster::identity::load(&factory.config.aws.access()).await;
+    muster::identity::Account::of(&aws).await.unwrap().id
+}
+
+fn n_sent(factory: &Factory) -> u64 {
+    factory.counts("jobs").sent
+}
+
+fn usual() -> Filter {
+    Filter { batches: [BATCH.to_owned()].into(), codes: Filter::usual_codes(), ..Filter::default() }
+}
+
+/// Begins a replay, as the command does.
+async fn begin(factory: &Factory, filter: &Filter) -> Begun {
+    let wish = Wish { filter, verify: false, who: "somebody@here", n_expected: 0 };
+    factory.store.begin_replay(&wish).await.unwrap()
+}
+
+async fn replay(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, String) {
+    factory.spawn(&[&["replay"], arguments].concat()).end().await
+}
+
+async fn json(factory: &Factory, arguments: &[&str]) -> Value {
+    let (code, stdout, stderr) = replay(factory, &[arguments, &["--json"]].concat()).await;
+    assert!(code == Some(0) || code == Some(3), "{code:?} {stderr}");
+    serde_json::from_str(&stdout).unwrap()
+}
+
+async fn until_it_ended(factory: &Factory, number: i64) {
+    factory
+        .until("the replay has ended and so have its jobs", async |f| {
+            let has_ended = f.store.replay(number).await.unwrap().unwrap().ended_at.is_some();
+            let came = f.store.came_of_replay(number).await.unwrap();
+            has_ended && came.iter().all(|its| its.n_under_way == 0)
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_go_well_is_sent_again_and_waited_for() {
+    let (factory, _) = with_failures(&[(Code::Timeout, 25), (Code::ServerError, 5), (Code::Expired, 4)]).await;
+    let serving = factory.serve().await;
+    let told = json(&factory, &[BATCH, "--yes", "--wait"]).await;
+    assert_eq!((&told["plan"]["sent_again"], &told["replay"]["chosen"]), (&30.into(), &30.into()), "{told}");
+    assert_eq!((&told["replay"]["sent"], &told["replay"]["state"]), (&30.into(), &"sent".into()), "{told}");
+    assert_eq!(told["replay"]["came_of_it"][0]["n"], 30);
+    assert_eq!(told["replay"]["came_of_it"][0]["code"], "ok");
+    serving.end().await;
+    assert_eq!(n_sent(&factory), 30, "each once");
+    assert_eq!(
+        factory.ends().await,
+        BTreeMap::from([(Code::Ok, 30), (Code::Expired, 4), (Code::Timeout, 0), (Code::ServerError, 0)])
+            .into_iter()
+            .filter(|(_, n)| *n > 0)
+            .collect()
+    );
+    assert_counters_equal_the_rows(&factory.database).await;
+    let duplicates: i64 = sqlx::query_scalar("select sum(n_duplicates)::bigint from registrations")
+        .fetch_one(&factory.database.pool)
+        .await
+        .unwrap();
+    assert_eq!(duplicates, 0, "a message of ours is no duplicate");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pressing_twice_is_one_replay() {
+    let (factory, _) = with_failures(&[(Code::Timeout, 40)]).await;
+    let filter = usual();
+    let (one, other) = tokio::join!(begin(&factory, &filter), begin(&factory, &filter));
+    let numbers: Vec<i64> = [one, other]
+        .map(|begun| match begun {
+            Begun::New(number) | Begun::UnderWay(number) => number,
+        })
+        .into();
+    assert_eq!(numbers[0], numbers[1]);
+    assert!(matches!((one, other), (Begun::New(_), Begun::UnderWay(_)) | (Begun::UnderWay(_), Begun::New(_))));
+    let (code, _, stderr) = replay(&factory, &[BATCH, "--yes"]).await;
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains(&format!("under way already, as replay {}", numbers[0])), "{stderr}");
+
+    let serving = factory.serve().await;
+    until_it_ended(&factory, numbers[0]).await;
+    serving.end().await;
+    assert_eq!(n_sent(&factory), 40);
+    let told = json(&factory, &[BATCH, "--yes"]).await;
+    assert_eq!((&told["plan"]["sent_again"], &told["replay"]), (&0.into(), &Value::Null), "nothing is left");
+}
+
+/// The worker dies when rows are chosen and not sent, or when SQS took some and the ledger does not know.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_goes_on_after_a_crash_in_its_middle() {
+    for (place, n_twice_max) in [("chosen:1", 0), ("sent_again:3", 40)] {
+        let (factory, _) = with_failures(&[(Code::Timeout, 120), (Code::Transport, 30)]).await;
+        let Begun::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
+        let mut dying = factory.command(&["serve"]).env("MUSTER_CRASH_AT", place).spawn().unwrap();
+        assert!(!dying.wait().await.unwrap().success(), "{place}");
+        sqlx::query("update holds set sender_until = now()").execute(&factory.database.pool).await.unwrap();
+
+        let serving = factory.serve().await;
+        until_it_ended(&factory, number).await;
+        serving.end().await;
+        let told = factory.store.replay(number).await.unwrap().unwrap();
+        assert_eq!((told.n_chosen, told.n_sent), (150, 150), "{place}");
+        assert!((150..=150 + n_twice_max).contains(&n_sent(&factory)), "{place}: {}", n_sent(&factory));
+        assert_eq!(factory.ends().await.get(&Code::Ok), Some(&150), "{place}");
+        assert_counters_equal_the_rows(&factory.database).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_is_cancelled_sends_nothing_more() {
+    let (factory, _) = with_failures(&[(Code::Timeout, 30)]).await;
+    let Begun::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
+    assert!(!factory.store.choose(number, 10).await.unwrap(), "there are more");
+    let (code, _, stderr) = replay(&factory, &["cancel", &number.to_string()]).await;
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(factory.store.choose(number, 10).await.unwrap());
+    let waiting: i64 = sqlx::query_scalar("select count(*) from registrations where waits_for is not null")
+        .fetch_one(&factory.database.pool)
+        .await
+        .unwrap();
+    assert_eq!((waiting, factory.store.holds_report().await.unwrap().len()), (0, 0));
+    factory.drain().await;
+    assert_eq!(n_sent(&factory), 0);
+    let (code, _, stderr) = replay(&factory, &["cancel", &number.to_string()]).await;
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("is not under way") && stderr.contains("muster replay list"), "{stderr}");
+
+    let told = json(&factory, &["show", &number.to_string()]).await;
+    assert_eq!((&told["state"], &told["chosen"], &told["sent"]), (&"cancelled".into(), &10.into(), &0.into()));
+    // What it had chosen may be asked for anew.
+    let Begun::New(again) = begin(&factory, &usual()).await else { panic!("it is new") };
+    let serving = factory.serve().await;
+    until_it_ended(&factory, again).await;
+    serving.end().await;
+    assert_eq!(n_sent(&factory), 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_beside_live_jobs_disturbs_neither() {
+    let (factory, _) = with_failures(&[(Code::Timeout, 200)]).await;
+    let serving = factory.serve().await;
+    let Begun::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
+    factory.enqueue(&factory.leaves(200)).await;
+    until_it_ended(&factory, number).await;
+    factory.until("all are in", async |f| f.ends().await.get(&Code::Ok) == Some(&400)).await;
+    serving.end().await;
+    assert_eq!((n_sent(&factory), factory.n_calls()), (400, 400));
+    assert_counters_equal_the_rows(&factory.database).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_meanwhile_costs_a_call_only_where_aws_itself_is_to_be_asked() {
+    let (factory, rows) = with_failures(&[(Code::Timeout, 6)]).await;
+    let in_meanwhile = rows.iter().take(4).map(|failed| {
+        let mut known = Row { batch: "another".into(), ..failed.clone() };
+        known.end = row(1, Code::Ok).end;
+        (known.attempts, known.n_attempts) = (row(1, Code::Ok).attempts, 1);
+        known
+    });
+    factory.store.record(&page(in_meanwhile.collect())).await.unwrap();
+    let told = json(&factory, &[BATCH, "--dry-run"]).await;
+    assert_eq!((&told["plan"]["sent_again"], &told["plan"]["registered_meanwhile"]), (&6.into(), &4.into()), "{told}");
+
+    let serving = factory.serve().await;
+    json(&factory, &[BATCH, "--yes", "--wait"]).await;
+    assert_eq!(factory.n_calls(), 2);
+    let unknown = rows.iter().take(2).map(|failed| Row { batch: "third".into(), ..failed.clone() });
+    let mut third = page(unknown.collect());
+    third.announced = BTreeMap::from([("third".to_owned(), None)]);
+    factory.store.record(&third).await.unwrap();
+    json(&factory, &["third", "--yes", "--wait", "--verify"]).await;
+    assert_eq!(factory.n_calls(), 4, "AWS itself was asked");
+    serving.end().await;
+    assert_eq!(factory.sandbox.ledger().summary(Operation::RegisterCertificate).calls, 4);
+}

@@ -1,0 +1,133 @@
+//! What a replay chooses, on a real ledger: each row once, wherever it moved meanwhile.
+
+use std::collections::BTreeSet;
+
+use muster::outcome::Code;
+use muster::replay::Filter;
+use muster::store::Row;
+use muster::store::replay::Begun;
+use sqlx::AssertSqlSafe;
+use time::OffsetDateTime;
+
+use super::{begin, usual, with_failures};
+use crate::factory::{BATCH, Factory};
+use crate::ledger::page;
+
+/// The subjects that wait to be sent for a replay.
+async fn chosen(factory: &Factory, number: i64) -> BTreeSet<[u8; 32]> {
+    let subjects = sqlx::query_scalar("select subject from registrations where waits_for = $1");
+    let subjects: Vec<[u8; 32]> =
+        subjects.bind(format!("replay:{number}")).fetch_all(&factory.database.pool).await.unwrap();
+    subjects.into_iter().collect()
+}
+
+async fn choose_all(factory: &Factory, number: i64, n: u32) {
+    while !factory.store.choose(number, n).await.unwrap() {}
+}
+
+fn subjects<'a>(rows: impl IntoIterator<Item = &'a Row>) -> BTreeSet<[u8; 32]> {
+    rows.into_iter().map(|row| row.subject).collect()
+}
+
+async fn begin_new(factory: &Factory, filter: &Filter) -> i64 {
+    match begin(factory, filter).await {
+        Begun::New(number) => number,
+        Begun::UnderWay(number) => panic!("replay {number} is under way"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_fails_again_while_the_replay_chooses_is_not_chosen_again() {
+    let (factory, rows) = with_failures(&[(Code::ServerError, 3), (Code::Timeout, 3)]).await;
+    let number = begin_new(&factory, &usual()).await;
+    factory.store.choose(number, 3).await.unwrap();
+    assert_eq!(chosen(&factory, number).await, subjects(&rows[..3]), "one batch and code after the other");
+    // They are sent, and end as what is looked through next.
+    sqlx::query("update registrations set waits_for = null, sent_again_at = now() where waits_for is not null")
+        .execute(&factory.database.pool)
+        .await
+        .unwrap();
+    let again = rows[..3].iter().map(|row| {
+        let mut row = row.clone();
+        (row.end.code, row.message_id) = (Code::Timeout, "sent again".into());
+        row
+    });
+    factory.store.record(&page(again.collect())).await.unwrap();
+    choose_all(&factory, number, 2).await;
+    assert_eq!(chosen(&factory, number).await, subjects(&rows[3..]));
+    assert_eq!(factory.store.replay(number).await.unwrap().unwrap().n_chosen, 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_that_choose_at_once_choose_each_row_once() {
+    let (factory, rows) = with_failures(&[(Code::Timeout, 60), (Code::Transport, 40)]).await;
+    let number = begin_new(&factory, &usual()).await;
+    tokio::join!(choose_all(&factory, number, 7), choose_all(&factory, number, 9), choose_all(&factory, number, 8));
+    assert_eq!(chosen(&factory, number).await, subjects(&rows));
+    let told = factory.store.replay(number).await.unwrap().unwrap();
+    assert_eq!((told.n_chosen, told.chosen_at.is_some()), (100, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_replay_chose_no_other_chooses_before_it_ended() {
+    let (factory, rows) = with_failures(&[(Code::Timeout, 10), (Code::Expired, 10)]).await;
+    let first = begin_new(&factory, &usual()).await;
+    choose_all(&factory, first, 100).await;
+    let wider = Filter { codes: [Code::Timeout, Code::Expired].into(), ..usual() };
+    let second = begin_new(&factory, &wider).await;
+    choose_all(&factory, second, 100).await;
+    assert_eq!(chosen(&factory, first).await, subjects(&rows[..10]));
+    assert_eq!(chosen(&factory, second).await, subjects(&rows[10..]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_chooses_what_fits_in_every_respect() {
+    let (factory, rows) = with_failures(&[(Code::Timeout, 8)]).await;
+    let change = |n: usize, change: &str| {
+        let update = format!("update registrations set {change} where subject = $1");
+        let (pool, subject) = (factory.database.pool.clone(), rows[n].subject);
+        async move { sqlx::query(AssertSqlSafe(update)).bind(subject).execute(&pool).await.map(drop).unwrap() }
+    };
+    change(1, "source = 'line-2'").await;
+    change(2, "ended_at = now() - interval '1 day'").await;
+    change(3, "ended_at = now() + interval '1 day'").await;
+    change(4, "request = null").await;
+    change(5, "waits_for = 'batch:other'").await;
+    change(6, "sent_again_at = now()").await;
+    let now = OffsetDateTime::now_utc();
+    let (since, until) = (Some(now - time::Duration::hours(1)), Some(now + time::Duration::hours(1)));
+    let filter = Filter { sources: ["line-1".to_owned()].into(), since, until, ..usual() };
+
+    let plan = factory.store.plan_replay(&filter).await.unwrap();
+    let its = &plan.matching[0];
+    assert_eq!((its.n, its.n_chosen, its.n_without_request, its.n_under_way), (5, 2, 1, 2));
+    let number = begin_new(&factory, &filter).await;
+    choose_all(&factory, number, 100).await;
+    assert_eq!(chosen(&factory, number).await, subjects([&rows[0], &rows[7]]));
+    let even_sent = begin_new(&factory, &Filter { even_sent: true, ..filter }).await;
+    choose_all(&factory, even_sent, 100).await;
+    assert_eq!(chosen(&factory, even_sent).await, subjects([&rows[6]]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ended_after_the_replay_was_asked_for_is_not_chosen() {
+    let (factory, rows) = with_failures(&[(Code::Timeout, 4)]).await;
+    let number = begin_new(&factory, &usual()).await;
+    let later: Vec<Row> = (10..14).map(|n| crate::ledger::row(n, Code::Timeout)).collect();
+    factory.store.record(&page(later)).await.unwrap();
+    choose_all(&factory, number, 100).await;
+    assert_eq!(chosen(&factory, number).await, subjects(&rows));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn named_certificates_are_chosen_and_no_others() {
+    let (factory, rows) = with_failures(&[(Code::Timeout, 9), (Code::Expired, 9)]).await;
+    let named: Vec<&Row> = rows.iter().step_by(2).collect();
+    let certificates = named.iter().map(|row| row.certificate_id.unwrap()).collect();
+    let filter = Filter { batches: BTreeSet::new(), certificates, ..usual() };
+    let number = begin_new(&factory, &filter).await;
+    choose_all(&factory, number, 2).await;
+    let wanted = subjects(named.into_iter().filter(|row| row.end.code == Code::Timeout));
+    assert_eq!(chosen(&factory, number).await, wanted, "they must fit in every other respect as well");
+    assert!(!wanted.is_empty() && BATCH == rows[0].batch);
+}

@@ -1,0 +1,78 @@
+//! What the command takes, shows and refuses.
+
+use muster::outcome::Code;
+use serde_json::Value;
+
+use super::{json, n_sent, replay, with_failures};
+use crate::factory::{BATCH, Factory};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_shows_counts_reasons_and_time_and_changes_nothing() {
+    let (factory, _) = with_failures(&[(Code::Timeout, 20), (Code::Expired, 3)]).await;
+    let (code, stdout, stderr) = replay(&factory, &[BATCH, "--dry-run"]).await;
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.starts_with("20 jobs are to be sent again\n"), "{stdout}");
+    assert!(stdout.contains("20  timeout (RegisterCertificate at default)"), "{stdout}");
+    assert!(stdout.contains("at the quota") && !stdout.contains("expired"), "{stdout}");
+    let told = json(&factory, &[BATCH, "--dry-run", "--status", "rejected,exhausted"]).await;
+    assert_eq!((&told["plan"]["sent_again"], &told["replay"]), (&23.into(), &Value::Null), "{told}");
+    assert_eq!(told["plan"]["seconds_at_quota"], 0.023);
+    assert!(factory.store.replays(None, 10).await.unwrap().is_empty());
+    assert!(factory.store.audited(None, 10).await.unwrap().is_empty());
+    assert_eq!(n_sent(&factory), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_there_to_be_asked() {
+    let (factory, _) = with_failures(&[(Code::Timeout, 2)]).await;
+    let (code, _, stderr) = replay(&factory, &[BATCH]).await;
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("no terminal to ask") && stderr.contains("`--yes` does it"), "{stderr}");
+    assert!(factory.store.replays(None, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_asked_for_is_listed_and_audited() {
+    let (factory, _) = with_failures(&[(Code::Timeout, 2), (Code::Expired, 2)]).await;
+    for codes in ["timeout", "expired"] {
+        let (code, _, stderr) = replay(&factory, &[BATCH, "--code", codes, "--yes"]).await;
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(stderr.contains("begins; `muster replay show"), "{stderr}");
+    }
+    let told = json(&factory, &["list"]).await;
+    assert_eq!((told.as_array().unwrap().len(), &told[0]["state"]), (2, &"sending".into()));
+    assert_eq!(told[0]["filter"]["codes"][0], "expired", "the latest first");
+    let page = json(&factory, &["list", "--limit", "1", "--before", &told[0]["replay"].to_string()]).await;
+    assert_eq!((page.as_array().unwrap().len(), &page[0]), (1, &told[1]));
+    let (_, stdout, _) = replay(&factory, &["list"]).await;
+    assert!(stdout.contains("0 of 0 sent"), "{stdout}");
+
+    let (code, stdout, _) = factory.spawn(&["audit", "--json"]).end().await;
+    let audited: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(
+        (code, &audited[0]["action"], &audited[0]["detail"]["expected"]),
+        (Some(0), &"replay".into(), &2.into())
+    );
+    let (_, stdout, _) = factory.spawn(&["audit", "--limit", "1"]).end().await;
+    assert_eq!(stdout.lines().count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slips_of_the_pen_are_told() {
+    let factory = Factory::new(1000.0).await;
+    for (arguments, exit, words) in [
+        (vec!["nothing-like-it", "--yes"], 1, "the ledger has no end of a batch `nothing-like-it`"),
+        (vec!["--yes"], 2, "required"),
+        (vec![BATCH, "--code", "ok"], 2, "invalid value 'ok'"),
+        (vec!["--certificates", "missing.txt"], 1, "cannot read missing.txt"),
+        (vec!["show", "7"], 1, "there is no replay 7"),
+    ] {
+        let (code, _, stderr) = replay(&factory, &arguments).await;
+        assert_eq!(code, Some(exit), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(words), "{arguments:?}: {stderr}");
+    }
+    std::fs::write(factory.folder().join("ids.txt"), "SN-7\n").unwrap();
+    let (code, _, stderr) = replay(&factory, &["--certificates", "ids.txt"]).await;
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("line 1 of ids.txt: a certificate id is 64 hex digits"), "{stderr}");
+}
