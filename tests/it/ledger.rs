@@ -286,10 +286,11 @@ async fn the_schema_refuses_what_must_not_be() {
     let database = Database::fresh().await;
     record(&database.store().await, vec![row(1, Code::Ok)]).await;
     for (change, constraint) in [
-        ("status = 'parked somewhere'", "status_is_known"),
+        ("status = 'parked somewhere', certificate = null", "status_is_known"),
+        ("status = 'gone', code = 'deleted'", "only_a_good_end_keeps_the_certificate"),
         ("certificate_id = null", "good_end_names_its_certificate"),
         ("request = '{}'", "good_end_drops_its_request"),
-        ("status = 'parked', code = 'issuer_inactive'", "parked_keeps_its_request"),
+        ("status = 'parked', code = 'issuer_inactive', certificate = null", "parked_keeps_its_request"),
         ("n_attempts = 0", "registering_costs_a_call"),
         ("subject = '\\x00'", "subject_has_32_bytes"),
     ] {

@@ -178,6 +178,26 @@ async fn a_replay_that_is_cancelled_sends_nothing_more() {
     assert_eq!(n_sent(&factory), 30);
 }
 
+/// More rows than one turn of the sender takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_replay_takes_several_turns() {
+    let factory = Factory::new(5000.0).await;
+    let pem = &factory.leaves(1)[0];
+    let request = Some(serde_json::to_string(&Factory::job(pem).request).unwrap());
+    let rows = (0..2_500).map(|n| {
+        let mut row = row(n, Code::Timeout);
+        row.end.request.clone_from(&request);
+        row
+    });
+    factory.store.record(&page(rows.collect())).await.unwrap();
+    let Begun::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
+    let serving = factory.serve().await;
+    factory.until("it has ended", async |f| f.store.replay(number).await.unwrap().unwrap().ended_at.is_some()).await;
+    serving.end().await;
+    let told = factory.store.replay(number).await.unwrap().unwrap();
+    assert_eq!((told.n_chosen, told.n_sent, n_sent(&factory)), (2_500, 2_500, 2_500));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_beside_live_jobs_disturbs_neither() {
     let (factory, _) = with_failures(&[(Code::Timeout, 200)]).await;

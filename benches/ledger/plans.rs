@@ -1,0 +1,42 @@
+//! The plans of the questions, as the server ran them.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Mutex;
+
+use anyhow::Context;
+use muster::postgres::Postgres;
+use sqlx::postgres::PgPool;
+use tracing::Level;
+
+use super::questions;
+
+/// Has the server tell each new connection the plan of every statement, asks each question warm, and writes what it told.
+pub(crate) async fn write(pool: &PgPool, server: &Postgres, rows: u64, path: &Path) -> anyhow::Result<()> {
+    for setting in [
+        "session_preload_libraries = 'auto_explain'",
+        "auto_explain.log_min_duration = 0",
+        "auto_explain.log_analyze = on",
+        "auto_explain.log_buffers = on",
+        "auto_explain.log_level = notice",
+    ] {
+        let set = format!("alter system set {setting}");
+        sqlx::query(sqlx::AssertSqlSafe(set)).execute(pool).await.context("auto_explain")?;
+    }
+    sqlx::query("select pg_reload_conf()").execute(pool).await?;
+    let file = File::create(path).with_context(|| path.display().to_string())?;
+    // The client's library logs what the server says beside its answers.
+    let told = tracing_subscriber::fmt()
+        .with_max_level(Level::INFO)
+        .with_ansi(false)
+        .without_time()
+        .with_level(false)
+        .with_target(false)
+        .with_writer(Mutex::new(file))
+        .finish();
+    tracing::subscriber::set_global_default(told)?;
+    let store = super::connect(server).await?;
+    questions::ask(&store, rows, 1).await?;
+    store.close().await;
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! Whether writes keep their speed, and what pruning a batch does to them.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use muster::certificate::CertificateId;
+use muster::job::{CertificateStatus, Operation};
+use muster::outcome::{Attempt, Code};
+use muster::store::prune::Pruned;
+use muster::store::row::{End, Names};
+use muster::store::{Page, Row, Store};
+use serde::Serialize;
+use time::OffsetDateTime;
+
+/// Pages that are written for one figure, of as many rows as a recorder's.
+const PAGES: u32 = 200;
+const PAGE_ROWS: u32 = 200;
+
+/// Rows that are dropped in one transaction, as `muster prune` does.
+const PRUNED_ROWS: u32 = 2000;
+
+/// What came of the writes.
+#[derive(Serialize)]
+pub(crate) struct Writes {
+    /// Ends a second into the empty ledger.
+    empty_rows_per_second: f64,
+    /// Ends a second into the full one.
+    full_rows_per_second: f64,
+    /// The second over the first.
+    ratio: f64,
+    /// Ends a second while a batch is dropped beside them.
+    pruning_rows_per_second: f64,
+    /// Longest that a page took meanwhile.
+    pruning_longest_page_ms: f64,
+    /// Rows dropped a second meanwhile.
+    pruned_rows_per_second: f64,
+}
+
+impl fmt::Display for Writes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:>9.0} ends a second into an empty ledger", self.empty_rows_per_second)?;
+        writeln!(f, "{:>9.0} into the full one: ratio {:.2}", self.full_rows_per_second, self.ratio)?;
+        writeln!(
+            f,
+            "{:>9.0} while a batch is dropped at {:.0} rows a second; the longest page took {:.0} ms",
+            self.pruning_rows_per_second, self.pruned_rows_per_second, self.pruning_longest_page_ms
+        )
+    }
+}
+
+/// Writes pages one after the other, as one recorder does; tells of how many ends a second.
+pub(crate) async fn rate(store: &Store, batch: &str) -> anyhow::Result<f64> {
+    let began = Instant::now();
+    for page in 0..PAGES {
+        store.record(&new_page(batch, page)).await?;
+    }
+    Ok(f64::from(PAGES * PAGE_ROWS) / began.elapsed().as_secs_f64())
+}
+
+/// Drops a batch while pages are written.
+pub(crate) async fn beside_pruning(store: &Store, empty: f64, full: f64) -> anyhow::Result<Writes> {
+    let (began, mut longest) = (Instant::now(), Duration::ZERO);
+    let pruning = store.clone();
+    let pruning = tokio::spawn(async move {
+        let (began, mut pruned) = (Instant::now(), Pruned::default());
+        while !pruned.is_done {
+            pruned = pruning.prune(super::questions::OLD_BATCH, &pruned, PRUNED_ROWS).await?;
+        }
+        anyhow::Ok((pruned.n_dropped, began.elapsed()))
+    });
+    let mut n_pages = 0;
+    while !pruning.is_finished() {
+        let page_began = Instant::now();
+        store.record(&new_page("beside", n_pages)).await?;
+        longest = longest.max(page_began.elapsed());
+        n_pages += 1;
+    }
+    let took = began.elapsed().as_secs_f64();
+    let (n_dropped, pruning_took) = pruning.await??;
+    Ok(Writes {
+        empty_rows_per_second: empty,
+        full_rows_per_second: full,
+        ratio: full / empty,
+        pruning_rows_per_second: f64::from(n_pages * PAGE_ROWS) / took,
+        pruning_longest_page_ms: longest.as_secs_f64() * 1000.0,
+        pruned_rows_per_second: f64::from(u32::try_from(n_dropped)?) / pruning_took.as_secs_f64(),
+    })
+}
+
+fn new_page(batch: &str, page: u32) -> Page {
+    let rows = (0..PAGE_ROWS).map(|i| new_row(batch, page * PAGE_ROWS + i)).collect();
+    Page { rows, announced: [(batch.to_owned(), None)].into(), ..Page::default() }
+}
+
+/// A good end of a made-up certificate, as large as one of a P-256 key.
+fn new_row(batch: &str, n: u32) -> Row {
+    let id = CertificateId::of_der(format!("{batch} {n}").as_bytes());
+    let now = OffsetDateTime::now_utc();
+    Row {
+        batch: batch.to_owned(),
+        target: "default".to_owned(),
+        operation: Operation::RegisterCertificate,
+        subject: id.0,
+        account: "123456789012".to_owned(),
+        region: "eu-central-1".to_owned(),
+        certificate_id: Some(id),
+        serial: Some(id.0[..16].to_vec()),
+        certificate: Some(id.0.repeat(16)),
+        names: Names { reference: Some(format!("SN-{batch}-{n}")), source: Some("plant-3/line-1".to_owned()) },
+        message_id: id.to_string(),
+        end: End {
+            code: Code::Ok,
+            detail: None,
+            wanted_status: CertificateStatus::Active,
+            known_status: Some(CertificateStatus::Active),
+            request: None,
+            waits_for: None,
+            verify: false,
+            sent_again_at: None,
+            sent_at: now,
+            received_at: now,
+            ended_at: now,
+        },
+        attempts: vec![Attempt { at: now, result: "ok".to_owned(), request_id: Some(id.to_string()), ms: 40 }],
+        n_attempts: 1,
+        n_duplicates: 0,
+        other_names: vec![],
+    }
+}
