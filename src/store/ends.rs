@@ -27,8 +27,20 @@ const PAGE: i64 = 2000;
 /// The ends of a batch that are being read out.
 #[derive(Debug)]
 pub struct Ends {
-    batch: String,
+    walk: Walk,
     filter: EndFilter,
+}
+
+/// The certificates of a batch with a good end that are being read out, in the order of target, operation and id.
+#[derive(Debug)]
+pub struct GoodEnds {
+    walk: Walk,
+}
+
+/// A walk through the rows of a batch.
+#[derive(Debug)]
+struct Walk {
+    batch: String,
     /// What is still to be walked, the next one last.
     ways: Vec<Way>,
     after: Place,
@@ -45,7 +57,7 @@ struct Place {
 impl Ends {
     /// Begins with the first end of a batch that is wanted; `counts` are the batch's counters.
     pub fn of(batch: &str, filter: EndFilter, counts: &[Count]) -> Self {
-        Self { batch: batch.to_owned(), ways: filter.ways(counts), filter, after: Place::default() }
+        Self { walk: Walk::new(batch, filter.ways(counts)), filter }
     }
 
     /// The next rows, none after the last; a page may be without a row that is wanted.
@@ -53,29 +65,46 @@ impl Ends {
     /// # Errors
     /// What the server or the connection met; the page can be asked for again.
     pub async fn next_page(&mut self, store: &Store) -> Result<Option<Vec<EndRow>>, StoreError> {
+        let Some((way, until)) = self.walk.next_page(store).await? else { return Ok(None) };
+        let rows = store.ends(&self.walk, &self.filter, way, &until).await?;
+        self.walk.after = until;
+        Ok(Some(rows))
+    }
+}
+
+impl GoodEnds {
+    /// Begins with the first certificate of a batch.
+    pub fn of(batch: &str) -> Self {
+        Self { walk: Walk::new(batch, vec![Way::Keys]) }
+    }
+
+    /// The next certificates, none after the last; a page may be without any.
+    ///
+    /// # Errors
+    /// What the server or the connection met; the page can be asked for again.
+    pub async fn next_page(&mut self, store: &Store) -> Result<Option<Vec<GoodEnd>>, StoreError> {
+        let Some((_, until)) = self.walk.next_page(store).await? else { return Ok(None) };
+        let good = store.good_ends(&self.walk, &until).await?;
+        self.walk.after = until;
+        Ok(Some(good))
+    }
+}
+
+impl Walk {
+    fn new(batch: &str, ways: Vec<Way>) -> Self {
+        Self { batch: batch.to_owned(), ways, after: Place::default() }
+    }
+
+    /// Tells how the next page is come by and where it ends; none where nothing is left.
+    async fn next_page(&mut self, store: &Store) -> Result<Option<(Way, Place)>, StoreError> {
         while let Some(&way) = self.ways.last() {
             if let Some(until) = store.page_end(&self.batch, way, &self.after).await? {
-                let rows = store.ends(self, way, &until).await?;
-                self.after = until;
-                return Ok(Some(rows));
+                return Ok(Some((way, until)));
             }
             self.ways.pop();
             self.after = Place::default();
         }
         Ok(None)
-    }
-
-    /// The next certificates of good ends, in the order of target, operation and id, none after the last; a page may be
-    /// without any.
-    ///
-    /// # Errors
-    /// What the server or the connection met; the page can be asked for again.
-    pub async fn next_good(&mut self, store: &Store) -> Result<Option<Vec<GoodEnd>>, StoreError> {
-        let Some(&way) = self.ways.last() else { return Ok(None) };
-        let Some(until) = store.page_end(&self.batch, way, &self.after).await? else { return Ok(None) };
-        let good = store.good_ends(self, &until).await?;
-        self.after = until;
-        Ok(Some(good))
     }
 }
 
@@ -111,7 +140,7 @@ impl Store {
     }
 
     /// Reads the wanted rows of a page.
-    async fn ends(&self, ends: &Ends, way: Way, until: &Place) -> Result<Vec<EndRow>, StoreError> {
+    async fn ends(&self, walk: &Walk, filter: &EndFilter, way: Way, until: &Place) -> Result<Vec<EndRow>, StoreError> {
         let (order, condition, first, last) = (way.order(), way.condition(), way.place(3), way.place(6));
         let query = format!(
             "-- ends
@@ -125,7 +154,7 @@ impl Store {
                 and (cardinality($11::text[]) = 0 or source = any($11))
             order by {order}"
         );
-        let Ends { batch, filter, after, .. } = ends;
+        let Walk { batch, after, .. } = walk;
         let statuses: Vec<&str> = filter.statuses.iter().map(|&status| status.into()).collect();
         let codes: Vec<&str> = filter.codes.iter().map(|code| code.as_str()).collect();
         let sources: Vec<&str> = filter.sources.iter().map(Name::as_str).collect();
@@ -139,7 +168,7 @@ impl Store {
     }
 
     /// Reads the certificates of good ends of a page.
-    async fn good_ends(&self, ends: &Ends, until: &Place) -> Result<Vec<GoodEnd>, StoreError> {
+    async fn good_ends(&self, walk: &Walk, until: &Place) -> Result<Vec<GoodEnd>, StoreError> {
         let query = "-- good_ends
             select target, operation, account, region, certificate_id
             from registrations
@@ -147,7 +176,7 @@ impl Store {
                 and (target, operation, subject) > ($2, $3, $4) and (target, operation, subject) <= ($5, $6, $7)
                 and status in ('registered', 'already_registered')
             order by target, operation, subject";
-        let Ends { batch, after, .. } = ends;
+        let Walk { batch, after, .. } = walk;
         self.run(async |db| {
             let query = sqlx::query(query).bind(batch).bind(&after.target).bind(&after.operation).bind(&after.subject);
             let query = query.bind(&until.target).bind(&until.operation).bind(&until.subject);
