@@ -66,6 +66,8 @@ pub struct Metrics {
     pub queue_retention: Gauge,
     /// How long the backlog takes, by basis: at the configured and at the learnt rate.
     pub backlog_eta: GaugeVec,
+    /// Certificates that batches announced and that have no end, while nothing is on its way any more.
+    pub batch_missing_jobs: IntGauge,
     /// How long a flush to Postgres takes.
     pub record_flush_duration: Histogram,
     /// How many rows a flush writes.
@@ -152,6 +154,10 @@ impl Metrics {
             queue_messages: make.gauges("queue_messages", "Messages in the queue.", &["queue", "state"]),
             queue_retention: make.gauge("queue_retention_seconds", "How long the queue keeps a message."),
             backlog_eta: make.float_gauges("backlog_eta_seconds", "How long the backlog takes.", &["basis"]),
+            batch_missing_jobs: make.int_gauge(
+                "batch_missing_jobs",
+                "Certificates that were announced and have no end, once the queues have read empty for 2 minutes.",
+            ),
             record_flush_duration: make
                 .histogram(("record_flush_duration_seconds", "How long a flush to Postgres takes."), &STAGE_BUCKETS),
             record_flush_rows: make.histogram(("record_flush_rows", "How many rows a flush writes."), &ROW_BUCKETS),
@@ -332,6 +338,10 @@ impl Maker {
         self.register(Gauge::new(name, help))
     }
 
+    fn int_gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.register(IntGauge::new(name, help))
+    }
+
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
         self.register(IntGaugeVec::new(Opts::new(name, help), labels))
     }
@@ -364,6 +374,7 @@ mod tests {
             r#"muster_jobs_parked_total{code="issuer_inactive"} 0"#,
             r#"muster_jobs_sent_again_total{reason="probe"} 0"#,
             r#"muster_jobs_in_flight{stage="waiting"} 0"#,
+            "muster_batch_missing_jobs 0",
             "muster_build_info{version=",
         ] {
             assert!(text.contains(series), "{series} is not in\n{text}");

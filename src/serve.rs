@@ -211,6 +211,7 @@ impl Shared<'_> {
             main: self.reached.main.queue.clone(),
             replay: self.reached.replay.as_ref().map(|replay| replay.queue.clone()),
             dead: self.reached.dead(),
+            store: self.reached.store.clone(),
             metrics: Arc::clone(&self.metrics),
             limiters: self.limiters.clone(),
         }

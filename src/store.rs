@@ -1,7 +1,8 @@
 //! The ledger in Postgres: the only SQL of the program.
 //!
 //! A file below is a question or an answer: [`record`](Store::record) writes how jobs ended, [`known`] tells which certificates are
-//! in already, [`target`] ties a target's name to its account, [`batch`] counts, [`authority`] knows the CAs, [`hold`] tells
+//! in already, [`target`] ties a target's name to its account, [`batch`] counts, [`ends`] are read
+//! out, [`reading`] tells whether more comes, [`authority`] knows the CAs, [`hold`] tells
 //! what parked jobs wait for and [`waiting`] which they are. Every operation has a client-side time-out, COMMIT too: a server that is stopped
 //! in the middle answers nothing for ever. Nothing here retries.
 
@@ -11,6 +12,7 @@ pub mod batch;
 mod columns;
 mod connection;
 mod counters;
+pub mod ends;
 mod error;
 pub mod hold;
 pub mod known;
@@ -20,6 +22,7 @@ mod page;
 mod pause;
 pub mod prune;
 pub mod rate_limit;
+pub mod reading;
 mod record;
 pub mod replay;
 pub mod row;

@@ -1,1 +1,116 @@
-//! The questions.
+//! What operators ask, as their commands ask it.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use anyhow::Context;
+use muster::certificate::CertificateId;
+use muster::job::Operation;
+use muster::outcome::{Code, Status};
+use muster::replay::Filter;
+use muster::store::Store;
+use muster::store::ends::{EndFilter, Ends};
+use serde::Serialize;
+
+use super::fill::{BATCH_ROWS, LARGE};
+
+/// The batch that is dropped in the end.
+pub(crate) const OLD_BATCH: &str = "batch-60";
+
+/// Times that a question is asked before its answers count.
+const WARM_UP: usize = 5;
+
+/// How many certificates a worker looks up at a time.
+const LOOKED_UP: u64 = 10;
+
+/// How long a question took, in milliseconds.
+#[derive(Serialize)]
+pub(crate) struct Answered {
+    pub(crate) question: &'static str,
+    pub(crate) p50_ms: f64,
+    pub(crate) p95_ms: f64,
+    pub(crate) most_ms: f64,
+}
+
+/// The ledger, and how many rows were made in it.
+struct Asker<'a> {
+    store: &'a Store,
+    rows: u64,
+    runs: usize,
+}
+
+/// Asks every question, each about another batch or certificate each time.
+pub(crate) async fn ask(store: &Store, rows: u64, runs: usize) -> anyhow::Result<Vec<Answered>> {
+    let asker = Asker { store, rows, runs };
+    let large = store.batch_status(LARGE).await?.context("the large batch")?.counts;
+    let bad = EndFilter { codes: vec![Code::Expired], ..EndFilter::default() };
+    let exhausted = EndFilter { statuses: vec![Status::Exhausted], ..EndFilter::default() };
+    let codes = [Code::Expired, Code::Timeout];
+    let one = |n: u64| Filter {
+        batches: [format!("batch-{}", asker.batch(n))].into(),
+        codes: Filter::usual_codes(),
+        ..Filter::default()
+    };
+    Ok(vec![
+        asker.time("status: counters of the large batch", async |_| store.batch_status(LARGE).await.map(drop)).await?,
+        asker.time("status: what it may take, of the large batch", async |_| store.batch_operations(LARGE).await.map(drop)).await?,
+        asker.time("failures by code: an example of each, in the large batch", async |_| store.batch_examples(LARGE, &codes).await.map(drop)).await?,
+        asker.time("status: the last 50 batches", async |_| store.batch_lines(None, 50).await.map(drop)).await?,
+        asker.time("missing: over all batches", async |_| store.outstanding_jobs().await.map(drop)).await?,
+        asker.time("show: by id, a good end", async |n| store.entries_of_certificate(asker.id(n, 1), 100).await.map(drop)).await?,
+        asker.time("show: by id, a bad end", async |n| store.entries_of_certificate(asker.id(n, 0), 100).await.map(drop)).await?,
+        asker.time("show: by serial", async |n| store.entries_of_serial(&[asker.id(n, 1).0[..16].to_vec()], 100).await.map(drop)).await?,
+        asker.time("show: by ref", async |n| store.entries_of_ref(&format!("SN-{:09}", asker.number(n)), 100).await.map(drop)).await?,
+        asker.time("export: first page of the large batch", async |_| first(store, &EndFilter::default(), &large).await).await?,
+        asker.time("export: first page of one reason", async |_| first(store, &bad, &large).await).await?,
+        asker.time("export: first page of one status", async |_| first(store, &exhausted, &large).await).await?,
+        asker.time("replay: plan for a batch of 100,000", async |n| store.plan_replay(&one(n)).await.map(drop)).await?,
+        asker.time("worker: ten certificates looked up", async |n| store.known("123456789012", "eu-central-1", Operation::RegisterCertificate, &asker.ids(n)).await.map(drop)).await?,
+        asker.time("holds: what waits for what", async |_| store.holds_report().await.map(drop)).await?,
+    ])
+}
+
+async fn first(store: &Store, filter: &EndFilter, counts: &[muster::store::batch::Count]) -> Result<(), muster::store::StoreError> {
+    Ends::of(LARGE, filter.clone(), counts).next_page(store).await.map(drop)
+}
+
+impl Asker<'_> {
+    async fn time<E: std::error::Error + Send + Sync + 'static>(
+        &self,
+        question: &'static str,
+        ask: impl AsyncFn(u64) -> Result<(), E>,
+    ) -> anyhow::Result<Answered> {
+        let mut times = Vec::with_capacity(self.runs);
+        for run in 0..WARM_UP + self.runs {
+            let began = Instant::now();
+            ask(run as u64).await.context(question)?;
+            if run >= WARM_UP {
+                times.push(began.elapsed().as_secs_f64() * 1000.0);
+            }
+        }
+        times.sort_by(f64::total_cmp);
+        let at = |share: usize| times[(times.len() * share).div_ceil(100).max(1) - 1];
+        Ok(Answered { question, p50_ms: at(50), p95_ms: at(95), most_ms: at(100) })
+    }
+
+    /// Some row for a run: as if at random, and the same in every run of the bench.
+    fn number(&self, n: u64) -> u64 {
+        n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % self.rows
+    }
+
+    /// The id of some row; those whose number ends so, modulo 50, are bad for 0 and good for others.
+    fn id(&self, n: u64, rest: u64) -> CertificateId {
+        CertificateId::of_der((self.number(n) / 50 * 50 + rest).to_string().as_bytes())
+    }
+
+    fn ids(&self, n: u64) -> Vec<CertificateId> {
+        let ids: BTreeSet<_> = (0..LOOKED_UP).map(|i| self.id(n * LOOKED_UP + i, 1)).collect();
+        ids.into_iter().collect()
+    }
+
+    /// Some batch that is not the large one.
+    fn batch(&self, n: u64) -> u64 {
+        let (first, last) = (self.rows.div_ceil(4 * BATCH_ROWS), self.rows / BATCH_ROWS);
+        first + self.number(n) % (last - first)
+    }
+}

@@ -1,17 +1,66 @@
-//! `muster report`.
+//! `muster report`: what a plant files of a batch.
+
+mod certificates;
+mod filed;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Args;
 
+use super::status;
 use crate::config::Config;
+use crate::job::Name;
+use crate::store::Store;
 
-/// Not there yet.
+use certificates::Certificates;
+use filed::{Facts, Filed};
+
+/// Prints what a plant can file of a batch: how many certificates ended how, and a hash over the ids of those that AWS
+/// holds.
+///
+/// The hash is taken for each target and operation: SHA-256 over the ids of all certificates with a good end, in lower-case
+/// hexadecimal digits, sorted, a line each. It proves later which certificates were meant. It is of the moment, as the numbers
+/// are: file it when the batch is complete.
 #[derive(Args, Debug)]
-pub(super) struct Report {}
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Report {
+    /// The batch.
+    batch: Name,
+    /// Prints the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+const AFTER_HELP: &str = "\
+The hash of a batch with one target and one operation, by other tools:
+
+  muster export BATCH --status registered,already_registered --format jsonl |
+    jq -r .certificate_id | LC_ALL=C sort | sha256sum
+
+Where there are several, `jq -r 'select(.target == \"T\" and .operation == \"O\").certificate_id'` takes one of them.";
 
 impl Report {
-    pub(super) async fn run(self, _config: &Config) -> anyhow::Result<ExitCode> {
-        std::future::pending().await
+    /// Reads the counters, and the ids page by page.
+    #[expect(clippy::print_stdout, reason = "the report is the command's data")]
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
+        let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
+        store.check_schema().await?;
+        let filed = self.file(&store).await;
+        store.close().await;
+        let filed = filed?;
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&filed)?);
+        } else {
+            print!("{filed}");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn file(&self, store: &Store) -> anyhow::Result<Filed> {
+        let batch = status::counters(store, &self.batch).await?;
+        let queues_empty_for = store.queues_empty_for().await?;
+        let certificates = Certificates::read(store, &self.batch, &batch).await?;
+        Ok(Filed::of(Facts { name: &self.batch, batch: &batch, queues_empty_for, certificates }))
     }
 }

@@ -1,114 +1,117 @@
-//! `muster status`: how far a batch is, and what failed in it.
+//! `muster status`: how far batches are, and what failed in them.
 
+mod asked;
+mod check;
+mod list;
 mod rates;
 mod report;
+mod text;
+mod unknown;
+mod wait;
+mod watch;
 
-use std::collections::BTreeSet;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use tokio::time::Instant;
 
+use super::{failure, signals};
 use crate::config::Config;
 use crate::job::Name;
-use crate::outcome::Code;
-use crate::store::{BatchStatus, Store};
+use crate::store::Store;
 
-use report::{Facts, Measured, Report};
+pub(super) use unknown::{UnknownBatch, counters};
 
-/// How many batches are looked through for one of a similar name.
-const LOOKED_THROUGH: u32 = 1000;
+use asked::Asked;
+use list::Listing;
+use report::Report;
 
-/// How many batches are named to whoever asks for one that is not there.
-const NAMED: usize = 3;
-
-/// How alike two names are, from 0 to 1, where one may stand for the other.
-const ALIKE: f64 = 0.8;
-
-/// Tells how far a batch is and what failed in it.
+/// Tells how far a batch is and what failed in it; without a batch, lists all of them.
 ///
 /// All numbers come from the ledger's counters, so a batch of millions is answered at once. While certificates are
 /// outstanding the rate is measured: ends between two readings. A batch is known from its first end on.
+///
+/// What was announced and has no end is outstanding while messages may be on their way, and missing once the workers have
+/// read the queues as empty for two minutes: look for it in the dead-letter queue and the quarantine.
 #[derive(Args, Debug)]
+#[command(after_help = AFTER_HELP)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Status {
-    /// The batch.
-    batch: Name,
+    /// The batch; all of them are listed where none is given.
+    batch: Option<Name>,
     /// The time between the two readings; 0s measures no rate.
-    #[arg(long, default_value = "2s", value_name = "TIME")]
+    #[arg(long, default_value = "2s", value_name = "TIME", requires = "batch")]
     measure: humantime::Duration,
     /// Prints the last hundred changes of each rate, too.
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, requires = "batch", conflicts_with_all = ["json", "watch"])]
     rates: bool,
+    /// Shows it again and again in place until the batch is complete or Ctrl-C; without a terminal a line every 10 s.
+    #[arg(
+        long,
+        value_name = "TIME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "2s",
+        conflicts_with_all = ["json", "wait", "check", "measure"]
+    )]
+    watch: Option<humantime::Duration>,
+    /// Returns when the batch is complete, or when nothing more comes: the queues have read empty for two minutes.
+    #[arg(long, requires = "batch")]
+    wait: bool,
+    /// Says what is wrong with the batch, a line each, with exit code 6: what is missing, outstanding or parked, what failed,
+    /// what stands at AWS with another or an unknown status than was asked for. With --wait it waits first.
+    #[arg(long, requires = "batch")]
+    check: bool,
+    /// How many batches are listed.
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(conflicts_with = "batch")]
+    limit: u32,
+    /// Lists the batches that began before this one: the next page.
+    #[arg(long, value_name = "BATCH", conflicts_with = "batch")]
+    before: Option<Name>,
     /// Prints the numbers as JSON, with the changes of each rate.
     #[arg(long)]
     json: bool,
 }
 
-/// Nobody named this batch.
-#[derive(Debug, thiserror::Error)]
-#[error("the ledger has no end of a batch `{batch}`")]
-pub(super) struct UnknownBatch {
-    batch: Name,
-    similar: Vec<String>,
-    recent: Vec<String>,
-}
-
-impl UnknownBatch {
-    /// What the caller may have meant.
-    pub(super) fn hint(&self) -> String {
-        let meant = match (self.similar.as_slice(), self.recent.as_slice()) {
-            ([], []) => "the ledger has no batch at all".to_owned(),
-            ([], recent) => format!("the last ones are {}", recent.join(", ")),
-            (similar, _) => format!("did you mean {}?", similar.join(" or ")),
-        };
-        format!("{meant}; a batch is known from its first end on, for which a worker must run")
-    }
-}
+const AFTER_HELP: &str = "\
+Exit codes:
+  0    ok; with --check: nothing is wrong
+  3    --wait: it is over, but something failed or is missing
+  6    --check: something is wrong
+  130  interrupted
+Others are those of `muster --help`.";
 
 impl Status {
-    /// Reads the counters, twice where something is outstanding.
+    /// Reads the counters, as often as it takes.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
         store.check_schema().await?;
-        let report = self.look(config, &store).await;
+        let code = match &self.batch {
+            Some(batch) => self.tell(&Asked { config, store: &store, batch }).await,
+            None => self.list(&store).await,
+        };
         store.close().await;
-        self.print(&report?)?;
-        Ok(ExitCode::SUCCESS)
+        code
     }
 
-    async fn look(&self, config: &Config, store: &Store) -> anyhow::Result<Report> {
-        let (batch, measured) = self.measure(store).await?;
-        let failed: BTreeSet<Code> = batch.counts.iter().map(|count| count.code).collect();
-        let failed: Vec<Code> = failed.into_iter().filter(|code| !code.status().is_good()).collect();
-        let examples = store.batch_examples(self.batch.as_str(), &failed).await?;
-        let operations = store.batch_operations(self.batch.as_str()).await?;
-        let rates = store.rate_reports(&operations).await?;
-        Ok(Report::of(&Facts { name: &self.batch, batch: &batch, measured, examples, operations, rates, config }))
-    }
-
-    /// Reads the counters, and how many ends came while this looked.
-    async fn measure(&self, store: &Store) -> anyhow::Result<(BatchStatus, Option<Measured>)> {
-        let before = Instant::now();
-        let first = self.read(store).await?;
-        let is_complete = first.announced.is_some_and(|announced| first.ended() >= announced);
-        if is_complete || self.measure.is_zero() {
-            return Ok((first, None));
+    async fn tell(&self, asked: &Asked<'_>) -> anyhow::Result<ExitCode> {
+        if let Some(every) = self.watch {
+            return watch::batch(asked, every.into(), &signals::stop_token()?).await;
         }
-        tokio::time::sleep(self.measure.into()).await;
-        let last = self.read(store).await?;
-        let measured = Measured { ends: last.ended().saturating_sub(first.ended()), time: before.elapsed() };
-        Ok((last, Some(measured)))
-    }
-
-    async fn read(&self, store: &Store) -> anyhow::Result<BatchStatus> {
-        if let Some(batch) = store.batch_status(self.batch.as_str()).await? {
-            return Ok(batch);
+        if self.wait && !wait::wait(asked.store, asked.batch, &signals::stop_token()?).await? {
+            return Ok(failure::INTERRUPTED.into());
         }
-        let mut recent = store.recent_batches(LOOKED_THROUGH).await?;
-        let similar = similar(self.batch.as_str(), &recent);
-        recent.truncate(NAMED);
-        Err(UnknownBatch { batch: self.batch.clone(), similar, recent }.into())
+        // Whoever waits or checks wants to know what came of it, not how fast.
+        let is_measured = !self.wait && !self.check;
+        let report = asked.look(if is_measured { self.measure.into() } else { Duration::ZERO }).await?;
+        self.print(&report)?;
+        Ok(match (self.check, self.wait) {
+            (true, _) => check::check(&report),
+            (false, true) if report.has_failures() => failure::SOME_FAILED.into(),
+            _ => ExitCode::SUCCESS,
+        })
     }
 
     #[expect(clippy::print_stdout, reason = "the numbers are the command's data")]
@@ -119,40 +122,24 @@ impl Status {
             print!("{report}");
         }
         if self.rates {
-            report.rates().iter().for_each(|rate| print!("{}", rate.table()));
+            report.rates.iter().for_each(|rate| print!("{}", rate.table()));
         }
         Ok(())
     }
-}
 
-/// The names that are most like one, the most alike first.
-fn similar(name: &str, names: &[String]) -> Vec<String> {
-    let mut alike: Vec<_> = names.iter().map(|other| (strsim::jaro_winkler(name, other), other)).collect();
-    alike.retain(|(likeness, _)| *likeness >= ALIKE);
-    alike.sort_by(|(one, _), (other, _)| other.total_cmp(one));
-    alike.into_iter().take(NAMED).map(|(_, name)| name.clone()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn error(similar: &[&str], recent: &[&str]) -> String {
-        let own = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-        UnknownBatch { batch: "b".parse().unwrap(), similar: own(similar), recent: own(recent) }.hint()
-    }
-
-    #[test]
-    fn a_slip_of_the_finger_is_found_and_another_name_is_not() {
-        let names = ["line7-2026-11-21-a", "line7-2026-11-20-a", "enqueue-2026-11-21T10-15-00Z"].map(str::to_owned);
-        assert_eq!(similar("lin7-2026-11-21-a", &names), names[..2]);
-        assert!(similar("rework", &names).is_empty());
-    }
-
-    #[test]
-    fn the_hint_names_what_may_have_been_meant() {
-        assert!(error(&["line-1", "line-2"], &["x"]).starts_with("did you mean line-1 or line-2?; "));
-        assert!(error(&[], &["x", "y"]).starts_with("the last ones are x, y; "));
-        assert!(error(&[], &[]).starts_with("the ledger has no batch at all; "));
+    #[expect(clippy::print_stdout, reason = "the list is the command's data")]
+    async fn list(&self, store: &Store) -> anyhow::Result<ExitCode> {
+        let read = async || Listing::read(store, self.before.as_ref(), self.limit).await;
+        if let Some(every) = self.watch {
+            return watch::list(read, every.into(), &signals::stop_token()?).await;
+        }
+        let listing = read().await?;
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&listing)?);
+        } else {
+            print!("{listing}");
+            listing.point_to_next();
+        }
+        Ok(ExitCode::SUCCESS)
     }
 }

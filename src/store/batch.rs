@@ -1,11 +1,15 @@
 //! Answers "how far is this batch, and what failed", from the counters and by index: never by counting rows.
 
+mod list;
+
 use sqlx::Row as _;
 use time::OffsetDateTime;
 
 use super::{Store, StoreError, word};
 use crate::job::Operation;
 use crate::outcome::{Code, Status};
+
+pub use list::BatchLine;
 
 /// How far a batch is.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +67,31 @@ impl BatchStatus {
     pub fn with_status(&self, status: Status) -> u64 {
         self.counts.iter().filter(|count| count.status == status).map(|count| count.n).sum()
     }
+
+    /// How many certificates did not end well.
+    pub fn failed(&self) -> u64 {
+        self.counts.iter().filter(|count| count.status.is_end() && !count.status.is_good()).map(|count| count.n).sum()
+    }
+
+    /// How many certificates stand at AWS with another or an unknown status than was asked for.
+    pub fn status_differs(&self) -> u64 {
+        self.counts.iter().map(|count| count.n_status_differs).sum()
+    }
+
+    /// How many certificates were announced and neither have an end nor are parked; none: nobody said how many there are.
+    pub fn outstanding(&self) -> Option<u64> {
+        outstanding(self.announced, self.ended(), self.parked())
+    }
+
+    /// Says whether every certificate that was announced has an end.
+    pub fn is_complete(&self) -> bool {
+        self.outstanding() == Some(0) && self.parked() == 0
+    }
+}
+
+/// A line may send more than it announced.
+fn outstanding(announced: Option<u64>, ended: u64, parked: u64) -> Option<u64> {
+    Some(announced?.saturating_sub(ended).saturating_sub(parked))
 }
 
 impl Store {

@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::certificate::CertificateId;
+use crate::cli::status::counters;
 use crate::job::Name;
 use crate::outcome::{Code, Status};
 use crate::replay::{CERTIFICATES_MAX, Filter};
@@ -69,9 +70,6 @@ pub(in crate::cli) enum SelectionError {
     /// The file names too many.
     #[error("{} names more than {CERTIFICATES_MAX} certificates, give them in parts", .0.display())]
     TooMany(PathBuf),
-    /// Nobody named this batch.
-    #[error("the ledger has no end of a batch `{0}`")]
-    UnknownBatch(Name),
 }
 
 impl Selection {
@@ -101,9 +99,7 @@ impl Selection {
     /// Checks that the ledger knows the batches: a slip of the pen would look as if nothing had failed.
     pub(super) async fn check_batches(&self, store: &Store) -> anyhow::Result<()> {
         for batch in &self.batches {
-            if store.batch_status(batch.as_str()).await?.is_none() {
-                return Err(SelectionError::UnknownBatch(batch.clone()).into());
-            }
+            counters(store, batch).await?;
         }
         Ok(())
     }

@@ -1,7 +1,6 @@
-//! What `status` says of a batch, for people and as JSON.
+//! What `status` says of a batch as JSON; `text` says it for people.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -9,13 +8,14 @@ use strum::VariantArray;
 
 use super::rates::LearntRate;
 
-use crate::cli::figures::{grouped, printable, rfc3339, span, time_for};
+use crate::cli::figures::{rfc3339, time_for};
 use crate::config::Config;
 use crate::job::{Name, Operation};
 use crate::outcome::{Code, Status};
 use crate::store::BatchStatus;
 use crate::store::batch::Example;
 use crate::store::rate_limit::RateReport;
+use crate::store::reading;
 
 /// What a report is made of.
 pub(super) struct Facts<'a> {
@@ -23,6 +23,8 @@ pub(super) struct Facts<'a> {
     pub name: &'a Name,
     /// Its counters.
     pub batch: &'a BatchStatus,
+    /// For how long the queues have read empty.
+    pub queues_empty_for: Option<Duration>,
     /// What was seen between two readings of them.
     pub measured: Option<Measured>,
     /// A certificate for each code of a bad end.
@@ -47,70 +49,76 @@ pub(super) struct Measured {
 /// How far a batch is. Times are in seconds, rates in ends a second.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    batch: String,
+    pub(super) batch: String,
     /// How many distinct certificates the line announced; null: it did not say.
-    announced: Option<u64>,
-    ended: u64,
-    /// Announced and without an end; null: nobody said how many there are.
-    outstanding: Option<u64>,
-    /// Of those without an end: parked until what holds them is mended.
-    parked: u64,
-    /// Ends by status, and what is parked; all statuses are there.
-    ends: BTreeMap<String, u64>,
+    pub(super) announced: Option<u64>,
+    pub(super) ended: u64,
+    /// Announced, without an end and not parked; null: nobody said how many there are.
+    pub(super) outstanding: Option<u64>,
+    /// What is outstanding, once the queues have read empty for two minutes; null: it may be on its way.
+    pub(super) missing: Option<u64>,
+    /// Since so many seconds the queues have read empty; null: they are not, or nobody reads them.
+    pub(super) queues_empty_seconds: Option<u64>,
+    /// Without an end: parked until what holds them is mended.
+    pub(super) parked: u64,
+    /// Ends by status; all statuses are there.
+    pub(super) ends: BTreeMap<String, u64>,
     /// Certificates at AWS that stand with another or an unknown status than was asked for.
-    status_differs: u64,
+    pub(super) status_differs: u64,
     /// Bad ends by code, the most frequent first.
-    failures: Vec<Failure>,
+    pub(super) failures: Vec<Failure>,
     /// What is parked by code, the most frequent first.
-    parked_for: Vec<Failure>,
-    first_end_at: Option<String>,
-    last_end_at: Option<String>,
+    pub(super) parked_for: Vec<Failure>,
+    pub(super) first_end_at: Option<String>,
+    pub(super) last_end_at: Option<String>,
     /// Ends a second between the first and the last end.
-    average_rate: Option<f64>,
+    pub(super) average_rate: Option<f64>,
     /// Ends a second between two readings just now; null: nothing is outstanding, or it was not asked for.
-    measured_rate: Option<f64>,
+    pub(super) measured_rate: Option<f64>,
     /// The time between these readings.
-    measured_seconds: Option<f64>,
-    targets: Vec<String>,
+    pub(super) measured_seconds: Option<f64>,
+    pub(super) targets: Vec<String>,
     /// What was learnt of their quotas; none of a target that no worker has served yet.
-    rates: Vec<LearntRate>,
+    pub(super) rates: Vec<LearntRate>,
     /// The configured quotas of these targets together, in calls a second; null: one is neither in the ledger nor in the
     /// settings.
-    quota: Option<f64>,
+    pub(super) quota: Option<f64>,
     /// The learnt rates of these targets together, in calls a second.
-    learnt_rate: Option<f64>,
-    /// How long what is outstanding takes at the measured rate.
-    seconds_left_at_measured_rate: Option<f64>,
+    pub(super) learnt_rate: Option<f64>,
+    /// How long what is outstanding takes at the measured rate; null where it is missing.
+    pub(super) seconds_left_at_measured_rate: Option<f64>,
     /// How long it takes at the learnt rate.
-    seconds_left_at_learnt_rate: Option<f64>,
+    pub(super) seconds_left_at_learnt_rate: Option<f64>,
     /// How long it takes at the quota: not less.
-    seconds_left_at_quota: Option<f64>,
+    pub(super) seconds_left_at_quota: Option<f64>,
 }
 
 /// The certificates that ended, or are parked, for one bad reason.
 #[derive(Debug, Serialize)]
-struct Failure {
-    code: &'static str,
-    status: String,
-    n: u64,
-    example: Option<Shown>,
+pub(super) struct Failure {
+    pub(super) code: &'static str,
+    pub(super) status: String,
+    pub(super) n: u64,
+    pub(super) example: Option<Shown>,
 }
 
 /// One of them.
 #[derive(Debug, Serialize)]
-struct Shown {
+pub(super) struct Shown {
     #[serde(rename = "ref")]
-    reference: Option<String>,
+    pub(super) reference: Option<String>,
     /// Certificate id, or SHA-256 of the PEM text where no certificate can be read.
-    subject: String,
-    detail: Option<String>,
+    pub(super) subject: String,
+    pub(super) detail: Option<String>,
 }
 
 impl Report {
     /// Puts the facts together.
     pub(super) fn of(facts: &Facts<'_>) -> Self {
         let batch = facts.batch;
-        let outstanding = batch.announced.map(|announced| announced.saturating_sub(batch.ended()));
+        let outstanding = batch.outstanding();
+        let missing = reading::missing(outstanding, facts.queues_empty_for);
+        let to_come = outstanding.filter(|_| missing.is_none_or(|n| n == 0));
         let ends = || batch.counts.iter().filter(|count| count.status.is_end());
         let first = ends().map(|count| count.first_at).min();
         let last = ends().map(|count| count.last_at).max();
@@ -118,15 +126,17 @@ impl Report {
         let rates: Vec<_> = facts.rates.iter().map(LearntRate::from).collect();
         let quota = sum(facts, &rates, |rate| rate.ceiling);
         let learnt_rate = sum(facts, &rates, |rate| rate.learnt);
-        let left_at = |rate: Option<f64>| Some(time_for(outstanding?, rate?)?.as_secs_f64());
+        let left_at = |rate: Option<f64>| Some(time_for(to_come?, rate?)?.as_secs_f64());
         Self {
             batch: facts.name.to_string(),
             announced: batch.announced,
             ended: batch.ended(),
             outstanding,
+            missing,
+            queues_empty_seconds: facts.queues_empty_for.map(|time| time.as_secs()),
             parked: batch.parked(),
-            ends: Status::VARIANTS.iter().map(|&status| (status.to_string(), batch.with_status(status))).collect(),
-            status_differs: batch.counts.iter().map(|count| count.n_status_differs).sum(),
+            ends: end_statuses().map(|status| (status.to_string(), batch.with_status(status))).collect(),
+            status_differs: batch.status_differs(),
             failures: by_code(batch, &facts.examples, |status| status.is_end() && !status.is_good()),
             parked_for: by_code(batch, &facts.examples, |status| !status.is_end()),
             first_end_at: first.map(rfc3339),
@@ -144,10 +154,20 @@ impl Report {
         }
     }
 
-    /// What was learnt of the quotas.
-    pub(super) fn rates(&self) -> &[LearntRate] {
-        &self.rates
+    /// Says whether every certificate that was announced has an end.
+    pub(super) fn is_complete(&self) -> bool {
+        self.outstanding == Some(0) && self.parked == 0
     }
+
+    /// Says whether something did not end well, or never will.
+    pub(super) fn has_failures(&self) -> bool {
+        !self.failures.is_empty() || self.missing.is_some_and(|n| n > 0)
+    }
+}
+
+/// The statuses that are ends.
+pub(super) fn end_statuses() -> impl Iterator<Item = Status> {
+    Status::VARIANTS.iter().copied().filter(|status| status.is_end())
 }
 
 /// Ends a second; none where there was no time.
@@ -202,102 +222,6 @@ fn failure(code: Code, status: Status, n: u64, examples: &[Example]) -> Failure 
     };
     let example = examples.iter().find(|example| example.code == code).map(show);
     Failure { code: code.as_str(), status: status.to_string(), n, example }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "batch {}: {}\n", self.batch, self.headline())?;
-        for status in Status::VARIANTS {
-            let name = status.to_string();
-            writeln!(f, "{:>11}  {}", grouped(self.ends[&name]), name.replace('_', " "))?;
-        }
-        if self.status_differs > 0 {
-            let n = grouped(self.status_differs);
-            writeln!(f, "\n{n} of them are at AWS with another or an unknown status than was asked for.")?;
-        }
-        write_failures(f, "what failed, with an example of each", &self.failures)?;
-        write_failures(f, "what is parked until its cause is mended, with an example of each", &self.parked_for)?;
-        writeln!(f)?;
-        self.write_rates(f)
-    }
-}
-
-fn write_failures(f: &mut fmt::Formatter<'_>, title: &str, failures: &[Failure]) -> fmt::Result {
-    if !failures.is_empty() {
-        writeln!(f, "\n{title}:")?;
-    }
-    for failure in failures {
-        writeln!(f, "{:>11}  {}{}", grouped(failure.n), failure.code, failure.example_line())?;
-    }
-    Ok(())
-}
-
-impl Report {
-    fn headline(&self) -> String {
-        let ended = grouped(self.ended);
-        let parked = match self.parked {
-            0 => String::new(),
-            n => format!(", {} parked", grouped(n)),
-        };
-        match (self.announced, self.outstanding) {
-            (Some(announced), Some(0)) => {
-                format!("complete, {ended} ended of {} announced{parked}", grouped(announced))
-            }
-            (Some(announced), Some(outstanding)) => {
-                let (announced, outstanding) = (grouped(announced), grouped(outstanding));
-                format!("{ended} ended of {announced} announced, {outstanding} outstanding{parked}")
-            }
-            _ => format!("{ended} ended{parked}; the line did not say how many there are"),
-        }
-    }
-
-    fn write_rates(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let (Some(rate), Some(seconds)) = (self.measured_rate, self.measured_seconds) {
-            writeln!(f, "{rate:>11.1}  ends a second just now, measured for {seconds:.1} s")?;
-        }
-        if let (Some(rate), Some(first), Some(last)) = (self.average_rate, &self.first_end_at, &self.last_end_at) {
-            writeln!(f, "{rate:>11.1}  ends a second on average from {first} to {last}")?;
-        }
-        for line in self.rates.iter().filter_map(LearntRate::line) {
-            writeln!(f, "{line}")?;
-        }
-        if self.outstanding != Some(0) {
-            self.write_times_left(f)?;
-        }
-        Ok(())
-    }
-
-    fn write_times_left(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(time) = self.seconds_left_at_measured_rate.and_then(to_time) {
-            writeln!(f, "{:>11}  left at the rate of just now", span(time))?;
-        }
-        let slower = self.learnt_rate.filter(|&learnt| self.quota.is_some_and(|quota| learnt < quota));
-        if let (Some(rate), Some(time)) = (slower, self.seconds_left_at_learnt_rate.and_then(to_time)) {
-            writeln!(f, "{:>11}  left at the learnt rate of {rate:.1} a second", span(time))?;
-        }
-        match (self.seconds_left_at_quota.and_then(to_time), self.quota) {
-            (Some(time), Some(quota)) => {
-                writeln!(f, "{:>11}  left at the configured quota of {quota} a second", span(time))
-            }
-            (_, None) => {
-                writeln!(f, "the quota is not known: ledger and settings lack one of {}", self.targets.join(", "))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-fn to_time(seconds: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64(seconds).ok()
-}
-
-impl Failure {
-    fn example_line(&self) -> String {
-        let Some(example) = &self.example else { return String::new() };
-        let name = example.reference.as_ref().unwrap_or(&example.subject);
-        let detail = example.detail.as_ref().map_or_else(String::new, |detail| format!(": {}", printable(detail)));
-        format!("  {name}{detail}")
-    }
 }
 
 #[cfg(test)]

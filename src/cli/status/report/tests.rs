@@ -27,6 +27,7 @@ fn report(announced: Option<u64>, measured: Option<Measured>, detail: &str) -> R
     Report::of(&Facts {
         name: &"line-7".parse().unwrap(),
         batch: &batch,
+        queues_empty_for: None,
         measured,
         examples: vec![example],
         operations: vec![("default".into(), Operation::RegisterCertificate)],
@@ -48,7 +49,7 @@ fn people_read_how_far_a_batch_is_and_when_it_ends() {
          60  rejected
           0  refused
           0  exhausted
-          0  parked
+          0  gone
 
 what failed, with an example of each:
          60  expired  SN-7: it expired
@@ -69,6 +70,7 @@ fn the_ledger_knows_a_quota_better_than_the_settings() {
     let report = Report::of(&Facts {
         name: &"line-7".parse().unwrap(),
         batch: &BatchStatus { announced: Some(7_500), counts: vec![] },
+        queues_empty_for: None,
         measured: None,
         examples: vec![],
         operations: vec![("default".into(), Operation::RegisterCertificate)],
@@ -86,22 +88,69 @@ fn the_ledger_knows_a_quota_better_than_the_settings() {
 }
 
 #[test]
-fn what_is_parked_is_outstanding_and_did_not_fail() {
+fn what_is_parked_is_not_outstanding_and_did_not_fail() {
     let counts = vec![count(Code::Ok, 5_000), count(Code::IssuerInactive, 1_200)];
     let report = Report::of(&Facts {
         name: &"line-7".parse().unwrap(),
         batch: &BatchStatus { announced: Some(7_000), counts },
+        queues_empty_for: None,
         measured: None,
         examples: vec![],
         operations: vec![],
         rates: vec![],
         config: &Config::default(),
     });
-    assert_eq!((report.ended, report.outstanding, report.parked), (5_000, Some(2_000), 1_200));
+    assert_eq!((report.ended, report.outstanding, report.parked), (5_000, Some(800), 1_200));
     let text = report.to_string();
-    assert!(text.starts_with("batch line-7: 5,000 ended of 7,000 announced, 2,000 outstanding, 1,200 parked\n"));
+    assert!(text.starts_with("batch line-7: 5,000 ended of 7,000 announced, 800 outstanding, 1,200 parked\n"));
     assert!(text.contains("\n\nwhat is parked until its cause is mended, with an example of each:\n"), "{text}");
     assert!(text.contains("      1,200  issuer_inactive\n") && !text.contains("what failed"), "{text}");
+}
+
+#[test]
+fn what_is_outstanding_is_missing_once_the_queues_were_empty_for_long() {
+    let counts = vec![count(Code::Ok, 5_000), count(Code::IssuerInactive, 1_200)];
+    let batch = BatchStatus { announced: Some(7_000), counts };
+    let of = |queues_empty_for| {
+        let (name, config) = ("line-7".parse().unwrap(), Config::default());
+        Report::of(&Facts {
+            name: &name,
+            batch: &batch,
+            queues_empty_for,
+            measured: None,
+            examples: vec![],
+            operations: vec![("default".into(), Operation::RegisterCertificate)],
+            rates: vec![],
+            config: &config,
+        })
+    };
+    let early = of(Some(Duration::from_secs(119)));
+    assert_eq!((early.missing, early.seconds_left_at_quota), (None, Some(80.0)));
+    let report = of(Some(Duration::from_mins(5)));
+    assert_eq!((report.outstanding, report.missing), (Some(800), Some(800)));
+    assert_eq!((report.queues_empty_seconds, report.seconds_left_at_quota), (Some(300), None), "nothing comes");
+    let text = report.to_string();
+    let wanted = "batch line-7: 5,000 ended of 7,000 announced, 1,200 parked, 800 missing: announced, without an end, \
+                  and the queues have been empty for 5m\n";
+    assert!(text.starts_with(wanted) && !text.contains("left"), "{text}");
+}
+
+#[test]
+fn what_was_registered_and_is_gone_failed() {
+    let counts = vec![count(Code::Ok, 5_000), count(Code::Deleted, 12)];
+    let report = Report::of(&Facts {
+        name: &"line-7".parse().unwrap(),
+        batch: &BatchStatus { announced: Some(5_012), counts },
+        queues_empty_for: None,
+        measured: None,
+        examples: vec![],
+        operations: vec![],
+        rates: vec![],
+        config: &Config::default(),
+    });
+    assert_eq!((report.ended, report.ends["gone"], report.is_complete()), (5_012, 12, true));
+    let text = report.to_string();
+    assert!(text.contains("what failed, with an example of each:\n         12  deleted\n"), "{text}");
 }
 
 #[test]
@@ -109,6 +158,7 @@ fn what_is_parked_is_no_first_end() {
     let report = Report::of(&Facts {
         name: &"line-7".parse().unwrap(),
         batch: &BatchStatus { announced: Some(7_000), counts: vec![count(Code::IssuerInactive, 1_200)] },
+        queues_empty_for: None,
         measured: None,
         examples: vec![],
         operations: vec![],

@@ -1,0 +1,68 @@
+//! The certificates of a batch that AWS holds, hashed while they are read: none is kept.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use serde::Serialize;
+
+use crate::cli::progress::Progress;
+use crate::job::{Name, Operation};
+use crate::outcome::Status;
+use crate::store::ends::{GoodEnd, GoodEnds};
+use crate::store::{BatchStatus, Store};
+
+/// The certificates of one target, account, region and operation.
+#[derive(Debug, Serialize)]
+pub(super) struct Certificates {
+    pub(super) target: String,
+    pub(super) account: String,
+    pub(super) region: String,
+    pub(super) operation: Operation,
+    /// How many there are.
+    pub(super) n: u64,
+    /// SHA-256 over their ids, sorted, each followed by a newline.
+    pub(super) ids_sha256: String,
+}
+
+/// Where certificates are.
+type Place = (String, String, String, Operation);
+
+/// Ids that were hashed so far.
+struct Hashed {
+    n: u64,
+    hash: Context,
+}
+
+impl Certificates {
+    /// Reads them in the order of their keys, which within a target and operation is the order of their ids.
+    ///
+    /// # Errors
+    /// What the ledger met.
+    pub(super) async fn read(store: &Store, name: &Name, batch: &BatchStatus) -> anyhow::Result<Vec<Self>> {
+        let statuses = [Status::Registered, Status::AlreadyRegistered];
+        let n_good = statuses.iter().map(|&status| batch.with_status(status)).sum();
+        let mut ends = GoodEnds::of(name.as_str());
+        let mut places = BTreeMap::new();
+        let (progress, mut n) = (Progress::new(), 0);
+        while let Some(page) = ends.next_page(store).await? {
+            n += u64::try_from(page.len()).unwrap_or(0);
+            page.into_iter().for_each(|end| add(&mut places, end));
+            progress.show(n, Some(n_good), "hashed");
+        }
+        progress.done();
+        Ok(places.into_iter().map(Self::of).collect())
+    }
+
+    fn of((place, hashed): (Place, Hashed)) -> Self {
+        let (target, account, region, operation) = place;
+        let ids_sha256 = hex::encode(hashed.hash.finish());
+        Self { target, account, region, operation, n: hashed.n, ids_sha256 }
+    }
+}
+
+fn add(places: &mut BTreeMap<Place, Hashed>, end: GoodEnd) {
+    let place = (end.target, end.account, end.region, end.operation);
+    let hashed = places.entry(place).or_insert_with(|| Hashed { n: 0, hash: Context::new(&SHA256) });
+    hashed.n += 1;
+    hashed.hash.update(format!("{}\n", end.certificate_id).as_bytes());
+}

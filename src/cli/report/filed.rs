@@ -1,0 +1,226 @@
+//! What `report` says, for people and as JSON.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use super::certificates::Certificates;
+use crate::cli::figures::{grouped, printable, rfc3339};
+use crate::cli::operator;
+use crate::job::Name;
+use crate::store::batch::Count;
+use crate::store::{BatchStatus, reading};
+
+/// What a report is made of.
+pub(super) struct Facts<'a> {
+    /// The batch's name.
+    pub name: &'a Name,
+    /// Its counters.
+    pub batch: &'a BatchStatus,
+    /// For how long the queues have read empty.
+    pub queues_empty_for: Option<Duration>,
+    /// What AWS holds.
+    pub certificates: Vec<Certificates>,
+}
+
+/// What can be filed.
+#[derive(Debug, Serialize)]
+pub(super) struct Filed {
+    batch: String,
+    made_at: String,
+    /// User and host.
+    made_by: String,
+    /// How many distinct certificates the line announced; null: it did not say.
+    announced: Option<u64>,
+    ended: u64,
+    parked: u64,
+    /// Announced, without an end and not parked; null: nobody said how many there are.
+    outstanding: Option<u64>,
+    /// What is outstanding, once the queues have read empty for two minutes; null: it may be on its way.
+    missing: Option<u64>,
+    first_end_at: Option<String>,
+    last_end_at: Option<String>,
+    /// Certificates by status and code.
+    ends: Vec<Ended>,
+    /// Certificates by factory line.
+    sources: Vec<Source>,
+    /// What AWS holds, by target, account, region and operation.
+    certificates: Vec<Certificates>,
+}
+
+/// Certificates that ended, or are parked, for one reason.
+#[derive(Debug, Serialize)]
+struct Ended {
+    status: String,
+    code: &'static str,
+    n: u64,
+}
+
+/// Certificates of one factory line.
+#[derive(Debug, Default, Serialize)]
+struct Source {
+    /// Null: the jobs named none.
+    source: Option<String>,
+    /// Of these AWS holds the certificate.
+    good: u64,
+    failed: u64,
+    parked: u64,
+}
+
+impl Filed {
+    /// Puts the facts together, now and by whoever runs this.
+    pub(super) fn of(facts: Facts<'_>) -> Self {
+        let batch = facts.batch;
+        let ends = || batch.counts.iter().filter(|count| count.status.is_end());
+        Self {
+            batch: facts.name.to_string(),
+            made_at: rfc3339(OffsetDateTime::now_utc()),
+            made_by: operator::who(),
+            announced: batch.announced,
+            ended: batch.ended(),
+            parked: batch.parked(),
+            outstanding: batch.outstanding(),
+            missing: reading::missing(batch.outstanding(), facts.queues_empty_for),
+            first_end_at: ends().map(|count| count.first_at).min().map(rfc3339),
+            last_end_at: ends().map(|count| count.last_at).max().map(rfc3339),
+            ends: by_code(&batch.counts),
+            sources: by_source(&batch.counts),
+            certificates: facts.certificates,
+        }
+    }
+
+    fn outstanding_line(&self) -> String {
+        match (self.missing, self.outstanding) {
+            (Some(missing), _) => format!("{} missing", grouped(missing)),
+            (None, Some(outstanding)) => format!("{} outstanding", grouped(outstanding)),
+            (None, None) => "how many are outstanding is not known".to_owned(),
+        }
+    }
+}
+
+fn by_code(counts: &[Count]) -> Vec<Ended> {
+    let mut by_code = BTreeMap::new();
+    for count in counts {
+        *by_code.entry((count.code, count.status.to_string())).or_default() += count.n;
+    }
+    by_code.into_iter().map(|((code, status), n)| Ended { status, code: code.as_str(), n }).collect()
+}
+
+fn by_source(counts: &[Count]) -> Vec<Source> {
+    let mut sources: BTreeMap<&str, Source> = BTreeMap::new();
+    for count in counts {
+        let source = sources.entry(&count.source).or_default();
+        source.source = Some(count.source.clone()).filter(|name| !name.is_empty());
+        *match (count.status.is_good(), count.status.is_end()) {
+            (true, _) => &mut source.good,
+            (false, true) => &mut source.failed,
+            (false, false) => &mut source.parked,
+        } += count.n;
+    }
+    sources.into_values().collect()
+}
+
+impl fmt::Display for Filed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "batch {}, report of {} by {}\n", self.batch, self.made_at, printable(&self.made_by))?;
+        let announced = self.announced.map_or_else(|| "an unknown number".to_owned(), grouped);
+        let (ended, parked) = (grouped(self.ended), grouped(self.parked));
+        writeln!(f, "{announced} announced, {ended} ended, {parked} parked, {}", self.outstanding_line())?;
+        if let (Some(first), Some(last)) = (&self.first_end_at, &self.last_end_at) {
+            writeln!(f, "first end {first}, last end {last}")?;
+        }
+        writeln!(f, "\nby status and code:")?;
+        for Ended { status, code, n } in &self.ends {
+            writeln!(f, "{:>11}  {status} {code}", grouped(*n))?;
+        }
+        writeln!(f, "\nby factory line:")?;
+        for Source { source, good, failed, parked } in &self.sources {
+            let name = source.as_deref().map_or_else(|| "(none)".to_owned(), printable);
+            let (good, failed, parked) = (grouped(*good), grouped(*failed), grouped(*parked));
+            writeln!(f, "{good:>11}  good, {failed} failed, {parked} parked: {name}")?;
+        }
+        writeln!(f, "\nthat AWS holds, and the SHA-256 of their ids:")?;
+        self.certificates.iter().try_for_each(|its| its.fmt(f))
+    }
+}
+
+impl fmt::Display for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { target, account, region, operation, n, ids_sha256 } = self;
+        let target = printable(target);
+        writeln!(f, "{:>11}  {target} ({account} in {region}), {operation}", grouped(*n))?;
+        writeln!(f, "{:>11}  {ids_sha256}", "")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::job::Operation;
+    use crate::outcome::Code;
+
+    fn count(source: &str, code: Code, n: u64) -> Count {
+        Count {
+            source: source.to_owned(),
+            status: code.status(),
+            code,
+            n,
+            n_status_differs: 0,
+            first_at: datetime!(2026-11-21 10:00:00.25 UTC),
+            last_at: datetime!(2026-11-21 10:10:00.25 UTC),
+        }
+    }
+
+    #[test]
+    fn people_read_what_became_of_a_batch() {
+        let counts = vec![
+            count("", Code::Ok, 1),
+            count("line-1", Code::Ok, 5_000),
+            count("line-1", Code::Expired, 3),
+            count("line-2", Code::IssuerInactive, 7),
+        ];
+        let certificates = Certificates {
+            target: "default".into(),
+            account: "123456789012".into(),
+            region: "eu-central-1".into(),
+            operation: Operation::RegisterCertificate,
+            n: 5_001,
+            ids_sha256: "ab".repeat(32),
+        };
+        let mut filed = Filed::of(Facts {
+            name: &"line-7".parse().unwrap(),
+            batch: &BatchStatus { announced: Some(5_020), counts },
+            queues_empty_for: Some(Duration::from_mins(3)),
+            certificates: vec![certificates],
+        });
+        (filed.made_at, filed.made_by) = ("2026-11-22T08:00:00Z".into(), "eva@plant".into());
+        let hash = "ab".repeat(32);
+        let wanted = format!(
+            "batch line-7, report of 2026-11-22T08:00:00Z by eva@plant
+
+5,020 announced, 5,004 ended, 7 parked, 9 missing
+first end 2026-11-21T10:00:00Z, last end 2026-11-21T10:10:00Z
+
+by status and code:
+      5,001  registered ok
+          3  rejected expired
+          7  parked issuer_inactive
+
+by factory line:
+          1  good, 0 failed, 0 parked: (none)
+      5,000  good, 3 failed, 0 parked: line-1
+          0  good, 0 failed, 7 parked: line-2
+
+that AWS holds, and the SHA-256 of their ids:
+      5,001  default (123456789012 in eu-central-1), RegisterCertificate
+             {hash}
+"
+        );
+        assert_eq!(filed.to_string(), wanted);
+    }
+}

@@ -1,0 +1,55 @@
+//! The batch that is asked about.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::report::{Facts, Measured, Report};
+use super::unknown::counters;
+use crate::config::Config;
+use crate::job::Name;
+use crate::outcome::Code;
+use crate::store::{BatchStatus, Store};
+
+/// The batch, and where it is looked for.
+pub(super) struct Asked<'a> {
+    /// The settings, for quotas that no worker has opened yet.
+    pub config: &'a Config,
+    /// The ledger.
+    pub store: &'a Store,
+    /// The batch.
+    pub batch: &'a Name,
+}
+
+impl Asked<'_> {
+    /// Reads everything, twice with a time between where something is outstanding and the time is not zero.
+    pub(super) async fn look(&self, time: Duration) -> anyhow::Result<Report> {
+        let before = Instant::now();
+        let first = self.counters().await?;
+        if first.is_complete() || time.is_zero() {
+            return self.report(&first, None).await;
+        }
+        tokio::time::sleep(time).await;
+        let last = self.counters().await?;
+        let measured = Measured { ends: last.ended().saturating_sub(first.ended()), time: before.elapsed() };
+        self.report(&last, Some(measured)).await
+    }
+
+    /// Reads the counters.
+    pub(super) async fn counters(&self) -> anyhow::Result<BatchStatus> {
+        counters(self.store, self.batch).await
+    }
+
+    /// Adds to the counters what else is to be told.
+    pub(super) async fn report(&self, batch: &BatchStatus, measured: Option<Measured>) -> anyhow::Result<Report> {
+        let Self { config, store, batch: name } = *self;
+        let failed: BTreeSet<Code> = batch.counts.iter().map(|count| count.code).collect();
+        let failed: Vec<Code> = failed.into_iter().filter(|code| !code.status().is_good()).collect();
+        let queues_empty_for = store.queues_empty_for().await?;
+        let examples = store.batch_examples(name.as_str(), &failed).await?;
+        let operations = store.batch_operations(name.as_str()).await?;
+        let rates = store.rate_reports(&operations).await?;
+        Ok(Report::of(&Facts { name, batch, queues_empty_for, measured, examples, operations, rates, config }))
+    }
+}

@@ -1,0 +1,41 @@
+//! `muster status --check`: what is wrong with a batch.
+
+use std::process::ExitCode;
+
+use super::report::{Failure, Report};
+use crate::cli::failure::PROBLEMS;
+use crate::cli::figures::grouped;
+
+/// Says what is wrong, a line each, or that nothing is.
+#[expect(clippy::print_stderr, reason = "what was found is for people, on standard error")]
+pub(super) fn check(report: &Report) -> ExitCode {
+    let problems = problems(report);
+    if problems.is_empty() {
+        eprintln!("nothing is wrong with batch {}: {}", report.batch, report.headline());
+        return ExitCode::SUCCESS;
+    }
+    problems.iter().for_each(|problem| eprintln!("problem: {problem}"));
+    PROBLEMS.into()
+}
+
+fn problems(report: &Report) -> Vec<String> {
+    let mut problems = Vec::new();
+    problems.extend(report.missing_line().or_else(|| {
+        let outstanding = report.outstanding.filter(|&n| n > 0)?;
+        Some(format!("{} outstanding: announced, without an end", grouped(outstanding)))
+    }));
+    let line = |what: &'static str| move |failure: &Failure| line(what, failure);
+    problems.extend(report.failures.iter().map(line("ended as")));
+    problems.extend(report.parked_for.iter().map(line("parked as")));
+    if report.status_differs > 0 {
+        let n = grouped(report.status_differs);
+        problems.push(format!("{n} at AWS with another or an unknown status than was asked for"));
+    }
+    problems
+}
+
+fn line(what: &str, failure: &Failure) -> String {
+    let example = failure.example_line();
+    let example = if example.is_empty() { example } else { format!(", for example {}", example.trim_start()) };
+    format!("{} {what} {}{example}", grouped(failure.n), failure.code)
+}

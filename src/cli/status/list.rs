@@ -1,0 +1,178 @@
+//! `muster status` without a batch: all of them, a line each.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::unknown::UnknownBatch;
+use crate::cli::figures::{grouped, printable, rfc3339};
+use crate::job::Name;
+use crate::store::batch::BatchLine;
+use crate::store::{Store, reading};
+
+/// The titles of the columns.
+const TITLES: [&str; 8] = ["batch", "announced", "ended", "failed", "parked", "outstanding", "first end", "last end"];
+
+/// A page of batches, the one that began last first.
+#[derive(Debug, Serialize)]
+pub(super) struct Listing {
+    batches: Vec<Line>,
+    /// The next page begins before this batch; null: there is none.
+    next: Option<String>,
+}
+
+/// How far a batch is.
+#[derive(Debug, Serialize)]
+struct Line {
+    batch: String,
+    /// How many distinct certificates the line announced; null: it did not say.
+    announced: Option<u64>,
+    ended: u64,
+    /// Of those that ended: not well.
+    failed: u64,
+    parked: u64,
+    /// Announced, without an end and not parked; null: nobody said how many there are.
+    outstanding: Option<u64>,
+    /// What is outstanding, once the queues have read empty for two minutes; null: it may be on its way.
+    missing: Option<u64>,
+    first_end_at: Option<String>,
+    last_end_at: Option<String>,
+}
+
+impl Listing {
+    /// Reads a page.
+    ///
+    /// # Errors
+    /// [`UnknownBatch`] where it is to begin before one that is not there, or what the ledger met.
+    pub(super) async fn read(store: &Store, before: Option<&Name>, limit: u32) -> anyhow::Result<Self> {
+        let empty_for = store.queues_empty_for().await?;
+        // One more tells whether there is a next page.
+        let lines = store.batch_lines(before.map(Name::as_str), limit + 1).await?;
+        let lines = match (lines, before) {
+            (None, Some(before)) => return Err(UnknownBatch::of(store, before).await?.into()),
+            (lines, _) => lines.unwrap_or_default(),
+        };
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let has_more = lines.len() > limit;
+        let batches: Vec<_> = lines.into_iter().take(limit).map(|line| Line::of(line, empty_for)).collect();
+        let next = batches.last().filter(|_| has_more).map(|line| line.batch.clone());
+        Ok(Self { batches, next })
+    }
+
+    /// Says how the next page is to be had.
+    #[expect(clippy::print_stderr, reason = "it is for people, on standard error")]
+    pub(super) fn point_to_next(&self) {
+        if let Some(next) = &self.next {
+            eprintln!("there are more: --before {next}");
+        }
+    }
+
+    /// All of them together, in one line.
+    pub(super) fn line(&self) -> String {
+        let sum = |count: fn(&Line) -> u64| grouped(self.batches.iter().map(count).sum());
+        format!(
+            "{} batches: {} ended, {} failed, {} parked, {} outstanding",
+            self.batches.len(),
+            sum(|line| line.ended),
+            sum(|line| line.failed),
+            sum(|line| line.parked),
+            sum(|line| line.outstanding.unwrap_or(0)),
+        )
+    }
+}
+
+impl Line {
+    fn of(line: BatchLine, empty_for: Option<Duration>) -> Self {
+        let outstanding = line.outstanding();
+        Self {
+            batch: line.batch,
+            announced: line.announced,
+            ended: line.ended,
+            failed: line.failed,
+            parked: line.parked,
+            outstanding,
+            missing: reading::missing(outstanding, empty_for),
+            first_end_at: line.first_at.map(rfc3339),
+            last_end_at: line.last_at.map(rfc3339),
+        }
+    }
+
+    fn cells(&self) -> [String; 8] {
+        let unknown = || "?".to_owned();
+        let outstanding = match (self.missing.filter(|&n| n > 0), self.outstanding) {
+            (Some(missing), _) => format!("{} missing", grouped(missing)),
+            (None, outstanding) => outstanding.map_or_else(unknown, grouped),
+        };
+        [
+            printable(&self.batch),
+            self.announced.map_or_else(unknown, grouped),
+            grouped(self.ended),
+            grouped(self.failed),
+            grouped(self.parked),
+            outstanding,
+            self.first_end_at.clone().unwrap_or_default(),
+            self.last_end_at.clone().unwrap_or_default(),
+        ]
+    }
+}
+
+impl fmt::Display for Listing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.batches.is_empty() {
+            return writeln!(f, "no batches");
+        }
+        let mut table = vec![TITLES.map(str::to_owned)];
+        table.extend(self.batches.iter().map(Line::cells));
+        let width = |i: usize| table.iter().map(|cells| cells[i].chars().count()).max().unwrap_or(0);
+        let widths: [usize; 8] = std::array::from_fn(width);
+        table.iter().try_for_each(|cells| write_line(f, cells, &widths))
+    }
+}
+
+/// Names and times begin below each other, numbers end so.
+fn write_line(f: &mut fmt::Formatter<'_>, cells: &[String; 8], widths: &[usize; 8]) -> fmt::Result {
+    let mut line = String::new();
+    for (i, (cell, &width)) in cells.iter().zip(widths).enumerate() {
+        let is_number = (1..=5).contains(&i);
+        line += &if is_number { format!("{cell:>width$}  ") } else { format!("{cell:<width$}  ") };
+    }
+    writeln!(f, "{}", line.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    fn listing(empty_for: Option<Duration>) -> Listing {
+        let line = |batch: &str, announced| BatchLine {
+            batch: batch.to_owned(),
+            announced,
+            ended: 6_000,
+            failed: 60,
+            parked: 12,
+            first_at: Some(datetime!(2026-11-21 10:00:00.25 UTC)),
+            last_at: Some(datetime!(2026-11-21 10:10:00.25 UTC)),
+        };
+        let lines = [line("line7-2026-11-21-a", Some(120_000)), line("rework", None)];
+        Listing { batches: lines.map(|line| Line::of(line, empty_for)).into(), next: None }
+    }
+
+    #[test]
+    fn people_read_all_batches_at_a_glance() {
+        let wanted = "\
+batch               announced  ended  failed  parked  outstanding  first end             last end
+line7-2026-11-21-a    120,000  6,000      60      12      113,988  2026-11-21T10:00:00Z  2026-11-21T10:10:00Z
+rework                      ?  6,000      60      12            ?  2026-11-21T10:00:00Z  2026-11-21T10:10:00Z
+";
+        assert_eq!(listing(None).to_string(), wanted);
+    }
+
+    #[test]
+    fn what_is_missing_says_so() {
+        let text = listing(Some(Duration::from_mins(3))).to_string();
+        assert!(text.contains("  113,988 missing  "), "{text}");
+    }
+}

@@ -1,0 +1,85 @@
+//! A batch that the ledger does not have, and what may have been meant.
+
+use crate::job::Name;
+use crate::store::{BatchStatus, Store};
+
+/// How many batches are looked through for one of a similar name.
+const LOOKED_THROUGH: u32 = 1000;
+
+/// How many batches are named to whoever asks for one that is not there.
+const NAMED: usize = 3;
+
+/// How alike two names are, from 0 to 1, where one may stand for the other.
+const ALIKE: f64 = 0.8;
+
+/// Nobody named this batch.
+#[derive(Debug, thiserror::Error)]
+#[error("the ledger has no end of a batch `{batch}`")]
+pub(in crate::cli) struct UnknownBatch {
+    batch: Name,
+    similar: Vec<String>,
+    recent: Vec<String>,
+}
+
+impl UnknownBatch {
+    /// Looks for what may have been meant.
+    pub(in crate::cli) async fn of(store: &Store, batch: &Name) -> anyhow::Result<Self> {
+        let mut recent = store.recent_batches(LOOKED_THROUGH).await?;
+        let similar = similar(batch.as_str(), &recent);
+        recent.truncate(NAMED);
+        Ok(Self { batch: batch.clone(), similar, recent })
+    }
+
+    /// What the caller may have meant.
+    pub(in crate::cli) fn hint(&self) -> String {
+        let meant = match (self.similar.as_slice(), self.recent.as_slice()) {
+            ([], []) => "the ledger has no batch at all".to_owned(),
+            ([], recent) => format!("the last ones are {}", recent.join(", ")),
+            (similar, _) => format!("did you mean {}?", similar.join(" or ")),
+        };
+        format!("{meant}; a batch is known from its first end on, for which a worker must run")
+    }
+}
+
+/// Reads the counters of a batch.
+///
+/// # Errors
+/// [`UnknownBatch`], or what the ledger met.
+pub(in crate::cli) async fn counters(store: &Store, batch: &Name) -> anyhow::Result<BatchStatus> {
+    match store.batch_status(batch.as_str()).await? {
+        Some(counters) => Ok(counters),
+        None => Err(UnknownBatch::of(store, batch).await?.into()),
+    }
+}
+
+/// The names that are most like one, the most alike first.
+fn similar(name: &str, names: &[String]) -> Vec<String> {
+    let mut alike: Vec<_> = names.iter().map(|other| (strsim::jaro_winkler(name, other), other)).collect();
+    alike.retain(|(likeness, _)| *likeness >= ALIKE);
+    alike.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    alike.into_iter().take(NAMED).map(|(_, name)| name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(similar: &[&str], recent: &[&str]) -> String {
+        let own = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        UnknownBatch { batch: "b".parse().unwrap(), similar: own(similar), recent: own(recent) }.hint()
+    }
+
+    #[test]
+    fn a_slip_of_the_finger_is_found_and_another_name_is_not() {
+        let names = ["line7-2026-11-21-a", "line7-2026-11-20-a", "enqueue-2026-11-21T10-15-00Z"].map(str::to_owned);
+        assert_eq!(similar("lin7-2026-11-21-a", &names), names[..2]);
+        assert!(similar("rework", &names).is_empty());
+    }
+
+    #[test]
+    fn the_hint_names_what_may_have_been_meant() {
+        assert!(error(&["line-1", "line-2"], &["x"]).starts_with("did you mean line-1 or line-2?; "));
+        assert!(error(&[], &["x", "y"]).starts_with("the last ones are x, y; "));
+        assert!(error(&[], &[]).starts_with("the ledger has no batch at all; "));
+    }
+}

@@ -1,0 +1,94 @@
+//! `muster status --watch`: the same again and again, in place.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::asked::Asked;
+use super::list::Listing;
+use super::report::Measured;
+use crate::cli::failure::INTERRUPTED;
+
+/// How often a line is printed where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Moves the cursor to the first place of a terminal and clears what is there.
+const CLEAR: &str = "\x1b[H\x1b[2J";
+
+/// What is shown at a time.
+struct Frame {
+    /// On a terminal.
+    text: String,
+    /// Elsewhere.
+    line: String,
+    /// Nothing will change any more.
+    is_last: bool,
+}
+
+/// Where it is shown.
+struct Screen {
+    is_terminal: bool,
+    last_line: Option<Instant>,
+}
+
+/// Shows a batch until it is complete or somebody stops it.
+pub(super) async fn batch(asked: &Asked<'_>, every: Duration, stop: &CancellationToken) -> anyhow::Result<ExitCode> {
+    let mut last: Option<(Instant, u64)> = None;
+    let draw = async || {
+        let (now, batch) = (Instant::now(), asked.counters().await?);
+        let measured = last.map(|(at, ended)| Measured { ends: batch.ended().saturating_sub(ended), time: now - at });
+        last = Some((now, batch.ended()));
+        let report = asked.report(&batch, measured).await?;
+        let line = format!("batch {}: {}", asked.batch, report.headline());
+        Ok(Frame { text: report.to_string(), line, is_last: report.is_complete() })
+    };
+    show(draw, every, stop).await
+}
+
+/// Shows the list of batches until somebody stops it.
+pub(super) async fn list(
+    read: impl AsyncFn() -> anyhow::Result<Listing>,
+    every: Duration,
+    stop: &CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    let draw = async || {
+        let listing = read().await?;
+        Ok(Frame { text: listing.to_string(), line: listing.line(), is_last: false })
+    };
+    show(draw, every, stop).await
+}
+
+async fn show(
+    mut draw: impl AsyncFnMut() -> anyhow::Result<Frame>,
+    every: Duration,
+    stop: &CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    let mut screen = Screen { is_terminal: std::io::stdout().is_terminal(), last_line: None };
+    loop {
+        let frame = draw().await?;
+        screen.show(&frame)?;
+        if frame.is_last {
+            return Ok(ExitCode::SUCCESS);
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(INTERRUPTED.into()),
+            () = tokio::time::sleep(every) => {}
+        }
+    }
+}
+
+impl Screen {
+    fn show(&mut self, frame: &Frame) -> std::io::Result<()> {
+        let mut out = std::io::stdout().lock();
+        if self.is_terminal {
+            write!(out, "{CLEAR}{}", frame.text)?;
+        } else if frame.is_last || self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY) {
+            self.last_line = Some(Instant::now());
+            writeln!(out, "{}", frame.line)?;
+        }
+        out.flush()
+    }
+}

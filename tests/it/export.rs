@@ -1,0 +1,230 @@
+//! `muster export`: every end of a batch once, whatever its texts hold and whatever is written meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use muster::outcome::Code;
+use muster::store::Store;
+use muster::store::row::{Names, Row};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+
+use crate::factory::{BATCH, Factory};
+use crate::ledger::{record, row};
+
+const TITLES: &str = "batch,target,operation,certificate_id,serial,ref,source,status,code,detail,wanted_status,\
+                      known_status,account,region,attempts,last_request_id,sent_at,received_at,ended_at,recorded_at,\
+                      other_names";
+
+/// What `muster export` says: exit code, data, talk.
+pub(crate) async fn export(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, String) {
+    factory.spawn(&[&["export"], arguments].concat()).end().await
+}
+
+/// The lines of an export of the batch as JSON.
+pub(crate) async fn lines(factory: &Factory, arguments: &[&str]) -> Vec<Value> {
+    let (code, data, said) = export(factory, &[&[BATCH, "--format", "jsonl"], arguments].concat()).await;
+    assert_eq!(code, Some(0), "{said}");
+    data.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A thousand rows at a time, as no recorder writes more.
+pub(crate) async fn record_many(store: &Store, rows: impl IntoIterator<Item = Row>) {
+    let rows: Vec<_> = rows.into_iter().collect();
+    for thousand in rows.chunks(1000) {
+        record(store, thousand.to_vec()).await;
+    }
+}
+
+/// Which certificates an export has, by the number that [`row`] was given, and how often.
+fn numbers(lines: &[Value]) -> BTreeMap<u32, usize> {
+    let mut numbers = BTreeMap::new();
+    for line in lines {
+        let id = line["certificate_id"].as_str().unwrap();
+        *numbers.entry(u32::from_str_radix(&id[..8], 16).unwrap()).or_default() += 1;
+    }
+    numbers
+}
+
+fn each_once(range: impl IntoIterator<Item = u32>) -> BTreeMap<u32, usize> {
+    range.into_iter().map(|n| (n, 1)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_is_a_line_of_a_table() {
+    let factory = Factory::new(1000.0).await;
+    let mut end = row(1, Code::Ok);
+    end.end.detail = Some("two, \"three\"".into());
+    end.other_names = vec![Names { reference: Some("SN-other".into()), source: None }];
+    let time = |time: time::OffsetDateTime| {
+        time.truncate_to_second().format(&time::format_description::well_known::Rfc3339).unwrap()
+    };
+    let sent_at = time(end.end.sent_at);
+    record(&factory.store, vec![end]).await;
+    let recorded_at: time::OffsetDateTime =
+        sqlx::query_scalar("select recorded_at from registrations").fetch_one(&factory.database.pool).await.unwrap();
+    let (code, table, _) = export(&factory, &[BATCH]).await;
+    let id = format!("00000001{}", "00".repeat(28));
+    let wanted = format!(
+        "{TITLES}\r\nbatch,default,RegisterCertificate,{id},00000001,SN-1,line-1,registered,ok,\"two, \"\"three\"\"\",\
+         ACTIVE,ACTIVE,123456789012,eu-west-1,1,r,{sent_at},{sent_at},{sent_at},{},\
+         \"[{{\"\"ref\"\":\"\"SN-other\"\"}}]\"\r\n",
+        time(recorded_at)
+    );
+    assert_eq!((code, table.as_str()), (Some(0), wanted.as_str()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_is_a_line_of_json_with_its_attempts() {
+    let factory = Factory::new(1000.0).await;
+    let mut unreadable = row(2, Code::NotACertificate);
+    (unreadable.certificate_id, unreadable.serial, unreadable.names) = (None, None, Names::default());
+    record(&factory.store, vec![row(1, Code::Ok), unreadable]).await;
+    let lines = lines(&factory, &[]).await;
+    let good = &lines[0];
+    assert_eq!((&good["ref"], &good["n_attempts"], &good["last_request_id"]), (&json!("SN-1"), &json!(1), &json!("r")));
+    let attempt = &good["attempts"][0];
+    assert_eq!((&attempt["result"], &attempt["ms"]), (&json!("ok"), &json!(7)));
+    assert_eq!(good["other_names"], json!([]));
+    let bad = &lines[1];
+    for unknown in ["certificate_id", "serial", "ref", "source", "known_status", "last_request_id"] {
+        assert_eq!(bad[unknown], Value::Null, "{unknown}");
+    }
+    assert_eq!((&bad["status"], &bad["code"]), (&json!("rejected"), &json!("not_a_certificate")));
+    let fields: BTreeSet<&str> = good.as_object().unwrap().keys().map(String::as_str).collect();
+    let titles = TITLES.split(',').chain(["n_attempts"]).collect();
+    assert_eq!(fields, titles, "the fields are the table's columns");
+}
+
+/// A name may begin with `=`, `+`, `-` and `@`, and a detail, which may repeat what AWS says, with anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_text_becomes_a_formula_in_a_table_and_json_has_it_as_it_is() {
+    let factory = Factory::new(1000.0).await;
+    let mut end = row(1, Code::Expired);
+    end.names = Names { reference: Some("=1+1".into()), source: Some("@line".into()) };
+    end.end.detail = Some("=HYPERLINK(\"http://x\",\"y\")".into());
+    let mut other = row(2, Code::Expired);
+    other.names = Names { reference: Some("-SN".into()), source: Some("+49".into()) };
+    other.end.detail = Some("\tx".into());
+    record(&factory.store, vec![end, other]).await;
+    let (_, table, _) = export(&factory, &[BATCH]).await;
+    let wanted = ",'=1+1,'@line,rejected,expired,\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\",";
+    assert!(table.contains(wanted), "{table}");
+    assert!(table.contains(",'-SN,'+49,rejected,expired,'\tx,"), "{table}");
+    let lines = lines(&factory, &[]).await;
+    assert_eq!((&lines[0]["ref"], &lines[1]["detail"]), (&json!("=1+1"), &json!("\tx")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_many_pages_has_every_end_once_in_the_order_of_keys() {
+    let factory = Factory::new(1000.0).await;
+    let elsewhere = (5_000..5_010).map(|n| Row { target: "eu".into(), ..row(n, Code::Ok) });
+    record_many(&factory.store, (0..5_000).map(|n| row(n, Code::Ok)).chain(elsewhere)).await;
+    record(&factory.store, vec![Row { batch: "another".into(), ..row(9_999, Code::Ok) }]).await;
+    let lines = lines(&factory, &[]).await;
+    assert_eq!(numbers(&lines), each_once(0..5_010));
+    let keys: Vec<_> =
+        lines.iter().map(|line| (line["target"].to_string(), line["certificate_id"].to_string())).collect();
+    assert!(keys.is_sorted(), "the order is that of the primary key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_choose_by_status_code_and_source() {
+    let factory = Factory::new(1000.0).await;
+    let code = |n: u32| [Code::Ok, Code::Expired, Code::Timeout, Code::IssuerInactive, Code::Known][n as usize % 5];
+    let source = |n: u32| if n.is_multiple_of(2) { "even" } else { "odd" };
+    let rows = (0..6_000).map(|n| {
+        let names = Names { reference: None, source: Some(source(n).into()) };
+        Row { names, ..row(n, code(n)) }
+    });
+    record_many(&factory.store, rows).await;
+    let of = async |arguments: &[&str]| numbers(&lines(&factory, arguments).await);
+    let wanted = |codes: &[Code], sources: &[&str]| {
+        each_once((0..6_000).filter(|&n| codes.contains(&code(n)) && sources.contains(&source(n))))
+    };
+    let (both, even): (&[&str], &[&str]) = (&["even", "odd"], &["even"]);
+    assert_eq!(of(&["--status", "rejected,exhausted"]).await, wanted(&[Code::Expired, Code::Timeout], both));
+    assert_eq!(of(&["--status", "parked", "--source", "even"]).await, wanted(&[Code::IssuerInactive], even));
+    assert_eq!(of(&["--code", "known", "--code", "expired"]).await, wanted(&[Code::Known, Code::Expired], both));
+    assert_eq!(of(&["--source", "even"]).await, wanted(&[0, 1, 2, 3, 4].map(code), even));
+    assert_eq!(of(&["--status", "registered", "--source", "even"]).await, wanted(&[Code::Ok], even));
+    assert_eq!(of(&["--status", "gone"]).await, BTreeMap::new());
+    assert_eq!(of(&["--code", "expired", "--status", "registered"]).await, BTreeMap::new());
+    let (exit, _, said) = export(&factory, &[BATCH, "--code", "bad_luck"]).await;
+    assert_eq!(exit, Some(2), "{said}");
+}
+
+/// Bad ends of one certificate for two targets and operations are next to each other in the index.
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_ends_of_one_certificate_are_all_there() {
+    let factory = Factory::new(1000.0).await;
+    for target in ["default", "eu", "us"] {
+        let rows = (0..1_500).map(|n| Row { target: target.into(), ..row(n, Code::Expired) });
+        record_many(&factory.store, rows).await;
+    }
+    let found = numbers(&lines(&factory, &["--status", "rejected"]).await);
+    assert_eq!(found, (0..1_500).map(|n| (n, 3)).collect());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_stays_complete_while_rows_are_written() {
+    let factory = Factory::new(1000.0).await;
+    record_many(&factory.store, (0..8_000).map(|n| row(n * 2, Code::Timeout))).await;
+    let mut program = factory.spawn(&["export", BATCH, "--format", "jsonl"]);
+    let mut out = BufReader::new(program.0.stdout.take().unwrap());
+    let mut data = String::new();
+    out.read_line(&mut data).await.unwrap();
+    // The pipe is full long before the last row: what is written now lies before and behind where the export stands, and
+    // changes rows that it has yet to read.
+    record_many(&factory.store, (0..8_000).map(|n| row(n * 2 + 1, Code::Timeout))).await;
+    record_many(&factory.store, (0..8_000).map(|n| row(n * 2, Code::Ok))).await;
+    out.read_to_string(&mut data).await.unwrap();
+    assert_eq!(program.end().await.0, Some(0));
+    let lines: Vec<Value> = data.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let found = numbers(&lines);
+    assert!(found.values().all(|&n| n == 1), "none is there twice");
+    assert!((0..8_000).all(|n| found.contains_key(&(n * 2))), "what was there at the beginning is there");
+    let status = |n: usize| lines[n]["status"].as_str().unwrap().to_owned();
+    assert_eq!((status(0), status(lines.len() - 1)), ("exhausted".into(), "exhausted".into()));
+    assert!(lines.iter().any(|line| line["status"] == "registered"), "it was written meanwhile");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_only_the_beginning_ends_it_quietly() {
+    let factory = Factory::new(1000.0).await;
+    record_many(&factory.store, (0..5_000).map(|n| row(n, Code::Ok))).await;
+    let mut program = factory.spawn(&["export", BATCH]);
+    let mut out = BufReader::new(program.0.stdout.take().unwrap());
+    let mut first = String::new();
+    out.read_line(&mut first).await.unwrap();
+    drop(out);
+    let (code, _, said) = program.end().await;
+    assert_eq!((code, said.as_str(), first.trim_end()), (Some(0), "", TITLES));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_appears_whole_and_replaces_another_only_by_force() {
+    let factory = Factory::new(1000.0).await;
+    record(&factory.store, (0..3).map(|n| row(n, Code::Ok)).collect()).await;
+    let file = factory.folder().join("ends.csv");
+    let (code, data, said) = export(&factory, &[BATCH, "--output", "ends.csv"]).await;
+    assert_eq!((code, data.as_str(), said.as_str()), (Some(0), "", "3 ends in ends.csv\n"));
+    assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 4);
+    assert!(!factory.folder().join("ends.csv.part").exists());
+
+    record(&factory.store, vec![row(3, Code::Ok)]).await;
+    let (code, _, said) = export(&factory, &[BATCH, "--output", "ends.csv"]).await;
+    assert_eq!((code, said.as_str()), (Some(1), "error: ends.csv is there already: `--force` replaces it\n"));
+    assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 4, "it is as it was");
+    let (code, _, said) = export(&factory, &[BATCH, "--output", "ends.csv", "--force"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_nobody_named_cannot_be_exported() {
+    let factory = Factory::new(1000.0).await;
+    record(&factory.store, vec![row(1, Code::Ok)]).await;
+    let (code, data, said) = export(&factory, &["batsch"]).await;
+    assert_eq!((code, data.as_str()), (Some(1), ""));
+    assert!(said.contains("`batsch`") && said.contains("hint: did you mean batch?"), "{said}");
+}
