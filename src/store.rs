@@ -11,6 +11,7 @@ pub mod batch;
 mod columns;
 mod connection;
 mod counters;
+pub mod drift;
 mod error;
 pub mod hold;
 pub mod known;

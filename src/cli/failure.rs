@@ -11,6 +11,7 @@ use crate::config::fit::Misfit;
 use crate::identity::IdentityError;
 use crate::proof::ProofError;
 use crate::queue::{NO_CREDENTIALS, QueueError, QueueErrorKind};
+use crate::reconcile::{InventoryError, ReconcileError};
 use crate::registrar::{CallError, Kind};
 use crate::single::SingleError;
 use crate::store::StoreError;
@@ -75,10 +76,13 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
 fn code(error: &anyhow::Error) -> u8 {
     let is_usage =
         error.is::<ConfigError>() || error.is::<NobodyToAsk>() || error.is::<OrderError>() || error.is::<ProofError>();
-    if is_usage || matches!(error.downcast_ref(), Some(SingleError::UnknownTarget { .. })) {
+    if is_usage || matches!(single_error(error), Some(SingleError::UnknownTarget { .. })) {
         return USAGE;
     }
-    if let Some(SingleError::Call { error: CallError { kind, .. }, .. }) = error.downcast_ref() {
+    if let Some(SingleError::Call { error: CallError { kind, .. }, .. }) = single_error(error) {
+        return of_call(*kind);
+    }
+    if let Some(InventoryError { error: CallError { kind, .. }, .. }) = inventory_error(error) {
         return of_call(*kind);
     }
     match identity_error(error) {
@@ -107,15 +111,32 @@ fn of_call(kind: Kind) -> u8 {
 }
 
 fn identity_error(error: &anyhow::Error) -> Option<&IdentityError> {
-    match error.downcast_ref() {
+    match single_error(error) {
         Some(SingleError::Identity(error)) => Some(error),
         _ => error.downcast_ref(),
     }
 }
 
 fn store_error(error: &anyhow::Error) -> Option<&StoreError> {
-    match error.downcast_ref() {
+    if let Some(ReconcileError::Store(error)) = error.downcast_ref() {
+        return Some(error);
+    }
+    match single_error(error) {
         Some(SingleError::Store(error) | SingleError::Unrecorded { error, .. }) => Some(error),
+        _ => error.downcast_ref(),
+    }
+}
+
+fn single_error(error: &anyhow::Error) -> Option<&SingleError> {
+    match error.downcast_ref() {
+        Some(ReconcileError::Target(error)) => Some(error),
+        _ => error.downcast_ref(),
+    }
+}
+
+fn inventory_error(error: &anyhow::Error) -> Option<&InventoryError> {
+    match error.downcast_ref() {
+        Some(ReconcileError::Inventory(error)) => Some(error),
         _ => error.downcast_ref(),
     }
 }
@@ -127,7 +148,13 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
     if let Some(error) = error.downcast_ref::<ProofError>() {
         return error.hint();
     }
-    match error.downcast_ref() {
+    if let Some(hint) = error.downcast_ref().and_then(ReconcileError::hint) {
+        return Some(hint);
+    }
+    if let Some(InventoryError { error: CallError { kind: Kind::Denied, .. }, .. }) = inventory_error(error) {
+        return Some("the credentials need iot:ListCertificates, iot:ListCertificatesByCA and iot:DescribeCertificate");
+    }
+    match single_error(error) {
         Some(SingleError::Call { error: CallError { kind: Kind::Denied, .. }, .. }) => {
             return Some(
                 "the credentials need iot:RegisterCACertificate and iot:GetRegistrationCode, with --tag iot:TagResource, \
