@@ -8,6 +8,7 @@
 pub mod audit;
 pub mod authority;
 pub mod batch;
+pub mod certificate;
 mod columns;
 mod connection;
 mod counters;

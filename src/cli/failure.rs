@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::ca::order::OrderError;
 use super::holds::NotHeld;
 use super::operator::NobodyToAsk;
+use super::show::{GivenError, NothingKnown};
 use super::status::UnknownBatch;
 use crate::config::ConfigError;
 use crate::config::fit::Misfit;
@@ -61,6 +62,9 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
     if error.is::<NotHeld>() {
         eprintln!("hint: {}", NotHeld::hint());
     }
+    if let Some(unknown) = error.downcast_ref::<NothingKnown>() {
+        eprintln!("hint: {}", unknown.hint());
+    }
     if error.is::<NobodyToAsk>() {
         eprintln!("hint: {}", NobodyToAsk::hint());
     }
@@ -76,7 +80,7 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
 fn code(error: &anyhow::Error) -> u8 {
     let is_usage =
         error.is::<ConfigError>() || error.is::<NobodyToAsk>() || error.is::<OrderError>() || error.is::<ProofError>();
-    if is_usage || matches!(single_error(error), Some(SingleError::UnknownTarget { .. })) {
+    if is_usage || error.is::<GivenError>() || matches!(single_error(error), Some(SingleError::UnknownTarget { .. })) {
         return USAGE;
     }
     if let Some(SingleError::Call { error: CallError { kind, .. }, .. }) = single_error(error) {

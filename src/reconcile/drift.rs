@@ -6,7 +6,7 @@ use crate::store::drift::listing::Listed;
 
 /// One difference.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Drift<'a> {
+pub(super) enum Drift<'a> {
     /// The ledger says that it is in, and AWS does not have it.
     Missing(&'a ComparedRow),
     /// AWS has it, and the ledger has no row of it.
@@ -21,7 +21,7 @@ pub enum Drift<'a> {
 /// only those of its rows.
 ///
 /// A certificate with a row that is newer than AWS's word is not missing, whatever its other rows say.
-pub fn drifts<'a>(listed: &Listed, rows: &[&'a ComparedRow], batch: Option<&str>) -> Vec<Drift<'a>> {
+pub(super) fn drifts<'a>(listed: &Listed, rows: &[&'a ComparedRow], batch: Option<&str>) -> Vec<Drift<'a>> {
     let is_meant = |row: &&&ComparedRow| batch.is_none_or(|batch| row.key.batch == batch);
     let (good, bad): (Vec<&ComparedRow>, Vec<_>) = rows.iter().copied().partition(|row| row.status.is_good());
     let Some(status) = &listed.status else {

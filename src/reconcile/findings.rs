@@ -12,7 +12,7 @@ use crate::store::drift::ComparedRow;
 use crate::store::drift::listing::Listed;
 
 /// Most examples of each difference.
-pub const EXAMPLES_MAX: usize = 20;
+const EXAMPLES_MAX: usize = 20;
 
 /// What a comparison found. Rows are counted: a certificate of two batches counts in each, as everywhere.
 #[derive(Clone, Debug, Serialize)]
