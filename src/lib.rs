@@ -16,6 +16,8 @@
 //!
 //! [`single`] registers one certificate without the queue, for people who register a CA; [`proof`] makes what AWS asks for then.
 //!
+//! [`reconcile`] compares the ledger with what AWS holds, for people who ask for it.
+//!
 //! [`sandbox`] is a local SQS and AWS IoT with real rules, for tests, the demo and benches; [`postgres`] starts a
 //! private server for them and [`specimen`] makes their certificates.
 
@@ -46,6 +48,7 @@ pub mod precheck;
 pub mod proof;
 pub mod queue;
 pub mod receiver;
+pub mod reconcile;
 pub mod recorder;
 pub mod registrar;
 pub mod replay;

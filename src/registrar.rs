@@ -5,6 +5,7 @@
 //! behaviour, and what to do next is the worker's decision.
 
 mod answer;
+pub mod inventory;
 mod kind;
 
 use std::time::Duration;

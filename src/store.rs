@@ -9,9 +9,11 @@
 pub mod audit;
 pub mod authority;
 pub mod batch;
+pub mod certificate;
 mod columns;
 mod connection;
 mod counters;
+pub mod drift;
 pub mod ends;
 mod error;
 pub mod hold;

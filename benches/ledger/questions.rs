@@ -32,16 +32,15 @@ pub(crate) struct Answered {
     pub(crate) most_ms: f64,
 }
 
-/// The ledger, and how many rows were made in it.
-struct Asker<'a> {
-    store: &'a Store,
+/// How many rows were made, and how often each question is asked.
+struct Asker {
     rows: u64,
     runs: usize,
 }
 
 /// Asks every question, each about another batch or certificate each time.
 pub(crate) async fn ask(store: &Store, rows: u64, runs: usize) -> anyhow::Result<Vec<Answered>> {
-    let asker = Asker { store, rows, runs };
+    let asker = Asker { rows, runs };
     let large = store.batch_status(LARGE).await?.context("the large batch")?.counts;
     let bad = EndFilter { codes: vec![Code::Expired], ..EndFilter::default() };
     let exhausted = EndFilter { statuses: vec![Status::Exhausted], ..EndFilter::default() };
@@ -53,28 +52,63 @@ pub(crate) async fn ask(store: &Store, rows: u64, runs: usize) -> anyhow::Result
     };
     Ok(vec![
         asker.time("status: counters of the large batch", async |_| store.batch_status(LARGE).await.map(drop)).await?,
-        asker.time("status: what it may take, of the large batch", async |_| store.batch_operations(LARGE).await.map(drop)).await?,
-        asker.time("failures by code: an example of each, in the large batch", async |_| store.batch_examples(LARGE, &codes).await.map(drop)).await?,
+        asker
+            .time("status: what it may take, of the large batch", async |_| {
+                store.batch_operations(LARGE).await.map(drop)
+            })
+            .await?,
+        asker
+            .time("failures by code: an example of each, in the large batch", async |_| {
+                store.batch_examples(LARGE, &codes).await.map(drop)
+            })
+            .await?,
         asker.time("status: the last 50 batches", async |_| store.batch_lines(None, 50).await.map(drop)).await?,
         asker.time("missing: over all batches", async |_| store.outstanding_jobs().await.map(drop)).await?,
-        asker.time("show: by id, a good end", async |n| store.entries_of_certificate(asker.id(n, 1), 100).await.map(drop)).await?,
-        asker.time("show: by id, a bad end", async |n| store.entries_of_certificate(asker.id(n, 0), 100).await.map(drop)).await?,
-        asker.time("show: by serial", async |n| store.entries_of_serial(&[asker.id(n, 1).0[..16].to_vec()], 100).await.map(drop)).await?,
-        asker.time("show: by ref", async |n| store.entries_of_ref(&format!("SN-{:09}", asker.number(n)), 100).await.map(drop)).await?,
-        asker.time("export: first page of the large batch", async |_| first(store, &EndFilter::default(), &large).await).await?,
+        asker
+            .time("show: by id, a good end", async |n| {
+                store.entries_of_certificate(asker.id(n, 1), 100).await.map(drop)
+            })
+            .await?,
+        asker
+            .time("show: by id, a bad end", async |n| store.entries_of_certificate(asker.id(n, 0), 100).await.map(drop))
+            .await?,
+        asker
+            .time("show: by serial", async |n| {
+                store.entries_of_serial(&[asker.id(n, 1).0[..16].to_vec()], 100).await.map(drop)
+            })
+            .await?,
+        asker
+            .time("show: by ref", async |n| {
+                store.entries_of_ref(&format!("SN-{:09}", asker.number(n)), 100).await.map(drop)
+            })
+            .await?,
+        asker
+            .time("export: first page of the large batch", async |_| first(store, &EndFilter::default(), &large).await)
+            .await?,
         asker.time("export: first page of one reason", async |_| first(store, &bad, &large).await).await?,
         asker.time("export: first page of one status", async |_| first(store, &exhausted, &large).await).await?,
         asker.time("replay: plan for a batch of 100,000", async |n| store.plan_replay(&one(n)).await.map(drop)).await?,
-        asker.time("worker: ten certificates looked up", async |n| store.known("123456789012", "eu-central-1", Operation::RegisterCertificate, &asker.ids(n)).await.map(drop)).await?,
+        asker
+            .time("worker: ten certificates looked up", async |n| {
+                store
+                    .known("123456789012", "eu-central-1", Operation::RegisterCertificate, &asker.ids(n))
+                    .await
+                    .map(drop)
+            })
+            .await?,
         asker.time("holds: what waits for what", async |_| store.holds_report().await.map(drop)).await?,
     ])
 }
 
-async fn first(store: &Store, filter: &EndFilter, counts: &[muster::store::batch::Count]) -> Result<(), muster::store::StoreError> {
+async fn first(
+    store: &Store,
+    filter: &EndFilter,
+    counts: &[muster::store::batch::Count],
+) -> Result<(), muster::store::StoreError> {
     Ends::of(LARGE, filter.clone(), counts).next_page(store).await.map(drop)
 }
 
-impl Asker<'_> {
+impl Asker {
     async fn time<E: std::error::Error + Send + Sync + 'static>(
         &self,
         question: &'static str,

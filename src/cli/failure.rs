@@ -7,12 +7,14 @@ use super::holds::NotHeld;
 use super::operator::NobodyToAsk;
 use super::pause::{NotPaused, UnknownTarget};
 use super::replay::{NoReplay, SelectionError};
+use super::show::{GivenError, NothingKnown};
 use super::status::UnknownBatch;
 use crate::config::ConfigError;
 use crate::config::fit::Misfit;
 use crate::identity::IdentityError;
 use crate::proof::ProofError;
 use crate::queue::{NO_CREDENTIALS, QueueError, QueueErrorKind};
+use crate::reconcile::{InventoryError, ReconcileError};
 use crate::registrar::{CallError, Kind};
 use crate::single::SingleError;
 use crate::store::StoreError;
@@ -66,7 +68,10 @@ fn code(error: &anyhow::Error) -> u8 {
     if is_usage(error) {
         return USAGE;
     }
-    if let Some(SingleError::Call { error: CallError { kind, .. }, .. }) = error.downcast_ref() {
+    if let Some(SingleError::Call { error: CallError { kind, .. }, .. }) = single_error(error) {
+        return of_call(*kind);
+    }
+    if let Some(InventoryError { error: CallError { kind, .. }, .. }) = inventory_error(error) {
         return of_call(*kind);
     }
     match identity_error(error) {
@@ -93,7 +98,8 @@ fn is_usage(error: &anyhow::Error) -> bool {
         || error.is::<NobodyToAsk>()
         || error.is::<UnknownTarget>()
         || error.is::<SelectionError>()
-        || matches!(error.downcast_ref(), Some(SingleError::UnknownTarget { .. }))
+        || error.is::<GivenError>()
+        || matches!(single_error(error), Some(SingleError::UnknownTarget { .. }))
 }
 
 /// The code for a call that says nothing of a certificate.
@@ -106,14 +112,17 @@ fn of_call(kind: Kind) -> u8 {
 }
 
 fn identity_error(error: &anyhow::Error) -> Option<&IdentityError> {
-    match error.downcast_ref() {
+    match single_error(error) {
         Some(SingleError::Identity(error)) => Some(error),
         _ => error.downcast_ref(),
     }
 }
 
 fn store_error(error: &anyhow::Error) -> Option<&StoreError> {
-    match error.downcast_ref() {
+    if let Some(ReconcileError::Store(error)) = error.downcast_ref() {
+        return Some(error);
+    }
+    match single_error(error) {
         Some(SingleError::Store(error) | SingleError::Unrecorded { error, .. }) => Some(error),
         _ => error.downcast_ref(),
     }
@@ -128,9 +137,24 @@ fn own_hint(error: &anyhow::Error) -> Option<String> {
         (error.is::<NoReplay>(), NoReplay::HINT),
     ];
     let unknown = || Some(error.downcast_ref::<UnknownBatch>()?.hint());
+    let nothing = || Some(error.downcast_ref::<NothingKnown>()?.hint().to_owned());
     let unfit = || Some(error.downcast_ref::<OrderError>()?.hint());
     let fixed = fixed.iter().find(|(applies, _)| *applies).map(|(_, hint)| (*hint).to_owned());
-    fixed.or_else(unknown).or_else(unfit)
+    fixed.or_else(unknown).or_else(nothing).or_else(unfit)
+}
+
+fn single_error(error: &anyhow::Error) -> Option<&SingleError> {
+    match error.downcast_ref() {
+        Some(ReconcileError::Target(error)) => Some(error),
+        _ => error.downcast_ref(),
+    }
+}
+
+fn inventory_error(error: &anyhow::Error) -> Option<&InventoryError> {
+    match error.downcast_ref() {
+        Some(ReconcileError::Inventory(error)) => Some(error),
+        _ => error.downcast_ref(),
+    }
 }
 
 fn hint(error: &anyhow::Error) -> Option<&'static str> {
@@ -140,7 +164,13 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
     if let Some(error) = error.downcast_ref::<ProofError>() {
         return error.hint();
     }
-    match error.downcast_ref() {
+    if let Some(hint) = error.downcast_ref().and_then(ReconcileError::hint) {
+        return Some(hint);
+    }
+    if let Some(InventoryError { error: CallError { kind: Kind::Denied, .. }, .. }) = inventory_error(error) {
+        return Some("the credentials need iot:ListCertificates, iot:ListCertificatesByCA and iot:DescribeCertificate");
+    }
+    match single_error(error) {
         Some(SingleError::Call { error: CallError { kind: Kind::Denied, .. }, .. }) => {
             return Some(
                 "the credentials need iot:RegisterCACertificate and iot:GetRegistrationCode, with --tag iot:TagResource, \

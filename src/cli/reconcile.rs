@@ -1,17 +1,188 @@
-//! `muster reconcile`.
+//! `muster reconcile`: compares the ledger with what AWS holds.
 
+mod report;
+
+use std::io::IsTerminal;
+use std::num::NonZeroU32;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Args;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
+use super::figures::grouped;
+use super::operator::{NobodyToAsk, confirm, nothing_done, who};
+use super::progress::Progress;
+use super::{failure, signals};
+use crate::certificate::CertificateId;
 use crate::config::Config;
+use crate::job::{DEFAULT_TARGET, Name};
+use crate::limiter::Rate;
+use crate::reconcile::{Done, Order, Reconciliation};
+use crate::store::Store;
+use crate::store::audit::Action;
 
-/// Not there yet.
+use report::Report;
+
+/// Compares the ledger with what AWS holds, and mends the ledger.
+///
+/// Three things are found. Rows that say that a certificate is in, and AWS does not have it: they become `gone`, so that
+/// the next job for it registers it again. Certificates that AWS has and the ledger does not know, or knows by a bad end:
+/// they are told, and nothing is done. Other statuses at AWS than were asked for, or than the ledger knows: the ledger
+/// learns them, AWS is not changed. With --repair, workers send again what is gone and what ended badly.
+///
+/// AWS is listed, 250 certificates a call; whatever the list does not have is asked for by its id before it counts. The
+/// calls have quotas of their own, which others share: --rate is half of the default one.
 #[derive(Args, Debug)]
-pub(super) struct Reconcile {}
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Reconcile {
+    /// The account and region, by its name in the settings.
+    #[arg(long, default_value = DEFAULT_TARGET)]
+    target: Name,
+    /// Compares the rows of this batch only.
+    #[arg(long)]
+    batch: Option<Name>,
+    /// Compares only what this CA issued; the CA's id at AWS.
+    #[arg(long, value_name = "ID", conflicts_with = "batch")]
+    ca: Option<CertificateId>,
+    /// Asks for so many certificates of the ledger, chosen by chance, and lists nothing. What the ledger does not know is
+    /// not found so.
+    #[arg(long, value_name = "N")]
+    sample: Option<NonZeroU32>,
+    /// Most calls a second; a throttle halves it for a minute.
+    #[arg(long, default_value = "5", value_parser = rate)]
+    rate: Rate,
+    /// Has workers send again what AWS does not have, and what it has and the ledger knows by a bad end.
+    #[arg(long)]
+    repair: bool,
+    /// Compares only, and says what would be changed.
+    #[arg(long)]
+    dry_run: bool,
+    /// Changes the ledger without asking.
+    #[arg(long)]
+    yes: bool,
+    /// Prints the findings as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  the ledger and AWS agree
+  1  it was not confirmed, or went wrong
+  4  AWS denies the calls: they need iot:ListCertificates, iot:ListCertificatesByCA, iot:DescribeCertificate
+  6  they differ, also where that was mended
+Others are those of `muster --help`.";
+
+fn rate(text: &str) -> Result<Rate, String> {
+    let rate: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    Rate::new(rate).map_err(|error| error.to_string())
+}
 
 impl Reconcile {
-    pub(super) async fn run(self, _config: &Config) -> anyhow::Result<ExitCode> {
-        std::future::pending().await
+    /// Compares, asks and mends.
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
+        // Hours later would be a bad time to find out.
+        let is_anybody_there = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        if !(self.dry_run || self.yes || is_anybody_there) {
+            return Err(NobodyToAsk.into());
+        }
+        let stop = signals::stop_token()?;
+        let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
+        store.check_schema().await?;
+        let ended = self.reconcile(config, &store, &stop).await;
+        store.close().await;
+        ended
     }
+
+    async fn reconcile(&self, config: &Config, store: &Store, stop: &CancellationToken) -> anyhow::Result<ExitCode> {
+        let mut run = Reconciliation::begin(config, store, self.order()).await?;
+        let ended = self.work(store, &mut run, stop).await;
+        // A later run removes what is left where this fails.
+        let _ = run.end().await;
+        ended
+    }
+
+    async fn work(
+        &self,
+        store: &Store,
+        run: &mut Reconciliation,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<ExitCode> {
+        let progress = Progress::new();
+        progress.say(&format!(
+            "comparing the ledger with {}, at most {} calls/s",
+            run.account(),
+            self.rate.per_second()
+        ));
+        let show = |run: &Reconciliation| show(&progress, run);
+        let compared = tokio::select! {
+            compared = run.compare(&show) => Some(compared),
+            () = stop.cancelled() => None,
+        };
+        progress.done();
+        let Some(compared) = compared else {
+            progress.say("interrupted: nothing was changed");
+            return Ok(failure::INTERRUPTED.into());
+        };
+        compared?;
+        let n_gone_before = if self.repair { run.gone_before().await? } else { 0 };
+        let report = Report::of(self, run, n_gone_before);
+        let code = report.code();
+        if self.dry_run || !report.has_work() {
+            report.print(self.json)?;
+            return Ok(code);
+        }
+        if !self.json {
+            report.print(false)?;
+        }
+        if !confirm(&report.question(), self.yes)? {
+            return Ok(nothing_done());
+        }
+        let mut done = Done::default();
+        let mended = run.mend(self.repair, stop, &mut done).await;
+        self.audit(store, &report, done).await?;
+        mended?;
+        if stop.is_cancelled() {
+            progress.say("interrupted: run it again for the rest");
+            return Ok(failure::INTERRUPTED.into());
+        }
+        report.done(done).print_done(self.json)?;
+        Ok(code)
+    }
+
+    fn order(&self) -> Order {
+        Order {
+            target: self.target.clone(),
+            batch: self.batch.clone(),
+            ca: self.ca,
+            sample: self.sample,
+            rate: self.rate,
+        }
+    }
+
+    async fn audit(&self, store: &Store, report: &Report<'_>, done: Done) -> anyhow::Result<()> {
+        let what = match (&self.batch, self.ca) {
+            (Some(batch), _) => format!("batch {batch} at target {}", self.target),
+            (None, Some(ca)) => format!("CA {ca} at target {}", self.target),
+            (None, None) => format!("target {}", self.target),
+        };
+        let detail = json!({
+            "sample": self.sample, "repair": self.repair, "found": report.counts(), "done": done,
+        });
+        let action = Action { who: &who(), action: "reconcile", what: &what, detail };
+        store.audit(&action).await.context("what was done could not be noted")
+    }
+}
+
+fn show(progress: &Progress, run: &Reconciliation) {
+    let findings = run.findings();
+    let listed = findings.n_listed.unwrap_or_default();
+    let message = format!(
+        "certificates seen, {} of them asked for by id; {} calls",
+        grouped(findings.n_described),
+        grouped(run.n_calls())
+    );
+    progress.show(listed + findings.n_described, None, &message);
 }

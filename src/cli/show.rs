@@ -1,17 +1,205 @@
-//! `muster show`.
+//! `muster show`: everything that the ledger knows of a certificate.
 
+mod aws;
+mod fields;
+mod given;
+mod line;
+
+use std::collections::BTreeMap;
+use std::fmt;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Args;
+use serde::Serialize;
 
+use crate::certificate::{Certificate, CertificateId};
 use crate::config::Config;
+use crate::job::Request;
+use crate::store::Store;
+use crate::store::certificate::Entry;
 
-/// Not there yet.
+use aws::AtAws;
+use fields::Fields;
+pub(super) use given::GivenError;
+use given::{Given, Kind};
+use line::Line;
+
+/// Most rows that are shown.
+const ROWS_MAX: usize = 100;
+
+/// Shows everything that the ledger knows of a certificate.
+///
+/// Each of its rows is told, one for each batch: how it ended and why, every call of AWS with its request id, what it
+/// waits for. What stands in the certificate itself is read from what the ledger keeps.
 #[derive(Args, Debug)]
-pub(super) struct Show {}
+pub(super) struct Show {
+    /// The certificate: its PEM or DER file, its id (64 hex digits), its serial number as OpenSSL prints it, or the line's
+    /// name for the device.
+    certificate: String,
+    /// What that is, where it could be several things.
+    #[arg(long = "as", value_enum, value_name = "WHAT")]
+    kind: Option<Kind>,
+    /// Asks AWS, too, at each target that the ledger names: needs iot:DescribeCertificate.
+    #[arg(long)]
+    aws: bool,
+    /// Prints the certificate as PEM and nothing else.
+    #[arg(long, conflicts_with_all = ["aws", "json"])]
+    pem: bool,
+    /// Prints everything as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The ledger has nothing to show.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NothingKnown {
+    /// No row.
+    #[error("nothing is known of {0}")]
+    Row(String),
+    /// Rows, and the certificate in none.
+    #[error("the ledger does not keep the certificate of {0}")]
+    Pem(String),
+}
+
+impl NothingKnown {
+    /// What to do.
+    pub(super) fn hint(&self) -> &'static str {
+        match self {
+            Self::Row(_) => {
+                "a certificate is known from its first end on; `--as id|serial|ref|file` says what was given, and rows of \
+                 older versions are not found by serial"
+            }
+            Self::Pem(_) => "no certificate could be read from what the line sent, or an older version recorded it",
+        }
+    }
+}
 
 impl Show {
-    pub(super) async fn run(self, _config: &Config) -> anyhow::Result<ExitCode> {
-        std::future::pending().await
+    /// Looks it up.
+    #[expect(clippy::print_stdout, reason = "what is known is the command's data")]
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
+        let given = Given::read(&self.certificate, self.kind)?;
+        let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
+        store.check_schema().await?;
+        let shown = self.look(config, &store, &given).await;
+        store.close().await;
+        let shown = shown?;
+        if self.pem {
+            print!("{}", shown.pem().ok_or_else(|| NothingKnown::Pem(given.to_string()))?);
+        } else if self.json {
+            println!("{}", serde_json::to_string_pretty(&shown)?);
+        } else {
+            print!("{shown}");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn look(&self, config: &Config, store: &Store, given: &Given) -> anyhow::Result<Shown> {
+        let mut entries = given.entries(store, ROWS_MAX as u32 + 1).await?;
+        if entries.is_empty() {
+            return Err(NothingKnown::Row(given.to_string()).into());
+        }
+        let has_more = entries.len() > ROWS_MAX;
+        entries.truncate(ROWS_MAX);
+        let mut shown = Shown::of(entries, given.certificate(), has_more);
+        if self.aws {
+            aws::ask(config, store, &mut shown.certificates).await?;
+        }
+        Ok(shown)
+    }
+}
+
+/// What is known.
+#[derive(Debug, Serialize)]
+struct Shown {
+    certificates: Vec<Known>,
+    /// There are more rows than are shown.
+    has_more: bool,
+}
+
+/// What is known of one certificate.
+#[derive(Debug, Serialize)]
+struct Known {
+    /// Null: no certificate can be read.
+    certificate_id: Option<CertificateId>,
+    /// What stands in it; null: the ledger does not keep it.
+    certificate: Option<Fields>,
+    rows: Vec<Line>,
+    /// What AWS says; null: it was not asked.
+    at_aws: Option<Vec<AtAws>>,
+    #[serde(skip)]
+    pem: Option<String>,
+}
+
+impl Shown {
+    /// Puts the rows of each certificate together.
+    fn of(entries: Vec<Entry>, given: Option<&Certificate>, has_more: bool) -> Self {
+        let mut by_subject: BTreeMap<[u8; 32], Vec<Entry>> = BTreeMap::new();
+        for entry in entries {
+            by_subject.entry(entry.row.subject).or_default().push(entry);
+        }
+        Self { certificates: by_subject.into_values().map(|entries| Known::of(&entries, given)).collect(), has_more }
+    }
+
+    /// The certificates, those that are kept; none where none is.
+    fn pem(&self) -> Option<String> {
+        let pems: String = self.certificates.iter().filter_map(|known| known.pem.as_deref()).collect();
+        (!pems.is_empty()).then_some(pems)
+    }
+}
+
+impl Known {
+    fn of(entries: &[Entry], given: Option<&Certificate>) -> Self {
+        let certificate_id = entries.iter().find_map(|entry| entry.row.certificate_id);
+        let certificate = entries.iter().find_map(kept).or_else(|| given.cloned());
+        let certificate = certificate.filter(|certificate| Some(certificate.id()) == certificate_id);
+        Self {
+            certificate_id,
+            certificate: certificate.as_ref().map(Fields::of),
+            rows: entries.iter().map(Line::of).collect(),
+            at_aws: None,
+            pem: certificate.as_ref().map(Certificate::to_pem),
+        }
+    }
+}
+
+/// The certificate that a row keeps, by itself or in its request.
+fn kept(entry: &Entry) -> Option<Certificate> {
+    let row = &entry.row;
+    if let Some(der) = &row.certificate {
+        return Certificate::from_der(der).ok();
+    }
+    let request = Request::read(row.operation, row.end.request.as_deref()?).ok()?;
+    Certificate::from_pem(request.pem()).ok()
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, known) in self.certificates.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{known}")?;
+        }
+        if self.has_more { writeln!(f, "\nthere are more rows: these are {ROWS_MAX}") } else { Ok(()) }
+    }
+}
+
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.certificate_id {
+            Some(id) => writeln!(f, "certificate {id}")?,
+            None => writeln!(f, "a text in which no certificate can be read")?,
+        }
+        match &self.certificate {
+            Some(fields) => write!(f, "{fields}")?,
+            None if self.certificate_id.is_some() => writeln!(f, "    the ledger does not keep it")?,
+            None => {}
+        }
+        self.rows.iter().try_for_each(|row| write!(f, "\n{row}"))?;
+        let Some(at_aws) = &self.at_aws else { return Ok(()) };
+        writeln!(f)?;
+        at_aws.iter().try_for_each(|its| its.fmt(f))
     }
 }

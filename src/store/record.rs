@@ -172,7 +172,7 @@ async fn lock_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<(Row, Sta
 }
 
 /// Writes the merged rows, which are locked.
-async fn update_rows(db: &mut PgConnection, rows: &[Row]) -> Result<(), StoreError> {
+pub(super) async fn update_rows(db: &mut PgConnection, rows: &[Row]) -> Result<(), StoreError> {
     let columns = Columns::of(rows);
     sqlx::query(
         "-- update_rows

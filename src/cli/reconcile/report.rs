@@ -1,0 +1,234 @@
+//! What a comparison found, for people and for scripts.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Reconcile;
+use crate::certificate::CertificateId;
+use crate::cli::failure;
+use crate::cli::figures::{grouped, printable};
+use crate::job::Name;
+use crate::reconcile::{Done, Example, Findings, Reconciliation};
+
+/// What was compared, and what was found.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Report<'a> {
+    target: &'a Name,
+    account: String,
+    region: String,
+    batch: Option<&'a Name>,
+    ca: Option<CertificateId>,
+    sample: Option<u32>,
+    n_calls: u64,
+    #[serde(flatten)]
+    findings: Findings,
+    /// How many rows were gone before and can be sent again; looked for where they would be.
+    n_gone_before: u64,
+    /// What was changed; null: nothing was.
+    done: Option<Done>,
+    #[serde(skip)]
+    is_repair: bool,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn of(order: &'a Reconcile, run: &Reconciliation, n_gone_before: u64) -> Self {
+        let mut findings = run.findings().clone();
+        findings.began_at = findings.began_at.truncate_to_second();
+        Self {
+            target: &order.target,
+            account: run.account().id.clone(),
+            region: run.account().region.clone(),
+            batch: order.batch.as_ref(),
+            ca: order.ca,
+            sample: order.sample.map(Into::into),
+            n_calls: run.n_calls(),
+            findings,
+            n_gone_before,
+            done: None,
+            is_repair: order.repair,
+        }
+    }
+
+    /// Says whether the ledger would be changed.
+    pub(super) fn has_work(&self) -> bool {
+        let found = &self.findings;
+        found.missing_at_aws.n + found.other_status.n_unknown + self.n_to_send() > 0
+    }
+
+    pub(super) fn code(&self) -> ExitCode {
+        if self.findings.has_drift() || self.n_to_send() > 0 { failure::PROBLEMS.into() } else { ExitCode::SUCCESS }
+    }
+
+    /// How many jobs would be sent again at most.
+    fn n_to_send(&self) -> u64 {
+        let found = &self.findings;
+        if self.is_repair { found.missing_at_aws.n + found.ended_otherwise.n_sendable + self.n_gone_before } else { 0 }
+    }
+
+    /// What is asked before anything is changed.
+    pub(super) fn question(&self) -> String {
+        let found = &self.findings;
+        let (gone, learnt) = (grouped(found.missing_at_aws.n), grouped(found.other_status.n_unknown));
+        let again = match self.n_to_send() {
+            0 => String::new(),
+            n => format!(", and have {} jobs sent again", grouped(n)),
+        };
+        format!("mark {gone} rows as gone, note the status of {learnt}{again}")
+    }
+
+    /// The counts, for the audit.
+    pub(super) fn counts(&self) -> Value {
+        let found = &self.findings;
+        json!({
+            "missing_at_aws": found.missing_at_aws.n,
+            "unknown_to_the_ledger": found.unknown_to_the_ledger.n,
+            "ended_otherwise": found.ended_otherwise.n,
+            "other_status": found.other_status.n,
+            "gone_before": self.n_gone_before,
+        })
+    }
+
+    /// Prints what was found.
+    #[expect(clippy::print_stdout, reason = "the findings are the command's data")]
+    pub(super) fn print(&self, is_json: bool) -> anyhow::Result<()> {
+        if is_json {
+            println!("{}", serde_json::to_string_pretty(self)?);
+        } else {
+            print!("{self}");
+            if self.has_work() {
+                println!("\nto do: {}", self.question());
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what was changed.
+    pub(super) fn done(self, done: Done) -> Self {
+        Self { done: Some(done), ..self }
+    }
+
+    /// Prints what was changed; for scripts with what was found.
+    #[expect(clippy::print_stdout, reason = "what was done is the command's data")]
+    pub(super) fn print_done(&self, is_json: bool) -> anyhow::Result<()> {
+        if is_json {
+            return self.print(true);
+        }
+        let done = self.done.unwrap_or_default();
+        println!("\ndone: {} rows are gone, the status of {} was noted", grouped(done.n_gone), grouped(done.n_learnt));
+        if done.n_gone_without_certificate > 0 {
+            let n = grouped(done.n_gone_without_certificate);
+            println!(
+                "{n} of the gone must be given again with `muster enqueue`: the ledger keeps no certificate of them"
+            );
+        }
+        if self.is_repair {
+            println!("{} jobs are sent again as soon as a worker runs", grouped(done.n_sent_again));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = &self.findings;
+        writeln!(f, "target {} ({} in {})", self.target, self.account, self.region)?;
+        match (self.batch, self.ca) {
+            (Some(batch), _) => writeln!(f, "only batch {batch}")?,
+            (None, Some(ca)) => writeln!(f, "only what CA {ca} issued")?,
+            (None, None) => {}
+        }
+        match found.n_listed {
+            Some(n) => writeln!(f, "AWS listed {} certificates", grouped(n))?,
+            None => writeln!(f, "a sample: what the ledger does not know was not looked for")?,
+        }
+        writeln!(f, "{} were asked for by id, {} calls in all", grouped(found.n_described), grouped(self.n_calls))?;
+        if found.n_of_unknown_ca > 0 {
+            let n = grouped(found.n_of_unknown_ca);
+            writeln!(f, "{n} were left out: the ledger keeps no certificate that tells the CA")?;
+        }
+        if !found.has_drift() {
+            writeln!(f, "they agree")?;
+        }
+        self.missing(f)?;
+        self.unknown(f)?;
+        self.ended_otherwise(f)?;
+        self.other_status(f)?;
+        match self.n_gone_before {
+            0 => Ok(()),
+            n => writeln!(f, "\ngone before, and not sent again yet: {}", grouped(n)),
+        }
+    }
+}
+
+impl Report<'_> {
+    fn missing(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let missing = &self.findings.missing_at_aws;
+        section(f, missing.n, "the ledger says that it is in, AWS does not have it", &missing.examples, |_| {
+            String::new()
+        })
+    }
+
+    fn unknown(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unknown = &self.findings.unknown_to_the_ledger;
+        let title = "AWS has it, the ledger does not know it (a line may just be at work)";
+        section(f, unknown.n, title, &unknown.examples, status_at_aws)
+    }
+
+    fn ended_otherwise(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ended = &self.findings.ended_otherwise;
+        let title = "AWS has it, the ledger knows it by another end";
+        let codes: Vec<String> = ended.codes.iter().map(|(code, n)| format!("{code} {}", grouped(*n))).collect();
+        let title = if ended.n > 0 { format!("{title}: {}", codes.join(", ")) } else { title.to_owned() };
+        let code = |example: &Example| example.row.as_ref().map_or_else(String::new, |row| format!(", {}", row.code));
+        section(f, ended.n, &title, &ended.examples, code)
+    }
+
+    fn other_status(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let other = &self.findings.other_status;
+        let (not_wanted, unknown) = (grouped(other.n_not_wanted), grouped(other.n_unknown));
+        let title = format!(
+            "it stands at AWS with a status that was not asked for ({not_wanted}), or that the ledger did not know ({unknown})"
+        );
+        let statuses = |example: &Example| match &example.row {
+            Some(row) => {
+                let known = row.known_status.map_or_else(|| "unknown".to_owned(), |status| status.to_string());
+                format!("{}, wanted {}, in the ledger {known}", status_at_aws(example), row.wanted_status)
+            }
+            None => status_at_aws(example),
+        };
+        section(f, other.n, &title, &other.examples, statuses)
+    }
+}
+
+/// One difference: how many, and the first of them.
+fn section(
+    f: &mut fmt::Formatter<'_>,
+    n: u64,
+    title: &str,
+    examples: &[Example],
+    more: impl Fn(&Example) -> String,
+) -> fmt::Result {
+    if n == 0 {
+        return Ok(());
+    }
+    writeln!(f, "\n{}: {title}", grouped(n))?;
+    for example in examples {
+        let row = example.row.as_ref().map_or_else(String::new, |row| {
+            let reference =
+                row.reference.as_ref().map_or_else(String::new, |name| format!(", ref {}", printable(name)));
+            format!("  batch {}{reference}", printable(&row.batch))
+        });
+        writeln!(f, "    {}{row}{}", example.certificate_id, more(example))?;
+    }
+    if examples.len() as u64 != n {
+        writeln!(f, "    ...")?;
+    }
+    Ok(())
+}
+
+fn status_at_aws(example: &Example) -> String {
+    format!(", {}", printable(example.status_at_aws.as_deref().unwrap_or("not there")))
+}

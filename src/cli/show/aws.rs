@@ -1,0 +1,118 @@
+//! What AWS says of certificates.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use anyhow::Context;
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use super::Known;
+use crate::cli::figures::{printable, rfc3339};
+use crate::config::Config;
+use crate::job::Name;
+use crate::limiter::Rate;
+use crate::reconcile::Inventory;
+use crate::registrar::inventory::DescribedCertificate;
+use crate::store::Store;
+
+/// Calls a second: half of the default quota, which others share.
+const RATE: f64 = 5.0;
+
+/// What AWS says of a certificate in one account and region.
+#[derive(Debug, Serialize)]
+pub(super) struct AtAws {
+    target: String,
+    account: String,
+    region: String,
+    /// False: AWS does not have it; null: it could not be asked.
+    is_there: Option<bool>,
+    status: Option<String>,
+    mode: Option<String>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    created_at: Option<OffsetDateTime>,
+    ca_certificate_id: Option<String>,
+    /// Why it could not be asked.
+    problem: Option<String>,
+}
+
+/// Asks AWS of each certificate at the targets that its rows name; CAs are not asked for.
+pub(super) async fn ask(config: &Config, store: &Store, certificates: &mut [Known]) -> anyhow::Result<()> {
+    let mut inventories = BTreeMap::new();
+    for known in certificates {
+        let rows = known.rows.iter().filter(|row| !row.operation.is_of_ca());
+        let places: BTreeSet<_> =
+            rows.map(|row| (row.target.clone(), row.account.clone(), row.region.clone())).collect();
+        let mut said = Vec::new();
+        for (target, account, region) in places {
+            let Some(id) = known.certificate_id else { continue };
+            let place = AtAws::unasked(target, account, region);
+            if !config.targets.contains_key(&place.target) {
+                said.push(AtAws { problem: Some("the settings have no such target".to_owned()), ..place });
+                continue;
+            }
+            if !inventories.contains_key(&place.target) {
+                let inventory = connect(config, store, &place.target).await?;
+                inventories.insert(place.target.clone(), inventory);
+            }
+            let inventory = inventories.get_mut(&place.target).expect("it is there or was just put there");
+            said.push(place.with(inventory.describe(id).await?));
+        }
+        known.at_aws = Some(said);
+    }
+    Ok(())
+}
+
+async fn connect(config: &Config, store: &Store, target: &str) -> anyhow::Result<Inventory> {
+    let name: Name = target.parse()?;
+    let rate = Rate::new(RATE).expect("a constant of ours");
+    let inventory = Inventory::connect(config, &name, rate).await;
+    let inventory = inventory.with_context(|| format!("cannot use target `{target}`"))?;
+    store.check_target(target, &inventory.account().id, &inventory.account().region).await?;
+    Ok(inventory)
+}
+
+impl AtAws {
+    fn unasked(target: String, account: String, region: String) -> Self {
+        Self {
+            target,
+            account,
+            region,
+            is_there: None,
+            status: None,
+            mode: None,
+            created_at: None,
+            ca_certificate_id: None,
+            problem: None,
+        }
+    }
+
+    fn with(self, described: Option<DescribedCertificate>) -> Self {
+        let Some(described) = described else { return Self { is_there: Some(false), ..self } };
+        Self {
+            is_there: Some(true),
+            status: Some(described.status),
+            mode: described.mode,
+            created_at: described.created_at,
+            ca_certificate_id: described.ca_id,
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for AtAws {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = |text: &Option<String>| text.as_deref().map_or_else(|| "unknown".to_owned(), printable);
+        let (target, account) = (printable(&self.target), printable(&self.account));
+        write!(f, "at AWS, target {target} ({account} in {}): ", printable(&self.region))?;
+        match self.is_there {
+            None => writeln!(f, "not asked, {}", word(&self.problem)),
+            Some(false) => writeln!(f, "not there"),
+            Some(true) => {
+                let since = self.created_at.map_or_else(|| "unknown".to_owned(), rfc3339);
+                let ca = self.ca_certificate_id.as_deref().map_or_else(|| "none".to_owned(), printable);
+                writeln!(f, "{}, registered {since}, mode {}, CA {ca}", word(&self.status), word(&self.mode))
+            }
+        }
+    }
+}

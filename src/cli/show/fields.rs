@@ -1,0 +1,72 @@
+//! What stands in a certificate.
+
+use std::fmt;
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::certificate::Certificate;
+
+/// What stands in a certificate.
+#[derive(Debug, Serialize)]
+pub(super) struct Fields {
+    subject: String,
+    issuer: String,
+    /// As OpenSSL prints it.
+    serial: String,
+    valid_from: String,
+    valid_until: String,
+    key: String,
+    signature_algorithm: String,
+}
+
+impl Fields {
+    pub(super) fn of(certificate: &Certificate) -> Self {
+        Self {
+            subject: certificate.subject(),
+            issuer: certificate.issuer(),
+            serial: serial(certificate.serial()),
+            valid_from: date(certificate.not_before()),
+            valid_until: date(certificate.not_after()),
+            key: certificate.key().to_string(),
+            signature_algorithm: certificate.signature_algorithm().to_string(),
+        }
+    }
+}
+
+/// Hex digits with colons, without the zero byte that only says that the number is positive.
+fn serial(bytes: &[u8]) -> String {
+    let bytes = match bytes {
+        [0, rest @ ..] if !rest.is_empty() => rest,
+        _ => bytes,
+    };
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+}
+
+/// A time of a certificate, which may lie in a year that the format does not know.
+fn date(time: OffsetDateTime) -> String {
+    time.format(&Rfc3339).unwrap_or_else(|_| time.to_string())
+}
+
+impl fmt::Display for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "    subject {}", self.subject)?;
+        writeln!(f, "    issuer {}", self.issuer)?;
+        writeln!(f, "    serial {}", self.serial)?;
+        writeln!(f, "    valid from {} until {}", self.valid_from, self.valid_until)?;
+        writeln!(f, "    key {}, signed with {}", self.key, self.signature_algorithm)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_serial_is_printed_as_openssl_does() {
+        assert_eq!(serial(&[0x00, 0xab, 0x01]), "ab:01");
+        assert_eq!(serial(&[0x00]), "00");
+        assert_eq!(serial(&[0x10, 0x00]), "10:00");
+    }
+}

@@ -1,0 +1,169 @@
+//! What somebody names a certificate by.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+
+use crate::certificate::{Certificate, CertificateError, CertificateId};
+use crate::cli::figures::printable;
+use crate::store::certificate::Entry;
+use crate::store::{Store, StoreError};
+
+/// What a certificate can be named by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(super) enum Kind {
+    /// AWS's id, 64 hex digits.
+    Id,
+    /// The serial number in hex; colons, `0x` and leading zeros do not matter.
+    Serial,
+    /// The line's own name for the device.
+    Ref,
+    /// A PEM or DER file.
+    File,
+}
+
+/// What was given, as it can be looked up.
+#[derive(Debug)]
+pub(super) struct Given {
+    text: String,
+    id: Option<CertificateId>,
+    serials: Vec<Vec<u8>>,
+    reference: Option<String>,
+    certificate: Option<Certificate>,
+}
+
+/// It names no certificate.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::cli) enum GivenError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    /// The file holds none.
+    #[error("{} holds no certificate: {source}", path.display())]
+    NoCertificate { path: PathBuf, source: CertificateError },
+    /// No id.
+    #[error("an id has 64 hex digits, found `{0}`")]
+    NoId(String),
+    /// No serial number.
+    #[error("a serial number has hex digits and colons, found `{0}`")]
+    NoSerial(String),
+}
+
+impl Given {
+    /// Takes it for what it is said to be; otherwise for a file where there is one, for an id where it has 64 hex digits,
+    /// else for a serial number and a ref.
+    pub(super) fn read(text: &str, kind: Option<Kind>) -> Result<Self, GivenError> {
+        let found = || printable(text);
+        let mut given = Self { text: found(), id: None, serials: vec![], reference: None, certificate: None };
+        let id: Option<CertificateId> = text.parse().ok();
+        match kind {
+            Some(Kind::File) => given.take_file(Path::new(text))?,
+            Some(Kind::Id) => given.id = Some(id.ok_or_else(|| GivenError::NoId(found()))?),
+            Some(Kind::Serial) => given.serials = serials(text).ok_or_else(|| GivenError::NoSerial(found()))?,
+            Some(Kind::Ref) => given.reference = Some(text.to_owned()),
+            None if Path::new(text).is_file() => given.take_file(Path::new(text))?,
+            None if id.is_some() => given.id = id,
+            None => {
+                given.serials = serials(text).unwrap_or_default();
+                given.reference = Some(text.to_owned());
+            }
+        }
+        Ok(given)
+    }
+
+    fn take_file(&mut self, path: &Path) -> Result<(), GivenError> {
+        let bytes = std::fs::read(path).map_err(|source| GivenError::Unreadable { path: path.to_owned(), source })?;
+        let read = match std::str::from_utf8(&bytes) {
+            Ok(text) if text.contains("-----BEGIN") => Certificate::from_pem(text),
+            _ => Certificate::from_der(&bytes),
+        };
+        let certificate = read.map_err(|source| GivenError::NoCertificate { path: path.to_owned(), source })?;
+        self.id = Some(certificate.id());
+        self.certificate = Some(certificate);
+        Ok(())
+    }
+
+    /// The certificate, where it was given as a file.
+    pub(super) fn certificate(&self) -> Option<&Certificate> {
+        self.certificate.as_ref()
+    }
+
+    /// Looks it up: at most `n` rows, each once.
+    pub(super) async fn entries(&self, store: &Store, n: u32) -> Result<Vec<Entry>, StoreError> {
+        let mut entries = Vec::new();
+        if let Some(id) = self.id {
+            entries.extend(store.entries_of_certificate(id, n).await?);
+        }
+        if !self.serials.is_empty() {
+            entries.extend(store.entries_of_serial(&self.serials, n).await?);
+        }
+        if let Some(reference) = &self.reference {
+            entries.extend(store.entries_of_ref(reference, n).await?);
+        }
+        let mut seen = HashSet::new();
+        entries.retain(|entry| {
+            let (batch, target, operation, subject) = entry.row.key();
+            seen.insert((batch.to_owned(), target.to_owned(), operation, *subject))
+        });
+        entries.sort_by(|one, other| one.row.key().cmp(&other.row.key()));
+        entries.truncate(n as usize);
+        Ok(entries)
+    }
+}
+
+impl fmt::Display for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.text)
+    }
+}
+
+/// The forms that a serial number may have in DER: as it was given, and with the zero byte that says that it is positive.
+fn serials(text: &str) -> Option<Vec<Vec<u8>>> {
+    let text = text.trim();
+    let text = text.strip_prefix("serial=").unwrap_or(text);
+    let text = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
+    let digits: String = text.chars().filter(|&c| c != ':').collect();
+    if digits.is_empty() {
+        return None;
+    }
+    let digits = if digits.len().is_multiple_of(2) { digits } else { format!("0{digits}") };
+    let bytes = hex::decode(digits).ok()?;
+    let zeros = bytes.iter().take_while(|&&byte| byte == 0).count();
+    let number = &bytes[zeros..];
+    let positive = [&[0], number].concat();
+    Some(if number.is_empty() { vec![positive] } else { vec![number.to_vec(), positive] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_serial_number_is_read_as_openssl_prints_it() {
+        for text in ["01:02:ab", "0102ab", "102AB", "0x102ab", "0000000102AB", "serial=0102AB", " 01:02:AB "] {
+            let found = serials(text).unwrap();
+            assert_eq!(found, [vec![1, 2, 0xab], vec![0, 1, 2, 0xab]], "{text}");
+        }
+        assert_eq!(serials("00"), Some(vec![vec![0]]));
+        for text in ["", ":", "0x", "SN-1", "xyz"] {
+            assert_eq!(serials(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_and_no_id_is_a_serial_and_a_ref() {
+        let given = Given::read("ab12", None).unwrap();
+        assert_eq!((given.id, given.serials.len(), given.reference.as_deref()), (None, 2, Some("ab12")));
+        let id = "0f".repeat(32);
+        let given = Given::read(&id, None).unwrap();
+        assert_eq!((given.id, given.serials.len(), given.reference), (Some(CertificateId([0x0f; 32])), 0, None));
+        let given = Given::read(&id, Some(Kind::Ref)).unwrap();
+        assert_eq!((given.id, given.reference.as_deref()), (None, Some(id.as_str())));
+        assert!(matches!(Given::read("SN-1", Some(Kind::Id)), Err(GivenError::NoId(_))));
+        assert!(matches!(Given::read("SN-1", Some(Kind::Serial)), Err(GivenError::NoSerial(_))));
+        assert!(matches!(Given::read("/nowhere/a.pem", Some(Kind::File)), Err(GivenError::Unreadable { .. })));
+    }
+}
