@@ -62,12 +62,9 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let server = Postgres::start(postgres::Settings { bin_dir: None, durable: false }).await?;
     let pool = PgPool::connect(server.url()).await?;
-    let store = connect(&server).await?;
+    let store = connect(server.url()).await?;
     store.migrate().await?;
-
-    let empty = writes::rate(&store, "before").await?;
     fill::fill(&pool, arguments.rows).await?;
-    let full = writes::rate(&store, "after").await?;
     let questions = questions::ask(&store, arguments.rows, arguments.runs).await?;
     if let Some(path) = &arguments.plans {
         plans::write(&pool, &server, arguments.rows, path).await?;
@@ -76,7 +73,7 @@ async fn main() -> anyhow::Result<()> {
         rows: arguments.rows,
         gib: size(&pool).await?,
         questions,
-        writes: writes::beside_pruning(&store, empty, full).await?,
+        writes: writes::measure(&empty(&pool, server.url()).await?, &store).await?,
     };
     store.close().await;
     pool.close().await;
@@ -84,9 +81,17 @@ async fn main() -> anyhow::Result<()> {
     print(&figures, arguments.json)
 }
 
-async fn connect(server: &Postgres) -> anyhow::Result<Store> {
+/// An empty ledger on the same server.
+async fn empty(pool: &PgPool, url: &str) -> anyhow::Result<Store> {
+    sqlx::query("create database empty").execute(pool).await?;
+    let store = connect(&url.replacen("/postgres?", "/empty?", 1)).await?;
+    store.migrate().await?;
+    Ok(store)
+}
+
+async fn connect(url: &str) -> anyhow::Result<Store> {
     let settings = store::Settings {
-        url: server.url().into(),
+        url: url.into(),
         root_certificate: None,
         max_connections: 8,
         timeout: Duration::from_mins(2),

@@ -13,6 +13,9 @@ use super::questions;
 
 /// Has the server tell each new connection the plan of every statement, asks each question warm, and writes what it told.
 pub(crate) async fn write(pool: &PgPool, server: &Postgres, rows: u64, path: &Path) -> anyhow::Result<()> {
+    // Only a connection that has the module knows its settings.
+    let mut connection = pool.acquire().await?;
+    sqlx::query("load 'auto_explain'").execute(&mut *connection).await?;
     for setting in [
         "session_preload_libraries = 'auto_explain'",
         "auto_explain.log_min_duration = 0",
@@ -21,7 +24,7 @@ pub(crate) async fn write(pool: &PgPool, server: &Postgres, rows: u64, path: &Pa
         "auto_explain.log_level = notice",
     ] {
         let set = format!("alter system set {setting}");
-        sqlx::query(sqlx::AssertSqlSafe(set)).execute(pool).await.context("auto_explain")?;
+        sqlx::query(sqlx::AssertSqlSafe(set)).execute(&mut *connection).await?;
     }
     sqlx::query("select pg_reload_conf()").execute(pool).await?;
     let file = File::create(path).with_context(|| path.display().to_string())?;
@@ -35,7 +38,7 @@ pub(crate) async fn write(pool: &PgPool, server: &Postgres, rows: u64, path: &Pa
         .with_writer(Mutex::new(file))
         .finish();
     tracing::subscriber::set_global_default(told)?;
-    let store = super::connect(server).await?;
+    let store = super::connect(server.url()).await?;
     questions::ask(&store, rows, 1).await?;
     store.close().await;
     Ok(())

@@ -48,17 +48,25 @@ impl fmt::Display for Writes {
     }
 }
 
-/// Writes pages one after the other, as one recorder does; tells of how many ends a second.
-pub(crate) async fn rate(store: &Store, batch: &str) -> anyhow::Result<f64> {
-    let began = Instant::now();
+/// Writes pages into two ledgers by turns, each as one recorder does, so that both meet the same noise; tells of how many
+/// ends a second for each.
+async fn rates(one: &Store, other: &Store) -> anyhow::Result<(f64, f64)> {
+    let mut took = [Duration::ZERO; 2];
     for page in 0..PAGES {
-        store.record(&new_page(batch, page)).await?;
+        let page = new_page("new", page);
+        for (store, took) in [one, other].into_iter().zip(&mut took) {
+            let began = Instant::now();
+            store.record(&page).await?;
+            *took += began.elapsed();
+        }
     }
-    Ok(f64::from(PAGES * PAGE_ROWS) / began.elapsed().as_secs_f64())
+    let [one, other] = took.map(|took| f64::from(PAGES * PAGE_ROWS) / took.as_secs_f64());
+    Ok((one, other))
 }
 
-/// Drops a batch while pages are written.
-pub(crate) async fn beside_pruning(store: &Store, empty: f64, full: f64) -> anyhow::Result<Writes> {
+/// Writes into an empty and the full ledger, then drops a batch while pages are written.
+pub(crate) async fn measure(empty: &Store, store: &Store) -> anyhow::Result<Writes> {
+    let (empty, full) = rates(empty, store).await?;
     let (began, mut longest) = (Instant::now(), Duration::ZERO);
     let pruning = store.clone();
     let pruning = tokio::spawn(async move {
