@@ -17,9 +17,11 @@ pub mod known;
 pub mod migrations;
 mod opening;
 mod page;
+pub mod quarantine;
 pub mod rate_limit;
 mod record;
 pub mod row;
+pub mod server;
 pub mod target;
 pub mod waiting;
 
