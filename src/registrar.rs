@@ -6,6 +6,7 @@
 
 mod answer;
 mod kind;
+mod probe;
 
 use std::time::Duration;
 
