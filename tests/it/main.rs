@@ -10,7 +10,9 @@ mod config;
 mod connections;
 mod crash_points;
 mod database;
+mod dead;
 mod deletes;
+mod doctor;
 mod enqueue;
 mod factory;
 mod head_of_line;
@@ -29,6 +31,7 @@ mod program;
 #[path = "../stage/proxy.rs"]
 mod proxy;
 mod python;
+mod quarantine;
 mod queue_trouble;
 mod quota;
 mod readme;
