@@ -16,6 +16,8 @@
 //!
 //! [`single`] registers one certificate without the queue, for people who register a CA; [`proof`] makes what AWS asks for then.
 //!
+//! [`doctor`] examines everything that a worker needs; [`forwarding`] sends bodies again that were taken out of the way.
+//!
 //! [`sandbox`] is a local SQS and AWS IoT with real rules, for tests, the demo and benches; [`postgres`] starts a
 //! private server for them and [`specimen`] makes their certificates.
 

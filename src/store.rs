@@ -2,7 +2,7 @@
 //!
 //! A file below is a question or an answer: [`record`](Store::record) writes how jobs ended, [`known`] tells which certificates are
 //! in already, [`target`] ties a target's name to its account, [`batch`] counts, [`authority`] knows the CAs, [`hold`] tells
-//! what parked jobs wait for and [`waiting`] which they are. Every operation has a client-side time-out, COMMIT too: a server that is stopped
+//! what parked jobs wait for and [`waiting`] which they are, [`quarantine`] reads what was set aside, [`server`] looks at Postgres itself. Every operation has a client-side time-out, COMMIT too: a server that is stopped
 //! in the middle answers nothing for ever. Nothing here retries.
 
 pub mod audit;

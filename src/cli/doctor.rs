@@ -36,11 +36,14 @@ impl Doctor {
             file: settings.file.as_deref(),
             all_operations: self.all_operations,
         };
-        let findings = examination.run().await;
+        // A very large future, which would sit in every future around it.
+        let findings = Box::pin(examination.run()).await;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&findings)?);
         } else {
-            findings.iter().for_each(|finding| print!("{}", text(finding)));
+            for finding in &findings {
+                print!("{}", text(finding));
+            }
         }
         let has_problem = findings.iter().any(|finding| finding.verdict == Verdict::Problem);
         Ok(if has_problem { failure::PROBLEMS.into() } else { ExitCode::SUCCESS })

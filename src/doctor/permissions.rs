@@ -9,6 +9,7 @@ use super::queues::{JobQueue, Queues};
 use super::targets::{Target, Targets};
 use super::{Check, Finding, PATIENCE, all};
 use crate::job::Operation;
+use crate::outcome::Code;
 use crate::queue::{EntryResult, Queue, QueueError, QueueErrorKind};
 use crate::registrar::{CallError, Kind, Registrar};
 
@@ -23,6 +24,7 @@ const RECEIPT_REFUSED: [&str; 3] =
 enum Answer {
     Allowed,
     Denied(String),
+    Unreachable(String),
     Unknown(String),
 }
 
@@ -43,6 +45,10 @@ impl Answer {
                 format!("denied: {error}"),
                 format!("allow {permission} in the IAM policy where CAs are registered"),
             ),
+            Self::Unreachable(error) => {
+                let mend = "check the network, and AWS_ENDPOINT_URL or `endpoint_url` in the settings";
+                Finding::problem(check, &subject, format!("cannot be reached: {error}"), mend)
+            }
             Self::Unknown(error) => {
                 let found = format!("not known: {error}");
                 Finding::warning(check, &subject, found, "run this again: the call came to no answer that would tell")
@@ -66,6 +72,9 @@ impl Answer {
         match answer {
             Ok(_) => Self::Allowed,
             Err(error) if error.kind == Kind::Denied => Self::Denied(error.to_string()),
+            Err(error) if matches!(error.kind, Kind::Transient(Code::Timeout | Code::Transport)) => {
+                Self::Unreachable(error.to_string())
+            }
             Err(error) => Self::Unknown(error.to_string()),
         }
     }
@@ -132,7 +141,7 @@ async fn in_time<T>(call: impl Future<Output = T>) -> Option<T> {
 }
 
 fn late() -> Answer {
-    Answer::Unknown(format!("no answer within {PATIENCE:?}"))
+    Answer::Unreachable(format!("no answer within {PATIENCE:?}"))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 
-use super::{Check, Finding, PATIENCE, span};
+use super::{Check, Finding, PATIENCE, all, span};
 use crate::config::Config;
 use crate::config::fit::{self, FoundQueue};
 use crate::identity;
@@ -40,11 +40,8 @@ impl Queues {
     /// Looks at all of them.
     pub(super) async fn reach(config: &Config) -> Self {
         let aws = identity::load(&config.aws.access()).await;
-        let mut queues = vec![JobQueue::reach(&aws, &config.queue.name).await];
-        if let Some(name) = &config.queue.replay {
-            queues.push(JobQueue::reach(&aws, name).await);
-        }
-        Self(queues)
+        let names = [&config.queue.name].into_iter().chain(&config.queue.replay).cloned();
+        Self(all(names.map(|name| JobQueue::reach(aws.clone(), name))).await)
     }
 
     /// What was found, queue by queue, and what does not fit the settings.
@@ -65,8 +62,10 @@ impl Queues {
 }
 
 impl JobQueue {
-    async fn reach(aws: &SdkConfig, name: &str) -> Self {
-        Self { name: name.to_owned(), reached: in_time(Reached::look(aws, name)).await }
+    async fn reach(aws: SdkConfig, name: String) -> Self {
+        // A very large future, which would sit in every future around it.
+        let reached = Box::pin(in_time(Reached::look(&aws, &name))).await;
+        Self { name, reached }
     }
 
     fn found(&self) -> Option<FoundQueue<'_>> {

@@ -1,6 +1,6 @@
 //! Messages that were set aside, to be looked at, sent again or dropped.
 //!
-//! [`record`](Store::record) writes them. They are known by queue and MessageId, and listed in that order.
+//! [`record`](Store::record) writes them. They are known by queue and `MessageId`, and listed in that order.
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;

@@ -45,7 +45,7 @@ fn job(factory: &Factory, batch: &str, n: usize) -> String {
 /// How many messages a queue has that can be received, and that somebody holds.
 fn counts(factory: &Factory, queue: &str) -> (u64, u64) {
     let counts = factory.counts(queue);
-    (counts.visible as u64, counts.in_flight as u64)
+    (counts.visible, counts.in_flight)
 }
 
 async fn audited(factory: &Factory) -> Vec<(String, Value)> {
@@ -166,6 +166,36 @@ async fn what_sqs_does_not_take_stays_and_is_given_back() {
     assert_eq!((code, text.as_str()), (Some(4), "jobs-dead: 0 sent again\n"));
     assert!(talk.contains("cannot send jobs again: SendMessageBatch: AccessDenied"), "{talk}");
     assert_eq!(counts(&factory, "jobs-dead"), (1, 0), "it was given back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_twice_is_registered_once() {
+    let factory = Factory::new(1000.0).await;
+    bury(&factory, &[job(&factory, "batch", 1)]).await;
+    let effect = Effect::FailEntries { entries: 1, code: "InternalError".into(), sender_fault: false };
+    factory.sandbox.faults().set(Fault::new(Operation::DeleteMessageBatch, effect).calls(1)).unwrap();
+    let done = dead_json(&factory, &["replay", "--all", "--yes"], 3).await;
+    assert_eq!((&done[0]["done"], &done[0]["not_deleted"]), (&json!(1), &json!(1)));
+    assert_eq!((counts(&factory, "jobs"), counts(&factory, "jobs-dead")), ((1, 0), (1, 0)), "it is in both");
+    dead_json(&factory, &["replay", "--all", "--yes"], 0).await;
+    assert_eq!((counts(&factory, "jobs"), counts(&factory, "jobs-dead")), ((2, 0), (0, 0)));
+    factory.drain().await;
+    assert_eq!((factory.ends().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 1)]), 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_list_gives_back_what_it_holds() {
+    let factory = Factory::new(1000.0).await;
+    bury(&factory, &[job(&factory, "a", 1)]).await;
+    let slow = Effect::Latency { milliseconds: 1000, up_to: None };
+    factory.sandbox.faults().set(Fault::new(Operation::ReceiveMessage, slow)).unwrap();
+    let program = factory.spawn(&["dead", "list"]);
+    factory.until("it holds the message", async |f| f.counts("jobs-dead").in_flight == 1).await;
+    program.signal("INT");
+    let (code, text, talk) = program.end().await;
+    assert_eq!(code, Some(130), "{talk}");
+    assert!(text.contains("in batch a for target default"), "{text}");
+    assert_eq!(counts(&factory, "jobs-dead"), (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

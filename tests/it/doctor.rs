@@ -193,6 +193,19 @@ async fn a_call_that_is_denied_is_a_problem_of_its_permission() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_without_an_answer_is_a_problem_and_a_throttle_is_none() {
+    let factory = healthy().await;
+    let faults = factory.sandbox.faults();
+    faults.set(Fault::new(sandbox::Operation::RegisterCertificate, Effect::Reset { executed: false })).unwrap();
+    faults.set(Fault::new(sandbox::Operation::GetRegistrationCode, Effect::Throttle)).unwrap();
+    let (code, findings) = doctor(&factory, &[]).await;
+    assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["permission"])));
+    let (_, found, mend) = trouble(&findings, "permission");
+    assert!(found.starts_with("cannot be reached: transport: ") && mend.starts_with("check the network"), "{found}");
+    assert_eq!(short(&findings, "permission")[5], ("iot:GetRegistrationCode on default", "warning"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn credentials_that_do_not_work_are_a_problem_like_any_other() {
     let factory = healthy().await;
     let fault = Fault::new(sandbox::Operation::GetCallerIdentity, refusal("InvalidClientTokenId"));

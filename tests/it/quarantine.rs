@@ -147,7 +147,7 @@ async fn many_messages_are_sent_again_page_by_page_to_the_second_queue() {
         reason: "unknown_target",
         detail: "it was".into(),
         // Every fifth stays unknown.
-        body: if i % 5 == 0 { job(i).to_body() } else { job(i).to_body().replace("mars", "default") },
+        body: if i.is_multiple_of(5) { job(i).to_body() } else { job(i).to_body().replace("mars", "default") },
         sent_at: OffsetDateTime::now_utc(),
     };
     factory.store.record(&Page { quarantined: (0..35).map(message).collect(), ..Page::default() }).await.unwrap();

@@ -55,8 +55,12 @@ impl List {
         if self.json {
             println!("{}", serde_json::to_string_pretty(&letters)?);
         } else {
-            letters.iter().for_each(|letter| print!("{letter}"));
-            queues.dead.iter().for_each(|dead| println!("{}", summary(dead, &letters)));
+            for letter in &letters {
+                print!("{letter}");
+            }
+            for dead in &queues.dead {
+                println!("{}", summary(dead, &letters));
+            }
         }
         Ok(if stop.is_cancelled() { failure::INTERRUPTED.into() } else { ExitCode::SUCCESS })
     }

@@ -123,7 +123,9 @@ impl Sweep {
             }
         }
         if self.order.dry_run {
-            jobs.iter().for_each(|(_, job)| tally.did(Some(job.batch.as_str())));
+            for (_, job) in jobs {
+                tally.did(Some(job.batch.as_str()));
+            }
             return Ok(());
         }
         let bodies: Vec<_> = jobs.iter().map(|(message, job)| (*job, message.body.as_str())).collect();
@@ -189,7 +191,9 @@ impl Sweep {
         if self.order.json {
             println!("{}", serde_json::to_string_pretty(tallies)?);
         } else {
-            tallies.iter().for_each(|tally| print!("{tally}"));
+            for tally in tallies {
+                print!("{tally}");
+            }
         }
         let n_missing = self.n_missing(tallies);
         if n_missing > 0 && !self.stop.is_cancelled() {

@@ -65,7 +65,7 @@ impl Tally {
 
     /// Says whether something stayed that was meant.
     pub(super) fn left_some(&self) -> bool {
-        self.n_met() > self.done
+        self.n_met() > self.done || self.not_deleted > 0
     }
 }
 

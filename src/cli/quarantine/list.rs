@@ -63,7 +63,9 @@ impl List {
         if page.messages.is_empty() {
             println!("nothing is set aside");
         }
-        page.messages.iter().for_each(|entry| print!("{entry}"));
+        for entry in &page.messages {
+            print!("{entry}");
+        }
         if let Some(next) = &page.next {
             eprintln!("hint: there may be more: --after {}", printable(next));
         }

@@ -17,13 +17,13 @@ use crate::cli::{failure, operator, signals};
 use crate::config::Config;
 use crate::forwarding::Forwarding;
 use crate::identity;
-use crate::queue::{CALL_MAX, Queue};
+use crate::queue::Queue;
 use crate::store::Store;
 use crate::store::audit::Action;
 use crate::store::quarantine::Body;
 
-/// How many bodies are read at a time: 10 MiB of the largest.
-const PAGE: u32 = CALL_MAX as u32;
+/// How many bodies are read at a time, as many as one call of SQS takes: 10 MiB of the largest.
+const PAGE: u32 = 10;
 
 /// Sends messages again that this version, with these settings, reads as jobs.
 ///
@@ -122,7 +122,9 @@ impl Replay {
             }
         }
         if self.dry_run {
-            jobs.iter().for_each(|(_, job)| tally.sent(job.batch.as_str()));
+            for (_, job) in jobs {
+                tally.sent(job.batch.as_str());
+            }
             return Ok(());
         }
         let bodies: Vec<_> = jobs.iter().map(|(body, job)| (job, body.text.as_str())).collect();

@@ -11,7 +11,7 @@ use crate::cli::figures::printable;
 use crate::store::Store;
 use crate::store::quarantine::Chosen;
 
-/// MessageIds are unique: more than one has this id only where two queues were of different accounts.
+/// `MessageId`s are unique: more than one has this id only where two queues are of different accounts.
 const SHOWN_MAX: u32 = 10;
 
 /// Shows one message that was set aside: why, when, and its body as the line sent it, with private keys blanked.
@@ -53,7 +53,9 @@ impl Show {
         for Shown { entry, body } in &shown {
             print!("{entry}");
             println!();
-            body.lines().for_each(|line| println!("{}", printable(line)));
+            for line in body.lines() {
+                println!("{}", printable(line));
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
