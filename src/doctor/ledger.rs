@@ -26,7 +26,10 @@ impl Ledger {
     pub(super) async fn reach(config: &Config) -> Self {
         let timeout = PATIENCE.min(config.database.timeout.into());
         let settings = store::Settings { max_connections: CONNECTIONS, timeout, ..config.database.settings() };
-        let reached = async { Ok::<_, StoreError>((settings.way()?, Store::connect(&settings).await?)) };
+        let reached = async {
+            settings.knock().await?;
+            Ok::<_, StoreError>((settings.way()?, Store::connect(&settings).await?))
+        };
         match reached.await {
             Ok((way, store)) => Self::examine(config, way, store).await,
             Err(error) => Self { findings: unreachable(&error), store: None },

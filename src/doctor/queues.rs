@@ -89,7 +89,7 @@ impl JobQueue {
         match &reached.dead {
             None => Finding::skipped(check, &self.name, "the queue names none"),
             Some(Ok(dead)) if dead.messages() > 0 => {
-                let found = format!("about {} messages lie in it", dead.messages());
+                let found = format!("messages lie in it, about {}", dead.messages());
                 Finding::warning(
                     check,
                     &self.name,

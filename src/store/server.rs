@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::Row as _;
-use sqlx::postgres::{PgRow, PgSslMode};
+use sqlx::postgres::{PgConnection, PgRow, PgSslMode};
+use sqlx::{Connection, Row as _};
 use time::OffsetDateTime;
 
 use super::{Settings, Store, StoreError, connect_options, is_local};
@@ -79,6 +79,16 @@ impl Settings {
         let options = connect_options(self)?;
         let is_verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull | PgSslMode::VerifyCa);
         Ok(Way { is_local: is_local(&options), is_verified })
+    }
+
+    /// Connects once and takes leave. The error tells more than that of a pool, which tries until its time is over.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] for a URL that is none, otherwise what the connection met.
+    pub async fn knock(&self) -> Result<(), StoreError> {
+        let options = connect_options(self)?;
+        let knock = async { Ok(PgConnection::connect_with(&options).await?.close().await?) };
+        tokio::time::timeout(self.timeout, knock).await.unwrap_or(Err(StoreError::Timeout(self.timeout)))
     }
 }
 

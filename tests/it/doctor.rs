@@ -256,6 +256,8 @@ async fn a_postgres_that_cannot_be_reached_skips_what_needs_it() {
     let factory = healthy().await;
     let (code, findings) = doctor(&factory, &["--set", "database.url=postgres://nobody:secret@127.0.0.1:1/none"]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["postgres"])));
+    let (_, found, mend) = trouble(&findings, "postgres");
+    assert!(found.contains("Connection refused") && mend.contains("check `database.url`"), "{found} {mend}");
     for check in ["target", "quota", "postgres_tls", "postgres_schema", "postgres_rights", "work", "holds"] {
         assert!(short(&findings, check).iter().all(|(_, verdict)| *verdict == "skipped"), "{check}: {findings:#?}");
     }
@@ -353,7 +355,7 @@ async fn what_waits_lies_dead_or_is_held_is_a_warning() {
     let (code, findings) = doctor(&factory, &["--set", &listen]).await;
     assert_eq!(code, Some(0));
     for (check, wanted, mend) in [
-        ("dead_letter_queue", "about 1 messages lie in it", "muster dead list"),
+        ("dead_letter_queue", "messages lie in it, about 1", "muster dead list"),
         (
             "work",
             "the queue was last looked at never, the last end recorded never, and 2 messages are in it",
