@@ -84,7 +84,7 @@ async fn main() -> anyhow::Result<()> {
 /// An empty ledger on the same server.
 async fn empty(pool: &PgPool, url: &str) -> anyhow::Result<Store> {
     sqlx::query("create database empty").execute(pool).await?;
-    let store = connect(&url.replacen("/postgres?", "/empty?", 1)).await?;
+    let store = connect(&format!("{}/empty", url.trim_end_matches("/postgres"))).await?;
     store.migrate().await?;
     Ok(store)
 }

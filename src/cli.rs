@@ -115,7 +115,7 @@ async fn run(cli: Cli, assignments: Assignments) -> anyhow::Result<ExitCode> {
         Command::Dead(dead) => dead.run(config).await,
         Command::Quarantine(quarantine) => quarantine.run(config).await,
         Command::Ca(ca) => ca.run(config).await,
-        Command::Doctor(doctor) => doctor.run(config).await,
+        Command::Doctor(doctor) => doctor.run(&settings).await,
         Command::Audit(audit) => audit.run(config).await,
         Command::Prune(prune) => prune.run(config).await,
         Command::Demo(demo) => demo.run().await,

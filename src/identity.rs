@@ -1,10 +1,11 @@
 //! Who we are at AWS: loads the SDK's configuration and asks STS. The only file that names `aws_sdk_sts`.
 
+mod clock;
 mod role;
 
 use std::error::Error;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -14,6 +15,8 @@ use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 
 use crate::sdk_error;
+
+use clock::AwsClock;
 
 pub use role::{Role, RoleArn, RoleArnError};
 
@@ -106,13 +109,31 @@ async fn assume(base: SdkConfig, role: &Role) -> SdkConfig {
 /// # Errors
 /// As [`Account::of`]; no answer in time is [`IdentityError::Unreachable`].
 pub async fn prove(access: &Access, within: Duration) -> Result<(SdkConfig, Account), IdentityError> {
-    let proof = async {
+    ask(access, within).await.answer
+}
+
+/// What came of asking AWS whose the credentials are.
+#[derive(Debug)]
+pub struct Asked {
+    /// The configuration and whose it is, or why that is not known.
+    pub answer: Result<(SdkConfig, Account), IdentityError>,
+    /// How far the clock of AWS is ahead of ours, in seconds, give or take half a second; none: no answer told.
+    pub clock_ahead: Option<f64>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// The same as [`prove`], and tells what else is seen by it.
+pub async fn ask(access: &Access, within: Duration) -> Asked {
+    let (began, clock) = (Instant::now(), AwsClock::default());
+    let asked = async {
         let config = load(access).await;
-        let account = Account::of(&config).await?;
+        let account = Account::told(&config, clock.clone()).await?;
         Ok((config, account))
     };
     let late = |_| Err(IdentityError::Unreachable(format!("no answer within {within:?}")));
-    tokio::time::timeout(within, proof).await.unwrap_or_else(late)
+    let answer = tokio::time::timeout(within, asked).await.unwrap_or_else(late);
+    Asked { answer, clock_ahead: clock.ahead(), took: began.elapsed() }
 }
 
 impl IdentityError {
@@ -135,8 +156,13 @@ impl Account {
     /// [`IdentityError::Denied`] or [`IdentityError::RoleDenied`] where AWS answered with an error,
     /// [`IdentityError::Unreachable`] where it did not.
     pub async fn of(config: &SdkConfig) -> Result<Self, IdentityError> {
+        Self::told(config, AwsClock::default()).await
+    }
+
+    async fn told(config: &SdkConfig, clock: AwsClock) -> Result<Self, IdentityError> {
         let region = config.region().ok_or(IdentityError::NoRegion)?.to_string();
-        let answer = Client::new(config).get_caller_identity().send().await.map_err(|error| match &error {
+        let call = Client::new(config).get_caller_identity().customize().interceptor(clock);
+        let answer = call.send().await.map_err(|error| match &error {
             SdkError::ServiceError(service) => IdentityError::Denied(code_and_message(service.err())),
             _ => role_error(&error).unwrap_or_else(|| {
                 let text = sdk_error::in_one_line(&error);

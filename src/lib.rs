@@ -17,6 +17,7 @@
 //! [`single`] registers one certificate without the queue, for people who register a CA; [`proof`] makes what AWS asks for then.
 //!
 //! [`reconcile`] compares the ledger with what AWS holds, for people who ask for it.
+//! [`doctor`] examines everything that a worker needs; [`forwarding`] sends bodies again that were taken out of the way.
 //!
 //! [`sandbox`] is a local SQS and AWS IoT with real rules, for tests, the demo and benches; [`postgres`] starts a
 //! private server for them and [`specimen`] makes their certificates.
@@ -31,7 +32,9 @@ pub mod claims;
 pub mod cli;
 pub mod config;
 mod crash_point;
+pub mod doctor;
 pub mod enqueue;
+pub mod forwarding;
 pub mod heartbeat;
 pub mod hold;
 pub mod holds;

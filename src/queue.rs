@@ -138,6 +138,28 @@ impl Queue {
     /// # Errors
     /// [`QueueError`] where SQS did not answer.
     pub async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Message>, QueueError> {
+        self.receive_for(max, wait, None).await
+    }
+
+    /// The same, where the messages stay hidden for a time of the caller's, whatever the queue is set to.
+    ///
+    /// # Errors
+    /// [`QueueError`] where SQS did not answer.
+    pub async fn receive_hidden(
+        &self,
+        max: usize,
+        wait: Duration,
+        hidden: Duration,
+    ) -> Result<Vec<Message>, QueueError> {
+        self.receive_for(max, wait, Some(hidden)).await
+    }
+
+    async fn receive_for(
+        &self,
+        max: usize,
+        wait: Duration,
+        hidden: Option<Duration>,
+    ) -> Result<Vec<Message>, QueueError> {
         let asked_at = Instant::now();
         let answer = self
             .client
@@ -145,6 +167,7 @@ impl Queue {
             .queue_url(&*self.url)
             .max_number_of_messages(i32::try_from(max.min(CALL_MAX)).unwrap_or(1))
             .wait_time_seconds(i32::try_from(wait.as_secs()).unwrap_or(0))
+            .set_visibility_timeout(hidden.map(|hidden| i32::try_from(hidden.as_secs()).unwrap_or(i32::MAX)))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
             .customize()

@@ -7,6 +7,7 @@
 mod answer;
 pub mod inventory;
 mod kind;
+mod probe;
 
 use std::time::Duration;
 

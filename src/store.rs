@@ -1,9 +1,11 @@
 //! The ledger in Postgres: the only SQL of the program.
 //!
 //! A file below is a question or an answer: [`record`](Store::record) writes how jobs ended, [`known`] tells which certificates are
-//! in already, [`target`] ties a target's name to its account, [`batch`] counts, [`ends`] are read
-//! out, [`reading`] tells whether more comes, [`authority`] knows the CAs, [`hold`] tells
-//! what parked jobs wait for and [`waiting`] which they are. Every operation has a client-side time-out, COMMIT too: a server that is stopped
+//! in already, [`target`] ties a target's name to its account, [`batch`] counts, [`ends`] reads ends out, [`certificate`]
+//! finds what is known of one, [`reading`] tells whether more comes, [`authority`] knows the CAs, [`hold`] tells what parked
+//! jobs wait for and [`waiting`] which they are, [`replay`] chooses what is sent again, [`drift`] holds the ledger against
+//! what AWS has, [`quarantine`] reads what was set aside, [`prune`] drops old batches, [`audit`] keeps what people did,
+//! [`server`] looks at Postgres itself. Every operation has a client-side time-out, COMMIT too: a server that is stopped
 //! in the middle answers nothing for ever. Nothing here retries.
 
 pub mod audit;
@@ -23,11 +25,13 @@ mod opening;
 mod page;
 mod pause;
 pub mod prune;
+pub mod quarantine;
 pub mod rate_limit;
 pub mod reading;
 mod record;
 pub mod replay;
 pub mod row;
+pub mod server;
 pub mod target;
 pub mod waiting;
 

@@ -1,17 +1,48 @@
-//! `muster dead`.
+//! `muster dead`: what lies in the dead-letter queues, sending it again, dropping it.
+
+mod choice;
+mod discard;
+mod list;
+mod queues;
+mod reading;
+mod replay;
+mod sweep;
+mod tally;
 
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use crate::config::Config;
 
-/// Not there yet.
+/// Lists what lies in the dead-letter queues, sends it again, or drops it.
+///
+/// SQS moves a message there that was received too often without an end: as a rule it killed the process, or the queue's
+/// maxReceiveCount is so low that restarts use it up. The queues are found from the redrive policies of `queue.name` and
+/// `queue.replay`. Looking at a message is receiving it, which counts as a delivery: that has no effect on a dead-letter
+/// queue without a redrive policy of its own. It is hidden from others meanwhile, and given back in the end.
 #[derive(Args, Debug)]
-pub(super) struct Dead {}
+pub(super) struct Dead {
+    #[command(subcommand)]
+    action: Action,
+}
+
+// A text here would hide the longer one of the command's own type.
+#[derive(Debug, Subcommand)]
+enum Action {
+    List(list::List),
+    Replay(replay::Replay),
+    #[command(name = "drop")]
+    Discard(discard::Discard),
+}
 
 impl Dead {
-    pub(super) async fn run(self, _config: &Config) -> anyhow::Result<ExitCode> {
-        std::future::pending().await
+    /// Does what was asked.
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
+        match self.action {
+            Action::List(list) => list.run(config).await,
+            Action::Replay(replay) => replay.run(config).await,
+            Action::Discard(discard) => discard.run(config).await,
+        }
     }
 }

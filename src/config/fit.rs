@@ -53,10 +53,23 @@ pub struct FoundQueue<'a> {
 
 /// Finds what does not fit; `queues` are the main queue and the second one, where it is configured.
 pub fn findings(config: &Config, queues: &[FoundQueue<'_>]) -> Vec<Finding> {
+    let mut findings = of_settings(config);
+    findings.extend(of_queues(config, queues));
+    findings
+}
+
+/// Finds what does not fit whatever the queues are.
+pub fn of_settings(config: &Config) -> Vec<Finding> {
     let mut findings = targets(config);
     findings.extend(times(config));
     findings.extend(slots(config));
-    findings.extend(one_queue_twice(queues));
+    findings.extend(exposed(config));
+    findings
+}
+
+/// Finds what does not fit of the queues.
+pub fn of_queues(config: &Config, queues: &[FoundQueue<'_>]) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = one_queue_twice(queues).into_iter().collect();
     findings.extend(no_second_queue(config, queues));
     let backlog = queues.iter().map(|queue| queue.attributes.messages()).sum();
     for queue in queues {
@@ -64,7 +77,6 @@ pub fn findings(config: &Config, queues: &[FoundQueue<'_>]) -> Vec<Finding> {
         findings.extend(retention(config, queue, backlog));
         findings.extend(dead_letters(queue));
     }
-    findings.extend(exposed(config));
     findings
 }
 

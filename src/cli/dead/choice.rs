@@ -1,0 +1,56 @@
+//! Which dead letters are meant.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::job::{Job, Name};
+
+/// Which messages are meant.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(super) struct Choice {
+    /// The messages, as the list names them.
+    #[arg(value_name = "MESSAGE_ID")]
+    ids: Vec<String>,
+    /// All of them.
+    #[arg(long)]
+    all: bool,
+    /// The jobs of a batch.
+    #[arg(long, value_name = "NAME")]
+    batch: Option<Name>,
+}
+
+impl Choice {
+    /// Says whether a message is meant, which may be a job.
+    pub(super) fn is_meant(&self, id: &str, job: Option<&Job>) -> bool {
+        let is_of_batch = self.batch.as_ref().is_some_and(|batch| job.is_some_and(|job| job.batch == *batch));
+        self.all || is_of_batch || self.ids.iter().any(|named| named == id)
+    }
+
+    /// How many messages are named; none where it is not known.
+    pub(super) fn n_named(&self) -> Option<usize> {
+        let mut ids: Vec<&String> = self.ids.iter().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        (!ids.is_empty()).then_some(ids.len())
+    }
+
+    /// For a question.
+    pub(super) fn described(&self) -> String {
+        match (&self.batch, self.n_named()) {
+            (Some(batch), _) => format!("all jobs of batch {batch}"),
+            (None, Some(1)) => "1 message".to_owned(),
+            (None, Some(n)) => format!("{n} messages"),
+            (None, None) => "everything".to_owned(),
+        }
+    }
+
+    /// For the audit.
+    pub(super) fn audited(&self) -> Value {
+        match &self.batch {
+            Some(batch) => json!({ "batch": batch }),
+            None if self.all => json!("all"),
+            None => json!({ "messages": self.ids }),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! `muster dead list`: what lies in the dead-letter queues.
+
+use std::fmt;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use super::queues::{DeadQueue, Of, Queues};
+use super::reading::Reading;
+use crate::certificate::{Certificate, CertificateId};
+use crate::cli::figures::{grouped, printable, rfc3339};
+use crate::cli::{failure, signals};
+use crate::config::Config;
+use crate::forwarding::Forwarding;
+use crate::job::{Job, Name, Operation, ParseError};
+use crate::queue::{CALL_MAX, Message};
+
+/// How long listed messages stay hidden where they cannot be given back.
+const HIDDEN: Duration = Duration::from_secs(30);
+
+/// Lists what lies in the dead-letter queues, never with the bodies.
+///
+/// Messages are received for it and given back at once when the list is complete, also on Ctrl-C. That counts as a
+/// delivery, which has no effect on a dead-letter queue without a redrive policy of its own.
+#[derive(Args, Debug)]
+pub(super) struct List {
+    /// Whose dead-letter queue; both by default.
+    #[arg(long, value_name = "QUEUE")]
+    queue: Option<Of>,
+    /// Most messages that are listed.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    limit: usize,
+    /// Prints the list as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    /// Receives, lists and gives back.
+    #[expect(clippy::print_stdout, reason = "the list is the command's data")]
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
+        let stop = signals::stop_token()?;
+        let queues = Queues::open(config, self.queue).await?;
+        let forwarding = Forwarding::new(config, queues.for_sent_again.clone());
+        let mut letters = Vec::new();
+        for dead in &queues.dead {
+            let mut reading = Reading::new(dead.queue.clone(), HIDDEN, stop.clone());
+            let read = self.read(&mut reading, dead, &forwarding, &mut letters).await;
+            reading.give_back().await;
+            read?;
+        }
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&letters)?);
+        } else {
+            for letter in &letters {
+                print!("{letter}");
+            }
+            for dead in &queues.dead {
+                println!("{}", summary(dead, &letters));
+            }
+        }
+        Ok(if stop.is_cancelled() { failure::INTERRUPTED.into() } else { ExitCode::SUCCESS })
+    }
+
+    async fn read(
+        &self,
+        reading: &mut Reading,
+        dead: &DeadQueue,
+        forwarding: &Forwarding,
+        letters: &mut Vec<Letter>,
+    ) -> anyhow::Result<()> {
+        loop {
+            let messages = reading.next(CALL_MAX.min(self.limit.saturating_sub(letters.len()))).await?;
+            if messages.is_empty() {
+                return Ok(());
+            }
+            letters.extend(messages.iter().map(|message| Letter::of(dead.name(), message, forwarding)));
+        }
+    }
+}
+
+fn summary(dead: &DeadQueue, letters: &[Letter]) -> String {
+    let n = letters.iter().filter(|letter| letter.queue == dead.name()).count() as u64;
+    let there = dead.attributes.messages().max(n);
+    match there {
+        0 => format!("{}: empty", dead.name()),
+        _ if n == there => format!("{}: {} in all", dead.name(), grouped(n)),
+        _ => format!("{}: {} shown of about {}", dead.name(), grouped(n), grouped(there)),
+    }
+}
+
+/// A message of a dead-letter queue.
+#[derive(Debug, Serialize)]
+struct Letter {
+    queue: String,
+    message_id: String,
+    #[serde(with = "time::serde::rfc3339")]
+    sent_at: OffsetDateTime,
+    receive_count: u32,
+    /// Null: it is no job.
+    job: Option<LetterJob>,
+    /// Why it is no job.
+    no_job: Option<NoJob>,
+}
+
+/// A job, as far as a person needs it.
+#[derive(Debug, Serialize)]
+struct LetterJob {
+    operation: Operation,
+    batch: Name,
+    target: Name,
+    #[serde(rename = "ref")]
+    reference: Option<Name>,
+    source: Option<Name>,
+    /// Null: no certificate can be read.
+    certificate_id: Option<CertificateId>,
+}
+
+#[derive(Debug, Serialize)]
+struct NoJob {
+    reason: &'static str,
+    detail: String,
+}
+
+impl Letter {
+    fn of(queue: &str, message: &Message, forwarding: &Forwarding) -> Self {
+        let (job, no_job) = match forwarding.read(&message.body) {
+            Ok(job) => (Some(LetterJob::of(job)), None),
+            Err(error) => (None, Some(NoJob::of(&error))),
+        };
+        Self {
+            queue: queue.to_owned(),
+            message_id: message.id.clone(),
+            sent_at: message.sent_at.truncate_to_second(),
+            receive_count: message.receive_count,
+            job,
+            no_job,
+        }
+    }
+}
+
+impl LetterJob {
+    fn of(job: Job) -> Self {
+        Self {
+            operation: job.operation(),
+            certificate_id: Certificate::from_pem(job.request.pem()).ok().map(|certificate| certificate.id()),
+            batch: job.batch,
+            target: job.target,
+            reference: job.reference,
+            source: job.source,
+        }
+    }
+}
+
+impl NoJob {
+    fn of(error: &ParseError) -> Self {
+        Self { reason: error.code(), detail: error.to_string() }
+    }
+}
+
+impl fmt::Display for Letter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (id, sent_at) = (printable(&self.message_id), rfc3339(self.sent_at));
+        let times = if self.receive_count == 1 { "once".to_owned() } else { format!("{} times", self.receive_count) };
+        writeln!(f, "{id}")?;
+        writeln!(f, "    sent {sent_at}, received {times}")?;
+        if let Some(no_job) = &self.no_job {
+            writeln!(f, "    no job, {}: {}", no_job.reason, printable(&no_job.detail))?;
+        }
+        self.job.iter().try_for_each(|job| job.fmt(f))
+    }
+}
+
+impl fmt::Display for LetterJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "    {} in batch {} for target {}", self.operation, self.batch, self.target)?;
+        if let Some(reference) = &self.reference {
+            write!(f, ", ref {reference}")?;
+        }
+        if let Some(source) = &self.source {
+            write!(f, ", from {source}")?;
+        }
+        match self.certificate_id {
+            Some(id) => writeln!(f, "\n    certificate {id}"),
+            None => writeln!(f, "\n    no certificate can be read"),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Reads a dead-letter queue: receives each message once, keeps it hidden, and gives it back in the end.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::queue::{CALL_MAX, Message, Queue, QueueError};
+
+/// How long a receive waits for a message: a long poll asks all of SQS's servers, so one without a message is the end.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// A queue that is being read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    queue: Queue,
+    hidden: Duration,
+    stop: CancellationToken,
+    /// Every message that was received, with its receipt while we hold it.
+    receipts: HashMap<String, Option<String>>,
+}
+
+impl Reading {
+    /// Reads a queue whose messages are hidden for a time, until a stop.
+    pub(super) fn new(queue: Queue, hidden: Duration, stop: CancellationToken) -> Self {
+        Self { queue, hidden, stop, receipts: HashMap::new() }
+    }
+
+    /// Receives up to `max` messages that were not there before; none: that was all, or it was stopped.
+    pub(super) async fn next(&mut self, max: usize) -> Result<Vec<Message>, QueueError> {
+        if max == 0 || self.stop.is_cancelled() {
+            return Ok(vec![]);
+        }
+        let received = self.queue.receive_hidden(max, WAIT, self.hidden).await?;
+        let is_new =
+            |message: &Message| self.receipts.insert(message.id.clone(), Some(message.receipt.clone())).is_none();
+        Ok(received.into_iter().filter(is_new).collect())
+    }
+
+    /// Deletes messages, and tells how many SQS did not delete.
+    pub(super) async fn delete(&mut self, messages: &[&Message]) -> Result<u64, QueueError> {
+        let mut n_left = 0;
+        for ten in messages.chunks(CALL_MAX) {
+            let receipts: Vec<_> = ten.iter().map(|message| message.receipt.clone()).collect();
+            for (message, result) in ten.iter().zip(self.queue.delete(&receipts).await?) {
+                match result {
+                    Ok(()) => _ = self.receipts.insert(message.id.clone(), None),
+                    Err(error) => {
+                        warn!(%error, message_id = message.id, "SQS does not delete a dead letter");
+                        n_left += 1;
+                    }
+                }
+            }
+        }
+        Ok(n_left)
+    }
+
+    /// Gives back what is held; what cannot be given back comes back by itself.
+    pub(super) async fn give_back(self) {
+        let receipts: Vec<String> = self.receipts.into_values().flatten().collect();
+        for ten in receipts.chunks(CALL_MAX) {
+            let failed = match self.queue.hide(ten, Duration::ZERO).await {
+                Ok(results) => results.into_iter().find_map(Result::err).map(|error| error.to_string()),
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(error) = failed {
+                warn!(error, "cannot give dead letters back: they come back within {:?}", self.hidden);
+            }
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Goes through dead-letter queues and does one thing to the messages that are meant.
+//!
+//! A message is deleted only after SQS took its copy, or the ledger its body. A crash in between does it twice, which is
+//! harmless: a certificate's id is its name, and the quarantine keeps one row of a message.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::choice::Choice;
+use super::queues::{DeadQueue, Of, Queues};
+use super::reading::Reading;
+use super::tally::{Deed, Tally};
+use crate::certificate::pem;
+use crate::cli::progress::Progress;
+use crate::cli::{failure, operator, signals};
+use crate::config::Config;
+use crate::forwarding::Forwarding;
+use crate::job::{Job, ParseError};
+use crate::queue::{CALL_MAX, Message};
+use crate::store::audit::Action;
+use crate::store::{Page, Quarantined, Store};
+
+/// How long messages stay hidden that stay where they are: so that they are not met again before the end.
+const HIDDEN: Duration = Duration::from_mins(10);
+
+/// Why a message is in the quarantine that was dropped.
+const DROPPED: &str = "dropped";
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) deed: Deed,
+    pub(super) choice: Choice,
+    pub(super) of: Option<Of>,
+    pub(super) dry_run: bool,
+    pub(super) yes: bool,
+    pub(super) json: bool,
+}
+
+/// A message, and what it reads as.
+type Letter = (Message, Result<Job, ParseError>);
+
+/// Everything that a sweep works with.
+struct Sweep {
+    order: Order,
+    forwarding: Forwarding,
+    store: Store,
+    stop: CancellationToken,
+    progress: Progress,
+}
+
+/// Asks, does it to every dead-letter queue, and tells what came of it.
+pub(super) async fn run(order: Order, config: &Config) -> anyhow::Result<ExitCode> {
+    let queues = Queues::open(config, order.of).await?;
+    let verb = if order.deed == Deed::Replay { "Send again" } else { "Drop" };
+    let question = format!("{verb} {} of {}", order.choice.described(), queues.described());
+    if !order.dry_run && !operator::confirm(&question, order.yes)? {
+        return Ok(operator::nothing_done());
+    }
+    let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
+    store.check_schema().await?;
+    let forwarding = Forwarding::new(config, queues.for_sent_again.clone());
+    let sweep = Sweep { order, forwarding, store, stop: signals::stop_token()?, progress: Progress::new() };
+    let mut tallies = Vec::new();
+    let swept = sweep.all(&queues.dead, &mut tallies).await;
+    sweep.progress.done();
+    sweep.store.close().await;
+    sweep.print(&tallies)?;
+    swept?;
+    Ok(sweep.exit_code(&tallies))
+}
+
+impl Sweep {
+    async fn all(&self, dead: &[DeadQueue], tallies: &mut Vec<Tally>) -> anyhow::Result<()> {
+        for dead in dead {
+            let mut tally = Tally::new(dead.name(), self.order.deed, self.order.dry_run);
+            let mut reading = Reading::new(dead.queue.clone(), HIDDEN, self.stop.clone());
+            let swept = self.sweep(dead, &mut reading, &mut tally).await;
+            reading.give_back().await;
+            // What was done is noted, whatever came then.
+            let audited = self.audit(dead, &tally).await;
+            tallies.push(tally);
+            swept?;
+            audited?;
+        }
+        Ok(())
+    }
+
+    /// Goes through one queue until everything that is meant was met.
+    async fn sweep(&self, dead: &DeadQueue, reading: &mut Reading, tally: &mut Tally) -> anyhow::Result<()> {
+        let n_named = self.order.choice.n_named().map(|n| n as u64);
+        while n_named.is_none_or(|n| tally.n_met() < n) {
+            let messages = reading.next(CALL_MAX).await?;
+            if messages.is_empty() {
+                break;
+            }
+            let letters = messages.into_iter().map(|message| {
+                let read = self.forwarding.read(&message.body);
+                (message, read)
+            });
+            let is_meant = |(message, job): &Letter| self.order.choice.is_meant(&message.id, job.as_ref().ok());
+            let letters: Vec<Letter> = letters.filter(is_meant).collect();
+            match self.order.deed {
+                Deed::Replay => self.replay(&letters, reading, tally).await?,
+                Deed::Drop => self.drop(dead, &letters, reading, tally).await?,
+            }
+            self.progress.show(tally.n_met(), Some(dead.attributes.messages()), "dead letters");
+        }
+        Ok(())
+    }
+
+    /// Sends those that are jobs again, and deletes what SQS took.
+    async fn replay(&self, letters: &[Letter], reading: &mut Reading, tally: &mut Tally) -> anyhow::Result<()> {
+        let mut jobs = Vec::with_capacity(letters.len());
+        for (message, job) in letters {
+            match job {
+                Ok(job) => jobs.push((message, job)),
+                Err(error) => *tally.no_job.entry(error.code()).or_default() += 1,
+            }
+        }
+        if self.order.dry_run {
+            for (_, job) in jobs {
+                tally.did(Some(job.batch.as_str()));
+            }
+            return Ok(());
+        }
+        let bodies: Vec<_> = jobs.iter().map(|(message, job)| (*job, message.body.as_str())).collect();
+        let sent = self.forwarding.send(&bodies).await;
+        let mut taken = Vec::with_capacity(jobs.len());
+        for ((message, job), result) in jobs.into_iter().zip(sent.results) {
+            match result {
+                Ok(()) => {
+                    tally.did(Some(job.batch.as_str()));
+                    taken.push(message);
+                }
+                Err(error) => *tally.refused.entry(error.code).or_default() += 1,
+            }
+        }
+        tally.not_deleted += reading.delete(&taken).await?;
+        sent.error.map_or(Ok(()), |error| Err(error).context("cannot send jobs again"))
+    }
+
+    /// Writes them into the quarantine, and deletes them then.
+    async fn drop(
+        &self,
+        dead: &DeadQueue,
+        letters: &[Letter],
+        reading: &mut Reading,
+        tally: &mut Tally,
+    ) -> anyhow::Result<()> {
+        if !self.order.dry_run {
+            let quarantined = letters.iter().map(|letter| quarantined(dead, letter)).collect();
+            self.store.record(&Page { quarantined, ..Page::default() }).await?;
+        }
+        for (_, job) in letters {
+            tally.did(job.as_ref().ok().map(|job| job.batch.as_str()));
+            if let Err(error) = job {
+                *tally.no_job.entry(error.code()).or_default() += 1;
+            }
+        }
+        if !self.order.dry_run {
+            tally.not_deleted +=
+                reading.delete(&letters.iter().map(|(message, _)| message).collect::<Vec<_>>()).await?;
+        }
+        Ok(())
+    }
+
+    async fn audit(&self, dead: &DeadQueue, tally: &Tally) -> anyhow::Result<()> {
+        if tally.dry_run || tally.n_met() == 0 {
+            return Ok(());
+        }
+        let detail = json!({
+            "chosen": self.order.choice.audited(),
+            "done": tally.done,
+            "batches": tally.batches,
+            "no_job": tally.no_job,
+            "refused": tally.refused,
+            "sent_to": (tally.deed == Deed::Replay).then(|| self.forwarding.queue().url()),
+        });
+        let action = if tally.deed == Deed::Replay { "dead replay" } else { "dead drop" };
+        let (who, what) = (operator::who(), dead.queue.url());
+        Ok(self.store.audit(&Action { who: &who, action, what, detail }).await?)
+    }
+
+    #[expect(clippy::print_stdout, reason = "the numbers are the command's data")]
+    fn print(&self, tallies: &[Tally]) -> anyhow::Result<()> {
+        if self.order.json {
+            println!("{}", serde_json::to_string_pretty(tallies)?);
+        } else {
+            for tally in tallies {
+                print!("{tally}");
+            }
+        }
+        let n_missing = self.n_missing(tallies);
+        if n_missing > 0 && !self.stop.is_cancelled() {
+            self.progress
+                .say(&format!("{n_missing} of the named messages were not met: they are gone, or held by others"));
+        }
+        Ok(())
+    }
+
+    /// How many of the named messages were not there.
+    fn n_missing(&self, tallies: &[Tally]) -> u64 {
+        let n_named = self.order.choice.n_named().unwrap_or_default() as u64;
+        n_named.saturating_sub(tallies.iter().map(Tally::n_met).sum())
+    }
+
+    fn exit_code(&self, tallies: &[Tally]) -> ExitCode {
+        if self.stop.is_cancelled() {
+            self.progress.say("interrupted: the same command goes on");
+            return failure::INTERRUPTED.into();
+        }
+        let some_stayed = tallies.iter().any(Tally::left_some) || self.n_missing(tallies) > 0;
+        if some_stayed && !self.order.dry_run { failure::SOME_FAILED.into() } else { ExitCode::SUCCESS }
+    }
+}
+
+fn quarantined(dead: &DeadQueue, (message, job): &Letter) -> Quarantined {
+    let detail = match job {
+        Ok(job) => format!("a job of batch {}, dropped from the dead-letter queue by hand", job.batch),
+        Err(error) => format!("dropped from the dead-letter queue by hand; {error}"),
+    };
+    Quarantined {
+        queue: dead.queue.url().to_owned(),
+        message_id: message.id.clone(),
+        reason: DROPPED,
+        detail,
+        body: pem::blank_private_keys(&message.body),
+        sent_at: message.sent_at,
+    }
+}

@@ -1,0 +1,49 @@
+//! `muster quarantine drop`: removes messages for good.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use super::choice::{Choice, described};
+use crate::cli::operator;
+use crate::store::Store;
+use crate::store::audit::Action;
+
+/// Removes messages from the quarantine for good.
+#[derive(Args, Debug)]
+pub(super) struct Discard {
+    #[command(flatten)]
+    choice: Choice,
+    /// Only counts what would be removed.
+    #[arg(long)]
+    dry_run: bool,
+    /// Asks nothing.
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Discard {
+    /// Counts, asks and removes.
+    #[expect(clippy::print_stdout, reason = "the number is the command's data")]
+    pub(super) async fn run(self, store: &Store) -> anyhow::Result<ExitCode> {
+        let by_reason = store.set_aside_by_reason(self.choice.chosen()).await?;
+        if by_reason.is_empty() {
+            println!("no such message is set aside");
+            return Ok(ExitCode::SUCCESS);
+        }
+        let described = described(&by_reason);
+        if self.dry_run {
+            println!("{described} would be dropped");
+            return Ok(ExitCode::SUCCESS);
+        }
+        if !operator::confirm(&format!("Drop {described} for good"), self.yes)? {
+            return Ok(operator::nothing_done());
+        }
+        let detail = json!({ "chosen": self.choice.audited() });
+        let action = Action { who: &operator::who(), action: "quarantine drop", what: "quarantine", detail };
+        let n = store.drop_set_aside(self.choice.chosen(), action).await?;
+        println!("{n} dropped");
+        Ok(ExitCode::SUCCESS)
+    }
+}

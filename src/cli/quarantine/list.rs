@@ -1,0 +1,118 @@
+//! `muster quarantine list`: what was set aside.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use super::choice::reasons;
+use crate::cli::figures::{grouped, printable, rfc3339};
+use crate::store::Store;
+use crate::store::quarantine::{Chosen, SetAside};
+
+/// Lists the messages that were set aside, without their bodies.
+#[derive(Args, Debug)]
+pub(super) struct List {
+    /// Only those that were set aside for this reason.
+    #[arg(long, value_parser = reasons())]
+    reason: Option<String>,
+    /// Most messages that are listed.
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    /// Goes on behind this place, which the list before named.
+    #[arg(long, value_name = "PLACE")]
+    after: Option<Place>,
+    /// Prints the list as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A place in the list: the URL of a queue and a `MessageId`, with a slash between.
+#[derive(Clone, Debug)]
+struct Place {
+    queue: String,
+    message_id: String,
+}
+
+impl std::str::FromStr for Place {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (queue, message_id) = text.rsplit_once('/').ok_or("expected a queue's URL, a slash and a MessageId")?;
+        Ok(Self { queue: queue.to_owned(), message_id: message_id.to_owned() })
+    }
+}
+
+impl List {
+    /// Reads one page.
+    #[expect(clippy::print_stdout, reason = "the list is the command's data")]
+    #[expect(clippy::print_stderr, reason = "how to go on is talk")]
+    pub(super) async fn run(self, store: &Store) -> anyhow::Result<ExitCode> {
+        let chosen = Chosen { ids: None, reason: self.reason.as_deref() };
+        let after = self.after.as_ref().map(|place| (place.queue.as_str(), place.message_id.as_str()));
+        let found = store.set_aside(chosen, after, self.limit).await?;
+        let is_full = found.len() as u64 == u64::from(self.limit);
+        let next = found.last().filter(|_| is_full).map(|last| format!("{}/{}", last.queue, last.message_id));
+        let page = Page { messages: found.into_iter().map(Entry::of).collect(), next };
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&page)?);
+            return Ok(ExitCode::SUCCESS);
+        }
+        if page.messages.is_empty() {
+            println!("nothing is set aside");
+        }
+        for entry in &page.messages {
+            print!("{entry}");
+        }
+        if let Some(next) = &page.next {
+            eprintln!("hint: there may be more: --after {}", printable(next));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Page {
+    messages: Vec<Entry>,
+    /// What `--after` takes to go on. Null: that was all.
+    next: Option<String>,
+}
+
+/// A message that was set aside.
+#[derive(Debug, Serialize)]
+pub(super) struct Entry {
+    message_id: String,
+    queue: String,
+    reason: String,
+    detail: String,
+    bytes: u64,
+    #[serde(with = "time::serde::rfc3339")]
+    sent_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    set_aside_at: OffsetDateTime,
+}
+
+impl Entry {
+    pub(super) fn of(message: SetAside) -> Self {
+        Self {
+            message_id: message.message_id,
+            queue: message.queue,
+            reason: message.reason,
+            detail: message.detail,
+            bytes: message.n_bytes,
+            sent_at: message.sent_at.truncate_to_second(),
+            set_aside_at: message.recorded_at.truncate_to_second(),
+        }
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", printable(&self.message_id))?;
+        writeln!(f, "    {}: {}", printable(&self.reason), printable(&self.detail))?;
+        writeln!(f, "    sent {}, set aside {}", rfc3339(self.sent_at), rfc3339(self.set_aside_at))?;
+        writeln!(f, "    {} bytes from {}", grouped(self.bytes), printable(&self.queue))
+    }
+}

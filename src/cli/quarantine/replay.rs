@@ -1,0 +1,207 @@
+//! `muster quarantine replay`: sends messages again that are jobs by now.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use serde::Serialize;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::choice::{Choice, described};
+use crate::cli::figures::{grouped, printable};
+use crate::cli::progress::Progress;
+use crate::cli::{failure, operator, signals};
+use crate::config::Config;
+use crate::forwarding::Forwarding;
+use crate::identity;
+use crate::queue::Queue;
+use crate::store::Store;
+use crate::store::audit::Action;
+use crate::store::quarantine::Body;
+
+/// How many bodies are read at a time, as many as one call of SQS takes: 10 MiB of the largest.
+const PAGE: u32 = 10;
+
+/// Sends messages again that this version, with these settings, reads as jobs.
+///
+/// They go to the second queue where there is one, and otherwise to the queue of jobs, and are removed from the quarantine
+/// only then: a crash in between sends one twice, which is harmless. Others stay, and are counted with their reason. Exit
+/// code 3: something stayed.
+#[derive(Args, Debug)]
+pub(super) struct Replay {
+    #[command(flatten)]
+    choice: Choice,
+    /// Only counts what would be sent, and what is no job.
+    #[arg(long)]
+    dry_run: bool,
+    /// Asks nothing.
+    #[arg(long)]
+    yes: bool,
+    /// Prints the numbers as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was done, or would be.
+#[derive(Debug, Default, Serialize)]
+struct Tally {
+    dry_run: bool,
+    /// How many were sent again.
+    sent: u64,
+    /// The same by batch.
+    batches: BTreeMap<String, u64>,
+    /// Those that stay, by the reason why they are no jobs, or SQS's code.
+    stay: BTreeMap<String, u64>,
+}
+
+impl Replay {
+    /// Counts, asks and sends.
+    pub(super) async fn run(self, config: &Config, store: &Store) -> anyhow::Result<ExitCode> {
+        let by_reason = store.set_aside_by_reason(self.choice.chosen()).await?;
+        let n = by_reason.iter().map(|(_, n)| n).sum();
+        let question = format!("Send those of {} again that are jobs by now", described(&by_reason));
+        if n > 0 && !self.dry_run && !operator::confirm(&question, self.yes)? {
+            return Ok(operator::nothing_done());
+        }
+        let (stop, progress) = (signals::stop_token()?, Progress::new());
+        let forwarding = Forwarding::new(config, open(config).await?);
+        let mut tally = Tally { dry_run: self.dry_run, ..Tally::default() };
+        let mut show = |tally: &Tally| progress.show(tally.n(), Some(n), "messages");
+        let sent = self.send(store, &forwarding, &stop, &mut tally, &mut show).await;
+        progress.done();
+        // What was done is noted, whatever came then.
+        self.audit(store, &forwarding, &tally).await?;
+        self.print(&tally)?;
+        sent?;
+        Ok(if stop.is_cancelled() {
+            progress.say("interrupted: the same command goes on");
+            failure::INTERRUPTED.into()
+        } else if tally.stay.is_empty() || self.dry_run {
+            ExitCode::SUCCESS
+        } else {
+            failure::SOME_FAILED.into()
+        })
+    }
+
+    /// Goes through all that are meant, page by page.
+    async fn send(
+        &self,
+        store: &Store,
+        forwarding: &Forwarding,
+        stop: &CancellationToken,
+        tally: &mut Tally,
+        show: &mut impl FnMut(&Tally),
+    ) -> anyhow::Result<()> {
+        let mut last: Option<Body> = None;
+        while !stop.is_cancelled() {
+            let after = last.as_ref().map(|last| (last.queue.as_str(), last.message_id.as_str()));
+            let page = store.set_aside_bodies(self.choice.chosen(), after, PAGE).await?;
+            let Some(end) = page.last() else { break };
+            last = Some(end.clone());
+            self.send_page(store, forwarding, &page, tally).await?;
+            show(tally);
+        }
+        Ok(())
+    }
+
+    async fn send_page(
+        &self,
+        store: &Store,
+        forwarding: &Forwarding,
+        page: &[Body],
+        tally: &mut Tally,
+    ) -> anyhow::Result<()> {
+        let mut jobs = Vec::with_capacity(page.len());
+        for body in page {
+            match forwarding.read(&body.text) {
+                Ok(job) => jobs.push((body, job)),
+                Err(error) => tally.stays(error.code()),
+            }
+        }
+        if self.dry_run {
+            for (_, job) in jobs {
+                tally.sent(job.batch.as_str());
+            }
+            return Ok(());
+        }
+        let bodies: Vec<_> = jobs.iter().map(|(body, job)| (job, body.text.as_str())).collect();
+        let sent = forwarding.send(&bodies).await;
+        let mut taken = Vec::with_capacity(jobs.len());
+        for ((body, job), result) in jobs.iter().zip(sent.results) {
+            match result {
+                Ok(()) => {
+                    tally.sent(job.batch.as_str());
+                    taken.push(*body);
+                }
+                Err(error) => tally.stays(&error.code),
+            }
+        }
+        store.take_back(&taken).await?;
+        sent.error.map_or(Ok(()), |error| Err(error).context("cannot send jobs again"))
+    }
+
+    async fn audit(&self, store: &Store, forwarding: &Forwarding, tally: &Tally) -> anyhow::Result<()> {
+        if self.dry_run || tally.n() == 0 {
+            return Ok(());
+        }
+        let detail = json!({
+            "chosen": self.choice.audited(),
+            "sent": tally.sent,
+            "batches": tally.batches,
+            "stay": tally.stay,
+            "sent_to": forwarding.queue().url(),
+        });
+        let action = Action { who: &operator::who(), action: "quarantine replay", what: "quarantine", detail };
+        Ok(store.audit(&action).await?)
+    }
+
+    #[expect(clippy::print_stdout, reason = "the numbers are the command's data")]
+    fn print(&self, tally: &Tally) -> anyhow::Result<()> {
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(tally)?);
+        } else {
+            print!("{tally}");
+        }
+        Ok(())
+    }
+}
+
+/// The queue where jobs are sent again.
+async fn open(config: &Config) -> anyhow::Result<Queue> {
+    let aws = identity::load(&config.aws.access()).await;
+    let name = config.queue.replay.as_ref().unwrap_or(&config.queue.name);
+    Queue::open(&aws, name).await.with_context(|| format!("cannot open queue `{name}`"))
+}
+
+impl Tally {
+    fn sent(&mut self, batch: &str) {
+        self.sent += 1;
+        *self.batches.entry(batch.to_owned()).or_default() += 1;
+    }
+
+    fn stays(&mut self, why: &str) {
+        *self.stay.entry(why.to_owned()).or_default() += 1;
+    }
+
+    /// How many were looked at.
+    fn n(&self) -> u64 {
+        self.sent + self.stay.values().sum::<u64>()
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sent = if self.dry_run { "would be sent again" } else { "sent again" };
+        writeln!(f, "{} {sent}", grouped(self.sent))?;
+        for (batch, n) in &self.batches {
+            writeln!(f, "{:>11}  of batch {}", grouped(*n), printable(batch))?;
+        }
+        for (why, n) in &self.stay {
+            writeln!(f, "{:>11}  stay, {}", grouped(*n), printable(why))?;
+        }
+        Ok(())
+    }
+}

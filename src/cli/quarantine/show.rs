@@ -1,0 +1,62 @@
+//! `muster quarantine show`: one message that was set aside, with its body.
+
+use std::process::ExitCode;
+
+use anyhow::ensure;
+use clap::Args;
+use serde::Serialize;
+
+use super::list::Entry;
+use crate::cli::figures::printable;
+use crate::store::Store;
+use crate::store::quarantine::Chosen;
+
+/// `MessageId`s are unique: more than one has this id only where two queues are of different accounts.
+const SHOWN_MAX: u32 = 10;
+
+/// Shows one message that was set aside: why, when, and its body as the line sent it, with private keys blanked.
+#[derive(Args, Debug)]
+pub(super) struct Show {
+    /// The message, as the list names it.
+    #[arg(value_name = "MESSAGE_ID")]
+    id: String,
+    /// Prints it as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    entry: Entry,
+    body: String,
+}
+
+impl Show {
+    /// Reads it.
+    #[expect(clippy::print_stdout, reason = "the message is the command's data")]
+    pub(super) async fn run(self, store: &Store) -> anyhow::Result<ExitCode> {
+        let ids = [self.id];
+        let chosen = Chosen { ids: Some(&ids), reason: None };
+        let entries = store.set_aside(chosen, None, SHOWN_MAX).await?.into_iter().map(Entry::of);
+        let bodies = store.set_aside_bodies(chosen, None, SHOWN_MAX).await?;
+        let shown: Vec<Shown> = entries.zip(bodies).map(|(entry, body)| Shown { entry, body: body.text }).collect();
+        ensure!(
+            !shown.is_empty(),
+            "no message `{}` is set aside; `muster quarantine list` names those that are",
+            ids[0]
+        );
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&shown)?);
+            return Ok(ExitCode::SUCCESS);
+        }
+        for Shown { entry, body } in &shown {
+            print!("{entry}");
+            println!();
+            for line in body.lines() {
+                println!("{}", printable(line));
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,172 @@
+//! What we may call, found out without effect: SQS with a receipt that nobody got, AWS IoT with a text that is no
+//! certificate.
+
+use std::time::Duration;
+
+use strum::VariantArray;
+
+use super::queues::{JobQueue, Queues};
+use super::targets::{Target, Targets};
+use super::{Check, Finding, PATIENCE, all};
+use crate::job::Operation;
+use crate::outcome::Code;
+use crate::queue::{EntryResult, Queue, QueueError, QueueErrorKind};
+use crate::registrar::{CallError, Kind, Registrar};
+
+/// A receipt that SQS never gave.
+const MADE_UP: &str = "muster-doctor";
+
+/// Codes that SQS answers to a made-up receipt where it refuses the call as a whole.
+const RECEIPT_REFUSED: [&str; 3] =
+    ["ReceiptHandleIsInvalid", "InvalidParameterValueException", "InvalidParameterValue"];
+
+/// What an answer says of a permission.
+enum Answer {
+    Allowed,
+    Denied(String),
+    Unreachable(String),
+    Unknown(String),
+}
+
+impl Answer {
+    fn finding(self, permission: &str, on: &str, is_needed: bool) -> Finding {
+        let (check, subject) = (Check::Permission, format!("{permission} on {on}"));
+        match self {
+            Self::Allowed => Finding::ok(check, &subject, "allowed"),
+            Self::Denied(error) if is_needed => Finding::problem(
+                check,
+                &subject,
+                format!("denied: {error}"),
+                format!("allow {permission} in the IAM policy"),
+            ),
+            Self::Denied(error) => Finding::warning(
+                check,
+                &subject,
+                format!("denied: {error}"),
+                format!("allow {permission} in the IAM policy where CAs are registered"),
+            ),
+            Self::Unreachable(error) => {
+                let mend = "check the network, and AWS_ENDPOINT_URL or `endpoint_url` in the settings";
+                Finding::problem(check, &subject, format!("cannot be reached: {error}"), mend)
+            }
+            Self::Unknown(error) => {
+                let found = format!("not known: {error}");
+                Finding::warning(check, &subject, found, "run this again: the call came to no answer that would tell")
+            }
+        }
+    }
+
+    fn of_entries(answer: Result<Vec<EntryResult>, QueueError>) -> Self {
+        match answer {
+            Ok(results) => {
+                let denied = results.into_iter().filter_map(Result::err).find(|e| e.code.starts_with("AccessDenied"));
+                denied.map_or(Self::Allowed, |error| Self::Denied(error.to_string()))
+            }
+            Err(error) if error.kind == QueueErrorKind::Denied => Self::Denied(error.to_string()),
+            Err(error) if RECEIPT_REFUSED.contains(&error.code.as_str()) => Self::Allowed,
+            Err(error) => Self::Unknown(error.to_string()),
+        }
+    }
+
+    fn of_call<T>(answer: Result<T, CallError>) -> Self {
+        match answer {
+            Ok(_) => Self::Allowed,
+            Err(error) if error.kind == Kind::Denied => Self::Denied(error.to_string()),
+            Err(error) if matches!(error.kind, Kind::Transient(Code::Timeout | Code::Transport)) => {
+                Self::Unreachable(error.to_string())
+            }
+            Err(error) => Self::Unknown(error.to_string()),
+        }
+    }
+}
+
+/// What may be done with the queues.
+pub(super) async fn of_queues(queues: &Queues) -> Vec<Finding> {
+    let each = queues.0.iter().map(|JobQueue { name, reached }| {
+        let (name, queue) = (name.clone(), reached.as_ref().ok().map(|reached| reached.queue.clone()));
+        async move { of_queue(&name, queue).await }
+    });
+    all(each).await.concat()
+}
+
+async fn of_queue(name: &str, queue: Option<Queue>) -> Vec<Finding> {
+    let skipped = |permission: &str, why| Finding::skipped(Check::Permission, &format!("{permission} on {name}"), why);
+    let untried = ["sqs:ReceiveMessage", "sqs:SendMessage"];
+    let Some(queue) = queue else {
+        let all = ["sqs:DeleteMessage", "sqs:ChangeMessageVisibility"].into_iter().chain(untried);
+        return all.map(|permission| skipped(permission, "the queue cannot be looked at")).collect();
+    };
+    let made_up = [MADE_UP.to_owned()];
+    let (deleted, hidden) =
+        tokio::join!(in_time(queue.delete(&made_up)), in_time(queue.hide(&made_up, Duration::ZERO)));
+    let answer = |answered: Option<_>| answered.map_or_else(late, Answer::of_entries);
+    let mut findings = vec![
+        answer(deleted).finding("sqs:DeleteMessage", name, true),
+        answer(hidden).finding("sqs:ChangeMessageVisibility", name, true),
+    ];
+    findings.extend(untried.map(|permission| skipped(permission, "not tried: it cannot be without an effect")));
+    findings
+}
+
+/// What may be done in the targets' accounts.
+pub(super) async fn of_targets(targets: &Targets, all_operations: bool) -> Vec<Finding> {
+    let operations = if all_operations { Operation::VARIANTS } else { &[Operation::RegisterCertificate] };
+    let each = targets.0.iter().map(|Target { name, asked, .. }| {
+        let config = asked.answer.as_ref().ok().map(|(config, _)| config);
+        let (name, registrar) = (name.clone(), config.map(|config| Registrar::new(config, PATIENCE)));
+        async move { of_target(&name, registrar, operations).await }
+    });
+    all(each).await.concat()
+}
+
+async fn of_target(name: &str, registrar: Option<Registrar>, operations: &[Operation]) -> Vec<Finding> {
+    let (permission, code) = (|operation| format!("iot:{operation}"), "iot:GetRegistrationCode");
+    let Some(registrar) = registrar else {
+        let all = operations.iter().map(permission).chain([code.to_owned()]);
+        let subjects = all.map(|permission| format!("{permission} on {name}"));
+        return subjects.map(|its| Finding::skipped(Check::Permission, &its, "AWS did not say who we are")).collect();
+    };
+    let mut findings = Vec::with_capacity(operations.len() + 1);
+    for operation in operations {
+        let answer = in_time(registrar.probe(*operation)).await;
+        findings.push(answer.map_or_else(late, Answer::of_call).finding(&permission(operation), name, true));
+    }
+    let answer = in_time(registrar.registration_code()).await;
+    findings.push(answer.map_or_else(late, Answer::of_call).finding(code, name, false));
+    findings
+}
+
+async fn in_time<T>(call: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(PATIENCE, call).await.ok()
+}
+
+fn late() -> Answer {
+    Answer::Unreachable(format!("no answer within {PATIENCE:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict;
+    use super::*;
+    use crate::queue::EntryError;
+
+    fn verdict(answer: Result<Vec<EntryResult>, QueueError>) -> Verdict {
+        Answer::of_entries(answer).finding("sqs:DeleteMessage", "jobs", true).verdict
+    }
+
+    #[test]
+    fn only_a_denial_says_that_a_call_is_not_allowed() {
+        let entry = |code: &str| {
+            Ok(vec![Err(EntryError { code: code.into(), message: String::new(), is_senders_fault: true })])
+        };
+        let call = |kind, code: &str| {
+            Err(QueueError { operation: "DeleteMessageBatch", kind, code: code.into(), message: String::new() })
+        };
+        assert_eq!(verdict(Ok(vec![Ok(())])), Verdict::Ok);
+        assert_eq!(verdict(entry("ReceiptHandleIsInvalid")), Verdict::Ok);
+        assert_eq!(verdict(entry("AccessDeniedException")), Verdict::Problem);
+        assert_eq!(verdict(call(QueueErrorKind::Denied, "AccessDenied")), Verdict::Problem);
+        assert_eq!(verdict(call(QueueErrorKind::Transient, "ReceiptHandleIsInvalid")), Verdict::Ok);
+        assert_eq!(verdict(call(QueueErrorKind::Transient, "unreachable")), Verdict::Warning);
+    }
+}

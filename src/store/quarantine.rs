@@ -1,0 +1,178 @@
+//! Messages that were set aside, to be looked at, sent again or dropped.
+//!
+//! [`record`](Store::record) writes them. They are known by queue and `MessageId`, and listed in that order.
+
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use time::OffsetDateTime;
+
+use super::audit::{Action, note};
+use super::{Store, StoreError};
+
+/// A message that was set aside, without its body.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SetAside {
+    /// URL of the queue that delivered it.
+    pub queue: String,
+    /// `MessageId` at SQS.
+    pub message_id: String,
+    /// Why it was set aside.
+    pub reason: String,
+    /// The reason for people.
+    pub detail: String,
+    /// Bytes of its body.
+    pub n_bytes: u64,
+    /// When it was sent to the queue.
+    pub sent_at: OffsetDateTime,
+    /// When it was set aside.
+    pub recorded_at: OffsetDateTime,
+}
+
+/// The body of a message that was set aside. It has no `Debug`: what lines send never reaches a log.
+#[derive(Clone)]
+pub struct Body {
+    /// URL of the queue that delivered it.
+    pub queue: String,
+    /// `MessageId` at SQS.
+    pub message_id: String,
+    /// What the line sent, with private keys blanked.
+    pub text: String,
+}
+
+/// Which messages are meant.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Chosen<'a> {
+    /// Those with one of these ids; none: all.
+    pub ids: Option<&'a [String]>,
+    /// Those that were set aside for this reason; none: all.
+    pub reason: Option<&'a str>,
+}
+
+impl Store {
+    /// Lists the messages that were set aside, `n` at most, from behind a queue and `MessageId` on.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn set_aside(
+        &self,
+        chosen: Chosen<'_>,
+        after: Option<(&str, &str)>,
+        n: u32,
+    ) -> Result<Vec<SetAside>, StoreError> {
+        let query = "-- set_aside
+            select queue, message_id, reason, detail, octet_length(body) as n_bytes, sent_at, recorded_at
+            from quarantine
+            where (queue, message_id) > ($1, $2)
+                and ($3::text[] is null or message_id = any($3))
+                and ($4::text is null or reason = $4)
+            order by queue, message_id
+            limit $5";
+        let (queue, message_id) = after.unwrap_or_default();
+        self.run(async |db| {
+            let query = sqlx::query(query).bind(queue).bind(message_id).bind(chosen.ids).bind(chosen.reason);
+            query.bind(i64::from(n)).fetch_all(db).await?.iter().map(read).collect()
+        })
+        .await
+    }
+
+    /// Reads the bodies of such messages, `n` at most, in the same order.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn set_aside_bodies(
+        &self,
+        chosen: Chosen<'_>,
+        after: Option<(&str, &str)>,
+        n: u32,
+    ) -> Result<Vec<Body>, StoreError> {
+        let query = "-- set_aside_bodies
+            select queue, message_id, body
+            from quarantine
+            where (queue, message_id) > ($1, $2)
+                and ($3::text[] is null or message_id = any($3))
+                and ($4::text is null or reason = $4)
+            order by queue, message_id
+            limit $5";
+        let (queue, message_id) = after.unwrap_or_default();
+        self.run(async |db| {
+            let query = sqlx::query(query).bind(queue).bind(message_id).bind(chosen.ids).bind(chosen.reason);
+            query.bind(i64::from(n)).fetch_all(db).await?.iter().map(read_body).collect()
+        })
+        .await
+    }
+
+    /// Counts such messages by reason.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn set_aside_by_reason(&self, chosen: Chosen<'_>) -> Result<Vec<(String, u64)>, StoreError> {
+        let query = "-- set_aside_by_reason
+            select reason, count(*)
+            from quarantine
+            where ($1::text[] is null or message_id = any($1))
+                and ($2::text is null or reason = $2)
+            group by reason
+            order by reason";
+        self.run(async |db| {
+            let query = sqlx::query_as::<_, (String, i64)>(query).bind(chosen.ids).bind(chosen.reason);
+            let counts = query.fetch_all(db).await?;
+            Ok(counts.into_iter().map(|(reason, n)| (reason, n.cast_unsigned())).collect())
+        })
+        .await
+    }
+
+    /// Removes messages after they were sent again, and tells how many there were.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn take_back(&self, messages: &[&Body]) -> Result<u64, StoreError> {
+        let delete = "-- take_back
+            delete from quarantine q
+            using unnest($1::text[], $2::text[]) as gone (queue, message_id)
+            where (q.queue, q.message_id) = (gone.queue, gone.message_id)";
+        let (queues, ids): (Vec<_>, Vec<_>) =
+            messages.iter().map(|message| (message.queue.as_str(), message.message_id.as_str())).unzip();
+        self.run(async |db| Ok(sqlx::query(delete).bind(queues).bind(ids).execute(db).await?.rows_affected())).await
+    }
+
+    /// Removes messages for good, notes who did, and tells how many there were. `action` gets that number as `dropped`.
+    ///
+    /// # Errors
+    /// What the server or the connection met; then nothing was removed, unless the COMMIT was in doubt.
+    pub async fn drop_set_aside(&self, chosen: Chosen<'_>, mut action: Action<'_>) -> Result<u64, StoreError> {
+        let delete = "-- drop_set_aside
+            delete from quarantine
+            where ($1::text[] is null or message_id = any($1))
+                and ($2::text is null or reason = $2)";
+        self.run(async move |db| {
+            let mut transaction = self.begin(db).await?;
+            let query = sqlx::query(delete).bind(chosen.ids).bind(chosen.reason);
+            let n = query.execute(&mut *transaction).await?.rows_affected();
+            action.detail["dropped"] = n.into();
+            note(&mut transaction, &action).await?;
+            transaction.commit().await?;
+            Ok(n)
+        })
+        .await
+    }
+}
+
+fn read(row: &PgRow) -> Result<SetAside, StoreError> {
+    Ok(SetAside {
+        queue: row.try_get("queue")?,
+        message_id: row.try_get("message_id")?,
+        reason: row.try_get("reason")?,
+        detail: row.try_get("detail")?,
+        n_bytes: u64::from(row.try_get::<i32, _>("n_bytes")?.cast_unsigned()),
+        sent_at: row.try_get("sent_at")?,
+        recorded_at: row.try_get("recorded_at")?,
+    })
+}
+
+fn read_body(row: &PgRow) -> Result<Body, StoreError> {
+    Ok(Body {
+        queue: row.try_get("queue")?,
+        message_id: row.try_get("message_id")?,
+        text: String::from_utf8_lossy(row.try_get("body")?).into_owned(),
+    })
+}

@@ -1,0 +1,185 @@
+//! What a check of the server asks: version, TLS, rights, connections, clock, and when somebody last worked.
+
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::{PgConnection, PgRow, PgSslMode};
+use sqlx::{Connection, Row as _};
+use time::OffsetDateTime;
+
+use super::{Settings, Store, StoreError, connect_options, is_local};
+
+/// The tables that a worker writes.
+const WRITTEN: [&str; 10] = [
+    "registrations",
+    "batches",
+    "batch_counters",
+    "holds",
+    "targets",
+    "rate_limits",
+    "rate_changes",
+    "authorities",
+    "quarantine",
+    "queue_readings",
+];
+
+/// How the settings have the server reached.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Way {
+    /// Over a socket or the loopback interface.
+    pub is_local: bool,
+    /// The server must prove that it is the one that was meant.
+    pub is_verified: bool,
+}
+
+/// The server and our connection to it.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Its version as a number: 150004 is 15.4.
+    pub version_number: i32,
+    /// Its version for people.
+    pub version: String,
+    /// Protocol and cipher, where the connection is encrypted.
+    pub tls: Option<(String, String)>,
+    /// It takes no writes, as a standby does.
+    pub is_read_only: bool,
+    /// Most connections.
+    pub max_connections: u32,
+    /// How many of them are kept for administrators.
+    pub reserved_connections: u32,
+    /// How many are in use.
+    pub used_connections: u32,
+    /// Tables that a worker writes, and that we may not write.
+    pub forbidden: Vec<String>,
+}
+
+/// The server's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerClock {
+    /// How far it is ahead of ours, in seconds; below zero it is behind.
+    pub ahead: f64,
+    /// How long it took to ask.
+    pub round_trip: Duration,
+}
+
+/// When somebody last worked.
+#[derive(Clone, Copy, Debug)]
+pub struct LastWork {
+    /// How long ago a worker last looked at the queue; none: none ever did.
+    pub read_ago: Option<Duration>,
+    /// How long ago the last end was recorded; none: there is none.
+    pub ended_ago: Option<Duration>,
+}
+
+impl Settings {
+    /// How the server is reached.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] for a URL that is none.
+    pub fn way(&self) -> Result<Way, StoreError> {
+        let options = connect_options(self)?;
+        let is_verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull | PgSslMode::VerifyCa);
+        Ok(Way { is_local: is_local(&options), is_verified })
+    }
+
+    /// Connects once and takes leave. The error tells more than that of a pool, which tries until its time is over.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] for a URL that is none, otherwise what the connection met.
+    pub async fn knock(&self) -> Result<(), StoreError> {
+        let options = connect_options(self)?;
+        let knock = async { Ok(PgConnection::connect_with(&options).await?.close().await?) };
+        tokio::time::timeout(self.timeout, knock).await.unwrap_or(Err(StoreError::Timeout(self.timeout)))
+    }
+}
+
+impl Store {
+    /// Reads what the server is and what we may do there.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn server(&self) -> Result<Server, StoreError> {
+        let query = "-- server
+            select
+                current_setting('server_version_num')::int as version_number,
+                current_setting('server_version') as version,
+                case when s.ssl then s.version end as tls_version,
+                case when s.ssl then s.cipher end as tls_cipher,
+                pg_is_in_recovery() or current_setting('transaction_read_only')::bool as is_read_only,
+                current_setting('max_connections')::int as max_connections,
+                current_setting('superuser_reserved_connections')::int as reserved,
+                (select sum(numbackends)::int from pg_stat_database) as used,
+                array(
+                    select name
+                    from unnest($1::text[]) as wanted (name)
+                    where to_regclass(name) is not null
+                        and not (
+                            has_table_privilege(to_regclass(name), 'insert')
+                            and has_table_privilege(to_regclass(name), 'update')
+                            and has_table_privilege(to_regclass(name), 'delete')
+                        )
+                ) as forbidden
+            from pg_stat_ssl s
+            where s.pid = pg_backend_pid()";
+        self.run(async |db| read_server(&sqlx::query(query).bind(WRITTEN.as_slice()).fetch_one(db).await?)).await
+    }
+
+    /// Compares the server's clock with ours, by the quickest of some answers.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn clock(&self) -> Result<ServerClock, StoreError> {
+        const ASKED: usize = 3;
+        self.run(async |db| {
+            let mut best: Option<ServerClock> = None;
+            for _ in 0..ASKED {
+                let (began, asked_at) = (Instant::now(), OffsetDateTime::now_utc());
+                let now: OffsetDateTime =
+                    sqlx::query_scalar("-- clock\nselect clock_timestamp()").fetch_one(&mut *db).await?;
+                let round_trip = began.elapsed();
+                let ahead = (now - (asked_at + round_trip / 2)).as_seconds_f64();
+                if best.is_none_or(|best| round_trip < best.round_trip) {
+                    best = Some(ServerClock { ahead, round_trip });
+                }
+            }
+            Ok(best.expect("it was asked more than once"))
+        })
+        .await
+    }
+
+    /// Tells when a worker last looked at a queue, and when the last end was recorded.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn last_work(&self, queue: &str) -> Result<LastWork, StoreError> {
+        let query = "-- last_work
+            select
+                (
+                    select extract(epoch from clock_timestamp() - read_at)::float8
+                    from queue_readings
+                    where queue = $1
+                ) as read_ago,
+                (select extract(epoch from clock_timestamp() - max(last_at))::float8 from batch_counters) as ended_ago";
+        let ago =
+            |seconds: Option<f64>| seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default());
+        self.run(async |db| {
+            let row = sqlx::query(query).bind(queue).fetch_one(db).await?;
+            Ok(LastWork { read_ago: ago(row.try_get("read_ago")?), ended_ago: ago(row.try_get("ended_ago")?) })
+        })
+        .await
+    }
+}
+
+fn read_server(row: &PgRow) -> Result<Server, StoreError> {
+    let count = |column| Ok::<_, StoreError>(u32::try_from(row.try_get::<i32, _>(column)?).unwrap_or(0));
+    let tls: (Option<String>, Option<String>) = (row.try_get("tls_version")?, row.try_get("tls_cipher")?);
+    Ok(Server {
+        version_number: row.try_get("version_number")?,
+        version: row.try_get("version")?,
+        tls: tls.0.zip(tls.1),
+        is_read_only: row.try_get("is_read_only")?,
+        max_connections: count("max_connections")?,
+        reserved_connections: count("reserved")?,
+        used_connections: count("used")?,
+        forbidden: row.try_get("forbidden")?,
+    })
+}
