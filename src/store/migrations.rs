@@ -9,12 +9,13 @@ use sqlx::postgres::PgConnection;
 use super::{Store, StoreError};
 
 /// Version, name and text of every step in `migrations/`; a test compares the list with the folder.
-const STEPS: [(i64, &str, &str); 5] = [
+const STEPS: [(i64, &str, &str); 6] = [
     (1, "ledger", include_str!("../../migrations/0001_ledger.sql")),
     (2, "recent_batches", include_str!("../../migrations/0002_recent_batches.sql")),
     (3, "holds", include_str!("../../migrations/0003_holds.sql")),
     (4, "rate_limits", include_str!("../../migrations/0004_rate_limits.sql")),
     (5, "authorities", include_str!("../../migrations/0005_authorities.sql")),
+    (6, "operators", include_str!("../../migrations/0006_operators.sql")),
 ];
 
 impl Store {
