@@ -21,8 +21,9 @@ pub use row::{EndRow, GoodEnd};
 use filter::Way;
 use row::{read_end, read_good};
 
-/// Rows that one page looks at: few enough that the first comes at once and none takes long.
-const PAGE: i64 = 2000;
+/// Rows that the first page looks at, so that it comes at once, and that each page looks at in the end, so that none takes
+/// long.
+const PAGE: (i64, i64) = (100, 2000);
 
 /// The ends of a batch that are being read out.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ struct Walk {
     /// What is still to be walked, the next one last.
     ways: Vec<Way>,
     after: Place,
+    /// Rows that the next page looks at.
+    size: i64,
 }
 
 /// Where a walk stands, inside its batch.
@@ -92,13 +95,14 @@ impl GoodEnds {
 
 impl Walk {
     fn new(batch: &str, ways: Vec<Way>) -> Self {
-        Self { batch: batch.to_owned(), ways, after: Place::default() }
+        Self { batch: batch.to_owned(), ways, after: Place::default(), size: PAGE.0 }
     }
 
     /// Tells how the next page is come by and where it ends; none where nothing is left.
     async fn next_page(&mut self, store: &Store) -> Result<Option<(Way, Place)>, StoreError> {
         while let Some(&way) = self.ways.last() {
-            if let Some(until) = store.page_end(&self.batch, way, &self.after).await? {
+            if let Some(until) = store.page_end(self, way).await? {
+                self.size = PAGE.1.min(self.size * 2);
                 return Ok(Some((way, until)));
             }
             self.ways.pop();
@@ -111,7 +115,8 @@ impl Walk {
 impl Store {
     /// Tells where a page ends that begins behind a place; none where nothing is left. So a page that looks for few rows
     /// among many has an end, too.
-    async fn page_end(&self, batch: &str, way: Way, after: &Place) -> Result<Option<Place>, StoreError> {
+    async fn page_end(&self, walk: &Walk, way: Way) -> Result<Option<Place>, StoreError> {
+        let Walk { batch, after, size, .. } = walk;
         let (order, condition, place) = (way.order(), way.condition(), way.place(3));
         let last_first = order.replace(',', " desc,");
         let query = format!(
@@ -129,7 +134,7 @@ impl Store {
         );
         self.run(async |db| {
             let query = sqlx::query(AssertSqlSafe(query)).bind(batch).bind(way.code());
-            let query = query.bind(&after.target).bind(&after.operation).bind(&after.subject).bind(PAGE);
+            let query = query.bind(&after.target).bind(&after.operation).bind(&after.subject).bind(size);
             let read = |row: PgRow| {
                 let (target, operation) = (row.try_get("target")?, row.try_get("operation")?);
                 Ok(Place { target, operation, subject: row.try_get("subject")? })

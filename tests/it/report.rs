@@ -27,8 +27,8 @@ async fn hash(lines: &[Value]) -> String {
         .spawn()
         .unwrap();
     // In another order than the ledger's.
-    let ids: String =
-        lines.iter().rev().map(|line| format!("{}\n", line["certificate_id"].as_str().unwrap())).collect();
+    let ids: Vec<_> = lines.iter().rev().map(|line| line["certificate_id"].as_str().unwrap()).collect();
+    let ids = ids.join("\n") + "\n";
     shell.stdin.take().unwrap().write_all(ids.as_bytes()).await.unwrap();
     let output = shell.wait_with_output().await.unwrap();
     String::from_utf8(output.stdout).unwrap().split_whitespace().next().unwrap().to_owned()

@@ -1,5 +1,9 @@
 //! `muster status`: a batch in all its states, as a person and as a script see it.
 
+mod list;
+mod missing;
+mod over;
+
 use std::collections::BTreeMap;
 
 use muster::identity::Account;
@@ -14,18 +18,18 @@ use time::format_description::well_known::Rfc3339;
 use crate::factory::{BATCH, Factory};
 
 /// What `muster status` says: exit code, data, talk.
-async fn status(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) async fn status(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, String) {
     factory.spawn(&[&["status"], arguments].concat()).end().await
 }
 
-async fn numbers(factory: &Factory, arguments: &[&str]) -> Value {
+pub(crate) async fn numbers(factory: &Factory, arguments: &[&str]) -> Value {
     let (code, stdout, stderr) = status(factory, &[&["--json", BATCH], arguments].concat()).await;
     assert_eq!(code, Some(0), "{stderr}");
     serde_json::from_str(&stdout).unwrap()
 }
 
 /// Sends jobs of the batch that announce `size`.
-async fn send(factory: &Factory, pems: &[String], size: u64) {
+pub(crate) async fn send(factory: &Factory, pems: &[String], size: u64) {
     let body = |(i, pem): (usize, &String)| {
         let mut job = Factory::job(pem);
         (job.batch_size, job.reference) = (Some(size), Some(format!("SN-{i}").parse().unwrap()));
@@ -46,7 +50,7 @@ async fn a_batch_is_told_from_its_first_end_to_its_last() {
     let half = numbers(&factory, &["--measure", "10ms"]).await;
     assert_eq!((&half["announced"], &half["ended"], &half["outstanding"]), (&json!(8), &json!(7), &json!(1)));
     let ends =
-        json!({ "registered": 6, "already_registered": 0, "rejected": 1, "refused": 0, "exhausted": 0, "parked": 0 });
+        json!({ "registered": 6, "already_registered": 0, "rejected": 1, "refused": 0, "exhausted": 0, "gone": 0 });
     assert_eq!(half["ends"], ends);
     let failure = &half["failures"][0];
     assert_eq!(
@@ -171,9 +175,11 @@ async fn the_json_has_a_stable_shape() {
         ("learnt_rate", "number"),
         ("measured_rate", "number"),
         ("measured_seconds", "number"),
+        ("missing", "number or null"),
         ("outstanding", "number"),
         ("parked", "number"),
         ("parked_for", "array"),
+        ("queues_empty_seconds", "number or null"),
         ("quota", "number"),
         ("rates", "array"),
         ("seconds_left_at_learnt_rate", "number"),

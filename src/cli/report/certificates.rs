@@ -46,7 +46,9 @@ impl Certificates {
         let (progress, mut n) = (Progress::new(), 0);
         while let Some(page) = ends.next_page(store).await? {
             n += u64::try_from(page.len()).unwrap_or(0);
-            page.into_iter().for_each(|end| add(&mut places, end));
+            for end in page {
+                add(&mut places, end);
+            }
             progress.show(n, Some(n_good), "hashed");
         }
         progress.done();

@@ -46,7 +46,7 @@ pub(super) struct Filed {
     /// Certificates by status and code.
     ends: Vec<Ended>,
     /// Certificates by factory line.
-    sources: Vec<Source>,
+    sources: Vec<FactoryLine>,
     /// What AWS holds, by target, account, region and operation.
     certificates: Vec<Certificates>,
 }
@@ -61,7 +61,7 @@ struct Ended {
 
 /// Certificates of one factory line.
 #[derive(Debug, Default, Serialize)]
-struct Source {
+struct FactoryLine {
     /// Null: the jobs named none.
     source: Option<String>,
     /// Of these AWS holds the certificate.
@@ -109,8 +109,8 @@ fn by_code(counts: &[Count]) -> Vec<Ended> {
     by_code.into_iter().map(|((code, status), n)| Ended { status, code: code.as_str(), n }).collect()
 }
 
-fn by_source(counts: &[Count]) -> Vec<Source> {
-    let mut sources: BTreeMap<&str, Source> = BTreeMap::new();
+fn by_source(counts: &[Count]) -> Vec<FactoryLine> {
+    let mut sources: BTreeMap<&str, FactoryLine> = BTreeMap::new();
     for count in counts {
         let source = sources.entry(&count.source).or_default();
         source.source = Some(count.source.clone()).filter(|name| !name.is_empty());
@@ -137,7 +137,7 @@ impl fmt::Display for Filed {
             writeln!(f, "{:>11}  {status} {code}", grouped(*n))?;
         }
         writeln!(f, "\nby factory line:")?;
-        for Source { source, good, failed, parked } in &self.sources {
+        for FactoryLine { source, good, failed, parked } in &self.sources {
             let name = source.as_deref().map_or_else(|| "(none)".to_owned(), printable);
             let (good, failed, parked) = (grouped(*good), grouped(*failed), grouped(*parked));
             writeln!(f, "{good:>11}  good, {failed} failed, {parked} parked: {name}")?;

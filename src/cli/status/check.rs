@@ -14,7 +14,9 @@ pub(super) fn check(report: &Report) -> ExitCode {
         eprintln!("nothing is wrong with batch {}: {}", report.batch, report.headline());
         return ExitCode::SUCCESS;
     }
-    problems.iter().for_each(|problem| eprintln!("problem: {problem}"));
+    for problem in problems {
+        eprintln!("problem: {problem}");
+    }
     PROBLEMS.into()
 }
 

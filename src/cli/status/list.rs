@@ -132,12 +132,12 @@ impl fmt::Display for Listing {
 
 /// Names and times begin below each other, numbers end so.
 fn write_line(f: &mut fmt::Formatter<'_>, cells: &[String; 8], widths: &[usize; 8]) -> fmt::Result {
-    let mut line = String::new();
-    for (i, (cell, &width)) in cells.iter().zip(widths).enumerate() {
-        let is_number = (1..=5).contains(&i);
-        line += &if is_number { format!("{cell:>width$}  ") } else { format!("{cell:<width$}  ") };
-    }
-    writeln!(f, "{}", line.trim_end())
+    let pad = |i: usize| {
+        let (cell, width) = (&cells[i], widths[i]);
+        if (1..=5).contains(&i) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+    };
+    let line: [String; 8] = std::array::from_fn(pad);
+    writeln!(f, "{}", line.join("  ").trim_end())
 }
 
 #[cfg(test)]

@@ -1,0 +1,103 @@
+//! All batches, a page at a time.
+
+use std::collections::BTreeMap;
+
+use muster::outcome::Code;
+use muster::store::{Page, Row};
+use serde_json::{Value, json};
+
+use super::status;
+use crate::factory::Factory;
+use crate::ledger::row;
+
+/// Three batches of one certificate each, and their ends.
+async fn three() -> Factory {
+    let factory = Factory::new(1000.0).await;
+    for (batch, code, announced) in
+        [("first", Code::Ok, Some(1)), ("second", Code::Expired, Some(4)), ("third", Code::IssuerInactive, None)]
+    {
+        let announced = BTreeMap::from([(batch.to_owned(), announced)]);
+        let row = Row { batch: batch.into(), ..row(1, code) };
+        factory.store.record(&Page { announced, rows: vec![row], ..Page::default() }).await.unwrap();
+    }
+    factory
+}
+
+async fn listing(factory: &Factory, arguments: &[&str]) -> Value {
+    let (code, data, said) = status(factory, &[&["--json"], arguments].concat()).await;
+    assert_eq!(code, Some(0), "{said}");
+    serde_json::from_str(&data).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_batch_all_are_listed_the_latest_first() {
+    let factory = three().await;
+    sqlx::query("insert into queue_readings values ('q', now(), now() - interval '3 minutes')")
+        .execute(&factory.database.pool)
+        .await
+        .unwrap();
+    let listing = listing(&factory, &[]).await;
+    let of = |field: &str| -> Vec<Value> {
+        listing["batches"].as_array().unwrap().iter().map(|line| line[field].clone()).collect()
+    };
+    assert_eq!(of("batch"), ["third", "second", "first"]);
+    assert_eq!(of("announced"), [Value::Null, json!(4), json!(1)]);
+    assert_eq!(of("ended"), [0, 1, 1]);
+    assert_eq!(of("failed"), [0, 1, 0]);
+    assert_eq!(of("parked"), [1, 0, 0]);
+    assert_eq!(of("outstanding"), [Value::Null, json!(3), json!(0)]);
+    assert_eq!(of("missing"), [Value::Null, json!(3), json!(0)]);
+    assert_eq!(of("first_end_at").iter().map(Value::is_string).collect::<Vec<_>>(), [false, true, true]);
+    assert_eq!(listing["next"], Value::Null);
+
+    let (_, text, _) = status(&factory, &[]).await;
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0][..6], ["batch", "announced", "ended", "failed", "parked", "outstanding"]);
+    assert_eq!(lines[1], ["third", "?", "0", "0", "1", "?"]);
+    assert_eq!(lines[2][..7], ["second", "4", "1", "1", "0", "3", "missing"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_goes_on_from_its_last_batch() {
+    let factory = three().await;
+    let page = async |arguments: &[&str]| {
+        let page = listing(&factory, arguments).await;
+        let names: Vec<_> = page["batches"].as_array().unwrap().iter().map(|line| line["batch"].to_string()).collect();
+        (names.join(" "), page["next"].clone())
+    };
+    assert_eq!(page(&["--limit", "2"]).await, (r#""third" "second""#.into(), json!("second")));
+    assert_eq!(page(&["--limit", "2", "--before", "second"]).await, (r#""first""#.into(), Value::Null));
+    // One transaction may begin several: their names tell the order then.
+    sqlx::query("update batches set first_recorded_at = now()").execute(&factory.database.pool).await.unwrap();
+    assert_eq!(page(&["--limit", "1"]).await, (r#""third""#.into(), json!("third")));
+    assert_eq!(page(&["--limit", "1", "--before", "third"]).await, (r#""second""#.into(), json!("second")));
+    assert_eq!(page(&["--limit", "1", "--before", "second"]).await, (r#""first""#.into(), Value::Null));
+    let (_, _, said) = status(&factory, &["--limit", "2"]).await;
+    assert_eq!(said, "there are more: --before second\n");
+    let (code, _, said) = status(&factory, &["--before", "secnd"]).await;
+    assert_eq!(code, Some(1));
+    assert!(said.contains("hint: did you mean second?"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_about_one_batch_needs_one() {
+    let factory = Factory::new(1000.0).await;
+    for alone in [&["--check"][..], &["--wait"], &["--rates"], &["--measure", "1s"]] {
+        let (code, _, said) = status(&factory, alone).await;
+        assert_eq!(code, Some(2), "{alone:?}: {said}");
+    }
+    let (code, text, _) = status(&factory, &[]).await;
+    assert_eq!((code, text.as_str()), (Some(0), "no batches\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_watched_until_somebody_stops_it() {
+    let factory = three().await;
+    let mut program = factory.spawn(&["status", "--watch=100ms"]);
+    let mut out = tokio::io::BufReader::new(program.0.stdout.take().unwrap());
+    let mut line = String::new();
+    tokio::io::AsyncBufReadExt::read_line(&mut out, &mut line).await.unwrap();
+    assert_eq!(line, "3 batches: 2 ended, 1 failed, 1 parked, 3 outstanding\n", "a line where there is no terminal");
+    program.signal("INT");
+    assert_eq!(program.end().await.0, Some(130));
+}

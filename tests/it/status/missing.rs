@@ -1,0 +1,118 @@
+//! What was announced and has no end is missing once nothing is on its way any more.
+
+use std::time::Duration;
+
+use muster::store::Store;
+use muster::store::reading::MISSING_AFTER;
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
+
+use super::{numbers, send, status};
+use crate::database::Database;
+use crate::factory::{BATCH, Factory};
+
+/// Has all queues read empty for a time, as workers would have noted it.
+pub(super) async fn quiet_for(database: &Database, time: &str) {
+    let update = format!("update queue_readings set read_at = now(), empty_since = now() - interval '{time}'");
+    let updated = sqlx::query(AssertSqlSafe(update)).execute(&database.pool).await.unwrap();
+    assert!(updated.rows_affected() > 0, "no worker noted a reading");
+}
+
+/// Lets time pass since the last readings.
+async fn age(database: &Database, time: &str) {
+    let update = format!("update queue_readings set read_at = read_at - interval '{time}'");
+    sqlx::query(AssertSqlSafe(update)).execute(&database.pool).await.unwrap();
+}
+
+/// A batch of which one certificate never came.
+pub(super) async fn seven_of_eight() -> Factory {
+    let factory = Factory::new(1000.0).await;
+    send(&factory, &factory.leaves(7), 8).await;
+    factory.drain().await;
+    factory
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_end_is_missing_after_two_minutes_of_empty_queues() {
+    let factory = seven_of_eight().await;
+    let told = async || {
+        let numbers = numbers(&factory, &["--measure", "0s"]).await;
+        (numbers["outstanding"].clone(), numbers["missing"].clone(), numbers["queues_empty_seconds"].is_number())
+    };
+    quiet_for(&factory.database, "1 minute").await;
+    assert_eq!(told().await, (json!(1), Value::Null, true));
+    quiet_for(&factory.database, "5 minutes").await;
+    assert_eq!(told().await, (json!(1), json!(1), true));
+    let (_, text, _) = status(&factory, &[BATCH, "--measure", "0s"]).await;
+    let wanted = "batch batch: 7 ended of 8 announced, 1 missing: announced, without an end, and the queues have been \
+                  empty for 5m";
+    assert!(text.starts_with(wanted), "{text}");
+    age(&factory.database, "61 seconds").await;
+    assert_eq!(told().await, (json!(1), Value::Null, false), "nobody reads the queues");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_notes_what_it_reads_and_counts_what_is_missing() {
+    let factory = Factory::new(1000.0).await;
+    send(&factory, &factory.leaves(7), 10).await;
+    assert_eq!(factory.drain().await.batch_missing_jobs.get(), 0);
+    let queue: String =
+        sqlx::query_scalar("select queue from queue_readings").fetch_one(&factory.database.pool).await.unwrap();
+    assert_eq!(queue, factory.queue.url());
+    quiet_for(&factory.database, "5 minutes").await;
+    let metrics = factory.drain().await;
+    assert_eq!(metrics.batch_missing_jobs.get(), 3);
+    assert!(metrics.text().contains("\nmuster_batch_missing_jobs 3\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_missing_of_a_batch_that_sent_more_than_it_announced() {
+    let factory = Factory::new(1000.0).await;
+    send(&factory, &factory.leaves(7), 5).await;
+    factory.drain().await;
+    quiet_for(&factory.database, "5 minutes").await;
+    let numbers = numbers(&factory, &[]).await;
+    assert_eq!((&numbers["outstanding"], &numbers["missing"]), (&json!(0), &json!(0)));
+    assert_eq!(factory.store.outstanding_jobs().await.unwrap(), 0);
+}
+
+async fn empty_for(store: &Store) -> Option<Duration> {
+    store.queues_empty_for().await.unwrap()
+}
+
+#[tokio::test]
+async fn queues_are_empty_while_every_reading_says_so() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    assert_eq!(empty_for(&store).await, None, "nobody ever read");
+    store.note_reading("one", true).await.unwrap();
+    assert!(empty_for(&store).await.unwrap() < MISSING_AFTER);
+    quiet_for(&database, "5 minutes").await;
+    store.note_reading("one", true).await.unwrap();
+    assert!(empty_for(&store).await.unwrap() >= Duration::from_mins(5), "it goes on");
+    store.note_reading("two", true).await.unwrap();
+    assert!(empty_for(&store).await.unwrap() < MISSING_AFTER, "the one that became empty last counts");
+    store.note_reading("one", false).await.unwrap();
+    assert_eq!(empty_for(&store).await, None);
+    store.note_reading("one", true).await.unwrap();
+    assert!(empty_for(&store).await.unwrap() < MISSING_AFTER, "it begins anew");
+}
+
+#[tokio::test]
+async fn what_was_while_nobody_read_is_not_known() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    store.note_reading("one", true).await.unwrap();
+    quiet_for(&database, "5 minutes").await;
+    age(&database, "2 minutes").await;
+    store.note_reading("one", true).await.unwrap();
+    assert!(empty_for(&store).await.unwrap() < MISSING_AFTER);
+    store.note_reading("two", true).await.unwrap();
+    let aged = async |days: i32| {
+        let update = "update queue_readings set read_at = now() - make_interval(days => $1) where queue = 'two'";
+        sqlx::query(update).bind(days).execute(&database.pool).await.unwrap();
+        empty_for(&store).await
+    };
+    assert_eq!(aged(13).await, None, "the second may still hold messages");
+    assert!(aged(15).await.is_some(), "SQS keeps none for so long");
+}
