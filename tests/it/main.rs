@@ -32,6 +32,7 @@ mod python;
 mod queue_trouble;
 mod quota;
 mod readme;
+mod reconcile;
 mod sandbox;
 mod second_queue;
 mod secrecy;
@@ -39,6 +40,7 @@ mod sender;
 #[path = "../stage/server.rs"]
 mod server;
 mod service;
+mod show;
 mod status;
 mod targets;
 mod trouble;
