@@ -236,7 +236,12 @@ async fn lanes(store: &Store, batch: Option<&Name>) -> Result<Vec<Lane>, Reconci
 }
 
 /// The CA with an id: the ledger's, or one of the folder.
-async fn issuer(config: &Config, store: &Store, account: &Account, id: CertificateId) -> Result<Issuer, ReconcileError> {
+async fn issuer(
+    config: &Config,
+    store: &Store,
+    account: &Account,
+    id: CertificateId,
+) -> Result<Issuer, ReconcileError> {
     let kept = store.authority_pem(account, id).await?;
     let kept = kept.and_then(|pem| Issuer::new(Certificate::from_pem(&pem).ok()?).ok());
     if let Some(issuer) = kept {

@@ -36,6 +36,7 @@ use report::Report;
 /// calls have quotas of their own, which others share: --rate is half of the default one.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Reconcile {
     /// The account and region, by its name in the settings.
     #[arg(long, default_value = DEFAULT_TARGET)]
@@ -111,7 +112,11 @@ impl Reconcile {
         stop: &CancellationToken,
     ) -> anyhow::Result<ExitCode> {
         let progress = Progress::new();
-        progress.say(&format!("comparing the ledger with {}, at most {} calls/s", run.account(), self.rate.per_second()));
+        progress.say(&format!(
+            "comparing the ledger with {}, at most {} calls/s",
+            run.account(),
+            self.rate.per_second()
+        ));
         let show = |run: &Reconciliation| show(&progress, run);
         let compared = tokio::select! {
             compared = run.compare(&show) => Some(compared),

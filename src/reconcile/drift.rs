@@ -45,3 +45,76 @@ pub(super) fn drifts<'a>(listed: &Listed, rows: &[&'a ComparedRow], batch: Optio
 fn differs(row: &ComparedRow, status: Option<CertificateStatus>) -> bool {
     status.is_none_or(|status| row.known_status != Some(status) || row.wanted_status != status)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::CertificateId;
+    use crate::outcome::Code;
+    use crate::store::drift::tests::compared;
+
+    fn said(status: Option<&str>) -> Listed {
+        Listed { id: CertificateId([7; 32]), status: status.map(str::to_owned) }
+    }
+
+    fn found<'a>(status: Option<&str>, rows: &'a [ComparedRow], batch: Option<&str>) -> Vec<Drift<'a>> {
+        drifts(&said(status), &rows.iter().collect::<Vec<_>>(), batch)
+    }
+
+    fn newer(batch: &str) -> ComparedRow {
+        let mut row = compared(batch, Code::Ok);
+        row.is_newer = true;
+        row
+    }
+
+    fn without_status(mut row: ComparedRow) -> ComparedRow {
+        row.known_status = None;
+        row
+    }
+
+    #[test]
+    fn what_agrees_is_no_drift() {
+        let rows = [compared("a", Code::Ok), compared("b", Code::Known), compared("c", Code::Expired)];
+        assert_eq!(found(Some("ACTIVE"), &rows, None), []);
+        assert_eq!(found(None, &rows[2..], None), [], "neither has it");
+        assert_eq!(found(None, &[], None), []);
+    }
+
+    #[test]
+    fn every_good_row_of_what_aws_does_not_have_is_missing() {
+        let rows = [compared("a", Code::Ok), compared("b", Code::Known), compared("c", Code::Expired)];
+        assert_eq!(found(None, &rows, None), [Drift::Missing(&rows[0]), Drift::Missing(&rows[1])]);
+        assert_eq!(found(None, &rows, Some("b")), [Drift::Missing(&rows[1])]);
+        assert_eq!(found(None, &rows, Some("c")), []);
+    }
+
+    #[test]
+    fn what_came_back_meanwhile_is_not_missing() {
+        let newer = newer("b");
+        let rows = [compared("a", Code::Ok), newer];
+        assert_eq!(found(None, &rows, None), []);
+        assert_eq!(found(None, &rows, Some("a")), [], "also where the newer row is of another batch");
+    }
+
+    #[test]
+    fn what_aws_has_without_a_good_row_is_unknown_or_ended_otherwise() {
+        assert_eq!(found(Some("ACTIVE"), &[], None), [Drift::Unknown]);
+        assert_eq!(found(Some("ACTIVE"), &[], Some("a")), [], "nobody knows of which batch it would be");
+        let rows = [compared("a", Code::Timeout), compared("b", Code::IssuerInactive)];
+        assert_eq!(found(Some("ACTIVE"), &rows, None), [Drift::EndedOtherwise(vec![&rows[0], &rows[1]])]);
+        assert_eq!(found(Some("ACTIVE"), &rows, Some("b")), [Drift::EndedOtherwise(vec![&rows[1]])]);
+        assert_eq!(found(Some("ACTIVE"), &rows, Some("c")), []);
+    }
+
+    #[test]
+    fn a_status_that_is_news_or_was_not_asked_for_is_a_drift() {
+        let rows = [compared("a", Code::Ok)];
+        for status in ["INACTIVE", "PENDING_TRANSFER", "A_WORD_OF_TOMORROW"] {
+            assert_eq!(found(Some(status), &rows, None), [Drift::OtherStatus(&rows[0])], "{status}");
+        }
+        let unknown = [compared("a", Code::Exists)].map(without_status);
+        assert_eq!(found(Some("ACTIVE"), &unknown, None), [Drift::OtherStatus(&unknown[0])]);
+        let newer = [newer("a")];
+        assert_eq!(found(Some("INACTIVE"), &newer, None), [], "the list may be the older word");
+    }
+}

@@ -75,7 +75,11 @@ impl Inventory {
     ///
     /// # Errors
     /// AWS denies or refuses the call, or did not answer for long.
-    pub async fn list(&mut self, ca: Option<CertificateId>, marker: Option<&str>) -> Result<ListedPage, InventoryError> {
+    pub async fn list(
+        &mut self,
+        ca: Option<CertificateId>,
+        marker: Option<&str>,
+    ) -> Result<ListedPage, InventoryError> {
         let operation = if ca.is_some() { "ListCertificatesByCA" } else { "ListCertificates" };
         self.call(operation, async |registrar| registrar.list(ca, marker).await).await
     }

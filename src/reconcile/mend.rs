@@ -11,7 +11,7 @@ use super::drift::Drift;
 use super::{PAGE, Page, ReconcileError, Reconciliation};
 use crate::certificate::{CertificateId, pem};
 use crate::hold::HoldKey;
-use crate::job::{CertificateStatus, Operation, RegisterCertificate, RegisterCertificateWithoutCa, Request};
+use crate::job::{CertificateStatus, Name, Operation, RegisterCertificate, RegisterCertificateWithoutCa, Request};
 use crate::store::StoreError;
 use crate::store::drift::changes::{Becomes, Changed};
 use crate::store::drift::{ComparedRow, RowKey};
@@ -105,7 +105,7 @@ impl Reconciliation {
         &self,
         mut take: impl AsyncFnMut(&[RowKey]) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
-        for batch in self.store.batches_with_gone(self.order.batch.as_ref().map(|batch| batch.as_str())).await? {
+        for batch in self.store.batches_with_gone(self.order.batch.as_ref().map(Name::as_str)).await? {
             let mut last: Option<RowKey> = None;
             loop {
                 let only_of = self.is_partial().then_some(&self.run);

@@ -47,7 +47,7 @@ impl Store {
         // Each half has the condition of an index word for word: `known_certificates`, `failures_of_a_certificate`.
         let query = format!(
             "-- entries_of_certificate
-            select *
+            select {COLUMNS}
             from (
                 (
                     select {COLUMNS}

@@ -275,3 +275,26 @@ impl<'a> KeyColumns<'a> {
         columns
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A row of a batch as a test needs it; its status is known where it is good.
+    pub(crate) fn compared(batch: &str, code: Code) -> ComparedRow {
+        let (operation, is_good) = (Operation::RegisterCertificate, code.status().is_good());
+        ComparedRow {
+            key: RowKey::of((batch.into(), "default".into(), operation, [7; 32])),
+            operation,
+            reference: None,
+            status: code.status(),
+            code,
+            wanted_status: CertificateStatus::Active,
+            known_status: is_good.then_some(CertificateStatus::Active),
+            is_sendable: !is_good,
+            is_newer: false,
+            ended_at: OffsetDateTime::UNIX_EPOCH,
+            n_attempts: 1,
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! `muster reconcile`: the ledger and what the sandbox holds, with differences made on purpose.
 
 mod repair;
+mod rows;
 mod scope;
 mod trouble;
 
@@ -132,15 +133,21 @@ async fn what_was_deleted_at_aws_is_gone_and_is_registered_again_when_it_is_give
 
     let (code, found) = site.reconcile("--yes").await;
     assert_eq!(code, Some(6));
-    assert_eq!(found["done"], json!({
-        "n_gone": 1, "n_gone_without_certificate": 0, "n_learnt": 0, "n_sent_again": 0,
-    }));
+    assert_eq!(
+        found["done"],
+        json!({
+            "n_gone": 1, "n_gone_without_certificate": 0, "n_learnt": 0, "n_sent_again": 0,
+        })
+    );
     let row = site
         .value(
             "select status, detail, known_status, certificate, request, waits_for from registrations where code = 'deleted'",
         )
         .await;
-    assert_eq!((&row["status"], &row["known_status"], &row["certificate"]), (&json!("gone"), &Value::Null, &Value::Null));
+    assert_eq!(
+        (&row["status"], &row["known_status"], &row["certificate"]),
+        (&json!("gone"), &Value::Null, &Value::Null)
+    );
     assert!(row["detail"].as_str().unwrap().starts_with("it was registered; AWS did not have it on 2"), "{row}");
     assert_eq!(row["request"], json!({ "certificatePem": pems[1], "status": "ACTIVE" }));
     assert_eq!(row["waits_for"], Value::Null, "nobody asked for a repair");

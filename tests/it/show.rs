@@ -69,11 +69,17 @@ async fn a_certificate_is_found_by_every_name_that_it_has() {
     );
     assert_eq!(found["certificate"]["serial"], colons.join(":").to_lowercase());
     let (first, second) = (&found["rows"][0], &found["rows"][1]);
-    assert_eq!((&first["batch"], &first["code"], &first["known_status"]), (&json!("batch"), &json!("ok"), &json!("ACTIVE")));
+    assert_eq!(
+        (&first["batch"], &first["code"], &first["known_status"]),
+        (&json!("batch"), &json!("ok"), &json!("ACTIVE"))
+    );
     assert_eq!((&first["ref"], &first["source"], &first["n_attempts"]), (&json!("SN-7"), &json!("line-1"), &json!(1)));
     assert_eq!(first["attempts"][0]["result"], "ok");
     assert!(!first["attempts"][0]["request_id"].as_str().unwrap().is_empty());
-    assert_eq!((&second["batch"], &second["code"], &second["n_attempts"]), (&json!("second"), &json!("known"), &json!(0)));
+    assert_eq!(
+        (&second["batch"], &second["code"], &second["n_attempts"]),
+        (&json!("second"), &json!("known"), &json!(0))
+    );
 
     let (code, stdout, stderr) = show(&factory, &["SN-7"]).await;
     assert_eq!(code, Some(0), "{stderr}");
@@ -111,10 +117,11 @@ async fn a_rejected_certificate_is_read_from_what_the_line_sent() {
     let (_, stdout, _) = show(&factory, &[&late.id().to_string(), "--pem"]).await;
     assert_eq!(stdout, late.to_pem());
 
-    let subjects: Vec<(Vec<u8>, String)> = sqlx::query_as("select subject, code from registrations where code <> 'expired'")
-        .fetch_all(&factory.database.pool)
-        .await
-        .unwrap();
+    let subjects: Vec<(Vec<u8>, String)> =
+        sqlx::query_as("select subject, code from registrations where code <> 'expired'")
+            .fetch_all(&factory.database.pool)
+            .await
+            .unwrap();
     for (subject, code) in subjects {
         let id = hex::encode(subject);
         let (exit, stdout, stderr) = show(&factory, &[&id]).await;
@@ -144,7 +151,10 @@ async fn aws_is_asked_where_the_ledger_says_that_it_is() {
     let iot = aws_sdk_iot::Client::new(&identity::load(&factory.config.aws.access()).await);
     iot.update_certificate().certificate_id(&id).new_status(AwsStatus::Revoked).send().await.unwrap();
     let (_, stdout, _) = show(&factory, &[&id, "--aws"]).await;
-    assert!(stdout.contains("\nat AWS, target default (000000000000 in us-east-1): REVOKED, registered 20"), "{stdout}");
+    assert!(
+        stdout.contains("\nat AWS, target default (000000000000 in us-east-1): REVOKED, registered 20"),
+        "{stdout}"
+    );
     iot.delete_certificate().certificate_id(&id).send().await.unwrap();
     let (code, stdout, _) = show(&factory, &[&id, "--aws"]).await;
     assert_eq!(code, Some(0));
@@ -203,8 +213,7 @@ async fn every_look_up_goes_by_an_index() {
             .await
             .unwrap()
     };
-    let wanted =
-        ["known_certificates", "failures_of_a_certificate", "certificates_of_a_serial", "devices_of_a_ref"];
+    let wanted = ["known_certificates", "failures_of_a_certificate", "certificates_of_a_serial", "devices_of_a_ref"];
     let patience = std::time::Duration::from_mins(1);
     let until = async {
         loop {

@@ -120,7 +120,9 @@ impl<'a> Report<'a> {
         println!("\ndone: {} rows are gone, the status of {} was noted", grouped(done.n_gone), grouped(done.n_learnt));
         if done.n_gone_without_certificate > 0 {
             let n = grouped(done.n_gone_without_certificate);
-            println!("{n} of the gone must be given again with `muster enqueue`: the ledger keeps no certificate of them");
+            println!(
+                "{n} of the gone must be given again with `muster enqueue`: the ledger keeps no certificate of them"
+            );
         }
         if self.is_repair {
             println!("{} jobs are sent again as soon as a worker runs", grouped(done.n_sent_again));
@@ -164,7 +166,9 @@ impl fmt::Display for Report<'_> {
 impl Report<'_> {
     fn missing(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let missing = &self.findings.missing_at_aws;
-        section(f, missing.n, "the ledger says that it is in, AWS does not have it", &missing.examples, |_| String::new())
+        section(f, missing.n, "the ledger says that it is in, AWS does not have it", &missing.examples, |_| {
+            String::new()
+        })
     }
 
     fn unknown(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -213,7 +217,8 @@ fn section(
     writeln!(f, "\n{}: {title}", grouped(n))?;
     for example in examples {
         let row = example.row.as_ref().map_or_else(String::new, |row| {
-            let reference = row.reference.as_ref().map_or_else(String::new, |name| format!(", ref {}", printable(name)));
+            let reference =
+                row.reference.as_ref().map_or_else(String::new, |name| format!(", ref {}", printable(name)));
             format!("  batch {}{reference}", printable(&row.batch))
         });
         writeln!(f, "    {}{row}{}", example.certificate_id, more(example))?;

@@ -41,7 +41,8 @@ pub(super) async fn ask(config: &Config, store: &Store, certificates: &mut [Know
     let mut inventories = BTreeMap::new();
     for known in certificates {
         let rows = known.rows.iter().filter(|row| !row.operation.is_of_ca());
-        let places: BTreeSet<_> = rows.map(|row| (row.target.clone(), row.account.clone(), row.region.clone())).collect();
+        let places: BTreeSet<_> =
+            rows.map(|row| (row.target.clone(), row.account.clone(), row.region.clone())).collect();
         let mut said = Vec::new();
         for (target, account, region) in places {
             let Some(id) = known.certificate_id else { continue };

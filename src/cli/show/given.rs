@@ -40,16 +40,10 @@ pub(super) struct Given {
 pub(in crate::cli) enum GivenError {
     /// The file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
-    Unreadable {
-        path: PathBuf,
-        source: io::Error,
-    },
+    Unreadable { path: PathBuf, source: io::Error },
     /// The file holds none.
     #[error("{} holds no certificate: {source}", path.display())]
-    NoCertificate {
-        path: PathBuf,
-        source: CertificateError,
-    },
+    NoCertificate { path: PathBuf, source: CertificateError },
     /// No id.
     #[error("an id has 64 hex digits, found `{0}`")]
     NoId(String),
@@ -63,8 +57,7 @@ impl Given {
     /// else for a serial number and a ref.
     pub(super) fn read(text: &str, kind: Option<Kind>) -> Result<Self, GivenError> {
         let found = || printable(text);
-        let mut given =
-            Self { text: found(), id: None, serials: vec![], reference: None, certificate: None };
+        let mut given = Self { text: found(), id: None, serials: vec![], reference: None, certificate: None };
         let id: Option<CertificateId> = text.parse().ok();
         match kind {
             Some(Kind::File) => given.take_file(Path::new(text))?,

@@ -48,7 +48,9 @@ impl Store {
             })
             .await?;
         let dead_below = run.number - i64::try_from(DEAD_AFTER.as_micros()).unwrap_or(i64::MAX);
-        self.remove_runs(i64::MIN, dead_below).await?;
+        while let Some(dead) = self.oldest_run(dead_below).await? {
+            self.remove_run(dead).await?;
+        }
         Ok(run)
     }
 
@@ -57,24 +59,45 @@ impl Store {
     /// # Errors
     /// What the server or the connection met.
     pub async fn end_run(&self, run: &Run) -> Result<(), StoreError> {
-        self.remove_runs(run.number, run.number).await
+        self.remove_run(run.number).await
     }
 
-    async fn remove_runs(&self, first: i64, last: i64) -> Result<(), StoreError> {
-        let delete = "-- remove_runs
-            delete from listed
-            where ctid in (select ctid from listed where run between $1 and $2 limit $3)";
-        loop {
-            let removed = self
+    async fn oldest_run(&self, below: i64) -> Result<Option<i64>, StoreError> {
+        let query = "-- oldest_run
+            select min(run)
+            from listed
+            where run < $1";
+        self.run(async |db| Ok(sqlx::query_scalar(query).bind(below).fetch_one(db).await?)).await
+    }
+
+    /// Removes a run in the order of its ids: what was removed before is not looked through again.
+    async fn remove_run(&self, run: i64) -> Result<(), StoreError> {
+        let delete = "-- remove_run
+            with some as (
+                select certificate_id
+                from listed
+                where run = $1 and certificate_id > $2
+                order by certificate_id
+                limit $3
+            ), removed as (
+                delete from listed
+                using some
+                where listed.run = $1 and listed.certificate_id = some.certificate_id
+            )
+            select certificate_id
+            from some
+            order by certificate_id desc
+            limit 1";
+        let mut last: Option<Vec<u8>> = Some(vec![]);
+        while let Some(after) = last {
+            last = self
                 .run(async |db| {
-                    let query = sqlx::query(delete).bind(first).bind(last).bind(REMOVED_AT_A_TIME);
-                    Ok(query.execute(db).await?.rows_affected())
+                    let query = sqlx::query_scalar(delete).bind(run).bind(after).bind(REMOVED_AT_A_TIME);
+                    Ok(query.fetch_optional(db).await?)
                 })
                 .await?;
-            if removed == 0 {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 
     /// Keeps what AWS said. What it said first of a certificate stays.
@@ -104,10 +127,8 @@ impl Store {
     pub async fn has_listed(&self, run: &Run, id: CertificateId) -> Result<bool, StoreError> {
         let query = "-- has_listed
             select exists (select from listed where run = $1 and certificate_id = $2)";
-        self.run(async |db| {
-            Ok(sqlx::query_scalar(query).bind(run.number).bind(id.0.as_slice()).fetch_one(db).await?)
-        })
-        .await
+        self.run(async |db| Ok(sqlx::query_scalar(query).bind(run.number).bind(id.0.as_slice()).fetch_one(db).await?))
+            .await
     }
 
     /// Reads what AWS said of `n` certificates, in the order of their ids, from behind `after` on.

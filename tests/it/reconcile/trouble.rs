@@ -56,9 +56,8 @@ async fn an_interrupt_changes_nothing() {
     let slow = Fault::new(Operation::DescribeCertificate, Effect::Hang { executed: false });
     site.factory.sandbox.faults().set(slow).unwrap();
     let program = site.factory.spawn(&["reconcile", "--yes", "--rate", "1000"]);
-    let asked = |factory: &crate::factory::Factory| {
-        factory.sandbox.ledger().summary(Operation::DescribeCertificate).calls > 0
-    };
+    let asked =
+        |factory: &crate::factory::Factory| factory.sandbox.ledger().summary(Operation::DescribeCertificate).calls > 0;
     site.factory.until("it asks for the certificate", async |factory| asked(factory)).await;
     program.signal("INT");
     let (code, _, said) = program.end().await;
