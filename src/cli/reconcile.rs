@@ -10,6 +10,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::figures::grouped;
 use super::operator::{NobodyToAsk, confirm, nothing_done, who};
@@ -100,8 +101,9 @@ impl Reconcile {
     async fn reconcile(&self, config: &Config, store: &Store, stop: &CancellationToken) -> anyhow::Result<ExitCode> {
         let mut run = Reconciliation::begin(config, store, self.order()).await?;
         let ended = self.work(store, &mut run, stop).await;
-        // A later run removes what is left where this fails.
-        let _ = run.end().await;
+        if let Err(error) = run.end().await {
+            warn!(%error, "what AWS listed is still in the ledger's database; a later run removes it");
+        }
         ended
     }
 

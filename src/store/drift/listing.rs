@@ -12,9 +12,6 @@ use crate::store::{Store, StoreError};
 /// How old a run is that has certainly died: one that confirms a hundred thousand deletions takes hours, none a week.
 const DEAD_AFTER: Duration = Duration::from_hours(7 * 24);
 
-/// How many rows are removed at a time: well inside the time-out.
-const REMOVED_AT_A_TIME: i64 = 10_000;
-
 /// One reconciliation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Run {
@@ -70,32 +67,19 @@ impl Store {
         self.run(async |db| Ok(sqlx::query_scalar(query).bind(below).fetch_one(db).await?)).await
     }
 
-    /// Removes a run in the order of its ids: what was removed before is not looked through again.
+    /// Removes a run in parts, each well inside the time-out: ids are hashes, so their first bytes divide them evenly.
     async fn remove_run(&self, run: i64) -> Result<(), StoreError> {
         let delete = "-- remove_run
-            with some as (
-                select certificate_id
-                from listed
-                where run = $1 and certificate_id > $2
-                order by certificate_id
-                limit $3
-            ), removed as (
-                delete from listed
-                using some
-                where listed.run = $1 and listed.certificate_id = some.certificate_id
-            )
-            select certificate_id
-            from some
-            order by certificate_id desc
-            limit 1";
-        let mut last: Option<Vec<u8>> = Some(vec![]);
-        while let Some(after) = last {
-            last = self
-                .run(async |db| {
-                    let query = sqlx::query_scalar(delete).bind(run).bind(after).bind(REMOVED_AT_A_TIME);
-                    Ok(query.fetch_optional(db).await?)
-                })
-                .await?;
+            delete from listed
+            where run = $1 and certificate_id >= $2 and certificate_id < $3";
+        for first in 0..=u8::MAX {
+            // Behind every id, which has 32 bytes.
+            let end = first.checked_add(1).map_or_else(|| vec![u8::MAX; 33], |next| vec![next]);
+            self.run(async |db| {
+                sqlx::query(delete).bind(run).bind(vec![first]).bind(end).execute(db).await?;
+                Ok(())
+            })
+            .await?;
         }
         Ok(())
     }
