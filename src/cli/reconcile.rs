@@ -183,8 +183,9 @@ fn show(progress: &Progress, run: &Reconciliation) {
     let findings = run.findings();
     let listed = findings.n_listed.unwrap_or_default();
     let message = format!(
-        "certificates seen, {} of them asked for by id; {} calls",
+        "certificates seen, {} of them asked for by id, {} compared; {} calls",
         grouped(findings.n_described),
+        grouped(findings.n_compared),
         grouped(run.n_calls())
     );
     progress.show(listed + findings.n_described, None, &message);

@@ -8,7 +8,12 @@ use crate::store::drift::listing::Listed;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Drift<'a> {
     /// The ledger says that it is in, and AWS does not have it.
-    Missing(&'a ComparedRow),
+    Missing {
+        /// The row that says so.
+        row: &'a ComparedRow,
+        /// The ledger keeps the certificate, in this row or another.
+        is_kept: bool,
+    },
     /// AWS has it, and the ledger has no row of it.
     Unknown,
     /// AWS has it, and the ledger has rows of it, none of which is good.
@@ -26,7 +31,9 @@ pub(super) fn drifts<'a>(listed: &Listed, rows: &[&'a ComparedRow], batch: Optio
     let (good, bad): (Vec<&ComparedRow>, Vec<_>) = rows.iter().copied().partition(|row| row.status.is_good());
     let Some(status) = &listed.status else {
         let is_back = good.iter().any(|row| row.is_newer);
-        return good.iter().filter(is_meant).filter(|_| !is_back).map(|row| Drift::Missing(row)).collect();
+        let is_kept = good.iter().any(|row| row.has_certificate);
+        let missing = good.iter().filter(is_meant).filter(|_| !is_back);
+        return missing.map(|row| Drift::Missing { row, is_kept }).collect();
     };
     if good.is_empty() {
         let meant: Vec<&ComparedRow> = bad.iter().filter(is_meant).copied().collect();
@@ -61,6 +68,10 @@ mod tests {
         drifts(&said(status), &rows.iter().collect::<Vec<_>>(), batch)
     }
 
+    fn missing(row: &ComparedRow) -> Drift<'_> {
+        Drift::Missing { row, is_kept: true }
+    }
+
     fn newer(batch: &str) -> ComparedRow {
         let mut row = compared(batch, Code::Ok);
         row.is_newer = true;
@@ -83,9 +94,18 @@ mod tests {
     #[test]
     fn every_good_row_of_what_aws_does_not_have_is_missing() {
         let rows = [compared("a", Code::Ok), compared("b", Code::Known), compared("c", Code::Expired)];
-        assert_eq!(found(None, &rows, None), [Drift::Missing(&rows[0]), Drift::Missing(&rows[1])]);
-        assert_eq!(found(None, &rows, Some("b")), [Drift::Missing(&rows[1])]);
+        assert_eq!(found(None, &rows, None), [missing(&rows[0]), missing(&rows[1])]);
+        assert_eq!(found(None, &rows, Some("b")), [missing(&rows[1])]);
         assert_eq!(found(None, &rows, Some("c")), []);
+    }
+
+    #[test]
+    fn a_certificate_is_kept_where_any_of_its_rows_keeps_it() {
+        let mut rows = [compared("a", Code::Ok), compared("b", Code::Known)];
+        rows[0].has_certificate = false;
+        assert_eq!(found(None, &rows, Some("a")), [missing(&rows[0])]);
+        rows[1].has_certificate = false;
+        assert_eq!(found(None, &rows, Some("a")), [Drift::Missing { row: &rows[0], is_kept: false }]);
     }
 
     #[test]

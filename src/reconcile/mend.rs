@@ -69,13 +69,13 @@ impl Reconciliation {
 
     async fn mend_page(&self, page: &Page, is_repair: bool, done: &mut Done) -> Result<(), StoreError> {
         let drifts = page.drifts(self.order.batch.as_ref());
-        let missing = drifts.iter().filter(|(_, drift)| matches!(drift, Drift::Missing(_)));
+        let missing = drifts.iter().filter(|(_, drift)| matches!(drift, Drift::Missing { .. }));
         let missing: Vec<CertificateId> = missing.map(|(listed, _)| listed.id).collect();
         let kept: HashMap<_, _> = self.store.kept_certificates(self.account(), &missing).await?.into_iter().collect();
         let (mut changes, mut again) = (vec![], vec![]);
         for (listed, drift) in &drifts {
             match drift {
-                Drift::Missing(row) => changes.push((*row, gone(row, kept.get(&listed.id)))),
+                Drift::Missing { row, .. } => changes.push((*row, gone(row, kept.get(&listed.id)))),
                 Drift::OtherStatus(row) => {
                     changes.extend(learnt(row, listed.status.as_deref()).map(|becomes| (*row, becomes)));
                 }

@@ -3,9 +3,8 @@
 
 use std::fmt;
 
-use sqlx::AssertSqlSafe;
-use sqlx::Row as _;
 use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Row as _};
 use time::OffsetDateTime;
 
 use super::columns::read_row;

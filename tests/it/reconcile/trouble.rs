@@ -3,10 +3,17 @@
 use muster::sandbox::{Effect, Fault, Operation};
 
 use super::Site;
+use crate::factory::Factory;
 
 fn error(operation: Operation, status: u16, code: &str) -> Fault {
     let effect = Effect::Error { status, code: code.to_owned(), message: "as ordered".to_owned(), executed: false };
     Fault::new(operation, effect)
+}
+
+/// Waits until the program has asked for a certificate by its id.
+async fn until_asked(site: &Site) {
+    let n_calls = |factory: &Factory| factory.sandbox.ledger().summary(Operation::DescribeCertificate).calls;
+    site.factory.until("it asks for the certificate", async |factory| n_calls(factory) > 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,4 +72,21 @@ async fn an_interrupt_changes_nothing() {
     assert!(said.contains("interrupted: nothing was changed"), "{said}");
     assert_eq!(site.everything().await, before);
     assert_eq!(site.value("select count(*) as n from listed").await["n"], 0);
+}
+
+/// Premise: a crash of the server empties a table that is not logged.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_the_server_lost_is_not_compared() {
+    let (site, pems) = Site::with(2).await;
+    site.delete(&pems[0]).await;
+    let before = site.everything().await;
+    let slow = Effect::Latency { milliseconds: 2_000, up_to: None };
+    site.factory.sandbox.faults().set(Fault::new(Operation::DescribeCertificate, slow)).unwrap();
+    let program = site.factory.spawn(&["reconcile", "--yes", "--rate", "1000"]);
+    until_asked(&site).await;
+    sqlx::query("truncate listed").execute(&site.factory.database.pool).await.unwrap();
+    let (code, stdout, said) = program.end().await;
+    assert_eq!((code, stdout.as_str()), (Some(1), ""), "{said}");
+    assert!(said.contains("what AWS listed is lost\nhint: run it again"), "{said}");
+    assert_eq!(site.everything().await, before);
 }
