@@ -148,6 +148,8 @@ impl Reconciliation {
             for (listed, drift) in page.drifts(self.order.batch.as_ref()) {
                 self.findings.add(listed, &drift);
             }
+            self.findings.n_compared += page.listed.len() as u64;
+            show(self);
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::figures::grouped;
 use super::operator::{NobodyToAsk, confirm, nothing_done, who};
@@ -36,6 +37,7 @@ use report::Report;
 /// calls have quotas of their own, which others share: --rate is half of the default one.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Reconcile {
     /// The account and region, by its name in the settings.
     #[arg(long, default_value = DEFAULT_TARGET)]
@@ -99,8 +101,9 @@ impl Reconcile {
     async fn reconcile(&self, config: &Config, store: &Store, stop: &CancellationToken) -> anyhow::Result<ExitCode> {
         let mut run = Reconciliation::begin(config, store, self.order()).await?;
         let ended = self.work(store, &mut run, stop).await;
-        // A later run removes what is left where this fails.
-        let _ = run.end().await;
+        if let Err(error) = run.end().await {
+            warn!(%error, "what AWS listed is still in the ledger's database; a later run removes it");
+        }
         ended
     }
 
@@ -180,8 +183,9 @@ fn show(progress: &Progress, run: &Reconciliation) {
     let findings = run.findings();
     let listed = findings.n_listed.unwrap_or_default();
     let message = format!(
-        "certificates seen, {} of them asked for by id; {} calls",
+        "certificates seen, {} of them asked for by id, {} compared; {} calls",
         grouped(findings.n_described),
+        grouped(findings.n_compared),
         grouped(run.n_calls())
     );
     progress.show(listed + findings.n_described, None, &message);

@@ -26,7 +26,7 @@ use given::{Given, Kind};
 use line::Line;
 
 /// Most rows that are shown.
-const ROWS_MAX: usize = 100;
+const ROWS_MAX: u32 = 100;
 
 /// Shows everything that the ledger knows of a certificate.
 ///
@@ -96,12 +96,12 @@ impl Show {
     }
 
     async fn look(&self, config: &Config, store: &Store, given: &Given) -> anyhow::Result<Shown> {
-        let mut entries = given.entries(store, ROWS_MAX as u32 + 1).await?;
+        let mut entries = given.entries(store, ROWS_MAX + 1).await?;
         if entries.is_empty() {
             return Err(NothingKnown::Row(given.to_string()).into());
         }
-        let has_more = entries.len() > ROWS_MAX;
-        entries.truncate(ROWS_MAX);
+        let has_more = entries.len() > ROWS_MAX as usize;
+        entries.truncate(ROWS_MAX as usize);
         let mut shown = Shown::of(entries, given.certificate(), has_more);
         if self.aws {
             aws::ask(config, store, &mut shown.certificates).await?;

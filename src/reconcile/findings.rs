@@ -24,6 +24,8 @@ pub struct Findings {
     pub n_listed: Option<u64>,
     /// How many certificates AWS was asked for one by one.
     pub n_described: u64,
+    /// How many certificates that AWS said something of were compared with the ledger.
+    pub n_compared: u64,
     /// How many certificates were not compared with the list of a CA, as the ledger does not keep them.
     pub n_of_unknown_ca: u64,
     /// Rows that say that it is in, of certificates that AWS does not have.
@@ -41,6 +43,8 @@ pub struct Findings {
 pub struct Missing {
     /// How many rows.
     pub n: u64,
+    /// How many of them cannot be sent again: the ledger keeps no certificate of them.
+    pub n_without_certificate: u64,
     /// The first of them.
     pub examples: Vec<Example>,
 }
@@ -117,6 +121,7 @@ impl Findings {
             began_at,
             n_listed: None,
             n_described: 0,
+            n_compared: 0,
             n_of_unknown_ca: 0,
             missing_at_aws: Missing::default(),
             unknown_to_the_ledger: Unknown::default(),
@@ -133,8 +138,9 @@ impl Findings {
     /// Counts a difference.
     pub(super) fn add(&mut self, listed: &Listed, drift: &Drift<'_>) {
         match drift {
-            Drift::Missing(row) => {
+            Drift::Missing { row, is_kept } => {
                 self.missing_at_aws.n += 1;
+                self.missing_at_aws.n_without_certificate += u64::from(!is_kept);
                 push(&mut self.missing_at_aws.examples, listed, Some(row));
             }
             Drift::Unknown => {
@@ -143,10 +149,12 @@ impl Findings {
             }
             Drift::EndedOtherwise(rows) => rows.iter().for_each(|row| self.add_bad(listed, row)),
             Drift::OtherStatus(row) => {
-                let status = listed.status.as_deref().and_then(|status| status.parse().ok());
+                let status: Option<CertificateStatus> = listed.status.as_deref().and_then(|status| status.parse().ok());
+                // A word that this version does not know cannot be learnt.
+                let is_news = status.is_some() && status != row.known_status;
                 self.other_status.n += 1;
                 self.other_status.n_not_wanted += u64::from(status != Some(row.wanted_status));
-                self.other_status.n_unknown += u64::from(status != row.known_status);
+                self.other_status.n_unknown += u64::from(is_news);
                 push(&mut self.other_status.examples, listed, Some(row));
             }
         }
@@ -171,5 +179,36 @@ fn push(examples: &mut Vec<Example>, listed: &Listed, row: Option<&ComparedRow>)
             known_status: row.known_status,
         });
         examples.push(Example { certificate_id: listed.id, status_at_aws: listed.status.clone(), row });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Code;
+    use crate::store::drift::tests::compared;
+
+    #[test]
+    fn a_status_is_news_where_the_ledger_can_learn_it() {
+        let row = compared("a", Code::Ok);
+        for (status, n_unknown, n_not_wanted) in [("REVOKED", 1, 1), ("A_WORD_OF_TOMORROW", 0, 1)] {
+            let mut findings = Findings::none(OffsetDateTime::UNIX_EPOCH);
+            let listed = Listed { id: CertificateId([7; 32]), status: Some(status.to_owned()) };
+            findings.add(&listed, &Drift::OtherStatus(&row));
+            let found = &findings.other_status;
+            assert_eq!((found.n, found.n_unknown, found.n_not_wanted), (1, n_unknown, n_not_wanted), "{status}");
+            assert!(findings.has_drift());
+        }
+    }
+
+    #[test]
+    fn examples_are_few_and_counts_are_not() {
+        let row = compared("a", Code::Timeout);
+        let mut findings = Findings::none(OffsetDateTime::UNIX_EPOCH);
+        let listed = Listed { id: CertificateId([7; 32]), status: Some("ACTIVE".to_owned()) };
+        (0..50).for_each(|_| findings.add(&listed, &Drift::EndedOtherwise(vec![&row, &row])));
+        let found = &findings.ended_otherwise;
+        assert_eq!((found.n, found.n_sendable, found.examples.len()), (100, 100, EXAMPLES_MAX));
+        assert_eq!(found.codes, [("timeout", 100)].into());
     }
 }

@@ -11,7 +11,7 @@ use super::drift::Drift;
 use super::{PAGE, Page, ReconcileError, Reconciliation};
 use crate::certificate::{CertificateId, pem};
 use crate::hold::HoldKey;
-use crate::job::{CertificateStatus, Operation, RegisterCertificate, RegisterCertificateWithoutCa, Request};
+use crate::job::{CertificateStatus, Name, Operation, RegisterCertificate, RegisterCertificateWithoutCa, Request};
 use crate::store::StoreError;
 use crate::store::drift::changes::{Becomes, Changed};
 use crate::store::drift::{ComparedRow, RowKey};
@@ -69,13 +69,13 @@ impl Reconciliation {
 
     async fn mend_page(&self, page: &Page, is_repair: bool, done: &mut Done) -> Result<(), StoreError> {
         let drifts = page.drifts(self.order.batch.as_ref());
-        let missing = drifts.iter().filter(|(_, drift)| matches!(drift, Drift::Missing(_)));
+        let missing = drifts.iter().filter(|(_, drift)| matches!(drift, Drift::Missing { .. }));
         let missing: Vec<CertificateId> = missing.map(|(listed, _)| listed.id).collect();
         let kept: HashMap<_, _> = self.store.kept_certificates(self.account(), &missing).await?.into_iter().collect();
         let (mut changes, mut again) = (vec![], vec![]);
         for (listed, drift) in &drifts {
             match drift {
-                Drift::Missing(row) => changes.push((*row, gone(row, kept.get(&listed.id)))),
+                Drift::Missing { row, .. } => changes.push((*row, gone(row, kept.get(&listed.id)))),
                 Drift::OtherStatus(row) => {
                     changes.extend(learnt(row, listed.status.as_deref()).map(|becomes| (*row, becomes)));
                 }
@@ -105,7 +105,7 @@ impl Reconciliation {
         &self,
         mut take: impl AsyncFnMut(&[RowKey]) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
-        for batch in self.store.batches_with_gone(self.order.batch.as_ref().map(|batch| batch.as_str())).await? {
+        for batch in self.store.batches_with_gone(self.order.batch.as_ref().map(Name::as_str)).await? {
             let mut last: Option<RowKey> = None;
             loop {
                 let only_of = self.is_partial().then_some(&self.run);

@@ -3,9 +3,8 @@
 
 use std::fmt;
 
-use sqlx::AssertSqlSafe;
-use sqlx::Row as _;
 use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Row as _};
 use time::OffsetDateTime;
 
 use super::columns::read_row;
@@ -47,7 +46,7 @@ impl Store {
         // Each half has the condition of an index word for word: `known_certificates`, `failures_of_a_certificate`.
         let query = format!(
             "-- entries_of_certificate
-            select *
+            select {COLUMNS}
             from (
                 (
                     select {COLUMNS}

@@ -68,6 +68,8 @@ pub struct ComparedRow {
     pub wanted_status: CertificateStatus,
     /// Certificate status at AWS, as far as the ledger knows.
     pub known_status: Option<CertificateStatus>,
+    /// The row keeps the certificate.
+    pub has_certificate: bool,
     /// The job can be sent again, and does not wait for that yet.
     pub is_sendable: bool,
     /// It was written, or AWS was called for it, after the comparison began.
@@ -127,7 +129,7 @@ impl Store {
         // Each half has the condition of an index word for word: `known_certificates`, `failures_of_a_certificate`.
         let query = "-- compared_rows
             select batch, target, operation, subject, ref, status, code, wanted_status, known_status, ended_at,
-                n_attempts, false as is_sendable,
+                n_attempts, certificate is not null as has_certificate, false as is_sendable,
                 recorded_at >= $2 or coalesce((attempts -> -1 ->> 'at')::timestamptz >= $2, false) as is_newer
             from registrations
             where certificate_id = any($1::bytea[])
@@ -136,7 +138,7 @@ impl Store {
                 and status in ('registered', 'already_registered')
             union all
             select batch, target, operation, subject, ref, status, code, wanted_status, known_status, ended_at,
-                n_attempts,
+                n_attempts, false,
                 status <> 'parked' and request is not null and waits_for is null and sent_again_at is null,
                 recorded_at >= $2
             from registrations
@@ -247,6 +249,7 @@ fn read_compared(row: &PgRow) -> Result<ComparedRow, StoreError> {
         code: word("code", &row.try_get::<String, _>("code")?)?,
         wanted_status: word("wanted_status", &row.try_get::<String, _>("wanted_status")?)?,
         known_status: known_status.map(|text| word("known_status", &text)).transpose()?,
+        has_certificate: row.try_get("has_certificate")?,
         is_sendable: row.try_get("is_sendable")?,
         is_newer: row.try_get("is_newer")?,
         ended_at: row.try_get("ended_at")?,
@@ -273,5 +276,29 @@ impl<'a> KeyColumns<'a> {
             columns.subject.push(&key.subject);
         }
         columns
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A row of a batch as a test needs it; its status is known where it is good.
+    pub(crate) fn compared(batch: &str, code: Code) -> ComparedRow {
+        let (operation, is_good) = (Operation::RegisterCertificate, code.status().is_good());
+        ComparedRow {
+            key: RowKey::of((batch.into(), "default".into(), operation, [7; 32])),
+            operation,
+            reference: None,
+            status: code.status(),
+            code,
+            wanted_status: CertificateStatus::Active,
+            known_status: is_good.then_some(CertificateStatus::Active),
+            has_certificate: is_good,
+            is_sendable: !is_good,
+            is_newer: false,
+            ended_at: OffsetDateTime::UNIX_EPOCH,
+            n_attempts: 1,
+        }
     }
 }

@@ -38,6 +38,7 @@ mod quarantine;
 mod queue_trouble;
 mod quota;
 mod readme;
+mod reconcile;
 mod replay;
 mod report;
 mod sandbox;
@@ -47,6 +48,7 @@ mod sender;
 #[path = "../stage/server.rs"]
 mod server;
 mod service;
+mod show;
 mod status;
 mod targets;
 mod trouble;

@@ -13,6 +13,9 @@ use crate::cli::figures::{grouped, printable};
 use crate::job::Name;
 use crate::reconcile::{Done, Example, Findings, Reconciliation};
 
+/// Why a job cannot be sent again.
+const NOT_KEPT: &str = "the ledger keeps no certificate of them";
+
 /// What was compared, and what was found.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Report<'a> {
@@ -65,7 +68,8 @@ impl<'a> Report<'a> {
     /// How many jobs would be sent again at most.
     fn n_to_send(&self) -> u64 {
         let found = &self.findings;
-        if self.is_repair { found.missing_at_aws.n + found.ended_otherwise.n_sendable + self.n_gone_before } else { 0 }
+        let n_missing = found.missing_at_aws.n - found.missing_at_aws.n_without_certificate;
+        if self.is_repair { n_missing + found.ended_otherwise.n_sendable + self.n_gone_before } else { 0 }
     }
 
     /// What is asked before anything is changed.
@@ -120,9 +124,7 @@ impl<'a> Report<'a> {
         println!("\ndone: {} rows are gone, the status of {} was noted", grouped(done.n_gone), grouped(done.n_learnt));
         if done.n_gone_without_certificate > 0 {
             let n = grouped(done.n_gone_without_certificate);
-            println!(
-                "{n} of the gone must be given again with `muster enqueue`: the ledger keeps no certificate of them"
-            );
+            println!("{n} of the gone must be given again with `muster enqueue`: {NOT_KEPT}");
         }
         if self.is_repair {
             println!("{} jobs are sent again as soon as a worker runs", grouped(done.n_sent_again));
@@ -166,9 +168,12 @@ impl fmt::Display for Report<'_> {
 impl Report<'_> {
     fn missing(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let missing = &self.findings.missing_at_aws;
-        section(f, missing.n, "the ledger says that it is in, AWS does not have it", &missing.examples, |_| {
-            String::new()
-        })
+        let title = "the ledger says that it is in, AWS does not have it";
+        section(f, missing.n, title, &missing.examples, |_| String::new())?;
+        match missing.n_without_certificate {
+            0 => Ok(()),
+            n => writeln!(f, "{} must be given again with `muster enqueue`: {NOT_KEPT}", grouped(n)),
+        }
     }
 
     fn unknown(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,9 +12,6 @@ use crate::store::{Store, StoreError};
 /// How old a run is that has certainly died: one that confirms a hundred thousand deletions takes hours, none a week.
 const DEAD_AFTER: Duration = Duration::from_hours(7 * 24);
 
-/// How many rows are removed at a time: well inside the time-out.
-const REMOVED_AT_A_TIME: i64 = 10_000;
-
 /// One reconciliation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Run {
@@ -48,7 +45,9 @@ impl Store {
             })
             .await?;
         let dead_below = run.number - i64::try_from(DEAD_AFTER.as_micros()).unwrap_or(i64::MAX);
-        self.remove_runs(i64::MIN, dead_below).await?;
+        while let Some(dead) = self.oldest_run(dead_below).await? {
+            self.remove_run(dead).await?;
+        }
         Ok(run)
     }
 
@@ -57,24 +56,32 @@ impl Store {
     /// # Errors
     /// What the server or the connection met.
     pub async fn end_run(&self, run: &Run) -> Result<(), StoreError> {
-        self.remove_runs(run.number, run.number).await
+        self.remove_run(run.number).await
     }
 
-    async fn remove_runs(&self, first: i64, last: i64) -> Result<(), StoreError> {
-        let delete = "-- remove_runs
+    async fn oldest_run(&self, below: i64) -> Result<Option<i64>, StoreError> {
+        let query = "-- oldest_run
+            select min(run)
+            from listed
+            where run < $1";
+        self.run(async |db| Ok(sqlx::query_scalar(query).bind(below).fetch_one(db).await?)).await
+    }
+
+    /// Removes a run in parts, each well inside the time-out: ids are hashes, so their first bytes divide them evenly.
+    async fn remove_run(&self, run: i64) -> Result<(), StoreError> {
+        let delete = "-- remove_run
             delete from listed
-            where ctid in (select ctid from listed where run between $1 and $2 limit $3)";
-        loop {
-            let removed = self
-                .run(async |db| {
-                    let query = sqlx::query(delete).bind(first).bind(last).bind(REMOVED_AT_A_TIME);
-                    Ok(query.execute(db).await?.rows_affected())
-                })
-                .await?;
-            if removed == 0 {
-                return Ok(());
-            }
+            where run = $1 and certificate_id >= $2 and certificate_id < $3";
+        for first in 0..=u8::MAX {
+            // Behind every id, which has 32 bytes.
+            let end = first.checked_add(1).map_or_else(|| vec![u8::MAX; 33], |next| vec![next]);
+            self.run(async |db| {
+                sqlx::query(delete).bind(run).bind(vec![first]).bind(end).execute(db).await?;
+                Ok(())
+            })
+            .await?;
         }
+        Ok(())
     }
 
     /// Keeps what AWS said. What it said first of a certificate stays.

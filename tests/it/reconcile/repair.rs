@@ -1,0 +1,87 @@
+//! `--repair`: what AWS does not have, or has without the ledger knowing, is sent again.
+
+use muster::outcome::Code;
+use muster::sandbox::{Effect, Fault, Operation};
+use serde_json::json;
+
+use super::{Site, counts, id};
+use crate::ledger::assert_counters_equal_the_rows;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_is_registered_again_also_what_was_gone_before() {
+    let (site, pems) = Site::with(4).await;
+    site.delete(&pems[0]).await;
+    assert_eq!(site.reconcile("--yes").await.0, Some(6));
+    site.delete(&pems[1]).await;
+    let (code, found) = site.reconcile("--dry-run --repair").await;
+    assert_eq!((code, &found["n_gone_before"]), (Some(6), &json!(1)), "{found}");
+    let (code, found) = site.reconcile("--yes --repair").await;
+    assert_eq!((code, counts(&found)), (Some(6), [1, 0, 0, 0]), "{found}");
+    assert_eq!((&found["done"]["n_gone"], &found["done"]["n_sent_again"]), (&json!(1), &json!(2)));
+    let waiting = site.value("select count(*) as n from registrations where waits_for = 'repair:default'").await;
+    assert_eq!(waiting["n"], 2);
+    let (code, found) = site.reconcile("--yes --repair").await;
+    assert_eq!((code, &found["n_gone_before"]), (Some(0), &json!(0)), "they wait already: {found}");
+
+    site.factory.drain().await;
+    assert_eq!(site.factory.ends().await, [(Code::Ok, 4)].into());
+    for pem in &pems {
+        assert!(site.factory.sandbox.ledger().certificate(id(pem)).is_some());
+    }
+    assert_counters_equal_the_rows(&site.factory.database).await;
+    let left = site.value("select count(*) as n from holds").await;
+    assert_eq!(left["n"], 0, "the hold goes when all were sent");
+    let row = site.value("select sum(n_duplicates) as n, count(certificate) as kept from registrations").await;
+    assert_eq!((&row["n"], &row["kept"]), (&json!(0), &json!(4)));
+    assert_eq!(site.reconcile("--yes --repair").await.0, Some(0));
+}
+
+/// Premise: AWS refused the certificate and took it all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ended_badly_and_is_there_is_sent_again_and_found() {
+    let site = Site::new().await;
+    let pems = site.factory.leaves(2);
+    let effect = Effect::Error {
+        status: 400,
+        code: "InvalidRequestException".to_owned(),
+        message: "as ordered".to_owned(),
+        executed: true,
+    };
+    site.factory.sandbox.faults().set(Fault::new(Operation::RegisterCertificate, effect).calls(1)).unwrap();
+    site.register(&pems[..1]).await;
+    site.register(&pems[1..]).await;
+    assert_eq!(site.factory.ends().await, [(Code::Ok, 1), (Code::InvalidRequest, 1)].into());
+    let (code, found) = site.reconcile("--yes").await;
+    assert_eq!((code, counts(&found)), (Some(6), [0, 0, 1, 0]), "{found}");
+    assert_eq!(found["ended_otherwise"]["codes"], json!({ "invalid_request": 1 }));
+    assert_eq!(found["done"], json!(null), "without --repair there is nothing to do");
+
+    let (code, found) = site.reconcile("--yes --repair").await;
+    assert_eq!((code, &found["done"]["n_sent_again"]), (Some(6), &json!(1)), "{found}");
+    site.factory.drain().await;
+    assert_eq!(site.factory.ends().await, [(Code::Ok, 1), (Code::Exists, 1)].into());
+    assert_counters_equal_the_rows(&site.factory.database).await;
+}
+
+/// Premise: an older version kept no certificates.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_without_its_certificate_is_gone_and_must_be_given_again() {
+    let (site, pems) = Site::with(1).await;
+    sqlx::query("update registrations set certificate = null, serial = null")
+        .execute(&site.factory.database.pool)
+        .await
+        .unwrap();
+    site.delete(&pems[0]).await;
+    let (code, found) = site.reconcile("--dry-run --repair").await;
+    assert_eq!((code, &found["missing_at_aws"]["n_without_certificate"]), (Some(6), &json!(1)), "{found}");
+    let (code, stdout, stderr) = site.run("--yes --repair").await;
+    assert_eq!(code, Some(6), "{stderr}");
+    let to_do = "to do: mark 1 rows as gone, note the status of 0\n";
+    assert!(stdout.contains(to_do), "nothing of it can be sent again: {stdout}");
+    assert!(stdout.contains("done: 1 rows are gone"), "{stdout}");
+    assert!(stdout.contains("1 of the gone must be given again with `muster enqueue`"), "{stdout}");
+    assert!(stdout.ends_with("0 jobs are sent again as soon as a worker runs\n"), "{stdout}");
+    site.register(&pems).await;
+    assert_eq!(site.factory.ends().await, [(Code::Ok, 1)].into());
+    assert_counters_equal_the_rows(&site.factory.database).await;
+}

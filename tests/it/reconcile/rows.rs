@@ -1,0 +1,157 @@
+//! What a comparison writes, in a real Postgres: only what is still as it was compared, beside recorders at work.
+
+use muster::certificate::CertificateId;
+use muster::hold::HoldKey;
+use muster::identity::Account;
+use muster::job::CertificateStatus;
+use muster::outcome::{Attempt, Code};
+use muster::store::drift::changes::{Becomes, Changed};
+use muster::store::drift::listing::{Listed, Run};
+use muster::store::drift::{ComparedRow, GoodCertificate, Lane};
+use muster::store::{Row, Store};
+use time::OffsetDateTime;
+use tokio::task::JoinSet;
+
+use crate::database::Database;
+use crate::ledger::{assert_counters_equal_the_rows, page, record, row};
+
+fn account() -> Account {
+    let row = row(0, Code::Ok);
+    Account { id: row.account, region: row.region }
+}
+
+fn id(n: u32) -> CertificateId {
+    CertificateId(row(n, Code::Ok).subject)
+}
+
+async fn compared(store: &Store, run: &Run, ids: &[CertificateId]) -> Vec<ComparedRow> {
+    store.compared_rows(run, &account(), ids).await.unwrap()
+}
+
+/// Marks all that is good as gone.
+async fn mark(store: &Store, rows: &[ComparedRow]) -> Changed {
+    let gone = || Becomes::Gone { detail: "gone".to_owned(), request: Some("{}".to_owned()) };
+    let changes: Vec<_> = rows.iter().filter(|row| row.status.is_good()).map(|row| (row, gone())).collect();
+    store.change_compared(&changes).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_row_that_came_after_the_beginning_is_not_held_against_aws() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    record(&store, vec![row(1, Code::Ok), row(2, Code::Ok)]).await;
+    let run = store.begin_run().await.unwrap();
+    record(&store, vec![row(3, Code::Ok)]).await;
+    store.note_listed(&run, &[Listed { id: id(2), status: Some("ACTIVE".to_owned()) }]).await.unwrap();
+    let wanted = [(1, true), (2, false), (3, false)].map(|(n, is_open)| GoodCertificate { id: id(n), is_open });
+    let batch = Lane::Batch("batch".to_owned(), "default".to_owned(), row(1, Code::Ok).operation);
+    for lane in [Lane::Account, batch] {
+        let found = store.good_certificates(&run, &lane, &account(), None, 10).await.unwrap();
+        assert_eq!(found, wanted, "{lane:?}");
+        let found = store.good_certificates(&run, &lane, &account(), Some(id(1)), 1).await.unwrap();
+        assert_eq!(found, wanted[1..2], "{lane:?}");
+    }
+    let mut rows = compared(&store, &run, &[id(1), id(3)]).await;
+    rows.sort_by_key(|row| row.key.subject);
+    assert_eq!(rows.iter().map(|row| row.is_newer).collect::<Vec<_>>(), [false, true]);
+}
+
+#[tokio::test]
+async fn a_row_that_aws_was_called_for_meanwhile_stays_as_it_is() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    record(&store, vec![row(1, Code::Ok), row(2, Code::Ok)]).await;
+    let run = store.begin_run().await.unwrap();
+    let rows = compared(&store, &run, &[id(1), id(2)]).await;
+    assert!(rows.iter().all(|row| !row.is_newer));
+    // Somebody insists on AWS's answer: the end stays, and there is one call more.
+    record(&store, vec![row(2, Code::Ok)]).await;
+    assert!(compared(&store, &run, &[id(2)]).await[0].is_newer);
+    assert_eq!(mark(&store, &rows).await, Changed { n_gone: 1, ..Changed::default() });
+    let codes: Vec<String> =
+        sqlx::query_scalar("select code from registrations order by subject").fetch_all(&database.pool).await.unwrap();
+    assert_eq!(codes, ["deleted", "ok"]);
+    assert_counters_equal_the_rows(&database).await;
+}
+
+#[tokio::test]
+async fn only_what_can_be_sent_again_waits_for_a_repair() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    let mut without = row(4, Code::PrivateKey);
+    without.end.request = None;
+    let rows =
+        vec![row(1, Code::Ok), row(2, Code::Timeout), row(3, Code::IssuerInactive), without, row(5, Code::Timeout)];
+    record(&store, rows).await;
+    let run = store.begin_run().await.unwrap();
+    let rows = compared(&store, &run, &(1..=4).map(id).collect::<Vec<_>>()).await;
+    let sendable: Vec<Code> = rows.iter().filter(|row| row.is_sendable).map(|row| row.code).collect();
+    assert_eq!(sendable, [Code::Timeout]);
+    let hold = HoldKey::read("repair:default".into());
+    let keys: Vec<_> = rows.into_iter().map(|row| row.key).collect();
+    assert_eq!(store.repair(&hold, "reason", &keys).await.unwrap(), 1, "whatever is asked for");
+    assert_eq!(store.repair(&hold, "reason", &keys).await.unwrap(), 0, "it waits already");
+    let waiting = store.waiting(&hold, None, 10).await.unwrap();
+    assert_eq!(waiting.iter().map(|job| job.subject).collect::<Vec<_>>(), [id(2).0]);
+    store.sent_again(&hold, &waiting.iter().collect::<Vec<_>>()).await.unwrap();
+    assert!(store.finish(&hold).await.unwrap());
+    assert_eq!(store.repair(&hold, "reason", &keys).await.unwrap(), 0, "it is on its way");
+    assert!(store.holds_report().await.unwrap().iter().all(|report| report.hold != hold));
+}
+
+/// A recorder and two comparisons at the same rows, in opposite orders: nobody deadlocks, no count is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn recorders_and_comparisons_neither_deadlock_nor_miscount() {
+    const ROUNDS: u32 = 30;
+    const KEYS: u32 = 100;
+    let database = Database::fresh().await;
+    let mut tasks = JoinSet::new();
+    for reversed in [false, true] {
+        let store = database.store().await;
+        tasks.spawn(async move {
+            for round in 0..ROUNDS {
+                let code = |n: u32| if (n + round).is_multiple_of(3) { Code::Timeout } else { Code::Ok };
+                let attempt = Attempt { at: OffsetDateTime::now_utc(), result: "ok".into(), request_id: None, ms: 1 };
+                let of = |n| Row { attempts: vec![attempt.clone()], n_attempts: 1, ..row(n, code(n)) };
+                let mut rows: Vec<Row> = (0..KEYS).map(of).collect();
+                if reversed {
+                    rows.reverse();
+                }
+                store.record(&page(rows)).await.unwrap();
+            }
+        });
+        let store = database.store().await;
+        tasks.spawn(async move {
+            let hold = HoldKey::read("repair:default".into());
+            for round in 0..ROUNDS {
+                let run = store.begin_run().await.unwrap();
+                let mut rows = compared(&store, &run, &(0..KEYS).map(id).collect::<Vec<_>>()).await;
+                if reversed {
+                    rows.reverse();
+                }
+                if round % 2 == 0 {
+                    mark(&store, &rows).await;
+                } else {
+                    let status = CertificateStatus::Inactive;
+                    let known = || Becomes::Known { status, detail: Some("stands".to_owned()) };
+                    let good = rows.iter().filter(|row| row.status.is_good());
+                    store.change_compared(&good.map(|row| (row, known())).collect::<Vec<_>>()).await.unwrap();
+                }
+                let keys: Vec<_> = rows.into_iter().map(|row| row.key).collect();
+                store.repair(&hold, "reason", &keys).await.unwrap();
+            }
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
+    }
+    assert_counters_equal_the_rows(&database).await;
+    let without: i64 = sqlx::query_scalar(
+        "select count(*) from registrations r
+        where waits_for is not null and not exists (select from holds where hold = r.waits_for)",
+    )
+    .fetch_one(&database.pool)
+    .await
+    .unwrap();
+    assert_eq!(without, 0, "rows wait for a hold that is not there");
+}

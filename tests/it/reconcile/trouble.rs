@@ -1,0 +1,92 @@
+//! Denials, outages, nobody to ask, and Ctrl-C.
+
+use muster::sandbox::{Effect, Fault, Operation};
+
+use super::Site;
+use crate::factory::Factory;
+
+fn error(operation: Operation, status: u16, code: &str) -> Fault {
+    let effect = Effect::Error { status, code: code.to_owned(), message: "as ordered".to_owned(), executed: false };
+    Fault::new(operation, effect)
+}
+
+/// Waits until the program has asked for a certificate by its id.
+async fn until_asked(site: &Site) {
+    let n_calls = |factory: &Factory| factory.sandbox.ledger().summary(Operation::DescribeCertificate).calls;
+    site.factory.until("it asks for the certificate", async |factory| n_calls(factory) > 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denial_ends_it_and_says_what_is_needed() {
+    let (site, pems) = Site::with(1).await;
+    site.delete(&pems[0]).await;
+    let before = site.everything().await;
+    for operation in [Operation::DescribeCertificate, Operation::ListCertificates] {
+        site.factory.sandbox.faults().set(error(operation, 403, "AccessDeniedException")).unwrap();
+        let (code, stdout, said) = site.run("--yes").await;
+        assert_eq!((code, stdout.as_str()), (Some(4), ""), "{said}");
+        assert!(said.contains(&format!("error: {operation}: AccessDeniedException: as ordered\n")), "{said}");
+        assert!(said.contains("hint: the credentials need iot:ListCertificates"), "{said}");
+    }
+    assert_eq!(site.everything().await, before);
+    assert_eq!(site.value("select count(*) as n from listed").await["n"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trouble_of_aws_is_tried_again() {
+    let (site, pems) = Site::with(1).await;
+    site.delete(&pems[0]).await;
+    let faults = site.factory.sandbox.faults();
+    faults.set(error(Operation::ListCertificates, 503, "ServiceUnavailableException").calls(2)).unwrap();
+    faults.set(Fault::new(Operation::DescribeCertificate, Effect::Reset { executed: false }).calls(2)).unwrap();
+    let (code, found) = site.reconcile("--dry-run").await;
+    assert_eq!((code, found["missing_at_aws"]["n"].as_u64(), found["n_calls"].as_u64()), (Some(6), Some(1), Some(6)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_terminal_somebody_must_say_yes() {
+    let (site, _) = Site::with(1).await;
+    let (code, _, said) = site.run("").await;
+    assert_eq!(code, Some(2));
+    assert!(said.contains("error: there is no terminal to ask for confirmation on\nhint: "), "{said}");
+    let n_calls = site.factory.sandbox.ledger().summary(Operation::ListCertificates).calls;
+    assert_eq!(n_calls, 0, "it is found out before hours of calls");
+    let (code, _, said) = site.run("--yes --target nowhere").await;
+    assert!(code == Some(2) && said.contains("target `nowhere` is not in the settings"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupt_changes_nothing() {
+    let (site, pems) = Site::with(2).await;
+    site.delete(&pems[0]).await;
+    let before = site.everything().await;
+    let slow = Fault::new(Operation::DescribeCertificate, Effect::Hang { executed: false });
+    site.factory.sandbox.faults().set(slow).unwrap();
+    let program = site.factory.spawn(&["reconcile", "--yes", "--rate", "1000"]);
+    let asked =
+        |factory: &crate::factory::Factory| factory.sandbox.ledger().summary(Operation::DescribeCertificate).calls > 0;
+    site.factory.until("it asks for the certificate", async |factory| asked(factory)).await;
+    program.signal("INT");
+    let (code, _, said) = program.end().await;
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("interrupted: nothing was changed"), "{said}");
+    assert_eq!(site.everything().await, before);
+    assert_eq!(site.value("select count(*) as n from listed").await["n"], 0);
+}
+
+/// Premise: a crash of the server empties a table that is not logged.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_the_server_lost_is_not_compared() {
+    let (site, pems) = Site::with(2).await;
+    site.delete(&pems[0]).await;
+    let before = site.everything().await;
+    let slow = Effect::Latency { milliseconds: 2_000, up_to: None };
+    site.factory.sandbox.faults().set(Fault::new(Operation::DescribeCertificate, slow)).unwrap();
+    let program = site.factory.spawn(&["reconcile", "--yes", "--rate", "1000"]);
+    until_asked(&site).await;
+    sqlx::query("truncate listed").execute(&site.factory.database.pool).await.unwrap();
+    let (code, stdout, said) = program.end().await;
+    assert_eq!((code, stdout.as_str()), (Some(1), ""), "{said}");
+    assert!(said.contains("what AWS listed is lost\nhint: run it again"), "{said}");
+    assert_eq!(site.everything().await, before);
+}
