@@ -105,7 +105,7 @@ async fn first(
     filter: &EndFilter,
     counts: &[muster::store::batch::Count],
 ) -> Result<(), muster::store::StoreError> {
-    Ends::of(LARGE, filter.clone(), counts).next_page(store).await.map(drop)
+    Ends::open(store, LARGE, filter.clone(), counts).await?.next_page(store).await.map(drop)
 }
 
 impl Asker {

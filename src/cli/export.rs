@@ -106,7 +106,7 @@ impl Export {
         let counts = status::counters(store, &self.batch).await?.counts;
         let filter = EndFilter { statuses: self.status, codes: self.code, sources: self.source };
         let n_wanted = counts.iter().filter(|count| filter.takes(count)).map(|count| count.n).sum();
-        let mut ends = Ends::of(self.batch.as_str(), filter, &counts);
+        let mut ends = Ends::open(store, self.batch.as_str(), filter, &counts).await?;
         let mut destination = Destination::open(self.output, self.force)?;
         let progress = Progress::new();
         let mut n = 0;

@@ -3,13 +3,13 @@
 //!
 //! All rows are walked in the order of the primary key, so none that was there at the beginning is left out while others
 //! are written. Where only bad ends are wanted they are found by the index `failures`, code by code; what changes its code
-//! meanwhile may then be left out.
+//! meanwhile may then be left out. A page lies between two subjects of one target and operation, or of one code: Postgres
+//! ends a scan at an upper bound of one column, but not at one of a row of columns.
 
 mod filter;
 mod row;
 
-use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::AssertSqlSafe;
 
 use super::batch::Count;
 use super::{Store, StoreError};
@@ -44,23 +44,20 @@ struct Walk {
     batch: String,
     /// What is still to be walked, the next one last.
     ways: Vec<Way>,
-    after: Place,
+    /// The last subject of the page before; empty at the beginning of a way.
+    after: Vec<u8>,
     /// Rows that the next page looks at.
     size: i64,
 }
 
-/// Where a walk stands, inside its batch.
-#[derive(Clone, Debug, Default)]
-struct Place {
-    target: String,
-    operation: String,
-    subject: Vec<u8>,
-}
-
 impl Ends {
     /// Begins with the first end of a batch that is wanted; `counts` are the batch's counters.
-    pub fn of(batch: &str, filter: EndFilter, counts: &[Count]) -> Self {
-        Self { walk: Walk::new(batch, filter.ways(counts)), filter }
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn open(store: &Store, batch: &str, filter: EndFilter, counts: &[Count]) -> Result<Self, StoreError> {
+        let operations = store.batch_operations(batch).await?;
+        Ok(Self { walk: Walk::new(batch, filter.ways(counts, operations)), filter })
     }
 
     /// The next rows, none after the last; a page may be without a row that is wanted.
@@ -68,8 +65,8 @@ impl Ends {
     /// # Errors
     /// What the server or the connection met; the page can be asked for again.
     pub async fn next_page(&mut self, store: &Store) -> Result<Option<Vec<EndRow>>, StoreError> {
-        let Some((way, until)) = self.walk.next_page(store).await? else { return Ok(None) };
-        let rows = store.ends(&self.walk, &self.filter, way, &until).await?;
+        let Some(until) = self.walk.page_end(store).await? else { return Ok(None) };
+        let rows = store.ends(&self.walk, &until, &self.filter).await?;
         self.walk.after = until;
         Ok(Some(rows))
     }
@@ -77,8 +74,11 @@ impl Ends {
 
 impl GoodEnds {
     /// Begins with the first certificate of a batch.
-    pub fn of(batch: &str) -> Self {
-        Self { walk: Walk::new(batch, vec![Way::Keys]) }
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn open(store: &Store, batch: &str) -> Result<Self, StoreError> {
+        Ok(Self { walk: Walk::new(batch, Way::all(store.batch_operations(batch).await?)) })
     }
 
     /// The next certificates, none after the last; a page may be without any.
@@ -86,7 +86,7 @@ impl GoodEnds {
     /// # Errors
     /// What the server or the connection met; the page can be asked for again.
     pub async fn next_page(&mut self, store: &Store) -> Result<Option<Vec<GoodEnd>>, StoreError> {
-        let Some((_, until)) = self.walk.next_page(store).await? else { return Ok(None) };
+        let Some(until) = self.walk.page_end(store).await? else { return Ok(None) };
         let good = store.good_ends(&self.walk, &until).await?;
         self.walk.after = until;
         Ok(Some(good))
@@ -95,97 +95,93 @@ impl GoodEnds {
 
 impl Walk {
     fn new(batch: &str, ways: Vec<Way>) -> Self {
-        Self { batch: batch.to_owned(), ways, after: Place::default(), size: PAGE.0 }
+        Self { batch: batch.to_owned(), ways, after: Vec::new(), size: PAGE.0 }
     }
 
-    /// Tells how the next page is come by and where it ends; none where nothing is left.
-    async fn next_page(&mut self, store: &Store) -> Result<Option<(Way, Place)>, StoreError> {
-        while let Some(&way) = self.ways.last() {
+    /// Tells the last subject of the next page; none where nothing is left.
+    async fn page_end(&mut self, store: &Store) -> Result<Option<Vec<u8>>, StoreError> {
+        while let Some(way) = self.ways.last() {
             if let Some(until) = store.page_end(self, way).await? {
                 self.size = PAGE.1.min(self.size * 2);
-                return Ok(Some((way, until)));
+                return Ok(Some(until));
             }
             self.ways.pop();
-            self.after = Place::default();
+            self.after.clear();
         }
         Ok(None)
+    }
+
+    fn way(&self) -> &Way {
+        self.ways.last().expect("a page has an end only on its way")
     }
 }
 
 impl Store {
-    /// Tells where a page ends that begins behind a place; none where nothing is left. So a page that looks for few rows
-    /// among many has an end, too.
-    async fn page_end(&self, walk: &Walk, way: Way) -> Result<Option<Place>, StoreError> {
+    /// Tells the last subject of the page behind another one; none where nothing is left. So a page in which few rows are
+    /// wanted has an end, too.
+    async fn page_end(&self, walk: &Walk, way: &Way) -> Result<Option<Vec<u8>>, StoreError> {
         let Walk { batch, after, size, .. } = walk;
-        let (order, condition, place) = (way.order(), way.condition(), way.place(3));
-        let last_first = order.replace(',', " desc,");
+        let condition = way.condition();
         let query = format!(
             "-- page_end
-            select target, operation, subject
+            select subject
             from (
-                select target, operation, subject
+                select subject
                 from registrations
-                where {condition} and ({order}) > ({place})
-                order by {order}
-                limit $6
+                where {condition} and subject > $4
+                order by subject
+                limit $5
             ) as page
-            order by {last_first} desc
+            order by subject desc
             limit 1"
         );
+        let (first, second) = way.parameters();
         self.run(async |db| {
-            let query = sqlx::query(AssertSqlSafe(query)).bind(batch).bind(way.code());
-            let query = query.bind(&after.target).bind(&after.operation).bind(&after.subject).bind(size);
-            let read = |row: PgRow| {
-                let (target, operation) = (row.try_get("target")?, row.try_get("operation")?);
-                Ok(Place { target, operation, subject: row.try_get("subject")? })
-            };
-            query.fetch_optional(db).await?.map(read).transpose()
+            let query = sqlx::query_scalar(AssertSqlSafe(query)).bind(batch).bind(first).bind(second);
+            Ok(query.bind(after).bind(size).fetch_optional(db).await?)
         })
         .await
     }
 
     /// Reads the wanted rows of a page.
-    async fn ends(&self, walk: &Walk, filter: &EndFilter, way: Way, until: &Place) -> Result<Vec<EndRow>, StoreError> {
-        let (order, condition, first, last) = (way.order(), way.condition(), way.place(3), way.place(6));
+    async fn ends(&self, walk: &Walk, until: &[u8], filter: &EndFilter) -> Result<Vec<EndRow>, StoreError> {
+        let condition = walk.way().condition();
         let query = format!(
             "-- ends
             select target, operation, certificate_id, serial, source, ref, status, code, detail, wanted_status,
                 known_status, account, region, attempts, n_attempts, sent_at, received_at, ended_at, recorded_at,
                 other_names
             from registrations
-            where {condition} and ({order}) > ({first}) and ({order}) <= ({last})
-                and (cardinality($9::text[]) = 0 or status = any($9))
-                and (cardinality($10::text[]) = 0 or code = any($10))
-                and (cardinality($11::text[]) = 0 or source = any($11))
-            order by {order}"
+            where {condition} and subject > $4 and subject <= $5
+                and (cardinality($6::text[]) = 0 or status = any($6))
+                and (cardinality($7::text[]) = 0 or code = any($7))
+                and (cardinality($8::text[]) = 0 or source = any($8))
+            order by subject, target, operation"
         );
-        let Walk { batch, after, .. } = walk;
         let statuses: Vec<&str> = filter.statuses.iter().map(|&status| status.into()).collect();
         let codes: Vec<&str> = filter.codes.iter().map(|code| code.as_str()).collect();
         let sources: Vec<&str> = filter.sources.iter().map(Name::as_str).collect();
+        let (first, second) = walk.way().parameters();
         self.run(async |db| {
-            let query = sqlx::query(AssertSqlSafe(query)).bind(batch).bind(way.code());
-            let query = query.bind(&after.target).bind(&after.operation).bind(&after.subject);
-            let query = query.bind(&until.target).bind(&until.operation).bind(&until.subject);
-            query.bind(statuses).bind(codes).bind(sources).fetch_all(db).await?.iter().map(read_end).collect()
+            let query = sqlx::query(AssertSqlSafe(query)).bind(&walk.batch).bind(first).bind(second);
+            let query = query.bind(&walk.after).bind(until).bind(statuses).bind(codes).bind(sources);
+            query.fetch_all(db).await?.iter().map(read_end).collect()
         })
         .await
     }
 
     /// Reads the certificates of good ends of a page.
-    async fn good_ends(&self, walk: &Walk, until: &Place) -> Result<Vec<GoodEnd>, StoreError> {
+    async fn good_ends(&self, walk: &Walk, until: &[u8]) -> Result<Vec<GoodEnd>, StoreError> {
         let query = "-- good_ends
             select target, operation, account, region, certificate_id
             from registrations
-            where batch = $1
-                and (target, operation, subject) > ($2, $3, $4) and (target, operation, subject) <= ($5, $6, $7)
+            where batch = $1 and target = $2 and operation = $3 and subject > $4 and subject <= $5
                 and status in ('registered', 'already_registered')
-            order by target, operation, subject";
-        let Walk { batch, after, .. } = walk;
+            order by subject";
+        let (target, operation) = walk.way().parameters();
         self.run(async |db| {
-            let query = sqlx::query(query).bind(batch).bind(&after.target).bind(&after.operation).bind(&after.subject);
-            let query = query.bind(&until.target).bind(&until.operation).bind(&until.subject);
-            query.fetch_all(db).await?.iter().map(read_good).collect()
+            let query = sqlx::query(query).bind(&walk.batch).bind(target).bind(operation);
+            query.bind(&walk.after).bind(until).fetch_all(db).await?.iter().map(read_good).collect()
         })
         .await
     }

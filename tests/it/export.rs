@@ -132,14 +132,14 @@ async fn filters_choose_by_status_code_and_source() {
     let factory = Factory::new(1000.0).await;
     let code = |n: u32| [Code::Ok, Code::Expired, Code::Timeout, Code::IssuerInactive, Code::Known][n as usize % 5];
     let source = |n: u32| if n.is_multiple_of(2) { "even" } else { "odd" };
-    let rows = (0..6_000).map(|n| {
+    let rows = (0..4_500).map(|n| {
         let names = Names { reference: None, source: Some(source(n).into()) };
         Row { names, ..row(n, code(n)) }
     });
     record_many(&factory.store, rows).await;
     let of = async |arguments: &[&str]| numbers(&lines(&factory, arguments).await);
     let wanted = |codes: &[Code], sources: &[&str]| {
-        each_once((0..6_000).filter(|&n| codes.contains(&code(n)) && sources.contains(&source(n))))
+        each_once((0..4_500).filter(|&n| codes.contains(&code(n)) && sources.contains(&source(n))))
     };
     let (both, even): (&[&str], &[&str]) = (&["even", "odd"], &["even"]);
     assert_eq!(of(&["--status", "rejected,exhausted"]).await, wanted(&[Code::Expired, Code::Timeout], both));
@@ -168,21 +168,21 @@ async fn bad_ends_of_one_certificate_are_all_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_export_stays_complete_while_rows_are_written() {
     let factory = Factory::new(1000.0).await;
-    record_many(&factory.store, (0..8_000).map(|n| row(n * 2, Code::Timeout))).await;
+    record_many(&factory.store, (0..5_000).map(|n| row(n * 2, Code::Timeout))).await;
     let mut program = factory.spawn(&["export", BATCH, "--format", "jsonl"]);
     let mut out = BufReader::new(program.0.stdout.take().unwrap());
     let mut data = String::new();
     out.read_line(&mut data).await.unwrap();
     // The pipe is full long before the last row: what is written now lies before and behind where the export stands, and
     // changes rows that it has yet to read.
-    record_many(&factory.store, (0..8_000).map(|n| row(n * 2 + 1, Code::Timeout))).await;
-    record_many(&factory.store, (0..8_000).map(|n| row(n * 2, Code::Ok))).await;
+    record_many(&factory.store, (0..5_000).map(|n| row(n * 2 + 1, Code::Timeout))).await;
+    record_many(&factory.store, (0..5_000).map(|n| row(n * 2, Code::Ok))).await;
     out.read_to_string(&mut data).await.unwrap();
     assert_eq!(program.end().await.0, Some(0));
     let lines: Vec<Value> = data.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let found = numbers(&lines);
     assert!(found.values().all(|&n| n == 1), "none is there twice");
-    assert!((0..8_000).all(|n| found.contains_key(&(n * 2))), "what was there at the beginning is there");
+    assert!((0..5_000).all(|n| found.contains_key(&(n * 2))), "what was there at the beginning is there");
     let status = |n: usize| lines[n]["status"].as_str().unwrap().to_owned();
     assert_eq!((status(0), status(lines.len() - 1)), ("exhausted".into(), "exhausted".into()));
     assert!(lines.iter().any(|line| line["status"] == "registered"), "it was written meanwhile");

@@ -41,7 +41,7 @@ impl Certificates {
     pub(super) async fn read(store: &Store, name: &Name, batch: &BatchStatus) -> anyhow::Result<Vec<Self>> {
         let statuses = [Status::Registered, Status::AlreadyRegistered];
         let n_good = statuses.iter().map(|&status| batch.with_status(status)).sum();
-        let mut ends = GoodEnds::of(name.as_str());
+        let mut ends = GoodEnds::open(store, name.as_str()).await?;
         let mut places = BTreeMap::new();
         let (progress, mut n) = (Progress::new(), 0);
         while let Some(page) = ends.next_page(store).await? {

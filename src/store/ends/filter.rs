@@ -1,6 +1,8 @@
 //! Which ends are wanted, and the way to them that looks at the fewest rows.
 
-use crate::job::Name;
+use std::collections::BTreeSet;
+
+use crate::job::{Name, Operation};
 use crate::outcome::{Code, Status};
 use crate::store::batch::Count;
 
@@ -15,12 +17,12 @@ pub struct EndFilter {
     pub sources: Vec<Name>,
 }
 
-/// In what order rows are come by.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// Rows of a batch that are walked in the order of their subjects.
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Way {
-    /// All rows, in the order of their keys.
-    Keys,
-    /// Those that ended badly for one reason, in the order of their subjects.
+    /// All rows of a target and operation: together, the order of the primary key.
+    Keys { target: String, operation: Operation },
+    /// Those that ended badly for one reason.
     Failures(Code),
 }
 
@@ -39,51 +41,41 @@ impl EndFilter {
         names_bad || (!self.codes.is_empty() && self.codes.iter().all(|code| !code.status().is_good()))
     }
 
-    /// How the wanted ends are come by, the next way last; the counters tell which there are.
-    pub(super) fn ways(&self, counts: &[Count]) -> Vec<Way> {
-        let mut codes: Vec<Code> = counts.iter().filter(|count| self.takes(count)).map(|count| count.code).collect();
+    /// How the wanted ends are come by, the next way last: the counters tell which there are, `operations` those of which
+    /// targets.
+    pub(super) fn ways(&self, counts: &[Count], operations: Vec<(String, Operation)>) -> Vec<Way> {
+        let codes: BTreeSet<Code> = counts.iter().filter(|count| self.takes(count)).map(|count| count.code).collect();
         if codes.is_empty() {
             return vec![];
         }
         if !self.is_of_bad_ends() {
-            return vec![Way::Keys];
+            return Way::all(operations);
         }
-        codes.sort_unstable_by_key(|code| std::cmp::Reverse(*code));
-        codes.dedup();
-        codes.into_iter().map(Way::Failures).collect()
+        codes.into_iter().rev().map(Way::Failures).collect()
     }
 }
 
 impl Way {
-    /// The columns that order its rows.
-    pub(super) fn order(self) -> &'static str {
+    /// The ways to all rows of a batch, the first one last.
+    pub(super) fn all(operations: Vec<(String, Operation)>) -> Vec<Self> {
+        operations.into_iter().rev().map(|(target, operation)| Self::Keys { target, operation }).collect()
+    }
+
+    /// The rows that it is about, of the batch $1; that of the index `failures` stands here word for word.
+    pub(super) fn condition(&self) -> &'static str {
         match self {
-            Self::Keys => "target, operation, subject",
-            Self::Failures(_) => "subject, target, operation",
+            Self::Keys { .. } => "batch = $1 and target = $2 and operation = $3",
+            Self::Failures(_) => {
+                "batch = $1 and code = $2 and $3::text is null and status not in ('registered', 'already_registered')"
+            }
         }
     }
 
-    /// The same columns of a place, as parameters from a number on.
-    pub(super) fn place(self, from: u8) -> String {
-        let (target, operation, subject) = (from, from + 1, from + 2);
+    /// The parameters $2 and $3 of its condition.
+    pub(super) fn parameters(&self) -> (&str, Option<&'static str>) {
         match self {
-            Self::Keys => format!("${target}, ${operation}, ${subject}"),
-            Self::Failures(_) => format!("${subject}, ${target}, ${operation}"),
-        }
-    }
-
-    /// The rows that it is about; the condition of the index `failures` stands here word for word.
-    pub(super) fn condition(self) -> &'static str {
-        match self {
-            Self::Keys => "batch = $1 and $2::text is null",
-            Self::Failures(_) => "batch = $1 and code = $2 and status not in ('registered', 'already_registered')",
-        }
-    }
-
-    pub(super) fn code(self) -> Option<&'static str> {
-        match self {
-            Self::Keys => None,
-            Self::Failures(code) => Some(code.as_str()),
+            Self::Keys { target, operation } => (target, Some((*operation).into())),
+            Self::Failures(code) => (code.as_str(), None),
         }
     }
 }
@@ -94,6 +86,8 @@ mod tests {
 
     use super::*;
 
+    const OPERATION: Operation = Operation::RegisterCertificate;
+
     fn count(code: Code, source: &str) -> Count {
         let at = OffsetDateTime::UNIX_EPOCH;
         let source = source.to_owned();
@@ -101,15 +95,18 @@ mod tests {
     }
 
     fn ways(filter: &EndFilter) -> Vec<Way> {
-        filter.ways(&[count(Code::Ok, "a"), count(Code::Expired, "a"), count(Code::Timeout, "b")])
+        let operations = vec![("eu".to_owned(), OPERATION), ("us".to_owned(), OPERATION)];
+        filter.ways(&[count(Code::Ok, "a"), count(Code::Expired, "a"), count(Code::Timeout, "b")], operations)
     }
 
     #[test]
     fn all_ends_are_read_by_their_keys() {
-        assert_eq!(ways(&EndFilter::default()), [Way::Keys]);
-        assert_eq!(ways(&EndFilter { sources: vec!["b".parse().unwrap()], ..EndFilter::default() }), [Way::Keys]);
+        let keys = |target: &str| Way::Keys { target: target.to_owned(), operation: OPERATION };
+        let wanted = [keys("us"), keys("eu")];
+        assert_eq!(ways(&EndFilter::default()), wanted, "the next one is the last");
+        assert_eq!(ways(&EndFilter { sources: vec!["b".parse().unwrap()], ..EndFilter::default() }), wanted);
         let statuses = vec![Status::Registered, Status::Rejected];
-        assert_eq!(ways(&EndFilter { statuses, ..EndFilter::default() }), [Way::Keys]);
+        assert_eq!(ways(&EndFilter { statuses, ..EndFilter::default() }), wanted);
     }
 
     #[test]
