@@ -124,6 +124,7 @@ impl Asker {
         }
         times.sort_by(f64::total_cmp);
         let at = |share: usize| times[(times.len() * share).div_ceil(100).max(1) - 1];
+        eprintln!("{:>9.2} ms  {question}", at(95));
         Ok(Answered { question, p50_ms: at(50), p95_ms: at(95), most_ms: at(100) })
     }
 
