@@ -36,7 +36,7 @@ struct Arguments {
     /// How often each question is asked, after a few that do not count.
     #[arg(long, default_value_t = 100)]
     runs: usize,
-    /// Writes the plan of every question, with buffers, to a file; Postgres needs its module auto_explain.
+    /// Writes the plan of every question, with buffers, to a file; Postgres needs its module `auto_explain`.
     #[arg(long, value_name = "FILE")]
     plans: Option<PathBuf>,
     /// Prints JSON.

@@ -52,7 +52,9 @@ impl Audit {
         } else if lines.is_empty() {
             println!("nobody did anything");
         } else {
-            lines.iter().for_each(|line| println!("{}", line.text()));
+            for line in lines {
+                println!("{}", line.text());
+            }
         }
         Ok(ExitCode::SUCCESS)
     }

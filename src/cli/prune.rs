@@ -114,7 +114,9 @@ impl Prune {
         } else if lines.is_empty() {
             println!("no batch is so old");
         } else {
-            lines.iter().for_each(|line| println!("{}", line.text(self.dry_run)));
+            for line in lines {
+                println!("{}", line.text(self.dry_run));
+            }
         }
         Ok(())
     }

@@ -31,6 +31,7 @@ pub(super) use selection::SelectionError;
 /// Without --code and --status, what may go well when it is tried again as it is: all `exhausted` ends and
 /// `not_yet_valid`. Anything else has to be named. Parked jobs are sent again by themselves once what holds them is over.
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
@@ -215,7 +216,9 @@ async fn list(store: &Store, before: Option<i64>, limit: u32, is_json: bool) -> 
     } else if replays.is_empty() {
         say("there is no replay\n");
     } else {
-        replays.iter().for_each(|replay| say(&replay.line()));
+        for replay in replays {
+            say(&replay.line());
+        }
     }
     Ok(())
 }

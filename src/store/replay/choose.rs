@@ -42,12 +42,12 @@ struct Keys {
     subject: Vec<Vec<u8>>,
 }
 
-/// What is next.
-enum Next {
-    /// These rows, and the choosing stands behind them.
-    Rows(Keys, Option<(String, String)>, Place),
-    /// Nothing more.
-    Nothing,
+/// The rows that are next.
+struct Next {
+    keys: Keys,
+    /// Where the choosing stands behind them.
+    share: Option<(String, String)>,
+    last: Place,
 }
 
 impl Store {
@@ -61,13 +61,13 @@ impl Store {
             let mut transaction = self.begin(db).await?;
             let Some(choosing) = lock(&mut transaction, number).await? else { return Ok(true) };
             let next = choosing.next(&mut transaction, i64::from(n)).await?;
-            let is_done = matches!(next, Next::Nothing);
+            let is_done = next.is_none();
             match next {
-                Next::Rows(keys, share, last) => {
-                    let n_chosen = choosing.mark(&mut transaction, &keys).await?;
-                    advance(&mut transaction, number, n_chosen, share.as_ref(), &last).await?;
+                Some(next) => {
+                    let n_chosen = choosing.mark(&mut transaction, &next.keys).await?;
+                    advance(&mut transaction, number, n_chosen, &next).await?;
                 }
-                Next::Nothing => looked_at_everything(&mut transaction, number).await?,
+                None => looked_at_everything(&mut transaction, number).await?,
             }
             transaction.commit().await?;
             Ok(is_done)
@@ -77,7 +77,7 @@ impl Store {
 }
 
 impl Choosing {
-    async fn next(&self, db: &mut PgConnection, n: i64) -> Result<Next, StoreError> {
+    async fn next(&self, db: &mut PgConnection, n: i64) -> Result<Option<Next>, StoreError> {
         if !self.filter.certificates.is_empty() {
             return self.next_certificates(db, n).await;
         }
@@ -85,31 +85,31 @@ impl Choosing {
         loop {
             if let Some(current) = &share {
                 let keys = read_share(db, current, last, n).await?;
-                if let Some(place) = keys.last() {
-                    return Ok(Next::Rows(keys, share, place));
+                if let Some(last) = keys.last() {
+                    return Ok(Some(Next { keys, share, last }));
                 }
             }
             share = next_share(db, &self.filter, share.as_ref()).await?;
             last = None;
             if share.is_none() {
-                return Ok(Next::Nothing);
+                return Ok(None);
             }
         }
     }
 
     /// The rows of the next named certificates. Several of one are few: each page has all of them.
-    async fn next_certificates(&self, db: &mut PgConnection, n: i64) -> Result<Next, StoreError> {
+    async fn next_certificates(&self, db: &mut PgConnection, n: i64) -> Result<Option<Next>, StoreError> {
         let after = self.last.as_ref().and_then(|last| last.subject.as_slice().try_into().ok()).map(CertificateId);
         let named = self.filter.certificates.iter().filter(|id| after.is_none_or(|after| **id > after));
         let ids: Vec<&[u8]> = named.take(usize::try_from(n).unwrap_or(1)).map(|id| id.0.as_slice()).collect();
-        let Some(last) = ids.last() else { return Ok(Next::Nothing) };
-        let place = Place { subject: last.to_vec(), target: String::new(), operation: String::new() };
+        let Some(last) = ids.last() else { return Ok(None) };
+        let last = Place { subject: last.to_vec(), target: String::new(), operation: String::new() };
         let query = "-- rows_of_certificates
             select batch, target, operation, subject
             from registrations
             where subject = any($1::bytea[]) and status not in ('registered', 'already_registered')";
         let rows = sqlx::query(query).bind(ids).fetch_all(db).await?;
-        Ok(Next::Rows(Keys::read(&rows)?, None, place))
+        Ok(Some(Next { keys: Keys::read(&rows)?, share: None, last }))
     }
 
     /// Marks those that the filter takes, locked in the order in which everybody locks them.
@@ -222,18 +222,13 @@ async fn read_share(
     Keys::read(&query.bind(n).fetch_all(db).await?)
 }
 
-async fn advance(
-    db: &mut PgConnection,
-    number: i64,
-    n_chosen: u64,
-    share: Option<&(String, String)>,
-    last: &Place,
-) -> Result<(), StoreError> {
+async fn advance(db: &mut PgConnection, number: i64, n_chosen: u64, next: &Next) -> Result<(), StoreError> {
     let update = "-- advance_replay
         update replays
         set n_chosen = n_chosen + $2, last_batch = $3, last_code = $4, last_subject = $5, last_target = $6,
             last_operation = $7
         where replay = $1";
+    let (share, last) = (next.share.as_ref(), &next.last);
     let query = sqlx::query(update).bind(number).bind(n_chosen.cast_signed());
     let query = query.bind(share.map(|(batch, _)| batch)).bind(share.map(|(_, code)| code));
     query.bind(&last.subject).bind(&last.target).bind(&last.operation).execute(db).await?;
