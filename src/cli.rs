@@ -9,6 +9,7 @@ mod dead;
 mod demo;
 mod doctor;
 mod enqueue;
+mod exit;
 mod export;
 mod failure;
 mod figures;
@@ -39,7 +40,7 @@ use layers::{Assignments, Layers};
 
 /// Registers device certificates with AWS IoT Core in bulk.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = failure::EXIT_CODES, max_term_width = 120)]
+#[command(version, about, after_help = exit::CODES, max_term_width = 120)]
 struct Cli {
     #[command(flatten)]
     layers: Layers,

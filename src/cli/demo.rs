@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::enqueue::ca_pem;
 use super::progress::Progress;
-use super::{enqueue, failure, signals};
+use super::{enqueue, exit, signals};
 use crate::limiter::Rate;
 use crate::manifest::Manifest;
 use crate::outcome::Status;
@@ -126,7 +126,7 @@ impl Demo {
         watch(stage, &plan, progress, sender, stop).await?;
         if stop.is_cancelled() {
             progress.say("interrupted");
-            return Ok(failure::INTERRUPTED.into());
+            return Ok(exit::INTERRUPTED.into());
         }
         let summary = summarise(stage, &plan, began.elapsed()).await?;
         if let Some(given) = &given {
@@ -141,7 +141,7 @@ impl Demo {
     #[expect(clippy::print_stdout, reason = "the numbers are the command's data")]
     fn report(&self, summary: Summary, input: Option<enqueue::Summary>) -> anyhow::Result<ExitCode> {
         let code = match &input {
-            _ if !summary.is_right() => failure::SOME_FAILED.into(),
+            _ if !summary.is_right() => exit::SOME_FAILED.into(),
             Some(input) => input.exit_code(),
             None => ExitCode::SUCCESS,
         };

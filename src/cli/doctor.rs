@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::failure;
+use super::exit;
 use super::figures::printable;
 use crate::config::Settings;
 use crate::doctor::{Examination, Finding, Verdict};
@@ -46,7 +46,7 @@ impl Doctor {
             }
         }
         let has_problem = findings.iter().any(|finding| finding.verdict == Verdict::Problem);
-        Ok(if has_problem { failure::PROBLEMS.into() } else { ExitCode::SUCCESS })
+        Ok(if has_problem { exit::PROBLEMS.into() } else { ExitCode::SUCCESS })
     }
 }
 

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::progress::Progress;
-use super::{failure, signals};
+use super::{exit, signals};
 use crate::certificate::{Certificate, Issuer, pem};
 use crate::config::Config;
 use crate::enqueue::{Judge, Order, Planner, RejectsFile, Sender};
@@ -113,7 +113,7 @@ impl Enqueue {
         let mut sink = |reject| rejects.as_mut().map_or(Ok(()), |file| file.push(&reject));
         let Some((spool, tally)) = passes::read(planner, &progress, &stop, &mut sink).await? else {
             progress.say("interrupted while reading: nothing was sent");
-            return Ok(failure::INTERRUPTED.into());
+            return Ok(exit::INTERRUPTED.into());
         };
         let mut summary = Summary::new(&order, files, tally, quota);
         let sending = if let Some(queue) = queue {
@@ -133,7 +133,7 @@ impl Enqueue {
         }
         sending?;
         let is_interrupted = stop.is_cancelled() && summary.not_sent() > 0;
-        Ok(if is_interrupted { failure::INTERRUPTED.into() } else { summary.exit_code() })
+        Ok(if is_interrupted { exit::INTERRUPTED.into() } else { summary.exit_code() })
     }
 
     fn order(&self) -> anyhow::Result<Order> {

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use super::ca::order::OrderError;
+use super::exit::{DENIED, ERROR, PROBLEMS, UNREACHABLE, USAGE};
 use super::holds::NotHeld;
 use super::operator::NobodyToAsk;
 use super::pause::{NotPaused, UnknownTarget};
@@ -18,35 +19,6 @@ use crate::reconcile::{InventoryError, ReconcileError};
 use crate::registrar::{CallError, Kind};
 use crate::single::SingleError;
 use crate::store::StoreError;
-
-/// The exit codes, for `--help`.
-pub(super) const EXIT_CODES: &str = "\
-Exit codes:
-  0    ok
-  1    error
-  2    wrong arguments or settings
-  3    finished, but some items failed or were rejected
-  4    credentials or permissions
-  5    a dependency cannot be reached
-  6    a check found problems
-  130  interrupted";
-
-/// Something went wrong, or was not confirmed.
-pub(super) const ERROR: u8 = 1;
-
-/// Like clap's own code: starting again without a change is of no use.
-const USAGE: u8 = 2;
-const DENIED: u8 = 4;
-const UNREACHABLE: u8 = 5;
-
-/// A check found problems.
-pub(super) const PROBLEMS: u8 = 6;
-
-/// Some items failed or were rejected.
-pub(super) const SOME_FAILED: u8 = 3;
-
-/// A second signal ended it.
-pub(super) const INTERRUPTED: u8 = 130;
 
 /// Prints an error with its causes and a hint, and gives its exit code.
 #[expect(clippy::print_stderr, reason = "errors are for people, on standard error")]

@@ -3,7 +3,7 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
-use super::failure;
+use super::exit;
 
 /// Nobody is there to be asked.
 #[derive(Debug, thiserror::Error)]
@@ -46,5 +46,5 @@ pub(super) fn confirm(question: &str, is_sure: bool) -> anyhow::Result<bool> {
 #[expect(clippy::print_stderr, reason = "it is for people, on standard error")]
 pub(super) fn nothing_done() -> ExitCode {
     eprintln!("nothing was done");
-    failure::ERROR.into()
+    exit::ERROR.into()
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::figures::{grouped, printable, rfc3339};
 use super::progress::Progress;
-use super::{failure, operator, signals};
+use super::{exit, operator, signals};
 use crate::config::Config;
 use crate::job::Name;
 use crate::store::Store;
@@ -93,7 +93,7 @@ impl Prune {
         }
         progress.done();
         self.print(&lines)?;
-        Ok(if stop.is_cancelled() { failure::INTERRUPTED.into() } else { ExitCode::SUCCESS })
+        Ok(if stop.is_cancelled() { exit::INTERRUPTED.into() } else { ExitCode::SUCCESS })
     }
 
     /// The old batches among those that are meant.

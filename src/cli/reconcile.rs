@@ -15,7 +15,7 @@ use tracing::warn;
 use super::figures::grouped;
 use super::operator::{NobodyToAsk, confirm, nothing_done, who};
 use super::progress::Progress;
-use super::{failure, signals};
+use super::{exit, signals};
 use crate::certificate::CertificateId;
 use crate::config::Config;
 use crate::job::{DEFAULT_TARGET, Name};
@@ -127,7 +127,7 @@ impl Reconcile {
         progress.done();
         let Some(compared) = compared else {
             progress.say("interrupted: nothing was changed");
-            return Ok(failure::INTERRUPTED.into());
+            return Ok(exit::INTERRUPTED.into());
         };
         compared?;
         let n_gone_before = if self.repair { run.gone_before().await? } else { 0 };
@@ -149,7 +149,7 @@ impl Reconcile {
         mended?;
         if stop.is_cancelled() {
             progress.say("interrupted: run it again for the rest");
-            return Ok(failure::INTERRUPTED.into());
+            return Ok(exit::INTERRUPTED.into());
         }
         report.done(done).print_done(self.json)?;
         Ok(code)

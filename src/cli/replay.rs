@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{failure, operator};
+use super::{exit, operator};
 use crate::config::Config;
 use crate::replay::Filter;
 use crate::store::Store;
@@ -173,7 +173,7 @@ impl Replay {
             follow::until_ended(store, number).await?;
         }
         let report = Report::read(store, number).await?;
-        let code = if self.wait && report.n_failed() > 0 { failure::SOME_FAILED.into() } else { ExitCode::SUCCESS };
+        let code = if self.wait && report.n_failed() > 0 { exit::SOME_FAILED.into() } else { ExitCode::SUCCESS };
         if self.wait && !self.json {
             say(&report.to_string());
         }

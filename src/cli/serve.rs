@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{failure, signals};
+use super::{exit, signals};
 use crate::config::Config;
 use crate::serve::{Service, Until};
 
@@ -29,6 +29,6 @@ impl Serve {
         let metrics = service.metrics();
         service.run().await?;
         let failed = self.until_empty && metrics.n_failed() + metrics.n_parked() > 0;
-        Ok(if failed { failure::SOME_FAILED.into() } else { ExitCode::SUCCESS })
+        Ok(if failed { exit::SOME_FAILED.into() } else { ExitCode::SUCCESS })
     }
 }

@@ -4,7 +4,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::failure::INTERRUPTED;
+use super::exit::INTERRUPTED;
 
 /// A token that the first signal cancels; the second ends the process.
 ///

@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 
-use super::{failure, signals};
+use super::{exit, signals};
 use crate::config::Config;
 use crate::job::Name;
 use crate::store::Store;
@@ -101,7 +101,7 @@ impl Status {
             return watch::batch(asked, every.into(), &signals::stop_token()?).await;
         }
         if self.wait && !wait::wait(asked.store, asked.batch, &signals::stop_token()?).await? {
-            return Ok(failure::INTERRUPTED.into());
+            return Ok(exit::INTERRUPTED.into());
         }
         // Whoever waits or checks wants to know what came of it, not how fast.
         let is_measured = !self.wait && !self.check;
@@ -109,7 +109,7 @@ impl Status {
         self.print(&report)?;
         Ok(match (self.check, self.wait) {
             (true, _) => check::check(&report),
-            (false, true) if report.has_failures() => failure::SOME_FAILED.into(),
+            (false, true) if report.has_failures() => exit::SOME_FAILED.into(),
             _ => ExitCode::SUCCESS,
         })
     }

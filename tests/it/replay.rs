@@ -33,7 +33,9 @@ async fn with_failures(failures: &[(Code, usize)]) -> (Factory, Vec<Row>) {
     let pems = factory.leaves(failures.iter().map(|(_, n)| n).sum());
     let mut rows: Vec<Row> = (0..).zip(codes).zip(&pems).map(|((n, code), pem)| failed(n, pem, code)).collect();
     let account = account(&factory).await;
-    rows.iter_mut().for_each(|row| row.account.clone_from(&account));
+    for row in &mut rows {
+        row.account.clone_from(&account);
+    }
     factory.store.record(&page(rows.clone())).await.unwrap();
     (factory, rows)
 }

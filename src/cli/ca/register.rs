@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::order::{Order, OrderError, Proof};
 use super::report::Report;
-use crate::cli::failure;
+use crate::cli::exit;
 use crate::config::Config;
 use crate::identity::Account;
 use crate::job::{Job, Request};
@@ -57,7 +57,7 @@ impl Register {
         store.close().await;
         let report = report?;
         report.print(self.json)?;
-        Ok(if report.is_good() { ExitCode::SUCCESS } else { failure::SOME_FAILED.into() })
+        Ok(if report.is_good() { ExitCode::SUCCESS } else { exit::SOME_FAILED.into() })
     }
 
     /// Adds the registration code to the error of whoever gave no proof, where AWS says it.

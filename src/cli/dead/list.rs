@@ -12,7 +12,7 @@ use super::queues::{DeadQueue, Of, Queues};
 use super::reading::Reading;
 use crate::certificate::{Certificate, CertificateId};
 use crate::cli::figures::{grouped, printable, rfc3339};
-use crate::cli::{failure, signals};
+use crate::cli::{exit, signals};
 use crate::config::Config;
 use crate::forwarding::Forwarding;
 use crate::job::{Job, Name, Operation, ParseError};
@@ -62,7 +62,7 @@ impl List {
                 println!("{}", summary(dead, &letters));
             }
         }
-        Ok(if stop.is_cancelled() { failure::INTERRUPTED.into() } else { ExitCode::SUCCESS })
+        Ok(if stop.is_cancelled() { exit::INTERRUPTED.into() } else { ExitCode::SUCCESS })
     }
 
     async fn read(

@@ -16,7 +16,7 @@ use super::reading::Reading;
 use super::tally::{Deed, Tally};
 use crate::certificate::pem;
 use crate::cli::progress::Progress;
-use crate::cli::{failure, operator, signals};
+use crate::cli::{exit, operator, signals};
 use crate::config::Config;
 use crate::forwarding::Forwarding;
 use crate::job::{Job, ParseError};
@@ -212,10 +212,10 @@ impl Sweep {
     fn exit_code(&self, tallies: &[Tally]) -> ExitCode {
         if self.stop.is_cancelled() {
             self.progress.say("interrupted: the same command goes on");
-            return failure::INTERRUPTED.into();
+            return exit::INTERRUPTED.into();
         }
         let some_stayed = tallies.iter().any(Tally::left_some) || self.n_missing(tallies) > 0;
-        if some_stayed && !self.order.dry_run { failure::SOME_FAILED.into() } else { ExitCode::SUCCESS }
+        if some_stayed && !self.order.dry_run { exit::SOME_FAILED.into() } else { ExitCode::SUCCESS }
     }
 }
 

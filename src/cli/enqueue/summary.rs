@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::cli::failure;
+use crate::cli::exit;
 use crate::cli::figures::{grouped, span, time_for};
 use crate::enqueue::{Called, Order, Tally};
 use crate::limiter::Rate;
@@ -103,7 +103,7 @@ impl Summary {
             return ExitCode::FAILURE;
         }
         let n_rejected = self.tally.n_rejected() + self.refused_by_queue;
-        if n_rejected > 0 { failure::SOME_FAILED.into() } else { ExitCode::SUCCESS }
+        if n_rejected > 0 { exit::SOME_FAILED.into() } else { ExitCode::SUCCESS }
     }
 
     /// How many were rejected, refused or given up.

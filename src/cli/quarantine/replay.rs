@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::choice::{Choice, described};
 use crate::cli::figures::{grouped, printable};
 use crate::cli::progress::Progress;
-use crate::cli::{failure, operator, signals};
+use crate::cli::{exit, operator, signals};
 use crate::config::Config;
 use crate::forwarding::Forwarding;
 use crate::identity;
@@ -78,11 +78,11 @@ impl Replay {
         sent?;
         Ok(if stop.is_cancelled() {
             progress.say("interrupted: the same command goes on");
-            failure::INTERRUPTED.into()
+            exit::INTERRUPTED.into()
         } else if tally.stay.is_empty() || self.dry_run {
             ExitCode::SUCCESS
         } else {
-            failure::SOME_FAILED.into()
+            exit::SOME_FAILED.into()
         })
     }
 

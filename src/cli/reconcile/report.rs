@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Reconcile;
 use crate::certificate::CertificateId;
-use crate::cli::failure;
+use crate::cli::exit;
 use crate::cli::figures::{grouped, printable};
 use crate::job::Name;
 use crate::reconcile::{Done, Example, Findings, Reconciliation};
@@ -62,7 +62,7 @@ impl<'a> Report<'a> {
     }
 
     pub(super) fn code(&self) -> ExitCode {
-        if self.findings.has_drift() || self.n_to_send() > 0 { failure::PROBLEMS.into() } else { ExitCode::SUCCESS }
+        if self.findings.has_drift() || self.n_to_send() > 0 { exit::PROBLEMS.into() } else { ExitCode::SUCCESS }
     }
 
     /// How many jobs would be sent again at most.

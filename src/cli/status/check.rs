@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::report::{Failure, Report};
-use crate::cli::failure::PROBLEMS;
+use crate::cli::exit::PROBLEMS;
 use crate::cli::figures::grouped;
 
 /// Says what is wrong, a line each, or that nothing is.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::asked::Asked;
 use super::list::Listing;
 use super::report::Measured;
-use crate::cli::failure::INTERRUPTED;
+use crate::cli::exit::INTERRUPTED;
 
 /// How often a line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
