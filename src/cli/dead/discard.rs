@@ -4,8 +4,6 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::choice::Choice;
-use super::queues::Of;
 use super::sweep::{self, Order};
 use super::tally::Deed;
 use crate::config::Config;
@@ -17,25 +15,12 @@ use crate::config::Config;
 #[derive(Args, Debug)]
 pub(super) struct Discard {
     #[command(flatten)]
-    choice: Choice,
-    /// Whose dead-letter queue; both by default.
-    #[arg(long, value_name = "QUEUE")]
-    queue: Option<Of>,
-    /// Only counts what would be dropped.
-    #[arg(long)]
-    dry_run: bool,
-    /// Asks nothing.
-    #[arg(long)]
-    yes: bool,
-    /// Prints the numbers as JSON.
-    #[arg(long)]
-    json: bool,
+    order: Order,
 }
 
 impl Discard {
     /// Goes through the dead-letter queues.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let Self { choice, queue: of, dry_run, yes, json } = self;
-        sweep::run(Order { deed: Deed::Drop, choice, of, dry_run, yes, json }, config).await
+        sweep::run(Deed::Drop, self.order, config).await
     }
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::Args;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -30,15 +31,23 @@ const HIDDEN: Duration = Duration::from_mins(10);
 /// Why a message is in the quarantine that was dropped.
 const DROPPED: &str = "dropped";
 
-/// What is to be done.
-#[derive(Debug)]
+/// Which messages are meant, and how it is done.
+#[derive(Args, Debug)]
 pub(super) struct Order {
-    pub(super) deed: Deed,
-    pub(super) choice: Choice,
-    pub(super) of: Option<Of>,
-    pub(super) dry_run: bool,
-    pub(super) yes: bool,
-    pub(super) json: bool,
+    #[command(flatten)]
+    choice: Choice,
+    /// Whose dead-letter queue; both by default.
+    #[arg(long, value_name = "QUEUE")]
+    queue: Option<Of>,
+    /// Only counts what would be done.
+    #[arg(long)]
+    dry_run: bool,
+    /// Asks nothing.
+    #[arg(long)]
+    yes: bool,
+    /// Prints the numbers as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 /// A message, and what it reads as.
@@ -46,6 +55,7 @@ type Letter = (Message, Result<Job, ParseError>);
 
 /// Everything that a sweep works with.
 struct Sweep {
+    deed: Deed,
     order: Order,
     forwarding: Forwarding,
     store: Store,
@@ -54,9 +64,9 @@ struct Sweep {
 }
 
 /// Asks, does it to every dead-letter queue, and tells what came of it.
-pub(super) async fn run(order: Order, config: &Config) -> anyhow::Result<ExitCode> {
-    let queues = Queues::open(config, order.of).await?;
-    let verb = if order.deed == Deed::Replay { "Send again" } else { "Drop" };
+pub(super) async fn run(deed: Deed, order: Order, config: &Config) -> anyhow::Result<ExitCode> {
+    let queues = Queues::open(config, order.queue).await?;
+    let verb = if deed == Deed::Replay { "Send again" } else { "Drop" };
     let question = format!("{verb} {} of {}", order.choice.described(), queues.described());
     if !order.dry_run && !operator::confirm(&question, order.yes)? {
         return Ok(operator::nothing_done());
@@ -64,7 +74,7 @@ pub(super) async fn run(order: Order, config: &Config) -> anyhow::Result<ExitCod
     let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
     store.check_schema().await?;
     let forwarding = Forwarding::new(config, queues.for_sent_again.clone());
-    let sweep = Sweep { order, forwarding, store, stop: signals::stop_token()?, progress: Progress::new() };
+    let sweep = Sweep { deed, order, forwarding, store, stop: signals::stop_token()?, progress: Progress::new() };
     let mut tallies = Vec::new();
     let swept = sweep.all(&queues.dead, &mut tallies).await;
     sweep.progress.done();
@@ -77,7 +87,7 @@ pub(super) async fn run(order: Order, config: &Config) -> anyhow::Result<ExitCod
 impl Sweep {
     async fn all(&self, dead: &[DeadQueue], tallies: &mut Vec<Tally>) -> anyhow::Result<()> {
         for dead in dead {
-            let mut tally = Tally::new(dead.name(), self.order.deed, self.order.dry_run);
+            let mut tally = Tally::new(dead.name(), self.deed, self.order.dry_run);
             let mut reading = Reading::new(dead.queue.clone(), HIDDEN, self.stop.clone());
             let swept = self.sweep(dead, &mut reading, &mut tally).await;
             reading.give_back().await;
@@ -104,7 +114,7 @@ impl Sweep {
             });
             let is_meant = |(message, job): &Letter| self.order.choice.is_meant(&message.id, job.as_ref().ok());
             let letters: Vec<Letter> = letters.filter(is_meant).collect();
-            match self.order.deed {
+            match self.deed {
                 Deed::Replay => self.replay(&letters, reading, tally).await?,
                 Deed::Drop => self.drop(dead, &letters, reading, tally).await?,
             }
