@@ -1,6 +1,7 @@
 //! Who is at the terminal, and whether they mean it.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 
 use super::exit;
@@ -15,9 +16,10 @@ impl NobodyToAsk {
     pub(super) const HINT: &str = "`--dry-run` shows what would be done, `--yes` does it";
 }
 
-/// User and host, for the audit.
+/// User and host, for the audit; the user's number where no name is known.
 pub(super) fn who() -> String {
-    let user = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    let named = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    let user = named.or_else(|| Some(format!("uid {}", std::fs::metadata("/proc/self").ok()?.uid())));
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let host = host.map(|host| host.trim().to_owned()).or_else(|| std::env::var("HOSTNAME").ok());
     format!("{}@{}", user.as_deref().unwrap_or("unknown"), host.as_deref().unwrap_or("unknown"))
