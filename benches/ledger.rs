@@ -18,6 +18,7 @@ mod writes;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::Parser;
 use muster::postgres::{self, Postgres};
 use muster::store::{self, Store};
@@ -39,6 +40,9 @@ struct Arguments {
     /// Writes the plan of every question, with buffers, to a file; Postgres needs its module `auto_explain`.
     #[arg(long, value_name = "FILE")]
     plans: Option<PathBuf>,
+    /// Measures on this server instead of an embedded one; the database must be empty, and one named `empty` is made beside it.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
     /// Prints JSON.
     #[arg(long)]
     json: bool,
@@ -60,31 +64,34 @@ struct Figures {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let server = Postgres::start(postgres::Settings { bin_dir: None, durable: false }).await?;
-    let pool = PgPool::connect(server.url()).await?;
-    let store = connect(server.url()).await?;
+    let server = match &arguments.url {
+        Some(_) => None,
+        None => Some(Postgres::start(postgres::Settings { bin_dir: None, durable: false }).await?),
+    };
+    let url = server.as_ref().map(Postgres::url).or(arguments.url.as_deref()).unwrap_or_default();
+    let pool = PgPool::connect(url).await?;
+    let store = connect(url).await?;
     store.migrate().await?;
     fill::fill(&pool, arguments.rows).await?;
     let questions = questions::ask(&store, arguments.rows, arguments.runs).await?;
+    let writes = writes::measure(&empty(&pool, url).await?, &store).await?;
     if let Some(path) = &arguments.plans {
-        plans::write(&pool, &server, arguments.rows, path).await?;
+        plans::write(&pool, url, arguments.rows, path).await?;
     }
-    let figures = Figures {
-        rows: arguments.rows,
-        gib: size(&pool).await?,
-        questions,
-        writes: writes::measure(&empty(&pool, server.url()).await?, &store).await?,
-    };
+    let figures = Figures { rows: arguments.rows, gib: size(&pool).await?, questions, writes };
     store.close().await;
     pool.close().await;
-    server.stop().await?;
+    if let Some(server) = server {
+        server.stop().await?;
+    }
     print(&figures, arguments.json)
 }
 
 /// An empty ledger on the same server.
 async fn empty(pool: &PgPool, url: &str) -> anyhow::Result<Store> {
     sqlx::query("create database empty").execute(pool).await?;
-    let store = connect(&format!("{}/empty", url.trim_end_matches("/postgres"))).await?;
+    let (server, _) = url.rsplit_once('/').context("a URL ends with the name of its database")?;
+    let store = connect(&format!("{server}/empty")).await?;
     store.migrate().await?;
     Ok(store)
 }

@@ -5,14 +5,13 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use anyhow::Context;
-use muster::postgres::Postgres;
 use sqlx::postgres::PgPool;
 use tracing::Level;
 
 use super::questions;
 
 /// Has the server tell each new connection the plan of every statement, asks each question warm, and writes what it told.
-pub(crate) async fn write(pool: &PgPool, server: &Postgres, rows: u64, path: &Path) -> anyhow::Result<()> {
+pub(crate) async fn write(pool: &PgPool, url: &str, rows: u64, path: &Path) -> anyhow::Result<()> {
     // Only a connection that has the module knows its settings.
     let mut connection = pool.acquire().await?;
     sqlx::query("load 'auto_explain'").execute(&mut *connection).await?;
@@ -38,7 +37,7 @@ pub(crate) async fn write(pool: &PgPool, server: &Postgres, rows: u64, path: &Pa
         .with_writer(Mutex::new(file))
         .finish();
     tracing::subscriber::set_global_default(told)?;
-    let store = super::connect(server.url()).await?;
+    let store = super::connect(url).await?;
     questions::ask(&store, rows, 1).await?;
     store.close().await;
     Ok(())

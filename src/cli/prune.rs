@@ -75,7 +75,7 @@ impl Prune {
             self.print(&lines)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let question = format!("drop {} batches with {} rows for good", grouped(lines.len() as u64), grouped(n));
+        let question = format!("Drop {} batches with {} rows for good", grouped(lines.len() as u64), grouped(n));
         if !operator::confirm(&question, self.yes)? {
             return Ok(operator::nothing_done());
         }

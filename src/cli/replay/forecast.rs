@@ -67,7 +67,7 @@ impl Forecast {
     /// What the operator is asked.
     pub(super) fn question(&self) -> String {
         let or_more = if self.is_more { " or more" } else { "" };
-        format!("send {}{or_more} jobs again", grouped(self.sent_again))
+        format!("Send {}{or_more} jobs again", grouped(self.sent_again))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Has jobs sent again whose certificates AWS does not have, or has without the ledger knowing.
 //!
 //! They wait for a hold that is over, so a worker sends them; the hold goes when all were sent. Rows are locked first, in
-//! key order, then the hold, as [`super::super::opening`] does.
+//! key order, then the hold, as `opening` does.
 
 use sqlx::PgConnection;
 
