@@ -169,8 +169,9 @@ impl Replay {
 
     /// Tells of a replay that is under way, with --wait when everything has ended.
     async fn follow(&self, store: &Store, plan: Option<&Forecast>, number: i64) -> anyhow::Result<ExitCode> {
-        if self.wait {
-            follow::until_ended(store, number).await?;
+        if self.wait && !follow::until_ended(store, number).await? {
+            talk(&format!("replay {number} goes on; `muster replay show {number}` tells how far it is"));
+            return Ok(exit::INTERRUPTED.into());
         }
         let report = Report::read(store, number).await?;
         let code = if self.wait && report.n_failed() > 0 { exit::SOME_FAILED.into() } else { ExitCode::SUCCESS };

@@ -180,6 +180,24 @@ async fn a_replay_that_is_cancelled_sends_nothing_more() {
     assert_eq!(n_sent(&factory), 30);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_for_a_replay_is_interrupted_in_order() {
+    let (factory, _) = with_failures(&[(Code::Timeout, 5)]).await;
+    let waiting = factory.spawn(&["replay", BATCH, "--yes", "--wait"]);
+    let look = "select count(*) from pg_stat_activity
+        where datname = current_database() and query like '-- came_of_replay%'";
+    factory
+        .until("it waits", async |f| sqlx::query_scalar::<_, i64>(look).fetch_one(&f.database.pool).await.unwrap() > 0)
+        .await;
+    waiting.signal("INT");
+    let (code, _, stderr) = waiting.end().await;
+    assert!(
+        code == Some(130) && stderr.contains("goes on; `muster replay show") || code.is_none(),
+        "{code:?} {stderr}"
+    );
+    assert!(factory.store.replays(None, 1).await.unwrap()[0].ended_at.is_none(), "the replay itself goes on");
+}
+
 /// More rows than one turn of the sender takes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_replay_takes_several_turns() {

@@ -109,7 +109,10 @@ fn is_of(report: &crate::store::rate_limit::RateReport, target: &str, operation:
 impl fmt::Display for Forecast {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.by_code.is_empty() {
-            return writeln!(f, "nothing ended so");
+            return writeln!(
+                f,
+                "nothing ended so; `muster status` tells what failed, and what failed for good must be named by --code or --status"
+            );
         }
         let of_more = if self.is_more { format!(" of the first {}", grouped(LOOKED_AT_MAX)) } else { String::new() };
         writeln!(f, "{} jobs{of_more} are to be sent again", grouped(self.sent_again))?;
