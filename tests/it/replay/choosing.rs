@@ -80,6 +80,24 @@ async fn what_one_replay_chose_no_other_chooses_before_it_ended() {
     assert_eq!(chosen(&factory, second).await, subjects(&rows[10..]));
 }
 
+/// A row that fails again for the same reason looks as it did when the earlier replay was asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_later_replay_had_sent_again_an_earlier_one_leaves_alone() {
+    let (factory, rows) = with_failures(&[(Code::Timeout, 5)]).await;
+    let earlier = begin_new(&factory, &usual()).await;
+    let later = begin_new(&factory, &Filter { even_sent: true, ..usual() }).await;
+    choose_all(&factory, later, 100).await;
+    sqlx::query("update registrations set waits_for = null, sent_again_at = now()")
+        .execute(&factory.database.pool)
+        .await
+        .unwrap();
+    let again = rows.iter().map(|row| Row { message_id: "sent again".into(), ..row.clone() });
+    factory.store.record(&page(again.collect())).await.unwrap();
+    choose_all(&factory, earlier, 100).await;
+    assert_eq!(chosen(&factory, earlier).await, BTreeSet::new());
+    assert_eq!(factory.store.replay(later).await.unwrap().unwrap().n_chosen, 5);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filter_chooses_what_fits_in_every_respect() {
     let (factory, rows) = with_failures(&[(Code::Timeout, 8)]).await;
