@@ -15,6 +15,13 @@ use crate::outcome::Code;
 /// A row's key, as it is read back.
 pub(super) type OwnedKey = (String, String, Operation, [u8; 32]);
 
+/// What [`read_row`] reads of a row `r`, and the status that it is counted under.
+pub(super) const ROW: &str =
+    "r.batch, r.target, r.operation, r.subject, r.account, r.region, r.certificate_id, r.source, r.ref,
+            r.message_id, r.status, r.code, r.detail, r.wanted_status, r.known_status, r.request::text, r.attempts,
+            r.n_attempts, r.n_duplicates, r.other_names, r.sent_at, r.received_at, r.ended_at, r.waits_for, r.verify,
+            r.sent_again_at, r.serial, r.certificate";
+
 /// Rows as columns of equal length.
 #[derive(Default)]
 pub(super) struct Columns<'a> {

@@ -2,8 +2,8 @@
 //!
 //! [`record`](Store::record) writes them. They are known by queue and `MessageId`, and listed in that order.
 
-use sqlx::Row as _;
 use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Row as _};
 use time::OffsetDateTime;
 
 use super::audit::{Action, note};
@@ -48,6 +48,13 @@ pub struct Chosen<'a> {
     pub reason: Option<&'a str>,
 }
 
+/// Those that are meant behind a place; its values are the first five parameters.
+const NEXT: &str = "(queue, message_id) > ($1, $2)
+                and ($3::text[] is null or message_id = any($3))
+                and ($4::text is null or reason = $4)
+            order by queue, message_id
+            limit $5";
+
 impl Store {
     /// Lists the messages that were set aside, `n` at most, from behind a queue and `MessageId` on.
     ///
@@ -59,17 +66,16 @@ impl Store {
         after: Option<(&str, &str)>,
         n: u32,
     ) -> Result<Vec<SetAside>, StoreError> {
-        let query = "-- set_aside
+        let query = format!(
+            "-- set_aside
             select queue, message_id, reason, detail, octet_length(body) as n_bytes, sent_at, recorded_at
             from quarantine
-            where (queue, message_id) > ($1, $2)
-                and ($3::text[] is null or message_id = any($3))
-                and ($4::text is null or reason = $4)
-            order by queue, message_id
-            limit $5";
+            where {NEXT}"
+        );
         let (queue, message_id) = after.unwrap_or_default();
         self.run(async |db| {
-            let query = sqlx::query(query).bind(queue).bind(message_id).bind(chosen.ids).bind(chosen.reason);
+            let query =
+                sqlx::query(AssertSqlSafe(query)).bind(queue).bind(message_id).bind(chosen.ids).bind(chosen.reason);
             query.bind(i64::from(n)).fetch_all(db).await?.iter().map(read).collect()
         })
         .await
@@ -85,17 +91,16 @@ impl Store {
         after: Option<(&str, &str)>,
         n: u32,
     ) -> Result<Vec<Body>, StoreError> {
-        let query = "-- set_aside_bodies
+        let query = format!(
+            "-- set_aside_bodies
             select queue, message_id, body
             from quarantine
-            where (queue, message_id) > ($1, $2)
-                and ($3::text[] is null or message_id = any($3))
-                and ($4::text is null or reason = $4)
-            order by queue, message_id
-            limit $5";
+            where {NEXT}"
+        );
         let (queue, message_id) = after.unwrap_or_default();
         self.run(async |db| {
-            let query = sqlx::query(query).bind(queue).bind(message_id).bind(chosen.ids).bind(chosen.reason);
+            let query =
+                sqlx::query(AssertSqlSafe(query)).bind(queue).bind(message_id).bind(chosen.ids).bind(chosen.reason);
             query.bind(i64::from(n)).fetch_all(db).await?.iter().map(read_body).collect()
         })
         .await

@@ -7,10 +7,10 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
-use sqlx::{PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::authority::{release_issuers, write_authorities};
-use super::columns::{Columns, OwnedKey, owned_key, read_row};
+use super::columns::{Columns, OwnedKey, ROW, owned_key, read_row};
 use super::counters::{Changes, count};
 use super::opening::hold;
 use super::row::{Key, Row, fold};
@@ -145,18 +145,15 @@ async fn insert_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<OwnedKe
 /// Reads and locks the rows of the keys, in key order, each with the status that it is counted under.
 async fn lock_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<(Row, Status)>, StoreError> {
     let columns = Columns::of(rows.iter().copied());
-    let found = sqlx::query(
+    let found = sqlx::query(AssertSqlSafe(format!(
         "-- lock_rows
-        select r.batch, r.target, r.operation, r.subject, r.account, r.region, r.certificate_id, r.source, r.ref,
-            r.message_id, r.status, r.code, r.detail, r.wanted_status, r.known_status, r.request::text, r.attempts,
-            r.n_attempts, r.n_duplicates, r.other_names, r.sent_at, r.received_at, r.ended_at,
-            r.waits_for, r.verify, r.sent_again_at, r.serial, r.certificate
+        select {ROW}
         from unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) with ordinality
             as k (batch, target, operation, subject, place)
         join registrations r using (batch, target, operation, subject)
         order by k.place
-        for update of r",
-    )
+        for update of r"
+    )))
     .bind(columns.batch)
     .bind(columns.target)
     .bind(columns.operation)

@@ -141,8 +141,8 @@ BUGS = [
     bug(
         "calls while Postgres is away",
         "src/worker/admission.rs",
-        "if breakers.postgres.open().is_some() {",
-        "if false {",
+        "if breakers.postgres.open().is_some() || breakers.is_paused() {",
+        "if breakers.is_paused() {",
         IT,
         "breakers::no_call_is_made_while_ends_cannot_be_recorded",
     ),

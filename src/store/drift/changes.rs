@@ -5,13 +5,13 @@
 
 use std::collections::HashMap;
 
-use sqlx::{PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use time::OffsetDateTime;
 
 use super::{ComparedRow, KeyColumns, RowKey};
 use crate::job::CertificateStatus;
 use crate::outcome::{Code, Status};
-use crate::store::columns::read_row;
+use crate::store::columns::{ROW, read_row};
 use crate::store::counters::{self, count};
 use crate::store::record::update_rows;
 use crate::store::row::{End, Row};
@@ -115,20 +115,17 @@ async fn lock(
     rows: impl Iterator<Item = &ComparedRow> + Clone,
 ) -> Result<Vec<(Row, Status)>, StoreError> {
     let keys = KeyColumns::of(rows.clone().map(|row| &row.key));
-    let found = sqlx::query(
+    let found = sqlx::query(AssertSqlSafe(format!(
         "-- lock_compared
-        select r.batch, r.target, r.operation, r.subject, r.account, r.region, r.certificate_id, r.source, r.ref,
-            r.message_id, r.status, r.code, r.detail, r.wanted_status, r.known_status, r.request::text, r.attempts,
-            r.n_attempts, r.n_duplicates, r.other_names, r.sent_at, r.received_at, r.ended_at,
-            r.waits_for, r.verify, r.sent_again_at, r.serial, r.certificate
+        select {ROW}
         from unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::timestamptz[], $6::int[]) with ordinality
             as k (batch, target, operation, subject, ended_at, n_attempts, place)
         join registrations r using (batch, target, operation, subject)
         where r.status in ('registered', 'already_registered')
             and r.ended_at = k.ended_at and r.n_attempts = k.n_attempts
         order by k.place
-        for update of r",
-    )
+        for update of r"
+    )))
     .bind(keys.batch)
     .bind(keys.target)
     .bind(keys.operation)
