@@ -225,6 +225,9 @@ async fn a_message_that_a_stale_receipt_did_not_delete_costs_no_second_call() {
 async fn a_message_delivered_twice_at_once_costs_one_call() {
     let factory = factory().await;
     factory.sandbox.faults().set(fault(Operation::ReceiveMessage, Effect::DeliverTwice, 1)).unwrap();
+    // So the first delivery is still in flight when the next receive comes.
+    let slow = Effect::Latency { milliseconds: 500, up_to: None };
+    factory.sandbox.faults().set(fault(Operation::RegisterCertificate, slow, 5)).unwrap();
     factory.enqueue(&factory.leaves(5)).await;
     factory.drain().await;
     assert_eq!((factory.n_calls(), factory.ends().await), (5, BTreeMap::from([(Code::Ok, 5)])));
