@@ -15,6 +15,7 @@ mod failure;
 mod figures;
 mod holds;
 mod layers;
+mod ledger;
 mod migrate;
 mod operator;
 mod pause;
@@ -29,6 +30,7 @@ mod serve;
 mod show;
 mod signals;
 mod status;
+mod words;
 
 use std::process::ExitCode;
 

@@ -2,15 +2,14 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::figures::{printable, rfc3339};
+use super::ledger;
 use crate::config::Config;
-use crate::store::Store;
 use crate::store::audit::Audited;
 
 /// Lists what people did: replays, pauses, releases, drops, repairs; the latest first.
@@ -42,8 +41,7 @@ impl Audit {
     /// Lists.
     #[expect(clippy::print_stdout, reason = "the list is the command's data")]
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
-        store.check_schema().await?;
+        let store = ledger::open(config).await?;
         let audited = store.audited(self.before, self.limit).await;
         store.close().await;
         let lines: Vec<Line> = audited?.into_iter().map(Line::of).collect();

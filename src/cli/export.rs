@@ -8,14 +8,12 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use strum::VariantArray;
 
 use super::figures::grouped;
+use super::ledger;
 use super::progress::Progress;
-use super::status;
+use super::{status, words};
 use crate::config::Config;
 use crate::job::Name;
 use crate::outcome::{Code, Status};
@@ -48,10 +46,10 @@ pub(super) struct Export {
     #[arg(long, requires = "output")]
     force: bool,
     /// Only what ended so.
-    #[arg(long, value_delimiter = ',', value_parser = statuses())]
+    #[arg(long, value_delimiter = ',', value_parser = words::statuses(|_| true))]
     status: Vec<Status>,
     /// Only what ended for these reasons.
-    #[arg(long, value_delimiter = ',', value_parser = codes(), hide_possible_values = true)]
+    #[arg(long, value_delimiter = ',', value_parser = words::codes(|_| true), hide_possible_values = true)]
     code: Vec<Code>,
     /// Only what came from these factory lines.
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
@@ -78,21 +76,10 @@ enum Format {
     Jsonl,
 }
 
-fn statuses() -> impl TypedValueParser<Value = Status> {
-    PossibleValuesParser::new(Status::VARIANTS.iter().map(|&status| <&str>::from(status)))
-        .map(|text| text.parse().expect("the possible values are statuses"))
-}
-
-fn codes() -> impl TypedValueParser<Value = Code> {
-    PossibleValuesParser::new(Code::VARIANTS.iter().map(|code| code.as_str()))
-        .map(|text| text.parse().expect("the possible values are codes"))
-}
-
 impl Export {
     /// Reads page by page and writes each at once.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
-        store.check_schema().await?;
+        let store = ledger::open(config).await?;
         let written = self.write(&store).await;
         store.close().await;
         match written {

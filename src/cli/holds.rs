@@ -3,7 +3,6 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -11,6 +10,7 @@ use time::format_description::well_known::Rfc3339;
 use tracing::info;
 
 use super::figures::{jobs_wait, printable, span};
+use super::ledger;
 use super::operator;
 use crate::config::Config;
 use crate::hold::{HoldKey, HoldKind};
@@ -54,8 +54,7 @@ impl NotHeld {
 impl Holds {
     /// Lists or releases.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
-        store.check_schema().await?;
+        let store = ledger::open(config).await?;
         let result = match self.action {
             None => list(&store, self.json).await,
             Some(Action::Release { holds }) => release(&store, holds).await,

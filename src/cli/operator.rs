@@ -25,6 +25,14 @@ pub(super) fn who() -> String {
     format!("{}@{}", user.as_deref().unwrap_or("unknown"), host.as_deref().unwrap_or("unknown"))
 }
 
+/// Checks that somebody could be asked.
+///
+/// # Errors
+/// [`NobodyToAsk`] where there is no terminal.
+pub(super) fn check_terminal() -> Result<(), NobodyToAsk> {
+    if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() { Ok(()) } else { Err(NobodyToAsk) }
+}
+
 /// Asks on the terminal whether to go on, unless that was said already; `question` ends without a mark.
 ///
 /// # Errors
@@ -34,9 +42,7 @@ pub(super) fn confirm(question: &str, is_sure: bool) -> anyhow::Result<bool> {
     if is_sure {
         return Ok(true);
     }
-    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
-        return Err(NobodyToAsk.into());
-    }
+    check_terminal()?;
     eprint!("{question}? [y/N] ");
     std::io::stderr().flush()?;
     let mut answer = String::new();

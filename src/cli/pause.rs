@@ -2,14 +2,13 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 
+use super::ledger;
 use super::operator;
 use crate::config::Config;
 use crate::hold::HoldKey;
 use crate::job::Name;
-use crate::store::Store;
 
 /// Pauses all workers, one target or one batch, until it is resumed.
 ///
@@ -71,7 +70,7 @@ impl Pause {
     #[expect(clippy::print_stderr, reason = "what came of it is for people")]
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         self.what.check(config)?;
-        let store = connect(config).await?;
+        let store = ledger::open(config).await?;
         let who = operator::who();
         let reason = format!("{who} paused it: {}", self.reason);
         let paused = store.pause(&self.what.hold(), &reason, &who).await;
@@ -90,7 +89,7 @@ impl Resume {
     /// Resumes.
     #[expect(clippy::print_stderr, reason = "what came of it is for people")]
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let store = connect(config).await?;
+        let store = ledger::open(config).await?;
         let resumed = store.release_on_order(&self.what.hold(), "resume", &operator::who()).await;
         store.close().await;
         if !resumed? {
@@ -136,10 +135,4 @@ impl What {
             _ => Ok(()),
         }
     }
-}
-
-async fn connect(config: &Config) -> anyhow::Result<Store> {
-    let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
-    store.check_schema().await?;
-    Ok(store)
 }

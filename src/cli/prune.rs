@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::figures::{grouped, printable, rfc3339};
 use super::progress::Progress;
-use super::{exit, operator, signals};
+use super::{exit, ledger, operator, signals};
 use crate::config::Config;
 use crate::job::Name;
 use crate::store::Store;
@@ -61,8 +61,7 @@ struct Line {
 impl Prune {
     /// Drops, or shows what would be dropped.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
-        store.check_schema().await?;
+        let store = ledger::open(config).await?;
         let result = self.prune(&store).await;
         store.close().await;
         result

@@ -8,11 +8,10 @@ mod show;
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 
+use super::ledger;
 use crate::config::Config;
-use crate::store::Store;
 
 /// Lists the messages that were set aside, shows one, sends them again, or drops them for good.
 ///
@@ -37,8 +36,7 @@ enum Action {
 impl Quarantine {
     /// Does what was asked.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
-        store.check_schema().await?;
+        let store = ledger::open(config).await?;
         let ended = match self.action {
             Action::List(list) => list.run(&store).await,
             Action::Show(show) => show.run(&store).await,

@@ -2,7 +2,6 @@
 
 mod report;
 
-use std::io::IsTerminal;
 use std::num::NonZeroU32;
 use std::process::ExitCode;
 
@@ -13,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::figures::grouped;
-use super::operator::{NobodyToAsk, confirm, nothing_done, who};
+use super::operator::{check_terminal, confirm, nothing_done, who};
 use super::progress::Progress;
-use super::{exit, signals};
+use super::{exit, ledger, signals};
 use crate::certificate::CertificateId;
 use crate::config::Config;
 use crate::job::{DEFAULT_TARGET, Name};
@@ -86,13 +85,11 @@ impl Reconcile {
     /// Compares, asks and mends.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         // Hours later would be a bad time to find out.
-        let is_anybody_there = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-        if !(self.dry_run || self.yes || is_anybody_there) {
-            return Err(NobodyToAsk.into());
+        if !(self.dry_run || self.yes) {
+            check_terminal()?;
         }
         let stop = signals::stop_token()?;
-        let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
-        store.check_schema().await?;
+        let store = ledger::open(config).await?;
         let ended = self.reconcile(config, &store, &stop).await;
         store.close().await;
         ended

@@ -7,11 +7,10 @@ mod selection;
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{exit, operator};
+use super::{exit, ledger, operator};
 use crate::config::Config;
 use crate::replay::Filter;
 use crate::store::Store;
@@ -128,8 +127,7 @@ impl Replay {
     /// Asks for a replay, or tells of those that there are.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let filter = if self.action.is_none() { Some(self.selection.filter()?) } else { None };
-        let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
-        store.check_schema().await?;
+        let store = ledger::open(config).await?;
         let result = match (&self.action, filter) {
             (Some(action), _) => action.run(&store).await,
             (None, Some(filter)) => self.ask(config, &store, &filter).await,

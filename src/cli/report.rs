@@ -5,9 +5,9 @@ mod filed;
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Args;
 
+use super::ledger;
 use super::status;
 use crate::config::Config;
 use crate::job::Name;
@@ -44,8 +44,7 @@ impl Report {
     /// Reads the counters, and the ids page by page.
     #[expect(clippy::print_stdout, reason = "the report is the command's data")]
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
-        store.check_schema().await?;
+        let store = ledger::open(config).await?;
         let filed = self.file(&store).await;
         store.close().await;
         let filed = filed?;

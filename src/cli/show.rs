@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 
+use super::ledger;
 use crate::certificate::{Certificate, CertificateId};
 use crate::config::Config;
 use crate::job::Request;
@@ -80,8 +80,7 @@ impl Show {
     #[expect(clippy::print_stdout, reason = "what is known is the command's data")]
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let given = Given::read(&self.certificate, self.kind)?;
-        let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
-        store.check_schema().await?;
+        let store = ledger::open(config).await?;
         let shown = self.look(config, &store, &given).await;
         store.close().await;
         let shown = shown?;

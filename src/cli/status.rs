@@ -13,10 +13,9 @@ mod watch;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
 
-use super::{exit, signals};
+use super::{exit, ledger, signals};
 use crate::config::Config;
 use crate::job::Name;
 use crate::store::Store;
@@ -86,8 +85,7 @@ Others are those of `muster --help`.";
 impl Status {
     /// Reads the counters, as often as it takes.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
-        store.check_schema().await?;
+        let store = ledger::open(config).await?;
         let code = match &self.batch {
             Some(batch) => self.tell(&Asked { config, store: &store, batch }).await,
             None => self.list(&store).await,

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -11,6 +10,7 @@ use time::OffsetDateTime;
 use super::date;
 use crate::certificate::CertificateId;
 use crate::cli::figures::{jobs_wait, printable, rfc3339};
+use crate::cli::ledger;
 use crate::config::Config;
 use crate::job::{CertificateMode, CertificateStatus, Name};
 use crate::store::Store;
@@ -31,8 +31,7 @@ impl List {
     /// Reads the ledger.
     #[expect(clippy::print_stdout, reason = "the list is the command's data")]
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
-        store.check_schema().await?;
+        let store = ledger::open(config).await?;
         let listing = Listing::read(&store).await;
         store.close().await;
         let listing = listing?;

@@ -10,6 +10,7 @@ use tracing::warn;
 use super::order::{Order, OrderError, Proof};
 use super::report::Report;
 use crate::cli::exit;
+use crate::cli::ledger;
 use crate::config::Config;
 use crate::identity::Account;
 use crate::job::{Job, Request};
@@ -51,8 +52,7 @@ impl Register {
             Ok(proof) => proof,
             Err(error) => return Err(self.with_code(error, config).await),
         };
-        let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
-        store.check_schema().await?;
+        let store = ledger::open(config).await?;
         let report = self.register(config, &store, ca, proof).await;
         store.close().await;
         let report = report?;

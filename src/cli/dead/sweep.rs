@@ -17,7 +17,7 @@ use super::reading::Reading;
 use super::tally::{Deed, Tally};
 use crate::certificate::pem;
 use crate::cli::progress::Progress;
-use crate::cli::{exit, operator, signals};
+use crate::cli::{exit, ledger, operator, signals};
 use crate::config::Config;
 use crate::forwarding::Forwarding;
 use crate::job::{Job, ParseError};
@@ -71,8 +71,7 @@ pub(super) async fn run(deed: Deed, order: Order, config: &Config) -> anyhow::Re
     if !order.dry_run && !operator::confirm(&question, order.yes)? {
         return Ok(operator::nothing_done());
     }
-    let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
-    store.check_schema().await?;
+    let store = ledger::open(config).await?;
     let forwarding = Forwarding::new(config, queues.for_sent_again.clone());
     let sweep = Sweep { deed, order, forwarding, store, stop: signals::stop_token()?, progress: Progress::new() };
     let mut tallies = Vec::new();

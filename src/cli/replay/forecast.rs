@@ -34,7 +34,7 @@ pub(super) struct Forecast {
 /// Jobs of one target and operation that ended for one reason.
 #[derive(Debug, Serialize)]
 struct Share {
-    code: &'static str,
+    code: Code,
     status: String,
     target: String,
     operation: Operation,
@@ -74,7 +74,7 @@ impl Forecast {
 impl Share {
     fn of(its: Matching) -> Self {
         Self {
-            code: its.code.as_str(),
+            code: its.code,
             status: its.status.to_string(),
             target: its.target,
             operation: its.operation,
@@ -147,7 +147,6 @@ impl fmt::Display for Forecast {
 }
 
 /// Says whether nothing but a change at AWS, of the settings or of the certificate helps.
-fn is_for_good(code: &str) -> bool {
-    let code: Option<Code> = code.parse().ok();
-    code.is_some_and(|code| !Filter::usual_codes().contains(&code) && code != Code::Deleted)
+fn is_for_good(code: Code) -> bool {
+    !Filter::usual_codes().contains(&code) && code != Code::Deleted
 }

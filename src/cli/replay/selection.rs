@@ -5,7 +5,6 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args};
 use strum::VariantArray;
 use time::OffsetDateTime;
@@ -13,6 +12,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::certificate::CertificateId;
 use crate::cli::status::counters;
+use crate::cli::words;
 use crate::job::Name;
 use crate::outcome::{Code, Status};
 use crate::replay::{CERTIFICATES_MAX, Filter};
@@ -35,10 +35,10 @@ pub(super) struct Selection {
     #[arg(long = "source", value_name = "NAME", value_delimiter = ',')]
     sources: Vec<Name>,
     /// Only what ended for these reasons, as `muster status` names them.
-    #[arg(long = "code", value_name = "CODE", value_delimiter = ',', value_parser = codes(), hide_possible_values = true)]
+    #[arg(long = "code", value_name = "CODE", value_delimiter = ',', value_parser = words::codes(|its| !its.is_good()), hide_possible_values = true)]
     codes: Vec<Code>,
     /// Only what ended so, for whatever reason.
-    #[arg(long = "status", value_name = "STATUS", value_delimiter = ',', value_parser = statuses())]
+    #[arg(long = "status", value_name = "STATUS", value_delimiter = ',', value_parser = words::statuses(|its| !its.is_good()))]
     statuses: Vec<Status>,
     /// Only what ended then or later: a time like 2026-11-21T10:00:00Z, or so long ago, like 2h.
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -103,18 +103,6 @@ impl Selection {
         }
         Ok(())
     }
-}
-
-/// The codes of ends that can be sent again.
-fn codes() -> impl TypedValueParser<Value = Code> {
-    let words = Code::VARIANTS.iter().filter(|code| !code.status().is_good()).map(|code| code.as_str());
-    PossibleValuesParser::new(words.collect::<Vec<_>>()).map(|word| word.parse().expect("only words of the set pass"))
-}
-
-/// The statuses of ends that can be sent again.
-fn statuses() -> impl TypedValueParser<Value = Status> {
-    let words = Status::VARIANTS.iter().filter(|status| !status.is_good()).map(|status| <&str>::from(*status));
-    PossibleValuesParser::new(words.collect::<Vec<_>>()).map(|word| word.parse().expect("only words of the set pass"))
 }
 
 /// Reads an instant, or a span before now.

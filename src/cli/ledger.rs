@@ -1,0 +1,13 @@
+//! The way to the ledger that the settings name.
+
+use anyhow::Context;
+
+use crate::config::Config;
+use crate::store::Store;
+
+/// Connects to the ledger, and checks that its schema is this version's.
+pub(super) async fn open(config: &Config) -> anyhow::Result<Store> {
+    let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
+    store.check_schema().await?;
+    Ok(store)
+}
