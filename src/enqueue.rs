@@ -11,7 +11,7 @@ pub mod send;
 pub mod spool;
 
 pub use plan::{Judge, Planner, Tally};
-pub use reject::{Reason, Reject, RejectsFile};
+pub use reject::{Reason, Reject, RejectsFile, RejectsWritten};
 pub use send::{Called, Sender};
 pub use spool::{Planned, Spool};
 

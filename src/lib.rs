@@ -46,6 +46,7 @@ pub mod limiters;
 pub mod manifest;
 pub mod metrics;
 pub mod outcome;
+pub mod output_file;
 pub mod postgres;
 pub mod precheck;
 pub mod proof;

@@ -17,11 +17,12 @@ use super::progress::Progress;
 use super::{exit, signals};
 use crate::certificate::{Certificate, Issuer, pem};
 use crate::config::Config;
-use crate::enqueue::{Judge, Order, Planner, RejectsFile, Sender};
+use crate::enqueue::{Judge, Order, Planner, RejectsFile, RejectsWritten, Sender};
 use crate::identity;
 use crate::job::{CertificateStatus, DEFAULT_TARGET, Name};
 use crate::limiter::Rate;
 use crate::manifest::Manifest;
+use crate::output_file::ChosenBy;
 use crate::queue::Queue;
 
 pub(super) use summary::{Files, Summary};
@@ -65,7 +66,8 @@ pub(super) struct Enqueue {
     /// Has AWS asked even where the ledger knows a certificate.
     #[arg(long)]
     verify: bool,
-    /// Where rejects are written, in place of an older file [default: BATCH.rejects.jsonl].
+    /// File to write rejects to; an older file is replaced at the end if there were rejects. Devices and FIFOs are written
+    /// directly [default: BATCH.rejects.jsonl in the current folder].
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
     /// Reads and prechecks only, and says how long the rest would take; writes rejects only with --rejects.
@@ -101,6 +103,7 @@ impl Enqueue {
         let quota = quota(config, &order)?;
         let judge = Judge::new(config.precheck.policy(), config.precheck.known_cas()?, OffsetDateTime::now_utc());
         let manifest = Manifest::find(&self.paths)?;
+        let mut rejects = self.rejects_file(&order.batch)?;
         // Opened before everything is read, so that a wrong name shows at once.
         let queue = if self.dry_run { None } else { Some(open(config).await?) };
 
@@ -108,7 +111,6 @@ impl Enqueue {
         let progress = Progress::new();
         progress.say(&format!("batch {}", order.batch));
         let files = Files::of(&manifest)?;
-        let mut rejects = self.rejects_file(&order.batch);
         let planner = Planner::new(manifest, Arc::clone(&order), judge);
         let mut sink = |reject| rejects.as_mut().map_or(Ok(()), |file| file.push(&reject));
         let Some((spool, tally)) = passes::read(planner, &progress, &stop, &mut sink).await? else {
@@ -123,15 +125,21 @@ impl Enqueue {
             summary.set_dry();
             Ok(())
         };
-        if let Some(file) = rejects {
-            summary.rejects_file = file.finish().context("cannot write the rejects file")?;
+        let written = rejects.map_or(Ok(RejectsWritten::Nothing), RejectsFile::finish);
+        if let Ok(RejectsWritten::Here(path)) = &written {
+            summary.rejects_file = Some(path.clone());
         }
+        // The numbers are reported even if the file cannot be written: messages may have been sent.
         self.report(&summary)?;
+        if let Ok(RejectsWritten::Earlier(path)) = &written {
+            progress.say(&format!("{} is from an earlier run: this run wrote no rejects", path.display()));
+        }
         if summary.not_sent() > 0 {
             let batch = &order.batch;
             progress.say(&format!("To go on, run this again with --batch {batch}: what was sent costs nothing."));
         }
         sending?;
+        written.context("cannot write the rejects file")?;
         let is_interrupted = stop.is_cancelled() && summary.not_sent() > 0;
         Ok(if is_interrupted { exit::INTERRUPTED.into() } else { summary.exit_code() })
     }
@@ -148,10 +156,14 @@ impl Enqueue {
         })
     }
 
-    /// The rejects file; none for a dry run that was not told to write one.
-    fn rejects_file(&self, batch: &Name) -> Option<RejectsFile> {
-        let by_default = || (!self.dry_run).then(|| default_rejects_path(batch));
-        self.rejects.clone().or_else(by_default).map(RejectsFile::new)
+    /// Opens the rejects file; none for a dry run without `--rejects`.
+    fn rejects_file(&self, batch: &Name) -> anyhow::Result<Option<RejectsFile>> {
+        let (path, chosen_by) = match &self.rejects {
+            Some(path) => (path.clone(), ChosenBy::Option("--rejects")),
+            None if self.dry_run => return Ok(None),
+            None => (default_rejects_path(batch), ChosenBy::Default("--rejects")),
+        };
+        RejectsFile::open(path, chosen_by).map(Some).context("cannot write the rejects file")
     }
 
     #[expect(clippy::print_stdout, reason = "the numbers are the command's data")]

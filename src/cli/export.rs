@@ -5,9 +5,10 @@ mod destination;
 mod record;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use super::figures::grouped;
@@ -39,10 +40,10 @@ pub(super) struct Export {
     /// The form.
     #[arg(long, value_enum, default_value_t = Format::Csv)]
     format: Format,
-    /// The file to write, which appears when it is whole; until then it is FILE.part [default: standard output].
+    /// File to write. It appears when it is complete; devices and FIFOs are written directly [default: standard output].
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Replaces a file that is there already.
+    /// Replace the file if it exists.
     #[arg(long, requires = "output")]
     force: bool,
     /// Only what ended so.
@@ -79,42 +80,49 @@ enum Format {
 impl Export {
     /// Reads page by page and writes each at once.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let store = ledger::open(config).await?;
-        let written = self.write(&store).await;
-        store.close().await;
-        match written {
-            // Whoever reads has seen enough, as `head` has.
+        match self.export(config).await {
+            // The reader has seen enough, as `head` has.
             Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
             written => written.map(|()| ExitCode::SUCCESS),
         }
     }
 
-    async fn write(self, store: &Store) -> anyhow::Result<()> {
+    async fn export(mut self, config: &Config) -> anyhow::Result<()> {
+        // Opened before the ledger is read, so that a path that cannot be written shows at once.
+        let destination = Destination::open(self.output.take(), self.force)?;
+        let store = ledger::open(config).await?;
+        let written = self.write(&store, destination).await;
+        store.close().await;
+        written
+    }
+
+    async fn write(self, store: &Store, mut destination: Destination) -> anyhow::Result<()> {
         let counts = status::counters(store, &self.batch).await?.counts;
         let filter = EndFilter { statuses: self.status, codes: self.code, sources: self.source };
         let n_wanted = counts.iter().filter(|count| filter.takes(count)).map(|count| count.n).sum();
         let mut ends = Ends::open(store, self.batch.as_str(), filter, &counts).await?;
-        let mut destination = Destination::open(self.output, self.force)?;
         let progress = Progress::new();
         let mut n = 0;
-        self.format.begin(&mut destination)?;
+        self.format.begin(&mut destination).context(CANNOT_WRITE)?;
         while let Some(page) = ends.next_page(store).await? {
-            for row in &page {
-                self.format.write(&mut destination, &self.batch, row)?;
-            }
-            destination.flush()?;
+            self.format.write_page(&mut destination, &self.batch, &page).context(CANNOT_WRITE)?;
             n += u64::try_from(page.len()).unwrap_or(0);
-            if destination.is_file() {
+            if destination.path().is_some() {
                 progress.show(n, Some(n_wanted), "written");
             }
         }
         progress.done();
-        if let Some(path) = destination.finish()? {
+        let path = destination.path().map(Path::to_owned);
+        destination.finish().context(CANNOT_WRITE)?;
+        if let Some(path) = path {
             progress.say(&format!("{} ends in {}", grouped(n), path.display()));
         }
         Ok(())
     }
 }
+
+/// What an error of the destination is about; the error itself names the path.
+const CANNOT_WRITE: &str = "cannot write the export";
 
 impl Format {
     fn begin(self, out: &mut impl Write) -> io::Result<()> {
@@ -122,6 +130,12 @@ impl Format {
             Self::Csv => csv::write_line(out, record::TITLES),
             Self::Jsonl => Ok(()),
         }
+    }
+
+    /// Writes rows, none of which stays in a buffer.
+    fn write_page(self, out: &mut impl Write, batch: &Name, page: &[EndRow]) -> io::Result<()> {
+        page.iter().try_for_each(|row| self.write(out, batch, row))?;
+        out.flush()
     }
 
     fn write(self, out: &mut impl Write, batch: &Name, row: &EndRow) -> io::Result<()> {
@@ -136,6 +150,7 @@ impl Format {
     }
 }
 
+/// Says whether the reader of the destination went away.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref().is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -13,6 +13,7 @@ use super::status::UnknownBatch;
 use crate::config::ConfigError;
 use crate::config::fit::Misfit;
 use crate::identity::IdentityError;
+use crate::output_file::OutputFileError;
 use crate::proof::ProofError;
 use crate::queue::{NO_CREDENTIALS, QueueError, QueueErrorKind};
 use crate::reconcile::{InventoryError, ReconcileError};
@@ -111,8 +112,9 @@ fn own_hint(error: &anyhow::Error) -> Option<String> {
     let unknown = || Some(error.downcast_ref::<UnknownBatch>()?.hint());
     let nothing = || Some(error.downcast_ref::<NothingKnown>()?.hint().to_owned());
     let unfit = || Some(error.downcast_ref::<OrderError>()?.hint());
+    let unwritable = || Some(error.downcast_ref::<OutputFileError>()?.hint());
     let fixed = fixed.iter().find(|(applies, _)| *applies).map(|(_, hint)| (*hint).to_owned());
-    fixed.or_else(unknown).or_else(nothing).or_else(unfit)
+    fixed.or_else(unknown).or_else(nothing).or_else(unfit).or_else(unwritable)
 }
 
 fn single_error(error: &anyhow::Error) -> Option<&SingleError> {

@@ -1,16 +1,16 @@
 //! What was not sent, and why: for people and for a file from which it can be mended and given again.
 
 use std::fmt;
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::PathBuf;
 
 use serde::Serialize;
-use tempfile::NamedTempFile;
 
 use crate::certificate::{Certificate, CertificateId};
 use crate::job::Name;
 use crate::manifest::Place;
 use crate::outcome::Code;
+use crate::output_file::{ChosenBy, OutputFile, OutputFileError};
 use crate::precheck::{Field, Rejection};
 use crate::queue::EntryError;
 
@@ -134,40 +134,53 @@ impl fmt::Display for Reject {
     }
 }
 
-/// The rejects file: JSON Lines, made with the first reject, in its place once it is whole.
+/// The rejects file: JSON Lines. A regular file is replaced at the end, and only if something was rejected.
 pub struct RejectsFile {
-    path: PathBuf,
-    file: Option<BufWriter<NamedTempFile>>,
+    file: OutputFile,
+    has_rejects: bool,
+}
+
+/// What became of the rejects file.
+pub enum RejectsWritten {
+    /// It holds the rejects of this run.
+    Here(PathBuf),
+    /// This run wrote none, and the file that is there is from an earlier run.
+    Earlier(PathBuf),
+    /// This run wrote none, and there is no file.
+    Nothing,
 }
 
 impl RejectsFile {
-    /// Prepares a file; nothing is written before the first reject.
-    pub fn new(path: PathBuf) -> Self {
-        Self { path, file: None }
+    /// Opens the file, to find out before anything is read or sent whether it can be written.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn open(path: PathBuf, chosen_by: ChosenBy) -> Result<Self, OutputFileError> {
+        Ok(Self { file: OutputFile::open(path, chosen_by)?, has_rejects: false })
     }
 
     /// Adds a line.
     ///
     /// # Errors
-    /// The folder or the file cannot be written.
+    /// The file cannot be written.
     pub fn push(&mut self, reject: &Reject) -> io::Result<()> {
-        if self.file.is_none() {
-            let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            self.file = Some(BufWriter::new(NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?));
-        }
-        let file = self.file.as_mut().expect("it was made above");
-        serde_json::to_writer(&mut *file, reject)?;
-        file.write_all(b"\n")
+        self.has_rejects = true;
+        serde_json::to_writer(&mut self.file, reject)?;
+        self.file.write_all(b"\n")
     }
 
-    /// Puts the file into its place, over an older one, and says where it is; nothing where there was no reject.
+    /// Puts the file in its place, over an older one.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn finish(self) -> io::Result<Option<PathBuf>> {
+    pub fn finish(self) -> io::Result<RejectsWritten> {
+        let path = self.file.path().to_owned();
+        if !self.has_rejects {
+            let is_there = self.file.replaces_file();
+            return Ok(if is_there { RejectsWritten::Earlier(path) } else { RejectsWritten::Nothing });
+        }
         // Not before the end: the older one may be what is being read right now.
-        let Some(file) = self.file else { return Ok(None) };
-        file.into_inner().map_err(io::IntoInnerError::into_error)?.persist(&self.path)?;
-        Ok(Some(self.path))
+        self.file.finish()?;
+        Ok(RejectsWritten::Here(path))
     }
 }

@@ -24,6 +24,7 @@ mod lag;
 mod ledger;
 mod moto;
 mod operations;
+mod output_file;
 mod pause;
 mod postgres;
 mod postgres_faults;

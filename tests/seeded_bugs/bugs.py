@@ -695,6 +695,22 @@ BUGS = [
         "cli::export::csv::tests::no_text_becomes_a_formula",
     ),
     bug(
+        "a device is replaced by a file",
+        "src/output_file.rs",
+        "Ok(found) if found.is_file() => Self::replacing",
+        "Ok(found) if !found.is_dir() => Self::replacing",
+        LIB,
+        "output_file::tests::a_device_is_written_and_never_replaced",
+    ),
+    bug(
+        "a symlink is replaced by a file",
+        "src/output_file.rs",
+        "Ok(target) => path = folder_of(&path).join(target),",
+        "Ok(_) => return Ok(path),",
+        LIB,
+        "output_file::tests::a_symlink_stays_and_the_file_it_points_to_is_replaced",
+    ),
+    bug(
         "a dead letter is deleted before it was sent",
         "src/cli/dead/sweep.rs",
         "Err(error) => *tally.refused.entry(error.code).or_default() += 1,",

@@ -1,68 +1,65 @@
-//! Where an export goes: standard output, or a file that appears when it is whole.
+//! Where an export goes: standard output, or an output file.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::io::{self, BufWriter, Stdout, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-/// Where an export goes.
-pub(super) struct Destination {
-    out: BufWriter<Box<dyn Write + Send>>,
-    file: Option<Unfinished>,
-}
+use super::CANNOT_WRITE;
+use crate::output_file::{ChosenBy, OutputFile};
 
-/// A file that is being written.
-struct Unfinished {
-    file: File,
-    path: PathBuf,
-    part: PathBuf,
+/// Where an export goes.
+pub(super) enum Destination {
+    Stdout(BufWriter<Stdout>),
+    File(OutputFile),
 }
 
 impl Destination {
-    /// Opens it.
+    /// Opens the destination; without a path it is standard output.
     ///
     /// # Errors
-    /// The file is there already and is not to be replaced, or cannot be written.
+    /// A regular file is there and may not be replaced, or the path cannot be written.
     pub(super) fn open(path: Option<PathBuf>, is_forced: bool) -> anyhow::Result<Self> {
-        let Some(path) = path else {
-            return Ok(Self { out: BufWriter::new(Box::new(io::stdout())), file: None });
-        };
-        if path.exists() && !is_forced {
-            bail!("{} is there already: `--force` replaces it", path.display());
+        let Some(path) = path else { return Ok(Self::Stdout(BufWriter::new(io::stdout()))) };
+        let file = OutputFile::open(path, ChosenBy::Option("--output")).context(CANNOT_WRITE)?;
+        if file.replaces_file() && !is_forced {
+            bail!("{} is there already: `--force` replaces it", file.path().display());
         }
-        let mut part = path.clone().into_os_string();
-        part.push(".part");
-        let part = PathBuf::from(part);
-        let file = File::create(&part).with_context(|| format!("cannot write {}", part.display()))?;
-        let out = BufWriter::new(Box::new(file.try_clone()?) as Box<dyn Write + Send>);
-        Ok(Self { out, file: Some(Unfinished { file, path, part }) })
+        Ok(Self::File(file))
     }
 
-    /// Says whether it is a file.
-    pub(super) fn is_file(&self) -> bool {
-        self.file.is_some()
+    /// The path, unless it is standard output.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Stdout(_) => None,
+            Self::File(file) => Some(file.path()),
+        }
     }
 
-    /// Ends it; tells which file there is now.
+    /// Writes what is buffered and puts a regular file in its place.
     ///
     /// # Errors
-    /// What the disk met; the unfinished file stays.
-    pub(super) fn finish(mut self) -> anyhow::Result<Option<PathBuf>> {
-        self.out.flush()?;
-        let Some(Unfinished { file, path, part }) = self.file else { return Ok(None) };
-        let put = || file.sync_all().and_then(|()| std::fs::rename(&part, &path));
-        put().with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Some(path))
+    /// The destination cannot be written; a file that was there before is as it was.
+    pub(super) fn finish(self) -> io::Result<()> {
+        match self {
+            Self::Stdout(mut out) => out.flush(),
+            Self::File(file) => file.finish(),
+        }
     }
 }
 
 impl Write for Destination {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.out.write(bytes)
+        match self {
+            Self::Stdout(out) => out.write(bytes),
+            Self::File(file) => file.write(bytes),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        match self {
+            Self::Stdout(out) => out.flush(),
+            Self::File(file) => file.flush(),
+        }
     }
 }

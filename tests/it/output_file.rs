@@ -1,0 +1,251 @@
+//! The files that users name, `enqueue --rejects` and `export --output`: devices, FIFOs, symlinks, full disks.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Stdio;
+
+use muster::outcome::Code;
+use muster::specimen::Flaw;
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::export::record_many;
+use crate::factory::{BATCH, Factory, Program};
+use crate::ledger::{record, row};
+
+/// Exit code, standard output, standard error.
+type Ended = (Option<i32>, String, String);
+
+/// A factory with a file of one certificate that passes and one that is rejected.
+async fn with_a_reject() -> Factory {
+    let factory = Factory::new(1000.0).await;
+    let certificates = factory.ca.leaf("good") + &factory.ca.flawed(Flaw::Expired, "late");
+    fs::write(factory.folder().join("in.pem"), certificates).unwrap();
+    factory
+}
+
+async fn enqueue(factory: &Factory, arguments: &[&str]) -> Ended {
+    factory.spawn(&[&["enqueue", "--json", "--batch", BATCH, "in.pem"], arguments].concat()).end().await
+}
+
+async fn export(factory: &Factory, arguments: &[&str]) -> Ended {
+    factory.spawn(&[&["export", BATCH, "--format", "jsonl"], arguments].concat()).end().await
+}
+
+/// Runs the program from a shell; `"$@"` in the script is the program with its arguments.
+async fn from_shell(factory: &Factory, script: &str, arguments: &[&str]) -> Ended {
+    let program = factory.command(arguments);
+    let program = program.as_std();
+    let mut shell = Command::new("bash");
+    shell.args(["-c", script, "bash"]).arg(program.get_program()).args(program.get_args());
+    shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.current_dir(factory.folder()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    Program(shell.spawn().unwrap()).end().await
+}
+
+/// Makes a device like one of /dev, so that no test can replace a real one. 3 is null, 7 is full.
+fn device(path: &Path, minor: &str) -> bool {
+    let made = std::process::Command::new("mknod").arg(path).args(["c", "1", minor]).stderr(Stdio::null()).status();
+    let is_made = made.is_ok_and(|status| status.success());
+    if !is_made {
+        println!("skipped: only root may make device nodes");
+    }
+    is_made
+}
+
+fn is_device(path: &Path) -> bool {
+    fs::symlink_metadata(path).unwrap().file_type().is_char_device()
+}
+
+/// The files in the program's folder that it may have left half written.
+fn left_overs(factory: &Factory) -> Vec<String> {
+    let names = fs::read_dir(factory.folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.contains(".muster-") || name.contains(".part")).collect()
+}
+
+/// Premise: `--rejects /dev/null`, as root, replaced the node for the whole machine by a file of mode 0600.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_is_named_stays_a_device() {
+    let factory = with_a_reject().await;
+    let (node, link) = (factory.folder().join("null"), factory.folder().join("link"));
+    if !device(&node, "3") {
+        return;
+    }
+    symlink("null", &link).unwrap();
+    let before = fs::metadata(&node).unwrap();
+    for path in ["null", "link"] {
+        let (code, _, said) = enqueue(&factory, &["--dry-run", "--rejects", path]).await;
+        assert_eq!(code, Some(3), "{said}");
+        let (code, _, said) = enqueue(&factory, &["--rejects", path]).await;
+        assert_eq!(code, Some(3), "{said}");
+    }
+    record(&factory.store, vec![row(1, Code::Ok)]).await;
+    for arguments in [&["--output", "null"][..], &["--output", "null", "--force"], &["--output", "link", "--force"]] {
+        let (code, _, said) = export(&factory, arguments).await;
+        assert_eq!(code, Some(0), "{said}");
+    }
+    let after = fs::symlink_metadata(&node).unwrap();
+    assert!(is_device(&node) && link.is_symlink());
+    assert_eq!((after.ino(), after.mode()), (before.ino(), before.mode()));
+    assert_eq!(left_overs(&factory), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_device_is_an_error() {
+    let factory = with_a_reject().await;
+    let node = factory.folder().join("full");
+    if !device(&node, "7") {
+        return;
+    }
+    let (code, numbers, said) = enqueue(&factory, &["--rejects", "full"]).await;
+    assert_eq!(code, Some(1));
+    assert!(said.contains("error: cannot write the rejects file: full: No space left"), "{said}");
+    let numbers: Value = serde_json::from_str(&numbers).unwrap();
+    assert_eq!((&numbers["sent"], &numbers["rejects_file"]), (&1.into(), &Value::Null), "what was sent is reported");
+
+    record(&factory.store, vec![row(1, Code::Ok)]).await;
+    let (code, _, said) = export(&factory, &["--output", "full"]).await;
+    assert_eq!(code, Some(1));
+    assert!(said.contains("error: cannot write the export: full: No space left"), "{said}");
+    assert!(is_device(&node));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rejects_go_through_a_process_substitution() {
+    let factory = with_a_reject().await;
+    let arguments = ["enqueue", "--json", "--batch", BATCH, "in.pem"];
+    // Standard error ends only when both have ended.
+    let (code, _, said) = from_shell(&factory, r#""$@" --rejects >(sed "s/^/piped: /" >&2)"#, &arguments).await;
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("piped: {\"file\":\"in.pem\""), "{said}");
+}
+
+/// Premise: what `/dev/stdout` leads to is a file where a shell redirects it. Replaced, it would lack what else is printed.
+#[tokio::test(flavor = "multi_thread")]
+async fn rejects_share_a_redirected_standard_output_with_the_numbers() {
+    let factory = with_a_reject().await;
+    let arguments = ["enqueue", "--json", "--batch", BATCH, "in.pem", "--rejects", "/dev/stdout"];
+    let (code, _, said) = from_shell(&factory, r#""$@" > out"#, &arguments).await;
+    assert_eq!(code, Some(3), "{said}");
+    let out = fs::read_to_string(factory.folder().join("out")).unwrap();
+    let (reject, numbers) = out.split_once('\n').unwrap();
+    assert_eq!(serde_json::from_str::<Value>(reject).unwrap()["code"], "expired");
+    assert_eq!(serde_json::from_str::<Value>(numbers).unwrap()["sent"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_goes_away_is_an_error_for_rejects_and_none_for_an_export() {
+    let factory = with_a_reject().await;
+    record_many(&factory.store, (0..3_000).map(|n| row(n, Code::Ok))).await;
+    // The program starts when the reader is gone.
+    let gone = |option: &str| format!(r#"exec {{pipe}}> >(exec true); wait $!; "$@" {option} /dev/fd/$pipe"#);
+    let (code, _, said) = from_shell(&factory, &gone("--rejects"), &["enqueue", "in.pem"]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("Broken pipe"), "{said}");
+    let (code, _, said) = from_shell(&factory, &gone("--output"), &["export", BATCH]).await;
+    assert_eq!((code, said.as_str()), (Some(0), ""));
+
+    // The reader goes while the program writes.
+    let script = r#"mkfifo fifo; head -n 1 fifo & "$@" --output fifo"#;
+    let (code, head, said) = from_shell(&factory, script, &["export", BATCH]).await;
+    assert_eq!((code, said.as_str()), (Some(0), ""));
+    assert!(head.starts_with("batch,"), "{head}");
+    assert!(fs::symlink_metadata(factory.folder().join("fifo")).unwrap().file_type().is_fifo());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_symlink_stays_and_the_file_behind_it_keeps_its_mode() {
+    let factory = with_a_reject().await;
+    let (file, link) = (factory.folder().join("file"), factory.folder().join("link"));
+    fs::write(&file, "old").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o604)).unwrap();
+    symlink("file", &link).unwrap();
+    let holds = |text: &str| {
+        let mode = fs::metadata(&file).unwrap().mode() & 0o777;
+        link.is_symlink() && mode == 0o604 && fs::read_to_string(&file).unwrap().contains(text)
+    };
+    let (code, _, said) = enqueue(&factory, &["--rejects", "link"]).await;
+    assert_eq!(code, Some(3), "{said}");
+    assert!(holds("\"expired\""));
+
+    record(&factory.store, vec![row(1, Code::Ok)]).await;
+    let (code, _, said) = export(&factory, &["--output", "link"]).await;
+    assert_eq!((code, said.as_str()), (Some(1), "error: link is there already: `--force` replaces it\n"));
+    assert!(holds("\"expired\""));
+    let (code, _, said) = export(&factory, &["--output", "link", "--force"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(holds("\"registered\""));
+    assert_eq!(left_overs(&factory), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rejects_may_replace_the_file_that_is_read() {
+    let factory = with_a_reject().await;
+    let (code, _, said) = enqueue(&factory, &["--rejects", "in.pem"]).await;
+    assert_eq!((code, factory.counts("jobs").sent), (Some(3), 1), "{said}");
+    let rejects = fs::read_to_string(factory.folder().join("in.pem")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&rejects).unwrap()["code"], "expired");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_rejects_file_is_said_to_be_older_where_nothing_is_rejected() {
+    let factory = with_a_reject().await;
+    let (code, _, said) = enqueue(&factory, &[]).await;
+    assert_eq!(code, Some(3), "{said}");
+    let older = fs::read_to_string(factory.folder().join("batch.rejects.jsonl")).unwrap();
+    fs::write(factory.folder().join("in.pem"), factory.ca.leaf("good")).unwrap();
+    let (code, numbers, said) = enqueue(&factory, &[]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("batch.rejects.jsonl is from an earlier run"), "{said}");
+    assert_eq!(serde_json::from_str::<Value>(&numbers).unwrap()["rejects_file"], Value::Null);
+    assert_eq!(fs::read_to_string(factory.folder().join("batch.rejects.jsonl")).unwrap(), older);
+    assert_eq!(left_overs(&factory), [""; 0]);
+
+    fs::remove_file(factory.folder().join("batch.rejects.jsonl")).unwrap();
+    let (_, _, said) = enqueue(&factory, &[]).await;
+    assert!(!said.contains("earlier run"), "{said}");
+    assert!(!factory.folder().join("batch.rejects.jsonl").exists());
+}
+
+/// Premise: found out at the end, everything would have been sent and no reject written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_written_is_named_before_anything_is_read_or_sent() {
+    let factory = with_a_reject().await;
+    let (code, numbers, said) = enqueue(&factory, &["--rejects", "none/r.jsonl"]).await;
+    assert_eq!((code, numbers.as_str()), (Some(1), ""), "{said}");
+    assert!(said.starts_with("error: cannot write the rejects file: none/r.jsonl: No such file"), "{said}");
+    assert!(said.contains("hint: `--rejects FILE`") && !said.contains("batch batch"), "{said}");
+
+    let input = factory.folder().join("in.pem").display().to_string();
+    let mut elsewhere = factory.command(&["enqueue", "--batch", BATCH, &input]);
+    // Nobody may create a file there, not even root.
+    let (code, _, said) = Program(elsewhere.current_dir("/proc").spawn().unwrap()).end().await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("current folder: `--rejects FILE` chooses another path"), "{said}");
+    assert_eq!(factory.counts("jobs").sent, 0);
+
+    let (code, _, said) = export(&factory, &["--output", "none/ends.csv"]).await;
+    assert_eq!(code, Some(1));
+    assert!(said.starts_with("error: cannot write the export: none/ends.csv: No such file"), "{said}");
+    assert!(said.contains("hint: `--output FILE`"), "{said}");
+}
+
+/// Premise: a limit on the size of files fails a write in the middle, as a full disk does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_in_the_middle_leaves_the_older_file_alone() {
+    let factory = Factory::new(1000.0).await;
+    record_many(&factory.store, (0..3_000).map(|n| row(n, Code::Ok))).await;
+    let file = factory.folder().join("ends.csv");
+    fs::write(&file, "older").unwrap();
+    // Without the signal, the write itself fails.
+    let script = r#"trap "" XFSZ; ulimit -f 64; "$@""#;
+    for name in ["ends.csv", "new.csv"] {
+        let (code, _, said) = from_shell(&factory, script, &["export", BATCH, "--force", "--output", name]).await;
+        assert_eq!(code, Some(1));
+        assert!(said.contains(&format!("error: cannot write the export: {name}: File too large")), "{said}");
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "older");
+    assert!(!factory.folder().join("new.csv").exists());
+    assert_eq!(left_overs(&factory), [""; 0]);
+}
