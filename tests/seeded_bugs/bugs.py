@@ -711,6 +711,14 @@ BUGS = [
         "output_file::tests::a_symlink_stays_and_the_file_it_points_to_is_replaced",
     ),
     bug(
+        "a wheel of any hash is installed",
+        "src/postgres/install.rs",
+        ".into_iter().chain(hashes).collect();",
+        ".into_iter().chain(hashes.take(0)).collect();",
+        LIB,
+        "postgres::install::tests::a_wheel_with_another_hash_is_refused_and_nothing_is_installed",
+    ),
+    bug(
         "a dead letter is deleted before it was sent",
         "src/cli/dead/sweep.rs",
         "Err(error) => *tally.refused.entry(error.code).or_default() += 1,",
