@@ -36,7 +36,7 @@ impl Recorder {
                     parts.push(part);
                 }
                 Err(fault) if self.write_alone(&part, &fault).await => committed.append(&mut part),
-                Err(fault) => error!(%fault, "an end cannot be written at all; its message stays in the queue"),
+                Err(fault) => error!(%fault, "an outcome cannot be recorded at all; its message stays in the queue"),
             }
         }
         crash_point::reached("committed");
@@ -79,17 +79,19 @@ impl Recorder {
         recorded.await
     }
 
-    /// Writes one end without the texts that may be to blame, then without its request too; tells whether one of both
-    /// went through.
+    /// Writes one outcome without the values that may be to blame, leaving out more with each try until nothing is left
+    /// but the outcome itself; returns whether a try went through.
     async fn write_alone(&self, one: &[Finished], fault: &StoreError) -> bool {
         let Some(sqlstate) = fault.sqlstate() else { return false };
-        error!(%fault, "an end cannot be written as it is; its texts are left out");
+        error!(%fault, "an outcome cannot be recorded as it is; texts that nothing depends on are left out");
         let mut page = page_of(one);
         page.blank_texts(&format!("unstorable: {sqlstate}"));
-        if self.write(&page).await.is_ok() {
-            return true;
+        for leave_out in [Page::drop_requests, Page::drop_what_is_free] {
+            if self.write(&page).await.is_ok() {
+                return true;
+            }
+            leave_out(&mut page);
         }
-        page.drop_requests();
         self.write(&page).await.is_ok()
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use time::OffsetDateTime;
 
 use super::authority::Authority;
-use super::row::Row;
+use super::row::{Names, Row};
 use crate::hold::{HoldKey, Opening};
 use crate::outcome::Status;
 
@@ -51,7 +51,10 @@ impl fmt::Debug for Quarantined {
 }
 
 impl Page {
-    /// Puts a word in place of every text that came from outside and that nothing depends on.
+    // Postgres may refuse a value. These leave values out, step by step, until the outcome alone is left: the key, status,
+    // code, certificate id, times and counts. What is left out is free: no rule and no count depends on it.
+
+    /// Replaces every text for people that came from outside with a word.
     pub fn blank_texts(&mut self, word: &str) {
         for row in &mut self.rows {
             row.end.detail = Some(word.to_owned());
@@ -71,12 +74,31 @@ impl Page {
         }
     }
 
-    /// Drops the requests of what ended. A parked job keeps its own: without it, it could never be done.
+    /// Drops the requests of what has an outcome. A parked job keeps its own: without it, it could never be resent.
     pub fn drop_requests(&mut self) {
         for row in &mut self.rows {
             if row.end.status() != Status::Parked {
                 row.end.request = None;
             }
+        }
+    }
+
+    /// Drops every other value that is free: names, serial numbers, copies of certificates, the calls' details, batch sizes.
+    ///
+    /// A quarantined body stays. It is all there is of its message: where it cannot be recorded, the message stays in the
+    /// queue with it.
+    pub fn drop_what_is_free(&mut self) {
+        for row in &mut self.rows {
+            row.names = Names::default();
+            row.other_names.clear();
+            row.attempts.clear();
+            (row.serial, row.certificate) = (None, None);
+        }
+        for announced in self.announced.values_mut() {
+            *announced = None;
+        }
+        for authority in &mut self.authorities {
+            authority.pem.clear();
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Rows that Postgres refuses, and errors of Postgres that no row is to blame for.
 
+use std::time::Duration;
+
+use muster::job::{CertificateMode, Job, RegisterCaCertificate, RegisterCertificate, Request};
 use muster::metrics::Metrics;
 use muster::outcome::Code;
 use muster::sandbox::BatchCounts;
 use muster::serve::{Service, Until};
-use muster::specimen::Flaw;
+use muster::specimen::{Ca, Flaw};
 use sqlx::AssertSqlSafe;
 use tokio_util::sync::CancellationToken;
 
@@ -85,10 +88,101 @@ async fn a_request_that_postgres_refuses_is_left_out_at_last() {
     assert_eq!(bad_row(&factory).await, ("expired".to_owned(), "unstorable: 22P05".to_owned(), false));
 }
 
+/// Has Postgres refuse every value that nothing depends on, in every table that a page of outcomes is written to. What
+/// stays is the outcome: keys, status, code, times and counts, and the request of a job that is to be resent.
+async fn refuse_what_is_free(factory: &Factory) {
+    let free_of_a_row = "new.detail not like 'unstorable: %' or new.attempts <> '[]' or new.other_names <> '[]'
+        or new.ref is not null or new.source is not null or new.serial is not null or new.certificate is not null
+        or (new.request is not null and new.status <> 'parked')";
+    for (table, is_free_value_set) in [
+        ("registrations", free_of_a_row),
+        ("authorities", "new.subject not like 'unstorable: %' or new.pem <> ''"),
+        ("holds", "new.reason not like 'unstorable: %' and new.reason <> 'it was over meanwhile'"),
+        ("batches", "new.announced is not null"),
+        ("quarantine", "new.detail not like 'unstorable: %'"),
+    ] {
+        let sql = format!(
+            "create function refuse_{table}() returns trigger language plpgsql as $$
+            begin
+                if {is_free_value_set} then
+                    raise exception 'refused as ordered' using errcode = '54000';
+                end if;
+                return new;
+            end $$;
+            create trigger refuse before insert or update on {table} for each row execute function refuse_{table}()"
+        );
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&factory.database.pool).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_is_recorded_where_postgres_refuses_every_value_that_nothing_depends_on() {
+    let mut factory = Factory::new(1000.0).await;
+    factory.config.breakers.issuer_probe = Duration::from_mins(10).into();
+    refuse_what_is_free(&factory).await;
+    let (stranger, new_ca) = (Ca::new("Stranger CA"), Ca::new("New CA"));
+    let of_a_ca = RegisterCaCertificate {
+        ca_certificate: new_ca.pem(),
+        certificate_mode: Some(CertificateMode::SniOnly),
+        ..RegisterCaCertificate::default()
+    };
+    let named = |request: Request| Job {
+        batch_size: Some(7),
+        reference: Some("SN-7".parse().unwrap()),
+        ..Factory::job_of(request)
+    };
+    let device = |certificate_pem: String| RegisterCertificate { certificate_pem, ..RegisterCertificate::default() };
+    let bodies = [
+        device(factory.ca.leaf("registered")).into(),
+        device(factory.ca.flawed(Flaw::Expired, "rejected")).into(),
+        device(stranger.leaf("parked")).into(),
+        of_a_ca.into(),
+    ];
+    let mut bodies = bodies.map(|request| named(request).to_body()).to_vec();
+    bodies.push("no job".to_owned());
+    factory.send(&bodies).await;
+    factory.drain().await;
+    // A copy, so that a row that is there is updated, too.
+    factory.send(&bodies[..1]).await;
+    factory.drain().await;
+    let wanted = [(Code::Ok, 2), (Code::Expired, 1), (Code::IssuerInactive, 1)];
+    assert_eq!(factory.ends().await.into_iter().collect::<Vec<_>>(), wanted);
+    let (jobs, dead) = (factory.counts("jobs"), factory.counts("jobs-dead"));
+    assert_eq!((jobs.deleted, jobs.deliveries, dead.sent), (6, 6, 0));
+    assert_eq!((factory.n_calls(), factory.sandbox.ledger().n_certificates()), (2, 1));
+    let kept: Vec<(String, String, i32, bool, bool)> = sqlx::query_as(
+        "select code, detail, n_attempts, certificate_id is not null, request is not null
+        from registrations
+        order by code, operation",
+    )
+    .fetch_all(&factory.database.pool)
+    .await
+    .unwrap();
+    let row = |code: &str, n_attempts, has_request| {
+        (code.to_owned(), "unstorable: 54000".to_owned(), n_attempts, true, has_request)
+    };
+    assert_eq!(
+        kept,
+        [row("expired", 0, false), row("issuer_inactive", 1, true), row("ok", 1, false), row("ok", 1, false)]
+    );
+    assert_eq!(factory.store.quarantined().await.unwrap(), 1);
+    assert_counters_equal_the_rows(&factory.database).await;
+
+    // What is parked can still be resent and registered.
+    factory.sandbox.plant_ca(&stranger.pem()).unwrap();
+    let hold: String = sqlx::query_scalar("select hold from holds").fetch_one(&factory.database.pool).await.unwrap();
+    let (code, _, said) = factory.spawn(&["holds", "release", &hold]).end().await;
+    assert_eq!(code, Some(0), "{said}");
+    let service = factory.serve().await;
+    factory.until("it is registered", async |f| f.ends().await.get(&Code::Ok) == Some(&3)).await;
+    service.end().await;
+    assert_counters_equal_the_rows(&factory.database).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_cannot_be_written_at_all_keeps_its_message_and_holds_up_no_other() {
     let factory = Factory::new(1000.0).await;
-    refuse(&factory, "new.ref = 'bad'", "23514").await;
+    refuse(&factory, "new.code = 'expired'", "23514").await;
     send(&factory).await;
     let stop = CancellationToken::new();
     let service = Service::start(&factory.config, Until::Stopped, stop.clone()).await.unwrap();
