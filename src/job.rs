@@ -4,6 +4,7 @@
 //! closed [`ParseError::code`], never a panic. Pure: no I/O, no clock.
 
 mod authority;
+mod batch_size;
 mod error;
 mod json;
 mod name;
@@ -18,6 +19,7 @@ use strum::VariantArray;
 use error::{VERSION, classify, wrong_request};
 
 pub use authority::{CertificateMode, RegisterCaCertificate, RegistrationConfig, Tag};
+pub use batch_size::BATCH_SIZE_MAX;
 pub use error::ParseError;
 pub use name::{NAME_MAX, Name, NameError};
 pub use request::{CertificateStatus, Operation, RegisterCertificate, RegisterCertificateWithoutCa, Request};
@@ -33,7 +35,7 @@ pub const DEFAULT_TARGET: &str = "default";
 pub struct Job {
     /// What the job is counted under.
     pub batch: Name,
-    /// How many distinct certificates the line will send in this batch.
+    /// How many distinct certificates the producer will send in this batch; at most [`BATCH_SIZE_MAX`].
     pub batch_size: Option<u64>,
     /// The factory line.
     pub source: Option<Name>,
@@ -60,8 +62,9 @@ struct Message<R> {
     /// What the job is counted under; `unbatched` where there is none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     batch: Option<Name>,
-    /// How many distinct certificates the line will send in this batch; the greatest number that is said counts.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    /// How many distinct certificates the producer will send in this batch; the greatest number announced counts.
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "batch_size::read")]
+    #[schemars(range(max = BATCH_SIZE_MAX))]
     batch_size: Option<u64>,
     /// The factory line.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -66,13 +66,15 @@ impl Store {
         .await
     }
 
-    /// Adds up what all batches announced and has no end and is not parked; whether it is missing, the queues tell.
+    /// Adds up what all batches announced and has neither an outcome nor is parked, up to the greatest 64-bit number;
+    /// whether it is missing, the queues tell.
     ///
     /// # Errors
     /// What the server or the connection met.
     pub async fn outstanding_jobs(&self) -> Result<u64, StoreError> {
+        // Older programs recorded batch sizes up to 2^63-1: the sum is a `numeric`, which two of them do not overflow.
         let query = "-- outstanding_jobs
-            select coalesce(sum(greatest(b.announced - coalesce(c.n, 0), 0)), 0)::bigint
+            select least(coalesce(sum(greatest(b.announced - coalesce(c.n, 0), 0)), 0), 9223372036854775807)::bigint
             from batches b
             left join (
                 select batch, sum(n) as n

@@ -16,6 +16,7 @@ use super::opening::hold;
 use super::row::{Key, Row, fold};
 use super::{Page, Quarantined, Store, StoreError, storable, word};
 use crate::crash_point;
+use crate::job::BATCH_SIZE_MAX;
 use crate::outcome::Status;
 
 impl Store {
@@ -237,7 +238,7 @@ pub(super) async fn update_rows(db: &mut PgConnection, rows: &[Row]) -> Result<(
 /// Notes the batches and the greatest announced size of each.
 async fn announce(db: &mut PgConnection, announced: &BTreeMap<String, Option<u64>>) -> Result<(), StoreError> {
     let (batches, sizes): (Vec<_>, Vec<_>) =
-        announced.iter().map(|(batch, n)| (batch.as_str(), n.map(|n| i64::try_from(n).unwrap_or(i64::MAX)))).unzip();
+        announced.iter().map(|(batch, n)| (batch.as_str(), n.map(|n| n.min(BATCH_SIZE_MAX).cast_signed()))).unzip();
     sqlx::query(
         "-- announce
         insert into batches as b (batch, announced)

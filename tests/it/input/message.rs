@@ -1,8 +1,8 @@
 //! Whatever a body holds, reading it answers, and the answer gives nothing of the body away.
 
 use muster::job::{
-    CertificateMode, CertificateStatus, Job, Name, ParseError, RegisterCaCertificate, RegisterCertificate,
-    RegisterCertificateWithoutCa, RegistrationConfig, Request, Tag,
+    BATCH_SIZE_MAX, CertificateMode, CertificateStatus, Job, Name, ParseError, RegisterCaCertificate,
+    RegisterCertificate, RegisterCertificateWithoutCa, RegistrationConfig, Request, Tag,
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -76,7 +76,7 @@ prop_compose! {
 prop_compose! {
     fn jobs()(
         names in (names(), prop::option::of(names()), prop::option::of(names()), names()),
-        batch_size in any::<Option<u64>>(),
+        batch_size in prop::option::of(0..=BATCH_SIZE_MAX),
         verify in any::<bool>(),
         request in prop_oneof![devices(), devices_without_ca(), cas()],
     ) -> Job {
