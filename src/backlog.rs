@@ -48,8 +48,9 @@ impl Backlog {
             let replay = self.look("replay", self.replay.as_slice()).await;
             if let (Some(main), Some(replay)) = (main, replay) {
                 self.metrics.queue_retention.set(main.retention.as_secs_f64());
-                self.show_eta(main.messages() + replay.messages());
-                let noted = self.note(main.messages() + replay.messages() == 0, &mut counted_at).await;
+                let messages = main.messages().saturating_add(replay.messages());
+                self.show_eta(messages);
+                let noted = self.note(messages == 0, &mut counted_at).await;
                 if let Err(error) = noted {
                     self.metrics.db_error(&error);
                     warn!(%error, "cannot tell what is missing");
@@ -90,9 +91,9 @@ impl Backlog {
             let unreadable = |error: &QueueError| warn!(%error, queue = queue.url(), "cannot look at a queue");
             let attributes = attributes.inspect_err(unreadable).ok()?;
             sum = Attributes {
-                visible: sum.visible + attributes.visible,
-                in_flight: sum.in_flight + attributes.in_flight,
-                delayed: sum.delayed + attributes.delayed,
+                visible: sum.visible.saturating_add(attributes.visible),
+                in_flight: sum.in_flight.saturating_add(attributes.in_flight),
+                delayed: sum.delayed.saturating_add(attributes.delayed),
                 ..attributes
             };
         }

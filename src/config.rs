@@ -104,7 +104,7 @@ pub struct Database {
     #[schemars(example = "/etc/muster/postgres-ca.pem")]
     pub root_certificate: Option<PathBuf>,
     /// Most connections of this process.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 10_000))]
     pub max_connections: u32,
     /// Longest that one operation may take.
     pub timeout: Time,

@@ -21,6 +21,7 @@ use aws_sdk_sqs::types::{
     MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
 };
 use time::OffsetDateTime;
+use time::macros::datetime;
 use tokio::time::Instant;
 
 use crate::sdk_error;
@@ -33,6 +34,9 @@ pub const CALL_MAX: usize = 10;
 
 /// Longest that a call may take beside its long poll.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The last second of year 9999.
+const LAST_INSTANT: OffsetDateTime = datetime!(9999-12-31 23:59:59 UTC);
 
 /// How the names of FIFO queues end, and of no others.
 const FIFO: &str = ".fifo";
@@ -237,7 +241,6 @@ impl Queue {
     fn read(&self, message: aws_sdk_sqs::types::Message, asked_at: Instant) -> Message {
         let attributes = message.attributes.unwrap_or_default();
         let number = |name| attributes.get(&name).and_then(|text| text.parse::<i64>().ok());
-        let sent_ms = number(MessageSystemAttributeName::SentTimestamp).unwrap_or(0);
         Message {
             queue: self.clone(),
             id: message.message_id.unwrap_or_default(),
@@ -246,11 +249,19 @@ impl Queue {
             receive_count: number(MessageSystemAttributeName::ApproximateReceiveCount)
                 .and_then(|n| n.try_into().ok())
                 .unwrap_or(1),
-            sent_at: OffsetDateTime::from_unix_timestamp_nanos(i128::from(sent_ms) * 1_000_000)
+            sent_at: number(MessageSystemAttributeName::SentTimestamp)
+                .and_then(instant)
                 .unwrap_or(OffsetDateTime::UNIX_EPOCH),
             asked_at,
         }
     }
+}
+
+/// The instant of a timestamp of SQS, in milliseconds since 1970; none where it lies outside the years 1970 to 9999, which
+/// Postgres and printing can represent.
+fn instant(ms: i64) -> Option<OffsetDateTime> {
+    let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()?;
+    (OffsetDateTime::UNIX_EPOCH..=LAST_INSTANT).contains(&at).then_some(at)
 }
 
 /// Splits the entries of several queues into calls: at most ten, all of one queue.
@@ -361,6 +372,14 @@ mod tests {
             let error = Queue::open(&config, name).await.unwrap_err();
             assert_eq!(error.kind, QueueErrorKind::Fifo);
             assert!(error.to_string().ends_with(&format!("`{name}` is a FIFO queue, a standard queue is needed")));
+        }
+    }
+
+    #[test]
+    fn a_timestamp_that_postgres_cannot_hold_is_none() {
+        assert_eq!(instant(1_700_000_000_000), Some(datetime!(2023-11-14 22:13:20 UTC)));
+        for ms in [i64::MIN, -300_000_000_000_000, -1, 253_402_300_800_000, i64::MAX] {
+            assert_eq!(instant(ms), None, "{ms}");
         }
     }
 

@@ -71,7 +71,7 @@ pub fn of_settings(config: &Config) -> Vec<Finding> {
 pub fn of_queues(config: &Config, queues: &[FoundQueue<'_>]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = one_queue_twice(queues).into_iter().collect();
     findings.extend(no_second_queue(config, queues));
-    let backlog = queues.iter().map(|queue| queue.attributes.messages()).sum();
+    let backlog = queues.iter().map(|queue| queue.attributes.messages()).fold(0, u64::saturating_add);
     for queue in queues {
         findings.extend(visibility(config, queue));
         findings.extend(retention(config, queue, backlog));

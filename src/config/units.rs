@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// A span of time, written with its unit: `100ms`, `8s`, `5m`. No setting means anything at zero, so text of zero is
-/// refused.
+/// A span of time, written with its unit: `100ms`, `8s`, `5m`; above zero and at most 7 days. No setting means anything
+/// at zero, and clocks, SQS and Postgres each overflow somewhere above the maximum.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Time(Duration);
@@ -21,6 +21,14 @@ pub enum TimeError {
     /// It is zero.
     #[error("expected a time above zero")]
     Zero,
+    /// It is longer than [`Time::MAX`].
+    #[error("expected a time of at most {}, found {}", humantime::format_duration(Time::MAX), humantime::format_duration(*.0))]
+    TooLong(Duration),
+}
+
+impl Time {
+    /// Longest time of a setting: 7 days. SQS keeps a message for 14.
+    pub const MAX: Duration = Duration::from_hours(7 * 24);
 }
 
 impl From<Duration> for Time {
@@ -40,7 +48,11 @@ impl TryFrom<String> for Time {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let duration = humantime::parse_duration(&text)?;
-        if duration.is_zero() { Err(TimeError::Zero) } else { Ok(Self(duration)) }
+        match duration {
+            Duration::ZERO => Err(TimeError::Zero),
+            _ if duration > Self::MAX => Err(TimeError::TooLong(duration)),
+            _ => Ok(Self(duration)),
+        }
     }
 }
 
@@ -123,11 +135,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_has_a_unit_and_is_above_zero() {
+    fn a_time_has_a_unit_and_lies_between_zero_and_a_week() {
         let read = |text: &str| Time::try_from(text.to_owned()).map(Duration::from);
         assert_eq!(read("1500ms").unwrap(), Duration::from_millis(1500));
         assert!(matches!(read("8"), Err(TimeError::Unreadable(_))));
         assert!(matches!(read("0s"), Err(TimeError::Zero)));
+        assert_eq!(read("7d").unwrap(), Time::MAX);
+        for text in ["7d 1ns", "18446744073709551615s"] {
+            let error = read(text).unwrap_err();
+            assert!(error.to_string().starts_with("expected a time of at most 7days, found "), "{error}");
+        }
     }
 
     #[test]

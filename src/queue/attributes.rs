@@ -42,7 +42,7 @@ impl Attributes {
 
     /// How many messages there are.
     pub fn messages(&self) -> u64 {
-        self.visible + self.in_flight + self.delayed
+        self.visible.saturating_add(self.in_flight).saturating_add(self.delayed)
     }
 }
 
@@ -58,6 +58,17 @@ fn redrive(policy: &str) -> Option<(u32, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_greatest_counts_add_up_without_overflow() {
+        let n = u64::MAX.to_string();
+        let counts = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        ];
+        let attributes = Attributes::read(&counts.map(|name| (name, n.clone())).into());
+        assert_eq!(attributes.messages(), u64::MAX);
+    }
 
     #[test]
     fn the_receive_limit_is_read_as_a_number_or_as_text() {
