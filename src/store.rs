@@ -104,9 +104,18 @@ fn word<T: std::str::FromStr>(column: &'static str, text: &str) -> Result<T, Sto
     text.parse().map_err(|_| StoreError::UnknownWord { column, found: text.to_owned() })
 }
 
-/// Text as Postgres takes it: it has no NUL, neither raw nor as a JSON escape in `jsonb`.
+/// Text as Postgres takes it: without NUL, which becomes U+FFFD.
 fn storable(text: &str) -> String {
-    text.replace('\0', "\u{fffd}").replace("\\u0000", "\u{fffd}")
+    text.replace('\0', "\u{fffd}")
+}
+
+/// JSON as `jsonb` takes it: without the escape of NUL. Six characters that only look like it, behind an escaped
+/// backslash, stay: without them the JSON would be broken.
+fn storable_json(json: String) -> String {
+    if !json.contains(r"\u0000") {
+        return json;
+    }
+    json.split(r"\\").map(|part| part.replace(r"\u0000", "\u{fffd}")).collect::<Vec<_>>().join(r"\\")
 }
 
 /// Verifies the server's certificate unless the URL says otherwise or the server is this machine.
@@ -143,6 +152,15 @@ mod tests {
         let settings =
             Settings { url: url.into(), root_certificate: None, max_connections: 1, timeout: Duration::from_secs(1) };
         connect_options(&settings).unwrap().get_ssl_mode()
+    }
+
+    #[test]
+    fn json_loses_the_escape_of_nul_and_stays_json() {
+        for text in ["plain", "a\0b", "\0", r"\u0000", "\\\0", r"\\u0000\", "\"\0\"", "\u{fffd}"] {
+            let stored = storable_json(serde_json::to_string(text).unwrap());
+            assert!(!stored.contains('\0'));
+            assert_eq!(serde_json::from_str::<String>(&stored).unwrap(), storable(text), "{text:?}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, Row as _};
 use time::OffsetDateTime;
 
-use super::{Store, StoreError, storable};
+use super::{Store, StoreError, storable, storable_json};
 
 /// Something that somebody does.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ pub(super) async fn note(db: &mut PgConnection, action: &Action<'_>) -> Result<(
     .bind(storable(action.who))
     .bind(action.action)
     .bind(storable(action.what))
-    .bind(storable(&action.detail.to_string()))
+    .bind(storable_json(action.detail.to_string()))
     .execute(db)
     .await?;
     Ok(())

@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 
 use super::row::{End, Names, Row};
-use super::{StoreError, storable, word};
+use super::{StoreError, storable, storable_json, word};
 use crate::certificate::CertificateId;
 use crate::hold::HoldKey;
 use crate::job::{CertificateStatus, Operation};
@@ -77,10 +77,10 @@ impl<'a> Columns<'a> {
         self.source.push(row.names.source.as_deref());
         self.reference.push(row.names.reference.as_deref());
         self.message_id.push(&row.message_id);
-        self.attempts.push(storable(&json(&row.attempts)));
+        self.attempts.push(storable_json(json(&row.attempts)));
         self.n_attempts.push(int(row.n_attempts));
         self.n_duplicates.push(int(row.n_duplicates));
-        self.other_names.push(json(&row.other_names));
+        self.other_names.push(storable_json(json(&row.other_names)));
         self.push_end(&row.end);
     }
 

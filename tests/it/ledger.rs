@@ -6,14 +6,17 @@ mod commit;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster::certificate::CertificateId;
-use muster::hold::HoldKey;
+use muster::hold::{HoldKey, Opening};
 use muster::identity::Account;
 use muster::job::{CertificateStatus, Operation};
 use muster::outcome::{Attempt, Code, Status};
+use muster::store::audit::Action;
 use muster::store::row::{End, Names, Row};
 use muster::store::{Page, Quarantined, Store, StoreError};
+use serde_json::{Value, json};
 use strum::VariantArray;
 use time::OffsetDateTime;
 use tokio::sync::Barrier;
@@ -267,7 +270,8 @@ async fn a_quarantined_body_is_kept_whole_and_once() {
 async fn hostile_text_is_stored_and_not_obeyed() {
     let database = Database::fresh().await;
     let store = database.store().await;
-    let text = "'; drop table registrations; -- \0 \u{202e} =cmd|' /C calc'!A0 <script>";
+    // A NUL, and the six characters of its JSON escape, which are harmless as text.
+    let text = "'; drop table registrations; -- \0 \\u0000 \u{202e} =cmd|' /C calc'!A0 <script>";
     let mut hostile = row(1, Code::ServerError);
     hostile.end.detail = Some(text.into());
     hostile.end.request = Some(serde_json::json!({ "certificatePem": text }).to_string());
@@ -278,7 +282,63 @@ async fn hostile_text_is_stored_and_not_obeyed() {
     record(&store, vec![hostile]).await;
     let detail: String =
         sqlx::query_scalar("select detail from registrations").fetch_one(&database.pool).await.unwrap();
-    assert_eq!(detail, text.replace('\0', "\u{fffd}"));
+    let stored = text.replace('\0', "\u{fffd}");
+    assert_eq!(detail, stored);
+    let attempts: Value =
+        sqlx::query_scalar("select attempts from registrations").fetch_one(&database.pool).await.unwrap();
+    assert_eq!((&attempts[0]["result"], &attempts[1]["request_id"]), (&json!(stored), &json!(stored)));
+}
+
+/// Every text column that something from outside reaches takes a NUL and what looks like its escape. Other columns hold
+/// names (ASCII without NUL), words of closed sets, or what Postgres and AWS identify things by.
+#[tokio::test]
+async fn a_nul_reaches_no_text_column() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    let text = "a\0b\\u0000";
+    let mut parked = row(1, Code::IssuerInactive);
+    (parked.end.detail, parked.other_names) =
+        (Some(text.into()), vec![Names { reference: Some(text.into()), source: Some(text.into()) }]);
+    parked.end.request = Some(json!({ "certificatePem": text }).to_string());
+    parked.attempts =
+        vec![Attempt { at: OffsetDateTime::now_utc(), result: text.into(), request_id: Some(text.into()), ms: 1 }];
+    let hold = parked.end.waits_for.clone().unwrap();
+    let opening = Opening { witness: None, is_closed: true, reason: text.into(), probe_every: Duration::from_mins(1) };
+    let quarantined = Quarantined {
+        queue: "http://queue".into(),
+        message_id: "m".into(),
+        reason: "not_json",
+        detail: text.into(),
+        body: text.into(),
+        sent_at: OffsetDateTime::now_utc(),
+    };
+    let page = Page { openings: vec![(hold, opening)], quarantined: vec![quarantined], ..page(vec![parked]) };
+    store.record(&page).await.unwrap();
+    let action = Action { who: text, action: "replay", what: text, detail: json!({ text: text }) };
+    store.audit(&action).await.unwrap();
+    let stored: Vec<String> = sqlx::query_scalar(
+        "select detail from registrations
+        union all select attempts -> 0 ->> 'result' from registrations
+        union all select other_names -> 0 ->> 'ref' from registrations
+        union all select reason from holds
+        union all select detail from quarantine
+        union all select who from audit
+        union all select what from audit
+        union all select jsonb_object_keys(detail) from audit",
+    )
+    .fetch_all(&database.pool)
+    .await
+    .unwrap();
+    assert_eq!(stored, vec!["a\u{fffd}b\\u0000"; 8]);
+    let bodies: (Vec<u8>, String) = sqlx::query_as("select body, request::text from quarantine, registrations")
+        .fetch_one(&database.pool)
+        .await
+        .unwrap();
+    assert_eq!(
+        bodies,
+        (text.as_bytes().to_vec(), json!({ "certificatePem": text }).to_string()),
+        "these are kept whole"
+    );
 }
 
 #[tokio::test]
