@@ -8,7 +8,7 @@ pub mod hostile;
 use aws_lc_rs::digest;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair,
-    KeyUsagePurpose, PublicKeyData, RsaKeySize, SignatureAlgorithm,
+    KeyUsagePurpose, PublicKeyData, RsaKeySize, SerialNumber, SignatureAlgorithm,
 };
 use strum::{Display, VariantArray};
 use time::OffsetDateTime;
@@ -152,6 +152,13 @@ impl Ca {
     /// Makes a good device certificate with a key of some kind.
     pub fn leaf_with_key(&self, kind: KeyKind, common_name: &str) -> String {
         self.issue(&device_params(common_name), &kind.generate())
+    }
+
+    /// Makes a good device certificate with the given serial number, big-endian.
+    pub fn leaf_with_serial(&self, serial: &[u8], common_name: &str) -> String {
+        let mut params = device_params(common_name);
+        params.serial_number = Some(SerialNumber::from_slice(serial));
+        self.issue(&params, &KeyKind::P256.generate())
     }
 
     /// Makes a device certificate whose validity begins in 2400; whether that is a flaw is a matter of policy.

@@ -17,7 +17,7 @@ async fn show(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, St
     factory.spawn(&[&["show"], arguments].concat()).end().await
 }
 
-async fn known(factory: &Factory, arguments: &[&str]) -> Value {
+pub(crate) async fn known(factory: &Factory, arguments: &[&str]) -> Value {
     let (code, stdout, stderr) = show(factory, &[arguments, &["--json"]].concat()).await;
     assert_eq!(code, Some(0), "{arguments:?}: {stderr}");
     serde_json::from_str(&stdout).unwrap()
@@ -213,7 +213,7 @@ async fn every_look_up_goes_by_an_index() {
             .await
             .unwrap()
     };
-    let wanted = ["known_certificates", "failures_of_a_certificate", "certificates_of_a_serial", "devices_of_a_ref"];
+    let wanted = ["known_certificates", "failures_of_a_certificate", "certificates_by_serial", "devices_of_a_ref"];
     let patience = std::time::Duration::from_mins(1);
     let until = async {
         loop {

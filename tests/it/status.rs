@@ -1,7 +1,7 @@
 //! `muster status`: a batch in all its states, as a person and as a script see it.
 
 mod list;
-mod missing;
+pub(crate) mod missing;
 mod over;
 
 use std::collections::BTreeMap;

@@ -12,7 +12,7 @@ use crate::database::Database;
 use crate::factory::{BATCH, Factory};
 
 /// Has all queues read empty for a time, as workers would have noted it.
-pub(super) async fn quiet_for(database: &Database, time: &str) {
+pub(crate) async fn quiet_for(database: &Database, time: &str) {
     let update = format!("update queue_readings set read_at = now(), empty_since = now() - interval '{time}'");
     let updated = sqlx::query(AssertSqlSafe(update)).execute(&database.pool).await.unwrap();
     assert!(updated.rows_affected() > 0, "no worker noted a reading");

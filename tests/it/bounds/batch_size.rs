@@ -1,0 +1,86 @@
+//! `batchSize` up to its maximum and beyond it, in messages and in rows that an older program wrote.
+
+use muster::job::{BATCH_SIZE_MAX, Job};
+use muster::store::Page;
+use serde_json::json;
+
+use crate::factory::{BATCH, Factory};
+use crate::ledger::page;
+use crate::status::missing::quiet_for;
+use crate::status::{numbers, status};
+
+/// What `batchSize` is in the body of an otherwise good job, and why that is no job.
+const WRONG: [(&str, &str); 6] = [
+    ("1000000000001", "1000000000001"),
+    ("18446744073709551615", "18446744073709551615"),
+    ("18446744073709551616", "1.8446744073709552e19"),
+    ("1e300", "1e300"),
+    ("-1", "-1"),
+    ("1.5", "1.5"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_whose_batch_size_is_out_of_range_is_quarantined_with_the_field_the_value_and_the_maximum() {
+    let factory = Factory::new(1000.0).await;
+    let body = |size: &str| {
+        let job = Job { batch_size: Some(7), ..Factory::job(&factory.ca.leaf("device")) }.to_body();
+        job.replace("\"batchSize\":7", &format!("\"batchSize\":{size}"))
+    };
+    let greatest = body(&BATCH_SIZE_MAX.to_string());
+    factory.send(&WRONG.map(|(size, _)| body(size))).await;
+    factory.send(&[greatest]).await;
+    let metrics = factory.drain().await;
+    let mut found: Vec<(String, String)> =
+        sqlx::query_as("select reason, detail from quarantine").fetch_all(&factory.database.pool).await.unwrap();
+    let mut wanted = WRONG.map(|(_, found)| {
+        let detail = format!("batchSize is {found}, expected a whole number from 0 to 1000000000000 at line 1 column ");
+        ("not_a_job".to_owned(), detail)
+    });
+    found.sort();
+    wanted.sort();
+    assert_eq!(found.len(), wanted.len());
+    for ((reason, detail), (wanted_reason, wanted_detail)) in found.iter().zip(&wanted) {
+        assert_eq!(reason, wanted_reason);
+        assert!(detail.starts_with(wanted_detail), "{detail}");
+    }
+    assert_eq!(numbers(&factory, &[]).await["announced"], json!(BATCH_SIZE_MAX));
+    assert_eq!(metrics.batch_missing_jobs.get(), 0);
+}
+
+/// Premise: a program before this bound recorded 2^63-1 for every greater size. The sum of two such is no `bigint`.
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_that_announced_the_greatest_64_bit_number_leave_every_figure_working() {
+    let factory = Factory::new(1000.0).await;
+    factory.enqueue(&factory.leaves(2)).await;
+    factory.drain().await;
+    for batch in ["second", "third"] {
+        let announced = [(batch.to_owned(), None)].into();
+        factory
+            .store
+            .record(&Page { announced, ..page(vec![crate::ledger::row(1, muster::outcome::Code::Ok)]) })
+            .await
+            .unwrap();
+    }
+    sqlx::query("update batches set announced = 9223372036854775807").execute(&factory.database.pool).await.unwrap();
+    quiet_for(&factory.database, "5 minutes").await;
+
+    let metrics = factory.drain().await;
+    assert_eq!(metrics.batch_missing_jobs.get(), i64::MAX, "at least so many");
+    // Prometheus has no integers: it prints the nearest number that it has.
+    assert!(metrics.text().contains("\nmuster_batch_missing_jobs 922337203685477"), "{}", metrics.text());
+    let (code, text, said) = status(&factory, &[]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(text.matches("9,223,372,036,854,775,807").count(), 5, "announced by three, missing of two: {text}");
+    let (code, text, said) = status(&factory, &[BATCH, "--measure", "10ms"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(text.starts_with("batch batch: 3 ended of 9,223,372,036,854,775,807 announced, "), "{text}");
+    let numbers = numbers(&factory, &["--measure", "10ms"]).await;
+    assert_eq!((&numbers["announced"], &numbers["missing"]), (&json!(i64::MAX), &json!(i64::MAX - 3)));
+    for command in [vec!["report", BATCH], vec!["status", BATCH, "--check"], vec!["replay", BATCH, "--dry-run"]] {
+        let (code, _, said) = factory.spawn(&command).end().await;
+        assert!(
+            code.is_some_and(|code| code < 100) && !said.contains("panicked") && !said.contains("postgres:"),
+            "{command:?}: {said}"
+        );
+    }
+}

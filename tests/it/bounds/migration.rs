@@ -1,0 +1,98 @@
+//! The step to an index over a hash of the serial number, on a ledger that is in use.
+
+use std::time::Duration;
+
+use muster::outcome::Code;
+use muster::store::Store;
+use sqlx::{Connection, Executor, PgConnection};
+use tokio::task::JoinSet;
+
+use crate::database::Database;
+use crate::ledger::{record, row};
+
+/// Longest that a test waits for what must come.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A ledger as version 7 left it.
+async fn at_version_7() -> Database {
+    let database = Database::fresh().await;
+    let rewind = "drop index if exists certificates_by_serial;
+        drop index if exists certificates_of_a_serial;
+        create index certificates_of_a_serial on registrations (serial) where serial is not null;
+        delete from _sqlx_migrations where version > 7";
+    sqlx::raw_sql(rewind).execute(&database.pool).await.unwrap();
+    database
+}
+
+/// The indexes that name a serial number, and whether each is valid.
+async fn serial_indexes(database: &Database) -> Vec<(String, bool)> {
+    let query = "select indexrelid::regclass::text, indisvalid
+        from pg_index
+        where indrelid = 'registrations'::regclass and pg_get_indexdef(indexrelid) like '%serial%'";
+    sqlx::query_as(query).fetch_all(&database.pool).await.unwrap()
+}
+
+fn new_index() -> Vec<(String, bool)> {
+    vec![("certificates_by_serial".to_owned(), true)]
+}
+
+async fn migrate(store: Store) {
+    tokio::time::timeout(PATIENCE, store.migrate()).await.expect("it does not end").unwrap();
+}
+
+/// Premise: a report or a backup reads the table for minutes. A lock that waits behind it would stop every writer.
+#[tokio::test(flavor = "multi_thread")]
+async fn outcomes_are_recorded_while_the_migration_waits_for_a_long_reader() {
+    let database = at_version_7().await;
+    let store = database.store().await;
+    record(&store, vec![row(1, Code::Ok)]).await;
+    let mut reader = PgConnection::connect(&database.url).await.unwrap();
+    reader.execute("begin isolation level repeatable read; select count(*) from registrations").await.unwrap();
+    let migrating = tokio::spawn(migrate(database.store().await));
+    let is_waiting = "select exists (
+            select from pg_stat_activity where wait_event_type = 'Lock' and query like '%concurrently%' and datname = current_database()
+        )";
+    let waiting = async {
+        while !sqlx::query_scalar::<_, bool>(is_waiting).fetch_one(&database.pool).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("the migration does not wait for the reader");
+    for n in 2..20 {
+        record(&store, vec![row(n, Code::Ok)]).await;
+    }
+    assert!(!migrating.is_finished());
+    reader.execute("commit").await.unwrap();
+    migrating.await.unwrap();
+    assert_eq!(serial_indexes(&database).await, new_index());
+    for n in [1_u32, 19] {
+        assert_eq!(store.entries_of_serial(&[n.to_be_bytes().to_vec()], 10).await.unwrap().len(), 1);
+    }
+}
+
+/// Premise: an index that is built beside live work is there, but not valid, where the build was cut off.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_whose_build_was_cut_off_is_built_again() {
+    let database = Database::fresh().await;
+    record(&database.store().await, vec![row(1, Code::Ok)]).await;
+    let cut_off = "update pg_index set indisvalid = false where indexrelid = 'certificates_by_serial'::regclass;
+        delete from _sqlx_migrations where version > 7";
+    sqlx::raw_sql(cut_off).execute(&database.pool).await.unwrap();
+    migrate(database.store().await).await;
+    assert_eq!(serial_indexes(&database).await, new_index());
+}
+
+/// Premise: whoever builds an index beside live work waits for every older snapshot, also for that of a process that
+/// waits for its turn to migrate.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_processes_migrate_at_once_and_none_waits_for_another_for_ever() {
+    let database = at_version_7().await;
+    let mut processes = JoinSet::new();
+    for _ in 0..4 {
+        processes.spawn(migrate(database.store().await));
+    }
+    while let Some(ended) = processes.join_next().await {
+        ended.unwrap();
+    }
+    assert_eq!(serial_indexes(&database).await, new_index());
+}
