@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use muster::outcome::Code;
 use muster::store::Store;
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::task::JoinSet;
 
 use crate::database::Database;
@@ -40,6 +40,26 @@ async fn migrate(store: Store) {
     tokio::time::timeout(PATIENCE, store.migrate()).await.expect("it does not end").unwrap();
 }
 
+/// Waits until a number of other sessions are in a state.
+async fn until_some_session(database: &Database, state: &str, n: i64) {
+    let query = format!(
+        "select count(*) >= $1
+        from pg_stat_activity
+        where {state} and datname = current_database() and pid <> pg_backend_pid()"
+    );
+    let waiting = async {
+        while !sqlx::query_scalar::<_, bool>(AssertSqlSafe(query.as_str()))
+            .bind(n)
+            .fetch_one(&database.pool)
+            .await
+            .unwrap()
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect(state);
+}
+
 /// Premise: a report or a backup reads the table for minutes. A lock that waits behind it would stop every writer.
 #[tokio::test(flavor = "multi_thread")]
 async fn outcomes_are_recorded_while_the_migration_waits_for_a_long_reader() {
@@ -49,15 +69,7 @@ async fn outcomes_are_recorded_while_the_migration_waits_for_a_long_reader() {
     let mut reader = PgConnection::connect(&database.url).await.unwrap();
     reader.execute("begin isolation level repeatable read; select count(*) from registrations").await.unwrap();
     let migrating = tokio::spawn(migrate(database.store().await));
-    let is_waiting = "select exists (
-            select from pg_stat_activity where wait_event_type = 'Lock' and query like '%concurrently%' and datname = current_database()
-        )";
-    let waiting = async {
-        while !sqlx::query_scalar::<_, bool>(is_waiting).fetch_one(&database.pool).await.unwrap() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting).await.expect("the migration does not wait for the reader");
+    until_some_session(&database, "wait_event_type = 'Lock' and query like '%concurrently%'", 1).await;
     for n in 2..20 {
         record(&store, vec![row(n, Code::Ok)]).await;
     }
@@ -87,10 +99,17 @@ async fn an_index_whose_build_was_cut_off_is_built_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn several_processes_migrate_at_once_and_none_waits_for_another_for_ever() {
     let database = at_version_7().await;
+    // The first one's build waits for this writer until the others wait for their turn.
+    let mut writer = PgConnection::connect(&database.url).await.unwrap();
+    writer.execute("begin; lock table registrations in row exclusive mode").await.unwrap();
     let mut processes = JoinSet::new();
     for _ in 0..4 {
         processes.spawn(migrate(database.store().await));
     }
+    until_some_session(&database, "wait_event_type = 'Lock' and query like '%concurrently%'", 1).await;
+    // Without turns they would be about to drop what is being built.
+    until_some_session(&database, "query ~ 'advisory_lock|drop_broken_index'", 3).await;
+    writer.execute("commit").await.unwrap();
     while let Some(ended) = processes.join_next().await {
         ended.unwrap();
     }
