@@ -1,15 +1,21 @@
 //! One X.509 certificate: read from PEM or DER, identified, verified under its issuer.
 //!
 //! A [`Certificate`] is exactly one well-formed DER certificate and nothing beside it. Reading is one linear pass and
-//! never panics, whatever the bytes. It judges nothing: what AWS takes is the precheck's business. Signatures are
-//! verified by [`Issuer`].
+//! never panics, whatever the bytes. Whether AWS accepts it is the precheck's business. [`input`] finds certificates in
+//! text, [`chain`] decides which of several is meant, [`Issuer`] verifies signatures.
 
+pub mod chain;
+mod der;
 mod extensions;
 mod id;
+pub mod input;
 mod issuer;
 mod key;
+mod kind;
+mod moment;
 mod name;
 mod oid;
+mod parse;
 pub mod pem;
 mod signature_algorithm;
 
@@ -17,18 +23,19 @@ use std::fmt;
 use std::ops::Range;
 
 use time::OffsetDateTime;
-use x509_parser::asn1_rs::{Any, FromDer};
-use x509_parser::certificate::{X509Certificate, X509CertificateParser};
-use x509_parser::error::X509Error;
 use x509_parser::extensions::KeyUsage;
-use x509_parser::nom::{Offset, Parser};
+use x509_parser::nom::Offset;
 
 use extensions::Extensions;
+use parse::Parts;
 
 pub(crate) use id::sha256;
 pub use id::{CertificateId, CertificateIdError};
 pub use issuer::{Issuer, IssuerError, Verification};
 pub use key::{Curve, Key};
+pub use kind::Kind;
+pub use name::NameKey;
+pub use parse::{Fault, Part};
 pub use signature_algorithm::{Hash, SignatureAlgorithm};
 
 /// One well-formed X.509 certificate.
@@ -50,29 +57,64 @@ pub struct Certificate {
     signature_algorithm: SignatureAlgorithm,
     signature: Box<[u8]>,
     extensions: Extensions,
+    form: Form,
 }
 
-/// Why no certificate could be read.
+/// What is unusual about how a certificate is written, though it can be read with certainty.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Form {
+    /// A date of the validity is written with an offset, without seconds or with a fraction (RFC 5280, 4.1.2.5 forbids it).
+    pub has_unusual_date: bool,
+    /// The signature algorithm has NULL parameters in the signed part and none beside it, or the other way round.
+    pub algorithms_differ_in_null: bool,
+}
+
+/// Why no certificate could be read. The texts are for people and name no parser's concepts.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CertificateError {
     /// The text has no block with the label CERTIFICATE.
-    #[error("the text has no CERTIFICATE block")]
+    #[error("there is no -----BEGIN CERTIFICATE----- line")]
     NoBlock,
-    /// The CERTIFICATE block is damaged.
-    #[error("the CERTIFICATE block {0}")]
+    /// The block is damaged.
+    #[error("the block {0}")]
     Pem(#[from] pem::PemError),
-    /// The bytes are no X.509 certificate in DER.
-    #[error("not an X.509 certificate in DER: {0}")]
-    Malformed(#[from] X509Error),
-    /// The certificate ends before its bytes do.
-    #[error("{bytes} bytes follow the certificate inside its block, none may")]
+    /// The bytes are something else, which is recognised.
+    #[error("it is {0}, not a certificate")]
+    Is(Kind),
+    /// The bytes do not begin as DER does.
+    #[error("the decoded bytes are not a certificate")]
+    NotDer,
+    /// The bytes end before the certificate does.
+    #[error("the certificate is cut off: by its header it has {expected} bytes, only {found} are there")]
+    CutOff {
+        /// How many bytes the certificate has by its own header.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// A part of it is damaged.
+    #[error("the certificate is damaged: its {part} {fault}")]
+    Malformed {
+        /// The part.
+        part: Part,
+        /// What is wrong with it.
+        fault: Fault,
+    },
+    /// A date of the validity is none.
+    #[error("the certificate is damaged: its validity has the date `{found}`, which is not a date")]
+    Date {
+        /// The date, short and safe to print.
+        found: String,
+    },
+    /// The certificate ends before its bytes do, and what follows is no padding.
+    #[error("{bytes} bytes follow the certificate that do not belong to it")]
     TrailingData {
         /// How many bytes follow.
         bytes: usize,
     },
     /// The signed part names another signature algorithm than the signature does (RFC 5280, 4.1.1.2: must be equal).
     #[error(
-        "the signature algorithm is {inside} in the signed part and {outside} beside it, both must have the same bytes"
+        "the certificate is damaged: its signature algorithm is {inside} in the signed part and {outside} outside of it"
     )]
     AlgorithmsDiffer {
         /// The algorithm inside the signed part.
@@ -94,49 +136,46 @@ impl Certificate {
         }
     }
 
-    /// Reads a certificate from the start of `der` and says how many bytes follow it.
+    /// Reads a certificate from the start of `der`, and returns how many bytes follow it.
     ///
     /// # Errors
     /// The bytes do not start with a certificate.
     pub fn from_der_start(der: &[u8]) -> Result<(Self, usize), CertificateError> {
-        // Extensions are read one by one, and only those that matter: names and policies in them can be very many.
-        let mut parser = X509CertificateParser::new().with_deep_parse_extensions(false);
-        let (rest, x509) = parser.parse(der).map_err(X509Error::from)?;
-        Ok((Self::from_x509(&x509)?, rest.len()))
+        let read = parse::parse(der).and_then(|(parts, rest)| Ok((Self::from_parts(&parts)?, rest.len())));
+        read.map_err(|error| Kind::of(der).map_or(error, CertificateError::Is))
     }
 
-    /// Reads the first CERTIFICATE block of a PEM text.
+    /// Reads the first CERTIFICATE block of a PEM text, strictly. [`input`] reads what people send.
     ///
     /// # Errors
     /// The text has no such block, or what the block holds is not exactly one certificate.
     pub fn from_pem(text: &str) -> Result<Self, CertificateError> {
-        Self::from_block(pem::sections(text).find(pem::Section::is_certificate))
-    }
-
-    /// Reads a CERTIFICATE block, where there is one.
-    pub(crate) fn from_block(block: Option<pem::Section<'_>>) -> Result<Self, CertificateError> {
+        let block = pem::blocks(text).find(|block| block.kind == pem::BlockKind::Certificate && block.damage.is_none());
         Self::from_der(&block.ok_or(CertificateError::NoBlock)?.decode()?)
     }
 
-    fn from_x509(x509: &X509Certificate<'_>) -> Result<Self, CertificateError> {
-        let der = x509.as_raw();
+    fn from_parts(parts: &Parts<'_>) -> Result<Self, CertificateError> {
+        let der = parts.whole;
         let range = |part: &[u8]| der.offset(part)..der.offset(part) + part.len();
-        let (signed, issuer) = (range(x509.tbs_certificate.as_ref()), range(x509.issuer.as_raw()));
-        check_unsigned(x509, &der[..issuer.start], &der[signed.end..])?;
+        let signature_algorithm = SignatureAlgorithm::read(&parse::algorithm(parts.outer_algorithm)?);
         Ok(Self {
             id: CertificateId::of_der(der),
-            signed,
-            issuer,
-            subject: range(x509.subject.as_raw()),
-            public_key: range(x509.subject_pki.raw),
-            version: x509.version.0.saturating_add(1),
-            serial: x509.raw_serial().into(),
-            not_before: x509.validity.not_before.to_datetime(),
-            not_after: x509.validity.not_after.to_datetime(),
-            key: Key::read(&x509.subject_pki)?,
-            signature_algorithm: SignatureAlgorithm::read(&x509.signature_algorithm),
-            signature: x509.signature_value.as_ref().into(),
-            extensions: Extensions::read(x509.extensions()),
+            signed: range(parts.signed),
+            issuer: range(parts.issuer),
+            subject: range(parts.subject),
+            public_key: range(parts.key.raw),
+            version: parts.version,
+            serial: parts.serial.into(),
+            not_before: parts.not_before.at,
+            not_after: parts.not_after.at,
+            key: Key::read(&parts.key)?,
+            signature: parts.signature.into(),
+            extensions: Extensions::read(parts.extensions),
+            form: Form {
+                has_unusual_date: !(parts.not_before.is_usual && parts.not_after.is_usual),
+                algorithms_differ_in_null: check_algorithms(parts, &signature_algorithm)?,
+            },
+            signature_algorithm,
             der: der.into(),
         })
     }
@@ -154,6 +193,11 @@ impl Certificate {
     /// The certificate as one canonical PEM block: 64 columns, LF, a line end after the last line.
     pub fn to_pem(&self) -> String {
         pem::encode(pem::CERTIFICATE, &self.der)
+    }
+
+    /// What is unusual about how it is written.
+    pub fn form(&self) -> Form {
+        self.form
     }
 
     /// The subject's name in DER.
@@ -186,14 +230,34 @@ impl Certificate {
         name::is_empty(self.subject_der())
     }
 
+    /// The subject's name as it is compared: equal for names that RFC 5280 (7.1) calls one.
+    pub fn subject_key(&self) -> NameKey {
+        name::key(self.subject_der())
+    }
+
+    /// The issuer's name as it is compared.
+    pub fn issuer_key(&self) -> NameKey {
+        name::key(self.issuer_der())
+    }
+
     /// Says whether issuer and subject have one name: then it was signed by its own key, or by another of that name.
     pub fn is_self_issued(&self) -> bool {
         self.names_as_issuer(self)
     }
 
+    /// Says whether it issued itself, by its names and, where there are any, its key ids.
+    pub fn is_issued_by_itself(&self) -> bool {
+        self.is_self_issued() && self.has_one_key_id()
+    }
+
+    /// Says whether the key ids, as far as there are any, let its own key have signed it.
+    fn has_one_key_id(&self) -> bool {
+        self.authority_key_id().is_none_or(|issuer| self.subject_key_id() == Some(issuer))
+    }
+
     /// Says whether the issuer's name is the subject of `ca`, as RFC 5280 (7.1) compares names.
     pub fn names_as_issuer(&self, ca: &Certificate) -> bool {
-        name::same(self.issuer_der(), ca.subject_der())
+        self.issuer_der() == ca.subject_der() || self.issuer_key() == ca.subject_key()
     }
 
     /// The X.509 version as people count it: 1, 2 or 3; hostile certificates claim others.
@@ -231,6 +295,22 @@ impl Certificate {
         self.extensions.is_ca
     }
 
+    /// Says whether it may be a CA's: it says so, it may sign certificates, or its own key signed it, as old roots are
+    /// that cannot say so.
+    pub fn may_be_a_ca(&self) -> bool {
+        self.is_ca() || self.extensions.is_for_certificates() || self.is_signed_by_itself()
+    }
+
+    /// The issuer's name, unless its own key signed it. A signature that cannot be verified here counts as its own.
+    pub fn other_issuer(&self) -> Option<NameKey> {
+        (!self.is_signed_by_itself()).then(|| self.issuer_key())
+    }
+
+    /// Costs a signature check where issuer and subject have one name, and nothing elsewhere.
+    fn is_signed_by_itself(&self) -> bool {
+        self.is_issued_by_itself() && Issuer::of_any(self.clone()).verify(self) != Verification::Bad
+    }
+
     /// The key id that the issuer gave the subject's key.
     pub fn subject_key_id(&self) -> Option<&[u8]> {
         self.extensions.subject_key_id.as_deref()
@@ -265,28 +345,18 @@ impl Certificate {
     }
 }
 
-/// Checks what no signature protects: x509-parser passes over flipped bits there, other readers do not.
-fn check_unsigned(
-    x509: &X509Certificate<'_>,
-    before_issuer: &[u8],
-    after_signed: &[u8],
-) -> Result<(), CertificateError> {
-    const SEQUENCE: u8 = 0x30;
-    const BIT_STRING: u8 = 0x03;
-    let (signature, _) = Any::from_der(after_signed).map_err(X509Error::from)?;
-    let algorithm = &after_signed[..after_signed.len() - signature.len()];
-    // In the signed part the algorithm stands right before the issuer.
-    if !before_issuer.ends_with(algorithm) {
-        return Err(CertificateError::AlgorithmsDiffer {
-            inside: SignatureAlgorithm::read(&x509.signature),
-            outside: SignatureAlgorithm::read(&x509.signature_algorithm),
-        });
+/// Compares the algorithm that the signature covers with the one beside it, which is not protected. Returns whether they
+/// differ, in NULL parameters only.
+fn check_algorithms(parts: &Parts<'_>, outside: &SignatureAlgorithm) -> Result<bool, CertificateError> {
+    let (inner, outer) = (parts.inner_algorithm, parts.outer_algorithm);
+    if inner.raw == outer.raw {
+        return Ok(false);
     }
-    let tags = (x509.as_raw().first(), signature.first(), x509.signature_value.unused_bits);
-    if tags != (Some(&SEQUENCE), Some(&BIT_STRING), 0) {
-        return Err(X509Error::InvalidCertificate.into());
+    if parse::is_same_but_for_null(inner, outer) {
+        return Ok(true);
     }
-    Ok(())
+    let inside = SignatureAlgorithm::read(&parse::algorithm(inner)?);
+    Err(CertificateError::AlgorithmsDiffer { inside, outside: outside.clone() })
 }
 
 impl PartialEq for Certificate {

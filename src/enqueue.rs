@@ -1,9 +1,11 @@
 //! Puts certificates on the queue as jobs: first everything is read and prechecked, then what passed is sent.
 //!
 //! Two passes, as every message says how many distinct certificates its batch has. What passed lies in a [`spool`]
-//! meanwhile: so exactly what was checked is sent, standard input can be read, and memory holds ids only. Sending
-//! everything again is harmless, as a certificate's id is its name. Nothing here knows the terminal.
+//! meanwhile: so exactly what was checked is sent, standard input can be read, and memory holds ids only. What may be a
+//! CA's waits until everything is read (`candidates`). Sending everything again is harmless, as a certificate's id is its
+//! name. Nothing here knows the terminal.
 
+mod candidates;
 pub mod device;
 pub mod plan;
 pub mod reject;
@@ -15,6 +17,9 @@ pub use reject::{Reason, Reject, RejectsFile, RejectsWritten};
 pub use send::{Called, Sender};
 pub use spool::{Planned, Spool};
 
+use std::sync::Arc;
+
+use crate::certificate::{Certificate, Issuer};
 use crate::job::{CertificateStatus, Job, Name, Operation, RegisterCertificate, RegisterCertificateWithoutCa, Request};
 
 /// What all jobs of one run share.
@@ -30,8 +35,8 @@ pub struct Order {
     pub status: Option<CertificateStatus>,
     /// Whether AWS is asked even where the ledger knows a certificate.
     pub verify: bool,
-    /// The CA that signed the certificates, as PEM.
-    pub ca_pem: Option<String>,
+    /// The CAs that signed the certificates: each job carries the one that signed its own.
+    pub cas: Arc<[Issuer]>,
     /// Whether they are registered without a CA.
     pub without_ca: bool,
 }
@@ -42,25 +47,36 @@ impl Order {
         if self.without_ca { Operation::RegisterCertificateWithoutCA } else { Operation::RegisterCertificate }
     }
 
+    /// The CA that issued a certificate, by its place among the given ones; the first one where none has its issuer's name.
+    fn ca_of(&self, certificate: Option<&Certificate>) -> Option<usize> {
+        match (&*self.cas, certificate) {
+            ([], _) => None,
+            ([_], _) | (_, None) => Some(0),
+            (several, Some(certificate)) => {
+                Some(Issuer::among(several.iter(), certificate).map_or(0, |(at, _verification)| at))
+            }
+        }
+    }
+
     /// The fields of the AWS call for one certificate.
-    fn request(&self, certificate_pem: String) -> Request {
+    fn request(&self, certificate_pem: String, ca: Option<usize>) -> Request {
         if self.without_ca {
             return RegisterCertificateWithoutCa { certificate_pem, status: self.status }.into();
         }
-        let ca_certificate_pem = self.ca_pem.clone();
+        let ca_certificate_pem = ca.map(|ca| self.cas[ca].certificate().to_pem());
         RegisterCertificate { certificate_pem, ca_certificate_pem, status: self.status, set_as_active: None }.into()
     }
 
-    /// The job for one certificate.
-    fn job(&self, planned: &Planned, batch_size: u64) -> Job {
+    /// The job for one certificate; `batch_size` is what its batch is announced to have.
+    fn job(&self, planned: &Planned, batch_size: Option<u64>) -> Job {
         Job {
             batch: self.batch.clone(),
-            batch_size: Some(batch_size),
+            batch_size,
             source: self.source.clone(),
             reference: planned.reference.clone(),
             target: self.target.clone(),
             verify: self.verify,
-            request: self.request(planned.certificate_pem.clone()),
+            request: self.request(planned.certificate_pem.clone(), planned.ca),
         }
     }
 }

@@ -1,11 +1,15 @@
 //! Reads what may be certificates out of files, folders and standard input, entry by entry, as a stream.
 //!
-//! PEM files of one or many blocks and DER files are told apart by their content. However large a file is, only one
-//! stretch of it is held. Whatever was given shows up as an entry, so that nothing is passed over without a word;
-//! what an entry is worth is not judged here.
+//! PEM text, DER and the lines of a rejects file are told apart by their content. However large a file is, only one
+//! stretch of it is held. Whatever was given shows up as an entry, so that nothing is ignored silently; what an entry is
+//! worth is not judged here.
 
-mod blocks;
+mod ca_file;
 mod folder;
+mod pieces;
+mod record;
+mod source;
+mod text;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,8 +17,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use blocks::{Blocks, Piece};
+use crate::job::Name;
+
+use pieces::{Piece, Pieces};
+use record::{Record, RejectedAt};
+
+pub use ca_file::{CaError, CaFile, CaFileError, read_text};
 
 /// The path that stands for standard input.
 pub const STDIN: &str = "-";
@@ -40,10 +50,18 @@ enum Input {
 pub struct Entry {
     /// Where it stands.
     pub place: Place,
+    /// The text that it is part of, counted from 0: a file, or one line of JSON Lines. A chain never leaves its text.
+    pub text: u64,
     /// What stands there.
     pub content: Content,
+    /// How many bytes of padding follow it, of a certificate in DER.
+    pub n_padding: u64,
     /// Whether a private key stands before or behind it, with no other entry between.
     pub is_next_to_private_key: bool,
+    /// The producer's own name for the device, where the entry brings it along.
+    pub reference: Option<Name>,
+    /// Whether it comes from a rejects file: then its batch was announced before.
+    pub is_resent: bool,
 }
 
 /// Where an entry stands. Displays as `bundle.pem:31`.
@@ -57,12 +75,21 @@ pub struct Place {
 
 /// What stands at a place.
 pub enum Content {
-    /// One PEM block of a certificate or a signing request, as it stands.
+    /// One PEM block of a certificate, or of what looks like one, as it stands.
     Pem(String),
-    /// A whole file in DER; one that is far too long is cut.
+    /// A certificate in DER, or what begins like one; one that is far too long is cut.
     Der(Vec<u8>),
     /// A file without any such block.
     NoBlock,
+    /// Bytes behind a certificate in DER that are neither padding nor another one.
+    Garbage {
+        /// How many.
+        bytes: u64,
+    },
+    /// A line of a rejects file that has no text to be sent.
+    NotKept,
+    /// A line that is none of a file of JSON Lines.
+    NoRecord,
     /// What the system said instead.
     Unreadable(io::Error),
 }
@@ -78,7 +105,7 @@ pub struct ManifestError {
 impl Manifest {
     /// Finds what is to be read: files as they are given, folders with all that is below them, in the order of names.
     ///
-    /// In folders only files with a name in `.pem`, `.crt`, `.cer` or `.der` are taken; links are followed, and no
+    /// In folders only files that are named as certificates and their containers are (`.pem`, `.crt`, `.p7b`) are taken; links are followed, and no
     /// folder is read twice.
     ///
     /// # Errors
@@ -113,48 +140,97 @@ impl Manifest {
 
     /// Reads the entries.
     pub fn entries(self) -> impl Iterator<Item = Entry> + Send {
-        self.inputs.into_iter().flat_map(|input| match input {
-            Input::Stdin => Entries::of(STDIN.as_ref(), Ok(Box::new(io::stdin()))),
-            Input::File(path) => {
-                let file = File::open(&path).map(|file| Box::new(file) as Box<dyn Read + Send>);
-                Entries::of(&path, file)
-            }
-            Input::Unreadable(path, cause) => Entries::of(&path, Err(cause)),
+        let texts = Arc::new(AtomicU64::new(0));
+        self.inputs.into_iter().flat_map(move |input| match input {
+            Input::Stdin => Entries::of(STDIN.as_ref(), Ok(Box::new(io::stdin())), Arc::clone(&texts)),
+            Input::File(path) => Entries::of(&path, open(&path), Arc::clone(&texts)),
+            Input::Unreadable(path, cause) => Entries::of(&path, Err(cause), Arc::clone(&texts)),
         })
     }
 }
 
-/// The entries of one file. One entry is held back, as a private key behind it is said on it.
+fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    File::open(path).map(|file| Box::new(file) as Box<dyn Read + Send>)
+}
+
+/// The entries of one file. One entry is held back, as a private key or padding behind it is said on it.
 struct Entries {
     file: Arc<str>,
-    pieces: Option<Blocks<Box<dyn Read + Send>>>,
+    pieces: Option<Pieces<Box<dyn Read + Send>>>,
     held: Option<Entry>,
     key_before: Option<u64>,
     is_empty: bool,
+    /// How many texts began before the next one.
+    texts: Arc<AtomicU64>,
+    text: u64,
 }
 
 impl Entries {
-    fn of(path: &Path, opened: io::Result<Box<dyn Read + Send>>) -> Self {
+    fn of(path: &Path, opened: io::Result<Box<dyn Read + Send>>, texts: Arc<AtomicU64>) -> Self {
         let file = path.display().to_string().into();
-        let mut entries = Self { file, pieces: None, held: None, key_before: None, is_empty: true };
+        let text = texts.fetch_add(1, Ordering::Relaxed);
+        let mut entries = Self { file, pieces: None, held: None, key_before: None, is_empty: true, texts, text };
         match opened {
-            Ok(reader) => entries.pieces = Some(Blocks::new(reader)),
+            Ok(reader) => entries.pieces = Some(Pieces::new(reader)),
             Err(error) => entries.held = Some(entries.entry(None, Content::Unreadable(error))),
         }
         entries
     }
 
     fn entry(&self, line: Option<u64>, content: Content) -> Entry {
-        let place = Place { file: Arc::clone(&self.file), line };
-        Entry { place, content, is_next_to_private_key: self.key_before.is_some() }
+        Entry {
+            place: Place { file: Arc::clone(&self.file), line },
+            text: self.text,
+            content,
+            n_padding: 0,
+            is_next_to_private_key: self.key_before.is_some(),
+            reference: None,
+            is_resent: false,
+        }
     }
 
     /// Holds an entry and lets the one before it go.
-    fn hold(&mut self, line: Option<u64>, content: Content) -> Option<Entry> {
-        let entry = self.entry(line, content);
+    fn hold(&mut self, entry: Entry) -> Option<Entry> {
         self.is_empty = false;
         self.key_before = None;
         self.held.replace(entry)
+    }
+
+    /// The entry of a line of JSON Lines, which is a text of its own.
+    fn of_record(&mut self, line: u64, record: Record) -> Entry {
+        self.text = self.texts.fetch_add(1, Ordering::Relaxed);
+        let place = |rejected_at: RejectedAt| Place { file: rejected_at.file.into(), line: rejected_at.line };
+        let entry = |content| self.entry(Some(line), content);
+        match record {
+            Record::Certificate { pem, reference, rejected_at: None } => {
+                Entry { reference, ..entry(Content::Pem(pem)) }
+            }
+            Record::Certificate { pem, reference, rejected_at: Some(at) } => {
+                Entry { reference, place: place(at), is_resent: true, ..entry(Content::Pem(pem)) }
+            }
+            Record::NotKept(at) => Entry { place: place(at), is_resent: true, ..entry(Content::NotKept) },
+            Record::Unreadable => entry(Content::NoRecord),
+        }
+    }
+
+    /// Takes a piece, and lets the entry before it go where that is finished.
+    fn take(&mut self, piece: Piece) -> Option<Entry> {
+        let entry = match piece {
+            Piece::Block { line, text } => self.entry(Some(line), Content::Pem(text)),
+            Piece::Der(der) => self.entry(None, Content::Der(der)),
+            Piece::Garbage { bytes } => self.entry(None, Content::Garbage { bytes }),
+            Piece::Record { line, record } => self.of_record(line, record),
+            Piece::Padding { bytes } => {
+                self.held.iter_mut().for_each(|entry| entry.n_padding += bytes);
+                return None;
+            }
+            Piece::PrivateKey { line } => {
+                self.key_before = Some(line);
+                self.held.iter_mut().for_each(|entry| entry.is_next_to_private_key = true);
+                return None;
+            }
+        };
+        self.hold(entry)
     }
 }
 
@@ -164,20 +240,14 @@ impl Iterator for Entries {
     fn next(&mut self) -> Option<Entry> {
         while let Some(pieces) = &mut self.pieces {
             let before = match pieces.next() {
-                Some(Ok(Piece::Block { line, text })) => self.hold(Some(line), Content::Pem(text)),
-                Some(Ok(Piece::Der(der))) => self.hold(None, Content::Der(der)),
-                Some(Ok(Piece::PrivateKey { line })) => {
-                    self.key_before = Some(line);
-                    self.held.iter_mut().for_each(|entry| entry.is_next_to_private_key = true);
-                    None
-                }
+                Some(Ok(piece)) => self.take(piece),
                 Some(Err(error)) => {
                     self.pieces = None;
-                    self.hold(None, Content::Unreadable(error))
+                    self.hold(self.entry(None, Content::Unreadable(error)))
                 }
                 None => {
                     self.pieces = None;
-                    if self.is_empty { self.hold(self.key_before, Content::NoBlock) } else { None }
+                    if self.is_empty { self.hold(self.entry(self.key_before, Content::NoBlock)) } else { None }
                 }
             };
             if before.is_some() {
@@ -202,6 +272,9 @@ impl fmt::Debug for Content {
             Self::Pem(text) => write!(f, "Pem({} characters)", text.len()),
             Self::Der(der) => write!(f, "Der({} bytes)", der.len()),
             Self::NoBlock => f.write_str("NoBlock"),
+            Self::Garbage { bytes } => write!(f, "Garbage({bytes} bytes)"),
+            Self::NotKept => f.write_str("NotKept"),
+            Self::NoRecord => f.write_str("NoRecord"),
             Self::Unreadable(error) => write!(f, "Unreadable({error})"),
         }
     }
@@ -293,6 +366,22 @@ mod tests {
         assert_eq!(marked(&format!("{KEY}{BLOCK}{BLOCK}")), [true, false]);
         assert_eq!(marked(KEY), [true]);
         assert_eq!(marked(&format!("{BLOCK}{BLOCK}")), [false, false]);
+    }
+
+    #[test]
+    fn each_file_and_each_line_of_a_rejects_file_is_a_text_of_its_own() {
+        let reject = |line: u64| {
+            let fields =
+                serde_json::json!({ "file": "x.pem", "line": line, "code": "expired", "certificatePem": BLOCK });
+            format!("{fields}\n")
+        };
+        let folder = folder(&[("a.pem", &BLOCK.repeat(2)), ("b.pem", &(reject(7) + &reject(9))), ("c.pem", BLOCK)]);
+        let found: Vec<_> =
+            find(&folder).entries().map(|entry| (entry.text, entry.place.line, entry.is_resent)).collect();
+        assert_eq!(found[..2], [(0, Some(1), false), (0, Some(4), false)]);
+        assert!(found[2].2 && found[3].2 && found[2].0 != found[3].0, "{found:?}");
+        assert_eq!((found[2].1, found[3].1, found[4].1), (Some(7), Some(9), Some(1)));
+        assert!(!found[..4].iter().any(|(text, ..)| *text == found[4].0), "{found:?}");
     }
 
     #[test]

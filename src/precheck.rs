@@ -26,7 +26,7 @@ use time::OffsetDateTime;
 use crate::certificate::{Certificate, CertificateId, Issuer, Key, SignatureAlgorithm, pem, sha256};
 use crate::job::Request;
 
-use found::Found;
+use found::{Found, NotFound};
 use issuers::{GivenCas, KnownCas};
 
 pub use checked::{Call, CheckedCertificate};
@@ -91,8 +91,13 @@ impl Precheck {
     /// that is given.
     pub fn check(&self, request: &Request, now: OffsetDateTime, registration_code: Option<&str>) -> Verdict {
         let field = if request.operation().is_of_ca() { Field::CaCertificate } else { Field::CertificatePem };
-        let found = Found::read(field, request.pem());
-        let certificate_id = found.as_ref().ok().map(|found| found.certificate.id());
+        let (found, certificate_id) = match Found::read(field, request.pem()) {
+            Ok(found) => {
+                let id = found.certificate.id();
+                (Ok(found), Some(id))
+            }
+            Err(NotFound { rejection, id }) => (Err(*rejection), id),
+        };
         let mut warnings = Vec::new();
         let call = match request {
             Request::RegisterCertificate(its) => self.judge_device(its, found, now, &mut warnings),
@@ -154,7 +159,9 @@ fn refuse_canonical_too_long(field: Field, certificate: &Certificate) -> Result<
 fn refuse_key(key: &Key) -> Result<(), Rejection> {
     match key {
         Key::Rsa { bits } if *bits < RSA_BITS_MIN => Err(Rejection::KeyTooSmall { bits: *bits }),
-        Key::Rsa { .. } | Key::Ec { .. } => Ok(()),
+        // Of a curve that is written out only the size is known here, and not what AWS thinks of it.
+        Key::ExplicitEc { bits: 256 | 384 | 521 } | Key::Rsa { .. } | Key::Ec { .. } => Ok(()),
+        Key::ExplicitEc { .. } => Err(Rejection::KeyUnsupported { found: key.to_string() }),
         Key::Other { oid } => Err(Rejection::KeyUnsupported { found: oid.clone() }),
     }
 }

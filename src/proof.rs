@@ -12,7 +12,7 @@ use x509_parser::asn1_rs::{Any, FromDer};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::nom::Offset;
 
-use crate::certificate::pem::{self, PemError, Section};
+use crate::certificate::pem::{self, Block, Damage, PemError};
 use crate::certificate::{Certificate, Issuer, IssuerError, Verification};
 
 /// How long before now it is valid, so that a clock that is behind takes it.
@@ -102,12 +102,15 @@ const KEYS: [(&str, ReadKey); 3] = [
 
 /// Reads the first private key of a text, and tells its label.
 fn read_key(text: &str) -> Result<(KeyPair, &'static str), ProofError> {
-    for section in pem::sections(text) {
-        if is_encrypted(&section) {
+    for block in pem::blocks(text) {
+        if is_encrypted(&block) {
             return Err(ProofError::Encrypted);
         }
-        if let Some((label, read)) = KEYS.into_iter().find(|(label, _)| *label == section.label) {
-            let der = section.decode().map_err(ProofError::Pem)?;
+        if let Some((label, read)) = KEYS.into_iter().find(|(label, _)| *label == block.label) {
+            if let Some(damage @ (Damage::NoBegin | Damage::NoEnd)) = block.damage {
+                return Err(ProofError::Pem(PemError::Marker(damage)));
+            }
+            let der = block.decode().map_err(ProofError::Pem)?;
             let mut key = read(der);
             let pair = KeyPair::try_from(&key).map_err(|_| ProofError::Unusable { label });
             key.zeroize();
@@ -118,9 +121,9 @@ fn read_key(text: &str) -> Result<(KeyPair, &'static str), ProofError> {
 }
 
 /// Keys are encrypted as PKCS #8, or in OpenSSL's older way, which says so inside the block.
-fn is_encrypted(section: &Section<'_>) -> bool {
-    let is_key = section.label.ends_with("PRIVATE KEY");
-    is_key && (section.label == "ENCRYPTED PRIVATE KEY" || section.text.contains("Proc-Type: 4,ENCRYPTED"))
+fn is_encrypted(block: &Block<'_>) -> bool {
+    let is_key = block.label.ends_with("PRIVATE KEY");
+    is_key && (block.label == "ENCRYPTED PRIVATE KEY" || block.text.contains("Proc-Type: 4,ENCRYPTED"))
 }
 
 /// Makes the certificate, in DER.
@@ -198,7 +201,7 @@ mod tests {
 
     /// The key inside a PKCS #8 block, as PKCS #1 or SEC 1 have it.
     fn bare(pkcs8: &str, label: &str) -> String {
-        let der = pem::sections(pkcs8).next().unwrap().decode().unwrap();
+        let der = pem::blocks(pkcs8).next().unwrap().decode().unwrap();
         let (_, whole) = Any::from_der(&der).unwrap();
         let (rest, _version) = Any::from_der(whole.data).unwrap();
         let (rest, _algorithm) = Any::from_der(rest).unwrap();
@@ -283,7 +286,7 @@ mod tests {
         for (text, wanted) in [
             ("", ProofError::NoKey),
             (&ca.to_pem(), ProofError::NoKey),
-            (&key[..key.len() / 2], ProofError::Pem(PemError::Unterminated)),
+            (&key[..key.len() / 2], ProofError::Pem(PemError::Marker(Damage::NoEnd))),
             (&pem::encode("PRIVATE KEY", b"ABC"), ProofError::Unusable { label: "PRIVATE KEY" }),
             (&pem::encode("RSA PRIVATE KEY", b"ABC"), ProofError::Unusable { label: "RSA PRIVATE KEY" }),
             (&encrypted, ProofError::Encrypted),

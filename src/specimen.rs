@@ -120,6 +120,14 @@ impl Ca {
         Self { common_name: common_name.to_owned(), issuer: Issuer::new(params, key), certificate }
     }
 
+    /// Makes a CA below this one.
+    #[must_use]
+    pub fn intermediate(&self, common_name: &str) -> Self {
+        let (params, key) = (ca_params(common_name), KeyKind::P256.generate());
+        let certificate = read(&params.signed_by(&key, &self.issuer).expect(COMPLETE));
+        Self { common_name: common_name.to_owned(), issuer: Issuer::new(params, key), certificate }
+    }
+
     /// Makes another key under this CA's name and key id.
     #[must_use]
     pub fn impostor(&self, kind: KeyKind) -> Self {
@@ -185,7 +193,7 @@ impl Ca {
             Flaw::WithPrivateKey => leaf() + &KeyKind::P256.generate().serialize_pem(),
             Flaw::Request => request(common_name),
             Flaw::CutOff => with_der(&leaf(), |der| der.truncate(der.len() / 2)),
-            Flaw::TrailingByte => with_der(&leaf(), |der| der.push(0)),
+            Flaw::TrailingByte => with_der(&leaf(), |der| der.push(1)),
             Flaw::TwoDevices => leaf() + &leaf(),
             Flaw::Expired => self.issue(&valid(EXPIRED, device_params(common_name)), &KeyKind::P256.generate()),
             Flaw::WeakKey => self.issue(&device_params(common_name), &WeakKey::new(common_name)),

@@ -2,10 +2,9 @@
 
 use x509_parser::asn1_rs::FromDer;
 use x509_parser::error::X509Error;
-use x509_parser::extensions::{
-    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyIdentifier, KeyUsage, X509Extension,
-};
+use x509_parser::extensions::{AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyIdentifier, KeyUsage};
 
+use super::der::{elements, tag};
 use super::oid;
 
 /// What the extensions of a certificate say.
@@ -22,7 +21,8 @@ pub(super) struct Extensions {
 const READ_MAX: usize = 4096;
 
 impl Extensions {
-    pub(super) fn read(extensions: &[X509Extension<'_>]) -> Self {
+    /// Reads the content of the sequence of extensions.
+    pub(super) fn read(extensions: &[u8]) -> Self {
         Self {
             is_ca: value::<BasicConstraints>(extensions, oid::BASIC_CONSTRAINTS).is_some_and(|basic| basic.ca),
             key_usage: value(extensions, oid::KEY_USAGE),
@@ -39,12 +39,24 @@ impl Extensions {
     pub(super) fn is_for(&self, has: impl FnOnce(&KeyUsage) -> bool) -> bool {
         self.key_usage.as_ref().is_none_or(has)
     }
+
+    /// Says whether there is a key usage, and certificates are signed with the key.
+    pub(super) fn is_for_certificates(&self) -> bool {
+        self.key_usage.as_ref().is_some_and(KeyUsage::key_cert_sign)
+    }
 }
 
-fn value<'a, T: FromDer<'a, X509Error>>(extensions: &[X509Extension<'a>], oid: &[u8]) -> Option<T> {
-    let extension = extensions.iter().find(|extension| extension.oid.as_bytes() == oid)?;
-    if extension.value.len() > READ_MAX {
+fn value<'a, T: FromDer<'a, X509Error>>(extensions: &'a [u8], oid: &[u8]) -> Option<T> {
+    let value = elements(extensions).find_map(|extension| value_of(extension.content, oid))?;
+    if value.len() > READ_MAX {
         return None;
     }
-    T::from_der(extension.value).ok().map(|(_, value)| value)
+    T::from_der(value).ok().map(|(_, value)| value)
+}
+
+/// The value of an extension, where it is the one with this identifier. Between the two stands whether it is critical.
+fn value_of<'a>(extension: &'a [u8], oid: &[u8]) -> Option<&'a [u8]> {
+    let mut parts = elements(extension);
+    parts.next().filter(|id| id.tag == tag::OID && id.content == oid)?;
+    parts.find(|part| part.tag == tag::OCTET_STRING).map(|value| value.content)
 }

@@ -9,21 +9,24 @@ use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
 
 use super::{Certificate, Curve, Hash, Key, SignatureAlgorithm};
 
+/// Most CAs of one name and key id that a certificate is verified under: more there are in hostile texts only.
+const VERIFIED_MAX: usize = 4;
+
 /// A CA certificate that can verify what it signed.
 pub struct Issuer {
     certificate: Certificate,
     keys: Vec<(SignatureAlgorithm, ParsedPublicKey)>,
 }
 
-/// What a signature turned out to be.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// What a signature turned out to be, in the order of how good that is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Verification {
     /// The issuer's key made it.
     Good,
-    /// The issuer's key did not make it.
-    Bad,
     /// The algorithm or the issuer's key is one that cannot be used here: nobody knows.
     Unsupported,
+    /// The issuer's key did not make it.
+    Bad,
 }
 
 /// Why a certificate cannot issue others.
@@ -46,6 +49,11 @@ impl Issuer {
         if !certificate.is_ca() {
             return Err(IssuerError::NotACa { subject: certificate.subject() });
         }
+        Ok(Self::of_any(certificate))
+    }
+
+    /// Parses the key of a certificate that may not be a CA's.
+    pub(super) fn of_any(certificate: Certificate) -> Self {
         let key_der = certificate.public_key_der();
         let keys = fitting(certificate.key())
             .iter()
@@ -53,7 +61,24 @@ impl Issuer {
                 Some((algorithm.clone(), ParsedPublicKey::new(*verifier, key_der).ok()?))
             })
             .collect();
-        Ok(Self { certificate, keys })
+        Self { certificate, keys }
+    }
+
+    /// Finds which of several CAs issued a certificate: by name and key id, and by the signature where several have both.
+    /// Returns its place among them, and what came of verifying the signature; nothing where none has the issuer's name.
+    pub fn among<'a>(cas: impl Iterator<Item = &'a Self>, leaf: &Certificate) -> Option<(usize, Verification)> {
+        let name = leaf.issuer_key();
+        let named: Vec<_> = cas.enumerate().filter(|(_, ca)| ca.certificate.subject_key() == name).collect();
+        let fitting = named.iter().filter(|(_, ca)| ca.may_have_issued(leaf)).take(VERIFIED_MAX);
+        let verified = fitting.map(|(at, ca)| (*at, ca.verify(leaf)));
+        // Of equals the first stays. Where the key ids of none fit, the first of the name shows what does not.
+        let best = verified.min_by_key(|(_, verification)| *verification);
+        best.or_else(|| named.first().map(|(at, ca)| (*at, ca.verify(leaf))))
+    }
+
+    /// Says whether the key ids let this CA have issued a certificate.
+    pub fn may_have_issued(&self, leaf: &Certificate) -> bool {
+        leaf.authority_key_id().is_none_or(|wanted| self.certificate.subject_key_id() == Some(wanted))
     }
 
     /// The CA certificate.
@@ -91,7 +116,7 @@ fn fitting(key: &Key) -> &'static [Verifier] {
         Key::Ec { curve: Curve::P256 } => &P256,
         Key::Ec { curve: Curve::P384 } => &P384,
         Key::Ec { curve: Curve::P521 } => &P521,
-        Key::Rsa { .. } | Key::Other { .. } => &[],
+        Key::Rsa { .. } | Key::ExplicitEc { .. } | Key::Other { .. } => &[],
     }
 }
 

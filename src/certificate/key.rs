@@ -2,14 +2,16 @@
 
 use std::fmt;
 
-use x509_parser::asn1_rs::{Any, FromDer, Oid};
-use x509_parser::error::X509Error;
+use x509_parser::asn1_rs::{Any, FromDer, Oid, Tag};
 use x509_parser::public_key::RSAPublicKey;
 use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 
-use super::oid;
+use super::der::{element, elements, tag};
+use super::parse::{Fault, Part};
+use super::{CertificateError, oid};
 
-/// The kind and size of a key. Displays as `RSA-2048`, `EC P-256` or the name of its algorithm.
+/// The kind and size of a key. Displays as `RSA-2048`, `EC P-256`, `EC with explicit parameters (256 bits)` or the name of
+/// its algorithm.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Key {
     /// An RSA key.
@@ -21,6 +23,11 @@ pub enum Key {
     Ec {
         /// The curve.
         curve: Curve,
+    },
+    /// A key on a curve that is written out as an equation instead of being named: nobody documents what AWS does with it.
+    ExplicitEc {
+        /// The size of the curve's field in bits.
+        bits: usize,
     },
     /// Any other algorithm or curve.
     Other {
@@ -41,7 +48,7 @@ pub enum Curve {
 }
 
 impl Key {
-    pub(super) fn read(info: &SubjectPublicKeyInfo<'_>) -> Result<Self, X509Error> {
+    pub(super) fn read(info: &SubjectPublicKeyInfo<'_>) -> Result<Self, CertificateError> {
         match info.algorithm.algorithm.as_bytes() {
             oid::RSA | oid::RSA_PSS => Ok(Self::Rsa { bits: modulus_bits(&info.subject_public_key.data)? }),
             oid::EC => Ok(Self::on_curve(&info.algorithm)),
@@ -49,10 +56,24 @@ impl Key {
         }
     }
 
-    /// A curve may also be given by its equations; no curve so given is one that AWS is known to take.
     fn on_curve(algorithm: &AlgorithmIdentifier<'_>) -> Self {
-        let named = algorithm.parameters.as_ref().and_then(|any: &Any<'_>| Oid::try_from(any.clone()).ok());
-        let Some(curve) = named else { return Self::Other { oid: "EC on a curve without a name".to_owned() } };
+        let Some(parameters) = &algorithm.parameters else {
+            return Self::Other { oid: "EC on a curve that is not named".to_owned() };
+        };
+        match parameters.tag() {
+            Tag::Oid => Self::on_named_curve(parameters),
+            Tag::Sequence => match field_bits(parameters.data) {
+                Some(bits) => Self::ExplicitEc { bits },
+                None => Self::Other { oid: "EC with explicit parameters that cannot be read".to_owned() },
+            },
+            _ => Self::Other { oid: "EC on a curve that is not named".to_owned() },
+        }
+    }
+
+    fn on_named_curve(parameters: &Any<'_>) -> Self {
+        let Ok(curve) = Oid::try_from(parameters.clone()) else {
+            return Self::Other { oid: "EC on a curve whose name cannot be read".to_owned() };
+        };
         match curve.as_bytes() {
             oid::P256 => Self::Ec { curve: Curve::P256 },
             oid::P384 => Self::Ec { curve: Curve::P384 },
@@ -62,13 +83,29 @@ impl Key {
     }
 }
 
-fn modulus_bits(rsa_public_key: &[u8]) -> Result<usize, X509Error> {
-    let (_, key) = RSAPublicKey::from_der(rsa_public_key).map_err(X509Error::from)?;
-    let zeros = key.modulus.iter().take_while(|&&byte| byte == 0).count();
-    Ok(match &key.modulus[zeros..] {
+/// The size of the prime field of explicit parameters: a version, then the kind of field and its prime (RFC 3279, 2.3.5).
+fn field_bits(parameters: &[u8]) -> Option<usize> {
+    let mut parts = elements(parameters);
+    parts.next().filter(|version| version.tag == tag::INTEGER)?;
+    let field = parts.next().filter(|field| field.tag == tag::SEQUENCE)?;
+    let (kind, prime) = element(field.content).ok()?;
+    let prime = elements(prime).next().filter(|prime| prime.tag == tag::INTEGER)?;
+    (kind.content == oid::PRIME_FIELD).then(|| bits(prime.content))
+}
+
+fn modulus_bits(rsa_public_key: &[u8]) -> Result<usize, CertificateError> {
+    let damaged = CertificateError::Malformed { part: Part::PublicKey, fault: Fault::Unreadable };
+    let (_, key) = RSAPublicKey::from_der(rsa_public_key).map_err(|_| damaged)?;
+    Ok(bits(key.modulus))
+}
+
+/// The bits of a number without its leading zeros.
+fn bits(number: &[u8]) -> usize {
+    let zeros = number.iter().take_while(|&&byte| byte == 0).count();
+    match &number[zeros..] {
         [] => 0,
         digits @ [first, ..] => digits.len() * 8 - first.leading_zeros() as usize,
-    })
+    }
 }
 
 impl fmt::Display for Key {
@@ -76,6 +113,7 @@ impl fmt::Display for Key {
         match self {
             Self::Rsa { bits } => write!(f, "RSA-{bits}"),
             Self::Ec { curve } => write!(f, "EC {curve}"),
+            Self::ExplicitEc { bits } => write!(f, "EC with explicit parameters ({bits} bits)"),
             Self::Other { oid } => f.write_str(oid),
         }
     }

@@ -1,10 +1,24 @@
 //! Distinguished names in DER: printed for people, compared as RFC 5280 (7.1) asks, and asked for their common names.
+//!
+//! Names are compared by their characters: the type of string says only how they are encoded.
 
-use x509_parser::asn1_rs::{FromDer, Tag};
+use std::borrow::Cow;
+
+use x509_parser::asn1_rs::Oid;
 use x509_parser::objects::{oid_registry, oid2abbrev};
-use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
+use super::der::{elements, tag};
 use super::oid;
+
+/// The types of strings.
+const UTF8_STRING: u8 = 0x0c;
+const NUMERIC_STRING: u8 = 0x12;
+const PRINTABLE_STRING: u8 = 0x13;
+const TELETEX_STRING: u8 = 0x14;
+const IA5_STRING: u8 = 0x16;
+const VISIBLE_STRING: u8 = 0x1a;
+const UNIVERSAL_STRING: u8 = 0x1c;
+const BMP_STRING: u8 = 0x1e;
 
 /// Most characters of a printed name. Names come from outside and land in logs and tables.
 const PRINTED_MAX: usize = 200;
@@ -12,36 +26,68 @@ const PRINTED_MAX: usize = 200;
 /// Most bytes of a name that is taken to pieces. Honest names have some hundred; thousands of attributes take long.
 const READ_MAX: usize = 4096;
 
+/// A name in the form in which it is compared. Equal for names that differ in case, spaces and types of string only.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct NameKey(Box<[u8]>);
+
+/// One attribute of a name.
+struct Attribute<'a> {
+    /// The relative distinguished name that it is part of, counted from 0.
+    relative_name: usize,
+    kind: &'a [u8],
+    /// The type of string.
+    tag: u8,
+    value: &'a [u8],
+}
+
+/// The attributes of a name in their order; nothing in the place of what is no attribute.
+fn attributes(name: &[u8]) -> impl Iterator<Item = Option<Attribute<'_>>> {
+    let relative_names = elements(name).take(1).flat_map(|name| elements(name.content)).enumerate();
+    relative_names.flat_map(|(relative_name, set)| {
+        elements(set.content).map(move |attribute| {
+            if set.tag != tag::SET || attribute.tag != tag::SEQUENCE {
+                return None;
+            }
+            let mut parts = elements(attribute.content);
+            let kind = parts.next().filter(|kind| kind.tag == tag::OID)?;
+            let value = parts.next()?;
+            Some(Attribute { relative_name, kind: kind.content, tag: value.tag, value: value.content })
+        })
+    })
+}
+
 /// Prints a name: `CN=device 7, O=Plant`. It is cut after 200 characters, and whatever is not plain text is escaped.
 pub(super) fn printable(name: &[u8]) -> String {
     if name.len() > READ_MAX {
         return format!("(a name of {} bytes)", name.len());
     }
-    let Ok((_, name)) = X509Name::from_der(name) else { return "(unreadable)".to_owned() };
+    if is_empty(name) {
+        return "(empty)".to_owned();
+    }
     let mut printed = String::new();
-    for attribute in name.iter_attributes() {
+    for attribute in attributes(name).map_while(|attribute| attribute) {
         if !printed.is_empty() {
             printed.push_str(", ");
         }
-        push_attribute(&mut printed, attribute);
+        push_attribute(&mut printed, &attribute);
         if printed.len() > PRINTED_MAX {
             printed.truncate(printed.floor_char_boundary(PRINTED_MAX));
             return printed + "...";
         }
     }
-    if printed.is_empty() { "(empty)".to_owned() } else { printed }
+    if printed.is_empty() { "(unreadable)".to_owned() } else { printed }
 }
 
-fn push_attribute(printed: &mut String, attribute: &AttributeTypeAndValue<'_>) {
-    match oid2abbrev(attribute.attr_type(), oid_registry()) {
+fn push_attribute(printed: &mut String, attribute: &Attribute<'_>) {
+    let kind = Oid::new(Cow::Borrowed(attribute.kind));
+    match oid2abbrev(&kind, oid_registry()) {
         Ok(abbreviation) => printed.push_str(abbreviation),
-        Err(_) => printed.push_str(&oid::printable(attribute.attr_type())),
+        Err(_) => printed.push_str(&oid::printable(&kind)),
     }
     printed.push('=');
-    if let Ok(text) = attribute.as_str() {
-        text.chars().take(PRINTED_MAX).for_each(|c| push_escaped(printed, c));
-    } else {
-        printed.push_str(&hex::encode(attribute.as_slice()));
+    match attribute.text() {
+        Some(text) => text.chars().take(PRINTED_MAX).for_each(|c| push_escaped(printed, c)),
+        None => printed.extend(attribute.value.iter().take(PRINTED_MAX / 2).map(|byte| format!("{byte:02x}"))),
     }
 }
 
@@ -55,28 +101,49 @@ fn push_escaped(printed: &mut String, c: char) {
     }
 }
 
+impl Attribute<'_> {
+    /// Says whether the value is text whose bytes are its characters.
+    fn is_ascii_text(&self) -> bool {
+        matches!(
+            self.tag,
+            UTF8_STRING | NUMERIC_STRING | PRINTABLE_STRING | TELETEX_STRING | IA5_STRING | VISIBLE_STRING
+        ) && self.value.is_ascii()
+    }
+
+    /// The value as text, in any of the encodings of a `DirectoryString` (RFC 5280, 4.1.2.4) and its relatives.
+    fn text(&self) -> Option<String> {
+        match self.tag {
+            UTF8_STRING => str::from_utf8(self.value).ok().map(str::to_owned),
+            // Tools write UTF-8 or Latin-1 into types that allow less, and Latin-1 into T61String (OpenSSL reads it so).
+            NUMERIC_STRING | PRINTABLE_STRING | TELETEX_STRING | IA5_STRING | VISIBLE_STRING => {
+                Some(str::from_utf8(self.value).map_or_else(|_| latin1(self.value), str::to_owned))
+            }
+            UNIVERSAL_STRING => {
+                let (chars, rest) = self.value.as_chunks();
+                let text = chars.iter().copied().map(u32::from_be_bytes).map(char::from_u32).collect();
+                rest.is_empty().then_some(text).flatten()
+            }
+            BMP_STRING => {
+                let (units, rest) = self.value.as_chunks();
+                let units: Vec<u16> = units.iter().copied().map(u16::from_be_bytes).collect();
+                rest.is_empty().then(|| String::from_utf16(&units).ok()).flatten()
+            }
+            _ => None,
+        }
+    }
+}
+
+fn latin1(bytes: &[u8]) -> String {
+    bytes.iter().map(|&byte| char::from(byte)).collect()
+}
+
 /// The common names in a name, each as it stands there. One in an encoding that nobody uses is left out.
 pub(super) fn common_names(name: &[u8]) -> Vec<String> {
     if name.len() > READ_MAX {
         return Vec::new();
     }
-    let Ok((_, name)) = X509Name::from_der(name) else { return Vec::new() };
-    let attributes = name.iter_attributes().filter(|attribute| attribute.attr_type().as_bytes() == oid::COMMON_NAME);
-    attributes.filter_map(text).collect()
-}
-
-/// The value of an attribute in any of the encodings of a `DirectoryString` (RFC 5280, 4.1.2.4) that are in use.
-fn text(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
-    let bytes = attribute.as_slice();
-    match attribute.attr_value().tag() {
-        Tag::TeletexString if bytes.is_ascii() => String::from_utf8(bytes.to_vec()).ok(),
-        Tag::BmpString => {
-            let (units, rest) = bytes.as_chunks();
-            let units: Vec<u16> = units.iter().copied().map(u16::from_be_bytes).collect();
-            rest.is_empty().then(|| String::from_utf16(&units).ok()).flatten()
-        }
-        _ => attribute.as_str().ok().map(str::to_owned),
-    }
+    let common = attributes(name).flatten().filter(|attribute| attribute.kind == oid::COMMON_NAME);
+    common.filter_map(|name| name.text()).collect()
 }
 
 /// Says whether a name has no attribute.
@@ -85,38 +152,103 @@ pub(super) fn is_empty(name: &[u8]) -> bool {
     name == EMPTY
 }
 
-/// Compares two names: equal bytes, or equal attributes when case, spaces and the type of string are left aside.
-pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
-    if one == other || one.len().max(other.len()) > READ_MAX {
-        return one == other;
+/// The form in which names are compared: case, spaces and the type of string are left aside. A name that is too long to
+/// be taken to pieces, or that has anything but attributes, stands for itself.
+pub(super) fn key(name: &[u8]) -> NameKey {
+    // No key of attributes begins as a name does, as the number of a relative name begins with zeros.
+    folded(name).unwrap_or_else(|| NameKey(name.into()))
+}
+
+fn folded(name: &[u8]) -> Option<NameKey> {
+    let mut key = Vec::with_capacity(2 * name.len());
+    if name.len() <= READ_MAX {
+        attributes(name).try_for_each(|attribute| attribute.map(|attribute| push_folded(&mut key, &attribute)))?;
     }
-    matches!((folded(one), folded(other)), (Some(one), Some(other)) if one == other)
+    (!key.is_empty()).then(|| NameKey(key.into()))
 }
 
-/// One attribute of a name, as it is compared.
-#[derive(PartialEq)]
-struct Folded {
-    relative_name: usize,
-    kind: Vec<u8>,
-    value: Vec<u8>,
+/// Adds number, kind and value, each with its length, so that no two names run into one.
+fn push_folded(key: &mut Vec<u8>, attribute: &Attribute<'_>) {
+    key.extend((attribute.relative_name as u64).to_be_bytes());
+    key.extend((attribute.kind.len() as u64).to_be_bytes());
+    key.extend_from_slice(attribute.kind);
+    let before = key.len();
+    key.extend(0_u64.to_be_bytes());
+    let start = key.len();
+    if attribute.is_ascii_text() {
+        push_folded_ascii(key, attribute.value);
+    } else {
+        key.extend(attribute.text().map_or_else(|| attribute.value.to_vec(), |text| folded_text(&text)));
+    }
+    let length = (key.len() - start) as u64;
+    key[before..start].copy_from_slice(&length.to_be_bytes());
 }
 
-fn folded(name: &[u8]) -> Option<Vec<Folded>> {
-    let (_, name) = X509Name::from_der(name).ok()?;
-    let relative_names = name.iter_rdn().enumerate();
-    let attributes =
-        relative_names.flat_map(|(relative_name, names)| names.iter().map(move |name| (relative_name, name)));
-    let fold = |(relative_name, name): (usize, &AttributeTypeAndValue<'_>)| Folded {
-        relative_name,
-        kind: name.attr_type().as_bytes().to_vec(),
-        value: folded_value(name),
-    };
-    Some(attributes.map(fold).collect())
+fn folded_text(text: &str) -> Vec<u8> {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase().into_bytes()
 }
 
-fn folded_value(attribute: &AttributeTypeAndValue<'_>) -> Vec<u8> {
-    match attribute.as_str() {
-        Ok(text) => text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase().into_bytes(),
-        Err(_) => attribute.as_slice().to_vec(),
+/// The same for ASCII, which nearly all names are, without a copy for each step.
+fn push_folded_ascii(key: &mut Vec<u8>, text: &[u8]) {
+    let start = key.len();
+    let mut has_gap = false;
+    for &byte in text {
+        // What `split_whitespace` splits at.
+        if matches!(byte, b'\t'..=b'\r' | b' ') {
+            has_gap = key.len() > start;
+        } else {
+            if std::mem::take(&mut has_gap) {
+                key.push(b' ');
+            }
+            key.push(byte.to_ascii_lowercase());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A name with one common name, as a type of string encodes it.
+    fn name(tag: u8, value: &[u8]) -> Vec<u8> {
+        let tlv = |tag: u8, content: &[u8]| [&[tag, u8::try_from(content.len()).unwrap()], content].concat();
+        let attribute = [tlv(0x06, oid::COMMON_NAME), tlv(tag, value)].concat();
+        tlv(0x30, &tlv(0x31, &tlv(0x30, &attribute)))
+    }
+
+    #[test]
+    fn the_type_of_string_does_not_matter() {
+        let utf8 = name(0x0c, "Gerät 7".as_bytes());
+        let units: Vec<u8> = "Gerät 7".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let chars: Vec<u8> = "Gerät 7".chars().flat_map(|c| u32::from(c).to_be_bytes()).collect();
+        for other in [
+            name(0x14, b"Ger\xe4t 7"),
+            name(0x13, b"Ger\xe4t 7"),
+            name(0x1e, &units),
+            name(0x1c, &chars),
+            name(0x0c, "GERÄT  7".as_bytes()),
+        ] {
+            assert!(key(&utf8) == key(&other), "{other:02x?}");
+            assert_eq!(printable(&other).to_lowercase().replace("  ", " "), "cn=gerät 7");
+        }
+        assert!(key(&utf8) != key(&name(0x0c, "Gerät 8".as_bytes())));
+    }
+
+    #[test]
+    fn ascii_is_folded_as_other_text_is() {
+        for text in ["", " ", "a", " A  b ", "\tA\r\n B\x0b", "Plant CA 7", "a\x1cb"] {
+            let mut key = Vec::new();
+            push_folded_ascii(&mut key, text.as_bytes());
+            assert_eq!(key, folded_text(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_cannot_be_read_stand_for_themselves() {
+        let odd = name(0x1e, b"\xd8\x00");
+        assert_eq!((printable(&odd).as_str(), common_names(&odd)), ("CN=d800", vec![]));
+        let none = [0x30, 0x02, 0x05, 0x00];
+        assert_eq!(printable(&none), "(unreadable)");
+        assert!(key(&none) == key(&none) && key(&none) != key(&[0x30, 0x00]));
     }
 }

@@ -10,6 +10,7 @@ pub(super) const RSA_PSS: &[u8] = &oid!(raw 1.2.840.113549.1.1.10);
 pub(super) const MGF1: &[u8] = &oid!(raw 1.2.840.113549.1.1.8);
 
 pub(super) const EC: &[u8] = &oid!(raw 1.2.840.10045.2.1);
+pub(super) const PRIME_FIELD: &[u8] = &oid!(raw 1.2.840.10045.1.1);
 pub(super) const P256: &[u8] = &oid!(raw 1.2.840.10045.3.1.7);
 pub(super) const P384: &[u8] = &oid!(raw 1.3.132.0.34);
 pub(super) const P521: &[u8] = &oid!(raw 1.3.132.0.35);

@@ -1,25 +1,33 @@
-//! PEM text: found section by section in one linear scan, decoded on demand, written in one canonical form.
+//! PEM text: found block by block in one linear scan, decoded on demand, written in one canonical form.
 //!
 //! The scan takes what people and tools really send: CR, CRLF or no line ends at all, a BOM, indentation, text around
-//! and between the blocks. Every step moves forward, so hostile text costs no more than its length. It knows no
-//! X.509.
+//! and between the blocks. A damaged marker, and base64 without any, is a block too: nothing that looks like a
+//! certificate is ignored. Every step moves forward, so hostile text costs no more than its length. It knows no X.509.
+
+mod bare;
+mod marker;
+mod private_key;
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use marker::{DASHES, Marker, markers};
+
+pub use marker::BlockKind;
+pub use private_key::{blank_private_keys, holds_private_key};
+
 /// The label of a certificate.
 pub const CERTIFICATE: &str = "CERTIFICATE";
-
-/// Most characters of a label; a longer one is text that looks like a section.
-const LABEL_MAX: usize = 64;
 
 /// The columns of canonical PEM (RFC 7468, 2).
 const COLUMNS: usize = 64;
 
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
-const DASHES: &str = "-----";
 
 /// Tolerant of padding and left-over bits, as what is decoded is encoded anew before it goes anywhere.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -30,180 +38,192 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// One block of a PEM text, not yet decoded.
-#[derive(Clone, Copy)]
-pub struct Section<'a> {
-    /// What the block says that it holds; at most 64 capitals, digits and spaces.
+#[derive(Clone, Copy, Debug)]
+pub struct Block<'a> {
+    /// What its label says that it holds.
+    pub kind: BlockKind,
+    /// The label as it stands; empty where the markers are lost.
     pub label: &'a str,
-    /// The block as it stands, from its first to its last dash; a damaged one up to the next mark.
+    /// The block as it stands, from its first to its last dash; one without an END marker up to the next marker.
     pub text: &'a str,
     /// Where the block begins, in bytes of the whole text.
     pub start: usize,
-    body: Result<&'a str, PemError>,
+    /// How its markers are damaged, where they are.
+    pub damage: Option<Damage>,
+    body: &'a str,
 }
 
-/// How a block is damaged. The texts complete the sentence "the block ...".
+/// How the markers of a block are damaged. The texts complete the sentence "the block ...".
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Damage {
+    /// A marker is written in another way, or the two have different labels.
+    #[error("has a damaged BEGIN or END line")]
+    Marker,
+    /// The BEGIN marker is lost.
+    #[error("has no BEGIN line")]
+    NoBegin,
+    /// The END marker is lost.
+    #[error("has no END line")]
+    NoEnd,
+    /// Both are.
+    #[error("has no BEGIN and END lines")]
+    NoMarkers,
+}
+
+/// How the text of a block is damaged. The texts complete the sentence "the block ...".
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum PemError {
-    /// The next mark is not the block's END line, or there is none.
-    #[error("has no END line")]
-    Unterminated,
-    /// The body has a character that base64 does not have, or too few of them.
-    #[error("is not base64")]
-    NotBase64,
+    /// A marker is lost, and what is there of the block is no certificate.
+    #[error("{0}, so its text may be cut off")]
+    Marker(Damage),
+    /// The body has a character that base64 does not have.
+    #[error("has the character {0:?}, which base64 does not have")]
+    NotBase64(char),
+    /// The body has too few characters.
+    #[error("is not base64: a character is missing or one too many is there")]
+    WrongLength,
+    /// The body is a dump in hexadecimal digits.
+    #[error("is hexadecimal, not base64")]
+    Hexadecimal,
     /// The body holds no byte.
     #[error("is empty")]
     Empty,
 }
 
-/// Finds the sections of a text, in order.
-pub fn sections(text: &str) -> impl Iterator<Item = Section<'_>> + Clone {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        loop {
-            rest = from_dashes(rest)?;
-            let Some((label, after)) = rest.strip_prefix(BEGIN).and_then(label) else {
-                rest = &rest[DASHES.len()..];
-                continue;
-            };
-            let (body, after) = body(label, after);
-            let (start, block) = (text.len() - rest.len(), &rest[..rest.len() - after.len()]);
-            rest = after;
-            return Some(Section { label, text: block, start, body });
+/// Finds the blocks of a text, in order. Parts of a text that look like nothing are passed over.
+pub fn blocks(text: &str) -> impl Iterator<Item = Block<'_>> {
+    let mut blocks =
+        Blocks { text, markers: markers(text), ahead: None, at: 0, found: VecDeque::new(), is_over: false };
+    std::iter::from_fn(move || blocks.next_block())
+}
+
+/// A text without NULs, which tools leave behind that read UTF-16 as something else.
+pub fn without_nuls(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { text.replace('\0', "").into() } else { text.into() }
+}
+
+/// A scan under way.
+struct Blocks<'a, M> {
+    text: &'a str,
+    markers: M,
+    /// A marker that was looked at and is not used yet.
+    ahead: Option<Marker<'a>>,
+    /// Everything before this is dealt with.
+    at: usize,
+    found: VecDeque<Block<'a>>,
+    is_over: bool,
+}
+
+impl<'a, M: Iterator<Item = Marker<'a>>> Blocks<'a, M> {
+    fn next_block(&mut self) -> Option<Block<'a>> {
+        while self.found.is_empty() && !self.is_over {
+            match self.next_marker() {
+                Some(begin) if begin.is_begin => {
+                    self.take_bare(begin.start);
+                    self.take_block(begin);
+                }
+                Some(end) => self.take_end(end),
+                None => {
+                    self.take_bare(self.text.len());
+                    self.is_over = true;
+                }
+            }
         }
-    })
-}
+        self.found.pop_front()
+    }
 
-/// Skips to the next five dashes that something other than a dash follows: a mark can begin only there.
-fn from_dashes(text: &str) -> Option<&str> {
-    let mut rest = text;
-    loop {
-        let bytes = rest.as_bytes();
-        let start = bytes.iter().position(|&byte| byte == b'-')?;
-        let n_dashes = bytes[start..].iter().position(|&byte| byte != b'-')?;
-        let end = start + n_dashes;
-        if n_dashes >= DASHES.len() {
-            return Some(&rest[end - DASHES.len()..]);
+    fn next_marker(&mut self) -> Option<Marker<'a>> {
+        self.ahead.take().or_else(|| self.markers.next())
+    }
+
+    /// Takes the bodies without markers that stand before `end`.
+    fn take_bare(&mut self, end: usize) {
+        let gap = &self.text[self.at..end];
+        self.found.extend(bare::runs(gap).map(|run| {
+            let text = &gap[run.start..run.end];
+            let damage = Some(Damage::NoMarkers);
+            Block { kind: BlockKind::Certificate, label: "", text, start: self.at + run.start, damage, body: text }
+        }));
+        self.at = end;
+    }
+
+    /// Takes the block of a BEGIN marker. Base64 has no dash, so the body ends at the next marker, whichever it is.
+    fn take_block(&mut self, begin: Marker<'a>) {
+        let next = self.next_marker();
+        let (kind, end, body_end, damage) = match next {
+            Some(end) if !end.is_begin => {
+                let is_exact = begin.is_exact && end.is_exact && begin.label == end.label;
+                (kind_between(begin, end), end.end, end.start, (!is_exact).then_some(Damage::Marker))
+            }
+            _ => {
+                self.ahead = next;
+                let end = next.map_or(self.text.len(), |next| next.start);
+                (begin.kind, end, end, Some(Damage::NoEnd))
+            }
+        };
+        let (text, body) = (&self.text[begin.start..end], &self.text[begin.end..body_end]);
+        self.push(Block { kind, label: begin.label, text, start: begin.start, damage, body });
+        self.at = end;
+    }
+
+    /// Takes the block of an END marker that no BEGIN marker precedes: the body right before it is its own.
+    fn take_end(&mut self, end: Marker<'a>) {
+        let gap = &self.text[self.at..end.start];
+        let own = bare::runs(gap).last().filter(|run| gap[run.end..].trim().is_empty());
+        let start = own.map_or(end.start, |run| self.at + run.start);
+        self.take_bare(start);
+        let (text, body) = (&self.text[start..end.end], &self.text[start..end.start]);
+        self.push(Block { kind: end.kind, label: end.label, text, start, damage: Some(Damage::NoBegin), body });
+        self.at = end.end;
+    }
+
+    fn push(&mut self, block: Block<'a>) {
+        if block.kind != BlockKind::Other {
+            self.found.push_back(block);
         }
-        rest = &rest[end..];
     }
 }
 
-/// Splits a label and its closing dashes off.
-fn label(text: &str) -> Option<(&str, &str)> {
-    let is_part = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ';
-    let end = text.bytes().take(LABEL_MAX + 1).position(|byte| !is_part(byte)).filter(|&end| end > 0)?;
-    let after = text[end..].strip_prefix(DASHES)?;
-    Some((&text[..end], after))
-}
-
-/// Splits a body and its END line off. Base64 has no dash, so the body ends at the next mark, whichever it is.
-fn body<'a>(label: &str, text: &'a str) -> (Result<&'a str, PemError>, &'a str) {
-    let Some(mark) = from_dashes(text) else { return (Err(PemError::Unterminated), "") };
-    let body = &text[..text.len() - mark.len()];
-    let after = mark.strip_prefix(END).and_then(|mark| mark.strip_prefix(label)).and_then(|m| m.strip_prefix(DASHES));
-    match after {
-        Some(after) => (Ok(body), after),
-        None => (Err(PemError::Unterminated), mark),
+/// What two markers hold between them: where they differ, what must not be overlooked.
+fn kind_between(begin: Marker<'_>, end: Marker<'_>) -> BlockKind {
+    match (begin.kind, end.kind) {
+        (BlockKind::PrivateKey, _) | (_, BlockKind::PrivateKey) => BlockKind::PrivateKey,
+        (BlockKind::Other, kind) | (kind, _) => kind,
     }
 }
 
-impl Section<'_> {
-    /// Says whether the section holds a certificate.
-    pub fn is_certificate(&self) -> bool {
-        // OpenSSL reads the second label too; both become the first when they are sent on.
-        matches!(self.label, CERTIFICATE | "X509 CERTIFICATE")
-    }
-
-    /// Says whether the section holds a certificate signing request.
-    pub fn is_certificate_request(&self) -> bool {
-        matches!(self.label, "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST")
-    }
-
+impl Block<'_> {
     /// Decodes the body.
     ///
     /// # Errors
     /// The block is damaged.
     pub fn decode(&self) -> Result<Vec<u8>, PemError> {
-        let body = self.body?.as_bytes();
+        let body = if self.damage == Some(Damage::NoEnd) { leading_base64(self.body) } else { self.body };
         let mut digits = Vec::with_capacity(body.len());
-        for run in body.split(u8::is_ascii_whitespace).filter(|run| !run.is_empty()) {
+        for run in body.as_bytes().split(u8::is_ascii_whitespace).filter(|run| !run.is_empty()) {
             digits.extend_from_slice(run);
         }
-        let der = BASE64.decode(digits).map_err(|_| PemError::NotBase64)?;
-        if der.is_empty() { Err(PemError::Empty) } else { Ok(der) }
-    }
-}
-
-/// Says whether a text holds a private key, or the mark of one, in whatever state the rest of it is.
-pub fn holds_private_key(text: &str) -> bool {
-    private_key_mark(text).is_some()
-}
-
-/// Takes the private keys out of a text. A key without its first or last mark takes along what stands before or behind
-/// it; of a text that hides a mark behind JSON's escapes nothing is left.
-pub fn blank_private_keys(text: &str) -> String {
-    const BLANK: &str = "[private key removed]";
-    let mut blanked = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(KeyMark { start, end }) = private_key_mark(rest) {
-        blanked.push_str(&rest[..start.unwrap_or(0)]);
-        blanked.push_str(BLANK);
-        rest = &rest[end..];
-        if start.is_some() {
-            rest = private_key_mark(rest).map_or("", |last| &rest[last.end..]);
-        }
-    }
-    blanked += rest;
-    if holds_private_key(&unescaped(&blanked)) { BLANK.to_owned() } else { blanked }
-}
-
-/// A mark of a private key: `-----BEGIN EC PRIVATE KEY-----`, dashes included.
-struct KeyMark {
-    /// Where it begins, if it is a BEGIN mark: in front of any other stands the key.
-    start: Option<usize>,
-    end: usize,
-}
-
-/// Finds the first mark of a private key.
-fn private_key_mark(text: &str) -> Option<KeyMark> {
-    let mut from = 0;
-    loop {
-        let bytes = text.as_bytes();
-        let start = from + bytes[from..].iter().position(|&byte| byte == b'-')?;
-        let n_dashes = bytes[start..].iter().position(|&byte| byte != b'-').unwrap_or(bytes.len() - start);
-        from = start + n_dashes;
-        let before = &text[..start];
-        // The dashes of an SSH2 mark stand apart from its words.
-        let words = if n_dashes >= 4 { before.strip_suffix(' ').unwrap_or(before) } else { before };
-        // The marks of OPENSSH, ENCRYPTED, RSA, EC, DSA and plain keys end so; that of PGP has one word more.
-        if words.strip_suffix(" BLOCK").unwrap_or(words).ends_with("PRIVATE KEY") {
-            return Some(KeyMark { start: begin_mark(words), end: from });
+        match digits.as_slice() {
+            [] => Err(PemError::Empty),
+            hexadecimal if bare::is_hexadecimal_der(hexadecimal) => Err(PemError::Hexadecimal),
+            digits => BASE64.decode(digits).map_err(|_| damage_of(body)),
         }
     }
 }
 
-/// Finds the start of a BEGIN mark that ends with a text.
-fn begin_mark(text: &str) -> Option<usize> {
-    let from = text.floor_char_boundary(text.len().saturating_sub(LABEL_MAX));
-    let begin = from + text[from..].rfind("BEGIN ")?;
-    Some(text[..begin].trim_end_matches(['-', ' ']).len())
+/// The base64 with which a body begins: behind one without an END marker anything may follow.
+fn leading_base64(body: &str) -> &str {
+    &body[..end_of_leading_base64(body)]
 }
 
-/// A text whose JSON escapes of ASCII characters are undone.
-fn unescaped(text: &str) -> String {
-    let mut unescaped = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("\\u00") {
-        let (before, escape) = rest.split_at(at);
-        let code = escape.get(4..6).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        unescaped.push_str(before);
-        match code.filter(u8::is_ascii) {
-            Some(code) => unescaped.push(code.into()),
-            None => unescaped.push_str("\\u00"),
-        }
-        rest = &escape[if code.is_some_and(|code| code.is_ascii()) { 6 } else { 4 }..];
-    }
-    unescaped + rest
+/// Where the base64 ends with which a text begins: the rest of a block that was cut in the middle.
+pub fn end_of_leading_base64(text: &str) -> usize {
+    bare::end_of_leading_run(text)
+}
+
+fn damage_of(body: &str) -> PemError {
+    let is_digit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=') || c.is_ascii_whitespace();
+    body.chars().find(|&c| !is_digit(c)).map_or(PemError::WrongLength, PemError::NotBase64)
 }
 
 /// Counts the characters that [`encode`] makes of `n_bytes` bytes.
@@ -235,7 +255,14 @@ mod tests {
     const BLOCK: &str = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n";
 
     fn first(text: &str) -> Result<Vec<u8>, PemError> {
-        sections(text).next().expect(text).decode()
+        blocks(text).next().expect(text).decode()
+    }
+
+    type Found = (usize, Result<Vec<u8>, PemError>, Option<Damage>);
+
+    /// Where blocks begin, what they hold and how they are damaged.
+    fn found(text: &str) -> Vec<Found> {
+        blocks(text).map(|block| (block.start, block.decode(), block.damage)).collect()
     }
 
     #[test]
@@ -250,87 +277,115 @@ mod tests {
             format!("Bag Attributes\n  friendlyName: - x -----\n{BLOCK}subject=CN = 1\n"),
             BLOCK.replace("QUJD", "QU\n\nJ\u{c}D"),
         ] {
-            assert_eq!(first(&text).as_deref(), Ok(&b"ABC"[..]), "{text}");
+            let block = blocks(&text).next().expect(&text);
+            assert_eq!((block.decode().as_deref(), block.damage), (Ok(&b"ABC"[..]), None), "{text}");
         }
     }
 
     #[test]
-    fn sections_come_in_order_with_their_labels() {
-        let text = format!("{BLOCK}{}{BLOCK}", BLOCK.replace("CERTIFICATE", "X509 CRL"));
-        let labels: Vec<_> = sections(&text).map(|section| section.label).collect();
-        assert_eq!(labels, ["CERTIFICATE", "X509 CRL", "CERTIFICATE"]);
+    fn blocks_come_in_order_with_their_labels_but_for_what_is_known_to_be_something_else() {
+        let of = |label: &str| BLOCK.replace("CERTIFICATE", label);
+        let text = format!("{BLOCK}{}{}{BLOCK}{}", of("X509 CRL"), of("EC PARAMETERS"), of("LINE DATA"));
+        let labels: Vec<_> = blocks(&text).map(|block| (block.label, block.kind)).collect();
+        let certificate = ("CERTIFICATE", BlockKind::Certificate);
+        assert_eq!(labels, [certificate, certificate, ("LINE DATA", BlockKind::Unknown)]);
     }
 
     #[test]
-    fn a_section_knows_its_text_and_its_place() {
+    fn a_block_knows_its_text_and_its_place() {
         let text = format!("before\n{BLOCK}{}", &BLOCK[..30]);
-        let found: Vec<_> = sections(&text).map(|section| (section.start, section.text)).collect();
+        let found: Vec<_> = blocks(&text).map(|block| (block.start, block.text)).collect();
         assert_eq!(found, [(7, BLOCK.trim_end()), (7 + BLOCK.len(), &BLOCK[..30])]);
     }
 
     #[test]
-    fn damaged_blocks_say_how() {
-        assert_eq!(first("-----BEGIN CERTIFICATE-----QUJD"), Err(PemError::Unterminated));
-        assert_eq!(first(&BLOCK.replace("END CERT", "END SERT")), Err(PemError::Unterminated));
-        assert_eq!(first(&BLOCK.replace("QUJD", "QU*D")), Err(PemError::NotBase64));
-        assert_eq!(first(&BLOCK.replace("QUJD", "QUJDR")), Err(PemError::NotBase64));
+    fn damaged_bodies_say_how() {
+        assert_eq!(first(&BLOCK.replace("QUJD", "QU*D")), Err(PemError::NotBase64('*')));
+        assert_eq!(first(&BLOCK.replace('\n', "\\n")), Err(PemError::NotBase64('\\')));
+        assert_eq!(first(&BLOCK.replace("QUJD", "QUJDR")), Err(PemError::WrongLength));
+        assert_eq!(first(&BLOCK.replace("QUJD", &"3082".repeat(30))), Err(PemError::Hexadecimal));
         assert_eq!(first(&BLOCK.replace("QUJD", "")), Err(PemError::Empty));
     }
 
     #[test]
-    fn an_unterminated_block_does_not_hide_the_next() {
-        let text = format!("-----BEGIN CERTIFICATE-----\nQUJD\n{BLOCK}");
-        let decoded: Vec<_> = sections(&text).map(|section| section.decode()).collect();
-        assert_eq!(decoded, [Err(PemError::Unterminated), Ok(b"ABC".to_vec())]);
-    }
-
-    #[test]
-    fn text_that_only_looks_like_a_section_is_passed_over() {
-        for text in ["", "-----BEGIN ", "-----BEGIN -----", "-----BEGIN <b>-----", "-----BEGIN CERTIFICATE----"] {
-            assert_eq!(sections(text).count(), 0, "{text}");
-        }
-        assert_eq!(sections(&format!("-----BEGIN {}-----", "A".repeat(65))).count(), 0);
-    }
-
-    #[test]
-    fn private_keys_are_seen_in_every_state() {
-        for label in ["", "RSA ", "EC ", "DSA ", "ENCRYPTED ", "OPENSSH "] {
-            assert!(holds_private_key(&format!("text\n-----BEGIN {label}PRIVATE KEY-----\nMII")), "{label}");
-            assert!(holds_private_key(&format!("MII\r-----END {label}PRIVATE KEY-----")), "{label}");
-        }
-        assert!(holds_private_key("-----BEGIN PRIVATE KEY----\\nMII"));
-        assert!(holds_private_key("-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQOY"));
-        assert!(holds_private_key("---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\nP2/5"));
-        assert!(!holds_private_key(BLOCK));
-        assert!(!holds_private_key("The PRIVATE KEY stays in the chip\n"));
-        assert!(!holds_private_key("PRIVATE KEY - it stays in the chip\n"));
-    }
-
-    #[test]
-    fn private_keys_are_taken_out_of_a_text() {
-        let begin = "-----BEGIN EC PRIVATE KEY-----";
-        let end = "-----END EC PRIVATE KEY-----";
-        for (text, blanked) in [
-            (format!(r#"{{"a":"{begin}\nSECRET\n{end}\n","b":1}}"#), r#"{"a":"[private key removed]\n","b":1}"#),
-            (format!("x{begin}SECRET{end}y{begin}SECRET{end}z"), "x[private key removed]y[private key removed]z"),
-            (format!("x{begin}SECRET"), "x[private key removed]"),
-            (format!("SECRET{end}y"), "[private key removed]y"),
-            (
-                "x-----BEGIN PGP PRIVATE KEY BLOCK-----S-----END PGP PRIVATE KEY BLOCK-----y".into(),
-                "x[private key removed]y",
-            ),
-            ("x---- BEGIN SSH2 PRIVATE KEY ----S---- END SSH2 PRIVATE KEY ----y".into(), "x[private key removed]y"),
-            (r"-----BEGIN PRIVATE\u0020KEY-----SECRET".into(), "[private key removed]"),
-            (r"\u002D----BEGIN PRIVATE KEY\u002d----SECRET".into(), "[private key removed]"),
+    fn damaged_markers_are_found_and_said() {
+        let begin = |begin: &str| BLOCK.replace("-----BEGIN CERTIFICATE-----", begin);
+        let end = |end: &str| BLOCK.replace("-----END CERTIFICATE-----", end);
+        for text in [
+            begin("----BEGIN CERTIFICATE-----"),
+            begin("-----BEGIN CERTIFICATE----"),
+            begin("BEGIN CERTIFICATE-"),
+            begin("- BEGIN CERTIFICATE"),
+            begin("–––––BEGIN CERTIFICATE–––––"),
+            begin("—BEGIN CERTIFICATE—"),
+            begin("\u{fffd}BEGIN CERTIFICATE\u{fffd}"),
+            begin("-----begin certificate-----"),
+            begin("-----BEGIN  CERTIFICATE-----"),
+            begin("-----BEGIN CERTIFICATE -----"),
+            begin("-----BEGIN X.509 CERTIFICATE-----"),
+            end("-----END X509 CERTIFICATE-----"),
+            end("---END CERTIFICATE---"),
+            end("-----End Certificate-----"),
+            end("-----END PUBLIC KEY-----"),
         ] {
-            assert_eq!(blank_private_keys(&text), blanked, "{text}");
+            assert_eq!(found(&text)[0].1.as_deref(), Ok(&b"ABC"[..]), "{text}");
+            assert_eq!(blocks(&text).map(|block| block.damage).collect::<Vec<_>>(), [Some(Damage::Marker)], "{text}");
         }
     }
 
     #[test]
-    fn text_without_a_private_key_stays_as_it_is() {
-        for text in [BLOCK, r#"{"a":"\u00"}"#, r"\u00e4 \u0041 \u00", "\\u00\u{e4}", "the PRIVATE KEY"] {
-            assert_eq!(blank_private_keys(text), text);
+    fn two_markers_on_one_line_are_two() {
+        for between in ["----------", "-----", "-----\u{a0}-----", "--"] {
+            let text = format!("{BLOCK}{BLOCK}").replace("-----\n-----BEGIN", &format!("{between}BEGIN"));
+            let decoded: Vec<_> = blocks(&text).map(|block| block.decode()).collect();
+            assert_eq!(decoded, [Ok(b"ABC".to_vec()), Ok(b"ABC".to_vec())], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_lost_marker_is_said_and_hides_nothing() {
+        let body = "MIIB".repeat(30);
+        let der = Ok(BASE64.decode(&body).unwrap());
+        let abc = Ok(b"ABC".to_vec());
+        let no_end = format!("-----BEGIN CERTIFICATE-----\n{body}\n{BLOCK}");
+        let n = no_end.len() - BLOCK.len();
+        assert_eq!(found(&no_end), [(0, der.clone(), Some(Damage::NoEnd)), (n, abc.clone(), None)]);
+        let no_begin = format!("{BLOCK}{body}\n-----END CERTIFICATE-----\n{BLOCK}");
+        let n = no_begin.len() - BLOCK.len();
+        let lost = (BLOCK.len(), der.clone(), Some(Damage::NoBegin));
+        assert_eq!(found(&no_begin), [(0, abc.clone(), None), lost, (n, abc.clone(), None)]);
+        let none = format!("{BLOCK}{body}\n{BLOCK}");
+        let lost = (BLOCK.len(), der, Some(Damage::NoMarkers));
+        assert_eq!(found(&none), [(0, abc.clone(), None), lost, (none.len() - BLOCK.len(), abc.clone(), None)]);
+        assert_eq!(found("-----END CERTIFICATE-----"), [(0, Err(PemError::Empty), Some(Damage::NoBegin))]);
+        assert_eq!(found("-----BEGIN CERTIFICATE-----QUJD"), [(0, abc, Some(Damage::NoEnd))]);
+    }
+
+    #[test]
+    fn text_that_only_looks_like_a_marker_is_passed_over() {
+        for text in [
+            "",
+            "-----BEGIN ",
+            "-----BEGIN -----",
+            "-----BEGIN <b>-----",
+            "the weekend certificate - of line 7",
+            "- at the end of certificates -",
+            "-- the end --",
+            "Certificate chain\n 0 s:CN = device\n---\nServer certificate\n",
+        ] {
+            assert_eq!(blocks(text).count(), 0, "{text}");
+        }
+        assert_eq!(blocks(&format!("-----BEGIN {}-----", "A".repeat(65))).count(), 0);
+    }
+
+    #[test]
+    fn a_private_key_is_a_block_whichever_of_its_markers_says_so() {
+        for text in [
+            "-----BEGIN EC PRIVATE KEY-----\nQUJD\n-----END EC PRIVATE KEY-----",
+            "-----BEGIN CERTIFICATE-----\nQUJD\n-----END PRIVATE KEY-----",
+            "–BEGIN PRIVATE KEY–\nQUJD",
+        ] {
+            assert_eq!(blocks(text).map(|block| block.kind).collect::<Vec<_>>(), [BlockKind::PrivateKey], "{text}");
         }
     }
 

@@ -13,11 +13,10 @@ use anyhow::Context;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::enqueue::ca_pem;
 use super::progress::Progress;
 use super::{enqueue, exit, signals};
 use crate::limiter::Rate;
-use crate::manifest::Manifest;
+use crate::manifest::{CaFile, Manifest};
 use crate::outcome::Status;
 use crate::sandbox::Operation;
 use crate::serve::{Service, Until};
@@ -41,7 +40,7 @@ pub(super) struct Demo {
     /// Your own files and folders of certificates, as `muster enqueue` takes them; `-` is standard input.
     #[arg(value_name = "PATH", conflicts_with = "certificates")]
     paths: Vec<PathBuf>,
-    /// PEM file of a CA that issued your certificates, for the sandbox to know it; may be given several times.
+    /// File of CAs that issued your certificates, as PEM or DER, for the sandbox to know them; may be given several times.
     #[arg(long, value_name = "FILE", requires = "paths")]
     ca: Vec<PathBuf>,
     /// How many certificates are made; a few per cent of them are bad.
@@ -71,7 +70,8 @@ impl Demo {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let stop = signals::stop_token()?;
         let progress = Progress::new();
-        let ca_pems = self.ca.iter().map(|path| ca_pem(path)).collect::<anyhow::Result<Vec<_>>>()?;
+        let cas: Vec<_> = self.ca.iter().map(|path| CaFile::read_cas(path)).collect::<Result<Vec<_>, _>>()?;
+        let ca_pems = cas.iter().flatten().map(|ca| ca.certificate().to_pem()).collect();
         let manifest = Manifest::find(&self.paths)?;
         progress.say("starting Postgres and the sandbox");
         let ca = self.paths.is_empty().then(|| Ca::new("Muster demo CA"));
@@ -130,7 +130,7 @@ impl Demo {
         }
         let summary = summarise(stage, &plan, began.elapsed()).await?;
         if let Some(given) = &given {
-            given.tell_rejects(progress);
+            given.list_rejects(progress);
             if summary.has_unknown_issuers() {
                 progress.say("hint: give the CAs that issued these certificates with --ca FILE");
             }

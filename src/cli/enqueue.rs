@@ -1,9 +1,10 @@
 //! `muster enqueue`: sends the certificates of files to the queue.
 
+mod first_rejects;
 pub(super) mod passes;
 mod summary;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -15,16 +16,16 @@ use time::macros::format_description;
 
 use super::progress::Progress;
 use super::{exit, signals};
-use crate::certificate::{Certificate, Issuer, pem};
 use crate::config::Config;
 use crate::enqueue::{Judge, Order, Planner, RejectsFile, RejectsWritten, Sender};
 use crate::identity;
 use crate::job::{CertificateStatus, DEFAULT_TARGET, Name};
 use crate::limiter::Rate;
-use crate::manifest::Manifest;
+use crate::manifest::{CaFile, Manifest};
 use crate::output_file::ChosenBy;
 use crate::queue::Queue;
 
+pub(super) use first_rejects::FirstRejects;
 pub(super) use summary::{Files, Summary};
 
 /// Sends the certificates of files to the queue.
@@ -32,11 +33,15 @@ pub(super) use summary::{Files, Summary};
 /// First everything is read and prechecked, so that no AWS call is spent on what cannot pass; then what passed is sent.
 /// A certificate that stands there twice is sent once. Sending again what was sent before is harmless.
 ///
-/// Files hold one or many certificates as PEM, or one as DER; text around them does not matter. In folders, and the
-/// folders below, the files named .pem, .crt, .cer and .der are read. CA certificates right behind a certificate that
-/// they issued, and those of --ca and of the settings, are not sent. A certificate next to a private key is rejected.
+/// Files hold certificates as PEM or DER, one or many; text around them does not matter. In folders, and the folders below,
+/// the files named .pem, .crt, .cer, .cert and .der are read; PKCS#7 and PKCS#12 containers (.p7b, .p7c, .p12, .pfx) are
+/// rejected with the command that converts them. The rejects file of an earlier run is read too, with the refs in it.
 ///
-/// The job's `ref` is the file's name without its ending where a file holds one certificate; others have none.
+/// Whatever looks like a certificate is sent or rejected, also with damaged BEGIN and END lines. CA certificates are not sent:
+/// those of --ca and of the settings, those that issued another certificate of this run, in whatever order, and those in a
+/// file with something that cannot be read. A certificate next to a private key is rejected.
+///
+/// The job's `ref` is the file's name without its ending where a file holds one device; others have none.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -50,7 +55,8 @@ pub(super) struct Enqueue {
     /// The factory line that they come from; each line gets its fair share of the queue.
     #[arg(long, value_name = "NAME")]
     source: Option<Name>,
-    /// PEM file of the CA that signed them: signatures are verified under it, and every job carries it.
+    /// File of the CAs that signed them, as PEM or DER: signatures are verified under them, and each job carries the CA that
+    /// signed its certificate.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// Registers them without a CA (RegisterCertificateWithoutCA): whoever signed them need not be known to AWS, and devices
@@ -70,7 +76,8 @@ pub(super) struct Enqueue {
     /// directly [default: BATCH.rejects.jsonl in the current folder].
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
-    /// Reads and prechecks only, and says how long the rest would take; writes rejects only with --rejects.
+    /// Reads and prechecks only, and says how long the registrations would take. Lists the first ten rejects, and writes all of
+    /// them with --rejects.
     #[arg(long)]
     dry_run: bool,
     /// Prints the numbers as JSON.
@@ -80,9 +87,9 @@ pub(super) struct Enqueue {
 
 const AFTER_HELP: &str = "\
 The rejects file has one JSON object a line: file, line, ref, certificateId, subject, code, reason, hint and \
-certificatePem, each where it is known. Whatever is fit by now can be given again:
+certificatePem, each where it is known. To try again what may pass by now, give the file itself:
 
-  jq -r '.certificatePem // empty' BATCH.rejects.jsonl | muster enqueue --batch BATCH -
+  muster enqueue --batch BATCH BATCH.rejects.jsonl
 
 Exit codes:
   0    everything was sent
@@ -112,14 +119,20 @@ impl Enqueue {
         progress.say(&format!("batch {}", order.batch));
         let files = Files::of(&manifest)?;
         let planner = Planner::new(manifest, Arc::clone(&order), judge);
-        let mut sink = |reject| rejects.as_mut().map_or(Ok(()), |file| file.push(&reject));
+        let mut first = FirstRejects::default();
+        let is_listed = rejects.is_none();
+        let mut sink = |reject| {
+            rejects.as_mut().map_or(Ok(()), |file| file.push(&reject))?;
+            first.push(reject);
+            Ok(())
+        };
         let Some((spool, tally)) = passes::read(planner, &progress, &stop, &mut sink).await? else {
             progress.say("interrupted while reading: nothing was sent");
             return Ok(exit::INTERRUPTED.into());
         };
         let mut summary = Summary::new(&order, files, tally, quota);
         let sending = if let Some(queue) = queue {
-            let sender = Sender::new(queue, Arc::clone(&order), spool, summary.tally.to_send)?;
+            let sender = Sender::new(queue, Arc::clone(&order), spool, summary.tally.batch_size())?;
             passes::send(sender, &mut summary, &progress, &stop, &mut sink).await
         } else {
             summary.set_dry();
@@ -128,6 +141,9 @@ impl Enqueue {
         let written = rejects.map_or(Ok(RejectsWritten::Nothing), RejectsFile::finish);
         if let Ok(RejectsWritten::Here(path)) = &written {
             summary.rejects_file = Some(path.clone());
+        }
+        if is_listed {
+            first.list(&progress, "--rejects FILE writes all of them to a file");
         }
         // The numbers are reported even if the file cannot be written: messages may have been sent.
         self.report(&summary)?;
@@ -151,7 +167,7 @@ impl Enqueue {
             target: self.target.clone(),
             status: self.status,
             verify: self.verify,
-            ca_pem: self.ca.as_deref().map(ca_pem).transpose()?,
+            cas: self.ca.as_deref().map_or_else(|| Ok(vec![]), CaFile::read_cas)?.into(),
             without_ca: self.without_ca,
         })
     }
@@ -192,16 +208,6 @@ fn quota(config: &Config, order: &Order) -> anyhow::Result<Rate> {
     Ok(settings.rates.of(order.operation()))
 }
 
-/// The certificate of a CA, as jobs carry it: the first of its file, without anything around it.
-pub(super) fn ca_pem(path: &Path) -> anyhow::Result<String> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    if pem::holds_private_key(&text) {
-        bail!("{} holds a private key, only the CA's certificate is needed", path.display());
-    }
-    let read = || Ok::<_, anyhow::Error>(Issuer::new(Certificate::from_pem(&text)?)?.certificate().to_pem());
-    read().with_context(|| format!("cannot use {} as a CA", path.display()))
-}
-
 fn generated_batch(now: OffsetDateTime) -> Name {
     let format = format_description!("enqueue-[year]-[month]-[day]T[hour]-[minute]-[second]Z");
     let text = now.format(format).expect("a time in UTC has all parts");
@@ -215,6 +221,8 @@ fn default_rejects_path(batch: &Name) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use time::macros::datetime;
 
     use super::*;

@@ -13,7 +13,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::ledger;
-use crate::certificate::{Certificate, CertificateId};
+use crate::certificate::{Certificate, CertificateId, chain};
 use crate::config::Config;
 use crate::job::Request;
 use crate::store::Store;
@@ -170,7 +170,10 @@ fn kept(entry: &Entry) -> Option<Certificate> {
         return Certificate::from_der(der).ok();
     }
     let request = Request::read(row.operation, row.end.request.as_deref()?).ok()?;
-    Certificate::from_pem(request.pem()).ok()
+    match row.certificate_id {
+        Some(id) => chain::with_id(request.pem(), id),
+        None => request.certificate(),
+    }
 }
 
 impl fmt::Display for Shown {

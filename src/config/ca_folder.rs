@@ -3,63 +3,43 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::certificate::{Certificate, CertificateError, Issuer, IssuerError, pem};
+use crate::certificate::Issuer;
+use crate::manifest::{CaError, CaFile, CaFileError};
 
 /// Why the folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CaFolderError {
-    /// The folder or a file in it cannot be read as text.
+    /// The folder cannot be read.
     #[error("cannot read {}", path.display())]
     Unreadable {
-        /// The folder or file.
+        /// The folder.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
     /// A certificate in it is no usable CA's.
-    #[error("cannot use a CA of {}", path.display())]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: CaError,
-    },
+    #[error(transparent)]
+    Unusable(#[from] CaFileError),
 }
 
-/// Why a block of a file is no usable CA certificate.
-#[derive(Debug, thiserror::Error)]
-pub enum CaError {
-    /// The block is damaged.
-    #[error(transparent)]
-    Pem(#[from] pem::PemError),
-    /// It holds no certificate.
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-    /// The certificate is no CA's.
-    #[error(transparent)]
-    Issuer(#[from] IssuerError),
-}
-
-/// Reads the folder; blocks that are no certificates are passed over.
+/// Reads the folder; files without certificates are passed over, folders in it are not looked into.
 pub(super) fn read(folder: &Path) -> Result<Vec<Issuer>, CaFolderError> {
-    let unreadable = |path: &Path| {
-        let path = path.to_owned();
-        move |source| CaFolderError::Unreadable { path, source }
-    };
+    let unreadable = |source| CaFolderError::Unreadable { path: folder.to_owned(), source };
     let mut cas = Vec::new();
-    for file in folder.read_dir().map_err(unreadable(folder))? {
-        let path = file.map_err(unreadable(folder))?.path();
-        let text = std::fs::read_to_string(&path).map_err(unreadable(&path))?;
-        for section in pem::sections(&text).filter(pem::Section::is_certificate) {
-            cas.push(issuer(&section).map_err(|source| CaFolderError::Unusable { path: path.clone(), source })?);
+    for file in folder.read_dir().map_err(unreadable)? {
+        let path = file.map_err(unreadable)?.path();
+        // Kubernetes keeps the files of a mounted ConfigMap in hidden folders beside links to them.
+        if path.is_dir() {
+            continue;
         }
+        let CaFile { cas: of_file, other } = CaFile::read(&path)?;
+        if let Some(subject) = other {
+            let (place, source) = (path.display().to_string(), CaError::NoCa { subject });
+            return Err(CaFileError { place, source }.into());
+        }
+        cas.extend(of_file);
     }
     Ok(cas)
-}
-
-fn issuer(section: &pem::Section<'_>) -> Result<Issuer, CaError> {
-    let der = section.decode()?;
-    Ok(Issuer::new(Certificate::from_der(&der)?)?)
 }
 
 #[cfg(test)]
@@ -70,9 +50,10 @@ mod tests {
     #[test]
     fn every_ca_of_every_file_is_read() {
         let folder = tempfile::tempdir().unwrap();
-        let [a, b, c] = ["A", "B", "C"].map(|name| Ca::new(name).pem());
-        std::fs::write(folder.path().join("two.pem"), format!("{a}\n{b}")).unwrap();
-        std::fs::write(folder.path().join("one.pem"), c).unwrap();
+        let [a, b, c] = ["A", "B", "C"].map(Ca::new);
+        std::fs::write(folder.path().join("two.pem"), format!("{}\n{}", a.pem(), b.pem())).unwrap();
+        std::fs::write(folder.path().join("one.der"), c.certificate().der()).unwrap();
+        std::fs::write(folder.path().join("README"), "no certificate").unwrap();
         assert_eq!(read(folder.path()).unwrap().len(), 3);
     }
 
@@ -80,9 +61,9 @@ mod tests {
     fn a_file_with_a_leaf_is_an_error_that_names_it() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("leaf.pem"), Ca::new("A").leaf("device")).unwrap();
-        let error = read(folder.path()).unwrap_err();
-        assert!(error.to_string().ends_with("leaf.pem"), "{error}");
-        assert!(matches!(error, CaFolderError::Unusable { source: CaError::Issuer(_), .. }));
+        let CaFolderError::Unusable(error) = read(folder.path()).unwrap_err() else { panic!("it can be read") };
+        assert!(error.to_string().contains("leaf.pem"), "{error}");
+        assert!(matches!(error.source, CaError::NoCa { .. }));
         assert!(matches!(read(Path::new("no/such")), Err(CaFolderError::Unreadable { .. })));
     }
 }

@@ -1,43 +1,39 @@
-//! One device certificate of a file, as the precheck sees it, together with its CAs that stand behind it.
-//!
-//! Many tools write a certificate and its chain into one file. A CA certificate that issued the one right before it is
-//! part of that chain and no device; any other that is not known as a CA is taken for a device's, as some really are.
+//! One entry of a file as the precheck sees it, and what becomes of it.
 
-use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
 use time::OffsetDateTime;
 
 use super::{Order, Planned, Reason, Reject};
-use crate::certificate::{Certificate, pem};
+use crate::certificate::{Certificate, NameKey, pem};
 use crate::job::Name;
 use crate::manifest::{Content, Entry, Place, STDIN};
-use crate::precheck::{CheckedCertificate, Precheck, Warning};
+use crate::precheck::{CheckedCertificate, Field, Precheck, Warning};
 
 /// One entry and what the precheck says about it.
 pub(super) struct Judged {
-    place: Place,
+    pub(super) place: Place,
+    /// The text that it is part of: see [`Entry::text`].
+    pub(super) text: u64,
     /// The block, where there is one that may be shown.
-    pem: Option<String>,
-    is_next_to_private_key: bool,
-    is_ca: bool,
+    pub(super) pem: Option<String>,
+    pub(super) n_padding: u64,
+    pub(super) is_next_to_private_key: bool,
+    pub(super) reference: Option<Name>,
+    pub(super) is_resent: bool,
+    /// The certificate, where one can be read.
+    pub(super) certificate: Option<Certificate>,
+    /// The name of its issuer, unless it signed itself.
+    pub(super) issuer: Option<NameKey>,
+    ca: Option<usize>,
     result: Result<CheckedCertificate, Reason>,
     warnings: Vec<Warning>,
-}
-
-/// A device certificate and the CAs behind it.
-pub(super) struct Device {
-    leaf: Judged,
-    last_ca: Option<Judged>,
-    /// Whether its file holds nothing before it.
-    is_first: bool,
 }
 
 /// What becomes of a device certificate.
 pub(super) enum Fate {
     /// It is sent.
-    Sent(Planned, CheckedCertificate, Vec<Warning>),
+    Sent { planned: Planned, checked: CheckedCertificate, warnings: Vec<Warning> },
     /// It is not.
     Rejected(Reject),
 }
@@ -45,96 +41,82 @@ pub(super) enum Fate {
 impl Judged {
     /// Prechecks an entry.
     pub(super) fn new(entry: Entry, order: &Order, precheck: &Precheck, now: OffsetDateTime) -> Self {
-        let (text, is_der) = match entry.content {
-            Content::Pem(text) => (text, false),
-            Content::Der(der) => (pem::encode(pem::CERTIFICATE, &der), true),
-            Content::NoBlock => (String::new(), true),
-            Content::Unreadable(error) => return Self::unreadable(entry.place, error),
-        };
-        let request = order.request(text.clone());
-        let verdict = precheck.check(&request, now, None);
-        // Bytes that are no certificate may be anything, also a private key: they are not shown.
-        let may_be_shown = !is_der || verdict.certificate_id.is_some();
-        Self {
-            place: entry.place,
-            pem: may_be_shown.then_some(text),
-            is_next_to_private_key: entry.is_next_to_private_key,
-            is_ca: verdict.warnings.contains(&Warning::LeafIsACa),
-            result: verdict.result.map_err(Reason::Precheck),
-            warnings: verdict.warnings,
-        }
-    }
-
-    fn unreadable(place: Place, error: io::Error) -> Self {
-        Self {
+        let Entry { place, text, content, n_padding, is_next_to_private_key, reference, is_resent } = entry;
+        let mut judged = Self {
             place,
+            text,
             pem: None,
-            is_next_to_private_key: false,
-            is_ca: false,
-            result: Err(Reason::Unreadable(error)),
+            n_padding,
+            is_next_to_private_key,
+            reference,
+            is_resent,
+            certificate: None,
+            issuer: None,
+            ca: None,
+            result: Err(Reason::NotKept),
             warnings: vec![],
+        };
+        match content {
+            Content::Pem(text) => judged.check(text, order, precheck, now),
+            Content::Der(der) => {
+                judged.check(pem::encode(pem::CERTIFICATE, &der), order, precheck, now);
+                // Bytes that are no certificate may be anything, also a private key: they are not shown.
+                judged.pem.take_if(|_| judged.certificate.is_none());
+            }
+            Content::NoBlock => {
+                judged.check(String::new(), order, precheck, now);
+                judged.pem = None;
+            }
+            Content::Garbage { bytes } => judged.result = Err(Reason::Garbage { bytes }),
+            Content::NotKept => {}
+            Content::NoRecord => judged.result = Err(Reason::NoRecord),
+            Content::Unreadable(error) => judged.result = Err(Reason::Unreadable(error)),
         }
+        judged
     }
 
-    /// Says whether it is a CA certificate and no private key stands next to it, so that it may be passed over.
-    pub(super) fn is_ca(&self) -> bool {
-        self.is_ca && !self.is_next_to_private_key
-    }
-
-    pub(super) fn certificate(&self) -> Option<Certificate> {
-        Certificate::from_pem(self.pem.as_deref()?).ok()
-    }
-
-    fn is_in_file_of(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.place.file, &other.place.file)
-    }
-
-    /// Says whether this is the CA that issued `below`, standing in the same file.
-    fn is_issuer_of(&self, below: &Self) -> bool {
-        if !self.is_ca || !self.is_in_file_of(below) {
-            return false;
+    fn check(&mut self, text: String, order: &Order, precheck: &Precheck, now: OffsetDateTime) {
+        self.certificate = order.request(text.clone(), None).certificate();
+        self.ca = order.ca_of(self.certificate.as_ref());
+        self.issuer = self.certificate.as_ref().and_then(Certificate::other_issuer);
+        let verdict = precheck.check(&order.request(text.clone(), self.ca), now, None);
+        self.warnings = verdict.warnings;
+        if self.n_padding > 0 {
+            self.warnings.push(Warning::Padding { field: Field::CertificatePem, bytes: self.n_padding });
         }
-        let (Some(ca), Some(below)) = (self.certificate(), below.certificate()) else { return false };
-        // A certificate that issued itself has no other issuer, whoever shares its name.
-        below.names_as_issuer(&ca) && !below.names_as_issuer(&below)
-    }
-}
-
-impl Device {
-    /// Begins a device with its certificate; `before` is the device before it.
-    pub(super) fn new(leaf: Judged, before: Option<&Self>) -> Self {
-        let is_first = before.is_none_or(|before| !before.leaf.is_in_file_of(&leaf));
-        Self { leaf, last_ca: None, is_first }
+        self.result = verdict.result.map_err(Reason::Precheck);
+        self.pem = Some(text);
     }
 
-    /// Takes an entry that is a CA of this device, and gives any other back.
-    pub(super) fn absorb(&mut self, entry: Judged) -> Option<Judged> {
-        if !entry.is_issuer_of(self.last_ca.as_ref().unwrap_or(&self.leaf)) {
-            return Some(entry);
-        }
-        self.leaf.is_next_to_private_key |= entry.is_next_to_private_key;
-        self.last_ca = Some(entry);
-        None
+    /// Says whether it looks like a certificate and none could be read.
+    pub(super) fn is_unreadable(&self) -> bool {
+        self.certificate.is_none() && !matches!(self.result, Err(Reason::NotKept))
     }
 
-    /// Decides what becomes of it; `after` is the device behind it.
-    pub(super) fn fate(self, after: Option<&Self>) -> Fate {
-        let is_alone = self.is_first && after.is_none_or(|after| after.is_first);
-        let reference = if is_alone { file_stem(&self.leaf.place) } else { None };
-        let Judged { place, pem, warnings, is_next_to_private_key, .. } = self.leaf;
-        let result = if is_next_to_private_key { Err(Reason::BesidePrivateKey) } else { self.leaf.result };
+    /// Decides what becomes of it; `is_alone` says whether its file holds no other device.
+    pub(super) fn fate(self, is_alone: bool) -> Fate {
+        let of_file = || if is_alone { file_stem(&self.place) } else { None };
+        let reference = self.reference.or_else(of_file);
+        let result = if self.is_next_to_private_key { Err(Reason::BesidePrivateKey) } else { self.result };
         match result {
             Ok(checked) => {
-                let (file, certificate_pem) = (place.file.to_string(), checked.pem().to_owned());
-                Fate::Sent(Planned { file, line: place.line, reference, certificate_pem }, checked, warnings)
+                let planned = Planned {
+                    file: self.place.file.to_string(),
+                    line: self.place.line,
+                    reference,
+                    certificate_pem: checked.pem().to_owned(),
+                    ca: self.ca,
+                    is_resent: self.is_resent,
+                };
+                Fate::Sent { planned, checked, warnings: self.warnings }
             }
-            Err(reason) => Fate::Rejected(Reject::new(&place, reference, pem, &reason)),
+            Err(reason) => Fate::Rejected(Reject::new(&self.place, reference, self.pem, &reason)),
         }
     }
 }
 
 /// The name of a file without its last ending, where it is a name that jobs may carry.
-fn file_stem(place: &Place) -> Option<Name> {
+pub(super) fn file_stem(place: &Place) -> Option<Name> {
     if &*place.file == STDIN {
         return None;
     }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::certificate::{Certificate, CertificateId};
+use crate::certificate::input::inputs;
+use crate::certificate::{Certificate, CertificateId, pem};
 use crate::job::Name;
 use crate::manifest::Place;
 use crate::outcome::Code;
@@ -23,6 +24,21 @@ pub enum Reason {
     /// Its file holds a private key next to it.
     #[error("a private key stands next to the certificate")]
     BesidePrivateKey,
+    /// Bytes behind a certificate in DER belong to nothing.
+    #[error("{bytes} bytes follow the certificate that do not belong to it and are not padding")]
+    Garbage {
+        /// How many.
+        bytes: u64,
+    },
+    /// A CA stands with its own issuer, and no device with them.
+    #[error("a chain of CA certificates stands here without a device certificate")]
+    ChainWithoutDevice,
+    /// A line of a rejects file has no text.
+    #[error("the rejects file does not have the text of this certificate")]
+    NotKept,
+    /// A line of a file of JSON Lines cannot be read.
+    #[error("the line is not a JSON object with a certificatePem")]
+    NoRecord,
     /// The system does not let it be read.
     #[error("cannot be read: {0}")]
     Unreadable(io::Error),
@@ -75,6 +91,10 @@ impl Reason {
         match self {
             Self::Precheck(rejection) => rejection.code().as_str(),
             Self::BesidePrivateKey => Code::PrivateKey.as_str(),
+            Self::Garbage { .. } => Code::TrailingData.as_str(),
+            Self::ChainWithoutDevice => Code::SeveralCertificates.as_str(),
+            Self::NotKept => "not_kept",
+            Self::NoRecord => Code::NotACertificate.as_str(),
             Self::Unreadable(_) => "unreadable",
             Self::RefusedByQueue(_) => "refused_by_queue",
             Self::NotSent { .. } => NOT_SENT,
@@ -86,15 +106,24 @@ impl Reason {
         match self {
             Self::Precheck(rejection) => rejection.hint(),
             Self::BesidePrivateKey => Rejection::PrivateKey { field: Field::CertificatePem }.hint(),
-            Self::Unreadable(_) | Self::RefusedByQueue(_) => None,
+            Self::ChainWithoutDevice => {
+                Some("add the device certificate; `muster ca register` is for CAs that AWS does not know yet")
+            }
+            Self::NotKept => Some("give the file that it was found in once more"),
+            Self::Garbage { .. } | Self::NoRecord | Self::Unreadable(_) | Self::RefusedByQueue(_) => None,
             Self::NotSent { .. } => Some("run the same command again: what is in already costs nothing"),
         }
     }
 
-    /// Says whether the text must not be kept.
-    fn is_private(&self) -> bool {
-        self.code() == Code::PrivateKey.as_str()
+    /// Says whether the text may be kept: no private key is, and no CA that would be a device if it were sent again alone.
+    fn lets_text_be_kept(&self) -> bool {
+        self.code() != Code::PrivateKey.as_str() && !matches!(self, Self::ChainWithoutDevice)
     }
+}
+
+/// The certificate of a text, where one can be read.
+fn first_certificate(text: &str) -> Option<Certificate> {
+    inputs(&pem::without_nuls(text)).find_map(|input| input.certificate().cloned())
 }
 
 /// The code of what SQS failed on.
@@ -103,7 +132,7 @@ pub(super) const NOT_SENT: &str = "not_sent";
 impl Reject {
     /// Describes what was not sent.
     pub fn new(place: &Place, reference: Option<Name>, pem: Option<String>, reason: &Reason) -> Self {
-        let certificate = pem.as_deref().and_then(|pem| Certificate::from_pem(pem).ok());
+        let certificate = pem.as_deref().and_then(first_certificate);
         Self {
             file: place.file.to_string(),
             line: place.line,
@@ -113,7 +142,7 @@ impl Reject {
             code: reason.code(),
             reason: reason.to_string(),
             hint: reason.hint(),
-            certificate_pem: pem.filter(|_| !reason.is_private()),
+            certificate_pem: pem.filter(|_| reason.lets_text_be_kept()),
         }
     }
 
@@ -123,14 +152,18 @@ impl Reject {
     }
 }
 
-/// For people: place, code, reason.
+/// For people: place, code, reason, certificate, what fixes it.
 impl fmt::Display for Reject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.file)?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
-        write!(f, " {}: {}", self.code, self.reason)
+        write!(f, " {}: {}", self.code, self.reason)?;
+        if let (Some(subject), Some(id)) = (&self.subject, self.certificate_id) {
+            write!(f, " ({subject}, id {id})")?;
+        }
+        self.hint.map_or(Ok(()), |hint| write!(f, "; {hint}"))
     }
 }
 

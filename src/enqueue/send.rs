@@ -31,7 +31,7 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 pub struct Sender {
     queue: Queue,
     order: Arc<Order>,
-    batch_size: u64,
+    batch_size: Option<u64>,
     planned: Box<dyn Iterator<Item = io::Result<Planned>> + Send>,
     /// The message that did not fit into the last call.
     left_over: Option<Message>,
@@ -57,11 +57,11 @@ struct Message {
 }
 
 impl Sender {
-    /// Prepares to send `batch_size` certificates.
+    /// Prepares to send what is planned; its messages announce `batch_size` certificates.
     ///
     /// # Errors
     /// The spool cannot be read.
-    pub fn new(queue: Queue, order: Arc<Order>, spool: Spool, batch_size: u64) -> io::Result<Self> {
+    pub fn new(queue: Queue, order: Arc<Order>, spool: Spool<Planned>, batch_size: Option<u64>) -> io::Result<Self> {
         let planned = Box::new(spool.read()?);
         Ok(Self { queue, order, batch_size, planned, left_over: None, is_over: false, calls: JoinSet::new() })
     }
@@ -120,7 +120,7 @@ impl Message {
     }
 
     fn reject(self, reason: &Reason) -> Reject {
-        let Planned { file, line, reference, certificate_pem } = self.planned;
+        let Planned { file, line, reference, certificate_pem, .. } = self.planned;
         Reject::new(&Place { file: file.into(), line }, reference, Some(certificate_pem), reason)
     }
 }

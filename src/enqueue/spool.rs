@@ -1,10 +1,12 @@
-//! What will be sent, between the two passes: in memory while it is small, else in a temporary file without a name.
+//! What waits to be sent or to be decided: in memory while it is small, else in a temporary file without a name.
 //!
-//! Only certificates that passed the precheck get here, so no private key is ever written. The file takes
+//! Only certificates that could be read get here, so no private key is ever written. The file takes
 //! 0.7 kB (P-256) to 1.5 kB (RSA) a certificate, in the folder that TMPDIR names.
 
-use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Lines, Seek, Write};
+use std::marker::PhantomData;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tempfile::SpooledTempFile;
 
@@ -20,27 +22,26 @@ pub struct Planned {
     pub file: String,
     /// The line in it.
     pub line: Option<u64>,
-    /// The line's own name for the device.
+    /// The producer's own name for the device.
     pub reference: Option<Name>,
     /// The certificate as canonical PEM.
     pub certificate_pem: String,
+    /// The CA that its job carries, by its place among those of the order.
+    pub ca: Option<usize>,
+    /// Whether it comes from a rejects file.
+    pub is_resent: bool,
 }
 
-/// The certificates that will be sent, in order.
-pub struct Spool(BufWriter<SpooledTempFile>);
+/// Things in the order in which they were added.
+pub struct Spool<T>(BufWriter<SpooledTempFile>, PhantomData<T>);
 
-impl Spool {
-    /// Makes an empty one.
-    pub fn new() -> Self {
-        Self(BufWriter::new(SpooledTempFile::new(IN_MEMORY_MAX)))
-    }
-
+impl<T: Serialize + DeserializeOwned> Spool<T> {
     /// Adds one.
     ///
     /// # Errors
     /// The temporary file cannot be written.
-    pub fn push(&mut self, planned: &Planned) -> io::Result<()> {
-        serde_json::to_writer(&mut self.0, planned)?;
+    pub fn push(&mut self, thing: &T) -> io::Result<()> {
+        serde_json::to_writer(&mut self.0, thing)?;
         self.0.write_all(b"\n")
     }
 
@@ -48,15 +49,26 @@ impl Spool {
     ///
     /// # Errors
     /// The temporary file cannot be written or read.
-    pub fn read(self) -> io::Result<impl Iterator<Item = io::Result<Planned>> + Send> {
+    pub fn read(self) -> io::Result<Reader<T>> {
         let mut file = self.0.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.rewind()?;
-        Ok(BufReader::new(file).lines().map(|line| Ok(serde_json::from_str(&line?)?)))
+        Ok(Reader(BufReader::new(file).lines(), PhantomData))
     }
 }
 
-impl Default for Spool {
+impl<T> Default for Spool<T> {
     fn default() -> Self {
-        Self::new()
+        Self(BufWriter::new(SpooledTempFile::new(IN_MEMORY_MAX)), PhantomData)
+    }
+}
+
+/// Reads a spool back.
+pub struct Reader<T>(Lines<BufReader<SpooledTempFile>>, PhantomData<T>);
+
+impl<T: DeserializeOwned> Iterator for Reader<T> {
+    type Item = io::Result<T>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.0.next()?.and_then(|line| Ok(serde_json::from_str(&line)?)))
     }
 }

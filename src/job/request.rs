@@ -9,6 +9,7 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use super::authority::RegisterCaCertificate;
 use super::json;
+use crate::certificate::{Certificate, chain};
 
 /// The AWS call that a job asks for.
 #[derive(
@@ -151,6 +152,12 @@ impl Request {
             Self::RegisterCertificateWithoutCa(request) => &request.certificate_pem,
             Self::RegisterCaCertificate(request) => &request.ca_certificate,
         }
+    }
+
+    /// The certificate that is to be registered, found in its text as the precheck finds it.
+    pub fn certificate(&self) -> Option<Certificate> {
+        let meant = if self.operation().is_of_ca() { chain::end(self.pem()) } else { chain::device(self.pem()) };
+        meant.ok().map(|meant| meant.certificate)
     }
 
     /// Says whether it proves the possession of a CA's key by the account's registration code.

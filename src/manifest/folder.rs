@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::{Input, Manifest};
 
-/// The ends of names that certificates have in folders.
-const EXTENSIONS: [&str; 4] = ["pem", "crt", "cer", "der"];
+/// The ends of names that certificates have in folders. Containers are read to be rejected: whoever puts one there means the
+/// certificates in it.
+const EXTENSIONS: [&str; 9] = ["pem", "crt", "cer", "der", "cert", "p7b", "p7c", "p12", "pfx"];
 
 /// Adds what is in a folder, in the order of names. `seen` holds the folders that were read, as links may lead back.
 pub(super) fn walk(folder: &Path, seen: &mut HashSet<PathBuf>, manifest: &mut Manifest) {

@@ -6,7 +6,6 @@ use crate::certificate::{Issuer, IssuerError, Verification, sha256};
 use crate::job::RegisterCaCertificate;
 
 use super::found::Found;
-use super::issuers::may_have_issued;
 use super::{
     Call, Field, Precheck, Rejection, Warning, parameter, refuse_key, refuse_private_keys, refuse_signature_algorithm,
 };
@@ -39,7 +38,6 @@ impl Precheck {
 
     fn judge_ca(&self, found: Found, now: OffsetDateTime, warnings: &mut Vec<Warning>) -> Result<Issuer, Rejection> {
         const FIELD: Field = Field::CaCertificate;
-        found.refuse_trailing_data()?;
         warnings.extend(found.warnings());
         let ca = Issuer::new(found.certificate)
             .map_err(|IssuerError::NotACa { subject }| Rejection::CaNotACa { field: FIELD, subject })?;
@@ -73,7 +71,7 @@ fn texts(request: &RegisterCaCertificate) -> impl Iterator<Item = (Field, Option
 /// it (RFC 5280, 3.2), which is not here.
 fn verify_own_signature(ca: &Issuer) -> Result<Option<Warning>, Rejection> {
     let certificate = ca.certificate();
-    if !(certificate.is_self_issued() && may_have_issued(ca, certificate)) {
+    if !(certificate.is_self_issued() && ca.may_have_issued(certificate)) {
         return Ok(None);
     }
     match ca.verify(certificate) {

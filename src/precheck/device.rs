@@ -60,7 +60,6 @@ impl Precheck {
         warnings: &mut Vec<Warning>,
     ) -> Result<Certificate, Rejection> {
         let leaf = leaf?;
-        leaf.refuse_trailing_data()?;
         warnings.extend(leaf.warnings());
         let leaf = leaf.certificate;
         warnings.extend(odd_uses(&leaf));
@@ -91,18 +90,16 @@ impl Precheck {
         warnings: &mut Vec<Warning>,
     ) -> Result<Arc<str>, Rejection> {
         let given = self.given.read(ca_text)?;
-        let ca = given.issuer.certificate();
-        if !leaf.names_as_issuer(ca) {
-            return Err(Rejection::IssuerMismatch { issuer: leaf.issuer(), ca: ca.subject() });
-        }
-        match given.issuer.verify(leaf) {
+        let (ca, verification) = given.issuer_of(leaf)?;
+        let certificate = ca.issuer.certificate();
+        match verification {
             Verification::Good => {}
-            Verification::Bad => return Err(Rejection::signature_invalid(leaf, ca)),
-            Verification::Unsupported => warnings.push(Warning::signature_unverifiable(leaf, ca)),
+            Verification::Bad => return Err(Rejection::signature_invalid(leaf, certificate)),
+            Verification::Unsupported => warnings.push(Warning::signature_unverifiable(leaf, certificate)),
         }
         warnings.extend(given.warning());
-        warnings.extend(Warning::about_ca(ca, now));
-        Ok(Arc::clone(&given.pem))
+        warnings.extend(Warning::about_ca(certificate, now));
+        Ok(Arc::clone(&ca.pem))
     }
 }
 

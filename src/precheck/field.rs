@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A text field of a request. Displays by its path, in AWS's spelling.
+/// A text field of a request. Displays by its path in AWS's spelling, but for the device certificate, which may have come in
+/// a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Field {
     /// The device certificate.
@@ -28,7 +29,7 @@ pub enum Field {
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::CertificatePem => f.write_str("certificatePem"),
+            Self::CertificatePem => f.write_str("the device certificate"),
             Self::CaCertificatePem => f.write_str("caCertificatePem"),
             Self::CaCertificate => f.write_str("caCertificate"),
             Self::VerificationCertificate => f.write_str("verificationCertificate"),

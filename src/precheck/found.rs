@@ -1,7 +1,8 @@
 //! The certificate of a PEM field, found in its text.
 
-use crate::certificate::pem::{self, Section};
-use crate::certificate::{Certificate, CertificateError};
+use crate::certificate::chain::{self, Ambiguity, Meant};
+use crate::certificate::input::Oddity;
+use crate::certificate::{Certificate, CertificateError, CertificateId, Key, Kind};
 
 use super::{Field, Rejection, Warning, refuse_canonical_too_long, refuse_too_long};
 
@@ -9,74 +10,78 @@ use super::{Field, Rejection, Warning, refuse_canonical_too_long, refuse_too_lon
 pub(super) struct Found {
     pub(super) certificate: Certificate,
     field: Field,
-    n_trailing_bytes: usize,
+    oddity: Option<Oddity>,
     n_others: usize,
 }
 
-impl Found {
-    /// Finds the certificate of a field.
-    pub(super) fn read(field: Field, text: &str) -> Result<Self, Rejection> {
-        refuse_too_long(field, text)?;
-        let mut blocks = pem::sections(text).filter(Section::is_certificate);
-        let Some(first) = blocks.next() else { return Err(without_certificate(field, text)) };
-        let der = first.decode().map_err(|damage| Rejection::not_a_certificate(field, damage.into(), text))?;
-        let (certificate, n_trailing_bytes) =
-            Certificate::from_der_start(&der).map_err(|cause| Rejection::Malformed { field, cause })?;
-        let n_others = blocks.clone().count();
-        let is_chain = match field {
-            Field::CertificatePem => is_device_before_cas(&certificate, blocks),
-            _ => is_before_its_issuers(&certificate, blocks),
-        };
-        if n_others > 0 && !is_chain {
-            return Err(Rejection::SeveralCertificates { field, found: n_others + 1 });
-        }
-        refuse_canonical_too_long(field, &certificate)?;
-        Ok(Self { certificate, field, n_trailing_bytes, n_others })
-    }
+/// Why no certificate of a field can be used, and the id of one that could be read all the same.
+pub(super) struct NotFound {
+    pub(super) rejection: Box<Rejection>,
+    pub(super) id: Option<CertificateId>,
+}
 
-    pub(super) fn refuse_trailing_data(&self) -> Result<(), Rejection> {
-        match self.n_trailing_bytes {
-            0 => Ok(()),
-            bytes => Err(Rejection::TrailingData { field: self.field, bytes }),
-        }
+impl Found {
+    /// Finds the certificate of a field: the device among its CAs, or the end of a chain.
+    pub(super) fn read(field: Field, text: &str) -> Result<Self, NotFound> {
+        refuse_too_long(field, text)?;
+        let meant = if field == Field::CertificatePem { chain::device(text) } else { chain::end(text) };
+        let Meant { certificate, oddity, n_others } =
+            meant.map_err(|ambiguity| NotFound::of(field, ambiguity, text))?;
+        refuse_canonical_too_long(field, &certificate)?;
+        Ok(Self { certificate, field, oddity, n_others })
     }
 
     /// What is odd about the text, and about any certificate.
     pub(super) fn warnings(&self) -> impl Iterator<Item = Warning> {
+        let (field, form) = (self.field, self.certificate.form());
+        let several = Warning::SeveralCertificates { field, n_ignored: self.n_others };
         let version = self.certificate.version();
-        let several = Warning::SeveralCertificates { field: self.field, n_ignored: self.n_others };
-        let several = (self.n_others > 0).then_some(several);
-        [several, (version != 3).then_some(Warning::NotVersion3 { found: version })].into_iter().flatten()
+        let curve = match self.certificate.key() {
+            Key::ExplicitEc { bits } => Some(Warning::ExplicitCurve { field, bits: *bits }),
+            _ => None,
+        };
+        [
+            self.oddity.clone().map(|oddity| Warning::of_oddity(field, oddity)),
+            (self.n_others > 0).then_some(several),
+            (version != 3).then_some(Warning::NotVersion3 { found: version }),
+            form.has_unusual_date.then_some(Warning::UnusualDate { field }),
+            form.algorithms_differ_in_null.then_some(Warning::AlgorithmsDifferInNull { field }),
+            curve,
+        ]
+        .into_iter()
+        .flatten()
     }
 }
 
-fn without_certificate(field: Field, text: &str) -> Rejection {
-    if pem::sections(text).any(|section| section.is_certificate_request()) {
-        return Rejection::CertificateRequest { field };
+impl NotFound {
+    fn of(field: Field, ambiguity: Ambiguity, text: &str) -> Self {
+        let (cause, certificate) = match ambiguity {
+            Ambiguity::Several { found } => return Rejection::SeveralCertificates { field, found }.into(),
+            Ambiguity::PrivateKey => return Rejection::PrivateKey { field }.into(),
+            Ambiguity::Nothing => (CertificateError::NoBlock, None),
+            Ambiguity::Unreadable(unreadable) => (unreadable.cause, unreadable.certificate),
+        };
+        let rejection = Box::new(Rejection::unreadable(field, cause, text));
+        Self { rejection, id: certificate.map(|certificate| certificate.id()) }
     }
-    Rejection::not_a_certificate(field, CertificateError::NoBlock, text)
 }
 
-/// Says whether all certificates behind the first are CAs and the first is none: then it is the leaf of its chain. Of
-/// two device certificates one would be lost without a word.
-fn is_device_before_cas<'a>(first: &Certificate, mut others: impl Iterator<Item = Section<'a>>) -> bool {
-    !first.is_ca() && others.all(|other| ca_of(&other).is_some())
+impl From<Rejection> for NotFound {
+    fn from(rejection: Rejection) -> Self {
+        Self { rejection: Box::new(rejection), id: None }
+    }
 }
 
-/// Says whether each certificate behind the first is the issuer of the one before it. Any other would be lost without
-/// a word: behind one that issued itself, even one of the same name. Names must have the same bytes: to take those of a
-/// long chain to pieces costs too much.
-fn is_before_its_issuers<'a>(first: &Certificate, mut others: impl Iterator<Item = Section<'a>>) -> bool {
-    let mut below = first.clone();
-    others.all(|other| {
-        let Some(ca) = ca_of(&other) else { return false };
-        let is_last = below.issuer_der() == below.subject_der();
-        let is_issuer = if is_last { below == ca } else { below.issuer_der() == ca.subject_der() };
-        below = ca;
-        is_issuer
-    })
-}
-
-fn ca_of(block: &Section<'_>) -> Option<Certificate> {
-    Certificate::from_der(&block.decode().ok()?).ok().filter(Certificate::is_ca)
+impl Rejection {
+    /// Says what is wrong with a text of which no certificate could be read.
+    pub(super) fn unreadable(field: Field, cause: CertificateError, text: &str) -> Self {
+        match cause {
+            CertificateError::Is(Kind::Request) => Self::CertificateRequest { field },
+            CertificateError::TrailingData { bytes } => Self::TrailingData { field, bytes },
+            CertificateError::NoBlock | CertificateError::Pem(_) | CertificateError::Is(_) => {
+                Self::NotACertificate { field, cause, has_escaped_line_ends: text.contains("\\n") }
+            }
+            cause => Self::Malformed { field, cause },
+        }
+    }
 }

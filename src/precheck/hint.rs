@@ -1,13 +1,14 @@
-//! What mends a certificate or a request that cannot pass.
+//! How to fix a certificate or a request that cannot pass.
 
 use super::{Field, Rejection};
+use crate::certificate::{CertificateError, Kind};
 
 /// How one comes by a verification certificate.
 const PROOF: &str =
     "`muster ca register --key` makes one; or have the CA sign one whose common name is what `muster ca code` prints";
 
 impl Rejection {
-    /// What mends it, where that is known.
+    /// How to fix it, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::PrivateKey { field: Field::CertificatePem | Field::CaCertificatePem } => {
@@ -15,20 +16,25 @@ impl Rejection {
             }
             Self::PrivateKey { .. } => "send certificates only, and replace the key: others may have read it",
             Self::NotACertificate { has_escaped_line_ends: true, .. } => {
-                "the line ends are written as a backslash and an n; send real ones"
+                "the line ends are written as a backslash and an n; send real line ends"
+            }
+            Self::NotACertificate { cause: CertificateError::Is(kind), .. } => of_kind(*kind),
+            Self::NotACertificate { cause: CertificateError::Pem(_), .. } => {
+                "copy the certificate again from where it was issued: its text is damaged"
             }
             Self::NotACertificate { .. } => {
                 "send the text from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----"
             }
+            Self::Malformed { cause: CertificateError::CutOff { .. }, .. } => "copy the whole file again",
             Self::CertificateRequest { .. } => "have the CA sign the request and send the certificate",
             Self::SeveralCertificates { field: Field::CertificatePem, .. } => {
-                "send one job for each device certificate, alone or in front of its CAs"
+                "send one job for each device certificate, alone or together with its CAs"
             }
-            Self::SeveralCertificates { .. } => "send one certificate, alone or in front of its CAs",
-            Self::Expired { .. } => "issue the certificate anew",
-            Self::NotYetValid { .. } => "send it again later, or set precheck.not_yet_valid to \"warn\"",
-            Self::KeyTooSmall { .. } | Self::KeyUnsupported { .. } => "make another key and a certificate for it",
-            Self::SignatureAlgorithmUnsupported { .. } => "have the certificate signed with SHA-256",
+            Self::SeveralCertificates { .. } => "send one certificate, alone or together with its CAs",
+            Self::Expired { .. } => "have the CA issue a new certificate",
+            Self::NotYetValid { .. } => "resend it later, or set precheck.not_yet_valid to \"warn\"",
+            Self::KeyTooSmall { .. } | Self::KeyUnsupported { .. } => "generate another key and a certificate for it",
+            Self::SignatureAlgorithmUnsupported { .. } => "have the CA sign the certificate with SHA-256",
             Self::CaNotACa { field: Field::CaCertificate, .. } => {
                 "send a CA's certificate; a version 1 root cannot say that it is one and must be issued anew"
             }
@@ -44,5 +50,18 @@ impl Rejection {
             }
             _ => return None,
         })
+    }
+}
+
+/// How a certificate is had of what was sent in its place.
+fn of_kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Pkcs7 => {
+            "`openssl pkcs7 -print_certs -in FILE` writes the certificates in it as PEM; add -inform der for DER"
+        }
+        Kind::Pkcs12 => "`openssl pkcs12 -nokeys -in FILE` writes the certificates in it as PEM",
+        Kind::Pem => "decode the base64 once, then send the text",
+        Kind::Request => "have the CA sign the request and send the certificate",
+        Kind::PrivateKey | Kind::PublicKey | Kind::RevocationList => "send the certificate that belongs to it",
     }
 }

@@ -5,34 +5,42 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use time::OffsetDateTime;
 
-use crate::certificate::pem::{self, Section};
-use crate::certificate::{Certificate, Issuer, IssuerError, Verification};
+use crate::certificate::chain::INPUTS_MAX;
+use crate::certificate::input::inputs;
+use crate::certificate::{Certificate, CertificateError, Issuer, IssuerError, NameKey, Verification, pem};
 
 use super::{Field, Rejection, Warning, refuse_canonical_too_long, refuse_too_long};
 
-/// The CAs that the operator configured, by subject.
-pub(super) struct KnownCas(HashMap<Box<[u8]>, Vec<Issuer>>);
+/// The CAs that the operator configured, by subject as names are compared.
+pub(super) struct KnownCas(HashMap<NameKey, Vec<Issuer>>);
 
 impl KnownCas {
     pub(super) fn new(issuers: impl IntoIterator<Item = Issuer>) -> Self {
-        let mut by_subject: HashMap<Box<[u8]>, Vec<Issuer>> = HashMap::new();
+        let mut by_subject: HashMap<NameKey, Vec<Issuer>> = HashMap::new();
         for issuer in issuers {
-            by_subject.entry(issuer.certificate().subject_der().into()).or_default().push(issuer);
+            by_subject.entry(issuer.certificate().subject_key()).or_default().push(issuer);
         }
         Self(by_subject)
     }
 
     /// Verifies a leaf under the CAs of its issuer's name and key id. Several may share both, so one that fits is enough.
     ///
-    /// A leaf of an unknown issuer is no error: AWS may know more CAs than the operator configured.
+    /// A leaf of an unknown issuer is no error: AWS may know more CAs than the operator configured. Nor is one without an
+    /// authority key id that no CA of its issuer's name signed: after a key rollover two CAs share a name.
     pub(super) fn verify(&self, leaf: &Certificate, now: OffsetDateTime) -> Result<Option<Warning>, Rejection> {
         let mut unverified = None;
-        for issuer in self.named(leaf).filter(|issuer| may_have_issued(issuer, leaf)) {
+        for issuer in self.named(leaf).filter(|issuer| issuer.may_have_issued(leaf)) {
             let ca = issuer.certificate();
             match issuer.verify(leaf) {
                 Verification::Good => return Ok(Warning::about_ca(ca, now)),
                 Verification::Unsupported => unverified = Some(Ok(Warning::signature_unverifiable(leaf, ca))),
-                Verification::Bad => unverified = unverified.or(Some(Err(Rejection::signature_invalid(leaf, ca)))),
+                Verification::Bad => {
+                    let is_sure = leaf.authority_key_id().is_some();
+                    let found = || {
+                        if is_sure { Err(Rejection::signature_invalid(leaf, ca)) } else { Ok(Warning::other_key(ca)) }
+                    };
+                    unverified = unverified.or_else(|| Some(found()));
+                }
             }
         }
         unverified.unwrap_or_else(|| Ok(Warning::IssuerUnknown { issuer: leaf.issuer() })).map(Some)
@@ -40,13 +48,8 @@ impl KnownCas {
 
     /// The CAs of a leaf's issuer's name.
     pub(super) fn named(&self, leaf: &Certificate) -> impl Iterator<Item = &Issuer> {
-        self.0.get(leaf.issuer_der()).into_iter().flatten()
+        self.0.get(&leaf.issuer_key()).into_iter().flatten()
     }
-}
-
-/// Says whether the key ids let an issuer have signed a certificate.
-pub(super) fn may_have_issued(issuer: &Issuer, leaf: &Certificate) -> bool {
-    leaf.authority_key_id().is_none_or(|wanted| issuer.certificate().subject_key_id() == Some(wanted))
 }
 
 const FIELD: Field = Field::CaCertificatePem;
@@ -54,48 +57,86 @@ const FIELD: Field = Field::CaCertificatePem;
 /// Most CAs of jobs that are held parsed, by their text. A fleet has tens; jobs that bring more only cost a parse each.
 const GIVEN_MAX: usize = 64;
 
-/// The CAs that jobs carry, parsed once: a whole batch carries the same one.
+/// The CAs that jobs carry, parsed once: a whole batch carries the same ones.
 #[derive(Default)]
-pub(super) struct GivenCas(Mutex<HashMap<Box<str>, Arc<GivenCa>>>);
+pub(super) struct GivenCas(Mutex<HashMap<Box<str>, Arc<GivenText>>>);
+
+/// The text with which a job carried its CA.
+pub(super) struct GivenText {
+    /// Its CAs, in order; at least one.
+    cas: Vec<GivenCa>,
+    n_certificates: usize,
+}
 
 /// A CA that a job carried.
 pub(super) struct GivenCa {
     pub(super) issuer: Issuer,
     pub(super) pem: Arc<str>,
-    n_ignored: usize,
 }
 
 impl GivenCas {
-    /// Reads the CA of a job, or remembers it.
-    pub(super) fn read(&self, text: &str) -> Result<Arc<GivenCa>, Rejection> {
+    /// Reads the CAs of a job, or remembers them.
+    pub(super) fn read(&self, text: &str) -> Result<Arc<GivenText>, Rejection> {
         refuse_too_long(FIELD, text)?;
-        if let Some(ca) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(text) {
-            return Ok(Arc::clone(ca));
+        if let Some(given) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(text) {
+            return Ok(Arc::clone(given));
         }
-        // Parsed without the lock: the worst that can happen is that two workers parse the same CA once each.
-        let ca = Arc::new(GivenCa::read(text)?);
+        // Parsed without the lock: the worst that can happen is that two workers parse the same text once each.
+        let given = Arc::new(GivenText::read(text)?);
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if held.len() >= GIVEN_MAX {
             held.clear();
         }
-        held.insert(text.into(), Arc::clone(&ca));
-        Ok(ca)
+        held.insert(text.into(), Arc::clone(&given));
+        Ok(given)
+    }
+}
+
+impl GivenText {
+    /// Reads the CAs of a text. What cannot be read beside one that can is left out: AWS is sent one CA only, and the
+    /// signature says whether it is the right one.
+    fn read(text: &str) -> Result<Self, Rejection> {
+        let (mut cas, mut n_certificates) = (Vec::new(), 0);
+        let mut first_trouble = None;
+        for input in inputs(&pem::without_nuls(text)).take(INPUTS_MAX) {
+            if input.is_private_key() {
+                return Err(Rejection::PrivateKey { field: FIELD });
+            }
+            n_certificates += 1;
+            match input.read.map_err(|unreadable| Rejection::CaUnreadable(unreadable.cause)).and_then(GivenCa::new) {
+                Ok(ca) => cas.push(ca),
+                Err(rejection) => first_trouble = first_trouble.or(Some(rejection)),
+            }
+        }
+        if cas.is_empty() {
+            return Err(first_trouble.unwrap_or(Rejection::CaUnreadable(CertificateError::NoBlock)));
+        }
+        Ok(Self { cas, n_certificates })
+    }
+
+    /// Finds the CA that issued a leaf, wherever it stands in the text, and what came of verifying the signature.
+    pub(super) fn issuer_of(&self, leaf: &Certificate) -> Result<(&GivenCa, Verification), Rejection> {
+        let found = Issuer::among(self.cas.iter().map(|ca| &ca.issuer), leaf);
+        let (at, verification) = found.ok_or_else(|| {
+            let ca = self.cas[0].issuer.certificate().subject();
+            Rejection::IssuerMismatch { issuer: leaf.issuer(), ca }
+        })?;
+        Ok((&self.cas[at], verification))
+    }
+
+    /// AWS is sent the CA that issued the leaf, and no other.
+    pub(super) fn warning(&self) -> Option<Warning> {
+        let n_ignored = self.n_certificates - 1;
+        (n_ignored > 0).then_some(Warning::SeveralCaCertificates { n_ignored })
     }
 }
 
 impl GivenCa {
-    fn read(text: &str) -> Result<Self, Rejection> {
-        let mut blocks = pem::sections(text).filter(Section::is_certificate);
-        let certificate = Certificate::from_block(blocks.next()).map_err(Rejection::CaUnreadable)?;
+    fn new(certificate: Certificate) -> Result<Self, Rejection> {
         refuse_canonical_too_long(FIELD, &certificate)?;
-        let (n_ignored, pem) = (blocks.count(), certificate.to_pem().into());
+        let pem = certificate.to_pem().into();
         let issuer = Issuer::new(certificate)
             .map_err(|IssuerError::NotACa { subject }| Rejection::CaNotACa { field: FIELD, subject })?;
-        Ok(Self { issuer, pem, n_ignored })
-    }
-
-    /// AWS does not say what several certificates mean here. The first is the direct issuer wherever chains are in order.
-    pub(super) fn warning(&self) -> Option<Warning> {
-        (self.n_ignored > 0).then_some(Warning::SeveralCaCertificates { n_ignored: self.n_ignored })
+        Ok(Self { issuer, pem })
     }
 }

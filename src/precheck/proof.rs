@@ -34,8 +34,7 @@ impl Precheck {
         now: OffsetDateTime,
         warnings: &mut Vec<Warning>,
     ) -> Result<Certificate, Rejection> {
-        let found = Found::read(FIELD, text)?;
-        found.refuse_trailing_data()?;
+        let found = Found::read(FIELD, text).map_err(|not_found| *not_found.rejection)?;
         warnings.extend(found.warnings());
         let proof = found.certificate;
         warnings.extend(self.check_validity(FIELD, &proof, now)?);

@@ -1,4 +1,4 @@
-//! Why a certificate cannot pass: one variant for each cause, with the facts that a line needs to mend it.
+//! Why a certificate cannot pass: one variant for each cause, with the facts that a producer needs to fix it.
 
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
@@ -13,13 +13,13 @@ use super::{Field, PEM_CHARS_MAX, ParameterError, RSA_BITS_MIN};
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Rejection {
     /// A private key is no part of a certificate and must not be stored.
-    #[error("{field} holds a private key")]
+    #[error("there is a private key with {field}")]
     PrivateKey {
         /// Where it stands.
         field: Field,
     },
     /// The text, or the certificate in canonical PEM, is longer than AWS takes.
-    #[error("{field} has {found} characters, at most {PEM_CHARS_MAX} are taken")]
+    #[error("{field} has {found} characters, AWS accepts at most {PEM_CHARS_MAX}")]
     PemTooLong {
         /// Which text.
         field: Field,
@@ -27,7 +27,7 @@ pub enum Rejection {
         found: usize,
     },
     /// There is no readable CERTIFICATE block.
-    #[error("{field} holds no certificate: {cause}")]
+    #[error("{field} cannot be read: {cause}")]
     NotACertificate {
         /// Which text.
         field: Field,
@@ -36,14 +36,14 @@ pub enum Rejection {
         /// Whether line ends are written as a backslash and an n.
         has_escaped_line_ends: bool,
     },
-    /// The line sent what it shall have signed.
-    #[error("{field} holds a certificate signing request and no certificate")]
+    /// A certificate signing request was sent instead of a certificate.
+    #[error("a certificate signing request was sent instead of {field}")]
     CertificateRequest {
         /// Which text.
         field: Field,
     },
-    /// The block holds something else than a certificate, or a damaged one.
-    #[error("{field}: {cause}")]
+    /// The block holds a damaged certificate.
+    #[error("{field} cannot be read: {cause}")]
     Malformed {
         /// Which text.
         field: Field,
@@ -51,15 +51,15 @@ pub enum Rejection {
         cause: CertificateError,
     },
     /// The block holds a certificate and more.
-    #[error("{field} has {bytes} bytes behind the certificate inside its block, none may be there")]
+    #[error("{bytes} bytes that are no padding follow {field} inside its block")]
     TrailingData {
         /// Which text.
         field: Field,
         /// How many bytes.
         bytes: usize,
     },
-    /// Several certificates, and not the one that is meant in front of those that issued it.
-    #[error("{field} holds {found} certificates that are not one {} followed by its CAs", subject_of(*.field))]
+    /// Several certificates, and not exactly one that is meant among its CAs.
+    #[error("{found} certificates were sent as {field}, and not exactly one {} with its CAs", subject_of(*.field))]
     SeveralCertificates {
         /// Which text.
         field: Field,
@@ -67,7 +67,7 @@ pub enum Rejection {
         found: usize,
     },
     /// A registration cannot set this status.
-    #[error("status {status} cannot be set by a registration, only ACTIVE, INACTIVE and REVOKED can")]
+    #[error("status {status} cannot be set by a registration, only ACTIVE, INACTIVE or REVOKED")]
     StatusUnusable {
         /// The status that the job wants.
         status: CertificateStatus,
@@ -81,33 +81,33 @@ pub enum Rejection {
         now: OffsetDateTime,
     },
     /// The validity has not begun, and the policy rejects that.
-    #[error("the certificate is valid from {} on, checked at {}", rfc3339(*.not_before), rfc3339(*.now))]
+    #[error("the certificate is not valid before {}, checked at {}", rfc3339(*.not_before), rfc3339(*.now))]
     NotYetValid {
         /// The begin of the validity.
         not_before: OffsetDateTime,
         /// The time of the check.
         now: OffsetDateTime,
     },
-    /// AWS takes no RSA key this short.
-    #[error("the RSA key has {bits} bits, at least {RSA_BITS_MIN} are needed")]
+    /// AWS accepts no RSA key this short.
+    #[error("the RSA key has {bits} bits, AWS requires at least {RSA_BITS_MIN}")]
     KeyTooSmall {
         /// The bits of the modulus.
         bits: usize,
     },
-    /// AWS takes no key of this kind.
-    #[error("the key is {found}, RSA, P-256, P-384 and P-521 are taken")]
+    /// AWS accepts no key of this kind.
+    #[error("the key is {found}; AWS accepts RSA, P-256, P-384 and P-521")]
     KeyUnsupported {
         /// The algorithm or curve.
         found: String,
     },
-    /// AWS takes no signature of this kind.
-    #[error("the signature is {found}, RSA, ECDSA and DSA with SHA-256, SHA-384 and SHA-512 are taken")]
+    /// AWS accepts no signature of this kind.
+    #[error("the signature is {found}; AWS accepts RSA, ECDSA and DSA with SHA-256, SHA-384 or SHA-512")]
     SignatureAlgorithmUnsupported {
         /// The algorithm.
         found: String,
     },
     /// The CA's certificate cannot be read.
-    #[error("caCertificatePem: {0}")]
+    #[error("caCertificatePem cannot be read: {0}")]
     CaUnreadable(CertificateError),
     /// The CA's certificate is not a CA's.
     #[error("{field} is the certificate of {subject}, whose basicConstraints do not say CA:true")]
@@ -118,7 +118,7 @@ pub enum Rejection {
         subject: String,
     },
     /// The job's CA has another name than the issuer.
-    #[error("the certificate was issued by {issuer}, caCertificatePem is {ca}")]
+    #[error("the certificate was issued by {issuer}, but the CA sent with it is {ca}")]
     IssuerMismatch {
         /// The leaf's issuer.
         issuer: String,
@@ -138,14 +138,14 @@ pub enum Rejection {
     /// A field beside the certificates breaks a rule of AWS's.
     #[error(transparent)]
     ParameterInvalid(#[from] ParameterError),
-    /// Mode DEFAULT wants a proof that one holds the CA's key.
-    #[error("verificationCertificate is missing, certificateMode DEFAULT needs it")]
+    /// Mode DEFAULT requires proof of the possession of the CA's key.
+    #[error("verificationCertificate is missing; certificateMode DEFAULT requires it")]
     VerificationMissing,
-    /// Mode `SNI_ONLY` wants no proof.
-    #[error("verificationCertificate is there, certificateMode SNI_ONLY must not have it")]
+    /// Mode `SNI_ONLY` forbids it.
+    #[error("verificationCertificate is set; certificateMode SNI_ONLY forbids it")]
     VerificationUnexpected,
-    /// The verification certificate is none that AWS takes.
-    #[error("the verification certificate proves nothing: {0}")]
+    /// The verification certificate is not one that AWS accepts.
+    #[error("the verification certificate cannot be used: {0}")]
     VerificationInvalid(Box<Rejection>),
     /// The CA did not sign the verification certificate.
     #[error(
@@ -170,10 +170,6 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    pub(super) fn not_a_certificate(field: Field, cause: CertificateError, text: &str) -> Self {
-        Self::NotACertificate { field, cause, has_escaped_line_ends: text.contains("\\n") }
-    }
-
     pub(super) fn signature_invalid(leaf: &Certificate, ca: &Certificate) -> Self {
         Self::SignatureInvalid { algorithm: leaf.signature_algorithm().to_string(), ca: ca.subject(), ca_id: ca.id() }
     }

@@ -3,7 +3,9 @@
 use strum::{IntoStaticStr, VariantNames};
 use time::OffsetDateTime;
 
-use crate::certificate::Certificate;
+use crate::certificate::input::Oddity;
+use crate::certificate::pem::Damage;
+use crate::certificate::{Certificate, CertificateId};
 use crate::job::CertificateStatus;
 
 use super::Field;
@@ -31,19 +33,84 @@ pub enum Warning {
         /// Its older form.
         set_as_active: bool,
     },
-    /// CAs stood behind the certificate.
-    #[error("{field} holds {n_ignored} CA certificates behind the first certificate, which alone is sent")]
+    /// Its CAs stood beside the certificate.
+    #[error("{n_ignored} more certificates stand beside {field}, which alone is sent")]
     SeveralCertificates {
         /// Where they stand.
         field: Field,
         /// How many are not sent.
         n_ignored: usize,
     },
-    /// More certificates stood behind that of a device's CA.
-    #[error("caCertificatePem holds {n_ignored} certificates behind the first, which alone is sent")]
+    /// More certificates stood beside that of a device's CA.
+    #[error("{n_ignored} more certificates stand in caCertificatePem beside the issuer, which alone is sent")]
     SeveralCaCertificates {
         /// How many are not sent.
         n_ignored: usize,
+    },
+    /// The markers of the certificate's block are damaged or lost.
+    #[error("{field} was read although its block {damage}")]
+    DamagedMarkers {
+        /// Where the certificate stands.
+        field: Field,
+        /// How they are damaged.
+        damage: Damage,
+    },
+    /// The certificate's block has an unusual label.
+    #[error("{field} was read although its block is called {label}")]
+    UnusualLabel {
+        /// Where the certificate stands.
+        field: Field,
+        /// The label.
+        label: String,
+    },
+    /// Padding follows the certificate inside its block or file.
+    #[error("{bytes} bytes of padding follow {field} and are not sent")]
+    Padding {
+        /// Where the certificate stands.
+        field: Field,
+        /// How many bytes.
+        bytes: u64,
+    },
+    /// OpenSSL's trust settings follow the certificate.
+    #[error("{bytes} bytes of OpenSSL's trust settings follow {field} and are not sent")]
+    TrustSettings {
+        /// Where the certificate stands.
+        field: Field,
+        /// How many bytes.
+        bytes: u64,
+    },
+    /// A date is written in a form that RFC 5280 does not allow.
+    #[error("a date of {field} is written in an unusual form, which AWS may not accept")]
+    UnusualDate {
+        /// Where the certificate stands.
+        field: Field,
+    },
+    /// The two signature algorithms differ in NULL parameters.
+    #[error("the signature algorithm of {field} has NULL parameters in one of its two places only")]
+    AlgorithmsDifferInNull {
+        /// Where the certificate stands.
+        field: Field,
+    },
+    /// The curve of the key is not named.
+    #[error(
+        "the key of {field} has explicit EC parameters ({bits} bits) instead of a named curve, which AWS may not accept"
+    )]
+    ExplicitCurve {
+        /// Where the certificate stands.
+        field: Field,
+        /// The size of the curve's field.
+        bits: usize,
+    },
+    /// A known CA of the issuer's name did not sign the certificate, but another of that name may have.
+    #[error(
+        "the key of the known CA {ca} (CA certificate {ca_id}) did not sign the certificate, which names no key id: another CA \
+         of that name may have"
+    )]
+    IssuerKeyDiffers {
+        /// The CA's subject.
+        ca: String,
+        /// Which of the certificates of that name.
+        ca_id: CertificateId,
     },
     /// The certificate is no X.509 v3 certificate.
     #[error("the certificate has X.509 version {found}, 3 is usual")]
@@ -122,6 +189,19 @@ impl Warning {
     /// The closed code: the metric label and the log field. All of them are in `Warning::VARIANTS`.
     pub fn code(&self) -> &'static str {
         self.into()
+    }
+
+    pub(super) fn of_oddity(field: Field, oddity: Oddity) -> Self {
+        match oddity {
+            Oddity::Markers(damage) => Self::DamagedMarkers { field, damage },
+            Oddity::Label(label) => Self::UnusualLabel { field, label },
+            Oddity::Padding { bytes } => Self::Padding { field, bytes: bytes as u64 },
+            Oddity::TrustSettings { bytes } => Self::TrustSettings { field, bytes: bytes as u64 },
+        }
+    }
+
+    pub(super) fn other_key(ca: &Certificate) -> Self {
+        Self::IssuerKeyDiffers { ca: ca.subject(), ca_id: ca.id() }
     }
 
     pub(super) fn signature_unverifiable(leaf: &Certificate, ca: &Certificate) -> Self {

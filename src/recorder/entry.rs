@@ -5,7 +5,7 @@ use std::fmt;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use crate::certificate::{Certificate, pem, sha256};
+use crate::certificate::{Certificate, chain, pem, sha256};
 use crate::claims::Claim;
 use crate::hold::{HoldKey, Opening, Parking};
 use crate::identity::Account;
@@ -157,7 +157,7 @@ fn row(message: Message<'_>, job: &Job, account: &Account, outcome: &Outcome) ->
 /// The certificate of a job, where one could be read. It is read again, as what is called with is text.
 fn certificate(job: &Job, outcome: &Outcome) -> Option<Certificate> {
     let id = outcome.certificate_id?;
-    Certificate::from_pem(job.request.pem()).ok().filter(|certificate| certificate.id() == id)
+    chain::with_id(job.request.pem(), id)
 }
 
 /// The CA that a job brought in, or that was there. It is read again from the job: that is rare.
@@ -166,7 +166,7 @@ fn authority(row: &Row, job: &Job, outcome: &Outcome) -> Option<Authority> {
     if !outcome.status().is_good() {
         return None;
     }
-    let ca = Certificate::from_pem(&request.ca_certificate).ok()?;
+    let ca = chain::with_id(&request.ca_certificate, row.certificate_id?)?;
     let is_ours = outcome.status() == Status::Registered;
     Some(Authority {
         account: row.account.clone(),

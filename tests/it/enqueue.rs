@@ -5,6 +5,7 @@ use std::path::Path;
 
 use muster::job::{Job, Name, Request};
 use muster::outcome::Code;
+use muster::precheck::NotYetValid;
 use muster::sandbox::{Effect, Fault, Operation};
 use muster::specimen::{Ca, Flaw, KeyKind};
 use rustls_pki_types::PrivateKeyDer;
@@ -54,17 +55,7 @@ fn rejects(path: &Path) -> Vec<Value> {
 
 /// Takes every message from the queue: the jobs by their certificate.
 async fn jobs(factory: &Factory) -> BTreeMap<String, Job> {
-    let mut jobs = BTreeMap::new();
-    loop {
-        let messages = factory.queue.receive(10, std::time::Duration::ZERO).await.unwrap();
-        if messages.is_empty() {
-            return jobs;
-        }
-        for message in messages {
-            let job = Job::parse(&message.body).unwrap();
-            jobs.insert(job.request.pem().to_owned(), job);
-        }
-    }
+    factory.take_jobs().await.into_iter().map(|job| (job.request.pem().to_owned(), job)).collect()
 }
 
 fn fault(effect: Effect, calls: u64) -> Fault {
@@ -139,10 +130,88 @@ async fn rejects_are_listed_with_all_that_mends_them() {
     assert_eq!(rejects[0]["certificateId"], certificate.id().to_string());
     assert_eq!((&rejects[0]["subject"], &rejects[0]["code"]), (&"CN=late".into(), &"expired".into()));
     assert!(rejects[0]["reason"].as_str().unwrap().starts_with("the certificate expired at 2019-12-31T23:59:59Z"));
-    assert_eq!(rejects[0]["hint"], "issue the certificate anew");
+    assert_eq!(rejects[0]["hint"], "have the CA issue a new certificate");
     assert_eq!(rejects[0]["certificatePem"].as_str().unwrap(), expired.trim_end());
     assert_eq!((&rejects[2]["file"], &rejects[2]["ref"]), (&"text.pem".into(), &"text".into()));
     assert_eq!(rejects[2].get("certificatePem"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejects_file_is_sent_again_with_its_refs_and_announces_nothing() {
+    let mut factory = Factory::new(1000.0).await;
+    factory.config.precheck.not_yet_valid = NotYetValid::Reject;
+    write(factory.folder(), "in/SN-1.pem", factory.ca.leaf("1"));
+    for n in 2..=4 {
+        write(factory.folder(), &format!("in/SN-{n}.pem"), factory.ca.not_yet_valid_leaf(&n.to_string()));
+    }
+    write(factory.folder(), "in/SN-5.pem", factory.ca.flawed(Flaw::WithPrivateKey, "5"));
+    let run = Run::of(&factory, &["in"]).await;
+    assert_eq!((run.code, run.n("sent")), (Some(3), 1), "{}", run.said);
+    factory.drain().await;
+    assert_eq!(factory.store.batch_status(BATCH).await.unwrap().unwrap().announced, Some(1));
+
+    factory.config.precheck.not_yet_valid = NotYetValid::Warn;
+    let run = Run::of(&factory, &["batch.rejects.jsonl"]).await;
+    // The one beside its private key was not kept: its own file must be given.
+    assert_eq!(
+        (run.code, run.n("sent"), &run.numbers["rejected"]),
+        (Some(3), 3, &serde_json::json!({ "not_kept": 1 })),
+        "{}",
+        run.said
+    );
+    let left = rejects(&factory.folder().join("batch.rejects.jsonl"));
+    assert_eq!((left.len(), &left[0]["file"], &left[0]["code"]), (1, &"in/SN-5.pem".into(), &"not_kept".into()));
+    let jobs = jobs(&factory).await;
+    let refs: BTreeSet<_> = jobs.values().map(|job| job.reference.as_ref().map(Name::as_str)).collect();
+    assert_eq!(refs, [Some("SN-2"), Some("SN-3"), Some("SN-4")].into());
+    assert!(jobs.values().all(|job| job.batch_size.is_none()), "the announced number is never raised");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_lists_the_first_rejects_and_says_how_to_get_all() {
+    let factory = Factory::new(10.0).await;
+    let expired: String = (0..12).map(|n| factory.ca.flawed(Flaw::Expired, &format!("late {n}"))).collect();
+    write(factory.folder(), "bundle.pem", &expired);
+    let run = Run::of(&factory, &["--dry-run", "bundle.pem"]).await;
+    let listed: Vec<_> = run.said.lines().filter(|line| line.starts_with("rejected: ")).collect();
+    assert_eq!((run.code, listed.len()), (Some(3), 10), "{}", run.said);
+    let id = muster::certificate::Certificate::from_pem(&expired).unwrap().id();
+    assert!(
+        listed[0].contains("bundle.pem:1 expired: the certificate expired at 2019-12-31T23:59:59Z"),
+        "{}",
+        listed[0]
+    );
+    assert!(listed[0].contains(&format!("(CN=late 0, id {id})")), "{}", listed[0]);
+    assert!(
+        run.said.contains("2 more rejects are not listed: --rejects FILE writes all of them to a file"),
+        "{}",
+        run.said
+    );
+    let run = Run::of(&factory, &["--dry-run", "--rejects", "r", "bundle.pem"]).await;
+    assert!(!run.said.contains("rejected: "), "{}", run.said);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_job_carries_the_ca_that_signed_its_certificate() {
+    let mut factory = Factory::new(1000.0).await;
+    factory.config.precheck.ca_folder = None;
+    let (one, other) = (Ca::new("One CA"), Ca::new("Other CA"));
+    let (of_one, of_other) = (one.leaf("1"), other.leaf("2"));
+    write(factory.folder(), "cas.pem", one.pem() + &other.pem());
+    write(factory.folder(), "bundle.pem", of_one.clone() + &of_other + &Ca::new("Third CA").leaf("3"));
+    let run = Run::of(&factory, &["bundle.pem", "--ca", "cas.pem"]).await;
+    assert_eq!(
+        (run.code, &run.numbers["rejected"]),
+        (Some(3), &serde_json::json!({ "issuer_mismatch": 1 })),
+        "{}",
+        run.said
+    );
+    let jobs = jobs(&factory).await;
+    let ca_of = |leaf: &String| match &jobs[leaf].request {
+        Request::RegisterCertificate(request) => request.ca_certificate_pem.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((ca_of(&of_one), ca_of(&of_other)), (Some(one.pem()), Some(other.pem())));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,7 +228,7 @@ async fn a_certificate_with_its_private_key_is_rejected_and_the_key_goes_nowhere
     let run = Run::of(&factory, &["in"]).await;
     assert_eq!((run.code, run.n("sent")), (Some(3), 0), "{}", run.said);
     run.adds_up();
-    assert_eq!(run.numbers["rejected"]["private_key"], 4);
+    assert_eq!(run.numbers["rejected"]["private_key"], 5);
     let listed = std::fs::read_to_string(factory.folder().join("batch.rejects.jsonl")).unwrap();
     assert_eq!(listed.lines().count(), 5);
     assert!(!listed.contains("BEGIN"), "no text of any of them is kept:\n{listed}");
@@ -323,7 +392,7 @@ async fn what_cannot_work_is_said_before_anything_is_read() {
         (&["no-such-file"][..], 1, "cannot read no-such-file"),
         (&["empty"], 1, "found nothing to read"),
         (&["leaf.pem", "--target", "mars"], 1, "target `mars` is not in the settings, which have default"),
-        (&["leaf.pem", "--ca", "leaf.pem"], 1, "is no CA certificate"),
+        (&["leaf.pem", "--ca", "leaf.pem"], 1, "CN=device is not a CA certificate"),
         (&["leaf.pem", "--status", "PENDING_ACTIVATION"], 2, "[possible values: ACTIVE, INACTIVE, REVOKED]"),
         (&["leaf.pem", "--source", "a line"], 2, "a name has 1 to 128 characters"),
         (&[], 2, "<PATH>..."),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,6 +99,20 @@ impl Factory {
         };
         self.config.targets.insert(name.to_owned(), target);
         sandbox
+    }
+
+    /// Takes every message from the queue.
+    pub(crate) async fn take_jobs(&self) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        loop {
+            let messages = self.queue.receive(10, Duration::ZERO).await.unwrap();
+            if messages.is_empty() {
+                return jobs;
+            }
+            jobs.extend(messages.iter().map(|message| Job::parse(&message.body).unwrap()));
+            let receipts: Vec<_> = messages.into_iter().map(|message| message.receipt).collect();
+            self.queue.delete(&receipts).await.unwrap().into_iter().for_each(|deleted| deleted.unwrap());
+        }
     }
 
     /// A job for a certificate.
@@ -223,17 +237,19 @@ impl Factory {
     }
 
     fn settings_file(&self) -> String {
-        let cas: PathBuf = self.folder.path().join("cas");
+        let precheck = &self.config.precheck;
+        let ca_folder = precheck.ca_folder.as_ref().map(|folder| format!("ca_folder = '{}', ", folder.display()));
+        let not_yet_valid = serde_json::to_string(&precheck.not_yet_valid).unwrap();
         let settings = format!(
             "aws = {{ endpoint_url = '{}', region = 'us-east-1' }}\n\
              queue = {{ name = 'jobs', wait = '1s' }}\n\
              database = {{ url = '{}' }}\n\
              admin = {{ listen = '127.0.0.1:0' }}\n\
-             precheck = {{ ca_folder = '{}' }}\n\
+             precheck = {{ {}not_yet_valid = {not_yet_valid} }}\n\
              breakers = {{ target_probe = '300ms', issuer_probe = '300ms', batch_probe = '300ms' }}\n",
             self.sandbox.url(),
             self.database.url,
-            cas.display(),
+            ca_folder.unwrap_or_default(),
         );
         self.config.targets.iter().fold(settings, |settings, (name, target)| settings + &target_keys(name, target))
     }

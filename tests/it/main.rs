@@ -20,6 +20,7 @@ mod factory;
 mod head_of_line;
 mod holds;
 mod input;
+mod intake;
 #[path = "../stage/lag.rs"]
 mod lag;
 mod ledger;

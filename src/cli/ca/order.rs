@@ -8,8 +8,9 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::certificate::Certificate;
+use crate::certificate::chain::{self, Meant};
 use crate::job::{CertificateMode, DEFAULT_TARGET, Name, RegisterCaCertificate, RegistrationConfig, Tag, UNBATCHED};
+use crate::manifest;
 use crate::proof::verification_certificate;
 
 /// The CA, and how it shall be registered.
@@ -108,12 +109,7 @@ fn tag(text: &str) -> Result<Tag, String> {
 impl Order {
     /// Reads the CA's file.
     pub(super) fn read_ca(&self) -> anyhow::Result<String> {
-        let bytes = std::fs::read(&self.ca).with_context(|| cannot_read(&self.ca))?;
-        // What is no text is DER, or else not a certificate at all, as the precheck says.
-        Ok(String::from_utf8(bytes).unwrap_or_else(|error| {
-            let text = || String::from_utf8_lossy(error.as_bytes()).into_owned();
-            Certificate::from_der(error.as_bytes()).map_or_else(|_| text(), |ca| ca.to_pem())
-        }))
+        manifest::read_text(&self.ca).with_context(|| cannot_read(&self.ca))
     }
 
     /// Reads what proves the CA's key.
@@ -123,7 +119,7 @@ impl Order {
             (CertificateMode::SniOnly, _, _) => return Err(OrderError::ProofUnwanted.into()),
             (CertificateMode::Default, None, None) => return Err(OrderError::NoProof { code: None }.into()),
             (CertificateMode::Default, Some(path), _) => Proof::Key(read_text(path)?.into()),
-            (CertificateMode::Default, None, Some(path)) => Proof::Certificate(read_text(path)?),
+            (CertificateMode::Default, None, Some(path)) => Proof::Certificate(read_certificate(path)?),
         })
     }
 
@@ -138,8 +134,10 @@ impl Order {
             Proof::Unneeded => None,
             Proof::Certificate(pem) => Some(pem),
             // What is no CA has no proof: the precheck tells what is wrong with it.
-            Proof::Key(key) => match Certificate::from_pem(&ca).ok().filter(Certificate::is_ca) {
-                Some(ca) => Some(verification_certificate(&ca, key.expose_secret(), code.unwrap_or_default())?),
+            Proof::Key(key) => match chain::end(&ca).ok().filter(|ca| ca.certificate.is_ca()) {
+                Some(Meant { certificate: ca, .. }) => {
+                    Some(verification_certificate(&ca, key.expose_secret(), code.unwrap_or_default())?)
+                }
                 None => None,
             },
         };
@@ -162,6 +160,11 @@ impl Order {
         };
         Ok((config != RegistrationConfig::default()).then_some(config))
     }
+}
+
+/// Reads a file with a certificate in whatever form; `-` is standard input.
+fn read_certificate(path: &Path) -> anyhow::Result<String> {
+    if path == Path::new("-") { read_text(path) } else { manifest::read_text(path).with_context(|| cannot_read(path)) }
 }
 
 /// Reads a file of text; `-` is standard input.

@@ -46,7 +46,7 @@ pub(super) struct Report {
 impl Report {
     /// What is known of it before it comes to anything.
     pub(super) fn of(order: &Order, account: &Account, job: &Job, warnings: &[Warning]) -> Self {
-        let ca = Certificate::from_pem(job.request.pem()).ok();
+        let ca = job.request.certificate();
         Self {
             dry_run: false,
             status: None,

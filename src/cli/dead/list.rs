@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use super::queues::{DeadQueue, Of, Queues};
 use super::reading::Reading;
-use crate::certificate::{Certificate, CertificateId};
+use crate::certificate::CertificateId;
 use crate::cli::figures::{grouped, printable, rfc3339};
 use crate::cli::{exit, signals};
 use crate::config::Config;
@@ -146,7 +146,7 @@ impl LetterJob {
     fn of(job: Job) -> Self {
         Self {
             operation: job.operation(),
-            certificate_id: Certificate::from_pem(job.request.pem()).ok().map(|certificate| certificate.id()),
+            certificate_id: job.request.certificate().map(|certificate| certificate.id()),
             batch: job.batch,
             target: job.target,
             reference: job.reference,

@@ -7,21 +7,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::line::BATCH;
 use super::stage::Stage;
-use crate::cli::enqueue::{Files, Summary, passes};
+use crate::cli::enqueue::{Files, FirstRejects, Summary, passes};
 use crate::cli::progress::Progress;
-use crate::enqueue::{Judge, Order, Planner, Reject, Sender};
+use crate::enqueue::{Judge, Order, Planner, Sender};
 use crate::job::DEFAULT_TARGET;
 use crate::manifest::Manifest;
-
-/// How many rejects are told one by one.
-const REJECTS_TOLD: usize = 10;
 
 /// What became of the user's own files before their jobs were served.
 pub(super) struct Given {
     /// The numbers.
     pub summary: Summary,
     /// The first of the rejects.
-    rejects: Vec<Reject>,
+    rejects: FirstRejects,
 }
 
 impl Given {
@@ -38,36 +35,28 @@ impl Given {
             target: DEFAULT_TARGET.parse()?,
             status: None,
             verify: false,
-            ca_pem: None,
+            cas: Arc::new([]),
             without_ca: false,
         });
         let files = Files::of(&manifest)?;
         let settings = &stage.config.precheck;
         let judge = Judge::new(settings.policy(), settings.known_cas()?, OffsetDateTime::now_utc());
         let planner = Planner::new(manifest, Arc::clone(&order), judge);
-        let mut rejects = Vec::new();
+        let mut rejects = FirstRejects::default();
         let mut sink = |reject| {
-            if rejects.len() < REJECTS_TOLD {
-                rejects.push(reject);
-            }
+            rejects.push(reject);
             Ok(())
         };
         // Where it was stopped, nothing is sent.
         let (spool, tally) = passes::read(planner, progress, stop, &mut sink).await?.unwrap_or_default();
         let mut summary = Summary::new(&order, files, tally, stage.quota());
-        let sender = Sender::new(stage.queue.clone(), order, spool, summary.tally.to_send)?;
+        let sender = Sender::new(stage.queue.clone(), order, spool, summary.tally.batch_size())?;
         passes::send(sender, &mut summary, progress, stop, &mut sink).await?;
         Ok(Self { summary, rejects })
     }
 
-    /// Tells what was not sent, and why.
-    pub(super) fn tell_rejects(&self, progress: &Progress) {
-        for reject in &self.rejects {
-            progress.say(&format!("not sent: {reject}"));
-        }
-        let n_more = self.summary.n_rejects().saturating_sub(self.rejects.len() as u64);
-        if n_more > 0 {
-            progress.say(&format!("not sent: {n_more} more; `muster enqueue --dry-run --rejects FILE` lists them all"));
-        }
+    /// Lists what was not sent, and why.
+    pub(super) fn list_rejects(&self, progress: &Progress) {
+        self.rejects.list(progress, "`muster enqueue --dry-run --rejects FILE` writes all of them to a file");
     }
 }

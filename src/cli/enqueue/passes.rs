@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::summary::Summary;
 use crate::cli::progress::Progress;
-use crate::enqueue::{Planner, Reject, Sender, Spool, Tally};
+use crate::enqueue::{Planned, Planner, Reject, Sender, Spool, Tally};
 
 /// Takes what was rejected.
 pub(in crate::cli) type Sink<'a> = &'a mut (dyn FnMut(Reject) -> io::Result<()> + Send);
@@ -19,7 +19,7 @@ pub(in crate::cli) async fn read(
     progress: &Progress,
     stop: &CancellationToken,
     sink: Sink<'_>,
-) -> anyhow::Result<Option<(Spool, Tally)>> {
+) -> anyhow::Result<Option<(Spool<Planned>, Tally)>> {
     while !stop.is_cancelled() {
         let page;
         (planner, page) = spawn_blocking(move || {

@@ -49,7 +49,7 @@ pub(in crate::cli) struct Files {
 
 /// There is no file that could hold a certificate.
 #[derive(Debug, thiserror::Error)]
-#[error("found nothing to read: of folders, only files named .pem, .crt, .cer or .der are")]
+#[error("found nothing to read: in folders, only files named .pem, .crt, .cer, .cert or .der are read")]
 pub(in crate::cli) struct NothingToRead;
 
 impl Files {
@@ -106,11 +106,6 @@ impl Summary {
         if n_rejected > 0 { exit::SOME_FAILED.into() } else { ExitCode::SUCCESS }
     }
 
-    /// How many were rejected, refused or given up.
-    pub(in crate::cli) fn n_rejects(&self) -> u64 {
-        self.tally.n_rejected() + self.refused_by_queue + self.not_sent
-    }
-
     /// How many were not sent and may be sent again.
     pub(in crate::cli) fn not_sent(&self) -> u64 {
         self.not_sent
@@ -123,9 +118,12 @@ impl fmt::Display for Summary {
         writeln!(f, "{:>11}  found in {}{}", grouped(tally.found), n_files(self.files.files), self.skipped())?;
         line(f, tally.n_rejected(), &format!("rejected: {}", by_code(&tally.rejected)))?;
         line(f, tally.duplicates, "there twice, each of which is sent once")?;
-        line(f, tally.issuers, "CA certificates, not sent")?;
+        line(f, tally.issuers, &format!("CA certificates, not sent{}", in_doubt(tally.issuers_in_doubt)))?;
         writeln!(f, "{:>11}  {}", grouped(tally.to_send), if self.dry_run { "would be sent" } else { "to send" })?;
         line(f, tally.warnings.values().sum(), &format!("warnings: {}", by_code(&tally.warnings)))?;
+        for (code, first) in &tally.first_warnings {
+            writeln!(f, "{:>11}  first {code}: {first}", "")?;
+        }
         if !self.dry_run {
             writeln!(f)?;
             writeln!(f, "{:>11}  sent in batch {}", grouped(self.sent), self.batch)?;
@@ -160,6 +158,14 @@ fn line(f: &mut fmt::Formatter<'_>, n: u64, what: &str) -> fmt::Result {
     if n == 0 { Ok(()) } else { writeln!(f, "{:>11}  {what}", grouped(n)) }
 }
 
+/// Says why some CAs are taken for CAs, though they may be devices.
+fn in_doubt(n: u64) -> String {
+    match n {
+        0 => String::new(),
+        n => format!(" ({} of them because something in the same file cannot be read)", grouped(n)),
+    }
+}
+
 fn by_code(counts: &BTreeMap<&'static str, u64>) -> String {
     let counts: Vec<_> = counts.iter().map(|(code, n)| format!("{} {code}", grouped(*n))).collect();
     counts.join(", ")
@@ -167,6 +173,8 @@ fn by_code(counts: &BTreeMap<&'static str, u64>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::enqueue::Order;
 
@@ -177,7 +185,7 @@ mod tests {
             target: "default".parse().unwrap(),
             status: None,
             verify: false,
-            ca_pem: None,
+            cas: Arc::new([]),
             without_ca: false,
         };
         let tally = Tally {

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
-use crate::certificate::{Certificate, CertificateError, CertificateId};
+use crate::certificate::input::inputs;
+use crate::certificate::{Certificate, CertificateError, CertificateId, chain};
 use crate::cli::figures::printable;
+use crate::manifest;
 use crate::store::certificate::Entry;
 use crate::store::{Store, StoreError};
 
@@ -75,12 +77,10 @@ impl Given {
     }
 
     fn take_file(&mut self, path: &Path) -> Result<(), GivenError> {
-        let bytes = std::fs::read(path).map_err(|source| GivenError::Unreadable { path: path.to_owned(), source })?;
-        let read = match std::str::from_utf8(&bytes) {
-            Ok(text) if text.contains("-----BEGIN") => Certificate::from_pem(text),
-            _ => Certificate::from_der(&bytes),
-        };
-        let certificate = read.map_err(|source| GivenError::NoCertificate { path: path.to_owned(), source })?;
+        let text =
+            manifest::read_text(path).map_err(|source| GivenError::Unreadable { path: path.to_owned(), source })?;
+        let certificate =
+            certificate_in(&text).map_err(|source| GivenError::NoCertificate { path: path.to_owned(), source })?;
         self.id = Some(certificate.id());
         self.certificate = Some(certificate);
         Ok(())
@@ -111,6 +111,17 @@ impl Given {
         entries.sort_by(|one, other| one.row.key().cmp(&other.row.key()));
         entries.truncate(n as usize);
         Ok(entries)
+    }
+}
+
+/// The device of a text, or the first certificate of one with several.
+fn certificate_in(text: &str) -> Result<Certificate, CertificateError> {
+    if let Ok(meant) = chain::device(text) {
+        return Ok(meant.certificate);
+    }
+    match inputs(text).next() {
+        Some(input) => input.read.map_err(|unreadable| unreadable.cause),
+        None => Err(CertificateError::NoBlock),
     }
 }
 

@@ -52,6 +52,6 @@ fn id_in(body: &[u8]) -> Option<CertificateId> {
         pem: Cow<'a, str>,
     }
     let Subject { pem } = serde_json::from_slice(body).ok()?;
-    let der = pem::sections(&pem).find(pem::Section::is_certificate)?.decode().ok()?;
+    let der = pem::blocks(&pem).find(|block| block.kind == pem::BlockKind::Certificate)?.decode().ok()?;
     Some(CertificateId::of_der(&der))
 }

@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use time::OffsetDateTime;
 
 use super::{Authority, read_authority};
-use crate::certificate::{Certificate, CertificateId};
+use crate::certificate::CertificateId;
 use crate::hold::HoldKey;
 use crate::job::{Name, Operation, Request};
 use crate::outcome::Code;
@@ -158,5 +158,5 @@ fn read_failed(row: &PgRow) -> Result<FailedAuthority, StoreError> {
 /// The name of the CA in a request that was kept.
 fn subject_in(request: &str) -> Option<String> {
     let request = Request::read(Operation::RegisterCACertificate, request).ok()?;
-    Some(Certificate::from_pem(request.pem()).ok()?.subject())
+    Some(request.certificate()?.subject())
 }

@@ -70,6 +70,11 @@ fn good(ca: &Ca) -> Vec<Case> {
         good("BOM", &|pem| format!("\u{feff}{pem}")),
         good("text-around", &|pem| format!("subject=CN\n{pem}-----\n\0\u{1b}[31m")),
         good("its-CA-behind", &|pem| pem + &ca.pem()),
+        good("its-CA-in-front", &|pem| ca.pem() + &pem),
+        good("NULs", &|pem| pem.chars().flat_map(|c| [c, '\0']).collect()),
+        good("small-letters", &|pem| pem.replace("BEGIN CERTIFICATE", "begin certificate")),
+        good("typographic-dashes", &|pem| pem.replace("-----", "–––––")),
+        good("four-dashes", &|pem| pem.replace("-----BEGIN", "----BEGIN")),
     ]
 }
 
@@ -82,7 +87,17 @@ fn bad(ca: &Ca) -> Vec<Case> {
         bad("two-devices", Code::SeveralCertificates, ca.flawed(Flaw::TwoDevices, "device")),
         bad("trailing-data", Code::TrailingData, ca.flawed(Flaw::TrailingByte, "device")),
         bad("a-request", Code::CertificateRequest, request("device")),
-        bad("a-NUL", Code::NotACertificate, leaf().replace("MII", "MI\0I")),
+        bad("a-damaged-leaf-and-its-CA", Code::MalformedCertificate, leaf().replace("MII", "III") + &ca.pem()),
+        bad("half-a-leaf-and-its-CA", Code::NotACertificate, leaf()[..300].to_owned() + "\n" + &ca.pem()),
+        bad("a-request-and-its-CA", Code::CertificateRequest, request("device") + &ca.pem()),
+        bad("a-CA-and-a-request", Code::CertificateRequest, ca.pem() + &request("device")),
+        bad("PKCS7-and-its-CA", Code::NotACertificate, block("PKCS7").replace(&leaf(), "") + &ca.pem()),
+        bad("a-chain-without-device", Code::SeveralCertificates, ca.subordinate("Line CA") + &ca.pem()),
+        bad(
+            "a-small-letter-key",
+            Code::PrivateKey,
+            block("EC PRIVATE KEY").replace("EC PRIVATE KEY", "ec private key"),
+        ),
         bad("escaped-line-ends", Code::NotACertificate, leaf().replace('\n', "\\n")),
         bad("an-escape-of-NUL-as-text", Code::NotACertificate, r"\u0000 \\u0000".to_owned()),
         bad("nothing", Code::NotACertificate, String::new()),

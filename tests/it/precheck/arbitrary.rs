@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use muster::certificate::pem::{self, Section};
+use muster::certificate::pem;
 use muster::certificate::{Certificate, CertificateId};
 use muster::job::{
     RegisterCaCertificate, RegisterCertificate, RegisterCertificateWithoutCa, RegistrationConfig, Request, Tag,
@@ -67,7 +67,7 @@ fn around(text: &str) -> [Request; 6] {
 }
 
 fn is_start_of_a_block(text: &str, id: CertificateId) -> bool {
-    pem::sections(text).filter(Section::is_certificate).filter_map(|block| block.decode().ok()).any(|der| {
+    pem::blocks(text).filter_map(|block| block.decode().ok()).any(|der| {
         Certificate::from_der_start(&der).is_ok_and(|(certificate, n_trailing)| {
             CertificateId::of_der(&der[..der.len() - n_trailing]) == id && certificate.id() == id
         })

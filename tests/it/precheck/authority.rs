@@ -68,11 +68,10 @@ pub(super) fn rejected() -> Vec<(Code, RegisterCaCertificate)> {
         (Code::PemTooLong, " ".repeat(PEM_CHARS_MAX) + &ca.pem()),
         (Code::CertificateRequest, request("Plant CA")),
         (Code::MalformedCertificate, with_der(&der[..der.len() / 2])),
-        (Code::TrailingData, with_der(&[der, &[0]].concat())),
+        (Code::TrailingData, with_der(&[der, &[1]].concat())),
         (Code::SeveralCertificates, ca.pem() + &Ca::new("Other CA").pem()),
         (Code::SeveralCertificates, ca.pem() + &Ca::new("Plant CA").pem()),
         (Code::SeveralCertificates, ca.subordinate("Line CA") + &ca.leaf(DEVICE)),
-        (Code::SeveralCertificates, ca.pem() + &ca.subordinate("Line CA")),
         (Code::CaNotACa, ca.leaf(DEVICE)),
         (Code::CaNotACa, ca.leaf(DEVICE) + &ca.pem()),
         (Code::CaNotACa, of_version_1(&ca)),
@@ -122,6 +121,7 @@ pub(super) fn odd() -> Vec<(Vec<&'static str>, RegisterCaCertificate)> {
     let sub = ca.subordinate("Line CA");
     vec![
         (vec!["several_certificates"], ca_alone(sub.clone() + &ca.pem())),
+        (vec!["several_certificates"], ca_alone(ca.pem() + &sub)),
         (vec!["several_certificates"], ca_alone(ca.pem() + &ca.pem())),
         (vec!["not_version_3"], ca_alone(super::warnings::with_version(&sub, 2))),
         (vec!["not_yet_valid"], ca_alone(self_signed(&early))),
@@ -183,21 +183,23 @@ fn the_key_of_a_ca_is_the_issuer_key_of_what_it_signed() {
 }
 
 #[test]
-fn a_chain_is_cut_to_its_first_ca() {
+fn a_chain_is_cut_to_its_last_ca_whatever_its_order() {
     let ca = Ca::new("Plant CA");
     let sub = ca.subordinate("Line CA");
-    assert_eq!(check_ca(&ca_alone(sub.clone() + &ca.pem())).result.unwrap().pem(), sub);
+    for chain in [sub.clone() + &ca.pem(), ca.pem() + &sub] {
+        assert_eq!(check_ca(&ca_alone(chain)).result.unwrap().pem(), sub);
+    }
 }
 
 #[test]
 fn texts_name_the_field() {
     let ca = Ca::new("Plant CA");
     let text = |text: String| rejection(check_ca(&ca_alone(text))).to_string();
-    assert_eq!(text(request("x")), "caCertificate holds a certificate signing request and no certificate");
-    assert_eq!(text(String::new()), "caCertificate holds no certificate: the text has no CERTIFICATE block");
+    assert_eq!(text(request("x")), "a certificate signing request was sent instead of caCertificate");
+    assert_eq!(text(String::new()), "caCertificate cannot be read: there is no -----BEGIN CERTIFICATE----- line");
     assert_eq!(
-        text(ca.pem() + &ca.leaf(DEVICE)),
-        "caCertificate holds 2 certificates that are not one CA certificate followed by its CAs"
+        text(ca.pem() + &Ca::new("Other CA").pem()),
+        "2 certificates were sent as caCertificate, and not exactly one CA certificate with its CAs"
     );
     assert_eq!(
         text(ca.leaf(DEVICE)),

@@ -34,8 +34,8 @@ fn checked_ids(pems: impl Iterator<Item = String>) -> BTreeSet<String> {
 fn espressif_certificates_have_the_expected_ids() {
     let source = "espressif/manifest-espressif.csv";
     let (Some(text), Some(expected)) = (fixture(source), expected_ids(source)) else { return };
-    // The CSV holds the PEM text as it is, so its sections can be read without reading the CSV.
-    let pems = pem::sections(&text).map(|block| pem::encode(pem::CERTIFICATE, &block.decode().unwrap()));
+    // The CSV holds the PEM text as it is, so its blocks can be read without reading the CSV.
+    let pems = pem::blocks(&text).map(|block| pem::encode(pem::CERTIFICATE, &block.decode().unwrap()));
     assert_eq!(checked_ids(pems), expected);
 }
 

@@ -142,12 +142,12 @@ fn texts_tell_the_precise_cause() {
     let text = |proof: String| rejection(check_ca(&with_proof(&ca, proof))).to_string();
     assert_eq!(
         text(ca.flawed(Flaw::WeakKey, CODE)),
-        "the verification certificate proves nothing: the RSA key has 1024 bits, at least 2048 are needed"
+        "the verification certificate cannot be used: the RSA key has 1024 bits, AWS requires at least 2048"
     );
     assert_eq!(
         text(ca.flawed(Flaw::Request, CODE)),
-        "the verification certificate proves nothing: verificationCertificate holds a certificate signing request \
-         and no certificate"
+        "the verification certificate cannot be used: a certificate signing request was sent instead of \
+         verificationCertificate"
     );
     assert_eq!(
         text(Ca::new("Line CA").verification(CODE)),

@@ -35,15 +35,19 @@ fn rejected_devices(ca: &Ca) -> Vec<(Code, RegisterCertificate)> {
     jobs.extend([
         (Code::NotACertificate, job("")),
         (Code::NotACertificate, job(leaf.replace('\n', "\\n"))),
-        (Code::NotACertificate, job(leaf.replace("END", "FIN"))),
+        (Code::NotACertificate, job(&leaf[..leaf.len() / 2])),
         (Code::NotACertificate, job(leaf.replace("CERTIFICATE", "PUBLIC KEY"))),
         (Code::MalformedCertificate, job(pem::encode(pem::CERTIFICATE, b"not DER"))),
-        (Code::MalformedCertificate, job(request("device").replace(" REQUEST", ""))),
-        (Code::SeveralCertificates, job(ca.pem() + &leaf)),
-        (Code::SeveralCertificates, job(leaf.clone() + &ca.pem() + &leaf)),
+        (Code::CertificateRequest, job(request("device").replace(" REQUEST", ""))),
+        (Code::SeveralCertificates, job(leaf.clone() + &ca.pem() + &ca.leaf("another"))),
+        (Code::SeveralCertificates, job(ca.subordinate("Line CA") + &ca.pem())),
+        (Code::NotACertificate, job(leaf.replace("CERTIFICATE", "PKCS7").replace("MII", "III") + &ca.pem())),
+        (Code::CertificateRequest, job(request("device") + &ca.pem())),
+        (Code::PrivateKey, job(pem::encode(pem::CERTIFICATE, &private_key_der(&key)))),
         (Code::PrivateKey, with_ca(&key)),
         (Code::PrivateKey, job(" ".repeat(PEM_CHARS_MAX) + &key)),
         (Code::PrivateKey, job("-----BEGIN RSA PRIVATE KEY-----")),
+        (Code::PrivateKey, job(leaf.clone() + "–begin rsa private key–")),
         (Code::PemTooLong, with_ca(&(" ".repeat(PEM_CHARS_MAX) + &ca.pem()))),
         (Code::CaUnreadable, with_ca("")),
         (Code::CaUnreadable, with_ca(&ca.pem().replace("MII", "III"))),
@@ -53,6 +57,11 @@ fn rejected_devices(ca: &Ca) -> Vec<(Code, RegisterCertificate)> {
         (Code::StatusUnusable, with_status(CertificateStatus::RegisterInactive)),
     ]);
     jobs
+}
+
+/// The bytes of the private key in a text.
+fn private_key_der(text: &str) -> Vec<u8> {
+    pem::blocks(text).find(|block| block.kind == pem::BlockKind::PrivateKey).unwrap().decode().unwrap()
 }
 
 #[test]
@@ -89,11 +98,11 @@ fn rejections_carry_the_facts() {
     let ca = Ca::new("Plant CA");
     let text = |flaw| rejection(check(&job_under(&ca, ca.flawed(flaw, "device")))).to_string();
     assert_eq!(text(Flaw::Expired), "the certificate expired at 2019-12-31T23:59:59Z, checked at 2026-11-21T12:00:00Z");
-    assert_eq!(text(Flaw::WeakKey), "the RSA key has 1024 bits, at least 2048 are needed");
-    assert_eq!(text(Flaw::Ed25519Key), "the key is Ed25519 (1.3.101.112), RSA, P-256, P-384 and P-521 are taken");
+    assert_eq!(text(Flaw::WeakKey), "the RSA key has 1024 bits, AWS requires at least 2048");
+    assert_eq!(text(Flaw::Ed25519Key), "the key is Ed25519 (1.3.101.112); AWS accepts RSA, P-256, P-384 and P-521");
     assert_eq!(
         text(Flaw::Foreign),
-        "the certificate was issued by CN=a CA that nobody registered, caCertificatePem is CN=Plant CA"
+        "the certificate was issued by CN=a CA that nobody registered, but the CA sent with it is CN=Plant CA"
     );
     assert_eq!(
         text(Flaw::WronglySigned),
@@ -110,9 +119,9 @@ fn escaped_line_ends_are_named_in_the_hint() {
     let leaf = Ca::new("Plant CA").leaf("device");
     assert_eq!(
         hint(leaf.replace('\n', "\\n")),
-        Some("the line ends are written as a backslash and an n; send real ones")
+        Some("the line ends are written as a backslash and an n; send real line ends")
     );
-    assert_ne!(hint(leaf.replace("END", "FIN")), hint(leaf.replace('\n', "\\n")));
+    assert_ne!(hint(leaf[..leaf.len() / 2].to_owned()), hint(leaf.replace('\n', "\\n")));
 }
 
 #[test]
@@ -150,7 +159,7 @@ fn a_rejected_certificate_keeps_its_id_wherever_it_can_be_read() {
     let ca = Ca::new("Plant CA");
     for flaw in [Flaw::Expired, Flaw::WeakKey, Flaw::WronglySigned, Flaw::TrailingByte, Flaw::WithPrivateKey] {
         let text = ca.flawed(flaw, "device");
-        let block = pem::sections(&text).next().unwrap().decode().unwrap();
+        let block = pem::blocks(&text).next().unwrap().decode().unwrap();
         let id = Certificate::from_der_start(&block).unwrap().0.id();
         let verdict = check(&job_under(&ca, text));
         assert_eq!((verdict.certificate_id, verdict.subject), (Some(id), id.0), "{flaw}");

@@ -6,7 +6,7 @@ use muster::specimen::{Ca, KeyKind};
 /// CAs and, behind each, the leaves that it signed; the name of a leaf is the name of its signature algorithm.
 pub(super) fn certificates() -> Vec<Certificate> {
     let text = include_str!("../../data/signatures.pem");
-    pem::sections(text).map(|block| Certificate::from_der(&block.decode().unwrap()).unwrap()).collect()
+    pem::blocks(text).map(|block| Certificate::from_der(&block.decode().unwrap()).unwrap()).collect()
 }
 
 /// The verdicts on all leaves, after a change of each leaf's bytes.

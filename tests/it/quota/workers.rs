@@ -125,6 +125,13 @@ async fn what_aws_really_allows_is_learnt() {
 
     let mut calls = factory.sandbox.ledger().calls();
     calls.retain(|call| call.operation == OPERATION);
+    // Where the machine is too busy to make more calls than AWS allows, there is nothing to learn.
+    let lately = &calls[calls.len() - 300..];
+    let made_per_second = 299.0 / lately[299].arrived.saturating_sub(lately[0].arrived).as_secs_f64();
+    if made_per_second < 58.0 {
+        println!("not judged: this machine made {made_per_second:.0} calls a second, and AWS allows 60");
+        return;
+    }
     let n_throttled = |calls: &[sandbox::Call]| calls.iter().filter(|call| call.is_throttled()).count();
     assert!(n_throttled(&calls) > 0);
     let n_lately = n_throttled(&calls[calls.len() - 300..]);

@@ -1,0 +1,255 @@
+//! Takes a certificate to pieces (RFC 5280, 4.1) and says in plain words which piece is damaged.
+//!
+//! Strict where the piece is needed, lenient where it is not: names may hold anything, as they are only compared and
+//! printed. x509-parser reads what lies inside algorithms, keys and extensions.
+
+use std::fmt;
+
+use x509_parser::asn1_rs::FromDer;
+use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo};
+
+use super::CertificateError;
+use super::der::{DerError, Element, element, elements, tag};
+use super::moment::{self, Moment};
+
+/// A part of a certificate. Displays as people call it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Part {
+    /// The whole of what is signed.
+    Signed,
+    /// The X.509 version.
+    Version,
+    /// The serial number.
+    Serial,
+    /// The algorithm of the signature.
+    SignatureAlgorithm,
+    /// The issuer's name.
+    Issuer,
+    /// The validity with its two dates.
+    Validity,
+    /// The subject's name.
+    Subject,
+    /// The subject's key.
+    PublicKey,
+    /// The extensions.
+    Extensions,
+    /// The signature.
+    Signature,
+}
+
+/// What is wrong with a part. Displays as the end of the sentence "its serial number ...".
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fault {
+    /// It is not there.
+    Missing,
+    /// It is longer than what it stands in.
+    TooLong,
+    /// It is of another ASN.1 type than it must be.
+    WrongType {
+        /// The tag that was found.
+        found: u8,
+    },
+    /// It has the right type and cannot be read.
+    Unreadable,
+}
+
+/// A certificate in its pieces, which borrow its bytes.
+pub(super) struct Parts<'a> {
+    pub(super) whole: &'a [u8],
+    pub(super) signed: &'a [u8],
+    /// The version as people count it.
+    pub(super) version: u32,
+    pub(super) serial: &'a [u8],
+    pub(super) inner_algorithm: Element<'a>,
+    pub(super) outer_algorithm: Element<'a>,
+    pub(super) issuer: &'a [u8],
+    pub(super) not_before: Moment,
+    pub(super) not_after: Moment,
+    pub(super) subject: &'a [u8],
+    pub(super) key: SubjectPublicKeyInfo<'a>,
+    /// The content of the sequence of extensions.
+    pub(super) extensions: &'a [u8],
+    pub(super) signature: &'a [u8],
+}
+
+/// Reads the certificate at the start of `bytes`, and returns what follows it.
+pub(super) fn parse(bytes: &[u8]) -> Result<(Parts<'_>, &[u8]), CertificateError> {
+    let (whole, after) = match element(bytes) {
+        Ok((whole, after)) if whole.tag == tag::SEQUENCE => (whole, after),
+        Err(DerError::CutOff { expected, found }) if bytes.first() == Some(&tag::SEQUENCE) => {
+            return Err(CertificateError::CutOff { expected, found });
+        }
+        _ => return Err(CertificateError::NotDer),
+    };
+    let mut reader = Reader(whole.content);
+    let signed = reader.sequence(Part::Signed)?;
+    let outer_algorithm = reader.sequence(Part::SignatureAlgorithm)?;
+    let signature = signature(reader.of_type(Part::Signature, tag::BIT_STRING)?)?;
+    let mut reader = Reader(signed.content);
+    let version = version(&mut reader)?;
+    let serial = reader.of_type(Part::Serial, tag::INTEGER)?;
+    if serial.content.is_empty() {
+        return Err(Part::Serial.is(Fault::Unreadable));
+    }
+    let inner_algorithm = reader.sequence(Part::SignatureAlgorithm)?;
+    let issuer = reader.sequence(Part::Issuer)?.raw;
+    let (not_before, not_after) = validity(reader.sequence(Part::Validity)?)?;
+    let subject = reader.sequence(Part::Subject)?.raw;
+    let key = key(reader.sequence(Part::PublicKey)?)?;
+    let extensions = extensions(&mut reader)?;
+    let parts = Parts {
+        whole: whole.raw,
+        signed: signed.raw,
+        version,
+        serial: serial.content,
+        inner_algorithm,
+        outer_algorithm,
+        issuer,
+        not_before,
+        not_after,
+        subject,
+        key,
+        extensions,
+        signature,
+    };
+    Ok((parts, after))
+}
+
+/// Reads the elements of a sequence in order.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn next(&mut self, part: Part) -> Result<Element<'a>, CertificateError> {
+        let (element, rest) = element(self.0).map_err(|error| match error {
+            DerError::Missing => part.is(Fault::Missing),
+            DerError::CutOff { .. } => part.is(Fault::TooLong),
+            DerError::UnusableLength => part.is(Fault::Unreadable),
+        })?;
+        self.0 = rest;
+        Ok(element)
+    }
+
+    fn of_type(&mut self, part: Part, tag: u8) -> Result<Element<'a>, CertificateError> {
+        let element = self.next(part)?;
+        if element.tag == tag { Ok(element) } else { Err(part.is(Fault::WrongType { found: element.tag })) }
+    }
+
+    fn sequence(&mut self, part: Part) -> Result<Element<'a>, CertificateError> {
+        self.of_type(part, tag::SEQUENCE)
+    }
+
+    /// Passes over an element that may be there.
+    fn skip_any_of(&mut self, part: Part, tags: [u8; 2]) -> Result<(), CertificateError> {
+        if self.0.first().is_some_and(|tag| tags.contains(tag)) { self.next(part).map(drop) } else { Ok(()) }
+    }
+}
+
+/// Version 1 is not written.
+fn version(reader: &mut Reader<'_>) -> Result<u32, CertificateError> {
+    if reader.0.first() != Some(&tag::CONTEXT_0) {
+        return Ok(1);
+    }
+    let outer = reader.next(Part::Version)?;
+    let number = Reader(outer.content).of_type(Part::Version, tag::INTEGER)?.content;
+    match number {
+        [_, ..] if number.len() <= 4 => {
+            Ok(number.iter().fold(0_u32, |value, &byte| value << 8 | u32::from(byte)).saturating_add(1))
+        }
+        _ => Err(Part::Version.is(Fault::Unreadable)),
+    }
+}
+
+fn validity(sequence: Element<'_>) -> Result<(Moment, Moment), CertificateError> {
+    let mut reader = Reader(sequence.content);
+    let mut date = || {
+        let element = reader.next(Part::Validity)?;
+        moment::read(element).ok_or_else(|| CertificateError::Date { found: printable(element.content) })
+    };
+    Ok((date()?, date()?))
+}
+
+/// A date as it was found, short and safe to print.
+fn printable(content: &[u8]) -> String {
+    const PRINTED_MAX: usize = 24;
+    content.iter().take(PRINTED_MAX).map(|&byte| if byte.is_ascii_graphic() { byte as char } else { '?' }).collect()
+}
+
+fn key(element: Element<'_>) -> Result<SubjectPublicKeyInfo<'_>, CertificateError> {
+    let unreadable = |_| Part::PublicKey.is(Fault::Unreadable);
+    SubjectPublicKeyInfo::from_der(element.raw).map(|(_, key)| key).map_err(unreadable)
+}
+
+/// The unique ids of version 2 that nobody uses, and the extensions of version 3.
+fn extensions<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], CertificateError> {
+    reader.skip_any_of(Part::Extensions, tag::CONTEXT_1)?;
+    reader.skip_any_of(Part::Extensions, tag::CONTEXT_2)?;
+    if reader.0.is_empty() {
+        return Ok(&[]);
+    }
+    let outer = reader.of_type(Part::Extensions, tag::CONTEXT_3)?;
+    let sequence = Reader(outer.content).sequence(Part::Extensions)?.content;
+    let n_read: usize = elements(sequence).map(|extension| extension.raw.len()).sum();
+    if n_read == sequence.len() { Ok(sequence) } else { Err(Part::Extensions.is(Fault::Unreadable)) }
+}
+
+/// The signature's bytes: all bits are used.
+fn signature(bits: Element<'_>) -> Result<&[u8], CertificateError> {
+    match bits.content {
+        [0, signature @ ..] => Ok(signature),
+        _ => Err(Part::Signature.is(Fault::Unreadable)),
+    }
+}
+
+/// Reads an algorithm with its parameters.
+pub(super) fn algorithm(element: Element<'_>) -> Result<AlgorithmIdentifier<'_>, CertificateError> {
+    let unreadable = |_| Part::SignatureAlgorithm.is(Fault::Unreadable);
+    AlgorithmIdentifier::from_der(element.raw).map(|(_, algorithm)| algorithm).map_err(unreadable)
+}
+
+/// Says whether two algorithms are one, but for parameters that are absent in one and NULL in the other.
+pub(super) fn is_same_but_for_null(one: Element<'_>, other: Element<'_>) -> bool {
+    const NULL: [u8; 2] = [tag::NULL, 0];
+    let without_null = |algorithm: &'_ Element<'_>| {
+        let content = algorithm.content;
+        content.strip_suffix(&NULL).filter(|rest| is_one_element(rest)).unwrap_or(content).to_vec()
+    };
+    without_null(&one) == without_null(&other)
+}
+
+fn is_one_element(bytes: &[u8]) -> bool {
+    element(bytes).is_ok_and(|(_, rest)| rest.is_empty())
+}
+
+impl Part {
+    fn is(self, fault: Fault) -> CertificateError {
+        CertificateError::Malformed { part: self, fault }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Signed => "signed part",
+            Self::Version => "version",
+            Self::Serial => "serial number",
+            Self::SignatureAlgorithm => "signature algorithm",
+            Self::Issuer => "issuer",
+            Self::Validity => "validity",
+            Self::Subject => "subject",
+            Self::PublicKey => "public key",
+            Self::Extensions => "list of extensions",
+            Self::Signature => "signature",
+        })
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("is missing"),
+            Self::TooLong => f.write_str("is longer than the part that contains it"),
+            Self::WrongType { found } => write!(f, "has the wrong type (ASN.1 tag 0x{found:02x})"),
+            Self::Unreadable => f.write_str("is damaged"),
+        }
+    }
+}

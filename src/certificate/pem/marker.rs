@@ -1,0 +1,275 @@
+//! The BEGIN and END markers of PEM, exact and damaged.
+//!
+//! Invariant: whatever a person would call a marker of a certificate or of a private key is found, with too few or other
+//! dashes, in small letters, or on one line with the next. One scan from keyword to keyword; each looks at a bounded
+//! stretch around it.
+
+use std::borrow::Cow;
+
+use super::CERTIFICATE;
+
+/// Most characters of a label; a longer one is text that looks like a marker.
+const LABEL_MAX: usize = 64;
+
+/// Most bytes before the keyword that are taken for its dashes.
+const LEAD_MAX: usize = 64;
+
+/// The dashes of an exact marker, on either side.
+pub(super) const DASHES: &str = "-----";
+
+/// How many they are.
+const DASHES_MIN: usize = DASHES.len();
+
+/// What a block is said to hold, by the label of its markers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BlockKind {
+    /// A certificate.
+    Certificate,
+    /// A certificate with OpenSSL's trust settings behind it.
+    TrustedCertificate,
+    /// A certificate signing request.
+    Request,
+    /// A container of certificates: PKCS #7, CMS or PKCS #12.
+    Container,
+    /// A private key.
+    PrivateKey,
+    /// Something that is known not to be a certificate: parameters, a public key, a revocation list.
+    Other,
+    /// Something that nobody knows.
+    Unknown,
+}
+
+/// A BEGIN or END marker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Marker<'a> {
+    /// Where its dashes begin, in bytes of the text.
+    pub(super) start: usize,
+    /// Where its dashes end.
+    pub(super) end: usize,
+    pub(super) is_begin: bool,
+    pub(super) label: &'a str,
+    pub(super) kind: BlockKind,
+    /// Whether it is written as RFC 7468 (2) asks.
+    pub(super) is_exact: bool,
+}
+
+/// Finds the markers of a text, in order.
+pub(super) fn markers(text: &str) -> impl Iterator<Item = Marker<'_>> {
+    let (mut from, mut floor) = (0, 0);
+    std::iter::from_fn(move || {
+        loop {
+            let (at, keyword) = next_keyword(text, from)?;
+            from = at + keyword.len();
+            if let Some(marker) = marker_at(text, at, keyword, floor) {
+                (from, floor) = (marker.end, marker.end);
+                return Some(marker);
+            }
+        }
+    })
+}
+
+const BEGIN: &str = "BEGIN";
+const END: &str = "END";
+
+/// Finds the next BEGIN or END, whatever its case.
+fn next_keyword(text: &str, from: usize) -> Option<(usize, &'static str)> {
+    let bytes = text.as_bytes();
+    let mut at = from;
+    loop {
+        at += bytes[at..].iter().position(|byte| matches!(byte, b'B' | b'b' | b'E' | b'e'))?;
+        if let Some(keyword) = keyword_of(&bytes[at..]) {
+            return Some((at, keyword));
+        }
+        at += 1;
+    }
+}
+
+fn keyword_of(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [b'B' | b'b', b'E' | b'e', b'G' | b'g', b'I' | b'i', b'N' | b'n', ..] => Some(BEGIN),
+        [b'E' | b'e', b'N' | b'n', b'D' | b'd', ..] => Some(END),
+        _ => None,
+    }
+}
+
+/// Reads the marker of a keyword; `floor` is where the marker before it ends.
+fn marker_at<'a>(text: &'a str, at: usize, keyword: &str, floor: usize) -> Option<Marker<'a>> {
+    exact_marker_at(text, at, keyword, floor).or_else(|| damaged_marker_at(text, at, keyword, floor))
+}
+
+/// Reads a marker as RFC 7468 (2) has it: five dashes, the keyword, a space, a label in capitals, five dashes.
+fn exact_marker_at<'a>(text: &'a str, at: usize, keyword: &str, floor: usize) -> Option<Marker<'a>> {
+    if !(text[floor..at].ends_with(DASHES) && text[at..].starts_with(keyword)) {
+        return None;
+    }
+    let rest = text[at + keyword.len()..].strip_prefix(' ')?;
+    let label = exact_label(rest)?;
+    let label_end = at + keyword.len() + 1 + label.len();
+    let n_trail = n_trail_dashes(&rest[label.len()..]);
+    let (start, end) = (at - DASHES.len(), label_end + n_trail);
+    let kind = BlockKind::of(label);
+    (n_trail > 0).then_some(Marker { start, end, is_begin: keyword == BEGIN, label, kind, is_exact: true })
+}
+
+/// Reads the label of an exact marker.
+fn exact_label(text: &str) -> Option<&str> {
+    // Nearly every marker has this one.
+    if text.starts_with(CERTIFICATE) && text[CERTIFICATE.len()..].starts_with(DASHES) {
+        return Some(CERTIFICATE);
+    }
+    let is_part = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ';
+    let end = text.bytes().take(LABEL_MAX + 1).position(|byte| !is_part(byte))?;
+    Some(&text[..end]).filter(|label| !label.is_empty() && !label.starts_with(' ') && !label.ends_with(' '))
+}
+
+/// Counts the dashes behind the label of an exact marker; nothing where there are fewer than five. Where another marker
+/// follows on the same line, those beyond the fifth are its own.
+fn n_trail_dashes(text: &str) -> usize {
+    let Some(rest) = text.strip_prefix(DASHES) else { return 0 };
+    let is_before_marker = |text: &str| keyword_of(text.as_bytes()).is_some();
+    if !rest.starts_with('-') || rest.strip_prefix(DASHES).is_some_and(is_before_marker) {
+        return DASHES_MIN;
+    }
+    let behind = rest.trim_start_matches('-');
+    if is_before_marker(behind) { DASHES_MIN } else { text.len() - behind.len() }
+}
+
+/// Reads a marker that is written in any other way.
+fn damaged_marker_at<'a>(text: &'a str, at: usize, keyword: &str, floor: usize) -> Option<Marker<'a>> {
+    let n_lead = n_lead_bytes(&text[floor..at])?;
+    let behind = at + keyword.len();
+    let (n_before, label) = label(&text[behind..])?;
+    let label_end = behind + n_before + label.len();
+    if !begins_as_a_label(label) {
+        return None;
+    }
+    let n_trail = n_trail_bytes(&text[label_end..]);
+    let kind = BlockKind::of(label);
+    let (start, end) = (at - n_lead, label_end + n_trail);
+    let is_marker = (n_lead > 0 || n_trail > 0) && kind != BlockKind::Unknown;
+    is_marker.then(|| Marker { start, end, is_begin: keyword == BEGIN, label, kind, is_exact: false })
+}
+
+/// Counts the bytes of dashes, and of spaces behind them, before a keyword; nothing where the keyword is the end of a word.
+fn n_lead_bytes(text: &str) -> Option<usize> {
+    if text.ends_with(is_of_a_word) {
+        return None;
+    }
+    let near = &text[text.ceil_char_boundary(text.len().saturating_sub(LEAD_MAX))..];
+    let dashes = near.trim_end_matches([' ', '\t']);
+    let before = dashes.trim_end_matches(is_dash);
+    Some(if before.len() < dashes.len() { near.len() - before.len() } else { 0 })
+}
+
+/// Counts the bytes of spaces and dashes behind the label of a damaged marker; nothing where there are no dashes.
+fn n_trail_bytes(text: &str) -> usize {
+    let spaces = text.len() - text.trim_start_matches([' ', '\t']).len();
+    let dashes: usize = text[spaces..].chars().take_while(|&c| is_dash(c)).map(char::len_utf8).sum();
+    match dashes {
+        0 => 0,
+        // Of dashes between two markers on one line, five are enough for the first.
+        DASHES_MIN.. if text.starts_with(DASHES) && keyword_of(&text.as_bytes()[dashes..]).is_some() => DASHES_MIN,
+        _ => spaces + dashes,
+    }
+}
+
+/// Reads the label behind a keyword: how many bytes stand before it, and its text.
+fn label(text: &str) -> Option<(usize, &str)> {
+    let rest = text.trim_start_matches([' ', '\t', '\u{a0}']);
+    let end = rest.char_indices().take(LABEL_MAX + 1).find(|&(_, c)| is_dash(c) || !is_of_a_label(c));
+    let end = match end {
+        Some((end, _)) => end,
+        // The text ends with the label, or goes on far too long.
+        None if rest.len() <= LABEL_MAX => rest.len(),
+        None => return None,
+    };
+    let label = rest[..end].trim_end();
+    (!label.is_empty()).then_some((text.len() - rest.len(), label))
+}
+
+/// Says whether a damaged marker may have this label: prose has words that no label begins with.
+fn begins_as_a_label(label: &str) -> bool {
+    const FIRST: [&str; 16] = [
+        "CERT",
+        "TRUSTED",
+        "X509",
+        "X.509",
+        "NEW",
+        "PKCS",
+        "CMS",
+        "ENCRYPTED",
+        "PRIVATE",
+        "RSA",
+        "EC",
+        "DSA",
+        "OPENSSH",
+        "SSH2",
+        "PGP",
+        "PUBLIC",
+    ];
+    let starts_with = |word: &str| label.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    FIRST.into_iter().any(starts_with)
+}
+
+impl BlockKind {
+    fn of(label: &str) -> Self {
+        if label == CERTIFICATE {
+            return Self::Certificate;
+        }
+        let letters = capitals(label);
+        // Each of the words below has one of these: most labels that mean nothing have none.
+        if !letters.contains(['C', 'G', 'P', 'Q']) {
+            return Self::Unknown;
+        }
+        let has = |words: &[&str]| words.iter().any(|word| letters.contains(word));
+        if has(&["PRIVATEKEY"]) {
+            Self::PrivateKey
+        } else if has(&["REQUEST", "CSR"]) {
+            Self::Request
+        } else if has(&["PKCS", "CMS"]) {
+            Self::Container
+        } else if has(&["CRL", "PUBLICKEY", "PARAMETERS", "PGP", "SIGNATURE", "MESSAGE"]) {
+            Self::Other
+        } else if has(&["TRUSTEDCERT"]) {
+            Self::TrustedCertificate
+        } else if has(&["CERT"]) {
+            Self::Certificate
+        } else {
+            Self::Unknown
+        }
+    }
+}
+
+/// The letters and digits of a label, in capitals.
+fn capitals(label: &str) -> Cow<'_, str> {
+    if label.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()) {
+        return label.into();
+    }
+    label.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()).collect()
+}
+
+/// Says whether a character is a dash, or what editors, word processors and wrong encodings make of one.
+fn is_dash(c: char) -> bool {
+    matches!(
+        c,
+        '-' | '\u{ad}' | '\u{2010}'
+            ..='\u{2015}'
+                | '\u{2043}'
+                | '\u{2212}'
+                | '\u{2500}'
+                | '\u{2501}'
+                | '\u{fe58}'
+                | '\u{fe63}'
+                | '\u{ff0d}'
+                | '\u{fffd}'
+    )
+}
+
+/// Says whether a character before a keyword makes it the end of a word, or of base64.
+fn is_of_a_word(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '+' | '/' | '=' | '_')
+}
+
+fn is_of_a_label(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, ' ' | '.' | '#' | '/' | '_' | '(' | ')')
+}

@@ -1,0 +1,164 @@
+//! Private keys in text: found in whatever state they are, and taken out before a text is kept.
+
+use super::marker::{self, BlockKind};
+use super::without_nuls;
+
+/// Longest text between the start of a marker and its last word.
+const MARK_MAX: usize = 64;
+
+/// Says whether a text holds a private key, or the mark of one, in whatever state the rest of it is.
+pub fn holds_private_key(text: &str) -> bool {
+    private_key_mark(&without_nuls(text)).is_some()
+}
+
+/// Takes the private keys out of a text. A key without its first or last mark takes along what stands before or behind
+/// it; of a text that hides a mark behind JSON's escapes nothing is left.
+pub fn blank_private_keys(text: &str) -> String {
+    const BLANK: &str = "[private key removed]";
+    let mut blanked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(KeyMark { start, end }) = private_key_mark(rest) {
+        blanked.push_str(&rest[..start.unwrap_or(0)]);
+        blanked.push_str(BLANK);
+        rest = &rest[end..];
+        if start.is_some() {
+            rest = private_key_mark(rest).map_or("", |last| &rest[last.end..]);
+        }
+    }
+    blanked += rest;
+    if holds_private_key(&unescaped(&blanked)) { BLANK.to_owned() } else { blanked }
+}
+
+/// A marker of a private key: `-----BEGIN EC PRIVATE KEY-----`, dashes included.
+struct KeyMark {
+    /// Where it begins, if it is a BEGIN mark: in front of any other stands the key.
+    start: Option<usize>,
+    end: usize,
+}
+
+/// Finds the first marker of a private key, by its last words or, where its dashes are damaged, as any other marker.
+fn private_key_mark(text: &str) -> Option<KeyMark> {
+    if !mentions_private(text) {
+        return None;
+    }
+    let plain = plain_mark(text);
+    // What is looked through for damaged ones ends with the plain one, so that all keys of a text cost one pass.
+    let before = plain.as_ref().map_or(text, |mark| &text[..mark.end]);
+    let damaged = marker::markers(before).find(|marker| marker.kind == BlockKind::PrivateKey);
+    match damaged {
+        Some(marker) => Some(KeyMark { start: marker.is_begin.then_some(marker.start), end: marker.end }),
+        None => plain,
+    }
+}
+
+/// Says whether a text has the word that every marker of a private key has. This is all that nearly every text costs, so the
+/// scan looks for the rarest letter of the word.
+fn mentions_private(text: &str) -> bool {
+    const WORD: &[u8] = b"PRIVATE";
+    const V: usize = 3;
+    let bytes = text.as_bytes();
+    let is_word = |at: usize| {
+        let word = at.checked_sub(V).and_then(|start| bytes.get(start..start + WORD.len()));
+        word.is_some_and(|word| word.eq_ignore_ascii_case(WORD))
+    };
+    bytes.iter().enumerate().any(|(at, byte)| matches!(byte, b'V' | b'v') && is_word(at))
+}
+
+/// Finds the first text that ends as a marker of a private key does.
+fn plain_mark(text: &str) -> Option<KeyMark> {
+    let mut from = 0;
+    loop {
+        let bytes = text.as_bytes();
+        let start = from + bytes[from..].iter().position(|&byte| byte == b'-')?;
+        let n_dashes = bytes[start..].iter().position(|&byte| byte != b'-').unwrap_or(bytes.len() - start);
+        from = start + n_dashes;
+        let before = &text[..start];
+        // The dashes of an SSH2 mark stand apart from its words.
+        let words = if n_dashes >= 4 { before.strip_suffix(' ').unwrap_or(before) } else { before };
+        // The marks of OPENSSH, ENCRYPTED, RSA, EC, DSA and plain keys end so; that of PGP has one word more.
+        if words.strip_suffix(" BLOCK").unwrap_or(words).ends_with("PRIVATE KEY") {
+            return Some(KeyMark { start: begin_mark(words), end: from });
+        }
+    }
+}
+
+/// Finds the start of a BEGIN mark that ends with a text.
+fn begin_mark(text: &str) -> Option<usize> {
+    let from = text.floor_char_boundary(text.len().saturating_sub(MARK_MAX));
+    let begin = from + text[from..].rfind("BEGIN ")?;
+    Some(text[..begin].trim_end_matches(['-', ' ']).len())
+}
+
+/// A text whose JSON escapes of ASCII characters are undone.
+fn unescaped(text: &str) -> String {
+    let mut unescaped = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("\\u00") {
+        let (before, escape) = rest.split_at(at);
+        let code = escape.get(4..6).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        unescaped.push_str(before);
+        match code.filter(u8::is_ascii) {
+            Some(code) => unescaped.push(code.into()),
+            None => unescaped.push_str("\\u00"),
+        }
+        rest = &escape[if code.is_some_and(|code| code.is_ascii()) { 6 } else { 4 }..];
+    }
+    unescaped + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BLOCK: &str = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n";
+
+    #[test]
+    fn private_keys_are_seen_in_every_state() {
+        for label in ["", "RSA ", "EC ", "DSA ", "ENCRYPTED ", "OPENSSH "] {
+            assert!(holds_private_key(&format!("text\n-----BEGIN {label}PRIVATE KEY-----\nMII")), "{label}");
+            assert!(holds_private_key(&format!("MII\r-----END {label}PRIVATE KEY-----")), "{label}");
+        }
+        assert!(holds_private_key("-----BEGIN PRIVATE KEY----\\nMII"));
+        assert!(holds_private_key("-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQOY"));
+        assert!(holds_private_key("---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\nP2/5"));
+        for text in
+            ["–BEGIN PRIVATE KEY–", "----begin ec private key----", "— BEGIN RSA PRIVATE KEY", "-BEGIN PRIVATE KEY"]
+        {
+            assert!(holds_private_key(text), "{text}");
+        }
+        assert!(holds_private_key("-\0-\0B\0E\0G\0I\0N\0 \0P\0R\0I\0V\0A\0T\0E\0 \0K\0E\0Y\0-\0"));
+        assert!(!holds_private_key(BLOCK));
+        assert!(!holds_private_key("The PRIVATE KEY stays in the chip\n"));
+        assert!(!holds_private_key("PRIVATE KEY - it stays in the chip\n"));
+    }
+
+    #[test]
+    fn private_keys_are_taken_out_of_a_text() {
+        let begin = "-----BEGIN EC PRIVATE KEY-----";
+        let end = "-----END EC PRIVATE KEY-----";
+        for (text, blanked) in [
+            (format!(r#"{{"a":"{begin}\nSECRET\n{end}\n","b":1}}"#), r#"{"a":"[private key removed]\n","b":1}"#),
+            (format!("x{begin}SECRET{end}y{begin}SECRET{end}z"), "x[private key removed]y[private key removed]z"),
+            (format!("x{begin}SECRET"), "x[private key removed]"),
+            (format!("SECRET{end}y"), "[private key removed]y"),
+            (
+                "x-----BEGIN PGP PRIVATE KEY BLOCK-----S-----END PGP PRIVATE KEY BLOCK-----y".into(),
+                "x[private key removed]y",
+            ),
+            ("x---- BEGIN SSH2 PRIVATE KEY ----S---- END SSH2 PRIVATE KEY ----y".into(), "x[private key removed]y"),
+            ("x–BEGIN PRIVATE KEY–S–END PRIVATE KEY–y".into(), "x[private key removed]y"),
+            ("x-----begin private key-----S-----end private key-----y".into(), "x[private key removed]y"),
+            (r"-----BEGIN PRIVATE\u0020KEY-----SECRET".into(), "[private key removed]"),
+            (r"\u002D----BEGIN PRIVATE KEY\u002d----SECRET".into(), r"\u002D[private key removed]"),
+        ] {
+            assert_eq!(blank_private_keys(&text), blanked, "{text}");
+        }
+    }
+
+    #[test]
+    fn text_without_a_private_key_stays_as_it_is() {
+        for text in [BLOCK, r#"{"a":"\u00"}"#, r"\u00e4 \u0041 \u00", "\\u00\u{e4}", "the PRIVATE KEY"] {
+            assert_eq!(blank_private_keys(text), text);
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The first rejects of a run, for people who have no file of all of them.
+
+use crate::cli::figures::grouped;
+use crate::cli::progress::Progress;
+use crate::enqueue::Reject;
+
+/// How many rejects are listed one by one.
+const LISTED: usize = 10;
+
+/// The first rejects of a run, and how many there are.
+#[derive(Default)]
+pub(in crate::cli) struct FirstRejects {
+    first: Vec<Reject>,
+    n: u64,
+}
+
+impl FirstRejects {
+    /// Adds a reject.
+    pub(in crate::cli) fn push(&mut self, reject: Reject) {
+        self.n += 1;
+        if self.first.len() < LISTED {
+            self.first.push(reject);
+        }
+    }
+
+    /// Lists the first ones; where there are more, `how` says how to see them all.
+    pub(in crate::cli) fn list(&self, progress: &Progress, how: &str) {
+        for reject in &self.first {
+            progress.say(&format!("rejected: {reject}"));
+        }
+        let n_more = self.n - self.first.len() as u64;
+        if n_more > 0 {
+            progress.say(&format!("{} more rejects are not listed: {how}", grouped(n_more)));
+        }
+    }
+}
