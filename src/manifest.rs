@@ -1,7 +1,7 @@
 //! Reads what may be certificates out of files, folders and standard input, entry by entry, as a stream.
 //!
-//! PEM text, DER and the lines of a rejects file are told apart by their content. However large a file is, only one
-//! stretch of it is held. Whatever was given shows up as an entry, so that nothing is ignored silently; what an entry is
+//! PEM text, DER and the lines of a rejects file are recognised by their content. However large a file is, memory holds
+//! one stretch of it. Whatever was given shows up as an entry, so that nothing is ignored silently; what an entry is
 //! worth is not judged here.
 
 mod ca_file;

@@ -10,8 +10,6 @@ use super::{Certificate, CertificateError, Kind};
 /// Something that looks like a certificate.
 #[derive(Clone, Debug)]
 pub struct Input {
-    /// Where it begins, in bytes of the text.
-    pub start: usize,
     /// What could be read.
     pub read: Result<Certificate, Unreadable>,
     /// What is odd about the text around a certificate that was read.
@@ -28,22 +26,18 @@ pub struct Unreadable {
 }
 
 /// What is odd about the text of a certificate that can be read with certainty.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Oddity {
     /// Its markers are damaged or lost.
-    #[error("the block {0}")]
     Markers(Damage),
     /// The label is not one of a certificate.
-    #[error("the block has the label {0}")]
     Label(String),
     /// Padding follows it: NULs, FFs or line ends.
-    #[error("{bytes} bytes of padding follow the certificate")]
     Padding {
         /// How many bytes.
         bytes: usize,
     },
     /// OpenSSL's trust settings follow it.
-    #[error("{bytes} bytes of OpenSSL's trust settings follow the certificate")]
     TrustSettings {
         /// How many bytes.
         bytes: usize,
@@ -77,7 +71,7 @@ impl Input {
 
 /// The inputs of one block: as many as it has certificates in a row, or one that cannot be read.
 fn of_block(block: &Block<'_>) -> Vec<Input> {
-    let input = |read, oddity| Input { start: block.start, read, oddity };
+    let input = |read, oddity| Input { read, oddity };
     let der = match block.decode() {
         Ok(der) => der,
         Err(damage) => return vec![input(Err(unreadable(block, damage.into())), None)],

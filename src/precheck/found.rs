@@ -73,7 +73,7 @@ impl From<Rejection> for NotFound {
 }
 
 impl Rejection {
-    /// Says what is wrong with a text of which no certificate could be read.
+    /// Classifies why no certificate could be read from a text.
     pub(super) fn unreadable(field: Field, cause: CertificateError, text: &str) -> Self {
         match cause {
             CertificateError::Is(Kind::Request) => Self::CertificateRequest { field },
