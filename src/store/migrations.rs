@@ -14,7 +14,7 @@ use tracing::info;
 use super::{Store, StoreError};
 
 /// Version, name and text of every step in `migrations/`; a test compares the list with the folder.
-const STEPS: [(i64, &str, &str); 9] = [
+const STEPS: [(i64, &str, &str); 10] = [
     (1, "ledger", include_str!("../../migrations/0001_ledger.sql")),
     (2, "recent_batches", include_str!("../../migrations/0002_recent_batches.sql")),
     (3, "holds", include_str!("../../migrations/0003_holds.sql")),
@@ -24,6 +24,7 @@ const STEPS: [(i64, &str, &str); 9] = [
     (7, "listings", include_str!("../../migrations/0007_listings.sql")),
     (8, "certificates_by_serial", include_str!("../../migrations/0008_certificates_by_serial.sql")),
     (9, "drop_certificates_of_a_serial", include_str!("../../migrations/0009_drop_certificates_of_a_serial.sql")),
+    (10, "replays_not_sent", include_str!("../../migrations/0010_replays_not_sent.sql")),
 ];
 
 /// First line of a step that runs outside a transaction; sqlx's own files have the same.

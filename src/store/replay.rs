@@ -39,7 +39,7 @@ pub struct Replay {
     pub n_expected: u64,
     /// How many it chose.
     pub n_chosen: u64,
-    /// How many of those SQS took.
+    /// How many of those wait to be sent no more: SQS took them, or another message ended them before.
     pub n_sent: u64,
     /// When it had looked at everything.
     pub chosen_at: Option<OffsetDateTime>,
@@ -179,6 +179,7 @@ impl Store {
                 return Ok(false);
             }
             let n = stop_waiting_for(&mut transaction, number).await?;
+            count_not_sent(&mut transaction, number, n).await?;
             let delete = "-- cancel_hold\ndelete from holds where hold = $1";
             sqlx::query(delete).bind(HoldKey::replay(number).as_str()).execute(&mut *transaction).await?;
             let (what, detail) = (format!("replay {number}"), serde_json::json!({ "not_sent": n }));
@@ -190,11 +191,11 @@ impl Store {
     }
 }
 
-/// Notes that SQS took jobs that a replay chose.
-pub(super) async fn count_sent(db: &mut PgConnection, number: i64, n: u64) -> Result<(), StoreError> {
-    let update = "-- count_sent
+/// Notes that jobs that a replay chose are not sent.
+pub(super) async fn count_not_sent(db: &mut PgConnection, number: i64, n: u64) -> Result<(), StoreError> {
+    let update = "-- count_not_sent
         update replays
-        set n_sent = n_sent + $2
+        set n_not_sent = n_not_sent + $2
         where replay = $1";
     sqlx::query(update).bind(number).bind(n.cast_signed()).execute(db).await?;
     Ok(())
@@ -232,9 +233,18 @@ fn list(names: &BTreeSet<String>) -> Option<Vec<String>> {
     (!names.is_empty()).then(|| names.iter().cloned().collect())
 }
 
+/// What was sent is what waits no more: a job may end before its sending is noted, and a note may be lost.
 const SELECT: &str = "
-    select replay, filter, verify, asked_by, asked_at, n_expected, n_chosen, n_sent, chosen_at, cancelled_at,
-        cancelled_by, ended_at
+    select replay, filter, verify, asked_by, asked_at, n_expected, n_chosen, chosen_at, cancelled_at, cancelled_by,
+        ended_at,
+        n_chosen - n_not_sent - case
+            when ended_at is null then (
+                select count(*)
+                from registrations
+                where waits_for = 'replay:' || replays.replay and request is not null
+            )
+            else 0
+        end as n_sent
     from replays";
 
 async fn insert(db: &mut PgConnection, wish: &Wish<'_>) -> Result<Option<i64>, StoreError> {

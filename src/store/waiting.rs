@@ -125,16 +125,7 @@ impl Store {
     /// # Errors
     /// What the server or the connection met.
     pub async fn sent_again(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<u64, StoreError> {
-        self.run(async |db| {
-            let mut transaction = self.begin(db).await?;
-            let n = stop_waiting(&mut transaction, hold, jobs, "sent_again_at = now()").await?;
-            if let Some(number) = hold.replay_number() {
-                replay::count_sent(&mut transaction, number, n).await?;
-            }
-            transaction.commit().await?;
-            Ok(n)
-        })
-        .await
+        self.run(async |db| stop_waiting(db, hold, jobs, "sent_again_at = now()").await).await
     }
 
     /// Notes that jobs cannot be sent again: they stay as they are and wait no more.
@@ -143,7 +134,16 @@ impl Store {
     /// What the server or the connection met.
     pub async fn unsendable(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<u64, StoreError> {
         let change = "detail = 'it cannot be sent again: ' || coalesce(r.detail, r.code)";
-        self.run(async |db| stop_waiting(db, hold, jobs, change).await).await
+        self.run(async |db| {
+            let mut transaction = self.begin(db).await?;
+            let n = stop_waiting(&mut transaction, hold, jobs, change).await?;
+            if let Some(number) = hold.replay_number() {
+                replay::count_not_sent(&mut transaction, number, n).await?;
+            }
+            transaction.commit().await?;
+            Ok(n)
+        })
+        .await
     }
 
     /// Removes a released hold for which nothing waits; tells whether nothing is left to send.

@@ -6,6 +6,7 @@ mod selection;
 use std::collections::BTreeMap;
 
 use muster::certificate::Certificate;
+use muster::hold::HoldKey;
 use muster::outcome::Code;
 use muster::replay::Filter;
 use muster::sandbox::Operation;
@@ -14,7 +15,7 @@ use muster::store::replay::{Begun, Wish};
 use serde_json::Value;
 
 use crate::factory::{BATCH, Factory};
-use crate::ledger::{assert_counters_equal_the_rows, page, row};
+use crate::ledger::{self, assert_counters_equal_the_rows, page, row};
 
 /// The row of a job for a certificate that failed for a reason.
 fn failed(n: u32, pem: &str, code: Code) -> Row {
@@ -149,6 +150,32 @@ async fn a_replay_goes_on_after_a_crash_in_its_middle() {
         assert_eq!(factory.ends().await.get(&Code::Ok), Some(&150), "{place}");
         assert_counters_equal_the_rows(&factory.database).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_ends_before_its_sending_is_noted_counts_as_sent() {
+    let (factory, rows) = with_failures(&[(Code::Timeout, 3)]).await;
+    let Begun::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
+    factory.store.choose(number, 10).await.unwrap();
+    let n_sent = async || factory.store.replay(number).await.unwrap().unwrap().n_sent;
+    let hold = HoldKey::replay(number);
+    let jobs = factory.store.waiting(&hold, None, 10).await.unwrap();
+    assert_eq!((n_sent().await, jobs.len()), (0, 3));
+
+    let ended = rows[..2].iter().map(|row| Row {
+        subject: row.subject,
+        certificate_id: row.certificate_id,
+        account: row.account.clone(),
+        region: row.region.clone(),
+        ..ledger::row(0, Code::Ok)
+    });
+    factory.store.record(&page(ended.collect())).await.unwrap();
+    assert_eq!(n_sent().await, 2);
+    factory.store.sent_again(&hold, &jobs.iter().collect::<Vec<_>>()).await.unwrap();
+    assert_eq!(n_sent().await, 3, "each once");
+    while !factory.store.choose(number, 10).await.unwrap() {}
+    assert!(factory.store.finish(&hold).await.unwrap());
+    assert_eq!(n_sent().await, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
