@@ -19,6 +19,7 @@ async fn at_version_7() -> Database {
     let rewind = "drop index if exists certificates_by_serial;
         drop index if exists certificates_of_a_serial;
         create index certificates_of_a_serial on registrations (serial) where serial is not null;
+        alter table replays drop column if exists n_not_sent;
         delete from _sqlx_migrations where version > 7";
     sqlx::raw_sql(rewind).execute(&database.pool).await.unwrap();
     database
