@@ -103,8 +103,10 @@ async fn a_message_that_two_workers_have_at_once_ends_well_once() {
     faults.set(Fault::new(Operation::ReceiveMessage, Effect::DeliverTwice).calls(20)).unwrap();
     let slow = Effect::Latency { milliseconds: 300, up_to: None };
     faults.set(Fault::new(Operation::RegisterCertificate, slow)).unwrap();
+    let (one, other) = tokio::join!(factory.serve(), factory.serve());
     factory.enqueue(&factory.leaves(60)).await;
-    tokio::join!(factory.drain(), factory.drain());
+    until_done(&factory, 60).await;
+    tokio::join!(one.end(), other.end());
     assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 60)]));
     let (calls, counts) = (factory.n_calls() as u64, factory.counts("jobs"));
     assert!(calls > 60, "the test shows nothing unless both workers call for one certificate");
