@@ -35,11 +35,11 @@ def send_ten(sqs, url, jobs):
         for i, job in enumerate(jobs)
     ]
     answer = sqs.send_message_batch(QueueUrl=url, Entries=entries)
-    # The call succeeds even where single entries fail: each of them must be looked at.
-    failed = answer.get("Failed", [])
-    for entry in failed:
+    for entry in answer.get("Failed", []):
         print(f"{jobs[int(entry['Id'])]['ref']}: {entry['Code']}: {entry.get('Message')}", file=sys.stderr)
-    return [jobs[int(entry["Id"])] for entry in failed]
+    # The call succeeds even where single entries fail, and only what the answer calls successful was taken.
+    taken = {entry["Id"] for entry in answer.get("Successful", [])}
+    return [job for i, job in enumerate(jobs) if str(i) not in taken]
 
 
 def send(sqs, url, jobs):

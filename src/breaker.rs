@@ -134,6 +134,11 @@ impl Breaker {
         self.trip(Cause::Auth, reason, false);
     }
 
+    /// Notes that a call could not be made, and so could no other.
+    pub fn unreached(&self, reason: &str) {
+        self.trip(Cause::Outage, reason, false);
+    }
+
     /// Notes that the target's credentials do not work, without a call that told.
     pub fn presume_denied(&self, reason: &str) {
         self.trip(Cause::Auth, reason, true);

@@ -11,10 +11,12 @@ use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sts::Client;
+use aws_sdk_sts::config::http::HttpResponse;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
+use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 
-use crate::sdk_error;
+use crate::sdk_error::{self, CredentialsFault};
 
 use clock::AwsClock;
 
@@ -162,26 +164,44 @@ impl Account {
     async fn told(config: &SdkConfig, clock: AwsClock) -> Result<Self, IdentityError> {
         let region = config.region().ok_or(IdentityError::NoRegion)?.to_string();
         let call = Client::new(config).get_caller_identity().customize().interceptor(clock);
-        let answer = call.send().await.map_err(|error| match &error {
-            SdkError::ServiceError(service) => IdentityError::Denied(code_and_message(service.err())),
-            _ => role_error(&error).unwrap_or_else(|| {
-                let text = sdk_error::in_one_line(&error);
-                let is_denied = sdk_error::lacks_credentials(&error);
-                if is_denied { IdentityError::Denied(text) } else { IdentityError::Unreachable(text) }
-            }),
-        })?;
+        let answer = call.send().await.map_err(|error| why(&error, IdentityError::Denied))?;
         let id = answer.account.ok_or_else(|| IdentityError::Unreachable("the answer names no account".to_owned()))?;
         Ok(Self { id, region })
     }
 }
 
-/// What kept the role from being assumed, where that is what an error comes of.
-fn role_error(error: &(dyn Error + 'static)) -> Option<IdentityError> {
-    let failure = sdk_error::causes(error).find_map(|cause| cause.downcast_ref::<SdkError<AssumeRoleError>>())?;
-    Some(match failure {
-        SdkError::ServiceError(service) => IdentityError::RoleDenied(code_and_message(service.err())),
-        _ if sdk_error::lacks_credentials(failure) => IdentityError::Denied(sdk_error::in_one_line(failure)),
-        _ => IdentityError::Unreachable(sdk_error::in_one_line(failure)),
+/// Why STS did not answer a call; `denied` makes the error where it refuses it.
+fn why<E>(error: &SdkError<E, HttpResponse>, denied: fn(String) -> IdentityError) -> IdentityError
+where
+    E: Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    if let Some(text) = sdk_error::not_from_aws(error, error.code()) {
+        return IdentityError::Unreachable(text);
+    }
+    if let SdkError::ServiceError(service) = error {
+        return denied(code_and_message(service.err()));
+    }
+    let unreachable = || IdentityError::Unreachable(sdk_error::in_one_line(error));
+    error.source().and_then(without_credentials).unwrap_or_else(unreachable)
+}
+
+/// Why there were no credentials for a call, where that is what its error comes of.
+pub fn without_credentials(error: &(dyn Error + 'static)) -> Option<IdentityError> {
+    let fault = sdk_error::credentials_fault(error)?;
+    let text = || sdk_error::in_one_line(error);
+    Some(why_not_assumed(error).unwrap_or_else(|| match fault {
+        CredentialsFault::Unusable => IdentityError::Denied(text()),
+        CredentialsFault::OutOfReach => IdentityError::Unreachable(text()),
+    }))
+}
+
+/// What kept a role from being assumed, by us or with a web identity, where that is what an error comes of.
+fn why_not_assumed(error: &(dyn Error + 'static)) -> Option<IdentityError> {
+    sdk_error::causes(error).find_map(|cause| {
+        let by_us =
+            cause.downcast_ref::<SdkError<AssumeRoleError>>().map(|error| why(error, IdentityError::RoleDenied));
+        let by_web = || cause.downcast_ref::<SdkError<AssumeRoleWithWebIdentityError>>();
+        by_us.or_else(|| by_web().map(|error| why(error, IdentityError::RoleDenied)))
     })
 }
 

@@ -1,8 +1,9 @@
 //! One SQS queue: the only file that names `aws_sdk_sqs`.
 //!
-//! Batch calls answer for each entry by itself; every entry's answer is looked at and given to the caller. What to do
-//! about a failure is the caller's decision.
+//! Batch calls answer for each entry by itself: an entry is done only where the answer says so. What the answer does not
+//! mention may be done or not, and counts as failed. What to do about a failure is the caller's decision.
 
+mod answer;
 mod attributes;
 mod error;
 
@@ -15,19 +16,23 @@ use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::http::HttpResponse;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
-    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
-    MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageSystemAttributeName,
+    QueueAttributeName, SendMessageBatchRequestEntry,
 };
 use time::OffsetDateTime;
 use time::macros::datetime;
 use tokio::time::Instant;
+use tracing::warn;
 
+use crate::identity::{self, IdentityError};
 use crate::sdk_error;
 
+pub use answer::not_mentioned;
 pub use attributes::Attributes;
-pub use error::{EntryError, EntryResult, NO_CREDENTIALS, QueueError, QueueErrorKind};
+pub use error::{EntryError, EntryResult, KMS_HINT, NO_CREDENTIALS, QueueError, QueueErrorKind, UNKNOWN};
 
 /// Most entries of one SQS call.
 pub const CALL_MAX: usize = 10;
@@ -37,6 +42,9 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The last second of year 9999.
 const LAST_INSTANT: OffsetDateTime = datetime!(9999-12-31 23:59:59 UTC);
+
+/// The code where no answer came.
+const UNREACHABLE: &str = "unreachable";
 
 /// How the names of FIFO queues end, and of no others.
 const FIFO: &str = ".fifo";
@@ -105,7 +113,7 @@ impl Queue {
             return Ok(Self { client, url: name_or_url.into() });
         }
         let answer = client.get_queue_url().queue_name(name_or_url).send().await;
-        let url = answer.map_err(|e| error("GetQueueUrl", &e))?.queue_url.unwrap_or_default();
+        let url = answer::url("GetQueueUrl", answer.map_err(|e| error("GetQueueUrl", &e))?.queue_url)?;
         Ok(Self { client, url: url.into() })
     }
 
@@ -121,7 +129,8 @@ impl Queue {
     pub async fn attributes(&self) -> Result<Attributes, QueueError> {
         let call = self.client.get_queue_attributes().queue_url(&*self.url).attribute_names(QueueAttributeName::All);
         let answer = call.send().await.map_err(|e| error("GetQueueAttributes", &e))?;
-        Ok(Attributes::read(&answer.attributes.unwrap_or_default()))
+        Attributes::read(&answer.attributes.unwrap_or_default())
+            .map_err(|lacks| QueueError::odd("GetQueueAttributes", lacks))
     }
 
     /// Finds this queue's dead-letter queue by its ARN.
@@ -133,7 +142,7 @@ impl Queue {
         let mut parts = arn.rsplit(':');
         let call = self.client.get_queue_url().set_queue_name(parts.next().map(str::to_owned));
         let answer = call.set_queue_owner_aws_account_id(parts.next().map(str::to_owned)).send().await;
-        let url = answer.map_err(|e| error("GetQueueUrl", &e))?.queue_url.unwrap_or_default();
+        let url = answer::url("GetQueueUrl", answer.map_err(|e| error("GetQueueUrl", &e))?.queue_url)?;
         Ok(Self { client: self.client.clone(), url: url.into() })
     }
 
@@ -179,7 +188,8 @@ impl Queue {
             .send()
             .await
             .map_err(|e| error("ReceiveMessage", &e))?;
-        Ok(answer.messages.unwrap_or_default().into_iter().map(|message| self.read(message, asked_at)).collect())
+        let messages = answer.messages.unwrap_or_default().into_iter();
+        Ok(messages.filter_map(|message| self.read(message, asked_at)).collect())
     }
 
     /// Deletes deliveries, ten a call at most; tells for each whether SQS took it.
@@ -195,7 +205,8 @@ impl Queue {
         let call = self.client.delete_message_batch().queue_url(&*self.url).set_entries(Some(entries));
         let call = call.customize().config_override(once(CALL_TIMEOUT));
         let answer = call.send().await.map_err(|e| error("DeleteMessageBatch", &e))?;
-        Ok(by_entry(receipts.len(), answer.failed))
+        let done = answer.successful.into_iter().map(|entry| (entry.id, Ok(())));
+        answer::by_entry("DeleteMessageBatch", receipts.len(), done, answer.failed)
     }
 
     /// Hides deliveries for a time from now on, ten a call at most; zero gives them back at once.
@@ -216,7 +227,8 @@ impl Queue {
         let call = self.client.change_message_visibility_batch().queue_url(&*self.url).set_entries(Some(entries));
         let call = call.customize().config_override(once(CALL_TIMEOUT));
         let answer = call.send().await.map_err(|e| error("ChangeMessageVisibilityBatch", &e))?;
-        Ok(by_entry(receipts.len(), answer.failed))
+        let done = answer.successful.into_iter().map(|entry| (entry.id, Ok(())));
+        answer::by_entry("ChangeMessageVisibilityBatch", receipts.len(), done, answer.failed)
     }
 
     /// Sends messages, ten and 1 MiB a call at most; tells for each whether SQS took it.
@@ -235,17 +247,29 @@ impl Queue {
         let entries = messages.iter().enumerate().map(entry).collect();
         let call = self.client.send_message_batch().queue_url(&*self.url).set_entries(Some(entries));
         let answer = call.send().await.map_err(|e| error("SendMessageBatch", &e))?;
-        Ok(by_entry(messages.len(), answer.failed))
+        let done = answer.successful.into_iter().map(|entry| {
+            let body = answer::place(&entry.id).and_then(|i| messages.get(i)).map_or("", |message| &message.body);
+            (entry.id, answer::check_md5(body, &entry.md5_of_message_body))
+        });
+        answer::by_entry("SendMessageBatch", messages.len(), done, answer.failed)
     }
 
-    fn read(&self, message: aws_sdk_sqs::types::Message, asked_at: Instant) -> Message {
+    /// Reads a delivery; nothing where it cannot be made use of: it comes again when its visibility ends.
+    fn read(&self, message: aws_sdk_sqs::types::Message, asked_at: Instant) -> Option<Message> {
         let attributes = message.attributes.unwrap_or_default();
         let number = |name| attributes.get(&name).and_then(|text| text.parse::<i64>().ok());
-        Message {
+        let body = message.body.unwrap_or_default();
+        let is_sound = message.md5_of_body.is_none_or(|md5| answer::check_md5(&body, &md5).is_ok());
+        let id_and_receipt = message.message_id.zip(message.receipt_handle).filter(|_| is_sound);
+        let Some((id, receipt)) = id_and_receipt else {
+            warn!(queue = self.url(), "a message did not arrive whole; it comes again when its visibility ends");
+            return None;
+        };
+        Some(Message {
             queue: self.clone(),
-            id: message.message_id.unwrap_or_default(),
-            body: message.body.unwrap_or_default(),
-            receipt: message.receipt_handle.unwrap_or_default(),
+            id,
+            body,
+            receipt,
             receive_count: number(MessageSystemAttributeName::ApproximateReceiveCount)
                 .and_then(|n| n.try_into().ok())
                 .unwrap_or(1),
@@ -253,7 +277,7 @@ impl Queue {
                 .and_then(instant)
                 .unwrap_or(OffsetDateTime::UNIX_EPOCH),
             asked_at,
-        }
+        })
     }
 }
 
@@ -289,10 +313,11 @@ pub fn into_calls<T>(entries: impl IntoIterator<Item = T>, queue_of: impl Fn(&T)
 pub async fn create(config: &SdkConfig, name: &str, settings: &Attributes) -> Result<Queue, QueueError> {
     let client = Client::new(config);
     let dead = client.create_queue().queue_name(format!("{name}-dead")).send().await;
-    let dead_url = dead.map_err(|e| error("CreateQueue", &e))?.queue_url.unwrap_or_default();
+    let dead_url = answer::url("CreateQueue", dead.map_err(|e| error("CreateQueue", &e))?.queue_url)?;
     let call = client.get_queue_attributes().queue_url(dead_url).attribute_names(QueueAttributeName::QueueArn);
     let answer = call.send().await.map_err(|e| error("GetQueueAttributes", &e))?;
-    let arn = answer.attributes.unwrap_or_default().remove(&QueueAttributeName::QueueArn).unwrap_or_default();
+    let arn = answer.attributes.unwrap_or_default().remove(&QueueAttributeName::QueueArn);
+    let arn = arn.ok_or_else(|| QueueError::odd("GetQueueAttributes", "QueueArn"))?;
     let policy = serde_json::json!({ "deadLetterTargetArn": arn, "maxReceiveCount": settings.max_receive_count });
     let call = client
         .create_queue()
@@ -300,7 +325,7 @@ pub async fn create(config: &SdkConfig, name: &str, settings: &Attributes) -> Re
         .attributes(QueueAttributeName::VisibilityTimeout, settings.visibility_timeout.as_secs().to_string())
         .attributes(QueueAttributeName::MessageRetentionPeriod, settings.retention.as_secs().to_string())
         .attributes(QueueAttributeName::RedrivePolicy, policy.to_string());
-    let url = call.send().await.map_err(|e| error("CreateQueue", &e))?.queue_url.unwrap_or_default();
+    let url = answer::url("CreateQueue", call.send().await.map_err(|e| error("CreateQueue", &e))?.queue_url)?;
     Queue::open(config, &url).await
 }
 
@@ -310,36 +335,23 @@ fn once(timeout: Duration) -> aws_sdk_sqs::config::Builder {
     aws_sdk_sqs::Config::builder().timeout_config(timeouts).retry_config(RetryConfig::disabled())
 }
 
-/// An entry that SQS does not name as failed went through.
-fn by_entry(n: usize, failed: Vec<BatchResultErrorEntry>) -> Vec<EntryResult> {
-    let mut results = vec![Ok(()); n];
-    for entry in failed {
-        let Some(result) = entry.id.parse().ok().and_then(|i: usize| results.get_mut(i)) else { continue };
-        *result = Err(EntryError {
-            message: sdk_error::one_line(&entry.message.unwrap_or_default()),
-            is_senders_fault: entry.sender_fault,
-            code: sdk_error::one_line(&entry.code),
-        });
-    }
-    results
-}
-
-fn error<E, R>(operation: &'static str, failure: &SdkError<E, R>) -> QueueError
+fn error<E>(operation: &'static str, failure: &SdkError<E, HttpResponse>) -> QueueError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
 {
-    if let Some(service) = failure.as_service_error() {
-        let code = service.code().unwrap_or("no code");
+    if let Some((service, code)) = failure.as_service_error().and_then(|service| Some((service, service.code()?))) {
         let message = sdk_error::one_line(service.message().unwrap_or("no message"));
         return QueueError { operation, kind: QueueErrorKind::of(code), code: sdk_error::one_line(code), message };
     }
-    let (kind, code) = if sdk_error::lacks_credentials(failure) {
-        (QueueErrorKind::Denied, NO_CREDENTIALS)
-    } else {
-        (QueueErrorKind::Transient, "unreachable")
+    if let Some(message) = sdk_error::not_from_aws(failure, None) {
+        return QueueError { operation, kind: QueueErrorKind::Transient, code: "not from AWS".to_owned(), message };
+    }
+    let (kind, code, message) = match identity::without_credentials(failure) {
+        Some(fault @ IdentityError::Unreachable(_)) => (QueueErrorKind::Transient, UNREACHABLE, fault.to_string()),
+        Some(fault) => (QueueErrorKind::Denied, NO_CREDENTIALS, fault.to_string()),
+        None => (QueueErrorKind::Transient, UNREACHABLE, sdk_error::in_one_line(failure)),
     };
-    QueueError { operation, kind, code: code.to_owned(), message: sdk_error::in_one_line(failure) }
+    QueueError { operation, kind, code: code.to_owned(), message }
 }
 
 #[cfg(test)]
@@ -381,12 +393,5 @@ mod tests {
         for ms in [i64::MIN, -300_000_000_000_000, -1, 253_402_300_800_000, i64::MAX] {
             assert_eq!(instant(ms), None, "{ms}");
         }
-    }
-
-    #[test]
-    fn an_entry_that_failed_is_told_apart_from_those_that_did_not() {
-        let failed = BatchResultErrorEntry::builder().id("1").code("InternalError").sender_fault(false);
-        let results = by_entry(3, vec![failed.build().unwrap()]);
-        assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
     }
 }

@@ -6,10 +6,11 @@
 //! A receive under way is always awaited, also at the end: its messages would otherwise stay hidden until their
 //! visibility ends, and would have burnt a delivery.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -19,7 +20,7 @@ use crate::breakers::Breakers;
 use crate::crash_point;
 use crate::job::{Job, ParseError};
 use crate::metrics::{Metrics, delivery};
-use crate::queue::{CALL_MAX, Message, Queue, QueueError};
+use crate::queue::{CALL_MAX, Message, Queue, QueueError, QueueErrorKind};
 use crate::recorder::{Finish, Finished, NoJob};
 use crate::slots::{Delivery, Lane, Slot, Slots};
 use crate::store::Store;
@@ -30,6 +31,13 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 
 /// Receives that fail in a row before SQS counts as failing: single ones come and go.
 const FAILURES_MAX: u32 = 5;
+
+/// How long a queue may be out of reach before whoever waits for it to be empty gives up. A denial is given less: only
+/// people end it.
+const GIVE_UP_AFTER: Duration = Duration::from_mins(1);
+
+/// Long polls in a row that end at once with nothing before somebody is told: a single one may.
+const HURRIED_MAX: u32 = 3;
 
 /// Receives messages and hands their jobs to the worker.
 #[derive(Clone, Debug)]
@@ -63,12 +71,15 @@ pub struct Drained {
     pub queues: Vec<Queue>,
     /// The ledger, where jobs wait that will be sent again.
     pub store: Store,
+    /// Why it was given up to find out.
+    pub given_up: Arc<OnceLock<QueueError>>,
 }
 
 /// Receives that failed in a row.
 #[derive(Default)]
 struct Failures {
     n: u32,
+    since: Option<Instant>,
     failing: Option<Failing>,
 }
 
@@ -76,8 +87,34 @@ impl Failures {
     /// Notes one; too many open the breaker until a receive goes through.
     fn one_more(&mut self, error: &QueueError, sqs: &Dependency) {
         self.n += 1;
+        self.since.get_or_insert_with(Instant::now);
         if self.n >= FAILURES_MAX {
             self.failing.get_or_insert_with(|| sqs.failing(&error.to_string()));
+        }
+    }
+
+    /// Says whether it is of no use to go on waiting for the queue to be empty.
+    fn are_too_many(&self, error: &QueueError) -> bool {
+        match error.kind {
+            QueueErrorKind::Transient => self.since.is_some_and(|since| since.elapsed() >= GIVE_UP_AFTER),
+            QueueErrorKind::Missing | QueueErrorKind::Fifo | QueueErrorKind::Denied => self.n >= FAILURES_MAX,
+        }
+    }
+}
+
+/// Long polls in a row that ended at once with nothing.
+#[derive(Default)]
+struct Hurried(u32);
+
+impl Hurried {
+    fn one_more(&mut self, queue: &Queue) {
+        self.0 += 1;
+        if self.0 == HURRIED_MAX {
+            warn!(
+                queue = queue.url(),
+                "an empty queue does not wait for messages as it was asked to; asking less often. Something on the way may \
+                 answer in place of SQS"
+            );
         }
     }
 }
@@ -87,6 +124,7 @@ impl Receiver {
     pub async fn run(self) {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         let mut failures = Failures::default();
+        let mut hurried = Hurried::default();
         let mut may_be_more = false;
         loop {
             tokio::select! {
@@ -101,29 +139,57 @@ impl Receiver {
                 () = self.stop.cancelled() => return,
                 slots = self.slots.take(self.lane, n_max) => slots,
             };
+            let asked_at = Instant::now();
             let received = self.queue.receive(slots.len(), wait).await;
+            let is_hurried = asked_at.elapsed() < wait / 2;
             self.metrics.sqs_request("ReceiveMessage", &received);
-            match received {
+            let looked = match received {
+                Ok(messages) if messages.is_empty() => {
+                    may_be_more = false;
+                    drop(slots);
+                    self.stop_if_drained().await.map(|()| is_hurried)
+                }
                 Ok(messages) => {
-                    backoff.reset();
-                    failures = Failures::default();
                     may_be_more = messages.len() == slots.len();
-                    let is_empty = messages.is_empty();
                     self.take(slots, messages).await;
-                    if is_empty {
-                        self.stop_if_drained().await;
+                    Ok(false)
+                }
+                Err(error) => {
+                    drop(slots);
+                    Err(error)
+                }
+            };
+            match looked {
+                Ok(is_hurried) => {
+                    failures = Failures::default();
+                    if !is_hurried {
+                        hurried = Hurried::default();
+                        backoff.reset();
+                        continue;
                     }
+                    hurried.one_more(&self.queue);
                 }
                 Err(error) => {
                     warn!(%error, queue = self.queue.url(), "cannot receive messages");
                     failures.one_more(&error, &self.breakers.sqs);
-                    drop(slots);
-                    tokio::select! {
-                        () = backoff.wait() => {}
-                        () = self.stop.cancelled() => return,
+                    if failures.are_too_many(&error) {
+                        self.give_up(error);
                     }
                 }
             }
+            tokio::select! {
+                () = backoff.wait() => {}
+                () = self.stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Stops where the queue was to be emptied and cannot be read.
+    fn give_up(&self, error: QueueError) {
+        if let Some(Drained { given_up, .. }) = &self.until_empty {
+            // The first reason is as good as any.
+            let _ = given_up.set(error);
+            self.stop.cancel();
         }
     }
 
@@ -170,22 +236,26 @@ impl Receiver {
     }
 
     /// Stops where no queue holds anything, not even for other workers, and nothing will be sent again by itself.
-    async fn stop_if_drained(&self) {
-        let Some(Drained { queues, store }) = self.until_empty.as_ref().filter(|_| self.slots.held() == 0) else {
-            return;
+    ///
+    /// # Errors
+    /// A queue does not say how much it holds.
+    async fn stop_if_drained(&self) -> Result<(), QueueError> {
+        let Some(Drained { queues, store, .. }) = self.until_empty.as_ref().filter(|_| self.slots.held() == 0) else {
+            return Ok(());
         };
         // Asked first: what is sent again in between is in a queue then.
         if store.will_send_again().await.unwrap_or(true) {
-            return;
+            return Ok(());
         }
         for queue in queues {
             let attributes = queue.attributes().await;
             self.metrics.sqs_request("GetQueueAttributes", &attributes);
-            if !attributes.is_ok_and(|attributes| attributes.messages() == 0) {
-                return;
+            if attributes?.messages() > 0 {
+                return Ok(());
             }
         }
         info!("no queue holds a message");
         self.stop.cancel();
+        Ok(())
     }
 }

@@ -3,6 +3,8 @@
 use std::error::Error;
 
 use aws_credential_types::provider::error::CredentialsError;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 
 /// Most characters of an error's text that are kept.
 pub const TEXT_MAX: usize = 500;
@@ -18,9 +20,43 @@ pub fn one_line(text: &str) -> String {
     text.chars().take(TEXT_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Says whether an error comes of missing or unusable credentials, before anything was sent.
-pub fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
-    causes(error).any(|cause| cause.downcast_ref::<CredentialsError>().is_some())
+/// Why a call has no credentials, so that nothing was sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CredentialsFault {
+    /// There are none, or they cannot be used.
+    Unusable,
+    /// Whoever has them did not answer: there may be nothing wrong with them.
+    OutOfReach,
+}
+
+/// Says why a call has no credentials, where that is what its error comes of.
+pub fn credentials_fault(error: &(dyn Error + 'static)) -> Option<CredentialsFault> {
+    let fault: &CredentialsError = causes(error).find_map(|cause| cause.downcast_ref())?;
+    let is_unconnected = || causes(error).any(|cause| cause.downcast_ref::<ConnectorError>().is_some());
+    Some(match fault {
+        CredentialsError::ProviderTimedOut(_) => CredentialsFault::OutOfReach,
+        CredentialsError::ProviderError(_) if is_unconnected() => CredentialsFault::OutOfReach,
+        _ => CredentialsFault::Unusable,
+    })
+}
+
+/// The headers of which AWS sends one with every answer.
+const REQUEST_ID: [&str; 2] = ["x-amzn-requestid", "x-amz-request-id"];
+
+/// Words for an answer that AWS did not give: it has neither an error code nor the id of the request. None for every other
+/// error; `code` is the error code, where there is one.
+pub fn not_from_aws<E>(error: &SdkError<E, HttpResponse>, code: Option<&str>) -> Option<String> {
+    let response = match error {
+        SdkError::ServiceError(service) if code.is_none() => service.raw(),
+        SdkError::ResponseError(response) => response.raw(),
+        _ => return None,
+    };
+    let (status, headers) = (response.status().as_u16(), response.headers());
+    if REQUEST_ID.iter().any(|name| headers.contains_key(*name)) {
+        return None;
+    }
+    let content_type = one_line(headers.get("content-type").unwrap_or("no content type"));
+    Some(format!("HTTP {status} with {content_type} is no answer of AWS: a proxy or a gateway on the way gave it"))
 }
 
 /// An error and what caused it, outermost first.
@@ -30,6 +66,8 @@ pub(crate) fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -45,10 +83,18 @@ mod tests {
     struct Outer(#[source] CredentialsError);
 
     #[test]
-    fn missing_credentials_are_found_below_other_errors() {
-        let error = Outer(CredentialsError::not_loaded("no profile"));
-        assert!(lacks_credentials(&error));
-        assert!(in_one_line(&error).starts_with("dispatch failure: "), "{}", in_one_line(&error));
-        assert!(!lacks_credentials(&std::io::Error::other("reset")));
+    fn missing_credentials_and_those_out_of_reach_are_found_below_other_errors() {
+        let unconnected = ConnectorError::io("connection refused".into());
+        for (error, fault) in [
+            (CredentialsError::provider_timed_out(Duration::from_secs(5)), CredentialsFault::OutOfReach),
+            (CredentialsError::provider_error(unconnected), CredentialsFault::OutOfReach),
+            (CredentialsError::provider_error("expired"), CredentialsFault::Unusable),
+            (CredentialsError::not_loaded("no profile"), CredentialsFault::Unusable),
+        ] {
+            let error = Outer(error);
+            assert_eq!(credentials_fault(&error), Some(fault), "{}", in_one_line(&error));
+            assert!(in_one_line(&error).starts_with("dispatch failure: "), "{}", in_one_line(&error));
+        }
+        assert_eq!(credentials_fault(&std::io::Error::other("reset")), None);
     }
 }

@@ -9,7 +9,7 @@ mod running;
 mod targets;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -28,7 +28,7 @@ use crate::job::Name;
 use crate::limiters::Limiters;
 use crate::metrics::Metrics;
 use crate::precheck::Precheck;
-use crate::queue::Queue;
+use crate::queue::{Queue, QueueError};
 use crate::receiver::{Drained, Receiver};
 use crate::recorder::{Finished, Recorder};
 use crate::sender::Sender;
@@ -52,6 +52,8 @@ pub struct Service {
     listening: Option<Listening>,
     metrics: Arc<Metrics>,
     deadline: Duration,
+    /// Why it was given up to wait for an empty queue.
+    given_up: Arc<OnceLock<QueueError>>,
 }
 
 /// Whether a service goes on when there is nothing to do.
@@ -96,6 +98,7 @@ impl Service {
             stop: shared.stop.clone(),
         };
         let worker = shared.worker(ends.clone(), running.jobs.clone())?;
+        let given_up = Arc::default();
         let queues: Vec<Queue> = shared.reached.queues().map(|queue| queue.queue.clone()).collect();
         let receiver = Receiver {
             queue: shared.reached.main.queue.clone(),
@@ -107,8 +110,11 @@ impl Service {
             metrics: Arc::clone(&shared.metrics),
             stop: shared.stop.clone(),
             wait: config.queue.wait.into(),
-            until_empty: (until == Until::Empty)
-                .then(|| Drained { queues: queues.clone(), store: shared.reached.store.clone() }),
+            until_empty: (until == Until::Empty).then(|| Drained {
+                queues: queues.clone(),
+                store: shared.reached.store.clone(),
+                given_up: Arc::clone(&given_up),
+            }),
         };
         for queue in queues.into_iter().skip(1) {
             let receiver = Receiver { queue, lane: Lane::Replay, ..receiver.clone() };
@@ -117,7 +123,8 @@ impl Service {
         for _ in 0..n_receivers(config.rate()) {
             running.receivers.spawn(essential.run(receiver.clone().run()));
         }
-        Ok(Self { running, listening, metrics: shared.metrics, deadline: config.worker.drain_deadline.into() })
+        let deadline = config.worker.drain_deadline.into();
+        Ok(Self { running, listening, metrics: shared.metrics, deadline, given_up })
     }
 
     /// What is measured.
@@ -133,7 +140,8 @@ impl Service {
     /// Works until it is told to stop, then takes everything to its end.
     ///
     /// # Errors
-    /// The deadline passed before everything was written; what was held was given back. Or a part broke.
+    /// The deadline passed before everything was written; what was held was given back. Or a part broke, or the queue that
+    /// was to be emptied cannot be read.
     pub async fn run(self) -> anyhow::Result<()> {
         let mut listener = JoinSet::new();
         if let Some(listening) = self.listening {
@@ -141,7 +149,11 @@ impl Service {
         }
         self.running.stop.cancelled().await;
         info!(held = self.running.slots.held(), "stopping");
-        self.running.drain(self.deadline).await
+        self.running.drain(self.deadline).await?;
+        match self.given_up.get() {
+            Some(error) => Err(error.clone()).context("the queue cannot be read"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -75,11 +75,11 @@ impl Session {
         Self { proven: Mutex::new(Some(registrar)), ..Self::new(access, account, attempt_timeout) }
     }
 
-    /// Calls RegisterCertificate once. Without credentials of the right account that is a denial, and nothing is called.
+    /// Calls RegisterCertificate once. Without credentials of the right account nothing is called.
     pub async fn register(&self, certificate: &CheckedCertificate) -> Answer {
         let registrar = match self.registrar().await {
             Ok(registrar) => registrar,
-            Err(error) => return Answer::denied(CallError::denied("no identity", error.to_string())),
+            Err(error) => return Answer::uncalled(CallError::unproven(&error)),
         };
         let answer = registrar.register(certificate).await;
         if matches!(answer.result, Err(CallError { kind: Kind::Denied, .. })) {
@@ -112,7 +112,7 @@ impl Session {
         let mut backoff = Backoff::new(CODE_WAITS.0, CODE_WAITS.1);
         let mut code = self.ask_for_code_once().await;
         for _ in 1..CODE_ATTEMPTS {
-            if code.as_ref().is_err_and(|error| error.kind != Kind::Denied) {
+            if code.as_ref().is_err_and(|error| !matches!(error.kind, Kind::Denied | Kind::Unreached)) {
                 backoff.wait().await;
                 code = self.ask_for_code_once().await;
             }
@@ -124,7 +124,7 @@ impl Session {
     async fn ask_for_code_once(&self) -> Result<String, CallError> {
         match self.registrar().await {
             Ok(registrar) => registrar.registration_code().await,
-            Err(error) => Err(CallError::denied("no identity", error.to_string())),
+            Err(error) => Err(CallError::unproven(&error)),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::config::fit::Misfit;
 use crate::identity::IdentityError;
 use crate::output_file::OutputFileError;
 use crate::proof::ProofError;
-use crate::queue::{NO_CREDENTIALS, QueueError, QueueErrorKind};
+use crate::queue::{KMS_HINT, NO_CREDENTIALS, QueueError, QueueErrorKind};
 use crate::reconcile::{InventoryError, ReconcileError};
 use crate::registrar::{CallError, Kind};
 use crate::single::SingleError;
@@ -79,7 +79,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
 fn of_call(kind: Kind) -> u8 {
     match kind {
         Kind::Denied => DENIED,
-        Kind::Throttled | Kind::Transient(_) => UNREACHABLE,
+        Kind::Throttled | Kind::Transient(_) | Kind::Unreached => UNREACHABLE,
         Kind::Exists | Kind::Limited | Kind::IssuerInactive | Kind::Conflict | Kind::Refused(_) => ERROR,
     }
 }
@@ -171,6 +171,7 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         return Some(match error.kind {
             QueueErrorKind::Missing => "check `queue.name` and `queue.replay`, the account and the region",
             QueueErrorKind::Fifo => "make a standard queue: jobs need no order, and a FIFO queue would hold them up",
+            QueueErrorKind::Denied if error.is_of_kms() => KMS_HINT,
             QueueErrorKind::Denied if error.code == NO_CREDENTIALS => {
                 "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
             }

@@ -12,6 +12,7 @@ use crate::serve::{Service, Until};
 #[derive(Args, Debug)]
 pub(super) struct Serve {
     /// Stops when the queue is empty; the exit code is then 3 where a job failed or waits for what must be mended first.
+    /// Stops with 4 or 5 where the queue cannot be read: at once where access is denied, else after a minute.
     #[arg(long)]
     until_empty: bool,
 }

@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use strum::VariantArray;
 
-use super::queues::{JobQueue, Queues};
+use super::queues::{JobQueue, Queues, Reached};
 use super::targets::{Target, Targets};
 use super::{Check, Finding, PATIENCE, all};
 use crate::job::Operation;
 use crate::outcome::Code;
-use crate::queue::{EntryResult, Queue, QueueError, QueueErrorKind};
+use crate::queue::{Attributes, EntryResult, KMS_HINT, Message, QueueError, QueueErrorKind, UNKNOWN};
 use crate::registrar::{CallError, Kind, Registrar};
 
 /// A receipt that SQS never gave.
 const MADE_UP: &str = "muster-doctor";
+
+const RECEIVE: &str = "sqs:ReceiveMessage";
+const SEND: &str = "sqs:SendMessage";
 
 /// Codes that SQS answers to a made-up receipt where it refuses the call as a whole.
 const RECEIPT_REFUSED: [&str; 3] =
@@ -24,6 +27,8 @@ const RECEIPT_REFUSED: [&str; 3] =
 enum Answer {
     Allowed,
     Denied(String),
+    /// The queue's key may not be used.
+    DeniedByKms(String),
     Unreachable(String),
     Unknown(String),
 }
@@ -39,6 +44,7 @@ impl Answer {
                 format!("denied: {error}"),
                 format!("allow {permission} in the IAM policy"),
             ),
+            Self::DeniedByKms(error) => Finding::problem(check, &subject, format!("denied: {error}"), KMS_HINT),
             Self::Denied(error) => Finding::warning(
                 check,
                 &subject,
@@ -58,12 +64,24 @@ impl Answer {
 
     fn of_entries(answer: Result<Vec<EntryResult>, QueueError>) -> Self {
         match answer {
-            Ok(results) => {
-                let denied = results.into_iter().filter_map(Result::err).find(|e| e.code.starts_with("AccessDenied"));
-                denied.map_or(Self::Allowed, |error| Self::Denied(error.to_string()))
-            }
+            Ok(results) => match results.into_iter().find_map(Result::err) {
+                Some(error) if error.code.starts_with("AccessDenied") => Self::Denied(error.to_string()),
+                Some(error) if error.code == UNKNOWN => Self::Unknown(error.to_string()),
+                _ => Self::Allowed,
+            },
             Err(error) if error.kind == QueueErrorKind::Denied => Self::Denied(error.to_string()),
             Err(error) if RECEIPT_REFUSED.contains(&error.code.as_str()) => Self::Allowed,
+            Err(error) => Self::Unknown(error.to_string()),
+        }
+    }
+
+    fn of_receive(answer: Result<Vec<Message>, QueueError>) -> Self {
+        match answer {
+            Ok(_) => Self::Allowed,
+            Err(error) if error.is_of_kms() && error.kind == QueueErrorKind::Denied => {
+                Self::DeniedByKms(error.to_string())
+            }
+            Err(error) if error.kind == QueueErrorKind::Denied => Self::Denied(error.to_string()),
             Err(error) => Self::Unknown(error.to_string()),
         }
     }
@@ -72,7 +90,7 @@ impl Answer {
         match answer {
             Ok(_) => Self::Allowed,
             Err(error) if error.kind == Kind::Denied => Self::Denied(error.to_string()),
-            Err(error) if matches!(error.kind, Kind::Transient(Code::Timeout | Code::Transport)) => {
+            Err(error) if matches!(error.kind, Kind::Unreached | Kind::Transient(Code::Timeout | Code::Transport)) => {
                 Self::Unreachable(error.to_string())
             }
             Err(error) => Self::Unknown(error.to_string()),
@@ -83,29 +101,44 @@ impl Answer {
 /// What may be done with the queues.
 pub(super) async fn of_queues(queues: &Queues) -> Vec<Finding> {
     let each = queues.0.iter().map(|JobQueue { name, reached }| {
-        let (name, queue) = (name.clone(), reached.as_ref().ok().map(|reached| reached.queue.clone()));
-        async move { of_queue(&name, queue).await }
+        let (name, reached) = (name.clone(), reached.as_ref().ok().cloned());
+        async move { of_queue(&name, reached).await }
     });
     all(each).await.concat()
 }
 
-async fn of_queue(name: &str, queue: Option<Queue>) -> Vec<Finding> {
-    let skipped = |permission: &str, why| Finding::skipped(Check::Permission, &format!("{permission} on {name}"), why);
-    let untried = ["sqs:ReceiveMessage", "sqs:SendMessage"];
-    let Some(queue) = queue else {
-        let all = ["sqs:DeleteMessage", "sqs:ChangeMessageVisibility"].into_iter().chain(untried);
-        return all.map(|permission| skipped(permission, "the queue cannot be looked at")).collect();
+async fn of_queue(name: &str, reached: Option<Reached>) -> Vec<Finding> {
+    let Some(Reached { queue, attributes, .. }) = reached else {
+        let all = ["sqs:DeleteMessage", "sqs:ChangeMessageVisibility", RECEIVE, SEND];
+        return all.map(|permission| skipped(permission, name, "the queue cannot be looked at")).into();
     };
     let made_up = [MADE_UP.to_owned()];
-    let (deleted, hidden) =
-        tokio::join!(in_time(queue.delete(&made_up)), in_time(queue.hide(&made_up, Duration::ZERO)));
+    let receive = async {
+        let answer = in_time(queue.receive_hidden(1, Duration::ZERO, Duration::ZERO));
+        if may_receive(&attributes) { Some(answer.await) } else { None }
+    };
+    let (deleted, hidden, received) =
+        tokio::join!(in_time(queue.delete(&made_up)), in_time(queue.hide(&made_up, Duration::ZERO)), receive);
     let answer = |answered: Option<_>| answered.map_or_else(late, Answer::of_entries);
-    let mut findings = vec![
+    vec![
         answer(deleted).finding("sqs:DeleteMessage", name, true),
         answer(hidden).finding("sqs:ChangeMessageVisibility", name, true),
-    ];
-    findings.extend(untried.map(|permission| skipped(permission, "not tried: it cannot be without an effect")));
-    findings
+        match received {
+            Some(received) => received.map_or_else(late, Answer::of_receive).finding(RECEIVE, name, true),
+            None => skipped(RECEIVE, name, "not tried: a message would count as delivered"),
+        },
+        skipped(SEND, name, "not tried: it cannot be without an effect"),
+    ]
+}
+
+/// Says whether a message may be received, to be given back at once. On a queue that seems empty that has no effect. Of an
+/// encrypted one nothing else tells whether its key may be used, so one delivery is spent where nobody receives.
+fn may_receive(attributes: &Attributes) -> bool {
+    attributes.visible == 0 || (attributes.kms_key.is_some() && attributes.in_flight == 0)
+}
+
+fn skipped(permission: &str, on: &str, why: &str) -> Finding {
+    Finding::skipped(Check::Permission, &format!("{permission} on {on}"), why)
 }
 
 /// What may be done in the targets' accounts.

@@ -8,7 +8,7 @@ use super::{Check, Finding, PATIENCE, all, span};
 use crate::config::Config;
 use crate::config::fit::{self, FoundQueue};
 use crate::identity;
-use crate::queue::{Attributes, NO_CREDENTIALS, Queue, QueueError, QueueErrorKind};
+use crate::queue::{Attributes, KMS_HINT, NO_CREDENTIALS, Queue, QueueError, QueueErrorKind};
 
 /// The main queue, and the second one where one is configured.
 pub(super) struct Queues(pub(super) Vec<JobQueue>);
@@ -20,6 +20,7 @@ pub(super) struct JobQueue {
     pub(super) reached: Result<Reached, Failure>,
 }
 
+#[derive(Clone)]
 pub(super) struct Reached {
     pub(super) queue: Queue,
     pub(super) attributes: Attributes,
@@ -28,7 +29,7 @@ pub(super) struct Reached {
 }
 
 /// Why a queue cannot be looked at.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error(transparent)]
     Queue(#[from] QueueError),
@@ -141,6 +142,7 @@ fn mend(failure: &Failure) -> &'static str {
         Failure::Queue(error) if error.code == NO_CREDENTIALS => {
             "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
         }
+        Failure::Queue(error) if error.is_of_kms() => KMS_HINT,
         Failure::Queue(QueueError { kind: QueueErrorKind::Missing, .. }) => {
             "check `queue.name` and `queue.replay`, the account and the region"
         }

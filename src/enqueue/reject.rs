@@ -45,8 +45,8 @@ pub enum Reason {
     /// SQS finds fault with the message.
     #[error("SQS refuses the message: {0}")]
     RefusedByQueue(EntryError),
-    /// SQS failed on this message again and again.
-    #[error("SQS did not take the message in {attempts} attempts: {cause}")]
+    /// SQS failed on this message, or did not mention it, again and again.
+    #[error("in {attempts} attempts SQS did not say that it took the message: {cause}")]
     NotSent {
         /// How often it was sent.
         attempts: u32,

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Order, Planned, Reason, Reject, Spool};
 use crate::backoff::Backoff;
 use crate::manifest::Place;
-use crate::queue::{CALL_MAX, EntryError, Outgoing, Queue, QueueError, QueueErrorKind};
+use crate::queue::{CALL_MAX, EntryError, Outgoing, Queue, QueueError, QueueErrorKind, UNKNOWN, not_mentioned};
 
 /// Most calls at a time: enough that waiting for answers costs nothing, few enough for any network.
 const CALLS_MAX: usize = 8;
@@ -129,10 +129,13 @@ impl Message {
 async fn send(queue: Queue, mut messages: Vec<Message>) -> Called {
     let mut called = Called::default();
     let mut backoff = Backoff::new(WAITS.0, WAITS.1);
+    let n = messages.len();
     for attempt in 1.. {
         let outgoing: Vec<Outgoing> = messages.iter().map(|message| message.outgoing.clone()).collect();
         let results = match queue.send(&outgoing).await {
             Ok(results) => results,
+            // SQS spoke of the others of this call: it is about these, not about the way to it.
+            Err(error) if error.code == UNKNOWN && messages.len() < n => vec![Err(not_mentioned()); messages.len()],
             Err(error) if error.kind == QueueErrorKind::Transient && attempt < ATTEMPTS => {
                 backoff.wait().await;
                 continue;

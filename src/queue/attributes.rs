@@ -22,22 +22,32 @@ pub struct Attributes {
     pub max_receive_count: Option<u32>,
     /// The ARN of the dead-letter queue.
     pub dead_letter_arn: Option<String>,
+    /// The KMS key that encrypts the messages; none where SQS has the key, or there is none.
+    pub kms_key: Option<String>,
 }
 
 impl Attributes {
     /// Reads what SQS says.
-    pub(super) fn read(attributes: &HashMap<QueueAttributeName, String>) -> Self {
-        let number = |name| attributes.get(&name).and_then(|text| text.parse().ok()).unwrap_or(0);
-        let redrive = attributes.get(&QueueAttributeName::RedrivePolicy).and_then(|policy| redrive(policy)).unzip();
-        Self {
-            visible: number(QueueAttributeName::ApproximateNumberOfMessages),
-            in_flight: number(QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
-            delayed: number(QueueAttributeName::ApproximateNumberOfMessagesDelayed),
-            visibility_timeout: Duration::from_secs(number(QueueAttributeName::VisibilityTimeout)),
-            retention: Duration::from_secs(number(QueueAttributeName::MessageRetentionPeriod)),
+    ///
+    /// # Errors
+    /// Names what it does not say: a queue of which that is not known is not empty.
+    pub(super) fn read(attributes: &HashMap<QueueAttributeName, String>) -> Result<Self, &'static str> {
+        use QueueAttributeName as Name;
+        let number = |name| attributes.get(&name).and_then(|text| text.parse().ok());
+        let redrive = attributes.get(&Name::RedrivePolicy).and_then(|policy| redrive(policy)).unzip();
+        let visibility = number(Name::VisibilityTimeout).ok_or("VisibilityTimeout")?;
+        let retention = number(Name::MessageRetentionPeriod).ok_or("MessageRetentionPeriod")?;
+        Ok(Self {
+            visible: number(Name::ApproximateNumberOfMessages).ok_or("ApproximateNumberOfMessages")?,
+            in_flight: number(Name::ApproximateNumberOfMessagesNotVisible)
+                .ok_or("ApproximateNumberOfMessagesNotVisible")?,
+            delayed: number(Name::ApproximateNumberOfMessagesDelayed).ok_or("ApproximateNumberOfMessagesDelayed")?,
+            visibility_timeout: Duration::from_secs(visibility),
+            retention: Duration::from_secs(retention),
             max_receive_count: redrive.0,
             dead_letter_arn: redrive.1,
-        }
+            kms_key: attributes.get(&Name::KmsMasterKeyId).filter(|key| !key.is_empty()).cloned(),
+        })
     }
 
     /// How many messages there are.
@@ -59,15 +69,28 @@ fn redrive(policy: &str) -> Option<(u32, String)> {
 mod tests {
     use super::*;
 
+    const NEEDED: [QueueAttributeName; 5] = [
+        QueueAttributeName::ApproximateNumberOfMessages,
+        QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+        QueueAttributeName::VisibilityTimeout,
+        QueueAttributeName::MessageRetentionPeriod,
+    ];
+
     #[test]
     fn the_greatest_counts_add_up_without_overflow() {
-        let n = u64::MAX.to_string();
-        let counts = [
-            QueueAttributeName::ApproximateNumberOfMessages,
-            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
-        ];
-        let attributes = Attributes::read(&counts.map(|name| (name, n.clone())).into());
-        assert_eq!(attributes.messages(), u64::MAX);
+        let attributes = NEEDED.map(|name| (name, u64::MAX.to_string())).into();
+        assert_eq!(Attributes::read(&attributes).unwrap().messages(), u64::MAX);
+    }
+
+    #[test]
+    fn what_is_not_said_is_not_zero() {
+        for left_out in NEEDED {
+            let mut attributes: HashMap<_, _> = NEEDED.map(|name| (name, "7".to_owned())).into();
+            assert_eq!(Attributes::read(&attributes).unwrap().messages(), 21);
+            attributes.remove(&left_out);
+            assert_eq!(Attributes::read(&attributes).unwrap_err(), left_out.as_str());
+        }
     }
 
     #[test]

@@ -10,8 +10,10 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use super::Kind;
+use crate::identity;
 use crate::outcome::{Attempt, Code};
 use crate::sdk_error;
+use crate::session::SessionError;
 
 /// Why a call did not register the certificate.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -19,16 +21,20 @@ use crate::sdk_error;
 pub struct CallError {
     /// What it means.
     pub kind: Kind,
-    /// AWS's error code, or `timeout`, `transport`, `no credentials`, `no identity`.
+    /// AWS's error code, or `timeout`, `transport`, `not from AWS`, `no answer`, `no credentials`, `no identity`.
     pub code: String,
     /// AWS's message, cut to 500 characters.
     pub message: String,
 }
 
 impl CallError {
-    /// A denial that needs no call.
-    pub fn denied(code: &str, message: String) -> Self {
-        Self { kind: Kind::Denied, code: code.to_owned(), message }
+    /// What came of a call that was not made, as nobody said whose the credentials are.
+    pub fn unproven(error: &SessionError) -> Self {
+        let kind = match error {
+            SessionError::Identity(fault) => Kind::without_credentials(fault),
+            SessionError::Foreign { .. } => Kind::Denied,
+        };
+        Self { kind, code: "no identity".to_owned(), message: error.to_string() }
     }
 
     /// An answer that cannot be made use of.
@@ -62,8 +68,8 @@ impl Answer {
         self
     }
 
-    /// The answer where it is clear without a call that it would be denied.
-    pub fn denied(error: CallError) -> Self {
+    /// The answer where no call was made.
+    pub fn uncalled(error: CallError) -> Self {
         let attempt = Attempt { at: OffsetDateTime::now_utc(), result: error.code.clone(), request_id: None, ms: 0 };
         Self { result: Err(error), existing_id: None, attempt }
     }
@@ -87,11 +93,13 @@ impl Begun {
         id_in: impl Fn(&O) -> Option<&str>,
     ) -> Answer {
         match answer {
-            Ok(output) => Answer {
-                attempt: self.attempt("ok", output.request_id()),
-                existing_id: None,
-                result: Ok(sdk_error::one_line(id_in(&output).unwrap_or_default())),
-            },
+            Ok(output) => {
+                let id = id_in(&output).filter(|id| !id.is_empty()).map(sdk_error::one_line);
+                let result = id.ok_or_else(|| CallError::nonsense("the answer has no certificate id"));
+                let attempt =
+                    self.attempt(result.as_ref().map_or_else(|error| &*error.code, |_| "ok"), output.request_id());
+                Answer { attempt, existing_id: None, result }
+            }
             Err(failure) => {
                 let error = classify(&failure);
                 Answer {
@@ -112,6 +120,13 @@ impl Begun {
 /// Gives the SDK's error its kind; its own text says only "service error".
 pub(super) fn classify<E: Error + ProvideErrorMetadata + 'static>(failure: &SdkError<E, HttpResponse>) -> CallError {
     let other = |kind, code: &str| CallError { kind, code: code.to_owned(), message: sdk_error::in_one_line(failure) };
+    if let Some(message) = sdk_error::not_from_aws(failure, failure.code()) {
+        return CallError { kind: Kind::Transient(Code::Transport), code: "not from AWS".to_owned(), message };
+    }
+    if let Some(fault) = identity::without_credentials(failure) {
+        let kind = Kind::without_credentials(&fault);
+        return CallError { kind, code: "no credentials".to_owned(), message: fault.to_string() };
+    }
     match failure {
         SdkError::ServiceError(error) => {
             let (code, message) = (error.err().code(), error.err().message().unwrap_or_default());
@@ -123,7 +138,6 @@ pub(super) fn classify<E: Error + ProvideErrorMetadata + 'static>(failure: &SdkE
             }
         }
         SdkError::TimeoutError(_) => other(Kind::Transient(Code::Timeout), "timeout"),
-        _ if sdk_error::lacks_credentials(failure) => other(Kind::Denied, "no credentials"),
         SdkError::DispatchFailure(error) if error.is_timeout() => other(Kind::Transient(Code::Timeout), "timeout"),
         SdkError::ConstructionFailure(_) => other(Kind::Denied, "request not made"),
         _ => other(Kind::Transient(Code::Transport), "transport"),

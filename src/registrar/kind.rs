@@ -1,5 +1,6 @@
 //! What the answers of AWS mean: one table of error codes.
 
+use crate::identity::IdentityError;
 use crate::outcome::Code;
 
 /// What an answer other than "registered" means, which is what to do about it.
@@ -21,6 +22,8 @@ pub enum Kind {
     Refused(Code),
     /// Our credentials do not work: nobody's job failed.
     Denied,
+    /// Whoever has or knows our credentials did not answer: nothing was called.
+    Unreached,
 }
 
 /// The meaning of every error code that AWS declares for the calls, or is known to send beside those.
@@ -75,7 +78,7 @@ impl Kind {
         if self == Self::IssuerInactive { Self::Refused(Code::CertificateState) } else { self }
     }
 
-    /// The meaning of an answer without an error code: a proxy's, say.
+    /// The meaning of an answer of AWS without an error code.
     pub(super) fn of_status(status: u16) -> Self {
         match status {
             429 => Self::Throttled,
@@ -84,13 +87,18 @@ impl Kind {
         }
     }
 
+    /// The meaning of a call that was not made.
+    pub(super) fn without_credentials(fault: &IdentityError) -> Self {
+        if matches!(fault, IdentityError::Unreachable(_)) { Self::Unreached } else { Self::Denied }
+    }
+
     /// The value of the metric label `result`.
     pub fn label(self) -> &'static str {
         match self {
             Self::Exists => "already_exists",
             Self::Throttled => "throttled",
             Self::Transient(Code::Timeout) => "timeout",
-            Self::Transient(Code::Transport) => "transport",
+            Self::Transient(Code::Transport) | Self::Unreached => "transport",
             Self::Transient(_) => "server_error",
             Self::Limited | Self::IssuerInactive | Self::Conflict | Self::Refused(_) => "refused",
             Self::Denied => "denied",

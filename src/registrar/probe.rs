@@ -35,7 +35,11 @@ impl Registrar {
             }
         };
         match answer.result {
-            Err(error) if matches!(error.kind, Kind::Denied | Kind::Throttled | Kind::Transient(_)) => Err(error),
+            Err(error)
+                if matches!(error.kind, Kind::Denied | Kind::Unreached | Kind::Throttled | Kind::Transient(_)) =>
+            {
+                Err(error)
+            }
             _ => Ok(()),
         }
     }

@@ -9,6 +9,7 @@ use axum::http::Response;
 use axum::http::header::CONTENT_TYPE;
 use serde::Serialize;
 
+use super::fault::OtherAnswer;
 use super::operation::Service;
 use crate::certificate::CertificateId;
 
@@ -82,6 +83,12 @@ pub(super) fn write(service: Service, request_id: &str, answer: Answer) -> Respo
         }
     };
     response.expect("codes were checked to be header text where they entered")
+}
+
+/// Writes an answer that is not the service's: it has no request id either.
+pub(super) fn write_other(OtherAnswer { status, content_type, body }: OtherAnswer) -> Response<Body> {
+    let response = Response::builder().status(status).header(CONTENT_TYPE, content_type).body(body.into());
+    response.expect("status and content type were checked where the fault was set")
 }
 
 const JSON: &str = "application/json";

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::set::{ActiveFault, FaultId, Faults};
-pub(super) use self::strike::{Ending, Strike, Twist};
+pub(super) use self::strike::{Ending, OtherAnswer, Strike, Twist};
 use super::operation::Operation;
 
 /// A fault of one operation. Without `calls` and `seconds` it lasts until it is cleared.
@@ -55,6 +55,21 @@ pub enum Effect {
         #[serde(default)]
         executed: bool,
     },
+    /// The answer is one of one's choice, whatever the protocol of the service says: a proxy's page, an empty body.
+    Answer {
+        /// The HTTP status, 200 to 599.
+        #[serde(default = "ok")]
+        status: u16,
+        /// The header `content-type`.
+        #[serde(default = "json")]
+        content_type: String,
+        /// The body.
+        #[serde(default)]
+        body: String,
+        /// Whether the operation runs all the same.
+        #[serde(default)]
+        executed: bool,
+    },
     /// The answer comes later, by `milliseconds` or, if `up_to` is set, by a random time between the two.
     Latency {
         /// The delay, or its lower end.
@@ -85,6 +100,16 @@ pub enum Effect {
         #[serde(default)]
         sender_fault: bool,
     },
+    /// The answer to a batch call does not mention the first entries.
+    OmitEntries {
+        /// How many entries.
+        entries: usize,
+        /// Whether what they ask for is done.
+        #[serde(default)]
+        executed: bool,
+    },
+    /// The body of every message changes between its sender and SQS, or between SQS and its receiver.
+    CorruptBodies,
     /// What a receive delivers is delivered by the next receive once more, while it is in flight.
     DeliverTwice,
     /// Receipts count as stale: deletes are answered as done, and nothing is deleted.
@@ -106,11 +131,17 @@ pub enum FaultError {
         /// The code.
         found: String,
     },
-    /// A status that is no error's.
-    #[error("the status is {found}, an error has 400 to 599")]
+    /// A status that is no error's, or no answer's.
+    #[error("the status is {found}, an error has 400 to 599, an answer 200 to 599")]
     Status {
         /// The status.
         found: u16,
+    },
+    /// A content type that cannot be sent as a header.
+    #[error("the content type {found:?} is not one line of ASCII text")]
+    ContentType {
+        /// The content type.
+        found: String,
     },
     /// A share outside 0 to 1.
     #[error("the probability is {found}, wanted is 0 to 1")]
@@ -181,7 +212,8 @@ impl Effect {
             }
             Self::DeliverTwice => operation == O::ReceiveMessage,
             Self::StaleHandles => matches!(operation, O::DeleteMessage | O::DeleteMessageBatch),
-            Self::FailEntries { .. } => {
+            Self::CorruptBodies => matches!(operation, O::SendMessage | O::SendMessageBatch | O::ReceiveMessage),
+            Self::FailEntries { .. } | Self::OmitEntries { .. } => {
                 matches!(operation, O::SendMessageBatch | O::DeleteMessageBatch | O::ChangeMessageVisibilityBatch)
             }
             _ => true,
@@ -191,6 +223,10 @@ impl Effect {
     fn check(&self) -> Result<(), FaultError> {
         match self {
             Self::Error { status, .. } if !(400..=599).contains(status) => Err(FaultError::Status { found: *status }),
+            Self::Answer { status, .. } if !(200..=599).contains(status) => Err(FaultError::Status { found: *status }),
+            Self::Answer { content_type, .. } if !content_type.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => {
+                Err(FaultError::ContentType { found: content_type.clone() })
+            }
             Self::Error { code, .. } | Self::FailEntries { code, .. } if !is_code(code) => {
                 Err(FaultError::Code { found: code.clone() })
             }
@@ -200,6 +236,14 @@ impl Effect {
             _ => Ok(()),
         }
     }
+}
+
+fn ok() -> u16 {
+    200
+}
+
+fn json() -> String {
+    "application/json".to_owned()
 }
 
 fn is_code(code: &str) -> bool {
@@ -220,12 +264,18 @@ mod tests {
             message: String::new(),
             executed: false,
         };
+        let answer =
+            |status, of: &str| Effect::Answer { status, content_type: of.into(), body: String::new(), executed: false };
         for fault in [
             Fault::new(OPERATION, Effect::DeliverTwice),
+            Fault::new(OPERATION, Effect::CorruptBodies),
+            Fault::new(OPERATION, Effect::OmitEntries { entries: 1, executed: true }),
             Fault::new(Operation::SendMessage, Effect::WrongId),
             Fault::new(OPERATION, error(200, "Fine")),
             Fault::new(OPERATION, error(500, "two\r\nlines")),
             Fault::new(OPERATION, error(500, "")),
+            Fault::new(OPERATION, answer(100, "text/html")),
+            Fault::new(OPERATION, answer(200, "two\r\nlines")),
             Fault::new(OPERATION, Effect::Throttle).for_share(1.5, 0),
             Fault::new(OPERATION, Effect::Throttle).for_share(f64::NAN, 0),
             Fault { seconds: Some(f64::INFINITY), ..Fault::new(OPERATION, Effect::Throttle) },
@@ -240,6 +290,9 @@ mod tests {
         let json = r#"{"operation":"RegisterCertificate","effect":{"reset":{"executed":true}},"calls":2}"#;
         let fault: Fault = serde_json::from_str(json).unwrap();
         assert_eq!(fault, Fault::new(OPERATION, Effect::Reset { executed: true }).calls(2));
+        let json = r#"{"operation":"RegisterCertificate","effect":{"answer":{}}}"#;
+        let answer = Effect::Answer { status: 200, content_type: super::json(), body: String::new(), executed: false };
+        assert_eq!(serde_json::from_str::<Fault>(json).unwrap(), Fault::new(OPERATION, answer));
         let json = r#"{"operation":"RegisterCertificate","effect":"throttle"}"#;
         assert_eq!(serde_json::from_str::<Fault>(json).unwrap(), Fault::new(OPERATION, Effect::Throttle));
         assert!(serde_json::from_str::<Fault>(r#"{"operation":"RegisterCertificate","effect":"throtle"}"#).is_err());

@@ -59,6 +59,7 @@ pub(super) async fn answer(state: &State, request: Request<Incoming>) -> Result<
     }
     match ending {
         Ending::Answer(answer) => Ok(answer::write(operation.service(), &call.request_id(), answer)),
+        Ending::Other(other) => Ok(answer::write_other(other)),
         Ending::Reset => Err(Hangup),
         Ending::Hang => std::future::pending().await,
     }

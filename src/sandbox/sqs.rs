@@ -112,7 +112,7 @@ impl Sqs {
         }
         match operation {
             O::ReceiveMessage => self.receive(body, strike).await,
-            O::SendMessage => self.send(body),
+            O::SendMessage => self.send(body, strike),
             O::SendMessageBatch => self.send_batch(body, strike),
             O::DeleteMessage => self.delete(body, strike),
             O::DeleteMessageBatch => self.delete_batch(body, strike),
@@ -191,11 +191,15 @@ impl FailedEntry {
 }
 
 impl<S> BatchAnswer<S> {
-    /// Runs every entry by itself and sorts the results; a fault may fail the first ones.
+    /// Runs every entry by itself and sorts the results; a fault may fail or omit the first ones.
     fn of<E: Entry>(entries: Vec<E>, strike: &Strike, mut run: impl FnMut(E) -> Result<S, AwsError>) -> Self {
         let mut answer = Self { successful: Vec::new(), failed: Vec::new() };
         for (place, entry) in entries.into_iter().enumerate() {
             let id = entry.id().to_owned();
+            if let Some(executed) = strike.omits_entry(place) {
+                let _ = executed.then(|| run(entry));
+                continue;
+            }
             match strike.failure_of_entry(place).map_or_else(|| run(entry), Err) {
                 Ok(success) => answer.successful.push(success),
                 Err(error) => answer.failed.push(FailedEntry::new(id, error)),

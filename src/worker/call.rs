@@ -69,6 +69,7 @@ impl Worker {
             log(error, &answer.attempt);
             match error.kind {
                 Kind::Denied => return breaker.denied(&error.to_string()),
+                Kind::Unreached => return breaker.unreached(&error.to_string()),
                 Kind::Transient(_) => return breaker.failed(&error.to_string()),
                 _ => {}
             }

@@ -85,7 +85,7 @@ impl Retries {
             Kind::Conflict => Step::End(Code::CertificateConflict),
             Kind::Throttled => Step::Wait(self.waits.next_wait()),
             // The breaker is what it waits for.
-            Kind::Denied => Step::Wait(Duration::ZERO),
+            Kind::Denied | Kind::Unreached => Step::Wait(Duration::ZERO),
             Kind::Limited => self.after_limit(),
             Kind::Transient(code) => self.after_trouble(code, successes, is_breaker_open),
         }
@@ -153,6 +153,7 @@ mod tests {
     fn throttles_and_denials_never_end_a_job() {
         assert_eq!(attempts_until_end(Kind::Throttled, true), None);
         assert_eq!(attempts_until_end(Kind::Denied, true), None);
+        assert_eq!(attempts_until_end(Kind::Unreached, true), None);
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod intake;
 mod lag;
 mod ledger;
 mod moto;
+mod odd_answers;
 mod operations;
 mod output_file;
 mod pause;

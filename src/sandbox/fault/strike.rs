@@ -19,6 +19,10 @@ pub(in crate::sandbox) struct Strike {
     pub(in crate::sandbox) prevents: bool,
     /// The entries of a batch that fail.
     failing: Option<FailingEntries>,
+    /// The entries of a batch of which the answer says nothing.
+    omitted: Option<OmittedEntries>,
+    /// Whether the bodies of messages change on their way.
+    pub(in crate::sandbox) corrupts_bodies: bool,
     /// What the operation does otherwise than it should.
     pub(in crate::sandbox) twist: Option<Twist>,
 }
@@ -38,10 +42,26 @@ pub(in crate::sandbox) enum Twist {
 pub(in crate::sandbox) enum Ending {
     /// With an answer.
     Answer(Answer),
+    /// With an answer that is not the service's.
+    Other(OtherAnswer),
     /// With a reset of the connection.
     Reset,
     /// Not at all, as long as the caller waits.
     Hang,
+}
+
+/// An answer that is not the service's.
+pub(in crate::sandbox) struct OtherAnswer {
+    pub(in crate::sandbox) status: u16,
+    pub(in crate::sandbox) content_type: String,
+    pub(in crate::sandbox) body: String,
+}
+
+/// The first entries of a batch, of which the answer says nothing.
+#[derive(Clone, Copy)]
+struct OmittedEntries {
+    n: usize,
+    executed: bool,
 }
 
 /// The first entries of a batch, which fail.
@@ -56,6 +76,7 @@ impl Ending {
         match self {
             Self::Answer(Ok(_)) => Cow::Borrowed(calls::OK),
             Self::Answer(Err(error)) => error.code.clone(),
+            Self::Other(_) => Cow::Borrowed("replaced"),
             Self::Reset => Cow::Borrowed("reset"),
             Self::Hang => Cow::Borrowed("hung"),
         }
@@ -73,6 +94,16 @@ impl Strike {
         self.failing.as_ref().filter(|failing| place < failing.n).map(|failing| failing.error.clone())
     }
 
+    /// Says whether the entry at this place of a batch is not mentioned, and then whether it is executed.
+    pub(in crate::sandbox) fn omits_entry(&self, place: usize) -> Option<bool> {
+        self.omitted.filter(|omitted| place < omitted.n).map(|omitted| omitted.executed)
+    }
+
+    /// Changes the text of a message, where it shall change on its way.
+    pub(in crate::sandbox) fn on_its_way<'a>(&self, body: Cow<'a, str>) -> Cow<'a, str> {
+        if self.corrupts_bodies { format!("{body}~").into() } else { body }
+    }
+
     /// Adds what one more fault does.
     pub(super) fn add(&mut self, effect: &Effect, operation: Operation, random: &mut fastrand::Rng) {
         match effect {
@@ -80,6 +111,10 @@ impl Strike {
             Effect::Error { status, code, message, executed } => {
                 let error = AwsError::new(*status, code.clone(), message.clone());
                 self.end(Ending::Answer(Err(error)), *executed);
+            }
+            Effect::Answer { status, content_type, body, executed } => {
+                let (content_type, body) = (content_type.clone(), body.clone());
+                self.end(Ending::Other(OtherAnswer { status: *status, content_type, body }), *executed);
             }
             Effect::Reset { executed } => self.end(Ending::Reset, *executed),
             Effect::Hang { executed } => self.end(Ending::Hang, *executed),
@@ -89,6 +124,10 @@ impl Strike {
             Effect::WrongId => self.twist = Some(Twist::WrongId),
             Effect::DeliverTwice => self.twist = Some(Twist::DeliverTwice),
             Effect::StaleHandles => self.twist = Some(Twist::StaleHandles),
+            &Effect::OmitEntries { entries, executed } => {
+                self.omitted = Some(OmittedEntries { n: entries, executed });
+            }
+            Effect::CorruptBodies => self.corrupts_bodies = true,
             Effect::FailEntries { entries, code, sender_fault } => {
                 let status = if *sender_fault { 400 } else { 500 };
                 let error = AwsError::new(status, code.clone(), "The entry fails as ordered.");

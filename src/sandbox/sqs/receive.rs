@@ -1,5 +1,6 @@
 //! Receiving: a long poll that ends with the first message or at its deadline.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
@@ -107,8 +108,11 @@ impl Sqs {
             queue.echo(&received.delivered);
         }
         let serial = queue.serial;
-        let deliveries: Vec<_> =
-            received.delivered.iter().map(|&number| self.delivery(serial, queue.message(number), wish)).collect();
+        let deliveries: Vec<_> = received
+            .delivered
+            .iter()
+            .map(|&number| self.delivery(serial, queue.message(number), wish, strike))
+            .collect();
         let next_wake = queue.next_wake();
         self.bury(queues, &wish.queue_url, received.dead, now);
         Ok((deliveries, next_wake))
@@ -126,13 +130,17 @@ impl Sqs {
         }
     }
 
-    fn delivery(&self, queue: u32, message: &Message, wish: &Wish) -> Delivery {
+    fn delivery(&self, queue: u32, message: &Message, wish: &Wish, strike: &Strike) -> Delivery {
         let attributes = message.content.attributes.as_deref().and_then(|all| wish.selected(all));
         Delivery {
             message_id: self.message_id(message.number),
             receipt_handle: Receipt { queue, number: message.number, receives: message.receives }.handle(),
             body_md5: hex::encode(message.body_md5),
-            body: Arc::clone(&message.content.body),
+            body: if strike.corrupts_bodies {
+                strike.on_its_way(Cow::Borrowed(&message.content.body)).into()
+            } else {
+                Arc::clone(&message.content.body)
+            },
             attributes: system_attributes(message, &wish.system_attributes),
             attributes_md5: attributes.as_ref().map(attributes_md5),
             message_attributes: attributes,

@@ -38,9 +38,9 @@ struct Sent {
 }
 
 impl Sqs {
-    pub(super) fn send(&self, body: &[u8]) -> Answer {
+    pub(super) fn send(&self, body: &[u8], strike: &Strike) -> Answer {
         let Addressed { queue_url } = read(body)?;
-        let outgoing: Outgoing = read(body)?;
+        let outgoing = read::<Outgoing>(body)?.on_its_way(strike);
         let sent = self.enqueue(&mut self.queues(), &queue_url, outgoing)?;
         Ok(to_json(&sent))
     }
@@ -54,7 +54,7 @@ impl Sqs {
         if size as u64 > MESSAGE_MAX {
             return Err(error::batch_too_long(size));
         }
-        let enqueue = |entry| self.enqueue(queues, &queue_url, entry);
+        let enqueue = |entry: Outgoing| self.enqueue(queues, &queue_url, entry.on_its_way(strike));
         Ok(to_json(&BatchAnswer::of(entries, strike, enqueue)))
     }
 
@@ -80,6 +80,10 @@ impl Entry for Outgoing<'_> {
 }
 
 impl Outgoing<'_> {
+    fn on_its_way(self, strike: &Strike) -> Self {
+        Self { message_body: strike.on_its_way(self.message_body), ..self }
+    }
+
     fn check(&self, size_max: u64) -> Result<(), AwsError> {
         limits::check_text(&self.message_body)?;
         limits::check_size(self.size(), size_max)?;

@@ -1,0 +1,249 @@
+//! Answers that are not what they seem: an odd 200, a proxy's page, an empty long poll. Nothing counts as done that the
+//! answer does not say, and nobody is blamed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use muster::outcome::{Code, Status};
+use muster::queue::UNKNOWN;
+use muster::sandbox::{Effect, Fault, Operation};
+use serde_json::Value;
+
+use crate::factory::{BATCH, Factory};
+
+const PAGE: &str = "<!DOCTYPE html><html><body>Access blocked by proxy</body></html>";
+
+/// An answer that is not the service's.
+fn answer(status: u16, content_type: &str, body: &str, executed: bool) -> Effect {
+    Effect::Answer { status, content_type: content_type.into(), body: body.into(), executed }
+}
+
+/// The answers to a call that tell nothing, whether it was executed or not.
+fn empty_answers() -> [Effect; 4] {
+    [
+        answer(200, "application/json", "{}", false),
+        answer(200, "application/json", "", true),
+        answer(200, "text/html", PAGE, true),
+        answer(403, "text/html", PAGE, false),
+    ]
+}
+
+fn set(factory: &Factory, operation: Operation, effect: Effect, calls: u64) {
+    factory.sandbox.faults().set(Fault::new(operation, effect).calls(calls)).unwrap();
+}
+
+/// Runs `muster enqueue` for so many certificates: exit code, numbers, what was said.
+async fn enqueue(factory: &Factory, n: usize) -> (Option<i32>, Value, String) {
+    let devices = factory.folder().join("devices");
+    std::fs::create_dir_all(&devices).unwrap();
+    for (i, pem) in factory.leaves(n).iter().enumerate() {
+        std::fs::write(devices.join(format!("{i}.pem")), pem).unwrap();
+    }
+    let arguments = ["enqueue", "devices", "--json", "--batch", BATCH];
+    let (code, stdout, said) = factory.spawn(&arguments).end().await;
+    (code, serde_json::from_str(&stdout).unwrap_or(Value::Null), said)
+}
+
+/// The jobs in the queue, each certificate once.
+async fn n_queued(factory: &Factory) -> usize {
+    let jobs = factory.take_jobs().await;
+    jobs.iter().map(|job| job.request.pem()).collect::<std::collections::BTreeSet<_>>().len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_answer_does_not_call_sent_is_sent_again() {
+    let omitted = |executed| Effect::OmitEntries { entries: 9, executed };
+    for effect in empty_answers().into_iter().chain([omitted(false), omitted(true)]) {
+        let factory = Factory::new(1000.0).await;
+        set(&factory, Operation::SendMessageBatch, effect.clone(), 2);
+        let (code, numbers, said) = enqueue(&factory, 25).await;
+        assert_eq!((code, &numbers["sent"]), (Some(0), &25.into()), "{effect:?} {said}");
+        assert_eq!(n_queued(&factory).await, 25, "{effect:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_changes_on_its_way_is_sent_again() {
+    let factory = Factory::new(1000.0).await;
+    set(&factory, Operation::SendMessageBatch, Effect::CorruptBodies, 2);
+    let (code, numbers, said) = enqueue(&factory, 25).await;
+    assert_eq!((code, &numbers["sent"]), (Some(0), &25.into()), "{said}");
+    factory.drain().await;
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 25)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_answer_says_anything_nothing_is_said_to_be_sent() {
+    let factory = Factory::new(1000.0).await;
+    let nothing = answer(200, "application/json", "{}", false);
+    factory.sandbox.faults().set(Fault::new(Operation::SendMessageBatch, nothing)).unwrap();
+    let (code, numbers, said) = enqueue(&factory, 3).await;
+    assert_eq!((code, &numbers["sent"], &numbers["not_sent"]), (Some(5), &0.into(), &3.into()), "{said}");
+    assert!(said.contains(UNKNOWN) && said.contains("proxy"), "{said}");
+}
+
+/// One of ten is not mentioned in any attempt: what became of it is not known, and said so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_never_mentioned_is_a_reject() {
+    let factory = Factory::new(1000.0).await;
+    let omitted = Effect::OmitEntries { entries: 1, executed: false };
+    set(&factory, Operation::SendMessageBatch, omitted, 8);
+    let (code, numbers, said) = enqueue(&factory, 10).await;
+    assert_eq!((code, &numbers["sent"], &numbers["not_sent"]), (Some(1), &9.into(), &1.into()), "{said}");
+    let rejects = std::fs::read_to_string(factory.folder().join(format!("{BATCH}.rejects.jsonl"))).unwrap();
+    assert!(rejects.contains("SQS did not say that it took the message: not in the answer: it may be done or not"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_whose_body_changed_is_not_believed() {
+    let factory = Factory::new(1000.0).await;
+    factory.enqueue(&factory.leaves(5)).await;
+    set(&factory, Operation::ReceiveMessage, Effect::CorruptBodies, 1);
+    factory.drain().await;
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 5)]));
+    let n: i64 = sqlx::query_scalar("select count(*) from quarantine").fetch_one(&factory.database.pool).await.unwrap();
+    assert_eq!(n, 0);
+    assert!(factory.counts("jobs").deliveries > 5, "the test shows nothing unless one was struck");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delete_of_which_the_answer_says_nothing_is_made_again() {
+    for effect in empty_answers().into_iter().chain([Effect::OmitEntries { entries: 9, executed: false }]) {
+        let factory = Factory::new(1000.0).await;
+        set(&factory, Operation::DeleteMessageBatch, effect.clone(), 3);
+        factory.enqueue(&factory.leaves(20)).await;
+        factory.drain().await;
+        let counts = factory.counts("jobs");
+        assert_eq!((counts.deliveries, counts.deleted), (20, 20), "{effect:?}");
+    }
+}
+
+/// A message stays hidden only where SQS says so: what it does not say is asked again before the message shows.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_extension_of_which_the_answer_says_nothing_is_made_again() {
+    let factory = Factory::new(1000.0).await;
+    // Both in time before the messages show, and nothing is done by either.
+    for effect in empty_answers().into_iter().filter(|effect| matches!(effect, Effect::Answer { executed: false, .. }))
+    {
+        set(&factory, Operation::ChangeMessageVisibilityBatch, effect, 1);
+    }
+    let slow = Effect::Latency { milliseconds: 4_000, up_to: None };
+    set(&factory, Operation::RegisterCertificate, slow, 5);
+    factory.enqueue(&factory.leaves(5)).await;
+    factory.drain().await;
+    assert_eq!((factory.counts("jobs").deliveries, factory.n_calls()), (5, 5));
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 5)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_odd_answer_to_a_registration_blames_no_certificate() {
+    for effect in empty_answers() {
+        let factory = Factory::new(1000.0).await;
+        set(&factory, Operation::RegisterCertificate, effect.clone(), 15);
+        factory.enqueue(&factory.leaves(30)).await;
+        factory.drain().await;
+        let ends = factory.ends().await;
+        assert!(ends.keys().all(|code| code.status() == Status::Registered), "{effect:?}: {ends:?}");
+        assert_eq!(ends.values().sum::<u64>(), 30, "{effect:?}");
+        assert_eq!(factory.counts("jobs-dead").sent, 0);
+    }
+}
+
+/// A proxy's page is not AWS's denial: the certificates wait for the way, and nobody looks at the credentials.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_a_proxy_is_trouble_on_the_way_and_no_denial() {
+    let factory = Factory::new(1000.0).await;
+    let page = Fault::new(Operation::RegisterCertificate, answer(403, "text/html", PAGE, false));
+    let id = factory.sandbox.faults().set(page).unwrap();
+    factory.enqueue(&factory.leaves(40)).await;
+    let serving = factory.serve().await;
+    let mut told = String::new();
+    factory
+        .until("the breaker is open", async |_| {
+            told = serving.readiness().await.to_string();
+            told.contains("outage")
+        })
+        .await;
+    assert!(told.contains("no answer of AWS") && told.contains("proxy") && !told.contains("auth"), "{told}");
+    factory.sandbox.faults().clear(id);
+    factory.until("all is done", async |f| f.counts("jobs").deleted == 40).await;
+    serving.end().await;
+    assert!(factory.ends().await.keys().all(|code| code.status() == Status::Registered));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_in_place_of_sts_is_no_word_about_the_credentials() {
+    let factory = Factory::new(1000.0).await;
+    for (status, content_type) in [(403, "text/html"), (200, "text/html"), (407, "text/html")] {
+        let page = Fault::new(Operation::GetCallerIdentity, answer(status, content_type, PAGE, false));
+        let id = factory.sandbox.faults().set(page).unwrap();
+        let (code, _, said) = factory.spawn(&["serve", "--until-empty"]).end().await;
+        assert_eq!(code, Some(5), "{status}: {said}");
+        assert!(said.contains("cannot ask AWS who we are") && !said.contains("credentials"), "{status}: {said}");
+        factory.sandbox.faults().clear(id);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_does_not_say_how_full_it_is_is_not_empty() {
+    let factory = Factory::new(1000.0).await;
+    factory.enqueue(&factory.leaves(5)).await;
+    let empty = || answer(200, "application/json", "{}", false);
+    let service = muster::serve::Service::start(
+        &factory.config,
+        muster::serve::Until::Empty,
+        tokio_util::sync::CancellationToken::new(),
+    )
+    .await
+    .unwrap();
+    set(&factory, Operation::GetQueueAttributes, empty(), 2);
+    set(&factory, Operation::ReceiveMessage, empty(), 2);
+    service.run().await.unwrap();
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 5)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_queue_that_does_not_wait_is_asked_ever_less_often() {
+    let factory = Factory::new(100.0).await;
+    let empty = answer(200, "application/json", "{}", false);
+    let hurried = Fault::new(Operation::ReceiveMessage, empty).during(Duration::from_secs(4));
+    factory.sandbox.faults().set(hurried).unwrap();
+    let serving = factory.serve().await;
+    factory.enqueue(&factory.leaves(5)).await;
+    factory.until("all is done", async |f| f.counts("jobs").deleted == 5).await;
+    serving.end().await;
+    let answers = factory.sandbox.ledger().summary(Operation::ReceiveMessage).answers;
+    let n_hurried = answers.get("replaced").copied().unwrap_or_default();
+    assert!((2..=30).contains(&n_hurried), "{n_hurried} calls in four seconds");
+}
+
+fn kms_denies(operation: Operation) -> Fault {
+    let message = "not authorized to perform: kms:Decrypt on resource".to_owned();
+    let code = "KMS.AccessDeniedException".to_owned();
+    Fault::new(operation, Effect::Error { status: 400, code, message, executed: false })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_may_not_be_used_is_a_denial_and_no_outage() {
+    let factory = Factory::new(1000.0).await;
+    factory.sandbox.faults().set(kms_denies(Operation::SendMessageBatch)).unwrap();
+    let (code, _, said) = enqueue(&factory, 3).await;
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("kms:GenerateDataKey"), "{said}");
+
+    factory.sandbox.faults().set(kms_denies(Operation::ReceiveMessage)).unwrap();
+    let (code, _, said) = factory.spawn(&["serve", "--until-empty"]).end().await;
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("the queue cannot be read") && said.contains("kms:Decrypt"), "{said}");
+
+    let (code, found, _) = factory.spawn(&["doctor"]).end().await;
+    assert_eq!(code, Some(6));
+    assert!(found.contains("problem  permission sqs:ReceiveMessage on jobs: denied"), "{found}");
+    assert!(found.contains("kms:Decrypt"), "{found}");
+
+    let serving = factory.serve().await;
+    factory
+        .until("it is not ready", async |_| serving.readiness().await.to_string().contains("KMS.AccessDenied"))
+        .await;
+    serving.end().await;
+}
