@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
@@ -16,6 +17,23 @@ use crate::store::{Store, StoreError};
 
 /// Longest first wait and longest wait before the ledger is asked again.
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// How long the ledger's word about a cut is believed without asking: its clock may be set back.
+const BELIEVED: Duration = Duration::from_secs(5);
+
+/// The last cut that the ledger told of.
+struct Cut {
+    /// By the ledger's clock.
+    at: OffsetDateTime,
+    told: Instant,
+}
+
+impl Cut {
+    /// Says whether a throttle of a place that was granted then says nothing new.
+    fn covers(&self, granted_at: OffsetDateTime) -> bool {
+        granted_at <= self.at && self.told.elapsed() < BELIEVED
+    }
+}
 
 /// Asks the ledger for one quota.
 #[derive(Clone, Debug)]
@@ -62,17 +80,19 @@ impl Lessor {
     /// Tells the ledger what was met. A throttle of a place that was granted before the last cut says nothing new; of
     /// those that come while the ledger is told, most are.
     async fn learn(self, mut lessons: mpsc::UnboundedReceiver<Lesson>) {
-        let mut cut_at = OffsetDateTime::UNIX_EPOCH;
+        let mut cut = Cut { at: OffsetDateTime::UNIX_EPOCH, told: Instant::now() };
         while let Some(lesson) = lessons.recv().await {
             let changed = match lesson {
-                Lesson::Throttled { granted_at } if granted_at <= cut_at => continue,
-                Lesson::Throttled { granted_at } => {
-                    let changed = self.store.cut_rate(&self.quota, granted_at).await;
+                Lesson::Throttled { granted_at, .. } if cut.covers(granted_at) => continue,
+                Lesson::Throttled { granted_at, went_through } => {
+                    let changed = self.store.cut_rate(&self.quota, granted_at, went_through).await;
                     if let Ok(change) = &changed {
-                        cut_at = change.as_ref().map_or(granted_at, |change| change.at);
+                        let at = change.as_ref().map_or(granted_at, |change| change.at);
+                        cut = Cut { at, told: Instant::now() };
                     }
                     changed
                 }
+                Lesson::Recovered => self.store.give_rate_back(&self.quota).await,
                 Lesson::Risen { from } => self.store.note_rise(&self.quota, from).await,
             };
             match changed {

@@ -30,6 +30,7 @@ pub mod breakers;
 pub mod certificate;
 pub mod claims;
 pub mod cli;
+pub mod clock;
 pub mod config;
 mod crash_point;
 pub mod doctor;

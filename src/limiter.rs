@@ -43,7 +43,11 @@ pub enum Lesson {
     Throttled {
         /// By the ledger's clock.
         granted_at: OffsetDateTime,
+        /// Whether a call went through since the last throttle.
+        went_through: bool,
     },
+    /// A call went through again, after AWS had throttled every call for a while.
+    Recovered,
     /// The rate is so much above the last noted one that it is worth a note.
     Risen {
         /// The noted one, in calls a second.
@@ -91,7 +95,7 @@ impl Limiter {
 
     /// Notes that AWS throttled the call of this token: the rate that all workers share is cut.
     pub fn throttled(&self, token: &Token) {
-        self.load.teach(Lesson::Throttled { granted_at: token.granted_at });
+        self.load.throttled(token.granted_at);
     }
 
     /// Notes that a call went through.

@@ -1,16 +1,16 @@
 //! Writes how jobs ended and then deletes their messages: commit first, delete after.
 //!
-//! Ends are collected by size or by time and written in one transaction (`page`), tried again until it is known to be
-//! through. Deleting happens beside the next transaction. Only this file deletes messages.
+//! Ends are collected by number, bytes or time (`pages`) and written in one transaction (`page`), tried again until it is known
+//! to be through. Deleting happens beside the next transaction. Only this file deletes messages.
 
 mod entry;
 mod page;
+mod pages;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -23,13 +23,9 @@ use crate::queue::{EntryResult, Queue, QueueError, into_calls};
 use crate::slots::{Delivery, Stage};
 use crate::store::Store;
 
+use pages::Pages;
+
 pub use entry::{Finish, Finished, Message, NoJob, write_end};
-
-/// Most ends of one transaction: past that, more rows no longer make it faster.
-const PAGE_MAX: usize = 200;
-
-/// Longest that an end waits for others.
-const PAGE_TIME: Duration = Duration::from_millis(100);
 
 /// Longest first wait and longest wait before a transaction or a delete is tried again.
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -53,13 +49,20 @@ impl Recorder {
     /// Works until every sender of ends is gone and everything is written and deleted.
     pub async fn run(self, mut ends: mpsc::Receiver<Finished>) {
         let (acks, last) = (TaskTracker::new(), CancellationToken::new());
-        while let Some(page) = next_page(&mut ends).await {
+        let mut pages = Pages::default();
+        if let Err(error) = self.store.forget_writers().await {
+            warn!(%error, "cannot forget the writers of old pages");
+        }
+        while let Some(page) = pages.next_page(&mut ends).await {
             let (recorder, last) = (self.clone(), last.clone());
             let (ended, released): (Vec<_>, Vec<_>) = page.into_iter().partition(Finished::is_ended);
-            let committed = if ended.is_empty() { ended } else { self.commit(ended).await };
+            let committed = if ended.is_empty() { ended } else { self.commit(ended, &mut pages).await };
             acks.spawn(async move {
-                recorder.ack(Ack::Delete, committed, &last).await;
-                recorder.ack(Ack::GiveBack, released, &last).await;
+                tokio::join!(
+                    recorder.ack(Ack::Delete, committed, &last),
+                    // Beside the deletes, which are tried for as long as it takes.
+                    recorder.ack(Ack::GiveBack, released, &last),
+                );
             });
         }
         last.cancel();
@@ -81,7 +84,8 @@ impl Recorder {
         }
         self.metrics.stage(Stage::Recording, finished.since.elapsed());
         let now = time::OffsetDateTime::now_utc();
-        let age = (now - finished.delivery.sent_at).as_seconds_f64();
+        // The clocks of SQS and of this machine may differ.
+        let age = (now - finished.delivery.sent_at).as_seconds_f64().max(0.0);
         self.metrics.job_age.with_label_values(&[delivery(finished.delivery.is_redelivery)]).observe(age);
         #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit a float's 52 bits")]
         self.metrics.last_progress.set(now.unix_timestamp() as f64);
@@ -175,19 +179,4 @@ impl Ack {
             Self::GiveBack => queue.hide(receipts, Duration::ZERO).await,
         }
     }
-}
-
-/// Collects ends: what there is at once, then what comes until the page is full or the time is over. Nothing: all
-/// senders are gone.
-async fn next_page(ends: &mut mpsc::Receiver<Finished>) -> Option<Vec<Finished>> {
-    let mut page = vec![ends.recv().await?];
-    let until = Instant::now() + PAGE_TIME;
-    while page.len() < PAGE_MAX {
-        let room = PAGE_MAX - page.len();
-        match tokio::time::timeout_at(until, ends.recv_many(&mut page, room)).await {
-            Ok(0) | Err(_) => break,
-            Ok(_) => {}
-        }
-    }
-    Some(page)
 }

@@ -40,6 +40,16 @@ pub fn credentials_fault(error: &(dyn Error + 'static)) -> Option<CredentialsFau
     })
 }
 
+/// Says whether a call failed before anything of it was sent: no connection came about.
+pub fn is_unsent(error: &(dyn Error + 'static)) -> bool {
+    // The types of these errors are private to the HTTP client.
+    const UNCONNECTED: [&str; 2] = ["client error (Connect)", "HTTP connect timeout"];
+    causes(error).any(|cause| {
+        let text = cause.to_string();
+        UNCONNECTED.iter().any(|words| text.starts_with(words))
+    })
+}
+
 /// The headers of which AWS sends one with every answer.
 const REQUEST_ID: [&str; 2] = ["x-amzn-requestid", "x-amz-request-id"];
 

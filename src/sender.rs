@@ -27,7 +27,10 @@ use call::{Call, calls};
 /// How often the holds are looked at: so long may a worker park jobs, or call for them, after another knew better.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// How many jobs are read at a time: 13 MB of the largest.
+/// Most holds that are probed in one look: what somebody pauses or releases must be seen soon.
+const PROBES_MAX: usize = 10;
+
+/// How many jobs are read at a time.
 const PAGE_MAX: u32 = 100;
 
 /// How many rows of a replay are marked at a time: a turn of about a second, after which other holds have theirs.
@@ -107,6 +110,9 @@ impl Sender {
 
     /// Looks once. What is over stays in `over` until the ledger has it.
     async fn look(&self, over: &mut Vec<HoldKey>) -> Result<(), Failure> {
+        if self.store.heal_holds().await? > 0 {
+            warn!("the clock of the ledger was set back: holds are probed anew");
+        }
         self.breakers.holds.refresh(self.store.open_holds().await?);
         over.extend(self.breakers.holds.take_releases());
         let n = self.store.release(over).await?;
@@ -115,7 +121,8 @@ impl Sender {
             info!(holds = n, "holds are over");
         }
         let not = [self.breakers.not_ours_to_probe(), self.without_room()].concat();
-        while let Some(hold) = self.store.claim_overdue_probe(&not).await? {
+        for _ in 0..PROBES_MAX {
+            let Some(hold) = self.store.claim_overdue_probe(&not).await? else { break };
             if hold.kind() == Some(HoldKind::Busy) {
                 self.refill(&hold).await?;
             } else {

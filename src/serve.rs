@@ -3,6 +3,7 @@
 //! One cancellation at the front ends the receiving; closed channels carry the end on: receivers, jobs, recorder,
 //! heartbeat. A deadline ends it where something hangs; what is still held is then given back.
 
+mod descriptors;
 mod quotas;
 mod reached;
 mod running;
@@ -33,6 +34,7 @@ use crate::receiver::{Drained, Receiver};
 use crate::recorder::{Finished, Recorder};
 use crate::sender::Sender;
 use crate::slots::{Lane, Slots};
+use crate::store::insist;
 use crate::worker::{Parts, Worker};
 
 use quotas::Quotas;
@@ -71,6 +73,7 @@ impl Service {
     /// # Errors
     /// A dependency that cannot be reached or used, or settings that do not fit it.
     pub async fn start(config: &Config, until: Until, stop: CancellationToken) -> anyhow::Result<Self> {
+        let n_slots = descriptors::slots(config.worker.slots, config.database.max_connections);
         let metrics = Arc::new(Metrics::new());
         let breakers = board(config)?;
         let reached = Reached::connect(config).await?;
@@ -78,15 +81,15 @@ impl Service {
             breakers.denied(target, reason);
         }
         // What is paused is so from the first message on.
-        breakers.holds.refresh(reached.store.open_holds().await?);
+        breakers.holds.refresh(insist(async || reached.store.open_holds().await).await?);
         let essential = Essential::new(stop.clone());
         let quotas = Quotas { store: &reached.store, breakers: &breakers, metrics: &metrics, essential: &essential };
         let limiters = quotas.open(config, &reached.targets).await?;
-        let shared =
-            Shared { config, slots: slots(config, &reached, &limiters), reached, limiters, metrics, breakers, stop };
+        let slots = slots(n_slots, &reached, &limiters);
+        let shared = Shared { config, slots, reached, limiters, metrics, breakers, stop };
         let listening = shared.listen().await?;
 
-        let (ends, ended) = mpsc::channel(config.worker.slots);
+        let (ends, ended) = mpsc::channel(n_slots);
         let running = Running {
             receivers: TaskTracker::new(),
             jobs: TaskTracker::new(),
@@ -183,6 +186,7 @@ impl Shared<'_> {
             targets: self.reached.targets.by_name.clone(),
             limiters: self.limiters.clone(),
             precheck: Precheck::new(precheck.policy(), precheck.known_cas()?),
+            clock: self.reached.targets.clock.clone(),
             store: self.reached.store.clone(),
             breakers: self.breakers.clone(),
             retry: self.config.retry.policy(),
@@ -215,6 +219,10 @@ impl Shared<'_> {
         };
         helpers.spawn(essential.run(sender.run()));
         helpers.spawn(self.backlog().run());
+        if let Some(target) = self.config.targets.values().next() {
+            let (clock, access) = (self.reached.targets.clock.clone(), target.access(&self.config.aws));
+            helpers.spawn(clock.watch(access, self.reached.store.clone()));
+        }
         helpers
     }
 
@@ -252,11 +260,11 @@ fn board(config: &Config) -> anyhow::Result<Breakers> {
 }
 
 /// The slots, which hold as many waiting jobs as the limiters have room for.
-fn slots(config: &Config, reached: &Reached, limiters: &Limiters) -> Slots {
+fn slots(n: usize, reached: &Reached, limiters: &Limiters) -> Slots {
     let limiters = limiters.clone();
     let room = move || limiters.room();
     let make = if reached.replay.is_some() { Slots::shared } else { Slots::new };
-    make(config.worker.slots, room)
+    make(n, room)
 }
 
 fn n_receivers(rate: f64) -> usize {

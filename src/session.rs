@@ -13,8 +13,11 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
+use crate::certificate::CertificateId;
 use crate::identity::{self, Access, Account, IdentityError};
+use crate::job::Operation;
 use crate::precheck::CheckedCertificate;
+use crate::registrar::inventory::DescribedCertificate;
 use crate::registrar::{Answer, CallError, Kind, Registrar};
 
 /// How long the registration code is not asked for again after AWS did not say it, or where it may have changed.
@@ -25,6 +28,16 @@ const CODE_ATTEMPTS: u32 = 4;
 
 /// Longest first wait and longest wait between these.
 const CODE_WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
+
+/// How often a certificate may be described: half of what AWS allows an account.
+const DESCRIBE_EVERY: Duration = Duration::from_millis(200);
+
+/// Longest that a job waits for its turn to describe a certificate.
+const DESCRIBE_WAIT: Duration = Duration::from_secs(10);
+
+/// How long no certificate is described after a failure, and after a denial.
+const DESCRIBE_THROTTLED: Duration = Duration::from_secs(2);
+const DESCRIBE_DENIED: Duration = Duration::from_mins(10);
 
 /// The way into one account and region.
 #[derive(Debug)]
@@ -38,6 +51,8 @@ pub struct Session {
     proven: Mutex<Option<Arc<Registrar>>>,
     /// The account's registration code, as it was last asked for.
     code: Mutex<Option<Asked>>,
+    /// When the next certificate may be described.
+    describe_at: Mutex<Instant>,
 }
 
 /// What came of asking for the registration code.
@@ -66,7 +81,8 @@ pub enum SessionError {
 impl Session {
     /// Makes a session that trusts nothing yet.
     pub fn new(access: Access, account: Account, attempt_timeout: Duration) -> Self {
-        Self { access, account, attempt_timeout, proven: Mutex::default(), code: Mutex::default() }
+        let describe_at = Mutex::new(Instant::now());
+        Self { access, account, attempt_timeout, proven: Mutex::default(), code: Mutex::default(), describe_at }
     }
 
     /// Makes a session with a configuration whose credentials were shown to be of this account.
@@ -105,6 +121,34 @@ impl Session {
             Some(last) if last.at.elapsed() < CODE_PAUSE => last.code.clone(),
             _ => self.ask_for_code(&mut asked).await,
         }
+    }
+
+    /// What AWS says of a certificate that an operation registers: asked once, at most a few times a second, as the quota is shared with others.
+    /// None where AWS does not say, or there are too many to ask about; `muster reconcile` finds out later.
+    pub async fn describe(&self, id: CertificateId, operation: Operation) -> Option<DescribedCertificate> {
+        tokio::time::timeout(DESCRIBE_WAIT, self.describe_turn()).await.ok()??;
+        let registrar = self.registrar().await.ok()?;
+        let answer = if operation.is_of_ca() { registrar.describe_ca(id).await } else { registrar.describe(id).await };
+        match answer {
+            Ok(described) => described,
+            Err(error) => {
+                let pause = if error.kind == Kind::Denied { DESCRIBE_DENIED } else { DESCRIBE_THROTTLED };
+                *self.describe_at.lock().await = Instant::now() + pause;
+                warn!(account = %self.account, %error, "cannot ask what status a certificate has");
+                None
+            }
+        }
+    }
+
+    /// Waits for a turn to describe a certificate; none where it would come too late.
+    async fn describe_turn(&self) -> Option<()> {
+        let mut at = self.describe_at.lock().await;
+        if *at > Instant::now() + DESCRIBE_WAIT {
+            return None;
+        }
+        tokio::time::sleep_until(*at).await;
+        *at = Instant::now() + DESCRIBE_EVERY;
+        Some(())
     }
 
     /// Asks a few times: calls of others may use up the quota for it.

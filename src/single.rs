@@ -21,8 +21,9 @@ use crate::precheck::CheckedCertificate;
 use crate::recorder::{Message, write_end};
 use crate::registrar::{Answer, CallError, Kind, Registrar};
 use crate::store::rate_limit::Quota;
-use crate::store::{Page, Store, StoreError};
-use crate::worker::{Course, RetryPolicy, Step};
+use crate::store::written::Marks;
+use crate::store::{Page, Store, StoreError, insist};
+use crate::worker::{Course, RetryPolicy, Standing, Step};
 
 /// How often the registration code is asked for, and how often an end is written, before that is given up.
 const ATTEMPTS: u32 = 4;
@@ -127,7 +128,8 @@ impl Single {
         certificate: &CheckedCertificate,
     ) -> Result<Outcome, SingleError> {
         let began = OffsetDateTime::now_utc();
-        store.claim_target(self.target.as_str(), &self.account.id, &self.account.region).await?;
+        let (target, Account { id, region }) = (self.target.as_str(), &self.account);
+        insist(async || store.claim_target(target, id, region).await).await?;
         let (limiter, work) = self.limiter(store, job.operation()).await?;
         let work = tokio::spawn(work);
         let outcome = self.call(limiter, job, certificate).await;
@@ -138,7 +140,7 @@ impl Single {
         let id = format!("by-hand-{:032x}", fastrand::u128(..));
         let message = Message { id: &id, sent_at: began, received_at: began };
         write_end(&mut page, message, job, &self.account, &outcome);
-        let written = self.record(store, &page).await;
+        let written = self.record(store, page).await;
         written.map_err(|error| SingleError::Unrecorded { code: outcome.code, error })?;
         Ok(outcome)
     }
@@ -150,7 +152,7 @@ impl Single {
         operation: Operation,
     ) -> Result<(Limiter, impl Future<Output = ()> + Send + use<>), StoreError> {
         let (quota, ceiling) = (Quota { account: self.account.clone(), operation }, self.rates.of(operation));
-        let learnt = store.open_quota(&quota, ceiling).await?;
+        let learnt = insist(async || store.open_quota(&quota, ceiling).await).await?;
         let metrics = Arc::new(Metrics::new());
         let gauges = Gauges { learnt: vec![], leased: metrics.limiter_tokens_leased.clone() };
         let postgres = Dependency::new("postgres", Changes::default());
@@ -177,7 +179,9 @@ impl Single {
             }
             match course.after(&answer, n_calls, false) {
                 Step::End(code) => {
-                    return Ok(course.outcome(code, certificate, job.request.wanted_status(), false, &answer));
+                    let standing = self.standing(code, certificate, &course).await;
+                    let wanted = job.request.wanted_status();
+                    return Ok(course.outcome(code, certificate, wanted, false, &answer, standing));
                 }
                 Step::Wait(wait) => {
                     let error = answer.result.err().map(|error| error.to_string()).unwrap_or_default();
@@ -188,14 +192,26 @@ impl Single {
         }
     }
 
+    /// What is known of a certificate that was there, where an earlier call may have registered it.
+    async fn standing(&self, code: Code, certificate: &CheckedCertificate, course: &Course) -> Standing {
+        if code != Code::Exists || !course.is_answer_lost() {
+            return Standing::default();
+        }
+        let described = self.registrar.describe_ca(certificate.id()).await;
+        let described =
+            described.inspect_err(|error| warn!(%error, "cannot ask what status the CA has")).ok().flatten();
+        described.map_or_else(Standing::default, |described| Standing::of(&described, course.first_call()))
+    }
+
     /// Writes an end, again where that may help: what AWS did should be known.
-    async fn record(&self, store: &Store, page: &Page) -> Result<(), StoreError> {
+    async fn record(&self, store: &Store, page: Page) -> Result<(), StoreError> {
+        let page = Page { mark: Some(Marks::default().next_mark()), ..page };
         let mut backoff = Backoff::new(self.retry.first_wait, self.retry.max_wait);
-        let mut written = store.record(page).await;
+        let mut written = store.record(&page).await;
         for _ in 1..ATTEMPTS {
             if written.as_ref().is_err_and(|error| !error.is_rows_fault()) {
                 backoff.wait().await;
-                written = store.record(page).await;
+                written = store.record(&page).await;
             }
         }
         written

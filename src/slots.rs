@@ -1,10 +1,11 @@
 //! What this worker has in flight: one slot a message, held from before the receive to after the ack.
 //!
-//! In flight is one number: it is the back-pressure, the gauge and the drain condition. A slot also knows its message's
+//! Slots are bounded by their number and by the bytes of what they hold. In flight is one number: it is the back-pressure, the gauge and the drain condition. A slot also knows its message's
 //! receipt, so that the heartbeat can keep it hidden, and its stage. Jobs that wait for a token are held to what the
 //! limiters have room for, so that one worker does not sit on work that another could do. [`Lane`]s share the slots where
 //! there is a second queue.
 
+mod bytes;
 mod lanes;
 mod slot;
 
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::queue::{Message, Queue};
 
+use bytes::Bytes;
 use lanes::Lanes;
 pub use lanes::{Lane, Room};
 use slot::Turn;
@@ -65,6 +67,7 @@ impl fmt::Debug for Shared {
 #[derive(Debug)]
 struct State {
     lanes: Lanes,
+    bytes: Bytes,
     messages: HashMap<u64, Held>,
     next_id: u64,
 }
@@ -73,6 +76,7 @@ struct State {
 struct Held {
     queue: Queue,
     receipt: String,
+    n_bytes: usize,
     received_at: Instant,
     hidden_since: Instant,
     stage: Stage,
@@ -113,7 +117,7 @@ impl Slots {
     }
 
     fn with(lanes: Lanes, room: Box<dyn Fn() -> Room + Send + Sync>) -> Self {
-        let state = Mutex::new(State { lanes, messages: HashMap::new(), next_id: 0 });
+        let state = Mutex::new(State { lanes, bytes: Bytes::default(), messages: HashMap::new(), next_id: 0 });
         Self(Arc::new(Shared { state, freed: Notify::new(), room }))
     }
 
@@ -124,9 +128,9 @@ impl Slots {
             // Made before the look, so that a slot freed in between is not missed.
             let freed = self.0.freed.notified();
             let room = (self.0.room)();
-            let n = self.0.lock().lanes.take(lane, max, room);
+            let (n, n_kept) = self.0.lock().take(lane, max, room);
             if n > 0 {
-                return (0..n).map(|_| Slot::new(&self.0, lane)).collect();
+                return (0..n).map(|_| Slot::new(&self.0, lane, n_kept)).collect();
             }
             turn.get_or_insert_with(|| Turn::new(&self.0, lane));
             freed.await;
@@ -185,10 +189,19 @@ impl Shared {
 }
 
 impl State {
-    fn hold(&mut self, lane: Lane, message: &Message) -> u64 {
+    /// Takes slots; tells how many, and how many bytes are kept free for each.
+    fn take(&mut self, lane: Lane, max: usize, room: Room) -> (usize, usize) {
+        let n = self.lanes.take(lane, max.min(self.bytes.messages_max()), room);
+        (n, self.bytes.expect(n))
+    }
+
+    fn hold(&mut self, lane: Lane, message: &Message, n_kept: usize) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
+        self.bytes.expect_no_more(n_kept);
+        self.bytes.hold(message.body.len());
         let held = Held {
+            n_bytes: message.body.len(),
             queue: message.queue.clone(),
             receipt: message.receipt.clone(),
             received_at: message.asked_at,

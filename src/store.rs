@@ -5,8 +5,9 @@
 //! finds what is known of one, [`reading`] tells whether more comes, [`authority`] knows the CAs, [`hold`] tells what parked
 //! jobs wait for and [`waiting`] which they are, [`replay`] chooses what is sent again, [`drift`] holds the ledger against
 //! what AWS has, [`quarantine`] reads what was set aside, [`prune`] drops old batches, [`audit`] keeps what people did,
-//! [`server`] looks at Postgres itself. Every operation has a client-side time-out, COMMIT too: a server that is stopped
-//! in the middle answers nothing for ever. Nothing here retries.
+//! [`server`] looks at Postgres itself, [`written`] keeps a page from being written twice. Every operation has a client-side time-out, COMMIT too: a server that is stopped
+//! in the middle answers nothing for ever. Nothing here retries but
+//! [`insist`].
 
 pub mod audit;
 pub mod authority;
@@ -34,6 +35,7 @@ pub mod row;
 pub mod server;
 pub mod target;
 pub mod waiting;
+pub mod written;
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -43,8 +45,10 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 use tracing::subscriber::NoSubscriber;
 
+use crate::backoff::Backoff;
+
 pub use batch::BatchStatus;
-pub use error::{ERROR_CLASSES, StoreError};
+pub use error::{ERROR_CLASSES, POOLER_HINT, StoreError};
 pub use page::{Page, Quarantined};
 pub use row::Row;
 
@@ -92,11 +96,40 @@ impl Store {
         self.run(async |db| Ok(sqlx::query("-- ping\nselect 1").execute(db).await.map(drop)?)).await
     }
 
+    /// The same ledger with another time-out for each operation.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self { timeout, ..self.clone() }
+    }
+
+    /// Longest that one operation may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Closes every connection.
     pub async fn close(&self) {
         // A server that does not answer must not hold up the exit.
         let _ = tokio::time::timeout(self.timeout, self.pool.close()).await;
     }
+}
+
+/// Longest first wait, longest wait and number of attempts of what others are in the way of.
+const IN_THE_WAY: (Duration, Duration, u32) = (Duration::from_millis(20), Duration::from_millis(500), 20);
+
+/// Does something again for as long as others are in its way: a deadlock, or a failure to serialize.
+///
+/// # Errors
+/// Whatever else it meets, and the last failure after some seconds.
+pub async fn insist<T>(attempt: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let mut backoff = Backoff::new(IN_THE_WAY.0, IN_THE_WAY.1);
+    for _ in 1..IN_THE_WAY.2 {
+        match attempt().await {
+            Err(error) if error.is_momentary() => backoff.wait().await,
+            result => return result,
+        }
+    }
+    attempt().await
 }
 
 /// Reads one word of a closed set.

@@ -10,6 +10,7 @@ mod judge;
 mod known;
 mod namesakes;
 mod retry;
+mod standing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,11 +24,12 @@ use tracing::warn;
 use crate::backoff::Backoff;
 use crate::breakers::Breakers;
 use crate::claims::{Claim, Claimed, Claims, Join};
+use crate::clock::Clock;
 use crate::identity::Account;
 use crate::job::Job;
 use crate::limiters::Limiters;
 use crate::metrics::Metrics;
-use crate::outcome::Outcome;
+use crate::outcome::{Code, Outcome};
 use crate::precheck::{CheckedCertificate, Precheck};
 use crate::recorder::{Finish, Finished};
 use crate::session::Session;
@@ -40,6 +42,7 @@ use namesakes::Namesakes;
 pub use course::Course;
 pub use namesakes::limit_advice;
 pub use retry::{RetryPolicy, Step};
+pub use standing::Standing;
 
 /// Longest first wait and longest wait before the ledger is asked again.
 const LOOK_UP_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -62,6 +65,8 @@ pub struct Parts {
     pub limiters: Limiters,
     /// The precheck.
     pub precheck: Precheck,
+    /// The time that it judges by.
+    pub clock: Clock,
     /// The ledger, asked for known certificates.
     pub store: Store,
     /// What holds calls back.
@@ -232,7 +237,7 @@ impl Worker {
         if let Some(claim) = &claim {
             claim.settle(outcome.clone());
         }
-        if outcome.n_attempts > 0 && outcome.status().is_end() {
+        if outcome.n_attempts > 0 && (outcome.status().is_end() || is_lone_issuer(&outcome)) {
             self.parts.breakers.holds.ended(&job.batch, outcome.code);
         }
         let account = self.parts.targets[job.target.as_str()].account.clone();
@@ -249,6 +254,13 @@ impl Worker {
         // The recorder is gone only after its deadline; then the message comes back by itself.
         let _ = self.parts.recorder.send(finished).await;
     }
+}
+
+/// Says whether a job is parked for an issuer of which no other certificate was met: a batch of nothing but such, as
+/// self-signed certificates are, spends a call for each.
+fn is_lone_issuer(outcome: &Outcome) -> bool {
+    let opening = outcome.parking.as_ref().and_then(|parking| parking.opening.as_ref());
+    outcome.code == Code::IssuerInactive && opening.is_some_and(|opening| !opening.is_closed)
 }
 
 /// Counts the panic that drops it.

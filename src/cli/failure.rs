@@ -19,7 +19,7 @@ use crate::queue::{KMS_HINT, NO_CREDENTIALS, QueueError, QueueErrorKind};
 use crate::reconcile::{InventoryError, ReconcileError};
 use crate::registrar::{CallError, Kind};
 use crate::single::SingleError;
-use crate::store::StoreError;
+use crate::store::{POOLER_HINT, StoreError};
 
 /// Prints an error with its causes and a hint, and gives its exit code.
 #[expect(clippy::print_stderr, reason = "errors are for people, on standard error")]
@@ -186,6 +186,7 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         });
     }
     match store_error(error)? {
+        error if error.is_of_a_pooler() => Some(POOLER_HINT),
         StoreError::Timeout(_) | StoreError::Database(_) | StoreError::Url(_) => {
             Some("check `database.url`, and `database.root_certificate` where the server's CA is not a public one")
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use prometheus::{Gauge, IntCounter};
+use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -18,6 +19,9 @@ pub(super) const WINDOW: Duration = Duration::from_secs(2);
 
 /// For so long a target that had work is believed to have more in the queue.
 const MORE_IS_LIKELY: Duration = Duration::from_secs(10);
+
+/// So many throttles in a row, over so long, are no cut of a rate that is a little too high: AWS lets nothing through.
+const TOTAL_THROTTLE: (u32, Duration) = (10, Duration::from_secs(2));
 
 /// What is measured of a limiter.
 #[derive(Clone, Debug)]
@@ -55,6 +59,8 @@ struct Lately {
     served: VecDeque<Instant>,
     /// When a job last asked for a token.
     asked: Option<Instant>,
+    /// The throttles since a call last went through, and when the first of them came.
+    throttles: Option<(u32, Instant)>,
 }
 
 /// A job that is counted, until it is dropped.
@@ -118,6 +124,19 @@ impl Load {
     /// Notes that a call went through.
     pub(super) fn succeeded(&self) {
         self.successes.fetch_add(1, Ordering::Relaxed);
+        let throttles = self.lately().throttles.take();
+        if throttles.is_some_and(|(n, since)| n >= TOTAL_THROTTLE.0 && since.elapsed() >= TOTAL_THROTTLE.1) {
+            self.teach(Lesson::Recovered);
+        }
+    }
+
+    /// Notes that AWS throttled a call whose place was granted at this instant of the ledger.
+    pub(super) fn throttled(&self, granted_at: OffsetDateTime) {
+        let mut lately = self.lately();
+        let went_through = lately.throttles.is_none();
+        lately.throttles.get_or_insert((0, Instant::now())).0 += 1;
+        drop(lately);
+        self.teach(Lesson::Throttled { granted_at, went_through });
     }
 
     /// How many calls went through.
@@ -173,5 +192,51 @@ impl Load {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A limiter's load, and what it teaches.
+    fn load() -> (Load, mpsc::UnboundedReceiver<Lesson>) {
+        let (teacher, lessons) = mpsc::unbounded_channel();
+        let gauges = Gauges { learnt: vec![], leased: IntCounter::new("leased", "leased").unwrap() };
+        let rate = Rate::new(100.0).unwrap();
+        (Load::new(rate, rate, gauges, teacher), lessons)
+    }
+
+    /// Whether a success after throttles for a time is a recovery.
+    async fn is_recovery(n_throttles: u32, time: Duration) -> bool {
+        let (load, mut lessons) = load();
+        for _ in 0..n_throttles {
+            load.throttled(OffsetDateTime::UNIX_EPOCH);
+        }
+        tokio::time::advance(time).await;
+        load.succeeded();
+        std::iter::from_fn(|| lessons.try_recv().ok()).any(|lesson| matches!(lesson, Lesson::Recovered))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_success_after_a_total_throttle_is_a_recovery() {
+        assert!(is_recovery(10, Duration::from_secs(2)).await);
+        assert!(!is_recovery(9, Duration::from_mins(1)).await, "so few come where the rate is a little too high");
+        assert!(!is_recovery(1000, Duration::from_millis(1900)).await, "so fast they come in one moment");
+        assert!(!is_recovery(0, Duration::from_mins(1)).await);
+    }
+
+    #[tokio::test]
+    async fn only_the_first_throttle_after_a_success_met_a_good_rate() {
+        let (load, mut lessons) = load();
+        load.throttled(OffsetDateTime::UNIX_EPOCH);
+        load.throttled(OffsetDateTime::UNIX_EPOCH);
+        load.succeeded();
+        load.throttled(OffsetDateTime::UNIX_EPOCH);
+        let went_through = std::iter::from_fn(|| lessons.try_recv().ok()).filter_map(|lesson| match lesson {
+            Lesson::Throttled { went_through, .. } => Some(went_through),
+            Lesson::Recovered | Lesson::Risen { .. } => None,
+        });
+        assert_eq!(went_through.collect::<Vec<_>>(), [true, false, true]);
     }
 }

@@ -25,6 +25,8 @@ pub struct CallError {
     pub code: String,
     /// AWS's message, cut to 500 characters.
     pub message: String,
+    /// The call may have been executed all the same: only its answer is lost.
+    pub may_be_executed: bool,
 }
 
 impl CallError {
@@ -34,12 +36,13 @@ impl CallError {
             SessionError::Identity(fault) => Kind::without_credentials(fault),
             SessionError::Foreign { .. } => Kind::Denied,
         };
-        Self { kind, code: "no identity".to_owned(), message: error.to_string() }
+        Self { kind, code: "no identity".to_owned(), message: error.to_string(), may_be_executed: false }
     }
 
     /// An answer that cannot be made use of.
     pub(super) fn nonsense(message: &str) -> Self {
-        Self { kind: Kind::Transient(Code::UnknownError), code: "no answer".to_owned(), message: message.to_owned() }
+        let kind = Kind::Transient(Code::UnknownError);
+        Self { kind, code: "no answer".to_owned(), message: message.to_owned(), may_be_executed: true }
     }
 }
 
@@ -119,29 +122,57 @@ impl Begun {
 
 /// Gives the SDK's error its kind; its own text says only "service error".
 pub(super) fn classify<E: Error + ProvideErrorMetadata + 'static>(failure: &SdkError<E, HttpResponse>) -> CallError {
-    let other = |kind, code: &str| CallError { kind, code: code.to_owned(), message: sdk_error::in_one_line(failure) };
+    let (kind, code, message) = kind_code_and_message(failure);
+    let may_be_executed = matches!(kind, Kind::Transient(_)) && may_be_executed(failure);
+    CallError { kind, code, message, may_be_executed }
+}
+
+fn kind_code_and_message<E>(failure: &SdkError<E, HttpResponse>) -> (Kind, String, String)
+where
+    E: Error + ProvideErrorMetadata + 'static,
+{
+    let other = |kind, code: &str| (kind, code.to_owned(), sdk_error::in_one_line(failure));
     if let Some(message) = sdk_error::not_from_aws(failure, failure.code()) {
-        return CallError { kind: Kind::Transient(Code::Transport), code: "not from AWS".to_owned(), message };
+        return (Kind::Transient(Code::Transport), "not from AWS".to_owned(), message);
     }
     if let Some(fault) = identity::without_credentials(failure) {
-        let kind = Kind::without_credentials(&fault);
-        return CallError { kind, code: "no credentials".to_owned(), message: fault.to_string() };
+        return (Kind::without_credentials(&fault), "no credentials".to_owned(), fault.to_string());
     }
     match failure {
         SdkError::ServiceError(error) => {
             let (code, message) = (error.err().code(), error.err().message().unwrap_or_default());
             let status = error.raw().status().as_u16();
-            CallError {
-                kind: code.map_or_else(|| Kind::of_status(status), Kind::of_code),
-                code: code.map_or_else(|| format!("HTTP {status}"), sdk_error::one_line),
-                message: sdk_error::one_line(message),
-            }
+            (
+                code.map_or_else(|| Kind::of_status(status), |code| Kind::of(code, message)),
+                code.map_or_else(|| format!("HTTP {status}"), sdk_error::one_line),
+                sdk_error::one_line(message),
+            )
         }
         SdkError::TimeoutError(_) => other(Kind::Transient(Code::Timeout), "timeout"),
         SdkError::DispatchFailure(error) if error.is_timeout() => other(Kind::Transient(Code::Timeout), "timeout"),
         SdkError::ConstructionFailure(_) => other(Kind::Denied, "request not made"),
         _ => other(Kind::Transient(Code::Transport), "transport"),
     }
+}
+
+/// The status with which AWS or a proxy says that it cannot do a call now.
+const UNAVAILABLE: u16 = 503;
+
+/// Says whether a call that failed may have been executed: not where it was refused, on the way or at AWS, before that.
+fn may_be_executed<E>(failure: &SdkError<E, HttpResponse>) -> bool
+where
+    E: Error + 'static,
+{
+    match failure {
+        SdkError::ServiceError(error) => is_of_the_execution(error.raw().status().as_u16()),
+        SdkError::ResponseError(error) => is_of_the_execution(error.raw().status().as_u16()),
+        SdkError::ConstructionFailure(_) => false,
+        _ => !sdk_error::is_unsent(failure),
+    }
+}
+
+fn is_of_the_execution(status: u16) -> bool {
+    status != UNAVAILABLE && !(400..500).contains(&status)
 }
 
 /// The id in a `ResourceAlreadyExistsException`.

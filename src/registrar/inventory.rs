@@ -1,5 +1,8 @@
 //! Asks AWS IoT what it holds: one call each, with a quota of its own.
 
+use aws_sdk_iot::config::http::HttpResponse;
+use aws_sdk_iot::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_iot::operation::describe_ca_certificate::DescribeCaCertificateOutput;
 use aws_sdk_iot::operation::describe_certificate::DescribeCertificateOutput;
 use aws_sdk_iot::types;
 use time::OffsetDateTime;
@@ -31,7 +34,7 @@ pub struct ListedPage {
     pub next: Option<String>,
 }
 
-/// What AWS says of one device certificate.
+/// What AWS says of one certificate.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct DescribedCertificate {
     /// Its status, in AWS's word.
@@ -70,13 +73,31 @@ impl Registrar {
     /// # Errors
     /// AWS did not say.
     pub async fn describe(&self, id: CertificateId) -> Result<Option<DescribedCertificate>, CallError> {
-        match self.client.describe_certificate().certificate_id(id.to_string()).send().await {
-            Ok(answer) => described(answer).map(Some),
-            Err(failure) => match classify(&failure) {
-                CallError { kind: Kind::Refused(Code::ResourceNotFound), .. } => Ok(None),
-                error => Err(error),
-            },
-        }
+        let answer = self.client.describe_certificate().certificate_id(id.to_string()).send().await;
+        if_there(answer)?.map(described).transpose()
+    }
+
+    /// Describes a CA, once; none where AWS does not have it.
+    ///
+    /// # Errors
+    /// AWS did not say.
+    pub async fn describe_ca(&self, id: CertificateId) -> Result<Option<DescribedCertificate>, CallError> {
+        let answer = self.client.describe_ca_certificate().certificate_id(id.to_string()).send().await;
+        if_there(answer)?.map(described_ca).transpose()
+    }
+}
+
+/// The answer to a call for a description; none where AWS does not have the certificate.
+fn if_there<O, E>(answer: Result<O, SdkError<E, HttpResponse>>) -> Result<Option<O>, CallError>
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    match answer {
+        Ok(output) => Ok(Some(output)),
+        Err(failure) => match classify(&failure) {
+            CallError { kind: Kind::Refused(Code::ResourceNotFound), .. } => Ok(None),
+            error => Err(error),
+        },
     }
 }
 
@@ -95,6 +116,19 @@ fn described(answer: DescribeCertificateOutput) -> Result<DescribedCertificate, 
         mode: described.certificate_mode().map(|mode| sdk_error::one_line(mode.as_str())),
         created_at: created_at.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok()),
         ca_id: described.ca_certificate_id().map(sdk_error::one_line),
+    })
+}
+
+fn described_ca(answer: DescribeCaCertificateOutput) -> Result<DescribedCertificate, CallError> {
+    let described = answer.certificate_description;
+    let described = described.ok_or_else(|| CallError::nonsense("the answer describes no CA"))?;
+    let status = described.status().ok_or_else(|| CallError::nonsense("a CA has no status"))?;
+    let created_at = described.creation_date().map(aws_sdk_iot::primitives::DateTime::secs);
+    Ok(DescribedCertificate {
+        status: sdk_error::one_line(status.as_str()),
+        mode: described.certificate_mode().map(|mode| sdk_error::one_line(mode.as_str())),
+        created_at: created_at.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok()),
+        ca_id: None,
     })
 }
 

@@ -66,11 +66,23 @@ const KINDS: [(&str, Kind); 36] = [
     ("OptInRequired", Kind::Denied),
 ];
 
+/// The right to name a role in a call, as AWS's denials name it.
+const PASS_ROLE: &str = "iam:PassRole";
+
 impl Kind {
     /// The meaning of an error code. A code that nobody knows is tried again: it may be new, and the end that follows
     /// can be replayed.
     pub fn of_code(code: &str) -> Self {
         KINDS.iter().find(|(name, _)| *name == code).map_or(Self::Transient(Code::UnknownError), |(_, kind)| *kind)
+    }
+
+    /// The meaning of an error code with its message. A denial of a role that a job names is that job's trouble alone: other
+    /// calls need no such right.
+    pub(super) fn of(code: &str, message: &str) -> Self {
+        match Self::of_code(code) {
+            Self::Denied if message.contains(PASS_ROLE) => Self::Refused(Code::InvalidRequest),
+            kind => kind,
+        }
     }
 
     /// The same of a call for which AWS looks for no CA: its state cannot be what is wrong.
@@ -145,6 +157,17 @@ mod tests {
         let kind = Kind::of_code("CertificateStateException");
         assert_eq!(kind.where_no_ca_is_looked_for(), Kind::Refused(Code::CertificateState));
         assert_eq!(Kind::Throttled.where_no_ca_is_looked_for(), Kind::Throttled);
+    }
+
+    #[test]
+    fn a_role_that_may_not_be_passed_is_the_trouble_of_one_job() {
+        let message =
+            "User: arn:aws:iam::123456789012:user/a is not authorized to perform: iam:PassRole on resource: b";
+        assert_eq!(Kind::of("AccessDeniedException", message), Kind::Refused(Code::InvalidRequest));
+        assert_eq!(
+            Kind::of("AccessDeniedException", "not authorized to perform: iot:RegisterCertificate"),
+            Kind::Denied
+        );
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! One call from its arrival to its answer: ledger, quota, faults, execution, latency.
 
 use axum::body::{Body, Bytes};
+use axum::http::header::DATE;
 use axum::http::request::Parts;
 use axum::http::{Request, Response};
 use hyper::body::Incoming;
+use time::OffsetDateTime;
+use time::macros::format_description;
 
 use super::State;
 use super::answer::{self, Answer, AwsError};
@@ -57,12 +60,24 @@ pub(super) async fn answer(state: &State, request: Request<Incoming>) -> Result<
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
-    match ending {
-        Ending::Answer(answer) => Ok(answer::write(operation.service(), &call.request_id(), answer)),
-        Ending::Other(other) => Ok(answer::write_other(other)),
-        Ending::Reset => Err(Hangup),
+    let response = match ending {
+        Ending::Answer(answer) => answer::write(operation.service(), &call.request_id(), answer),
+        Ending::Other(other) => answer::write_other(other),
+        Ending::Reset => return Err(Hangup),
         Ending::Hang => std::future::pending().await,
+    };
+    Ok(dated(response, state.settings.clock_ahead))
+}
+
+/// Writes the time into an answer, where it is not this machine's, which it has anyway.
+fn dated(mut response: Response<Body>, clock_ahead: time::Duration) -> Response<Body> {
+    let format =
+        format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+    if !clock_ahead.is_zero() {
+        let date = (OffsetDateTime::now_utc() + clock_ahead).format(format).expect("a time in UTC has all parts");
+        response.headers_mut().insert(DATE, date.parse().expect("a date is header text"));
     }
+    response
 }
 
 async fn read(body: Body) -> Result<Bytes, Hangup> {

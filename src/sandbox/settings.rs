@@ -27,6 +27,8 @@ pub struct Settings {
     pub burst: Option<f64>,
     /// How long every answer is held back after the operation ran.
     pub latency: Duration,
+    /// How far the clock in its answers is ahead of this machine's; certificates are judged by the latter.
+    pub clock_ahead: time::Duration,
     /// Whether the text of registered certificates is kept, about 1 kB each, so that `DescribeCertificate` can show it.
     pub keep_pem: bool,
 }
@@ -43,6 +45,7 @@ impl Default for Settings {
             limiting: Limiting::default(),
             burst: None,
             latency: Duration::ZERO,
+            clock_ahead: time::Duration::ZERO,
             keep_pem: true,
         }
     }

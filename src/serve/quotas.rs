@@ -14,8 +14,8 @@ use crate::lessor::Lessor;
 use crate::limiter::{Gauges, Limiter, Rate};
 use crate::limiters::Limiters;
 use crate::metrics::Metrics;
-use crate::store::Store;
 use crate::store::rate_limit::Quota;
+use crate::store::{Store, insist};
 
 /// What limiters work with.
 pub(super) struct Quotas<'a> {
@@ -42,7 +42,7 @@ impl Quotas<'_> {
     }
 
     async fn start(&self, quota: Quota, names: &[&str], ceiling: Rate) -> anyhow::Result<Limiter> {
-        let learnt = self.store.open_quota(&quota, ceiling).await?;
+        let learnt = insist(async || self.store.open_quota(&quota, ceiling).await).await?;
         let gauges = gauges(self.metrics, names, quota.operation, ceiling);
         let lessor = Lessor {
             store: self.store.clone(),

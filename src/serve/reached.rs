@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::config::fit::{self, FoundQueue};
 use crate::identity;
 use crate::queue::{Attributes, Queue, QueueError};
-use crate::store::Store;
+use crate::store::{Store, insist};
 
 /// Everything outside the process.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Reached {
     /// Reaches everything and checks that the settings fit it.
     pub(super) async fn connect(config: &Config) -> anyhow::Result<Self> {
         let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
-        store.check_schema().await?;
+        insist(async || store.check_schema().await).await?;
         let aws = identity::load(&config.aws.access()).await;
         let main = JobQueue::reach(&aws, &config.queue.name).await.context("cannot use the queue")?;
         let replay = match &config.queue.replay {

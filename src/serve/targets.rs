@@ -10,12 +10,13 @@ use anyhow::Context;
 use strum::VariantArray;
 use tracing::{info, warn};
 
+use crate::clock::Clock;
 use crate::config::fit::{Finding, Misfit};
 use crate::config::{self, Config, Rates};
 use crate::identity::{self, Account, IdentityError};
 use crate::job::{Name, Operation};
 use crate::session::Session;
-use crate::store::Store;
+use crate::store::{Store, insist};
 use crate::worker::Target;
 
 /// All targets.
@@ -24,6 +25,8 @@ pub(super) struct Targets {
     pub(super) by_name: HashMap<String, Target>,
     /// Those that AWS did not let in, and why.
     pub(super) denied: Vec<(Name, String)>,
+    /// AWS's time.
+    pub(super) clock: Clock,
 }
 
 /// A target, as it was found at the start.
@@ -40,13 +43,14 @@ impl Targets {
     /// Asks AWS whose every target is, and makes them.
     pub(super) async fn connect(config: &Config, store: &Store) -> anyhow::Result<Self> {
         let mut found = Vec::with_capacity(config.targets.len());
+        let clock = Clock::default();
         for (name, settings) in &config.targets {
-            let target = Found::find(name, settings, config, store).await;
+            let target = Found::find(name, settings, config, store, &clock).await;
             found.push(target.with_context(|| cannot_use(name))?);
         }
         one_rate_for_each_quota(&found)?;
         some_works(&mut found)?;
-        let mut targets = Self { by_name: HashMap::new(), denied: vec![] };
+        let mut targets = Self { by_name: HashMap::new(), denied: vec![], clock };
         for its in found {
             if let Some(trouble) = &its.trouble {
                 targets.denied.push((its.name.parse()?, trouble.to_string()));
@@ -69,12 +73,17 @@ impl<'a> Found<'a> {
         settings: &'a config::Target,
         config: &Config,
         store: &Store,
+        clock: &Clock,
     ) -> anyhow::Result<Found<'a>> {
         let (access, timeout) = (settings.access(&config.aws), config.worker.attempt_timeout.into());
         let rates = &settings.rates;
-        let trouble = match identity::prove(&access, timeout).await {
+        let asked = identity::ask(&access, timeout).await;
+        if let Some(ahead) = asked.clock_ahead {
+            clock.set_ahead(ahead);
+        }
+        let trouble = match asked.answer {
             Ok((aws, account)) => {
-                store.claim_target(name, &account.id, &account.region).await?;
+                insist(async || store.claim_target(name, &account.id, &account.region).await).await?;
                 let (id, region) = (&account.id, &account.region);
                 info!(
                     target_name = name,

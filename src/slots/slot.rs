@@ -14,6 +14,8 @@ pub struct Slot {
     lane: Lane,
     /// The entry of the message that it holds.
     id: Option<u64>,
+    /// The bytes that are kept free for the message.
+    n_kept: usize,
 }
 
 /// One delivery of a message, in its slot.
@@ -33,17 +35,19 @@ pub struct Delivery {
     pub sent_at: OffsetDateTime,
     /// When this delivery was received.
     pub received_at: OffsetDateTime,
+    /// How long its body is, which is about what its job takes in memory.
+    pub n_bytes: usize,
 }
 
 impl Slot {
-    /// Makes a slot of what the lane has taken.
-    pub(super) fn new(shared: &Arc<Shared>, lane: Lane) -> Self {
-        Self { shared: Arc::clone(shared), lane, id: None }
+    /// Makes a slot of what the lane has taken, with so many bytes kept free for its message.
+    pub(super) fn new(shared: &Arc<Shared>, lane: Lane, n_kept: usize) -> Self {
+        Self { shared: Arc::clone(shared), lane, id: None, n_kept }
     }
 
     /// Puts a message in; its body is given back beside the delivery.
     pub fn hold(mut self, message: Message) -> (Delivery, String) {
-        self.id = Some(self.shared.lock().hold(self.lane, &message));
+        self.id = Some(self.shared.lock().hold(self.lane, &message, self.n_kept));
         let delivery = Delivery {
             slot: self,
             queue: message.queue,
@@ -52,6 +56,7 @@ impl Slot {
             is_redelivery: message.receive_count > 1,
             sent_at: message.sent_at,
             received_at: OffsetDateTime::now_utc(),
+            n_bytes: message.body.len(),
         };
         (delivery, message.body)
     }
@@ -99,6 +104,10 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         let held = self.id.and_then(|id| state.messages.remove(&id));
+        match &held {
+            Some(held) => state.bytes.free(held.n_bytes),
+            None => state.bytes.expect_no_more(self.n_kept),
+        }
         state.lanes.free(self.lane, held.map_or(Progress::Undecided, |held| held.progress));
         drop(state);
         self.shared.freed.notify_waiters();

@@ -167,7 +167,7 @@ pub(super) async fn release_issuers(db: &mut PgConnection, authorities: &[Author
             select hold
             from holds
             where hold = any($1::text[]) and released_at is null
-            order by hold
+            order by hold collate \"C\"
             for update
         )
         update holds h

@@ -38,7 +38,20 @@ pub enum StoreError {
     },
 }
 
+/// The codes of a prepared statement that is not there, or there already, where a pooler gave the next transaction another
+/// session.
+pub(super) const POOLER_CODES: [&str; 2] = ["26000", "42P05"];
+
+/// What mends that.
+pub const POOLER_HINT: &str = "a pooler between Muster and Postgres loses prepared statements: PgBouncer in transaction mode \
+                               needs version 1.21 and max_prepared_statements above 0, or set pool_mode = session";
+
 impl StoreError {
+    /// Says whether a pooler lost a prepared statement.
+    pub fn is_of_a_pooler(&self) -> bool {
+        self.sqlstate().is_some_and(|code| POOLER_CODES.contains(&&*code))
+    }
+
     /// The class of the error, one of [`ERROR_CLASSES`].
     pub fn class(&self) -> &'static str {
         match self {

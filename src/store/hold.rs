@@ -5,15 +5,25 @@
 
 use std::time::Duration;
 
-use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Row as _};
 use time::OffsetDateTime;
 
+use super::rate_limit::Quota;
 use super::{Store, StoreError};
 use crate::hold::HoldKey;
 
 /// Longest after its time that a probe may be without a live job that takes it.
 const PROBE_GRACE: Duration = Duration::from_secs(5);
+
+/// How long a hold waits for its next probe: its interval, doubled with each probe, up to ten times.
+const INTERVAL: &str = "probe_every * least(power(2, n_probes), 10)";
+
+/// The share of a quota that the probes of all holds may use.
+const PROBE_SHARE: f64 = 0.02;
+
+/// For how long probes that were not made may be made up for.
+const PROBES_SAVED: Duration = Duration::from_secs(10);
 
 /// Most waiting jobs that a listing counts: beyond that the number is not worth its time.
 pub const COUNTED_MAX: u64 = 10_000;
@@ -51,6 +61,33 @@ pub struct HoldReport {
 }
 
 impl Store {
+    /// Brings instants that lie further ahead than they can back into the present: the server's clock was wrong, or was set
+    /// back. Nobody would probe or send until then.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn heal_holds(&self) -> Result<u64, StoreError> {
+        let update = "-- heal_holds
+            with ahead as (
+                select hold
+                from holds
+                where greatest(probe_at - 10 * probe_every, opened_at, asked_at, released_at, sender_until - interval '1 hour')
+                    > clock_timestamp() + interval '1 second'
+                order by hold collate \"C\"
+                for update
+            )
+            update holds h
+            set probe_at = least(h.probe_at, clock_timestamp() + h.probe_every),
+                opened_at = least(h.opened_at, clock_timestamp()),
+                asked_at = case when h.asked_at <= clock_timestamp() then h.asked_at end,
+                -- `least` would take null for the greater one.
+                released_at = case when h.released_at is not null then least(h.released_at, clock_timestamp()) end,
+                sender_until = case when h.sender_until <= clock_timestamp() then h.sender_until end
+            from ahead
+            where h.hold = ahead.hold";
+        self.run(async |db| Ok(sqlx::query(update).execute(db).await?.rows_affected())).await
+    }
+
     /// Reads the holds that are not over.
     ///
     /// # Errors
@@ -64,17 +101,38 @@ impl Store {
         self.run(async |db| sqlx::query(query).fetch_all(db).await?.iter().map(read_open).collect()).await
     }
 
-    /// Asks for the right to let one job through. Of all that ask, one gets it in each probe interval.
+    /// Asks for the right to let one job through, with a call of a quota. Of all that ask, one gets it in each probe interval,
+    /// which doubles up to ten times itself; and all holds together get a small share of the quota.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn claim_probe(&self, hold: &HoldKey) -> Result<bool, StoreError> {
-        let update = "-- claim_probe
+    pub async fn claim_probe(&self, hold: &HoldKey, quota: &Quota) -> Result<bool, StoreError> {
+        let update = format!(
+            "-- claim_probe
+            with due as (
+                select hold
+                from holds
+                where hold = $1 and released_at is null and probe_at <= clock_timestamp()
+            ),
+            granted as (
+                update rate_limits
+                set next_probe = greatest(next_probe, clock_timestamp() - make_interval(secs => $6))
+                    + make_interval(secs => 1 / (rate * $5))
+                where account = $2 and region = $3 and operation = $4
+                    and coalesce(next_probe <= clock_timestamp(), true)
+                    and exists (select from due)
+                returning true
+            )
             update holds
-            set probe_at = clock_timestamp() + probe_every
-            where hold = $1 and released_at is null and probe_at <= clock_timestamp()";
+            set probe_at = clock_timestamp() + {INTERVAL}, n_probes = n_probes + 1
+            from granted
+            where hold = $1 and released_at is null and probe_at <= clock_timestamp()"
+        );
+        let [account, region, operation] = quota.key();
         self.run(async |db| {
-            let claimed = sqlx::query(update).bind(hold.as_str()).execute(db).await?;
+            let query =
+                sqlx::query(AssertSqlSafe(update)).bind(hold.as_str()).bind(account).bind(region).bind(operation);
+            let claimed = query.bind(PROBE_SHARE).bind(PROBES_SAVED.as_secs_f64()).execute(db).await?;
             Ok(claimed.rows_affected() == 1)
         })
         .await
@@ -86,7 +144,8 @@ impl Store {
     /// # Errors
     /// What the server or the connection met.
     pub async fn claim_overdue_probe(&self, not: &[HoldKey]) -> Result<Option<HoldKey>, StoreError> {
-        let update = "-- claim_overdue_probe
+        let update = format!(
+            "-- claim_overdue_probe
             update holds
             set asked_at = clock_timestamp()
             where hold = (
@@ -94,16 +153,18 @@ impl Store {
                 from holds
                 where released_at is null
                     and probe_at + least(probe_every / 2, make_interval(secs => $2)) <= clock_timestamp()
-                    and coalesce(asked_at + probe_every <= clock_timestamp(), true)
+                    and coalesce(asked_at + {INTERVAL} <= clock_timestamp(), true)
                     and hold <> all($1::text[])
                 order by probe_at, hold
                 limit 1
                 for update skip locked
             )
-            returning hold";
+            returning hold"
+        );
         let not = texts(not);
         self.run(async |db| {
-            let query = sqlx::query_scalar::<_, String>(update).bind(&not).bind(PROBE_GRACE.as_secs_f64());
+            let query =
+                sqlx::query_scalar::<_, String>(AssertSqlSafe(update)).bind(&not).bind(PROBE_GRACE.as_secs_f64());
             Ok(query.fetch_optional(db).await?.map(HoldKey::read))
         })
         .await

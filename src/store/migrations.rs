@@ -6,15 +6,18 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection, SqlSafeStr};
-use tracing::info;
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::postgres::{PgConnection, Postgres};
+use sqlx::{AssertSqlSafe, Connection, SqlSafeStr, Transaction};
+use tokio::time::Instant;
+use tracing::{info, warn};
 
+use super::error::{POOLER_CODES, POOLER_HINT};
 use super::{Store, StoreError};
+use crate::sdk_error;
 
 /// Version, name and text of every step in `migrations/`; a test compares the list with the folder.
-const STEPS: [(i64, &str, &str); 10] = [
+const STEPS: [(i64, &str, &str); 13] = [
     (1, "ledger", include_str!("../../migrations/0001_ledger.sql")),
     (2, "recent_batches", include_str!("../../migrations/0002_recent_batches.sql")),
     (3, "holds", include_str!("../../migrations/0003_holds.sql")),
@@ -25,6 +28,9 @@ const STEPS: [(i64, &str, &str); 10] = [
     (8, "certificates_by_serial", include_str!("../../migrations/0008_certificates_by_serial.sql")),
     (9, "drop_certificates_of_a_serial", include_str!("../../migrations/0009_drop_certificates_of_a_serial.sql")),
     (10, "replays_not_sent", include_str!("../../migrations/0010_replays_not_sent.sql")),
+    (11, "page_writers", include_str!("../../migrations/0011_page_writers.sql")),
+    (12, "good_rates", include_str!("../../migrations/0012_good_rates.sql")),
+    (13, "probe_budget", include_str!("../../migrations/0013_probe_budget.sql")),
 ];
 
 /// First line of a step that runs outside a transaction; sqlx's own files have the same.
@@ -36,24 +42,42 @@ const BUILD: &str = "create index concurrently if not exists ";
 /// The advisory lock of the process whose turn it is to migrate.
 const TURN: i64 = 0x006d_7573_7465_7200;
 
-/// How often a process that waits for its turn asks for it.
+/// How often a process that waits for its turn asks for it, and how long it does.
 const ASK_EVERY: Duration = Duration::from_millis(200);
+const TURN_MAX: Duration = Duration::from_mins(30);
+
+/// How a step in a transaction begins. Whoever waits for an exclusive lock on a table holds up everybody who comes later, so
+/// none is waited for long; a time-out of the role's is for other statements.
+const PREAMBLE: &str = "set local statement_timeout = 0; set local lock_timeout = '2s';\n";
+
+/// How long others may work before a step asks for its locks again, and how often it asks.
+const LOCK_PAUSE: Duration = Duration::from_secs(3);
+const LOCK_ATTEMPTS: u32 = 360;
+
+/// Whether steps are only noted as taken.
+const SKIP: bool = false;
+
+/// The SQLSTATE of a lock that was not got in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 impl Store {
     /// Brings the schema to this program's version; does nothing where it is there already.
     ///
-    /// Several processes may do this at once: an advisory lock lets one work at a time. There is no timeout: building an
-    /// index over a large ledger takes minutes.
+    /// Several processes may do this at once: an advisory lock lets one work at a time. There is no time-out for a step:
+    /// building an index over a large ledger takes minutes.
     ///
     /// # Errors
-    /// [`StoreError::Schema`] where a step fails or the schema is newer than this program.
+    /// [`StoreError::Schema`] where a step fails, the schema is newer than this program, or another process migrates or uses
+    /// a table for too long.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        // A connection of its own, out of the pool: the lock ends with it, whatever happens meanwhile.
+        // Connections of their own, out of the pool: what is set for them ends with them.
         let mut turn = self.pool.acquire().await?.detach();
-        wait_for_turn(&mut turn).await?;
-        drop_broken_indexes(&mut turn).await?;
-        migrator().run(&self.pool).await.map_err(|error| StoreError::Schema(error.to_string()))?;
-        Ok(turn.close().await?)
+        let mut db = self.pool.acquire().await?.detach();
+        let held = wait_for_turn(&mut turn).await?;
+        let migrated = take_steps(&mut db).await;
+        held.rollback().await?;
+        let _ = tokio::join!(db.close(), turn.close());
+        migrated
     }
 
     /// Checks that every step of this program has been taken. Further, newer steps are fine: they only add.
@@ -70,22 +94,74 @@ impl Store {
     }
 }
 
-/// Waits until no other process migrates. It asks again and again and does not wait inside a statement: a statement has a
-/// snapshot, and whoever builds an index concurrently waits for all older snapshots, so each would wait for the other.
-async fn wait_for_turn(db: &mut PgConnection) -> Result<(), StoreError> {
+/// Waits until no other process migrates. The lock ends with its transaction: behind a pooler a session goes on when its
+/// client is gone, and would keep a lock of its own for ever.
+///
+/// It asks again and again and does not wait inside a statement: a statement has a snapshot, and whoever builds an index
+/// concurrently waits for all older snapshots, so each would wait for the other.
+async fn wait_for_turn(db: &mut PgConnection) -> Result<Transaction<'_, Postgres>, StoreError> {
+    let begin = "begin; set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0";
+    let mut turn = db.begin_with(begin).await?;
+    let ask = "-- wait_for_turn\nselect pg_try_advisory_xact_lock($1)";
+    let began = Instant::now();
     let mut has_waited = false;
-    while !sqlx::query_scalar::<_, bool>("-- wait_for_turn\nselect pg_try_advisory_lock($1)")
-        .bind(TURN)
-        .fetch_one(&mut *db)
-        .await?
-    {
+    while !sqlx::query_scalar::<_, bool>(ask).bind(TURN).fetch_one(&mut *turn).await? {
         if !has_waited {
             info!("waiting for another process that migrates");
+        }
+        if began.elapsed() > TURN_MAX {
+            let text =
+                format!("another process has migrated for more than {TURN_MAX:?}; it holds advisory lock {TURN}");
+            return Err(StoreError::Schema(text));
         }
         has_waited = true;
         tokio::time::sleep(ASK_EVERY).await;
     }
+    Ok(turn)
+}
+
+/// Takes the steps that are missing, again while one of their tables is in use.
+async fn take_steps(db: &mut PgConnection) -> Result<(), StoreError> {
+    lift_time_out(db).await?;
+    drop_broken_indexes(db).await?;
+    for attempt in 1.. {
+        match migrator().run_direct(None, &mut *db, SKIP).await {
+            Ok(()) => break,
+            Err(error)
+                if attempt < LOCK_ATTEMPTS && sqlstate(&error).is_some_and(|code| code == LOCK_NOT_AVAILABLE) =>
+            {
+                warn!(
+                    "a table of the ledger is in use by a long statement or a backup; trying again, others work meanwhile"
+                );
+                tokio::time::sleep(LOCK_PAUSE).await;
+            }
+            Err(error) => return Err(StoreError::of_step(&error)),
+        }
+    }
     Ok(())
+}
+
+/// Lifts a time-out that the role has for statements: steps outside a transaction cannot do so for themselves.
+async fn lift_time_out(db: &mut PgConnection) -> Result<(), StoreError> {
+    let time_out: String =
+        sqlx::query_scalar("-- statement_timeout\nshow statement_timeout").fetch_one(&mut *db).await?;
+    if time_out != "0" {
+        sqlx::query("-- lift_time_out\nset statement_timeout = 0").execute(db).await?;
+    }
+    Ok(())
+}
+
+/// The server's own code of what a step met.
+fn sqlstate(error: &MigrateError) -> Option<String> {
+    let mut errors = sdk_error::causes(error).filter_map(|cause| cause.downcast_ref::<sqlx::Error>());
+    errors.find_map(|error| Some(error.as_database_error()?.code()?.into_owned()))
+}
+
+impl StoreError {
+    fn of_step(error: &MigrateError) -> Self {
+        let is_pooled = sqlstate(error).is_some_and(|code| POOLER_CODES.contains(&&*code));
+        Self::Schema(if is_pooled { format!("{error}; {POOLER_HINT}") } else { error.to_string() })
+    }
 }
 
 /// Drops the indexes whose concurrent build was cut off: they are there, cost every write and answer nothing, and the
@@ -122,11 +198,19 @@ async fn schema_version(db: &mut PgConnection) -> Result<i64, StoreError> {
 fn migrator() -> Migrator {
     let step = |&(version, name, sql): &(i64, &'static str, &'static str)| {
         let no_transaction = sql.starts_with(NO_TRANSACTION);
-        Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), no_transaction)
+        let description = Cow::Borrowed(name);
+        let step = Migration::new(version, description, MigrationType::Simple, sql.into_sql_str(), no_transaction);
+        if no_transaction {
+            return step;
+        }
+        // Its checksum stays that of the file.
+        Migration { sql: AssertSqlSafe(format!("{PREAMBLE}{sql}")).into_sql_str(), ..step }
     };
     let mut migrator = Migrator::with_migrations(STEPS.iter().map(step).collect());
     // A newer version of the program may have migrated first; its steps only add.
     migrator.set_ignore_missing(true);
+    // The turn is lock enough, and sqlx's own stays behind in a session of a pooler.
+    migrator.set_locking(false);
     migrator
 }
 

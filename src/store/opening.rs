@@ -121,6 +121,7 @@ async fn begin_holds(db: &mut PgConnection, columns: &Columns<'_>) -> Result<(),
             opened_at = now(),
             probe_every = make_interval(secs => new.probe_seconds),
             probe_at = now() + make_interval(secs => new.probe_seconds),
+            n_probes = 0,
             asked_at = null,
             released_at = null,
             sender_until = null

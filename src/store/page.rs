@@ -7,12 +7,15 @@ use time::OffsetDateTime;
 
 use super::authority::Authority;
 use super::row::{Names, Row};
+use super::written::Mark;
 use crate::hold::{HoldKey, Opening};
 use crate::outcome::Status;
 
 /// What one transaction writes.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
+    /// Tells it from every other page; none where it is written once only.
+    pub mark: Option<Mark>,
     /// How jobs ended.
     pub rows: Vec<Row>,
     /// The batch sizes that their messages announced.

@@ -55,16 +55,8 @@ impl Store {
     pub async fn prune(&self, batch: &str, so_far: &Pruned, n: u32) -> Result<Pruned, StoreError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
-            let query = "-- prune_page
-                select target, operation, subject
-                from registrations
-                where batch = $1 and (target, operation, subject) > ($2, $3, $4)
-                order by target, operation, subject
-                limit $5
-                for update";
-            let (target, operation, subject) = &so_far.last;
-            let query = sqlx::query_as(query).bind(batch).bind(target).bind(operation).bind(subject);
-            let page: Vec<(String, String, Vec<u8>)> = query.bind(i64::from(n)).fetch_all(&mut *transaction).await?;
+            let page = prune_page(&mut transaction, batch, &so_far.last, n).await?;
+            lock_page(&mut transaction, batch, &page).await?;
             let n_dropped = so_far.n_dropped + drop_rows(&mut transaction, batch, &page).await?;
             transaction.commit().await?;
             let is_done = page.len() < n as usize;
@@ -80,6 +72,7 @@ impl Store {
     pub async fn forget_batch(&self, batch: &str, n_dropped: u64, who: &str) -> Result<bool, StoreError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
+            lock_counters(&mut transaction, batch).await?;
             // Whoever records an end of the batch locks this row after its counters: none of these is missed below.
             let lock = "-- lock_batch\nselect true from batches where batch = $1 for update";
             sqlx::query(lock).bind(batch).execute(&mut *transaction).await?;
@@ -98,8 +91,53 @@ impl Store {
     }
 }
 
+/// A row of a batch: target, operation and subject.
+type Key = (String, String, Vec<u8>);
+
+/// The rows of a batch behind one of them, in the order of the primary key, which is that of the database's collation.
+async fn prune_page(db: &mut PgConnection, batch: &str, after: &Key, n: u32) -> Result<Vec<Key>, StoreError> {
+    let query = "-- prune_page
+        select target, operation, subject
+        from registrations
+        where batch = $1 and (target, operation, subject) > ($2, $3, $4)
+        order by target, operation, subject
+        limit $5";
+    let (target, operation, subject) = after;
+    let query = sqlx::query_as(query).bind(batch).bind(target).bind(operation).bind(subject);
+    Ok(query.bind(i64::from(n)).fetch_all(db).await?)
+}
+
+/// Locks rows in the order in which everybody does: by bytes, whatever the collation of the database is.
+async fn lock_page(db: &mut PgConnection, batch: &str, page: &[Key]) -> Result<(), StoreError> {
+    let mut keys: Vec<&Key> = page.iter().collect();
+    keys.sort_unstable();
+    let lock = "-- lock_page
+        select true
+        from unnest($2::text[], $3::text[], $4::bytea[]) with ordinality as k (target, operation, subject, place)
+        join registrations r using (target, operation, subject)
+        where r.batch = $1
+        order by k.place
+        for update of r";
+    let query = sqlx::query(lock).bind(batch).bind(keys.iter().map(|(target, ..)| target).collect::<Vec<_>>());
+    let query = query.bind(keys.iter().map(|(_, operation, _)| operation).collect::<Vec<_>>());
+    query.bind(keys.iter().map(|(.., subject)| subject).collect::<Vec<_>>()).execute(db).await?;
+    Ok(())
+}
+
+/// Locks the counters of a batch, in the order in which everybody does.
+async fn lock_counters(db: &mut PgConnection, batch: &str) -> Result<(), StoreError> {
+    let lock = "-- lock_counters
+        select true
+        from batch_counters
+        where batch = $1
+        order by source collate \"C\", status collate \"C\", code collate \"C\"
+        for update";
+    sqlx::query(lock).bind(batch).execute(db).await?;
+    Ok(())
+}
+
 /// Drops rows that are locked, and takes them out of the counters.
-async fn drop_rows(db: &mut PgConnection, batch: &str, page: &[(String, String, Vec<u8>)]) -> Result<u64, StoreError> {
+async fn drop_rows(db: &mut PgConnection, batch: &str, page: &[Key]) -> Result<u64, StoreError> {
     let delete = "-- prune_rows
         delete from registrations r
         using unnest($2::text[], $3::text[], $4::bytea[]) as k (target, operation, subject)

@@ -83,7 +83,7 @@ pub struct RateReport {
 
 impl Quota {
     /// The key of its row.
-    fn key(&self) -> [&str; 3] {
+    pub(super) fn key(&self) -> [&str; 3] {
         [&self.account.id, &self.account.region, self.operation.into()]
     }
 }
@@ -153,24 +153,54 @@ impl Store {
     }
 
     /// Cuts the rate for a throttle, where its place was granted after the last cut: an earlier one met the rate of then.
+    /// Where the server's clock was set back, a last cut in its future tells nothing, and neither does such a place.
+    ///
+    /// `went_through` says whether calls went through since the last cut: then the rate before this one was good.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn cut_rate(&self, quota: &Quota, granted_at: OffsetDateTime) -> Result<Option<Change>, StoreError> {
+    pub async fn cut_rate(
+        &self,
+        quota: &Quota,
+        granted_at: OffsetDateTime,
+        went_through: bool,
+    ) -> Result<Option<Change>, StoreError> {
         let [account, region, operation] = quota.key();
         let update = "-- cut_rate
             update rate_limits
             set rate = least(rate, greatest(rate * $5, ceiling * $6, least(ceiling, $7))),
+                good_rate = case when $8 then greatest(rate, good_rate * $5) else coalesce(good_rate, rate) end,
                 clean_seconds = 0,
                 cut_at = clock_timestamp()
-            where account = $1 and region = $2 and operation = $3 and cut_at < $4
+            where account = $1 and region = $2 and operation = $3
+                and (cut_at < $4 and $4 <= clock_timestamp() or cut_at > clock_timestamp())
             returning cut_at as at, rate, noted_rate, 'throttled' as reason";
         self.run(async |db| {
             let query = sqlx::query(update).bind(account).bind(region).bind(operation).bind(granted_at);
-            let query = query.bind(CUT).bind(FLOOR.0).bind(FLOOR.1);
+            let query = query.bind(CUT).bind(FLOOR.0).bind(FLOOR.1).bind(went_through);
             let Some(row) = query.fetch_optional(&mut *db).await? else { return Ok(None) };
             note_change(db, quota, row.try_get("noted_rate")?, Reason::Throttled).await?;
             Ok(Some(read_change(&row)?))
+        })
+        .await
+    }
+
+    /// Gives a rate back that was cut while AWS throttled every call, once calls go through again: it was good before, and
+    /// throttles cut it at once where it no longer is.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn give_rate_back(&self, quota: &Quota) -> Result<Option<Change>, StoreError> {
+        let [account, region, operation] = quota.key();
+        let update = "-- give_rate_back
+            update rate_limits
+            set rate = least(ceiling, good_rate), good_rate = null, clean_seconds = 0
+            where account = $1 and region = $2 and operation = $3 and good_rate > rate
+            returning noted_rate";
+        self.run(async |db| {
+            let query = sqlx::query_scalar(update).bind(account).bind(region).bind(operation);
+            let Some(noted_rate) = query.fetch_optional(&mut *db).await? else { return Ok(None) };
+            note_change(db, quota, noted_rate, Reason::Unthrottled).await
         })
         .await
     }
@@ -226,7 +256,11 @@ async fn set_ceiling(db: &mut PgConnection, quota: &Quota, ceiling: Rate) -> Res
         insert into rate_limits as q (account, region, operation, ceiling, rate, noted_rate, next_free)
         values ($1, $2, $3, $4, $4, $4, clock_timestamp() + make_interval(secs => 1 / $4))
         on conflict (account, region, operation) do update
-        set ceiling = excluded.ceiling, rate = excluded.rate, noted_rate = excluded.noted_rate, clean_seconds = 0
+        set ceiling = excluded.ceiling,
+            rate = excluded.rate,
+            noted_rate = excluded.noted_rate,
+            good_rate = null,
+            clean_seconds = 0
         where q.ceiling <> excluded.ceiling";
     let done =
         sqlx::query(insert).bind(account).bind(region).bind(operation).bind(ceiling.per_second()).execute(db).await?;

@@ -14,6 +14,7 @@ use super::columns::{Columns, OwnedKey, ROW, owned_key, read_row};
 use super::counters::{Changes, count};
 use super::opening::hold;
 use super::row::{Key, Row, fold};
+use super::written::mark_page;
 use super::{Page, Quarantined, Store, StoreError, storable, word};
 use crate::crash_point;
 use crate::job::BATCH_SIZE_MAX;
@@ -22,8 +23,8 @@ use crate::outcome::Status;
 impl Store {
     /// Writes a page durably: when this returns, every connection sees it.
     ///
-    /// Writing the same page again is harmless, so a caller repeats it after an error of which it does not know
-    /// whether the COMMIT went through.
+    /// Writing a page that has a mark again changes nothing, so a caller repeats it after an error of which it does not
+    /// know whether the COMMIT went through.
     ///
     /// # Errors
     /// What the server or the connection met; nothing was written, unless the COMMIT was in doubt or what follows from a
@@ -31,13 +32,22 @@ impl Store {
     pub async fn record(&self, page: &Page) -> Result<(), StoreError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
-            write(&mut transaction, page).await?;
+            if is_new(&mut transaction, page).await? {
+                write(&mut transaction, page).await?;
+            }
             crash_point::reached("before_commit");
             transaction.commit().await?;
             // Beside the transaction: it locks holds without the rows that wait for them.
             release_issuers(db, &page.authorities).await
         })
         .await
+    }
+}
+
+async fn is_new(db: &mut PgConnection, page: &Page) -> Result<bool, StoreError> {
+    match page.mark {
+        Some(mark) => mark_page(db, mark).await,
+        None => Ok(true),
     }
 }
 

@@ -293,7 +293,7 @@ async fn stop_waiting_for(db: &mut PgConnection, number: i64) -> Result<u64, Sto
             select batch, target, operation, subject
             from registrations
             where waits_for = $1 and request is not null
-            order by batch, target, operation, subject
+            order by batch collate \"C\", target collate \"C\", operation collate \"C\", subject
             for update
         )
         update registrations r

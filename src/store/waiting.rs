@@ -14,6 +14,13 @@ use time::OffsetDateTime;
 use super::{Store, StoreError, replay};
 use crate::hold::HoldKey;
 
+/// How long after its release a hold's jobs are sent: by then every worker has seen the release, and parks none anew. Workers
+/// look once a second.
+const SEEN_BY_ALL: Duration = Duration::from_secs(2);
+
+/// Most bytes of the requests of a page.
+const PAGE_BYTES: i64 = 8 << 20;
+
 /// The right to send the jobs of a released hold.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Lease {
@@ -65,14 +72,20 @@ impl Store {
             where hold = (
                 select hold
                 from holds
-                where released_at is not null and coalesce(sender_until <= clock_timestamp(), true)
+                where (released_at <= clock_timestamp() - make_interval(secs => $2) or starts_with(hold, 'replay:'))
+                    and coalesce(
+                        sender_until <= clock_timestamp()
+                            or sender_until > clock_timestamp() + make_interval(secs => $1),
+                        true
+                    )
                 order by coalesce(sender_until, released_at), hold
                 limit 1
                 for update skip locked
             )
             returning hold, sender_until";
         self.run(async |db| {
-            let row = sqlx::query(update).bind(time.as_secs_f64()).fetch_optional(db).await?;
+            let query = sqlx::query(update).bind(time.as_secs_f64()).bind(SEEN_BY_ALL.as_secs_f64());
+            let row = query.fetch_optional(db).await?;
             row.as_ref().map(read_lease).transpose()
         })
         .await
@@ -95,7 +108,7 @@ impl Store {
         .await
     }
 
-    /// Reads up to `n` jobs that wait, in the order of their keys, from `after` on.
+    /// Reads up to `n` jobs that wait, in the order of their keys, from `after` on; fewer where they are large.
     ///
     /// # Errors
     /// What the server or the connection met.
@@ -106,16 +119,28 @@ impl Store {
         n: u32,
     ) -> Result<Vec<WaitingJob>, StoreError> {
         let query = "-- waiting
-            select batch, target, operation, subject, source, ref, request::text, verify, ended_at
-            from registrations
-            where waits_for = $1 and request is not null and (batch, target, operation, subject) > ($2, $3, $4, $5)
-            order by batch, target, operation, subject
-            limit $6";
+            select batch, target, operation, subject, source, ref, request, verify, ended_at
+            from (
+                select *,
+                    sum(octet_length(request)) over next_ones as n_bytes,
+                    row_number() over next_ones as place
+                from (
+                    select batch, target, operation, subject, source, ref, request::text, verify, ended_at
+                    from registrations
+                    where waits_for = $1 and request is not null
+                        and (batch, target, operation, subject) > ($2, $3, $4, $5)
+                    order by batch, target, operation, subject
+                    limit $6
+                ) as next
+                window next_ones as (order by batch, target, operation, subject)
+            ) as page
+            where n_bytes <= $7 or place = 1
+            order by place";
         // No name is empty: this comes before all.
         let (batch, target, operation, subject) = after.map_or(("", "", "", [].as_slice()), WaitingJob::key);
         self.run(async |db| {
             let query = sqlx::query(query).bind(hold.as_str()).bind(batch).bind(target).bind(operation).bind(subject);
-            query.bind(i64::from(n)).fetch_all(db).await?.iter().map(read_job).collect()
+            query.bind(i64::from(n)).bind(PAGE_BYTES).fetch_all(db).await?.iter().map(read_job).collect()
         })
         .await
     }

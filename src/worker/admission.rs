@@ -14,6 +14,7 @@ use crate::holds::Gate;
 use crate::job::{Name, Operation};
 use crate::limiter::{Limiter, Token};
 use crate::slots::Stage;
+use crate::store::rate_limit::Quota;
 
 /// What a job may do.
 pub(super) enum Admission {
@@ -45,7 +46,7 @@ impl Worker {
             match self.look(admitted, passed) {
                 Look::Park(parking, reason) => return Some(Admission::Park(parking, reason)),
                 Look::MayProbe(parking, reason) => {
-                    if !self.claim_probe(&parking.hold).await {
+                    if !self.claim_probe(&parking.hold, admitted).await {
                         return Some(Admission::Park(parking, reason));
                     }
                     passed.push(parking.hold);
@@ -103,9 +104,11 @@ impl Worker {
     }
 
     /// Asks the ledger, for the whole fleet, for the right to be the one job that a hold lets through now.
-    async fn claim_probe(&self, hold: &HoldKey) -> bool {
+    async fn claim_probe(&self, hold: &HoldKey, admitted: &Admitted) -> bool {
         self.parts.breakers.holds.probe_asked(hold);
-        let claimed = self.parts.store.claim_probe(hold).await;
+        let account = self.parts.targets[admitted.job.target.as_str()].account.clone();
+        let quota = Quota { account, operation: admitted.job.operation() };
+        let claimed = self.parts.store.claim_probe(hold, &quota).await;
         claimed.inspect_err(|error| warn!(%error, %hold, "cannot ask for a probe")).unwrap_or(false)
     }
 

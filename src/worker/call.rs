@@ -7,7 +7,7 @@ use tracing::{debug, warn};
 
 use super::admission::Admission;
 use super::retry::Step;
-use super::{Admitted, Course, Worker};
+use super::{Admitted, Course, Standing, Worker};
 use crate::crash_point;
 use crate::outcome::{Attempt, Code, Outcome};
 use crate::registrar::{Answer, CallError, Kind};
@@ -88,7 +88,9 @@ impl Worker {
         let hold = admitted.issuer_hold().filter(|_| code == Code::IssuerInactive);
         let Some(hold) = hold else {
             let (wanted, is_redelivery) = (admitted.job.request.wanted_status(), admitted.delivery.is_redelivery);
-            let outcome = course.outcome(code, &admitted.certificate, wanted, is_redelivery, answer);
+            let was_there = code == Code::Exists;
+            let standing = if was_there { self.standing(admitted, &course).await } else { Standing::default() };
+            let outcome = course.outcome(code, &admitted.certificate, wanted, is_redelivery, answer, standing);
             return self.advised(outcome, admitted).await;
         };
         let reason = answer.result.as_ref().err().map(ToString::to_string).unwrap_or_default();

@@ -1,7 +1,9 @@
 //! The course of one certificate's calls: what each answer means for the next step, and what it comes to in the end.
 
+use time::OffsetDateTime;
 use tracing::error;
 
+use super::Standing;
 use super::known::differing_status;
 use super::retry::{Retries, RetryPolicy, Step};
 use crate::hold::{HoldKind, Parking};
@@ -17,6 +19,7 @@ const KEPT: usize = 10;
 #[derive(Debug)]
 pub struct Course {
     retries: Retries,
+    first_call: Option<OffsetDateTime>,
     last: Vec<Attempt>,
     n: usize,
 }
@@ -24,12 +27,13 @@ pub struct Course {
 impl Course {
     /// Begins; `successes` counts the calls of the same target and operation that went through so far.
     pub fn new(policy: RetryPolicy, successes: u64) -> Self {
-        Self { retries: Retries::new(policy, successes), last: vec![], n: 0 }
+        Self { retries: Retries::new(policy, successes), first_call: None, last: vec![], n: 0 }
     }
 
     /// Takes in the answer to a call, and decides.
     pub fn after(&mut self, answer: &Answer, successes: u64, is_breaker_open: bool) -> Step {
         self.n += 1;
+        self.first_call.get_or_insert(answer.attempt.at);
         if self.last.len() == KEPT {
             self.last.remove(0);
         }
@@ -40,7 +44,17 @@ impl Course {
         }
     }
 
-    /// The outcome that ends it, from the last answer.
+    /// Says whether an earlier call may have registered the certificate without our hearing of it.
+    pub fn is_answer_lost(&self) -> bool {
+        self.retries.is_answer_lost()
+    }
+
+    /// When the first call was made.
+    pub fn first_call(&self) -> Option<OffsetDateTime> {
+        self.first_call
+    }
+
+    /// The outcome that ends it, from the last answer; `standing` is what is known of a certificate that was there.
     pub fn outcome(
         self,
         code: Code,
@@ -48,6 +62,7 @@ impl Course {
         wanted: CertificateStatus,
         is_redelivery: bool,
         answer: &Answer,
+        standing: Standing,
     ) -> Outcome {
         let id = certificate.id();
         let (code, detail) = match (code, foreign_id(answer, &id.to_string())) {
@@ -56,13 +71,21 @@ impl Course {
                 (Code::IdMismatch, Some(format!("AWS answered with id {found:?}, wanted {id}")))
             }
             (Code::Ok, None) => (Code::Ok, None),
-            (Code::Exists, None) if self.retries.is_answer_lost() => (Code::AnswerLost, None),
-            (Code::Exists, None) if is_redelivery => (Code::Redelivered, differing_status(None, wanted)),
-            (Code::Exists, None) => (Code::Exists, differing_status(None, wanted)),
+            (Code::Exists, None) => {
+                let code = if self.is_answer_lost() && standing.is_ours != Some(false) {
+                    Code::AnswerLost
+                } else if is_redelivery {
+                    Code::Redelivered
+                } else {
+                    Code::Exists
+                };
+                (code, differing_status(standing.status, wanted))
+            }
             (code, None) => (code, answer.result.as_ref().err().map(ToString::to_string)),
         };
-        let is_ours = matches!(code, Code::Ok | Code::AnswerLost);
-        Outcome { known_status: is_ours.then_some(wanted), ..self.ended(code, detail, certificate) }
+        let known_status =
+            if code == Code::Ok { Some(wanted) } else { standing.status.filter(|_| code.status().is_good()) };
+        Outcome { known_status, ..self.ended(code, detail, certificate) }
     }
 
     /// The outcome of a job that waits in the ledger.

@@ -1,6 +1,5 @@
 //! The precheck of a job, with what it must know of the account.
 
-use time::OffsetDateTime;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -46,7 +45,7 @@ impl Worker {
 
     /// Prechecks a request; a CA's proof is held against the account's registration code.
     async fn judge(&self, job: &Job) -> Verdict {
-        let check = |code: Option<&str>| self.parts.precheck.check(&job.request, OffsetDateTime::now_utc(), code);
+        let check = |code: Option<&str>| self.parts.precheck.check(&job.request, self.parts.clock.now(), code);
         if !job.request.has_proof() {
             return check(None);
         }

@@ -87,7 +87,10 @@ impl Retries {
             // The breaker is what it waits for.
             Kind::Denied | Kind::Unreached => Step::Wait(Duration::ZERO),
             Kind::Limited => self.after_limit(),
-            Kind::Transient(code) => self.after_trouble(code, successes, is_breaker_open),
+            Kind::Transient(code) => {
+                self.is_answer_lost |= error.may_be_executed;
+                self.after_trouble(code, successes, is_breaker_open)
+            }
         }
     }
 
@@ -100,7 +103,6 @@ impl Retries {
     }
 
     fn after_trouble(&mut self, code: Code, successes: u64, is_breaker_open: bool) -> Step {
-        self.is_answer_lost = true;
         if successes != self.successes_seen {
             self.counted += u32::from(!is_breaker_open);
             self.successes_seen = successes;
@@ -117,7 +119,7 @@ mod tests {
     use super::*;
 
     fn error(kind: Kind) -> CallError {
-        CallError { kind, code: String::new(), message: String::new() }
+        CallError { kind, code: String::new(), message: String::new(), may_be_executed: true }
     }
 
     /// How many times a job meets the same answer before it ends, when other calls go through in between or not.
@@ -174,6 +176,9 @@ mod tests {
         let mut retries = Retries::new(RetryPolicy::default(), 0);
         retries.after(&error(Kind::Throttled), 0, false);
         assert!(!retries.is_answer_lost());
+        let unsent = CallError { may_be_executed: false, ..error(Kind::Transient(Code::Transport)) };
+        retries.after(&unsent, 0, false);
+        assert!(!retries.is_answer_lost(), "it did not reach AWS");
         retries.after(&error(Kind::Transient(Code::Transport)), 0, false);
         assert!(retries.is_answer_lost());
     }

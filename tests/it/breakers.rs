@@ -121,6 +121,32 @@ async fn twenty_thousand_jobs_of_an_unregistered_ca_leave_the_others_at_full_rat
     assert!(quota_used > 0.9);
 }
 
+/// Self-signed certificates: each has an issuer of its own, and spends a call before that is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_certificates_that_each_have_an_issuer_of_their_own_is_held_as_a_whole() {
+    const N: u32 = 500;
+    let factory = factory(300.0).await;
+    let stray = |i| {
+        let pem = Ca::new(&format!("issuer {i}")).leaf("device");
+        Job { batch: "strays".parse().unwrap(), ..Factory::job(&pem) }.to_body()
+    };
+    factory.send(&(0..N).map(stray).collect::<Vec<_>>()).await;
+    factory.enqueue(&factory.leaves(50)).await;
+    let service = factory.serve().await;
+    let parked = async |f: &Factory| f.store.batch_status("strays").await.unwrap().map_or(0, |batch| batch.parked());
+    factory.until("all strays are parked", async |f| parked(f).await == u64::from(N)).await;
+    factory.until("the others are in", async |f| f.ends().await == BTreeMap::from([(Code::Ok, 50)])).await;
+    let holds = factory.store.open_holds().await.unwrap();
+    assert!(holds.iter().any(|open| open.hold.as_str() == "batch:strays" && open.is_closed), "{}", holds.len());
+    // 200 tell, and more may be under way then.
+    let before = n_wasted(&factory);
+    assert!(before < 420, "{before} calls for {N} strays");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let n_probes = n_wasted(&factory) - before;
+    service.end().await;
+    assert!(n_probes <= 80, "{n_probes} probes in three seconds at 300/s, and what was saved up in ten seconds");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_fails_as_a_whole_is_parked_until_somebody_releases_it() {
     // More than can be under way when the 200th end tells.

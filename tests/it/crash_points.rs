@@ -22,7 +22,7 @@ const N: usize = 60;
 fn calls(factory: &Factory) -> HashMap<CertificateId, usize> {
     let mut calls = HashMap::new();
     for call in factory.sandbox.ledger().calls() {
-        if let Some(id) = call.certificate_id {
+        if let Some(id) = call.certificate_id.filter(|_| call.operation == Operation::RegisterCertificate) {
             *calls.entry(id).or_default() += 1;
         }
     }

@@ -83,6 +83,19 @@ impl Database {
         Self { url, pool: PgPool::connect_lazy_with(options) }
     }
 
+    /// Makes a database that sorts text as people do, where upper and lower case and punctuation do not come apart.
+    pub(crate) async fn of_another_collation() -> Self {
+        let given = Self::fresh().await;
+        let name = format!("{}_icu", given.url.rsplit('/').next().unwrap().split('?').next().unwrap());
+        let create =
+            format!("create database {name} template template0 encoding 'UTF8' locale_provider icu icu_locale 'en'");
+        sqlx::query(AssertSqlSafe(create)).execute(&given.pool).await.unwrap();
+        let options = given.url.parse::<PgConnectOptions>().unwrap().database(&name);
+        let database = Self { url: options.to_url_lossy().to_string(), pool: PgPool::connect_lazy_with(options) };
+        database.store().await.migrate().await.unwrap();
+        database
+    }
+
     /// The program's own access.
     pub(crate) async fn store(&self) -> Store {
         store(&self.url).await

@@ -327,7 +327,7 @@ async fn a_rate_that_aws_throttled_is_a_warning() {
     factory.store.open_quota(&quota, Rate::new(1000.0).unwrap()).await.unwrap();
     for _ in 0..3 {
         let lease = factory.store.lease(&quota, 1).await.unwrap();
-        factory.store.cut_rate(&quota, lease.granted_at).await.unwrap().unwrap();
+        factory.store.cut_rate(&quota, lease.granted_at, true).await.unwrap().unwrap();
     }
     let (code, findings) = doctor(&factory, &[]).await;
     assert_eq!(code, Some(0), "a warning is no problem");

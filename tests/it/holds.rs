@@ -4,8 +4,13 @@ use std::time::Duration;
 
 use muster::certificate::CertificateId;
 use muster::hold::{HoldKey, Opening};
+use muster::identity::Account;
+use muster::job::Operation;
+use muster::limiter::Rate;
 use muster::outcome::Code;
 use muster::store::hold::HoldReport;
+use muster::store::rate_limit::Quota;
+use muster::store::row::End;
 use muster::store::{Page, Row, Store};
 use sqlx::{AssertSqlSafe, Postgres, Transaction};
 use tokio::task::JoinSet;
@@ -53,6 +58,12 @@ pub(crate) async fn age(database: &Database, by: &str) {
     sqlx::query(AssertSqlSafe(update)).execute(&database.pool).await.unwrap();
 }
 
+/// Lets the time pass after which every worker has seen that holds are over.
+async fn seen_by_all(database: &Database) {
+    let update = "update holds set released_at = released_at - interval '3 seconds'";
+    sqlx::query(update).execute(&database.pool).await.unwrap();
+}
+
 async fn report(store: &Store) -> HoldReport {
     let mut reports = store.holds_report().await.unwrap();
     assert_eq!(reports.len(), 1, "{reports:?}");
@@ -84,6 +95,8 @@ async fn a_hold_that_was_over_begins_anew() {
     let first = report(&store).await;
     assert!(store.release_at_once(&hold()).await.unwrap());
     assert!(store.open_holds().await.unwrap().is_empty());
+    assert_eq!(store.claim_released(LEASE).await.unwrap(), None, "a worker may not have seen it yet");
+    seen_by_all(&database).await;
     let lease = store.claim_released(LEASE).await.unwrap().unwrap();
     park(&store, [3], 3).await;
     let again = report(&store).await;
@@ -99,6 +112,7 @@ async fn a_row_parked_for_what_is_over_waits_for_a_released_hold() {
     let store = database.store().await;
     record(&store, vec![parked(1), parked(2)]).await;
     assert!(report(&store).await.released_at.is_some());
+    seen_by_all(&database).await;
     assert_eq!(store.claim_released(LEASE).await.unwrap().unwrap().hold, hold());
     // A hold that is there stays as it is.
     park(&store, [3], 1).await;
@@ -178,19 +192,48 @@ async fn what_waits_is_read_page_by_page_and_verify_is_kept() {
     assert_eq!(found.iter().position(|job| job.verify), Some(7));
 }
 
+fn quota() -> Quota {
+    let account = Account { id: "123456789012".into(), region: "eu-west-1".into() };
+    Quota { account, operation: Operation::RegisterCertificate }
+}
+
+/// A thousand holds that are due get two calls of a hundred a second, and what was saved up in ten seconds.
+#[tokio::test]
+async fn all_holds_together_probe_with_a_fiftieth_of_the_quota() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    store.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
+    let rows = (0..100).map(|n| Row { end: End { waits_for: Some(held(n)), ..parked(n).end }, ..parked(n) });
+    let openings = (0..100).map(|n| (held(n), opening(1).1)).collect();
+    store.record(&Page { openings, ..page(rows.collect()) }).await.unwrap();
+    age(&database, "1 minute").await;
+    let mut n_granted = 0;
+    for n in 0..100 {
+        n_granted += usize::from(store.claim_probe(&held(n), &quota()).await.unwrap());
+    }
+    assert!((19..=25).contains(&n_granted), "{n_granted}");
+}
+
+fn held(n: u32) -> HoldKey {
+    HoldKey::read(format!("issuer:default:{n}"))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_all_workers_one_may_probe_in_each_interval() {
     let database = Database::fresh().await;
     let store = database.store().await;
     park(&store, [1], 1).await;
-    assert!(!store.claim_probe(&hold()).await.unwrap(), "the first interval begins with the hold");
-    for _ in 0..2 {
-        age(&database, "1 minute").await;
+    store.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
+    assert!(!store.claim_probe(&hold(), &quota()).await.unwrap(), "the first interval begins with the hold");
+    for age_of_probe in ["1 minute", "2 minutes", "4 minutes"] {
+        age(&database, "59 seconds").await;
+        assert!(!store.claim_probe(&hold(), &quota()).await.unwrap(), "{age_of_probe}");
+        age(&database, age_of_probe).await;
         assert!(store.open_holds().await.unwrap()[0].is_probe_due);
         let mut asking = JoinSet::new();
         for _ in 0..8 {
             let store = store.clone();
-            asking.spawn(async move { store.claim_probe(&hold()).await.unwrap() });
+            asking.spawn(async move { store.claim_probe(&hold(), &quota()).await.unwrap() });
         }
         assert_eq!(asking.join_all().await.into_iter().filter(|&may| may).count(), 1);
         assert!(!store.open_holds().await.unwrap()[0].is_probe_due);
@@ -230,6 +273,7 @@ async fn one_sender_has_a_hold_until_its_lease_ends() {
     let database = Database::fresh().await;
     let store = database.store().await;
     record(&store, vec![parked(1)]).await;
+    seen_by_all(&database).await;
     let lease = store.claim_released(LEASE).await.unwrap().unwrap();
     assert_eq!(store.claim_released(LEASE).await.unwrap(), None);
     let lease = store.renew(&lease, LEASE).await.unwrap().unwrap();

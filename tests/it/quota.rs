@@ -41,7 +41,7 @@ async fn report(store: &Store, target: &str) -> RateReport {
 /// Uses a place that AWS throttles.
 async fn throttle(store: &Store, quota: &Quota) -> Option<Change> {
     let lease = store.lease(quota, 1).await.unwrap();
-    store.cut_rate(quota, lease.granted_at).await.unwrap()
+    store.cut_rate(quota, lease.granted_at, true).await.unwrap()
 }
 
 /// Puts everything that happened an hour back.
@@ -157,7 +157,7 @@ async fn a_throttle_cuts_once_for_all_places_granted_before_it() {
     let mut throttles = Vec::new();
     for lease in leases {
         let (store, quota) = (database.store().await, quota.clone());
-        throttles.push(tokio::spawn(async move { store.cut_rate(&quota, lease.granted_at).await.unwrap() }));
+        throttles.push(tokio::spawn(async move { store.cut_rate(&quota, lease.granted_at, true).await.unwrap() }));
     }
     let mut cuts = Vec::new();
     for throttle in throttles {

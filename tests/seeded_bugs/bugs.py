@@ -52,8 +52,8 @@ BUGS = [
     bug(
         "nothing given back",
         "src/recorder.rs",
-        "recorder.ack(Ack::GiveBack, released, &last).await;",
-        "drop(released);",
+        "recorder.ack(Ack::GiveBack, released, &last),",
+        "async { drop(released) },",
         IT,
         "service::a_terminated_worker_ends_in_order_and_gives_back_what_it_holds",
     ),
@@ -85,7 +85,7 @@ BUGS = [
     bug(
         "a lost answer is forgotten",
         "src/worker/retry.rs",
-        "        self.is_answer_lost = true;\n",
+        "                self.is_answer_lost |= error.may_be_executed;\n",
         "",
         IT,
         "trouble::an_answer_that_was_lost_is_found_on_the_retry",
@@ -220,8 +220,8 @@ BUGS = [
     bug(
         "every throttle cuts",
         "src/store/rate_limit.rs",
-        "and cut_at < $4\n",
-        "and (cut_at < $4 or true)\n",
+        "and (cut_at < $4 and $4 <= clock_timestamp() or cut_at > clock_timestamp())",
+        "and $4 <= clock_timestamp()",
         IT,
         "quota::a_throttle_cuts_once_for_all_places_granted_before_it",
     ),
@@ -315,7 +315,9 @@ BUGS = [
         "src/store/record.rs",
         "        self.run(async |db| {\n"
         "            let mut transaction = self.begin(db).await?;\n"
-        "            write(&mut transaction, page).await?;\n"
+        "            if is_new(&mut transaction, page).await? {\n"
+        "                write(&mut transaction, page).await?;\n"
+        "            }\n"
         "            crash_point::reached(\"before_commit\");\n"
         "            transaction.commit().await?;\n"
         "            // Beside the transaction: it locks holds without the rows that wait for them.\n"
@@ -324,7 +326,9 @@ BUGS = [
         "        .await\n",
         "        let mut connection = self.pool.acquire().await?;\n"
         "        let mut transaction = self.begin(&mut connection).await?;\n"
-        "        write(&mut transaction, page).await?;\n"
+        "        if is_new(&mut transaction, page).await? {\n"
+        "            write(&mut transaction, page).await?;\n"
+        "        }\n"
         "        Ok(transaction.commit().await?)\n",
         IT,
         "ledger::commit::a_commit_that_hangs_ends_with_the_time_out",
@@ -593,8 +597,8 @@ BUGS = [
     bug(
         "a replay chooses what failed after it",
         "src/store/replay/choose.rs",
-        "and r.recorded_at <= $12",
-        "and (r.recorded_at <= $12 or true)",
+        "and (r.recorded_at <= $12 or r.recorded_at > clock_timestamp())",
+        "and $12 is not null",
         IT,
         "replay::choosing::what_ended_after_the_replay_was_asked_for_is_not_chosen",
     ),
@@ -617,7 +621,7 @@ BUGS = [
     bug(
         "a pause is seen too late",
         "src/serve.rs",
-        "        breakers.holds.refresh(reached.store.open_holds().await?);\n",
+        "        breakers.holds.refresh(insist(async || reached.store.open_holds().await).await?);\n",
         "",
         IT,
         "pause::while_all_is_paused_nothing_is_received",
@@ -740,8 +744,8 @@ BUGS = [
         "src/certificate/pem/marker.rs",
         ".or_else(|| damaged_marker_at(text, at, keyword, floor))",
         "",
-        IT,
-        "intake::markers::a_damaged_marker_beside_good_blocks_is_read_wherever_it_stands",
+        LIB,
+        "certificate::pem::tests::damaged_markers_are_found_and_said",
     ),
     bug(
         "base64 without markers is ignored",
@@ -845,16 +849,16 @@ BUGS = [
     bug(
         "a cut-off index build counts as finished",
         "src/store/migrations.rs",
-        "drop_broken_indexes(&mut turn).await?;",
-        "if false {\n            drop_broken_indexes(&mut turn).await?;\n        }",
+        "drop_broken_indexes(db).await?;",
+        "if false {\n        drop_broken_indexes(db).await?;\n    }",
         IT,
         "bounds::migration::an_index_whose_build_was_cut_off_is_built_again",
     ),
     bug(
         "waiting for the turn to migrate inside a statement",
         "src/store/migrations.rs",
-        "wait_for_turn(&mut turn).await?;",
-        "if false {\n            wait_for_turn(&mut turn).await?;\n        }",
+        "select pg_try_advisory_xact_lock($1)",
+        "select $1 = $1",
         IT,
         "bounds::migration::several_processes_migrate_at_once_and_none_waits_for_another_for_ever",
     ),
@@ -954,5 +958,109 @@ BUGS = [
         "n_sent + 0 * n_chosen + 0 * n_not_sent + 0 * case",
         IT,
         "replay::a_job_that_ends_before_its_sending_is_noted_counts_as_sent",
+    ),
+    bug(
+        "a page is written again after a COMMIT in doubt",
+        "src/store/record.rs",
+        "Some(mark) => mark_page(db, mark).await,",
+        "Some(mark) => mark_page(db, mark).await.map(|_| true),",
+        IT,
+        "doubt::a_page_that_is_written_again_changes_nothing",
+    ),
+    bug(
+        "a page of any size is tried for ever",
+        "src/recorder/page.rs",
+        "Some(mark) if can_be_halved => {",
+        "Some(mark) if can_be_halved && page.rows.is_empty() => {",
+        IT,
+        "large::pages_that_do_not_fit_the_link_are_made_smaller",
+    ),
+    bug(
+        "any number of bytes is held",
+        "src/slots/bytes.rs",
+        "let n = HELD_MAX.saturating_sub(used) / self.likely;",
+        "let n = usize::MAX.saturating_sub(used) / self.likely;",
+        LIB,
+        "slots::bytes::tests::large_messages_are_held_to_the_limit_and_small_ones_are_not",
+    ),
+    bug(
+        "a refused call counts as one whose answer was lost",
+        "src/worker/retry.rs",
+        "self.is_answer_lost |= error.may_be_executed;",
+        "self.is_answer_lost = true;",
+        IT,
+        "doubt::a_call_that_aws_refused_to_take_has_not_registered_what_is_there",
+    ),
+    bug(
+        "what a lost answer registered has the wanted status",
+        "src/worker/course.rs",
+        "if code == Code::Ok { Some(wanted) }",
+        "if matches!(code, Code::Ok | Code::AnswerLost) { Some(wanted) }",
+        IT,
+        "doubt::after_a_lost_answer_aws_is_asked_what_status_the_certificate_has",
+    ),
+    bug(
+        "a total throttle leaves the rate at the floor",
+        "src/store/rate_limit.rs",
+        "set rate = least(ceiling, good_rate), good_rate = null, clean_seconds = 0",
+        "set rate = rate, good_rate = null, clean_seconds = 0",
+        IT,
+        "doubt::a_rate_that_a_total_throttle_took_away_comes_back_at_once",
+    ),
+    bug(
+        "a cut in the future is believed",
+        "src/store/rate_limit.rs",
+        "(cut_at < $4 and $4 <= clock_timestamp() or cut_at > clock_timestamp())",
+        "(cut_at < $4 and $4 <= clock_timestamp())",
+        IT,
+        "doubt::a_clock_that_was_ahead_silences_no_cut_no_probe_and_no_replay",
+    ),
+    bug(
+        "every hold probes as it likes",
+        "src/store/hold.rs",
+        "and coalesce(next_probe <= clock_timestamp(), true)",
+        "and coalesce(next_probe <= clock_timestamp(), true) is not null",
+        IT,
+        "holds::all_holds_together_probe_with_a_fiftieth_of_the_quota",
+    ),
+    bug(
+        "a released hold is sent before every worker has seen it",
+        "src/store/waiting.rs",
+        "released_at <= clock_timestamp() - make_interval(secs => $2)",
+        "released_at <= clock_timestamp() - 0 * make_interval(secs => $2)",
+        IT,
+        "holds::a_hold_that_was_over_begins_anew",
+    ),
+    bug(
+        "certificates are judged by this machine's clock",
+        "src/clock.rs",
+        "now.checked_add(ahead).unwrap_or(now)",
+        "now.checked_add(0 * ahead).unwrap_or(now)",
+        IT,
+        "doubt::validity_is_judged_by_the_clock_of_aws",
+    ),
+    bug(
+        "a denial of one job's role stops all",
+        "src/registrar/kind.rs",
+        "Self::Denied if message.contains(PASS_ROLE) =>",
+        "Self::Denied if message == PASS_ROLE =>",
+        LIB,
+        "registrar::kind::tests::a_role_that_may_not_be_passed_is_the_trouble_of_one_job",
+    ),
+    bug(
+        "a step waits for a lock without end",
+        "src/store/migrations.rs",
+        "set local lock_timeout = '2s';",
+        "set local lock_timeout = 0;",
+        IT,
+        "bounds::migration::a_step_that_waits_for_a_long_reader_lets_writers_through",
+    ),
+    bug(
+        "rows are locked in the order of the collation",
+        "src/store/prune.rs",
+        "keys.sort_unstable();",
+        "keys.sort_by_key(|key| std::cmp::Reverse((*key).clone()));",
+        IT,
+        "doubt::pruning_beside_recording_never_deadlocks_whatever_the_collation",
     ),
 ]

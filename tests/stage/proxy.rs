@@ -17,6 +17,8 @@ pub(crate) enum Conduct {
     Forward,
     /// Each piece comes so much later.
     Delay(Duration),
+    /// So many bytes a second come through on each connection.
+    Narrow(u32),
     /// Everything waits until the conduct changes.
     Stall,
     /// Everything is lost and nobody is told; what was established stays dead.
@@ -111,7 +113,7 @@ async fn converse(mut client: TcpStream, rules: &Rules) -> std::io::Result<()> {
                 if sent.is_empty() || rules.cuts_before(sent) {
                     return Ok(());
                 }
-                is_dead |= !rules.passes().await;
+                is_dead |= !rules.passes(sent.len()).await;
                 if !is_dead {
                     server.write_all(sent).await?;
                 }
@@ -125,7 +127,7 @@ async fn converse(mut client: TcpStream, rules: &Rules) -> std::io::Result<()> {
                 if n == 0 || rules.cuts_after(n) {
                     return Ok(());
                 }
-                is_dead |= !rules.passes().await;
+                is_dead |= !rules.passes(n).await;
                 if !is_dead {
                     client.write_all(&down[..n]).await?;
                 }
@@ -150,12 +152,16 @@ impl Rules {
         conduct.wait_for(|conduct| *conduct == Conduct::Refuse).await.map(drop).unwrap();
     }
 
-    /// Waits as long as bytes wait; false where they are lost.
-    async fn passes(&self) -> bool {
+    /// Waits as long as so many bytes wait; false where they are lost.
+    async fn passes(&self, n: usize) -> bool {
         let mut conduct = self.conduct.subscribe();
         let conduct = *conduct.wait_for(|conduct| *conduct != Conduct::Stall).await.unwrap();
-        if let Conduct::Delay(time) = conduct {
-            tokio::time::sleep(time).await;
+        match conduct {
+            Conduct::Delay(time) => tokio::time::sleep(time).await,
+            Conduct::Narrow(rate) => {
+                tokio::time::sleep(Duration::from_secs(n as u64) / rate).await;
+            }
+            _ => {}
         }
         conduct != Conduct::Swallow
     }

@@ -93,8 +93,9 @@ fn postgres_event(random: &mut fastrand::Rng) -> PostgresEvent {
 }
 
 fn conduct(random: &mut fastrand::Rng) -> Conduct {
-    match random.u8(0..4) {
+    match random.u8(0..5) {
         0 => Conduct::Delay(seconds(random, 0.01, 0.2)),
+        4 => Conduct::Narrow(random.u32(20_000..500_000)),
         1 => Conduct::Stall,
         2 if DEAD_CONNECTIONS_ARE_GIVEN_UP => Conduct::Swallow,
         _ => Conduct::Refuse,
@@ -113,6 +114,13 @@ fn fault(random: &mut fastrand::Rng) -> Fault {
     };
     let some = random.usize(1..=5);
     let failed = |code: &str| Effect::FailEntries { entries: some, code: code.to_owned(), sender_fault: false };
+    let odd = [
+        ("application/json", "{}".to_owned()),
+        ("application/json", String::new()),
+        ("text/html", "<html>Access blocked by proxy</html>".to_owned()),
+    ];
+    let (content_type, body) = odd[random.usize(0..odd.len())].clone();
+    let odd = |status| Effect::Answer { status, content_type: content_type.into(), body: body.clone(), executed };
     let latency = Effect::Latency { milliseconds: 50, up_to: Some(1_500) };
     let menu = [
         (O::RegisterCertificate, Effect::Reset { executed }),
@@ -120,6 +128,16 @@ fn fault(random: &mut fastrand::Rng) -> Fault {
         (O::RegisterCertificate, error(500, "InternalFailureException")),
         (O::RegisterCertificate, error(503, "ServiceUnavailableException")),
         (O::RegisterCertificate, Effect::Throttle),
+        (O::RegisterCertificate, odd(200)),
+        (O::ReceiveMessage, odd(200)),
+        (O::ReceiveMessage, Effect::CorruptBodies),
+        (O::SendMessageBatch, odd(200)),
+        (O::SendMessageBatch, Effect::OmitEntries { entries: some, executed }),
+        (O::DeleteMessageBatch, odd(200)),
+        (O::DeleteMessageBatch, Effect::OmitEntries { entries: some, executed }),
+        (O::ChangeMessageVisibilityBatch, odd(200)),
+        (O::GetQueueAttributes, odd(200)),
+        (O::DescribeCertificate, odd(200)),
         (O::RegisterCertificate, latency.clone()),
         (O::ReceiveMessage, error(500, "InternalError")),
         (O::ReceiveMessage, Effect::Reset { executed }),

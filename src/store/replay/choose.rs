@@ -121,8 +121,9 @@ impl Choosing {
                 from unnest($6::text[], $7::text[], $8::text[], $9::bytea[]) as k (batch, target, operation, subject)
                 join registrations r using (batch, target, operation, subject)
                 where {MATCHES} and r.request is not null and r.waits_for is null
-                    and (r.sent_again_at is null or $10) and coalesce(r.replay, 0) < $11 and r.recorded_at <= $12
-                order by r.batch, r.target, r.operation, r.subject
+                    and (r.sent_again_at is null or $10) and coalesce(r.replay, 0) < $11
+                    and (r.recorded_at <= $12 or r.recorded_at > clock_timestamp())
+                order by r.batch collate \"C\", r.target collate \"C\", r.operation collate \"C\", r.subject
                 for update of r
             )
             update registrations r

@@ -20,6 +20,9 @@ async fn at_version_7() -> Database {
         drop index if exists certificates_of_a_serial;
         create index certificates_of_a_serial on registrations (serial) where serial is not null;
         alter table replays drop column if exists n_not_sent;
+        alter table rate_limits drop column if exists good_rate, drop column if exists next_probe;
+        alter table holds drop column if exists n_probes;
+        drop table if exists page_writers;
         delete from _sqlx_migrations where version > 7";
     sqlx::raw_sql(rewind).execute(&database.pool).await.unwrap();
     database
@@ -90,6 +93,9 @@ async fn an_index_whose_build_was_cut_off_is_built_again() {
     record(&database.store().await, vec![row(1, Code::Ok)]).await;
     let cut_off = "update pg_index set indisvalid = false where indexrelid = 'certificates_by_serial'::regclass;
         alter table replays drop column if exists n_not_sent;
+        alter table rate_limits drop column if exists good_rate, drop column if exists next_probe;
+        alter table holds drop column if exists n_probes;
+        drop table if exists page_writers;
         delete from _sqlx_migrations where version > 7";
     sqlx::raw_sql(cut_off).execute(&database.pool).await.unwrap();
     migrate(database.store().await).await;
@@ -110,10 +116,50 @@ async fn several_processes_migrate_at_once_and_none_waits_for_another_for_ever()
     }
     until_some_session(&database, "wait_event_type = 'Lock' and query like '%concurrently%'", 1).await;
     // Without turns they would be about to drop what is being built.
-    until_some_session(&database, "query ~ 'advisory_lock|drop_broken_index'", 3).await;
+    until_some_session(&database, "query ~ 'advisory_xact_lock|drop_broken_index'", 3).await;
     writer.execute("commit").await.unwrap();
     while let Some(ended) = processes.join_next().await {
         ended.unwrap();
     }
     assert_eq!(serial_indexes(&database).await, new_index());
+}
+
+/// A reader of a table that a step changes: whoever wants to write meanwhile waits for no longer than the step waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_waits_for_a_long_reader_lets_writers_through() {
+    let database = Database::fresh().await;
+    let rewind = "alter table rate_limits drop column good_rate, drop column next_probe;
+        alter table holds drop column n_probes;
+        delete from _sqlx_migrations where version > 11";
+    sqlx::raw_sql(rewind).execute(&database.pool).await.unwrap();
+    let mut reader = PgConnection::connect(&database.url).await.unwrap();
+    reader.execute("begin isolation level repeatable read; select count(*) from rate_limits").await.unwrap();
+    let migrating = tokio::spawn(migrate(database.store().await));
+    let waits = "wait_event_type = 'Lock' and query like '%rate_limits%'";
+    until_some_session(&database, waits, 1).await;
+    let write = "insert into rate_limits (account, region, operation, ceiling, rate, noted_rate, next_free)
+        values ('123456789012', 'us-east-1', 'RegisterCertificate', 1, 1, 1, now())";
+    let written = tokio::time::timeout(PATIENCE, sqlx::query(write).execute(&database.pool));
+    written.await.expect("the step holds writers up").unwrap();
+    assert!(!migrating.is_finished(), "the reader is still there");
+    reader.execute("rollback").await.unwrap();
+    migrating.await.unwrap();
+    database.store().await.check_schema().await.unwrap();
+}
+
+/// A time-out that the role has for statements is no time-out for an index over a large ledger.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_out_of_the_role_does_not_cancel_a_step() {
+    let database = at_version_7().await;
+    let mut reader = PgConnection::connect(&database.url).await.unwrap();
+    reader.execute("begin isolation level repeatable read; select count(*) from registrations").await.unwrap();
+    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&database.pool).await.unwrap();
+    let limit = format!("alter database {name} set statement_timeout = '300ms'");
+    sqlx::query(AssertSqlSafe(limit)).execute(&database.pool).await.unwrap();
+    let migrating = tokio::spawn(migrate(database.store().await));
+    until_some_session(&database, "wait_event_type = 'Lock' and query like '%concurrently%'", 1).await;
+    let long = "wait_event_type = 'Lock' and query like '%concurrently%' and query_start < now() - interval '1 second'";
+    until_some_session(&database, long, 1).await;
+    reader.execute("rollback").await.unwrap();
+    migrating.await.unwrap();
 }

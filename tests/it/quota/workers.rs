@@ -153,7 +153,7 @@ async fn a_worker_begins_with_what_was_learnt_before() {
     let ceiling = Rate::new(100.0).unwrap();
     factory.store.open_quota(&quota(), ceiling).await.unwrap();
     let lease = factory.store.lease(&quota(), 1).await.unwrap();
-    factory.store.cut_rate(&quota(), lease.granted_at).await.unwrap();
+    factory.store.cut_rate(&quota(), lease.granted_at, true).await.unwrap();
     factory.enqueue(&factory.leaves(100)).await;
 
     let service = start(&factory.config).await;

@@ -1,0 +1,88 @@
+//! The time that certificates are judged by: AWS's, which decides, where it is known; else this machine's.
+//!
+//! AWS writes the time into every answer. It is looked at when the service starts and every few minutes, and compared with
+//! the clocks of this machine and of Postgres: one that is wrong is told, and rejects no certificate.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tracing::warn;
+
+use crate::identity::{self, Access};
+use crate::store::Store;
+
+/// How often the clocks are compared.
+const EVERY: Duration = Duration::from_mins(5);
+
+/// Longest that AWS may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How far clocks may be apart, in seconds, before somebody is told. AWS takes no call that is signed five minutes apart.
+const APART_MAX: f64 = 30.0;
+
+/// The agreed time; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Clock(Arc<AtomicI64>);
+
+impl Clock {
+    /// The time now.
+    pub fn now(&self) -> OffsetDateTime {
+        let now = OffsetDateTime::now_utc();
+        let ahead = time::Duration::milliseconds(self.0.load(Ordering::Relaxed));
+        // What is beyond the year 9999 is nobody's time.
+        now.checked_add(ahead).unwrap_or(now)
+    }
+
+    /// Notes how far AWS's clock is ahead of this machine's, in seconds. Less than what an answer tells by is no difference.
+    pub fn set_ahead(&self, seconds: f64) {
+        let seconds = if seconds.abs() < APART_MAX { 0.0 } else { seconds };
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a float's whole milliseconds, cut off far beyond any date"
+        )]
+        self.0.store((seconds * 1000.0) as i64, Ordering::Relaxed);
+        if seconds != 0.0 {
+            warn!(
+                seconds,
+                "this machine's clock differs from AWS's: certificates are judged by AWS's; set this one right"
+            );
+        }
+    }
+
+    /// Compares the clocks every few minutes from now on, for ever.
+    pub async fn watch(self, access: Access, store: Store) {
+        loop {
+            tokio::time::sleep(EVERY).await;
+            if let Some(ahead) = identity::ask(&access, PATIENCE).await.clock_ahead {
+                self.set_ahead(ahead);
+                warn_of_postgres(&store, ahead).await;
+            }
+        }
+    }
+}
+
+/// Tells where the ledger's clock differs from AWS's: its times would be wrong.
+async fn warn_of_postgres(store: &Store, aws_ahead: f64) {
+    let Ok(clock) = store.clock().await else { return };
+    let seconds = clock.ahead - aws_ahead;
+    if seconds.abs() >= APART_MAX {
+        warn!(seconds, "the clock of Postgres is ahead of AWS's: times in the ledger are wrong; set it right");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_a_day_off_is_made_up_for_and_seconds_are_not() {
+        let clock = Clock::default();
+        let off = |clock: &Clock| (clock.now() - OffsetDateTime::now_utc()).whole_minutes();
+        for (seconds, minutes) in [(0.0, 0), (5.0, 0), (-86_400.0, -1440), (86_400.0, 1440), (1e300, 0), (2.0, 0)] {
+            clock.set_ahead(seconds);
+            assert!((off(&clock) - minutes).abs() <= 1, "{seconds}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! How many bytes of messages a worker holds, so that large ones do not use up its memory. Pure.
+
+/// Most bytes of bodies that are held; a job in flight takes about as many as its message. Three times as much is room for
+/// what SQS's answers and a page of outcomes take on top.
+const HELD_MAX: usize = 64 << 20;
+
+/// The largest body that SQS delivers.
+const BODY_MAX: usize = 1 << 20;
+
+/// What is held, and what a receive under way may bring.
+#[derive(Debug)]
+pub(super) struct Bytes {
+    held: usize,
+    expected: usize,
+    /// How large a message is expected to be: like the largest one, which counts the less the more smaller ones come.
+    likely: usize,
+}
+
+impl Default for Bytes {
+    fn default() -> Self {
+        Self { held: 0, expected: 0, likely: BODY_MAX }
+    }
+}
+
+impl Bytes {
+    /// How many more messages may be received; one where nothing is held.
+    pub(super) fn messages_max(&self) -> usize {
+        let used = self.held + self.expected;
+        let n = HELD_MAX.saturating_sub(used) / self.likely;
+        if used == 0 { n.max(1) } else { n }
+    }
+
+    /// Keeps room for messages of a receive; tells how many bytes for each.
+    pub(super) fn expect(&mut self, n: usize) -> usize {
+        self.expected += n * self.likely;
+        self.likely
+    }
+
+    /// Gives back the room for a message that came or does not come.
+    pub(super) fn expect_no_more(&mut self, n_kept: usize) {
+        self.expected -= n_kept;
+    }
+
+    /// Notes that a message is held.
+    pub(super) fn hold(&mut self, n_bytes: usize) {
+        self.held += n_bytes;
+        self.likely = n_bytes.max(self.likely - self.likely / 8).max(1);
+    }
+
+    /// Notes that a message is no longer held.
+    pub(super) fn free(&mut self, n_bytes: usize) {
+        self.held -= n_bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Receives messages of a size until no more may be: how many are held then.
+    fn held_of(bytes: &mut Bytes, size: usize) -> usize {
+        let mut n_held = 0;
+        while n_held < 1_000_000 {
+            let n = bytes.messages_max().min(10);
+            let n_kept = bytes.expect(n);
+            for _ in 0..n {
+                bytes.expect_no_more(n_kept);
+                bytes.hold(size);
+            }
+            n_held += n;
+            if n == 0 {
+                break;
+            }
+        }
+        n_held
+    }
+
+    #[test]
+    fn large_messages_are_held_to_the_limit_and_small_ones_are_not() {
+        assert_eq!(held_of(&mut Bytes::default(), BODY_MAX), 64);
+        let n_small = held_of(&mut Bytes::default(), 2_000);
+        assert!((33_000..=33_554).contains(&n_small), "{n_small}");
+    }
+
+    #[test]
+    fn one_message_is_received_however_large_it_may_be() {
+        let mut bytes = Bytes::default();
+        bytes.hold(2 * HELD_MAX);
+        assert_eq!(bytes.messages_max(), 0);
+        bytes.free(2 * HELD_MAX);
+        assert_eq!(bytes.messages_max(), 1);
+    }
+
+    #[test]
+    fn a_receive_under_way_may_bring_large_messages() {
+        let mut bytes = Bytes::default();
+        let n_kept = bytes.expect(60);
+        assert_eq!(bytes.messages_max(), 4);
+        (0..60).for_each(|_| bytes.expect_no_more(n_kept));
+        assert_eq!(bytes.messages_max(), 64);
+    }
+}

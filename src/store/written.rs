@@ -1,0 +1,71 @@
+//! Which pages are written: the last one of each writer, so that a page whose COMMIT is in doubt is not written twice.
+
+use sqlx::PgConnection;
+
+use super::{Store, StoreError};
+
+/// Tells a page from every other one, however often it is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Mark {
+    writer: i64,
+    number: i64,
+}
+
+/// Gives the pages of one writer their marks. A writer is done with a page before it writes the next.
+#[derive(Debug)]
+pub struct Marks {
+    writer: i64,
+    next: i64,
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self { writer: fastrand::i64(..), next: 1 }
+    }
+}
+
+impl Marks {
+    /// The mark of a further page.
+    pub fn next_mark(&mut self) -> Mark {
+        let mark = Mark { writer: self.writer, number: self.next };
+        self.next += 1;
+        mark
+    }
+}
+
+impl Store {
+    /// Says whether a page is written. A transaction that writes it may have been given up here and go on at the server:
+    /// its end is waited for.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn is_written(&self, mark: Mark) -> Result<bool, StoreError> {
+        let touch = "-- is_written
+            insert into page_writers as w (writer, page)
+            values ($1, $2 - 1)
+            on conflict (writer) do update set page = w.page
+            returning page >= $2";
+        self.run(async |db| Ok(sqlx::query_scalar(touch).bind(mark.writer).bind(mark.number).fetch_one(db).await?))
+            .await
+    }
+
+    /// Forgets the writers that have written nothing for a week.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn forget_writers(&self) -> Result<(), StoreError> {
+        let delete = "-- forget_writers\ndelete from page_writers where written_at < now() - interval '7 days'";
+        self.run(async |db| Ok(sqlx::query(delete).execute(db).await.map(drop)?)).await
+    }
+}
+
+/// Marks a page as written, in the transaction that writes it; tells whether it was not yet.
+pub(super) async fn mark_page(db: &mut PgConnection, mark: Mark) -> Result<bool, StoreError> {
+    let upsert = "-- mark_page
+        insert into page_writers as w (writer, page)
+        values ($1, $2)
+        on conflict (writer) do update set page = excluded.page, written_at = now()
+        where w.page < excluded.page";
+    let marked = sqlx::query(upsert).bind(mark.writer).bind(mark.number).execute(db).await?;
+    Ok(marked.rows_affected() == 1)
+}

@@ -1,0 +1,283 @@
+//! What may have happened and was not heard of: a page that may be written, a certificate that may be ours, a clock that
+//! was wrong.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use muster::hold::{HoldKey, Opening};
+use muster::job::{CertificateStatus, Job, RegisterCertificate, Request};
+use muster::limiter::Rate;
+use muster::outcome::Code;
+use muster::replay::Filter;
+use muster::sandbox::{self, Effect, Fault, Operation};
+use muster::specimen::Flaw;
+use muster::store::prune::Pruned;
+use muster::store::rate_limit::Quota;
+use muster::store::replay::{Begun, Wish};
+use muster::store::written::Marks;
+use muster::store::{Page, Row, StoreError};
+use tokio::task::JoinSet;
+
+use crate::database::Database;
+use crate::factory::Factory;
+use crate::ledger::{assert_counters_equal_the_rows, page, row};
+
+#[tokio::test]
+async fn a_page_that_is_written_again_changes_nothing() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    let mut marks = Marks::default();
+    let second = Row { message_id: "another".into(), ..row(1, Code::Timeout) };
+    let first = Page { mark: Some(marks.next_mark()), ..page(vec![row(1, Code::Ok), second, row(2, Code::Expired)]) };
+    assert!(!store.is_written(first.mark.unwrap()).await.unwrap());
+    store.record(&first).await.unwrap();
+    assert!(store.is_written(first.mark.unwrap()).await.unwrap());
+    let numbers = async || -> (i64, i64, i64) {
+        let query = "select sum(n_attempts), sum(n_duplicates), count(*) from registrations";
+        sqlx::query_as(query).fetch_one(&database.pool).await.unwrap()
+    };
+    let before = numbers().await;
+    store.record(&first).await.unwrap();
+    assert_eq!((numbers().await, before.1), (before, 1));
+
+    let next = Page {
+        mark: Some(marks.next_mark()),
+        ..page(vec![Row { message_id: "third".into(), ..row(1, Code::Exists) }])
+    };
+    assert!(!store.is_written(next.mark.unwrap()).await.unwrap());
+    store.record(&next).await.unwrap();
+    assert_ne!(numbers().await, before, "the next page is another one");
+    store.record(&first).await.unwrap();
+    assert_counters_equal_the_rows(&database).await;
+}
+
+/// A transaction that was given up here may go on at the server, and may be committed yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn whether_a_page_is_written_waits_for_whoever_writes_it() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    let mark = Marks::default().next_mark();
+    let blocker = "create function wait() returns trigger language plpgsql as
+        $$ begin perform pg_advisory_xact_lock(7); return null; end $$;
+        create trigger wait before insert on registrations for each statement execute function wait()";
+    sqlx::raw_sql(blocker).execute(&database.pool).await.unwrap();
+    let mut held = database.pool.acquire().await.unwrap();
+    sqlx::query("select pg_advisory_lock(7)").execute(&mut *held).await.unwrap();
+    let writing = tokio::spawn({
+        let store = store.clone();
+        async move { store.record(&Page { mark: Some(mark), ..page(vec![row(1, Code::Ok)]) }).await }
+    });
+    let waiting =
+        "select count(*) from pg_stat_activity where wait_event = 'advisory' and datname = current_database()";
+    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&database.pool).await.unwrap() == 0 {}
+    let asking = tokio::spawn(async move { store.is_written(mark).await.unwrap() });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!asking.is_finished());
+    sqlx::query("select pg_advisory_unlock(7)").execute(&mut *held).await.unwrap();
+    writing.await.unwrap().unwrap();
+    assert!(asking.await.unwrap());
+}
+
+/// A job that wants a status.
+fn wants(pem: &str, status: CertificateStatus, batch: &str) -> String {
+    let request =
+        RegisterCertificate { certificate_pem: pem.to_owned(), status: Some(status), ..RegisterCertificate::default() };
+    Job { batch: batch.parse().unwrap(), ..Factory::job_of(Request::from(request)) }.to_body()
+}
+
+/// Registers a certificate as INACTIVE, of which the ledger knows nothing afterwards.
+async fn registered_elsewhere(factory: &Factory, pem: &str) {
+    factory.send(&[wants(pem, CertificateStatus::Inactive, "elsewhere")]).await;
+    factory.drain().await;
+    sqlx::raw_sql("truncate registrations, batch_counters, batches").execute(&factory.database.pool).await.unwrap();
+}
+
+/// The only row: its code and the status at AWS that it tells.
+async fn told(factory: &Factory) -> (String, Option<String>) {
+    sqlx::query_as("select code, known_status from registrations").fetch_one(&factory.database.pool).await.unwrap()
+}
+
+fn n_described(factory: &Factory) -> usize {
+    factory.sandbox.ledger().summary(Operation::DescribeCertificate).calls
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_aws_refused_to_take_has_not_registered_what_is_there() {
+    let unavailable = Effect::Error {
+        status: 503,
+        code: "ServiceUnavailableException".into(),
+        message: "as ordered".into(),
+        executed: false,
+    };
+    let factory = Factory::new(1000.0).await;
+    let pem = factory.leaves(1).remove(0);
+    registered_elsewhere(&factory, &pem).await;
+    factory.sandbox.faults().set(Fault::new(Operation::RegisterCertificate, unavailable).calls(1)).unwrap();
+    factory.send(&[wants(&pem, CertificateStatus::Active, "batch")]).await;
+    factory.drain().await;
+    assert_eq!(told(&factory).await, ("exists".into(), None), "nobody knows its status");
+    assert_eq!(n_described(&factory), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_lost_answer_aws_is_asked_what_status_the_certificate_has() {
+    for (executed, status, known) in
+        [(true, CertificateStatus::Active, "ACTIVE"), (false, CertificateStatus::Inactive, "INACTIVE")]
+    {
+        let factory = Factory::new(1000.0).await;
+        let pem = factory.leaves(1).remove(0);
+        if !executed {
+            registered_elsewhere(&factory, &pem).await;
+        }
+        let reset = Effect::Reset { executed };
+        factory.sandbox.faults().set(Fault::new(Operation::RegisterCertificate, reset).calls(1)).unwrap();
+        factory.send(&[wants(&pem, CertificateStatus::Active, "batch")]).await;
+        factory.drain().await;
+        assert_eq!(told(&factory).await.1.as_deref(), Some(known), "{status}");
+        assert_eq!(n_described(&factory), 1);
+    }
+}
+
+/// Whoever may not describe certificates still registers them, and asks once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_aws_does_not_tell_stays_unknown() {
+    let factory = Factory::new(1000.0).await;
+    let denied = |operation| {
+        let (code, message) = ("AccessDeniedException".to_owned(), "no".to_owned());
+        Fault::new(operation, Effect::Error { status: 403, code, message, executed: false })
+    };
+    factory.sandbox.faults().set(denied(Operation::DescribeCertificate)).unwrap();
+    let lost = Fault::new(Operation::RegisterCertificate, Effect::Reset { executed: true }).calls(5);
+    factory.sandbox.faults().set(lost).unwrap();
+    factory.enqueue(&factory.leaves(5)).await;
+    factory.drain().await;
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::AnswerLost, 5)]));
+    let known: i64 = sqlx::query_scalar("select count(*) from registrations where known_status is not null")
+        .fetch_one(&factory.database.pool)
+        .await
+        .unwrap();
+    assert_eq!(known, 0);
+    assert!(n_described(&factory) <= 5, "one at a time, and no more after a denial");
+}
+
+fn quota() -> Quota {
+    let account = muster::identity::Account { id: "123456789012".into(), region: "us-east-1".into() };
+    Quota { account, operation: muster::job::Operation::RegisterCertificate }
+}
+
+#[tokio::test]
+async fn a_rate_that_a_total_throttle_took_away_comes_back_at_once() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    store.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
+    for n in 0..60 {
+        let lease = store.lease(&quota(), 1).await.unwrap();
+        store.cut_rate(&quota(), lease.granted_at, n == 0).await.unwrap().unwrap();
+    }
+    let rate = async || store.lease(&quota(), 1).await.unwrap().rate.per_second();
+    assert!(rate().await < 2.0, "{}", rate().await);
+    store.give_rate_back(&quota()).await.unwrap().unwrap();
+    assert!(rate().await > 99.0, "{}", rate().await);
+    assert_eq!(store.give_rate_back(&quota()).await.unwrap(), None, "it is given back once");
+}
+
+/// Where calls go through between the throttles, the quota is really lower.
+#[tokio::test]
+async fn a_rate_that_calls_proved_too_high_does_not_come_back() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    store.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
+    for _ in 0..20 {
+        let lease = store.lease(&quota(), 1).await.unwrap();
+        store.cut_rate(&quota(), lease.granted_at, true).await.unwrap().unwrap();
+    }
+    store.give_rate_back(&quota()).await.unwrap();
+    let rate = store.lease(&quota(), 1).await.unwrap().rate.per_second();
+    assert!(rate < 15.0, "{rate}");
+}
+
+/// The server's clock was a day ahead, and is right again: what it wrote lies in the future.
+#[tokio::test]
+async fn a_clock_that_was_ahead_silences_no_cut_no_probe_and_no_replay() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    store.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
+    let hold = HoldKey::batch(&"batch".parse().unwrap());
+    let opening =
+        Opening { witness: None, is_closed: true, reason: "as ordered".into(), probe_every: Duration::from_millis(10) };
+    let openings = vec![(hold.clone(), opening)];
+    store.record(&Page { openings, ..page(vec![row(1, Code::BatchFailing), row(2, Code::Timeout)]) }).await.unwrap();
+    let ahead = "update rate_limits set cut_at = now() + interval '1 day';
+        update holds set probe_at = now() + interval '1 day', opened_at = now() + interval '1 day',
+            asked_at = now() + interval '1 day';
+        update registrations set recorded_at = now() + interval '1 day'";
+    sqlx::raw_sql(ahead).execute(&database.pool).await.unwrap();
+
+    let lease = store.lease(&quota(), 1).await.unwrap();
+    assert!(store.cut_rate(&quota(), lease.granted_at, true).await.unwrap().is_some());
+    assert!(store.cut_rate(&quota(), lease.granted_at, true).await.unwrap().is_none(), "one cut for one place");
+
+    assert!(!store.claim_probe(&hold, &quota()).await.unwrap());
+    assert_eq!(store.heal_holds().await.unwrap(), 1);
+    assert_eq!(store.heal_holds().await.unwrap(), 0);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(store.claim_probe(&hold, &quota()).await.unwrap());
+
+    let filter = Filter { batches: ["batch".to_owned()].into(), codes: Filter::usual_codes(), ..Filter::default() };
+    let wish = Wish { filter: &filter, verify: false, who: "somebody@here", n_expected: 1 };
+    let Begun::New(number) = store.begin_replay(&wish).await.unwrap() else { panic!("it is new") };
+    store.choose(number, 10).await.unwrap();
+    assert_eq!(store.replay(number).await.unwrap().unwrap().n_chosen, 1);
+}
+
+/// This machine's clock is years ahead: by AWS's, which counts, the certificate has not expired.
+#[tokio::test(flavor = "multi_thread")]
+async fn validity_is_judged_by_the_clock_of_aws() {
+    let behind = sandbox::Settings { clock_ahead: -time::Duration::days(3650), ..sandbox::Settings::default() };
+    for (settings, code, n_calls) in
+        [(sandbox::Settings::default(), Code::Expired, 0), (behind, Code::CertificateValidation, 1)]
+    {
+        let factory = Factory::with(settings, 1000.0).await;
+        factory.enqueue(&[factory.ca.flawed(Flaw::Expired, "device")]).await;
+        factory.drain().await;
+        assert_eq!(factory.ends().await, BTreeMap::from([(code, 1)]));
+        assert_eq!(factory.n_calls(), n_calls, "AWS is asked where it may take the certificate");
+    }
+}
+
+/// Names that this collation sorts in another order than their bytes.
+#[tokio::test(flavor = "multi_thread")]
+async fn pruning_beside_recording_never_deadlocks_whatever_the_collation() {
+    let database = Database::of_another_collation().await;
+    let store = database.store().await;
+    let rows = |n: u32| -> Vec<Row> {
+        let of = |target: &str| Row { target: target.into(), ..row(n, Code::Ok) };
+        ["B", "a", "b", "A", "_", "-"].into_iter().map(of).collect()
+    };
+    let mut tasks = JoinSet::new();
+    for _ in 0..3 {
+        let (store, rows) = (store.clone(), (0..8).flat_map(rows).collect::<Vec<_>>());
+        tasks.spawn(async move {
+            let mut n = 0;
+            for _ in 0..60 {
+                n += n_deadlocks(&store.record(&page(rows.clone())).await);
+            }
+            n
+        });
+    }
+    tasks.spawn(async move {
+        let mut n = 0;
+        for _ in 0..60 {
+            n += n_deadlocks(&store.prune("batch", &Pruned::default(), 100).await);
+            n += n_deadlocks(&store.forget_batch("batch", 0, "somebody").await);
+        }
+        n
+    });
+    assert_eq!(tasks.join_all().await.into_iter().sum::<usize>(), 0);
+    assert_counters_equal_the_rows(&database).await;
+}
+
+fn n_deadlocks<T>(result: &Result<T, StoreError>) -> usize {
+    let code = result.as_ref().err().and_then(|error| error.sqlstate());
+    usize::from(code.is_some_and(|code| code == "40P01"))
+}

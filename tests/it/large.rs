@@ -1,0 +1,103 @@
+//! Large and many: pages, memory and file descriptors have bounds of their own, whatever comes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use muster::outcome::Code;
+use muster::serve::{Service, Until};
+use tokio_util::sync::CancellationToken;
+
+use crate::factory::Factory;
+use crate::proxy::{Conduct, Proxy};
+
+/// Jobs whose text is far too long, of so many bytes each.
+async fn send_large(factory: &Factory, n: usize, n_bytes: usize) {
+    for i in 0..n {
+        let text = format!("{i}{}", "x".repeat(n_bytes));
+        factory.send(&[Factory::job(&text).to_body()]).await;
+    }
+}
+
+/// A page of all of them needs several time-outs on this link.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_do_not_fit_the_link_are_made_smaller() {
+    let mut factory = Factory::new(1000.0).await;
+    let proxy = Proxy::before(&factory.database.url).await;
+    factory.config.database.url = proxy.url.as_str().into();
+    factory.config.database.timeout = Duration::from_millis(800).into();
+    send_large(&factory, 40, 250_000).await;
+    factory.enqueue(&factory.leaves(20)).await;
+    let service = Service::start(&factory.config, Until::Empty, CancellationToken::new()).await.unwrap();
+    proxy.conduct(Conduct::Narrow(4_000_000));
+    tokio::time::timeout(Duration::from_mins(2), service.run()).await.expect("it goes on").unwrap();
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::PemTooLong, 40), (Code::Ok, 20)]));
+    assert_eq!((factory.counts("jobs").deleted, factory.n_calls()), (60, 20));
+}
+
+/// A single row that needs longer than the time-out is given more time.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_is_larger_than_the_link_carries_in_time_is_written_all_the_same() {
+    let mut factory = Factory::new(1000.0).await;
+    let proxy = Proxy::before(&factory.database.url).await;
+    factory.config.database.url = proxy.url.as_str().into();
+    factory.config.database.timeout = Duration::from_millis(800).into();
+    send_large(&factory, 1, 900_000).await;
+    let service = Service::start(&factory.config, Until::Empty, CancellationToken::new()).await.unwrap();
+    proxy.conduct(Conduct::Narrow(500_000));
+    tokio::time::timeout(Duration::from_mins(1), service.run()).await.expect("it goes on").unwrap();
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::PemTooLong, 1)]));
+}
+
+/// The most memory that a process has used, in MiB.
+fn peak(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? / 1024)
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn three_hundred_messages_of_a_mebibyte_fit_half_a_gibibyte() {
+    let factory = Factory::new(1000.0).await;
+    send_large(&factory, 300, 1_000_000).await;
+    let mut serving = factory.command(&["serve", "--until-empty"]).spawn().unwrap();
+    let pid = serving.id().unwrap();
+    let mut most = 0;
+    let ended = loop {
+        most = most.max(peak(pid).unwrap_or_default());
+        match tokio::time::timeout(Duration::from_millis(20), serving.wait()).await {
+            Ok(ended) => break ended.unwrap(),
+            Err(_) => continue,
+        }
+    };
+    assert_eq!(ended.code(), Some(3), "all are rejected");
+    assert_eq!(factory.ends().await, BTreeMap::from([(Code::PemTooLong, 300)]));
+    assert!((1..=400).contains(&most), "{most} MiB");
+}
+
+/// Runs a worker under limits of the shell until the queue is empty; what it said.
+async fn serve_under(factory: &Factory, limits: &str) -> String {
+    let command = factory.command(&["serve", "--until-empty"]);
+    let (program, arguments) = (command.as_std().get_program(), command.as_std().get_args());
+    let mut limited = tokio::process::Command::new("sh");
+    limited.arg("-c").arg(format!("{limits} && exec \"$0\" \"$@\"")).arg(program).args(arguments);
+    limited.current_dir(factory.folder()).env("AWS_ACCESS_KEY_ID", "sandbox").env("AWS_SECRET_ACCESS_KEY", "sandbox");
+    let output = limited.output().await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn few_file_descriptors_make_it_slower_and_lose_nothing() {
+    for (limits, words) in
+        [("ulimit -n 200", "too few file descriptors"), ("ulimit -Sn 200", "raised the limit of file descriptors")]
+    {
+        let factory = Factory::new(1000.0).await;
+        factory.enqueue(&factory.leaves(300)).await;
+        let said = serve_under(&factory, limits).await;
+        assert!(said.contains(words), "{limits}: {said}");
+        assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 300)]), "{limits}");
+        assert_eq!((factory.counts("jobs").deliveries, factory.n_calls()), (300, 300), "{limits}: {said}");
+    }
+}
