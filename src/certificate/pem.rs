@@ -5,6 +5,7 @@
 //! certificate is ignored. Every step moves forward, so hostile text costs no more than its length. It knows no X.509.
 
 mod bare;
+mod encoded;
 mod marker;
 mod private_key;
 

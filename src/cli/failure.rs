@@ -20,19 +20,19 @@ use crate::reconcile::{InventoryError, ReconcileError};
 use crate::registrar::{CallError, Kind};
 use crate::single::SingleError;
 use crate::store::StoreError;
+use crate::telemetry;
 
 /// Prints an error with its causes and a hint, and gives its exit code.
-#[expect(clippy::print_stderr, reason = "errors are for people, on standard error")]
 pub(super) fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(Misfit(findings)) = error.downcast_ref() {
         for finding in findings {
-            eprintln!("error: {finding}\nhint: {}", finding.hint());
+            telemetry::say(&format!("error: {finding}\nhint: {}", finding.hint()));
         }
         return ExitCode::from(PROBLEMS);
     }
-    eprintln!("error: {error:#}");
+    telemetry::say(&format!("error: {error:#}"));
     if let Some(hint) = own_hint(error).or_else(|| hint(error).map(str::to_owned)) {
-        eprintln!("hint: {hint}");
+        telemetry::say(&format!("hint: {hint}"));
     }
     ExitCode::from(code(error))
 }

@@ -24,6 +24,7 @@ mod intake;
 #[path = "../stage/lag.rs"]
 mod lag;
 mod ledger;
+mod logging;
 mod moto;
 mod odd_answers;
 mod operations;
@@ -58,3 +59,4 @@ mod targets;
 mod trouble;
 mod unstorable;
 mod visibility;
+mod wrapped;
