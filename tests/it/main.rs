@@ -11,6 +11,7 @@ mod config;
 mod connections;
 mod crash_points;
 mod database;
+mod database_url;
 mod dead;
 mod deletes;
 mod doctor;
@@ -35,6 +36,7 @@ mod postgres_faults;
 mod precheck;
 mod process_faults;
 mod program;
+mod proxies;
 #[path = "../stage/proxy.rs"]
 mod proxy;
 mod prune;
