@@ -132,7 +132,7 @@ impl Settings {
     /// Reads the URL, and what it says.
     async fn connect_options(&self) -> Result<PgConnectOptions, StoreError> {
         // The connection needs its time too, and what hangs is to be named.
-        let url = self.url.read(self.timeout / 2).await?;
+        let url = self.url.read(self.timeout / 2).await.map_err(StoreError::UrlSource)?;
         connect_options(url.expose_secret(), self.root_certificate.as_deref())
     }
 }

@@ -189,7 +189,9 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         StoreError::Timeout(_) | StoreError::Database(_) | StoreError::Url(_) => {
             Some("check `database.url`, and `database.root_certificate` where the server's CA is not a public one")
         }
-        StoreError::UrlSource(_) => Some("check `database.url_file` and `database.url_command`: run the command by hand as Muster's user"),
+        StoreError::UrlSource(_) => {
+            Some("check `database.url_file` or `database.url_command`; run the command by hand, as Muster's user")
+        }
         StoreError::TargetChanged { .. } => Some("use another target name for another account or region"),
         StoreError::Schema(_) | StoreError::UnknownWord { .. } => None,
     }

@@ -64,8 +64,6 @@ pub fn of_settings(config: &Config) -> Vec<Finding> {
     findings.extend(times(config));
     findings.extend(slots(config));
     findings.extend(exposed(config));
-    let database = &config.database;
-    findings.extend((database.url_file.is_some() && database.url_command.is_some()).then_some(Finding::TwoUrlSources));
     findings
 }
 

@@ -37,7 +37,8 @@ pub(super) fn client() -> Option<SharedHttpClient> {
     let variable = |name: &&str| std::env::var(name).ok();
     PROXIES.iter().filter_map(variable).find(|proxy| !proxy.is_empty())?;
     let is_off = NO_PROXY.iter().find_map(variable).is_some_and(|hosts| is_for_nobody(&hosts));
-    let clients = Clients { proxied: made_with(ProxyConfig::from_env), direct: made_with(ProxyConfig::disabled), is_off };
+    let clients =
+        Clients { proxied: made_with(ProxyConfig::from_env), direct: made_with(ProxyConfig::disabled), is_off };
     Some(SharedHttpClient::new(clients))
 }
 

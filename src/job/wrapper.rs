@@ -163,9 +163,18 @@ mod tests {
 
     #[test]
     fn other_bodies_have_no_wrapper() {
-        for body in
-            ["", "{}", "[]", "[1]", "1", "hello", "aGVsbG8=", r#""hello""#, r#"{"Type":1}"#, r#"{"Type":"Notification"}"#]
-        {
+        for body in [
+            "",
+            "{}",
+            "[]",
+            "[1]",
+            "1",
+            "hello",
+            "aGVsbG8=",
+            r#""hello""#,
+            r#"{"Type":1}"#,
+            r#"{"Type":"Notification"}"#,
+        ] {
             assert_eq!(Wrapper::of(body), None, "{body}");
         }
         for body in [json!({ "Records": [] }), json!({ "Records": 5 }), json!({ "detail": {} })] {

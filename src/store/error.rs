@@ -13,7 +13,7 @@ pub enum StoreError {
     Url(sqlx::Error),
     /// The URL cannot be read from where it is to be found.
     #[error("database url: {0}")]
-    UrlSource(#[from] UrlError),
+    UrlSource(UrlError),
     /// The server did not answer in time.
     #[error("postgres did not answer within {0:?}")]
     Timeout(Duration),

@@ -71,7 +71,10 @@ impl UrlSource {
             Self::Given(url) => return Ok(url.clone()),
             Self::File(path) => {
                 let read = tokio::time::timeout(within, read_file(path)).await;
-                ("database.url_file", read.map(|read| read.map_err(|error| UrlError::File { path: path.clone(), error })))
+                (
+                    "database.url_file",
+                    read.map(|read| read.map_err(|error| UrlError::File { path: path.clone(), error })),
+                )
             }
             Self::Command(command) => {
                 ("database.url_command", tokio::time::timeout(within, command::output(command, URL_MAX)).await)

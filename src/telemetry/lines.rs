@@ -302,7 +302,10 @@ mod tests {
             let text = read.recv_timeout(PATIENCE).unwrap();
             if text.len() == line.len() { n_read += 1 } else { notices.push(text) }
         }
-        assert!(notices.len() == 1 && notices[0].contains(&format!("log lines were lost lost={n_lost}")), "{notices:?}");
+        assert!(
+            notices.len() == 1 && notices[0].contains(&format!("log lines were lost lost={n_lost}")),
+            "{notices:?}"
+        );
         assert_eq!(lines.lost.get(), n_lost);
     }
 

@@ -102,13 +102,14 @@ async fn a_worker_survives_a_rotated_password_of_a_command() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_places_for_the_url_are_refused() {
+async fn a_command_that_hangs_is_named_in_the_error() {
     let factory = Factory::new(10.0).await;
-    let mut command = factory.command(&["serve", "--set=database.url_file=/dev/null"]);
-    command.env("MUSTER__DATABASE__URL_COMMAND", "true");
+    let mut command = factory.command(&["serve", "--set=database.timeout=1s"]);
+    command.env("MUSTER__DATABASE__URL_COMMAND", "echo CanaryOfTheOutput; sleep 600");
     let (code, _, log) = Program(command.spawn().unwrap()).end().await;
-    assert_eq!(code, Some(6), "{log}");
-    assert!(log.contains("error: `database.url_file` and `database.url_command` are both set\nhint: "), "{log}");
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("database url: `database.url_command` gave no URL within 500ms\nhint: check "), "{log}");
+    assert!(!log.contains("CanaryOfTheOutput"), "{log}");
 }
 
 /// Premise: sqlx takes the brackets of an IPv6 address for a part of a name that it then cannot resolve.

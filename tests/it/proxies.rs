@@ -24,7 +24,8 @@ impl Refusing {
                 let mut line = String::new();
                 let _ = stream.read_line(&mut line).await;
                 noting.0.lock().unwrap().push(line);
-                let _ = stream.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+                let _ =
+                    stream.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
             }
         });
         (proxy, url)

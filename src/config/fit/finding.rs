@@ -20,9 +20,6 @@ pub enum Finding {
         /// What is wrong with its name.
         error: NameError,
     },
-    /// The URL of the ledger is to be found in two places.
-    #[error("`database.url_file` and `database.url_command` are both set")]
-    TwoUrlSources,
     /// Nobody asks for the external id.
     #[error("`targets.{target}.external_id` is set, but `targets.{target}.role_arn` is not")]
     ExternalIdWithoutRole {
@@ -203,7 +200,6 @@ impl Finding {
         match self {
             Self::NoTarget
             | Self::UnnameableTarget { .. }
-            | Self::TwoUrlSources
             | Self::ExternalIdWithoutRole { .. }
             | Self::OneQuotaTwoRates { .. }
             | Self::WaitTooLong { .. }
@@ -228,7 +224,6 @@ impl Finding {
     pub fn hint(&self) -> String {
         match self {
             Self::NoTarget | Self::NoDefaultTarget => format!("add `[targets.{DEFAULT_TARGET}]` to the settings"),
-            Self::TwoUrlSources => "leave one of the two out".to_owned(),
             Self::UnnameableTarget { .. } => "give the target another name in the settings".to_owned(),
             Self::ExternalIdWithoutRole { target } => {
                 format!("set `targets.{target}.role_arn` to the role that asks for it, or leave the external id out")
