@@ -3,13 +3,15 @@
 use std::fs::OpenOptions;
 use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
+use std::time::Duration;
 
+use muster::queue::Attributes;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::factory::{Factory, Program};
+use crate::factory::{Factory, Program, count_only, queue_attributes};
 use crate::program::get;
 
-/// So many that what is logged of them overflows a pipe and the queue behind it.
+/// So many jobs that what is logged of them overflows a pipe and the queue behind it.
 const N_JOBS: usize = 1200;
 
 /// An address on which nobody listens.
@@ -27,6 +29,14 @@ fn command(factory: &Factory) -> (tokio::process::Command, SocketAddr) {
         .env("MUSTER__ADMIN__LISTEN", address.to_string())
         .stdout(Stdio::null());
     (command, address)
+}
+
+/// A factory with many jobs. What is received stays hidden for long, so that only blocked work would end in a dead letter.
+async fn with_many_jobs() -> Factory {
+    let attributes = Attributes { visibility_timeout: Duration::from_mins(1), ..queue_attributes() };
+    let factory = Factory::with_queue(count_only(), 2000.0, attributes).await;
+    factory.enqueue(&factory.leaves(N_JOBS)).await;
+    factory
 }
 
 /// The value of the counter of lost lines.
@@ -92,8 +102,7 @@ async fn a_standard_error_that_was_never_open_harms_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_does_not_read_blocks_nobody() {
-    let factory = Factory::new(2000.0).await;
-    factory.enqueue(&factory.leaves(N_JOBS)).await;
+    let factory = with_many_jobs().await;
     let (mut command, address) = command(&factory);
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let log = child.stderr.take().unwrap();
@@ -108,8 +117,7 @@ async fn a_reader_that_does_not_read_blocks_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_reads_again_is_told_how_much_was_lost() {
-    let factory = Factory::new(2000.0).await;
-    factory.enqueue(&factory.leaves(N_JOBS)).await;
+    let factory = with_many_jobs().await;
     let (mut command, address) = command(&factory);
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let log = child.stderr.take().unwrap();

@@ -112,6 +112,7 @@ fn hostile_bodies(factory: &Factory) -> Vec<String> {
         json!({ "version": 2, "privateKey": &key }).to_string(),
         json!({ &key: 1 }).to_string(),
         BASE64_STANDARD.encode(&key),
+        job(BASE64_STANDARD.encode(leaf() + &key), None),
         BASE64_STANDARD.encode(job(leaf() + &key, None)),
         BASE64_STANDARD.encode(format!("{{{}", json!({ "key": &key }))),
         json!({ "version": 2, "body": BASE64_STANDARD.encode(&key) }).to_string(),

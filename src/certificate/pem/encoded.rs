@@ -6,7 +6,7 @@ use std::ops::Range;
 use base64::Engine;
 
 use super::BASE64;
-use super::private_key::{holds_private_key, unescaped};
+use super::private_key::{holds_private_key, mentions_private, unescaped};
 
 /// Fewest characters of base64 that can hold the mark of a private key.
 const RUN_MIN: usize = 16;
@@ -28,7 +28,7 @@ pub(super) fn blank<'a>(text: &'a str, blank: &str) -> Cow<'a, str> {
 }
 
 /// Says whether a text has base64 that hides a private key.
-pub(super) fn hides_private_key(text: &str) -> bool {
+pub fn hides_private_key(text: &str) -> bool {
     holds_encoded(text, DEPTH_MAX)
 }
 
@@ -41,14 +41,28 @@ fn holds_encoded(text: &str, depth: usize) -> bool {
 fn hides(run: &str, depth: usize) -> bool {
     let digits = digits(run);
     digits.len() >= RUN_MIN
-        && (0..4).any(|from| {
-            let digits = &digits[from..];
-            // A single digit at the end is no whole byte.
-            let digits = if digits.len() % 4 == 1 { &digits[..digits.len() - 1] } else { digits };
-            let Ok(decoded) = BASE64.decode(digits) else { return false };
-            let text = String::from_utf8_lossy(&decoded);
-            holds_private_key(&text) || holds_private_key(&unescaped(&text)) || holds_encoded(&text, depth - 1)
-        })
+        && (0..4).any(|from| decode(&digits[from..]).is_some_and(|decoded| is_secret(decoded, depth)))
+}
+
+/// Decodes digits; a single one at the end is no whole byte.
+fn decode(digits: &[u8]) -> Option<Vec<u8>> {
+    let end = if digits.len() % 4 == 1 { digits.len() - 1 } else { digits.len() };
+    BASE64.decode(&digits[..end]).ok()
+}
+
+/// Says whether what was decoded holds a private key. Text costs more than bytes, so it is made only where there may be one.
+fn is_secret(mut decoded: Vec<u8>, depth: usize) -> bool {
+    if decoded.contains(&0) {
+        decoded.retain(|&byte| byte != 0);
+    }
+    if mentions_private(&decoded) || decoded.contains(&b'\\') {
+        let text = String::from_utf8_lossy(&decoded);
+        if holds_private_key(&text) || holds_private_key(&unescaped(&text)) {
+            return true;
+        }
+    }
+    // Only the right one of the four beginnings gives text; words in front spoil its first bytes.
+    decoded[decoded.len() / 2..].is_ascii() && holds_encoded(&String::from_utf8_lossy(&decoded), depth - 1)
 }
 
 /// The digits of a run in the standard alphabet, without line ends.

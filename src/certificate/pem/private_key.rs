@@ -42,7 +42,7 @@ struct KeyMark {
 
 /// Finds the first marker of a private key, by its last words or, where its dashes are damaged, as any other marker.
 fn private_key_mark(text: &str) -> Option<KeyMark> {
-    if !mentions_private(text) {
+    if !mentions_private(text.as_bytes()) {
         return None;
     }
     let plain = plain_mark(text);
@@ -57,10 +57,9 @@ fn private_key_mark(text: &str) -> Option<KeyMark> {
 
 /// Says whether a text has the word that every marker of a private key has. This is all that nearly every text costs, so the
 /// scan looks for the rarest letter of the word.
-fn mentions_private(text: &str) -> bool {
+pub(super) fn mentions_private(bytes: &[u8]) -> bool {
     const WORD: &[u8] = b"PRIVATE";
     const V: usize = 3;
-    let bytes = text.as_bytes();
     let is_word = |at: usize| {
         let word = at.checked_sub(V).and_then(|start| bytes.get(start..start + WORD.len()));
         word.is_some_and(|word| word.eq_ignore_ascii_case(WORD))
