@@ -18,7 +18,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use marker::{DASHES, Marker, markers};
 
-pub use encoded::hides_private_key;
+pub use encoded::encodes_private_key;
 pub use marker::BlockKind;
 pub use private_key::{blank_private_keys, holds_private_key};
 

@@ -27,8 +27,14 @@ pub(super) fn blank<'a>(text: &'a str, blank: &str) -> Cow<'a, str> {
     blanked.into()
 }
 
+/// Says whether a text is, as a whole, the base64 of one that holds a private key. A text with markers is none, and the rest
+/// is decoded once: hostile text costs little.
+pub fn encodes_private_key(text: &str) -> bool {
+    text.is_ascii() && !text.contains("--") && decode(&digits(text)).is_some_and(|decoded| is_secret(decoded, 1))
+}
+
 /// Says whether a text has base64 that hides a private key.
-pub fn hides_private_key(text: &str) -> bool {
+pub(super) fn hides_private_key(text: &str) -> bool {
     holds_encoded(text, DEPTH_MAX)
 }
 
@@ -140,6 +146,13 @@ mod tests {
                 assert_eq!(blank(&format!("{words}{encoded}"), "*"), "*", "{words}{encoded}");
             }
         }
+    }
+
+    #[test]
+    fn a_text_that_is_the_base64_of_a_key_is_told_from_others() {
+        let encoded = BASE64_STANDARD.encode(KEY);
+        assert!(encodes_private_key(&encoded) && encodes_private_key(&encoded.replace('L', "L\r\n")));
+        assert!(!encodes_private_key("") && !encodes_private_key(&encoded[8..40].to_lowercase()));
     }
 
     #[test]
