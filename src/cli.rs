@@ -30,6 +30,7 @@ mod serve;
 mod show;
 mod signals;
 mod status;
+mod talk;
 mod words;
 
 use std::process::ExitCode;
@@ -82,6 +83,7 @@ enum Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    let _flush = telemetry::FlushOnDrop;
     let (cli, assignments) = arguments().unwrap_or_else(|error| error.exit());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ended = match runtime {

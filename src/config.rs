@@ -29,7 +29,7 @@ use crate::holds::ProbeTimes;
 use crate::identity::{Access, Credentials, Role, RoleArn};
 use crate::job::DEFAULT_TARGET;
 use crate::precheck::{NotYetValid, Policy};
-use crate::store;
+use crate::store::{self, UrlSource};
 use crate::telemetry::{Filter, Format};
 use crate::worker::RetryPolicy;
 
@@ -100,6 +100,12 @@ pub struct Database {
     #[serde(serialize_with = "units::masked_url")]
     #[schemars(with = "String")]
     pub url: SecretString,
+    /// File that holds the URL, in place of `url`; it is read for every new connection, so a password may be rotated.
+    #[schemars(example = "/run/secrets/muster-database-url")]
+    pub url_file: Option<PathBuf>,
+    /// Command that prints the URL, in place of `url`; `sh` runs it for every new connection.
+    #[schemars(example = "/usr/local/bin/muster-database-url")]
+    pub url_command: Option<String>,
     /// PEM file of the CA that signed the server's certificate, where it is not a public one.
     #[schemars(example = "/etc/muster/postgres-ca.pem")]
     pub root_certificate: Option<PathBuf>,
@@ -237,10 +243,19 @@ impl Target {
 }
 
 impl Database {
+    /// Where the URL is found.
+    fn url_source(&self) -> UrlSource {
+        match (&self.url_command, &self.url_file) {
+            (Some(command), _) => UrlSource::Command(command.clone()),
+            (None, Some(file)) => UrlSource::File(file.clone()),
+            (None, None) => UrlSource::Given(self.url.clone()),
+        }
+    }
+
     /// How the store reaches it.
     pub fn settings(&self) -> store::Settings {
         store::Settings {
-            url: self.url.clone(),
+            url: self.url_source(),
             root_certificate: self.root_certificate.clone(),
             max_connections: self.max_connections,
             timeout: self.timeout.into(),
@@ -314,6 +329,8 @@ impl Default for Database {
     fn default() -> Self {
         Self {
             url: "postgres://localhost/muster".into(),
+            url_file: None,
+            url_command: None,
             root_certificate: None,
             max_connections: 8,
             timeout: Duration::from_secs(10).into(),

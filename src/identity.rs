@@ -1,6 +1,7 @@
 //! Who we are at AWS: loads the SDK's configuration and asks STS. The only file that names `aws_sdk_sts`.
 
 mod clock;
+mod proxies;
 mod role;
 
 use std::error::Error;
@@ -78,6 +79,9 @@ pub enum Credentials {
 /// is asked yet: a role is assumed when its credentials are first needed, and again before they expire.
 pub async fn load(access: &Access) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    if let Some(client) = proxies::client() {
+        loader = loader.http_client(client);
+    }
     if let Some(region) = &access.region {
         loader = loader.region(Region::new(region.clone()));
     }

@@ -9,6 +9,7 @@ mod error;
 mod json;
 mod name;
 mod request;
+mod wrapper;
 
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,7 @@ pub use batch_size::BATCH_SIZE_MAX;
 pub use error::ParseError;
 pub use name::{NAME_MAX, Name, NameError};
 pub use request::{CertificateStatus, Operation, RegisterCertificate, RegisterCertificateWithoutCa, Request};
+pub use wrapper::Wrapper;
 
 /// The batch of jobs that name none.
 pub const UNBATCHED: &str = "unbatched";
@@ -88,11 +90,12 @@ impl Job {
         self.request.operation()
     }
 
-    /// Reads a message body.
+    /// Reads a message body, with or without a byte order mark in front.
     ///
     /// # Errors
     /// A [`ParseError`] says why the body is no job; its text never repeats a value of the body.
     pub fn parse(body: &str) -> Result<Self, ParseError> {
+        let body = body.strip_prefix('\u{feff}').unwrap_or(body);
         let message: Message<&RawValue> = json::object(body).map_err(|e| classify(body, &e))?;
         if message.version != VERSION {
             return Err(ParseError::UnknownVersion { found: message.version.into() });
@@ -158,6 +161,23 @@ mod tests {
         let job = Job::parse(MINIMAL).unwrap();
         assert_eq!((job.batch.as_str(), job.target.as_str(), job.verify), ("unbatched", "default", false));
         assert_eq!(job.request.wanted_status(), CertificateStatus::Inactive);
+    }
+
+    #[test]
+    fn a_byte_order_mark_in_front_changes_nothing() {
+        assert_eq!(Job::parse(&format!("\u{feff}{MINIMAL}")).unwrap(), Job::parse(MINIMAL).unwrap());
+        assert_eq!(code(&format!("{MINIMAL}\u{feff}")), "not_json");
+    }
+
+    #[test]
+    fn a_wrapped_job_is_refused_with_the_fix() {
+        let body = json!({ "Type": "Notification", "TopicArn": "a", "Message": MINIMAL }).to_string();
+        for body in [body.clone(), format!("\u{feff}{body}")] {
+            let error = Job::parse(&body).expect_err("it is wrapped");
+            assert_eq!(error.code(), "wrapped");
+            let text = "the body is an Amazon SNS notification: enable raw message delivery on the subscription";
+            assert_eq!(error.to_string(), text);
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::outcome::{Code, Status};
 use crate::registrar::RESULT_LABELS;
 use crate::slots::Stage;
 use crate::store::{ERROR_CLASSES, StoreError};
+use crate::telemetry;
 
 /// Every metric of a worker.
 #[derive(Clone, Debug)]
@@ -78,6 +79,8 @@ pub struct Metrics {
     pub job_panics: IntCounter,
     /// When a job last ended.
     pub last_progress: Gauge,
+    /// Log lines of this process that could not be written.
+    pub log_lines_lost: IntCounter,
 }
 
 /// The SQS calls that a worker makes.
@@ -164,6 +167,7 @@ impl Metrics {
             db_errors: make.counters("db_errors_total", "Failed operations of Postgres.", &["class"]),
             job_panics: make.counter("job_panics_total", "Jobs whose task panicked."),
             last_progress: make.gauge("last_progress_timestamp_seconds", "When a job last ended."),
+            log_lines_lost: make.register(Ok(telemetry::lost())),
             registry: make.0,
         };
         metrics.publish_build();
@@ -375,6 +379,7 @@ mod tests {
             r#"muster_jobs_sent_again_total{reason="probe"} 0"#,
             r#"muster_jobs_in_flight{stage="waiting"} 0"#,
             "muster_batch_missing_jobs 0",
+            "muster_log_lines_lost_total 0",
             "muster_build_info{version=",
         ] {
             assert!(text.contains(series), "{series} is not in\n{text}");

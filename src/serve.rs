@@ -86,7 +86,7 @@ impl Service {
         let quotas = Quotas { store: &reached.store, breakers: &breakers, metrics: &metrics, essential: &essential };
         let limiters = quotas.open(config, &reached.targets).await?;
         let slots = slots(n_slots, &reached, &limiters);
-        let shared = Shared { config, slots, reached, limiters, metrics, breakers, stop };
+        let shared = Shared { config, reached, limiters, metrics, slots, breakers, stop };
         let listening = shared.listen().await?;
 
         let (ends, ended) = mpsc::channel(n_slots);

@@ -30,18 +30,22 @@ pub mod quarantine;
 pub mod rate_limit;
 pub mod reading;
 mod record;
+mod renewal;
 pub mod replay;
 pub mod row;
 pub mod server;
 pub mod target;
+mod url_source;
 pub mod waiting;
 pub mod written;
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 use tracing::subscriber::NoSubscriber;
 
@@ -51,12 +55,15 @@ pub use batch::BatchStatus;
 pub use error::{ERROR_CLASSES, POOLER_HINT, StoreError};
 pub use page::{Page, Quarantined};
 pub use row::Row;
+pub use url_source::{UrlError, UrlSource};
+
+use renewal::Renewal;
 
 /// How to reach the ledger.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `postgres://...`, maybe with a password.
-    pub url: SecretString,
+    /// Where its URL is found: `postgres://...`, maybe with a password.
+    pub url: UrlSource,
     /// PEM file of the CA that signed the server's certificate, where it is not a public one.
     pub root_certificate: Option<std::path::PathBuf>,
     /// Most connections of this process.
@@ -70,6 +77,8 @@ pub struct Settings {
 pub struct Store {
     pool: PgPool,
     timeout: Duration,
+    /// How the URL is read anew, where it may change.
+    renewal: Option<Arc<Renewal>>,
 }
 
 impl Store {
@@ -78,12 +87,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Url`] for a URL that is none, otherwise what the first connection met.
     pub async fn connect(settings: &Settings) -> Result<Self, StoreError> {
-        let options = connect_options(settings)?;
+        let options = settings.connect_options().await?;
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.timeout)
             .connect_lazy_with(options);
-        let store = Self { pool, timeout: settings.timeout };
+        let renewal = Renewal::of(settings).map(Arc::new);
+        let store = Self { pool, timeout: settings.timeout, renewal };
         store.ping().await?;
         Ok(store)
     }
@@ -151,13 +161,26 @@ fn storable_json(json: String) -> String {
     json.split(r"\\").map(|part| part.replace(r"\u0000", "\u{fffd}")).collect::<Vec<_>>().join(r"\\")
 }
 
+impl Settings {
+    /// Reads the URL, and what it says.
+    async fn connect_options(&self) -> Result<PgConnectOptions, StoreError> {
+        // The connection needs its time too, and what hangs is to be named.
+        let url = self.url.read(self.timeout / 2).await.map_err(StoreError::UrlSource)?;
+        connect_options(url.expose_secret(), self.root_certificate.as_deref())
+    }
+}
+
 /// Verifies the server's certificate unless the URL says otherwise or the server is this machine.
-fn connect_options(settings: &Settings) -> Result<PgConnectOptions, StoreError> {
-    let url = settings.url.expose_secret();
+fn connect_options(url: &str, root_certificate: Option<&Path>) -> Result<PgConnectOptions, StoreError> {
     // sqlx logs a parameter that it does not know with its value, which may be a password.
     let options = tracing::subscriber::with_default(NoSubscriber::new(), || PgConnectOptions::from_str(url));
     let mut options = options.map_err(StoreError::Url)?.application_name("muster");
-    if let Some(path) = &settings.root_certificate {
+    // sqlx takes the brackets of an IPv6 address for a part of a name.
+    if let Some(address) = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        let address = address.to_owned();
+        options = options.host(&address);
+    }
+    if let Some(path) = root_certificate {
         options = options.ssl_root_cert(path);
     }
     // sqlx's own default is to try TLS and to verify nothing. A caller's explicit choice stays.
@@ -182,9 +205,7 @@ mod tests {
     use super::*;
 
     fn ssl_mode(url: &str) -> PgSslMode {
-        let settings =
-            Settings { url: url.into(), root_certificate: None, max_connections: 1, timeout: Duration::from_secs(1) };
-        connect_options(&settings).unwrap().get_ssl_mode()
+        connect_options(url, None).unwrap().get_ssl_mode()
     }
 
     #[test]
@@ -197,11 +218,26 @@ mod tests {
     }
 
     #[test]
+    fn an_ipv6_address_is_taken_without_its_brackets() {
+        for (url, host, port) in [
+            ("postgres://u@[::1]:5433/m", "::1", 5433),
+            ("postgres://u:p@[2001:db8::7]/m", "2001:db8::7", 5432),
+            ("postgres:///m?host=[::1]", "::1", 5432),
+            ("postgres:///m?hostaddr=::1", "::1", 5432),
+        ] {
+            let options = connect_options(url, None).unwrap();
+            assert_eq!((options.get_host(), options.get_port()), (host, port), "{url}");
+        }
+    }
+
+    #[test]
     fn tls_is_verified_except_on_this_machine_or_where_the_url_decides() {
         assert!(matches!(ssl_mode("postgres://u@db.example.com/m"), PgSslMode::VerifyFull));
         assert!(matches!(ssl_mode("postgres://u@10.0.0.7/m"), PgSslMode::VerifyFull));
         assert!(matches!(ssl_mode("postgres://u@127.0.0.1:5433/m"), PgSslMode::Disable));
         assert!(matches!(ssl_mode("postgres://u@localhost/m"), PgSslMode::Disable));
+        assert!(matches!(ssl_mode("postgres://u@[::1]:5433/m"), PgSslMode::Disable));
+        assert!(matches!(ssl_mode("postgres://u@[2001:db8::7]/m"), PgSslMode::VerifyFull));
         assert!(matches!(ssl_mode("postgres:///m?host=/run/postgresql"), PgSslMode::Disable));
         assert!(matches!(ssl_mode("postgres://u@db.example.com/m?sslmode=require"), PgSslMode::Require));
     }

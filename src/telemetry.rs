@@ -1,59 +1,35 @@
 //! Where log lines go: standard error, as text for people or as JSON for machines.
 //!
-//! An event is one line, whatever a certificate or a service put into it: control characters are escaped.
+//! An event is one line, whatever a certificate or a service put into it: control characters are escaped. Logging never
+//! blocks and never fails: [`lines`] queues what is logged, and one thread writes it. [`ceiling`] keeps libraries from
+//! logging what they send and receive, whatever the filter asks for.
+
+mod ceiling;
+mod filter;
+mod lines;
+mod panics;
 
 use std::fmt::{self, Debug, Write};
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tracing::Subscriber;
 use tracing::field::Field;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
 
-/// What is logged: a filter that `tracing` understands, for example `muster=debug,warn`.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Filter(String);
+pub use filter::Filter;
+pub use lines::lost;
 
-impl Filter {
-    /// Makes a filter.
-    ///
-    /// # Errors
-    /// [`ParseError`] for text that `tracing` does not understand.
-    pub fn new(text: impl Into<String>) -> Result<Self, ParseError> {
-        let text = text.into();
-        EnvFilter::builder().parse(&text)?;
-        Ok(Self(text))
-    }
-
-    /// What went wrong, and that an embedded Postgres is being fetched, which takes its time.
-    pub fn quiet() -> Self {
-        Self("error,muster::postgres=info".to_owned())
-    }
-}
-
-impl Default for Filter {
-    fn default() -> Self {
-        Self("info".to_owned())
-    }
-}
-
-impl TryFrom<String> for Filter {
-    type Error = ParseError;
-
-    fn try_from(text: String) -> Result<Self, ParseError> {
-        Self::new(text)
-    }
-}
-
-impl From<Filter> for String {
-    fn from(filter: Filter) -> Self {
-        filter.0
-    }
-}
+/// Longest wait for queued lines at the end of the process.
+const FLUSH_MAX: Duration = Duration::from_secs(1);
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
@@ -66,16 +42,53 @@ pub enum Format {
     Json,
 }
 
-/// Sends log lines to standard error; only the first call of a process does something.
+/// The look of a line.
+#[derive(Clone, Copy, Debug, Default)]
+struct Look {
+    format: Format,
+    has_colour: bool,
+}
+
+/// Sends log lines and panics to standard error; only the first call in a process has an effect.
 pub fn init(filter: &Filter, format: Format) {
-    let filter = EnvFilter::builder().parse(&filter.0).expect("a filter was parsed when it was made");
-    let with_colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(with_colour);
+    let has_colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let look = Look { format, has_colour };
+    lines::set_look(look);
+    let subscriber = tracing_subscriber::registry().with(layer::<Registry, _>(look, || lines::Sender));
     // A test may have set its own.
-    let _ = match format {
-        Format::Text => lines.fmt_fields(debug_fn(write_field).delimited(" ")).try_init(),
-        Format::Json => lines.json().try_init(),
-    };
+    if subscriber.with(ceiling::layer()).with(filter.layer()).try_init().is_ok() {
+        std::panic::set_hook(Box::new(panics::log));
+    }
+}
+
+/// Prints one line on standard error, as log lines are: it neither blocks nor fails.
+pub fn say(line: &str) {
+    lines::send(format!("{line}\n").into_bytes());
+}
+
+/// Waits, when it is dropped, until everything logged is written: at most one second.
+#[derive(Debug)]
+pub struct FlushOnDrop;
+
+impl Drop for FlushOnDrop {
+    fn drop(&mut self) {
+        lines::flush(FLUSH_MAX);
+    }
+}
+
+/// The layer that turns an event into one line.
+fn layer<S, W>(look: Look, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(look.has_colour);
+    // The layer would report its own errors with `eprintln!`, which panics where standard error is gone.
+    let layer = layer.log_internal_errors(false);
+    match look.format {
+        Format::Text => layer.fmt_fields(debug_fn(write_field).delimited(" ")).boxed(),
+        Format::Json => layer.json().boxed(),
+    }
 }
 
 /// Writes one field of a text line; the message has no name.

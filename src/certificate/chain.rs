@@ -75,11 +75,17 @@ impl Member {
 
 fn pick(text: &str, may_be_meant: impl Fn(&Certificate) -> bool) -> Result<Meant, Ambiguity> {
     let text = pem::without_nuls(text);
+    // A text that is encoded once more is no certificate, but it may hide what must never be kept.
+    let kept = |ambiguity| if pem::encodes_private_key(&text) { Ambiguity::PrivateKey } else { ambiguity };
+    pick_from(&text, may_be_meant).map_err(kept)
+}
+
+fn pick_from(text: &str, may_be_meant: impl Fn(&Certificate) -> bool) -> Result<Meant, Ambiguity> {
     let mut certificates: Vec<(Certificate, Option<Oddity>)> = Vec::new();
     let mut seen = HashSet::new();
     let mut n_all = 0;
     let mut first_trouble = None;
-    for input in inputs(&text) {
+    for input in inputs(text) {
         // Whatever else is wrong: a text with a private key must never be kept.
         if input.is_private_key() {
             return Err(Ambiguity::PrivateKey);

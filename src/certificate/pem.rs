@@ -5,6 +5,7 @@
 //! certificate is ignored. Every step moves forward, so hostile text costs no more than its length. It knows no X.509.
 
 mod bare;
+mod encoded;
 mod marker;
 mod private_key;
 
@@ -17,6 +18,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use marker::{DASHES, Marker, markers};
 
+pub use encoded::encodes_private_key;
 pub use marker::BlockKind;
 pub use private_key::{blank_private_keys, holds_private_key};
 

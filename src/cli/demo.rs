@@ -5,6 +5,7 @@ mod line;
 mod stage;
 mod summary;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -138,7 +139,6 @@ impl Demo {
         self.report(summary, given.map(|given| given.summary))
     }
 
-    #[expect(clippy::print_stdout, reason = "the numbers are the command's data")]
     fn report(&self, summary: Summary, input: Option<enqueue::Summary>) -> anyhow::Result<ExitCode> {
         let code = match &input {
             _ if !summary.is_right() => exit::SOME_FAILED.into(),
@@ -147,9 +147,9 @@ impl Demo {
         };
         let whole = Whole { summary, input };
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&whole)?);
+            writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&whole)?)?;
         } else {
-            print!("{whole}");
+            write!(std::io::stdout(), "{whole}")?;
         }
         Ok(code)
     }

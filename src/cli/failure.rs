@@ -20,19 +20,19 @@ use crate::reconcile::{InventoryError, ReconcileError};
 use crate::registrar::{CallError, Kind};
 use crate::single::SingleError;
 use crate::store::{POOLER_HINT, StoreError};
+use crate::telemetry;
 
 /// Prints an error with its causes and a hint, and gives its exit code.
-#[expect(clippy::print_stderr, reason = "errors are for people, on standard error")]
 pub(super) fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(Misfit(findings)) = error.downcast_ref() {
         for finding in findings {
-            eprintln!("error: {finding}\nhint: {}", finding.hint());
+            telemetry::say(&format!("error: {finding}\nhint: {}", finding.hint()));
         }
         return ExitCode::from(PROBLEMS);
     }
-    eprintln!("error: {error:#}");
+    telemetry::say(&format!("error: {error:#}"));
     if let Some(hint) = own_hint(error).or_else(|| hint(error).map(str::to_owned)) {
-        eprintln!("hint: {hint}");
+        telemetry::say(&format!("hint: {hint}"));
     }
     ExitCode::from(code(error))
 }
@@ -189,6 +189,9 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         error if error.is_of_a_pooler() => Some(POOLER_HINT),
         StoreError::Timeout(_) | StoreError::Database(_) | StoreError::Url(_) => {
             Some("check `database.url`, and `database.root_certificate` where the server's CA is not a public one")
+        }
+        StoreError::UrlSource(_) => {
+            Some("check `database.url_file` or `database.url_command`; run the command by hand, as Muster's user")
         }
         StoreError::TargetChanged { .. } => Some("use another target name for another account or region"),
         StoreError::Schema(_) | StoreError::UnknownWord { .. } => None,

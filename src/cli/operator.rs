@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 
 use super::exit;
+use super::talk::talk;
 
 /// Nobody is there to be asked.
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +52,7 @@ pub(super) fn confirm(question: &str, is_sure: bool) -> anyhow::Result<bool> {
 }
 
 /// The end of a command that was not confirmed.
-#[expect(clippy::print_stderr, reason = "it is for people, on standard error")]
 pub(super) fn nothing_done() -> ExitCode {
-    eprintln!("nothing was done");
+    talk("nothing was done");
     exit::ERROR.into()
 }

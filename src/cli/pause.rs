@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::ledger;
 use super::operator;
+use super::talk::talk;
 use crate::config::Config;
 use crate::hold::HoldKey;
 use crate::job::Name;
@@ -67,7 +68,6 @@ pub(super) struct UnknownTarget {
 
 impl Pause {
     /// Pauses.
-    #[expect(clippy::print_stderr, reason = "what came of it is for people")]
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         self.what.check(config)?;
         let store = ledger::open(config).await?;
@@ -76,18 +76,17 @@ impl Pause {
         let paused = store.pause(&self.what.hold(), &reason, &who).await;
         store.close().await;
         let (what, is_new) = (self.what.in_words(), paused?);
-        eprintln!(
+        talk(&format!(
             "{what} {} paused; `muster resume {}` ends that",
             if is_new { "is" } else { "was already" },
             self.what.arguments()
-        );
+        ));
         Ok(ExitCode::SUCCESS)
     }
 }
 
 impl Resume {
     /// Resumes.
-    #[expect(clippy::print_stderr, reason = "what came of it is for people")]
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let store = ledger::open(config).await?;
         let resumed = store.release_on_order(&self.what.hold(), "resume", &operator::who()).await;
@@ -95,7 +94,7 @@ impl Resume {
         if !resumed? {
             return Err(NotPaused(self.what.in_words()).into());
         }
-        eprintln!("{} goes on; what was parked for it is sent again", self.what.in_words());
+        talk(&format!("{} goes on; what was parked for it is sent again", self.what.in_words()));
         Ok(ExitCode::SUCCESS)
     }
 }

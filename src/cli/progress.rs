@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::talk::talk;
+use crate::telemetry;
+
 /// How often a line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
@@ -25,11 +28,10 @@ impl Progress {
     }
 
     /// Prints a line.
-    #[expect(clippy::print_stderr, reason = "progress is for people, on standard error")]
     pub(super) fn say(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| talk(line)),
+            None => telemetry::say(line),
         }
     }
 

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::talk::talk;
 use super::{exit, ledger, operator};
 use crate::config::Config;
 use crate::replay::Filter;
@@ -225,9 +226,4 @@ async fn list(store: &Store, before: Option<i64>, limit: u32, is_json: bool) -> 
 #[expect(clippy::print_stdout, reason = "it is the command's data")]
 fn say(text: &str) {
     print!("{text}");
-}
-
-#[expect(clippy::print_stderr, reason = "it is talk for people")]
-fn talk(line: &str) {
-    eprintln!("{line}");
 }

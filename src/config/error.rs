@@ -54,6 +54,18 @@ pub enum ConfigError {
         /// What is wrong.
         error: Box<ValueError>,
     },
+    /// Only one of two keys may be set.
+    #[error("`{one}` in {place} and `{other}` in {other_place} are both set: expected one of them")]
+    Exclusive {
+        /// A key.
+        one: Path,
+        /// Where it is set.
+        place: Box<Origin>,
+        /// The other key.
+        other: Path,
+        /// Where that is set.
+        other_place: Box<Origin>,
+    },
 }
 
 fn meant(nearest: Option<&Path>) -> String {

@@ -25,6 +25,9 @@ const DOT: &str = "__";
 /// default only: what is said to Muster itself wins, in its file too.
 const SHARED: [(&str, &str); 1] = [("DATABASE_URL", "database.url")];
 
+/// Keys of which only one may be set.
+const EXCLUSIVE: (&str, &str) = ("database.url_file", "database.url_command");
+
 /// What settings are made from.
 #[derive(Clone, Default)]
 pub struct Sources {
@@ -81,6 +84,7 @@ impl Sources {
         for Flag { flag, key, value } in &self.flags {
             layers.add_text(Path::dotted(key), value, Origin::Flag { flag })?;
         }
+        layers.check_exclusive()?;
         Ok(layers.settings(self.file.as_ref().map(|file| file.path.clone())))
     }
 }
@@ -179,6 +183,16 @@ impl Layers {
         }
         self.0.insert(path, (value, place));
         Ok(())
+    }
+
+    fn check_exclusive(&self) -> Result<(), ConfigError> {
+        let set = |key: &str| {
+            self.0.get_key_value(&Path::dotted(key)).map(|(path, (_, origin))| (path.clone(), origin.clone()))
+        };
+        let (Some((one, place)), Some((other, other_place))) = (set(EXCLUSIVE.0), set(EXCLUSIVE.1)) else {
+            return Ok(());
+        };
+        Err(ConfigError::Exclusive { one, place: place.into(), other, other_place: other_place.into() })
     }
 
     fn config(&self) -> Result<Config, toml::de::Error> {
@@ -308,6 +322,16 @@ mod tests {
             assert!(error.starts_with("unknown key `") && error.ends_with(end), "{error}");
         }
         assert_eq!(refused(&sources("", &[], &[("a.b.c.d", "1")])), "unknown key `a.b.c.d` in --set");
+    }
+
+    #[test]
+    fn the_url_of_the_database_is_found_in_one_place() {
+        let file = "database.url_file = \"/run/url\"";
+        assert!(sources(file, &[("DATABASE_URL", "postgres://shared")], &[]).merge().is_ok());
+        let error = refused(&sources(file, &[("MUSTER__DATABASE__URL_COMMAND", "cat /run/url")], &[]));
+        let expected = "`database.url_file` in f line 1 and `database.url_command` in MUSTER__DATABASE__URL_COMMAND are both \
+                        set: expected one of them";
+        assert_eq!(error, expected);
     }
 
     #[test]

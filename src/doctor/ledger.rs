@@ -28,7 +28,7 @@ impl Ledger {
         let settings = store::Settings { max_connections: CONNECTIONS, timeout, ..config.database.settings() };
         let reached = async {
             settings.knock().await?;
-            Ok::<_, StoreError>((settings.way()?, Store::connect(&settings).await?))
+            Ok::<_, StoreError>((settings.way().await?, Store::connect(&settings).await?))
         };
         match reached.await {
             Ok((way, store)) => Self::examine(config, way, store).await,

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::json::without_values;
 use super::name::Name;
+use super::wrapper::Wrapper;
 
 /// The only message version there is.
 pub(super) const VERSION: u32 = 1;
@@ -23,6 +24,9 @@ pub enum ParseError {
     /// It is JSON, but a field is missing, unknown, given twice or of a wrong form.
     #[error("{0}")]
     NotAJob(String),
+    /// Another service put an envelope around it.
+    #[error("{}", .0.advice())]
+    Wrapped(Wrapper),
     /// It is a job for a target that this worker does not serve.
     #[error("target `{target}` is not in the configuration")]
     UnknownTarget {
@@ -38,12 +42,13 @@ impl ParseError {
             Self::NotJson(_) => "not_json",
             Self::UnknownVersion { .. } => "unknown_version",
             Self::NotAJob(_) => "not_a_job",
+            Self::Wrapped(_) => "wrapped",
             Self::UnknownTarget { .. } => "unknown_target",
         }
     }
 
     /// Every code there is.
-    pub const CODES: [&str; 4] = ["not_json", "unknown_version", "not_a_job", "unknown_target"];
+    pub const CODES: [&str; 5] = ["not_json", "unknown_version", "not_a_job", "wrapped", "unknown_target"];
 }
 
 /// Says whether a body that was refused is no JSON, of another version, or JSON that is no job.
@@ -51,6 +56,9 @@ pub(super) fn classify(body: &str, error: &serde_json::Error) -> ParseError {
     #[derive(Deserialize)]
     struct Version {
         version: i64,
+    }
+    if let Some(wrapper) = Wrapper::of(body) {
+        return ParseError::Wrapped(wrapper);
     }
     // A wrong field before a broken end is reported as the field: only a second look tells that it is no JSON.
     let is_json = error.is_data() && serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok();

@@ -15,7 +15,7 @@ impl Store {
         operation: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let work = async {
-            let mut lent = Lent(Some(self.pool.acquire().await?));
+            let mut lent = Lent(Some(self.acquire().await?));
             let result = operation(lent.connection()).await;
             if result.as_ref().err().is_none_or(StoreError::leaves_connection_sound) {
                 lent.give_back(self.timeout);

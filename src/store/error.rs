@@ -3,12 +3,17 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::UrlError;
+
 /// Why the ledger did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The URL is none that Postgres understands.
     #[error("database url: {0}")]
     Url(sqlx::Error),
+    /// The URL cannot be read from where it is to be found.
+    #[error("database url: {0}")]
+    UrlSource(UrlError),
     /// The server did not answer in time.
     #[error("postgres did not answer within {0:?}")]
     Timeout(Duration),

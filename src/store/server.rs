@@ -6,7 +6,7 @@ use sqlx::postgres::{PgConnection, PgRow, PgSslMode};
 use sqlx::{Connection, Row as _};
 use time::OffsetDateTime;
 
-use super::{Settings, Store, StoreError, connect_options, is_local};
+use super::{Settings, Store, StoreError, is_local};
 
 /// The tables that a worker writes.
 const WRITTEN: [&str; 10] = [
@@ -74,9 +74,9 @@ impl Settings {
     /// How the server is reached.
     ///
     /// # Errors
-    /// [`StoreError::Url`] for a URL that is none.
-    pub fn way(&self) -> Result<Way, StoreError> {
-        let options = connect_options(self)?;
+    /// [`StoreError::Url`] for a URL that is none, [`StoreError::UrlSource`] where it cannot be read.
+    pub async fn way(&self) -> Result<Way, StoreError> {
+        let options = self.connect_options().await?;
         let is_verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull | PgSslMode::VerifyCa);
         Ok(Way { is_local: is_local(&options), is_verified })
     }
@@ -86,7 +86,7 @@ impl Settings {
     /// # Errors
     /// [`StoreError::Url`] for a URL that is none, otherwise what the connection met.
     pub async fn knock(&self) -> Result<(), StoreError> {
-        let options = connect_options(self)?;
+        let options = self.connect_options().await?;
         let knock = async { Ok(PgConnection::connect_with(&options).await?.close().await?) };
         tokio::time::timeout(self.timeout, knock).await.unwrap_or(Err(StoreError::Timeout(self.timeout)))
     }

@@ -278,6 +278,6 @@ async fn pruning_beside_recording_never_deadlocks_whatever_the_collation() {
 }
 
 fn n_deadlocks<T>(result: &Result<T, StoreError>) -> usize {
-    let code = result.as_ref().err().and_then(|error| error.sqlstate());
+    let code = result.as_ref().err().and_then(StoreError::sqlstate);
     usize::from(code.is_some_and(|code| code == "40P01"))
 }

@@ -1,4 +1,4 @@
-//! PgBouncer between Muster and Postgres: in session mode everything works; in transaction mode nothing stays locked, and an
+//! `PgBouncer` between Muster and Postgres: in session mode everything works; in transaction mode nothing stays locked, and an
 //! old one is named with what mends it.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use crate::factory::Factory;
 /// Longest that a command may take here.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A PgBouncer, until it is dropped.
+/// A `PgBouncer`, until it is dropped.
 struct Pooler {
     port: u16,
     _running: Child,
@@ -113,7 +113,7 @@ async fn in_session_mode_everything_works() {
     assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 20)]));
 }
 
-/// Debian's PgBouncer 1.18 loses prepared statements in this mode; later ones keep them.
+/// Debian's `PgBouncer` 1.18 loses prepared statements in this mode; later ones keep them.
 #[tokio::test(flavor = "multi_thread")]
 async fn in_transaction_mode_no_lock_stays_and_an_old_pooler_is_named() {
     let factory = Factory::new(1000.0).await;

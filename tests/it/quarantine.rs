@@ -134,7 +134,7 @@ async fn what_is_dropped_is_gone_and_noted() {
     );
     let (code, _, talk) = quarantine(&factory, &["list", "--reason", "not-json"]).await;
     assert_eq!(code, Some(2));
-    assert!(talk.contains("not_json, unknown_version, not_a_job, unknown_target, dropped"), "{talk}");
+    assert!(talk.contains("not_json, unknown_version, not_a_job, wrapped, unknown_target, dropped"), "{talk}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

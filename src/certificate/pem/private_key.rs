@@ -1,5 +1,6 @@
 //! Private keys in text: found in whatever state they are, and taken out before a text is kept.
 
+use super::encoded;
 use super::marker::{self, BlockKind};
 use super::without_nuls;
 
@@ -12,7 +13,7 @@ pub fn holds_private_key(text: &str) -> bool {
 }
 
 /// Takes the private keys out of a text. A key without its first or last mark takes along what stands before or behind
-/// it; of a text that hides a mark behind JSON's escapes nothing is left.
+/// it; a key in base64 takes along all of the base64; of a text that hides a mark behind JSON's escapes nothing is left.
 pub fn blank_private_keys(text: &str) -> String {
     const BLANK: &str = "[private key removed]";
     let mut blanked = String::with_capacity(text.len());
@@ -26,7 +27,10 @@ pub fn blank_private_keys(text: &str) -> String {
         }
     }
     blanked += rest;
-    if holds_private_key(&unescaped(&blanked)) { BLANK.to_owned() } else { blanked }
+    let blanked = encoded::blank(&blanked, BLANK);
+    let unescaped = unescaped(&blanked);
+    let is_hidden = holds_private_key(&unescaped) || encoded::hides_private_key(&unescaped);
+    if is_hidden { BLANK.to_owned() } else { blanked.into_owned() }
 }
 
 /// A marker of a private key: `-----BEGIN EC PRIVATE KEY-----`, dashes included.
@@ -38,7 +42,7 @@ struct KeyMark {
 
 /// Finds the first marker of a private key, by its last words or, where its dashes are damaged, as any other marker.
 fn private_key_mark(text: &str) -> Option<KeyMark> {
-    if !mentions_private(text) {
+    if !mentions_private(text.as_bytes()) {
         return None;
     }
     let plain = plain_mark(text);
@@ -53,10 +57,9 @@ fn private_key_mark(text: &str) -> Option<KeyMark> {
 
 /// Says whether a text has the word that every marker of a private key has. This is all that nearly every text costs, so the
 /// scan looks for the rarest letter of the word.
-fn mentions_private(text: &str) -> bool {
+pub(super) fn mentions_private(bytes: &[u8]) -> bool {
     const WORD: &[u8] = b"PRIVATE";
     const V: usize = 3;
-    let bytes = text.as_bytes();
     let is_word = |at: usize| {
         let word = at.checked_sub(V).and_then(|start| bytes.get(start..start + WORD.len()));
         word.is_some_and(|word| word.eq_ignore_ascii_case(WORD))
@@ -90,7 +93,7 @@ fn begin_mark(text: &str) -> Option<usize> {
 }
 
 /// A text whose JSON escapes of ASCII characters are undone.
-fn unescaped(text: &str) -> String {
+pub(super) fn unescaped(text: &str) -> String {
     let mut unescaped = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("\\u00") {
@@ -148,6 +151,8 @@ mod tests {
             ("x---- BEGIN SSH2 PRIVATE KEY ----S---- END SSH2 PRIVATE KEY ----y".into(), "x[private key removed]y"),
             ("x–BEGIN PRIVATE KEY–S–END PRIVATE KEY–y".into(), "x[private key removed]y"),
             ("x-----begin private key-----S-----end private key-----y".into(), "x[private key removed]y"),
+            (r#"{"a":"LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tU0VDUkVU"}"#.into(), r#"{"a":"[private key removed]"}"#),
+            (r"LS0tLS1CRUdJTiBQUklW\u0051VRFIEtFWS0tLS0tU0VDUkVU".into(), "[private key removed]"),
             (r"-----BEGIN PRIVATE\u0020KEY-----SECRET".into(), "[private key removed]"),
             (r"\u002D----BEGIN PRIVATE KEY\u002d----SECRET".into(), r"\u002D[private key removed]"),
         ] {

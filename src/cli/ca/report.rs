@@ -8,6 +8,7 @@ use super::date;
 use super::order::Order;
 use crate::certificate::{Certificate, CertificateId};
 use crate::cli::figures::printable;
+use crate::cli::talk::talk;
 use crate::identity::Account;
 use crate::job::{CertificateMode, CertificateStatus, Job, RegisterCaCertificate};
 use crate::outcome::{Code, Outcome, Status};
@@ -139,7 +140,6 @@ impl Report {
 
     /// Prints it, and its hint on standard error.
     #[expect(clippy::print_stdout, reason = "what came of it is the command's data")]
-    #[expect(clippy::print_stderr, reason = "warnings and hints are talk")]
     pub(super) fn print(&self, is_json: bool) -> anyhow::Result<()> {
         if is_json {
             println!("{}", serde_json::to_string_pretty(self)?);
@@ -147,10 +147,10 @@ impl Report {
         }
         print!("{self}");
         for warning in &self.warnings {
-            eprintln!("warning: {}", printable(warning));
+            talk(&format!("warning: {}", printable(warning)));
         }
         if let Some(hint) = &self.hint {
-            eprintln!("hint: {}", printable(hint));
+            talk(&format!("hint: {}", printable(hint)));
         }
         Ok(())
     }

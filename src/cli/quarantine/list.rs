@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 
 use super::choice::reasons;
 use crate::cli::figures::{grouped, printable, rfc3339};
+use crate::cli::talk::talk;
 use crate::store::Store;
 use crate::store::quarantine::{Chosen, SetAside};
 
@@ -48,7 +49,6 @@ impl std::str::FromStr for Place {
 impl List {
     /// Reads one page.
     #[expect(clippy::print_stdout, reason = "the list is the command's data")]
-    #[expect(clippy::print_stderr, reason = "how to go on is talk")]
     pub(super) async fn run(self, store: &Store) -> anyhow::Result<ExitCode> {
         let chosen = Chosen { ids: None, reason: self.reason.as_deref() };
         let after = self.after.as_ref().map(|place| (place.queue.as_str(), place.message_id.as_str()));
@@ -67,7 +67,7 @@ impl List {
             print!("{entry}");
         }
         if let Some(next) = &page.next {
-            eprintln!("hint: there may be more: --after {}", printable(next));
+            talk(&format!("hint: there may be more: --after {}", printable(next)));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -5,17 +5,17 @@ use std::process::ExitCode;
 use super::report::{Failure, Report};
 use crate::cli::exit::PROBLEMS;
 use crate::cli::figures::grouped;
+use crate::cli::talk::talk;
 
 /// Says what is wrong, a line each, or that nothing is.
-#[expect(clippy::print_stderr, reason = "what was found is for people, on standard error")]
 pub(super) fn check(report: &Report) -> ExitCode {
     let problems = problems(report);
     if problems.is_empty() {
-        eprintln!("nothing is wrong with batch {}: {}", report.batch, report.headline());
+        talk(&format!("nothing is wrong with batch {}: {}", report.batch, report.headline()));
         return ExitCode::SUCCESS;
     }
     for problem in problems {
-        eprintln!("problem: {problem}");
+        talk(&format!("problem: {problem}"));
     }
     PROBLEMS.into()
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::unknown::UnknownBatch;
 use crate::cli::figures::{grouped, printable, rfc3339};
+use crate::cli::talk::talk;
 use crate::job::Name;
 use crate::store::batch::BatchLine;
 use crate::store::{Store, reading};
@@ -61,10 +62,9 @@ impl Listing {
     }
 
     /// Says how the next page is to be had.
-    #[expect(clippy::print_stderr, reason = "it is for people, on standard error")]
     pub(super) fn point_to_next(&self) {
         if let Some(next) = &self.next {
-            eprintln!("there are more: --before {next}");
+            talk(&format!("there are more: --before {next}"));
         }
     }
 

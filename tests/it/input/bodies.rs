@@ -24,7 +24,7 @@ fn no_jobs() -> Vec<Case> {
         no_job("plain text", "not_json", "the certificates will follow by mail"),
         no_job("half a message", "not_json", with_fields("").trim_end_matches('}')),
         no_job("two messages", "not_json", &with_fields("").repeat(2)),
-        no_job("a BOM in front", "not_json", &format!("\u{feff}{}", with_fields(""))),
+        no_job("a BOM at the end", "not_json", &format!("{}\u{feff}", with_fields(""))),
         no_job("arrays without end", "not_json", &"[".repeat(200_000)),
         no_job("objects without end", "not_json", &r#"{"a":"#.repeat(150_000)),
         no_job("deep nesting", "not_a_job", &format!("{}{}", "[".repeat(100_000), "]".repeat(100_000))),

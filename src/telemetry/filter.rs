@@ -1,0 +1,53 @@
+//! What is logged, as the settings ask for it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+/// What is logged: a filter that `tracing` understands, for example `muster=debug,warn`.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Filter(String);
+
+impl Filter {
+    /// Makes a filter.
+    ///
+    /// # Errors
+    /// [`ParseError`] for text that `tracing` does not understand.
+    pub fn new(text: impl Into<String>) -> Result<Self, ParseError> {
+        let text = text.into();
+        EnvFilter::builder().parse(&text)?;
+        Ok(Self(text))
+    }
+
+    /// What went wrong, and that an embedded Postgres is being fetched, which takes its time.
+    pub fn quiet() -> Self {
+        Self("error,muster::postgres=info".to_owned())
+    }
+
+    /// The layer that lets through what is asked for.
+    pub(super) fn layer(&self) -> EnvFilter {
+        EnvFilter::builder().parse(&self.0).expect("a filter was parsed when it was made")
+    }
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self("info".to_owned())
+    }
+}
+
+impl TryFrom<String> for Filter {
+    type Error = ParseError;
+
+    fn try_from(text: String) -> Result<Self, ParseError> {
+        Self::new(text)
+    }
+}
+
+impl From<Filter> for String {
+    fn from(filter: Filter) -> Self {
+        filter.0
+    }
+}

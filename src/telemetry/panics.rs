@@ -1,0 +1,20 @@
+//! Panics as log lines: the default hook writes to standard error itself, and would wait for a blocked reader.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic::PanicHookInfo;
+
+use tracing::error;
+
+/// Logs a panic, with a backtrace where `RUST_BACKTRACE` asks for one.
+pub(super) fn log(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let message = panic.payload_as_str().unwrap_or("no message");
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        error!(thread, %backtrace, "panicked at {place}: {message}");
+    } else {
+        error!(thread, "panicked at {place}: {message}");
+    }
+}

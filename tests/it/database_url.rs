@@ -1,0 +1,137 @@
+//! The URL of the ledger: from a file or a command while the password is rotated, and with an IPv6 address.
+
+use std::path::Path;
+
+use muster::config::Database as Settings;
+use muster::store::Store;
+use percent_encoding::percent_decode_str;
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgPool;
+use tokio::net::{TcpListener, UnixStream};
+
+use crate::factory::{Factory, Program};
+use crate::server::Server;
+
+const PASSWORDS: [&str; 3] = ["CanaryOfTheFirst", "CanaryOfTheSecond", "CanaryOfTheThird"];
+
+/// A factory on a server of its own, where the role `ada` needs her password.
+async fn with_a_password() -> (Factory, Server) {
+    let (mut factory, server) = (Factory::new(1000.0).await, Server::start().await);
+    let url = server.url("none");
+    let settings = Settings { url: url.as_str().into(), ..Settings::default() };
+    factory.store = Store::connect(&settings.settings()).await.unwrap();
+    factory.store.migrate().await.unwrap();
+    let pool = PgPool::connect(&url).await.unwrap();
+    let hba: String = sqlx::query_scalar("show hba_file").fetch_one(&pool).await.unwrap();
+    let rules = std::fs::read_to_string(&hba).unwrap();
+    std::fs::write(&hba, format!("local all ada scram-sha-256\n{rules}")).unwrap();
+    sqlx::query("create role ada login superuser").execute(&pool).await.unwrap();
+    sqlx::query("select pg_reload_conf()").execute(&pool).await.unwrap();
+    factory.database.pool = pool;
+    (factory, server)
+}
+
+async fn alter_password(pool: &PgPool, password: &str) {
+    sqlx::query(AssertSqlSafe(format!("alter role ada password '{password}'"))).execute(pool).await.unwrap();
+}
+
+/// Ends every connection of `ada`.
+async fn cut(pool: &PgPool) {
+    let query = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'ada'";
+    sqlx::query(query).execute(pool).await.unwrap();
+}
+
+fn write_url(file: &Path, server: &Server, password: &str) {
+    let new = file.with_extension("new");
+    let url = server.url(password).replace("//postgres:", "//ada:");
+    std::fs::write(&new, format!("{url}\n")).unwrap();
+    std::fs::rename(new, file).unwrap();
+}
+
+/// Sends twenty more jobs and waits until they are done.
+async fn work(factory: &Factory, n_done: &mut usize) {
+    factory.enqueue(&factory.leaves(20)).await;
+    *n_done += 20;
+    let n = *n_done;
+    factory.until("all are deleted", async |f| f.counts("jobs").deleted == n as u64).await;
+    assert_eq!(factory.n_calls(), n);
+}
+
+/// Rotates the password twice under a worker that finds it with the help of a setting.
+async fn survives_a_rotation(setting: &str, value: impl Fn(&Path) -> String) {
+    let (factory, server) = with_a_password().await;
+    let pool = &factory.database.pool;
+    let file = factory.folder().join("url");
+    let [first, second, third] = PASSWORDS;
+    write_url(&file, &server, first);
+    alter_password(pool, first).await;
+    let mut command = factory.command(&["serve"]);
+    command.env(setting, value(&file)).env("MUSTER__LOG__FILTER", "trace");
+    let program = Program(command.spawn().unwrap());
+    let mut n_done = 0;
+    work(&factory, &mut n_done).await;
+
+    // The file first, as tools that rotate do where two passwords are good for a while.
+    write_url(&file, &server, second);
+    alter_password(pool, second).await;
+    cut(pool).await;
+    work(&factory, &mut n_done).await;
+
+    // The role first: until the file follows, nobody gets in.
+    alter_password(pool, third).await;
+    cut(pool).await;
+    factory.enqueue(&factory.leaves(1)).await;
+    write_url(&file, &server, third);
+    n_done += 1;
+    work(&factory, &mut n_done).await;
+
+    program.signal("TERM");
+    let (code, _, log) = program.end().await;
+    assert_eq!(code, Some(0), "{log}");
+    assert!(PASSWORDS.iter().all(|password| !log.contains(password)), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_survives_a_rotated_password_in_a_file() {
+    survives_a_rotation("MUSTER__DATABASE__URL_FILE", |file| file.display().to_string()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_survives_a_rotated_password_of_a_command() {
+    survives_a_rotation("MUSTER__DATABASE__URL_COMMAND", |file| format!("cat '{}'", file.display())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_hangs_is_named_in_the_error() {
+    let factory = Factory::new(10.0).await;
+    let mut command = factory.command(&["serve", "--set=database.timeout=1s"]);
+    command.env("MUSTER__DATABASE__URL_COMMAND", "echo CanaryOfTheOutput; sleep 600");
+    let (code, _, log) = Program(command.spawn().unwrap()).end().await;
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("database url: `database.url_command` gave no URL within 500ms\nhint: check "), "{log}");
+    assert!(!log.contains("CanaryOfTheOutput"), "{log}");
+}
+
+/// Premise: sqlx takes the brackets of an IPv6 address for a part of a name that it then cannot resolve.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_reached_at_an_ipv6_address() {
+    let Ok(listener) = TcpListener::bind("[::1]:0").await else {
+        println!("skipped: this machine has no ::1");
+        return;
+    };
+    let server = Server::start().await;
+    let (_, host) = server.url("none").split_once('@').map(|(user, host)| (user.to_owned(), host.to_owned())).unwrap();
+    let (folder, port) = host.trim_end_matches("/postgres").rsplit_once(':').unwrap();
+    let socket = format!("{}/.s.PGSQL.{port}", percent_decode_str(folder).decode_utf8().unwrap());
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut postgres = UnixStream::connect(&socket).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut postgres).await });
+        }
+    });
+    let url = format!("postgres://postgres@{address}/postgres");
+    let settings = Settings { url: url.into(), ..Settings::default() };
+    let store = Store::connect(&settings.settings()).await.unwrap();
+    store.ping().await.unwrap();
+}

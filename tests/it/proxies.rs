@@ -1,0 +1,91 @@
+//! Proxies that the environment names: used for AWS, and never for this machine and the sources of its credentials.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+
+use crate::factory::{Factory, Program};
+
+/// A proxy that refuses everything, and notes what it was asked for.
+#[derive(Clone, Default)]
+struct Refusing(Arc<Mutex<Vec<String>>>);
+
+impl Refusing {
+    /// Starts it: itself and its URL.
+    async fn start() -> (Self, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let proxy = Self::default();
+        let noting = proxy.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let mut stream = BufReader::new(stream);
+                let mut line = String::new();
+                let _ = stream.read_line(&mut line).await;
+                noting.0.lock().unwrap().push(line);
+                let _ =
+                    stream.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+            }
+        });
+        (proxy, url)
+    }
+
+    fn asked_for(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_to_aws_take_the_proxy() {
+    let factory = Factory::new(10.0).await;
+    let (proxy, url) = Refusing::start().await;
+    let mut command = factory.command(&["serve", "--set=aws.endpoint_url=http://aws.invalid"]);
+    let (code, _, log) = Program(command.env("HTTP_PROXY", url).spawn().unwrap()).end().await;
+    assert_ne!(code, Some(0), "{log}");
+    let asked_for = proxy.asked_for();
+    assert!(asked_for.iter().any(|line| line.contains(" http://aws.invalid/")), "{asked_for:?}\n{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn this_machine_is_reached_without_the_proxy() {
+    let factory = Factory::new(100.0).await;
+    let (proxy, url) = Refusing::start().await;
+    factory.enqueue(&factory.leaves(2)).await;
+    let mut command = factory.command(&["serve", "--until-empty"]);
+    command.env("HTTP_PROXY", &url).env("ALL_PROXY", &url).env("NO_PROXY", "");
+    let (code, _, log) = Program(command.spawn().unwrap()).end().await;
+    assert_eq!((code, proxy.asked_for(), factory.n_calls()), (Some(0), vec![], 2), "{log}");
+}
+
+/// Premise: the SDK takes `NO_PROXY=*` for names only. On Linux, 0.0.0.0 leads to this machine, but is no loopback address.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_proxy_for_all_hosts_is_for_addresses_too() {
+    let factory = Factory::new(100.0).await;
+    let (proxy, url) = Refusing::start().await;
+    factory.enqueue(&factory.leaves(2)).await;
+    let endpoint = factory.sandbox.url().replace("127.0.0.1", "0.0.0.0");
+    let mut command = factory.command(&["serve", "--until-empty"]);
+    command.arg(format!("--set=aws.endpoint_url={endpoint}")).env("HTTP_PROXY", &url).env("NO_PROXY", "*");
+    let (code, _, log) = Program(command.spawn().unwrap()).end().await;
+    assert_eq!((code, proxy.asked_for(), factory.n_calls()), (Some(0), vec![], 2), "{log}");
+}
+
+/// Premise: the proxy would be asked for the credentials of its own machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_are_not_asked_for_through_the_proxy() {
+    let factory = Factory::new(10.0).await;
+    let (proxy, url) = Refusing::start().await;
+    for uri in [None, Some("http://169.254.170.2/credentials")] {
+        let mut command = factory.command(&["serve"]);
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").env_remove("AWS_PROFILE");
+        command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+        command.env("HTTP_PROXY", &url);
+        if let Some(uri) = uri {
+            command.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri);
+        }
+        let (code, _, log) = Program(command.spawn().unwrap()).end().await;
+        assert_ne!(code, Some(0), "{log}");
+        assert_eq!(proxy.asked_for(), Vec::<String>::new(), "{log}");
+    }
+}
