@@ -1,7 +1,7 @@
 //! Where log lines go: standard error, as text for people or as JSON for machines.
 //!
 //! An event is one line, whatever a certificate or a service put into it: control characters are escaped. Logging never
-//! blocks and never fails: [`lines`] queues what is logged, and one thread writes it. [`ceiling`] keeps libraries from
+//! blocks and never fails: `lines` queues what is logged, and one thread writes it. `ceiling` keeps libraries from
 //! logging what they send and receive, whatever the filter asks for.
 
 mod ceiling;
