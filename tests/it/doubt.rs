@@ -7,7 +7,7 @@ use std::time::Duration;
 use muster::hold::{HoldKey, Opening};
 use muster::job::{CertificateStatus, Job, RegisterCertificate, Request};
 use muster::limiter::Rate;
-use muster::outcome::Code;
+use muster::outcome::{Code, Status};
 use muster::replay::Filter;
 use muster::sandbox::{self, Effect, Fault, Operation};
 use muster::specimen::Flaw;
@@ -151,11 +151,12 @@ async fn what_aws_does_not_tell_stays_unknown() {
     factory.sandbox.faults().set(lost).unwrap();
     factory.enqueue(&factory.leaves(5)).await;
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::AnswerLost, 5)]));
-    let known: i64 = sqlx::query_scalar("select count(*) from registrations where known_status is not null")
-        .fetch_one(&factory.database.pool)
-        .await
-        .unwrap();
+    // A second call of one may have met the fault that another's first did not.
+    let ends = factory.ends().await;
+    assert!(ends.keys().all(|code| code.status() == Status::Registered), "{ends:?}");
+    assert!(ends.values().sum::<u64>() == 5 && ends.contains_key(&Code::AnswerLost), "{ends:?}");
+    let query = "select count(*) from registrations where code = 'answer_lost' and known_status is not null";
+    let known: i64 = sqlx::query_scalar(query).fetch_one(&factory.database.pool).await.unwrap();
     assert_eq!(known, 0);
     assert!(n_described(&factory) <= 5, "one at a time, and no more after a denial");
 }
