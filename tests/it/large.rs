@@ -4,11 +4,24 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use muster::outcome::Code;
+use muster::queue::Attributes;
+
 use muster::serve::{Service, Until};
 use tokio_util::sync::CancellationToken;
 
-use crate::factory::Factory;
+use crate::factory::{Factory, count_only};
 use crate::proxy::{Conduct, Proxy};
+
+/// A factory whose queue hides messages for so long that a busy machine does not matter.
+async fn factory() -> Factory {
+    let attributes = Attributes {
+        visibility_timeout: Duration::from_mins(1),
+        retention: Duration::from_hours(48),
+        max_receive_count: Some(20),
+        ..Attributes::default()
+    };
+    Factory::with_queue(count_only(), 1000.0, attributes).await
+}
 
 /// Jobs whose text is far too long, of so many bytes each.
 async fn send_large(factory: &Factory, n: usize, n_bytes: usize) {
@@ -21,7 +34,7 @@ async fn send_large(factory: &Factory, n: usize, n_bytes: usize) {
 /// A page of all of them needs several time-outs on this link.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_that_do_not_fit_the_link_are_made_smaller() {
-    let mut factory = Factory::new(1000.0).await;
+    let mut factory = factory().await;
     let proxy = Proxy::before(&factory.database.url).await;
     factory.config.database.url = proxy.url.as_str().into();
     factory.config.database.timeout = Duration::from_millis(800).into();
@@ -37,7 +50,7 @@ async fn pages_that_do_not_fit_the_link_are_made_smaller() {
 /// A single row that needs longer than the time-out is given more time.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_that_is_larger_than_the_link_carries_in_time_is_written_all_the_same() {
-    let mut factory = Factory::new(1000.0).await;
+    let mut factory = factory().await;
     let proxy = Proxy::before(&factory.database.url).await;
     factory.config.database.url = proxy.url.as_str().into();
     factory.config.database.timeout = Duration::from_millis(800).into();
@@ -58,7 +71,7 @@ fn peak(pid: u32) -> Option<u64> {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn three_hundred_messages_of_a_mebibyte_fit_half_a_gibibyte() {
-    let factory = Factory::new(1000.0).await;
+    let factory = factory().await;
     send_large(&factory, 300, 1_000_000).await;
     let mut serving = factory.command(&["serve", "--until-empty"]).spawn().unwrap();
     let pid = serving.id().unwrap();
@@ -92,7 +105,7 @@ async fn few_file_descriptors_make_it_slower_and_lose_nothing() {
     for (limits, words) in
         [("ulimit -n 200", "too few file descriptors"), ("ulimit -Sn 200", "raised the limit of file descriptors")]
     {
-        let factory = Factory::new(1000.0).await;
+        let factory = factory().await;
         factory.enqueue(&factory.leaves(300)).await;
         let said = serve_under(&factory, limits).await;
         assert!(said.contains(words), "{limits}: {said}");
