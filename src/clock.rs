@@ -1,7 +1,7 @@
 //! The time that certificates are judged by: AWS's, which decides, where it is known; else this machine's.
 //!
-//! AWS writes the time into every answer. It is looked at when the service starts and every few minutes, and compared with
-//! the clocks of this machine and of Postgres: one that is wrong is told, and rejects no certificate.
+//! AWS writes the time into every answer. It is read when the service starts and every few minutes, and compared with the
+//! clocks of this machine and of Postgres. A clock that is wrong is named in a warning and rejects no certificate.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -19,7 +19,7 @@ const EVERY: Duration = Duration::from_mins(5);
 /// Longest that AWS may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How far clocks may be apart, in seconds, before somebody is told. AWS takes no call that is signed five minutes apart.
+/// Clocks that differ by this many seconds or more are reported. AWS refuses calls whose signature is five minutes off.
 const APART_MAX: f64 = 30.0;
 
 /// The agreed time; clones share it.
@@ -35,7 +35,7 @@ impl Clock {
         now.checked_add(ahead).unwrap_or(now)
     }
 
-    /// Notes how far AWS's clock is ahead of this machine's, in seconds. Less than what an answer tells by is no difference.
+    /// Notes how far AWS's clock is ahead of this machine's, in seconds; less than 30 counts as no difference.
     pub fn set_ahead(&self, seconds: f64) {
         let seconds = if seconds.abs() < APART_MAX { 0.0 } else { seconds };
         #[expect(
@@ -51,24 +51,27 @@ impl Clock {
         }
     }
 
-    /// Compares the clocks every few minutes from now on, for ever.
+    /// Compares the clocks every few minutes, for ever; AWS's was read when the service started.
     pub async fn watch(self, access: Access, store: Store) {
         loop {
+            self.warn_of_postgres(&store).await;
             tokio::time::sleep(EVERY).await;
             if let Some(ahead) = identity::ask(&access, PATIENCE).await.clock_ahead {
                 self.set_ahead(ahead);
-                warn_of_postgres(&store, ahead).await;
             }
         }
     }
-}
 
-/// Tells where the ledger's clock differs from AWS's: its times would be wrong.
-async fn warn_of_postgres(store: &Store, aws_ahead: f64) {
-    let Ok(clock) = store.clock().await else { return };
-    let seconds = clock.ahead - aws_ahead;
-    if seconds.abs() >= APART_MAX {
-        warn!(seconds, "the clock of Postgres is ahead of AWS's: times in the ledger are wrong; set it right");
+    /// Warns where the clock of Postgres differs from this one.
+    async fn warn_of_postgres(&self, store: &Store) {
+        let Ok(clock) = store.clock().await else { return };
+        let seconds = clock.ahead - (self.now() - OffsetDateTime::now_utc()).as_seconds_f64();
+        if seconds.abs() >= APART_MAX {
+            warn!(
+                seconds,
+                "the clock of Postgres is wrong, ahead by so many seconds or, if negative, behind: set it right"
+            );
+        }
     }
 }
 

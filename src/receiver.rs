@@ -36,7 +36,7 @@ const FAILURES_MAX: u32 = 5;
 /// people end it.
 const GIVE_UP_AFTER: Duration = Duration::from_mins(1);
 
-/// Long polls in a row that end at once with nothing before somebody is told: a single one may.
+/// After this many empty long polls in a row that end at once, a warning is logged. A single one is normal.
 const HURRIED_MAX: u32 = 3;
 
 /// Receives messages and hands their jobs to the worker.

@@ -50,7 +50,7 @@ pub fn is_unsent(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-/// The headers of which AWS sends one with every answer.
+/// Headers with the request id: every answer of AWS has one of them.
 const REQUEST_ID: [&str; 2] = ["x-amzn-requestid", "x-amz-request-id"];
 
 /// Words for an answer that AWS did not give: it has neither an error code nor the id of the request. None for every other

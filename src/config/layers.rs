@@ -25,7 +25,7 @@ const DOT: &str = "__";
 /// default only: what is said to Muster itself wins, in its file too.
 const SHARED: [(&str, &str); 1] = [("DATABASE_URL", "database.url")];
 
-/// Keys of which only one may be set.
+/// Two keys that exclude each other.
 const EXCLUSIVE: (&str, &str) = ("database.url_file", "database.url_command");
 
 /// What settings are made from.

@@ -131,8 +131,8 @@ async fn of_queue(name: &str, reached: Option<Reached>) -> Vec<Finding> {
     ]
 }
 
-/// Says whether a message may be received, to be given back at once. On a queue that seems empty that has no effect. Of an
-/// encrypted one nothing else tells whether its key may be used, so one delivery is spent where nobody receives.
+/// Says whether the doctor may receive a message and give it back at once. If the queue looks empty, that has no effect. For an
+/// encrypted queue it is the only way to test access to the key, so it is worth one delivery if nobody else receives.
 fn may_receive(attributes: &Attributes) -> bool {
     attributes.visible == 0 || (attributes.kms_key.is_some() && attributes.in_flight == 0)
 }

@@ -30,7 +30,7 @@ impl Attributes {
     /// Reads what SQS says.
     ///
     /// # Errors
-    /// Names what it does not say: a queue of which that is not known is not empty.
+    /// The name of an attribute that is missing. Without it, it is unknown whether the queue is empty.
     pub(super) fn read(attributes: &HashMap<QueueAttributeName, String>) -> Result<Self, &'static str> {
         use QueueAttributeName as Name;
         let number = |name| attributes.get(&name).and_then(|text| text.parse().ok());

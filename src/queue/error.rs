@@ -3,7 +3,7 @@
 /// The code where the SDK found no credentials to sign a call with.
 pub const NO_CREDENTIALS: &str = "no credentials";
 
-/// What mends a denial that is about the key of an encrypted queue.
+/// How to fix a denial by KMS for an encrypted queue.
 pub const KMS_HINT: &str = "allow kms:Decrypt to whoever receives and kms:GenerateDataKey too to whoever sends, in the IAM \
                             policy and in the policy of the queue's KMS key; the key must be enabled";
 

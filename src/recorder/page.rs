@@ -23,12 +23,14 @@ const SLOW: Duration = Duration::from_secs(2);
 /// Longest time-out for an end that did not go through alone.
 const ALONE_MAX: Duration = Duration::from_mins(1);
 
-/// Why a page is not written as a whole.
-#[derive(Debug)]
+/// Why a page is not written as a whole. Print it with `Display`: the `Debug` of a database error has the row in it.
+#[derive(Debug, thiserror::Error)]
 enum Fault {
     /// One of its rows is to blame.
+    #[error(transparent)]
     Row(StoreError),
     /// It did not go through in its time.
+    #[error("it was not written in its time")]
     TooSlow,
 }
 
@@ -50,7 +52,7 @@ impl Recorder {
                     parts.push(part);
                 }
                 Err(Fault::Row(fault)) if self.write_alone(&part, &fault, pages).await => committed.append(&mut part),
-                Err(fault) => error!(?fault, "an outcome cannot be recorded at all; its message stays in the queue"),
+                Err(fault) => error!(%fault, "an outcome cannot be recorded at all; its message stays in the queue"),
             }
         }
         crash_point::reached("committed");

@@ -19,7 +19,7 @@ pub(in crate::sandbox) struct Strike {
     pub(in crate::sandbox) prevents: bool,
     /// The entries of a batch that fail.
     failing: Option<FailingEntries>,
-    /// The entries of a batch of which the answer says nothing.
+    /// The entries of a batch that the answer leaves out.
     omitted: Option<OmittedEntries>,
     /// Whether the bodies of messages change on their way.
     pub(in crate::sandbox) corrupts_bodies: bool,
@@ -57,7 +57,7 @@ pub(in crate::sandbox) struct OtherAnswer {
     pub(in crate::sandbox) body: String,
 }
 
-/// The first entries of a batch, of which the answer says nothing.
+/// The first entries of a batch, which the answer leaves out.
 #[derive(Clone, Copy)]
 struct OmittedEntries {
     n: usize,
