@@ -5,6 +5,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::breakers::{BREAKER_LABELS, Breakers, Trouble};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::single_flight::{Known, Run, SingleFlight};
 use crate::slots::Slots;
 use crate::store::Store;
 
@@ -37,7 +39,19 @@ pub struct Admin {
     pub queue: Queue,
     /// Says that the process stops.
     pub stop: CancellationToken,
+    /// Looks at what is checked.
+    pub checks: Arc<Checks>,
 }
+
+/// Looks at what `/readyz` depends on, each once at a time.
+#[derive(Debug, Default)]
+pub struct Checks {
+    postgres: SingleFlight<Result<(), String>>,
+    queue: SingleFlight<Result<(), String>>,
+}
+
+/// Longest that `/readyz` waits for a check.
+const PATIENCE: Duration = Duration::from_millis(800);
 
 /// A listener that is bound.
 #[derive(Debug)]
@@ -104,17 +118,32 @@ struct Readiness {
 }
 
 async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
-    let (postgres, queue) = tokio::join!(admin.store.ping(), admin.queue.attributes());
+    let (store, queue) = (admin.store.clone(), admin.queue.clone());
+    let text = |error: &dyn std::error::Error| error.to_string();
+    let look =
+        admin.checks.postgres.join(Duration::ZERO, || async move { store.ping().await.map_err(|error| text(&error)) });
+    let ask = admin
+        .checks
+        .queue
+        .join(Duration::ZERO, || async move { queue.attributes().await.map(drop).map_err(|error| text(&error)) });
+    let (postgres, queue) = tokio::join!(outcome(look), outcome(ask));
     let stopping = admin.stop.is_cancelled();
     // Where only some jobs are held, others are served.
     let is_ready = postgres.is_ok() && queue.is_ok() && admin.breakers.is_usable() && !stopping;
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let check = |result: Result<(), String>| result.err().unwrap_or_else(|| "ok".to_owned());
-    let readiness = Readiness {
-        postgres: check(postgres.map_err(|error| error.to_string())),
-        queue: check(queue.map(drop).map_err(|error| error.to_string())),
-        stopping,
-        breakers: admin.breakers.open(),
-    };
+    let readiness =
+        Readiness { postgres: check(postgres), queue: check(queue), stopping, breakers: admin.breakers.open() };
     (status, Json(readiness))
+}
+
+/// What a check found, soon enough for whoever asks: where it takes long, what is known of it.
+async fn outcome(run: Run<Result<(), String>>) -> Result<(), String> {
+    match run.wait(PATIENCE).await {
+        Known::Outcome(outcome) => outcome,
+        Known::Late { since, before } => {
+            let before = before.and_then(Result::err).map(|error| format!("; before that: {error}"));
+            Err(format!("no answer for {:.1}s{}", since.as_secs_f64(), before.unwrap_or_default()))
+        }
+    }
 }

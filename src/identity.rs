@@ -1,6 +1,8 @@
 //! Who we are at AWS: loads the SDK's configuration and asks STS. The only file that names `aws_sdk_sts`.
 
 mod clock;
+mod credential_process;
+mod no_credentials;
 mod proxies;
 mod role;
 
@@ -8,23 +10,31 @@ use std::error::Error;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::identity::IdentityCache;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_sts::Client;
 use aws_sdk_sts::config::http::HttpResponse;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 
-use crate::sdk_error::{self, CredentialsFault};
+use crate::sdk_error;
 
 use clock::AwsClock;
+use credential_process::Program;
 
 pub use role::{Role, RoleArn, RoleArnError};
 
 /// The name of our sessions of an assumed role, for the logs of its account.
 const SESSION_NAME: &str = "muster";
+
+/// Longest that credentials are waited for. Each source of them has a limit of its own, which is shorter, and an error that
+/// names it.
+const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An account and region: what a quota, a registration and a known certificate belong to.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -41,7 +51,13 @@ pub enum IdentityError {
     /// Neither the configuration nor the environment names a region.
     #[error("no AWS region is configured")]
     NoRegion,
-    /// AWS refuses the credentials, or there are none.
+    /// There are no credentials.
+    #[error("no AWS credentials: {0}")]
+    NoCredentials(String),
+    /// Whoever has the credentials does not answer.
+    #[error("the source of the AWS credentials does not answer: {0}")]
+    CredentialsLate(String),
+    /// AWS refuses the credentials.
     #[error("AWS does not accept the credentials: {0}")]
     Denied(String),
     /// AWS does not let the credentials assume the role.
@@ -78,7 +94,8 @@ pub enum Credentials {
 /// Loads region, endpoints and credentials from the environment and the profile files, as every AWS tool does. Nothing
 /// is asked yet: a role is assumed when its credentials are first needed, and again before they expire.
 pub async fn load(access: &Access) -> SdkConfig {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    let cache = IdentityCache::lazy().load_timeout(CREDENTIALS_TIMEOUT).build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).identity_cache(cache);
     if let Some(client) = proxies::client() {
         loader = loader.http_client(client);
     }
@@ -88,22 +105,41 @@ pub async fn load(access: &Access) -> SdkConfig {
     if let Some(url) = &access.endpoint_url {
         loader = loader.endpoint_url(url);
     }
+    let mut roles = Vec::new();
     if access.credentials == Credentials::Sandbox {
         let made_up = aws_credential_types::Credentials::new("sandbox", "sandbox", None, None, "sandbox");
         loader = loader.credentials_provider(made_up);
+    } else if let Some(mut program) = program().await {
+        roles = std::mem::take(&mut program.roles);
+        loader = loader.credentials_provider(program);
     }
-    // A very large future, which would sit in every future around it.
-    let base = Box::pin(loader.load()).await;
-    match &access.role {
-        Some(role) => assume(base, role).await,
-        None => base,
+    // Very large futures, which would sit in every future around them.
+    let mut config = Box::pin(loader.load()).await;
+    for role in roles {
+        let name = role.session_name.as_deref().unwrap_or(SESSION_NAME);
+        config = Box::pin(assume(config, &role.arn, role.external_id.as_deref(), name)).await;
     }
+    if let Some(role) = &access.role {
+        config = Box::pin(assume(config, role.arn.as_str(), role.external_id.as_deref(), SESSION_NAME)).await;
+    }
+    config
+}
+
+/// The program that gives the credentials, if they come from one: the environment goes before every profile.
+async fn program() -> Option<Program> {
+    let of_environment = EnvironmentVariableCredentialsProvider::new().provide_credentials().await;
+    if !matches!(of_environment, Err(CredentialsError::CredentialsNotLoaded(_))) {
+        return None;
+    }
+    let files = Default::default();
+    let profiles = aws_config::profile::load(&Default::default(), &Default::default(), &files, None).await;
+    profiles.ok().as_ref().and_then(Program::of)
 }
 
 /// The same access with the credentials of a role, which the base's own assume.
-async fn assume(base: SdkConfig, role: &Role) -> SdkConfig {
-    let mut provider = AssumeRoleProvider::builder(role.arn.as_str()).session_name(SESSION_NAME).configure(&base);
-    if let Some(id) = &role.external_id {
+async fn assume(base: SdkConfig, role: &str, external_id: Option<&str>, session_name: &str) -> SdkConfig {
+    let mut provider = AssumeRoleProvider::builder(role).session_name(session_name).configure(&base);
+    if let Some(id) = external_id {
         provider = provider.external_id(id);
     }
     let provider = SharedCredentialsProvider::new(Box::pin(provider.build()).await);
@@ -149,6 +185,28 @@ impl IdentityError {
     pub fn may_pass(&self) -> bool {
         !matches!(self, Self::NoRegion)
     }
+
+    /// Says whether it is more than that nobody answered.
+    pub fn is_denial(&self) -> bool {
+        !matches!(self, Self::CredentialsLate(_) | Self::Unreachable(_))
+    }
+
+    /// What mends it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NoRegion => "set `aws.region` in the settings, or AWS_REGION",
+            Self::NoCredentials(_) => {
+                "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
+            }
+            Self::CredentialsLate(_) => "check it with `aws sts get-caller-identity`; it is asked again",
+            Self::Denied(_) => "check the credentials with `aws sts get-caller-identity`",
+            Self::RoleDenied(_) => {
+                "check the target's `role_arn` and `external_id`, the role's trust policy, and that the credentials may call \
+                 sts:AssumeRole"
+            }
+            Self::Unreachable(_) => "check the network, and AWS_ENDPOINT_URL or `aws.endpoint_url`",
+        }
+    }
 }
 
 impl fmt::Display for Account {
@@ -193,12 +251,8 @@ where
 
 /// Why there were no credentials for a call, where that is what its error comes of.
 pub fn without_credentials(error: &(dyn Error + 'static)) -> Option<IdentityError> {
-    let fault = sdk_error::credentials_fault(error)?;
-    let text = || sdk_error::in_one_line(error);
-    Some(why_not_assumed(error).unwrap_or_else(|| match fault {
-        CredentialsFault::Unusable => IdentityError::Denied(text()),
-        CredentialsFault::OutOfReach => IdentityError::Unreachable(text()),
-    }))
+    let fault = no_credentials::why(error)?;
+    Some(why_not_assumed(error).unwrap_or(fault))
 }
 
 /// What kept a role from being assumed, by us or with a web identity, where that is what an error comes of.

@@ -347,8 +347,9 @@ where
         return QueueError { operation, kind: QueueErrorKind::Transient, code: "not from AWS".to_owned(), message };
     }
     let (kind, code, message) = match identity::without_credentials(failure) {
-        Some(fault @ IdentityError::Unreachable(_)) => (QueueErrorKind::Transient, UNREACHABLE, fault.to_string()),
-        Some(fault) => (QueueErrorKind::Denied, NO_CREDENTIALS, fault.to_string()),
+        Some(IdentityError::NoCredentials(text)) => (QueueErrorKind::Denied, NO_CREDENTIALS, text),
+        Some(fault) if fault.is_denial() => (QueueErrorKind::Denied, NO_CREDENTIALS, fault.to_string()),
+        Some(fault) => (QueueErrorKind::Transient, UNREACHABLE, fault.to_string()),
         None => (QueueErrorKind::Transient, UNREACHABLE, sdk_error::in_one_line(failure)),
     };
     QueueError { operation, kind, code: code.to_owned(), message }

@@ -2,9 +2,8 @@
 
 use std::error::Error;
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
+use aws_smithy_runtime_api::client::result::SdkError;
 
 /// Most characters of an error's text that are kept.
 pub const TEXT_MAX: usize = 500;
@@ -18,26 +17,6 @@ pub fn in_one_line(error: &(dyn Error + 'static)) -> String {
 /// A text that a service sent, as it may be printed and stored: one line of [`TEXT_MAX`] characters at most.
 pub fn one_line(text: &str) -> String {
     text.chars().take(TEXT_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-/// Why a call has no credentials, so that nothing was sent.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum CredentialsFault {
-    /// There are none, or they cannot be used.
-    Unusable,
-    /// Whoever has them did not answer: there may be nothing wrong with them.
-    OutOfReach,
-}
-
-/// Says why a call has no credentials, where that is what its error comes of.
-pub fn credentials_fault(error: &(dyn Error + 'static)) -> Option<CredentialsFault> {
-    let fault: &CredentialsError = causes(error).find_map(|cause| cause.downcast_ref())?;
-    let is_unconnected = || causes(error).any(|cause| cause.downcast_ref::<ConnectorError>().is_some());
-    Some(match fault {
-        CredentialsError::ProviderTimedOut(_) => CredentialsFault::OutOfReach,
-        CredentialsError::ProviderError(_) if is_unconnected() => CredentialsFault::OutOfReach,
-        _ => CredentialsFault::Unusable,
-    })
 }
 
 /// Says whether a call failed before anything of it was sent: no connection came about.
@@ -76,8 +55,6 @@ pub(crate) fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -86,25 +63,5 @@ mod tests {
         let line = one_line(&text);
         assert!(line.starts_with("first ERROR second  [31m  xxx"), "{line}");
         assert_eq!(line.chars().count(), TEXT_MAX);
-    }
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("dispatch failure")]
-    struct Outer(#[source] CredentialsError);
-
-    #[test]
-    fn missing_credentials_and_those_out_of_reach_are_found_below_other_errors() {
-        let unconnected = ConnectorError::io("connection refused".into());
-        for (error, fault) in [
-            (CredentialsError::provider_timed_out(Duration::from_secs(5)), CredentialsFault::OutOfReach),
-            (CredentialsError::provider_error(unconnected), CredentialsFault::OutOfReach),
-            (CredentialsError::provider_error("expired"), CredentialsFault::Unusable),
-            (CredentialsError::not_loaded("no profile"), CredentialsFault::Unusable),
-        ] {
-            let error = Outer(error);
-            assert_eq!(credentials_fault(&error), Some(fault), "{}", in_one_line(&error));
-            assert!(in_one_line(&error).starts_with("dispatch failure: "), "{}", in_one_line(&error));
-        }
-        assert_eq!(credentials_fault(&std::io::Error::other("reset")), None);
     }
 }

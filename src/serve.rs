@@ -246,6 +246,7 @@ impl Shared<'_> {
             store: self.reached.store.clone(),
             queue: self.reached.main.queue.clone(),
             stop: self.stop.clone(),
+            checks: Arc::default(),
         };
         let listening = admin.bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
         info!(address = %listening.address()?, "metrics and health");

@@ -48,9 +48,9 @@ fn code(error: &anyhow::Error) -> u8 {
         return of_call(*kind);
     }
     match identity_error(error) {
-        Some(IdentityError::Denied(_) | IdentityError::RoleDenied(_)) => return DENIED,
-        Some(IdentityError::Unreachable(_)) => return UNREACHABLE,
         Some(IdentityError::NoRegion) | None => {}
+        Some(error) if error.is_denial() => return DENIED,
+        Some(_) => return UNREACHABLE,
     }
     match error.downcast_ref().map(|error: &QueueError| error.kind) {
         Some(QueueErrorKind::Denied) => return DENIED,
@@ -157,15 +157,7 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         _ => {}
     }
     if let Some(error) = identity_error(error) {
-        return Some(match error {
-            IdentityError::NoRegion => "set `aws.region` in the settings, or AWS_REGION",
-            IdentityError::Denied(_) => "check the credentials with `aws sts get-caller-identity`",
-            IdentityError::RoleDenied(_) => {
-                "check the target's `role_arn` and `external_id`, the role's trust policy, and that the credentials may \
-                 call sts:AssumeRole"
-            }
-            IdentityError::Unreachable(_) => "check the network, and AWS_ENDPOINT_URL or `aws.endpoint_url`",
-        });
+        return Some(error.hint());
     }
     if let Some(error) = error.downcast_ref::<QueueError>() {
         return Some(match error.kind {

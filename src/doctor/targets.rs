@@ -2,7 +2,7 @@
 
 use super::{Check, Finding, PATIENCE, all, span};
 use crate::config::Config;
-use crate::identity::{self, Account, Asked, IdentityError, RoleArn};
+use crate::identity::{self, Account, Asked, RoleArn};
 use crate::store::{Store, StoreError};
 
 /// How far our clock may be off from that of AWS, in seconds; AWS refuses what was signed five minutes off.
@@ -62,7 +62,7 @@ impl Target {
                 let found = format!("account {account}{role}, asked in {}", span(self.asked.took));
                 Finding::ok(Check::Identity, &self.name, found)
             }
-            Err(error) => Finding::problem(Check::Identity, &self.name, format!("{error}{role}"), mend(error)),
+            Err(error) => Finding::problem(Check::Identity, &self.name, format!("{error}{role}"), error.hint()),
         }
     }
 
@@ -91,18 +91,6 @@ fn clock(ahead: f64) -> Finding {
         return Finding::problem(Check::AwsClock, "", found, mend);
     }
     Finding::ok(Check::AwsClock, "", found)
-}
-
-fn mend(error: &IdentityError) -> &'static str {
-    match error {
-        IdentityError::NoRegion => "set `aws.region` in the settings, or AWS_REGION",
-        IdentityError::Denied(_) => "check the credentials with `aws sts get-caller-identity`",
-        IdentityError::RoleDenied(_) => {
-            "check the target's `role_arn` and `external_id`, the role's trust policy, and that the credentials may call \
-             sts:AssumeRole"
-        }
-        IdentityError::Unreachable(_) => "check the network, and AWS_ENDPOINT_URL or `aws.endpoint_url`",
-    }
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ impl Kind {
 
     /// The meaning of a call that was not made.
     pub(super) fn without_credentials(fault: &IdentityError) -> Self {
-        if matches!(fault, IdentityError::Unreachable(_)) { Self::Unreached } else { Self::Denied }
+        if fault.is_denial() { Self::Denied } else { Self::Unreached }
     }
 
     /// The value of the metric label `result`.

@@ -3,8 +3,6 @@
 //! A file or command is read anew for each new connection, so a password may be rotated while a worker runs. What was read
 //! reaches no log and no error.
 
-mod command;
-
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -12,8 +10,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tokio::io::AsyncReadExt;
 
-/// Most bytes of a URL.
-const URL_MAX: u64 = 64 << 10;
+use crate::command::{self, CommandError, OUTPUT_MAX};
 
 /// Where the URL of the ledger is found.
 #[derive(Clone, Debug)]
@@ -76,9 +73,7 @@ impl UrlSource {
                     read.map(|read| read.map_err(|error| UrlError::File { path: path.clone(), error })),
                 )
             }
-            Self::Command(command) => {
-                ("database.url_command", tokio::time::timeout(within, command::output(command, URL_MAX)).await)
-            }
+            Self::Command(command) => ("database.url_command", tokio::time::timeout(within, run(command)).await),
         };
         let bytes = read.unwrap_or(Err(UrlError::Timeout { setting, within }))?;
         let url = std::str::from_utf8(&bytes).map(str::trim).unwrap_or_default();
@@ -92,9 +87,16 @@ impl From<&str> for UrlSource {
     }
 }
 
+async fn run(command: &str) -> Result<Vec<u8>, UrlError> {
+    command::output(command).await.map_err(|error| match error {
+        CommandError::Io(error) => UrlError::Command(error),
+        CommandError::Failed { status, .. } => UrlError::Failed(status),
+    })
+}
+
 async fn read_file(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    tokio::fs::File::open(path).await?.take(URL_MAX).read_to_end(&mut bytes).await?;
+    tokio::fs::File::open(path).await?.take(OUTPUT_MAX).read_to_end(&mut bytes).await?;
     Ok(bytes)
 }
 

@@ -10,6 +10,7 @@ mod compose;
 mod config;
 mod connections;
 mod crash_points;
+mod credential_process;
 mod database;
 mod database_url;
 mod dead;

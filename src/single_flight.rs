@@ -1,0 +1,118 @@
+//! Work that several ask for at once and that is done once for all of them.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+/// Work that runs at most once at a time.
+#[derive(Debug)]
+pub(crate) struct SingleFlight<T> {
+    /// The run that began last.
+    last: Mutex<Option<Run<T>>>,
+}
+
+/// One run of the work.
+#[derive(Clone, Debug)]
+pub(crate) struct Run<T> {
+    began: Instant,
+    /// What the run before it gave.
+    before: Option<T>,
+    outcome: watch::Receiver<Option<(Instant, T)>>,
+}
+
+/// What is known of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Known<T> {
+    /// What it gave.
+    Outcome(T),
+    /// It takes longer than was waited for.
+    Late {
+        /// How long it has run.
+        since: Duration,
+        /// What the run before it gave, if there was one.
+        before: Option<T>,
+    },
+}
+
+impl<T> Default for SingleFlight<T> {
+    fn default() -> Self {
+        Self { last: Mutex::default() }
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
+    /// The run that is under way, or that gave something no longer ago than `kept`; else a new one begins. A run outlives
+    /// whoever began it.
+    pub(crate) fn join<F>(&self, kept: Duration, work: impl FnOnce() -> F) -> Run<T>
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(run) = last.as_ref().filter(|run| run.is_of_use(kept)) {
+            return run.clone();
+        }
+        let before = last.as_ref().and_then(Run::newest);
+        let (sender, outcome) = watch::channel(None);
+        let run = Run { began: Instant::now(), before, outcome };
+        *last = Some(run.clone());
+        let work = work();
+        tokio::spawn(async move {
+            let outcome = work.await;
+            sender.send_replace(Some((Instant::now(), outcome)))
+        });
+        run
+    }
+}
+
+impl<T: Clone> Run<T> {
+    /// Waits for what the run gives, no longer than a time.
+    pub(crate) async fn wait(mut self, patience: Duration) -> Known<T> {
+        let waited = tokio::time::timeout(patience, self.outcome.wait_for(Option::is_some)).await;
+        let outcome = waited.ok().and_then(Result::ok).and_then(|outcome| outcome.clone());
+        let (since, before) = (self.began.elapsed(), self.before);
+        outcome.map_or(Known::Late { since, before }, |(_, outcome)| Known::Outcome(outcome))
+    }
+
+    fn is_of_use(&self, kept: Duration) -> bool {
+        // With its runtime, a run under way ends without an outcome.
+        let is_under_way = || self.outcome.has_changed().is_ok();
+        self.outcome.borrow().as_ref().map_or_else(is_under_way, |(at, _)| at.elapsed() < kept)
+    }
+
+    /// What it gave, or what the run before it gave.
+    fn newest(&self) -> Option<T> {
+        self.outcome.borrow().as_ref().map(|(_, outcome)| outcome.clone()).or_else(|| self.before.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_mins(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_ask_meanwhile_get_the_same_run() {
+        let (flight, gate) = (SingleFlight::default(), Arc::new(Semaphore::new(0)));
+        let work = |outcome: u8| {
+            let gate = Arc::clone(&gate);
+            move || async move {
+                gate.acquire().await.unwrap().forget();
+                outcome
+            }
+        };
+        let (first, second) = (flight.join(Duration::ZERO, work(1)), flight.join(Duration::ZERO, work(2)));
+        let late = first.clone().wait(Duration::from_secs(1)).await;
+        assert!(matches!(late, Known::Late { before: None, .. }), "{late:?}");
+        gate.add_permits(1);
+        assert_eq!((first.wait(PATIENCE).await, second.wait(PATIENCE).await), (Known::Outcome(1), Known::Outcome(1)));
+        assert_eq!(flight.join(PATIENCE, work(3)).wait(PATIENCE).await, Known::Outcome(1), "it is kept");
+        let late = flight.join(Duration::ZERO, work(4)).wait(Duration::from_secs(1)).await;
+        assert!(matches!(late, Known::Late { before: Some(1), .. }), "{late:?}");
+    }
+}

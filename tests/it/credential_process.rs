@@ -1,0 +1,150 @@
+//! Credentials from a program that the AWS profile names: one run at a time, ended in time, and its trouble said by name.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
+
+use muster::identity::Role;
+use muster::sandbox;
+use serde_json::Value;
+
+use crate::factory::{Factory, Program, count_only};
+use crate::program::get;
+
+/// What a program prints.
+const KEYS: &str = r#"{"Version":1,"AccessKeyId":"sandbox","SecretAccessKey":"sandbox"}"#;
+
+/// How long is waited for what must come; far above what it takes.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A program that notes each of its runs, and hangs from a run on.
+struct Helper {
+    runs: PathBuf,
+    config: PathBuf,
+    /// Receives when no process of any run is left.
+    all_gone: Receiver<Vec<u8>>,
+}
+
+impl Helper {
+    /// `good_for` is how long the keys of the runs before the first hanging one are good, in seconds.
+    fn new(folder: &Path, first_hanging: usize, good_for: u64) -> Self {
+        let (runs, fifo, script) = (folder.join("runs"), folder.join("fifo"), folder.join("helper"));
+        assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let (sender, all_gone) = sync_channel(1);
+        let to_read = fifo.clone();
+        // Whoever reads the FIFO sees its end when the last process that has it open is gone.
+        std::thread::Builder::new().spawn(move || sender.send(std::fs::read(to_read).unwrap())).unwrap();
+        let (open, keys) = (fifo.display(), KEYS.trim_end_matches('}'));
+        let text = format!(
+            "echo run >> '{}'\n\
+             if [ $(wc -l < '{}') -ge {first_hanging} ]; then exec 3> '{open}'; sleep 600 & sleep 600; fi\n\
+             echo '{keys},\"Expiration\":\"'$(date -u -d '+{good_for} seconds' +%Y-%m-%dT%H:%M:%SZ)'\"}}'\n",
+            runs.display(),
+            runs.display(),
+        );
+        std::fs::write(&script, text).unwrap();
+        let config = folder.join("aws-config");
+        std::fs::write(&config, format!("[default]\ncredential_process = sh '{}'\n", script.display())).unwrap();
+        Self { runs, config, all_gone }
+    }
+
+    fn n_runs(&self) -> usize {
+        std::fs::read_to_string(&self.runs).unwrap_or_default().lines().count()
+    }
+
+    fn assert_all_gone(&self) {
+        assert!(self.all_gone.recv_timeout(PATIENCE).expect("a process is left").is_empty());
+    }
+}
+
+fn spawn(factory: &Factory, arguments: &[&str], aws_config: &Path) -> Program {
+    let mut command = factory.command(arguments);
+    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").env_remove("AWS_PROFILE");
+    command.env("AWS_CONFIG_FILE", aws_config).env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+    Program(command.spawn().unwrap())
+}
+
+/// What `muster doctor` found of the identity of each target.
+async fn identities(program: Program) -> Vec<String> {
+    let (_, stdout, stderr) = program.end().await;
+    let findings: Vec<Value> =
+        serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"));
+    let its = findings.iter().filter(|finding| finding["check"] == "identity");
+    its.map(|finding| finding["found"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_hangs_runs_once_for_all_who_wait_and_ends_with_them() {
+    let mut factory = Factory::new(10.0).await;
+    for name in ["second", "third"] {
+        factory.add_target(name, count_only()).await;
+    }
+    let helper = Helper::new(factory.folder(), 1, 0);
+    let identities = identities(spawn(&factory, &["doctor", "--json"], &helper.config)).await;
+    let reason = "the source of the AWS credentials does not answer: `credential_process` of the AWS profile `default` \
+                  has not answered for 4s; it is stopped after 30s";
+    assert_eq!(identities, [reason; 3]);
+    assert_eq!(helper.n_runs(), 1);
+    helper.assert_all_gone();
+}
+
+/// Premise: the SDK asks for new keys ten seconds before the old ones end.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_begins_to_hang_is_named_at_once_and_leaves_nothing_behind() {
+    let factory = Factory::new(50.0).await;
+    let helper = Helper::new(factory.folder(), 2, 13);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let program = spawn(&factory, &["serve", &format!("--set=admin.listen={port}")], &helper.config);
+    factory.until("it hangs", async |_| helper.n_runs() == 2).await;
+    factory.enqueue(&factory.leaves(5)).await;
+    let mut slowest = Duration::ZERO;
+    factory
+        .until("it is named", async |_| {
+            let asked_at = Instant::now();
+            let (_, answer) = get(port, "/readyz").await;
+            slowest = slowest.max(asked_at.elapsed());
+            answer.contains("`credential_process` of the AWS profile `default` has not answered")
+        })
+        .await;
+    assert!(slowest < Duration::from_secs(5), "/readyz took {slowest:?}");
+    program.signal("TERM");
+    let (code, _, log) = program.end().await;
+    assert_eq!((code, helper.n_runs()), (Some(0), 2), "{log}");
+    helper.assert_all_gone();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_assumes_its_role_with_the_credentials_of_another_profile_s_program() {
+    let arn: muster::identity::RoleArn = "arn:aws:iam::210987654321:role/muster".parse().unwrap();
+    let role = Role { arn: arn.clone(), external_id: Some("plant-3".to_owned()) };
+    let settings = sandbox::Settings { account: arn.account().to_owned(), role: Some(role), ..count_only() };
+    let factory = Factory::with(settings, 10.0).await;
+    let helper = Helper::new(factory.folder(), 9, 3600);
+    let base = std::fs::read_to_string(&helper.config).unwrap().replace("[default]", "[profile base]");
+    for (external_id, found) in
+        [("plant-3", "account 210987654321 in us-east-1, asked in "), ("plant-4", "AWS does not let us assume")]
+    {
+        let roles =
+            format!("[default]\nrole_arn = {}\nexternal_id = {external_id}\nsource_profile = base\n", arn.as_str());
+        std::fs::write(&helper.config, format!("{roles}{base}")).unwrap();
+        let identities = identities(spawn(&factory, &["doctor", "--json"], &helper.config)).await;
+        assert!(identities[0].starts_with(found), "{identities:?}");
+    }
+    assert_eq!(helper.n_runs(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_metadata_service_is_named() {
+    let factory = Factory::new(10.0).await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut command = factory.command(&["serve"]);
+    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").env_remove("AWS_PROFILE");
+    command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+    command.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", format!("http://{}", silent.local_addr().unwrap()));
+    let (code, _, log) = Program(command.spawn().unwrap()).end().await;
+    let of_service = "Ec2InstanceMetadata: could not communicate with IMDS: ";
+    assert!(log.contains("the source of the AWS credentials does not answer: ") && log.contains(of_service), "{log}");
+    assert!(log.contains("HTTP read timeout occurred"), "{log}");
+    assert_eq!(code, Some(5), "{log}");
+}
