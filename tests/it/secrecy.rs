@@ -225,6 +225,37 @@ async fn a_service_in_trouble_gives_no_secret_away() {
     }
 }
 
+/// Premise: where a row breaks a rule of its table, the server's answer repeats the row.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_the_database_gives_no_row_away() {
+    let factory = factory().await;
+    for rule in [
+        "alter table registrations add constraint nothing_late check (code <> 'expired')",
+        "alter table quarantine add constraint nothing check (body is null)",
+    ] {
+        sqlx::query(rule).execute(&factory.database.pool).await.unwrap();
+    }
+    let late: Vec<_> = (0..3).map(|i| factory.ca.flawed(Flaw::Expired, &format!("late {i}"))).collect();
+    factory.enqueue(&late).await;
+    let no_job = json!({ "version": 2, "note": &late[0] }).to_string();
+    factory.send(&[no_job]).await;
+    let mut program = command(&factory, &["serve"]).spawn().unwrap();
+    let mut log = BufReader::new(program.stderr.take().unwrap()).lines();
+    let mut seen = String::new();
+    let expected = ["an outcome cannot be recorded at all", "nothing_late", "violates check constraint \"nothing\""];
+    while !expected.iter().all(|said| seen.contains(said)) {
+        let line = tokio::time::timeout(factory.patience, log.next_line()).await;
+        let line = line.unwrap_or_else(|_| panic!("not all of {expected:?} are said: {seen}")).unwrap();
+        seen = seen + &line.expect("it goes on") + "\n";
+    }
+    program.start_kill().unwrap();
+    while let Ok(Some(line)) = log.next_line().await {
+        seen = seen + &line + "\n";
+    }
+    assert!(!seen.contains("Failing row"), "{seen}");
+    assert_holds_none("the log", &seen, &late);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_give_no_secret_away() {
     let factory = factory().await;

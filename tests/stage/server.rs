@@ -3,6 +3,7 @@
 //! It lives in the folder of an embedded server, which brings the programs and removes the folder in the end. Commits
 //! wait for the log but not for the disk: a crash of the server loses nothing, as in production; one of the machine would.
 
+use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -20,13 +21,15 @@ const PORT: u16 = 5433;
 pub(crate) struct Server {
     host: Postgres,
     postmaster: Option<Child>,
+    /// Variables of its environment, from its next start on.
+    pub(crate) environment: Vec<(&'static str, OsString)>,
 }
 
 impl Server {
     pub(crate) async fn start() -> Self {
         let bin_dir = std::env::var_os("PG_BIN").map(PathBuf::from);
         let host = Postgres::start(Settings { bin_dir, durable: false }).await.unwrap();
-        let mut server = Self { host, postmaster: None };
+        let mut server = Self { host, postmaster: None, environment: Vec::new() };
         let mut initdb = server.command("initdb");
         initdb.args(["--auth=trust", "--encoding=UTF8", "--locale=C", "--username=postgres", "--no-sync", "-D"]);
         assert!(initdb.arg(server.data()).status().unwrap().success());
@@ -57,6 +60,7 @@ impl Server {
         let mut postgres = self.command("postgres");
         postgres.arg("-D").arg(self.data()).arg("-k").arg(self.folder());
         postgres.args(["-p", &PORT.to_string(), "-c", "listen_addresses=", "-c", "fsync=off"]);
+        postgres.envs(self.environment.iter().cloned());
         self.postmaster = Some(postgres.process_group(0).spawn().unwrap());
         let since = Instant::now();
         while !self.is_ready() {
@@ -98,7 +102,7 @@ impl Server {
         status.lines().nth(7).is_some_and(|line| line.trim_end() == "ready")
     }
 
-    fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.host.data_dir().parent().unwrap()
     }
 

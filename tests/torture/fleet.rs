@@ -18,6 +18,9 @@ pub(crate) const AWS_CANARY: &str = "canary-of-the-aws-secret";
 /// Until a worker that ended is started again.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Bytes of log that wait for whoever reads it: as few as the system allows, so that they become too many.
+const LOG_PIPE: usize = 4096;
+
 /// What the workers are and were.
 pub(crate) struct Fleet {
     seats: Vec<Arc<Mutex<Seat>>>,
@@ -44,6 +47,8 @@ struct Seat {
     was_frozen: bool,
     terminated_at: Option<Instant>,
     admin: Option<String>,
+    /// Until then, nobody reads what it says.
+    log_ignored_until: Option<Instant>,
     ends: Vec<End>,
 }
 
@@ -82,6 +87,11 @@ impl Fleet {
         // A second signal would end it at once.
         lock(&self.seats[seat]).terminated_at.is_none()
             && self.signal(seat, "TERM", |seat| seat.terminated_at = Some(Instant::now()))
+    }
+
+    /// Lets what a worker says wait for a time: the pipe becomes full.
+    pub(crate) fn ignore_log(&self, seat: usize, time: Duration) {
+        lock(&self.seats[seat]).log_ignored_until = Some(Instant::now() + time);
     }
 
     fn signal(&self, seat: usize, name: &str, note: impl Fn(&mut Seat)) -> bool {
@@ -127,6 +137,7 @@ async fn occupy(i: usize, seat: Arc<Mutex<Seat>>, recipe: Recipe, stop: Cancella
     while !stop.is_cancelled() {
         let mut worker = command(&recipe).spawn().unwrap();
         let stderr = worker.stderr.take().unwrap();
+        rustix::pipe::fcntl_setpipe_size(&stderr, LOG_PIPE).unwrap();
         lock(&seat).take(worker.id());
         let reading = tokio::spawn(read(stderr, Arc::clone(&log), Arc::clone(&seat), recipe.clone()));
         if stop.is_cancelled() {
@@ -175,7 +186,12 @@ async fn read(
     recipe: Recipe,
 ) {
     let mut lines = BufReader::new(from).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
+    loop {
+        let ignored_until = lock(&seat).log_ignored_until;
+        if let Some(until) = ignored_until {
+            tokio::time::sleep_until(until.into()).await;
+        }
+        let Ok(Some(line)) = lines.next_line().await else { return };
         if let Some((_, address)) = line.split_once("metrics and health address=") {
             lock(&seat).admin = Some(address.trim().to_owned());
         }

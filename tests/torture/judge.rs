@@ -7,6 +7,7 @@ use muster::certificate::CertificateId;
 use muster::outcome::Code;
 use muster::sandbox::{Call, Operation};
 use serde_json::json;
+use time::OffsetDateTime;
 
 use crate::fleet::End;
 use crate::jobs::{Kind, Place};
@@ -106,7 +107,9 @@ fn judge_calls(plant: &Plant, rows: &HashMap<Place, Row>) {
     let (calls, bound) = (register_calls(plant), calls_bound(plant));
     plant.violations.unless(calls.len() <= bound, "I5", || format!("{} calls, {bound} are the most", calls.len()));
     let mut good_since = HashMap::new();
-    for row in rows.values().filter(|row| row.code.status().is_good()) {
+    // A row of a time at which the clock of Postgres was far behind does not tell since when it is there.
+    let began_at = OffsetDateTime::now_utc() - plant.started.elapsed();
+    for row in rows.values().filter(|row| row.code.status().is_good() && row.recorded_at >= began_at) {
         let since = good_since.entry(row.certificate_id.unwrap()).or_insert(row.recorded_at);
         *since = row.recorded_at.min(*since);
     }

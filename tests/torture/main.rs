@@ -5,6 +5,8 @@
 
 #![cfg(test)]
 
+#[path = "../stage/faketime.rs"]
+mod faketime;
 mod fleet;
 mod jobs;
 mod judge;

@@ -27,6 +27,8 @@ pub(crate) enum WorkerEvent {
     Kill(usize),
     Freeze(usize, Duration),
     Terminate(usize),
+    /// Nobody reads its log.
+    IgnoreLog(usize, Duration),
 }
 
 /// What happens to Postgres.
@@ -41,6 +43,8 @@ pub(crate) enum PostgresEvent {
     Way(Conduct, Duration),
     /// A connection is cut.
     Cut(Cut),
+    /// Its clock is off by so many seconds for a time.
+    Clock(i64, Duration),
 }
 
 impl Plan {
@@ -52,7 +56,10 @@ impl Plan {
             WorkerEvent::Freeze(random.usize(0..seats), seconds(random, 0.3, 6.0))
         });
         let terms = events(&mut random.fork(), time, 4.0..9.0, |random| WorkerEvent::Terminate(random.usize(0..seats)));
-        let mut workers = [kills, freezes, terms].concat();
+        let ignored = events(&mut random.fork(), time, 2.0..6.0, |random| {
+            WorkerEvent::IgnoreLog(random.usize(0..seats), seconds(random, 0.5, 8.0))
+        });
+        let mut workers = [kills, freezes, terms, ignored].concat();
         workers.sort_by_key(|(at, _)| *at);
         Self {
             workers,
@@ -82,11 +89,15 @@ fn events<E>(
 }
 
 fn postgres_event(random: &mut fastrand::Rng) -> PostgresEvent {
-    match random.u8(0..7) {
+    match random.u8(0..8) {
         0 => PostgresEvent::Stop(seconds(random, 0.2, 3.0)),
         1 => PostgresEvent::Freeze(seconds(random, 0.3, 5.0)),
         2 => PostgresEvent::Disconnect,
         3 => PostgresEvent::Way(conduct(random), seconds(random, 0.3, 3.0)),
+        7 => PostgresEvent::Clock(
+            random.i64(1_000..100_000) * if random.bool() { 1 } else { -1 },
+            seconds(random, 0.3, 3.0),
+        ),
         4 => PostgresEvent::Cut(Cut::AfterBytes(random.usize(..5_000))),
         _ => PostgresEvent::Cut(Cut::AtCommit { executed: random.bool() }),
     }

@@ -11,6 +11,7 @@ use muster::specimen::Ca;
 use muster::store::Store;
 use tokio::task::JoinSet;
 
+use crate::faketime::Faketime;
 use crate::fleet::{AWS_CANARY, Fleet, Recipe};
 use crate::jobs::{Cas, Jobs, KEY_CANARY};
 use crate::lag::Lag;
@@ -65,6 +66,8 @@ pub(crate) struct Plant {
     pub(crate) lag: Lag,
     /// An instant, and the sandbox's clock at it.
     pub(crate) started: Instant,
+    /// The clock of Postgres.
+    pub(crate) clock: Option<Faketime>,
     folder: PathBuf,
 }
 
@@ -99,7 +102,13 @@ impl Plant {
         for pem in &jobs.planted {
             sandbox.plant_certificate(pem, muster::job::CertificateStatus::Active).unwrap();
         }
-        let server = Server::start().await;
+        let mut server = Server::start().await;
+        let clock = Faketime::find(server.folder().join("clock"));
+        if let Some(clock) = &clock {
+            server.environment = clock.environment();
+            server.go_down().await;
+            server.come_up().await;
+        }
         let url = server.url(PASSWORD_CANARY);
         let database = muster::config::Database { url: url.as_str().into(), ..Default::default() };
         Store::connect(&database.settings()).await.unwrap().migrate().await.unwrap();
@@ -115,6 +124,7 @@ impl Plant {
             cas,
             sandbox,
             started,
+            clock,
             folder,
         };
         plant.fill().await;

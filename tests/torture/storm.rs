@@ -75,6 +75,7 @@ fn strike_worker(fleet: &Fleet, event: WorkerEvent, counts: &Mutex<(usize, usize
     match event {
         WorkerEvent::Kill(seat) => counts.lock().unwrap().0 += usize::from(fleet.kill(seat)),
         WorkerEvent::Terminate(seat) => counts.lock().unwrap().2 += usize::from(fleet.terminate(seat)),
+        WorkerEvent::IgnoreLog(seat, time) => fleet.ignore_log(seat, time),
         WorkerEvent::Freeze(seat, time) => {
             let Some(pid) = fleet.freeze(seat) else { return };
             counts.lock().unwrap().1 += 1;
@@ -112,6 +113,11 @@ async fn strike_postgres(
                 tokio::time::sleep(time).await;
                 plant.proxy.conduct(Conduct::Forward);
             }
+            PostgresEvent::Clock(seconds, time) => {
+                set_clock(plant, seconds);
+                tokio::time::sleep(time).await;
+                set_clock(plant, 0);
+            }
             PostgresEvent::Cut(cut) => plant.proxy.cut(cut),
             PostgresEvent::Disconnect => plant.rows.disconnect_workers().await,
         }
@@ -119,6 +125,13 @@ async fn strike_postgres(
     })
     .await;
     (away.len(), away)
+}
+
+/// Lets the clock of Postgres be off by so many seconds, where the machine has the means.
+fn set_clock(plant: &Plant, seconds: i64) {
+    if let Some(clock) = &plant.clock {
+        clock.set(seconds);
+    }
 }
 
 /// Activates the CA that was inactive.
