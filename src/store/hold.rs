@@ -116,10 +116,17 @@ impl Store {
             ),
             granted as (
                 update rate_limits
-                set next_probe = greatest(next_probe, clock_timestamp() - make_interval(secs => $6))
-                    + make_interval(secs => 1 / (rate * $5))
+                set next_probe = least(
+                        greatest(next_probe, clock_timestamp() - make_interval(secs => $6)),
+                        clock_timestamp()
+                    ) + make_interval(secs => 1 / (rate * $5))
                 where account = $2 and region = $3 and operation = $4
-                    and coalesce(next_probe <= clock_timestamp(), true)
+                    -- Further ahead than a probe can put it, it was written while the server's clock was wrong.
+                    and coalesce(
+                        next_probe not between clock_timestamp()
+                            and clock_timestamp() + make_interval(secs => 1 + 1 / (rate * $5)),
+                        true
+                    )
                     and exists (select from due)
                 returning true
             )

@@ -38,7 +38,7 @@ impl Store {
             set read_at = now(),
                 empty_since = case
                     when not $2 then null
-                    when q.read_at > now() - make_interval(secs => $3) then coalesce(q.empty_since, now())
+                    when q.read_at > now() - make_interval(secs => $3) then least(coalesce(q.empty_since, now()), now())
                     else now()
                 end";
         self.run(async |db| {

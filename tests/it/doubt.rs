@@ -208,7 +208,7 @@ async fn a_clock_that_was_ahead_silences_no_cut_no_probe_and_no_replay() {
         Opening { witness: None, is_closed: true, reason: "as ordered".into(), probe_every: Duration::from_millis(10) };
     let openings = vec![(hold.clone(), opening)];
     store.record(&Page { openings, ..page(vec![row(1, Code::BatchFailing), row(2, Code::Timeout)]) }).await.unwrap();
-    let ahead = "update rate_limits set cut_at = now() + interval '1 day';
+    let ahead = "update rate_limits set cut_at = now() + interval '1 day', next_probe = now() + interval '1 day';
         update holds set probe_at = now() + interval '1 day', opened_at = now() + interval '1 day',
             asked_at = now() + interval '1 day';
         update registrations set recorded_at = now() + interval '1 day'";

@@ -26,6 +26,8 @@ pub(crate) struct Storm {
     pub(crate) bounces: usize,
     /// When Postgres was away or stopped answering.
     pub(crate) postgres_away: Vec<(Instant, Instant)>,
+    /// When the clock of Postgres was set.
+    pub(crate) clock_set: Vec<Instant>,
     pub(crate) scrapes: Scrapes,
     /// Kept until the end: it is the ledger that is judged.
     _server: Server,
@@ -39,9 +41,10 @@ impl Storm {
         let scrapes = Scrapes::default();
         let began = Instant::now();
         let end = plan.workers.last().map_or(Duration::ZERO, |(at, _)| *at);
+        let clock_set = Mutex::default();
         let ((), (bounces, postgres_away), (), (), ()) = tokio::join!(
             at_their_times(began, plan.workers, &over, async |event| strike_worker(fleet, event, &counts)),
-            strike_postgres(began, plan.postgres, &over, &mut server, plant),
+            strike_postgres(began, plan.postgres, &over, &mut server, plant, &clock_set),
             at_their_times(began, plan.sandbox, &over, async |fault| {
                 plant.sandbox.faults().set(fault).unwrap();
             }),
@@ -51,7 +54,8 @@ impl Storm {
         plant.sandbox.faults().clear_all();
         mend(plant);
         let (kills, freezes, terms) = *counts.lock().unwrap();
-        Self { kills, freezes, terms, bounces, postgres_away, scrapes, _server: server }
+        let clock_set = clock_set.into_inner().unwrap();
+        Self { kills, freezes, terms, bounces, postgres_away, clock_set, scrapes, _server: server }
     }
 }
 
@@ -93,6 +97,7 @@ async fn strike_postgres(
     over: &CancellationToken,
     server: &mut Server,
     plant: &Plant,
+    clock_set: &Mutex<Vec<Instant>>,
 ) -> (usize, Vec<(Instant, Instant)>) {
     let mut away = Vec::new();
     at_their_times(began, events, over, async |event| {
@@ -114,9 +119,11 @@ async fn strike_postgres(
                 plant.proxy.conduct(Conduct::Forward);
             }
             PostgresEvent::Clock(seconds, time) => {
-                set_clock(plant, seconds);
-                tokio::time::sleep(time).await;
-                set_clock(plant, 0);
+                for (seconds, time) in [(seconds, time), (0, Duration::ZERO)] {
+                    set_clock(plant, seconds);
+                    clock_set.lock().unwrap().push(Instant::now());
+                    tokio::time::sleep(time).await;
+                }
             }
             PostgresEvent::Cut(cut) => plant.proxy.cut(cut),
             PostgresEvent::Disconnect => plant.rows.disconnect_workers().await,
