@@ -30,6 +30,7 @@ mod serve;
 mod show;
 mod signals;
 mod status;
+mod stdout;
 mod talk;
 mod words;
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::figures::{printable, rfc3339};
-use super::ledger;
+use super::{ledger, stdout};
 use crate::config::Config;
 use crate::store::audit::Audited;
 
@@ -39,19 +39,18 @@ struct Line {
 
 impl Audit {
     /// Lists.
-    #[expect(clippy::print_stdout, reason = "the list is the command's data")]
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let store = ledger::open(config).await?;
         let audited = store.audited(self.before, self.limit).await;
         store.close().await;
         let lines: Vec<Line> = audited?.into_iter().map(Line::of).collect();
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&lines)?);
+            stdout::print_json(&lines)?;
         } else if lines.is_empty() {
-            println!("nobody did anything");
+            stdout::print("nobody did anything\n")?;
         } else {
             for line in lines {
-                println!("{}", line.text());
+                stdout::print(format_args!("{}\n", line.text()))?;
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -1,10 +1,10 @@
 //! `muster config`: what the settings are, and what they can be.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use super::stdout;
 use crate::config::Settings;
 use crate::config::template::template;
 
@@ -35,7 +35,7 @@ impl Config {
             Command::Show { json: true } => serde_json::to_string_pretty(&settings.shown())? + "\n",
             Command::Template => template(),
         };
-        std::io::stdout().write_all(text.as_bytes())?;
+        stdout::print(text)?;
         Ok(ExitCode::SUCCESS)
     }
 }

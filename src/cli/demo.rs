@@ -5,7 +5,6 @@ mod line;
 mod stage;
 mod summary;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Progress;
-use super::{enqueue, exit, signals};
+use super::{enqueue, exit, signals, stdout};
 use crate::limiter::Rate;
 use crate::manifest::{CaFile, Manifest};
 use crate::outcome::Status;
@@ -147,9 +146,9 @@ impl Demo {
         };
         let whole = Whole { summary, input };
         if self.json {
-            writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&whole)?)?;
+            stdout::print_json(&whole)?;
         } else {
-            write!(std::io::stdout(), "{whole}")?;
+            stdout::print(&whole)?;
         }
         Ok(code)
     }

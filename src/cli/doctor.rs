@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::exit;
 use super::figures::printable;
+use super::{exit, stdout};
 use crate::config::Settings;
 use crate::doctor::{Examination, Finding, Verdict};
 
@@ -29,7 +29,6 @@ pub(super) struct Doctor {
 
 impl Doctor {
     /// Makes every check.
-    #[expect(clippy::print_stdout, reason = "the findings are the command's data")]
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let examination = Examination {
             config: &settings.config,
@@ -39,10 +38,10 @@ impl Doctor {
         // A very large future, which would sit in every future around it.
         let findings = Box::pin(examination.run()).await;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&findings)?);
+            stdout::print_json(&findings)?;
         } else {
             for finding in &findings {
-                print!("{}", text(finding));
+                stdout::print(text(finding))?;
             }
         }
         let has_problem = findings.iter().any(|finding| finding.verdict == Verdict::Problem);

@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::progress::Progress;
-use super::{exit, signals};
+use super::{exit, signals, stdout};
 use crate::config::Config;
 use crate::enqueue::{Judge, Order, Planner, RejectsFile, RejectsWritten, Sender};
 use crate::identity;
@@ -182,12 +182,11 @@ impl Enqueue {
         RejectsFile::open(path, chosen_by).map(Some).context("cannot write the rejects file")
     }
 
-    #[expect(clippy::print_stdout, reason = "the numbers are the command's data")]
     fn report(&self, summary: &Summary) -> anyhow::Result<()> {
         if self.json {
-            println!("{}", serde_json::to_string_pretty(summary)?);
+            stdout::print_json(summary)?;
         } else {
-            print!("{summary}");
+            stdout::print(summary)?;
         }
         Ok(())
     }

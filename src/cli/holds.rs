@@ -10,8 +10,8 @@ use time::format_description::well_known::Rfc3339;
 use tracing::info;
 
 use super::figures::{jobs_wait, printable, span};
-use super::ledger;
 use super::operator;
+use super::{ledger, stdout};
 use crate::config::Config;
 use crate::hold::{HoldKey, HoldKind};
 use crate::store::Store;
@@ -64,16 +64,15 @@ impl Holds {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the list is the command's data")]
 async fn list(store: &Store, is_json: bool) -> anyhow::Result<()> {
     let lines: Vec<Line> = store.holds_report().await?.into_iter().map(Line::of).collect();
     if is_json {
-        println!("{}", serde_json::to_string_pretty(&lines)?);
+        stdout::print_json(&lines)?;
     } else if lines.is_empty() {
-        println!("nothing is held");
+        stdout::print("nothing is held\n")?;
     } else {
         for line in lines {
-            print!("{line}");
+            stdout::print(line)?;
         }
     }
     Ok(())

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::figures::{grouped, printable, rfc3339};
 use super::progress::Progress;
-use super::{exit, ledger, operator, signals};
+use super::{exit, ledger, operator, signals, stdout};
 use crate::config::Config;
 use crate::job::Name;
 use crate::store::Store;
@@ -106,15 +106,14 @@ impl Prune {
         Ok(old)
     }
 
-    #[expect(clippy::print_stdout, reason = "it is the command's data")]
     fn print(&self, lines: &[Line]) -> anyhow::Result<()> {
         if self.json {
-            println!("{}", serde_json::to_string_pretty(lines)?);
+            stdout::print_json(lines)?;
         } else if lines.is_empty() {
-            println!("no batch is so old");
+            stdout::print("no batch is so old\n")?;
         } else {
             for line in lines {
-                println!("{}", line.text(self.dry_run));
+                stdout::print(format_args!("{}\n", line.text(self.dry_run)))?;
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::talk::talk;
-use super::{exit, ledger, operator};
+use super::{exit, ledger, operator, stdout};
 use crate::config::Config;
 use crate::replay::Filter;
 use crate::store::Store;
@@ -147,7 +147,7 @@ impl Replay {
         let forecast = Forecast::of(config, store, filter).await?;
         let n = forecast.n_chosen();
         if !self.json {
-            say(&forecast.to_string());
+            stdout::print(&forecast)?;
         }
         if n == 0 || self.dry_run {
             return self.print(&Asked { plan: Some(&forecast), replay: None }).map(|()| ExitCode::SUCCESS);
@@ -175,7 +175,7 @@ impl Replay {
         let report = Report::read(store, number).await?;
         let code = if self.wait && report.n_failed() > 0 { exit::SOME_FAILED.into() } else { ExitCode::SUCCESS };
         if self.wait && !self.json {
-            say(&report.to_string());
+            stdout::print(&report)?;
         }
         self.print(&Asked { plan, replay: Some(report) })?;
         Ok(code)
@@ -183,7 +183,7 @@ impl Replay {
 
     fn print(&self, asked: &Asked<'_>) -> anyhow::Result<()> {
         if self.json {
-            say(&(serde_json::to_string_pretty(asked)? + "\n"));
+            stdout::print_json(asked)?;
         }
         Ok(())
     }
@@ -195,7 +195,11 @@ impl Action {
             Self::List { limit, before, json } => list(store, *before, *limit, *json).await?,
             Self::Show { number, json } => {
                 let report = Report::read(store, *number).await?;
-                say(&if *json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() });
+                if *json {
+                    stdout::print_json(&report)?
+                } else {
+                    stdout::print(&report)?
+                };
             }
             Self::Cancel { number } => {
                 if !store.cancel_replay(*number, &operator::who()).await? {
@@ -212,18 +216,13 @@ impl Action {
 async fn list(store: &Store, before: Option<i64>, limit: u32, is_json: bool) -> anyhow::Result<()> {
     let replays: Vec<Report> = store.replays(before, limit).await?.into_iter().map(Report::of).collect();
     if is_json {
-        say(&(serde_json::to_string_pretty(&replays)? + "\n"));
+        stdout::print_json(&replays)?;
     } else if replays.is_empty() {
-        say("there is no replay\n");
+        stdout::print("there is no replay\n")?;
     } else {
         for replay in replays {
-            say(&replay.line());
+            stdout::print(replay.line())?;
         }
     }
     Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "it is the command's data")]
-fn say(text: &str) {
-    print!("{text}");
 }

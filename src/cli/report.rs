@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::ledger;
 use super::status;
+use super::{ledger, stdout};
 use crate::config::Config;
 use crate::job::Name;
 use crate::store::Store;
@@ -42,16 +42,15 @@ Where there are several, `jq -r 'select(.target == \"T\" and .operation == \"O\"
 
 impl Report {
     /// Reads the counters, and the ids page by page.
-    #[expect(clippy::print_stdout, reason = "the report is the command's data")]
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let store = ledger::open(config).await?;
         let filed = self.file(&store).await;
         store.close().await;
         let filed = filed?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&filed)?);
+            stdout::print_json(&filed)?;
         } else {
-            print!("{filed}");
+            stdout::print(filed)?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use super::ledger;
+use super::{ledger, stdout};
 use crate::certificate::{Certificate, CertificateId, chain};
 use crate::config::Config;
 use crate::job::Request;
@@ -77,7 +77,6 @@ impl NothingKnown {
 
 impl Show {
     /// Looks it up.
-    #[expect(clippy::print_stdout, reason = "what is known is the command's data")]
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let given = Given::read(&self.certificate, self.kind)?;
         let store = ledger::open(config).await?;
@@ -85,11 +84,11 @@ impl Show {
         store.close().await;
         let shown = shown?;
         if self.pem {
-            print!("{}", shown.pem().ok_or_else(|| NothingKnown::Pem(given.to_string()))?);
+            stdout::print(shown.pem().ok_or_else(|| NothingKnown::Pem(given.to_string()))?)?;
         } else if self.json {
-            println!("{}", serde_json::to_string_pretty(&shown)?);
+            stdout::print_json(&shown)?;
         } else {
-            print!("{shown}");
+            stdout::print(shown)?;
         }
         Ok(ExitCode::SUCCESS)
     }

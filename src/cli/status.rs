@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{exit, ledger, signals};
+use super::{exit, ledger, signals, stdout};
 use crate::config::Config;
 use crate::job::Name;
 use crate::store::Store;
@@ -112,20 +112,20 @@ impl Status {
         })
     }
 
-    #[expect(clippy::print_stdout, reason = "the numbers are the command's data")]
     fn print(&self, report: &Report) -> anyhow::Result<()> {
         if self.json {
-            println!("{}", serde_json::to_string_pretty(report)?);
+            stdout::print_json(report)?;
         } else {
-            print!("{report}");
+            stdout::print(report)?;
         }
         if self.rates {
-            report.rates.iter().for_each(|rate| print!("{}", rate.table()));
+            for rate in &report.rates {
+                stdout::print(rate.table())?;
+            }
         }
         Ok(())
     }
 
-    #[expect(clippy::print_stdout, reason = "the list is the command's data")]
     async fn list(&self, store: &Store) -> anyhow::Result<ExitCode> {
         let read = async || Listing::read(store, self.before.as_ref(), self.limit).await;
         if let Some(every) = self.watch {
@@ -133,9 +133,9 @@ impl Status {
         }
         let listing = read().await?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&listing)?);
+            stdout::print_json(&listing)?;
         } else {
-            print!("{listing}");
+            stdout::print(&listing)?;
             listing.point_to_next();
         }
         Ok(ExitCode::SUCCESS)

@@ -6,6 +6,7 @@
 mod bounds;
 mod breakers;
 mod ca;
+mod closed_output;
 mod compose;
 mod config;
 mod connections;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::cli::stdout;
 use crate::cli::talk::talk;
 use crate::config::Config;
 use crate::job::{DEFAULT_TARGET, Name};
@@ -22,10 +23,9 @@ pub(super) struct Code {
 
 impl Code {
     /// Asks AWS.
-    #[expect(clippy::print_stdout, reason = "the code is the command's data")]
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let code = Single::connect(config, &self.target).await?.registration_code().await?;
-        println!("{code}");
+        stdout::print(format_args!("{code}\n"))?;
         talk(&format!(
             "hint: where the CA's key is, make a verification certificate with\n{}\nand register with `muster ca register \
              ca.pem --verification verification.pem`",

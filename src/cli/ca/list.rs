@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use super::date;
 use crate::certificate::CertificateId;
 use crate::cli::figures::{jobs_wait, printable, rfc3339};
-use crate::cli::ledger;
+use crate::cli::{ledger, stdout};
 use crate::config::Config;
 use crate::job::{CertificateMode, CertificateStatus, Name};
 use crate::store::Store;
@@ -29,16 +29,15 @@ pub(super) struct List {
 
 impl List {
     /// Reads the ledger.
-    #[expect(clippy::print_stdout, reason = "the list is the command's data")]
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let store = ledger::open(config).await?;
         let listing = Listing::read(&store).await;
         store.close().await;
         let listing = listing?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&listing)?);
+            stdout::print_json(&listing)?;
         } else {
-            print!("{listing}");
+            stdout::print(listing)?;
         }
         Ok(ExitCode::SUCCESS)
     }

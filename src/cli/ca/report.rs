@@ -8,6 +8,7 @@ use super::date;
 use super::order::Order;
 use crate::certificate::{Certificate, CertificateId};
 use crate::cli::figures::printable;
+use crate::cli::stdout;
 use crate::cli::talk::talk;
 use crate::identity::Account;
 use crate::job::{CertificateMode, CertificateStatus, Job, RegisterCaCertificate};
@@ -139,13 +140,12 @@ impl Report {
     }
 
     /// Prints it, and its hint on standard error.
-    #[expect(clippy::print_stdout, reason = "what came of it is the command's data")]
     pub(super) fn print(&self, is_json: bool) -> anyhow::Result<()> {
         if is_json {
-            println!("{}", serde_json::to_string_pretty(self)?);
+            stdout::print_json(self)?;
             return Ok(());
         }
-        print!("{self}");
+        stdout::print(self)?;
         for warning in &self.warnings {
             talk(&format!("warning: {}", printable(warning)));
         }

@@ -12,7 +12,7 @@ use super::queues::{DeadQueue, Of, Queues};
 use super::reading::Reading;
 use crate::certificate::CertificateId;
 use crate::cli::figures::{grouped, printable, rfc3339};
-use crate::cli::{exit, signals};
+use crate::cli::{exit, signals, stdout};
 use crate::config::Config;
 use crate::forwarding::Forwarding;
 use crate::job::{Job, Name, Operation, ParseError};
@@ -40,7 +40,6 @@ pub(super) struct List {
 
 impl List {
     /// Receives, lists and gives back.
-    #[expect(clippy::print_stdout, reason = "the list is the command's data")]
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let stop = signals::stop_token()?;
         let queues = Queues::open(config, self.queue).await?;
@@ -53,13 +52,13 @@ impl List {
             read?;
         }
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&letters)?);
+            stdout::print_json(&letters)?;
         } else {
             for letter in &letters {
-                print!("{letter}");
+                stdout::print(letter)?;
             }
             for dead in &queues.dead {
-                println!("{}", summary(dead, &letters));
+                stdout::print(format_args!("{}\n", summary(dead, &letters)))?;
             }
         }
         Ok(if stop.is_cancelled() { exit::INTERRUPTED.into() } else { ExitCode::SUCCESS })

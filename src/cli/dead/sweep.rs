@@ -17,7 +17,7 @@ use super::reading::Reading;
 use super::tally::{Deed, Tally};
 use crate::certificate::pem;
 use crate::cli::progress::Progress;
-use crate::cli::{exit, ledger, operator, signals};
+use crate::cli::{exit, ledger, operator, signals, stdout};
 use crate::config::Config;
 use crate::forwarding::Forwarding;
 use crate::job::{Job, ParseError};
@@ -195,13 +195,12 @@ impl Sweep {
         Ok(self.store.audit(&Action { who: &who, action, what, detail }).await?)
     }
 
-    #[expect(clippy::print_stdout, reason = "the numbers are the command's data")]
     fn print(&self, tallies: &[Tally]) -> anyhow::Result<()> {
         if self.order.json {
-            println!("{}", serde_json::to_string_pretty(tallies)?);
+            stdout::print_json(tallies)?;
         } else {
             for tally in tallies {
-                print!("{tally}");
+                stdout::print(tally)?;
             }
         }
         let n_missing = self.n_missing(tallies);

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::choice::{Choice, described};
-use crate::cli::operator;
+use crate::cli::{operator, stdout};
 use crate::store::Store;
 use crate::store::audit::Action;
 
@@ -25,16 +25,15 @@ pub(super) struct Discard {
 
 impl Discard {
     /// Counts, asks and removes.
-    #[expect(clippy::print_stdout, reason = "the number is the command's data")]
     pub(super) async fn run(self, store: &Store) -> anyhow::Result<ExitCode> {
         let by_reason = store.set_aside_by_reason(self.choice.chosen()).await?;
         if by_reason.is_empty() {
-            println!("no such message is set aside");
+            stdout::print("no such message is set aside\n")?;
             return Ok(ExitCode::SUCCESS);
         }
         let described = described(&by_reason);
         if self.dry_run {
-            println!("{described} would be dropped");
+            stdout::print(format_args!("{described} would be dropped\n"))?;
             return Ok(ExitCode::SUCCESS);
         }
         if !operator::confirm(&format!("Drop {described} for good"), self.yes)? {
@@ -43,7 +42,7 @@ impl Discard {
         let detail = json!({ "chosen": self.choice.audited() });
         let action = Action { who: &operator::who(), action: "quarantine drop", what: "quarantine", detail };
         let n = store.drop_set_aside(self.choice.chosen(), action).await?;
-        println!("{n} dropped");
+        stdout::print(format_args!("{n} dropped\n"))?;
         Ok(ExitCode::SUCCESS)
     }
 }

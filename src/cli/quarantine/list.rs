@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 
 use super::choice::reasons;
 use crate::cli::figures::{grouped, printable, rfc3339};
+use crate::cli::stdout;
 use crate::cli::talk::talk;
 use crate::store::Store;
 use crate::store::quarantine::{Chosen, SetAside};
@@ -48,7 +49,6 @@ impl std::str::FromStr for Place {
 
 impl List {
     /// Reads one page.
-    #[expect(clippy::print_stdout, reason = "the list is the command's data")]
     pub(super) async fn run(self, store: &Store) -> anyhow::Result<ExitCode> {
         let chosen = Chosen { ids: None, reason: self.reason.as_deref() };
         let after = self.after.as_ref().map(|place| (place.queue.as_str(), place.message_id.as_str()));
@@ -57,14 +57,14 @@ impl List {
         let next = found.last().filter(|_| is_full).map(|last| format!("{}/{}", last.queue, last.message_id));
         let page = Page { messages: found.into_iter().map(Entry::of).collect(), next };
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&page)?);
+            stdout::print_json(&page)?;
             return Ok(ExitCode::SUCCESS);
         }
         if page.messages.is_empty() {
-            println!("nothing is set aside");
+            stdout::print("nothing is set aside\n")?;
         }
         for entry in &page.messages {
-            print!("{entry}");
+            stdout::print(entry)?;
         }
         if let Some(next) = &page.next {
             talk(&format!("hint: there may be more: --after {}", printable(next)));

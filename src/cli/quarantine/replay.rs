@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::choice::{Choice, described};
 use crate::cli::figures::{grouped, printable};
 use crate::cli::progress::Progress;
-use crate::cli::{exit, operator, signals};
+use crate::cli::{exit, operator, signals, stdout};
 use crate::config::Config;
 use crate::forwarding::Forwarding;
 use crate::identity;
@@ -158,12 +158,11 @@ impl Replay {
         Ok(store.audit(&action).await?)
     }
 
-    #[expect(clippy::print_stdout, reason = "the numbers are the command's data")]
     fn print(&self, tally: &Tally) -> anyhow::Result<()> {
         if self.json {
-            println!("{}", serde_json::to_string_pretty(tally)?);
+            stdout::print_json(tally)?;
         } else {
-            print!("{tally}");
+            stdout::print(tally)?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::list::Entry;
 use crate::cli::figures::printable;
+use crate::cli::stdout;
 use crate::store::Store;
 use crate::store::quarantine::Chosen;
 
@@ -34,7 +35,6 @@ struct Shown {
 
 impl Show {
     /// Reads it.
-    #[expect(clippy::print_stdout, reason = "the message is the command's data")]
     pub(super) async fn run(self, store: &Store) -> anyhow::Result<ExitCode> {
         let ids = [self.id];
         let chosen = Chosen { ids: Some(&ids), reason: None };
@@ -47,14 +47,14 @@ impl Show {
             ids[0]
         );
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&shown)?);
+            stdout::print_json(&shown)?;
             return Ok(ExitCode::SUCCESS);
         }
         for Shown { entry, body } in &shown {
-            print!("{entry}");
-            println!();
+            stdout::print(entry)?;
+            stdout::print("\n")?;
             for line in body.lines() {
-                println!("{}", printable(line));
+                stdout::print(format_args!("{}\n", printable(line)))?;
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::Reconcile;
 use crate::certificate::CertificateId;
-use crate::cli::exit;
 use crate::cli::figures::{grouped, printable};
+use crate::cli::{exit, stdout};
 use crate::job::Name;
 use crate::reconcile::{Done, Example, Findings, Reconciliation};
 
@@ -96,14 +96,13 @@ impl<'a> Report<'a> {
     }
 
     /// Prints what was found.
-    #[expect(clippy::print_stdout, reason = "the findings are the command's data")]
     pub(super) fn print(&self, is_json: bool) -> anyhow::Result<()> {
         if is_json {
-            println!("{}", serde_json::to_string_pretty(self)?);
+            stdout::print_json(self)?;
         } else {
-            print!("{self}");
+            stdout::print(self)?;
             if self.has_work() {
-                println!("\nto do: {}", self.question());
+                stdout::print(format_args!("\nto do: {}\n", self.question()))?;
             }
         }
         Ok(())
@@ -115,19 +114,25 @@ impl<'a> Report<'a> {
     }
 
     /// Prints what was changed; for scripts with what was found.
-    #[expect(clippy::print_stdout, reason = "what was done is the command's data")]
     pub(super) fn print_done(&self, is_json: bool) -> anyhow::Result<()> {
         if is_json {
             return self.print(true);
         }
         let done = self.done.unwrap_or_default();
-        println!("\ndone: {} rows are gone, the status of {} was noted", grouped(done.n_gone), grouped(done.n_learnt));
+        stdout::print(format_args!(
+            "\ndone: {} rows are gone, the status of {} was noted\n",
+            grouped(done.n_gone),
+            grouped(done.n_learnt)
+        ))?;
         if done.n_gone_without_certificate > 0 {
             let n = grouped(done.n_gone_without_certificate);
-            println!("{n} of the gone must be given again with `muster enqueue`: {NOT_KEPT}");
+            stdout::print(format_args!("{n} of the gone must be given again with `muster enqueue`: {NOT_KEPT}\n"))?;
         }
         if self.is_repair {
-            println!("{} jobs are sent again as soon as a worker runs", grouped(done.n_sent_again));
+            stdout::print(format_args!(
+                "{} jobs are sent again as soon as a worker runs\n",
+                grouped(done.n_sent_again)
+            ))?;
         }
         Ok(())
     }

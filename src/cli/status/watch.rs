@@ -1,6 +1,6 @@
 //! `muster status --watch`: the same again and again, in place.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use super::asked::Asked;
 use super::list::Listing;
 use super::report::Measured;
 use crate::cli::exit::INTERRUPTED;
+use crate::cli::stdout::{self, Reader, Unwritable};
 
 /// How often a line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -69,8 +70,7 @@ async fn show(
     let mut screen = Screen { is_terminal: std::io::stdout().is_terminal(), last_line: None };
     loop {
         let frame = draw().await?;
-        screen.show(&frame)?;
-        if frame.is_last {
+        if screen.show(&frame)? == Reader::Gone || frame.is_last {
             return Ok(ExitCode::SUCCESS);
         }
         tokio::select! {
@@ -81,14 +81,14 @@ async fn show(
 }
 
 impl Screen {
-    fn show(&mut self, frame: &Frame) -> std::io::Result<()> {
-        let mut out = std::io::stdout().lock();
+    fn show(&mut self, frame: &Frame) -> Result<Reader, Unwritable> {
         if self.is_terminal {
-            write!(out, "{CLEAR}{}", frame.text)?;
+            stdout::print(format_args!("{CLEAR}{}", frame.text))
         } else if frame.is_last || self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY) {
             self.last_line = Some(Instant::now());
-            writeln!(out, "{}", frame.line)?;
+            stdout::print(format_args!("{}\n", frame.line))
+        } else {
+            Ok(Reader::There)
         }
-        out.flush()
     }
 }

@@ -1,0 +1,151 @@
+//! Standard output that nobody reads, and one that cannot be written: what a command does is done all the same, or not begun.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::process::Stdio;
+use std::time::Duration;
+
+use muster::specimen::Flaw;
+use muster::store::{Page, Quarantined};
+use time::OffsetDateTime;
+
+use crate::factory::{BATCH, Factory, Program};
+
+/// The first words of every command that prints a result, with arguments that work on the plant below, and its exit code.
+/// Those that change something come once, after those that only look.
+const COMMANDS: &[(&[&str], i32)] = &[
+    (&["status"], 0),
+    (&["status", "--json"], 0),
+    (&["status", BATCH, "--rates"], 0),
+    (&["status", BATCH, "--check"], 6),
+    (&["status", "--watch=1s"], 0),
+    (&["show", "SN-1"], 0),
+    (&["show", "SN-1", "--json"], 0),
+    (&["export", BATCH], 0),
+    (&["export", BATCH, "--format=jsonl"], 0),
+    (&["report", BATCH], 0),
+    (&["report", BATCH, "--json"], 0),
+    (&["reconcile", "--target=default", "--dry-run"], 0),
+    (&["reconcile", "--target=default", "--dry-run", "--json"], 0),
+    (&["holds"], 0),
+    (&["dead", "list"], 0),
+    (&["dead", "drop", "--all", "--dry-run"], 0),
+    (&["quarantine", "list"], 0),
+    (&["quarantine", "list", "--json"], 0),
+    (&["quarantine", "show", "message-0"], 0),
+    (&["ca", "list"], 0),
+    (&["ca", "code"], 0),
+    (&["doctor"], 0),
+    (&["audit"], 0),
+    (&["audit", "--json"], 0),
+    (&["config", "show"], 0),
+    (&["config", "template"], 0),
+    (&["migrate"], 0),
+    (&["replay", BATCH, "--code=expired", "--dry-run"], 0),
+    (&["replay", "list"], 0),
+    (&["prune", "--older-than=0s", "--dry-run"], 0),
+    (&["enqueue", "--dry-run", "leaf.pem"], 0),
+    (&["ca", "register", "cas/plant.pem", "--mode=sni-only", "--dry-run"], 0),
+    (&["demo", "--help"], 0),
+];
+
+/// A plant with something for every command to show.
+async fn plant() -> Factory {
+    let factory = Factory::new(1000.0).await;
+    let mut job = Factory::job(&factory.ca.leaf("one"));
+    job.reference = Some("SN-1".parse().unwrap());
+    factory.send(&[job.to_body(), Factory::job(&factory.ca.flawed(Flaw::Expired, "late")).to_body()]).await;
+    factory.drain().await;
+    let message = |i: usize| Quarantined {
+        queue: factory.queue.url().to_owned(),
+        message_id: format!("message-{i}"),
+        reason: "not_json",
+        detail: "it is none".into(),
+        body: format!("body {i}"),
+        sent_at: OffsetDateTime::now_utc(),
+    };
+    factory.store.record(&Page { quarantined: (0..3).map(message).collect(), ..Page::default() }).await.unwrap();
+    std::fs::write(factory.folder().join("leaf.pem"), factory.ca.leaf("two")).unwrap();
+    factory
+}
+
+/// A pipe whose reader is gone.
+fn unread() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+fn full() -> Stdio {
+    File::options().write(true).open("/dev/full").unwrap().into()
+}
+
+/// Runs a command: its exit code and what it says on standard error.
+async fn run(factory: &Factory, arguments: &[&str], stdout: Stdio) -> (Option<i32>, String) {
+    let mut command = factory.command(arguments);
+    let (code, _, stderr) = Program(command.stdout(stdout).spawn().unwrap()).end().await;
+    assert!(!stderr.contains("panicked"), "{arguments:?}: {stderr}");
+    (code, stderr)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_whose_output_nobody_reads_end_as_ever() {
+    let factory = plant().await;
+    for (arguments, code) in COMMANDS {
+        let found = run(&factory, arguments, unread()).await;
+        assert_eq!((found.0, found.1.contains("Broken pipe")), (Some(*code), false), "{arguments:?}: {}", found.1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn output_that_cannot_be_written_is_an_error() {
+    let factory = plant().await;
+    // These print nothing here, or what cannot be written is of no use to anybody.
+    let silent = [&["migrate"][..], &["demo", "--help"], &["enqueue", "--dry-run", "leaf.pem"]];
+    for (arguments, _) in COMMANDS.iter().filter(|(arguments, _)| !silent.contains(arguments)) {
+        let (code, stderr) = run(&factory, arguments, full()).await;
+        assert_eq!(code, Some(1), "{arguments:?}: {stderr}");
+        assert!(stderr.contains("No space left on device"), "{arguments:?}: {stderr}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_command_changes_is_changed_though_nobody_reads_what_it_prints() {
+    let factory = plant().await;
+    let (code, said) = run(&factory, &["quarantine", "drop", "message-0", "--yes"], unread()).await;
+    assert_eq!((code, factory.store.quarantined().await.unwrap()), (Some(0), 2), "{said}");
+    // The exit code says that not all is well, and the number that is left what was done.
+    let (code, said) = run(&factory, &["quarantine", "drop", "message-1", "--yes"], full()).await;
+    assert_eq!((code, factory.store.quarantined().await.unwrap()), (Some(1), 1), "{said}");
+    let (code, said) = run(&factory, &["enqueue", "--batch=piped", "leaf.pem"], unread()).await;
+    assert_eq!((code, factory.counts("jobs").sent), (Some(0), 3), "{said}");
+    let (code, said) = run(&factory, &["replay", BATCH, "--code=expired", "--yes"], unread()).await;
+    assert_eq!((code, factory.store.replays(None, 10).await.unwrap().len()), (Some(0), 1), "{said}");
+    let (code, said) = run(&factory, &["pause", "batch", BATCH], unread()).await;
+    assert_eq!((code, factory.store.open_holds().await.unwrap().len()), (Some(0), 1), "{said}");
+    let (code, said) = run(&factory, &["prune", BATCH, "--older-than=0s", "--yes", "--json"], unread()).await;
+    assert_eq!((code, factory.store.batch_status(BATCH).await.unwrap().is_none()), (Some(0), true), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_that_goes_on_ends_when_its_reader_is_gone() {
+    let factory = plant().await;
+    let ended = run(&factory, &["status", "--watch=1s"], unread());
+    let (code, said) = tokio::time::timeout(Duration::from_secs(30), ended).await.expect("it goes on");
+    assert_eq!(code, Some(0), "{said}");
+}
+
+/// So that no command is forgotten.
+#[test]
+fn every_command_is_tried_without_a_reader() {
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_muster")).arg("help").output().unwrap().stdout;
+    let help = String::from_utf8(help).unwrap();
+    let (_, commands) = help.split_once("Commands:\n").unwrap();
+    let (commands, _) = commands.split_once("\n\n").unwrap();
+    let names = commands.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names: BTreeSet<&str> = names.filter_map(|line| line.split_whitespace().next()).collect();
+    let tried: BTreeSet<&str> = COMMANDS.iter().map(|(arguments, _)| arguments[0]).collect();
+    // `serve` and `sandbox` go on and print no result, `pause` and `resume` are tried with those that change something.
+    let others = BTreeSet::from(["help", "pause", "resume", "sandbox", "serve"]);
+    assert_eq!(names, &tried | &others);
+}
