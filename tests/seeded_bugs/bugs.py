@@ -1018,10 +1018,18 @@ BUGS = [
     bug(
         "every hold probes as it likes",
         "src/store/hold.rs",
-        "and coalesce(next_probe <= clock_timestamp(), true)",
-        "and coalesce(next_probe <= clock_timestamp(), true) is not null",
+        "next_probe not between clock_timestamp()",
+        "next_probe is not null or next_probe not between clock_timestamp()",
         IT,
         "holds::all_holds_together_probe_with_a_fiftieth_of_the_quota",
+    ),
+    bug(
+        "a probe of the future is waited for",
+        "src/store/hold.rs",
+        "make_interval(secs => 1 + 1 / (rate * $5))",
+        "make_interval(days => 2)",
+        IT,
+        "doubt::a_clock_that_was_ahead_silences_no_cut_no_probe_and_no_replay",
     ),
     bug(
         "a released hold is sent before every worker has seen it",
