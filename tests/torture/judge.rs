@@ -12,11 +12,12 @@ use time::OffsetDateTime;
 use crate::fleet::End;
 use crate::jobs::{Kind, Place};
 use crate::lag::calls_a_second_max;
-use crate::plant::{DRAIN_DEADLINE, Drain, Plant, VISIBILITY, rate};
+use crate::plant::{DRAIN_DEADLINE, Drain, Plant, SLOTS, VISIBILITY, rate};
 use crate::rows::Row;
 use crate::storm::Storm;
 
-/// A call this long after the good row was there was no copy that was on its way: visibility, freeze, token, retries.
+/// A call this long after the good row was there was no copy that was on its way, beside its wait for a token: visibility,
+/// freeze, retries.
 const ON_THE_WAY: Duration = Duration::from_secs(15);
 
 /// What a worker may take for its end beside its deadline: what is held goes back, the connections are closed.
@@ -31,7 +32,7 @@ pub(crate) async fn judge(plant: &Plant, storm: &Storm, ends: &[End], drain: &Dr
     judge_rows(plant, &rows);
     judge_truth(plant, &rows);
     judge_quarantine(plant).await;
-    judge_calls(plant, &rows);
+    judge_calls(plant, &rows).await;
     judge_rate(plant, storm);
     judge_ends(plant, storm, ends);
     let violations = &plant.violations;
@@ -103,7 +104,7 @@ async fn judge_quarantine(plant: &Plant) {
 }
 
 /// I5: what calls were made, and what they may be.
-fn judge_calls(plant: &Plant, rows: &HashMap<Place, Row>) {
+async fn judge_calls(plant: &Plant, rows: &HashMap<Place, Row>) {
     let (calls, bound) = (register_calls(plant), calls_bound(plant));
     plant.violations.unless(calls.len() <= bound, "I5", || format!("{} calls, {bound} are the most", calls.len()));
     let mut good_since = HashMap::new();
@@ -113,10 +114,16 @@ fn judge_calls(plant: &Plant, rows: &HashMap<Place, Row>) {
         let since = good_since.entry(row.certificate_id.unwrap()).or_insert(row.recorded_at);
         *since = row.recorded_at.min(*since);
     }
+    let (_, lowest) = plant.rows.learnt_rates().await;
+    #[expect(clippy::cast_precision_loss, reason = "slots are a few hundred")]
+    let on_the_way = ON_THE_WAY + Duration::from_secs_f64(SLOTS as f64 / lowest);
     for call in &calls {
         let Some(id) = call.certificate_id else { continue };
-        let is_late = good_since.get(&id).is_some_and(|since| call.at > *since + ON_THE_WAY);
-        plant.violations.unless(!is_late, "I5", || format!("a call for {id} at {} though its row was good", call.at));
+        let since = good_since.get(&id).copied().unwrap_or(call.at);
+        let is_late = call.at > since + on_the_way;
+        plant
+            .violations
+            .unless(!is_late, "I5", || format!("a call for {id} at {}, whose row was good since {since}", call.at));
     }
 }
 

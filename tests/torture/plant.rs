@@ -180,8 +180,10 @@ impl Plant {
     /// Waits until the queue is empty and nothing is parked; notes where a worker stands still meanwhile.
     pub(crate) async fn drain(&self, fleet: &Fleet) -> Drain {
         let (n_left, began) = (self.n_left().await, Instant::now());
+        let (learnt, _) = self.rows.learnt_rates().await;
         #[expect(clippy::cast_precision_loss, reason = "messages fit into memory")]
-        let working = Duration::from_secs_f64(n_left as f64 / RATE * SHARED_MACHINE);
+        // Throttles of the storm may have left a low rate, which rises meanwhile.
+        let working = Duration::from_secs_f64(n_left as f64 * (SHARED_MACHINE / RATE + 1.0 / learnt - 1.0 / RATE));
         let bound = working + VISIBILITY + AFTERMATH;
         let mut told = Instant::now();
         while self.n_left().await > 0 && began.elapsed() < bound + LAST_PATIENCE {

@@ -121,6 +121,15 @@ impl Rows {
         rows.into_iter().map(read).collect()
     }
 
+    /// The learnt rate now, and the lowest of its last hundred changes, in calls a second.
+    pub(crate) async fn learnt_rates(&self) -> (f64, f64) {
+        let query =
+            "select l.rate, least(l.rate, (select min(rate) from rate_changes c where c.operation = l.operation))
+            from rate_limits l
+            where l.operation = 'RegisterCertificate'";
+        sqlx::query_as(query).fetch_one(&self.0).await.unwrap()
+    }
+
     /// The bodies that were no job.
     pub(crate) async fn quarantined(&self) -> Vec<String> {
         sqlx::query_scalar("select convert_from(body, 'utf8') from quarantine").fetch_all(&self.0).await.unwrap()
