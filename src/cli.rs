@@ -100,6 +100,7 @@ fn arguments() -> Result<(Cli, Assignments), clap::Error> {
 }
 
 async fn run(cli: Cli, assignments: Assignments) -> anyhow::Result<ExitCode> {
+    signals::outlive_file_size_limit()?;
     let settings = cli.layers.settings(assignments)?;
     let config = &settings.config;
     // What a demo or a sandbox does shows on its own display.

@@ -82,7 +82,7 @@ impl Heartbeat {
             self.metrics.sqs_visibility_extensions.with_label_values(&[ok_or_error(&result)]).inc();
             match result {
                 Ok(()) => due.hidden(asked_at),
-                Err(error) if error.is_senders_fault => {
+                Err(error) if error.is_final() => {
                     warn!(%error, "a message is no longer ours; it may come a second time");
                     due.lost();
                 }

@@ -105,6 +105,11 @@ impl Holds {
         state.ledger.is_empty() && state.found.is_empty()
     }
 
+    /// Says whether the ledger had a hold a moment ago, closed or not.
+    pub fn is_known(&self, hold: &HoldKey) -> bool {
+        self.lock().ledger.contains_key(hold)
+    }
+
     /// Notes that the ledger was asked for the right to let a job through: nobody else needs to ask for a while.
     pub fn probe_asked(&self, hold: &HoldKey) {
         if let Some(open) = self.lock().ledger.get_mut(hold) {

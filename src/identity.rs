@@ -36,6 +36,13 @@ const SESSION_NAME: &str = "muster";
 /// names it.
 const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How to give Muster credentials.
+pub const CREDENTIALS_HINT: &str =
+    "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role";
+
+/// What to do where the source of the credentials does not answer.
+pub const LATE_HINT: &str = "see whether `aws sts get-caller-identity` answers, and how long it takes";
+
 /// An account and region: what a quota, a registration and a known certificate belong to.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Account {
@@ -195,16 +202,14 @@ impl IdentityError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NoRegion => "set `aws.region` in the settings, or AWS_REGION",
-            Self::NoCredentials(_) => {
-                "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
-            }
-            Self::CredentialsLate(_) => "check it with `aws sts get-caller-identity`; it is asked again",
+            Self::NoCredentials(_) => CREDENTIALS_HINT,
+            Self::CredentialsLate(_) => LATE_HINT,
             Self::Denied(_) => "check the credentials with `aws sts get-caller-identity`",
             Self::RoleDenied(_) => {
                 "check the target's `role_arn` and `external_id`, the role's trust policy, and that the credentials may call \
                  sts:AssumeRole"
             }
-            Self::Unreachable(_) => "check the network, and AWS_ENDPOINT_URL or `aws.endpoint_url`",
+            Self::Unreachable(_) => sdk_error::NETWORK_HINT,
         }
     }
 }
@@ -243,10 +248,19 @@ where
         return IdentityError::Unreachable(text);
     }
     if let SdkError::ServiceError(service) = error {
-        return denied(code_and_message(service.err()));
+        let (status, error) = (service.raw().status().as_u16(), service.err());
+        let is_refusal = sdk_error::is_refusal(status, error.code());
+        return if is_refusal { denied(code_and_message(error)) } else { unavailable(status, error) };
     }
     let unreachable = || IdentityError::Unreachable(sdk_error::in_one_line(error));
     error.source().and_then(without_credentials).unwrap_or_else(unreachable)
+}
+
+fn unavailable(status: u16, error: &impl ProvideErrorMetadata) -> IdentityError {
+    IdentityError::Unreachable(match error.code() {
+        Some(_) => code_and_message(error),
+        None => format!("HTTP {status} with an answer that AWS does not give"),
+    })
 }
 
 /// Why there were no credentials for a call, where that is what its error comes of.

@@ -32,7 +32,9 @@ use crate::sdk_error;
 
 pub use answer::not_mentioned;
 pub use attributes::Attributes;
-pub use error::{EntryError, EntryResult, KMS_HINT, NO_CREDENTIALS, QueueError, QueueErrorKind, UNKNOWN};
+pub use error::{
+    CREDENTIALS_LATE, EntryError, EntryResult, KMS_HINT, NO_CREDENTIALS, QueueError, QueueErrorKind, UNKNOWN,
+};
 
 /// Most entries of one SQS call.
 pub const CALL_MAX: usize = 10;
@@ -258,10 +260,10 @@ impl Queue {
     fn read(&self, message: aws_sdk_sqs::types::Message, asked_at: Instant) -> Option<Message> {
         let attributes = message.attributes.unwrap_or_default();
         let number = |name| attributes.get(&name).and_then(|text| text.parse::<i64>().ok());
-        let body = message.body.unwrap_or_default();
-        let is_sound = message.md5_of_body.is_none_or(|md5| answer::check_md5(&body, &md5).is_ok());
-        let id_and_receipt = message.message_id.zip(message.receipt_handle).filter(|_| is_sound);
-        let Some((id, receipt)) = id_and_receipt else {
+        let body = message.body.zip(message.md5_of_body);
+        let body = body.filter(|(body, md5)| answer::check_md5(body, md5).is_ok());
+        let id_and_receipt = message.message_id.zip(message.receipt_handle);
+        let Some((body, (id, receipt))) = body.map(|(body, _)| body).zip(id_and_receipt) else {
             warn!(queue = self.url(), "a message did not arrive whole; it comes again when its visibility ends");
             return None;
         };
@@ -348,6 +350,7 @@ where
     }
     let (kind, code, message) = match identity::without_credentials(failure) {
         Some(IdentityError::NoCredentials(text)) => (QueueErrorKind::Denied, NO_CREDENTIALS, text),
+        Some(IdentityError::CredentialsLate(text)) => (QueueErrorKind::Transient, CREDENTIALS_LATE, text),
         Some(fault) if fault.is_denial() => (QueueErrorKind::Denied, NO_CREDENTIALS, fault.to_string()),
         Some(fault) => (QueueErrorKind::Transient, UNREACHABLE, fault.to_string()),
         None => (QueueErrorKind::Transient, UNREACHABLE, sdk_error::in_one_line(failure)),
@@ -366,6 +369,8 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use md5::{Digest, Md5};
+
     use super::*;
 
     #[test]
@@ -385,6 +390,20 @@ mod tests {
             let error = Queue::open(&config, name).await.unwrap_err();
             assert_eq!(error.kind, QueueErrorKind::Fifo);
             assert!(error.to_string().ends_with(&format!("`{name}` is a FIFO queue, a standard queue is needed")));
+        }
+    }
+
+    #[test]
+    fn a_message_that_did_not_arrive_whole_is_none() {
+        let (body, md5) = ("a job", hex::encode(Md5::digest("a job")));
+        let message = |body: Option<&str>, md5: Option<&str>| {
+            let message = aws_sdk_sqs::types::Message::builder().message_id("id").receipt_handle("receipt");
+            let message = message.set_body(body.map(str::to_owned)).set_md5_of_body(md5.map(str::to_owned)).build();
+            Queue::uncalled("main").read(message, Instant::now())
+        };
+        assert_eq!(message(Some(body), Some(&md5)).unwrap().body, body);
+        for (body, md5) in [(None, Some(md5.as_str())), (Some(body), None), (None, None), (Some("a jo"), Some(&md5))] {
+            assert!(message(body, md5).is_none(), "{body:?} {md5:?}");
         }
     }
 

@@ -122,7 +122,7 @@ impl Recorder {
                     self.count_entries(ack, &results);
                     let mut results = results.into_iter();
                     // Dropping a delivery frees its slot.
-                    left.retain(|_| matches!(results.next(), Some(Err(error)) if !error.is_senders_fault));
+                    left.retain(|_| matches!(results.next(), Some(Err(error)) if !error.is_final()));
                 }
                 Err(error) => warn!(%error, attempt, "cannot {ack} messages"),
             }

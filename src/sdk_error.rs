@@ -8,6 +8,27 @@ use aws_smithy_runtime_api::client::result::SdkError;
 /// Most characters of an error's text that are kept.
 pub const TEXT_MAX: usize = 500;
 
+/// How to fix what keeps AWS from being reached.
+pub const NETWORK_HINT: &str = "check the network, the proxy that HTTPS_PROXY or HTTP_PROXY names, and AWS_ENDPOINT_URL or \
+                                `aws.endpoint_url`";
+
+/// Error codes with which a service says that it has too much to do.
+const THROTTLES: [&str; 8] = [
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "TooManyRequestsException",
+];
+
+/// Says whether a service refused a call, and not only had no time for it or trouble of its own.
+pub fn is_refusal(status: u16, code: Option<&str>) -> bool {
+    (400..500).contains(&status) && status != 429 && code.is_some_and(|code| !THROTTLES.contains(&code))
+}
+
 /// An error and its causes in one line, cut to [`TEXT_MAX`] characters.
 pub fn in_one_line(error: &(dyn Error + 'static)) -> String {
     let texts: Vec<_> = causes(error).map(ToString::to_string).collect();
@@ -56,6 +77,22 @@ pub(crate) fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_has_a_code_of_its_own() {
+        for (status, code, expected) in [
+            (403, Some("AccessDenied"), true),
+            (400, Some("InvalidClientTokenId"), true),
+            (400, Some("Throttling"), false),
+            (429, Some("AccessDenied"), false),
+            (503, Some("ServiceUnavailable"), false),
+            (500, Some("InternalFailure"), false),
+            (403, None, false),
+            (200, None, false),
+        ] {
+            assert_eq!(is_refusal(status, code), expected, "{status} {code:?}");
+        }
+    }
 
     #[test]
     fn a_text_of_a_service_becomes_one_short_line() {

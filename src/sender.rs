@@ -19,6 +19,7 @@ use crate::hold::{HoldKey, HoldKind};
 use crate::limiters::Limiters;
 use crate::metrics::Metrics;
 use crate::queue::{EntryError, Queue, QueueError};
+use crate::store::hold::OverdueProbe;
 use crate::store::waiting::{Lease, WaitingJob};
 use crate::store::{Store, StoreError};
 
@@ -122,8 +123,10 @@ impl Sender {
         }
         let not = [self.breakers.not_ours_to_probe(), self.without_room()].concat();
         for _ in 0..PROBES_MAX {
-            let Some(hold) = self.store.claim_overdue_probe(&not).await? else { break };
-            if hold.kind() == Some(HoldKind::Busy) {
+            let Some(OverdueProbe { hold, may_send }) = self.store.claim_overdue_probe(&not).await? else { break };
+            if !may_send {
+                self.release_if_empty(&hold).await?;
+            } else if hold.kind() == Some(HoldKind::Busy) {
                 self.refill(&hold).await?;
             } else {
                 self.probe(&hold).await?;
@@ -156,12 +159,19 @@ impl Sender {
         Ok(())
     }
 
-    /// Sends one job of a hold again, so that a worker lets it through. A hold for which nothing waits is over: the next
-    /// job that comes finds out.
-    async fn probe(&self, hold: &HoldKey) -> Result<(), Failure> {
+    /// Ends a hold for which nothing waits: the next job that comes finds out. Otherwise gives back one that waits.
+    async fn release_if_empty(&self, hold: &HoldKey) -> Result<Vec<WaitingJob>, Failure> {
         let jobs = self.store.waiting(hold, None, 1).await?;
         if jobs.is_empty() {
             self.store.release_at_once(hold).await?;
+        }
+        Ok(jobs)
+    }
+
+    /// Sends one job of a hold again, so that a worker lets it through.
+    async fn probe(&self, hold: &HoldKey) -> Result<(), Failure> {
+        let jobs = self.release_if_empty(hold).await?;
+        if jobs.is_empty() {
             return Ok(());
         }
         info!(%hold, "sending one job again as a probe");
@@ -262,7 +272,7 @@ impl Sender {
         for (job, result) in call.jobs.iter().zip(answer?) {
             match result {
                 Ok(()) => taken.push(job),
-                Err(error) if error.is_senders_fault => {
+                Err(error) if error.is_final() => {
                     error!(%error, batch = job.batch, subject = hex::encode(job.subject), "SQS refuses a parked job");
                     refused.push(job);
                 }

@@ -10,6 +10,7 @@ use tracing::warn;
 
 use crate::backoff::Backoff;
 use crate::breaker::{Changes, Dependency};
+use crate::clock::Clock;
 use crate::config::{Config, Rates};
 use crate::identity::{self, Account, IdentityError};
 use crate::job::{Job, Name, Operation};
@@ -36,6 +37,7 @@ pub struct Single {
     registrar: Registrar,
     rates: Rates,
     retry: RetryPolicy,
+    clock: Clock,
 }
 
 /// Why a certificate did not come to an end.
@@ -84,14 +86,23 @@ impl Single {
             return Err(SingleError::UnknownTarget { target: target.clone(), known });
         };
         let timeout = config.worker.attempt_timeout.into();
-        let (aws, account) = identity::prove(&settings.access(&config.aws), timeout).await?;
+        let asked = identity::ask(&settings.access(&config.aws), timeout).await;
+        let (aws, account) = asked.answer?;
+        let clock = Clock::default();
+        asked.clock_ahead.inspect(|&ahead| clock.set_ahead(ahead));
         Ok(Self {
+            clock,
             target: target.clone(),
             account,
             registrar: Registrar::new(&aws, timeout),
             rates: settings.rates.clone(),
             retry: config.retry.policy(),
         })
+    }
+
+    /// The time by which certificates are judged.
+    pub fn now(&self) -> OffsetDateTime {
+        self.clock.now()
     }
 
     /// Whose account and which region it is.

@@ -25,6 +25,7 @@ use crate::backoff::Backoff;
 use crate::breakers::Breakers;
 use crate::claims::{Claim, Claimed, Claims, Join};
 use crate::clock::Clock;
+use crate::hold::Parking;
 use crate::identity::Account;
 use crate::job::Job;
 use crate::limiters::Limiters;
@@ -237,12 +238,19 @@ impl Worker {
         if let Some(claim) = &claim {
             claim.settle(outcome.clone());
         }
-        if outcome.n_attempts > 0 && (outcome.status().is_end() || is_lone_issuer(&outcome)) {
+        if outcome.n_attempts > 0 && (outcome.status().is_end() || self.is_new_lone_issuer(&outcome)) {
             self.parts.breakers.holds.ended(&job.batch, outcome.code);
         }
         let account = self.parts.targets[job.target.as_str()].account.clone();
         let finish = Finish::Ended { job: Box::new(job), account, outcome: Box::new(outcome), claim };
         self.send(Finished::new(delivery, finish)).await;
+    }
+
+    /// Says whether a job is parked for an issuer of which no other certificate was met before: a batch of nothing but such,
+    /// as self-signed certificates are, spends a call for each. Whatever is sent again as a probe was counted before.
+    fn is_new_lone_issuer(&self, outcome: &Outcome) -> bool {
+        let Some(Parking { hold, opening: Some(opening) }) = &outcome.parking else { return false };
+        outcome.code == Code::IssuerInactive && !opening.is_closed && !self.parts.breakers.holds.is_known(hold)
     }
 
     /// Gives a message back.
@@ -254,13 +262,6 @@ impl Worker {
         // The recorder is gone only after its deadline; then the message comes back by itself.
         let _ = self.parts.recorder.send(finished).await;
     }
-}
-
-/// Says whether a job is parked for an issuer of which no other certificate was met: a batch of nothing but such, as
-/// self-signed certificates are, spends a call for each.
-fn is_lone_issuer(outcome: &Outcome) -> bool {
-    let opening = outcome.parking.as_ref().and_then(|parking| parking.opening.as_ref());
-    outcome.code == Code::IssuerInactive && opening.is_some_and(|opening| !opening.is_closed)
 }
 
 /// Counts the panic that drops it.

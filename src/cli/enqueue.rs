@@ -7,6 +7,7 @@ mod summary;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -16,6 +17,7 @@ use time::macros::format_description;
 
 use super::progress::Progress;
 use super::{exit, signals, stdout};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::enqueue::{Judge, Order, Planner, RejectsFile, RejectsWritten, Sender};
 use crate::identity;
@@ -85,6 +87,9 @@ pub(super) struct Enqueue {
     json: bool,
 }
 
+/// Longest that AWS may take to tell the time.
+const CLOCK_PATIENCE: Duration = Duration::from_secs(5);
+
 const AFTER_HELP: &str = "\
 The rejects file has one JSON object a line: file, line, ref, certificateId, subject, code, reason, hint and \
 certificatePem, each where it is known. To try again what may pass by now, give the file itself:
@@ -108,11 +113,13 @@ impl Enqueue {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let order = Arc::new(self.order()?);
         let quota = quota(config, &order)?;
-        let judge = Judge::new(config.precheck.policy(), config.precheck.known_cas()?, OffsetDateTime::now_utc());
+        let (policy, cas) = (config.precheck.policy(), config.precheck.known_cas()?);
         let manifest = Manifest::find(&self.paths)?;
         let mut rejects = self.rejects_file(&order.batch)?;
         // Opened before everything is read, so that a wrong name shows at once.
         let queue = if self.dry_run { None } else { Some(open(config).await?) };
+        let clock = if self.dry_run { Clock::default() } else { clock(config).await };
+        let judge = Judge::new(policy, cas, clock.now());
 
         let stop = signals::stop_token()?;
         let progress = Progress::new();
@@ -195,6 +202,14 @@ impl Enqueue {
 async fn open(config: &Config) -> anyhow::Result<Queue> {
     let aws = identity::load(&config.aws.access()).await;
     Queue::open(&aws, &config.queue.name).await.context("cannot open the queue")
+}
+
+/// The clock of AWS, which judges certificates in the end; this machine's where AWS does not tell.
+async fn clock(config: &Config) -> Clock {
+    let clock = Clock::default();
+    let ahead = identity::ask(&config.aws.access(), CLOCK_PATIENCE).await.clock_ahead;
+    ahead.inspect(|&ahead| clock.set_ahead(ahead));
+    clock
 }
 
 /// The quota of the target's operation.

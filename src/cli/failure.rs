@@ -15,7 +15,7 @@ use crate::config::fit::Misfit;
 use crate::identity::IdentityError;
 use crate::output_file::OutputFileError;
 use crate::proof::ProofError;
-use crate::queue::{KMS_HINT, NO_CREDENTIALS, QueueError, QueueErrorKind};
+use crate::queue::{QueueError, QueueErrorKind};
 use crate::reconcile::{InventoryError, ReconcileError};
 use crate::registrar::{CallError, Kind};
 use crate::single::SingleError;
@@ -160,22 +160,7 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         return Some(error.hint());
     }
     if let Some(error) = error.downcast_ref::<QueueError>() {
-        return Some(match error.kind {
-            QueueErrorKind::Missing => "check `queue.name` and `queue.replay`, the account and the region",
-            QueueErrorKind::Fifo => "make a standard queue: jobs need no order, and a FIFO queue would hold them up",
-            QueueErrorKind::Denied if error.is_of_kms() => KMS_HINT,
-            QueueErrorKind::Denied if error.code == NO_CREDENTIALS => {
-                "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
-            }
-            QueueErrorKind::Denied if error.operation == "SendMessageBatch" => {
-                "the credentials need sqs:GetQueueUrl and sqs:SendMessage on the queue"
-            }
-            QueueErrorKind::Denied => {
-                "the credentials need sqs:GetQueueUrl, GetQueueAttributes, ReceiveMessage, \
-                                       DeleteMessage and ChangeMessageVisibility on the queue"
-            }
-            QueueErrorKind::Transient => "check the network, and AWS_ENDPOINT_URL or `aws.endpoint_url`",
-        });
+        return Some(error.hint());
     }
     match store_error(error)? {
         error if error.is_of_a_pooler() => Some(POOLER_HINT),

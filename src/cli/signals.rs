@@ -1,4 +1,4 @@
-//! Stops on Ctrl-C or SIGTERM: once in order, twice at once.
+//! Stops on Ctrl-C or SIGTERM: once in order, twice at once; and survives another signal.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,15 @@ pub(super) fn stop_token() -> std::io::Result<CancellationToken> {
         std::process::exit(INTERRUPTED.into());
     });
     Ok(stop)
+}
+
+/// Lets a write beyond the limit of a file's size fail, as on a full disk: the system's default is to kill the process.
+///
+/// # Errors
+/// The system gives no signals.
+pub(super) fn outlive_file_size_limit() -> std::io::Result<()> {
+    // What is handled once stays handled.
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
 }
 
 async fn next(interrupt: &mut tokio::signal::unix::Signal, terminate: &mut tokio::signal::unix::Signal) {

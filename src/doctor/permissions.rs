@@ -12,6 +12,7 @@ use crate::job::Operation;
 use crate::outcome::Code;
 use crate::queue::{Attributes, EntryResult, KMS_HINT, Message, QueueError, QueueErrorKind, UNKNOWN};
 use crate::registrar::{CallError, Kind, Registrar};
+use crate::sdk_error::NETWORK_HINT;
 
 /// A receipt that SQS never gave.
 const MADE_UP: &str = "muster-doctor";
@@ -52,7 +53,7 @@ impl Answer {
                 format!("allow {permission} in the IAM policy where CAs are registered"),
             ),
             Self::Unreachable(error) => {
-                let mend = "check the network, and AWS_ENDPOINT_URL or `endpoint_url` in the settings";
+                let mend = NETWORK_HINT;
                 Finding::problem(check, &subject, format!("cannot be reached: {error}"), mend)
             }
             Self::Unknown(error) => {

@@ -8,7 +8,8 @@ use super::{Check, Finding, PATIENCE, all, span};
 use crate::config::Config;
 use crate::config::fit::{self, FoundQueue};
 use crate::identity;
-use crate::queue::{Attributes, KMS_HINT, NO_CREDENTIALS, Queue, QueueError, QueueErrorKind};
+use crate::queue::{Attributes, Queue, QueueError};
+use crate::sdk_error::NETWORK_HINT;
 
 /// The main queue, and the second one where one is configured.
 pub(super) struct Queues(pub(super) Vec<JobQueue>);
@@ -139,19 +140,7 @@ fn described(attributes: &Attributes) -> String {
 
 fn mend(failure: &Failure) -> &'static str {
     match failure {
-        Failure::Queue(error) if error.code == NO_CREDENTIALS => {
-            "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
-        }
-        Failure::Queue(error) if error.is_of_kms() => KMS_HINT,
-        Failure::Queue(QueueError { kind: QueueErrorKind::Missing, .. }) => {
-            "check `queue.name` and `queue.replay`, the account and the region"
-        }
-        Failure::Queue(QueueError { kind: QueueErrorKind::Fifo, .. }) => "make a standard queue: jobs need no order",
-        Failure::Queue(QueueError { kind: QueueErrorKind::Denied, .. }) => {
-            "allow sqs:GetQueueUrl and sqs:GetQueueAttributes on the queue"
-        }
-        Failure::Queue(QueueError { kind: QueueErrorKind::Transient, .. }) | Failure::Late(_) => {
-            "check the network, and AWS_ENDPOINT_URL or `aws.endpoint_url`"
-        }
+        Failure::Queue(error) => error.hint(),
+        Failure::Late(_) => NETWORK_HINT,
     }
 }

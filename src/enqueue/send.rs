@@ -168,7 +168,7 @@ impl Called {
         for (message, result) in messages.into_iter().zip(results) {
             match result {
                 Ok(()) => self.n_sent += 1,
-                Err(error) if error.is_senders_fault => {
+                Err(error) if error.is_final() => {
                     self.rejects.push(message.reject(&Reason::RefusedByQueue(error)));
                 }
                 Err(error) => failed.push((message, error)),

@@ -106,7 +106,7 @@ impl Program {
             Known::Outcome(Ok(printed)) => return Ok(printed.credentials(self.account.as_deref())),
             Known::Outcome(Err(trouble)) => trouble,
             Known::Late { .. } => {
-                let text = format!("has not answered for {PATIENCE:?}; it is stopped after {TIMEOUT:?}");
+                let text = format!("has not answered for {PATIENCE:?}");
                 Trouble { kind: ErrorKind::TimedOut, text }
             }
         };

@@ -39,13 +39,18 @@ fn causes_of(fault: &CredentialsError) -> Option<String> {
 fn is_unanswered(fault: &CredentialsError) -> bool {
     match fault {
         CredentialsError::ProviderTimedOut(_) => true,
-        CredentialsError::ProviderError(_) => causes(fault).any(is_silence),
+        CredentialsError::ProviderError(_) | CredentialsError::Unhandled(_) => causes(fault).any(is_silence),
         // Most machines have no metadata service, so there is no connection to one. One that takes the connection is there.
         _ => places(fault).is_some_and(|places| {
-            let errors = places.attempts().iter().map(|attempt| attempt.error() as &(dyn Error + 'static));
-            errors.into_iter().any(|error| causes(error).any(is_silence) && !is_unsent(error))
+            let errors = places.attempts().iter().map(|attempt| attempt.error());
+            errors.into_iter().any(|error| is_of_metadata(error) && !is_unsent(error))
         }),
     }
+}
+
+/// Says whether the metadata service gave no answer of its own, such as that the machine has no role.
+fn is_of_metadata(error: &CredentialsError) -> bool {
+    causes(error).any(|cause| cause.to_string() == "could not communicate with IMDS")
 }
 
 /// Says whether an error says that nobody answered.

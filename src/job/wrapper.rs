@@ -92,7 +92,9 @@ impl Wrapper {
             return Some(Self::S3);
         }
         if let Some(records) = fields.get("Records") {
-            return Self::of_records(&serde_json::from_str::<Vec<Fields<'_>>>(records.get()).ok()?);
+            let records = Self::of_records(&serde_json::from_str::<Vec<Fields<'_>>>(records.get()).ok()?);
+            // A pipe passes its records on without anything around them.
+            return records.map(|its| if its == Self::Pipe { Self::LambdaRecords } else { its });
         }
         let marks: [(&[&str], Self); 3] = [
             (&["detail-type", "detail"], Self::EventBridge),
@@ -147,6 +149,7 @@ mod tests {
             (json!({ "Records": [{ "eventVersion": "2.1", "eventSource": "aws:s3" }] }), Wrapper::S3),
             (json!({ "Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b" }), Wrapper::S3),
             (json!({ "Records": [&sqs, &sqs] }), Wrapper::LambdaRecords),
+            (json!({ "Records": [&sqs] }), Wrapper::LambdaRecords),
             (json!({ "Records": [{ "EventSource": "aws:sns", "Sns": {} }] }), Wrapper::LambdaRecords),
             (json!([&sqs]), Wrapper::Pipe),
             (

@@ -48,7 +48,12 @@ pub(super) fn check_md5(body: &str, md5: &str) -> EntryResult {
     if hex::encode(Md5::digest(body)) == md5 {
         return Ok(());
     }
-    let message = "the body at SQS is another one: something on the way changed it".to_owned();
+    let message = if md5.is_empty() {
+        "the answer has no checksum of the body; a proxy may have answered in place of SQS"
+    } else {
+        "the body at SQS is another one: something on the way changed it"
+    };
+    let message = message.to_owned();
     Err(EntryError { code: "wrong checksum".to_owned(), message, is_senders_fault: false })
 }
 

@@ -1,7 +1,13 @@
 //! What SQS may answer other than what was asked for.
 
+use crate::identity::{CREDENTIALS_HINT, LATE_HINT};
+use crate::sdk_error::NETWORK_HINT;
+
 /// The code where the SDK found no credentials to sign a call with.
 pub const NO_CREDENTIALS: &str = "no credentials";
+
+/// The code where whoever has the credentials does not answer.
+pub const CREDENTIALS_LATE: &str = "credentials out of reach";
 
 /// How to fix a denial by KMS for an encrypted queue.
 pub const KMS_HINT: &str = "allow kms:Decrypt to whoever receives and kms:GenerateDataKey too to whoever sends, in the IAM \
@@ -15,7 +21,7 @@ pub struct QueueError {
     pub operation: &'static str,
     /// What it means.
     pub kind: QueueErrorKind,
-    /// SQS's error code, or `unreachable`, or [`NO_CREDENTIALS`].
+    /// SQS's error code, or `unreachable`, [`NO_CREDENTIALS`] or [`CREDENTIALS_LATE`].
     pub code: String,
     /// SQS's message.
     pub message: String,
@@ -48,8 +54,19 @@ pub struct EntryError {
     pub code: String,
     /// SQS's message.
     pub message: String,
-    /// The entry itself is wrong: sending it again is of no use.
+    /// SQS says that the caller is to blame; it says so of throttles and denials too.
     pub is_senders_fault: bool,
+}
+
+impl EntryError {
+    /// Says whether the entry itself is wrong, so that the same call fails again whatever is mended. A code that is not
+    /// known for that is none.
+    pub fn is_final(&self) -> bool {
+        let code = self.code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(&self.code);
+        let is_of_entry = code.starts_with("Invalid")
+            || matches!(code, "ReceiptHandleIsInvalid" | "MessageNotInflight" | "MessageTooLong" | "MissingParameter");
+        self.is_senders_fault && is_of_entry && QueueErrorKind::of(&self.code) == QueueErrorKind::Transient
+    }
 }
 
 impl QueueError {
@@ -62,6 +79,25 @@ impl QueueError {
     /// Says whether it is about the KMS key of an encrypted queue.
     pub fn is_of_kms(&self) -> bool {
         kms(&self.code).is_some()
+    }
+
+    /// What fixes it.
+    pub fn hint(&self) -> &'static str {
+        match self.kind {
+            QueueErrorKind::Missing => "check `queue.name` and `queue.replay`, the account and the region",
+            QueueErrorKind::Fifo => "make a standard queue: jobs need no order, and a FIFO queue would hold them up",
+            QueueErrorKind::Denied if self.is_of_kms() => KMS_HINT,
+            QueueErrorKind::Denied if self.code == NO_CREDENTIALS => CREDENTIALS_HINT,
+            QueueErrorKind::Denied if self.operation == "SendMessageBatch" => {
+                "the credentials need sqs:GetQueueUrl and sqs:SendMessage on the queue"
+            }
+            QueueErrorKind::Denied => {
+                "the credentials need sqs:GetQueueUrl, GetQueueAttributes, ReceiveMessage, DeleteMessage and \
+                 ChangeMessageVisibility on the queue"
+            }
+            QueueErrorKind::Transient if self.code == CREDENTIALS_LATE => LATE_HINT,
+            QueueErrorKind::Transient => NETWORK_HINT,
+        }
     }
 
     /// The refusal of a FIFO queue, which SQS itself does not make before the first message.
@@ -106,6 +142,23 @@ fn kms(code: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_wrong_with_an_entry_is_final() {
+        let is_final = |code: &str, is_senders_fault| {
+            EntryError { code: code.to_owned(), message: String::new(), is_senders_fault }.is_final()
+        };
+        for code in ["InvalidMessageContents", "InvalidParameterValue", "ReceiptHandleIsInvalid", "MessageNotInflight"]
+        {
+            assert!(is_final(code, true) && !is_final(code, false), "{code}");
+            assert!(is_final(&format!("AWS.SimpleQueueService.{code}"), true), "{code}");
+        }
+        for code in
+            ["RequestThrottled", "KMS.AccessDeniedException", "AccessDenied", "InvalidClientTokenId", "InternalError"]
+        {
+            assert!(!is_final(code, true), "{code}");
+        }
+    }
 
     #[test]
     fn whatever_kms_says_is_a_denial_but_for_its_throttle() {

@@ -145,7 +145,7 @@ where
             (
                 code.map_or_else(|| Kind::of_status(status), |code| Kind::of(code, message)),
                 code.map_or_else(|| format!("HTTP {status}"), sdk_error::one_line),
-                sdk_error::one_line(message),
+                code.map_or_else(|| "an answer that AWS does not give".to_owned(), |_| sdk_error::one_line(message)),
             )
         }
         SdkError::TimeoutError(_) => other(Kind::Transient(Code::Timeout), "timeout"),

@@ -22,6 +22,21 @@ const INTERVAL: &str = "probe_every * least(power(2, n_probes), 10)";
 /// The share of a quota that the probes of all holds may use.
 const PROBE_SHARE: f64 = 0.02;
 
+/// When the next probe may come after one that is granted now, in a row `l` of `rate_limits`; $3 is [`PROBE_SHARE`], $4
+/// [`PROBES_SAVED`] in seconds.
+const NEXT_PROBE: &str = "least(
+        greatest(l.next_probe, clock_timestamp() - make_interval(secs => $4)),
+        clock_timestamp()
+    ) + make_interval(secs => 1 / (l.rate * $3))";
+
+/// Says whether a probe may be granted now. An instant further ahead than a probe can put it was written while the server's
+/// clock was wrong.
+const IS_PROBE_FREE: &str = "coalesce(
+        l.next_probe not between clock_timestamp()
+            and clock_timestamp() + make_interval(secs => 1 + 1 / (l.rate * $3)),
+        true
+    )";
+
 /// For how long probes that were not made may be made up for.
 const PROBES_SAVED: Duration = Duration::from_secs(10);
 
@@ -39,6 +54,15 @@ pub struct OpenHold {
     pub is_closed: bool,
     /// One job may be let through now.
     pub is_probe_due: bool,
+}
+
+/// A hold whose probe is overdue.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OverdueProbe {
+    /// Its name.
+    pub hold: HoldKey,
+    /// A job may be sent again; else the probes of other holds have used up their share of the quota.
+    pub may_send: bool,
 }
 
 /// A hold as an operator wants to see it.
@@ -115,18 +139,10 @@ impl Store {
                 where hold = $1 and released_at is null and probe_at <= clock_timestamp()
             ),
             granted as (
-                update rate_limits
-                set next_probe = least(
-                        greatest(next_probe, clock_timestamp() - make_interval(secs => $6)),
-                        clock_timestamp()
-                    ) + make_interval(secs => 1 / (rate * $5))
-                where account = $2 and region = $3 and operation = $4
-                    -- Further ahead than a probe can put it, it was written while the server's clock was wrong.
-                    and coalesce(
-                        next_probe not between clock_timestamp()
-                            and clock_timestamp() + make_interval(secs => 1 + 1 / (rate * $5)),
-                        true
-                    )
+                update rate_limits l
+                set next_probe = {NEXT_PROBE}
+                where (account, region, operation) = ($2, $5, $6)
+                    and {IS_PROBE_FREE}
                     and exists (select from due)
                 returning true
             )
@@ -137,9 +153,9 @@ impl Store {
         );
         let [account, region, operation] = quota.key();
         self.run(async |db| {
-            let query =
-                sqlx::query(AssertSqlSafe(update)).bind(hold.as_str()).bind(account).bind(region).bind(operation);
-            let claimed = query.bind(PROBE_SHARE).bind(PROBES_SAVED.as_secs_f64()).execute(db).await?;
+            let query = sqlx::query(AssertSqlSafe(update)).bind(hold.as_str()).bind(account);
+            let query = query.bind(PROBE_SHARE).bind(PROBES_SAVED.as_secs_f64()).bind(region).bind(operation);
+            let claimed = query.execute(db).await?;
             Ok(claimed.rows_affected() == 1)
         })
         .await
@@ -148,15 +164,16 @@ impl Store {
     /// Finds a hold whose probe nobody took, as no job of it comes: one that waits must be sent again. Each is told
     /// once in each probe interval, and `not` are left out.
     ///
+    /// A job of a hold that is not closed asks for no probe where it arrives. For an issuer's, it is claimed here, as
+    /// [`Store::claim_probe`] does: there may be thousands of issuers with one certificate each.
+    ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn claim_overdue_probe(&self, not: &[HoldKey]) -> Result<Option<HoldKey>, StoreError> {
+    pub async fn claim_overdue_probe(&self, not: &[HoldKey]) -> Result<Option<OverdueProbe>, StoreError> {
         let update = format!(
             "-- claim_overdue_probe
-            update holds
-            set asked_at = clock_timestamp()
-            where hold = (
-                select hold
+            with overdue as (
+                select hold, not is_closed and starts_with(hold, 'issuer:') as is_lone
                 from holds
                 where released_at is null
                     and probe_at + least(probe_every / 2, make_interval(secs => $2)) <= clock_timestamp()
@@ -165,14 +182,30 @@ impl Store {
                 order by probe_at, hold
                 limit 1
                 for update skip locked
+            ),
+            granted as (
+                update rate_limits l
+                set next_probe = {NEXT_PROBE}
+                from overdue
+                join targets t on t.target = substring(overdue.hold from '^issuer:(.*):[^:]*$')
+                where overdue.is_lone
+                    and (l.account, l.region, l.operation) = (t.account, t.region, 'RegisterCertificate')
+                    and {IS_PROBE_FREE}
+                returning true
             )
-            returning hold"
+            update holds h
+            set asked_at = clock_timestamp(),
+                probe_at = case when exists (select from granted) then clock_timestamp() + {INTERVAL} else h.probe_at end,
+                n_probes = h.n_probes + case when exists (select from granted) then 1 else 0 end
+            from overdue
+            where h.hold = overdue.hold
+            returning h.hold, not overdue.is_lone or exists (select from granted) as may_send"
         );
         let not = texts(not);
         self.run(async |db| {
-            let query =
-                sqlx::query_scalar::<_, String>(AssertSqlSafe(update)).bind(&not).bind(PROBE_GRACE.as_secs_f64());
-            Ok(query.fetch_optional(db).await?.map(HoldKey::read))
+            let query = sqlx::query(AssertSqlSafe(update)).bind(&not).bind(PROBE_GRACE.as_secs_f64());
+            let query = query.bind(PROBE_SHARE).bind(PROBES_SAVED.as_secs_f64());
+            query.fetch_optional(db).await?.as_ref().map(read_overdue).transpose()
         })
         .await
     }
@@ -271,6 +304,10 @@ fn read_open(row: &PgRow) -> Result<OpenHold, StoreError> {
         is_closed: row.try_get("is_closed")?,
         is_probe_due: row.try_get("is_probe_due")?,
     })
+}
+
+fn read_overdue(row: &PgRow) -> Result<OverdueProbe, StoreError> {
+    Ok(OverdueProbe { hold: HoldKey::read(row.try_get("hold")?), may_send: row.try_get("may_send")? })
 }
 
 fn read_report(row: &PgRow) -> Result<HoldReport, StoreError> {

@@ -72,7 +72,10 @@ impl Course {
             }
             (Code::Ok, None) => (Code::Ok, None),
             (Code::Exists, None) => {
-                let code = if self.is_answer_lost() && standing.is_ours != Some(false) {
+                // What we registered has the status that was asked for.
+                let has_its_status = standing.status.is_none_or(|status| status == wanted);
+                let is_ours = has_its_status && standing.is_ours != Some(false);
+                let code = if self.is_answer_lost() && is_ours {
                     Code::AnswerLost
                 } else if is_redelivery {
                     Code::Redelivered

@@ -8,7 +8,7 @@ use muster::outcome::{Code, Status};
 use muster::sandbox::{self, Effect, Fault, Operation, Sandbox};
 use muster::specimen::{Ca, Flaw};
 
-use crate::factory::{Factory, PROBE_EVERY, count_only};
+use crate::factory::{BATCH, Factory, PROBE_EVERY, count_only};
 
 /// A factory whose jobs wait shortly between attempts.
 async fn factory(rate: f64) -> Factory {
@@ -145,6 +145,29 @@ async fn a_batch_of_certificates_that_each_have_an_issuer_of_their_own_is_held_a
     let n_probes = n_wasted(&factory) - before;
     service.end().await;
     assert!(n_probes <= 80, "{n_probes} probes in three seconds at 300/s, and what was saved up in ten seconds");
+}
+
+/// Probes of a few certificates, again and again, are no further ends of their batch.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_again_as_a_probe_does_not_fail_its_batch() {
+    const N: usize = 20;
+    let factory = factory(300.0).await;
+    let strays: Vec<_> = (0..N).map(|i| Ca::new(&format!("issuer {i}")).leaf("device")).collect();
+    factory.enqueue(&strays).await;
+    let service = factory.serve().await;
+    let parked = async |f: &Factory| f.store.batch_status(BATCH).await.unwrap().map_or(0, |batch| batch.parked());
+    factory.until("all are parked", async |f| parked(f).await == N as u64).await;
+    factory.until("the holds were looked at", async |f| f.n_calls() > N).await;
+    // Two hundred ends are what it takes to hold a batch.
+    for _ in 0..220 / N {
+        factory.enqueue(&strays).await;
+    }
+    factory.until("all were called for again", async |f| f.n_calls() > 220 + N && parked(f).await == N as u64).await;
+    factory.enqueue(&factory.leaves(10)).await;
+    factory.until("the good ones are in", async |f| f.ends().await.get(&Code::Ok) == Some(&10)).await;
+    service.end().await;
+    let holds = factory.store.open_holds().await.unwrap();
+    assert!(holds.iter().all(|open| !open.is_closed), "{holds:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -121,9 +121,10 @@ async fn a_call_that_aws_refused_to_take_has_not_registered_what_is_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_lost_answer_aws_is_asked_what_status_the_certificate_has() {
-    for (executed, status, known) in
-        [(true, CertificateStatus::Active, "ACTIVE"), (false, CertificateStatus::Inactive, "INACTIVE")]
-    {
+    for (executed, status, code, known) in [
+        (true, CertificateStatus::Active, "answer_lost", "ACTIVE"),
+        (false, CertificateStatus::Inactive, "exists", "INACTIVE"),
+    ] {
         let factory = Factory::new(1000.0).await;
         let pem = factory.leaves(1).remove(0);
         if !executed {
@@ -133,7 +134,7 @@ async fn after_a_lost_answer_aws_is_asked_what_status_the_certificate_has() {
         factory.sandbox.faults().set(Fault::new(Operation::RegisterCertificate, reset).calls(1)).unwrap();
         factory.send(&[wants(&pem, CertificateStatus::Active, "batch")]).await;
         factory.drain().await;
-        assert_eq!(told(&factory).await.1.as_deref(), Some(known), "{status}");
+        assert_eq!(told(&factory).await, (code.to_owned(), Some(known.to_owned())), "{status}");
         assert_eq!(n_described(&factory), 1);
     }
 }
@@ -239,7 +240,12 @@ async fn validity_is_judged_by_the_clock_of_aws() {
         [(sandbox::Settings::default(), Code::Expired, 0), (behind, Code::CertificateValidation, 1)]
     {
         let factory = Factory::with(settings, 1000.0).await;
-        factory.enqueue(&[factory.ca.flawed(Flaw::Expired, "device")]).await;
+        let device = factory.ca.flawed(Flaw::Expired, "device");
+        std::fs::write(factory.folder().join("device.pem"), &device).unwrap();
+        let (ended, _, said) = factory.spawn(&["enqueue", "device.pem", "--batch", "from-a-file"]).end().await;
+        assert_eq!(ended, Some(if n_calls > 0 { 0 } else { 3 }), "{said}");
+        assert_eq!(factory.take_jobs().await.len(), n_calls, "{said}");
+        factory.enqueue(&[device]).await;
         factory.drain().await;
         assert_eq!(factory.ends().await, BTreeMap::from([(code, 1)]));
         assert_eq!(factory.n_calls(), n_calls, "AWS is asked where it may take the certificate");

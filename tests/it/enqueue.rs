@@ -64,7 +64,8 @@ fn fault(effect: Effect, calls: u64) -> Fault {
 }
 
 fn fail_entries(entries: usize, sender_fault: bool) -> Effect {
-    Effect::FailEntries { entries, code: "InternalError".into(), sender_fault }
+    let code = if sender_fault { "InvalidMessageContents" } else { "InternalError" };
+    Effect::FailEntries { entries, code: code.into(), sender_fault }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use muster::identity::Account;
 use muster::job::Operation;
 use muster::limiter::Rate;
 use muster::outcome::Code;
-use muster::store::hold::HoldReport;
+use muster::store::hold::{HoldReport, OverdueProbe};
 use muster::store::rate_limit::Quota;
 use muster::store::row::End;
 use muster::store::{Page, Row, Store};
@@ -202,17 +202,42 @@ fn quota() -> Quota {
 async fn all_holds_together_probe_with_a_fiftieth_of_the_quota() {
     let database = Database::fresh().await;
     let store = database.store().await;
-    store.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
-    let rows = (0..100).map(|n| Row { end: End { waits_for: Some(held(n)), ..parked(n).end }, ..parked(n) });
-    let openings = (0..100).map(|n| (held(n), opening(1).1)).collect();
-    store.record(&Page { openings, ..page(rows.collect()) }).await.unwrap();
-    age(&database, "1 minute").await;
+    a_hundred_are_due(&database, &store).await;
     let mut n_granted = 0;
     for n in 0..100 {
         n_granted += usize::from(store.claim_probe(&held(n), &quota()).await.unwrap());
     }
     // Twenty are saved up, and two come with each second that this takes.
     assert!((19..=60).contains(&n_granted), "{n_granted}");
+}
+
+/// A job of such a hold asks for nothing where it arrives, as one certificate alone holds up no others.
+#[tokio::test]
+async fn probes_of_issuers_with_one_certificate_are_of_the_same_fiftieth_and_become_rare() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    a_hundred_are_due(&database, &store).await;
+    store.claim_target("default", "123456789012", "eu-west-1").await.unwrap();
+    age(&database, "10 seconds").await;
+    let (mut n_granted, mut n_told) = (0, 0);
+    while let Some(overdue) = store.claim_overdue_probe(&[]).await.unwrap() {
+        n_told += 1;
+        n_granted += i64::from(overdue.may_send);
+    }
+    assert_eq!(n_told, 100, "each is told once");
+    assert!((19..=60).contains(&n_granted), "{n_granted}");
+    let n_probes: i64 =
+        sqlx::query_scalar("select sum(n_probes)::bigint from holds").fetch_one(&database.pool).await.unwrap();
+    assert_eq!(n_probes, n_granted, "each makes the next interval longer");
+}
+
+/// A hundred holds of one certificate each, at a quota of a hundred a second.
+async fn a_hundred_are_due(database: &Database, store: &Store) {
+    store.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
+    let rows = (0..100).map(|n| Row { end: End { waits_for: Some(held(n)), ..parked(n).end }, ..parked(n) });
+    let openings = (0..100).map(|n| (held(n), opening(1).1)).collect();
+    store.record(&Page { openings, ..page(rows.collect()) }).await.unwrap();
+    age(database, "1 minute").await;
 }
 
 fn held(n: u32) -> HoldKey {
@@ -245,14 +270,17 @@ async fn of_all_workers_one_may_probe_in_each_interval() {
 async fn a_probe_that_nobody_takes_is_asked_for_once_an_interval() {
     let database = Database::fresh().await;
     let store = database.store().await;
-    park(&store, [1], 1).await;
+    for witness in [1, 2] {
+        park(&store, [u32::from(witness)], witness).await;
+    }
     assert_eq!(store.claim_overdue_probe(&[]).await.unwrap(), None);
     age(&database, "1 minute").await;
     assert_eq!(store.claim_overdue_probe(&[]).await.unwrap(), None, "a live job may take it");
     for _ in 0..2 {
         age(&database, "1 minute").await;
         assert_eq!(store.claim_overdue_probe(&[hold()]).await.unwrap(), None);
-        assert_eq!(store.claim_overdue_probe(&[]).await.unwrap(), Some(hold()));
+        let overdue = OverdueProbe { hold: hold(), may_send: true };
+        assert_eq!(store.claim_overdue_probe(&[]).await.unwrap(), Some(overdue));
         assert_eq!(store.claim_overdue_probe(&[]).await.unwrap(), None);
     }
 }

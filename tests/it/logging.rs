@@ -164,3 +164,18 @@ async fn the_last_line_before_an_exit_is_there() {
     assert_eq!(code, Some(5));
     assert!(log.contains("error: cannot reach the ledger") && log.trim_end().contains("\nhint: "), "{log}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_file_at_the_limit_of_its_size_stops_nothing() {
+    let factory = with_many_jobs().await;
+    let (command, address) = command(&factory);
+    let (program, arguments) = (command.as_std().get_program(), command.as_std().get_args());
+    let mut limited = tokio::process::Command::new("sh");
+    limited.arg("-c").arg("ulimit -f 8 && exec \"$0\" \"$@\"").arg(program).args(arguments);
+    limited.envs(command.as_std().get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let log = std::fs::File::create(factory.folder().join("serve.log")).unwrap();
+    let program = Program(limited.stdout(Stdio::null()).stderr(log).kill_on_drop(true).spawn().unwrap());
+    all_done(&factory, N_JOBS).await;
+    factory.until("lost lines are counted", async |_| n_lost(address).await > 0).await;
+    stop(program).await;
+}

@@ -51,6 +51,27 @@ async fn n_queued(factory: &Factory) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn trouble_of_sts_is_no_denial() {
+    let error =
+        |status, code: &str| Effect::Error { status, code: code.into(), message: "as ordered".into(), executed: false };
+    let page = |status| answer(status, "text/html", PAGE, false);
+    for effect in [
+        error(503, "ServiceUnavailable"),
+        error(500, "InternalFailure"),
+        error(400, "Throttling"),
+        page(200),
+        page(403),
+        page(502),
+    ] {
+        let factory = Factory::new(1000.0).await;
+        factory.sandbox.faults().set(Fault::new(Operation::GetCallerIdentity, effect.clone())).unwrap();
+        let (code, _, said) = factory.spawn(&["serve", "--until-empty"]).end().await;
+        assert_eq!(code, Some(5), "{effect:?}: {said}");
+        assert!(said.contains("cannot ask AWS who we are: "), "{effect:?}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_an_answer_does_not_call_sent_is_sent_again() {
     let omitted = |executed| Effect::OmitEntries { entries: 9, executed };
     for effect in empty_answers().into_iter().chain([omitted(false), omitted(true)]) {

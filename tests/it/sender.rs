@@ -99,7 +99,7 @@ async fn parked_jobs_are_sent_again_once_their_hold_is_over() {
 async fn a_hold_that_lasts_is_probed_with_one_job() {
     let factory = Factory::new(1000.0).await;
     let rows = (0..).zip(&factory.leaves(20)).map(|(n, pem)| waiting(n, pem)).collect();
-    factory.store.record(&Page { openings: vec![opening(1)], ..page(rows) }).await.unwrap();
+    factory.store.record(&Page { openings: vec![opening(1), opening(2)], ..page(rows) }).await.unwrap();
     age(&factory.database, "2 minutes").await;
     let sender = Running::start(&factory);
     factory.until("a probe is sent", async |_| sender.n_sent("probe") == 1).await;
@@ -147,8 +147,13 @@ async fn the_largest_jobs_are_sent_in_calls_that_sqs_takes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_sqs_did_not_take_waits_and_is_sent_later() {
     let factory = Factory::new(1000.0).await;
-    let partly = Effect::FailEntries { entries: 4, code: "InternalError".into(), sender_fault: false };
-    factory.sandbox.faults().set(Fault::new(Operation::SendMessageBatch, partly).calls(3)).unwrap();
+    // SQS calls throttles and denials the sender's fault.
+    for (code, sender_fault) in
+        [("InternalError", false), ("RequestThrottled", true), ("KMS.AccessDeniedException", true)]
+    {
+        let partly = Effect::FailEntries { entries: 4, code: code.into(), sender_fault };
+        factory.sandbox.faults().set(Fault::new(Operation::SendMessageBatch, partly).calls(3)).unwrap();
+    }
     let failing =
         Effect::Error { status: 500, code: "InternalError".into(), message: "as ordered".into(), executed: false };
     factory.sandbox.faults().set(Fault::new(Operation::SendMessageBatch, failing).calls(8)).unwrap();

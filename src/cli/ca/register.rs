@@ -4,12 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use time::OffsetDateTime;
 use tracing::warn;
 
 use super::order::{Order, OrderError, Proof};
 use super::report::Report;
-use crate::cli::exit;
 use crate::cli::ledger;
 use crate::config::Config;
 use crate::identity::Account;
@@ -40,8 +38,9 @@ pub(super) struct Register {
 const AFTER_HELP: &str = "\
 Exit codes:
   0  it is registered now, or was already
-  3  it was rejected before the call, refused by AWS, or trouble outlasted the attempts
+  3  it was rejected before the call, or refused by AWS
   4  AWS denies the call
+  5  AWS could not be reached, or had no time for it
 Others are those of `muster --help`.";
 
 impl Register {
@@ -57,7 +56,7 @@ impl Register {
         store.close().await;
         let report = report?;
         report.print(self.json)?;
-        Ok(if report.is_good() { ExitCode::SUCCESS } else { exit::SOME_FAILED.into() })
+        Ok(report.exit_code())
     }
 
     /// Adds the registration code to the error of whoever gave no proof, where AWS says it.
@@ -81,7 +80,7 @@ impl Register {
         let request = self.order.request(ca, proof, code.as_deref())?;
         let precheck = Precheck::new(config.precheck.policy(), config.precheck.known_cas()?);
         let job = self.job(request.into());
-        let verdict = precheck.check(&job.request, OffsetDateTime::now_utc(), code.as_deref());
+        let verdict = precheck.check(&job.request, single.now(), code.as_deref());
         let report = Report::of(&self.order, single.account(), &job, &verdict.warnings);
         let certificate = match verdict.result {
             Ok(certificate) => certificate,

@@ -1,6 +1,7 @@
 //! What came of one CA, for people and as JSON.
 
 use std::fmt;
+use std::process::ExitCode;
 
 use serde::Serialize;
 
@@ -8,8 +9,8 @@ use super::date;
 use super::order::Order;
 use crate::certificate::{Certificate, CertificateId};
 use crate::cli::figures::printable;
-use crate::cli::stdout;
 use crate::cli::talk::talk;
+use crate::cli::{exit, stdout};
 use crate::identity::Account;
 use crate::job::{CertificateMode, CertificateStatus, Job, RegisterCaCertificate};
 use crate::outcome::{Code, Outcome, Status};
@@ -133,8 +134,20 @@ impl Report {
         Some(format!("`aws iot update-ca-certificate --certificate-id {id} --new-status ACTIVE`"))
     }
 
+    /// The exit code of the command.
+    pub(super) fn exit_code(&self) -> ExitCode {
+        let is_unreached = [Code::ServerError, Code::Timeout, Code::Transport].map(Code::as_str);
+        if self.is_good() {
+            ExitCode::SUCCESS
+        } else if self.code.is_some_and(|code| is_unreached.contains(&code)) {
+            exit::UNREACHABLE.into()
+        } else {
+            exit::SOME_FAILED.into()
+        }
+    }
+
     /// Says whether AWS has the CA, or nothing speaks against it.
-    pub(super) fn is_good(&self) -> bool {
+    fn is_good(&self) -> bool {
         let status = self.status.as_deref().and_then(|status| status.parse::<Status>().ok());
         status.map_or(self.dry_run, Status::is_good)
     }

@@ -130,7 +130,7 @@ async fn trouble_that_lasts_ends_it_and_the_answer_may_have_been_lost() {
     let (code, said) = office.register("ca.pem --mode sni-only").await;
     assert_eq!(
         (code, &said["status"], &said["code"]),
-        (Some(3), &json!("exhausted"), &json!("server_error")),
+        (Some(5), &json!("exhausted"), &json!("server_error")),
         "{said}"
     );
     assert_eq!(office.n_calls(Operation::RegisterCACertificate), 8);
