@@ -63,7 +63,7 @@ impl Dependency {
         }
         let open = state.since.take().map(|since| since.elapsed());
         drop(state);
-        info!(breaker = self.0.name, ?open, "closed: it works again");
+        info!(breaker = self.0.name, ?open, "closed: calls are made again");
         self.0.changes.notify();
     }
 
