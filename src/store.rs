@@ -46,7 +46,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
 use tracing::subscriber::NoSubscriber;
 
 use crate::backoff::Backoff;
@@ -91,6 +91,7 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.timeout)
+            .after_connect(|db, _| Box::pin(read_committed(db)))
             .connect_lazy_with(options);
         let renewal = Renewal::of(settings).map(Arc::new);
         let store = Self { pool, timeout: settings.timeout, renewal };
@@ -122,6 +123,15 @@ impl Store {
         // A server that does not answer must not hold up the exit.
         let _ = tokio::time::timeout(self.timeout, self.pool.close()).await;
     }
+}
+
+/// Has statements outside a transaction see what others committed while they waited for a row, whatever the default of the
+/// database or the role is. No parameter of the connection does that: a pooler refuses those that it does not know.
+async fn read_committed(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let query = "-- read_committed
+        select set_config('default_transaction_isolation', 'read committed', false)
+        where current_setting('default_transaction_isolation') <> 'read committed'";
+    sqlx::raw_sql(query).execute(db).await.map(drop)
 }
 
 /// Longest first wait, longest wait and number of attempts of what others are in the way of.

@@ -49,10 +49,10 @@ impl Ledger {
         match &server {
             Ok(server) => {
                 findings.extend([version(server), tls(server, way)]);
-                findings.push(of_schema(&schema));
+                findings.push(of_schema(&schema, &server.broken_indexes));
                 findings.extend([rights(server), connections(server, config.database.max_connections)]);
             }
-            Err(error) => findings.extend([problem(Check::PostgresVersion, error), of_schema(&schema)]),
+            Err(error) => findings.extend([problem(Check::PostgresVersion, error), of_schema(&schema, &[])]),
         }
         findings.extend(clock.ok().map(of_clock));
         Self { findings, store: schema.is_ok().then_some(store) }
@@ -106,8 +106,14 @@ fn tls(server: &Server, way: Way) -> Finding {
     }
 }
 
-fn of_schema(checked: &Result<(), StoreError>) -> Finding {
+fn of_schema(checked: &Result<(), StoreError>, broken_indexes: &[String]) -> Finding {
     match checked {
+        Ok(()) if !broken_indexes.is_empty() => {
+            let found = format!("unusable or missing indexes: {}", broken_indexes.join(", "));
+            let mend =
+                "run `muster migrate`, which builds its own again; drop one that `reindex` left behind (`_ccnew`)";
+            Finding::problem(Check::PostgresSchema, "", found, mend)
+        }
         Ok(()) => Finding::ok(Check::PostgresSchema, "", "every step of this version was taken"),
         Err(error) => Finding::problem(Check::PostgresSchema, "", error.to_string(), "run `muster migrate`"),
     }
@@ -166,6 +172,7 @@ mod tests {
             reserved_connections: 3,
             used_connections: 10,
             forbidden: vec![],
+            broken_indexes: vec![],
         }
     }
 
@@ -195,6 +202,14 @@ mod tests {
         assert_eq!(rights(&Server { is_read_only: true, ..server() }).verdict, Verdict::Problem);
         let forbidden = rights(&Server { forbidden: vec!["registrations".into()], ..server() });
         assert_eq!((forbidden.verdict, forbidden.found.as_str()), (Verdict::Problem, "we may not write registrations"));
+    }
+
+    #[test]
+    fn an_index_that_answers_nothing_is_a_problem() {
+        assert_eq!(of_schema(&Ok(()), &[]).verdict, Verdict::Ok);
+        let broken = of_schema(&Ok(()), &["certificates_by_serial".into()]);
+        let found = "unusable or missing indexes: certificates_by_serial";
+        assert_eq!((broken.verdict, broken.found.as_str()), (Verdict::Problem, found));
     }
 
     #[test]

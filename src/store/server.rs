@@ -6,7 +6,7 @@ use sqlx::postgres::{PgConnection, PgRow, PgSslMode};
 use sqlx::{Connection, Row as _};
 use time::OffsetDateTime;
 
-use super::{Settings, Store, StoreError, is_local};
+use super::{Settings, Store, StoreError, is_local, migrations};
 
 /// The tables that a worker writes.
 const WRITTEN: [&str; 10] = [
@@ -50,6 +50,8 @@ pub struct Server {
     pub used_connections: u32,
     /// Tables that a worker writes, and that we may not write.
     pub forbidden: Vec<String>,
+    /// Indexes of these tables that answer nothing, as their build was cut off, and those that are missing.
+    pub broken_indexes: Vec<String>,
 }
 
 /// The server's clock.
@@ -117,10 +119,20 @@ impl Store {
                             and has_table_privilege(to_regclass(name), 'update')
                             and has_table_privilege(to_regclass(name), 'delete')
                         )
-                ) as forbidden
+                ) as forbidden,
+                array(
+                    select indexrelid::regclass::text
+                    from pg_index
+                    where not indisvalid and indrelid in (select to_regclass(name) from unnest($1::text[]) as wanted (name))
+                    union
+                    select name
+                    from unnest($2::text[]) as ours (name)
+                    where to_regclass(name) is null
+                ) as broken_indexes
             from pg_stat_ssl s
             where s.pid = pg_backend_pid()";
-        self.run(async |db| read_server(&sqlx::query(query).bind(WRITTEN.as_slice()).fetch_one(db).await?)).await
+        let indexes: Vec<_> = migrations::concurrent_indexes().map(|(index, _)| index).collect();
+        self.run(async |db| read_server(&sqlx::query(query).bind(WRITTEN).bind(&indexes).fetch_one(db).await?)).await
     }
 
     /// Compares the server's clock with ours, by the quickest of some answers.
@@ -181,5 +193,6 @@ fn read_server(row: &PgRow) -> Result<Server, StoreError> {
         reserved_connections: count("reserved")?,
         used_connections: count("used")?,
         forbidden: row.try_get("forbidden")?,
+        broken_indexes: row.try_get("broken_indexes")?,
     })
 }
