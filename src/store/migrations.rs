@@ -17,7 +17,7 @@ use super::{Store, StoreError};
 use crate::sdk_error;
 
 /// Version, name and text of every step in `migrations/`; a test compares the list with the folder.
-const STEPS: [(i64, &str, &str); 13] = [
+const STEPS: [(i64, &str, &str); 14] = [
     (1, "ledger", include_str!("../../migrations/0001_ledger.sql")),
     (2, "recent_batches", include_str!("../../migrations/0002_recent_batches.sql")),
     (3, "holds", include_str!("../../migrations/0003_holds.sql")),
@@ -31,6 +31,7 @@ const STEPS: [(i64, &str, &str); 13] = [
     (11, "page_writers", include_str!("../../migrations/0011_page_writers.sql")),
     (12, "good_rates", include_str!("../../migrations/0012_good_rates.sql")),
     (13, "probe_budget", include_str!("../../migrations/0013_probe_budget.sql")),
+    (14, "leased_at", include_str!("../../migrations/0014_leased_at.sql")),
 ];
 
 /// First line of a step that runs outside a transaction; sqlx's own files have the same.

@@ -24,7 +24,8 @@ async fn at_version_7() -> Database {
         drop index if exists certificates_of_a_serial;
         create index certificates_of_a_serial on registrations (serial) where serial is not null;
         alter table replays drop column if exists n_not_sent;
-        alter table rate_limits drop column if exists good_rate, drop column if exists next_probe;
+        alter table rate_limits drop column if exists good_rate, drop column if exists next_probe,
+            drop column if exists leased_at;
         alter table holds drop column if exists n_probes;
         drop table if exists page_writers;
         delete from _sqlx_migrations where version > 7";
@@ -35,7 +36,7 @@ async fn at_version_7() -> Database {
 /// A ledger as version 11 left it.
 async fn at_version_11() -> Database {
     let database = Database::fresh().await;
-    let rewind = "alter table rate_limits drop column good_rate, drop column next_probe;
+    let rewind = "alter table rate_limits drop column good_rate, drop column next_probe, drop column leased_at;
         alter table holds drop column n_probes;
         delete from _sqlx_migrations where version > 11";
     sqlx::raw_sql(rewind).execute(&database.pool).await.unwrap();
@@ -107,7 +108,8 @@ async fn an_index_whose_build_was_cut_off_is_built_again() {
     record(&database.store().await, vec![row(1, Code::Ok)]).await;
     let cut_off = "update pg_index set indisvalid = false where indexrelid = 'certificates_by_serial'::regclass;
         alter table replays drop column if exists n_not_sent;
-        alter table rate_limits drop column if exists good_rate, drop column if exists next_probe;
+        alter table rate_limits drop column if exists good_rate, drop column if exists next_probe,
+            drop column if exists leased_at;
         alter table holds drop column if exists n_probes;
         drop table if exists page_writers;
         delete from _sqlx_migrations where version > 7";
