@@ -87,6 +87,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Url`] for a URL that is none, otherwise what the first connection met.
     pub async fn connect(settings: &Settings) -> Result<Self, StoreError> {
+        settings.reach().await?;
         let options = settings.connect_options().await?;
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
@@ -176,15 +177,16 @@ impl Settings {
     async fn connect_options(&self) -> Result<PgConnectOptions, StoreError> {
         // The connection needs its time too, and what hangs is to be named.
         let url = self.url.read(self.timeout / 2).await.map_err(StoreError::UrlSource)?;
-        connect_options(url.expose_secret(), self.root_certificate.as_deref())
+        let options = connect_options(url.expose_secret(), self.root_certificate.as_deref());
+        options.map_err(|error| StoreError::Url { setting: self.url.setting(), error })
     }
 }
 
 /// Verifies the server's certificate unless the URL says otherwise or the server is this machine.
-fn connect_options(url: &str, root_certificate: Option<&Path>) -> Result<PgConnectOptions, StoreError> {
+fn connect_options(url: &str, root_certificate: Option<&Path>) -> Result<PgConnectOptions, sqlx::Error> {
     // sqlx logs a parameter that it does not know with its value, which may be a password.
     let options = tracing::subscriber::with_default(NoSubscriber::new(), || PgConnectOptions::from_str(url));
-    let mut options = options.map_err(StoreError::Url)?.application_name("muster");
+    let mut options = options?.application_name("muster");
     // sqlx takes the brackets of an IPv6 address for a part of a name.
     if let Some(address) = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         let address = address.to_owned();

@@ -26,10 +26,7 @@ impl Ledger {
     pub(super) async fn reach(config: &Config) -> Self {
         let timeout = PATIENCE.min(config.database.timeout.into());
         let settings = store::Settings { max_connections: CONNECTIONS, timeout, ..config.database.settings() };
-        let reached = async {
-            settings.knock().await?;
-            Ok::<_, StoreError>((settings.way().await?, Store::connect(&settings).await?))
-        };
+        let reached = async { Ok::<_, StoreError>((settings.way().await?, Store::connect(&settings).await?)) };
         match reached.await {
             Ok((way, store)) => Self::examine(config, way, store).await,
             Err(error) => Self { findings: unreachable(&error), store: None },
@@ -74,8 +71,7 @@ fn unreachable(error: &StoreError) -> Vec<Finding> {
 }
 
 fn problem(check: Check, error: &StoreError) -> Finding {
-    let mend = "check `database.url`, and `database.root_certificate` where the server's CA is not a public one";
-    Finding::problem(check, "", error.to_string(), mend)
+    Finding::problem(check, "", error.to_string(), error.hint().unwrap_or("run `muster migrate`"))
 }
 
 fn version(server: &Server) -> Finding {
@@ -115,7 +111,7 @@ fn of_schema(checked: &Result<(), StoreError>, broken_indexes: &[String]) -> Fin
             Finding::problem(Check::PostgresSchema, "", found, mend)
         }
         Ok(()) => Finding::ok(Check::PostgresSchema, "", "every step of this version was taken"),
-        Err(error) => Finding::problem(Check::PostgresSchema, "", error.to_string(), "run `muster migrate`"),
+        Err(error) => problem(Check::PostgresSchema, error),
     }
 }
 
