@@ -35,12 +35,16 @@ mod talk;
 mod words;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::telemetry::{self, Filter};
 
 use layers::{Assignments, Layers};
+
+/// How long what still runs at the end is waited for: a thread that reads from a file system that hangs never ends.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// Registers device certificates with AWS IoT Core in bulk.
 #[derive(Debug, Parser)]
@@ -88,7 +92,11 @@ pub fn main() -> ExitCode {
     let (cli, assignments) = arguments().unwrap_or_else(|error| error.exit());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ended = match runtime {
-        Ok(runtime) => runtime.block_on(run(cli, assignments)),
+        Ok(runtime) => {
+            let ended = runtime.block_on(run(cli, assignments));
+            runtime.shutdown_timeout(LAST_WAIT);
+            ended
+        }
         Err(error) => Err(error.into()),
     };
     ended.unwrap_or_else(|error| failure::report(&error))

@@ -131,8 +131,10 @@ impl Precheck {
     }
 }
 
+/// Refuses texts with private keys. Certificates are not looked into: what is in one is public.
 fn refuse_private_keys<'a>(fields: impl IntoIterator<Item = (Field, Option<&'a String>)>) -> Result<(), Rejection> {
-    let found = fields.into_iter().find(|(_, text)| text.is_some_and(|text| pem::holds_private_key(text)));
+    let holds_key = |text: &str| pem::holds_private_key(text) || pem::hides_private_key_beside(text);
+    let found = fields.into_iter().find(|(_, text)| text.is_some_and(|text| holds_key(text)));
     found.map_or(Ok(()), |(field, _)| Err(Rejection::PrivateKey { field }))
 }
 

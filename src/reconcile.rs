@@ -68,6 +68,9 @@ pub enum ReconcileError {
     /// A file of the CA folder cannot be used.
     #[error(transparent)]
     CaFolder(#[from] CaFolderError),
+    /// The pages of the list repeat.
+    #[error("the list of AWS does not end: a page leads back to an earlier one")]
+    EndlessList,
     /// What AWS listed is gone.
     #[error("the database server crashed meanwhile, and what AWS listed is lost")]
     ListLost,
@@ -79,7 +82,7 @@ impl ReconcileError {
         match self {
             Self::UnknownBatch(_) => Some("a batch is known from its first end on; leave --batch out to compare all"),
             Self::UnknownCa(_) => Some("put its PEM file into `precheck.ca_folder`, or leave --ca out"),
-            Self::ListLost => Some("run it again"),
+            Self::EndlessList | Self::ListLost => Some("run it again"),
             Self::Target(_) | Self::Inventory(_) | Self::Store(_) | Self::CaFolder(_) => None,
         }
     }
@@ -165,6 +168,7 @@ impl Reconciliation {
     /// Has AWS list what it holds.
     async fn list(&mut self, show: &dyn Fn(&Self)) -> Result<(), ReconcileError> {
         let mut marker = None;
+        let mut cycle = CycleDetector::default();
         let mut n = 0;
         loop {
             let page = self.inventory.list(self.order.ca, marker.as_deref()).await?;
@@ -174,10 +178,11 @@ impl Reconciliation {
             let said: Vec<_> = said.map(|its| Listed { id: its.id, status: Some(its.status) }).collect();
             self.note(&said).await?;
             show(self);
-            marker = page.next;
-            if marker.is_none() {
-                return Ok(());
+            let Some(next) = page.next else { return Ok(()) };
+            if cycle.has_seen(&next) {
+                return Err(ReconcileError::EndlessList);
             }
+            marker = Some(next);
         }
     }
 
@@ -202,6 +207,29 @@ impl Reconciliation {
         let mut rows = self.store.compared_rows(&self.run, self.account(), &ids).await?;
         rows.sort_by(|one, other| one.key.subject.cmp(&other.key.subject).then_with(|| one.key.cmp(&other.key)));
         Ok(Some(Page { listed, rows }))
+    }
+}
+
+/// Finds out that the markers of pages repeat, by Brent's algorithm: one marker is kept, and another one after twice as many
+/// pages each time. A list that does not end is found out after at most four times as many pages as differ.
+#[derive(Default)]
+struct CycleDetector {
+    kept: Option<String>,
+    n_since: u64,
+    n_max: u64,
+}
+
+impl CycleDetector {
+    /// Says whether the marker is the kept one.
+    fn has_seen(&mut self, marker: &str) -> bool {
+        if self.kept.as_deref() == Some(marker) {
+            return true;
+        }
+        self.n_since += 1;
+        if self.n_since > self.n_max {
+            (self.kept, self.n_since, self.n_max) = (Some(marker.to_owned()), 0, (self.n_max * 2).max(1));
+        }
+        false
     }
 }
 
@@ -256,4 +284,28 @@ async fn issuer(
 /// Says whether a CA issued a certificate.
 fn has_issued(issuer: &Issuer, certificate: &Certificate) -> bool {
     certificate.names_as_issuer(issuer.certificate()) && issuer.verify(certificate) != Verification::Bad
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CycleDetector;
+
+    #[test]
+    fn pages_that_repeat_are_found_out_whatever_comes_before_and_however_many_they_are() {
+        for n_before in 0..20 {
+            for n_repeating in 1..20 {
+                let mut cycle = CycleDetector::default();
+                let mut markers = (0..n_before).chain((n_before..n_before + n_repeating).cycle());
+                let n_asked = markers.position(|marker: usize| cycle.has_seen(&marker.to_string())).unwrap();
+                assert!(n_asked >= n_before + n_repeating, "{n_before}, {n_repeating}");
+                assert!(n_asked <= 4 * (n_before + n_repeating), "{n_before}, {n_repeating}: {n_asked}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_that_ends_has_no_cycle() {
+        let mut cycle = CycleDetector::default();
+        assert!((0..10_000).all(|marker| !cycle.has_seen(&marker.to_string())));
+    }
 }

@@ -46,7 +46,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
 use tracing::subscriber::NoSubscriber;
 
 use crate::backoff::Backoff;
@@ -87,10 +87,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Url`] for a URL that is none, otherwise what the first connection met.
     pub async fn connect(settings: &Settings) -> Result<Self, StoreError> {
+        settings.reach().await?;
         let options = settings.connect_options().await?;
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.timeout)
+            .after_connect(|db, _| Box::pin(read_committed(db)))
             .connect_lazy_with(options);
         let renewal = Renewal::of(settings).map(Arc::new);
         let store = Self { pool, timeout: settings.timeout, renewal };
@@ -122,6 +124,15 @@ impl Store {
         // A server that does not answer must not hold up the exit.
         let _ = tokio::time::timeout(self.timeout, self.pool.close()).await;
     }
+}
+
+/// Has statements outside a transaction see what others committed while they waited for a row, whatever the default of the
+/// database or the role is. No parameter of the connection does that: a pooler refuses those that it does not know.
+async fn read_committed(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let query = "-- read_committed
+        select set_config('default_transaction_isolation', 'read committed', false)
+        where current_setting('default_transaction_isolation') <> 'read committed'";
+    sqlx::raw_sql(query).execute(db).await.map(drop)
 }
 
 /// Longest first wait, longest wait and number of attempts of what others are in the way of.
@@ -166,15 +177,16 @@ impl Settings {
     async fn connect_options(&self) -> Result<PgConnectOptions, StoreError> {
         // The connection needs its time too, and what hangs is to be named.
         let url = self.url.read(self.timeout / 2).await.map_err(StoreError::UrlSource)?;
-        connect_options(url.expose_secret(), self.root_certificate.as_deref())
+        let options = connect_options(url.expose_secret(), self.root_certificate.as_deref());
+        options.map_err(|error| StoreError::Url { setting: self.url.setting(), error })
     }
 }
 
 /// Verifies the server's certificate unless the URL says otherwise or the server is this machine.
-fn connect_options(url: &str, root_certificate: Option<&Path>) -> Result<PgConnectOptions, StoreError> {
+fn connect_options(url: &str, root_certificate: Option<&Path>) -> Result<PgConnectOptions, sqlx::Error> {
     // sqlx logs a parameter that it does not know with its value, which may be a password.
     let options = tracing::subscriber::with_default(NoSubscriber::new(), || PgConnectOptions::from_str(url));
-    let mut options = options.map_err(StoreError::Url)?.application_name("muster");
+    let mut options = options?.application_name("muster");
     // sqlx takes the brackets of an IPv6 address for a part of a name.
     if let Some(address) = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         let address = address.to_owned();

@@ -74,10 +74,7 @@ impl Member {
 }
 
 fn pick(text: &str, may_be_meant: impl Fn(&Certificate) -> bool) -> Result<Meant, Ambiguity> {
-    let text = pem::without_nuls(text);
-    // A text that is encoded once more is no certificate, but it may hide what must never be kept.
-    let kept = |ambiguity| if pem::encodes_private_key(&text) { Ambiguity::PrivateKey } else { ambiguity };
-    pick_from(&text, may_be_meant).map_err(kept)
+    pick_from(&pem::without_nuls(text), may_be_meant)
 }
 
 fn pick_from(text: &str, may_be_meant: impl Fn(&Certificate) -> bool) -> Result<Meant, Ambiguity> {

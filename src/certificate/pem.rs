@@ -6,6 +6,8 @@
 
 mod bare;
 mod encoded;
+mod escaped;
+mod key_der;
 mod marker;
 mod private_key;
 
@@ -18,9 +20,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use marker::{DASHES, Marker, markers};
 
-pub use encoded::encodes_private_key;
 pub use marker::BlockKind;
-pub use private_key::{blank_private_keys, holds_private_key};
+pub use private_key::{blank_private_keys, hides_private_key, hides_private_key_beside, holds_private_key};
 
 /// The label of a certificate.
 pub const CERTIFICATE: &str = "CERTIFICATE";
@@ -195,6 +196,12 @@ fn kind_between(begin: Marker<'_>, end: Marker<'_>) -> BlockKind {
 }
 
 impl Block<'_> {
+    /// Says whether its markers and the first digits of its body are those of a certificate.
+    fn is_like_a_certificate(&self) -> bool {
+        let is_der = self.body.trim_ascii_start().starts_with("MI");
+        self.kind == BlockKind::Certificate && self.damage.is_none() && is_der
+    }
+
     /// Decodes the body.
     ///
     /// # Errors

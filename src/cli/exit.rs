@@ -21,7 +21,7 @@ pub(super) const USAGE: u8 = 2;
 /// Some items failed or were rejected.
 pub(super) const SOME_FAILED: u8 = 3;
 
-/// AWS denies it.
+/// AWS denies it, or the ledger refuses the login.
 pub(super) const DENIED: u8 = 4;
 
 /// A dependency cannot be reached.

@@ -19,7 +19,7 @@ use crate::queue::{QueueError, QueueErrorKind};
 use crate::reconcile::{InventoryError, ReconcileError};
 use crate::registrar::{CallError, Kind};
 use crate::single::SingleError;
-use crate::store::{POOLER_HINT, StoreError};
+use crate::store::StoreError;
 use crate::telemetry;
 
 /// Prints an error with its causes and a hint, and gives its exit code.
@@ -60,7 +60,11 @@ fn code(error: &anyhow::Error) -> u8 {
     }
     // Also a server that starts, stops or has no connection left (57, 53).
     let is_away = |error: &StoreError| matches!(error.class(), "timeout" | "connection" | "08" | "53" | "57");
-    if store_error(error).is_some_and(is_away) { UNREACHABLE } else { ERROR }
+    match store_error(error) {
+        Some(error) if error.is_login_refused() => DENIED,
+        Some(error) if is_away(error) => UNREACHABLE,
+        _ => ERROR,
+    }
 }
 
 /// Says whether starting again without a change is of no use.
@@ -162,15 +166,5 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
     if let Some(error) = error.downcast_ref::<QueueError>() {
         return Some(error.hint());
     }
-    match store_error(error)? {
-        error if error.is_of_a_pooler() => Some(POOLER_HINT),
-        StoreError::Timeout(_) | StoreError::Database(_) | StoreError::Url(_) => {
-            Some("check `database.url`, and `database.root_certificate` where the server's CA is not a public one")
-        }
-        StoreError::UrlSource(_) => {
-            Some("check `database.url_file` or `database.url_command`; run the command by hand, as Muster's user")
-        }
-        StoreError::TargetChanged { .. } => Some("use another target name for another account or region"),
-        StoreError::Schema(_) | StoreError::UnknownWord { .. } => None,
-    }
+    store_error(error)?.hint()
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -65,7 +66,9 @@ impl Holds {
 }
 
 async fn list(store: &Store, is_json: bool) -> anyhow::Result<()> {
-    let lines: Vec<Line> = store.holds_report().await?.into_iter().map(Line::of).collect();
+    let reports = store.holds_report().await?;
+    let now = store.now().await?;
+    let lines: Vec<Line> = reports.into_iter().map(|report| Line::of(report, now)).collect();
     if is_json {
         stdout::print_json(&lines)?;
     } else if lines.is_empty() {
@@ -105,11 +108,16 @@ struct Line {
     /// When it was over: its jobs are being sent again.
     #[serde(with = "time::serde::rfc3339::option")]
     released_at: Option<OffsetDateTime>,
+    /// From the clock of the ledger to the next probe.
+    #[serde(skip)]
+    probe_in: Duration,
 }
 
 impl Line {
-    fn of(report: HoldReport) -> Self {
+    /// The line of a hold, as of an instant of the ledger's clock.
+    fn of(report: HoldReport, now: OffsetDateTime) -> Self {
         Self {
+            probe_in: (report.probe_at - now).try_into().unwrap_or_default(),
             hold: report.hold.to_string(),
             reason: report.reason,
             is_closed: report.is_closed,
@@ -122,14 +130,13 @@ impl Line {
 
     fn state(&self) -> String {
         let since = self.opened_at.format(&Rfc3339).expect("the ledger's times lie in years of four digits");
-        let probe_in = (self.probe_at - OffsetDateTime::now_utc()).max(time::Duration::ZERO).unsigned_abs();
         let is = |kind| HoldKey::read(self.hold.clone()).kind() == Some(kind);
         match (self.released_at, self.is_closed) {
             _ if is(HoldKind::Replay) => "jobs are being sent again, see `muster replay list`".to_owned(),
             (None, _) if is(HoldKind::Pause) => format!("since {since}, until `muster resume`"),
             (Some(_), _) => "over, its jobs are being sent again".to_owned(),
             (None, _) if is(HoldKind::Busy) => format!("since {since}, its jobs are sent again as there is room"),
-            (None, true) => format!("held since {since}, next probe in {}", span(probe_in)),
+            (None, true) => format!("held since {since}, next probe in {}", span(self.probe_in)),
             (None, false) => format!("watched since {since}, others are let through"),
         }
     }
@@ -161,14 +168,15 @@ mod tests {
             opened_at: datetime!(2026-11-21 10:00:00 UTC),
             probe_at: datetime!(2026-11-21 10:00:01 UTC),
             released_at: None,
+            probe_in: Duration::ZERO,
         };
         assert_eq!(line.state(), "since 2026-11-21T10:00:00Z, its jobs are sent again as there is room");
     }
 
     #[test]
     fn a_hold_says_since_when_why_and_how_many_wait() {
-        let line = Line {
-            hold: "batch:line7".into(),
+        let report = HoldReport {
+            hold: HoldKey::read("batch:line7".into()),
             reason: "190 of the last 200 calls for the batch ended as certificate_validation".into(),
             is_closed: true,
             n_waiting: COUNTED_MAX,
@@ -176,13 +184,16 @@ mod tests {
             probe_at: datetime!(2026-11-21 10:05:00 UTC),
             released_at: None,
         };
-        assert_eq!(
-            line.to_string(),
-            "batch:line7
-    held since 2026-11-21T10:00:00Z, next probe in 0s
+        let hour = time::Duration::HOUR;
+        for (now, probe_in) in [(report.opened_at, "5m"), (report.opened_at + hour, "0s")] {
+            let expected = format!(
+                "batch:line7
+    held since 2026-11-21T10:00:00Z, next probe in {probe_in}
     10,000 or more jobs wait
     190 of the last 200 calls for the batch ended as certificate_validation
 "
-        );
+            );
+            assert_eq!(Line::of(report.clone(), now).to_string(), expected);
+        }
     }
 }

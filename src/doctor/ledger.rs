@@ -26,10 +26,7 @@ impl Ledger {
     pub(super) async fn reach(config: &Config) -> Self {
         let timeout = PATIENCE.min(config.database.timeout.into());
         let settings = store::Settings { max_connections: CONNECTIONS, timeout, ..config.database.settings() };
-        let reached = async {
-            settings.knock().await?;
-            Ok::<_, StoreError>((settings.way().await?, Store::connect(&settings).await?))
-        };
+        let reached = async { Ok::<_, StoreError>((settings.way().await?, Store::connect(&settings).await?)) };
         match reached.await {
             Ok((way, store)) => Self::examine(config, way, store).await,
             Err(error) => Self { findings: unreachable(&error), store: None },
@@ -49,10 +46,10 @@ impl Ledger {
         match &server {
             Ok(server) => {
                 findings.extend([version(server), tls(server, way)]);
-                findings.push(of_schema(&schema));
+                findings.push(of_schema(&schema, &server.broken_indexes));
                 findings.extend([rights(server), connections(server, config.database.max_connections)]);
             }
-            Err(error) => findings.extend([problem(Check::PostgresVersion, error), of_schema(&schema)]),
+            Err(error) => findings.extend([problem(Check::PostgresVersion, error), of_schema(&schema, &[])]),
         }
         findings.extend(clock.ok().map(of_clock));
         Self { findings, store: schema.is_ok().then_some(store) }
@@ -74,8 +71,7 @@ fn unreachable(error: &StoreError) -> Vec<Finding> {
 }
 
 fn problem(check: Check, error: &StoreError) -> Finding {
-    let mend = "check `database.url`, and `database.root_certificate` where the server's CA is not a public one";
-    Finding::problem(check, "", error.to_string(), mend)
+    Finding::problem(check, "", error.to_string(), error.hint().unwrap_or("run `muster migrate`"))
 }
 
 fn version(server: &Server) -> Finding {
@@ -106,10 +102,16 @@ fn tls(server: &Server, way: Way) -> Finding {
     }
 }
 
-fn of_schema(checked: &Result<(), StoreError>) -> Finding {
+fn of_schema(checked: &Result<(), StoreError>, broken_indexes: &[String]) -> Finding {
     match checked {
+        Ok(()) if !broken_indexes.is_empty() => {
+            let found = format!("unusable or missing indexes: {}", broken_indexes.join(", "));
+            let mend =
+                "run `muster migrate`, which builds its own again; drop one that `reindex` left behind (`_ccnew`)";
+            Finding::problem(Check::PostgresSchema, "", found, mend)
+        }
         Ok(()) => Finding::ok(Check::PostgresSchema, "", "every step of this version was taken"),
-        Err(error) => Finding::problem(Check::PostgresSchema, "", error.to_string(), "run `muster migrate`"),
+        Err(error) => problem(Check::PostgresSchema, error),
     }
 }
 
@@ -166,6 +168,7 @@ mod tests {
             reserved_connections: 3,
             used_connections: 10,
             forbidden: vec![],
+            broken_indexes: vec![],
         }
     }
 
@@ -195,6 +198,14 @@ mod tests {
         assert_eq!(rights(&Server { is_read_only: true, ..server() }).verdict, Verdict::Problem);
         let forbidden = rights(&Server { forbidden: vec!["registrations".into()], ..server() });
         assert_eq!((forbidden.verdict, forbidden.found.as_str()), (Verdict::Problem, "we may not write registrations"));
+    }
+
+    #[test]
+    fn an_index_that_answers_nothing_is_a_problem() {
+        assert_eq!(of_schema(&Ok(()), &[]).verdict, Verdict::Ok);
+        let broken = of_schema(&Ok(()), &["certificates_by_serial".into()]);
+        let found = "unusable or missing indexes: certificates_by_serial";
+        assert_eq!((broken.verdict, broken.found.as_str()), (Verdict::Problem, found));
     }
 
     #[test]

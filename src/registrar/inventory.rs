@@ -74,7 +74,7 @@ impl Registrar {
     /// AWS did not say.
     pub async fn describe(&self, id: CertificateId) -> Result<Option<DescribedCertificate>, CallError> {
         let answer = self.client.describe_certificate().certificate_id(id.to_string()).send().await;
-        if_there(answer)?.map(described).transpose()
+        if_there(answer)?.map(|answer| described(answer, id)).transpose()
     }
 
     /// Describes a CA, once; none where AWS does not have it.
@@ -83,7 +83,7 @@ impl Registrar {
     /// AWS did not say.
     pub async fn describe_ca(&self, id: CertificateId) -> Result<Option<DescribedCertificate>, CallError> {
         let answer = self.client.describe_ca_certificate().certificate_id(id.to_string()).send().await;
-        if_there(answer)?.map(described_ca).transpose()
+        if_there(answer)?.map(|answer| described_ca(answer, id)).transpose()
     }
 }
 
@@ -107,9 +107,10 @@ fn read(certificate: &types::Certificate) -> Result<ListedCertificate, CallError
     Ok(ListedCertificate { id, status: status(certificate.status())? })
 }
 
-fn described(answer: DescribeCertificateOutput) -> Result<DescribedCertificate, CallError> {
+fn described(answer: DescribeCertificateOutput, asked: CertificateId) -> Result<DescribedCertificate, CallError> {
     let described = answer.certificate_description;
     let described = described.ok_or_else(|| CallError::nonsense("the answer describes no certificate"))?;
+    check_id(described.certificate_id(), asked)?;
     let created_at = described.creation_date().map(aws_sdk_iot::primitives::DateTime::secs);
     Ok(DescribedCertificate {
         status: status(described.status())?,
@@ -119,9 +120,10 @@ fn described(answer: DescribeCertificateOutput) -> Result<DescribedCertificate, 
     })
 }
 
-fn described_ca(answer: DescribeCaCertificateOutput) -> Result<DescribedCertificate, CallError> {
+fn described_ca(answer: DescribeCaCertificateOutput, asked: CertificateId) -> Result<DescribedCertificate, CallError> {
     let described = answer.certificate_description;
     let described = described.ok_or_else(|| CallError::nonsense("the answer describes no CA"))?;
+    check_id(described.certificate_id(), asked)?;
     let status = described.status().ok_or_else(|| CallError::nonsense("a CA has no status"))?;
     let created_at = described.creation_date().map(aws_sdk_iot::primitives::DateTime::secs);
     Ok(DescribedCertificate {
@@ -130,6 +132,12 @@ fn described_ca(answer: DescribeCaCertificateOutput) -> Result<DescribedCertific
         created_at: created_at.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok()),
         ca_id: None,
     })
+}
+
+/// Checks that an answer is about the certificate that was asked for.
+fn check_id(answered: Option<&str>, asked: CertificateId) -> Result<(), CallError> {
+    let answered = answered.and_then(|id| id.parse::<CertificateId>().ok());
+    if answered == Some(asked) { Ok(()) } else { Err(CallError::nonsense("the answer is about another certificate")) }
 }
 
 fn status(status: Option<&types::CertificateStatus>) -> Result<String, CallError> {

@@ -53,6 +53,10 @@ fn texts() -> impl Iterator<Item = (&'static str, String)> {
     [
         ("nothing", String::new()),
         ("only dashes", "-".repeat(65_536)),
+        ("base64 that is text from each of its digits on", "V".repeat(8_192)),
+        ("hexadecimal digits of base64", "56".repeat(4_096)),
+        ("text with escapes", "%56\\u0056".repeat(910)),
+        ("beginnings of keys", "MIIDAgEAMAYG".repeat(682)),
         ("sections that never end", begin.repeat(2_427)),
         ("sections that never begin", end.repeat(2_621)),
         ("labels that never end", "-----BEGIN A".repeat(5_461)),

@@ -29,8 +29,9 @@ impl Store {
     /// would stop every other.
     pub(super) async fn begin<'c>(&self, db: &'c mut PgConnection) -> Result<Transaction<'c, Postgres>, StoreError> {
         let ms = self.timeout.as_millis().max(1);
-        let begin =
-            format!("begin; set local statement_timeout = {ms}; set local idle_in_transaction_session_timeout = {ms}");
+        let begin = format!(
+            "begin isolation level read committed; set local statement_timeout = {ms}; set local idle_in_transaction_session_timeout = {ms}"
+        );
         Ok(db.begin_with(AssertSqlSafe(begin)).await?)
     }
 }

@@ -1,6 +1,7 @@
 //! Why the ledger did not do what was asked, and what that says about rows and connections.
 
 use std::borrow::Cow;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::UrlError;
@@ -9,8 +10,13 @@ use super::UrlError;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The URL is none that Postgres understands.
-    #[error("database url: {0}")]
-    Url(sqlx::Error),
+    #[error("database url: {error}")]
+    Url {
+        /// The setting that it comes from.
+        setting: &'static str,
+        /// Why.
+        error: sqlx::Error,
+    },
     /// The URL cannot be read from where it is to be found.
     #[error("database url: {0}")]
     UrlSource(UrlError),
@@ -18,8 +24,8 @@ pub enum StoreError {
     #[error("postgres did not answer within {0:?}")]
     Timeout(Duration),
     /// The server or the connection failed.
-    #[error("postgres: {0}")]
-    Database(#[from] sqlx::Error),
+    #[error("postgres: {}", cause(.0))]
+    Database(sqlx::Error),
     /// The schema is missing, older or newer than this program.
     #[error("schema: {0}")]
     Schema(String),
@@ -43,6 +49,9 @@ pub enum StoreError {
     },
 }
 
+/// SQLSTATE class of a refused login.
+const LOGIN_REFUSED: &str = "28";
+
 /// The codes of a prepared statement that is not there, or there already, where a pooler gave the next transaction another
 /// session.
 pub(super) const POOLER_CODES: [&str; 2] = ["26000", "42P05"];
@@ -51,7 +60,55 @@ pub(super) const POOLER_CODES: [&str; 2] = ["26000", "42P05"];
 pub const POOLER_HINT: &str = "a pooler between Muster and Postgres loses prepared statements: PgBouncer in transaction mode \
                                needs version 1.21 and max_prepared_statements above 0, or set pool_mode = session";
 
+/// What sqlx met. It adds the line of the server's own source, which tells nobody anything.
+fn cause(error: &sqlx::Error) -> Cow<'_, str> {
+    match error {
+        sqlx::Error::Database(error) => error.message().into(),
+        error => error.to_string().into(),
+    }
+}
+
+/// The text has the cause already, so that a chain of causes does not repeat it.
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
 impl StoreError {
+    /// What to do.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            error if error.is_of_a_pooler() => Some(POOLER_HINT),
+            Self::Timeout(_) | Self::Database(_) | Self::Url { setting: "database.url", .. } => {
+                Some("check `database.url`, and `database.root_certificate` where the server's CA is not a public one")
+            }
+            Self::Url { setting: "database.url_file", .. } => Some("check what is in the file of `database.url_file`"),
+            Self::Url { .. } => Some("check what the command of `database.url_command` prints"),
+            Self::UrlSource(_) => {
+                Some("check `database.url_file` or `database.url_command`; run the command by hand, as Muster's user")
+            }
+            Self::TargetChanged { .. } => Some("use another target name for another account or region"),
+            Self::Schema(_) | Self::UnknownWord { .. } => None,
+        }
+    }
+
+    /// Says whether the server refuses the login: a wrong password, or a role that is not there.
+    pub fn is_login_refused(&self) -> bool {
+        self.sqlstate().is_some_and(|code| code.starts_with(LOGIN_REFUSED))
+    }
+
+    /// Says whether nobody listens where the server should be.
+    pub(super) fn is_refused_connection(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Io(error)) if error.kind() == ErrorKind::ConnectionRefused)
+    }
+
+    /// Says whether a connection may be made in a moment: the server is starting, or has none left.
+    pub(super) fn may_pass_soon(&self) -> bool {
+        let code = self.sqlstate().unwrap_or_default();
+        self.is_refused_connection() || code == "57P03" || code.starts_with("53")
+    }
+
     /// Says whether a pooler lost a prepared statement.
     pub fn is_of_a_pooler(&self) -> bool {
         self.sqlstate().is_some_and(|code| POOLER_CODES.contains(&&*code))

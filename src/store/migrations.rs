@@ -17,7 +17,7 @@ use super::{Store, StoreError};
 use crate::sdk_error;
 
 /// Version, name and text of every step in `migrations/`; a test compares the list with the folder.
-const STEPS: [(i64, &str, &str); 13] = [
+const STEPS: [(i64, &str, &str); 14] = [
     (1, "ledger", include_str!("../../migrations/0001_ledger.sql")),
     (2, "recent_batches", include_str!("../../migrations/0002_recent_batches.sql")),
     (3, "holds", include_str!("../../migrations/0003_holds.sql")),
@@ -31,6 +31,7 @@ const STEPS: [(i64, &str, &str); 13] = [
     (11, "page_writers", include_str!("../../migrations/0011_page_writers.sql")),
     (12, "good_rates", include_str!("../../migrations/0012_good_rates.sql")),
     (13, "probe_budget", include_str!("../../migrations/0013_probe_budget.sql")),
+    (14, "leased_at", include_str!("../../migrations/0014_leased_at.sql")),
 ];
 
 /// First line of a step that runs outside a transaction; sqlx's own files have the same.
@@ -53,6 +54,14 @@ const PREAMBLE: &str = "set local statement_timeout = 0; set local lock_timeout 
 /// How long others may work before a step asks for its locks again, and how often it asks.
 const LOCK_PAUSE: Duration = Duration::from_secs(3);
 const LOCK_ATTEMPTS: u32 = 360;
+
+/// Settings of a role or a database that would cut a step off; a server of an older version lacks some of them.
+const TIME_OUTS: [&str; 4] =
+    ["statement_timeout", "lock_timeout", "transaction_timeout", "idle_in_transaction_session_timeout"];
+
+/// Whether time-outs are lifted for the transaction only.
+const IN_TRANSACTION: bool = true;
+const IN_SESSION: bool = false;
 
 /// Whether steps are only noted as taken.
 const SKIP: bool = false;
@@ -100,8 +109,9 @@ impl Store {
 /// It asks again and again and does not wait inside a statement: a statement has a snapshot, and whoever builds an index
 /// concurrently waits for all older snapshots, so each would wait for the other.
 async fn wait_for_turn(db: &mut PgConnection) -> Result<Transaction<'_, Postgres>, StoreError> {
-    let begin = "begin; set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0";
-    let mut turn = db.begin_with(begin).await?;
+    // In any other isolation the transaction keeps a snapshot, for which our own build would wait.
+    let mut turn = db.begin_with("begin isolation level read committed").await?;
+    lift_time_outs(&mut turn, IN_TRANSACTION).await?;
     let ask = "-- wait_for_turn\nselect pg_try_advisory_xact_lock($1)";
     let began = Instant::now();
     let mut has_waited = false;
@@ -122,54 +132,68 @@ async fn wait_for_turn(db: &mut PgConnection) -> Result<Transaction<'_, Postgres
 
 /// Takes the steps that are missing, again while one of their tables is in use.
 async fn take_steps(db: &mut PgConnection) -> Result<(), StoreError> {
-    lift_time_out(db).await?;
-    drop_broken_indexes(db).await?;
+    lift_time_outs(db, IN_SESSION).await?;
     for attempt in 1.. {
-        match migrator().run_direct(None, &mut *db, SKIP).await {
-            Ok(()) => break,
+        match try_steps(db).await {
             Err(error)
-                if attempt < LOCK_ATTEMPTS && sqlstate(&error).is_some_and(|code| code == LOCK_NOT_AVAILABLE) =>
+                if attempt < LOCK_ATTEMPTS && error.sqlstate().is_some_and(|code| code == LOCK_NOT_AVAILABLE) =>
             {
                 warn!(
                     "a table of the ledger is in use by a long statement or a backup; trying again, others work meanwhile"
                 );
                 tokio::time::sleep(LOCK_PAUSE).await;
             }
-            Err(error) => return Err(StoreError::of_step(&error)),
+            tried => return tried.map_err(StepError::into_store_error),
         }
     }
     Ok(())
 }
 
-/// Lifts a time-out that the role has for statements: steps outside a transaction cannot do so for themselves.
-async fn lift_time_out(db: &mut PgConnection) -> Result<(), StoreError> {
-    let time_out: String =
-        sqlx::query_scalar("-- statement_timeout\nshow statement_timeout").fetch_one(&mut *db).await?;
-    if time_out != "0" {
-        sqlx::query("-- lift_time_out\nset statement_timeout = 0").execute(db).await?;
-    }
+/// Takes the steps that are missing, once. What an earlier try left behind goes first.
+async fn try_steps(db: &mut PgConnection) -> Result<(), StepError> {
+    drop_broken_indexes(db).await?;
+    migrator().run_direct(None, &mut *db, SKIP).await?;
+    Ok(build_lost_indexes(db).await?)
+}
+
+/// Lifts the time-outs that the role or the database has: steps outside a transaction cannot do so for themselves.
+async fn lift_time_outs(db: &mut PgConnection, is_local: bool) -> Result<(), StoreError> {
+    let query = "-- lift_time_outs
+        select set_config(name, '0', $2)
+        from pg_settings
+        where name = any($1) and setting <> '0'";
+    sqlx::query(query).bind(TIME_OUTS).bind(is_local).execute(db).await?;
     Ok(())
 }
 
-/// The server's own code of what a step met.
-fn sqlstate(error: &MigrateError) -> Option<String> {
-    let mut errors = sdk_error::causes(error).filter_map(|cause| cause.downcast_ref::<sqlx::Error>());
-    errors.find_map(|error| Some(error.as_database_error()?.code()?.into_owned()))
+/// Why the steps were not all taken.
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error(transparent)]
+    Step(#[from] MigrateError),
+    #[error(transparent)]
+    Index(#[from] sqlx::Error),
 }
 
-impl StoreError {
-    fn of_step(error: &MigrateError) -> Self {
-        let is_pooled = sqlstate(error).is_some_and(|code| POOLER_CODES.contains(&&*code));
-        Self::Schema(if is_pooled { format!("{error}; {POOLER_HINT}") } else { error.to_string() })
+impl StepError {
+    /// The server's own code of what a step met.
+    fn sqlstate(&self) -> Option<String> {
+        let mut errors = sdk_error::causes(self).filter_map(|cause| cause.downcast_ref::<sqlx::Error>());
+        errors.find_map(|error| Some(error.as_database_error()?.code()?.into_owned()))
+    }
+
+    fn into_store_error(self) -> StoreError {
+        let is_pooled = self.sqlstate().is_some_and(|code| POOLER_CODES.contains(&&*code));
+        StoreError::Schema(if is_pooled { format!("{self}; {POOLER_HINT}") } else { self.to_string() })
     }
 }
 
 /// Drops the indexes whose concurrent build was cut off: they are there, cost every write and answer nothing, and the
 /// step that builds them would take them for finished.
-async fn drop_broken_indexes(db: &mut PgConnection) -> Result<(), StoreError> {
+async fn drop_broken_indexes(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     let query = "-- is_broken
         select exists (select from pg_index where indexrelid = to_regclass($1) and not indisvalid)";
-    for index in STEPS.iter().filter_map(|(_, _, sql)| concurrent_index(sql)) {
+    for (index, _) in concurrent_indexes() {
         if sqlx::query_scalar(query).bind(index).fetch_one(&mut *db).await? {
             info!(index, "an index was not built to its end; building it again");
             let drop = format!("-- drop_broken_index\ndrop index concurrently if exists {index}");
@@ -177,6 +201,24 @@ async fn drop_broken_indexes(db: &mut PgConnection) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// Builds the indexes that are not there though their step was taken: it had left one behind that was not built to its end,
+/// or somebody dropped one.
+async fn build_lost_indexes(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    for (index, build) in concurrent_indexes() {
+        let query = "-- is_lost\nselect to_regclass($1) is null";
+        if sqlx::query_scalar(query).bind(index).fetch_one(&mut *db).await? {
+            info!(index, "an index is missing; building it");
+            sqlx::query(build).execute(&mut *db).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The indexes that steps build concurrently, each with the statement that builds it.
+pub(super) fn concurrent_indexes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    STEPS.iter().filter_map(|&(_, _, sql)| Some((concurrent_index(sql)?, sql)))
 }
 
 /// The index that a step builds concurrently.
@@ -228,6 +270,15 @@ mod tests {
                 assert_eq!(code.matches(';').count(), 1, "step {version}");
                 assert_eq!(code.starts_with("create"), concurrent_index(sql).is_some(), "step {version}");
             }
+        }
+    }
+
+    /// Whoever migrates builds the indexes that are missing.
+    #[test]
+    fn no_step_drops_an_index_that_another_one_builds_concurrently() {
+        for (index, _) in concurrent_indexes() {
+            let drops = |sql: &str| sql.lines().any(|line| line.starts_with("drop index") && line.contains(index));
+            assert!(!STEPS.iter().any(|(_, _, sql)| drops(sql)), "{index}");
         }
     }
 

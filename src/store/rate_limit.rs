@@ -15,7 +15,9 @@ use crate::identity::Account;
 use crate::job::Operation;
 use crate::limiter::{BURST, BURST_MIN, Lease, Rate};
 
-/// How far ahead places may be leased, in seconds and in calls: a clock that was set back must not hold everything up.
+/// How far ahead places may be leased, in seconds and in calls. All workers together lease so much where they are many or the
+/// ledger is slow: one lease each, of a second or of one call. Below that two of them would get the same places. A clock that
+/// was set back is no reason: what was leased goes back with it.
 const AHEAD: (f64, f64) = (10.0, 100.0);
 
 /// What a throttle leaves of the rate.
@@ -111,7 +113,8 @@ impl Store {
     }
 
     /// Leases places, and raises the rate by the time that they span. Those of the past go back by half a burst: what is
-    /// granted has the other half to be used.
+    /// granted has the other half to be used. Where the server's clock was set back since the last lease, by so much earlier
+    /// are the places that follow it.
     ///
     /// # Errors
     /// What the server or the connection met.
@@ -121,13 +124,14 @@ impl Store {
             update rate_limits
             set next_free = least(
                     greatest(
-                        next_free,
+                        next_free - greatest(leased_at - clock_timestamp(), interval '0'),
                         clock_timestamp() - make_interval(secs => greatest($5, floor(rate * $6)) / rate / 2)
                     ),
                     clock_timestamp() + make_interval(secs => $7 + $8 / rate)
                 ) + make_interval(secs => $4 / rate),
                 rate = least(ceiling, rate + least($9 * clean_seconds, $10) * $4),
-                clean_seconds = clean_seconds + $4 / rate
+                clean_seconds = clean_seconds + $4 / rate,
+                leased_at = clock_timestamp()
             where account = $1 and region = $2 and operation = $3
             returning
                 extract(epoch from next_free - make_interval(secs => $4 / rate) - clock_timestamp())::float8 as first_in,

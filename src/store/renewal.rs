@@ -9,9 +9,6 @@ use tracing::warn;
 
 use super::{Settings, Store, StoreError};
 
-/// SQLSTATE class of a refused login: a wrong password, or a role that is not there.
-const LOGIN_REFUSED: &str = "28";
-
 /// A URL that may change.
 #[derive(Debug)]
 pub(super) struct Renewal {
@@ -49,18 +46,13 @@ impl Store {
             // The last one may still be right: a file is not there for a moment while it is replaced.
             warn!(%error, "the URL of the ledger cannot be read anew, the last one is used");
         }
-        match self.pool.acquire().await {
+        match self.pool.acquire().await.map_err(StoreError::from) {
             // An idle connection turned out to be broken, and its successor was made with what was read long ago.
-            Err(error) if is_login_refused(&error) => {
+            Err(error) if error.is_login_refused() => {
                 renewal.renew(&self.pool).await?;
                 Ok(self.pool.acquire().await?)
             }
-            acquired => Ok(acquired?),
+            acquired => acquired,
         }
     }
-}
-
-fn is_login_refused(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| code.starts_with(LOGIN_REFUSED))
 }

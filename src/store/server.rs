@@ -6,7 +6,7 @@ use sqlx::postgres::{PgConnection, PgRow, PgSslMode};
 use sqlx::{Connection, Row as _};
 use time::OffsetDateTime;
 
-use super::{Settings, Store, StoreError, is_local};
+use super::{Settings, Store, StoreError, is_local, migrations};
 
 /// The tables that a worker writes.
 const WRITTEN: [&str; 10] = [
@@ -21,6 +21,10 @@ const WRITTEN: [&str; 10] = [
     "quarantine",
     "queue_readings",
 ];
+
+/// How long a server may refuse connections at the start, and how often it is asked.
+const REFUSED_MAX: Duration = Duration::from_secs(2);
+const KNOCK_EVERY: Duration = Duration::from_millis(200);
 
 /// How the settings have the server reached.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,6 +54,8 @@ pub struct Server {
     pub used_connections: u32,
     /// Tables that a worker writes, and that we may not write.
     pub forbidden: Vec<String>,
+    /// Indexes of these tables that answer nothing, as their build was cut off, and those that are missing.
+    pub broken_indexes: Vec<String>,
 }
 
 /// The server's clock.
@@ -81,11 +87,26 @@ impl Settings {
         Ok(Way { is_local: is_local(&options), is_verified })
     }
 
-    /// Connects once and takes leave. The error tells more than that of a pool, which tries until its time is over.
+    /// Connects and takes leave. A server that starts or has no connection left is given its time, and one that refuses
+    /// connections a little of it: it may be starting again.
     ///
     /// # Errors
-    /// [`StoreError::Url`] for a URL that is none, otherwise what the connection met.
-    pub async fn knock(&self) -> Result<(), StoreError> {
+    /// [`StoreError::Url`] for a URL that is none, otherwise what the connection met: it tells more than a pool, which says
+    /// that its time is over.
+    pub(super) async fn reach(&self) -> Result<(), StoreError> {
+        let began = Instant::now();
+        loop {
+            let Err(error) = self.knock().await else { return Ok(()) };
+            let patience = if error.is_refused_connection() { REFUSED_MAX.min(self.timeout) } else { self.timeout };
+            if !error.may_pass_soon() || began.elapsed() + KNOCK_EVERY > patience {
+                return Err(error);
+            }
+            tokio::time::sleep(KNOCK_EVERY).await;
+        }
+    }
+
+    /// Connects once and takes leave.
+    async fn knock(&self) -> Result<(), StoreError> {
         let options = self.connect_options().await?;
         let knock = async { Ok(PgConnection::connect_with(&options).await?.close().await?) };
         tokio::time::timeout(self.timeout, knock).await.unwrap_or(Err(StoreError::Timeout(self.timeout)))
@@ -117,10 +138,28 @@ impl Store {
                             and has_table_privilege(to_regclass(name), 'update')
                             and has_table_privilege(to_regclass(name), 'delete')
                         )
-                ) as forbidden
+                ) as forbidden,
+                array(
+                    select indexrelid::regclass::text
+                    from pg_index
+                    where not indisvalid and indrelid in (select to_regclass(name) from unnest($1::text[]) as wanted (name))
+                    union
+                    select name
+                    from unnest($2::text[]) as ours (name)
+                    where to_regclass(name) is null
+                ) as broken_indexes
             from pg_stat_ssl s
             where s.pid = pg_backend_pid()";
-        self.run(async |db| read_server(&sqlx::query(query).bind(WRITTEN.as_slice()).fetch_one(db).await?)).await
+        let indexes: Vec<_> = migrations::concurrent_indexes().map(|(index, _)| index).collect();
+        self.run(async |db| read_server(&sqlx::query(query).bind(WRITTEN).bind(&indexes).fetch_one(db).await?)).await
+    }
+
+    /// Reads the server's clock, by which everything in the ledger is timed but for what a worker does.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn now(&self) -> Result<OffsetDateTime, StoreError> {
+        self.run(async |db| now(db).await).await
     }
 
     /// Compares the server's clock with ours, by the quickest of some answers.
@@ -133,8 +172,7 @@ impl Store {
             let mut best: Option<ServerClock> = None;
             for _ in 0..ASKED {
                 let (began, asked_at) = (Instant::now(), OffsetDateTime::now_utc());
-                let now: OffsetDateTime =
-                    sqlx::query_scalar("-- clock\nselect clock_timestamp()").fetch_one(&mut *db).await?;
+                let now = now(db).await?;
                 let round_trip = began.elapsed();
                 let ahead = (now - (asked_at + round_trip / 2)).as_seconds_f64();
                 if best.is_none_or(|best| round_trip < best.round_trip) {
@@ -169,6 +207,10 @@ impl Store {
     }
 }
 
+async fn now(db: &mut PgConnection) -> Result<OffsetDateTime, StoreError> {
+    Ok(sqlx::query_scalar("-- now\nselect clock_timestamp()").fetch_one(db).await?)
+}
+
 fn read_server(row: &PgRow) -> Result<Server, StoreError> {
     let count = |column| Ok::<_, StoreError>(u32::try_from(row.try_get::<i32, _>(column)?).unwrap_or(0));
     let tls: (Option<String>, Option<String>) = (row.try_get("tls_version")?, row.try_get("tls_cipher")?);
@@ -181,5 +223,6 @@ fn read_server(row: &PgRow) -> Result<Server, StoreError> {
         reserved_connections: count("reserved")?,
         used_connections: count("used")?,
         forbidden: row.try_get("forbidden")?,
+        broken_indexes: row.try_get("broken_indexes")?,
     })
 }

@@ -3,14 +3,19 @@
 //! A file or command is read anew for each new connection, so a password may be rotated while a worker runs. What was read
 //! reaches no log and no error.
 
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use tokio::io::AsyncReadExt;
 
 use crate::command::{self, CommandError, OUTPUT_MAX};
+
+/// What some editors put in front of a text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Where the URL of the ledger is found.
 #[derive(Clone, Debug)]
@@ -62,21 +67,26 @@ impl UrlSource {
         !matches!(self, Self::Given(_))
     }
 
+    /// The setting that names it.
+    pub fn setting(&self) -> &'static str {
+        match self {
+            Self::Given(_) => "database.url",
+            Self::File(_) => "database.url_file",
+            Self::Command(_) => "database.url_command",
+        }
+    }
+
     /// Reads the URL.
     pub(super) async fn read(&self, within: Duration) -> Result<SecretString, UrlError> {
-        let (setting, read) = match self {
+        let setting = self.setting();
+        let read = match self {
             Self::Given(url) => return Ok(url.clone()),
-            Self::File(path) => {
-                let read = tokio::time::timeout(within, read_file(path)).await;
-                (
-                    "database.url_file",
-                    read.map(|read| read.map_err(|error| UrlError::File { path: path.clone(), error })),
-                )
-            }
-            Self::Command(command) => ("database.url_command", tokio::time::timeout(within, run(command)).await),
+            Self::File(path) => tokio::time::timeout(within, read_file(path.clone())).await,
+            Self::Command(command) => tokio::time::timeout(within, run(command)).await,
         };
         let bytes = read.unwrap_or(Err(UrlError::Timeout { setting, within }))?;
-        let url = std::str::from_utf8(&bytes).map(str::trim).unwrap_or_default();
+        let text = std::str::from_utf8(&bytes).unwrap_or_default();
+        let url = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text).trim();
         if url.is_empty() || url.lines().count() > 1 { Err(UrlError::NoUrl { setting }) } else { Ok(url.into()) }
     }
 }
@@ -94,9 +104,22 @@ async fn run(command: &str) -> Result<Vec<u8>, UrlError> {
     })
 }
 
-async fn read_file(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
+/// Reads a file on a thread of its own: a file system that hangs holds up no other.
+async fn read_file(path: PathBuf) -> Result<Vec<u8>, UrlError> {
+    let its = path.clone();
+    let read = tokio::task::spawn_blocking(move || read_regular(&its)).await;
+    read.unwrap_or_else(|panic| Err(panic.into())).map_err(|error| UrlError::File { path, error })
+}
+
+/// Reads what is a file with content: whoever opens a pipe waits for somebody to write.
+fn read_regular(path: &Path) -> std::io::Result<Vec<u8>> {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is no regular file, and it is read for each new connection"));
+    }
     let mut bytes = Vec::new();
-    tokio::fs::File::open(path).await?.take(OUTPUT_MAX).read_to_end(&mut bytes).await?;
+    file.take(OUTPUT_MAX).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -121,11 +144,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_url_comes_from_the_settings_a_file_or_a_command() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "  postgres://a:b@c/d\n").unwrap();
+        let file = |text: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            file
+        };
+        let (plain, marked) = (file("  postgres://a:b@c/d\n"), file("\u{feff}postgres://a:b@c/d\r\n"));
         for source in [
             "postgres://a:b@c/d".into(),
-            UrlSource::File(file.path().to_owned()),
+            UrlSource::File(plain.path().to_owned()),
+            UrlSource::File(marked.path().to_owned()),
             command("echo postgres://a:b@c/d; echo talk >&2"),
         ] {
             assert_eq!(read(source).await.unwrap(), "postgres://a:b@c/d");
@@ -144,6 +172,20 @@ mod tests {
         ] {
             let error = read(source).await.unwrap_err();
             assert!(error.starts_with(part) && !error.contains("secret"), "{error}");
+        }
+    }
+
+    /// Premise: whoever opens a FIFO waits until somebody writes, and a thread that waits so ends with the process only.
+    #[tokio::test]
+    async fn what_is_no_regular_file_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (fifo, link) = (folder.path().join("fifo"), folder.path().join("link"));
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        std::os::unix::fs::symlink(&fifo, &link).unwrap();
+        for path in [&fifo, &link, folder.path(), Path::new("/dev/null")] {
+            let read = tokio::time::timeout(Duration::from_secs(5), read(UrlSource::File(path.to_owned()))).await;
+            let error = read.expect("it blocks").unwrap_err();
+            assert!(error.contains("named by `database.url_file`: it is no regular file"), "{error}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The URL of the ledger: from a file or a command while the password is rotated, and with an IPv6 address.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use muster::config::Database as Settings;
 use muster::store::Store;
@@ -110,6 +111,69 @@ async fn a_command_that_hangs_is_named_in_the_error() {
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("database url: `database.url_command` gave no URL within 500ms\nhint: check "), "{log}");
     assert!(!log.contains("CanaryOfTheOutput"), "{log}");
+}
+
+/// Runs a command with its URL in a setting: exit code and what it said.
+async fn said_with(factory: &Factory, arguments: &[&str], setting: &str, value: &str) -> (Option<i32>, String) {
+    let mut command = factory.command(arguments);
+    command.env(format!("MUSTER__DATABASE__{setting}"), value);
+    let ended = tokio::time::timeout(Duration::from_secs(30), Program(command.spawn().unwrap()).end());
+    let (code, stdout, log) = ended.await.expect("it does not end");
+    (code, stdout + &log)
+}
+
+/// Premise: a thread that waits for the writer of a FIFO kept the process from ending.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_url_file_that_is_a_fifo_ends_the_command_with_its_reason() {
+    let factory = Factory::new(10.0).await;
+    let fifo = factory.folder().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for command in ["serve", "status"] {
+        let (code, said) = said_with(&factory, &[command], "URL_FILE", &fifo.display().to_string()).await;
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("named by `database.url_file`: it is no regular file"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_url_is_blamed_on_the_setting_that_it_comes_from() {
+    let factory = Factory::new(10.0).await;
+    let file = factory.folder().join("url");
+    std::fs::write(&file, "postgres://a:b@c:port/d").unwrap();
+    let path = file.display().to_string();
+    for (setting, value, hint) in [
+        ("URL", "postgres://a:b@c:port/d", "check `database.url`"),
+        ("URL_FILE", &*path, "check what is in the file of `database.url_file`"),
+        ("URL_COMMAND", "echo postgres://a:b@c:port/d", "check what the command of `database.url_command` prints"),
+    ] {
+        for command in ["status", "doctor"] {
+            let (_, said) = said_with(&factory, &[command], setting, value).await;
+            assert!(said.contains(hint), "{command}: {said}");
+        }
+    }
+}
+
+/// Premise: a pool tries until its time is over, and says only that.
+#[tokio::test(flavor = "multi_thread")]
+async fn why_no_connection_is_made_is_said_at_once() {
+    let factory = Factory::new(10.0).await;
+    for (host, said) in [("127.0.0.1:1", "Connection refused"), ("nowhere.invalid", "lookup")] {
+        let began = Instant::now();
+        let url = format!("postgres://a:b@{host}/d");
+        let (code, log) = said_with(&factory, &["status"], "URL", &url).await;
+        assert_eq!(code, Some(5), "{log}");
+        assert!(log.contains(said) && began.elapsed() < Duration::from_secs(6), "{:?}: {log}", began.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_is_said_once() {
+    let (factory, server) = with_a_password().await;
+    let url = server.url("wrong").replace("//postgres:", "//ada:");
+    let (code, log) = said_with(&factory, &["status"], "URL", &url).await;
+    assert_eq!(code, Some(4), "{log}");
+    assert_eq!(log.matches("password authentication failed").count(), 1, "{log}");
+    assert!(!log.contains("at line"), "{log}");
 }
 
 /// Premise: sqlx takes the brackets of an IPv6 address for a part of a name that it then cannot resolve.

@@ -124,6 +124,12 @@ async fn in_transaction_mode_no_lock_stays_and_an_old_pooler_is_named() {
         let (code, said) = run(&factory, &url, arguments).await;
         assert!(code == Some(0) || said.contains("max_prepared_statements"), "{arguments:?} {code:?}: {said}");
     }
+    // The doctor has the hint of the other commands.
+    let setting = format!("database.url={url}");
+    let (_, findings, said) = factory.spawn(&["doctor", "--set", &setting]).end().await;
+    let is_of_a_pooler = findings.contains("prepared statement");
+    assert!(!is_of_a_pooler || findings.contains("max_prepared_statements"), "{findings} {said}");
+    assert!(!findings.contains("check `database.url`"), "{findings} {said}");
     let (code, said) = run(&factory, &factory.database.url, &["migrate"]).await;
     assert_eq!(code, Some(0), "{said}");
     assert!(!said.contains("waiting for another process"), "a lock stayed behind: {said}");

@@ -147,6 +147,23 @@ async fn places_are_leased_a_little_ahead_only() {
     }
 }
 
+/// Premise: what was leased before the clock was set back lies in its future.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_was_set_back_holds_no_lease_up_and_grants_no_place_twice() {
+    let (database, store, quota) = opened(10.0).await;
+    idle_for_an_hour(&database).await;
+    let ahead = store.lease(&quota, 30).await.unwrap();
+    let shift = "update rate_limits
+        set next_free = next_free + interval '1 day', leased_at = leased_at + interval '1 day'";
+    sqlx::query(shift).execute(&database.pool).await.unwrap();
+    for n_leased in [30.0, 31.0] {
+        let lease = store.lease(&quota, 1).await.unwrap();
+        let passed = (lease.granted_at - ahead.granted_at).as_seconds_f64();
+        let expected = ahead.first_in + n_leased / 10.0;
+        assert!((lease.first_in - expected).abs() < passed + 0.1, "{} is not {expected}", lease.first_in);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_throttle_cuts_once_for_all_places_granted_before_it() {
     let (database, store, quota) = opened(100.0).await;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
 use muster::config::Database;
 use muster::job::{Job, RegisterCertificate};
 use muster::outcome::Code;
@@ -14,6 +14,7 @@ use muster::sandbox::{Effect, Fault, Operation};
 use muster::specimen::Flaw;
 use muster::store::Quarantined;
 use muster::store::row::End;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPool};
@@ -55,9 +56,28 @@ fn in_base64() -> Vec<String> {
     (0..3).map(encoded).map(|text| text[4..text.len() - 4].to_owned()).collect()
 }
 
+/// A DER element.
+fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    [&[tag, u8::try_from(content.len()).unwrap()], content].concat()
+}
+
+/// The private key in DER: PKCS #8, SEC 1, PKCS #1 and encrypted PKCS #8.
+fn in_der() -> [Vec<u8>; 4] {
+    let number = |bytes: &[u8]| element(0x02, bytes);
+    let (secret, secret_number) = (element(0x04, PRIVATE_KEY.as_bytes()), number(PRIVATE_KEY.as_bytes()));
+    let ed25519 = element(0x30, &element(0x06, &[0x2b, 0x65, 0x70]));
+    let pbes2 = element(0x30, &element(0x06, &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x05, 0x0d]));
+    [
+        element(0x30, &[number(&[0]), ed25519, element(0x04, &secret)].concat()),
+        element(0x30, &[number(&[1]), secret.clone()].concat()),
+        element(0x30, &[number(&[0]), secret_number.clone(), number(&[3]), secret_number].concat()),
+        element(0x30, &[pbes2, secret].concat()),
+    ]
+}
+
 /// Fails where an output holds a secret or a line of one of these PEM texts.
 fn assert_holds_none(what: &str, output: &str, pems: &[String]) {
-    let hidden = [vec![escaped(PRIVATE_KEY)], in_base64()].concat();
+    let hidden = [vec![escaped(PRIVATE_KEY), hex::encode(PRIVATE_KEY)], in_base64()].concat();
     let secrets = SECRETS.into_iter().chain(hidden.iter().map(String::as_str));
     for canary in secrets.chain(pems.iter().map(|pem| middle(pem))) {
         assert!(!output.contains(canary), "{what} holds {canary}:\n{output}");
@@ -103,7 +123,24 @@ fn hostile_bodies(factory: &Factory) -> Vec<String> {
         Factory::job_of(request).to_body()
     };
     let request = |request| json!({ "version": 1, "operation": "RegisterCertificate", "request": request });
-    vec![
+    let percent_encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let in_der = in_der().into_iter().flat_map(|der| {
+        let encoded = [BASE64_STANDARD.encode(&der), BASE64_URL_SAFE.encode(&der), hex::encode(&der)];
+        let encoded = encoded.into_iter().chain([percent_encoded(&BASE64_STANDARD.encode(&der))]);
+        encoded.flat_map(|key| {
+            let beside = leaf() + &key;
+            [job(key.clone(), None), job(beside, None), json!({ "version": 2, "key": &key }).to_string(), key]
+        })
+    });
+    let otherwise = vec![
+        percent_encoded(&key),
+        job("long ".repeat(10_000) + &hex::encode(&key), None),
+        percent_encoded(&job(leaf() + &key, None)),
+        job(percent_encoded(&(leaf() + &key)), None),
+        hex::encode(job(leaf() + &key, None)),
+        json!({ "version": 2, "jwk": { "kty": "EC", "d": PRIVATE_KEY } }).to_string(),
+        json!({ "Message": json!({ "d": PRIVATE_KEY, "kty": "OKP" }).to_string() }).to_string(),
+        job(json!({ "kty": "EC", "d": PRIVATE_KEY }).to_string(), None),
         job(leaf() + &key, None),
         job(leaf(), Some(factory.ca.pem() + &private_key("EC PRIVATE KEY"))),
         job(leaf() + &private_key("PGP PRIVATE KEY BLOCK"), None),
@@ -125,7 +162,8 @@ fn hostile_bodies(factory: &Factory) -> Vec<String> {
         request(json!({ "certificatePem": [&key] })).to_string(),
         json!({ "version": 1, "batch": format!("Bearer {BEARER}") }).to_string(),
         json!({ format!("Bearer {BEARER}"): 1 }).to_string(),
-    ]
+    ];
+    in_der.chain(otherwise).collect()
 }
 
 /// Trouble of every kind, so that there is much to be said.

@@ -1,119 +1,227 @@
-//! Private keys hidden in base64: a whole PEM text or message body that was encoded once more.
+//! Private keys hidden in base64 or hexadecimal digits: the DER of one, or a whole PEM text or message body that was encoded
+//! once more.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use base64::Engine;
 
-use super::BASE64;
-use super::private_key::{holds_private_key, mentions_private, unescaped};
+use super::key_der::begins_key;
+use super::private_key::shows_private_key;
+use super::{BASE64, without_nuls};
 
 /// Fewest characters of base64 that can hold the mark of a private key.
 const RUN_MIN: usize = 16;
 
-/// How often base64 is looked for inside base64.
+/// Fewest hexadecimal digits that can: fewer are a part of a name.
+const HEXADECIMAL_MIN: usize = 2 * RUN_MIN;
+
+/// How often base64 or hexadecimal digits are looked for inside another.
 const DEPTH_MAX: usize = 2;
 
-/// Replaces each run of base64 that hides a private key.
+/// Replaces each run of base64 or hexadecimal digits that hides a private key.
 pub(super) fn blank<'a>(text: &'a str, blank: &str) -> Cow<'a, str> {
-    let hidden: Vec<_> = runs(text).filter(|run| hides(&text[run.clone()], DEPTH_MAX)).collect();
-    if hidden.is_empty() {
-        return text.into();
+    let mut text = Cow::Borrowed(text);
+    for encoding in Encoding::ALL {
+        let hidden: Vec<_> = encoding.runs(&text).filter(|run| encoding.hides(&text[run.clone()], DEPTH_MAX)).collect();
+        for run in hidden.into_iter().rev() {
+            text.to_mut().replace_range(run, blank);
+        }
     }
-    let mut blanked = text.to_owned();
-    for run in hidden.into_iter().rev() {
-        blanked.replace_range(run, blank);
-    }
-    blanked.into()
+    text
 }
 
-/// Says whether a text is, as a whole, the base64 of one that holds a private key. A text with markers is none, and the rest
-/// is decoded once: hostile text costs little.
-pub fn encodes_private_key(text: &str) -> bool {
-    text.is_ascii() && !text.contains("--") && decode(&digits(text)).is_some_and(|decoded| is_secret(decoded, 1))
-}
-
-/// Says whether a text has base64 that hides a private key.
+/// Says whether a text has base64 or hexadecimal digits that hide a private key.
 pub(super) fn hides_private_key(text: &str) -> bool {
     holds_encoded(text, DEPTH_MAX)
 }
 
 fn holds_encoded(text: &str, depth: usize) -> bool {
-    depth > 0 && runs(text).any(|run| hides(&text[run], depth))
-}
-
-/// Says whether a run, decoded from any of its first four characters on, holds a private key: words in front of base64
-/// may look like a part of it.
-fn hides(run: &str, depth: usize) -> bool {
-    let digits = digits(run);
-    digits.len() >= RUN_MIN
-        && (0..4).any(|from| decode(&digits[from..]).is_some_and(|decoded| is_secret(decoded, depth)))
-}
-
-/// Decodes digits; a single one at the end is no whole byte.
-fn decode(digits: &[u8]) -> Option<Vec<u8>> {
-    let end = if digits.len() % 4 == 1 { digits.len() - 1 } else { digits.len() };
-    BASE64.decode(&digits[..end]).ok()
+    let hides = |encoding: Encoding| encoding.runs(text).any(|run| encoding.hides(&text[run], depth));
+    depth > 0 && Encoding::ALL.into_iter().any(hides)
 }
 
 /// Says whether what was decoded holds a private key. Text costs more than bytes, so it is made only where there may be one.
-fn is_secret(mut decoded: Vec<u8>, depth: usize) -> bool {
-    if decoded.contains(&0) {
-        decoded.retain(|&byte| byte != 0);
-    }
-    if mentions_private(&decoded) || decoded.contains(&b'\\') {
-        let text = String::from_utf8_lossy(&decoded);
-        if holds_private_key(&text) || holds_private_key(&unescaped(&text)) {
+fn is_secret(decoded: &[u8]) -> bool {
+    let mut may_show_key = false;
+    let mut at = after(&IS_PLAIN, decoded, 0);
+    while at < decoded.len() {
+        let rest = &decoded[at..];
+        if begins_key(rest) {
             return true;
         }
+        may_show_key = may_show_key || begins_text(rest);
+        at = after(&IS_PLAIN, decoded, at + 1);
     }
-    // Only the right one of the four beginnings gives text; words in front spoil its first bytes.
-    decoded[decoded.len() / 2..].is_ascii() && holds_encoded(&String::from_utf8_lossy(&decoded), depth - 1)
+    may_show_key && shows_private_key(&without_nuls(&String::from_utf8_lossy(decoded)))
 }
 
-/// The digits of a run in the standard alphabet, without line ends.
-fn digits(run: &str) -> Vec<u8> {
-    let mut digits = Vec::with_capacity(run.len());
-    let mut bytes = run.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'-' => digits.push(b'+'),
-            b'_' => digits.push(b'/'),
-            b'\\' => digits.extend(bytes.next().filter(|&escaped| escaped == b'/')),
-            byte if is_digit(byte) => digits.push(byte),
+/// Says whether bytes begin as what every text with a key has, maybe in UTF-16: the middle of the word `PRIVATE`, the first
+/// member of a JSON Web Key, or an escape that may hide either.
+fn begins_text(bytes: &[u8]) -> bool {
+    let mut characters = bytes.iter().filter(|&&byte| byte != 0);
+    match (characters.next(), characters.next()) {
+        (Some(b'V' | b'v'), Some(b'A' | b'a')) | (Some(b'k'), Some(b't')) | (Some(b'\\'), Some(b'u')) => true,
+        (Some(b'%'), Some(digit)) => digit.is_ascii_hexdigit(),
+        _ => false,
+    }
+}
+
+/// How bytes are written as text.
+#[derive(Clone, Copy)]
+enum Encoding {
+    /// Base64 in either alphabet.
+    Base64,
+    /// Pairs of hexadecimal digits, maybe with colons between them.
+    Hexadecimal,
+}
+
+impl Encoding {
+    const ALL: [Self; 2] = [Self::Base64, Self::Hexadecimal];
+
+    /// Fewest digits that can hold the mark of a private key, and how many may belong to a word in front: it may look like a
+    /// part of them.
+    fn bounds(self) -> (usize, usize) {
+        match self {
+            Self::Base64 => (RUN_MIN, 4),
+            Self::Hexadecimal => (HEXADECIMAL_MIN, 2),
+        }
+    }
+
+    /// Says whether a run, decoded from any of its first digits on, holds a private key. Only the right one of these gives
+    /// text, but for its first bytes, which words in front spoil: so no more than one is looked through for encoded text.
+    fn hides(self, run: &str, depth: usize) -> bool {
+        let (n_min, n_starts) = self.bounds();
+        let digits = if run.len() < n_min { vec![] } else { self.digits(run) };
+        if digits.len() < n_min {
+            return false;
+        }
+        let mut text = None;
+        for decoded in (0..n_starts).filter_map(|from| self.decode(&digits[from..])) {
+            if is_secret(&decoded) {
+                return true;
+            }
+            if text.is_none() && decoded[decoded.len() / 2..].is_ascii() {
+                text = Some(decoded);
+            }
+        }
+        text.is_some_and(|text| holds_encoded(&without_nuls(&String::from_utf8_lossy(&text)), depth - 1))
+    }
+
+    /// Decodes digits; those at the end that are no whole byte are left out.
+    fn decode(self, digits: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Self::Base64 => BASE64.decode(&digits[..digits.len() - usize::from(digits.len() % 4 == 1)]).ok(),
+            Self::Hexadecimal => hex::decode(&digits[..digits.len() & !1]).ok(),
+        }
+    }
+
+    /// The digits of a run, of base64 in the standard alphabet.
+    fn digits(self, run: &str) -> Vec<u8> {
+        let is_digit = self.digit_table();
+        let mut digits = Vec::with_capacity(run.len());
+        let (run, mut at) = (run.as_bytes(), 0);
+        while at < run.len() {
+            let end = after(is_digit, run, at);
+            digits.extend_from_slice(&run[at..end]);
+            at = end + self.gap(&run[end..]).unwrap_or(1);
+            // The escape of a slash has it as its second character.
+            if run.get(end..at) == Some(br"\/") {
+                digits.push(b'/');
+            }
+        }
+        to_standard(&mut digits);
+        digits
+    }
+
+    /// The runs of digits in a text, with spaces and line ends between them, also as JSON escapes them. Padding ends a run.
+    fn runs(self, text: &str) -> impl Iterator<Item = Range<usize>> {
+        let (bytes, is_digit, is_no_digit) = (text.as_bytes(), self.digit_table(), self.other_table());
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            from = after(is_no_digit, bytes, from);
+            if from == bytes.len() {
+                return None;
+            }
+            let start = from;
+            loop {
+                from = after(is_digit, bytes, from);
+                let Some(n) = self.gap(&bytes[from..]) else { break };
+                from += n;
+            }
+            from += bytes[from..].iter().take_while(|&&byte| byte == b'=').count();
+            Some(start..from)
+        })
+    }
+
+    /// How many bytes at the start of some bytes stand between two digits of a run.
+    fn gap(self, bytes: &[u8]) -> Option<usize> {
+        match (self, bytes) {
+            (_, [b'\\', b'n' | b'r' | b't', ..]) | (Self::Base64, [b'\\', b'/', ..]) => Some(2),
+            (Self::Hexadecimal, [b':', ..]) => Some(1),
+            (_, [byte, ..]) if byte.is_ascii_whitespace() => Some(1),
+            _ => None,
+        }
+    }
+
+    /// For each byte whether it is a digit.
+    fn digit_table(self) -> &'static [bool; 256] {
+        match self {
+            Self::Base64 => &IS_BASE64,
+            Self::Hexadecimal => &IS_HEXADECIMAL,
+        }
+    }
+
+    /// For each byte whether it is none.
+    fn other_table(self) -> &'static [bool; 256] {
+        match self {
+            Self::Base64 => &IS_NOT_BASE64,
+            Self::Hexadecimal => &IS_NOT_HEXADECIMAL,
+        }
+    }
+}
+
+const BASE64_DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_";
+const HEXADECIMAL_DIGITS: &[u8] = b"0123456789ABCDEFabcdef";
+static IS_BASE64: [bool; 256] = table(BASE64_DIGITS, true);
+static IS_NOT_BASE64: [bool; 256] = table(BASE64_DIGITS, false);
+static IS_HEXADECIMAL: [bool; 256] = table(HEXADECIMAL_DIGITS, true);
+static IS_NOT_HEXADECIMAL: [bool; 256] = table(HEXADECIMAL_DIGITS, false);
+
+/// All but the first bytes of a key, and of what every text with a key has.
+static IS_PLAIN: [bool; 256] = table(b"\x30oVvk\\%", false);
+
+/// For each byte whether it is a member, or whether it is none.
+const fn table(members: &[u8], is_member: bool) -> [bool; 256] {
+    let mut table = [!is_member; 256];
+    let mut at = 0;
+    while at < members.len() {
+        table[members[at] as usize] = is_member;
+        at += 1;
+    }
+    table
+}
+
+/// Passes over the bytes that a table has. This is what nearly every byte costs, so it is a plain loop.
+fn after(table: &[bool; 256], bytes: &[u8], from: usize) -> usize {
+    let mut at = from;
+    while at < bytes.len() && table[bytes[at] as usize] {
+        at += 1;
+    }
+    at
+}
+
+/// Writes base64 in the standard alphabet.
+fn to_standard(digits: &mut [u8]) {
+    let mut at = 0;
+    while at < digits.len() {
+        match digits[at] {
+            b'-' => digits[at] = b'+',
+            b'_' => digits[at] = b'/',
             _ => {}
         }
+        at += 1;
     }
-    digits
-}
-
-/// The runs of base64 in a text: digits of either alphabet with spaces and line ends, also as JSON escapes them. Padding
-/// ends a run.
-fn runs(text: &str) -> impl Iterator<Item = Range<usize>> {
-    let bytes = text.as_bytes();
-    let mut from = 0;
-    std::iter::from_fn(move || {
-        from += bytes[from..].iter().position(|&byte| is_digit(byte))?;
-        let start = from;
-        while let Some(n) = step(&bytes[from..]) {
-            from += n;
-        }
-        from += bytes[from..].iter().take_while(|&&byte| byte == b'=').count();
-        Some(start..from)
-    })
-}
-
-/// How many bytes go on with a run at the start of some bytes.
-fn step(bytes: &[u8]) -> Option<usize> {
-    match bytes {
-        [b'\\', b'n' | b'r' | b't' | b'/', ..] => Some(2),
-        [byte, ..] if is_digit(*byte) || byte.is_ascii_whitespace() => Some(1),
-        _ => None,
-    }
-}
-
-fn is_digit(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte)
 }
 
 #[cfg(test)]
@@ -148,11 +256,30 @@ mod tests {
         }
     }
 
+    /// A private key as `openssl ecparam -genkey` makes it.
+    const SEC1: &str = "30770201010420111111111111111111111111111111111111111111111111111111111111111\
+                        1a00a06082a8648ce3d030107a14403420004";
+
     #[test]
-    fn a_text_that_is_the_base64_of_a_key_is_told_from_others() {
-        let encoded = BASE64_STANDARD.encode(KEY);
-        assert!(encodes_private_key(&encoded) && encodes_private_key(&encoded.replace('L', "L\r\n")));
-        assert!(!encodes_private_key("") && !encodes_private_key(&encoded[8..40].to_lowercase()));
+    fn a_key_in_der_is_blanked_in_base64_and_in_hexadecimal_digits() {
+        let der = hex::decode(SEC1).unwrap();
+        let with_colons: Vec<_> = SEC1.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap()).collect();
+        for encoded in [
+            BASE64_STANDARD.encode(&der),
+            BASE64_URL_SAFE.encode(&der),
+            BASE64_STANDARD.encode(SEC1),
+            SEC1.to_uppercase(),
+            with_colons.join(":"),
+            with_colons.join("\\n"),
+            hex::encode(KEY),
+            hex::encode(BASE64_STANDARD.encode(KEY)),
+            hex::encode(r#"{"kty":"EC","d":"x"}"#),
+        ] {
+            assert_eq!(blank(&format!("{{\"a\":\"{encoded}\"}}"), "*"), r#"{"a":"*"}"#, "{encoded}");
+            for word in ["e ", "be "] {
+                assert!(hides_private_key(&format!("{word}{encoded}")), "{word}{encoded}");
+            }
+        }
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! Private keys in text: found in whatever state they are, and taken out before a text is kept.
 
 use super::encoded;
+use super::escaped::forms;
 use super::marker::{self, BlockKind};
-use super::without_nuls;
+use super::{Block, blocks, without_nuls};
+
+/// Most bytes beside certificates that are looked through: a chain with an RSA key, encoded twice, has fewer.
+const BESIDE_MAX: usize = 8 << 10;
 
 /// Longest text between the start of a marker and its last word.
 const MARK_MAX: usize = 64;
@@ -12,8 +16,44 @@ pub fn holds_private_key(text: &str) -> bool {
     private_key_mark(&without_nuls(text)).is_some()
 }
 
+/// Says whether a text holds a private key, or the mark of one, also where it is encoded: in base64, in hexadecimal digits,
+/// behind escapes, or as a JSON Web Key.
+pub fn hides_private_key(text: &str) -> bool {
+    shows_private_key(text) || forms(text).any(|form| encoded::hides_private_key(&form))
+}
+
+/// The same of a text but for its certificates: what is in one is public, and may look like a key. Hostile text costs little:
+/// only so much as an honest line ever sends is looked through.
+pub fn hides_private_key_beside(text: &str) -> bool {
+    let mut beside = String::new();
+    let mut at = 0;
+    for block in blocks(text).filter(Block::is_like_a_certificate) {
+        beside += &text[at..block.start];
+        at = block.start + block.text.len();
+    }
+    beside += &text[at..];
+    let beside = beside.trim_ascii();
+    !beside.is_empty() && beside.len() <= BESIDE_MAX && hides_private_key(beside)
+}
+
+/// The same of a text that is not encoded, but for escapes.
+pub(super) fn shows_private_key(text: &str) -> bool {
+    forms(text).any(|form| holds_private_key(&form) || is_private_jwk(&form))
+}
+
+/// Says whether a text has a JSON Web Key (RFC 7517) with its private part, maybe as a string inside other JSON.
+fn is_private_jwk(text: &str) -> bool {
+    if !text.contains("kty") {
+        return false;
+    }
+    let plain = text.replace('\\', "");
+    let has_member = |name: &str| plain.split(name).skip(1).any(|rest| rest.trim_ascii_start().starts_with(':'));
+    has_member("\"kty\"") && has_member("\"d\"")
+}
+
 /// Takes the private keys out of a text. A key without its first or last mark takes along what stands before or behind
-/// it; a key in base64 takes along all of the base64; of a text that hides a mark behind JSON's escapes nothing is left.
+/// it; a key in base64 or hexadecimal digits takes along all of them; of a text that hides one in another way nothing is
+/// left.
 pub fn blank_private_keys(text: &str) -> String {
     const BLANK: &str = "[private key removed]";
     let mut blanked = String::with_capacity(text.len());
@@ -28,9 +68,7 @@ pub fn blank_private_keys(text: &str) -> String {
     }
     blanked += rest;
     let blanked = encoded::blank(&blanked, BLANK);
-    let unescaped = unescaped(&blanked);
-    let is_hidden = holds_private_key(&unescaped) || encoded::hides_private_key(&unescaped);
-    if is_hidden { BLANK.to_owned() } else { blanked.into_owned() }
+    if hides_private_key(&blanked) { BLANK.to_owned() } else { blanked.into_owned() }
 }
 
 /// A marker of a private key: `-----BEGIN EC PRIVATE KEY-----`, dashes included.
@@ -57,14 +95,14 @@ fn private_key_mark(text: &str) -> Option<KeyMark> {
 
 /// Says whether a text has the word that every marker of a private key has. This is all that nearly every text costs, so the
 /// scan looks for the rarest letter of the word.
-pub(super) fn mentions_private(bytes: &[u8]) -> bool {
+fn mentions_private(bytes: &[u8]) -> bool {
     const WORD: &[u8] = b"PRIVATE";
     const V: usize = 3;
     let is_word = |at: usize| {
         let word = at.checked_sub(V).and_then(|start| bytes.get(start..start + WORD.len()));
         word.is_some_and(|word| word.eq_ignore_ascii_case(WORD))
     };
-    bytes.iter().enumerate().any(|(at, byte)| matches!(byte, b'V' | b'v') && is_word(at))
+    bytes.windows(2).enumerate().any(|(at, pair)| matches!(pair, [b'V' | b'v', b'A' | b'a']) && is_word(at))
 }
 
 /// Finds the first text that ends as a marker of a private key does.
@@ -92,27 +130,11 @@ fn begin_mark(text: &str) -> Option<usize> {
     Some(text[..begin].trim_end_matches(['-', ' ']).len())
 }
 
-/// A text whose JSON escapes of ASCII characters are undone.
-pub(super) fn unescaped(text: &str) -> String {
-    let mut unescaped = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("\\u00") {
-        let (before, escape) = rest.split_at(at);
-        let code = escape.get(4..6).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        unescaped.push_str(before);
-        match code.filter(u8::is_ascii) {
-            Some(code) => unescaped.push(code.into()),
-            None => unescaped.push_str("\\u00"),
-        }
-        rest = &escape[if code.is_some_and(|code| code.is_ascii()) { 6 } else { 4 }..];
-    }
-    unescaped + rest
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const JWK: &str = r#"{"kty":"EC","crv":"P-256","x":"d","y":"d"}"#;
     const BLOCK: &str = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n";
 
     #[test]
@@ -155,6 +177,10 @@ mod tests {
             (r"LS0tLS1CRUdJTiBQUklW\u0051VRFIEtFWS0tLS0tU0VDUkVU".into(), "[private key removed]"),
             (r"-----BEGIN PRIVATE\u0020KEY-----SECRET".into(), "[private key removed]"),
             (r"\u002D----BEGIN PRIVATE KEY\u002d----SECRET".into(), r"\u002D[private key removed]"),
+            ("-----BEGIN%20PRIVATE%20KEY-----SECRET".into(), "[private key removed]"),
+            ("-----BEGIN+PRIVATE+KEY-----SECRET".into(), "[private key removed]"),
+            (r#"{"jwk":{"kty":"EC","d" : "SECRET"}}"#.into(), "[private key removed]"),
+            (r#"{"jwk":"{\"kty\":\"EC\",\"d\":\"SECRET\"}"}"#.into(), "[private key removed]"),
         ] {
             assert_eq!(blank_private_keys(&text), blanked, "{text}");
         }
@@ -162,7 +188,7 @@ mod tests {
 
     #[test]
     fn text_without_a_private_key_stays_as_it_is() {
-        for text in [BLOCK, r#"{"a":"\u00"}"#, r"\u00e4 \u0041 \u00", "\\u00\u{e4}", "the PRIVATE KEY"] {
+        for text in [BLOCK, r#"{"a":"\u00"}"#, r"\u00e4 \u0041 \u00", "\\u00\u{e4}", "the PRIVATE KEY", JWK] {
             assert_eq!(blank_private_keys(text), text);
         }
     }

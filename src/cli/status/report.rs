@@ -141,7 +141,9 @@ impl Report {
             parked_for: by_code(batch, &facts.examples, |status| !status.is_end()),
             first_end_at: first.map(rfc3339),
             last_end_at: last.map(rfc3339),
-            average_rate: first.zip(last).and_then(|(first, last)| rate(batch.ended(), (last - first).unsigned_abs())),
+            average_rate: first
+                .zip(last)
+                .and_then(|(first, last)| rate(batch.ended(), (last - first).try_into().ok()?)),
             measured_rate,
             measured_seconds: facts.measured.map(|measured| measured.time.as_secs_f64()),
             targets: facts.targets(),

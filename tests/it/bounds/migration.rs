@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use muster::identity::Account;
+use muster::job::Operation;
+use muster::limiter::Rate;
 use muster::outcome::Code;
 use muster::store::Store;
+use muster::store::rate_limit::Quota;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::task::JoinSet;
 
@@ -20,10 +24,21 @@ async fn at_version_7() -> Database {
         drop index if exists certificates_of_a_serial;
         create index certificates_of_a_serial on registrations (serial) where serial is not null;
         alter table replays drop column if exists n_not_sent;
-        alter table rate_limits drop column if exists good_rate, drop column if exists next_probe;
+        alter table rate_limits drop column if exists good_rate, drop column if exists next_probe,
+            drop column if exists leased_at;
         alter table holds drop column if exists n_probes;
         drop table if exists page_writers;
         delete from _sqlx_migrations where version > 7";
+    sqlx::raw_sql(rewind).execute(&database.pool).await.unwrap();
+    database
+}
+
+/// A ledger as version 11 left it.
+async fn at_version_11() -> Database {
+    let database = Database::fresh().await;
+    let rewind = "alter table rate_limits drop column good_rate, drop column next_probe, drop column leased_at;
+        alter table holds drop column n_probes;
+        delete from _sqlx_migrations where version > 11";
     sqlx::raw_sql(rewind).execute(&database.pool).await.unwrap();
     database
 }
@@ -93,7 +108,8 @@ async fn an_index_whose_build_was_cut_off_is_built_again() {
     record(&database.store().await, vec![row(1, Code::Ok)]).await;
     let cut_off = "update pg_index set indisvalid = false where indexrelid = 'certificates_by_serial'::regclass;
         alter table replays drop column if exists n_not_sent;
-        alter table rate_limits drop column if exists good_rate, drop column if exists next_probe;
+        alter table rate_limits drop column if exists good_rate, drop column if exists next_probe,
+            drop column if exists leased_at;
         alter table holds drop column if exists n_probes;
         drop table if exists page_writers;
         delete from _sqlx_migrations where version > 7";
@@ -127,11 +143,7 @@ async fn several_processes_migrate_at_once_and_none_waits_for_another_for_ever()
 /// A reader of a table that a step changes: whoever wants to write meanwhile waits for no longer than the step waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_that_waits_for_a_long_reader_lets_writers_through() {
-    let database = Database::fresh().await;
-    let rewind = "alter table rate_limits drop column good_rate, drop column next_probe;
-        alter table holds drop column n_probes;
-        delete from _sqlx_migrations where version > 11";
-    sqlx::raw_sql(rewind).execute(&database.pool).await.unwrap();
+    let database = at_version_11().await;
     let mut reader = PgConnection::connect(&database.url).await.unwrap();
     reader.execute("begin isolation level repeatable read; select count(*) from rate_limits").await.unwrap();
     let migrating = tokio::spawn(migrate(database.store().await));
@@ -147,19 +159,104 @@ async fn a_step_that_waits_for_a_long_reader_lets_writers_through() {
     database.store().await.check_schema().await.unwrap();
 }
 
-/// A time-out that the role has for statements is no time-out for an index over a large ledger.
+/// Has every later connection to a database begin with a setting.
+async fn set_default(database: &Database, setting: &str) {
+    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&database.pool).await.unwrap();
+    sqlx::query(AssertSqlSafe(format!("alter database {name} set {setting}"))).execute(&database.pool).await.unwrap();
+}
+
+/// A time-out that the role has for statements, for locks or for transactions is no time-out for an index over a large
+/// ledger.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_time_out_of_the_role_does_not_cancel_a_step() {
     let database = at_version_7().await;
     let mut reader = PgConnection::connect(&database.url).await.unwrap();
     reader.execute("begin isolation level repeatable read; select count(*) from registrations").await.unwrap();
-    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&database.pool).await.unwrap();
-    let limit = format!("alter database {name} set statement_timeout = '300ms'");
-    sqlx::query(AssertSqlSafe(limit)).execute(&database.pool).await.unwrap();
+    for time_out in ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"] {
+        set_default(&database, &format!("{time_out} = '300ms'")).await;
+    }
     let migrating = tokio::spawn(migrate(database.store().await));
     until_some_session(&database, "wait_event_type = 'Lock' and query like '%concurrently%'", 1).await;
     let long = "wait_event_type = 'Lock' and query like '%concurrently%' and query_start < now() - interval '1 second'";
     until_some_session(&database, long, 1).await;
     reader.execute("rollback").await.unwrap();
     migrating.await.unwrap();
+    assert_eq!(serial_indexes(&database).await, new_index());
+}
+
+/// Has an index look as one does whose build was cut off.
+async fn break_index(database: &Database) {
+    let query = "update pg_index set indisvalid = false where indexrelid = 'certificates_by_serial'::regclass";
+    sqlx::query(query).execute(&database.pool).await.unwrap();
+}
+
+/// Premise: a build that was refused a lock leaves an index behind that is not valid, and `if not exists` takes it for a
+/// finished one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_one_try_left_behind_is_built_again_by_the_next() {
+    let database = at_version_11().await;
+    let mut reader = PgConnection::connect(&database.url).await.unwrap();
+    reader.execute("begin isolation level repeatable read; select count(*) from rate_limits").await.unwrap();
+    let migrating = tokio::spawn(migrate(database.store().await));
+    until_some_session(&database, "wait_event_type = 'Lock' and query like '%rate_limits%'", 1).await;
+    break_index(&database).await;
+    let dropped = async {
+        while !serial_indexes(&database).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, dropped).await.expect("the next try takes it for a finished one");
+    reader.execute("rollback").await.unwrap();
+    migrating.await.unwrap();
+    assert_eq!(serial_indexes(&database).await, new_index());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_of_a_step_long_taken_is_built_again_where_it_is_broken_or_missing() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    let broken = async || store.server().await.unwrap().broken_indexes;
+    assert_eq!(broken().await, Vec::<String>::new());
+    break_index(&database).await;
+    assert_eq!(broken().await, ["certificates_by_serial"]);
+    migrate(database.store().await).await;
+    assert_eq!(serial_indexes(&database).await, new_index());
+    sqlx::query("drop index certificates_by_serial").execute(&database.pool).await.unwrap();
+    assert_eq!(broken().await, ["certificates_by_serial"]);
+    migrate(database.store().await).await;
+    assert_eq!((serial_indexes(&database).await, broken().await), (new_index(), vec![]));
+}
+
+/// Premise: in these isolations a transaction keeps a snapshot until its end, and whoever builds an index concurrently
+/// waits for all older snapshots, also for that of the process's own turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_default_isolation_of_the_database_stops_no_migration() {
+    for isolation in ["repeatable read", "serializable"] {
+        let database = at_version_7().await;
+        set_default(&database, &format!("default_transaction_isolation = '{isolation}'")).await;
+        migrate(database.store().await).await;
+        assert_eq!(serial_indexes(&database).await, new_index(), "{isolation}");
+    }
+}
+
+/// Premise: in these isolations whoever waited for a row that another changed gets an error (SQLSTATE 40001).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_default_isolation_of_the_database_fails_no_lease() {
+    let database = Database::fresh().await;
+    set_default(&database, "default_transaction_isolation = 'serializable'").await;
+    let account = Account { id: "123456789012".into(), region: "us-east-1".into() };
+    let quota = Quota { account, operation: Operation::RegisterCertificate };
+    database.store().await.open_quota(&quota, Rate::new(1000.0).unwrap()).await.unwrap();
+    let mut workers = JoinSet::new();
+    for _ in 0..4 {
+        let (store, quota) = (database.store().await, quota.clone());
+        workers.spawn(async move {
+            for _ in 0..50 {
+                store.lease(&quota, 1).await.unwrap();
+            }
+        });
+    }
+    while let Some(ended) = workers.join_next().await {
+        ended.unwrap();
+    }
 }

@@ -1,6 +1,7 @@
 //! Denials, outages, nobody to ask, and Ctrl-C.
 
 use muster::sandbox::{Effect, Fault, Operation};
+use serde_json::{Value, json};
 
 use super::Site;
 use crate::factory::Factory;
@@ -41,6 +42,35 @@ async fn trouble_of_aws_is_tried_again() {
     faults.set(Fault::new(Operation::DescribeCertificate, Effect::Reset { executed: false }).calls(2)).unwrap();
     let (code, found) = site.reconcile("--dry-run").await;
     assert_eq!((code, found["missing_at_aws"]["n"].as_u64(), found["n_calls"].as_u64()), (Some(6), Some(1), Some(6)));
+}
+
+/// An answer of one's choice to every call.
+fn answer(operation: Operation, body: &Value) -> Fault {
+    let (content_type, body) = ("application/json".to_owned(), body.to_string());
+    Fault::new(operation, Effect::Answer { status: 200, content_type, body, executed: false })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_of_another_certificate_is_not_believed() {
+    let (site, pems) = Site::with(1).await;
+    site.delete(&pems[0]).await;
+    let other = json!({ "certificateDescription": { "certificateId": "0".repeat(64), "status": "REVOKED" } });
+    site.factory.sandbox.faults().set(answer(Operation::DescribeCertificate, &other).calls(2)).unwrap();
+    let (code, found) = site.reconcile("--dry-run").await;
+    assert_eq!((code, found["missing_at_aws"]["n"].as_u64(), found["n_calls"].as_u64()), (Some(6), Some(1), Some(4)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_whose_pages_repeat_is_an_error() {
+    let (site, _) = Site::with(1).await;
+    let page = json!({ "certificates": [], "nextMarker": "abc" });
+    site.factory.sandbox.faults().set(answer(Operation::ListCertificates, &page)).unwrap();
+    let (code, _, said) = site.run("--yes").await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("error: the list of AWS does not end: a page leads back to an earlier one\nhint: "),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -195,3 +195,21 @@ fn what_came_from_outside_does_not_steer_the_terminal() {
     let report = report(None, None, "\u{1b}[2Jü\n\u{202e}x").to_string();
     assert!(report.contains("SN-7: \u{fffd}[2Jü\u{fffd}\u{fffd}x\n"), "{report}");
 }
+
+/// A clock was set back between the two.
+#[test]
+fn ends_whose_last_is_before_their_first_have_no_average() {
+    let mut ended = count(Code::Ok, 1_200);
+    ended.last_at = ended.first_at - time::Duration::DAY;
+    let report = Report::of(&Facts {
+        name: &"line-7".parse().unwrap(),
+        batch: &BatchStatus { announced: None, counts: vec![ended] },
+        queues_empty_for: None,
+        measured: None,
+        examples: vec![],
+        operations: vec![],
+        rates: vec![],
+        config: &Config::default(),
+    });
+    assert_eq!(report.average_rate, None);
+}

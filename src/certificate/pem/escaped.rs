@@ -1,0 +1,62 @@
+//! Text whose characters are escaped: by JSON, or by percent-encoding as URLs and forms have it.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+/// The forms in which a text may have been meant: as it stands, and, where it has any, with its escapes undone.
+pub(super) fn forms(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let undone = plain(percent_decoded(unescaped(text)));
+    let undone = matches!(undone, Cow::Owned(_)).then_some(undone);
+    std::iter::once(Cow::Borrowed(text)).chain(undone)
+}
+
+fn percent_decoded(text: Cow<'_, str>) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return text;
+    }
+    percent_decode_str(&text).decode_utf8_lossy().into_owned().into()
+}
+
+/// A form has a plus sign for a space, and base64 has it for itself.
+fn plain(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.contains("+PRIVATE") { text.replace('+', " ").into() } else { text }
+}
+
+/// A text whose JSON escapes of ASCII characters are undone.
+fn unescaped(text: &str) -> Cow<'_, str> {
+    if !text.contains("\\u00") {
+        return text.into();
+    }
+    let mut unescaped = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("\\u00") {
+        let (before, escape) = rest.split_at(at);
+        let code = escape.get(4..6).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        unescaped.push_str(before);
+        match code.filter(u8::is_ascii) {
+            Some(code) => unescaped.push(code.into()),
+            None => unescaped.push_str("\\u00"),
+        }
+        rest = &escape[if code.is_some_and(|code| code.is_ascii()) { 6 } else { 4 }..];
+    }
+    (unescaped + rest).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_are_undone_and_the_text_itself_comes_first() {
+        for (text, expected) in [
+            ("a", &["a"][..]),
+            (r"\u0041", &[r"\u0041", "A"]),
+            ("a%20%c3%a4%", &["a%20%c3%a4%", "a \u{e4}%"]),
+            ("EC+PRIVATE+KEY", &["EC+PRIVATE+KEY", "EC PRIVATE KEY"]),
+            (r"%45C\u002bPRIVATE", &[r"%45C\u002bPRIVATE", "EC PRIVATE"]),
+        ] {
+            assert_eq!(forms(text).collect::<Vec<_>>(), expected, "{text}");
+        }
+    }
+}
