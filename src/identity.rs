@@ -133,6 +133,7 @@ pub async fn load(access: &Access) -> SdkConfig {
 }
 
 /// The program that gives the credentials, if they come from one: the environment goes before every profile.
+#[expect(clippy::default_trait_access, reason = "the types are internal to the SDK")]
 async fn program() -> Option<Program> {
     let of_environment = EnvironmentVariableCredentialsProvider::new().provide_credentials().await;
     if !matches!(of_environment, Err(CredentialsError::CredentialsNotLoaded(_))) {

@@ -29,9 +29,11 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// How long what it gave, or why it gave nothing, answers later callers too: clients that start together need one run.
 const KEPT: Duration = Duration::from_secs(5);
 
+/// The runs of one command line.
+type Runs = SingleFlight<Result<Printed, Trouble>>;
+
 /// The runs of each command line.
-static RUNS: LazyLock<Mutex<HashMap<String, Arc<SingleFlight<Result<Printed, Trouble>>>>>> =
-    LazyLock::new(Mutex::default);
+static RUNS: LazyLock<Mutex<HashMap<String, Arc<Runs>>>> = LazyLock::new(Mutex::default);
 
 /// The name that the SDK gives to credentials for its own messages.
 const PROVIDER: &str = "credential_process";
@@ -169,7 +171,7 @@ struct Trouble {
     text: String,
 }
 
-fn runs_of(command: &str) -> Arc<SingleFlight<Result<Printed, Trouble>>> {
+fn runs_of(command: &str) -> Arc<Runs> {
     let mut runs = RUNS.lock().unwrap_or_else(PoisonError::into_inner);
     Arc::clone(runs.entry(command.to_owned()).or_default())
 }
@@ -193,6 +195,8 @@ async fn printed_by(command: &str, within: Duration) -> Result<Printed, Trouble>
 
 #[cfg(test)]
 mod tests {
+    use aws_credential_types::attributes::AccountId;
+
     use super::*;
 
     #[tokio::test]
@@ -204,7 +208,7 @@ mod tests {
         );
         let credentials = printed.await.unwrap().credentials(Some("111122223333"));
         assert_eq!((credentials.access_key_id(), credentials.secret_access_key()), ("A", "s"));
-        assert_eq!(credentials.account_id().map(|id| id.as_str()), Some("111122223333"));
+        assert_eq!(credentials.account_id().map(AccountId::as_str), Some("111122223333"));
         assert!(credentials.expiry().is_some() && credentials.session_token().is_none());
         for (command, reason) in [
             ("echo secret; echo log in first >&2; exit 3", "failed with exit status: 3: log in first"),

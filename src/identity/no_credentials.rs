@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io::ErrorKind;
 
-use aws_config::meta::ProviderChainError;
+use aws_config::meta::{ProviderAttempt, ProviderChainError};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
@@ -42,7 +42,7 @@ fn is_unanswered(fault: &CredentialsError) -> bool {
         CredentialsError::ProviderError(_) | CredentialsError::Unhandled(_) => causes(fault).any(is_silence),
         // Most machines have no metadata service, so there is no connection to one. One that takes the connection is there.
         _ => places(fault).is_some_and(|places| {
-            let errors = places.attempts().iter().map(|attempt| attempt.error());
+            let errors = places.attempts().iter().map(ProviderAttempt::error);
             errors.into_iter().any(|error| is_of_metadata(error) && !is_unsent(error))
         }),
     }
