@@ -5,7 +5,8 @@ use super::escaped::forms;
 use super::marker::{self, BlockKind};
 use super::{Block, blocks, without_nuls};
 
-/// Most bytes beside certificates that are looked through: a chain with an RSA key, encoded twice, has fewer.
+/// Longest text with certificates, and most bytes beside these, that are looked through: an honest line sends less.
+const TEXT_MAX: usize = 16 << 10;
 const BESIDE_MAX: usize = 8 << 10;
 
 /// Longest text between the start of a marker and its last word.
@@ -25,6 +26,9 @@ pub fn hides_private_key(text: &str) -> bool {
 /// The same of a text but for its certificates: what is in one is public, and may look like a key. Hostile text costs little:
 /// only so much as an honest line ever sends is looked through.
 pub fn hides_private_key_beside(text: &str) -> bool {
+    if text.len() > TEXT_MAX {
+        return false;
+    }
     let mut beside = String::new();
     let mut at = 0;
     for block in blocks(text).filter(Block::is_like_a_certificate) {
