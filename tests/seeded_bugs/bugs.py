@@ -1026,7 +1026,7 @@ BUGS = [
     bug(
         "a probe of the future is waited for",
         "src/store/hold.rs",
-        "make_interval(secs => 1 + 1 / (rate * $5))",
+        "make_interval(secs => 1 + 1 / (l.rate * $3))",
         "make_interval(days => 2)",
         IT,
         "doubt::a_clock_that_was_ahead_silences_no_cut_no_probe_and_no_replay",
