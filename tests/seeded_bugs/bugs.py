@@ -970,8 +970,8 @@ BUGS = [
     bug(
         "a page of any size is tried for ever",
         "src/recorder/page.rs",
-        "Some(mark) if can_be_halved => {",
-        "Some(mark) if can_be_halved && page.rows.is_empty() => {",
+        "if matches!(error, StoreError::Timeout(_)) {",
+        "if matches!(error, StoreError::Timeout(_)) && page.rows.is_empty() {",
         IT,
         "large::pages_that_do_not_fit_the_link_are_made_smaller",
     ),
@@ -997,7 +997,7 @@ BUGS = [
         "if code == Code::Ok { Some(wanted) }",
         "if matches!(code, Code::Ok | Code::AnswerLost) { Some(wanted) }",
         IT,
-        "doubt::after_a_lost_answer_aws_is_asked_what_status_the_certificate_has",
+        "doubt::what_aws_does_not_tell_stays_unknown",
     ),
     bug(
         "a total throttle leaves the rate at the floor",
@@ -1234,7 +1234,7 @@ BUGS = [
         "the roles of a profile are left out",
         "src/identity.rs",
         "roles = std::mem::take(&mut program.roles);",
-        "program.roles.clear();",
+        "program.roles.clear();\n        roles = std::mem::take(&mut program.roles);",
         IT,
         "credential_process::a_profile_assumes_its_role_with_the_credentials_of_another_profile_s_program",
     ),
