@@ -146,25 +146,23 @@ async fn the_largest_jobs_are_sent_in_calls_that_sqs_takes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_sqs_did_not_take_waits_and_is_sent_later() {
-    // SQS calls throttles and denials the sender's fault.
-    for (code, sender_fault) in
-        [("InternalError", false), ("RequestThrottled", true), ("KMS.AccessDeniedException", true)]
-    {
-        what_failed_is_sent_later(code, sender_fault).await;
-    }
-}
-
-async fn what_failed_is_sent_later(code: &str, sender_fault: bool) {
-    let factory = Factory::new(1000.0).await;
-    let partly = Effect::FailEntries { entries: 4, code: code.into(), sender_fault };
-    factory.sandbox.faults().set(Fault::new(Operation::SendMessageBatch, partly).calls(3)).unwrap();
+    let partly = |code: &str, sender_fault| Effect::FailEntries { entries: 4, code: code.to_owned(), sender_fault };
     let failing =
         Effect::Error { status: 500, code: "InternalError".into(), message: "as ordered".into(), executed: false };
-    factory.sandbox.faults().set(Fault::new(Operation::SendMessageBatch, failing).calls(8)).unwrap();
-    park(&factory, &factory.leaves(60)).await;
-    let sender = Running::start(&factory);
-    until_no_hold_is_left(&factory).await;
-    assert_eq!((n_messages(&factory), sender.n_sent("release")), (60, 60), "each once, after {code}");
+    for effect in [
+        partly("InternalError", false),
+        // SQS calls throttles and denials the sender's fault.
+        partly("RequestThrottled", true),
+        partly("KMS.AccessDeniedException", true),
+        failing,
+    ] {
+        let factory = Factory::new(1000.0).await;
+        factory.sandbox.faults().set(Fault::new(Operation::SendMessageBatch, effect.clone()).calls(3)).unwrap();
+        park(&factory, &factory.leaves(60)).await;
+        let sender = Running::start(&factory);
+        until_no_hold_is_left(&factory).await;
+        assert_eq!((n_messages(&factory), sender.n_sent("release")), (60, 60), "each once, after {effect:?}");
+    }
 }
 
 /// The sender dies after SQS took messages and before it could note it.
