@@ -2,6 +2,7 @@
 //!
 //! `/livez` says that the process answers and depends on nothing else; `/readyz` says which check fails.
 
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::breakers::{BREAKER_LABELS, Breakers, Trouble};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::single_flight::{Known, Run, SingleFlight};
+use crate::single_flight::{Known, SingleFlight};
 use crate::slots::Slots;
 use crate::store::Store;
 
@@ -39,11 +40,11 @@ pub struct Admin {
     pub queue: Queue,
     /// Says that the process stops.
     pub stop: CancellationToken,
-    /// Looks at what is checked.
+    /// The checks of `/readyz`.
     pub checks: Arc<Checks>,
 }
 
-/// Looks at what `/readyz` depends on, each once at a time.
+/// The checks of what `/readyz` depends on, each at most once at a time.
 #[derive(Debug, Default)]
 pub struct Checks {
     postgres: SingleFlight<Result<(), String>>,
@@ -119,26 +120,26 @@ struct Readiness {
 
 async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
     let (store, queue) = (admin.store.clone(), admin.queue.clone());
-    let text = |error: &dyn std::error::Error| error.to_string();
-    let look =
-        admin.checks.postgres.join(Duration::ZERO, || async move { store.ping().await.map_err(|error| text(&error)) });
-    let ask = admin
-        .checks
-        .queue
-        .join(Duration::ZERO, || async move { queue.attributes().await.map(drop).map_err(|error| text(&error)) });
-    let (postgres, queue) = tokio::join!(outcome(look), outcome(ask));
+    let (postgres, queue) = tokio::join!(
+        check(&admin.checks.postgres, async move { store.ping().await }),
+        check(&admin.checks.queue, async move { queue.attributes().await.map(drop) }),
+    );
     let stopping = admin.stop.is_cancelled();
     // Where only some jobs are held, others are served.
     let is_ready = postgres.is_ok() && queue.is_ok() && admin.breakers.is_usable() && !stopping;
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let check = |result: Result<(), String>| result.err().unwrap_or_else(|| "ok".to_owned());
+    let text = |result: Result<(), String>| result.err().unwrap_or_else(|| "ok".to_owned());
     let readiness =
-        Readiness { postgres: check(postgres), queue: check(queue), stopping, breakers: admin.breakers.open() };
+        Readiness { postgres: text(postgres), queue: text(queue), stopping, breakers: admin.breakers.open() };
     (status, Json(readiness))
 }
 
-/// What a check found, soon enough for whoever asks: where it takes long, what is known of it.
-async fn outcome(run: Run<Result<(), String>>) -> Result<(), String> {
+/// Makes a check unless it is under way, and returns what it finds, or what is known of it where that takes long.
+async fn check<E: Display>(
+    flight: &SingleFlight<Result<(), String>>,
+    look: impl Future<Output = Result<(), E>> + Send + 'static,
+) -> Result<(), String> {
+    let run = flight.join(Duration::ZERO, || async move { look.await.map_err(|error| error.to_string()) });
     match run.wait(PATIENCE).await {
         Known::Outcome(outcome) => outcome,
         Known::Late { since, before } => {

@@ -199,7 +199,7 @@ impl IdentityError {
         !matches!(self, Self::CredentialsLate(_) | Self::Unreachable(_))
     }
 
-    /// What mends it.
+    /// How to fix it.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NoRegion => "set `aws.region` in the settings, or AWS_REGION",

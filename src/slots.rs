@@ -189,7 +189,7 @@ impl Shared {
 }
 
 impl State {
-    /// Takes slots; tells how many, and how many bytes are kept free for each.
+    /// Takes slots, and returns how many and how many bytes are reserved for each.
     fn take(&mut self, lane: Lane, max: usize, room: Room) -> (usize, usize) {
         let n = self.lanes.take(lane, max.min(self.bytes.messages_max()), room);
         (n, self.bytes.expect(n))

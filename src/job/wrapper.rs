@@ -72,7 +72,7 @@ impl Wrapper {
     pub(super) fn of(body: &str) -> Option<Self> {
         match body.trim_start().bytes().next()? {
             b'{' => Self::of_object(&serde_json::from_str(body).ok()?),
-            b'[' => Self::of_records(&serde_json::from_str::<Vec<Fields<'_>>>(body).ok()?),
+            b'[' => Self::of_array(&serde_json::from_str::<Vec<Fields<'_>>>(body).ok()?),
             b'"' => serde_json::from_str::<String>(body).ok().filter(|text| is_object(text)).map(|_| Self::JsonString),
             _ => {
                 let decoded = BASE64_STANDARD.decode(body.split_ascii_whitespace().collect::<String>()).ok()?;
@@ -92,9 +92,7 @@ impl Wrapper {
             return Some(Self::S3);
         }
         if let Some(records) = fields.get("Records") {
-            let records = Self::of_records(&serde_json::from_str::<Vec<Fields<'_>>>(records.get()).ok()?);
-            // A pipe passes its records on without anything around them.
-            return records.map(|its| if its == Self::Pipe { Self::LambdaRecords } else { its });
+            return Self::of_records(&serde_json::from_str::<Vec<Fields<'_>>>(records.get()).ok()?);
         }
         let marks: [(&[&str], Self); 3] = [
             (&["detail-type", "detail"], Self::EventBridge),
@@ -104,13 +102,20 @@ impl Wrapper {
         marks.into_iter().find(|(names, _)| has(names)).map(|(_, wrapper)| wrapper)
     }
 
+    /// A pipe passes its records on without anything around them.
+    fn of_array(records: &[Fields<'_>]) -> Option<Self> {
+        match records {
+            [only] if only.contains_key("receiptHandle") => Some(Self::Pipe),
+            _ => Self::of_records(records),
+        }
+    }
+
     /// `eventSource` is how S3, SQS and streams write it, `EventSource` how SNS does.
     fn of_records(records: &[Fields<'_>]) -> Option<Self> {
         let first = records.first()?;
         let source = text(first, "eventSource").or_else(|| text(first, "EventSource"));
         match source.as_deref() {
             Some("aws:s3") => Some(Self::S3),
-            Some(_) if first.contains_key("receiptHandle") && records.len() == 1 => Some(Self::Pipe),
             Some(source) if source.starts_with("aws:") => Some(Self::LambdaRecords),
             _ => None,
         }

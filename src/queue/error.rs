@@ -59,8 +59,8 @@ pub struct EntryError {
 }
 
 impl EntryError {
-    /// Says whether the entry itself is wrong, so that the same call fails again whatever is mended. A code that is not
-    /// known for that is none.
+    /// Says whether the entry itself is wrong, so that the same call fails again whatever else is fixed. Only codes
+    /// that are known to say so count.
     pub fn is_final(&self) -> bool {
         let code = self.code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(&self.code);
         let is_of_entry = code.starts_with("Invalid")
@@ -81,7 +81,7 @@ impl QueueError {
         kms(&self.code).is_some()
     }
 
-    /// What fixes it.
+    /// How to fix it.
     pub fn hint(&self) -> &'static str {
         match self.kind {
             QueueErrorKind::Missing => "check `queue.name` and `queue.replay`, the account and the region",

@@ -23,7 +23,7 @@ pub(super) fn slots(wanted: usize, database_connections: u32) -> usize {
     slots
 }
 
-/// Raises the soft limit where it is lower, as far as the hard one allows; tells the limit that holds then.
+/// Raises the soft limit where it is lower, as far as the hard one allows, and returns the limit that holds then.
 fn raise(needed: u64) -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let Some(soft) = current.filter(|&soft| soft < needed) else { return current.unwrap_or(u64::MAX) };

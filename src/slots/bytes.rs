@@ -30,7 +30,7 @@ impl Bytes {
         if used == 0 { n.max(1) } else { n }
     }
 
-    /// Keeps room for messages of a receive; tells how many bytes for each.
+    /// Reserves room for the messages of a receive, and returns how many bytes each may have.
     pub(super) fn expect(&mut self, n: usize) -> usize {
         self.expected += n * self.likely;
         self.likely

@@ -56,7 +56,7 @@ const LOGIN_REFUSED: &str = "28";
 /// session.
 pub(super) const POOLER_CODES: [&str; 2] = ["26000", "42P05"];
 
-/// What mends that.
+/// How to fix it.
 pub const POOLER_HINT: &str = "a pooler between Muster and Postgres loses prepared statements: PgBouncer in transaction mode \
                                needs version 1.21 and max_prepared_statements above 0, or set pool_mode = session";
 

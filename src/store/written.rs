@@ -59,7 +59,7 @@ impl Store {
     }
 }
 
-/// Marks a page as written, in the transaction that writes it; tells whether it was not yet.
+/// Marks a page as written, in the transaction that writes it, and returns whether it was not marked yet.
 pub(super) async fn mark_page(db: &mut PgConnection, mark: Mark) -> Result<bool, StoreError> {
     let upsert = "-- mark_page
         insert into page_writers as w (writer, page)

@@ -1,28 +1,21 @@
 //! `muster doctor`: a healthy plant, and with each thing broken the line that says so.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use muster::identity::{Account, Role};
 use muster::job::Operation;
 use muster::limiter::Rate;
-use muster::queue::{Attributes, Outgoing};
+use muster::queue::Outgoing;
 use muster::sandbox::{self, Effect, Fault};
 use muster::store::rate_limit::Quota;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
-use crate::factory::{Factory, count_only};
+use crate::factory::{Factory, count_only, patient_queue_attributes};
 
 /// A plant with which nothing is wrong.
 async fn healthy() -> Factory {
-    let attributes = Attributes {
-        visibility_timeout: Duration::from_mins(1),
-        retention: Duration::from_hours(48),
-        max_receive_count: Some(20),
-        ..Attributes::default()
-    };
-    Factory::with_queue(count_only(), 1000.0, attributes).await
+    Factory::with_queue(count_only(), 1000.0, patient_queue_attributes()).await
 }
 
 /// What `muster doctor` found: exit code and findings.

@@ -278,6 +278,16 @@ pub(crate) fn queue_attributes() -> Attributes {
     }
 }
 
+/// A queue as an operator sets it up: it hides messages for so long that a busy machine does not matter.
+pub(crate) fn patient_queue_attributes() -> Attributes {
+    Attributes {
+        visibility_timeout: Duration::from_mins(1),
+        retention: Duration::from_hours(48),
+        max_receive_count: Some(20),
+        ..Attributes::default()
+    }
+}
+
 /// A sandbox that counts and does not limit.
 pub(crate) fn count_only() -> sandbox::Settings {
     sandbox::Settings { limiting: sandbox::Limiting::CountOnly, ..Default::default() }

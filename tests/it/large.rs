@@ -4,23 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use muster::outcome::Code;
-use muster::queue::Attributes;
-
 use muster::serve::{Service, Until};
 use tokio_util::sync::CancellationToken;
 
-use crate::factory::{Factory, count_only};
+use crate::factory::{Factory, count_only, patient_queue_attributes};
 use crate::proxy::{Conduct, Proxy};
 
 /// A factory whose queue hides messages for so long that a busy machine does not matter.
 async fn factory() -> Factory {
-    let attributes = Attributes {
-        visibility_timeout: Duration::from_mins(1),
-        retention: Duration::from_hours(48),
-        max_receive_count: Some(20),
-        ..Attributes::default()
-    };
-    Factory::with_queue(count_only(), 1000.0, attributes).await
+    Factory::with_queue(count_only(), 1000.0, patient_queue_attributes()).await
 }
 
 /// Jobs whose text is far too long, of so many bytes each.

@@ -48,7 +48,7 @@ fn begins_der_key(bytes: &[u8]) -> bool {
     }
 }
 
-/// An element of which the end may be missing.
+/// An element whose end may be missing.
 struct Part<'a> {
     tag: u8,
     /// How many bytes it has by its header.

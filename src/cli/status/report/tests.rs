@@ -36,6 +36,20 @@ fn report(announced: Option<u64>, measured: Option<Measured>, detail: &str) -> R
     })
 }
 
+/// The report of counts alone.
+fn of_counts(announced: Option<u64>, counts: Vec<Count>, queues_empty_for: Option<Duration>) -> Report {
+    Report::of(&Facts {
+        name: &"line-7".parse().unwrap(),
+        batch: &BatchStatus { announced, counts },
+        queues_empty_for,
+        measured: None,
+        examples: vec![],
+        operations: vec![("default".into(), Operation::RegisterCertificate)],
+        rates: vec![],
+        config: &Config::default(),
+    })
+}
+
 #[test]
 fn people_read_how_far_a_batch_is_and_when_it_ends() {
     let measured = Measured { ends: 18, time: Duration::from_secs(2) };
@@ -90,16 +104,7 @@ fn the_ledger_knows_a_quota_better_than_the_settings() {
 #[test]
 fn what_is_parked_is_not_outstanding_and_did_not_fail() {
     let counts = vec![count(Code::Ok, 5_000), count(Code::IssuerInactive, 1_200)];
-    let report = Report::of(&Facts {
-        name: &"line-7".parse().unwrap(),
-        batch: &BatchStatus { announced: Some(7_000), counts },
-        queues_empty_for: None,
-        measured: None,
-        examples: vec![],
-        operations: vec![],
-        rates: vec![],
-        config: &Config::default(),
-    });
+    let report = of_counts(Some(7_000), counts, None);
     assert_eq!((report.ended, report.outstanding, report.parked), (5_000, Some(800), 1_200));
     let text = report.to_string();
     assert!(text.starts_with("batch line-7: 5,000 ended of 7,000 announced, 800 outstanding, 1,200 parked\n"));
@@ -110,23 +115,10 @@ fn what_is_parked_is_not_outstanding_and_did_not_fail() {
 #[test]
 fn what_is_outstanding_is_missing_once_the_queues_were_empty_for_long() {
     let counts = vec![count(Code::Ok, 5_000), count(Code::IssuerInactive, 1_200)];
-    let batch = BatchStatus { announced: Some(7_000), counts };
-    let of = |queues_empty_for| {
-        let (name, config) = ("line-7".parse().unwrap(), Config::default());
-        Report::of(&Facts {
-            name: &name,
-            batch: &batch,
-            queues_empty_for,
-            measured: None,
-            examples: vec![],
-            operations: vec![("default".into(), Operation::RegisterCertificate)],
-            rates: vec![],
-            config: &config,
-        })
-    };
-    let early = of(Some(Duration::from_secs(119)));
+    let of = |empty_for| of_counts(Some(7_000), counts.clone(), Some(empty_for));
+    let early = of(Duration::from_secs(119));
     assert_eq!((early.missing, early.seconds_left_at_quota), (None, Some(80.0)));
-    let report = of(Some(Duration::from_mins(5)));
+    let report = of(Duration::from_mins(5));
     assert_eq!((report.outstanding, report.missing), (Some(800), Some(800)));
     assert_eq!((report.queues_empty_seconds, report.seconds_left_at_quota), (Some(300), None), "nothing comes");
     let text = report.to_string();
@@ -138,16 +130,7 @@ fn what_is_outstanding_is_missing_once_the_queues_were_empty_for_long() {
 #[test]
 fn what_was_registered_and_is_gone_failed() {
     let counts = vec![count(Code::Ok, 5_000), count(Code::Deleted, 12)];
-    let report = Report::of(&Facts {
-        name: &"line-7".parse().unwrap(),
-        batch: &BatchStatus { announced: Some(5_012), counts },
-        queues_empty_for: None,
-        measured: None,
-        examples: vec![],
-        operations: vec![],
-        rates: vec![],
-        config: &Config::default(),
-    });
+    let report = of_counts(Some(5_012), counts, None);
     assert_eq!((report.ended, report.ends["gone"], report.is_complete()), (5_012, 12, true));
     let text = report.to_string();
     assert!(text.contains("what failed, with an example of each:\n         12  deleted\n"), "{text}");
@@ -201,15 +184,6 @@ fn what_came_from_outside_does_not_steer_the_terminal() {
 fn ends_whose_last_is_before_their_first_have_no_average() {
     let mut ended = count(Code::Ok, 1_200);
     ended.last_at = ended.first_at - time::Duration::DAY;
-    let report = Report::of(&Facts {
-        name: &"line-7".parse().unwrap(),
-        batch: &BatchStatus { announced: None, counts: vec![ended] },
-        queues_empty_for: None,
-        measured: None,
-        examples: vec![],
-        operations: vec![],
-        rates: vec![],
-        config: &Config::default(),
-    });
+    let report = of_counts(None, vec![ended], None);
     assert_eq!(report.average_rate, None);
 }
