@@ -17,7 +17,7 @@ use super::{Store, StoreError};
 use crate::sdk_error;
 
 /// Version, name and text of every step in `migrations/`; a test compares the list with the folder.
-const STEPS: [(i64, &str, &str); 14] = [
+const STEPS: [(i64, &str, &str); 16] = [
     (1, "ledger", include_str!("../../migrations/0001_ledger.sql")),
     (2, "recent_batches", include_str!("../../migrations/0002_recent_batches.sql")),
     (3, "holds", include_str!("../../migrations/0003_holds.sql")),
@@ -32,6 +32,8 @@ const STEPS: [(i64, &str, &str); 14] = [
     (12, "good_rates", include_str!("../../migrations/0012_good_rates.sql")),
     (13, "probe_budget", include_str!("../../migrations/0013_probe_budget.sql")),
     (14, "leased_at", include_str!("../../migrations/0014_leased_at.sql")),
+    (15, "fleet", include_str!("../../migrations/0015_fleet.sql")),
+    (16, "parked_counters", include_str!("../../migrations/0016_parked_counters.sql")),
 ];
 
 /// First line of a step that runs outside a transaction; sqlx's own files have the same.

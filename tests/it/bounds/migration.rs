@@ -22,25 +22,40 @@ async fn at_version_7() -> Database {
     let database = Database::fresh().await;
     let rewind = "drop index if exists certificates_by_serial;
         drop index if exists certificates_of_a_serial;
-        create index certificates_of_a_serial on registrations (serial) where serial is not null;
-        alter table replays drop column if exists n_not_sent;
-        alter table rate_limits drop column if exists good_rate, drop column if exists next_probe,
-            drop column if exists leased_at;
-        alter table holds drop column if exists n_probes;
-        drop table if exists page_writers;
-        delete from _sqlx_migrations where version > 7";
+        create index certificates_of_a_serial on registrations (serial) where serial is not null";
     sqlx::raw_sql(rewind).execute(&database.pool).await.unwrap();
+    forget_steps_after(&database, 7).await;
     database
 }
 
 /// A ledger as version 11 left it.
 async fn at_version_11() -> Database {
     let database = Database::fresh().await;
-    let rewind = "alter table rate_limits drop column good_rate, drop column next_probe, drop column leased_at;
-        alter table holds drop column n_probes;
-        delete from _sqlx_migrations where version > 11";
-    sqlx::raw_sql(rewind).execute(&database.pool).await.unwrap();
+    forget_steps_after(&database, 11).await;
     database
+}
+
+/// Undoes the steps after one of them; of version 8 and 9 only that they were taken.
+async fn forget_steps_after(database: &Database, version: i64) {
+    const UNDO: [(i64, &str); 6] = [
+        (10, "alter table replays drop column if exists n_not_sent"),
+        (11, "drop table if exists page_writers"),
+        (12, "alter table rate_limits drop column if exists good_rate"),
+        (13, "alter table rate_limits drop column if exists next_probe; alter table holds drop column if exists n_probes"),
+        (14, "alter table rate_limits drop column if exists leased_at"),
+        (
+            15,
+            "drop table if exists workers, missing_counts;
+            alter table holds drop column if exists subject;
+            alter table batches drop column if exists announced_at;
+            alter table queue_readings drop column if exists n_messages, drop column if exists n_dead",
+        ),
+    ];
+    for (_, undo) in UNDO.into_iter().filter(|(its, _)| *its > version) {
+        sqlx::raw_sql(undo).execute(&database.pool).await.unwrap();
+    }
+    let forget = "delete from _sqlx_migrations where version > $1";
+    sqlx::query(forget).bind(version).execute(&database.pool).await.unwrap();
 }
 
 /// The indexes that name a serial number, and whether each is valid.
@@ -106,14 +121,9 @@ async fn outcomes_are_recorded_while_the_migration_waits_for_a_long_reader() {
 async fn an_index_whose_build_was_cut_off_is_built_again() {
     let database = Database::fresh().await;
     record(&database.store().await, vec![row(1, Code::Ok)]).await;
-    let cut_off = "update pg_index set indisvalid = false where indexrelid = 'certificates_by_serial'::regclass;
-        alter table replays drop column if exists n_not_sent;
-        alter table rate_limits drop column if exists good_rate, drop column if exists next_probe,
-            drop column if exists leased_at;
-        alter table holds drop column if exists n_probes;
-        drop table if exists page_writers;
-        delete from _sqlx_migrations where version > 7";
+    let cut_off = "update pg_index set indisvalid = false where indexrelid = 'certificates_by_serial'::regclass";
     sqlx::raw_sql(cut_off).execute(&database.pool).await.unwrap();
+    forget_steps_after(&database, 7).await;
     migrate(database.store().await).await;
     assert_eq!(serial_indexes(&database).await, new_index());
 }
