@@ -18,12 +18,13 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::breakers::{BREAKER_LABELS, Breakers, Trouble};
+use crate::breakers::{BREAKER_LABELS, Breakers};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::single_flight::{Known, SingleFlight};
 use crate::slots::Slots;
 use crate::store::Store;
+use crate::trouble::Trouble;
 
 /// What the listener shows.
 #[derive(Clone, Debug)]
@@ -105,6 +106,7 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
         let is_open = open.iter().any(|trouble| trouble.breaker == breaker);
         admin.metrics.breaker_open.with_label_values(&[breaker]).set(is_open.into());
     }
+    admin.metrics.fleet.drop_stale();
     ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], admin.metrics.text())
 }
 

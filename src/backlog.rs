@@ -1,23 +1,21 @@
-//! Watches how much waits in the queues, for the gauges that operators and alerts look at, and notes in the ledger whether
-//! anything does: what has no end while nothing is on its way is missing.
+//! Reads every 15 s what the queues hold: for the gauges that operators and alerts look at, and for the ledger, where it
+//! says whether outstanding certificates are missing.
+//!
+//! A queue that cannot be read has no gauge: unknown is not 0.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tracing::warn;
 
 use crate::limiters::Limiters;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, QUEUE_STATES};
 use crate::queue::{Attributes, Queue, QueueError};
-use crate::store::reading::is_quiet;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
+use crate::store::reading::Reading;
 
-/// How often it is asked: SQS's own counts lag by up to a minute.
+/// How often the queues are read: SQS's own counts lag by up to a minute.
 const EVERY: Duration = Duration::from_secs(15);
-
-/// How often it is counted what is missing, as that reads the counters of all batches.
-const COUNT_EVERY: Duration = Duration::from_mins(1);
 
 /// The queues that are watched.
 #[derive(Clone, Debug)]
@@ -37,72 +35,87 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// Watches for ever.
+    /// Reads until it is dropped.
     pub async fn run(self) {
         let mut looks = tokio::time::interval(EVERY);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut counted_at = None;
         loop {
             looks.tick().await;
             let main = self.look("main", std::slice::from_ref(&self.main)).await;
             let replay = self.look("replay", self.replay.as_slice()).await;
-            if let (Some(main), Some(replay)) = (main, replay) {
-                self.metrics.queue_retention.set(main.retention.as_secs_f64());
-                let messages = main.messages().saturating_add(replay.messages());
-                self.show_eta(messages);
-                let noted = self.note(messages == 0, &mut counted_at).await;
-                if let Err(error) = noted {
-                    self.metrics.db_error(&error);
-                    warn!(%error, "cannot tell what is missing");
+            let dead = self.look("dead", &self.dead).await;
+            self.show_retention(main.as_ref());
+            let n_messages = self.n_messages(main.as_ref(), replay.as_ref());
+            self.show_eta(n_messages);
+            if let Some(n_messages) = n_messages {
+                self.note(Reading { n_messages, n_dead: dead.map(|dead| dead.messages()) }).await;
+            }
+        }
+    }
+
+    /// What the queues of jobs hold together; `None` where one of them cannot be read.
+    fn n_messages(&self, main: Option<&Attributes>, replay: Option<&Attributes>) -> Option<u64> {
+        let main = main?.messages();
+        if self.replay.is_none() { Some(main) } else { Some(main.saturating_add(replay?.messages())) }
+    }
+
+    fn show_retention(&self, main: Option<&Attributes>) {
+        let gauge = &self.metrics.queue_retention;
+        match main {
+            Some(main) => gauge.with_label_values(&[""; 0]).set(main.retention.as_secs_f64()),
+            None => gauge.reset(),
+        }
+    }
+
+    fn show_eta(&self, n_messages: Option<u64>) {
+        let Some(n_messages) = n_messages else { return self.metrics.backlog_eta.reset() };
+        #[expect(clippy::cast_precision_loss, reason = "a queue holds far fewer than 2^52 messages")]
+        let n_messages = n_messages as f64;
+        for (basis, rate) in [("ceiling", self.limiters.ceiling()), ("learnt", self.limiters.learnt())] {
+            self.metrics.backlog_eta.with_label_values(&[basis]).set(n_messages / rate);
+        }
+    }
+
+    async fn note(&self, reading: Reading) {
+        if let Err(error) = self.store.note_reading(self.main.url(), reading).await {
+            self.metrics.db_error(&error);
+            warn!(%error, "cannot record what the queues hold");
+        }
+    }
+
+    /// Adds up what these queues hold, which operators see as one; the retention is that of the last one. `None`: there is
+    /// no such queue, or one cannot be read.
+    async fn look(&self, name: &str, queues: &[Queue]) -> Option<Attributes> {
+        let sum = self.read_all(queues).await;
+        let gauge = &self.metrics.queue_messages;
+        match &sum {
+            Some(sum) => {
+                let counts = [sum.visible, sum.in_flight, sum.delayed];
+                for (state, n) in QUEUE_STATES.into_iter().zip(counts) {
+                    gauge.with_label_values(&[name, state]).set(i64::try_from(n).unwrap_or(i64::MAX));
                 }
             }
-            self.look("dead", &self.dead).await;
+            // A series that is not there is removed already.
+            None => QUEUE_STATES.iter().for_each(|state| drop(gauge.remove_label_values(&[name, state]))),
         }
+        sum
     }
 
-    fn show_eta(&self, messages: u64) {
-        #[expect(clippy::cast_precision_loss, reason = "a queue holds far fewer than 2^52 messages")]
-        let messages = messages as f64;
-        for (basis, rate) in [("ceiling", self.limiters.ceiling()), ("learnt", self.limiters.learnt())] {
-            self.metrics.backlog_eta.with_label_values(&[basis]).set(messages / rate);
-        }
-    }
-
-    /// Notes a reading and, where nothing is on its way any more, counts what is missing.
-    async fn note(&self, is_empty: bool, counted_at: &mut Option<Instant>) -> Result<(), StoreError> {
-        self.store.note_reading(self.main.url(), is_empty).await?;
-        if !is_quiet(self.store.queues_empty_for().await?) {
-            self.metrics.batch_missing_jobs.set(0);
-            *counted_at = None;
-        } else if counted_at.is_none_or(|at| at.elapsed() >= COUNT_EVERY) {
-            let missing = self.store.outstanding_jobs().await?;
-            self.metrics.batch_missing_jobs.set(i64::try_from(missing).unwrap_or(i64::MAX));
-            *counted_at = Some(Instant::now());
-        }
-        Ok(())
-    }
-
-    /// Adds up what queues hold that are one to operators; the retention is the last one's.
-    async fn look(&self, name: &str, queues: &[Queue]) -> Option<Attributes> {
-        let mut sum = Attributes::default();
+    async fn read_all(&self, queues: &[Queue]) -> Option<Attributes> {
+        let mut sum: Option<Attributes> = None;
         for queue in queues {
-            let attributes = queue.attributes().await;
-            self.metrics.sqs_request("GetQueueAttributes", &attributes);
-            let unreadable = |error: &QueueError| warn!(%error, queue = queue.url(), "cannot look at a queue");
-            let attributes = attributes.inspect_err(unreadable).ok()?;
-            sum = Attributes {
-                visible: sum.visible.saturating_add(attributes.visible),
-                in_flight: sum.in_flight.saturating_add(attributes.in_flight),
-                delayed: sum.delayed.saturating_add(attributes.delayed),
-                ..attributes
-            };
+            let read = queue.attributes().await;
+            self.metrics.sqs_request("GetQueueAttributes", &read);
+            let unreadable = |error: &QueueError| warn!(%error, queue = queue.url(), "cannot read what a queue holds");
+            let read = read.inspect_err(unreadable).ok()?;
+            let before = sum.unwrap_or_default();
+            sum = Some(Attributes {
+                visible: before.visible.saturating_add(read.visible),
+                in_flight: before.in_flight.saturating_add(read.in_flight),
+                delayed: before.delayed.saturating_add(read.delayed),
+                ..read
+            });
         }
-        let gauge = |state, n: u64| {
-            self.metrics.queue_messages.with_label_values(&[name, state]).set(i64::try_from(n).unwrap_or(i64::MAX));
-        };
-        gauge("visible", sum.visible);
-        gauge("in_flight", sum.in_flight);
-        gauge("delayed", sum.delayed);
-        Some(sum)
+        sum
     }
 }

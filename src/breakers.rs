@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
 use strum::VariantArray;
 use tokio::time::Instant;
 
@@ -10,6 +9,7 @@ use crate::breaker::{Breaker, Changes, Dependency};
 use crate::hold::{HoldKey, HoldKind};
 use crate::holds::{Holds, ProbeTimes};
 use crate::job::{Name, Operation};
+use crate::trouble::Trouble;
 
 /// The board; clones share it.
 #[derive(Clone, Debug)]
@@ -28,17 +28,6 @@ pub struct Breakers {
 
 /// The values of the metric label `breaker`.
 pub const BREAKER_LABELS: [&str; 7] = ["auth", "outage", "postgres", "sqs", "issuer", "batch", "pause"];
-
-/// Something that is open.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct Trouble {
-    /// One of [`BREAKER_LABELS`].
-    pub breaker: &'static str,
-    /// What it is about: a target's operation, a hold, or nothing more.
-    pub what: String,
-    /// What was met, for people.
-    pub reason: String,
-}
 
 impl Breakers {
     /// A board on which nothing is open, for these targets.
@@ -157,15 +146,15 @@ impl Breakers {
     pub fn open(&self) -> Vec<Trouble> {
         let targets = self.targets.iter().filter_map(|((target, operation), breaker)| {
             let open = breaker.open()?;
-            Some(Trouble { breaker: open.cause.into(), what: format!("{target}:{operation}"), reason: open.reason })
+            Some(Trouble { breaker: <&str>::from(open.cause).into(), what: format!("{target}:{operation}"), reason: open.reason })
         });
         let whole = [("postgres", &self.postgres), ("sqs", &self.sqs)]
             .into_iter()
-            .filter_map(|(breaker, its)| Some(Trouble { breaker, what: String::new(), reason: its.open()? }));
+            .filter_map(|(breaker, its)| Some(Trouble { breaker: breaker.into(), what: String::new(), reason: its.open()? }));
         let holds = self.holds.closed().into_iter().filter_map(|(hold, reason)| {
-            let breaker =
-                hold.kind().filter(|kind| matches!(kind, HoldKind::Issuer | HoldKind::Batch | HoldKind::Pause))?.into();
-            Some(Trouble { breaker, what: hold.to_string(), reason })
+            let kind =
+                hold.kind().filter(|kind| matches!(kind, HoldKind::Issuer | HoldKind::Batch | HoldKind::Pause))?;
+            Some(Trouble { breaker: <&str>::from(kind).into(), what: hold.to_string(), reason })
         });
         targets.chain(whole).chain(holds).collect()
     }
@@ -263,12 +252,13 @@ mod tests {
         assert_eq!(board.open(), []);
         board.of(&name("a"), OPERATION).denied("expired");
         let _failing = board.postgres.failing("refused");
-        let told: Vec<_> = board.open().into_iter().map(|open| (open.breaker, open.what, open.reason)).collect();
+        let told: Vec<_> =
+            board.open().into_iter().map(|open| (open.breaker.into_owned(), open.what, open.reason)).collect();
         assert_eq!(
             told,
             [
-                ("auth", "a:RegisterCertificate".to_owned(), "expired".to_owned()),
-                ("postgres", String::new(), "refused".to_owned())
+                ("auth".to_owned(), "a:RegisterCertificate".to_owned(), "expired".to_owned()),
+                ("postgres".to_owned(), String::new(), "refused".to_owned())
             ]
         );
         assert_eq!(board.not_ours_to_probe(), [HoldKey::target(&name("a"), OPERATION)]);

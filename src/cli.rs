@@ -12,7 +12,7 @@ mod enqueue;
 mod exit;
 mod export;
 mod failure;
-mod figures;
+pub(crate) mod figures;
 mod holds;
 mod layers;
 mod ledger;

@@ -84,6 +84,11 @@ impl HoldKey {
         self.0.strip_prefix("replay:")?.parse().ok()
     }
 
+    /// The target that somebody paused, where it is that.
+    pub fn paused_target(&self) -> Option<&str> {
+        self.0.strip_prefix("pause:target:")
+    }
+
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -23,6 +23,7 @@
 //! private server for them and [`specimen`] makes their certificates.
 
 pub mod admin;
+pub mod arrivals;
 pub mod backlog;
 pub mod backoff;
 pub mod breaker;
@@ -39,6 +40,7 @@ pub mod enqueue;
 pub mod forwarding;
 pub mod heartbeat;
 pub mod hold;
+mod hold_text;
 pub mod holds;
 pub mod identity;
 pub mod job;
@@ -50,6 +52,7 @@ pub mod metrics;
 pub mod outcome;
 pub mod output_file;
 pub mod postgres;
+pub mod presence;
 pub mod precheck;
 pub mod proof;
 pub mod queue;
@@ -65,8 +68,10 @@ pub mod serve;
 pub mod session;
 pub mod single;
 mod single_flight;
+pub mod situation;
 pub mod slots;
 pub mod specimen;
 pub mod store;
 pub mod telemetry;
+pub mod trouble;
 pub mod worker;

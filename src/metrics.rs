@@ -1,7 +1,12 @@
-//! What Prometheus sees: closed label sets, every series there from the start at 0.
+//! What Prometheus sees: closed label sets, every counter there from the start at 0.
+//!
+//! A gauge of something that is not known yet, or no longer, is absent: 0 would be a claim.
 //!
 //! No label ever holds a batch, a source, a certificate or a message, so input cannot add series.
 
+mod fleet;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -18,6 +23,8 @@ use crate::registrar::RESULT_LABELS;
 use crate::slots::Stage;
 use crate::store::{ERROR_CLASSES, StoreError};
 use crate::telemetry;
+
+pub use fleet::Fleet;
 
 /// Every metric of a worker.
 #[derive(Clone, Debug)]
@@ -64,11 +71,11 @@ pub struct Metrics {
     /// Messages in the queues, by queue (main, replay, dead) and state.
     pub queue_messages: IntGaugeVec,
     /// How long the queue keeps a message.
-    pub queue_retention: Gauge,
+    pub queue_retention: GaugeVec,
     /// How long the backlog takes, by basis: at the configured and at the learnt rate.
     pub backlog_eta: GaugeVec,
-    /// Certificates that batches announced and that have no end, while nothing is on its way any more.
-    pub batch_missing_jobs: IntGauge,
+    /// What the ledger says of the whole fleet.
+    pub fleet: Arc<Fleet>,
     /// How long a flush to Postgres takes.
     pub record_flush_duration: Histogram,
     /// How many rows a flush writes.
@@ -77,11 +84,14 @@ pub struct Metrics {
     pub db_errors: IntCounterVec,
     /// Jobs whose task panicked; their messages come back by themselves.
     pub job_panics: IntCounter,
-    /// When a job last ended.
-    pub last_progress: Gauge,
+    /// When this worker last recorded an outcome.
+    pub last_progress: GaugeVec,
     /// Log lines of this process that could not be written.
     pub log_lines_lost: IntCounter,
 }
+
+/// The values of the label `state` of messages in a queue.
+pub const QUEUE_STATES: [&str; 3] = ["visible", "in_flight", "delayed"];
 
 /// The SQS calls that a worker makes.
 pub const SQS_OPERATIONS: [&str; 5] =
@@ -155,18 +165,19 @@ impl Metrics {
                 &["result"],
             ),
             queue_messages: make.gauges("queue_messages", "Messages in the queue.", &["queue", "state"]),
-            queue_retention: make.gauge("queue_retention_seconds", "How long the queue keeps a message."),
+            queue_retention: make.float_gauges("queue_retention_seconds", "How long the queue keeps a message.", &[]),
             backlog_eta: make.float_gauges("backlog_eta_seconds", "How long the backlog takes.", &["basis"]),
-            batch_missing_jobs: make.int_gauge(
-                "batch_missing_jobs",
-                "Certificates that were announced and have no end, once the queues have read empty for 2 minutes.",
-            ),
+            fleet: Arc::new(Fleet::new(&make)),
             record_flush_duration: make
                 .histogram(("record_flush_duration_seconds", "How long a flush to Postgres takes."), &STAGE_BUCKETS),
             record_flush_rows: make.histogram(("record_flush_rows", "How many rows a flush writes."), &ROW_BUCKETS),
             db_errors: make.counters("db_errors_total", "Failed operations of Postgres.", &["class"]),
             job_panics: make.counter("job_panics_total", "Jobs whose task panicked."),
-            last_progress: make.gauge("last_progress_timestamp_seconds", "When a job last ended."),
+            last_progress: make.float_gauges(
+                "last_progress_timestamp_seconds",
+                "When this worker last recorded an outcome.",
+                &[],
+            ),
             log_lines_lost: make.register(Ok(telemetry::lost())),
             registry: make.0,
         };
@@ -287,19 +298,11 @@ impl Metrics {
                 self.sqs_requests.with_label_values(&[operation, result]);
             }
         }
-        for state in ["visible", "in_flight", "delayed"] {
-            for queue in ["main", "replay", "dead"] {
-                self.queue_messages.with_label_values(&[queue, state]);
-            }
-        }
         for breaker in BREAKER_LABELS {
             self.breaker_open.with_label_values(&[breaker]);
         }
         for class in ERROR_CLASSES {
             self.db_errors.with_label_values(&[class]);
-        }
-        for basis in ["ceiling", "learnt"] {
-            self.backlog_eta.with_label_values(&[basis]);
         }
     }
 }
@@ -342,10 +345,6 @@ impl Maker {
         self.register(Gauge::new(name, help))
     }
 
-    fn int_gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.register(IntGauge::new(name, help))
-    }
-
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
         self.register(IntGaugeVec::new(Opts::new(name, help), labels))
     }
@@ -378,11 +377,18 @@ mod tests {
             r#"muster_jobs_parked_total{code="issuer_inactive"} 0"#,
             r#"muster_jobs_sent_again_total{reason="probe"} 0"#,
             r#"muster_jobs_in_flight{stage="waiting"} 0"#,
-            "muster_batch_missing_jobs 0",
             "muster_log_lines_lost_total 0",
             "muster_build_info{version=",
         ] {
             assert!(text.contains(series), "{series} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_gauge_of_something_unknown_is_absent() {
+        let text = Metrics::new().text();
+        for name in ["batch_missing_jobs", "last_progress", "queue_messages", "queue_retention", "backlog_eta", "workers"] {
+            assert!(!text.contains(&format!("\nmuster_{name}")), "{name} is in\n{text}");
         }
     }
 
@@ -392,6 +398,7 @@ mod tests {
         metrics.finished(Code::Expired);
         assert!(metrics.text().contains(r#"muster_jobs_finished_total{code="expired",status="rejected"} 1"#));
     }
+
     #[test]
     fn a_parked_job_has_not_ended_and_did_not_fail() {
         let metrics = Metrics::new();

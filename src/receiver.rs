@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::arrivals::Arrivals;
 use crate::backoff::Backoff;
 use crate::breaker::{Dependency, Failing};
 use crate::breakers::Breakers;
@@ -48,6 +49,8 @@ pub struct Receiver {
     pub lane: Lane,
     /// The room for them.
     pub slots: Slots,
+    /// What reports to the ledger that they arrived.
+    pub arrivals: Arrivals,
     /// Who does their jobs.
     pub worker: Worker,
     /// Where bodies go that are no job.
@@ -214,6 +217,7 @@ impl Receiver {
                 Err(error) => self.quarantine(delivery, NoJob { error, body }).await,
             }
         }
+        self.arrivals.note(jobs.iter().map(|(_, job)| job));
         if !jobs.is_empty() {
             self.worker.take(jobs);
         }

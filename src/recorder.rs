@@ -88,7 +88,7 @@ impl Recorder {
         let age = (now - finished.delivery.sent_at).as_seconds_f64().max(0.0);
         self.metrics.job_age.with_label_values(&[delivery(finished.delivery.is_redelivery)]).observe(age);
         #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit a float's 52 bits")]
-        self.metrics.last_progress.set(now.unix_timestamp() as f64);
+        self.metrics.last_progress.with_label_values(&[""; 0]).set(now.unix_timestamp() as f64);
     }
 
     /// Tells SQS what became of messages, ten of a queue a call, each entry looked at.

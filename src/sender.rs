@@ -246,6 +246,8 @@ impl Sender {
 
     /// Sends jobs, several calls at a time. What cannot be sent stops to wait too.
     async fn send(&self, hold: &HoldKey, jobs: Vec<WaitingJob>, cause: Cause) -> Result<(), Failure> {
+        // Before the messages are there: what is being resent must not count as missing.
+        self.store.note_activity().await?;
         let (ready, unreadable) = calls(jobs);
         self.set_aside(hold, &unreadable.iter().collect::<Vec<_>>()).await?;
         let mut under_way = JoinSet::new();

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use crate::admin::{Admin, Listening};
+use crate::arrivals::Arrivals;
 use crate::backlog::Backlog;
 use crate::breakers::Breakers;
 use crate::config::Config;
@@ -29,12 +30,14 @@ use crate::job::Name;
 use crate::limiters::Limiters;
 use crate::metrics::Metrics;
 use crate::precheck::Precheck;
+use crate::presence::{self, Presence};
 use crate::queue::{Queue, QueueError};
 use crate::receiver::{Drained, Receiver};
 use crate::recorder::{Finished, Recorder};
 use crate::sender::Sender;
 use crate::slots::{Lane, Slots};
 use crate::store::insist;
+use crate::store::workers::Identity;
 use crate::worker::{Parts, Worker};
 
 use quotas::Quotas;
@@ -86,7 +89,8 @@ impl Service {
         let quotas = Quotas { store: &reached.store, breakers: &breakers, metrics: &metrics, essential: &essential };
         let limiters = quotas.open(config, &reached.targets).await?;
         let slots = slots(n_slots, &reached, &limiters);
-        let shared = Shared { config, reached, limiters, metrics, slots, breakers, stop };
+        let (arrivals, identity) = (Arrivals::default(), Arc::new(presence::identity()));
+        let shared = Shared { config, reached, limiters, metrics, slots, breakers, arrivals, identity, stop };
         let listening = shared.listen().await?;
 
         let (ends, ended) = mpsc::channel(n_slots);
@@ -98,6 +102,7 @@ impl Service {
             broken: essential.broken.clone(),
             slots: shared.slots.clone(),
             store: shared.reached.store.clone(),
+            identity: Arc::clone(&shared.identity),
             stop: shared.stop.clone(),
         };
         let worker = shared.worker(ends.clone(), running.jobs.clone())?;
@@ -106,6 +111,7 @@ impl Service {
         let receiver = Receiver {
             queue: shared.reached.main.queue.clone(),
             lane: Lane::Live,
+            arrivals: shared.arrivals.clone(),
             slots: shared.slots.clone(),
             worker,
             breakers: shared.breakers.clone(),
@@ -168,6 +174,8 @@ struct Shared<'a> {
     metrics: Arc<Metrics>,
     slots: Slots,
     breakers: Breakers,
+    arrivals: Arrivals,
+    identity: Arc<Identity>,
     stop: CancellationToken,
 }
 
@@ -219,6 +227,8 @@ impl Shared<'_> {
         };
         helpers.spawn(essential.run(sender.run()));
         helpers.spawn(self.backlog().run());
+        helpers.spawn(self.presence().run());
+        helpers.spawn(self.arrivals.clone().report_to(self.reached.store.clone()));
         if let Some(target) = self.config.targets.values().next() {
             let (clock, access) = (self.reached.targets.clock.clone(), target.access(&self.config.aws));
             helpers.spawn(clock.watch(access, self.reached.store.clone()));
@@ -234,6 +244,15 @@ impl Shared<'_> {
             store: self.reached.store.clone(),
             metrics: Arc::clone(&self.metrics),
             limiters: self.limiters.clone(),
+        }
+    }
+
+    fn presence(&self) -> Presence {
+        Presence {
+            identity: Arc::clone(&self.identity),
+            store: self.reached.store.clone(),
+            breakers: self.breakers.clone(),
+            metrics: Arc::clone(&self.metrics),
         }
     }
 

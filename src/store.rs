@@ -2,13 +2,14 @@
 //!
 //! A file below is a question or an answer: [`record`](Store::record) writes how jobs ended, [`known`] tells which certificates are
 //! in already, [`target`] ties a target's name to its account, [`batch`] counts, [`ends`] reads ends out, [`certificate`]
-//! finds what is known of one, [`reading`] tells whether more comes, [`authority`] knows the CAs, [`hold`] tells what parked
+//! finds what is known of one, [`reading`] tells whether more comes, [`announcement`] makes batches known, [`authority`] knows the CAs, [`hold`] tells what parked
 //! jobs wait for and [`waiting`] which they are, [`replay`] chooses what is sent again, [`drift`] holds the ledger against
 //! what AWS has, [`quarantine`] reads what was set aside, [`prune`] drops old batches, [`audit`] keeps what people did,
-//! [`server`] looks at Postgres itself, [`written`] keeps a page from being written twice. Every operation has a client-side time-out, COMMIT too: a server that is stopped
+//! [`workers`] keeps the heartbeats, [`facts`] counts for the whole fleet, [`server`] looks at Postgres itself, [`written`] keeps a page from being written twice. Every operation has a client-side time-out, COMMIT too: a server that is stopped
 //! in the middle answers nothing for ever. Nothing here retries but
 //! [`insist`].
 
+pub mod announcement;
 pub mod audit;
 pub mod authority;
 pub mod batch;
@@ -19,6 +20,7 @@ mod counters;
 pub mod drift;
 pub mod ends;
 mod error;
+pub mod facts;
 pub mod hold;
 pub mod known;
 pub mod migrations;
@@ -37,6 +39,7 @@ pub mod server;
 pub mod target;
 mod url_source;
 pub mod waiting;
+pub mod workers;
 pub mod written;
 
 use std::net::IpAddr;

@@ -11,7 +11,7 @@ use crate::store::hold::COUNTED_MAX;
 const UNITS: usize = 2;
 
 /// Groups the digits of a number: `1,234,567`.
-pub(super) fn grouped(n: u64) -> String {
+pub(crate) fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut grouped = String::with_capacity(digits.len() * 4 / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -33,7 +33,7 @@ pub(super) fn jobs_wait(n: u64) -> String {
 }
 
 /// A span in its two greatest units: `1day 3h`, `25s`; what is below a second is cut.
-pub(super) fn span(time: Duration) -> String {
+pub(crate) fn span(time: Duration) -> String {
     let text = humantime::format_duration(Duration::from_secs(time.as_secs())).to_string();
     text.split(' ').take(UNITS).collect::<Vec<_>>().join(" ")
 }
@@ -44,13 +44,27 @@ pub(super) fn time_for(n: u64, per_second: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(n as f64 / per_second).ok()
 }
 
+/// A number with its noun: `1 job`, `2,000 jobs`.
+pub(crate) fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(n), if n == 1 { one } else { many })
+}
+
+/// A rate with the digits that tell it from others: `0.250`, `9.3`, `250`.
+pub(crate) fn per_second(rate: f64) -> String {
+    match rate {
+        ..1.0 => format!("{rate:.3}"),
+        1.0..100.0 if rate.fract() >= 0.05 => format!("{rate:.1}"),
+        _ => format!("{rate:.0}"),
+    }
+}
+
 /// An instant in whole seconds.
 pub(super) fn rfc3339(time: OffsetDateTime) -> String {
     time.truncate_to_second().format(&Rfc3339).expect("the ledger's times lie in years of four digits")
 }
 
 /// Texts may repeat what came from outside: nothing in them may steer a terminal.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let is_plain = |c: char| matches!(c, ' '..='~') || c.is_alphanumeric();
     text.chars().map(|c| if is_plain(c) { c } else { '\u{fffd}' }).collect()
 }
@@ -71,6 +85,14 @@ mod tests {
         assert_eq!(span(Duration::from_millis(25_900)), "25s");
         assert_eq!(span(Duration::from_secs(100_007)), "1day 3h");
         assert_eq!(span(Duration::ZERO), "0s");
+    }
+
+    #[test]
+    fn rates_show_the_digits_that_matter() {
+        for (rate, text) in [(0.25, "0.250"), (2.134, "2.1"), (10.0, "10"), (99.96, "100.0"), (250.3, "250")] {
+            assert_eq!(per_second(rate), text);
+        }
+        assert_eq!((counted(1, "job", "jobs"), counted(2000, "job", "jobs")), ("1 job".into(), "2,000 jobs".into()));
     }
 
     #[test]

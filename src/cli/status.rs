@@ -3,6 +3,7 @@
 mod asked;
 mod check;
 mod list;
+mod pace;
 mod rates;
 mod report;
 mod text;
@@ -26,26 +27,27 @@ use asked::Asked;
 use list::Listing;
 use report::Report;
 
-/// Tells how far a batch is and what failed in it; without a batch, lists all of them.
+/// Shows what stops or slows the work, and how far batches are.
 ///
-/// All numbers come from the ledger's counters, so a batch of millions is answered at once. While certificates are
-/// outstanding the rate is measured: ends between two readings. A batch is known from its first end on.
+/// The first lines name what stops everything, each with the command that fixes it. Without a batch, all of them are listed.
+/// With one, its outcomes, failures and parked jobs are shown, the rate between two readings, and how long the rest takes. The
+/// numbers come from counters, so a batch of millions is answered at once.
 ///
-/// What was announced and has no end is outstanding while messages may be on their way, and missing once the workers have
-/// read the queues as empty for two minutes: look for it in the dead-letter queue and the quarantine.
+/// Announced certificates without an outcome are outstanding while messages may be on their way. They are missing once the
+/// queues have been empty for two minutes: look in the dead-letter queue and the quarantine.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Status {
-    /// The batch; all of them are listed where none is given.
+    /// The batch; all are listed if none is given.
     batch: Option<Name>,
-    /// The time between the two readings; 0s measures no rate.
+    /// Time between the two readings; `0s` measures no rate.
     #[arg(long, default_value = "2s", value_name = "TIME", requires = "batch")]
     measure: humantime::Duration,
-    /// Prints the last hundred changes of each rate, too.
+    /// Also prints the last hundred changes of each rate.
     #[arg(long, requires = "batch", conflicts_with_all = ["json", "watch"])]
     rates: bool,
-    /// Shows it again and again in place until the batch is complete or Ctrl-C; without a terminal a line every 10 s.
+    /// Refreshes until the batch is complete or Ctrl-C; without a terminal, prints a line every 10 s.
     #[arg(
         long,
         value_name = "TIME",
@@ -55,21 +57,22 @@ pub(super) struct Status {
         conflicts_with_all = ["json", "wait", "check", "measure"]
     )]
     watch: Option<humantime::Duration>,
-    /// Returns when the batch is complete, or when nothing more comes: the queues have read empty for two minutes.
+    /// Waits until the batch is complete, or until nothing more comes: the queues have been empty for two minutes. A batch
+    /// that is not known yet is waited for.
     #[arg(long, requires = "batch")]
     wait: bool,
-    /// Says what is wrong with the batch, a line each, with exit code 6: what is missing, outstanding or parked, what failed,
-    /// what stands at AWS with another or an unknown status than was asked for. With --wait it waits first.
+    /// Prints what is wrong with the batch, a line each, and exits with 6: what stops it, what is missing, outstanding, parked
+    /// or failed, and what has another status at AWS than requested, or an unknown one. With --wait, waits first.
     #[arg(long, requires = "batch")]
     check: bool,
-    /// How many batches are listed.
+    /// Most batches to list.
     #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     #[arg(conflicts_with = "batch")]
     limit: u32,
-    /// Lists the batches that began before this one: the next page.
+    /// Lists batches older than this one: the next page.
     #[arg(long, value_name = "BATCH", conflicts_with = "batch")]
     before: Option<Name>,
-    /// Prints the numbers as JSON, with the changes of each rate.
+    /// Prints JSON, with the changes of each rate.
     #[arg(long)]
     json: bool,
 }
@@ -77,7 +80,7 @@ pub(super) struct Status {
 const AFTER_HELP: &str = "\
 Exit codes:
   0    ok; with --check: nothing is wrong
-  3    --wait: it is over, but something failed or is missing
+  3    --wait: the batch is over, and something failed or is missing
   6    --check: something is wrong
   130  interrupted
 Others are those of `muster --help`.";

@@ -1,18 +1,23 @@
 //! What runs, and how it comes to its end: front to back, inside a deadline.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::queue::into_calls;
 use crate::slots::Slots;
 use crate::store::Store;
+use crate::store::workers::Identity;
 
 /// Longest that giving back what is held may take after the deadline.
 const GIVE_BACK_TIME: Duration = Duration::from_secs(3);
+
+/// Longest that taking leave of the ledger may take.
+const LEAVE_TIME: Duration = Duration::from_secs(1);
 
 /// The wait before giving back is tried again.
 const GIVE_BACK_WAIT: Duration = Duration::from_millis(300);
@@ -30,6 +35,8 @@ pub(super) struct Running {
     pub(super) broken: CancellationToken,
     pub(super) slots: Slots,
     pub(super) store: Store,
+    /// How the ledger knows this worker.
+    pub(super) identity: Arc<Identity>,
 }
 
 impl Running {
@@ -45,6 +52,7 @@ impl Running {
             let held = self.give_back().await;
             Err(anyhow::anyhow!("{held} jobs were not finished within the drain deadline of {deadline:?}"))
         };
+        self.leave().await;
         self.store.close().await;
         result
     }
@@ -57,6 +65,14 @@ impl Running {
         self.jobs.wait().await;
         // Every sender of ends is gone with the receivers and the jobs. A panic is noted by `Essential`.
         let _ = (&mut self.recorder).await;
+    }
+
+    /// Has the ledger forget this worker, so that nobody waits for its next heartbeat.
+    async fn leave(&self) {
+        let left = tokio::time::timeout(LEAVE_TIME, self.store.leave(&self.identity)).await;
+        if !matches!(left, Ok(Ok(()))) {
+            debug!("the ledger does not know that this worker stopped; it will find out by its missing heartbeats");
+        }
     }
 
     /// Makes everything that is held visible at once, and tells how much it was.

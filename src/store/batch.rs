@@ -1,23 +1,33 @@
 //! Answers "how far is this batch, and what failed", from the counters and by index: never by counting rows.
 
 mod list;
+mod waiting;
+
+use std::time::Duration;
 
 use sqlx::Row as _;
+use sqlx::postgres::{PgConnection, PgRow};
 use time::OffsetDateTime;
 
+use super::reading::Quiet;
 use super::{Store, StoreError, word};
 use crate::job::Operation;
 use crate::outcome::{Code, Status};
 
 pub use list::BatchLine;
+pub use waiting::{COUNTED_MAX, Waiting};
 
 /// How far a batch is.
 #[derive(Clone, Debug, Default)]
 pub struct BatchStatus {
-    /// How many distinct certificates the line announced.
+    /// How many distinct certificates the producer announced.
     pub announced: Option<u64>,
-    /// Ends by source and code.
+    /// How long ago it did, or the first message of the batch was received. `None`: only an older version saw it.
+    pub announced_ago: Option<Duration>,
+    /// Outcomes and parked jobs by source and code.
     pub counts: Vec<Count>,
+    /// What the parked jobs wait for; those that wait for nothing are being resent.
+    pub waiting: Vec<Waiting>,
 }
 
 /// One certificate that ended for a reason.
@@ -63,6 +73,22 @@ impl BatchStatus {
         self.with_status(Status::Parked)
     }
 
+    /// How many parked jobs wait for an open hold. `None`: too many to be counted.
+    pub fn waiting(&self) -> Option<u64> {
+        let counted = self.waiting.iter().map(|waiting| Some(waiting.n).filter(|&n| n < COUNTED_MAX));
+        counted.sum()
+    }
+
+    /// How many parked jobs are being resent, as what they waited for is over. `None`: unknown.
+    pub fn being_resent(&self) -> Option<u64> {
+        Some(self.parked().saturating_sub(self.waiting()?))
+    }
+
+    /// How many outstanding certificates are missing, where the queues have been empty for the given time. `None`: unknown.
+    pub fn missing(&self, queues_empty_for: Option<Duration>) -> Option<u64> {
+        Quiet { queues_empty_for, announced_ago: self.announced_ago }.missing(self.outstanding())
+    }
+
     /// How many certificates ended with a status.
     pub fn with_status(&self, status: Status) -> u64 {
         self.counts.iter().filter(|count| count.status == status).map(|count| count.n).sum()
@@ -101,24 +127,25 @@ impl Store {
     /// What the server or the connection met.
     pub async fn batch_status(&self, batch: &str) -> Result<Option<BatchStatus>, StoreError> {
         self.run(async |db| {
-            let announced: Option<Option<i64>> =
-                sqlx::query_scalar("-- batch_announced\nselect announced from batches where batch = $1")
-                    .bind(batch)
-                    .fetch_optional(&mut *db)
-                    .await?;
-            let Some(announced) = announced else { return Ok(None) };
-            let rows = sqlx::query(
-                "-- batch_counts
-                select source, status, code, n, n_status_differs, first_at, last_at
-                from batch_counters
-                where batch = $1 and n > 0
-                order by source, status, code",
-            )
-            .bind(batch)
-            .fetch_all(&mut *db)
-            .await?;
-            let counts = rows.iter().map(read).collect::<Result<_, StoreError>>()?;
-            Ok(Some(BatchStatus { announced: announced.map(i64::cast_unsigned), counts }))
+            // One snapshot: the counts of a batch that is under way add up.
+            let mut snapshot = self.begin(db).await?;
+            sqlx::query(SNAPSHOT).execute(&mut *snapshot).await?;
+            let announced = "-- batch_announced
+                select announced, extract(epoch from clock_timestamp() - announced_at)::float8 as announced_ago
+                from batches
+                where batch = $1";
+            let Some(announced) = sqlx::query(announced).bind(batch).fetch_optional(&mut *snapshot).await? else {
+                return Ok(None);
+            };
+            let counts = counts(&mut snapshot, batch).await?;
+            let is_parked = counts.iter().any(|count| count.status == Status::Parked);
+            let waiting = if is_parked { waiting::waiting(&mut snapshot, batch).await? } else { vec![] };
+            Ok(Some(BatchStatus {
+                announced: announced_of(&announced)?,
+                announced_ago: announced_ago(&announced)?,
+                counts,
+                waiting,
+            }))
         })
         .await
     }
@@ -208,7 +235,28 @@ select batch from batches order by first_recorded_at desc limit $1";
     }
 }
 
-fn read(row: &sqlx::postgres::PgRow) -> Result<Count, StoreError> {
+/// The first statement of a transaction that only reads, and whose statements see one state.
+const SNAPSHOT: &str = "-- snapshot\nset transaction isolation level repeatable read, read only";
+
+async fn counts(db: &mut PgConnection, batch: &str) -> Result<Vec<Count>, StoreError> {
+    let query = "-- batch_counts
+        select source, status, code, n, n_status_differs, first_at, last_at
+        from batch_counters
+        where batch = $1 and n > 0
+        order by source, status, code";
+    sqlx::query(query).bind(batch).fetch_all(db).await?.iter().map(read).collect()
+}
+
+fn announced_of(row: &PgRow) -> Result<Option<u64>, StoreError> {
+    Ok(row.try_get::<Option<i64>, _>("announced")?.map(i64::cast_unsigned))
+}
+
+fn announced_ago(row: &PgRow) -> Result<Option<Duration>, StoreError> {
+    let seconds: Option<f64> = row.try_get("announced_ago")?;
+    Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
+}
+
+fn read(row: &PgRow) -> Result<Count, StoreError> {
     Ok(Count {
         source: row.try_get("source")?,
         status: word("status", &row.try_get::<String, _>("status")?)?,
@@ -220,7 +268,7 @@ fn read(row: &sqlx::postgres::PgRow) -> Result<Count, StoreError> {
     })
 }
 
-fn read_example(row: &sqlx::postgres::PgRow) -> Result<Example, StoreError> {
+fn read_example(row: &PgRow) -> Result<Example, StoreError> {
     Ok(Example {
         code: word("code", &row.try_get::<String, _>("code")?)?,
         subject: row.try_get("subject")?,

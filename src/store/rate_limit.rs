@@ -3,6 +3,8 @@
 //! A lease is one statement on one table with every expression on the row itself: under READ COMMITTED a join or a
 //! sub-select would read the row as it was before the lock was waited for, and grant places twice.
 
+mod throttle;
+
 use std::fmt;
 
 use sqlx::Row as _;
@@ -14,6 +16,8 @@ use super::{Store, StoreError, word};
 use crate::identity::Account;
 use crate::job::Operation;
 use crate::limiter::{BURST, BURST_MIN, Lease, Rate};
+
+pub use throttle::Throttle;
 
 /// How far ahead places may be leased, in seconds and in calls. All workers together lease so much where they are many or the
 /// ledger is slow: one lease each, of a second or of one call. Below that two of them would get the same places. A clock that

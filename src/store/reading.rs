@@ -1,57 +1,106 @@
-//! What the queues were last read as: whether anything is on its way, and so whether what has no end is missing.
+//! What the queues held when workers last read them, and so whether outstanding certificates are missing.
+//!
+//! Missing means: announced, without an outcome, not parked, and nothing can still be on its way. The last is known once every
+//! reading of the queues for two minutes found them empty, and nothing was sent, received or recorded in that time.
 
 use std::time::Duration;
 
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::Row as _;
+
 use super::{Store, StoreError};
 
-/// How long the queues must have read empty before what was announced and has no end is called missing: SQS's own
-/// counts lag by up to a minute.
+/// How long the queues must have been empty before outstanding certificates count as missing: the counts of SQS lag by up
+/// to a minute.
 pub const MISSING_AFTER: Duration = Duration::from_mins(2);
 
-/// Oldest reading that tells how a queue is now; workers read every 15 s.
-const FRESH: Duration = Duration::from_mins(1);
+/// Longest age of a reading that still says how a queue is; workers read every 15 s.
+pub const FRESH: Duration = Duration::from_mins(1);
 
 /// How long a queue that nobody reads any more may still hold messages: the longest that SQS keeps one.
 const KEPT_MAX: Duration = Duration::from_hours(14 * 24);
 
-/// How many of those without an end are known to be missing; none where that is not known, as messages may be on their way.
-pub fn missing(outstanding: Option<u64>, empty_for: Option<Duration>) -> Option<u64> {
-    outstanding.filter(|&n| n == 0 || is_quiet(empty_for))
+/// How long a count of what is missing is used before it is made again: it reads the counters of every batch.
+const COUNT_EVERY: Duration = Duration::from_secs(30);
+
+/// One reading of the queues.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Reading {
+    /// Messages in the main and the second queue: visible, in flight or delayed.
+    pub n_messages: u64,
+    /// Messages in their dead-letter queues; `None`: there is none, or it cannot be read.
+    pub n_dead: Option<u64>,
 }
 
-/// Says whether the queues have been empty for so long that nothing more comes from them.
+/// What the queues held when they were last read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct QueueReport {
+    /// URL of the main queue; the second one is read with it.
+    pub queue: String,
+    /// How long ago they were read.
+    pub read_ago: Duration,
+    /// What they held. `None`: a worker of an older version read them.
+    pub n_messages: Option<u64>,
+    /// What their dead-letter queues held. `None`: unknown, or there is none.
+    pub n_dead: Option<u64>,
+}
+
+/// Since when nothing has happened, as far as missing certificates are concerned.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Quiet {
+    /// How long the queues have been empty. `None`: they are not, or nobody reads them.
+    pub queues_empty_for: Option<Duration>,
+    /// How long ago the batch was announced. `None`: only an older version saw it.
+    pub announced_ago: Option<Duration>,
+}
+
+impl Quiet {
+    /// Whether nothing of the batch can still be on its way.
+    pub fn is_long_enough(self) -> bool {
+        is_quiet(self.queues_empty_for) && self.announced_ago.is_none_or(|ago| ago >= MISSING_AFTER)
+    }
+
+    /// How many outstanding certificates are missing. `None`: unknown, as messages may be on their way.
+    pub fn missing(self, outstanding: Option<u64>) -> Option<u64> {
+        outstanding.filter(|&n| n == 0 || self.is_long_enough())
+    }
+}
+
+/// Whether the queues have been empty for so long that nothing more comes from them.
 pub fn is_quiet(empty_for: Option<Duration>) -> bool {
     empty_for.is_some_and(|time| time >= MISSING_AFTER)
 }
 
 impl Store {
-    /// Notes whether a queue, and the second one with it, held nothing: nothing visible, in flight or delayed.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
-    pub async fn note_reading(&self, queue_url: &str, is_empty: bool) -> Result<(), StoreError> {
-        // After a while without a reading nobody knows what was in between.
+    /// Records what the main queue, the second one and their dead-letter queues hold.
+    pub async fn note_reading(&self, queue_url: &str, reading: Reading) -> Result<(), StoreError> {
+        // After a gap between readings nobody knows what happened in it.
         let insert = "-- note_reading
-            insert into queue_readings as q (queue, read_at, empty_since)
-            values ($1, now(), case when $2 then now() end)
+            insert into queue_readings as q (queue, read_at, empty_since, n_messages, n_dead)
+            values ($1, now(), case when $2 = 0 then now() end, $2, $3)
             on conflict (queue) do update
             set read_at = now(),
                 empty_since = case
-                    when not $2 then null
-                    when q.read_at > now() - make_interval(secs => $3) then least(coalesce(q.empty_since, now()), now())
+                    when $2 > 0 then null
+                    when q.read_at > now() - make_interval(secs => $4) then least(coalesce(q.empty_since, now()), now())
                     else now()
-                end";
+                end,
+                n_messages = $2,
+                n_dead = $3";
         self.run(async |db| {
-            let query = sqlx::query(insert).bind(queue_url).bind(is_empty).bind(FRESH.as_secs_f64());
+            let query = sqlx::query(insert).bind(queue_url).bind(as_i64(reading.n_messages));
+            let query = query.bind(reading.n_dead.map(as_i64)).bind(FRESH.as_secs_f64());
             Ok(query.execute(db).await.map(drop)?)
         })
         .await
     }
 
-    /// Tells for how long every queue has read empty, by the server's clock; none where one is not, or nobody reads it.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Records that a message was sent or received: no queue counts as empty until it is read again.
+    pub async fn note_activity(&self) -> Result<(), StoreError> {
+        self.run(async |db| wake_queues(db).await).await
+    }
+
+    /// Returns how long every queue has been empty, by the clock of the server. `None`: one is not, or nobody reads it.
     pub async fn queues_empty_for(&self) -> Result<Option<Duration>, StoreError> {
         let query = "-- queues_empty_for
             select extract(epoch from clock_timestamp() - max(empty_since))::float8
@@ -66,44 +115,131 @@ impl Store {
         .await
     }
 
-    /// Adds up what all batches announced and has neither an outcome nor is parked, up to the greatest 64-bit number;
-    /// whether it is missing, the queues tell.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
-    pub async fn outstanding_jobs(&self) -> Result<u64, StoreError> {
-        // Older programs recorded batch sizes up to 2^63-1: the sum is a `numeric`, which two of them do not overflow.
-        let query = "-- outstanding_jobs
-            select least(coalesce(sum(greatest(b.announced - coalesce(c.n, 0), 0)), 0), 9223372036854775807)::bigint
-            from batches b
-            left join (
-                select batch, sum(n) as n
-                from batch_counters
-                group by batch
-            ) as c using (batch)
-            where b.announced is not null";
-        self.run(async |db| Ok(sqlx::query_scalar::<_, i64>(query).fetch_one(db).await?.cast_unsigned())).await
+    /// Lists what the queues held at their last readings, the newest first.
+    pub async fn queue_reports(&self) -> Result<Vec<QueueReport>, StoreError> {
+        let query = "-- queue_reports
+            select queue, extract(epoch from clock_timestamp() - read_at)::float8 as read_ago, n_messages, n_dead
+            from queue_readings
+            where read_at > clock_timestamp() - make_interval(secs => $1)
+            order by read_at desc, queue";
+        self.run(async |db| {
+            sqlx::query(query).bind(KEPT_MAX.as_secs_f64()).fetch_all(db).await?.iter().map(read).collect()
+        })
+        .await
     }
+
+    /// Returns how many certificates of all batches are missing, and 0 while any may still be on its way.
+    ///
+    /// One caller counts for all: the others use its count for half a minute, so every worker shows the same number.
+    pub async fn missing_jobs(&self) -> Result<u64, StoreError> {
+        if !is_quiet(self.queues_empty_for().await?) {
+            let forget = "-- forget_missing_count\ndelete from missing_counts";
+            return self.run(async |db| Ok(sqlx::query(forget).execute(db).await.map(|_| 0)?)).await;
+        }
+        let claim = "-- claim_missing_count
+            insert into missing_counts as m (n_missing, counted_at)
+            values (0, '-infinity')
+            on conflict (one) do update
+            set counted_at = m.counted_at
+            returning n_missing, counted_at > now() - make_interval(secs => $1) as is_fresh";
+        let count = "-- count_missing
+            update missing_counts
+            set n_missing = $1, counted_at = now()";
+        self.run(async |db| {
+            let mut transaction = self.begin(db).await?;
+            let query = sqlx::query(claim).bind(COUNT_EVERY.as_secs_f64());
+            let row = query.fetch_one(&mut *transaction).await?;
+            let mut n_missing: i64 = row.try_get("n_missing")?;
+            if !row.try_get::<bool, _>("is_fresh")? {
+                n_missing = outstanding_jobs(&mut transaction).await?;
+                sqlx::query(count).bind(n_missing).execute(&mut *transaction).await?;
+            }
+            transaction.commit().await?;
+            Ok(n_missing.cast_unsigned())
+        })
+        .await
+    }
+}
+
+/// Has no queue count as empty until its next reading. The rows are locked in key order.
+pub(super) async fn wake_queues(db: &mut PgConnection) -> Result<(), StoreError> {
+    let update = "-- wake_queues
+        with empty as (
+            select queue
+            from queue_readings
+            where empty_since is not null
+            order by queue collate \"C\"
+            for update
+        )
+        update queue_readings q
+        set empty_since = null
+        from empty
+        where q.queue = empty.queue";
+    Ok(sqlx::query(update).execute(db).await.map(drop)?)
+}
+
+/// Adds up what batches announced two minutes ago or earlier and that neither has an outcome nor is parked, up to the
+/// greatest 64-bit number.
+async fn outstanding_jobs(db: &mut PgConnection) -> Result<i64, StoreError> {
+    // Older programs recorded batch sizes up to 2^63-1: the sum is a `numeric`, which two of them do not overflow.
+    let query = "-- outstanding_jobs
+        select least(coalesce(sum(greatest(b.announced - coalesce(c.n, 0), 0)), 0), 9223372036854775807)::bigint
+        from batches b
+        left join (
+            select batch, sum(n) as n
+            from batch_counters
+            group by batch
+        ) as c using (batch)
+        where b.announced is not null
+            and coalesce(b.announced_at <= now() - make_interval(secs => $1), true)";
+    Ok(sqlx::query_scalar(query).bind(MISSING_AFTER.as_secs_f64()).fetch_one(db).await?)
+}
+
+fn as_i64(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+fn read(row: &PgRow) -> Result<QueueReport, StoreError> {
+    let count = |column| Ok::<_, StoreError>(row.try_get::<Option<i64>, _>(column)?.map(i64::cast_unsigned));
+    Ok(QueueReport {
+        queue: row.try_get("queue")?,
+        read_ago: Duration::try_from_secs_f64(row.try_get("read_ago")?).unwrap_or_default(),
+        n_messages: count("n_messages")?,
+        n_dead: count("n_dead")?,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_has_no_end_is_missing_once_the_queues_were_empty_for_long() {
-        assert_eq!(missing(Some(37), Some(MISSING_AFTER)), Some(37));
-        assert_eq!(missing(Some(37), Some(Duration::from_secs(119))), None);
-        assert_eq!(missing(Some(37), None), None);
+    fn missing(outstanding: Option<u64>, empty_for: Option<u64>, announced_ago: Option<u64>) -> Option<u64> {
+        let seconds = |n: Option<u64>| n.map(Duration::from_secs);
+        let quiet = Quiet { queues_empty_for: seconds(empty_for), announced_ago: seconds(announced_ago) };
+        quiet.missing(outstanding)
     }
 
     #[test]
-    fn of_a_batch_that_has_all_its_ends_nothing_is_missing_whatever_is_in_the_queues() {
-        assert_eq!(missing(Some(0), None), Some(0));
+    fn outstanding_certificates_are_missing_once_the_queues_were_empty_for_two_minutes() {
+        assert_eq!(missing(Some(37), Some(120), Some(7200)), Some(37));
+        assert_eq!(missing(Some(37), Some(119), Some(7200)), None);
+        assert_eq!(missing(Some(37), None, Some(7200)), None);
     }
 
     #[test]
-    fn of_a_batch_of_unknown_size_nobody_knows_what_is_missing() {
-        assert_eq!(missing(None, Some(MISSING_AFTER)), None);
+    fn a_batch_that_was_just_announced_is_never_missing() {
+        assert_eq!(missing(Some(37), Some(7200), Some(119)), None);
+        assert_eq!(missing(Some(37), Some(7200), Some(120)), Some(37));
+        assert_eq!(missing(Some(37), Some(7200), None), Some(37), "an older version saw it");
+    }
+
+    #[test]
+    fn nothing_is_missing_of_a_batch_with_all_its_outcomes() {
+        assert_eq!(missing(Some(0), None, Some(1)), Some(0));
+    }
+
+    #[test]
+    fn what_is_missing_of_a_batch_of_unknown_size_is_unknown() {
+        assert_eq!(missing(None, Some(120), None), None);
     }
 }

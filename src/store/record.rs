@@ -5,19 +5,20 @@
 //! Counters change by what each row was and became, so they always equal a count of the rows.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
+use super::announcement::announce;
 use super::authority::{release_issuers, write_authorities};
 use super::columns::{Columns, OwnedKey, ROW, owned_key, read_row};
 use super::counters::{Changes, count};
 use super::opening::hold;
+use super::reading::wake_queues;
 use super::row::{Key, Row, fold};
 use super::written::mark_page;
 use super::{Page, Quarantined, Store, StoreError, storable, word};
 use crate::crash_point;
-use crate::job::BATCH_SIZE_MAX;
 use crate::outcome::Status;
 
 impl Store {
@@ -60,7 +61,8 @@ async fn write(db: &mut PgConnection, page: &Page) -> Result<(), StoreError> {
         hold(db, page).await?;
         write_authorities(db, &page.authorities).await?;
     }
-    quarantine(db, &page.quarantined).await
+    quarantine(db, &page.quarantined).await?;
+    wake_queues(db).await
 }
 
 /// Inserts the rows that are new, joins the others into those that are there, and tells what that changed.
@@ -240,26 +242,6 @@ pub(super) async fn update_rows(db: &mut PgConnection, rows: &[Row]) -> Result<(
     .bind(columns.sent_again_at)
     .bind(columns.serial)
     .bind(columns.certificate)
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Notes the batches and the greatest announced size of each.
-async fn announce(db: &mut PgConnection, announced: &BTreeMap<String, Option<u64>>) -> Result<(), StoreError> {
-    let (batches, sizes): (Vec<_>, Vec<_>) =
-        announced.iter().map(|(batch, n)| (batch.as_str(), n.map(|n| n.min(BATCH_SIZE_MAX).cast_signed()))).unzip();
-    sqlx::query(
-        "-- announce
-        insert into batches as b (batch, announced)
-        select batch, announced
-        from unnest($1::text[], $2::bigint[]) as new (batch, announced)
-        on conflict (batch) do update
-        set announced = excluded.announced
-        where excluded.announced > coalesce(b.announced, -1)",
-    )
-    .bind(batches)
-    .bind(sizes)
     .execute(db)
     .await?;
     Ok(())

@@ -12,7 +12,7 @@ use crate::cli::figures::{grouped, printable, rfc3339};
 use crate::cli::operator;
 use crate::job::Name;
 use crate::store::batch::Count;
-use crate::store::{BatchStatus, reading};
+use crate::store::BatchStatus;
 
 /// What a report is made of.
 pub(super) struct Facts<'a> {
@@ -83,7 +83,7 @@ impl Filed {
             ended: batch.ended(),
             parked: batch.parked(),
             outstanding: batch.outstanding(),
-            missing: reading::missing(batch.outstanding(), facts.queues_empty_for),
+            missing: batch.missing(facts.queues_empty_for),
             first_end_at: ends().map(|count| count.first_at).min().map(rfc3339),
             last_end_at: ends().map(|count| count.last_at).max().map(rfc3339),
             ends: by_code(&batch.counts),
@@ -194,7 +194,7 @@ mod tests {
         };
         let mut filed = Filed::of(Facts {
             name: &"line-7".parse().unwrap(),
-            batch: &BatchStatus { announced: Some(5_020), counts },
+            batch: &BatchStatus { announced: Some(5_020), counts, ..BatchStatus::default() },
             queues_empty_for: Some(Duration::from_mins(3)),
             certificates: vec![certificates],
         });

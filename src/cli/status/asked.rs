@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::report::{Facts, Measured, Report};
+use super::pace::Measured;
+use super::report::{Facts, Report};
 use super::unknown::counters;
 use crate::config::Config;
 use crate::job::Name;
 use crate::outcome::Code;
+use crate::situation::Situation;
 use crate::store::{BatchStatus, Store};
 
 /// The batch, and where it is looked for.
@@ -50,6 +52,17 @@ impl Asked<'_> {
         let examples = store.batch_examples(name.as_str(), &failed).await?;
         let operations = store.batch_operations(name.as_str()).await?;
         let rates = store.rate_reports(&operations).await?;
-        Ok(Report::of(&Facts { name, batch, queues_empty_for, measured, examples, operations, rates, config }))
+        let situation = &Situation::read(store).await?;
+        Ok(Report::of(&Facts {
+            name,
+            batch,
+            situation,
+            queues_empty_for,
+            measured,
+            examples,
+            operations,
+            rates,
+            config,
+        }))
     }
 }

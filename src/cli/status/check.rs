@@ -6,6 +6,7 @@ use super::report::{Failure, Report};
 use crate::cli::exit::PROBLEMS;
 use crate::cli::figures::grouped;
 use crate::cli::talk::talk;
+use crate::situation::Severity;
 
 /// Says what is wrong, a line each, or that nothing is.
 pub(super) fn check(report: &Report) -> ExitCode {
@@ -21,17 +22,18 @@ pub(super) fn check(report: &Report) -> ExitCode {
 }
 
 fn problems(report: &Report) -> Vec<String> {
-    let mut problems = Vec::new();
+    let stops = report.obstacles.iter().filter(|obstacle| obstacle.severity < Severity::Attention);
+    let mut problems: Vec<String> = stops.map(|stop| format!("{}; fix: {}", stop.what, stop.fix)).collect();
     problems.extend(report.missing_line().or_else(|| {
         let outstanding = report.outstanding.filter(|&n| n > 0)?;
-        Some(format!("{} outstanding: announced, without an end", grouped(outstanding)))
+        Some(format!("{} outstanding: announced, no outcome yet", grouped(outstanding)))
     }));
     let line = |what: &'static str| move |failure: &Failure| line(what, failure);
-    problems.extend(report.failures.iter().map(line("ended as")));
+    problems.extend(report.failures.iter().map(line("failed as")));
     problems.extend(report.parked_for.iter().map(line("parked as")));
     if report.status_differs > 0 {
         let n = grouped(report.status_differs);
-        problems.push(format!("{n} at AWS with another or an unknown status than was asked for"));
+        problems.push(format!("{n} at AWS with another status than requested, or an unknown one"));
     }
     problems
 }

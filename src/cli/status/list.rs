@@ -1,4 +1,4 @@
-//! `muster status` without a batch: all of them, a line each.
+//! `muster status` without a batch: what is going on, and all batches, a line each.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,18 +6,33 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::unknown::UnknownBatch;
-use crate::cli::figures::{grouped, printable, rfc3339};
+use crate::cli::figures::{counted, grouped, printable, rfc3339};
 use crate::cli::talk::talk;
 use crate::job::Name;
+use crate::situation::{Obstacle, Severity, Situation};
+use crate::store::Store;
 use crate::store::batch::BatchLine;
-use crate::store::{Store, reading};
 
 /// The titles of the columns.
-const TITLES: [&str; 8] = ["batch", "announced", "ended", "failed", "parked", "outstanding", "first end", "last end"];
+const TITLES: [&str; 8] = ["batch", "announced", "outcomes", "failed", "parked", "outstanding", "first outcome", "last outcome"];
 
-/// A page of batches, the one that began last first.
+/// What is going on, and a page of batches, the newest first.
 #[derive(Debug, Serialize)]
 pub(super) struct Listing {
+    /// What stops or slows the work, the worst first.
+    obstacles: Vec<Obstacle>,
+    /// Workers that reported in the last seconds.
+    workers_alive: u64,
+    /// Messages in all queues; null: unknown.
+    queue_messages: Option<u64>,
+    /// Messages in the dead-letter queues; null: unknown.
+    dead_letters: Option<u64>,
+    /// Messages in the quarantine.
+    quarantined: u64,
+    /// Missing certificates of all batches.
+    missing: u64,
+    #[serde(skip)]
+    summary: String,
     batches: Vec<Line>,
     /// The next page begins before this batch; null: there is none.
     next: Option<String>,
@@ -27,15 +42,16 @@ pub(super) struct Listing {
 #[derive(Debug, Serialize)]
 struct Line {
     batch: String,
-    /// How many distinct certificates the line announced; null: it did not say.
+    /// How many distinct certificates the producer announced; null: it announced none.
     announced: Option<u64>,
+    /// Certificates with an outcome.
     ended: u64,
-    /// Of those that ended: not well.
+    /// Those of them that failed.
     failed: u64,
     parked: u64,
-    /// Announced, without an end and not parked; null: nobody said how many there are.
+    /// Announced, without an outcome and not parked; null: the producer did not announce how many there are.
     outstanding: Option<u64>,
-    /// What is outstanding, once the queues have read empty for two minutes; null: it may be on its way.
+    /// Those of them that are missing; null: unknown, as they may be on their way.
     missing: Option<u64>,
     first_end_at: Option<String>,
     last_end_at: Option<String>,
@@ -47,6 +63,7 @@ impl Listing {
     /// # Errors
     /// [`UnknownBatch`] where it is to begin before one that is not there, or what the ledger met.
     pub(super) async fn read(store: &Store, before: Option<&Name>, limit: u32) -> anyhow::Result<Self> {
+        let situation = Situation::read(store).await?;
         let empty_for = store.queues_empty_for().await?;
         // One more tells whether there is a next page.
         let lines = store.batch_lines(before.map(Name::as_str), limit + 1).await?;
@@ -58,7 +75,17 @@ impl Listing {
         let has_more = lines.len() > limit;
         let batches: Vec<_> = lines.into_iter().take(limit).map(|line| Line::of(line, empty_for)).collect();
         let next = batches.last().filter(|_| has_more).map(|line| line.batch.clone());
-        Ok(Self { batches, next })
+        Ok(Self {
+            obstacles: situation.obstacles(),
+            workers_alive: situation.alive().count() as u64,
+            queue_messages: situation.n_messages(),
+            dead_letters: situation.n_dead(),
+            quarantined: situation.facts.quarantined,
+            missing: situation.facts.missing,
+            summary: situation.summary(),
+            batches,
+            next,
+        })
     }
 
     /// Says how the next page is to be had.
@@ -70,10 +97,13 @@ impl Listing {
 
     /// All of them together, in one line.
     pub(super) fn line(&self) -> String {
+        if let Some(worst) = self.obstacles.first().filter(|worst| worst.severity == Severity::Stopped) {
+            return format!("stopped: {}", worst.what);
+        }
         let sum = |count: fn(&Line) -> u64| grouped(self.batches.iter().map(count).sum());
         format!(
-            "{} batches: {} ended, {} failed, {} parked, {} outstanding",
-            self.batches.len(),
+            "{}: {} outcomes, {} failed, {} parked, {} outstanding",
+            counted(self.batches.len() as u64, "batch", "batches"),
             sum(|line| line.ended),
             sum(|line| line.failed),
             sum(|line| line.parked),
@@ -84,7 +114,7 @@ impl Listing {
 
 impl Line {
     fn of(line: BatchLine, empty_for: Option<Duration>) -> Self {
-        let outstanding = line.outstanding();
+        let (outstanding, missing) = (line.outstanding(), line.missing(empty_for));
         Self {
             batch: line.batch,
             announced: line.announced,
@@ -92,7 +122,7 @@ impl Line {
             failed: line.failed,
             parked: line.parked,
             outstanding,
-            missing: reading::missing(outstanding, empty_for),
+            missing,
             first_end_at: line.first_at.map(rfc3339),
             last_end_at: line.last_at.map(rfc3339),
         }
@@ -119,6 +149,10 @@ impl Line {
 
 impl fmt::Display for Listing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for obstacle in &self.obstacles {
+            write!(f, "{obstacle}")?;
+        }
+        writeln!(f, "{}\n", self.summary)?;
         if self.batches.is_empty() {
             return writeln!(f, "no batches");
         }
@@ -150,6 +184,7 @@ mod tests {
         let line = |batch: &str, announced| BatchLine {
             batch: batch.to_owned(),
             announced,
+            announced_ago: None,
             ended: 6_000,
             failed: 60,
             parked: 12,
@@ -157,15 +192,27 @@ mod tests {
             last_at: Some(datetime!(2026-11-21 10:10:00.25 UTC)),
         };
         let lines = [line("line7-2026-11-21-a", Some(120_000)), line("rework", None)];
-        Listing { batches: lines.map(|line| Line::of(line, empty_for)).into(), next: None }
+        Listing {
+            obstacles: vec![],
+            workers_alive: 1,
+            queue_messages: Some(7),
+            dead_letters: None,
+            quarantined: 0,
+            missing: 0,
+            summary: "the fleet".to_owned(),
+            batches: lines.map(|line| Line::of(line, empty_for)).into(),
+            next: None,
+        }
     }
 
     #[test]
     fn people_read_all_batches_at_a_glance() {
         let wanted = "\
-batch               announced  ended  failed  parked  outstanding  first end             last end
-line7-2026-11-21-a    120,000  6,000      60      12      113,988  2026-11-21T10:00:00Z  2026-11-21T10:10:00Z
-rework                      ?  6,000      60      12            ?  2026-11-21T10:00:00Z  2026-11-21T10:10:00Z
+the fleet
+
+batch               announced  outcomes  failed  parked  outstanding  first outcome         last outcome
+line7-2026-11-21-a    120,000     6,000      60      12      113,988  2026-11-21T10:00:00Z  2026-11-21T10:10:00Z
+rework                      ?     6,000      60      12            ?  2026-11-21T10:00:00Z  2026-11-21T10:10:00Z
 ";
         assert_eq!(listing(None).to_string(), wanted);
     }

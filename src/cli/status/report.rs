@@ -6,16 +6,18 @@ use std::time::Duration;
 use serde::Serialize;
 use strum::VariantArray;
 
+use super::pace::{self, Measured, Pace};
 use super::rates::LearntRate;
 
-use crate::cli::figures::{rfc3339, time_for};
+use crate::cli::figures::rfc3339;
 use crate::config::Config;
+use crate::hold_text;
 use crate::job::{Name, Operation};
 use crate::outcome::{Code, Status};
+use crate::situation::{Obstacle, Severity, Situation};
 use crate::store::BatchStatus;
-use crate::store::batch::Example;
+use crate::store::batch::{COUNTED_MAX, Example, Waiting};
 use crate::store::rate_limit::RateReport;
-use crate::store::reading;
 
 /// What a report is made of.
 pub(super) struct Facts<'a> {
@@ -23,9 +25,11 @@ pub(super) struct Facts<'a> {
     pub name: &'a Name,
     /// Its counters.
     pub batch: &'a BatchStatus,
-    /// For how long the queues have read empty.
+    /// What is going on in the fleet.
+    pub situation: &'a Situation,
+    /// How long the queues have been empty.
     pub queues_empty_for: Option<Duration>,
-    /// What was seen between two readings of them.
+    /// What happened between two readings of them.
     pub measured: Option<Measured>,
     /// A certificate for each code of a bad end.
     pub examples: Vec<Example>,
@@ -37,30 +41,34 @@ pub(super) struct Facts<'a> {
     pub config: &'a Config,
 }
 
-/// Ends between two readings.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Measured {
-    /// How many.
-    pub ends: u64,
-    /// The time between the readings.
-    pub time: Duration,
-}
-
-/// How far a batch is. Times are in seconds, rates in ends a second.
+/// How far a batch is. Times are in seconds, rates in outcomes per second.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) batch: String,
-    /// How many distinct certificates the line announced; null: it did not say.
+    /// What stops or slows the batch, the worst first; empty once it is complete.
+    pub(super) obstacles: Vec<Obstacle>,
+    /// How many distinct certificates the producer announced; null: it announced none.
     pub(super) announced: Option<u64>,
+    /// Certificates with an outcome.
     pub(super) ended: u64,
-    /// Announced, without an end and not parked; null: nobody said how many there are.
+    /// Announced, without an outcome and not parked; null: the producer did not announce how many there are.
     pub(super) outstanding: Option<u64>,
-    /// What is outstanding, once the queues have read empty for two minutes; null: it may be on its way.
+    /// Those of them that are missing; null: unknown, as they may be on their way.
     pub(super) missing: Option<u64>,
-    /// Since so many seconds the queues have read empty; null: they are not, or nobody reads them.
+    /// How long the queues have been empty; null: they are not, or nobody reads them.
     pub(super) queues_empty_seconds: Option<u64>,
-    /// Without an end: parked until what holds them is mended.
+    /// Parked: waiting for an open hold, or being resent.
     pub(super) parked: u64,
+    /// Parked jobs whose hold is over; null: unknown, as too many wait to be counted.
+    pub(super) being_resent: Option<u64>,
+    /// What the other parked jobs wait for, most first.
+    pub(super) waiting_for: Vec<WaitingFor>,
+    /// Messages in all queues, of other batches too; null: unknown.
+    pub(super) queue_messages: Option<u64>,
+    /// Messages in the dead-letter queues, of other batches too; null: unknown.
+    pub(super) dead_letters: Option<u64>,
+    /// Messages in the quarantine.
+    pub(super) quarantined: u64,
     /// Ends by status; all statuses are there.
     pub(super) ends: BTreeMap<String, u64>,
     /// Certificates at AWS that stand with another or an unknown status than was asked for.
@@ -71,9 +79,9 @@ pub(super) struct Report {
     pub(super) parked_for: Vec<Failure>,
     pub(super) first_end_at: Option<String>,
     pub(super) last_end_at: Option<String>,
-    /// Ends a second between the first and the last end.
+    /// Outcomes per second between the first and the last one; null: less than a second lies between them.
     pub(super) average_rate: Option<f64>,
-    /// Ends a second between two readings just now; null: nothing is outstanding, or it was not asked for.
+    /// Outcomes per second between two readings just now; null: nothing is outstanding, or it was not asked for.
     pub(super) measured_rate: Option<f64>,
     /// The time between these readings.
     pub(super) measured_seconds: Option<f64>,
@@ -85,12 +93,26 @@ pub(super) struct Report {
     pub(super) quota: Option<f64>,
     /// The learnt rates of these targets together, in calls a second.
     pub(super) learnt_rate: Option<f64>,
-    /// How long what is outstanding takes at the measured rate; null where it is missing.
+    /// How long outstanding and resent certificates take at the measured rate; null: unknown, missing, or stopped.
     pub(super) seconds_left_at_measured_rate: Option<f64>,
-    /// How long it takes at the learnt rate.
+    /// How long they take at the learnt rate, at least.
     pub(super) seconds_left_at_learnt_rate: Option<f64>,
-    /// How long it takes at the quota: not less.
+    /// How long they take at the quota, at least.
     pub(super) seconds_left_at_quota: Option<f64>,
+    /// How long everything in the queues takes at the learnt rate, where that is more.
+    pub(super) seconds_left_with_other_batches: Option<f64>,
+}
+
+/// Parked jobs that wait for one hold.
+#[derive(Debug, Serialize)]
+pub(super) struct WaitingFor {
+    pub(super) hold: String,
+    /// What it is, for people.
+    pub(super) what: String,
+    /// The command that fixes it.
+    pub(super) fix: String,
+    /// How many, counted up to 100,000.
+    pub(super) n: u64,
 }
 
 /// The certificates that ended, or are parked, for one bad reason.
@@ -116,25 +138,26 @@ impl Report {
     /// Puts the facts together.
     pub(super) fn of(facts: &Facts<'_>) -> Self {
         let batch = facts.batch;
-        let outstanding = batch.outstanding();
-        let missing = reading::missing(outstanding, facts.queues_empty_for);
-        let to_come = outstanding.filter(|_| missing.is_none_or(|n| n == 0));
         let ends = || batch.counts.iter().filter(|count| count.status.is_end());
         let first = ends().map(|count| count.first_at).min();
         let last = ends().map(|count| count.last_at).max();
-        let measured_rate = facts.measured.and_then(|measured| rate(measured.ends, measured.time));
+        let obstacles = if batch.is_complete() { vec![] } else { facts.obstacles() };
         let rates: Vec<_> = facts.rates.iter().map(LearntRate::from).collect();
-        let quota = sum(facts, &rates, |rate| rate.ceiling);
-        let learnt_rate = sum(facts, &rates, |rate| rate.learnt);
-        let left_at = |rate: Option<f64>| Some(time_for(to_come?, rate?)?.as_secs_f64());
+        let pace = Pace::of(facts, &rates, &obstacles);
         Self {
             batch: facts.name.to_string(),
+            obstacles,
             announced: batch.announced,
             ended: batch.ended(),
-            outstanding,
-            missing,
+            outstanding: batch.outstanding(),
+            missing: batch.missing(facts.queues_empty_for),
             queues_empty_seconds: facts.queues_empty_for.map(|time| time.as_secs()),
             parked: batch.parked(),
+            being_resent: batch.being_resent(),
+            waiting_for: batch.waiting.iter().map(WaitingFor::of).collect(),
+            queue_messages: facts.situation.n_messages(),
+            dead_letters: facts.situation.n_dead(),
+            quarantined: facts.situation.facts.quarantined,
             ends: end_statuses().map(|status| (status.to_string(), batch.with_status(status))).collect(),
             status_differs: batch.status_differs(),
             failures: by_code(batch, &facts.examples, |status| status.is_end() && !status.is_good()),
@@ -143,20 +166,26 @@ impl Report {
             last_end_at: last.map(rfc3339),
             average_rate: first
                 .zip(last)
-                .and_then(|(first, last)| rate(batch.ended(), (last - first).try_into().ok()?)),
-            measured_rate,
+                .and_then(|(first, last)| pace::rate(batch.ended(), (last - first).try_into().ok()?)),
+            measured_rate: pace.measured,
             measured_seconds: facts.measured.map(|measured| measured.time.as_secs_f64()),
             targets: facts.targets(),
             rates,
-            quota,
-            learnt_rate,
-            seconds_left_at_measured_rate: left_at(measured_rate),
-            seconds_left_at_learnt_rate: left_at(learnt_rate),
-            seconds_left_at_quota: left_at(quota),
+            quota: pace.quota,
+            learnt_rate: pace.learnt,
+            seconds_left_at_measured_rate: pace.seconds_left(pace.measured),
+            seconds_left_at_learnt_rate: pace.seconds_left(pace.learnt),
+            seconds_left_at_quota: pace.seconds_left(pace.quota),
+            seconds_left_with_other_batches: pace.seconds_left_with_other_batches(),
         }
     }
 
-    /// Says whether every certificate that was announced has an end.
+    /// Whether nothing at all is registered at present.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.obstacles.iter().any(|obstacle| obstacle.severity == Severity::Stopped)
+    }
+
+    /// Whether every announced certificate has an outcome.
     pub(super) fn is_complete(&self) -> bool {
         self.outstanding == Some(0) && self.parked == 0
     }
@@ -172,35 +201,30 @@ pub(super) fn end_statuses() -> impl Iterator<Item = Status> {
     Status::VARIANTS.iter().copied().filter(|status| status.is_end())
 }
 
-/// Ends a second; none where there was no time.
-fn rate(ends: u64, time: Duration) -> Option<f64> {
-    #[expect(clippy::cast_precision_loss, reason = "counts of certificates are far below 2^52")]
-    let rate = ends as f64 / time.as_secs_f64();
-    rate.is_finite().then_some(rate)
-}
-
-/// Adds a rate up over the batch's targets: as the ledger knows it, else as the settings say. Of several operations of a
-/// target the greatest counts: a few CAs do not make the devices behind them faster.
-fn sum(facts: &Facts<'_>, rates: &[LearntRate], rate: impl Fn(&LearntRate) -> f64) -> Option<f64> {
-    let known = |target: &str, operation: Operation| {
-        rates.iter().find(|rate| (rate.target.as_str(), rate.operation.as_str()) == (target, operation.into()))
-    };
-    let configured = |target: &str, operation| Some(facts.config.targets.get(target)?.rates.of(operation).per_second());
-    let of = |(target, operation): &(String, Operation)| {
-        known(target, *operation).map(&rate).or_else(|| configured(target, *operation))
-    };
-    let same_target = |(one, _): &(String, Operation), (other, _): &(String, Operation)| one == other;
-    let greatest =
-        |its: &[(String, Operation)]| its.iter().map(of).try_fold(0.0, |most, its| Some(f64::max(most, its?)));
-    facts.operations.chunk_by(same_target).map(greatest).sum()
-}
-
 impl Facts<'_> {
-    /// The targets that the batch has ends for.
+    /// The targets that the batch has outcomes for.
     fn targets(&self) -> Vec<String> {
         let mut targets: Vec<String> = self.operations.iter().map(|(target, _)| target.clone()).collect();
         targets.dedup();
         targets
+    }
+
+    /// What stops or slows this batch.
+    fn obstacles(&self) -> Vec<Obstacle> {
+        let holds: Vec<_> = self.batch.waiting.iter().map(|waiting| &waiting.hold).collect();
+        self.situation.obstacles_of(self.name, &self.targets(), &holds)
+    }
+}
+
+impl WaitingFor {
+    fn of(waiting: &Waiting) -> Self {
+        let Waiting { hold, n } = waiting;
+        Self { hold: hold.to_string(), what: hold_text::title(hold), fix: hold_text::fix(hold), n: *n }
+    }
+
+    /// Whether there may be more than counted.
+    pub(super) fn is_capped(&self) -> bool {
+        self.n >= COUNTED_MAX
     }
 }
 

@@ -1,14 +1,20 @@
-//! What `status` says of a batch for people.
+//! What `status` says about a batch, for people.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::rates::LearntRate;
 use super::report::{Failure, Report, end_statuses};
-use crate::cli::figures::{grouped, printable, span};
+use crate::cli::figures::{counted, grouped, per_second, printable, span};
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for obstacle in &self.obstacles {
+            write!(f, "{obstacle}")?;
+        }
+        if !self.obstacles.is_empty() {
+            writeln!(f)?;
+        }
         writeln!(f, "batch {}: {}\n", self.batch, self.headline())?;
         for status in end_statuses() {
             let name = status.to_string();
@@ -16,21 +22,21 @@ impl fmt::Display for Report {
         }
         if self.status_differs > 0 {
             let n = grouped(self.status_differs);
-            writeln!(f, "\n{n} of them are at AWS with another or an unknown status than was asked for.")?;
+            writeln!(f, "\n{n} of them have another status at AWS than requested, or an unknown one")?;
         }
-        write_failures(f, "what failed, with an example of each", &self.failures)?;
-        write_failures(f, "what is parked until its cause is mended, with an example of each", &self.parked_for)?;
+        write_counts(f, "failed, with an example each", &self.failures)?;
+        self.write_parked(f)?;
         writeln!(f)?;
         self.write_rates(f)
     }
 }
 
-fn write_failures(f: &mut fmt::Formatter<'_>, title: &str, failures: &[Failure]) -> fmt::Result {
-    if !failures.is_empty() {
+fn write_counts(f: &mut fmt::Formatter<'_>, title: &str, counts: &[Failure]) -> fmt::Result {
+    if !counts.is_empty() {
         writeln!(f, "\n{title}:")?;
     }
-    for failure in failures {
-        writeln!(f, "{:>11}  {}{}", grouped(failure.n), failure.code, failure.example_line())?;
+    for count in counts {
+        writeln!(f, "{:>11}  {}{}", grouped(count.n), count.code, count.example_line())?;
     }
     Ok(())
 }
@@ -44,58 +50,83 @@ impl Report {
             n => format!(", {} parked", grouped(n)),
         };
         let Some((announced, outstanding)) = self.announced.zip(self.outstanding) else {
-            return format!("{ended} ended{parked}; the line did not say how many there are");
+            let ended = counted(self.ended, "certificate has", "certificates have");
+            return format!("{ended} an outcome{parked}; the producer did not announce how many there are");
         };
         let announced = grouped(announced);
         if self.is_complete() {
-            return format!("complete, {ended} ended of {announced} announced");
+            return format!("complete, {ended} of {announced} certificates have an outcome");
         }
+        let so_far = format!("{ended} of {announced} certificates have an outcome");
         match self.missing_line() {
-            Some(missing) => format!("{ended} ended of {announced} announced{parked}, {missing}"),
-            None => format!("{ended} ended of {announced} announced, {} outstanding{parked}", grouped(outstanding)),
+            Some(missing) => format!("{so_far}{parked}, {missing}"),
+            None => format!("{so_far}, {} outstanding{parked}", grouped(outstanding)),
         }
     }
 
-    /// What is missing, and how that is known.
+    /// What is missing, how that is known, and where to look for it.
     pub(super) fn missing_line(&self) -> Option<String> {
         let missing = grouped(self.missing.filter(|&n| n > 0)?);
         let time = span(Duration::from_secs(self.queues_empty_seconds?));
-        Some(format!("{missing} missing: announced, without an end, and the queues have been empty for {time}"))
+        let dead = self.dead_letters.map_or_else(|| "an unknown number of".to_owned(), grouped);
+        let dead = format!("{dead} {}", if self.dead_letters == Some(1) { "dead letter" } else { "dead letters" });
+        let quarantined = grouped(self.quarantined);
+        Some(format!(
+            "{missing} missing: announced, no outcome, and the queues have been empty for {time} ({dead}, {quarantined} \
+             quarantined)"
+        ))
+    }
+
+    fn write_parked(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_counts(f, "parked, with an example each", &self.parked_for)?;
+        if self.parked == 0 {
+            return Ok(());
+        }
+        writeln!(f, "\nparked jobs wait for:")?;
+        for waiting in &self.waiting_for {
+            let or_more = if waiting.is_capped() { " or more" } else { "" };
+            writeln!(f, "{:>11}{or_more}  {}\n{:>17}: {}", grouped(waiting.n), waiting.what, "fix", waiting.fix)?;
+        }
+        match self.being_resent {
+            Some(0) => Ok(()),
+            Some(n) => writeln!(f, "{:>11}  nothing any more: being resent", grouped(n)),
+            None => writeln!(f, "{:>11}  nothing any more: being resent", "unknown"),
+        }
     }
 
     fn write_rates(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let (Some(rate), Some(seconds)) = (self.measured_rate, self.measured_seconds) {
-            writeln!(f, "{rate:>11.1}  ends a second just now, measured for {seconds:.1} s")?;
+            writeln!(f, "{rate:>11.1}  outcomes per second, measured over {seconds:.1} s just now")?;
         }
         if let (Some(rate), Some(first), Some(last)) = (self.average_rate, &self.first_end_at, &self.last_end_at) {
-            writeln!(f, "{rate:>11.1}  ends a second on average from {first} to {last}")?;
+            writeln!(f, "{rate:>11.1}  outcomes per second on average, from {first} to {last}")?;
         }
         for line in self.rates.iter().filter_map(LearntRate::line) {
             writeln!(f, "{line}")?;
         }
-        if self.outstanding != Some(0) && self.missing.is_none() {
-            self.write_times_left(f)?;
-        }
-        Ok(())
+        if self.is_complete() || self.is_stopped() { Ok(()) } else { self.write_times_left(f) }
     }
 
     fn write_times_left(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(time) = self.seconds_left_at_measured_rate.and_then(to_time) {
-            writeln!(f, "{:>11}  left at the rate of just now", span(time))?;
+            writeln!(f, "{:>11}  left at the measured rate", span(time))?;
         }
-        let slower = self.learnt_rate.filter(|&learnt| self.quota.is_some_and(|quota| learnt < quota));
-        if let (Some(rate), Some(time)) = (slower, self.seconds_left_at_learnt_rate.and_then(to_time)) {
-            writeln!(f, "{:>11}  left at the learnt rate of {rate:.1} a second", span(time))?;
+        let is_slower = self.learnt_rate.zip(self.quota).is_some_and(|(learnt, quota)| learnt < quota);
+        let (seconds, rate, name) = if is_slower {
+            (self.seconds_left_at_learnt_rate, self.learnt_rate, "learnt rate")
+        } else {
+            (self.seconds_left_at_quota, self.quota, "configured quota")
+        };
+        if let (Some(rate), Some(time)) = (rate, seconds.and_then(to_time)) {
+            writeln!(f, "{:>11}  left at the {name} of {} a second, at least", span(time), per_second(rate))?;
         }
-        match (self.seconds_left_at_quota.and_then(to_time), self.quota) {
-            (Some(time), Some(quota)) => {
-                writeln!(f, "{:>11}  left at the configured quota of {quota} a second", span(time))
-            }
-            (_, None) => {
-                writeln!(f, "the quota is not known: ledger and settings lack one of {}", self.targets.join(", "))
-            }
-            _ => Ok(()),
+        if let (Some(time), Some(n)) = (self.seconds_left_with_other_batches.and_then(to_time), self.queue_messages) {
+            writeln!(f, "{:>11}  left at that rate for all {} messages in the queues", span(time), grouped(n))?;
         }
+        if self.quota.is_none() && !self.targets.is_empty() {
+            writeln!(f, "the quota is unknown: neither the ledger nor the settings have one of {}", self.targets.join(", "))?;
+        }
+        Ok(())
     }
 }
 
@@ -104,7 +135,7 @@ fn to_time(seconds: f64) -> Option<Duration> {
 }
 
 impl Failure {
-    /// One that ended so, and what is known of it.
+    /// One of the certificates, and what is known of it.
     pub(super) fn example_line(&self) -> String {
         let Some(example) = &self.example else { return String::new() };
         let name = example.reference.as_ref().unwrap_or(&example.subject);

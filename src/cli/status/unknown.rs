@@ -1,4 +1,4 @@
-//! A batch that the ledger does not have, and what may have been meant.
+//! A batch that the ledger does not know, and what may have been meant.
 
 use crate::job::Name;
 use crate::store::{BatchStatus, Store};
@@ -12,9 +12,9 @@ const NAMED: usize = 3;
 /// How alike two names are, from 0 to 1, where one may stand for the other.
 const ALIKE: f64 = 0.8;
 
-/// Nobody named this batch.
+/// No message of this batch was received.
 #[derive(Debug, thiserror::Error)]
-#[error("the ledger has no end of a batch `{batch}`")]
+#[error("the ledger does not know batch `{batch}`")]
 pub(in crate::cli) struct UnknownBatch {
     batch: Name,
     similar: Vec<String>,
@@ -33,11 +33,11 @@ impl UnknownBatch {
     /// What the caller may have meant.
     pub(in crate::cli) fn hint(&self) -> String {
         let meant = match (self.similar.as_slice(), self.recent.as_slice()) {
-            ([], []) => "the ledger has no batch at all".to_owned(),
+            ([], []) => "it knows no batch at all".to_owned(),
             ([], recent) => format!("the last ones are {}", recent.join(", ")),
             (similar, _) => format!("did you mean {}?", similar.join(" or ")),
         };
-        format!("{meant}; a batch is known from its first end on, for which a worker must run")
+        format!("{meant}; a batch is known once a worker has received its first message")
     }
 }
 
@@ -80,6 +80,6 @@ mod tests {
     fn the_hint_names_what_may_have_been_meant() {
         assert!(error(&["line-1", "line-2"], &["x"]).starts_with("did you mean line-1 or line-2?; "));
         assert!(error(&[], &["x", "y"]).starts_with("the last ones are x, y; "));
-        assert!(error(&[], &[]).starts_with("the ledger has no batch at all; "));
+        assert!(error(&[], &[]).starts_with("it knows no batch at all; "));
     }
 }

@@ -1,22 +1,42 @@
-//! `muster status --wait`: until a batch is over.
+//! `muster status --wait`: returns when a batch is over.
+//!
+//! A batch is over when it is complete, or when nothing more can come: the queues have been empty for two minutes, and a
+//! worker has read them since the wait began. A batch that the ledger does not know yet is waited for at least two minutes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::unknown::UnknownBatch;
 use crate::cli::figures::grouped;
 use crate::cli::progress::Progress;
 use crate::job::Name;
-use crate::store::reading::{is_quiet, missing};
+use crate::situation::{Severity, Situation};
+use crate::store::reading::{MISSING_AFTER, is_quiet};
 use crate::store::{BatchStatus, Store};
 
 /// How often the counters are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Waits until a batch is complete or nothing more comes; tells whether that is so, or it was interrupted.
+/// What is known of the queues and the fleet while somebody waits.
+#[derive(Clone, Copy, Debug)]
+struct Outlook {
+    /// How long somebody has waited.
+    waited: Duration,
+    /// How long the queues have been empty.
+    queues_empty_for: Option<Duration>,
+    /// A worker has read every queue since the wait began.
+    is_read: bool,
+    /// Nothing at all is registered at present.
+    is_stopped: bool,
+}
+
+/// Waits until a batch is over; returns `false` where it was interrupted.
 ///
-/// A batch that has no end yet is waited for while something may be on its way.
+/// # Errors
+/// [`UnknownBatch`] for a batch that does not appear, or what the ledger met.
 pub(super) async fn wait(store: &Store, name: &Name, stop: &CancellationToken) -> anyhow::Result<bool> {
     let progress = Progress::new();
     let over = until_over(store, name, stop, &progress).await;
@@ -25,19 +45,25 @@ pub(super) async fn wait(store: &Store, name: &Name, stop: &CancellationToken) -
 }
 
 async fn until_over(store: &Store, name: &Name, stop: &CancellationToken, progress: &Progress) -> anyhow::Result<bool> {
-    let mut is_told = false;
+    let began = Instant::now();
+    let mut said = BTreeSet::new();
     loop {
-        let empty_for = store.queues_empty_for().await?;
+        let situation = Situation::read(store).await?;
+        let outlook = Outlook {
+            waited: began.elapsed(),
+            queues_empty_for: store.queues_empty_for().await?,
+            is_read: situation.queues.iter().all(|queue| queue.read_ago < began.elapsed()),
+            is_stopped: say_what_stops_it(&situation, name, &mut said, progress),
+        };
         match store.batch_status(name.as_str()).await? {
-            Some(batch) if is_over(&batch, empty_for) => return Ok(true),
+            Some(batch) if outlook.is_over(&batch) => return Ok(true),
             Some(batch) => progress.show(batch.ended(), batch.announced, &message(&batch)),
-            None if is_quiet(empty_for) => return Err(UnknownBatch::of(store, name).await?.into()),
-            None if is_told => {}
-            None => {
+            None if outlook.is_in_vain() => return Err(UnknownBatch::of(store, name).await?.into()),
+            None if said.insert(name.to_string()) => {
                 let unknown = UnknownBatch::of(store, name).await?;
-                progress.say(&format!("{unknown} yet: {}", unknown.hint()));
-                is_told = true;
+                progress.say(&format!("{unknown} yet, waiting for it: {}", unknown.hint()));
             }
+            None => {}
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(false),
@@ -46,18 +72,40 @@ async fn until_over(store: &Store, name: &Name, stop: &CancellationToken, progre
     }
 }
 
-/// Says whether a batch is complete, or what it lacks is missing. One of unknown size is over when nothing more comes; what
-/// is parked does, after the mend.
-fn is_over(batch: &BatchStatus, empty_for: Option<Duration>) -> bool {
-    let is_last = batch.announced.is_none() && batch.parked() == 0 && is_quiet(empty_for);
-    batch.is_complete() || is_last || missing(batch.outstanding(), empty_for).is_some_and(|n| n > 0)
+/// Says once what stops everything, and whether anything does.
+fn say_what_stops_it(situation: &Situation, name: &Name, said: &mut BTreeSet<String>, progress: &Progress) -> bool {
+    let obstacles = situation.obstacles_of(name, &[], &[]);
+    let stops = obstacles.iter().filter(|obstacle| obstacle.severity == Severity::Stopped);
+    stops.map(|stop| (stop.kind.clone(), stop)).fold(false, |_, (kind, stop)| {
+        if said.insert(format!("stopped by {kind}")) {
+            progress.say(stop.to_string().trim_end());
+        }
+        true
+    })
+}
+
+impl Outlook {
+    /// Whether a batch is complete or what it lacks is missing. One of unknown size is over when nothing more comes.
+    fn is_over(self, batch: &BatchStatus) -> bool {
+        if batch.is_complete() {
+            return true;
+        }
+        let is_last = batch.announced.is_none() && batch.parked() == 0 && is_quiet(self.queues_empty_for);
+        let is_missing = batch.missing(self.queues_empty_for).is_some_and(|n| n > 0);
+        (is_last || is_missing) && self.is_read && !self.is_stopped
+    }
+
+    /// Whether a batch that the ledger does not know will not come.
+    fn is_in_vain(self) -> bool {
+        self.waited >= MISSING_AFTER && is_quiet(self.queues_empty_for) && !self.is_stopped
+    }
 }
 
 fn message(batch: &BatchStatus) -> String {
     let failed = grouped(batch.failed());
     match batch.parked() {
-        0 => format!("ended, {failed} failed"),
-        parked => format!("ended, {failed} failed, {} parked", grouped(parked)),
+        0 => format!("outcomes, {failed} failed"),
+        parked => format!("outcomes, {failed} failed, {} parked", grouped(parked)),
     }
 }
 
@@ -68,7 +116,6 @@ mod tests {
     use super::*;
     use crate::outcome::Code;
     use crate::store::batch::Count;
-    use crate::store::reading::MISSING_AFTER;
 
     fn batch(announced: Option<u64>, registered: u64, parked: u64) -> BatchStatus {
         let at = OffsetDateTime::UNIX_EPOCH;
@@ -76,7 +123,19 @@ mod tests {
             let (source, status) = (String::new(), code.status());
             Count { source, status, code, n, n_status_differs: 0, first_at: at, last_at: at }
         };
-        BatchStatus { announced, counts: vec![count(Code::Ok, registered), count(Code::IssuerInactive, parked)] }
+        BatchStatus {
+            announced,
+            counts: vec![count(Code::Ok, registered), count(Code::IssuerInactive, parked)],
+            ..BatchStatus::default()
+        }
+    }
+
+    fn outlook(queues_empty_for: Option<Duration>) -> Outlook {
+        Outlook { waited: Duration::from_secs(20), queues_empty_for, is_read: true, is_stopped: false }
+    }
+
+    fn is_over(batch: &BatchStatus, queues_empty_for: Option<Duration>) -> bool {
+        outlook(queues_empty_for).is_over(batch)
     }
 
     #[test]
@@ -97,5 +156,21 @@ mod tests {
         assert!(is_over(&batch(Some(5), 4, 0), Some(MISSING_AFTER)));
         assert!(is_over(&batch(None, 4, 0), Some(MISSING_AFTER)));
         assert!(!is_over(&batch(None, 4, 0), None));
+    }
+
+    #[test]
+    fn what_the_queues_held_before_the_wait_began_says_nothing() {
+        let unread = Outlook { is_read: false, ..outlook(Some(MISSING_AFTER)) };
+        assert!(!unread.is_over(&batch(Some(5), 4, 0)) && unread.is_over(&batch(Some(5), 5, 0)));
+        let stopped = Outlook { is_stopped: true, ..outlook(Some(MISSING_AFTER)) };
+        assert!(!stopped.is_over(&batch(Some(5), 4, 0)));
+    }
+
+    #[test]
+    fn an_unknown_batch_is_waited_for_two_minutes_from_the_start() {
+        let outlook = outlook(Some(MISSING_AFTER * 10));
+        assert!(!outlook.is_in_vain());
+        assert!(Outlook { waited: MISSING_AFTER, ..outlook }.is_in_vain());
+        assert!(!Outlook { waited: MISSING_AFTER, queues_empty_for: None, ..outlook }.is_in_vain());
     }
 }

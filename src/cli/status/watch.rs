@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::asked::Asked;
 use super::list::Listing;
-use super::report::Measured;
+use super::pace::Measured;
 use crate::cli::exit::INTERRUPTED;
 use crate::cli::stdout::{self, Reader, Unwritable};
 

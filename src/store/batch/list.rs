@@ -1,9 +1,12 @@
 //! All batches, a line each, from their counters.
 
+use std::time::Duration;
+
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 
+use crate::store::reading::Quiet;
 use crate::store::{Store, StoreError};
 
 /// How far a batch is, in a line.
@@ -13,6 +16,8 @@ pub struct BatchLine {
     pub batch: String,
     /// How many distinct certificates the line announced.
     pub announced: Option<u64>,
+    /// How long ago it did. `None`: only an older version saw the batch.
+    pub announced_ago: Option<Duration>,
     /// How many have an end.
     pub ended: u64,
     /// How many of these did not end well.
@@ -30,6 +35,11 @@ impl BatchLine {
     pub fn outstanding(&self) -> Option<u64> {
         super::outstanding(self.announced, self.ended, self.parked)
     }
+
+    /// How many of these are missing, where the queues have been empty for the given time. `None`: unknown.
+    pub fn missing(&self, queues_empty_for: Option<Duration>) -> Option<u64> {
+        Quiet { queues_empty_for, announced_ago: self.announced_ago }.missing(self.outstanding())
+    }
 }
 
 impl Store {
@@ -42,7 +52,8 @@ impl Store {
         let place = "-- batch_place
 select first_recorded_at from batches where batch = $1";
         let query = "-- batch_lines
-            select b.batch, b.announced, c.ended, c.failed, c.parked, c.first_at, c.last_at
+            select b.batch, b.announced,
+                extract(epoch from clock_timestamp() - b.announced_at)::float8 as announced_ago, c.ended, c.failed, c.parked, c.first_at, c.last_at
             from batches b
             cross join lateral (
                 select coalesce(sum(n) filter (where status <> 'parked'), 0)::bigint as ended,
@@ -77,7 +88,8 @@ fn read(row: &PgRow) -> Result<BatchLine, StoreError> {
     let count = |column: &str| Ok::<_, StoreError>(row.try_get::<i64, _>(column)?.cast_unsigned());
     Ok(BatchLine {
         batch: row.try_get("batch")?,
-        announced: row.try_get::<Option<i64>, _>("announced")?.map(i64::cast_unsigned),
+        announced: super::announced_of(row)?,
+        announced_ago: super::announced_ago(row)?,
         ended: count("ended")?,
         failed: count("failed")?,
         parked: count("parked")?,

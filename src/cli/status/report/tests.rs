@@ -1,8 +1,10 @@
 use time::macros::datetime;
 
 use super::*;
+use crate::hold::HoldKey;
 use crate::store::batch::Count;
 use crate::store::rate_limit::{Change, Reason};
+use crate::store::workers::WorkerReport;
 
 fn count(code: Code, n: u64) -> Count {
     Count {
@@ -16,8 +18,37 @@ fn count(code: Code, n: u64) -> Count {
     }
 }
 
+/// A fleet of one worker without troubles.
+fn working() -> Situation {
+    let worker = WorkerReport {
+        host: "host".into(),
+        pid: 1,
+        version: "1.0.0".into(),
+        started_ago: Duration::ZERO,
+        seen_ago: Duration::ZERO,
+        troubles: vec![],
+    };
+    Situation { workers: vec![worker], ..Situation::default() }
+}
+
+/// The report of a batch for one target.
+fn of_batch(batch: &BatchStatus, situation: &Situation, measured: Option<Measured>) -> Report {
+    Report::of(&Facts {
+        name: &"line-7".parse().unwrap(),
+        batch,
+        situation,
+        queues_empty_for: None,
+        measured,
+        examples: vec![],
+        operations: vec![("default".into(), Operation::RegisterCertificate)],
+        rates: vec![],
+        config: &Config::default(),
+    })
+}
+
 fn report(announced: Option<u64>, measured: Option<Measured>, detail: &str) -> Report {
-    let batch = BatchStatus { announced, counts: vec![count(Code::Ok, 5_940), count(Code::Expired, 60)] };
+    let counts = vec![count(Code::Ok, 5_940), count(Code::Expired, 60)];
+    let batch = BatchStatus { announced, counts, ..BatchStatus::default() };
     let example = Example {
         code: Code::Expired,
         subject: [0xab; 32],
@@ -27,6 +58,7 @@ fn report(announced: Option<u64>, measured: Option<Measured>, detail: &str) -> R
     Report::of(&Facts {
         name: &"line-7".parse().unwrap(),
         batch: &batch,
+        situation: &working(),
         queues_empty_for: None,
         measured,
         examples: vec![example],
@@ -40,7 +72,8 @@ fn report(announced: Option<u64>, measured: Option<Measured>, detail: &str) -> R
 fn of_counts(announced: Option<u64>, counts: Vec<Count>, queues_empty_for: Option<Duration>) -> Report {
     Report::of(&Facts {
         name: &"line-7".parse().unwrap(),
-        batch: &BatchStatus { announced, counts },
+        batch: &BatchStatus { announced, counts, ..BatchStatus::default() },
+        situation: &working(),
         queues_empty_for,
         measured: None,
         examples: vec![],
@@ -56,7 +89,7 @@ fn people_read_how_far_a_batch_is_and_when_it_ends() {
     let report = report(Some(120_000), Some(measured), "it expired").to_string();
     assert_eq!(
         report,
-        "batch line-7: 6,000 ended of 120,000 announced, 114,000 outstanding
+        "batch line-7: 6,000 of 120,000 certificates have an outcome, 114,000 outstanding
 
       5,940  registered
           0  already registered
@@ -65,13 +98,13 @@ fn people_read_how_far_a_batch_is_and_when_it_ends() {
           0  exhausted
           0  gone
 
-what failed, with an example of each:
+failed, with an example each:
          60  expired  SN-7: it expired
 
-        9.0  ends a second just now, measured for 2.0 s
-       10.0  ends a second on average from 2026-11-21T10:00:00Z to 2026-11-21T10:10:00Z
-     3h 31m  left at the rate of just now
-     3h 10m  left at the configured quota of 10 a second
+        9.0  outcomes per second, measured over 2.0 s just now
+       10.0  outcomes per second on average, from 2026-11-21T10:00:00Z to 2026-11-21T10:10:00Z
+ 3 h 31 min  left at the measured rate
+ 3 h 10 min  left at the configured quota of 10 a second, at least
 "
     );
 }
@@ -83,7 +116,8 @@ fn the_ledger_knows_a_quota_better_than_the_settings() {
     let (target, operation) = ("default".into(), "RegisterCertificate".into());
     let report = Report::of(&Facts {
         name: &"line-7".parse().unwrap(),
-        batch: &BatchStatus { announced: Some(7_500), counts: vec![] },
+        batch: &BatchStatus { announced: Some(7_500), ..BatchStatus::default() },
+        situation: &working(),
         queues_empty_for: None,
         measured: None,
         examples: vec![],
@@ -94,8 +128,7 @@ fn the_ledger_knows_a_quota_better_than_the_settings() {
     assert_eq!((report.quota, report.learnt_rate), (Some(100.0), Some(37.5)));
     let wanted = "
        37.5  of 100 a second learnt for default, cut by a throttle 2026-11-22T03:30:00Z
-     3m 20s  left at the learnt rate of 37.5 a second
-     1m 15s  left at the configured quota of 100 a second
+  3 min 20 s  left at the learnt rate of 37.5 a second, at least
 ";
     let text = report.to_string();
     assert!(text.ends_with(wanted), "{text}");
@@ -107,9 +140,9 @@ fn what_is_parked_is_not_outstanding_and_did_not_fail() {
     let report = of_counts(Some(7_000), counts, None);
     assert_eq!((report.ended, report.outstanding, report.parked), (5_000, Some(800), 1_200));
     let text = report.to_string();
-    assert!(text.starts_with("batch line-7: 5,000 ended of 7,000 announced, 800 outstanding, 1,200 parked\n"));
-    assert!(text.contains("\n\nwhat is parked until its cause is mended, with an example of each:\n"), "{text}");
-    assert!(text.contains("      1,200  issuer_inactive\n") && !text.contains("what failed"), "{text}");
+    assert!(text.starts_with("batch line-7: 5,000 of 7,000 certificates have an outcome, 800 outstanding, 1,200 parked\n"));
+    assert!(text.contains("\n\nparked, with an example each:\n"), "{text}");
+    assert!(text.contains("      1,200  issuer_inactive\n") && !text.contains("failed, with"), "{text}");
 }
 
 #[test]
@@ -117,14 +150,14 @@ fn what_is_outstanding_is_missing_once_the_queues_were_empty_for_long() {
     let counts = vec![count(Code::Ok, 5_000), count(Code::IssuerInactive, 1_200)];
     let of = |empty_for| of_counts(Some(7_000), counts.clone(), Some(empty_for));
     let early = of(Duration::from_secs(119));
-    assert_eq!((early.missing, early.seconds_left_at_quota), (None, Some(80.0)));
+    assert_eq!((early.missing, early.seconds_left_at_quota), (None, Some(200.0)));
     let report = of(Duration::from_mins(5));
     assert_eq!((report.outstanding, report.missing), (Some(800), Some(800)));
-    assert_eq!((report.queues_empty_seconds, report.seconds_left_at_quota), (Some(300), None), "nothing comes");
+    assert_eq!((report.queues_empty_seconds, report.seconds_left_at_quota), (Some(300), Some(120.0)), "what is being resent");
     let text = report.to_string();
-    let wanted = "batch line-7: 5,000 ended of 7,000 announced, 1,200 parked, 800 missing: announced, without an end, \
-                  and the queues have been empty for 5m\n";
-    assert!(text.starts_with(wanted) && !text.contains("left"), "{text}");
+    let wanted = "batch line-7: 5,000 of 7,000 certificates have an outcome, 1,200 parked, 800 missing: announced, no \
+                  outcome, and the queues have been empty for 5 min (an unknown number of dead letters, 0 quarantined)\n";
+    assert!(text.starts_with(wanted), "{text}");
 }
 
 #[test]
@@ -133,14 +166,19 @@ fn what_was_registered_and_is_gone_failed() {
     let report = of_counts(Some(5_012), counts, None);
     assert_eq!((report.ended, report.ends["gone"], report.is_complete()), (5_012, 12, true));
     let text = report.to_string();
-    assert!(text.contains("what failed, with an example of each:\n         12  deleted\n"), "{text}");
+    assert!(text.contains("failed, with an example each:\n         12  deleted\n"), "{text}");
 }
 
 #[test]
 fn what_is_parked_is_no_first_end() {
     let report = Report::of(&Facts {
         name: &"line-7".parse().unwrap(),
-        batch: &BatchStatus { announced: Some(7_000), counts: vec![count(Code::IssuerInactive, 1_200)] },
+        batch: &BatchStatus {
+            announced: Some(7_000),
+            counts: vec![count(Code::IssuerInactive, 1_200)],
+            ..BatchStatus::default()
+        },
+        situation: &working(),
         queues_empty_for: None,
         measured: None,
         examples: vec![],
@@ -154,7 +192,7 @@ fn what_is_parked_is_no_first_end() {
 #[test]
 fn a_complete_batch_has_nothing_left() {
     let report = report(Some(6_000), None, "it expired");
-    assert!(report.to_string().starts_with("batch line-7: complete, 6,000 ended of 6,000 announced\n"));
+    assert!(report.to_string().starts_with("batch line-7: complete, 6,000 of 6,000 certificates have an outcome\n"));
     assert!(!report.to_string().contains("left"));
     assert_eq!(report.seconds_left_at_quota, Some(0.0));
 }
@@ -162,7 +200,7 @@ fn a_complete_batch_has_nothing_left() {
 #[test]
 fn a_batch_of_unknown_size_has_no_end_in_sight() {
     let report = report(None, None, "it expired");
-    assert!(report.to_string().contains("the line did not say how many there are"));
+    assert!(report.to_string().contains("the producer did not announce how many there are"));
     assert_eq!((report.outstanding, report.seconds_left_at_quota), (None, None));
 }
 
@@ -186,4 +224,69 @@ fn ends_whose_last_is_before_their_first_have_no_average() {
     ended.last_at = ended.first_at - time::Duration::DAY;
     let report = of_counts(None, vec![ended], None);
     assert_eq!(report.average_rate, None);
+}
+
+/// Premise: a time left was shown while everything was paused, denied or without a worker.
+#[test]
+fn nothing_that_stands_still_has_a_time_left() {
+    let batch =
+        BatchStatus { announced: Some(7_000), counts: vec![count(Code::Ok, 5_000)], ..BatchStatus::default() };
+    let report = of_batch(&batch, &Situation::default(), None);
+    assert_eq!((report.seconds_left_at_quota, report.seconds_left_at_learnt_rate), (None, None));
+    let text = report.to_string();
+    assert!(text.starts_with("STOPPED: no worker is running\n    fix: start one with `muster serve`\n\nbatch"), "{text}");
+    assert!(!text.contains(" left "), "{text}");
+    assert_eq!(of_batch(&batch, &working(), None).seconds_left_at_quota, Some(200.0));
+}
+
+#[test]
+fn a_complete_batch_is_stopped_by_nothing() {
+    let batch =
+        BatchStatus { announced: Some(5_000), counts: vec![count(Code::Ok, 5_000)], ..BatchStatus::default() };
+    assert_eq!(of_batch(&batch, &Situation::default(), None).obstacles, []);
+}
+
+/// Premise: parked jobs whose CA was registered meanwhile were shown as waiting for it.
+#[test]
+fn parked_jobs_wait_for_something_or_are_being_resent() {
+    let hold = HoldKey::batch(&"line-7".parse().unwrap());
+    let batch = |waiting| BatchStatus {
+        announced: Some(1_500),
+        counts: vec![count(Code::Ok, 300), count(Code::BatchFailing, 1_200)],
+        waiting,
+        ..BatchStatus::default()
+    };
+    let some = batch(vec![Waiting { hold: hold.clone(), n: 200 }]);
+    let report = of_batch(&some, &working(), None);
+    assert_eq!((report.being_resent, report.waiting_for[0].n), (Some(1_000), 200));
+    assert_eq!(report.seconds_left_at_quota, Some(100.0), "the time of what is being resent");
+    assert!(report.to_string().contains("      1,000  nothing any more: being resent\n"), "{report}");
+    let report = of_batch(&batch(vec![Waiting { hold: hold.clone(), n: 1_200 }]), &working(), None);
+    assert_eq!((report.being_resent, report.seconds_left_at_quota), (Some(0), None), "somebody must fix it first");
+    let report = of_batch(&batch(vec![Waiting { hold, n: COUNTED_MAX }]), &working(), None);
+    assert_eq!((report.being_resent, report.seconds_left_at_quota), (None, None), "unknown is not 0");
+}
+
+#[test]
+fn no_rate_is_computed_over_less_than_a_second() {
+    let mut ended = count(Code::Ok, 1_200);
+    ended.last_at = ended.first_at + time::Duration::milliseconds(900);
+    assert_eq!(of_counts(None, vec![ended], None).average_rate, None);
+    let measured = Measured { ends: 3, time: Duration::from_millis(10) };
+    assert_eq!(report(Some(7_000), Some(measured), "").measured_rate, None);
+}
+
+#[test]
+fn other_messages_in_the_queues_may_come_first() {
+    let batch =
+        BatchStatus { announced: Some(7_000), counts: vec![count(Code::Ok, 5_000)], ..BatchStatus::default() };
+    let queue = crate::store::reading::QueueReport {
+        queue: "q".into(),
+        read_ago: Duration::ZERO,
+        n_messages: Some(50_000),
+        n_dead: Some(0),
+    };
+    let report = of_batch(&batch, &Situation { queues: vec![queue], ..working() }, None);
+    assert_eq!(report.seconds_left_with_other_batches, Some(5_000.0));
+    assert!(report.to_string().contains("left at that rate for all 50,000 messages in the queues\n"), "{report}");
 }

@@ -1,0 +1,93 @@
+//! How fast a batch moves and how long the rest takes: only where that is true.
+//!
+//! No time is left to tell where nothing moves, or where what is outstanding is missing.
+
+use std::time::Duration;
+
+use super::rates::LearntRate;
+use super::report::Facts;
+use crate::cli::figures::time_for;
+use crate::job::Operation;
+use crate::situation::{Obstacle, Severity};
+
+/// Shortest time over which a rate is computed.
+const MEASURED_MIN: Duration = Duration::from_secs(1);
+
+/// Outcomes between two readings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measured {
+    /// How many.
+    pub ends: u64,
+    /// The time between the readings.
+    pub time: Duration,
+}
+
+/// The rates of a batch, per second, and what is left to do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Outcomes between two readings.
+    pub measured: Option<f64>,
+    /// The configured quotas of its targets together; `None`: one is neither in the ledger nor in the settings.
+    pub quota: Option<f64>,
+    /// Their learnt rates.
+    pub learnt: Option<f64>,
+    /// Certificates that will get an outcome without anybody's help; `None`: unknown, or nothing moves.
+    n_left: Option<u64>,
+    /// Messages in all queues.
+    n_messages: Option<u64>,
+}
+
+impl Pace {
+    /// Computes them.
+    pub(super) fn of(facts: &Facts<'_>, rates: &[LearntRate], obstacles: &[Obstacle]) -> Self {
+        let batch = facts.batch;
+        let is_stopped = obstacles.iter().any(|obstacle| obstacle.severity == Severity::Stopped);
+        let is_missing = batch.missing(facts.queues_empty_for).is_some_and(|n| n > 0);
+        let outstanding = batch.outstanding().map(|n| if is_missing { 0 } else { n });
+        let n_left = outstanding.and_then(|n| Some(n + batch.being_resent()?));
+        // Nothing that will come is not "0 s left" while parked jobs wait for somebody.
+        let is_over = n_left == Some(0) && !batch.is_complete();
+        Self {
+            measured: facts.measured.and_then(|measured| rate(measured.ends, measured.time)),
+            quota: sum(facts, rates, |rate| rate.ceiling),
+            learnt: sum(facts, rates, |rate| rate.learnt),
+            n_left: n_left.filter(|_| !is_stopped && !is_over),
+            n_messages: facts.situation.n_messages(),
+        }
+    }
+
+    /// How long the rest takes at a rate.
+    pub(super) fn seconds_left(&self, rate: Option<f64>) -> Option<f64> {
+        Some(time_for(self.n_left?, rate?)?.as_secs_f64())
+    }
+
+    /// How long everything in the queues takes at the learnt rate, where that is more than the rest of the batch.
+    pub(super) fn seconds_left_with_other_batches(&self) -> Option<f64> {
+        let n_messages = self.n_messages.filter(|&n| self.n_left.is_some_and(|left| 0 < left && left < n))?;
+        Some(time_for(n_messages, self.learnt?)?.as_secs_f64())
+    }
+}
+
+/// Outcomes per second; `None` over less than a second.
+pub(super) fn rate(ends: u64, time: Duration) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "counts of certificates are far below 2^52")]
+    (time >= MEASURED_MIN).then(|| ends as f64 / time.as_secs_f64())
+}
+
+/// Adds a rate up over the batch's targets: as the ledger knows it, else as the settings say. Of several operations of a
+/// target the greatest counts: a few CAs do not make the devices behind them faster.
+fn sum(facts: &Facts<'_>, rates: &[LearntRate], rate: impl Fn(&LearntRate) -> f64) -> Option<f64> {
+    let known = |target: &str, operation: Operation| {
+        rates.iter().find(|rate| (rate.target.as_str(), rate.operation.as_str()) == (target, operation.into()))
+    };
+    let configured = |target: &str, operation| Some(facts.config.targets.get(target)?.rates.of(operation).per_second());
+    let of = |(target, operation): &(String, Operation)| {
+        known(target, *operation).map(&rate).or_else(|| configured(target, *operation))
+    };
+    let same_target = |(one, _): &(String, Operation), (other, _): &(String, Operation)| one == other;
+    let greatest =
+        |its: &[(String, Operation)]| its.iter().map(of).try_fold(0.0, |most, its| Some(f64::max(most, its?)));
+    // No outcome yet: nobody knows which targets the batch is for.
+    let known_targets = Some(&facts.operations).filter(|operations| !operations.is_empty())?;
+    known_targets.chunk_by(same_target).map(greatest).sum()
+}

@@ -1,0 +1,16 @@
+//! What holds calls back, as a worker reports it: to `/readyz`, to the ledger and so to `muster status`.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+/// One open breaker or closed hold.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Trouble {
+    /// One of [`BREAKER_LABELS`](crate::breakers::BREAKER_LABELS); a newer worker may report others.
+    pub breaker: Cow<'static, str>,
+    /// What it is about: a target's operation, a hold, or nothing more.
+    pub what: String,
+    /// The last error, for people.
+    pub reason: String,
+}
