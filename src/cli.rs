@@ -134,7 +134,7 @@ async fn run(cli: Cli, assignments: Assignments) -> anyhow::Result<ExitCode> {
         Command::Audit(audit) => audit.run(config).await,
         Command::Prune(prune) => prune.run(config).await,
         Command::Demo(demo) => demo.run().await,
-        Command::Sandbox(sandbox) => sandbox.run().await,
+        Command::Sandbox(sandbox) => sandbox.run(config).await,
         Command::Migrate => migrate::run(config).await,
         Command::Config(config) => config.run(&settings),
     }

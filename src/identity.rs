@@ -205,6 +205,7 @@ impl IdentityError {
             Self::NoRegion => "set `aws.region` in the settings, or AWS_REGION",
             Self::NoCredentials(_) => CREDENTIALS_HINT,
             Self::CredentialsLate(_) => LATE_HINT,
+            Self::Denied(text) if text.to_lowercase().contains("region") => sdk_error::REGION_HINT,
             Self::Denied(_) => "check the credentials with `aws sts get-caller-identity`",
             Self::RoleDenied(_) => {
                 "check the target's `role_arn` and `external_id`, the role's trust policy, and that the credentials may call \

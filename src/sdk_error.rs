@@ -9,8 +9,11 @@ use aws_smithy_runtime_api::client::result::SdkError;
 pub const TEXT_MAX: usize = 500;
 
 /// How to fix what keeps AWS from being reached.
-pub const NETWORK_HINT: &str = "check the network, the proxy that HTTPS_PROXY or HTTP_PROXY names, and AWS_ENDPOINT_URL or \
-                                `aws.endpoint_url`";
+pub const NETWORK_HINT: &str = "check the network, `aws.region`, the proxy that HTTPS_PROXY or HTTP_PROXY names, and \
+                                AWS_ENDPOINT_URL or `aws.endpoint_url`";
+
+/// How to fix a call to the wrong region.
+pub const REGION_HINT: &str = "check `aws.region`, or AWS_REGION where the settings have none";
 
 /// Error codes with which a service says that it has too much to do.
 const THROTTLES: [&str; 8] = [

@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::signals;
+use crate::config::Config;
 use crate::sandbox;
 
 /// Runs a local SQS and AWS IoT with real rules and quotas.
@@ -28,6 +29,10 @@ pub(super) struct Sandbox {
     /// How long every answer is held back.
     #[arg(long, default_value = "0ms", value_name = "TIME")]
     latency: humantime::Duration,
+    /// Region in its ARNs: by default that of the settings (`aws.region`), of `AWS_REGION` or `AWS_DEFAULT_REGION`, or
+    /// us-east-1.
+    #[arg(long)]
+    region: Option<String>,
     /// A provisioning template that CAs can name; may be given several times.
     #[arg(long = "template", value_name = "NAME")]
     templates: Vec<String>,
@@ -35,8 +40,9 @@ pub(super) struct Sandbox {
 
 impl Sandbox {
     /// Serves until it is told to stop.
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let stop = signals::stop_token()?;
+        let defaults = sandbox::Settings::default();
         let settings = sandbox::Settings {
             listen: self.listen,
             rates: sandbox::Rates::all(self.rate),
@@ -44,6 +50,7 @@ impl Sandbox {
             limiting: if self.count_only { sandbox::Limiting::CountOnly } else { sandbox::Limiting::Enforce },
             latency: self.latency.into(),
             templates: self.templates,
+            region: self.region.or_else(|| configured_region(config)).unwrap_or(defaults.region),
             ..sandbox::Settings::default()
         };
         let sandbox =
@@ -53,6 +60,12 @@ impl Sandbox {
         sandbox.stop().await;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The region that a client of the same settings would use.
+fn configured_region(config: &Config) -> Option<String> {
+    let from_environment = || ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().find_map(|name| std::env::var(name).ok());
+    config.aws.region.clone().or_else(from_environment).filter(|region| !region.is_empty())
 }
 
 /// Prints the one line that a caller waits for; it serves even where nobody reads it.

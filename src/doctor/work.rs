@@ -1,16 +1,15 @@
-//! Whether workers are at work, and what is held or paused, as the ledger knows it.
+//! Whether workers are running and what they report, and what is held or paused, as the ledger knows it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+
+use strum::VariantArray;
 
 use super::queues::Queues;
 use super::{Check, Finding, span};
+use crate::cli::figures::counted;
 use crate::hold::HoldKind;
-use crate::store::server::LastWork;
+use crate::situation::{Obstacle, Severity, Situation};
 use crate::store::{Store, StoreError};
-
-/// How old the last sign of a worker may be.
-const RECENT: Duration = Duration::from_mins(1);
 
 pub(super) async fn check(queues: &Queues, store: Option<&Store>) -> Vec<Finding> {
     let Some(store) = store else {
@@ -19,27 +18,46 @@ pub(super) async fn check(queues: &Queues, store: Option<&Store>) -> Vec<Finding
             .to_vec();
     };
     let main = queues.0.first().and_then(|queue| queue.reached.as_ref().ok());
-    let url = main.map(|main| main.queue.url()).unwrap_or_default();
     let n_waiting = main.map_or(0, |main| main.attributes.messages());
-    let work =
-        store.last_work(url).await.map_or_else(|error| unread(Check::Work, &error), |last| work(last, n_waiting));
-    vec![work, held(store).await]
+    let situation = Situation::read(store).await;
+    let work = situation.map_or_else(|error| vec![unread(Check::Work, &error)], |found| work(&found, n_waiting));
+    [work, vec![held(store).await]].concat()
 }
 
 fn unread(check: Check, error: &StoreError) -> Finding {
     Finding::skipped(check, "", error.to_string())
 }
 
-fn work(last: LastWork, n_waiting: u64) -> Finding {
-    let ago = |time: Option<Duration>| time.map_or_else(|| "never".to_owned(), |time| format!("{} ago", span(time)));
-    let found =
-        format!("the queue was last looked at {}, the last end recorded {}", ago(last.read_ago), ago(last.ended_ago));
-    let is_recent = |time: Option<Duration>| time.is_some_and(|time| time < RECENT);
-    if n_waiting > 0 && !is_recent(last.read_ago) && !is_recent(last.ended_ago) {
-        let found = format!("{found}, and {n_waiting} messages are in it");
-        return Finding::warning(Check::Work, "", found, "start a worker: `muster serve`");
+/// The workers, and each obstacle that they report. Without a message, nobody misses a worker.
+fn work(situation: &Situation, n_waiting: u64) -> Vec<Finding> {
+    let obstacles = situation.obstacles();
+    let is_missed = |obstacle: &&Obstacle| obstacle.kind != "no_worker" || n_waiting > 0;
+    let is_of_holds = |obstacle: &Obstacle| HoldKind::VARIANTS.iter().any(|&kind| <&str>::from(kind) == obstacle.kind);
+    let is_trouble = |obstacle: &&Obstacle| obstacle.severity < Severity::Attention && !is_of_holds(obstacle);
+    let troubles = obstacles.iter().filter(is_trouble).filter(is_missed);
+    let mut findings: Vec<_> = troubles
+        .map(|obstacle| Finding::warning(Check::Work, &obstacle.kind, found(&obstacle.what, n_waiting), &obstacle.fix))
+        .collect();
+    if findings.is_empty() {
+        findings.push(Finding::ok(Check::Work, "", workers(situation)));
     }
-    Finding::ok(Check::Work, "", found)
+    findings
+}
+
+fn found(what: &str, n_waiting: u64) -> String {
+    match n_waiting {
+        0 => what.to_owned(),
+        n => format!("{what}, and the queue holds {}", counted(n, "message", "messages")),
+    }
+}
+
+/// Which workers are running, each with its version and the age of its last heartbeat.
+fn workers(situation: &Situation) -> String {
+    let alive: Vec<_> = situation
+        .alive()
+        .map(|worker| format!("{} (version {}, reported {} ago)", worker.host, worker.version, span(worker.seen_ago)))
+        .collect();
+    if alive.is_empty() { "no worker is running".to_owned() } else { format!("running: {}", alive.join(", ")) }
 }
 
 async fn held(store: &Store) -> Finding {
@@ -69,18 +87,10 @@ mod tests {
 
     #[test]
     fn messages_without_a_worker_are_a_warning() {
-        let last = |read_ago: Option<u64>, ended_ago: Option<u64>| LastWork {
-            read_ago: read_ago.map(Duration::from_secs),
-            ended_ago: ended_ago.map(Duration::from_secs),
-        };
-        for (last, n_waiting, verdict) in [
-            (last(None, None), 0, Verdict::Ok),
-            (last(None, None), 5, Verdict::Warning),
-            (last(Some(10), None), 5, Verdict::Ok),
-            (last(None, Some(10)), 5, Verdict::Ok),
-            (last(Some(3600), Some(3600)), 5, Verdict::Warning),
-        ] {
-            assert_eq!(work(last, n_waiting).verdict, verdict, "{last:?} {n_waiting}");
-        }
+        let none = Situation::default();
+        assert_eq!(work(&none, 0)[0].verdict, Verdict::Ok);
+        let finding = &work(&none, 5)[0];
+        assert_eq!(finding.verdict, Verdict::Warning);
+        assert_eq!(finding.found, "no worker is running, and the queue holds 5 messages");
     }
 }

@@ -1,7 +1,7 @@
 //! What SQS may answer other than what was asked for.
 
 use crate::identity::{CREDENTIALS_HINT, LATE_HINT};
-use crate::sdk_error::NETWORK_HINT;
+use crate::sdk_error::{NETWORK_HINT, REGION_HINT};
 
 /// The code where the SDK found no credentials to sign a call with.
 pub const NO_CREDENTIALS: &str = "no credentials";
@@ -81,12 +81,20 @@ impl QueueError {
         kms(&self.code).is_some()
     }
 
+    /// Whether AWS refused the signature because it was made for another region.
+    fn is_of_region(&self) -> bool {
+        self.message.to_lowercase().contains("region")
+    }
+
     /// How to fix it.
     pub fn hint(&self) -> &'static str {
         match self.kind {
-            QueueErrorKind::Missing => "check `queue.name` and `queue.replay`, the account and the region",
+            QueueErrorKind::Missing => {
+                "check `queue.name` and `queue.replay`, and that `aws.region` and the account are those of the queue"
+            }
             QueueErrorKind::Fifo => "make a standard queue: jobs need no order, and a FIFO queue would hold them up",
             QueueErrorKind::Denied if self.is_of_kms() => KMS_HINT,
+            QueueErrorKind::Denied if self.is_of_region() => REGION_HINT,
             QueueErrorKind::Denied if self.code == NO_CREDENTIALS => CREDENTIALS_HINT,
             QueueErrorKind::Denied if self.operation == "SendMessageBatch" => {
                 "the credentials need sqs:GetQueueUrl and sqs:SendMessage on the queue"

@@ -1,4 +1,4 @@
-//! What a check of the server asks: version, TLS, rights, connections, clock, and when somebody last worked.
+//! What a check of the server asks: version, TLS, rights, connections, and clock.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use super::{Settings, Store, StoreError, is_local, migrations};
 
 /// The tables that a worker writes.
-const WRITTEN: [&str; 10] = [
+const WRITTEN: [&str; 13] = [
     "registrations",
     "batches",
     "batch_counters",
@@ -20,6 +20,9 @@ const WRITTEN: [&str; 10] = [
     "authorities",
     "quarantine",
     "queue_readings",
+    "page_writers",
+    "workers",
+    "missing_counts",
 ];
 
 /// How long a server may refuse connections at the start, and how often it is asked.
@@ -65,15 +68,6 @@ pub struct ServerClock {
     pub ahead: f64,
     /// How long it took to ask.
     pub round_trip: Duration,
-}
-
-/// When somebody last worked.
-#[derive(Clone, Copy, Debug)]
-pub struct LastWork {
-    /// How long ago a worker last looked at the queue; none: none ever did.
-    pub read_ago: Option<Duration>,
-    /// How long ago the last end was recorded; none: there is none.
-    pub ended_ago: Option<Duration>,
 }
 
 impl Settings {
@@ -180,28 +174,6 @@ impl Store {
                 }
             }
             Ok(best.expect("it was asked more than once"))
-        })
-        .await
-    }
-
-    /// Tells when a worker last looked at a queue, and when the last end was recorded.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
-    pub async fn last_work(&self, queue: &str) -> Result<LastWork, StoreError> {
-        let query = "-- last_work
-            select
-                (
-                    select extract(epoch from clock_timestamp() - read_at)::float8
-                    from queue_readings
-                    where queue = $1
-                ) as read_ago,
-                (select extract(epoch from clock_timestamp() - max(last_at))::float8 from batch_counters) as ended_ago";
-        let ago =
-            |seconds: Option<f64>| seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default());
-        self.run(async |db| {
-            let row = sqlx::query(query).bind(queue).fetch_one(db).await?;
-            Ok(LastWork { read_ago: ago(row.try_get("read_ago")?), ended_ago: ago(row.try_get("ended_ago")?) })
         })
         .await
     }

@@ -352,7 +352,7 @@ async fn what_waits_lies_dead_or_is_held_is_a_warning() {
         ("dead_letter_queue", "messages lie in it, about 1", "muster dead list"),
         (
             "work",
-            "the queue was last looked at never, the last end recorded never, and 2 messages are in it",
+            "no worker is running, and the queue holds 2 messages",
             "muster serve",
         ),
         ("holds", "jobs are held: 1 of kind batch, 1 of kind pause", "muster holds"),

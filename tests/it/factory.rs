@@ -309,11 +309,20 @@ impl Serving {
 
     /// What `/readyz` says.
     pub(crate) async fn readiness(&self) -> serde_json::Value {
+        serde_json::from_str(&self.get("/readyz").await).unwrap()
+    }
+
+    /// What `/metrics` says.
+    pub(crate) async fn metrics(&self) -> String {
+        self.get("/metrics").await
+    }
+
+    async fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address.unwrap()).await.unwrap();
-        stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await.unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
-        serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap()
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
     }
 }
 

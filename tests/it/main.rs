@@ -61,6 +61,7 @@ mod sender;
 mod server;
 mod service;
 mod show;
+mod situation;
 mod status;
 mod targets;
 mod trouble;

@@ -2,10 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
+use muster::config::Config;
+use muster::identity::{self, Credentials};
 use muster::job::{Job, UNBATCHED};
 use muster::outcome::Code;
-use muster::sandbox::{Effect, Fault, Operation};
+use muster::queue::Queue;
+use muster::sandbox::{self, Effect, Fault, Operation, Sandbox};
 
 use crate::factory::{BATCH, Factory};
 use crate::python::python_with;
@@ -22,6 +27,40 @@ fn block(language: &str) -> &'static str {
 #[test]
 fn the_python_example_is_the_file_that_is_tested() {
     assert_eq!(block("python"), EXAMPLE);
+}
+
+/// The commands for a new operator, run by the AWS command line against a sandbox of another region.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_queues_of_the_readme_are_what_a_worker_wants() {
+    let Some(python) = python_with("awscli", "awscli>=1.40,<2") else { return };
+    let settings = sandbox::Settings { region: "eu-central-1".to_owned(), ..sandbox::Settings::default() };
+    let sandbox = Sandbox::start(settings).await.unwrap();
+    let start = README.find("<!-- test: queues -->").unwrap();
+    let (_, commands) = README[start..].split_once("```sh\n").unwrap();
+    let commands = commands.split("```").next().unwrap();
+    let script = format!("set -eu\naws() {{ \"$PYTHON\" -m awscli \"$@\"; }}\n{commands}");
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &script]).env("PYTHON", python.get_program());
+    for (name, value) in python.get_envs() {
+        shell.env(name, value.unwrap_or_default());
+    }
+    shell.env("AWS_ENDPOINT_URL", sandbox.url()).env("AWS_REGION", "eu-central-1");
+    shell.env("AWS_ACCESS_KEY_ID", "sandbox").env("AWS_SECRET_ACCESS_KEY", "sandbox");
+    let output = tokio::task::spawn_blocking(move || shell.output()).await.unwrap().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let mut config = Config::default();
+    config.aws.endpoint_url = Some(sandbox.url());
+    config.aws.region = Some("eu-central-1".to_owned());
+    config.aws.credentials = Credentials::Sandbox;
+    let aws = identity::load(&config.aws.access()).await;
+    for name in ["muster-jobs", "muster-jobs-replay"] {
+        let queue = Queue::open(&aws, name).await.unwrap();
+        let attributes = queue.attributes().await.unwrap();
+        let (dead, n_max) = (attributes.dead_letter_arn.unwrap(), attributes.max_receive_count);
+        assert_eq!((dead.as_str(), n_max), ("arn:aws:sqs:eu-central-1:000000000000:muster-jobs-dead", Some(20)));
+        assert_eq!(attributes.retention, Duration::from_hours(14 * 24));
+    }
 }
 
 #[test]

@@ -109,5 +109,5 @@ async fn a_batch_that_nobody_named_cannot_be_reported() {
     let factory = Factory::new(1000.0).await;
     let (code, _, said) = factory.spawn(&["report", "nobody"]).end().await;
     assert_eq!(code, Some(1));
-    assert!(said.contains("error: the ledger has no end of a batch `nobody`\nhint: "), "{said}");
+    assert!(said.contains("error: the ledger does not know batch `nobody`\nhint: "), "{said}");
 }

@@ -12,6 +12,7 @@ use super::list::Listing;
 use super::pace::Measured;
 use crate::cli::exit::INTERRUPTED;
 use crate::cli::stdout::{self, Reader, Unwritable};
+use crate::situation::Severity;
 
 /// How often a line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -43,7 +44,9 @@ pub(super) async fn batch(asked: &Asked<'_>, every: Duration, stop: &Cancellatio
         let measured = last.map(|(at, ended)| Measured { ends: batch.ended().saturating_sub(ended), time: now - at });
         last = Some((now, batch.ended()));
         let report = asked.report(&batch, measured).await?;
-        let line = format!("batch {}: {}", asked.batch, report.headline());
+        let stop = report.obstacles.first().filter(|worst| worst.severity == Severity::Stopped);
+        let stop = stop.map_or_else(String::new, |stop| format!("; stopped: {}", stop.what));
+        let line = format!("batch {}: {}{stop}", asked.batch, report.headline());
         Ok(Frame { text: report.to_string(), line, is_last: report.is_complete() })
     };
     show(draw, every, stop).await

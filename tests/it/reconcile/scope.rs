@@ -36,7 +36,7 @@ async fn a_batch_is_compared_alone() {
     assert_eq!(counts(&found), [2, 1, 0, 0], "{found}");
     let (code, _, said) = site.run("--dry-run --batch nobodys").await;
     assert_eq!(code, Some(1));
-    assert!(said.contains("error: the ledger has no end of a batch `nobodys`\nhint: "), "{said}");
+    assert!(said.contains("error: the ledger does not know batch `nobodys`\nhint: "), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -61,7 +61,7 @@ async fn what_was_asked_for_is_listed_and_audited() {
 async fn slips_of_the_pen_are_told() {
     let factory = Factory::new(1000.0).await;
     for (arguments, exit, words) in [
-        (vec!["nothing-like-it", "--yes"], 1, "the ledger has no end of a batch `nothing-like-it`"),
+        (vec!["nothing-like-it", "--yes"], 1, "the ledger does not know batch `nothing-like-it`"),
         (vec!["--yes"], 2, "required"),
         (vec![BATCH, "--code", "ok"], 2, "invalid value 'ok'"),
         (vec!["--certificates", "missing.txt"], 1, "cannot read missing.txt"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use muster::store::Store;
-use muster::store::reading::MISSING_AFTER;
+use muster::store::reading::{MISSING_AFTER, Reading};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
@@ -16,6 +16,8 @@ pub(crate) async fn quiet_for(database: &Database, time: &str) {
     let update = format!("update queue_readings set read_at = now(), empty_since = now() - interval '{time}'");
     let updated = sqlx::query(AssertSqlSafe(update)).execute(&database.pool).await.unwrap();
     assert!(updated.rows_affected() > 0, "no worker noted a reading");
+    let update = format!("update batches set announced_at = now() - interval '{time}'");
+    sqlx::query(AssertSqlSafe(update)).execute(&database.pool).await.unwrap();
 }
 
 /// Lets time pass since the last readings.
@@ -44,9 +46,9 @@ async fn what_has_no_end_is_missing_after_two_minutes_of_empty_queues() {
     quiet_for(&factory.database, "5 minutes").await;
     assert_eq!(told().await, (json!(1), json!(1), true));
     let (_, text, _) = status(&factory, &[BATCH, "--measure", "0s"]).await;
-    let wanted = "batch batch: 7 ended of 8 announced, 1 missing: announced, without an end, and the queues have been \
-                  empty for 5m";
-    assert!(text.starts_with(wanted), "{text}");
+    let wanted = "batch batch: 7 of 8 certificates have an outcome, 1 missing: announced, no outcome, and the queues have been \
+                  empty for 5 min (0 dead letters, 0 quarantined)";
+    assert!(text.contains(wanted), "{text}");
     age(&factory.database, "61 seconds").await;
     assert_eq!(told().await, (json!(1), Value::Null, false), "nobody reads the queues");
 }
@@ -55,14 +57,18 @@ async fn what_has_no_end_is_missing_after_two_minutes_of_empty_queues() {
 async fn a_worker_notes_what_it_reads_and_counts_what_is_missing() {
     let factory = Factory::new(1000.0).await;
     send(&factory, &factory.leaves(7), 10).await;
-    assert_eq!(factory.drain().await.batch_missing_jobs.get(), 0);
+    factory.drain().await;
     let queue: String =
         sqlx::query_scalar("select queue from queue_readings").fetch_one(&factory.database.pool).await.unwrap();
     assert_eq!(queue, factory.queue.url());
     quiet_for(&factory.database, "5 minutes").await;
-    let metrics = factory.drain().await;
-    assert_eq!(metrics.batch_missing_jobs.get(), 3);
-    assert!(metrics.text().contains("\nmuster_batch_missing_jobs 3\n"));
+    assert_eq!(factory.store.missing_jobs().await.unwrap(), 3);
+    let (one, other) = (factory.serve().await, factory.serve().await);
+    for worker in [&one, &other] {
+        factory.until("the gauge shows it", async |_| worker.metrics().await.contains("\nmuster_batch_missing_jobs 3\n")).await;
+    }
+    one.end().await;
+    other.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,8 +79,11 @@ async fn nothing_is_missing_of_a_batch_that_sent_more_than_it_announced() {
     quiet_for(&factory.database, "5 minutes").await;
     let numbers = numbers(&factory, &[]).await;
     assert_eq!((&numbers["outstanding"], &numbers["missing"]), (&json!(0), &json!(0)));
-    assert_eq!(factory.store.outstanding_jobs().await.unwrap(), 0);
+    assert_eq!(factory.store.missing_jobs().await.unwrap(), 0);
 }
+
+const EMPTY: Reading = Reading { n_messages: 0, n_dead: None };
+const FULL: Reading = Reading { n_messages: 1, n_dead: None };
 
 async fn empty_for(store: &Store) -> Option<Duration> {
     store.queues_empty_for().await.unwrap()
@@ -85,16 +94,16 @@ async fn queues_are_empty_while_every_reading_says_so() {
     let database = Database::fresh().await;
     let store = database.store().await;
     assert_eq!(empty_for(&store).await, None, "nobody ever read");
-    store.note_reading("one", true).await.unwrap();
+    store.note_reading("one", EMPTY).await.unwrap();
     assert!(empty_for(&store).await.unwrap() < MISSING_AFTER);
     quiet_for(&database, "5 minutes").await;
-    store.note_reading("one", true).await.unwrap();
+    store.note_reading("one", EMPTY).await.unwrap();
     assert!(empty_for(&store).await.unwrap() >= Duration::from_mins(5), "it goes on");
-    store.note_reading("two", true).await.unwrap();
+    store.note_reading("two", EMPTY).await.unwrap();
     assert!(empty_for(&store).await.unwrap() < MISSING_AFTER, "the one that became empty last counts");
-    store.note_reading("one", false).await.unwrap();
+    store.note_reading("one", FULL).await.unwrap();
     assert_eq!(empty_for(&store).await, None);
-    store.note_reading("one", true).await.unwrap();
+    store.note_reading("one", EMPTY).await.unwrap();
     assert!(empty_for(&store).await.unwrap() < MISSING_AFTER, "it begins anew");
 }
 
@@ -102,12 +111,12 @@ async fn queues_are_empty_while_every_reading_says_so() {
 async fn what_was_while_nobody_read_is_not_known() {
     let database = Database::fresh().await;
     let store = database.store().await;
-    store.note_reading("one", true).await.unwrap();
+    store.note_reading("one", EMPTY).await.unwrap();
     quiet_for(&database, "5 minutes").await;
     age(&database, "2 minutes").await;
-    store.note_reading("one", true).await.unwrap();
+    store.note_reading("one", EMPTY).await.unwrap();
     assert!(empty_for(&store).await.unwrap() < MISSING_AFTER);
-    store.note_reading("two", true).await.unwrap();
+    store.note_reading("two", EMPTY).await.unwrap();
     let aged = async |days: i32| {
         let update = "update queue_readings set read_at = now() - make_interval(days => $1) where queue = 'two'";
         sqlx::query(update).bind(days).execute(&database.pool).await.unwrap();

@@ -1,0 +1,274 @@
+//! `muster status` names whatever stops or slows the work, soon and with the command that fixes it; the gauges of every worker
+//! say the same.
+
+use std::collections::BTreeSet;
+
+use muster::job::Job;
+use muster::queue::Outgoing;
+use muster::sandbox::{self, Effect, Fault, Operation};
+use muster::specimen::Ca;
+use serde_json::{Value, json};
+
+use crate::factory::{BATCH, Factory, count_only};
+use crate::status::missing::quiet_for;
+use crate::status::{numbers, send, status};
+
+/// What `muster status` reports without a batch.
+async fn listing(factory: &Factory) -> Value {
+    let (code, data, said) = status(factory, &["--json"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    serde_json::from_str(&data).unwrap()
+}
+
+/// The kinds of the obstacles, each with its severity.
+fn kinds(listing: &Value) -> BTreeSet<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let obstacles = listing["obstacles"].as_array().unwrap().iter();
+    obstacles.map(|obstacle| (text(&obstacle["kind"]), text(&obstacle["severity"]))).collect()
+}
+
+/// Waits until `muster status` names an obstacle, and returns what it says about it.
+async fn until_named(factory: &Factory, kind: &str, severity: &str) -> Value {
+    let wanted = (kind.to_owned(), severity.to_owned());
+    factory.until(kind, async |f| kinds(&listing(f).await).contains(&wanted)).await;
+    let listing = listing(factory).await;
+    let found = listing["obstacles"].as_array().unwrap().iter().find(|obstacle| obstacle["kind"] == kind);
+    let found = found.unwrap_or_else(|| panic!("{kind} is gone: {listing}")).clone();
+    let (_, text, _) = status(factory, &[]).await;
+    let (what, fix) = (found["what"].as_str().unwrap(), found["fix"].as_str().unwrap());
+    assert!(text.contains(&format!("    fix: {fix}\n")), "{what} {fix} is not in {text}");
+    found
+}
+
+async fn until_nothing_is_named(factory: &Factory) {
+    factory.until("nothing stops the work", async |f| kinds(&listing(f).await).is_empty()).await;
+}
+
+fn fault(operation: Operation, status: u16, code: &str) -> Fault {
+    let effect = Effect::Error { status, code: code.into(), message: "as ordered".into(), executed: false };
+    Fault::new(operation, effect)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_is_known_while_it_runs_and_gone_when_it_stops() {
+    let factory = Factory::new(1000.0).await;
+    assert_eq!(listing(&factory).await["workers_alive"], 0);
+    let worker = factory.serve().await;
+    until_nothing_is_named(&factory).await;
+    assert_eq!(listing(&factory).await["workers_alive"], 1);
+    let reports = factory.store.workers().await.unwrap();
+    assert_eq!((reports[0].version.as_str(), reports[0].pid), (env!("CARGO_PKG_VERSION"), std::process::id()));
+    worker.end().await;
+    assert_eq!(factory.store.workers().await.unwrap(), []);
+    until_named(&factory, "no_worker", "stopped").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_was_killed_is_missed() {
+    let factory = Factory::new(1000.0).await;
+    let mut worker = factory.spawn(&["serve"]);
+    until_nothing_is_named(&factory).await;
+    worker.0.kill().await.unwrap();
+    let found = until_named(&factory, "no_worker", "stopped").await;
+    assert!(found["what"].as_str().unwrap().contains("the last one to report, "), "{found}");
+    assert_eq!(found["fix"], "start one with `muster serve`");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn denials_and_outages_are_named_until_they_are_over() {
+    let factory = Factory::with(count_only(), 1000.0).await;
+    let worker = factory.serve().await;
+    for (status, code, kind) in
+        [(403, "AccessDeniedException", "auth"), (503, "ServiceUnavailableException", "outage")]
+    {
+        let id = factory.sandbox.faults().set(fault(Operation::RegisterCertificate, status, code)).unwrap();
+        send(&factory, &factory.leaves(40), 40).await;
+        let found = until_named(&factory, kind, "stopped").await;
+        let what = found["what"].as_str().unwrap();
+        assert!(what.contains("RegisterCertificate of target default: ") && what.contains("as ordered"), "{what}");
+        let batch = numbers(&factory, &["--measure", "0s"]).await;
+        assert_eq!(batch["obstacles"][0]["kind"], kind);
+        assert_eq!((&batch["seconds_left_at_quota"], &batch["seconds_left_at_learnt_rate"]), (&Value::Null, &Value::Null));
+        factory.sandbox.faults().clear(id);
+        until_nothing_is_named(&factory).await;
+    }
+    worker.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_cannot_be_read_is_named() {
+    let factory = Factory::new(1000.0).await;
+    let worker = factory.serve().await;
+    factory.sandbox.faults().set(fault(Operation::ReceiveMessage, 403, "AccessDenied")).unwrap();
+    let found = until_named(&factory, "sqs", "stopped").await;
+    assert!(found["what"].as_str().unwrap().starts_with("SQS fails: ReceiveMessage: AccessDenied"), "{found}");
+    worker.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttle_is_named_with_both_rates() {
+    let settings = sandbox::Settings { rates: sandbox::Rates::all(20.0), ..sandbox::Settings::default() };
+    let factory = Factory::with(settings, 100.0).await;
+    send(&factory, &factory.leaves(150), 150).await;
+    let worker = factory.serve().await;
+    let found = until_named(&factory, "throttled", "slowed").await;
+    let what = found["what"].as_str().unwrap();
+    assert!(what.contains("of the configured 100 calls a second"), "{what}");
+    worker.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_is_named_first() {
+    let factory = Factory::new(1000.0).await;
+    let worker = factory.serve().await;
+    until_nothing_is_named(&factory).await;
+    let (code, _, said) = factory.spawn(&["pause", "all", "--reason", "audit"]).end().await;
+    assert_eq!(code, Some(0), "{said}");
+    let found = until_named(&factory, "pause", "stopped").await;
+    assert!(found["what"].as_str().unwrap().contains("audit"), "{found}");
+    assert!(found["fix"].as_str().unwrap().contains("muster resume all"), "{found}");
+    worker.end().await;
+}
+
+/// Premise: dead letters and quarantined messages had to be looked for elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_and_quarantined_messages_stand_beside_what_is_missing() {
+    let factory = Factory::new(1000.0).await;
+    let arn = factory.queue.attributes().await.unwrap().dead_letter_arn.unwrap();
+    let dead = factory.queue.dead_letter_queue(&arn).await.unwrap();
+    dead.send(&[Outgoing { body: "dead".to_owned(), group: None }]).await.unwrap();
+    factory.send(&["no job".to_owned()]).await;
+    send(&factory, &factory.leaves(2), 3).await;
+    let worker = factory.serve().await;
+    until_named(&factory, "dead_letters", "attention").await;
+    until_named(&factory, "quarantined", "attention").await;
+    factory.until("both have an outcome", async |f| f.ends().await.values().sum::<u64>() == 2).await;
+    factory
+        .until("the third is missing", async |f| {
+            quiet_for(&f.database, "5 minutes").await;
+            numbers(f, &["--measure", "0s"]).await["missing"] == json!(1)
+        })
+        .await;
+    quiet_for(&factory.database, "5 minutes").await;
+    let (_, text, _) = status(&factory, &[BATCH, "--measure", "0s"]).await;
+    assert!(text.contains("have been empty for 5 min (1 dead letter, 1 quarantined)\n"), "{text}");
+    worker.end().await;
+}
+
+/// Premise: jobs whose CA had been registered were shown as parked and waiting for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn parked_jobs_wait_for_a_hold_until_it_is_over() {
+    let factory = Factory::new(1000.0).await;
+    let late = Ca::new("Late CA");
+    let pems: Vec<_> = (0..5).map(|i| late.leaf(&format!("device {i}"))).collect();
+    send(&factory, &pems, 5).await;
+    let worker = factory.serve().await;
+    factory
+        .until("all are parked", async |f| {
+            let batch = f.store.batch_status(BATCH).await.unwrap().unwrap_or_default();
+            batch.waiting() == Some(5) && batch.being_resent() == Some(0)
+        })
+        .await;
+    let batch = numbers(&factory, &["--measure", "0s"]).await;
+    assert_eq!((&batch["parked"], &batch["being_resent"]), (&json!(5), &json!(0)));
+    assert_eq!(batch["waiting_for"][0]["n"], 5);
+    assert_eq!(batch["seconds_left_at_quota"], Value::Null, "somebody must register the CA first");
+    worker.end().await;
+
+    // Without a worker, nothing is resent yet.
+    let released = "update holds set released_at = now()";
+    sqlx::query(released).execute(&factory.database.pool).await.unwrap();
+    let batch = numbers(&factory, &["--measure", "0s"]).await;
+    assert_eq!((&batch["being_resent"], &batch["waiting_for"]), (&json!(5), &json!([])));
+    factory.sandbox.plant_ca(&late.pem()).unwrap();
+    factory.drain().await;
+    assert_eq!(numbers(&factory, &[]).await["parked"], 0);
+}
+
+/// Premise: a batch was unknown until its first outcome, which a denial or a long backlog puts off.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_known_from_its_first_message_on() {
+    let factory = Factory::new(1000.0).await;
+    factory.sandbox.faults().set(fault(Operation::RegisterCertificate, 403, "AccessDeniedException")).unwrap();
+    send(&factory, &factory.leaves(3), 20_000).await;
+    let worker = factory.serve().await;
+    factory.until("it is known", async |f| f.store.batch_status(BATCH).await.unwrap().is_some()).await;
+    let batch = numbers(&factory, &["--measure", "0s"]).await;
+    assert_eq!((&batch["announced"], &batch["ended"]), (&json!(20_000), &json!(0)));
+    worker.end().await;
+}
+
+/// Premise: two idle minutes made every new batch "missing", with exit code 6.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_a_receive_and_an_outcome_each_end_the_quiet() {
+    let factory = Factory::new(1000.0).await;
+    factory.enqueue(&factory.leaves(1)).await;
+    factory.drain().await;
+    let is_quiet = async || factory.store.queues_empty_for().await.unwrap().is_some();
+    quiet_for(&factory.database, "2 hours").await;
+    factory.store.note_activity().await.unwrap();
+    assert!(!is_quiet().await, "a message was sent");
+    quiet_for(&factory.database, "2 hours").await;
+    factory.store.note_arrivals(&[("new".to_owned(), Some(3))].into()).await.unwrap();
+    assert!(!is_quiet().await, "a message was received");
+    quiet_for(&factory.database, "2 hours").await;
+    crate::ledger::record(&factory.store, vec![crate::ledger::row(7, muster::outcome::Code::Ok)]).await;
+    assert!(!is_quiet().await, "an outcome was recorded");
+}
+
+/// The whole script of the README, over and over, on queues that have long been empty.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_batch_on_idle_queues_is_waited_for_and_is_not_missing() {
+    let factory = Factory::new(1000.0).await;
+    let worker = factory.serve().await;
+    factory.until("a worker has read the queues", async |f| !f.store.queue_reports().await.unwrap().is_empty()).await;
+    for batch in ["first", "second"] {
+        quiet_for(&factory.database, "2 hours").await;
+        let waits = factory.spawn(&["status", batch, "--wait", "--check"]);
+        let jobs = factory.leaves(20).into_iter().enumerate().map(|(i, _)| {
+            let pem = factory.ca.leaf(&format!("{batch} {i}"));
+            Job { batch: batch.parse().unwrap(), batch_size: Some(20), ..Factory::job(&pem) }.to_body()
+        });
+        factory.send(&jobs.collect::<Vec<_>>()).await;
+        let (code, text, said) = waits.end().await;
+        assert_eq!(code, Some(0), "{text}{said}");
+    }
+    worker.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gauges_of_the_fleet_are_equal_on_every_worker() {
+    let factory = Factory::new(1000.0).await;
+    let stranger = Ca::new("Unknown CA");
+    send(&factory, &[stranger.leaf("one"), stranger.leaf("two")], 2).await;
+    factory.send(&["no job".to_owned()]).await;
+    let (one, other) = (factory.serve().await, factory.serve().await);
+    let wanted = [
+        "\nmuster_workers_alive 2\n",
+        "\nmuster_parked_jobs{code=\"issuer_inactive\"} 2\n",
+        "\nmuster_parked_jobs{code=\"paused\"} 0\n",
+        "\nmuster_holds_open{kind=\"issuer\"} 1\n",
+        "\nmuster_quarantined_messages 1\n",
+        "\nmuster_batch_missing_jobs 0\n",
+        "\nmuster_queue_messages{queue=\"dead\",state=\"visible\"} 0\n",
+    ];
+    for worker in [&one, &other] {
+        for line in wanted {
+            factory.until(line, async |_| worker.metrics().await.contains(line)).await;
+        }
+        assert!(!worker.metrics().await.contains("queue=\"replay\""), "there is no second queue");
+    }
+    one.end().await;
+    other.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn last_progress_is_absent_before_the_first_outcome() {
+    let factory = Factory::new(1000.0).await;
+    let worker = factory.serve().await;
+    let name = "\nmuster_last_progress_timestamp_seconds ";
+    assert!(!worker.metrics().await.contains(name));
+    factory.enqueue(&factory.leaves(1)).await;
+    factory.until("it is there", async |_| worker.metrics().await.contains(name)).await;
+    worker.end().await;
+}
