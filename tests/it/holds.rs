@@ -36,6 +36,7 @@ pub(crate) fn opening(witness: u8) -> (HoldKey, Opening) {
     let opening = Opening {
         witness: Some(CertificateId([witness; 32])),
         is_closed: false,
+        subject: None,
         reason: "the CA is not active".into(),
         probe_every: Duration::from_mins(1),
     };
