@@ -4,13 +4,14 @@
 //! the others. What is kept here is bounded: findings are forgotten after one probe interval, batches by their number.
 
 mod batches;
+mod state;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::breaker::Changes;
 use crate::certificate::CertificateId;
@@ -19,7 +20,7 @@ use crate::job::Name;
 use crate::outcome::Code;
 use crate::store::hold::OpenHold;
 
-use batches::Batches;
+use state::{Found, State, open_hold};
 
 /// How often it is looked whether a busy target has room for parked jobs.
 const ROOM_LOOK: Duration = Duration::from_secs(1);
@@ -44,25 +45,6 @@ pub struct ProbeTimes {
     pub batch: Duration,
     /// A job of a held target.
     pub target: Duration,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// What the ledger holds, as it was a second ago.
-    ledger: HashMap<HoldKey, OpenHold>,
-    /// What this worker found and the ledger may not have yet.
-    found: HashMap<HoldKey, Found>,
-    /// The first certificate of an issuer whose call told that the CA is not active.
-    witnesses: HashMap<HoldKey, (CertificateId, Instant)>,
-    batches: Batches,
-    /// What a call went through under.
-    over: HashSet<HoldKey>,
-}
-
-#[derive(Debug)]
-struct Found {
-    opening: Opening,
-    at: Instant,
 }
 
 /// What the holds say about one job.
@@ -221,42 +203,6 @@ impl Holds {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().expect("nothing panics while it holds this lock")
-    }
-}
-
-impl State {
-    fn gate(&self, hold: &HoldKey) -> Gate {
-        let parking = |opening| Parking { hold: hold.clone(), opening };
-        match (self.ledger.get(hold), self.found.get(hold)) {
-            (Some(open), _) if open.is_closed && open.is_probe_due => {
-                Gate::ProbeDue(parking(None), open.reason.clone())
-            }
-            (Some(open), _) if open.is_closed => Gate::Closed(parking(None), open.reason.clone()),
-            (_, Some(found)) => Gate::Closed(parking(Some(found.opening.clone())), found.opening.reason.clone()),
-            _ => Gate::Open,
-        }
-    }
-
-    fn log_changes(&self, ledger: &HashMap<HoldKey, OpenHold>) {
-        let is_closed_in =
-            |ledger: &HashMap<HoldKey, OpenHold>, hold| ledger.get(hold).is_some_and(|open: &OpenHold| open.is_closed);
-        for open in ledger.values().filter(|open| open.is_closed && !is_closed_in(&self.ledger, &open.hold)) {
-            info!(hold = %open.hold, ca = open.subject, reason = open.reason, "hold read from the ledger: its jobs are parked");
-        }
-        for open in self.ledger.values().filter(|open| open.is_closed && !is_closed_in(ledger, &open.hold)) {
-            info!(hold = %open.hold, ca = open.subject, "hold released: its jobs are resent");
-        }
-    }
-}
-
-/// A finding as the ledger will show it, while nothing probes it yet.
-fn open_hold(hold: &HoldKey, opening: &Opening) -> OpenHold {
-    OpenHold {
-        hold: hold.clone(),
-        subject: opening.subject.clone(),
-        reason: opening.reason.clone(),
-        is_closed: true,
-        is_probe_due: false,
     }
 }
 

@@ -21,7 +21,7 @@ use crate::store::authority::Authority;
 ///
 /// The call takes a token of the quota that all workers share, is retried as theirs are, and is recorded in the ledger. AWS
 /// is always asked, even if the ledger knows the CA. If AWS has the CA already but it is INACTIVE, --activate activates it
-/// (UpdateCACertificate). Jobs that wait for the CA are resent once it is active.
+/// (`UpdateCACertificate`). Jobs that wait for the CA are resent once it is active.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Register {

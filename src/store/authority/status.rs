@@ -37,6 +37,7 @@ impl Store {
             set status = $4, mode = coalesce($5, a.mode)
             from was
             where a.account = $1 and a.region = $2 and a.certificate_id = $3
+                and (a.status is distinct from $4 or a.mode is distinct from coalesce($5, a.mode))
             returning was.status is distinct from a.status as is_changed";
         let LearntStatus { account, id, status, mode } = learnt;
         let changed: Option<bool> = self

@@ -22,6 +22,9 @@ const ASKED_MAX: usize = 100;
 /// The pause between two calls: half of the default quota of an account.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 
+/// Longest that AWS may take for one CA, retries and all: whoever lists CAs waits for it.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// What AWS says of a CA now.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Asked {
@@ -61,11 +64,20 @@ pub(super) async fn ask(config: &Config, store: &Store, reports: &[AuthorityRepo
 impl Desks<'_> {
     async fn ask(&mut self, report: &AuthorityReport) -> Asked {
         let account = account_of(report);
-        if !self.open.contains_key(&account) {
-            let desk = connect(self.config, report, &account).await;
+        let Ok(asked) = tokio::time::timeout(PATIENCE, self.ask_patiently(report, &account)).await else {
+            let cause = format!("no answer from AWS within {}s", PATIENCE.as_secs());
+            self.open.insert(account, Err(cause.clone()));
+            return Asked::Unknown(cause);
+        };
+        asked
+    }
+
+    async fn ask_patiently(&mut self, report: &AuthorityReport, account: &Account) -> Asked {
+        if !self.open.contains_key(account) {
+            let desk = connect(self.config, report, account).await;
             self.open.insert(account.clone(), desk);
         }
-        let single = match &self.open[&account] {
+        let single = match &self.open[account] {
             Ok(single) => single,
             Err(cause) => return Asked::Unknown(cause.clone()),
         };
@@ -78,7 +90,7 @@ impl Desks<'_> {
             },
             Err(error) => {
                 // What one question met, the next would meet too.
-                self.open.insert(account, Err(error.to_string()));
+                self.open.insert(account.clone(), Err(error.to_string()));
                 Asked::Unknown(error.to_string())
             }
         }
