@@ -9,7 +9,7 @@ use muster::specimen::Ca;
 use serde_json::json;
 
 use super::Office;
-use crate::factory::Factory;
+use crate::factory::{Factory, Program};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_without_cas_says_so() {
@@ -135,6 +135,19 @@ async fn an_aws_that_does_not_say_the_status_fails_no_listing() {
     office.factory.config.targets.get_mut("default").unwrap().endpoint_url = Some("http://127.0.0.1:1".to_owned());
     let (code, stdout, stderr) = office.ca("list").await;
     assert!(code == Some(0) && stdout.contains("status unknown: cannot ask AWS who we are"), "{stdout}{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_credentials_the_list_shows_what_the_ledger_knows() {
+    let office = Office::new().await;
+    office.register("ca.pem --key ca.key --activate").await;
+    let mut command = office.factory.command(&["ca", "list"]);
+    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    command.env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", office.factory.folder());
+    let (code, stdout, stderr) = Program(command.spawn().unwrap()).end().await;
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("    status unknown: ") && stdout.contains("; it was ACTIVE when Muster"), "{stdout}");
+    assert_eq!(office.n_calls(Operation::DescribeCACertificate), 0);
 }
 
 fn error(code: &str, status: u16) -> Fault {

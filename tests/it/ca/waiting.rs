@@ -85,7 +85,9 @@ async fn the_log_names_the_ca_when_a_hold_opens_and_when_it_is_released() {
     let ca = "ca=\"CN=Plant 3 CA\"";
     let names = |log: &str, event: &str| log.lines().any(|line| line.contains(event) && line.contains(ca));
     assert!(names(&released, "hold released"), "{released}");
-    assert!(names(&log, "hold opened: its jobs are parked"), "{log}");
+    for event in ["hold opened: its jobs are parked", "hold released: its jobs are resent"] {
+        assert!(names(&log, event), "{event}: {log}");
+    }
     assert!(!log.contains("Some("), "{log}");
 }
 
