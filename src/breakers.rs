@@ -6,9 +6,10 @@ use strum::VariantArray;
 use tokio::time::Instant;
 
 use crate::breaker::{Breaker, Changes, Dependency};
-use crate::hold::{HoldKey, HoldKind};
+use crate::hold::{HoldKey, HoldKind, Notice};
 use crate::holds::{Holds, ProbeTimes};
 use crate::job::{Name, Operation};
+use crate::store::hold::OpenHold;
 use crate::trouble::Trouble;
 
 /// The board; clones share it.
@@ -151,13 +152,23 @@ impl Breakers {
         let whole = [("postgres", &self.postgres), ("sqs", &self.sqs)]
             .into_iter()
             .filter_map(|(breaker, its)| Some(Trouble { breaker: breaker.into(), what: String::new(), reason: its.open()? }));
-        let holds = self.holds.closed().into_iter().filter_map(|(hold, reason)| {
-            let kind =
-                hold.kind().filter(|kind| matches!(kind, HoldKind::Issuer | HoldKind::Batch | HoldKind::Pause))?;
-            Some(Trouble { breaker: <&str>::from(kind).into(), what: hold.to_string(), reason })
-        });
+        let holds = self.holds.closed().into_iter().filter_map(trouble_of);
         targets.chain(whole).chain(holds).collect()
     }
+}
+
+/// A hold as trouble; none where it holds up only work that others can do.
+fn trouble_of(open: OpenHold) -> Option<Trouble> {
+    let kind = open.hold.kind()?;
+    let reason = match kind {
+        HoldKind::Issuer => {
+            let title = Notice::of(&open.hold, open.subject.as_deref()).title;
+            format!("{title}: {}", open.reason)
+        }
+        HoldKind::Batch | HoldKind::Pause => open.reason,
+        HoldKind::Target | HoldKind::Busy | HoldKind::Replay => return None,
+    };
+    Some(Trouble { breaker: <&str>::from(kind).into(), what: open.hold.to_string(), reason })
 }
 
 /// Waits until an instant, or for ever.

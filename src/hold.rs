@@ -1,7 +1,10 @@
 //! What parked jobs wait for: an issuer that is not active, a batch that fails as a whole, a target that takes nothing or
 //! has more work than it can start.
 //!
-//! A hold is known by its key everywhere: in memory, in the ledger, in logs. Pure: no I/O, no clock.
+//! A hold is known by its key everywhere: in memory, in the ledger, in logs. What it means to people is its [`Notice`]. Pure:
+//! no I/O, no clock.
+
+mod notice;
 
 use std::fmt;
 use std::time::Duration;
@@ -10,6 +13,8 @@ use strum::{IntoStaticStr, VariantArray};
 
 use crate::certificate::CertificateId;
 use crate::job::{Name, Operation};
+
+pub use notice::Notice;
 
 /// Names one hold, for example `issuer:default:5f3c...` or `batch:line7`.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -89,6 +94,12 @@ impl HoldKey {
         self.0.strip_prefix("pause:target:")
     }
 
+    /// The target of a hold on an issuer; none for any other hold.
+    pub fn issuer_target(&self) -> Option<&str> {
+        // A target's name may contain colons, the hash behind it does not.
+        Some(self.0.strip_prefix("issuer:")?.rsplit_once(':')?.0)
+    }
+
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -123,6 +134,8 @@ pub struct Opening {
     pub witness: Option<CertificateId>,
     /// Closes the hold for all others at once, without a second witness.
     pub is_closed: bool,
+    /// The subject of the CA, for people: of a hold on an issuer only.
+    pub subject: Option<String>,
     /// What was found, for people.
     pub reason: String,
     /// How often one job is let through to see whether it is over.
@@ -142,5 +155,7 @@ mod tests {
         assert_eq!(HoldKey::pause_batch(&name).kind(), Some(HoldKind::Pause));
         assert_eq!(HoldKey::replay(7).kind(), Some(HoldKind::Replay));
         assert_eq!(HoldKey::read("moon:7".into()).kind(), None);
+        assert_eq!(HoldKey::issuer(&name, [7; 32]).issuer_target(), Some("line:7"));
+        assert_eq!(HoldKey::batch(&name).issuer_target(), None);
     }
 }

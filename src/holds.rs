@@ -4,13 +4,14 @@
 //! the others. What is kept here is bounded: findings are forgotten after one probe interval, batches by their number.
 
 mod batches;
+mod state;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::breaker::Changes;
 use crate::certificate::CertificateId;
@@ -19,7 +20,7 @@ use crate::job::Name;
 use crate::outcome::Code;
 use crate::store::hold::OpenHold;
 
-use batches::Batches;
+use state::{Found, State, open_hold};
 
 /// How often it is looked whether a busy target has room for parked jobs.
 const ROOM_LOOK: Duration = Duration::from_secs(1);
@@ -44,25 +45,6 @@ pub struct ProbeTimes {
     pub batch: Duration,
     /// A job of a held target.
     pub target: Duration,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// What the ledger holds, as it was a second ago.
-    ledger: HashMap<HoldKey, OpenHold>,
-    /// What this worker found and the ledger may not have yet.
-    found: HashMap<HoldKey, Found>,
-    /// The first certificate of an issuer whose call told that the CA is not active.
-    witnesses: HashMap<HoldKey, (CertificateId, Instant)>,
-    batches: Batches,
-    /// What a call went through under.
-    over: HashSet<HoldKey>,
-}
-
-#[derive(Debug)]
-struct Found {
-    opening: Opening,
-    at: Instant,
 }
 
 /// What the holds say about one job.
@@ -117,13 +99,15 @@ impl Holds {
         }
     }
 
-    /// Notes that a call told that the issuer's CA is not active; the second certificate that does so closes the hold.
-    pub fn issuer_inactive(&self, hold: HoldKey, id: CertificateId, reason: &str) -> Parking {
+    /// Notes that a call found the issuer's CA not active; the second certificate for which one does closes the hold.
+    /// `subject` is the CA's name for people.
+    pub fn issuer_inactive(&self, hold: HoldKey, id: CertificateId, subject: Option<String>, reason: &str) -> Parking {
         let mut state = self.lock();
         let (first, _) = *state.witnesses.entry(hold.clone()).or_insert((id, Instant::now()));
         let opening = Opening {
             witness: Some(id),
             is_closed: first != id,
+            subject,
             reason: reason.to_owned(),
             probe_every: self.0.probes.issuer,
         };
@@ -135,21 +119,29 @@ impl Holds {
 
     /// Notes that a target takes nothing while others do: its jobs are parked, and released when a call goes through.
     pub fn target_unavailable(&self, hold: HoldKey, reason: &str) -> Parking {
-        let (is_closed, probe_every) = (false, self.0.probes.target);
-        Parking { hold, opening: Some(Opening { witness: None, is_closed, reason: reason.to_owned(), probe_every }) }
+        let opening = Opening {
+            witness: None,
+            is_closed: false,
+            subject: None,
+            reason: reason.to_owned(),
+            probe_every: self.0.probes.target,
+        };
+        Parking { hold, opening: Some(opening) }
     }
 
     /// Notes that a target has more jobs than it can start: they wait in the ledger until there is room for them.
     pub fn target_busy(&self, hold: HoldKey) -> Parking {
         let reason = "it has more jobs than it can start, and other targets lack work".to_owned();
-        Parking { hold, opening: Some(Opening { witness: None, is_closed: false, reason, probe_every: ROOM_LOOK }) }
+        let opening = Opening { witness: None, is_closed: false, subject: None, reason, probe_every: ROOM_LOOK };
+        Parking { hold, opening: Some(opening) }
     }
 
     /// Notes how a job ended that spent a call; nearly all of a batch failing for one reason closes its hold.
     pub fn ended(&self, batch: &Name, code: Code) {
         let mut state = self.lock();
         let Some(reason) = state.batches.ended(batch, code) else { return };
-        let opening = Opening { witness: None, is_closed: true, reason, probe_every: self.0.probes.batch };
+        let opening =
+            Opening { witness: None, is_closed: true, subject: None, reason, probe_every: self.0.probes.batch };
         self.find(state, &HoldKey::batch(batch), &opening);
     }
 
@@ -172,9 +164,8 @@ impl Holds {
         let mut state = self.lock();
         state.found.remove(&parking.hold);
         if opening.is_closed {
-            let (hold, reason) = (parking.hold.clone(), opening.reason.clone());
-            let open = OpenHold { hold: hold.clone(), reason, is_closed: true, is_probe_due: false };
-            state.ledger.entry(hold).or_insert(open);
+            let open = open_hold(&parking.hold, opening);
+            state.ledger.entry(parking.hold.clone()).or_insert(open);
         }
     }
 
@@ -193,12 +184,11 @@ impl Holds {
         }
     }
 
-    /// The holds that are closed for all jobs, with their reasons.
-    pub fn closed(&self) -> Vec<(HoldKey, String)> {
+    /// The holds that are closed for all jobs.
+    pub fn closed(&self) -> Vec<OpenHold> {
         let state = self.lock();
-        let ledger = state.ledger.values().filter(|open| open.is_closed);
-        let ledger = ledger.map(|open| (open.hold.clone(), open.reason.clone()));
-        ledger.chain(state.found.iter().map(|(hold, found)| (hold.clone(), found.opening.reason.clone()))).collect()
+        let ledger = state.ledger.values().filter(|open| open.is_closed).cloned();
+        ledger.chain(state.found.iter().map(|(hold, found)| open_hold(hold, &found.opening))).collect()
     }
 
     fn find(&self, mut state: MutexGuard<'_, State>, hold: &HoldKey, opening: &Opening) {
@@ -206,38 +196,13 @@ impl Holds {
         if is_new {
             state.found.insert(hold.clone(), Found { opening: opening.clone(), at: Instant::now() });
             drop(state);
-            warn!(%hold, reason = opening.reason, "held: its jobs are parked");
+            warn!(%hold, ca = opening.subject, reason = opening.reason, "hold opened: its jobs are parked");
             self.0.changes.notify();
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().expect("nothing panics while it holds this lock")
-    }
-}
-
-impl State {
-    fn gate(&self, hold: &HoldKey) -> Gate {
-        let parking = |opening| Parking { hold: hold.clone(), opening };
-        match (self.ledger.get(hold), self.found.get(hold)) {
-            (Some(open), _) if open.is_closed && open.is_probe_due => {
-                Gate::ProbeDue(parking(None), open.reason.clone())
-            }
-            (Some(open), _) if open.is_closed => Gate::Closed(parking(None), open.reason.clone()),
-            (_, Some(found)) => Gate::Closed(parking(Some(found.opening.clone())), found.opening.reason.clone()),
-            _ => Gate::Open,
-        }
-    }
-
-    fn log_changes(&self, ledger: &HashMap<HoldKey, OpenHold>) {
-        let is_closed_in =
-            |ledger: &HashMap<HoldKey, OpenHold>, hold| ledger.get(hold).is_some_and(|open: &OpenHold| open.is_closed);
-        for open in ledger.values().filter(|open| open.is_closed && !is_closed_in(&self.ledger, &open.hold)) {
-            info!(hold = %open.hold, reason = open.reason, "the ledger holds it: its jobs are parked");
-        }
-        for open in self.ledger.values().filter(|open| open.is_closed && !is_closed_in(ledger, &open.hold)) {
-            info!(hold = %open.hold, "released: its jobs are sent again");
-        }
     }
 }
 
@@ -256,7 +221,7 @@ mod tests {
     }
 
     fn open(hold: HoldKey, is_closed: bool, is_probe_due: bool) -> OpenHold {
-        OpenHold { hold, reason: "as ordered".into(), is_closed, is_probe_due }
+        OpenHold { hold, subject: None, reason: "as ordered".into(), is_closed, is_probe_due }
     }
 
     fn is_closed(holds: &Holds) -> bool {
@@ -268,10 +233,10 @@ mod tests {
         let holds = holds();
         let (one, two) = (CertificateId([1; 32]), CertificateId([2; 32]));
         for _ in 0..2 {
-            let parking = holds.issuer_inactive(issuer(), one, "406");
+            let parking = holds.issuer_inactive(issuer(), one, None, "406");
             assert!(!parking.opening.unwrap().is_closed && !is_closed(&holds), "one certificate alone closes nothing");
         }
-        assert!(holds.issuer_inactive(issuer(), two, "406").opening.unwrap().is_closed);
+        assert!(holds.issuer_inactive(issuer(), two, None, "406").opening.unwrap().is_closed);
         assert!(is_closed(&holds));
     }
 
@@ -279,7 +244,7 @@ mod tests {
     async fn an_own_finding_counts_until_the_ledger_has_it_or_one_interval_is_over() {
         let holds = holds();
         for id in [1, 2] {
-            holds.issuer_inactive(issuer(), CertificateId([id; 32]), "406");
+            holds.issuer_inactive(issuer(), CertificateId([id; 32]), None, "406");
         }
         holds.refresh(vec![]);
         assert!(is_closed(&holds), "the ledger may not have it yet");
@@ -288,7 +253,7 @@ mod tests {
         holds.refresh(vec![]);
         assert!(!is_closed(&holds), "the ledger had it and has it no more");
         for id in [1, 2] {
-            holds.issuer_inactive(issuer(), CertificateId([id; 32]), "406");
+            holds.issuer_inactive(issuer(), CertificateId([id; 32]), None, "406");
         }
         tokio::time::advance(PROBE).await;
         holds.refresh(vec![]);
@@ -298,8 +263,8 @@ mod tests {
     #[tokio::test]
     async fn what_the_ledger_has_ends_when_the_ledger_says_so() {
         let holds = holds();
-        holds.issuer_inactive(issuer(), CertificateId([1; 32]), "406");
-        let parking = holds.issuer_inactive(issuer(), CertificateId([2; 32]), "406");
+        holds.issuer_inactive(issuer(), CertificateId([1; 32]), None, "406");
+        let parking = holds.issuer_inactive(issuer(), CertificateId([2; 32]), None, "406");
         holds.recorded(&parking);
         assert!(is_closed(&holds));
         holds.refresh(vec![]);

@@ -40,7 +40,6 @@ pub mod enqueue;
 pub mod forwarding;
 pub mod heartbeat;
 pub mod hold;
-mod hold_text;
 pub mod holds;
 pub mod identity;
 pub mod job;

@@ -5,6 +5,7 @@
 //! behaviour, and what to do next is the worker's decision.
 
 mod answer;
+mod change;
 pub mod inventory;
 mod kind;
 mod probe;

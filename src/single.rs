@@ -3,6 +3,8 @@
 //! A denial ends it, where a worker waits for better credentials. Other trouble always counts, as nobody else's calls tell
 //! here whether it meets everybody.
 
+mod authority;
+
 use std::sync::Arc;
 
 use time::OffsetDateTime;
@@ -10,14 +12,15 @@ use tracing::warn;
 
 use crate::backoff::Backoff;
 use crate::breaker::{Changes, Dependency};
+use crate::certificate::CertificateId;
 use crate::clock::Clock;
 use crate::config::{Config, Rates};
 use crate::identity::{self, Account, IdentityError};
-use crate::job::{Job, Name, Operation};
+use crate::job::{CertificateStatus, Job, Name, Operation};
 use crate::lessor::Lessor;
 use crate::limiter::{Gauges, Limiter};
 use crate::metrics::Metrics;
-use crate::outcome::{Code, Outcome};
+use crate::outcome::{Code, Outcome, Status};
 use crate::precheck::CheckedCertificate;
 use crate::recorder::{Message, write_end};
 use crate::registrar::{Answer, CallError, Kind, Registrar};
@@ -26,7 +29,9 @@ use crate::store::written::Marks;
 use crate::store::{Page, Store, StoreError, insist};
 use crate::worker::{Course, RetryPolicy, Standing, Step};
 
-/// How often the registration code is asked for, and how often an end is written, before that is given up.
+pub use authority::Existing;
+
+/// Attempts to write an outcome before that is given up.
 const ATTEMPTS: u32 = 4;
 
 /// One target, as somebody at a terminal uses it.
@@ -62,6 +67,19 @@ pub enum SingleError {
         /// What came of it.
         error: CallError,
     },
+    /// AWS has the CA already, and did not activate it.
+    #[error(
+        "AWS has the CA already, {}, and it was not activated: UpdateCACertificate: {error} (certificate {id})",
+        .status.map_or_else(|| "its status is unknown".to_owned(), |status| format!("it is {status}"))
+    )]
+    NotActivated {
+        /// AWS's id of the CA.
+        id: CertificateId,
+        /// Its status at AWS, where AWS said it.
+        status: Option<CertificateStatus>,
+        /// What came of the call.
+        error: CallError,
+    },
     /// The ledger could not be asked; nothing was called yet.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -73,6 +91,15 @@ pub enum SingleError {
         /// What the ledger met.
         error: StoreError,
     },
+}
+
+/// What came of registering a certificate.
+#[derive(Debug)]
+pub struct Registration {
+    /// The outcome, as it was recorded.
+    pub outcome: Outcome,
+    /// What AWS has, where it had the CA before.
+    pub existing: Option<Existing>,
 }
 
 impl Single {
@@ -115,29 +142,22 @@ impl Single {
     /// # Errors
     /// AWS did not say.
     pub async fn registration_code(&self) -> Result<String, SingleError> {
-        let mut backoff = Backoff::new(self.retry.first_wait, self.retry.max_wait);
-        let mut code = self.registrar.registration_code().await;
-        for _ in 1..ATTEMPTS {
-            let is_passing = |error: &CallError| matches!(error.kind, Kind::Throttled | Kind::Transient(_));
-            if code.as_ref().is_err_and(is_passing) {
-                backoff.wait().await;
-                code = self.registrar.registration_code().await;
-            }
-        }
-        code.map_err(|error| SingleError::Call { operation: "GetRegistrationCode", error })
+        self.ask("GetRegistrationCode", async || self.registrar.registration_code().await).await
     }
 
-    /// Registers the certificate of a job of this target, and records how that ended. The target's name is claimed first,
-    /// and every call has a token of the quota that all workers share.
+    /// Registers the certificate of a job of this target, and records the outcome. The target's name is claimed first, and
+    /// every call has a token of the quota that all workers share. A CA that AWS has already is activated where the job
+    /// wants it ACTIVE.
     ///
     /// # Errors
-    /// AWS denies the call, or the ledger does not take its part. How AWS judges the certificate is no error.
+    /// AWS denies the call, or did not activate a CA that it has already, or the ledger does not take its part. How AWS
+    /// judges the certificate is no error.
     pub async fn register(
         &self,
         store: &Store,
         job: &Job,
         certificate: &CheckedCertificate,
-    ) -> Result<Outcome, SingleError> {
+    ) -> Result<Registration, SingleError> {
         let began = OffsetDateTime::now_utc();
         let (target, Account { id, region }) = (self.target.as_str(), &self.account);
         insist(async || store.claim_target(target, id, region).await).await?;
@@ -146,14 +166,21 @@ impl Single {
         let outcome = self.call(limiter, job, certificate).await;
         // What the calls taught of the rate is written before the end.
         work.await.expect("nothing that grants tokens panics");
-        let outcome = outcome?;
+        let (Registration { outcome, existing }, failed) = outcome?;
         let mut page = Page::default();
         let id = format!("by-hand-{:032x}", fastrand::u128(..));
         let message = Message { id: &id, sent_at: began, received_at: began };
         write_end(&mut page, message, job, &self.account, &outcome);
-        let written = self.record(store, page).await;
+        let mut written = self.record(store, page).await;
+        if let (Ok(()), Some(existing)) = (&written, &existing) {
+            written = self.note(store, certificate.id(), existing).await;
+        }
+        // What is wrong at AWS comes before what the ledger lacks.
+        if let Some(failed) = failed {
+            return Err(failed);
+        }
         written.map_err(|error| SingleError::Unrecorded { code: outcome.code, error })?;
-        Ok(outcome)
+        Ok(Registration { outcome, existing })
     }
 
     /// The tokens of the quota, and what must run for them.
@@ -170,13 +197,13 @@ impl Single {
         Ok(Lessor { store: store.clone(), quota, postgres, metrics }.limiter(learnt, ceiling, gauges))
     }
 
-    /// Calls AWS until the certificate comes to an end.
+    /// Calls AWS until the certificate has an outcome; with it, why a CA that AWS has already was not activated.
     async fn call(
         &self,
         limiter: Limiter,
         job: &Job,
         certificate: &CheckedCertificate,
-    ) -> Result<Outcome, SingleError> {
+    ) -> Result<(Registration, Option<SingleError>), SingleError> {
         let mut course = Course::new(self.retry, 0);
         let mut n_calls = 0;
         loop {
@@ -190,9 +217,7 @@ impl Single {
             }
             match course.after(&answer, n_calls, false) {
                 Step::End(code) => {
-                    let standing = self.standing(code, certificate, &course).await;
-                    let wanted = job.request.wanted_status();
-                    return Ok(course.outcome(code, certificate, wanted, false, &answer, standing));
+                    return Ok(self.end(code, job, certificate, course, &answer).await);
                 }
                 Step::Wait(wait) => {
                     let error = answer.result.err().map(|error| error.to_string()).unwrap_or_default();
@@ -203,15 +228,26 @@ impl Single {
         }
     }
 
-    /// What is known of a certificate that was there, where an earlier call may have registered it.
-    async fn standing(&self, code: Code, certificate: &CheckedCertificate, course: &Course) -> Standing {
-        if code != Code::Exists || !course.is_answer_lost() {
-            return Standing::default();
+    /// The outcome, and what AWS has where the certificate was there already.
+    async fn end(
+        &self,
+        code: Code,
+        job: &Job,
+        certificate: &CheckedCertificate,
+        course: Course,
+        answer: &Answer,
+    ) -> (Registration, Option<SingleError>) {
+        let wanted = job.request.wanted_status();
+        let id = certificate.id();
+        let is_foreign = answer.existing_id.as_ref().is_some_and(|found| *found != id.to_string());
+        if code != Code::Exists || is_foreign {
+            let outcome = course.outcome(code, certificate, wanted, false, answer, Standing::default());
+            return (Registration { outcome, existing: None }, None);
         }
-        let described = self.registrar.describe_ca(certificate.id()).await;
-        let described =
-            described.inspect_err(|error| warn!(%error, "cannot ask what status the CA has")).ok().flatten();
-        described.map_or_else(Standing::default, |described| Standing::of(&described, course.first_call()))
+        let (existing, standing, failed) = self.existing(id, wanted, &course).await;
+        let outcome = course.outcome(code, certificate, wanted, false, answer, standing);
+        let existing = Some(existing).filter(|_| outcome.status() == Status::AlreadyRegistered);
+        (Registration { outcome, existing }, failed)
     }
 
     /// Writes an end, again where that may help: what AWS did should be known.

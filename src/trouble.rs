@@ -11,6 +11,6 @@ pub struct Trouble {
     pub breaker: Cow<'static, str>,
     /// What it is about: a target's operation, a hold, or nothing more.
     pub what: String,
-    /// The last error, for people.
+    /// What happened, for people; of a hold on an issuer it names the CA.
     pub reason: String,
 }

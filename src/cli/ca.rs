@@ -1,8 +1,9 @@
-//! `muster ca`: registers a CA by hand, tells the registration code, lists the CAs.
+//! `muster ca`: registers or activates a CA by hand, prints the registration code, lists the CAs.
 
 mod code;
 mod list;
 pub(super) mod order;
+mod plan;
 mod register;
 mod report;
 
@@ -14,7 +15,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::config::Config;
 
-/// Registers a CA, tells the registration code, or lists the CAs.
+/// Registers or activates a CA, prints the registration code, or lists the CAs.
 ///
 /// Certificates can be registered once their CA is, and is active.
 #[derive(Args, Debug)]
@@ -32,7 +33,7 @@ enum Action {
 }
 
 impl Ca {
-    /// Does what was asked.
+    /// Runs the subcommand.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         match self.action {
             Action::Register(register) => register.run(config).await,

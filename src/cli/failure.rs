@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::ca::order::OrderError;
-use super::exit::{DENIED, ERROR, PROBLEMS, UNREACHABLE, USAGE};
+use super::exit::{DENIED, ERROR, PROBLEMS, SOME_FAILED, UNREACHABLE, USAGE};
 use super::holds::NotHeld;
 use super::operator::NobodyToAsk;
 use super::pause::{NotPaused, UnknownTarget};
@@ -43,6 +43,10 @@ fn code(error: &anyhow::Error) -> u8 {
     }
     if let Some(SingleError::Call { error: CallError { kind, .. }, .. }) = single_error(error) {
         return of_call(*kind);
+    }
+    if let Some(SingleError::NotActivated { error: CallError { kind, .. }, .. }) = single_error(error) {
+        // That AWS refuses it says something of the CA.
+        return if matches!(kind, Kind::Refused(_)) { SOME_FAILED } else { of_call(*kind) };
     }
     if let Some(InventoryError { error: CallError { kind, .. }, .. }) = inventory_error(error) {
         return of_call(*kind);
@@ -154,6 +158,15 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
                 "the credentials need iot:RegisterCACertificate and iot:GetRegistrationCode, with --tag iot:TagResource, \
                  with --role iam:PassRole",
             );
+        }
+        Some(SingleError::NotActivated { error: CallError { kind: Kind::Denied, .. }, .. }) => {
+            return Some("allow iot:UpdateCACertificate in the IAM policy of the credentials, then run it again");
+        }
+        Some(SingleError::NotActivated { error: CallError { kind: Kind::Refused(_), .. }, .. }) => {
+            return Some("look at the CA in the AWS IoT console; run it again once AWS can activate it");
+        }
+        Some(SingleError::NotActivated { .. }) => {
+            return Some("run it again: the CA is registered, only activating it failed");
         }
         Some(SingleError::Unrecorded { .. }) => {
             return Some("run it again: what AWS has is then recorded as already registered");

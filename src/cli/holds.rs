@@ -1,4 +1,6 @@
-//! `muster holds`: what parked jobs wait for, and letting them go.
+//! `muster holds`: what parked jobs wait for, the command that fixes each, and `release`.
+//!
+//! What a hold means and what fixes it says [`Notice`], as everywhere else.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -14,15 +16,15 @@ use super::figures::{jobs_wait, printable, span};
 use super::operator;
 use super::{ledger, stdout};
 use crate::config::Config;
-use crate::hold::{HoldKey, HoldKind};
+use crate::hold::{HoldKey, HoldKind, Notice};
 use crate::store::Store;
 use crate::store::hold::HoldReport;
 
-/// Lists what parked jobs wait for, or releases it.
+/// Lists what parked jobs wait for and the command that fixes it, or releases a hold.
 ///
-/// Jobs are parked where only they are held: an issuer whose CA is not registered or not active, a batch of which nearly
-/// everything fails for one reason, one of several targets that takes no calls. A hold ends by itself when a probe goes
-/// through; its jobs are then sent again.
+/// Jobs are parked if their CA is not registered or not active, if nearly all of their batch fails for one reason, or if
+/// their target takes no calls while another one does. A hold ends by itself when a probe succeeds; its jobs are then
+/// resent.
 #[derive(Args, Debug)]
 pub(super) struct Holds {
     #[command(subcommand)]
@@ -34,15 +36,15 @@ pub(super) struct Holds {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Ends holds by hand: the workers send their jobs again.
+    /// Ends holds by hand: the workers resend their jobs.
     Release {
-        /// The holds, as the list names them.
+        /// The keys of the holds, as the list shows them.
         #[arg(required = true)]
         holds: Vec<String>,
     },
 }
 
-/// Nothing of this name is held.
+/// There is no hold with this key.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not held")]
 pub(super) struct NotHeld(HoldKey);
@@ -87,7 +89,8 @@ async fn release(store: &Store, holds: Vec<String>) -> anyhow::Result<()> {
         if !store.release_on_order(&hold, "holds release", &who).await? {
             return Err(NotHeld(hold).into());
         }
-        info!(%hold, "released; a worker sends its jobs again");
+        let ca = store.hold_subject(&hold).await?;
+        info!(%hold, ca, "hold released: a worker resends its jobs");
     }
     Ok(())
 }
@@ -96,6 +99,12 @@ async fn release(store: &Store, holds: Vec<String>) -> anyhow::Result<()> {
 #[derive(Debug, Serialize)]
 struct Line {
     hold: String,
+    /// What is held, in words.
+    title: String,
+    /// The subject of the CA, for a hold on an issuer. Null: any other hold, or it is not known yet.
+    subject: Option<String>,
+    /// The command that ends the hold. Null: it ends by itself.
+    fix: Option<String>,
     reason: String,
     /// Further jobs are parked without a call.
     is_closed: bool,
@@ -105,7 +114,7 @@ struct Line {
     opened_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
     probe_at: OffsetDateTime,
-    /// When it was over: its jobs are being sent again.
+    /// When it was released: its jobs are being resent.
     #[serde(with = "time::serde::rfc3339::option")]
     released_at: Option<OffsetDateTime>,
     /// From the clock of the ledger to the next probe.
@@ -116,7 +125,12 @@ struct Line {
 impl Line {
     /// The line of a hold, as of an instant of the ledger's clock.
     fn of(report: HoldReport, now: OffsetDateTime) -> Self {
+        let Notice { title, fix } = Notice::of(&report.hold, report.subject.as_deref());
         Self {
+            title,
+            // Nothing is left to be fixed once it is released.
+            fix: fix.filter(|_| report.released_at.is_none()),
+            subject: report.subject,
             probe_in: (report.probe_at - now).try_into().unwrap_or_default(),
             hold: report.hold.to_string(),
             reason: report.reason,
@@ -132,22 +146,24 @@ impl Line {
         let since = self.opened_at.format(&Rfc3339).expect("the ledger's times lie in years of four digits");
         let is = |kind| HoldKey::read(self.hold.clone()).kind() == Some(kind);
         match (self.released_at, self.is_closed) {
-            _ if is(HoldKind::Replay) => "jobs are being sent again, see `muster replay list`".to_owned(),
+            _ if is(HoldKind::Replay) => "jobs are being resent, see `muster replay list`".to_owned(),
             (None, _) if is(HoldKind::Pause) => format!("since {since}, until `muster resume`"),
-            (Some(_), _) => "over, its jobs are being sent again".to_owned(),
-            (None, _) if is(HoldKind::Busy) => format!("since {since}, its jobs are sent again as there is room"),
+            (Some(_), _) => "released, its jobs are being resent".to_owned(),
+            (None, _) if is(HoldKind::Busy) => format!("since {since}, its jobs are resent as the target gets room"),
             (None, true) => format!("held since {since}, next probe in {}", span(self.probe_in)),
-            (None, false) => format!("watched since {since}, others are let through"),
+            (None, false) => format!("since {since}, only jobs that failed for it wait"),
         }
     }
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.hold)?;
+        writeln!(f, "{}", self.title)?;
         writeln!(f, "    {}", self.state())?;
         writeln!(f, "    {}", jobs_wait(self.n_waiting))?;
-        writeln!(f, "    {}", printable(&self.reason))
+        writeln!(f, "    reason: {}", printable(&self.reason))?;
+        writeln!(f, "    key: {}", printable(&self.hold))?;
+        self.fix.as_ref().map_or(Ok(()), |fix| writeln!(f, "    fix: {fix}"))
     }
 }
 
@@ -162,6 +178,9 @@ mod tests {
     fn what_made_room_is_not_held() {
         let line = Line {
             hold: "busy:slow:RegisterCertificate".into(),
+            title: String::new(),
+            subject: None,
+            fix: None,
             reason: "it has more jobs than it can start, and other targets lack work".into(),
             is_closed: false,
             n_waiting: 12,
@@ -170,13 +189,14 @@ mod tests {
             released_at: None,
             probe_in: Duration::ZERO,
         };
-        assert_eq!(line.state(), "since 2026-11-21T10:00:00Z, its jobs are sent again as there is room");
+        assert_eq!(line.state(), "since 2026-11-21T10:00:00Z, its jobs are resent as the target gets room");
     }
 
     #[test]
     fn a_hold_says_since_when_why_and_how_many_wait() {
         let report = HoldReport {
             hold: HoldKey::read("batch:line7".into()),
+            subject: None,
             reason: "190 of the last 200 calls for the batch ended as certificate_validation".into(),
             is_closed: true,
             n_waiting: COUNTED_MAX,
@@ -187,10 +207,12 @@ mod tests {
         let hour = time::Duration::HOUR;
         for (now, probe_in) in [(report.opened_at, "5m"), (report.opened_at + hour, "0s")] {
             let expected = format!(
-                "batch:line7
+                "batch `line7`: nearly all of its certificates fail for one reason
     held since 2026-11-21T10:00:00Z, next probe in {probe_in}
     10,000 or more jobs wait
-    190 of the last 200 calls for the batch ended as certificate_validation
+    reason: 190 of the last 200 calls for the batch ended as certificate_validation
+    key: batch:line7
+    fix: muster holds release batch:line7
 "
             );
             assert_eq!(Line::of(report.clone(), now).to_string(), expected);

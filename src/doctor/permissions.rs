@@ -148,15 +148,19 @@ pub(super) async fn of_targets(targets: &Targets, all_operations: bool) -> Vec<F
     let each = targets.0.iter().map(|Target { name, asked, .. }| {
         let config = asked.answer.as_ref().ok().map(|(config, _)| config);
         let (name, registrar) = (name.clone(), config.map(|config| Registrar::new(config, PATIENCE)));
-        async move { of_target(&name, registrar, operations).await }
+        async move { of_target(&name, registrar, operations, all_operations).await }
     });
     all(each).await.concat()
 }
 
-async fn of_target(name: &str, registrar: Option<Registrar>, operations: &[Operation]) -> Vec<Finding> {
+/// What `muster ca register --activate` and `muster ca list` need beyond registering.
+const OF_CAS: [&str; 2] = ["iot:UpdateCACertificate", "iot:DescribeCACertificate"];
+
+async fn of_target(name: &str, registrar: Option<Registrar>, operations: &[Operation], with_cas: bool) -> Vec<Finding> {
     let (permission, code) = (|operation| format!("iot:{operation}"), "iot:GetRegistrationCode");
     let Some(registrar) = registrar else {
-        let all = operations.iter().map(permission).chain([code.to_owned()]);
+        let of_cas = OF_CAS.iter().filter(|_| with_cas).map(ToString::to_string);
+        let all = operations.iter().map(permission).chain([code.to_owned()]).chain(of_cas);
         let subjects = all.map(|permission| format!("{permission} on {name}"));
         return subjects.map(|its| Finding::skipped(Check::Permission, &its, "AWS did not say who we are")).collect();
     };
@@ -167,6 +171,11 @@ async fn of_target(name: &str, registrar: Option<Registrar>, operations: &[Opera
     }
     let answer = in_time(registrar.registration_code()).await;
     findings.push(answer.map_or_else(late, Answer::of_call).finding(code, name, false));
+    if with_cas {
+        let answers = [in_time(registrar.probe_activation()).await, in_time(registrar.probe_description()).await];
+        let answers = answers.into_iter().map(|answer| answer.map_or_else(late, Answer::of_call));
+        findings.extend(OF_CAS.iter().zip(answers).map(|(permission, answer)| answer.finding(permission, name, false)));
+    }
     findings
 }
 

@@ -7,10 +7,14 @@ use aws_sdk_iot::types;
 
 use super::answer::Begun;
 use super::{CallError, Kind, Registrar};
+use crate::certificate::CertificateId;
 use crate::job::Operation;
 
 /// The form of a certificate around a text that is none: no account can have it registered.
 const NO_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nbm90IGE=\n-----END CERTIFICATE-----\n";
+
+/// The id of no certificate.
+const NO_ID: CertificateId = CertificateId([0; 32]);
 
 impl Registrar {
     /// Makes the call of an operation once, with a text that is no certificate. That costs one call of the quota.
@@ -34,13 +38,32 @@ impl Registrar {
                 begun.answer(call.send().await, RegisterCaCertificateOutput::certificate_id)
             }
         };
-        match answer.result {
+        judged(answer.result)
+    }
+
+    /// Calls `UpdateCACertificate` once for a CA that cannot exist, which changes nothing.
+    ///
+    /// # Errors
+    /// AWS denied the call, or did not come to look for the CA; that it does not find one is what is wanted.
+    pub async fn probe_activation(&self) -> Result<(), CallError> {
+        judged(self.activate_ca(NO_ID).await)
+    }
+
+    /// Calls `DescribeCACertificate` once for a CA that cannot exist.
+    ///
+    /// # Errors
+    /// As for [`Self::probe_activation`].
+    pub async fn probe_description(&self) -> Result<(), CallError> {
+        judged(self.describe_ca(NO_ID).await)
+    }
+}
+
+/// Says whether the call was allowed: AWS refuses what a probe asks for only after that.
+fn judged<T>(answer: Result<T, CallError>) -> Result<(), CallError> {
+    match answer {
+        Err(error) if matches!(error.kind, Kind::Denied | Kind::Unreached | Kind::Throttled | Kind::Transient(_)) => {
             Err(error)
-                if matches!(error.kind, Kind::Denied | Kind::Unreached | Kind::Throttled | Kind::Transient(_)) =>
-            {
-                Err(error)
-            }
-            _ => Ok(()),
         }
+        _ => Ok(()),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cli::figures::{counted, per_second, printable, span};
-use crate::hold::HoldKind;
+use crate::hold::{HoldKind, Notice};
 use crate::store::facts::QUARANTINED_MAX;
 use crate::store::hold::OpenHold;
 use crate::store::rate_limit::Throttle;
@@ -94,8 +94,9 @@ impl Obstacle {
     /// Something is held or paused.
     pub(super) fn held(open: &OpenHold, severity: Severity) -> Self {
         let kind = open.hold.kind().map_or("held", Into::into);
-        let what = format!("{}: {}", crate::hold_text::title(&open.hold), printable(&open.reason));
-        Self::new(severity, kind, what, crate::hold_text::fix(&open.hold)).about(open.hold.as_str())
+        let Notice { title, fix } = Notice::of(&open.hold, open.subject.as_deref());
+        let fix = fix.map_or_else(|| "it ends by itself".to_owned(), |fix| format!("`{fix}`"));
+        Self::new(severity, kind, format!("{title}: {}", printable(&open.reason)), fix).about(open.hold.as_str())
     }
 
     /// Further holds of a kind, which are not named.

@@ -70,7 +70,7 @@ fn what_every_worker_reports_stops_the_work_and_what_some_report_slows_it() {
 
 #[test]
 fn what_stops_everything_comes_first() {
-    let hold = |hold: HoldKey| OpenHold { hold, reason: "r".to_owned(), is_closed: true, is_probe_due: false };
+    let hold = |hold: HoldKey| OpenHold { hold, subject: None, reason: "r".to_owned(), is_closed: true, is_probe_due: false };
     let situation = Situation {
         workers: vec![worker(1, &[])],
         holds: vec![hold(HoldKey::batch(&"b".parse().unwrap())), hold(HoldKey::pause_all())],
@@ -95,6 +95,7 @@ fn what_stops_everything_comes_first() {
 fn of_many_holds_the_first_are_named() {
     let hold = |n: u8| OpenHold {
         hold: HoldKey::issuer(&"default".parse().unwrap(), [n; 32]),
+        subject: None,
         reason: "r".to_owned(),
         is_closed: true,
         is_probe_due: false,

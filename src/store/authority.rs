@@ -4,6 +4,7 @@
 //! active: its holds are released right after the commit, where a probe would come only after its interval.
 
 mod report;
+mod status;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +19,7 @@ use crate::hold::HoldKey;
 use crate::job::{CertificateMode, CertificateStatus, Name};
 
 pub use report::{AuthorityReport, FAILED_MAX, FailedAuthority};
+pub use status::LearntStatus;
 
 /// Most CAs of one name that are named to people: AWS takes no more.
 const NAMED: usize = 10;
@@ -37,9 +39,9 @@ pub struct Authority {
     pub subject_key: [u8; 32],
     /// Its certificate.
     pub pem: String,
-    /// Its mode, where it was we who registered it.
+    /// Its mode, where Muster registered it or AWS said it.
     pub mode: Option<CertificateMode>,
-    /// Its status at AWS, when it was we who set it.
+    /// Its status at AWS, when Muster last set it or asked for it.
     pub status: Option<CertificateStatus>,
     /// The first second of its validity.
     pub not_before: OffsetDateTime,

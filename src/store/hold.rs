@@ -3,15 +3,18 @@
 //! Holds begin in the transaction that writes parked rows (`opening`), and go when these have been sent again
 //! ([`super::waiting`]).
 
+mod report;
+
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
-use time::OffsetDateTime;
 
 use super::rate_limit::Quota;
 use super::{Store, StoreError};
 use crate::hold::HoldKey;
+
+pub use report::{COUNTED_MAX, HoldReport};
 
 /// Longest after its time that a probe may be without a live job that takes it.
 const PROBE_GRACE: Duration = Duration::from_secs(5);
@@ -40,14 +43,13 @@ const IS_PROBE_FREE: &str = "coalesce(
 /// For how long probes that were not made may be made up for.
 const PROBES_SAVED: Duration = Duration::from_secs(10);
 
-/// Most waiting jobs that a listing counts: beyond that the number is not worth its time.
-pub const COUNTED_MAX: u64 = 10_000;
-
 /// A hold that is not over.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct OpenHold {
     /// Its name.
     pub hold: HoldKey,
+    /// The CA's name for people, for a hold on an issuer. None: any other hold, or an older version opened it.
+    pub subject: Option<String>,
     /// What was found, for people.
     pub reason: String,
     /// Further jobs are parked without a call.
@@ -63,25 +65,6 @@ pub struct OverdueProbe {
     pub hold: HoldKey,
     /// A job may be sent again; else the probes of other holds have used up their share of the quota.
     pub may_send: bool,
-}
-
-/// A hold as an operator wants to see it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct HoldReport {
-    /// Its name.
-    pub hold: HoldKey,
-    /// What was found.
-    pub reason: String,
-    /// Further jobs are parked without a call.
-    pub is_closed: bool,
-    /// When it began.
-    pub opened_at: OffsetDateTime,
-    /// When the next job may be let through.
-    pub probe_at: OffsetDateTime,
-    /// When it was over; none: it holds.
-    pub released_at: Option<OffsetDateTime>,
-    /// How many jobs wait for it, counted up to [`COUNTED_MAX`].
-    pub n_waiting: u64,
 }
 
 impl Store {
@@ -118,7 +101,7 @@ impl Store {
     /// What the server or the connection met.
     pub async fn open_holds(&self) -> Result<Vec<OpenHold>, StoreError> {
         let query = "-- open_holds
-            select hold, reason, is_closed, probe_at <= clock_timestamp() as is_probe_due
+            select hold, subject, reason, is_closed, probe_at <= clock_timestamp() as is_probe_due
             from holds
             where released_at is null
             order by hold";
@@ -260,28 +243,6 @@ impl Store {
             )";
         self.run(async |db| Ok(sqlx::query_scalar(query).fetch_one(db).await?)).await
     }
-
-    /// Lists all holds, the oldest first.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
-    pub async fn holds_report(&self) -> Result<Vec<HoldReport>, StoreError> {
-        let query = "-- holds_report
-            select h.hold, h.reason, h.is_closed, h.opened_at, h.probe_at, h.released_at, waiting.n as n_waiting
-            from holds h
-            cross join lateral (
-                select count(*) as n
-                from (
-                    select
-                    from registrations
-                    where waits_for = h.hold and request is not null
-                    limit $1
-                ) as counted
-            ) as waiting
-            order by h.opened_at, h.hold";
-        let max = COUNTED_MAX.cast_signed();
-        self.run(async |db| sqlx::query(query).bind(max).fetch_all(db).await?.iter().map(read_report).collect()).await
-    }
 }
 
 /// Ends a hold; tells whether it was there and not over.
@@ -300,6 +261,7 @@ fn texts(holds: &[HoldKey]) -> Vec<&str> {
 fn read_open(row: &PgRow) -> Result<OpenHold, StoreError> {
     Ok(OpenHold {
         hold: HoldKey::read(row.try_get("hold")?),
+        subject: row.try_get("subject")?,
         reason: row.try_get("reason")?,
         is_closed: row.try_get("is_closed")?,
         is_probe_due: row.try_get("is_probe_due")?,
@@ -308,16 +270,4 @@ fn read_open(row: &PgRow) -> Result<OpenHold, StoreError> {
 
 fn read_overdue(row: &PgRow) -> Result<OverdueProbe, StoreError> {
     Ok(OverdueProbe { hold: HoldKey::read(row.try_get("hold")?), may_send: row.try_get("may_send")? })
-}
-
-fn read_report(row: &PgRow) -> Result<HoldReport, StoreError> {
-    Ok(HoldReport {
-        hold: HoldKey::read(row.try_get("hold")?),
-        reason: row.try_get("reason")?,
-        is_closed: row.try_get("is_closed")?,
-        opened_at: row.try_get("opened_at")?,
-        probe_at: row.try_get("probe_at")?,
-        released_at: row.try_get("released_at")?,
-        n_waiting: row.try_get::<i64, _>("n_waiting")?.cast_unsigned(),
-    })
 }

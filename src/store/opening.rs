@@ -21,11 +21,14 @@ struct Finding<'a> {
     /// The first certificate whose call told.
     witness: Option<&'a [u8]>,
     is_closed: bool,
+    /// The CA's name for people.
+    subject: Option<&'a str>,
 }
 
 impl<'a> Finding<'a> {
     fn of(opening: &'a Opening) -> Self {
-        Self { opening, witness: witness(opening), is_closed: opening.is_closed }
+        let subject = opening.subject.as_deref();
+        Self { opening, witness: witness(opening), is_closed: opening.is_closed, subject }
     }
 
     /// Takes in a further finding: a second witness closes the hold.
@@ -34,6 +37,7 @@ impl<'a> Finding<'a> {
         let is_second = self.witness.zip(further).is_some_and(|(one, other)| one != other);
         self.is_closed |= later.is_closed || is_second;
         self.witness = self.witness.or(further);
+        self.subject = self.subject.or(later.subject.as_deref());
     }
 }
 
@@ -76,6 +80,7 @@ struct Columns<'a> {
     witness: Vec<Option<&'a [u8]>>,
     is_closed: Vec<bool>,
     probe_seconds: Vec<f64>,
+    subject: Vec<Option<String>>,
 }
 
 impl<'a> Columns<'a> {
@@ -87,6 +92,7 @@ impl<'a> Columns<'a> {
             columns.witness.push(finding.witness);
             columns.is_closed.push(finding.is_closed);
             columns.probe_seconds.push(finding.opening.probe_every.as_secs_f64());
+            columns.subject.push(finding.subject.map(storable));
         }
         columns
     }
@@ -116,6 +122,7 @@ async fn begin_holds(db: &mut PgConnection, columns: &Columns<'_>) -> Result<(),
         "-- begin_holds
         update holds h
         set reason = new.reason,
+            subject = coalesce(new.subject, h.subject),
             witness = new.witness,
             is_closed = new.is_closed,
             opened_at = now(),
@@ -125,8 +132,8 @@ async fn begin_holds(db: &mut PgConnection, columns: &Columns<'_>) -> Result<(),
             asked_at = null,
             released_at = null,
             sender_until = null
-        from unnest($1::text[], $2::text[], $3::bytea[], $4::bool[], $5::float8[])
-            as new (hold, reason, witness, is_closed, probe_seconds)
+        from unnest($1::text[], $2::text[], $3::bytea[], $4::bool[], $5::float8[], $6::text[])
+            as new (hold, reason, witness, is_closed, probe_seconds, subject)
         where h.hold = new.hold and h.released_at is not null",
     )
     .bind(&columns.hold)
@@ -134,24 +141,28 @@ async fn begin_holds(db: &mut PgConnection, columns: &Columns<'_>) -> Result<(),
     .bind(&columns.witness)
     .bind(&columns.is_closed)
     .bind(&columns.probe_seconds)
+    .bind(&columns.subject)
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// Closes the holds that are there where this finding, or a second witness, says so.
+/// Closes the holds that are there where this finding, or a second witness, says so. One that an older version opened gets
+/// its subject.
 async fn close_holds(db: &mut PgConnection, columns: &Columns<'_>) -> Result<(), StoreError> {
     sqlx::query(
         "-- close_holds
         update holds h
         set is_closed = h.is_closed or new.is_closed or coalesce(h.witness <> new.witness, false),
-            witness = coalesce(h.witness, new.witness)
-        from unnest($1::text[], $2::bytea[], $3::bool[]) as new (hold, witness, is_closed)
+            witness = coalesce(h.witness, new.witness),
+            subject = coalesce(h.subject, new.subject)
+        from unnest($1::text[], $2::bytea[], $3::bool[], $4::text[]) as new (hold, witness, is_closed, subject)
         where h.hold = new.hold",
     )
     .bind(&columns.hold)
     .bind(&columns.witness)
     .bind(&columns.is_closed)
+    .bind(&columns.subject)
     .execute(db)
     .await?;
     Ok(())
@@ -166,7 +177,13 @@ mod tests {
 
     fn opening(witness: Option<u8>) -> Opening {
         let witness = witness.map(|byte| CertificateId([byte; 32]));
-        Opening { witness, is_closed: false, reason: "reason".into(), probe_every: Duration::from_mins(1) }
+        Opening {
+            witness,
+            is_closed: false,
+            subject: None,
+            reason: "reason".into(),
+            probe_every: Duration::from_mins(1),
+        }
     }
 
     #[test]

@@ -94,7 +94,8 @@ impl Worker {
             return self.advised(outcome, admitted).await;
         };
         let reason = answer.result.as_ref().err().map(ToString::to_string).unwrap_or_default();
-        let parking = self.parts.breakers.holds.issuer_inactive(hold, admitted.certificate.id(), &reason);
+        let issuer = admitted.job.request.certificate().map(|certificate| certificate.issuer());
+        let parking = self.parts.breakers.holds.issuer_inactive(hold, admitted.certificate.id(), issuer, &reason);
         course.parked(parking, reason, &admitted.certificate)
     }
 

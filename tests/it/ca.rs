@@ -1,9 +1,11 @@
 //! `muster ca` as people meet it, in front of the sandbox.
 
+mod activate;
 mod list;
 mod openssl;
 mod refused;
 mod register;
+mod waiting;
 
 use muster::sandbox::{self, Operation};
 use muster::specimen::Ca;
@@ -44,10 +46,28 @@ impl Office {
         Program(command.spawn().unwrap()).end().await
     }
 
+    /// What a command prints as JSON.
+    async fn listed(&self, words: &str) -> Value {
+        let (code, stdout, stderr) = self.ca(words).await;
+        assert_eq!(code, Some(0), "{stderr}");
+        serde_json::from_str(&stdout).unwrap()
+    }
+
     /// Registers with JSON as the answer.
     async fn register(&self, words: &str) -> (Option<i32>, Value) {
         let (code, stdout, stderr) = self.ca(&format!("register --json {words}")).await;
         (code, serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("no JSON: {stdout}\n{stderr}")))
+    }
+
+    /// Registers the CA at AWS, behind Muster's back.
+    fn plant(&self, is_active: bool) {
+        self.factory.sandbox.plant_ca(&self.ca.pem()).unwrap();
+        self.set_active(is_active);
+    }
+
+    /// Activates or deactivates the CA at AWS, behind Muster's back.
+    fn set_active(&self, is_active: bool) {
+        assert!(self.factory.sandbox.set_ca_active(self.ca.certificate().id(), is_active));
     }
 
     /// The CA as the sandbox has it.

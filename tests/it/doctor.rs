@@ -165,6 +165,7 @@ async fn a_call_that_is_denied_is_a_problem_of_its_permission() {
     let faults = factory.sandbox.faults();
     faults.set(Fault::new(sandbox::Operation::RegisterCertificate, refusal("AccessDeniedException"))).unwrap();
     faults.set(Fault::new(sandbox::Operation::DeleteMessageBatch, refusal("AccessDenied"))).unwrap();
+    faults.set(Fault::new(sandbox::Operation::UpdateCACertificate, refusal("AccessDeniedException"))).unwrap();
     let (code, findings) = doctor(&factory, &["--all-operations"]).await;
     assert_eq!(code, Some(6));
     assert_eq!(
@@ -178,6 +179,8 @@ async fn a_call_that_is_denied_is_a_problem_of_its_permission() {
             ("iot:RegisterCertificateWithoutCA on default", "ok"),
             ("iot:RegisterCACertificate on default", "ok"),
             ("iot:GetRegistrationCode on default", "ok"),
+            ("iot:UpdateCACertificate on default", "warning"),
+            ("iot:DescribeCACertificate on default", "ok"),
         ]
     );
     let iot = findings.iter().find(|finding| finding["subject"] == "iot:RegisterCertificate on default").unwrap();

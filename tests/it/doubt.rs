@@ -205,8 +205,13 @@ async fn a_clock_that_was_ahead_silences_no_cut_no_probe_and_no_replay() {
     let store = database.store().await;
     store.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
     let hold = HoldKey::batch(&"batch".parse().unwrap());
-    let opening =
-        Opening { witness: None, is_closed: true, reason: "as ordered".into(), probe_every: Duration::from_millis(10) };
+    let opening = Opening {
+        witness: None,
+        is_closed: true,
+        subject: None,
+        reason: "as ordered".into(),
+        probe_every: Duration::from_millis(10),
+    };
     let openings = vec![(hold.clone(), opening)];
     store.record(&Page { openings, ..page(vec![row(1, Code::BatchFailing), row(2, Code::Timeout)]) }).await.unwrap();
     let ahead = "update rate_limits set cut_at = now() + interval '1 day', next_probe = now() + interval '1 day';

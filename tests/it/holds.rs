@@ -36,6 +36,7 @@ pub(crate) fn opening(witness: u8) -> (HoldKey, Opening) {
     let opening = Opening {
         witness: Some(CertificateId([witness; 32])),
         is_closed: false,
+        subject: None,
         reason: "the CA is not active".into(),
         probe_every: Duration::from_mins(1),
     };
@@ -104,6 +105,27 @@ async fn a_hold_that_was_over_begins_anew() {
     assert!(again.opened_at > first.opened_at && again.probe_at > first.probe_at);
     assert_eq!(store.renew(&lease, LEASE).await.unwrap(), None, "its sender must stop");
     assert!(store.finish(&hold()).await.unwrap() && store.open_holds().await.unwrap().len() == 1);
+}
+
+#[tokio::test]
+async fn a_hold_keeps_the_name_of_its_ca_and_gets_one_that_it_lacks() {
+    let database = Database::fresh().await;
+    let store = database.store().await;
+    let named = async |n: u8, subject: Option<&str>| {
+        let (hold, opening) = opening(n);
+        let opening = Opening { subject: subject.map(str::to_owned), ..opening };
+        let rows = vec![parked(n.into())];
+        store.record(&Page { openings: vec![(hold, opening)], ..page(rows) }).await.unwrap();
+        (report(&store).await.subject, store.hold_subject(&self::hold()).await.unwrap())
+    };
+    let both = |name: &str| (Some(name.to_owned()), Some(name.to_owned()));
+    // As an older version opens it.
+    assert_eq!(named(1, None).await, (None, None));
+    assert_eq!(named(2, Some("CN=Plant\0 CA")).await, both("CN=Plant\u{fffd} CA"));
+    assert_eq!(named(3, Some("CN=Another")).await, both("CN=Plant\u{fffd} CA"));
+    assert!(store.release_at_once(&hold()).await.unwrap());
+    assert_eq!(named(4, None).await, both("CN=Plant\u{fffd} CA"));
+    assert_eq!(store.open_holds().await.unwrap()[0].subject.as_deref(), Some("CN=Plant\u{fffd} CA"));
 }
 
 #[tokio::test]

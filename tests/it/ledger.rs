@@ -303,7 +303,13 @@ async fn a_nul_reaches_no_text_column() {
     parked.attempts =
         vec![Attempt { at: OffsetDateTime::now_utc(), result: text.into(), request_id: Some(text.into()), ms: 1 }];
     let hold = parked.end.waits_for.clone().unwrap();
-    let opening = Opening { witness: None, is_closed: true, reason: text.into(), probe_every: Duration::from_mins(1) };
+    let opening = Opening {
+        witness: None,
+        is_closed: true,
+        subject: None,
+        reason: text.into(),
+        probe_every: Duration::from_mins(1),
+    };
     let quarantined = Quarantined {
         queue: "http://queue".into(),
         message_id: "m".into(),

@@ -1,4 +1,9 @@
-//! `muster ca list`: the CAs that the ledger knows, and those that are not in.
+//! `muster ca list`: the CAs that the ledger knows with their real status, those that jobs wait for, and those that were not
+//! registered.
+//!
+//! AWS is asked for each status (`asked`); what it does not say is shown as unknown, and never makes the listing fail.
+
+mod asked;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -12,26 +17,34 @@ use crate::certificate::CertificateId;
 use crate::cli::figures::{jobs_wait, printable, rfc3339};
 use crate::cli::{ledger, stdout};
 use crate::config::Config;
+use crate::hold::{HoldKey, HoldKind, Notice};
 use crate::job::{CertificateMode, CertificateStatus, Name};
 use crate::store::Store;
 use crate::store::authority::{AuthorityReport, FailedAuthority};
+use crate::store::hold::HoldReport;
 
-/// Lists the CAs that the ledger knows to be registered, and those that are not in.
+use asked::Asked;
+
+/// Lists CAs: those that the ledger knows with their status at AWS, those that jobs wait for, and those that could not be
+/// registered.
 ///
-/// The status and the mode are those that Muster registered a CA with: of one that was there before they are unknown, and
-/// whoever changes them elsewhere does not tell.
+/// AWS is asked for the status of the first 100 CAs, five a second, which needs `iot:DescribeCACertificate`; the ledger keeps
+/// the answers. If AWS cannot be asked, the status is shown as unknown, with the last one that Muster knew.
 #[derive(Args, Debug)]
 pub(super) struct List {
+    /// Does not ask AWS: shows what the ledger knows.
+    #[arg(long)]
+    offline: bool,
     /// Prints the list as JSON.
     #[arg(long)]
     json: bool,
 }
 
 impl List {
-    /// Reads the ledger.
+    /// Reads the ledger, and asks AWS.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let store = ledger::open(config).await?;
-        let listing = Listing::read(&store).await;
+        let listing = self.read(config, &store).await;
         store.close().await;
         let listing = listing?;
         if self.json {
@@ -41,17 +54,35 @@ impl List {
         }
         Ok(ExitCode::SUCCESS)
     }
+
+    async fn read(&self, config: &Config, store: &Store) -> anyhow::Result<Listing> {
+        let reports = store.authority_reports().await?;
+        let answers = if self.offline {
+            vec![Asked::Unknown("AWS was not asked (--offline)".to_owned()); reports.len()]
+        } else {
+            asked::ask(config, store, &reports).await
+        };
+        // Read after AWS was asked: a CA that is active now is waited for no more.
+        let holds = store.holds_report().await?;
+        let known: Vec<_> = reports.into_iter().zip(answers).collect();
+        let waited_for = holds.iter().filter_map(|hold| WaitedFor::of(hold, &known)).collect();
+        let registered = known.into_iter().map(|(report, asked)| Registered::of(report, asked)).collect();
+        let not_in = store.failed_authorities().await?.into_iter().map(NotIn::of).collect();
+        Ok(Listing { registered, waited_for, not_in })
+    }
 }
 
 /// All of them.
 #[derive(Debug, Serialize)]
 struct Listing {
     registered: Vec<Registered>,
-    /// The last thousand that are not in.
+    /// Those that are not registered or not active, and have jobs that wait for them.
+    waited_for: Vec<WaitedFor>,
+    /// The last thousand that could not be registered.
     not_in: Vec<NotIn>,
 }
 
-/// A CA that is in.
+/// A CA that the ledger knows to be registered.
 #[derive(Debug, Serialize)]
 struct Registered {
     subject: String,
@@ -61,8 +92,14 @@ struct Registered {
     targets: Vec<Name>,
     /// Null: unknown.
     certificate_mode: Option<CertificateMode>,
-    /// Null: unknown.
+    /// What AWS says now; where it does not, the last status that Muster knew. Null: unknown, or AWS has it no more.
     certificate_status: Option<CertificateStatus>,
+    /// Where the status is from: `aws`, now, or `ledger`, the last that Muster knew.
+    status_source: &'static str,
+    /// Why AWS did not say the status.
+    status_unknown_because: Option<String>,
+    /// Whether AWS has it. Null: AWS did not say.
+    is_at_aws: Option<bool>,
     valid_from: String,
     valid_until: String,
     #[serde(with = "time::serde::rfc3339")]
@@ -71,7 +108,22 @@ struct Registered {
     n_waiting: u64,
 }
 
-/// A CA that is not in.
+/// A CA that jobs wait for, known by the hold on its certificates.
+#[derive(Debug, Serialize)]
+struct WaitedFor {
+    /// Null: an older version of Muster opened the hold, and the ledger does not know the CA.
+    subject: Option<String>,
+    target: String,
+    /// How many jobs wait, counted up to 10,000.
+    n_waiting: u64,
+    hold: String,
+    /// What is held, in words.
+    title: String,
+    /// The command that fixes it.
+    fix: Option<String>,
+}
+
+/// A CA that could not be registered.
 #[derive(Debug, Serialize)]
 struct NotIn {
     subject: Option<String>,
@@ -85,30 +137,46 @@ struct NotIn {
     ended_at: OffsetDateTime,
 }
 
-impl Listing {
-    async fn read(store: &Store) -> anyhow::Result<Self> {
-        Ok(Self {
-            registered: store.authority_reports().await?.into_iter().map(Registered::of).collect(),
-            not_in: store.failed_authorities().await?.into_iter().map(NotIn::of).collect(),
-        })
-    }
-}
-
 impl Registered {
-    fn of(report: AuthorityReport) -> Self {
+    fn of(report: AuthorityReport, asked: Asked) -> Self {
         let AuthorityReport { authority, targets, n_waiting } = report;
+        let (mode, known) = (authority.mode, authority.status);
+        let (is_at_aws, certificate_status, certificate_mode, cause) = match asked {
+            Asked::Has { status, mode: told } => (Some(true), Some(status), told.or(mode), None),
+            Asked::Gone => (Some(false), None, mode, None),
+            Asked::Unknown(cause) => (None, known, mode, Some(cause)),
+        };
         Self {
             subject: authority.subject,
             certificate_id: authority.certificate_id,
             account: authority.account,
             region: authority.region,
             targets,
-            certificate_mode: authority.mode,
-            certificate_status: authority.status,
+            certificate_mode,
+            certificate_status,
+            status_source: if is_at_aws.is_some() { "aws" } else { "ledger" },
+            status_unknown_because: cause,
+            is_at_aws,
             valid_from: date(authority.not_before),
             valid_until: date(authority.not_after),
             since: authority.registered_at.truncate_to_second(),
             n_waiting,
+        }
+    }
+
+    /// Its status in words.
+    fn status(&self) -> String {
+        let known = self.certificate_status.map(|status| status.to_string());
+        match (self.is_at_aws, &self.status_unknown_because) {
+            (Some(false), _) => "not registered: AWS does not have it any more".to_owned(),
+            (_, Some(cause)) => {
+                let known = known.map_or_else(
+                    || "Muster never knew it".to_owned(),
+                    |known| format!("it was {known} when Muster last set it or asked for it"),
+                );
+                format!("unknown: {cause}; {known}")
+            }
+            (_, None) => known.unwrap_or_else(|| "unknown".to_owned()),
         }
     }
 
@@ -117,6 +185,39 @@ impl Registered {
         let names: Vec<_> = self.targets.iter().map(Name::as_str).collect();
         let account = format!("{} in {}", self.account, self.region);
         if names.is_empty() { account } else { format!("{} ({account})", names.join(", ")) }
+    }
+}
+
+impl WaitedFor {
+    /// The CA of a hold that jobs wait for; none of any other hold.
+    fn of(report: &HoldReport, known: &[(AuthorityReport, Asked)]) -> Option<Self> {
+        let is_waited_for = report.released_at.is_none() && report.n_waiting > 0;
+        if report.hold.kind() != Some(HoldKind::Issuer) || !is_waited_for {
+            return None;
+        }
+        let namesakes = || known.iter().filter(|(ca, _)| ca.is_held_by(&report.hold));
+        let of_ledger = || Some(namesakes().next()?.0.authority.subject.clone());
+        let subject = report.subject.clone().or_else(of_ledger);
+        let is_active =
+            namesakes().any(|(_, asked)| matches!(asked, Asked::Has { status: CertificateStatus::Active, .. }));
+        let notice = Notice::of(&report.hold, subject.as_deref());
+        let Notice { title, fix } = if is_active { active_now(&report.hold) } else { notice };
+        Some(Self {
+            subject,
+            target: report.hold.issuer_target().unwrap_or_default().to_owned(),
+            n_waiting: report.n_waiting,
+            hold: report.hold.to_string(),
+            title,
+            fix,
+        })
+    }
+}
+
+/// A hold whose CA, or another one of its name, is active by now.
+fn active_now(hold: &HoldKey) -> Notice {
+    Notice {
+        title: "AWS has a CA of this name that is ACTIVE: the next probe resends the jobs if it signed them".to_owned(),
+        fix: Some(format!("muster holds release {}", printable(hold.as_str()))),
     }
 }
 
@@ -138,28 +239,46 @@ impl NotIn {
 impl fmt::Display for Listing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.registered.is_empty() {
-            writeln!(f, "no CA is known to be registered")?;
+            writeln!(f, "The ledger knows no registered CA.")?;
+        } else {
+            write_section(f, "Registered CAs:", &self.registered)?;
         }
-        self.registered.iter().try_for_each(|its| its.fmt(f))?;
+        if !self.waited_for.is_empty() {
+            write_section(f, "\nCAs that jobs wait for, not registered or not active:", &self.waited_for)?;
+        }
         if !self.not_in.is_empty() {
-            writeln!(f, "\nnot in:")?;
+            write_section(f, "\nCAs that could not be registered:", &self.not_in)?;
         }
-        self.not_in.iter().try_for_each(|its| its.fmt(f))
+        Ok(())
     }
+}
+
+fn write_section(f: &mut fmt::Formatter<'_>, heading: &str, rows: &[impl fmt::Display]) -> fmt::Result {
+    writeln!(f, "{heading}")?;
+    rows.iter().try_for_each(|row| write!(f, "{row}"))
 }
 
 impl fmt::Display for Registered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let status = self.certificate_status.map_or_else(|| "unknown".to_owned(), |status| status.to_string());
         let mode = self.certificate_mode.map_or_else(|| "unknown".to_owned(), |mode| mode.to_string());
         writeln!(f, "{}", printable(&self.subject))?;
         writeln!(f, "    {}", self.certificate_id)?;
         writeln!(f, "    {}", printable(&self.place()))?;
-        writeln!(f, "    status {status}, mode {mode}, valid until {}", self.valid_until)?;
+        writeln!(f, "    status {}", printable(&self.status()))?;
+        writeln!(f, "    mode {mode}, valid until {}, in the ledger since {}", self.valid_until, rfc3339(self.since))?;
         if self.n_waiting > 0 {
             writeln!(f, "    {} for it", jobs_wait(self.n_waiting))?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for WaitedFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", printable(self.subject.as_deref().unwrap_or("a CA of unknown name")))?;
+        writeln!(f, "    {}", self.title)?;
+        writeln!(f, "    {} for it", jobs_wait(self.n_waiting))?;
+        self.fix.as_ref().map_or(Ok(()), |fix| writeln!(f, "    fix: {fix}"))
     }
 }
 

@@ -35,7 +35,8 @@ pub(super) struct Order {
     /// A certificate that the CA signed, with the registration code of `muster ca code` as its common name.
     #[arg(long, value_name = "FILE")]
     verification: Option<PathBuf>,
-    /// Registers it as ACTIVE, so that its certificates can be registered; AWS's own default is INACTIVE.
+    /// Registers it as ACTIVE, so that certificates that it issued can be registered; AWS's default is INACTIVE. If AWS has
+    /// the CA already and it is INACTIVE, activates it, which needs `iot:UpdateCACertificate`.
     #[arg(long)]
     activate: bool,
     /// Lets devices register their own certificates when they first connect.
@@ -152,6 +153,22 @@ impl Order {
         })
     }
 
+    /// The command line that activates the CA.
+    pub(super) fn activating_command(&self) -> String {
+        let mut words = vec!["muster ca register".to_owned(), quoted(&self.ca.display().to_string())];
+        if self.mode == CertificateMode::SniOnly {
+            words.push("--mode sni-only".to_owned());
+        }
+        for (option, path) in [("--key", &self.key), ("--verification", &self.verification)] {
+            words.extend(path.as_ref().map(|path| format!("{option} {}", quoted(&path.display().to_string()))));
+        }
+        if self.target.as_str() != DEFAULT_TARGET {
+            words.push(format!("--target {}", self.target));
+        }
+        words.push("--activate".to_owned());
+        words.join(" ")
+    }
+
     fn registration_config(&self) -> anyhow::Result<Option<RegistrationConfig>> {
         let config = RegistrationConfig {
             template_body: self.template_body.as_deref().map(read_text).transpose()?,
@@ -179,6 +196,16 @@ fn read_text(path: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._/+@=-:,".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 fn cannot_read(path: &Path) -> String {
     format!("cannot read {}", path.display())
 }
@@ -186,6 +213,13 @@ fn cannot_read(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_is_quoted_for_a_shell_where_it_must_be() {
+        for (word, expected) in [("ca.pem", "ca.pem"), ("my ca.pem", "'my ca.pem'"), ("a'b", r"'a'\''b'"), ("", "''")] {
+            assert_eq!(quoted(word), expected);
+        }
+    }
 
     #[test]
     fn a_tags_value_may_hold_equals_signs() {

@@ -17,30 +17,30 @@ use crate::single::Single;
 use crate::store::Store;
 use crate::store::authority::Authority;
 
-/// Registers a CA at once, without the queue.
+/// Registers a CA at once, without the queue, and activates it with --activate.
 ///
-/// The call has a token of the quota that all workers share, is tried again as theirs are, and is recorded in the ledger.
-/// AWS itself is always asked, also where the ledger knows the CA. What waits for a CA that is registered as active is
-/// sent again.
+/// The call takes a token of the quota that all workers share, is retried as theirs are, and is recorded in the ledger. AWS
+/// is always asked, even if the ledger knows the CA. If AWS has the CA already but it is INACTIVE, --activate activates it
+/// (`UpdateCACertificate`). Jobs that wait for the CA are resent once it is active.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Register {
     #[command(flatten)]
     order: Order,
-    /// Prechecks only, and shows what would be sent.
+    /// Prechecks only, asks AWS whether it has the CA, and shows what would be done.
     #[arg(long)]
     dry_run: bool,
-    /// Prints what came of it as JSON.
+    /// Prints the result as JSON.
     #[arg(long)]
     json: bool,
 }
 
 const AFTER_HELP: &str = "\
 Exit codes:
-  0  it is registered now, or was already
-  3  it was rejected before the call, or refused by AWS
-  4  AWS denies the call
-  5  AWS could not be reached, or had no time for it
+  0  the CA is registered, and active if --activate was given
+  3  it was rejected before the call, or AWS refused to register or activate it
+  4  AWS denies a call: the credentials lack a permission
+  5  AWS could not be reached, or answered every attempt with a throttle or a server error
 Others are those of `muster --help`.";
 
 impl Register {
@@ -87,10 +87,10 @@ impl Register {
             Err(rejection) => return Ok(report.rejected(&rejection)),
         };
         if self.dry_run {
-            return Ok(report.dry(&certificate));
+            return Ok(report.dry(&certificate, single.look_at_ca(certificate.id()).await.as_ref()));
         }
-        let outcome = single.register(store, &job, &certificate).await?;
-        Ok(report.ended(&outcome, &namesakes(store, single.account(), &certificate).await))
+        let registration = single.register(store, &job, &certificate).await?;
+        Ok(report.ended(&registration, &namesakes(store, single.account(), &certificate).await))
     }
 
     fn job(&self, request: Request) -> Job {

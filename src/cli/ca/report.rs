@@ -1,4 +1,4 @@
-//! What came of one CA, for people and as JSON.
+//! The result for one CA, for people and as JSON: its first line and its status never contradict each other.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -7,22 +7,26 @@ use serde::Serialize;
 
 use super::date;
 use super::order::Order;
+use super::plan::Plan;
 use crate::certificate::{Certificate, CertificateId};
 use crate::cli::figures::printable;
 use crate::cli::talk::talk;
 use crate::cli::{exit, stdout};
 use crate::identity::Account;
 use crate::job::{CertificateMode, CertificateStatus, Job, RegisterCaCertificate};
-use crate::outcome::{Code, Outcome, Status};
+use crate::outcome::{Code, Status};
 use crate::precheck::{Call, CheckedCertificate, Rejection, Warning};
+use crate::single::{Existing, Registration};
 use crate::store::authority::Authority;
 use crate::worker::limit_advice;
 
-/// What came of one CA.
+/// The result for one CA.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     dry_run: bool,
-    /// How it ended; none where a dry run found nothing wrong.
+    /// In a dry run, what would be done. Null: it was done, or rejected.
+    plan: Option<Plan>,
+    /// The outcome. Null: a dry run that found nothing wrong.
     status: Option<String>,
     code: Option<&'static str>,
     detail: Option<String>,
@@ -36,14 +40,21 @@ pub(super) struct Report {
     batch: String,
     /// None: unknown.
     certificate_mode: Option<CertificateMode>,
-    /// Its status at AWS. None: it is not there, or unknown.
+    /// Its status at AWS. Null: it is not there, or unknown.
     certificate_status: Option<CertificateStatus>,
+    /// Why the status of a CA that AWS has is not known.
+    status_unknown_because: Option<String>,
+    /// AWS had it already, and it was activated now.
+    activated: bool,
     valid_until: Option<String>,
     warnings: Vec<String>,
     /// The fields of the call, of a dry run.
     request: Option<RegisterCaCertificate>,
     #[serde(skip)]
     wanted: CertificateStatus,
+    /// The command line that activates it.
+    #[serde(skip)]
+    activating_command: String,
 }
 
 impl Report {
@@ -52,6 +63,7 @@ impl Report {
         let ca = job.request.certificate();
         Self {
             dry_run: false,
+            plan: None,
             status: None,
             code: None,
             detail: None,
@@ -65,10 +77,13 @@ impl Report {
             batch: order.batch.to_string(),
             certificate_mode: Some(order.mode),
             certificate_status: None,
+            status_unknown_because: None,
+            activated: false,
             valid_until: ca.as_ref().map(|ca| date(ca.not_after())),
             warnings: warnings.iter().map(ToString::to_string).collect(),
             request: None,
             wanted: job.request.wanted_status(),
+            activating_command: order.activating_command(),
         }
     }
 
@@ -84,54 +99,78 @@ impl Report {
         }
     }
 
-    /// It would be sent so.
-    pub(super) fn dry(self, certificate: &CheckedCertificate) -> Self {
+    /// What would be done, by what AWS has now.
+    pub(super) fn dry(self, certificate: &CheckedCertificate, existing: Option<&Existing>) -> Self {
         let request = match certificate.call() {
             Call::RegisterCaCertificate { request, .. } => Some((**request).clone()),
             Call::RegisterCertificate { .. } | Call::RegisterCertificateWithoutCa { .. } => None,
         };
-        Self { dry_run: true, request, ..self }
+        let plan = Plan::of(existing, self.wanted);
+        let dry = Self { dry_run: true, plan: Some(plan), request, ..self.with_existing(existing) };
+        let hint = (plan == Plan::Nothing).then(|| dry.hint_for_existing()).flatten();
+        Self { hint, ..dry }
     }
 
-    /// It ended; `namesakes` are the CAs of its name that the ledger knows by now.
-    pub(super) fn ended(self, outcome: &Outcome, namesakes: &[Authority]) -> Self {
+    /// Takes over what AWS has of the CA.
+    fn with_existing(self, existing: Option<&Existing>) -> Self {
+        let Some(existing) = existing else { return self };
+        Self {
+            certificate_status: existing.status,
+            certificate_mode: existing.mode,
+            status_unknown_because: existing.unknown_because.clone(),
+            activated: existing.is_activated,
+            ..self
+        }
+    }
+
+    /// The outcome; `namesakes` are the CAs of its name that the ledger knows by now.
+    pub(super) fn ended(self, Registration { outcome, existing }: &Registration, namesakes: &[Authority]) -> Self {
         let known = namesakes.iter().find(|its| Some(its.certificate_id) == outcome.certificate_id);
-        let was_there = outcome.status() == Status::AlreadyRegistered;
+        let was_there = existing.is_some();
         let ended = Self {
             status: Some(outcome.status().to_string()),
             code: Some(outcome.code.as_str()),
-            detail: outcome.detail.clone(),
-            certificate_mode: if was_there { known.and_then(|its| its.mode) } else { self.certificate_mode },
-            certificate_status: outcome.known_status.or_else(|| known.filter(|_| was_there)?.status),
+            // What the ledger says of a CA that was there, the status says here.
+            detail: outcome.detail.clone().filter(|_| !was_there),
+            certificate_status: outcome.known_status,
             ..self
-        };
-        Self { hint: ended.hint_for(outcome.code, namesakes), ..ended }
+        }
+        .with_existing(existing.as_ref());
+        let mode = ended.certificate_mode.or_else(|| known.filter(|_| was_there)?.mode);
+        let hint = if was_there { ended.hint_for_existing() } else { ended.hint_for(outcome.code, namesakes) };
+        Self { certificate_mode: mode, hint, ..ended }
     }
 
-    /// What somebody can do about an end.
+    /// What to do about an outcome.
     fn hint_for(&self, code: Code, namesakes: &[Authority]) -> Option<String> {
         Some(match code {
             Code::LimitExceeded => limit_advice(namesakes),
             Code::RegistrationCode => "AWS has another registration code by now; `muster ca code` prints it".to_owned(),
             Code::ResourceNotFound => "check that the account has the template and the role".to_owned(),
             // Nobody asked for INACTIVE: it is what AWS takes where nothing is said.
-            Code::Exists
-                if self.wanted == CertificateStatus::Active && self.certificate_status != Some(self.wanted) =>
-            {
-                format!("registering changes nothing of a CA that is there; {} does", self.activation()?)
+            Code::Ok | Code::AnswerLost if self.wanted != CertificateStatus::Active => format!(
+                "the CA is INACTIVE, so certificates that it issued cannot be registered; `{}` activates it",
+                self.activating_command
+            ),
+            _ if code.status() == Status::Exhausted => {
+                "run it again: a CA that is registered stays as it is".to_owned()
             }
-            Code::Ok | Code::AnswerLost if self.wanted != CertificateStatus::Active => {
-                format!("its certificates can be registered once it is active; {} makes it so", self.activation()?)
-            }
-            _ if code.status() == Status::Exhausted => "run it again: what went through costs nothing".to_owned(),
             _ => return None,
         })
     }
 
-    /// The command that activates it.
-    fn activation(&self) -> Option<String> {
-        let id = self.certificate_id?;
-        Some(format!("`aws iot update-ca-certificate --certificate-id {id} --new-status ACTIVE`"))
+    /// What to do about a CA that AWS had already.
+    fn hint_for_existing(&self) -> Option<String> {
+        let command = &self.activating_command;
+        match self.certificate_status {
+            Some(CertificateStatus::Active) => None,
+            Some(status) => Some(format!(
+                "the CA is {status}, so certificates that it issued cannot be registered; `{command}` activates it"
+            )),
+            None => Some(format!(
+                "`{command}` activates the CA if it is not active; to see its status, allow iot:DescribeCACertificate"
+            )),
+        }
     }
 
     /// The exit code of the command.
@@ -146,7 +185,7 @@ impl Report {
         }
     }
 
-    /// Says whether AWS has the CA, or nothing speaks against it.
+    /// Says whether AWS has the CA, or a dry run found nothing wrong.
     fn is_good(&self) -> bool {
         let status = self.status.as_deref().and_then(|status| status.parse::<Status>().ok());
         status.map_or(self.dry_run, Status::is_good)
@@ -171,8 +210,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let end = self.status.as_deref().map_or_else(|| "would be sent".to_owned(), |status| status.replace('_', " "));
-        writeln!(f, "{end}: {}", printable(self.subject.as_deref().unwrap_or("no certificate")))?;
+        writeln!(f, "{}: {}", self.result(), printable(self.subject.as_deref().unwrap_or("no certificate")))?;
         let texts = [
             ("code", self.code.map(str::to_owned)),
             ("detail", self.detail.clone()),
@@ -181,7 +219,7 @@ impl fmt::Display for Report {
             ("account", Some(format!("{} in {}, target {}", self.account, self.region, self.target))),
             ("batch", Some(self.batch.clone())),
             ("mode", Some(or_unknown(self.certificate_mode))),
-            ("status", self.told_status()),
+            ("status", self.shown_status()),
             ("valid until", self.valid_until.clone()),
         ];
         for (key, text) in texts {
@@ -194,12 +232,29 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    /// Its status at AWS, or the one that it would have.
-    fn told_status(&self) -> Option<String> {
-        if self.dry_run {
-            return Some(self.wanted.to_string());
+    /// The result in a few words.
+    fn result(&self) -> String {
+        let done = self.status.as_deref().unwrap_or_default().replace('_', " ");
+        match self.plan {
+            Some(plan) => plan.in_words(self.wanted).to_owned(),
+            None if self.activated => format!("{done}, activated"),
+            None => done,
         }
-        self.is_good().then(|| or_unknown(self.certificate_status))
+    }
+
+    /// Its status at AWS, or the one that it would get.
+    fn shown_status(&self) -> Option<String> {
+        if !self.is_good() {
+            return None;
+        }
+        let unknown = || match &self.status_unknown_because {
+            Some(cause) => format!("unknown: {cause}"),
+            None => "unknown".to_owned(),
+        };
+        Some(match self.plan {
+            Some(Plan::Register) => self.wanted.to_string(),
+            _ => self.certificate_status.map_or_else(unknown, |status| status.to_string()),
+        })
     }
 }
 

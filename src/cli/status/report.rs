@@ -11,7 +11,7 @@ use super::rates::LearntRate;
 
 use crate::cli::figures::rfc3339;
 use crate::config::Config;
-use crate::hold_text;
+use crate::hold::Notice;
 use crate::job::{Name, Operation};
 use crate::outcome::{Code, Status};
 use crate::situation::{Obstacle, Severity, Situation};
@@ -109,8 +109,8 @@ pub(super) struct WaitingFor {
     pub(super) hold: String,
     /// What it is, for people.
     pub(super) what: String,
-    /// The command that fixes it.
-    pub(super) fix: String,
+    /// The command that fixes it; null: it ends by itself.
+    pub(super) fix: Option<String>,
     /// How many, counted up to 100,000.
     pub(super) n: u64,
 }
@@ -218,8 +218,9 @@ impl Facts<'_> {
 
 impl WaitingFor {
     fn of(waiting: &Waiting) -> Self {
-        let Waiting { hold, n } = waiting;
-        Self { hold: hold.to_string(), what: hold_text::title(hold), fix: hold_text::fix(hold), n: *n }
+        let Waiting { hold, subject, n } = waiting;
+        let Notice { title, fix } = Notice::of(hold, subject.as_deref());
+        Self { hold: hold.to_string(), what: title, fix, n: *n }
     }
 
     /// Whether there may be more than counted.

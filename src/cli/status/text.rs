@@ -85,7 +85,10 @@ impl Report {
         writeln!(f, "\nparked jobs wait for:")?;
         for waiting in &self.waiting_for {
             let or_more = if waiting.is_capped() { " or more" } else { "" };
-            writeln!(f, "{:>11}{or_more}  {}\n{:>17}: {}", grouped(waiting.n), waiting.what, "fix", waiting.fix)?;
+            writeln!(f, "{:>11}{or_more}  {}", grouped(waiting.n), waiting.what)?;
+            if let Some(fix) = &waiting.fix {
+                writeln!(f, "{:>11}  fix: `{fix}`", "")?;
+            }
         }
         match self.being_resent {
             Some(0) => Ok(()),

@@ -110,6 +110,11 @@ impl Store {
 }
 
 impl AuthorityReport {
+    /// Says whether a hold is on the certificates of this CA.
+    pub fn is_held_by(&self, hold: &HoldKey) -> bool {
+        self.holds().any(|its| its == *hold)
+    }
+
     /// What certificates of it wait for.
     fn holds(&self) -> impl Iterator<Item = HoldKey> {
         self.targets.iter().map(|target| HoldKey::issuer(target, self.authority.subject_key))

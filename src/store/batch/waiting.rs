@@ -14,6 +14,8 @@ pub const COUNTED_MAX: u64 = 100_000;
 pub struct Waiting {
     /// What they wait for.
     pub hold: HoldKey,
+    /// The subject of the CA, where it is a hold on an issuer.
+    pub subject: Option<String>,
     /// How many, counted up to [`COUNTED_MAX`].
     pub n: u64,
 }
@@ -22,7 +24,7 @@ pub struct Waiting {
 pub(super) async fn waiting(db: &mut PgConnection, batch: &str) -> Result<Vec<Waiting>, StoreError> {
     // By the index `waiting`; its condition must stand here word for word.
     let query = "-- batch_waiting
-        select h.hold, counted.n
+        select h.hold, h.subject, counted.n
         from holds h
         cross join lateral (
             select count(*) as n
@@ -41,5 +43,9 @@ pub(super) async fn waiting(db: &mut PgConnection, batch: &str) -> Result<Vec<Wa
 }
 
 fn read(row: &PgRow) -> Result<Waiting, StoreError> {
-    Ok(Waiting { hold: HoldKey::read(row.try_get("hold")?), n: row.try_get::<i64, _>("n")?.cast_unsigned() })
+    Ok(Waiting {
+        hold: HoldKey::read(row.try_get("hold")?),
+        subject: row.try_get("subject")?,
+        n: row.try_get::<i64, _>("n")?.cast_unsigned(),
+    })
 }

@@ -41,7 +41,10 @@ async fn forget_steps_after(database: &Database, version: i64) {
         (10, "alter table replays drop column if exists n_not_sent"),
         (11, "drop table if exists page_writers"),
         (12, "alter table rate_limits drop column if exists good_rate"),
-        (13, "alter table rate_limits drop column if exists next_probe; alter table holds drop column if exists n_probes"),
+        (
+            13,
+            "alter table rate_limits drop column if exists next_probe; alter table holds drop column if exists n_probes",
+        ),
         (14, "alter table rate_limits drop column if exists leased_at"),
         (
             15,

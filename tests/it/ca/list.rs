@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 
 use muster::job::RegisterCaCertificate;
 use muster::outcome::Code;
-use serde_json::{Value, json};
+use muster::sandbox::{Effect, Fault, Operation};
+use muster::specimen::Ca;
+use serde_json::json;
 
 use super::Office;
-use crate::factory::Factory;
+use crate::factory::{Factory, Program};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_without_cas_says_so() {
     let office = Office::new().await;
     let (code, stdout, _) = office.ca("list").await;
-    assert_eq!((code, stdout.as_str()), (Some(0), "no CA is known to be registered\n"));
-    let (_, stdout, _) = office.ca("list --json").await;
-    assert_eq!(serde_json::from_str::<Value>(&stdout).unwrap(), json!({ "registered": [], "not_in": [] }));
+    assert_eq!((code, stdout.as_str()), (Some(0), "The ledger knows no registered CA.\n"));
+    let nothing = json!({ "registered": [], "waited_for": [], "not_in": [] });
+    assert_eq!(office.listed("list --json").await, nothing);
 }
 
 /// Premise: a CA of the queue and one by hand are listed alike.
@@ -38,27 +40,119 @@ async fn the_list_tells_what_is_in_what_waits_and_what_is_not_in() {
     let (code, stdout, stderr) = office.ca("list").await;
     assert_eq!(code, Some(0), "{stderr}");
     let (id, other) = (office.ca.certificate().id(), factory.ca.certificate().id());
+    let listed = office.listed("list --json").await;
+    let since = listed["registered"][0]["since"].as_str().unwrap();
     let known = format!(
-        "CN=Line CA
+        "Registered CAs:
+CN=Line CA
     {id}
     default (000000000000 in us-east-1)
-    status INACTIVE, mode SNI_ONLY, valid until 9999-12-31T23:59:59Z
+    status INACTIVE
+    mode SNI_ONLY, valid until 9999-12-31T23:59:59Z, in the ledger since {since}
     2 jobs wait for it
 
-not in:
+CAs that jobs wait for, not registered or not active:
+CN=Line CA
+    CA \"CN=Line CA\" is not registered or not active (target default)
+    2 jobs wait for it
+    fix: muster ca register CA.pem --key CA.key --activate
+
+CAs that could not be registered:
 CN=Plant CA
     {other}
     target default, batch batch, "
     );
     assert!(stdout.starts_with(&known), "{stdout}");
     assert!(stdout.contains("\n    rejected verification_missing: "), "{stdout}");
-    let (_, stdout, _) = office.ca("list --json").await;
-    let listed: Value = serde_json::from_str(&stdout).unwrap();
     let (is_in, not_in) = (&listed["registered"][0], &listed["not_in"][0]);
     assert_eq!((&is_in["certificate_id"], &is_in["n_waiting"]), (&json!(id.to_string()), &json!(2)));
     assert_eq!((&is_in["certificate_status"], &is_in["targets"]), (&json!("INACTIVE"), &json!(["default"])));
     assert_eq!((&not_in["subject"], &not_in["code"]), (&json!("CN=Plant CA"), &json!("verification_missing")));
     assert_eq!((listed["registered"].as_array().unwrap().len(), listed["not_in"].as_array().unwrap().len()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_is_the_one_that_aws_has_now_whoever_changed_it() {
+    let office = Office::new().await;
+    let (code, said) = office.register("ca.pem --key ca.key --activate").await;
+    assert_eq!(code, Some(0), "{said}");
+    office.set_active(false);
+    let offline = office.listed("list --json --offline").await["registered"][0].clone();
+    assert_eq!((&offline["certificate_status"], &offline["status_source"]), (&json!("ACTIVE"), &json!("ledger")));
+    assert_eq!((&offline["is_at_aws"], office.n_calls(Operation::DescribeCACertificate)), (&json!(null), 0));
+
+    let asked = office.listed("list --json").await["registered"][0].clone();
+    assert_eq!((&asked["certificate_status"], &asked["status_source"]), (&json!("INACTIVE"), &json!("aws")));
+    let (_, stdout, _) = office.ca("list --offline").await;
+    let learnt =
+        "status unknown: AWS was not asked (--offline); it was INACTIVE when Muster last set it or asked for it\n";
+    assert!(stdout.contains(learnt), "{stdout}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ca_that_was_activated_elsewhere_releases_its_devices() {
+    let mut office = Office::new().await;
+    office.factory.config.breakers.issuer_probe = std::time::Duration::from_hours(1).into();
+    let (code, said) = office.register("ca.pem --key ca.key").await;
+    assert_eq!(code, Some(0), "{said}");
+    office.factory.enqueue(&[office.ca.leaf("1"), office.ca.leaf("2")]).await;
+    let serving = office.factory.serve().await;
+    let parked = [(Code::IssuerInactive, 2)];
+    office.factory.until("both are parked", async |f| f.ends().await.into_iter().eq(parked)).await;
+    office.set_active(true);
+    let listed = office.listed("list --json").await;
+    assert_eq!((&listed["registered"][0]["certificate_status"], &listed["waited_for"]), (&json!("ACTIVE"), &json!([])));
+    office.factory.until("both are registered", async |f| f.ends().await.into_iter().eq([(Code::Ok, 2)])).await;
+    serving.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ca_that_was_deleted_elsewhere_is_not_registered() {
+    let office = Office::new().await;
+    office.register("ca.pem --key ca.key --activate").await;
+    office.factory.sandbox.faults().set(error("ResourceNotFoundException", 404)).unwrap();
+    let (code, stdout, stderr) = office.ca("list").await;
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("    status not registered: AWS does not have it any more\n"), "{stdout}");
+    let ca = office.listed("list --json").await["registered"][0].clone();
+    assert_eq!((&ca["is_at_aws"], &ca["certificate_status"]), (&json!(false), &json!(null)));
+}
+
+/// Two CAs of one account: what the first question meets, the second would meet too.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_aws_that_does_not_say_the_status_fails_no_listing() {
+    let mut office = Office::new().await;
+    office.register("ca.pem --key ca.key --activate").await;
+    office.write("other.pem", &Ca::new("Other CA").pem());
+    office.register("other.pem --mode sni-only").await;
+    office.factory.sandbox.faults().set(error("AccessDeniedException", 403)).unwrap();
+    let (code, stdout, stderr) = office.ca("list").await;
+    assert_eq!((code, office.n_calls(Operation::DescribeCACertificate)), (Some(0), 1), "{stderr}");
+    let unknown =
+        "    status unknown: DescribeCACertificate: AccessDeniedException: as ordered; it was ACTIVE when Muster";
+    assert!(stdout.contains(unknown) && stdout.matches("status unknown: ").count() == 2, "{stdout}");
+
+    office.factory.config.targets.get_mut("default").unwrap().endpoint_url = Some("http://127.0.0.1:1".to_owned());
+    let (code, stdout, stderr) = office.ca("list").await;
+    assert!(code == Some(0) && stdout.contains("status unknown: cannot ask AWS who we are"), "{stdout}{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_credentials_the_list_shows_what_the_ledger_knows() {
+    let office = Office::new().await;
+    office.register("ca.pem --key ca.key --activate").await;
+    let mut command = office.factory.command(&["ca", "list"]);
+    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    command.env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", office.factory.folder());
+    let (code, stdout, stderr) = Program(command.spawn().unwrap()).end().await;
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("    status unknown: ") && stdout.contains("; it was ACTIVE when Muster"), "{stdout}");
+    assert_eq!(office.n_calls(Operation::DescribeCACertificate), 0);
+}
+
+fn error(code: &str, status: u16) -> Fault {
+    let effect = Effect::Error { status, code: code.to_owned(), message: "as ordered".to_owned(), executed: false };
+    Fault::new(Operation::DescribeCACertificate, effect)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -113,21 +113,10 @@ async fn a_second_time_says_that_it_is_there_and_asks_aws_itself() {
     office.register(words).await;
     let (code, said) = office.register(words).await;
     assert_eq!((code, &said["status"], &said["code"]), (Some(0), &json!("already_registered"), &json!("exists")));
-    // The ledger knows what it was registered with.
     assert_eq!((&said["certificate_status"], &said["certificate_mode"]), (&json!("ACTIVE"), &json!("DEFAULT")));
     assert!(said["hint"].is_null(), "{said}");
     assert_eq!(office.n_calls(Operation::RegisterCACertificate), 2);
     assert_eq!(office.factory.store.batch_status("unbatched").await.unwrap().unwrap().ended(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn of_a_ca_that_was_there_before_the_status_is_unknown() {
-    let office = Office::new().await;
-    office.factory.sandbox.plant_ca(&office.ca.pem()).unwrap();
-    let (code, said) = office.register("ca.pem --key ca.key --activate").await;
-    assert_eq!((code, &said["status"]), (Some(0), &json!("already_registered")), "{said}");
-    assert!(said["certificate_status"].is_null() && said["certificate_mode"].is_null(), "{said}");
-    assert!(said["hint"].as_str().unwrap().contains("update-ca-certificate"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,7 +131,7 @@ async fn a_dry_run_calls_and_records_nothing() {
         (&json!(true), &json!("DEFAULT"))
     );
     let (_, stdout, _) = office.ca(&format!("register {words}")).await;
-    for line in ["would be sent: CN=Line CA\n", "    status       ACTIVE\n", "    tag          plant=3\n"] {
+    for line in ["would be registered: CN=Line CA\n", "    status       ACTIVE\n", "    tag          plant=3\n"] {
         assert!(stdout.contains(line), "{line} is not in\n{stdout}");
     }
     assert_eq!(office.n_calls(Operation::RegisterCACertificate), 0);

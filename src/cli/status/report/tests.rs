@@ -256,14 +256,14 @@ fn parked_jobs_wait_for_something_or_are_being_resent() {
         waiting,
         ..BatchStatus::default()
     };
-    let some = batch(vec![Waiting { hold: hold.clone(), n: 200 }]);
+    let some = batch(vec![Waiting { hold: hold.clone(), subject: None, n: 200 }]);
     let report = of_batch(&some, &working(), None);
     assert_eq!((report.being_resent, report.waiting_for[0].n), (Some(1_000), 200));
     assert_eq!(report.seconds_left_at_quota, Some(100.0), "the time of what is being resent");
     assert!(report.to_string().contains("      1,000  nothing any more: being resent\n"), "{report}");
-    let report = of_batch(&batch(vec![Waiting { hold: hold.clone(), n: 1_200 }]), &working(), None);
+    let report = of_batch(&batch(vec![Waiting { hold: hold.clone(), subject: None, n: 1_200 }]), &working(), None);
     assert_eq!((report.being_resent, report.seconds_left_at_quota), (Some(0), None), "somebody must fix it first");
-    let report = of_batch(&batch(vec![Waiting { hold, n: COUNTED_MAX }]), &working(), None);
+    let report = of_batch(&batch(vec![Waiting { hold, subject: None, n: COUNTED_MAX }]), &working(), None);
     assert_eq!((report.being_resent, report.seconds_left_at_quota), (None, None), "unknown is not 0");
 }
 

@@ -1,0 +1,66 @@
+//! What a dry run of `muster ca register` would do, from what AWS has now.
+
+use serde::Serialize;
+
+use crate::job::CertificateStatus;
+use crate::single::Existing;
+
+/// What would be done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Plan {
+    /// AWS does not have the CA: it would be registered.
+    Register,
+    /// AWS has it, not active: it would be activated.
+    Activate,
+    /// AWS has it, and nothing else was asked for.
+    Nothing,
+    /// AWS did not say: it would be registered; if AWS has it, it would be activated where that was asked for.
+    Unknown,
+}
+
+impl Plan {
+    /// What would be done for a CA, by what AWS has of it.
+    pub(super) fn of(existing: Option<&Existing>, wanted: CertificateStatus) -> Self {
+        match existing.map(|existing| existing.status) {
+            None => Self::Register,
+            Some(None) => Self::Unknown,
+            Some(Some(status)) if wanted == CertificateStatus::Active && status != wanted => Self::Activate,
+            Some(Some(_)) => Self::Nothing,
+        }
+    }
+
+    /// The plan in words.
+    pub(super) fn in_words(self, wanted: CertificateStatus) -> &'static str {
+        match self {
+            Self::Register => "would be registered",
+            Self::Activate => "already registered, would be activated",
+            Self::Nothing => "already registered, nothing would be done",
+            Self::Unknown if wanted == CertificateStatus::Active => {
+                "would be registered, or activated if AWS has it already"
+            }
+            Self::Unknown => "would be registered unless AWS has it already",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_ca_that_is_there_and_not_active_would_be_activated() {
+        use CertificateStatus::{Active, Inactive};
+        let existing = |status| Existing { status, unknown_because: None, mode: None, is_activated: false };
+        for (status, wanted, plan) in [
+            (None, Active, Plan::Register),
+            (Some(None), Active, Plan::Unknown),
+            (Some(Some(Inactive)), Active, Plan::Activate),
+            (Some(Some(Active)), Active, Plan::Nothing),
+            (Some(Some(Inactive)), Inactive, Plan::Nothing),
+            (Some(Some(Active)), Inactive, Plan::Nothing),
+        ] {
+            assert_eq!(Plan::of(status.map(existing).as_ref(), wanted), plan, "{status:?} {wanted}");
+        }
+    }
+}

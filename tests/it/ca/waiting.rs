@@ -1,0 +1,116 @@
+//! What operators read while jobs wait for a CA: its name and the command that fixes it, wherever a hold shows.
+
+use std::time::Duration;
+
+use muster::outcome::Code;
+use muster::specimen::Ca;
+use serde_json::{Value, json};
+
+use super::Office;
+use crate::factory::Factory;
+
+const FIX: &str = "muster ca register CA.pem --key CA.key --activate";
+
+/// A name that would steer a terminal and forge a line of a log.
+const HOSTILE: &str = "Plant\u{1b}[2J\nERROR \"forged\"\u{202e}";
+
+/// How it shows, in quotes of a title.
+const SHOWN: &str = "CN=Plant\\u{1b}[2J\\u{a}ERROR \\\"forged\\\"\\u{202e}";
+
+/// Parks three jobs of a CA that nobody registered.
+async fn with_parked_jobs(name: &str) -> Office {
+    let mut office = Office { ca: Ca::new(name), ..Office::new().await };
+    office.factory.config.breakers.issuer_probe = Duration::from_hours(1).into();
+    office.factory.enqueue(&[office.ca.leaf("1"), office.ca.leaf("2"), office.ca.leaf("3")]).await;
+    office
+}
+
+async fn all_parked(factory: &Factory) {
+    factory.until("all are parked", async |f| f.ends().await.into_iter().eq([(Code::IssuerInactive, 3)])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn holds_and_readyz_name_the_ca_and_the_command_that_registers_it() {
+    let office = with_parked_jobs("Plant 3 CA").await;
+    let serving = office.factory.serve().await;
+    all_parked(&office.factory).await;
+    let (code, stdout, stderr) = office.factory.spawn(&["holds"]).end().await;
+    assert_eq!(code, Some(0), "{stderr}");
+    let title = "CA \"CN=Plant 3 CA\" is not registered or not active (target default)";
+    assert!(stdout.starts_with(&format!("{title}\n    held since ")), "{stdout}");
+    let (_, stdout_json, _) = office.factory.spawn(&["holds", "--json"]).end().await;
+    let holds: Value = serde_json::from_str(&stdout_json).unwrap();
+    let hold = &holds[0];
+    assert_eq!((&hold["subject"], &hold["title"]), (&json!("CN=Plant 3 CA"), &json!(title)));
+    assert_eq!((&hold["fix"], &hold["n_waiting"]), (&json!(FIX), &json!(3)));
+    let key = hold["hold"].as_str().unwrap();
+    assert!(stdout.contains(&format!("    key: {key}\n    fix: {FIX}\n")), "{stdout}");
+
+    let ready = serving.readiness().await;
+    let trouble = &ready["breakers"][0];
+    assert_eq!(trouble["what"], key, "{ready}");
+    assert!(trouble["reason"].as_str().unwrap().starts_with(&format!("{title}: CertificateStateException")), "{ready}");
+    serving.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hostile_name_neither_steers_a_terminal_nor_forges_a_line() {
+    let office = with_parked_jobs(HOSTILE).await;
+    let serving = office.factory.serve().await;
+    all_parked(&office.factory).await;
+    serving.end().await;
+    let title = format!("CA \"{SHOWN}\" is not registered or not active (target default)\n");
+    for words in [&["holds"][..], &["ca", "list"]] {
+        let (code, stdout, stderr) = office.factory.spawn(words).end().await;
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(stdout.contains(&title), "{stdout}");
+        assert!(!stdout.contains(|c: char| c.is_control() && c != '\n'), "{stdout:?}");
+        assert!(!stdout.lines().any(|line| line.starts_with("ERROR")), "{stdout}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_names_the_ca_when_a_hold_opens_and_when_it_is_released() {
+    let office = with_parked_jobs("Plant 3 CA").await;
+    let serve = office.factory.spawn(&["serve"]);
+    all_parked(&office.factory).await;
+    let holds = office.factory.store.open_holds().await.unwrap();
+    let key = holds[0].hold.as_str();
+    office.plant(true);
+    let (code, _, released) = office.factory.spawn(&["holds", "release", key]).end().await;
+    assert_eq!(code, Some(0), "{released}");
+    office.factory.until("all are registered", async |f| f.ends().await.into_iter().eq([(Code::Ok, 3)])).await;
+    serve.signal("TERM");
+    let (_, _, log) = serve.end().await;
+    let ca = "ca=\"CN=Plant 3 CA\"";
+    let names = |log: &str, event: &str| log.lines().any(|line| line.contains(event) && line.contains(ca));
+    assert!(names(&released, "hold released"), "{released}");
+    for event in ["hold opened: its jobs are parked", "hold released: its jobs are resent"] {
+        assert!(names(&log, event), "{event}: {log}");
+    }
+    assert!(!log.contains("Some("), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_shows_a_ca_that_jobs_wait_for_and_nobody_registered() {
+    let office = with_parked_jobs("Plant 3 CA").await;
+    let serving = office.factory.serve().await;
+    all_parked(&office.factory).await;
+    serving.end().await;
+    let listed = office.listed("list --json").await;
+    let waited_for = &listed["waited_for"][0];
+    assert_eq!((&waited_for["subject"], &waited_for["target"]), (&json!("CN=Plant 3 CA"), &json!("default")));
+    assert_eq!((&waited_for["n_waiting"], &waited_for["fix"]), (&json!(3), &json!(FIX)));
+    let (_, stdout, _) = office.ca("list").await;
+    let section = format!(
+        "The ledger knows no registered CA.
+
+CAs that jobs wait for, not registered or not active:
+CN=Plant 3 CA
+    CA \"CN=Plant 3 CA\" is not registered or not active (target default)
+    3 jobs wait for it
+    fix: {FIX}
+"
+    );
+    assert_eq!(stdout, section);
+}
