@@ -147,11 +147,15 @@ impl Breakers {
     pub fn open(&self) -> Vec<Trouble> {
         let targets = self.targets.iter().filter_map(|((target, operation), breaker)| {
             let open = breaker.open()?;
-            Some(Trouble { breaker: <&str>::from(open.cause).into(), what: format!("{target}:{operation}"), reason: open.reason })
+            Some(Trouble {
+                breaker: <&str>::from(open.cause).into(),
+                what: format!("{target}:{operation}"),
+                reason: open.reason,
+            })
         });
-        let whole = [("postgres", &self.postgres), ("sqs", &self.sqs)]
-            .into_iter()
-            .filter_map(|(breaker, its)| Some(Trouble { breaker: breaker.into(), what: String::new(), reason: its.open()? }));
+        let whole = [("postgres", &self.postgres), ("sqs", &self.sqs)].into_iter().filter_map(|(breaker, its)| {
+            Some(Trouble { breaker: breaker.into(), what: String::new(), reason: its.open()? })
+        });
         let holds = self.holds.closed().into_iter().filter_map(trouble_of);
         targets.chain(whole).chain(holds).collect()
     }

@@ -387,7 +387,9 @@ mod tests {
     #[test]
     fn a_gauge_of_something_unknown_is_absent() {
         let text = Metrics::new().text();
-        for name in ["batch_missing_jobs", "last_progress", "queue_messages", "queue_retention", "backlog_eta", "workers"] {
+        for name in
+            ["batch_missing_jobs", "last_progress", "queue_messages", "queue_retention", "backlog_eta", "workers"]
+        {
             assert!(!text.contains(&format!("\nmuster_{name}")), "{name} is in\n{text}");
         }
     }

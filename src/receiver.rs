@@ -33,6 +33,9 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 /// Receives that fail in a row before SQS counts as failing: single ones come and go.
 const FAILURES_MAX: u32 = 5;
 
+/// The same for slow failures, such as connections that time out: so many within this time.
+const SLOW_FAILURES: (u32, Duration) = (2, Duration::from_secs(4));
+
 /// How long a queue may be out of reach before whoever waits for it to be empty gives up. A denial is given less: only
 /// people end it.
 const GIVE_UP_AFTER: Duration = Duration::from_mins(1);
@@ -90,8 +93,9 @@ impl Failures {
     /// Notes one; too many open the breaker until a receive goes through.
     fn one_more(&mut self, error: &QueueError, sqs: &Dependency) {
         self.n += 1;
-        self.since.get_or_insert_with(Instant::now);
-        if self.n >= FAILURES_MAX {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let (n_slow, time) = SLOW_FAILURES;
+        if self.n >= FAILURES_MAX || (self.n >= n_slow && since.elapsed() >= time) {
             self.failing.get_or_insert_with(|| sqs.failing(&error.to_string()));
         }
     }

@@ -84,8 +84,9 @@ impl Situation {
     pub fn summary(&self) -> String {
         let unknown = |what: &str| format!("{what} unknown");
         let workers = counted(self.alive().count() as u64, "worker", "workers");
-        let messages =
-            self.n_messages().map_or_else(|| unknown("queue contents"), |n| counted(n, "message", "messages") + " queued");
+        let messages = self
+            .n_messages()
+            .map_or_else(|| unknown("queue contents"), |n| counted(n, "message", "messages") + " queued");
         let dead = self.n_dead().map_or_else(|| unknown("dead letters"), |n| counted(n, "dead letter", "dead letters"));
         let Facts { quarantined, missing, parked, .. } = &self.facts;
         let parked: u64 = parked.values().sum();

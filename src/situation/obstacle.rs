@@ -102,20 +102,31 @@ impl Obstacle {
     /// Further holds of a kind, which are not named.
     pub(super) fn more_holds(n: usize, kind: HoldKind) -> Option<Self> {
         let kind: &str = kind.into();
-        let what = format!("and {}", counted(n as u64, &format!("more hold of kind {kind}"), &format!("more holds of kind {kind}")));
+        let what = format!(
+            "and {}",
+            counted(n as u64, &format!("more hold of kind {kind}"), &format!("more holds of kind {kind}"))
+        );
         (n > 0).then(|| Self::new(Severity::Partial, kind, what, "`muster holds` lists all of them"))
     }
 
     /// Messages that SQS gave up on.
     pub(super) fn dead_letters(n: u64) -> Self {
         let what = format!("{} in the dead-letter queue", counted(n, "message", "messages"));
-        Self::new(Severity::Attention, "dead_letters", what, "`muster dead list`, then `muster dead replay` or `muster dead drop`")
+        Self::new(
+            Severity::Attention,
+            "dead_letters",
+            what,
+            "`muster dead list`, then `muster dead replay` or `muster dead drop`",
+        )
     }
 
     /// Messages that are no jobs.
     pub(super) fn quarantined(n: u64) -> Self {
         let or_more = if n >= QUARANTINED_MAX { " or more" } else { "" };
-        let what = format!("{}{or_more} in the quarantine", counted(n, "message that is not a job", "messages that are not jobs"));
+        let what = format!(
+            "{}{or_more} in the quarantine",
+            counted(n, "message that is not a job", "messages that are not jobs")
+        );
         Self::new(
             Severity::Attention,
             "quarantined",

@@ -70,7 +70,8 @@ fn what_every_worker_reports_stops_the_work_and_what_some_report_slows_it() {
 
 #[test]
 fn what_stops_everything_comes_first() {
-    let hold = |hold: HoldKey| OpenHold { hold, subject: None, reason: "r".to_owned(), is_closed: true, is_probe_due: false };
+    let hold =
+        |hold: HoldKey| OpenHold { hold, subject: None, reason: "r".to_owned(), is_closed: true, is_probe_due: false };
     let situation = Situation {
         workers: vec![worker(1, &[])],
         holds: vec![hold(HoldKey::batch(&"b".parse().unwrap())), hold(HoldKey::pause_all())],

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::Row as _;
+use sqlx::postgres::{PgConnection, PgRow};
 
 use super::{Store, StoreError};
 

@@ -353,11 +353,7 @@ async fn what_waits_lies_dead_or_is_held_is_a_warning() {
     assert_eq!(code, Some(0));
     for (check, wanted, mend) in [
         ("dead_letter_queue", "messages lie in it, about 1", "muster dead list"),
-        (
-            "work",
-            "no worker is running, and the queue holds 2 messages",
-            "muster serve",
-        ),
+        ("work", "no worker is running, and the queue holds 2 messages", "muster serve"),
         ("holds", "jobs are held: 1 of kind batch, 1 of kind pause", "muster holds"),
         ("admin", " is in use", "another address"),
     ] {

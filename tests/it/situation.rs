@@ -78,17 +78,19 @@ async fn a_worker_that_was_killed_is_missed() {
 async fn denials_and_outages_are_named_until_they_are_over() {
     let factory = Factory::with(count_only(), 1000.0).await;
     let worker = factory.serve().await;
-    for (status, code, kind) in
-        [(403, "AccessDeniedException", "auth"), (503, "ServiceUnavailableException", "outage")]
+    for (status, code, kind) in [(403, "AccessDeniedException", "auth"), (503, "ServiceUnavailableException", "outage")]
     {
         let id = factory.sandbox.faults().set(fault(Operation::RegisterCertificate, status, code)).unwrap();
-        send(&factory, &factory.leaves(40), 40).await;
+        send(&factory, &factory.leaves(40), 80).await;
         let found = until_named(&factory, kind, "stopped").await;
         let what = found["what"].as_str().unwrap();
         assert!(what.contains("RegisterCertificate of target default: ") && what.contains("as ordered"), "{what}");
         let batch = numbers(&factory, &["--measure", "0s"]).await;
         assert_eq!(batch["obstacles"][0]["kind"], kind);
-        assert_eq!((&batch["seconds_left_at_quota"], &batch["seconds_left_at_learnt_rate"]), (&Value::Null, &Value::Null));
+        assert_eq!(
+            (&batch["seconds_left_at_quota"], &batch["seconds_left_at_learnt_rate"]),
+            (&Value::Null, &Value::Null)
+        );
         factory.sandbox.faults().clear(id);
         until_nothing_is_named(&factory).await;
     }

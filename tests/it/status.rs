@@ -59,8 +59,16 @@ async fn a_batch_is_told_from_its_first_end_to_its_last() {
     );
     assert_eq!(failure["example"]["ref"], "SN-6");
     assert!(failure["example"]["detail"].as_str().unwrap().starts_with("the certificate expired at 2019"));
-    assert_eq!((&half["measured_rate"], &half["seconds_left_at_measured_rate"]), (&json!(null), &json!(null)), "too short a time");
-    assert_eq!((&half["quota"], &half["seconds_left_at_quota"]), (&json!(1000.0), &json!(null)), "no worker is running");
+    assert_eq!(
+        (&half["measured_rate"], &half["seconds_left_at_measured_rate"]),
+        (&json!(null), &json!(null)),
+        "too short a time"
+    );
+    assert_eq!(
+        (&half["quota"], &half["seconds_left_at_quota"]),
+        (&json!(1000.0), &json!(null)),
+        "no worker is running"
+    );
     assert_eq!(half["targets"], json!(["default"]));
 
     send(&factory, &pems, 8).await;

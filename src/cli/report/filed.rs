@@ -11,8 +11,8 @@ use super::certificates::Certificates;
 use crate::cli::figures::{grouped, printable, rfc3339};
 use crate::cli::operator;
 use crate::job::Name;
-use crate::store::batch::Count;
 use crate::store::BatchStatus;
+use crate::store::batch::Count;
 
 /// What a report is made of.
 pub(super) struct Facts<'a> {

@@ -14,7 +14,8 @@ use crate::store::Store;
 use crate::store::batch::BatchLine;
 
 /// The titles of the columns.
-const TITLES: [&str; 8] = ["batch", "announced", "outcomes", "failed", "parked", "outstanding", "first outcome", "last outcome"];
+const TITLES: [&str; 8] =
+    ["batch", "announced", "outcomes", "failed", "parked", "outstanding", "first outcome", "last outcome"];
 
 /// What is going on, and a page of batches, the newest first.
 #[derive(Debug, Serialize)]

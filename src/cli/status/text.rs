@@ -107,7 +107,14 @@ impl Report {
         for line in self.rates.iter().filter_map(LearntRate::line) {
             writeln!(f, "{line}")?;
         }
-        if self.is_complete() || self.is_stopped() { Ok(()) } else { self.write_times_left(f) }
+        if self.is_complete() {
+            return Ok(());
+        }
+        if self.quota.is_none() && !self.targets.is_empty() {
+            let targets = self.targets.join(", ");
+            writeln!(f, "the quota is unknown: neither the ledger nor the settings have one of {targets}")?;
+        }
+        if self.is_stopped() { Ok(()) } else { self.write_times_left(f) }
     }
 
     fn write_times_left(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -125,9 +132,6 @@ impl Report {
         }
         if let (Some(time), Some(n)) = (self.seconds_left_with_other_batches.and_then(to_time), self.queue_messages) {
             writeln!(f, "{:>11}  left at that rate for all {} messages in the queues", span(time), grouped(n))?;
-        }
-        if self.quota.is_none() && !self.targets.is_empty() {
-            writeln!(f, "the quota is unknown: neither the ledger nor the settings have one of {}", self.targets.join(", "))?;
         }
         Ok(())
     }

@@ -46,6 +46,7 @@ const INDEXED: [(&str, &str, &str); 33] = [
     ("registrations", "waits_for", "a kind, a name and 64 hex digits"),
     ("replays", "md5(filter)", "32 hex digits"),
     ("targets", "target", "a name"),
+    ("workers", "worker", "16 hex digits"),
 ];
 
 /// An index over a value without a bound makes a row unrecordable (SQLSTATE 54000): whoever adds one says here what

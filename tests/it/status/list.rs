@@ -32,11 +32,13 @@ async fn listing(factory: &Factory, arguments: &[&str]) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_batch_all_are_listed_the_latest_first() {
     let factory = three().await;
-    sqlx::raw_sql("insert into queue_readings (queue, read_at, empty_since) values ('q', now(), now() - interval '3 minutes');
-        update batches set announced_at = announced_at - interval '3 minutes'")
-        .execute(&factory.database.pool)
-        .await
-        .unwrap();
+    sqlx::raw_sql(
+        "insert into queue_readings (queue, read_at, empty_since) values ('q', now(), now() - interval '3 minutes');
+        update batches set announced_at = announced_at - interval '3 minutes'",
+    )
+    .execute(&factory.database.pool)
+    .await
+    .unwrap();
     let listing = listing(&factory, &[]).await;
     let of = |field: &str| -> Vec<Value> {
         listing["batches"].as_array().unwrap().iter().map(|line| line[field].clone()).collect()

@@ -65,7 +65,9 @@ async fn a_worker_notes_what_it_reads_and_counts_what_is_missing() {
     assert_eq!(factory.store.missing_jobs().await.unwrap(), 3);
     let (one, other) = (factory.serve().await, factory.serve().await);
     for worker in [&one, &other] {
-        factory.until("the gauge shows it", async |_| worker.metrics().await.contains("\nmuster_batch_missing_jobs 3\n")).await;
+        factory
+            .until("the gauge shows it", async |_| worker.metrics().await.contains("\nmuster_batch_missing_jobs 3\n"))
+            .await;
     }
     one.end().await;
     other.end().await;

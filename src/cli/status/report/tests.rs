@@ -140,7 +140,9 @@ fn what_is_parked_is_not_outstanding_and_did_not_fail() {
     let report = of_counts(Some(7_000), counts, None);
     assert_eq!((report.ended, report.outstanding, report.parked), (5_000, Some(800), 1_200));
     let text = report.to_string();
-    assert!(text.starts_with("batch line-7: 5,000 of 7,000 certificates have an outcome, 800 outstanding, 1,200 parked\n"));
+    assert!(
+        text.starts_with("batch line-7: 5,000 of 7,000 certificates have an outcome, 800 outstanding, 1,200 parked\n")
+    );
     assert!(text.contains("\n\nparked, with an example each:\n"), "{text}");
     assert!(text.contains("      1,200  issuer_inactive\n") && !text.contains("failed, with"), "{text}");
 }
@@ -153,7 +155,11 @@ fn what_is_outstanding_is_missing_once_the_queues_were_empty_for_long() {
     assert_eq!((early.missing, early.seconds_left_at_quota), (None, Some(200.0)));
     let report = of(Duration::from_mins(5));
     assert_eq!((report.outstanding, report.missing), (Some(800), Some(800)));
-    assert_eq!((report.queues_empty_seconds, report.seconds_left_at_quota), (Some(300), Some(120.0)), "what is being resent");
+    assert_eq!(
+        (report.queues_empty_seconds, report.seconds_left_at_quota),
+        (Some(300), Some(120.0)),
+        "what is being resent"
+    );
     let text = report.to_string();
     let wanted = "batch line-7: 5,000 of 7,000 certificates have an outcome, 1,200 parked, 800 missing: announced, no \
                   outcome, and the queues have been empty for 5 min (an unknown number of dead letters, 0 quarantined)\n";
@@ -229,20 +235,21 @@ fn ends_whose_last_is_before_their_first_have_no_average() {
 /// Premise: a time left was shown while everything was paused, denied or without a worker.
 #[test]
 fn nothing_that_stands_still_has_a_time_left() {
-    let batch =
-        BatchStatus { announced: Some(7_000), counts: vec![count(Code::Ok, 5_000)], ..BatchStatus::default() };
+    let batch = BatchStatus { announced: Some(7_000), counts: vec![count(Code::Ok, 5_000)], ..BatchStatus::default() };
     let report = of_batch(&batch, &Situation::default(), None);
     assert_eq!((report.seconds_left_at_quota, report.seconds_left_at_learnt_rate), (None, None));
     let text = report.to_string();
-    assert!(text.starts_with("STOPPED: no worker is running\n    fix: start one with `muster serve`\n\nbatch"), "{text}");
+    assert!(
+        text.starts_with("STOPPED: no worker is running\n    fix: start one with `muster serve`\n\nbatch"),
+        "{text}"
+    );
     assert!(!text.contains(" left "), "{text}");
     assert_eq!(of_batch(&batch, &working(), None).seconds_left_at_quota, Some(200.0));
 }
 
 #[test]
 fn a_complete_batch_is_stopped_by_nothing() {
-    let batch =
-        BatchStatus { announced: Some(5_000), counts: vec![count(Code::Ok, 5_000)], ..BatchStatus::default() };
+    let batch = BatchStatus { announced: Some(5_000), counts: vec![count(Code::Ok, 5_000)], ..BatchStatus::default() };
     assert_eq!(of_batch(&batch, &Situation::default(), None).obstacles, []);
 }
 
@@ -278,8 +285,7 @@ fn no_rate_is_computed_over_less_than_a_second() {
 
 #[test]
 fn other_messages_in_the_queues_may_come_first() {
-    let batch =
-        BatchStatus { announced: Some(7_000), counts: vec![count(Code::Ok, 5_000)], ..BatchStatus::default() };
+    let batch = BatchStatus { announced: Some(7_000), counts: vec![count(Code::Ok, 5_000)], ..BatchStatus::default() };
     let queue = crate::store::reading::QueueReport {
         queue: "q".into(),
         read_ago: Duration::ZERO,
