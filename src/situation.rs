@@ -6,7 +6,9 @@
 mod obstacle;
 mod troubles;
 
-use crate::cli::figures::{counted, grouped};
+use std::time::Duration;
+
+use crate::cli::figures::{counted, grouped, printable, span};
 use crate::hold::{HoldKey, HoldKind};
 use crate::job::Name;
 use crate::store::facts::Facts;
@@ -17,6 +19,9 @@ use crate::store::workers::WorkerReport;
 use crate::store::{Store, StoreError};
 
 pub use obstacle::{Obstacle, Severity};
+
+/// Age of a reading that is late: workers read every 15 s, and a call takes up to 10 s.
+const UNREAD_AFTER: Duration = Duration::from_secs(30);
 
 /// Most holds of one kind that are named one by one.
 const NAMED_MAX: usize = 5;
@@ -54,6 +59,7 @@ impl Situation {
         obstacles.extend(self.no_worker());
         obstacles.extend(self.paused());
         obstacles.extend(troubles::reported(&self.alive().collect::<Vec<_>>()));
+        obstacles.extend(self.unread_queue());
         obstacles.extend(self.throttles.iter().map(Obstacle::throttled));
         obstacles.extend(self.held());
         obstacles.extend(self.silent_workers());
@@ -84,9 +90,10 @@ impl Situation {
     pub fn summary(&self) -> String {
         let unknown = |what: &str| format!("{what} unknown");
         let workers = counted(self.alive().count() as u64, "worker", "workers");
-        let messages = self
-            .n_messages()
-            .map_or_else(|| unknown("queue contents"), |n| counted(n, "message", "messages") + " queued");
+        let messages = self.n_messages().map_or_else(
+            || unknown("queue contents") + &self.stalest_reading(),
+            |n| counted(n, "message", "messages") + " queued",
+        );
         let dead = self.n_dead().map_or_else(|| unknown("dead letters"), |n| counted(n, "dead letter", "dead letters"));
         let Facts { quarantined, missing, parked, .. } = &self.facts;
         let parked: u64 = parked.values().sum();
@@ -114,6 +121,20 @@ impl Situation {
             return None;
         }
         self.queues.iter().map(|queue| count(queue).filter(|_| queue.read_ago < FRESH)).sum()
+    }
+
+    /// The queue whose reading is the oldest, for people.
+    fn stalest_reading(&self) -> String {
+        let stalest = self.queues.iter().max_by_key(|queue| queue.read_ago);
+        stalest
+            .map_or_else(String::new, |it| format!(" ({} last read {} ago)", printable(&it.queue), span(it.read_ago)))
+    }
+
+    /// Workers run, and none has read a queue for too long.
+    fn unread_queue(&self) -> Option<Obstacle> {
+        let newest = self.queues.iter().map(|queue| queue.read_ago).min()?;
+        let has_had_time = self.alive().any(|worker| worker.started_ago > UNREAD_AFTER);
+        (has_had_time && newest > UNREAD_AFTER).then(|| Obstacle::unread_queue(newest))
     }
 
     fn no_worker(&self) -> Option<Obstacle> {

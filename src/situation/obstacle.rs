@@ -34,8 +34,8 @@ pub enum Severity {
 pub struct Obstacle {
     /// What it does to the work.
     pub severity: Severity,
-    /// What sort of thing it is: a breaker, a kind of hold, or one of `no_worker`, `throttled`, `silent_worker`,
-    /// `dead_letters`, `quarantined`.
+    /// What sort of thing it is: a breaker, a kind of hold, or one of `no_worker`, `queue_unread`, `throttled`,
+    /// `silent_worker`, `dead_letters`, `quarantined`.
     pub kind: String,
     /// What it is about, where that has a name: a hold, a target's operation.
     pub about: Option<String>,
@@ -73,6 +73,12 @@ impl Obstacle {
         let what = format!("worker {} has not reported for {}", name_of(worker), span(ago));
         let fix = "check whether its process still runs; messages it held come back by themselves";
         (ago < SILENT_FOR).then(|| Self::new(Severity::Attention, "silent_worker", what, fix))
+    }
+
+    /// No worker could read what the queues hold for a while.
+    pub(super) fn unread_queue(ago: Duration) -> Self {
+        let what = format!("no worker could read what the queue holds for {}", span(ago));
+        Self::new(Severity::Slowed, "queue_unread", what, "check the queue and its permissions with `muster doctor`")
     }
 
     /// AWS throttles a quota.

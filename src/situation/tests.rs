@@ -108,6 +108,18 @@ fn of_many_holds_the_first_are_named() {
 }
 
 #[test]
+fn a_queue_that_running_workers_cannot_read_is_named() {
+    let situation = |read_ago| Situation {
+        workers: vec![worker(1, &[])],
+        queues: vec![queue(read_ago, Some(0), Some(0)), queue(90_000, Some(0), None)],
+        ..Situation::default()
+    };
+    assert_eq!(situation(25).obstacles(), []);
+    assert_eq!(situation(31).obstacles()[0].kind, "queue_unread");
+    assert!(situation(31).summary().contains("queue contents unknown (q last read 1 day 1 h ago)"));
+}
+
+#[test]
 fn what_was_not_read_lately_is_unknown() {
     let situation = |queues| Situation { queues, ..Situation::default() };
     assert_eq!(situation(vec![]).n_messages(), None);

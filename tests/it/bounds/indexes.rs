@@ -12,7 +12,7 @@ use crate::database::Database;
 use crate::ledger::row;
 
 /// Every value of no fixed size that an index covers: its table, what is indexed, and what bounds it.
-const INDEXED: [(&str, &str, &str); 33] = [
+const INDEXED: [(&str, &str, &str); 34] = [
     ("authorities", "account", "12 digits"),
     ("authorities", "certificate_id", "32 bytes"),
     ("authorities", "region", "the settings"),
