@@ -36,6 +36,7 @@ pub mod config;
 mod crash_point;
 pub mod doctor;
 pub mod enqueue;
+mod figures;
 pub mod forwarding;
 pub mod heartbeat;
 pub mod hold;

@@ -12,6 +12,7 @@ use crate::backoff::Backoff;
 use crate::breaker::{Changes, Dependency};
 use crate::clock::Clock;
 use crate::config::{Config, Rates};
+use crate::figures::span;
 use crate::identity::{self, Account, IdentityError};
 use crate::job::{Job, Name, Operation};
 use crate::lessor::Lessor;
@@ -196,7 +197,7 @@ impl Single {
                 }
                 Step::Wait(wait) => {
                     let error = answer.result.err().map(|error| error.to_string()).unwrap_or_default();
-                    warn!(error, ?wait, "the call did not register, trying again");
+                    warn!(error, wait = span(wait), "the call failed, trying again");
                     tokio::time::sleep(wait).await;
                 }
             }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::queues::Queues;
-use super::{Check, Finding, span};
+use super::{Check, Finding};
+use crate::figures::span;
 use crate::hold::HoldKind;
 use crate::store::server::LastWork;
 use crate::store::{Store, StoreError};
