@@ -17,6 +17,8 @@ use tracing::{info, warn};
 pub use changes::Changes;
 pub use dependency::{Dependency, Failing};
 
+use crate::figures::span;
+
 /// Calls of a target that fail in a row before it counts as an outage: where a fifth of the calls fails at random, as
 /// many in a row come once in 10^14 calls.
 const OUTAGE_FAILURES: u32 = 20;
@@ -120,7 +122,7 @@ impl Breaker {
         // A call from before the trouble says nothing about it.
         let Some(open) = state.open.take_if(|open| began >= open.since) else { return };
         drop(state);
-        info!(breaker = self.0.name, open = ?open.since.elapsed(), "closed: the target answers again");
+        info!(breaker = self.0.name, open_for = span(open.since.elapsed()), "closed: the target answers again");
         self.0.changes.notify();
     }
 

@@ -12,7 +12,7 @@ mod enqueue;
 mod exit;
 mod export;
 mod failure;
-pub(crate) mod figures;
+mod figures;
 mod holds;
 mod layers;
 mod ledger;

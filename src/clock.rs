@@ -10,6 +10,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tracing::warn;
 
+use crate::figures::span;
 use crate::identity::{self, Access};
 use crate::store::Store;
 
@@ -44,9 +45,10 @@ impl Clock {
         )]
         self.0.store((seconds * 1000.0) as i64, Ordering::Relaxed);
         if seconds != 0.0 {
+            let (off, behind_or_ahead) = apart(-seconds);
             warn!(
-                seconds,
-                "this machine's clock differs from AWS's: certificates are judged by AWS's; set this one right"
+                off,
+                "this machine's clock is {behind_or_ahead} AWS's: certificates are judged by AWS's time; set this clock"
             );
         }
     }
@@ -67,12 +69,16 @@ impl Clock {
         let Ok(clock) = store.clock().await else { return };
         let seconds = clock.ahead - (self.now() - OffsetDateTime::now_utc()).as_seconds_f64();
         if seconds.abs() >= APART_MAX {
-            warn!(
-                seconds,
-                "the clock of Postgres is wrong, ahead by so many seconds or, if negative, behind: set it right"
-            );
+            let (off, behind_or_ahead) = apart(seconds);
+            warn!(off, "the clock of Postgres is {behind_or_ahead} AWS's time: set it");
         }
     }
+}
+
+/// By how much a clock is wrong, and in which direction.
+fn apart(seconds_ahead: f64) -> (String, &'static str) {
+    let off = Duration::try_from_secs_f64(seconds_ahead.abs()).unwrap_or(Duration::MAX);
+    (span(off), if seconds_ahead < 0.0 { "behind" } else { "ahead of" })
 }
 
 #[cfg(test)]

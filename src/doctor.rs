@@ -186,12 +186,3 @@ async fn all<T: Send + 'static>(futures: impl Iterator<Item = impl Future<Output
     }
     ended
 }
-
-/// A span for people: milliseconds below a second, and the two greatest units above.
-fn span(time: Duration) -> String {
-    if time < Duration::from_secs(1) {
-        return format!("{}ms", time.as_millis());
-    }
-    let text = humantime::format_duration(Duration::from_secs(time.as_secs())).to_string();
-    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
-}

@@ -22,6 +22,7 @@ use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 
+use crate::figures::span;
 use crate::sdk_error;
 
 use clock::AwsClock;
@@ -181,7 +182,7 @@ pub async fn ask(access: &Access, within: Duration) -> Asked {
         let account = Account::told(&config, clock.clone()).await?;
         Ok((config, account))
     };
-    let late = |_| Err(IdentityError::Unreachable(format!("no answer within {within:?}")));
+    let late = |_| Err(IdentityError::Unreachable(format!("no answer within {}", span(within))));
     let answer = tokio::time::timeout(within, asked).await.unwrap_or_else(late);
     // The date of an answer that AWS did not give is nobody's.
     let is_of_aws = !matches!(answer, Err(IdentityError::Unreachable(_)));

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use crate::backoff::Backoff;
 use crate::breaker::Dependency;
+use crate::figures::{rounded, span};
 use crate::limiter::{Gauges, Lease, Lesson, Limiter, Rate, SLOW};
 use crate::metrics::Metrics;
 use crate::store::rate_limit::{Change, Quota};
@@ -104,7 +105,7 @@ impl Lessor {
         let granted = Granted { at: lease.granted_at, told: Instant::now() };
         let last = last.lock().expect("nothing panics while it is held").replace(granted);
         if let Some(by) = last.and_then(|last| last.set_back(lease.granted_at)) {
-            warn!(quota = %self.quota, ?by, "the clock of Postgres was set back; calls go on at their rate");
+            warn!(quota = %self.quota, by = span(by), "the clock of Postgres was set back; calls go on at their rate");
         }
     }
 
@@ -138,7 +139,7 @@ impl Lessor {
 
     fn tell(&self, change: Option<Change>) {
         if let Some(Change { rate, reason, .. }) = change {
-            info!(quota = %self.quota, rate, reason = <&str>::from(reason), "the learnt rate changed");
+            info!(quota = %self.quota, rate = rounded(rate), reason = <&str>::from(reason), "the learnt rate changed");
         }
     }
 }

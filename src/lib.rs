@@ -37,6 +37,7 @@ pub mod config;
 mod crash_point;
 pub mod doctor;
 pub mod enqueue;
+pub mod figures;
 pub mod forwarding;
 pub mod heartbeat;
 pub mod hold;

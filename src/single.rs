@@ -15,6 +15,7 @@ use crate::breaker::{Changes, Dependency};
 use crate::certificate::CertificateId;
 use crate::clock::Clock;
 use crate::config::{Config, Rates};
+use crate::figures::span;
 use crate::identity::{self, Account, IdentityError};
 use crate::job::{CertificateStatus, Job, Name, Operation};
 use crate::lessor::Lessor;
@@ -221,7 +222,7 @@ impl Single {
                 }
                 Step::Wait(wait) => {
                     let error = answer.result.err().map(|error| error.to_string()).unwrap_or_default();
-                    warn!(error, ?wait, "the call did not register, trying again");
+                    warn!(error, wait = span(wait), "the call failed, trying again");
                     tokio::time::sleep(wait).await;
                 }
             }

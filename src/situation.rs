@@ -8,7 +8,7 @@ mod troubles;
 
 use std::time::Duration;
 
-use crate::cli::figures::{counted, grouped, printable, span};
+use crate::figures::{counted, grouped, printable, span};
 use crate::hold::{HoldKey, HoldKind};
 use crate::job::Name;
 use crate::store::facts::Facts;

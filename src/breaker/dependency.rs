@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::Changes;
+use crate::figures::span;
 
 /// Whether something that everybody needs works; clones share it.
 #[derive(Clone, Debug)]
@@ -61,9 +62,9 @@ impl Dependency {
         if state.n_failing > 0 {
             return;
         }
-        let open = state.since.take().map(|since| since.elapsed());
+        let Some(since) = state.since.take() else { return };
         drop(state);
-        info!(breaker = self.0.name, ?open, "closed: calls are made again");
+        info!(breaker = self.0.name, open_for = span(since.elapsed()), "closed: calls are made again");
         self.0.changes.notify();
     }
 

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use tracing::info;
 
+use super::talk::talk;
 use crate::config::Config;
 use crate::store::Store;
 
@@ -13,7 +13,7 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
     store.migrate().await?;
     store.check_schema().await?;
-    info!("the schema is up to date");
+    talk("the schema is up to date");
     store.close().await;
     Ok(ExitCode::SUCCESS)
 }

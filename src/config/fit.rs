@@ -230,15 +230,15 @@ mod tests {
         );
         assert_eq!(
             found(|config, _| config.queue.wait = Duration::from_secs(30).into()),
-            ["refused: `queue.wait` is 30s but SQS waits 20s at most"]
+            ["refused: `queue.wait` is 30 s but SQS waits 20 s at most"]
         );
         assert_eq!(
             found(|config, _| config.retry.first_wait = Duration::from_mins(1).into()),
-            ["refused: `retry.first_wait` is 1m, longer than `retry.max_wait`, which is 30s"]
+            ["refused: `retry.first_wait` is 1 min, longer than `retry.max_wait`, which is 30 s"]
         );
         assert_eq!(
             found(|_, queue| queue.visibility_timeout = Duration::from_secs(1)),
-            ["refused: queue `jobs` hides messages for 1s but 2s are the least that can be kept up"]
+            ["refused: queue `jobs` hides messages for 1 s but 2 s are the least that can be kept up"]
         );
     }
 
@@ -260,11 +260,11 @@ mod tests {
         );
         assert_eq!(
             found(|config, _| config.queue.wait = Duration::from_millis(500).into()),
-            ["warning: `queue.wait` is 500ms: SQS counts whole seconds, so an empty queue is asked without a pause"]
+            ["warning: `queue.wait` is 500 ms: SQS counts whole seconds, so an empty queue is asked without a pause"]
         );
         assert_eq!(
             found(|config, _| config.worker.drain_deadline = Duration::from_secs(5).into()),
-            ["warning: `worker.drain_deadline` is 5s but a call may take 10s: stopping may cut calls off"]
+            ["warning: `worker.drain_deadline` is 5 s but a call may take 10 s: stopping may cut calls off"]
         );
         assert_eq!(
             found(|config, _| {
@@ -275,11 +275,13 @@ mod tests {
         );
         assert_eq!(
             found(|_, queue| queue.visibility_timeout = Duration::from_secs(15)),
-            ["warning: queue `jobs` hides messages for 15s but 20s are needed to keep all that is held hidden"]
+            ["warning: queue `jobs` hides messages for 15 s but 20 s are needed to keep all that is held hidden"]
         );
         assert_eq!(
             found(|config, _| config.worker.slots = 20_000),
-            ["warning: queue `jobs` hides messages for 1m but 1m 20s are needed to keep all that is held hidden"]
+            [
+                "warning: queue `jobs` hides messages for 1 min but 1 min 20 s are needed to keep all that is held hidden"
+            ]
         );
         assert_eq!(
             found(|_, queue| queue.max_receive_count = None),
@@ -305,7 +307,7 @@ mod tests {
         };
         assert_eq!(
             found(|_, queue| backlog(queue, 5_000_000)),
-            ["warning: queue `jobs` keeps messages 5 days but 5.8 days are needed at 10/s"]
+            ["warning: queue `jobs` keeps messages 5 days but 5 days 18 h are needed at 10/s"]
         );
         assert!(found(|_, queue| backlog(queue, 4_000_000)).is_empty());
     }
@@ -329,8 +331,8 @@ mod tests {
         assert_eq!(
             found(&bad, "again"),
             [
-                "queue `again` hides messages for 15s but 20s are needed to keep all that is held hidden",
-                "queue `again` keeps messages 5 days but 5.8 days are needed at 10/s",
+                "queue `again` hides messages for 15 s but 20 s are needed to keep all that is held hidden",
+                "queue `again` keeps messages 5 days but 5 days 18 h are needed at 10/s",
                 "queue `again` has no dead-letter queue: a message that kills the process comes back for ever",
             ]
         );
@@ -351,7 +353,7 @@ mod tests {
         let (wait, max) = (Duration::from_secs(30), WAIT_MAX);
         let findings = vec![Finding::NoTarget, Finding::NoDefaultTarget, Finding::WaitTooLong { wait, max }];
         let error = warnings(findings).unwrap_err().to_string();
-        assert_eq!(error, "no target is configured; `queue.wait` is 30s but SQS waits 20s at most");
+        assert_eq!(error, "no target is configured; `queue.wait` is 30 s but SQS waits 20 s at most");
         assert_eq!(warnings(vec![Finding::NoDefaultTarget]).unwrap().len(), 1);
     }
 }

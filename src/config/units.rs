@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::figures::span;
+
 /// A span of time, written with its unit: `100ms`, `8s`, `5m`; above zero and at most 7 days. No setting means anything
 /// at zero, and clocks, SQS and Postgres each overflow somewhere above the maximum.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
@@ -22,7 +24,7 @@ pub enum TimeError {
     #[error("expected a time above zero")]
     Zero,
     /// It is longer than [`Time::MAX`].
-    #[error("expected a time of at most {}, found {}", humantime::format_duration(Time::MAX), humantime::format_duration(*.0))]
+    #[error("expected a time of at most {}, found {}", span(Time::MAX), span(*.0))]
     TooLong(Duration),
 }
 
@@ -58,8 +60,25 @@ impl TryFrom<String> for Time {
 
 impl From<Time> for String {
     fn from(time: Time) -> Self {
-        humantime::format_duration(time.0).to_string()
+        written(time.0)
     }
+}
+
+/// A time as a settings file holds it: exact, in the largest unit of which it is a whole number.
+fn written(time: Duration) -> String {
+    const NANOS: [(u128, &str); 7] = [
+        (86_400_000_000_000, "d"),
+        (3_600_000_000_000, "h"),
+        (60_000_000_000, "m"),
+        (1_000_000_000, "s"),
+        (1_000_000, "ms"),
+        (1_000, "us"),
+        (1, "ns"),
+    ];
+    let nanos = time.as_nanos();
+    let is_whole = |(unit, _): &&(u128, &str)| nanos.is_multiple_of(*unit);
+    let (unit, name) = NANOS.iter().find(is_whole).expect("every time is a whole number of nanoseconds");
+    format!("{}{name}", nanos / unit)
 }
 
 /// An address, or `off`: a key that is left out has its default, so nothing needs a word of its own.
@@ -143,7 +162,15 @@ mod tests {
         assert_eq!(read("7d").unwrap(), Time::MAX);
         for text in ["7d 1ns", "18446744073709551615s"] {
             let error = read(text).unwrap_err();
-            assert!(error.to_string().starts_with("expected a time of at most 7days, found "), "{error}");
+            assert!(error.to_string().starts_with("expected a time of at most 7 days, found "), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_written_exactly_as_a_settings_file_may_hold_it() {
+        for text in ["7d", "36h", "90s", "1500ms", "100ms", "5m", "1us", "1000001ns"] {
+            let time = Time::try_from(text.to_owned()).unwrap();
+            assert_eq!(String::from(time), text);
         }
     }
 

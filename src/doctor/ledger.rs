@@ -1,7 +1,8 @@
 //! Postgres: whether it can be reached and written, is encrypted, recent, of the right schema, and of the right time.
 
-use super::{Check, Finding, PATIENCE, span};
+use super::{Check, Finding, PATIENCE};
 use crate::config::Config;
+use crate::figures::span;
 use crate::store::server::{Server, ServerClock, Way};
 use crate::store::{self, Store, StoreError};
 

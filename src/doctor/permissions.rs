@@ -8,6 +8,7 @@ use strum::VariantArray;
 use super::queues::{JobQueue, Queues, Reached};
 use super::targets::{Target, Targets};
 use super::{Check, Finding, PATIENCE, all};
+use crate::figures::span;
 use crate::job::Operation;
 use crate::outcome::Code;
 use crate::queue::{Attributes, EntryResult, KMS_HINT, Message, QueueError, QueueErrorKind, UNKNOWN};
@@ -184,7 +185,7 @@ async fn in_time<T>(call: impl Future<Output = T>) -> Option<T> {
 }
 
 fn late() -> Answer {
-    Answer::Unreachable(format!("no answer within {PATIENCE:?}"))
+    Answer::Unreachable(format!("no answer within {}", span(PATIENCE)))
 }
 
 #[cfg(test)]

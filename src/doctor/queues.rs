@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 
-use super::{Check, Finding, PATIENCE, all, span};
+use super::{Check, Finding, PATIENCE, all};
 use crate::config::Config;
 use crate::config::fit::{self, FoundQueue};
+use crate::figures::span;
 use crate::identity;
 use crate::queue::{Attributes, Queue, QueueError};
 use crate::sdk_error::NETWORK_HINT;
@@ -34,7 +35,7 @@ pub(super) struct Reached {
 pub(super) enum Failure {
     #[error(transparent)]
     Queue(#[from] QueueError),
-    #[error("no answer within {0:?}")]
+    #[error("no answer within {}", span(*.0))]
     Late(Duration),
 }
 

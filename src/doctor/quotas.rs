@@ -6,8 +6,9 @@ use std::time::Duration;
 use strum::VariantArray;
 
 use super::targets::{Target, Targets};
-use super::{Check, Finding, span};
+use super::{Check, Finding};
 use crate::config::{Config, Rates, fit};
+use crate::figures::{rate, span};
 use crate::identity::Account;
 use crate::job::Operation;
 use crate::store::Store;
@@ -49,23 +50,24 @@ fn quota(target: &str, operation: Operation, configured: f64, learnt: Result<Opt
     let subject = format!("{operation} of {target}");
     let check = Check::Quota;
     let million = |rate: f64| span(Duration::try_from_secs_f64(MILLION / rate).unwrap_or(Duration::MAX));
+    let (configured, per_second) = (rate(configured), configured);
     match learnt {
         Err(error) => {
             let found =
-                format!("{configured}/s configured, a million takes {}; what was learnt: {error}", million(configured));
+                format!("{configured}/s configured, a million takes {}; what was learnt: {error}", million(per_second));
             Finding::skipped(check, &subject, found)
         }
         Ok(None) => {
             let found =
-                format!("{configured}/s configured, nothing learnt yet, a million takes {}", million(configured));
+                format!("{configured}/s configured, nothing learnt yet, a million takes {}", million(per_second));
             Finding::ok(check, &subject, found)
         }
         Ok(Some(report)) => {
             // A worker with other settings has a ceiling of its own, by which its learnt rate is judged.
             let found = format!(
-                "{configured}/s configured, {:.1}/s learnt of {}/s, a million takes {}",
-                report.learnt,
-                report.ceiling,
+                "{configured}/s configured, {}/s learnt of {}/s, a million takes {}",
+                rate(report.learnt),
+                rate(report.ceiling),
                 million(report.learnt)
             );
             if report.learnt < LEARNT_MIN * report.ceiling {

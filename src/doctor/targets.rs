@@ -1,7 +1,8 @@
 //! The targets: whose credentials each has, whether its name still stands for that account, and the clock of AWS.
 
-use super::{Check, Finding, PATIENCE, all, span};
+use super::{Check, Finding, PATIENCE, all};
 use crate::config::Config;
+use crate::figures::span;
 use crate::identity::{self, Account, Asked, RoleArn};
 use crate::store::{Store, StoreError};
 

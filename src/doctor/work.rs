@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use strum::VariantArray;
 
 use super::queues::Queues;
-use super::{Check, Finding, span};
-use crate::cli::figures::counted;
+use super::{Check, Finding};
+use crate::figures::{counted, span};
 use crate::hold::HoldKind;
 use crate::situation::{Obstacle, Severity, Situation};
 use crate::store::{Store, StoreError};

@@ -4,6 +4,7 @@
 //! certificates: nothing in a notice can steer a terminal, and a name is cut to 256 characters. Pure: no I/O.
 
 use super::{HoldKey, HoldKind};
+use crate::figures::printable;
 use crate::job::DEFAULT_TARGET;
 
 /// Most characters of a name.
@@ -21,7 +22,7 @@ pub struct Notice {
 impl Notice {
     /// Describes a hold; `subject` is the name of the CA, for a hold on an issuer.
     pub fn of(hold: &HoldKey, subject: Option<&str>) -> Self {
-        let key = printable(hold.as_str());
+        let key = shown(hold.as_str());
         let rest = key.split_once(':').map_or("", |(_, rest)| rest);
         // Names may contain colons; operations and hashes do not.
         let (target, last) = rest.rsplit_once(':').unwrap_or((rest, ""));
@@ -45,7 +46,7 @@ impl Notice {
 
 /// Names a CA by its subject, in quotes.
 fn issuer_title(target: &str, subject: Option<&str>) -> String {
-    let ca = subject.map_or_else(|| "a CA of unknown name".to_owned(), |name| format!("CA \"{}\"", printable(name)));
+    let ca = subject.map_or_else(|| "a CA of unknown name".to_owned(), |name| format!("CA \"{}\"", shown(name)));
     format!("{ca} is not registered or not active (target {target})")
 }
 
@@ -61,10 +62,9 @@ fn pause_title(what: &str) -> String {
     }
 }
 
-/// A text as it can be shown anywhere: what is neither ASCII nor a letter or digit becomes U+FFFD.
-fn printable(text: &str) -> String {
-    let is_plain = |c: char| matches!(c, ' '..='~') || c.is_alphanumeric();
-    text.chars().take(NAME_MAX).map(|c| if is_plain(c) { c } else { '\u{fffd}' }).collect()
+/// A text as it can be shown anywhere, cut.
+fn shown(text: &str) -> String {
+    printable(text).chars().take(NAME_MAX).collect()
 }
 
 #[cfg(test)]

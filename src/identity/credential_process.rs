@@ -17,6 +17,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 
 use crate::command::{self, CommandError};
+use crate::figures::span;
 use crate::sdk_error::one_line;
 use crate::single_flight::{Known, SingleFlight};
 
@@ -108,7 +109,7 @@ impl Program {
             Known::Outcome(Ok(printed)) => return Ok(printed.credentials(self.account.as_deref())),
             Known::Outcome(Err(trouble)) => trouble,
             Known::Late { .. } => {
-                let text = format!("has not answered for {PATIENCE:?}");
+                let text = format!("has not answered for {}", span(PATIENCE));
                 Trouble { kind: ErrorKind::TimedOut, text }
             }
         };
@@ -179,8 +180,10 @@ fn runs_of(command: &str) -> Arc<Runs> {
 /// Runs a command and reads the credentials that it prints. What it prints on standard output reaches no error.
 async fn printed_by(command: &str, within: Duration) -> Result<Printed, Trouble> {
     let failed = |text: String| Trouble { kind: ErrorKind::Other, text };
-    let late =
-        |_| Trouble { kind: ErrorKind::TimedOut, text: format!("gave no answer within {within:?} and was stopped") };
+    let late = |_| Trouble {
+        kind: ErrorKind::TimedOut,
+        text: format!("gave no answer within {} and was stopped", span(within)),
+    };
     let output = tokio::time::timeout(within, command::output(command)).await.map_err(late)?;
     let output = output.map_err(|error| match error {
         CommandError::Io(error) => failed(format!("cannot be run: {error}")),
@@ -225,7 +228,7 @@ mod tests {
         let trouble = printed_by("sleep 600", Duration::from_millis(100)).await.err().unwrap();
         assert_eq!(
             (trouble.kind, trouble.text.as_str()),
-            (ErrorKind::TimedOut, "gave no answer within 100ms and was stopped")
+            (ErrorKind::TimedOut, "gave no answer within 100 ms and was stopped")
         );
     }
 }

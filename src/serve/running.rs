@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use crate::figures::{counted, span};
 use crate::queue::into_calls;
 use crate::slots::Slots;
 use crate::store::Store;
@@ -50,7 +51,11 @@ impl Running {
             Ok(())
         } else {
             let held = self.give_back().await;
-            Err(anyhow::anyhow!("{held} jobs were not finished within the drain deadline of {deadline:?}"))
+            Err(anyhow::anyhow!(
+                "{} not finished within the drain deadline of {}",
+                counted(held as u64, "job was", "jobs were"),
+                span(deadline)
+            ))
         };
         self.leave().await;
         self.store.close().await;

@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::config::fit::{Finding, Misfit};
 use crate::config::{self, Config, Rates};
+use crate::figures::rounded;
 use crate::identity::{self, Account, IdentityError};
 use crate::job::{Name, Operation};
 use crate::session::Session;
@@ -89,7 +90,7 @@ impl<'a> Found<'a> {
                     target_name = name,
                     account = id,
                     region,
-                    rate = rates.register_certificate.per_second(),
+                    rate = rounded(rates.register_certificate.per_second()),
                     "serving"
                 );
                 let session = Session::proven(access, account.clone(), timeout, &aws);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::cli::figures::{counted, per_second, printable, span};
+use crate::figures::{counted, printable, rate, span};
 use crate::hold::{HoldKind, Notice};
 use crate::store::facts::QUARANTINED_MAX;
 use crate::store::hold::OpenHold;
@@ -84,7 +84,7 @@ impl Obstacle {
     /// AWS throttles a quota.
     pub(super) fn throttled(throttle: &Throttle) -> Self {
         let Throttle { target, operation, ceiling, learnt, cut_ago } = throttle;
-        let (learnt, ceiling) = (per_second(*learnt), per_second(*ceiling));
+        let learnt = rate(*learnt);
         let what = format!(
             "AWS throttles {operation} of target {}: {learnt} of the configured {ceiling} calls a second, last lowered {} ago",
             printable(target),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Obstacle, Severity};
-use crate::cli::figures::printable;
+use crate::figures::printable;
 use crate::store::workers::WorkerReport;
 use crate::trouble::Trouble;
 

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::UrlError;
+use crate::figures::span;
 
 /// Why the ledger did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +22,7 @@ pub enum StoreError {
     #[error("database url: {0}")]
     UrlSource(UrlError),
     /// The server did not answer in time.
-    #[error("postgres did not answer within {0:?}")]
+    #[error("postgres did not answer within {}", span(*.0))]
     Timeout(Duration),
     /// The server or the connection failed.
     #[error("postgres: {}", cause(.0))]

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use super::error::{POOLER_CODES, POOLER_HINT};
 use super::{Store, StoreError};
+use crate::figures::span;
 use crate::sdk_error;
 
 /// Version, name and text of every step in `migrations/`; a test compares the list with the folder.
@@ -123,7 +124,7 @@ async fn wait_for_turn(db: &mut PgConnection) -> Result<Transaction<'_, Postgres
         }
         if began.elapsed() > TURN_MAX {
             let text =
-                format!("another process has migrated for more than {TURN_MAX:?}; it holds advisory lock {TURN}");
+                format!("another process has migrated for more than {}; it holds advisory lock {TURN}", span(TURN_MAX));
             return Err(StoreError::Schema(text));
         }
         has_waited = true;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::command::{self, CommandError, OUTPUT_MAX};
+use crate::figures::span;
 
 /// What some editors put in front of a text.
 const BYTE_ORDER_MARK: char = '\u{feff}';
@@ -46,7 +47,7 @@ pub enum UrlError {
     #[error("`database.url_command` failed with {0}; its output is not shown, as it may hold the password")]
     Failed(ExitStatus),
     /// It took too long; a command was killed.
-    #[error("`{setting}` gave no URL within {within:?}")]
+    #[error("`{setting}` gave no URL within {}", span(*within))]
     Timeout {
         /// The setting.
         setting: &'static str,

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::{Admitted, Worker};
-use crate::job::Job;
+use crate::job::{Job, Name};
 use crate::outcome::{Code, Outcome};
 use crate::precheck::Verdict;
 use crate::slots::{Delivery, Stage};
@@ -25,7 +25,7 @@ impl Worker {
                 let code = rejection.code();
                 self.parts.metrics.precheck_rejections.with_label_values(&[code.as_str()]).inc();
                 if code == Code::PrivateKey {
-                    warn!(message_id = delivery.message_id, source = ?job.source, "a private key came with a job");
+                    warn_of_private_key(&delivery.message_id, &job);
                 }
                 let outcome = Outcome {
                     code,
@@ -67,4 +67,15 @@ impl Worker {
             code = code => code,
         }
     }
+}
+
+/// Says which producer sent a private key: it must stop doing so, and the key must count as exposed.
+fn warn_of_private_key(message_id: &str, job: &Job) {
+    warn!(
+        batch = job.batch.as_str(),
+        source = job.source.as_ref().map(Name::as_str),
+        "ref" = job.reference.as_ref().map(Name::as_str),
+        message_id,
+        "rejected: the job holds a private key, which must now be treated as exposed"
+    );
 }

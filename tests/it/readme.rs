@@ -42,7 +42,10 @@ async fn the_queues_of_the_readme_are_what_a_worker_wants() {
     let mut shell = Command::new("bash");
     shell.args(["-c", &script]).env("PYTHON", python.get_program());
     for (name, value) in python.get_envs() {
-        shell.env(name, value.unwrap_or_default());
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
     }
     shell.env("AWS_ENDPOINT_URL", sandbox.url()).env("AWS_REGION", "eu-central-1");
     shell.env("AWS_ACCESS_KEY_ID", "sandbox").env("AWS_SECRET_ACCESS_KEY", "sandbox");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::figures::span;
 use crate::queue::{CALL_MAX, Message, Queue, QueueError};
 
 /// How long a receive waits for a message: a long poll asks all of SQS's servers, so one without a message is the end.
@@ -65,7 +66,11 @@ impl Reading {
                 Err(error) => Some(error.to_string()),
             };
             if let Some(error) = failed {
-                warn!(error, "cannot give dead letters back: they come back within {:?}", self.hidden);
+                warn!(
+                    error,
+                    "cannot make dead letters visible again at once: they become visible within {}",
+                    span(self.hidden)
+                );
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::rates::LearntRate;
 use super::report::{Failure, Report, end_statuses};
-use crate::cli::figures::{counted, grouped, per_second, printable, span};
+use crate::cli::figures::{counted, grouped, printable, rate, span};
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -122,13 +122,13 @@ impl Report {
             writeln!(f, "{:>11}  left at the measured rate", span(time))?;
         }
         let is_slower = self.learnt_rate.zip(self.quota).is_some_and(|(learnt, quota)| learnt < quota);
-        let (seconds, rate, name) = if is_slower {
+        let (seconds, per_second, name) = if is_slower {
             (self.seconds_left_at_learnt_rate, self.learnt_rate, "learnt rate")
         } else {
             (self.seconds_left_at_quota, self.quota, "configured quota")
         };
-        if let (Some(rate), Some(time)) = (rate, seconds.and_then(to_time)) {
-            writeln!(f, "{:>11}  left at the {name} of {} a second, at least", span(time), per_second(rate))?;
+        if let (Some(per_second), Some(time)) = (per_second, seconds.and_then(to_time)) {
+            writeln!(f, "{:>11}  left at the {name} of {} a second, at least", span(time), rate(per_second))?;
         }
         if let (Some(time), Some(n)) = (self.seconds_left_with_other_batches.and_then(to_time), self.queue_messages) {
             writeln!(f, "{:>11}  left at that rate for all {} messages in the queues", span(time), grouped(n))?;

@@ -1,9 +1,9 @@
 //! What does not fit, in words, and its mend.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::figures::span;
 use crate::job::{DEFAULT_TARGET, NameError};
 
 /// Something that does not fit.
@@ -48,7 +48,7 @@ pub enum Finding {
         rates: (f64, f64),
     },
     /// SQS would refuse every receive.
-    #[error("`queue.wait` is {} but SQS waits {} at most", Span(*wait), Span(*max))]
+    #[error("`queue.wait` is {} but SQS waits {} at most", span(*wait), span(*max))]
     WaitTooLong {
         /// The setting.
         wait: Duration,
@@ -56,7 +56,7 @@ pub enum Finding {
         max: Duration,
     },
     /// Waits cannot grow from the first to the longest.
-    #[error("`retry.first_wait` is {}, longer than `retry.max_wait`, which is {}", Span(*first), Span(*max))]
+    #[error("`retry.first_wait` is {}, longer than `retry.max_wait`, which is {}", span(*first), span(*max))]
     WaitsReversed {
         /// The first wait.
         first: Duration,
@@ -83,8 +83,8 @@ pub enum Finding {
     /// The heartbeat cannot keep messages hidden.
     #[error(
         "queue `{queue}` hides messages for {} but {} are the least that can be kept up",
-        Span(*visibility),
-        Span(*min)
+        span(*visibility),
+        span(*min)
     )]
     VisibilityTooShort {
         /// The queue.
@@ -97,8 +97,8 @@ pub enum Finding {
     /// The heartbeat may come too late.
     #[error(
         "queue `{queue}` hides messages for {} but {} are needed to keep all that is held hidden",
-        Span(*visibility),
-        Span(*needed)
+        span(*visibility),
+        span(*needed)
     )]
     VisibilityShort {
         /// The queue.
@@ -109,7 +109,7 @@ pub enum Finding {
         needed: Duration,
     },
     /// Receives return at once.
-    #[error("`queue.wait` is {}: SQS counts whole seconds, so an empty queue is asked without a pause", Span(*wait))]
+    #[error("`queue.wait` is {}: SQS counts whole seconds, so an empty queue is asked without a pause", span(*wait))]
     WaitTooShort {
         /// The setting.
         wait: Duration,
@@ -117,8 +117,8 @@ pub enum Finding {
     /// Stopping is cut off.
     #[error(
         "`worker.drain_deadline` is {} but a call may take {}: stopping may cut calls off",
-        Span(*drain),
-        Span(*call)
+        span(*drain),
+        span(*call)
     )]
     DrainTooShort {
         /// The deadline.
@@ -137,7 +137,7 @@ pub enum Finding {
         rate: f64,
     },
     /// Messages end before their turn comes.
-    #[error("queue `{queue}` keeps messages {} but {} are needed at {rate}/s", Span(*retention), Span(*needed))]
+    #[error("queue `{queue}` keeps messages {} but {} are needed at {rate}/s", span(*retention), span(*needed))]
     RetentionShort {
         /// The queue.
         queue: String,
@@ -154,8 +154,8 @@ pub enum Finding {
     #[error(
         "the dead-letter queue of `{queue}` keeps messages {} from their first sending, and the queue itself {}: one \
          that moves late is soon lost",
-        Span(*dead),
-        Span(*retention)
+        span(*dead),
+        span(*retention)
     )]
     DeadRetentionShort {
         /// The queue.
@@ -231,9 +231,9 @@ impl Finding {
             Self::OneQuotaTwoRates { one, other, key, .. } => {
                 format!("set `targets.{one}.rates.{key}` and `targets.{other}.rates.{key}` to the account's quota")
             }
-            Self::WaitTooLong { max, .. } => format!("set `queue.wait` to {} or less", Span(*max)),
+            Self::WaitTooLong { max, .. } => format!("set `queue.wait` to {} or less", span(*max)),
             Self::WaitTooShort { .. } => "set `queue.wait` to 1s or more".to_owned(),
-            Self::WaitsReversed { first, .. } => format!("set `retry.max_wait` to {} or more", Span(*first)),
+            Self::WaitsReversed { first, .. } => format!("set `retry.max_wait` to {} or more", span(*first)),
             Self::OneQueueTwice { .. } => {
                 "make a queue of its own for jobs that are sent again, or leave `queue.replay` out".to_owned()
             }
@@ -244,7 +244,7 @@ impl Finding {
             Self::VisibilityShort { needed, .. } => {
                 format!("set VisibilityTimeout to {} on the queue", needed.as_secs().max(60))
             }
-            Self::DrainTooShort { call, .. } => format!("set `worker.drain_deadline` to {} or more", Span(*call)),
+            Self::DrainTooShort { call, .. } => format!("set `worker.drain_deadline` to {} or more", span(*call)),
             Self::FewSlots { needed, .. } => format!("set `worker.slots` to {needed} or more"),
             Self::RetentionShort { needed, max, .. } if needed > max => {
                 "ask AWS for a higher quota, or send fewer at a time: SQS keeps no message longer than 14 days"
@@ -262,23 +262,5 @@ impl Finding {
                 "set `admin.listen` to a loopback address, or let only the monitoring reach it".to_owned()
             }
         }
-    }
-}
-
-/// A time for people: days with one decimal from a day on, no fractions of seconds from a minute on.
-struct Span(Duration);
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MINUTE: Duration = Duration::from_mins(1);
-        const DAY: Duration = Duration::from_hours(24);
-        if self.0 < MINUTE {
-            return humantime::format_duration(self.0).fmt(f);
-        }
-        if self.0 < DAY {
-            return humantime::format_duration(Duration::from_secs(self.0.as_secs())).fmt(f);
-        }
-        let days = (self.0.div_duration_f64(DAY) * 10.0).round() / 10.0;
-        write!(f, "{days} day{}", if days > 1.0 { "s" } else { "" })
     }
 }

@@ -128,7 +128,7 @@ fn the_ledger_knows_a_quota_better_than_the_settings() {
     assert_eq!((report.quota, report.learnt_rate), (Some(100.0), Some(37.5)));
     let wanted = "
        37.5  of 100 a second learnt for default, cut by a throttle 2026-11-22T03:30:00Z
-  3 min 20 s  left at the learnt rate of 37.5 a second, at least
+ 3 min 20 s  left at the learnt rate of 37.5 a second, at least
 ";
     let text = report.to_string();
     assert!(text.ends_with(wanted), "{text}");
