@@ -7,21 +7,22 @@ use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::figures::{printable, rfc3339};
+use super::figures::{grouped, printable, rfc3339};
 use super::{ledger, stdout};
 use crate::config::Config;
 use crate::store::audit::Audited;
 
-/// Lists what people did: replays, pauses, releases, drops, repairs; the latest first.
+/// Lists what people changed, the latest first: CAs registered, replays, pauses, releases, dead letters and quarantined messages
+/// resent or dropped, reconciliations, batches pruned.
 #[derive(Args, Debug)]
 pub(super) struct Audit {
-    /// How many.
+    /// Most entries to list.
     #[arg(long, default_value_t = 50, value_name = "N")]
     limit: u32,
-    /// Only those before this one: the next page.
+    /// Lists entries before this one: the next page.
     #[arg(long, value_name = "NUMBER")]
     before: Option<i64>,
-    /// Prints them as JSON.
+    /// Prints JSON.
     #[arg(long)]
     json: bool,
 }
@@ -47,7 +48,7 @@ impl Audit {
         if self.json {
             stdout::print_json(&lines)?;
         } else if lines.is_empty() {
-            stdout::print("nobody did anything\n")?;
+            stdout::print("nobody has changed anything yet\n")?;
         } else {
             for line in lines {
                 stdout::print(format_args!("{}\n", line.text()))?;
@@ -66,6 +67,45 @@ impl Line {
     fn text(&self) -> String {
         let Self { id, at, who, action, what, detail } = self;
         let [who, action, what] = [who, action, what].map(|text| printable(text));
-        format!("{id:>6}  {}  {who}  {action}  {what}  {}", rfc3339(*at), printable(&detail.to_string()))
+        let detail = printable(&in_words(detail));
+        format!("{id:>6}  {}  {who}  {action}  {what}  {detail}", rfc3339(*at)).trim_end().to_owned()
+    }
+}
+
+/// A detail for people: `dropped 12,000, all yes`; what is empty is left out.
+fn in_words(detail: &Value) -> String {
+    match detail {
+        Value::Null => String::new(),
+        Value::Bool(is) => if *is { "yes" } else { "no" }.to_owned(),
+        Value::Number(n) => n.as_u64().map_or_else(|| n.to_string(), grouped),
+        Value::String(text) => text.clone(),
+        Value::Array(all) => all.iter().map(in_words).filter(|words| !words.is_empty()).collect::<Vec<_>>().join(" "),
+        Value::Object(fields) => {
+            let words = fields.iter().map(|(name, value)| (name.replace('_', " "), value, in_words(value)));
+            let words = words.filter(|(_, _, words)| !words.is_empty()).map(|(name, value, words)| match value {
+                Value::Object(_) => format!("{name} ({words})"),
+                _ => format!("{name} {words}"),
+            });
+            words.collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_detail_is_told_in_words() {
+        for (detail, words) in [
+            (json!({ "dropped": 12_000, "all": true }), "all yes, dropped 12,000"),
+            (json!({ "chosen": { "batch": "a" }, "sent_to": null, "no_job": {} }), "chosen (batch a)"),
+            (json!({ "chosen": "all", "batches": ["a", "b"], "rate": 2.5 }), "batches a b, chosen all, rate 2.5"),
+            (json!({}), ""),
+        ] {
+            assert_eq!(in_words(&detail), words);
+        }
     }
 }

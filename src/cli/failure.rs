@@ -7,6 +7,7 @@ use super::exit::{DENIED, ERROR, PROBLEMS, SOME_FAILED, UNREACHABLE, USAGE};
 use super::holds::NotHeld;
 use super::operator::NobodyToAsk;
 use super::pause::{NotPaused, UnknownTarget};
+use super::prune::RecentBatches;
 use super::replay::{NoReplay, SelectionError};
 use super::show::{GivenError, NothingKnown};
 use super::status::UnknownBatch;
@@ -113,16 +114,19 @@ fn store_error(error: &anyhow::Error) -> Option<&StoreError> {
 fn own_hint(error: &anyhow::Error) -> Option<String> {
     let fixed = [
         (error.is::<NotHeld>(), NotHeld::HINT),
-        (error.is::<NotPaused>(), NotPaused::HINT),
         (error.is::<NobodyToAsk>(), NobodyToAsk::HINT),
         (error.is::<NoReplay>(), NoReplay::HINT),
     ];
     let unknown = || Some(error.downcast_ref::<UnknownBatch>()?.hint());
+    let not_paused = || Some(error.downcast_ref::<NotPaused>()?.hint());
+    let no_target = || error.downcast_ref::<UnknownTarget>()?.hint();
+    let recent = || Some(error.downcast_ref::<RecentBatches>()?.hint().to_owned());
     let nothing = || Some(error.downcast_ref::<NothingKnown>()?.hint().to_owned());
     let unfit = || Some(error.downcast_ref::<OrderError>()?.hint());
     let unwritable = || Some(error.downcast_ref::<OutputFileError>()?.hint());
     let fixed = fixed.iter().find(|(applies, _)| *applies).map(|(_, hint)| (*hint).to_owned());
-    fixed.or_else(unknown).or_else(nothing).or_else(unfit).or_else(unwritable)
+    let hints = fixed.or_else(unknown).or_else(nothing).or_else(unfit).or_else(unwritable);
+    hints.or_else(not_paused).or_else(no_target).or_else(recent)
 }
 
 fn single_error(error: &anyhow::Error) -> Option<&SingleError> {

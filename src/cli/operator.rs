@@ -17,13 +17,28 @@ impl NobodyToAsk {
     pub(super) const HINT: &str = "`--dry-run` shows what would be done, `--yes` does it";
 }
 
-/// User and host, for the audit; the user's number where no name is known.
+/// User and host, for the audit: `root@plant-3`, or `uid-10001@plant-3` for a user without a name.
 pub(super) fn who() -> String {
-    let named = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    let user = named.or_else(|| Some(format!("uid {}", std::fs::metadata("/proc/self").ok()?.uid())));
+    let is_name = |name: &String| !name.is_empty() && !name.contains(['@', '\n']);
+    let named = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(is_name));
+    let user = named.or_else(|| {
+        let uid = std::fs::metadata("/proc/self").ok()?.uid();
+        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        Some(name_of(uid, &users).map_or_else(|| format!("uid-{uid}"), str::to_owned))
+    });
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let host = host.map(|host| host.trim().to_owned()).or_else(|| std::env::var("HOSTNAME").ok());
     format!("{}@{}", user.as_deref().unwrap_or("unknown"), host.as_deref().unwrap_or("unknown"))
+}
+
+/// The name of a user in the text of `/etc/passwd`.
+fn name_of(uid: u32, users: &str) -> Option<&str> {
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| !name.is_empty())?;
+        let its: u32 = fields.nth(1)?.parse().ok()?;
+        (its == uid).then_some(name)
+    })
 }
 
 /// Checks that somebody could be asked.
@@ -55,4 +70,17 @@ pub(super) fn confirm(question: &str, is_sure: bool) -> anyhow::Result<bool> {
 pub(super) fn nothing_done() -> ExitCode {
     talk("nothing was done");
     exit::ERROR.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_has_the_name_that_the_system_knows() {
+        let users = "root:x:0:0:root:/root:/bin/bash\n\nbroken\nmuster:x:1001:1001::/:/bin/false\n";
+        assert_eq!(name_of(0, users), Some("root"));
+        assert_eq!(name_of(1001, users), Some("muster"));
+        assert_eq!(name_of(1002, users), None);
+    }
 }

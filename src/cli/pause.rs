@@ -6,26 +6,31 @@ use clap::{Args, Subcommand};
 
 use super::ledger;
 use super::operator;
+use super::status::{UnknownBatch, similar};
 use super::talk::talk;
 use crate::config::Config;
-use crate::hold::HoldKey;
+use crate::hold::{HoldKey, HoldKind, Notice};
 use crate::job::Name;
+use crate::store::Store;
 
 /// Pauses all workers, one target or one batch, until it is resumed.
 ///
-/// It takes effect within a second. Calls that were begun are finished. While all is paused, or every target of a worker,
-/// its messages stay in the queue. Jobs of one target among several, or of one batch, are parked in the ledger instead, so
-/// that others go on; resuming sends them again. `muster holds` lists what is paused.
+/// It takes effect within a second. Calls under way are finished. While everything is paused, or every target of a worker,
+/// messages stay in the queue. Jobs of one target among several, or of one batch, are parked in the ledger instead, so that
+/// others go on; they are resent after `muster resume`. `muster holds` lists what is paused.
 #[derive(Args, Debug)]
 pub(super) struct Pause {
     #[command(subcommand)]
     what: What,
-    /// Why, for whoever wonders.
+    /// The reason, shown by `muster status` and `muster holds`.
     #[arg(long, global = true, default_value = "no reason given")]
     reason: String,
+    /// Pauses a batch that the ledger does not know, before its first job arrives.
+    #[arg(long, global = true)]
+    new: bool,
 }
 
-/// Resumes what was paused: parked jobs are sent again.
+/// Resumes what was paused: its parked jobs are resent.
 #[derive(Args, Debug)]
 pub(super) struct Resume {
     #[command(subcommand)]
@@ -34,7 +39,7 @@ pub(super) struct Resume {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Everything that all workers of this ledger do.
+    /// All workers of this ledger.
     All,
     /// One target.
     Target {
@@ -50,30 +55,45 @@ enum What {
 
 /// It cannot be resumed.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} is not paused")]
-pub(super) struct NotPaused(String);
+#[error("{what} is not paused")]
+pub(super) struct NotPaused {
+    what: String,
+    /// What is paused.
+    paused: Vec<String>,
+}
 
 impl NotPaused {
-    /// What to do.
-    pub(super) const HINT: &str = "`muster holds` lists what is paused";
+    /// What is paused instead.
+    pub(super) fn hint(&self) -> String {
+        match self.paused.as_slice() {
+            [] => "nothing is paused; `muster holds` lists what else parked jobs wait for".to_owned(),
+            paused => format!("paused are: {}", paused.join(", ")),
+        }
+    }
 }
 
 /// The settings have no such target.
 #[derive(Debug, thiserror::Error)]
-#[error("target `{target}` is not in the settings, which have {known}")]
+#[error("target `{target}` is not in the settings, which have {}", .known.join(", "))]
 pub(super) struct UnknownTarget {
     target: Name,
-    known: String,
+    known: Vec<String>,
+}
+
+impl UnknownTarget {
+    /// What may have been meant.
+    pub(super) fn hint(&self) -> Option<String> {
+        let similar = similar(self.target.as_str(), &self.known);
+        (!similar.is_empty()).then(|| format!("did you mean {}?", similar.join(" or ")))
+    }
 }
 
 impl Pause {
     /// Pauses.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        self.what.check(config)?;
+        self.what.check_target(config)?;
         let store = ledger::open(config).await?;
-        let who = operator::who();
-        let reason = format!("{who} paused it: {}", self.reason);
-        let paused = store.pause(&self.what.hold(), &reason, &who).await;
+        let paused = self.pause(&store).await;
         store.close().await;
         let (what, is_new) = (self.what.in_words(), paused?);
         talk(&format!(
@@ -83,19 +103,37 @@ impl Pause {
         ));
         Ok(ExitCode::SUCCESS)
     }
+
+    /// Pauses it, and returns whether it was not paused yet.
+    async fn pause(&self, store: &Store) -> anyhow::Result<bool> {
+        if !self.new {
+            self.what.check_batch(store).await?;
+        }
+        let who = operator::who();
+        let reason = format!("{who} paused it: {}", self.reason);
+        Ok(store.pause(&self.what.hold(), &reason, &who).await?)
+    }
 }
 
 impl Resume {
     /// Resumes.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let store = ledger::open(config).await?;
-        let resumed = store.release_on_order(&self.what.hold(), "resume", &operator::who()).await;
+        let resumed = self.resume(&store).await;
         store.close().await;
-        if !resumed? {
-            return Err(NotPaused(self.what.in_words()).into());
-        }
-        talk(&format!("{} goes on; what was parked for it is sent again", self.what.in_words()));
+        resumed?;
+        talk(&format!("{} goes on; what was parked for it is resent", self.what.in_words()));
         Ok(ExitCode::SUCCESS)
+    }
+
+    async fn resume(&self, store: &Store) -> anyhow::Result<()> {
+        if store.release_on_order(&self.what.hold(), "resume", &operator::who()).await? {
+            return Ok(());
+        }
+        let open = store.open_holds().await?;
+        let paused = open.iter().filter(|open| open.hold.kind() == Some(HoldKind::Pause));
+        let paused = paused.map(|open| Notice::of(&open.hold, None).title.replace(" is paused", "")).collect();
+        Err(NotPaused { what: self.what.in_words(), paused }.into())
     }
 }
 
@@ -124,12 +162,20 @@ impl What {
         }
     }
 
-    /// A batch may be paused before its first job; a target that nobody serves is a slip of the pen.
-    fn check(&self, config: &Config) -> Result<(), UnknownTarget> {
+    fn check_target(&self, config: &Config) -> Result<(), UnknownTarget> {
         match self {
             Self::Target { target } if !config.targets.contains_key(target.as_str()) => {
-                let known = config.targets.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-                Err(UnknownTarget { target: target.clone(), known })
+                Err(UnknownTarget { target: target.clone(), known: config.targets.keys().cloned().collect() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a batch that the ledger does not know.
+    async fn check_batch(&self, store: &Store) -> anyhow::Result<()> {
+        match self {
+            Self::Batch { batch } if store.batch_status(batch.as_str()).await?.is_none() => {
+                Err(UnknownBatch::of(store, batch).await?.or("`--new` pauses it before its first message").into())
             }
             _ => Ok(()),
         }

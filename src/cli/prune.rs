@@ -1,15 +1,16 @@
 //! `muster prune`: drops old batches from the ledger.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::Context;
 use clap::{ArgGroup, Args};
 use serde::Serialize;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
-use super::figures::{grouped, printable, rfc3339};
+use super::figures::{counted, grouped, printable, rfc3339, span};
 use super::progress::Progress;
+use super::status::UnknownBatch;
 use super::{exit, ledger, operator, signals, stdout};
 use crate::config::Config;
 use crate::job::Name;
@@ -19,29 +20,59 @@ use crate::store::prune::{OldBatch, Pruned};
 /// Rows that are dropped in one transaction: some tens of milliseconds, for which nobody else waits but for these rows.
 const PAGE: u32 = 2000;
 
+/// A batch with an outcome or a message later than this is dropped only with `--force`.
+const RECENT: Duration = Duration::from_hours(24);
+
 /// Drops old batches from the ledger, a few rows at a time, beside live work.
 ///
-/// A batch is old when nothing of it was recorded for the given time. What waits to be sent again stays. What is dropped is
-/// no longer known: a certificate that comes again costs a call, which AWS answers with `already registered`. Stopped with
-/// Ctrl-C it can be run again. Export what must be kept first: `muster export`, `muster report`.
+/// A batch is old if it had no outcome and no announcement for the given time. Batches with one in the last day are refused
+/// unless `--force` is given. What waits to be resent stays. A dropped certificate is no longer known: if it comes again it costs
+/// a call, which AWS answers with "already registered". After Ctrl-C, run the same command again. Export what must be kept first:
+/// `muster export`, `muster report`.
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("scope").required(true).multiple(true).args(["older_than", "batches"]))]
 pub(super) struct Prune {
-    /// Batches of which nothing was recorded for so long, for example 180d.
+    /// Drops batches without an outcome for this long, for example 180d.
     #[arg(long, value_name = "TIME")]
     older_than: Option<humantime::Duration>,
-    /// Only these batches; without --older-than however young they are.
+    /// Drops only these batches; without --older-than, whatever their age.
     #[arg(value_name = "BATCH")]
     batches: Vec<Name>,
+    /// Also drops batches with an outcome or a message in the last day.
+    #[arg(long)]
+    force: bool,
     /// Only shows what would be dropped.
     #[arg(long)]
     dry_run: bool,
     /// Does not ask for confirmation.
     #[arg(long)]
     yes: bool,
-    /// Prints what came of it as JSON.
+    /// Prints JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// Batches that are in use, or were a moment ago. Nothing was dropped.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing was dropped: {}; at least a day must have passed", .0.join(", "))]
+pub(super) struct RecentBatches(Vec<String>);
+
+impl RecentBatches {
+    /// What to do.
+    pub(super) fn hint(&self) -> &'static str {
+        "`--dry-run` shows what would be dropped, `--force` drops these too"
+    }
+
+    /// Refuses where any of these is recent.
+    fn refuse(lines: &[Line]) -> Result<(), Self> {
+        let recent = lines.iter().filter(|line| line.is_recent);
+        let recent: Vec<_> = recent
+            .map(|line| {
+                format!("batch `{}` had an outcome or a message {} ago", printable(&line.batch), span(line.last_ago))
+            })
+            .collect();
+        if recent.is_empty() { Ok(()) } else { Err(Self(recent)) }
+    }
 }
 
 /// What came of a batch.
@@ -52,10 +83,14 @@ struct Line {
     parked: u64,
     #[serde(with = "time::serde::rfc3339")]
     last_recorded_at: OffsetDateTime,
+    /// It had an outcome or a message in the last day.
+    is_recent: bool,
     /// How many rows were dropped.
     dropped: u64,
     /// Nothing of the batch is left.
     is_gone: bool,
+    #[serde(skip)]
+    last_ago: Duration,
 }
 
 impl Prune {
@@ -68,16 +103,20 @@ impl Prune {
     }
 
     async fn prune(&self, store: &Store) -> anyhow::Result<ExitCode> {
-        let mut lines: Vec<Line> = self.chosen(store).await?.into_iter().map(Line::of).collect();
+        let mut lines = self.chosen(store).await?;
         let n: u64 = lines.iter().map(|line| line.rows).sum();
         if self.dry_run || lines.is_empty() {
             self.print(&lines)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let question = format!("Drop {} batches with {} rows for good", grouped(lines.len() as u64), grouped(n));
+        self.refuse_recent(&lines)?;
+        let batches = counted(lines.len() as u64, "batch", "batches");
+        let question = format!("Drop {batches} with {} for good", counted(n, "row", "rows"));
         if !operator::confirm(&question, self.yes)? {
             return Ok(operator::nothing_done());
         }
+        // Whoever was asked may have thought about it for long.
+        self.refuse_recent(&self.chosen(store).await?)?;
         let (stop, progress, who) = (signals::stop_token()?, Progress::new(), operator::who());
         let mut n_before = 0;
         for line in &mut lines {
@@ -95,22 +134,30 @@ impl Prune {
         Ok(if stop.is_cancelled() { exit::INTERRUPTED.into() } else { ExitCode::SUCCESS })
     }
 
+    fn refuse_recent(&self, lines: &[Line]) -> Result<(), RecentBatches> {
+        if self.force { Ok(()) } else { RecentBatches::refuse(lines) }
+    }
+
     /// The old batches among those that are meant.
-    async fn chosen(&self, store: &Store) -> anyhow::Result<Vec<OldBatch>> {
-        let age = self.older_than.map_or(time::Duration::ZERO, |age| {
-            age.as_ref().as_secs().try_into().map_or(time::Duration::MAX, time::Duration::seconds)
-        });
-        let since = OffsetDateTime::now_utc().checked_sub(age).context("nothing is so old")?;
-        let mut old = store.old_batches(since).await?;
-        old.retain(|old| self.batches.is_empty() || self.batches.iter().any(|name| name.as_str() == old.batch));
-        Ok(old)
+    async fn chosen(&self, store: &Store) -> anyhow::Result<Vec<Line>> {
+        let age = self.older_than.map_or(Duration::ZERO, Into::into);
+        let all = store.old_batches(age).await?;
+        for name in &self.batches {
+            let is_old = all.iter().any(|old| old.batch == name.as_str());
+            if !is_old && store.batch_status(name.as_str()).await?.is_none() {
+                return Err(UnknownBatch::of(store, name).await?.into());
+            }
+        }
+        let is_meant =
+            |old: &OldBatch| self.batches.is_empty() || self.batches.iter().any(|name| name.as_str() == old.batch);
+        Ok(all.into_iter().filter(is_meant).map(Line::of).collect())
     }
 
     fn print(&self, lines: &[Line]) -> anyhow::Result<()> {
         if self.json {
             stdout::print_json(lines)?;
         } else if lines.is_empty() {
-            stdout::print("no batch is so old\n")?;
+            stdout::print("no batch is that old\n")?;
         } else {
             for line in lines {
                 stdout::print(format_args!("{}\n", line.text(self.dry_run)))?;
@@ -137,21 +184,46 @@ async fn drop_batch(
 
 impl Line {
     fn of(old: OldBatch) -> Self {
-        let OldBatch { batch, n, n_parked, last_at } = old;
-        let last_recorded_at = last_at.truncate_to_second();
-        Self { batch, rows: n, parked: n_parked, last_recorded_at, dropped: 0, is_gone: false }
+        let OldBatch { batch, n, n_parked, last_at, last_ago } = old;
+        Self {
+            batch,
+            rows: n,
+            parked: n_parked,
+            last_recorded_at: last_at.truncate_to_second(),
+            is_recent: last_ago < RECENT,
+            dropped: 0,
+            is_gone: false,
+            last_ago,
+        }
     }
 
     fn text(&self, is_dry: bool) -> String {
-        let (batch, rows, last) = (printable(&self.batch), grouped(self.rows), rfc3339(self.last_recorded_at));
-        let came = match (is_dry, self.is_gone, self.parked) {
-            (true, _, 0) => String::new(),
-            (true, _, n) => format!(", of which {} are parked and stay", grouped(n)),
-            (false, true, _) => ": dropped".to_owned(),
-            (false, false, _) => {
-                format!(": {} dropped, the others stay: they are under way, or this was stopped", grouped(self.dropped))
+        let (batch, rows) = (printable(&self.batch), counted(self.rows, "row", "rows"));
+        let last = rfc3339(self.last_recorded_at);
+        let result = match (is_dry, self.is_gone) {
+            (true, _) => self.warnings(),
+            (false, true) => ": dropped".to_owned(),
+            (false, false) => {
+                format!(
+                    ": {} dropped; the rest stays, as it is being worked on or this was stopped",
+                    grouped(self.dropped)
+                )
             }
         };
-        format!("{batch}, {rows} rows, the last of {last}{came}")
+        format!("{batch}, {rows}, the last of {last}{result}")
+    }
+
+    /// What a dry run says beside the numbers.
+    fn warnings(&self) -> String {
+        let parked = match self.parked {
+            0 => String::new(),
+            n => format!(", of which {} parked and stay", counted(n, "is", "are")),
+        };
+        let recent = if self.is_recent {
+            format!("; refused without --force: {} ago", span(self.last_ago))
+        } else {
+            String::new()
+        };
+        format!("{parked}{recent}")
     }
 }

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::job::Name;
 use crate::store::Store;
 
-pub(super) use unknown::{UnknownBatch, counters};
+pub(super) use unknown::{UnknownBatch, counters, similar};
 
 use asked::Asked;
 use list::Listing;

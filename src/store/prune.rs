@@ -1,5 +1,7 @@
 //! Drops old batches, some rows at a time: nothing waits for long, and the counters are right after each page.
 
+use std::time::Duration;
+
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 use time::OffsetDateTime;
@@ -9,7 +11,7 @@ use super::counters::{Changes, count};
 use super::{Store, StoreError, word};
 use crate::outcome::{Code, Status};
 
-/// A batch of which nothing was recorded for long.
+/// A batch that may be dropped.
 #[derive(Clone, Debug)]
 pub struct OldBatch {
     /// Its name.
@@ -18,8 +20,10 @@ pub struct OldBatch {
     pub n: u64,
     /// How many of these are parked.
     pub n_parked: u64,
-    /// When the last was recorded.
+    /// When its last outcome was recorded, or it was announced.
     pub last_at: OffsetDateTime,
+    /// How long ago that is, by the clock of the server.
+    pub last_ago: Duration,
 }
 
 /// Where pruning a batch stands: target, operation and subject of the last row that was looked at.
@@ -33,19 +37,23 @@ pub struct Pruned {
 }
 
 impl Store {
-    /// Names the batches of which nothing was recorded since, the oldest first.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
-    pub async fn old_batches(&self, since: OffsetDateTime) -> Result<Vec<OldBatch>, StoreError> {
+    /// Lists the batches without an outcome or an announcement for the given time, the oldest first.
+    pub async fn old_batches(&self, age: Duration) -> Result<Vec<OldBatch>, StoreError> {
         let query = "-- old_batches
-            select batch, sum(n)::bigint as n, coalesce(sum(n) filter (where status = 'parked'), 0)::bigint as n_parked,
-                max(last_at) as last_at
-            from batch_counters
-            group by batch
-            having max(last_at) < $1
-            order by max(last_at), batch";
-        self.run(async |db| sqlx::query(query).bind(since).fetch_all(db).await?.iter().map(read).collect()).await
+            select b.batch, coalesce(c.n, 0) as n, coalesce(c.n_parked, 0) as n_parked, last.at as last_at,
+                extract(epoch from clock_timestamp() - last.at)::float8 as last_ago
+            from batches b
+            left join (
+                select batch, sum(n)::bigint as n, sum(case when status = 'parked' then n else 0 end)::bigint as n_parked,
+                    max(last_at) as last_at
+                from batch_counters
+                group by batch
+            ) as c using (batch)
+            cross join lateral (select greatest(b.first_recorded_at, b.announced_at, c.last_at) as at) as last
+            where last.at <= clock_timestamp() - make_interval(secs => $1)
+            order by last.at, b.batch";
+        let age = age.as_secs_f64();
+        self.run(async |db| sqlx::query(query).bind(age).fetch_all(db).await?.iter().map(read).collect()).await
     }
 
     /// Drops up to `n` further rows of a batch. Those stay that wait to be sent again, or were and have not ended since.
@@ -169,5 +177,6 @@ fn read(row: &PgRow) -> Result<OldBatch, StoreError> {
         n: row.try_get::<i64, _>("n")?.cast_unsigned(),
         n_parked: row.try_get::<i64, _>("n_parked")?.cast_unsigned(),
         last_at: row.try_get("last_at")?,
+        last_ago: Duration::try_from_secs_f64(row.try_get("last_ago")?).unwrap_or_default(),
     })
 }

@@ -123,7 +123,8 @@ async fn what_a_command_changes_is_changed_though_nobody_reads_what_it_prints() 
     assert_eq!((code, factory.store.replays(None, 10).await.unwrap().len()), (Some(0), 1), "{said}");
     let (code, said) = run(&factory, &["pause", "batch", BATCH], unread()).await;
     assert_eq!((code, factory.store.open_holds().await.unwrap().len()), (Some(0), 1), "{said}");
-    let (code, said) = run(&factory, &["prune", BATCH, "--older-than=0s", "--yes", "--json"], unread()).await;
+    let (code, said) =
+        run(&factory, &["prune", BATCH, "--older-than=0s", "--yes", "--force", "--json"], unread()).await;
     assert_eq!((code, factory.store.batch_status(BATCH).await.unwrap().is_none()), (Some(0), true), "{said}");
 }
 

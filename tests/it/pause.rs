@@ -78,7 +78,7 @@ fn n_polls(factory: &Factory) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_of_a_paused_batch_are_parked_and_others_go_on() {
     let factory = Factory::new(1000.0).await;
-    ok(&factory, &["pause", "batch", "bad"]).await;
+    ok(&factory, &["pause", "batch", "bad", "--new"]).await;
     let serving = factory.serve().await;
     enqueue(&factory, "bad", "default", 15).await;
     enqueue(&factory, BATCH, "default", 15).await;
@@ -125,4 +125,16 @@ async fn slips_of_the_pen_are_told() {
     let (code, stderr) = run(&factory, &["pause", "target", "moon"]).await;
     assert_eq!(code, Some(2));
     assert!(stderr.contains("target `moon` is not in the settings, which have default"), "{stderr}");
+    let (_, stderr) = run(&factory, &["pause", "target", "defualt"]).await;
+    assert!(stderr.contains("hint: did you mean default?"), "{stderr}");
+    enqueue(&factory, "line-7", "default", 1).await;
+    factory.drain().await;
+    let (code, stderr) = run(&factory, &["pause", "batch", "line-8"]).await;
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("error: the ledger does not know batch `line-8`\nhint: did you mean line-7?"), "{stderr}");
+    assert!(stderr.contains("`--new` pauses it before its first message"), "{stderr}");
+    assert!(factory.store.open_holds().await.unwrap().is_empty(), "nothing was paused");
+    ok(&factory, &["pause", "batch", "line-7"]).await;
+    let (_, stderr) = run(&factory, &["resume", "batch", "line-8"]).await;
+    assert!(stderr.contains("hint: paused are: batch `line-7`"), "{stderr}");
 }

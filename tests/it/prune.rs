@@ -19,11 +19,13 @@ async fn record(factory: &Factory, batch: &str, numbers: std::ops::Range<u32>) {
 }
 
 async fn age(factory: &Factory, batch: &str) {
-    sqlx::query("update batch_counters set last_at = last_at - interval '100 days' where batch = $1")
-        .bind(batch)
-        .execute(&factory.database.pool)
-        .await
-        .unwrap();
+    for update in [
+        "update batch_counters set last_at = last_at - interval '100 days' where batch = $1",
+        "update batches set first_recorded_at = first_recorded_at - interval '100 days',
+            announced_at = announced_at - interval '100 days' where batch = $1",
+    ] {
+        sqlx::query(update).bind(batch).execute(&factory.database.pool).await.unwrap();
+    }
 }
 
 async fn n_rows(factory: &Factory, batch: &str) -> i64 {
@@ -61,7 +63,7 @@ async fn an_old_batch_goes_and_a_young_one_stays() {
     assert!(!is_known(1).await && is_known(301).await);
     let audited = factory.store.audited(None, 10).await.unwrap();
     assert_eq!((audited[0].action.as_str(), audited[0].what.as_str()), ("prune", "old"));
-    assert_eq!(prune(&factory, &["--older-than", "90d", "--yes"]).await.1, "no batch is so old\n");
+    assert_eq!(prune(&factory, &["--older-than", "90d", "--yes"]).await.1, "no batch is that old\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,9 +80,9 @@ async fn what_is_under_way_stays_and_counts() {
         .execute(&factory.database.pool)
         .await
         .unwrap();
-    let (code, stdout, stderr) = prune(&factory, &["old", "--yes"]).await;
+    let (code, stdout, stderr) = prune(&factory, &["old", "--yes", "--force"]).await;
     assert_eq!(code, Some(0), "{stderr}");
-    assert!(stdout.contains("28 dropped, the others stay"), "{stdout}");
+    assert!(stdout.contains("28 dropped; the rest stays"), "{stdout}");
     assert_eq!(n_rows(&factory, "old").await, 2);
     assert!(factory.store.batch_status("old").await.unwrap().is_some());
     assert_counters_equal_the_rows(&factory.database).await;
@@ -106,4 +108,36 @@ async fn the_counters_are_right_after_every_page_beside_live_work() {
     }
     assert!(!factory.store.forget_batch("old", pruned.n_dropped, "somebody@here").await.unwrap(), "rows are left");
     assert_counters_equal_the_rows(&factory.database).await;
+}
+
+/// Premise: a slip of the pen dropped a batch that was being worked on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_the_last_day_is_refused_unless_forced() {
+    let factory = Factory::new(1000.0).await;
+    record(&factory, "old", 0..3).await;
+    age(&factory, "old").await;
+    record(&factory, "young", 10..13).await;
+    let announced = [("announced".to_owned(), Some(5))].into();
+    factory.store.note_arrivals(&announced).await.unwrap();
+    for arguments in [&["old", "young", "--yes"][..], &["--older-than", "1s", "--yes"], &["announced", "--yes"]] {
+        let (code, stdout, stderr) = prune(&factory, arguments).await;
+        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{arguments:?}: {stderr}");
+        assert!(stderr.contains("error: nothing was dropped: batch `") && stderr.contains("--force"), "{stderr}");
+    }
+    assert_eq!((n_rows(&factory, "old").await, n_rows(&factory, "young").await), (3, 3));
+    let (code, stdout, _) = prune(&factory, &["young", "--dry-run"]).await;
+    assert!(code == Some(0) && stdout.contains("; refused without --force: "), "{stdout}");
+    let (code, _, stderr) = prune(&factory, &["young", "announced", "--yes", "--force"]).await;
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(n_rows(&factory, "young").await, 0);
+    assert!(factory.store.batch_status("announced").await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_batch_is_refused_with_a_suggestion() {
+    let factory = Factory::new(1000.0).await;
+    record(&factory, "line7-a", 0..3).await;
+    let (code, _, stderr) = prune(&factory, &["line7-b", "--dry-run"]).await;
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("the ledger does not know batch `line7-b`\nhint: did you mean line7-a?"), "{stderr}");
 }

@@ -8,13 +8,14 @@ use tracing::warn;
 
 use super::order::{Order, OrderError, Proof};
 use super::report::Report;
-use crate::cli::ledger;
+use crate::cli::{ledger, operator};
 use crate::config::Config;
 use crate::identity::Account;
 use crate::job::{Job, Request};
 use crate::precheck::{CheckedCertificate, Precheck};
 use crate::single::Single;
 use crate::store::Store;
+use crate::store::audit::Action;
 use crate::store::authority::Authority;
 
 /// Registers a CA at once, without the queue, and activates it with --activate.
@@ -90,7 +91,15 @@ impl Register {
             return Ok(report.dry(&certificate, single.look_at_ca(certificate.id()).await.as_ref()));
         }
         let registration = single.register(store, &job, &certificate).await?;
-        Ok(report.ended(&registration, &namesakes(store, single.account(), &certificate).await))
+        let report = report.ended(&registration, &namesakes(store, single.account(), &certificate).await);
+        self.audit(store, &report).await?;
+        Ok(report)
+    }
+
+    async fn audit(&self, store: &Store, report: &Report) -> anyhow::Result<()> {
+        let (what, detail) = report.audited();
+        let action = Action { who: &operator::who(), action: "ca register", what: &what, detail };
+        store.audit(&action).await.context("the CA was handled, and who did it could not be recorded")
     }
 
     fn job(&self, request: Request) -> Job {

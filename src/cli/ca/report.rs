@@ -4,6 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::date;
 use super::order::Order;
@@ -58,6 +59,20 @@ pub(super) struct Report {
 }
 
 impl Report {
+    /// For the audit: what it was done to, and what came of it.
+    pub(super) fn audited(&self) -> (String, Value) {
+        let what = self.subject.clone().unwrap_or_else(|| "a CA that cannot be read".to_owned());
+        let detail = json!({
+            "certificate_id": self.certificate_id,
+            "target": self.target,
+            "status": self.status,
+            "code": self.code,
+            "certificate_status": self.certificate_status,
+            "activated": self.activated,
+        });
+        (what, detail)
+    }
+
     /// What is known of it before it comes to anything.
     pub(super) fn of(order: &Order, account: &Account, job: &Job, warnings: &[Warning]) -> Self {
         let ca = job.request.certificate();

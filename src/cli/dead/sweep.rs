@@ -138,6 +138,7 @@ impl Sweep {
             return Ok(());
         }
         let bodies: Vec<_> = jobs.iter().map(|(message, job)| (*job, message.body.as_str())).collect();
+        self.store.note_activity().await?;
         let sent = self.forwarding.send(&bodies).await;
         let mut taken = Vec::with_capacity(jobs.len());
         for ((message, job), result) in jobs.into_iter().zip(sent.results) {

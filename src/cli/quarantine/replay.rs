@@ -128,6 +128,7 @@ impl Replay {
             return Ok(());
         }
         let bodies: Vec<_> = jobs.iter().map(|(body, job)| (job, body.text.as_str())).collect();
+        store.note_activity().await?;
         let sent = forwarding.send(&bodies).await;
         let mut taken = Vec::with_capacity(jobs.len());
         for ((body, job), result) in jobs.iter().zip(sent.results) {

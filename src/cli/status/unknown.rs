@@ -19,6 +19,8 @@ pub(in crate::cli) struct UnknownBatch {
     batch: Name,
     similar: Vec<String>,
     recent: Vec<String>,
+    /// What else the command can do.
+    alternative: Option<&'static str>,
 }
 
 impl UnknownBatch {
@@ -27,7 +29,7 @@ impl UnknownBatch {
         let mut recent = store.recent_batches(LOOKED_THROUGH).await?;
         let similar = similar(batch.as_str(), &recent);
         recent.truncate(NAMED);
-        Ok(Self { batch: batch.clone(), similar, recent })
+        Ok(Self { batch: batch.clone(), similar, recent, alternative: None })
     }
 
     /// What the caller may have meant.
@@ -37,7 +39,13 @@ impl UnknownBatch {
             ([], recent) => format!("the last ones are {}", recent.join(", ")),
             (similar, _) => format!("did you mean {}?", similar.join(" or ")),
         };
-        format!("{meant}; a batch is known once a worker has received its first message")
+        let alternative = self.alternative.map_or_else(String::new, |alternative| format!("; {alternative}"));
+        format!("{meant}; a batch is known once a worker has received its first message{alternative}")
+    }
+
+    /// The same, with something else that the command can do.
+    pub(in crate::cli) fn or(self, alternative: &'static str) -> Self {
+        Self { alternative: Some(alternative), ..self }
     }
 }
 
@@ -53,7 +61,7 @@ pub(in crate::cli) async fn counters(store: &Store, batch: &Name) -> anyhow::Res
 }
 
 /// The names that are most like one, the most alike first.
-fn similar(name: &str, names: &[String]) -> Vec<String> {
+pub(in crate::cli) fn similar(name: &str, names: &[String]) -> Vec<String> {
     let mut alike: Vec<_> = names.iter().map(|other| (strsim::jaro_winkler(name, other), other)).collect();
     alike.retain(|(likeness, _)| *likeness >= ALIKE);
     alike.sort_by(|(one, _), (other, _)| other.total_cmp(one));
@@ -66,7 +74,8 @@ mod tests {
 
     fn error(similar: &[&str], recent: &[&str]) -> String {
         let own = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-        UnknownBatch { batch: "b".parse().unwrap(), similar: own(similar), recent: own(recent) }.hint()
+        let (similar, recent) = (own(similar), own(recent));
+        UnknownBatch { batch: "b".parse().unwrap(), similar, recent, alternative: None }.hint()
     }
 
     #[test]

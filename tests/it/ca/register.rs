@@ -155,3 +155,27 @@ async fn what_waits_for_a_ca_is_sent_again_once_it_is_registered() {
     office.factory.until("all are in", async |f| f.ends().await.into_iter().eq([(Code::Ok, 3)])).await;
     serving.end().await;
 }
+
+/// Premise: nobody could see later who had registered a CA.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_registered_a_ca_is_in_the_audit() {
+    let office = Office::new().await;
+    let (code, _, stderr) = office.ca("register ca.pem --key ca.key --dry-run").await;
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(office.factory.store.audited(None, 10).await.unwrap().is_empty(), "a dry run changes nothing");
+    let mut command = office.factory.command(&["ca", "register", "ca.pem", "--key", "ca.key", "--activate"]);
+    for name in ["USER", "LOGNAME", "SUDO_USER"] {
+        command.env_remove(name);
+    }
+    let (code, _, stderr) = Program(command.spawn().unwrap()).end().await;
+    assert_eq!(code, Some(0), "{stderr}");
+    let (code, stdout, stderr) = office.factory.spawn(&["audit"]).end().await;
+    assert_eq!(code, Some(0), "{stderr}");
+    let id = office.ca.certificate().id().to_string();
+    for words in ["ca register", "CN=Line CA", &format!("certificate id {id}"), "certificate status ACTIVE"] {
+        assert!(stdout.contains(words), "{words} is not in {stdout}");
+    }
+    assert!(!stdout.contains(['{', '"']), "{stdout}");
+    let who = office.factory.store.audited(None, 1).await.unwrap().remove(0).who;
+    assert!(who.split_once('@').is_some_and(|(user, host)| user != "uid 0" && !host.is_empty()), "{who}");
+}
