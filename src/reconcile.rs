@@ -60,7 +60,7 @@ pub enum ReconcileError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Nobody named this batch.
-    #[error("the ledger has no end of a batch `{0}`")]
+    #[error("the ledger does not know batch `{0}`")]
     UnknownBatch(Name),
     /// Which certificates the CA issued cannot be told.
     #[error("the certificate of CA {0} is neither in the ledger nor in `precheck.ca_folder`")]
@@ -80,7 +80,9 @@ impl ReconcileError {
     /// What to do.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::UnknownBatch(_) => Some("a batch is known from its first end on; leave --batch out to compare all"),
+            Self::UnknownBatch(_) => {
+                Some("a batch is known once a worker has received its first message; leave --batch out to compare all")
+            }
             Self::UnknownCa(_) => Some("put its PEM file into `precheck.ca_folder`, or leave --ca out"),
             Self::EndlessList | Self::ListLost => Some("run it again"),
             Self::Target(_) | Self::Inventory(_) | Self::Store(_) | Self::CaFolder(_) => None,

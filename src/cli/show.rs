@@ -67,7 +67,7 @@ impl NothingKnown {
     pub(super) fn hint(&self) -> &'static str {
         match self {
             Self::Row(_) => {
-                "a certificate is known from its first end on; `--as id|serial|ref|file` says what was given, and rows of \
+                "a certificate is known from its first outcome on; `--as id|serial|ref|file` says what was given, and rows of \
                  older versions are not found by serial"
             }
             Self::Pem(_) => "no certificate could be read from what the line sent, or an older version recorded it",

@@ -130,9 +130,9 @@ async fn settings_that_cannot_work_are_refused_with_all_their_mends() {
     let program = factory.spawn(&["serve", "--set", "queue.wait=30s", "--set", "retry.first_wait=60s"]);
     let (code, _, err) = program.end().await;
     assert_eq!(code, Some(6), "{err}");
-    let errors = "error: `queue.wait` is 30s but SQS waits 20s at most\n\
+    let errors = "error: `queue.wait` is 30 s but SQS waits 20 s at most\n\
                   hint: set `queue.wait` to 20s or less\n\
-                  error: `retry.first_wait` is 1m, longer than `retry.max_wait`, which is 30s\n\
+                  error: `retry.first_wait` is 1 min, longer than `retry.max_wait`, which is 30 s\n\
                   hint: set `retry.max_wait` to 1m or more\n";
     assert!(err.ends_with(errors), "{err}");
 }

@@ -83,7 +83,7 @@ async fn one_that_hangs_runs_once_for_all_who_wait_and_ends_with_them() {
     let helper = Helper::new(factory.folder(), 1, 0);
     let identities = identities(spawn(&factory, &["doctor", "--json"], &helper.config)).await;
     let reason = "the source of the AWS credentials does not answer: `credential_process` of the AWS profile `default` \
-                  has not answered for 4s";
+                  has not answered for 4 s";
     assert_eq!(identities, [reason; 3]);
     assert_eq!(helper.n_runs(), 1);
     helper.assert_all_gone();

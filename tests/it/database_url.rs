@@ -109,7 +109,7 @@ async fn a_command_that_hangs_is_named_in_the_error() {
     command.env("MUSTER__DATABASE__URL_COMMAND", "echo CanaryOfTheOutput; sleep 600");
     let (code, _, log) = Program(command.spawn().unwrap()).end().await;
     assert_eq!(code, Some(1), "{log}");
-    assert!(log.contains("database url: `database.url_command` gave no URL within 500ms\nhint: check "), "{log}");
+    assert!(log.contains("database url: `database.url_command` gave no URL within 500 ms\nhint: check "), "{log}");
     assert!(!log.contains("CanaryOfTheOutput"), "{log}");
 }
 

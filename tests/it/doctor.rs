@@ -96,7 +96,7 @@ async fn a_healthy_plant_has_a_good_line_for_every_check_and_is_not_changed() {
     assert_eq!(code, Some(0));
     assert!(findings.iter().all(|finding| finding["mend"] == Value::Null));
     let quota = findings.iter().find(|finding| finding["check"] == "quota").unwrap();
-    assert_eq!(quota["found"], "1000/s configured, nothing learnt yet, a million takes 16m 40s");
+    assert_eq!(quota["found"], "1000/s configured, nothing learnt yet, a million takes 16 min 40 s");
 
     let called: Vec<String> =
         factory.sandbox.ledger().summaries().keys().map(|operation| format!("{operation:?}")).collect();
@@ -329,7 +329,7 @@ async fn a_rate_that_aws_throttled_is_a_warning() {
     assert_eq!(code, Some(0), "a warning is no problem");
     let (verdict, found, mend) = trouble(&findings, "quota");
     assert_eq!(verdict, "warning");
-    assert!(found.starts_with("1000/s configured, 729.0/s learnt of 1000/s, a million takes 22m "), "{found}");
+    assert!(found.starts_with("1000/s configured, 729/s learnt of 1000/s, a million takes 22 min "), "{found}");
     assert!(mend.contains("`targets.default.rates.register_certificate`"), "{mend}");
 }
 

@@ -140,7 +140,7 @@ async fn help_lists_commands_and_exit_codes() {
 async fn the_help_of_a_command_says_what_its_options_do_not() {
     for (command, words) in [
         ("enqueue", "A certificate next to a private key is rejected"),
-        ("status", "A batch is known from its first end on"),
+        ("status", "They are missing once the queues have been empty for two minutes"),
         ("demo", "Nothing leaves this machine"),
     ] {
         let (_, stdout, _) = muster(&[command, "--help"]).await;

@@ -119,7 +119,7 @@ async fn a_batch_of_the_last_day_is_refused_unless_forced() {
     record(&factory, "young", 10..13).await;
     let announced = [("announced".to_owned(), Some(5))].into();
     factory.store.note_arrivals(&announced).await.unwrap();
-    for arguments in [&["old", "young", "--yes"][..], &["--older-than", "1s", "--yes"], &["announced", "--yes"]] {
+    for arguments in [&["old", "young", "--yes"][..], &["--older-than", "1ms", "--yes"], &["announced", "--yes"]] {
         let (code, stdout, stderr) = prune(&factory, arguments).await;
         assert_eq!((code, stdout.as_str()), (Some(1), ""), "{arguments:?}: {stderr}");
         assert!(stderr.contains("error: nothing was dropped: batch `") && stderr.contains("--force"), "{stderr}");

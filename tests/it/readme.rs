@@ -47,7 +47,7 @@ async fn the_queues_of_the_readme_are_what_a_worker_wants() {
             None => shell.env_remove(name),
         };
     }
-    shell.env("AWS_ENDPOINT_URL", sandbox.url()).env("AWS_REGION", "eu-central-1");
+    shell.env("AWS_ENDPOINT_URL", sandbox.url()).env("AWS_DEFAULT_REGION", "eu-central-1");
     shell.env("AWS_ACCESS_KEY_ID", "sandbox").env("AWS_SECRET_ACCESS_KEY", "sandbox");
     let output = tokio::task::spawn_blocking(move || shell.output()).await.unwrap().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

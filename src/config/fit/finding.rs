@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::config::units::Time;
 use crate::figures::span;
 use crate::job::{DEFAULT_TARGET, NameError};
 
@@ -231,9 +232,9 @@ impl Finding {
             Self::OneQuotaTwoRates { one, other, key, .. } => {
                 format!("set `targets.{one}.rates.{key}` and `targets.{other}.rates.{key}` to the account's quota")
             }
-            Self::WaitTooLong { max, .. } => format!("set `queue.wait` to {} or less", span(*max)),
+            Self::WaitTooLong { max, .. } => format!("set `queue.wait` to {} or less", setting(*max)),
             Self::WaitTooShort { .. } => "set `queue.wait` to 1s or more".to_owned(),
-            Self::WaitsReversed { first, .. } => format!("set `retry.max_wait` to {} or more", span(*first)),
+            Self::WaitsReversed { first, .. } => format!("set `retry.max_wait` to {} or more", setting(*first)),
             Self::OneQueueTwice { .. } => {
                 "make a queue of its own for jobs that are sent again, or leave `queue.replay` out".to_owned()
             }
@@ -244,7 +245,7 @@ impl Finding {
             Self::VisibilityShort { needed, .. } => {
                 format!("set VisibilityTimeout to {} on the queue", needed.as_secs().max(60))
             }
-            Self::DrainTooShort { call, .. } => format!("set `worker.drain_deadline` to {} or more", span(*call)),
+            Self::DrainTooShort { call, .. } => format!("set `worker.drain_deadline` to {} or more", setting(*call)),
             Self::FewSlots { needed, .. } => format!("set `worker.slots` to {needed} or more"),
             Self::RetentionShort { needed, max, .. } if needed > max => {
                 "ask AWS for a higher quota, or send fewer at a time: SQS keeps no message longer than 14 days"
@@ -263,4 +264,9 @@ impl Finding {
             }
         }
     }
+}
+
+/// A time as a settings file holds it.
+fn setting(time: Duration) -> String {
+    Time::from(time).into()
 }

@@ -67,7 +67,7 @@ async fn a_name_that_only_looks_like_a_formula_is_kept_and_shown_as_it_is() {
         assert_eq!(failure["code"], Code::NotACertificate.as_str());
         assert_eq!((&numbers["batch"], &failure["example"]["ref"]), (&json!(text), &json!(text)));
         let (_, stdout, _) = status(&factory, &["--", text]).await;
-        assert!(stdout.starts_with(&format!("batch {text}: ")), "{stdout}");
+        assert!(stdout.contains(&format!("\nbatch {text}: ")), "{stdout}");
     }
 }
 
