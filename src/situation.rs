@@ -15,7 +15,7 @@ use crate::store::facts::Facts;
 use crate::store::hold::OpenHold;
 use crate::store::rate_limit::Throttle;
 use crate::store::reading::{FRESH, QueueReport};
-use crate::store::workers::WorkerReport;
+use crate::store::workers::{ALIVE_FOR, WorkerReport};
 use crate::store::{Store, StoreError};
 
 pub use obstacle::{Obstacle, Severity};
@@ -86,19 +86,32 @@ impl Situation {
         scoped.obstacles()
     }
 
-    /// The fleet in one line.
+    /// The fleet in one line; what is not of this moment says how old it is.
     pub fn summary(&self) -> String {
-        let unknown = |what: &str| format!("{what} unknown");
         let workers = counted(self.alive().count() as u64, "worker", "workers");
-        let messages = self.n_messages().map_or_else(
-            || unknown("queue contents") + &self.stalest_reading(),
-            |n| counted(n, "message", "messages") + " queued",
-        );
-        let dead = self.n_dead().map_or_else(|| unknown("dead letters"), |n| counted(n, "dead letter", "dead letters"));
+        let alive_for = span(ALIVE_FOR);
         let Facts { quarantined, missing, parked, .. } = &self.facts;
         let parked: u64 = parked.values().sum();
         let (parked, quarantined, missing) = (grouped(parked), grouped(*quarantined), grouped(*missing));
-        format!("{workers}, {messages}, {parked} parked, {missing} missing, {dead}, {quarantined} quarantined")
+        format!(
+            "{workers} reported in the last {alive_for}; {}; {parked} parked, {missing} missing, {quarantined} quarantined",
+            self.queues_in_words()
+        )
+    }
+
+    /// How long ago the queue that was read first was read.
+    pub fn read_ago(&self) -> Option<Duration> {
+        self.queues.iter().map(|queue| queue.read_ago).max()
+    }
+
+    /// What the queues hold, with the age of that reading.
+    fn queues_in_words(&self) -> String {
+        let Some(n) = self.n_messages() else { return "queue contents unknown".to_owned() + &self.stalest_reading() };
+        let dead = self.n_dead();
+        let dead =
+            dead.map_or_else(|| "dead letters unknown".to_owned(), |n| counted(n, "dead letter", "dead letters"));
+        let ago = span(self.read_ago().unwrap_or_default());
+        format!("{} queued, {dead}, read {ago} ago", counted(n, "message", "messages"))
     }
 
     /// The workers that reported a moment ago.

@@ -38,7 +38,9 @@ async fn the_queues_of_the_readme_are_what_a_worker_wants() {
     let start = README.find("<!-- test: queues -->").unwrap();
     let (_, commands) = README[start..].split_once("```sh\n").unwrap();
     let commands = commands.split("```").next().unwrap();
-    let script = format!("set -eu\naws() {{ \"$PYTHON\" -m awscli \"$@\"; }}\n{commands}");
+    // Old versions do not read AWS_ENDPOINT_URL.
+    let script =
+        format!("set -eu\naws() {{ \"$PYTHON\" -m awscli --endpoint-url \"$AWS_ENDPOINT_URL\" \"$@\"; }}\n{commands}");
     let mut shell = Command::new("bash");
     shell.args(["-c", &script]).env("PYTHON", python.get_program());
     for (name, value) in python.get_envs() {

@@ -195,6 +195,7 @@ async fn the_json_has_a_stable_shape() {
         ("quarantined", "number"),
         ("queue_messages", "number or null"),
         ("queues_empty_seconds", "number or null"),
+        ("queues_read_seconds_ago", "number or null"),
         ("quota", "number"),
         ("rates", "array"),
         ("seconds_left_at_learnt_rate", "number or null"),

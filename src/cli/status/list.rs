@@ -28,6 +28,8 @@ pub(super) struct Listing {
     queue_messages: Option<u64>,
     /// Messages in the dead-letter queues; null: unknown.
     dead_letters: Option<u64>,
+    /// How long ago the queues were read; null: never.
+    queues_read_seconds_ago: Option<u64>,
     /// Messages in the quarantine.
     quarantined: u64,
     /// Missing certificates of all batches.
@@ -81,6 +83,7 @@ impl Listing {
             workers_alive: situation.alive().count() as u64,
             queue_messages: situation.n_messages(),
             dead_letters: situation.n_dead(),
+            queues_read_seconds_ago: situation.read_ago().map(|ago| ago.as_secs()),
             quarantined: situation.facts.quarantined,
             missing: situation.facts.missing,
             summary: situation.summary(),
@@ -198,6 +201,7 @@ mod tests {
             workers_alive: 1,
             queue_messages: Some(7),
             dead_letters: None,
+            queues_read_seconds_ago: Some(9),
             quarantined: 0,
             missing: 0,
             summary: "the fleet".to_owned(),

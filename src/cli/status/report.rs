@@ -67,6 +67,8 @@ pub(super) struct Report {
     pub(super) queue_messages: Option<u64>,
     /// Messages in the dead-letter queues, of other batches too; null: unknown.
     pub(super) dead_letters: Option<u64>,
+    /// How long ago the queues were read; null: never.
+    pub(super) queues_read_seconds_ago: Option<u64>,
     /// Messages in the quarantine.
     pub(super) quarantined: u64,
     /// Ends by status; all statuses are there.
@@ -157,6 +159,7 @@ impl Report {
             waiting_for: batch.waiting.iter().map(WaitingFor::of).collect(),
             queue_messages: facts.situation.n_messages(),
             dead_letters: facts.situation.n_dead(),
+            queues_read_seconds_ago: facts.situation.read_ago().map(|ago| ago.as_secs()),
             quarantined: facts.situation.facts.quarantined,
             ends: end_statuses().map(|status| (status.to_string(), batch.with_status(status))).collect(),
             status_differs: batch.status_differs(),
