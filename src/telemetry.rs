@@ -1,6 +1,6 @@
 //! Where log lines go: standard error, as text for people or as JSON for machines.
 //!
-//! An event is one line, whatever a certificate or a service put into it: control characters are escaped. Logging never
+//! An event is one line, and equal lines in a row are counted (`repeats`). Whatever a certificate or a service put into it: control characters are escaped. Logging never
 //! blocks and never fails: `lines` queues what is logged, and one thread writes it. `ceiling` keeps libraries from
 //! logging what they send and receive, whatever the filter asks for.
 
@@ -8,6 +8,7 @@ mod ceiling;
 mod filter;
 mod lines;
 mod panics;
+mod repeats;
 
 use std::fmt::{self, Debug, Write};
 use std::io::{self, IsTerminal};

@@ -187,6 +187,7 @@ async fn printed_by(command: &str, within: Duration) -> Result<Printed, Trouble>
     let output = tokio::time::timeout(within, command::output(command)).await.map_err(late)?;
     let output = output.map_err(|error| match error {
         CommandError::Io(error) => failed(format!("cannot be run: {error}")),
+        CommandError::Failed { status, stderr } if stderr.trim().is_empty() => failed(format!("failed with {status}")),
         CommandError::Failed { status, stderr } => failed(format!("failed with {status}: {}", one_line(stderr.trim()))),
     })?;
     let printed = serde_json::from_slice(&output).ok().filter(|printed: &Printed| printed.version == 1);

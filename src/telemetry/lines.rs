@@ -16,6 +16,7 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::Look;
+use super::repeats::{Counted, Repeats};
 
 /// Most bytes that wait to be written: about a thousand lines.
 const QUEUED_MAX: usize = 256 << 10;
@@ -56,6 +57,11 @@ pub(super) fn send(line: Vec<u8>) {
     LINES.send(line);
 }
 
+/// Queues the line of an event, or counts it if an equal one was queued a moment ago.
+fn send_event(line: Vec<u8>) {
+    LINES.send_event(line);
+}
+
 /// Waits until everything queued is written, or the time has passed.
 pub(super) fn flush(within: Duration) {
     LINES.flush(within);
@@ -66,7 +72,7 @@ pub(super) struct Sender;
 
 impl Write for Sender {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        send(line.to_vec());
+        send_event(line.to_vec());
         Ok(line.len())
     }
 
@@ -83,8 +89,9 @@ struct Lines {
 }
 
 struct State {
-    queued: VecDeque<Vec<u8>>,
+    queued: VecDeque<Counted>,
     n_bytes: usize,
+    repeats: Repeats,
     /// Lost lines that no line reported yet.
     n_unreported: u64,
     notice_due_at: Instant,
@@ -93,7 +100,7 @@ struct State {
 
 /// What is to be written next.
 enum Next {
-    Line(Vec<u8>),
+    Line(Counted),
     /// That so many lines were lost.
     Notice(u64),
 }
@@ -103,6 +110,7 @@ impl Lines {
         let state = State {
             queued: VecDeque::new(),
             n_bytes: 0,
+            repeats: Repeats::new(LOOK.get().copied().unwrap_or_default().format),
             n_unreported: 0,
             notice_due_at: Instant::now(),
             is_writing: false,
@@ -116,23 +124,38 @@ impl Lines {
 
     fn send(&self, line: Vec<u8>) {
         let mut state = self.state();
-        if state.n_bytes + line.len() > QUEUED_MAX {
-            self.count_lost(&mut state);
+        self.queue(&mut state, Counted { line, n_events: 1 });
+    }
+
+    fn send_event(&self, line: Vec<u8>) {
+        let mut state = self.state();
+        match state.repeats.admit(line, Instant::now()) {
+            Some(line) => self.queue(&mut state, Counted { line, n_events: 1 }),
+            // The thread that writes waits until the count is due.
+            None => self.changed.notify_all(),
+        }
+    }
+
+    fn queue(&self, state: &mut State, line: Counted) {
+        if state.n_bytes + line.line.len() > QUEUED_MAX {
+            self.count_lost(state, line.n_events);
             return;
         }
-        state.n_bytes += line.len();
+        state.n_bytes += line.line.len();
         state.queued.push_back(line);
-        drop(state);
         self.changed.notify_all();
     }
 
-    fn count_lost(&self, state: &mut State) {
-        state.n_unreported += 1;
-        self.lost.inc();
+    fn count_lost(&self, state: &mut State, n_events: u64) {
+        state.n_unreported += n_events;
+        self.lost.inc_by(n_events);
     }
 
     fn flush(&self, within: Duration) {
         let mut state = self.state();
+        for line in state.repeats.take_all() {
+            self.queue(&mut state, line);
+        }
         state.notice_due_at = Instant::now();
         self.changed.notify_all();
         let is_busy = |state: &mut State| state.is_writing || !state.queued.is_empty() || state.owes_notice();
@@ -144,11 +167,15 @@ impl Lines {
         let mut is_mid_line = false;
         loop {
             let next = self.next();
-            let line = match &next {
-                Next::Line(line) => line,
-                Next::Notice(n) => &notice(*n),
+            let lost;
+            let line: &[u8] = match &next {
+                Next::Line(line) => &line.line,
+                Next::Notice(n) => {
+                    lost = notice(*n);
+                    &lost
+                }
             };
-            let line = if is_mid_line { &[b"\n", line.as_slice()].concat() } else { line };
+            let line = if is_mid_line { &[b"\n", line].concat() } else { line };
             let written = write_line(out, line);
             is_mid_line = written.is_err_and(|n_written| n_written > 0 || is_mid_line);
             self.note(&next, written.is_ok());
@@ -159,17 +186,18 @@ impl Lines {
     fn next(&self) -> Next {
         let mut state = self.state();
         loop {
+            for line in state.repeats.due(Instant::now()) {
+                self.queue(&mut state, line);
+            }
             let next = state.next();
             state.is_writing = next.is_some();
             if let Some(next) = next {
                 return next;
             }
             self.changed.notify_all();
-            state = if state.n_unreported > 0 {
-                let waited = self.changed.wait_timeout(state, NOTICE_EVERY);
-                waited.unwrap_or_else(PoisonError::into_inner).0
-            } else {
-                self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+            state = match state.wait() {
+                Some(time) => self.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         }
     }
@@ -178,7 +206,7 @@ impl Lines {
     fn note(&self, written: &Next, is_written: bool) {
         let mut state = self.state();
         match written {
-            Next::Line(_) if !is_written => self.count_lost(&mut state),
+            Next::Line(line) if !is_written => self.count_lost(&mut state, line.n_events),
             Next::Notice(n) if is_written => state.n_unreported -= n,
             Next::Line(_) | Next::Notice(_) => {}
         }
@@ -190,13 +218,20 @@ impl State {
         self.n_unreported > 0 && self.notice_due_at <= Instant::now()
     }
 
+    /// Longest wait for something new; `None`: for ever.
+    fn wait(&self) -> Option<Duration> {
+        let repeats = self.repeats.next_due().map(|due| due.saturating_duration_since(Instant::now()));
+        let notice = (self.n_unreported > 0).then_some(NOTICE_EVERY);
+        repeats.into_iter().chain(notice).min()
+    }
+
     fn next(&mut self) -> Option<Next> {
         if self.owes_notice() {
             self.notice_due_at = Instant::now() + NOTICE_EVERY;
             return Some(Next::Notice(self.n_unreported));
         }
         let line = self.queued.pop_front()?;
-        self.n_bytes -= line.len();
+        self.n_bytes -= line.line.len();
         Some(Next::Line(line))
     }
 }

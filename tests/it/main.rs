@@ -29,6 +29,7 @@ mod intake;
 mod lag;
 mod large;
 mod ledger;
+mod log_lines;
 mod logging;
 mod moto;
 mod odd_answers;
