@@ -1,10 +1,12 @@
 //! Stops on Ctrl-C or SIGTERM: once in order, twice at once; and survives another signal.
 
+use std::io::IsTerminal;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
 
 use super::exit::INTERRUPTED;
+use super::talk::talk;
 
 /// A token that the first signal cancels; the second ends the process.
 ///
@@ -17,7 +19,9 @@ pub(super) fn stop_token() -> std::io::Result<CancellationToken> {
     let token = stop.clone();
     tokio::spawn(async move {
         next(&mut interrupt, &mut terminate).await;
-        info!("stopping; a second signal stops at once");
+        if std::io::stderr().is_terminal() {
+            talk("stopping; press Ctrl-C again to stop at once");
+        }
         token.cancel();
         next(&mut interrupt, &mut terminate).await;
         #[expect(clippy::disallowed_methods, reason = "a second signal asks for just that")]

@@ -84,7 +84,8 @@ pub(super) async fn count(db: &mut PgConnection, changes: Changes) -> Result<(),
         on conflict (batch, source, status, code) do update
         set n = c.n + excluded.n,
             n_status_differs = c.n_status_differs + excluded.n_status_differs,
-            last_at = excluded.last_at",
+            -- What is taken away, as by `prune`, is no outcome.
+            last_at = case when excluded.n + excluded.n_status_differs > 0 then excluded.last_at else c.last_at end",
     )
     .bind(&keys.batch)
     .bind(&keys.source)

@@ -203,7 +203,7 @@ mod tests {
         let asked_at = Instant::now();
         let within = Duration::from_secs(1);
         let error = command(&hanging).read(within).await.unwrap_err().to_string();
-        assert_eq!(error, "`database.url_command` gave no URL within 1s");
+        assert_eq!(error, "`database.url_command` gave no URL within 1 s");
         assert!(read.recv_timeout(WITHIN).expect("something was left running").is_empty());
         assert!(asked_at.elapsed() < WITHIN);
     }

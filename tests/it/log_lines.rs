@@ -52,7 +52,13 @@ fn is_unrounded(word: &str) -> bool {
 async fn log_lines_are_plain_through_troubles_of_every_kind() {
     let settings = sandbox::Settings { rates: sandbox::Rates::all(50.0), ..sandbox::Settings::default() };
     let factory = Factory::with(settings, 200.0).await;
-    let worker = factory.spawn(&["serve"]);
+    let stranger = Ca::new("Unknown CA");
+    let mut jobs: Vec<_> = factory.leaves(60).iter().map(|pem| Factory::job(pem).to_body()).collect();
+    jobs.extend([stranger.leaf("one"), stranger.leaf("two")].iter().map(|pem| Factory::job(pem).to_body()));
+    let mut exposed: Job = Factory::job(&(factory.ca.leaf("exposed") + &factory.ca.key_pem()));
+    exposed.reference = Some("SN-exposed".parse().unwrap());
+    jobs.extend([exposed.to_body(), "no job".to_owned()]);
+    factory.send(&jobs).await;
     for (operation, status, code) in [
         (Operation::RegisterCertificate, 403, "AccessDeniedException"),
         (Operation::RegisterCertificate, 503, "ServiceUnavailableException"),
@@ -62,13 +68,7 @@ async fn log_lines_are_plain_through_troubles_of_every_kind() {
         let fault = Fault { calls: Some(25), seconds: None, ..fault(operation, status, code) };
         factory.sandbox.faults().set(fault).unwrap();
     }
-    let stranger = Ca::new("Unknown CA");
-    let mut jobs: Vec<_> = factory.leaves(60).iter().map(|pem| Factory::job(pem).to_body()).collect();
-    jobs.extend([stranger.leaf("one"), stranger.leaf("two")].iter().map(|pem| Factory::job(pem).to_body()));
-    let mut exposed: Job = Factory::job(&(factory.ca.leaf("exposed") + &factory.ca.key_pem()));
-    exposed.reference = Some("SN-exposed".parse().unwrap());
-    jobs.extend([exposed.to_body(), "no job".to_owned()]);
-    factory.send(&jobs).await;
+    let worker = factory.spawn(&["serve"]);
     factory.until("all have an outcome or are parked", async |f| f.ends().await.values().sum::<u64>() == 63).await;
     let log = log_of(worker).await;
 

@@ -162,7 +162,7 @@ async fn a_target_that_cannot_be_asked_at_the_start_holds_up_no_other() {
     enqueue(&factory, "default", 10).await;
     enqueue(&factory, "second", 10).await;
     let service = factory.serve().await;
-    until_open(&factory, &service, "no answer within 1s").await;
+    until_open(&factory, &service, "no answer within 1 s").await;
     factory.until("the first target's are in", async |f| f.ends().await.get(&Code::Ok) == Some(&10)).await;
     second.faults().clear(silent);
     all_are_in(&factory, 20).await;
