@@ -13,7 +13,7 @@ const UNITS: [(u64, &str, &str); 5] =
     [(365 * 86_400, "year", "years"), (86_400, "day", "days"), (3_600, "h", "h"), (60, "min", "min"), (1, "s", "s")];
 
 /// A span in its largest unit and the next one: `1 day 3 h`, `5 min 10 s`, `25 s`, `1.2 s`, `820 ms`. The rest is cut off.
-pub(crate) fn span(time: Duration) -> String {
+pub fn span(time: Duration) -> String {
     let (seconds, millis) = (time.as_secs(), time.subsec_millis());
     match (seconds, millis) {
         (0, 0) if time.is_zero() => "0 s".to_owned(),
@@ -42,7 +42,7 @@ fn whole(seconds: u64) -> String {
 }
 
 /// Groups the digits of a number: `1,234,567`.
-pub(crate) fn grouped(n: u64) -> String {
+pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut grouped = String::with_capacity(digits.len() * 4 / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -55,18 +55,18 @@ pub(crate) fn grouped(n: u64) -> String {
 }
 
 /// A count with its noun: `1 batch`, `2 batches`, `12,000 rows`.
-pub(crate) fn counted(n: u64, one: &str, many: &str) -> String {
+pub fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(n), if n == 1 { one } else { many })
 }
 
 /// A text from outside, without the characters that could control a terminal.
-pub(crate) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let is_plain = |c: char| matches!(c, ' '..='~') || c.is_alphanumeric();
     text.chars().map(|c| if is_plain(c) { c } else { '\u{fffd}' }).collect()
 }
 
 /// A rate with at most three significant digits, for a field of a log line.
-pub(crate) fn rounded(rate: f64) -> f64 {
+pub fn rounded(rate: f64) -> f64 {
     if rate == 0.0 || !rate.is_finite() {
         return rate;
     }
@@ -79,7 +79,7 @@ pub(crate) fn rounded(rate: f64) -> f64 {
 }
 
 /// A rate with at most three significant digits: `9.3`, `14.9`, `200`.
-pub(crate) fn rate(rate: f64) -> String {
+pub fn rate(rate: f64) -> String {
     rounded(rate).to_string()
 }
 

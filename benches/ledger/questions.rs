@@ -64,6 +64,7 @@ pub(crate) async fn ask(store: &Store, rows: u64, runs: usize) -> anyhow::Result
             .await?,
         asker.time("status: the last 50 batches", async |_| store.batch_lines(None, 50).await.map(drop)).await?,
         asker.time("missing: over all batches", async |_| store.outstanding_jobs().await.map(drop)).await?,
+        asker.time("the counts that every worker reads", async |_| store.facts().await.map(drop)).await?,
         asker
             .time("show: by id, a good end", async |n| {
                 store.entries_of_certificate(asker.id(n, 1), 100).await.map(drop)

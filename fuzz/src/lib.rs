@@ -6,6 +6,7 @@
 #[path = "../../src"]
 mod pure {
     pub mod certificate;
+    pub mod figures;
     pub mod hold;
     pub mod job;
     pub mod outcome;
@@ -19,4 +20,4 @@ mod pure {
 pub mod mutator;
 pub mod targets;
 
-pub use pure::{certificate, hold, job, outcome, precheck, specimen};
+pub use pure::{certificate, figures, hold, job, outcome, precheck, specimen};

@@ -114,19 +114,19 @@ fn store_error(error: &anyhow::Error) -> Option<&StoreError> {
 fn own_hint(error: &anyhow::Error) -> Option<String> {
     let fixed = [
         (error.is::<NotHeld>(), NotHeld::HINT),
+        (error.is::<RecentBatches>(), RecentBatches::HINT),
         (error.is::<NobodyToAsk>(), NobodyToAsk::HINT),
         (error.is::<NoReplay>(), NoReplay::HINT),
     ];
     let unknown = || Some(error.downcast_ref::<UnknownBatch>()?.hint());
     let not_paused = || Some(error.downcast_ref::<NotPaused>()?.hint());
     let no_target = || error.downcast_ref::<UnknownTarget>()?.hint();
-    let recent = || Some(error.downcast_ref::<RecentBatches>()?.hint().to_owned());
     let nothing = || Some(error.downcast_ref::<NothingKnown>()?.hint().to_owned());
     let unfit = || Some(error.downcast_ref::<OrderError>()?.hint());
     let unwritable = || Some(error.downcast_ref::<OutputFileError>()?.hint());
     let fixed = fixed.iter().find(|(applies, _)| *applies).map(|(_, hint)| (*hint).to_owned());
     let hints = fixed.or_else(unknown).or_else(nothing).or_else(unfit).or_else(unwritable);
-    hints.or_else(not_paused).or_else(no_target).or_else(recent)
+    hints.or_else(not_paused).or_else(no_target)
 }
 
 fn single_error(error: &anyhow::Error) -> Option<&SingleError> {

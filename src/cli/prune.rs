@@ -30,6 +30,7 @@ const RECENT: Duration = Duration::from_hours(24);
 /// a call, which AWS answers with "already registered". After Ctrl-C, run the same command again. Export what must be kept first:
 /// `muster export`, `muster report`.
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(group = ArgGroup::new("scope").required(true).multiple(true).args(["older_than", "batches"]))]
 pub(super) struct Prune {
     /// Drops batches without an outcome for this long, for example 180d.
@@ -59,9 +60,7 @@ pub(super) struct RecentBatches(Vec<String>);
 
 impl RecentBatches {
     /// What to do.
-    pub(super) fn hint(&self) -> &'static str {
-        "`--dry-run` shows what would be dropped, `--force` drops these too"
-    }
+    pub(super) const HINT: &str = "`--dry-run` shows what would be dropped, `--force` drops these too";
 
     /// Refuses where any of these is recent.
     fn refuse(lines: &[Line]) -> Result<(), Self> {

@@ -128,6 +128,11 @@ impl Store {
         .await
     }
 
+    /// Counts the outstanding certificates of all batches, whatever the queues hold.
+    pub async fn outstanding_jobs(&self) -> Result<u64, StoreError> {
+        self.run(async |db| Ok(outstanding_jobs(db).await?.cast_unsigned())).await
+    }
+
     /// Returns how many certificates of all batches are missing, and 0 while any may still be on its way.
     ///
     /// One caller counts for all: the others use its count for half a minute, so every worker shows the same number.
