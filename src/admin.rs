@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::breakers::{BREAKER_LABELS, Breakers};
+use crate::figures::span;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::single_flight::{Known, SingleFlight};
@@ -146,7 +147,7 @@ async fn check<E: Display>(
         Known::Outcome(outcome) => outcome,
         Known::Late { since, before } => {
             let before = before.and_then(Result::err).map(|error| format!("; before that: {error}"));
-            Err(format!("no answer for {:.1}s{}", since.as_secs_f64(), before.unwrap_or_default()))
+            Err(format!("no answer for {}{}", span(since), before.unwrap_or_default()))
         }
     }
 }

@@ -76,7 +76,7 @@ impl Clock {
 }
 
 /// By how much a clock is wrong, and in which direction.
-fn apart(seconds_ahead: f64) -> (String, &'static str) {
+pub(crate) fn apart(seconds_ahead: f64) -> (String, &'static str) {
     let off = Duration::try_from_secs_f64(seconds_ahead.abs()).unwrap_or(Duration::MAX);
     (span(off), if seconds_ahead < 0.0 { "behind" } else { "ahead of" })
 }

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep};
 use self::account::Account;
 use self::binaries::Binaries;
 use self::folder::Folder;
+use crate::figures::span;
 
 mod account;
 mod binaries;
@@ -110,7 +111,7 @@ pub enum Error {
         log: String,
     },
     /// The server runs, but was not ready in time.
-    #[error("postgres was not ready within {} s:\n{log}", READY_LIMIT.as_secs())]
+    #[error("postgres was not ready within {}:\n{log}", span(READY_LIMIT))]
     NotReady {
         /// The last lines that it wrote.
         log: String,

@@ -1,8 +1,8 @@
 //! Where log lines go: standard error, as text for people or as JSON for machines.
 //!
-//! An event is one line, and equal lines in a row are counted (`repeats`). Whatever a certificate or a service put into it: control characters are escaped. Logging never
-//! blocks and never fails: `lines` queues what is logged, and one thread writes it. `ceiling` keeps libraries from
-//! logging what they send and receive, whatever the filter asks for.
+//! An event is one line, whatever a certificate or a service put into it: control characters are escaped. Logging never
+//! blocks and never fails: `lines` queues what is logged, and one thread writes it; `repeats` counts equal lines. `ceiling`
+//! keeps libraries from logging what they send and receive, whatever the filter asks for.
 
 mod ceiling;
 mod filter;
@@ -55,7 +55,7 @@ pub fn init(filter: &Filter, format: Format) {
     let has_colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let look = Look { format, has_colour };
     lines::set_look(look);
-    let subscriber = tracing_subscriber::registry().with(layer::<Registry, _>(look, || lines::Sender));
+    let subscriber = tracing_subscriber::registry().with(layer::<Registry, _>(look, lines::Sender));
     // A test may have set its own.
     if subscriber.with(ceiling::layer()).with(filter.layer()).try_init().is_ok() {
         std::panic::set_hook(Box::new(panics::log));
@@ -67,13 +67,18 @@ pub fn say(line: &str) {
     lines::send(format!("{line}\n").into_bytes());
 }
 
-/// Waits, when it is dropped, until everything logged is written: at most one second.
+/// Waits until everything logged is written: at most one second.
+pub fn flush() {
+    lines::flush(FLUSH_MAX);
+}
+
+/// The same when it is dropped.
 #[derive(Debug)]
 pub struct FlushOnDrop;
 
 impl Drop for FlushOnDrop {
     fn drop(&mut self) {
-        lines::flush(FLUSH_MAX);
+        flush();
     }
 }
 

@@ -21,7 +21,7 @@ impl Serve {
     /// Serves until it is told to stop.
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         let until = if self.until_empty { Until::Empty } else { Until::Stopped };
-        let stop = signals::stop_token()?;
+        let stop = signals::logged_stop_token()?;
         let service = tokio::select! {
             service = Service::start(&config, until, stop.clone()) => service?,
             // Nothing was received yet.

@@ -1,6 +1,7 @@
 //! Postgres: whether it can be reached and written, is encrypted, recent, of the right schema, and of the right time.
 
 use super::{Check, Finding, PATIENCE};
+use crate::clock::apart;
 use crate::config::Config;
 use crate::figures::span;
 use crate::store::server::{Server, ServerClock, Way};
@@ -142,8 +143,8 @@ fn connections(server: &Server, wanted: u32) -> Finding {
 }
 
 fn of_clock(clock: ServerClock) -> Finding {
-    let word = if clock.ahead < 0.0 { "behind" } else { "ahead of" };
-    let found = format!("the server is {:.3}s {word} this machine", clock.ahead.abs());
+    let (off, behind_or_ahead) = apart(clock.ahead);
+    let found = format!("the server is {off} {behind_or_ahead} this machine");
     // The answer was written at any instant of the round trip.
     if clock.ahead.abs() - clock.round_trip.as_secs_f64() / 2.0 > SKEW_MAX {
         let mend = "have both clocks set by NTP: times in the ledger are shifted, the rate is not";

@@ -1,6 +1,7 @@
 //! The targets: whose credentials each has, whether its name still stands for that account, and the clock of AWS.
 
 use super::{Check, Finding, PATIENCE, all};
+use crate::clock::apart;
 use crate::config::Config;
 use crate::figures::span;
 use crate::identity::{self, Account, Asked, RoleArn};
@@ -84,8 +85,8 @@ impl Target {
 }
 
 fn clock(ahead: f64) -> Finding {
-    let word = if ahead < 0.0 { "behind" } else { "ahead of" };
-    let found = format!("AWS is {:.1}s {word} this machine, give or take half a second", ahead.abs());
+    let (off, behind_or_ahead) = apart(ahead);
+    let found = format!("AWS is {off} {behind_or_ahead} this machine, give or take half a second");
     if ahead.abs() > SKEW_MAX {
         let mend =
             "have chrony or systemd-timesyncd set this machine's clock: AWS refuses calls signed five minutes off";

@@ -2,7 +2,7 @@
 //!
 //! Found by logging everything: at `trace`, the AWS SDK logs requests, answers and message bodies, and with them private keys
 //! and session tokens; at `debug`, it logs errors that may hold an answer. No other library was found to log what it sends or
-//! receives at `debug`. What `aws_config` warns of is in Rust's debug form, and in our own errors once more, in words.
+//! receives at `debug`.
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -12,6 +12,5 @@ pub(super) fn layer() -> Targets {
     Targets::new()
         .with_default(LevelFilter::DEBUG)
         .with_target("aws", LevelFilter::INFO)
-        .with_target("aws_config", LevelFilter::ERROR)
         .with_target("muster", LevelFilter::TRACE)
 }

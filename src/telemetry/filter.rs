@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
+/// What is shown only if the filter names its target. The SDK's loading of credentials, roles and profiles logs at `info` and
+/// `warn` with errors and values in Rust's debug form; Muster's own errors say the same plainly.
+const QUIETED: &str = "aws_config=error";
+
 /// What is logged: a filter that `tracing` understands, for example `muster=debug,warn`.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(try_from = "String", into = "String")]
@@ -28,7 +32,8 @@ impl Filter {
 
     /// The layer that lets through what is asked for.
     pub(super) fn layer(&self) -> EnvFilter {
-        EnvFilter::builder().parse(&self.0).expect("a filter was parsed when it was made")
+        // What comes later goes before what comes earlier, and a longer target before a shorter one.
+        EnvFilter::builder().parse(format!("{QUIETED},{}", self.0)).expect("a filter was parsed when it was made")
     }
 }
 

@@ -1,7 +1,12 @@
 //! Lines on their way to standard error: a bounded queue, and one thread that writes.
 //!
 //! Whoever sends a line neither waits nor fails. A line that finds the queue full, or that cannot be written (a full disk, a
-//! closed pipe), is lost and counted. As soon as writing works again, one line says how many were lost.
+//! closed pipe), is lost and counted. As soon as writing works again, one line says how many were lost. Events that repeat are
+//! counted by `repeats`; the thread wakes up to print the counts.
+
+mod notice;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
@@ -10,13 +15,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
-use tracing::level_filters::LevelFilter;
-use tracing::{Dispatch, dispatcher, warn};
-use tracing_subscriber::Registry;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing::{Level, Metadata};
+use tracing_subscriber::fmt::MakeWriter;
 
-use super::Look;
-use super::repeats::{Counted, Repeats};
+use notice::notice;
+
+use super::repeats::{Repeats, Summary};
+use super::{Look, panics};
 
 /// Most bytes that wait to be written: about a thousand lines.
 const QUEUED_MAX: usize = 256 << 10;
@@ -32,7 +37,7 @@ static LOOK: OnceLock<Look> = OnceLock::new();
 
 /// The lines of this process, and the thread that writes them.
 static LINES: LazyLock<Arc<Lines>> = LazyLock::new(|| {
-    let lines = Arc::new(Lines::new(lost()));
+    let lines = Arc::new(Lines::new(lost(), LOOK.get().copied().unwrap_or_default()));
     let writing = Arc::clone(&lines);
     // A thread of its own, and none that a stop waits for: it may be blocked for ever. Without it, all lines are lost.
     let _ = thread::Builder::new().name("log".to_owned()).spawn(move || writing.write_all_to(&mut io::stderr()));
@@ -47,7 +52,7 @@ pub fn lost() -> IntCounter {
     LOST.clone()
 }
 
-/// Sets the look of the lines about lost lines.
+/// Sets the look of the lines about lost and repeated lines, before the first line.
 pub(super) fn set_look(look: Look) {
     let _ = LOOK.set(look);
 }
@@ -57,22 +62,44 @@ pub(super) fn send(line: Vec<u8>) {
     LINES.send(line);
 }
 
-/// Queues the line of an event, or counts it if an equal one was queued a moment ago.
-fn send_event(line: Vec<u8>) {
-    LINES.send_event(line);
+/// Queues a line of the log, unless it is a repeat.
+fn log(line: &[u8]) {
+    LINES.log(line, Instant::now());
 }
 
-/// Waits until everything queued is written, or the time has passed.
+/// Waits until everything queued and all counts of repeats are written, or the time has passed.
 pub(super) fn flush(within: Duration) {
     LINES.flush(within);
 }
 
-/// Queues each line that is written to it.
+/// Queues each line that is written to it; repeats are counted instead.
 pub(super) struct Sender;
 
-impl Write for Sender {
+/// The same for one event.
+pub(super) struct EventSender {
+    may_repeat: bool,
+}
+
+impl MakeWriter<'_> for Sender {
+    type Writer = EventSender;
+
+    fn make_writer(&self) -> EventSender {
+        EventSender { may_repeat: true }
+    }
+
+    /// Whoever asks for details wants their order, and each panic counts.
+    fn make_writer_for(&self, event: &Metadata<'_>) -> EventSender {
+        EventSender { may_repeat: *event.level() <= Level::INFO && event.target() != panics::TARGET }
+    }
+}
+
+impl Write for EventSender {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        send_event(line.to_vec());
+        if self.may_repeat {
+            log(line);
+        } else {
+            send(line.to_vec());
+        }
         Ok(line.len())
     }
 
@@ -86,36 +113,49 @@ struct Lines {
     state: Mutex<State>,
     changed: Condvar,
     lost: IntCounter,
+    look: Look,
 }
 
 struct State {
-    queued: VecDeque<Counted>,
+    queued: VecDeque<Line>,
     n_bytes: usize,
-    repeats: Repeats,
     /// Lost lines that no line reported yet.
     n_unreported: u64,
     notice_due_at: Instant,
     is_writing: bool,
+    repeats: Repeats,
+}
+
+/// A line, and how many it stands for.
+struct Line {
+    bytes: Vec<u8>,
+    n: u64,
+}
+
+impl From<Summary> for Line {
+    fn from(summary: Summary) -> Self {
+        Self { bytes: summary.line, n: summary.n_repeats }
+    }
 }
 
 /// What is to be written next.
 enum Next {
-    Line(Counted),
+    Line(Line),
     /// That so many lines were lost.
     Notice(u64),
 }
 
 impl Lines {
-    fn new(lost: IntCounter) -> Self {
+    fn new(lost: IntCounter, look: Look) -> Self {
         let state = State {
             queued: VecDeque::new(),
             n_bytes: 0,
-            repeats: Repeats::new(LOOK.get().copied().unwrap_or_default().format),
             n_unreported: 0,
             notice_due_at: Instant::now(),
             is_writing: false,
+            repeats: Repeats::new(look.format),
         };
-        Self { state: Mutex::new(state), changed: Condvar::new(), lost }
+        Self { state: Mutex::new(state), changed: Condvar::new(), lost, look }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -123,40 +163,37 @@ impl Lines {
     }
 
     fn send(&self, line: Vec<u8>) {
-        let mut state = self.state();
-        self.queue(&mut state, Counted { line, n_events: 1 });
+        self.queue(&mut self.state(), line);
     }
 
-    fn send_event(&self, line: Vec<u8>) {
+    fn log(&self, line: &[u8], now: Instant) {
         let mut state = self.state();
-        match state.repeats.admit(line, Instant::now()) {
-            Some(line) => self.queue(&mut state, Counted { line, n_events: 1 }),
-            // The thread that writes waits until the count is due.
-            None => self.changed.notify_all(),
+        if state.repeats.is_new(line, now) {
+            self.queue(&mut state, line.to_vec());
         }
     }
 
-    fn queue(&self, state: &mut State, line: Counted) {
-        if state.n_bytes + line.line.len() > QUEUED_MAX {
-            self.count_lost(state, line.n_events);
+    fn queue(&self, state: &mut State, line: Vec<u8>) {
+        if state.n_bytes + line.len() > QUEUED_MAX {
+            self.count_lost(state, 1);
             return;
         }
-        state.n_bytes += line.line.len();
-        state.queued.push_back(line);
+        state.push(Line { bytes: line, n: 1 });
         self.changed.notify_all();
     }
 
-    fn count_lost(&self, state: &mut State, n_events: u64) {
-        state.n_unreported += n_events;
-        self.lost.inc_by(n_events);
+    fn count_lost(&self, state: &mut State, n: u64) {
+        state.n_unreported += n;
+        self.lost.inc_by(n);
     }
 
     fn flush(&self, within: Duration) {
         let mut state = self.state();
-        for line in state.repeats.take_all() {
-            self.queue(&mut state, line);
-        }
         state.notice_due_at = Instant::now();
+        let summaries = state.repeats.take_all();
+        for summary in summaries {
+            state.push(summary.into());
+        }
         self.changed.notify_all();
         let is_busy = |state: &mut State| state.is_writing || !state.queued.is_empty() || state.owes_notice();
         drop(self.changed.wait_timeout_while(state, within, is_busy));
@@ -167,15 +204,11 @@ impl Lines {
         let mut is_mid_line = false;
         loop {
             let next = self.next();
-            let lost;
-            let line: &[u8] = match &next {
-                Next::Line(line) => &line.line,
-                Next::Notice(n) => {
-                    lost = notice(*n);
-                    &lost
-                }
+            let line = match &next {
+                Next::Line(line) => &line.bytes,
+                Next::Notice(n) => &notice(*n, self.look),
             };
-            let line = if is_mid_line { &[b"\n", line].concat() } else { line };
+            let line = if is_mid_line { &[b"\n", line.as_slice()].concat() } else { line };
             let written = write_line(out, line);
             is_mid_line = written.is_err_and(|n_written| n_written > 0 || is_mid_line);
             self.note(&next, written.is_ok());
@@ -186,18 +219,18 @@ impl Lines {
     fn next(&self) -> Next {
         let mut state = self.state();
         loop {
-            for line in state.repeats.due(Instant::now()) {
-                self.queue(&mut state, line);
-            }
+            state.end_windows(Instant::now());
             let next = state.next();
             state.is_writing = next.is_some();
             if let Some(next) = next {
                 return next;
             }
             self.changed.notify_all();
-            state = match state.wait() {
-                Some(time) => self.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0,
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            state = if let Some(wait) = state.wait(Instant::now()) {
+                let waited = self.changed.wait_timeout(state, wait);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            } else {
+                self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
             };
         }
     }
@@ -206,7 +239,7 @@ impl Lines {
     fn note(&self, written: &Next, is_written: bool) {
         let mut state = self.state();
         match written {
-            Next::Line(line) if !is_written => self.count_lost(&mut state, line.n_events),
+            Next::Line(line) if !is_written => self.count_lost(&mut state, line.n),
             Next::Notice(n) if is_written => state.n_unreported -= n,
             Next::Line(_) | Next::Notice(_) => {}
         }
@@ -218,21 +251,33 @@ impl State {
         self.n_unreported > 0 && self.notice_due_at <= Instant::now()
     }
 
-    /// Longest wait for something new; `None`: for ever.
-    fn wait(&self) -> Option<Duration> {
-        let repeats = self.repeats.next_due().map(|due| due.saturating_duration_since(Instant::now()));
-        let notice = (self.n_unreported > 0).then_some(NOTICE_EVERY);
-        repeats.into_iter().chain(notice).min()
-    }
-
     fn next(&mut self) -> Option<Next> {
         if self.owes_notice() {
             self.notice_due_at = Instant::now() + NOTICE_EVERY;
             return Some(Next::Notice(self.n_unreported));
         }
         let line = self.queued.pop_front()?;
-        self.n_bytes -= line.line.len();
+        self.n_bytes -= line.bytes.len();
         Some(Next::Line(line))
+    }
+
+    fn push(&mut self, line: Line) {
+        self.n_bytes += line.bytes.len();
+        self.queued.push_back(line);
+    }
+
+    /// Queues the counts of repeats whose time is over; a full queue makes them wait and grow, not be lost.
+    fn end_windows(&mut self, now: Instant) {
+        if self.n_bytes < QUEUED_MAX && self.repeats.due_at().is_some_and(|due_at| due_at <= now) {
+            self.repeats.end_due(now).into_iter().for_each(|summary| self.push(summary.into()));
+        }
+    }
+
+    /// How long to wait for a line, if not for ever.
+    fn wait(&self, now: Instant) -> Option<Duration> {
+        let notice = (self.n_unreported > 0).then_some(NOTICE_EVERY);
+        let window = self.repeats.due_at().map(|due_at| due_at.saturating_duration_since(now));
+        notice.into_iter().chain(window).min()
     }
 }
 
@@ -249,145 +294,4 @@ fn write_line(out: &mut impl Write, line: &[u8]) -> Result<(), usize> {
         }
     }
     Ok(())
-}
-
-/// The line that says how many were lost, in the look of the others.
-fn notice(n_lost: u64) -> Vec<u8> {
-    let line = Buffer::default();
-    let writer = line.clone();
-    let layer = super::layer::<Registry, _>(LOOK.get().copied().unwrap_or_default(), move || writer.clone());
-    // The level matters beyond this subscriber: all that exist together decide what costs time.
-    let subscriber = tracing_subscriber::registry().with(layer).with(LevelFilter::WARN);
-    dispatcher::with_default(&Dispatch::new(subscriber), || warn!(lost = n_lost, "log lines were lost"));
-    line.take()
-}
-
-/// A line that is being made.
-#[derive(Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-impl Buffer {
-    fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-
-    use super::*;
-
-    /// Far above what anything here takes.
-    const PATIENCE: Duration = Duration::from_secs(20);
-
-    /// A reader that takes a line at a time, each when the test takes it, and a disk that may be full.
-    struct Out {
-        lines: SyncSender<String>,
-        is_full: Arc<Mutex<bool>>,
-    }
-
-    impl Write for Out {
-        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-            if *self.is_full.lock().unwrap() {
-                return Err(ErrorKind::StorageFull.into());
-            }
-            self.lines.send(String::from_utf8(line.to_vec()).unwrap()).unwrap();
-            Ok(line.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    /// Starts a queue whose reader takes nothing by itself: the queue, what is read, and whether the disk is full.
-    fn start() -> (Arc<Lines>, Receiver<String>, Arc<Mutex<bool>>) {
-        let lines = Arc::new(Lines::new(IntCounter::new("lost", "lost").unwrap()));
-        let (sender, read) = sync_channel(0);
-        let is_full = Arc::new(Mutex::new(false));
-        let mut out = Out { lines: sender, is_full: Arc::clone(&is_full) };
-        let writing = Arc::clone(&lines);
-        thread::Builder::new().spawn(move || writing.write_all_to(&mut out)).unwrap();
-        (lines, read, is_full)
-    }
-
-    #[test]
-    fn lines_beyond_the_cap_are_lost_counted_and_reported_once() {
-        let (lines, read, _) = start();
-        let line = vec![b'x'; QUEUED_MAX / 4];
-        for _ in 0..10 {
-            lines.send(line.clone());
-        }
-        let n_lost = lines.lost.get();
-        // One may have left the queue for the reader, who takes nothing yet.
-        assert!((5..=6).contains(&n_lost), "{n_lost}");
-        let (mut n_read, mut notices) = (0, vec![]);
-        while n_read < 10 - n_lost || notices.is_empty() {
-            let text = read.recv_timeout(PATIENCE).unwrap();
-            if text.len() == line.len() { n_read += 1 } else { notices.push(text) }
-        }
-        assert!(
-            notices.len() == 1 && notices[0].contains(&format!("log lines were lost lost={n_lost}")),
-            "{notices:?}"
-        );
-        assert_eq!(lines.lost.get(), n_lost);
-    }
-
-    #[test]
-    fn a_full_disk_costs_lines_only_as_long_as_it_is_full() {
-        let (lines, read, is_full) = start();
-        *is_full.lock().unwrap() = true;
-        lines.send(b"one\n".to_vec());
-        lines.send(b"two\n".to_vec());
-        lines.flush(PATIENCE);
-        assert_eq!(lines.lost.get(), 2);
-        *is_full.lock().unwrap() = false;
-        let notice = read.recv_timeout(PATIENCE).unwrap();
-        assert!(notice.ends_with("log lines were lost lost=2\n"), "{notice}");
-        lines.send(b"three\n".to_vec());
-        assert_eq!(read.recv_timeout(PATIENCE).unwrap(), "three\n");
-    }
-
-    #[test]
-    fn the_last_lines_are_waited_for_but_not_for_ever() {
-        let (lines, read, _) = start();
-        lines.send(b"last\n".to_vec());
-        lines.flush(Duration::from_millis(1));
-        let reader = thread::Builder::new().spawn(move || read.recv_timeout(PATIENCE).unwrap()).unwrap();
-        lines.flush(PATIENCE);
-        assert!(lines.state().queued.is_empty() && !lines.state().is_writing);
-        assert_eq!(reader.join().unwrap(), "last\n");
-    }
-
-    #[test]
-    fn a_line_that_was_cut_off_is_ended_before_the_next() {
-        struct Narrow(Vec<u8>, usize);
-        impl Write for Narrow {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                let n = bytes.len().min(self.1);
-                self.1 -= n;
-                self.0.extend(&bytes[..n]);
-                if n == 0 { Err(ErrorKind::StorageFull.into()) } else { Ok(n) }
-            }
-
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let mut out = Narrow(vec![], 2);
-        assert_eq!(write_line(&mut out, b"long\n"), Err(2));
-        assert_eq!(write_line(&mut out, b"long\n"), Err(0));
-        assert_eq!(out.0, b"lo");
-    }
 }

@@ -5,6 +5,9 @@ use std::panic::PanicHookInfo;
 
 use tracing::error;
 
+/// The target of these lines.
+pub(super) const TARGET: &str = module_path!();
+
 /// Logs a panic, with a backtrace where `RUST_BACKTRACE` asks for one.
 pub(super) fn log(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();

@@ -1,8 +1,11 @@
-//! Equal log lines in a row: the first is printed, the others are counted, and a later line says how many there were.
+//! Repeated log lines: the first is printed, further equal ones are counted, and one line reports the count.
 //!
-//! Two lines are equal if they differ in nothing but the timestamp. What is counted is printed ten seconds after the first
-//! line, and at the end of the process, as the last of these lines with `repeated=N`. Nothing is dropped: lines printed plus
-//! `repeated` is the number of events. Memory is bounded; lines beyond the bound are printed as they are.
+//! Two lines are equal if everything but their time stamp is: level, target, message and the value of every field. Lines that
+//! tell two certificates apart are therefore never merged. The window of a line is ten seconds from its first print; at its
+//! end the line is printed again with the field `repeated`, under the time of the last repeat, and a new window begins. A line
+//! without repeats in its window is forgotten.
+//!
+//! Counts are exact. Memory is bounded: what does not fit is printed as it is. Pure: the caller has the clock and the lock.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -12,118 +15,123 @@ use super::Format;
 /// How long equal lines are counted before the count is printed.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Most different lines that are remembered, and the longest of them in bytes: 1 MiB in all, twice.
-const REMEMBERED_MAX: usize = 256;
-const LENGTH_MAX: usize = 4096;
+/// Most different lines that are remembered.
+const LINES_MAX: usize = 256;
 
-/// The lines of the last seconds.
-#[derive(Debug)]
+/// Longest line that is remembered, in bytes: with [`LINES_MAX`], a bound of 1 MiB.
+const LINE_MAX: usize = 4 << 10;
+
+/// The lines whose windows are open.
 pub(super) struct Repeats {
     format: Format,
-    seen: HashMap<Vec<u8>, Seen>,
+    /// By all of a line that follows its time stamp.
+    windows: HashMap<Vec<u8>, Window>,
 }
 
-/// What became of one line.
-#[derive(Debug)]
-struct Seen {
-    until: Instant,
-    /// How often it came again.
-    n: u64,
-    /// The last of these lines.
-    last: Vec<u8>,
+/// What is known of one line.
+struct Window {
+    ends_at: Instant,
+    n_repeats: u64,
+    /// The time stamp of the last repeat, as it is at the start of the line.
+    last_stamp: Vec<u8>,
 }
 
-/// A line that stands for a number of events.
+/// A line to print that stands for repeated ones.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Counted {
-    pub line: Vec<u8>,
-    pub n_events: u64,
+pub(super) struct Summary {
+    pub(super) line: Vec<u8>,
+    pub(super) n_repeats: u64,
 }
 
 impl Repeats {
-    /// Remembers nothing yet; `format` says how lines look.
     pub(super) fn new(format: Format) -> Self {
-        Self { format, seen: HashMap::new() }
+        Self { format, windows: HashMap::new() }
     }
 
-    /// Returns a line that is to be printed; `None` for one that is only counted.
-    pub(super) fn admit(&mut self, line: Vec<u8>, now: Instant) -> Option<Vec<u8>> {
-        let key = self.without_timestamp(&line);
-        if let Some(seen) = self.seen.get_mut(key) {
-            seen.n += 1;
-            seen.last = line;
-            return None;
+    /// Counts a line if it is a repeat; otherwise returns that it is to be printed.
+    pub(super) fn is_new(&mut self, line: &[u8], now: Instant) -> bool {
+        let (stamp, rest) = line.split_at(stamp_len(line));
+        if let Some(window) = self.windows.get_mut(rest) {
+            // A window that should have ended, but whose repeats nobody collected yet, goes on.
+            if window.n_repeats > 0 || now < window.ends_at {
+                window.n_repeats += 1;
+                stamp.clone_into(&mut window.last_stamp);
+                return false;
+            }
+            window.ends_at = now + WINDOW;
+        } else if self.windows.len() < LINES_MAX && line.len() <= LINE_MAX {
+            let window = Window { ends_at: now + WINDOW, n_repeats: 0, last_stamp: vec![] };
+            self.windows.insert(rest.to_vec(), window);
         }
-        if line.len() <= LENGTH_MAX && self.has_room(now) {
-            self.seen.insert(self.without_timestamp(&line).to_vec(), Seen { until: now + WINDOW, n: 0, last: vec![] });
-        }
-        Some(line)
+        true
     }
 
-    /// Takes the counts that are to be printed by now, and forgets lines that did not come again.
-    pub(super) fn due(&mut self, now: Instant) -> Vec<Counted> {
-        let (mut due, format) = (Vec::new(), self.format);
-        self.seen.retain(|_, seen| {
-            if seen.until > now {
+    /// When the next window ends.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        self.windows.values().map(|window| window.ends_at).min()
+    }
+
+    /// Ends the windows whose time is over, and returns their repeats.
+    pub(super) fn end_due(&mut self, now: Instant) -> Vec<Summary> {
+        let mut summaries = vec![];
+        let format = self.format;
+        self.windows.retain(|rest, window| {
+            if now < window.ends_at {
                 return true;
             }
-            seen.until = now + WINDOW;
-            let counted = seen.take(format);
-            let came_again = counted.is_some();
-            due.extend(counted);
-            came_again
+            window.ends_at = now + WINDOW;
+            let summary = window.take(rest, format);
+            let has_repeats = summary.is_some();
+            summaries.extend(summary);
+            has_repeats
         });
-        due
+        in_order(summaries)
     }
 
-    /// Takes all counts.
-    pub(super) fn take_all(&mut self) -> Vec<Counted> {
-        self.seen.drain().filter_map(|(_, mut seen)| seen.take(self.format)).collect()
+    /// Returns all repeats that no line reported yet; the windows stay open.
+    pub(super) fn take_all(&mut self) -> Vec<Summary> {
+        let format = self.format;
+        in_order(self.windows.iter_mut().filter_map(|(rest, window)| window.take(rest, format)).collect())
     }
+}
 
-    /// When the next count is to be printed; `None`: there is none.
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        self.seen.values().filter(|seen| seen.n > 0).map(|seen| seen.until).min()
+impl Window {
+    /// Takes the repeats out, if there are any.
+    fn take(&mut self, rest: &[u8], format: Format) -> Option<Summary> {
+        let n_repeats = std::mem::take(&mut self.n_repeats);
+        let stamp = std::mem::take(&mut self.last_stamp);
+        (n_repeats > 0).then(|| Summary { line: with_count(stamp, rest, n_repeats, format), n_repeats })
     }
+}
 
-    /// Forgets what is over where there is no room left.
-    fn has_room(&mut self, now: Instant) -> bool {
-        if self.seen.len() >= REMEMBERED_MAX {
-            self.seen.retain(|_, seen| seen.n > 0 || seen.until > now);
+/// Sorts by time stamp: a map has no order.
+fn in_order(mut summaries: Vec<Summary>) -> Vec<Summary> {
+    summaries.sort_unstable_by(|a, b| a.line.cmp(&b.line));
+    summaries
+}
+
+/// The length of the time stamp at the start of a line, which ends with the `Z` of UTC in every format.
+fn stamp_len(line: &[u8]) -> usize {
+    line.iter().position(|byte| *byte == b'Z').map_or(0, |i| i + 1)
+}
+
+/// The line with its count: the last field of a text line, the first of a JSON line.
+fn with_count(stamp: Vec<u8>, rest: &[u8], n_repeats: u64, format: Format) -> Vec<u8> {
+    const FIELDS: &[u8] = br#""fields":{"#;
+    let mut line = stamp;
+    match format {
+        Format::Text => {
+            line.extend(rest.trim_ascii_end());
+            line.extend(format!(" repeated={n_repeats}\n").bytes());
         }
-        self.seen.len() < REMEMBERED_MAX
+        Format::Json => {
+            let at = rest.windows(FIELDS.len()).position(|bytes| bytes == FIELDS).map_or(0, |i| i + FIELDS.len());
+            let comma = if rest.get(at) == Some(&b'}') { "" } else { "," };
+            line.extend(&rest[..at]);
+            line.extend(format!("\"repeated\":{n_repeats}{comma}").bytes());
+            line.extend(&rest[at..]);
+        }
     }
-
-    /// What follows the timestamp, which ends with the first space of a text and the first comma of an object.
-    fn without_timestamp<'l>(&self, line: &'l [u8]) -> &'l [u8] {
-        let end = match self.format {
-            Format::Text => b' ',
-            Format::Json => b',',
-        };
-        let at = line.iter().position(|&byte| byte == end).unwrap_or(0);
-        &line[at..]
-    }
-}
-
-impl Seen {
-    /// The line that says how often it came again; `None`: it did not.
-    fn take(&mut self, format: Format) -> Option<Counted> {
-        let n_events = std::mem::take(&mut self.n);
-        let line = std::mem::take(&mut self.last);
-        (n_events > 0).then(|| Counted { line: with_count(line, n_events, format), n_events })
-    }
-}
-
-/// Adds the count to a line.
-fn with_count(mut line: Vec<u8>, n: u64, format: Format) -> Vec<u8> {
-    let (end, count) = match format {
-        Format::Text => ("\n", format!(" repeated={n}\n")),
-        Format::Json => ("}\n", format!(",\"repeated\":{n}}}\n")),
-    };
-    if line.ends_with(end.as_bytes()) {
-        line.truncate(line.len() - end.len());
-    }
-    line.extend(count.into_bytes());
     line
 }
 
@@ -131,61 +139,93 @@ fn with_count(mut line: Vec<u8>, n: u64, format: Format) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn text(repeats: &mut Repeats, second: u64, text: &str, now: Instant) -> bool {
-        repeats.admit(format!("2026-11-28T06:00:{second:02}Z  WARN {text}\n").into_bytes(), now).is_some()
+    const ERROR: &str = " WARN muster::receiver: cannot receive messages error=timeout\n";
+
+    /// A line logged so many seconds after the start.
+    fn line(second: u64, rest: &str) -> Vec<u8> {
+        format!("2026-11-28T06:00:{second:02}Z {rest}").into_bytes()
     }
 
-    fn lines(counted: Vec<Counted>) -> Vec<(String, u64)> {
-        counted.into_iter().map(|it| (String::from_utf8(it.line).unwrap(), it.n_events)).collect()
+    fn texts(summaries: Vec<Summary>) -> Vec<String> {
+        summaries.into_iter().map(|summary| String::from_utf8(summary.line).unwrap()).collect()
+    }
+
+    /// Repeats, and the clock by seconds since the start.
+    fn start() -> (Repeats, impl Fn(u64) -> Instant) {
+        let began = Instant::now();
+        (Repeats::new(Format::Text), move |second| began + Duration::from_secs(second))
     }
 
     #[test]
-    fn equal_lines_are_printed_once_and_counted_exactly() {
-        let (mut repeats, start) = (Repeats::new(Format::Text), Instant::now());
-        assert!(text(&mut repeats, 0, "refused", start));
-        for second in 1..=5 {
-            assert!(!text(&mut repeats, second, "refused", start + Duration::from_secs(second)));
+    fn equal_lines_of_one_window_are_printed_once_and_counted() {
+        let (mut repeats, at) = start();
+        let is_new: Vec<_> = (0..5).map(|second| repeats.is_new(&line(second, ERROR), at(second))).collect();
+        assert_eq!(is_new, [true, false, false, false, false]);
+        assert_eq!((repeats.end_due(at(9)), repeats.due_at()), (vec![], Some(at(10))));
+        let expected =
+            "2026-11-28T06:00:04Z  WARN muster::receiver: cannot receive messages error=timeout repeated=4\n";
+        assert_eq!(texts(repeats.end_due(at(10))), [expected]);
+    }
+
+    #[test]
+    fn a_line_that_goes_on_is_printed_once_a_window_and_counts_add_up() {
+        let (mut repeats, at) = start();
+        let (mut n_printed, mut n_counted) = (0, 0);
+        for second in 0..60 {
+            n_printed += u64::from(repeats.is_new(&line(second, ERROR), at(second)));
+            n_counted += repeats.end_due(at(second)).iter().map(|summary| summary.n_repeats).sum::<u64>();
         }
-        assert!(text(&mut repeats, 5, "denied", start), "another line");
-        assert_eq!(repeats.next_due(), Some(start + WINDOW));
-        assert_eq!(repeats.due(start + WINDOW / 2), []);
-        let counted = "2026-11-28T06:00:05Z  WARN refused repeated=5\n".to_owned();
-        assert_eq!(lines(repeats.due(start + WINDOW)), [(counted, 5)]);
-        // It goes on: further ones are counted, not printed.
-        assert!(!text(&mut repeats, 11, "refused", start + WINDOW));
-        assert_eq!(lines(repeats.due(start + WINDOW * 2))[0].1, 1);
-        // It stopped: the next one is new.
-        assert_eq!(repeats.due(start + WINDOW * 3), []);
-        assert!(text(&mut repeats, 31, "refused", start + WINDOW * 3));
+        n_counted += repeats.take_all().iter().map(|summary| summary.n_repeats).sum::<u64>();
+        assert_eq!((n_printed, n_counted, repeats.take_all()), (1, 59, vec![]));
     }
 
     #[test]
-    fn lines_that_name_different_things_are_different() {
-        let (mut repeats, now) = (Repeats::new(Format::Text), Instant::now());
-        assert!(text(&mut repeats, 0, "no job message_id=1", now) && text(&mut repeats, 0, "no job message_id=2", now));
+    fn a_line_that_came_once_is_forgotten_and_then_printed_again() {
+        let (mut repeats, at) = start();
+        assert!(repeats.is_new(&line(0, ERROR), at(0)));
+        assert_eq!((repeats.end_due(at(10)), repeats.due_at()), (vec![], None));
+        assert!(repeats.is_new(&line(11, ERROR), at(11)));
+        // Also if nobody ended its window.
+        assert!(repeats.is_new(&line(30, ERROR), at(30)));
+        assert_eq!(repeats.due_at(), Some(at(40)));
     }
 
     #[test]
-    fn the_count_of_an_object_is_a_field() {
-        let (mut repeats, now) = (Repeats::new(Format::Json), Instant::now());
-        let line = |second: u32| format!("{{\"timestamp\":\"06:00:0{second}Z\",\"level\":\"WARN\"}}\n").into_bytes();
-        assert!(repeats.admit(line(0), now).is_some() && repeats.admit(line(1), now).is_none());
-        let wanted = "{\"timestamp\":\"06:00:01Z\",\"level\":\"WARN\",\"repeated\":1}\n".to_owned();
-        assert_eq!(lines(repeats.take_all()), [(wanted, 1)]);
-        assert_eq!(repeats.take_all(), []);
+    fn lines_that_differ_in_a_field_are_never_merged() {
+        let (mut repeats, at) = start();
+        let other = ERROR.replace("timeout", "denied");
+        assert!(repeats.is_new(&line(0, ERROR), at(0)) && repeats.is_new(&line(1, &other), at(1)));
+        repeats.is_new(&line(2, &other), at(2));
+        repeats.is_new(&line(1, ERROR), at(1));
+        let texts = texts(repeats.take_all());
+        assert!(texts.len() == 2 && texts[0].contains("timeout repeated=1") && texts[1].contains("denied repeated=1"));
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
-        let (mut repeats, now) = (Repeats::new(Format::Text), Instant::now());
-        for n in 0..REMEMBERED_MAX * 2 {
-            assert!(text(&mut repeats, 0, &format!("line {n}"), now));
+    fn what_does_not_fit_is_printed_as_it_is() {
+        let (mut repeats, at) = start();
+        for i in 0..LINES_MAX {
+            assert!(repeats.is_new(&line(0, &i.to_string()), at(0)));
         }
-        assert!(
-            text(&mut repeats, 0, &"x".repeat(LENGTH_MAX), now) && text(&mut repeats, 0, &"x".repeat(LENGTH_MAX), now)
-        );
-        assert!(repeats.seen.len() <= REMEMBERED_MAX);
-        let later = now + WINDOW;
-        assert!(text(&mut repeats, 10, "new", later) && !text(&mut repeats, 10, "new", later), "old ones made room");
+        assert!(repeats.is_new(&line(0, "one more"), at(0)) && repeats.is_new(&line(0, "one more"), at(0)));
+        assert!(!repeats.is_new(&line(0, "0"), at(0)));
+        let (mut repeats, long) = (Repeats::new(Format::Text), line(0, &"x".repeat(LINE_MAX)));
+        assert!(repeats.is_new(&long, at(0)) && repeats.is_new(&long, at(0)) && repeats.due_at().is_none());
+    }
+
+    #[test]
+    fn a_json_line_stays_json() {
+        for (fields, with_count) in [
+            (r#"{"message":"a \"fields\":{"}"#, r#"{"repeated":1,"message":"a \"fields\":{"}"#),
+            ("{}", r#"{"repeated":1}"#),
+        ] {
+            let mut repeats = Repeats::new(Format::Json);
+            let line =
+                |fields| format!(r#"{{"timestamp":"2026-11-28T06:00:00Z","level":"INFO","fields":{fields}}}"#) + "\n";
+            let now = Instant::now();
+            repeats.is_new(line(fields).as_bytes(), now);
+            repeats.is_new(line(fields).as_bytes(), now);
+            assert_eq!(texts(repeats.take_all()), [line(with_count)]);
+        }
     }
 }

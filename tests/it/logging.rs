@@ -1,11 +1,15 @@
-//! Whatever happens to standard error, the work is done, a stop is obeyed, and lost lines are counted.
+//! Whatever happens to standard error, the work is done, a stop is obeyed, and lost lines are counted. Repeated lines are
+//! counted too, and every line is plain text for people.
 
 use std::fs::OpenOptions;
 use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
 use std::time::Duration;
 
+use muster::job::{Job, RegisterCertificate};
 use muster::queue::Attributes;
+use muster::sandbox::{Effect, Fault, Operation};
+use muster::specimen::Ca;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::factory::{Factory, Program, count_only, queue_attributes};
@@ -178,4 +182,162 @@ async fn a_log_file_at_the_limit_of_its_size_stops_nothing() {
     all_done(&factory, N_JOBS).await;
     factory.until("lost lines are counted", async |_| n_lost(address).await > 0).await;
     stop(program).await;
+}
+
+fn error(code: &str, status: u16) -> Effect {
+    Effect::Error { status, code: code.into(), message: "as ordered".into(), executed: false }
+}
+
+/// The last field of a line: how often it was repeated, or 1 for the line itself.
+fn n_lines(line: &str) -> usize {
+    line.rsplit_once(" repeated=").map_or(1, |(_, n)| n.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receive_that_fails_again_and_again_is_a_few_lines_with_an_exact_count() {
+    let factory = Factory::new(1000.0).await;
+    let program = factory.spawn(&["serve"]);
+    let n_calls = |f: &Factory| f.sandbox.ledger().summary(Operation::ReceiveMessage).calls;
+    factory.until("it receives", async |f| n_calls(f) > 0).await;
+    factory.sandbox.faults().set(Fault::new(Operation::ReceiveMessage, error("AccessDenied", 403))).unwrap();
+    let n_denied = |f: &Factory| {
+        let answers = f.sandbox.ledger().summary(Operation::ReceiveMessage).answers;
+        answers.get("AccessDenied").copied().unwrap_or_default()
+    };
+    factory.until("receives are denied", async |f| n_denied(f) >= 5).await;
+    program.signal("TERM");
+    let (code, _, log) = program.end().await;
+    assert_eq!(code, Some(0), "{log}");
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("cannot receive messages")).collect();
+    assert_eq!(lines.iter().copied().map(n_lines).sum::<usize>(), n_denied(&factory), "{log}");
+    assert!((2..=3).contains(&lines.len()) && lines[1].contains(" repeated="), "{log}");
+}
+
+/// Fails where a text has something that is for programmers only: a debug form, a number with many digits.
+fn assert_plain(text: &str) {
+    for line in text.lines() {
+        // Without the time stamp, whose seconds have six digits.
+        let line = line.split_once("Z ").map_or(line, |(_, line)| line);
+        for form in ["Some(", "None", "Name(", "Err(", "Ok(", " { ", "Error(", "kind: "] {
+            assert!(!line.contains(form), "{form} in {line}\n\n{text}");
+        }
+        assert!(!has_many_decimals(line) && !has_small_unit(line), "{line}\n\n{text}");
+    }
+}
+
+/// Says whether there is a number from 1 on with four decimals or more.
+fn has_many_decimals(line: &str) -> bool {
+    line.match_indices('.').any(|(at, _)| {
+        let is_digit = |c: &char| c.is_ascii_digit();
+        let is_from_one = line[..at].chars().rev().take_while(is_digit).any(|digit| digit != '0');
+        is_from_one && line[at + 1..].chars().take_while(is_digit).count() >= 4
+    })
+}
+
+/// Says whether there is a span in nanoseconds or microseconds.
+fn has_small_unit(line: &str) -> bool {
+    let is_span = |(at, _): (usize, &str)| line[..at].ends_with(|c: char| c.is_ascii_digit());
+    line.match_indices("ns").any(is_span) || line.match_indices("µs").any(is_span)
+}
+
+/// A job whose line sent the private key too.
+fn job_with_private_key(factory: &Factory) -> String {
+    let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA==\n-----END PRIVATE KEY-----\n";
+    let certificate_pem = key.to_owned() + &factory.ca.leaf("device");
+    let request = RegisterCertificate { certificate_pem, ..RegisterCertificate::default() };
+    Job { reference: Some("device-7".parse().unwrap()), ..Factory::job_of(request) }.to_body()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn troubles_are_logged_plainly() {
+    let factory = Factory::new(200.0).await;
+    let short = Duration::from_secs(2);
+    for fault in [
+        // Every fault counts the calls that it could have struck.
+        Fault::new(Operation::RegisterCertificate, error("AccessDeniedException", 403)).calls(2),
+        Fault::new(Operation::RegisterCertificate, Effect::Throttle).calls(12),
+        Fault::new(Operation::RegisterCertificate, error("ServiceUnavailableException", 503)).during(short),
+        Fault::new(Operation::ReceiveMessage, Effect::Reset { executed: false }).calls(2),
+        Fault::new(Operation::ReceiveMessage, error("AccessDenied", 403)).calls(2),
+        Fault::new(Operation::DeleteMessageBatch, error("InternalError", 500)).calls(2),
+    ] {
+        factory.sandbox.faults().set(fault).unwrap();
+    }
+    let program = factory.spawn(&["serve"]);
+    factory.enqueue(&factory.leaves(30)).await;
+    factory.send(&[job_with_private_key(&factory), "{\"no\": \"job\"}".to_owned()]).await;
+    factory.enqueue(&[Ca::new("A CA that nobody registered").leaf("device")]).await;
+    factory.until("all are deleted", async |f| f.counts("jobs").deleted == 33).await;
+    program.signal("INT");
+    let (code, _, log) = program.end().await;
+    assert_eq!(code, Some(0), "{log}");
+    assert_plain(&log);
+    let of_key: Vec<&str> = log.lines().filter(|line| line.contains("private key")).collect();
+    let parts = [r#"batch="batch""#, r#"source="line-1""#, r#"ref="device-7""#];
+    assert!(of_key.len() == 1 && parts.iter().all(|part| of_key[0].contains(part)), "{log}");
+    assert!(!log.contains("MC4CAQ") && !log.contains("BEGIN"), "{log}");
+    for part in ["AWS denies the call", "a message is no job", "cannot receive messages", "stopping"] {
+        assert!(log.contains(part), "{part} is not in\n{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_credentials_are_said_plainly_and_once() {
+    let factory = Factory::new(10.0).await;
+    let config = factory.folder().join("aws-config");
+    let run = async |text: &str, profile: &str, arguments: &[&str]| {
+        std::fs::write(&config, text).unwrap();
+        let mut command = factory.command(arguments);
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+        command.env("AWS_CONFIG_FILE", &config).env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+        command.env("AWS_PROFILE", profile).env("AWS_EC2_METADATA_DISABLED", "true");
+        let (code, stdout, log) = Program(command.spawn().unwrap()).end().await;
+        assert_ne!(code, Some(0), "{log}");
+        stdout + &log
+    };
+    let broken_role = "[default]\nrole_arn = arn:aws:iam::123456789012:role/a\nsource_profile = absent\n";
+    for (text, profile) in [
+        ("", "default"),
+        ("[default]\n", "absent"),
+        ("[default]\ncredential_process = false\n", "default"),
+        (broken_role, "default"),
+        ("no profile\n", "default"),
+    ] {
+        for command in ["doctor", "serve"] {
+            let output = run(text, profile, &[command]).await;
+            assert_plain(&output);
+            assert!(!output.contains("aws_config"), "{output}");
+        }
+    }
+}
+
+/// A command that waits for an answer that does not come: how it ends after two signals, and what it said.
+async fn interrupted_twice(factory: &Factory, operation: Operation, arguments: &[&str]) -> (Option<i32>, String) {
+    factory.sandbox.faults().set(Fault::new(operation, Effect::Hang { executed: false })).unwrap();
+    let n_before = factory.sandbox.ledger().summary(operation).calls;
+    let mut program = factory.spawn(arguments);
+    factory.until("it calls", async |f| f.sandbox.ledger().summary(operation).calls > n_before).await;
+    program.signal("INT");
+    // The first signal is on its way: the second must not be merged with it.
+    let ended = tokio::time::timeout(Duration::from_millis(500), program.0.wait()).await;
+    assert!(ended.is_err(), "the test shows nothing where one signal is enough");
+    program.signal("INT");
+    let began = std::time::Instant::now();
+    let (code, _, said) = program.end().await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    factory.sandbox.faults().clear_all();
+    (code, said)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_interrupt_ends_a_command_at_once_and_none_is_logged() {
+    let factory = Factory::new(10.0).await;
+    std::fs::write(factory.folder().join("bundle.pem"), factory.leaves(3).concat()).unwrap();
+    for (operation, arguments) in
+        [(Operation::SendMessageBatch, ["enqueue", "bundle.pem"]), (Operation::ReceiveMessage, ["dead", "list"])]
+    {
+        let (code, said) = interrupted_twice(&factory, operation, &arguments).await;
+        assert_eq!(code, Some(130), "{said}");
+        assert!(!said.contains("INFO") && !said.contains("WARN"), "{said}");
+    }
 }

@@ -29,7 +29,6 @@ mod intake;
 mod lag;
 mod large;
 mod ledger;
-mod log_lines;
 mod logging;
 mod moto;
 mod odd_answers;

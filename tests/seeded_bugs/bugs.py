@@ -1075,7 +1075,7 @@ BUGS = [
     bug(
         "a log line that cannot be written is not counted",
         "src/telemetry/lines.rs",
-        "            Next::Line(_) if !is_written => self.count_lost(&mut state),\n",
+        "            Next::Line(line) if !is_written => self.count_lost(&mut state, line.n),\n",
         "            Next::Line(_) if !is_written => {}\n",
         IT,
         "logging::a_full_log_disk_costs_log_lines_and_nothing_else",
@@ -1084,14 +1084,30 @@ BUGS = [
         "whoever logs waits for a slow reader",
         "src/telemetry/lines.rs",
         "        if state.n_bytes + line.len() > QUEUED_MAX {\n"
-        "            self.count_lost(&mut state);\n"
+        "            self.count_lost(state, 1);\n"
         "            return;\n"
         "        }\n",
         "        while state.n_bytes + line.len() > QUEUED_MAX {\n"
-        "            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);\n"
+        "            thread::park_timeout(FULL_PIPE_WAIT);\n"
         "        }\n",
         IT,
         "logging::a_reader_that_does_not_read_blocks_nobody",
+    ),
+    bug(
+        "half of the repeats are not reported",
+        "src/telemetry/repeats.rs",
+        "            window.ends_at = now + WINDOW;\n            let summary",
+        "            window.ends_at = now + WINDOW;\n            window.n_repeats /= 2;\n            let summary",
+        LIB,
+        "telemetry::repeats::tests::equal_lines_of_one_window_are_printed_once_and_counted",
+    ),
+    bug(
+        "the SDK's warnings about credentials are shown",
+        "src/telemetry/filter.rs",
+        '"aws_config=error"',
+        '"aws_config=trace"',
+        IT,
+        "logging::missing_credentials_are_said_plainly_and_by_the_sdk_only_on_demand",
     ),
     bug(
         "the AWS SDK logs whatever the filter asks for",

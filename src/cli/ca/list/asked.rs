@@ -10,6 +10,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use tracing::warn;
 
 use crate::config::Config;
+use crate::figures::span;
 use crate::identity::Account;
 use crate::job::{CertificateMode, CertificateStatus};
 use crate::single::Single;
@@ -65,7 +66,7 @@ impl Desks<'_> {
     async fn ask(&mut self, report: &AuthorityReport) -> Asked {
         let account = account_of(report);
         let Ok(asked) = tokio::time::timeout(PATIENCE, self.ask_patiently(report, &account)).await else {
-            let cause = format!("no answer from AWS within {}s", PATIENCE.as_secs());
+            let cause = format!("no answer from AWS within {}", span(PATIENCE));
             self.open.insert(account, Err(cause.clone()));
             return Asked::Unknown(cause);
         };
