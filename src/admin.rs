@@ -124,7 +124,7 @@ struct Readiness {
 async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
     let (store, queue) = (admin.store.clone(), admin.queue.clone());
     let (postgres, queue) = tokio::join!(
-        check(&admin.checks.postgres, async move { store.ping().await }),
+        check(&admin.checks.postgres, async move { store.probe().await }),
         check(&admin.checks.queue, async move { queue.attributes().await.map(drop) }),
     );
     let stopping = admin.stop.is_cancelled();

@@ -49,6 +49,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
+use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
 use tracing::subscriber::NoSubscriber;
 
@@ -61,6 +62,9 @@ pub use row::Row;
 pub use url_source::{UrlError, UrlSource};
 
 use renewal::Renewal;
+
+/// How long a probe waits for the pool before it connects by itself.
+const PROBE_PATIENCE: Duration = Duration::from_millis(200);
 
 /// How to reach the ledger.
 #[derive(Clone, Debug)]
@@ -109,6 +113,16 @@ impl Store {
     /// What the connection met.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.run(async |db| Ok(sqlx::query("-- ping\nselect 1").execute(db).await.map(drop)?)).await
+    }
+
+    /// Asks the server for a sign of life, and finds out soon why there is none: a pool goes on trying to connect.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        if let Ok(answer) = tokio::time::timeout(PROBE_PATIENCE, self.ping()).await {
+            return answer;
+        }
+        let knock = async { Ok(PgConnection::connect_with(&self.pool.connect_options()).await?.close().await?) };
+        tokio::time::timeout(self.timeout, knock).await.unwrap_or(Err(StoreError::Timeout(self.timeout)))?;
+        self.ping().await
     }
 
     /// The same ledger with another time-out for each operation.

@@ -6,8 +6,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
 /// What is shown only if the filter names its target. The SDK's loading of credentials, roles and profiles logs at `info` and
-/// `warn` with errors and values in Rust's debug form; Muster's own errors say the same plainly.
-const QUIETED: &str = "aws_config=error";
+/// `warn` with errors and values in Rust's debug form, and sqlx several lines for each lost connection; Muster's own errors
+/// say the same plainly.
+const QUIETED: &str = "aws_config=error,sqlx::pool=error,sqlx_core::pool=error,sqlx::postgres::notice=error";
 
 /// What is logged: a filter that `tracing` understands, for example `muster=debug,warn`.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]

@@ -287,3 +287,20 @@ async fn a_second_signal_ends_it_at_once() {
     assert!(since.elapsed() < Duration::from_millis(1_500), "the drain deadline is 2 s after the first signal");
     assert!(factory.counts("jobs").in_flight > 0, "nothing was given back");
 }
+
+/// Premise: `/readyz` said that the pool gave no answer, and not that the server refuses connections.
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_names_the_cause_of_a_server_that_is_gone() {
+    let (mut factory, mut server) = on_its_own_server(1000.0).await;
+    factory.config.database.timeout = Duration::from_secs(20).into();
+    let service = factory.serve().await;
+    assert_eq!(service.readiness().await["postgres"], "ok");
+    server.go_down().await;
+    let began = std::time::Instant::now();
+    let said = service.readiness().await["postgres"].to_string();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(said.contains("No such file") || said.contains("refused") || said.contains("shutting down"), "{said}");
+    server.come_up().await;
+    factory.until("it is ready again", async |_| service.readiness().await["postgres"] == "ok").await;
+    service.end().await;
+}
