@@ -100,9 +100,9 @@ mod tests {
     #[test]
     fn a_detail_is_told_in_words() {
         for (detail, words) in [
-            (json!({ "dropped": 12_000, "all": true }), "all yes, dropped 12,000"),
+            (json!({ "all": true, "dropped": 12_000 }), "all yes, dropped 12,000"),
             (json!({ "chosen": { "batch": "a" }, "sent_to": null, "no_job": {} }), "chosen (batch a)"),
-            (json!({ "chosen": "all", "batches": ["a", "b"], "rate": 2.5 }), "batches a b, chosen all, rate 2.5"),
+            (json!({ "batches": ["a", "b"], "chosen": "all", "rate": 2.5 }), "batches a b, chosen all, rate 2.5"),
             (json!({}), ""),
         ] {
             assert_eq!(in_words(&detail), words);

@@ -205,7 +205,7 @@ mod tests {
             released_at: None,
         };
         let hour = time::Duration::HOUR;
-        for (now, probe_in) in [(report.opened_at, "5m"), (report.opened_at + hour, "0s")] {
+        for (now, probe_in) in [(report.opened_at, "5 min"), (report.opened_at + hour, "0 s")] {
             let expected = format!(
                 "batch `line7`: nearly all of its certificates fail for one reason
     held since 2026-11-21T10:00:00Z, next probe in {probe_in}

@@ -107,6 +107,6 @@ mod tests {
         {
             assert_eq!(clock(ahead).verdict, verdict, "{ahead}");
         }
-        assert!(clock(-3600.0).found.starts_with("AWS is 3600.0s behind this machine"));
+        assert!(clock(-3600.0).found.starts_with("AWS is 1 h behind this machine"));
     }
 }

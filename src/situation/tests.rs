@@ -88,7 +88,7 @@ fn what_stops_everything_comes_first() {
     let obstacles = situation.obstacles();
     let kinds: Vec<_> = obstacles.iter().map(|obstacle| obstacle.kind.as_str()).collect();
     assert_eq!(kinds, ["pause", "throttled", "batch", "dead_letters"]);
-    let wanted = "AWS throttles RegisterCertificate of target default: 2.1 of the configured 10 calls a second, last lowered 12 s ago";
+    let wanted = "AWS throttles RegisterCertificate of target default: 2.13 of the configured 10 calls a second, last lowered 12 s ago";
     assert_eq!(obstacles[1].what, wanted);
 }
 

@@ -218,7 +218,7 @@ mod tests {
       1,200  rejected: 1,200 expired
     100,000  would be sent
 
-Registering them takes at least 2h 46m at 10 a second.
+Registering them takes at least 2 h 46 min at 10 a second.
 "
         );
     }
