@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::postgres::{PgConnection, Postgres};
-use sqlx::{AssertSqlSafe, Connection, SqlSafeStr, Transaction};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, SqlSafeStr};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -85,9 +85,9 @@ impl Store {
         // Connections of their own, out of the pool: what is set for them ends with them.
         let mut turn = self.pool.acquire().await?.detach();
         let mut db = self.pool.acquire().await?.detach();
-        let held = wait_for_turn(&mut turn).await?;
+        wait_for_turn(&mut turn).await?;
         let migrated = take_steps(&mut db).await;
-        held.rollback().await?;
+        sqlx::raw_sql("-- end_of_turn\nrollback").execute(&mut turn).await?;
         let _ = tokio::join!(db.close(), turn.close());
         migrated
     }
@@ -106,19 +106,25 @@ impl Store {
     }
 }
 
-/// Waits until no other process migrates. The lock ends with its transaction: behind a pooler a session goes on when its
-/// client is gone, and would keep a lock of its own for ever.
+/// Waits until no other process migrates, and leaves a transaction open that holds the turn. The lock ends with its
+/// transaction: behind a pooler a session goes on when its client is gone, and would keep a lock of its own for ever.
 ///
-/// It asks again and again and does not wait inside a statement: a statement has a snapshot, and whoever builds an index
-/// concurrently waits for all older snapshots, so each would wait for the other.
-async fn wait_for_turn(db: &mut PgConnection) -> Result<Transaction<'_, Postgres>, StoreError> {
+/// It asks again and again, each time in a new transaction. Whoever builds an index concurrently waits for the end of every
+/// transaction that had an older snapshot, and a statement has one: a transaction that went on asking would wait for the
+/// builder, and the builder for it.
+async fn wait_for_turn(db: &mut PgConnection) -> Result<(), StoreError> {
     // In any other isolation the transaction keeps a snapshot, for which our own build would wait.
-    let mut turn = db.begin_with("begin isolation level read committed").await?;
-    lift_time_outs(&mut turn, IN_TRANSACTION).await?;
+    const BEGIN: &str = "-- begin_turn\nbegin isolation level read committed";
     let ask = "-- wait_for_turn\nselect pg_try_advisory_xact_lock($1)";
     let began = Instant::now();
     let mut has_waited = false;
-    while !sqlx::query_scalar::<_, bool>(ask).bind(TURN).fetch_one(&mut *turn).await? {
+    loop {
+        sqlx::raw_sql(BEGIN).execute(&mut *db).await?;
+        lift_time_outs(db, IN_TRANSACTION).await?;
+        if sqlx::query_scalar(ask).bind(TURN).fetch_one(&mut *db).await? {
+            return Ok(());
+        }
+        sqlx::raw_sql("-- not_my_turn\nrollback").execute(&mut *db).await?;
         if !has_waited {
             info!("waiting for another process that migrates");
         }
@@ -130,7 +136,6 @@ async fn wait_for_turn(db: &mut PgConnection) -> Result<Transaction<'_, Postgres
         has_waited = true;
         tokio::time::sleep(ASK_EVERY).await;
     }
-    Ok(turn)
 }
 
 /// Takes the steps that are missing, again while one of their tables is in use.

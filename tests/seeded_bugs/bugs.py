@@ -1290,8 +1290,8 @@ BUGS = [
     bug(
         "the turn to migrate has the default isolation",
         "src/store/migrations.rs",
-        'db.begin_with("begin isolation level read committed")',
-        'db.begin_with("begin isolation level repeatable read")',
+        'begin_turn\\nbegin isolation level read committed"',
+        'begin_turn\\nbegin isolation level repeatable read"',
         IT,
         "bounds::migration::a_default_isolation_of_the_database_stops_no_migration",
     ),
