@@ -12,6 +12,22 @@ use crate::violations::Violations;
 /// A frozen worker does not answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How every series begins.
+const PREFIX: &str = "muster_";
+
+/// Gauges that are absent while what they measure is unknown.
+const MAY_BE_ABSENT: [&str; 9] = [
+    "workers_alive",
+    "parked_jobs",
+    "holds_open",
+    "quarantined_messages",
+    "batch_missing_jobs",
+    "last_progress",
+    "queue_messages",
+    "queue_retention",
+    "backlog_eta",
+];
+
 /// What was seen so far.
 #[derive(Clone, Default)]
 pub(crate) struct Scrapes {
@@ -23,9 +39,11 @@ impl Scrapes {
     /// Looks at one worker.
     pub(crate) async fn look(&self, address: &str, canaries: &[String], violations: &Violations) {
         let Ok(Some(page)) = tokio::time::timeout(PATIENCE, get(address)).await else { return };
-        let series: Vec<&str> = page.lines().filter(|line| line.starts_with("muster_")).collect();
-        let wanted = *self.n_series.lock().unwrap().get_or_insert(series.len());
-        violations.unless(series.len() == wanted, "I6", || format!("{} series, once {wanted}", series.len()));
+        let series: Vec<&str> = page.lines().filter(|line| line.starts_with(PREFIX)).collect();
+        let is_lasting = |line: &&&str| !MAY_BE_ABSENT.iter().any(|name| line[PREFIX.len()..].starts_with(name));
+        let n_lasting = series.iter().filter(is_lasting).count();
+        let wanted = *self.n_series.lock().unwrap().get_or_insert(n_lasting);
+        violations.unless(n_lasting == wanted, "I6", || format!("{n_lasting} series, once {wanted}"));
         let in_flight = series.iter().filter(|line| line.starts_with("muster_jobs_in_flight{"));
         let in_flight: usize = in_flight.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum();
         violations.unless(in_flight <= SLOTS, "I6", || format!("{in_flight} in flight, there are {SLOTS} slots"));
