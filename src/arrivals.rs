@@ -1,6 +1,7 @@
 //! Tells the ledger what receivers see before any outcome is there: that the queues are not empty, and new batches.
 //!
-//! Receivers never wait for it. One task writes what they noted; while Postgres fails, ten thousand batches are kept. The first outcome of a batch announces it too, so nothing depends on this.
+//! Receivers never wait for it: one task writes what they noted. While Postgres fails, up to ten thousand batches are kept. The
+//! first outcome of a batch announces it too, so nothing depends on this.
 
 use std::collections::HashMap;
 use std::mem;
@@ -15,7 +16,7 @@ use crate::job::{Job, Name};
 use crate::store::Store;
 use crate::store::announcement::Announced;
 
-/// Most batches that are remembered as announced; above it, they are announced anew.
+/// Most batches remembered as announced. Beyond that, all are forgotten and announced again.
 const REMEMBERED_MAX: usize = 10_000;
 
 /// Least time between two writes.
@@ -24,7 +25,7 @@ const EVERY: Duration = Duration::from_millis(100);
 /// Longest first wait and longest wait after a write that failed.
 const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
-/// Most time between two messages of which one is reported: an outcome reports the others.
+/// Least time between two reports while no new batch arrives. Outcomes report activity too.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// What arrived; clones share it.

@@ -5,14 +5,14 @@
 //! No label ever holds a batch, a source, a certificate or a message, so input cannot add series.
 
 mod fleet;
+mod maker;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 use strum::VariantArray;
 
@@ -25,6 +25,8 @@ use crate::store::{ERROR_CLASSES, StoreError};
 use crate::telemetry;
 
 pub use fleet::Fleet;
+
+use maker::Maker;
 
 /// Every metric of a worker.
 #[derive(Clone, Debug)]
@@ -321,45 +323,6 @@ pub fn ok_or_error<T, E>(result: &Result<T, E>) -> &'static str {
 /// The value of a label `delivery`.
 pub fn delivery(is_redelivery: bool) -> &'static str {
     if is_redelivery { "redelivery" } else { "first" }
-}
-
-/// Makes metrics and registers them.
-struct Maker(Registry);
-
-impl Maker {
-    fn register<M: Collector + Clone + 'static>(&self, metric: prometheus::Result<M>) -> M {
-        let metric = metric.expect("the names and labels are constants and valid");
-        self.0.register(Box::new(metric.clone())).expect("each name is used once");
-        metric
-    }
-
-    fn counter(&self, name: &str, help: &str) -> IntCounter {
-        self.register(IntCounter::new(name, help))
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.register(IntCounterVec::new(Opts::new(name, help), labels))
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> Gauge {
-        self.register(Gauge::new(name, help))
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.register(IntGaugeVec::new(Opts::new(name, help), labels))
-    }
-
-    fn float_gauges(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
-        self.register(GaugeVec::new(Opts::new(name, help), labels))
-    }
-
-    fn histogram(&self, (name, help): (&str, &str), buckets: &[f64]) -> Histogram {
-        self.register(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
-    }
-
-    fn histograms(&self, (name, help): (&str, &str), labels: &[&str], buckets: &[f64]) -> HistogramVec {
-        self.register(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
-    }
 }
 
 #[cfg(test)]

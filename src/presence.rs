@@ -47,6 +47,7 @@ impl Presence {
 
     async fn beat(&self) -> Result<(), StoreError> {
         self.store.beat(&self.identity, &self.breakers.open()).await?;
+        self.store.count_missing().await?;
         self.metrics.fleet.show(&self.store.facts().await?);
         Ok(())
     }

@@ -267,3 +267,29 @@ impl Receiver {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::breaker::Changes;
+
+    fn error() -> QueueError {
+        let (kind, code) = (QueueErrorKind::Transient, "unreachable".to_owned());
+        QueueError { operation: "ReceiveMessage", kind, code, message: "no answer".to_owned() }
+    }
+
+    /// Premise: connections that time out take seconds each, and five of them more than operators may wait to be told.
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_fails_after_five_fast_failures_or_two_slow_ones() {
+        for (wait, n) in [(Duration::ZERO, FAILURES_MAX), (SLOW_FAILURES.1, SLOW_FAILURES.0)] {
+            let (sqs, mut failures) = (Dependency::new("sqs", Changes::default()), Failures::default());
+            for _ in 1..n {
+                failures.one_more(&error(), &sqs);
+                assert_eq!(sqs.open(), None);
+                tokio::time::advance(wait).await;
+            }
+            failures.one_more(&error(), &sqs);
+            assert!(sqs.open().is_some(), "{wait:?}");
+        }
+    }
+}

@@ -92,9 +92,10 @@ impl Situation {
         let alive_for = span(ALIVE_FOR);
         let Facts { quarantined, missing, parked, .. } = &self.facts;
         let parked: u64 = parked.values().sum();
-        let (parked, quarantined, missing) = (grouped(parked), grouped(*quarantined), grouped(*missing));
+        let missing = missing.map_or_else(|| "missing unknown yet".to_owned(), |n| format!("{} missing", grouped(n)));
+        let (parked, quarantined) = (grouped(parked), grouped(*quarantined));
         format!(
-            "{workers} reported in the last {alive_for}; {}; {parked} parked, {missing} missing, {quarantined} quarantined",
+            "{workers} reported in the last {alive_for}; {}; {parked} parked, {missing}, {quarantined} quarantined",
             self.queues_in_words()
         )
     }

@@ -1,13 +1,17 @@
 //! The ledger in Postgres: the only SQL of the program.
 //!
-//! A file below is a question or an answer: [`record`](Store::record) writes how jobs ended, [`known`] tells which certificates are
-//! in already, [`target`] ties a target's name to its account, [`batch`] counts, [`ends`] reads ends out, [`certificate`]
-//! finds what is known of one, [`reading`] tells whether more comes, [`announcement`] makes batches known, [`authority`] knows the CAs, [`hold`] tells what parked
-//! jobs wait for and [`waiting`] which they are, [`replay`] chooses what is sent again, [`drift`] holds the ledger against
-//! what AWS has, [`quarantine`] reads what was set aside, [`prune`] drops old batches, [`audit`] keeps what people did,
-//! [`workers`] keeps the heartbeats, [`facts`] counts for the whole fleet, [`server`] looks at Postgres itself, [`written`] keeps a page from being written twice. Every operation has a client-side time-out, COMMIT too: a server that is stopped
-//! in the middle answers nothing for ever. Nothing here retries but
-//! [`insist`].
+//! Each module below is one topic:
+//! - outcomes: [`record`](Store::record) writes them, [`announcement`] makes batches known, [`written`] keeps a page from being
+//!   written twice, [`known`] finds certificates that are registered already;
+//! - questions of operators: [`batch`] counts, [`ends`] exports, [`certificate`] finds one, [`reading`] says what is missing,
+//!   [`facts`] counts over the fleet, [`workers`] holds the heartbeats, [`audit`] lists who did what;
+//! - parked and resent jobs: [`hold`], [`waiting`], [`replay`], [`quarantine`];
+//! - AWS's side: [`target`] ties a target's name to its account, [`authority`] knows the CAs, [`rate_limit`] shares the quota,
+//!   [`drift`] compares the ledger with what AWS has;
+//! - upkeep: [`migrations`], [`prune`], [`server`].
+//!
+//! Every operation has a client-side time-out, COMMIT too: a server that is stopped in the middle answers nothing for ever. Only
+//! [`insist`] retries.
 
 pub mod announcement;
 pub mod audit;

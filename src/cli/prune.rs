@@ -216,7 +216,7 @@ impl Line {
     fn warnings(&self) -> String {
         let parked = match self.parked {
             0 => String::new(),
-            n => format!(", of which {} parked and stay", counted(n, "is", "are")),
+            n => format!(", {} parked, which stay", grouped(n)),
         };
         let recent = if self.is_recent {
             format!("; refused without --force: {} ago", span(self.last_ago))

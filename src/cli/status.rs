@@ -2,6 +2,7 @@
 
 mod asked;
 mod check;
+mod facts;
 mod list;
 mod pace;
 mod rates;

@@ -64,7 +64,7 @@ impl From<Time> for String {
     }
 }
 
-/// A time as a settings file holds it: exact, in the largest unit of which it is a whole number.
+/// Formats a time for a settings file: exact, in the largest unit that divides it.
 fn written(time: Duration) -> String {
     const NANOS: [(u128, &str); 7] = [
         (86_400_000_000_000, "d"),

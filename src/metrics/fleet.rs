@@ -9,7 +9,7 @@ use prometheus::IntGaugeVec;
 use strum::VariantArray;
 use tokio::time::Instant;
 
-use super::Maker;
+use super::maker::Maker;
 use crate::hold::HoldKind;
 use crate::outcome::Code;
 use crate::store::facts::Facts;
@@ -55,7 +55,8 @@ impl Fleet {
         let mut read_at = self.read_at.lock().expect("nothing panics while it holds this lock");
         set(&self.workers_alive, &[], facts.workers_alive);
         set(&self.quarantined_messages, &[], facts.quarantined);
-        set(&self.batch_missing_jobs, &[], facts.missing);
+        // Nothing is known to be missing while messages may be on their way.
+        set(&self.batch_missing_jobs, &[], facts.missing.unwrap_or_default());
         for code in Code::VARIANTS.iter().filter(|code| !code.status().is_end()) {
             let n = facts.parked.get(code.as_str()).copied().unwrap_or_default();
             set(&self.parked_jobs, &[code.as_str()], n);

@@ -14,7 +14,7 @@ use crate::job::BATCH_SIZE_MAX;
 pub type Announced = BTreeMap<String, Option<u64>>;
 
 impl Store {
-    /// Records batches of which a message was received. No queue counts as empty until it is read again.
+    /// Records the batches that received messages name, and that the queues are not empty.
     pub async fn note_arrivals(&self, announced: &Announced) -> Result<(), StoreError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;

@@ -21,12 +21,13 @@ pub struct Facts {
     pub holds: BTreeMap<String, u64>,
     /// Quarantined messages, counted up to [`QUARANTINED_MAX`].
     pub quarantined: u64,
-    /// Certificates of all batches that are missing.
-    pub missing: u64,
+    /// Certificates of all batches that are missing. `None`: unknown, as messages may be on their way.
+    pub missing: Option<u64>,
 }
 
 impl Store {
-    /// Reads what is parked, held, quarantined and missing, and how many workers are alive.
+    /// Reads what is parked, held, quarantined and missing, and how many workers are alive. Writes nothing, so that whoever may
+    /// only read can ask.
     pub async fn facts(&self) -> Result<Facts, StoreError> {
         let missing = self.missing_jobs().await?;
         self.run(async |db| {

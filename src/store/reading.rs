@@ -130,37 +130,55 @@ impl Store {
 
     /// Counts the outstanding certificates of all batches, whatever the queues hold.
     pub async fn outstanding_jobs(&self) -> Result<u64, StoreError> {
-        self.run(async |db| Ok(outstanding_jobs(db).await?.cast_unsigned())).await
+        self.run(outstanding_jobs).await
     }
 
-    /// Returns how many certificates of all batches are missing, and 0 while any may still be on its way.
-    ///
-    /// One caller counts for all: the others use its count for half a minute, so every worker shows the same number.
-    pub async fn missing_jobs(&self) -> Result<u64, StoreError> {
+    /// Counts what is missing for every worker, unless one did so in the last half minute; does nothing while messages may
+    /// be on their way.
+    pub async fn count_missing(&self) -> Result<(), StoreError> {
         if !is_quiet(self.queues_empty_for().await?) {
-            let forget = "-- forget_missing_count\ndelete from missing_counts";
-            return self.run(async |db| Ok(sqlx::query(forget).execute(db).await.map(|_| 0)?)).await;
+            return Ok(());
         }
         let claim = "-- claim_missing_count
             insert into missing_counts as m (n_missing, counted_at)
             values (0, '-infinity')
             on conflict (one) do update
             set counted_at = m.counted_at
-            returning n_missing, counted_at > now() - make_interval(secs => $1) as is_fresh";
+            returning counted_at > now() - make_interval(secs => $1)";
         let count = "-- count_missing
             update missing_counts
             set n_missing = $1, counted_at = now()";
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
-            let query = sqlx::query(claim).bind(COUNT_EVERY.as_secs_f64());
-            let row = query.fetch_one(&mut *transaction).await?;
-            let mut n_missing: i64 = row.try_get("n_missing")?;
-            if !row.try_get::<bool, _>("is_fresh")? {
-                n_missing = outstanding_jobs(&mut transaction).await?;
+            let query = sqlx::query_scalar(claim).bind(COUNT_EVERY.as_secs_f64());
+            let is_fresh: bool = query.fetch_one(&mut *transaction).await?;
+            if !is_fresh {
+                let n_missing = as_i64(outstanding_jobs(&mut transaction).await?);
                 sqlx::query(count).bind(n_missing).execute(&mut *transaction).await?;
             }
             transaction.commit().await?;
-            Ok(n_missing.cast_unsigned())
+            Ok(())
+        })
+        .await
+    }
+
+    /// Returns how many certificates of all batches are missing: what a worker counted a moment ago, so that all show the
+    /// same. `None`: unknown, as messages may be on their way.
+    pub async fn missing_jobs(&self) -> Result<Option<u64>, StoreError> {
+        if !is_quiet(self.queues_empty_for().await?) {
+            return Ok(None);
+        }
+        let counted = "-- missing_jobs
+            select n_missing
+            from missing_counts
+            where counted_at > now() - make_interval(secs => $1)";
+        self.run(async |db| {
+            let query = sqlx::query_scalar(counted).bind(2.0 * COUNT_EVERY.as_secs_f64());
+            let counted: Option<i64> = query.fetch_optional(&mut *db).await?;
+            match counted {
+                Some(n) => Ok(Some(n.cast_unsigned())),
+                None => outstanding_jobs(db).await.map(Some),
+            }
         })
         .await
     }
@@ -185,7 +203,7 @@ pub(super) async fn wake_queues(db: &mut PgConnection) -> Result<(), StoreError>
 
 /// Adds up what batches announced two minutes ago or earlier and that neither has an outcome nor is parked, up to the
 /// greatest 64-bit number.
-async fn outstanding_jobs(db: &mut PgConnection) -> Result<i64, StoreError> {
+async fn outstanding_jobs(db: &mut PgConnection) -> Result<u64, StoreError> {
     // Older programs recorded batch sizes up to 2^63-1: the sum is a `numeric`, which two of them do not overflow.
     let query = "-- outstanding_jobs
         select least(coalesce(sum(greatest(b.announced - coalesce(c.n, 0), 0)), 0), 9223372036854775807)::bigint
@@ -197,7 +215,8 @@ async fn outstanding_jobs(db: &mut PgConnection) -> Result<i64, StoreError> {
         ) as c using (batch)
         where b.announced is not null
             and coalesce(b.announced_at <= now() - make_interval(secs => $1), true)";
-    Ok(sqlx::query_scalar(query).bind(MISSING_AFTER.as_secs_f64()).fetch_one(db).await?)
+    let n: i64 = sqlx::query_scalar(query).bind(MISSING_AFTER.as_secs_f64()).fetch_one(db).await?;
+    Ok(n.cast_unsigned())
 }
 
 fn as_i64(n: u64) -> i64 {

@@ -9,7 +9,7 @@ use muster::sandbox::{self, Effect, Fault, Operation};
 use muster::specimen::Ca;
 use serde_json::{Value, json};
 
-use crate::factory::{BATCH, Factory, count_only};
+use crate::factory::{BATCH, Factory, Program, count_only};
 use crate::status::missing::quiet_for;
 use crate::status::{numbers, send, status};
 
@@ -273,4 +273,26 @@ async fn last_progress_is_absent_before_the_first_outcome() {
     factory.enqueue(&factory.leaves(1)).await;
     factory.until("it is there", async |_| worker.metrics().await.contains(name)).await;
     worker.end().await;
+}
+
+/// Premise: `muster status` and `muster doctor` wrote a count into the ledger, so whoever may only read could not ask.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_only_read_can_ask_for_the_status() {
+    let factory = Factory::new(1000.0).await;
+    send(&factory, &factory.leaves(1), 2).await;
+    factory.drain().await;
+    quiet_for(&factory.database, "5 minutes").await;
+    let url = format!("{}&options=-c%20default_transaction_read_only%3Don", with_parameters(&factory.database.url));
+    for arguments in [&["status", "--json"][..], &["status", BATCH, "--json", "--measure", "0s"]] {
+        let mut command = factory.command(arguments);
+        command.env("MUSTER__DATABASE__URL", &url);
+        let (code, data, said) = Program(command.spawn().unwrap()).end().await;
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(serde_json::from_str::<Value>(&data).unwrap()["missing"], 1);
+    }
+}
+
+/// A URL to which a further parameter can be added.
+fn with_parameters(url: &str) -> String {
+    if url.contains('?') { url.to_owned() } else { format!("{url}?application_name=reader") }
 }

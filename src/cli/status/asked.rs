@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::pace::Measured;
-use super::report::{Facts, Report};
+use super::facts::{Facts, Measured};
+use super::report::Report;
 use super::unknown::counters;
 use crate::config::Config;
 use crate::job::Name;

@@ -32,8 +32,8 @@ pub(super) struct Listing {
     queues_read_seconds_ago: Option<u64>,
     /// Messages in the quarantine.
     quarantined: u64,
-    /// Missing certificates of all batches.
-    missing: u64,
+    /// Missing certificates of all batches; null: unknown, as messages may be on their way.
+    missing: Option<u64>,
     #[serde(skip)]
     summary: String,
     batches: Vec<Line>,
@@ -203,7 +203,7 @@ mod tests {
             dead_letters: None,
             queues_read_seconds_ago: Some(9),
             quarantined: 0,
-            missing: 0,
+            missing: Some(0),
             summary: "the fleet".to_owned(),
             batches: lines.map(|line| Line::of(line, empty_for)).into(),
             next: None,

@@ -4,23 +4,14 @@
 
 use std::time::Duration;
 
+use super::facts::Facts;
 use super::rates::LearntRate;
-use super::report::Facts;
 use crate::cli::figures::time_for;
 use crate::job::Operation;
 use crate::situation::{Obstacle, Severity};
 
 /// Shortest time over which a rate is computed.
 const MEASURED_MIN: Duration = Duration::from_secs(1);
-
-/// Outcomes between two readings.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Measured {
-    /// How many.
-    pub ends: u64,
-    /// The time between the readings.
-    pub time: Duration,
-}
 
 /// The rates of a batch, per second, and what is left to do.
 #[derive(Clone, Copy, Debug)]

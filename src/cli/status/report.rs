@@ -1,45 +1,20 @@
 //! What `status` says of a batch as JSON; `text` says it for people.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::Serialize;
 use strum::VariantArray;
 
-use super::pace::{self, Measured, Pace};
+use super::facts::Facts;
+use super::pace::{self, Pace};
 use super::rates::LearntRate;
 
 use crate::cli::figures::rfc3339;
-use crate::config::Config;
 use crate::hold::Notice;
-use crate::job::{Name, Operation};
 use crate::outcome::{Code, Status};
-use crate::situation::{Obstacle, Severity, Situation};
+use crate::situation::{Obstacle, Severity};
 use crate::store::BatchStatus;
 use crate::store::batch::{COUNTED_MAX, Example, Waiting};
-use crate::store::rate_limit::RateReport;
-
-/// What a report is made of.
-pub(super) struct Facts<'a> {
-    /// The batch's name.
-    pub name: &'a Name,
-    /// Its counters.
-    pub batch: &'a BatchStatus,
-    /// What is going on in the fleet.
-    pub situation: &'a Situation,
-    /// How long the queues have been empty.
-    pub queues_empty_for: Option<Duration>,
-    /// What happened between two readings of them.
-    pub measured: Option<Measured>,
-    /// A certificate for each code of a bad end.
-    pub examples: Vec<Example>,
-    /// The operations of targets that the batch has ends for.
-    pub operations: Vec<(String, Operation)>,
-    /// What the ledger knows of their quotas.
-    pub rates: Vec<RateReport>,
-    /// The settings, for quotas that no worker has opened yet.
-    pub config: &'a Config,
-}
 
 /// How far a batch is. Times are in seconds, rates in outcomes per second.
 #[derive(Debug, Serialize)]
@@ -202,21 +177,6 @@ impl Report {
 /// The statuses that are ends.
 pub(super) fn end_statuses() -> impl Iterator<Item = Status> {
     Status::VARIANTS.iter().copied().filter(|status| status.is_end())
-}
-
-impl Facts<'_> {
-    /// The targets that the batch has outcomes for.
-    fn targets(&self) -> Vec<String> {
-        let mut targets: Vec<String> = self.operations.iter().map(|(target, _)| target.clone()).collect();
-        targets.dedup();
-        targets
-    }
-
-    /// What stops or slows this batch.
-    fn obstacles(&self) -> Vec<Obstacle> {
-        let holds: Vec<_> = self.batch.waiting.iter().map(|waiting| &waiting.hold).collect();
-        self.situation.obstacles_of(self.name, &self.targets(), &holds)
-    }
 }
 
 impl WaitingFor {

@@ -76,16 +76,16 @@ async fn until_over(store: &Store, name: &Name, stop: &CancellationToken, progre
     }
 }
 
-/// Says once what stops everything, and whether anything does.
+/// Says what stops everything, each thing once, and returns whether anything does.
 fn say_what_stops_it(situation: &Situation, name: &Name, said: &mut BTreeSet<String>, progress: &Progress) -> bool {
-    let obstacles = situation.obstacles_of(name, &[], &[]);
-    let stops = obstacles.iter().filter(|obstacle| obstacle.severity == Severity::Stopped);
-    stops.map(|stop| (stop.kind.clone(), stop)).fold(false, |_, (kind, stop)| {
-        if said.insert(format!("stopped by {kind}")) {
+    let mut obstacles = situation.obstacles_of(name, &[], &[]);
+    obstacles.retain(|obstacle| obstacle.severity == Severity::Stopped);
+    for stop in &obstacles {
+        if said.insert(format!("stopped by {}", stop.kind)) {
             progress.say(stop.to_string().trim_end());
         }
-        true
-    })
+    }
+    !obstacles.is_empty()
 }
 
 impl Outlook {

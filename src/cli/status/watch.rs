@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::asked::Asked;
+use super::facts::Measured;
 use super::list::Listing;
-use super::pace::Measured;
 use crate::cli::exit::INTERRUPTED;
 use crate::cli::stdout::{self, Reader, Unwritable};
 use crate::situation::Severity;

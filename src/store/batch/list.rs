@@ -52,8 +52,8 @@ impl Store {
         let place = "-- batch_place
 select first_recorded_at from batches where batch = $1";
         let query = "-- batch_lines
-            select b.batch, b.announced,
-                extract(epoch from clock_timestamp() - b.announced_at)::float8 as announced_ago, c.ended, c.failed, c.parked, c.first_at, c.last_at
+            select b.batch, b.announced, c.ended, c.failed, c.parked, c.first_at, c.last_at,
+                extract(epoch from clock_timestamp() - b.announced_at)::float8 as announced_ago
             from batches b
             cross join lateral (
                 select coalesce(sum(n) filter (where status <> 'parked'), 0)::bigint as ended,

@@ -6,7 +6,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use crate::hold::HoldKey;
 use crate::store::StoreError;
 
-/// Most waiting jobs of a batch that are counted for one hold: 100,000 take some tens of milliseconds.
+/// Most waiting jobs of a batch that are counted for one hold: the count reads an index entry for each.
 pub const COUNTED_MAX: u64 = 100_000;
 
 /// Jobs of a batch that wait for one open hold.

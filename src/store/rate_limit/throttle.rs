@@ -7,13 +7,13 @@ use sqlx::postgres::PgRow;
 
 use crate::store::{Store, StoreError};
 
-/// How long a cut of the rate is worth a mention, unless much of the rate is still missing.
+/// How long ago a throttle may have cut a rate that is nearly back.
 const RECENT: Duration = Duration::from_mins(5);
 
-/// The share of the configured rate below which a learnt rate is always worth a mention.
+/// A learnt rate below this share of the configured one is always listed.
 const LOW: f64 = 0.9;
 
-/// A quota of which AWS allows less than is configured.
+/// A quota that AWS throttles below its configured rate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Throttle {
     /// A target that has it.

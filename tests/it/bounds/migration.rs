@@ -287,3 +287,26 @@ async fn a_default_isolation_of_the_database_fails_no_lease() {
         ended.unwrap();
     }
 }
+
+/// Premise: a build of an index waits for the end of every transaction that had a snapshot when it looked. A process that asked
+/// for its turn in one long transaction waited for the builder, and the builder for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_waits_for_its_turn_asks_in_a_new_transaction_each_time() {
+    let database = at_version_11().await;
+    let mut turn = PgConnection::connect(&database.url).await.unwrap();
+    sqlx::query("select pg_advisory_lock($1)").bind(0x006d_7573_7465_7200_i64).execute(&mut turn).await.unwrap();
+    let waiting = tokio::spawn(migrate(database.store().await));
+    let query = "select xact_start::text
+        from pg_stat_activity
+        where query like '-- wait_for_turn%' and xact_start is not null and datname = current_database()";
+    let mut began = std::collections::BTreeSet::new();
+    let asking = async {
+        while began.len() < 3 {
+            let starts: Vec<String> = sqlx::query_scalar(query).fetch_all(&database.pool).await.unwrap();
+            began.extend(starts);
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.expect("it asks in one transaction");
+    turn.close().await.unwrap();
+    waiting.await.unwrap();
+}

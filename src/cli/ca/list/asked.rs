@@ -37,22 +37,22 @@ pub(super) enum Asked {
     Unknown(String),
 }
 
-/// The way to AWS for each account and region, or why there is none.
-struct Desks<'a> {
+/// The connection for each account and region, or why there is none, and the pace of the calls.
+struct Connections<'a> {
     config: &'a Config,
     open: HashMap<Account, Result<Single, String>>,
-    turns: Interval,
+    pace: Interval,
 }
 
 /// Asks about each of these CAs, in their order.
 pub(super) async fn ask(config: &Config, store: &Store, reports: &[AuthorityReport]) -> Vec<Asked> {
-    let mut turns = tokio::time::interval(ASK_EVERY);
-    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut desks = Desks { config, open: HashMap::new(), turns };
+    let mut pace = tokio::time::interval(ASK_EVERY);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut connections = Connections { config, open: HashMap::new(), pace };
     let mut answers = Vec::with_capacity(reports.len());
     for (n, report) in reports.iter().enumerate() {
         let answer = if n < ASKED_MAX {
-            desks.ask(report).await
+            connections.ask(report).await
         } else {
             Asked::Unknown(format!("AWS is asked about the first {ASKED_MAX} CAs only"))
         };
@@ -62,7 +62,7 @@ pub(super) async fn ask(config: &Config, store: &Store, reports: &[AuthorityRepo
     answers
 }
 
-impl Desks<'_> {
+impl Connections<'_> {
     async fn ask(&mut self, report: &AuthorityReport) -> Asked {
         let account = account_of(report);
         let Ok(asked) = tokio::time::timeout(PATIENCE, self.ask_patiently(report, &account)).await else {
@@ -75,14 +75,14 @@ impl Desks<'_> {
 
     async fn ask_patiently(&mut self, report: &AuthorityReport, account: &Account) -> Asked {
         if !self.open.contains_key(account) {
-            let desk = connect(self.config, report, account).await;
-            self.open.insert(account.clone(), desk);
+            let connected = connect(self.config, report, account).await;
+            self.open.insert(account.clone(), connected);
         }
         let single = match &self.open[account] {
             Ok(single) => single,
             Err(cause) => return Asked::Unknown(cause.clone()),
         };
-        self.turns.tick().await;
+        self.pace.tick().await;
         match single.describe_ca(report.authority.certificate_id).await {
             Ok(None) => Asked::Gone,
             Ok(Some(described)) => match described.status.parse() {

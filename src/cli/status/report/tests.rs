@@ -1,9 +1,15 @@
+use std::time::Duration;
+
 use time::macros::datetime;
 
+use super::super::facts::Measured;
 use super::*;
+use crate::config::Config;
 use crate::hold::HoldKey;
+use crate::job::Operation;
+use crate::situation::Situation;
 use crate::store::batch::Count;
-use crate::store::rate_limit::{Change, Reason};
+use crate::store::rate_limit::{Change, RateReport, Reason};
 use crate::store::workers::WorkerReport;
 
 fn count(code: Code, n: u64) -> Count {

@@ -1,0 +1,56 @@
+//! What the ledger, the settings and a measurement say about a batch, before a report says it.
+
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::job::{Name, Operation};
+use crate::situation::{Obstacle, Situation};
+use crate::store::BatchStatus;
+use crate::store::batch::Example;
+use crate::store::rate_limit::RateReport;
+
+/// Outcomes between two readings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measured {
+    /// How many.
+    pub ends: u64,
+    /// The time between the readings.
+    pub time: Duration,
+}
+
+/// What a report is made of.
+pub(super) struct Facts<'a> {
+    /// The batch's name.
+    pub name: &'a Name,
+    /// Its counters.
+    pub batch: &'a BatchStatus,
+    /// What is going on in the fleet.
+    pub situation: &'a Situation,
+    /// How long the queues have been empty.
+    pub queues_empty_for: Option<Duration>,
+    /// What happened between two readings of them.
+    pub measured: Option<Measured>,
+    /// A certificate for each code of a bad end.
+    pub examples: Vec<Example>,
+    /// The operations of targets that the batch has ends for.
+    pub operations: Vec<(String, Operation)>,
+    /// What the ledger knows of their quotas.
+    pub rates: Vec<RateReport>,
+    /// The settings, for quotas that no worker has opened yet.
+    pub config: &'a Config,
+}
+
+impl Facts<'_> {
+    /// The targets that the batch has outcomes for.
+    pub(super) fn targets(&self) -> Vec<String> {
+        let mut targets: Vec<String> = self.operations.iter().map(|(target, _)| target.clone()).collect();
+        targets.dedup();
+        targets
+    }
+
+    /// What stops or slows this batch.
+    pub(super) fn obstacles(&self) -> Vec<Obstacle> {
+        let holds: Vec<_> = self.batch.waiting.iter().map(|waiting| &waiting.hold).collect();
+        self.situation.obstacles_of(self.name, &self.targets(), &holds)
+    }
+}
