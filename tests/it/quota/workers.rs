@@ -145,7 +145,8 @@ async fn what_aws_really_allows_is_learnt() {
     let report =
         factory.store.rate_reports(&[("default".to_owned(), Operation::RegisterCertificate)]).await.unwrap().remove(0);
     assert_eq!(report.changes.last().unwrap().reason, Reason::Configured);
-    assert!(report.changes.iter().filter(|change| change.reason == Reason::Throttled).count() >= 10);
+    // How many cuts it takes depends on how fast the machine makes calls; that a throttle leads to one does not.
+    assert!(report.changes.iter().any(|change| change.reason == Reason::Throttled));
 }
 
 #[tokio::test(flavor = "multi_thread")]
