@@ -84,10 +84,6 @@ fn rate(text: &str) -> Result<Rate, String> {
 impl Reconcile {
     /// Compares, asks and mends.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        // Hours later would be a bad time to find out.
-        if !(self.dry_run || self.yes) {
-            check_terminal()?;
-        }
         let stop = signals::stop_token()?;
         let store = ledger::open(config).await?;
         let ended = self.reconcile(config, &store, &stop).await;
@@ -110,6 +106,10 @@ impl Reconcile {
         run: &mut Reconciliation,
         stop: &CancellationToken,
     ) -> anyhow::Result<ExitCode> {
+        // The comparison may take hours: whether anybody can be asked for confirmation is checked before it.
+        if !(self.dry_run || self.yes) {
+            check_terminal()?;
+        }
         let progress = Progress::new();
         progress.say(&format!(
             "comparing the ledger with {}, at most {} calls/s",

@@ -30,7 +30,7 @@ pub(super) struct Facts<'a> {
     pub queues_empty_for: Option<Duration>,
     /// What happened between two readings of them.
     pub measured: Option<Measured>,
-    /// A certificate for each code of a bad end.
+    /// One failed or parked certificate for each code.
     pub examples: Vec<Example>,
     /// The operations of targets that the batch has ends for.
     pub operations: Vec<(String, Operation)>,

@@ -1,6 +1,6 @@
 //! How fast a batch moves and how long the rest takes: only where that is true.
 //!
-//! No time is left to tell where nothing moves, or where what is outstanding is missing.
+//! There is no estimate while nothing moves, nor for certificates that are missing.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(super) struct Pace {
     pub quota: Option<f64>,
     /// Their learnt rates.
     pub learnt: Option<f64>,
-    /// Certificates that will get an outcome without anybody's help; `None`: unknown, or nothing moves.
+    /// Certificates that will get an outcome without intervention; `None`: unknown, or nothing moves.
     n_left: Option<u64>,
     /// Messages in all queues.
     n_messages: Option<u64>,

@@ -81,6 +81,8 @@ async fn without_a_terminal_somebody_must_say_yes() {
     assert!(said.contains("error: there is no terminal to ask for confirmation on\nhint: "), "{said}");
     let n_calls = site.factory.sandbox.ledger().summary(Operation::ListCertificates).calls;
     assert_eq!(n_calls, 0, "it is found out before hours of calls");
+    let (code, _, said) = site.run("--batch unknown").await;
+    assert!(code != Some(0) && said.contains("the ledger does not know batch `unknown`"), "{said}");
     let (code, _, said) = site.run("--yes --target nowhere").await;
     assert!(code == Some(2) && said.contains("target `nowhere` is not in the settings"), "{said}");
 }
