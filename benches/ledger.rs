@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use muster::postgres::{self, Postgres};
-use muster::store::{self, Store};
+use muster::ledger::{self, Store};
+use muster_sandbox::postgres::{self, Postgres};
 use serde::Serialize;
 use sqlx::postgres::PgPool;
 

@@ -12,7 +12,7 @@ mod enqueue;
 mod exit;
 mod export;
 mod failure;
-mod figures;
+mod format;
 mod holds;
 mod layers;
 mod ledger;
@@ -39,7 +39,9 @@ use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::telemetry::{self, Filter};
+use crate::telemetry;
+
+use crate::config::log::Filter;
 
 use layers::{Assignments, Layers};
 

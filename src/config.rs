@@ -4,16 +4,21 @@
 //! come the errors about unknown keys, `muster config show` and `config/muster.toml`. [`layers`] merges defaults, file,
 //! environment and flags; [`fit`] says whether settings fit each other and the queue.
 
-pub mod ca_folder;
+pub mod access;
+pub(crate) mod command;
+pub mod database_settings;
 pub mod error;
-pub mod fit;
 pub mod keys;
 pub mod layers;
+pub mod log;
 pub mod origin;
+pub mod probe_times;
 mod rates;
+pub mod retry_policy;
 pub mod show;
 pub mod template;
 mod units;
+pub mod url_source;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,15 +29,16 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::certificate::Issuer;
-use crate::holds::ProbeTimes;
-use crate::identity::{Access, Credentials, Role, RoleArn};
-use crate::job::DEFAULT_TARGET;
-use crate::precheck::{NotYetValid, Policy};
-use crate::store::{self, UrlSource};
-use crate::telemetry::{Filter, Format};
-use crate::worker::RetryPolicy;
+use self::access::{Access, Credentials};
+use crate::config::log::{Filter, Format};
+use crate::config::probe_times::ProbeTimes;
+use crate::config::retry_policy::RetryPolicy;
+use crate::config::url_source::UrlSource;
+use muster_core::job::DEFAULT_TARGET;
+use muster_core::precheck::{NotYetValid, Policy};
+use muster_core::role::{Role, RoleArn};
 
+use self::database_settings::DatabaseSettings;
 pub use error::ConfigError;
 pub use layers::{Settings, Sources};
 pub use rates::Rates;
@@ -253,8 +259,8 @@ impl Database {
     }
 
     /// How the store reaches it.
-    pub fn settings(&self) -> store::Settings {
-        store::Settings {
+    pub fn settings(&self) -> DatabaseSettings {
+        DatabaseSettings {
             url: self.url_source(),
             root_certificate: self.root_certificate.clone(),
             max_connections: self.max_connections,
@@ -291,14 +297,6 @@ impl Precheck {
     /// The policy of the precheck.
     pub fn policy(&self) -> Policy {
         Policy { not_yet_valid: self.not_yet_valid }
-    }
-
-    /// Reads the CAs of the folder.
-    ///
-    /// # Errors
-    /// A file of the folder cannot be read, or holds a block that is no usable CA certificate.
-    pub fn known_cas(&self) -> Result<Vec<Issuer>, ca_folder::CaFolderError> {
-        self.ca_folder.as_deref().map_or_else(|| Ok(vec![]), ca_folder::read)
     }
 }
 

@@ -2,76 +2,49 @@
 //!
 //! ```text
 //! SQS --receive--> receiver --> worker -----------------------------> recorder --commit--> Postgres
-//!                  takes a slot  precheck -> known already? -> token     |
+//!                  takes a slot  precheck -> known already? -> permit    |
 //!                  a message     -> Register... (retry inside)           +--ack / release--> SQS
 //!                  <------------------ slot comes back after the ack ----+
 //! ```
 //!
-//! [`serve`] puts the parts together. One job's way: [`receiver`] takes [`slots`] and messages from the [`queue`] and
-//! reads the [`job`] in each; the [`worker`] lets [`precheck`] judge it, waits for a token of the [`limiter`] and has the
-//! [`registrar`] call AWS; the [`recorder`] writes the [`outcome`] into the [`store`] and deletes the message. The
-//! [`heartbeat`] keeps everything held hidden meanwhile.
+//! # The groups
+//! Each folder is a group, opened by one file that says what it is for and what it may use. Arrows point down only; the
+//! test `arrows` holds them to a list.
 //!
-//! [`enqueue`] is the other end of the queue: it reads a [`manifest`] of files, prechecks what is in them and sends it.
+//! ```text
+//! cli        one file per command: arguments in, text or JSON out
+//! http       metrics and health
+//! operator   what people order: doctor, reconcile, CA registration, resending bodies
+//! engine     the worker process: receive, work, record, acknowledge
+//! intake     readers of certificate files, enqueue            quota      permits, leased from the ledger
+//! health     breakers, holds, clocks                          telemetry  logs, metrics
+//! aws        the only AWS SDK users: SQS, IoT, STS            ledger     the only SQL
+//! config     settings and the types they become               runtime    waits, retries, files
+//! muster_core   certificate, job, outcome, precheck: pure
+//! ```
 //!
-//! [`single`] registers one certificate without the queue, for people who register a CA; [`proof`] makes what AWS asks for then.
+//! # The walk of one job
+//! 1. [`engine::receiver`] takes a [slot](engine::slots) and a message from the [queue](aws::queue), and parses the
+//!    [job](muster_core::job) in it. A body that is not a job is quarantined.
+//! 2. [`engine::worker`] has the [precheck](muster_core::precheck) judge it, joins copies of one certificate
+//!    ([`engine::single_flight`]) and looks it up in the [`ledger`].
+//! 3. It asks the [board](health::board) whether anything holds the job back; if so, the job is parked or waits.
+//! 4. It takes a permit of the [quota](quota::permits) and calls AWS through the [target's client](aws::target_client).
+//!    [`aws::attempts`] decides what an error means: retry, outcome, or a hold.
+//! 5. [`engine::recorder`] commits the [outcome](muster_core::outcome) and then deletes the message. The
+//!    [`engine::heartbeat`] keeps the message hidden until then.
 //!
-//! [`reconcile`] compares the ledger with what AWS holds, for people who ask for it.
-//! [`doctor`] examines everything that a worker needs; [`forwarding`] sends bodies again that were taken out of the way.
-//!
-//! [`sandbox`] is a local SQS and AWS IoT with real rules, for tests, the demo and benches; [`postgres`] starts a
-//! private server for them and [`specimen`] makes their certificates.
+//! `muster_sandbox` is a local SQS, AWS IoT and STS with their rules and quotas, for tests, the demo and benches.
 
-pub mod admin;
-pub mod arrivals;
-pub mod backlog;
-pub mod backoff;
-pub mod breaker;
-pub mod breakers;
-pub mod certificate;
-pub mod claims;
+pub mod aws;
 pub mod cli;
-pub mod clock;
-mod command;
 pub mod config;
-mod crash_point;
-pub mod doctor;
-pub mod enqueue;
-pub mod figures;
-pub mod forwarding;
-pub mod heartbeat;
-pub mod hold;
-pub mod holds;
-pub mod identity;
-pub mod job;
-pub mod lessor;
-pub mod limiter;
-pub mod limiters;
-pub mod manifest;
-pub mod metrics;
-pub mod outcome;
-pub mod output_file;
-pub mod postgres;
-pub mod precheck;
-pub mod presence;
-pub mod proof;
-pub mod queue;
-pub mod receiver;
-pub mod reconcile;
-pub mod recorder;
-pub mod registrar;
-pub mod replay;
-pub mod sandbox;
-pub mod sdk_error;
-pub mod sender;
-pub mod serve;
-pub mod session;
-pub mod single;
-mod single_flight;
-pub mod situation;
-pub mod slots;
-pub mod specimen;
-pub mod store;
+pub mod engine;
+pub mod health;
+pub mod http;
+pub mod intake;
+pub mod ledger;
+pub mod operator;
+pub mod quota;
+pub mod runtime;
 pub mod telemetry;
-pub mod trouble;
-pub mod worker;

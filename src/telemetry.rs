@@ -5,8 +5,8 @@
 //! keeps libraries from logging what they send and receive, whatever the filter asks for.
 
 mod ceiling;
-mod filter;
 mod lines;
+pub mod metrics;
 mod panics;
 mod repeats;
 
@@ -14,8 +14,6 @@ use std::fmt::{self, Debug, Write};
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use tracing::Subscriber;
 use tracing::field::Field;
 use tracing_subscriber::field::MakeExt;
@@ -26,22 +24,11 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
-pub use filter::Filter;
+use crate::config::log::{Filter, Format};
 pub use lines::lost;
 
 /// Longest wait for queued lines at the end of the process.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
 
 /// The look of a line.
 #[derive(Clone, Copy, Debug, Default)]

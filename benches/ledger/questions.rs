@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use anyhow::Context;
-use muster::certificate::CertificateId;
-use muster::job::Operation;
-use muster::outcome::{Code, Status};
-use muster::replay::Filter;
-use muster::store::Store;
-use muster::store::ends::{EndFilter, Ends};
+use muster::ledger::Store;
+use muster::ledger::ends::{EndFilter, Ends};
+use muster_core::certificate::CertificateId;
+use muster_core::job::Operation;
+use muster_core::outcome::{Code, Status};
+use muster_core::replay_filter::Filter;
 use serde::Serialize;
 
 use super::fill::{BATCH_ROWS, LARGE};
@@ -104,8 +104,8 @@ pub(crate) async fn ask(store: &Store, rows: u64, runs: usize) -> anyhow::Result
 async fn first(
     store: &Store,
     filter: &EndFilter,
-    counts: &[muster::store::batch::Count],
-) -> Result<(), muster::store::StoreError> {
+    counts: &[muster::ledger::batch::Count],
+) -> Result<(), muster::ledger::StoreError> {
     Ends::open(store, LARGE, filter.clone(), counts).await?.next_page(store).await.map(drop)
 }
 

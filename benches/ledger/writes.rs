@@ -3,12 +3,12 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use muster::certificate::CertificateId;
-use muster::job::{CertificateStatus, Operation};
-use muster::outcome::{Attempt, Code};
-use muster::store::prune::Pruned;
-use muster::store::row::{End, Names};
-use muster::store::{Page, Row, Store};
+use muster::ledger::prune::Pruned;
+use muster::ledger::row::{End, Names};
+use muster::ledger::{Page, Row, Store};
+use muster_core::certificate::CertificateId;
+use muster_core::job::{CertificateStatus, Operation};
+use muster_core::outcome::{Attempt, Code};
 use serde::Serialize;
 use time::OffsetDateTime;
 

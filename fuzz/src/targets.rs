@@ -6,13 +6,13 @@ use strum::{IntoStaticStr, VariantArray};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
-use crate::certificate::{Certificate, CertificateId, pem};
-use crate::job::{
+use muster_core::certificate::{Certificate, CertificateId, pem};
+use muster_core::job::{
     CertificateMode, Job, ParseError, RegisterCaCertificate, RegisterCertificate, RegisterCertificateWithoutCa, Request,
 };
-use crate::outcome::Status;
-use crate::precheck::{Call, CheckedCertificate, PEM_CHARS_MAX, Policy, Precheck};
-use crate::specimen::hostile;
+use muster_core::outcome::Status;
+use muster_core::precheck::{Call, CheckedCertificate, PEM_CHARS_MAX, Policy, Precheck};
+use muster_sandbox::specimen::hostile;
 
 /// Most bytes of what is told about an input: nobody repeats a body.
 const TOLD_MAX: usize = 4096;

@@ -7,10 +7,10 @@ use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::figures::{grouped, printable, rfc3339};
+use super::format::{grouped, printable, rfc3339};
 use super::{ledger, stdout};
 use crate::config::Config;
-use crate::store::audit::Audited;
+use crate::ledger::audit::Audited;
 
 /// Lists what people changed, the latest first: CAs registered, replays, pauses, releases, dead letters and quarantined messages
 /// resent or dropped, reconciliations, batches pruned.

@@ -15,13 +15,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::progress::Progress;
 use super::{enqueue, exit, signals, stdout};
-use crate::limiter::Rate;
-use crate::manifest::{CaFile, Manifest};
-use crate::outcome::Status;
-use crate::sandbox::Operation;
-use crate::serve::{Service, Until};
-use crate::specimen::Ca;
-use crate::store::BatchStatus;
+use crate::engine::serve::Until;
+use crate::http::service::Service;
+use crate::intake::manifest::{CaFile, Manifest};
+use crate::ledger::BatchStatus;
+use muster_core::outcome::Status;
+use muster_core::rate::Rate;
+use muster_sandbox::Operation;
+use muster_sandbox::specimen::Ca;
 
 use given::Given;
 use line::{BATCH, Plan};

@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::figures::printable;
+use super::format::printable;
 use super::{exit, stdout};
 use crate::config::Settings;
-use crate::doctor::{Examination, Finding, Verdict};
+use crate::operator::doctor::{Examination, Finding, Verdict};
 
 /// Checks everything that a worker needs: a line for each check, and what mends it.
 ///
@@ -61,7 +61,7 @@ fn text(finding: &Finding) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::Check;
+    use crate::operator::doctor::Check;
 
     #[test]
     fn a_finding_is_a_line_with_its_mend_below() {

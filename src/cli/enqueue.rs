@@ -17,15 +17,16 @@ use time::macros::format_description;
 
 use super::progress::Progress;
 use super::{exit, signals, stdout};
-use crate::clock::Clock;
+use crate::aws::identity;
+use crate::aws::queue::Queue;
 use crate::config::Config;
-use crate::enqueue::{Judge, Order, Planner, RejectsFile, RejectsWritten, Sender};
-use crate::identity;
-use crate::job::{CertificateStatus, DEFAULT_TARGET, Name};
-use crate::limiter::Rate;
-use crate::manifest::{CaFile, Manifest};
-use crate::output_file::ChosenBy;
-use crate::queue::Queue;
+use crate::health::clock::Clock;
+use crate::intake::ca_folder::known_cas;
+use crate::intake::enqueue::{Judge, Order, Planner, RejectsFile, RejectsWritten, Sender};
+use crate::intake::manifest::{CaFile, Manifest};
+use crate::runtime::output_file::ChosenBy;
+use muster_core::job::{CertificateStatus, DEFAULT_TARGET, Name};
+use muster_core::rate::Rate;
 
 pub(super) use first_rejects::FirstRejects;
 pub(super) use summary::{Files, Summary};
@@ -113,7 +114,7 @@ impl Enqueue {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let order = Arc::new(self.order()?);
         let quota = quota(config, &order)?;
-        let (policy, cas) = (config.precheck.policy(), config.precheck.known_cas()?);
+        let (policy, cas) = (config.precheck.policy(), known_cas(&config.precheck)?);
         let manifest = Manifest::find(&self.paths)?;
         let mut rejects = self.rejects_file(&order.batch)?;
         // Opened before everything is read, so that a wrong name shows at once.

@@ -11,15 +11,15 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 
-use super::figures::grouped;
+use super::format::grouped;
 use super::ledger;
 use super::progress::Progress;
 use super::{status, words};
 use crate::config::Config;
-use crate::job::Name;
-use crate::outcome::{Code, Status};
-use crate::store::Store;
-use crate::store::ends::{EndFilter, EndRow, Ends};
+use crate::ledger::Store;
+use crate::ledger::ends::{EndFilter, EndRow, Ends};
+use muster_core::job::Name;
+use muster_core::outcome::{Code, Status};
 
 use destination::Destination;
 use record::Record;

@@ -11,17 +11,17 @@ use super::prune::RecentBatches;
 use super::replay::{NoReplay, SelectionError};
 use super::show::{GivenError, NothingKnown};
 use super::status::UnknownBatch;
+use crate::aws::identity::IdentityError;
+use crate::aws::queue::{QueueError, QueueErrorKind};
+use crate::aws::registrar::{CallError, Kind};
 use crate::config::ConfigError;
-use crate::config::fit::Misfit;
-use crate::identity::IdentityError;
-use crate::output_file::OutputFileError;
-use crate::proof::ProofError;
-use crate::queue::{QueueError, QueueErrorKind};
-use crate::reconcile::{InventoryError, ReconcileError};
-use crate::registrar::{CallError, Kind};
-use crate::single::SingleError;
-use crate::store::StoreError;
+use crate::health::fit::Misfit;
+use crate::ledger::StoreError;
+use crate::operator::ca_registration::SingleError;
+use crate::operator::reconcile::{InventoryError, ReconcileError};
+use crate::runtime::output_file::OutputFileError;
 use crate::telemetry;
+use muster_core::proof::ProofError;
 
 /// Prints an error with its causes and a hint, and gives its exit code.
 pub(super) fn report(error: &anyhow::Error) -> ExitCode {

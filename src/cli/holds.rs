@@ -12,13 +12,13 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing::info;
 
-use super::figures::{jobs_wait, printable, span};
+use super::format::{jobs_wait, printable, span};
 use super::operator;
 use super::{ledger, stdout};
 use crate::config::Config;
-use crate::hold::{HoldKey, HoldKind, Notice};
-use crate::store::Store;
-use crate::store::hold::HoldReport;
+use crate::ledger::Store;
+use crate::ledger::hold::HoldReport;
+use muster_core::hold::{HoldKey, HoldKind, Notice};
 
 /// Lists what parked jobs wait for and the command that fixes it, or releases a hold.
 ///
@@ -172,7 +172,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::store::hold::COUNTED_MAX;
+    use crate::ledger::hold::COUNTED_MAX;
 
     #[test]
     fn what_made_room_is_not_held() {

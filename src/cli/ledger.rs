@@ -3,7 +3,7 @@
 use anyhow::Context;
 
 use crate::config::Config;
-use crate::store::Store;
+use crate::ledger::Store;
 
 /// Connects to the ledger, and checks that its schema is this version's.
 pub(super) async fn open(config: &Config) -> anyhow::Result<Store> {

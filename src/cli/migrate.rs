@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::talk::talk;
 use crate::config::Config;
-use crate::store::Store;
+use crate::ledger::Store;
 
 /// Brings the ledger's schema to this version.
 pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {

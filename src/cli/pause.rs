@@ -9,9 +9,9 @@ use super::operator;
 use super::status::{UnknownBatch, similar};
 use super::talk::talk;
 use crate::config::Config;
-use crate::hold::{HoldKey, HoldKind, Notice};
-use crate::job::Name;
-use crate::store::Store;
+use crate::ledger::Store;
+use muster_core::hold::{HoldKey, HoldKind, Notice};
+use muster_core::job::Name;
 
 /// Pauses all workers, one target or one batch, until it is resumed.
 ///

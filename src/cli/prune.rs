@@ -8,14 +8,14 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
-use super::figures::{counted, grouped, printable, rfc3339, span};
+use super::format::{counted, grouped, printable, rfc3339, span};
 use super::progress::Progress;
 use super::status::UnknownBatch;
 use super::{exit, ledger, operator, signals, stdout};
 use crate::config::Config;
-use crate::job::Name;
-use crate::store::Store;
-use crate::store::prune::{OldBatch, Pruned};
+use crate::ledger::Store;
+use crate::ledger::prune::{OldBatch, Pruned};
+use muster_core::job::Name;
 
 /// Rows that are dropped in one transaction: some tens of milliseconds, for which nobody else waits but for these rows.
 const PAGE: u32 = 2000;

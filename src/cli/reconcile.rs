@@ -11,17 +11,17 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::figures::grouped;
+use super::format::grouped;
 use super::operator::{check_terminal, confirm, nothing_done, who};
 use super::progress::Progress;
 use super::{exit, ledger, signals};
-use crate::certificate::CertificateId;
 use crate::config::Config;
-use crate::job::{DEFAULT_TARGET, Name};
-use crate::limiter::Rate;
-use crate::reconcile::{Done, Order, Reconciliation};
-use crate::store::Store;
-use crate::store::audit::Action;
+use crate::ledger::Store;
+use crate::ledger::audit::Action;
+use crate::operator::reconcile::{Done, Order, Reconciliation};
+use muster_core::certificate::CertificateId;
+use muster_core::job::{DEFAULT_TARGET, Name};
+use muster_core::rate::Rate;
 
 use report::Report;
 

@@ -13,9 +13,9 @@ use serde::Serialize;
 use super::talk::talk;
 use super::{exit, ledger, operator, stdout};
 use crate::config::Config;
-use crate::replay::Filter;
-use crate::store::Store;
-use crate::store::replay::{Begun, Wish};
+use crate::ledger::Store;
+use crate::ledger::replay::{Begun, Wish};
+use muster_core::replay_filter::Filter;
 
 use forecast::Forecast;
 use report::Report;

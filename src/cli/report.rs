@@ -10,8 +10,8 @@ use clap::Args;
 use super::status;
 use super::{ledger, stdout};
 use crate::config::Config;
-use crate::job::Name;
-use crate::store::Store;
+use crate::ledger::Store;
+use muster_core::job::Name;
 
 use certificates::Certificates;
 use filed::{Facts, Filed};

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::signals;
 use crate::config::Config;
-use crate::sandbox;
+use muster_sandbox;
 
 /// Runs a local SQS and AWS IoT with real rules and quotas.
 #[derive(Args, Debug)]
@@ -42,19 +42,24 @@ impl Sandbox {
     /// Serves until it is told to stop.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let stop = signals::stop_token()?;
-        let defaults = sandbox::Settings::default();
-        let settings = sandbox::Settings {
+        let defaults = muster_sandbox::Settings::default();
+        let settings = muster_sandbox::Settings {
             listen: self.listen,
-            rates: sandbox::Rates::all(self.rate),
+            rates: muster_sandbox::Rates::all(self.rate),
             burst: self.burst,
-            limiting: if self.count_only { sandbox::Limiting::CountOnly } else { sandbox::Limiting::Enforce },
+            limiting: if self.count_only {
+                muster_sandbox::Limiting::CountOnly
+            } else {
+                muster_sandbox::Limiting::Enforce
+            },
             latency: self.latency.into(),
             templates: self.templates,
             region: self.region.or_else(|| configured_region(config)).unwrap_or(defaults.region),
-            ..sandbox::Settings::default()
+            ..muster_sandbox::Settings::default()
         };
-        let sandbox =
-            sandbox::Sandbox::start(settings).await.with_context(|| format!("cannot listen on {}", self.listen))?;
+        let sandbox = muster_sandbox::Sandbox::start(settings)
+            .await
+            .with_context(|| format!("cannot listen on {}", self.listen))?;
         announce(&sandbox.url());
         stop.cancelled().await;
         sandbox.stop().await;

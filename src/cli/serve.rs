@@ -6,7 +6,8 @@ use clap::Args;
 
 use super::{exit, signals};
 use crate::config::Config;
-use crate::serve::{Service, Until};
+use crate::engine::serve::Until;
+use crate::http::service::Service;
 
 /// Receives jobs, registers their certificates and records how each ended.
 #[derive(Args, Debug)]

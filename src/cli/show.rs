@@ -13,11 +13,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{ledger, stdout};
-use crate::certificate::{Certificate, CertificateId, chain};
 use crate::config::Config;
-use crate::job::Request;
-use crate::store::Store;
-use crate::store::certificate::Entry;
+use crate::ledger::Store;
+use crate::ledger::certificate::Entry;
+use muster_core::certificate::{Certificate, CertificateId, chain};
+use muster_core::job::Request;
 
 use aws::AtAws;
 use fields::Fields;

@@ -19,8 +19,8 @@ use clap::Args;
 
 use super::{exit, ledger, signals, stdout};
 use crate::config::Config;
-use crate::job::Name;
-use crate::store::Store;
+use crate::ledger::Store;
+use muster_core::job::Name;
 
 pub(super) use unknown::{UnknownBatch, counters, similar};
 

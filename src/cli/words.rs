@@ -3,7 +3,7 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use strum::VariantArray;
 
-use crate::outcome::{Code, Status};
+use muster_core::outcome::{Code, Status};
 
 /// The statuses that are of use.
 pub(super) fn statuses(is_of_use: impl Fn(Status) -> bool) -> impl TypedValueParser<Value = Status> {

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 
-use crate::job::Operation;
-use crate::limiter::Rate;
+use muster_core::job::Operation;
+use muster_core::rate::Rate;
 
 /// Calls a second.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]

@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use super::keys::{Key, Section, sections};
-use crate::job::DEFAULT_TARGET;
+use muster_core::job::DEFAULT_TARGET;
 
 const HEAD: &str = "\
 # Every setting of Muster with its default; what is commented out has none, and shows an example.

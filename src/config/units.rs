@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::figures::span;
+use muster_core::format::span;
 
 /// A span of time, written with its unit: `100ms`, `8s`, `5m`; above zero and at most 7 days. No setting means anything
 /// at zero, and clocks, SQS and Postgres each overflow somewhere above the maximum.

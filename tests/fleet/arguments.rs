@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use muster::limiter::Rate;
+use muster_core::rate::Rate;
 
 /// Measures how well several real workers share one quota.
 #[derive(Debug, Parser)]

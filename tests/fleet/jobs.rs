@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use muster::certificate::{Certificate, CertificateId};
-use muster::job::{CertificateStatus, Job, RegisterCertificate};
-use muster::queue::Outgoing;
-use muster::specimen::Ca;
+use muster::aws::queue::Outgoing;
+use muster_core::certificate::{Certificate, CertificateId};
+use muster_core::job::{CertificateStatus, Job, RegisterCertificate};
+use muster_sandbox::specimen::Ca;
 use tokio::task::JoinSet;
 
 /// Makes certificates, on all cores.

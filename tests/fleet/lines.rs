@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use muster::certificate::CertificateId;
-use muster::sandbox::Limiting;
+use muster_core::certificate::CertificateId;
+use muster_sandbox::Limiting;
 use serde_json::json;
 
 use crate::arguments::Arguments;

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster::queue::{CALL_MAX, Outgoing, Queue};
-use muster::specimen::Ca;
-use muster::store::Store;
+use muster::aws::queue::{CALL_MAX, Outgoing, Queue};
+use muster::ledger::Store;
+use muster_sandbox::specimen::Ca;
 
 use crate::arguments::Arguments;
 use crate::server::Server;

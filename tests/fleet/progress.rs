@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use muster::sandbox::{Ledger, Operation};
+use muster_sandbox::{Ledger, Operation};
 use tokio::task::JoinSet;
 
 use crate::plant::{Plant, QUEUE};

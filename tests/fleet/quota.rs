@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use muster::sandbox::{Limiting, Operation};
+use muster_sandbox::{Limiting, Operation};
 use serde_json::json;
 
 use crate::allowed::Allowed;

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use muster::certificate::CertificateId;
-use muster::limiter::Rate;
-use muster::sandbox::{Call, Ledger, Limiting, Operation, Rates, Sandbox, Settings};
+use muster_core::certificate::CertificateId;
+use muster_core::rate::Rate;
+use muster_sandbox::{Call, Ledger, Limiting, Operation, Rates, Sandbox, Settings};
 
 /// What an account shall be like.
 #[derive(Clone, Copy, Debug)]

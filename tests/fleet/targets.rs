@@ -1,7 +1,7 @@
 //! Three targets of one service: does a bad one hold back the good one?
 
-use muster::limiter::Rate;
-use muster::sandbox::{Effect, Fault, Limiting, Operation};
+use muster_core::rate::Rate;
+use muster_sandbox::{Effect, Fault, Limiting, Operation};
 use serde_json::{Value, json};
 
 use crate::allowed::Allowed;

@@ -6,8 +6,8 @@ mod migration;
 
 use std::collections::BTreeMap;
 
-use muster::certificate::Certificate;
-use muster::outcome::Code;
+use muster_core::certificate::Certificate;
+use muster_core::outcome::Code;
 
 use crate::factory::Factory;
 use crate::ledger::assert_counters_equal_the_rows;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster::job::Job;
-use muster::outcome::{Code, Status};
-use muster::sandbox::{self, Effect, Fault, Operation, Sandbox};
-use muster::specimen::{Ca, Flaw};
+use muster_core::job::Job;
+use muster_core::outcome::{Code, Status};
+use muster_sandbox::specimen::{Ca, Flaw};
+use muster_sandbox::{self, Effect, Fault, Operation, Sandbox};
 
 use crate::factory::{BATCH, Factory, PROBE_EVERY, count_only};
 

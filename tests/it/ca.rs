@@ -7,8 +7,8 @@ mod refused;
 mod register;
 mod waiting;
 
-use muster::sandbox::{self, Operation};
-use muster::specimen::Ca;
+use muster_sandbox::specimen::Ca;
+use muster_sandbox::{self, Operation};
 use serde_json::Value;
 
 use crate::factory::{Factory, Program, count_only};

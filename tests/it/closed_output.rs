@@ -5,8 +5,8 @@ use std::fs::File;
 use std::process::Stdio;
 use std::time::Duration;
 
-use muster::specimen::Flaw;
-use muster::store::{Page, Quarantined};
+use muster::ledger::{Page, Quarantined};
+use muster_sandbox::specimen::Flaw;
 use time::OffsetDateTime;
 
 use crate::factory::{BATCH, Factory, Program};

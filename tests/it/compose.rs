@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use muster::config::{Config, Sources};
-use muster::sandbox;
+use muster_sandbox;
 use serde::Deserialize;
 use sqlx::postgres::PgConnectOptions;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster::config::Config;
-use muster::outcome::Code;
-use muster::store::{Settings, Store, StoreError};
+use muster::ledger::{Settings, Store, StoreError};
+use muster_core::outcome::Code;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Postgres, Transaction};
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};

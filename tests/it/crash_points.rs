@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::process::Command;
 
-use muster::certificate::CertificateId;
-use muster::outcome::Code;
-use muster::sandbox::{Effect, Fault, Operation};
+use muster_core::certificate::CertificateId;
+use muster_core::outcome::Code;
+use muster_sandbox::{Effect, Fault, Operation};
 use tokio::task::JoinSet;
 
 use crate::factory::{Factory, Program};
@@ -100,7 +100,7 @@ async fn a_crash_while_aws_has_the_call_loses_nothing() {
 
 /// Compiles the file of the crash points alone, as a build with or without debug assertions does.
 fn compile(folder: &Path, assertions: &str) -> std::path::PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/crash_point.rs");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/runtime/crash_point.rs");
     let main = folder.join("main.rs");
     let text = format!("#[path = {source:?}] mod crash_point; fn main() {{ crash_point::reached(\"here\"); }}");
     std::fs::write(&main, text).unwrap();

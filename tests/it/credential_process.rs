@@ -5,8 +5,8 @@ use std::process::Command;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
-use muster::identity::Role;
-use muster::sandbox;
+use muster_core::role::Role;
+use muster_sandbox;
 use serde_json::Value;
 
 use crate::factory::{Factory, Program, count_only};
@@ -116,7 +116,7 @@ async fn one_that_begins_to_hang_is_named_at_once_and_leaves_nothing_behind() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_profile_assumes_its_role_with_the_credentials_of_another_profile_s_program() {
-    let arn: muster::identity::RoleArn = "arn:aws:iam::210987654321:role/muster".parse().unwrap();
+    let arn: muster_core::role::RoleArn = "arn:aws:iam::210987654321:role/muster".parse().unwrap();
     let role = Role { arn: arn.clone(), external_id: Some("plant-3".to_owned()) };
     let settings = sandbox::Settings { account: arn.account().to_owned(), role: Some(role), ..count_only() };
     let factory = Factory::with(settings, 10.0).await;

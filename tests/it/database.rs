@@ -5,8 +5,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use muster::postgres::{Postgres, Settings};
-use muster::store::Store;
+use muster::ledger::Store;
+use muster_sandbox::postgres::{Postgres, Settings};
 use sqlx::postgres::{PgConnectOptions, PgPool};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 use tokio::sync::OnceCell;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use muster::config::Database as Settings;
-use muster::store::Store;
+use muster::ledger::Store;
 use percent_encoding::percent_decode_str;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgPool;

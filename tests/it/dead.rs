@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster::identity;
-use muster::job::Job;
-use muster::outcome::Code;
-use muster::queue::{self, Attributes, Outgoing, Queue};
-use muster::sandbox::{Effect, Fault, Operation};
+use muster::aws::identity;
+use muster::aws::queue::{self, Attributes, Outgoing, Queue};
+use muster_core::job::Job;
+use muster_core::outcome::Code;
+use muster_sandbox::{Effect, Fault, Operation};
 use serde_json::{Value, json};
 
 use crate::factory::{Factory, queue_attributes};

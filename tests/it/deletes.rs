@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use muster::certificate::Certificate;
-use muster::job::Job;
-use muster::sandbox::{Deleting, Effect, Fault, Operation};
+use muster_core::certificate::Certificate;
+use muster_core::job::Job;
+use muster_sandbox::{Deleting, Effect, Fault, Operation};
 use sqlx::postgres::PgPool;
 
 use crate::factory::Factory;

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use muster::identity::{Account, Role};
-use muster::job::Operation;
-use muster::limiter::Rate;
-use muster::queue::Outgoing;
-use muster::sandbox::{self, Effect, Fault};
-use muster::store::rate_limit::Quota;
+use muster_core::account::Account;
+
+use muster::aws::queue::Outgoing;
+use muster::ledger::rate_limit::Quota;
+use muster_core::job::Operation;
+use muster_core::rate::Rate;
+use muster_core::role::Role;
+use muster_sandbox::{self, Effect, Fault};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 

@@ -4,18 +4,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster::hold::{HoldKey, Opening};
-use muster::job::{CertificateStatus, Job, RegisterCertificate, Request};
-use muster::limiter::Rate;
-use muster::outcome::{Code, Status};
-use muster::replay::Filter;
-use muster::sandbox::{self, Effect, Fault, Operation};
-use muster::specimen::Flaw;
-use muster::store::prune::Pruned;
-use muster::store::rate_limit::Quota;
-use muster::store::replay::{Begun, Wish};
-use muster::store::written::Marks;
-use muster::store::{Page, Row, StoreError};
+use muster::ledger::prune::Pruned;
+use muster::ledger::rate_limit::Quota;
+use muster::ledger::replay::{Begun, Wish};
+use muster::ledger::written::Marks;
+use muster::ledger::{Page, Row, StoreError};
+use muster_core::hold::{HoldKey, Opening};
+use muster_core::job::{CertificateStatus, Job, RegisterCertificate, Request};
+use muster_core::outcome::{Code, Status};
+use muster_core::rate::Rate;
+use muster_core::replay_filter::Filter;
+use muster_sandbox::specimen::Flaw;
+use muster_sandbox::{self, Effect, Fault, Operation};
 use tokio::task::JoinSet;
 
 use crate::database::Database;
@@ -163,8 +163,8 @@ async fn what_aws_does_not_tell_stays_unknown() {
 }
 
 fn quota() -> Quota {
-    let account = muster::identity::Account { id: "123456789012".into(), region: "us-east-1".into() };
-    Quota { account, operation: muster::job::Operation::RegisterCertificate }
+    let account = muster_core::account::Account { id: "123456789012".into(), region: "us-east-1".into() };
+    Quota { account, operation: muster_core::job::Operation::RegisterCertificate }
 }
 
 #[tokio::test]

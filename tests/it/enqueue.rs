@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use muster::job::{Job, Name, Request};
-use muster::outcome::Code;
-use muster::precheck::NotYetValid;
-use muster::sandbox::{Effect, Fault, Operation};
-use muster::specimen::{Ca, Flaw, KeyKind};
+use muster_core::job::{Job, Name, Request};
+use muster_core::outcome::Code;
+use muster_core::precheck::NotYetValid;
+use muster_sandbox::specimen::{Ca, Flaw, KeyKind};
+use muster_sandbox::{Effect, Fault, Operation};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::Value;
@@ -74,7 +74,7 @@ async fn a_folder_of_all_kinds_of_files_becomes_jobs() {
     let leaves = factory.leaves(25);
     let folder = factory.folder();
     write(folder, "in/SN-1.pem", leaves[0].replace('\n', "\r\n"));
-    write(folder, "in/SN-2.der", muster::certificate::Certificate::from_pem(&leaves[1]).unwrap().der());
+    write(folder, "in/SN-2.der", muster_core::certificate::Certificate::from_pem(&leaves[1]).unwrap().der());
     write(folder, "in/a name.crt", format!("\u{feff}subject=CN = 2\n{}", leaves[2]));
     write(folder, "in/chain.pem", leaves[3].clone() + &factory.ca.pem());
     write(folder, "in/sub/bundle.pem", leaves[4..].concat());
@@ -125,7 +125,7 @@ async fn rejects_are_listed_with_all_that_mends_them() {
     assert_eq!(run.numbers["rejects_file"], "batch.rejects.jsonl");
 
     let rejects = rejects(&factory.folder().join("batch.rejects.jsonl"));
-    let certificate = muster::certificate::Certificate::from_pem(&expired).unwrap();
+    let certificate = muster_core::certificate::Certificate::from_pem(&expired).unwrap();
     let line = 1 + good.lines().count();
     assert_eq!((&rejects[0]["file"], &rejects[0]["line"]), (&"bundle.pem".into(), &line.into()));
     assert_eq!(rejects[0]["certificateId"], certificate.id().to_string());
@@ -176,7 +176,7 @@ async fn a_dry_run_lists_the_first_rejects_and_says_how_to_get_all() {
     let run = Run::of(&factory, &["--dry-run", "bundle.pem"]).await;
     let listed: Vec<_> = run.said.lines().filter(|line| line.starts_with("rejected: ")).collect();
     assert_eq!((run.code, listed.len()), (Some(3), 10), "{}", run.said);
-    let id = muster::certificate::Certificate::from_pem(&expired).unwrap().id();
+    let id = muster_core::certificate::Certificate::from_pem(&expired).unwrap().id();
     assert!(
         listed[0].contains("bundle.pem:1 expired: the certificate expired at 2019-12-31T23:59:59Z"),
         "{}",

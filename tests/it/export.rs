@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster::outcome::Code;
-use muster::store::Store;
-use muster::store::row::{Names, Row};
+use muster::ledger::Store;
+use muster::ledger::row::{Names, Row};
+use muster_core::outcome::Code;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use muster::job::Job;
-use muster::limiter::Rate;
-use muster::outcome::Code;
-use muster::queue;
-use muster::sandbox::{self, Effect, Fault, Operation, Sandbox};
+use muster::aws::queue;
+use muster_core::job::Job;
+use muster_core::outcome::Code;
+use muster_core::rate::Rate;
+use muster_sandbox::{self, Effect, Fault, Operation, Sandbox};
 
 use crate::factory::{Factory, count_only, queue_attributes};
 
@@ -80,7 +80,7 @@ async fn a_target_that_answers_late_leaves_slots_to_the_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_made_room_comes_back_through_the_second_queue_before_the_work_is_done() {
     let (mut factory, slow) = beside(20.0).await;
-    let aws = muster::identity::load(&factory.config.aws.access()).await;
+    let aws = muster::aws::identity::load(&factory.config.aws.access()).await;
     queue::create(&aws, "again", &queue_attributes()).await.unwrap();
     factory.config.queue.replay = Some("again".to_owned());
     enqueue(&factory).await;

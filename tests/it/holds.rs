@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use muster::certificate::CertificateId;
-use muster::hold::{HoldKey, Opening};
-use muster::identity::Account;
-use muster::job::Operation;
-use muster::limiter::Rate;
-use muster::outcome::Code;
-use muster::store::hold::{HoldReport, OverdueProbe};
-use muster::store::rate_limit::Quota;
-use muster::store::row::End;
-use muster::store::{Page, Row, Store};
+use muster::ledger::hold::{HoldReport, OverdueProbe};
+use muster::ledger::rate_limit::Quota;
+use muster::ledger::row::End;
+use muster::ledger::{Page, Row, Store};
+use muster_core::account::Account;
+use muster_core::certificate::CertificateId;
+use muster_core::hold::{HoldKey, Opening};
+use muster_core::job::Operation;
+use muster_core::outcome::Code;
+use muster_core::rate::Rate;
 use sqlx::{AssertSqlSafe, Postgres, Transaction};
 use tokio::task::JoinSet;
 

@@ -10,9 +10,9 @@ mod series;
 
 use std::collections::BTreeMap;
 
-use muster::job::{Job, Request};
-use muster::outcome::Code;
-use muster::sdk_error::TEXT_MAX;
+use muster::aws::sdk_error::TEXT_MAX;
+use muster_core::job::{Job, Request};
+use muster_core::outcome::Code;
 
 use crate::factory::Factory;
 
@@ -78,7 +78,7 @@ async fn rows(factory: &Factory) -> BTreeMap<String, Code> {
 async fn quarantined(factory: &Factory) -> Vec<(String, &'static str)> {
     let kept: Vec<(Vec<u8>, String)> =
         sqlx::query_as("select body, reason from quarantine").fetch_all(&factory.database.pool).await.unwrap();
-    let known = |reason: String| muster::job::ParseError::CODES.into_iter().find(|code| *code == reason).unwrap();
+    let known = |reason: String| muster_core::job::ParseError::CODES.into_iter().find(|code| *code == reason).unwrap();
     kept.into_iter().map(|(body, reason)| (String::from_utf8(body).unwrap(), known(reason))).collect()
 }
 

@@ -12,12 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use muster::certificate::{Certificate, CertificateId, Issuer};
-use muster::enqueue::{Judge, Order, Planner, Reject, Tally};
-use muster::job::RegisterCertificate;
-use muster::manifest::Manifest;
-use muster::precheck::{Policy, Precheck, Verdict};
-use muster::specimen::Ca;
+use muster::intake::enqueue::{Judge, Order, Planner, Reject, Tally};
+use muster::intake::manifest::Manifest;
+use muster_core::certificate::{Certificate, CertificateId, Issuer};
+use muster_core::job::RegisterCertificate;
+use muster_core::precheck::{Policy, Precheck, Verdict};
+use muster_sandbox::specimen::Ca;
 use time::OffsetDateTime;
 use time::macros::datetime;
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster::outcome::Code;
-use muster::serve::{Service, Until};
+use muster::engine::serve::Until;
+use muster::http::service::Service;
+use muster_core::outcome::Code;
 use tokio_util::sync::CancellationToken;
 
 use crate::factory::{Factory, count_only, patient_queue_attributes};

@@ -6,10 +6,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
 use std::time::Duration;
 
-use muster::job::{Job, RegisterCertificate};
-use muster::queue::Attributes;
-use muster::sandbox::{Effect, Fault, Operation};
-use muster::specimen::Ca;
+use muster::aws::queue::Attributes;
+use muster_core::job::{Job, RegisterCertificate};
+use muster_sandbox::specimen::Ca;
+use muster_sandbox::{Effect, Fault, Operation};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::factory::{Factory, Program, count_only, queue_attributes};

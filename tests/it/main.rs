@@ -3,6 +3,7 @@
 // Tells clippy that helpers here are tests too, where unwrap and println are fine.
 #![cfg(test)]
 
+mod arrows;
 mod bounds;
 mod breakers;
 mod ca;

@@ -8,14 +8,16 @@ use std::net::TcpListener;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use muster::aws::identity;
+use muster::aws::queue::{self, Attributes, Outgoing};
 use muster::config::Config;
-use muster::identity::{self, Credentials};
-use muster::job::{CertificateMode, RegisterCaCertificate, RegisterCertificateWithoutCa};
-use muster::limiter::Rate;
-use muster::outcome::Code;
-use muster::queue::{self, Attributes, Outgoing};
-use muster::serve::{Service, Until};
-use muster::specimen::Ca;
+use muster::config::access::Credentials;
+use muster::engine::serve::Until;
+use muster::http::service::Service;
+use muster_core::job::{CertificateMode, RegisterCaCertificate, RegisterCertificateWithoutCa};
+use muster_core::outcome::Code;
+use muster_core::rate::Rate;
+use muster_sandbox::specimen::Ca;
 use tokio_util::sync::CancellationToken;
 
 use crate::database::Database;

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster::outcome::{Code, Status};
-use muster::queue::UNKNOWN;
-use muster::sandbox::{Effect, Fault, Operation};
+use muster::aws::queue::UNKNOWN;
+use muster_core::outcome::{Code, Status};
+use muster_sandbox::{Effect, Fault, Operation};
 use serde_json::Value;
 
 use crate::factory::{BATCH, Factory};
@@ -210,9 +210,9 @@ async fn a_queue_that_does_not_say_how_full_it_is_is_not_empty() {
     let factory = Factory::new(1000.0).await;
     factory.enqueue(&factory.leaves(5)).await;
     let empty = || answer(200, "application/json", "{}", false);
-    let service = muster::serve::Service::start(
+    let service = muster::http::service::Service::start(
         &factory.config,
-        muster::serve::Until::Empty,
+        muster::engine::serve::Until::Empty,
         tokio_util::sync::CancellationToken::new(),
     )
     .await

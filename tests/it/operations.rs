@@ -9,10 +9,12 @@ mod table;
 
 use std::time::Duration;
 
-use muster::job::{CertificateMode, Job, RegisterCaCertificate, RegisterCertificate, RegisterCertificateWithoutCa};
-use muster::limiter::Rate;
-use muster::sandbox::Operation;
-use muster::specimen::Ca;
+use muster_core::job::{
+    CertificateMode, Job, RegisterCaCertificate, RegisterCertificate, RegisterCertificateWithoutCa,
+};
+use muster_core::rate::Rate;
+use muster_sandbox::Operation;
+use muster_sandbox::specimen::Ca;
 
 use crate::factory::Factory;
 

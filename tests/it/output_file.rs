@@ -5,8 +5,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Stdio;
 
-use muster::outcome::Code;
-use muster::specimen::Flaw;
+use muster_core::outcome::Code;
+use muster_sandbox::specimen::Flaw;
 use serde_json::Value;
 use tokio::process::Command;
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use muster::job::Job;
-use muster::outcome::Code;
-use muster::sandbox::{self, Operation};
+use muster_core::job::Job;
+use muster_core::outcome::Code;
+use muster_sandbox::{self, Operation};
 
 use crate::factory::{BATCH, Factory, count_only};
 use crate::ledger::assert_counters_equal_the_rows;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use muster::postgres::{Error, Postgres, Settings};
+use muster_sandbox::postgres::{Error, Postgres, Settings};
 use sqlx::{Connection, PgConnection};
 
 use crate::database::Database;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster::config::Database as Settings;
-use muster::metrics::Metrics;
-use muster::outcome::Code;
-use muster::sandbox::{Effect, Fault, Operation};
-use muster::serve::{Service, Until};
-use muster::store::Store;
+use muster::engine::serve::Until;
+use muster::http::service::Service;
+use muster::ledger::Store;
+use muster::telemetry::metrics::Metrics;
+use muster_core::outcome::Code;
+use muster_sandbox::{Effect, Fault, Operation};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgPool;
 use tokio::task::JoinHandle;

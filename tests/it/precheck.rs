@@ -11,10 +11,10 @@ mod rejections;
 mod signatures;
 mod warnings;
 
-use muster::certificate::Issuer;
-use muster::job::{CertificateMode, RegisterCaCertificate, RegisterCertificate};
-use muster::precheck::{Policy, Precheck, Rejection, Verdict, Warning};
-use muster::specimen::Ca;
+use muster_core::certificate::Issuer;
+use muster_core::job::{CertificateMode, RegisterCaCertificate, RegisterCertificate};
+use muster_core::precheck::{Policy, Precheck, Rejection, Verdict, Warning};
+use muster_sandbox::specimen::Ca;
 use time::OffsetDateTime;
 use time::macros::datetime;
 

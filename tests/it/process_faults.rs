@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster::outcome::Code;
-use muster::queue::Attributes;
-use muster::sandbox::Operation;
+use muster::aws::queue::Attributes;
+use muster_core::outcome::Code;
+use muster_sandbox::Operation;
 use tokio::net::TcpListener;
 
 use crate::factory::{Factory, Program, count_only, queue_attributes};

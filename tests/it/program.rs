@@ -4,8 +4,10 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
-use muster::serve::{Service, Until};
-use muster::specimen::{Ca, Flaw};
+use muster::http::service::Service;
+
+use muster::engine::serve::Until;
+use muster_sandbox::specimen::{Ca, Flaw};
 
 use crate::factory::{Factory, Program};
 

@@ -1,10 +1,10 @@
 //! `muster prune`: old batches go, a few rows at a time, and nothing that is under way.
 
-use muster::certificate::CertificateId;
-use muster::job::Operation;
-use muster::outcome::Code;
-use muster::store::prune::Pruned;
-use muster::store::{Page, Row};
+use muster::ledger::prune::Pruned;
+use muster::ledger::{Page, Row};
+use muster_core::certificate::CertificateId;
+use muster_core::job::Operation;
+use muster_core::outcome::Code;
 use serde_json::Value;
 
 use crate::factory::Factory;

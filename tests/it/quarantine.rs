@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use muster::job::Job;
-use muster::outcome::Code;
-use muster::sandbox;
-use muster::store::{Page, Quarantined};
+use muster::ledger::{Page, Quarantined};
+use muster_core::job::Job;
+use muster_core::outcome::Code;
+use muster_sandbox;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 

@@ -4,11 +4,12 @@ mod workers;
 
 use std::sync::Arc;
 
-use muster::identity::Account;
-use muster::job::Operation;
-use muster::limiter::{Lease, Rate, burst_of};
-use muster::store::Store;
-use muster::store::rate_limit::{Change, Quota, RateReport, Reason};
+use muster::ledger::Store;
+use muster::ledger::rate_limit::Lease;
+use muster::ledger::rate_limit::{Change, Quota, RateReport, Reason};
+use muster_core::account::Account;
+use muster_core::job::Operation;
+use muster_core::rate::{Rate, burst_of};
 use tokio::sync::Barrier;
 
 use crate::database::Database;

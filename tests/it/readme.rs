@@ -5,12 +5,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use muster::aws::identity;
+use muster::aws::queue::Queue;
 use muster::config::Config;
-use muster::identity::{self, Credentials};
-use muster::job::{Job, UNBATCHED};
-use muster::outcome::Code;
-use muster::queue::Queue;
-use muster::sandbox::{self, Effect, Fault, Operation, Sandbox};
+use muster::config::access::Credentials;
+use muster_core::job::{Job, UNBATCHED};
+use muster_core::outcome::Code;
+use muster_sandbox::{self, Effect, Fault, Operation, Sandbox};
 
 use crate::factory::{BATCH, Factory};
 use crate::python::python_with;

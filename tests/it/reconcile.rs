@@ -6,10 +6,10 @@ mod scope;
 mod trouble;
 
 use aws_sdk_iot::types::CertificateStatus as AwsStatus;
-use muster::certificate::{Certificate, CertificateId};
-use muster::identity;
-use muster::job::{CertificateStatus, Operation};
-use muster::outcome::Code;
+use muster::aws::identity;
+use muster_core::certificate::{Certificate, CertificateId};
+use muster_core::job::{CertificateStatus, Operation};
+use muster_core::outcome::Code;
 use serde_json::{Value, json};
 
 use crate::factory::{BATCH, Factory};

@@ -5,13 +5,13 @@ mod selection;
 
 use std::collections::BTreeMap;
 
-use muster::certificate::Certificate;
-use muster::hold::HoldKey;
-use muster::outcome::Code;
-use muster::replay::Filter;
-use muster::sandbox::Operation;
-use muster::store::Row;
-use muster::store::replay::{Begun, Wish};
+use muster::ledger::Row;
+use muster::ledger::replay::{Begun, Wish};
+use muster_core::certificate::Certificate;
+use muster_core::hold::HoldKey;
+use muster_core::outcome::Code;
+use muster_core::replay_filter::Filter;
+use muster_sandbox::Operation;
 use serde_json::Value;
 
 use crate::factory::{BATCH, Factory};
@@ -43,8 +43,8 @@ async fn with_failures(failures: &[(Code, usize)]) -> (Factory, Vec<Row>) {
 
 /// The account of the sandbox.
 async fn account(factory: &Factory) -> String {
-    let aws = muster::identity::load(&factory.config.aws.access()).await;
-    muster::identity::Account::of(&aws).await.unwrap().id
+    let aws = muster::aws::identity::load(&factory.config.aws.access()).await;
+    muster::aws::identity::account_of(&aws).await.unwrap().id
 }
 
 fn n_sent(factory: &Factory) -> u64 {

@@ -2,9 +2,9 @@
 
 use std::process::Stdio;
 
-use muster::job::Operation;
-use muster::outcome::Code;
-use muster::store::Row;
+use muster::ledger::Row;
+use muster_core::job::Operation;
+use muster_core::outcome::Code;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 

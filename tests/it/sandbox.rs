@@ -21,9 +21,9 @@ use aws_sdk_iot::error::ProvideErrorMetadata;
 use aws_sdk_iot::operation::register_ca_certificate::builders::RegisterCACertificateFluentBuilder;
 use aws_sdk_iot::types::{CertificateMode, CertificateStatus};
 use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
-use muster::certificate::{Certificate, CertificateId};
-use muster::sandbox::{Limiting, Sandbox, Settings};
-use muster::specimen::Ca;
+use muster_core::certificate::{Certificate, CertificateId};
+use muster_sandbox::specimen::Ca;
+use muster_sandbox::{Limiting, Sandbox, Settings};
 
 /// A running sandbox and a client of each of its services; retries are off, so that a call is a call.
 struct Bench {

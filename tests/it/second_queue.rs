@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use muster::certificate::{Certificate, CertificateId};
-use muster::identity;
-use muster::outcome::Code;
-use muster::queue::{self, Attributes, Outgoing, Queue};
-use muster::sandbox::{Effect, Fault, Operation};
-use muster::serve::{Service, Until};
+use muster::aws::identity;
+use muster::aws::queue::{self, Attributes, Outgoing, Queue};
+use muster::engine::serve::Until;
+use muster::http::service::Service;
+use muster_core::certificate::{Certificate, CertificateId};
+use muster_core::outcome::Code;
+use muster_sandbox::{Effect, Fault, Operation};
 use tokio_util::sync::CancellationToken;
 
 use crate::factory::Factory;

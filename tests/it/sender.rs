@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster::breakers::Breakers;
-use muster::certificate::Certificate;
-use muster::hold::HoldKey;
-use muster::holds::ProbeTimes;
-use muster::job::{Job, RegisterCertificate};
-use muster::limiters::Limiters;
-use muster::metrics::Metrics;
-use muster::outcome::Code;
-use muster::sandbox::{Effect, Fault, Operation};
-use muster::sender::Sender;
-use muster::store::{Page, Row};
+use muster::config::probe_times::ProbeTimes;
+use muster::engine::resender::Sender;
+use muster::health::board::Breakers;
+use muster::ledger::{Page, Row};
+use muster::quota::by_target::Limiters;
+use muster::telemetry::metrics::Metrics;
+use muster_core::certificate::Certificate;
+use muster_core::hold::HoldKey;
+use muster_core::job::{Job, RegisterCertificate};
+use muster_core::outcome::Code;
+use muster_sandbox::{Effect, Fault, Operation};
 use tokio::task::JoinHandle;
 
 use crate::factory::Factory;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use muster::job::{Job, RegisterCertificate};
-use muster::outcome::Code;
-use muster::sandbox;
-use muster::specimen::{Ca, Flaw};
+use muster_core::job::{Job, RegisterCertificate};
+use muster_core::outcome::Code;
+use muster_sandbox;
+use muster_sandbox::specimen::{Ca, Flaw};
 use strum::VariantArray;
 
 use crate::factory::Factory;

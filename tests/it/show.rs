@@ -1,11 +1,11 @@
 //! `muster show`: a certificate by every name that it has, as a person and as a script see it.
 
 use aws_sdk_iot::types::CertificateStatus as AwsStatus;
-use muster::certificate::Certificate;
-use muster::identity;
-use muster::outcome::Code;
-use muster::specimen::Flaw;
-use muster::store::Row;
+use muster::aws::identity;
+use muster::ledger::Row;
+use muster_core::certificate::Certificate;
+use muster_core::outcome::Code;
+use muster_sandbox::specimen::Flaw;
 use serde_json::{Value, json};
 
 use crate::database::Database;
@@ -199,8 +199,8 @@ async fn every_look_up_goes_by_an_index() {
         store.record(&page((from..from + 2_000).map(|n| row(n, code(n))).collect())).await.unwrap();
     }
     sqlx::query("analyze registrations").execute(&database.pool).await.unwrap();
-    let id = muster::certificate::CertificateId(row(7, Code::Ok).subject);
-    let bad = muster::certificate::CertificateId(row(9, Code::Ok).subject);
+    let id = muster_core::certificate::CertificateId(row(7, Code::Ok).subject);
+    let bad = muster_core::certificate::CertificateId(row(9, Code::Ok).subject);
     assert_eq!(store.entries_of_certificate(id, 101).await.unwrap().len(), 1);
     assert_eq!(store.entries_of_certificate(bad, 101).await.unwrap().len(), 1);
     assert_eq!(store.entries_of_serial(&[vec![0, 0, 0, 7]], 101).await.unwrap().len(), 1);

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use muster::job::Job;
-use muster::queue::Outgoing;
-use muster::sandbox::{self, Effect, Fault, Operation};
-use muster::specimen::Ca;
+use muster::aws::queue::Outgoing;
+use muster_core::job::Job;
+use muster_sandbox::specimen::Ca;
+use muster_sandbox::{self, Effect, Fault, Operation};
 use serde_json::{Value, json};
 
 use crate::factory::{BATCH, Factory, Program, count_only};
@@ -214,7 +214,7 @@ async fn a_send_a_receive_and_an_outcome_each_end_the_quiet() {
     factory.store.note_arrivals(&[("new".to_owned(), Some(3))].into()).await.unwrap();
     assert!(!is_quiet().await, "a message was received");
     quiet_for(&factory.database, "2 hours").await;
-    crate::ledger::record(&factory.store, vec![crate::ledger::row(7, muster::outcome::Code::Ok)]).await;
+    crate::ledger::record(&factory.store, vec![crate::ledger::row(7, muster_core::outcome::Code::Ok)]).await;
     assert!(!is_quiet().await, "an outcome was recorded");
 }
 

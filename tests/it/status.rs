@@ -6,12 +6,12 @@ mod over;
 
 use std::collections::BTreeMap;
 
-use muster::identity::Account;
-use muster::job::Operation;
-use muster::limiter::Rate;
-use muster::sandbox;
-use muster::specimen::Flaw;
-use muster::store::rate_limit::Quota;
+use muster::ledger::rate_limit::Quota;
+use muster_core::account::Account;
+use muster_core::job::Operation;
+use muster_core::rate::Rate;
+use muster_sandbox;
+use muster_sandbox::specimen::Flaw;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 

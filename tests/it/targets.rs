@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use muster::identity::{self, Role};
-use muster::job::Job;
-use muster::limiter::Rate;
-use muster::outcome::Code;
-use muster::sandbox::{self, Effect, Fault, Operation, Sandbox};
+use muster::aws::identity;
+
+use muster_core::job::Job;
+use muster_core::outcome::Code;
+use muster_core::rate::Rate;
+use muster_core::role::Role;
+use muster_sandbox::{self, Effect, Fault, Operation, Sandbox};
 
 use crate::factory::{Factory, Program, Serving, count_only};
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use muster::config::Config;
-use muster::outcome::Code;
-use muster::sandbox::{Effect, Fault, Operation};
-use muster::specimen::Ca;
+use muster_core::outcome::Code;
+use muster_sandbox::specimen::Ca;
+use muster_sandbox::{Effect, Fault, Operation};
 use serde_json::Value;
 
 use crate::factory::Factory;

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use muster::job::{CertificateMode, Job, RegisterCaCertificate, RegisterCertificate, Request};
-use muster::metrics::Metrics;
-use muster::outcome::Code;
-use muster::sandbox::BatchCounts;
-use muster::serve::{Service, Until};
-use muster::specimen::{Ca, Flaw};
+use muster::engine::serve::Until;
+use muster::http::service::Service;
+use muster::telemetry::metrics::Metrics;
+use muster_core::job::{CertificateMode, Job, RegisterCaCertificate, RegisterCertificate, Request};
+use muster_core::outcome::Code;
+use muster_sandbox::BatchCounts;
+use muster_sandbox::specimen::{Ca, Flaw};
 use sqlx::AssertSqlSafe;
 use tokio_util::sync::CancellationToken;
 

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster::heartbeat::{HELD_MAX, Heartbeat};
-use muster::identity::{self, Access, Credentials};
-use muster::limiter::Rate;
-use muster::metrics::Metrics;
-use muster::queue::{self, Attributes, Queue};
-use muster::sandbox::{Effect, Fault, Operation, Sandbox, Settings};
-use muster::slots::{Delivery, Lane, Room, Slots};
+use muster::aws::identity;
+use muster::aws::queue::{self, Attributes, Queue};
+use muster::config::access::{Access, Credentials};
+use muster::engine::heartbeat::{HELD_MAX, Heartbeat};
+use muster::engine::slots::{Delivery, Lane, Slots};
+use muster::quota::by_target::Room;
+use muster::telemetry::metrics::Metrics;
+use muster_core::rate::Rate;
+use muster_sandbox::{Effect, Fault, Operation, Sandbox, Settings};
 use tokio::time::Instant;
 
 use crate::factory::Factory;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use muster::job::Job;
-use muster::outcome::Code;
+use muster_core::job::Job;
+use muster_core::outcome::Code;
 use serde_json::json;
 
 use crate::factory::Factory;

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-LIB, IT = ("--lib",), ("--test", "it")
+# Which tests: of a crate by themselves, or all together.
+LIB, IT = ("--package", "muster", "--lib"), ("--package", "muster", "--test", "it")
+CORE, SANDBOX = ("--package", "muster-core", "--lib"), ("--package", "muster-sandbox", "--lib")
 
 
 @dataclass
@@ -23,7 +25,7 @@ BUGS = [
     # Nothing is lost.
     bug(
         "delete before commit",
-        "src/recorder.rs",
+        "src/engine/recorder.rs",
         "            let committed = if ended.is_empty()",
         "            for finished in &ended {\n"
         "                let receipt = std::slice::from_ref(&finished.delivery.receipt);\n"
@@ -35,7 +37,7 @@ BUGS = [
     ),
     bug(
         "ignoring Failed entries",
-        "src/queue/answer.rs",
+        "src/aws/queue/answer.rs",
         "(entry.id, Err(EntryError { code, message, is_senders_fault }))",
         "(entry.id, Some(EntryError { code, message, is_senders_fault }).filter(|_| false).map_or(Ok(()), Err))",
         IT,
@@ -43,7 +45,7 @@ BUGS = [
     ),
     bug(
         "no heartbeat",
-        "src/serve.rs",
+        "src/engine/serve.rs",
         "helpers.spawn(essential.run(heartbeat.run()));",
         "drop(heartbeat);",
         IT,
@@ -51,7 +53,7 @@ BUGS = [
     ),
     bug(
         "nothing given back",
-        "src/recorder.rs",
+        "src/engine/recorder.rs",
         "recorder.ack(Ack::GiveBack, released, &last),",
         "async { drop(released) },",
         IT,
@@ -59,7 +61,7 @@ BUGS = [
     ),
     bug(
         "no bisect",
-        "src/recorder/page.rs",
+        "src/engine/recorder/page.rs",
         "Err(_) if part.len() > 1 => {",
         "Err(_) if part.len() > usize::MAX / 2 => {",
         IT,
@@ -67,7 +69,7 @@ BUGS = [
     ),
     bug(
         "every error blames a row",
-        "src/recorder/page.rs",
+        "src/engine/recorder/page.rs",
         "if error.is_rows_fault() {",
         "if true {",
         IT,
@@ -76,7 +78,7 @@ BUGS = [
     # Nobody is blamed.
     bug(
         "already registered is a failure",
-        "src/worker/retry.rs",
+        "src/aws/attempts/retry.rs",
         "Kind::Exists => Step::End(Code::Exists)",
         "Kind::Exists => Step::End(Code::InvalidRequest)",
         IT,
@@ -84,7 +86,7 @@ BUGS = [
     ),
     bug(
         "a lost answer is forgotten",
-        "src/worker/retry.rs",
+        "src/aws/attempts/retry.rs",
         "                self.is_answer_lost |= error.may_be_executed;\n",
         "",
         IT,
@@ -92,23 +94,23 @@ BUGS = [
     ),
     bug(
         "throttles count",
-        "src/worker/retry.rs",
+        "src/aws/attempts/retry.rs",
         "Kind::Throttled => Step::Wait(self.waits.next_wait()),",
         "Kind::Throttled => self.after_trouble(Code::ServerError, successes, is_breaker_open),",
         LIB,
-        "worker::retry::tests::throttles_and_denials_never_end_a_job",
+        "aws::attempts::retry::tests::throttles_and_denials_never_end_a_job",
     ),
     bug(
         "an outage counts",
-        "src/worker/retry.rs",
+        "src/aws/attempts/retry.rs",
         "if successes != self.successes_seen {",
         "if true {",
         LIB,
-        "worker::retry::tests::an_outage_never_ends_a_job",
+        "aws::attempts::retry::tests::an_outage_never_ends_a_job",
     ),
     bug(
         "a foreign id is a success",
-        "src/worker/course.rs",
+        "src/aws/attempts.rs",
         "(given != id).then(",
         "(given != id && false).then(",
         IT,
@@ -116,7 +118,7 @@ BUGS = [
     ),
     bug(
         "no breaker for denials",
-        "src/breaker.rs",
+        "src/health/breaker.rs",
         "self.trip(Cause::Auth, reason, false);",
         "let _ = reason;",
         IT,
@@ -124,7 +126,7 @@ BUGS = [
     ),
     bug(
         "no breaker for outages",
-        "src/breaker.rs",
+        "src/health/breaker.rs",
         "if is_outage {",
         "if is_outage && false {",
         IT,
@@ -132,7 +134,7 @@ BUGS = [
     ),
     bug(
         "no hold",
-        "src/worker/admission.rs",
+        "src/engine/worker/admission.rs",
         "if !breakers.holds.is_empty() {",
         "if false {",
         IT,
@@ -140,7 +142,7 @@ BUGS = [
     ),
     bug(
         "calls while Postgres is away",
-        "src/worker/admission.rs",
+        "src/engine/worker/admission.rs",
         "if breakers.postgres.open().is_some() || breakers.is_paused() {",
         "if breakers.is_paused() {",
         IT,
@@ -149,7 +151,7 @@ BUGS = [
     # The quota.
     bug(
         "a retry without a token",
-        "src/worker/call.rs",
+        "src/engine/worker/call.rs",
         "            let answer = self.call(admitted).await;\n",
         "            let mut answer = self.call(admitted).await;\n"
         "            while matches!(answer.kind(), Some(Kind::Transient(_))) {\n"
@@ -160,7 +162,7 @@ BUGS = [
     ),
     bug(
         "the SDK retries too",
-        "src/registrar.rs",
+        "src/aws/registrar.rs",
         "            .retry_config(RetryConfig::disabled())\n",
         "",
         IT,
@@ -168,7 +170,7 @@ BUGS = [
     ),
     bug(
         "a tenth too fast",
-        "src/store/rate_limit.rs",
+        "src/ledger/rate_limit.rs",
         "                ) + make_interval(secs => $4 / rate),\n",
         "                ) + make_interval(secs => $4 / rate / 1.1),\n",
         IT,
@@ -176,7 +178,7 @@ BUGS = [
     ),
     bug(
         "a full bucket at the start",
-        "src/store/rate_limit.rs",
+        "src/ledger/rate_limit.rs",
         "clock_timestamp() + make_interval(secs => 1 / $4))",
         "clock_timestamp() - make_interval(secs => 1 / $4))",
         IT,
@@ -184,7 +186,7 @@ BUGS = [
     ),
     bug(
         "a limiter per process",
-        "src/serve/quotas.rs",
+        "src/engine/serve/quotas.rs",
         "            quotas.entry(Quota { account: target.account.clone(), operation })",
         "            let mut account = target.account.clone();\n"
         "            account.id += &fastrand::u64(..).to_string();\n"
@@ -194,7 +196,7 @@ BUGS = [
     ),
     bug(
         "a CTE in the lease",
-        "src/store/rate_limit.rs",
+        "src/ledger/rate_limit.rs",
         "            update rate_limits\n"
         "            set next_free = least(\n"
         "                    greatest(\n"
@@ -211,7 +213,7 @@ BUGS = [
     ),
     bug(
         "an idle hour is saved up",
-        "src/store/rate_limit.rs",
+        "src/ledger/rate_limit.rs",
         "clock_timestamp() - make_interval(secs => greatest($5, floor(rate * $6)) / rate / 2)",
         "next_free - make_interval(secs => greatest($5, floor(rate * $6)) / rate / 2)",
         IT,
@@ -219,7 +221,7 @@ BUGS = [
     ),
     bug(
         "every throttle cuts",
-        "src/store/rate_limit.rs",
+        "src/ledger/rate_limit.rs",
         "and (cut_at < $4 and $4 <= clock_timestamp() or cut_at > clock_timestamp())",
         "and $4 <= clock_timestamp()",
         IT,
@@ -227,7 +229,7 @@ BUGS = [
     ),
     bug(
         "no floor",
-        "src/store/rate_limit.rs",
+        "src/ledger/rate_limit.rs",
         "set rate = least(rate, greatest(rate * $5, ceiling * $6, least(ceiling, $7))),",
         "set rate = least(rate, greatest(rate * $5, ceiling * $6 / 1000, least(ceiling, $7) / 1000)),",
         IT,
@@ -235,7 +237,7 @@ BUGS = [
     ),
     bug(
         "a rise while idle",
-        "src/store/rate_limit.rs",
+        "src/ledger/rate_limit.rs",
         "least($9 * clean_seconds, $10)",
         "least($9 * extract(epoch from clock_timestamp() - cut_at)::float8, $10)",
         IT,
@@ -243,7 +245,7 @@ BUGS = [
     ),
     bug(
         "a restart forgets what was learnt",
-        "src/store/rate_limit.rs",
+        "src/ledger/rate_limit.rs",
         "        where q.ceiling <> excluded.ceiling\";\n",
         "        where q.ceiling <= excluded.ceiling\";\n",
         IT,
@@ -251,23 +253,23 @@ BUGS = [
     ),
     bug(
         "late places are used",
-        "src/limiter/dispenser.rs",
+        "src/quota/permits/dispenser.rs",
         "place.until < now",
         "false && place.until < now",
         LIB,
-        "limiter::tests::places_that_nobody_used_in_their_time_are_thrown_away",
+        "quota::permits::tests::places_that_nobody_used_in_their_time_are_thrown_away",
     ),
     bug(
         "places of a frozen process are used",
-        "src/limiter/dispenser.rs",
+        "src/quota/permits/dispenser.rs",
         "if answered - asked_at < SLOW {",
         "if answered - asked_at < SLOW * 1000 {",
         LIB,
-        "limiter::tests::places_whose_time_is_over_are_thrown_away",
+        "quota::permits::tests::places_whose_time_is_over_are_thrown_away",
     ),
     bug(
         "no claim",
-        "src/claims.rs",
+        "src/engine/single_flight.rs",
         "            Entry::Occupied(entry) => Claimed::Joined(entry.get().clone()),\n",
         "            Entry::Occupied(mut entry) => {\n"
         "                let (outcome, join) = watch::channel(None);\n"
@@ -279,7 +281,7 @@ BUGS = [
     ),
     bug(
         "no look-up",
-        "src/worker.rs",
+        "src/engine/worker.rs",
         "match known.filter(|_| !admitted.job.verify) {",
         "match known.filter(|_| false) {",
         IT,
@@ -287,7 +289,7 @@ BUGS = [
     ),
     bug(
         "known in any account and region",
-        "src/store/known.rs",
+        "src/ledger/known.rs",
         "and account = $2 and region = $3",
         "and $2::text is not null and $3::text is not null",
         IT,
@@ -296,7 +298,7 @@ BUGS = [
     # The ledger.
     bug(
         "counters outside the transaction",
-        "src/store/record.rs",
+        "src/ledger/record.rs",
         "        count(db, changes).await?;\n",
         "        sqlx::raw_sql(\"commit; begin\").execute(&mut *db).await?;\n        count(db, changes).await?;\n",
         IT,
@@ -304,7 +306,7 @@ BUGS = [
     ),
     bug(
         "counters never go down",
-        "src/store/record.rs",
+        "src/ledger/record.rs",
         "        changes.disappears(&row, status);\n",
         "",
         IT,
@@ -312,7 +314,7 @@ BUGS = [
     ),
     bug(
         "no time-out on COMMIT",
-        "src/store/record.rs",
+        "src/ledger/record.rs",
         "        self.run(async |db| {\n"
         "            let mut transaction = self.begin(db).await?;\n"
         "            if is_new(&mut transaction, page).await? {\n"
@@ -335,7 +337,7 @@ BUGS = [
     ),
     bug(
         "counting a redelivery",
-        "src/store/row.rs",
+        "src/ledger/row.rs",
         "if later.message_id != self.message_id {",
         "if true {",
         IT,
@@ -343,7 +345,7 @@ BUGS = [
     ),
     bug(
         "the later end wins",
-        "src/store/row.rs",
+        "src/ledger/row.rs",
         "new > old || (new == old && !self.status().is_good())",
         "new > 0 || old > 0",
         IT,
@@ -351,7 +353,7 @@ BUGS = [
     ),
     bug(
         "no sort",
-        "src/store/row.rs",
+        "src/ledger/row.rs",
         "    sorted.sort_by_key(|row| row.key());\n",
         "",
         IT,
@@ -360,7 +362,7 @@ BUGS = [
     # What comes in, and what must not get out.
     bug(
         "an expired certificate passes",
-        "src/precheck.rs",
+        "crates/core/src/precheck.rs",
         "if now > not_after {",
         "if now > not_after && false {",
         IT,
@@ -368,7 +370,7 @@ BUGS = [
     ),
     bug(
         "a private key with damaged markers is none",
-        "src/certificate/pem/private_key.rs",
+        "crates/core/src/certificate/pem/private_key.rs",
         ".find(|marker| marker.kind == BlockKind::PrivateKey);",
         ".find(|_| false);",
         IT,
@@ -377,7 +379,7 @@ BUGS = [
     ),
     bug(
         "a private key is kept",
-        "src/recorder/entry.rs",
+        "src/ledger/page/outcome.rs",
         "|| outcome.code == Code::PrivateKey",
         "",
         IT,
@@ -385,7 +387,7 @@ BUGS = [
     ),
     bug(
         "a private key in quarantine",
-        "src/recorder/entry.rs",
+        "src/engine/recorder/entry.rs",
         "pem::blank_private_keys(&no_job.body)",
         "no_job.body.clone()",
         IT,
@@ -393,7 +395,7 @@ BUGS = [
     ),
     bug(
         "a private key behind escapes in quarantine",
-        "src/certificate/pem/escaped.rs",
+        "crates/core/src/certificate/pem/escaped.rs",
         "    let undone = matches!(undone, Cow::Owned(_)).then_some(undone);\n",
         "    let undone = matches!(undone, Cow::Owned(_)).then_some(undone).filter(|_| false);\n",
         IT,
@@ -401,7 +403,7 @@ BUGS = [
     ),
     bug(
         "a parse error repeats the body",
-        "src/job/json.rs",
+        "crates/core/src/job/json.rs",
         '            text.replace_range(open + 1..close, "...");\n',
         "",
         IT,
@@ -410,7 +412,7 @@ BUGS = [
     ),
     bug(
         "a job is logged",
-        "src/worker/judge.rs",
+        "src/engine/worker/judge.rs",
         'debug!(message_id = delivery.message_id, %warning, "forwarded with a warning");',
         'debug!(pem = job.request.pem(), %warning, "forwarded with a warning");',
         IT,
@@ -418,7 +420,7 @@ BUGS = [
     ),
     bug(
         "a body is logged",
-        "src/receiver.rs",
+        "src/engine/receiver.rs",
         'warn!(message_id = delivery.message_id, reason = no_job.error.code(), "a message is no job");',
         'warn!(?no_job.body, reason = no_job.error.code(), "a message is no job");',
         IT,
@@ -426,7 +428,7 @@ BUGS = [
     ),
     bug(
         "a panic prints a body",
-        "src/recorder/entry.rs",
+        "src/engine/recorder/entry.rs",
         '.field("bytes", &self.body.len())',
         '.field("body", &self.body)',
         IT,
@@ -442,7 +444,7 @@ BUGS = [
     ),
     bug(
         "an unknown parameter of the URL is logged",
-        "src/store.rs",
+        "src/ledger.rs",
         "tracing::subscriber::with_default(NoSubscriber::new(), || PgConnectOptions::from_str(url))",
         "PgConnectOptions::from_str(url)",
         IT,
@@ -450,11 +452,11 @@ BUGS = [
     ),
     bug(
         "a text of AWS makes lines",
-        "src/sdk_error.rs",
+        "src/aws/sdk_error.rs",
         "if c.is_control() { ' ' } else { c }",
         "c",
         LIB,
-        "sdk_error::tests::a_text_of_a_service_becomes_one_short_line",
+        "aws::sdk_error::tests::a_text_of_a_service_becomes_one_short_line",
     ),
     bug(
         "a log line makes lines",
@@ -466,7 +468,7 @@ BUGS = [
     ),
     bug(
         "a series for each source",
-        "src/worker/judge.rs",
+        "src/engine/worker/judge.rs",
         "self.parts.metrics.precheck_rejections.with_label_values(&[code.as_str()]).inc();",
         "self.parts.metrics.precheck_rejections.with_label_values(&[job.source.as_ref().unwrap().as_str()]).inc();",
         IT,
@@ -475,7 +477,7 @@ BUGS = [
     # Three operations.
     bug(
         "setAsActive is forgotten",
-        "src/job/request.rs",
+        "crates/core/src/job/request.rs",
         "self.status.or_else(|| self.set_as_active.map(of_activity))",
         "self.status",
         IT,
@@ -483,7 +485,7 @@ BUGS = [
     ),
     bug(
         "tags are not sent",
-        "src/registrar.rs",
+        "src/aws/registrar.rs",
         ".set_tags((!request.tags.is_empty()).then_some(tags))",
         ".set_tags(Some(tags).filter(Vec::is_empty))",
         IT,
@@ -491,7 +493,7 @@ BUGS = [
     ),
     bug(
         "a CA that is in releases nothing",
-        "src/store/record.rs",
+        "src/ledger/record.rs",
         "release_issuers(db, &page.authorities).await",
         "release_issuers(db, &[]).await",
         IT,
@@ -499,7 +501,7 @@ BUGS = [
     ),
     bug(
         "a conflict is final",
-        "src/worker/call.rs",
+        "src/engine/worker/call.rs",
         "Step::End(Code::CertificateConflict) if self.name_ca(admitted).await? => {}",
         "",
         IT,
@@ -507,7 +509,7 @@ BUGS = [
     ),
     bug(
         "every device of a shared name meets the conflict",
-        "src/worker/call.rs",
+        "src/engine/worker/call.rs",
         "        self.name_ca_where_shared(admitted);\n",
         "",
         IT,
@@ -515,7 +517,7 @@ BUGS = [
     ),
     bug(
         "a state parks what has no CA",
-        "src/registrar/kind.rs",
+        "src/aws/registrar/kind.rs",
         "if self == Self::IssuerInactive { Self::Refused(Code::CertificateState) } else { self }",
         "self",
         IT,
@@ -523,7 +525,7 @@ BUGS = [
     ),
     bug(
         "a CA and a device are one",
-        "src/claims.rs",
+        "src/engine/single_flight.rs",
         "is_of_ca: job.operation().is_of_ca(), id",
         "is_of_ca: false, id",
         IT,
@@ -531,7 +533,7 @@ BUGS = [
     ),
     bug(
         "the registration code is asked for each CA",
-        "src/session.rs",
+        "src/aws/target_client.rs",
         "Some(last) if last.code.is_some() || last.at.elapsed() < CODE_PAUSE => last.code.clone(),",
         "Some(last) if last.code.is_none() && last.at.elapsed() < CODE_PAUSE => None,",
         IT,
@@ -539,15 +541,15 @@ BUGS = [
     ),
     bug(
         "an idle operation counts as working",
-        "src/breakers.rs",
+        "src/health/board.rs",
         "trouble.is_none_or(|since| own.answered_at().is_some_and(|at| at >= since))",
         "trouble.is_none_or(|_| true)",
         LIB,
-        "breakers::tests::an_operation_that_nobody_uses_does_not_count_as_working",
+        "health::board::tests::an_operation_that_nobody_uses_does_not_count_as_working",
     ),
     bug(
         "one limiter for all operations",
-        "src/serve/quotas.rs",
+        "src/engine/serve/quotas.rs",
         "limiters.insert((name.parse()?, operation), limiter.clone());",
         "for &its in Operation::VARIANTS { limiters.insert((name.parse()?, its), limiter.clone()); }",
         IT,
@@ -555,7 +557,7 @@ BUGS = [
     ),
     bug(
         "the rate of one operation for all",
-        "src/serve/quotas.rs",
+        "src/engine/serve/quotas.rs",
         "config.targets[names[0]].rates.of(operation)",
         "config.targets[names[0]].rates.register_certificate",
         IT,
@@ -563,7 +565,7 @@ BUGS = [
     ),
     bug(
         "a limit names nobody",
-        "src/worker/namesakes.rs",
+        "src/engine/worker/namesakes.rs",
         "match name_them(namesakes) {",
         "match name_them(&namesakes[..0]) {",
         IT,
@@ -571,7 +573,7 @@ BUGS = [
     ),
     bug(
         "a conflict is decided without the ledger",
-        "src/worker/namesakes.rs",
+        "src/engine/worker/namesakes.rs",
         "self.ask_ledger(|| self.authorities_of(admitted, name)).await?;",
         "self.authorities_of(admitted, name).await.unwrap_or_default();",
         IT,
@@ -580,7 +582,7 @@ BUGS = [
     # What operators order.
     bug(
         "a replay chooses a row again",
-        "src/store/replay/choose.rs",
+        "src/ledger/replay/choose.rs",
         "coalesce(r.replay, 0) < $11",
         "(coalesce(r.replay, 0) < $11 or true)",
         IT,
@@ -588,7 +590,7 @@ BUGS = [
     ),
     bug(
         "pressing twice is two replays",
-        "src/store/replay.rs",
+        "src/ledger/replay.rs",
         "sqlx::query_scalar(insert).bind(wish.filter.to_json())",
         "sqlx::query_scalar(insert).bind(wish.filter.to_json() + &\" \".repeat(fastrand::usize(..1000)))",
         IT,
@@ -596,7 +598,7 @@ BUGS = [
     ),
     bug(
         "a replay chooses what failed after it",
-        "src/store/replay/choose.rs",
+        "src/ledger/replay/choose.rs",
         "and (r.recorded_at <= $12 or r.recorded_at > clock_timestamp())",
         "and $12 is not null",
         IT,
@@ -604,7 +606,7 @@ BUGS = [
     ),
     bug(
         "a crash ends a replay",
-        "src/sender.rs",
+        "src/engine/resender.rs",
         "Ok(is_last) => is_last && self.store.finish(&hold).await?,",
         "Ok(_) => self.store.finish(&hold).await?,",
         IT,
@@ -612,7 +614,7 @@ BUGS = [
     ),
     bug(
         "a cancelled replay is sent",
-        "src/store/replay.rs",
+        "src/ledger/replay.rs",
         "let n = stop_waiting_for(&mut transaction, number).await?;",
         "let n = 0;",
         IT,
@@ -620,7 +622,7 @@ BUGS = [
     ),
     bug(
         "a pause is seen too late",
-        "src/serve.rs",
+        "src/engine/serve.rs",
         "        breakers.holds.refresh(insist(async || reached.store.open_holds().await).await?);\n",
         "",
         IT,
@@ -628,15 +630,15 @@ BUGS = [
     ),
     bug(
         "a call that was under way resumes a pause",
-        "src/holds.rs",
+        "src/health/hold_view.rs",
         "let keys = keys.iter().filter(|key| key.kind() != Some(HoldKind::Pause));",
         "let keys = keys.iter();",
         LIB,
-        "holds::tests::everything_is_paused_where_all_is_or_each_target",
+        "health::hold_view::tests::everything_is_paused_where_all_is_or_each_target",
     ),
     bug(
         "a paused batch goes on",
-        "src/worker/admission.rs",
+        "src/engine/worker/admission.rs",
         "let paused = [HoldKey::pause_batch(&job.batch), HoldKey::pause_target(&job.target)];",
         "let paused = [HoldKey::pause_target(&job.target)];",
         IT,
@@ -644,7 +646,7 @@ BUGS = [
     ),
     bug(
         "what a list lacks counts as missing without asking",
-        "src/reconcile/walk.rs",
+        "src/operator/reconcile/walk.rs",
         "let described = self.inventory.describe(id).await?;\n                said.push(Listed { id, status: described.map(|its| its.status) });",
         "said.push(Listed { id, status: None });",
         IT,
@@ -652,7 +654,7 @@ BUGS = [
     ),
     bug(
         "what came back meanwhile is gone",
-        "src/store/drift/changes.rs",
+        "src/ledger/drift/changes.rs",
         "            and r.ended_at = k.ended_at and r.n_attempts = k.n_attempts\n",
         "",
         IT,
@@ -660,7 +662,7 @@ BUGS = [
     ),
     bug(
         "what is gone keeps no request",
-        "src/store/drift/changes.rs",
+        "src/ledger/drift/changes.rs",
         "request: request.clone(),",
         "request: None,",
         IT,
@@ -668,7 +670,7 @@ BUGS = [
     ),
     bug(
         "marking miscounts",
-        "src/store/drift/changes.rs",
+        "src/ledger/drift/changes.rs",
         "                counted.disappears(&row, status);\n",
         "",
         IT,
@@ -676,7 +678,7 @@ BUGS = [
     ),
     bug(
         "missing before the queues were empty for long",
-        "src/store/reading.rs",
+        "src/ledger/reading.rs",
         "having bool_and(empty_since is not null and",
         "having bool_or(empty_since is not null and",
         IT,
@@ -692,26 +694,26 @@ BUGS = [
     ),
     bug(
         "a device is replaced by a file",
-        "src/output_file.rs",
+        "src/runtime/output_file.rs",
         "Ok(found) if found.is_file() => Self::replacing",
         "Ok(found) if !found.is_dir() => Self::replacing",
         LIB,
-        "output_file::tests::a_device_is_written_and_never_replaced",
+        "runtime::output_file::tests::a_device_is_written_and_never_replaced",
     ),
     bug(
         "a symlink is replaced by a file",
-        "src/output_file.rs",
+        "src/runtime/output_file.rs",
         "Ok(target) => path = folder_of(&path).join(target),",
         "Ok(_) => return Ok(path),",
         LIB,
-        "output_file::tests::a_symlink_stays_and_the_file_it_points_to_is_replaced",
+        "runtime::output_file::tests::a_symlink_stays_and_the_file_it_points_to_is_replaced",
     ),
     bug(
         "a wheel of any hash is installed",
-        "src/postgres/install.rs",
+        "crates/sandbox/src/postgres/install.rs",
         ".into_iter().chain(hashes).collect();",
         ".into_iter().chain(hashes.take(0)).collect();",
-        LIB,
+        SANDBOX,
         "postgres::install::tests::a_wheel_with_another_hash_is_refused_and_nothing_is_installed",
     ),
     bug(
@@ -724,7 +726,7 @@ BUGS = [
     ),
     bug(
         "dropped rows stay counted",
-        "src/store/prune.rs",
+        "src/ledger/prune.rs",
         "changes.change(key, -1, row.try_get(\"status_differs\")?);",
         "changes.change(key, 0, row.try_get(\"status_differs\")?);",
         IT,
@@ -732,7 +734,7 @@ BUGS = [
     ),
     bug(
         "what is under way is dropped",
-        "src/store/prune.rs",
+        "src/ledger/prune.rs",
         "\n            and (r.request is null or (r.waits_for is null and r.sent_again_at is null))",
         "",
         IT,
@@ -741,15 +743,15 @@ BUGS = [
     # Nothing is ignored silently, and no CA is sent in the place of a device.
     bug(
         "damaged markers are ignored",
-        "src/certificate/pem/marker.rs",
+        "crates/core/src/certificate/pem/marker.rs",
         ".or_else(|| damaged_marker_at(text, at, keyword, floor))",
         "",
-        LIB,
+        CORE,
         "certificate::pem::tests::damaged_markers_are_found_and_said",
     ),
     bug(
         "base64 without markers is ignored",
-        "src/certificate/pem/bare.rs",
+        "crates/core/src/certificate/pem/bare.rs",
         'run.starts_with("MI") || is_shaped_like_pem(run)',
         "false",
         IT,
@@ -757,7 +759,7 @@ BUGS = [
     ),
     bug(
         "a CA beside an unreadable device is sent",
-        "src/enqueue/candidates.rs",
+        "src/intake/enqueue/candidates.rs",
         "if has_issued || candidate.is_beside_unreadable {",
         "if has_issued {",
         IT,
@@ -765,7 +767,7 @@ BUGS = [
     ),
     bug(
         "what cannot be read is left out in the worker",
-        "src/certificate/chain.rs",
+        "crates/core/src/certificate/chain.rs",
         "if let Some(trouble) = first_trouble {",
         "if let Some(trouble) = first_trouble.filter(|_| certificates.is_empty()) {",
         IT,
@@ -774,7 +776,7 @@ BUGS = [
     ),
     bug(
         "a root in front of its chain is a device",
-        "src/enqueue/candidates.rs",
+        "src/intake/enqueue/candidates.rs",
         "let has_issued = self.issuers.contains(&candidate.subject);",
         "let has_issued = false;",
         IT,
@@ -782,7 +784,7 @@ BUGS = [
     ),
     bug(
         "the first of several devices is meant",
-        "src/certificate/chain.rs",
+        "crates/core/src/certificate/chain.rs",
         "let (Some(one), None) = (meant.next(), meant.next())",
         "let (Some(one), _) = (meant.next(), meant.next())",
         IT,
@@ -790,7 +792,7 @@ BUGS = [
     ),
     bug(
         "padding is garbage",
-        "src/certificate/input.rs",
+        "crates/core/src/certificate/input.rs",
         "    matches!(byte, 0x00 | 0xff",
         "    matches!(byte, 0xfe",
         IT,
@@ -798,7 +800,7 @@ BUGS = [
     ),
     bug(
         "names are compared by their bytes",
-        "src/certificate/name.rs",
+        "crates/core/src/certificate/name.rs",
         "folded(name).unwrap_or_else(|| NameKey(name.into()))",
         "NameKey(name.into())",
         IT,
@@ -806,7 +808,7 @@ BUGS = [
     ),
     bug(
         "a key rollover is final",
-        "src/precheck/issuers.rs",
+        "crates/core/src/precheck/issuers.rs",
         "let is_sure = leaf.authority_key_id().is_some();",
         "let is_sure = true;",
         IT,
@@ -814,7 +816,7 @@ BUGS = [
     ),
     bug(
         "a rejects file announces a batch",
-        "src/enqueue/plan.rs",
+        "src/intake/enqueue/plan.rs",
         "Some(self.to_send - self.resent)",
         "Some(self.to_send)",
         IT,
@@ -822,7 +824,7 @@ BUGS = [
     ),
     bug(
         "a serial number of any type",
-        "src/certificate/parse.rs",
+        "crates/core/src/certificate/parse.rs",
         "let serial = reader.of_type(Part::Serial, tag::INTEGER)?;",
         "let serial = reader.next(Part::Serial)?;",
         IT,
@@ -840,7 +842,7 @@ BUGS = [
     ),
     bug(
         "the last fallback keeps what Postgres refuses",
-        "src/store/page.rs",
+        "src/ledger/page.rs",
         "(row.serial, row.certificate) = (None, None);",
         "row.serial = None;",
         IT,
@@ -848,7 +850,7 @@ BUGS = [
     ),
     bug(
         "a cut-off index build counts as finished",
-        "src/store/migrations.rs",
+        "src/ledger/migrations.rs",
         "drop_broken_indexes(db).await?;",
         "if false {\n        drop_broken_indexes(db).await?;\n    }",
         IT,
@@ -856,7 +858,7 @@ BUGS = [
     ),
     bug(
         "waiting for the turn to migrate inside a statement",
-        "src/store/migrations.rs",
+        "src/ledger/migrations.rs",
         "select pg_try_advisory_xact_lock($1)",
         "select $1 = $1",
         IT,
@@ -864,7 +866,7 @@ BUGS = [
     ),
     bug(
         "a batch size without a maximum",
-        "src/job/batch_size.rs",
+        "crates/core/src/job/batch_size.rs",
         "if found <= BATCH_SIZE_MAX {",
         "if found > 0 {",
         IT,
@@ -873,7 +875,7 @@ BUGS = [
     ),
     bug(
         "a sum of batch sizes that overflows",
-        "src/store/reading.rs",
+        "src/ledger/reading.rs",
         "select least(coalesce(sum(greatest(b.announced - coalesce(c.n, 0), 0)), 0), 9223372036854775807)::bigint",
         "select coalesce(sum(greatest(b.announced - coalesce(c.n, 0), 0)), 0)::bigint",
         IT,
@@ -881,15 +883,15 @@ BUGS = [
     ),
     bug(
         "an escaped backslash before u0000 is broken",
-        "src/store.rs",
+        "src/ledger.rs",
         "json.split(r\"\\\\\").map(|part| part.replace(r\"\\u0000\", \"\\u{fffd}\")).collect::<Vec<_>>().join(r\"\\\\\")",
         "json.replace(r\"\\u0000\", \"\\u{fffd}\")",
         LIB,
-        "store::tests::json_loses_the_escape_of_nul_and_stays_json",
+        "ledger::tests::json_loses_the_escape_of_nul_and_stays_json",
     ),
     bug(
         "an entry that the answer does not mention counts as done",
-        "src/queue/answer.rs",
+        "src/aws/queue/answer.rs",
         "result.unwrap_or_else(|| Err(not_mentioned()))",
         "result.unwrap_or(Ok(()))",
         IT,
@@ -897,7 +899,7 @@ BUGS = [
     ),
     bug(
         "an answer that mentions no entry counts as done",
-        "src/queue/answer.rs",
+        "src/aws/queue/answer.rs",
         "    if n > 0 && results.iter().all(Option::is_none) {\n        return Err(QueueError::odd(operation, \"entries\"));",
         "    if n > 0 && results.iter().all(Option::is_none) {\n        return Ok(vec![Ok(()); n]);",
         IT,
@@ -905,7 +907,7 @@ BUGS = [
     ),
     bug(
         "the checksum of a body is not looked at",
-        "src/queue/answer.rs",
+        "src/aws/queue/answer.rs",
         "if hex::encode(Md5::digest(body)) == md5 {",
         "if md5.len() == 32 {",
         IT,
@@ -913,7 +915,7 @@ BUGS = [
     ),
     bug(
         "a registration without an id counts as one with another id",
-        "src/registrar/answer.rs",
+        "src/aws/registrar/answer.rs",
         "id_in(&output).filter(|id| !id.is_empty()).map(sdk_error::one_line);",
         "Some(sdk_error::one_line(id_in(&output).unwrap_or_default()));",
         IT,
@@ -921,7 +923,7 @@ BUGS = [
     ),
     bug(
         "the page of a proxy is a denial",
-        "src/sdk_error.rs",
+        "src/aws/sdk_error.rs",
         "if REQUEST_ID.iter().any(|name| headers.contains_key(*name)) {",
         "if status == 403 || REQUEST_ID.iter().any(|name| headers.contains_key(*name)) {",
         IT,
@@ -929,15 +931,15 @@ BUGS = [
     ),
     bug(
         "a queue that does not say how full it is counts as empty",
-        "src/queue/attributes.rs",
+        "src/aws/queue/attributes.rs",
         "number(Name::ApproximateNumberOfMessages).ok_or(\"ApproximateNumberOfMessages\")?",
         "number(Name::ApproximateNumberOfMessages).unwrap_or(0)",
         LIB,
-        "queue::attributes::tests::what_is_not_said_is_not_zero",
+        "aws::queue::attributes::tests::what_is_not_said_is_not_zero",
     ),
     bug(
         "an empty long poll that ends at once is asked again at once",
-        "src/receiver.rs",
+        "src/engine/receiver.rs",
         "let is_hurried = asked_at.elapsed() < wait / 2;",
         "let is_hurried = asked_at.elapsed() > 2 * wait;",
         IT,
@@ -945,7 +947,7 @@ BUGS = [
     ),
     bug(
         "a denial by KMS is an outage",
-        "src/queue/error.rs",
+        "src/aws/queue/error.rs",
         "kms(code).is_some_and(|rest| !rest.starts_with(\"Throttl\"))",
         "kms(code).is_some_and(str::is_empty)",
         IT,
@@ -953,7 +955,7 @@ BUGS = [
     ),
     bug(
         "what a replay sent is counted when it is noted",
-        "src/store/replay.rs",
+        "src/ledger/replay.rs",
         "n_chosen - n_not_sent - case",
         "n_sent + 0 * n_chosen + 0 * n_not_sent + 0 * case",
         IT,
@@ -961,7 +963,7 @@ BUGS = [
     ),
     bug(
         "a page is written again after a COMMIT in doubt",
-        "src/store/record.rs",
+        "src/ledger/record.rs",
         "Some(mark) => mark_page(db, mark).await,",
         "Some(mark) => mark_page(db, mark).await.map(|_| true),",
         IT,
@@ -969,7 +971,7 @@ BUGS = [
     ),
     bug(
         "a page of any size is tried for ever",
-        "src/recorder/page.rs",
+        "src/engine/recorder/page.rs",
         "if matches!(error, StoreError::Timeout(_)) {",
         "if matches!(error, StoreError::Timeout(_)) && page.rows.is_empty() {",
         IT,
@@ -977,15 +979,15 @@ BUGS = [
     ),
     bug(
         "any number of bytes is held",
-        "src/slots/bytes.rs",
+        "src/engine/slots/bytes.rs",
         "let n = HELD_MAX.saturating_sub(used) / self.likely;",
         "let n = usize::MAX.saturating_sub(used) / self.likely;",
         LIB,
-        "slots::bytes::tests::large_messages_are_held_to_the_limit_and_small_ones_are_not",
+        "engine::slots::bytes::tests::large_messages_are_held_to_the_limit_and_small_ones_are_not",
     ),
     bug(
         "a refused call counts as one whose answer was lost",
-        "src/worker/retry.rs",
+        "src/aws/attempts/retry.rs",
         "self.is_answer_lost |= error.may_be_executed;",
         "self.is_answer_lost = true;",
         IT,
@@ -993,7 +995,7 @@ BUGS = [
     ),
     bug(
         "what a lost answer registered has the wanted status",
-        "src/worker/course.rs",
+        "src/aws/attempts.rs",
         "if code == Code::Ok { Some(wanted) }",
         "if matches!(code, Code::Ok | Code::AnswerLost) { Some(wanted) }",
         IT,
@@ -1001,7 +1003,7 @@ BUGS = [
     ),
     bug(
         "a total throttle leaves the rate at the floor",
-        "src/store/rate_limit.rs",
+        "src/ledger/rate_limit.rs",
         "set rate = least(ceiling, good_rate), good_rate = null, clean_seconds = 0",
         "set rate = rate, good_rate = null, clean_seconds = 0",
         IT,
@@ -1009,7 +1011,7 @@ BUGS = [
     ),
     bug(
         "a cut in the future is believed",
-        "src/store/rate_limit.rs",
+        "src/ledger/rate_limit.rs",
         "(cut_at < $4 and $4 <= clock_timestamp() or cut_at > clock_timestamp())",
         "(cut_at < $4 and $4 <= clock_timestamp())",
         IT,
@@ -1017,7 +1019,7 @@ BUGS = [
     ),
     bug(
         "every hold probes as it likes",
-        "src/store/hold.rs",
+        "src/ledger/hold.rs",
         "next_probe not between clock_timestamp()",
         "next_probe is not null or next_probe not between clock_timestamp()",
         IT,
@@ -1025,7 +1027,7 @@ BUGS = [
     ),
     bug(
         "a probe of the future is waited for",
-        "src/store/hold.rs",
+        "src/ledger/hold.rs",
         "make_interval(secs => 1 + 1 / (l.rate * $3))",
         "make_interval(days => 2)",
         IT,
@@ -1033,7 +1035,7 @@ BUGS = [
     ),
     bug(
         "a released hold is sent before every worker has seen it",
-        "src/store/waiting.rs",
+        "src/ledger/waiting.rs",
         "released_at <= clock_timestamp() - make_interval(secs => $2)",
         "released_at <= clock_timestamp() - 0 * make_interval(secs => $2)",
         IT,
@@ -1041,7 +1043,7 @@ BUGS = [
     ),
     bug(
         "certificates are judged by this machine's clock",
-        "src/clock.rs",
+        "src/health/clock.rs",
         "now.checked_add(ahead).unwrap_or(now)",
         "now.checked_add(0 * ahead).unwrap_or(now)",
         IT,
@@ -1049,15 +1051,15 @@ BUGS = [
     ),
     bug(
         "a denial of one job's role stops all",
-        "src/registrar/kind.rs",
+        "src/aws/registrar/kind.rs",
         "Self::Denied if message.contains(PASS_ROLE) =>",
         "Self::Denied if message == PASS_ROLE =>",
         LIB,
-        "registrar::kind::tests::a_role_that_may_not_be_passed_is_the_trouble_of_one_job",
+        "aws::registrar::kind::tests::a_role_that_may_not_be_passed_is_the_trouble_of_one_job",
     ),
     bug(
         "a step waits for a lock without end",
-        "src/store/migrations.rs",
+        "src/ledger/migrations.rs",
         "set local lock_timeout = '2s';",
         "set local lock_timeout = 0;",
         IT,
@@ -1065,7 +1067,7 @@ BUGS = [
     ),
     bug(
         "rows are locked in the order of the collation",
-        "src/store/prune.rs",
+        "src/ledger/prune.rs",
         "keys.sort_unstable();",
         "keys.sort_by_key(|key| std::cmp::Reverse((*key).clone()));",
         IT,
@@ -1103,7 +1105,7 @@ BUGS = [
     ),
     bug(
         "the SDK's warnings about credentials are shown",
-        "src/telemetry/filter.rs",
+        "src/config/log.rs",
         "aws_config=error,",
         "aws_config=trace,",
         IT,
@@ -1119,7 +1121,7 @@ BUGS = [
     ),
     bug(
         "base64 is not looked into for private keys",
-        "src/certificate/pem/encoded.rs",
+        "crates/core/src/certificate/pem/encoded.rs",
         "usize::from(digits.len() % 4 == 1)]).ok()",
         "usize::from(digits.len() % 4 == 1)]).ok().filter(Vec::is_empty)",
         IT,
@@ -1127,7 +1129,7 @@ BUGS = [
     ),
     bug(
         "a wrapped job is just no job",
-        "src/job/error.rs",
+        "crates/core/src/job/error.rs",
         "Wrapper::of(body) {",
         "Wrapper::of(body).filter(|_| body.is_empty()) {",
         IT,
@@ -1135,7 +1137,7 @@ BUGS = [
     ),
     bug(
         "a byte order mark makes a job unreadable",
-        "src/job.rs",
+        "crates/core/src/job.rs",
         "body.strip_prefix('\\u{feff}')",
         "body.strip_prefix('\\u{fffe}')",
         IT,
@@ -1143,7 +1145,7 @@ BUGS = [
     ),
     bug(
         "the brackets of an IPv6 address are a part of its name",
-        "src/store.rs",
+        "src/ledger.rs",
         "strip_prefix('[')",
         "strip_prefix('(')",
         IT,
@@ -1151,24 +1153,24 @@ BUGS = [
     ),
     bug(
         "a rotated password is never read",
-        "src/store/renewal.rs",
-        "pool.set_connect_options(self.settings.connect_options().await?);",
-        "let _ = (pool, self.settings.connect_options().await?);",
+        "src/ledger/renewal.rs",
+        "pool.set_connect_options(options_of(&self.settings).await?);",
+        "let _ = (pool, options_of(&self.settings).await?);",
         IT,
         "database_url::a_worker_survives_a_rotated_password_in_a_file",
         "database_url::a_worker_survives_a_rotated_password_of_a_command",
     ),
     bug(
         "of a command that hangs only the shell is killed",
-        "src/command.rs",
+        "src/config/command.rs",
         "let _ = kill_process_group(leader, Signal::KILL);",
         "let _ = rustix::process::kill_process(leader, Signal::KILL);",
         LIB,
-        "store::url_source::tests::a_command_that_hangs_is_killed_with_everything_it_started",
+        "config::url_source::tests::a_command_that_hangs_is_killed_with_everything_it_started",
     ),
     bug(
         "the proxy is asked for the credentials of this machine",
-        "src/identity/proxies.rs",
+        "src/aws/identity/proxies.rs",
         "address.is_loopback() || CREDENTIALS.contains(&address)",
         "address.is_loopback() && !CREDENTIALS.contains(&address)",
         IT,
@@ -1176,7 +1178,7 @@ BUGS = [
     ),
     bug(
         "NO_PROXY=* is for names only",
-        "src/identity/proxies.rs",
+        "src/aws/identity/proxies.rs",
         'host.trim() == "*"',
         'host.trim() == "**"',
         IT,
@@ -1184,15 +1186,15 @@ BUGS = [
     ),
     bug(
         "a credential_process runs for everyone who needs it",
-        "src/single_flight.rs",
+        "src/runtime/shared_call.rs",
         "last.as_ref().filter(|run| run.is_of_use(kept))",
         "last.as_ref().filter(|_| kept.is_zero())",
         LIB,
-        "single_flight::tests::those_who_ask_meanwhile_get_the_same_run",
+        "runtime::shared_call::tests::those_who_ask_meanwhile_get_the_same_run",
     ),
     bug(
         "readiness waits as long as its checks",
-        "src/admin.rs",
+        "src/http/admin.rs",
         "run.wait(PATIENCE)",
         "run.wait(PATIENCE * 100)",
         IT,
@@ -1200,7 +1202,7 @@ BUGS = [
     ),
     bug(
         "a metadata service that is slow counts as missing credentials",
-        "src/identity/no_credentials.rs",
+        "src/aws/identity/no_credentials.rs",
         "is_of_metadata(error) && !is_unsent(error)",
         "is_of_metadata(error) && is_unsent(error)",
         IT,
@@ -1208,7 +1210,7 @@ BUGS = [
     ),
     bug(
         "whatever STS answers is a denial",
-        "src/sdk_error.rs",
+        "src/aws/sdk_error.rs",
         "(400..500).contains(&status) && status != 429",
         "status >= 400",
         IT,
@@ -1216,7 +1218,7 @@ BUGS = [
     ),
     bug(
         "what SQS calls the sender's fault is never sent again",
-        "src/queue/error.rs",
+        "src/aws/queue/error.rs",
         "self.is_senders_fault && is_of_entry",
         "self.is_senders_fault || is_of_entry",
         IT,
@@ -1224,15 +1226,15 @@ BUGS = [
     ),
     bug(
         "a message without a checksum is believed",
-        "src/queue.rs",
+        "src/aws/queue.rs",
         "let body = message.body.zip(message.md5_of_body);",
         "let body = message.body.map(|body| (body.clone(), message.md5_of_body.unwrap_or(hex::encode(<md5::Md5 as md5::Digest>::digest(body)))));",
         LIB,
-        "queue::tests::a_message_that_did_not_arrive_whole_is_none",
+        "aws::queue::tests::a_message_that_did_not_arrive_whole_is_none",
     ),
     bug(
         "an issuer with one certificate is probed without a limit",
-        "src/store/hold.rs",
+        "src/ledger/hold.rs",
         "not is_closed and starts_with(hold, 'issuer:') as is_lone",
         "false as is_lone",
         IT,
@@ -1240,7 +1242,7 @@ BUGS = [
     ),
     bug(
         "probes of a few certificates fail their batch",
-        "src/worker.rs",
+        "src/engine/worker.rs",
         "!opening.is_closed && !self.parts.breakers.holds.is_known(hold)",
         "!opening.is_closed",
         IT,
@@ -1248,7 +1250,7 @@ BUGS = [
     ),
     bug(
         "the roles of a profile are left out",
-        "src/identity.rs",
+        "src/aws/identity.rs",
         "roles = std::mem::take(&mut program.roles);",
         "program.roles.clear();\n        roles = std::mem::take(&mut program.roles);",
         IT,
@@ -1256,7 +1258,7 @@ BUGS = [
     ),
     bug(
         "an error of the database is logged with its row",
-        "src/recorder/page.rs",
+        "src/engine/recorder/page.rs",
         "error!(%fault, \"an outcome cannot be recorded at all",
         "error!(?fault, \"an outcome cannot be recorded at all",
         IT,
@@ -1264,7 +1266,7 @@ BUGS = [
     ),
     bug(
         "a time-out of the role for locks cuts a build off",
-        "src/store/migrations.rs",
+        "src/ledger/migrations.rs",
         '["statement_timeout", "lock_timeout",',
         '["statement_timeout", "no_such_timeout",',
         IT,
@@ -1272,7 +1274,7 @@ BUGS = [
     ),
     bug(
         "broken indexes are looked for once",
-        "src/store/migrations.rs",
+        "src/ledger/migrations.rs",
         "    drop_broken_indexes(db).await?;\n    migrator()",
         "    migrator()",
         IT,
@@ -1281,7 +1283,7 @@ BUGS = [
     ),
     bug(
         "a lost index stays lost",
-        "src/store/migrations.rs",
+        "src/ledger/migrations.rs",
         "select to_regclass($1) is null",
         "select to_regclass($1) is null and false",
         IT,
@@ -1289,7 +1291,7 @@ BUGS = [
     ),
     bug(
         "the turn to migrate has the default isolation",
-        "src/store/migrations.rs",
+        "src/ledger/migrations.rs",
         'begin_turn\\nbegin isolation level read committed"',
         'begin_turn\\nbegin isolation level repeatable read"',
         IT,
@@ -1297,7 +1299,7 @@ BUGS = [
     ),
     bug(
         "statements have the default isolation",
-        "src/store.rs",
+        "src/ledger.rs",
         "            .after_connect(|db, _| Box::pin(read_committed(db)))\n",
         "",
         IT,
@@ -1305,7 +1307,7 @@ BUGS = [
     ),
     bug(
         "a private key in DER is none",
-        "src/certificate/pem/key_der.rs",
+        "crates/core/src/certificate/pem/key_der.rs",
         "bytes.starts_with(OPENSSH) || begins_der_key(bytes)",
         "bytes.starts_with(OPENSSH) || (false && begins_der_key(bytes))",
         IT,
@@ -1313,7 +1315,7 @@ BUGS = [
     ),
     bug(
         "a private JSON Web Key is none",
-        "src/certificate/pem/private_key.rs",
+        "crates/core/src/certificate/pem/private_key.rs",
         "holds_private_key(&form) || is_private_jwk(&form)",
         "holds_private_key(&form) || (false && is_private_jwk(&form))",
         IT,
@@ -1321,15 +1323,15 @@ BUGS = [
     ),
     bug(
         "a FIFO is read as the file of the URL",
-        "src/store/url_source.rs",
+        "src/config/url_source.rs",
         "if !file.metadata()?.is_file() {",
         "if file.metadata()?.is_dir() {",
         LIB,
-        "store::url_source::tests::what_is_no_regular_file_is_refused_at_once",
+        "config::url_source::tests::what_is_no_regular_file_is_refused_at_once",
     ),
     bug(
         "what is said of another certificate is believed",
-        "src/registrar/inventory.rs",
+        "src/aws/registrar/inventory.rs",
         "if answered == Some(asked) {",
         "if answered.is_some() {",
         IT,
@@ -1337,15 +1339,15 @@ BUGS = [
     ),
     bug(
         "a list without an end is read for ever",
-        "src/reconcile.rs",
+        "src/operator/reconcile.rs",
         "if self.kept.as_deref() == Some(marker) {",
         "if self.kept.as_deref() == Some(marker) && false {",
         LIB,
-        "reconcile::tests::pages_that_repeat_are_found_out_whatever_comes_before_and_however_many_they_are",
+        "operator::reconcile::tests::pages_that_repeat_are_found_out_whatever_comes_before_and_however_many_they_are",
     ),
     bug(
         "what was leased stays in the future of a clock that was set back",
-        "src/store/rate_limit.rs",
+        "src/ledger/rate_limit.rs",
         "next_free - greatest(leased_at - clock_timestamp(), interval '0'),",
         "next_free - greatest(leased_at - leased_at, interval '0'),",
         IT,
@@ -1354,11 +1356,11 @@ BUGS = [
     # What the tool says.
     bug(
         "a batch that was just announced is missing",
-        "src/store/reading.rs",
+        "src/ledger/reading.rs",
         "is_quiet(self.queues_empty_for) && self.announced_ago.is_none_or(|ago| ago >= MISSING_AFTER)",
         "is_quiet(self.queues_empty_for)",
         LIB,
-        "store::reading::tests::a_batch_that_was_just_announced_is_never_missing",
+        "ledger::reading::tests::a_batch_that_was_just_announced_is_never_missing",
     ),
     bug(
         "a time left where nothing moves",
@@ -1370,7 +1372,7 @@ BUGS = [
     ),
     bug(
         "parked jobs are being resent while they wait",
-        "src/store/batch.rs",
+        "src/ledger/batch.rs",
         "Some(self.parked().saturating_sub(self.waiting()?))",
         "self.waiting().map(|_| self.parked())",
         LIB,
@@ -1378,31 +1380,31 @@ BUGS = [
     ),
     bug(
         "counts of the fleet are shown however old they are",
-        "src/metrics/fleet.rs",
+        "src/telemetry/metrics/fleet.rs",
         "at.elapsed() > SHOWN_FOR",
         "at.elapsed() > SHOWN_FOR * 9",
         LIB,
-        "metrics::fleet::tests::counts_are_absent_before_they_were_read_and_once_they_are_old",
+        "telemetry::metrics::fleet::tests::counts_are_absent_before_they_were_read_and_once_they_are_old",
     ),
     bug(
         "a queue that fails slowly is not noticed",
-        "src/receiver.rs",
+        "src/engine/receiver.rs",
         "since.elapsed() >= time",
         "since.elapsed() > time * 9",
         LIB,
-        "receiver::tests::a_queue_fails_after_five_fast_failures_or_two_slow_ones",
+        "engine::receiver::tests::a_queue_fails_after_five_fast_failures_or_two_slow_ones",
     ),
     bug(
         "a worker that was killed counts as running",
-        "src/store/workers.rs",
+        "src/ledger/workers.rs",
         "self.seen_ago <= ALIVE_FOR",
         "self.seen_ago <= ALIVE_FOR * 99",
         LIB,
-        "situation::tests::nobody_works_where_no_worker_reports",
+        "operator::situation::tests::nobody_works_where_no_worker_reports",
     ),
     bug(
         "an outcome does not end the quiet",
-        "src/store/record.rs",
+        "src/ledger/record.rs",
         "    wake_queues(db).await\n",
         "    let _ = wake_queues;\n    Ok(())\n",
         IT,
@@ -1410,7 +1412,7 @@ BUGS = [
     ),
     bug(
         "status writes into the ledger",
-        "src/store/facts.rs",
+        "src/ledger/facts.rs",
         "        let missing = self.missing_jobs().await?;\n",
         "        self.count_missing().await?;\n        let missing = self.missing_jobs().await?;\n",
         IT,
@@ -1426,7 +1428,7 @@ BUGS = [
     ),
     bug(
         "the turn to migrate is asked for in one transaction",
-        "src/store/migrations.rs",
+        "src/ledger/migrations.rs",
         '        sqlx::raw_sql("-- not_my_turn\\nrollback").execute(&mut *db).await?;\n',
         "",
         IT,
@@ -1434,7 +1436,7 @@ BUGS = [
     ),
     bug(
         "an inactive CA is left as it is",
-        "src/single/authority.rs",
+        "src/operator/ca_registration/authority.rs",
         "if wanted == CertificateStatus::Active && may_be_inactive {",
         "if wanted == CertificateStatus::Active && may_be_inactive && false {",
         IT,

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use muster::limiter::{Rate, burst_of};
+use muster_core::rate::{Rate, burst_of};
 use tokio::task::JoinSet;
 
 /// How often is looked at the clock.

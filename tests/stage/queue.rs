@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use muster::identity::{self, Access, Credentials};
-use muster::queue::{self, Attributes, Queue};
-use muster::sandbox::Sandbox;
+use muster::aws::identity;
+
+use muster::aws::queue::{self, Attributes, Queue};
+use muster::config::access::{Access, Credentials};
+use muster_sandbox::Sandbox;
 
 /// Makes a queue whose messages stay hidden for so long once they are received.
 pub(crate) async fn create(sandbox: &Sandbox, name: &str, visibility_timeout: Duration) -> Queue {

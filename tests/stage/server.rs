@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use muster::postgres::{Postgres, Settings};
+use muster_sandbox::postgres::{Postgres, Settings};
 
 /// Longest that the server may take to start or stop; far above what it takes.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -97,7 +97,7 @@ impl Server {
     }
 
     fn is_ready(&self) -> bool {
-        // The eighth line is the status, as in `muster::postgres`.
+        // The eighth line is the status, as in `muster_sandbox::postgres`.
         let status = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
         status.lines().nth(7).is_some_and(|line| line.trim_end() == "ready")
     }

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use muster::job::{CertificateStatus, Job, RegisterCertificate};
-use muster::precheck::Precheck;
-use muster::specimen::{Ca, Flaw};
+use muster_core::job::{CertificateStatus, Job, RegisterCertificate};
+use muster_core::precheck::Precheck;
+use muster_sandbox::specimen::{Ca, Flaw};
 use strum::VariantArray;
 use time::OffsetDateTime;
 
@@ -59,7 +59,7 @@ impl Jobs {
     /// Makes `n` messages; the seed decides their kinds, the keys of the certificates are random.
     pub(crate) fn make(n: usize, cas: &Arc<Cas>, seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
-        let precheck = Precheck::new(muster::precheck::Policy::default(), []);
+        let precheck = Precheck::new(muster_core::precheck::Policy::default(), []);
         let mut jobs = Self::default();
         while jobs.bodies.len() < n {
             match random.u8(0..100) {

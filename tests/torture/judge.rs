@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use muster::certificate::CertificateId;
-use muster::outcome::Code;
-use muster::sandbox::{Call, Operation};
+use muster_core::certificate::CertificateId;
+use muster_core::outcome::Code;
+use muster_sandbox::{Call, Operation};
 use serde_json::json;
 use time::OffsetDateTime;
 

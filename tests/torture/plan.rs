@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster::sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{Effect, Fault, Operation};
 
 use crate::proxy::{Conduct, Cut};
 

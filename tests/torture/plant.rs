@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster::limiter::Rate;
-use muster::queue::{CALL_MAX, CALL_TIMEOUT, Outgoing};
-use muster::sandbox::{self, BatchCounts, Deleting, Sandbox};
-use muster::specimen::Ca;
-use muster::store::Store;
+use muster::aws::queue::{CALL_MAX, CALL_TIMEOUT, Outgoing};
+use muster::ledger::Store;
+use muster_core::rate::Rate;
+use muster_sandbox::specimen::Ca;
+use muster_sandbox::{self, BatchCounts, Deleting, Sandbox};
 use tokio::task::JoinSet;
 
 use crate::faketime::Faketime;
@@ -100,7 +100,7 @@ impl Plant {
         }
         assert!(sandbox.set_ca_active(cas.inactive.certificate().id(), false));
         for pem in &jobs.planted {
-            sandbox.plant_certificate(pem, muster::job::CertificateStatus::Active).unwrap();
+            sandbox.plant_certificate(pem, muster_core::job::CertificateStatus::Active).unwrap();
         }
         let mut server = Server::start().await;
         let clock = Faketime::find(server.folder().join("clock"));

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use muster::certificate::CertificateId;
-use muster::outcome::Code;
+use muster_core::certificate::CertificateId;
+use muster_core::outcome::Code;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use time::OffsetDateTime;
 

@@ -7,8 +7,8 @@ use clap::Args;
 use crate::cli::stdout;
 use crate::cli::talk::talk;
 use crate::config::Config;
-use crate::job::{DEFAULT_TARGET, Name};
-use crate::single::Single;
+use crate::operator::ca_registration::Single;
+use muster_core::job::{DEFAULT_TARGET, Name};
 
 /// Prints the account's registration code, and on standard error how a CA's key proves it.
 ///

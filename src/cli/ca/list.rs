@@ -13,15 +13,15 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::date;
-use crate::certificate::CertificateId;
-use crate::cli::figures::{jobs_wait, printable, rfc3339};
+use crate::cli::format::{jobs_wait, printable, rfc3339};
 use crate::cli::{ledger, stdout};
 use crate::config::Config;
-use crate::hold::{HoldKey, HoldKind, Notice};
-use crate::job::{CertificateMode, CertificateStatus, Name};
-use crate::store::Store;
-use crate::store::authority::{AuthorityReport, FailedAuthority};
-use crate::store::hold::HoldReport;
+use crate::ledger::Store;
+use crate::ledger::authority::{AuthorityReport, FailedAuthority};
+use crate::ledger::hold::HoldReport;
+use muster_core::certificate::CertificateId;
+use muster_core::hold::{HoldKey, HoldKind, Notice};
+use muster_core::job::{CertificateMode, CertificateStatus, Name};
 
 use asked::Asked;
 

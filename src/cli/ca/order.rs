@@ -8,10 +8,13 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::certificate::chain::{self, Meant};
-use crate::job::{CertificateMode, DEFAULT_TARGET, Name, RegisterCaCertificate, RegistrationConfig, Tag, UNBATCHED};
-use crate::manifest;
-use crate::proof::verification_certificate;
+use crate::intake::manifest;
+use muster_core::certificate::chain::{self, Meant};
+use muster_core::job::{
+    CertificateMode, DEFAULT_TARGET, Name, RegisterCaCertificate, RegistrationConfig, Tag, UNBATCHED,
+};
+use muster_core::proof::verification_certificate;
+use time::OffsetDateTime;
 
 /// The CA, and how it shall be registered.
 #[derive(Args, Debug)]
@@ -136,9 +139,12 @@ impl Order {
             Proof::Certificate(pem) => Some(pem),
             // What is no CA has no proof: the precheck tells what is wrong with it.
             Proof::Key(key) => match chain::end(&ca).ok().filter(|ca| ca.certificate.is_ca()) {
-                Some(Meant { certificate: ca, .. }) => {
-                    Some(verification_certificate(&ca, key.expose_secret(), code.unwrap_or_default())?)
-                }
+                Some(Meant { certificate: ca, .. }) => Some(verification_certificate(
+                    &ca,
+                    key.expose_secret(),
+                    code.unwrap_or_default(),
+                    OffsetDateTime::now_utc(),
+                )?),
                 None => None,
             },
         };

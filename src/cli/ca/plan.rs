@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::job::CertificateStatus;
-use crate::single::Existing;
+use crate::operator::ca_registration::Existing;
+use muster_core::job::CertificateStatus;
 
 /// What would be done.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]

@@ -10,13 +10,14 @@ use super::order::{Order, OrderError, Proof};
 use super::report::Report;
 use crate::cli::{ledger, operator};
 use crate::config::Config;
-use crate::identity::Account;
-use crate::job::{Job, Request};
-use crate::precheck::{CheckedCertificate, Precheck};
-use crate::single::Single;
-use crate::store::Store;
-use crate::store::audit::Action;
-use crate::store::authority::Authority;
+use crate::intake::ca_folder::known_cas;
+use crate::ledger::Store;
+use crate::ledger::audit::Action;
+use crate::ledger::authority::Authority;
+use crate::operator::ca_registration::Single;
+use muster_core::account::Account;
+use muster_core::job::{Job, Request};
+use muster_core::precheck::{CheckedCertificate, Precheck};
 
 /// Registers a CA at once, without the queue, and activates it with --activate.
 ///
@@ -79,7 +80,7 @@ impl Register {
             Proof::Key(_) | Proof::Certificate(_) => Some(single.registration_code().await?),
         };
         let request = self.order.request(ca, proof, code.as_deref())?;
-        let precheck = Precheck::new(config.precheck.policy(), config.precheck.known_cas()?);
+        let precheck = Precheck::new(config.precheck.policy(), known_cas(&config.precheck)?);
         let job = self.job(request.into());
         let verdict = precheck.check(&job.request, single.now(), code.as_deref());
         let report = Report::of(&self.order, single.account(), &job, &verdict.warnings);

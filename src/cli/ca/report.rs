@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 use super::date;
 use super::order::Order;
 use super::plan::Plan;
-use crate::certificate::{Certificate, CertificateId};
-use crate::cli::figures::printable;
+use crate::cli::format::printable;
 use crate::cli::talk::talk;
 use crate::cli::{exit, stdout};
-use crate::identity::Account;
-use crate::job::{CertificateMode, CertificateStatus, Job, RegisterCaCertificate};
-use crate::outcome::{Code, Status};
-use crate::precheck::{Call, CheckedCertificate, Rejection, Warning};
-use crate::single::{Existing, Registration};
-use crate::store::authority::Authority;
-use crate::worker::limit_advice;
+use crate::engine::worker::limit_advice;
+use crate::ledger::authority::Authority;
+use crate::operator::ca_registration::{Existing, Registration};
+use muster_core::account::Account;
+use muster_core::certificate::{Certificate, CertificateId};
+use muster_core::job::{CertificateMode, CertificateStatus, Job, RegisterCaCertificate};
+use muster_core::outcome::{Code, Status};
+use muster_core::precheck::{Call, CheckedCertificate, Rejection, Warning};
 
 /// The result for one CA.
 #[derive(Debug, Serialize)]

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::job::{Job, Name};
+use muster_core::job::{Job, Name};
 
 /// Which messages are meant.
 #[derive(Args, Debug)]

@@ -10,13 +10,13 @@ use time::OffsetDateTime;
 
 use super::queues::{DeadQueue, Of, Queues};
 use super::reading::Reading;
-use crate::certificate::CertificateId;
-use crate::cli::figures::{grouped, printable, rfc3339};
+use crate::aws::queue::{CALL_MAX, Message};
+use crate::cli::format::{grouped, printable, rfc3339};
 use crate::cli::{exit, signals, stdout};
 use crate::config::Config;
-use crate::forwarding::Forwarding;
-use crate::job::{Job, Name, Operation, ParseError};
-use crate::queue::{CALL_MAX, Message};
+use crate::operator::redrive::Forwarding;
+use muster_core::certificate::CertificateId;
+use muster_core::job::{Job, Name, Operation, ParseError};
 
 /// How long listed messages stay hidden where they cannot be given back.
 const HIDDEN: Duration = Duration::from_secs(30);

@@ -3,9 +3,9 @@
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 
+use crate::aws::identity;
+use crate::aws::queue::{Attributes, Queue};
 use crate::config::Config;
-use crate::identity;
-use crate::queue::{Attributes, Queue};
 
 /// Whose dead-letter queue.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::figures::span;
-use crate::queue::{CALL_MAX, Message, Queue, QueueError};
+use crate::aws::queue::{CALL_MAX, Message, Queue, QueueError};
+use muster_core::format::span;
 
 /// How long a receive waits for a message: a long poll asks all of SQS's servers, so one without a message is the end.
 const WAIT: Duration = Duration::from_secs(1);

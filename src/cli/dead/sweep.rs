@@ -15,15 +15,15 @@ use super::choice::Choice;
 use super::queues::{DeadQueue, Of, Queues};
 use super::reading::Reading;
 use super::tally::{Deed, Tally};
-use crate::certificate::pem;
+use crate::aws::queue::{CALL_MAX, Message};
 use crate::cli::progress::Progress;
 use crate::cli::{exit, ledger, operator, signals, stdout};
 use crate::config::Config;
-use crate::forwarding::Forwarding;
-use crate::job::{Job, ParseError};
-use crate::queue::{CALL_MAX, Message};
-use crate::store::audit::Action;
-use crate::store::{Page, Quarantined, Store};
+use crate::ledger::audit::Action;
+use crate::ledger::{Page, Quarantined, Store};
+use crate::operator::redrive::Forwarding;
+use muster_core::certificate::pem;
+use muster_core::job::{Job, ParseError};
 
 /// How long messages stay hidden that stay where they are: so that they are not met again before the end.
 const HIDDEN: Duration = Duration::from_mins(10);

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::cli::figures::{grouped, printable};
+use crate::cli::format::{grouped, printable};
 
 /// What is done to messages.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]

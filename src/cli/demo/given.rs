@@ -9,9 +9,10 @@ use super::line::BATCH;
 use super::stage::Stage;
 use crate::cli::enqueue::{Files, FirstRejects, Summary, passes};
 use crate::cli::progress::Progress;
-use crate::enqueue::{Judge, Order, Planner, Sender};
-use crate::job::DEFAULT_TARGET;
-use crate::manifest::Manifest;
+use crate::intake::ca_folder::known_cas;
+use crate::intake::enqueue::{Judge, Order, Planner, Sender};
+use crate::intake::manifest::Manifest;
+use muster_core::job::DEFAULT_TARGET;
 
 /// What became of the user's own files before their jobs were served.
 pub(super) struct Given {
@@ -40,7 +41,7 @@ impl Given {
         });
         let files = Files::of(&manifest)?;
         let settings = &stage.config.precheck;
-        let judge = Judge::new(settings.policy(), settings.known_cas()?, OffsetDateTime::now_utc());
+        let judge = Judge::new(settings.policy(), known_cas(settings)?, OffsetDateTime::now_utc());
         let planner = Planner::new(manifest, Arc::clone(&order), judge);
         let mut rejects = FirstRejects::default();
         let mut sink = |reject| {

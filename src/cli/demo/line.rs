@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::job::{CertificateStatus, DEFAULT_TARGET};
-use crate::job::{Job, Name, RegisterCertificate};
-use crate::outcome::Code;
-use crate::queue::{CALL_MAX, Outgoing, Queue};
-use crate::specimen::{Ca, Flaw};
+use crate::aws::queue::{CALL_MAX, Outgoing, Queue};
+use muster_core::job::{CertificateStatus, DEFAULT_TARGET};
+use muster_core::job::{Job, Name, RegisterCertificate};
+use muster_core::outcome::Code;
+use muster_sandbox::specimen::{Ca, Flaw};
 
 /// The batch that the line sends.
 pub(super) const BATCH: &str = "demo";

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::aws::identity;
+use crate::aws::queue::{self, Attributes, Queue};
 use crate::config::Config;
-use crate::identity::{self, Credentials};
-use crate::job::DEFAULT_TARGET;
-use crate::limiter::Rate;
-use crate::postgres::{self, Postgres};
-use crate::queue::{self, Attributes, Queue};
-use crate::sandbox::{self, Rates, Sandbox};
-use crate::specimen::Ca;
-use crate::store::Store;
+use crate::config::access::Credentials;
+use crate::ledger::Store;
+use muster_core::job::DEFAULT_TARGET;
+use muster_core::rate::Rate;
+use muster_sandbox::postgres::{self, Postgres};
+use muster_sandbox::specimen::Ca;
+use muster_sandbox::{self, Rates, Sandbox};
 
 /// The demo's queue.
 pub(super) const QUEUE: &str = "demo-jobs";
@@ -41,7 +42,7 @@ impl Stage {
         ca_pems: Vec<String>,
     ) -> anyhow::Result<Self> {
         let postgres = Postgres::start(postgres::Settings { bin_dir, durable: true }).await?;
-        let settings = sandbox::Settings { rates: Rates::all(rate.per_second()), ..Default::default() };
+        let settings = muster_sandbox::Settings { rates: Rates::all(rate.per_second()), ..Default::default() };
         let sandbox = Sandbox::start(settings).await?;
         let ca_folder = tempfile::tempdir()?;
         for (i, pem) in ca.iter().map(Ca::pem).chain(ca_pems).enumerate() {

@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use super::line::Plan;
 use crate::cli::enqueue;
-use crate::outcome::{Code, Status};
-use crate::sandbox;
-use crate::store::BatchStatus;
+use crate::ledger::BatchStatus;
+use muster_core::outcome::{Code, Status};
+use muster_sandbox;
 
 /// The numbers of a demo.
 #[derive(Debug, Serialize)]
@@ -62,7 +62,7 @@ pub(super) struct Facts<'a> {
     /// The ledger's quarantine.
     pub quarantined: u64,
     /// The sandbox's count of calls.
-    pub calls: &'a sandbox::Summary,
+    pub calls: &'a muster_sandbox::Summary,
     /// How many certificates the sandbox holds.
     pub held: usize,
     /// How long it took.

@@ -1,8 +1,8 @@
 //! The first rejects of a run, for people who have no file of all of them.
 
-use crate::cli::figures::grouped;
+use crate::cli::format::grouped;
 use crate::cli::progress::Progress;
-use crate::enqueue::Reject;
+use crate::intake::enqueue::Reject;
 
 /// How many rejects are listed one by one.
 const LISTED: usize = 10;

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::summary::Summary;
 use crate::cli::progress::Progress;
-use crate::enqueue::{Planned, Planner, Reject, Sender, Spool, Tally};
+use crate::intake::enqueue::{Planned, Planner, Reject, Sender, Spool, Tally};
 
 /// Takes what was rejected.
 pub(in crate::cli) type Sink<'a> = &'a mut (dyn FnMut(Reject) -> io::Result<()> + Send);

@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use crate::cli::exit;
-use crate::cli::figures::{grouped, span, time_for};
-use crate::enqueue::{Called, Order, Tally};
-use crate::limiter::Rate;
-use crate::manifest::Manifest;
+use crate::cli::format::{grouped, span, time_for};
+use crate::intake::enqueue::{Called, Order, Tally};
+use crate::intake::manifest::Manifest;
+use muster_core::rate::Rate;
 
 /// The numbers of a run: unless it was dry, `to_send` is the sum of `sent`, `refused_by_queue` and `not_sent`.
 #[derive(Debug, Serialize)]
@@ -176,7 +176,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::enqueue::Order;
+    use crate::intake::enqueue::Order;
 
     fn summary(to_send: u64, rejected: u64) -> Summary {
         let order = Order {

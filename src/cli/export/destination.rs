@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 use super::CANNOT_WRITE;
-use crate::output_file::{ChosenBy, OutputFile};
+use crate::runtime::output_file::{ChosenBy, OutputFile};
 
 /// Where an export goes.
 pub(super) enum Destination {

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use crate::certificate::CertificateId;
-use crate::cli::figures::rfc3339;
-use crate::job::{CertificateStatus, Name, Operation};
-use crate::outcome::Attempt;
-use crate::store::ends::EndRow;
-use crate::store::row::Names;
+use crate::cli::format::rfc3339;
+use crate::ledger::ends::EndRow;
+use crate::ledger::row::Names;
+use muster_core::certificate::CertificateId;
+use muster_core::job::{CertificateStatus, Name, Operation};
+use muster_core::outcome::Attempt;
 
 /// The columns of the table.
 pub(super) const TITLES: [&str; 21] = [

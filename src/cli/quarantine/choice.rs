@@ -4,9 +4,9 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use serde_json::{Value, json};
 
-use crate::cli::figures::grouped;
-use crate::job::ParseError;
-use crate::store::quarantine::Chosen;
+use crate::cli::format::grouped;
+use crate::ledger::quarantine::Chosen;
+use muster_core::job::ParseError;
 
 /// Why messages are set aside: they are no jobs, or were dropped as dead letters.
 pub(super) fn reasons() -> PossibleValuesParser {

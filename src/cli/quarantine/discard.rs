@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::choice::{Choice, described};
 use crate::cli::{operator, stdout};
-use crate::store::Store;
-use crate::store::audit::Action;
+use crate::ledger::Store;
+use crate::ledger::audit::Action;
 
 /// Removes messages from the quarantine for good.
 #[derive(Args, Debug)]

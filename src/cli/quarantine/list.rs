@@ -8,11 +8,11 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::choice::reasons;
-use crate::cli::figures::{grouped, printable, rfc3339};
+use crate::cli::format::{grouped, printable, rfc3339};
 use crate::cli::stdout;
 use crate::cli::talk::talk;
-use crate::store::Store;
-use crate::store::quarantine::{Chosen, SetAside};
+use crate::ledger::Store;
+use crate::ledger::quarantine::{Chosen, SetAside};
 
 /// Lists the messages that were set aside, without their bodies.
 #[derive(Args, Debug)]

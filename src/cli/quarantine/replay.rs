@@ -11,16 +11,16 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::choice::{Choice, described};
-use crate::cli::figures::{grouped, printable};
+use crate::aws::identity;
+use crate::aws::queue::Queue;
+use crate::cli::format::{grouped, printable};
 use crate::cli::progress::Progress;
 use crate::cli::{exit, operator, signals, stdout};
 use crate::config::Config;
-use crate::forwarding::Forwarding;
-use crate::identity;
-use crate::queue::Queue;
-use crate::store::Store;
-use crate::store::audit::Action;
-use crate::store::quarantine::Body;
+use crate::ledger::Store;
+use crate::ledger::audit::Action;
+use crate::ledger::quarantine::Body;
+use crate::operator::redrive::Forwarding;
 
 /// How many bodies are read at a time, as many as one call of SQS takes: 10 MiB of the largest.
 const PAGE: u32 = 10;

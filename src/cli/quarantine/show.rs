@@ -7,10 +7,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::list::Entry;
-use crate::cli::figures::printable;
+use crate::cli::format::printable;
 use crate::cli::stdout;
-use crate::store::Store;
-use crate::store::quarantine::Chosen;
+use crate::ledger::Store;
+use crate::ledger::quarantine::Chosen;
 
 /// `MessageId`s are unique: more than one has this id only where two queues are of different accounts.
 const SHOWN_MAX: u32 = 10;

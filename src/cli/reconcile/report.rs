@@ -7,11 +7,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Reconcile;
-use crate::certificate::CertificateId;
-use crate::cli::figures::{grouped, printable};
+use crate::cli::format::{grouped, printable};
 use crate::cli::{exit, stdout};
-use crate::job::Name;
-use crate::reconcile::{Done, Example, Findings, Reconciliation};
+use crate::operator::reconcile::{Done, Example, Findings, Reconciliation};
+use muster_core::certificate::CertificateId;
+use muster_core::job::Name;
 
 /// Why a job cannot be sent again.
 const NOT_KEPT: &str = "the ledger keeps no certificate of them";

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::report::Report;
 use crate::cli::progress::Progress;
 use crate::cli::signals;
-use crate::store::Store;
+use crate::ledger::Store;
 
 /// How often it is looked how far a replay is.
 const EVERY: Duration = Duration::from_secs(1);

@@ -5,13 +5,13 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::cli::figures::{grouped, span, time_for};
+use crate::cli::format::{grouped, span, time_for};
 use crate::config::Config;
-use crate::job::Operation;
-use crate::outcome::Code;
-use crate::replay::Filter;
-use crate::store::Store;
-use crate::store::replay::{LOOKED_AT_MAX, Matching};
+use crate::ledger::Store;
+use crate::ledger::replay::{LOOKED_AT_MAX, Matching};
+use muster_core::job::Operation;
+use muster_core::outcome::Code;
+use muster_core::replay_filter::Filter;
 
 /// What would be sent again.
 #[derive(Debug, Serialize)]
@@ -102,7 +102,7 @@ async fn seconds(config: &Config, store: &Store, matching: &[Matching]) -> anyho
     Ok(times.map(|time| Some(time?.as_secs_f64())).try_fold(0.0, |longest, time| Some(f64::max(longest, time?))))
 }
 
-fn is_of(report: &crate::store::rate_limit::RateReport, target: &str, operation: Operation) -> bool {
+fn is_of(report: &crate::ledger::rate_limit::RateReport, target: &str, operation: Operation) -> bool {
     (report.target.as_str(), report.operation.as_str()) == (target, operation.into())
 }
 

@@ -7,9 +7,9 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
 use super::NoReplay;
-use crate::cli::figures::{grouped, printable, rfc3339};
-use crate::store::Store;
-use crate::store::replay::{Came, Replay};
+use crate::cli::format::{grouped, printable, rfc3339};
+use crate::ledger::Store;
+use crate::ledger::replay::{Came, Replay};
 
 /// A replay, and what came of it.
 #[derive(Debug, Serialize)]

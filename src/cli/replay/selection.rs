@@ -10,13 +10,13 @@ use strum::VariantArray;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::certificate::CertificateId;
 use crate::cli::status::counters;
 use crate::cli::words;
-use crate::job::Name;
-use crate::outcome::{Code, Status};
-use crate::replay::{CERTIFICATES_MAX, Filter};
-use crate::store::Store;
+use crate::ledger::Store;
+use muster_core::certificate::CertificateId;
+use muster_core::job::Name;
+use muster_core::outcome::{Code, Status};
+use muster_core::replay_filter::{CERTIFICATES_MAX, Filter};
 
 /// Which jobs are meant: those that fit in every respect.
 #[derive(Args, Debug)]
@@ -62,7 +62,7 @@ pub(in crate::cli) enum SelectionError {
         /// Which line, from 1 on.
         line: usize,
         /// What is wrong with it.
-        error: crate::certificate::CertificateIdError,
+        error: muster_core::certificate::CertificateIdError,
     },
     /// The file names none.
     #[error("{} names no certificate", .0.display())]

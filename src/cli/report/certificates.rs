@@ -6,10 +6,10 @@ use aws_lc_rs::digest::{Context, SHA256};
 use serde::Serialize;
 
 use crate::cli::progress::Progress;
-use crate::job::{Name, Operation};
-use crate::outcome::Status;
-use crate::store::ends::{GoodEnd, GoodEnds};
-use crate::store::{BatchStatus, Store};
+use crate::ledger::ends::{GoodEnd, GoodEnds};
+use crate::ledger::{BatchStatus, Store};
+use muster_core::job::{Name, Operation};
+use muster_core::outcome::Status;
 
 /// The certificates of one target, account, region and operation.
 #[derive(Debug, Serialize)]

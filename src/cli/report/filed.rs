@@ -8,11 +8,11 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::certificates::Certificates;
-use crate::cli::figures::{grouped, printable, rfc3339};
+use crate::cli::format::{grouped, printable, rfc3339};
 use crate::cli::operator;
-use crate::job::Name;
-use crate::store::BatchStatus;
-use crate::store::batch::Count;
+use crate::ledger::BatchStatus;
+use crate::ledger::batch::Count;
+use muster_core::job::Name;
 
 /// What a report is made of.
 pub(super) struct Facts<'a> {
@@ -161,8 +161,8 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::job::Operation;
-    use crate::outcome::Code;
+    use muster_core::job::Operation;
+    use muster_core::outcome::Code;
 
     fn count(source: &str, code: Code, n: u64) -> Count {
         Count {

@@ -8,13 +8,13 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::Known;
-use crate::cli::figures::{printable, rfc3339};
+use crate::aws::registrar::inventory::DescribedCertificate;
+use crate::cli::format::{printable, rfc3339};
 use crate::config::Config;
-use crate::job::Name;
-use crate::limiter::Rate;
-use crate::reconcile::Inventory;
-use crate::registrar::inventory::DescribedCertificate;
-use crate::store::Store;
+use crate::ledger::Store;
+use crate::operator::reconcile::Inventory;
+use muster_core::job::Name;
+use muster_core::rate::Rate;
 
 /// Calls a second: half of the default quota, which others share.
 const RATE: f64 = 5.0;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::certificate::Certificate;
+use muster_core::certificate::Certificate;
 
 /// What stands in a certificate.
 #[derive(Debug, Serialize)]

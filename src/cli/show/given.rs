@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
-use crate::certificate::input::inputs;
-use crate::certificate::{Certificate, CertificateError, CertificateId, chain};
-use crate::cli::figures::printable;
-use crate::manifest;
-use crate::store::certificate::Entry;
-use crate::store::{Store, StoreError};
+use crate::cli::format::printable;
+use crate::intake::manifest;
+use crate::ledger::certificate::Entry;
+use crate::ledger::{Store, StoreError};
+use muster_core::certificate::input::inputs;
+use muster_core::certificate::{Certificate, CertificateError, CertificateId, chain};
 
 /// What a certificate can be named by.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]

@@ -5,11 +5,11 @@ use std::fmt;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::cli::figures::{printable, rfc3339};
-use crate::job::{CertificateStatus, Operation};
-use crate::outcome::Attempt;
-use crate::store::certificate::Entry;
-use crate::store::row::Names;
+use crate::cli::format::{printable, rfc3339};
+use crate::ledger::certificate::Entry;
+use crate::ledger::row::Names;
+use muster_core::job::{CertificateStatus, Operation};
+use muster_core::outcome::Attempt;
 
 /// One row of the ledger; neither the request nor the certificate is in it.
 #[derive(Debug, Serialize)]

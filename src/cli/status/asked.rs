@@ -9,10 +9,10 @@ use super::facts::{Facts, Measured};
 use super::report::Report;
 use super::unknown::counters;
 use crate::config::Config;
-use crate::job::Name;
-use crate::outcome::Code;
-use crate::situation::Situation;
-use crate::store::{BatchStatus, Store};
+use crate::ledger::{BatchStatus, Store};
+use crate::operator::situation::Situation;
+use muster_core::job::Name;
+use muster_core::outcome::Code;
 
 /// The batch, and where it is looked for.
 pub(super) struct Asked<'a> {

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use super::report::{Failure, Report};
 use crate::cli::exit::PROBLEMS;
-use crate::cli::figures::grouped;
+use crate::cli::format::grouped;
 use crate::cli::talk::talk;
-use crate::situation::Severity;
+use crate::operator::situation::Severity;
 
 /// Says what is wrong, a line each, or that nothing is.
 pub(super) fn check(report: &Report) -> ExitCode {

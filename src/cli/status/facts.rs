@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::job::{Name, Operation};
-use crate::situation::{Obstacle, Situation};
-use crate::store::BatchStatus;
-use crate::store::batch::Example;
-use crate::store::rate_limit::RateReport;
+use crate::ledger::BatchStatus;
+use crate::ledger::batch::Example;
+use crate::ledger::rate_limit::RateReport;
+use crate::operator::situation::{Obstacle, Situation};
+use muster_core::job::{Name, Operation};
 
 /// Outcomes between two readings.
 #[derive(Clone, Copy, Debug)]

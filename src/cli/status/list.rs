@@ -6,12 +6,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::unknown::UnknownBatch;
-use crate::cli::figures::{counted, grouped, printable, rfc3339};
+use crate::cli::format::{counted, grouped, printable, rfc3339};
 use crate::cli::talk::talk;
-use crate::job::Name;
-use crate::situation::{Obstacle, Severity, Situation};
-use crate::store::Store;
-use crate::store::batch::BatchLine;
+use crate::ledger::Store;
+use crate::ledger::batch::BatchLine;
+use crate::operator::situation::{Obstacle, Severity, Situation};
+use muster_core::job::Name;
 
 /// The titles of the columns.
 const TITLES: [&str; 8] =

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::facts::Facts;
 use super::rates::LearntRate;
-use crate::cli::figures::time_for;
-use crate::job::Operation;
-use crate::situation::{Obstacle, Severity};
+use crate::cli::format::time_for;
+use crate::operator::situation::{Obstacle, Severity};
+use muster_core::job::Operation;
 
 /// Shortest time over which a rate is computed.
 const MEASURED_MIN: Duration = Duration::from_secs(1);

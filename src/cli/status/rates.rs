@@ -4,8 +4,8 @@ use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
-use crate::cli::figures::rfc3339;
-use crate::store::rate_limit::{Change, RateReport, Reason};
+use crate::cli::format::rfc3339;
+use crate::ledger::rate_limit::{Change, RateReport, Reason};
 
 /// The rate of one target and operation. Rates are in calls a second.
 #[derive(Debug, Serialize)]

@@ -9,12 +9,12 @@ use super::facts::Facts;
 use super::pace::{self, Pace};
 use super::rates::LearntRate;
 
-use crate::cli::figures::rfc3339;
-use crate::hold::Notice;
-use crate::outcome::{Code, Status};
-use crate::situation::{Obstacle, Severity};
-use crate::store::BatchStatus;
-use crate::store::batch::{COUNTED_MAX, Example, Waiting};
+use crate::cli::format::rfc3339;
+use crate::ledger::BatchStatus;
+use crate::ledger::batch::{COUNTED_MAX, Example, Waiting};
+use crate::operator::situation::{Obstacle, Severity};
+use muster_core::hold::Notice;
+use muster_core::outcome::{Code, Status};
 
 /// How far a batch is. Times are in seconds, rates in outcomes per second.
 #[derive(Debug, Serialize)]

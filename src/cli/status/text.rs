@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::rates::LearntRate;
 use super::report::{Failure, Report, end_statuses};
-use crate::cli::figures::{counted, grouped, printable, rate, span};
+use crate::cli::format::{counted, grouped, printable, rate, span};
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

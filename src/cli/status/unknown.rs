@@ -1,7 +1,7 @@
 //! A batch that the ledger does not know, and what may have been meant.
 
-use crate::job::Name;
-use crate::store::{BatchStatus, Store};
+use crate::ledger::{BatchStatus, Store};
+use muster_core::job::Name;
 
 /// How many batches are looked through for one of a similar name.
 const LOOKED_THROUGH: u32 = 1000;

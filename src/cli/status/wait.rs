@@ -10,12 +10,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::unknown::UnknownBatch;
-use crate::cli::figures::grouped;
+use crate::cli::format::grouped;
 use crate::cli::progress::Progress;
-use crate::job::Name;
-use crate::situation::{Severity, Situation};
-use crate::store::reading::{MISSING_AFTER, is_quiet};
-use crate::store::{BatchStatus, Store};
+use crate::ledger::reading::{MISSING_AFTER, is_quiet};
+use crate::ledger::{BatchStatus, Store};
+use crate::operator::situation::{Severity, Situation};
+use muster_core::job::Name;
 
 /// How often the counters are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -115,8 +115,8 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
-    use crate::outcome::Code;
-    use crate::store::batch::Count;
+    use crate::ledger::batch::Count;
+    use muster_core::outcome::Code;
 
     fn batch(announced: Option<u64>, registered: u64, parked: u64) -> BatchStatus {
         let at = OffsetDateTime::UNIX_EPOCH;

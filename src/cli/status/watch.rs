@@ -12,7 +12,7 @@ use super::facts::Measured;
 use super::list::Listing;
 use crate::cli::exit::INTERRUPTED;
 use crate::cli::stdout::{self, Reader, Unwritable};
-use crate::situation::Severity;
+use crate::operator::situation::Severity;
 
 /// How often a line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);

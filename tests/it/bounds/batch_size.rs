@@ -1,7 +1,7 @@
 //! `batchSize` up to its maximum and beyond it, in messages and in rows that an older program wrote.
 
-use muster::job::{BATCH_SIZE_MAX, Job};
-use muster::store::Page;
+use muster::ledger::Page;
+use muster_core::job::{BATCH_SIZE_MAX, Job};
 use serde_json::json;
 
 use crate::factory::{BATCH, Factory};
@@ -57,7 +57,7 @@ async fn batches_that_announced_the_greatest_64_bit_number_leave_every_figure_wo
         let announced = [(batch.to_owned(), None)].into();
         factory
             .store
-            .record(&Page { announced, ..page(vec![crate::ledger::row(1, muster::outcome::Code::Ok)]) })
+            .record(&Page { announced, ..page(vec![crate::ledger::row(1, muster_core::outcome::Code::Ok)]) })
             .await
             .unwrap();
     }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use muster::hold::HoldKey;
-use muster::outcome::Code;
-use muster::store::row::Names;
-use muster::store::{Page, Quarantined, Row};
+use muster::ledger::row::Names;
+use muster::ledger::{Page, Quarantined, Row};
+use muster_core::hold::HoldKey;
+use muster_core::outcome::Code;
 use time::OffsetDateTime;
 
 use crate::database::Database;
@@ -71,7 +71,7 @@ async fn every_indexed_value_has_a_bound() {
 /// A name as long as names may be, that does not compress.
 fn longest_name(seed: u64) -> String {
     let mut random = fastrand::Rng::with_seed(seed);
-    std::iter::repeat_with(|| random.alphanumeric()).take(muster::job::NAME_MAX).collect()
+    std::iter::repeat_with(|| random.alphanumeric()).take(muster_core::job::NAME_MAX).collect()
 }
 
 #[tokio::test]

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use muster::identity::Account;
-use muster::job::Operation;
-use muster::limiter::Rate;
-use muster::outcome::Code;
-use muster::store::Store;
-use muster::store::rate_limit::Quota;
+use muster::ledger::Store;
+use muster::ledger::rate_limit::Quota;
+use muster_core::account::Account;
+use muster_core::job::Operation;
+use muster_core::outcome::Code;
+use muster_core::rate::Rate;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::task::JoinSet;
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use muster::job::CertificateStatus;
-use muster::outcome::Code;
-use muster::sandbox::{Effect, Fault, Operation};
+use muster_core::job::CertificateStatus;
+use muster_core::outcome::Code;
+use muster_sandbox::{Effect, Fault, Operation};
 use serde_json::json;
 
 use super::Office;

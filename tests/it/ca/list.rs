@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use muster::job::RegisterCaCertificate;
-use muster::outcome::Code;
-use muster::sandbox::{Effect, Fault, Operation};
-use muster::specimen::Ca;
+use muster_core::job::RegisterCaCertificate;
+use muster_core::outcome::Code;
+use muster_sandbox::specimen::Ca;
+use muster_sandbox::{Effect, Fault, Operation};
 use serde_json::json;
 
 use super::Office;

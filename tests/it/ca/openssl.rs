@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use muster::specimen::{Ca, KeyKind};
+use muster_sandbox::specimen::{Ca, KeyKind};
 
 use super::Office;
 

@@ -1,9 +1,9 @@
 //! A CA that cannot be registered, and why; nothing of its key is ever told.
 
 use muster::config::Target;
-use muster::outcome::Code;
-use muster::sandbox::{Effect, Fault, Operation};
-use muster::specimen::Ca;
+use muster_core::outcome::Code;
+use muster_sandbox::specimen::Ca;
+use muster_sandbox::{Effect, Fault, Operation};
 use serde_json::json;
 
 use super::Office;

@@ -1,9 +1,9 @@
 //! A CA that can be registered, in every way.
 
-use muster::job::CertificateMode;
-use muster::outcome::Code;
-use muster::sandbox::Operation;
-use muster::specimen::{Ca, KeyKind};
+use muster_core::job::CertificateMode;
+use muster_core::outcome::Code;
+use muster_sandbox::Operation;
+use muster_sandbox::specimen::{Ca, KeyKind};
 use serde_json::json;
 
 use super::Office;

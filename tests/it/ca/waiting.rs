@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use muster::outcome::Code;
-use muster::specimen::Ca;
+use muster_core::outcome::Code;
+use muster_sandbox::specimen::Ca;
 use serde_json::{Value, json};
 
 use super::Office;

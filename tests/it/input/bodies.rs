@@ -1,9 +1,9 @@
 //! Bodies that are no job, and certificates in every form that lines send.
 
-use muster::certificate::pem;
-use muster::job::RegisterCertificate;
-use muster::outcome::Code;
-use muster::specimen::{Ca, Flaw, hostile, request};
+use muster_core::certificate::pem;
+use muster_core::job::RegisterCertificate;
+use muster_core::outcome::Code;
+use muster_sandbox::specimen::{Ca, Flaw, hostile, request};
 
 use super::{Case, check};
 use crate::factory::Factory;

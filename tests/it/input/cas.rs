@@ -1,10 +1,10 @@
 //! Bodies of the calls for CAs and for devices without one.
 
-use muster::job::{
+use muster_core::job::{
     CertificateMode, RegisterCaCertificate, RegisterCertificateWithoutCa, RegistrationConfig, Request, Tag,
 };
-use muster::outcome::{Code, Status};
-use muster::specimen::{Ca, Flaw, hostile, request};
+use muster_core::outcome::{Code, Status};
+use muster_sandbox::specimen::{Ca, Flaw, hostile, request};
 
 use super::{Case, check};
 use crate::factory::Factory;

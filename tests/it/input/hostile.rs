@@ -1,8 +1,8 @@
 //! The hostile corpus the real way: every request has one end, and the worker lives.
 
-use muster::job::RegisterCertificate;
-use muster::outcome::Status;
-use muster::specimen::hostile;
+use muster_core::job::RegisterCertificate;
+use muster_core::outcome::Status;
+use muster_sandbox::specimen::hostile;
 
 use crate::factory::Factory;
 

@@ -1,7 +1,7 @@
 //! No text from outside makes a log line of its own, in either format.
 
-use muster::sandbox::{Effect, Fault, Operation};
-use muster::specimen::Ca;
+use muster_sandbox::specimen::Ca;
+use muster_sandbox::{Effect, Fault, Operation};
 use serde_json::{Value, json};
 
 use crate::factory::{Factory, Program};

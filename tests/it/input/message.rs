@@ -1,6 +1,6 @@
 //! Whatever a body holds, reading it answers, and the answer gives nothing of the body away.
 
-use muster::job::{
+use muster_core::job::{
     BATCH_SIZE_MAX, CertificateMode, CertificateStatus, Job, Name, ParseError, RegisterCaCertificate,
     RegisterCertificate, RegisterCertificateWithoutCa, RegistrationConfig, Request, Tag,
 };

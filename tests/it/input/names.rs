@@ -1,7 +1,7 @@
 //! SQL, HTML and formulas of spreadsheets in every name.
 
-use muster::job::Job;
-use muster::outcome::Code;
+use muster_core::job::Job;
+use muster_core::outcome::Code;
 use serde_json::{Value, json};
 
 use super::{Case, check};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use muster::job::Job;
-use muster::metrics::Metrics;
+use muster::telemetry::metrics::Metrics;
+use muster_core::job::Job;
 
 use crate::factory::Factory;
 

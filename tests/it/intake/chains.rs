@@ -1,7 +1,7 @@
 //! Chains in every order and state: the device is found wherever it stands, and a CA is never sent in its place.
 
-use muster::certificate::{Certificate, pem};
-use muster::specimen::{Ca, Flaw};
+use muster_core::certificate::{Certificate, pem};
+use muster_sandbox::specimen::{Ca, Flaw};
 
 use super::{Planned, id, ids, registers};
 

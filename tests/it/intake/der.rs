@@ -1,7 +1,7 @@
 //! DER in files: alone, padded, one behind the other, mixed with text.
 
-use muster::certificate::{Certificate, pem};
-use muster::specimen::Ca;
+use muster_core::certificate::{Certificate, pem};
+use muster_sandbox::specimen::Ca;
 
 use super::{Planned, id, ids, registers};
 

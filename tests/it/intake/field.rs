@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use muster::certificate::CertificateId;
+use muster_core::certificate::CertificateId;
 use serde_json::Value;
 
 use super::registers;
@@ -90,7 +90,7 @@ fn the_worker_gives_the_same_verdict_for_the_same_text() {
         let found: BTreeSet<_> = files
             .iter()
             .filter_map(|file| {
-                let text = muster::manifest::read_text(file).unwrap();
+                let text = muster::intake::manifest::read_text(file).unwrap();
                 registers(&text).ok().map(prefix)
             })
             .collect();

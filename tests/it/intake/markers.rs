@@ -1,7 +1,7 @@
 //! Damaged and unknown PEM markers: each is an input, read where it is certain and rejected with its line elsewhere.
 
-use muster::certificate::{Certificate, pem};
-use muster::specimen::{Ca, Flaw};
+use muster_core::certificate::{Certificate, pem};
+use muster_sandbox::specimen::{Ca, Flaw};
 
 use super::{Planned, id, ids, registers};
 

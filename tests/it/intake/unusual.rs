@@ -1,9 +1,9 @@
 //! Certificates in an unusual form: what can be identified with certainty is sent with a warning.
 
-use muster::certificate::{Certificate, Issuer, pem};
-use muster::job::RegisterCertificate;
-use muster::precheck::{Policy, Precheck, Warning};
-use muster::specimen::Ca;
+use muster_core::certificate::{Certificate, Issuer, pem};
+use muster_core::job::RegisterCertificate;
+use muster_core::precheck::{Policy, Precheck, Warning};
+use muster_sandbox::specimen::Ca;
 
 use super::{NOW, registers, verdict};
 

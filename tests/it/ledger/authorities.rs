@@ -1,12 +1,12 @@
 //! The CAs in the ledger: which are in, what waits for them, which are not in.
 
-use muster::certificate::CertificateId;
-use muster::hold::HoldKey;
-use muster::job::{CertificateMode, CertificateStatus, Operation, RegisterCaCertificate};
-use muster::outcome::Code;
-use muster::specimen::Ca;
-use muster::store::authority::Authority;
-use muster::store::{Page, Row, Store};
+use muster::ledger::authority::Authority;
+use muster::ledger::{Page, Row, Store};
+use muster_core::certificate::CertificateId;
+use muster_core::hold::HoldKey;
+use muster_core::job::{CertificateMode, CertificateStatus, Operation, RegisterCaCertificate};
+use muster_core::outcome::Code;
+use muster_sandbox::specimen::Ca;
 use time::{Duration, OffsetDateTime};
 
 use super::{ACCOUNT, REGION, assert_counters_equal_the_rows, page, record, row};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use muster::job::Operation;
-use muster::outcome::Code;
-use muster::store::Page;
-use muster::store::row::Row;
+use muster::ledger::Page;
+use muster::ledger::row::Row;
+use muster_core::job::Operation;
+use muster_core::outcome::Code;
 
 use super::{page, record, row};
 use crate::database::Database;

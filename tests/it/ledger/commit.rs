@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use muster::config;
-use muster::outcome::Code;
-use muster::store::{Store, StoreError};
+use muster::ledger::{Store, StoreError};
+use muster_core::outcome::Code;
 
 use super::{assert_counters_equal_the_rows, counts, page, row};
 use crate::database::Database;

@@ -1,9 +1,9 @@
 //! Every exception of the three calls, and the end that follows from it.
 
-use muster::job::Job;
-use muster::outcome::{Code, Status};
-use muster::sandbox::{Effect, Fault, Operation};
-use muster::specimen::Ca;
+use muster_core::job::Job;
+use muster_core::outcome::{Code, Status};
+use muster_sandbox::specimen::Ca;
+use muster_sandbox::{Effect, Fault, Operation};
 
 use super::{device, device_without_ca, factory, n_calls, send, sni_only, the_end};
 use crate::factory::Factory;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster::certificate::Certificate;
-use muster::job::{Job, RegisterCaCertificate};
-use muster::limiter::{Rate, burst_of};
-use muster::outcome::Code;
-use muster::sandbox::{self, Operation};
-use muster::specimen::{Ca, Flaw};
+use muster_core::certificate::Certificate;
+use muster_core::job::{Job, RegisterCaCertificate};
+use muster_core::outcome::Code;
+use muster_core::rate::{Rate, burst_of};
+use muster_sandbox::specimen::{Ca, Flaw};
+use muster_sandbox::{self, Operation};
 
 use super::{device, device_without_ca, factory, n_calls, proven, send, sni_only};
 use crate::factory::{BATCH, Factory};
@@ -77,7 +77,7 @@ async fn devices_wait_for_a_ca_that_was_refused_and_are_sent_again_when_it_is_in
     factory.config.breakers.issuer_probe = Duration::from_hours(1).into();
     let ca = Ca::new("Late CA");
     let no_template = RegisterCaCertificate {
-        registration_config: Some(muster::job::RegistrationConfig {
+        registration_config: Some(muster_core::job::RegistrationConfig {
             template_name: Some("nowhere".to_owned()),
             ..Default::default()
         }),

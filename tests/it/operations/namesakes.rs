@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use muster::outcome::Code;
-use muster::sandbox::Operation;
-use muster::specimen::{Ca, KeyKind};
+use muster_core::outcome::Code;
+use muster_sandbox::Operation;
+use muster_sandbox::specimen::{Ca, KeyKind};
 
 use super::{device, factory, n_calls, send, sni_only, the_end};
 use crate::factory::Factory;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use muster::certificate::{Certificate, CertificateId};
-use muster::job::{CertificateMode, CertificateStatus, RegisterCaCertificate, RegisterCertificate};
-use muster::job::{RegisterCertificateWithoutCa, RegistrationConfig, Request, Tag};
-use muster::sandbox::{RegisteredAuthority, RegisteredCertificate, Settings};
-use muster::specimen::{Ca, KeyKind};
+use muster_core::certificate::{Certificate, CertificateId};
+use muster_core::job::{CertificateMode, CertificateStatus, RegisterCaCertificate, RegisterCertificate};
+use muster_core::job::{RegisterCertificateWithoutCa, RegistrationConfig, Request, Tag};
+use muster_sandbox::specimen::{Ca, KeyKind};
+use muster_sandbox::{RegisteredAuthority, RegisteredCertificate, Settings};
 
 use super::{factory, proven, send, sni_only, the_end};
 use crate::factory::{Factory, count_only};

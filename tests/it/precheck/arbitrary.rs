@@ -2,13 +2,13 @@
 
 use std::sync::LazyLock;
 
-use muster::certificate::pem;
-use muster::certificate::{Certificate, CertificateId};
-use muster::job::{
+use muster_core::certificate::pem;
+use muster_core::certificate::{Certificate, CertificateId};
+use muster_core::job::{
     RegisterCaCertificate, RegisterCertificate, RegisterCertificateWithoutCa, RegistrationConfig, Request, Tag,
 };
-use muster::precheck::{Call, CheckedCertificate, PEM_CHARS_MAX, Policy, Precheck};
-use muster::specimen::{Ca, hostile};
+use muster_core::precheck::{Call, CheckedCertificate, PEM_CHARS_MAX, Policy, Precheck};
+use muster_sandbox::specimen::{Ca, hostile};
 use proptest::prelude::*;
 
 use super::{CODE, NOW, ca_alone, ca_job, job, job_under};

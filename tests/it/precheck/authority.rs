@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use muster::certificate::{Certificate, pem};
-use muster::job::{CertificateMode, RegisterCaCertificate, RegistrationConfig, Tag};
-use muster::outcome::Code;
-use muster::precheck::{Call, NotYetValid, PEM_CHARS_MAX, Policy, Precheck};
-use muster::specimen::{Ca, Flaw, KeyKind, hostile, request};
+use muster_core::certificate::{Certificate, pem};
+use muster_core::job::{CertificateMode, RegisterCaCertificate, RegistrationConfig, Tag};
+use muster_core::outcome::Code;
+use muster_core::precheck::{Call, NotYetValid, PEM_CHARS_MAX, Policy, Precheck};
+use muster_sandbox::specimen::{Ca, Flaw, KeyKind, hostile, request};
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
 use super::{CODE, NOW, ca_alone, ca_job, check_ca, rejection, warnings};
@@ -242,7 +242,7 @@ fn a_ca_that_canonical_form_makes_too_long_is_rejected() {
     let one_line = text.replace(['\n', '\r'], "");
     assert!(one_line.len() <= PEM_CHARS_MAX && text.len() > PEM_CHARS_MAX, "{} {}", one_line.len(), text.len());
     assert_eq!(rejection(check_ca(&ca_alone(&one_line))).code(), Code::PemTooLong);
-    let job = muster::job::RegisterCertificate {
+    let job = muster_core::job::RegisterCertificate {
         ca_certificate_pem: Some(one_line),
         ..super::job(Ca::new("Plant CA").leaf(DEVICE))
     };

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use muster::job::{RegisterCaCertificate, Request};
-use muster::precheck::{PEM_CHARS_MAX, Policy, Precheck};
-use muster::specimen::{Ca, hostile};
+use muster_core::job::{RegisterCaCertificate, Request};
+use muster_core::precheck::{PEM_CHARS_MAX, Policy, Precheck};
+use muster_sandbox::specimen::{Ca, hostile};
 
 use super::{CODE, NOW, job_under};
 
@@ -76,7 +76,7 @@ fn chars_beside(request: &RegisterCaCertificate) -> usize {
 
 /// The instructions of each check, in order; valgrind writes a file after each.
 fn instructions(folder: &Path) -> Option<Vec<u64>> {
-    let check = "muster::precheck::Precheck::check";
+    let check = "muster_core::precheck::Precheck::check";
     let status = Command::new("valgrind")
         .args(["--tool=callgrind", "--quiet", &format!("--toggle-collect={check}"), &format!("--dump-after={check}")])
         .arg(format!("--callgrind-out-file={}", folder.join("out").display()))

@@ -1,10 +1,10 @@
 //! The newer and the older status of a device, devices without a CA, and the CA that is named afterwards.
 
-use muster::certificate::{Certificate, Issuer};
-use muster::job::{CertificateStatus, RegisterCertificate, RegisterCertificateWithoutCa, Request};
-use muster::outcome::Code;
-use muster::precheck::{Call, CheckedCertificate, Policy, Precheck, Verdict};
-use muster::specimen::{Ca, Flaw, KeyKind};
+use muster_core::certificate::{Certificate, Issuer};
+use muster_core::job::{CertificateStatus, RegisterCertificate, RegisterCertificateWithoutCa, Request};
+use muster_core::outcome::Code;
+use muster_core::precheck::{Call, CheckedCertificate, Policy, Precheck, Verdict};
+use muster_sandbox::specimen::{Ca, Flaw, KeyKind};
 use strum::VariantArray;
 
 use super::{NOW, ca_job, check, check_ca, job, job_under, rejection, warnings};

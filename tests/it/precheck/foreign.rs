@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use base64::Engine;
-use muster::certificate::{Certificate, pem};
+use muster_core::certificate::{Certificate, pem};
 
 use super::{check, job};
 

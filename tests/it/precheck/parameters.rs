@@ -1,8 +1,8 @@
 //! The fields of a CA's request beside its certificates, at their bounds.
 
-use muster::job::{RegisterCaCertificate, RegistrationConfig, Tag};
-use muster::outcome::Code;
-use muster::specimen::Ca;
+use muster_core::job::{RegisterCaCertificate, RegistrationConfig, Tag};
+use muster_core::outcome::Code;
+use muster_sandbox::specimen::Ca;
 
 use super::{ca_alone, check_ca, rejection, warnings};
 

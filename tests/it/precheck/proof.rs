@@ -1,10 +1,10 @@
 //! The mode of a CA and the verification certificate that it wants or must not have.
 
-use muster::certificate::Certificate;
-use muster::job::{CertificateMode, RegisterCaCertificate};
-use muster::outcome::Code;
-use muster::precheck::{Call, Policy, Precheck};
-use muster::specimen::{Ca, Flaw, hostile};
+use muster_core::certificate::Certificate;
+use muster_core::job::{CertificateMode, RegisterCaCertificate};
+use muster_core::outcome::Code;
+use muster_core::precheck::{Call, Policy, Precheck};
+use muster_sandbox::specimen::{Ca, Flaw, hostile};
 use rcgen::{CertificateParams, DistinguishedName, DnType, DnValue, Issuer, KeyPair};
 use strum::VariantArray;
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use muster::certificate::{Certificate, CertificateId, pem};
-use muster::job::{CertificateStatus, RegisterCertificate, Request};
-use muster::outcome::{Code, Status};
-use muster::precheck::{NotYetValid, PEM_CHARS_MAX, Policy, Precheck};
-use muster::specimen::{Ca, Flaw, request};
+use muster_core::certificate::{Certificate, CertificateId, pem};
+use muster_core::job::{CertificateStatus, RegisterCertificate, Request};
+use muster_core::outcome::{Code, Status};
+use muster_core::precheck::{NotYetValid, PEM_CHARS_MAX, Policy, Precheck};
+use muster_sandbox::specimen::{Ca, Flaw, request};
 use rcgen::generate_simple_self_signed;
 use strum::VariantArray;
 use time::Duration;

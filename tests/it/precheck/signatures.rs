@@ -1,7 +1,7 @@
 //! Every signature algorithm with every key, made by an implementation that is not ours (`tests/data/signatures.py`).
 
-use muster::certificate::{Certificate, Issuer, Verification, pem};
-use muster::specimen::{Ca, KeyKind};
+use muster_core::certificate::{Certificate, Issuer, Verification, pem};
+use muster_sandbox::specimen::{Ca, KeyKind};
 
 /// CAs and, behind each, the leaves that it signed; the name of a leaf is the name of its signature algorithm.
 pub(super) fn certificates() -> Vec<Certificate> {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use muster::certificate::{Certificate, Issuer, pem};
-use muster::job::RegisterCertificate;
-use muster::precheck::{Policy, Precheck, Warning};
-use muster::specimen::{Ca, KeyKind, hostile};
+use muster_core::certificate::{Certificate, Issuer, pem};
+use muster_core::job::RegisterCertificate;
+use muster_core::precheck::{Policy, Precheck, Warning};
+use muster_sandbox::specimen::{Ca, KeyKind, hostile};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
 use strum::VariantNames;
 

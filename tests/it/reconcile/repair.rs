@@ -1,7 +1,7 @@
 //! `--repair`: what AWS does not have, or has without the ledger knowing, is sent again.
 
-use muster::outcome::Code;
-use muster::sandbox::{Effect, Fault, Operation};
+use muster_core::outcome::Code;
+use muster_sandbox::{Effect, Fault, Operation};
 use serde_json::json;
 
 use super::{Site, counts, id};

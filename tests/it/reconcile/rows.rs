@@ -1,14 +1,14 @@
 //! What a comparison writes, in a real Postgres: only what is still as it was compared, beside recorders at work.
 
-use muster::certificate::CertificateId;
-use muster::hold::HoldKey;
-use muster::identity::Account;
-use muster::job::CertificateStatus;
-use muster::outcome::{Attempt, Code};
-use muster::store::drift::changes::{Becomes, Changed};
-use muster::store::drift::listing::{Listed, Run};
-use muster::store::drift::{ComparedRow, GoodCertificate, Lane};
-use muster::store::{Row, Store};
+use muster::ledger::drift::changes::{Becomes, Changed};
+use muster::ledger::drift::listing::{Listed, Run};
+use muster::ledger::drift::{ComparedRow, GoodCertificate, Lane};
+use muster::ledger::{Row, Store};
+use muster_core::account::Account;
+use muster_core::certificate::CertificateId;
+use muster_core::hold::HoldKey;
+use muster_core::job::CertificateStatus;
+use muster_core::outcome::{Attempt, Code};
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
 

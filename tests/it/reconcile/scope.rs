@@ -1,8 +1,8 @@
 //! One batch, one CA, a sample, more than one page.
 
-use muster::job::RegisterCertificate;
-use muster::sandbox::{Effect, Fault, Operation};
-use muster::specimen::Ca;
+use muster_core::job::RegisterCertificate;
+use muster_sandbox::specimen::Ca;
+use muster_sandbox::{Effect, Fault, Operation};
 use serde_json::json;
 
 use super::{Site, counts, id};
@@ -24,7 +24,10 @@ async fn a_batch_is_compared_alone() {
     for pem in [&pems[0], &pems[2], &others[0]] {
         site.delete(pem).await;
     }
-    site.factory.sandbox.plant_certificate(&Ca::new("x").leaf("x"), muster::job::CertificateStatus::Active).unwrap();
+    site.factory
+        .sandbox
+        .plant_certificate(&Ca::new("x").leaf("x"), muster_core::job::CertificateStatus::Active)
+        .unwrap();
     let (code, found) = site.reconcile("--dry-run --batch other").await;
     assert_eq!((code, counts(&found)), (Some(6), [2, 0, 0, 0]), "{found}");
     let (_, found) = site.reconcile("--dry-run").await;
@@ -48,7 +51,7 @@ async fn what_one_ca_issued_is_compared_alone() {
     let with_ca = |pem: &String| RegisterCertificate {
         certificate_pem: pem.clone(),
         ca_certificate_pem: Some(line.pem()),
-        status: Some(muster::job::CertificateStatus::Active),
+        status: Some(muster_core::job::CertificateStatus::Active),
         ..RegisterCertificate::default()
     };
     let bodies: Vec<_> = others.iter().map(|pem| Factory::job_of(with_ca(pem)).to_body()).collect();
@@ -91,7 +94,7 @@ async fn more_than_one_page_is_compared_through_throttles() {
     }
     let mut foreign: Vec<String> = (0..30).map(|_| site.factory.ca.leaf("of another system")).collect();
     for pem in &foreign {
-        site.factory.sandbox.plant_certificate(pem, muster::job::CertificateStatus::Active).unwrap();
+        site.factory.sandbox.plant_certificate(pem, muster_core::job::CertificateStatus::Active).unwrap();
     }
     for operation in [Operation::ListCertificates, Operation::DescribeCertificate] {
         site.factory.sandbox.faults().set(Fault::new(operation, Effect::Throttle).calls(2)).unwrap();

@@ -1,6 +1,6 @@
 //! Denials, outages, nobody to ask, and Ctrl-C.
 
-use muster::sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{Effect, Fault, Operation};
 use serde_json::{Value, json};
 
 use super::Site;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use muster::outcome::Code;
-use muster::replay::Filter;
-use muster::store::Row;
-use muster::store::replay::Begun;
+use muster::ledger::Row;
+use muster::ledger::replay::Begun;
+use muster_core::outcome::Code;
+use muster_core::replay_filter::Filter;
 use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 

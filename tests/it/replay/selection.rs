@@ -1,6 +1,6 @@
 //! What the command takes, shows and refuses.
 
-use muster::outcome::Code;
+use muster_core::outcome::Code;
 use serde_json::Value;
 
 use super::{json, n_sent, replay, with_failures};

@@ -3,8 +3,8 @@
 use aws_sdk_iot::error::SdkError;
 use aws_sdk_iot::operation::register_ca_certificate::RegisterCACertificateError;
 use aws_sdk_iot::types::{AutoRegistrationStatus, CaCertificateStatus, CertificateMode};
-use muster::sandbox::{Effect, Fault, Operation};
-use muster::specimen::{Ca, KeyKind};
+use muster_sandbox::specimen::{Ca, KeyKind};
+use muster_sandbox::{Effect, Fault, Operation};
 
 use super::{Bench, refusal};
 
@@ -49,7 +49,7 @@ async fn the_ledger_tells_a_ca_as_it_was_registered() {
     bench.register_sni_only(&ca).allow_auto_registration(true).send().await.unwrap();
     let authority = ledger.authority(ca.certificate().id()).unwrap();
     assert_eq!((authority.id, ledger.n_authorities()), (ca.certificate().id(), 1));
-    assert_eq!((authority.is_active, authority.mode), (false, muster::job::CertificateMode::SniOnly));
+    assert_eq!((authority.is_active, authority.mode), (false, muster_core::job::CertificateMode::SniOnly));
     assert!(authority.auto_registration && authority.tags.is_empty() && authority.registration_config.is_none());
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use muster::sandbox::{Limiting, Rates, Sandbox, Settings};
-use muster::specimen::{Ca, Flaw, KeyKind};
+use muster_sandbox::specimen::{Ca, Flaw, KeyKind};
+use muster_sandbox::{Limiting, Rates, Sandbox, Settings};
 
 use crate::python::python_with;
 

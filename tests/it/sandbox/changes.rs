@@ -5,9 +5,9 @@ use aws_sdk_iot::types::{
     AutoRegistrationStatus, CaCertificateDescription, CaCertificateStatus, CertificateDescription, CertificateStatus,
     RegistrationConfig,
 };
-use muster::certificate::CertificateId;
-use muster::sandbox::Operation;
-use muster::specimen::Ca;
+use muster_core::certificate::CertificateId;
+use muster_sandbox::Operation;
+use muster_sandbox::specimen::Ca;
 
 use super::{Bench, refusal};
 

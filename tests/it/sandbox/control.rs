@@ -1,8 +1,8 @@
 //! The control interface, as anybody with an HTTP client sees it.
 
 use aws_sdk_iot::error::ProvideErrorMetadata;
-use muster::sandbox::{Limiting, Settings};
-use muster::specimen::Ca;
+use muster_sandbox::specimen::Ca;
+use muster_sandbox::{Limiting, Settings};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

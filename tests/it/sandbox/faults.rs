@@ -7,8 +7,8 @@ use aws_sdk_iot::operation::register_certificate::{RegisterCertificateError, Reg
 use aws_sdk_sqs::types::{
     DeleteMessageBatchRequestEntry, Message, SendMessageBatchRequestEntry, SendMessageBatchResultEntry,
 };
-use muster::sandbox::{Effect, Fault, Limiting, Operation, Rates, Settings};
-use muster::specimen::Ca;
+use muster_sandbox::specimen::Ca;
+use muster_sandbox::{Effect, Fault, Limiting, Operation, Rates, Settings};
 
 use super::Bench;
 

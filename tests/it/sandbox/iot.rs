@@ -3,8 +3,8 @@
 use aws_sdk_iot::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_iot::operation::register_certificate::builders::RegisterCertificateFluentBuilder;
 use aws_sdk_iot::types::CertificateStatus;
-use muster::sandbox::{Limiting, Operation, Rates, Settings};
-use muster::specimen::{Ca, Flaw, KeyKind};
+use muster_sandbox::specimen::{Ca, Flaw, KeyKind};
+use muster_sandbox::{Limiting, Operation, Rates, Settings};
 
 use super::{Bench, id_of};
 

@@ -3,7 +3,7 @@
 use aws_sdk_sqs::error::ProvideErrorMetadata;
 use aws_sdk_sqs::operation::send_message::builders::SendMessageFluentBuilder;
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
-use muster::sandbox::Settings;
+use muster_sandbox::Settings;
 
 use super::Bench;
 

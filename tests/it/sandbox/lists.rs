@@ -1,9 +1,9 @@
 //! AWS IoT: what is registered, listed in pages.
 
 use aws_sdk_iot::types::{CertificateMode, CertificateStatus, RegistrationConfig};
-use muster::certificate::CertificateId;
-use muster::sandbox::{Operation, Rates, Settings};
-use muster::specimen::Ca;
+use muster_core::certificate::CertificateId;
+use muster_sandbox::specimen::Ca;
+use muster_sandbox::{Operation, Rates, Settings};
 
 use super::{Bench, refusal};
 

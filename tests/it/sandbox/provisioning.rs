@@ -3,8 +3,8 @@
 use aws_sdk_iot::error::SdkError;
 use aws_sdk_iot::types::RegistrationConfig;
 use aws_sdk_iot::types::builders::RegistrationConfigBuilder;
-use muster::sandbox::{self, Limiting, Settings};
-use muster::specimen::Ca;
+use muster_sandbox::specimen::Ca;
+use muster_sandbox::{self, Limiting, Settings};
 
 use super::{Bench, refusal};
 
@@ -90,7 +90,7 @@ async fn a_role_must_be_there() {
 
     // An account that has one role has no other.
     let registered = bench.sandbox.ledger().n_authorities();
-    let role = |name: &str| muster::identity::Role {
+    let role = |name: &str| muster_core::role::Role {
         arn: format!("arn:aws:iam::000000000000:role/{name}").parse().unwrap(),
         external_id: None,
     };

@@ -4,7 +4,7 @@ use aws_sdk_sqs::types::{
     DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
     SendMessageBatchRequestEntry, SendMessageBatchResultEntry,
 };
-use muster::sandbox::Settings;
+use muster_sandbox::Settings;
 
 use super::Bench;
 

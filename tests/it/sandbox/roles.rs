@@ -4,8 +4,8 @@ use aws_config::SdkConfig;
 use aws_sdk_iot::error::ProvideErrorMetadata;
 use aws_sdk_sts::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_sts::operation::assume_role::builders::AssumeRoleFluentBuilder;
-use muster::identity::Role;
-use muster::sandbox::{Effect, Fault, Limiting, Operation, Settings};
+use muster_core::role::Role;
+use muster_sandbox::{Effect, Fault, Limiting, Operation, Settings};
 use time::{Duration, OffsetDateTime};
 
 use super::{Bench, sdk};

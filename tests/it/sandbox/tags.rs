@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_iot::types::Tag;
-use muster::sandbox::Operation;
-use muster::specimen::Ca;
+use muster_sandbox::Operation;
+use muster_sandbox::specimen::Ca;
 
 use super::{Bench, refusal};
 

@@ -5,8 +5,8 @@ use aws_sdk_iot::operation::register_certificate::RegisterCertificateError;
 use aws_sdk_iot::operation::register_certificate_without_ca::RegisterCertificateWithoutCAError;
 use aws_sdk_iot::operation::register_certificate_without_ca::builders::RegisterCertificateWithoutCAFluentBuilder;
 use aws_sdk_iot::types::{CertificateMode, CertificateStatus};
-use muster::sandbox::{Effect, Fault, Operation};
-use muster::specimen::{Ca, Flaw};
+use muster_sandbox::specimen::{Ca, Flaw};
+use muster_sandbox::{Effect, Fault, Operation};
 
 use super::{Bench, id_of, refusal};
 
@@ -31,7 +31,7 @@ async fn a_certificate_needs_no_ca_and_is_sni_only() {
     assert_eq!(described.certificate_mode(), Some(&CertificateMode::SniOnly));
     assert_eq!(described.ca_certificate_id(), None);
     let registered = bench.sandbox.ledger().certificate(id).unwrap();
-    assert_eq!((registered.mode, registered.ca), (muster::job::CertificateMode::SniOnly, None));
+    assert_eq!((registered.mode, registered.ca), (muster_core::job::CertificateMode::SniOnly, None));
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use muster::outcome::Code;
-use muster::store::{Page, Row};
+use muster::ledger::{Page, Row};
+use muster_core::outcome::Code;
 use serde_json::{Value, json};
 
 use super::status;

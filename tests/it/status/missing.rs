@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use muster::store::Store;
-use muster::store::reading::{MISSING_AFTER, Reading};
+use muster::ledger::Store;
+use muster::ledger::reading::{MISSING_AFTER, Reading};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use muster::outcome::Code;
-use muster::specimen::Flaw;
+use muster_core::outcome::Code;
+use muster_sandbox::specimen::Flaw;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::ChildStderr;
 

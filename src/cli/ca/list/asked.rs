@@ -10,12 +10,12 @@ use tokio::time::{Interval, MissedTickBehavior};
 use tracing::warn;
 
 use crate::config::Config;
-use crate::figures::span;
-use crate::identity::Account;
-use crate::job::{CertificateMode, CertificateStatus};
-use crate::single::Single;
-use crate::store::Store;
-use crate::store::authority::{AuthorityReport, LearntStatus};
+use crate::ledger::Store;
+use crate::ledger::authority::{AuthorityReport, LearntStatus};
+use crate::operator::ca_registration::Single;
+use muster_core::account::Account;
+use muster_core::format::span;
+use muster_core::job::{CertificateMode, CertificateStatus};
 
 /// Most CAs that AWS is asked about.
 const ASKED_MAX: usize = 100;

@@ -5,12 +5,12 @@ use time::macros::datetime;
 use super::super::facts::Measured;
 use super::*;
 use crate::config::Config;
-use crate::hold::HoldKey;
-use crate::job::Operation;
-use crate::situation::Situation;
-use crate::store::batch::Count;
-use crate::store::rate_limit::{Change, RateReport, Reason};
-use crate::store::workers::WorkerReport;
+use crate::ledger::batch::Count;
+use crate::ledger::rate_limit::{Change, RateReport, Reason};
+use crate::ledger::workers::WorkerReport;
+use crate::operator::situation::Situation;
+use muster_core::hold::HoldKey;
+use muster_core::job::Operation;
 
 fn count(code: Code, n: u64) -> Count {
     Count {
@@ -292,7 +292,7 @@ fn no_rate_is_computed_over_less_than_a_second() {
 #[test]
 fn other_messages_in_the_queues_may_come_first() {
     let batch = BatchStatus { announced: Some(7_000), counts: vec![count(Code::Ok, 5_000)], ..BatchStatus::default() };
-    let queue = crate::store::reading::QueueReport {
+    let queue = crate::ledger::reading::QueueReport {
         queue: "q".into(),
         read_ago: Duration::ZERO,
         n_messages: Some(50_000),

@@ -1,0 +1,309 @@
+//! Proves to AWS that one holds a CA's key: makes the verification certificate that mode DEFAULT asks for.
+//!
+//! The certificate names the account's registration code and is signed with the CA's key. No signing request is needed
+//! where that key is at hand: the key of the verification certificate itself is made here, and nobody needs it again.
+//! Everything stays in memory, and no key text is ever part of an error.
+
+use rcgen::{CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, SigningKey};
+use rustls_pki_types::PrivateKeyDer;
+use secrecy::zeroize::Zeroize;
+use time::{Duration, OffsetDateTime};
+use x509_parser::asn1_rs::{Any, FromDer};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::nom::Offset;
+
+use crate::certificate::pem::{self, Block, Damage, PemError};
+use crate::certificate::{Certificate, Issuer, IssuerError, Verification};
+
+/// How long before now it is valid, so that a clock that is behind takes it.
+const VALID_SINCE: Duration = Duration::hours(1);
+
+/// How long it is valid: AWS looks at it once.
+const VALID_FOR: Duration = Duration::days(30);
+
+/// Why there is no verification certificate.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ProofError {
+    /// The certificate is not a CA's.
+    #[error(transparent)]
+    NotACa(#[from] IssuerError),
+    /// The text holds no private key.
+    #[error("the text has no private key")]
+    NoKey,
+    /// The key's block is damaged.
+    #[error("the private key's block {0}")]
+    Pem(PemError),
+    /// The key is encrypted.
+    #[error("the private key is encrypted")]
+    Encrypted,
+    /// The key is none that can be used.
+    #[error("the {label} block holds no key that can sign here")]
+    Unusable {
+        /// The label of its block.
+        label: &'static str,
+    },
+    /// The key is another's.
+    #[error("the private key does not belong to the CA {subject}")]
+    Foreign {
+        /// The CA's name.
+        subject: String,
+    },
+}
+
+impl ProofError {
+    /// What mends it, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NotACa(_) => return None,
+            Self::NoKey | Self::Pem(_) => {
+                "give the CA's private key as PEM: PRIVATE KEY, EC PRIVATE KEY or RSA PRIVATE KEY"
+            }
+            Self::Encrypted => "decrypt it on the way: `openssl pkey -in FILE | muster ca register CA --key -`",
+            Self::Unusable { .. } => {
+                "AWS takes CAs with RSA keys of 2048 bits or more and with keys on P-256, P-384 or P-521"
+            }
+            Self::Foreign { .. } => {
+                "`openssl pkey -in KEY -pubout` and `openssl x509 -in CA -pubkey -noout` must be alike"
+            }
+        })
+    }
+}
+
+/// Makes the certificate that shows AWS that one holds the key of `ca`, as PEM: its name is the registration code.
+///
+/// The key is PEM, as PKCS #8, SEC 1 or PKCS #1. The certificate is valid from an hour before `now`, for 30 days.
+///
+/// # Errors
+/// The certificate is no CA's, or the text holds no key of it that can be used.
+pub fn verification_certificate(
+    ca: &Certificate,
+    key_pem: &str,
+    registration_code: &str,
+    now: OffsetDateTime,
+) -> Result<String, ProofError> {
+    let issuer = Issuer::new(ca.clone())?;
+    let (key, label) = read_key(key_pem)?;
+    let made =
+        Certificate::from_der(&made_for(ca, &key, registration_code, now)).expect("what is made here is well-formed");
+    match issuer.verify(&made) {
+        Verification::Good => Ok(made.to_pem()),
+        Verification::Bad => Err(ProofError::Foreign { subject: ca.subject() }),
+        Verification::Unsupported => Err(ProofError::Unusable { label }),
+    }
+}
+
+/// Takes the DER of a key.
+type ReadKey = fn(Vec<u8>) -> PrivateKeyDer<'static>;
+
+/// The labels of private keys that are not encrypted, and how each is read.
+const KEYS: [(&str, ReadKey); 3] = [
+    ("PRIVATE KEY", |der| PrivateKeyDer::Pkcs8(der.into())),
+    ("EC PRIVATE KEY", |der| PrivateKeyDer::Sec1(der.into())),
+    ("RSA PRIVATE KEY", |der| PrivateKeyDer::Pkcs1(der.into())),
+];
+
+/// Reads the first private key of a text, and tells its label.
+fn read_key(text: &str) -> Result<(KeyPair, &'static str), ProofError> {
+    for block in pem::blocks(text) {
+        if is_encrypted(&block) {
+            return Err(ProofError::Encrypted);
+        }
+        if let Some((label, read)) = KEYS.into_iter().find(|(label, _)| *label == block.label) {
+            if let Some(damage @ (Damage::NoBegin | Damage::NoEnd)) = block.damage {
+                return Err(ProofError::Pem(PemError::Marker(damage)));
+            }
+            let der = block.decode().map_err(ProofError::Pem)?;
+            let mut key = read(der);
+            let pair = KeyPair::try_from(&key).map_err(|_| ProofError::Unusable { label });
+            key.zeroize();
+            return Ok((pair?, label));
+        }
+    }
+    Err(ProofError::NoKey)
+}
+
+/// Keys are encrypted as PKCS #8, or in OpenSSL's older way, which says so inside the block.
+fn is_encrypted(block: &Block<'_>) -> bool {
+    let is_key = block.label.ends_with("PRIVATE KEY");
+    is_key && (block.label == "ENCRYPTED PRIVATE KEY" || block.text.contains("Proc-Type: 4,ENCRYPTED"))
+}
+
+/// Makes the certificate, in DER.
+fn made_for(ca: &Certificate, key: &KeyPair, registration_code: &str, now: OffsetDateTime) -> Vec<u8> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, registration_code);
+    params.is_ca = IsCa::ExplicitNoCa;
+    (params.not_before, params.not_after) = (now - VALID_SINCE, now + VALID_FOR);
+    let stand_in = rcgen::Issuer::from_params(&params, key);
+    let own = KeyPair::generate().expect("aws-lc-rs makes P-256 keys");
+    let draft = params.signed_by(&own, &stand_in).expect("parameters made here are complete");
+    with_issuer(draft.der(), ca.subject_der(), key)
+}
+
+/// Puts the issuer's own name in the place of the stand-in's, byte by byte as AWS compares it, and signs the whole anew.
+/// Written from its parts, a name with several values of a kind would come out as another.
+fn with_issuer(draft: &[u8], issuer: &[u8], key: &KeyPair) -> Vec<u8> {
+    const READ: &str = "what rcgen makes is well-formed";
+    let (_, x509) = X509Certificate::from_der(draft).expect(READ);
+    let (signed, name) = (x509.tbs_certificate.as_ref(), x509.tbs_certificate.issuer.as_raw());
+    let after = &draft[draft.offset(signed) + signed.len()..];
+    let (signature, _) = Any::from_der(after).expect(READ);
+    let algorithm = &after[..after.len() - signature.len()];
+
+    let (_, fields) = Any::from_der(signed).expect(READ);
+    let start = fields.data.offset(name);
+    let signed = sequence(&[&fields.data[..start], issuer, &fields.data[start + name.len()..]]);
+    let signature = key.sign(&signed).expect("a key that signed once signs again");
+    sequence(&[&signed, algorithm, &tagged(BIT_STRING, &[&[0], &signature])])
+}
+
+const BIT_STRING: u8 = 0x03;
+const SEQUENCE: u8 = 0x30;
+
+fn sequence(parts: &[&[u8]]) -> Vec<u8> {
+    tagged(SEQUENCE, parts)
+}
+
+/// Writes one element of DER, which is not empty.
+fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    const SHORT_MAX: usize = 0x7f;
+    let content = parts.concat();
+    let length = content.len().to_be_bytes();
+    let digits: Vec<u8> = length.into_iter().skip_while(|&byte| byte == 0).collect();
+    let mut der = vec![tag];
+    if content.len() > SHORT_MAX {
+        der.push(0x80 | u8::try_from(digits.len()).expect("a length has at most eight bytes"));
+    }
+    [der, digits, content].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, RsaKeySize};
+    use time::macros::datetime;
+
+    use super::*;
+    use muster_sandbox::specimen::KeyKind;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
+    const CODE: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    /// A CA and its key, as PKCS #8.
+    fn ca_of(key: &KeyPair) -> (Certificate, String) {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::OrganizationName, "Plant");
+        let certificate = Certificate::from_der(params.self_signed(key).unwrap().der()).unwrap();
+        (certificate, key.serialize_pem())
+    }
+
+    fn p256() -> (Certificate, String) {
+        ca_of(&KeyPair::generate().unwrap())
+    }
+
+    /// The key inside a PKCS #8 block, as PKCS #1 or SEC 1 have it.
+    fn bare(pkcs8: &str, label: &str) -> String {
+        let der = pem::blocks(pkcs8).next().unwrap().decode().unwrap();
+        let (_, whole) = Any::from_der(&der).unwrap();
+        let (rest, _version) = Any::from_der(whole.data).unwrap();
+        let (rest, _algorithm) = Any::from_der(rest).unwrap();
+        pem::encode(label, Any::from_der(rest).unwrap().1.data)
+    }
+
+    fn assert_proves(ca: &Certificate, key_pem: &str) {
+        let made = Certificate::from_pem(&verification_certificate(ca, key_pem, CODE, NOW).unwrap()).unwrap();
+        assert_eq!(made.subject(), format!("CN={CODE}"));
+        assert_eq!(made.issuer_der(), ca.subject_der());
+        assert_eq!(Issuer::new(ca.clone()).unwrap().verify(&made), Verification::Good);
+        assert!(!made.is_ca() && made.version() == 3);
+        assert!(made.not_before() < NOW && made.not_after() > NOW + Duration::days(29));
+    }
+
+    #[test]
+    fn keys_of_every_kind_that_aws_takes_prove() {
+        for algorithm in
+            [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ECDSA_P521_SHA512]
+        {
+            let (ca, key) = ca_of(&KeyPair::generate_for(algorithm).unwrap());
+            assert_proves(&ca, &key);
+            assert_proves(&ca, &bare(&key, "EC PRIVATE KEY"));
+        }
+        let (ca, key) = ca_of(&KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap());
+        assert_proves(&ca, &key);
+        assert_proves(&ca, &bare(&key, "RSA PRIVATE KEY"));
+    }
+
+    #[test]
+    fn a_key_is_found_among_other_blocks() {
+        let (ca, key) = p256();
+        let parameters = pem::encode("EC PARAMETERS", &[6, 8, 42, 134, 72, 206, 61, 3, 1, 7]);
+        assert_proves(&ca, &format!("{}\nsome text\n{parameters}{}", ca.to_pem(), bare(&key, "EC PRIVATE KEY")));
+    }
+
+    /// Premise: a name of several values of one kind, of foreign string types, is lost where it is taken to pieces.
+    #[test]
+    fn the_issuer_has_the_bytes_of_the_subject_whatever_they_are() {
+        let key = KeyPair::generate().unwrap();
+        let (ca, key_pem) = ca_of(&key);
+        // DC=com, DC=plant, as IA5String; O=Plant, as BMPString.
+        let domain = |name: &str| {
+            let value = tagged(0x16, &[name.as_bytes()]);
+            let oid = [0x06, 0x0a, 0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 0x01, 0x19];
+            tagged(0x31, &[&sequence(&[&oid, &value])])
+        };
+        let wide = tagged(0x1e, &[b"\0P\0l\0a\0n\0t"]);
+        let organisation = tagged(0x31, &[&sequence(&[&[0x06, 0x03, 0x55, 0x04, 0x0a], &wide])]);
+        let name = sequence(&[&domain("com"), &domain("plant"), &organisation, &domain(&"x".repeat(200))]);
+        let renamed = with_issuer(ca.der(), &name, &key);
+        let twice = with_subject(&renamed, &name, &key);
+        let ca = Certificate::from_der(&twice).unwrap();
+        assert_eq!((ca.subject_der(), ca.is_ca()), (name.as_slice(), true));
+        assert_proves(&ca, &key_pem);
+    }
+
+    /// A certificate with another subject.
+    fn with_subject(der: &[u8], subject: &[u8], key: &KeyPair) -> Vec<u8> {
+        let (_, x509) = X509Certificate::from_der(der).unwrap();
+        let (signed, name) = (x509.tbs_certificate.as_ref(), x509.tbs_certificate.subject.as_raw());
+        let (_, fields) = Any::from_der(signed).unwrap();
+        let start = fields.data.offset(name);
+        let signed = sequence(&[&fields.data[..start], subject, &fields.data[start + name.len()..]]);
+        // The signature is of no matter: with_issuer makes it anew.
+        let unsigned = sequence(&[
+            &signed,
+            &der[der.offset(x509.tbs_certificate.as_ref()) + x509.tbs_certificate.as_ref().len()..],
+        ]);
+        with_issuer(&unsigned, subject, key)
+    }
+
+    #[test]
+    fn what_is_no_key_of_the_ca_is_told_apart_and_not_repeated() {
+        let (ca, key) = p256();
+        let (_, foreign) = p256();
+        let encrypted = pem::encode("ENCRYPTED PRIVATE KEY", b"MIIE");
+        let older = "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END EC PRIVATE KEY-----\n";
+        let subject = ca.subject();
+        let (_, ed25519) = ca_of(&KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap());
+        for (text, wanted) in [
+            ("", ProofError::NoKey),
+            (&ca.to_pem(), ProofError::NoKey),
+            (&key[..key.len() / 2], ProofError::Pem(PemError::Marker(Damage::NoEnd))),
+            (&pem::encode("PRIVATE KEY", b"ABC"), ProofError::Unusable { label: "PRIVATE KEY" }),
+            (&pem::encode("RSA PRIVATE KEY", b"ABC"), ProofError::Unusable { label: "RSA PRIVATE KEY" }),
+            (&encrypted, ProofError::Encrypted),
+            (older, ProofError::Encrypted),
+            (&foreign, ProofError::Foreign { subject }),
+            (&ed25519, ProofError::Unusable { label: "PRIVATE KEY" }),
+        ] {
+            let error = verification_certificate(&ca, text, CODE, NOW).expect_err(text);
+            assert_eq!(error, wanted);
+            let told = format!("{error} {error:?} {:?}", error.hint());
+            let lines = text.lines().filter(|line| line.len() > 20 && !line.starts_with('-'));
+            assert!(lines.into_iter().all(|line| !told.contains(line)), "{told}");
+        }
+        let device =
+            Certificate::from_pem(&muster_sandbox::specimen::Ca::new("x").leaf_with_key(KeyKind::P256, "d")).unwrap();
+        assert!(matches!(verification_certificate(&device, &key, CODE, NOW), Err(ProofError::NotACa(_))));
+    }
+}

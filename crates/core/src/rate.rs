@@ -1,0 +1,92 @@
+//! Calls a second, and what they make of times.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Calls a second; finite and above zero.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, PartialOrd, Serialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Rate(f64);
+
+/// A rate that is no rate.
+#[derive(Debug, thiserror::Error)]
+#[error("a rate lies between {min} and {max} calls a second, found {0}", min = Rate::MIN, max = Rate::MAX)]
+pub struct RateError(f64);
+
+impl Rate {
+    /// One call in 1,000 seconds.
+    pub const MIN: f64 = 0.001;
+    /// One call in ten microseconds: more than any quota, and governor counts whole nanoseconds.
+    pub const MAX: f64 = 100_000.0;
+
+    /// Makes a rate.
+    ///
+    /// # Errors
+    /// [`RateError`] for a rate outside [`Rate::MIN`] to [`Rate::MAX`].
+    pub fn new(per_second: f64) -> Result<Self, RateError> {
+        if (Self::MIN..=Self::MAX).contains(&per_second) { Ok(Self(per_second)) } else { Err(RateError(per_second)) }
+    }
+
+    /// Calls a second.
+    pub fn per_second(self) -> f64 {
+        self.0
+    }
+
+    /// The time between two calls.
+    pub fn period(self) -> Duration {
+        Duration::from_secs_f64(self.0.recip())
+    }
+
+    /// How many calls a time holds, rounded down.
+    pub fn calls_in(self, time: Duration) -> usize {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates are above zero and bounded")]
+        let calls = (self.0 * time.as_secs_f64()) as usize;
+        calls
+    }
+}
+
+impl TryFrom<f64> for Rate {
+    type Error = RateError;
+
+    fn try_from(per_second: f64) -> Result<Self, RateError> {
+        Self::new(per_second)
+    }
+}
+
+impl From<Rate> for f64 {
+    fn from(rate: Rate) -> Self {
+        rate.per_second()
+    }
+}
+
+/// What is saved up while nobody calls, in time: late timers are made up for, and the quota's own bucket holds ten
+/// times as much.
+pub const BURST: Duration = Duration::from_millis(100);
+
+/// The smallest burst: at low rates [`BURST`] is less than one token, and every late timer would be a lost token.
+pub const BURST_MIN: usize = 2;
+
+/// How many calls a rate saves up while nobody calls.
+pub fn burst_of(rate: Rate) -> u32 {
+    u32::try_from(rate.calls_in(BURST).max(BURST_MIN)).unwrap_or(u32::MAX)
+}
+
+/// The time whose calls are saved up.
+pub fn burst_time(rate: Rate) -> Duration {
+    rate.period() * burst_of(rate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_rates_that_can_be_kept_are_rates() {
+        for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e9] {
+            assert!(Rate::new(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(Rate::new(10.0).unwrap().period(), Duration::from_millis(100));
+    }
+}

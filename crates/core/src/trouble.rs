@@ -1,0 +1,19 @@
+//! What holds calls back, as a worker reports it: to `/readyz`, to the ledger and so to `muster status`.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+/// The values of the metric label `breaker`.
+pub const BREAKER_LABELS: [&str; 7] = ["auth", "outage", "postgres", "sqs", "issuer", "batch", "pause"];
+
+/// One open breaker or closed hold.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Trouble {
+    /// One of [`BREAKER_LABELS`]; a newer worker may report others.
+    pub breaker: Cow<'static, str>,
+    /// What it is about: a target's operation, a hold, or nothing more.
+    pub what: String,
+    /// What happened, for people; of a hold on an issuer it names the CA.
+    pub reason: String,
+}

@@ -1,0 +1,126 @@
+//! What an operation answers, and how each service writes it on the wire.
+//!
+//! An [`AwsError`] is written once here for all three protocols, so that no operation knows its wire form.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::http::Response;
+use axum::http::header::CONTENT_TYPE;
+use serde::Serialize;
+
+use super::fault::OtherAnswer;
+use super::operation::Service;
+use muster_core::certificate::CertificateId;
+
+/// An error as AWS answers it.
+#[derive(Clone, Debug)]
+pub(super) struct AwsError {
+    /// The HTTP status.
+    pub(super) status: u16,
+    /// The name of the error's shape.
+    pub(super) code: Cow<'static, str>,
+    /// The code of SQS's older query protocol, where it differs from `code`.
+    pub(super) query_code: Option<&'static str>,
+    /// The text for people.
+    pub(super) message: String,
+    /// The certificate that is there already: its id and ARN.
+    pub(super) resource: Option<Box<(CertificateId, String)>>,
+}
+
+/// What every operation returns: a body in the service's form, or an error.
+pub(super) type Answer = Result<String, AwsError>;
+
+/// Writes a good answer as JSON.
+pub(super) fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("answers hold text, numbers and maps with text keys")
+}
+
+impl AwsError {
+    /// An error of the given status, code and message.
+    pub(super) fn new(status: u16, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self { status, code: code.into(), query_code: None, message: message.into(), resource: None }
+    }
+
+    /// The error that a full token bucket would have spared the caller.
+    pub(super) fn throttled() -> Self {
+        Self::new(400, "ThrottlingException", "Rate exceeded")
+    }
+
+    /// The code that SQS's query protocol used, which clients of that age still compare with.
+    pub(super) fn query_code(&self) -> &str {
+        self.query_code.unwrap_or(&self.code)
+    }
+
+    /// Whether the caller is to blame.
+    pub(super) fn is_sender_fault(&self) -> bool {
+        self.status < 500
+    }
+}
+
+/// Writes an answer in the form of `service`.
+pub(super) fn write(service: Service, request_id: &str, answer: Answer) -> Response<Body> {
+    let builder = Response::builder().header("x-amzn-requestid", request_id);
+    let response = match (service, answer) {
+        (Service::Iot, Ok(body)) => builder.header(CONTENT_TYPE, JSON).body(body.into()),
+        (Service::Sqs, Ok(body)) => builder.header(CONTENT_TYPE, AWS_JSON).body(body.into()),
+        (Service::Sts, Ok(body)) => builder.header(CONTENT_TYPE, XML).body(body.into()),
+        (Service::Iot, Err(error)) => builder
+            .status(error.status)
+            .header(CONTENT_TYPE, JSON)
+            .header("x-amzn-errortype", error.code.as_ref())
+            .body(iot_error(&error).into()),
+        (Service::Sqs, Err(error)) => {
+            let side = if error.is_sender_fault() { "Sender" } else { "Receiver" };
+            builder
+                .status(error.status)
+                .header(CONTENT_TYPE, AWS_JSON)
+                .header("x-amzn-query-error", format!("{};{side}", error.query_code()))
+                .body(sqs_error(&error).into())
+        }
+        (Service::Sts, Err(error)) => {
+            builder.status(error.status).header(CONTENT_TYPE, XML).body(sts_error(&error, request_id).into())
+        }
+    };
+    response.expect("codes were checked to be header text where they entered")
+}
+
+/// Writes an answer that is not the service's: it has no request id either.
+pub(super) fn write_other(OtherAnswer { status, content_type, body }: OtherAnswer) -> Response<Body> {
+    let response = Response::builder().status(status).header(CONTENT_TYPE, content_type).body(body.into());
+    response.expect("status and content type were checked where the fault was set")
+}
+
+const JSON: &str = "application/json";
+const AWS_JSON: &str = "application/x-amz-json-1.0";
+const XML: &str = "text/xml";
+
+fn iot_error(error: &AwsError) -> String {
+    match &error.resource {
+        None => serde_json::json!({ "message": error.message }),
+        Some(resource) => serde_json::json!({
+            "message": error.message,
+            "resourceId": resource.0,
+            "resourceArn": resource.1,
+        }),
+    }
+    .to_string()
+}
+
+fn sqs_error(error: &AwsError) -> String {
+    serde_json::json!({ "__type": format!("com.amazonaws.sqs#{}", error.code), "message": error.message }).to_string()
+}
+
+fn sts_error(error: &AwsError, request_id: &str) -> String {
+    format!(
+        "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type><Code>{}</Code>\
+         <Message>{}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>",
+        escape_xml(&error.code),
+        escape_xml(&error.message),
+    )
+}
+
+/// Writes text so that it is only text in XML.
+pub(super) fn escape_xml(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}

@@ -1,0 +1,164 @@
+//! The CAs that the account has registered.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use time::OffsetDateTime;
+
+use super::registration_config::RegistrationConfig;
+use super::rows::{Kept, Page, Rows};
+use muster_core::certificate::{Certificate, CertificateId, Issuer};
+use muster_core::job::CertificateMode;
+
+/// Most CAs with one subject in an account and region.
+const SAME_SUBJECT_MAX: usize = 10;
+
+/// A CA that the sandbox has registered.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RegisteredAuthority {
+    /// The SHA-256 of its DER.
+    pub id: CertificateId,
+    /// Whether certificates that it issued can be registered.
+    pub is_active: bool,
+    /// How clients of its leaves must connect.
+    pub mode: CertificateMode,
+    /// Whether its leaves are registered when they first connect.
+    pub auto_registration: bool,
+    /// Its tags by key.
+    pub tags: BTreeMap<String, String>,
+    /// What just-in-time provisioning shall do.
+    pub registration_config: Option<RegistrationConfig>,
+    /// When it was registered.
+    pub registered_at: OffsetDateTime,
+}
+
+/// A registered CA, as it is at one instant.
+#[derive(Clone)]
+pub(super) struct Authority {
+    pub(super) issuer: Arc<Issuer>,
+    pub(super) registered: RegisteredAuthority,
+    pub(super) modified_at: OffsetDateTime,
+    /// 1 at first, one more with each update.
+    pub(super) version: u32,
+}
+
+/// Why a CA is not registered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Refusal {
+    /// It was there before.
+    AlreadyThere,
+    /// Ten others have its subject.
+    TooManyOfOneName,
+}
+
+/// The CAs by id, by subject and in the order of their registration.
+#[derive(Default)]
+pub(super) struct Authorities {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    // Shared, so that a look-up for a leaf copies no tags and templates.
+    rows: Rows<Arc<Authority>>,
+    by_subject: HashMap<Box<[u8]>, Vec<CertificateId>>,
+}
+
+impl Authority {
+    /// A CA that is registered now, in mode DEFAULT, without tags and provisioning.
+    pub(super) fn now(issuer: Issuer, is_active: bool) -> Self {
+        let registered_at = OffsetDateTime::now_utc();
+        let registered = RegisteredAuthority {
+            id: issuer.certificate().id(),
+            is_active,
+            mode: CertificateMode::Default,
+            auto_registration: false,
+            tags: BTreeMap::new(),
+            registration_config: None,
+            registered_at,
+        };
+        Self { issuer: Arc::new(issuer), registered, modified_at: registered_at, version: 1 }
+    }
+
+    /// Changes what an update can change, as a new version.
+    pub(super) fn update(&mut self, change: impl FnOnce(&mut RegisteredAuthority)) {
+        change(&mut self.registered);
+        self.version += 1;
+        self.modified_at = OffsetDateTime::now_utc();
+    }
+
+    /// AWS's word for whether it is active.
+    pub(super) fn status(&self) -> &'static str {
+        if self.registered.is_active { "ACTIVE" } else { "INACTIVE" }
+    }
+
+    fn template_name(&self) -> Option<&str> {
+        self.registered.registration_config.as_ref()?.template_name.as_deref()
+    }
+}
+
+impl Authorities {
+    /// Registers a CA.
+    pub(super) fn register(&self, authority: Authority) -> Result<(), Refusal> {
+        let id = authority.registered.id;
+        let inner = &mut *self.inner();
+        if inner.rows.get(id).is_some() {
+            return Err(Refusal::AlreadyThere);
+        }
+        let namesakes = inner.by_subject.entry(authority.issuer.certificate().subject_der().into()).or_default();
+        if namesakes.len() >= SAME_SUBJECT_MAX {
+            return Err(Refusal::TooManyOfOneName);
+        }
+        namesakes.push(id);
+        inner.rows.insert(id, Arc::new(authority));
+        Ok(())
+    }
+
+    /// The CA with this id.
+    pub(super) fn find(&self, id: CertificateId) -> Option<Arc<Authority>> {
+        self.inner().rows.get(id).cloned()
+    }
+
+    /// The CAs whose subject is the issuer of `leaf`: by equal bytes, or else by names that mean the same.
+    pub(super) fn with_subject_of_issuer(&self, leaf: &Certificate) -> Vec<Arc<Authority>> {
+        let inner = self.inner();
+        if let Some(ids) = inner.by_subject.get(leaf.issuer_der()) {
+            return ids.iter().filter_map(|id| inner.rows.get(*id)).cloned().collect();
+        }
+        let all = inner.rows.iter();
+        all.filter(|authority| leaf.names_as_issuer(authority.issuer.certificate())).cloned().collect()
+    }
+
+    /// Changes a CA; `None` when there is none with this id.
+    pub(super) fn change<T>(&self, id: CertificateId, change: impl FnOnce(&mut Authority) -> T) -> Option<T> {
+        self.inner().rows.get_mut(id).map(|authority| change(Arc::make_mut(authority)))
+    }
+
+    /// Deletes a CA that is not active.
+    pub(super) fn remove(&self, id: CertificateId) -> Result<(), Kept> {
+        let inner = &mut *self.inner();
+        let removed = inner.rows.remove(id, |authority| authority.registered.is_active)?;
+        let subject = removed.issuer.certificate().subject_der();
+        let namesakes = inner.by_subject.get_mut(subject).expect("every CA that is there is filed under its subject");
+        namesakes.retain(|&namesake| namesake != id);
+        if namesakes.is_empty() {
+            inner.by_subject.remove(subject);
+        }
+        Ok(())
+    }
+
+    /// One page of CAs, of one template if it is named, and what the next page comes after, if there is one.
+    pub(super) fn page(&self, page: &Page, template: Option<&str>) -> (Vec<Arc<Authority>>, Option<u64>) {
+        let inner = self.inner();
+        let (page, next) = inner.rows.page(page, |ca| template.is_none() || ca.template_name() == template);
+        (page.into_iter().cloned().collect(), next)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.inner().rows.len()
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,158 @@
+//! Rows by certificate id and in the order of their arrival.
+//!
+//! Each row has a number that is never given again, and a page goes on behind the number of the last row that was seen.
+//! So a row that is deleted while somebody pages makes no other row come twice or not at all.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+
+use muster_core::certificate::CertificateId;
+
+/// Rows by certificate id and in the order of their arrival.
+pub(super) struct Rows<T> {
+    by_number: BTreeMap<u64, T>,
+    numbers: HashMap<CertificateId, u64>,
+    next: u64,
+}
+
+/// Which rows to list.
+pub(super) struct Page {
+    /// Most rows of the page.
+    pub(super) size: usize,
+    /// The number of the last row of the page before.
+    pub(super) after: Option<u64>,
+    /// Oldest first, or newest first as AWS does by default.
+    pub(super) is_ascending: bool,
+}
+
+/// Why a row was not removed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kept {
+    /// There is none with this id.
+    NotThere,
+    /// What it tells of is active.
+    Active,
+}
+
+impl<T> Rows<T> {
+    /// Adds a row; false when one with its id is there.
+    pub(super) fn insert(&mut self, id: CertificateId, row: T) -> bool {
+        if *self.numbers.entry(id).or_insert(self.next) != self.next {
+            return false;
+        }
+        self.by_number.insert(self.next, row);
+        self.next += 1;
+        true
+    }
+
+    pub(super) fn get(&self, id: CertificateId) -> Option<&T> {
+        self.by_number.get(self.numbers.get(&id)?)
+    }
+
+    pub(super) fn get_mut(&mut self, id: CertificateId) -> Option<&mut T> {
+        self.by_number.get_mut(self.numbers.get(&id)?)
+    }
+
+    /// Removes a row that is not active.
+    pub(super) fn remove(&mut self, id: CertificateId, is_active: impl Fn(&T) -> bool) -> Result<T, Kept> {
+        if is_active(self.get(id).ok_or(Kept::NotThere)?) {
+            return Err(Kept::Active);
+        }
+        self.numbers.remove(&id).and_then(|number| self.by_number.remove(&number)).ok_or(Kept::NotThere)
+    }
+
+    /// One page of the wanted rows, and what the next page comes after, if there is one.
+    pub(super) fn page(&self, page: &Page, is_wanted: impl Fn(&T) -> bool) -> (Vec<&T>, Option<u64>) {
+        let wanted = |(_, row): &(&u64, &T)| is_wanted(row);
+        // One more than wanted tells whether there is a next page.
+        let limit = page.size.saturating_add(1);
+        let mut rows: Vec<(&u64, &T)> = if page.is_ascending {
+            let start = page.after.map_or(Bound::Unbounded, Bound::Excluded);
+            self.by_number.range((start, Bound::Unbounded)).filter(wanted).take(limit).collect()
+        } else {
+            self.by_number.range(..page.after.unwrap_or(u64::MAX)).rev().filter(wanted).take(limit).collect()
+        };
+        let has_next = rows.len() > page.size;
+        rows.truncate(page.size);
+        let last = rows.last().map(|(number, _)| **number).filter(|_| has_next);
+        (rows.into_iter().map(|(_, row)| row).collect(), last)
+    }
+
+    /// Every row, oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.by_number.values()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_number.len()
+    }
+}
+
+impl<T> Default for Rows<T> {
+    fn default() -> Self {
+        Self { by_number: BTreeMap::new(), numbers: HashMap::new(), next: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(row: u8) -> CertificateId {
+        CertificateId([row; 32])
+    }
+
+    fn rows(rows: &[u8]) -> Rows<u8> {
+        let mut all = Rows::default();
+        for &row in rows {
+            assert!(all.insert(id(row), row));
+        }
+        all
+    }
+
+    fn page(rows: &Rows<u8>, is_ascending: bool, after: Option<u64>) -> (Vec<u8>, Option<u64>) {
+        let (page, next) = rows.page(&Page { size: 2, after, is_ascending }, |_| true);
+        (page.into_iter().copied().collect(), next)
+    }
+
+    #[test]
+    fn a_row_is_there_once_and_keeps_its_place() {
+        let mut rows = rows(&[3, 1, 2]);
+        assert!(!rows.insert(id(1), 9));
+        assert_eq!((rows.get(id(1)), rows.len()), (Some(&1), 3));
+        assert_eq!(rows.iter().copied().collect::<Vec<_>>(), [3, 1, 2]);
+    }
+
+    #[test]
+    fn deletes_between_pages_make_no_row_come_twice_or_be_skipped() {
+        for (is_ascending, first, second) in [(true, [0, 1], [2, 4]), (false, [5, 4], [2, 1])] {
+            let mut rows = rows(&[0, 1, 2, 3, 4, 5]);
+            let (seen, next) = page(&rows, is_ascending, None);
+            assert_eq!(seen, first);
+            let last_seen = if is_ascending { 1 } else { 4 };
+            for gone in [first[0], 3, last_seen] {
+                rows.remove(id(gone), |_| false).unwrap();
+            }
+            // The row that was seen last comes back as a new one.
+            assert!(rows.insert(id(last_seen), last_seen));
+            assert_eq!(page(&rows, is_ascending, next).0, second, "ascending: {is_ascending}");
+        }
+    }
+
+    #[test]
+    fn only_a_page_that_others_follow_names_what_comes_next() {
+        let rows = rows(&[0, 1, 2, 3]);
+        let (_, next) = page(&rows, true, None);
+        assert_eq!(page(&rows, true, next), (vec![2, 3], None));
+        let even = rows.page(&Page { size: 2, after: None, is_ascending: true }, |row| row % 2 == 0);
+        assert_eq!(even, (vec![&0, &2], None));
+    }
+
+    #[test]
+    fn what_is_active_is_not_removed() {
+        let mut rows = rows(&[1]);
+        assert_eq!(rows.remove(id(1), |_| true), Err(Kept::Active));
+        assert_eq!(rows.remove(id(1), |_| false), Ok(1));
+        assert_eq!(rows.remove(id(1), |_| false), Err(Kept::NotThere));
+    }
+}

@@ -1,0 +1,222 @@
+//! What the sandbox saw: calls, certificates, queues, and how well the quota was used.
+//!
+//! Everything is computed here, on the side of the service, so that a client cannot flatter itself.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use strum::VariantArray;
+
+use super::State;
+use super::calls::{Call, is_throttle};
+use super::iot::{RegisteredAuthority, RegisteredCertificate};
+use super::operation::Operation;
+use super::sqs::QueueCounts;
+use muster_core::certificate::CertificateId;
+
+/// A view on what the sandbox has seen so far; cheap to clone, always current.
+#[derive(Clone)]
+pub struct Ledger(Arc<State>);
+
+/// The calls of one operation, summed up.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// How many calls arrived.
+    pub calls: usize,
+    /// How many calls had each answer; `unanswered` for those without.
+    pub answers: BTreeMap<Cow<'static, str>, usize>,
+    /// How many calls were throttled.
+    pub throttled: usize,
+    /// The most calls that arrived within one second, whatever their answer.
+    pub worst_second: usize,
+    /// See [`Ledger::quota_used`].
+    pub quota_used: Option<f64>,
+}
+
+impl Ledger {
+    pub(super) fn new(state: &Arc<State>) -> Self {
+        Self(Arc::clone(state))
+    }
+
+    /// Every call to the three services, in the order of arrival.
+    pub fn calls(&self) -> Vec<Call> {
+        self.calls_from(0, usize::MAX)
+    }
+
+    /// At most `limit` calls from the `skip`-th on, in the order of arrival.
+    pub fn calls_from(&self, skip: usize, limit: usize) -> Vec<Call> {
+        self.0.calls.page(skip, limit)
+    }
+
+    /// How many calls arrived in all, of any operation.
+    pub fn n_calls(&self) -> usize {
+        self.0.calls.len()
+    }
+
+    /// The calls of one operation, summed up.
+    pub fn summary(&self, operation: Operation) -> Summary {
+        let calls = self.0.calls.of(operation);
+        let arrivals: Vec<Duration> = calls.iter().map(|(arrived, _)| *arrived).collect();
+        let mut answers = BTreeMap::new();
+        for (_, answer) in &calls {
+            *answers.entry(answer.clone().unwrap_or(Cow::Borrowed("unanswered"))).or_default() += 1;
+        }
+        Summary {
+            calls: calls.len(),
+            answers,
+            throttled: calls.iter().filter(|(_, answer)| is_throttle(answer.as_deref())).count(),
+            worst_second: worst_second(&arrivals),
+            quota_used: self.quota_used(operation),
+        }
+    }
+
+    /// The summaries of all operations that were called.
+    pub fn summaries(&self) -> BTreeMap<Operation, Summary> {
+        let all = Operation::VARIANTS.iter().map(|&operation| (operation, self.summary(operation)));
+        all.filter(|(_, summary)| summary.calls > 0).collect()
+    }
+
+    /// The share of the quota that was used while there was work: 1 is all of it.
+    ///
+    /// Counted are the calls of `operation` that were not throttled, whatever else they were answered, by their
+    /// instants of arrival. With N of them and K = N - ceil(rate), it is
+    /// (K - 1) / (rate x (instant of the K-th - instant of the first)). The last second's worth of calls is left out
+    /// because a run ends with stragglers. The rate is the operation's present one. A client that rides on the bucket's
+    /// first burst gets more than 1: it is not capped.
+    ///
+    /// `None` when K is below 2 or all K calls came at one instant.
+    pub fn quota_used(&self, operation: Operation) -> Option<f64> {
+        let calls = self.0.calls.of(operation);
+        let passed: Vec<Duration> = calls
+            .into_iter()
+            .filter(|(_, answer)| !is_throttle(answer.as_deref()))
+            .map(|(arrived, _)| arrived)
+            .collect();
+        quota_used(&passed, self.0.buckets.rate(operation))
+    }
+
+    /// How many calls of an operation were throttled.
+    pub fn throttled(&self, operation: Operation) -> usize {
+        self.0.calls.of(operation).iter().filter(|(_, answer)| is_throttle(answer.as_deref())).count()
+    }
+
+    /// The most calls of an operation that arrived within one second, whatever their answer.
+    pub fn worst_second(&self, operation: Operation) -> usize {
+        let arrivals: Vec<Duration> = self.0.calls.of(operation).into_iter().map(|(arrived, _)| arrived).collect();
+        worst_second(&arrivals)
+    }
+
+    /// The device certificates that are registered, oldest first.
+    pub fn certificates(&self) -> Vec<RegisteredCertificate> {
+        self.0.iot.certificates(0, usize::MAX)
+    }
+
+    /// The device certificate with this id, if it is registered.
+    pub fn certificate(&self, id: CertificateId) -> Option<RegisteredCertificate> {
+        self.0.iot.certificate(id)
+    }
+
+    /// How many device certificates are registered.
+    pub fn n_certificates(&self) -> usize {
+        self.0.iot.n_certificates()
+    }
+
+    /// The CA with this id, if it is registered.
+    pub fn authority(&self, id: CertificateId) -> Option<RegisteredAuthority> {
+        self.0.iot.authority(id)
+    }
+
+    /// How many CAs are registered.
+    pub fn n_authorities(&self) -> usize {
+        self.0.iot.n_authorities()
+    }
+
+    /// The exact counts of a queue, by its name.
+    pub fn queue(&self, name: &str) -> Option<QueueCounts> {
+        self.0.sqs.counts(name)
+    }
+
+    /// The message ids that receipts deleted from a queue, at most `limit` from the `skip`-th on, oldest delete first.
+    pub fn deleted_messages(&self, queue: &str, skip: usize, limit: usize) -> Option<Vec<String>> {
+        self.0.sqs.deleted(queue, skip, limit)
+    }
+
+    /// The exact counts of every queue, by name.
+    pub fn queues(&self) -> BTreeMap<String, QueueCounts> {
+        self.0.sqs.all_counts()
+    }
+}
+
+/// The most of the sorted `arrivals` that lie within one second.
+fn worst_second(arrivals: &[Duration]) -> usize {
+    let mut first = 0;
+    let mut worst = 0;
+    for (last, &arrived) in arrivals.iter().enumerate() {
+        while arrived.saturating_sub(arrivals[first]) >= Duration::from_secs(1) {
+            first += 1;
+        }
+        worst = worst.max(last + 1 - first);
+    }
+    worst
+}
+
+/// [`Ledger::quota_used`] of the sorted arrivals of calls that were not throttled.
+#[expect(clippy::cast_precision_loss, reason = "2^52 calls do not fit into memory")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is positive and far below 2^64")]
+fn quota_used(passed: &[Duration], rate: f64) -> Option<f64> {
+    let k = passed.len().checked_sub(rate.ceil() as usize).filter(|&k| k >= 2)?;
+    let seconds = passed[k - 1].saturating_sub(passed[0]).as_secs_f64();
+    (seconds > 0.0).then(|| (k - 1) as f64 / (rate * seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `n` instants `gap` milliseconds apart.
+    fn every(gap: u64, n: u64) -> Vec<Duration> {
+        (0..n).map(|i| Duration::from_millis(500 + i * gap)).collect()
+    }
+
+    #[test]
+    fn calls_at_exactly_the_rate_use_all_of_the_quota() {
+        let used = quota_used(&every(100, 100), 10.0).unwrap();
+        assert!((used - 1.0).abs() < 1e-9, "{used}");
+    }
+
+    #[test]
+    fn calls_at_half_the_rate_use_half_of_the_quota_and_a_burst_more_than_all() {
+        let half = quota_used(&every(200, 100), 10.0).unwrap();
+        assert!((half - 0.5).abs() < 1e-9, "{half}");
+        let double = quota_used(&every(50, 100), 10.0).unwrap();
+        assert!((double - 2.0).abs() < 1e-9, "{double}");
+    }
+
+    #[test]
+    fn stragglers_in_the_last_second_of_quota_do_not_count() {
+        let mut calls = every(100, 100);
+        calls.extend([Duration::from_mins(1); 10]);
+        let used = quota_used(&calls, 10.0).unwrap();
+        assert!((used - 1.0).abs() < 1e-9, "{used}");
+    }
+
+    #[test]
+    fn too_few_calls_tell_nothing_about_the_quota() {
+        assert_eq!(quota_used(&every(100, 11), 10.0), None);
+        assert_eq!(quota_used(&[], 10.0), None);
+        assert_eq!(quota_used(&[Duration::ZERO; 50], 10.0), None);
+    }
+
+    #[test]
+    fn the_worst_second_slides() {
+        assert_eq!(worst_second(&[]), 0);
+        assert_eq!(worst_second(&every(100, 50)), 10);
+        let mut calls = every(100, 50);
+        calls.extend([Duration::from_millis(5_450); 7]);
+        assert_eq!(worst_second(&calls), 7 + 10);
+    }
+}

@@ -1,0 +1,220 @@
+//! A local AWS: SQS, AWS IoT and STS on one loopback listener, with real rules, quotas and a ledger.
+//!
+//! Any AWS client works against it through its endpoint URL; tests, the demo and the benchmarks use nothing else. What
+//! it answers is what AWS would answer, as far as that is known (docs/sandbox.md says how far). It keeps everything in
+//! memory, checks no signatures of requests, and is no service for production.
+
+mod answer;
+mod bucket;
+mod calls;
+mod control;
+mod fault;
+mod form;
+mod gateway;
+mod iot;
+mod ledger;
+mod operation;
+pub mod postgres;
+mod roles;
+mod settings;
+pub mod specimen;
+mod sqs;
+mod sts;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use muster_core::certificate::CertificateId;
+use muster_core::job::CertificateStatus;
+use muster_core::role::Role;
+
+pub use self::bucket::{Limiting, Rates};
+pub use self::calls::Call;
+pub use self::fault::{ActiveFault, Effect, Fault, FaultError, FaultId, Faults};
+pub use self::iot::{PlantError, RegisteredAuthority, RegisteredCertificate, RegistrationConfig};
+pub use self::ledger::{Ledger, Summary};
+pub use self::operation::Operation;
+pub use self::settings::Settings;
+pub use self::sqs::{BatchCounts, Deleting, QueueCounts};
+
+/// A running sandbox; dropping it closes its listener and every connection.
+pub struct Sandbox {
+    address: SocketAddr,
+    state: Arc<State>,
+    stop: CancellationToken,
+    server: AbortOnDropHandle<()>,
+}
+
+/// Everything behind the listener.
+struct State {
+    settings: Settings,
+    calls: calls::Calls,
+    buckets: bucket::Buckets,
+    faults: Faults,
+    iot: iot::Iot,
+    roles: Arc<roles::Roles>,
+    sqs: sqs::Sqs,
+    sts: sts::Sts,
+}
+
+impl Sandbox {
+    /// Starts to listen.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub async fn start(settings: Settings) -> io::Result<Self> {
+        let listener = TcpListener::bind(settings.listen).await?;
+        let address = listener.local_addr()?;
+        let state = Arc::new(State::new(settings));
+        let stop = CancellationToken::new();
+        let server = tokio::spawn(serve(listener, Arc::clone(&state), stop.clone()));
+        Ok(Self { address, state, stop, server: AbortOnDropHandle::new(server) })
+    }
+
+    /// The endpoint URL of all three services, `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What the sandbox has seen so far.
+    pub fn ledger(&self) -> Ledger {
+        Ledger::new(&self.state)
+    }
+
+    /// The faults, to be set and cleared.
+    pub fn faults(&self) -> &Faults {
+        &self.state.faults
+    }
+
+    /// Registers a device certificate without any check, as if somebody else had done so; false when it is there.
+    ///
+    /// # Errors
+    /// The text holds no certificate.
+    pub fn plant_certificate(&self, pem: &str, status: CertificateStatus) -> Result<bool, PlantError> {
+        Ok(self.state.iot.plant_certificate(pem, status)?.1)
+    }
+
+    /// Registers an active CA without proof of its key, and returns its id; one that is there stays as it is.
+    ///
+    /// # Errors
+    /// The text holds no certificate of a CA, or ten CAs have its name.
+    pub fn plant_ca(&self, pem: &str) -> Result<CertificateId, PlantError> {
+        Ok(self.state.iot.plant_ca(pem, true)?.0)
+    }
+
+    /// Activates or deactivates a CA; false when there is none with this id.
+    #[must_use = "nothing changed if the CA is not there"]
+    pub fn set_ca_active(&self, id: CertificateId, is_active: bool) -> bool {
+        self.state.iot.set_ca_active(id, is_active)
+    }
+
+    /// Adds a provisioning template, of which only the name counts; one that is there stays.
+    pub fn add_template(&self, name: impl Into<String>) {
+        self.state.iot.add_template(name.into());
+    }
+
+    /// The account's registration code, 64 hex digits: the common name of a verification certificate.
+    pub fn registration_code(&self) -> String {
+        self.state.iot.registration_code()
+    }
+
+    /// Has every delete of messages wait for a watcher, which sees them at that instant: what must hold before a
+    /// message is deleted can be looked at there. A later watcher takes the place of an earlier one.
+    pub fn watch_deletes<W>(&self, watcher: impl Fn(Vec<Deleting>) -> W + Send + Sync + 'static)
+    where
+        W: Future<Output = ()> + Send + 'static,
+    {
+        self.state.sqs.watch_deletes(watcher);
+    }
+
+    /// Changes the quota of an operation from now on, in calls a second.
+    pub fn set_rate(&self, operation: Operation, rate: f64) {
+        self.state.buckets.set_rate(operation, rate, std::time::Instant::now());
+    }
+
+    /// Changes the role that IoT asks for from now on, as an operator changes a trust policy; sessions stay.
+    pub fn set_role(&self, role: Option<Role>) {
+        self.state.roles.set(role);
+    }
+
+    /// Ends every session of an assumed role that was given out until now.
+    pub fn expire_sessions(&self) {
+        self.state.sts.expire_sessions();
+    }
+
+    /// Closes the listener and every connection, and returns when that is done.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        // An error would be a panic of the accept loop, which then closed everything too.
+        let _ = self.server.await;
+    }
+}
+
+impl State {
+    fn new(settings: Settings) -> Self {
+        let roles = Arc::new(roles::Roles::new(&settings));
+        Self {
+            calls: calls::Calls::new(),
+            buckets: bucket::Buckets::new(settings.rates.clone(), settings.limiting, settings.burst),
+            faults: Faults::default(),
+            iot: iot::Iot::new(&settings, Arc::clone(&roles)),
+            sqs: sqs::Sqs::new(&settings),
+            sts: sts::Sts::new(&settings, Arc::clone(&roles)),
+            roles,
+            settings,
+        }
+    }
+}
+
+/// Accepts connections until told to stop; connections end with it, because they live in its set.
+async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
+    let control = TowerToHyperService::new(control::router(&state));
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => { connections.spawn(converse(stream, Arc::clone(&state), control.clone())); }
+                // Out of file descriptors, as a rule: others must close first.
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            },
+        }
+    }
+    connections.shutdown().await;
+}
+
+/// Answers the requests of one connection.
+async fn converse(stream: TcpStream, state: Arc<State>, control: TowerToHyperService<Router>) {
+    // Answers are small and the next request waits for them. Without it they are only slower.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (state, control) = (Arc::clone(&state), control.clone());
+        async move {
+            if request.uri().path().starts_with(control::PREFIX) {
+                let Ok(response) = control.call(request).await;
+                return Ok(response);
+            }
+            gateway::answer(&state, request).await
+        }
+    });
+    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    if (&mut connection).await.is_err() {
+        // The client then sees a reset, as when a server dies, and not an orderly close.
+        let _ = connection.into_parts().io.into_inner().set_zero_linger();
+    }
+}

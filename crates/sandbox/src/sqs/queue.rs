@@ -1,0 +1,354 @@
+//! One queue: what waits, what is in flight, what is delayed, and exact counts of all that happened.
+//!
+//! Time is an argument, so nothing here sleeps. Every message is in exactly one place: waiting in [`Turns`], or hidden
+//! until an instant. Nothing scans all messages but the counts, so a queue of any length answers at once.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::counts::{BatchCounts, QueueCounts};
+use super::message::{Content, Message, Moment, Receipt, batch_of, body_md5};
+use super::settings::QueueSettings;
+use super::turns::Turns;
+use muster_core::job::UNBATCHED;
+
+/// Most messages that a standard queue has in flight; beyond it, a receive finds nothing.
+const IN_FLIGHT_MAX: usize = 120_000;
+
+/// The longest a message can stay hidden after it was received: 12 hours.
+const VISIBILITY_MAX: Duration = Duration::from_hours(12);
+
+/// Where a message is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Place {
+    Waiting,
+    Delayed { until: Instant },
+    InFlight { until: Instant, since: Instant },
+}
+
+struct Slot {
+    message: Message,
+    place: Place,
+}
+
+/// A queue.
+pub(super) struct Queue {
+    pub(super) serial: u32,
+    pub(super) settings: QueueSettings,
+    /// Wakes long polls when a message has come.
+    pub(super) arrival: Arc<Notify>,
+    slots: HashMap<u64, Slot>,
+    turns: Turns,
+    hidden: BTreeSet<(Instant, u64)>,
+    by_age: BTreeSet<(u64, u64)>,
+    in_flight: usize,
+    delayed: usize,
+    /// Messages in flight that the next receive delivers again.
+    echoes: VecDeque<u64>,
+    tallies: HashMap<Arc<str>, BatchCounts>,
+    deleted: Vec<u64>,
+}
+
+/// What one receive found.
+#[derive(Default)]
+pub(super) struct Received {
+    /// The numbers of the messages to deliver.
+    pub(super) delivered: Vec<u64>,
+    /// Messages that were received too often, for the dead-letter queue.
+    pub(super) dead: Vec<Message>,
+}
+
+/// Why a visibility timeout stays as it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum VisibilityRefusal {
+    /// The message is gone, or the receipt is not of its last delivery.
+    Stale,
+    /// The message waits to be received.
+    NotInFlight,
+    /// It would be hidden for more than 12 hours since it was received.
+    TooLong,
+}
+
+impl Queue {
+    pub(super) fn new(serial: u32, settings: QueueSettings) -> Self {
+        Self {
+            serial,
+            settings,
+            arrival: Arc::default(),
+            slots: HashMap::new(),
+            turns: Turns::default(),
+            hidden: BTreeSet::new(),
+            by_age: BTreeSet::new(),
+            in_flight: 0,
+            delayed: 0,
+            echoes: VecDeque::new(),
+            deleted: Vec::new(),
+            tallies: HashMap::new(),
+        }
+    }
+
+    /// Takes a new message in.
+    pub(super) fn send(&mut self, number: u64, content: Content, delay: Duration, now: Moment) {
+        let batch = batch_of(&content.body);
+        let message = Message {
+            number,
+            body_md5: body_md5(&content.body),
+            batch: batch.as_deref().unwrap_or(UNBATCHED).into(),
+            content,
+            sent_ms: now.unix_ms,
+            first_received_ms: None,
+            receives: 0,
+            source_arn: None,
+        };
+        self.admit(message, delay, now);
+    }
+
+    /// Takes a message in, new or from another queue; it keeps its number, age and receive count.
+    pub(super) fn admit(&mut self, mut message: Message, delay: Duration, now: Moment) {
+        let number = message.number;
+        message.batch = self.batch_name(&message.batch);
+        self.by_age.insert((message.sent_ms, number));
+        self.tally(&message.batch).sent += 1;
+        let place = if delay.is_zero() {
+            self.turns.wait(&message.content.group, number);
+            self.arrival.notify_waiters();
+            Place::Waiting
+        } else {
+            let until = now.at + delay;
+            self.hidden.insert((until, number));
+            self.delayed += 1;
+            Place::Delayed { until }
+        };
+        self.slots.insert(number, Slot { message, place });
+    }
+
+    /// Receives at most `max` messages and hides them for `visibility`.
+    pub(super) fn receive(&mut self, max: usize, visibility: Duration, now: Moment) -> Received {
+        self.wake(now);
+        let mut received = Received { delivered: self.repeat_echoes(max, visibility, now), dead: Vec::new() };
+        while received.delivered.len() < max && self.in_flight < IN_FLIGHT_MAX {
+            let Some(number) = self.turns.next() else { break };
+            if self.is_worn_out(number) {
+                received.dead.push(self.bury(number));
+            } else {
+                self.deliver(number, visibility, now);
+                received.delivered.push(number);
+            }
+        }
+        received
+    }
+
+    /// Lets the next receive deliver messages once more, as far as they are then still in flight.
+    pub(super) fn echo(&mut self, numbers: &[u64]) {
+        self.echoes.extend(numbers);
+        self.arrival.notify_waiters();
+    }
+
+    /// The numbers of the deleted messages, in the order of their deletes.
+    pub(super) fn deleted(&self) -> &[u64] {
+        &self.deleted
+    }
+
+    /// The message with this number, which is in the queue.
+    pub(super) fn message(&self, number: u64) -> &Message {
+        &self.slots[&number].message
+    }
+
+    /// The message with this number, if it is still here.
+    pub(super) fn find(&self, number: u64) -> Option<&Message> {
+        self.slots.get(&number).map(|slot| &slot.message)
+    }
+
+    /// The next instant at which a hidden message shows again.
+    pub(super) fn next_wake(&self) -> Option<Instant> {
+        self.hidden.first().map(|(due, _)| *due)
+    }
+
+    /// Deletes the message of a receipt; a stale receipt changes nothing, and SQS does not tell.
+    pub(super) fn delete(&mut self, receipt: Receipt) {
+        if self.is_current(receipt) {
+            let message = self.remove(receipt.number);
+            self.tally(&message.batch).deleted += 1;
+            self.deleted.push(receipt.number);
+        }
+    }
+
+    /// Hides the message of a receipt for `timeout` from now on.
+    pub(super) fn change_visibility(
+        &mut self,
+        receipt: Receipt,
+        timeout: Duration,
+        now: Moment,
+    ) -> Result<(), VisibilityRefusal> {
+        self.wake(now);
+        if !self.is_current(receipt) {
+            return Err(VisibilityRefusal::Stale);
+        }
+        let slot = self.slots.get_mut(&receipt.number).expect("a current receipt is of a message in the queue");
+        let Place::InFlight { until, since } = slot.place else {
+            return Err(VisibilityRefusal::NotInFlight);
+        };
+        if now.at + timeout > since + VISIBILITY_MAX {
+            return Err(VisibilityRefusal::TooLong);
+        }
+        let new = now.at + timeout;
+        slot.place = Place::InFlight { until: new, since };
+        self.hidden.remove(&(until, receipt.number));
+        self.hidden.insert((new, receipt.number));
+        // A long poll may be asleep until the old instant.
+        self.arrival.notify_waiters();
+        Ok(())
+    }
+
+    /// Deletes every message.
+    pub(super) fn purge(&mut self) {
+        let numbers: Vec<u64> = self.slots.keys().copied().collect();
+        for number in numbers {
+            let message = self.remove(number);
+            self.tally(&message.batch).purged += 1;
+        }
+    }
+
+    /// Lets time pass: hidden messages show again, old ones expire.
+    pub(super) fn wake(&mut self, now: Moment) {
+        while let Some(&(due, number)) = self.hidden.first().filter(|(due, _)| *due <= now.at) {
+            self.hidden.remove(&(due, number));
+            self.show(number);
+        }
+        let oldest_kept = now.unix_ms.saturating_sub(self.settings.retention_ms());
+        while let Some(&(_, number)) = self.by_age.first().filter(|(sent_ms, _)| *sent_ms < oldest_kept) {
+            let message = self.remove(number);
+            self.tally(&message.batch).expired += 1;
+        }
+    }
+
+    /// How many messages wait, are in flight and are delayed.
+    pub(super) fn sizes(&self) -> (usize, usize, usize) {
+        (self.slots.len() - self.in_flight - self.delayed, self.in_flight, self.delayed)
+    }
+
+    /// The exact counts, by batch and in all; looks at every message.
+    pub(super) fn counts(&self) -> QueueCounts {
+        let mut batches: BTreeMap<String, BatchCounts> =
+            self.tallies.iter().map(|(batch, tally)| (batch.to_string(), *tally)).collect();
+        for slot in self.slots.values() {
+            let counts = batches.get_mut(&*slot.message.batch).expect("a batch has a tally from its first message on");
+            match slot.place {
+                Place::Waiting => counts.visible += 1,
+                Place::Delayed { .. } => counts.delayed += 1,
+                Place::InFlight { .. } => counts.in_flight += 1,
+            }
+        }
+        let total = batches.values().copied().fold(BatchCounts::default(), BatchCounts::plus);
+        QueueCounts { total, batches }
+    }
+
+    /// Whether a message has used up its receives, so that the next one is the dead-letter queue's.
+    fn is_worn_out(&self, number: u64) -> bool {
+        let limit = self.settings.redrive.as_ref().map(|redrive| redrive.max_receive_count);
+        limit.is_some_and(|limit| self.message(number).receives >= limit)
+    }
+
+    /// Takes a message that has just got its turn out of the queue for good.
+    fn bury(&mut self, number: u64) -> Message {
+        let message = self.slots.remove(&number).expect("a turn is of a message in the queue").message;
+        self.by_age.remove(&(message.sent_ms, number));
+        self.turns.land(&message.content.group);
+        self.tally(&message.batch).dead_lettered += 1;
+        message
+    }
+
+    /// Delivers messages again that are in flight and have an echo; each keeps its one place in flight.
+    fn repeat_echoes(&mut self, max: usize, visibility: Duration, now: Moment) -> Vec<u64> {
+        let mut repeated = Vec::new();
+        while repeated.len() < max {
+            let Some(number) = self.echoes.pop_front() else { break };
+            let place = self.slots.get(&number).map(|slot| slot.place);
+            if let Some(Place::InFlight { until, .. }) = place {
+                self.hidden.remove(&(until, number));
+                self.hide(number, visibility, now);
+                repeated.push(number);
+            }
+        }
+        repeated
+    }
+
+    /// Hands out a message that has just got its turn.
+    fn deliver(&mut self, number: u64, visibility: Duration, now: Moment) {
+        self.in_flight += 1;
+        self.hide(number, visibility, now);
+    }
+
+    /// Counts a delivery and hides its message.
+    fn hide(&mut self, number: u64, visibility: Duration, now: Moment) {
+        let slot = self.slots.get_mut(&number).expect("only messages in the queue are delivered");
+        slot.message.receives += 1;
+        slot.message.first_received_ms.get_or_insert(now.unix_ms);
+        let until = now.at + visibility;
+        slot.place = Place::InFlight { until, since: now.at };
+        let batch = Arc::clone(&slot.message.batch);
+        self.hidden.insert((until, number));
+        self.tally(&batch).deliveries += 1;
+    }
+
+    /// Lets a hidden message wait again. It is not in `hidden` any more.
+    fn show(&mut self, number: u64) {
+        let slot = self.slots.get_mut(&number).expect("what is hidden is in the queue");
+        let group = &slot.message.content.group;
+        match slot.place {
+            Place::InFlight { .. } => {
+                self.in_flight -= 1;
+                self.turns.land(group);
+            }
+            Place::Delayed { .. } => self.delayed -= 1,
+            Place::Waiting => {}
+        }
+        self.turns.wait(group, number);
+        slot.place = Place::Waiting;
+        self.arrival.notify_waiters();
+    }
+
+    fn remove(&mut self, number: u64) -> Message {
+        let Slot { message, place } = self.slots.remove(&number).expect("only messages in the queue are removed");
+        self.by_age.remove(&(message.sent_ms, number));
+        match place {
+            Place::Waiting => self.turns.withdraw(&message.content.group, number),
+            Place::Delayed { until } => {
+                self.hidden.remove(&(until, number));
+                self.delayed -= 1;
+            }
+            Place::InFlight { until, .. } => {
+                self.hidden.remove(&(until, number));
+                self.in_flight -= 1;
+                self.turns.land(&message.content.group);
+            }
+        }
+        message
+    }
+
+    /// Whether the receipt is of the last delivery of a message that is still here.
+    fn is_current(&self, receipt: Receipt) -> bool {
+        self.slots.get(&receipt.number).is_some_and(|slot| slot.message.receives == receipt.receives)
+    }
+
+    fn tally(&mut self, batch: &Arc<str>) -> &mut BatchCounts {
+        self.tallies.get_mut(batch).expect("a batch has a tally from its first message on")
+    }
+
+    /// The one copy of a batch's name, with a tally.
+    fn batch_name(&mut self, name: &str) -> Arc<str> {
+        if let Some((known, _)) = self.tallies.get_key_value(name) {
+            return Arc::clone(known);
+        }
+        let name: Arc<str> = name.into();
+        self.tallies.insert(Arc::clone(&name), BatchCounts::default());
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests;

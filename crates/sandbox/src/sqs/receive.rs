@@ -1,0 +1,212 @@
+//! Receiving: a long poll that ends with the first message or at its deadline.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep_until};
+
+use super::message::{Attributes, Message, Moment, Receipt, attributes_md5};
+use super::{Queues, Sqs, error, limits, name_in, read};
+use crate::answer::{Answer, AwsError, to_json};
+use crate::fault::{Strike, Twist};
+
+/// Most messages of one receive.
+const MESSAGES_MAX: i64 = 10;
+
+/// The longest long poll, in seconds.
+const WAIT_MAX: u64 = 20;
+
+/// The longest visibility timeout, in seconds.
+pub(super) const VISIBILITY_MAX: u64 = 43_200;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ReceiveMessage {
+    queue_url: String,
+    max_number_of_messages: Option<i64>,
+    visibility_timeout: Option<i64>,
+    wait_time_seconds: Option<i64>,
+    /// The deprecated name of the next field.
+    #[serde(default)]
+    attribute_names: Vec<String>,
+    #[serde(default)]
+    message_system_attribute_names: Vec<String>,
+    #[serde(default)]
+    message_attribute_names: Vec<String>,
+}
+
+/// A receive whose numbers are inside their limits.
+struct Wish {
+    queue_url: String,
+    n_max: usize,
+    visibility: Option<Duration>,
+    wait: Option<Duration>,
+    system_attributes: Vec<String>,
+    attributes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Messages {
+    #[serde(rename = "Messages", skip_serializing_if = "Vec::is_empty")]
+    messages: Vec<Delivery>,
+}
+
+/// A message as its receiver gets it.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Delivery {
+    message_id: String,
+    receipt_handle: String,
+    #[serde(rename = "MD5OfBody")]
+    body_md5: String,
+    #[serde(serialize_with = "as_text")]
+    body: Arc<str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    attributes: BTreeMap<&'static str, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_attributes: Option<Attributes>,
+    #[serde(rename = "MD5OfMessageAttributes", skip_serializing_if = "Option::is_none")]
+    attributes_md5: Option<String>,
+}
+
+impl Sqs {
+    pub(super) async fn receive(&self, body: &[u8], strike: &Strike) -> Answer {
+        let wish: Wish = read::<ReceiveMessage>(body)?.try_into()?;
+        let (arrival, deadline) = {
+            let mut queues = self.queues();
+            let queue = queues.at(&wish.queue_url)?;
+            let wait = wish.wait.unwrap_or(Duration::from_secs(queue.settings.wait_s));
+            (Arc::clone(&queue.arrival), Instant::now() + wait)
+        };
+        loop {
+            // Registered before looking, so that no arrival in between is missed.
+            let mut arrived = pin!(arrival.notified());
+            arrived.as_mut().enable();
+            let (messages, next_wake) = self.take(&wish, strike)?;
+            if !messages.is_empty() || Instant::now() >= deadline {
+                return Ok(to_json(&Messages { messages }));
+            }
+            tokio::select! {
+                () = arrived => {}
+                () = sleep_until(next_wake.map_or(deadline, |wake| wake.min(deadline))) => {}
+            }
+        }
+    }
+
+    /// Takes what is there now; also says when something hidden will show again.
+    fn take(&self, wish: &Wish, strike: &Strike) -> Result<(Vec<Delivery>, Option<Instant>), AwsError> {
+        let queues = &mut *self.queues();
+        let now = Moment::now();
+        let queue = queues.at(&wish.queue_url)?;
+        let visibility = wish.visibility.unwrap_or(Duration::from_secs(queue.settings.visibility_s));
+        let received = queue.receive(wish.n_max, visibility, now);
+        if strike.twist == Some(Twist::DeliverTwice) {
+            queue.echo(&received.delivered);
+        }
+        let serial = queue.serial;
+        let deliveries: Vec<_> = received
+            .delivered
+            .iter()
+            .map(|&number| self.delivery(serial, queue.message(number), wish, strike))
+            .collect();
+        let next_wake = queue.next_wake();
+        self.bury(queues, &wish.queue_url, received.dead, now);
+        Ok((deliveries, next_wake))
+    }
+
+    /// Moves worn-out messages to the dead-letter queue; if somebody deleted that, they are lost, as with SQS.
+    fn bury(&self, queues: &mut Queues, queue_url: &str, dead: Vec<Message>, now: Moment) {
+        let Ok(source) = queues.at(queue_url) else { return };
+        let Some(target) = source.settings.dead_letter_queue().map(str::to_owned) else { return };
+        let Some(target) = queues.by_name.get_mut(&target) else { return };
+        let arn: Arc<str> = self.queue_arn(name_in(queue_url)).into();
+        for mut message in dead {
+            message.source_arn = Some(Arc::clone(&arn));
+            target.admit(message, Duration::ZERO, now);
+        }
+    }
+
+    fn delivery(&self, queue: u32, message: &Message, wish: &Wish, strike: &Strike) -> Delivery {
+        let attributes = message.content.attributes.as_deref().and_then(|all| wish.selected(all));
+        Delivery {
+            message_id: self.message_id(message.number),
+            receipt_handle: Receipt { queue, number: message.number, receives: message.receives }.handle(),
+            body_md5: hex::encode(message.body_md5),
+            body: if strike.corrupts_bodies {
+                strike.on_its_way(Cow::Borrowed(&message.content.body)).into()
+            } else {
+                Arc::clone(&message.content.body)
+            },
+            attributes: system_attributes(message, &wish.system_attributes),
+            attributes_md5: attributes.as_ref().map(attributes_md5),
+            message_attributes: attributes,
+        }
+    }
+}
+
+impl TryFrom<ReceiveMessage> for Wish {
+    type Error = AwsError;
+
+    fn try_from(request: ReceiveMessage) -> Result<Self, AwsError> {
+        let n_max = request.max_number_of_messages.unwrap_or(1);
+        if !(1..=MESSAGES_MAX).contains(&n_max) {
+            return Err(error::out_of_range("MaxNumberOfMessages", n_max, 1, MESSAGES_MAX));
+        }
+        let seconds = |name, value: Option<i64>, max| value.map(|value| limits::seconds(name, value, max)).transpose();
+        let mut system_attributes = request.message_system_attribute_names;
+        system_attributes.extend(request.attribute_names);
+        Ok(Self {
+            n_max: usize::try_from(n_max).expect("it is between 1 and 10"),
+            visibility: seconds("VisibilityTimeout", request.visibility_timeout, VISIBILITY_MAX)?,
+            wait: seconds("WaitTimeSeconds", request.wait_time_seconds, WAIT_MAX)?,
+            queue_url: request.queue_url,
+            system_attributes,
+            attributes: request.message_attribute_names,
+        })
+    }
+}
+
+impl Wish {
+    /// The message attributes that the receiver asked for: by name, by `prefix.*` or all.
+    fn selected(&self, attributes: &Attributes) -> Option<Attributes> {
+        let wanted = |name: &str| {
+            self.attributes.iter().any(|wish| match wish.strip_suffix(".*") {
+                Some(prefix) => name.starts_with(prefix),
+                None => wish == "All" || wish == name,
+            })
+        };
+        let selected: Attributes = attributes
+            .iter()
+            .filter(|(name, _)| wanted(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        (!selected.is_empty()).then_some(selected)
+    }
+}
+
+/// The system attributes that the receiver asked for, as far as the message has them.
+fn system_attributes(message: &Message, wanted: &[String]) -> BTreeMap<&'static str, String> {
+    if wanted.is_empty() {
+        return BTreeMap::new();
+    }
+    let group = Some(&*message.content.group).filter(|group| !group.is_empty());
+    let all = [
+        ("SenderId", Some("AIDASANDBOX".to_owned())),
+        ("SentTimestamp", Some(message.sent_ms.to_string())),
+        ("ApproximateReceiveCount", Some(message.receives.to_string())),
+        ("ApproximateFirstReceiveTimestamp", message.first_received_ms.map(|ms| ms.to_string())),
+        ("MessageGroupId", group.map(str::to_owned)),
+        ("AWSTraceHeader", message.content.trace.as_deref().map(str::to_owned)),
+        ("DeadLetterQueueSourceArn", message.source_arn.as_deref().map(str::to_owned)),
+    ];
+    let is_wanted = |name: &str| wanted.iter().any(|wish| wish == "All" || wish == name);
+    all.into_iter().filter(|(name, _)| is_wanted(name)).filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+fn as_text<S: serde::Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
+}

@@ -1,0 +1,147 @@
+//! STS: who a caller is, and the roles that it may assume.
+//!
+//! Any credentials are those of the account's one user, as the sandbox checks no signatures, but for those that it gave
+//! out for a role. Where the sandbox has a role of its own, IoT takes no others.
+
+mod sessions;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::http::request::Parts;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use self::sessions::{Session, Sessions, Standing};
+use super::answer::{Answer, AwsError, escape_xml};
+use super::form::Form;
+use super::operation::{Operation, Service};
+use super::roles::Roles;
+use super::settings::Settings;
+use muster_core::role::RoleArn;
+
+/// What a session lasts where nobody says otherwise, in seconds.
+const DURATION_DEFAULT: u64 = 3_600;
+
+/// How long a session may last, in seconds: a quarter of an hour to twelve hours.
+const DURATIONS: std::ops::RangeInclusive<u64> = 900..=43_200;
+
+/// STS of one account.
+pub(super) struct Sts {
+    account: String,
+    roles: Arc<Roles>,
+    sessions: Sessions,
+}
+
+impl Sts {
+    pub(super) fn new(settings: &Settings, roles: Arc<Roles>) -> Self {
+        Self { account: settings.account.clone(), roles, sessions: Sessions::default() }
+    }
+
+    /// Ends every session that was given out until now.
+    pub(super) fn expire_sessions(&self) {
+        self.sessions.expire(Instant::now());
+    }
+
+    /// Checks the credentials of a call as far as its service does.
+    ///
+    /// # Errors
+    /// What AWS answers to credentials that are none or have expired.
+    pub(super) fn authenticate(&self, operation: Operation, head: &Parts) -> Result<(), AwsError> {
+        if operation.service() != Service::Iot || !self.roles.is_one_given() {
+            return Ok(());
+        }
+        match self.sessions.standing(head, Instant::now()) {
+            Standing::Good(_) => Ok(()),
+            Standing::Expired => Err(AwsError::new(403, "ExpiredTokenException", EXPIRED)),
+            Standing::Unknown => Err(AwsError::new(403, "UnrecognizedClientException", INVALID)),
+        }
+    }
+
+    /// Answers one STS operation.
+    pub(super) fn answer(&self, operation: Operation, request_id: &str, head: &Parts, body: &[u8]) -> Answer {
+        let result = match operation {
+            Operation::AssumeRole => self.assume_role(head, &Form::read(body))?,
+            _ => self.get_caller_identity(head)?,
+        };
+        Ok(format!(
+            "<{operation}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><{operation}Result>{result}\
+             </{operation}Result><ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>\
+             </{operation}Response>"
+        ))
+    }
+
+    fn get_caller_identity(&self, head: &Parts) -> Answer {
+        let (arn, id) = self.caller(head)?;
+        let account = &self.account;
+        Ok(format!("<Arn>{}</Arn><UserId>{}</UserId><Account>{account}</Account>", escape_xml(&arn), escape_xml(&id)))
+    }
+
+    /// The caller's ARN and id.
+    fn caller(&self, head: &Parts) -> Result<(String, String), AwsError> {
+        match self.sessions.standing(head, Instant::now()) {
+            Standing::Good(session) => Ok((session.arn(&self.account), session.user_id())),
+            Standing::Expired => Err(AwsError::new(403, "ExpiredToken", EXPIRED)),
+            Standing::Unknown => Ok((format!("arn:aws:iam::{}:user/sandbox", self.account), "AIDASANDBOX".to_owned())),
+        }
+    }
+
+    fn assume_role(&self, head: &Parts, form: &Form) -> Answer {
+        let (caller, _) = self.caller(head)?;
+        let arn: RoleArn = wanted(form, "RoleArn")?.parse().map_err(|_| invalid("RoleArn"))?;
+        let name = wanted(form, "RoleSessionName")?;
+        if !is_session_name(&name) {
+            return Err(invalid("RoleSessionName"));
+        }
+        let seconds = form.get("DurationSeconds").map_or(Ok(DURATION_DEFAULT), |text| text.parse());
+        let seconds = seconds.ok().filter(|seconds| DURATIONS.contains(seconds));
+        let lifetime = Duration::from_secs(seconds.ok_or_else(|| invalid("DurationSeconds"))?);
+        if !self.roles.trusts(&arn, form.get("ExternalId").as_deref()) {
+            let message = format!("User: {caller} is not authorized to perform: sts:AssumeRole on resource: {arn}");
+            return Err(AwsError::new(403, "AccessDenied", message));
+        }
+        let session = Session { role: arn.name().to_owned(), name };
+        let keys = self.sessions.begin(session.clone(), Instant::now() + lifetime);
+        let expiration = (OffsetDateTime::now_utc() + lifetime).replace_nanosecond(0).expect("zero is a fraction");
+        Ok(format!(
+            "<Credentials><AccessKeyId>{}</AccessKeyId><SecretAccessKey>{}</SecretAccessKey>\
+             <SessionToken>{}</SessionToken><Expiration>{}</Expiration></Credentials>\
+             <AssumedRoleUser><AssumedRoleId>{}</AssumedRoleId><Arn>{}</Arn></AssumedRoleUser>",
+            keys.access_key_id,
+            keys.secret_access_key,
+            keys.session_token,
+            expiration.format(&Rfc3339).expect("a time of this age has that form"),
+            escape_xml(&session.user_id()),
+            escape_xml(&session.arn(&self.account)),
+        ))
+    }
+}
+
+const EXPIRED: &str = "The security token included in the request is expired";
+
+const INVALID: &str = "The security token included in the request is invalid.";
+
+fn invalid(field: &str) -> AwsError {
+    AwsError::new(400, "ValidationError", format!("1 validation error detected: the value of {field} is not allowed"))
+}
+
+/// The value of a field that must be there.
+fn wanted(form: &Form, name: &str) -> Result<String, AwsError> {
+    let missing = || AwsError::new(400, "MissingParameter", format!("The request must contain the parameter {name}"));
+    form.get(name).ok_or_else(missing)
+}
+
+/// Two to 64 letters, digits and some signs.
+fn is_session_name(name: &str) -> bool {
+    (2..=64).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_is_missing_has_its_own_error() {
+        assert_eq!(wanted(&Form::read(b"Action=AssumeRole"), "Role").unwrap_err().code, "MissingParameter");
+    }
+}

@@ -1,0 +1,132 @@
+//! The course of one certificate's calls: what each answer means for the next step, and what it comes to in the end.
+
+mod retry;
+mod standing;
+
+use time::OffsetDateTime;
+use tracing::error;
+
+use crate::aws::registrar::Answer;
+use crate::config::retry_policy::RetryPolicy;
+use muster_core::hold::{HoldKind, Parking};
+use muster_core::job::CertificateStatus;
+use muster_core::outcome::known::differing_status;
+use muster_core::outcome::{Attempt, Code, Outcome};
+use muster_core::precheck::CheckedCertificate;
+
+use retry::Retries;
+
+pub use retry::Step;
+pub use standing::Standing;
+
+/// Most attempts that an outcome carries; the ledger keeps no more.
+const KEPT: usize = 10;
+
+/// The calls of one certificate: all counted, the last ten kept.
+#[derive(Debug)]
+pub struct Course {
+    retries: Retries,
+    first_call: Option<OffsetDateTime>,
+    last: Vec<Attempt>,
+    n: usize,
+}
+
+impl Course {
+    /// Begins; `successes` counts the calls of the same target and operation that went through so far.
+    pub fn new(policy: RetryPolicy, successes: u64) -> Self {
+        Self { retries: Retries::new(policy, successes), first_call: None, last: vec![], n: 0 }
+    }
+
+    /// Takes in the answer to a call, and decides.
+    pub fn after(&mut self, answer: &Answer, successes: u64, is_breaker_open: bool) -> Step {
+        self.n += 1;
+        self.first_call.get_or_insert(answer.attempt.at);
+        if self.last.len() == KEPT {
+            self.last.remove(0);
+        }
+        self.last.push(answer.attempt.clone());
+        match &answer.result {
+            Ok(_) => Step::End(Code::Ok),
+            Err(error) => self.retries.after(error, successes, is_breaker_open),
+        }
+    }
+
+    /// Says whether an earlier call may have registered the certificate without our hearing of it.
+    pub fn is_answer_lost(&self) -> bool {
+        self.retries.is_answer_lost()
+    }
+
+    /// When the first call was made.
+    pub fn first_call(&self) -> Option<OffsetDateTime> {
+        self.first_call
+    }
+
+    /// The outcome that ends it, from the last answer; `standing` is what is known of a certificate that was there.
+    pub fn outcome(
+        self,
+        code: Code,
+        certificate: &CheckedCertificate,
+        wanted: CertificateStatus,
+        is_redelivery: bool,
+        answer: &Answer,
+        standing: Standing,
+    ) -> Outcome {
+        let id = certificate.id();
+        let (code, detail) = match (code, foreign_id(answer, &id.to_string())) {
+            (_, Some(found)) => {
+                error!(%id, found, "AWS answered with an id that is not the certificate's");
+                (Code::IdMismatch, Some(format!("AWS answered with id {found:?}, wanted {id}")))
+            }
+            (Code::Ok, None) => (Code::Ok, None),
+            (Code::Exists, None) => {
+                // What we registered has the status that was asked for.
+                let has_its_status = standing.status.is_none_or(|status| status == wanted);
+                let is_ours = has_its_status && standing.is_ours != Some(false);
+                let code = if self.is_answer_lost() && is_ours {
+                    Code::AnswerLost
+                } else if is_redelivery {
+                    Code::Redelivered
+                } else {
+                    Code::Exists
+                };
+                (code, differing_status(standing.status, wanted))
+            }
+            (code, None) => (code, answer.result.as_ref().err().map(ToString::to_string)),
+        };
+        let known_status =
+            if code == Code::Ok { Some(wanted) } else { standing.status.filter(|_| code.status().is_good()) };
+        Outcome { known_status, ..self.ended(code, detail, certificate) }
+    }
+
+    /// The outcome of a job that waits in the ledger.
+    pub fn parked(self, parking: Parking, reason: String, certificate: &CheckedCertificate) -> Outcome {
+        let code = match parking.hold.kind() {
+            Some(HoldKind::Issuer) => Code::IssuerInactive,
+            Some(HoldKind::Batch) => Code::BatchFailing,
+            Some(HoldKind::Busy) => Code::TargetBusy,
+            Some(HoldKind::Pause) => Code::Paused,
+            Some(HoldKind::Target | HoldKind::Replay) | None => Code::TargetUnavailable,
+        };
+        Outcome { parking: Some(parking), ..self.ended(code, Some(reason), certificate) }
+    }
+
+    fn ended(self, code: Code, detail: Option<String>, certificate: &CheckedCertificate) -> Outcome {
+        let id = certificate.id();
+        Outcome {
+            code,
+            detail,
+            subject: id.0,
+            certificate_id: Some(id),
+            known_status: None,
+            attempts: self.last,
+            n_attempts: self.n,
+            parking: None,
+        }
+    }
+}
+
+/// The id that AWS gave, where it is not the certificate's.
+fn foreign_id(answer: &Answer, id: &str) -> Option<String> {
+    let given = answer.result.as_ref().ok().or(answer.existing_id.as_ref())?;
+    (given != id).then(|| given.clone())
+}

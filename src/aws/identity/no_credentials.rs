@@ -1,0 +1,91 @@
+//! Why a call has no credentials, so that nothing was sent.
+
+use std::error::Error;
+use std::io::ErrorKind;
+
+use aws_config::meta::{ProviderAttempt, ProviderChainError};
+use aws_credential_types::provider::error::CredentialsError;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+
+use super::IdentityError;
+use crate::aws::sdk_error::{is_unsent, one_line};
+use crate::runtime::causes;
+
+/// Why there are no credentials, where that is what an error comes of.
+pub(super) fn why(error: &(dyn Error + 'static)) -> Option<IdentityError> {
+    let fault: &CredentialsError = causes(error).find_map(|cause| cause.downcast_ref())?;
+    let text = text(fault);
+    Some(if is_unanswered(fault) { IdentityError::CredentialsLate(text) } else { IdentityError::NoCredentials(text) })
+}
+
+/// The errors of all places where the SDK looked, where it found no credentials in any of them.
+fn places(fault: &CredentialsError) -> Option<&ProviderChainError<CredentialsError>> {
+    causes(fault).find_map(|cause| cause.downcast_ref())
+}
+
+/// The text of an error, without the words around it that say no more than "no credentials".
+fn text(fault: &CredentialsError) -> String {
+    let Some(places) = places(fault) else { return causes_of(fault).unwrap_or_else(|| one_line(&fault.to_string())) };
+    let place = |name: &str, error| format!("{name}: {}", causes_of(error).unwrap_or_else(|| "not set up".to_owned()));
+    let places: Vec<_> = places.attempts().iter().map(|attempt| place(attempt.name(), attempt.error())).collect();
+    one_line(&format!("none found ({})", places.join("; ")))
+}
+
+fn causes_of(fault: &CredentialsError) -> Option<String> {
+    let texts: Vec<_> = causes(fault).skip(1).map(ToString::to_string).collect();
+    (!texts.is_empty()).then(|| one_line(&texts.join(": ")))
+}
+
+/// Says whether whoever has the credentials did not answer: there may be nothing wrong with them.
+fn is_unanswered(fault: &CredentialsError) -> bool {
+    match fault {
+        CredentialsError::ProviderTimedOut(_) => true,
+        CredentialsError::ProviderError(_) | CredentialsError::Unhandled(_) => causes(fault).any(is_silence),
+        // Most machines have no metadata service, so there is no connection to one. One that takes the connection is there.
+        _ => places(fault).is_some_and(|places| {
+            let errors = places.attempts().iter().map(ProviderAttempt::error);
+            errors.into_iter().any(|error| is_of_metadata(error) && !is_unsent(error))
+        }),
+    }
+}
+
+/// Says whether the metadata service gave no answer of its own, such as that the machine has no role.
+fn is_of_metadata(error: &CredentialsError) -> bool {
+    causes(error).any(|cause| cause.to_string() == "could not communicate with IMDS")
+}
+
+/// Says whether an error says that nobody answered.
+fn is_silence(cause: &(dyn Error + 'static)) -> bool {
+    let is_late = |error: &std::io::Error| error.kind() == ErrorKind::TimedOut;
+    cause.downcast_ref::<ConnectorError>().is_some() || cause.downcast_ref().is_some_and(is_late)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// What a call fails with: the SDK's own error around the one of the credentials is a connector's too.
+    fn call(fault: CredentialsError) -> ConnectorError {
+        ConnectorError::other(fault.into(), None)
+    }
+
+    #[test]
+    fn a_source_that_does_not_answer_is_told_from_missing_credentials() {
+        let unconnected = ConnectorError::io("connection refused".into());
+        let late = std::io::Error::new(ErrorKind::TimedOut, "no answer");
+        for (fault, is_late) in [
+            (CredentialsError::provider_timed_out(Duration::from_secs(5)), true),
+            (CredentialsError::provider_error(unconnected), true),
+            (CredentialsError::provider_error(late), true),
+            (CredentialsError::provider_error("expired"), false),
+            (CredentialsError::not_loaded("no profile"), false),
+        ] {
+            let why = why(&call(fault)).unwrap();
+            assert_eq!(matches!(why, IdentityError::CredentialsLate(_)), is_late, "{why}");
+            assert!(!why.to_string().contains("other: "), "{why}");
+        }
+        assert!(why(&std::io::Error::other("reset")).is_none());
+    }
+}

@@ -1,0 +1,68 @@
+//! Packing of messages into calls of SendMessageBatch.
+
+use super::{CALL_MAX, Outgoing};
+
+/// Most bytes of one call: SQS allows 1 MiB for all messages of a batch together.
+pub const CALL_BYTES_MAX: usize = 1 << 20;
+
+/// What one call carries so far.
+#[derive(Debug, Default)]
+pub struct CallSize {
+    n: usize,
+    n_bytes: usize,
+}
+
+impl CallSize {
+    /// Adds a message if the call has room for it. An empty call takes any: SQS says itself what is too large.
+    pub fn add(&mut self, message: &Outgoing) -> bool {
+        let n_bytes = self.n_bytes + message.n_bytes();
+        let fits = self.n == 0 || (self.n < CALL_MAX && n_bytes <= CALL_BYTES_MAX);
+        if fits {
+            (self.n, self.n_bytes) = (self.n + 1, n_bytes);
+        }
+        fits
+    }
+}
+
+/// Packs entries, each with its message, into as few calls as their order allows.
+pub fn pack<T>(entries: impl IntoIterator<Item = T>, message: impl Fn(&T) -> &Outgoing) -> Vec<Vec<T>> {
+    let (mut calls, mut size) = (Vec::<Vec<T>>::new(), CallSize::default());
+    for entry in entries {
+        if !size.add(message(&entry)) {
+            size = CallSize::default();
+            size.add(message(&entry));
+            calls.push(vec![]);
+        } else if calls.is_empty() {
+            calls.push(vec![]);
+        }
+        calls.last_mut().expect("one was pushed").push(entry);
+    }
+    calls
+}
+
+impl Outgoing {
+    /// The size that SQS may count. Whether the group's name is part of it is not documented.
+    pub fn n_bytes(&self) -> usize {
+        self.body.len() + self.group.as_ref().map_or(0, String::len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes(bodies: &[&str]) -> Vec<usize> {
+        let messages = bodies.iter().map(|body| Outgoing { body: (*body).to_owned(), group: None });
+        pack(messages, |message| message).iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn a_call_holds_ten_messages_and_one_mebibyte_at_most() {
+        let (small, half) = ("x", "x".repeat(CALL_BYTES_MAX / 2));
+        let large = "x".repeat(CALL_BYTES_MAX + 1);
+        assert_eq!(sizes(&[small; 25]), [10, 10, 5]);
+        assert_eq!(sizes(&[&half, &half, &half]), [2, 1]);
+        assert_eq!(sizes(&[small, &large, small]), [1, 1, 1]);
+        assert!(sizes(&[]).is_empty());
+    }
+}

@@ -1,0 +1,110 @@
+//! Calls AWS IoT: the only part that names `aws_sdk_iot`.
+//!
+//! One call is one attempt: the SDK's own retries are off, so that one token, one request and one metric increment
+//! stay the same thing. Every answer is classified here, once, by its error code in one table; the [`Kind`] is the
+//! behaviour, and what to do next is the worker's decision.
+
+mod answer;
+mod change;
+pub mod inventory;
+mod kind;
+mod probe;
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_iot::Client;
+use aws_sdk_iot::operation::register_ca_certificate::RegisterCaCertificateOutput;
+use aws_sdk_iot::operation::register_ca_certificate::builders::RegisterCACertificateFluentBuilder;
+use aws_sdk_iot::operation::register_certificate::RegisterCertificateOutput;
+use aws_sdk_iot::operation::register_certificate_without_ca::RegisterCertificateWithoutCaOutput;
+use aws_sdk_iot::types;
+
+use muster_core::job::{CertificateStatus, RegisterCaCertificate, RegistrationConfig, Tag};
+use muster_core::precheck::{Call, CheckedCertificate};
+
+use answer::{Begun, classify};
+
+pub use answer::{Answer, CallError};
+pub use kind::{Kind, RESULT_LABELS};
+
+/// One target's IoT client.
+#[derive(Clone, Debug)]
+pub struct Registrar {
+    client: Client,
+}
+
+impl Registrar {
+    /// Makes the client of an account and region; a call without an answer ends after the time-out.
+    pub fn new(config: &SdkConfig, attempt_timeout: Duration) -> Self {
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt_timeout).build();
+        let config = aws_sdk_iot::config::Builder::from(config)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts)
+            .build();
+        Self { client: Client::from_conf(config) }
+    }
+
+    /// Makes the call that registers a certificate, once.
+    pub async fn register(&self, certificate: &CheckedCertificate) -> Answer {
+        let begun = Begun::now();
+        match certificate.call() {
+            Call::RegisterCertificate { pem, ca_pem, status, .. } => {
+                let call = self.client.register_certificate().certificate_pem(pem);
+                let call = call.set_ca_certificate_pem(ca_pem.as_deref().map(str::to_owned));
+                let answer = call.set_status(status.map(as_sent)).send().await;
+                begun.answer(answer, RegisterCertificateOutput::certificate_id)
+            }
+            Call::RegisterCertificateWithoutCa { pem, status } => {
+                let call = self.client.register_certificate_without_ca().certificate_pem(pem);
+                let answer = call.set_status(status.map(as_sent)).send().await;
+                begun.answer(answer, RegisterCertificateWithoutCaOutput::certificate_id).where_no_ca_is_looked_for()
+            }
+            Call::RegisterCaCertificate { request, .. } => {
+                let answer = self.call_for_ca(request).send().await;
+                begun.answer(answer, RegisterCaCertificateOutput::certificate_id).where_no_ca_is_looked_for()
+            }
+        }
+    }
+
+    /// Asks for the account's registration code, once: 64 hexadecimal digits that never change.
+    ///
+    /// # Errors
+    /// AWS did not say.
+    pub async fn registration_code(&self) -> Result<String, CallError> {
+        let answer = self.client.get_registration_code().send().await.map_err(|failure| classify(&failure))?;
+        let code = answer.registration_code.filter(|code| !code.is_empty());
+        code.ok_or_else(|| CallError::nonsense("the answer has no registration code"))
+    }
+
+    fn call_for_ca(&self, request: &RegisterCaCertificate) -> RegisterCACertificateFluentBuilder {
+        let tags = request.tags.iter().map(tag_as_sent).collect();
+        self.client
+            .register_ca_certificate()
+            .ca_certificate(&request.ca_certificate)
+            .set_verification_certificate(request.verification_certificate.clone())
+            .set_as_active(request.set_as_active)
+            .allow_auto_registration(request.allow_auto_registration)
+            .set_registration_config(request.registration_config.as_ref().map(config_as_sent))
+            .set_tags((!request.tags.is_empty()).then_some(tags))
+            .set_certificate_mode(request.certificate_mode.map(|mode| <&str>::from(mode).into()))
+    }
+}
+
+fn as_sent(status: CertificateStatus) -> types::CertificateStatus {
+    <&str>::from(status).into()
+}
+
+fn tag_as_sent(tag: &Tag) -> types::Tag {
+    types::Tag::builder().key(&tag.key).set_value(tag.value.clone()).build().expect("a tag of ours has a key")
+}
+
+fn config_as_sent(config: &RegistrationConfig) -> types::RegistrationConfig {
+    types::RegistrationConfig::builder()
+        .set_template_body(config.template_body.clone())
+        .set_role_arn(config.role_arn.clone())
+        .set_template_name(config.template_name.clone())
+        .build()
+}

@@ -1,0 +1,20 @@
+//! Changes what AWS IoT has: a CA that is registered can be activated. One call each, with a quota of its own.
+
+use aws_sdk_iot::types;
+
+use super::answer::classify;
+use super::{CallError, Registrar};
+use muster_core::certificate::CertificateId;
+
+impl Registrar {
+    /// Calls `UpdateCACertificate` once, which makes a CA ACTIVE and changes nothing else. Of a CA that is ACTIVE already it
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// AWS did not do it.
+    pub async fn activate_ca(&self, id: CertificateId) -> Result<(), CallError> {
+        let call = self.client.update_ca_certificate().certificate_id(id.to_string());
+        let answer = call.new_status(types::CaCertificateStatus::Active).send().await;
+        answer.map(drop).map_err(|failure| classify(&failure))
+    }
+}

@@ -1,0 +1,69 @@
+//! Finds out whether AWS lets us make a call, without registering anything.
+
+use aws_sdk_iot::operation::register_ca_certificate::RegisterCaCertificateOutput;
+use aws_sdk_iot::operation::register_certificate::RegisterCertificateOutput;
+use aws_sdk_iot::operation::register_certificate_without_ca::RegisterCertificateWithoutCaOutput;
+use aws_sdk_iot::types;
+
+use super::answer::Begun;
+use super::{CallError, Kind, Registrar};
+use muster_core::certificate::CertificateId;
+use muster_core::job::Operation;
+
+/// The form of a certificate around a text that is none: no account can have it registered.
+const NO_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nbm90IGE=\n-----END CERTIFICATE-----\n";
+
+/// The id of no certificate.
+const NO_ID: CertificateId = CertificateId([0; 32]);
+
+impl Registrar {
+    /// Makes the call of an operation once, with a text that is no certificate. That costs one call of the quota.
+    ///
+    /// # Errors
+    /// AWS denied the call, or did not come to judge the text; that AWS refuses it is what is wanted.
+    pub async fn probe(&self, operation: Operation) -> Result<(), CallError> {
+        let begun = Begun::now();
+        let answer = match operation {
+            Operation::RegisterCertificate => {
+                let call = self.client.register_certificate().certificate_pem(NO_CERTIFICATE);
+                begun.answer(call.send().await, RegisterCertificateOutput::certificate_id)
+            }
+            Operation::RegisterCertificateWithoutCA => {
+                let call = self.client.register_certificate_without_ca().certificate_pem(NO_CERTIFICATE);
+                begun.answer(call.send().await, RegisterCertificateWithoutCaOutput::certificate_id)
+            }
+            Operation::RegisterCACertificate => {
+                let call = self.client.register_ca_certificate().ca_certificate(NO_CERTIFICATE);
+                let call = call.certificate_mode(types::CertificateMode::SniOnly);
+                begun.answer(call.send().await, RegisterCaCertificateOutput::certificate_id)
+            }
+        };
+        judged(answer.result)
+    }
+
+    /// Calls `UpdateCACertificate` once for a CA that cannot exist, which changes nothing.
+    ///
+    /// # Errors
+    /// AWS denied the call, or did not come to look for the CA; that it does not find one is what is wanted.
+    pub async fn probe_activation(&self) -> Result<(), CallError> {
+        judged(self.activate_ca(NO_ID).await)
+    }
+
+    /// Calls `DescribeCACertificate` once for a CA that cannot exist.
+    ///
+    /// # Errors
+    /// As for [`Self::probe_activation`].
+    pub async fn probe_description(&self) -> Result<(), CallError> {
+        judged(self.describe_ca(NO_ID).await)
+    }
+}
+
+/// Says whether the call was allowed: AWS refuses what a probe asks for only after that.
+fn judged<T>(answer: Result<T, CallError>) -> Result<(), CallError> {
+    match answer {
+        Err(error) if matches!(error.kind, Kind::Denied | Kind::Unreached | Kind::Throttled | Kind::Transient(_)) => {
+            Err(error)
+        }
+        _ => Ok(()),
+    }
+}

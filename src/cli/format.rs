@@ -1,0 +1,41 @@
+//! Counts, spans, instants and foreign texts as people read them.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::ledger::hold::COUNTED_MAX;
+
+pub(super) use muster_core::format::{counted, grouped, printable, rate, span};
+
+/// How many jobs wait, where no more than [`COUNTED_MAX`] are counted.
+pub(super) fn jobs_wait(n: u64) -> String {
+    match n {
+        1 => "1 job waits".to_owned(),
+        COUNTED_MAX.. => format!("{} or more jobs wait", grouped(n)),
+        _ => format!("{} jobs wait", grouped(n)),
+    }
+}
+
+/// How long `n` calls take at a rate a second; none at a rate of zero.
+pub(super) fn time_for(n: u64, per_second: f64) -> Option<Duration> {
+    #[expect(clippy::cast_precision_loss, reason = "counts of certificates are far below 2^52")]
+    Duration::try_from_secs_f64(n as f64 / per_second).ok()
+}
+
+/// An instant in whole seconds.
+pub(super) fn rfc3339(time: OffsetDateTime) -> String {
+    time.truncate_to_second().format(&Rfc3339).expect("the ledger's times lie in years of four digits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_time_is_enough_at_no_rate() {
+        assert_eq!(time_for(100, 10.0), Some(Duration::from_secs(10)));
+        assert_eq!(time_for(100, 0.0), None);
+    }
+}

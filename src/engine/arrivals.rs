@@ -1,0 +1,111 @@
+//! Tells the ledger what receivers see before any outcome is there: that the queues are not empty, and new batches.
+//!
+//! Receivers never wait for it: one task writes what they noted. While Postgres fails, up to ten thousand batches are kept. The
+//! first outcome of a batch announces it too, so nothing depends on this.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tracing::debug;
+
+use crate::ledger::Store;
+use crate::ledger::announcement::Announced;
+use crate::runtime::backoff::Backoff;
+use muster_core::job::{Job, Name};
+
+/// Most batches remembered as announced. Beyond that, all are forgotten and announced again.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// Least time between two writes.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// Longest first wait and longest wait after a write that failed.
+const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+
+/// Least time between two reports while no new batch arrives. Outcomes report activity too.
+const REPORT_EVERY: Duration = Duration::from_secs(10);
+
+/// What arrived; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Arrivals(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The greatest size that each batch announced to this process.
+    announced: HashMap<Name, Option<u64>>,
+    /// What the ledger does not have yet.
+    new: Announced,
+    reported_at: Option<tokio::time::Instant>,
+}
+
+impl Arrivals {
+    /// Notes the jobs of one receive. `jobs` is empty where no body was a job.
+    pub fn note<'a>(&self, jobs: impl Iterator<Item = &'a Job>) {
+        let mut state = self.lock();
+        jobs.for_each(|job| state.note(job));
+        let is_due = state.reported_at.is_none_or(|at| at.elapsed() >= REPORT_EVERY);
+        if is_due || !state.new.is_empty() {
+            state.reported_at = Some(tokio::time::Instant::now());
+            self.0.changed.notify_one();
+        }
+    }
+
+    /// Writes what is noted into the ledger until it is dropped.
+    pub async fn report_to(self, store: Store) {
+        let mut backoff = Backoff::new(WAITS.0, WAITS.1);
+        loop {
+            self.0.changed.notified().await;
+            let new = mem::take(&mut self.lock().new);
+            match store.note_arrivals(&new).await {
+                Ok(()) => {
+                    backoff.reset();
+                    tokio::time::sleep(EVERY).await;
+                }
+                Err(error) => {
+                    debug!(%error, "cannot record that messages arrived, trying again");
+                    self.take_back(new);
+                    backoff.wait().await;
+                }
+            }
+        }
+    }
+
+    fn take_back(&self, unwritten: Announced) {
+        let mut state = self.lock();
+        for (batch, size) in unwritten {
+            let new = state.new.entry(batch).or_default();
+            *new = (*new).max(size);
+        }
+        drop(state);
+        self.0.changed.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().expect("nothing panics while it holds this lock")
+    }
+}
+
+impl State {
+    fn note(&mut self, job: &Job) {
+        if self.announced.get(&job.batch).is_some_and(|&size| size >= job.batch_size) {
+            return;
+        }
+        if self.announced.len() >= REMEMBERED_MAX {
+            self.announced.clear();
+        }
+        self.announced.insert(job.batch.clone(), job.batch_size);
+        if self.new.len() < REMEMBERED_MAX {
+            let new = self.new.entry(job.batch.to_string()).or_default();
+            *new = (*new).max(job.batch_size);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Reads every 15 s what the queues hold: for the gauges that operators and alerts look at, and for the ledger, where it
+//! says whether outstanding certificates are missing.
+//!
+//! A queue that cannot be read has no gauge: unknown is not 0.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::warn;
+
+use crate::aws::queue::{Attributes, Queue, QueueError};
+use crate::ledger::Store;
+use crate::ledger::reading::Reading;
+use crate::quota::by_target::Limiters;
+use crate::telemetry::metrics::{Metrics, QUEUE_STATES};
+
+/// How often the queues are read: SQS's own counts lag by up to a minute.
+const EVERY: Duration = Duration::from_secs(15);
+
+/// The queues that are watched.
+#[derive(Clone, Debug)]
+pub struct Backlog {
+    /// The queue of jobs.
+    pub main: Queue,
+    /// The second queue, of jobs that were sent again.
+    pub replay: Option<Queue>,
+    /// Their dead-letter queues, as far as we may look at them.
+    pub dead: Vec<Queue>,
+    /// Where the readings are noted.
+    pub store: Store,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
+    /// The tokens of every target.
+    pub limiters: Limiters,
+}
+
+impl Backlog {
+    /// Reads until it is dropped.
+    pub async fn run(self) {
+        let mut looks = tokio::time::interval(EVERY);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            let main = self.look("main", std::slice::from_ref(&self.main)).await;
+            let replay = self.look("replay", self.replay.as_slice()).await;
+            let dead = self.look("dead", &self.dead).await;
+            self.show_retention(main.as_ref());
+            let n_messages = self.n_messages(main.as_ref(), replay.as_ref());
+            self.show_eta(n_messages);
+            if let Some(n_messages) = n_messages {
+                self.note(Reading { n_messages, n_dead: dead.map(|dead| dead.messages()) }).await;
+            }
+        }
+    }
+
+    /// What the queues of jobs hold together; `None` where one of them cannot be read.
+    fn n_messages(&self, main: Option<&Attributes>, replay: Option<&Attributes>) -> Option<u64> {
+        let main = main?.messages();
+        if self.replay.is_none() { Some(main) } else { Some(main.saturating_add(replay?.messages())) }
+    }
+
+    fn show_retention(&self, main: Option<&Attributes>) {
+        let gauge = &self.metrics.queue_retention;
+        match main {
+            Some(main) => gauge.with_label_values(&[""; 0]).set(main.retention.as_secs_f64()),
+            None => gauge.reset(),
+        }
+    }
+
+    fn show_eta(&self, n_messages: Option<u64>) {
+        let Some(n_messages) = n_messages else { return self.metrics.backlog_eta.reset() };
+        #[expect(clippy::cast_precision_loss, reason = "a queue holds far fewer than 2^52 messages")]
+        let n_messages = n_messages as f64;
+        for (basis, rate) in [("ceiling", self.limiters.ceiling()), ("learnt", self.limiters.learnt())] {
+            self.metrics.backlog_eta.with_label_values(&[basis]).set(n_messages / rate);
+        }
+    }
+
+    async fn note(&self, reading: Reading) {
+        if let Err(error) = self.store.note_reading(self.main.url(), reading).await {
+            self.metrics.db_error(&error);
+            warn!(%error, "cannot record what the queues hold");
+        }
+    }
+
+    /// Adds up what these queues hold, which operators see as one; the retention is that of the last one. `None`: there is
+    /// no such queue, or one cannot be read.
+    async fn look(&self, name: &str, queues: &[Queue]) -> Option<Attributes> {
+        let sum = self.read_all(queues).await;
+        let gauge = &self.metrics.queue_messages;
+        match &sum {
+            Some(sum) => {
+                let counts = [sum.visible, sum.in_flight, sum.delayed];
+                for (state, n) in QUEUE_STATES.into_iter().zip(counts) {
+                    gauge.with_label_values(&[name, state]).set(i64::try_from(n).unwrap_or(i64::MAX));
+                }
+            }
+            // A series that is not there is removed already.
+            None => QUEUE_STATES.iter().for_each(|state| drop(gauge.remove_label_values(&[name, state]))),
+        }
+        sum
+    }
+
+    async fn read_all(&self, queues: &[Queue]) -> Option<Attributes> {
+        let mut sum: Option<Attributes> = None;
+        for queue in queues {
+            let read = queue.attributes().await;
+            self.metrics.sqs_request("GetQueueAttributes", &read);
+            let unreadable = |error: &QueueError| warn!(%error, queue = queue.url(), "cannot read what a queue holds");
+            let read = read.inspect_err(unreadable).ok()?;
+            let before = sum.unwrap_or_default();
+            sum = Some(Attributes {
+                visible: before.visible.saturating_add(read.visible),
+                in_flight: before.in_flight.saturating_add(read.in_flight),
+                delayed: before.delayed.saturating_add(read.delayed),
+                ..read
+            });
+        }
+        sum
+    }
+}

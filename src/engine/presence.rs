@@ -1,0 +1,65 @@
+//! This worker's heartbeat in the ledger, and what it reads there about the whole fleet.
+//!
+//! Every three seconds it reports host, version and open breakers, so that `muster status` and `muster doctor` name what
+//! stops the work; then it reads the counts that every worker exports alike.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+use tracing::debug;
+
+use crate::health::board::Breakers;
+use crate::ledger::workers::Identity;
+use crate::ledger::{Store, StoreError};
+use crate::telemetry::metrics::Metrics;
+
+/// How often a worker reports: `workers::ALIVE_FOR` is four times as long.
+const EVERY: Duration = Duration::from_secs(3);
+
+/// Reports a worker.
+#[derive(Clone, Debug)]
+pub struct Presence {
+    /// Who it is.
+    pub identity: Arc<Identity>,
+    /// The ledger.
+    pub store: Store,
+    /// What holds its calls back.
+    pub breakers: Breakers,
+    /// Where the counts of the fleet are shown.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Presence {
+    /// Reports until it is dropped.
+    pub async fn run(self) {
+        let mut beats = tokio::time::interval(EVERY);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            beats.tick().await;
+            if let Err(error) = self.beat().await {
+                self.metrics.db_error(&error);
+                // The Postgres breaker says so at a higher level as soon as work is affected.
+                debug!(%error, "cannot report to the ledger");
+            }
+        }
+    }
+
+    async fn beat(&self) -> Result<(), StoreError> {
+        self.store.beat(&self.identity, &self.breakers.open()).await?;
+        self.store.count_missing().await?;
+        self.metrics.fleet.show(&self.store.facts().await?);
+        Ok(())
+    }
+}
+
+/// This process, under a random id.
+pub fn identity() -> Identity {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
+    Identity {
+        id: format!("{:016x}", fastrand::u64(..)),
+        host: host.map_or_else(|| "unknown".to_owned(), |host| host.trim().to_owned()),
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION"),
+    }
+}

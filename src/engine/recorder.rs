@@ -1,0 +1,183 @@
+//! Writes how jobs ended and then deletes their messages: commit first, delete after.
+//!
+//! Ends are collected by number, bytes or time (`pages`) and written in one transaction (`page`), tried again until it is known
+//! to be through. Deleting happens beside the next transaction. Only this file deletes messages.
+
+mod entry;
+mod page;
+mod pages;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::aws::queue::{EntryResult, Queue, QueueError, into_calls};
+use crate::engine::slots::Delivery;
+use crate::health::board::Breakers;
+use crate::ledger::Store;
+use crate::runtime::backoff::Backoff;
+use crate::runtime::crash_point;
+use crate::telemetry::metrics::Stage;
+use crate::telemetry::metrics::{Metrics, delivery, ok_or_error};
+
+use pages::Pages;
+
+pub use entry::{Finish, Finished, NoJob};
+
+/// Longest first wait and longest wait before a transaction or a delete is tried again.
+const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// How often a delete or a giving back is tried at least before the process ends. Before that it is tried for as long as
+/// it takes: a message that came back instead would burn a delivery each time.
+const ACK_ATTEMPTS: u32 = 4;
+
+/// Writes ends and deletes messages.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    /// The ledger.
+    pub store: Store,
+    /// What holds calls back: it learns whether the ledger takes ends, and which holds it has.
+    pub breakers: Breakers,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Recorder {
+    /// Works until every sender of ends is gone and everything is written and deleted.
+    pub async fn run(self, mut ends: mpsc::Receiver<Finished>) {
+        let (acks, last) = (TaskTracker::new(), CancellationToken::new());
+        let mut pages = Pages::default();
+        if let Err(error) = self.store.forget_writers().await {
+            warn!(%error, "cannot forget the writers of old pages");
+        }
+        while let Some(page) = pages.next_page(&mut ends).await {
+            let (recorder, last) = (self.clone(), last.clone());
+            let (ended, released): (Vec<_>, Vec<_>) = page.into_iter().partition(Finished::is_ended);
+            let committed = if ended.is_empty() { ended } else { self.commit(ended, &mut pages).await };
+            acks.spawn(async move {
+                tokio::join!(
+                    recorder.ack(Ack::Delete, committed, &last),
+                    // Beside the deletes, which are tried for as long as it takes.
+                    recorder.ack(Ack::GiveBack, released, &last),
+                );
+            });
+        }
+        last.cancel();
+        acks.close();
+        acks.wait().await;
+    }
+
+    /// Tells others of a committed end.
+    fn tell(&self, finished: &Finished) {
+        match &finished.finish {
+            Finish::Ended { outcome, .. } => {
+                self.metrics.finished(outcome.code);
+                if let Some(parking) = &outcome.parking {
+                    self.breakers.holds.recorded(parking);
+                }
+            }
+            Finish::Quarantined(reason) => self.metrics.quarantined(reason.error.code()),
+            Finish::Released => return,
+        }
+        self.metrics.stage(Stage::Recording, finished.since.elapsed());
+        let now = time::OffsetDateTime::now_utc();
+        // The clocks of SQS and of this machine may differ.
+        let age = (now - finished.delivery.sent_at).as_seconds_f64().max(0.0);
+        self.metrics.job_age.with_label_values(&[delivery(finished.delivery.is_redelivery)]).observe(age);
+        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit a float's 52 bits")]
+        self.metrics.last_progress.with_label_values(&[""; 0]).set(now.unix_timestamp() as f64);
+    }
+
+    /// Tells SQS what became of messages, ten of a queue a call, each entry looked at.
+    async fn ack(&self, ack: Ack, finished: Vec<Finished>, last: &CancellationToken) {
+        let deliveries = finished.into_iter().map(|finished| finished.delivery);
+        let mut calls = tokio::task::JoinSet::new();
+        for (queue, ten) in into_calls(deliveries, |delivery| &delivery.queue) {
+            let (recorder, last) = (self.clone(), last.clone());
+            calls.spawn(async move { recorder.ack_ten(ack, &queue, ten, last).await });
+        }
+        calls.join_all().await;
+    }
+
+    /// Tells it again and again; a few times only once `last` says that the process ends.
+    async fn ack_ten(&self, ack: Ack, queue: &Queue, mut left: Vec<Delivery>, last: CancellationToken) {
+        let mut backoff = Backoff::new(WAITS.0, WAITS.1);
+        for attempt in 1_u32.. {
+            if ack == Ack::GiveBack {
+                for delivery in &left {
+                    delivery.slot.until_quiet().await;
+                }
+            }
+            let receipts: Vec<String> = left.iter().map(|delivery| delivery.receipt.clone()).collect();
+            let answer = ack.call(queue, &receipts).await;
+            if ack == Ack::Delete {
+                crash_point::reached("deleted_ten");
+            }
+            self.metrics.sqs_request(ack.operation(), &answer);
+            match answer {
+                Ok(results) => {
+                    self.count_entries(ack, &results);
+                    let mut results = results.into_iter();
+                    // Dropping a delivery frees its slot.
+                    left.retain(|_| matches!(results.next(), Some(Err(error)) if !error.is_final()));
+                }
+                Err(error) => warn!(%error, attempt, "cannot {ack} messages"),
+            }
+            if left.is_empty() {
+                return;
+            }
+            if attempt >= ACK_ATTEMPTS && last.is_cancelled() {
+                return warn!(
+                    messages = left.len(),
+                    "could not {ack} messages; they come back when their visibility ends"
+                );
+            }
+            backoff.wait().await;
+        }
+    }
+
+    fn count_entries(&self, ack: Ack, results: &[EntryResult]) {
+        match ack {
+            Ack::Delete => {
+                for result in results {
+                    self.metrics.sqs_delete_entries.with_label_values(&[ok_or_error(result)]).inc();
+                }
+            }
+            Ack::GiveBack => {
+                let n_given = results.iter().filter(|result| result.is_ok()).count();
+                info!(messages = n_given, "gave messages back");
+            }
+        }
+    }
+}
+
+/// What SQS is told of a message whose work is done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, strum::Display)]
+#[strum(serialize_all = "lowercase")]
+enum Ack {
+    /// Its end is committed.
+    Delete,
+    /// Another worker shall have it at once.
+    #[strum(serialize = "give back")]
+    GiveBack,
+}
+
+impl Ack {
+    fn operation(self) -> &'static str {
+        match self {
+            Self::Delete => "DeleteMessageBatch",
+            Self::GiveBack => "ChangeMessageVisibilityBatch",
+        }
+    }
+
+    async fn call(self, queue: &Queue, receipts: &[String]) -> Result<Vec<EntryResult>, QueueError> {
+        match self {
+            Self::Delete => queue.delete(receipts).await,
+            Self::GiveBack => queue.hide(receipts, Duration::ZERO).await,
+        }
+    }
+}

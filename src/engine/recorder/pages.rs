@@ -1,0 +1,98 @@
+//! Collects ends for a transaction: by number, by bytes and by time.
+//!
+//! A page that takes long to write is followed by smaller ones, until they are written fast again: a narrow link to Postgres
+//! must never meet one that does not fit its time-out.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::Finished;
+use crate::ledger::written::{Mark, Marks};
+
+/// Most ends of one transaction: past that, more rows no longer make it faster.
+const ENDS_MAX: usize = 200;
+
+/// Fewest and most bytes of the messages of one transaction.
+const BYTES: (usize, usize) = (64 << 10, 8 << 20);
+
+/// Longest that an end waits for others.
+const TIME: Duration = Duration::from_millis(100);
+
+/// A page that is written so fast may be followed by a larger one, and one that takes so long by smaller ones.
+const FAST_AND_SLOW: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
+
+/// The pages of a recorder.
+#[derive(Debug)]
+pub(super) struct Pages {
+    bytes_max: usize,
+    marks: Marks,
+}
+
+impl Default for Pages {
+    fn default() -> Self {
+        Self { bytes_max: BYTES.1, marks: Marks::default() }
+    }
+}
+
+impl Pages {
+    /// Collects ends: what there is at once, then what comes until the page is full or the time is over. Nothing: all
+    /// senders are gone.
+    pub(super) async fn next_page(&self, ends: &mut mpsc::Receiver<Finished>) -> Option<Vec<Finished>> {
+        let first = ends.recv().await?;
+        let mut n_bytes = first.delivery.n_bytes;
+        let mut page = vec![first];
+        let until = Instant::now() + TIME;
+        while page.len() < ENDS_MAX && n_bytes < self.bytes_max {
+            let Ok(Some(finished)) = tokio::time::timeout_at(until, ends.recv()).await else { break };
+            n_bytes += finished.delivery.n_bytes;
+            page.push(finished);
+        }
+        Some(page)
+    }
+
+    /// The mark of a page that is written now.
+    pub(super) fn next_mark(&mut self) -> Mark {
+        self.marks.next_mark()
+    }
+
+    /// Notes how long it took to write a page of so many ends and bytes, or to try in vain.
+    pub(super) fn took(&mut self, n_ends: usize, n_bytes: usize, time: Duration) {
+        if time > FAST_AND_SLOW.1 && n_ends > 1 {
+            self.bytes_max = (n_bytes.min(self.bytes_max) / 2).max(BYTES.0);
+        } else if time < FAST_AND_SLOW.0 && n_bytes > self.bytes_max / 2 {
+            self.bytes_max = (self.bytes_max * 2).min(BYTES.1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(5);
+    const SHORT: Duration = Duration::from_millis(20);
+
+    #[test]
+    fn pages_shrink_while_writing_takes_long_and_grow_again() {
+        let mut pages = Pages::default();
+        for _ in 0..20 {
+            pages.took(100, pages.bytes_max, LONG);
+        }
+        assert_eq!(pages.bytes_max, BYTES.0);
+        pages.took(10, 1000, SHORT);
+        assert_eq!(pages.bytes_max, BYTES.0, "a small page tells nothing of larger ones");
+        for _ in 0..20 {
+            pages.took(100, pages.bytes_max, SHORT);
+        }
+        assert_eq!(pages.bytes_max, BYTES.1);
+    }
+
+    #[test]
+    fn a_page_of_one_end_cannot_be_smaller() {
+        let mut pages = Pages::default();
+        pages.took(1, BYTES.1, LONG);
+        assert_eq!(pages.bytes_max, BYTES.1);
+    }
+}

@@ -1,0 +1,69 @@
+//! Parked jobs as messages, packed into calls of SQS.
+
+use tracing::error;
+
+use crate::aws::queue::{CALL_BYTES_MAX, Outgoing, pack};
+use crate::ledger::waiting::WaitingJob;
+use muster_core::job::{Job, NameError, Request};
+
+/// What goes into one call of SQS: each message beside its job.
+#[derive(Debug, Default)]
+pub(super) struct Call {
+    pub(super) jobs: Vec<WaitingJob>,
+    pub(super) messages: Vec<Outgoing>,
+}
+
+/// Why a job of the ledger cannot be sent; no text of it repeats a value of the request.
+#[derive(Debug, thiserror::Error)]
+enum Unsendable {
+    #[error("{0}")]
+    Name(#[from] NameError),
+    #[error("this version does not know the operation")]
+    Operation(#[from] strum::ParseError),
+    #[error("its request does not read as one, see column {}", .0.column())]
+    Request(#[from] serde_json::Error),
+    #[error("its message has {0} bytes, SQS takes {CALL_BYTES_MAX}")]
+    TooLarge(usize),
+}
+
+/// Packs jobs into as few calls as SQS allows, and reports which cannot be sent at all.
+pub(super) fn calls(jobs: Vec<WaitingJob>) -> (Vec<Call>, Vec<WaitingJob>) {
+    let (mut sendable, mut unsendable) = (vec![], vec![]);
+    for job in jobs {
+        match message(&job) {
+            Ok(message) => sendable.push((job, message)),
+            Err(error) => {
+                error!(%error, batch = job.batch, subject = hex::encode(job.subject), "a parked job cannot be sent");
+                unsendable.push(job);
+            }
+        }
+    }
+    let calls = pack(sendable, |(_, message)| message).into_iter().map(Call::from);
+    (calls.collect(), unsendable)
+}
+
+impl From<Vec<(WaitingJob, Outgoing)>> for Call {
+    fn from(entries: Vec<(WaitingJob, Outgoing)>) -> Self {
+        let (jobs, messages) = entries.into_iter().unzip();
+        Self { jobs, messages }
+    }
+}
+
+fn message(waiting: &WaitingJob) -> Result<Outgoing, Unsendable> {
+    let job = job(waiting)?;
+    let message = Outgoing { body: job.to_body(), group: waiting.source.clone() };
+    let n_bytes = message.n_bytes();
+    if n_bytes > CALL_BYTES_MAX { Err(Unsendable::TooLarge(n_bytes)) } else { Ok(message) }
+}
+
+fn job(waiting: &WaitingJob) -> Result<Job, Unsendable> {
+    Ok(Job {
+        batch: waiting.batch.parse()?,
+        batch_size: None,
+        source: waiting.source.as_ref().map(|source| source.parse()).transpose()?,
+        reference: waiting.reference.as_ref().map(|reference| reference.parse()).transpose()?,
+        target: waiting.target.parse()?,
+        verify: waiting.verify,
+        request: Request::read(waiting.operation.parse()?, &waiting.request)?,
+    })
+}

@@ -1,0 +1,288 @@
+//! The service: starts the parts in the order of their needs and stops them in the other.
+//!
+//! One cancellation at the front ends the receiving; closed channels carry the end on: receivers, jobs, recorder,
+//! heartbeat. A deadline ends it where something hangs; what is still held is then given back.
+
+mod descriptors;
+mod quotas;
+mod reached;
+mod running;
+mod targets;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::info;
+
+use crate::aws::queue::{Queue, QueueError};
+use crate::config::Config;
+use crate::engine::arrivals::Arrivals;
+use crate::engine::backlog::Backlog;
+use crate::engine::heartbeat::{self, Heartbeat};
+use crate::engine::presence::{self, Presence};
+use crate::engine::receiver::{Drained, Receiver};
+use crate::engine::recorder::{Finished, Recorder};
+use crate::engine::resender::Sender;
+use crate::engine::slots::{Lane, Slots};
+use crate::engine::worker::{Parts, Worker};
+use crate::health::board::Breakers;
+use crate::intake::ca_folder::known_cas;
+use crate::ledger::workers::Identity;
+use crate::ledger::{Store, insist};
+use crate::quota::by_target::Limiters;
+use crate::telemetry::metrics::Metrics;
+use muster_core::job::Name;
+use muster_core::precheck::Precheck;
+
+use quotas::Quotas;
+use reached::Reached;
+use running::{Essential, Running};
+
+/// Messages a second that one receiver fetches from SQS, reckoned with a receive of ten in 50 ms.
+const RECEIVER_RATE: f64 = 200.0;
+
+/// Most receives at a time.
+const RECEIVERS_MAX: usize = 16;
+
+/// A worker that has started.
+#[derive(Debug)]
+pub struct Engine {
+    running: Running,
+    deadline: Duration,
+    /// Why it stopped waiting for an empty queue.
+    given_up: Arc<OnceLock<QueueError>>,
+}
+
+/// Whether a service goes on when there is nothing to do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Until {
+    /// It waits for more.
+    Stopped,
+    /// It stops.
+    Empty,
+}
+
+impl Engine {
+    /// Works until `stop` is cancelled, then drains.
+    ///
+    /// # Errors
+    /// The drain deadline passed before everything was written; what was held was released. Or a part panicked, or the queue
+    /// that was to be emptied cannot be read.
+    pub async fn run(self) -> anyhow::Result<()> {
+        self.running.stop.cancelled().await;
+        info!(held = self.running.slots.held(), "stopping");
+        self.running.drain(self.deadline).await?;
+        match self.given_up.get() {
+            Some(error) => Err(error.clone()).context("the queue cannot be read"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A worker that is connected to everything and receives nothing yet; its parts share this.
+pub struct Connected<'a> {
+    config: &'a Config,
+    reached: Reached,
+    limiters: Limiters,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
+    /// The jobs in flight.
+    pub slots: Slots,
+    /// What holds calls back.
+    pub breakers: Breakers,
+    arrivals: Arrivals,
+    identity: Arc<Identity>,
+    essential: Essential,
+    n_slots: usize,
+    /// Stops the worker when it is cancelled.
+    pub stop: CancellationToken,
+}
+
+impl<'a> Connected<'a> {
+    /// Connects to everything that the settings name; whatever is wrong shows here.
+    ///
+    /// # Errors
+    /// A dependency that cannot be reached or used, or settings that do not fit it.
+    pub async fn connect(config: &'a Config, stop: CancellationToken) -> anyhow::Result<Self> {
+        let n_slots = descriptors::slots(config.worker.slots, config.database.max_connections);
+        let metrics = Arc::new(Metrics::new());
+        let breakers = board(config)?;
+        let reached = Reached::connect(config).await?;
+        for (target, reason) in &reached.targets.denied {
+            breakers.denied(target, reason);
+        }
+        // What is paused is so from the first message on.
+        breakers.holds.refresh(insist(async || reached.store.open_holds().await).await?);
+        let essential = Essential::new(stop.clone());
+        let quotas = Quotas { store: &reached.store, breakers: &breakers, metrics: &metrics, essential: &essential };
+        let limiters = quotas.open(config, &reached.targets).await?;
+        let slots = slots(n_slots, &reached, &limiters);
+        let (arrivals, identity) = (Arrivals::default(), Arc::new(presence::identity()));
+        Ok(Self { config, reached, limiters, metrics, slots, breakers, arrivals, identity, essential, n_slots, stop })
+    }
+
+    /// Starts to receive.
+    ///
+    /// # Errors
+    /// The folder of CAs cannot be read.
+    pub fn start(self, until: Until) -> anyhow::Result<Engine> {
+        let (ends, ended) = mpsc::channel(self.n_slots);
+        let running = Running {
+            receivers: TaskTracker::new(),
+            jobs: TaskTracker::new(),
+            recorder: tokio::spawn(self.essential.run(self.recorder().run(ended))),
+            helpers: self.helpers(),
+            broken: self.essential.broken.clone(),
+            slots: self.slots.clone(),
+            store: self.reached.store.clone(),
+            identity: Arc::clone(&self.identity),
+            stop: self.stop.clone(),
+        };
+        let worker = self.worker(ends.clone(), running.jobs.clone())?;
+        let given_up = Arc::default();
+        let queues: Vec<Queue> = self.reached.queues().map(|queue| queue.queue.clone()).collect();
+        let receiver = Receiver {
+            queue: self.reached.main.queue.clone(),
+            lane: Lane::Live,
+            arrivals: self.arrivals.clone(),
+            slots: self.slots.clone(),
+            worker,
+            breakers: self.breakers.clone(),
+            recorder: ends,
+            metrics: Arc::clone(&self.metrics),
+            stop: self.stop.clone(),
+            wait: self.config.queue.wait.into(),
+            until_empty: (until == Until::Empty).then(|| Drained {
+                queues: queues.clone(),
+                store: self.reached.store.clone(),
+                given_up: Arc::clone(&given_up),
+            }),
+        };
+        for queue in queues.into_iter().skip(1) {
+            let receiver = Receiver { queue, lane: Lane::Replay, ..receiver.clone() };
+            running.receivers.spawn(self.essential.run(receiver.run()));
+        }
+        for _ in 0..n_receivers(self.config.rate()) {
+            running.receivers.spawn(self.essential.run(receiver.clone().run()));
+        }
+        let deadline = self.config.worker.drain_deadline.into();
+        Ok(Engine { running, deadline, given_up })
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        self.config
+    }
+
+    /// The ledger.
+    pub fn store(&self) -> &Store {
+        &self.reached.store
+    }
+
+    /// The main queue.
+    pub fn queue(&self) -> &Queue {
+        &self.reached.main.queue
+    }
+
+    fn recorder(&self) -> Recorder {
+        Recorder {
+            store: self.reached.store.clone(),
+            breakers: self.breakers.clone(),
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+
+    fn worker(&self, recorder: mpsc::Sender<Finished>, tasks: TaskTracker) -> anyhow::Result<Worker> {
+        let precheck = &self.config.precheck;
+        Ok(Worker::new(Parts {
+            targets: self.reached.targets.by_name.clone(),
+            limiters: self.limiters.clone(),
+            precheck: Precheck::new(precheck.policy(), known_cas(precheck)?),
+            clock: self.reached.targets.clock.clone(),
+            store: self.reached.store.clone(),
+            breakers: self.breakers.clone(),
+            retry: self.config.retry.policy(),
+            recorder,
+            metrics: Arc::clone(&self.metrics),
+            stop: self.stop.clone(),
+            tasks,
+        }))
+    }
+
+    /// Starts what works beside the jobs for as long as there are any.
+    fn helpers(&self) -> JoinSet<()> {
+        let essential = &self.essential;
+        let mut helpers = JoinSet::new();
+        for queue in self.reached.queues() {
+            let heartbeat = Heartbeat {
+                queue: queue.queue.clone(),
+                slots: self.slots.clone(),
+                visibility: queue.attributes.visibility_timeout,
+                held_max: heartbeat::HELD_MAX,
+                metrics: Arc::clone(&self.metrics),
+            };
+            helpers.spawn(essential.run(heartbeat.run()));
+        }
+        let sender = Sender {
+            store: self.reached.store.clone(),
+            queue: self.reached.for_sent_again().clone(),
+            breakers: self.breakers.clone(),
+            limiters: self.limiters.clone(),
+            metrics: Arc::clone(&self.metrics),
+        };
+        helpers.spawn(essential.run(sender.run()));
+        helpers.spawn(self.backlog().run());
+        helpers.spawn(self.presence().run());
+        helpers.spawn(self.arrivals.clone().report_to(self.reached.store.clone()));
+        if let Some(target) = self.config.targets.values().next() {
+            let (clock, access) = (self.reached.targets.clock.clone(), target.access(&self.config.aws));
+            helpers.spawn(clock.watch(access, self.reached.store.clone()));
+        }
+        helpers
+    }
+
+    fn backlog(&self) -> Backlog {
+        Backlog {
+            main: self.reached.main.queue.clone(),
+            replay: self.reached.replay.as_ref().map(|replay| replay.queue.clone()),
+            dead: self.reached.dead(),
+            store: self.reached.store.clone(),
+            metrics: Arc::clone(&self.metrics),
+            limiters: self.limiters.clone(),
+        }
+    }
+
+    fn presence(&self) -> Presence {
+        Presence {
+            identity: Arc::clone(&self.identity),
+            store: self.reached.store.clone(),
+            breakers: self.breakers.clone(),
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+}
+
+/// The board of everything whose failing holds calls back.
+fn board(config: &Config) -> anyhow::Result<Breakers> {
+    let names: Result<Vec<Name>, _> = config.targets.keys().map(|name| name.parse()).collect();
+    Ok(Breakers::new(names.context("a target's name")?, config.breakers.probes()))
+}
+
+/// The slots, which hold as many waiting jobs as the limiters have room for.
+fn slots(n: usize, reached: &Reached, limiters: &Limiters) -> Slots {
+    let limiters = limiters.clone();
+    let room = move || limiters.room();
+    let make = if reached.replay.is_some() { Slots::shared } else { Slots::new };
+    make(n, room)
+}
+
+fn n_receivers(rate: f64) -> usize {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is above zero and bounded")]
+    let wanted = (rate / RECEIVER_RATE).ceil() as usize;
+    wanted.clamp(1, RECEIVERS_MAX)
+}

@@ -1,0 +1,78 @@
+//! Opens the quota of each target in the ledger and starts its limiter.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use strum::VariantArray;
+
+use super::running::Essential;
+use super::targets::Targets;
+use crate::config::Config;
+use crate::health::board::Breakers;
+use crate::ledger::rate_limit::Quota;
+use crate::ledger::{Store, insist};
+use crate::quota::by_target::Limiters;
+use crate::quota::lease_client::Lessor;
+use crate::quota::permits::{Gauges, Limiter};
+use crate::telemetry::metrics::Metrics;
+use muster_core::job::Operation;
+use muster_core::rate::Rate;
+
+/// What limiters work with.
+pub(super) struct Quotas<'a> {
+    pub(super) store: &'a Store,
+    pub(super) breakers: &'a Breakers,
+    pub(super) metrics: &'a Arc<Metrics>,
+    pub(super) essential: &'a Essential,
+}
+
+impl Quotas<'_> {
+    /// Starts the limiters of all targets.
+    pub(super) async fn open(&self, config: &Config, targets: &Targets) -> anyhow::Result<Limiters> {
+        let mut limiters = HashMap::new();
+        for (quota, names) in quotas(targets) {
+            let operation = quota.operation;
+            // All names of an account and region have one rate.
+            let ceiling = config.targets[names[0]].rates.of(operation);
+            let limiter = self.start(quota, &names, ceiling).await?;
+            for name in names {
+                limiters.insert((name.parse()?, operation), limiter.clone());
+            }
+        }
+        Ok(Limiters::new(limiters, config.worker.slots))
+    }
+
+    async fn start(&self, quota: Quota, names: &[&str], ceiling: Rate) -> anyhow::Result<Limiter> {
+        let learnt = insist(async || self.store.open_quota(&quota, ceiling).await).await?;
+        let gauges = gauges(self.metrics, names, quota.operation, ceiling);
+        let lessor = Lessor {
+            store: self.store.clone(),
+            quota,
+            postgres: self.breakers.postgres.clone(),
+            metrics: Arc::clone(self.metrics),
+        };
+        let (limiter, work) = lessor.limiter(learnt, ceiling, gauges);
+        tokio::spawn(self.essential.run(work));
+        Ok(limiter)
+    }
+}
+
+/// Every quota, with the names of the targets that share it.
+fn quotas(targets: &Targets) -> HashMap<Quota, Vec<&str>> {
+    let mut quotas: HashMap<_, Vec<&str>> = HashMap::new();
+    for (name, target) in &targets.by_name {
+        for &operation in Operation::VARIANTS {
+            quotas.entry(Quota { account: target.account.clone(), operation }).or_default().push(name);
+        }
+    }
+    quotas
+}
+
+fn gauges(metrics: &Metrics, targets: &[&str], operation: Operation, ceiling: Rate) -> Gauges {
+    let rate = |target: &str, kind| metrics.limiter_rate.with_label_values(&[target, operation.into(), kind]);
+    for target in targets {
+        rate(target, "ceiling").set(ceiling.per_second());
+    }
+    let learnt = targets.iter().map(|target| rate(target, "learnt")).collect();
+    Gauges { learnt, leased: metrics.limiter_tokens_leased.clone() }
+}

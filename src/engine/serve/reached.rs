@@ -1,0 +1,107 @@
+//! What a service needs and has reached before it receives its first message.
+
+use anyhow::Context;
+use aws_config::SdkConfig;
+use tracing::warn;
+
+use super::targets::Targets;
+use crate::aws::identity;
+use crate::aws::queue::{Attributes, Queue, QueueError};
+use crate::config::Config;
+use crate::health::fit::{self, FoundQueue};
+use crate::ledger::{Store, insist};
+
+/// Everything outside the process.
+#[derive(Debug)]
+pub(super) struct Reached {
+    pub(super) store: Store,
+    pub(super) main: JobQueue,
+    /// The second queue, where one is configured.
+    pub(super) replay: Option<JobQueue>,
+    pub(super) targets: Targets,
+}
+
+/// A queue of jobs, and what it is set to.
+#[derive(Debug)]
+pub(super) struct JobQueue {
+    /// How the settings name it.
+    name: String,
+    pub(super) queue: Queue,
+    pub(super) attributes: Attributes,
+    /// Its dead-letter queue, where there is one that we may look at.
+    pub(super) dead: Option<(Queue, Attributes)>,
+}
+
+impl Reached {
+    /// Reaches everything and checks that the settings fit it.
+    pub(super) async fn connect(config: &Config) -> anyhow::Result<Self> {
+        let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
+        insist(async || store.check_schema().await).await?;
+        let aws = identity::load(&config.aws.access()).await;
+        let main = JobQueue::reach(&aws, &config.queue.name).await.context("cannot use the queue")?;
+        let replay = match &config.queue.replay {
+            Some(name) => {
+                let reached = JobQueue::reach(&aws, name).await;
+                Some(reached.with_context(|| format!("cannot use the second queue, `{name}`"))?)
+            }
+            None => None,
+        };
+        let found: Vec<_> = [&main].into_iter().chain(&replay).map(JobQueue::found).collect();
+        for finding in fit::warnings(fit::findings(config, &found))? {
+            warn!(hint = finding.hint(), "{finding}");
+        }
+        let targets = Targets::connect(config, &store).await?;
+        Ok(Self { store, main, replay, targets })
+    }
+
+    /// The queues of jobs.
+    pub(super) fn queues(&self) -> impl Iterator<Item = &JobQueue> {
+        [&self.main].into_iter().chain(&self.replay)
+    }
+
+    /// Where jobs are sent again.
+    pub(super) fn for_sent_again(&self) -> &Queue {
+        &self.replay.as_ref().unwrap_or(&self.main).queue
+    }
+
+    /// The dead-letter queues, each once: both queues may share one.
+    pub(super) fn dead(&self) -> Vec<Queue> {
+        let mut dead: Vec<Queue> = Vec::new();
+        for (queue, _) in self.queues().filter_map(|queue| queue.dead.as_ref()) {
+            if dead.iter().all(|known| known.url() != queue.url()) {
+                dead.push(queue.clone());
+            }
+        }
+        dead
+    }
+}
+
+impl JobQueue {
+    async fn reach(aws: &SdkConfig, name: &str) -> Result<Self, QueueError> {
+        let queue = Queue::open(aws, name).await?;
+        let attributes = queue.attributes().await?;
+        let dead = dead_letters(&queue, &attributes).await;
+        Ok(Self { name: name.to_owned(), queue, attributes, dead })
+    }
+
+    fn found(&self) -> FoundQueue<'_> {
+        FoundQueue {
+            name: &self.name,
+            url: self.queue.url(),
+            attributes: &self.attributes,
+            dead_letter: self.dead.as_ref().map(|(_, attributes)| attributes),
+        }
+    }
+}
+
+/// The dead-letter queue; a worker does well without the permission to look at it.
+async fn dead_letters(queue: &Queue, attributes: &Attributes) -> Option<(Queue, Attributes)> {
+    let arn = attributes.dead_letter_arn.as_deref()?;
+    let reached = async {
+        let dead = queue.dead_letter_queue(arn).await?;
+        let attributes = dead.attributes().await?;
+        Ok((dead, attributes))
+    };
+    let unreadable = |error: &QueueError| warn!(%error, arn, "cannot read the dead-letter queue");
+    reached.await.inspect_err(unreadable).ok()
+}

@@ -1,0 +1,141 @@
+//! The targets of a service: whose account each is, and what it takes to call there.
+//!
+//! A target whose credentials do not work holds up no other. It takes part with its breaker open, if the ledger knows
+//! whose account its name stands for; without that nobody could tell later that the credentials are the right ones.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anyhow::Context;
+use strum::VariantArray;
+use tracing::{info, warn};
+
+use crate::aws::identity::{self, IdentityError};
+use crate::aws::target_client::Session;
+use crate::config::{self, Config, Rates};
+use crate::engine::worker::Target;
+use crate::health::clock::Clock;
+use crate::health::fit::{Finding, Misfit};
+use crate::ledger::{Store, insist};
+use muster_core::account::Account;
+use muster_core::format::rounded;
+use muster_core::job::{Name, Operation};
+
+/// All targets.
+#[derive(Debug)]
+pub(super) struct Targets {
+    pub(super) by_name: HashMap<String, Target>,
+    /// Those that AWS did not let in, and why.
+    pub(super) denied: Vec<(Name, String)>,
+    /// AWS's time.
+    pub(super) clock: Clock,
+}
+
+/// A target, as it was found at the start.
+struct Found<'a> {
+    name: &'a str,
+    rates: &'a Rates,
+    account: Account,
+    session: Session,
+    /// Why its credentials are not known to be good.
+    trouble: Option<IdentityError>,
+}
+
+impl Targets {
+    /// Asks AWS whose every target is, and makes them.
+    pub(super) async fn connect(config: &Config, store: &Store) -> anyhow::Result<Self> {
+        let mut found = Vec::with_capacity(config.targets.len());
+        let clock = Clock::default();
+        for (name, settings) in &config.targets {
+            let target = Found::find(name, settings, config, store, &clock).await;
+            found.push(target.with_context(|| cannot_use(name))?);
+        }
+        one_rate_for_each_quota(&found)?;
+        some_works(&mut found)?;
+        let mut targets = Self { by_name: HashMap::new(), denied: vec![], clock };
+        for its in found {
+            if let Some(trouble) = &its.trouble {
+                targets.denied.push((its.name.parse()?, trouble.to_string()));
+            }
+            let target = Target { account: its.account, session: Arc::new(its.session) };
+            targets.by_name.insert(its.name.to_owned(), target);
+        }
+        Ok(targets)
+    }
+}
+
+fn cannot_use(name: &str) -> String {
+    format!("cannot use target `{name}`")
+}
+
+impl<'a> Found<'a> {
+    /// Asks AWS whose a target is and claims its name, or takes what the ledger knows of it.
+    async fn find(
+        name: &'a str,
+        settings: &'a config::Target,
+        config: &Config,
+        store: &Store,
+        clock: &Clock,
+    ) -> anyhow::Result<Found<'a>> {
+        let (access, timeout) = (settings.access(&config.aws), config.worker.attempt_timeout.into());
+        let rates = &settings.rates;
+        let asked = identity::ask(&access, timeout).await;
+        if let Some(ahead) = asked.clock_ahead {
+            clock.set_ahead(ahead);
+        }
+        let trouble = match asked.answer {
+            Ok((aws, account)) => {
+                insist(async || store.claim_target(name, &account.id, &account.region).await).await?;
+                let (id, region) = (&account.id, &account.region);
+                info!(
+                    target_name = name,
+                    account = id,
+                    region,
+                    rate = rounded(rates.register_certificate.per_second()),
+                    "serving"
+                );
+                let session = Session::proven(access, account.clone(), timeout, &aws);
+                return Ok(Self { name, rates, account, session, trouble: None });
+            }
+            Err(trouble) => trouble,
+        };
+        let is_wanted = |known: &Account| access.region.as_ref().is_none_or(|region| *region == known.region);
+        match store.account_of_target(name).await?.filter(is_wanted) {
+            Some(account) if trouble.may_pass() => {
+                warn!(target_name = name, %account, error = %trouble, "AWS does not let us in: calls wait, one probes");
+                let session = Session::new(access, account.clone(), timeout);
+                Ok(Self { name, rates, account, session, trouble: Some(trouble) })
+            }
+            _ => Err(trouble.into()),
+        }
+    }
+}
+
+/// Refuses to start where AWS lets nobody in: there is nothing to do.
+fn some_works(found: &mut [Found<'_>]) -> anyhow::Result<()> {
+    if found.iter().any(|its| its.trouble.is_none()) {
+        return Ok(());
+    }
+    let first = found.first_mut().and_then(|its| Some((its.name, its.trouble.take()?)));
+    first.map_or(Ok(()), |(name, trouble)| Err(trouble).with_context(|| cannot_use(name)))
+}
+
+/// Refuses targets of one account and region that disagree on its quota.
+fn one_rate_for_each_quota(found: &[Found<'_>]) -> Result<(), Misfit> {
+    let mut firsts: HashMap<&Account, &Found<'_>> = HashMap::new();
+    let mut findings = Vec::new();
+    for its in found {
+        let first = firsts.entry(&its.account).or_insert(its);
+        for &operation in Operation::VARIANTS.iter().filter(|&&its_op| first.rates.of(its_op) != its.rates.of(its_op)) {
+            findings.push(Finding::OneQuotaTwoRates {
+                one: first.name.to_owned(),
+                other: its.name.to_owned(),
+                key: Rates::key_of(operation),
+                account: its.account.id.clone(),
+                region: its.account.region.clone(),
+                rates: (first.rates.of(operation).per_second(), its.rates.of(operation).per_second()),
+            });
+        }
+    }
+    if findings.is_empty() { Ok(()) } else { Err(Misfit(findings)) }
+}

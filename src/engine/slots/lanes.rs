@@ -1,0 +1,248 @@
+//! How many slots live work and messages that were sent again may take. Pure but for the clock.
+//!
+//! Two limits hold: the slots there are, and the jobs that may wait for a token, which the limiters know. Of both, live
+//! work leaves the last tenth to a second queue where there is one; that queue has whatever live work does not want.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Progress;
+use crate::quota::by_target::Room;
+
+/// The time whose ends without a call tell how many more there may be. A live message that came within it stands for
+/// more.
+pub(super) const WINDOW: Duration = Duration::from_secs(2);
+
+/// The share that is kept for sent-again messages: one part in so many.
+const KEPT_PART: usize = 10;
+
+/// Most jobs that are taken beyond the room because some end without a call: if none of them does, so many wait too long.
+const BEYOND_MAX: usize = 100;
+
+/// Whose messages a slot is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Lane {
+    /// Those of the main queue.
+    Live,
+    /// Those that were sent again, to a queue of their own.
+    Replay,
+}
+
+/// What the lanes have taken.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    capacity: usize,
+    /// Whether there is a second queue.
+    is_shared: bool,
+    /// Slots taken, those of a receive under way included.
+    taken: Usage,
+    /// Of these, the ones whose job has not started.
+    waiting: Usage,
+    /// Of these, the ones of which it is not known whether they wait for a token, those of a receive under way included.
+    undecided: usize,
+    /// Ends without a call in the last [`WINDOW`].
+    passed: VecDeque<Instant>,
+    /// How many receivers of live work wait for a slot.
+    live_takers: usize,
+    /// When a live message came last.
+    live_came: Option<Instant>,
+}
+
+/// How much of something each lane uses.
+#[derive(Clone, Copy, Debug, Default)]
+struct Usage {
+    live: usize,
+    replay: usize,
+}
+
+impl Lanes {
+    pub(super) fn new(capacity: usize, is_shared: bool) -> Self {
+        Self {
+            // Each lane needs one, or it would never receive.
+            capacity: capacity.max(if is_shared { 2 } else { 1 }),
+            is_shared,
+            taken: Usage::default(),
+            waiting: Usage::default(),
+            undecided: 0,
+            passed: VecDeque::new(),
+            live_takers: 0,
+            live_came: None,
+        }
+    }
+
+    /// Takes what a lane may have at this moment, at most `max`.
+    pub(super) fn take(&mut self, lane: Lane, max: usize, room: Room) -> usize {
+        let may_wait = self.may_wait(room);
+        let n = max.min(self.room(lane, self.capacity, self.taken)).min(self.room(lane, may_wait, self.waiting));
+        *self.taken.of(lane) += n;
+        *self.waiting.of(lane) += n;
+        self.undecided += n;
+        n
+    }
+
+    /// How many jobs may not have started: those that wait for tokens, and as many undecided ones as there is room for.
+    /// Of the undecided, as many are reckoned to wait as lately did.
+    fn may_wait(&mut self, room: Room) -> usize {
+        self.forget_old_ends();
+        let beyond = room.free * self.passed.len() / room.served.max(1);
+        let decided = self.waiting.live + self.waiting.replay - self.undecided;
+        decided + room.free + beyond.min(BEYOND_MAX)
+    }
+
+    /// Notes that it is known whether a job waits for a token.
+    pub(super) fn decide(&mut self) {
+        self.undecided -= 1;
+    }
+
+    /// Notes that a job has its token.
+    pub(super) fn start(&mut self, lane: Lane) {
+        *self.waiting.of(lane) -= 1;
+    }
+
+    /// Notes that a job ended without a token.
+    pub(super) fn pass(&mut self, lane: Lane) {
+        *self.waiting.of(lane) -= 1;
+        self.passed.push_back(Instant::now());
+        self.forget_old_ends();
+    }
+
+    /// Gives the slot of a job back that came so far.
+    pub(super) fn free(&mut self, lane: Lane, progress: Progress) {
+        *self.taken.of(lane) -= 1;
+        if progress != Progress::Started {
+            *self.waiting.of(lane) -= 1;
+        }
+        if progress == Progress::Undecided {
+            self.undecided -= 1;
+        }
+    }
+
+    /// Notes that a message came.
+    pub(super) fn came(&mut self, lane: Lane) {
+        if lane == Lane::Live {
+            self.live_came = Some(Instant::now());
+        }
+    }
+
+    /// Notes that a receiver begins to wait for a slot.
+    pub(super) fn begin_to_wait(&mut self, lane: Lane) {
+        self.live_takers += usize::from(lane == Lane::Live);
+    }
+
+    /// Notes that a receiver no longer waits for a slot.
+    pub(super) fn end_to_wait(&mut self, lane: Lane) {
+        self.live_takers -= usize::from(lane == Lane::Live);
+    }
+
+    /// How many of `all` a lane may still take, where the lanes use so much of it.
+    fn room(&self, lane: Lane, all: usize, used: Usage) -> usize {
+        let kept = if self.is_shared { (all / KEPT_PART).max(1) } else { 0 };
+        let free = all.saturating_sub(used.live + used.replay);
+        match lane {
+            Lane::Live => free.min((all - kept).saturating_sub(used.live)),
+            Lane::Replay if self.is_live_work_there() => kept.saturating_sub(used.replay),
+            Lane::Replay => free.max(kept.saturating_sub(used.replay)),
+        }
+    }
+
+    fn is_live_work_there(&self) -> bool {
+        self.live_takers > 0 || self.live_came.is_some_and(|instant| instant.elapsed() < WINDOW)
+    }
+
+    fn forget_old_ends(&mut self) {
+        while self.passed.front().is_some_and(|end| end.elapsed() > WINDOW) {
+            self.passed.pop_front();
+        }
+    }
+}
+
+impl Usage {
+    fn of(&mut self, lane: Lane) -> &mut usize {
+        match lane {
+            Lane::Live => &mut self.live,
+            Lane::Replay => &mut self.replay,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lanes in which a live message has just come.
+    fn busy(capacity: usize) -> Lanes {
+        let mut lanes = Lanes::new(capacity, true);
+        lanes.came(Lane::Live);
+        lanes
+    }
+
+    /// Room for so many jobs, after so many tokens.
+    fn room(free: usize) -> Room {
+        Room { free, served: 10 }
+    }
+
+    #[test]
+    fn without_a_second_queue_live_work_has_everything() {
+        let mut lanes = Lanes::new(20, false);
+        assert_eq!(lanes.take(Lane::Live, 100, room(20)), 20);
+    }
+
+    #[test]
+    fn live_work_leaves_the_last_tenth() {
+        let mut lanes = busy(50);
+        assert_eq!(lanes.take(Lane::Live, 100, room(20)), 18, "a tenth of the jobs that may wait is kept");
+        assert_eq!(lanes.take(Lane::Replay, 100, room(20)), 2);
+        let mut lanes = busy(50);
+        assert_eq!(lanes.take(Lane::Live, 100, room(50)), 45, "a tenth of the slots is kept");
+        assert_eq!(lanes.take(Lane::Replay, 100, room(50)), 5);
+    }
+
+    #[test]
+    fn each_lane_has_one_slot_at_least() {
+        let mut lanes = busy(1);
+        assert_eq!((lanes.take(Lane::Live, 10, room(2)), lanes.take(Lane::Replay, 10, room(2))), (1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_second_queue_has_what_live_work_leaves() {
+        let mut lanes = busy(50);
+        assert_eq!(lanes.take(Lane::Live, 10, room(50)), 10);
+        assert_eq!(lanes.take(Lane::Replay, 100, room(50)), 5, "there may be more live work");
+        tokio::time::advance(WINDOW).await;
+        assert_eq!(lanes.take(Lane::Replay, 100, room(50)), 35);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn freed_slots_go_to_live_work_that_waits() {
+        let mut lanes = Lanes::new(50, true);
+        assert_eq!(lanes.take(Lane::Replay, 100, room(50)), 50);
+        assert_eq!(lanes.take(Lane::Live, 10, room(50)), 0);
+        lanes.begin_to_wait(Lane::Live);
+        (0..3).for_each(|_| lanes.free(Lane::Replay, Progress::Undecided));
+        assert_eq!((lanes.take(Lane::Replay, 10, room(50)), lanes.take(Lane::Live, 10, room(50))), (0, 3));
+        lanes.end_to_wait(Lane::Live);
+        lanes.free(Lane::Replay, Progress::Undecided);
+        assert_eq!(lanes.take(Lane::Replay, 10, room(50)), 1);
+    }
+
+    /// Both queues full, one job started at a time: what is started is shared nine to one.
+    #[test]
+    fn the_tokens_are_shared_nine_to_one() {
+        let mut lanes = busy(1000);
+        let mut waiting = VecDeque::new();
+        let mut started = Usage::default();
+        for _ in 0..1000 {
+            for lane in [Lane::Replay, Lane::Live] {
+                waiting.extend(std::iter::repeat_n(lane, lanes.take(lane, 10, room(50))));
+            }
+            let lane = waiting.pop_front().expect("there is always work");
+            lanes.decide();
+            lanes.start(lane);
+            lanes.free(lane, Progress::Started);
+            *started.of(lane) += 1;
+        }
+        assert!((80..=120).contains(&started.replay), "{started:?}");
+    }
+}

@@ -1,0 +1,135 @@
+//! One message's place, from before its receive to after its ack, and a receiver's wait for one.
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::{Lane, Progress, Shared, State};
+use crate::aws::queue::{Message, Queue};
+use crate::telemetry::metrics::Stage;
+
+/// A place for one message, from before it is received until it is deleted.
+#[derive(Debug)]
+pub struct Slot {
+    shared: Arc<Shared>,
+    lane: Lane,
+    /// The entry of the message that it holds.
+    id: Option<u64>,
+    /// The bytes that are kept free for the message.
+    n_kept: usize,
+}
+
+/// One delivery of a message, in its slot.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The slot; dropping it frees the place.
+    pub slot: Slot,
+    /// Where it was received: its receipt is good there alone.
+    pub queue: Queue,
+    /// `MessageId` at SQS.
+    pub message_id: String,
+    /// What deletes this delivery or changes its visibility.
+    pub receipt: String,
+    /// Says whether the message had been delivered before.
+    pub is_redelivery: bool,
+    /// When the message was sent.
+    pub sent_at: OffsetDateTime,
+    /// When this delivery was received.
+    pub received_at: OffsetDateTime,
+    /// How long its body is, which is about what its job takes in memory.
+    pub n_bytes: usize,
+}
+
+impl Slot {
+    /// Makes a slot of what the lane has taken, with so many bytes kept free for its message.
+    pub(super) fn new(shared: &Arc<Shared>, lane: Lane, n_kept: usize) -> Self {
+        Self { shared: Arc::clone(shared), lane, id: None, n_kept }
+    }
+
+    /// Puts a message in; its body is given back beside the delivery.
+    pub fn hold(mut self, message: Message) -> (Delivery, String) {
+        self.id = Some(self.shared.lock().hold(self.lane, &message, self.n_kept));
+        let delivery = Delivery {
+            slot: self,
+            queue: message.queue,
+            message_id: message.id,
+            receipt: message.receipt,
+            is_redelivery: message.receive_count > 1,
+            sent_at: message.sent_at,
+            received_at: OffsetDateTime::now_utc(),
+            n_bytes: message.body.len(),
+        };
+        (delivery, message.body)
+    }
+
+    /// Moves the job on.
+    pub fn enter(&self, stage: Stage) {
+        let mut state = self.shared.lock();
+        let Some(held) = self.id.and_then(|id| state.messages.get_mut(&id)) else { return };
+        held.stage = stage;
+        let before = held.progress;
+        held.progress = match before {
+            _ if stage.has_started() => Progress::Started,
+            Progress::Undecided => Progress::Waiting,
+            later => later,
+        };
+        let after = held.progress;
+        if before == Progress::Undecided {
+            state.lanes.decide();
+        }
+        if before != Progress::Started && after == Progress::Started {
+            if stage == Stage::Calling {
+                state.lanes.start(self.lane);
+            } else {
+                state.lanes.pass(self.lane);
+            }
+            drop(state);
+            self.shared.freed.notify_waiters();
+        }
+    }
+
+    /// Waits until nobody is about to hide its message: that would undo a giving back.
+    pub async fn until_quiet(&self) {
+        loop {
+            let freed = self.shared.freed.notified();
+            let held = |state: &State| state.messages.get(&self.id?).map(|held| held.is_being_hidden);
+            if held(&self.shared.lock()) != Some(true) {
+                return;
+            }
+            freed.await;
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        let held = self.id.and_then(|id| state.messages.remove(&id));
+        match &held {
+            Some(held) => state.bytes.free(held.n_bytes),
+            None => state.bytes.expect_no_more(self.n_kept),
+        }
+        state.lanes.free(self.lane, held.map_or(Progress::Undecided, |held| held.progress));
+        drop(state);
+        self.shared.freed.notify_waiters();
+    }
+}
+
+/// A receiver's wait for a slot, for as long as it lasts.
+pub(super) struct Turn {
+    shared: Arc<Shared>,
+    lane: Lane,
+}
+
+impl Turn {
+    pub(super) fn new(shared: &Arc<Shared>, lane: Lane) -> Self {
+        shared.lock().lanes.begin_to_wait(lane);
+        Self { shared: Arc::clone(shared), lane }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.shared.lock().lanes.end_to_wait(self.lane);
+    }
+}

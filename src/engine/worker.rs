@@ -1,0 +1,273 @@
+//! Takes jobs to their end: precheck, known already, token, RegisterCertificate with its retries.
+//!
+//! A worker never fails: every path ends in an [`Outcome`], or gives the message back because the process stops. Only
+//! a [`CheckedCertificate`] can reach AWS, and one token is one call.
+
+mod admission;
+mod call;
+mod judge;
+mod namesakes;
+mod standing;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use crate::aws::attempts::{Course, Standing};
+use crate::aws::target_client::Session;
+use crate::config::retry_policy::RetryPolicy;
+use crate::engine::recorder::{Finish, Finished};
+use crate::engine::single_flight::{Claim, Claimed, Claims, Join};
+use crate::engine::slots::Delivery;
+use crate::health::board::Breakers;
+use crate::health::clock::Clock;
+use crate::ledger::{Store, StoreError};
+use crate::quota::by_target::Limiters;
+use crate::runtime::backoff::Backoff;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::Stage;
+use muster_core::account::Account;
+use muster_core::hold::Parking;
+use muster_core::job::Job;
+use muster_core::outcome::known::{copy_of, known_outcome};
+use muster_core::outcome::{Code, Outcome};
+use muster_core::precheck::{CheckedCertificate, Precheck};
+
+use namesakes::Namesakes;
+
+pub use namesakes::limit_advice;
+
+/// Longest first wait and longest wait before the ledger is asked again.
+const LOOK_UP_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// One account and region, and what it takes to register there.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Whose account it is.
+    pub account: Account,
+    /// The way in.
+    pub session: Arc<Session>,
+}
+
+/// What a worker works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// The targets by their names.
+    pub targets: HashMap<String, Target>,
+    /// The tokens of each target and operation.
+    pub limiters: Limiters,
+    /// The precheck.
+    pub precheck: Precheck,
+    /// The time that it judges by.
+    pub clock: Clock,
+    /// The ledger, asked for known certificates.
+    pub store: Store,
+    /// What holds calls back.
+    pub breakers: Breakers,
+    /// How often and how slowly a call is tried again.
+    pub retry: RetryPolicy,
+    /// Where ends go.
+    pub recorder: mpsc::Sender<Finished>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
+    /// Ends the work: what has not started goes back.
+    pub stop: CancellationToken,
+    /// Follows the jobs' tasks.
+    pub tasks: TaskTracker,
+}
+
+/// The worker; clones share everything.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    parts: Arc<Parts>,
+    claims: Claims,
+    namesakes: Arc<Namesakes>,
+}
+
+/// A job that the precheck let through.
+#[derive(Debug)]
+struct Admitted {
+    delivery: Delivery,
+    job: Job,
+    certificate: CheckedCertificate,
+}
+
+impl Worker {
+    /// Makes a worker.
+    pub fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts), claims: Claims::default(), namesakes: Arc::default() }
+    }
+
+    /// Says whether a job's target is one of ours.
+    pub fn serves(&self, job: &Job) -> bool {
+        self.parts.targets.contains_key(job.target.as_str())
+    }
+
+    /// Takes the jobs of one receive to their ends, in tasks of their own.
+    pub fn take(&self, jobs: Vec<(Delivery, Job)>) {
+        // A CA may wait for its account's registration code: no device waits with it.
+        let (of_cas, of_devices): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|(_, job)| job.operation().is_of_ca());
+        for jobs in [of_devices, of_cas].into_iter().filter(|jobs| !jobs.is_empty()) {
+            let worker = self.clone();
+            self.spawn(async move {
+                let mut admitted = Vec::with_capacity(jobs.len());
+                for (delivery, job) in jobs {
+                    admitted.extend(worker.precheck(delivery, job).await);
+                }
+                worker.claim(admitted).await;
+            });
+        }
+    }
+
+    /// Runs a task that the end of the service waits for. Where it panics, its messages come back by themselves.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let panics = CountPanic(self.parts.metrics.job_panics.clone());
+        self.parts.tasks.spawn(async move {
+            let _panics = panics;
+            task.await;
+        });
+    }
+
+    /// Starts those that nobody else in this process works on; the others wait for how those end.
+    async fn claim(&self, admitted: Vec<Admitted>) {
+        let mut firsts = Vec::with_capacity(admitted.len());
+        for admitted in admitted {
+            match self.claims.claim(&admitted.job, admitted.certificate.id()) {
+                Claimed::First(claim) => firsts.push((admitted, claim)),
+                Claimed::Joined(join) => self.join(admitted, join),
+            }
+        }
+        self.look_up(firsts).await;
+    }
+
+    /// Waits for another copy's end and takes it over; where that one gave up, begins anew.
+    fn join(&self, admitted: Admitted, join: Join) {
+        let worker = self.clone();
+        self.spawn(async move {
+            admitted.delivery.slot.enter(Stage::Waiting);
+            let outcome = tokio::select! {
+                outcome = join.outcome(admitted.job.operation()) => outcome,
+                () = worker.parts.stop.cancelled() => return worker.release(admitted.delivery).await,
+            };
+            match outcome {
+                Some(outcome) => {
+                    let wanted = admitted.job.request.wanted_status();
+                    let outcome = copy_of(outcome, admitted.certificate.id(), wanted);
+                    worker.finish(admitted.delivery, admitted.job, outcome, None).await;
+                }
+                None => Box::pin(worker.claim(vec![admitted])).await,
+            }
+        });
+    }
+
+    /// Ends those whose certificate is in already, one look-up for each target and operation, and calls AWS for the others.
+    async fn look_up(&self, firsts: Vec<(Admitted, Claim)>) {
+        let mut by_target: HashMap<_, Vec<(Admitted, Claim)>> = HashMap::new();
+        for first in firsts {
+            let job = &first.0.job;
+            by_target.entry((job.target.to_string(), job.operation())).or_default().push(first);
+        }
+        for ((target, operation), firsts) in by_target {
+            let ids = firsts.iter().filter(|(admitted, _)| !admitted.job.verify);
+            let ids: Vec<_> = ids.map(|(admitted, _)| admitted.certificate.id()).collect();
+            let account = &self.parts.targets[&target].account;
+            let ask = || self.parts.store.known(&account.id, &account.region, operation, &ids);
+            let Some(known) = self.ask_ledger(ask).await else {
+                for (admitted, _) in firsts {
+                    self.release(admitted.delivery).await;
+                }
+                continue;
+            };
+            for (admitted, claim) in firsts {
+                let known = known.get(&admitted.certificate.id());
+                // Another job of these ten may have asked about the same certificate.
+                match known.filter(|_| !admitted.job.verify) {
+                    Some(&status) => {
+                        let wanted = admitted.job.request.wanted_status();
+                        let outcome = known_outcome(admitted.certificate.id(), status, wanted);
+                        self.finish(admitted.delivery, admitted.job, outcome, Some(claim)).await;
+                    }
+                    None => self.start(admitted, claim),
+                }
+            }
+        }
+    }
+
+    /// Asks the ledger until it answers: nothing is decided without it, and no token is taken while an end could not be
+    /// recorded. Nothing: we stop.
+    async fn ask_ledger<T, F: Future<Output = Result<T, StoreError>>>(&self, ask: impl Fn() -> F) -> Option<T> {
+        let mut backoff = Backoff::new(LOOK_UP_WAITS.0, LOOK_UP_WAITS.1);
+        let mut failing = None;
+        loop {
+            match ask().await {
+                Ok(told) => return Some(told),
+                Err(error) => {
+                    self.parts.metrics.db_error(&error);
+                    warn!(%error, "the ledger cannot be asked, trying again");
+                    failing.get_or_insert_with(|| self.parts.breakers.postgres.failing(&error.to_string()));
+                }
+            }
+            tokio::select! {
+                () = backoff.wait() => {}
+                () = self.parts.stop.cancelled() => return None,
+            }
+        }
+    }
+
+    /// Calls AWS for a job in a task of its own.
+    fn start(&self, mut admitted: Admitted, claim: Claim) {
+        let worker = self.clone();
+        self.spawn(async move {
+            match worker.register(&mut admitted).await {
+                Some(outcome) => worker.finish(admitted.delivery, admitted.job, outcome, Some(claim)).await,
+                None => worker.release(admitted.delivery).await,
+            }
+        });
+    }
+
+    /// Hands an end to the recorder.
+    async fn finish(&self, delivery: Delivery, job: Job, outcome: Outcome, claim: Option<Claim>) {
+        if let Some(claim) = &claim {
+            claim.settle(outcome.clone());
+        }
+        if outcome.n_attempts > 0 && (outcome.status().is_end() || self.is_new_lone_issuer(&outcome)) {
+            self.parts.breakers.holds.ended(&job.batch, outcome.code);
+        }
+        let account = self.parts.targets[job.target.as_str()].account.clone();
+        let finish = Finish::Ended { job: Box::new(job), account, outcome: Box::new(outcome), claim };
+        self.send(Finished::new(delivery, finish)).await;
+    }
+
+    /// Says whether a job is parked for an issuer of which no other certificate was met before: a batch of nothing but such,
+    /// as self-signed certificates are, spends a call for each. Whatever is sent again as a probe was counted before.
+    fn is_new_lone_issuer(&self, outcome: &Outcome) -> bool {
+        let Some(Parking { hold, opening: Some(opening) }) = &outcome.parking else { return false };
+        outcome.code == Code::IssuerInactive && !opening.is_closed && !self.parts.breakers.holds.is_known(hold)
+    }
+
+    /// Gives a message back.
+    async fn release(&self, delivery: Delivery) {
+        self.send(Finished::new(delivery, Finish::Released)).await;
+    }
+
+    async fn send(&self, finished: Finished) {
+        // The recorder is gone only after its deadline; then the message comes back by itself.
+        let _ = self.parts.recorder.send(finished).await;
+    }
+}
+
+/// Counts the panic that drops it.
+struct CountPanic(prometheus::IntCounter);
+
+impl Drop for CountPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.inc();
+        }
+    }
+}

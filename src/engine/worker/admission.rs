@@ -1,0 +1,139 @@
+//! When a job may call: a token is taken only for a call that can do something.
+//!
+//! A job waits while the ledger takes no ends, everything is paused or nothing can be done for anybody. Where only its
+//! issuer, its batch or its target is held or paused, it is parked. What opens or closes meanwhile is seen at once, also by those who wait for a token.
+
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::{Admitted, Worker};
+use crate::health::breaker::{Pass, Probe};
+use crate::health::hold_view::Gate;
+use crate::ledger::rate_limit::Quota;
+use crate::quota::permits::{Limiter, Token};
+use crate::runtime::sleep_until;
+use crate::telemetry::metrics::Stage;
+use muster_core::hold::{HoldKey, Parking};
+use muster_core::job::{Name, Operation};
+
+/// What a job may do.
+pub(super) enum Admission {
+    /// It has a token and calls, maybe as a probe.
+    Call(Token, Option<Probe>),
+    /// It is parked, for a reason.
+    Park(Parking, String),
+}
+
+/// What is found at one look.
+enum Look {
+    /// A token is all that is missing.
+    Free(Option<Probe>),
+    /// The ledger may let it through this hold.
+    MayProbe(Parking, String),
+    Park(Parking, String),
+    /// Nothing can be done before something changes or the instant comes.
+    Wait(Option<Instant>),
+}
+
+impl Worker {
+    /// Waits until a job may call, and takes its token; nothing where the process stops before. `passed` remembers the
+    /// holds that it was let through.
+    pub(super) async fn admit(&self, admitted: &Admitted, passed: &mut Vec<HoldKey>) -> Option<Admission> {
+        let limiter = self.parts.limiters.of(&admitted.job.target, admitted.job.operation());
+        let _wait = limiter.wait();
+        let mut watch = self.parts.breakers.changes.watch();
+        loop {
+            match self.look(admitted, passed) {
+                Look::Park(parking, reason) => return Some(Admission::Park(parking, reason)),
+                Look::MayProbe(parking, reason) => {
+                    if !self.claim_probe(&parking.hold, admitted).await {
+                        return Some(Admission::Park(parking, reason));
+                    }
+                    passed.push(parking.hold);
+                }
+                Look::Wait(until) => tokio::select! {
+                    biased;
+                    () = self.parts.stop.cancelled() => return None,
+                    () = watch.changed() => {}
+                    () = sleep_until(until) => {}
+                },
+                Look::Free(probe) => tokio::select! {
+                    biased;
+                    () = self.parts.stop.cancelled() => return None,
+                    // Dropping the wait gives the place in line away, and no token is lost.
+                    () = watch.changed(), if probe.is_none() => {}
+                    token = self.token(limiter) => return Some(Admission::Call(token, probe)),
+                },
+            }
+        }
+    }
+
+    /// Parks a job whose target has more than it can start, where it would stand in the way of a target that works and
+    /// lacks jobs.
+    pub(super) fn make_room(&self, admitted: &Admitted) -> Option<Parking> {
+        let (target, operation) = (&admitted.job.target, admitted.job.operation());
+        let works = |target: &Name, operation: Operation| self.parts.breakers.works(target, operation);
+        let is_in_the_way = self.parts.limiters.is_in_the_way(target, operation, works);
+        is_in_the_way.then(|| self.parts.breakers.holds.target_busy(HoldKey::busy(target, operation)))
+    }
+
+    fn look(&self, admitted: &Admitted, passed: &[HoldKey]) -> Look {
+        let breakers = &self.parts.breakers;
+        if breakers.postgres.open().is_some() || breakers.is_paused() {
+            return Look::Wait(None);
+        }
+        if !breakers.holds.is_empty() {
+            match breakers.holds.gate(&admitted.holds(), passed) {
+                Gate::Closed(parking, reason) => return Look::Park(parking, reason),
+                Gate::ProbeDue(parking, reason) => return Look::MayProbe(parking, reason),
+                Gate::Open => {}
+            }
+        }
+        let (target, operation) = (&admitted.job.target, admitted.job.operation());
+        let breaker = breakers.of(target, operation);
+        match breaker.pass() {
+            Pass::Free => Look::Free(None),
+            Pass::Probe(probe) => Look::Free(Some(probe)),
+            Pass::Closed(_) if breakers.others_work(target, operation) => {
+                let reason = breaker.open().map_or_else(String::new, |open| open.reason);
+                let hold = HoldKey::target(target, operation);
+                Look::Park(breakers.holds.target_unavailable(hold, &reason), reason)
+            }
+            Pass::Closed(until) => Look::Wait(until),
+        }
+    }
+
+    /// Asks the ledger, for the whole fleet, for the right to be the one job that a hold lets through now.
+    async fn claim_probe(&self, hold: &HoldKey, admitted: &Admitted) -> bool {
+        self.parts.breakers.holds.probe_asked(hold);
+        let account = self.parts.targets[admitted.job.target.as_str()].account.clone();
+        let quota = Quota { account, operation: admitted.job.operation() };
+        let claimed = self.parts.store.claim_probe(hold, &quota).await;
+        claimed.inspect_err(|error| warn!(%error, %hold, "cannot ask for a probe")).unwrap_or(false)
+    }
+
+    /// Waits for a token.
+    async fn token(&self, limiter: &Limiter) -> Token {
+        let began = Instant::now();
+        let token = limiter.token().await;
+        let waited = began.elapsed();
+        self.parts.metrics.limiter_wait.observe(waited.as_secs_f64());
+        self.parts.metrics.stage(Stage::Waiting, waited);
+        token
+    }
+}
+
+impl Admitted {
+    /// Everything that would hold this job.
+    pub(super) fn holds(&self) -> Vec<HoldKey> {
+        let job = &self.job;
+        let paused = [HoldKey::pause_batch(&job.batch), HoldKey::pause_target(&job.target)];
+        let others = [HoldKey::batch(&job.batch), HoldKey::target(&job.target, job.operation())];
+        paused.into_iter().chain(self.issuer_hold()).chain(others).collect()
+    }
+
+    /// What would hold all certificates of its issuer; none where AWS looks for no CA.
+    pub(super) fn issuer_hold(&self) -> Option<HoldKey> {
+        self.certificate.issuer_key().map(|key| HoldKey::issuer(&self.job.target, key))
+    }
+}

@@ -1,0 +1,120 @@
+//! One certificate's calls: token, RegisterCertificate, and again until it ends.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use super::admission::Admission;
+use super::{Admitted, Course, Standing, Worker};
+use crate::aws::attempts::Step;
+use crate::aws::registrar::{Answer, CallError, Kind};
+use crate::runtime::crash_point;
+use crate::telemetry::metrics::Stage;
+use muster_core::outcome::{Attempt, Code, Outcome};
+
+impl Worker {
+    /// Calls AWS until the job ends or is parked; nothing where the process stops before.
+    pub(super) async fn register(&self, admitted: &mut Admitted) -> Option<Outcome> {
+        let limiter = self.parts.limiters.of(&admitted.job.target, admitted.job.operation());
+        let mut course = Course::new(self.parts.retry, limiter.successes());
+        let _held = limiter.hold();
+        if let Some(parking) = self.make_room(admitted) {
+            let reason = parking.opening.as_ref().map(|opening| opening.reason.clone()).unwrap_or_default();
+            return Some(course.parked(parking, reason, &admitted.certificate));
+        }
+        self.name_ca_where_shared(admitted);
+        let mut passed = Vec::new();
+        crash_point::reached("checked");
+        loop {
+            admitted.delivery.slot.enter(Stage::Waiting);
+            let (token, probe) = match self.admit(admitted, &mut passed).await? {
+                Admission::Call(token, probe) => (token, probe),
+                Admission::Park(parking, reason) => return Some(course.parked(parking, reason, &admitted.certificate)),
+            };
+            crash_point::reached("token");
+            admitted.delivery.slot.enter(Stage::Calling);
+            let answer = self.call(admitted).await;
+            crash_point::reached("answered");
+            drop(probe);
+            if answer.kind() == Some(Kind::Throttled) {
+                limiter.throttled(&token);
+            }
+            let is_open = self.parts.breakers.of(&admitted.job.target, admitted.job.operation()).open().is_some();
+            match course.after(&answer, limiter.successes(), is_open) {
+                Step::End(Code::CertificateConflict) if self.name_ca(admitted).await? => {}
+                Step::End(code) => return Some(self.end(code, admitted, &answer, course).await),
+                Step::Wait(wait) => self.wait(admitted, wait).await?,
+            }
+        }
+    }
+
+    async fn call(&self, admitted: &Admitted) -> Answer {
+        let began = Instant::now();
+        let answer = self.parts.targets[admitted.job.target.as_str()].session.register(&admitted.certificate).await;
+        let took = began.elapsed();
+        let label = answer.result.as_ref().map_or_else(|error| error.kind.label(), |_| "ok");
+        self.parts.metrics.iot_request(admitted.job.operation(), label, took);
+        self.parts.metrics.stage(Stage::Calling, took);
+        self.note(&answer, began, admitted);
+        answer
+    }
+
+    /// Tells the breakers and holds what a call met.
+    fn note(&self, answer: &Answer, began: Instant, admitted: &Admitted) {
+        let breakers = &self.parts.breakers;
+        let (target, operation) = (&admitted.job.target, admitted.job.operation());
+        let breaker = breakers.of(target, operation);
+        if let Err(error) = &answer.result {
+            log(error, &answer.attempt);
+            match error.kind {
+                Kind::Denied => return breaker.denied(&error.to_string()),
+                Kind::Unreached => return breaker.unreached(&error.to_string()),
+                Kind::Transient(_) => return breaker.failed(&error.to_string()),
+                _ => {}
+            }
+        }
+        breakers.answered(target, operation, began);
+        if matches!(answer.result, Ok(_) | Err(CallError { kind: Kind::Exists, .. })) {
+            self.parts.limiters.of(target, operation).succeeded();
+            if !breakers.holds.is_empty() {
+                breakers.holds.went_through(&admitted.holds());
+            }
+        }
+    }
+
+    /// Ends a job, or parks it where its issuing CA is not registered or not active.
+    async fn end(&self, code: Code, admitted: &Admitted, answer: &Answer, course: Course) -> Outcome {
+        let hold = admitted.issuer_hold().filter(|_| code == Code::IssuerInactive);
+        let Some(hold) = hold else {
+            let (wanted, is_redelivery) = (admitted.job.request.wanted_status(), admitted.delivery.is_redelivery);
+            let was_there = code == Code::Exists;
+            let standing = if was_there { self.standing(admitted, &course).await } else { Standing::default() };
+            let outcome = course.outcome(code, &admitted.certificate, wanted, is_redelivery, answer, standing);
+            return self.advised(outcome, admitted).await;
+        };
+        let reason = answer.result.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        let issuer = admitted.job.request.certificate().map(|certificate| certificate.issuer());
+        let parking = self.parts.breakers.holds.issuer_inactive(hold, admitted.certificate.id(), issuer, &reason);
+        course.parked(parking, reason, &admitted.certificate)
+    }
+
+    /// Waits before the next call; nothing where the process stops before.
+    async fn wait(&self, admitted: &Admitted, wait: Duration) -> Option<()> {
+        admitted.delivery.slot.enter(Stage::Waiting);
+        tokio::select! {
+            biased;
+            () = self.parts.stop.cancelled() => None,
+            () = tokio::time::sleep(wait) => Some(()),
+        }
+    }
+}
+
+fn log(error: &CallError, attempt: &Attempt) {
+    let request_id = attempt.request_id.as_deref().unwrap_or_default();
+    if error.kind == Kind::Denied {
+        warn!(code = error.code, detail = error.message, request_id, "AWS denies the call");
+    } else {
+        debug!(code = error.code, detail = error.message, request_id, "the call did not register");
+    }
+}

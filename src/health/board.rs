@@ -1,0 +1,272 @@
+//! Everything whose failing holds calls back, on one board: each target's breaker, Postgres, SQS and the holds.
+
+use std::collections::HashMap;
+
+use strum::VariantArray;
+use tokio::time::Instant;
+
+use crate::config::probe_times::ProbeTimes;
+use crate::health::breaker::{Breaker, Changes, Dependency};
+use crate::health::hold_view::Holds;
+use crate::ledger::hold::OpenHold;
+use crate::runtime::sleep_until;
+use muster_core::hold::{HoldKey, HoldKind, Notice};
+use muster_core::job::{Name, Operation};
+use muster_core::trouble::Trouble;
+
+/// The board; clones share it.
+#[derive(Clone, Debug)]
+pub struct Breakers {
+    /// Each target's operations.
+    pub targets: HashMap<(Name, Operation), Breaker>,
+    /// The ledger: no token is taken while an end could not be recorded.
+    pub postgres: Dependency,
+    /// The queue.
+    pub sqs: Dependency,
+    /// What jobs are parked for.
+    pub holds: Holds,
+    /// Tells when something opens or closes.
+    pub changes: Changes,
+}
+
+impl Breakers {
+    /// A board on which nothing is open, for these targets.
+    pub fn new(targets: impl IntoIterator<Item = Name>, probes: ProbeTimes) -> Self {
+        let changes = Changes::default();
+        let mut breakers = HashMap::new();
+        for target in targets {
+            for &operation in Operation::VARIANTS {
+                let breaker = Breaker::new(format!("{target}:{operation}"), probes.target, changes.clone());
+                breakers.insert((target.clone(), operation), breaker);
+            }
+        }
+        Self {
+            targets: breakers,
+            postgres: Dependency::new("postgres", changes.clone()),
+            sqs: Dependency::new("sqs", changes.clone()),
+            holds: Holds::new(probes, changes.clone()),
+            changes,
+        }
+    }
+
+    /// The breaker of a target's operation.
+    ///
+    /// # Panics
+    /// Where the target is not one of ours: jobs for others never come so far.
+    pub fn of(&self, target: &Name, operation: Operation) -> &Breaker {
+        self.targets.get(&(target.clone(), operation)).expect("every target of ours has a breaker for each operation")
+    }
+
+    /// Notes that a target's credentials do not work, whatever is called: one operation stands for all until calls tell.
+    pub fn denied(&self, target: &Name, reason: &str) {
+        self.of(target, Operation::VARIANTS[0]).presume_denied(reason);
+    }
+
+    /// Notes that a call that began at this instant was answered, well or not.
+    pub fn answered(&self, target: &Name, operation: Operation, began: Instant) {
+        let did_work = self.works(target, operation);
+        self.of(target, operation).answered(began);
+        self.siblings(target, operation).for_each(Breaker::credentials_work);
+        if !did_work && self.works(target, operation) {
+            self.changes.notify();
+        }
+    }
+
+    /// Says whether a target's operation works, as far as is known: where another one of the target is in trouble, only if
+    /// a call was answered since. An operation that nobody uses tells nothing of its target.
+    pub fn works(&self, target: &Name, operation: Operation) -> bool {
+        let own = self.of(target, operation);
+        let trouble = self.siblings(target, operation).filter_map(|breaker| Some(breaker.open()?.since)).max();
+        own.open().is_none() && trouble.is_none_or(|since| own.answered_at().is_some_and(|at| at >= since))
+    }
+
+    /// Says whether it is worth finding out whether a target's operation works: where another one of the target is in
+    /// trouble, only if this one is used at all.
+    fn may_work(&self, target: &Name, operation: Operation) -> bool {
+        let own = self.of(target, operation);
+        let is_alone = self.siblings(target, operation).all(|breaker| breaker.open().is_none());
+        own.open().is_none() && (is_alone || own.answered_at().is_some())
+    }
+
+    /// Says whether anything else than this target's operation works.
+    pub fn others_work(&self, target: &Name, operation: Operation) -> bool {
+        let mut others = self.targets.keys().filter(|(name, its)| (name, *its) != (target, operation));
+        others.any(|(name, its)| self.works(name, *its))
+    }
+
+    /// The other operations of a target.
+    fn siblings(&self, target: &Name, operation: Operation) -> impl Iterator<Item = &Breaker> {
+        let others = Operation::VARIANTS.iter().filter(move |its| **its != operation);
+        others.map(|its| self.of(target, *its))
+    }
+
+    /// Says whether somebody paused everything that could be done here.
+    pub fn is_paused(&self) -> bool {
+        self.holds.is_paused(self.targets.keys().map(|(target, _)| target))
+    }
+
+    /// Waits while nothing could be done for anybody: it is paused, the ledger takes no ends, or every target's breaker is
+    /// open.
+    pub async fn until_usable(&self) {
+        let mut watch = self.changes.watch();
+        while !self.is_usable() {
+            tokio::select! {
+                () = watch.changed() => {}
+                () = sleep_until(self.probe_at()) => {}
+            }
+        }
+    }
+
+    /// Says whether something can be done: nobody paused it, the ledger takes ends, and some target takes a probe, or calls as far as is known.
+    pub fn is_usable(&self) -> bool {
+        let now = Instant::now();
+        let takes_probe = |breaker: &Breaker| breaker.probe_at().is_some_and(|at| at <= now);
+        let mut targets = self.targets.iter();
+        self.postgres.open().is_none()
+            && !self.is_paused()
+            && targets.any(|((target, operation), breaker)| takes_probe(breaker) || self.may_work(target, *operation))
+    }
+
+    /// When the next probe may be made, where one is waited for.
+    fn probe_at(&self) -> Option<Instant> {
+        let now = Instant::now();
+        self.targets.values().filter_map(Breaker::probe_at).filter(|at| *at > now).min()
+    }
+
+    /// The holds of targets whose breaker here is open: a parked job would not get through.
+    pub fn not_ours_to_probe(&self) -> Vec<HoldKey> {
+        let now = Instant::now();
+        let lets_none_through =
+            |breaker: &Breaker| breaker.open().is_some() && breaker.probe_at().is_none_or(|at| at > now);
+        let closed = self.targets.iter().filter(|(_, breaker)| lets_none_through(breaker));
+        closed.map(|((target, operation), _)| HoldKey::target(target, *operation)).collect()
+    }
+
+    /// Everything that is open.
+    pub fn open(&self) -> Vec<Trouble> {
+        let targets = self.targets.iter().filter_map(|((target, operation), breaker)| {
+            let open = breaker.open()?;
+            Some(Trouble {
+                breaker: <&str>::from(open.cause).into(),
+                what: format!("{target}:{operation}"),
+                reason: open.reason,
+            })
+        });
+        let whole = [("postgres", &self.postgres), ("sqs", &self.sqs)].into_iter().filter_map(|(breaker, its)| {
+            Some(Trouble { breaker: breaker.into(), what: String::new(), reason: its.open()? })
+        });
+        let holds = self.holds.closed().into_iter().filter_map(trouble_of);
+        targets.chain(whole).chain(holds).collect()
+    }
+}
+
+/// A hold as trouble; none where it holds up only work that others can do.
+fn trouble_of(open: OpenHold) -> Option<Trouble> {
+    let kind = open.hold.kind()?;
+    let reason = match kind {
+        HoldKind::Issuer => {
+            let title = Notice::of(&open.hold, open.subject.as_deref()).title;
+            format!("{title}: {}", open.reason)
+        }
+        HoldKind::Batch | HoldKind::Pause => open.reason,
+        HoldKind::Target | HoldKind::Busy | HoldKind::Replay => return None,
+    };
+    Some(Trouble { breaker: <&str>::from(kind).into(), what: open.hold.to_string(), reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::health::breaker::Cause;
+
+    const PROBE: Duration = Duration::from_secs(30);
+    const OPERATION: Operation = Operation::RegisterCertificate;
+
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    fn breakers(targets: &[&str]) -> Breakers {
+        let probes = ProbeTimes { issuer: PROBE, batch: PROBE, target: PROBE };
+        Breakers::new(targets.iter().map(|target| name(target)), probes)
+    }
+
+    #[test]
+    fn every_cause_and_kind_has_its_label() {
+        for &cause in Cause::VARIANTS {
+            assert!(BREAKER_LABELS.contains(&<&str>::from(cause)));
+        }
+        assert!(BREAKER_LABELS.contains(&<&str>::from(HoldKind::Issuer)));
+        assert!(BREAKER_LABELS.contains(&<&str>::from(HoldKind::Batch)));
+        assert!(BREAKER_LABELS.contains(&<&str>::from(HoldKind::Pause)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_can_be_done_while_the_ledger_fails_or_all_targets_do() {
+        let board = breakers(&["a", "b"]);
+        board.until_usable().await;
+        board.of(&name("a"), OPERATION).denied("expired");
+        assert!(board.others_work(&name("a"), OPERATION));
+        board.until_usable().await;
+        let failing = board.postgres.failing("refused");
+        assert!(tokio::time::timeout(PROBE, board.until_usable()).await.is_err());
+        drop(failing);
+        let probe = board.of(&name("a"), OPERATION).pass();
+        board.of(&name("b"), OPERATION).denied("expired");
+        assert!(!board.others_work(&name("a"), OPERATION) && !board.others_work(&name("b"), OPERATION));
+        let began = Instant::now();
+        board.until_usable().await;
+        assert_eq!(began.elapsed(), PROBE, "the next probe is the other target's");
+        drop(probe);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_operation_that_nobody_uses_does_not_count_as_working() {
+        let board = breakers(&["a"]);
+        let (a, other) = (name("a"), Operation::RegisterCACertificate);
+        board.of(&a, OPERATION).denied("not allowed");
+        assert!(!board.others_work(&a, OPERATION) && !board.is_usable());
+        board.of(&a, OPERATION).answered(Instant::now());
+
+        board.answered(&a, other, Instant::now());
+        tokio::time::advance(PROBE).await;
+        board.of(&a, OPERATION).denied("not allowed");
+        assert!(!board.others_work(&a, OPERATION), "its answer was before the trouble");
+        assert!(board.is_usable(), "it is used, so it is worth finding out");
+        let mut watch = board.changes.watch();
+        board.answered(&a, other, Instant::now());
+        assert!(board.others_work(&a, OPERATION));
+        tokio::time::timeout(PROBE, watch.changed()).await.expect("whoever waits is told");
+        board.of(&a, OPERATION).answered(Instant::now());
+        assert!(board.works(&a, Operation::RegisterCertificateWithoutCA), "without trouble all count");
+    }
+
+    #[tokio::test]
+    async fn an_answer_to_one_operation_shows_that_the_credentials_work() {
+        let board = breakers(&["a"]);
+        board.denied(&name("a"), "expired");
+        assert!(!board.is_usable());
+        board.answered(&name("a"), Operation::RegisterCACertificate, Instant::now());
+        assert_eq!(board.open(), []);
+    }
+
+    #[tokio::test]
+    async fn the_board_tells_what_is_open_and_why() {
+        let board = breakers(&["a"]);
+        assert_eq!(board.open(), []);
+        board.of(&name("a"), OPERATION).denied("expired");
+        let _failing = board.postgres.failing("refused");
+        let told: Vec<_> =
+            board.open().into_iter().map(|open| (open.breaker.into_owned(), open.what, open.reason)).collect();
+        assert_eq!(
+            told,
+            [
+                ("auth".to_owned(), "a:RegisterCertificate".to_owned(), "expired".to_owned()),
+                ("postgres".to_owned(), String::new(), "refused".to_owned())
+            ]
+        );
+        assert_eq!(board.not_ours_to_probe(), [HoldKey::target(&name("a"), OPERATION)]);
+    }
+}

@@ -1,0 +1,108 @@
+//! Something that everybody needs, Postgres or SQS: it fails for as long as somebody tries in vain.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::Changes;
+use muster_core::format::span;
+
+/// Whether something that everybody needs works; clones share it.
+#[derive(Clone, Debug)]
+pub struct Dependency(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    name: &'static str,
+    state: Mutex<State>,
+    changes: Changes,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    n_failing: usize,
+    since: Option<Instant>,
+    reason: String,
+}
+
+/// Somebody's vain attempts; dropped when they are over.
+#[derive(Debug)]
+pub struct Failing(Dependency);
+
+impl Dependency {
+    /// Something that works so far.
+    pub fn new(name: &'static str, changes: Changes) -> Self {
+        Self(Arc::new(Shared { name, state: Mutex::default(), changes }))
+    }
+
+    /// Notes that somebody tries in vain, until what this returns is dropped.
+    pub fn failing(&self, reason: &str) -> Failing {
+        let mut state = self.lock();
+        state.n_failing += 1;
+        reason.clone_into(&mut state.reason);
+        if state.since.is_none() {
+            state.since = Some(Instant::now());
+            drop(state);
+            warn!(breaker = self.0.name, reason, "open: no calls are made until it works again");
+            self.0.changes.notify();
+        }
+        Failing(self.clone())
+    }
+
+    /// Why it does not work, if it does not.
+    pub fn open(&self) -> Option<String> {
+        let state = self.lock();
+        state.since.map(|_| state.reason.clone())
+    }
+
+    fn recovered(&self) {
+        let mut state = self.lock();
+        state.n_failing -= 1;
+        if state.n_failing > 0 {
+            return;
+        }
+        let Some(since) = state.since.take() else { return };
+        drop(state);
+        info!(breaker = self.0.name, open_for = span(since.elapsed()), "closed: calls are made again");
+        self.0.changes.notify();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().expect("nothing panics while it holds this lock")
+    }
+}
+
+impl Drop for Failing {
+    fn drop(&mut self) {
+        self.0.recovered();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_fails_until_the_last_vain_attempt_is_over() {
+        let postgres = Dependency::new("postgres", Changes::default());
+        assert_eq!(postgres.open(), None);
+        let one = postgres.failing("refused");
+        let two = postgres.failing("timed out");
+        drop(one);
+        assert_eq!(postgres.open().as_deref(), Some("timed out"));
+        drop(two);
+        assert_eq!(postgres.open(), None);
+    }
+
+    #[tokio::test]
+    async fn who_watches_is_woken_when_it_fails_and_when_it_works_again() {
+        let changes = Changes::default();
+        let postgres = Dependency::new("postgres", changes.clone());
+        let mut watch = changes.watch();
+        let failing = postgres.failing("refused");
+        watch.changed().await;
+        drop(failing);
+        watch.changed().await;
+    }
+}

@@ -1,0 +1,98 @@
+//! The time that certificates are judged by: AWS's, which decides, where it is known; else this machine's.
+//!
+//! AWS writes the time into every answer. It is read when the service starts and every few minutes, and compared with the
+//! clocks of this machine and of Postgres. A clock that is wrong is named in a warning and rejects no certificate.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tracing::warn;
+
+use crate::aws::identity;
+use crate::config::access::Access;
+use crate::ledger::Store;
+use muster_core::format::span;
+
+/// How often the clocks are compared.
+const EVERY: Duration = Duration::from_mins(5);
+
+/// Longest that AWS may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Clocks that differ by this many seconds or more are reported. AWS refuses calls whose signature is five minutes off.
+const APART_MAX: f64 = 30.0;
+
+/// The agreed time; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Clock(Arc<AtomicI64>);
+
+impl Clock {
+    /// The time now.
+    pub fn now(&self) -> OffsetDateTime {
+        let now = OffsetDateTime::now_utc();
+        let ahead = time::Duration::milliseconds(self.0.load(Ordering::Relaxed));
+        // What is beyond the year 9999 is nobody's time.
+        now.checked_add(ahead).unwrap_or(now)
+    }
+
+    /// Notes how far AWS's clock is ahead of this machine's, in seconds; less than 30 counts as no difference.
+    pub fn set_ahead(&self, seconds: f64) {
+        let seconds = if seconds.abs() < APART_MAX { 0.0 } else { seconds };
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a float's whole milliseconds, cut off far beyond any date"
+        )]
+        self.0.store((seconds * 1000.0) as i64, Ordering::Relaxed);
+        if seconds != 0.0 {
+            let (off, behind_or_ahead) = apart(-seconds);
+            warn!(
+                off,
+                "this machine's clock is {behind_or_ahead} AWS's: certificates are judged by AWS's time; set this clock"
+            );
+        }
+    }
+
+    /// Compares the clocks every few minutes, for ever; AWS's was read when the service started.
+    pub async fn watch(self, access: Access, store: Store) {
+        loop {
+            self.warn_of_postgres(&store).await;
+            tokio::time::sleep(EVERY).await;
+            if let Some(ahead) = identity::ask(&access, PATIENCE).await.clock_ahead {
+                self.set_ahead(ahead);
+            }
+        }
+    }
+
+    /// Warns where the clock of Postgres differs from this one.
+    async fn warn_of_postgres(&self, store: &Store) {
+        let Ok(clock) = store.clock().await else { return };
+        let seconds = clock.ahead - (self.now() - OffsetDateTime::now_utc()).as_seconds_f64();
+        if seconds.abs() >= APART_MAX {
+            let (off, behind_or_ahead) = apart(seconds);
+            warn!(off, "the clock of Postgres is {behind_or_ahead} AWS's time: set it");
+        }
+    }
+}
+
+/// By how much a clock is wrong, and in which direction.
+pub(crate) fn apart(seconds_ahead: f64) -> (String, &'static str) {
+    let off = Duration::try_from_secs_f64(seconds_ahead.abs()).unwrap_or(Duration::MAX);
+    (span(off), if seconds_ahead < 0.0 { "behind" } else { "ahead of" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_a_day_off_is_made_up_for_and_seconds_are_not() {
+        let clock = Clock::default();
+        let off = |clock: &Clock| (clock.now() - OffsetDateTime::now_utc()).whole_minutes();
+        for (seconds, minutes) in [(0.0, 0), (5.0, 0), (-86_400.0, -1440), (86_400.0, 1440), (1e300, 0), (2.0, 0)] {
+            clock.set_ahead(seconds);
+            assert!((off(&clock) - minutes).abs() <= 1, "{seconds}");
+        }
+    }
+}

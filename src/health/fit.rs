@@ -1,0 +1,359 @@
+//! Says whether settings fit each other and the queue, before the first message is received.
+//!
+//! Pure: what there is to know comes in as arguments. What cannot work is refused; what may lose work or waste calls is
+//! a warning. Limits of a single value are not here: they belong to its type.
+
+mod finding;
+
+use std::time::Duration;
+
+use crate::aws::queue::{Attributes, CALL_MAX, CALL_TIMEOUT};
+use crate::config::Config;
+use muster_core::job::{DEFAULT_TARGET, Name};
+
+pub use finding::Finding;
+
+/// The shortest visibility time-out with which messages stay hidden: SQS counts whole seconds, and the heartbeat needs
+/// the time for several tries.
+const VISIBILITY_MIN: Duration = Duration::from_secs(2);
+
+/// What one call of SQS takes on a slow day; the heartbeat makes them one after the other.
+const EXTENSION_TIME: Duration = Duration::from_millis(20);
+
+/// Longest long poll of SQS.
+const WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// Longest that SQS keeps a message: 14 days.
+const RETENTION_MAX: Duration = Duration::from_hours(14 * 24);
+
+/// How long a job holds its slot at full rate, for the number of slots: the wait for its token, the call, the commit
+/// and the ack.
+const SLOT_TIME: Duration = Duration::from_secs(1);
+
+/// Deliveries that a message should have: every restart and every delay of ours may burn one.
+const RECEIVES_MIN: u32 = 10;
+
+/// Settings that cannot work.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(Finding::to_string).collect::<Vec<_>>().join("; "))]
+pub struct Misfit(pub Vec<Finding>);
+
+/// A queue of jobs, as it was found.
+#[derive(Clone, Copy, Debug)]
+pub struct FoundQueue<'a> {
+    /// How the settings name it.
+    pub name: &'a str,
+    /// Its URL.
+    pub url: &'a str,
+    /// What it is set to.
+    pub attributes: &'a Attributes,
+    /// The same of its dead-letter queue, where there is one that can be read.
+    pub dead_letter: Option<&'a Attributes>,
+}
+
+/// Finds what does not fit; `queues` are the main queue and the second one, where it is configured.
+pub fn findings(config: &Config, queues: &[FoundQueue<'_>]) -> Vec<Finding> {
+    let mut findings = of_settings(config);
+    findings.extend(of_queues(config, queues));
+    findings
+}
+
+/// Finds what does not fit whatever the queues are.
+pub fn of_settings(config: &Config) -> Vec<Finding> {
+    let mut findings = targets(config);
+    findings.extend(times(config));
+    findings.extend(slots(config));
+    findings.extend(exposed(config));
+    findings
+}
+
+/// Finds what does not fit of the queues.
+pub fn of_queues(config: &Config, queues: &[FoundQueue<'_>]) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = one_queue_twice(queues).into_iter().collect();
+    findings.extend(no_second_queue(config, queues));
+    let backlog = queues.iter().map(|queue| queue.attributes.messages()).fold(0, u64::saturating_add);
+    for queue in queues {
+        findings.extend(visibility(config, queue));
+        findings.extend(retention(config, queue, backlog));
+        findings.extend(dead_letters(queue));
+    }
+    findings
+}
+
+/// Parts what cannot work from what is only a warning.
+///
+/// # Errors
+/// [`Misfit`] with everything that cannot work.
+pub fn warnings(findings: Vec<Finding>) -> Result<Vec<Finding>, Misfit> {
+    let (fatal, warnings): (Vec<_>, Vec<_>) = findings.into_iter().partition(Finding::is_fatal);
+    if fatal.is_empty() { Ok(warnings) } else { Err(Misfit(fatal)) }
+}
+
+fn targets(config: &Config) -> Vec<Finding> {
+    if config.targets.is_empty() {
+        return vec![Finding::NoTarget];
+    }
+    let unnameable = config.targets.keys().filter_map(|target| {
+        let error = target.parse::<Name>().err()?;
+        Some(Finding::UnnameableTarget { target: target.clone(), error })
+    });
+    let no_default = (!config.targets.contains_key(DEFAULT_TARGET)).then_some(Finding::NoDefaultTarget);
+    let role_forgotten = config.targets.iter().filter(|(_, its)| its.external_id.is_some() && its.role_arn.is_none());
+    let role_forgotten = role_forgotten.map(|(target, _)| Finding::ExternalIdWithoutRole { target: target.clone() });
+    unnameable.chain(role_forgotten).chain(no_default).collect()
+}
+
+fn times(config: &Config) -> Vec<Finding> {
+    let wait: Duration = config.queue.wait.into();
+    let (first, max) = (config.retry.first_wait.into(), config.retry.max_wait.into());
+    // A receive is never cut off by a stop: what came of it would stay hidden. Nor is a call of AWS IoT.
+    let (drain, call): (_, Duration) = (config.worker.drain_deadline.into(), config.worker.attempt_timeout.into());
+    let call = call.max(wait.min(WAIT_MAX));
+    let candidates = [
+        (wait > WAIT_MAX, Finding::WaitTooLong { wait, max: WAIT_MAX }),
+        (wait < Duration::from_secs(1), Finding::WaitTooShort { wait }),
+        (first > max, Finding::WaitsReversed { first, max }),
+        (drain < call, Finding::DrainTooShort { drain, call }),
+    ];
+    candidates.into_iter().filter_map(|(applies, finding)| applies.then_some(finding)).collect()
+}
+
+fn slots(config: &Config) -> Option<Finding> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates are above zero and bounded")]
+    let needed = (config.rate() * SLOT_TIME.as_secs_f64()).ceil() as usize;
+    let slots = config.worker.slots;
+    (slots < needed).then_some(Finding::FewSlots { slots, needed, rate: config.rate() })
+}
+
+fn one_queue_twice(queues: &[FoundQueue<'_>]) -> Option<Finding> {
+    let [main, replay] = queues else { return None };
+    (main.url == replay.url).then(|| Finding::OneQueueTwice { queue: replay.name.to_owned() })
+}
+
+fn no_second_queue(config: &Config, queues: &[FoundQueue<'_>]) -> Option<Finding> {
+    let ([main], n) = (queues, config.targets.len()) else { return None };
+    (n > 1).then(|| Finding::NoSecondQueue { n, queue: main.name.to_owned() })
+}
+
+fn visibility(config: &Config, queue: &FoundQueue<'_>) -> Option<Finding> {
+    let (name, visibility) = (queue.name.to_owned(), queue.attributes.visibility_timeout);
+    if visibility < VISIBILITY_MIN {
+        return Some(Finding::VisibilityTooShort { queue: name, visibility, min: VISIBILITY_MIN });
+    }
+    // Extensions are due at half the time-out, and one call may hang that long.
+    let n_calls = u32::try_from(config.worker.slots.div_ceil(CALL_MAX)).unwrap_or(u32::MAX);
+    let needed = 2 * CALL_TIMEOUT.max(EXTENSION_TIME.saturating_mul(n_calls));
+    (visibility < needed).then_some(Finding::VisibilityShort { queue: name, visibility, needed })
+}
+
+/// `backlog` counts the messages of all queues: they share the rate.
+fn retention(config: &Config, queue: &FoundQueue<'_>, backlog: u64) -> Option<Finding> {
+    let rate = config.rate();
+    if rate <= 0.0 || queue.attributes.messages() == 0 {
+        return None;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "SQS's counts are approximate")]
+    let seconds = backlog as f64 / rate;
+    let needed = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+    let (name, retention) = (queue.name.to_owned(), queue.attributes.retention);
+    (retention < needed).then_some(Finding::RetentionShort { queue: name, retention, needed, rate, max: RETENTION_MAX })
+}
+
+fn dead_letters(queue: &FoundQueue<'_>) -> Vec<Finding> {
+    let (name, attributes) = (queue.name.to_owned(), queue.attributes);
+    let Some(receives) = attributes.max_receive_count else { return vec![Finding::NoDeadLetterQueue { queue: name }] };
+    let few = (receives < RECEIVES_MIN).then(|| Finding::FewReceives { queue: name.clone(), receives });
+    // A message that moves there keeps its first timestamp.
+    let is_short = |dead: &&Attributes| dead.retention <= attributes.retention && dead.retention < RETENTION_MAX;
+    let short = queue.dead_letter.filter(is_short).map(|dead| Finding::DeadRetentionShort {
+        queue: name.clone(),
+        retention: attributes.retention,
+        dead: dead.retention,
+        max: RETENTION_MAX,
+    });
+    few.into_iter().chain(short).collect()
+}
+
+fn exposed(config: &Config) -> Option<Finding> {
+    let address = config.admin.listen.filter(|address| !address.ip().is_loopback())?;
+    Some(Finding::AdminExposed { address })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Target;
+    use muster_core::rate::Rate;
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    /// A queue as the templates make it.
+    fn good_queue() -> Attributes {
+        Attributes {
+            visibility_timeout: Duration::from_mins(1),
+            retention: 14 * DAY,
+            max_receive_count: Some(20),
+            ..Attributes::default()
+        }
+    }
+
+    /// What is found after one change to good settings and a good queue.
+    fn found(change: impl FnOnce(&mut Config, &mut Attributes)) -> Vec<String> {
+        let (mut config, mut queue) = (Config::default(), good_queue());
+        change(&mut config, &mut queue);
+        let mark = |finding: &Finding| if finding.is_fatal() { "refused" } else { "warning" };
+        let dead_letter = Attributes { retention: 4 * DAY, ..Attributes::default() };
+        let dead_letter = if queue.retention == 4 * DAY { Some(&dead_letter) } else { None };
+        let main = FoundQueue { name: "jobs", url: "jobs", attributes: &queue, dead_letter };
+        let findings = findings(&config, &[main]);
+        findings.iter().map(|finding| format!("{}: {finding}", mark(finding))).collect()
+    }
+
+    #[test]
+    fn the_defaults_fit_a_good_queue() {
+        assert!(found(|_, _| {}).is_empty());
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        assert_eq!(found(|config, _| config.targets.clear()), ["refused: no target is configured"]);
+        assert_eq!(
+            found(|config, _| _ = config.targets.insert("plant 1".to_owned(), Target::default()))[..1],
+            ["refused: no job can name target `plant 1`: a name has 1 to 128 characters of \
+              A-Z a-z 0-9 . _ : / + @ = -, found  "]
+        );
+        assert_eq!(
+            found(|config, _| {
+                config.targets.get_mut(DEFAULT_TARGET).unwrap().external_id = Some("plant-3".to_owned());
+            }),
+            ["refused: `targets.default.external_id` is set, but `targets.default.role_arn` is not"]
+        );
+        assert_eq!(
+            found(|config, _| config.queue.wait = Duration::from_secs(30).into()),
+            ["refused: `queue.wait` is 30 s but SQS waits 20 s at most"]
+        );
+        assert_eq!(
+            found(|config, _| config.retry.first_wait = Duration::from_mins(1).into()),
+            ["refused: `retry.first_wait` is 1 min, longer than `retry.max_wait`, which is 30 s"]
+        );
+        assert_eq!(
+            found(|_, queue| queue.visibility_timeout = Duration::from_secs(1)),
+            ["refused: queue `jobs` hides messages for 1 s but 2 s are the least that can be kept up"]
+        );
+    }
+
+    #[test]
+    fn what_may_lose_work_or_waste_calls_is_a_warning() {
+        assert_eq!(
+            found(|config, _| {
+                let target = config.targets.remove(DEFAULT_TARGET).unwrap();
+                config.targets.insert("eu".to_owned(), target);
+            }),
+            ["warning: no target is named `default`: jobs that name no target will be quarantined"]
+        );
+        assert_eq!(
+            found(|config, _| _ = config.targets.insert("eu".to_owned(), Target::default())),
+            [
+                "warning: 2 targets share queue `jobs` and there is no second one: jobs of a slow target that made room for \
+              others wait behind the whole backlog when they are sent again"
+            ]
+        );
+        assert_eq!(
+            found(|config, _| config.queue.wait = Duration::from_millis(500).into()),
+            ["warning: `queue.wait` is 500 ms: SQS counts whole seconds, so an empty queue is asked without a pause"]
+        );
+        assert_eq!(
+            found(|config, _| config.worker.drain_deadline = Duration::from_secs(5).into()),
+            ["warning: `worker.drain_deadline` is 5 s but a call may take 10 s: stopping may cut calls off"]
+        );
+        assert_eq!(
+            found(|config, _| {
+                config.worker.slots = 100;
+                config.targets.get_mut(DEFAULT_TARGET).unwrap().rates.register_certificate = Rate::new(200.0).unwrap();
+            }),
+            ["warning: `worker.slots` is 100 but 200 are needed at 200/s"]
+        );
+        assert_eq!(
+            found(|_, queue| queue.visibility_timeout = Duration::from_secs(15)),
+            ["warning: queue `jobs` hides messages for 15 s but 20 s are needed to keep all that is held hidden"]
+        );
+        assert_eq!(
+            found(|config, _| config.worker.slots = 20_000),
+            [
+                "warning: queue `jobs` hides messages for 1 min but 1 min 20 s are needed to keep all that is held hidden"
+            ]
+        );
+        assert_eq!(
+            found(|_, queue| queue.max_receive_count = None),
+            ["warning: queue `jobs` has no dead-letter queue: a message that kills the process comes back for ever"]
+        );
+        assert_eq!(
+            found(|_, queue| queue.max_receive_count = Some(5)),
+            [
+                "warning: queue `jobs` moves messages to its dead-letter queue after 5 receives: restarts may use them up"
+            ]
+        );
+        assert_eq!(
+            found(|config, _| config.admin.listen = Some(([0, 0, 0, 0], 9464).into())),
+            ["warning: metrics and health are shown to everybody who reaches 0.0.0.0:9464"]
+        );
+    }
+
+    #[test]
+    fn a_backlog_that_outlasts_the_retention_is_a_warning() {
+        let backlog = |queue: &mut Attributes, n| {
+            queue.retention = 5 * DAY;
+            queue.visible = n;
+        };
+        assert_eq!(
+            found(|_, queue| backlog(queue, 5_000_000)),
+            ["warning: queue `jobs` keeps messages 5 days but 5 days 18 h are needed at 10/s"]
+        );
+        assert!(found(|_, queue| backlog(queue, 4_000_000)).is_empty());
+    }
+
+    #[test]
+    fn a_second_queue_is_looked_at_like_the_first() {
+        let (config, main) = (Config::default(), Attributes { visible: 4_000_000, ..good_queue() });
+        let found = |replay: &Attributes, url: &'static str| {
+            let main = FoundQueue { name: "jobs", url: "jobs", attributes: &main, dead_letter: None };
+            let replay = FoundQueue { name: "again", url, attributes: replay, dead_letter: None };
+            findings(&config, &[main, replay]).iter().map(Finding::to_string).collect::<Vec<_>>()
+        };
+        assert!(found(&good_queue(), "again").is_empty());
+        let bad = Attributes {
+            visible: 1_000_000,
+            visibility_timeout: Duration::from_secs(15),
+            retention: 5 * DAY,
+            max_receive_count: None,
+            ..Attributes::default()
+        };
+        assert_eq!(
+            found(&bad, "again"),
+            [
+                "queue `again` hides messages for 15 s but 20 s are needed to keep all that is held hidden",
+                "queue `again` keeps messages 5 days but 5 days 18 h are needed at 10/s",
+                "queue `again` has no dead-letter queue: a message that kills the process comes back for ever",
+            ]
+        );
+        assert_eq!(found(&good_queue(), "jobs"), ["`queue.replay` is `again`, which is the main queue itself"]);
+    }
+
+    #[test]
+    fn a_dead_letter_queue_that_keeps_no_longer_than_the_queue_is_a_warning() {
+        assert_eq!(
+            found(|_, queue| queue.retention = 4 * DAY),
+            ["warning: the dead-letter queue of `jobs` keeps messages 4 days from their first sending, and the queue \
+              itself 4 days: one that moves late is soon lost"]
+        );
+    }
+
+    #[test]
+    fn one_error_lists_everything_that_is_refused() {
+        let (wait, max) = (Duration::from_secs(30), WAIT_MAX);
+        let findings = vec![Finding::NoTarget, Finding::NoDefaultTarget, Finding::WaitTooLong { wait, max }];
+        let error = warnings(findings).unwrap_err().to_string();
+        assert_eq!(error, "no target is configured; `queue.wait` is 30 s but SQS waits 20 s at most");
+        assert_eq!(warnings(vec![Finding::NoDefaultTarget]).unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,309 @@
+//! What this worker knows of the holds: those of the ledger, and those that it found itself a moment ago.
+//!
+//! A worker's own finding counts at once, until the ledger has it with the first job that is parked for it; the ledger tells
+//! the others. What is kept here is bounded: findings are forgotten after one probe interval, batches by their number.
+
+mod batches;
+mod state;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::config::probe_times::ProbeTimes;
+use crate::health::breaker::Changes;
+use crate::ledger::hold::OpenHold;
+use muster_core::certificate::CertificateId;
+use muster_core::hold::{HoldKey, HoldKind, Opening, Parking};
+use muster_core::job::Name;
+use muster_core::outcome::Code;
+
+use state::{Found, State, open_hold};
+
+/// How often it is looked whether a busy target has room for parked jobs.
+const ROOM_LOOK: Duration = Duration::from_secs(1);
+
+/// The holds, shared by all parts of a worker.
+#[derive(Clone, Debug)]
+pub struct Holds(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    probes: ProbeTimes,
+    state: Mutex<State>,
+    changes: Changes,
+}
+
+/// What the holds say about one job.
+#[derive(Debug, Eq, PartialEq)]
+pub enum Gate {
+    /// Nothing holds it.
+    Open,
+    /// It is held, but may be the one that is let through, if the ledger grants it; otherwise it is parked.
+    ProbeDue(Parking, String),
+    /// It is held: what it waits for, and why.
+    Closed(Parking, String),
+}
+
+impl Holds {
+    /// Knows of no hold yet.
+    pub fn new(probes: ProbeTimes, changes: Changes) -> Self {
+        Self(Arc::new(Shared { probes, state: Mutex::default(), changes }))
+    }
+
+    /// Asks whether a job that any of these would hold may be called for, but for the holds that it was let through.
+    pub fn gate(&self, keys: &[HoldKey], passed: &[HoldKey]) -> Gate {
+        let state = self.lock();
+        let keys = keys.iter().filter(|key| !passed.contains(key));
+        keys.map(|key| state.gate(key)).find(|gate| *gate != Gate::Open).unwrap_or(Gate::Open)
+    }
+
+    /// Says whether somebody paused everything, or each of these targets.
+    pub fn is_paused<'a>(&self, mut targets: impl Iterator<Item = &'a Name>) -> bool {
+        let state = self.lock();
+        if !state.ledger.values().any(|open| open.hold.kind() == Some(HoldKind::Pause)) {
+            return false;
+        }
+        let holds = |hold| state.ledger.contains_key(&hold);
+        holds(HoldKey::pause_all()) || targets.all(|target| holds(HoldKey::pause_target(target)))
+    }
+
+    /// Says whether there is no hold at all.
+    pub fn is_empty(&self) -> bool {
+        let state = self.lock();
+        state.ledger.is_empty() && state.found.is_empty()
+    }
+
+    /// Says whether the ledger had a hold a moment ago, closed or not.
+    pub fn is_known(&self, hold: &HoldKey) -> bool {
+        self.lock().ledger.contains_key(hold)
+    }
+
+    /// Notes that the ledger was asked for the right to let a job through: nobody else needs to ask for a while.
+    pub fn probe_asked(&self, hold: &HoldKey) {
+        if let Some(open) = self.lock().ledger.get_mut(hold) {
+            open.is_probe_due = false;
+        }
+    }
+
+    /// Notes that a call found the issuer's CA not active; the second certificate for which one does closes the hold.
+    /// `subject` is the CA's name for people.
+    pub fn issuer_inactive(&self, hold: HoldKey, id: CertificateId, subject: Option<String>, reason: &str) -> Parking {
+        let mut state = self.lock();
+        let (first, _) = *state.witnesses.entry(hold.clone()).or_insert((id, Instant::now()));
+        let opening = Opening {
+            witness: Some(id),
+            is_closed: first != id,
+            subject,
+            reason: reason.to_owned(),
+            probe_every: self.0.probes.issuer,
+        };
+        if opening.is_closed {
+            self.find(state, &hold, &opening);
+        }
+        Parking { hold, opening: Some(opening) }
+    }
+
+    /// Notes that a target takes nothing while others do: its jobs are parked, and released when a call goes through.
+    pub fn target_unavailable(&self, hold: HoldKey, reason: &str) -> Parking {
+        let opening = Opening {
+            witness: None,
+            is_closed: false,
+            subject: None,
+            reason: reason.to_owned(),
+            probe_every: self.0.probes.target,
+        };
+        Parking { hold, opening: Some(opening) }
+    }
+
+    /// Notes that a target has more jobs than it can start: they wait in the ledger until there is room for them.
+    pub fn target_busy(&self, hold: HoldKey) -> Parking {
+        let reason = "it has more jobs than it can start, and other targets lack work".to_owned();
+        let opening = Opening { witness: None, is_closed: false, subject: None, reason, probe_every: ROOM_LOOK };
+        Parking { hold, opening: Some(opening) }
+    }
+
+    /// Notes how a job ended that spent a call; nearly all of a batch failing for one reason closes its hold.
+    pub fn ended(&self, batch: &Name, code: Code) {
+        let mut state = self.lock();
+        let Some(reason) = state.batches.ended(batch, code) else { return };
+        let opening =
+            Opening { witness: None, is_closed: true, subject: None, reason, probe_every: self.0.probes.batch };
+        self.find(state, &HoldKey::batch(batch), &opening);
+    }
+
+    /// Notes that a call went through for a job that any of these would hold; what somebody paused, somebody resumes.
+    pub fn went_through(&self, keys: &[HoldKey]) {
+        let mut state = self.lock();
+        let keys = keys.iter().filter(|key| key.kind() != Some(HoldKind::Pause));
+        let over: Vec<_> = keys.filter(|key| state.ledger.contains_key(key)).cloned().collect();
+        state.over.extend(over);
+    }
+
+    /// The holds under which a call went through since the last time this was asked: they may be over.
+    pub fn take_releases(&self) -> Vec<HoldKey> {
+        self.lock().over.drain().collect()
+    }
+
+    /// Notes that the ledger has what this worker found: from now on its word counts.
+    pub fn recorded(&self, parking: &Parking) {
+        let Some(opening) = &parking.opening else { return };
+        let mut state = self.lock();
+        state.found.remove(&parking.hold);
+        if opening.is_closed {
+            let open = open_hold(&parking.hold, opening);
+            state.ledger.entry(parking.hold.clone()).or_insert(open);
+        }
+    }
+
+    /// Takes over what the ledger holds.
+    pub fn refresh(&self, open: Vec<OpenHold>) {
+        let ledger: HashMap<_, _> = open.into_iter().map(|open| (open.hold.clone(), open)).collect();
+        let mut state = self.lock();
+        let is_changed = state.ledger != ledger;
+        state.log_changes(&ledger);
+        state.found.retain(|hold, found| !ledger.contains_key(hold) && found.at.elapsed() < found.opening.probe_every);
+        state.witnesses.retain(|_, (_, at)| at.elapsed() < self.0.probes.issuer);
+        state.ledger = ledger;
+        drop(state);
+        if is_changed {
+            self.0.changes.notify();
+        }
+    }
+
+    /// The holds that are closed for all jobs.
+    pub fn closed(&self) -> Vec<OpenHold> {
+        let state = self.lock();
+        let ledger = state.ledger.values().filter(|open| open.is_closed).cloned();
+        ledger.chain(state.found.iter().map(|(hold, found)| open_hold(hold, &found.opening))).collect()
+    }
+
+    fn find(&self, mut state: MutexGuard<'_, State>, hold: &HoldKey, opening: &Opening) {
+        let is_new = !state.ledger.get(hold).is_some_and(|open| open.is_closed) && !state.found.contains_key(hold);
+        if is_new {
+            state.found.insert(hold.clone(), Found { opening: opening.clone(), at: Instant::now() });
+            drop(state);
+            warn!(%hold, ca = opening.subject, reason = opening.reason, "hold opened: its jobs are parked");
+            self.0.changes.notify();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().expect("nothing panics while it holds this lock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROBE: Duration = Duration::from_mins(1);
+
+    fn holds() -> Holds {
+        Holds::new(ProbeTimes { issuer: PROBE, batch: PROBE, target: PROBE }, Changes::default())
+    }
+
+    fn issuer() -> HoldKey {
+        HoldKey::issuer(&"default".parse().unwrap(), [7; 32])
+    }
+
+    fn open(hold: HoldKey, is_closed: bool, is_probe_due: bool) -> OpenHold {
+        OpenHold { hold, subject: None, reason: "as ordered".into(), is_closed, is_probe_due }
+    }
+
+    fn is_closed(holds: &Holds) -> bool {
+        matches!(holds.gate(&[issuer()], &[]), Gate::Closed(..))
+    }
+
+    #[tokio::test]
+    async fn the_second_certificate_that_tells_closes_the_hold() {
+        let holds = holds();
+        let (one, two) = (CertificateId([1; 32]), CertificateId([2; 32]));
+        for _ in 0..2 {
+            let parking = holds.issuer_inactive(issuer(), one, None, "406");
+            assert!(!parking.opening.unwrap().is_closed && !is_closed(&holds), "one certificate alone closes nothing");
+        }
+        assert!(holds.issuer_inactive(issuer(), two, None, "406").opening.unwrap().is_closed);
+        assert!(is_closed(&holds));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_own_finding_counts_until_the_ledger_has_it_or_one_interval_is_over() {
+        let holds = holds();
+        for id in [1, 2] {
+            holds.issuer_inactive(issuer(), CertificateId([id; 32]), None, "406");
+        }
+        holds.refresh(vec![]);
+        assert!(is_closed(&holds), "the ledger may not have it yet");
+        holds.refresh(vec![open(issuer(), true, false)]);
+        assert!(is_closed(&holds));
+        holds.refresh(vec![]);
+        assert!(!is_closed(&holds), "the ledger had it and has it no more");
+        for id in [1, 2] {
+            holds.issuer_inactive(issuer(), CertificateId([id; 32]), None, "406");
+        }
+        tokio::time::advance(PROBE).await;
+        holds.refresh(vec![]);
+        assert!(holds.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_the_ledger_has_ends_when_the_ledger_says_so() {
+        let holds = holds();
+        holds.issuer_inactive(issuer(), CertificateId([1; 32]), None, "406");
+        let parking = holds.issuer_inactive(issuer(), CertificateId([2; 32]), None, "406");
+        holds.recorded(&parking);
+        assert!(is_closed(&holds));
+        holds.refresh(vec![]);
+        assert!(!is_closed(&holds), "somebody released it before it was seen here");
+    }
+
+    #[tokio::test]
+    async fn a_job_that_was_let_through_is_not_held_again() {
+        let holds = holds();
+        holds.refresh(vec![open(issuer(), true, true)]);
+        assert!(matches!(holds.gate(&[issuer()], &[]), Gate::ProbeDue(..)));
+        assert_eq!(holds.gate(&[issuer()], &[issuer()]), Gate::Open);
+    }
+
+    #[tokio::test]
+    async fn a_hold_that_is_not_closed_holds_nobody_but_may_be_released() {
+        let holds = holds();
+        holds.refresh(vec![open(issuer(), false, true)]);
+        assert_eq!(holds.gate(&[issuer()], &[]), Gate::Open);
+        holds.went_through(&[issuer(), HoldKey::batch(&"b".parse().unwrap())]);
+        assert_eq!(holds.take_releases(), [issuer()]);
+        assert!(holds.take_releases().is_empty());
+    }
+
+    #[tokio::test]
+    async fn everything_is_paused_where_all_is_or_each_target() {
+        let holds = holds();
+        let (a, b): (Name, Name) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let is_paused = |paused: &[HoldKey]| {
+            holds.refresh(paused.iter().map(|hold| open(hold.clone(), true, false)).collect());
+            holds.is_paused([&a, &b].into_iter())
+        };
+        assert!(!is_paused(&[]));
+        assert!(!is_paused(&[HoldKey::pause_target(&a), HoldKey::pause_batch(&b)]));
+        assert!(is_paused(&[HoldKey::pause_target(&a), HoldKey::pause_target(&b)]));
+        assert!(is_paused(&[HoldKey::pause_all()]));
+        holds.went_through(&[HoldKey::pause_all()]);
+        assert!(holds.take_releases().is_empty(), "a call that was under way resumes nothing");
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_fails_as_a_whole_is_held_and_another_is_not() {
+        let holds = holds();
+        let (bad, good): (Name, Name) = ("bad".parse().unwrap(), "good".parse().unwrap());
+        for _ in 0..200 {
+            holds.ended(&bad, Code::CertificateValidation);
+            holds.ended(&good, Code::Ok);
+        }
+        assert!(matches!(holds.gate(&[HoldKey::batch(&bad)], &[]), Gate::Closed(..)));
+        assert_eq!(holds.gate(&[HoldKey::batch(&good)], &[]), Gate::Open);
+    }
+}

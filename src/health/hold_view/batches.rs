@@ -1,0 +1,110 @@
+//! Notices a batch of which nearly everything fails for one reason: its certificates are not what is wrong.
+
+use std::collections::{HashMap, VecDeque};
+
+use muster_core::job::Name;
+use muster_core::outcome::Code;
+
+/// How many of a batch's last ends that spent a call are looked at: enough that chance does not make them all fail.
+const LOOKED_AT: usize = 200;
+
+/// More of them than this failing for one reason is no chance: nine in ten.
+const FAILED_MAX: usize = LOOKED_AT * 9 / 10;
+
+/// Most batches that are watched, those that ended something last: input must not move what is kept.
+const BATCHES_MAX: usize = 1000;
+
+/// The last ends of each batch.
+#[derive(Debug, Default)]
+pub(super) struct Batches {
+    windows: HashMap<Name, Window>,
+    n_ended: u64,
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    /// Why the last ones failed; none for one that went well.
+    ends: VecDeque<Option<Code>>,
+    /// When the last one came, as a count of all ends.
+    last: u64,
+}
+
+impl Batches {
+    /// Notes an end; tells the reason where the batch fails as a whole.
+    pub(super) fn ended(&mut self, batch: &Name, code: Code) -> Option<String> {
+        self.n_ended += 1;
+        if self.windows.len() >= BATCHES_MAX && !self.windows.contains_key(batch) {
+            self.forget_oldest();
+        }
+        let window = self.windows.entry(batch.clone()).or_default();
+        window.last = self.n_ended;
+        let n_failed = window.push(code)?;
+        self.windows.remove(batch);
+        Some(format!("{n_failed} of the last {LOOKED_AT} calls for the batch ended as {code}"))
+    }
+
+    fn forget_oldest(&mut self) {
+        let oldest = self.windows.iter().min_by_key(|(_, window)| window.last).map(|(batch, _)| batch.clone());
+        oldest.and_then(|batch| self.windows.remove(&batch));
+    }
+}
+
+impl Window {
+    /// Notes an end; tells how many failed for its reason where that is too many.
+    fn push(&mut self, code: Code) -> Option<usize> {
+        if self.ends.len() == LOOKED_AT {
+            self.ends.pop_front();
+        }
+        let failure = (!code.status().is_good()).then_some(code);
+        self.ends.push_back(failure);
+        if failure.is_none() || self.ends.len() < LOOKED_AT {
+            return None;
+        }
+        let n_failed = self.ends.iter().filter(|end| **end == failure).count();
+        (n_failed > FAILED_MAX).then_some(n_failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    /// After how many ends a batch is held whose ends are made so.
+    fn held_after(code_of: impl Fn(usize) -> Code) -> Option<usize> {
+        let mut batches = Batches::default();
+        (1..=1000).find(|&n| batches.ended(&name("b"), code_of(n)).is_some())
+    }
+
+    #[test]
+    fn two_hundred_ends_are_needed() {
+        assert_eq!(held_after(|_| Code::CertificateValidation), Some(LOOKED_AT));
+    }
+
+    #[test]
+    fn nine_in_ten_are_not_enough() {
+        let one_in_ten_well = |n: usize| if n.is_multiple_of(10) { Code::Ok } else { Code::CertificateValidation };
+        assert_eq!(held_after(one_in_ten_well), None);
+        let one_in_twenty_well = |n: usize| if n.is_multiple_of(20) { Code::Ok } else { Code::CertificateValidation };
+        assert!(held_after(one_in_twenty_well).is_some());
+    }
+
+    #[test]
+    fn several_reasons_are_no_common_one() {
+        let two = |n: usize| if n.is_multiple_of(2) { Code::InvalidRequest } else { Code::CertificateValidation };
+        assert_eq!(held_after(two), None);
+    }
+
+    #[test]
+    fn however_many_batches_there_are_no_more_than_a_thousand_are_kept() {
+        let mut batches = Batches::default();
+        for i in 0..BATCHES_MAX + 10 {
+            batches.ended(&name(&format!("b{i}")), Code::Ok);
+        }
+        assert_eq!(batches.windows.len(), BATCHES_MAX);
+        assert!(!batches.windows.contains_key(&name("b0")));
+    }
+}

@@ -1,0 +1,73 @@
+//! The whole service: a worker, and the listener that shows its metrics and health.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::admin::{Admin, Listening};
+use crate::config::Config;
+use crate::engine::serve::{Connected, Engine, Until};
+use crate::telemetry::metrics::Metrics;
+
+/// A service that has started.
+#[derive(Debug)]
+pub struct Service {
+    engine: Engine,
+    listening: Option<Listening>,
+    metrics: Arc<Metrics>,
+}
+
+impl Service {
+    /// Connects, binds the listener if one is configured, and starts to receive; whatever is wrong shows here.
+    ///
+    /// # Errors
+    /// A dependency that cannot be reached or used, settings that do not fit it, or an address that cannot be bound.
+    pub async fn start(config: &Config, until: Until, stop: CancellationToken) -> anyhow::Result<Self> {
+        let connected = Connected::connect(config, stop).await?;
+        let listening = listen(&connected).await?;
+        let metrics = Arc::clone(&connected.metrics);
+        Ok(Self { engine: connected.start(until)?, listening, metrics })
+    }
+
+    /// What is measured.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    /// Where metrics and health are served.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.listening.as_ref().and_then(|listening| listening.address().ok())
+    }
+
+    /// Works until it is stopped, then drains; metrics and health are served until the end.
+    ///
+    /// # Errors
+    /// As of [`Engine::run`].
+    pub async fn run(self) -> anyhow::Result<()> {
+        let mut listener = JoinSet::new();
+        if let Some(listening) = self.listening {
+            listener.spawn(listening.run());
+        }
+        self.engine.run().await
+    }
+}
+
+async fn listen(connected: &Connected<'_>) -> anyhow::Result<Option<Listening>> {
+    let Some(address) = connected.config().admin.listen else { return Ok(None) };
+    let admin = Admin {
+        metrics: Arc::clone(&connected.metrics),
+        slots: connected.slots.clone(),
+        breakers: connected.breakers.clone(),
+        store: connected.store().clone(),
+        queue: connected.queue().clone(),
+        stop: connected.stop.clone(),
+        checks: Arc::default(),
+    };
+    let listening = admin.bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    info!(address = %listening.address()?, "metrics and health");
+    Ok(Some(listening))
+}

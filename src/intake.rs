@@ -1,0 +1,8 @@
+//! How certificates come in: readers of files and folders, the check before sending, and sending to the queue.
+//!
+//! May use: [`aws`](crate::aws), [`ledger`](crate::ledger), [`config`](crate::config), [`runtime`](crate::runtime).
+//! Must not know: the workers, permits.
+
+pub mod ca_folder;
+pub mod enqueue;
+pub mod manifest;

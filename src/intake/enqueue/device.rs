@@ -1,0 +1,124 @@
+//! One entry of a file as the precheck sees it, and what becomes of it.
+
+use std::path::Path;
+
+use time::OffsetDateTime;
+
+use super::{Order, Planned, Reason, Reject};
+use crate::intake::manifest::{Content, Entry, Place, STDIN};
+use muster_core::certificate::{Certificate, NameKey, pem};
+use muster_core::job::Name;
+use muster_core::precheck::{CheckedCertificate, Field, Precheck, Warning};
+
+/// One entry and what the precheck says about it.
+pub(super) struct Judged {
+    pub(super) place: Place,
+    /// The text that it is part of: see [`Entry::text`].
+    pub(super) text: u64,
+    /// The block, where there is one that may be shown.
+    pub(super) pem: Option<String>,
+    pub(super) n_padding: u64,
+    pub(super) is_next_to_private_key: bool,
+    pub(super) reference: Option<Name>,
+    pub(super) is_resent: bool,
+    /// The certificate, where one can be read.
+    pub(super) certificate: Option<Certificate>,
+    /// The name of its issuer, unless it signed itself.
+    pub(super) issuer: Option<NameKey>,
+    ca: Option<usize>,
+    result: Result<CheckedCertificate, Reason>,
+    warnings: Vec<Warning>,
+}
+
+/// What becomes of a device certificate.
+pub(super) enum Fate {
+    /// It is sent.
+    Sent { planned: Planned, checked: CheckedCertificate, warnings: Vec<Warning> },
+    /// It is not.
+    Rejected(Reject),
+}
+
+impl Judged {
+    /// Prechecks an entry.
+    pub(super) fn new(entry: Entry, order: &Order, precheck: &Precheck, now: OffsetDateTime) -> Self {
+        let Entry { place, text, content, n_padding, is_next_to_private_key, reference, is_resent } = entry;
+        let mut judged = Self {
+            place,
+            text,
+            pem: None,
+            n_padding,
+            is_next_to_private_key,
+            reference,
+            is_resent,
+            certificate: None,
+            issuer: None,
+            ca: None,
+            result: Err(Reason::NotKept),
+            warnings: vec![],
+        };
+        match content {
+            Content::Pem(text) => judged.check(text, order, precheck, now),
+            Content::Der(der) => {
+                judged.check(pem::encode(pem::CERTIFICATE, &der), order, precheck, now);
+                // Bytes that are no certificate may be anything, also a private key: they are not shown.
+                judged.pem.take_if(|_| judged.certificate.is_none());
+            }
+            Content::NoBlock => {
+                judged.check(String::new(), order, precheck, now);
+                judged.pem = None;
+            }
+            Content::Garbage { bytes } => judged.result = Err(Reason::Garbage { bytes }),
+            Content::NotKept => {}
+            Content::NoRecord => judged.result = Err(Reason::NoRecord),
+            Content::Unreadable(error) => judged.result = Err(Reason::Unreadable(error)),
+        }
+        judged
+    }
+
+    fn check(&mut self, text: String, order: &Order, precheck: &Precheck, now: OffsetDateTime) {
+        self.certificate = order.request(text.clone(), None).certificate();
+        self.ca = order.ca_of(self.certificate.as_ref());
+        self.issuer = self.certificate.as_ref().and_then(Certificate::other_issuer);
+        let verdict = precheck.check(&order.request(text.clone(), self.ca), now, None);
+        self.warnings = verdict.warnings;
+        if self.n_padding > 0 {
+            self.warnings.push(Warning::Padding { field: Field::CertificatePem, bytes: self.n_padding });
+        }
+        self.result = verdict.result.map_err(Reason::Precheck);
+        self.pem = Some(text);
+    }
+
+    /// Says whether it looks like a certificate and none could be read.
+    pub(super) fn is_unreadable(&self) -> bool {
+        self.certificate.is_none() && !matches!(self.result, Err(Reason::NotKept))
+    }
+
+    /// Decides what becomes of it; `is_alone` says whether its file holds no other device.
+    pub(super) fn fate(self, is_alone: bool) -> Fate {
+        let of_file = || if is_alone { file_stem(&self.place) } else { None };
+        let reference = self.reference.or_else(of_file);
+        let result = if self.is_next_to_private_key { Err(Reason::BesidePrivateKey) } else { self.result };
+        match result {
+            Ok(checked) => {
+                let planned = Planned {
+                    file: self.place.file.to_string(),
+                    line: self.place.line,
+                    reference,
+                    certificate_pem: checked.pem().to_owned(),
+                    ca: self.ca,
+                    is_resent: self.is_resent,
+                };
+                Fate::Sent { planned, checked, warnings: self.warnings }
+            }
+            Err(reason) => Fate::Rejected(Reject::new(&self.place, reference, self.pem, &reason)),
+        }
+    }
+}
+
+/// The name of a file without its last ending, where it is a name that jobs may carry.
+pub(super) fn file_stem(place: &Place) -> Option<Name> {
+    if &*place.file == STDIN {
+        return None;
+    }
+    Path::new(&*place.file).file_stem()?.to_str()?.parse().ok()
+}

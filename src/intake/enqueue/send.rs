@@ -1,0 +1,171 @@
+//! The second pass: sends what was planned, ten messages a call, several calls at a time.
+//!
+//! Every entry's answer is looked at. What SQS failed on is sent again a bounded number of times; what it finds fault
+//! with is not. A call that fails as a whole, to the last attempt, ends the sending: whatever is left was not sent.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Order, Planned, Reason, Reject, Spool};
+use crate::aws::queue::{
+    CALL_MAX, CallSize, EntryError, Outgoing, Queue, QueueError, QueueErrorKind, UNKNOWN, not_mentioned,
+};
+use crate::intake::manifest::Place;
+use crate::runtime::backoff::Backoff;
+
+/// Most calls at a time: enough that waiting for answers costs nothing, few enough for any network.
+const CALLS_MAX: usize = 8;
+
+/// How often a message is sent before it is given up: some ten seconds, on top of the SDK's own retries.
+const ATTEMPTS: u32 = 8;
+
+/// Longest first wait and longest wait between attempts.
+const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// The second pass, under way.
+pub struct Sender {
+    queue: Queue,
+    order: Arc<Order>,
+    batch_size: Option<u64>,
+    planned: Box<dyn Iterator<Item = io::Result<Planned>> + Send>,
+    /// The message that did not fit into the last call.
+    left_over: Option<Message>,
+    is_over: bool,
+    calls: JoinSet<Called>,
+}
+
+/// What one call, with all its attempts, came to.
+#[derive(Default)]
+pub struct Called {
+    /// How many messages SQS took.
+    pub n_sent: u64,
+    /// What it did not take, where the call itself went through.
+    pub rejects: Vec<Reject>,
+    /// Why the rest of this call was not sent; no further call is made.
+    pub error: Option<QueueError>,
+}
+
+/// A certificate and its message.
+struct Message {
+    planned: Planned,
+    outgoing: Outgoing,
+}
+
+impl Sender {
+    /// Prepares to send what is planned; its messages announce `batch_size` certificates.
+    ///
+    /// # Errors
+    /// The spool cannot be read.
+    pub fn new(queue: Queue, order: Arc<Order>, spool: Spool<Planned>, batch_size: Option<u64>) -> io::Result<Self> {
+        let planned = Box::new(spool.read()?);
+        Ok(Self { queue, order, batch_size, planned, left_over: None, is_over: false, calls: JoinSet::new() })
+    }
+
+    /// Sends on, and tells what the next finished call came to; nothing once all are finished. After a stop, calls
+    /// under way are finished and no more are made.
+    ///
+    /// # Errors
+    /// The spool cannot be read.
+    pub async fn next_call(&mut self, stop: &CancellationToken) -> io::Result<Option<Called>> {
+        while !self.is_over && !stop.is_cancelled() && self.calls.len() < CALLS_MAX {
+            let messages = self.next_messages()?;
+            if messages.is_empty() {
+                self.is_over = true;
+            } else {
+                self.calls.spawn(send(self.queue.clone(), messages));
+            }
+        }
+        let Some(called) = self.calls.join_next().await else { return Ok(None) };
+        let called = called.map_err(io::Error::other)?;
+        self.is_over |= called.error.is_some();
+        Ok(Some(called))
+    }
+
+    /// Takes as many messages as one call may carry.
+    fn next_messages(&mut self) -> io::Result<Vec<Message>> {
+        let mut messages = Vec::with_capacity(CALL_MAX);
+        let mut size = CallSize::default();
+        while let Some(message) = self.next_message()? {
+            if !size.add(&message.outgoing) {
+                self.left_over = Some(message);
+                break;
+            }
+            messages.push(message);
+        }
+        Ok(messages)
+    }
+
+    fn next_message(&mut self) -> io::Result<Option<Message>> {
+        if let Some(message) = self.left_over.take() {
+            return Ok(Some(message));
+        }
+        let Some(planned) = self.planned.next().transpose()? else { return Ok(None) };
+        let body = self.order.job(&planned, self.batch_size).to_body();
+        let group = self.order.source.as_ref().map(ToString::to_string);
+        Ok(Some(Message { planned, outgoing: Outgoing { body, group } }))
+    }
+}
+
+impl Message {
+    fn reject(self, reason: &Reason) -> Reject {
+        let Planned { file, line, reference, certificate_pem, .. } = self.planned;
+        Reject::new(&Place { file: file.into(), line }, reference, Some(certificate_pem), reason)
+    }
+}
+
+/// Sends the messages of one call until each is taken, refused or given up.
+async fn send(queue: Queue, mut messages: Vec<Message>) -> Called {
+    let mut called = Called::default();
+    let mut backoff = Backoff::new(WAITS.0, WAITS.1);
+    let n = messages.len();
+    for attempt in 1.. {
+        let outgoing: Vec<Outgoing> = messages.iter().map(|message| message.outgoing.clone()).collect();
+        let results = match queue.send(&outgoing).await {
+            Ok(results) => results,
+            // SQS spoke of the others of this call: it is about these, not about the way to it.
+            Err(error) if error.code == UNKNOWN && messages.len() < n => vec![Err(not_mentioned()); messages.len()],
+            Err(error) if error.kind == QueueErrorKind::Transient && attempt < ATTEMPTS => {
+                backoff.wait().await;
+                continue;
+            }
+            Err(error) => {
+                called.error = Some(error);
+                break;
+            }
+        };
+        let failed = called.sort(messages, results);
+        if attempt == ATTEMPTS {
+            let give_up =
+                |(message, cause): (Message, _)| message.reject(&Reason::NotSent { attempts: attempt, cause });
+            called.rejects.extend(failed.into_iter().map(give_up));
+            break;
+        }
+        if failed.is_empty() {
+            break;
+        }
+        messages = failed.into_iter().map(|(message, _)| message).collect();
+        backoff.wait().await;
+    }
+    called
+}
+
+impl Called {
+    /// Counts what was taken, rejects what was refused, and gives back what may be sent again.
+    fn sort(&mut self, messages: Vec<Message>, results: Vec<Result<(), EntryError>>) -> Vec<(Message, EntryError)> {
+        let mut failed = Vec::new();
+        for (message, result) in messages.into_iter().zip(results) {
+            match result {
+                Ok(()) => self.n_sent += 1,
+                Err(error) if error.is_final() => {
+                    self.rejects.push(message.reject(&Reason::RefusedByQueue(error)));
+                }
+                Err(error) => failed.push((message, error)),
+            }
+        }
+        failed
+    }
+}

@@ -1,0 +1,100 @@
+//! One line of JSON Lines: what `muster enqueue` wrote into a rejects file, or an object with a certificate.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use muster_core::job::Name;
+
+/// One line.
+#[derive(Clone, Eq, PartialEq)]
+pub(super) enum Record {
+    /// A certificate.
+    Certificate {
+        pem: String,
+        reference: Option<Name>,
+        /// Where it was found first, if the line is one of a rejects file.
+        rejected_at: Option<RejectedAt>,
+    },
+    /// A reject whose text was not kept.
+    NotKept(RejectedAt),
+    /// No such line.
+    Unreadable,
+}
+
+/// Where a reject was found first.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct RejectedAt {
+    pub(super) file: String,
+    pub(super) line: Option<u64>,
+}
+
+/// The fields that matter here; others are left alone.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Fields {
+    certificate_pem: Option<String>,
+    #[serde(rename = "ref")]
+    reference: Option<Name>,
+    file: Option<String>,
+    line: Option<u64>,
+    code: Option<String>,
+}
+
+impl Record {
+    /// Says whether a file whose first line this is has records.
+    pub(super) fn is_in(line: &str) -> bool {
+        Self::read(line) != Self::Unreadable
+    }
+
+    /// Reads a line.
+    pub(super) fn read(line: &str) -> Self {
+        let Ok(fields) = serde_json::from_str::<Fields>(line) else { return Self::Unreadable };
+        let line = fields.line;
+        let rejected_at = fields.file.filter(|_| fields.code.is_some()).map(|file| RejectedAt { file, line });
+        match (fields.certificate_pem, rejected_at) {
+            (Some(pem), rejected_at) => Self::Certificate { pem, reference: fields.reference, rejected_at },
+            (None, Some(place)) => Self::NotKept(place),
+            (None, None) => Self::Unreadable,
+        }
+    }
+}
+
+/// Prints sizes only: a text may hold anything.
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Certificate { pem, reference, .. } => {
+                write!(f, "Certificate({} characters, {reference:?})", pem.len())
+            }
+            Self::NotKept(place) => write!(f, "NotKept({place:?})"),
+            Self::Unreadable => f.write_str("Unreadable"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reject_is_read_back_with_its_ref() {
+        let line = r#"{"file":"a.pem","line":3,"ref":"SN-1","code":"expired","reason":"...","certificatePem":"x"}"#;
+        let rejected_at = Some(RejectedAt { file: "a.pem".into(), line: Some(3) });
+        let expected = Record::Certificate { pem: "x".into(), reference: "SN-1".parse().ok(), rejected_at };
+        assert!(Record::read(line) == expected);
+    }
+
+    #[test]
+    fn a_reject_without_its_text_says_where_it_stood() {
+        let line = r#"{"file":"a.pem","line":3,"code":"private_key","reason":"..."}"#;
+        assert!(Record::read(line) == Record::NotKept(RejectedAt { file: "a.pem".into(), line: Some(3) }));
+    }
+
+    #[test]
+    fn other_lines_are_no_records() {
+        for line in ["", "{", "[]", "{}", r#"{"certificatePem":7}"#, r#"{"file":"a.pem"}"#] {
+            assert!(Record::read(line) == Record::Unreadable, "{line}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The bytes of one file: read stretch by stretch, with DER told from text.
+
+use std::io::{self, Read};
+
+use muster_core::precheck::PEM_CHARS_MAX;
+
+/// How much of a file is held, in bytes: room for any block that AWS takes, and what stands before it.
+pub(super) const STRETCH: usize = 4 * PEM_CHARS_MAX;
+
+/// The bytes by which a certificate in DER is recognised in the middle of a file.
+const HEADER: usize = 8;
+
+/// The bytes of a file that are read and not yet taken.
+pub(super) struct Source<R> {
+    reader: R,
+    held: Vec<u8>,
+    is_over: bool,
+}
+
+/// What comes next.
+pub(super) enum Next {
+    /// A certificate in DER, or what begins like one; cut where it is longer than a stretch or than the file.
+    Der(Vec<u8>),
+    /// Bytes of text, up to the next certificate in DER if `is_last`.
+    Text {
+        bytes: Vec<u8>,
+        /// Whether no more text follows these bytes.
+        is_last: bool,
+    },
+    /// Nothing any more.
+    End,
+}
+
+impl<R: Read> Source<R> {
+    pub(super) fn new(reader: R) -> Self {
+        Self { reader, held: Vec::new(), is_over: false }
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        let room = STRETCH - self.held.len();
+        if !self.is_over && room > 0 {
+            let n_read = self.reader.by_ref().take(room as u64).read_to_end(&mut self.held)?;
+            self.is_over = n_read < room;
+        }
+        Ok(())
+    }
+
+    /// Takes what comes next. At the start of a file, and behind DER, whatever begins as DER does is taken for it.
+    pub(super) fn next(&mut self, may_be_der: bool) -> io::Result<Next> {
+        self.fill()?;
+        if self.held.is_empty() {
+            return Ok(Next::End);
+        }
+        if begins_as_certificate(&self.held) || (may_be_der && begins_as_der(&self.held)) {
+            let end = der_length(&self.held).unwrap_or(STRETCH).min(self.held.len());
+            return Ok(Next::Der(self.take(end)));
+        }
+        let next_der = (1..self.held.len()).find(|&at| begins_as_certificate(&self.held[at..]));
+        let (end, is_last) = match next_der {
+            Some(at) => (at, true),
+            None if self.is_over => (self.held.len(), true),
+            // The last bytes may be the first of a header.
+            None => (self.held.len() - (HEADER - 1), false),
+        };
+        Ok(Next::Text { bytes: self.take(end), is_last })
+    }
+
+    /// Takes the bytes before the first that is not wanted, and counts them.
+    pub(super) fn skip(&mut self, is_wanted: impl Fn(u8) -> bool) -> io::Result<u64> {
+        let mut n_skipped = 0;
+        loop {
+            self.fill()?;
+            let n = self.held.iter().take_while(|&&byte| is_wanted(byte)).count();
+            n_skipped += n as u64;
+            let is_all = n == self.held.len();
+            self.held.drain(..n);
+            if n == 0 || !is_all {
+                return Ok(n_skipped);
+            }
+        }
+    }
+
+    fn take(&mut self, n: usize) -> Vec<u8> {
+        let rest = self.held.split_off(n);
+        std::mem::replace(&mut self.held, rest)
+    }
+}
+
+/// Says whether bytes begin as DER does: a SEQUENCE of more than 127 bytes. No text does.
+fn begins_as_der(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x30, 0x80..=0x84, ..])
+}
+
+/// Says whether bytes begin as a certificate does: a SEQUENCE in a SEQUENCE, the inner one somewhat shorter.
+fn begins_as_certificate(bytes: &[u8]) -> bool {
+    let &[0x30, 0x82, high, low, 0x30, 0x82, inner_high, inner_low, ..] = bytes else { return false };
+    let [outer, inner] = [[high, low], [inner_high, inner_low]].map(u16::from_be_bytes).map(u32::from);
+    // Between the two lies the signature with its algorithm: some bytes at least, and at most those of RSA-16384.
+    (inner + 20..=inner + 2_200).contains(&outer)
+}
+
+/// How many bytes the DER element at the start of `bytes` has by its own header.
+fn der_length(bytes: &[u8]) -> Option<usize> {
+    let n_digits = usize::from(bytes.get(1)?.checked_sub(0x80)?);
+    let digits = bytes.get(2..2 + n_digits).filter(|digits| !digits.is_empty())?;
+    let length = digits.iter().fold(0, |length, &digit| length << 8 | usize::from(digit));
+    length.checked_add(2 + n_digits)
+}

@@ -1,0 +1,144 @@
+//! The text of one file: decoded, taken to pieces block by block, with the line of each.
+//!
+//! UTF-8, UTF-16 and other encodings are read. NULs are dropped: they remain of UTF-16 in the middle of a file in another
+//! encoding. However long the text is, memory holds one stretch of it.
+
+use encoding_rs::{Decoder, UTF_8, UTF_16BE, UTF_16LE};
+
+use super::Piece;
+use super::source::STRETCH;
+use muster_core::certificate::pem::{self, Block, BlockKind, Damage};
+
+/// Longest marker with its dashes: a block that ends closer to the end of what is held may go on.
+const MARKER_MAX: usize = 256;
+
+/// What is kept of text without a block: the start of a marker, or of base64 that is too short yet.
+const TAIL: usize = 1024;
+
+/// The text of a file that is read and not yet taken to pieces.
+pub(super) struct Text {
+    decoder: Option<Decoder>,
+    held: String,
+    /// The line at which `held` begins, counted from 1.
+    line: u64,
+    /// Whether `held` begins inside a block that was longer than a stretch and has been reported.
+    is_inside: bool,
+}
+
+impl Text {
+    pub(super) fn new() -> Self {
+        Self { decoder: None, held: String::new(), line: 1, is_inside: false }
+    }
+
+    /// Adds bytes; none follow the last ones, until another text begins.
+    pub(super) fn push(&mut self, bytes: &[u8], is_last: bool) {
+        let mut decoder = self.decoder.take().unwrap_or_else(|| decoder_for(bytes));
+        let n = decoder.max_utf8_buffer_length(bytes.len()).expect("a stretch fits the memory");
+        self.held.reserve(n);
+        let _ = decoder.decode_to_string(bytes, &mut self.held, is_last);
+        if self.held.contains('\0') {
+            self.held.retain(|c| c != '\0');
+        }
+        self.decoder = (!is_last).then_some(decoder);
+    }
+
+    /// Takes the lines that are whole; the last one too, where nothing follows.
+    pub(super) fn take_lines(&mut self, is_last: bool) -> Vec<(u64, String)> {
+        let end = if is_last { self.held.len() } else { self.held.rfind('\n').map_or(0, |at| at + 1) };
+        // A line that does not end within a stretch is taken as it is: it is no line of ours.
+        let end = if end == 0 && self.held.len() >= STRETCH { self.held.len() } else { end };
+        let rest = self.held.split_off(end);
+        let lines = std::mem::replace(&mut self.held, rest);
+        let numbered = lines.lines().zip(self.line..).map(|(line, n)| (n, line.to_owned())).collect();
+        self.line += n_line_ends(&lines);
+        numbered
+    }
+
+    /// The first line, where it is whole.
+    pub(super) fn first_line(&self) -> Option<&str> {
+        self.held.lines().next()
+    }
+
+    /// Takes to pieces what is sure; all of it, where nothing follows.
+    pub(super) fn split(&mut self, is_last: bool, pieces: &mut impl Extend<Piece>) {
+        let mut text = std::mem::take(&mut self.held);
+        let was_inside = std::mem::take(&mut self.is_inside);
+        let offset = if was_inside { pem::end_of_leading_base64(&text) } else { 0 };
+        if was_inside && offset == text.len() {
+            self.line += n_line_ends(&text);
+            self.is_inside = !is_last;
+            return;
+        }
+        let blocks: Vec<Block<'_>> = pem::blocks(&text[offset..]).collect();
+        let (mut sure, unsure) = self.sure(&blocks, &text[offset..], is_last);
+        // The END marker of a block that was too long to be held says nothing new.
+        if let [Block { damage: Some(Damage::NoBegin), start: 0, .. }, others @ ..] = sure
+            && was_inside
+        {
+            sure = others;
+        }
+        let mut at = 0;
+        for block in sure {
+            let start = offset + block.start;
+            self.pass(&text[at..start], pieces);
+            pieces.extend([match block.kind {
+                BlockKind::PrivateKey => Piece::PrivateKey { line: self.line },
+                _ => Piece::Block { line: self.line, text: block.text.to_owned() },
+            }]);
+            self.line += n_line_ends(block.text);
+            at = start + block.text.len();
+        }
+        let keep_from = match unsure {
+            _ if is_last => text.len(),
+            Some(block) => offset + block.start,
+            None => text.ceil_char_boundary(text.len().saturating_sub(TAIL)).max(at),
+        };
+        self.pass(&text[at..keep_from], pieces);
+        self.held = text.split_off(keep_from);
+    }
+
+    /// Tells the blocks that are whole from the last one, where it may go on.
+    fn sure<'a, 'b>(
+        &mut self,
+        blocks: &'b [Block<'a>],
+        text: &str,
+        is_last: bool,
+    ) -> (&'b [Block<'a>], Option<&'b Block<'a>>) {
+        let Some((last, others)) = blocks.split_last().filter(|_| !is_last) else { return (blocks, None) };
+        let has_end = !matches!(last.damage, Some(Damage::NoEnd | Damage::NoMarkers));
+        if has_end && last.start + last.text.len() + MARKER_MAX <= text.len() {
+            return (blocks, None);
+        }
+        if others.is_empty() && last.start == 0 && text.len() + MARKER_MAX >= STRETCH {
+            // It is longer than a stretch and far longer than AWS takes.
+            self.is_inside = true;
+            return (blocks, None);
+        }
+        (others, Some(last))
+    }
+
+    /// Passes over what stands between two blocks, but for private keys.
+    fn pass(&mut self, between: &str, pieces: &mut impl Extend<Piece>) {
+        if pem::holds_private_key(between) {
+            let before = between.find("PRIVATE KEY").map_or("", |mark| &between[..mark]);
+            pieces.extend([Piece::PrivateKey { line: self.line + n_line_ends(before) }]);
+        }
+        self.line += n_line_ends(between);
+    }
+}
+
+/// Chooses how bytes are decoded: by their byte order mark, or as UTF-16 where every other byte is zero.
+fn decoder_for(bytes: &[u8]) -> Decoder {
+    match bytes {
+        [first, 0, second, 0, ..] if *first != 0 && *second != 0 => UTF_16LE.new_decoder(),
+        [0, first, 0, second, ..] if *first != 0 && *second != 0 => UTF_16BE.new_decoder(),
+        _ => UTF_8.new_decoder(),
+    }
+}
+
+/// Counts line ends: LF, CRLF or CR.
+fn n_line_ends(text: &str) -> u64 {
+    let following = text.bytes().skip(1).map(Some).chain([None]);
+    let is_end = |&(byte, next): &(u8, Option<u8>)| byte == b'\n' || (byte == b'\r' && next != Some(b'\n'));
+    text.bytes().zip(following).filter(is_end).count() as u64
+}

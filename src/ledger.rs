@@ -1,0 +1,261 @@
+//! The ledger in Postgres: the only SQL of the program.
+//!
+//! Each module below is one topic:
+//! - outcomes: [`record`](Store::record) writes them, [`announcement`] makes batches known, [`written`] keeps a page from being
+//!   written twice, [`known`] finds certificates that are registered already;
+//! - questions of operators: [`batch`] counts, [`ends`] exports, [`certificate`] finds one, [`reading`] says what is missing,
+//!   [`facts`] counts over the fleet, [`workers`] holds the heartbeats, [`audit`] lists who did what;
+//! - parked and resent jobs: [`hold`], [`waiting`], [`replay`], [`quarantine`];
+//! - AWS's side: [`target`] ties a target's name to its account, [`authority`] knows the CAs, [`rate_limit`] shares the quota,
+//!   [`drift`] compares the ledger with what AWS has;
+//! - upkeep: [`migrations`], [`prune`], [`server`].
+//!
+//! Every operation has a client-side time-out, COMMIT too: a server that is stopped in the middle answers nothing for ever. Only
+//! [`insist`] retries.
+
+pub mod announcement;
+pub mod audit;
+pub mod authority;
+pub mod batch;
+pub mod certificate;
+mod columns;
+mod connection;
+mod counters;
+pub mod drift;
+pub mod ends;
+mod error;
+pub mod facts;
+pub mod hold;
+pub mod known;
+pub mod migrations;
+mod opening;
+mod page;
+mod pause;
+pub mod prune;
+pub mod quarantine;
+pub mod rate_limit;
+pub mod reading;
+mod record;
+mod renewal;
+pub mod replay;
+pub mod row;
+pub mod server;
+pub mod target;
+pub mod waiting;
+pub mod workers;
+pub mod written;
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use sqlx::Connection;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
+use tracing::subscriber::NoSubscriber;
+
+use crate::config::database_settings::DatabaseSettings;
+use crate::runtime::backoff::Backoff;
+
+pub use batch::BatchStatus;
+pub use error::{ERROR_CLASSES, POOLER_HINT, StoreError};
+pub use page::{MessageOrigin, Page, Quarantined};
+pub use row::Row;
+
+use renewal::Renewal;
+
+/// How long a probe waits for the pool before it connects by itself.
+const PROBE_PATIENCE: Duration = Duration::from_millis(200);
+
+/// The ledger.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: PgPool,
+    timeout: Duration,
+    /// How the URL is read anew, where it may change.
+    renewal: Option<Arc<Renewal>>,
+}
+
+impl Store {
+    /// Opens a pool of connections; the first is made at once, so that a wrong URL shows here.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] for a URL that is none, otherwise what the first connection met.
+    pub async fn connect(settings: &DatabaseSettings) -> Result<Self, StoreError> {
+        settings.reach().await?;
+        let options = options_of(settings).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.max_connections)
+            .acquire_timeout(settings.timeout)
+            .after_connect(|db, _| Box::pin(read_committed(db)))
+            .connect_lazy_with(options);
+        let renewal = Renewal::of(settings).map(Arc::new);
+        let store = Self { pool, timeout: settings.timeout, renewal };
+        store.ping().await?;
+        Ok(store)
+    }
+
+    /// Asks the server for a sign of life.
+    ///
+    /// # Errors
+    /// What the connection met.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.run(async |db| Ok(sqlx::query("-- ping\nselect 1").execute(db).await.map(drop)?)).await
+    }
+
+    /// Asks the server for a sign of life, and finds out soon why there is none: a pool goes on trying to connect.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        if let Ok(answer) = tokio::time::timeout(PROBE_PATIENCE, self.ping()).await {
+            return answer;
+        }
+        let knock = async { Ok(PgConnection::connect_with(&self.pool.connect_options()).await?.close().await?) };
+        tokio::time::timeout(self.timeout, knock).await.unwrap_or(Err(StoreError::Timeout(self.timeout)))?;
+        self.ping().await
+    }
+
+    /// The same ledger with another time-out for each operation.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self { timeout, ..self.clone() }
+    }
+
+    /// Longest that one operation may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        // A server that does not answer must not hold up the exit.
+        let _ = tokio::time::timeout(self.timeout, self.pool.close()).await;
+    }
+}
+
+/// Has statements outside a transaction see what others committed while they waited for a row, whatever the default of the
+/// database or the role is. No parameter of the connection does that: a pooler refuses those that it does not know.
+async fn read_committed(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let query = "-- read_committed
+        select set_config('default_transaction_isolation', 'read committed', false)
+        where current_setting('default_transaction_isolation') <> 'read committed'";
+    sqlx::raw_sql(query).execute(db).await.map(drop)
+}
+
+/// Longest first wait, longest wait and number of attempts of what others are in the way of.
+const IN_THE_WAY: (Duration, Duration, u32) = (Duration::from_millis(20), Duration::from_millis(500), 20);
+
+/// Does something again for as long as others are in its way: a deadlock, or a failure to serialize.
+///
+/// # Errors
+/// Whatever else it meets, and the last failure after some seconds.
+pub async fn insist<T>(attempt: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let mut backoff = Backoff::new(IN_THE_WAY.0, IN_THE_WAY.1);
+    for _ in 1..IN_THE_WAY.2 {
+        match attempt().await {
+            Err(error) if error.is_momentary() => backoff.wait().await,
+            result => return result,
+        }
+    }
+    attempt().await
+}
+
+/// Reads one word of a closed set.
+fn word<T: std::str::FromStr>(column: &'static str, text: &str) -> Result<T, StoreError> {
+    text.parse().map_err(|_| StoreError::UnknownWord { column, found: text.to_owned() })
+}
+
+/// Text as Postgres takes it: without NUL, which becomes U+FFFD.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// JSON as `jsonb` takes it: without the escape of NUL. Six characters that only look like it, behind an escaped
+/// backslash, stay: without them the JSON would be broken.
+fn storable_json(json: String) -> String {
+    if !json.contains(r"\u0000") {
+        return json;
+    }
+    json.split(r"\\").map(|part| part.replace(r"\u0000", "\u{fffd}")).collect::<Vec<_>>().join(r"\\")
+}
+
+/// Reads the URL, and what it says.
+async fn options_of(settings: &DatabaseSettings) -> Result<PgConnectOptions, StoreError> {
+    // The connection needs its time too, and what hangs is to be named.
+    let url = settings.url.read(settings.timeout / 2).await.map_err(StoreError::UrlSource)?;
+    let options = connect_options(url.expose_secret(), settings.root_certificate.as_deref());
+    options.map_err(|error| StoreError::Url { setting: settings.url.setting(), error })
+}
+
+/// Verifies the server's certificate unless the URL says otherwise or the server is this machine.
+fn connect_options(url: &str, root_certificate: Option<&Path>) -> Result<PgConnectOptions, sqlx::Error> {
+    // sqlx logs a parameter that it does not know with its value, which may be a password.
+    let options = tracing::subscriber::with_default(NoSubscriber::new(), || PgConnectOptions::from_str(url));
+    let mut options = options?.application_name("muster");
+    // sqlx takes the brackets of an IPv6 address for a part of a name.
+    if let Some(address) = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        let address = address.to_owned();
+        options = options.host(&address);
+    }
+    if let Some(path) = root_certificate {
+        options = options.ssl_root_cert(path);
+    }
+    // sqlx's own default is to try TLS and to verify nothing. A caller's explicit choice stays.
+    if !url.contains("sslmode=") && !url.contains("ssl-mode=") {
+        let mode = if is_local(&options) { PgSslMode::Disable } else { PgSslMode::VerifyFull };
+        options = options.ssl_mode(mode);
+    }
+    Ok(options)
+}
+
+/// Says whether the server is reached over a socket or the loopback interface.
+fn is_local(options: &PgConnectOptions) -> bool {
+    let host = options.get_host();
+    options.get_socket().is_some()
+        || host.starts_with('/')
+        || host == "localhost"
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ssl_mode(url: &str) -> PgSslMode {
+        connect_options(url, None).unwrap().get_ssl_mode()
+    }
+
+    #[test]
+    fn json_loses_the_escape_of_nul_and_stays_json() {
+        for text in ["plain", "a\0b", "\0", r"\u0000", "\\\0", r"\\u0000\", "\"\0\"", "\u{fffd}"] {
+            let stored = storable_json(serde_json::to_string(text).unwrap());
+            assert!(!stored.contains('\0'));
+            assert_eq!(serde_json::from_str::<String>(&stored).unwrap(), storable(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_is_taken_without_its_brackets() {
+        for (url, host, port) in [
+            ("postgres://u@[::1]:5433/m", "::1", 5433),
+            ("postgres://u:p@[2001:db8::7]/m", "2001:db8::7", 5432),
+            ("postgres:///m?host=[::1]", "::1", 5432),
+            ("postgres:///m?hostaddr=::1", "::1", 5432),
+        ] {
+            let options = connect_options(url, None).unwrap();
+            assert_eq!((options.get_host(), options.get_port()), (host, port), "{url}");
+        }
+    }
+
+    #[test]
+    fn tls_is_verified_except_on_this_machine_or_where_the_url_decides() {
+        assert!(matches!(ssl_mode("postgres://u@db.example.com/m"), PgSslMode::VerifyFull));
+        assert!(matches!(ssl_mode("postgres://u@10.0.0.7/m"), PgSslMode::VerifyFull));
+        assert!(matches!(ssl_mode("postgres://u@127.0.0.1:5433/m"), PgSslMode::Disable));
+        assert!(matches!(ssl_mode("postgres://u@localhost/m"), PgSslMode::Disable));
+        assert!(matches!(ssl_mode("postgres://u@[::1]:5433/m"), PgSslMode::Disable));
+        assert!(matches!(ssl_mode("postgres://u@[2001:db8::7]/m"), PgSslMode::VerifyFull));
+        assert!(matches!(ssl_mode("postgres:///m?host=/run/postgresql"), PgSslMode::Disable));
+        assert!(matches!(ssl_mode("postgres://u@db.example.com/m?sslmode=require"), PgSslMode::Require));
+    }
+}

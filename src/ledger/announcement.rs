@@ -1,0 +1,50 @@
+//! Makes batches known, with the sizes that their producers announce.
+//!
+//! A batch is known from its first message on: a worker announces it before the first outcome is there.
+
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+
+use super::reading::wake_queues;
+use super::{Store, StoreError};
+use muster_core::job::BATCH_SIZE_MAX;
+
+/// Batches and the size that each announced; `None`: its messages announced none.
+pub type Announced = BTreeMap<String, Option<u64>>;
+
+impl Store {
+    /// Records the batches that received messages name, and that the queues are not empty.
+    pub async fn note_arrivals(&self, announced: &Announced) -> Result<(), StoreError> {
+        self.run(async |db| {
+            let mut transaction = self.begin(db).await?;
+            if !announced.is_empty() {
+                announce(&mut transaction, announced).await?;
+            }
+            wake_queues(&mut transaction).await?;
+            transaction.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Records batches and the greatest size announced for each.
+pub(super) async fn announce(db: &mut PgConnection, announced: &Announced) -> Result<(), StoreError> {
+    let (batches, sizes): (Vec<_>, Vec<_>) =
+        announced.iter().map(|(batch, n)| (batch.as_str(), n.map(|n| n.min(BATCH_SIZE_MAX).cast_signed()))).unzip();
+    sqlx::query(
+        "-- announce
+        insert into batches as b (batch, announced, announced_at)
+        select batch, announced, now()
+        from unnest($1::text[], $2::bigint[]) as new (batch, announced)
+        on conflict (batch) do update
+        set announced = excluded.announced, announced_at = excluded.announced_at
+        where excluded.announced > coalesce(b.announced, -1)",
+    )
+    .bind(batches)
+    .bind(sizes)
+    .execute(db)
+    .await?;
+    Ok(())
+}

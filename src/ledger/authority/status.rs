@@ -1,0 +1,71 @@
+//! The status of a CA as AWS says it now: whoever changes it elsewhere does not tell the ledger.
+
+use super::{Authority, read_authority, release_issuers};
+use crate::ledger::{Store, StoreError};
+use muster_core::account::Account;
+use muster_core::certificate::CertificateId;
+use muster_core::job::{CertificateMode, CertificateStatus};
+
+/// What AWS says of a CA that the ledger knows.
+#[derive(Clone, Debug)]
+pub struct LearntStatus<'a> {
+    /// The account and region.
+    pub account: &'a Account,
+    /// AWS's id of the CA.
+    pub id: CertificateId,
+    /// Its status. None: AWS does not have the CA any more.
+    pub status: Option<CertificateStatus>,
+    /// Its mode. None: what the ledger has stays.
+    pub mode: Option<CertificateMode>,
+}
+
+impl Store {
+    /// Writes the status that AWS says a CA has; returns whether the ledger had another one. A CA that the ledger does not
+    /// know stays unknown.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn note_ca_status(&self, learnt: &LearntStatus<'_>) -> Result<bool, StoreError> {
+        let update = "-- note_ca_status
+            with was as (
+                select status
+                from authorities
+                where account = $1 and region = $2 and certificate_id = $3
+                for update
+            )
+            update authorities a
+            set status = $4, mode = coalesce($5, a.mode)
+            from was
+            where a.account = $1 and a.region = $2 and a.certificate_id = $3
+                and (a.status is distinct from $4 or a.mode is distinct from coalesce($5, a.mode))
+            returning was.status is distinct from a.status as is_changed";
+        let LearntStatus { account, id, status, mode } = learnt;
+        let changed: Option<bool> = self
+            .run(async |db| {
+                let query = sqlx::query_scalar(update).bind(&account.id).bind(&account.region).bind(id.0.as_slice());
+                let query = query.bind(status.map(<&str>::from)).bind(mode.map(<&str>::from));
+                Ok(query.fetch_optional(db).await?)
+            })
+            .await?;
+        Ok(changed.unwrap_or(false))
+    }
+
+    /// Ends what certificates of an active CA wait for, so that their jobs are resent.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn release_ca(&self, account: &Account, id: CertificateId) -> Result<(), StoreError> {
+        let query = "-- release_ca
+            select account, region, certificate_id, subject, subject_key, pem, mode, status, not_before, not_after,
+                registered_at
+            from authorities
+            where account = $1 and region = $2 and certificate_id = $3";
+        self.run(async |db| {
+            let found = sqlx::query(query).bind(&account.id).bind(&account.region).bind(id.0.as_slice());
+            let Some(row) = found.fetch_optional(&mut *db).await? else { return Ok(()) };
+            let active = Authority { status: Some(CertificateStatus::Active), ..read_authority(&row)? };
+            release_issuers(db, &[active]).await
+        })
+        .await
+    }
+}

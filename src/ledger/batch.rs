@@ -1,0 +1,278 @@
+//! Answers "how far is this batch, and what failed", from the counters and by index: never by counting rows.
+
+mod list;
+mod waiting;
+
+use std::time::Duration;
+
+use sqlx::Row as _;
+use sqlx::postgres::{PgConnection, PgRow};
+use time::OffsetDateTime;
+
+use super::reading::Quiet;
+use super::{Store, StoreError, word};
+use muster_core::job::Operation;
+use muster_core::outcome::{Code, Status};
+
+pub use list::BatchLine;
+pub use waiting::{COUNTED_MAX, Waiting};
+
+/// How far a batch is.
+#[derive(Clone, Debug, Default)]
+pub struct BatchStatus {
+    /// How many distinct certificates the producer announced.
+    pub announced: Option<u64>,
+    /// How long ago it did, or the first message of the batch was received. `None`: only an older version saw it.
+    pub announced_ago: Option<Duration>,
+    /// Outcomes and parked jobs by source and code.
+    pub counts: Vec<Count>,
+    /// What the parked jobs wait for; those that wait for nothing are being resent.
+    pub waiting: Vec<Waiting>,
+}
+
+/// One certificate that ended for a reason.
+#[derive(Clone, Debug)]
+pub struct Example {
+    /// Why it ended so.
+    pub code: Code,
+    /// Certificate id, or SHA-256 of the PEM text where no certificate can be read.
+    pub subject: [u8; 32],
+    /// The line's own name for the device.
+    pub reference: Option<String>,
+    /// What a person needs beyond the code.
+    pub detail: Option<String>,
+}
+
+/// How many certificates of one source ended for one reason.
+#[derive(Clone, Debug)]
+pub struct Count {
+    /// Factory line; empty where the jobs named none.
+    pub source: String,
+    /// How they ended. An older program may have written another status than the code has now.
+    pub status: Status,
+    /// Why they ended so.
+    pub code: Code,
+    /// How many.
+    pub n: u64,
+    /// How many of them stand at AWS with another or an unknown status than was asked for.
+    pub n_status_differs: u64,
+    /// When the first was recorded.
+    pub first_at: OffsetDateTime,
+    /// When the last was recorded.
+    pub last_at: OffsetDateTime,
+}
+
+impl BatchStatus {
+    /// How many certificates have an end; one that is parked has none.
+    pub fn ended(&self) -> u64 {
+        self.counts.iter().filter(|count| count.status.is_end()).map(|count| count.n).sum()
+    }
+
+    /// How many certificates are parked.
+    pub fn parked(&self) -> u64 {
+        self.with_status(Status::Parked)
+    }
+
+    /// How many parked jobs wait for an open hold. `None`: too many to be counted.
+    pub fn waiting(&self) -> Option<u64> {
+        let counted = self.waiting.iter().map(|waiting| Some(waiting.n).filter(|&n| n < COUNTED_MAX));
+        counted.sum()
+    }
+
+    /// How many parked jobs are being resent, as what they waited for is over. `None`: unknown.
+    pub fn being_resent(&self) -> Option<u64> {
+        Some(self.parked().saturating_sub(self.waiting()?))
+    }
+
+    /// How many outstanding certificates are missing, where the queues have been empty for the given time. `None`: unknown.
+    pub fn missing(&self, queues_empty_for: Option<Duration>) -> Option<u64> {
+        Quiet { queues_empty_for, announced_ago: self.announced_ago }.missing(self.outstanding())
+    }
+
+    /// How many certificates ended with a status.
+    pub fn with_status(&self, status: Status) -> u64 {
+        self.counts.iter().filter(|count| count.status == status).map(|count| count.n).sum()
+    }
+
+    /// How many certificates did not end well.
+    pub fn failed(&self) -> u64 {
+        self.counts.iter().filter(|count| count.status.is_end() && !count.status.is_good()).map(|count| count.n).sum()
+    }
+
+    /// How many certificates stand at AWS with another or an unknown status than was asked for.
+    pub fn status_differs(&self) -> u64 {
+        self.counts.iter().map(|count| count.n_status_differs).sum()
+    }
+
+    /// How many certificates were announced and neither have an end nor are parked; none: nobody said how many there are.
+    pub fn outstanding(&self) -> Option<u64> {
+        outstanding(self.announced, self.ended(), self.parked())
+    }
+
+    /// Says whether every certificate that was announced has an end.
+    pub fn is_complete(&self) -> bool {
+        self.outstanding() == Some(0) && self.parked() == 0
+    }
+}
+
+/// A line may send more than it announced.
+fn outstanding(announced: Option<u64>, ended: u64, parked: u64) -> Option<u64> {
+    Some(announced?.saturating_sub(ended).saturating_sub(parked))
+}
+
+impl Store {
+    /// Reads how far a batch is; a batch that nobody named is `None`.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn batch_status(&self, batch: &str) -> Result<Option<BatchStatus>, StoreError> {
+        self.run(async |db| {
+            // One snapshot: the counts of a batch that is under way add up.
+            let mut snapshot = self.begin(db).await?;
+            sqlx::query(SNAPSHOT).execute(&mut *snapshot).await?;
+            let announced = "-- batch_announced
+                select announced, extract(epoch from clock_timestamp() - announced_at)::float8 as announced_ago
+                from batches
+                where batch = $1";
+            let Some(announced) = sqlx::query(announced).bind(batch).fetch_optional(&mut *snapshot).await? else {
+                return Ok(None);
+            };
+            let counts = counts(&mut snapshot, batch).await?;
+            let is_parked = counts.iter().any(|count| count.status == Status::Parked);
+            let waiting = if is_parked { waiting::waiting(&mut snapshot, batch).await? } else { vec![] };
+            Ok(Some(BatchStatus {
+                announced: announced_of(&announced)?,
+                announced_ago: announced_ago(&announced)?,
+                counts,
+                waiting,
+            }))
+        })
+        .await
+    }
+
+    /// Finds one certificate of a batch for each of these codes of bad ends.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn batch_examples(&self, batch: &str, codes: &[Code]) -> Result<Vec<Example>, StoreError> {
+        let codes: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
+        self.run(async |db| {
+            // One probe of the index `failures` for each code: its condition must stand here word for word.
+            let rows = sqlx::query(
+                "-- batch_examples
+                select wanted.code, example.subject, example.ref, example.detail
+                from unnest($2::text[]) as wanted (code)
+                cross join lateral (
+                    select subject, ref, detail
+                    from registrations
+                    where batch = $1 and code = wanted.code
+                        and status not in ('registered', 'already_registered')
+                    order by subject
+                    limit 1
+                ) as example",
+            )
+            .bind(batch)
+            .bind(codes)
+            .fetch_all(&mut *db)
+            .await?;
+            rows.iter().map(read_example).collect()
+        })
+        .await
+    }
+
+    /// Tells which operations of which targets a batch has had ends for, in the order of their names.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn batch_operations(&self, batch: &str) -> Result<Vec<(String, Operation)>, StoreError> {
+        // Jumps from one to the next in the primary key, as Postgres does not do that for `distinct`.
+        let query = "-- batch_operations
+            with recursive found (target, operation) as (
+                (
+                    select target, operation
+                    from registrations
+                    where batch = $1
+                    order by target, operation
+                    limit 1
+                )
+                union all
+                select next.target, next.operation
+                from found
+                cross join lateral (
+                    select target, operation
+                    from registrations
+                    where batch = $1 and (target, operation) > (found.target, found.operation)
+                    order by target, operation
+                    limit 1
+                ) as next
+            )
+            select target, operation
+            from found";
+        self.run(async |db| {
+            let rows: Vec<(String, String)> = sqlx::query_as(query).bind(batch).fetch_all(&mut *db).await?;
+            rows.into_iter().map(|(target, operation)| Ok((target, word("operation", &operation)?))).collect()
+        })
+        .await
+    }
+
+    /// Names the batches whose first end came last, the latest first.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn recent_batches(&self, n: u32) -> Result<Vec<String>, StoreError> {
+        let query = "-- recent_batches
+select batch from batches order by first_recorded_at desc limit $1";
+        self.run(async |db| Ok(sqlx::query_scalar(query).bind(i64::from(n)).fetch_all(&mut *db).await?)).await
+    }
+
+    /// Counts the messages that were no job.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn quarantined(&self) -> Result<u64, StoreError> {
+        let query = "-- quarantined\nselect count(*) from quarantine";
+        self.run(async |db| Ok(sqlx::query_scalar::<_, i64>(query).fetch_one(&mut *db).await?.cast_unsigned())).await
+    }
+}
+
+/// The first statement of a transaction that only reads, and whose statements see one state.
+const SNAPSHOT: &str = "-- snapshot\nset transaction isolation level repeatable read, read only";
+
+async fn counts(db: &mut PgConnection, batch: &str) -> Result<Vec<Count>, StoreError> {
+    let query = "-- batch_counts
+        select source, status, code, n, n_status_differs, first_at, last_at
+        from batch_counters
+        where batch = $1 and n > 0
+        order by source, status, code";
+    sqlx::query(query).bind(batch).fetch_all(db).await?.iter().map(read).collect()
+}
+
+fn announced_of(row: &PgRow) -> Result<Option<u64>, StoreError> {
+    Ok(row.try_get::<Option<i64>, _>("announced")?.map(i64::cast_unsigned))
+}
+
+fn announced_ago(row: &PgRow) -> Result<Option<Duration>, StoreError> {
+    let seconds: Option<f64> = row.try_get("announced_ago")?;
+    Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
+}
+
+fn read(row: &PgRow) -> Result<Count, StoreError> {
+    Ok(Count {
+        source: row.try_get("source")?,
+        status: word("status", &row.try_get::<String, _>("status")?)?,
+        code: word("code", &row.try_get::<String, _>("code")?)?,
+        n: row.try_get::<i64, _>("n")?.cast_unsigned(),
+        n_status_differs: row.try_get::<i64, _>("n_status_differs")?.cast_unsigned(),
+        first_at: row.try_get("first_at")?,
+        last_at: row.try_get("last_at")?,
+    })
+}
+
+fn read_example(row: &PgRow) -> Result<Example, StoreError> {
+    Ok(Example {
+        code: word("code", &row.try_get::<String, _>("code")?)?,
+        subject: row.try_get("subject")?,
+        reference: row.try_get("ref")?,
+        detail: row.try_get("detail")?,
+    })
+}

@@ -1,0 +1,99 @@
+//! All batches, a line each, from their counters.
+
+use std::time::Duration;
+
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use time::OffsetDateTime;
+
+use crate::ledger::reading::Quiet;
+use crate::ledger::{Store, StoreError};
+
+/// How far a batch is, in a line.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BatchLine {
+    /// Its name.
+    pub batch: String,
+    /// How many distinct certificates the line announced.
+    pub announced: Option<u64>,
+    /// How long ago it did. `None`: only an older version saw the batch.
+    pub announced_ago: Option<Duration>,
+    /// How many have an end.
+    pub ended: u64,
+    /// How many of these did not end well.
+    pub failed: u64,
+    /// How many are parked.
+    pub parked: u64,
+    /// When the first end was recorded.
+    pub first_at: Option<OffsetDateTime>,
+    /// When the last was.
+    pub last_at: Option<OffsetDateTime>,
+}
+
+impl BatchLine {
+    /// How many were announced and neither have an end nor are parked.
+    pub fn outstanding(&self) -> Option<u64> {
+        super::outstanding(self.announced, self.ended, self.parked)
+    }
+
+    /// How many of these are missing, where the queues have been empty for the given time. `None`: unknown.
+    pub fn missing(&self, queues_empty_for: Option<Duration>) -> Option<u64> {
+        Quiet { queues_empty_for, announced_ago: self.announced_ago }.missing(self.outstanding())
+    }
+}
+
+impl Store {
+    /// Lists up to `n` batches, the one whose first end came last first, from behind one of them on; none where the ledger
+    /// does not have that one.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn batch_lines(&self, before: Option<&str>, n: u32) -> Result<Option<Vec<BatchLine>>, StoreError> {
+        let place = "-- batch_place
+select first_recorded_at from batches where batch = $1";
+        let query = "-- batch_lines
+            select b.batch, b.announced, c.ended, c.failed, c.parked, c.first_at, c.last_at,
+                extract(epoch from clock_timestamp() - b.announced_at)::float8 as announced_ago
+            from batches b
+            cross join lateral (
+                select coalesce(sum(n) filter (where status <> 'parked'), 0)::bigint as ended,
+                    coalesce(
+                        sum(n) filter (where status not in ('registered', 'already_registered', 'parked')), 0
+                    )::bigint as failed,
+                    coalesce(sum(n) filter (where status = 'parked'), 0)::bigint as parked,
+                    min(first_at) filter (where status <> 'parked') as first_at,
+                    max(last_at) filter (where status <> 'parked') as last_at
+                from batch_counters
+                where batch = b.batch and n > 0
+            ) as c
+            where (b.first_recorded_at, b.batch) < (coalesce($1, timestamptz 'infinity'), $2)
+            order by b.first_recorded_at desc, b.batch desc
+            limit $3";
+        self.run(async |db| {
+            let mut first: Option<OffsetDateTime> = None;
+            if let Some(before) = before {
+                first = sqlx::query_scalar(place).bind(before).fetch_optional(&mut *db).await?;
+                if first.is_none() {
+                    return Ok(None);
+                }
+            }
+            let query = sqlx::query(query).bind(first).bind(before.unwrap_or_default()).bind(i64::from(n));
+            query.fetch_all(db).await?.iter().map(read).collect::<Result<_, _>>().map(Some)
+        })
+        .await
+    }
+}
+
+fn read(row: &PgRow) -> Result<BatchLine, StoreError> {
+    let count = |column: &str| Ok::<_, StoreError>(row.try_get::<i64, _>(column)?.cast_unsigned());
+    Ok(BatchLine {
+        batch: row.try_get("batch")?,
+        announced: super::announced_of(row)?,
+        announced_ago: super::announced_ago(row)?,
+        ended: count("ended")?,
+        failed: count("failed")?,
+        parked: count("parked")?,
+        first_at: row.try_get("first_at")?,
+        last_at: row.try_get("last_at")?,
+    })
+}

@@ -1,0 +1,120 @@
+//! Answers "what became of this certificate", by its id, its serial number or the line's name for the device: by index,
+//! never by looking through the table.
+
+use std::fmt;
+
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Row as _};
+use time::OffsetDateTime;
+
+use super::columns::read_row;
+use super::row::Row;
+use super::{Store, StoreError};
+use muster_core::certificate::CertificateId;
+
+/// Everything that the ledger holds of one row.
+#[derive(Clone)]
+pub struct Entry {
+    /// The row.
+    pub row: Row,
+    /// When this end was written.
+    pub recorded_at: OffsetDateTime,
+    /// The last replay that chose it.
+    pub replay: Option<i64>,
+}
+
+/// Prints neither request nor certificate.
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("row", &self.row).finish_non_exhaustive()
+    }
+}
+
+/// What [`read`] reads.
+const COLUMNS: &str = "batch, target, operation, subject, account, region, certificate_id, source, ref, message_id,
+    status, code, detail, wanted_status, known_status, request::text as request, attempts, n_attempts, n_duplicates,
+    other_names, sent_at, received_at, ended_at, waits_for, verify, sent_again_at, serial, certificate, recorded_at,
+    replay";
+
+impl Store {
+    /// Reads at most `n` rows of a certificate: good ends and, by the subject, others; also of a text in which no
+    /// certificate can be read, by its SHA-256.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn entries_of_certificate(&self, id: CertificateId, n: u32) -> Result<Vec<Entry>, StoreError> {
+        // Each half has the condition of an index word for word: `known_certificates`, `failures_of_a_certificate`.
+        let query = format!(
+            "-- entries_of_certificate
+            select {COLUMNS}
+            from (
+                (
+                    select {COLUMNS}
+                    from registrations
+                    where certificate_id = $1 and status in ('registered', 'already_registered')
+                    limit $2
+                )
+                union all
+                (
+                    select {COLUMNS}
+                    from registrations
+                    where subject = $1 and status not in ('registered', 'already_registered')
+                    limit $2
+                )
+            ) as found
+            order by batch, target, operation
+            limit $2"
+        );
+        self.run(async |db| {
+            let query = sqlx::query(AssertSqlSafe(query)).bind(id.0.as_slice()).bind(i64::from(n));
+            query.fetch_all(db).await?.iter().map(read).collect()
+        })
+        .await
+    }
+
+    /// Reads at most `n` rows of certificates with one of these serial numbers, each as it stands in the DER.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn entries_of_serial(&self, serials: &[Vec<u8>], n: u32) -> Result<Vec<Entry>, StoreError> {
+        // The index `certificates_by_serial` has the hash; the second condition leaves out what only shares it.
+        let query = format!(
+            "-- entries_of_serial
+            select {COLUMNS}
+            from registrations
+            where hashtextextended(encode(serial, 'hex'), 0) = any(array(
+                    select hashtextextended(encode(wanted, 'hex'), 0) from unnest($1::bytea[]) as wanted
+                ))
+                and serial = any($1)
+            limit $2"
+        );
+        self.run(async |db| {
+            let query = sqlx::query(AssertSqlSafe(query)).bind(serials).bind(i64::from(n));
+            query.fetch_all(db).await?.iter().map(read).collect()
+        })
+        .await
+    }
+
+    /// Reads at most `n` rows of devices that lines call so.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn entries_of_ref(&self, reference: &str, n: u32) -> Result<Vec<Entry>, StoreError> {
+        let query = format!(
+            "-- entries_of_ref
+            select {COLUMNS}
+            from registrations
+            where ref = $1
+            limit $2"
+        );
+        self.run(async |db| {
+            let query = sqlx::query(AssertSqlSafe(query)).bind(reference).bind(i64::from(n));
+            query.fetch_all(db).await?.iter().map(read).collect()
+        })
+        .await
+    }
+}
+
+fn read(row: &PgRow) -> Result<Entry, StoreError> {
+    Ok(Entry { row: read_row(row)?, recorded_at: row.try_get("recorded_at")?, replay: row.try_get("replay")? })
+}

@@ -1,0 +1,139 @@
+//! Writes what follows from a comparison with AWS: rows, and the counters in the same transaction.
+//!
+//! Rows are locked in key order and counted by what each was and became, as those that the recorder writes. A row that
+//! changed since it was compared stays as it is.
+
+use std::collections::HashMap;
+
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use time::OffsetDateTime;
+
+use super::{ComparedRow, KeyColumns, RowKey};
+use crate::ledger::columns::{ROW, read_row};
+use crate::ledger::counters::{self, count};
+use crate::ledger::record::update_rows;
+use crate::ledger::row::{End, Row};
+use crate::ledger::{Store, StoreError, word};
+use muster_core::job::CertificateStatus;
+use muster_core::outcome::{Code, Status};
+
+/// What a good row becomes.
+#[derive(Clone, Eq, PartialEq)]
+pub enum Becomes {
+    /// AWS does not have the certificate any more.
+    Gone {
+        /// When AWS said so, for people.
+        detail: String,
+        /// The fields of the call, so that the job can be sent again.
+        request: Option<String>,
+    },
+    /// AWS told its status.
+    Known {
+        /// The status.
+        status: CertificateStatus,
+        /// How it differs from what was wanted, for people.
+        detail: Option<String>,
+    },
+}
+
+/// How many rows a comparison changed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Changed {
+    /// How many are gone.
+    pub n_gone: u64,
+    /// How many of these without a request.
+    pub n_gone_without_request: u64,
+    /// Of how many the status is known now.
+    pub n_learnt: u64,
+}
+
+impl Store {
+    /// Changes good rows, those that are still as they were compared.
+    ///
+    /// # Errors
+    /// What the server or the connection met; nothing was written, unless the COMMIT was in doubt.
+    pub async fn change_compared(&self, changes: &[(&ComparedRow, Becomes)]) -> Result<Changed, StoreError> {
+        let mut changes: Vec<_> = changes.iter().collect();
+        changes.sort_by_key(|(row, _)| &row.key);
+        self.run(async |db| {
+            let mut transaction = self.begin(db).await?;
+            let there = lock(&mut transaction, changes.iter().map(|(row, _)| *row)).await?;
+            let by_key: HashMap<&RowKey, &Becomes> = changes.iter().map(|(row, becomes)| (&row.key, becomes)).collect();
+            let (mut counted, mut changed, mut rows) = (counters::Changes::default(), Changed::default(), vec![]);
+            for (mut row, status) in there {
+                let key = RowKey::of((row.batch.clone(), row.target.clone(), row.operation, row.subject));
+                counted.disappears(&row, status);
+                changed.add(turn(&mut row, by_key[&key]));
+                counted.appears(&row);
+                rows.push(row);
+            }
+            update_rows(&mut transaction, &rows).await?;
+            count(&mut transaction, counted).await?;
+            transaction.commit().await?;
+            Ok(changed)
+        })
+        .await
+    }
+}
+
+impl Changed {
+    fn add(&mut self, other: Self) {
+        self.n_gone += other.n_gone;
+        self.n_gone_without_request += other.n_gone_without_request;
+        self.n_learnt += other.n_learnt;
+    }
+}
+
+/// Makes a row what it becomes.
+fn turn(row: &mut Row, becomes: &Becomes) -> Changed {
+    match becomes {
+        Becomes::Gone { detail, request } => {
+            row.certificate = None;
+            row.end = End {
+                code: Code::Deleted,
+                detail: Some(detail.clone()),
+                known_status: None,
+                request: request.clone(),
+                waits_for: None,
+                sent_again_at: None,
+                ended_at: OffsetDateTime::now_utc(),
+                ..row.end.clone()
+            };
+            Changed { n_gone: 1, n_gone_without_request: u64::from(request.is_none()), n_learnt: 0 }
+        }
+        Becomes::Known { status, detail } => {
+            row.end.known_status = Some(*status);
+            row.end.detail.clone_from(detail);
+            Changed { n_learnt: 1, ..Changed::default() }
+        }
+    }
+}
+
+/// Reads and locks rows that are still as they were compared, in key order, each with the status that it is counted under.
+async fn lock(
+    db: &mut PgConnection,
+    rows: impl Iterator<Item = &ComparedRow> + Clone,
+) -> Result<Vec<(Row, Status)>, StoreError> {
+    let keys = KeyColumns::of(rows.clone().map(|row| &row.key));
+    let found = sqlx::query(AssertSqlSafe(format!(
+        "-- lock_compared
+        select {ROW}
+        from unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::timestamptz[], $6::int[]) with ordinality
+            as k (batch, target, operation, subject, ended_at, n_attempts, place)
+        join registrations r using (batch, target, operation, subject)
+        where r.status in ('registered', 'already_registered')
+            and r.ended_at = k.ended_at and r.n_attempts = k.n_attempts
+        order by k.place
+        for update of r"
+    )))
+    .bind(keys.batch)
+    .bind(keys.target)
+    .bind(keys.operation)
+    .bind(keys.subject)
+    .bind(rows.clone().map(|row| row.ended_at).collect::<Vec<_>>())
+    .bind(rows.map(|row| row.n_attempts).collect::<Vec<_>>())
+    .fetch_all(db)
+    .await?;
+    let read = |row| Ok((read_row(row)?, word("status", &row.try_get::<String, _>("status")?)?));
+    found.iter().map(read).collect()
+}

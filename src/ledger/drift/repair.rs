@@ -1,0 +1,134 @@
+//! Has jobs sent again whose certificates AWS does not have, or has without the ledger knowing.
+//!
+//! They wait for a hold that is over, so a worker sends them; the hold goes when all were sent. Rows are locked first, in
+//! key order, then the hold, as `opening` does.
+
+use sqlx::PgConnection;
+
+use super::listing::Run;
+use super::{KeyColumns, RowKey};
+use crate::ledger::columns::owned_key;
+use crate::ledger::{Store, StoreError};
+use muster_core::account::Account;
+use muster_core::hold::HoldKey;
+
+impl Store {
+    /// Names the batches with rows whose certificates are gone; one batch at most where it is named.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn batches_with_gone(&self, batch: Option<&str>) -> Result<Vec<String>, StoreError> {
+        let query = "-- batches_with_gone
+            select distinct batch
+            from batch_counters
+            where status = 'gone' and n > 0 and batch = coalesce($1, batch)
+            order by batch";
+        self.run(async |db| Ok(sqlx::query_scalar(query).bind(batch).fetch_all(db).await?)).await
+    }
+
+    /// Reads `n` rows of a batch whose certificates are gone and whose jobs can be sent again, in the order of their
+    /// subjects, from behind `after` on; where a reconciliation is named, only those that it looked for.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn gone_rows(
+        &self,
+        account: &Account,
+        batch: &str,
+        only_of: Option<&Run>,
+        after: Option<&RowKey>,
+        n: u32,
+    ) -> Result<Vec<RowKey>, StoreError> {
+        // The condition of the index `failures` must stand here word for word.
+        let query = "-- gone_rows
+            select batch, target, operation, subject
+            from registrations r
+            where batch = $1 and code = 'deleted'
+                and status not in ('registered', 'already_registered')
+                and (subject, target, operation) > ($2, $3, $4)
+                and account = $5 and region = $6
+                and request is not null and waits_for is null and sent_again_at is null
+                and ($7::bigint is null or exists (
+                    select from listed where run = $7 and listed.certificate_id = r.subject
+                ))
+            order by subject, target, operation
+            limit $8";
+        let (subject, target, operation) =
+            after.map_or(([].as_slice(), "", ""), |key| (key.subject.as_slice(), key.target.as_str(), key.operation));
+        self.run(async |db| {
+            let query = sqlx::query(query).bind(batch).bind(subject).bind(target).bind(operation);
+            let query = query.bind(&account.id).bind(&account.region).bind(only_of.map(|run| run.number));
+            let rows = query.bind(i64::from(n)).fetch_all(db).await?;
+            rows.iter().map(|row| owned_key(row).map(RowKey::of)).collect()
+        })
+        .await
+    }
+
+    /// Has workers send jobs again that can be and do not wait yet; tells how many.
+    ///
+    /// # Errors
+    /// What the server or the connection met; nothing was written, unless the COMMIT was in doubt.
+    pub async fn repair(&self, hold: &HoldKey, reason: &str, keys: &[RowKey]) -> Result<u64, StoreError> {
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        let mut keys: Vec<&RowKey> = keys.iter().collect();
+        keys.sort();
+        self.run(async |db| {
+            let mut transaction = self.begin(db).await?;
+            let n = wait(&mut transaction, hold, &keys).await?;
+            if n > 0 {
+                release(&mut transaction, hold, reason).await?;
+            }
+            transaction.commit().await?;
+            Ok(n)
+        })
+        .await
+    }
+}
+
+async fn wait(db: &mut PgConnection, hold: &HoldKey, keys: &[&RowKey]) -> Result<u64, StoreError> {
+    let keys = KeyColumns::of(keys.iter().copied());
+    let updated = sqlx::query(
+        "-- wait_for_repair
+        with sendable as (
+            select r.batch, r.target, r.operation, r.subject
+            from unnest($2::text[], $3::text[], $4::text[], $5::bytea[]) with ordinality
+                as k (batch, target, operation, subject, place)
+            join registrations r using (batch, target, operation, subject)
+            where r.status not in ('registered', 'already_registered', 'parked')
+                and r.request is not null and r.waits_for is null and r.sent_again_at is null
+            order by k.place
+            for update of r
+        )
+        update registrations r
+        set waits_for = $1
+        from sendable
+        where (r.batch, r.target, r.operation, r.subject)
+            = (sendable.batch, sendable.target, sendable.operation, sendable.subject)",
+    )
+    .bind(hold.as_str())
+    .bind(keys.batch)
+    .bind(keys.target)
+    .bind(keys.operation)
+    .bind(keys.subject)
+    .execute(db)
+    .await?;
+    Ok(updated.rows_affected())
+}
+
+/// Makes the hold, over from the start; one that is there goes on to be sent.
+async fn release(db: &mut PgConnection, hold: &HoldKey, reason: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "-- release_for_repair
+        insert into holds as h (hold, reason, is_closed, probe_every, probe_at, released_at)
+        values ($1, $2, false, interval '1 minute', now(), now())
+        on conflict (hold) do update
+        set reason = excluded.reason, released_at = coalesce(h.released_at, excluded.released_at)",
+    )
+    .bind(hold.as_str())
+    .bind(reason)
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! The ends of a batch, read out page by page, each page in statements of its own: however many there are, no transaction
+//! is long.
+//!
+//! All rows are walked in the order of the primary key, so none that was there at the beginning is left out while others
+//! are written. Where only bad ends are wanted they are found by the index `failures`, code by code; what changes its code
+//! meanwhile may then be left out. A page lies between two subjects of one target and operation, or of one code: Postgres
+//! ends a scan at an upper bound of one column, but not at one of a row of columns.
+
+mod filter;
+mod row;
+
+use sqlx::AssertSqlSafe;
+
+use super::batch::Count;
+use super::{Store, StoreError};
+use muster_core::job::Name;
+
+pub use filter::EndFilter;
+pub use row::{EndRow, GoodEnd};
+
+use filter::Way;
+use row::{read_end, read_good};
+
+/// Rows that the first page looks at, so that it comes at once, and that each page looks at in the end, so that none takes
+/// long.
+const PAGE: (i64, i64) = (100, 2000);
+
+/// The ends of a batch that are being read out.
+#[derive(Debug)]
+pub struct Ends {
+    walk: Walk,
+    filter: EndFilter,
+}
+
+/// The certificates of a batch with a good end that are being read out, in the order of target, operation and id.
+#[derive(Debug)]
+pub struct GoodEnds {
+    walk: Walk,
+}
+
+/// A walk through the rows of a batch.
+#[derive(Debug)]
+struct Walk {
+    batch: String,
+    /// What is still to be walked, the next one last.
+    ways: Vec<Way>,
+    /// The last subject of the page before; empty at the beginning of a way.
+    after: Vec<u8>,
+    /// Rows that the next page looks at.
+    size: i64,
+}
+
+impl Ends {
+    /// Begins with the first end of a batch that is wanted; `counts` are the batch's counters.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn open(store: &Store, batch: &str, filter: EndFilter, counts: &[Count]) -> Result<Self, StoreError> {
+        let operations = store.batch_operations(batch).await?;
+        Ok(Self { walk: Walk::new(batch, filter.ways(counts, operations)), filter })
+    }
+
+    /// The next rows, none after the last; a page may be without a row that is wanted.
+    ///
+    /// # Errors
+    /// What the server or the connection met; the page can be asked for again.
+    pub async fn next_page(&mut self, store: &Store) -> Result<Option<Vec<EndRow>>, StoreError> {
+        let Some(until) = self.walk.page_end(store).await? else { return Ok(None) };
+        let rows = store.ends(&self.walk, &until, &self.filter).await?;
+        self.walk.after = until;
+        Ok(Some(rows))
+    }
+}
+
+impl GoodEnds {
+    /// Begins with the first certificate of a batch.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn open(store: &Store, batch: &str) -> Result<Self, StoreError> {
+        Ok(Self { walk: Walk::new(batch, Way::all(store.batch_operations(batch).await?)) })
+    }
+
+    /// The next certificates, none after the last; a page may be without any.
+    ///
+    /// # Errors
+    /// What the server or the connection met; the page can be asked for again.
+    pub async fn next_page(&mut self, store: &Store) -> Result<Option<Vec<GoodEnd>>, StoreError> {
+        let Some(until) = self.walk.page_end(store).await? else { return Ok(None) };
+        let good = store.good_ends(&self.walk, &until).await?;
+        self.walk.after = until;
+        Ok(Some(good))
+    }
+}
+
+impl Walk {
+    fn new(batch: &str, ways: Vec<Way>) -> Self {
+        Self { batch: batch.to_owned(), ways, after: Vec::new(), size: PAGE.0 }
+    }
+
+    /// Tells the last subject of the next page; none where nothing is left.
+    async fn page_end(&mut self, store: &Store) -> Result<Option<Vec<u8>>, StoreError> {
+        while let Some(way) = self.ways.last() {
+            if let Some(until) = store.page_end(self, way).await? {
+                self.size = PAGE.1.min(self.size * 2);
+                return Ok(Some(until));
+            }
+            self.ways.pop();
+            self.after.clear();
+        }
+        Ok(None)
+    }
+
+    fn way(&self) -> &Way {
+        self.ways.last().expect("a page has an end only on its way")
+    }
+}
+
+impl Store {
+    /// Tells the last subject of the page behind another one; none where nothing is left. So a page in which few rows are
+    /// wanted has an end, too.
+    async fn page_end(&self, walk: &Walk, way: &Way) -> Result<Option<Vec<u8>>, StoreError> {
+        let Walk { batch, after, size, .. } = walk;
+        let condition = way.condition();
+        let query = format!(
+            "-- page_end
+            select subject
+            from (
+                select subject
+                from registrations
+                where {condition} and subject > $4
+                order by subject
+                limit $5
+            ) as page
+            order by subject desc
+            limit 1"
+        );
+        let (first, second) = way.parameters();
+        self.run(async |db| {
+            let query = sqlx::query_scalar(AssertSqlSafe(query)).bind(batch).bind(first).bind(second);
+            Ok(query.bind(after).bind(size).fetch_optional(db).await?)
+        })
+        .await
+    }
+
+    /// Reads the wanted rows of a page.
+    async fn ends(&self, walk: &Walk, until: &[u8], filter: &EndFilter) -> Result<Vec<EndRow>, StoreError> {
+        let condition = walk.way().condition();
+        let query = format!(
+            "-- ends
+            select target, operation, certificate_id, serial, source, ref, status, code, detail, wanted_status,
+                known_status, account, region, attempts, n_attempts, sent_at, received_at, ended_at, recorded_at,
+                other_names
+            from registrations
+            where {condition} and subject > $4 and subject <= $5
+                and (cardinality($6::text[]) = 0 or status = any($6))
+                and (cardinality($7::text[]) = 0 or code = any($7))
+                and (cardinality($8::text[]) = 0 or source = any($8))
+            order by subject, target, operation"
+        );
+        let statuses: Vec<&str> = filter.statuses.iter().map(|&status| status.into()).collect();
+        let codes: Vec<&str> = filter.codes.iter().map(|code| code.as_str()).collect();
+        let sources: Vec<&str> = filter.sources.iter().map(Name::as_str).collect();
+        let (first, second) = walk.way().parameters();
+        self.run(async |db| {
+            let query = sqlx::query(AssertSqlSafe(query)).bind(&walk.batch).bind(first).bind(second);
+            let query = query.bind(&walk.after).bind(until).bind(statuses).bind(codes).bind(sources);
+            query.fetch_all(db).await?.iter().map(read_end).collect()
+        })
+        .await
+    }
+
+    /// Reads the certificates of good ends of a page.
+    async fn good_ends(&self, walk: &Walk, until: &[u8]) -> Result<Vec<GoodEnd>, StoreError> {
+        let query = "-- good_ends
+            select target, operation, account, region, certificate_id
+            from registrations
+            where batch = $1 and target = $2 and operation = $3 and subject > $4 and subject <= $5
+                and status in ('registered', 'already_registered')
+            order by subject";
+        let (target, operation) = walk.way().parameters();
+        self.run(async |db| {
+            let query = sqlx::query(query).bind(&walk.batch).bind(target).bind(operation);
+            query.bind(&walk.after).bind(until).fetch_all(db).await?.iter().map(read_good).collect()
+        })
+        .await
+    }
+}

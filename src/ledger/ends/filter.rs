@@ -1,0 +1,128 @@
+//! Which ends are wanted, and the way to them that looks at the fewest rows.
+
+use std::collections::BTreeSet;
+
+use crate::ledger::batch::Count;
+use muster_core::job::{Name, Operation};
+use muster_core::outcome::{Code, Status};
+
+/// Which ends are wanted; an empty list stands for all.
+#[derive(Clone, Debug, Default)]
+pub struct EndFilter {
+    /// How they ended.
+    pub statuses: Vec<Status>,
+    /// Why they ended so.
+    pub codes: Vec<Code>,
+    /// The factory lines that sent them.
+    pub sources: Vec<Name>,
+}
+
+/// Rows of a batch that are walked in the order of their subjects.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Way {
+    /// All rows of a target and operation: together, the order of the primary key.
+    Keys { target: String, operation: Operation },
+    /// Those that ended badly for one reason.
+    Failures(Code),
+}
+
+impl EndFilter {
+    /// Says whether a counter counts ends that are wanted.
+    pub fn takes(&self, count: &Count) -> bool {
+        let is_source = |source: &Name| source.as_str() == count.source;
+        (self.statuses.is_empty() || self.statuses.contains(&count.status))
+            && (self.codes.is_empty() || self.codes.contains(&count.code))
+            && (self.sources.is_empty() || self.sources.iter().any(is_source))
+    }
+
+    /// Says whether no end is wanted that is a good one.
+    fn is_of_bad_ends(&self) -> bool {
+        let names_bad = !self.statuses.is_empty() && self.statuses.iter().all(|status| !status.is_good());
+        names_bad || (!self.codes.is_empty() && self.codes.iter().all(|code| !code.status().is_good()))
+    }
+
+    /// How the wanted ends are come by, the next way last: the counters tell which there are, `operations` those of which
+    /// targets.
+    pub(super) fn ways(&self, counts: &[Count], operations: Vec<(String, Operation)>) -> Vec<Way> {
+        let codes: BTreeSet<Code> = counts.iter().filter(|count| self.takes(count)).map(|count| count.code).collect();
+        if codes.is_empty() {
+            return vec![];
+        }
+        if !self.is_of_bad_ends() {
+            return Way::all(operations);
+        }
+        codes.into_iter().rev().map(Way::Failures).collect()
+    }
+}
+
+impl Way {
+    /// The ways to all rows of a batch, the first one last.
+    pub(super) fn all(operations: Vec<(String, Operation)>) -> Vec<Self> {
+        operations.into_iter().rev().map(|(target, operation)| Self::Keys { target, operation }).collect()
+    }
+
+    /// The rows that it is about, of the batch $1; that of the index `failures` stands here word for word.
+    pub(super) fn condition(&self) -> &'static str {
+        match self {
+            Self::Keys { .. } => "batch = $1 and target = $2 and operation = $3",
+            Self::Failures(_) => {
+                "batch = $1 and code = $2 and $3::text is null and status not in ('registered', 'already_registered')"
+            }
+        }
+    }
+
+    /// The parameters $2 and $3 of its condition.
+    pub(super) fn parameters(&self) -> (&str, Option<&'static str>) {
+        match self {
+            Self::Keys { target, operation } => (target, Some((*operation).into())),
+            Self::Failures(code) => (code.as_str(), None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    const OPERATION: Operation = Operation::RegisterCertificate;
+
+    fn count(code: Code, source: &str) -> Count {
+        let at = OffsetDateTime::UNIX_EPOCH;
+        let source = source.to_owned();
+        Count { source, status: code.status(), code, n: 1, n_status_differs: 0, first_at: at, last_at: at }
+    }
+
+    fn ways(filter: &EndFilter) -> Vec<Way> {
+        let operations = vec![("eu".to_owned(), OPERATION), ("us".to_owned(), OPERATION)];
+        filter.ways(&[count(Code::Ok, "a"), count(Code::Expired, "a"), count(Code::Timeout, "b")], operations)
+    }
+
+    #[test]
+    fn all_ends_are_read_by_their_keys() {
+        let keys = |target: &str| Way::Keys { target: target.to_owned(), operation: OPERATION };
+        let wanted = [keys("us"), keys("eu")];
+        assert_eq!(ways(&EndFilter::default()), wanted, "the next one is the last");
+        assert_eq!(ways(&EndFilter { sources: vec!["b".parse().unwrap()], ..EndFilter::default() }), wanted);
+        let statuses = vec![Status::Registered, Status::Rejected];
+        assert_eq!(ways(&EndFilter { statuses, ..EndFilter::default() }), wanted);
+    }
+
+    #[test]
+    fn bad_ends_are_read_code_by_code_in_their_order() {
+        let statuses = vec![Status::Exhausted, Status::Rejected, Status::Gone];
+        let found = ways(&EndFilter { statuses, ..EndFilter::default() });
+        assert_eq!(found, [Way::Failures(Code::Timeout), Way::Failures(Code::Expired)], "the next one is the last");
+        let codes = vec![Code::Expired, Code::Deleted];
+        assert_eq!(ways(&EndFilter { codes, ..EndFilter::default() }), [Way::Failures(Code::Expired)]);
+    }
+
+    #[test]
+    fn what_the_counters_do_not_have_is_not_looked_for() {
+        let sources = vec!["c".parse().unwrap()];
+        assert!(ways(&EndFilter { sources, ..EndFilter::default() }).is_empty());
+        let (codes, sources) = (vec![Code::Expired], vec!["b".parse().unwrap()]);
+        assert!(ways(&EndFilter { codes, sources, ..EndFilter::default() }).is_empty());
+    }
+}

@@ -1,0 +1,58 @@
+//! Tells which certificates are in already, so that no call is spent on them.
+
+use std::collections::HashMap;
+
+use sqlx::Row as _;
+
+use super::{Store, StoreError, word};
+use muster_core::certificate::CertificateId;
+use muster_core::job::{CertificateStatus, Operation};
+
+/// The certificates that have a good row, with the status at AWS where it was we who set it.
+pub type Known = HashMap<CertificateId, Option<CertificateStatus>>;
+
+impl Store {
+    /// Looks certificates up for one account and region, whichever batch registered them: among CAs for the operation that
+    /// registers CAs, else among devices, whichever of their operations it was. The same certificate may be both.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn known(
+        &self,
+        account: &str,
+        region: &str,
+        operation: Operation,
+        ids: &[CertificateId],
+    ) -> Result<Known, StoreError> {
+        if ids.is_empty() {
+            return Ok(Known::new());
+        }
+        let ids: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
+        self.run(async |db| {
+            let rows = sqlx::query(
+                "-- known
+                select certificate_id, max(known_status) as known_status
+                from registrations
+                where certificate_id = any($1::bytea[])
+                    and account = $2 and region = $3
+                    and (operation = 'RegisterCACertificate') = $4
+                    and status in ('registered', 'already_registered')
+                group by certificate_id",
+            )
+            .bind(ids)
+            .bind(account)
+            .bind(region)
+            .bind(operation.is_of_ca())
+            .fetch_all(&mut *db)
+            .await?;
+            rows.iter().map(read).collect()
+        })
+        .await
+    }
+}
+
+fn read(row: &sqlx::postgres::PgRow) -> Result<(CertificateId, Option<CertificateStatus>), StoreError> {
+    let status: Option<String> = row.try_get("known_status")?;
+    let status = status.map(|text| word("known_status", &text)).transpose()?;
+    Ok((CertificateId(row.try_get("certificate_id")?), status))
+}

@@ -1,0 +1,60 @@
+//! What people order of holds: to begin one as a pause, and to end one.
+
+use super::audit::{Action, note};
+use super::hold::release;
+use super::{Store, StoreError, storable};
+use muster_core::hold::HoldKey;
+
+impl Store {
+    /// Pauses what a hold names, until somebody resumes it; tells whether it was not paused yet.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn pause(&self, hold: &HoldKey, reason: &str, who: &str) -> Result<bool, StoreError> {
+        // No probe ever comes: a century is the longest that every program reads.
+        let upsert = "-- pause
+            insert into holds as h (hold, reason, is_closed, probe_every, probe_at)
+            values ($1, $2, true, interval '100 years', now() + interval '100 years')
+            on conflict (hold) do update
+            set reason = excluded.reason,
+                is_closed = true,
+                opened_at = now(),
+                probe_every = excluded.probe_every,
+                probe_at = excluded.probe_at,
+                released_at = null,
+                sender_until = null
+            where h.released_at is not null";
+        self.run(async |db| {
+            let mut transaction = self.begin(db).await?;
+            let paused =
+                sqlx::query(upsert).bind(hold.as_str()).bind(storable(reason)).execute(&mut *transaction).await?;
+            let is_new = paused.rows_affected() == 1;
+            if is_new {
+                let detail = serde_json::json!({ "reason": reason });
+                note(&mut transaction, &Action { who, action: "pause", what: hold.as_str(), detail }).await?;
+            }
+            transaction.commit().await?;
+            Ok(is_new)
+        })
+        .await
+    }
+
+    /// Ends a hold because somebody orders it with this command: what was parked for it is sent again. Tells whether it
+    /// held.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn release_on_order(&self, hold: &HoldKey, action: &'static str, who: &str) -> Result<bool, StoreError> {
+        self.run(async |db| {
+            let mut transaction = self.begin(db).await?;
+            let did_hold = release(&mut transaction, hold).await?;
+            if did_hold {
+                let detail = serde_json::json!({});
+                note(&mut transaction, &Action { who, action, what: hold.as_str(), detail }).await?;
+            }
+            transaction.commit().await?;
+            Ok(did_hold)
+        })
+        .await
+    }
+}

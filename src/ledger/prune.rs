@@ -1,0 +1,182 @@
+//! Drops old batches, some rows at a time: nothing waits for long, and the counters are right after each page.
+
+use std::time::Duration;
+
+use sqlx::Row as _;
+use sqlx::postgres::{PgConnection, PgRow};
+use time::OffsetDateTime;
+
+use super::audit::{Action, note};
+use super::counters::{Changes, count};
+use super::{Store, StoreError, word};
+use muster_core::outcome::{Code, Status};
+
+/// A batch that may be dropped.
+#[derive(Clone, Debug)]
+pub struct OldBatch {
+    /// Its name.
+    pub batch: String,
+    /// How many rows it has.
+    pub n: u64,
+    /// How many of these are parked.
+    pub n_parked: u64,
+    /// When its last outcome was recorded, or it was announced.
+    pub last_at: OffsetDateTime,
+    /// How long ago that is, by the clock of the server.
+    pub last_ago: Duration,
+}
+
+/// Where pruning a batch stands: target, operation and subject of the last row that was looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Pruned {
+    last: (String, String, Vec<u8>),
+    /// How many rows were dropped so far.
+    pub n_dropped: u64,
+    /// Everything was looked at.
+    pub is_done: bool,
+}
+
+impl Store {
+    /// Lists the batches without an outcome or an announcement for the given time, the oldest first.
+    pub async fn old_batches(&self, age: Duration) -> Result<Vec<OldBatch>, StoreError> {
+        let query = "-- old_batches
+            select b.batch, coalesce(c.n, 0) as n, coalesce(c.n_parked, 0) as n_parked, last.at as last_at,
+                extract(epoch from clock_timestamp() - last.at)::float8 as last_ago
+            from batches b
+            left join (
+                select batch, sum(n)::bigint as n, sum(case when status = 'parked' then n else 0 end)::bigint as n_parked,
+                    max(last_at) as last_at
+                from batch_counters
+                group by batch
+            ) as c using (batch)
+            cross join lateral (select greatest(b.first_recorded_at, b.announced_at, c.last_at) as at) as last
+            where last.at <= clock_timestamp() - make_interval(secs => $1)
+            order by last.at, b.batch";
+        let age = age.as_secs_f64();
+        self.run(async |db| sqlx::query(query).bind(age).fetch_all(db).await?.iter().map(read).collect()).await
+    }
+
+    /// Drops up to `n` further rows of a batch. Those stay that wait to be sent again, or were and have not ended since.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn prune(&self, batch: &str, so_far: &Pruned, n: u32) -> Result<Pruned, StoreError> {
+        self.run(async |db| {
+            let mut transaction = self.begin(db).await?;
+            let page = prune_page(&mut transaction, batch, &so_far.last, n).await?;
+            lock_page(&mut transaction, batch, &page).await?;
+            let n_dropped = so_far.n_dropped + drop_rows(&mut transaction, batch, &page).await?;
+            transaction.commit().await?;
+            let is_done = page.len() < n as usize;
+            Ok(Pruned { last: page.into_iter().next_back().unwrap_or_default(), n_dropped, is_done })
+        })
+        .await
+    }
+
+    /// Forgets a batch of which no row is left, and notes who had it dropped; tells whether none was left.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn forget_batch(&self, batch: &str, n_dropped: u64, who: &str) -> Result<bool, StoreError> {
+        self.run(async |db| {
+            let mut transaction = self.begin(db).await?;
+            lock_counters(&mut transaction, batch).await?;
+            // Whoever records an end of the batch locks this row after its counters: none of these is missed below.
+            let lock = "-- lock_batch\nselect true from batches where batch = $1 for update";
+            sqlx::query(lock).bind(batch).execute(&mut *transaction).await?;
+            let counters = "-- forget_counters\ndelete from batch_counters where batch = $1 and n = 0";
+            sqlx::query(counters).bind(batch).execute(&mut *transaction).await?;
+            let forget = "-- forget_batch
+                delete from batches
+                where batch = $1 and not exists (select from batch_counters where batch = $1)";
+            let is_gone = sqlx::query(forget).bind(batch).execute(&mut *transaction).await?.rows_affected() == 1;
+            let detail = serde_json::json!({ "dropped": n_dropped, "all": is_gone });
+            note(&mut transaction, &Action { who, action: "prune", what: batch, detail }).await?;
+            transaction.commit().await?;
+            Ok(is_gone)
+        })
+        .await
+    }
+}
+
+/// A row of a batch: target, operation and subject.
+type Key = (String, String, Vec<u8>);
+
+/// The rows of a batch behind one of them, in the order of the primary key, which is that of the database's collation.
+async fn prune_page(db: &mut PgConnection, batch: &str, after: &Key, n: u32) -> Result<Vec<Key>, StoreError> {
+    let query = "-- prune_page
+        select target, operation, subject
+        from registrations
+        where batch = $1 and (target, operation, subject) > ($2, $3, $4)
+        order by target, operation, subject
+        limit $5";
+    let (target, operation, subject) = after;
+    let query = sqlx::query_as(query).bind(batch).bind(target).bind(operation).bind(subject);
+    Ok(query.bind(i64::from(n)).fetch_all(db).await?)
+}
+
+/// Locks rows in the order in which everybody does: by bytes, whatever the collation of the database is.
+async fn lock_page(db: &mut PgConnection, batch: &str, page: &[Key]) -> Result<(), StoreError> {
+    let mut keys: Vec<&Key> = page.iter().collect();
+    keys.sort_unstable();
+    let lock = "-- lock_page
+        select true
+        from unnest($2::text[], $3::text[], $4::bytea[]) with ordinality as k (target, operation, subject, place)
+        join registrations r using (target, operation, subject)
+        where r.batch = $1
+        order by k.place
+        for update of r";
+    let query = sqlx::query(lock).bind(batch).bind(keys.iter().map(|(target, ..)| target).collect::<Vec<_>>());
+    let query = query.bind(keys.iter().map(|(_, operation, _)| operation).collect::<Vec<_>>());
+    query.bind(keys.iter().map(|(.., subject)| subject).collect::<Vec<_>>()).execute(db).await?;
+    Ok(())
+}
+
+/// Locks the counters of a batch, in the order in which everybody does.
+async fn lock_counters(db: &mut PgConnection, batch: &str) -> Result<(), StoreError> {
+    let lock = "-- lock_counters
+        select true
+        from batch_counters
+        where batch = $1
+        order by source collate \"C\", status collate \"C\", code collate \"C\"
+        for update";
+    sqlx::query(lock).bind(batch).execute(db).await?;
+    Ok(())
+}
+
+/// Drops rows that are locked, and takes them out of the counters.
+async fn drop_rows(db: &mut PgConnection, batch: &str, page: &[Key]) -> Result<u64, StoreError> {
+    let delete = "-- prune_rows
+        delete from registrations r
+        using unnest($2::text[], $3::text[], $4::bytea[]) as k (target, operation, subject)
+        where r.batch = $1 and (r.target, r.operation, r.subject) = (k.target, k.operation, k.subject)
+            and (r.request is null or (r.waits_for is null and r.sent_again_at is null))
+        returning r.source, r.status, r.code, r.status_differs";
+    let dropped = sqlx::query(delete)
+        .bind(batch)
+        .bind(page.iter().map(|(target, ..)| target).collect::<Vec<_>>())
+        .bind(page.iter().map(|(_, operation, _)| operation).collect::<Vec<_>>())
+        .bind(page.iter().map(|(.., subject)| subject).collect::<Vec<_>>())
+        .fetch_all(&mut *db)
+        .await?;
+    let mut changes = Changes::default();
+    for row in &dropped {
+        let status: Status = word("status", &row.try_get::<String, _>("status")?)?;
+        let code: Code = word("code", &row.try_get::<String, _>("code")?)?;
+        let source: Option<String> = row.try_get("source")?;
+        let key = (batch.to_owned(), source.unwrap_or_default(), status.into(), code.as_str());
+        changes.change(key, -1, row.try_get("status_differs")?);
+    }
+    count(db, changes).await?;
+    Ok(dropped.len() as u64)
+}
+
+fn read(row: &PgRow) -> Result<OldBatch, StoreError> {
+    Ok(OldBatch {
+        batch: row.try_get("batch")?,
+        n: row.try_get::<i64, _>("n")?.cast_unsigned(),
+        n_parked: row.try_get::<i64, _>("n_parked")?.cast_unsigned(),
+        last_at: row.try_get("last_at")?,
+        last_ago: Duration::try_from_secs_f64(row.try_get("last_ago")?).unwrap_or_default(),
+    })
+}

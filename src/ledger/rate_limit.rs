@@ -1,0 +1,374 @@
+//! The quota that all workers share: one row, from which places in time are leased, and what was learnt of the rate.
+//!
+//! A lease is one statement on one table with every expression on the row itself: under READ COMMITTED a join or a
+//! sub-select would read the row as it was before the lock was waited for, and grant places twice.
+
+mod throttle;
+
+use std::fmt;
+
+use sqlx::Row as _;
+use sqlx::postgres::{PgConnection, PgRow};
+use strum::{Display, EnumString, IntoStaticStr};
+use time::OffsetDateTime;
+
+use super::{Store, StoreError, word};
+use muster_core::account::Account;
+use muster_core::job::Operation;
+use muster_core::rate::{BURST, BURST_MIN, Rate};
+
+pub use throttle::Throttle;
+
+/// How far ahead places may be leased, in seconds and in calls. All workers together lease so much where they are many or the
+/// ledger is slow: one lease each, of a second or of one call. Below that two of them would get the same places. A clock that
+/// was set back is no reason: what was leased goes back with it.
+const AHEAD: (f64, f64) = (10.0, 100.0);
+
+/// What a throttle leaves of the rate.
+const CUT: f64 = 0.9;
+
+/// The share of the ceiling below which no throttle cuts, and the rate below which none does.
+const FLOOR: (f64, f64) = (0.01, 0.2);
+
+/// By which share of itself the rate rises in each leased second, for every second since the last cut. A cut is made up
+/// for in 15 s, a doubling takes 37 s.
+const RISE: f64 = 0.001;
+
+/// The most that it rises by in a leased second.
+const RISE_MAX: f64 = 0.05;
+
+/// How many changes are kept.
+const CHANGES_KEPT: i64 = 100;
+
+/// What AWS counts calls by.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Quota {
+    /// Whose calls.
+    pub account: Account,
+    /// Which calls.
+    pub operation: Operation,
+}
+
+/// A change of a learnt rate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Change {
+    /// When.
+    pub at: OffsetDateTime,
+    /// The rate from then on, in calls a second.
+    pub rate: f64,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a learnt rate changed.
+#[derive(Clone, Copy, Debug, Display, EnumString, Eq, IntoStaticStr, PartialEq)]
+#[strum(serialize_all = "snake_case")]
+pub enum Reason {
+    /// It was configured anew.
+    Configured,
+    /// AWS throttled a call.
+    Throttled,
+    /// AWS has throttled none for a while.
+    Unthrottled,
+}
+
+/// What the ledger granted.
+#[derive(Clone, Copy, Debug)]
+pub struct Lease {
+    /// How many places.
+    pub n: usize,
+    /// From the ledger's clock at its answer to the first place, in seconds; below zero where it is due already.
+    pub first_in: f64,
+    /// The learnt rate: the places are its period apart.
+    pub rate: Rate,
+    /// The rate that was last noted as a change.
+    pub noted_rate: f64,
+    /// When it was granted, by the ledger's clock.
+    pub granted_at: OffsetDateTime,
+}
+
+/// What is known of a quota.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RateReport {
+    /// A target that it is the quota of.
+    pub target: String,
+    /// Which calls.
+    pub operation: String,
+    /// The configured rate, in calls a second.
+    pub ceiling: f64,
+    /// The learnt rate, in calls a second.
+    pub learnt: f64,
+    /// The last hundred changes, the latest first.
+    pub changes: Vec<Change>,
+}
+
+impl Quota {
+    /// The key of its row.
+    pub(super) fn key(&self) -> [&str; 3] {
+        [&self.account.id, &self.account.region, self.operation.into()]
+    }
+}
+
+impl fmt::Display for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} in {}", self.operation, self.account.id, self.account.region)
+    }
+}
+
+impl Store {
+    /// Makes the row of a quota, or gives it another ceiling, and tells the rate that was learnt. Another ceiling is an
+    /// operator's word: it is tried at once.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn open_quota(&self, quota: &Quota, ceiling: Rate) -> Result<Rate, StoreError> {
+        self.run(async |db| {
+            if set_ceiling(db, quota, ceiling).await? {
+                note(db, quota, ceiling.per_second(), Reason::Configured).await?;
+            }
+            read_rate(learnt(db, quota).await?)
+        })
+        .await
+    }
+
+    /// Leases places, and raises the rate by the time that they span. Those of the past go back by half a burst: what is
+    /// granted has the other half to be used. Where the server's clock was set back since the last lease, by so much earlier
+    /// are the places that follow it.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn lease(&self, quota: &Quota, n: usize) -> Result<Lease, StoreError> {
+        let [account, region, operation] = quota.key();
+        let update = "-- lease
+            update rate_limits
+            set next_free = least(
+                    greatest(
+                        next_free - greatest(leased_at - clock_timestamp(), interval '0'),
+                        clock_timestamp() - make_interval(secs => greatest($5, floor(rate * $6)) / rate / 2)
+                    ),
+                    clock_timestamp() + make_interval(secs => $7 + $8 / rate)
+                ) + make_interval(secs => $4 / rate),
+                rate = least(ceiling, rate + least($9 * clean_seconds, $10) * $4),
+                clean_seconds = clean_seconds + $4 / rate,
+                leased_at = clock_timestamp()
+            where account = $1 and region = $2 and operation = $3
+            returning
+                extract(epoch from next_free - make_interval(secs => $4 / rate) - clock_timestamp())::float8 as first_in,
+                rate,
+                noted_rate,
+                clock_timestamp() as granted_at";
+        self.run(async |db| {
+            #[expect(clippy::cast_precision_loss, reason = "a lease has far fewer than 2^52 places")]
+            let places = n as f64;
+            #[expect(clippy::cast_precision_loss, reason = "it is a small constant")]
+            let burst_min = BURST_MIN as f64;
+            let query = sqlx::query(update)
+                .bind(account)
+                .bind(region)
+                .bind(operation)
+                .bind(places)
+                .bind(burst_min)
+                .bind(BURST.as_secs_f64());
+            let row = query.bind(AHEAD.0).bind(AHEAD.1).bind(RISE).bind(RISE_MAX).fetch_one(db).await?;
+            read_lease(&row, n)
+        })
+        .await
+    }
+
+    /// Cuts the rate for a throttle, where its place was granted after the last cut: an earlier one met the rate of then.
+    /// Where the server's clock was set back, a last cut in its future tells nothing, and neither does such a place.
+    ///
+    /// `went_through` says whether calls went through since the last cut: then the rate before this one was good.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn cut_rate(
+        &self,
+        quota: &Quota,
+        granted_at: OffsetDateTime,
+        went_through: bool,
+    ) -> Result<Option<Change>, StoreError> {
+        let [account, region, operation] = quota.key();
+        let update = "-- cut_rate
+            update rate_limits
+            set rate = least(rate, greatest(rate * $5, ceiling * $6, least(ceiling, $7))),
+                good_rate = case when $8 then greatest(rate, good_rate * $5) else coalesce(good_rate, rate) end,
+                clean_seconds = 0,
+                cut_at = clock_timestamp()
+            where account = $1 and region = $2 and operation = $3
+                and (cut_at < $4 and $4 <= clock_timestamp() or cut_at > clock_timestamp())
+            returning cut_at as at, rate, noted_rate, 'throttled' as reason";
+        self.run(async |db| {
+            let query = sqlx::query(update).bind(account).bind(region).bind(operation).bind(granted_at);
+            let query = query.bind(CUT).bind(FLOOR.0).bind(FLOOR.1).bind(went_through);
+            let Some(row) = query.fetch_optional(&mut *db).await? else { return Ok(None) };
+            note_change(db, quota, row.try_get("noted_rate")?, Reason::Throttled).await?;
+            Ok(Some(read_change(&row)?))
+        })
+        .await
+    }
+
+    /// Gives a rate back that was cut while AWS throttled every call, once calls go through again: it was good before, and
+    /// throttles cut it at once where it no longer is.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn give_rate_back(&self, quota: &Quota) -> Result<Option<Change>, StoreError> {
+        let [account, region, operation] = quota.key();
+        let update = "-- give_rate_back
+            update rate_limits
+            set rate = least(ceiling, good_rate), good_rate = null, clean_seconds = 0
+            where account = $1 and region = $2 and operation = $3 and good_rate > rate
+            returning noted_rate";
+        self.run(async |db| {
+            let query = sqlx::query_scalar(update).bind(account).bind(region).bind(operation);
+            let Some(noted_rate) = query.fetch_optional(&mut *db).await? else { return Ok(None) };
+            note_change(db, quota, noted_rate, Reason::Unthrottled).await
+        })
+        .await
+    }
+
+    /// Notes that the rate has risen since it was noted last, where nobody else did.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn note_rise(&self, quota: &Quota, noted_rate: f64) -> Result<Option<Change>, StoreError> {
+        self.run(async |db| note_change(db, quota, noted_rate, Reason::Unthrottled).await).await
+    }
+
+    /// Reads what was learnt of the quotas of some targets.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn rate_reports(&self, of: &[(String, Operation)]) -> Result<Vec<RateReport>, StoreError> {
+        let (targets, operations): (Vec<&str>, Vec<&str>) =
+            of.iter().map(|(target, operation)| (target.as_str(), <&str>::from(operation))).unzip();
+        let limits = "-- rate_limits
+            select t.target, q.operation, q.ceiling, q.rate
+            from unnest($1::text[], $2::text[]) as wanted (target, operation)
+            join targets t using (target)
+            join rate_limits q using (account, region, operation)
+            order by t.target, q.operation";
+        let changes = "-- rate_changes
+            select t.target, c.operation, c.at, c.rate, c.reason
+            from unnest($1::text[], $2::text[]) as wanted (target, operation)
+            join targets t using (target)
+            join rate_changes c using (account, region, operation)
+            order by t.target, c.operation, c.id desc";
+        self.run(async |db| {
+            let limits = sqlx::query(limits).bind(&targets).bind(&operations).fetch_all(&mut *db).await?;
+            let mut reports: Vec<_> = limits.iter().map(read_report).collect::<Result<_, _>>()?;
+            for row in sqlx::query(changes).bind(&targets).bind(&operations).fetch_all(&mut *db).await? {
+                let (target, operation): (String, String) = (row.try_get("target")?, row.try_get("operation")?);
+                let its =
+                    reports.iter_mut().find(|report| (&report.target, &report.operation) == (&target, &operation));
+                if let Some(report) = its {
+                    report.changes.push(read_change(&row)?);
+                }
+            }
+            Ok(reports)
+        })
+        .await
+    }
+}
+
+/// Gives a quota its ceiling; tells whether it had none or another one.
+async fn set_ceiling(db: &mut PgConnection, quota: &Quota, ceiling: Rate) -> Result<bool, StoreError> {
+    let [account, region, operation] = quota.key();
+    let insert = "-- set_ceiling
+        insert into rate_limits as q (account, region, operation, ceiling, rate, noted_rate, next_free)
+        values ($1, $2, $3, $4, $4, $4, clock_timestamp() + make_interval(secs => 1 / $4))
+        on conflict (account, region, operation) do update
+        set ceiling = excluded.ceiling,
+            rate = excluded.rate,
+            noted_rate = excluded.noted_rate,
+            good_rate = null,
+            clean_seconds = 0
+        where q.ceiling <> excluded.ceiling";
+    let done =
+        sqlx::query(insert).bind(account).bind(region).bind(operation).bind(ceiling.per_second()).execute(db).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+async fn learnt(db: &mut PgConnection, quota: &Quota) -> Result<f64, StoreError> {
+    let [account, region, operation] = quota.key();
+    let query = "-- learnt
+        select rate
+        from rate_limits
+        where account = $1 and region = $2 and operation = $3";
+    Ok(sqlx::query_scalar(query).bind(account).bind(region).bind(operation).fetch_one(db).await?)
+}
+
+/// Notes that the rate is another than it was noted last, where nobody else did. No transaction: a worker that stands still
+/// inside one would hold up the leases of all.
+async fn note_change(
+    db: &mut PgConnection,
+    quota: &Quota,
+    noted_rate: f64,
+    reason: Reason,
+) -> Result<Option<Change>, StoreError> {
+    let [account, region, operation] = quota.key();
+    let update = "-- note_change
+        update rate_limits
+        set noted_rate = rate
+        where account = $1 and region = $2 and operation = $3 and noted_rate = $4 and rate <> noted_rate
+        returning rate";
+    let query = sqlx::query_scalar(update).bind(account).bind(region).bind(operation).bind(noted_rate);
+    match query.fetch_optional(&mut *db).await? {
+        Some(rate) => Ok(Some(note(db, quota, rate, reason).await?)),
+        None => Ok(None),
+    }
+}
+
+/// Writes a change down, beside those that are kept.
+async fn note(db: &mut PgConnection, quota: &Quota, rate: f64, reason: Reason) -> Result<Change, StoreError> {
+    let [account, region, operation] = quota.key();
+    let insert = "-- note
+        insert into rate_changes (account, region, operation, rate, reason)
+        values ($1, $2, $3, $4, $5)
+        returning at, rate, reason";
+    let query = sqlx::query(insert).bind(account).bind(region).bind(operation).bind(rate).bind(<&str>::from(reason));
+    let change = read_change(&query.fetch_one(&mut *db).await?)?;
+    let delete = "-- forget_changes
+        delete from rate_changes
+        where account = $1 and region = $2 and operation = $3
+            and id <= (
+                select id
+                from rate_changes
+                where account = $1 and region = $2 and operation = $3
+                order by id desc
+                offset $4
+                limit 1
+            )";
+    sqlx::query(delete).bind(account).bind(region).bind(operation).bind(CHANGES_KEPT).execute(db).await?;
+    Ok(change)
+}
+
+fn read_lease(row: &PgRow, n: usize) -> Result<Lease, StoreError> {
+    Ok(Lease {
+        n,
+        first_in: row.try_get("first_in")?,
+        rate: read_rate(row.try_get("rate")?)?,
+        noted_rate: row.try_get("noted_rate")?,
+        granted_at: row.try_get("granted_at")?,
+    })
+}
+
+fn read_rate(rate: f64) -> Result<Rate, StoreError> {
+    Rate::new(rate).map_err(|_| StoreError::UnknownWord { column: "rate", found: rate.to_string() })
+}
+
+fn read_change(row: &PgRow) -> Result<Change, StoreError> {
+    let reason: String = row.try_get("reason")?;
+    Ok(Change { at: row.try_get("at")?, rate: row.try_get("rate")?, reason: word("reason", &reason)? })
+}
+
+fn read_report(row: &PgRow) -> Result<RateReport, StoreError> {
+    Ok(RateReport {
+        target: row.try_get("target")?,
+        operation: row.try_get("operation")?,
+        ceiling: row.try_get("ceiling")?,
+        learnt: row.try_get("rate")?,
+        changes: vec![],
+    })
+}

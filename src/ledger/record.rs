@@ -1,0 +1,273 @@
+//! Writes how jobs ended: rows, counters, holds, CAs and quarantined bodies in one transaction.
+//!
+//! Every process inserts, locks and counts in key order, so two of them with the same keys cannot deadlock: a
+//! transaction that inserts waits only for rows that others insert, one that locks only for rows that others lock.
+//! Counters change by what each row was and became, so they always equal a count of the rows.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+
+use super::announcement::announce;
+use super::authority::{release_issuers, write_authorities};
+use super::columns::{Columns, OwnedKey, ROW, owned_key, read_row};
+use super::counters::{Changes, count};
+use super::opening::hold;
+use super::reading::wake_queues;
+use super::row::{Key, Row, fold};
+use super::written::mark_page;
+use super::{Page, Quarantined, Store, StoreError, storable, word};
+use crate::runtime::crash_point;
+use muster_core::outcome::Status;
+
+impl Store {
+    /// Writes a page durably: when this returns, every connection sees it.
+    ///
+    /// Writing a page that has a mark again changes nothing, so a caller repeats it after an error of which it does not
+    /// know whether the COMMIT went through.
+    ///
+    /// # Errors
+    /// What the server or the connection met; nothing was written, unless the COMMIT was in doubt or what follows from a
+    /// CA that is in could not be done.
+    pub async fn record(&self, page: &Page) -> Result<(), StoreError> {
+        self.run(async |db| {
+            let mut transaction = self.begin(db).await?;
+            if is_new(&mut transaction, page).await? {
+                write(&mut transaction, page).await?;
+            }
+            crash_point::reached("before_commit");
+            transaction.commit().await?;
+            // Beside the transaction: it locks holds without the rows that wait for them.
+            release_issuers(db, &page.authorities).await
+        })
+        .await
+    }
+}
+
+async fn is_new(db: &mut PgConnection, page: &Page) -> Result<bool, StoreError> {
+    match page.mark {
+        Some(mark) => mark_page(db, mark).await,
+        None => Ok(true),
+    }
+}
+
+async fn write(db: &mut PgConnection, page: &Page) -> Result<(), StoreError> {
+    if !page.rows.is_empty() {
+        let rows = fold(&page.rows);
+        let changes = write_rows(db, &rows.iter().map(Cow::as_ref).collect::<Vec<_>>()).await?;
+        count(db, changes).await?;
+        announce(db, &page.announced).await?;
+        hold(db, page).await?;
+        write_authorities(db, &page.authorities).await?;
+    }
+    quarantine(db, &page.quarantined).await?;
+    wake_queues(db).await
+}
+
+/// Inserts the rows that are new, joins the others into those that are there, and tells what that changed.
+async fn write_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Changes, StoreError> {
+    let mut changes = Changes::default();
+    let inserted = insert_rows(db, rows).await?;
+    let inserted: HashSet<Key<'_>> =
+        inserted.iter().map(|(b, t, o, s)| (b.as_str(), t.as_str(), (*o).into(), s)).collect();
+    let (new, clashing): (Vec<&Row>, Vec<&Row>) = rows.iter().copied().partition(|row| inserted.contains(&row.key()));
+    for row in new {
+        changes.appears(row);
+    }
+    if !clashing.is_empty() {
+        let there = lock_rows(db, &clashing).await?;
+        update_rows(db, &merge(there, &clashing, &mut changes)).await?;
+    }
+    Ok(changes)
+}
+
+/// Joins the new ends into the rows that were there; both are in key order.
+fn merge(there: Vec<(Row, Status)>, new: &[&Row], changes: &mut Changes) -> Vec<Row> {
+    let join = |((mut row, status), new): ((Row, Status), &&Row)| {
+        changes.disappears(&row, status);
+        row.absorb((*new).clone());
+        changes.appears(&row);
+        row
+    };
+    there.into_iter().zip(new).map(join).collect()
+}
+
+/// Inserts the rows whose key is not there yet and tells which those were.
+async fn insert_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<OwnedKey>, StoreError> {
+    let columns = Columns::of(rows.iter().copied());
+    let inserted = sqlx::query(
+        "-- insert_rows
+        insert into registrations (
+            batch, target, operation, subject, account, region, certificate_id, source, ref, message_id,
+            status, code, detail, wanted_status, known_status, request,
+            attempts, n_attempts, n_duplicates, other_names, sent_at, received_at, ended_at, waits_for, verify,
+            serial, certificate
+        )
+        select
+            batch, target, operation, subject, account, region, certificate_id, source, ref, message_id,
+            status, code, detail, wanted_status, known_status, request::json,
+            attempts::jsonb, n_attempts, n_duplicates, other_names::jsonb, sent_at, received_at, ended_at, waits_for,
+            verify, serial, certificate
+        from unnest(
+            $1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[], $7::bytea[], $8::text[],
+            $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
+            $17::text[], $18::int[], $19::int[], $20::text[], $21::timestamptz[], $22::timestamptz[],
+            $23::timestamptz[], $24::text[], $25::bool[], $26::bytea[], $27::bytea[]
+        ) as new (
+            batch, target, operation, subject, account, region, certificate_id, source, ref, message_id,
+            status, code, detail, wanted_status, known_status, request,
+            attempts, n_attempts, n_duplicates, other_names, sent_at, received_at, ended_at, waits_for, verify,
+            serial, certificate
+        )
+        on conflict do nothing
+        returning batch, target, operation, subject",
+    )
+    .bind(columns.batch)
+    .bind(columns.target)
+    .bind(columns.operation)
+    .bind(columns.subject)
+    .bind(columns.account)
+    .bind(columns.region)
+    .bind(columns.certificate_id)
+    .bind(columns.source)
+    .bind(columns.reference)
+    .bind(columns.message_id)
+    .bind(columns.status)
+    .bind(columns.code)
+    .bind(columns.detail)
+    .bind(columns.wanted_status)
+    .bind(columns.known_status)
+    .bind(columns.request)
+    .bind(columns.attempts)
+    .bind(columns.n_attempts)
+    .bind(columns.n_duplicates)
+    .bind(columns.other_names)
+    .bind(columns.sent_at)
+    .bind(columns.received_at)
+    .bind(columns.ended_at)
+    .bind(columns.waits_for)
+    .bind(columns.verify)
+    .bind(columns.serial)
+    .bind(columns.certificate)
+    .fetch_all(db)
+    .await?;
+    inserted.iter().map(owned_key).collect()
+}
+
+/// Reads and locks the rows of the keys, in key order, each with the status that it is counted under.
+async fn lock_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<(Row, Status)>, StoreError> {
+    let columns = Columns::of(rows.iter().copied());
+    let found = sqlx::query(AssertSqlSafe(format!(
+        "-- lock_rows
+        select {ROW}
+        from unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) with ordinality
+            as k (batch, target, operation, subject, place)
+        join registrations r using (batch, target, operation, subject)
+        order by k.place
+        for update of r"
+    )))
+    .bind(columns.batch)
+    .bind(columns.target)
+    .bind(columns.operation)
+    .bind(columns.subject)
+    .fetch_all(db)
+    .await?;
+    if found.len() != rows.len() {
+        // Retention removed some between the two statements: the whole page is written again.
+        return Err(StoreError::Database(sqlx::Error::RowNotFound));
+    }
+    let read = |row| Ok((read_row(row)?, word("status", &row.try_get::<String, _>("status")?)?));
+    found.iter().map(read).collect()
+}
+
+/// Writes the merged rows, which are locked.
+pub(super) async fn update_rows(db: &mut PgConnection, rows: &[Row]) -> Result<(), StoreError> {
+    let columns = Columns::of(rows);
+    sqlx::query(
+        "-- update_rows
+        update registrations r
+        set status = new.status,
+            code = new.code,
+            detail = new.detail,
+            wanted_status = new.wanted_status,
+            known_status = new.known_status,
+            request = new.request::json,
+            attempts = new.attempts::jsonb,
+            n_attempts = new.n_attempts,
+            n_duplicates = new.n_duplicates,
+            other_names = new.other_names::jsonb,
+            sent_at = new.sent_at,
+            received_at = new.received_at,
+            ended_at = new.ended_at,
+            message_id = new.message_id,
+            waits_for = new.waits_for,
+            verify = new.verify,
+            sent_again_at = new.sent_again_at,
+            serial = new.serial,
+            certificate = new.certificate,
+            recorded_at = case when (r.status, r.code) = (new.status, new.code) then r.recorded_at else now() end
+        from unnest(
+            $1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::text[],
+            $9::text[], $10::text[], $11::text[], $12::int[], $13::int[], $14::text[], $15::timestamptz[],
+            $16::timestamptz[], $17::timestamptz[], $18::text[], $19::text[], $20::bool[], $21::timestamptz[],
+            $22::bytea[], $23::bytea[]
+        ) as new (
+            batch, target, operation, subject, status, code, detail, wanted_status, known_status, request,
+            attempts, n_attempts, n_duplicates, other_names, sent_at, received_at, ended_at, message_id,
+            waits_for, verify, sent_again_at, serial, certificate
+        )
+        where (r.batch, r.target, r.operation, r.subject) = (new.batch, new.target, new.operation, new.subject)",
+    )
+    .bind(columns.batch)
+    .bind(columns.target)
+    .bind(columns.operation)
+    .bind(columns.subject)
+    .bind(columns.status)
+    .bind(columns.code)
+    .bind(columns.detail)
+    .bind(columns.wanted_status)
+    .bind(columns.known_status)
+    .bind(columns.request)
+    .bind(columns.attempts)
+    .bind(columns.n_attempts)
+    .bind(columns.n_duplicates)
+    .bind(columns.other_names)
+    .bind(columns.sent_at)
+    .bind(columns.received_at)
+    .bind(columns.ended_at)
+    .bind(columns.message_id)
+    .bind(columns.waits_for)
+    .bind(columns.verify)
+    .bind(columns.sent_again_at)
+    .bind(columns.serial)
+    .bind(columns.certificate)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Keeps the bodies that were no job.
+async fn quarantine(db: &mut PgConnection, messages: &[Quarantined]) -> Result<(), StoreError> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let mut messages: Vec<_> = messages.iter().collect();
+    messages.sort_by_key(|message| (&message.queue, &message.message_id));
+    sqlx::query(
+        "-- quarantine
+        insert into quarantine (queue, message_id, reason, detail, body, sent_at)
+        select *
+        from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::timestamptz[])
+        on conflict do nothing",
+    )
+    .bind(messages.iter().map(|m| m.queue.as_str()).collect::<Vec<_>>())
+    .bind(messages.iter().map(|m| m.message_id.as_str()).collect::<Vec<_>>())
+    .bind(messages.iter().map(|m| m.reason).collect::<Vec<_>>())
+    .bind(messages.iter().map(|m| storable(&m.detail)).collect::<Vec<_>>())
+    .bind(messages.iter().map(|m| m.body.as_bytes()).collect::<Vec<_>>())
+    .bind(messages.iter().map(|m| m.sent_at).collect::<Vec<_>>())
+    .execute(db)
+    .await?;
+    Ok(())
+}

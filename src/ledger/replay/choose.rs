@@ -1,0 +1,246 @@
+//! Chooses what a replay sends again, page by page, each row once.
+//!
+//! Rows are looked at by index, one batch and code after the other, or one named certificate after the other. Where that
+//! stands is kept in the transaction that marks the rows, and each row keeps the number of the replay that chose it: so no
+//! crash and no second worker makes a replay choose a row twice, wherever the row moved meanwhile.
+
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Row as _};
+use time::OffsetDateTime;
+
+use super::super::{Store, StoreError};
+use super::{MATCHES, bind, codes, list};
+use muster_core::certificate::CertificateId;
+use muster_core::hold::HoldKey;
+use muster_core::replay_filter::Filter;
+
+/// A replay that chooses, with its row locked.
+struct Choosing {
+    number: i64,
+    filter: Filter,
+    verify: bool,
+    asked_at: OffsetDateTime,
+    /// The batch and code that are being looked through; none where certificates are named, or nothing was looked at.
+    share: Option<(String, String)>,
+    /// The last row that was looked at there.
+    last: Option<Place>,
+}
+
+/// Where a row stands inside its share.
+struct Place {
+    subject: Vec<u8>,
+    target: String,
+    operation: String,
+}
+
+/// Keys of rows, as columns.
+#[derive(Default)]
+struct Keys {
+    batch: Vec<String>,
+    target: Vec<String>,
+    operation: Vec<String>,
+    subject: Vec<Vec<u8>>,
+}
+
+/// The rows that are next.
+struct Next {
+    keys: Keys,
+    /// Where the choosing stands behind them.
+    share: Option<(String, String)>,
+    last: Place,
+}
+
+impl Store {
+    /// Chooses up to `n` more rows of a replay; tells whether everything was looked at. One that ended, or was never asked
+    /// for, has nothing to choose.
+    ///
+    /// # Errors
+    /// What the server or the connection met, or a filter of a newer program.
+    pub async fn choose(&self, number: i64, n: u32) -> Result<bool, StoreError> {
+        self.run(async |db| {
+            let mut transaction = self.begin(db).await?;
+            let Some(choosing) = lock(&mut transaction, number).await? else { return Ok(true) };
+            let next = choosing.next(&mut transaction, i64::from(n)).await?;
+            let is_done = next.is_none();
+            match next {
+                Some(next) => {
+                    let n_chosen = choosing.mark(&mut transaction, &next.keys).await?;
+                    advance(&mut transaction, number, n_chosen, &next).await?;
+                }
+                None => looked_at_everything(&mut transaction, number).await?,
+            }
+            transaction.commit().await?;
+            Ok(is_done)
+        })
+        .await
+    }
+}
+
+impl Choosing {
+    async fn next(&self, db: &mut PgConnection, n: i64) -> Result<Option<Next>, StoreError> {
+        if !self.filter.certificates.is_empty() {
+            return self.next_certificates(db, n).await;
+        }
+        let (mut share, mut last) = (self.share.clone(), self.last.as_ref());
+        loop {
+            if let Some(current) = &share {
+                let keys = read_share(db, current, last, n).await?;
+                if let Some(last) = keys.last() {
+                    return Ok(Some(Next { keys, share, last }));
+                }
+            }
+            share = next_share(db, &self.filter, share.as_ref()).await?;
+            last = None;
+            if share.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The rows of the next named certificates. Several of one are few: each page has all of them.
+    async fn next_certificates(&self, db: &mut PgConnection, n: i64) -> Result<Option<Next>, StoreError> {
+        let after = self.last.as_ref().and_then(|last| last.subject.as_slice().try_into().ok()).map(CertificateId);
+        let named = self.filter.certificates.iter().filter(|id| after.is_none_or(|after| **id > after));
+        let ids: Vec<&[u8]> = named.take(usize::try_from(n).unwrap_or(1)).map(|id| id.0.as_slice()).collect();
+        let Some(last) = ids.last() else { return Ok(None) };
+        let last = Place { subject: last.to_vec(), target: String::new(), operation: String::new() };
+        let query = "-- rows_of_certificates
+            select batch, target, operation, subject
+            from registrations
+            where subject = any($1::bytea[]) and status not in ('registered', 'already_registered')";
+        let rows = sqlx::query(query).bind(ids).fetch_all(db).await?;
+        Ok(Some(Next { keys: Keys::read(&rows)?, share: None, last }))
+    }
+
+    /// Marks those that the filter takes, locked in the order in which everybody locks them.
+    async fn mark(&self, db: &mut PgConnection, keys: &Keys) -> Result<u64, StoreError> {
+        let update = format!(
+            "-- mark_chosen
+            with chosen as (
+                select r.batch, r.target, r.operation, r.subject
+                from unnest($6::text[], $7::text[], $8::text[], $9::bytea[]) as k (batch, target, operation, subject)
+                join registrations r using (batch, target, operation, subject)
+                where {MATCHES} and r.request is not null and r.waits_for is null
+                    and (r.sent_again_at is null or $10) and coalesce(r.replay, 0) < $11
+                    and (r.recorded_at <= $12 or r.recorded_at > clock_timestamp())
+                order by r.batch collate \"C\", r.target collate \"C\", r.operation collate \"C\", r.subject
+                for update of r
+            )
+            update registrations r
+            set waits_for = $13, replay = $11, verify = r.verify or $14
+            from chosen
+            where (r.batch, r.target, r.operation, r.subject)
+                = (chosen.batch, chosen.target, chosen.operation, chosen.subject)"
+        );
+        let query = bind(sqlx::query(AssertSqlSafe(update)), &self.filter);
+        let query = query.bind(&keys.batch).bind(&keys.target).bind(&keys.operation).bind(&keys.subject);
+        let query = query.bind(self.filter.even_sent).bind(self.number).bind(self.asked_at);
+        let query = query.bind(HoldKey::replay(self.number).to_string()).bind(self.verify);
+        Ok(query.execute(db).await?.rows_affected())
+    }
+}
+
+impl Keys {
+    fn read(rows: &[PgRow]) -> Result<Self, StoreError> {
+        let mut keys = Self::default();
+        for row in rows {
+            keys.batch.push(row.try_get("batch")?);
+            keys.target.push(row.try_get("target")?);
+            keys.operation.push(row.try_get("operation")?);
+            keys.subject.push(row.try_get("subject")?);
+        }
+        Ok(keys)
+    }
+
+    /// Where the last one stands.
+    fn last(&self) -> Option<Place> {
+        Some(Place {
+            subject: self.subject.last()?.clone(),
+            target: self.target.last()?.clone(),
+            operation: self.operation.last()?.clone(),
+        })
+    }
+}
+
+/// Locks a replay that chooses.
+async fn lock(db: &mut PgConnection, number: i64) -> Result<Option<Choosing>, StoreError> {
+    let query = "-- lock_replay
+        select filter, verify, asked_at, last_batch, last_code, last_subject, last_target, last_operation
+        from replays
+        where replay = $1 and chosen_at is null and ended_at is null
+        for update";
+    let Some(row) = sqlx::query(query).bind(number).fetch_optional(db).await? else { return Ok(None) };
+    let filter: String = row.try_get("filter")?;
+    let share = row.try_get::<Option<String>, _>("last_batch")?.zip(row.try_get("last_code")?);
+    let place = |subject| -> Result<Place, StoreError> {
+        Ok(Place { subject, target: row.try_get("last_target")?, operation: row.try_get("last_operation")? })
+    };
+    Ok(Some(Choosing {
+        number,
+        filter: serde_json::from_str(&filter)
+            .map_err(|_| StoreError::UnknownWord { column: "filter", found: filter })?,
+        verify: row.try_get("verify")?,
+        asked_at: row.try_get("asked_at")?,
+        share,
+        last: row.try_get::<Option<Vec<u8>>, _>("last_subject")?.map(place).transpose()?,
+    }))
+}
+
+/// The batch and code after these for which there are rows, by the counters.
+async fn next_share(
+    db: &mut PgConnection,
+    filter: &Filter,
+    after: Option<&(String, String)>,
+) -> Result<Option<(String, String)>, StoreError> {
+    let query = "-- next_share
+        select batch, code
+        from batch_counters
+        where (batch, code) > ($4, $5) and n > 0 and status not in ('registered', 'already_registered')
+            and code = any($1) and ($2::text[] is null or batch = any($2)) and ($3::text[] is null or source = any($3))
+        order by batch, code
+        limit 1";
+    let (batch, code) = after.map_or(("", ""), |(batch, code)| (batch, code));
+    let query = sqlx::query_as(query).bind(codes(filter)).bind(list(&filter.batches)).bind(list(&filter.sources));
+    Ok(query.bind(batch).bind(code).fetch_optional(db).await?)
+}
+
+/// The rows of a batch and code behind a place, by the index `failures`.
+async fn read_share(
+    db: &mut PgConnection,
+    (batch, code): &(String, String),
+    after: Option<&Place>,
+    n: i64,
+) -> Result<Keys, StoreError> {
+    let query = "-- read_share
+        select batch, target, operation, subject
+        from registrations
+        where batch = $1 and code = $2 and status not in ('registered', 'already_registered')
+            and (subject, target, operation) > ($3, $4, $5)
+        order by subject, target, operation
+        limit $6";
+    let place = after.map_or(([].as_slice(), "", ""), |last| (&last.subject, &last.target, &last.operation));
+    let query = sqlx::query(query).bind(batch).bind(code).bind(place.0).bind(place.1).bind(place.2);
+    Keys::read(&query.bind(n).fetch_all(db).await?)
+}
+
+async fn advance(db: &mut PgConnection, number: i64, n_chosen: u64, next: &Next) -> Result<(), StoreError> {
+    let update = "-- advance_replay
+        update replays
+        set n_chosen = n_chosen + $2, last_batch = $3, last_code = $4, last_subject = $5, last_target = $6,
+            last_operation = $7
+        where replay = $1";
+    let (share, last) = (next.share.as_ref(), &next.last);
+    let query = sqlx::query(update).bind(number).bind(n_chosen.cast_signed());
+    let query = query.bind(share.map(|(batch, _)| batch)).bind(share.map(|(_, code)| code));
+    query.bind(&last.subject).bind(&last.target).bind(&last.operation).execute(db).await?;
+    Ok(())
+}
+
+async fn looked_at_everything(db: &mut PgConnection, number: i64) -> Result<(), StoreError> {
+    let update = "-- looked_at_everything
+        update replays
+        set chosen_at = now()
+        where replay = $1";
+    sqlx::query(update).bind(number).execute(db).await?;
+    Ok(())
+}

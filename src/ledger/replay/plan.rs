@@ -1,0 +1,127 @@
+//! What a replay would do: how many jobs there are by reason, and what became of them meanwhile.
+
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::super::{Store, StoreError, word};
+use super::{MATCHES, bind, codes, list};
+use muster_core::job::Operation;
+use muster_core::outcome::{Code, Status};
+use muster_core::replay_filter::Filter;
+
+/// Most rows that a plan looks at: so it is there in a second or two, however much failed.
+pub const LOOKED_AT_MAX: u64 = 100_000;
+
+/// What a replay would find.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// By target, operation and reason.
+    pub matching: Vec<Matching>,
+    /// There are more than were looked at.
+    pub is_more: bool,
+}
+
+/// Jobs of one target and operation that ended for one reason.
+#[derive(Clone, Debug)]
+pub struct Matching {
+    /// The target.
+    pub target: String,
+    /// The AWS call.
+    pub operation: Operation,
+    /// How they ended.
+    pub status: Status,
+    /// Why.
+    pub code: Code,
+    /// How many there are.
+    pub n: u64,
+    /// How many of these would be chosen.
+    pub n_chosen: u64,
+    /// How many cannot be: the ledger kept no request of them.
+    pub n_without_request: u64,
+    /// How many are not: they wait to be sent again, or were sent and have not ended since.
+    pub n_under_way: u64,
+    /// Of those that would be chosen: how many are in meanwhile, by another batch. They cost no call.
+    pub n_known: u64,
+}
+
+impl Store {
+    /// Tells what a replay would choose now.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn plan_replay(&self, filter: &Filter) -> Result<Plan, StoreError> {
+        self.run(async |db| {
+            let batches: Vec<String> = sqlx::query_scalar(BATCHES)
+                .bind(codes(filter))
+                .bind(list(&filter.batches))
+                .bind(list(&filter.sources))
+                .fetch_all(&mut *db)
+                .await?;
+            let certificates: Vec<&[u8]> = filter.certificates.iter().map(|id| id.0.as_slice()).collect();
+            let query = bind(sqlx::query(AssertSqlSafe(query(!certificates.is_empty()))), filter);
+            let query = query.bind(batches).bind(certificates).bind(filter.even_sent);
+            let rows = query.bind(LOOKED_AT_MAX.cast_signed()).fetch_all(&mut *db).await?;
+            let matching: Vec<Matching> = rows.iter().map(read).collect::<Result<_, _>>()?;
+            let is_more = matching.iter().map(|its| its.n).sum::<u64>() >= LOOKED_AT_MAX;
+            Ok(Plan { matching, is_more })
+        })
+        .await
+    }
+}
+
+/// The batches that have such rows: the index `failures` is asked for these, and not for all there ever were.
+const BATCHES: &str = "-- replay_batches
+    select distinct batch
+    from batch_counters
+    where n > 0 and status not in ('registered', 'already_registered')
+        and code = any($1) and ($2::text[] is null or batch = any($2)) and ($3::text[] is null or source = any($3))";
+
+/// Where certificates are named, they are looked up; else the batches are looked through.
+fn query(names_certificates: bool) -> String {
+    let scope = if names_certificates { "r.subject = any($7::bytea[])" } else { "$7::bytea[] is not null" };
+    format!(
+        "-- plan_replay
+        with matching as (
+            select r.target, r.operation, r.status, r.code, r.certificate_id, r.account, r.region,
+                r.request is not null as is_kept,
+                r.request is not null and (r.waits_for is not null or (r.sent_again_at is not null and not $8))
+                    as is_under_way
+            from registrations r
+            where {MATCHES} and r.batch = any($6::text[]) and {scope}
+            limit $9
+        ), judged as (
+            select target, operation, status, code, is_kept, is_under_way, is_kept and not is_under_way as is_chosen,
+                exists (
+                    select
+                    from registrations good
+                    where good.certificate_id = m.certificate_id and good.account = m.account and good.region = m.region
+                        and good.status in ('registered', 'already_registered')
+                        and (good.operation = 'RegisterCACertificate') = (m.operation = 'RegisterCACertificate')
+                ) as is_known
+            from matching m
+        )
+        select target, operation, status, code, count(*) as n,
+            count(*) filter (where is_chosen) as n_chosen,
+            count(*) filter (where not is_kept) as n_without_request,
+            count(*) filter (where is_under_way) as n_under_way,
+            count(*) filter (where is_chosen and is_known) as n_known
+        from judged
+        group by target, operation, status, code
+        order by n desc, code, target, operation"
+    )
+}
+
+fn read(row: &PgRow) -> Result<Matching, StoreError> {
+    let n = |column| row.try_get::<i64, _>(column).map(i64::cast_unsigned);
+    Ok(Matching {
+        target: row.try_get("target")?,
+        operation: word("operation", &row.try_get::<String, _>("operation")?)?,
+        status: word("status", &row.try_get::<String, _>("status")?)?,
+        code: word("code", &row.try_get::<String, _>("code")?)?,
+        n: n("n")?,
+        n_chosen: n("n_chosen")?,
+        n_without_request: n("n_without_request")?,
+        n_under_way: n("n_under_way")?,
+        n_known: n("n_known")?,
+    })
+}

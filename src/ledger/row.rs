@@ -1,0 +1,291 @@
+//! One row of the ledger, and how a later end joins an earlier one. Pure.
+//!
+//! The invariant: a good end never turns into a worse one, in whatever order ends arrive.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use muster_core::certificate::CertificateId;
+use muster_core::hold::HoldKey;
+use muster_core::job::{CertificateStatus, Operation};
+use muster_core::outcome::{Attempt, Code, Status};
+
+/// Most calls and most further names that a row keeps: enough to see a pattern, small enough for millions of rows.
+const KEPT: usize = 10;
+
+/// What one (batch, target, operation, subject) came to.
+#[derive(Clone, PartialEq)]
+pub struct Row {
+    /// Batch that the job named.
+    pub batch: String,
+    /// Target that the job named.
+    pub target: String,
+    /// AWS call that the job asked for.
+    pub operation: Operation,
+    /// Certificate id, or SHA-256 of the PEM text where no certificate can be read.
+    pub subject: [u8; 32],
+    /// AWS account id of the target.
+    pub account: String,
+    /// AWS region of the target.
+    pub region: String,
+    /// AWS's id of the certificate, where one can be read.
+    pub certificate_id: Option<CertificateId>,
+    /// Its serial number, big-endian.
+    pub serial: Option<Vec<u8>>,
+    /// The certificate in DER; only a good end keeps it.
+    pub certificate: Option<Vec<u8>>,
+    /// Factory line and the line's own name for the device, as first sent.
+    pub names: Names,
+    /// `MessageId` of the first message, or of the one that sent the job again.
+    pub message_id: String,
+    /// How it ended.
+    pub end: End,
+    /// The last calls, oldest first.
+    pub attempts: Vec<Attempt>,
+    /// How many calls were made in all.
+    pub n_attempts: usize,
+    /// How many deliveries of other messages ended here.
+    pub n_duplicates: usize,
+    /// Other names that further messages gave.
+    pub other_names: Vec<Names>,
+}
+
+/// What the sender called a job.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Names {
+    /// The line's own name for the device.
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none", default)]
+    pub reference: Option<String>,
+    /// The factory line.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub source: Option<String>,
+}
+
+/// The part of a row that the winning message sets.
+#[derive(Clone, PartialEq)]
+pub struct End {
+    /// Why it ended so; its status follows.
+    pub code: Code,
+    /// What a person needs beyond the code.
+    pub detail: Option<String>,
+    /// Certificate status that the job asked for.
+    pub wanted_status: CertificateStatus,
+    /// Certificate status at AWS, when it was we who set it.
+    pub known_status: Option<CertificateStatus>,
+    /// The fields of the AWS call as JSON, for an end that is not good.
+    pub request: Option<String>,
+    /// What must be over before the job is sent again.
+    pub waits_for: Option<HoldKey>,
+    /// The job insists on AWS's own answer.
+    pub verify: bool,
+    /// When the job was sent again after this end.
+    pub sent_again_at: Option<OffsetDateTime>,
+    /// When the message was sent to the queue.
+    pub sent_at: OffsetDateTime,
+    /// When it was received.
+    pub received_at: OffsetDateTime,
+    /// When the job ended.
+    pub ended_at: OffsetDateTime,
+}
+
+/// Prints no request: a PEM body never reaches a log.
+impl fmt::Debug for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("End").field("code", &self.code).field("detail", &self.detail).finish_non_exhaustive()
+    }
+}
+
+impl End {
+    /// The status that follows from the code.
+    pub fn status(&self) -> Status {
+        self.code.status()
+    }
+
+    /// Says whether the certificate stands at AWS with another or an unknown status than was asked for.
+    pub fn status_differs(&self) -> bool {
+        self.status().is_good() && self.known_status != Some(self.wanted_status)
+    }
+
+    /// Says whether this end replaces an earlier one: a higher rank wins, among ends of rank 1 the later.
+    fn wins_over(&self, earlier: &Self) -> bool {
+        let (new, old) = (self.status().rank(), earlier.status().rank());
+        new > old || (new == old && !self.status().is_good())
+    }
+}
+
+/// The primary key: what a batch counts as one certificate.
+pub type Key<'a> = (&'a str, &'a str, &'static str, &'a [u8; 32]);
+
+/// Prints neither request nor certificate.
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Row").field("key", &self.key()).field("end", &self.end).finish_non_exhaustive()
+    }
+}
+
+impl Row {
+    /// The primary key; rows are inserted and locked in its order by every process.
+    pub fn key(&self) -> Key<'_> {
+        (&self.batch, &self.target, self.operation.into(), &self.subject)
+    }
+
+    /// Takes in a later end of the same key.
+    pub fn absorb(&mut self, later: Self) {
+        debug_assert_eq!(self.key(), later.key());
+        self.n_duplicates += later.n_duplicates;
+        // The same message again is a redelivery, not a duplicate.
+        if later.message_id != self.message_id {
+            self.meet_message(later.message_id);
+        }
+        self.serial = self.serial.take().or(later.serial);
+        self.certificate = self.certificate.take().or(later.certificate);
+        self.remember(later.names);
+        later.other_names.into_iter().for_each(|names| self.remember(names));
+        self.n_attempts += later.n_attempts;
+        self.attempts.extend(later.attempts);
+        self.attempts.drain(..self.attempts.len().saturating_sub(KEPT));
+        if later.end.wins_over(&self.end) {
+            self.end = later.end;
+        }
+    }
+
+    /// Takes in a message that is not the one of this row: ours, where the job was sent again, else a duplicate.
+    fn meet_message(&mut self, id: String) {
+        if self.end.sent_again_at.is_some() {
+            self.message_id = id;
+        } else {
+            self.n_duplicates += 1;
+        }
+    }
+
+    /// Keeps names that are new to this row.
+    fn remember(&mut self, names: Names) {
+        let is_new = names != Names::default() && names != self.names && !self.other_names.contains(&names);
+        if is_new && self.other_names.len() < KEPT {
+            self.other_names.push(names);
+        }
+    }
+}
+
+/// Sorts rows by key and folds those of one key into one, in the order they came.
+pub fn fold(rows: &[Row]) -> Vec<Cow<'_, Row>> {
+    let mut sorted: Vec<&Row> = rows.iter().collect();
+    sorted.sort_by_key(|row| row.key());
+    let mut folded: Vec<Cow<'_, Row>> = Vec::with_capacity(rows.len());
+    for row in sorted {
+        match folded.last_mut() {
+            Some(last) if last.key() == row.key() => last.to_mut().absorb(row.clone()),
+            _ => folded.push(Cow::Borrowed(row)),
+        }
+    }
+    folded
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use strum::VariantArray;
+
+    use super::*;
+
+    /// A row of batch `b` as a test needs it.
+    pub(crate) fn row(subject: u8, code: Code) -> Row {
+        let is_good = code.status().is_good();
+        let attempt = Attempt { at: OffsetDateTime::UNIX_EPOCH, result: "ok".into(), request_id: None, ms: 1 };
+        let attempts = if code.status() == Status::Registered { vec![attempt] } else { vec![] };
+        Row {
+            batch: "b".into(),
+            target: "default".into(),
+            operation: Operation::RegisterCertificate,
+            subject: [subject; 32],
+            account: "123456789012".into(),
+            region: "eu-west-1".into(),
+            certificate_id: Some(CertificateId([subject; 32])),
+            serial: Some(vec![subject]),
+            certificate: is_good.then(|| vec![0x30, subject]),
+            names: Names { reference: Some(format!("SN-{subject}")), source: Some("line".into()) },
+            message_id: format!("m-{subject}"),
+            n_attempts: attempts.len(),
+            attempts,
+            n_duplicates: 0,
+            other_names: vec![],
+            end: End {
+                code,
+                detail: None,
+                wanted_status: CertificateStatus::Active,
+                known_status: is_good.then_some(CertificateStatus::Active),
+                request: (!is_good).then(|| "{}".into()),
+                waits_for: None,
+                verify: false,
+                sent_again_at: None,
+                sent_at: OffsetDateTime::UNIX_EPOCH,
+                received_at: OffsetDateTime::UNIX_EPOCH,
+                ended_at: OffsetDateTime::UNIX_EPOCH,
+            },
+        }
+    }
+
+    #[test]
+    fn a_good_end_never_turns_into_a_worse_one() {
+        for &first in Code::VARIANTS {
+            for &second in Code::VARIANTS {
+                let mut merged = row(1, first);
+                merged.absorb(row(1, second));
+                let best = first.status().rank().max(second.status().rank());
+                assert_eq!(merged.end.status().rank(), best, "{first} then {second}");
+            }
+        }
+    }
+
+    #[test]
+    fn among_bad_ends_the_later_stays() {
+        let mut merged = row(1, Code::ServerError);
+        merged.absorb(row(1, Code::Expired));
+        assert_eq!(merged.end.code, Code::Expired);
+    }
+
+    #[test]
+    fn among_equal_good_ends_the_first_stays() {
+        let mut merged = row(1, Code::Ok);
+        merged.absorb(row(1, Code::AnswerLost));
+        assert_eq!(merged.end.code, Code::Ok);
+    }
+
+    #[test]
+    fn a_redelivery_is_no_duplicate_but_another_message_is() {
+        let mut merged = row(1, Code::Ok);
+        merged.absorb(row(1, Code::Known));
+        assert_eq!(merged.n_duplicates, 0);
+        merged.absorb(Row { message_id: "other".into(), ..row(1, Code::Known) });
+        assert_eq!(merged.n_duplicates, 1);
+    }
+
+    #[test]
+    fn another_name_for_the_device_is_kept_once() {
+        let other = Names { reference: Some("SN-other".into()), source: None };
+        let mut merged = row(1, Code::Ok);
+        for _ in 0..2 {
+            merged.absorb(Row { names: other.clone(), ..row(1, Code::Known) });
+        }
+        assert_eq!(merged.other_names, [other]);
+    }
+
+    #[test]
+    fn the_last_ten_attempts_are_kept_and_all_are_counted() {
+        let mut merged = row(1, Code::Ok);
+        for _ in 0..15 {
+            merged.absorb(row(1, Code::Ok));
+        }
+        assert_eq!((merged.attempts.len(), merged.n_attempts), (10, 16));
+    }
+
+    #[test]
+    fn folding_sorts_by_key_and_joins_equal_keys() {
+        let rows = vec![row(3, Code::Ok), row(1, Code::Expired), row(3, Code::Known), row(1, Code::Ok)];
+        let folded = fold(&rows);
+        let ends: Vec<_> = folded.iter().map(|row| (row.subject[0], row.end.code)).collect();
+        assert_eq!(ends, [(1, Code::Ok), (3, Code::Ok)]);
+    }
+}

@@ -1,0 +1,201 @@
+//! What a check of the server asks: version, TLS, rights, connections, and clock.
+
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::{PgConnection, PgRow, PgSslMode};
+use sqlx::{Connection, Row as _};
+use time::OffsetDateTime;
+
+use super::{Store, StoreError, is_local, migrations, options_of};
+use crate::config::database_settings::DatabaseSettings;
+
+/// The tables that a worker writes.
+const WRITTEN: [&str; 13] = [
+    "registrations",
+    "batches",
+    "batch_counters",
+    "holds",
+    "targets",
+    "rate_limits",
+    "rate_changes",
+    "authorities",
+    "quarantine",
+    "queue_readings",
+    "page_writers",
+    "workers",
+    "missing_counts",
+];
+
+/// How long a server may refuse connections at the start, and how often it is asked.
+const REFUSED_MAX: Duration = Duration::from_secs(2);
+const KNOCK_EVERY: Duration = Duration::from_millis(200);
+
+/// How the settings have the server reached.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Way {
+    /// Over a socket or the loopback interface.
+    pub is_local: bool,
+    /// The server must prove that it is the one that was meant.
+    pub is_verified: bool,
+}
+
+/// The server and our connection to it.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Its version as a number: 150004 is 15.4.
+    pub version_number: i32,
+    /// Its version for people.
+    pub version: String,
+    /// Protocol and cipher, where the connection is encrypted.
+    pub tls: Option<(String, String)>,
+    /// It takes no writes, as a standby does.
+    pub is_read_only: bool,
+    /// Most connections.
+    pub max_connections: u32,
+    /// How many of them are kept for administrators.
+    pub reserved_connections: u32,
+    /// How many are in use.
+    pub used_connections: u32,
+    /// Tables that a worker writes, and that we may not write.
+    pub forbidden: Vec<String>,
+    /// Indexes of these tables that answer nothing, as their build was cut off, and those that are missing.
+    pub broken_indexes: Vec<String>,
+}
+
+/// The server's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerClock {
+    /// How far it is ahead of ours, in seconds; below zero it is behind.
+    pub ahead: f64,
+    /// How long it took to ask.
+    pub round_trip: Duration,
+}
+
+impl DatabaseSettings {
+    /// How the server is reached.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] for a URL that is none, [`StoreError::UrlSource`] where it cannot be read.
+    pub async fn way(&self) -> Result<Way, StoreError> {
+        let options = options_of(self).await?;
+        let is_verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull | PgSslMode::VerifyCa);
+        Ok(Way { is_local: is_local(&options), is_verified })
+    }
+
+    /// Connects and takes leave. A server that starts or has no connection left is given its time, and one that refuses
+    /// connections a little of it: it may be starting again.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] for a URL that is none, otherwise what the connection met: it tells more than a pool, which says
+    /// that its time is over.
+    pub(super) async fn reach(&self) -> Result<(), StoreError> {
+        let began = Instant::now();
+        loop {
+            let Err(error) = self.knock().await else { return Ok(()) };
+            let patience = if error.is_refused_connection() { REFUSED_MAX.min(self.timeout) } else { self.timeout };
+            if !error.may_pass_soon() || began.elapsed() + KNOCK_EVERY > patience {
+                return Err(error);
+            }
+            tokio::time::sleep(KNOCK_EVERY).await;
+        }
+    }
+
+    /// Connects once and takes leave.
+    async fn knock(&self) -> Result<(), StoreError> {
+        let options = options_of(self).await?;
+        let knock = async { Ok(PgConnection::connect_with(&options).await?.close().await?) };
+        tokio::time::timeout(self.timeout, knock).await.unwrap_or(Err(StoreError::Timeout(self.timeout)))
+    }
+}
+
+impl Store {
+    /// Reads what the server is and what we may do there.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn server(&self) -> Result<Server, StoreError> {
+        let query = "-- server
+            select
+                current_setting('server_version_num')::int as version_number,
+                current_setting('server_version') as version,
+                case when s.ssl then s.version end as tls_version,
+                case when s.ssl then s.cipher end as tls_cipher,
+                pg_is_in_recovery() or current_setting('transaction_read_only')::bool as is_read_only,
+                current_setting('max_connections')::int as max_connections,
+                current_setting('superuser_reserved_connections')::int as reserved,
+                (select sum(numbackends)::int from pg_stat_database) as used,
+                array(
+                    select name
+                    from unnest($1::text[]) as wanted (name)
+                    where to_regclass(name) is not null
+                        and not (
+                            has_table_privilege(to_regclass(name), 'insert')
+                            and has_table_privilege(to_regclass(name), 'update')
+                            and has_table_privilege(to_regclass(name), 'delete')
+                        )
+                ) as forbidden,
+                array(
+                    select indexrelid::regclass::text
+                    from pg_index
+                    where not indisvalid and indrelid in (select to_regclass(name) from unnest($1::text[]) as wanted (name))
+                    union
+                    select name
+                    from unnest($2::text[]) as ours (name)
+                    where to_regclass(name) is null
+                ) as broken_indexes
+            from pg_stat_ssl s
+            where s.pid = pg_backend_pid()";
+        let indexes: Vec<_> = migrations::concurrent_indexes().map(|(index, _)| index).collect();
+        self.run(async |db| read_server(&sqlx::query(query).bind(WRITTEN).bind(&indexes).fetch_one(db).await?)).await
+    }
+
+    /// Reads the server's clock, by which everything in the ledger is timed but for what a worker does.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn now(&self) -> Result<OffsetDateTime, StoreError> {
+        self.run(async |db| now(db).await).await
+    }
+
+    /// Compares the server's clock with ours, by the quickest of some answers.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn clock(&self) -> Result<ServerClock, StoreError> {
+        const ASKED: usize = 3;
+        self.run(async |db| {
+            let mut best: Option<ServerClock> = None;
+            for _ in 0..ASKED {
+                let (began, asked_at) = (Instant::now(), OffsetDateTime::now_utc());
+                let now = now(db).await?;
+                let round_trip = began.elapsed();
+                let ahead = (now - (asked_at + round_trip / 2)).as_seconds_f64();
+                if best.is_none_or(|best| round_trip < best.round_trip) {
+                    best = Some(ServerClock { ahead, round_trip });
+                }
+            }
+            Ok(best.expect("it was asked more than once"))
+        })
+        .await
+    }
+}
+
+async fn now(db: &mut PgConnection) -> Result<OffsetDateTime, StoreError> {
+    Ok(sqlx::query_scalar("-- now\nselect clock_timestamp()").fetch_one(db).await?)
+}
+
+fn read_server(row: &PgRow) -> Result<Server, StoreError> {
+    let count = |column| Ok::<_, StoreError>(u32::try_from(row.try_get::<i32, _>(column)?).unwrap_or(0));
+    let tls: (Option<String>, Option<String>) = (row.try_get("tls_version")?, row.try_get("tls_cipher")?);
+    Ok(Server {
+        version_number: row.try_get("version_number")?,
+        version: row.try_get("version")?,
+        tls: tls.0.zip(tls.1),
+        is_read_only: row.try_get("is_read_only")?,
+        max_connections: count("max_connections")?,
+        reserved_connections: count("reserved")?,
+        used_connections: count("used")?,
+        forbidden: row.try_get("forbidden")?,
+        broken_indexes: row.try_get("broken_indexes")?,
+    })
+}

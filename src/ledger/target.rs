@@ -1,0 +1,75 @@
+//! Ties a target's name to one AWS account and region for good.
+
+use super::{Store, StoreError};
+use muster_core::account::Account;
+
+impl Store {
+    /// Claims a target's name for an account and region, the first time; later checks that it is still the same.
+    ///
+    /// # Errors
+    /// [`StoreError::TargetChanged`] where the name already stands for another account or region: known certificates
+    /// would be looked up in the wrong place.
+    pub async fn claim_target(&self, target: &str, account: &str, region: &str) -> Result<(), StoreError> {
+        let (found_account, found_region): (String, String) = self
+            .run(async |db| {
+                // Updating to itself returns the row that is there.
+                let row = sqlx::query_as(
+                    "-- claim_target
+                    insert into targets as t (target, account, region)
+                    values ($1, $2, $3)
+                    on conflict (target) do update set account = t.account
+                    returning account, region",
+                )
+                .bind(target)
+                .bind(account)
+                .bind(region)
+                .fetch_one(&mut *db)
+                .await?;
+                Ok(row)
+            })
+            .await?;
+        same(target, &Account { id: found_account, region: found_region }, account, region)
+    }
+
+    /// Checks that a target's name stands for no other account or region, and claims nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::TargetChanged`] where it does.
+    pub async fn check_target(&self, target: &str, account: &str, region: &str) -> Result<(), StoreError> {
+        let found = self.account_of_target(target).await?;
+        found.map_or(Ok(()), |found| same(target, &found, account, region))
+    }
+
+    /// The account and region that a target's name stands for, if it was ever claimed.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn account_of_target(&self, target: &str) -> Result<Option<Account>, StoreError> {
+        let found: Option<(String, String)> = self
+            .run(async |db| {
+                let row = sqlx::query_as(
+                    "-- account_of_target
+                    select account, region
+                    from targets
+                    where target = $1",
+                )
+                .bind(target)
+                .fetch_optional(&mut *db)
+                .await?;
+                Ok(row)
+            })
+            .await?;
+        Ok(found.map(|(id, region)| Account { id, region }))
+    }
+}
+
+fn same(target: &str, found: &Account, account: &str, region: &str) -> Result<(), StoreError> {
+    if (found.id.as_str(), found.region.as_str()) == (account, region) {
+        return Ok(());
+    }
+    Err(StoreError::TargetChanged {
+        target: target.to_owned(),
+        found: found.to_string(),
+        wanted: format!("{account} in {region}"),
+    })
+}

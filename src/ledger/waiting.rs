@@ -1,0 +1,294 @@
+//! Rows that wait to be sent again, and who sends them.
+//!
+//! A released hold has one sender at a time, for as long as its [`Lease`] lasts. A row stops to wait only after its
+//! message was sent, and only where it still has the end that was read: a crash in between sends some twice, and none
+//! never.
+
+use std::fmt;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Row as _};
+use time::OffsetDateTime;
+
+use super::{Store, StoreError, replay};
+use muster_core::hold::HoldKey;
+
+/// How long after its release a hold's jobs are sent: by then every worker has seen the release, and parks none anew. Workers
+/// look once a second.
+const SEEN_BY_ALL: Duration = Duration::from_secs(2);
+
+/// Most bytes of the requests of a page.
+const PAGE_BYTES: i64 = 8 << 20;
+
+/// The right to send the jobs of a released hold.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Lease {
+    /// The hold.
+    pub hold: HoldKey,
+    /// Until when, by the server's clock; it is also what tells this sender from the next.
+    until: OffsetDateTime,
+}
+
+/// A row that waits, as text: what cannot be read must not stop the others.
+#[derive(Clone, Eq, PartialEq)]
+pub struct WaitingJob {
+    /// Batch that the job named.
+    pub batch: String,
+    /// Target that the job named.
+    pub target: String,
+    /// AWS call that the job asked for.
+    pub operation: String,
+    /// Certificate id, or SHA-256 of the PEM text where no certificate can be read.
+    pub subject: [u8; 32],
+    /// Factory line.
+    pub source: Option<String>,
+    /// The line's own name for the device.
+    pub reference: Option<String>,
+    /// The fields of the AWS call as JSON.
+    pub request: String,
+    /// The job insists on AWS's own answer.
+    pub verify: bool,
+    /// Tells this end of the row from a later one.
+    ended_at: OffsetDateTime,
+}
+
+/// Prints no request: a PEM body never reaches a log.
+impl fmt::Debug for WaitingJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitingJob").field("batch", &self.batch).field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Takes a released hold that nobody sends, for a time; the one that was served least lately.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn claim_released(&self, time: Duration) -> Result<Option<Lease>, StoreError> {
+        let update = "-- claim_released
+            update holds
+            set sender_until = clock_timestamp() + make_interval(secs => $1)
+            where hold = (
+                select hold
+                from holds
+                where (released_at <= clock_timestamp() - make_interval(secs => $2) or starts_with(hold, 'replay:'))
+                    and coalesce(
+                        sender_until <= clock_timestamp()
+                            or sender_until > clock_timestamp() + make_interval(secs => $1),
+                        true
+                    )
+                order by coalesce(sender_until, released_at), hold
+                limit 1
+                for update skip locked
+            )
+            returning hold, sender_until";
+        self.run(async |db| {
+            let query = sqlx::query(update).bind(time.as_secs_f64()).bind(SEEN_BY_ALL.as_secs_f64());
+            let row = query.fetch_optional(db).await?;
+            row.as_ref().map(read_lease).transpose()
+        })
+        .await
+    }
+
+    /// Extends a lease; none where it was lost: the hold began anew, or it ran out and another sends.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn renew(&self, lease: &Lease, time: Duration) -> Result<Option<Lease>, StoreError> {
+        let update = "-- renew
+            update holds
+            set sender_until = clock_timestamp() + make_interval(secs => $3)
+            where hold = $1 and sender_until = $2
+            returning hold, sender_until";
+        self.run(async |db| {
+            let query = sqlx::query(update).bind(lease.hold.as_str()).bind(lease.until).bind(time.as_secs_f64());
+            query.fetch_optional(db).await?.as_ref().map(read_lease).transpose()
+        })
+        .await
+    }
+
+    /// Reads up to `n` jobs that wait, in the order of their keys, from `after` on; fewer where they are large.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn waiting(
+        &self,
+        hold: &HoldKey,
+        after: Option<&WaitingJob>,
+        n: u32,
+    ) -> Result<Vec<WaitingJob>, StoreError> {
+        let query = "-- waiting
+            select batch, target, operation, subject, source, ref, request, verify, ended_at
+            from (
+                select *,
+                    sum(octet_length(request)) over next_ones as n_bytes,
+                    row_number() over next_ones as place
+                from (
+                    select batch, target, operation, subject, source, ref, request::text, verify, ended_at
+                    from registrations
+                    where waits_for = $1 and request is not null
+                        and (batch, target, operation, subject) > ($2, $3, $4, $5)
+                    order by batch, target, operation, subject
+                    limit $6
+                ) as next
+                window next_ones as (order by batch, target, operation, subject)
+            ) as page
+            where n_bytes <= $7 or place = 1
+            order by place";
+        // No name is empty: this comes before all.
+        let (batch, target, operation, subject) = after.map_or(("", "", "", [].as_slice()), WaitingJob::key);
+        self.run(async |db| {
+            let query = sqlx::query(query).bind(hold.as_str()).bind(batch).bind(target).bind(operation).bind(subject);
+            query.bind(i64::from(n)).bind(PAGE_BYTES).fetch_all(db).await?.iter().map(read_job).collect()
+        })
+        .await
+    }
+
+    /// Notes that jobs were sent again: they wait no more. Their status stays until the message ends them.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn sent_again(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<u64, StoreError> {
+        self.run(async |db| stop_waiting(db, hold, jobs, "sent_again_at = now()").await).await
+    }
+
+    /// Notes that jobs cannot be sent again: they stay as they are and wait no more.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn unsendable(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<u64, StoreError> {
+        let change = "detail = 'it cannot be sent again: ' || coalesce(r.detail, r.code)";
+        self.run(async |db| {
+            let mut transaction = self.begin(db).await?;
+            let n = stop_waiting(&mut transaction, hold, jobs, change).await?;
+            if let Some(number) = hold.replay_number() {
+                replay::count_not_sent(&mut transaction, number, n).await?;
+            }
+            transaction.commit().await?;
+            Ok(n)
+        })
+        .await
+    }
+
+    /// Removes a released hold for which nothing waits; tells whether nothing is left to send.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn finish(&self, hold: &HoldKey) -> Result<bool, StoreError> {
+        self.run(async |db| {
+            let mut transaction = self.begin(db).await?;
+            let is_done = !lock_released(&mut transaction, hold).await? || remove(&mut transaction, hold).await?;
+            if let Some(number) = hold.replay_number().filter(|_| is_done) {
+                replay::end(&mut transaction, number).await?;
+            }
+            transaction.commit().await?;
+            Ok(is_done)
+        })
+        .await
+    }
+}
+
+/// Ends the waiting of rows that still have the end that was read; tells of how many.
+async fn stop_waiting(
+    db: &mut PgConnection,
+    hold: &HoldKey,
+    jobs: &[&WaitingJob],
+    change: &'static str,
+) -> Result<u64, StoreError> {
+    if jobs.is_empty() {
+        return Ok(0);
+    }
+    let keys = Keys::of(jobs);
+    let update = format!(
+        "-- stop_waiting
+        with still as (
+            select r.batch, r.target, r.operation, r.subject
+            from unnest($2::text[], $3::text[], $4::text[], $5::bytea[], $6::timestamptz[]) with ordinality
+                as k (batch, target, operation, subject, ended_at, place)
+            join registrations r using (batch, target, operation, subject)
+            where r.waits_for = $1 and r.ended_at = k.ended_at
+            order by k.place
+            for update of r
+        )
+        update registrations r
+        set waits_for = null, {change}
+        from still
+        where (r.batch, r.target, r.operation, r.subject)
+            = (still.batch, still.target, still.operation, still.subject)"
+    );
+    let query = sqlx::query(AssertSqlSafe(update)).bind(hold.as_str()).bind(&keys.batch).bind(&keys.target);
+    let query = query.bind(&keys.operation).bind(&keys.subject).bind(&keys.ended_at);
+    Ok(query.execute(db).await?.rows_affected())
+}
+
+/// Locks a released hold, once no page that names it is being written; tells whether it is there.
+async fn lock_released(db: &mut PgConnection, hold: &HoldKey) -> Result<bool, StoreError> {
+    let query = "-- lock_released
+        select true
+        from holds
+        where hold = $1 and released_at is not null
+        for update";
+    Ok(sqlx::query_scalar::<_, bool>(query).bind(hold.as_str()).fetch_optional(db).await?.is_some())
+}
+
+/// Removes a hold that is locked. A statement of its own: it sees the rows of a page that the lock waited for, which a
+/// condition beside the lock would not.
+async fn remove(db: &mut PgConnection, hold: &HoldKey) -> Result<bool, StoreError> {
+    let delete = "-- remove
+        delete from holds
+        where hold = $1
+            and not exists (select from registrations where waits_for = $1 and request is not null)";
+    Ok(sqlx::query(delete).bind(hold.as_str()).execute(db).await?.rows_affected() == 1)
+}
+
+impl WaitingJob {
+    fn key(&self) -> (&str, &str, &str, &[u8]) {
+        (&self.batch, &self.target, &self.operation, &self.subject)
+    }
+}
+
+/// The keys of rows as columns, in the order in which everybody locks rows.
+#[derive(Default)]
+struct Keys<'a> {
+    batch: Vec<&'a str>,
+    target: Vec<&'a str>,
+    operation: Vec<&'a str>,
+    subject: Vec<&'a [u8]>,
+    ended_at: Vec<OffsetDateTime>,
+}
+
+impl<'a> Keys<'a> {
+    fn of(jobs: &[&'a WaitingJob]) -> Self {
+        let mut jobs = jobs.to_vec();
+        jobs.sort_by_key(|job| job.key());
+        let mut keys = Self::default();
+        for job in jobs {
+            let (batch, target, operation, subject) = job.key();
+            keys.batch.push(batch);
+            keys.target.push(target);
+            keys.operation.push(operation);
+            keys.subject.push(subject);
+            keys.ended_at.push(job.ended_at);
+        }
+        keys
+    }
+}
+
+fn read_lease(row: &PgRow) -> Result<Lease, StoreError> {
+    Ok(Lease { hold: HoldKey::read(row.try_get("hold")?), until: row.try_get("sender_until")? })
+}
+
+fn read_job(row: &PgRow) -> Result<WaitingJob, StoreError> {
+    Ok(WaitingJob {
+        batch: row.try_get("batch")?,
+        target: row.try_get("target")?,
+        operation: row.try_get("operation")?,
+        subject: row.try_get("subject")?,
+        source: row.try_get("source")?,
+        reference: row.try_get("ref")?,
+        request: row.try_get("request")?,
+        verify: row.try_get("verify")?,
+        ended_at: row.try_get("ended_at")?,
+    })
+}

@@ -1,0 +1,227 @@
+//! Postgres: whether it can be reached and written, is encrypted, recent, of the right schema, and of the right time.
+
+use super::{Check, Finding, PATIENCE};
+use crate::config::Config;
+use crate::config::database_settings::DatabaseSettings;
+use crate::health::clock::apart;
+use crate::ledger::server::{Server, ServerClock, Way};
+use crate::ledger::{Store, StoreError};
+use muster_core::format::span;
+
+/// The oldest major version that its makers still mend.
+const MAJOR_MIN: i32 = 14;
+
+/// How far the clock may be off, in seconds.
+const SKEW_MAX: f64 = 2.0;
+
+/// Connections of the examination itself.
+const CONNECTIONS: u32 = 2;
+
+/// What was found, and the way to the ledger.
+pub(super) struct Ledger {
+    pub(super) findings: Vec<Finding>,
+    /// The ledger, where it can be read as this version knows it.
+    pub(super) store: Option<Store>,
+}
+
+impl Ledger {
+    /// Connects and asks everything.
+    pub(super) async fn reach(config: &Config) -> Self {
+        let timeout = PATIENCE.min(config.database.timeout.into());
+        let settings = DatabaseSettings { max_connections: CONNECTIONS, timeout, ..config.database.settings() };
+        let reached = async { Ok::<_, StoreError>((settings.way().await?, Store::connect(&settings).await?)) };
+        match reached.await {
+            Ok((way, store)) => Self::examine(config, way, store).await,
+            Err(error) => Self { findings: unreachable(&error), store: None },
+        }
+    }
+
+    async fn examine(config: &Config, way: Way, store: Store) -> Self {
+        let mut findings = vec![];
+        let (server, clock, schema) = (store.server().await, store.clock().await, store.check_schema().await);
+        match &clock {
+            Ok(clock) => {
+                let found = format!("reached, a question takes {}", span(clock.round_trip));
+                findings.push(Finding::ok(Check::Postgres, "", found));
+            }
+            Err(error) => findings.push(problem(Check::Postgres, error)),
+        }
+        match &server {
+            Ok(server) => {
+                findings.extend([version(server), tls(server, way)]);
+                findings.push(of_schema(&schema, &server.broken_indexes));
+                findings.extend([rights(server), connections(server, config.database.max_connections)]);
+            }
+            Err(error) => findings.extend([problem(Check::PostgresVersion, error), of_schema(&schema, &[])]),
+        }
+        findings.extend(clock.ok().map(of_clock));
+        Self { findings, store: schema.is_ok().then_some(store) }
+    }
+}
+
+/// The findings where nothing else can be asked.
+fn unreachable(error: &StoreError) -> Vec<Finding> {
+    let skipped = [
+        Check::PostgresVersion,
+        Check::PostgresTls,
+        Check::PostgresSchema,
+        Check::PostgresRights,
+        Check::PostgresConnections,
+        Check::PostgresClock,
+    ];
+    let skipped = skipped.map(|check| Finding::skipped(check, "", "Postgres cannot be reached"));
+    [problem(Check::Postgres, error)].into_iter().chain(skipped).collect()
+}
+
+fn problem(check: Check, error: &StoreError) -> Finding {
+    Finding::problem(check, "", error.to_string(), error.hint().unwrap_or("run `muster migrate`"))
+}
+
+fn version(server: &Server) -> Finding {
+    let found = format!("Postgres {}", server.version);
+    if server.version_number / 10_000 < MAJOR_MIN {
+        let mend = format!("update the server: versions before {MAJOR_MIN} get no more mends");
+        return Finding::warning(Check::PostgresVersion, "", found, mend);
+    }
+    Finding::ok(Check::PostgresVersion, "", found)
+}
+
+fn tls(server: &Server, way: Way) -> Finding {
+    let check = Check::PostgresTls;
+    match &server.tls {
+        None if way.is_local => Finding::ok(check, "", "none, the server is this machine"),
+        None => {
+            let mend = "turn TLS on at the server, and leave `sslmode` out of `database.url`: it is verified then";
+            Finding::problem(check, "", "the server is elsewhere and the connection is not encrypted", mend)
+        }
+        Some((protocol, cipher)) if way.is_verified || way.is_local => {
+            Finding::ok(check, "", format!("{protocol}, {cipher}"))
+        }
+        Some((protocol, cipher)) => {
+            let found = format!("{protocol}, {cipher}, but whose server it is is not verified");
+            let mend = "leave `sslmode` out of `database.url`, and name the CA in `database.root_certificate`";
+            Finding::warning(check, "", found, mend)
+        }
+    }
+}
+
+fn of_schema(checked: &Result<(), StoreError>, broken_indexes: &[String]) -> Finding {
+    match checked {
+        Ok(()) if !broken_indexes.is_empty() => {
+            let found = format!("unusable or missing indexes: {}", broken_indexes.join(", "));
+            let mend =
+                "run `muster migrate`, which builds its own again; drop one that `reindex` left behind (`_ccnew`)";
+            Finding::problem(Check::PostgresSchema, "", found, mend)
+        }
+        Ok(()) => Finding::ok(Check::PostgresSchema, "", "every step of this version was taken"),
+        Err(error) => problem(Check::PostgresSchema, error),
+    }
+}
+
+fn rights(server: &Server) -> Finding {
+    let check = Check::PostgresRights;
+    if server.is_read_only {
+        let mend = "name the primary in `database.url`";
+        return Finding::problem(check, "", "the server takes no writes: it is a standby, or read-only", mend);
+    }
+    if !server.forbidden.is_empty() {
+        let tables = server.forbidden.join(", ");
+        let mend = format!("grant select, insert, update, delete on {tables} to the user of `database.url`");
+        return Finding::problem(check, "", format!("we may not write {tables}"), mend);
+    }
+    Finding::ok(check, "", "the ledger's tables can be written")
+}
+
+fn connections(server: &Server, wanted: u32) -> Finding {
+    let usable = server.max_connections.saturating_sub(server.reserved_connections);
+    let left = usable.saturating_sub(server.used_connections);
+    let found = format!("{left} of {usable} are left, one worker takes up to {wanted}");
+    if left < wanted {
+        let mend = "raise max_connections at the server, or lower `database.max_connections`";
+        return Finding::warning(Check::PostgresConnections, "", found, mend);
+    }
+    Finding::ok(Check::PostgresConnections, "", found)
+}
+
+fn of_clock(clock: ServerClock) -> Finding {
+    let (off, behind_or_ahead) = apart(clock.ahead);
+    let found = format!("the server is {off} {behind_or_ahead} this machine");
+    // The answer was written at any instant of the round trip.
+    if clock.ahead.abs() - clock.round_trip.as_secs_f64() / 2.0 > SKEW_MAX {
+        let mend = "have both clocks set by NTP: times in the ledger are shifted, the rate is not";
+        return Finding::warning(Check::PostgresClock, "", found, mend);
+    }
+    Finding::ok(Check::PostgresClock, "", found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::Verdict;
+    use super::*;
+
+    fn server() -> Server {
+        Server {
+            version_number: 150_004,
+            version: "15.4".into(),
+            tls: Some(("TLSv1.3".into(), "TLS_AES_256_GCM_SHA384".into())),
+            is_read_only: false,
+            max_connections: 100,
+            reserved_connections: 3,
+            used_connections: 10,
+            forbidden: vec![],
+            broken_indexes: vec![],
+        }
+    }
+
+    #[test]
+    fn a_remote_server_must_be_encrypted_and_should_be_verified() {
+        let way = |is_local, is_verified| Way { is_local, is_verified };
+        let plain = Server { tls: None, ..server() };
+        for (server, way, verdict) in [
+            (&server(), way(false, true), Verdict::Ok),
+            (&server(), way(false, false), Verdict::Warning),
+            (&plain, way(false, false), Verdict::Problem),
+            (&plain, way(true, false), Verdict::Ok),
+        ] {
+            assert_eq!(tls(server, way).verdict, verdict, "{way:?}");
+        }
+    }
+
+    #[test]
+    fn an_old_version_is_a_warning() {
+        assert_eq!(version(&server()).verdict, Verdict::Ok);
+        assert_eq!(version(&Server { version_number: 130_012, ..server() }).verdict, Verdict::Warning);
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_written_is_a_problem() {
+        assert_eq!(rights(&server()).verdict, Verdict::Ok);
+        assert_eq!(rights(&Server { is_read_only: true, ..server() }).verdict, Verdict::Problem);
+        let forbidden = rights(&Server { forbidden: vec!["registrations".into()], ..server() });
+        assert_eq!((forbidden.verdict, forbidden.found.as_str()), (Verdict::Problem, "we may not write registrations"));
+    }
+
+    #[test]
+    fn an_index_that_answers_nothing_is_a_problem() {
+        assert_eq!(of_schema(&Ok(()), &[]).verdict, Verdict::Ok);
+        let broken = of_schema(&Ok(()), &["certificates_by_serial".into()]);
+        let found = "unusable or missing indexes: certificates_by_serial";
+        assert_eq!((broken.verdict, broken.found.as_str()), (Verdict::Problem, found));
+    }
+
+    #[test]
+    fn a_worker_needs_its_connections() {
+        assert_eq!(connections(&server(), 87).verdict, Verdict::Ok);
+        assert_eq!(connections(&server(), 88).verdict, Verdict::Warning);
+    }
+
+    #[test]
+    fn a_slow_answer_says_less_of_the_clock() {
+        let clock = |ahead, ms| of_clock(ServerClock { ahead, round_trip: Duration::from_millis(ms) }).verdict;
+        assert_eq!(clock(1.9, 1), Verdict::Ok);
+        assert_eq!(clock(-2.1, 1), Verdict::Warning);
+        assert_eq!(clock(-2.1, 1000), Verdict::Ok);
+    }
+}

@@ -1,0 +1,147 @@
+//! The queues of jobs and their dead-letter queues: whether they can be looked at, and what they are set to.
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+
+use super::{Check, Finding, PATIENCE, all};
+use crate::aws::identity;
+use crate::aws::queue::{Attributes, Queue, QueueError};
+use crate::aws::sdk_error::NETWORK_HINT;
+use crate::config::Config;
+use crate::health::fit::{self, FoundQueue};
+use muster_core::format::span;
+
+/// The main queue, and the second one where one is configured.
+pub(super) struct Queues(pub(super) Vec<JobQueue>);
+
+/// A queue of jobs, as it was found.
+pub(super) struct JobQueue {
+    /// How the settings name it.
+    pub(super) name: String,
+    pub(super) reached: Result<Reached, Failure>,
+}
+
+#[derive(Clone)]
+pub(super) struct Reached {
+    pub(super) queue: Queue,
+    pub(super) attributes: Attributes,
+    /// Its dead-letter queue, where it names one.
+    dead: Option<Result<Attributes, Failure>>,
+}
+
+/// Why a queue cannot be looked at.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error("no answer within {}", span(*.0))]
+    Late(Duration),
+}
+
+impl Queues {
+    /// Looks at all of them.
+    pub(super) async fn reach(config: &Config) -> Self {
+        let aws = identity::load(&config.aws.access()).await;
+        let names = [&config.queue.name].into_iter().chain(&config.queue.replay).cloned();
+        Self(all(names.map(|name| JobQueue::reach(aws.clone(), name))).await)
+    }
+
+    /// What was found, queue by queue, and what does not fit the settings.
+    pub(super) fn findings(&self, config: &Config) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for queue in &self.0 {
+            findings.push(queue.finding());
+            findings.push(queue.dead_letters());
+        }
+        // Both or none: what one of two is not known to be set to says nothing.
+        let found: Vec<_> = self.0.iter().filter_map(JobQueue::found).collect();
+        if found.len() == self.0.len() {
+            let misfits = fit::of_queues(config, &found);
+            findings.extend(misfits.iter().map(|misfit| Finding::misfit(Check::Queue, "", misfit)));
+        }
+        findings
+    }
+}
+
+impl JobQueue {
+    async fn reach(aws: SdkConfig, name: String) -> Self {
+        // A very large future, which would sit in every future around it.
+        let reached = Box::pin(in_time(Reached::look(&aws, &name))).await;
+        Self { name, reached }
+    }
+
+    fn found(&self) -> Option<FoundQueue<'_>> {
+        let reached = self.reached.as_ref().ok()?;
+        let dead_letter = reached.dead.as_ref().and_then(|dead| dead.as_ref().ok());
+        Some(FoundQueue { name: &self.name, url: reached.queue.url(), attributes: &reached.attributes, dead_letter })
+    }
+
+    fn finding(&self) -> Finding {
+        match &self.reached {
+            Ok(Reached { attributes, .. }) => Finding::ok(Check::Queue, &self.name, described(attributes)),
+            Err(failure) => Finding::problem(Check::Queue, &self.name, failure.to_string(), mend(failure)),
+        }
+    }
+
+    fn dead_letters(&self) -> Finding {
+        let check = Check::DeadLetterQueue;
+        let Ok(reached) = &self.reached else {
+            return Finding::skipped(check, &self.name, "the queue cannot be looked at");
+        };
+        match &reached.dead {
+            None => Finding::skipped(check, &self.name, "the queue names none"),
+            Some(Ok(dead)) if dead.messages() > 0 => {
+                let found = format!("messages lie in it, about {}", dead.messages());
+                Finding::warning(
+                    check,
+                    &self.name,
+                    found,
+                    "`muster dead list` shows them, `muster dead replay` sends them again",
+                )
+            }
+            Some(Ok(dead)) => {
+                Finding::ok(check, &self.name, format!("empty, keeps messages for {}", span(dead.retention)))
+            }
+            Some(Err(failure)) => {
+                let found = format!("cannot be looked at: {failure}");
+                let mend = "make the queue that the RedrivePolicy names, and allow sqs:GetQueueUrl and \
+                            sqs:GetQueueAttributes on it";
+                Finding::warning(check, &self.name, found, mend)
+            }
+        }
+    }
+}
+
+impl Reached {
+    async fn look(aws: &SdkConfig, name: &str) -> Result<Self, QueueError> {
+        let queue = Queue::open(aws, name).await?;
+        let attributes = queue.attributes().await?;
+        let dead = match &attributes.dead_letter_arn {
+            Some(arn) => Some(in_time(async { queue.dead_letter_queue(arn).await?.attributes().await }).await),
+            None => None,
+        };
+        Ok(Self { queue, attributes, dead })
+    }
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, QueueError>>) -> Result<T, Failure> {
+    Ok(tokio::time::timeout(PATIENCE, work).await.map_err(|_| Failure::Late(PATIENCE))??)
+}
+
+fn described(attributes: &Attributes) -> String {
+    let dead = attributes.max_receive_count.map_or_else(String::new, |n| format!(", gives up after {n} receives"));
+    format!(
+        "standard, {} messages, hides them for {}, keeps them for {}{dead}",
+        attributes.messages(),
+        span(attributes.visibility_timeout),
+        span(attributes.retention),
+    )
+}
+
+fn mend(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Queue(error) => error.hint(),
+        Failure::Late(_) => NETWORK_HINT,
+    }
+}

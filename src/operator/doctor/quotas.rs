@@ -1,0 +1,110 @@
+//! The quotas: what is configured, what was learnt of it, and how long a million certificates take.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use strum::VariantArray;
+
+use super::targets::{Target, Targets};
+use super::{Check, Finding};
+use crate::config::{Config, Rates};
+use crate::health::fit;
+use crate::ledger::Store;
+use crate::ledger::rate_limit::RateReport;
+use muster_core::account::Account;
+use muster_core::format::{rate, span};
+use muster_core::job::Operation;
+
+/// The share of the configured rate below which the learnt one says that AWS allows less.
+const LEARNT_MIN: f64 = 0.8;
+
+const MILLION: f64 = 1e6;
+
+pub(super) async fn check(config: &Config, targets: &Targets, store: Option<&Store>) -> Vec<Finding> {
+    let wanted: Vec<_> = config
+        .targets
+        .keys()
+        .flat_map(|target| Operation::VARIANTS.iter().map(move |&operation| (target.clone(), operation)))
+        .collect();
+    let reports = match store {
+        Some(store) => store.rate_reports(&wanted).await.map_err(|error| error.to_string()),
+        None => Err("the ledger cannot be read".to_owned()),
+    };
+    let mut findings: Vec<_> = wanted
+        .iter()
+        .map(|(target, operation)| {
+            let configured = config.targets[target].rates.of(*operation).per_second();
+            let learnt = reports.as_ref().map(|reports| learnt(reports, target, *operation));
+            quota(target, *operation, configured, learnt)
+        })
+        .collect();
+    findings.extend(disagreements(config, targets));
+    findings
+}
+
+/// The report of a target's operation, where a worker ever opened it.
+fn learnt<'a>(reports: &'a [RateReport], target: &str, operation: Operation) -> Option<&'a RateReport> {
+    reports.iter().find(|report| report.target == target && report.operation == <&str>::from(operation))
+}
+
+fn quota(target: &str, operation: Operation, configured: f64, learnt: Result<Option<&RateReport>, &String>) -> Finding {
+    let subject = format!("{operation} of {target}");
+    let check = Check::Quota;
+    let million = |rate: f64| span(Duration::try_from_secs_f64(MILLION / rate).unwrap_or(Duration::MAX));
+    let (configured, per_second) = (rate(configured), configured);
+    match learnt {
+        Err(error) => {
+            let found =
+                format!("{configured}/s configured, a million takes {}; what was learnt: {error}", million(per_second));
+            Finding::skipped(check, &subject, found)
+        }
+        Ok(None) => {
+            let found =
+                format!("{configured}/s configured, nothing learnt yet, a million takes {}", million(per_second));
+            Finding::ok(check, &subject, found)
+        }
+        Ok(Some(report)) => {
+            // A worker with other settings has a ceiling of its own, by which its learnt rate is judged.
+            let found = format!(
+                "{configured}/s configured, {}/s learnt of {}/s, a million takes {}",
+                rate(report.learnt),
+                rate(report.ceiling),
+                million(report.learnt)
+            );
+            if report.learnt < LEARNT_MIN * report.ceiling {
+                let mend = format!(
+                    "AWS throttles: set `targets.{target}.rates.{}` to the account's quota, ask AWS for a higher one, or find \
+                     who else calls there",
+                    Rates::key_of(operation)
+                );
+                return Finding::warning(check, &subject, found, mend);
+            }
+            Finding::ok(check, &subject, found)
+        }
+    }
+}
+
+/// Targets that share a quota and are configured differently.
+fn disagreements(config: &Config, targets: &Targets) -> Vec<Finding> {
+    let mut firsts: HashMap<&Account, &Target> = HashMap::new();
+    let mut findings = Vec::new();
+    for its in &targets.0 {
+        let Some(account) = its.account() else { continue };
+        let first = firsts.entry(account).or_insert(its);
+        let rates = (&config.targets[&first.name].rates, &config.targets[&its.name].rates);
+        for &operation in
+            Operation::VARIANTS.iter().filter(|&&operation| rates.0.of(operation) != rates.1.of(operation))
+        {
+            let misfit = fit::Finding::OneQuotaTwoRates {
+                one: first.name.clone(),
+                other: its.name.clone(),
+                key: Rates::key_of(operation),
+                account: account.id.clone(),
+                region: account.region.clone(),
+                rates: (rates.0.of(operation).per_second(), rates.1.of(operation).per_second()),
+            };
+            findings.push(Finding::misfit(Check::Quota, &format!("{operation} of {}", its.name), &misfit));
+        }
+    }
+    findings
+}

@@ -1,0 +1,114 @@
+//! The targets: whose credentials each has, whether its name still stands for that account, and the clock of AWS.
+
+use super::{Check, Finding, PATIENCE, all};
+use crate::aws::identity::{self, Asked};
+use crate::config::Config;
+use crate::health::clock::apart;
+use crate::ledger::{Store, StoreError};
+use muster_core::account::Account;
+use muster_core::format::span;
+use muster_core::role::RoleArn;
+
+/// How far our clock may be off from that of AWS, in seconds; AWS refuses what was signed five minutes off.
+const SKEW_MAX: f64 = 240.0;
+
+/// Every target, and what AWS said of it.
+pub(super) struct Targets(pub(super) Vec<Target>);
+
+pub(super) struct Target {
+    pub(super) name: String,
+    role: Option<RoleArn>,
+    pub(super) asked: Asked,
+}
+
+impl Target {
+    /// Whose the target is, where AWS said so.
+    pub(super) fn account(&self) -> Option<&Account> {
+        self.asked.answer.as_ref().ok().map(|(_, account)| account)
+    }
+}
+
+impl Targets {
+    /// Asks AWS whose each is, all at the same time.
+    pub(super) async fn ask(config: &Config) -> Self {
+        let targets = config.targets.iter().map(|(name, settings)| {
+            let (name, role, access) = (name.clone(), settings.role_arn.clone(), settings.access(&config.aws));
+            async move { Target { name, role, asked: identity::ask(&access, PATIENCE).await } }
+        });
+        Self(all(targets).await)
+    }
+
+    pub(super) fn identities(&self) -> Vec<Finding> {
+        self.0.iter().map(Target::identity).collect()
+    }
+
+    /// Whether the ledger knows the names as those of the same accounts.
+    pub(super) async fn names(&self, store: Option<&Store>) -> Vec<Finding> {
+        let mut findings = Vec::with_capacity(self.0.len());
+        for target in &self.0 {
+            findings.push(target.name_in(store).await);
+        }
+        findings
+    }
+
+    /// What the first answer says of the clock.
+    pub(super) fn clock(&self) -> Vec<Finding> {
+        let ahead = self.0.iter().find_map(|target| target.asked.clock_ahead);
+        vec![ahead.map_or_else(|| Finding::skipped(Check::AwsClock, "", "no answer of AWS told its time"), clock)]
+    }
+}
+
+impl Target {
+    fn identity(&self) -> Finding {
+        let role = self.role.as_ref().map_or_else(String::new, |role| format!(" as {role}"));
+        match &self.asked.answer {
+            Ok((_, account)) => {
+                let found = format!("account {account}{role}, asked in {}", span(self.asked.took));
+                Finding::ok(Check::Identity, &self.name, found)
+            }
+            Err(error) => Finding::problem(Check::Identity, &self.name, format!("{error}{role}"), error.hint()),
+        }
+    }
+
+    async fn name_in(&self, store: Option<&Store>) -> Finding {
+        let skipped = |why| Finding::skipped(Check::Target, &self.name, why);
+        let Some(account) = self.account() else { return skipped("whose account it is now is not known") };
+        let Some(store) = store else { return skipped("the ledger cannot be read") };
+        let checked = store.check_target(&self.name, &account.id, &account.region).await;
+        match checked {
+            Ok(()) => Finding::ok(Check::Target, &self.name, "stands for no other account or region in the ledger"),
+            Err(error @ StoreError::TargetChanged { .. }) => {
+                let mend = "use another target name for another account or region, or the credentials of the first";
+                Finding::problem(Check::Target, &self.name, error.to_string(), mend)
+            }
+            Err(error) => skipped(&error.to_string()),
+        }
+    }
+}
+
+fn clock(ahead: f64) -> Finding {
+    let (off, behind_or_ahead) = apart(ahead);
+    let found = format!("AWS is {off} {behind_or_ahead} this machine, give or take half a second");
+    if ahead.abs() > SKEW_MAX {
+        let mend =
+            "have chrony or systemd-timesyncd set this machine's clock: AWS refuses calls signed five minutes off";
+        return Finding::problem(Check::AwsClock, "", found, mend);
+    }
+    Finding::ok(Check::AwsClock, "", found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict;
+    use super::*;
+
+    #[test]
+    fn a_clock_is_wrong_a_minute_before_aws_says_so() {
+        for (ahead, verdict) in
+            [(0.4, Verdict::Ok), (-200.0, Verdict::Ok), (241.0, Verdict::Problem), (-3600.0, Verdict::Problem)]
+        {
+            assert_eq!(clock(ahead).verdict, verdict, "{ahead}");
+        }
+        assert!(clock(-3600.0).found.starts_with("AWS is 1 h behind this machine"));
+    }
+}

@@ -1,0 +1,313 @@
+//! Compares the ledger with what AWS holds, and mends the ledger where somebody asks for it.
+//!
+//! AWS lists its certificates by age, the ledger has them by id: what AWS lists is kept in the ledger's database until it
+//! was compared, so that nothing grows with the account. A certificate that the list does not have counts as missing only
+//! after AWS was asked for it by its id. Rows that came after the beginning are never held against AWS.
+
+mod drift;
+mod findings;
+mod inventory;
+mod mend;
+mod pace;
+mod walk;
+
+use std::num::NonZeroU32;
+
+use crate::config::Config;
+use crate::intake::ca_folder::{CaFolderError, known_cas};
+use crate::ledger::drift::listing::{Listed, Run};
+use crate::ledger::drift::{ComparedRow, Lane};
+use crate::ledger::{Store, StoreError};
+use crate::operator::ca_registration::SingleError;
+use muster_core::account::Account;
+use muster_core::certificate::{Certificate, CertificateId, Issuer, Verification};
+use muster_core::job::Name;
+use muster_core::rate::Rate;
+
+use drift::{Drift, drifts};
+pub use findings::{Example, Findings};
+pub use inventory::{Inventory, InventoryError};
+pub use mend::Done;
+
+/// How many certificates are compared at a time.
+const PAGE: u32 = 500;
+
+/// What is to be compared.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The account and region, by its name in the settings.
+    pub target: Name,
+    /// Only the rows of this batch.
+    pub batch: Option<Name>,
+    /// Only what this CA issued.
+    pub ca: Option<CertificateId>,
+    /// Lists nothing, and asks for so many certificates of the ledger that chance chooses.
+    pub sample: Option<NonZeroU32>,
+    /// Most calls a second.
+    pub rate: Rate,
+}
+
+/// Why nothing could be compared, or not to the end.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// The target cannot be used.
+    #[error(transparent)]
+    Target(#[from] SingleError),
+    /// AWS did not say what it holds.
+    #[error(transparent)]
+    Inventory(#[from] InventoryError),
+    /// The ledger did not do its part.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Nobody named this batch.
+    #[error("the ledger does not know batch `{0}`")]
+    UnknownBatch(Name),
+    /// Which certificates the CA issued cannot be told.
+    #[error("the certificate of CA {0} is neither in the ledger nor in `precheck.ca_folder`")]
+    UnknownCa(CertificateId),
+    /// A file of the CA folder cannot be used.
+    #[error(transparent)]
+    CaFolder(#[from] CaFolderError),
+    /// The pages of the list repeat.
+    #[error("the list of AWS does not end: a page leads back to an earlier one")]
+    EndlessList,
+    /// What AWS listed is gone.
+    #[error("the database server crashed meanwhile, and what AWS listed is lost")]
+    ListLost,
+}
+
+impl ReconcileError {
+    /// What to do.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::UnknownBatch(_) => {
+                Some("a batch is known once a worker has received its first message; leave --batch out to compare all")
+            }
+            Self::UnknownCa(_) => Some("put its PEM file into `precheck.ca_folder`, or leave --ca out"),
+            Self::EndlessList | Self::ListLost => Some("run it again"),
+            Self::Target(_) | Self::Inventory(_) | Self::Store(_) | Self::CaFolder(_) => None,
+        }
+    }
+}
+
+/// One comparison.
+#[derive(Debug)]
+pub struct Reconciliation {
+    store: Store,
+    inventory: Inventory,
+    order: Order,
+    issuer: Option<Issuer>,
+    lanes: Vec<Lane>,
+    run: Run,
+    findings: Findings,
+    /// What AWS said first: while it is there, all of it is.
+    first: Option<CertificateId>,
+}
+
+impl Reconciliation {
+    /// Finds out what there is to compare, and begins.
+    ///
+    /// # Errors
+    /// The target, the batch or the CA cannot be used, or the ledger cannot be reached.
+    pub async fn begin(config: &Config, store: &Store, order: Order) -> Result<Self, ReconcileError> {
+        let inventory = Inventory::connect(config, &order.target, order.rate).await?;
+        let account = inventory.account();
+        store.check_target(order.target.as_str(), &account.id, &account.region).await?;
+        let lanes = lanes(store, order.batch.as_ref()).await?;
+        let issuer = match order.ca {
+            Some(id) => Some(issuer(config, store, account, id).await?),
+            None => None,
+        };
+        let run = store.begin_run().await?;
+        let findings = Findings::none(run.began_at);
+        Ok(Self { store: store.clone(), inventory, order, issuer, lanes, run, findings, first: None })
+    }
+
+    /// Whose account and which region is compared.
+    pub fn account(&self) -> &Account {
+        self.inventory.account()
+    }
+
+    /// How many calls were made.
+    pub fn n_calls(&self) -> u64 {
+        self.inventory.n_calls()
+    }
+
+    /// What was found.
+    pub fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
+    /// Asks AWS what it holds and compares that with the ledger; `show` is told how far it is.
+    ///
+    /// # Errors
+    /// AWS or the ledger did not answer.
+    pub async fn compare(&mut self, show: &dyn Fn(&Self)) -> Result<(), ReconcileError> {
+        if self.order.sample.is_none() {
+            self.list(show).await?;
+        }
+        self.ask(show).await?;
+        self.check_list().await?;
+        let mut after = None;
+        while let Some(page) = self.page(&mut after).await? {
+            for (listed, drift) in page.drifts(self.order.batch.as_ref()) {
+                self.findings.add(listed, &drift);
+            }
+            self.findings.n_compared += page.listed.len() as u64;
+            show(self);
+        }
+        Ok(())
+    }
+
+    /// Removes what AWS listed.
+    ///
+    /// # Errors
+    /// What the server or the connection met; the next comparison removes it later.
+    pub async fn end(self) -> Result<(), StoreError> {
+        self.store.end_run(&self.run).await
+    }
+
+    /// Has AWS list what it holds.
+    async fn list(&mut self, show: &dyn Fn(&Self)) -> Result<(), ReconcileError> {
+        let mut marker = None;
+        let mut cycle = CycleDetector::default();
+        let mut n = 0;
+        loop {
+            let page = self.inventory.list(self.order.ca, marker.as_deref()).await?;
+            n += page.certificates.len() as u64;
+            self.findings.n_listed = Some(n);
+            let said = page.certificates.into_iter();
+            let said: Vec<_> = said.map(|its| Listed { id: its.id, status: Some(its.status) }).collect();
+            self.note(&said).await?;
+            show(self);
+            let Some(next) = page.next else { return Ok(()) };
+            if cycle.has_seen(&next) {
+                return Err(ReconcileError::EndlessList);
+            }
+            marker = Some(next);
+        }
+    }
+
+    /// Keeps what AWS said.
+    async fn note(&mut self, said: &[Listed]) -> Result<(), StoreError> {
+        self.first = self.first.or(said.first().map(|listed| listed.id));
+        self.store.note_listed(&self.run, said).await
+    }
+
+    /// Checks that what AWS said is all there: a crash of the server empties the table that it is in.
+    async fn check_list(&self) -> Result<(), ReconcileError> {
+        let Some(first) = self.first else { return Ok(()) };
+        if self.store.has_listed(&self.run, first).await? { Ok(()) } else { Err(ReconcileError::ListLost) }
+    }
+
+    /// Reads the next page of what AWS said, with the ledger's rows; none is left behind the last.
+    async fn page(&self, after: &mut Option<CertificateId>) -> Result<Option<Page>, StoreError> {
+        let listed = self.store.listed(&self.run, *after, PAGE).await?;
+        let Some(last) = listed.last() else { return Ok(None) };
+        *after = Some(last.id);
+        let ids: Vec<CertificateId> = listed.iter().map(|listed| listed.id).collect();
+        let mut rows = self.store.compared_rows(&self.run, self.account(), &ids).await?;
+        rows.sort_by(|one, other| one.key.subject.cmp(&other.key.subject).then_with(|| one.key.cmp(&other.key)));
+        Ok(Some(Page { listed, rows }))
+    }
+}
+
+/// Finds out that the markers of pages repeat, by Brent's algorithm: one marker is kept, and another one after twice as many
+/// pages each time. A list that does not end is found out after at most four times as many pages as differ.
+#[derive(Default)]
+struct CycleDetector {
+    kept: Option<String>,
+    n_since: u64,
+    n_max: u64,
+}
+
+impl CycleDetector {
+    /// Says whether the marker is the kept one.
+    fn has_seen(&mut self, marker: &str) -> bool {
+        if self.kept.as_deref() == Some(marker) {
+            return true;
+        }
+        self.n_since += 1;
+        if self.n_since > self.n_max {
+            (self.kept, self.n_since, self.n_max) = (Some(marker.to_owned()), 0, (self.n_max * 2).max(1));
+        }
+        false
+    }
+}
+
+/// What AWS said of some certificates, and the rows that the ledger has of them; both in the order of the ids.
+struct Page {
+    listed: Vec<Listed>,
+    rows: Vec<ComparedRow>,
+}
+
+impl Page {
+    fn drifts(&self, batch: Option<&Name>) -> Vec<(&Listed, Drift<'_>)> {
+        let mut rest = self.rows.iter().peekable();
+        let mut found = Vec::new();
+        for listed in &self.listed {
+            let mut rows = Vec::new();
+            while let Some(row) = rest.next_if(|row| row.key.subject <= listed.id.0) {
+                rows.push(row);
+            }
+            found.extend(drifts(listed, &rows, batch.map(Name::as_str)).into_iter().map(|drift| (listed, drift)));
+        }
+        found
+    }
+}
+
+/// Where the ledger's certificates are read.
+async fn lanes(store: &Store, batch: Option<&Name>) -> Result<Vec<Lane>, ReconcileError> {
+    let Some(batch) = batch else { return Ok(vec![Lane::Account]) };
+    let operations = store.batch_operations(batch.as_str()).await?;
+    if operations.is_empty() {
+        return Err(ReconcileError::UnknownBatch(batch.clone()));
+    }
+    let of_devices = operations.into_iter().filter(|(_, operation)| !operation.is_of_ca());
+    Ok(of_devices.map(|(target, operation)| Lane::Batch(batch.to_string(), target, operation)).collect())
+}
+
+/// The CA with an id: the ledger's, or one of the folder.
+async fn issuer(
+    config: &Config,
+    store: &Store,
+    account: &Account,
+    id: CertificateId,
+) -> Result<Issuer, ReconcileError> {
+    let kept = store.authority_pem(account, id).await?;
+    let kept = kept.and_then(|pem| Issuer::new(Certificate::from_pem(&pem).ok()?).ok());
+    if let Some(issuer) = kept {
+        return Ok(issuer);
+    }
+    let mut known = known_cas(&config.precheck)?.into_iter();
+    known.find(|issuer| issuer.certificate().id() == id).ok_or(ReconcileError::UnknownCa(id))
+}
+
+/// Says whether a CA issued a certificate.
+fn has_issued(issuer: &Issuer, certificate: &Certificate) -> bool {
+    certificate.names_as_issuer(issuer.certificate()) && issuer.verify(certificate) != Verification::Bad
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CycleDetector;
+
+    #[test]
+    fn pages_that_repeat_are_found_out_whatever_comes_before_and_however_many_they_are() {
+        for n_before in 0..20 {
+            for n_repeating in 1..20 {
+                let mut cycle = CycleDetector::default();
+                let mut markers = (0..n_before).chain((n_before..n_before + n_repeating).cycle());
+                let n_asked = markers.position(|marker: usize| cycle.has_seen(&marker.to_string())).unwrap();
+                assert!(n_asked >= n_before + n_repeating, "{n_before}, {n_repeating}");
+                assert!(n_asked <= 4 * (n_before + n_repeating), "{n_before}, {n_repeating}: {n_asked}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_that_ends_has_no_cycle() {
+        let mut cycle = CycleDetector::default();
+        assert!((0..10_000).all(|marker| !cycle.has_seen(&marker.to_string())));
+    }
+}

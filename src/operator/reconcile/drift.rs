@@ -1,0 +1,140 @@
+//! How the ledger and AWS differ in one certificate. Pure.
+
+use crate::ledger::drift::ComparedRow;
+use crate::ledger::drift::listing::Listed;
+use muster_core::job::CertificateStatus;
+
+/// One difference.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Drift<'a> {
+    /// The ledger says that it is in, and AWS does not have it.
+    Missing {
+        /// The row that says so.
+        row: &'a ComparedRow,
+        /// The ledger keeps the certificate, in this row or another.
+        is_kept: bool,
+    },
+    /// AWS has it, and the ledger has no row of it.
+    Unknown,
+    /// AWS has it, and the ledger has rows of it, none of which is good.
+    EndedOtherwise(Vec<&'a ComparedRow>),
+    /// It stands at AWS with another status than was asked for, or than the ledger knows.
+    OtherStatus(&'a ComparedRow),
+}
+
+/// The differences in what AWS said of a certificate and in the rows that the ledger has of it, where `batch` is named
+/// only those of its rows.
+///
+/// A certificate with a row that is newer than AWS's word is not missing, whatever its other rows say.
+pub(super) fn drifts<'a>(listed: &Listed, rows: &[&'a ComparedRow], batch: Option<&str>) -> Vec<Drift<'a>> {
+    let is_meant = |row: &&&ComparedRow| batch.is_none_or(|batch| row.key.batch == batch);
+    let (good, bad): (Vec<&ComparedRow>, Vec<_>) = rows.iter().copied().partition(|row| row.status.is_good());
+    let Some(status) = &listed.status else {
+        let is_back = good.iter().any(|row| row.is_newer);
+        let is_kept = good.iter().any(|row| row.has_certificate);
+        let missing = good.iter().filter(is_meant).filter(|_| !is_back);
+        return missing.map(|row| Drift::Missing { row, is_kept }).collect();
+    };
+    if good.is_empty() {
+        let meant: Vec<&ComparedRow> = bad.iter().filter(is_meant).copied().collect();
+        return match (meant.is_empty(), bad.is_empty() && batch.is_none()) {
+            (false, _) => vec![Drift::EndedOtherwise(meant)],
+            (true, true) => vec![Drift::Unknown],
+            (true, false) => vec![],
+        };
+    }
+    let status = status.parse().ok();
+    let good = good.iter().filter(is_meant).filter(|row| !row.is_newer && differs(row, status));
+    good.map(|row| Drift::OtherStatus(row)).collect()
+}
+
+/// Says whether AWS's status is news, or not what was asked for. A word that this version does not know is always that.
+fn differs(row: &ComparedRow, status: Option<CertificateStatus>) -> bool {
+    status.is_none_or(|status| row.known_status != Some(status) || row.wanted_status != status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::drift::tests::compared;
+    use muster_core::certificate::CertificateId;
+    use muster_core::outcome::Code;
+
+    fn said(status: Option<&str>) -> Listed {
+        Listed { id: CertificateId([7; 32]), status: status.map(str::to_owned) }
+    }
+
+    fn found<'a>(status: Option<&str>, rows: &'a [ComparedRow], batch: Option<&str>) -> Vec<Drift<'a>> {
+        drifts(&said(status), &rows.iter().collect::<Vec<_>>(), batch)
+    }
+
+    fn missing(row: &ComparedRow) -> Drift<'_> {
+        Drift::Missing { row, is_kept: true }
+    }
+
+    fn newer(batch: &str) -> ComparedRow {
+        let mut row = compared(batch, Code::Ok);
+        row.is_newer = true;
+        row
+    }
+
+    fn without_status(mut row: ComparedRow) -> ComparedRow {
+        row.known_status = None;
+        row
+    }
+
+    #[test]
+    fn what_agrees_is_no_drift() {
+        let rows = [compared("a", Code::Ok), compared("b", Code::Known), compared("c", Code::Expired)];
+        assert_eq!(found(Some("ACTIVE"), &rows, None), []);
+        assert_eq!(found(None, &rows[2..], None), [], "neither has it");
+        assert_eq!(found(None, &[], None), []);
+    }
+
+    #[test]
+    fn every_good_row_of_what_aws_does_not_have_is_missing() {
+        let rows = [compared("a", Code::Ok), compared("b", Code::Known), compared("c", Code::Expired)];
+        assert_eq!(found(None, &rows, None), [missing(&rows[0]), missing(&rows[1])]);
+        assert_eq!(found(None, &rows, Some("b")), [missing(&rows[1])]);
+        assert_eq!(found(None, &rows, Some("c")), []);
+    }
+
+    #[test]
+    fn a_certificate_is_kept_where_any_of_its_rows_keeps_it() {
+        let mut rows = [compared("a", Code::Ok), compared("b", Code::Known)];
+        rows[0].has_certificate = false;
+        assert_eq!(found(None, &rows, Some("a")), [missing(&rows[0])]);
+        rows[1].has_certificate = false;
+        assert_eq!(found(None, &rows, Some("a")), [Drift::Missing { row: &rows[0], is_kept: false }]);
+    }
+
+    #[test]
+    fn what_came_back_meanwhile_is_not_missing() {
+        let newer = newer("b");
+        let rows = [compared("a", Code::Ok), newer];
+        assert_eq!(found(None, &rows, None), []);
+        assert_eq!(found(None, &rows, Some("a")), [], "also where the newer row is of another batch");
+    }
+
+    #[test]
+    fn what_aws_has_without_a_good_row_is_unknown_or_ended_otherwise() {
+        assert_eq!(found(Some("ACTIVE"), &[], None), [Drift::Unknown]);
+        assert_eq!(found(Some("ACTIVE"), &[], Some("a")), [], "nobody knows of which batch it would be");
+        let rows = [compared("a", Code::Timeout), compared("b", Code::IssuerInactive)];
+        assert_eq!(found(Some("ACTIVE"), &rows, None), [Drift::EndedOtherwise(vec![&rows[0], &rows[1]])]);
+        assert_eq!(found(Some("ACTIVE"), &rows, Some("b")), [Drift::EndedOtherwise(vec![&rows[1]])]);
+        assert_eq!(found(Some("ACTIVE"), &rows, Some("c")), []);
+    }
+
+    #[test]
+    fn a_status_that_is_news_or_was_not_asked_for_is_a_drift() {
+        let rows = [compared("a", Code::Ok)];
+        for status in ["INACTIVE", "PENDING_TRANSFER", "A_WORD_OF_TOMORROW"] {
+            assert_eq!(found(Some(status), &rows, None), [Drift::OtherStatus(&rows[0])], "{status}");
+        }
+        let unknown = [compared("a", Code::Exists)].map(without_status);
+        assert_eq!(found(Some("ACTIVE"), &unknown, None), [Drift::OtherStatus(&unknown[0])]);
+        let newer = [newer("a")];
+        assert_eq!(found(Some("INACTIVE"), &newer, None), [], "the list may be the older word");
+    }
+}

@@ -1,0 +1,214 @@
+//! What a comparison found, counted, with examples.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use super::drift::Drift;
+use crate::ledger::drift::ComparedRow;
+use crate::ledger::drift::listing::Listed;
+use muster_core::certificate::CertificateId;
+use muster_core::job::CertificateStatus;
+
+/// Most examples of each difference.
+const EXAMPLES_MAX: usize = 20;
+
+/// What a comparison found. Rows are counted: a certificate of two batches counts in each, as everywhere.
+#[derive(Clone, Debug, Serialize)]
+pub struct Findings {
+    /// When it began.
+    #[serde(with = "time::serde::rfc3339")]
+    pub began_at: OffsetDateTime,
+    /// How many certificates AWS listed; none: it was not asked for a list.
+    pub n_listed: Option<u64>,
+    /// How many certificates AWS was asked for one by one.
+    pub n_described: u64,
+    /// How many certificates that AWS said something of were compared with the ledger.
+    pub n_compared: u64,
+    /// How many certificates were not compared with the list of a CA, as the ledger does not keep them.
+    pub n_of_unknown_ca: u64,
+    /// Rows that say that it is in, of certificates that AWS does not have.
+    pub missing_at_aws: Missing,
+    /// Certificates that AWS has and the ledger has no row of.
+    pub unknown_to_the_ledger: Unknown,
+    /// Rows of certificates that AWS has and the ledger knows by no good row.
+    pub ended_otherwise: EndedOtherwise,
+    /// Rows of certificates with another status at AWS than was asked for, or than the ledger knows.
+    pub other_status: OtherStatus,
+}
+
+/// What AWS does not have.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Missing {
+    /// How many rows.
+    pub n: u64,
+    /// How many of them cannot be sent again: the ledger keeps no certificate of them.
+    pub n_without_certificate: u64,
+    /// The first of them.
+    pub examples: Vec<Example>,
+}
+
+/// What the ledger has no row of.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Unknown {
+    /// How many certificates.
+    pub n: u64,
+    /// The first of them.
+    pub examples: Vec<Example>,
+}
+
+/// What AWS has and the ledger knows by no good row.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct EndedOtherwise {
+    /// How many rows.
+    pub n: u64,
+    /// How many of their jobs can be sent again and do not wait for that.
+    pub n_sendable: u64,
+    /// How many for each reason.
+    pub codes: BTreeMap<&'static str, u64>,
+    /// The first of them.
+    pub examples: Vec<Example>,
+}
+
+/// What stands at AWS with another status.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct OtherStatus {
+    /// How many rows.
+    pub n: u64,
+    /// How many of them do not stand as was asked for.
+    pub n_not_wanted: u64,
+    /// Of how many the ledger did not know the status.
+    pub n_unknown: u64,
+    /// The first of them.
+    pub examples: Vec<Example>,
+}
+
+/// One certificate, as one row of the ledger has it where there is one.
+#[derive(Clone, Debug, Serialize)]
+pub struct Example {
+    /// The certificate.
+    pub certificate_id: CertificateId,
+    /// Its status at AWS; null: AWS does not have it.
+    pub status_at_aws: Option<String>,
+    /// The row.
+    #[serde(flatten)]
+    pub row: Option<ExampleRow>,
+}
+
+/// What a row says.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExampleRow {
+    /// Batch.
+    pub batch: String,
+    /// Target.
+    pub target: String,
+    /// The line's own name for the device.
+    #[serde(rename = "ref")]
+    pub reference: Option<String>,
+    /// Why it ended so.
+    pub code: &'static str,
+    /// The status that was asked for.
+    pub wanted_status: CertificateStatus,
+    /// The status that the ledger knows.
+    pub known_status: Option<CertificateStatus>,
+}
+
+impl Findings {
+    /// Nothing yet.
+    pub(super) fn none(began_at: OffsetDateTime) -> Self {
+        Self {
+            began_at,
+            n_listed: None,
+            n_described: 0,
+            n_compared: 0,
+            n_of_unknown_ca: 0,
+            missing_at_aws: Missing::default(),
+            unknown_to_the_ledger: Unknown::default(),
+            ended_otherwise: EndedOtherwise::default(),
+            other_status: OtherStatus::default(),
+        }
+    }
+
+    /// Says whether the ledger and AWS differ.
+    pub fn has_drift(&self) -> bool {
+        self.missing_at_aws.n + self.unknown_to_the_ledger.n + self.ended_otherwise.n + self.other_status.n > 0
+    }
+
+    /// Counts a difference.
+    pub(super) fn add(&mut self, listed: &Listed, drift: &Drift<'_>) {
+        match drift {
+            Drift::Missing { row, is_kept } => {
+                self.missing_at_aws.n += 1;
+                self.missing_at_aws.n_without_certificate += u64::from(!is_kept);
+                push(&mut self.missing_at_aws.examples, listed, Some(row));
+            }
+            Drift::Unknown => {
+                self.unknown_to_the_ledger.n += 1;
+                push(&mut self.unknown_to_the_ledger.examples, listed, None);
+            }
+            Drift::EndedOtherwise(rows) => rows.iter().for_each(|row| self.add_bad(listed, row)),
+            Drift::OtherStatus(row) => {
+                let status: Option<CertificateStatus> = listed.status.as_deref().and_then(|status| status.parse().ok());
+                // A word that this version does not know cannot be learnt.
+                let is_news = status.is_some() && status != row.known_status;
+                self.other_status.n += 1;
+                self.other_status.n_not_wanted += u64::from(status != Some(row.wanted_status));
+                self.other_status.n_unknown += u64::from(is_news);
+                push(&mut self.other_status.examples, listed, Some(row));
+            }
+        }
+    }
+
+    fn add_bad(&mut self, listed: &Listed, row: &ComparedRow) {
+        self.ended_otherwise.n += 1;
+        self.ended_otherwise.n_sendable += u64::from(row.is_sendable);
+        *self.ended_otherwise.codes.entry(row.code.as_str()).or_default() += 1;
+        push(&mut self.ended_otherwise.examples, listed, Some(row));
+    }
+}
+
+fn push(examples: &mut Vec<Example>, listed: &Listed, row: Option<&ComparedRow>) {
+    if examples.len() < EXAMPLES_MAX {
+        let row = row.map(|row| ExampleRow {
+            batch: row.key.batch.clone(),
+            target: row.key.target.clone(),
+            reference: row.reference.clone(),
+            code: row.code.as_str(),
+            wanted_status: row.wanted_status,
+            known_status: row.known_status,
+        });
+        examples.push(Example { certificate_id: listed.id, status_at_aws: listed.status.clone(), row });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::drift::tests::compared;
+    use muster_core::outcome::Code;
+
+    #[test]
+    fn a_status_is_news_where_the_ledger_can_learn_it() {
+        let row = compared("a", Code::Ok);
+        for (status, n_unknown, n_not_wanted) in [("REVOKED", 1, 1), ("A_WORD_OF_TOMORROW", 0, 1)] {
+            let mut findings = Findings::none(OffsetDateTime::UNIX_EPOCH);
+            let listed = Listed { id: CertificateId([7; 32]), status: Some(status.to_owned()) };
+            findings.add(&listed, &Drift::OtherStatus(&row));
+            let found = &findings.other_status;
+            assert_eq!((found.n, found.n_unknown, found.n_not_wanted), (1, n_unknown, n_not_wanted), "{status}");
+            assert!(findings.has_drift());
+        }
+    }
+
+    #[test]
+    fn examples_are_few_and_counts_are_not() {
+        let row = compared("a", Code::Timeout);
+        let mut findings = Findings::none(OffsetDateTime::UNIX_EPOCH);
+        let listed = Listed { id: CertificateId([7; 32]), status: Some("ACTIVE".to_owned()) };
+        (0..50).for_each(|_| findings.add(&listed, &Drift::EndedOtherwise(vec![&row, &row])));
+        let found = &findings.ended_otherwise;
+        assert_eq!((found.n, found.n_sendable, found.examples.len()), (100, 100, EXAMPLES_MAX));
+        assert_eq!(found.codes, [("timeout", 100)].into());
+    }
+}

@@ -1,0 +1,159 @@
+//! Writes into the ledger what a comparison found, and has what is missing sent again.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio_util::sync::CancellationToken;
+
+use super::drift::Drift;
+use super::{PAGE, Page, ReconcileError, Reconciliation};
+use crate::ledger::StoreError;
+use crate::ledger::drift::changes::{Becomes, Changed};
+use crate::ledger::drift::{ComparedRow, RowKey};
+use muster_core::certificate::{CertificateId, pem};
+use muster_core::hold::HoldKey;
+use muster_core::job::{
+    CertificateStatus, Name, Operation, RegisterCertificate, RegisterCertificateWithoutCa, Request,
+};
+
+/// What was changed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Done {
+    /// How many rows are gone now.
+    pub n_gone: u64,
+    /// How many of these cannot be sent again: the ledger keeps no certificate of them.
+    pub n_gone_without_certificate: u64,
+    /// Of how many rows the status at AWS is known now.
+    pub n_learnt: u64,
+    /// How many jobs workers send again.
+    pub n_sent_again: u64,
+}
+
+impl Reconciliation {
+    /// Counts the rows that were gone before and can be sent again.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn gone_before(&self) -> Result<u64, ReconcileError> {
+        let mut n = 0;
+        self.each_gone(async |keys| {
+            n += keys.len() as u64;
+            Ok(true)
+        })
+        .await?;
+        Ok(n)
+    }
+
+    /// Marks what is gone and learns what AWS said of statuses; with `is_repair`, has jobs sent again. What was done is in
+    /// `done` also where this fails or is stopped.
+    ///
+    /// # Errors
+    /// What the server or the connection met.
+    pub async fn mend(&self, is_repair: bool, stop: &CancellationToken, done: &mut Done) -> Result<(), ReconcileError> {
+        let mut after = None;
+        while let Some(page) = self.page(&mut after).await? {
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            self.mend_page(&page, is_repair, done).await?;
+        }
+        if is_repair {
+            self.each_gone(async |keys| {
+                done.n_sent_again += self.send_again(keys).await?;
+                Ok(!stop.is_cancelled())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn mend_page(&self, page: &Page, is_repair: bool, done: &mut Done) -> Result<(), StoreError> {
+        let drifts = page.drifts(self.order.batch.as_ref());
+        let missing = drifts.iter().filter(|(_, drift)| matches!(drift, Drift::Missing { .. }));
+        let missing: Vec<CertificateId> = missing.map(|(listed, _)| listed.id).collect();
+        let kept: HashMap<_, _> = self.store.kept_certificates(self.account(), &missing).await?.into_iter().collect();
+        let (mut changes, mut again) = (vec![], vec![]);
+        for (listed, drift) in &drifts {
+            match drift {
+                Drift::Missing { row, .. } => changes.push((*row, gone(row, kept.get(&listed.id)))),
+                Drift::OtherStatus(row) => {
+                    changes.extend(learnt(row, listed.status.as_deref()).map(|becomes| (*row, becomes)));
+                }
+                Drift::EndedOtherwise(rows) if is_repair => {
+                    again.extend(rows.iter().filter(|row| row.is_sendable).map(|row| row.key.clone()));
+                }
+                Drift::EndedOtherwise(_) | Drift::Unknown => {}
+            }
+        }
+        if !changes.is_empty() {
+            let Changed { n_gone, n_gone_without_request, n_learnt } = self.store.change_compared(&changes).await?;
+            done.n_gone += n_gone;
+            done.n_gone_without_certificate += n_gone_without_request;
+            done.n_learnt += n_learnt;
+        }
+        done.n_sent_again += self.send_again(&again).await?;
+        Ok(())
+    }
+
+    async fn send_again(&self, keys: &[RowKey]) -> Result<u64, StoreError> {
+        let hold = HoldKey::read(format!("repair:{}", self.order.target));
+        self.store.repair(&hold, "AWS and the ledger differed: these jobs are sent again", keys).await
+    }
+
+    /// Goes through the rows that are gone and can be sent again, page by page, for as long as `take` says so.
+    async fn each_gone(
+        &self,
+        mut take: impl AsyncFnMut(&[RowKey]) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        for batch in self.store.batches_with_gone(self.order.batch.as_ref().map(Name::as_str)).await? {
+            let mut last: Option<RowKey> = None;
+            loop {
+                let only_of = self.is_partial().then_some(&self.run);
+                let keys = self.store.gone_rows(self.account(), &batch, only_of, last.as_ref(), PAGE).await?;
+                let Some(key) = keys.last() else { break };
+                last = Some(key.clone());
+                if !take(&keys).await? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Says whether not all rows of the account or the batch were meant.
+    fn is_partial(&self) -> bool {
+        self.order.sample.is_some() || self.order.ca.is_some()
+    }
+}
+
+/// What a row becomes whose certificate AWS does not have.
+fn gone(row: &ComparedRow, der: Option<&Vec<u8>>) -> Becomes {
+    let now = OffsetDateTime::now_utc().truncate_to_second().format(&Rfc3339);
+    let now = now.expect("the present lies in years of four digits");
+    let request = der.and_then(|der| request(row.operation, der, row.wanted_status));
+    Becomes::Gone { detail: format!("it was registered; AWS did not have it on {now}"), request }
+}
+
+/// The fields of the call that registers a device certificate again.
+fn request(operation: Operation, der: &[u8], wanted: CertificateStatus) -> Option<String> {
+    let (certificate_pem, status) = (pem::encode(pem::CERTIFICATE, der), Some(wanted));
+    let request: Request = match operation {
+        Operation::RegisterCertificate => {
+            RegisterCertificate { certificate_pem, status, ..RegisterCertificate::default() }.into()
+        }
+        Operation::RegisterCertificateWithoutCA => RegisterCertificateWithoutCa { certificate_pem, status }.into(),
+        Operation::RegisterCACertificate => return None,
+    };
+    Some(serde_json::to_string(&request).expect("strings always become JSON"))
+}
+
+/// What a row becomes of which AWS told a status that the ledger did not know. A word that this version does not know is
+/// no status.
+fn learnt(row: &ComparedRow, status: Option<&str>) -> Option<Becomes> {
+    let status: CertificateStatus = status?.parse().ok()?;
+    let wanted = row.wanted_status;
+    let detail = (status != wanted).then(|| format!("stands as {status}, {wanted} was wanted"));
+    (row.known_status != Some(status)).then_some(Becomes::Known { status, detail })
+}

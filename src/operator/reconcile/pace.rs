@@ -1,0 +1,75 @@
+//! How fast AWS is asked: evenly, and slower for a while after a throttle.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use muster_core::rate::Rate;
+
+/// How long half the rate lasts after a throttle: others use the quota, and theirs is the work that counts.
+const SLOW_FOR: Duration = Duration::from_mins(1);
+
+/// Spaces calls evenly.
+#[derive(Debug)]
+pub(super) struct Pace {
+    period: Duration,
+    next: Instant,
+    slow_until: Option<Instant>,
+}
+
+impl Pace {
+    pub(super) fn new(rate: Rate) -> Self {
+        Self { period: rate.period(), next: Instant::now(), slow_until: None }
+    }
+
+    /// Waits until the next call may be made. Turns that were not taken are lost.
+    pub(super) async fn turn(&mut self) {
+        tokio::time::sleep_until(self.next).await;
+        let now = Instant::now();
+        let is_slow = self.slow_until.is_some_and(|until| now < until);
+        self.next = now + if is_slow { self.period * 2 } else { self.period };
+    }
+
+    /// Halves the rate for a while.
+    pub(super) fn throttled(&mut self) {
+        self.slow_until = Some(Instant::now() + SLOW_FOR);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn time_of_ten(pace: &mut Pace) -> Duration {
+        let began = Instant::now();
+        for _ in 0..10 {
+            pace.turn().await;
+        }
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_throttle_halves_the_rate_for_a_while() {
+        let mut pace = Pace::new(Rate::new(5.0).unwrap());
+        pace.turn().await;
+        let near = |time: Duration, wanted: f64| (time.as_secs_f64() - wanted).abs() < 0.05;
+        let time = time_of_ten(&mut pace).await;
+        assert!(near(time, 2.0), "{time:?}");
+        pace.throttled();
+        pace.turn().await;
+        let time = time_of_ten(&mut pace).await;
+        assert!(near(time, 4.0), "{time:?}");
+        tokio::time::advance(SLOW_FOR).await;
+        pace.turn().await;
+        let time = time_of_ten(&mut pace).await;
+        assert!(near(time, 2.0), "{time:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn turns_that_were_not_taken_are_lost() {
+        let mut pace = Pace::new(Rate::new(5.0).unwrap());
+        tokio::time::advance(Duration::from_mins(1)).await;
+        let time = time_of_ten(&mut pace).await;
+        assert!(time > Duration::from_millis(1_700), "{time:?}");
+    }
+}

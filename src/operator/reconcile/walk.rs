@@ -1,0 +1,101 @@
+//! Walks through the ledger's certificates and asks AWS for those of which it has said nothing yet.
+
+use super::{PAGE, ReconcileError, Reconciliation, has_issued};
+use crate::ledger::StoreError;
+use crate::ledger::drift::Lane;
+use crate::ledger::drift::listing::Listed;
+use muster_core::certificate::{Certificate, CertificateId};
+
+/// How many certificates are asked for before that is kept and shown.
+const ASKED_AT_A_TIME: usize = 20;
+
+impl Reconciliation {
+    /// Asks AWS for the certificates that it did not list; for a sample, for as many as were ordered.
+    pub(super) async fn ask(&mut self, show: &dyn Fn(&Self)) -> Result<(), ReconcileError> {
+        if let Some(n) = self.order.sample {
+            let sample = self.sample(n.get() as usize).await?;
+            return self.describe(&sample, show).await;
+        }
+        for lane in self.lanes.clone() {
+            let mut after = None;
+            while let Some(open) = self.open(&lane, &mut after).await? {
+                self.describe(&open, show).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for certificates one by one.
+    async fn describe(&mut self, ids: &[CertificateId], show: &dyn Fn(&Self)) -> Result<(), ReconcileError> {
+        for some in ids.chunks(ASKED_AT_A_TIME) {
+            let mut said = Vec::new();
+            for &id in some {
+                let described = self.inventory.describe(id).await?;
+                said.push(Listed { id, status: described.map(|its| its.status) });
+                self.findings.n_described += 1;
+            }
+            self.note(&said).await?;
+            show(self);
+        }
+        Ok(())
+    }
+
+    /// Chooses certificates by chance. Ids are hashes, so those that follow on one drawn by lot are as good as drawn
+    /// one by one.
+    async fn sample(&mut self, n: usize) -> Result<Vec<CertificateId>, ReconcileError> {
+        let start = CertificateId(std::array::from_fn(|_| fastrand::u8(..)));
+        let mut sample = Vec::new();
+        for lane in self.lanes.clone() {
+            sample.extend(self.ring(&lane, start, n).await?);
+        }
+        // Of several lanes, those that come first behind the start, as if they were one.
+        sample.sort_by_key(|&id| (id <= start, id));
+        sample.dedup();
+        sample.truncate(n);
+        Ok(sample)
+    }
+
+    /// Reads `n` certificates of a lane, from behind `start` on and, at the end, from the beginning up to it.
+    async fn ring(
+        &mut self,
+        lane: &Lane,
+        start: CertificateId,
+        n: usize,
+    ) -> Result<Vec<CertificateId>, ReconcileError> {
+        let mut found = Vec::new();
+        for (mut after, last) in [(Some(start), None), (None, Some(start))] {
+            while found.len() < n && last.is_none_or(|last| after < Some(last)) {
+                let Some(open) = self.open(lane, &mut after).await? else { break };
+                found.extend(open.into_iter().filter(|id| last.is_none_or(|last| *id <= last)));
+            }
+        }
+        found.truncate(n);
+        Ok(found)
+    }
+
+    /// Reads the next page of a lane's certificates: those of which AWS has said nothing, of the CA that is meant.
+    async fn open(
+        &mut self,
+        lane: &Lane,
+        after: &mut Option<CertificateId>,
+    ) -> Result<Option<Vec<CertificateId>>, StoreError> {
+        let page = self.store.good_certificates(&self.run, lane, self.account(), *after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        *after = Some(last.id);
+        let mut open: Vec<CertificateId> = page.iter().filter(|its| its.is_open).map(|its| its.id).collect();
+        open.dedup();
+        self.of_ca(open).await.map(Some)
+    }
+
+    /// Leaves out what the CA that is meant has not issued. What the ledger keeps no certificate of is counted.
+    async fn of_ca(&mut self, ids: Vec<CertificateId>) -> Result<Vec<CertificateId>, StoreError> {
+        let Some(issuer) = &self.issuer else { return Ok(ids) };
+        if ids.is_empty() {
+            return Ok(ids);
+        }
+        let kept = self.store.kept_certificates(self.account(), &ids).await?;
+        self.findings.n_of_unknown_ca += (ids.len() - kept.len()) as u64;
+        let is_its = |der: &[u8]| Certificate::from_der(der).is_ok_and(|its| has_issued(issuer, &its));
+        Ok(kept.into_iter().filter(|(_, der)| is_its(der)).map(|(id, _)| id).collect())
+    }
+}

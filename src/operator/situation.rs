@@ -1,0 +1,196 @@
+//! What is going on in the whole fleet, from the ledger alone: what stops or slows the work, and what fixes it.
+//!
+//! `muster status`, `muster doctor` and the ops page show the same. Nothing here is a guess: what no worker reported and the
+//! ledger does not hold is unknown.
+
+mod obstacle;
+mod troubles;
+
+use std::time::Duration;
+
+use crate::ledger::facts::Facts;
+use crate::ledger::hold::OpenHold;
+use crate::ledger::rate_limit::Throttle;
+use crate::ledger::reading::{FRESH, QueueReport};
+use crate::ledger::workers::{ALIVE_FOR, WorkerReport};
+use crate::ledger::{Store, StoreError};
+use muster_core::format::{counted, grouped, printable, span};
+use muster_core::hold::{HoldKey, HoldKind};
+use muster_core::job::Name;
+
+pub use obstacle::{Obstacle, Severity};
+
+/// Age of a reading that is late: workers read every 15 s, and a call takes up to 10 s.
+const UNREAD_AFTER: Duration = Duration::from_secs(30);
+
+/// Most holds of one kind that are named one by one.
+const NAMED_MAX: usize = 5;
+
+/// Everything that the ledger says about the fleet.
+#[derive(Clone, Debug, Default)]
+pub struct Situation {
+    /// The workers of the last day.
+    pub workers: Vec<WorkerReport>,
+    /// The open holds.
+    pub holds: Vec<OpenHold>,
+    /// The queues, as last read.
+    pub queues: Vec<QueueReport>,
+    /// The quotas that AWS throttles.
+    pub throttles: Vec<Throttle>,
+    /// Counts.
+    pub facts: Facts,
+}
+
+impl Situation {
+    /// Reads it.
+    pub async fn read(store: &Store) -> Result<Self, StoreError> {
+        Ok(Self {
+            workers: store.workers().await?,
+            holds: store.open_holds().await?,
+            queues: store.queue_reports().await?,
+            throttles: store.throttles().await?,
+            facts: store.facts().await?,
+        })
+    }
+
+    /// Lists what stops the work, then what slows it, then what needs attention.
+    pub fn obstacles(&self) -> Vec<Obstacle> {
+        let mut obstacles = Vec::new();
+        obstacles.extend(self.no_worker());
+        obstacles.extend(self.paused());
+        obstacles.extend(troubles::reported(&self.alive().collect::<Vec<_>>()));
+        obstacles.extend(self.unread_queue());
+        obstacles.extend(self.throttles.iter().map(Obstacle::throttled));
+        obstacles.extend(self.held());
+        obstacles.extend(self.silent_workers());
+        obstacles.extend(self.set_aside());
+        obstacles.sort_by_key(|obstacle| obstacle.severity);
+        obstacles
+    }
+
+    /// The obstacles of one batch, for these targets; its parked jobs wait for `holds`. A batch without an outcome yet has
+    /// no known targets: then everything counts.
+    pub fn obstacles_of(&self, batch: &Name, targets: &[String], holds: &[&HoldKey]) -> Vec<Obstacle> {
+        let is_its_target = |target: &str| targets.is_empty() || targets.iter().any(|its| its == target);
+        let is_its_hold = |hold: &HoldKey| {
+            holds.contains(&hold)
+                || [HoldKey::pause_all(), HoldKey::pause_batch(batch), HoldKey::batch(batch)].contains(hold)
+                || hold.paused_target().is_some_and(is_its_target)
+        };
+        // The target stands before the operation.
+        let is_its_call = |what: &str| what.rsplit_once(':').is_none_or(|(target, _)| is_its_target(target));
+        let mut scoped = self.clone();
+        scoped.holds.retain(|open| is_its_hold(&open.hold));
+        scoped.throttles.retain(|throttle| is_its_target(&throttle.target));
+        scoped.workers.iter_mut().for_each(|worker| worker.troubles.retain(|trouble| is_its_call(&trouble.what)));
+        scoped.obstacles()
+    }
+
+    /// The fleet in one line; what is not of this moment says how old it is.
+    pub fn summary(&self) -> String {
+        let workers = counted(self.alive().count() as u64, "worker", "workers");
+        let alive_for = span(ALIVE_FOR);
+        let Facts { quarantined, missing, parked, .. } = &self.facts;
+        let parked: u64 = parked.values().sum();
+        let missing = missing.map_or_else(|| "missing unknown yet".to_owned(), |n| format!("{} missing", grouped(n)));
+        let (parked, quarantined) = (grouped(parked), grouped(*quarantined));
+        format!(
+            "{workers} reported in the last {alive_for}; {}; {parked} parked, {missing}, {quarantined} quarantined",
+            self.queues_in_words()
+        )
+    }
+
+    /// How long ago the queue that was read first was read.
+    pub fn read_ago(&self) -> Option<Duration> {
+        self.queues.iter().map(|queue| queue.read_ago).max()
+    }
+
+    /// What the queues hold, with the age of that reading.
+    fn queues_in_words(&self) -> String {
+        let Some(n) = self.n_messages() else { return "queue contents unknown".to_owned() + &self.stalest_reading() };
+        let dead = self.n_dead();
+        let dead =
+            dead.map_or_else(|| "dead letters unknown".to_owned(), |n| counted(n, "dead letter", "dead letters"));
+        let ago = span(self.read_ago().unwrap_or_default());
+        format!("{} queued, {dead}, read {ago} ago", counted(n, "message", "messages"))
+    }
+
+    /// The workers that reported a moment ago.
+    pub fn alive(&self) -> impl Iterator<Item = &WorkerReport> {
+        self.workers.iter().filter(|worker| worker.is_alive())
+    }
+
+    /// How many messages wait in all queues. `None`: one was not read lately, so nobody knows.
+    pub fn n_messages(&self) -> Option<u64> {
+        self.fresh_sum(|queue| queue.n_messages)
+    }
+
+    /// How many messages lie in the dead-letter queues. `None`: unknown.
+    pub fn n_dead(&self) -> Option<u64> {
+        self.fresh_sum(|queue| queue.n_dead)
+    }
+
+    fn fresh_sum(&self, count: impl Fn(&QueueReport) -> Option<u64>) -> Option<u64> {
+        if self.queues.is_empty() {
+            return None;
+        }
+        self.queues.iter().map(|queue| count(queue).filter(|_| queue.read_ago < FRESH)).sum()
+    }
+
+    /// The queue whose reading is the oldest, for people.
+    fn stalest_reading(&self) -> String {
+        let stalest = self.queues.iter().max_by_key(|queue| queue.read_ago);
+        stalest
+            .map_or_else(String::new, |it| format!(" ({} last read {} ago)", printable(&it.queue), span(it.read_ago)))
+    }
+
+    /// Workers run, and none has read a queue for too long.
+    fn unread_queue(&self) -> Option<Obstacle> {
+        let newest = self.queues.iter().map(|queue| queue.read_ago).min()?;
+        let has_had_time = self.alive().any(|worker| worker.started_ago > UNREAD_AFTER);
+        (has_had_time && newest > UNREAD_AFTER).then(|| Obstacle::unread_queue(newest))
+    }
+
+    fn no_worker(&self) -> Option<Obstacle> {
+        // A worker of an older version reads queues and does not report itself.
+        let is_older = |queue: &QueueReport| queue.n_messages.is_none() && queue.read_ago < FRESH;
+        if self.alive().next().is_some() || self.queues.iter().any(is_older) {
+            return None;
+        }
+        Some(Obstacle::no_worker(self.workers.first()))
+    }
+
+    fn paused(&self) -> Option<Obstacle> {
+        let hold = self.holds.iter().find(|hold| hold.hold == HoldKey::pause_all())?;
+        Some(Obstacle::held(hold, Severity::Stopped))
+    }
+
+    /// What is held besides everything; of many holds of one kind, the first ones.
+    fn held(&self) -> Vec<Obstacle> {
+        let mut obstacles = Vec::new();
+        for kind in [HoldKind::Pause, HoldKind::Target, HoldKind::Batch, HoldKind::Issuer] {
+            let is_meant = |hold: &&OpenHold| hold.hold.kind() == Some(kind) && hold.hold != HoldKey::pause_all();
+            let holds: Vec<_> = self.holds.iter().filter(is_meant).collect();
+            obstacles.extend(holds.iter().take(NAMED_MAX).map(|hold| Obstacle::held(hold, Severity::Partial)));
+            obstacles.extend(Obstacle::more_holds(holds.len().saturating_sub(NAMED_MAX), kind));
+        }
+        obstacles
+    }
+
+    /// Workers that were killed, or are cut off from the ledger, while others go on.
+    fn silent_workers(&self) -> Vec<Obstacle> {
+        if self.alive().next().is_none() {
+            return vec![];
+        }
+        self.workers.iter().filter(|worker| !worker.is_alive()).filter_map(Obstacle::silent_worker).collect()
+    }
+
+    fn set_aside(&self) -> impl Iterator<Item = Obstacle> {
+        let dead = self.n_dead().filter(|&n| n > 0).map(Obstacle::dead_letters);
+        let quarantined = Some(self.facts.quarantined).filter(|&n| n > 0).map(Obstacle::quarantined);
+        dead.into_iter().chain(quarantined)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! The limiters of a worker, one for each target and operation, and which of them could do with more work.
+
+use std::collections::HashMap;
+use std::iter::Sum;
+use std::sync::Arc;
+
+use crate::quota::permits::Limiter;
+use muster_core::job::{Name, Operation};
+
+/// How much more may wait for tokens, all targets together.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// How many more jobs may wait.
+    pub free: usize,
+    /// How many tokens were handed over in the last two seconds.
+    pub served: usize,
+}
+
+/// The limiters; clones share them.
+#[derive(Clone, Debug)]
+pub struct Limiters {
+    by_name: Arc<HashMap<(Name, Operation), Limiter>>,
+    /// Each limiter once: names of one account and region share it.
+    distinct: Arc<Vec<(Operation, Limiter)>>,
+    /// How many jobs all of them hold at most.
+    slots: usize,
+}
+
+impl Limiters {
+    /// Puts limiters together whose jobs share these slots.
+    pub fn new(by_name: HashMap<(Name, Operation), Limiter>, slots: usize) -> Self {
+        let mut distinct: Vec<(Operation, Limiter)> = Vec::new();
+        for ((_, operation), limiter) in &by_name {
+            if !distinct.iter().any(|(_, known)| known.is(limiter)) {
+                distinct.push((*operation, limiter.clone()));
+            }
+        }
+        Self { by_name: Arc::new(by_name), distinct: Arc::new(distinct), slots }
+    }
+
+    /// The limiter of a target's operation.
+    ///
+    /// # Panics
+    /// Where the target is not one of ours: jobs for others never come so far.
+    pub fn of(&self, target: &Name, operation: Operation) -> &Limiter {
+        self.by_name.get(&(target.clone(), operation)).expect("every target of ours has a limiter for each operation")
+    }
+
+    /// Every limiter, with whose it is.
+    pub fn iter(&self) -> impl Iterator<Item = (&Name, Operation, &Limiter)> {
+        self.by_name.iter().map(|((target, operation), limiter)| (target, *operation, limiter))
+    }
+
+    /// Says whether a target's operation has more jobs than it can start or its share of the slots, while another one that
+    /// works lacks some. For CAs nobody makes room: they are few, and come as the queue drains.
+    pub fn is_in_the_way(&self, target: &Name, operation: Operation, works: impl Fn(&Name, Operation) -> bool) -> bool {
+        let own = self.of(target, operation);
+        // Idle operations take no part.
+        let share = self.slots / self.at_work().count().max(1);
+        let has_enough = own.room() == 0 || own.held() > share;
+        let mut others = self.iter().filter(|(_, its, limiter)| !its.is_of_ca() && !limiter.is(own));
+        has_enough && others.any(|(name, its, limiter)| limiter.is_hungry() && works(name, its))
+    }
+
+    /// How many more jobs may wait for tokens. A target that has too many takes nothing from another's room.
+    pub fn room(&self) -> Room {
+        Room { free: self.sum(Limiter::room), served: self.sum(Limiter::served) }
+    }
+
+    /// Calls a second that the quotas together allow for which there is work, as they are configured.
+    pub fn ceiling(&self) -> f64 {
+        self.at_work().map(|limiter| limiter.ceiling().per_second()).sum()
+    }
+
+    /// Calls a second that the quotas together allow for which there is work, as it was learnt.
+    pub fn learnt(&self) -> f64 {
+        self.at_work().map(|limiter| limiter.learnt().per_second()).sum()
+    }
+
+    /// The limiters that have work or had some a moment ago; where there is none, those of the usual operation.
+    fn at_work(&self) -> impl Iterator<Item = &Limiter> {
+        let works = |limiter: &Limiter| limiter.held() > 0 || limiter.had_work();
+        let is_idle = !self.distinct.iter().any(|(_, limiter)| works(limiter));
+        let counts =
+            move |its: &Operation, limiter| works(limiter) || (is_idle && *its == Operation::RegisterCertificate);
+        self.distinct.iter().filter(move |(its, limiter)| counts(its, limiter)).map(|(_, limiter)| limiter)
+    }
+
+    fn sum<N: Sum>(&self, number: impl Fn(&Limiter) -> N) -> N {
+        self.distinct.iter().map(|(_, limiter)| number(limiter)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strum::VariantArray;
+
+    use super::*;
+    use crate::quota::permits::Gauges;
+    use muster_core::rate::Rate;
+
+    /// A limiter that never gets a token.
+    fn limiter() -> Limiter {
+        let gauge = || prometheus::Gauge::new("learnt", "learnt").unwrap();
+        let leased = prometheus::IntCounter::new("leased", "leased").unwrap();
+        let rate = Rate::new(10.0).unwrap();
+        let gauges = Gauges { learnt: vec![gauge()], leased };
+        Limiter::new(|_| std::future::pending(), rate, rate, gauges).0
+    }
+
+    #[tokio::test]
+    async fn devices_make_room_for_other_devices_and_not_for_cas() {
+        let target: Name = "default".parse().unwrap();
+        for (other, is_in_the_way) in
+            [(Operation::RegisterCertificateWithoutCA, true), (Operation::RegisterCACertificate, false)]
+        {
+            let (own, its) = (limiter(), limiter());
+            let by_name = [(Operation::RegisterCertificate, own.clone()), (other, its.clone())];
+            let by_name = by_name.into_iter().map(|(operation, limiter)| ((target.clone(), operation), limiter));
+            let limiters = Limiters::new(by_name.collect(), 1000);
+            let _waiting: Vec<_> = std::iter::repeat_with(|| own.wait()).take(100).collect();
+            drop(its.wait());
+            assert!(own.room() == 0 && its.is_hungry());
+            let found = limiters.is_in_the_way(&target, Operation::RegisterCertificate, |_, _| true);
+            assert_eq!(found, is_in_the_way, "{other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_quotas_that_are_used_count_for_the_backlog() {
+        let target: Name = "default".parse().unwrap();
+        let by_name: HashMap<_, _> =
+            Operation::VARIANTS.iter().map(|&operation| ((target.clone(), operation), limiter())).collect();
+        let limiters = Limiters::new(by_name, 1000);
+        let is = |rate: f64| (limiters.ceiling() - rate).abs() < f64::EPSILON;
+        assert!(is(10.0), "nothing is used: devices are what is usual");
+        let _held = limiters.of(&target, Operation::RegisterCertificateWithoutCA).hold();
+        assert!(is(10.0));
+        let _other = limiters.of(&target, Operation::RegisterCACertificate).hold();
+        assert!(is(20.0));
+    }
+}

@@ -1,0 +1,163 @@
+//! Leases places from the ledger, and tells it of throttles; tries until the ledger answers.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::health::breaker::Dependency;
+use crate::ledger::rate_limit::Lease;
+use crate::ledger::rate_limit::{Change, Quota};
+use crate::ledger::{Store, StoreError};
+use crate::quota::permits::{Gauges, Lesson, Limiter, SLOW};
+use crate::runtime::backoff::Backoff;
+use crate::telemetry::metrics::Metrics;
+use muster_core::format::{rounded, span};
+use muster_core::rate::Rate;
+
+/// Longest first wait and longest wait before the ledger is asked again.
+const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// How long the ledger's word about a cut is believed without asking: its clock may be set back.
+const BELIEVED: Duration = Duration::from_secs(5);
+
+/// By how much the ledger's clock must be set back to be worth a warning.
+const SET_BACK_MIN: Duration = Duration::from_secs(1);
+
+/// When places were last granted, by the ledger's clock and by ours.
+#[derive(Debug)]
+struct Granted {
+    at: OffsetDateTime,
+    told: Instant,
+}
+
+impl Granted {
+    /// By how much the ledger's clock was set back until a later lease, where that is worth a warning.
+    fn set_back(&self, later: OffsetDateTime) -> Option<Duration> {
+        let set_back = Duration::try_from(self.at + self.told.elapsed() - later).ok()?;
+        (set_back >= SET_BACK_MIN).then_some(set_back)
+    }
+}
+
+/// The last cut that the ledger told of.
+struct Cut {
+    /// By the ledger's clock.
+    at: OffsetDateTime,
+    told: Instant,
+}
+
+impl Cut {
+    /// Says whether a throttle of a place that was granted then says nothing new.
+    fn covers(&self, granted_at: OffsetDateTime) -> bool {
+        granted_at <= self.at && self.told.elapsed() < BELIEVED
+    }
+}
+
+/// Asks the ledger for one quota.
+#[derive(Clone, Debug)]
+pub struct Lessor {
+    /// The ledger.
+    pub store: Store,
+    /// What is leased from.
+    pub quota: Quota,
+    /// Fails while the ledger does.
+    pub postgres: Dependency,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Lessor {
+    /// Makes a limiter of the quota, and what must run for it: that ends when the last clone is dropped.
+    pub fn limiter(self, learnt: Rate, ceiling: Rate, gauges: Gauges) -> (Limiter, impl Future<Output = ()> + Send) {
+        let (lessor, last) = (self.clone(), Arc::new(Mutex::new(None)));
+        let lease = move |n| lessor.clone().lease(n, Arc::clone(&last));
+        let (limiter, lessons, dispense) = Limiter::new(lease, learnt, ceiling, gauges);
+        let work = async move {
+            tokio::join!(dispense, self.learn(lessons));
+        };
+        (limiter, work)
+    }
+
+    /// Leases places.
+    async fn lease(self, n: usize, last: Arc<Mutex<Option<Granted>>>) -> Lease {
+        let mut backoff = Backoff::new(WAITS.0, WAITS.1);
+        let mut failing = None;
+        loop {
+            let asked = self.store.lease(&self.quota, n);
+            match tokio::time::timeout(SLOW, asked).await.unwrap_or(Err(StoreError::Timeout(SLOW))) {
+                Ok(lease) => {
+                    self.note_clock(&lease, &last);
+                    return lease;
+                }
+                Err(error) => {
+                    self.metrics.db_error(&error);
+                    warn!(%error, quota = %self.quota, "cannot lease tokens");
+                    failing.get_or_insert_with(|| self.postgres.failing(&error.to_string()));
+                }
+            }
+            backoff.wait().await;
+        }
+    }
+
+    /// Warns where the ledger's clock was set back since the last lease.
+    fn note_clock(&self, lease: &Lease, last: &Mutex<Option<Granted>>) {
+        let granted = Granted { at: lease.granted_at, told: Instant::now() };
+        let last = last.lock().expect("nothing panics while it is held").replace(granted);
+        if let Some(by) = last.and_then(|last| last.set_back(lease.granted_at)) {
+            warn!(quota = %self.quota, by = span(by), "the clock of Postgres was set back; calls go on at their rate");
+        }
+    }
+
+    /// Tells the ledger what was met. A throttle of a place that was granted before the last cut says nothing new; of
+    /// those that come while the ledger is told, most are.
+    async fn learn(self, mut lessons: mpsc::UnboundedReceiver<Lesson>) {
+        let mut cut = Cut { at: OffsetDateTime::UNIX_EPOCH, told: Instant::now() };
+        while let Some(lesson) = lessons.recv().await {
+            let changed = match lesson {
+                Lesson::Throttled { granted_at, .. } if cut.covers(granted_at) => continue,
+                Lesson::Throttled { granted_at, went_through } => {
+                    let changed = self.store.cut_rate(&self.quota, granted_at, went_through).await;
+                    if let Ok(change) = &changed {
+                        let at = change.as_ref().map_or(granted_at, |change| change.at);
+                        cut = Cut { at, told: Instant::now() };
+                    }
+                    changed
+                }
+                Lesson::Recovered => self.store.give_rate_back(&self.quota).await,
+                Lesson::Risen { from } => self.store.note_rise(&self.quota, from).await,
+            };
+            match changed {
+                Ok(change) => self.tell(change),
+                Err(error) => {
+                    self.metrics.db_error(&error);
+                    warn!(%error, quota = %self.quota, "cannot note what was learnt");
+                }
+            }
+        }
+    }
+
+    fn tell(&self, change: Option<Change>) {
+        if let Some(Change { rate, reason, .. }) = change {
+            info!(quota = %self.quota, rate = rounded(rate), reason = <&str>::from(reason), "the learnt rate changed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_was_set_back_is_told_from_one_that_goes_on() {
+        let granted = Granted { at: OffsetDateTime::UNIX_EPOCH, told: Instant::now() };
+        let day = Duration::from_hours(24);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        for (later, set_back) in [(9.5, None), (10.0, None), (86_400.0, None), (10.0 - 86_400.0, Some(day))] {
+            let later = OffsetDateTime::UNIX_EPOCH + time::Duration::seconds_f64(later);
+            assert_eq!(granted.set_back(later), set_back, "{later}");
+        }
+    }
+}

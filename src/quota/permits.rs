@@ -1,0 +1,382 @@
+//! Hands out tokens: one token is one call to AWS, and all workers together have as many as the quota.
+//!
+//! Tokens are places in time, leased by a [`crate::quota::lease_client`] from one row of the ledger, which also learns the rate that AWS
+//! really allows. One dispenser task serves those who wait in their order, so nobody starves. Governor stands
+//! behind it as a guard at the configured rate; the leases are the only pacer.
+
+mod dispenser;
+mod guard;
+mod lease;
+mod load;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::sync::{mpsc, oneshot};
+
+pub use load::{Counted, Gauges};
+
+use crate::ledger::rate_limit::Lease;
+use muster_core::rate::Rate;
+
+use dispenser::{Line, Waiter, dispense};
+use guard::Guard;
+use load::Load;
+
+/// An answer of the ledger that takes longer is no lease: its places may be over. A process that stood still for so long
+/// throws them away.
+pub(crate) const SLOW: Duration = Duration::from_secs(1);
+
+/// The tokens of one target and operation; clones share them.
+#[derive(Clone, Debug)]
+pub struct Limiter {
+    waiters: mpsc::UnboundedSender<Waiter>,
+    load: Arc<Load>,
+}
+
+/// What a limiter met that changes the rate of all workers, or tells of a change.
+#[derive(Clone, Copy, Debug)]
+pub enum Lesson {
+    /// AWS throttled a call whose place was granted at this instant of the ledger.
+    Throttled {
+        /// By the ledger's clock.
+        granted_at: OffsetDateTime,
+        /// Whether a call went through since the last throttle.
+        went_through: bool,
+    },
+    /// A call went through again, after AWS had throttled every call for a while.
+    Recovered,
+    /// The rate is so much above the last noted one that it is worth a note.
+    Risen {
+        /// The noted one, in calls a second.
+        from: f64,
+    },
+}
+
+/// The right to make one call.
+#[derive(Debug)]
+pub struct Token {
+    /// When its place was granted, by the ledger's clock.
+    granted_at: OffsetDateTime,
+}
+
+impl Limiter {
+    /// Makes a limiter that gets its tokens from `lease`, which tries until it has some, with the rate learnt so far and the
+    /// configured one. It is given with what is to be told to whoever grants leases, and with its work: that must run, and
+    /// ends when the last clone is dropped.
+    pub fn new<F: Future<Output = Lease>>(
+        lease: impl Fn(usize) -> F,
+        learnt: Rate,
+        ceiling: Rate,
+        gauges: Gauges,
+    ) -> (Self, mpsc::UnboundedReceiver<Lesson>, impl Future<Output = ()>) {
+        let (waiters, queue) = mpsc::unbounded_channel();
+        let (teacher, lessons) = mpsc::unbounded_channel();
+        let load = Arc::new(Load::new(learnt, ceiling, gauges, teacher));
+        let work = dispense(queue, Line::new(Arc::clone(&load)), Guard::new(ceiling), lease);
+        (Self { waiters, load }, lessons, work)
+    }
+
+    /// Says whether these are the same tokens.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.load, &other.load)
+    }
+
+    /// Waits for a token, in the order of the calls.
+    ///
+    /// Dropping the wait gives its place to the next in line; no token is lost by it.
+    pub async fn token(&self) -> Token {
+        let (waiter, turn) = oneshot::channel();
+        self.waiters.send(waiter).expect("the dispenser lives as long as a limiter");
+        turn.await.expect("the dispenser serves everybody in the queue")
+    }
+
+    /// Notes that AWS throttled the call of this token: the rate that all workers share is cut.
+    pub fn throttled(&self, token: &Token) {
+        self.load.throttled(token.granted_at);
+    }
+
+    /// Notes that a call went through.
+    pub fn succeeded(&self) {
+        self.load.succeeded();
+    }
+
+    /// How many calls went through: what tells one job's trouble from everybody's.
+    pub fn successes(&self) -> u64 {
+        self.load.successes()
+    }
+
+    /// The configured rate.
+    pub fn ceiling(&self) -> Rate {
+        self.load.ceiling()
+    }
+
+    /// The rate that was learnt, as it was at the last lease.
+    pub fn learnt(&self) -> Rate {
+        self.load.learnt()
+    }
+
+    /// Counts a job among those that wait for tokens, for as long as it does.
+    pub fn wait(&self) -> Counted {
+        self.load.wait()
+    }
+
+    /// Counts a job among those that are held here, until it ends.
+    pub fn hold(&self) -> Counted {
+        self.load.hold()
+    }
+
+    /// How many jobs are held here.
+    pub fn held(&self) -> usize {
+        self.load.held()
+    }
+
+    /// How many more jobs may wait here: as many as were called for lately, or two leases.
+    pub fn room(&self) -> usize {
+        self.load.may_wait().saturating_sub(self.load.waiting())
+    }
+
+    /// How many tokens were handed over in the last two seconds.
+    pub fn served(&self) -> usize {
+        self.load.served_lately()
+    }
+
+    /// Says whether fewer than half of the jobs wait that may.
+    pub fn is_short_of_work(&self) -> bool {
+        self.load.waiting() * 2 < self.load.may_wait()
+    }
+
+    /// Says whether there were jobs that wanted a token a moment ago.
+    pub fn had_work(&self) -> bool {
+        self.load.had_work()
+    }
+
+    /// Says whether it could soon lack work though there is probably more in the queue.
+    pub fn is_hungry(&self) -> bool {
+        self.load.had_work() && self.is_short_of_work()
+    }
+
+    /// How many jobs it could take that are not in any queue: those of two seconds, without what waits here.
+    pub fn appetite(&self) -> usize {
+        let wanted = self.learnt().calls_in(load::WINDOW).max(self.load.may_wait());
+        wanted.saturating_sub(self.load.waiting())
+    }
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "tests have few tokens"
+)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn rate(per_second: f64) -> Rate {
+        Rate::new(per_second).unwrap()
+    }
+
+    /// Grants places as the ledger does, with a clock and a row of its own.
+    #[derive(Clone)]
+    struct Row {
+        rate: Rate,
+        started: Instant,
+        next_free: Arc<Mutex<f64>>,
+        answer_time: Duration,
+    }
+
+    impl Row {
+        fn new(per_second: f64) -> Self {
+            let (started, next_free) = (Instant::now(), Arc::default());
+            Self { rate: rate(per_second), started, next_free, answer_time: Duration::from_millis(2) }
+        }
+
+        async fn lease(self, n: usize) -> Lease {
+            let lease = {
+                let now = self.started.elapsed().as_secs_f64();
+                let mut next_free = self.next_free.lock().unwrap();
+                let first = next_free.max(now - rate::burst_time(self.rate).as_secs_f64() / 2.0);
+                *next_free = first + n as f64 / self.rate.per_second();
+                Lease { n, first_in: first - now, ..nothing(self.rate) }
+            };
+            tokio::time::sleep(self.answer_time).await;
+            lease
+        }
+
+        fn limiter(&self) -> Limiter {
+            self.limiter_below(self.rate)
+        }
+
+        fn limiter_below(&self, ceiling: Rate) -> Limiter {
+            let row = self.clone();
+            let (limiter, _, work) = Limiter::new(move |n| row.clone().lease(n), self.rate, ceiling, gauges());
+            tokio::spawn(work);
+            limiter
+        }
+    }
+
+    fn nothing(rate: Rate) -> Lease {
+        Lease { n: 0, first_in: 0.0, rate, noted_rate: rate.per_second(), granted_at: OffsetDateTime::UNIX_EPOCH }
+    }
+
+    fn gauges() -> Gauges {
+        Gauges {
+            learnt: vec![prometheus::Gauge::new("learnt", "learnt").unwrap()],
+            leased: prometheus::IntCounter::new("leased", "leased").unwrap(),
+        }
+    }
+
+    /// Takes tokens for a time, as fast as they come to forty at a time, and tells when each came.
+    async fn taken_in(limiters: &[Limiter], time: Duration) -> Vec<Instant> {
+        let end = Instant::now() + time;
+        let (taken, mut times) = mpsc::unbounded_channel();
+        for limiter in limiters {
+            for _ in 0..40 {
+                let (limiter, taken) = (limiter.clone(), taken.clone());
+                tokio::spawn(async move {
+                    while tokio::time::timeout_at(end, limiter.token()).await.is_ok() {
+                        taken.send(Instant::now()).unwrap();
+                    }
+                });
+            }
+        }
+        drop(taken);
+        let mut all = Vec::new();
+        while let Some(time) = times.recv().await {
+            all.push(time);
+        }
+        all
+    }
+
+    fn worst_second(times: &[Instant]) -> usize {
+        let n_from =
+            |from: Instant| times.iter().filter(|&&at| at >= from && at - from < Duration::from_secs(1)).count();
+        times.iter().map(|&from| n_from(from)).max().unwrap_or_default()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_whole_rate_is_used_by_one_worker_and_by_many() {
+        for (per_second, n_workers) in [(10.0, 1), (10.0, 4), (200.0, 1), (200.0, 4), (2000.0, 4)] {
+            let row = Row::new(per_second);
+            let workers: Vec<_> = (0..n_workers).map(|_| row.limiter()).collect();
+            let taken = taken_in(&workers, Duration::from_secs(10)).await;
+            let share = taken.len() as f64 / (per_second * 10.0);
+            assert!((0.99..=1.0).contains(&share), "{share} at {per_second}/s with {n_workers}");
+            let allowed = per_second as usize + burst_of(rate(per_second)) as usize + 1;
+            assert!(worst_second(&taken) <= allowed, "{} in a second at {per_second}/s", worst_second(&taken));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ledger_that_answers_slowly_costs_no_token() {
+        let row = Row { answer_time: Duration::from_millis(150), ..Row::new(100.0) };
+        let share = taken_in(&[row.limiter()], Duration::from_secs(10)).await.len() as f64 / 1000.0;
+        assert!(share >= 0.97, "{share}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_starts_empty() {
+        let limiter = Row::new(10.0).limiter();
+        assert_eq!(taken_in(&[limiter], Duration::from_millis(90)).await.len(), 1, "the place of this instant");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_hour_saves_up_no_more_than_the_burst() {
+        let row = Row::new(200.0);
+        let limiter = row.limiter();
+        tokio::time::sleep(Duration::from_hours(1)).await;
+        let taken = taken_in(&[limiter], Duration::from_secs(3)).await;
+        assert!(worst_second(&taken) <= 221, "{}", worst_second(&taken));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_single_job_after_an_idle_hour_is_served_at_once() {
+        let limiter = Row::new(500.0).limiter();
+        tokio::time::sleep(Duration::from_hours(1)).await;
+        let began = Instant::now();
+        limiter.token().await;
+        assert!(began.elapsed() < Duration::from_millis(10), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn places_whose_time_is_over_are_thrown_away() {
+        let row = Row { answer_time: SLOW, ..Row::new(100.0) };
+        assert_eq!(taken_in(&[row.limiter()], Duration::from_secs(5)).await.len(), 0, "the process stood still");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn places_that_nobody_used_in_their_time_are_thrown_away() {
+        let row = Row::new(200.0);
+        let limiter = row.limiter();
+        let mut waits = tokio::task::JoinSet::new();
+        for _ in 0..10 {
+            let limiter = limiter.clone();
+            waits.spawn(async move { limiter.token().await });
+        }
+        waits.join_next().await.unwrap().unwrap();
+        waits.shutdown().await;
+        tokio::time::sleep(Duration::from_hours(1)).await;
+        let leased_until = *row.next_free.lock().unwrap();
+        limiter.token().await;
+        assert!(*row.next_free.lock().unwrap() > leased_until, "an old place was used");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_gone_wild_is_held_to_the_ceiling() {
+        let limiter = Row::new(1000.0).limiter_below(rate(10.0));
+        let n = taken_in(&[limiter], Duration::from_secs(10)).await.len();
+        assert!((1..=105).contains(&n), "{n}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiters_are_served_in_order() {
+        let limiter = Row::new(100.0).limiter();
+        let (served, mut order) = mpsc::unbounded_channel();
+        for i in 0..50 {
+            let (limiter, served) = (limiter.clone(), served.clone());
+            tokio::spawn(async move {
+                limiter.token().await;
+                served.send(i).unwrap();
+            });
+        }
+        drop(served);
+        let mut seen = Vec::new();
+        while let Some(i) = order.recv().await {
+            seen.push(i);
+        }
+        assert_eq!(seen, (0..50).collect::<Vec<_>>());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_leased_for_those_who_left() {
+        let row = Row { answer_time: Duration::from_millis(50), ..Row::new(10.0) };
+        let limiter = row.limiter();
+        for _ in 0..5 {
+            let left = tokio::time::timeout(Duration::from_millis(1), limiter.token()).await;
+            assert!(left.is_err());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(*row.next_free.lock().unwrap() <= 0.2, "one was leased before its waiter left");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_has_room_for_as_many_as_were_served_lately_and_is_hungry_below_half() {
+        let limiter = Row::new(100.0).limiter();
+        assert!(!limiter.is_hungry(), "it never had work");
+        taken_in(std::slice::from_ref(&limiter), Duration::from_secs(3)).await;
+        assert!(!limiter.is_hungry(), "nobody said that jobs wait");
+        drop(limiter.wait());
+        assert!(limiter.is_hungry() && limiter.room() > 190, "{}", limiter.room());
+        let waits: Vec<_> = (0..201).map(|_| limiter.wait()).collect();
+        assert!(limiter.room() == 0 && !limiter.is_hungry());
+        drop(waits);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert!(!limiter.is_hungry(), "no more work is likely");
+    }
+}

@@ -1,0 +1,243 @@
+//! How busy a target's tokens are in this worker: who waits, what was called lately, and the rate that was learnt.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use prometheus::{Gauge, IntCounter};
+use time::OffsetDateTime;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::Lesson;
+use super::lease::LEASE;
+use crate::ledger::rate_limit::Lease;
+use muster_core::rate::Rate;
+
+/// The time whose calls bound the jobs that wait for more of them.
+pub(super) const WINDOW: Duration = Duration::from_secs(2);
+
+/// For so long a target that had work is believed to have more in the queue.
+const MORE_IS_LIKELY: Duration = Duration::from_secs(10);
+
+/// So many throttles in a row, over so long, are no cut of a rate that is a little too high: AWS lets nothing through.
+const TOTAL_THROTTLE: (u32, Duration) = (10, Duration::from_secs(2));
+
+/// What is measured of a limiter.
+#[derive(Clone, Debug)]
+pub struct Gauges {
+    /// The learnt rate, in calls a second: one gauge for each target that shares the quota.
+    pub learnt: Vec<Gauge>,
+    /// Tokens leased from the ledger.
+    pub leased: IntCounter,
+}
+
+impl Gauges {
+    fn show(&self, learnt: Rate) {
+        self.learnt.iter().for_each(|gauge| gauge.set(learnt.per_second()));
+    }
+}
+
+/// The state that a limiter shares with its dispenser.
+#[derive(Debug)]
+pub(super) struct Load {
+    /// The learnt rate, as the bits of an `f64`.
+    learnt: AtomicU64,
+    ceiling: Rate,
+    waiting: Arc<AtomicUsize>,
+    held: Arc<AtomicUsize>,
+    successes: AtomicU64,
+    lately: Mutex<Lately>,
+    gauges: Gauges,
+    /// Where lessons go.
+    teacher: mpsc::UnboundedSender<Lesson>,
+}
+
+#[derive(Debug, Default)]
+struct Lately {
+    /// Tokens of the last [`WINDOW`].
+    served: VecDeque<Instant>,
+    /// When a job last asked for a token.
+    asked: Option<Instant>,
+    /// The throttles since a call last went through, and when the first of them came.
+    throttles: Option<(u32, Instant)>,
+}
+
+/// A job that is counted, until it is dropped.
+#[derive(Debug)]
+pub struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn among(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Load {
+    pub(super) fn new(learnt: Rate, ceiling: Rate, gauges: Gauges, teacher: mpsc::UnboundedSender<Lesson>) -> Self {
+        gauges.show(learnt);
+        Self {
+            learnt: AtomicU64::new(learnt.per_second().to_bits()),
+            ceiling,
+            waiting: Arc::default(),
+            held: Arc::default(),
+            successes: AtomicU64::new(0),
+            lately: Mutex::default(),
+            gauges,
+            teacher,
+        }
+    }
+
+    /// The configured rate.
+    pub(super) fn ceiling(&self) -> Rate {
+        self.ceiling
+    }
+
+    /// The rate that the ledger knew at the last lease.
+    pub(super) fn learnt(&self) -> Rate {
+        let rate = f64::from_bits(self.learnt.load(Ordering::Relaxed));
+        Rate::new(rate).expect("only rates are stored")
+    }
+
+    /// Notes a lease.
+    pub(super) fn leased(&self, lease: &Lease) {
+        self.learnt.store(lease.rate.per_second().to_bits(), Ordering::Relaxed);
+        self.gauges.show(lease.rate);
+        self.gauges.leased.inc_by(lease.n as u64);
+        if lease.is_rise() {
+            self.teach(Lesson::Risen { from: lease.noted_rate });
+        }
+    }
+
+    /// Passes a lesson on.
+    pub(super) fn teach(&self, lesson: Lesson) {
+        // Whoever listens ends only with the runtime.
+        let _ = self.teacher.send(lesson);
+    }
+
+    /// Notes that a token was handed over.
+    pub(super) fn served(&self) {
+        self.lately().served.push_back(Instant::now());
+    }
+
+    /// Notes that a call went through.
+    pub(super) fn succeeded(&self) {
+        self.successes.fetch_add(1, Ordering::Relaxed);
+        let throttles = self.lately().throttles.take();
+        if throttles.is_some_and(|(n, since)| n >= TOTAL_THROTTLE.0 && since.elapsed() >= TOTAL_THROTTLE.1) {
+            self.teach(Lesson::Recovered);
+        }
+    }
+
+    /// Notes that AWS throttled a call whose place was granted at this instant of the ledger.
+    pub(super) fn throttled(&self, granted_at: OffsetDateTime) {
+        let mut lately = self.lately();
+        let went_through = lately.throttles.is_none();
+        lately.throttles.get_or_insert((0, Instant::now())).0 += 1;
+        drop(lately);
+        self.teach(Lesson::Throttled { granted_at, went_through });
+    }
+
+    /// How many calls went through.
+    pub(super) fn successes(&self) -> u64 {
+        self.successes.load(Ordering::Relaxed)
+    }
+
+    /// Counts a job that waits for a token.
+    pub(super) fn wait(&self) -> Counted {
+        self.lately().asked = Some(Instant::now());
+        Counted::among(&self.waiting)
+    }
+
+    /// Counts a job that is held.
+    pub(super) fn hold(&self) -> Counted {
+        Counted::among(&self.held)
+    }
+
+    /// How many jobs are held.
+    pub(super) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// How many tokens were handed over in the last [`WINDOW`].
+    pub(super) fn served_lately(&self) -> usize {
+        self.lately().served.len()
+    }
+
+    /// How many jobs wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How many jobs may wait: as many as were called for lately, or two leases.
+    pub(super) fn may_wait(&self) -> usize {
+        self.served_lately().max(2 * self.learnt().calls_in(LEASE).max(1))
+    }
+
+    /// Says whether there was work not long ago.
+    pub(super) fn had_work(&self) -> bool {
+        self.lately().asked.is_some_and(|at| at.elapsed() < MORE_IS_LIKELY)
+    }
+
+    fn lately(&self) -> MutexGuard<'_, Lately> {
+        let mut lately = self.lately.lock().expect("nothing panics while it holds this lock");
+        while lately.served.front().is_some_and(|at| at.elapsed() > WINDOW) {
+            lately.served.pop_front();
+        }
+        lately
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A limiter's load, and what it teaches.
+    fn load() -> (Load, mpsc::UnboundedReceiver<Lesson>) {
+        let (teacher, lessons) = mpsc::unbounded_channel();
+        let gauges = Gauges { learnt: vec![], leased: IntCounter::new("leased", "leased").unwrap() };
+        let rate = Rate::new(100.0).unwrap();
+        (Load::new(rate, rate, gauges, teacher), lessons)
+    }
+
+    /// Whether a success after throttles for a time is a recovery.
+    async fn is_recovery(n_throttles: u32, time: Duration) -> bool {
+        let (load, mut lessons) = load();
+        for _ in 0..n_throttles {
+            load.throttled(OffsetDateTime::UNIX_EPOCH);
+        }
+        tokio::time::advance(time).await;
+        load.succeeded();
+        std::iter::from_fn(|| lessons.try_recv().ok()).any(|lesson| matches!(lesson, Lesson::Recovered))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_success_after_a_total_throttle_is_a_recovery() {
+        assert!(is_recovery(10, Duration::from_secs(2)).await);
+        assert!(!is_recovery(9, Duration::from_mins(1)).await, "so few come where the rate is a little too high");
+        assert!(!is_recovery(1000, Duration::from_millis(1900)).await, "so fast they come in one moment");
+        assert!(!is_recovery(0, Duration::from_mins(1)).await);
+    }
+
+    #[tokio::test]
+    async fn only_the_first_throttle_after_a_success_met_a_good_rate() {
+        let (load, mut lessons) = load();
+        load.throttled(OffsetDateTime::UNIX_EPOCH);
+        load.throttled(OffsetDateTime::UNIX_EPOCH);
+        load.succeeded();
+        load.throttled(OffsetDateTime::UNIX_EPOCH);
+        let went_through = std::iter::from_fn(|| lessons.try_recv().ok()).filter_map(|lesson| match lesson {
+            Lesson::Throttled { went_through, .. } => Some(went_through),
+            Lesson::Recovered | Lesson::Risen { .. } => None,
+        });
+        assert_eq!(went_through.collect::<Vec<_>>(), [true, false, true]);
+    }
+}

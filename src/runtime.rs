@@ -1,0 +1,13 @@
+//! Small tools over tokio and the file system that know nothing of certificates: waits, retries, files, test crashes.
+//!
+//! May use: nothing else of this crate.
+
+pub mod backoff;
+mod causes;
+pub(crate) mod crash_point;
+pub mod output_file;
+pub(crate) mod shared_call;
+mod sleep_until;
+
+pub(crate) use causes::causes;
+pub(crate) use sleep_until::sleep_until;

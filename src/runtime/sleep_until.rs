@@ -1,0 +1,11 @@
+//! Waiting for an instant that may not be set.
+
+use tokio::time::Instant;
+
+/// Waits until an instant, or forever if there is none.
+pub(crate) async fn sleep_until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,81 @@
+//! The groups of `src` use each other in one direction, along the arrows listed here.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each group with the groups that it may use, from the bottom up. A group may only use groups above its own line, so the
+/// list cannot hold a circle.
+const ARROWS: [(&str, &[&str]); 12] = [
+    ("runtime", &[]),
+    ("config", &[]),
+    ("ledger", &["config", "runtime"]),
+    ("aws", &["config", "runtime"]),
+    ("telemetry", &["config", "ledger", "aws"]),
+    ("health", &["config", "runtime", "ledger", "aws"]),
+    ("intake", &["config", "runtime", "aws"]),
+    ("quota", &["runtime", "ledger", "telemetry", "health"]),
+    ("engine", &["config", "runtime", "ledger", "aws", "telemetry", "health", "intake", "quota"]),
+    ("operator", &["config", "runtime", "ledger", "aws", "telemetry", "health", "intake", "quota"]),
+    ("http", &["config", "runtime", "ledger", "aws", "telemetry", "health", "engine"]),
+    (
+        "cli",
+        &["config", "runtime", "ledger", "aws", "telemetry", "health", "intake", "quota", "engine", "operator", "http"],
+    ),
+];
+
+/// Most floors between the commands and the pure crate.
+const FLOORS_MAX: usize = 6;
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+/// The names that stand behind `crate::` in code; comments may point anywhere.
+fn uses(text: &str) -> impl Iterator<Item = &str> {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    code.flat_map(|line| line.split("crate::").skip(1)).map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+        &rest[..end]
+    })
+}
+
+#[test]
+fn the_arrows_between_groups_are_those_of_the_list_and_every_file_belongs_to_one() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let allowed = BTreeMap::from(ARROWS);
+    let mut wrong = Vec::new();
+    let mut unused: BTreeMap<&str, Vec<&str>> = ARROWS.map(|(group, may_use)| (group, may_use.to_vec())).into();
+    for path in files_below(&source) {
+        let name = path.strip_prefix(&source).unwrap().to_str().unwrap().to_owned();
+        let group = name.split(['/', '.']).next().unwrap();
+        let Some((&group, may_use)) = allowed.get_key_value(group) else {
+            assert!(["lib", "main"].contains(&group), "{name} belongs to no group");
+            continue;
+        };
+        for used in uses(&fs::read_to_string(&path).unwrap()) {
+            unused.get_mut(group).unwrap().retain(|listed| *listed != used);
+            if used != group && !may_use.contains(&used) {
+                wrong.push(format!("{name} uses {used}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "arrows that are not on the list: {wrong:#?}");
+    unused.retain(|_, listed| !listed.is_empty());
+    assert!(unused.is_empty(), "arrows on the list that nothing needs: {unused:#?}");
+}
+
+#[test]
+fn the_list_has_no_circle_and_few_floors() {
+    let mut floors: BTreeMap<&str, usize> = BTreeMap::new();
+    for (group, may_use) in ARROWS {
+        let below = may_use
+            .iter()
+            .map(|used| floors.get(used).unwrap_or_else(|| panic!("{group} uses {used}, listed below it")));
+        let floor = below.max().map_or(1, |floor| floor + 1);
+        floors.insert(group, floor);
+    }
+    let between = floors["cli"] - 1;
+    assert!(between <= FLOORS_MAX, "{between} floors between cli and muster_core: {floors:?}");
+}
