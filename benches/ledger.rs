@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use muster::ledger::{self, Store};
+use muster::ledger::{self, Ledger};
 use muster_sandbox::postgres::{self, Postgres};
 use serde::Serialize;
 use sqlx::postgres::PgPool;
@@ -66,7 +66,7 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let server = match &arguments.url {
         Some(_) => None,
-        None => Some(Postgres::start(postgres::Settings { bin_dir: None, durable: false }).await?),
+        None => Some(Postgres::start(postgres::PostgresSettings { bin_dir: None, durable: false }).await?),
     };
     let url = server.as_ref().map(Postgres::url).or(arguments.url.as_deref()).unwrap_or_default();
     let pool = PgPool::connect(url).await?;
@@ -88,7 +88,7 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// An empty ledger on the same server.
-async fn empty(pool: &PgPool, url: &str) -> anyhow::Result<Store> {
+async fn empty(pool: &PgPool, url: &str) -> anyhow::Result<Ledger> {
     sqlx::query("create database empty").execute(pool).await?;
     let (server, _) = url.rsplit_once('/').context("a URL ends with the name of its database")?;
     let store = connect(&format!("{server}/empty")).await?;
@@ -96,14 +96,14 @@ async fn empty(pool: &PgPool, url: &str) -> anyhow::Result<Store> {
     Ok(store)
 }
 
-async fn connect(url: &str) -> anyhow::Result<Store> {
+async fn connect(url: &str) -> anyhow::Result<Ledger> {
     let settings = store::Settings {
         url: url.into(),
         root_certificate: None,
         max_connections: 8,
         timeout: Duration::from_mins(2),
     };
-    Ok(Store::connect(&settings).await?)
+    Ok(Ledger::connect(&settings).await?)
 }
 
 async fn size(pool: &PgPool) -> anyhow::Result<f64> {

@@ -15,10 +15,10 @@ use anyhow::{Context, ensure};
 use aws_sdk_iot::config::retry::RetryConfig;
 use clap::Parser;
 use muster::aws::identity::{self};
-use muster::aws::queue::{self, Attributes, CALL_MAX, Outgoing, Queue};
+use muster::aws::queue::{self, CALL_MAX, OutgoingMessage, Queue, QueueAttributes};
 use muster::config::Config;
 use muster::config::access::Credentials;
-use muster::ledger::Store;
+use muster::ledger::Ledger;
 use muster_core::job::{Job, RegisterCertificate};
 use muster_sandbox::postgres::{self, Postgres};
 use muster_sandbox::specimen::Ca;
@@ -127,7 +127,7 @@ impl Bench {
             .spawn()?;
         let mut lines = BufReader::new(sandbox.stdout.take().context("the sandbox has no standard output")?).lines();
         let url = lines.next_line().await?.context("the sandbox did not say where it listens")?;
-        let postgres = Postgres::start(postgres::Settings { bin_dir: None, durable: true }).await?;
+        let postgres = Postgres::start(postgres::PostgresSettings { bin_dir: None, durable: true }).await?;
 
         let mut config = Config::default();
         config.aws.endpoint_url = Some(url);
@@ -135,14 +135,14 @@ impl Bench {
         config.aws.credentials = Credentials::Sandbox;
         config.database.url = postgres.url().into();
         let aws = identity::load(&config.aws.access()).await;
-        let attributes = Attributes {
+        let attributes = QueueAttributes {
             visibility_timeout: Duration::from_mins(2),
             retention: Duration::from_hours(96),
             max_receive_count: Some(20),
-            ..Attributes::default()
+            ..QueueAttributes::default()
         };
         let queue = queue::create(&aws, "speed", &attributes).await?;
-        let store = Store::connect(&config.database.settings()).await?;
+        let store = Ledger::connect(&config.database.settings()).await?;
         store.migrate().await?;
         store.close().await;
         let ca = Arc::new(Ca::new("Speed CA"));
@@ -221,7 +221,7 @@ impl Bench {
 
     async fn enqueue(&self, pems: &[String]) -> anyhow::Result<()> {
         for ten in pems.chunks(CALL_MAX) {
-            let ten: Vec<Outgoing> = ten.iter().map(|pem| outgoing(pem)).collect();
+            let ten: Vec<OutgoingMessage> = ten.iter().map(|pem| outgoing(pem)).collect();
             let results = self.queue.send(&ten).await?;
             ensure!(results.iter().all(Result::is_ok), "the sandbox did not take a message: {results:?}");
         }
@@ -264,7 +264,7 @@ impl Bench {
     }
 }
 
-fn outgoing(pem: &str) -> Outgoing {
+fn outgoing(pem: &str) -> OutgoingMessage {
     let name = |text: &str| text.parse().expect("a constant name");
     let job = Job {
         batch: name("speed"),
@@ -275,7 +275,7 @@ fn outgoing(pem: &str) -> Outgoing {
         verify: false,
         request: RegisterCertificate { certificate_pem: pem.to_owned(), ..RegisterCertificate::default() }.into(),
     };
-    Outgoing { body: job.to_body(), group: None }
+    OutgoingMessage { body: job.to_body(), group: None }
 }
 
 /// CPU-seconds that a process has used in all, from `/proc`.

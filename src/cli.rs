@@ -41,9 +41,9 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::telemetry;
 
-use crate::config::log::Filter;
+use crate::config::log::LogFilter;
 
-use layers::{Assignments, Layers};
+use layers::{Assignments, SettingFlags};
 
 /// How long what still runs at the end is waited for: a thread that reads from a file system that hangs never ends.
 const LAST_WAIT: Duration = Duration::from_secs(1);
@@ -53,7 +53,7 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 #[command(version, about, after_help = exit::CODES, max_term_width = 120)]
 struct Cli {
     #[command(flatten)]
-    layers: Layers,
+    layers: SettingFlags,
     #[command(subcommand)]
     command: Command,
 }
@@ -64,28 +64,28 @@ enum Command {
     /// Receives jobs, registers their certificates and records how each ended.
     Serve(serve::Serve),
     Enqueue(enqueue::Enqueue),
-    Status(status::Status),
-    Show(show::Show),
-    Replay(replay::Replay),
+    Status(status::StatusCommand),
+    Show(show::ShowCommand),
+    Replay(replay::ReplayCommand),
     Export(export::Export),
-    Report(report::Report),
+    Report(report::ReportCommand),
     Reconcile(reconcile::Reconcile),
     Pause(pause::Pause),
     Resume(pause::Resume),
-    Holds(holds::Holds),
+    Holds(holds::HoldsCommand),
     Dead(dead::Dead),
     Quarantine(quarantine::Quarantine),
-    Ca(ca::Ca),
+    Ca(ca::CaCommand),
     Doctor(doctor::Doctor),
     Audit(audit::Audit),
     Prune(prune::Prune),
     Demo(demo::Demo),
     /// Runs a local SQS and AWS IoT with real rules and quotas.
-    Sandbox(sandbox::Sandbox),
+    Sandbox(sandbox::SandboxCommand),
     /// Brings the ledger's schema to this version.
     Migrate,
     /// Shows the settings.
-    Config(config::Config),
+    Config(config::ConfigCommand),
 }
 
 /// Runs the command line of this process.
@@ -115,7 +115,7 @@ async fn run(cli: Cli, assignments: Assignments) -> anyhow::Result<ExitCode> {
     let config = &settings.config;
     // What a demo or a sandbox does shows on its own display.
     let is_quiet = matches!(cli.command, Command::Demo(_) | Command::Sandbox(_)) && !cli.layers.has_log_filter();
-    let filter = if is_quiet { Filter::quiet() } else { config.log.filter.clone() };
+    let filter = if is_quiet { LogFilter::quiet() } else { config.log.filter.clone() };
     telemetry::init(&filter, config.log.format);
     match cli.command {
         Command::Serve(serve) => serve.run(settings.config).await,

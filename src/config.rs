@@ -30,7 +30,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use self::access::{Access, Credentials};
-use crate::config::log::{Filter, Format};
+use crate::config::log::{LogFilter, LogFormat};
 use crate::config::probe_times::ProbeTimes;
 use crate::config::retry_policy::RetryPolicy;
 use crate::config::url_source::UrlSource;
@@ -41,7 +41,7 @@ use muster_core::role::{Role, RoleArn};
 use self::database_settings::DatabaseSettings;
 pub use error::ConfigError;
 pub use layers::{Settings, Sources};
-pub use rates::Rates;
+pub use rates::TargetRates;
 pub use units::Time;
 
 /// All settings.
@@ -49,31 +49,31 @@ pub use units::Time;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Where AWS is; what is not set here is found as every AWS tool finds it: environment, profiles, instance role.
-    pub aws: Aws,
+    pub aws: AwsConfig,
     /// The queue of jobs.
-    pub queue: Queue,
+    pub queue: QueueConfig,
     /// The ledger, in Postgres.
-    pub database: Database,
+    pub database: DatabaseConfig,
     /// An account and region that is served, by the name that jobs use as their `target`; there may be several.
-    pub targets: BTreeMap<String, Target>,
+    pub targets: BTreeMap<String, TargetConfig>,
     /// How much is done at a time.
-    pub worker: Worker,
+    pub worker: WorkerConfig,
     /// When a call is tried again.
-    pub retry: Retry,
+    pub retry: RetryConfig,
     /// How often one call is made to see whether trouble is over that meets many jobs alike.
-    pub breakers: Breakers,
+    pub breakers: BreakersConfig,
     /// What is found before a call is spent.
-    pub precheck: Precheck,
+    pub precheck: PrecheckConfig,
     /// Metrics and health.
-    pub admin: Admin,
+    pub admin: AdminConfig,
     /// Log lines, on standard error.
-    pub log: Log,
+    pub log: LogConfig,
 }
 
 /// Where AWS is.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Aws {
+pub struct AwsConfig {
     /// The region.
     #[schemars(example = "eu-central-1")]
     pub region: Option<String>,
@@ -88,7 +88,7 @@ pub struct Aws {
 /// The queue of jobs.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Queue {
+pub struct QueueConfig {
     /// Its name or URL.
     pub name: String,
     /// Name or URL of a second queue, for jobs that are sent again: live work leaves it a tenth, and what it has spare.
@@ -101,7 +101,7 @@ pub struct Queue {
 /// The ledger.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Database {
+pub struct DatabaseConfig {
     /// Where it is: `postgres://user:password@host/database`; `DATABASE_URL` stands in where it is not set.
     #[serde(serialize_with = "units::masked_url")]
     #[schemars(with = "String")]
@@ -125,7 +125,7 @@ pub struct Database {
 /// One account and region.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Target {
+pub struct TargetConfig {
     /// Its region, where it is not the one of `aws`.
     #[schemars(example = "eu-central-1")]
     pub region: Option<String>,
@@ -139,13 +139,13 @@ pub struct Target {
     #[schemars(example = "muster-plant-3")]
     pub external_id: Option<String>,
     /// The account's quotas in that region, in calls a second.
-    pub rates: Rates,
+    pub rates: TargetRates,
 }
 
 /// How much is done at a time.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Worker {
+pub struct WorkerConfig {
     /// Most messages that are held at a time; SQS hands out about 120,000 of a queue at most.
     #[schemars(range(min = 1, max = 120_000))]
     pub slots: usize,
@@ -158,7 +158,7 @@ pub struct Worker {
 /// When a call is tried again.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Retry {
+pub struct RetryConfig {
     /// How often trouble may meet a job alone, while others go through; throttles and outages never count.
     #[schemars(range(min = 1))]
     pub attempts: u32,
@@ -176,7 +176,7 @@ pub struct Retry {
 /// How often one call is made to see whether trouble is over that meets many jobs alike.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Breakers {
+pub struct BreakersConfig {
     /// A target that denies or fails every call.
     pub target_probe: Time,
     /// An issuer whose CA is not registered or not active.
@@ -188,7 +188,7 @@ pub struct Breakers {
 /// What is found before a call is spent.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Precheck {
+pub struct PrecheckConfig {
     /// A certificate that is not valid yet: `warn` forwards it, `reject` ends it.
     pub not_yet_valid: NotYetValid,
     /// Folder with PEM files of the issuing CAs, so that signatures can be verified where jobs carry no CA.
@@ -199,7 +199,7 @@ pub struct Precheck {
 /// Metrics and health.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Admin {
+pub struct AdminConfig {
     /// The address to listen on, or `off`.
     #[serde(with = "units::address_or_off")]
     #[schemars(with = "String")]
@@ -209,11 +209,11 @@ pub struct Admin {
 /// Log lines, on standard error.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Log {
+pub struct LogConfig {
     /// What is logged, for example `debug` or `muster=debug,warn`.
-    pub filter: Filter,
+    pub filter: LogFilter,
     /// `text` or `json`.
-    pub format: Format,
+    pub format: LogFormat,
 }
 
 impl Config {
@@ -223,7 +223,7 @@ impl Config {
     }
 }
 
-impl Aws {
+impl AwsConfig {
     /// How the queue is reached.
     pub fn access(&self) -> Access {
         Access {
@@ -235,9 +235,9 @@ impl Aws {
     }
 }
 
-impl Target {
+impl TargetConfig {
     /// How the target is reached, where it does not say otherwise as everything else.
-    pub fn access(&self, aws: &Aws) -> Access {
+    pub fn access(&self, aws: &AwsConfig) -> Access {
         let base = aws.access();
         Access {
             region: self.region.clone().or(base.region),
@@ -248,7 +248,7 @@ impl Target {
     }
 }
 
-impl Database {
+impl DatabaseConfig {
     /// Where the URL is found.
     fn url_source(&self) -> UrlSource {
         match (&self.url_command, &self.url_file) {
@@ -269,7 +269,7 @@ impl Database {
     }
 }
 
-impl Retry {
+impl RetryConfig {
     /// The policy of the worker.
     pub fn policy(&self) -> RetryPolicy {
         RetryPolicy {
@@ -282,7 +282,7 @@ impl Retry {
     }
 }
 
-impl Breakers {
+impl BreakersConfig {
     /// The probe times of the holds.
     pub fn probes(&self) -> ProbeTimes {
         ProbeTimes {
@@ -293,7 +293,7 @@ impl Breakers {
     }
 }
 
-impl Precheck {
+impl PrecheckConfig {
     /// The policy of the precheck.
     pub fn policy(&self) -> Policy {
         Policy { not_yet_valid: self.not_yet_valid }
@@ -303,27 +303,27 @@ impl Precheck {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            aws: Aws::default(),
-            queue: Queue::default(),
-            database: Database::default(),
-            targets: BTreeMap::from([(DEFAULT_TARGET.to_owned(), Target::default())]),
-            worker: Worker::default(),
-            retry: Retry::default(),
-            breakers: Breakers::default(),
-            precheck: Precheck::default(),
-            admin: Admin::default(),
-            log: Log::default(),
+            aws: AwsConfig::default(),
+            queue: QueueConfig::default(),
+            database: DatabaseConfig::default(),
+            targets: BTreeMap::from([(DEFAULT_TARGET.to_owned(), TargetConfig::default())]),
+            worker: WorkerConfig::default(),
+            retry: RetryConfig::default(),
+            breakers: BreakersConfig::default(),
+            precheck: PrecheckConfig::default(),
+            admin: AdminConfig::default(),
+            log: LogConfig::default(),
         }
     }
 }
 
-impl Default for Queue {
+impl Default for QueueConfig {
     fn default() -> Self {
         Self { name: "muster-jobs".to_owned(), replay: None, wait: Duration::from_secs(10).into() }
     }
 }
 
-impl Default for Database {
+impl Default for DatabaseConfig {
     fn default() -> Self {
         Self {
             url: "postgres://localhost/muster".into(),
@@ -336,7 +336,7 @@ impl Default for Database {
     }
 }
 
-impl Default for Worker {
+impl Default for WorkerConfig {
     fn default() -> Self {
         Self {
             slots: 1024,
@@ -346,7 +346,7 @@ impl Default for Worker {
     }
 }
 
-impl Default for Retry {
+impl Default for RetryConfig {
     fn default() -> Self {
         let policy = RetryPolicy::default();
         Self {
@@ -359,7 +359,7 @@ impl Default for Retry {
     }
 }
 
-impl Default for Breakers {
+impl Default for BreakersConfig {
     fn default() -> Self {
         Self {
             target_probe: Duration::from_secs(30).into(),
@@ -369,7 +369,7 @@ impl Default for Breakers {
     }
 }
 
-impl Default for Admin {
+impl Default for AdminConfig {
     fn default() -> Self {
         Self { listen: Some((Ipv4Addr::LOCALHOST, 9464).into()) }
     }

@@ -1,7 +1,7 @@
 //! The ledger in Postgres: the only SQL of the program.
 //!
 //! Each module below is one topic:
-//! - outcomes: [`record`](Store::record) writes them, [`announcement`] makes batches known, [`written`] keeps a page from being
+//! - outcomes: [`record`](Ledger::record) writes them, [`announcement`] makes batches known, [`written`] keeps a page from being
 //!   written twice, [`known`] finds certificates that are registered already;
 //! - questions of operators: [`batch`] counts, [`ends`] exports, [`certificate`] finds one, [`reading`] says what is missing,
 //!   [`facts`] counts over the fleet, [`workers`] holds the heartbeats, [`audit`] lists who did what;
@@ -60,7 +60,7 @@ use crate::config::database_settings::DatabaseSettings;
 use crate::runtime::backoff::Backoff;
 
 pub use batch::BatchStatus;
-pub use error::{ERROR_CLASSES, POOLER_HINT, StoreError};
+pub use error::{ERROR_CLASSES, LedgerError, POOLER_HINT};
 pub use page::{MessageOrigin, Page, Quarantined};
 pub use row::Row;
 
@@ -71,19 +71,19 @@ const PROBE_PATIENCE: Duration = Duration::from_millis(200);
 
 /// The ledger.
 #[derive(Clone, Debug)]
-pub struct Store {
+pub struct Ledger {
     pool: PgPool,
     timeout: Duration,
     /// How the URL is read anew, where it may change.
     renewal: Option<Arc<Renewal>>,
 }
 
-impl Store {
+impl Ledger {
     /// Opens a pool of connections; the first is made at once, so that a wrong URL shows here.
     ///
     /// # Errors
-    /// [`StoreError::Url`] for a URL that is none, otherwise what the first connection met.
-    pub async fn connect(settings: &DatabaseSettings) -> Result<Self, StoreError> {
+    /// [`LedgerError::Url`] for a URL that is none, otherwise what the first connection met.
+    pub async fn connect(settings: &DatabaseSettings) -> Result<Self, LedgerError> {
         settings.reach().await?;
         let options = options_of(settings).await?;
         let pool = PgPoolOptions::new()
@@ -101,17 +101,17 @@ impl Store {
     ///
     /// # Errors
     /// What the connection met.
-    pub async fn ping(&self) -> Result<(), StoreError> {
+    pub async fn ping(&self) -> Result<(), LedgerError> {
         self.run(async |db| Ok(sqlx::query("-- ping\nselect 1").execute(db).await.map(drop)?)).await
     }
 
     /// Asks the server for a sign of life, and finds out soon why there is none: a pool goes on trying to connect.
-    pub async fn probe(&self) -> Result<(), StoreError> {
+    pub async fn probe(&self) -> Result<(), LedgerError> {
         if let Ok(answer) = tokio::time::timeout(PROBE_PATIENCE, self.ping()).await {
             return answer;
         }
         let knock = async { Ok(PgConnection::connect_with(&self.pool.connect_options()).await?.close().await?) };
-        tokio::time::timeout(self.timeout, knock).await.unwrap_or(Err(StoreError::Timeout(self.timeout)))?;
+        tokio::time::timeout(self.timeout, knock).await.unwrap_or(Err(LedgerError::Timeout(self.timeout)))?;
         self.ping().await
     }
 
@@ -149,7 +149,7 @@ const IN_THE_WAY: (Duration, Duration, u32) = (Duration::from_millis(20), Durati
 ///
 /// # Errors
 /// Whatever else it meets, and the last failure after some seconds.
-pub async fn insist<T>(attempt: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+pub async fn insist<T>(attempt: impl AsyncFn() -> Result<T, LedgerError>) -> Result<T, LedgerError> {
     let mut backoff = Backoff::new(IN_THE_WAY.0, IN_THE_WAY.1);
     for _ in 1..IN_THE_WAY.2 {
         match attempt().await {
@@ -161,8 +161,8 @@ pub async fn insist<T>(attempt: impl AsyncFn() -> Result<T, StoreError>) -> Resu
 }
 
 /// Reads one word of a closed set.
-fn word<T: std::str::FromStr>(column: &'static str, text: &str) -> Result<T, StoreError> {
-    text.parse().map_err(|_| StoreError::UnknownWord { column, found: text.to_owned() })
+fn word<T: std::str::FromStr>(column: &'static str, text: &str) -> Result<T, LedgerError> {
+    text.parse().map_err(|_| LedgerError::UnknownWord { column, found: text.to_owned() })
 }
 
 /// Text as Postgres takes it: without NUL, which becomes U+FFFD.
@@ -180,11 +180,11 @@ fn storable_json(json: String) -> String {
 }
 
 /// Reads the URL, and what it says.
-async fn options_of(settings: &DatabaseSettings) -> Result<PgConnectOptions, StoreError> {
+async fn options_of(settings: &DatabaseSettings) -> Result<PgConnectOptions, LedgerError> {
     // The connection needs its time too, and what hangs is to be named.
-    let url = settings.url.read(settings.timeout / 2).await.map_err(StoreError::UrlSource)?;
+    let url = settings.url.read(settings.timeout / 2).await.map_err(LedgerError::UrlSource)?;
     let options = connect_options(url.expose_secret(), settings.root_certificate.as_deref());
-    options.map_err(|error| StoreError::Url { setting: settings.url.setting(), error })
+    options.map_err(|error| LedgerError::Url { setting: settings.url.setting(), error })
 }
 
 /// Verifies the server's certificate unless the URL says otherwise or the server is this machine.

@@ -24,7 +24,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
-use crate::config::log::{Filter, Format};
+use crate::config::log::{LogFilter, LogFormat};
 pub use lines::lost;
 
 /// Longest wait for queued lines at the end of the process.
@@ -32,15 +32,15 @@ const FLUSH_MAX: Duration = Duration::from_secs(1);
 
 /// The look of a line.
 #[derive(Clone, Copy, Debug, Default)]
-struct Look {
-    format: Format,
+struct LineStyle {
+    format: LogFormat,
     has_colour: bool,
 }
 
 /// Sends log lines and panics to standard error; only the first call in a process has an effect.
-pub fn init(filter: &Filter, format: Format) {
+pub fn init(filter: &LogFilter, format: LogFormat) {
     let has_colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let look = Look { format, has_colour };
+    let look = LineStyle { format, has_colour };
     lines::set_look(look);
     let subscriber = tracing_subscriber::registry().with(layer::<Registry, _>(look, lines::Sender));
     // A test may have set its own.
@@ -70,7 +70,7 @@ impl Drop for FlushOnDrop {
 }
 
 /// The layer that turns an event into one line.
-fn layer<S, W>(look: Look, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+fn layer<S, W>(look: LineStyle, writer: W) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -79,8 +79,8 @@ where
     // The layer would report its own errors with `eprintln!`, which panics where standard error is gone.
     let layer = layer.log_internal_errors(false);
     match look.format {
-        Format::Text => layer.fmt_fields(debug_fn(write_field).delimited(" ")).boxed(),
-        Format::Json => layer.json().boxed(),
+        LogFormat::Text => layer.fmt_fields(debug_fn(write_field).delimited(" ")).boxed(),
+        LogFormat::Json => layer.json().boxed(),
     }
 }
 

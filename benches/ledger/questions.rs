@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use anyhow::Context;
-use muster::ledger::Store;
+use muster::ledger::Ledger;
 use muster::ledger::ends::{EndFilter, Ends};
 use muster_core::certificate::CertificateId;
 use muster_core::job::Operation;
 use muster_core::outcome::{Code, Status};
-use muster_core::replay_filter::Filter;
+use muster_core::replay_filter::ReplayFilter;
 use serde::Serialize;
 
 use super::fill::{BATCH_ROWS, LARGE};
@@ -39,16 +39,16 @@ struct Asker {
 }
 
 /// Asks every question, each about another batch or certificate each time.
-pub(crate) async fn ask(store: &Store, rows: u64, runs: usize) -> anyhow::Result<Vec<Answered>> {
+pub(crate) async fn ask(store: &Ledger, rows: u64, runs: usize) -> anyhow::Result<Vec<Answered>> {
     let asker = Asker { rows, runs };
     let large = store.batch_status(LARGE).await?.context("the large batch")?.counts;
     let bad = EndFilter { codes: vec![Code::Expired], ..EndFilter::default() };
     let exhausted = EndFilter { statuses: vec![Status::Exhausted], ..EndFilter::default() };
     let codes = [Code::Expired, Code::Timeout];
-    let one = |n: u64| Filter {
+    let one = |n: u64| ReplayFilter {
         batches: [format!("batch-{}", asker.batch(n))].into(),
-        codes: Filter::usual_codes(),
-        ..Filter::default()
+        codes: ReplayFilter::usual_codes(),
+        ..ReplayFilter::default()
     };
     Ok(vec![
         asker.time("status: counters of the large batch", async |_| store.batch_status(LARGE).await.map(drop)).await?,
@@ -102,10 +102,10 @@ pub(crate) async fn ask(store: &Store, rows: u64, runs: usize) -> anyhow::Result
 }
 
 async fn first(
-    store: &Store,
+    store: &Ledger,
     filter: &EndFilter,
     counts: &[muster::ledger::batch::Count],
-) -> Result<(), muster::ledger::StoreError> {
+) -> Result<(), muster::ledger::LedgerError> {
     Ends::open(store, LARGE, filter.clone(), counts).await?.next_page(store).await.map(drop)
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use muster::ledger::prune::Pruned;
 use muster::ledger::row::{End, Names};
-use muster::ledger::{Page, Row, Store};
+use muster::ledger::{Ledger, Page, Row};
 use muster_core::certificate::CertificateId;
 use muster_core::job::{CertificateStatus, Operation};
 use muster_core::outcome::{Attempt, Code};
@@ -50,7 +50,7 @@ impl fmt::Display for Writes {
 
 /// Writes pages into two ledgers by turns, each as one recorder does, so that both meet the same noise; tells of how many
 /// ends a second for each.
-async fn rates(one: &Store, other: &Store) -> anyhow::Result<(f64, f64)> {
+async fn rates(one: &Ledger, other: &Ledger) -> anyhow::Result<(f64, f64)> {
     let mut took = [Duration::ZERO; 2];
     for page in 0..PAGES {
         let page = new_page("new", page);
@@ -65,7 +65,7 @@ async fn rates(one: &Store, other: &Store) -> anyhow::Result<(f64, f64)> {
 }
 
 /// Writes into an empty and the full ledger, then drops a batch while pages are written.
-pub(crate) async fn measure(empty: &Store, store: &Store) -> anyhow::Result<Writes> {
+pub(crate) async fn measure(empty: &Ledger, store: &Ledger) -> anyhow::Result<Writes> {
     let (empty, full) = rates(empty, store).await?;
     let (began, mut longest) = (Instant::now(), Duration::ZERO);
     let pruning = store.clone();

@@ -16,29 +16,29 @@ use muster_core::precheck::CheckedCertificate;
 
 use retry::Retries;
 
-pub use retry::Step;
-pub use standing::Standing;
+pub use retry::NextStep;
+pub use standing::ExistingCertificate;
 
 /// Most attempts that an outcome carries; the ledger keeps no more.
 const KEPT: usize = 10;
 
 /// The calls of one certificate: all counted, the last ten kept.
 #[derive(Debug)]
-pub struct Course {
+pub struct Attempts {
     retries: Retries,
     first_call: Option<OffsetDateTime>,
     last: Vec<Attempt>,
     n: usize,
 }
 
-impl Course {
+impl Attempts {
     /// Begins; `successes` counts the calls of the same target and operation that went through so far.
     pub fn new(policy: RetryPolicy, successes: u64) -> Self {
         Self { retries: Retries::new(policy, successes), first_call: None, last: vec![], n: 0 }
     }
 
     /// Takes in the answer to a call, and decides.
-    pub fn after(&mut self, answer: &Answer, successes: u64, is_breaker_open: bool) -> Step {
+    pub fn after(&mut self, answer: &Answer, successes: u64, is_breaker_open: bool) -> NextStep {
         self.n += 1;
         self.first_call.get_or_insert(answer.attempt.at);
         if self.last.len() == KEPT {
@@ -46,7 +46,7 @@ impl Course {
         }
         self.last.push(answer.attempt.clone());
         match &answer.result {
-            Ok(_) => Step::End(Code::Ok),
+            Ok(_) => NextStep::End(Code::Ok),
             Err(error) => self.retries.after(error, successes, is_breaker_open),
         }
     }
@@ -69,7 +69,7 @@ impl Course {
         wanted: CertificateStatus,
         is_redelivery: bool,
         answer: &Answer,
-        standing: Standing,
+        standing: ExistingCertificate,
     ) -> Outcome {
         let id = certificate.id();
         let (code, detail) = match (code, foreign_id(answer, &id.to_string())) {

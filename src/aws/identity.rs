@@ -132,7 +132,7 @@ pub async fn prove(access: &Access, within: Duration) -> Result<(SdkConfig, Acco
 
 /// What came of asking AWS whose the credentials are.
 #[derive(Debug)]
-pub struct Asked {
+pub struct IdentityAnswer {
     /// The configuration and whose it is, or why that is not known.
     pub answer: Result<(SdkConfig, Account), IdentityError>,
     /// How far the clock of AWS is ahead of ours, in seconds, give or take half a second; none: no answer told.
@@ -142,7 +142,7 @@ pub struct Asked {
 }
 
 /// The same as [`prove`], and tells what else is seen by it.
-pub async fn ask(access: &Access, within: Duration) -> Asked {
+pub async fn ask(access: &Access, within: Duration) -> IdentityAnswer {
     let (began, clock) = (Instant::now(), AwsClock::default());
     let asked = async {
         let config = load(access).await;
@@ -153,7 +153,7 @@ pub async fn ask(access: &Access, within: Duration) -> Asked {
     let answer = tokio::time::timeout(within, asked).await.unwrap_or_else(late);
     // The date of an answer that AWS did not give is nobody's.
     let is_of_aws = !matches!(answer, Err(IdentityError::Unreachable(_)));
-    Asked { answer, clock_ahead: clock.ahead().filter(|_| is_of_aws), took: began.elapsed() }
+    IdentityAnswer { answer, clock_ahead: clock.ahead().filter(|_| is_of_aws), took: began.elapsed() }
 }
 
 impl IdentityError {

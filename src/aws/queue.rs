@@ -32,7 +32,7 @@ use crate::aws::identity::{self, IdentityError};
 use crate::aws::sdk_error;
 
 pub use answer::not_mentioned;
-pub use attributes::Attributes;
+pub use attributes::QueueAttributes;
 pub use error::{
     CREDENTIALS_LATE, EntryError, EntryResult, KMS_HINT, NO_CREDENTIALS, QueueError, QueueErrorKind, UNKNOWN,
 };
@@ -62,7 +62,7 @@ pub struct Queue {
 
 /// One delivery of a message.
 #[derive(Clone)]
-pub struct Message {
+pub struct ReceivedMessage {
     /// Where it was received: its receipt is good there alone.
     pub queue: Queue,
     /// `MessageId` at SQS.
@@ -80,7 +80,7 @@ pub struct Message {
 }
 
 /// Prints no body: what lines send never reaches a log.
-impl fmt::Debug for Message {
+impl fmt::Debug for ReceivedMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Message").field("id", &self.id).field("bytes", &self.body.len()).finish_non_exhaustive()
     }
@@ -88,7 +88,7 @@ impl fmt::Debug for Message {
 
 /// A message to be sent.
 #[derive(Clone)]
-pub struct Outgoing {
+pub struct OutgoingMessage {
     /// The body.
     pub body: String,
     /// The tenant of SQS's fair queues.
@@ -96,7 +96,7 @@ pub struct Outgoing {
 }
 
 /// Prints no body.
-impl fmt::Debug for Outgoing {
+impl fmt::Debug for OutgoingMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outgoing").field("bytes", &self.body.len()).field("group", &self.group).finish()
     }
@@ -130,10 +130,10 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`] where SQS did not answer.
-    pub async fn attributes(&self) -> Result<Attributes, QueueError> {
+    pub async fn attributes(&self) -> Result<QueueAttributes, QueueError> {
         let call = self.client.get_queue_attributes().queue_url(&*self.url).attribute_names(QueueAttributeName::All);
         let answer = call.send().await.map_err(|e| error("GetQueueAttributes", &e))?;
-        Attributes::read(&answer.attributes.unwrap_or_default())
+        QueueAttributes::read(&answer.attributes.unwrap_or_default())
             .map_err(|lacks| QueueError::odd("GetQueueAttributes", lacks))
     }
 
@@ -154,7 +154,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`] where SQS did not answer.
-    pub async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Message>, QueueError> {
+    pub async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<ReceivedMessage>, QueueError> {
         self.receive_for(max, wait, None).await
     }
 
@@ -167,7 +167,7 @@ impl Queue {
         max: usize,
         wait: Duration,
         hidden: Duration,
-    ) -> Result<Vec<Message>, QueueError> {
+    ) -> Result<Vec<ReceivedMessage>, QueueError> {
         self.receive_for(max, wait, Some(hidden)).await
     }
 
@@ -176,7 +176,7 @@ impl Queue {
         max: usize,
         wait: Duration,
         hidden: Option<Duration>,
-    ) -> Result<Vec<Message>, QueueError> {
+    ) -> Result<Vec<ReceivedMessage>, QueueError> {
         let asked_at = Instant::now();
         let answer = self
             .client
@@ -239,8 +239,8 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`] where the call as a whole failed.
-    pub async fn send(&self, messages: &[Outgoing]) -> Result<Vec<EntryResult>, QueueError> {
-        let entry = |(i, message): (usize, &Outgoing)| {
+    pub async fn send(&self, messages: &[OutgoingMessage]) -> Result<Vec<EntryResult>, QueueError> {
+        let entry = |(i, message): (usize, &OutgoingMessage)| {
             SendMessageBatchRequestEntry::builder()
                 .id(i.to_string())
                 .message_body(&message.body)
@@ -259,7 +259,7 @@ impl Queue {
     }
 
     /// Reads a delivery; nothing where it cannot be made use of: it comes again when its visibility ends.
-    fn read(&self, message: aws_sdk_sqs::types::Message, asked_at: Instant) -> Option<Message> {
+    fn read(&self, message: aws_sdk_sqs::types::Message, asked_at: Instant) -> Option<ReceivedMessage> {
         let attributes = message.attributes.unwrap_or_default();
         let number = |name| attributes.get(&name).and_then(|text| text.parse::<i64>().ok());
         let body = message.body.zip(message.md5_of_body);
@@ -269,7 +269,7 @@ impl Queue {
             warn!(queue = self.url(), "a message did not arrive whole; it comes again when its visibility ends");
             return None;
         };
-        Some(Message {
+        Some(ReceivedMessage {
             queue: self.clone(),
             id,
             body,
@@ -314,7 +314,7 @@ pub fn into_calls<T>(entries: impl IntoIterator<Item = T>, queue_of: impl Fn(&T)
 ///
 /// # Errors
 /// [`QueueError`] where SQS did not do it.
-pub async fn create(config: &SdkConfig, name: &str, settings: &Attributes) -> Result<Queue, QueueError> {
+pub async fn create(config: &SdkConfig, name: &str, settings: &QueueAttributes) -> Result<Queue, QueueError> {
     let client = Client::new(config);
     let dead = client.create_queue().queue_name(format!("{name}-dead")).send().await;
     let dead_url = answer::url("CreateQueue", dead.map_err(|e| error("CreateQueue", &e))?.queue_url)?;

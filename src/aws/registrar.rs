@@ -1,7 +1,7 @@
 //! Calls AWS IoT: the only part that names `aws_sdk_iot`.
 //!
 //! One call is one attempt: the SDK's own retries are off, so that one token, one request and one metric increment
-//! stay the same thing. Every answer is classified here, once, by its error code in one table; the [`Kind`] is the
+//! stay the same thing. Every answer is classified here, once, by its error code in one table; the [`ErrorKind`] is the
 //! behaviour, and what to do next is the worker's decision.
 
 mod answer;
@@ -25,10 +25,10 @@ use aws_sdk_iot::types;
 use muster_core::job::{CertificateStatus, RegisterCaCertificate, RegistrationConfig, Tag};
 use muster_core::precheck::{Call, CheckedCertificate};
 
-use answer::{Begun, classify};
+use answer::{CallStart, classify};
 
 pub use answer::{Answer, CallError};
-pub use kind::{Kind, RESULT_LABELS};
+pub use kind::{ErrorKind, RESULT_LABELS};
 
 /// One target's IoT client.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ impl Registrar {
 
     /// Makes the call that registers a certificate, once.
     pub async fn register(&self, certificate: &CheckedCertificate) -> Answer {
-        let begun = Begun::now();
+        let begun = CallStart::now();
         match certificate.call() {
             Call::RegisterCertificate { pem, ca_pem, status, .. } => {
                 let call = self.client.register_certificate().certificate_pem(pem);

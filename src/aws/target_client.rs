@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use crate::aws::identity::{self, IdentityError};
 use crate::aws::registrar::inventory::DescribedCertificate;
-use crate::aws::registrar::{Answer, CallError, Kind, Registrar};
+use crate::aws::registrar::{Answer, CallError, ErrorKind, Registrar};
 use crate::config::access::Access;
 use crate::runtime::backoff::Backoff;
 use muster_core::account::Account;
@@ -43,7 +43,7 @@ const DESCRIBE_DENIED: Duration = Duration::from_mins(10);
 
 /// The way into one account and region.
 #[derive(Debug)]
-pub struct Session {
+pub struct TargetClient {
     access: Access,
     /// Whose credentials are wanted.
     account: Account,
@@ -52,14 +52,14 @@ pub struct Session {
     /// The client, while its credentials are trusted.
     proven: Mutex<Option<Arc<Registrar>>>,
     /// The account's registration code, as it was last asked for.
-    code: Mutex<Option<Asked>>,
+    code: Mutex<Option<CodeAnswer>>,
     /// When the next certificate may be described.
     describe_at: Mutex<Instant>,
 }
 
 /// What came of asking for the registration code.
 #[derive(Debug)]
-struct Asked {
+struct CodeAnswer {
     at: Instant,
     code: Option<String>,
 }
@@ -80,7 +80,7 @@ pub enum SessionError {
     },
 }
 
-impl Session {
+impl TargetClient {
     /// Makes a session that trusts nothing yet.
     pub fn new(access: Access, account: Account, attempt_timeout: Duration) -> Self {
         let describe_at = Mutex::new(Instant::now());
@@ -100,7 +100,7 @@ impl Session {
             Err(error) => return Answer::uncalled(CallError::unproven(&error)),
         };
         let answer = registrar.register(certificate).await;
-        if matches!(answer.result, Err(CallError { kind: Kind::Denied, .. })) {
+        if matches!(answer.result, Err(CallError { kind: ErrorKind::Denied, .. })) {
             self.distrust(&registrar).await;
         }
         answer
@@ -134,7 +134,7 @@ impl Session {
         match answer {
             Ok(described) => described,
             Err(error) => {
-                let pause = if error.kind == Kind::Denied { DESCRIBE_DENIED } else { DESCRIBE_THROTTLED };
+                let pause = if error.kind == ErrorKind::Denied { DESCRIBE_DENIED } else { DESCRIBE_THROTTLED };
                 *self.describe_at.lock().await = Instant::now() + pause;
                 warn!(account = %self.account, %error, "cannot ask what status a certificate has");
                 None
@@ -154,17 +154,17 @@ impl Session {
     }
 
     /// Asks a few times: calls of others may use up the quota for it.
-    async fn ask_for_code(&self, asked: &mut Option<Asked>) -> Option<String> {
+    async fn ask_for_code(&self, asked: &mut Option<CodeAnswer>) -> Option<String> {
         let mut backoff = Backoff::new(CODE_WAITS.0, CODE_WAITS.1);
         let mut code = self.ask_for_code_once().await;
         for _ in 1..CODE_ATTEMPTS {
-            if code.as_ref().is_err_and(|error| !matches!(error.kind, Kind::Denied | Kind::Unreached)) {
+            if code.as_ref().is_err_and(|error| !matches!(error.kind, ErrorKind::Denied | ErrorKind::Unreached)) {
                 backoff.wait().await;
                 code = self.ask_for_code_once().await;
             }
         }
         let code = code.inspect_err(|error| warn!(account = %self.account, %error, "no registration code")).ok();
-        asked.insert(Asked { at: Instant::now(), code }).code.clone()
+        asked.insert(CodeAnswer { at: Instant::now(), code }).code.clone()
     }
 
     async fn ask_for_code_once(&self) -> Result<String, CallError> {

@@ -28,7 +28,7 @@ pub(super) struct Audit {
 }
 
 #[derive(Serialize)]
-struct Line {
+struct AuditLine {
     id: i64,
     #[serde(with = "time::serde::rfc3339")]
     at: OffsetDateTime,
@@ -44,7 +44,7 @@ impl Audit {
         let store = ledger::open(config).await?;
         let audited = store.audited(self.before, self.limit).await;
         store.close().await;
-        let lines: Vec<Line> = audited?.into_iter().map(Line::of).collect();
+        let lines: Vec<AuditLine> = audited?.into_iter().map(AuditLine::of).collect();
         if self.json {
             stdout::print_json(&lines)?;
         } else if lines.is_empty() {
@@ -58,7 +58,7 @@ impl Audit {
     }
 }
 
-impl Line {
+impl AuditLine {
     fn of(audited: Audited) -> Self {
         let Audited { id, at, who, action, what, detail } = audited;
         Self { id, at: at.truncate_to_second(), who, action, what, detail }

@@ -19,26 +19,26 @@ use crate::config::Config;
 ///
 /// Certificates can be registered once their CA is, and is active.
 #[derive(Args, Debug)]
-pub(super) struct Ca {
+pub(super) struct CaCommand {
     #[command(subcommand)]
-    action: Action,
+    action: CaAction,
 }
 
 // A text here would hide the longer one of the command's own type.
 #[derive(Debug, Subcommand)]
-enum Action {
+enum CaAction {
     Register(Box<register::Register>),
-    Code(code::Code),
-    List(list::List),
+    Code(code::CodeCommand),
+    List(list::ListCas),
 }
 
-impl Ca {
+impl CaCommand {
     /// Runs the subcommand.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         match self.action {
-            Action::Register(register) => register.run(config).await,
-            Action::Code(code) => code.run(config).await,
-            Action::List(list) => list.run(config).await,
+            CaAction::Register(register) => register.run(config).await,
+            CaAction::Code(code) => code.run(config).await,
+            CaAction::List(list) => list.run(config).await,
         }
     }
 }

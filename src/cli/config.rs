@@ -10,13 +10,13 @@ use crate::config::template::template;
 
 /// Shows the settings.
 #[derive(Args, Debug)]
-pub(super) struct Config {
+pub(super) struct ConfigCommand {
     #[command(subcommand)]
-    command: Command,
+    command: ConfigAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum ConfigAction {
     /// Prints each setting and where it comes from; a password in it is masked.
     Show {
         /// Prints JSON.
@@ -27,13 +27,13 @@ enum Command {
     Template,
 }
 
-impl Config {
+impl ConfigCommand {
     /// Prints what was asked for.
     pub(super) fn run(&self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let text = match self.command {
-            Command::Show { json: false } => settings.shown().to_string(),
-            Command::Show { json: true } => serde_json::to_string_pretty(&settings.shown())? + "\n",
-            Command::Template => template(),
+            ConfigAction::Show { json: false } => settings.shown().to_string(),
+            ConfigAction::Show { json: true } => serde_json::to_string_pretty(&settings.shown())? + "\n",
+            ConfigAction::Template => template(),
         };
         stdout::print(text)?;
         Ok(ExitCode::SUCCESS)

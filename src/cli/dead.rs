@@ -24,25 +24,25 @@ use crate::config::Config;
 #[derive(Args, Debug)]
 pub(super) struct Dead {
     #[command(subcommand)]
-    action: Action,
+    action: DeadAction,
 }
 
 // A text here would hide the longer one of the command's own type.
 #[derive(Debug, Subcommand)]
-enum Action {
-    List(list::List),
-    Replay(replay::Replay),
+enum DeadAction {
+    List(list::ListDead),
+    Replay(replay::ReplayDead),
     #[command(name = "drop")]
-    Discard(discard::Discard),
+    Discard(discard::DiscardDead),
 }
 
 impl Dead {
     /// Does what was asked.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         match self.action {
-            Action::List(list) => list.run(config).await,
-            Action::Replay(replay) => replay.run(config).await,
-            Action::Discard(discard) => discard.run(config).await,
+            DeadAction::List(list) => list.run(config).await,
+            DeadAction::Replay(replay) => replay.run(config).await,
+            DeadAction::Discard(discard) => discard.run(config).await,
         }
     }
 }

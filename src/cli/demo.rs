@@ -21,13 +21,13 @@ use crate::intake::manifest::{CaFile, Manifest};
 use crate::ledger::BatchStatus;
 use muster_core::outcome::Status;
 use muster_core::rate::Rate;
-use muster_sandbox::Operation;
+use muster_sandbox::ApiOperation;
 use muster_sandbox::specimen::Ca;
 
-use given::Given;
-use line::{BATCH, Plan};
-use stage::{QUEUE, Stage};
-use summary::{Facts, Summary, Whole};
+use given::OwnFiles;
+use line::{BATCH, LinePlan};
+use stage::{DemoStage, QUEUE};
+use summary::{DemoFacts, DemoSummary, Whole};
 
 /// How often it is looked whether everything has ended.
 const LOOK: Duration = Duration::from_millis(100);
@@ -76,7 +76,7 @@ impl Demo {
         let manifest = Manifest::find(&self.paths)?;
         progress.say("starting Postgres and the sandbox");
         let ca = self.paths.is_empty().then(|| Ca::new("Muster demo CA"));
-        let stage = Stage::set_up(self.pg_bin.clone(), self.rate, ca, ca_pems).await?;
+        let stage = DemoStage::set_up(self.pg_bin.clone(), self.rate, ca, ca_pems).await?;
         let ended = self.act(&stage, manifest, &progress, &stop).await;
         stage.strike().await?;
         ended
@@ -84,14 +84,14 @@ impl Demo {
 
     async fn act(
         &self,
-        stage: &Stage,
+        stage: &DemoStage,
         manifest: Manifest,
         progress: &Progress,
         stop: &CancellationToken,
     ) -> anyhow::Result<ExitCode> {
         let given = match &stage.ca {
             Some(_) => None,
-            None => Some(Given::enqueue(stage, manifest, progress, stop).await?),
+            None => Some(OwnFiles::enqueue(stage, manifest, progress, stop).await?),
         };
         let served = stop.child_token();
         let service = Service::start(&stage.config, Until::Stopped, served.clone()).await?;
@@ -115,13 +115,14 @@ impl Demo {
     /// Waits until everything has ended and prints the numbers.
     async fn watch_and_report(
         &self,
-        stage: &Stage,
-        given: Option<Given>,
+        stage: &DemoStage,
+        given: Option<OwnFiles>,
         progress: &Progress,
         stop: &CancellationToken,
     ) -> anyhow::Result<ExitCode> {
-        let plan =
-            given.as_ref().map_or_else(|| Plan::new(self.certificates), |given| Plan::of_good(given.summary.sent));
+        let plan = given
+            .as_ref()
+            .map_or_else(|| LinePlan::new(self.certificates), |given| LinePlan::of_good(given.summary.sent));
         let began = Instant::now();
         let sender = tokio::spawn(line::send(stage.queue.clone(), stage.ca.clone(), self.certificates));
         watch(stage, &plan, progress, sender, stop).await?;
@@ -139,7 +140,7 @@ impl Demo {
         self.report(summary, given.map(|given| given.summary))
     }
 
-    fn report(&self, summary: Summary, input: Option<enqueue::Summary>) -> anyhow::Result<ExitCode> {
+    fn report(&self, summary: DemoSummary, input: Option<enqueue::Summary>) -> anyhow::Result<ExitCode> {
         let code = match &input {
             _ if !summary.is_right() => exit::SOME_FAILED.into(),
             Some(input) => input.exit_code(),
@@ -157,8 +158,8 @@ impl Demo {
 
 /// Shows the progress until everything that was sent has left the queue, or a signal comes.
 async fn watch(
-    stage: &Stage,
-    plan: &Plan,
+    stage: &DemoStage,
+    plan: &LinePlan,
     progress: &Progress,
     sender: tokio::task::JoinHandle<anyhow::Result<()>>,
     stop: &CancellationToken,
@@ -179,21 +180,21 @@ async fn watch(
     }
 }
 
-fn show(progress: &Progress, batch: &BatchStatus, plan: &Plan) {
+fn show(progress: &Progress, batch: &BatchStatus, plan: &LinePlan) {
     let registered = batch.with_status(Status::Registered);
     let message = format!("ended: {registered} registered, {} otherwise", batch.ended() - registered);
     progress.show(batch.ended(), Some(plan.ends.values().sum()), &message);
 }
 
-async fn summarise(stage: &Stage, plan: &Plan, took: Duration) -> anyhow::Result<Summary> {
+async fn summarise(stage: &DemoStage, plan: &LinePlan, took: Duration) -> anyhow::Result<DemoSummary> {
     let ledger = stage.sandbox.ledger();
-    let facts = Facts {
+    let facts = DemoFacts {
         plan,
         batch: &stage.store.batch_status(BATCH).await?.unwrap_or_default(),
         quarantined: stage.store.quarantined().await?,
-        calls: &ledger.summary(Operation::RegisterCertificate),
+        calls: &ledger.summary(ApiOperation::RegisterCertificate),
         held: ledger.n_certificates(),
         took,
     };
-    Ok(Summary::of(&facts))
+    Ok(DemoSummary::of(&facts))
 }

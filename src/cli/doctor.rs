@@ -7,7 +7,7 @@ use clap::Args;
 use super::format::printable;
 use super::{exit, stdout};
 use crate::config::Settings;
-use crate::operator::doctor::{Examination, Finding, Verdict};
+use crate::operator::doctor::{CheckResult, Examination, Finding};
 
 /// Checks everything that a worker needs: a line for each check, and what mends it.
 ///
@@ -44,7 +44,7 @@ impl Doctor {
                 stdout::print(text(finding))?;
             }
         }
-        let has_problem = findings.iter().any(|finding| finding.verdict == Verdict::Problem);
+        let has_problem = findings.iter().any(|finding| finding.verdict == CheckResult::Problem);
         Ok(if has_problem { exit::PROBLEMS.into() } else { ExitCode::SUCCESS })
     }
 }
@@ -68,12 +68,12 @@ mod tests {
         let mut finding = Finding {
             check: Check::PostgresTls,
             subject: String::new(),
-            verdict: Verdict::Ok,
+            verdict: CheckResult::Ok,
             found: "TLSv1.3\u{1b}[31m".into(),
             mend: None,
         };
         assert_eq!(text(&finding), "ok       postgres tls: TLSv1.3\u{fffd}[31m\n");
-        finding = Finding { check: Check::Queue, subject: "jobs".into(), verdict: Verdict::Problem, ..finding };
+        finding = Finding { check: Check::Queue, subject: "jobs".into(), verdict: CheckResult::Problem, ..finding };
         finding.mend = Some("make it".into());
         assert_eq!(text(&finding), "problem  queue jobs: TLSv1.3\u{fffd}[31m\n         mend: make it\n");
     }

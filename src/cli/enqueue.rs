@@ -22,7 +22,7 @@ use crate::aws::queue::Queue;
 use crate::config::Config;
 use crate::health::clock::Clock;
 use crate::intake::ca_folder::known_cas;
-use crate::intake::enqueue::{Judge, Order, Planner, RejectsFile, RejectsWritten, Sender};
+use crate::intake::enqueue::{BatchOrder, BatchSender, Judge, Planner, RejectsFile, RejectsWritten};
 use crate::intake::manifest::{CaFile, Manifest};
 use crate::runtime::output_file::ChosenBy;
 use muster_core::job::{CertificateStatus, DEFAULT_TARGET, Name};
@@ -140,7 +140,7 @@ impl Enqueue {
         };
         let mut summary = Summary::new(&order, files, tally, quota);
         let sending = if let Some(queue) = queue {
-            let sender = Sender::new(queue, Arc::clone(&order), spool, summary.tally.batch_size())?;
+            let sender = BatchSender::new(queue, Arc::clone(&order), spool, summary.tally.batch_size())?;
             passes::send(sender, &mut summary, &progress, &stop, &mut sink).await
         } else {
             summary.set_dry();
@@ -168,8 +168,8 @@ impl Enqueue {
         Ok(if is_interrupted { exit::INTERRUPTED.into() } else { summary.exit_code() })
     }
 
-    fn order(&self) -> anyhow::Result<Order> {
-        Ok(Order {
+    fn order(&self) -> anyhow::Result<BatchOrder> {
+        Ok(BatchOrder {
             batch: self.batch.clone().unwrap_or_else(|| generated_batch(OffsetDateTime::now_utc())),
             source: self.source.clone(),
             target: self.target.clone(),
@@ -214,7 +214,7 @@ async fn clock(config: &Config) -> Clock {
 }
 
 /// The quota of the target's operation.
-fn quota(config: &Config, order: &Order) -> anyhow::Result<Rate> {
+fn quota(config: &Config, order: &BatchOrder) -> anyhow::Result<Rate> {
     let target = &order.target;
     let Some(settings) = config.targets.get(target.as_str()) else {
         let known: Vec<_> = config.targets.keys().map(String::as_str).collect();

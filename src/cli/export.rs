@@ -16,13 +16,13 @@ use super::ledger;
 use super::progress::Progress;
 use super::{status, words};
 use crate::config::Config;
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 use crate::ledger::ends::{EndFilter, EndRow, Ends};
 use muster_core::job::Name;
 use muster_core::outcome::{Code, Status};
 
 use destination::Destination;
-use record::Record;
+use record::ExportRecord;
 
 /// Writes out how each certificate of a batch ended, or what it is parked for.
 ///
@@ -38,8 +38,8 @@ pub(super) struct Export {
     /// The batch.
     batch: Name,
     /// The form.
-    #[arg(long, value_enum, default_value_t = Format::Csv)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ExportFormat::Csv)]
+    format: ExportFormat,
     /// File to write. It appears when it is complete; devices and FIFOs are written directly [default: standard output].
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -70,7 +70,7 @@ The ids of all certificates that AWS holds:
 
 /// The forms of an export.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
+enum ExportFormat {
     /// A table with a line of titles, as RFC 4180 has it.
     Csv,
     /// One JSON object a line.
@@ -96,7 +96,7 @@ impl Export {
         written
     }
 
-    async fn write(self, store: &Store, mut destination: Destination) -> anyhow::Result<()> {
+    async fn write(self, store: &Ledger, mut destination: Destination) -> anyhow::Result<()> {
         let counts = status::counters(store, &self.batch).await?.counts;
         let filter = EndFilter { statuses: self.status, codes: self.code, sources: self.source };
         let n_wanted = counts.iter().filter(|count| filter.takes(count)).map(|count| count.n).sum();
@@ -124,7 +124,7 @@ impl Export {
 /// What an error of the destination is about; the error itself names the path.
 const CANNOT_WRITE: &str = "cannot write the export";
 
-impl Format {
+impl ExportFormat {
     fn begin(self, out: &mut impl Write) -> io::Result<()> {
         match self {
             Self::Csv => csv::write_line(out, record::TITLES),
@@ -139,7 +139,7 @@ impl Format {
     }
 
     fn write(self, out: &mut impl Write, batch: &Name, row: &EndRow) -> io::Result<()> {
-        let record = Record::of(batch, row);
+        let record = ExportRecord::of(batch, row);
         match self {
             Self::Csv => csv::write_line(out, record.cells()),
             Self::Jsonl => {

@@ -13,11 +13,11 @@ use super::show::{GivenError, NothingKnown};
 use super::status::UnknownBatch;
 use crate::aws::identity::IdentityError;
 use crate::aws::queue::{QueueError, QueueErrorKind};
-use crate::aws::registrar::{CallError, Kind};
+use crate::aws::registrar::{CallError, ErrorKind};
 use crate::config::ConfigError;
 use crate::health::fit::Misfit;
-use crate::ledger::StoreError;
-use crate::operator::ca_registration::SingleError;
+use crate::ledger::LedgerError;
+use crate::operator::ca_registration::CaRegistrationError;
 use crate::operator::reconcile::{InventoryError, ReconcileError};
 use crate::runtime::output_file::OutputFileError;
 use crate::telemetry;
@@ -42,12 +42,12 @@ fn code(error: &anyhow::Error) -> u8 {
     if is_usage(error) {
         return USAGE;
     }
-    if let Some(SingleError::Call { error: CallError { kind, .. }, .. }) = single_error(error) {
+    if let Some(CaRegistrationError::Call { error: CallError { kind, .. }, .. }) = single_error(error) {
         return of_call(*kind);
     }
-    if let Some(SingleError::NotActivated { error: CallError { kind, .. }, .. }) = single_error(error) {
+    if let Some(CaRegistrationError::NotActivated { error: CallError { kind, .. }, .. }) = single_error(error) {
         // That AWS refuses it says something of the CA.
-        return if matches!(kind, Kind::Refused(_)) { SOME_FAILED } else { of_call(*kind) };
+        return if matches!(kind, ErrorKind::Refused(_)) { SOME_FAILED } else { of_call(*kind) };
     }
     if let Some(InventoryError { error: CallError { kind, .. }, .. }) = inventory_error(error) {
         return of_call(*kind);
@@ -64,7 +64,7 @@ fn code(error: &anyhow::Error) -> u8 {
         Some(QueueErrorKind::Missing) | None => {}
     }
     // Also a server that starts, stops or has no connection left (57, 53).
-    let is_away = |error: &StoreError| matches!(error.class(), "timeout" | "connection" | "08" | "53" | "57");
+    let is_away = |error: &LedgerError| matches!(error.class(), "timeout" | "connection" | "08" | "53" | "57");
     match store_error(error) {
         Some(error) if error.is_login_refused() => DENIED,
         Some(error) if is_away(error) => UNREACHABLE,
@@ -81,31 +81,35 @@ fn is_usage(error: &anyhow::Error) -> bool {
         || error.is::<UnknownTarget>()
         || error.is::<SelectionError>()
         || error.is::<GivenError>()
-        || matches!(single_error(error), Some(SingleError::UnknownTarget { .. }))
+        || matches!(single_error(error), Some(CaRegistrationError::UnknownTarget { .. }))
 }
 
 /// The code for a call that says nothing of a certificate.
-fn of_call(kind: Kind) -> u8 {
+fn of_call(kind: ErrorKind) -> u8 {
     match kind {
-        Kind::Denied => DENIED,
-        Kind::Throttled | Kind::Transient(_) | Kind::Unreached => UNREACHABLE,
-        Kind::Exists | Kind::Limited | Kind::IssuerInactive | Kind::Conflict | Kind::Refused(_) => ERROR,
+        ErrorKind::Denied => DENIED,
+        ErrorKind::Throttled | ErrorKind::Transient(_) | ErrorKind::Unreached => UNREACHABLE,
+        ErrorKind::Exists
+        | ErrorKind::Limited
+        | ErrorKind::IssuerInactive
+        | ErrorKind::Conflict
+        | ErrorKind::Refused(_) => ERROR,
     }
 }
 
 fn identity_error(error: &anyhow::Error) -> Option<&IdentityError> {
     match single_error(error) {
-        Some(SingleError::Identity(error)) => Some(error),
+        Some(CaRegistrationError::Identity(error)) => Some(error),
         _ => error.downcast_ref(),
     }
 }
 
-fn store_error(error: &anyhow::Error) -> Option<&StoreError> {
+fn store_error(error: &anyhow::Error) -> Option<&LedgerError> {
     if let Some(ReconcileError::Store(error)) = error.downcast_ref() {
         return Some(error);
     }
     match single_error(error) {
-        Some(SingleError::Store(error) | SingleError::Unrecorded { error, .. }) => Some(error),
+        Some(CaRegistrationError::Store(error) | CaRegistrationError::Unrecorded { error, .. }) => Some(error),
         _ => error.downcast_ref(),
     }
 }
@@ -129,7 +133,7 @@ fn own_hint(error: &anyhow::Error) -> Option<String> {
     hints.or_else(not_paused).or_else(no_target)
 }
 
-fn single_error(error: &anyhow::Error) -> Option<&SingleError> {
+fn single_error(error: &anyhow::Error) -> Option<&CaRegistrationError> {
     match error.downcast_ref() {
         Some(ReconcileError::Target(error)) => Some(error),
         _ => error.downcast_ref(),
@@ -153,26 +157,26 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
     if let Some(hint) = error.downcast_ref().and_then(ReconcileError::hint) {
         return Some(hint);
     }
-    if let Some(InventoryError { error: CallError { kind: Kind::Denied, .. }, .. }) = inventory_error(error) {
+    if let Some(InventoryError { error: CallError { kind: ErrorKind::Denied, .. }, .. }) = inventory_error(error) {
         return Some("the credentials need iot:ListCertificates, iot:ListCertificatesByCA and iot:DescribeCertificate");
     }
     match single_error(error) {
-        Some(SingleError::Call { error: CallError { kind: Kind::Denied, .. }, .. }) => {
+        Some(CaRegistrationError::Call { error: CallError { kind: ErrorKind::Denied, .. }, .. }) => {
             return Some(
                 "the credentials need iot:RegisterCACertificate and iot:GetRegistrationCode, with --tag iot:TagResource, \
                  with --role iam:PassRole",
             );
         }
-        Some(SingleError::NotActivated { error: CallError { kind: Kind::Denied, .. }, .. }) => {
+        Some(CaRegistrationError::NotActivated { error: CallError { kind: ErrorKind::Denied, .. }, .. }) => {
             return Some("allow iot:UpdateCACertificate in the IAM policy of the credentials, then run it again");
         }
-        Some(SingleError::NotActivated { error: CallError { kind: Kind::Refused(_), .. }, .. }) => {
+        Some(CaRegistrationError::NotActivated { error: CallError { kind: ErrorKind::Refused(_), .. }, .. }) => {
             return Some("look at the CA in the AWS IoT console; run it again once AWS can activate it");
         }
-        Some(SingleError::NotActivated { .. }) => {
+        Some(CaRegistrationError::NotActivated { .. }) => {
             return Some("run it again: the CA is registered, only activating it failed");
         }
-        Some(SingleError::Unrecorded { .. }) => {
+        Some(CaRegistrationError::Unrecorded { .. }) => {
             return Some("run it again: what AWS has is then recorded as already registered");
         }
         _ => {}

@@ -16,7 +16,7 @@ use super::format::{jobs_wait, printable, span};
 use super::operator;
 use super::{ledger, stdout};
 use crate::config::Config;
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 use crate::ledger::hold::HoldReport;
 use muster_core::hold::{HoldKey, HoldKind, Notice};
 
@@ -26,16 +26,16 @@ use muster_core::hold::{HoldKey, HoldKind, Notice};
 /// their target takes no calls while another one does. A hold ends by itself when a probe succeeds; its jobs are then
 /// resent.
 #[derive(Args, Debug)]
-pub(super) struct Holds {
+pub(super) struct HoldsCommand {
     #[command(subcommand)]
-    action: Option<Action>,
+    action: Option<HoldsAction>,
     /// Prints the list as JSON.
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum HoldsAction {
     /// Ends holds by hand: the workers resend their jobs.
     Release {
         /// The keys of the holds, as the list shows them.
@@ -54,23 +54,23 @@ impl NotHeld {
     pub(super) const HINT: &str = "`muster holds` lists what is held";
 }
 
-impl Holds {
+impl HoldsCommand {
     /// Lists or releases.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let store = ledger::open(config).await?;
         let result = match self.action {
             None => list(&store, self.json).await,
-            Some(Action::Release { holds }) => release(&store, holds).await,
+            Some(HoldsAction::Release { holds }) => release(&store, holds).await,
         };
         store.close().await;
         result.map(|()| ExitCode::SUCCESS)
     }
 }
 
-async fn list(store: &Store, is_json: bool) -> anyhow::Result<()> {
+async fn list(store: &Ledger, is_json: bool) -> anyhow::Result<()> {
     let reports = store.holds_report().await?;
     let now = store.now().await?;
-    let lines: Vec<Line> = reports.into_iter().map(|report| Line::of(report, now)).collect();
+    let lines: Vec<HoldLine> = reports.into_iter().map(|report| HoldLine::of(report, now)).collect();
     if is_json {
         stdout::print_json(&lines)?;
     } else if lines.is_empty() {
@@ -83,7 +83,7 @@ async fn list(store: &Store, is_json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn release(store: &Store, holds: Vec<String>) -> anyhow::Result<()> {
+async fn release(store: &Ledger, holds: Vec<String>) -> anyhow::Result<()> {
     let who = operator::who();
     for hold in holds.into_iter().map(HoldKey::read) {
         if !store.release_on_order(&hold, "holds release", &who).await? {
@@ -97,7 +97,7 @@ async fn release(store: &Store, holds: Vec<String>) -> anyhow::Result<()> {
 
 /// One hold.
 #[derive(Debug, Serialize)]
-struct Line {
+struct HoldLine {
     hold: String,
     /// What is held, in words.
     title: String,
@@ -122,7 +122,7 @@ struct Line {
     probe_in: Duration,
 }
 
-impl Line {
+impl HoldLine {
     /// The line of a hold, as of an instant of the ledger's clock.
     fn of(report: HoldReport, now: OffsetDateTime) -> Self {
         let Notice { title, fix } = Notice::of(&report.hold, report.subject.as_deref());
@@ -156,7 +156,7 @@ impl Line {
     }
 }
 
-impl fmt::Display for Line {
+impl fmt::Display for HoldLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.title)?;
         writeln!(f, "    {}", self.state())?;
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_made_room_is_not_held() {
-        let line = Line {
+        let line = HoldLine {
             hold: "busy:slow:RegisterCertificate".into(),
             title: String::new(),
             subject: None,
@@ -215,7 +215,7 @@ mod tests {
     fix: muster holds release batch:line7
 "
             );
-            assert_eq!(Line::of(report.clone(), now).to_string(), expected);
+            assert_eq!(HoldLine::of(report.clone(), now).to_string(), expected);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::config::{ConfigError, Settings, Sources};
 
 /// Flags for settings.
 #[derive(Args, Debug)]
-pub(super) struct Layers {
+pub(super) struct SettingFlags {
     /// Settings file; config/muster.toml lists every key.
     // Empty is none, as in every other variable: clap's own parser of paths refuses it.
     #[arg(
@@ -57,7 +57,7 @@ impl Assignments {
     }
 }
 
-impl Layers {
+impl SettingFlags {
     /// Reads the file and lays environment and flags over it.
     pub(super) fn settings(&self, assignments: Assignments) -> Result<Settings, ConfigError> {
         let text = |name: &OsStr| name.to_string_lossy().into_owned();

@@ -3,11 +3,11 @@
 use anyhow::Context;
 
 use crate::config::Config;
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 
 /// Connects to the ledger, and checks that its schema is this version's.
-pub(super) async fn open(config: &Config) -> anyhow::Result<Store> {
-    let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
+pub(super) async fn open(config: &Config) -> anyhow::Result<Ledger> {
+    let store = Ledger::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
     store.check_schema().await?;
     Ok(store)
 }

@@ -6,11 +6,11 @@ use anyhow::Context;
 
 use super::talk::talk;
 use crate::config::Config;
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 
 /// Brings the ledger's schema to this version.
 pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
-    let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
+    let store = Ledger::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
     store.migrate().await?;
     store.check_schema().await?;
     talk("the schema is up to date");

@@ -9,7 +9,7 @@ use super::operator;
 use super::status::{UnknownBatch, similar};
 use super::talk::talk;
 use crate::config::Config;
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 use muster_core::hold::{HoldKey, HoldKind, Notice};
 use muster_core::job::Name;
 
@@ -105,7 +105,7 @@ impl Pause {
     }
 
     /// Pauses it, and returns whether it was not paused yet.
-    async fn pause(&self, store: &Store) -> anyhow::Result<bool> {
+    async fn pause(&self, store: &Ledger) -> anyhow::Result<bool> {
         if !self.new {
             self.what.check_batch(store).await?;
         }
@@ -126,7 +126,7 @@ impl Resume {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn resume(&self, store: &Store) -> anyhow::Result<()> {
+    async fn resume(&self, store: &Ledger) -> anyhow::Result<()> {
         if store.release_on_order(&self.what.hold(), "resume", &operator::who()).await? {
             return Ok(());
         }
@@ -172,7 +172,7 @@ impl What {
     }
 
     /// Refuses a batch that the ledger does not know.
-    async fn check_batch(&self, store: &Store) -> anyhow::Result<()> {
+    async fn check_batch(&self, store: &Ledger) -> anyhow::Result<()> {
         match self {
             Self::Batch { batch } if store.batch_status(batch.as_str()).await?.is_none() => {
                 Err(UnknownBatch::of(store, batch).await?.or("`--new` pauses it before its first message").into())

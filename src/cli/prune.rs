@@ -13,7 +13,7 @@ use super::progress::Progress;
 use super::status::UnknownBatch;
 use super::{exit, ledger, operator, signals, stdout};
 use crate::config::Config;
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 use crate::ledger::prune::{OldBatch, Pruned};
 use muster_core::job::Name;
 
@@ -63,7 +63,7 @@ impl RecentBatches {
     pub(super) const HINT: &str = "`--dry-run` shows what would be dropped, `--force` drops these too";
 
     /// Refuses where any of these is recent.
-    fn refuse(lines: &[Line]) -> Result<(), Self> {
+    fn refuse(lines: &[PruneLine]) -> Result<(), Self> {
         let recent = lines.iter().filter(|line| line.is_recent);
         let recent: Vec<_> = recent
             .map(|line| {
@@ -76,7 +76,7 @@ impl RecentBatches {
 
 /// What came of a batch.
 #[derive(Debug, Serialize)]
-struct Line {
+struct PruneLine {
     batch: String,
     rows: u64,
     parked: u64,
@@ -101,7 +101,7 @@ impl Prune {
         result
     }
 
-    async fn prune(&self, store: &Store) -> anyhow::Result<ExitCode> {
+    async fn prune(&self, store: &Ledger) -> anyhow::Result<ExitCode> {
         let mut lines = self.chosen(store).await?;
         let n: u64 = lines.iter().map(|line| line.rows).sum();
         if self.dry_run || lines.is_empty() {
@@ -133,12 +133,12 @@ impl Prune {
         Ok(if stop.is_cancelled() { exit::INTERRUPTED.into() } else { ExitCode::SUCCESS })
     }
 
-    fn refuse_recent(&self, lines: &[Line]) -> Result<(), RecentBatches> {
+    fn refuse_recent(&self, lines: &[PruneLine]) -> Result<(), RecentBatches> {
         if self.force { Ok(()) } else { RecentBatches::refuse(lines) }
     }
 
     /// The old batches among those that are meant.
-    async fn chosen(&self, store: &Store) -> anyhow::Result<Vec<Line>> {
+    async fn chosen(&self, store: &Ledger) -> anyhow::Result<Vec<PruneLine>> {
         let age = self.older_than.map_or(Duration::ZERO, Into::into);
         let all = store.old_batches(age).await?;
         for name in &self.batches {
@@ -149,10 +149,10 @@ impl Prune {
         }
         let is_meant =
             |old: &OldBatch| self.batches.is_empty() || self.batches.iter().any(|name| name.as_str() == old.batch);
-        Ok(all.into_iter().filter(is_meant).map(Line::of).collect())
+        Ok(all.into_iter().filter(is_meant).map(PruneLine::of).collect())
     }
 
-    fn print(&self, lines: &[Line]) -> anyhow::Result<()> {
+    fn print(&self, lines: &[PruneLine]) -> anyhow::Result<()> {
         if self.json {
             stdout::print_json(lines)?;
         } else if lines.is_empty() {
@@ -168,7 +168,7 @@ impl Prune {
 
 /// Drops a batch page by page, until it is done or somebody stops it.
 async fn drop_batch(
-    store: &Store,
+    store: &Ledger,
     batch: &str,
     stop: &CancellationToken,
     show: impl Fn(u64),
@@ -181,7 +181,7 @@ async fn drop_batch(
     Ok(pruned)
 }
 
-impl Line {
+impl PruneLine {
     fn of(old: OldBatch) -> Self {
         let OldBatch { batch, n, n_parked, last_at, last_ago } = old;
         Self {

@@ -20,17 +20,17 @@ use crate::config::Config;
 #[derive(Args, Debug)]
 pub(super) struct Quarantine {
     #[command(subcommand)]
-    action: Action,
+    action: QuarantineAction,
 }
 
 // A text here would hide the longer one of the command's own type.
 #[derive(Debug, Subcommand)]
-enum Action {
-    List(list::List),
-    Show(show::Show),
-    Replay(replay::Replay),
+enum QuarantineAction {
+    List(list::ListQuarantined),
+    Show(show::ShowQuarantined),
+    Replay(replay::ReplayQuarantined),
     #[command(name = "drop")]
-    Discard(discard::Discard),
+    Discard(discard::DiscardQuarantined),
 }
 
 impl Quarantine {
@@ -38,10 +38,10 @@ impl Quarantine {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let store = ledger::open(config).await?;
         let ended = match self.action {
-            Action::List(list) => list.run(&store).await,
-            Action::Show(show) => show.run(&store).await,
-            Action::Replay(replay) => replay.run(config, &store).await,
-            Action::Discard(discard) => discard.run(&store).await,
+            QuarantineAction::List(list) => list.run(&store).await,
+            QuarantineAction::Show(show) => show.run(&store).await,
+            QuarantineAction::Replay(replay) => replay.run(config, &store).await,
+            QuarantineAction::Discard(discard) => discard.run(&store).await,
         };
         store.close().await;
         ended

@@ -16,14 +16,14 @@ use super::operator::{check_terminal, confirm, nothing_done, who};
 use super::progress::Progress;
 use super::{exit, ledger, signals};
 use crate::config::Config;
-use crate::ledger::Store;
-use crate::ledger::audit::Action;
-use crate::operator::reconcile::{Done, Order, Reconciliation};
+use crate::ledger::Ledger;
+use crate::ledger::audit::AuditAction;
+use crate::operator::reconcile::{FixesMade, ReconcileOrder, Reconciliation};
 use muster_core::certificate::CertificateId;
 use muster_core::job::{DEFAULT_TARGET, Name};
 use muster_core::rate::Rate;
 
-use report::Report;
+use report::ReconcileReport;
 
 /// Compares the ledger with what AWS holds, and mends the ledger.
 ///
@@ -91,7 +91,7 @@ impl Reconcile {
         ended
     }
 
-    async fn reconcile(&self, config: &Config, store: &Store, stop: &CancellationToken) -> anyhow::Result<ExitCode> {
+    async fn reconcile(&self, config: &Config, store: &Ledger, stop: &CancellationToken) -> anyhow::Result<ExitCode> {
         let mut run = Reconciliation::begin(config, store, self.order()).await?;
         let ended = self.work(store, &mut run, stop).await;
         if let Err(error) = run.end().await {
@@ -102,7 +102,7 @@ impl Reconcile {
 
     async fn work(
         &self,
-        store: &Store,
+        store: &Ledger,
         run: &mut Reconciliation,
         stop: &CancellationToken,
     ) -> anyhow::Result<ExitCode> {
@@ -128,7 +128,7 @@ impl Reconcile {
         };
         compared?;
         let n_gone_before = if self.repair { run.gone_before().await? } else { 0 };
-        let report = Report::of(self, run, n_gone_before);
+        let report = ReconcileReport::of(self, run, n_gone_before);
         let code = report.code();
         if self.dry_run || !report.has_work() {
             report.print(self.json)?;
@@ -140,7 +140,7 @@ impl Reconcile {
         if !confirm(&report.question(), self.yes)? {
             return Ok(nothing_done());
         }
-        let mut done = Done::default();
+        let mut done = FixesMade::default();
         let mended = run.mend(self.repair, stop, &mut done).await;
         self.audit(store, &report, done).await?;
         mended?;
@@ -152,8 +152,8 @@ impl Reconcile {
         Ok(code)
     }
 
-    fn order(&self) -> Order {
-        Order {
+    fn order(&self) -> ReconcileOrder {
+        ReconcileOrder {
             target: self.target.clone(),
             batch: self.batch.clone(),
             ca: self.ca,
@@ -162,7 +162,7 @@ impl Reconcile {
         }
     }
 
-    async fn audit(&self, store: &Store, report: &Report<'_>, done: Done) -> anyhow::Result<()> {
+    async fn audit(&self, store: &Ledger, report: &ReconcileReport<'_>, done: FixesMade) -> anyhow::Result<()> {
         let what = match (&self.batch, self.ca) {
             (Some(batch), _) => format!("batch {batch} at target {}", self.target),
             (None, Some(ca)) => format!("CA {ca} at target {}", self.target),
@@ -171,7 +171,7 @@ impl Reconcile {
         let detail = json!({
             "sample": self.sample, "repair": self.repair, "found": report.counts(), "done": done,
         });
-        let action = Action { who: &who(), action: "reconcile", what: &what, detail };
+        let action = AuditAction { who: &who(), action: "reconcile", what: &what, detail };
         store.audit(&action).await.context("what was done could not be noted")
     }
 }

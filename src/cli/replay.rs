@@ -13,12 +13,12 @@ use serde::Serialize;
 use super::talk::talk;
 use super::{exit, ledger, operator, stdout};
 use crate::config::Config;
-use crate::ledger::Store;
-use crate::ledger::replay::{Begun, Wish};
-use muster_core::replay_filter::Filter;
+use crate::ledger::Ledger;
+use crate::ledger::replay::{ReplayRequest, ReplayStart};
+use muster_core::replay_filter::ReplayFilter;
 
 use forecast::Forecast;
-use report::Report;
+use report::ReplayReport;
 use selection::Selection;
 
 pub(super) use selection::SelectionError;
@@ -38,7 +38,7 @@ pub(super) use selection::SelectionError;
     subcommand_value_name = "list|show|cancel",
     after_help = AFTER_HELP
 )]
-pub(super) struct Replay {
+pub(super) struct ReplayCommand {
     #[command(flatten)]
     selection: Selection,
     /// Asks AWS itself for each certificate, also where the ledger knows that it is in.
@@ -57,7 +57,7 @@ pub(super) struct Replay {
     #[arg(long)]
     json: bool,
     #[command(subcommand)]
-    action: Option<Action>,
+    action: Option<ReplayAction>,
 }
 
 const AFTER_HELP: &str = "\
@@ -71,7 +71,7 @@ A batch whose name is that of a subcommand comes after `--`: muster replay -- li
 Exit code with --wait: 3 where some did not end well. Others are those of `muster --help`.";
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum ReplayAction {
     /// Lists the replays, the latest first.
     List {
         /// How many.
@@ -117,14 +117,14 @@ impl NoReplay {
 
 /// What a replay was found to be, before it begins and then.
 #[derive(Serialize)]
-struct Asked<'a> {
+struct PlannedReplay<'a> {
     /// What would be chosen; null: the same is under way already.
     plan: Option<&'a Forecast>,
     /// Null: nothing was begun.
-    replay: Option<Report>,
+    replay: Option<ReplayReport>,
 }
 
-impl Replay {
+impl ReplayCommand {
     /// Asks for a replay, or tells of those that there are.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let filter = if self.action.is_none() { Some(self.selection.filter()?) } else { None };
@@ -138,7 +138,7 @@ impl Replay {
         result
     }
 
-    async fn ask(&self, config: &Config, store: &Store, filter: &Filter) -> anyhow::Result<ExitCode> {
+    async fn ask(&self, config: &Config, store: &Ledger, filter: &ReplayFilter) -> anyhow::Result<ExitCode> {
         if let Some(number) = store.replay_under_way(filter, self.verify).await? {
             talk(&format!("the same is under way already, as replay {number}"));
             return self.follow(store, None, number).await;
@@ -150,38 +150,38 @@ impl Replay {
             stdout::print(&forecast)?;
         }
         if n == 0 || self.dry_run {
-            return self.print(&Asked { plan: Some(&forecast), replay: None }).map(|()| ExitCode::SUCCESS);
+            return self.print(&PlannedReplay { plan: Some(&forecast), replay: None }).map(|()| ExitCode::SUCCESS);
         }
         if !operator::confirm(&forecast.question(), self.yes)? {
             return Ok(operator::nothing_done());
         }
-        let wish = Wish { filter, verify: self.verify, who: &operator::who(), n_expected: n };
+        let wish = ReplayRequest { filter, verify: self.verify, who: &operator::who(), n_expected: n };
         let (number, news) = match store.begin_replay(&wish).await? {
-            Begun::New(number) => {
+            ReplayStart::New(number) => {
                 (number, format!("replay {number} begins; `muster replay show {number}` tells how far it is"))
             }
-            Begun::UnderWay(number) => (number, format!("the same began a moment ago, as replay {number}")),
+            ReplayStart::UnderWay(number) => (number, format!("the same began a moment ago, as replay {number}")),
         };
         talk(&news);
         self.follow(store, Some(&forecast), number).await
     }
 
     /// Tells of a replay that is under way, with --wait when everything has ended.
-    async fn follow(&self, store: &Store, plan: Option<&Forecast>, number: i64) -> anyhow::Result<ExitCode> {
+    async fn follow(&self, store: &Ledger, plan: Option<&Forecast>, number: i64) -> anyhow::Result<ExitCode> {
         if self.wait && !follow::until_ended(store, number).await? {
             talk(&format!("replay {number} goes on; `muster replay show {number}` tells how far it is"));
             return Ok(exit::INTERRUPTED.into());
         }
-        let report = Report::read(store, number).await?;
+        let report = ReplayReport::read(store, number).await?;
         let code = if self.wait && report.n_failed() > 0 { exit::SOME_FAILED.into() } else { ExitCode::SUCCESS };
         if self.wait && !self.json {
             stdout::print(&report)?;
         }
-        self.print(&Asked { plan, replay: Some(report) })?;
+        self.print(&PlannedReplay { plan, replay: Some(report) })?;
         Ok(code)
     }
 
-    fn print(&self, asked: &Asked<'_>) -> anyhow::Result<()> {
+    fn print(&self, asked: &PlannedReplay<'_>) -> anyhow::Result<()> {
         if self.json {
             stdout::print_json(asked)?;
         }
@@ -189,12 +189,12 @@ impl Replay {
     }
 }
 
-impl Action {
-    async fn run(&self, store: &Store) -> anyhow::Result<ExitCode> {
+impl ReplayAction {
+    async fn run(&self, store: &Ledger) -> anyhow::Result<ExitCode> {
         match self {
             Self::List { limit, before, json } => list(store, *before, *limit, *json).await?,
             Self::Show { number, json } => {
-                let report = Report::read(store, *number).await?;
+                let report = ReplayReport::read(store, *number).await?;
                 if *json {
                     stdout::print_json(&report)?
                 } else {
@@ -213,8 +213,8 @@ impl Action {
     }
 }
 
-async fn list(store: &Store, before: Option<i64>, limit: u32, is_json: bool) -> anyhow::Result<()> {
-    let replays: Vec<Report> = store.replays(before, limit).await?.into_iter().map(Report::of).collect();
+async fn list(store: &Ledger, before: Option<i64>, limit: u32, is_json: bool) -> anyhow::Result<()> {
+    let replays: Vec<ReplayReport> = store.replays(before, limit).await?.into_iter().map(ReplayReport::of).collect();
     if is_json {
         stdout::print_json(&replays)?;
     } else if replays.is_empty() {

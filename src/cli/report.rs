@@ -10,11 +10,11 @@ use clap::Args;
 use super::status;
 use super::{ledger, stdout};
 use crate::config::Config;
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 use muster_core::job::Name;
 
 use certificates::Certificates;
-use filed::{Facts, Filed};
+use filed::{Filed, ReportFacts};
 
 /// Prints what a plant can file of a batch: how many certificates ended how, and a hash over the ids of those that AWS
 /// holds.
@@ -24,7 +24,7 @@ use filed::{Facts, Filed};
 /// are: file it when the batch is complete.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
-pub(super) struct Report {
+pub(super) struct ReportCommand {
     /// The batch.
     batch: Name,
     /// Prints the report as JSON.
@@ -40,7 +40,7 @@ The hash of a batch with one target and one operation, by other tools:
 
 Where there are several, `jq -r 'select(.target == \"T\" and .operation == \"O\").certificate_id'` takes one of them.";
 
-impl Report {
+impl ReportCommand {
     /// Reads the counters, and the ids page by page.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let store = ledger::open(config).await?;
@@ -55,10 +55,10 @@ impl Report {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn file(&self, store: &Store) -> anyhow::Result<Filed> {
+    async fn file(&self, store: &Ledger) -> anyhow::Result<Filed> {
         let batch = status::counters(store, &self.batch).await?;
         let queues_empty_for = store.queues_empty_for().await?;
         let certificates = Certificates::read(store, &self.batch, &batch).await?;
-        Ok(Filed::of(Facts { name: &self.batch, batch: &batch, queues_empty_for, certificates }))
+        Ok(Filed::of(ReportFacts { name: &self.batch, batch: &batch, queues_empty_for, certificates }))
     }
 }

@@ -13,7 +13,7 @@ use muster_sandbox;
 
 /// Runs a local SQS and AWS IoT with real rules and quotas.
 #[derive(Args, Debug)]
-pub(super) struct Sandbox {
+pub(super) struct SandboxCommand {
     /// Where it listens.
     #[arg(long, default_value = "127.0.0.1:4566", value_name = "ADDRESS")]
     listen: SocketAddr,
@@ -38,12 +38,12 @@ pub(super) struct Sandbox {
     templates: Vec<String>,
 }
 
-impl Sandbox {
+impl SandboxCommand {
     /// Serves until it is told to stop.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let stop = signals::stop_token()?;
-        let defaults = muster_sandbox::Settings::default();
-        let settings = muster_sandbox::Settings {
+        let defaults = muster_sandbox::SandboxSettings::default();
+        let settings = muster_sandbox::SandboxSettings {
             listen: self.listen,
             rates: muster_sandbox::Rates::all(self.rate),
             burst: self.burst,
@@ -55,7 +55,7 @@ impl Sandbox {
             latency: self.latency.into(),
             templates: self.templates,
             region: self.region.or_else(|| configured_region(config)).unwrap_or(defaults.region),
-            ..muster_sandbox::Settings::default()
+            ..muster_sandbox::SandboxSettings::default()
         };
         let sandbox = muster_sandbox::Sandbox::start(settings)
             .await

@@ -14,16 +14,16 @@ use serde::Serialize;
 
 use super::{ledger, stdout};
 use crate::config::Config;
-use crate::ledger::Store;
-use crate::ledger::certificate::Entry;
+use crate::ledger::Ledger;
+use crate::ledger::certificate::CertificateRow;
 use muster_core::certificate::{Certificate, CertificateId, chain};
 use muster_core::job::Request;
 
 use aws::AtAws;
-use fields::Fields;
+use fields::CertificateFields;
 pub(super) use given::GivenError;
-use given::{Given, Kind};
-use line::Line;
+use given::{CertificateQuery, QueryKind};
+use line::RowLine;
 
 /// Most rows that are shown.
 const ROWS_MAX: u32 = 100;
@@ -33,13 +33,13 @@ const ROWS_MAX: u32 = 100;
 /// Each of its rows is told, one for each batch: how it ended and why, every call of AWS with its request id, what it
 /// waits for. What stands in the certificate itself is read from what the ledger keeps.
 #[derive(Args, Debug)]
-pub(super) struct Show {
+pub(super) struct ShowCommand {
     /// The certificate: its PEM or DER file, its id (64 hex digits), its serial number as OpenSSL prints it, or the line's
     /// name for the device.
     certificate: String,
     /// What that is, where it could be several things.
     #[arg(long = "as", value_enum, value_name = "WHAT")]
-    kind: Option<Kind>,
+    kind: Option<QueryKind>,
     /// Asks AWS, too, at each target that the ledger names: needs iot:DescribeCertificate.
     #[arg(long)]
     aws: bool,
@@ -75,10 +75,10 @@ impl NothingKnown {
     }
 }
 
-impl Show {
+impl ShowCommand {
     /// Looks it up.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let given = Given::read(&self.certificate, self.kind)?;
+        let given = CertificateQuery::read(&self.certificate, self.kind)?;
         let store = ledger::open(config).await?;
         let shown = self.look(config, &store, &given).await;
         store.close().await;
@@ -93,14 +93,19 @@ impl Show {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn look(&self, config: &Config, store: &Store, given: &Given) -> anyhow::Result<Shown> {
+    async fn look(
+        &self,
+        config: &Config,
+        store: &Ledger,
+        given: &CertificateQuery,
+    ) -> anyhow::Result<ShownCertificate> {
         let mut entries = given.entries(store, ROWS_MAX + 1).await?;
         if entries.is_empty() {
             return Err(NothingKnown::Row(given.to_string()).into());
         }
         let has_more = entries.len() > ROWS_MAX as usize;
         entries.truncate(ROWS_MAX as usize);
-        let mut shown = Shown::of(entries, given.certificate(), has_more);
+        let mut shown = ShownCertificate::of(entries, given.certificate(), has_more);
         if self.aws {
             aws::ask(config, store, &mut shown.certificates).await?;
         }
@@ -110,34 +115,37 @@ impl Show {
 
 /// What is known.
 #[derive(Debug, Serialize)]
-struct Shown {
-    certificates: Vec<Known>,
+struct ShownCertificate {
+    certificates: Vec<KnownCertificate>,
     /// There are more rows than are shown.
     has_more: bool,
 }
 
 /// What is known of one certificate.
 #[derive(Debug, Serialize)]
-struct Known {
+struct KnownCertificate {
     /// Null: no certificate can be read.
     certificate_id: Option<CertificateId>,
     /// What stands in it; null: the ledger does not keep it.
-    certificate: Option<Fields>,
-    rows: Vec<Line>,
+    certificate: Option<CertificateFields>,
+    rows: Vec<RowLine>,
     /// What AWS says; null: it was not asked.
     at_aws: Option<Vec<AtAws>>,
     #[serde(skip)]
     pem: Option<String>,
 }
 
-impl Shown {
+impl ShownCertificate {
     /// Puts the rows of each certificate together.
-    fn of(entries: Vec<Entry>, given: Option<&Certificate>, has_more: bool) -> Self {
-        let mut by_subject: BTreeMap<[u8; 32], Vec<Entry>> = BTreeMap::new();
+    fn of(entries: Vec<CertificateRow>, given: Option<&Certificate>, has_more: bool) -> Self {
+        let mut by_subject: BTreeMap<[u8; 32], Vec<CertificateRow>> = BTreeMap::new();
         for entry in entries {
             by_subject.entry(entry.row.subject).or_default().push(entry);
         }
-        Self { certificates: by_subject.into_values().map(|entries| Known::of(&entries, given)).collect(), has_more }
+        Self {
+            certificates: by_subject.into_values().map(|entries| KnownCertificate::of(&entries, given)).collect(),
+            has_more,
+        }
     }
 
     /// The certificates, those that are kept; none where none is.
@@ -147,15 +155,15 @@ impl Shown {
     }
 }
 
-impl Known {
-    fn of(entries: &[Entry], given: Option<&Certificate>) -> Self {
+impl KnownCertificate {
+    fn of(entries: &[CertificateRow], given: Option<&Certificate>) -> Self {
         let certificate_id = entries.iter().find_map(|entry| entry.row.certificate_id);
         let certificate = entries.iter().find_map(kept).or_else(|| given.cloned());
         let certificate = certificate.filter(|certificate| Some(certificate.id()) == certificate_id);
         Self {
             certificate_id,
-            certificate: certificate.as_ref().map(Fields::of),
-            rows: entries.iter().map(Line::of).collect(),
+            certificate: certificate.as_ref().map(CertificateFields::of),
+            rows: entries.iter().map(RowLine::of).collect(),
             at_aws: None,
             pem: certificate.as_ref().map(Certificate::to_pem),
         }
@@ -163,7 +171,7 @@ impl Known {
 }
 
 /// The certificate that a row keeps, by itself or in its request.
-fn kept(entry: &Entry) -> Option<Certificate> {
+fn kept(entry: &CertificateRow) -> Option<Certificate> {
     let row = &entry.row;
     if let Some(der) = &row.certificate {
         return Certificate::from_der(der).ok();
@@ -175,7 +183,7 @@ fn kept(entry: &Entry) -> Option<Certificate> {
     }
 }
 
-impl fmt::Display for Shown {
+impl fmt::Display for ShownCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, known) in self.certificates.iter().enumerate() {
             if i > 0 {
@@ -187,7 +195,7 @@ impl fmt::Display for Shown {
     }
 }
 
-impl fmt::Display for Known {
+impl fmt::Display for KnownCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.certificate_id {
             Some(id) => writeln!(f, "certificate {id}")?,

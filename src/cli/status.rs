@@ -19,14 +19,14 @@ use clap::Args;
 
 use super::{exit, ledger, signals, stdout};
 use crate::config::Config;
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 use muster_core::job::Name;
 
 pub(super) use unknown::{UnknownBatch, counters, similar};
 
-use asked::Asked;
-use list::Listing;
-use report::Report;
+use asked::StatusQuery;
+use list::BatchListing;
+use report::BatchReport;
 
 /// Shows what stops or slows the work, and how far batches are.
 ///
@@ -39,7 +39,7 @@ use report::Report;
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
-pub(super) struct Status {
+pub(super) struct StatusCommand {
     /// The batch; all are listed if none is given.
     batch: Option<Name>,
     /// Time between the two readings; `0s` measures no rate.
@@ -86,19 +86,19 @@ Exit codes:
   130  interrupted
 Others are those of `muster --help`.";
 
-impl Status {
+impl StatusCommand {
     /// Reads the counters, as often as it takes.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let store = ledger::open(config).await?;
         let code = match &self.batch {
-            Some(batch) => self.tell(&Asked { config, store: &store, batch }).await,
+            Some(batch) => self.tell(&StatusQuery { config, store: &store, batch }).await,
             None => self.list(&store).await,
         };
         store.close().await;
         code
     }
 
-    async fn tell(&self, asked: &Asked<'_>) -> anyhow::Result<ExitCode> {
+    async fn tell(&self, asked: &StatusQuery<'_>) -> anyhow::Result<ExitCode> {
         if let Some(every) = self.watch {
             return watch::batch(asked, every.into(), &signals::stop_token()?).await;
         }
@@ -116,7 +116,7 @@ impl Status {
         })
     }
 
-    fn print(&self, report: &Report) -> anyhow::Result<()> {
+    fn print(&self, report: &BatchReport) -> anyhow::Result<()> {
         if self.json {
             stdout::print_json(report)?;
         } else {
@@ -130,8 +130,8 @@ impl Status {
         Ok(())
     }
 
-    async fn list(&self, store: &Store) -> anyhow::Result<ExitCode> {
-        let read = async || Listing::read(store, self.before.as_ref(), self.limit).await;
+    async fn list(&self, store: &Ledger) -> anyhow::Result<ExitCode> {
+        let read = async || BatchListing::read(store, self.before.as_ref(), self.limit).await;
         if let Some(every) = self.watch {
             return watch::list(read, every.into(), &signals::stop_token()?).await;
         }

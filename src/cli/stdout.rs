@@ -10,7 +10,7 @@ use serde::Serialize;
 
 /// Whether somebody reads what is printed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Reader {
+pub(super) enum StdoutReader {
     /// As far as is known, somebody does.
     There,
     /// The reader went away.
@@ -26,7 +26,7 @@ pub(super) struct Unwritable(#[from] io::Error);
 ///
 /// # Errors
 /// Standard output cannot be written, for another reason than that its reader is gone.
-pub(super) fn print(text: impl Display) -> Result<Reader, Unwritable> {
+pub(super) fn print(text: impl Display) -> Result<StdoutReader, Unwritable> {
     reader(write!(io::stdout().lock(), "{text}").and_then(|()| io::stdout().flush()))
 }
 
@@ -34,15 +34,15 @@ pub(super) fn print(text: impl Display) -> Result<Reader, Unwritable> {
 ///
 /// # Errors
 /// The value has no form in JSON, or as for [`print`].
-pub(super) fn print_json<T: Serialize + ?Sized>(value: &T) -> anyhow::Result<Reader> {
+pub(super) fn print_json<T: Serialize + ?Sized>(value: &T) -> anyhow::Result<StdoutReader> {
     Ok(print(serde_json::to_string_pretty(value)? + "\n")?)
 }
 
 /// Whether somebody reads, by what came of writing.
-fn reader(written: io::Result<()>) -> Result<Reader, Unwritable> {
+fn reader(written: io::Result<()>) -> Result<StdoutReader, Unwritable> {
     match written {
-        Ok(()) => Ok(Reader::There),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Ok(()) => Ok(StdoutReader::There),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(StdoutReader::Gone),
         Err(error) => Err(error.into()),
     }
 }

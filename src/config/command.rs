@@ -30,7 +30,7 @@ pub(crate) enum CommandError {
 pub(crate) async fn output(command: &str) -> Result<Vec<u8>, CommandError> {
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut group = Group(shell.spawn()?);
+    let mut group = ProcessGroup(shell.spawn()?);
     let (stdout, stderr) = (group.0.stdout.take(), group.0.stderr.take());
     let (stdout, stderr) = tokio::try_join!(read(stdout), read(stderr))?;
     let status = group.0.wait().await?;
@@ -48,9 +48,9 @@ async fn read(output: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>
 }
 
 /// A process that leads a group.
-struct Group(Child);
+struct ProcessGroup(Child);
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         // Until the leader was waited for, no other group can have its number.
         let leader = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed()));

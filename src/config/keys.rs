@@ -29,12 +29,12 @@ pub struct Section {
     /// What it is for.
     pub comment: String,
     /// Its keys, in the order of the struct.
-    pub keys: Vec<Key>,
+    pub keys: Vec<SettingKey>,
 }
 
 /// A key and what is known of it.
 #[derive(Debug)]
-pub struct Key {
+pub struct SettingKey {
     /// Where it is.
     pub path: Path,
     /// What it is for, in one line.
@@ -44,12 +44,12 @@ pub struct Key {
     /// A value to show where it has no default.
     pub example: Json,
     /// What its value is.
-    pub kind: Kind,
+    pub kind: SettingKind,
 }
 
 /// What the value of a key is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Kind {
+pub enum SettingKind {
     /// Text, which the struct may restrict further.
     Text,
     /// A whole number.
@@ -105,12 +105,12 @@ pub fn sections() -> &'static [Section] {
 }
 
 /// All keys, in the order of the structs.
-pub fn keys() -> impl Iterator<Item = &'static Key> {
+pub fn keys() -> impl Iterator<Item = &'static SettingKey> {
     sections().iter().flat_map(|section| &section.keys)
 }
 
 /// Finds the key of a path that names a target where the key's own path has a `*`.
-pub fn find(path: &Path) -> Option<&'static Key> {
+pub fn find(path: &Path) -> Option<&'static SettingKey> {
     keys().find(|key| key.path.covers(path))
 }
 
@@ -192,7 +192,7 @@ impl fmt::Display for Path {
     }
 }
 
-impl Kind {
+impl SettingKind {
     /// The value of a text from outside the file: text as it is, else as TOML writes it.
     pub fn read(self, text: &str) -> Value {
         let as_text = || Value::String(text.to_owned());
@@ -233,7 +233,7 @@ fn read(path: &Path, schema: &Json, sections: &mut Vec<Section>) {
             named["description"] = property["description"].clone();
             read(&path.join(ANY), &named, sections);
         } else {
-            sections[place].keys.push(Key {
+            sections[place].keys.push(SettingKey {
                 path,
                 comment: comment(property),
                 default: property["default"].clone(),
@@ -250,14 +250,14 @@ fn comment(schema: &Json) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn kind(schema: &Json) -> Kind {
+fn kind(schema: &Json) -> SettingKind {
     match schema["type"].as_str() {
-        Some("integer") => Kind::Integer {
+        Some("integer") => SettingKind::Integer {
             min: schema["minimum"].as_i64().unwrap_or(i64::MIN),
             max: schema["maximum"].as_i64().unwrap_or(u32::MAX.into()),
         },
-        Some("number") => Kind::Number,
-        _ => Kind::Text,
+        Some("number") => SettingKind::Number,
+        _ => SettingKind::Text,
     }
 }
 
@@ -274,9 +274,9 @@ mod tests {
         let key = find(&Path::dotted("worker.slots")).unwrap();
         assert!(key.comment.starts_with("Most messages"), "{}", key.comment);
         assert_eq!(key.default, 1024);
-        assert_eq!(key.kind, Kind::Integer { min: 1, max: 120_000 });
+        assert_eq!(key.kind, SettingKind::Integer { min: 1, max: 120_000 });
         let rate = find(&Path::dotted("targets.eu.rates.register_certificate")).unwrap();
-        assert_eq!((&rate.default, rate.kind), (&Json::from(10.0), Kind::Number));
+        assert_eq!((&rate.default, rate.kind), (&Json::from(10.0), SettingKind::Number));
     }
 
     #[test]
@@ -301,12 +301,12 @@ mod tests {
 
     #[test]
     fn a_value_of_another_kind_is_refused_and_a_text_is_not_repeated() {
-        let refused = |kind: Kind, text: &str| kind.check(&text.parse().unwrap()).unwrap_err().to_string();
-        let slots = Kind::Integer { min: 1, max: 9 };
+        let refused = |kind: SettingKind, text: &str| kind.check(&text.parse().unwrap()).unwrap_err().to_string();
+        let slots = SettingKind::Integer { min: 1, max: 9 };
         assert_eq!(refused(slots, "0"), "expected 1 to 9, found 0");
         assert_eq!(refused(slots, "2.5"), "expected a whole number, found 2.5");
-        assert_eq!(refused(Kind::Number, "\"ten\""), "expected a number, found \"ten\"");
-        assert_eq!(refused(Kind::Text, "[\"secret\"]"), "expected text in quotes, found a TOML array");
-        assert_eq!(refused(Kind::Text, "\"\""), "expected some text, found none");
+        assert_eq!(refused(SettingKind::Number, "\"ten\""), "expected a number, found \"ten\"");
+        assert_eq!(refused(SettingKind::Text, "[\"secret\"]"), "expected text in quotes, found a TOML array");
+        assert_eq!(refused(SettingKind::Text, "\"\""), "expected some text, found none");
     }
 }

@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(config.targets.keys().collect::<Vec<_>>(), ["eu"]);
         assert!((config.targets["eu"].rates.register_certificate.per_second() - 2.5).abs() < f64::EPSILON);
         assert_eq!(config.database.timeout, std::time::Duration::from_secs(3).into());
-        assert_eq!(config.log.format, crate::config::log::Format::Json);
+        assert_eq!(config.log.format, crate::config::log::LogFormat::Json);
         assert_eq!(config.admin.listen, None);
         assert_eq!(config.queue.name, "5");
     }

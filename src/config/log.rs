@@ -13,9 +13,9 @@ const QUIETED: &str = "aws_config=error,sqlx::pool=error,sqlx_core::pool=error,s
 /// What is logged: a filter that `tracing` understands, for example `muster=debug,warn`.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Filter(String);
+pub struct LogFilter(String);
 
-impl Filter {
+impl LogFilter {
     /// Makes a filter.
     ///
     /// # Errors
@@ -38,7 +38,7 @@ impl Filter {
     }
 }
 
-impl Default for Filter {
+impl Default for LogFilter {
     fn default() -> Self {
         Self("info".to_owned())
     }
@@ -47,7 +47,7 @@ impl Default for Filter {
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Format {
+pub enum LogFormat {
     /// For people.
     #[default]
     Text,
@@ -55,7 +55,7 @@ pub enum Format {
     Json,
 }
 
-impl TryFrom<String> for Filter {
+impl TryFrom<String> for LogFilter {
     type Error = ParseError;
 
     fn try_from(text: String) -> Result<Self, ParseError> {
@@ -63,8 +63,8 @@ impl TryFrom<String> for Filter {
     }
 }
 
-impl From<Filter> for String {
-    fn from(filter: Filter) -> Self {
+impl From<LogFilter> for String {
+    fn from(filter: LogFilter) -> Self {
         filter.0
     }
 }

@@ -10,7 +10,7 @@ use muster_core::rate::Rate;
 /// Calls a second.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Rates {
+pub struct TargetRates {
     /// RegisterCertificate; AWS gives 10 to an account that did not ask for more.
     pub register_certificate: Rate,
     /// RegisterCertificateWithoutCA; likewise.
@@ -19,7 +19,7 @@ pub struct Rates {
     pub register_ca_certificate: Rate,
 }
 
-impl Rates {
+impl TargetRates {
     /// Calls a second of the operation that has most.
     pub fn greatest(&self) -> f64 {
         Operation::VARIANTS.iter().map(|&its| self.of(its).per_second()).fold(0.0, f64::max)
@@ -44,7 +44,7 @@ impl Rates {
     }
 }
 
-impl Default for Rates {
+impl Default for TargetRates {
     fn default() -> Self {
         let default = Rate::new(10.0).expect("AWS's default quota is a rate");
         Self {

@@ -14,7 +14,7 @@ use super::origin::Origin;
 
 /// All settings, to be shown.
 #[derive(Debug, Serialize)]
-pub struct Shown {
+pub struct ShownConfig {
     /// The file that was read.
     pub file: Option<PathBuf>,
     /// Key by key, in the order of the structs.
@@ -37,7 +37,7 @@ pub struct Setting {
 
 impl Settings {
     /// Shows every key's value and origin.
-    pub fn shown(&self) -> Shown {
+    pub fn shown(&self) -> ShownConfig {
         let values = serde_json::to_value(&self.config).expect("settings are plain values");
         let paths = keys::keys().flat_map(|key| {
             if key.path.is_of_any() {
@@ -51,7 +51,7 @@ impl Settings {
             origin: self.origin(&key).clone(),
             key,
         };
-        Shown { file: self.file.clone(), settings: paths.map(setting).collect() }
+        ShownConfig { file: self.file.clone(), settings: paths.map(setting).collect() }
     }
 }
 
@@ -60,7 +60,7 @@ fn by_key<S: Serializer>(settings: &[Setting], serializer: S) -> Result<S::Ok, S
 }
 
 /// Writes a settings file that has the same effect, but for what is masked.
-impl fmt::Display for Shown {
+impl fmt::Display for ShownConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = self.file.as_deref().map(FilePath::display);
         match file {

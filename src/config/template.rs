@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use super::keys::{Key, Section, sections};
+use super::keys::{Section, SettingKey, sections};
 use muster_core::job::DEFAULT_TARGET;
 
 const HEAD: &str = "\
@@ -30,7 +30,7 @@ fn table(section: &Section) -> String {
     text
 }
 
-fn lines(key: &Key) -> String {
+fn lines(key: &SettingKey) -> String {
     let name = key.path.0.last().expect("a key has a name");
     let mut text = format!("# {}\n", key.comment);
     // A text or number of JSON is one of TOML too.
@@ -55,7 +55,7 @@ mod tests {
     fn the_template_sets_nothing_but_defaults() {
         let file = File { path: "f".into(), text: template() };
         let settings = Sources { file: Some(file), ..Sources::default() }.merge().unwrap();
-        let values = |shown: crate::config::show::Shown| shown.settings.into_iter().map(|s| (s.key, s.value));
+        let values = |shown: crate::config::show::ShownConfig| shown.settings.into_iter().map(|s| (s.key, s.value));
         let defaults = Sources::default().merge().unwrap();
         assert!(values(settings.shown()).eq(values(defaults.shown())));
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tracing::debug;
 
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 use crate::ledger::announcement::Announced;
 use crate::runtime::backoff::Backoff;
 use muster_core::job::{Job, Name};
@@ -30,16 +30,16 @@ const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// What arrived; clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Arrivals(Arc<Shared>);
+pub struct Arrivals(Arc<SharedArrivals>);
 
 #[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
+struct SharedArrivals {
+    state: Mutex<ArrivalState>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ArrivalState {
     /// The greatest size that each batch announced to this process.
     announced: HashMap<Name, Option<u64>>,
     /// What the ledger does not have yet.
@@ -60,7 +60,7 @@ impl Arrivals {
     }
 
     /// Writes what is noted into the ledger until it is dropped.
-    pub async fn report_to(self, store: Store) {
+    pub async fn report_to(self, store: Ledger) {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         loop {
             self.0.changed.notified().await;
@@ -89,12 +89,12 @@ impl Arrivals {
         self.0.changed.notify_one();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ArrivalState> {
         self.0.state.lock().expect("nothing panics while it holds this lock")
     }
 }
 
-impl State {
+impl ArrivalState {
     fn note(&mut self, job: &Job) {
         if self.announced.get(&job.batch).is_some_and(|&size| size >= job.batch_size) {
             return;

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use crate::aws::queue::{Attributes, Queue, QueueError};
-use crate::ledger::Store;
-use crate::ledger::reading::Reading;
-use crate::quota::by_target::Limiters;
+use crate::aws::queue::{Queue, QueueAttributes, QueueError};
+use crate::ledger::Ledger;
+use crate::ledger::reading::QueueReading;
+use crate::quota::by_target::PermitPools;
 use crate::telemetry::metrics::{Metrics, QUEUE_STATES};
 
 /// How often the queues are read: SQS's own counts lag by up to a minute.
@@ -27,11 +27,11 @@ pub struct Backlog {
     /// Their dead-letter queues, as far as we may look at them.
     pub dead: Vec<Queue>,
     /// Where the readings are noted.
-    pub store: Store,
+    pub store: Ledger,
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// The tokens of every target.
-    pub limiters: Limiters,
+    pub limiters: PermitPools,
 }
 
 impl Backlog {
@@ -48,18 +48,18 @@ impl Backlog {
             let n_messages = self.n_messages(main.as_ref(), replay.as_ref());
             self.show_eta(n_messages);
             if let Some(n_messages) = n_messages {
-                self.note(Reading { n_messages, n_dead: dead.map(|dead| dead.messages()) }).await;
+                self.note(QueueReading { n_messages, n_dead: dead.map(|dead| dead.messages()) }).await;
             }
         }
     }
 
     /// What the queues of jobs hold together; `None` where one of them cannot be read.
-    fn n_messages(&self, main: Option<&Attributes>, replay: Option<&Attributes>) -> Option<u64> {
+    fn n_messages(&self, main: Option<&QueueAttributes>, replay: Option<&QueueAttributes>) -> Option<u64> {
         let main = main?.messages();
         if self.replay.is_none() { Some(main) } else { Some(main.saturating_add(replay?.messages())) }
     }
 
-    fn show_retention(&self, main: Option<&Attributes>) {
+    fn show_retention(&self, main: Option<&QueueAttributes>) {
         let gauge = &self.metrics.queue_retention;
         match main {
             Some(main) => gauge.with_label_values(&[""; 0]).set(main.retention.as_secs_f64()),
@@ -76,7 +76,7 @@ impl Backlog {
         }
     }
 
-    async fn note(&self, reading: Reading) {
+    async fn note(&self, reading: QueueReading) {
         if let Err(error) = self.store.note_reading(self.main.url(), reading).await {
             self.metrics.db_error(&error);
             warn!(%error, "cannot record what the queues hold");
@@ -85,7 +85,7 @@ impl Backlog {
 
     /// Adds up what these queues hold, which operators see as one; the retention is that of the last one. `None`: there is
     /// no such queue, or one cannot be read.
-    async fn look(&self, name: &str, queues: &[Queue]) -> Option<Attributes> {
+    async fn look(&self, name: &str, queues: &[Queue]) -> Option<QueueAttributes> {
         let sum = self.read_all(queues).await;
         let gauge = &self.metrics.queue_messages;
         match &sum {
@@ -101,15 +101,15 @@ impl Backlog {
         sum
     }
 
-    async fn read_all(&self, queues: &[Queue]) -> Option<Attributes> {
-        let mut sum: Option<Attributes> = None;
+    async fn read_all(&self, queues: &[Queue]) -> Option<QueueAttributes> {
+        let mut sum: Option<QueueAttributes> = None;
         for queue in queues {
             let read = queue.attributes().await;
             self.metrics.sqs_request("GetQueueAttributes", &read);
             let unreadable = |error: &QueueError| warn!(%error, queue = queue.url(), "cannot read what a queue holds");
             let read = read.inspect_err(unreadable).ok()?;
             let before = sum.unwrap_or_default();
-            sum = Some(Attributes {
+            sum = Some(QueueAttributes {
                 visible: before.visible.saturating_add(read.visible),
                 in_flight: before.in_flight.saturating_add(read.in_flight),
                 delayed: before.delayed.saturating_add(read.delayed),

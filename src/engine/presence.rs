@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tracing::debug;
 
-use crate::health::board::Breakers;
+use crate::health::board::Board;
 use crate::ledger::workers::Identity;
-use crate::ledger::{Store, StoreError};
+use crate::ledger::{Ledger, LedgerError};
 use crate::telemetry::metrics::Metrics;
 
 /// How often a worker reports: `workers::ALIVE_FOR` is four times as long.
@@ -23,9 +23,9 @@ pub struct Presence {
     /// Who it is.
     pub identity: Arc<Identity>,
     /// The ledger.
-    pub store: Store,
+    pub store: Ledger,
     /// What holds its calls back.
-    pub breakers: Breakers,
+    pub breakers: Board,
     /// Where the counts of the fleet are shown.
     pub metrics: Arc<Metrics>,
 }
@@ -45,7 +45,7 @@ impl Presence {
         }
     }
 
-    async fn beat(&self) -> Result<(), StoreError> {
+    async fn beat(&self) -> Result<(), LedgerError> {
         self.store.beat(&self.identity, &self.breakers.open()).await?;
         self.store.count_missing().await?;
         self.metrics.fleet.show(&self.store.facts().await?);

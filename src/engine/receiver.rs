@@ -14,14 +14,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::aws::queue::{CALL_MAX, Message, Queue, QueueError, QueueErrorKind};
+use crate::aws::queue::{CALL_MAX, Queue, QueueError, QueueErrorKind, ReceivedMessage};
 use crate::engine::arrivals::Arrivals;
-use crate::engine::recorder::{Finish, Finished, NoJob};
+use crate::engine::recorder::{Finish, Finished, NotAJob};
 use crate::engine::slots::{Delivery, Lane, Slot, Slots};
 use crate::engine::worker::Worker;
-use crate::health::board::Breakers;
+use crate::health::board::Board;
 use crate::health::breaker::{Dependency, Failing};
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::crash_point;
 use crate::telemetry::metrics::{Metrics, delivery};
@@ -59,7 +59,7 @@ pub struct Receiver {
     /// Where bodies go that are no job.
     pub recorder: mpsc::Sender<Finished>,
     /// What holds calls back.
-    pub breakers: Breakers,
+    pub breakers: Board,
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// Ends the receiving.
@@ -76,7 +76,7 @@ pub struct Drained {
     /// All queues of jobs.
     pub queues: Vec<Queue>,
     /// The ledger, where jobs wait that will be sent again.
-    pub store: Store,
+    pub store: Ledger,
     /// Why it was given up to find out.
     pub given_up: Arc<OnceLock<QueueError>>,
 }
@@ -210,7 +210,7 @@ impl Receiver {
     }
 
     /// Puts the messages into their slots and hands them on.
-    async fn take(&self, slots: Vec<Slot>, messages: Vec<Message>) {
+    async fn take(&self, slots: Vec<Slot>, messages: Vec<ReceivedMessage>) {
         let mut jobs = Vec::with_capacity(messages.len());
         for (slot, message) in slots.into_iter().zip(messages) {
             let (delivery, body) = slot.hold(message);
@@ -218,7 +218,7 @@ impl Receiver {
             crash_point::reached("received");
             match self.parse(&body) {
                 Ok(job) => jobs.push((delivery, job)),
-                Err(error) => self.quarantine(delivery, NoJob { error, body }).await,
+                Err(error) => self.quarantine(delivery, NotAJob { error, body }).await,
             }
         }
         self.arrivals.note(jobs.iter().map(|(_, job)| job));
@@ -236,7 +236,7 @@ impl Receiver {
         if self.worker.serves(&job) { Ok(job) } else { Err(ParseError::UnknownTarget { target: job.target }) }
     }
 
-    async fn quarantine(&self, delivery: Delivery, no_job: NoJob) {
+    async fn quarantine(&self, delivery: Delivery, no_job: NotAJob) {
         warn!(message_id = delivery.message_id, reason = no_job.error.code(), "a message is no job");
         let finish = Finish::Quarantined(Box::new(no_job));
         // The recorder is gone only after its deadline; then the message comes back by itself.

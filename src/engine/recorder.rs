@@ -17,8 +17,8 @@ use tracing::{info, warn};
 
 use crate::aws::queue::{EntryResult, Queue, QueueError, into_calls};
 use crate::engine::slots::Delivery;
-use crate::health::board::Breakers;
-use crate::ledger::Store;
+use crate::health::board::Board;
+use crate::ledger::Ledger;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::crash_point;
 use crate::telemetry::metrics::Stage;
@@ -26,7 +26,7 @@ use crate::telemetry::metrics::{Metrics, delivery, ok_or_error};
 
 use pages::Pages;
 
-pub use entry::{Finish, Finished, NoJob};
+pub use entry::{Finish, Finished, NotAJob};
 
 /// Longest first wait and longest wait before a transaction or a delete is tried again.
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -39,9 +39,9 @@ const ACK_ATTEMPTS: u32 = 4;
 #[derive(Clone, Debug)]
 pub struct Recorder {
     /// The ledger.
-    pub store: Store,
+    pub store: Ledger,
     /// What holds calls back: it learns whether the ledger takes ends, and which holds it has.
-    pub breakers: Breakers,
+    pub breakers: Board,
     /// What is measured.
     pub metrics: Arc<Metrics>,
 }

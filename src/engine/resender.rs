@@ -13,17 +13,17 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::aws::queue::{EntryError, Queue, QueueError};
-use crate::health::board::Breakers;
+use crate::health::board::Board;
 use crate::ledger::hold::OverdueProbe;
-use crate::ledger::waiting::{Lease, WaitingJob};
-use crate::ledger::{Store, StoreError};
-use crate::quota::by_target::Limiters;
+use crate::ledger::waiting::{ReleaseLease, WaitingJob};
+use crate::ledger::{Ledger, LedgerError};
+use crate::quota::by_target::PermitPools;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::crash_point;
 use crate::telemetry::metrics::Metrics;
 use muster_core::hold::{HoldKey, HoldKind};
 
-use call::{Call, calls};
+use call::{SendCall, calls};
 
 /// How often the holds are looked at: so long may a worker park jobs, or call for them, after another knew better.
 const EVERY: Duration = Duration::from_secs(1);
@@ -49,15 +49,15 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 
 /// Sends parked jobs again.
 #[derive(Clone, Debug)]
-pub struct Sender {
+pub struct Resender {
     /// The ledger.
-    pub store: Store,
+    pub store: Ledger,
     /// Where fresh messages go.
     pub queue: Queue,
     /// What holds calls back.
-    pub breakers: Breakers,
+    pub breakers: Board,
     /// The tokens of every target.
-    pub limiters: Limiters,
+    pub limiters: PermitPools,
     /// What is measured.
     pub metrics: Arc<Metrics>,
 }
@@ -65,7 +65,7 @@ pub struct Sender {
 /// Why jobs are sent again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
-enum Cause {
+enum ResendReason {
     /// To see whether the hold is over.
     Probe,
     /// The hold is over.
@@ -78,16 +78,16 @@ enum Cause {
 
 /// Why jobs could not be sent again for now.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum ResendFailure {
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] LedgerError),
     #[error(transparent)]
     Queue(#[from] QueueError),
     #[error("SendMessageBatch: {0}")]
     Entry(#[from] EntryError),
 }
 
-impl Sender {
+impl Resender {
     /// Works until it is dropped.
     pub async fn run(self) {
         tokio::join!(self.watch(), self.send_released());
@@ -110,7 +110,7 @@ impl Sender {
     }
 
     /// Looks once. What is over stays in `over` until the ledger has it.
-    async fn look(&self, over: &mut Vec<HoldKey>) -> Result<(), Failure> {
+    async fn look(&self, over: &mut Vec<HoldKey>) -> Result<(), ResendFailure> {
         if self.store.heal_holds().await? > 0 {
             warn!("the clock of the ledger was set back: holds are probed anew");
         }
@@ -142,7 +142,7 @@ impl Sender {
     }
 
     /// Sends as many jobs of a busy target again as it has room for. Where none is left, the hold is over.
-    async fn refill(&self, hold: &HoldKey) -> Result<(), Failure> {
+    async fn refill(&self, hold: &HoldKey) -> Result<(), ResendFailure> {
         let mut its = self.limiters.iter().filter(|(target, operation, _)| HoldKey::busy(target, *operation) == *hold);
         // Another worker serves the target.
         let Some((_, _, limiter)) = its.next() else { return Ok(()) };
@@ -154,13 +154,13 @@ impl Sender {
                 return Ok(());
             }
             n_left -= u32::try_from(jobs.len()).unwrap_or(n_left);
-            self.send(hold, jobs, Cause::Room).await?;
+            self.send(hold, jobs, ResendReason::Room).await?;
         }
         Ok(())
     }
 
     /// Ends a hold for which nothing waits: the next job that comes finds out. Otherwise gives back one that waits.
-    async fn release_if_empty(&self, hold: &HoldKey) -> Result<Vec<WaitingJob>, Failure> {
+    async fn release_if_empty(&self, hold: &HoldKey) -> Result<Vec<WaitingJob>, ResendFailure> {
         let jobs = self.store.waiting(hold, None, 1).await?;
         if jobs.is_empty() {
             self.store.release_at_once(hold).await?;
@@ -169,13 +169,13 @@ impl Sender {
     }
 
     /// Sends one job of a hold again, so that a worker lets it through.
-    async fn probe(&self, hold: &HoldKey) -> Result<(), Failure> {
+    async fn probe(&self, hold: &HoldKey) -> Result<(), ResendFailure> {
         let jobs = self.release_if_empty(hold).await?;
         if jobs.is_empty() {
             return Ok(());
         }
         info!(%hold, "sending one job again as a probe");
-        self.send(hold, jobs, Cause::Probe).await
+        self.send(hold, jobs, ResendReason::Probe).await
     }
 
     /// Sends the jobs of released holds, one hold after the other.
@@ -201,7 +201,7 @@ impl Sender {
     }
 
     /// Sends the jobs of one hold, and gives the lease up where that fails or something is left.
-    async fn send_hold(&self, lease: Lease) -> Result<(), Failure> {
+    async fn send_hold(&self, lease: ReleaseLease) -> Result<(), ResendFailure> {
         let hold = lease.hold.clone();
         let mut held = Some(lease);
         let sent = self.take_turn(&hold, &mut held).await;
@@ -216,18 +216,23 @@ impl Sender {
     }
 
     /// Sends what waits for a hold, a replay's next jobs among it; tells whether nothing more is to come.
-    async fn take_turn(&self, hold: &HoldKey, held: &mut Option<Lease>) -> Result<bool, Failure> {
+    async fn take_turn(&self, hold: &HoldKey, held: &mut Option<ReleaseLease>) -> Result<bool, ResendFailure> {
         let Some(number) = hold.replay_number() else {
-            return self.send_pages(hold, held, Cause::Release).await.map(|()| true);
+            return self.send_pages(hold, held, ResendReason::Release).await.map(|()| true);
         };
         let is_last = self.store.choose(number, CHOSEN_MAX).await?;
         crash_point::reached("chosen");
-        self.send_pages(hold, held, Cause::Replay).await?;
+        self.send_pages(hold, held, ResendReason::Replay).await?;
         Ok(is_last)
     }
 
     /// Sends page by page, for as long as the lease is ours and something waits.
-    async fn send_pages(&self, hold: &HoldKey, held: &mut Option<Lease>, cause: Cause) -> Result<(), Failure> {
+    async fn send_pages(
+        &self,
+        hold: &HoldKey,
+        held: &mut Option<ReleaseLease>,
+        cause: ResendReason,
+    ) -> Result<(), ResendFailure> {
         let mut last = None;
         while let Some(lease) = held {
             *held = self.store.renew(lease, LEASE).await?;
@@ -245,7 +250,7 @@ impl Sender {
     }
 
     /// Sends jobs, several calls at a time. What cannot be sent stops to wait too.
-    async fn send(&self, hold: &HoldKey, jobs: Vec<WaitingJob>, cause: Cause) -> Result<(), Failure> {
+    async fn send(&self, hold: &HoldKey, jobs: Vec<WaitingJob>, cause: ResendReason) -> Result<(), ResendFailure> {
         // Before the messages are there: what is being resent must not count as missing.
         self.store.note_activity().await?;
         let (ready, unreadable) = calls(jobs);
@@ -266,7 +271,7 @@ impl Sender {
     }
 
     /// Makes one call, and notes of each job what SQS said.
-    async fn make(&self, call: Call, hold: &HoldKey, cause: Cause) -> Result<(), Failure> {
+    async fn make(&self, call: SendCall, hold: &HoldKey, cause: ResendReason) -> Result<(), ResendFailure> {
         let answer = self.queue.send(&call.messages).await;
         crash_point::reached("sent_again");
         self.metrics.sqs_request("SendMessageBatch", &answer);
@@ -288,13 +293,13 @@ impl Sender {
     }
 
     /// Lets jobs that cannot be sent wait no more, as they would be tried for ever.
-    async fn set_aside(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<(), Failure> {
+    async fn set_aside(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<(), ResendFailure> {
         self.store.unsendable(hold, jobs).await?;
         Ok(())
     }
 
-    fn note(&self, failure: &Failure, message: &str) {
-        if let Failure::Store(error) = failure {
+    fn note(&self, failure: &ResendFailure, message: &str) {
+        if let ResendFailure::Store(error) = failure {
             self.metrics.db_error(error);
         }
         warn!(error = %failure, "{message}, trying again");
@@ -302,7 +307,7 @@ impl Sender {
 }
 
 /// What the next finished call came to.
-async fn join_next(calls: &mut JoinSet<Result<(), Failure>>) -> Result<(), Failure> {
+async fn join_next(calls: &mut JoinSet<Result<(), ResendFailure>>) -> Result<(), ResendFailure> {
     match calls.join_next().await {
         Some(Ok(sent)) => sent,
         // A call that panicked has noted nothing: its jobs still wait.

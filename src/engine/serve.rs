@@ -27,20 +27,20 @@ use crate::engine::heartbeat::{self, Heartbeat};
 use crate::engine::presence::{self, Presence};
 use crate::engine::receiver::{Drained, Receiver};
 use crate::engine::recorder::{Finished, Recorder};
-use crate::engine::resender::Sender;
+use crate::engine::resender::Resender;
 use crate::engine::slots::{Lane, Slots};
-use crate::engine::worker::{Parts, Worker};
-use crate::health::board::Breakers;
+use crate::engine::worker::{Worker, WorkerParts};
+use crate::health::board::Board;
 use crate::intake::ca_folder::known_cas;
 use crate::ledger::workers::Identity;
-use crate::ledger::{Store, insist};
-use crate::quota::by_target::Limiters;
+use crate::ledger::{Ledger, insist};
+use crate::quota::by_target::PermitPools;
 use crate::telemetry::metrics::Metrics;
 use muster_core::job::Name;
 use muster_core::precheck::Precheck;
 
 use quotas::Quotas;
-use reached::Reached;
+use reached::Connections;
 use running::{Essential, Running};
 
 /// Messages a second that one receiver fetches from SQS, reckoned with a receive of ten in 50 ms.
@@ -87,14 +87,14 @@ impl Engine {
 /// A worker that is connected to everything and receives nothing yet; its parts share this.
 pub struct Connected<'a> {
     config: &'a Config,
-    reached: Reached,
-    limiters: Limiters,
+    reached: Connections,
+    limiters: PermitPools,
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// The jobs in flight.
     pub slots: Slots,
     /// What holds calls back.
-    pub breakers: Breakers,
+    pub breakers: Board,
     arrivals: Arrivals,
     identity: Arc<Identity>,
     essential: Essential,
@@ -112,7 +112,7 @@ impl<'a> Connected<'a> {
         let n_slots = descriptors::slots(config.worker.slots, config.database.max_connections);
         let metrics = Arc::new(Metrics::new());
         let breakers = board(config)?;
-        let reached = Reached::connect(config).await?;
+        let reached = Connections::connect(config).await?;
         for (target, reason) in &reached.targets.denied {
             breakers.denied(target, reason);
         }
@@ -180,7 +180,7 @@ impl<'a> Connected<'a> {
     }
 
     /// The ledger.
-    pub fn store(&self) -> &Store {
+    pub fn store(&self) -> &Ledger {
         &self.reached.store
     }
 
@@ -199,7 +199,7 @@ impl<'a> Connected<'a> {
 
     fn worker(&self, recorder: mpsc::Sender<Finished>, tasks: TaskTracker) -> anyhow::Result<Worker> {
         let precheck = &self.config.precheck;
-        Ok(Worker::new(Parts {
+        Ok(Worker::new(WorkerParts {
             targets: self.reached.targets.by_name.clone(),
             limiters: self.limiters.clone(),
             precheck: Precheck::new(precheck.policy(), known_cas(precheck)?),
@@ -228,7 +228,7 @@ impl<'a> Connected<'a> {
             };
             helpers.spawn(essential.run(heartbeat.run()));
         }
-        let sender = Sender {
+        let sender = Resender {
             store: self.reached.store.clone(),
             queue: self.reached.for_sent_again().clone(),
             breakers: self.breakers.clone(),
@@ -268,13 +268,13 @@ impl<'a> Connected<'a> {
 }
 
 /// The board of everything whose failing holds calls back.
-fn board(config: &Config) -> anyhow::Result<Breakers> {
+fn board(config: &Config) -> anyhow::Result<Board> {
     let names: Result<Vec<Name>, _> = config.targets.keys().map(|name| name.parse()).collect();
-    Ok(Breakers::new(names.context("a target's name")?, config.breakers.probes()))
+    Ok(Board::new(names.context("a target's name")?, config.breakers.probes()))
 }
 
 /// The slots, which hold as many waiting jobs as the limiters have room for.
-fn slots(n: usize, reached: &Reached, limiters: &Limiters) -> Slots {
+fn slots(n: usize, reached: &Connections, limiters: &PermitPools) -> Slots {
     let limiters = limiters.clone();
     let room = move || limiters.room();
     let make = if reached.replay.is_some() { Slots::shared } else { Slots::new };

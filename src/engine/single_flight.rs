@@ -15,11 +15,11 @@ use muster_core::outcome::Outcome;
 
 /// The claims of this process.
 #[derive(Clone, Debug, Default)]
-pub struct Claims(Arc<Mutex<HashMap<Key, Join>>>);
+pub struct SingleFlight(Arc<Mutex<HashMap<FlightKey, Join>>>);
 
 /// What a call is spent on. A job that insists on AWS's own answer does not join one that does not.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-struct Key {
+struct FlightKey {
     target: Name,
     /// A CA and a device are two things at AWS, whatever they share.
     is_of_ca: bool,
@@ -39,8 +39,8 @@ pub enum Claimed {
 /// The right to work on a certificate; dropping it gives the right back.
 #[derive(Debug)]
 pub struct Claim {
-    claims: Claims,
-    key: Key,
+    claims: SingleFlight,
+    key: FlightKey,
     outcome: watch::Sender<Option<Outcome>>,
 }
 
@@ -51,10 +51,11 @@ pub struct Join {
     outcome: watch::Receiver<Option<Outcome>>,
 }
 
-impl Claims {
+impl SingleFlight {
     /// Claims a certificate for a job.
     pub fn claim(&self, job: &Job, id: CertificateId) -> Claimed {
-        let key = Key { target: job.target.clone(), is_of_ca: job.operation().is_of_ca(), id, verify: job.verify };
+        let key =
+            FlightKey { target: job.target.clone(), is_of_ca: job.operation().is_of_ca(), id, verify: job.verify };
         match self.lock().entry(key.clone()) {
             Entry::Occupied(entry) => Claimed::Joined(entry.get().clone()),
             Entry::Vacant(entry) => {
@@ -65,7 +66,7 @@ impl Claims {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Join>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<FlightKey, Join>> {
         self.0.lock().expect("nothing panics while it holds this lock")
     }
 }
@@ -118,14 +119,14 @@ mod tests {
         }
     }
 
-    fn first(claims: &Claims) -> Claim {
+    fn first(claims: &SingleFlight) -> Claim {
         match claims.claim(&job(), ID) {
             Claimed::First(claim) => claim,
             Claimed::Joined(_) => panic!("somebody holds the claim"),
         }
     }
 
-    fn joined(claims: &Claims) -> Join {
+    fn joined(claims: &SingleFlight) -> Join {
         match claims.claim(&job(), ID) {
             Claimed::First(_) => panic!("nobody holds the claim"),
             Claimed::Joined(join) => join,
@@ -134,7 +135,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_copy_takes_over_how_the_first_ended() {
-        let claims = Claims::default();
+        let claims = SingleFlight::default();
         let claim = first(&claims);
         let join = joined(&claims);
         claim.settle(outcome(Code::Ok));
@@ -144,7 +145,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_copy_learns_that_the_first_gave_up() {
-        let claims = Claims::default();
+        let claims = SingleFlight::default();
         let claim = first(&claims);
         let join = joined(&claims);
         drop(claim);
@@ -156,7 +157,7 @@ mod tests {
     async fn a_job_of_another_operation_learns_only_of_a_good_end() {
         let other = Operation::RegisterCertificateWithoutCA;
         for (code, is_told) in [(Code::Ok, true), (Code::CertificateConflict, false)] {
-            let claims = Claims::default();
+            let claims = SingleFlight::default();
             let claim = first(&claims);
             let join = joined(&claims);
             claim.settle(outcome(code));
@@ -166,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_job_that_insists_on_an_answer_of_aws_does_not_join_one_that_does_not() {
-        let claims = Claims::default();
+        let claims = SingleFlight::default();
         let _claim = first(&claims);
         let job = Job { verify: true, ..job() };
         assert!(matches!(claims.claim(&job, ID), Claimed::First(_)));

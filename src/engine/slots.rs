@@ -18,34 +18,34 @@ use strum::VariantArray;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::aws::queue::{Message, Queue};
+use crate::aws::queue::{Queue, ReceivedMessage};
 
 use crate::quota::by_target::Room;
 use crate::telemetry::metrics::Stage;
 use bytes::Bytes;
 pub use lanes::Lane;
 use lanes::Lanes;
-use slot::Turn;
+use slot::SlotWait;
 pub use slot::{Delivery, Slot};
 
 /// The slots of a worker.
 #[derive(Clone, Debug)]
-pub struct Slots(Arc<Shared>);
+pub struct Slots(Arc<SharedSlots>);
 
-struct Shared {
-    state: Mutex<State>,
+struct SharedSlots {
+    state: Mutex<SlotState>,
     freed: Notify,
     room: Box<dyn Fn() -> Room + Send + Sync>,
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for SharedSlots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
 #[derive(Debug)]
-struct State {
+struct SlotState {
     lanes: Lanes,
     bytes: Bytes,
     messages: HashMap<u64, Held>,
@@ -60,14 +60,14 @@ struct Held {
     received_at: Instant,
     hidden_since: Instant,
     stage: Stage,
-    progress: Progress,
+    progress: StageProgress,
     is_lost: bool,
     is_being_hidden: bool,
 }
 
 /// How far a job has come, of all stages that it was in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Progress {
+enum StageProgress {
     /// Nobody knows whether it will wait for a token.
     Undecided,
     /// It waits for its first token.
@@ -79,7 +79,7 @@ enum Progress {
 /// A message that the heartbeat shall keep hidden; until it is dropped the message does not go back to the queue.
 #[derive(Debug)]
 pub struct Due {
-    shared: Arc<Shared>,
+    shared: Arc<SharedSlots>,
     id: u64,
     /// The receipt of the message.
     pub receipt: String,
@@ -97,8 +97,8 @@ impl Slots {
     }
 
     fn with(lanes: Lanes, room: Box<dyn Fn() -> Room + Send + Sync>) -> Self {
-        let state = Mutex::new(State { lanes, bytes: Bytes::default(), messages: HashMap::new(), next_id: 0 });
-        Self(Arc::new(Shared { state, freed: Notify::new(), room }))
+        let state = Mutex::new(SlotState { lanes, bytes: Bytes::default(), messages: HashMap::new(), next_id: 0 });
+        Self(Arc::new(SharedSlots { state, freed: Notify::new(), room }))
     }
 
     /// Takes from one to `max` slots, waiting for the first.
@@ -112,7 +112,7 @@ impl Slots {
             if n > 0 {
                 return (0..n).map(|_| Slot::new(&self.0, lane, n_kept)).collect();
             }
-            turn.get_or_insert_with(|| Turn::new(&self.0, lane));
+            turn.get_or_insert_with(|| SlotWait::new(&self.0, lane));
             freed.await;
         }
     }
@@ -162,20 +162,20 @@ impl Slots {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl SharedSlots {
+    fn lock(&self) -> MutexGuard<'_, SlotState> {
         self.state.lock().expect("nothing panics while it holds this lock")
     }
 }
 
-impl State {
+impl SlotState {
     /// Takes slots, and returns how many and how many bytes are reserved for each.
     fn take(&mut self, lane: Lane, max: usize, room: Room) -> (usize, usize) {
         let n = self.lanes.take(lane, max.min(self.bytes.messages_max()), room);
         (n, self.bytes.expect(n))
     }
 
-    fn hold(&mut self, lane: Lane, message: &Message, n_kept: usize) -> u64 {
+    fn hold(&mut self, lane: Lane, message: &ReceivedMessage, n_kept: usize) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
         self.bytes.expect_no_more(n_kept);
@@ -187,7 +187,7 @@ impl State {
             received_at: message.asked_at,
             hidden_since: message.asked_at,
             stage: Stage::Checking,
-            progress: Progress::Undecided,
+            progress: StageProgress::Undecided,
             is_lost: false,
             is_being_hidden: false,
         };
@@ -232,8 +232,8 @@ mod tests {
     use super::lanes::WINDOW;
     use super::*;
 
-    fn message(receipt: &str) -> Message {
-        Message {
+    fn message(receipt: &str) -> ReceivedMessage {
+        ReceivedMessage {
             queue: Queue::uncalled("jobs"),
             id: receipt.into(),
             body: "body".into(),

@@ -18,16 +18,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::aws::attempts::{Course, Standing};
-use crate::aws::target_client::Session;
+use crate::aws::attempts::{Attempts, ExistingCertificate};
+use crate::aws::target_client::TargetClient;
 use crate::config::retry_policy::RetryPolicy;
 use crate::engine::recorder::{Finish, Finished};
-use crate::engine::single_flight::{Claim, Claimed, Claims, Join};
+use crate::engine::single_flight::{Claim, Claimed, Join, SingleFlight};
 use crate::engine::slots::Delivery;
-use crate::health::board::Breakers;
+use crate::health::board::Board;
 use crate::health::clock::Clock;
-use crate::ledger::{Store, StoreError};
-use crate::quota::by_target::Limiters;
+use crate::ledger::{Ledger, LedgerError};
+use crate::quota::by_target::PermitPools;
 use crate::runtime::backoff::Backoff;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::Stage;
@@ -47,28 +47,28 @@ const LOOK_UP_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duratio
 
 /// One account and region, and what it takes to register there.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct ServedTarget {
     /// Whose account it is.
     pub account: Account,
     /// The way in.
-    pub session: Arc<Session>,
+    pub session: Arc<TargetClient>,
 }
 
 /// What a worker works with.
 #[derive(Debug)]
-pub struct Parts {
+pub struct WorkerParts {
     /// The targets by their names.
-    pub targets: HashMap<String, Target>,
+    pub targets: HashMap<String, ServedTarget>,
     /// The tokens of each target and operation.
-    pub limiters: Limiters,
+    pub limiters: PermitPools,
     /// The precheck.
     pub precheck: Precheck,
     /// The time that it judges by.
     pub clock: Clock,
     /// The ledger, asked for known certificates.
-    pub store: Store,
+    pub store: Ledger,
     /// What holds calls back.
-    pub breakers: Breakers,
+    pub breakers: Board,
     /// How often and how slowly a call is tried again.
     pub retry: RetryPolicy,
     /// Where ends go.
@@ -84,8 +84,8 @@ pub struct Parts {
 /// The worker; clones share everything.
 #[derive(Clone, Debug)]
 pub struct Worker {
-    parts: Arc<Parts>,
-    claims: Claims,
+    parts: Arc<WorkerParts>,
+    claims: SingleFlight,
     namesakes: Arc<Namesakes>,
 }
 
@@ -99,8 +99,8 @@ struct Admitted {
 
 impl Worker {
     /// Makes a worker.
-    pub fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts), claims: Claims::default(), namesakes: Arc::default() }
+    pub fn new(parts: WorkerParts) -> Self {
+        Self { parts: Arc::new(parts), claims: SingleFlight::default(), namesakes: Arc::default() }
     }
 
     /// Says whether a job's target is one of ours.
@@ -200,7 +200,7 @@ impl Worker {
 
     /// Asks the ledger until it answers: nothing is decided without it, and no token is taken while an end could not be
     /// recorded. Nothing: we stop.
-    async fn ask_ledger<T, F: Future<Output = Result<T, StoreError>>>(&self, ask: impl Fn() -> F) -> Option<T> {
+    async fn ask_ledger<T, F: Future<Output = Result<T, LedgerError>>>(&self, ask: impl Fn() -> F) -> Option<T> {
         let mut backoff = Backoff::new(LOOK_UP_WAITS.0, LOOK_UP_WAITS.1);
         let mut failing = None;
         loop {

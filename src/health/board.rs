@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::config::probe_times::ProbeTimes;
 use crate::health::breaker::{Breaker, Changes, Dependency};
-use crate::health::hold_view::Holds;
+use crate::health::hold_view::HoldView;
 use crate::ledger::hold::OpenHold;
 use crate::runtime::sleep_until;
 use muster_core::hold::{HoldKey, HoldKind, Notice};
@@ -16,7 +16,7 @@ use muster_core::trouble::Trouble;
 
 /// The board; clones share it.
 #[derive(Clone, Debug)]
-pub struct Breakers {
+pub struct Board {
     /// Each target's operations.
     pub targets: HashMap<(Name, Operation), Breaker>,
     /// The ledger: no token is taken while an end could not be recorded.
@@ -24,12 +24,12 @@ pub struct Breakers {
     /// The queue.
     pub sqs: Dependency,
     /// What jobs are parked for.
-    pub holds: Holds,
+    pub holds: HoldView,
     /// Tells when something opens or closes.
     pub changes: Changes,
 }
 
-impl Breakers {
+impl Board {
     /// A board on which nothing is open, for these targets.
     pub fn new(targets: impl IntoIterator<Item = Name>, probes: ProbeTimes) -> Self {
         let changes = Changes::default();
@@ -44,7 +44,7 @@ impl Breakers {
             targets: breakers,
             postgres: Dependency::new("postgres", changes.clone()),
             sqs: Dependency::new("sqs", changes.clone()),
-            holds: Holds::new(probes, changes.clone()),
+            holds: HoldView::new(probes, changes.clone()),
             changes,
         }
     }
@@ -188,9 +188,9 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn breakers(targets: &[&str]) -> Breakers {
+    fn breakers(targets: &[&str]) -> Board {
         let probes = ProbeTimes { issuer: PROBE, batch: PROBE, target: PROBE };
-        Breakers::new(targets.iter().map(|target| name(target)), probes)
+        Board::new(targets.iter().map(|target| name(target)), probes)
     }
 
     #[test]

@@ -50,19 +50,19 @@ pub struct Open {
 
 /// The breaker of one target and operation; clones share it.
 #[derive(Clone, Debug)]
-pub struct Breaker(Arc<Shared>);
+pub struct Breaker(Arc<SharedBreaker>);
 
 #[derive(Debug)]
-struct Shared {
+struct SharedBreaker {
     /// What the logs call it.
     name: String,
     probe_every: Duration,
-    state: Mutex<State>,
+    state: Mutex<BreakerState>,
     changes: Changes,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BreakerState {
     open: Option<Open>,
     failures_in_a_row: u32,
     /// When the last call began that was answered.
@@ -87,7 +87,7 @@ pub struct Probe(Breaker);
 impl Breaker {
     /// Makes a closed breaker that lets a probe through so often while it is open.
     pub fn new(name: String, probe_every: Duration, changes: Changes) -> Self {
-        Self(Arc::new(Shared { name, probe_every, state: Mutex::default(), changes }))
+        Self(Arc::new(SharedBreaker { name, probe_every, state: Mutex::default(), changes }))
     }
 
     /// Says whether a call may be made now; a probe is promised to one caller at a time.
@@ -190,7 +190,7 @@ impl Breaker {
         self.0.changes.notify();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BreakerState> {
         self.0.state.lock().expect("nothing panics while it holds this lock")
     }
 }

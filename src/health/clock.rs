@@ -12,7 +12,7 @@ use tracing::warn;
 
 use crate::aws::identity;
 use crate::config::access::Access;
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 use muster_core::format::span;
 
 /// How often the clocks are compared.
@@ -55,7 +55,7 @@ impl Clock {
     }
 
     /// Compares the clocks every few minutes, for ever; AWS's was read when the service started.
-    pub async fn watch(self, access: Access, store: Store) {
+    pub async fn watch(self, access: Access, store: Ledger) {
         loop {
             self.warn_of_postgres(&store).await;
             tokio::time::sleep(EVERY).await;
@@ -66,7 +66,7 @@ impl Clock {
     }
 
     /// Warns where the clock of Postgres differs from this one.
-    async fn warn_of_postgres(&self, store: &Store) {
+    async fn warn_of_postgres(&self, store: &Ledger) {
         let Ok(clock) = store.clock().await else { return };
         let seconds = clock.ahead - (self.now() - OffsetDateTime::now_utc()).as_seconds_f64();
         if seconds.abs() >= APART_MAX {

@@ -7,11 +7,11 @@ mod finding;
 
 use std::time::Duration;
 
-use crate::aws::queue::{Attributes, CALL_MAX, CALL_TIMEOUT};
+use crate::aws::queue::{CALL_MAX, CALL_TIMEOUT, QueueAttributes};
 use crate::config::Config;
 use muster_core::job::{DEFAULT_TARGET, Name};
 
-pub use finding::Finding;
+pub use finding::FitFinding;
 
 /// The shortest visibility time-out with which messages stay hidden: SQS counts whole seconds, and the heartbeat needs
 /// the time for several tries.
@@ -35,8 +35,8 @@ const RECEIVES_MIN: u32 = 10;
 
 /// Settings that cannot work.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", .0.iter().map(Finding::to_string).collect::<Vec<_>>().join("; "))]
-pub struct Misfit(pub Vec<Finding>);
+#[error("{}", .0.iter().map(FitFinding::to_string).collect::<Vec<_>>().join("; "))]
+pub struct Misfit(pub Vec<FitFinding>);
 
 /// A queue of jobs, as it was found.
 #[derive(Clone, Copy, Debug)]
@@ -46,20 +46,20 @@ pub struct FoundQueue<'a> {
     /// Its URL.
     pub url: &'a str,
     /// What it is set to.
-    pub attributes: &'a Attributes,
+    pub attributes: &'a QueueAttributes,
     /// The same of its dead-letter queue, where there is one that can be read.
-    pub dead_letter: Option<&'a Attributes>,
+    pub dead_letter: Option<&'a QueueAttributes>,
 }
 
 /// Finds what does not fit; `queues` are the main queue and the second one, where it is configured.
-pub fn findings(config: &Config, queues: &[FoundQueue<'_>]) -> Vec<Finding> {
+pub fn findings(config: &Config, queues: &[FoundQueue<'_>]) -> Vec<FitFinding> {
     let mut findings = of_settings(config);
     findings.extend(of_queues(config, queues));
     findings
 }
 
 /// Finds what does not fit whatever the queues are.
-pub fn of_settings(config: &Config) -> Vec<Finding> {
+pub fn of_settings(config: &Config) -> Vec<FitFinding> {
     let mut findings = targets(config);
     findings.extend(times(config));
     findings.extend(slots(config));
@@ -68,8 +68,8 @@ pub fn of_settings(config: &Config) -> Vec<Finding> {
 }
 
 /// Finds what does not fit of the queues.
-pub fn of_queues(config: &Config, queues: &[FoundQueue<'_>]) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = one_queue_twice(queues).into_iter().collect();
+pub fn of_queues(config: &Config, queues: &[FoundQueue<'_>]) -> Vec<FitFinding> {
+    let mut findings: Vec<FitFinding> = one_queue_twice(queues).into_iter().collect();
     findings.extend(no_second_queue(config, queues));
     let backlog = queues.iter().map(|queue| queue.attributes.messages()).fold(0, u64::saturating_add);
     for queue in queues {
@@ -84,70 +84,70 @@ pub fn of_queues(config: &Config, queues: &[FoundQueue<'_>]) -> Vec<Finding> {
 ///
 /// # Errors
 /// [`Misfit`] with everything that cannot work.
-pub fn warnings(findings: Vec<Finding>) -> Result<Vec<Finding>, Misfit> {
-    let (fatal, warnings): (Vec<_>, Vec<_>) = findings.into_iter().partition(Finding::is_fatal);
+pub fn warnings(findings: Vec<FitFinding>) -> Result<Vec<FitFinding>, Misfit> {
+    let (fatal, warnings): (Vec<_>, Vec<_>) = findings.into_iter().partition(FitFinding::is_fatal);
     if fatal.is_empty() { Ok(warnings) } else { Err(Misfit(fatal)) }
 }
 
-fn targets(config: &Config) -> Vec<Finding> {
+fn targets(config: &Config) -> Vec<FitFinding> {
     if config.targets.is_empty() {
-        return vec![Finding::NoTarget];
+        return vec![FitFinding::NoTarget];
     }
     let unnameable = config.targets.keys().filter_map(|target| {
         let error = target.parse::<Name>().err()?;
-        Some(Finding::UnnameableTarget { target: target.clone(), error })
+        Some(FitFinding::UnnameableTarget { target: target.clone(), error })
     });
-    let no_default = (!config.targets.contains_key(DEFAULT_TARGET)).then_some(Finding::NoDefaultTarget);
+    let no_default = (!config.targets.contains_key(DEFAULT_TARGET)).then_some(FitFinding::NoDefaultTarget);
     let role_forgotten = config.targets.iter().filter(|(_, its)| its.external_id.is_some() && its.role_arn.is_none());
-    let role_forgotten = role_forgotten.map(|(target, _)| Finding::ExternalIdWithoutRole { target: target.clone() });
+    let role_forgotten = role_forgotten.map(|(target, _)| FitFinding::ExternalIdWithoutRole { target: target.clone() });
     unnameable.chain(role_forgotten).chain(no_default).collect()
 }
 
-fn times(config: &Config) -> Vec<Finding> {
+fn times(config: &Config) -> Vec<FitFinding> {
     let wait: Duration = config.queue.wait.into();
     let (first, max) = (config.retry.first_wait.into(), config.retry.max_wait.into());
     // A receive is never cut off by a stop: what came of it would stay hidden. Nor is a call of AWS IoT.
     let (drain, call): (_, Duration) = (config.worker.drain_deadline.into(), config.worker.attempt_timeout.into());
     let call = call.max(wait.min(WAIT_MAX));
     let candidates = [
-        (wait > WAIT_MAX, Finding::WaitTooLong { wait, max: WAIT_MAX }),
-        (wait < Duration::from_secs(1), Finding::WaitTooShort { wait }),
-        (first > max, Finding::WaitsReversed { first, max }),
-        (drain < call, Finding::DrainTooShort { drain, call }),
+        (wait > WAIT_MAX, FitFinding::WaitTooLong { wait, max: WAIT_MAX }),
+        (wait < Duration::from_secs(1), FitFinding::WaitTooShort { wait }),
+        (first > max, FitFinding::WaitsReversed { first, max }),
+        (drain < call, FitFinding::DrainTooShort { drain, call }),
     ];
     candidates.into_iter().filter_map(|(applies, finding)| applies.then_some(finding)).collect()
 }
 
-fn slots(config: &Config) -> Option<Finding> {
+fn slots(config: &Config) -> Option<FitFinding> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates are above zero and bounded")]
     let needed = (config.rate() * SLOT_TIME.as_secs_f64()).ceil() as usize;
     let slots = config.worker.slots;
-    (slots < needed).then_some(Finding::FewSlots { slots, needed, rate: config.rate() })
+    (slots < needed).then_some(FitFinding::FewSlots { slots, needed, rate: config.rate() })
 }
 
-fn one_queue_twice(queues: &[FoundQueue<'_>]) -> Option<Finding> {
+fn one_queue_twice(queues: &[FoundQueue<'_>]) -> Option<FitFinding> {
     let [main, replay] = queues else { return None };
-    (main.url == replay.url).then(|| Finding::OneQueueTwice { queue: replay.name.to_owned() })
+    (main.url == replay.url).then(|| FitFinding::OneQueueTwice { queue: replay.name.to_owned() })
 }
 
-fn no_second_queue(config: &Config, queues: &[FoundQueue<'_>]) -> Option<Finding> {
+fn no_second_queue(config: &Config, queues: &[FoundQueue<'_>]) -> Option<FitFinding> {
     let ([main], n) = (queues, config.targets.len()) else { return None };
-    (n > 1).then(|| Finding::NoSecondQueue { n, queue: main.name.to_owned() })
+    (n > 1).then(|| FitFinding::NoSecondQueue { n, queue: main.name.to_owned() })
 }
 
-fn visibility(config: &Config, queue: &FoundQueue<'_>) -> Option<Finding> {
+fn visibility(config: &Config, queue: &FoundQueue<'_>) -> Option<FitFinding> {
     let (name, visibility) = (queue.name.to_owned(), queue.attributes.visibility_timeout);
     if visibility < VISIBILITY_MIN {
-        return Some(Finding::VisibilityTooShort { queue: name, visibility, min: VISIBILITY_MIN });
+        return Some(FitFinding::VisibilityTooShort { queue: name, visibility, min: VISIBILITY_MIN });
     }
     // Extensions are due at half the time-out, and one call may hang that long.
     let n_calls = u32::try_from(config.worker.slots.div_ceil(CALL_MAX)).unwrap_or(u32::MAX);
     let needed = 2 * CALL_TIMEOUT.max(EXTENSION_TIME.saturating_mul(n_calls));
-    (visibility < needed).then_some(Finding::VisibilityShort { queue: name, visibility, needed })
+    (visibility < needed).then_some(FitFinding::VisibilityShort { queue: name, visibility, needed })
 }
 
 /// `backlog` counts the messages of all queues: they share the rate.
-fn retention(config: &Config, queue: &FoundQueue<'_>, backlog: u64) -> Option<Finding> {
+fn retention(config: &Config, queue: &FoundQueue<'_>, backlog: u64) -> Option<FitFinding> {
     let rate = config.rate();
     if rate <= 0.0 || queue.attributes.messages() == 0 {
         return None;
@@ -156,16 +156,24 @@ fn retention(config: &Config, queue: &FoundQueue<'_>, backlog: u64) -> Option<Fi
     let seconds = backlog as f64 / rate;
     let needed = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
     let (name, retention) = (queue.name.to_owned(), queue.attributes.retention);
-    (retention < needed).then_some(Finding::RetentionShort { queue: name, retention, needed, rate, max: RETENTION_MAX })
+    (retention < needed).then_some(FitFinding::RetentionShort {
+        queue: name,
+        retention,
+        needed,
+        rate,
+        max: RETENTION_MAX,
+    })
 }
 
-fn dead_letters(queue: &FoundQueue<'_>) -> Vec<Finding> {
+fn dead_letters(queue: &FoundQueue<'_>) -> Vec<FitFinding> {
     let (name, attributes) = (queue.name.to_owned(), queue.attributes);
-    let Some(receives) = attributes.max_receive_count else { return vec![Finding::NoDeadLetterQueue { queue: name }] };
-    let few = (receives < RECEIVES_MIN).then(|| Finding::FewReceives { queue: name.clone(), receives });
+    let Some(receives) = attributes.max_receive_count else {
+        return vec![FitFinding::NoDeadLetterQueue { queue: name }];
+    };
+    let few = (receives < RECEIVES_MIN).then(|| FitFinding::FewReceives { queue: name.clone(), receives });
     // A message that moves there keeps its first timestamp.
-    let is_short = |dead: &&Attributes| dead.retention <= attributes.retention && dead.retention < RETENTION_MAX;
-    let short = queue.dead_letter.filter(is_short).map(|dead| Finding::DeadRetentionShort {
+    let is_short = |dead: &&QueueAttributes| dead.retention <= attributes.retention && dead.retention < RETENTION_MAX;
+    let short = queue.dead_letter.filter(is_short).map(|dead| FitFinding::DeadRetentionShort {
         queue: name.clone(),
         retention: attributes.retention,
         dead: dead.retention,
@@ -174,35 +182,35 @@ fn dead_letters(queue: &FoundQueue<'_>) -> Vec<Finding> {
     few.into_iter().chain(short).collect()
 }
 
-fn exposed(config: &Config) -> Option<Finding> {
+fn exposed(config: &Config) -> Option<FitFinding> {
     let address = config.admin.listen.filter(|address| !address.ip().is_loopback())?;
-    Some(Finding::AdminExposed { address })
+    Some(FitFinding::AdminExposed { address })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Target;
+    use crate::config::TargetConfig;
     use muster_core::rate::Rate;
 
     const DAY: Duration = Duration::from_hours(24);
 
     /// A queue as the templates make it.
-    fn good_queue() -> Attributes {
-        Attributes {
+    fn good_queue() -> QueueAttributes {
+        QueueAttributes {
             visibility_timeout: Duration::from_mins(1),
             retention: 14 * DAY,
             max_receive_count: Some(20),
-            ..Attributes::default()
+            ..QueueAttributes::default()
         }
     }
 
     /// What is found after one change to good settings and a good queue.
-    fn found(change: impl FnOnce(&mut Config, &mut Attributes)) -> Vec<String> {
+    fn found(change: impl FnOnce(&mut Config, &mut QueueAttributes)) -> Vec<String> {
         let (mut config, mut queue) = (Config::default(), good_queue());
         change(&mut config, &mut queue);
-        let mark = |finding: &Finding| if finding.is_fatal() { "refused" } else { "warning" };
-        let dead_letter = Attributes { retention: 4 * DAY, ..Attributes::default() };
+        let mark = |finding: &FitFinding| if finding.is_fatal() { "refused" } else { "warning" };
+        let dead_letter = QueueAttributes { retention: 4 * DAY, ..QueueAttributes::default() };
         let dead_letter = if queue.retention == 4 * DAY { Some(&dead_letter) } else { None };
         let main = FoundQueue { name: "jobs", url: "jobs", attributes: &queue, dead_letter };
         let findings = findings(&config, &[main]);
@@ -218,7 +226,7 @@ mod tests {
     fn what_cannot_work_is_refused() {
         assert_eq!(found(|config, _| config.targets.clear()), ["refused: no target is configured"]);
         assert_eq!(
-            found(|config, _| _ = config.targets.insert("plant 1".to_owned(), Target::default()))[..1],
+            found(|config, _| _ = config.targets.insert("plant 1".to_owned(), TargetConfig::default()))[..1],
             ["refused: no job can name target `plant 1`: a name has 1 to 128 characters of \
               A-Z a-z 0-9 . _ : / + @ = -, found  "]
         );
@@ -252,7 +260,7 @@ mod tests {
             ["warning: no target is named `default`: jobs that name no target will be quarantined"]
         );
         assert_eq!(
-            found(|config, _| _ = config.targets.insert("eu".to_owned(), Target::default())),
+            found(|config, _| _ = config.targets.insert("eu".to_owned(), TargetConfig::default())),
             [
                 "warning: 2 targets share queue `jobs` and there is no second one: jobs of a slow target that made room for \
               others wait behind the whole backlog when they are sent again"
@@ -301,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_backlog_that_outlasts_the_retention_is_a_warning() {
-        let backlog = |queue: &mut Attributes, n| {
+        let backlog = |queue: &mut QueueAttributes, n| {
             queue.retention = 5 * DAY;
             queue.visible = n;
         };
@@ -314,19 +322,19 @@ mod tests {
 
     #[test]
     fn a_second_queue_is_looked_at_like_the_first() {
-        let (config, main) = (Config::default(), Attributes { visible: 4_000_000, ..good_queue() });
-        let found = |replay: &Attributes, url: &'static str| {
+        let (config, main) = (Config::default(), QueueAttributes { visible: 4_000_000, ..good_queue() });
+        let found = |replay: &QueueAttributes, url: &'static str| {
             let main = FoundQueue { name: "jobs", url: "jobs", attributes: &main, dead_letter: None };
             let replay = FoundQueue { name: "again", url, attributes: replay, dead_letter: None };
-            findings(&config, &[main, replay]).iter().map(Finding::to_string).collect::<Vec<_>>()
+            findings(&config, &[main, replay]).iter().map(FitFinding::to_string).collect::<Vec<_>>()
         };
         assert!(found(&good_queue(), "again").is_empty());
-        let bad = Attributes {
+        let bad = QueueAttributes {
             visible: 1_000_000,
             visibility_timeout: Duration::from_secs(15),
             retention: 5 * DAY,
             max_receive_count: None,
-            ..Attributes::default()
+            ..QueueAttributes::default()
         };
         assert_eq!(
             found(&bad, "again"),
@@ -351,9 +359,9 @@ mod tests {
     #[test]
     fn one_error_lists_everything_that_is_refused() {
         let (wait, max) = (Duration::from_secs(30), WAIT_MAX);
-        let findings = vec![Finding::NoTarget, Finding::NoDefaultTarget, Finding::WaitTooLong { wait, max }];
+        let findings = vec![FitFinding::NoTarget, FitFinding::NoDefaultTarget, FitFinding::WaitTooLong { wait, max }];
         let error = warnings(findings).unwrap_err().to_string();
         assert_eq!(error, "no target is configured; `queue.wait` is 30 s but SQS waits 20 s at most");
-        assert_eq!(warnings(vec![Finding::NoDefaultTarget]).unwrap().len(), 1);
+        assert_eq!(warnings(vec![FitFinding::NoDefaultTarget]).unwrap().len(), 1);
     }
 }

@@ -21,19 +21,19 @@ use muster_core::hold::{HoldKey, HoldKind, Opening, Parking};
 use muster_core::job::Name;
 use muster_core::outcome::Code;
 
-use state::{Found, State, open_hold};
+use state::{HoldState, LocalFinding, open_hold};
 
 /// How often it is looked whether a busy target has room for parked jobs.
 const ROOM_LOOK: Duration = Duration::from_secs(1);
 
 /// The holds, shared by all parts of a worker.
 #[derive(Clone, Debug)]
-pub struct Holds(Arc<Shared>);
+pub struct HoldView(Arc<SharedHolds>);
 
 #[derive(Debug)]
-struct Shared {
+struct SharedHolds {
     probes: ProbeTimes,
-    state: Mutex<State>,
+    state: Mutex<HoldState>,
     changes: Changes,
 }
 
@@ -48,10 +48,10 @@ pub enum Gate {
     Closed(Parking, String),
 }
 
-impl Holds {
+impl HoldView {
     /// Knows of no hold yet.
     pub fn new(probes: ProbeTimes, changes: Changes) -> Self {
-        Self(Arc::new(Shared { probes, state: Mutex::default(), changes }))
+        Self(Arc::new(SharedHolds { probes, state: Mutex::default(), changes }))
     }
 
     /// Asks whether a job that any of these would hold may be called for, but for the holds that it was let through.
@@ -181,17 +181,17 @@ impl Holds {
         ledger.chain(state.found.iter().map(|(hold, found)| open_hold(hold, &found.opening))).collect()
     }
 
-    fn find(&self, mut state: MutexGuard<'_, State>, hold: &HoldKey, opening: &Opening) {
+    fn find(&self, mut state: MutexGuard<'_, HoldState>, hold: &HoldKey, opening: &Opening) {
         let is_new = !state.ledger.get(hold).is_some_and(|open| open.is_closed) && !state.found.contains_key(hold);
         if is_new {
-            state.found.insert(hold.clone(), Found { opening: opening.clone(), at: Instant::now() });
+            state.found.insert(hold.clone(), LocalFinding { opening: opening.clone(), at: Instant::now() });
             drop(state);
             warn!(%hold, ca = opening.subject, reason = opening.reason, "hold opened: its jobs are parked");
             self.0.changes.notify();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, HoldState> {
         self.0.state.lock().expect("nothing panics while it holds this lock")
     }
 }
@@ -202,8 +202,8 @@ mod tests {
 
     const PROBE: Duration = Duration::from_mins(1);
 
-    fn holds() -> Holds {
-        Holds::new(ProbeTimes { issuer: PROBE, batch: PROBE, target: PROBE }, Changes::default())
+    fn holds() -> HoldView {
+        HoldView::new(ProbeTimes { issuer: PROBE, batch: PROBE, target: PROBE }, Changes::default())
     }
 
     fn issuer() -> HoldKey {
@@ -214,7 +214,7 @@ mod tests {
         OpenHold { hold, subject: None, reason: "as ordered".into(), is_closed, is_probe_due }
     }
 
-    fn is_closed(holds: &Holds) -> bool {
+    fn is_closed(holds: &HoldView) -> bool {
         matches!(holds.gate(&[issuer()], &[]), Gate::Closed(..))
     }
 

@@ -22,9 +22,9 @@ use muster_core::trouble::BREAKER_LABELS;
 
 use crate::aws::queue::Queue;
 use crate::engine::slots::Slots;
-use crate::health::board::Breakers;
-use crate::ledger::Store;
-use crate::runtime::shared_call::{Known, SingleFlight};
+use crate::health::board::Board;
+use crate::ledger::Ledger;
+use crate::runtime::shared_call::{RunResult, SharedCall};
 use crate::telemetry::metrics::Metrics;
 use muster_core::format::span;
 use muster_core::trouble::Trouble;
@@ -37,9 +37,9 @@ pub struct Admin {
     /// What is held.
     pub slots: Slots,
     /// What holds calls back.
-    pub breakers: Breakers,
+    pub breakers: Board,
     /// The ledger, checked by `/readyz`.
-    pub store: Store,
+    pub store: Ledger,
     /// The queue, checked by `/readyz`.
     pub queue: Queue,
     /// Says that the process stops.
@@ -51,8 +51,8 @@ pub struct Admin {
 /// The checks of what `/readyz` depends on, each at most once at a time.
 #[derive(Debug, Default)]
 pub struct Checks {
-    postgres: SingleFlight<Result<(), String>>,
-    queue: SingleFlight<Result<(), String>>,
+    postgres: SharedCall<Result<(), String>>,
+    queue: SharedCall<Result<(), String>>,
 }
 
 /// Longest that `/readyz` waits for a check.
@@ -141,13 +141,13 @@ async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
 
 /// Makes a check unless it is under way, and returns what it finds, or what is known of it where that takes long.
 async fn check<E: Display>(
-    flight: &SingleFlight<Result<(), String>>,
+    flight: &SharedCall<Result<(), String>>,
     look: impl Future<Output = Result<(), E>> + Send + 'static,
 ) -> Result<(), String> {
     let run = flight.join(Duration::ZERO, || async move { look.await.map_err(|error| error.to_string()) });
     match run.wait(PATIENCE).await {
-        Known::Outcome(outcome) => outcome,
-        Known::Late { since, before } => {
+        RunResult::Outcome(outcome) => outcome,
+        RunResult::Late { since, before } => {
             let before = before.and_then(Result::err).map(|error| format!("; before that: {error}"));
             Err(format!("no answer for {}{}", span(since), before.unwrap_or_default()))
         }

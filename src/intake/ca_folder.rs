@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::config::Precheck;
+use crate::config::PrecheckConfig;
 use crate::intake::manifest::{CaError, CaFile, CaFileError};
 use muster_core::certificate::Issuer;
 
@@ -27,7 +27,7 @@ pub enum CaFolderError {
 ///
 /// # Errors
 /// A file of the folder cannot be read, or holds a block that is no usable CA certificate.
-pub fn known_cas(precheck: &Precheck) -> Result<Vec<Issuer>, CaFolderError> {
+pub fn known_cas(precheck: &PrecheckConfig) -> Result<Vec<Issuer>, CaFolderError> {
     precheck.ca_folder.as_deref().map_or_else(|| Ok(vec![]), read)
 }
 

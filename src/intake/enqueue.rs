@@ -12,9 +12,9 @@ pub mod reject;
 pub mod send;
 pub mod spool;
 
-pub use plan::{Judge, Planner, Tally};
-pub use reject::{Reason, Reject, RejectsFile, RejectsWritten};
-pub use send::{Called, Sender};
+pub use plan::{EnqueueTally, Judge, Planner};
+pub use reject::{Reject, RejectReason, RejectsFile, RejectsWritten};
+pub use send::{BatchSender, Called};
 pub use spool::{Planned, Spool};
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use muster_core::job::{
 
 /// What all jobs of one run share.
 #[derive(Clone)]
-pub struct Order {
+pub struct BatchOrder {
     /// What the jobs are counted under.
     pub batch: Name,
     /// The factory line; also the tenant of SQS's fair queues.
@@ -43,7 +43,7 @@ pub struct Order {
     pub without_ca: bool,
 }
 
-impl Order {
+impl BatchOrder {
     /// The AWS call that the jobs ask for.
     pub fn operation(&self) -> Operation {
         if self.without_ca { Operation::RegisterCertificateWithoutCA } else { Operation::RegisterCertificate }

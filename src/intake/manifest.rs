@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use muster_core::job::Name;
 
 use pieces::{Piece, Pieces};
-use record::{Record, RejectedAt};
+use record::{JsonRecord, RejectedAt};
 
 pub use ca_file::{CaError, CaFile, CaFileError, read_text};
 
@@ -32,13 +32,13 @@ pub const STDIN: &str = "-";
 /// What is to be read, in order.
 #[derive(Debug, Default)]
 pub struct Manifest {
-    inputs: Vec<Input>,
+    inputs: Vec<ManifestInput>,
     n_skipped: u64,
 }
 
 /// One thing to be read.
 #[derive(Debug)]
-enum Input {
+enum ManifestInput {
     Stdin,
     File(PathBuf),
     /// A folder, or something in it, that cannot be looked into.
@@ -49,7 +49,7 @@ enum Input {
 #[derive(Debug)]
 pub struct Entry {
     /// Where it stands.
-    pub place: Place,
+    pub place: FilePosition,
     /// The text that it is part of, counted from 0: a file, or one line of JSON Lines. A chain never leaves its text.
     pub text: u64,
     /// What stands there.
@@ -66,7 +66,7 @@ pub struct Entry {
 
 /// Where an entry stands. Displays as `bundle.pem:31`.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Place {
+pub struct FilePosition {
     /// The file as it is shown; `-` is standard input. All entries of one reading of a file share it.
     pub file: Arc<str>,
     /// The line of the entry's first mark, counted from 1; none where there are no lines.
@@ -115,14 +115,14 @@ impl Manifest {
         let mut seen = HashSet::new();
         for path in paths {
             if path.as_os_str() == STDIN {
-                manifest.inputs.push(Input::Stdin);
+                manifest.inputs.push(ManifestInput::Stdin);
                 continue;
             }
             let found = path.metadata().map_err(|cause| ManifestError { path: path.clone(), cause })?;
             if found.is_dir() {
                 folder::walk(path, &mut seen, &mut manifest);
             } else {
-                manifest.inputs.push(Input::File(path.clone()));
+                manifest.inputs.push(ManifestInput::File(path.clone()));
             }
         }
         Ok(manifest)
@@ -142,9 +142,9 @@ impl Manifest {
     pub fn entries(self) -> impl Iterator<Item = Entry> + Send {
         let texts = Arc::new(AtomicU64::new(0));
         self.inputs.into_iter().flat_map(move |input| match input {
-            Input::Stdin => Entries::of(STDIN.as_ref(), Ok(Box::new(io::stdin())), Arc::clone(&texts)),
-            Input::File(path) => Entries::of(&path, open(&path), Arc::clone(&texts)),
-            Input::Unreadable(path, cause) => Entries::of(&path, Err(cause), Arc::clone(&texts)),
+            ManifestInput::Stdin => Entries::of(STDIN.as_ref(), Ok(Box::new(io::stdin())), Arc::clone(&texts)),
+            ManifestInput::File(path) => Entries::of(&path, open(&path), Arc::clone(&texts)),
+            ManifestInput::Unreadable(path, cause) => Entries::of(&path, Err(cause), Arc::clone(&texts)),
         })
     }
 }
@@ -179,7 +179,7 @@ impl Entries {
 
     fn entry(&self, line: Option<u64>, content: Content) -> Entry {
         Entry {
-            place: Place { file: Arc::clone(&self.file), line },
+            place: FilePosition { file: Arc::clone(&self.file), line },
             text: self.text,
             content,
             n_padding: 0,
@@ -197,19 +197,19 @@ impl Entries {
     }
 
     /// The entry of a line of JSON Lines, which is a text of its own.
-    fn of_record(&mut self, line: u64, record: Record) -> Entry {
+    fn of_record(&mut self, line: u64, record: JsonRecord) -> Entry {
         self.text = self.texts.fetch_add(1, Ordering::Relaxed);
-        let place = |rejected_at: RejectedAt| Place { file: rejected_at.file.into(), line: rejected_at.line };
+        let place = |rejected_at: RejectedAt| FilePosition { file: rejected_at.file.into(), line: rejected_at.line };
         let entry = |content| self.entry(Some(line), content);
         match record {
-            Record::Certificate { pem, reference, rejected_at: None } => {
+            JsonRecord::Certificate { pem, reference, rejected_at: None } => {
                 Entry { reference, ..entry(Content::Pem(pem)) }
             }
-            Record::Certificate { pem, reference, rejected_at: Some(at) } => {
+            JsonRecord::Certificate { pem, reference, rejected_at: Some(at) } => {
                 Entry { reference, place: place(at), is_resent: true, ..entry(Content::Pem(pem)) }
             }
-            Record::NotKept(at) => Entry { place: place(at), is_resent: true, ..entry(Content::NotKept) },
-            Record::Unreadable => entry(Content::NoRecord),
+            JsonRecord::NotKept(at) => Entry { place: place(at), is_resent: true, ..entry(Content::NotKept) },
+            JsonRecord::Unreadable => entry(Content::NoRecord),
         }
     }
 
@@ -258,7 +258,7 @@ impl Iterator for Entries {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FilePosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.file)?;
         self.line.map_or(Ok(()), |line| write!(f, ":{line}"))
@@ -393,8 +393,8 @@ mod tests {
 
     #[test]
     fn a_place_shows_its_file_and_line() {
-        let place = Place { file: "a.pem".into(), line: Some(3) };
+        let place = FilePosition { file: "a.pem".into(), line: Some(3) };
         assert_eq!(place.to_string(), "a.pem:3");
-        assert_eq!(Place { line: None, ..place }.to_string(), "a.pem");
+        assert_eq!(FilePosition { line: None, ..place }.to_string(), "a.pem");
     }
 }

@@ -7,15 +7,15 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 
 use super::reading::wake_queues;
-use super::{Store, StoreError};
+use super::{Ledger, LedgerError};
 use muster_core::job::BATCH_SIZE_MAX;
 
 /// Batches and the size that each announced; `None`: its messages announced none.
 pub type Announced = BTreeMap<String, Option<u64>>;
 
-impl Store {
+impl Ledger {
     /// Records the batches that received messages name, and that the queues are not empty.
-    pub async fn note_arrivals(&self, announced: &Announced) -> Result<(), StoreError> {
+    pub async fn note_arrivals(&self, announced: &Announced) -> Result<(), LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
             if !announced.is_empty() {
@@ -30,7 +30,7 @@ impl Store {
 }
 
 /// Records batches and the greatest size announced for each.
-pub(super) async fn announce(db: &mut PgConnection, announced: &Announced) -> Result<(), StoreError> {
+pub(super) async fn announce(db: &mut PgConnection, announced: &Announced) -> Result<(), LedgerError> {
     let (batches, sizes): (Vec<_>, Vec<_>) =
         announced.iter().map(|(batch, n)| (batch.as_str(), n.map(|n| n.min(BATCH_SIZE_MAX).cast_signed()))).unzip();
     sqlx::query(

@@ -6,11 +6,11 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, Row as _};
 use time::OffsetDateTime;
 
-use super::{Store, StoreError, storable, storable_json};
+use super::{Ledger, LedgerError, storable, storable_json};
 
 /// Something that somebody does.
 #[derive(Clone, Debug)]
-pub struct Action<'a> {
+pub struct AuditAction<'a> {
     /// User and host.
     pub who: &'a str,
     /// The command, for example `replay`.
@@ -38,12 +38,12 @@ pub struct Audited {
     pub detail: Value,
 }
 
-impl Store {
+impl Ledger {
     /// Notes what somebody did, where that changed nothing else in the ledger.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn audit(&self, action: &Action<'_>) -> Result<(), StoreError> {
+    pub async fn audit(&self, action: &AuditAction<'_>) -> Result<(), LedgerError> {
         self.run(async |db| note(db, action).await).await
     }
 
@@ -51,7 +51,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn audited(&self, before: Option<i64>, n: u32) -> Result<Vec<Audited>, StoreError> {
+    pub async fn audited(&self, before: Option<i64>, n: u32) -> Result<Vec<Audited>, LedgerError> {
         let query = "-- audited
             select id, at, who, action, what, detail
             from audit
@@ -67,7 +67,7 @@ impl Store {
 }
 
 /// Notes it in the transaction of what is done.
-pub(super) async fn note(db: &mut PgConnection, action: &Action<'_>) -> Result<(), StoreError> {
+pub(super) async fn note(db: &mut PgConnection, action: &AuditAction<'_>) -> Result<(), LedgerError> {
     sqlx::query(
         "-- audit
         insert into audit (who, action, what, detail)
@@ -82,7 +82,7 @@ pub(super) async fn note(db: &mut PgConnection, action: &Action<'_>) -> Result<(
     Ok(())
 }
 
-fn read(row: &PgRow) -> Result<Audited, StoreError> {
+fn read(row: &PgRow) -> Result<Audited, LedgerError> {
     Ok(Audited {
         id: row.try_get("id")?,
         at: row.try_get("at")?,

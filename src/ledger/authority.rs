@@ -13,7 +13,7 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 use time::OffsetDateTime;
 
-use super::{Store, StoreError, word};
+use super::{Ledger, LedgerError, word};
 use muster_core::certificate::CertificateId;
 use muster_core::hold::HoldKey;
 use muster_core::job::{CertificateMode, CertificateStatus, Name};
@@ -79,7 +79,7 @@ impl Authority {
     }
 }
 
-impl Store {
+impl Ledger {
     /// Reads the CAs of one name that are known to be in an account and region, the first first; the key is
     /// [`muster_core::precheck::CheckedCertificate::issuer_key`] of what they signed.
     ///
@@ -90,7 +90,7 @@ impl Store {
         account: &str,
         region: &str,
         subject_key: [u8; 32],
-    ) -> Result<Vec<Authority>, StoreError> {
+    ) -> Result<Vec<Authority>, LedgerError> {
         let query = "-- authorities_named
             select account, region, certificate_id, subject, subject_key, pem, mode, status, not_before, not_after,
                 registered_at
@@ -106,7 +106,7 @@ impl Store {
 }
 
 /// Writes the CAs of a page, each once and in key order.
-pub(super) async fn write_authorities(db: &mut PgConnection, authorities: &[Authority]) -> Result<(), StoreError> {
+pub(super) async fn write_authorities(db: &mut PgConnection, authorities: &[Authority]) -> Result<(), LedgerError> {
     if authorities.is_empty() {
         return Ok(());
     }
@@ -155,7 +155,7 @@ fn fold(authorities: &[Authority]) -> BTreeMap<(&str, &str, CertificateId), Auth
 }
 
 /// Ends what certificates wait for whose CA was registered as active, once that is committed.
-pub(super) async fn release_issuers(db: &mut PgConnection, authorities: &[Authority]) -> Result<(), StoreError> {
+pub(super) async fn release_issuers(db: &mut PgConnection, authorities: &[Authority]) -> Result<(), LedgerError> {
     let mut holds = Vec::new();
     for authority in authorities.iter().filter(|its| its.status == Some(CertificateStatus::Active)) {
         let targets = targets_of(db, authority).await?;
@@ -181,7 +181,7 @@ pub(super) async fn release_issuers(db: &mut PgConnection, authorities: &[Author
 }
 
 /// The names of the targets in which a CA is registered.
-async fn targets_of(db: &mut PgConnection, authority: &Authority) -> Result<Vec<Name>, StoreError> {
+async fn targets_of(db: &mut PgConnection, authority: &Authority) -> Result<Vec<Name>, LedgerError> {
     let query = "-- targets_of
         select target
         from targets
@@ -191,7 +191,7 @@ async fn targets_of(db: &mut PgConnection, authority: &Authority) -> Result<Vec<
     Ok(names.iter().filter_map(|name: &String| name.parse().ok()).collect())
 }
 
-fn read_authority(row: &PgRow) -> Result<Authority, StoreError> {
+fn read_authority(row: &PgRow) -> Result<Authority, LedgerError> {
     let (mode, status): (Option<String>, Option<String>) = (row.try_get("mode")?, row.try_get("status")?);
     Ok(Authority {
         account: row.try_get("account")?,

@@ -10,12 +10,12 @@ use sqlx::postgres::{PgConnection, PgRow};
 use time::OffsetDateTime;
 
 use super::reading::Quiet;
-use super::{Store, StoreError, word};
+use super::{Ledger, LedgerError, word};
 use muster_core::job::Operation;
 use muster_core::outcome::{Code, Status};
 
 pub use list::BatchLine;
-pub use waiting::{COUNTED_MAX, Waiting};
+pub use waiting::{COUNTED_MAX, WaitingJobs};
 
 /// How far a batch is.
 #[derive(Clone, Debug, Default)]
@@ -27,12 +27,12 @@ pub struct BatchStatus {
     /// Outcomes and parked jobs by source and code.
     pub counts: Vec<Count>,
     /// What the parked jobs wait for; those that wait for nothing are being resent.
-    pub waiting: Vec<Waiting>,
+    pub waiting: Vec<WaitingJobs>,
 }
 
 /// One certificate that ended for a reason.
 #[derive(Clone, Debug)]
-pub struct Example {
+pub struct FailureExample {
     /// Why it ended so.
     pub code: Code,
     /// Certificate id, or SHA-256 of the PEM text where no certificate can be read.
@@ -120,12 +120,12 @@ fn outstanding(announced: Option<u64>, ended: u64, parked: u64) -> Option<u64> {
     Some(announced?.saturating_sub(ended).saturating_sub(parked))
 }
 
-impl Store {
+impl Ledger {
     /// Reads how far a batch is; a batch that nobody named is `None`.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn batch_status(&self, batch: &str) -> Result<Option<BatchStatus>, StoreError> {
+    pub async fn batch_status(&self, batch: &str) -> Result<Option<BatchStatus>, LedgerError> {
         self.run(async |db| {
             // One snapshot: the counts of a batch that is under way add up.
             let mut snapshot = self.begin(db).await?;
@@ -154,7 +154,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn batch_examples(&self, batch: &str, codes: &[Code]) -> Result<Vec<Example>, StoreError> {
+    pub async fn batch_examples(&self, batch: &str, codes: &[Code]) -> Result<Vec<FailureExample>, LedgerError> {
         let codes: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
         self.run(async |db| {
             // One probe of the index `failures` for each code: its condition must stand here word for word.
@@ -184,7 +184,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn batch_operations(&self, batch: &str) -> Result<Vec<(String, Operation)>, StoreError> {
+    pub async fn batch_operations(&self, batch: &str) -> Result<Vec<(String, Operation)>, LedgerError> {
         // Jumps from one to the next in the primary key, as Postgres does not do that for `distinct`.
         let query = "-- batch_operations
             with recursive found (target, operation) as (
@@ -219,7 +219,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn recent_batches(&self, n: u32) -> Result<Vec<String>, StoreError> {
+    pub async fn recent_batches(&self, n: u32) -> Result<Vec<String>, LedgerError> {
         let query = "-- recent_batches
 select batch from batches order by first_recorded_at desc limit $1";
         self.run(async |db| Ok(sqlx::query_scalar(query).bind(i64::from(n)).fetch_all(&mut *db).await?)).await
@@ -229,7 +229,7 @@ select batch from batches order by first_recorded_at desc limit $1";
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn quarantined(&self) -> Result<u64, StoreError> {
+    pub async fn quarantined(&self) -> Result<u64, LedgerError> {
         let query = "-- quarantined\nselect count(*) from quarantine";
         self.run(async |db| Ok(sqlx::query_scalar::<_, i64>(query).fetch_one(&mut *db).await?.cast_unsigned())).await
     }
@@ -238,7 +238,7 @@ select batch from batches order by first_recorded_at desc limit $1";
 /// The first statement of a transaction that only reads, and whose statements see one state.
 const SNAPSHOT: &str = "-- snapshot\nset transaction isolation level repeatable read, read only";
 
-async fn counts(db: &mut PgConnection, batch: &str) -> Result<Vec<Count>, StoreError> {
+async fn counts(db: &mut PgConnection, batch: &str) -> Result<Vec<Count>, LedgerError> {
     let query = "-- batch_counts
         select source, status, code, n, n_status_differs, first_at, last_at
         from batch_counters
@@ -247,16 +247,16 @@ async fn counts(db: &mut PgConnection, batch: &str) -> Result<Vec<Count>, StoreE
     sqlx::query(query).bind(batch).fetch_all(db).await?.iter().map(read).collect()
 }
 
-fn announced_of(row: &PgRow) -> Result<Option<u64>, StoreError> {
+fn announced_of(row: &PgRow) -> Result<Option<u64>, LedgerError> {
     Ok(row.try_get::<Option<i64>, _>("announced")?.map(i64::cast_unsigned))
 }
 
-fn announced_ago(row: &PgRow) -> Result<Option<Duration>, StoreError> {
+fn announced_ago(row: &PgRow) -> Result<Option<Duration>, LedgerError> {
     let seconds: Option<f64> = row.try_get("announced_ago")?;
     Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
 }
 
-fn read(row: &PgRow) -> Result<Count, StoreError> {
+fn read(row: &PgRow) -> Result<Count, LedgerError> {
     Ok(Count {
         source: row.try_get("source")?,
         status: word("status", &row.try_get::<String, _>("status")?)?,
@@ -268,8 +268,8 @@ fn read(row: &PgRow) -> Result<Count, StoreError> {
     })
 }
 
-fn read_example(row: &PgRow) -> Result<Example, StoreError> {
-    Ok(Example {
+fn read_example(row: &PgRow) -> Result<FailureExample, LedgerError> {
+    Ok(FailureExample {
         code: word("code", &row.try_get::<String, _>("code")?)?,
         subject: row.try_get("subject")?,
         reference: row.try_get("ref")?,

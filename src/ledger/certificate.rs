@@ -9,12 +9,12 @@ use time::OffsetDateTime;
 
 use super::columns::read_row;
 use super::row::Row;
-use super::{Store, StoreError};
+use super::{Ledger, LedgerError};
 use muster_core::certificate::CertificateId;
 
 /// Everything that the ledger holds of one row.
 #[derive(Clone)]
-pub struct Entry {
+pub struct CertificateRow {
     /// The row.
     pub row: Row,
     /// When this end was written.
@@ -24,7 +24,7 @@ pub struct Entry {
 }
 
 /// Prints neither request nor certificate.
-impl fmt::Debug for Entry {
+impl fmt::Debug for CertificateRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entry").field("row", &self.row).finish_non_exhaustive()
     }
@@ -36,13 +36,13 @@ const COLUMNS: &str = "batch, target, operation, subject, account, region, certi
     other_names, sent_at, received_at, ended_at, waits_for, verify, sent_again_at, serial, certificate, recorded_at,
     replay";
 
-impl Store {
+impl Ledger {
     /// Reads at most `n` rows of a certificate: good ends and, by the subject, others; also of a text in which no
     /// certificate can be read, by its SHA-256.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn entries_of_certificate(&self, id: CertificateId, n: u32) -> Result<Vec<Entry>, StoreError> {
+    pub async fn entries_of_certificate(&self, id: CertificateId, n: u32) -> Result<Vec<CertificateRow>, LedgerError> {
         // Each half has the condition of an index word for word: `known_certificates`, `failures_of_a_certificate`.
         let query = format!(
             "-- entries_of_certificate
@@ -76,7 +76,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn entries_of_serial(&self, serials: &[Vec<u8>], n: u32) -> Result<Vec<Entry>, StoreError> {
+    pub async fn entries_of_serial(&self, serials: &[Vec<u8>], n: u32) -> Result<Vec<CertificateRow>, LedgerError> {
         // The index `certificates_by_serial` has the hash; the second condition leaves out what only shares it.
         let query = format!(
             "-- entries_of_serial
@@ -99,7 +99,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn entries_of_ref(&self, reference: &str, n: u32) -> Result<Vec<Entry>, StoreError> {
+    pub async fn entries_of_ref(&self, reference: &str, n: u32) -> Result<Vec<CertificateRow>, LedgerError> {
         let query = format!(
             "-- entries_of_ref
             select {COLUMNS}
@@ -115,6 +115,6 @@ impl Store {
     }
 }
 
-fn read(row: &PgRow) -> Result<Entry, StoreError> {
-    Ok(Entry { row: read_row(row)?, recorded_at: row.try_get("recorded_at")?, replay: row.try_get("replay")? })
+fn read(row: &PgRow) -> Result<CertificateRow, LedgerError> {
+    Ok(CertificateRow { row: read_row(row)?, recorded_at: row.try_get("recorded_at")?, replay: row.try_get("replay")? })
 }

@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 
 use super::row::{End, Names, Row};
-use super::{StoreError, storable, storable_json, word};
+use super::{LedgerError, storable, storable_json, word};
 use muster_core::certificate::CertificateId;
 use muster_core::hold::HoldKey;
 use muster_core::job::{CertificateStatus, Operation};
@@ -24,7 +24,7 @@ pub(super) const ROW: &str =
 
 /// Rows as columns of equal length.
 #[derive(Default)]
-pub(super) struct Columns<'a> {
+pub(super) struct RowColumns<'a> {
     pub(super) batch: Vec<&'a str>,
     pub(super) target: Vec<&'a str>,
     pub(super) operation: Vec<&'static str>,
@@ -55,7 +55,7 @@ pub(super) struct Columns<'a> {
     pub(super) ended_at: Vec<OffsetDateTime>,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> RowColumns<'a> {
     pub(super) fn of(rows: impl IntoIterator<Item = &'a Row>) -> Self {
         let mut columns = Self::default();
         rows.into_iter().for_each(|row| columns.push(row));
@@ -101,7 +101,7 @@ impl<'a> Columns<'a> {
 }
 
 /// Reads one row of `registrations`.
-pub(super) fn read_row(row: &PgRow) -> Result<Row, StoreError> {
+pub(super) fn read_row(row: &PgRow) -> Result<Row, LedgerError> {
     let (batch, target, operation, subject) = owned_key(row)?;
     let attempts: sqlx::types::Json<_> = row.try_get("attempts")?;
     let other_names: sqlx::types::Json<_> = row.try_get("other_names")?;
@@ -125,7 +125,7 @@ pub(super) fn read_row(row: &PgRow) -> Result<Row, StoreError> {
     })
 }
 
-fn read_end(row: &PgRow) -> Result<End, StoreError> {
+fn read_end(row: &PgRow) -> Result<End, LedgerError> {
     let known_status: Option<String> = row.try_get("known_status")?;
     Ok(End {
         code: word::<Code>("code", &row.try_get::<String, _>("code")?)?,
@@ -142,7 +142,7 @@ fn read_end(row: &PgRow) -> Result<End, StoreError> {
     })
 }
 
-pub(super) fn owned_key(row: &PgRow) -> Result<OwnedKey, StoreError> {
+pub(super) fn owned_key(row: &PgRow) -> Result<OwnedKey, LedgerError> {
     let operation: String = row.try_get("operation")?;
     Ok((row.try_get("batch")?, row.try_get("target")?, word("operation", &operation)?, row.try_get("subject")?))
 }

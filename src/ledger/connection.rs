@@ -6,28 +6,28 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{AssertSqlSafe, Connection, Transaction};
 
-use super::{Store, StoreError};
+use super::{Ledger, LedgerError};
 
-impl Store {
+impl Ledger {
     /// Runs one operation on a connection of its own, inside the time-out.
     pub(super) async fn run<T>(
         &self,
-        operation: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+        operation: impl AsyncFnOnce(&mut PgConnection) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
         let work = async {
             let mut lent = Lent(Some(self.acquire().await?));
             let result = operation(lent.connection()).await;
-            if result.as_ref().err().is_none_or(StoreError::leaves_connection_sound) {
+            if result.as_ref().err().is_none_or(LedgerError::leaves_connection_sound) {
                 lent.give_back(self.timeout);
             }
             result
         };
-        tokio::time::timeout(self.timeout, work).await.unwrap_or(Err(StoreError::Timeout(self.timeout)))
+        tokio::time::timeout(self.timeout, work).await.unwrap_or(Err(LedgerError::Timeout(self.timeout)))
     }
 
     /// Begins a transaction that the server ends by itself where this process has given it up or is cut off: its locks
     /// would stop every other.
-    pub(super) async fn begin<'c>(&self, db: &'c mut PgConnection) -> Result<Transaction<'c, Postgres>, StoreError> {
+    pub(super) async fn begin<'c>(&self, db: &'c mut PgConnection) -> Result<Transaction<'c, Postgres>, LedgerError> {
         let ms = self.timeout.as_millis().max(1);
         let begin = format!(
             "begin isolation level read committed; set local statement_timeout = {ms}; set local idle_in_transaction_session_timeout = {ms}"

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 
-use super::StoreError;
+use super::LedgerError;
 use super::row::Row;
 use muster_core::outcome::Status;
 
@@ -22,9 +22,9 @@ pub(super) type CounterKey = (String, String, &'static str, &'static str);
 
 /// Changes of counters.
 #[derive(Debug, Default)]
-pub(super) struct Changes(BTreeMap<CounterKey, Delta>);
+pub(super) struct CounterChanges(BTreeMap<CounterKey, Delta>);
 
-impl Changes {
+impl CounterChanges {
     /// A row is there.
     pub(super) fn appears(&mut self, row: &Row) {
         self.add(row, row.end.status(), 1);
@@ -72,7 +72,7 @@ impl<'a> CounterKeys<'a> {
 }
 
 /// Changes the batch counters, all keys in order first, so that every lock is taken in that order.
-pub(super) async fn count(db: &mut PgConnection, changes: Changes) -> Result<(), StoreError> {
+pub(super) async fn count(db: &mut PgConnection, changes: CounterChanges) -> Result<(), LedgerError> {
     let changes: Vec<_> = changes.0.into_iter().filter(|(_, delta)| *delta != Delta::default()).collect();
     let keys = CounterKeys::of(&changes);
     sqlx::query(

@@ -12,17 +12,17 @@ use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 
 use super::columns::owned_key;
-use super::{Store, StoreError, word};
+use super::{Ledger, LedgerError, word};
 use muster_core::account::Account;
 use muster_core::certificate::CertificateId;
 use muster_core::job::{CertificateStatus, Operation};
 use muster_core::outcome::{Code, Status};
 
-use listing::Run;
+use listing::ReconcileRun;
 
 /// Names one row of `registrations`. The order is the one in which everybody locks rows.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct RowKey {
+pub struct DriftKey {
     /// Batch.
     pub batch: String,
     /// Target.
@@ -35,7 +35,7 @@ pub struct RowKey {
 
 /// Where certificates are read in the order of their ids.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Lane {
+pub enum CertificateSource {
     /// All of an account and region.
     Account,
     /// One operation of one batch and target.
@@ -55,7 +55,7 @@ pub struct GoodCertificate {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ComparedRow {
     /// The row.
-    pub key: RowKey,
+    pub key: DriftKey,
     /// AWS call that the job asked for.
     pub operation: Operation,
     /// The line's own name for the device.
@@ -80,29 +80,29 @@ pub struct ComparedRow {
     n_attempts: i32,
 }
 
-impl RowKey {
+impl DriftKey {
     /// Names a row.
     pub(super) fn of((batch, target, operation, subject): super::columns::OwnedKey) -> Self {
         Self { batch, target, operation: operation.into(), subject }
     }
 }
 
-impl Store {
+impl Ledger {
     /// Reads `n` rows' certificates of a lane that are in, in the order of their ids, from behind `after` on.
     ///
     /// # Errors
     /// What the server or the connection met.
     pub async fn good_certificates(
         &self,
-        run: &Run,
-        lane: &Lane,
+        run: &ReconcileRun,
+        lane: &CertificateSource,
         account: &Account,
         after: Option<CertificateId>,
         n: u32,
-    ) -> Result<Vec<GoodCertificate>, StoreError> {
+    ) -> Result<Vec<GoodCertificate>, LedgerError> {
         let (query, batch, target, operation) = match lane {
-            Lane::Account => (GOOD_OF_ACCOUNT, "", "", ""),
-            Lane::Batch(batch, target, operation) => {
+            CertificateSource::Account => (GOOD_OF_ACCOUNT, "", "", ""),
+            CertificateSource::Batch(batch, target, operation) => {
                 (GOOD_OF_BATCH, batch.as_str(), target.as_str(), <&str>::from(operation))
             }
         };
@@ -122,10 +122,10 @@ impl Store {
     /// What the server or the connection met.
     pub async fn compared_rows(
         &self,
-        run: &Run,
+        run: &ReconcileRun,
         account: &Account,
         ids: &[CertificateId],
-    ) -> Result<Vec<ComparedRow>, StoreError> {
+    ) -> Result<Vec<ComparedRow>, LedgerError> {
         // Each half has the condition of an index word for word: `known_certificates`, `failures_of_a_certificate`.
         let query = "-- compared_rows
             select batch, target, operation, subject, ref, status, code, wanted_status, known_status, ended_at,
@@ -162,7 +162,7 @@ impl Store {
         &self,
         account: &Account,
         ids: &[CertificateId],
-    ) -> Result<Vec<(CertificateId, Vec<u8>)>, StoreError> {
+    ) -> Result<Vec<(CertificateId, Vec<u8>)>, LedgerError> {
         let query = "-- kept_certificates
             select distinct on (certificate_id) certificate_id, certificate
             from registrations
@@ -185,7 +185,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn authority_pem(&self, account: &Account, id: CertificateId) -> Result<Option<String>, StoreError> {
+    pub async fn authority_pem(&self, account: &Account, id: CertificateId) -> Result<Option<String>, LedgerError> {
         let query = "-- authority_pem
             select pem
             from authorities
@@ -234,16 +234,16 @@ const GOOD_OF_BATCH: &str = "-- good_of_batch
     ) as page
     order by certificate_id";
 
-fn read_good(row: &PgRow) -> Result<GoodCertificate, StoreError> {
+fn read_good(row: &PgRow) -> Result<GoodCertificate, LedgerError> {
     Ok(GoodCertificate { id: CertificateId(row.try_get("certificate_id")?), is_open: row.try_get("is_open")? })
 }
 
-fn read_compared(row: &PgRow) -> Result<ComparedRow, StoreError> {
+fn read_compared(row: &PgRow) -> Result<ComparedRow, LedgerError> {
     let key = owned_key(row)?;
     let known_status: Option<String> = row.try_get("known_status")?;
     Ok(ComparedRow {
         operation: key.2,
-        key: RowKey::of(key),
+        key: DriftKey::of(key),
         reference: row.try_get("ref")?,
         status: word("status", &row.try_get::<String, _>("status")?)?,
         code: word("code", &row.try_get::<String, _>("code")?)?,
@@ -267,7 +267,7 @@ struct KeyColumns<'a> {
 }
 
 impl<'a> KeyColumns<'a> {
-    fn of(keys: impl IntoIterator<Item = &'a RowKey>) -> Self {
+    fn of(keys: impl IntoIterator<Item = &'a DriftKey>) -> Self {
         let mut columns = Self::default();
         for key in keys {
             columns.batch.push(&key.batch);
@@ -287,7 +287,7 @@ pub(crate) mod tests {
     pub(crate) fn compared(batch: &str, code: Code) -> ComparedRow {
         let (operation, is_good) = (Operation::RegisterCertificate, code.status().is_good());
         ComparedRow {
-            key: RowKey::of((batch.into(), "default".into(), operation, [7; 32])),
+            key: DriftKey::of((batch.into(), "default".into(), operation, [7; 32])),
             operation,
             reference: None,
             status: code.status(),

@@ -12,13 +12,13 @@ mod row;
 use sqlx::AssertSqlSafe;
 
 use super::batch::Count;
-use super::{Store, StoreError};
+use super::{Ledger, LedgerError};
 use muster_core::job::Name;
 
 pub use filter::EndFilter;
 pub use row::{EndRow, GoodEnd};
 
-use filter::Way;
+use filter::RowWalk;
 use row::{read_end, read_good};
 
 /// Rows that the first page looks at, so that it comes at once, and that each page looks at in the end, so that none takes
@@ -43,7 +43,7 @@ pub struct GoodEnds {
 struct Walk {
     batch: String,
     /// What is still to be walked, the next one last.
-    ways: Vec<Way>,
+    ways: Vec<RowWalk>,
     /// The last subject of the page before; empty at the beginning of a way.
     after: Vec<u8>,
     /// Rows that the next page looks at.
@@ -55,7 +55,7 @@ impl Ends {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn open(store: &Store, batch: &str, filter: EndFilter, counts: &[Count]) -> Result<Self, StoreError> {
+    pub async fn open(store: &Ledger, batch: &str, filter: EndFilter, counts: &[Count]) -> Result<Self, LedgerError> {
         let operations = store.batch_operations(batch).await?;
         Ok(Self { walk: Walk::new(batch, filter.ways(counts, operations)), filter })
     }
@@ -64,7 +64,7 @@ impl Ends {
     ///
     /// # Errors
     /// What the server or the connection met; the page can be asked for again.
-    pub async fn next_page(&mut self, store: &Store) -> Result<Option<Vec<EndRow>>, StoreError> {
+    pub async fn next_page(&mut self, store: &Ledger) -> Result<Option<Vec<EndRow>>, LedgerError> {
         let Some(until) = self.walk.page_end(store).await? else { return Ok(None) };
         let rows = store.ends(&self.walk, &until, &self.filter).await?;
         self.walk.after = until;
@@ -77,15 +77,15 @@ impl GoodEnds {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn open(store: &Store, batch: &str) -> Result<Self, StoreError> {
-        Ok(Self { walk: Walk::new(batch, Way::all(store.batch_operations(batch).await?)) })
+    pub async fn open(store: &Ledger, batch: &str) -> Result<Self, LedgerError> {
+        Ok(Self { walk: Walk::new(batch, RowWalk::all(store.batch_operations(batch).await?)) })
     }
 
     /// The next certificates, none after the last; a page may be without any.
     ///
     /// # Errors
     /// What the server or the connection met; the page can be asked for again.
-    pub async fn next_page(&mut self, store: &Store) -> Result<Option<Vec<GoodEnd>>, StoreError> {
+    pub async fn next_page(&mut self, store: &Ledger) -> Result<Option<Vec<GoodEnd>>, LedgerError> {
         let Some(until) = self.walk.page_end(store).await? else { return Ok(None) };
         let good = store.good_ends(&self.walk, &until).await?;
         self.walk.after = until;
@@ -94,12 +94,12 @@ impl GoodEnds {
 }
 
 impl Walk {
-    fn new(batch: &str, ways: Vec<Way>) -> Self {
+    fn new(batch: &str, ways: Vec<RowWalk>) -> Self {
         Self { batch: batch.to_owned(), ways, after: Vec::new(), size: PAGE.0 }
     }
 
     /// Tells the last subject of the next page; none where nothing is left.
-    async fn page_end(&mut self, store: &Store) -> Result<Option<Vec<u8>>, StoreError> {
+    async fn page_end(&mut self, store: &Ledger) -> Result<Option<Vec<u8>>, LedgerError> {
         while let Some(way) = self.ways.last() {
             if let Some(until) = store.page_end(self, way).await? {
                 self.size = PAGE.1.min(self.size * 2);
@@ -111,15 +111,15 @@ impl Walk {
         Ok(None)
     }
 
-    fn way(&self) -> &Way {
+    fn way(&self) -> &RowWalk {
         self.ways.last().expect("a page has an end only on its way")
     }
 }
 
-impl Store {
+impl Ledger {
     /// Tells the last subject of the page behind another one; none where nothing is left. So a page in which few rows are
     /// wanted has an end, too.
-    async fn page_end(&self, walk: &Walk, way: &Way) -> Result<Option<Vec<u8>>, StoreError> {
+    async fn page_end(&self, walk: &Walk, way: &RowWalk) -> Result<Option<Vec<u8>>, LedgerError> {
         let Walk { batch, after, size, .. } = walk;
         let condition = way.condition();
         let query = format!(
@@ -144,7 +144,7 @@ impl Store {
     }
 
     /// Reads the wanted rows of a page.
-    async fn ends(&self, walk: &Walk, until: &[u8], filter: &EndFilter) -> Result<Vec<EndRow>, StoreError> {
+    async fn ends(&self, walk: &Walk, until: &[u8], filter: &EndFilter) -> Result<Vec<EndRow>, LedgerError> {
         let condition = walk.way().condition();
         let query = format!(
             "-- ends
@@ -171,7 +171,7 @@ impl Store {
     }
 
     /// Reads the certificates of good ends of a page.
-    async fn good_ends(&self, walk: &Walk, until: &[u8]) -> Result<Vec<GoodEnd>, StoreError> {
+    async fn good_ends(&self, walk: &Walk, until: &[u8]) -> Result<Vec<GoodEnd>, LedgerError> {
         let query = "-- good_ends
             select target, operation, account, region, certificate_id
             from registrations

@@ -9,7 +9,7 @@ use muster_core::format::span;
 
 /// Why the ledger did not do what was asked.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
+pub enum LedgerError {
     /// The URL is none that Postgres understands.
     #[error("database url: {error}")]
     Url {
@@ -70,13 +70,13 @@ fn cause(error: &sqlx::Error) -> Cow<'_, str> {
 }
 
 /// The text has the cause already, so that a chain of causes does not repeat it.
-impl From<sqlx::Error> for StoreError {
+impl From<sqlx::Error> for LedgerError {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(error)
     }
 }
 
-impl StoreError {
+impl LedgerError {
     /// What to do.
     pub fn hint(&self) -> Option<&'static str> {
         match self {

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use sqlx::postgres::PgConnection;
 
 use super::workers::ALIVE_FOR;
-use super::{Store, StoreError};
+use super::{Ledger, LedgerError};
 
 /// Most quarantined messages that are counted.
 pub const QUARANTINED_MAX: u64 = 1_000_000;
 
 /// What the ledger says of the whole fleet.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Facts {
+pub struct FleetFacts {
     /// Workers that reported a moment ago.
     pub workers_alive: u64,
     /// Parked jobs by code, resent ones without an outcome included.
@@ -25,16 +25,16 @@ pub struct Facts {
     pub missing: Option<u64>,
 }
 
-impl Store {
+impl Ledger {
     /// Reads what is parked, held, quarantined and missing, and how many workers are alive. Writes nothing, so that whoever may
     /// only read can ask.
-    pub async fn facts(&self) -> Result<Facts, StoreError> {
+    pub async fn facts(&self) -> Result<FleetFacts, LedgerError> {
         let missing = self.missing_jobs().await?;
         self.run(async |db| {
             let workers_alive = workers_alive(db).await?;
             let parked = count_by(db, PARKED_BY_CODE).await?;
             let holds = count_by(db, HOLDS_BY_KIND).await?;
-            Ok(Facts { workers_alive, parked, holds, quarantined: quarantined(db).await?, missing })
+            Ok(FleetFacts { workers_alive, parked, holds, quarantined: quarantined(db).await?, missing })
         })
         .await
     }
@@ -54,12 +54,12 @@ const HOLDS_BY_KIND: &str = "-- holds_by_kind
     where released_at is null
     group by 1";
 
-async fn count_by(db: &mut PgConnection, query: &'static str) -> Result<BTreeMap<String, u64>, StoreError> {
+async fn count_by(db: &mut PgConnection, query: &'static str) -> Result<BTreeMap<String, u64>, LedgerError> {
     let counts: Vec<(String, i64)> = sqlx::query_as(query).fetch_all(db).await?;
     Ok(counts.into_iter().map(|(key, n)| (key, n.cast_unsigned())).collect())
 }
 
-async fn workers_alive(db: &mut PgConnection) -> Result<u64, StoreError> {
+async fn workers_alive(db: &mut PgConnection) -> Result<u64, LedgerError> {
     let query = "-- workers_alive
         select count(*)
         from workers
@@ -69,7 +69,7 @@ async fn workers_alive(db: &mut PgConnection) -> Result<u64, StoreError> {
 }
 
 /// By the primary key alone.
-async fn quarantined(db: &mut PgConnection) -> Result<u64, StoreError> {
+async fn quarantined(db: &mut PgConnection) -> Result<u64, LedgerError> {
     let query = "-- count_quarantined
         select count(*)
         from (

@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::rate_limit::Quota;
-use super::{Store, StoreError};
+use super::{Ledger, LedgerError};
 use muster_core::hold::HoldKey;
 
 pub use report::{COUNTED_MAX, HoldReport};
@@ -67,13 +67,13 @@ pub struct OverdueProbe {
     pub may_send: bool,
 }
 
-impl Store {
+impl Ledger {
     /// Brings instants that lie further ahead than they can back into the present: the server's clock was wrong, or was set
     /// back. Nobody would probe or send until then.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn heal_holds(&self) -> Result<u64, StoreError> {
+    pub async fn heal_holds(&self) -> Result<u64, LedgerError> {
         let update = "-- heal_holds
             with ahead as (
                 select hold
@@ -99,7 +99,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn open_holds(&self) -> Result<Vec<OpenHold>, StoreError> {
+    pub async fn open_holds(&self) -> Result<Vec<OpenHold>, LedgerError> {
         let query = "-- open_holds
             select hold, subject, reason, is_closed, probe_at <= clock_timestamp() as is_probe_due
             from holds
@@ -113,7 +113,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn claim_probe(&self, hold: &HoldKey, quota: &Quota) -> Result<bool, StoreError> {
+    pub async fn claim_probe(&self, hold: &HoldKey, quota: &Quota) -> Result<bool, LedgerError> {
         let update = format!(
             "-- claim_probe
             with due as (
@@ -148,11 +148,11 @@ impl Store {
     /// once in each probe interval, and `not` are left out.
     ///
     /// A job of a hold that is not closed asks for no probe where it arrives. For an issuer's, it is claimed here, as
-    /// [`Store::claim_probe`] does: there may be thousands of issuers with one certificate each.
+    /// [`Ledger::claim_probe`] does: there may be thousands of issuers with one certificate each.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn claim_overdue_probe(&self, not: &[HoldKey]) -> Result<Option<OverdueProbe>, StoreError> {
+    pub async fn claim_overdue_probe(&self, not: &[HoldKey]) -> Result<Option<OverdueProbe>, LedgerError> {
         let update = format!(
             "-- claim_overdue_probe
             with overdue as (
@@ -198,7 +198,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn release(&self, holds: &[HoldKey]) -> Result<u64, StoreError> {
+    pub async fn release(&self, holds: &[HoldKey]) -> Result<u64, LedgerError> {
         if holds.is_empty() {
             return Ok(0);
         }
@@ -225,7 +225,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn release_at_once(&self, hold: &HoldKey) -> Result<bool, StoreError> {
+    pub async fn release_at_once(&self, hold: &HoldKey) -> Result<bool, LedgerError> {
         self.run(async |db| release(db, hold).await).await
     }
 
@@ -234,7 +234,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn will_send_again(&self) -> Result<bool, StoreError> {
+    pub async fn will_send_again(&self) -> Result<bool, LedgerError> {
         let query = "-- will_send_again
             select exists (
                 select
@@ -246,7 +246,7 @@ impl Store {
 }
 
 /// Ends a hold; tells whether it was there and not over.
-pub(super) async fn release(db: &mut PgConnection, hold: &HoldKey) -> Result<bool, StoreError> {
+pub(super) async fn release(db: &mut PgConnection, hold: &HoldKey) -> Result<bool, LedgerError> {
     let update = "-- release_at_once
         update holds
         set released_at = clock_timestamp()
@@ -258,7 +258,7 @@ fn texts(holds: &[HoldKey]) -> Vec<&str> {
     holds.iter().map(HoldKey::as_str).collect()
 }
 
-fn read_open(row: &PgRow) -> Result<OpenHold, StoreError> {
+fn read_open(row: &PgRow) -> Result<OpenHold, LedgerError> {
     Ok(OpenHold {
         hold: HoldKey::read(row.try_get("hold")?),
         subject: row.try_get("subject")?,
@@ -268,6 +268,6 @@ fn read_open(row: &PgRow) -> Result<OpenHold, StoreError> {
     })
 }
 
-fn read_overdue(row: &PgRow) -> Result<OverdueProbe, StoreError> {
+fn read_overdue(row: &PgRow) -> Result<OverdueProbe, LedgerError> {
     Ok(OverdueProbe { hold: HoldKey::read(row.try_get("hold")?), may_send: row.try_get("may_send")? })
 }

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use sqlx::Row as _;
 
-use super::{Store, StoreError, word};
+use super::{Ledger, LedgerError, word};
 use muster_core::certificate::CertificateId;
 use muster_core::job::{CertificateStatus, Operation};
 
 /// The certificates that have a good row, with the status at AWS where it was we who set it.
-pub type Known = HashMap<CertificateId, Option<CertificateStatus>>;
+pub type KnownCertificates = HashMap<CertificateId, Option<CertificateStatus>>;
 
-impl Store {
+impl Ledger {
     /// Looks certificates up for one account and region, whichever batch registered them: among CAs for the operation that
     /// registers CAs, else among devices, whichever of their operations it was. The same certificate may be both.
     ///
@@ -23,9 +23,9 @@ impl Store {
         region: &str,
         operation: Operation,
         ids: &[CertificateId],
-    ) -> Result<Known, StoreError> {
+    ) -> Result<KnownCertificates, LedgerError> {
         if ids.is_empty() {
-            return Ok(Known::new());
+            return Ok(KnownCertificates::new());
         }
         let ids: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
         self.run(async |db| {
@@ -51,7 +51,7 @@ impl Store {
     }
 }
 
-fn read(row: &sqlx::postgres::PgRow) -> Result<(CertificateId, Option<CertificateStatus>), StoreError> {
+fn read(row: &sqlx::postgres::PgRow) -> Result<(CertificateId, Option<CertificateStatus>), LedgerError> {
     let status: Option<String> = row.try_get("known_status")?;
     let status = status.map(|text| word("known_status", &text)).transpose()?;
     Ok((CertificateId(row.try_get("certificate_id")?), status))

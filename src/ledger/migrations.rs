@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::error::{POOLER_CODES, POOLER_HINT};
-use super::{Store, StoreError};
+use super::{Ledger, LedgerError};
 use crate::runtime::causes;
 use muster_core::format::span;
 
@@ -72,16 +72,16 @@ const SKIP: bool = false;
 /// The SQLSTATE of a lock that was not got in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
-impl Store {
+impl Ledger {
     /// Brings the schema to this program's version; does nothing where it is there already.
     ///
     /// Several processes may do this at once: an advisory lock lets one work at a time. There is no time-out for a step:
     /// building an index over a large ledger takes minutes.
     ///
     /// # Errors
-    /// [`StoreError::Schema`] where a step fails, the schema is newer than this program, or another process migrates or uses
+    /// [`LedgerError::Schema`] where a step fails, the schema is newer than this program, or another process migrates or uses
     /// a table for too long.
-    pub async fn migrate(&self) -> Result<(), StoreError> {
+    pub async fn migrate(&self) -> Result<(), LedgerError> {
         // Connections of their own, out of the pool: what is set for them ends with them.
         let mut turn = self.pool.acquire().await?.detach();
         let mut db = self.pool.acquire().await?.detach();
@@ -95,14 +95,14 @@ impl Store {
     /// Checks that every step of this program has been taken. Further, newer steps are fine: they only add.
     ///
     /// # Errors
-    /// [`StoreError::Schema`] names the version found and wanted.
-    pub async fn check_schema(&self) -> Result<(), StoreError> {
+    /// [`LedgerError::Schema`] names the version found and wanted.
+    pub async fn check_schema(&self) -> Result<(), LedgerError> {
         let wanted = STEPS.last().map_or(0, |step| step.0);
         let found = self.run(schema_version).await?;
         if found >= wanted {
             return Ok(());
         }
-        Err(StoreError::Schema(format!("version {found} found, {wanted} wanted; run `muster migrate`")))
+        Err(LedgerError::Schema(format!("version {found} found, {wanted} wanted; run `muster migrate`")))
     }
 }
 
@@ -112,7 +112,7 @@ impl Store {
 /// It asks again and again, each time in a new transaction. Whoever builds an index concurrently waits for the end of every
 /// transaction that had an older snapshot, and a statement has one: a transaction that went on asking would wait for the
 /// builder, and the builder for it.
-async fn wait_for_turn(db: &mut PgConnection) -> Result<(), StoreError> {
+async fn wait_for_turn(db: &mut PgConnection) -> Result<(), LedgerError> {
     // In any other isolation the transaction keeps a snapshot, for which our own build would wait.
     const BEGIN: &str = "-- begin_turn\nbegin isolation level read committed";
     let ask = "-- wait_for_turn\nselect pg_try_advisory_xact_lock($1)";
@@ -131,7 +131,7 @@ async fn wait_for_turn(db: &mut PgConnection) -> Result<(), StoreError> {
         if began.elapsed() > TURN_MAX {
             let text =
                 format!("another process has migrated for more than {}; it holds advisory lock {TURN}", span(TURN_MAX));
-            return Err(StoreError::Schema(text));
+            return Err(LedgerError::Schema(text));
         }
         has_waited = true;
         tokio::time::sleep(ASK_EVERY).await;
@@ -139,7 +139,7 @@ async fn wait_for_turn(db: &mut PgConnection) -> Result<(), StoreError> {
 }
 
 /// Takes the steps that are missing, again while one of their tables is in use.
-async fn take_steps(db: &mut PgConnection) -> Result<(), StoreError> {
+async fn take_steps(db: &mut PgConnection) -> Result<(), LedgerError> {
     lift_time_outs(db, IN_SESSION).await?;
     for attempt in 1.. {
         match try_steps(db).await {
@@ -165,7 +165,7 @@ async fn try_steps(db: &mut PgConnection) -> Result<(), StepError> {
 }
 
 /// Lifts the time-outs that the role or the database has: steps outside a transaction cannot do so for themselves.
-async fn lift_time_outs(db: &mut PgConnection, is_local: bool) -> Result<(), StoreError> {
+async fn lift_time_outs(db: &mut PgConnection, is_local: bool) -> Result<(), LedgerError> {
     let query = "-- lift_time_outs
         select set_config(name, '0', $2)
         from pg_settings
@@ -190,9 +190,9 @@ impl StepError {
         errors.find_map(|error| Some(error.as_database_error()?.code()?.into_owned()))
     }
 
-    fn into_store_error(self) -> StoreError {
+    fn into_store_error(self) -> LedgerError {
         let is_pooled = self.sqlstate().is_some_and(|code| POOLER_CODES.contains(&&*code));
-        StoreError::Schema(if is_pooled { format!("{self}; {POOLER_HINT}") } else { self.to_string() })
+        LedgerError::Schema(if is_pooled { format!("{self}; {POOLER_HINT}") } else { self.to_string() })
     }
 }
 
@@ -234,7 +234,7 @@ fn concurrent_index(sql: &str) -> Option<&str> {
     sql.lines().find_map(|line| line.strip_prefix(BUILD))?.split_whitespace().next()
 }
 
-async fn schema_version(db: &mut PgConnection) -> Result<i64, StoreError> {
+async fn schema_version(db: &mut PgConnection) -> Result<i64, LedgerError> {
     let there: bool = sqlx::query_scalar("-- schema_is_there\nselect to_regclass('_sqlx_migrations') is not null")
         .fetch_one(&mut *db)
         .await?;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 
-use super::{Page, StoreError, storable};
+use super::{LedgerError, Page, storable};
 use muster_core::hold::{HoldKey, Opening};
 
 /// How often a hold is probed of which nobody says that it began: it is over already.
@@ -16,7 +16,7 @@ const PROBE_SECONDS: f64 = 60.0;
 
 /// What the findings of one page say of one hold.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Finding<'a> {
+struct HoldFinding<'a> {
     opening: &'a Opening,
     /// The first certificate whose call told.
     witness: Option<&'a [u8]>,
@@ -25,7 +25,7 @@ struct Finding<'a> {
     subject: Option<&'a str>,
 }
 
-impl<'a> Finding<'a> {
+impl<'a> HoldFinding<'a> {
     fn of(opening: &'a Opening) -> Self {
         let subject = opening.subject.as_deref();
         Self { opening, witness: witness(opening), is_closed: opening.is_closed, subject }
@@ -46,7 +46,7 @@ fn witness(opening: &Opening) -> Option<&[u8]> {
 }
 
 /// Makes and opens the holds that a page names.
-pub(super) async fn hold(db: &mut PgConnection, page: &Page) -> Result<(), StoreError> {
+pub(super) async fn hold(db: &mut PgConnection, page: &Page) -> Result<(), LedgerError> {
     let found = findings(&page.openings);
     let mut holds: Vec<&HoldKey> = page.rows.iter().filter_map(|row| row.end.waits_for.as_ref()).collect();
     holds.extend(found.keys());
@@ -59,22 +59,22 @@ pub(super) async fn hold(db: &mut PgConnection, page: &Page) -> Result<(), Store
     if found.is_empty() {
         return Ok(());
     }
-    let columns = Columns::of(&found);
+    let columns = OpeningColumns::of(&found);
     begin_holds(db, &columns).await?;
     close_holds(db, &columns).await
 }
 
-fn findings(openings: &[(HoldKey, Opening)]) -> BTreeMap<&HoldKey, Finding<'_>> {
-    let mut findings: BTreeMap<&HoldKey, Finding<'_>> = BTreeMap::new();
+fn findings(openings: &[(HoldKey, Opening)]) -> BTreeMap<&HoldKey, HoldFinding<'_>> {
+    let mut findings: BTreeMap<&HoldKey, HoldFinding<'_>> = BTreeMap::new();
     for (hold, opening) in openings {
-        findings.entry(hold).and_modify(|finding| finding.add(opening)).or_insert_with(|| Finding::of(opening));
+        findings.entry(hold).and_modify(|finding| finding.add(opening)).or_insert_with(|| HoldFinding::of(opening));
     }
     findings
 }
 
 /// Findings as columns of equal length.
 #[derive(Default)]
-struct Columns<'a> {
+struct OpeningColumns<'a> {
     hold: Vec<&'a str>,
     reason: Vec<String>,
     witness: Vec<Option<&'a [u8]>>,
@@ -83,8 +83,8 @@ struct Columns<'a> {
     subject: Vec<Option<String>>,
 }
 
-impl<'a> Columns<'a> {
-    fn of(findings: &BTreeMap<&'a HoldKey, Finding<'a>>) -> Self {
+impl<'a> OpeningColumns<'a> {
+    fn of(findings: &BTreeMap<&'a HoldKey, HoldFinding<'a>>) -> Self {
         let mut columns = Self::default();
         for (hold, finding) in findings {
             columns.hold.push(hold.as_str());
@@ -100,7 +100,7 @@ impl<'a> Columns<'a> {
 
 /// Locks the holds. One that is not there was over meanwhile: it is made as released, so that what waits for it is sent
 /// again soon.
-async fn lock_holds(db: &mut PgConnection, holds: &[&HoldKey]) -> Result<(), StoreError> {
+async fn lock_holds(db: &mut PgConnection, holds: &[&HoldKey]) -> Result<(), LedgerError> {
     // Updating to itself locks the row that is there; `do nothing` would not.
     sqlx::query(
         "-- lock_holds
@@ -117,7 +117,7 @@ async fn lock_holds(db: &mut PgConnection, holds: &[&HoldKey]) -> Result<(), Sto
 }
 
 /// Begins the holds that are new, or that were over.
-async fn begin_holds(db: &mut PgConnection, columns: &Columns<'_>) -> Result<(), StoreError> {
+async fn begin_holds(db: &mut PgConnection, columns: &OpeningColumns<'_>) -> Result<(), LedgerError> {
     sqlx::query(
         "-- begin_holds
         update holds h
@@ -149,7 +149,7 @@ async fn begin_holds(db: &mut PgConnection, columns: &Columns<'_>) -> Result<(),
 
 /// Closes the holds that are there where this finding, or a second witness, says so. One that an older version opened gets
 /// its subject.
-async fn close_holds(db: &mut PgConnection, columns: &Columns<'_>) -> Result<(), StoreError> {
+async fn close_holds(db: &mut PgConnection, columns: &OpeningColumns<'_>) -> Result<(), LedgerError> {
     sqlx::query(
         "-- close_holds
         update holds h

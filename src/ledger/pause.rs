@@ -1,16 +1,16 @@
 //! What people order of holds: to begin one as a pause, and to end one.
 
-use super::audit::{Action, note};
+use super::audit::{AuditAction, note};
 use super::hold::release;
-use super::{Store, StoreError, storable};
+use super::{Ledger, LedgerError, storable};
 use muster_core::hold::HoldKey;
 
-impl Store {
+impl Ledger {
     /// Pauses what a hold names, until somebody resumes it; tells whether it was not paused yet.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn pause(&self, hold: &HoldKey, reason: &str, who: &str) -> Result<bool, StoreError> {
+    pub async fn pause(&self, hold: &HoldKey, reason: &str, who: &str) -> Result<bool, LedgerError> {
         // No probe ever comes: a century is the longest that every program reads.
         let upsert = "-- pause
             insert into holds as h (hold, reason, is_closed, probe_every, probe_at)
@@ -31,7 +31,7 @@ impl Store {
             let is_new = paused.rows_affected() == 1;
             if is_new {
                 let detail = serde_json::json!({ "reason": reason });
-                note(&mut transaction, &Action { who, action: "pause", what: hold.as_str(), detail }).await?;
+                note(&mut transaction, &AuditAction { who, action: "pause", what: hold.as_str(), detail }).await?;
             }
             transaction.commit().await?;
             Ok(is_new)
@@ -44,13 +44,13 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn release_on_order(&self, hold: &HoldKey, action: &'static str, who: &str) -> Result<bool, StoreError> {
+    pub async fn release_on_order(&self, hold: &HoldKey, action: &'static str, who: &str) -> Result<bool, LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
             let did_hold = release(&mut transaction, hold).await?;
             if did_hold {
                 let detail = serde_json::json!({});
-                note(&mut transaction, &Action { who, action, what: hold.as_str(), detail }).await?;
+                note(&mut transaction, &AuditAction { who, action, what: hold.as_str(), detail }).await?;
             }
             transaction.commit().await?;
             Ok(did_hold)

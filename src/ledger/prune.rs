@@ -6,9 +6,9 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 use time::OffsetDateTime;
 
-use super::audit::{Action, note};
-use super::counters::{Changes, count};
-use super::{Store, StoreError, word};
+use super::audit::{AuditAction, note};
+use super::counters::{CounterChanges, count};
+use super::{Ledger, LedgerError, word};
 use muster_core::outcome::{Code, Status};
 
 /// A batch that may be dropped.
@@ -36,9 +36,9 @@ pub struct Pruned {
     pub is_done: bool,
 }
 
-impl Store {
+impl Ledger {
     /// Lists the batches without an outcome or an announcement for the given time, the oldest first.
-    pub async fn old_batches(&self, age: Duration) -> Result<Vec<OldBatch>, StoreError> {
+    pub async fn old_batches(&self, age: Duration) -> Result<Vec<OldBatch>, LedgerError> {
         let query = "-- old_batches
             select b.batch, coalesce(c.n, 0) as n, coalesce(c.n_parked, 0) as n_parked, last.at as last_at,
                 extract(epoch from clock_timestamp() - last.at)::float8 as last_ago
@@ -60,7 +60,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn prune(&self, batch: &str, so_far: &Pruned, n: u32) -> Result<Pruned, StoreError> {
+    pub async fn prune(&self, batch: &str, so_far: &Pruned, n: u32) -> Result<Pruned, LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
             let page = prune_page(&mut transaction, batch, &so_far.last, n).await?;
@@ -77,7 +77,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn forget_batch(&self, batch: &str, n_dropped: u64, who: &str) -> Result<bool, StoreError> {
+    pub async fn forget_batch(&self, batch: &str, n_dropped: u64, who: &str) -> Result<bool, LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
             lock_counters(&mut transaction, batch).await?;
@@ -91,7 +91,7 @@ impl Store {
                 where batch = $1 and not exists (select from batch_counters where batch = $1)";
             let is_gone = sqlx::query(forget).bind(batch).execute(&mut *transaction).await?.rows_affected() == 1;
             let detail = serde_json::json!({ "dropped": n_dropped, "all": is_gone });
-            note(&mut transaction, &Action { who, action: "prune", what: batch, detail }).await?;
+            note(&mut transaction, &AuditAction { who, action: "prune", what: batch, detail }).await?;
             transaction.commit().await?;
             Ok(is_gone)
         })
@@ -100,10 +100,15 @@ impl Store {
 }
 
 /// A row of a batch: target, operation and subject.
-type Key = (String, String, Vec<u8>);
+type PrunedKey = (String, String, Vec<u8>);
 
 /// The rows of a batch behind one of them, in the order of the primary key, which is that of the database's collation.
-async fn prune_page(db: &mut PgConnection, batch: &str, after: &Key, n: u32) -> Result<Vec<Key>, StoreError> {
+async fn prune_page(
+    db: &mut PgConnection,
+    batch: &str,
+    after: &PrunedKey,
+    n: u32,
+) -> Result<Vec<PrunedKey>, LedgerError> {
     let query = "-- prune_page
         select target, operation, subject
         from registrations
@@ -116,8 +121,8 @@ async fn prune_page(db: &mut PgConnection, batch: &str, after: &Key, n: u32) -> 
 }
 
 /// Locks rows in the order in which everybody does: by bytes, whatever the collation of the database is.
-async fn lock_page(db: &mut PgConnection, batch: &str, page: &[Key]) -> Result<(), StoreError> {
-    let mut keys: Vec<&Key> = page.iter().collect();
+async fn lock_page(db: &mut PgConnection, batch: &str, page: &[PrunedKey]) -> Result<(), LedgerError> {
+    let mut keys: Vec<&PrunedKey> = page.iter().collect();
     keys.sort_unstable();
     let lock = "-- lock_page
         select true
@@ -133,7 +138,7 @@ async fn lock_page(db: &mut PgConnection, batch: &str, page: &[Key]) -> Result<(
 }
 
 /// Locks the counters of a batch, in the order in which everybody does.
-async fn lock_counters(db: &mut PgConnection, batch: &str) -> Result<(), StoreError> {
+async fn lock_counters(db: &mut PgConnection, batch: &str) -> Result<(), LedgerError> {
     let lock = "-- lock_counters
         select true
         from batch_counters
@@ -145,7 +150,7 @@ async fn lock_counters(db: &mut PgConnection, batch: &str) -> Result<(), StoreEr
 }
 
 /// Drops rows that are locked, and takes them out of the counters.
-async fn drop_rows(db: &mut PgConnection, batch: &str, page: &[Key]) -> Result<u64, StoreError> {
+async fn drop_rows(db: &mut PgConnection, batch: &str, page: &[PrunedKey]) -> Result<u64, LedgerError> {
     let delete = "-- prune_rows
         delete from registrations r
         using unnest($2::text[], $3::text[], $4::bytea[]) as k (target, operation, subject)
@@ -159,7 +164,7 @@ async fn drop_rows(db: &mut PgConnection, batch: &str, page: &[Key]) -> Result<u
         .bind(page.iter().map(|(.., subject)| subject).collect::<Vec<_>>())
         .fetch_all(&mut *db)
         .await?;
-    let mut changes = Changes::default();
+    let mut changes = CounterChanges::default();
     for row in &dropped {
         let status: Status = word("status", &row.try_get::<String, _>("status")?)?;
         let code: Code = word("code", &row.try_get::<String, _>("code")?)?;
@@ -171,7 +176,7 @@ async fn drop_rows(db: &mut PgConnection, batch: &str, page: &[Key]) -> Result<u
     Ok(dropped.len() as u64)
 }
 
-fn read(row: &PgRow) -> Result<OldBatch, StoreError> {
+fn read(row: &PgRow) -> Result<OldBatch, LedgerError> {
     Ok(OldBatch {
         batch: row.try_get("batch")?,
         n: row.try_get::<i64, _>("n")?.cast_unsigned(),

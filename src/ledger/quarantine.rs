@@ -1,13 +1,13 @@
 //! Messages that were set aside, to be looked at, sent again or dropped.
 //!
-//! [`record`](Store::record) writes them. They are known by queue and `MessageId`, and listed in that order.
+//! [`record`](Ledger::record) writes them. They are known by queue and `MessageId`, and listed in that order.
 
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _};
 use time::OffsetDateTime;
 
-use super::audit::{Action, note};
-use super::{Store, StoreError};
+use super::audit::{AuditAction, note};
+use super::{Ledger, LedgerError};
 
 /// A message that was set aside, without its body.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -55,7 +55,7 @@ const NEXT: &str = "(queue, message_id) > ($1, $2)
             order by queue, message_id
             limit $5";
 
-impl Store {
+impl Ledger {
     /// Lists the messages that were set aside, `n` at most, from behind a queue and `MessageId` on.
     ///
     /// # Errors
@@ -65,7 +65,7 @@ impl Store {
         chosen: Chosen<'_>,
         after: Option<(&str, &str)>,
         n: u32,
-    ) -> Result<Vec<SetAside>, StoreError> {
+    ) -> Result<Vec<SetAside>, LedgerError> {
         let query = format!(
             "-- set_aside
             select queue, message_id, reason, detail, octet_length(body) as n_bytes, sent_at, recorded_at
@@ -90,7 +90,7 @@ impl Store {
         chosen: Chosen<'_>,
         after: Option<(&str, &str)>,
         n: u32,
-    ) -> Result<Vec<Body>, StoreError> {
+    ) -> Result<Vec<Body>, LedgerError> {
         let query = format!(
             "-- set_aside_bodies
             select queue, message_id, body
@@ -110,7 +110,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn set_aside_by_reason(&self, chosen: Chosen<'_>) -> Result<Vec<(String, u64)>, StoreError> {
+    pub async fn set_aside_by_reason(&self, chosen: Chosen<'_>) -> Result<Vec<(String, u64)>, LedgerError> {
         let query = "-- set_aside_by_reason
             select reason, count(*)
             from quarantine
@@ -130,7 +130,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn take_back(&self, messages: &[&Body]) -> Result<u64, StoreError> {
+    pub async fn take_back(&self, messages: &[&Body]) -> Result<u64, LedgerError> {
         let delete = "-- take_back
             delete from quarantine q
             using unnest($1::text[], $2::text[]) as gone (queue, message_id)
@@ -144,7 +144,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met; then nothing was removed, unless the COMMIT was in doubt.
-    pub async fn drop_set_aside(&self, chosen: Chosen<'_>, mut action: Action<'_>) -> Result<u64, StoreError> {
+    pub async fn drop_set_aside(&self, chosen: Chosen<'_>, mut action: AuditAction<'_>) -> Result<u64, LedgerError> {
         let delete = "-- drop_set_aside
             delete from quarantine
             where ($1::text[] is null or message_id = any($1))
@@ -162,7 +162,7 @@ impl Store {
     }
 }
 
-fn read(row: &PgRow) -> Result<SetAside, StoreError> {
+fn read(row: &PgRow) -> Result<SetAside, LedgerError> {
     Ok(SetAside {
         queue: row.try_get("queue")?,
         message_id: row.try_get("message_id")?,
@@ -174,7 +174,7 @@ fn read(row: &PgRow) -> Result<SetAside, StoreError> {
     })
 }
 
-fn read_body(row: &PgRow) -> Result<Body, StoreError> {
+fn read_body(row: &PgRow) -> Result<Body, LedgerError> {
     Ok(Body {
         queue: row.try_get("queue")?,
         message_id: row.try_get("message_id")?,

@@ -12,7 +12,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use strum::{Display, EnumString, IntoStaticStr};
 use time::OffsetDateTime;
 
-use super::{Store, StoreError, word};
+use super::{Ledger, LedgerError, word};
 use muster_core::account::Account;
 use muster_core::job::Operation;
 use muster_core::rate::{BURST, BURST_MIN, Rate};
@@ -57,13 +57,13 @@ pub struct Change {
     /// The rate from then on, in calls a second.
     pub rate: f64,
     /// Why.
-    pub reason: Reason,
+    pub reason: RateChangeReason,
 }
 
 /// Why a learnt rate changed.
 #[derive(Clone, Copy, Debug, Display, EnumString, Eq, IntoStaticStr, PartialEq)]
 #[strum(serialize_all = "snake_case")]
-pub enum Reason {
+pub enum RateChangeReason {
     /// It was configured anew.
     Configured,
     /// AWS throttled a call.
@@ -115,16 +115,16 @@ impl fmt::Display for Quota {
     }
 }
 
-impl Store {
+impl Ledger {
     /// Makes the row of a quota, or gives it another ceiling, and tells the rate that was learnt. Another ceiling is an
     /// operator's word: it is tried at once.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn open_quota(&self, quota: &Quota, ceiling: Rate) -> Result<Rate, StoreError> {
+    pub async fn open_quota(&self, quota: &Quota, ceiling: Rate) -> Result<Rate, LedgerError> {
         self.run(async |db| {
             if set_ceiling(db, quota, ceiling).await? {
-                note(db, quota, ceiling.per_second(), Reason::Configured).await?;
+                note(db, quota, ceiling.per_second(), RateChangeReason::Configured).await?;
             }
             read_rate(learnt(db, quota).await?)
         })
@@ -137,7 +137,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn lease(&self, quota: &Quota, n: usize) -> Result<Lease, StoreError> {
+    pub async fn lease(&self, quota: &Quota, n: usize) -> Result<Lease, LedgerError> {
         let [account, region, operation] = quota.key();
         let update = "-- lease
             update rate_limits
@@ -187,7 +187,7 @@ impl Store {
         quota: &Quota,
         granted_at: OffsetDateTime,
         went_through: bool,
-    ) -> Result<Option<Change>, StoreError> {
+    ) -> Result<Option<Change>, LedgerError> {
         let [account, region, operation] = quota.key();
         let update = "-- cut_rate
             update rate_limits
@@ -202,7 +202,7 @@ impl Store {
             let query = sqlx::query(update).bind(account).bind(region).bind(operation).bind(granted_at);
             let query = query.bind(CUT).bind(FLOOR.0).bind(FLOOR.1).bind(went_through);
             let Some(row) = query.fetch_optional(&mut *db).await? else { return Ok(None) };
-            note_change(db, quota, row.try_get("noted_rate")?, Reason::Throttled).await?;
+            note_change(db, quota, row.try_get("noted_rate")?, RateChangeReason::Throttled).await?;
             Ok(Some(read_change(&row)?))
         })
         .await
@@ -213,7 +213,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn give_rate_back(&self, quota: &Quota) -> Result<Option<Change>, StoreError> {
+    pub async fn give_rate_back(&self, quota: &Quota) -> Result<Option<Change>, LedgerError> {
         let [account, region, operation] = quota.key();
         let update = "-- give_rate_back
             update rate_limits
@@ -223,7 +223,7 @@ impl Store {
         self.run(async |db| {
             let query = sqlx::query_scalar(update).bind(account).bind(region).bind(operation);
             let Some(noted_rate) = query.fetch_optional(&mut *db).await? else { return Ok(None) };
-            note_change(db, quota, noted_rate, Reason::Unthrottled).await
+            note_change(db, quota, noted_rate, RateChangeReason::Unthrottled).await
         })
         .await
     }
@@ -232,15 +232,15 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn note_rise(&self, quota: &Quota, noted_rate: f64) -> Result<Option<Change>, StoreError> {
-        self.run(async |db| note_change(db, quota, noted_rate, Reason::Unthrottled).await).await
+    pub async fn note_rise(&self, quota: &Quota, noted_rate: f64) -> Result<Option<Change>, LedgerError> {
+        self.run(async |db| note_change(db, quota, noted_rate, RateChangeReason::Unthrottled).await).await
     }
 
     /// Reads what was learnt of the quotas of some targets.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn rate_reports(&self, of: &[(String, Operation)]) -> Result<Vec<RateReport>, StoreError> {
+    pub async fn rate_reports(&self, of: &[(String, Operation)]) -> Result<Vec<RateReport>, LedgerError> {
         let (targets, operations): (Vec<&str>, Vec<&str>) =
             of.iter().map(|(target, operation)| (target.as_str(), <&str>::from(operation))).unzip();
         let limits = "-- rate_limits
@@ -273,7 +273,7 @@ impl Store {
 }
 
 /// Gives a quota its ceiling; tells whether it had none or another one.
-async fn set_ceiling(db: &mut PgConnection, quota: &Quota, ceiling: Rate) -> Result<bool, StoreError> {
+async fn set_ceiling(db: &mut PgConnection, quota: &Quota, ceiling: Rate) -> Result<bool, LedgerError> {
     let [account, region, operation] = quota.key();
     let insert = "-- set_ceiling
         insert into rate_limits as q (account, region, operation, ceiling, rate, noted_rate, next_free)
@@ -290,7 +290,7 @@ async fn set_ceiling(db: &mut PgConnection, quota: &Quota, ceiling: Rate) -> Res
     Ok(done.rows_affected() == 1)
 }
 
-async fn learnt(db: &mut PgConnection, quota: &Quota) -> Result<f64, StoreError> {
+async fn learnt(db: &mut PgConnection, quota: &Quota) -> Result<f64, LedgerError> {
     let [account, region, operation] = quota.key();
     let query = "-- learnt
         select rate
@@ -305,8 +305,8 @@ async fn note_change(
     db: &mut PgConnection,
     quota: &Quota,
     noted_rate: f64,
-    reason: Reason,
-) -> Result<Option<Change>, StoreError> {
+    reason: RateChangeReason,
+) -> Result<Option<Change>, LedgerError> {
     let [account, region, operation] = quota.key();
     let update = "-- note_change
         update rate_limits
@@ -321,7 +321,12 @@ async fn note_change(
 }
 
 /// Writes a change down, beside those that are kept.
-async fn note(db: &mut PgConnection, quota: &Quota, rate: f64, reason: Reason) -> Result<Change, StoreError> {
+async fn note(
+    db: &mut PgConnection,
+    quota: &Quota,
+    rate: f64,
+    reason: RateChangeReason,
+) -> Result<Change, LedgerError> {
     let [account, region, operation] = quota.key();
     let insert = "-- note
         insert into rate_changes (account, region, operation, rate, reason)
@@ -344,7 +349,7 @@ async fn note(db: &mut PgConnection, quota: &Quota, rate: f64, reason: Reason) -
     Ok(change)
 }
 
-fn read_lease(row: &PgRow, n: usize) -> Result<Lease, StoreError> {
+fn read_lease(row: &PgRow, n: usize) -> Result<Lease, LedgerError> {
     Ok(Lease {
         n,
         first_in: row.try_get("first_in")?,
@@ -354,16 +359,16 @@ fn read_lease(row: &PgRow, n: usize) -> Result<Lease, StoreError> {
     })
 }
 
-fn read_rate(rate: f64) -> Result<Rate, StoreError> {
-    Rate::new(rate).map_err(|_| StoreError::UnknownWord { column: "rate", found: rate.to_string() })
+fn read_rate(rate: f64) -> Result<Rate, LedgerError> {
+    Rate::new(rate).map_err(|_| LedgerError::UnknownWord { column: "rate", found: rate.to_string() })
 }
 
-fn read_change(row: &PgRow) -> Result<Change, StoreError> {
+fn read_change(row: &PgRow) -> Result<Change, LedgerError> {
     let reason: String = row.try_get("reason")?;
     Ok(Change { at: row.try_get("at")?, rate: row.try_get("rate")?, reason: word("reason", &reason)? })
 }
 
-fn read_report(row: &PgRow) -> Result<RateReport, StoreError> {
+fn read_report(row: &PgRow) -> Result<RateReport, LedgerError> {
     Ok(RateReport {
         target: row.try_get("target")?,
         operation: row.try_get("operation")?,

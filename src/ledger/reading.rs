@@ -8,7 +8,7 @@ use std::time::Duration;
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 
-use super::{Store, StoreError};
+use super::{Ledger, LedgerError};
 
 /// How long the queues must have been empty before outstanding certificates count as missing: the counts of SQS lag by up
 /// to a minute.
@@ -25,7 +25,7 @@ const COUNT_EVERY: Duration = Duration::from_secs(30);
 
 /// One reading of the queues.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Reading {
+pub struct QueueReading {
     /// Messages in the main and the second queue: visible, in flight or delayed.
     pub n_messages: u64,
     /// Messages in their dead-letter queues; `None`: there is none, or it cannot be read.
@@ -71,9 +71,9 @@ pub fn is_quiet(empty_for: Option<Duration>) -> bool {
     empty_for.is_some_and(|time| time >= MISSING_AFTER)
 }
 
-impl Store {
+impl Ledger {
     /// Records what the main queue, the second one and their dead-letter queues hold.
-    pub async fn note_reading(&self, queue_url: &str, reading: Reading) -> Result<(), StoreError> {
+    pub async fn note_reading(&self, queue_url: &str, reading: QueueReading) -> Result<(), LedgerError> {
         // After a gap between readings nobody knows what happened in it.
         let insert = "-- note_reading
             insert into queue_readings as q (queue, read_at, empty_since, n_messages, n_dead)
@@ -96,12 +96,12 @@ impl Store {
     }
 
     /// Records that a message was sent or received: no queue counts as empty until it is read again.
-    pub async fn note_activity(&self) -> Result<(), StoreError> {
+    pub async fn note_activity(&self) -> Result<(), LedgerError> {
         self.run(async |db| wake_queues(db).await).await
     }
 
     /// Returns how long every queue has been empty, by the clock of the server. `None`: one is not, or nobody reads it.
-    pub async fn queues_empty_for(&self) -> Result<Option<Duration>, StoreError> {
+    pub async fn queues_empty_for(&self) -> Result<Option<Duration>, LedgerError> {
         let query = "-- queues_empty_for
             select extract(epoch from clock_timestamp() - max(empty_since))::float8
             from queue_readings
@@ -116,7 +116,7 @@ impl Store {
     }
 
     /// Lists what the queues held at their last readings, the newest first.
-    pub async fn queue_reports(&self) -> Result<Vec<QueueReport>, StoreError> {
+    pub async fn queue_reports(&self) -> Result<Vec<QueueReport>, LedgerError> {
         let query = "-- queue_reports
             select queue, extract(epoch from clock_timestamp() - read_at)::float8 as read_ago, n_messages, n_dead
             from queue_readings
@@ -129,13 +129,13 @@ impl Store {
     }
 
     /// Counts the outstanding certificates of all batches, whatever the queues hold.
-    pub async fn outstanding_jobs(&self) -> Result<u64, StoreError> {
+    pub async fn outstanding_jobs(&self) -> Result<u64, LedgerError> {
         self.run(outstanding_jobs).await
     }
 
     /// Counts what is missing for every worker, unless one did so in the last half minute; does nothing while messages may
     /// be on their way.
-    pub async fn count_missing(&self) -> Result<(), StoreError> {
+    pub async fn count_missing(&self) -> Result<(), LedgerError> {
         if !is_quiet(self.queues_empty_for().await?) {
             return Ok(());
         }
@@ -164,7 +164,7 @@ impl Store {
 
     /// Returns how many certificates of all batches are missing: what a worker counted a moment ago, so that all show the
     /// same. `None`: unknown, as messages may be on their way.
-    pub async fn missing_jobs(&self) -> Result<Option<u64>, StoreError> {
+    pub async fn missing_jobs(&self) -> Result<Option<u64>, LedgerError> {
         if !is_quiet(self.queues_empty_for().await?) {
             return Ok(None);
         }
@@ -185,7 +185,7 @@ impl Store {
 }
 
 /// Has no queue count as empty until its next reading. The rows are locked in key order.
-pub(super) async fn wake_queues(db: &mut PgConnection) -> Result<(), StoreError> {
+pub(super) async fn wake_queues(db: &mut PgConnection) -> Result<(), LedgerError> {
     let update = "-- wake_queues
         with empty as (
             select queue
@@ -203,7 +203,7 @@ pub(super) async fn wake_queues(db: &mut PgConnection) -> Result<(), StoreError>
 
 /// Adds up what batches announced two minutes ago or earlier and that neither has an outcome nor is parked, up to the
 /// greatest 64-bit number.
-async fn outstanding_jobs(db: &mut PgConnection) -> Result<u64, StoreError> {
+async fn outstanding_jobs(db: &mut PgConnection) -> Result<u64, LedgerError> {
     // Older programs recorded batch sizes up to 2^63-1: the sum is a `numeric`, which two of them do not overflow.
     let query = "-- outstanding_jobs
         select least(coalesce(sum(greatest(b.announced - coalesce(c.n, 0), 0)), 0), 9223372036854775807)::bigint
@@ -223,8 +223,8 @@ fn as_i64(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-fn read(row: &PgRow) -> Result<QueueReport, StoreError> {
-    let count = |column| Ok::<_, StoreError>(row.try_get::<Option<i64>, _>(column)?.map(i64::cast_unsigned));
+fn read(row: &PgRow) -> Result<QueueReport, LedgerError> {
+    let count = |column| Ok::<_, LedgerError>(row.try_get::<Option<i64>, _>(column)?.map(i64::cast_unsigned));
     Ok(QueueReport {
         queue: row.try_get("queue")?,
         read_ago: Duration::try_from_secs_f64(row.try_get("read_ago")?).unwrap_or_default(),

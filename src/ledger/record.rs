@@ -11,17 +11,17 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::announcement::announce;
 use super::authority::{release_issuers, write_authorities};
-use super::columns::{Columns, OwnedKey, ROW, owned_key, read_row};
-use super::counters::{Changes, count};
+use super::columns::{OwnedKey, ROW, RowColumns, owned_key, read_row};
+use super::counters::{CounterChanges, count};
 use super::opening::hold;
 use super::reading::wake_queues;
-use super::row::{Key, Row, fold};
+use super::row::{Row, RowKey, fold};
 use super::written::mark_page;
-use super::{Page, Quarantined, Store, StoreError, storable, word};
+use super::{Ledger, LedgerError, Page, Quarantined, storable, word};
 use crate::runtime::crash_point;
 use muster_core::outcome::Status;
 
-impl Store {
+impl Ledger {
     /// Writes a page durably: when this returns, every connection sees it.
     ///
     /// Writing a page that has a mark again changes nothing, so a caller repeats it after an error of which it does not
@@ -30,7 +30,7 @@ impl Store {
     /// # Errors
     /// What the server or the connection met; nothing was written, unless the COMMIT was in doubt or what follows from a
     /// CA that is in could not be done.
-    pub async fn record(&self, page: &Page) -> Result<(), StoreError> {
+    pub async fn record(&self, page: &Page) -> Result<(), LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
             if is_new(&mut transaction, page).await? {
@@ -45,14 +45,14 @@ impl Store {
     }
 }
 
-async fn is_new(db: &mut PgConnection, page: &Page) -> Result<bool, StoreError> {
+async fn is_new(db: &mut PgConnection, page: &Page) -> Result<bool, LedgerError> {
     match page.mark {
         Some(mark) => mark_page(db, mark).await,
         None => Ok(true),
     }
 }
 
-async fn write(db: &mut PgConnection, page: &Page) -> Result<(), StoreError> {
+async fn write(db: &mut PgConnection, page: &Page) -> Result<(), LedgerError> {
     if !page.rows.is_empty() {
         let rows = fold(&page.rows);
         let changes = write_rows(db, &rows.iter().map(Cow::as_ref).collect::<Vec<_>>()).await?;
@@ -66,10 +66,10 @@ async fn write(db: &mut PgConnection, page: &Page) -> Result<(), StoreError> {
 }
 
 /// Inserts the rows that are new, joins the others into those that are there, and tells what that changed.
-async fn write_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Changes, StoreError> {
-    let mut changes = Changes::default();
+async fn write_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<CounterChanges, LedgerError> {
+    let mut changes = CounterChanges::default();
     let inserted = insert_rows(db, rows).await?;
-    let inserted: HashSet<Key<'_>> =
+    let inserted: HashSet<RowKey<'_>> =
         inserted.iter().map(|(b, t, o, s)| (b.as_str(), t.as_str(), (*o).into(), s)).collect();
     let (new, clashing): (Vec<&Row>, Vec<&Row>) = rows.iter().copied().partition(|row| inserted.contains(&row.key()));
     for row in new {
@@ -83,7 +83,7 @@ async fn write_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Changes, Sto
 }
 
 /// Joins the new ends into the rows that were there; both are in key order.
-fn merge(there: Vec<(Row, Status)>, new: &[&Row], changes: &mut Changes) -> Vec<Row> {
+fn merge(there: Vec<(Row, Status)>, new: &[&Row], changes: &mut CounterChanges) -> Vec<Row> {
     let join = |((mut row, status), new): ((Row, Status), &&Row)| {
         changes.disappears(&row, status);
         row.absorb((*new).clone());
@@ -94,8 +94,8 @@ fn merge(there: Vec<(Row, Status)>, new: &[&Row], changes: &mut Changes) -> Vec<
 }
 
 /// Inserts the rows whose key is not there yet and tells which those were.
-async fn insert_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<OwnedKey>, StoreError> {
-    let columns = Columns::of(rows.iter().copied());
+async fn insert_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<OwnedKey>, LedgerError> {
+    let columns = RowColumns::of(rows.iter().copied());
     let inserted = sqlx::query(
         "-- insert_rows
         insert into registrations (
@@ -156,8 +156,8 @@ async fn insert_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<OwnedKe
 }
 
 /// Reads and locks the rows of the keys, in key order, each with the status that it is counted under.
-async fn lock_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<(Row, Status)>, StoreError> {
-    let columns = Columns::of(rows.iter().copied());
+async fn lock_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<(Row, Status)>, LedgerError> {
+    let columns = RowColumns::of(rows.iter().copied());
     let found = sqlx::query(AssertSqlSafe(format!(
         "-- lock_rows
         select {ROW}
@@ -175,15 +175,15 @@ async fn lock_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<(Row, Sta
     .await?;
     if found.len() != rows.len() {
         // Retention removed some between the two statements: the whole page is written again.
-        return Err(StoreError::Database(sqlx::Error::RowNotFound));
+        return Err(LedgerError::Database(sqlx::Error::RowNotFound));
     }
     let read = |row| Ok((read_row(row)?, word("status", &row.try_get::<String, _>("status")?)?));
     found.iter().map(read).collect()
 }
 
 /// Writes the merged rows, which are locked.
-pub(super) async fn update_rows(db: &mut PgConnection, rows: &[Row]) -> Result<(), StoreError> {
-    let columns = Columns::of(rows);
+pub(super) async fn update_rows(db: &mut PgConnection, rows: &[Row]) -> Result<(), LedgerError> {
+    let columns = RowColumns::of(rows);
     sqlx::query(
         "-- update_rows
         update registrations r
@@ -248,7 +248,7 @@ pub(super) async fn update_rows(db: &mut PgConnection, rows: &[Row]) -> Result<(
 }
 
 /// Keeps the bodies that were no job.
-async fn quarantine(db: &mut PgConnection, messages: &[Quarantined]) -> Result<(), StoreError> {
+async fn quarantine(db: &mut PgConnection, messages: &[Quarantined]) -> Result<(), LedgerError> {
     if messages.is_empty() {
         return Ok(());
     }

@@ -7,7 +7,7 @@ use sqlx::postgres::{PgPool, Postgres};
 use tokio::sync::Mutex;
 use tracing::warn;
 
-use super::{Store, StoreError, options_of};
+use super::{Ledger, LedgerError, options_of};
 use crate::config::database_settings::DatabaseSettings;
 
 /// A URL that may change.
@@ -25,7 +25,7 @@ impl Renewal {
     }
 
     /// Has further connections made with the URL as it is now.
-    async fn renew(&self, pool: &PgPool) -> Result<(), StoreError> {
+    async fn renew(&self, pool: &PgPool) -> Result<(), LedgerError> {
         let asked_at = Instant::now();
         let mut begun_at = self.begun_at.lock().await;
         if begun_at.is_some_and(|begun_at| begun_at >= asked_at) {
@@ -38,16 +38,16 @@ impl Renewal {
     }
 }
 
-impl Store {
+impl Ledger {
     /// Takes a connection from the pool.
-    pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+    pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, LedgerError> {
         let Some(renewal) = &self.renewal else { return Ok(self.pool.acquire().await?) };
         let makes_one = self.pool.num_idle() == 0 && self.pool.size() < self.pool.options().get_max_connections();
         if makes_one && let Err(error) = renewal.renew(&self.pool).await {
             // The last one may still be right: a file is not there for a moment while it is replaced.
             warn!(%error, "the URL of the ledger cannot be read anew, the last one is used");
         }
-        match self.pool.acquire().await.map_err(StoreError::from) {
+        match self.pool.acquire().await.map_err(LedgerError::from) {
             // An idle connection turned out to be broken, and its successor was made with what was read long ago.
             Err(error) if error.is_login_refused() => {
                 renewal.renew(&self.pool).await?;

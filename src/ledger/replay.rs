@@ -1,7 +1,7 @@
 //! Replays: what people asked to be sent again, how far that is, and what came of it.
 //!
 //! A replay has a hold of its own that is over from the start, so that a worker's sender takes it like any other. In each
-//! turn it chooses some rows ([`choose`](Store::choose)) and sends what waits; when nothing is left to choose or to send,
+//! turn it chooses some rows ([`choose`](Ledger::choose)) and sends what waits; when nothing is left to choose or to send,
 //! the hold goes and the replay has ended. So it survives the death of every worker, and goes on where it was.
 
 mod choose;
@@ -14,20 +14,20 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres, Row as _};
 use time::OffsetDateTime;
 
-use super::audit::{Action, note};
-use super::{Store, StoreError, word};
+use super::audit::{AuditAction, note};
+use super::{Ledger, LedgerError, word};
 use muster_core::hold::HoldKey;
 use muster_core::outcome::{Code, Status};
-use muster_core::replay_filter::Filter;
+use muster_core::replay_filter::ReplayFilter;
 
-pub use plan::{LOOKED_AT_MAX, Matching, Plan};
+pub use plan::{LOOKED_AT_MAX, Matching, ReplayPlan};
 
 /// A replay, as far as it is.
 #[derive(Clone, Debug)]
 pub struct Replay {
     /// Its number.
     pub number: i64,
-    /// What it chooses, as JSON; [`Filter`] reads it.
+    /// What it chooses, as JSON; [`ReplayFilter`] reads it.
     pub filter: String,
     /// Its jobs insist on AWS's own answer.
     pub verify: bool,
@@ -51,9 +51,9 @@ pub struct Replay {
 
 /// What somebody asks to be sent again.
 #[derive(Clone, Copy, Debug)]
-pub struct Wish<'a> {
+pub struct ReplayRequest<'a> {
     /// Which jobs.
-    pub filter: &'a Filter,
+    pub filter: &'a ReplayFilter,
     /// They insist on AWS's own answer.
     pub verify: bool,
     /// Who asks.
@@ -64,7 +64,7 @@ pub struct Wish<'a> {
 
 /// What came of asking for a replay.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Begun {
+pub enum ReplayStart {
     /// It begins, under this number.
     New(i64),
     /// The same is under way already, under this number.
@@ -84,26 +84,27 @@ pub struct Came {
     pub n_under_way: u64,
 }
 
-impl Store {
+impl Ledger {
     /// Begins a replay, unless the same is under way.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn begin_replay(&self, wish: &Wish<'_>) -> Result<Begun, StoreError> {
+    pub async fn begin_replay(&self, wish: &ReplayRequest<'_>) -> Result<ReplayStart, LedgerError> {
         self.run(async |db| {
             loop {
                 let mut transaction = self.begin(db).await?;
                 if let Some(number) = insert(&mut transaction, wish).await? {
                     open_hold(&mut transaction, number, wish).await?;
                     let (what, detail) = (format!("replay {number}"), detail(wish));
-                    note(&mut transaction, &Action { who: wish.who, action: "replay", what: &what, detail }).await?;
+                    note(&mut transaction, &AuditAction { who: wish.who, action: "replay", what: &what, detail })
+                        .await?;
                     transaction.commit().await?;
-                    return Ok(Begun::New(number));
+                    return Ok(ReplayStart::New(number));
                 }
                 transaction.rollback().await?;
                 // It may end in between: then this one is new.
                 if let Some(number) = under_way(db, wish.filter, wish.verify).await? {
-                    return Ok(Begun::UnderWay(number));
+                    return Ok(ReplayStart::UnderWay(number));
                 }
             }
         })
@@ -114,7 +115,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn replay_under_way(&self, filter: &Filter, verify: bool) -> Result<Option<i64>, StoreError> {
+    pub async fn replay_under_way(&self, filter: &ReplayFilter, verify: bool) -> Result<Option<i64>, LedgerError> {
         self.run(async |db| under_way(db, filter, verify).await).await
     }
 
@@ -122,7 +123,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn replay(&self, number: i64) -> Result<Option<Replay>, StoreError> {
+    pub async fn replay(&self, number: i64) -> Result<Option<Replay>, LedgerError> {
         let query = format!("-- replay\n{SELECT} where replay = $1");
         self.run(async |db| {
             let row = sqlx::query(AssertSqlSafe(query)).bind(number).fetch_optional(db).await?;
@@ -135,7 +136,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn replays(&self, before: Option<i64>, n: u32) -> Result<Vec<Replay>, StoreError> {
+    pub async fn replays(&self, before: Option<i64>, n: u32) -> Result<Vec<Replay>, LedgerError> {
         let query = format!("-- replays\n{SELECT} where replay < $1 order by replay desc limit $2");
         let before = before.unwrap_or(i64::MAX);
         self.run(async |db| {
@@ -149,7 +150,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn came_of_replay(&self, number: i64) -> Result<Vec<Came>, StoreError> {
+    pub async fn came_of_replay(&self, number: i64) -> Result<Vec<Came>, LedgerError> {
         let query = "-- came_of_replay
             select status, code, count(*) as n,
                 count(*) filter (
@@ -167,7 +168,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn cancel_replay(&self, number: i64, who: &str) -> Result<bool, StoreError> {
+    pub async fn cancel_replay(&self, number: i64, who: &str) -> Result<bool, LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
             let update = "-- cancel_replay
@@ -183,7 +184,7 @@ impl Store {
             let delete = "-- cancel_hold\ndelete from holds where hold = $1";
             sqlx::query(delete).bind(HoldKey::replay(number).as_str()).execute(&mut *transaction).await?;
             let (what, detail) = (format!("replay {number}"), serde_json::json!({ "not_sent": n }));
-            note(&mut transaction, &Action { who, action: "replay cancel", what: &what, detail }).await?;
+            note(&mut transaction, &AuditAction { who, action: "replay cancel", what: &what, detail }).await?;
             transaction.commit().await?;
             Ok(true)
         })
@@ -192,7 +193,7 @@ impl Store {
 }
 
 /// Notes that jobs that a replay chose are not sent.
-pub(super) async fn count_not_sent(db: &mut PgConnection, number: i64, n: u64) -> Result<(), StoreError> {
+pub(super) async fn count_not_sent(db: &mut PgConnection, number: i64, n: u64) -> Result<(), LedgerError> {
     let update = "-- count_not_sent
         update replays
         set n_not_sent = n_not_sent + $2
@@ -202,7 +203,7 @@ pub(super) async fn count_not_sent(db: &mut PgConnection, number: i64, n: u64) -
 }
 
 /// Notes that a replay has nothing more to send.
-pub(super) async fn end(db: &mut PgConnection, number: i64) -> Result<(), StoreError> {
+pub(super) async fn end(db: &mut PgConnection, number: i64) -> Result<(), LedgerError> {
     let update = "-- end_replay
         update replays
         set ended_at = now()
@@ -219,12 +220,12 @@ const MATCHES: &str = "r.status not in ('registered', 'already_registered') and 
                     and ($5::timestamptz is null or r.ended_at < $5)";
 
 /// Binds the values of [`MATCHES`].
-fn bind<'q>(query: Query<'q, Postgres, PgArguments>, filter: &Filter) -> Query<'q, Postgres, PgArguments> {
+fn bind<'q>(query: Query<'q, Postgres, PgArguments>, filter: &ReplayFilter) -> Query<'q, Postgres, PgArguments> {
     let query = query.bind(codes(filter)).bind(list(&filter.batches)).bind(list(&filter.sources));
     query.bind(filter.since).bind(filter.until)
 }
 
-fn codes(filter: &Filter) -> Vec<&'static str> {
+fn codes(filter: &ReplayFilter) -> Vec<&'static str> {
     filter.codes.iter().map(|code| code.as_str()).collect()
 }
 
@@ -247,7 +248,7 @@ const SELECT: &str = "
         end as n_sent
     from replays";
 
-async fn insert(db: &mut PgConnection, wish: &Wish<'_>) -> Result<Option<i64>, StoreError> {
+async fn insert(db: &mut PgConnection, wish: &ReplayRequest<'_>) -> Result<Option<i64>, LedgerError> {
     let insert = "-- insert_replay
         insert into replays (filter, verify, asked_by, n_expected)
         values ($1, $2, $3, $4)
@@ -257,7 +258,7 @@ async fn insert(db: &mut PgConnection, wish: &Wish<'_>) -> Result<Option<i64>, S
     Ok(query.bind(wish.n_expected.cast_signed()).fetch_optional(db).await?)
 }
 
-async fn under_way(db: &mut PgConnection, filter: &Filter, verify: bool) -> Result<Option<i64>, StoreError> {
+async fn under_way(db: &mut PgConnection, filter: &ReplayFilter, verify: bool) -> Result<Option<i64>, LedgerError> {
     let query = "-- replay_under_way
         select replay
         from replays
@@ -266,7 +267,7 @@ async fn under_way(db: &mut PgConnection, filter: &Filter, verify: bool) -> Resu
 }
 
 /// Makes the hold by which senders find the replay.
-async fn open_hold(db: &mut PgConnection, number: i64, wish: &Wish<'_>) -> Result<(), StoreError> {
+async fn open_hold(db: &mut PgConnection, number: i64, wish: &ReplayRequest<'_>) -> Result<(), LedgerError> {
     let insert = "-- open_replay
         insert into holds (hold, reason, is_closed, probe_every, probe_at, released_at)
         values ($1, $2, false, interval '1 minute', now(), clock_timestamp())";
@@ -276,8 +277,8 @@ async fn open_hold(db: &mut PgConnection, number: i64, wish: &Wish<'_>) -> Resul
 }
 
 /// The audit's own copy of a filter says how many certificates it names, not which: the replay has them.
-fn detail(wish: &Wish<'_>) -> serde_json::Value {
-    let filter = Filter { certificates: BTreeSet::new(), ..wish.filter.clone() };
+fn detail(wish: &ReplayRequest<'_>) -> serde_json::Value {
+    let filter = ReplayFilter { certificates: BTreeSet::new(), ..wish.filter.clone() };
     serde_json::json!({
         "filter": filter,
         "certificates": wish.filter.certificates.len(),
@@ -287,7 +288,7 @@ fn detail(wish: &Wish<'_>) -> serde_json::Value {
 }
 
 /// Lets the rows of a replay wait no more, in the order in which everybody locks them.
-async fn stop_waiting_for(db: &mut PgConnection, number: i64) -> Result<u64, StoreError> {
+async fn stop_waiting_for(db: &mut PgConnection, number: i64) -> Result<u64, LedgerError> {
     let update = "-- stop_waiting_for
         with chosen as (
             select batch, target, operation, subject
@@ -304,7 +305,7 @@ async fn stop_waiting_for(db: &mut PgConnection, number: i64) -> Result<u64, Sto
     Ok(sqlx::query(update).bind(HoldKey::replay(number).as_str()).execute(db).await?.rows_affected())
 }
 
-fn read(row: &PgRow) -> Result<Replay, StoreError> {
+fn read(row: &PgRow) -> Result<Replay, LedgerError> {
     let n = |column| row.try_get::<i64, _>(column).map(i64::cast_unsigned);
     let cancelled_at: Option<OffsetDateTime> = row.try_get("cancelled_at")?;
     Ok(Replay {
@@ -322,7 +323,7 @@ fn read(row: &PgRow) -> Result<Replay, StoreError> {
     })
 }
 
-fn read_came(row: &PgRow) -> Result<Came, StoreError> {
+fn read_came(row: &PgRow) -> Result<Came, LedgerError> {
     let n = |column| row.try_get::<i64, _>(column).map(i64::cast_unsigned);
     let n_under_way = n("n_under_way")?;
     Ok(Came {

@@ -117,7 +117,7 @@ impl End {
 }
 
 /// The primary key: what a batch counts as one certificate.
-pub type Key<'a> = (&'a str, &'a str, &'static str, &'a [u8; 32]);
+pub type RowKey<'a> = (&'a str, &'a str, &'static str, &'a [u8; 32]);
 
 /// Prints neither request nor certificate.
 impl fmt::Debug for Row {
@@ -128,7 +128,7 @@ impl fmt::Debug for Row {
 
 impl Row {
     /// The primary key; rows are inserted and locked in its order by every process.
-    pub fn key(&self) -> Key<'_> {
+    pub fn key(&self) -> RowKey<'_> {
         (&self.batch, &self.target, self.operation.into(), &self.subject)
     }
 

@@ -6,7 +6,7 @@ use sqlx::postgres::{PgConnection, PgRow, PgSslMode};
 use sqlx::{Connection, Row as _};
 use time::OffsetDateTime;
 
-use super::{Store, StoreError, is_local, migrations, options_of};
+use super::{Ledger, LedgerError, is_local, migrations, options_of};
 use crate::config::database_settings::DatabaseSettings;
 
 /// The tables that a worker writes.
@@ -32,7 +32,7 @@ const KNOCK_EVERY: Duration = Duration::from_millis(200);
 
 /// How the settings have the server reached.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Way {
+pub struct ServerRoute {
     /// Over a socket or the loopback interface.
     pub is_local: bool,
     /// The server must prove that it is the one that was meant.
@@ -75,20 +75,20 @@ impl DatabaseSettings {
     /// How the server is reached.
     ///
     /// # Errors
-    /// [`StoreError::Url`] for a URL that is none, [`StoreError::UrlSource`] where it cannot be read.
-    pub async fn way(&self) -> Result<Way, StoreError> {
+    /// [`LedgerError::Url`] for a URL that is none, [`LedgerError::UrlSource`] where it cannot be read.
+    pub async fn way(&self) -> Result<ServerRoute, LedgerError> {
         let options = options_of(self).await?;
         let is_verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull | PgSslMode::VerifyCa);
-        Ok(Way { is_local: is_local(&options), is_verified })
+        Ok(ServerRoute { is_local: is_local(&options), is_verified })
     }
 
     /// Connects and takes leave. A server that starts or has no connection left is given its time, and one that refuses
     /// connections a little of it: it may be starting again.
     ///
     /// # Errors
-    /// [`StoreError::Url`] for a URL that is none, otherwise what the connection met: it tells more than a pool, which says
+    /// [`LedgerError::Url`] for a URL that is none, otherwise what the connection met: it tells more than a pool, which says
     /// that its time is over.
-    pub(super) async fn reach(&self) -> Result<(), StoreError> {
+    pub(super) async fn reach(&self) -> Result<(), LedgerError> {
         let began = Instant::now();
         loop {
             let Err(error) = self.knock().await else { return Ok(()) };
@@ -101,19 +101,19 @@ impl DatabaseSettings {
     }
 
     /// Connects once and takes leave.
-    async fn knock(&self) -> Result<(), StoreError> {
+    async fn knock(&self) -> Result<(), LedgerError> {
         let options = options_of(self).await?;
         let knock = async { Ok(PgConnection::connect_with(&options).await?.close().await?) };
-        tokio::time::timeout(self.timeout, knock).await.unwrap_or(Err(StoreError::Timeout(self.timeout)))
+        tokio::time::timeout(self.timeout, knock).await.unwrap_or(Err(LedgerError::Timeout(self.timeout)))
     }
 }
 
-impl Store {
+impl Ledger {
     /// Reads what the server is and what we may do there.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn server(&self) -> Result<Server, StoreError> {
+    pub async fn server(&self) -> Result<Server, LedgerError> {
         let query = "-- server
             select
                 current_setting('server_version_num')::int as version_number,
@@ -153,7 +153,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn now(&self) -> Result<OffsetDateTime, StoreError> {
+    pub async fn now(&self) -> Result<OffsetDateTime, LedgerError> {
         self.run(async |db| now(db).await).await
     }
 
@@ -161,7 +161,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn clock(&self) -> Result<ServerClock, StoreError> {
+    pub async fn clock(&self) -> Result<ServerClock, LedgerError> {
         const ASKED: usize = 3;
         self.run(async |db| {
             let mut best: Option<ServerClock> = None;
@@ -180,12 +180,12 @@ impl Store {
     }
 }
 
-async fn now(db: &mut PgConnection) -> Result<OffsetDateTime, StoreError> {
+async fn now(db: &mut PgConnection) -> Result<OffsetDateTime, LedgerError> {
     Ok(sqlx::query_scalar("-- now\nselect clock_timestamp()").fetch_one(db).await?)
 }
 
-fn read_server(row: &PgRow) -> Result<Server, StoreError> {
-    let count = |column| Ok::<_, StoreError>(u32::try_from(row.try_get::<i32, _>(column)?).unwrap_or(0));
+fn read_server(row: &PgRow) -> Result<Server, LedgerError> {
+    let count = |column| Ok::<_, LedgerError>(u32::try_from(row.try_get::<i32, _>(column)?).unwrap_or(0));
     let tls: (Option<String>, Option<String>) = (row.try_get("tls_version")?, row.try_get("tls_cipher")?);
     Ok(Server {
         version_number: row.try_get("version_number")?,

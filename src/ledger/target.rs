@@ -1,15 +1,15 @@
 //! Ties a target's name to one AWS account and region for good.
 
-use super::{Store, StoreError};
+use super::{Ledger, LedgerError};
 use muster_core::account::Account;
 
-impl Store {
+impl Ledger {
     /// Claims a target's name for an account and region, the first time; later checks that it is still the same.
     ///
     /// # Errors
-    /// [`StoreError::TargetChanged`] where the name already stands for another account or region: known certificates
+    /// [`LedgerError::TargetChanged`] where the name already stands for another account or region: known certificates
     /// would be looked up in the wrong place.
-    pub async fn claim_target(&self, target: &str, account: &str, region: &str) -> Result<(), StoreError> {
+    pub async fn claim_target(&self, target: &str, account: &str, region: &str) -> Result<(), LedgerError> {
         let (found_account, found_region): (String, String) = self
             .run(async |db| {
                 // Updating to itself returns the row that is there.
@@ -34,8 +34,8 @@ impl Store {
     /// Checks that a target's name stands for no other account or region, and claims nothing.
     ///
     /// # Errors
-    /// [`StoreError::TargetChanged`] where it does.
-    pub async fn check_target(&self, target: &str, account: &str, region: &str) -> Result<(), StoreError> {
+    /// [`LedgerError::TargetChanged`] where it does.
+    pub async fn check_target(&self, target: &str, account: &str, region: &str) -> Result<(), LedgerError> {
         let found = self.account_of_target(target).await?;
         found.map_or(Ok(()), |found| same(target, &found, account, region))
     }
@@ -44,7 +44,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn account_of_target(&self, target: &str) -> Result<Option<Account>, StoreError> {
+    pub async fn account_of_target(&self, target: &str) -> Result<Option<Account>, LedgerError> {
         let found: Option<(String, String)> = self
             .run(async |db| {
                 let row = sqlx::query_as(
@@ -63,11 +63,11 @@ impl Store {
     }
 }
 
-fn same(target: &str, found: &Account, account: &str, region: &str) -> Result<(), StoreError> {
+fn same(target: &str, found: &Account, account: &str, region: &str) -> Result<(), LedgerError> {
     if (found.id.as_str(), found.region.as_str()) == (account, region) {
         return Ok(());
     }
-    Err(StoreError::TargetChanged {
+    Err(LedgerError::TargetChanged {
         target: target.to_owned(),
         found: found.to_string(),
         wanted: format!("{account} in {region}"),

@@ -1,6 +1,6 @@
 //! Rows that wait to be sent again, and who sends them.
 //!
-//! A released hold has one sender at a time, for as long as its [`Lease`] lasts. A row stops to wait only after its
+//! A released hold has one sender at a time, for as long as its [`ReleaseLease`] lasts. A row stops to wait only after its
 //! message was sent, and only where it still has the end that was read: a crash in between sends some twice, and none
 //! never.
 
@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 use time::OffsetDateTime;
 
-use super::{Store, StoreError, replay};
+use super::{Ledger, LedgerError, replay};
 use muster_core::hold::HoldKey;
 
 /// How long after its release a hold's jobs are sent: by then every worker has seen the release, and parks none anew. Workers
@@ -23,7 +23,7 @@ const PAGE_BYTES: i64 = 8 << 20;
 
 /// The right to send the jobs of a released hold.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Lease {
+pub struct ReleaseLease {
     /// The hold.
     pub hold: HoldKey,
     /// Until when, by the server's clock; it is also what tells this sender from the next.
@@ -60,12 +60,12 @@ impl fmt::Debug for WaitingJob {
     }
 }
 
-impl Store {
+impl Ledger {
     /// Takes a released hold that nobody sends, for a time; the one that was served least lately.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn claim_released(&self, time: Duration) -> Result<Option<Lease>, StoreError> {
+    pub async fn claim_released(&self, time: Duration) -> Result<Option<ReleaseLease>, LedgerError> {
         let update = "-- claim_released
             update holds
             set sender_until = clock_timestamp() + make_interval(secs => $1)
@@ -95,7 +95,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn renew(&self, lease: &Lease, time: Duration) -> Result<Option<Lease>, StoreError> {
+    pub async fn renew(&self, lease: &ReleaseLease, time: Duration) -> Result<Option<ReleaseLease>, LedgerError> {
         let update = "-- renew
             update holds
             set sender_until = clock_timestamp() + make_interval(secs => $3)
@@ -117,7 +117,7 @@ impl Store {
         hold: &HoldKey,
         after: Option<&WaitingJob>,
         n: u32,
-    ) -> Result<Vec<WaitingJob>, StoreError> {
+    ) -> Result<Vec<WaitingJob>, LedgerError> {
         let query = "-- waiting
             select batch, target, operation, subject, source, ref, request, verify, ended_at
             from (
@@ -149,7 +149,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn sent_again(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<u64, StoreError> {
+    pub async fn sent_again(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<u64, LedgerError> {
         self.run(async |db| stop_waiting(db, hold, jobs, "sent_again_at = now()").await).await
     }
 
@@ -157,7 +157,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn unsendable(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<u64, StoreError> {
+    pub async fn unsendable(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<u64, LedgerError> {
         let change = "detail = 'it cannot be sent again: ' || coalesce(r.detail, r.code)";
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
@@ -175,7 +175,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn finish(&self, hold: &HoldKey) -> Result<bool, StoreError> {
+    pub async fn finish(&self, hold: &HoldKey) -> Result<bool, LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
             let is_done = !lock_released(&mut transaction, hold).await? || remove(&mut transaction, hold).await?;
@@ -195,11 +195,11 @@ async fn stop_waiting(
     hold: &HoldKey,
     jobs: &[&WaitingJob],
     change: &'static str,
-) -> Result<u64, StoreError> {
+) -> Result<u64, LedgerError> {
     if jobs.is_empty() {
         return Ok(0);
     }
-    let keys = Keys::of(jobs);
+    let keys = WaitingKeys::of(jobs);
     let update = format!(
         "-- stop_waiting
         with still as (
@@ -223,7 +223,7 @@ async fn stop_waiting(
 }
 
 /// Locks a released hold, once no page that names it is being written; tells whether it is there.
-async fn lock_released(db: &mut PgConnection, hold: &HoldKey) -> Result<bool, StoreError> {
+async fn lock_released(db: &mut PgConnection, hold: &HoldKey) -> Result<bool, LedgerError> {
     let query = "-- lock_released
         select true
         from holds
@@ -234,7 +234,7 @@ async fn lock_released(db: &mut PgConnection, hold: &HoldKey) -> Result<bool, St
 
 /// Removes a hold that is locked. A statement of its own: it sees the rows of a page that the lock waited for, which a
 /// condition beside the lock would not.
-async fn remove(db: &mut PgConnection, hold: &HoldKey) -> Result<bool, StoreError> {
+async fn remove(db: &mut PgConnection, hold: &HoldKey) -> Result<bool, LedgerError> {
     let delete = "-- remove
         delete from holds
         where hold = $1
@@ -250,7 +250,7 @@ impl WaitingJob {
 
 /// The keys of rows as columns, in the order in which everybody locks rows.
 #[derive(Default)]
-struct Keys<'a> {
+struct WaitingKeys<'a> {
     batch: Vec<&'a str>,
     target: Vec<&'a str>,
     operation: Vec<&'a str>,
@@ -258,7 +258,7 @@ struct Keys<'a> {
     ended_at: Vec<OffsetDateTime>,
 }
 
-impl<'a> Keys<'a> {
+impl<'a> WaitingKeys<'a> {
     fn of(jobs: &[&'a WaitingJob]) -> Self {
         let mut jobs = jobs.to_vec();
         jobs.sort_by_key(|job| job.key());
@@ -275,11 +275,11 @@ impl<'a> Keys<'a> {
     }
 }
 
-fn read_lease(row: &PgRow) -> Result<Lease, StoreError> {
-    Ok(Lease { hold: HoldKey::read(row.try_get("hold")?), until: row.try_get("sender_until")? })
+fn read_lease(row: &PgRow) -> Result<ReleaseLease, LedgerError> {
+    Ok(ReleaseLease { hold: HoldKey::read(row.try_get("hold")?), until: row.try_get("sender_until")? })
 }
 
-fn read_job(row: &PgRow) -> Result<WaitingJob, StoreError> {
+fn read_job(row: &PgRow) -> Result<WaitingJob, LedgerError> {
     Ok(WaitingJob {
         batch: row.try_get("batch")?,
         target: row.try_get("target")?,

@@ -9,7 +9,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 
-use super::{Store, StoreError, storable_json};
+use super::{Ledger, LedgerError, storable_json};
 use muster_core::trouble::Trouble;
 
 /// A worker counts as alive for this long after its last heartbeat: three heartbeats may be late.
@@ -55,9 +55,9 @@ impl WorkerReport {
     }
 }
 
-impl Store {
+impl Ledger {
     /// Records a heartbeat, and forgets workers that have not reported for a day.
-    pub async fn beat(&self, worker: &Identity, troubles: &[Trouble]) -> Result<(), StoreError> {
+    pub async fn beat(&self, worker: &Identity, troubles: &[Trouble]) -> Result<(), LedgerError> {
         let beat = "-- beat
             insert into workers as w (worker, host, pid, version, troubles)
             values ($1, $2, $3, $4, $5::jsonb)
@@ -77,13 +77,13 @@ impl Store {
     }
 
     /// Removes the row of a worker that stops.
-    pub async fn leave(&self, worker: &Identity) -> Result<(), StoreError> {
+    pub async fn leave(&self, worker: &Identity) -> Result<(), LedgerError> {
         let leave = "-- leave\ndelete from workers where worker = $1";
         self.run(async |db| Ok(sqlx::query(leave).bind(&worker.id).execute(db).await.map(drop)?)).await
     }
 
     /// Lists the workers that reported in the last day, the one that reported last first.
-    pub async fn workers(&self) -> Result<Vec<WorkerReport>, StoreError> {
+    pub async fn workers(&self) -> Result<Vec<WorkerReport>, LedgerError> {
         let query = "-- workers
             select host, pid, version, troubles,
                 extract(epoch from clock_timestamp() - started_at)::float8 as started_ago,
@@ -94,8 +94,8 @@ impl Store {
     }
 }
 
-fn read(row: &PgRow) -> Result<WorkerReport, StoreError> {
-    let ago = |column| Ok::<_, StoreError>(Duration::try_from_secs_f64(row.try_get(column)?).unwrap_or_default());
+fn read(row: &PgRow) -> Result<WorkerReport, LedgerError> {
+    let ago = |column| Ok::<_, LedgerError>(Duration::try_from_secs_f64(row.try_get(column)?).unwrap_or_default());
     Ok(WorkerReport {
         host: row.try_get("host")?,
         pid: row.try_get::<i32, _>("pid")?.cast_unsigned(),

@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Store, StoreError};
+use super::{Ledger, LedgerError};
 
 /// Tells a page from every other one, however often it is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,13 +33,13 @@ impl Marks {
     }
 }
 
-impl Store {
+impl Ledger {
     /// Says whether a page is written. A transaction that writes it may have been given up here and go on at the server:
     /// its end is waited for.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn is_written(&self, mark: Mark) -> Result<bool, StoreError> {
+    pub async fn is_written(&self, mark: Mark) -> Result<bool, LedgerError> {
         let touch = "-- is_written
             insert into page_writers as w (writer, page)
             values ($1, $2 - 1)
@@ -53,14 +53,14 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn forget_writers(&self) -> Result<(), StoreError> {
+    pub async fn forget_writers(&self) -> Result<(), LedgerError> {
         let delete = "-- forget_writers\ndelete from page_writers where written_at < now() - interval '7 days'";
         self.run(async |db| Ok(sqlx::query(delete).execute(db).await.map(drop)?)).await
     }
 }
 
 /// Marks a page as written, in the transaction that writes it, and returns whether it was not marked yet.
-pub(super) async fn mark_page(db: &mut PgConnection, mark: Mark) -> Result<bool, StoreError> {
+pub(super) async fn mark_page(db: &mut PgConnection, mark: Mark) -> Result<bool, LedgerError> {
     let upsert = "-- mark_page
         insert into page_writers as w (writer, page)
         values ($1, $2)

@@ -10,18 +10,18 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 use tracing::warn;
 
-use crate::aws::attempts::{Course, Standing, Step};
+use crate::aws::attempts::{Attempts, ExistingCertificate, NextStep};
 use crate::aws::identity::{self, IdentityError};
-use crate::aws::registrar::{Answer, CallError, Kind, Registrar};
+use crate::aws::registrar::{Answer, CallError, ErrorKind, Registrar};
 use crate::config::retry_policy::RetryPolicy;
-use crate::config::{Config, Rates};
+use crate::config::{Config, TargetRates};
 use crate::health::breaker::{Changes, Dependency};
 use crate::health::clock::Clock;
 use crate::ledger::rate_limit::Quota;
 use crate::ledger::written::Marks;
-use crate::ledger::{MessageOrigin, Page, Store, StoreError, insist};
-use crate::quota::lease_client::Lessor;
-use crate::quota::permits::{Gauges, Limiter};
+use crate::ledger::{Ledger, LedgerError, MessageOrigin, Page, insist};
+use crate::quota::lease_client::LeaseClient;
+use crate::quota::permits::{Gauges, PermitPool};
 use crate::runtime::backoff::Backoff;
 use crate::telemetry::metrics::Metrics;
 use muster_core::account::Account;
@@ -38,18 +38,18 @@ const ATTEMPTS: u32 = 4;
 
 /// One target, as somebody at a terminal uses it.
 #[derive(Debug)]
-pub struct Single {
+pub struct CaRegistration {
     target: Name,
     account: Account,
     registrar: Registrar,
-    rates: Rates,
+    rates: TargetRates,
     retry: RetryPolicy,
     clock: Clock,
 }
 
 /// Why a certificate did not come to an end.
 #[derive(Debug, thiserror::Error)]
-pub enum SingleError {
+pub enum CaRegistrationError {
     /// The settings have no such target.
     #[error("target `{target}` is not in the settings, which have {known}")]
     UnknownTarget {
@@ -84,14 +84,14 @@ pub enum SingleError {
     },
     /// The ledger could not be asked; nothing was called yet.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] LedgerError),
     /// It ended, and the ledger does not know.
     #[error("it ended as `{code}`, which could not be recorded: {error}")]
     Unrecorded {
         /// Why it ended so.
         code: Code,
         /// What the ledger met.
-        error: StoreError,
+        error: LedgerError,
     },
 }
 
@@ -104,15 +104,15 @@ pub struct Registration {
     pub existing: Option<Existing>,
 }
 
-impl Single {
+impl CaRegistration {
     /// Asks AWS whose account a target is, and makes what it takes to call there.
     ///
     /// # Errors
     /// The settings have no such target, or AWS did not say who we are.
-    pub async fn connect(config: &Config, target: &Name) -> Result<Self, SingleError> {
+    pub async fn connect(config: &Config, target: &Name) -> Result<Self, CaRegistrationError> {
         let Some(settings) = config.targets.get(target.as_str()) else {
             let known = config.targets.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            return Err(SingleError::UnknownTarget { target: target.clone(), known });
+            return Err(CaRegistrationError::UnknownTarget { target: target.clone(), known });
         };
         let timeout = config.worker.attempt_timeout.into();
         let asked = identity::ask(&settings.access(&config.aws), timeout).await;
@@ -143,7 +143,7 @@ impl Single {
     ///
     /// # Errors
     /// AWS did not say.
-    pub async fn registration_code(&self) -> Result<String, SingleError> {
+    pub async fn registration_code(&self) -> Result<String, CaRegistrationError> {
         self.ask("GetRegistrationCode", async || self.registrar.registration_code().await).await
     }
 
@@ -156,10 +156,10 @@ impl Single {
     /// judges the certificate is no error.
     pub async fn register(
         &self,
-        store: &Store,
+        store: &Ledger,
         job: &Job,
         certificate: &CheckedCertificate,
-    ) -> Result<Registration, SingleError> {
+    ) -> Result<Registration, CaRegistrationError> {
         let began = OffsetDateTime::now_utc();
         let (target, Account { id, region }) = (self.target.as_str(), &self.account);
         insist(async || store.claim_target(target, id, region).await).await?;
@@ -181,47 +181,47 @@ impl Single {
         if let Some(failed) = failed {
             return Err(failed);
         }
-        written.map_err(|error| SingleError::Unrecorded { code: outcome.code, error })?;
+        written.map_err(|error| CaRegistrationError::Unrecorded { code: outcome.code, error })?;
         Ok(Registration { outcome, existing })
     }
 
     /// The tokens of the quota, and what must run for them.
     async fn limiter(
         &self,
-        store: &Store,
+        store: &Ledger,
         operation: Operation,
-    ) -> Result<(Limiter, impl Future<Output = ()> + Send + use<>), StoreError> {
+    ) -> Result<(PermitPool, impl Future<Output = ()> + Send + use<>), LedgerError> {
         let (quota, ceiling) = (Quota { account: self.account.clone(), operation }, self.rates.of(operation));
         let learnt = insist(async || store.open_quota(&quota, ceiling).await).await?;
         let metrics = Arc::new(Metrics::new());
         let gauges = Gauges { learnt: vec![], leased: metrics.limiter_tokens_leased.clone() };
         let postgres = Dependency::new("postgres", Changes::default());
-        Ok(Lessor { store: store.clone(), quota, postgres, metrics }.limiter(learnt, ceiling, gauges))
+        Ok(LeaseClient { store: store.clone(), quota, postgres, metrics }.limiter(learnt, ceiling, gauges))
     }
 
     /// Calls AWS until the certificate has an outcome; with it, why a CA that AWS has already was not activated.
     async fn call(
         &self,
-        limiter: Limiter,
+        limiter: PermitPool,
         job: &Job,
         certificate: &CheckedCertificate,
-    ) -> Result<(Registration, Option<SingleError>), SingleError> {
-        let mut course = Course::new(self.retry, 0);
+    ) -> Result<(Registration, Option<CaRegistrationError>), CaRegistrationError> {
+        let mut course = Attempts::new(self.retry, 0);
         let mut n_calls = 0;
         loop {
             let token = limiter.token().await;
             let answer = self.registrar.register(certificate).await;
             n_calls += 1;
             match answer.kind() {
-                Some(Kind::Denied) => return Err(denied(job.operation(), answer)),
-                Some(Kind::Throttled) => limiter.throttled(&token),
+                Some(ErrorKind::Denied) => return Err(denied(job.operation(), answer)),
+                Some(ErrorKind::Throttled) => limiter.throttled(&token),
                 _ => {}
             }
             match course.after(&answer, n_calls, false) {
-                Step::End(code) => {
+                NextStep::End(code) => {
                     return Ok(self.end(code, job, certificate, course, &answer).await);
                 }
-                Step::Wait(wait) => {
+                NextStep::Wait(wait) => {
                     let error = answer.result.err().map(|error| error.to_string()).unwrap_or_default();
                     warn!(error, wait = span(wait), "the call failed, trying again");
                     tokio::time::sleep(wait).await;
@@ -236,14 +236,14 @@ impl Single {
         code: Code,
         job: &Job,
         certificate: &CheckedCertificate,
-        course: Course,
+        course: Attempts,
         answer: &Answer,
-    ) -> (Registration, Option<SingleError>) {
+    ) -> (Registration, Option<CaRegistrationError>) {
         let wanted = job.request.wanted_status();
         let id = certificate.id();
         let is_foreign = answer.existing_id.as_ref().is_some_and(|found| *found != id.to_string());
         if code != Code::Exists || is_foreign {
-            let outcome = course.outcome(code, certificate, wanted, false, answer, Standing::default());
+            let outcome = course.outcome(code, certificate, wanted, false, answer, ExistingCertificate::default());
             return (Registration { outcome, existing: None }, None);
         }
         let (existing, standing, failed) = self.existing(id, wanted, &course).await;
@@ -253,7 +253,7 @@ impl Single {
     }
 
     /// Writes an end, again where that may help: what AWS did should be known.
-    async fn record(&self, store: &Store, page: Page) -> Result<(), StoreError> {
+    async fn record(&self, store: &Ledger, page: Page) -> Result<(), LedgerError> {
         let page = Page { mark: Some(Marks::default().next_mark()), ..page };
         let mut backoff = Backoff::new(self.retry.first_wait, self.retry.max_wait);
         let mut written = store.record(&page).await;
@@ -267,7 +267,7 @@ impl Single {
     }
 }
 
-fn denied(operation: Operation, answer: Answer) -> SingleError {
+fn denied(operation: Operation, answer: Answer) -> CaRegistrationError {
     let error = answer.result.expect_err("a denial is no success");
-    SingleError::Call { operation: operation.into(), error }
+    CaRegistrationError::Call { operation: operation.into(), error }
 }

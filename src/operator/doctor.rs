@@ -21,9 +21,9 @@ use strum::{Display, IntoStaticStr};
 use crate::config::Config;
 use crate::health::fit;
 
-use ledger::Ledger;
-use queues::Queues;
-use targets::Targets;
+use ledger::ExaminedLedger;
+use queues::ExaminedQueues;
+use targets::ExaminedTargets;
 
 /// Longest that one check waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -47,7 +47,7 @@ pub struct Finding {
     /// What was looked at: a target, a queue, a permission; empty where there is only one.
     pub subject: String,
     /// What it comes to.
-    pub verdict: Verdict,
+    pub verdict: CheckResult,
     /// What was found.
     pub found: String,
     /// What mends it.
@@ -58,7 +58,7 @@ pub struct Finding {
 #[derive(Clone, Copy, Debug, Display, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
-pub enum Verdict {
+pub enum CheckResult {
     /// All is well.
     Ok,
     /// It works, and may lose work or waste calls.
@@ -113,29 +113,29 @@ pub enum Check {
 }
 
 impl Finding {
-    fn new(check: Check, subject: &str, verdict: Verdict, found: impl Into<String>) -> Self {
+    fn new(check: Check, subject: &str, verdict: CheckResult, found: impl Into<String>) -> Self {
         Self { check, subject: subject.to_owned(), verdict, found: found.into(), mend: None }
     }
 
     fn ok(check: Check, subject: &str, found: impl Into<String>) -> Self {
-        Self::new(check, subject, Verdict::Ok, found)
+        Self::new(check, subject, CheckResult::Ok, found)
     }
 
     fn skipped(check: Check, subject: &str, why: impl Into<String>) -> Self {
-        Self::new(check, subject, Verdict::Skipped, why)
+        Self::new(check, subject, CheckResult::Skipped, why)
     }
 
     fn warning(check: Check, subject: &str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { mend: Some(mend.into()), ..Self::new(check, subject, Verdict::Warning, found) }
+        Self { mend: Some(mend.into()), ..Self::new(check, subject, CheckResult::Warning, found) }
     }
 
     fn problem(check: Check, subject: &str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { mend: Some(mend.into()), ..Self::new(check, subject, Verdict::Problem, found) }
+        Self { mend: Some(mend.into()), ..Self::new(check, subject, CheckResult::Problem, found) }
     }
 
     /// What does not fit, as settings and queues are told it at the start of a worker.
-    fn misfit(check: Check, subject: &str, finding: &fit::Finding) -> Self {
-        let verdict = if finding.is_fatal() { Verdict::Problem } else { Verdict::Warning };
+    fn misfit(check: Check, subject: &str, finding: &fit::FitFinding) -> Self {
+        let verdict = if finding.is_fatal() { CheckResult::Problem } else { CheckResult::Warning };
         Self { mend: Some(finding.hint()), ..Self::new(check, subject, verdict, finding.to_string()) }
     }
 }
@@ -144,9 +144,9 @@ impl Examination<'_> {
     /// Makes every check; the order of what they found is always the same.
     pub async fn run(&self) -> Vec<Finding> {
         let (ledger, targets, queues, admin) = tokio::join!(
-            Ledger::reach(self.config),
-            Targets::ask(self.config),
-            Queues::reach(self.config),
+            ExaminedLedger::reach(self.config),
+            ExaminedTargets::ask(self.config),
+            ExaminedQueues::reach(self.config),
             listener::check(self.config),
         );
         let store = ledger.store.as_ref();

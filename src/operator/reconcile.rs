@@ -15,26 +15,26 @@ use std::num::NonZeroU32;
 
 use crate::config::Config;
 use crate::intake::ca_folder::{CaFolderError, known_cas};
-use crate::ledger::drift::listing::{Listed, Run};
-use crate::ledger::drift::{ComparedRow, Lane};
-use crate::ledger::{Store, StoreError};
-use crate::operator::ca_registration::SingleError;
+use crate::ledger::drift::listing::{Listed, ReconcileRun};
+use crate::ledger::drift::{CertificateSource, ComparedRow};
+use crate::ledger::{Ledger, LedgerError};
+use crate::operator::ca_registration::CaRegistrationError;
 use muster_core::account::Account;
 use muster_core::certificate::{Certificate, CertificateId, Issuer, Verification};
 use muster_core::job::Name;
 use muster_core::rate::Rate;
 
 use drift::{Drift, drifts};
-pub use findings::{Example, Findings};
+pub use findings::{FindingExample, Findings};
 pub use inventory::{Inventory, InventoryError};
-pub use mend::Done;
+pub use mend::FixesMade;
 
 /// How many certificates are compared at a time.
 const PAGE: u32 = 500;
 
 /// What is to be compared.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct ReconcileOrder {
     /// The account and region, by its name in the settings.
     pub target: Name,
     /// Only the rows of this batch.
@@ -52,13 +52,13 @@ pub struct Order {
 pub enum ReconcileError {
     /// The target cannot be used.
     #[error(transparent)]
-    Target(#[from] SingleError),
+    Target(#[from] CaRegistrationError),
     /// AWS did not say what it holds.
     #[error(transparent)]
     Inventory(#[from] InventoryError),
     /// The ledger did not do its part.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] LedgerError),
     /// Nobody named this batch.
     #[error("the ledger does not know batch `{0}`")]
     UnknownBatch(Name),
@@ -93,12 +93,12 @@ impl ReconcileError {
 /// One comparison.
 #[derive(Debug)]
 pub struct Reconciliation {
-    store: Store,
+    store: Ledger,
     inventory: Inventory,
-    order: Order,
+    order: ReconcileOrder,
     issuer: Option<Issuer>,
-    lanes: Vec<Lane>,
-    run: Run,
+    lanes: Vec<CertificateSource>,
+    run: ReconcileRun,
     findings: Findings,
     /// What AWS said first: while it is there, all of it is.
     first: Option<CertificateId>,
@@ -109,7 +109,7 @@ impl Reconciliation {
     ///
     /// # Errors
     /// The target, the batch or the CA cannot be used, or the ledger cannot be reached.
-    pub async fn begin(config: &Config, store: &Store, order: Order) -> Result<Self, ReconcileError> {
+    pub async fn begin(config: &Config, store: &Ledger, order: ReconcileOrder) -> Result<Self, ReconcileError> {
         let inventory = Inventory::connect(config, &order.target, order.rate).await?;
         let account = inventory.account();
         store.check_target(order.target.as_str(), &account.id, &account.region).await?;
@@ -163,7 +163,7 @@ impl Reconciliation {
     ///
     /// # Errors
     /// What the server or the connection met; the next comparison removes it later.
-    pub async fn end(self) -> Result<(), StoreError> {
+    pub async fn end(self) -> Result<(), LedgerError> {
         self.store.end_run(&self.run).await
     }
 
@@ -189,7 +189,7 @@ impl Reconciliation {
     }
 
     /// Keeps what AWS said.
-    async fn note(&mut self, said: &[Listed]) -> Result<(), StoreError> {
+    async fn note(&mut self, said: &[Listed]) -> Result<(), LedgerError> {
         self.first = self.first.or(said.first().map(|listed| listed.id));
         self.store.note_listed(&self.run, said).await
     }
@@ -201,14 +201,14 @@ impl Reconciliation {
     }
 
     /// Reads the next page of what AWS said, with the ledger's rows; none is left behind the last.
-    async fn page(&self, after: &mut Option<CertificateId>) -> Result<Option<Page>, StoreError> {
+    async fn page(&self, after: &mut Option<CertificateId>) -> Result<Option<ComparedPage>, LedgerError> {
         let listed = self.store.listed(&self.run, *after, PAGE).await?;
         let Some(last) = listed.last() else { return Ok(None) };
         *after = Some(last.id);
         let ids: Vec<CertificateId> = listed.iter().map(|listed| listed.id).collect();
         let mut rows = self.store.compared_rows(&self.run, self.account(), &ids).await?;
         rows.sort_by(|one, other| one.key.subject.cmp(&other.key.subject).then_with(|| one.key.cmp(&other.key)));
-        Ok(Some(Page { listed, rows }))
+        Ok(Some(ComparedPage { listed, rows }))
     }
 }
 
@@ -236,12 +236,12 @@ impl CycleDetector {
 }
 
 /// What AWS said of some certificates, and the rows that the ledger has of them; both in the order of the ids.
-struct Page {
+struct ComparedPage {
     listed: Vec<Listed>,
     rows: Vec<ComparedRow>,
 }
 
-impl Page {
+impl ComparedPage {
     fn drifts(&self, batch: Option<&Name>) -> Vec<(&Listed, Drift<'_>)> {
         let mut rest = self.rows.iter().peekable();
         let mut found = Vec::new();
@@ -257,20 +257,20 @@ impl Page {
 }
 
 /// Where the ledger's certificates are read.
-async fn lanes(store: &Store, batch: Option<&Name>) -> Result<Vec<Lane>, ReconcileError> {
-    let Some(batch) = batch else { return Ok(vec![Lane::Account]) };
+async fn lanes(store: &Ledger, batch: Option<&Name>) -> Result<Vec<CertificateSource>, ReconcileError> {
+    let Some(batch) = batch else { return Ok(vec![CertificateSource::Account]) };
     let operations = store.batch_operations(batch.as_str()).await?;
     if operations.is_empty() {
         return Err(ReconcileError::UnknownBatch(batch.clone()));
     }
     let of_devices = operations.into_iter().filter(|(_, operation)| !operation.is_of_ca());
-    Ok(of_devices.map(|(target, operation)| Lane::Batch(batch.to_string(), target, operation)).collect())
+    Ok(of_devices.map(|(target, operation)| CertificateSource::Batch(batch.to_string(), target, operation)).collect())
 }
 
 /// The CA with an id: the ledger's, or one of the folder.
 async fn issuer(
     config: &Config,
-    store: &Store,
+    store: &Ledger,
     account: &Account,
     id: CertificateId,
 ) -> Result<Issuer, ReconcileError> {

@@ -5,18 +5,18 @@
 
 use std::collections::HashSet;
 
-use crate::aws::queue::{EntryResult, Outgoing, Queue, QueueError, pack};
+use crate::aws::queue::{EntryResult, OutgoingMessage, Queue, QueueError, pack};
 use crate::config::Config;
 use muster_core::job::{Job, ParseError};
 
 /// Sends bodies of jobs on.
 #[derive(Debug)]
-pub struct Forwarding {
+pub struct Redrive {
     queue: Queue,
     targets: HashSet<String>,
 }
 
-impl Forwarding {
+impl Redrive {
     /// Sends to a queue, for the targets that the settings have.
     pub fn new(config: &Config, queue: Queue) -> Self {
         Self { queue, targets: config.targets.keys().cloned().collect() }
@@ -38,8 +38,8 @@ impl Forwarding {
     }
 
     /// Sends bodies as they are, in as few calls as SQS allows. The source of a job is its tenant, as `enqueue` has it.
-    pub async fn send(&self, jobs: &[(&Job, &str)]) -> Sent {
-        let mut sent = Sent::default();
+    pub async fn send(&self, jobs: &[(&Job, &str)]) -> SentBodies {
+        let mut sent = SentBodies::default();
         let messages = jobs.iter().map(|(job, body)| message(job, body));
         for messages in pack(messages, |message| message) {
             match self.queue.send(&messages).await {
@@ -56,15 +56,15 @@ impl Forwarding {
 
 /// What came of sending bodies.
 #[derive(Debug, Default)]
-pub struct Sent {
+pub struct SentBodies {
     /// What SQS said of each, from the first on.
     pub results: Vec<EntryResult>,
     /// Why a call failed as a whole; of the bodies without a result, none is known to be sent.
     pub error: Option<QueueError>,
 }
 
-fn message(job: &Job, body: &str) -> Outgoing {
-    Outgoing { body: body.to_owned(), group: job.source.as_ref().map(ToString::to_string) }
+fn message(job: &Job, body: &str) -> OutgoingMessage {
+    OutgoingMessage { body: body.to_owned(), group: job.source.as_ref().map(ToString::to_string) }
 }
 
 #[cfg(test)]
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_job_of_a_target_that_is_not_configured_is_none() {
-        let forwarding = Forwarding::new(&Config::default(), Queue::uncalled("jobs"));
+        let forwarding = Redrive::new(&Config::default(), Queue::uncalled("jobs"));
         assert!(forwarding.read(&BODY.replace("TARGET", "default")).is_ok());
         assert_eq!(forwarding.read(&BODY.replace("TARGET", "mars")).unwrap_err().code(), "unknown_target");
         assert_eq!(forwarding.read("no job").unwrap_err().code(), "not_json");

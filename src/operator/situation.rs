@@ -8,12 +8,12 @@ mod troubles;
 
 use std::time::Duration;
 
-use crate::ledger::facts::Facts;
+use crate::ledger::facts::FleetFacts;
 use crate::ledger::hold::OpenHold;
 use crate::ledger::rate_limit::Throttle;
 use crate::ledger::reading::{FRESH, QueueReport};
 use crate::ledger::workers::{ALIVE_FOR, WorkerReport};
-use crate::ledger::{Store, StoreError};
+use crate::ledger::{Ledger, LedgerError};
 use muster_core::format::{counted, grouped, printable, span};
 use muster_core::hold::{HoldKey, HoldKind};
 use muster_core::job::Name;
@@ -38,12 +38,12 @@ pub struct Situation {
     /// The quotas that AWS throttles.
     pub throttles: Vec<Throttle>,
     /// Counts.
-    pub facts: Facts,
+    pub facts: FleetFacts,
 }
 
 impl Situation {
     /// Reads it.
-    pub async fn read(store: &Store) -> Result<Self, StoreError> {
+    pub async fn read(store: &Ledger) -> Result<Self, LedgerError> {
         Ok(Self {
             workers: store.workers().await?,
             holds: store.open_holds().await?,
@@ -90,7 +90,7 @@ impl Situation {
     pub fn summary(&self) -> String {
         let workers = counted(self.alive().count() as u64, "worker", "workers");
         let alive_for = span(ALIVE_FOR);
-        let Facts { quarantined, missing, parked, .. } = &self.facts;
+        let FleetFacts { quarantined, missing, parked, .. } = &self.facts;
         let parked: u64 = parked.values().sum();
         let missing = missing.map_or_else(|| "missing unknown yet".to_owned(), |n| format!("{} missing", grouped(n)));
         let (parked, quarantined) = (grouped(parked), grouped(*quarantined));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::iter::Sum;
 use std::sync::Arc;
 
-use crate::quota::permits::Limiter;
+use crate::quota::permits::PermitPool;
 use muster_core::job::{Name, Operation};
 
 /// How much more may wait for tokens, all targets together.
@@ -18,18 +18,18 @@ pub struct Room {
 
 /// The limiters; clones share them.
 #[derive(Clone, Debug)]
-pub struct Limiters {
-    by_name: Arc<HashMap<(Name, Operation), Limiter>>,
+pub struct PermitPools {
+    by_name: Arc<HashMap<(Name, Operation), PermitPool>>,
     /// Each limiter once: names of one account and region share it.
-    distinct: Arc<Vec<(Operation, Limiter)>>,
+    distinct: Arc<Vec<(Operation, PermitPool)>>,
     /// How many jobs all of them hold at most.
     slots: usize,
 }
 
-impl Limiters {
+impl PermitPools {
     /// Puts limiters together whose jobs share these slots.
-    pub fn new(by_name: HashMap<(Name, Operation), Limiter>, slots: usize) -> Self {
-        let mut distinct: Vec<(Operation, Limiter)> = Vec::new();
+    pub fn new(by_name: HashMap<(Name, Operation), PermitPool>, slots: usize) -> Self {
+        let mut distinct: Vec<(Operation, PermitPool)> = Vec::new();
         for ((_, operation), limiter) in &by_name {
             if !distinct.iter().any(|(_, known)| known.is(limiter)) {
                 distinct.push((*operation, limiter.clone()));
@@ -42,12 +42,12 @@ impl Limiters {
     ///
     /// # Panics
     /// Where the target is not one of ours: jobs for others never come so far.
-    pub fn of(&self, target: &Name, operation: Operation) -> &Limiter {
+    pub fn of(&self, target: &Name, operation: Operation) -> &PermitPool {
         self.by_name.get(&(target.clone(), operation)).expect("every target of ours has a limiter for each operation")
     }
 
     /// Every limiter, with whose it is.
-    pub fn iter(&self) -> impl Iterator<Item = (&Name, Operation, &Limiter)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&Name, Operation, &PermitPool)> {
         self.by_name.iter().map(|((target, operation), limiter)| (target, *operation, limiter))
     }
 
@@ -64,7 +64,7 @@ impl Limiters {
 
     /// How many more jobs may wait for tokens. A target that has too many takes nothing from another's room.
     pub fn room(&self) -> Room {
-        Room { free: self.sum(Limiter::room), served: self.sum(Limiter::served) }
+        Room { free: self.sum(PermitPool::room), served: self.sum(PermitPool::served) }
     }
 
     /// Calls a second that the quotas together allow for which there is work, as they are configured.
@@ -78,15 +78,15 @@ impl Limiters {
     }
 
     /// The limiters that have work or had some a moment ago; where there is none, those of the usual operation.
-    fn at_work(&self) -> impl Iterator<Item = &Limiter> {
-        let works = |limiter: &Limiter| limiter.held() > 0 || limiter.had_work();
+    fn at_work(&self) -> impl Iterator<Item = &PermitPool> {
+        let works = |limiter: &PermitPool| limiter.held() > 0 || limiter.had_work();
         let is_idle = !self.distinct.iter().any(|(_, limiter)| works(limiter));
         let counts =
             move |its: &Operation, limiter| works(limiter) || (is_idle && *its == Operation::RegisterCertificate);
         self.distinct.iter().filter(move |(its, limiter)| counts(its, limiter)).map(|(_, limiter)| limiter)
     }
 
-    fn sum<N: Sum>(&self, number: impl Fn(&Limiter) -> N) -> N {
+    fn sum<N: Sum>(&self, number: impl Fn(&PermitPool) -> N) -> N {
         self.distinct.iter().map(|(_, limiter)| number(limiter)).sum()
     }
 }
@@ -100,12 +100,12 @@ mod tests {
     use muster_core::rate::Rate;
 
     /// A limiter that never gets a token.
-    fn limiter() -> Limiter {
+    fn limiter() -> PermitPool {
         let gauge = || prometheus::Gauge::new("learnt", "learnt").unwrap();
         let leased = prometheus::IntCounter::new("leased", "leased").unwrap();
         let rate = Rate::new(10.0).unwrap();
         let gauges = Gauges { learnt: vec![gauge()], leased };
-        Limiter::new(|_| std::future::pending(), rate, rate, gauges).0
+        PermitPool::new(|_| std::future::pending(), rate, rate, gauges).0
     }
 
     #[tokio::test]
@@ -117,7 +117,7 @@ mod tests {
             let (own, its) = (limiter(), limiter());
             let by_name = [(Operation::RegisterCertificate, own.clone()), (other, its.clone())];
             let by_name = by_name.into_iter().map(|(operation, limiter)| ((target.clone(), operation), limiter));
-            let limiters = Limiters::new(by_name.collect(), 1000);
+            let limiters = PermitPools::new(by_name.collect(), 1000);
             let _waiting: Vec<_> = std::iter::repeat_with(|| own.wait()).take(100).collect();
             drop(its.wait());
             assert!(own.room() == 0 && its.is_hungry());
@@ -131,7 +131,7 @@ mod tests {
         let target: Name = "default".parse().unwrap();
         let by_name: HashMap<_, _> =
             Operation::VARIANTS.iter().map(|&operation| ((target.clone(), operation), limiter())).collect();
-        let limiters = Limiters::new(by_name, 1000);
+        let limiters = PermitPools::new(by_name, 1000);
         let is = |rate: f64| (limiters.ceiling() - rate).abs() < f64::EPSILON;
         assert!(is(10.0), "nothing is used: devices are what is usual");
         let _held = limiters.of(&target, Operation::RegisterCertificateWithoutCA).hold();

@@ -11,8 +11,8 @@ use tracing::{info, warn};
 use crate::health::breaker::Dependency;
 use crate::ledger::rate_limit::Lease;
 use crate::ledger::rate_limit::{Change, Quota};
-use crate::ledger::{Store, StoreError};
-use crate::quota::permits::{Gauges, Lesson, Limiter, SLOW};
+use crate::ledger::{Ledger, LedgerError};
+use crate::quota::permits::{Feedback, Gauges, PermitPool, SLOW};
 use crate::runtime::backoff::Backoff;
 use crate::telemetry::metrics::Metrics;
 use muster_core::format::{rounded, span};
@@ -58,9 +58,9 @@ impl Cut {
 
 /// Asks the ledger for one quota.
 #[derive(Clone, Debug)]
-pub struct Lessor {
+pub struct LeaseClient {
     /// The ledger.
-    pub store: Store,
+    pub store: Ledger,
     /// What is leased from.
     pub quota: Quota,
     /// Fails while the ledger does.
@@ -69,12 +69,12 @@ pub struct Lessor {
     pub metrics: Arc<Metrics>,
 }
 
-impl Lessor {
+impl LeaseClient {
     /// Makes a limiter of the quota, and what must run for it: that ends when the last clone is dropped.
-    pub fn limiter(self, learnt: Rate, ceiling: Rate, gauges: Gauges) -> (Limiter, impl Future<Output = ()> + Send) {
+    pub fn limiter(self, learnt: Rate, ceiling: Rate, gauges: Gauges) -> (PermitPool, impl Future<Output = ()> + Send) {
         let (lessor, last) = (self.clone(), Arc::new(Mutex::new(None)));
         let lease = move |n| lessor.clone().lease(n, Arc::clone(&last));
-        let (limiter, lessons, dispense) = Limiter::new(lease, learnt, ceiling, gauges);
+        let (limiter, lessons, dispense) = PermitPool::new(lease, learnt, ceiling, gauges);
         let work = async move {
             tokio::join!(dispense, self.learn(lessons));
         };
@@ -87,7 +87,7 @@ impl Lessor {
         let mut failing = None;
         loop {
             let asked = self.store.lease(&self.quota, n);
-            match tokio::time::timeout(SLOW, asked).await.unwrap_or(Err(StoreError::Timeout(SLOW))) {
+            match tokio::time::timeout(SLOW, asked).await.unwrap_or(Err(LedgerError::Timeout(SLOW))) {
                 Ok(lease) => {
                     self.note_clock(&lease, &last);
                     return lease;
@@ -113,12 +113,12 @@ impl Lessor {
 
     /// Tells the ledger what was met. A throttle of a place that was granted before the last cut says nothing new; of
     /// those that come while the ledger is told, most are.
-    async fn learn(self, mut lessons: mpsc::UnboundedReceiver<Lesson>) {
+    async fn learn(self, mut lessons: mpsc::UnboundedReceiver<Feedback>) {
         let mut cut = Cut { at: OffsetDateTime::UNIX_EPOCH, told: Instant::now() };
         while let Some(lesson) = lessons.recv().await {
             let changed = match lesson {
-                Lesson::Throttled { granted_at, .. } if cut.covers(granted_at) => continue,
-                Lesson::Throttled { granted_at, went_through } => {
+                Feedback::Throttled { granted_at, .. } if cut.covers(granted_at) => continue,
+                Feedback::Throttled { granted_at, went_through } => {
                     let changed = self.store.cut_rate(&self.quota, granted_at, went_through).await;
                     if let Ok(change) = &changed {
                         let at = change.as_ref().map_or(granted_at, |change| change.at);
@@ -126,8 +126,8 @@ impl Lessor {
                     }
                     changed
                 }
-                Lesson::Recovered => self.store.give_rate_back(&self.quota).await,
-                Lesson::Risen { from } => self.store.note_rise(&self.quota, from).await,
+                Feedback::Recovered => self.store.give_rate_back(&self.quota).await,
+                Feedback::Risen { from } => self.store.note_rise(&self.quota, from).await,
             };
             match changed {
                 Ok(change) => self.tell(change),

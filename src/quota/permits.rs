@@ -20,7 +20,7 @@ pub use load::{Counted, Gauges};
 use crate::ledger::rate_limit::Lease;
 use muster_core::rate::Rate;
 
-use dispenser::{Line, Waiter, dispense};
+use dispenser::{Waiter, WaitingLine, dispense};
 use guard::Guard;
 use load::Load;
 
@@ -30,14 +30,14 @@ pub(crate) const SLOW: Duration = Duration::from_secs(1);
 
 /// The tokens of one target and operation; clones share them.
 #[derive(Clone, Debug)]
-pub struct Limiter {
+pub struct PermitPool {
     waiters: mpsc::UnboundedSender<Waiter>,
     load: Arc<Load>,
 }
 
 /// What a limiter met that changes the rate of all workers, or tells of a change.
 #[derive(Clone, Copy, Debug)]
-pub enum Lesson {
+pub enum Feedback {
     /// AWS throttled a call whose place was granted at this instant of the ledger.
     Throttled {
         /// By the ledger's clock.
@@ -56,12 +56,12 @@ pub enum Lesson {
 
 /// The right to make one call.
 #[derive(Debug)]
-pub struct Token {
+pub struct Permit {
     /// When its place was granted, by the ledger's clock.
     granted_at: OffsetDateTime,
 }
 
-impl Limiter {
+impl PermitPool {
     /// Makes a limiter that gets its tokens from `lease`, which tries until it has some, with the rate learnt so far and the
     /// configured one. It is given with what is to be told to whoever grants leases, and with its work: that must run, and
     /// ends when the last clone is dropped.
@@ -70,11 +70,11 @@ impl Limiter {
         learnt: Rate,
         ceiling: Rate,
         gauges: Gauges,
-    ) -> (Self, mpsc::UnboundedReceiver<Lesson>, impl Future<Output = ()>) {
+    ) -> (Self, mpsc::UnboundedReceiver<Feedback>, impl Future<Output = ()>) {
         let (waiters, queue) = mpsc::unbounded_channel();
         let (teacher, lessons) = mpsc::unbounded_channel();
         let load = Arc::new(Load::new(learnt, ceiling, gauges, teacher));
-        let work = dispense(queue, Line::new(Arc::clone(&load)), Guard::new(ceiling), lease);
+        let work = dispense(queue, WaitingLine::new(Arc::clone(&load)), Guard::new(ceiling), lease);
         (Self { waiters, load }, lessons, work)
     }
 
@@ -86,14 +86,14 @@ impl Limiter {
     /// Waits for a token, in the order of the calls.
     ///
     /// Dropping the wait gives its place to the next in line; no token is lost by it.
-    pub async fn token(&self) -> Token {
+    pub async fn token(&self) -> Permit {
         let (waiter, turn) = oneshot::channel();
         self.waiters.send(waiter).expect("the dispenser lives as long as a limiter");
         turn.await.expect("the dispenser serves everybody in the queue")
     }
 
     /// Notes that AWS throttled the call of this token: the rate that all workers share is cut.
-    pub fn throttled(&self, token: &Token) {
+    pub fn throttled(&self, token: &Permit) {
         self.load.throttled(token.granted_at);
     }
 
@@ -209,13 +209,13 @@ mod tests {
             lease
         }
 
-        fn limiter(&self) -> Limiter {
+        fn limiter(&self) -> PermitPool {
             self.limiter_below(self.rate)
         }
 
-        fn limiter_below(&self, ceiling: Rate) -> Limiter {
+        fn limiter_below(&self, ceiling: Rate) -> PermitPool {
             let row = self.clone();
-            let (limiter, _, work) = Limiter::new(move |n| row.clone().lease(n), self.rate, ceiling, gauges());
+            let (limiter, _, work) = PermitPool::new(move |n| row.clone().lease(n), self.rate, ceiling, gauges());
             tokio::spawn(work);
             limiter
         }
@@ -233,7 +233,7 @@ mod tests {
     }
 
     /// Takes tokens for a time, as fast as they come to forty at a time, and tells when each came.
-    async fn taken_in(limiters: &[Limiter], time: Duration) -> Vec<Instant> {
+    async fn taken_in(limiters: &[PermitPool], time: Duration) -> Vec<Instant> {
         let end = Instant::now() + time;
         let (taken, mut times) = mpsc::unbounded_channel();
         for limiter in limiters {

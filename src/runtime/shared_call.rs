@@ -7,14 +7,14 @@ use tokio::sync::watch;
 
 /// Work that runs at most once at a time.
 #[derive(Debug)]
-pub(crate) struct SingleFlight<T> {
+pub(crate) struct SharedCall<T> {
     /// The run that began last.
-    last: Mutex<Option<Run<T>>>,
+    last: Mutex<Option<SharedRun<T>>>,
 }
 
 /// One run of the work.
 #[derive(Clone, Debug)]
-pub(crate) struct Run<T> {
+pub(crate) struct SharedRun<T> {
     began: Instant,
     /// What the run before it gave.
     before: Option<T>,
@@ -23,7 +23,7 @@ pub(crate) struct Run<T> {
 
 /// What is known of a run.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Known<T> {
+pub(crate) enum RunResult<T> {
     /// What it gave.
     Outcome(T),
     /// It takes longer than was waited for.
@@ -35,16 +35,16 @@ pub(crate) enum Known<T> {
     },
 }
 
-impl<T> Default for SingleFlight<T> {
+impl<T> Default for SharedCall<T> {
     fn default() -> Self {
         Self { last: Mutex::default() }
     }
 }
 
-impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
+impl<T: Clone + Send + Sync + 'static> SharedCall<T> {
     /// The run that is under way, or that gave something no longer ago than `kept`; else a new one begins. A run outlives
     /// whoever began it.
-    pub(crate) fn join<F>(&self, kept: Duration, work: impl FnOnce() -> F) -> Run<T>
+    pub(crate) fn join<F>(&self, kept: Duration, work: impl FnOnce() -> F) -> SharedRun<T>
     where
         F: Future<Output = T> + Send + 'static,
     {
@@ -52,9 +52,9 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         if let Some(run) = last.as_ref().filter(|run| run.is_of_use(kept)) {
             return run.clone();
         }
-        let before = last.as_ref().and_then(Run::newest);
+        let before = last.as_ref().and_then(SharedRun::newest);
         let (sender, outcome) = watch::channel(None);
-        let run = Run { began: Instant::now(), before, outcome };
+        let run = SharedRun { began: Instant::now(), before, outcome };
         *last = Some(run.clone());
         let work = work();
         tokio::spawn(async move {
@@ -65,13 +65,13 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     }
 }
 
-impl<T: Clone> Run<T> {
+impl<T: Clone> SharedRun<T> {
     /// Waits for what the run gives, no longer than a time.
-    pub(crate) async fn wait(mut self, patience: Duration) -> Known<T> {
+    pub(crate) async fn wait(mut self, patience: Duration) -> RunResult<T> {
         let waited = tokio::time::timeout(patience, self.outcome.wait_for(Option::is_some)).await;
         let outcome = waited.ok().and_then(Result::ok).and_then(|outcome| outcome.clone());
         let (since, before) = (self.began.elapsed(), self.before);
-        outcome.map_or(Known::Late { since, before }, |(_, outcome)| Known::Outcome(outcome))
+        outcome.map_or(RunResult::Late { since, before }, |(_, outcome)| RunResult::Outcome(outcome))
     }
 
     fn is_of_use(&self, kept: Duration) -> bool {
@@ -98,7 +98,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn those_who_ask_meanwhile_get_the_same_run() {
-        let (flight, gate) = (SingleFlight::default(), Arc::new(Semaphore::new(0)));
+        let (flight, gate) = (SharedCall::default(), Arc::new(Semaphore::new(0)));
         let work = |outcome: u8| {
             let gate = Arc::clone(&gate);
             move || async move {
@@ -108,11 +108,14 @@ mod tests {
         };
         let (first, second) = (flight.join(Duration::ZERO, work(1)), flight.join(Duration::ZERO, work(2)));
         let late = first.clone().wait(Duration::from_secs(1)).await;
-        assert!(matches!(late, Known::Late { before: None, .. }), "{late:?}");
+        assert!(matches!(late, RunResult::Late { before: None, .. }), "{late:?}");
         gate.add_permits(1);
-        assert_eq!((first.wait(PATIENCE).await, second.wait(PATIENCE).await), (Known::Outcome(1), Known::Outcome(1)));
-        assert_eq!(flight.join(PATIENCE, work(3)).wait(PATIENCE).await, Known::Outcome(1), "it is kept");
+        assert_eq!(
+            (first.wait(PATIENCE).await, second.wait(PATIENCE).await),
+            (RunResult::Outcome(1), RunResult::Outcome(1))
+        );
+        assert_eq!(flight.join(PATIENCE, work(3)).wait(PATIENCE).await, RunResult::Outcome(1), "it is kept");
         let late = flight.join(Duration::ZERO, work(4)).wait(Duration::from_secs(1)).await;
-        assert!(matches!(late, Known::Late { before: Some(1), .. }), "{late:?}");
+        assert!(matches!(late, RunResult::Late { before: Some(1), .. }), "{late:?}");
     }
 }

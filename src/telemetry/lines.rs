@@ -20,8 +20,8 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use notice::notice;
 
-use super::repeats::{Repeats, Summary};
-use super::{Look, panics};
+use super::repeats::{RepeatSummary, Repeats};
+use super::{LineStyle, panics};
 
 /// Most bytes that wait to be written: about a thousand lines.
 const QUEUED_MAX: usize = 256 << 10;
@@ -33,7 +33,7 @@ const NOTICE_EVERY: Duration = Duration::from_secs(1);
 const FULL_PIPE_WAIT: Duration = Duration::from_millis(10);
 
 /// The look of the lines that this file makes.
-static LOOK: OnceLock<Look> = OnceLock::new();
+static LOOK: OnceLock<LineStyle> = OnceLock::new();
 
 /// The lines of this process, and the thread that writes them.
 static LINES: LazyLock<Arc<Lines>> = LazyLock::new(|| {
@@ -53,7 +53,7 @@ pub fn lost() -> IntCounter {
 }
 
 /// Sets the look of the lines about lost and repeated lines, before the first line.
-pub(super) fn set_look(look: Look) {
+pub(super) fn set_look(look: LineStyle) {
     let _ = LOOK.set(look);
 }
 
@@ -113,7 +113,7 @@ struct Lines {
     state: Mutex<State>,
     changed: Condvar,
     lost: IntCounter,
-    look: Look,
+    look: LineStyle,
 }
 
 struct State {
@@ -132,8 +132,8 @@ struct Line {
     n: u64,
 }
 
-impl From<Summary> for Line {
-    fn from(summary: Summary) -> Self {
+impl From<RepeatSummary> for Line {
+    fn from(summary: RepeatSummary) -> Self {
         Self { bytes: summary.line, n: summary.n_repeats }
     }
 }
@@ -146,7 +146,7 @@ enum Next {
 }
 
 impl Lines {
-    fn new(lost: IntCounter, look: Look) -> Self {
+    fn new(lost: IntCounter, look: LineStyle) -> Self {
         let state = State {
             queued: VecDeque::new(),
             n_bytes: 0,

@@ -18,7 +18,7 @@ use prometheus::{
 use strum::VariantArray;
 
 use crate::aws::registrar::RESULT_LABELS;
-use crate::ledger::{ERROR_CLASSES, StoreError};
+use crate::ledger::{ERROR_CLASSES, LedgerError};
 use crate::telemetry;
 use muster_core::job::{Operation, ParseError};
 use muster_core::outcome::{Code, Status};
@@ -226,7 +226,7 @@ impl Metrics {
     }
 
     /// Counts a failed operation of Postgres.
-    pub fn db_error(&self, error: &StoreError) {
+    pub fn db_error(&self, error: &LedgerError) {
         self.db_errors.with_label_values(&[error.class()]).inc();
     }
 

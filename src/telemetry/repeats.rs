@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::Format;
+use super::LogFormat;
 
 /// How long equal lines are counted before the count is printed.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -23,13 +23,13 @@ const LINE_MAX: usize = 4 << 10;
 
 /// The lines whose windows are open.
 pub(super) struct Repeats {
-    format: Format,
+    format: LogFormat,
     /// By all of a line that follows its time stamp.
-    windows: HashMap<Vec<u8>, Window>,
+    windows: HashMap<Vec<u8>, RepeatWindow>,
 }
 
 /// What is known of one line.
-struct Window {
+struct RepeatWindow {
     ends_at: Instant,
     n_repeats: u64,
     /// The time stamp of the last repeat, as it is at the start of the line.
@@ -38,13 +38,13 @@ struct Window {
 
 /// A line to print that stands for repeated ones.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Summary {
+pub(super) struct RepeatSummary {
     pub(super) line: Vec<u8>,
     pub(super) n_repeats: u64,
 }
 
 impl Repeats {
-    pub(super) fn new(format: Format) -> Self {
+    pub(super) fn new(format: LogFormat) -> Self {
         Self { format, windows: HashMap::new() }
     }
 
@@ -60,7 +60,7 @@ impl Repeats {
             }
             window.ends_at = now + WINDOW;
         } else if self.windows.len() < LINES_MAX && line.len() <= LINE_MAX {
-            let window = Window { ends_at: now + WINDOW, n_repeats: 0, last_stamp: vec![] };
+            let window = RepeatWindow { ends_at: now + WINDOW, n_repeats: 0, last_stamp: vec![] };
             self.windows.insert(rest.to_vec(), window);
         }
         true
@@ -72,7 +72,7 @@ impl Repeats {
     }
 
     /// Ends the windows whose time is over, and returns their repeats.
-    pub(super) fn end_due(&mut self, now: Instant) -> Vec<Summary> {
+    pub(super) fn end_due(&mut self, now: Instant) -> Vec<RepeatSummary> {
         let mut summaries = vec![];
         let format = self.format;
         self.windows.retain(|rest, window| {
@@ -89,23 +89,23 @@ impl Repeats {
     }
 
     /// Returns all repeats that no line reported yet; the windows stay open.
-    pub(super) fn take_all(&mut self) -> Vec<Summary> {
+    pub(super) fn take_all(&mut self) -> Vec<RepeatSummary> {
         let format = self.format;
         in_order(self.windows.iter_mut().filter_map(|(rest, window)| window.take(rest, format)).collect())
     }
 }
 
-impl Window {
+impl RepeatWindow {
     /// Takes the repeats out, if there are any.
-    fn take(&mut self, rest: &[u8], format: Format) -> Option<Summary> {
+    fn take(&mut self, rest: &[u8], format: LogFormat) -> Option<RepeatSummary> {
         let n_repeats = std::mem::take(&mut self.n_repeats);
         let stamp = std::mem::take(&mut self.last_stamp);
-        (n_repeats > 0).then(|| Summary { line: with_count(stamp, rest, n_repeats, format), n_repeats })
+        (n_repeats > 0).then(|| RepeatSummary { line: with_count(stamp, rest, n_repeats, format), n_repeats })
     }
 }
 
 /// Sorts by time stamp: a map has no order.
-fn in_order(mut summaries: Vec<Summary>) -> Vec<Summary> {
+fn in_order(mut summaries: Vec<RepeatSummary>) -> Vec<RepeatSummary> {
     summaries.sort_unstable_by(|a, b| a.line.cmp(&b.line));
     summaries
 }
@@ -116,15 +116,15 @@ fn stamp_len(line: &[u8]) -> usize {
 }
 
 /// The line with its count: the last field of a text line, the first of a JSON line.
-fn with_count(stamp: Vec<u8>, rest: &[u8], n_repeats: u64, format: Format) -> Vec<u8> {
+fn with_count(stamp: Vec<u8>, rest: &[u8], n_repeats: u64, format: LogFormat) -> Vec<u8> {
     const FIELDS: &[u8] = br#""fields":{"#;
     let mut line = stamp;
     match format {
-        Format::Text => {
+        LogFormat::Text => {
             line.extend(rest.trim_ascii_end());
             line.extend(format!(" repeated={n_repeats}\n").bytes());
         }
-        Format::Json => {
+        LogFormat::Json => {
             let at = rest.windows(FIELDS.len()).position(|bytes| bytes == FIELDS).map_or(0, |i| i + FIELDS.len());
             let comma = if rest.get(at) == Some(&b'}') { "" } else { "," };
             line.extend(&rest[..at]);
@@ -146,14 +146,14 @@ mod tests {
         format!("2026-11-28T06:00:{second:02}Z {rest}").into_bytes()
     }
 
-    fn texts(summaries: Vec<Summary>) -> Vec<String> {
+    fn texts(summaries: Vec<RepeatSummary>) -> Vec<String> {
         summaries.into_iter().map(|summary| String::from_utf8(summary.line).unwrap()).collect()
     }
 
     /// Repeats, and the clock by seconds since the start.
     fn start() -> (Repeats, impl Fn(u64) -> Instant) {
         let began = Instant::now();
-        (Repeats::new(Format::Text), move |second| began + Duration::from_secs(second))
+        (Repeats::new(LogFormat::Text), move |second| began + Duration::from_secs(second))
     }
 
     #[test]
@@ -209,7 +209,7 @@ mod tests {
         }
         assert!(repeats.is_new(&line(0, "one more"), at(0)) && repeats.is_new(&line(0, "one more"), at(0)));
         assert!(!repeats.is_new(&line(0, "0"), at(0)));
-        let (mut repeats, long) = (Repeats::new(Format::Text), line(0, &"x".repeat(LINE_MAX)));
+        let (mut repeats, long) = (Repeats::new(LogFormat::Text), line(0, &"x".repeat(LINE_MAX)));
         assert!(repeats.is_new(&long, at(0)) && repeats.is_new(&long, at(0)) && repeats.due_at().is_none());
     }
 
@@ -219,7 +219,7 @@ mod tests {
             (r#"{"message":"a \"fields\":{"}"#, r#"{"repeated":1,"message":"a \"fields\":{"}"#),
             ("{}", r#"{"repeated":1}"#),
         ] {
-            let mut repeats = Repeats::new(Format::Json);
+            let mut repeats = Repeats::new(LogFormat::Json);
             let line =
                 |fields| format!(r#"{{"timestamp":"2026-11-28T06:00:00Z","level":"INFO","fields":{fields}}}"#) + "\n";
             let now = Instant::now();

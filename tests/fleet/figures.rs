@@ -112,7 +112,7 @@ fn worst_second(calls: &[Seen]) -> usize {
     worst
 }
 
-/// [`muster_sandbox::Ledger::quota_used`] of the calls that were not throttled: with N of them and
+/// [`muster_sandbox::CallLog::quota_used`] of the calls that were not throttled: with N of them and
 /// K = N - ceil(rate), (K - 1) / (rate x time from the first to the K-th). A standstill at the end does not show in it.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is above zero and bounded")]
 fn quota_used(passed: &[Instant], rate: f64) -> Option<f64> {

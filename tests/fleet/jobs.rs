@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use muster::aws::queue::Outgoing;
+use muster::aws::queue::OutgoingMessage;
 use muster_core::certificate::{Certificate, CertificateId};
 use muster_core::job::{CertificateStatus, Job, RegisterCertificate};
 use muster_sandbox::specimen::Ca;
@@ -21,15 +21,15 @@ pub(crate) async fn certificates(ca: &Arc<Ca>, n: usize) -> Vec<String> {
 }
 
 /// A job for a target, from no line.
-pub(crate) fn of_target(target: &str, certificate_pem: String) -> Outgoing {
+pub(crate) fn of_target(target: &str, certificate_pem: String) -> OutgoingMessage {
     let job = Job { target: target.parse().unwrap(), ..job(certificate_pem) };
-    Outgoing { body: job.to_body(), group: None }
+    OutgoingMessage { body: job.to_body(), group: None }
 }
 
 /// A job of a line, which has its turn with those of the others.
-pub(crate) fn of_line(line: &str, certificate_pem: String) -> Outgoing {
+pub(crate) fn of_line(line: &str, certificate_pem: String) -> OutgoingMessage {
     let job = Job { source: Some(line.parse().unwrap()), ..job(certificate_pem) };
-    Outgoing { body: job.to_body(), group: Some(line.to_owned()) }
+    OutgoingMessage { body: job.to_body(), group: Some(line.to_owned()) }
 }
 
 /// The id that a certificate will have.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster::aws::queue::{CALL_MAX, Outgoing, Queue};
-use muster::ledger::Store;
+use muster::aws::queue::{CALL_MAX, OutgoingMessage, Queue};
+use muster::ledger::Ledger;
 use muster_sandbox::specimen::Ca;
 
 use crate::arguments::Arguments;
@@ -46,8 +46,8 @@ impl Plant {
         }
         let server = Server::start().await;
         let url = server.url("fleet");
-        let database = muster::config::Database { url: url.as_str().into(), ..Default::default() };
-        let store = Store::connect(&database.settings()).await.unwrap();
+        let database = muster::config::DatabaseConfig { url: url.as_str().into(), ..Default::default() };
+        let store = Ledger::connect(&database.settings()).await.unwrap();
         store.migrate().await.unwrap();
         store.close().await;
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("fleet");
@@ -57,7 +57,7 @@ impl Plant {
     }
 
     /// Sends messages, in this order.
-    pub(crate) async fn send(&self, messages: &[Outgoing]) {
+    pub(crate) async fn send(&self, messages: &[OutgoingMessage]) {
         for ten in messages.chunks(CALL_MAX) {
             let results = self.queue.send(ten).await.unwrap();
             assert!(results.iter().all(Result::is_ok), "{results:?}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use muster_sandbox::{Ledger, Operation};
+use muster_sandbox::{ApiOperation, CallLog};
 use tokio::task::JoinSet;
 
 use crate::plant::{Plant, QUEUE};
@@ -53,11 +53,11 @@ pub(crate) fn tell(tasks: &mut JoinSet<()>, plant: &Plant, began: Instant, count
     });
 }
 
-fn line(sites: &[(&str, Ledger)], counts: &Counts) -> String {
+fn line(sites: &[(&str, CallLog)], counts: &Counts) -> String {
     let mut parts: Vec<_> = sites
         .iter()
         .map(|(target, ledger)| {
-            let calls = ledger.summary(Operation::RegisterCertificate);
+            let calls = ledger.summary(ApiOperation::RegisterCertificate);
             format!("{target} {} calls, {} throttled", calls.calls, calls.throttled)
         })
         .collect();
@@ -68,6 +68,6 @@ fn line(sites: &[(&str, Ledger)], counts: &Counts) -> String {
     parts.join("; ")
 }
 
-fn visible(queue: &Ledger) -> u64 {
+fn visible(queue: &CallLog) -> u64 {
     queue.queue(QUEUE).unwrap().total.visible
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use muster_sandbox::{Limiting, Operation};
+use muster_sandbox::{ApiOperation, Limiting};
 use serde_json::json;
 
 use crate::allowed::Allowed;
@@ -66,7 +66,7 @@ async fn allow(plant: &Plant, run: &Run, arguments: &Arguments, end: Duration) -
     let allowed = Allowed::constant(arguments.real_rate().per_second());
     let Some((rate, after)) = arguments.raise().filter(|(_, after)| *after < end) else { return allowed };
     run.until(after).await;
-    plant.sites[0].sandbox.set_rate(Operation::RegisterCertificate, rate.per_second());
+    plant.sites[0].sandbox.set_rate(ApiOperation::RegisterCertificate, rate.per_second());
     allowed.raised(Instant::now(), rate.per_second())
 }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use muster_core::certificate::CertificateId;
 use muster_core::rate::Rate;
-use muster_sandbox::{Call, Ledger, Limiting, Operation, Rates, Sandbox, Settings};
+use muster_sandbox::{ApiOperation, CallLog, Limiting, LoggedCall, Rates, Sandbox, SandboxSettings};
 
 /// What an account shall be like.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +35,7 @@ pub(crate) struct Seen {
 
 impl Site {
     pub(crate) async fn start(plan: Plan) -> Self {
-        let settings = Settings {
+        let settings = SandboxSettings {
             account: plan.account.to_owned(),
             rates: Rates::all(plan.real_rate.per_second()),
             limiting: plan.limiting,
@@ -46,17 +46,17 @@ impl Site {
         Self { plan, sandbox: Sandbox::start(settings).await.unwrap(), started }
     }
 
-    pub(crate) fn ledger(&self) -> Ledger {
+    pub(crate) fn ledger(&self) -> CallLog {
         self.sandbox.ledger()
     }
 
     /// The calls of RegisterCertificate behind the first `skip` calls of any kind, in the order of arrival.
     pub(crate) fn calls_from(&self, skip: usize) -> Vec<Seen> {
         let calls = self.ledger().calls_from(skip, usize::MAX).into_iter();
-        calls.filter(|call| call.operation == Operation::RegisterCertificate).map(|call| self.seen(&call)).collect()
+        calls.filter(|call| call.operation == ApiOperation::RegisterCertificate).map(|call| self.seen(&call)).collect()
     }
 
-    fn seen(&self, call: &Call) -> Seen {
+    fn seen(&self, call: &LoggedCall) -> Seen {
         Seen {
             at: self.started + call.arrived,
             is_throttled: call.is_throttled(),

@@ -1,7 +1,7 @@
 //! Three targets of one service: does a bad one hold back the good one?
 
 use muster_core::rate::Rate;
-use muster_sandbox::{Effect, Fault, Limiting, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault, Limiting};
 use serde_json::{Value, json};
 
 use crate::allowed::Allowed;
@@ -54,7 +54,7 @@ fn deny(site: &Site) {
         message: "the policy of the account denies it".to_owned(),
         executed: false,
     };
-    site.sandbox.faults().set(Fault::new(Operation::RegisterCertificate, effect)).unwrap();
+    site.sandbox.faults().set(Fault::new(ApiOperation::RegisterCertificate, effect)).unwrap();
 }
 
 fn of_site(site: &Site, window: Window) -> Value {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use muster_core::job::Job;
 use muster_core::outcome::{Code, Status};
 use muster_sandbox::specimen::{Ca, Flaw};
-use muster_sandbox::{self, Effect, Fault, Operation, Sandbox};
+use muster_sandbox::{self, ApiOperation, Effect, Fault, Sandbox};
 
 use crate::factory::{BATCH, Factory, PROBE_EVERY, count_only};
 
@@ -21,13 +21,13 @@ async fn factory(rate: f64) -> Factory {
 
 fn every_call(code: &str, status: u16) -> Fault {
     let error = Effect::Error { status, code: code.into(), message: "as ordered".into(), executed: false };
-    Fault::new(Operation::RegisterCertificate, error)
+    Fault::new(ApiOperation::RegisterCertificate, error)
 }
 
 /// When the calls of RegisterCertificate arrived.
 fn arrivals(factory: &Factory) -> Vec<Duration> {
     let calls = factory.sandbox.ledger().calls();
-    calls.iter().filter(|call| call.operation == Operation::RegisterCertificate).map(|call| call.arrived).collect()
+    calls.iter().filter(|call| call.operation == ApiOperation::RegisterCertificate).map(|call| call.arrived).collect()
 }
 
 /// Lets every call meet a fault until `n_calls` were made, then mends it; tells when the calls arrived until then.
@@ -93,7 +93,7 @@ async fn with_an_unregistered_ca(n: u32, rate: f64) -> (Factory, Option<f64>) {
     let n = u64::from(n);
     let ends = BTreeMap::from([(Code::Ok, n), (Code::IssuerInactive, n)]);
     factory.until("the healthy ones are in, the others parked", async |f| f.ends().await == ends).await;
-    let healthy_quota_used = factory.sandbox.ledger().quota_used(Operation::RegisterCertificate);
+    let healthy_quota_used = factory.sandbox.ledger().quota_used(ApiOperation::RegisterCertificate);
     factory.sandbox.plant_ca(&unregistered.pem()).unwrap();
     let ends = BTreeMap::from([(Code::Ok, 2 * n)]);
     factory.until("all are in", async |f| f.ends().await == ends).await;

@@ -8,7 +8,7 @@ mod register;
 mod waiting;
 
 use muster_sandbox::specimen::Ca;
-use muster_sandbox::{self, Operation};
+use muster_sandbox::{self, ApiOperation};
 use serde_json::Value;
 
 use crate::factory::{Factory, Program, count_only};
@@ -75,7 +75,7 @@ impl Office {
         self.factory.sandbox.ledger().authority(self.ca.certificate().id())
     }
 
-    fn n_calls(&self, operation: Operation) -> usize {
+    fn n_calls(&self, operation: ApiOperation) -> usize {
         self.factory.sandbox.ledger().summary(operation).calls
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster::config::Config;
-use muster::ledger::{Settings, Store, StoreError};
+use muster::ledger::{Ledger, LedgerError, Settings};
 use muster_core::outcome::Code;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Postgres, Transaction};
@@ -44,7 +44,7 @@ impl Proxy {
         self.silence.notify_waiters();
     }
 
-    async fn store(&self, database: &Database) -> Store {
+    async fn store(&self, database: &Database) -> Ledger {
         let server: PgConnectOptions = database.url.parse().unwrap();
         let proxied = if server.get_socket().is_some() {
             let (user, database) = (server.get_username(), server.get_database().unwrap());
@@ -56,10 +56,10 @@ impl Proxy {
     }
 }
 
-async fn store(url: &str, max_connections: u32) -> Store {
-    let config = muster::config::Database { url: url.into(), ..Config::default().database };
+async fn store(url: &str, max_connections: u32) -> Ledger {
+    let config = muster::config::DatabaseConfig { url: url.into(), ..Config::default().database };
     let settings = Settings { timeout: Duration::from_secs(2), max_connections, ..config.settings() };
-    Store::connect(&settings).await.unwrap()
+    Ledger::connect(&settings).await.unwrap()
 }
 
 async fn pass(client: TcpStream, server: PgConnectOptions, silence: Arc<Notify>) {
@@ -109,7 +109,7 @@ async fn connections_that_fall_silent_are_replaced() {
         until_held_up(&database, CONNECTIONS).await;
         proxy.silence();
         for recorded in recording.join_all().await {
-            assert!(matches!(recorded, Err(StoreError::Timeout(_))), "{recorded:?}");
+            assert!(matches!(recorded, Err(LedgerError::Timeout(_))), "{recorded:?}");
         }
         gate.rollback().await.unwrap();
         store.ping().await.expect("there is room for a new connection");

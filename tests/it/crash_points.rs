@@ -6,7 +6,7 @@ use std::process::Command;
 
 use muster_core::certificate::CertificateId;
 use muster_core::outcome::Code;
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 use tokio::task::JoinSet;
 
 use crate::factory::{Factory, Program};
@@ -22,7 +22,7 @@ const N: usize = 60;
 fn calls(factory: &Factory) -> HashMap<CertificateId, usize> {
     let mut calls = HashMap::new();
     for call in factory.sandbox.ledger().calls() {
-        if let Some(id) = call.certificate_id.filter(|_| call.operation == Operation::RegisterCertificate) {
+        if let Some(id) = call.certificate_id.filter(|_| call.operation == ApiOperation::RegisterCertificate) {
             *calls.entry(id).or_default() += 1;
         }
     }
@@ -86,7 +86,7 @@ async fn a_crash_at_any_place_loses_nothing_and_repeats_no_recorded_call() {
 async fn a_crash_while_aws_has_the_call_loses_nothing() {
     for executed in [true, false] {
         let factory = Factory::new(200.0).await;
-        let hang = Fault::new(Operation::RegisterCertificate, Effect::Hang { executed });
+        let hang = Fault::new(ApiOperation::RegisterCertificate, Effect::Hang { executed });
         factory.sandbox.faults().set(hang).unwrap();
         factory.enqueue(&factory.leaves(N)).await;
         let program = factory.spawn(&["serve"]);

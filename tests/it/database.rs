@@ -5,8 +5,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use muster::ledger::Store;
-use muster_sandbox::postgres::{Postgres, Settings};
+use muster::ledger::Ledger;
+use muster_sandbox::postgres::{Postgres, PostgresSettings};
 use sqlx::postgres::{PgConnectOptions, PgPool};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 use tokio::sync::OnceCell;
@@ -29,7 +29,7 @@ impl Server {
     async fn start() -> Self {
         let Ok(url) = std::env::var("DATABASE_URL") else {
             let bin_dir = std::env::var_os("PG_BIN").map(Into::into);
-            return Self::Embedded(Postgres::start(Settings { bin_dir, durable: false }).await.unwrap());
+            return Self::Embedded(Postgres::start(PostgresSettings { bin_dir, durable: false }).await.unwrap());
         };
         let mut server = PgConnection::connect(&url).await.unwrap();
         let old = sqlx::query_scalar("select datname from pg_database where starts_with(datname, $1)").bind(PREFIX);
@@ -97,12 +97,12 @@ impl Database {
     }
 
     /// The program's own access.
-    pub(crate) async fn store(&self) -> Store {
+    pub(crate) async fn store(&self) -> Ledger {
         store(&self.url).await
     }
 }
 
-async fn store(url: &str) -> Store {
-    let config = muster::config::Database { url: url.into(), ..Default::default() };
-    Store::connect(&config.settings()).await.unwrap()
+async fn store(url: &str) -> Ledger {
+    let config = muster::config::DatabaseConfig { url: url.into(), ..Default::default() };
+    Ledger::connect(&config.settings()).await.unwrap()
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use muster::config::Database as Settings;
-use muster::ledger::Store;
+use muster::config::DatabaseConfig as Settings;
+use muster::ledger::Ledger;
 use percent_encoding::percent_decode_str;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgPool;
@@ -19,8 +19,8 @@ const PASSWORDS: [&str; 3] = ["CanaryOfTheFirst", "CanaryOfTheSecond", "CanaryOf
 async fn with_a_password() -> (Factory, Server) {
     let (mut factory, server) = (Factory::new(1000.0).await, Server::start().await);
     let url = server.url("none");
-    let settings = Settings { url: url.as_str().into(), ..Settings::default() };
-    factory.store = Store::connect(&settings.settings()).await.unwrap();
+    let settings = DatabaseConfig { url: url.as_str().into(), ..DatabaseConfig::default() };
+    factory.store = Ledger::connect(&settings.settings()).await.unwrap();
     factory.store.migrate().await.unwrap();
     let pool = PgPool::connect(&url).await.unwrap();
     let hba: String = sqlx::query_scalar("show hba_file").fetch_one(&pool).await.unwrap();
@@ -195,7 +195,7 @@ async fn a_server_is_reached_at_an_ipv6_address() {
         }
     });
     let url = format!("postgres://postgres@{address}/postgres");
-    let settings = Settings { url: url.into(), ..Settings::default() };
-    let store = Store::connect(&settings.settings()).await.unwrap();
+    let settings = DatabaseConfig { url: url.into(), ..DatabaseConfig::default() };
+    let store = Ledger::connect(&settings.settings()).await.unwrap();
     store.ping().await.unwrap();
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use muster::aws::identity;
-use muster::aws::queue::{self, Attributes, Outgoing, Queue};
+use muster::aws::queue::{self, OutgoingMessage, Queue, QueueAttributes};
 use muster_core::job::Job;
 use muster_core::outcome::Code;
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 use serde_json::{Value, json};
 
 use crate::factory::{Factory, queue_attributes};
@@ -32,7 +32,7 @@ async fn open(factory: &Factory, name: &str) -> Queue {
 async fn bury(factory: &Factory, bodies: &[String]) {
     let queue = open(factory, "jobs-dead").await;
     for ten in bodies.chunks(queue::CALL_MAX) {
-        let ten: Vec<_> = ten.iter().map(|body| Outgoing { body: body.clone(), group: None }).collect();
+        let ten: Vec<_> = ten.iter().map(|body| OutgoingMessage { body: body.clone(), group: None }).collect();
         assert!(queue.send(&ten).await.unwrap().iter().all(Result::is_ok));
     }
 }
@@ -131,7 +131,7 @@ async fn what_is_no_job_stays_and_is_counted() {
 async fn only_the_messages_that_are_meant_are_sent_to_the_second_queue() {
     let factory = Factory::new(1000.0).await;
     let aws = identity::load(&factory.config.aws.access()).await;
-    queue::create(&aws, "again", &Attributes { ..queue_attributes() }).await.unwrap();
+    queue::create(&aws, "again", &QueueAttributes { ..queue_attributes() }).await.unwrap();
     bury(&factory, &[job(&factory, "a", 1), job(&factory, "b", 1), job(&factory, "b", 2)]).await;
     let second = ["--set", "queue.replay=again"];
     let (code, text, _) = dead(&factory, &[&["replay", "--batch", "b", "--yes"], &second[..]].concat()).await;
@@ -155,13 +155,13 @@ async fn what_sqs_does_not_take_stays_and_is_given_back() {
     let factory = Factory::new(1000.0).await;
     bury(&factory, &[job(&factory, "a", 1), job(&factory, "a", 2)]).await;
     let effect = Effect::FailEntries { entries: 1, code: "InternalError".into(), sender_fault: false };
-    factory.sandbox.faults().set(Fault::new(Operation::SendMessageBatch, effect).calls(1)).unwrap();
+    factory.sandbox.faults().set(Fault::new(ApiOperation::SendMessageBatch, effect).calls(1)).unwrap();
     let done = dead_json(&factory, &["replay", "--all", "--yes"], 3).await;
     assert_eq!((&done[0]["done"], &done[0]["refused"]), (&json!(1), &json!({ "InternalError": 1 })));
     assert_eq!((counts(&factory, "jobs"), counts(&factory, "jobs-dead")), ((1, 0), (1, 0)));
 
     let denied = Effect::Error { status: 403, code: "AccessDenied".into(), message: "no".into(), executed: false };
-    factory.sandbox.faults().set(Fault::new(Operation::SendMessageBatch, denied)).unwrap();
+    factory.sandbox.faults().set(Fault::new(ApiOperation::SendMessageBatch, denied)).unwrap();
     let (code, text, talk) = dead(&factory, &["replay", "--all", "--yes"]).await;
     assert_eq!((code, text.as_str()), (Some(4), "jobs-dead: 0 sent again\n"));
     assert!(talk.contains("cannot send jobs again: SendMessageBatch: AccessDenied"), "{talk}");
@@ -173,7 +173,7 @@ async fn what_is_sent_twice_is_registered_once() {
     let factory = Factory::new(1000.0).await;
     bury(&factory, &[job(&factory, "batch", 1)]).await;
     let effect = Effect::FailEntries { entries: 1, code: "InternalError".into(), sender_fault: false };
-    factory.sandbox.faults().set(Fault::new(Operation::DeleteMessageBatch, effect).calls(1)).unwrap();
+    factory.sandbox.faults().set(Fault::new(ApiOperation::DeleteMessageBatch, effect).calls(1)).unwrap();
     let done = dead_json(&factory, &["replay", "--all", "--yes"], 3).await;
     assert_eq!((&done[0]["done"], &done[0]["not_deleted"]), (&json!(1), &json!(1)));
     assert_eq!((counts(&factory, "jobs"), counts(&factory, "jobs-dead")), ((1, 0), (1, 0)), "it is in both");
@@ -188,7 +188,7 @@ async fn an_interrupted_list_gives_back_what_it_holds() {
     let factory = Factory::new(1000.0).await;
     bury(&factory, &[job(&factory, "a", 1)]).await;
     let slow = Effect::Latency { milliseconds: 1000, up_to: None };
-    factory.sandbox.faults().set(Fault::new(Operation::ReceiveMessage, slow)).unwrap();
+    factory.sandbox.faults().set(Fault::new(ApiOperation::ReceiveMessage, slow)).unwrap();
     let program = factory.spawn(&["dead", "list"]);
     factory.until("it holds the message", async |f| f.counts("jobs-dead").in_flight == 1).await;
     program.signal("INT");

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use muster_core::certificate::Certificate;
 use muster_core::job::Job;
-use muster_sandbox::{Deleting, Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Deleting, Effect, Fault};
 use sqlx::postgres::PgPool;
 
 use crate::factory::Factory;
@@ -73,14 +73,14 @@ async fn no_message_is_deleted_before_its_end_is_committed_when_much_goes_wrong(
     let factory = Factory::new(500.0).await;
     slow_down_commits(&factory).await;
     let seen = watch(&factory);
-    let lost = Fault::new(Operation::DeleteMessageBatch, Effect::Reset { executed: true });
+    let lost = Fault::new(ApiOperation::DeleteMessageBatch, Effect::Reset { executed: true });
     let failed = Effect::FailEntries { entries: 2, code: "InternalError".to_owned(), sender_fault: false };
     for fault in [
-        Fault::new(Operation::RegisterCertificate, Effect::Reset { executed: true }).for_share(0.2, 1),
-        Fault::new(Operation::ReceiveMessage, Effect::DeliverTwice).calls(3),
+        Fault::new(ApiOperation::RegisterCertificate, Effect::Reset { executed: true }).for_share(0.2, 1),
+        Fault::new(ApiOperation::ReceiveMessage, Effect::DeliverTwice).calls(3),
         lost.calls(2),
-        Fault::new(Operation::DeleteMessageBatch, failed).calls(3),
-        Fault::new(Operation::DeleteMessageBatch, Effect::StaleHandles).calls(3),
+        Fault::new(ApiOperation::DeleteMessageBatch, failed).calls(3),
+        Fault::new(ApiOperation::DeleteMessageBatch, Effect::StaleHandles).calls(3),
     ] {
         factory.sandbox.faults().set(fault).unwrap();
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use muster_core::account::Account;
 
-use muster::aws::queue::Outgoing;
+use muster::aws::queue::OutgoingMessage;
 use muster::ledger::rate_limit::Quota;
 use muster_core::job::Operation;
 use muster_core::rate::Rate;
@@ -341,7 +341,7 @@ async fn what_waits_lies_dead_or_is_held_is_a_warning() {
     factory.enqueue(&factory.leaves(2)).await;
     let arn = factory.queue.attributes().await.unwrap().dead_letter_arn.unwrap();
     let dead = factory.queue.dead_letter_queue(&arn).await.unwrap();
-    dead.send(&[Outgoing { body: "dead".to_owned(), group: None }]).await.unwrap();
+    dead.send(&[OutgoingMessage { body: "dead".to_owned(), group: None }]).await.unwrap();
     execute(
         &factory,
         "insert into holds (hold, reason, is_closed, probe_every, probe_at)

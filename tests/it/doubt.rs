@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use muster::ledger::prune::Pruned;
 use muster::ledger::rate_limit::Quota;
-use muster::ledger::replay::{Begun, Wish};
+use muster::ledger::replay::{ReplayRequest, ReplayStart};
 use muster::ledger::written::Marks;
-use muster::ledger::{Page, Row, StoreError};
+use muster::ledger::{LedgerError, Page, Row};
 use muster_core::hold::{HoldKey, Opening};
 use muster_core::job::{CertificateStatus, Job, RegisterCertificate, Request};
 use muster_core::outcome::{Code, Status};
 use muster_core::rate::Rate;
-use muster_core::replay_filter::Filter;
+use muster_core::replay_filter::ReplayFilter;
 use muster_sandbox::specimen::Flaw;
-use muster_sandbox::{self, Effect, Fault, Operation};
+use muster_sandbox::{self, ApiOperation, Effect, Fault};
 use tokio::task::JoinSet;
 
 use crate::database::Database;
@@ -98,7 +98,7 @@ async fn told(factory: &Factory) -> (String, Option<String>) {
 }
 
 fn n_described(factory: &Factory) -> usize {
-    factory.sandbox.ledger().summary(Operation::DescribeCertificate).calls
+    factory.sandbox.ledger().summary(ApiOperation::DescribeCertificate).calls
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +112,7 @@ async fn a_call_that_aws_refused_to_take_has_not_registered_what_is_there() {
     let factory = Factory::new(1000.0).await;
     let pem = factory.leaves(1).remove(0);
     registered_elsewhere(&factory, &pem).await;
-    factory.sandbox.faults().set(Fault::new(Operation::RegisterCertificate, unavailable).calls(1)).unwrap();
+    factory.sandbox.faults().set(Fault::new(ApiOperation::RegisterCertificate, unavailable).calls(1)).unwrap();
     factory.send(&[wants(&pem, CertificateStatus::Active, "batch")]).await;
     factory.drain().await;
     assert_eq!(told(&factory).await, ("exists".into(), None), "nobody knows its status");
@@ -131,7 +131,7 @@ async fn after_a_lost_answer_aws_is_asked_what_status_the_certificate_has() {
             registered_elsewhere(&factory, &pem).await;
         }
         let reset = Effect::Reset { executed };
-        factory.sandbox.faults().set(Fault::new(Operation::RegisterCertificate, reset).calls(1)).unwrap();
+        factory.sandbox.faults().set(Fault::new(ApiOperation::RegisterCertificate, reset).calls(1)).unwrap();
         factory.send(&[wants(&pem, CertificateStatus::Active, "batch")]).await;
         factory.drain().await;
         assert_eq!(told(&factory).await, (code.to_owned(), Some(known.to_owned())), "{status}");
@@ -147,8 +147,8 @@ async fn what_aws_does_not_tell_stays_unknown() {
         let (code, message) = ("AccessDeniedException".to_owned(), "no".to_owned());
         Fault::new(operation, Effect::Error { status: 403, code, message, executed: false })
     };
-    factory.sandbox.faults().set(denied(Operation::DescribeCertificate)).unwrap();
-    let lost = Fault::new(Operation::RegisterCertificate, Effect::Reset { executed: true }).calls(5);
+    factory.sandbox.faults().set(denied(ApiOperation::DescribeCertificate)).unwrap();
+    let lost = Fault::new(ApiOperation::RegisterCertificate, Effect::Reset { executed: true }).calls(5);
     factory.sandbox.faults().set(lost).unwrap();
     factory.enqueue(&factory.leaves(5)).await;
     factory.drain().await;
@@ -230,9 +230,13 @@ async fn a_clock_that_was_ahead_silences_no_cut_no_probe_and_no_replay() {
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert!(store.claim_probe(&hold, &quota()).await.unwrap());
 
-    let filter = Filter { batches: ["batch".to_owned()].into(), codes: Filter::usual_codes(), ..Filter::default() };
-    let wish = Wish { filter: &filter, verify: false, who: "somebody@here", n_expected: 1 };
-    let Begun::New(number) = store.begin_replay(&wish).await.unwrap() else { panic!("it is new") };
+    let filter = ReplayFilter {
+        batches: ["batch".to_owned()].into(),
+        codes: ReplayFilter::usual_codes(),
+        ..ReplayFilter::default()
+    };
+    let wish = ReplayRequest { filter: &filter, verify: false, who: "somebody@here", n_expected: 1 };
+    let ReplayStart::New(number) = store.begin_replay(&wish).await.unwrap() else { panic!("it is new") };
     store.choose(number, 10).await.unwrap();
     assert_eq!(store.replay(number).await.unwrap().unwrap().n_chosen, 1);
 }
@@ -289,7 +293,7 @@ async fn pruning_beside_recording_never_deadlocks_whatever_the_collation() {
     assert_counters_equal_the_rows(&database).await;
 }
 
-fn n_deadlocks<T>(result: &Result<T, StoreError>) -> usize {
-    let code = result.as_ref().err().and_then(StoreError::sqlstate);
+fn n_deadlocks<T>(result: &Result<T, LedgerError>) -> usize {
+    let code = result.as_ref().err().and_then(LedgerError::sqlstate);
     usize::from(code.is_some_and(|code| code == "40P01"))
 }

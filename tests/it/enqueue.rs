@@ -7,7 +7,7 @@ use muster_core::job::{Job, Name, Request};
 use muster_core::outcome::Code;
 use muster_core::precheck::NotYetValid;
 use muster_sandbox::specimen::{Ca, Flaw, KeyKind};
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::Value;
@@ -59,7 +59,7 @@ async fn jobs(factory: &Factory) -> BTreeMap<String, Job> {
 }
 
 fn fault(effect: Effect, calls: u64) -> Fault {
-    let operation = Operation::SendMessageBatch;
+    let operation = ApiOperation::SendMessageBatch;
     Fault { operation, effect, calls: Some(calls), seconds: None, probability: None, seed: 0 }
 }
 
@@ -344,7 +344,7 @@ async fn a_signal_ends_the_sending_in_order() {
 async fn a_dry_run_needs_no_queue_and_writes_nothing() {
     let factory = Factory::new(10.0).await;
     write(factory.folder(), "bundle.pem", factory.leaves(7).concat() + &factory.ca.flawed(Flaw::Expired, "late"));
-    let n_calls = |f: &Factory| f.sandbox.ledger().summary(Operation::GetQueueUrl).calls;
+    let n_calls = |f: &Factory| f.sandbox.ledger().summary(ApiOperation::GetQueueUrl).calls;
     let before = n_calls(&factory);
     let arguments = ["enqueue", "--dry-run", "--batch", BATCH, "bundle.pem"];
     let (code, stdout, _) = factory.spawn(&arguments).end().await;

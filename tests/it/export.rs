@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster::ledger::Store;
+use muster::ledger::Ledger;
 use muster::ledger::row::{Names, Row};
 use muster_core::outcome::Code;
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ pub(crate) async fn lines(factory: &Factory, arguments: &[&str]) -> Vec<Value> {
 }
 
 /// A thousand rows at a time, as no recorder writes more.
-pub(crate) async fn record_many(store: &Store, rows: impl IntoIterator<Item = Row>) {
+pub(crate) async fn record_many(store: &Ledger, rows: impl IntoIterator<Item = Row>) {
     let rows: Vec<_> = rows.into_iter().collect();
     for thousand in rows.chunks(1000) {
         record(store, thousand.to_vec()).await;

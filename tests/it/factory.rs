@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster::aws::identity;
-use muster::aws::queue::{self, Attributes, Outgoing, Queue};
+use muster::aws::queue::{self, OutgoingMessage, Queue, QueueAttributes};
 use muster::config::access::Credentials;
-use muster::config::{Breakers, Config, Target};
+use muster::config::{BreakersConfig, Config, TargetConfig};
 use muster::engine::serve::Until;
 use muster::http::service::Service;
-use muster::ledger::Store;
+use muster::ledger::Ledger;
 use muster::telemetry::metrics::Metrics;
 use muster_core::job::{CertificateStatus, Job, RegisterCertificate, Request};
 use muster_core::outcome::Code;
@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) struct Factory {
     pub(crate) sandbox: Sandbox,
     pub(crate) database: Database,
-    pub(crate) store: Store,
+    pub(crate) store: Ledger,
     pub(crate) queue: Queue,
     pub(crate) ca: Arc<Ca>,
     pub(crate) config: Config,
@@ -59,7 +59,7 @@ impl Factory {
     }
 
     /// A queue with other attributes.
-    pub(crate) async fn with_queue(settings: sandbox::Settings, rate: f64, attributes: Attributes) -> Self {
+    pub(crate) async fn with_queue(settings: sandbox::Settings, rate: f64, attributes: QueueAttributes) -> Self {
         let sandbox = Sandbox::start(settings).await.unwrap();
         let database = Database::fresh().await;
         let folder = tempfile::tempdir().unwrap();
@@ -78,7 +78,7 @@ impl Factory {
         config.precheck.ca_folder = Some(folder.path().join("cas"));
         config.admin.listen = Some(([127, 0, 0, 1], 0).into());
         let probe = PROBE_EVERY.into();
-        config.breakers = Breakers { target_probe: probe, issuer_probe: probe, batch_probe: probe };
+        config.breakers = BreakersConfig { target_probe: probe, issuer_probe: probe, batch_probe: probe };
         config.targets.get_mut("default").unwrap().rates.register_certificate = Rate::new(rate).unwrap();
 
         let aws = identity::load(&config.aws.access()).await;
@@ -92,7 +92,7 @@ impl Factory {
         let (region, role) = (settings.region.clone(), settings.role.clone());
         let sandbox = Sandbox::start(settings).await.unwrap();
         sandbox.plant_ca(&self.ca.pem()).unwrap();
-        let target = Target {
+        let target = TargetConfig {
             region: Some(region),
             endpoint_url: Some(sandbox.url()),
             external_id: role.as_ref().and_then(|role| role.external_id.clone()),
@@ -153,7 +153,7 @@ impl Factory {
     /// Sends message bodies.
     pub(crate) async fn send(&self, bodies: &[String]) {
         for ten in bodies.chunks(queue::CALL_MAX) {
-            let ten: Vec<_> = ten.iter().map(|body| Outgoing { body: body.clone(), group: None }).collect();
+            let ten: Vec<_> = ten.iter().map(|body| OutgoingMessage { body: body.clone(), group: None }).collect();
             let results = self.queue.send(&ten).await.unwrap();
             assert!(results.iter().all(Result::is_ok), "{results:?}");
         }
@@ -258,7 +258,7 @@ impl Factory {
 }
 
 /// The keys of a target that are set.
-fn target_keys(name: &str, target: &Target) -> String {
+fn target_keys(name: &str, target: &TargetConfig) -> String {
     let rate = target.rates.register_certificate.per_second();
     let texts = [
         ("region", target.region.clone()),
@@ -271,22 +271,22 @@ fn target_keys(name: &str, target: &Target) -> String {
 }
 
 /// A queue that shows a message soon again and takes no more than three deliveries of it.
-pub(crate) fn queue_attributes() -> Attributes {
-    Attributes {
+pub(crate) fn queue_attributes() -> QueueAttributes {
+    QueueAttributes {
         visibility_timeout: Duration::from_secs(2),
         retention: Duration::from_hours(96),
         max_receive_count: Some(3),
-        ..Attributes::default()
+        ..QueueAttributes::default()
     }
 }
 
 /// A queue as an operator sets it up: it hides messages for so long that a busy machine does not matter.
-pub(crate) fn patient_queue_attributes() -> Attributes {
-    Attributes {
+pub(crate) fn patient_queue_attributes() -> QueueAttributes {
+    QueueAttributes {
         visibility_timeout: Duration::from_mins(1),
         retention: Duration::from_hours(48),
         max_receive_count: Some(20),
-        ..Attributes::default()
+        ..QueueAttributes::default()
     }
 }
 

@@ -6,7 +6,7 @@ use muster::aws::queue;
 use muster_core::job::Job;
 use muster_core::outcome::Code;
 use muster_core::rate::Rate;
-use muster_sandbox::{self, Effect, Fault, Operation, Sandbox};
+use muster_sandbox::{self, ApiOperation, Effect, Fault, Sandbox};
 
 use crate::factory::{Factory, count_only, queue_attributes};
 
@@ -55,7 +55,7 @@ async fn a_target_with_a_small_quota_holds_back_no_other_and_loses_nothing() {
     until_all_are_in(&factory).await;
     factory.until("no hold is left", async |f| f.store.holds_report().await.unwrap().is_empty()).await;
     service.end().await;
-    assert_eq!(slow.ledger().summary(Operation::RegisterCertificate).calls, N, "no job was called for twice");
+    assert_eq!(slow.ledger().summary(ApiOperation::RegisterCertificate).calls, N, "no job was called for twice");
     assert_eq!(factory.counts("jobs-dead").sent, 0);
 }
 
@@ -65,7 +65,7 @@ async fn a_target_that_answers_late_leaves_slots_to_the_others() {
     let (mut factory, slow) = beside(200.0).await;
     factory.config.worker.slots = 60;
     let late = Effect::Latency { milliseconds: 5_000, up_to: None };
-    let late = slow.faults().set(Fault::new(Operation::RegisterCertificate, late)).unwrap();
+    let late = slow.faults().set(Fault::new(ApiOperation::RegisterCertificate, late)).unwrap();
     enqueue(&factory).await;
     let service = factory.serve().await;
     until_default_is_in(&factory).await;
@@ -87,7 +87,7 @@ async fn what_made_room_comes_back_through_the_second_queue_before_the_work_is_d
     factory.drain().await;
     assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 2 * N as u64)]));
     assert!(factory.counts("again").sent > 0, "none made room");
-    assert_eq!(slow.ledger().summary(Operation::RegisterCertificate).calls, N);
+    assert_eq!(slow.ledger().summary(ApiOperation::RegisterCertificate).calls, N);
 }
 
 /// Where the others lack no work there is nothing to make room for.

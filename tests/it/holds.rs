@@ -5,7 +5,7 @@ use std::time::Duration;
 use muster::ledger::hold::{HoldReport, OverdueProbe};
 use muster::ledger::rate_limit::Quota;
 use muster::ledger::row::End;
-use muster::ledger::{Page, Row, Store};
+use muster::ledger::{Ledger, Page, Row};
 use muster_core::account::Account;
 use muster_core::certificate::CertificateId;
 use muster_core::hold::{HoldKey, Opening};
@@ -44,7 +44,7 @@ pub(crate) fn opening(witness: u8) -> (HoldKey, Opening) {
 }
 
 /// Parks rows under a hold that begins, or goes on, with a finding.
-pub(crate) async fn park(store: &Store, numbers: impl IntoIterator<Item = u32>, witness: u8) {
+pub(crate) async fn park(store: &Ledger, numbers: impl IntoIterator<Item = u32>, witness: u8) {
     let rows = numbers.into_iter().map(parked).collect();
     store.record(&Page { openings: vec![opening(witness)], ..page(rows) }).await.unwrap();
 }
@@ -65,7 +65,7 @@ async fn seen_by_all(database: &Database) {
     sqlx::query(update).execute(&database.pool).await.unwrap();
 }
 
-async fn report(store: &Store) -> HoldReport {
+async fn report(store: &Ledger) -> HoldReport {
     let mut reports = store.holds_report().await.unwrap();
     assert_eq!(reports.len(), 1, "{reports:?}");
     reports.remove(0)
@@ -254,7 +254,7 @@ async fn probes_of_issuers_with_one_certificate_are_of_the_same_fiftieth_and_bec
 }
 
 /// A hundred holds of one certificate each, at a quota of a hundred a second.
-async fn a_hundred_are_due(database: &Database, store: &Store) {
+async fn a_hundred_are_due(database: &Database, store: &Ledger) {
     store.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
     let rows = (0..100).map(|n| Row { end: End { waits_for: Some(held(n)), ..parked(n).end }, ..parked(n) });
     let openings = (0..100).map(|n| (held(n), opening(1).1)).collect();

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use muster::intake::enqueue::{Judge, Order, Planner, Reject, Tally};
+use muster::intake::enqueue::{BatchOrder, EnqueueTally, Judge, Planner, Reject};
 use muster::intake::manifest::Manifest;
 use muster_core::certificate::{Certificate, CertificateId, Issuer};
 use muster_core::job::RegisterCertificate;
@@ -28,7 +28,7 @@ struct Planned {
     /// The ids that will be sent, with the ref of each.
     sent: BTreeMap<CertificateId, Option<String>>,
     rejects: Vec<Reject>,
-    tally: Tally,
+    tally: EnqueueTally,
 }
 
 impl Planned {
@@ -48,7 +48,7 @@ impl Planned {
 
     fn of_folder(folder: &Path, cas: &[&Ca]) -> Self {
         let cas: Vec<_> = cas.iter().map(|ca| Issuer::new(ca.certificate().clone()).unwrap()).collect();
-        let order = Arc::new(Order {
+        let order = Arc::new(BatchOrder {
             batch: "batch".parse().unwrap(),
             source: None,
             target: "default".parse().unwrap(),

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster::ledger::audit::Action;
+use muster::ledger::audit::AuditAction;
 use muster::ledger::row::{End, Names, Row};
-use muster::ledger::{Page, Quarantined, Store, StoreError};
+use muster::ledger::{Ledger, LedgerError, Page, Quarantined};
 use muster_core::account::Account;
 use muster_core::certificate::CertificateId;
 use muster_core::hold::{HoldKey, Opening};
@@ -74,12 +74,12 @@ pub(crate) fn page(rows: Vec<Row>) -> Page {
     Page { announced: BTreeMap::from([("batch".to_owned(), None)]), rows, ..Page::default() }
 }
 
-pub(crate) async fn record(store: &Store, rows: Vec<Row>) {
+pub(crate) async fn record(store: &Ledger, rows: Vec<Row>) {
     store.record(&page(rows)).await.unwrap();
 }
 
 /// The counts of the batch by code.
-async fn counts(store: &Store) -> BTreeMap<Code, u64> {
+async fn counts(store: &Ledger) -> BTreeMap<Code, u64> {
     let batch = store.batch_status("batch").await.unwrap().unwrap();
     batch.counts.iter().map(|count| (count.code, count.n)).collect()
 }
@@ -241,9 +241,9 @@ async fn a_target_never_changes_its_account_or_region() {
     assert_eq!(store.account_of_target("default").await.unwrap(), Some(known));
     assert_eq!(store.account_of_target("other").await.unwrap(), None);
     let changed = store.claim_target("default", ACCOUNT, "us-east-1").await;
-    assert!(matches!(changed, Err(StoreError::TargetChanged { .. })), "{changed:?}");
+    assert!(matches!(changed, Err(LedgerError::TargetChanged { .. })), "{changed:?}");
     let changed = store.claim_target("default", "000000000000", REGION).await;
-    assert!(matches!(changed, Err(StoreError::TargetChanged { .. })), "{changed:?}");
+    assert!(matches!(changed, Err(LedgerError::TargetChanged { .. })), "{changed:?}");
 }
 
 #[tokio::test]
@@ -320,7 +320,7 @@ async fn a_nul_reaches_no_text_column() {
     };
     let page = Page { openings: vec![(hold, opening)], quarantined: vec![quarantined], ..page(vec![parked]) };
     store.record(&page).await.unwrap();
-    let action = Action { who: text, action: "replay", what: text, detail: json!({ text: text }) };
+    let action = AuditAction { who: text, action: "replay", what: text, detail: json!({ text: text }) };
     store.audit(&action).await.unwrap();
     let stored: Vec<String> = sqlx::query_scalar(
         "select detail from registrations
@@ -392,7 +392,7 @@ async fn two_recorders_with_the_same_keys_neither_deadlock_nor_miscount() {
     const FRESH: u32 = 200;
     let database = Database::fresh().await;
     let together = Arc::new(Barrier::new(2));
-    let write = |store: Store, reversed: bool| {
+    let write = |store: Ledger, reversed: bool| {
         let together = Arc::clone(&together);
         async move {
             for round in 0..ROUNDS {

@@ -6,10 +6,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
 use std::time::Duration;
 
-use muster::aws::queue::Attributes;
+use muster::aws::queue::QueueAttributes;
 use muster_core::job::{Job, RegisterCertificate};
 use muster_sandbox::specimen::Ca;
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::factory::{Factory, Program, count_only, queue_attributes};
@@ -37,7 +37,7 @@ fn command(factory: &Factory) -> (tokio::process::Command, SocketAddr) {
 
 /// A factory with many jobs. What is received stays hidden for long, so that only blocked work would end in a dead letter.
 async fn with_many_jobs() -> Factory {
-    let attributes = Attributes { visibility_timeout: Duration::from_mins(1), ..queue_attributes() };
+    let attributes = QueueAttributes { visibility_timeout: Duration::from_mins(1), ..queue_attributes() };
     let factory = Factory::with_queue(count_only(), 2000.0, attributes).await;
     factory.enqueue(&factory.leaves(N_JOBS)).await;
     factory
@@ -197,11 +197,11 @@ fn n_lines(line: &str) -> usize {
 async fn a_receive_that_fails_again_and_again_is_a_few_lines_with_an_exact_count() {
     let factory = Factory::new(1000.0).await;
     let program = factory.spawn(&["serve"]);
-    let n_calls = |f: &Factory| f.sandbox.ledger().summary(Operation::ReceiveMessage).calls;
+    let n_calls = |f: &Factory| f.sandbox.ledger().summary(ApiOperation::ReceiveMessage).calls;
     factory.until("it receives", async |f| n_calls(f) > 0).await;
-    factory.sandbox.faults().set(Fault::new(Operation::ReceiveMessage, error("AccessDenied", 403))).unwrap();
+    factory.sandbox.faults().set(Fault::new(ApiOperation::ReceiveMessage, error("AccessDenied", 403))).unwrap();
     let n_denied = |f: &Factory| {
-        let answers = f.sandbox.ledger().summary(Operation::ReceiveMessage).answers;
+        let answers = f.sandbox.ledger().summary(ApiOperation::ReceiveMessage).answers;
         answers.get("AccessDenied").copied().unwrap_or_default()
     };
     factory.until("receives are denied", async |f| n_denied(f) >= 5).await;
@@ -254,12 +254,12 @@ async fn troubles_are_logged_plainly() {
     let short = Duration::from_secs(2);
     for fault in [
         // Every fault counts the calls that it could have struck.
-        Fault::new(Operation::RegisterCertificate, error("AccessDeniedException", 403)).calls(2),
-        Fault::new(Operation::RegisterCertificate, Effect::Throttle).calls(12),
-        Fault::new(Operation::RegisterCertificate, error("ServiceUnavailableException", 503)).during(short),
-        Fault::new(Operation::ReceiveMessage, Effect::Reset { executed: false }).calls(2),
-        Fault::new(Operation::ReceiveMessage, error("AccessDenied", 403)).calls(2),
-        Fault::new(Operation::DeleteMessageBatch, error("InternalError", 500)).calls(2),
+        Fault::new(ApiOperation::RegisterCertificate, error("AccessDeniedException", 403)).calls(2),
+        Fault::new(ApiOperation::RegisterCertificate, Effect::Throttle).calls(12),
+        Fault::new(ApiOperation::RegisterCertificate, error("ServiceUnavailableException", 503)).during(short),
+        Fault::new(ApiOperation::ReceiveMessage, Effect::Reset { executed: false }).calls(2),
+        Fault::new(ApiOperation::ReceiveMessage, error("AccessDenied", 403)).calls(2),
+        Fault::new(ApiOperation::DeleteMessageBatch, error("InternalError", 500)).calls(2),
     ] {
         factory.sandbox.faults().set(fault).unwrap();
     }
@@ -312,7 +312,7 @@ async fn missing_credentials_are_said_plainly_and_once() {
 }
 
 /// A command that waits for an answer that does not come: how it ends after two signals, and what it said.
-async fn interrupted_twice(factory: &Factory, operation: Operation, arguments: &[&str]) -> (Option<i32>, String) {
+async fn interrupted_twice(factory: &Factory, operation: ApiOperation, arguments: &[&str]) -> (Option<i32>, String) {
     factory.sandbox.faults().set(Fault::new(operation, Effect::Hang { executed: false })).unwrap();
     let n_before = factory.sandbox.ledger().summary(operation).calls;
     let mut program = factory.spawn(arguments);
@@ -334,7 +334,7 @@ async fn a_second_interrupt_ends_a_command_at_once_and_none_is_logged() {
     let factory = Factory::new(10.0).await;
     std::fs::write(factory.folder().join("bundle.pem"), factory.leaves(3).concat()).unwrap();
     for (operation, arguments) in
-        [(Operation::SendMessageBatch, ["enqueue", "bundle.pem"]), (Operation::ReceiveMessage, ["dead", "list"])]
+        [(ApiOperation::SendMessageBatch, ["enqueue", "bundle.pem"]), (ApiOperation::ReceiveMessage, ["dead", "list"])]
     {
         let (code, said) = interrupted_twice(&factory, operation, &arguments).await;
         assert_eq!(code, Some(130), "{said}");

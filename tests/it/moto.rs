@@ -9,7 +9,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use muster::aws::identity;
-use muster::aws::queue::{self, Attributes, Outgoing};
+use muster::aws::queue::{self, OutgoingMessage, QueueAttributes};
 use muster::config::Config;
 use muster::config::access::Credentials;
 use muster::engine::serve::Until;
@@ -39,11 +39,11 @@ async fn every_job_against_moto_ends_as_an_id_mismatch() {
     config.admin.listen = None;
     config.targets.get_mut("default").unwrap().rates.register_certificate = Rate::new(100.0).unwrap();
 
-    let attributes = Attributes {
+    let attributes = QueueAttributes {
         visibility_timeout: Duration::from_secs(30),
         retention: Duration::from_hours(96),
         max_receive_count: Some(5),
-        ..Attributes::default()
+        ..QueueAttributes::default()
     };
     let aws = identity::load(&config.aws.access()).await;
     let queue = queue::create(&aws, "jobs", &attributes).await.unwrap();
@@ -60,7 +60,7 @@ async fn every_job_against_moto_ends_as_an_id_mismatch() {
             }),
         }
     };
-    let messages: Vec<_> = (0..10).map(|i| Outgoing { body: job(i).to_body(), group: None }).collect();
+    let messages: Vec<_> = (0..10).map(|i| OutgoingMessage { body: job(i).to_body(), group: None }).collect();
     let sent = queue.send(&messages).await.unwrap();
     assert!(sent.iter().all(Result::is_ok), "{sent:?}");
 

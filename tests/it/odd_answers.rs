@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use muster::aws::queue::UNKNOWN;
 use muster_core::outcome::{Code, Status};
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 use serde_json::Value;
 
 use crate::factory::{BATCH, Factory};
@@ -28,7 +28,7 @@ fn empty_answers() -> [Effect; 4] {
     ]
 }
 
-fn set(factory: &Factory, operation: Operation, effect: Effect, calls: u64) {
+fn set(factory: &Factory, operation: ApiOperation, effect: Effect, calls: u64) {
     factory.sandbox.faults().set(Fault::new(operation, effect).calls(calls)).unwrap();
 }
 
@@ -64,7 +64,7 @@ async fn trouble_of_sts_is_no_denial() {
         page(502),
     ] {
         let factory = Factory::new(1000.0).await;
-        factory.sandbox.faults().set(Fault::new(Operation::GetCallerIdentity, effect.clone())).unwrap();
+        factory.sandbox.faults().set(Fault::new(ApiOperation::GetCallerIdentity, effect.clone())).unwrap();
         let (code, _, said) = factory.spawn(&["serve", "--until-empty"]).end().await;
         assert_eq!(code, Some(5), "{effect:?}: {said}");
         assert!(said.contains("cannot ask AWS who we are: "), "{effect:?}: {said}");
@@ -76,7 +76,7 @@ async fn what_an_answer_does_not_call_sent_is_sent_again() {
     let omitted = |executed| Effect::OmitEntries { entries: 9, executed };
     for effect in empty_answers().into_iter().chain([omitted(false), omitted(true)]) {
         let factory = Factory::new(1000.0).await;
-        set(&factory, Operation::SendMessageBatch, effect.clone(), 2);
+        set(&factory, ApiOperation::SendMessageBatch, effect.clone(), 2);
         let (code, numbers, said) = enqueue(&factory, 25).await;
         assert_eq!((code, &numbers["sent"]), (Some(0), &25.into()), "{effect:?} {said}");
         assert_eq!(n_queued(&factory).await, 25, "{effect:?}");
@@ -86,7 +86,7 @@ async fn what_an_answer_does_not_call_sent_is_sent_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_changes_on_its_way_is_sent_again() {
     let factory = Factory::new(1000.0).await;
-    set(&factory, Operation::SendMessageBatch, Effect::CorruptBodies, 2);
+    set(&factory, ApiOperation::SendMessageBatch, Effect::CorruptBodies, 2);
     let (code, numbers, said) = enqueue(&factory, 25).await;
     assert_eq!((code, &numbers["sent"]), (Some(0), &25.into()), "{said}");
     factory.drain().await;
@@ -97,7 +97,7 @@ async fn a_body_that_changes_on_its_way_is_sent_again() {
 async fn where_no_answer_says_anything_nothing_is_said_to_be_sent() {
     let factory = Factory::new(1000.0).await;
     let nothing = answer(200, "application/json", "{}", false);
-    factory.sandbox.faults().set(Fault::new(Operation::SendMessageBatch, nothing)).unwrap();
+    factory.sandbox.faults().set(Fault::new(ApiOperation::SendMessageBatch, nothing)).unwrap();
     let (code, numbers, said) = enqueue(&factory, 3).await;
     assert_eq!((code, &numbers["sent"], &numbers["not_sent"]), (Some(5), &0.into(), &3.into()), "{said}");
     assert!(said.contains(UNKNOWN) && said.contains("proxy"), "{said}");
@@ -108,7 +108,7 @@ async fn where_no_answer_says_anything_nothing_is_said_to_be_sent() {
 async fn a_message_that_is_never_mentioned_is_a_reject() {
     let factory = Factory::new(1000.0).await;
     let omitted = Effect::OmitEntries { entries: 1, executed: false };
-    set(&factory, Operation::SendMessageBatch, omitted, 8);
+    set(&factory, ApiOperation::SendMessageBatch, omitted, 8);
     let (code, numbers, said) = enqueue(&factory, 10).await;
     assert_eq!((code, &numbers["sent"], &numbers["not_sent"]), (Some(1), &9.into(), &1.into()), "{said}");
     let rejects = std::fs::read_to_string(factory.folder().join(format!("{BATCH}.rejects.jsonl"))).unwrap();
@@ -119,7 +119,7 @@ async fn a_message_that_is_never_mentioned_is_a_reject() {
 async fn a_delivery_whose_body_changed_is_not_believed() {
     let factory = Factory::new(1000.0).await;
     factory.enqueue(&factory.leaves(5)).await;
-    set(&factory, Operation::ReceiveMessage, Effect::CorruptBodies, 1);
+    set(&factory, ApiOperation::ReceiveMessage, Effect::CorruptBodies, 1);
     factory.drain().await;
     assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 5)]));
     let n: i64 = sqlx::query_scalar("select count(*) from quarantine").fetch_one(&factory.database.pool).await.unwrap();
@@ -131,7 +131,7 @@ async fn a_delivery_whose_body_changed_is_not_believed() {
 async fn a_delete_of_which_the_answer_says_nothing_is_made_again() {
     for effect in empty_answers().into_iter().chain([Effect::OmitEntries { entries: 9, executed: false }]) {
         let factory = Factory::new(1000.0).await;
-        set(&factory, Operation::DeleteMessageBatch, effect.clone(), 3);
+        set(&factory, ApiOperation::DeleteMessageBatch, effect.clone(), 3);
         factory.enqueue(&factory.leaves(20)).await;
         factory.drain().await;
         let counts = factory.counts("jobs");
@@ -146,10 +146,10 @@ async fn an_extension_of_which_the_answer_says_nothing_is_made_again() {
     // Both in time before the messages show, and nothing is done by either.
     for effect in empty_answers().into_iter().filter(|effect| matches!(effect, Effect::Answer { executed: false, .. }))
     {
-        set(&factory, Operation::ChangeMessageVisibilityBatch, effect, 1);
+        set(&factory, ApiOperation::ChangeMessageVisibilityBatch, effect, 1);
     }
     let slow = Effect::Latency { milliseconds: 4_000, up_to: None };
-    set(&factory, Operation::RegisterCertificate, slow, 5);
+    set(&factory, ApiOperation::RegisterCertificate, slow, 5);
     factory.enqueue(&factory.leaves(5)).await;
     factory.drain().await;
     assert_eq!((factory.counts("jobs").deliveries, factory.n_calls()), (5, 5));
@@ -160,7 +160,7 @@ async fn an_extension_of_which_the_answer_says_nothing_is_made_again() {
 async fn an_odd_answer_to_a_registration_blames_no_certificate() {
     for effect in empty_answers() {
         let factory = Factory::new(1000.0).await;
-        set(&factory, Operation::RegisterCertificate, effect.clone(), 15);
+        set(&factory, ApiOperation::RegisterCertificate, effect.clone(), 15);
         factory.enqueue(&factory.leaves(30)).await;
         factory.drain().await;
         let ends = factory.ends().await;
@@ -174,7 +174,7 @@ async fn an_odd_answer_to_a_registration_blames_no_certificate() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_a_proxy_is_trouble_on_the_way_and_no_denial() {
     let factory = Factory::new(1000.0).await;
-    let page = Fault::new(Operation::RegisterCertificate, answer(403, "text/html", PAGE, false));
+    let page = Fault::new(ApiOperation::RegisterCertificate, answer(403, "text/html", PAGE, false));
     let id = factory.sandbox.faults().set(page).unwrap();
     factory.enqueue(&factory.leaves(40)).await;
     let serving = factory.serve().await;
@@ -196,7 +196,7 @@ async fn a_page_of_a_proxy_is_trouble_on_the_way_and_no_denial() {
 async fn a_page_in_place_of_sts_is_no_word_about_the_credentials() {
     let factory = Factory::new(1000.0).await;
     for (status, content_type) in [(403, "text/html"), (200, "text/html"), (407, "text/html")] {
-        let page = Fault::new(Operation::GetCallerIdentity, answer(status, content_type, PAGE, false));
+        let page = Fault::new(ApiOperation::GetCallerIdentity, answer(status, content_type, PAGE, false));
         let id = factory.sandbox.faults().set(page).unwrap();
         let (code, _, said) = factory.spawn(&["serve", "--until-empty"]).end().await;
         assert_eq!(code, Some(5), "{status}: {said}");
@@ -217,8 +217,8 @@ async fn a_queue_that_does_not_say_how_full_it_is_is_not_empty() {
     )
     .await
     .unwrap();
-    set(&factory, Operation::GetQueueAttributes, empty(), 2);
-    set(&factory, Operation::ReceiveMessage, empty(), 2);
+    set(&factory, ApiOperation::GetQueueAttributes, empty(), 2);
+    set(&factory, ApiOperation::ReceiveMessage, empty(), 2);
     service.run().await.unwrap();
     assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 5)]));
 }
@@ -227,18 +227,18 @@ async fn a_queue_that_does_not_say_how_full_it_is_is_not_empty() {
 async fn an_empty_queue_that_does_not_wait_is_asked_ever_less_often() {
     let factory = Factory::new(100.0).await;
     let empty = answer(200, "application/json", "{}", false);
-    let hurried = Fault::new(Operation::ReceiveMessage, empty).during(Duration::from_secs(4));
+    let hurried = Fault::new(ApiOperation::ReceiveMessage, empty).during(Duration::from_secs(4));
     factory.sandbox.faults().set(hurried).unwrap();
     let serving = factory.serve().await;
     factory.enqueue(&factory.leaves(5)).await;
     factory.until("all is done", async |f| f.counts("jobs").deleted == 5).await;
     serving.end().await;
-    let answers = factory.sandbox.ledger().summary(Operation::ReceiveMessage).answers;
+    let answers = factory.sandbox.ledger().summary(ApiOperation::ReceiveMessage).answers;
     let n_hurried = answers.get("replaced").copied().unwrap_or_default();
     assert!((2..=30).contains(&n_hurried), "{n_hurried} calls in four seconds");
 }
 
-fn kms_denies(operation: Operation) -> Fault {
+fn kms_denies(operation: ApiOperation) -> Fault {
     let message = "not authorized to perform: kms:Decrypt on resource".to_owned();
     let code = "KMS.AccessDeniedException".to_owned();
     Fault::new(operation, Effect::Error { status: 400, code, message, executed: false })
@@ -247,12 +247,12 @@ fn kms_denies(operation: Operation) -> Fault {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_may_not_be_used_is_a_denial_and_no_outage() {
     let factory = Factory::new(1000.0).await;
-    factory.sandbox.faults().set(kms_denies(Operation::SendMessageBatch)).unwrap();
+    factory.sandbox.faults().set(kms_denies(ApiOperation::SendMessageBatch)).unwrap();
     let (code, _, said) = enqueue(&factory, 3).await;
     assert_eq!(code, Some(4), "{said}");
     assert!(said.contains("kms:GenerateDataKey"), "{said}");
 
-    factory.sandbox.faults().set(kms_denies(Operation::ReceiveMessage)).unwrap();
+    factory.sandbox.faults().set(kms_denies(ApiOperation::ReceiveMessage)).unwrap();
     let (code, _, said) = factory.spawn(&["serve", "--until-empty"]).end().await;
     assert_eq!(code, Some(4), "{said}");
     assert!(said.contains("the queue cannot be read") && said.contains("kms:Decrypt"), "{said}");

@@ -13,7 +13,7 @@ use muster_core::job::{
     CertificateMode, Job, RegisterCaCertificate, RegisterCertificate, RegisterCertificateWithoutCa,
 };
 use muster_core::rate::Rate;
-use muster_sandbox::Operation;
+use muster_sandbox::ApiOperation;
 use muster_sandbox::specimen::Ca;
 
 use crate::factory::Factory;
@@ -67,7 +67,7 @@ async fn send(factory: &Factory, jobs: impl IntoIterator<Item = Job>) {
 }
 
 /// How many calls of an operation the sandbox saw.
-fn n_calls(factory: &Factory, operation: Operation) -> usize {
+fn n_calls(factory: &Factory, operation: ApiOperation) -> usize {
     factory.sandbox.ledger().summary(operation).calls
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use muster_core::job::Job;
 use muster_core::outcome::Code;
-use muster_sandbox::{self, Operation};
+use muster_sandbox::{self, ApiOperation};
 
 use crate::factory::{BATCH, Factory, count_only};
 use crate::ledger::assert_counters_equal_the_rows;
@@ -48,7 +48,7 @@ async fn while_all_is_paused_nothing_is_received() {
     assert!(ready["breakers"][0]["reason"].as_str().unwrap().ends_with("line 7 is being moved"), "{ready}");
     let (code, stdout, _) = factory.spawn(&["holds"]).end().await;
     assert!(code == Some(0) && stdout.contains("pause:all") && stdout.contains("until `muster resume`"), "{stdout}");
-    assert_eq!(factory.sandbox.ledger().summary(Operation::ReceiveMessage).calls, 0);
+    assert_eq!(factory.sandbox.ledger().summary(ApiOperation::ReceiveMessage).calls, 0);
 
     ok(&factory, &["resume", "all"]).await;
     factory.until("all are in", async |f| f.ends().await == BTreeMap::from([(Code::Ok, 20)])).await;
@@ -72,7 +72,7 @@ async fn a_pause_is_seen_by_a_worker_that_is_running() {
 }
 
 fn n_polls(factory: &Factory) -> usize {
-    factory.sandbox.ledger().summary(Operation::ReceiveMessage).calls
+    factory.sandbox.ledger().summary(ApiOperation::ReceiveMessage).calls
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,7 +110,7 @@ async fn one_paused_target_of_two_holds_up_only_itself() {
     enqueue(&factory, "here", "default", 12).await;
     factory.until("they are parked", async |f| n_parked(f, "there").await == 12).await;
     factory.until("others are in", async |f| n_in(f, "here").await == 12).await;
-    assert_eq!(other.ledger().summary(Operation::RegisterCertificate).calls, 0);
+    assert_eq!(other.ledger().summary(ApiOperation::RegisterCertificate).calls, 0);
     ok(&factory, &["resume", "target", "eu"]).await;
     factory.until("all are in", async |f| n_in(f, "there").await == 12).await;
     serving.end().await;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use muster_sandbox::postgres::{Error, Postgres, Settings};
+use muster_sandbox::postgres::{Error, Postgres, PostgresSettings};
 use sqlx::{Connection, PgConnection};
 
 use crate::database::Database;
@@ -19,8 +19,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Set in a process that a test starts from this binary, to own a server.
 const OWNER: &str = "MUSTER_TEST_OWNS_POSTGRES";
 
-fn settings() -> Settings {
-    Settings { bin_dir: std::env::var_os("PG_BIN").map(PathBuf::from), durable: false }
+fn settings() -> PostgresSettings {
+    PostgresSettings { bin_dir: std::env::var_os("PG_BIN").map(PathBuf::from), durable: false }
 }
 
 async fn answer(url: &str) -> sqlx::Result<i32> {
@@ -53,7 +53,7 @@ async fn dropping_a_server_stops_it() {
 #[tokio::test]
 async fn a_folder_without_postgres_is_named_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { bin_dir: Some(folder.path().to_owned()), durable: false };
+    let settings = PostgresSettings { bin_dir: Some(folder.path().to_owned()), durable: false };
     let error = Postgres::start(settings).await.unwrap_err();
     assert!(matches!(error, Error::BinDir { .. }), "{error}");
     assert!(error.to_string().contains("cannot run initdb: No such file"), "{error}");
@@ -80,7 +80,7 @@ async fn a_server_that_ends_at_once_is_quoted() {
         fs::write(folder.path().join(program), script).unwrap();
         fs::set_permissions(folder.path().join(program), fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let settings = Settings { bin_dir: Some(folder.path().to_owned()), durable: false };
+    let settings = PostgresSettings { bin_dir: Some(folder.path().to_owned()), durable: false };
     let error = Postgres::start(settings).await.unwrap_err();
     assert_eq!(error.to_string(), "postgres ended with exit status: 7:\nout of luck");
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster::config::Database as Settings;
+use muster::config::DatabaseConfig as Settings;
 use muster::engine::serve::Until;
 use muster::http::service::Service;
-use muster::ledger::Store;
+use muster::ledger::Ledger;
 use muster::telemetry::metrics::Metrics;
 use muster_core::outcome::Code;
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgPool;
 use tokio::task::JoinHandle;
@@ -39,8 +39,8 @@ async fn behind_a_proxy(rate: f64) -> (Factory, Proxy) {
 async fn on_its_own_server(rate: f64) -> (Factory, Server) {
     let (mut factory, server) = (Factory::new(rate).await, Server::start().await);
     let url = server.url("none");
-    let settings = Settings { url: url.as_str().into(), timeout: TIMEOUT.into(), ..Settings::default() };
-    factory.store = Store::connect(&settings.settings()).await.unwrap();
+    let settings = DatabaseConfig { url: url.as_str().into(), timeout: TIMEOUT.into(), ..DatabaseConfig::default() };
+    factory.store = Ledger::connect(&settings.settings()).await.unwrap();
     factory.store.migrate().await.unwrap();
     factory.database.pool = PgPool::connect(&url).await.unwrap();
     factory.config.database = settings;
@@ -163,7 +163,7 @@ async fn connections_that_went_dead_without_a_word_are_given_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_statements_only_take_longer() {
     let (mut factory, proxy) = behind_a_proxy(500.0).await;
-    factory.config.database.timeout = Settings::default().timeout;
+    factory.config.database.timeout = DatabaseConfig::default().timeout;
     proxy.conduct(Conduct::Delay(Duration::from_millis(20)));
     factory.enqueue(&factory.leaves(100)).await;
     let worker = start(&factory).await;
@@ -250,7 +250,7 @@ async fn a_program_that_cannot_write(conduct: Conduct) -> (Factory, Proxy, crate
     factory.database.url.clone_from(&proxy.url);
     // Calls are always under way, so that some end after the server has gone; and many more jobs wait for a token.
     let slow = Effect::Latency { milliseconds: 400, up_to: None };
-    factory.sandbox.faults().set(Fault::new(Operation::RegisterCertificate, slow)).unwrap();
+    factory.sandbox.faults().set(Fault::new(ApiOperation::RegisterCertificate, slow)).unwrap();
     factory.enqueue(&factory.leaves(300)).await;
     let program = factory.spawn(&[
         "serve",

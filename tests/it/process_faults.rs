@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster::aws::queue::Attributes;
+use muster::aws::queue::QueueAttributes;
 use muster_core::outcome::Code;
-use muster_sandbox::Operation;
+use muster_sandbox::ApiOperation;
 use tokio::net::TcpListener;
 
 use crate::factory::{Factory, Program, count_only, queue_attributes};
@@ -37,7 +37,7 @@ async fn a_frozen_worker_does_not_make_up_for_the_calls_that_it_missed() {
         assert_eq!(code, Some(0), "{log}");
         all_is_well(&factory, 200).await;
         // The bound is 56; a burst of what was missed is 100 and more on top, a slow machine delays a few.
-        let worst = factory.sandbox.ledger().worst_second(Operation::RegisterCertificate);
+        let worst = factory.sandbox.ledger().worst_second(ApiOperation::RegisterCertificate);
         assert!(worst <= 75, "{worst} calls in one second at {RATE}/s");
     }
 }
@@ -65,7 +65,7 @@ async fn another_worker_takes_over_what_a_frozen_one_holds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rolling_restarts_under_load_end_in_order_and_lose_nothing() {
     // Each restart gives back what waits, and so burns a delivery of it.
-    let attributes = Attributes { max_receive_count: Some(20), ..queue_attributes() };
+    let attributes = QueueAttributes { max_receive_count: Some(20), ..queue_attributes() };
     let factory = Factory::with_queue(count_only(), RATE, attributes).await;
     factory.enqueue(&factory.leaves(500)).await;
     let mut workers: Vec<Program> = (0..3).map(|_| factory.spawn(&["serve"])).collect();

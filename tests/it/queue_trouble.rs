@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster::aws::identity;
-use muster::aws::queue::{self, Attributes};
+use muster::aws::queue::{self, QueueAttributes};
 use muster::engine::serve::Until;
 use muster::http::service::Service;
 use muster::telemetry::metrics::Metrics;
 use muster_core::outcome::Code;
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -18,11 +18,11 @@ use tokio_util::sync::CancellationToken;
 use crate::factory::Factory;
 
 /// The SQS calls of a running service.
-const CALLS: [Operation; 4] = [
-    Operation::ReceiveMessage,
-    Operation::DeleteMessageBatch,
-    Operation::ChangeMessageVisibilityBatch,
-    Operation::GetQueueAttributes,
+const CALLS: [ApiOperation; 4] = [
+    ApiOperation::ReceiveMessage,
+    ApiOperation::DeleteMessageBatch,
+    ApiOperation::ChangeMessageVisibilityBatch,
+    ApiOperation::GetQueueAttributes,
 ];
 
 fn error(code: &str, status: u16) -> Effect {
@@ -43,7 +43,7 @@ impl Worker {
         Self { metrics: service.metrics(), stop, running: tokio::spawn(service.run()) }
     }
 
-    fn failed(&self, operation: Operation) -> u64 {
+    fn failed(&self, operation: ApiOperation) -> u64 {
         self.metrics.sqs_requests.with_label_values(&[<&str>::from(operation), "error"]).get()
     }
 
@@ -70,15 +70,15 @@ async fn receives_that_fail_are_made_ever_more_slowly_until_they_work() {
     let factory = Factory::new(100.0).await;
     let outage = Duration::from_secs(3);
     for effect in [Effect::Reset { executed: false }, error("InternalError", 500)] {
-        let fault = Fault::new(Operation::ReceiveMessage, effect).during(outage);
+        let fault = Fault::new(ApiOperation::ReceiveMessage, effect).during(outage);
         factory.sandbox.faults().set(Fault { probability: Some(0.5), ..fault }).unwrap();
     }
-    let unavailable = Fault::new(Operation::ReceiveMessage, error("ServiceUnavailable", 503)).during(outage);
+    let unavailable = Fault::new(ApiOperation::ReceiveMessage, error("ServiceUnavailable", 503)).during(outage);
     factory.sandbox.faults().set(unavailable).unwrap();
     factory.enqueue(&factory.leaves(20)).await;
     factory.drain().await;
     each_once(&factory, 20);
-    let answers = factory.sandbox.ledger().summary(Operation::ReceiveMessage).answers;
+    let answers = factory.sandbox.ledger().summary(ApiOperation::ReceiveMessage).answers;
     let n_failed: usize = ["reset", "InternalError", "ServiceUnavailable"].iter().filter_map(|a| answers.get(*a)).sum();
     // Waits of up to 0.2, 0.4, 0.8 s and so on fill three seconds after a handful of calls.
     assert!((2..=25).contains(&n_failed), "{n_failed} calls in an outage of {outage:?}");
@@ -89,7 +89,7 @@ async fn receives_that_fail_are_made_ever_more_slowly_until_they_work() {
 async fn a_receive_whose_answer_is_lost_loses_no_message() {
     let factory = Factory::new(1000.0).await;
     for effect in [Effect::Hang { executed: true }, Effect::Reset { executed: true }] {
-        factory.sandbox.faults().set(Fault::new(Operation::ReceiveMessage, effect).calls(1)).unwrap();
+        factory.sandbox.faults().set(Fault::new(ApiOperation::ReceiveMessage, effect).calls(1)).unwrap();
     }
     factory.enqueue(&factory.leaves(10)).await;
     factory.drain().await;
@@ -101,9 +101,9 @@ async fn a_receive_whose_answer_is_lost_loses_no_message() {
 async fn a_message_that_two_workers_have_at_once_ends_well_once() {
     let factory = Factory::new(200.0).await;
     let faults = factory.sandbox.faults();
-    faults.set(Fault::new(Operation::ReceiveMessage, Effect::DeliverTwice).calls(20)).unwrap();
+    faults.set(Fault::new(ApiOperation::ReceiveMessage, Effect::DeliverTwice).calls(20)).unwrap();
     let slow = Effect::Latency { milliseconds: 300, up_to: None };
-    faults.set(Fault::new(Operation::RegisterCertificate, slow)).unwrap();
+    faults.set(Fault::new(ApiOperation::RegisterCertificate, slow)).unwrap();
     let (one, other) = tokio::join!(factory.serve(), factory.serve());
     factory.enqueue(&factory.leaves(60)).await;
     until_done(&factory, 60).await;
@@ -137,7 +137,8 @@ async fn a_message_that_comes_again_days_later_costs_no_call() {
 #[tokio::test(flavor = "multi_thread")]
 async fn deletes_that_fail_for_long_burn_no_delivery() {
     let factory = Factory::new(1000.0).await;
-    let denied = Fault::new(Operation::DeleteMessageBatch, error("AccessDenied", 403)).during(Duration::from_secs(5));
+    let denied =
+        Fault::new(ApiOperation::DeleteMessageBatch, error("AccessDenied", 403)).during(Duration::from_secs(5));
     factory.sandbox.faults().set(denied).unwrap();
     factory.enqueue(&factory.leaves(12)).await;
     factory.drain().await;
@@ -151,7 +152,7 @@ async fn entries_that_sqs_does_not_give_back_are_given_back_on_the_next_try() {
     factory.enqueue(&factory.leaves(100)).await;
     let program = factory.spawn(&["serve"]);
     factory.until("calls are made", async |f| f.n_calls() >= 20).await;
-    factory.sandbox.faults().set(Fault::new(Operation::ChangeMessageVisibilityBatch, effect).calls(1)).unwrap();
+    factory.sandbox.faults().set(Fault::new(ApiOperation::ChangeMessageVisibilityBatch, effect).calls(1)).unwrap();
     program.signal("TERM");
     let (code, _, log) = program.end().await;
     assert_eq!(code, Some(0), "{log}");
@@ -167,7 +168,7 @@ async fn messages_that_come_to_a_long_poll_while_the_worker_stops_go_back_at_onc
     factory
         .until("a long poll is under way", async |f| {
             let calls = f.sandbox.ledger().calls();
-            calls.iter().any(|call| call.operation == Operation::ReceiveMessage && call.answer.is_none())
+            calls.iter().any(|call| call.operation == ApiOperation::ReceiveMessage && call.answer.is_none())
         })
         .await;
     let mut log = BufReader::new(program.0.stderr.take().unwrap()).lines();
@@ -191,7 +192,7 @@ async fn a_denial_in_the_middle_of_a_run_ends_with_its_cause() {
     for operation in CALLS {
         factory.sandbox.faults().set(Fault::new(operation, error("AccessDenied", 403))).unwrap();
     }
-    factory.until("a receive is denied", async |_| worker.failed(Operation::ReceiveMessage) >= 2).await;
+    factory.until("a receive is denied", async |_| worker.failed(ApiOperation::ReceiveMessage) >= 2).await;
     factory.enqueue(&factory.leaves(25)).await;
     factory.sandbox.faults().clear_all();
     until_done(&factory, 30).await;
@@ -206,12 +207,12 @@ async fn a_queue_that_is_deleted_and_made_again_is_worked_on() {
     let aws = identity::load(&factory.config.aws.access()).await;
     let client = aws_sdk_sqs::Client::new(&aws);
     client.delete_queue().queue_url(factory.queue.url()).send().await.unwrap();
-    factory.until("a receive finds no queue", async |_| worker.failed(Operation::ReceiveMessage) >= 2).await;
-    let attributes = Attributes {
+    factory.until("a receive finds no queue", async |_| worker.failed(ApiOperation::ReceiveMessage) >= 2).await;
+    let attributes = QueueAttributes {
         visibility_timeout: Duration::from_secs(2),
         retention: Duration::from_hours(96),
         max_receive_count: Some(5),
-        ..Attributes::default()
+        ..QueueAttributes::default()
     };
     queue::create(&aws, "jobs", &attributes).await.unwrap();
     factory.enqueue(&factory.leaves(20)).await;
@@ -228,8 +229,8 @@ async fn a_queue_that_cannot_be_used_is_said_at_start_with_its_mend() {
         ("queue.name=gone", None, 1, ["cannot use the queue: GetQueueUrl: ", "hint: check `queue.name`"]),
         ("queue.name=jobs.fifo", None, 6, ["`jobs.fifo` is a FIFO queue", "hint: make a standard queue"]),
         (&*fifo_url, None, 6, ["jobs.fifo` is a FIFO queue", "hint: make a standard queue"]),
-        ("queue.name=jobs", Some(Operation::GetQueueUrl), 4, ["AccessDenied: as ordered", "need sqs:GetQueueUrl"]),
-        ("queue.name=jobs", Some(Operation::GetQueueAttributes), 4, ["GetQueueAttributes: AccessDenied", "hint: "]),
+        ("queue.name=jobs", Some(ApiOperation::GetQueueUrl), 4, ["AccessDenied: as ordered", "need sqs:GetQueueUrl"]),
+        ("queue.name=jobs", Some(ApiOperation::GetQueueAttributes), 4, ["GetQueueAttributes: AccessDenied", "hint: "]),
     ] {
         factory.sandbox.faults().clear_all();
         if let Some(operation) = fault {

@@ -4,9 +4,9 @@ mod workers;
 
 use std::sync::Arc;
 
-use muster::ledger::Store;
+use muster::ledger::Ledger;
 use muster::ledger::rate_limit::Lease;
-use muster::ledger::rate_limit::{Change, Quota, RateReport, Reason};
+use muster::ledger::rate_limit::{Change, Quota, RateChangeReason, RateReport};
 use muster_core::account::Account;
 use muster_core::job::Operation;
 use muster_core::rate::{Rate, burst_of};
@@ -26,7 +26,7 @@ fn rate(per_second: f64) -> Rate {
 }
 
 /// A ledger with one open quota, whose target is `default`.
-async fn opened(per_second: f64) -> (Database, Store, Quota) {
+async fn opened(per_second: f64) -> (Database, Ledger, Quota) {
     let database = Database::fresh().await;
     let (store, quota) = (database.store().await, quota("eu-west-1"));
     store.claim_target("default", ACCOUNT, "eu-west-1").await.unwrap();
@@ -35,12 +35,12 @@ async fn opened(per_second: f64) -> (Database, Store, Quota) {
 }
 
 /// What is known of the only operation of a target.
-async fn report(store: &Store, target: &str) -> RateReport {
+async fn report(store: &Ledger, target: &str) -> RateReport {
     store.rate_reports(&[(target.to_owned(), Operation::RegisterCertificate)]).await.unwrap().remove(0)
 }
 
 /// Uses a place that AWS throttles.
-async fn throttle(store: &Store, quota: &Quota) -> Option<Change> {
+async fn throttle(store: &Ledger, quota: &Quota) -> Option<Change> {
     let lease = store.lease(quota, 1).await.unwrap();
     store.cut_rate(quota, lease.granted_at, true).await.unwrap()
 }
@@ -71,7 +71,7 @@ async fn ledger_time(database: &Database) -> f64 {
 }
 
 /// Leases with all of them at once and tells when the places are due.
-async fn leased_at_once(stores: &[Store], quota: &Quota) -> Vec<f64> {
+async fn leased_at_once(stores: &[Ledger], quota: &Quota) -> Vec<f64> {
     let barrier = Arc::new(Barrier::new(stores.len()));
     let mut leasers = Vec::new();
     for store in stores {
@@ -181,7 +181,7 @@ async fn a_throttle_cuts_once_for_all_places_granted_before_it() {
     for throttle in throttles {
         cuts.extend(throttle.await.unwrap());
     }
-    assert_eq!(cuts.iter().map(|cut| cut.reason).collect::<Vec<_>>(), [Reason::Throttled], "one is enough");
+    assert_eq!(cuts.iter().map(|cut| cut.reason).collect::<Vec<_>>(), [RateChangeReason::Throttled], "one is enough");
     assert_near(cuts[0].rate, 90.0);
     assert_near(throttle(&store, &quota).await.expect("its place was granted after the cut").rate, 81.0);
 }
@@ -267,8 +267,11 @@ async fn another_ceiling_is_taken_at_once_and_the_same_at_a_restart_changes_noth
     let after = report(&store, "default").await;
     assert_near(after.ceiling, 200.0);
     let noted: Vec<_> = after.changes.iter().map(|change| (change.rate, change.reason)).collect();
-    let configured = |rate| (rate, Reason::Configured);
-    assert_eq!(noted, [configured(200.0), configured(50.0), (cut.rate, Reason::Throttled), configured(100.0)]);
+    let configured = |rate| (rate, RateChangeReason::Configured);
+    assert_eq!(
+        noted,
+        [configured(200.0), configured(50.0), (cut.rate, RateChangeReason::Throttled), configured(100.0)]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use muster::config::Config;
 use muster::config::access::Credentials;
 use muster_core::job::{Job, UNBATCHED};
 use muster_core::outcome::Code;
-use muster_sandbox::{self, Effect, Fault, Operation, Sandbox};
+use muster_sandbox::{self, ApiOperation, Effect, Fault, Sandbox};
 
 use crate::factory::{BATCH, Factory};
 use crate::python::python_with;
@@ -84,7 +84,7 @@ async fn a_line_that_follows_the_example_loses_nothing() {
         std::fs::write(file, pem).unwrap();
     }
     let effect = Effect::FailEntries { entries: 3, code: "InternalError".into(), sender_fault: false };
-    let operation = Operation::SendMessageBatch;
+    let operation = ApiOperation::SendMessageBatch;
     let fault = Fault { operation, effect, calls: Some(2), seconds: None, probability: None, seed: 0 };
     factory.sandbox.faults().set(fault).unwrap();
 

@@ -6,12 +6,12 @@ mod selection;
 use std::collections::BTreeMap;
 
 use muster::ledger::Row;
-use muster::ledger::replay::{Begun, Wish};
+use muster::ledger::replay::{ReplayRequest, ReplayStart};
 use muster_core::certificate::Certificate;
 use muster_core::hold::HoldKey;
 use muster_core::outcome::Code;
-use muster_core::replay_filter::Filter;
-use muster_sandbox::Operation;
+use muster_core::replay_filter::ReplayFilter;
+use muster_sandbox::ApiOperation;
 use serde_json::Value;
 
 use crate::factory::{BATCH, Factory};
@@ -51,13 +51,13 @@ fn n_sent(factory: &Factory) -> u64 {
     factory.counts("jobs").sent
 }
 
-fn usual() -> Filter {
-    Filter { batches: [BATCH.to_owned()].into(), codes: Filter::usual_codes(), ..Filter::default() }
+fn usual() -> ReplayFilter {
+    ReplayFilter { batches: [BATCH.to_owned()].into(), codes: ReplayFilter::usual_codes(), ..ReplayFilter::default() }
 }
 
 /// Begins a replay, as the command does.
-async fn begin(factory: &Factory, filter: &Filter) -> Begun {
-    let wish = Wish { filter, verify: false, who: "somebody@here", n_expected: 0 };
+async fn begin(factory: &Factory, filter: &ReplayFilter) -> ReplayStart {
+    let wish = ReplayRequest { filter, verify: false, who: "somebody@here", n_expected: 0 };
     factory.store.begin_replay(&wish).await.unwrap()
 }
 
@@ -114,11 +114,14 @@ async fn pressing_twice_is_one_replay() {
     let (one, other) = tokio::join!(begin(&factory, &filter), begin(&factory, &filter));
     let numbers: Vec<i64> = [one, other]
         .map(|begun| match begun {
-            Begun::New(number) | Begun::UnderWay(number) => number,
+            ReplayStart::New(number) | ReplayStart::UnderWay(number) => number,
         })
         .into();
     assert_eq!(numbers[0], numbers[1]);
-    assert!(matches!((one, other), (Begun::New(_), Begun::UnderWay(_)) | (Begun::UnderWay(_), Begun::New(_))));
+    assert!(matches!(
+        (one, other),
+        (ReplayStart::New(_), ReplayStart::UnderWay(_)) | (ReplayStart::UnderWay(_), ReplayStart::New(_))
+    ));
     let (code, _, stderr) = replay(&factory, &[BATCH, "--yes"]).await;
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stderr.contains(&format!("under way already, as replay {}", numbers[0])), "{stderr}");
@@ -136,7 +139,7 @@ async fn pressing_twice_is_one_replay() {
 async fn a_replay_goes_on_after_a_crash_in_its_middle() {
     for (place, n_twice_max) in [("chosen:1", 0), ("sent_again:3", 40)] {
         let (factory, _) = with_failures(&[(Code::Timeout, 120), (Code::Transport, 30)]).await;
-        let Begun::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
+        let ReplayStart::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
         let mut dying = factory.command(&["serve"]).env("MUSTER_CRASH_AT", place).spawn().unwrap();
         assert!(!dying.wait().await.unwrap().success(), "{place}");
         sqlx::query("update holds set sender_until = now()").execute(&factory.database.pool).await.unwrap();
@@ -155,7 +158,7 @@ async fn a_replay_goes_on_after_a_crash_in_its_middle() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_ends_before_its_sending_is_noted_counts_as_sent() {
     let (factory, rows) = with_failures(&[(Code::Timeout, 3)]).await;
-    let Begun::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
+    let ReplayStart::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
     factory.store.choose(number, 10).await.unwrap();
     let n_sent = async || factory.store.replay(number).await.unwrap().unwrap().n_sent;
     let hold = HoldKey::replay(number);
@@ -181,7 +184,7 @@ async fn a_job_that_ends_before_its_sending_is_noted_counts_as_sent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_that_is_cancelled_sends_nothing_more() {
     let (factory, _) = with_failures(&[(Code::Timeout, 30)]).await;
-    let Begun::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
+    let ReplayStart::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
     assert!(!factory.store.choose(number, 10).await.unwrap(), "there are more");
     let (code, _, stderr) = replay(&factory, &["cancel", &number.to_string()]).await;
     assert_eq!(code, Some(0), "{stderr}");
@@ -200,7 +203,7 @@ async fn a_replay_that_is_cancelled_sends_nothing_more() {
     let told = json(&factory, &["show", &number.to_string()]).await;
     assert_eq!((&told["state"], &told["chosen"], &told["sent"]), (&"cancelled".into(), &10.into(), &0.into()));
     // What it had chosen may be asked for anew.
-    let Begun::New(again) = begin(&factory, &usual()).await else { panic!("it is new") };
+    let ReplayStart::New(again) = begin(&factory, &usual()).await else { panic!("it is new") };
     let serving = factory.serve().await;
     until_it_ended(&factory, again).await;
     serving.end().await;
@@ -237,7 +240,7 @@ async fn a_long_replay_takes_several_turns() {
         row
     });
     factory.store.record(&page(rows.collect())).await.unwrap();
-    let Begun::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
+    let ReplayStart::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
     let serving = factory.serve().await;
     factory.until("it has ended", async |f| f.store.replay(number).await.unwrap().unwrap().ended_at.is_some()).await;
     serving.end().await;
@@ -249,7 +252,7 @@ async fn a_long_replay_takes_several_turns() {
 async fn a_replay_beside_live_jobs_disturbs_neither() {
     let (factory, _) = with_failures(&[(Code::Timeout, 200)]).await;
     let serving = factory.serve().await;
-    let Begun::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
+    let ReplayStart::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
     factory.enqueue(&factory.leaves(200)).await;
     until_it_ended(&factory, number).await;
     factory.until("all are in", async |f| f.ends().await.get(&Code::Ok) == Some(&400)).await;
@@ -281,5 +284,5 @@ async fn what_is_in_meanwhile_costs_a_call_only_where_aws_itself_is_to_be_asked(
     json(&factory, &["third", "--yes", "--wait", "--verify"]).await;
     assert_eq!(factory.n_calls(), 4, "AWS itself was asked");
     serving.end().await;
-    assert_eq!(factory.sandbox.ledger().summary(Operation::RegisterCertificate).calls, 4);
+    assert_eq!(factory.sandbox.ledger().summary(ApiOperation::RegisterCertificate).calls, 4);
 }

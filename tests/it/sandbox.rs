@@ -23,7 +23,7 @@ use aws_sdk_iot::types::{CertificateMode, CertificateStatus};
 use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 use muster_core::certificate::{Certificate, CertificateId};
 use muster_sandbox::specimen::Ca;
-use muster_sandbox::{Limiting, Sandbox, Settings};
+use muster_sandbox::{Limiting, Sandbox, SandboxSettings};
 
 /// A running sandbox and a client of each of its services; retries are off, so that a call is a call.
 struct Bench {
@@ -34,7 +34,7 @@ struct Bench {
 }
 
 impl Bench {
-    async fn start(settings: Settings) -> Self {
+    async fn start(settings: SandboxSettings) -> Self {
         let sandbox = Sandbox::start(settings).await.unwrap();
         let sdk = sdk(&sandbox.url());
         let iot = aws_sdk_iot::config::Builder::from(&sdk)
@@ -53,7 +53,7 @@ impl Bench {
 
     /// A sandbox that never throttles.
     async fn unlimited() -> Self {
-        Self::start(Settings { limiting: Limiting::CountOnly, ..Settings::default() }).await
+        Self::start(SandboxSettings { limiting: Limiting::CountOnly, ..SandboxSettings::default() }).await
     }
 
     fn register_ca(&self, ca: &Ca) -> RegisterCACertificateFluentBuilder {
@@ -104,7 +104,8 @@ fn sdk(url: &str) -> SdkConfig {
 
 #[tokio::test]
 async fn the_caller_is_told_the_account() {
-    let bench = Bench::start(Settings { account: "123456789012".to_owned(), ..Settings::default() }).await;
+    let bench =
+        Bench::start(SandboxSettings { account: "123456789012".to_owned(), ..SandboxSettings::default() }).await;
     let identity = bench.sts.get_caller_identity().send().await.unwrap();
     assert_eq!(identity.account(), Some("123456789012"));
     assert_eq!(identity.arn(), Some("arn:aws:iam::123456789012:user/sandbox"));
@@ -112,7 +113,7 @@ async fn the_caller_is_told_the_account() {
 
 #[tokio::test]
 async fn a_stopped_sandbox_closes_the_connections_that_wait_on_it() {
-    let bench = Bench::start(Settings::default()).await;
+    let bench = Bench::start(SandboxSettings::default()).await;
     let url = bench.queue("jobs", &[]).await;
     let poll = bench.sqs.receive_message().queue_url(&url).wait_time_seconds(20).send();
     let poll = tokio::spawn(poll);

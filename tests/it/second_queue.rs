@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use muster::aws::identity;
-use muster::aws::queue::{self, Attributes, Outgoing, Queue};
+use muster::aws::queue::{self, OutgoingMessage, Queue, QueueAttributes};
 use muster::engine::serve::Until;
 use muster::http::service::Service;
 use muster_core::certificate::{Certificate, CertificateId};
 use muster_core::outcome::Code;
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 use tokio_util::sync::CancellationToken;
 
 use crate::factory::Factory;
@@ -19,14 +19,14 @@ async fn factory(rate: f64) -> (Factory, Queue) {
     let mut factory = Factory::new(rate).await;
     let aws = identity::load(&factory.config.aws.access()).await;
     let main = factory.queue.attributes().await.unwrap();
-    let again = queue::create(&aws, "again", &Attributes { max_receive_count: Some(5), ..main }).await.unwrap();
+    let again = queue::create(&aws, "again", &QueueAttributes { max_receive_count: Some(5), ..main }).await.unwrap();
     factory.config.queue.replay = Some("again".to_owned());
     (factory, again)
 }
 
 async fn send(queue: &Queue, pems: &[String]) {
     for ten in pems.chunks(queue::CALL_MAX) {
-        let message = |pem: &String| Outgoing { body: Factory::job(pem).to_body(), group: None };
+        let message = |pem: &String| OutgoingMessage { body: Factory::job(pem).to_body(), group: None };
         let results = queue.send(&ten.iter().map(message).collect::<Vec<_>>()).await.unwrap();
         assert!(results.iter().all(Result::is_ok), "{results:?}");
     }
@@ -63,7 +63,7 @@ async fn two_full_queues_share_the_quota_and_neither_starves() {
 async fn an_empty_second_queue_ends_nothing_and_a_body_that_is_no_job_is_quarantined_as_its() {
     let (factory, again) = factory(1000.0).await;
     factory.enqueue(&factory.leaves(30)).await;
-    again.send(&[Outgoing { body: "no job".into(), group: None }]).await.unwrap();
+    again.send(&[OutgoingMessage { body: "no job".into(), group: None }]).await.unwrap();
     factory.drain().await;
     assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 30)]));
     let queue: String =
@@ -107,7 +107,7 @@ async fn what_is_held_at_the_drain_deadline_goes_back_to_its_queue() {
     let (mut factory, again) = factory(1000.0).await;
     // Longer than a long poll, which would take what is given back.
     factory.config.worker.drain_deadline = Duration::from_millis(2500).into();
-    let hang = Fault::new(Operation::RegisterCertificate, Effect::Hang { executed: false });
+    let hang = Fault::new(ApiOperation::RegisterCertificate, Effect::Hang { executed: false });
     factory.sandbox.faults().set(hang).unwrap();
     let pems = factory.leaves(20);
     factory.enqueue(&pems[..10]).await;
@@ -129,7 +129,7 @@ async fn what_is_held_at_the_drain_deadline_goes_back_to_its_queue() {
 async fn the_backlog_of_each_queue_is_shown() {
     let (factory, again) = factory(1000.0).await;
     // Held where they are, so that they are counted.
-    let hang = Fault::new(Operation::ReceiveMessage, Effect::Hang { executed: false });
+    let hang = Fault::new(ApiOperation::ReceiveMessage, Effect::Hang { executed: false });
     factory.sandbox.faults().set(hang).unwrap();
     factory.enqueue(&factory.leaves(2)).await;
     send(&again, &factory.leaves(3)).await;

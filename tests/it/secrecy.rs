@@ -4,16 +4,16 @@ use std::net::SocketAddr;
 
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
-use muster::aws::queue::{Message, Outgoing};
-use muster::config::Database;
-use muster::engine::recorder::NoJob;
+use muster::aws::queue::{OutgoingMessage, ReceivedMessage};
+use muster::config::DatabaseConfig;
+use muster::engine::recorder::NotAJob;
 use muster::ledger::Quarantined;
 use muster::ledger::row::End;
 use muster_core::job::{Job, RegisterCertificate};
 use muster_core::outcome::Code;
 use muster_core::precheck::{Policy, Precheck};
 use muster_sandbox::specimen::Flaw;
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 use sqlx::ConnectOptions;
@@ -175,13 +175,13 @@ fn trouble(factory: &Factory) {
         executed: false,
     };
     for (operation, effect) in [
-        (Operation::RegisterCertificate, error(403, "ExpiredTokenException")),
-        (Operation::RegisterCertificate, error(503, "ServiceUnavailableException")),
-        (Operation::RegisterCertificate, error(400, "InvalidRequestException")),
-        (Operation::RegisterCertificate, Effect::WrongId),
-        (Operation::RegisterCertificate, Effect::Reset { executed: true }),
-        (Operation::ReceiveMessage, error(403, "AccessDenied")),
-        (Operation::DeleteMessageBatch, error(500, "InternalError")),
+        (ApiOperation::RegisterCertificate, error(403, "ExpiredTokenException")),
+        (ApiOperation::RegisterCertificate, error(503, "ServiceUnavailableException")),
+        (ApiOperation::RegisterCertificate, error(400, "InvalidRequestException")),
+        (ApiOperation::RegisterCertificate, Effect::WrongId),
+        (ApiOperation::RegisterCertificate, Effect::Reset { executed: true }),
+        (ApiOperation::ReceiveMessage, error(403, "AccessDenied")),
+        (ApiOperation::DeleteMessageBatch, error(500, "InternalError")),
     ] {
         factory.sandbox.faults().set(Fault::new(operation, effect).calls(3).for_share(0.5, 1)).unwrap();
     }
@@ -356,7 +356,7 @@ async fn what_a_panic_may_print_holds_no_secret() {
     let job = Factory::job(&pem);
     let body = json!({ "key": private_key("PRIVATE KEY"), "bearer": BEARER }).to_string() + &pem;
     let now = OffsetDateTime::UNIX_EPOCH;
-    let message = Message {
+    let message = ReceivedMessage {
         queue: factory.queue.clone(),
         id: String::new(),
         body: body.clone(),
@@ -387,14 +387,14 @@ async fn what_a_panic_may_print_holds_no_secret() {
         ended_at: now,
     };
     let url = format!("postgres://ada:{PASSWORD}@db/muster");
-    let database = Database { url: url.as_str().into(), ..Database::default() };
+    let database = DatabaseConfig { url: url.as_str().into(), ..DatabaseConfig::default() };
     let verdict = Precheck::new(Policy::default(), []).check(&job.request, now, None);
     assert!(verdict.result.is_ok(), "{verdict:?}");
     let error = Job::parse(&body).expect_err("no job");
     let printed = format!(
         "{message:?} {:?} {:?} {quarantined:?} {end:?} {database:?} {:?} {job:?} {verdict:?}",
-        Outgoing { body: body.clone(), group: None },
-        NoJob { error, body },
+        OutgoingMessage { body: body.clone(), group: None },
+        NotAJob { error, body },
         database.settings(),
     );
     assert_holds_none("a panic", &printed, &[pem]);

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster::config::probe_times::ProbeTimes;
-use muster::engine::resender::Sender;
-use muster::health::board::Breakers;
+use muster::engine::resender::Resender;
+use muster::health::board::Board;
 use muster::ledger::{Page, Row};
-use muster::quota::by_target::Limiters;
+use muster::quota::by_target::PermitPools;
 use muster::telemetry::metrics::Metrics;
 use muster_core::certificate::Certificate;
 use muster_core::hold::HoldKey;
 use muster_core::job::{Job, RegisterCertificate};
 use muster_core::outcome::Code;
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 use tokio::task::JoinHandle;
 
 use crate::factory::Factory;
@@ -46,11 +46,11 @@ impl Running {
         let metrics = Arc::new(Metrics::new());
         let minute = Duration::from_mins(1);
         let probes = ProbeTimes { issuer: minute, batch: minute, target: minute };
-        let sender = Sender {
+        let sender = Resender {
             store: factory.store.clone(),
             queue: factory.queue.clone(),
-            breakers: Breakers::new(["default".parse().unwrap()], probes),
-            limiters: Limiters::new(HashMap::new(), 100),
+            breakers: Board::new(["default".parse().unwrap()], probes),
+            limiters: PermitPools::new(HashMap::new(), 100),
             metrics: Arc::clone(&metrics),
         };
         Self { task: tokio::spawn(sender.run()), metrics }
@@ -140,7 +140,7 @@ async fn the_largest_jobs_are_sent_in_calls_that_sqs_takes() {
     let _sender = Running::start(&factory);
     until_no_hold_is_left(&factory).await;
     assert_eq!(n_messages(&factory), 20);
-    let calls = factory.sandbox.ledger().summary(Operation::SendMessageBatch);
+    let calls = factory.sandbox.ledger().summary(ApiOperation::SendMessageBatch);
     assert_eq!((calls.calls, calls.answers.len()), (3, 1), "{:?}", calls.answers);
 }
 
@@ -157,7 +157,7 @@ async fn what_sqs_did_not_take_waits_and_is_sent_later() {
         failing,
     ] {
         let factory = Factory::new(1000.0).await;
-        factory.sandbox.faults().set(Fault::new(Operation::SendMessageBatch, effect.clone()).calls(3)).unwrap();
+        factory.sandbox.faults().set(Fault::new(ApiOperation::SendMessageBatch, effect.clone()).calls(3)).unwrap();
         park(&factory, &factory.leaves(60)).await;
         let sender = Running::start(&factory);
         until_no_hold_is_left(&factory).await;
@@ -170,7 +170,7 @@ async fn what_sqs_did_not_take_waits_and_is_sent_later() {
 async fn a_sender_that_dies_between_sending_and_noting_loses_nothing() {
     let factory = Factory::new(1000.0).await;
     let lost = Effect::Hang { executed: true };
-    let lost = factory.sandbox.faults().set(Fault::new(Operation::SendMessageBatch, lost)).unwrap();
+    let lost = factory.sandbox.faults().set(Fault::new(ApiOperation::SendMessageBatch, lost)).unwrap();
     park(&factory, &factory.leaves(50)).await;
     let dying = Running::start(&factory);
     factory.until("SQS has taken some", async |f| n_messages(f) > 0).await;

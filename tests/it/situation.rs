@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use muster::aws::queue::Outgoing;
+use muster::aws::queue::OutgoingMessage;
 use muster_core::job::Job;
 use muster_sandbox::specimen::Ca;
-use muster_sandbox::{self, Effect, Fault, Operation};
+use muster_sandbox::{self, ApiOperation, Effect, Fault};
 use serde_json::{Value, json};
 
 use crate::factory::{BATCH, Factory, Program, count_only};
@@ -44,7 +44,7 @@ async fn until_nothing_is_named(factory: &Factory) {
     factory.until("nothing stops the work", async |f| kinds(&listing(f).await).is_empty()).await;
 }
 
-fn fault(operation: Operation, status: u16, code: &str) -> Fault {
+fn fault(operation: ApiOperation, status: u16, code: &str) -> Fault {
     let effect = Effect::Error { status, code: code.into(), message: "as ordered".into(), executed: false };
     Fault::new(operation, effect)
 }
@@ -80,7 +80,7 @@ async fn denials_and_outages_are_named_until_they_are_over() {
     let worker = factory.serve().await;
     for (status, code, kind) in [(403, "AccessDeniedException", "auth"), (503, "ServiceUnavailableException", "outage")]
     {
-        let id = factory.sandbox.faults().set(fault(Operation::RegisterCertificate, status, code)).unwrap();
+        let id = factory.sandbox.faults().set(fault(ApiOperation::RegisterCertificate, status, code)).unwrap();
         send(&factory, &factory.leaves(40), 80).await;
         let found = until_named(&factory, kind, "stopped").await;
         let what = found["what"].as_str().unwrap();
@@ -101,7 +101,7 @@ async fn denials_and_outages_are_named_until_they_are_over() {
 async fn a_queue_that_cannot_be_read_is_named() {
     let factory = Factory::new(1000.0).await;
     let worker = factory.serve().await;
-    factory.sandbox.faults().set(fault(Operation::ReceiveMessage, 403, "AccessDenied")).unwrap();
+    factory.sandbox.faults().set(fault(ApiOperation::ReceiveMessage, 403, "AccessDenied")).unwrap();
     let found = until_named(&factory, "sqs", "stopped").await;
     assert!(found["what"].as_str().unwrap().starts_with("SQS fails: ReceiveMessage: AccessDenied"), "{found}");
     worker.end().await;
@@ -138,7 +138,7 @@ async fn dead_letters_and_quarantined_messages_stand_beside_what_is_missing() {
     let factory = Factory::new(1000.0).await;
     let arn = factory.queue.attributes().await.unwrap().dead_letter_arn.unwrap();
     let dead = factory.queue.dead_letter_queue(&arn).await.unwrap();
-    dead.send(&[Outgoing { body: "dead".to_owned(), group: None }]).await.unwrap();
+    dead.send(&[OutgoingMessage { body: "dead".to_owned(), group: None }]).await.unwrap();
     factory.send(&["no job".to_owned()]).await;
     send(&factory, &factory.leaves(2), 3).await;
     let worker = factory.serve().await;
@@ -191,7 +191,7 @@ async fn parked_jobs_wait_for_a_hold_until_it_is_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_known_from_its_first_message_on() {
     let factory = Factory::new(1000.0).await;
-    factory.sandbox.faults().set(fault(Operation::RegisterCertificate, 403, "AccessDeniedException")).unwrap();
+    factory.sandbox.faults().set(fault(ApiOperation::RegisterCertificate, 403, "AccessDeniedException")).unwrap();
     send(&factory, &factory.leaves(3), 20_000).await;
     let worker = factory.serve().await;
     factory.until("it is known", async |f| f.store.batch_status(BATCH).await.unwrap().is_some()).await;

@@ -10,7 +10,7 @@ use muster_core::job::Job;
 use muster_core::outcome::Code;
 use muster_core::rate::Rate;
 use muster_core::role::Role;
-use muster_sandbox::{self, Effect, Fault, Operation, Sandbox};
+use muster_sandbox::{self, ApiOperation, Effect, Fault, Sandbox};
 
 use crate::factory::{Factory, Program, Serving, count_only};
 
@@ -52,7 +52,7 @@ fn row(target: &str, (account, region): (&str, &str), n: i64) -> (String, String
 }
 
 /// How many calls had an answer.
-fn answers(sandbox: &Sandbox, operation: Operation, answer: &str) -> usize {
+fn answers(sandbox: &Sandbox, operation: ApiOperation, answer: &str) -> usize {
     sandbox.ledger().summary(operation).answers.get(answer).copied().unwrap_or_default()
 }
 
@@ -91,7 +91,7 @@ async fn the_role_of_a_target_is_assumed_once_for_all_its_calls() {
     enqueue(&factory, "second", 30).await;
     factory.drain().await;
     assert_eq!(rows(&factory).await[1], row("second", SECOND, 30));
-    assert_eq!(answers(&second, Operation::RegisterCertificate, "ok"), 30);
+    assert_eq!(answers(&second, ApiOperation::RegisterCertificate, "ok"), 30);
     assert_eq!(second.ledger().n_calls(), 32, "one call to assume the role, and one to ask whose it is");
 }
 
@@ -110,8 +110,8 @@ async fn sessions_that_end_before_their_time_are_replaced_without_a_restart() {
     until_open(&factory, &service, "ExpiredTokenException").await;
     all_are_in(&factory, 70).await;
     service.end().await;
-    assert_eq!(answers(&second, Operation::AssumeRole, "ok"), 2);
-    assert!(answers(&second, Operation::RegisterCertificate, "ExpiredTokenException") > 0);
+    assert_eq!(answers(&second, ApiOperation::AssumeRole, "ok"), 2);
+    assert!(answers(&second, ApiOperation::RegisterCertificate, "ExpiredTokenException") > 0);
     assert_eq!((second.ledger().n_certificates(), factory.counts("jobs-dead").sent), (60, 0));
 }
 
@@ -126,8 +126,8 @@ async fn a_target_that_is_denied_at_the_start_holds_up_no_other_and_follows_afte
     until_open(&factory, &service, "AWS does not let us assume the role: AccessDenied: User: ").await;
     factory.until("the first target's are in", async |f| f.ends().await.get(&Code::Ok) == Some(&20)).await;
     // It is asked again at a probe, and denied again.
-    factory.until("it is asked again", async |_| answers(&second, Operation::AssumeRole, "AccessDenied") > 1).await;
-    assert_eq!(second.ledger().summary(Operation::RegisterCertificate).calls, 0);
+    factory.until("it is asked again", async |_| answers(&second, ApiOperation::AssumeRole, "AccessDenied") > 1).await;
+    assert_eq!(second.ledger().summary(ApiOperation::RegisterCertificate).calls, 0);
     second.set_role(Some(Role { external_id: Some("plant-4".to_owned()), ..role() }));
     all_are_in(&factory, 40).await;
     service.end().await;
@@ -140,7 +140,7 @@ async fn nothing_is_registered_with_credentials_that_turn_out_to_be_of_another_a
     let (factory, second) = two_targets(None).await;
     factory.store.claim_target("second", "333333333333", SECOND.1).await.unwrap();
     let denial = Effect::Error { status: 403, code: "ExpiredToken".into(), message: "late".into(), executed: false };
-    let denied = second.faults().set(Fault::new(Operation::GetCallerIdentity, denial)).unwrap();
+    let denied = second.faults().set(Fault::new(ApiOperation::GetCallerIdentity, denial)).unwrap();
     enqueue(&factory, "default", 10).await;
     enqueue(&factory, "second", 10).await;
     let service = factory.serve().await;
@@ -151,7 +151,7 @@ async fn nothing_is_registered_with_credentials_that_turn_out_to_be_of_another_a
     until_open(&factory, &service, told).await;
     factory.until("the first target's are in", async |f| f.ends().await.get(&Code::Ok) == Some(&10)).await;
     service.end().await;
-    assert_eq!(second.ledger().summary(Operation::RegisterCertificate).calls, 0);
+    assert_eq!(second.ledger().summary(ApiOperation::RegisterCertificate).calls, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,7 +160,7 @@ async fn a_target_that_cannot_be_asked_at_the_start_holds_up_no_other() {
     factory.store.claim_target("second", SECOND.0, SECOND.1).await.unwrap();
     factory.config.worker.attempt_timeout = Duration::from_secs(1).into();
     let silent =
-        second.faults().set(Fault::new(Operation::GetCallerIdentity, Effect::Hang { executed: false })).unwrap();
+        second.faults().set(Fault::new(ApiOperation::GetCallerIdentity, Effect::Hang { executed: false })).unwrap();
     enqueue(&factory, "default", 10).await;
     enqueue(&factory, "second", 10).await;
     let service = factory.serve().await;
@@ -195,7 +195,7 @@ async fn the_start_is_refused_where_no_target_works() {
         (Effect::Error { status: 403, code: "ExpiredToken".into(), message: "late".into(), executed: false }, 4),
         (Effect::Reset { executed: false }, 5),
     ] {
-        let fault = factory.sandbox.faults().set(Fault::new(Operation::GetCallerIdentity, effect)).unwrap();
+        let fault = factory.sandbox.faults().set(Fault::new(ApiOperation::GetCallerIdentity, effect)).unwrap();
         let (found, _, err) = factory.spawn(&["serve", "--until-empty"]).end().await;
         assert!(found == Some(code) && err.contains("error: cannot use target `default`: "), "{found:?} {err}");
         factory.sandbox.faults().clear(fault);
@@ -226,7 +226,8 @@ async fn two_names_of_one_account_and_region_share_its_quota() {
     factory.drain().await;
     assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 60)]));
     let calls = factory.sandbox.ledger().calls();
-    let mut arrivals = calls.iter().filter(|call| call.operation == Operation::RegisterCertificate).map(|c| c.arrived);
+    let mut arrivals =
+        calls.iter().filter(|call| call.operation == ApiOperation::RegisterCertificate).map(|c| c.arrived);
     let (first, last) = (arrivals.next().unwrap(), arrivals.next_back().unwrap());
     // 59 periods of 25 ms, less a burst of 4; at twice the rate it would be half of that.
     assert!(last.saturating_sub(first) > Duration::from_millis(1100), "{first:?} to {last:?}");
@@ -256,7 +257,7 @@ async fn keys_that_are_replaced_in_a_profile_are_picked_up_without_a_restart() {
     let sandbox = &factory.sandbox;
     factory.until("some are in", async |_| sandbox.ledger().n_certificates() > 10).await;
     sandbox.expire_sessions();
-    let n_denied = || answers(sandbox, Operation::GetCallerIdentity, "ExpiredToken");
+    let n_denied = || answers(sandbox, ApiOperation::GetCallerIdentity, "ExpiredToken");
     factory.until("a probe finds the same keys", async |_| n_denied() > 0).await;
     write_profile(&factory, &file).await;
     let (code, _, err) = program.end().await;

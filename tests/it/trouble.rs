@@ -6,13 +6,13 @@ use std::time::Duration;
 use muster::config::Config;
 use muster_core::outcome::Code;
 use muster_sandbox::specimen::Ca;
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 use serde_json::Value;
 
 use crate::factory::Factory;
 
 /// A fault that strikes some calls.
-fn fault(operation: Operation, effect: Effect, calls: u64) -> Fault {
+fn fault(operation: ApiOperation, effect: Effect, calls: u64) -> Fault {
     Fault { operation, effect, calls: Some(calls), seconds: None, probability: None, seed: 0 }
 }
 
@@ -47,7 +47,7 @@ async fn end_after(effect: Effect, calls: u64) -> (String, String, Value) {
     if matches!(effect, Effect::Hang { .. }) {
         factory.config.worker.attempt_timeout = Duration::from_secs(2).into();
     }
-    factory.sandbox.faults().set(fault(Operation::RegisterCertificate, effect, calls)).unwrap();
+    factory.sandbox.faults().set(fault(ApiOperation::RegisterCertificate, effect, calls)).unwrap();
     factory.enqueue(&factory.leaves(1)).await;
     factory.drain().await;
     assert_eq!(factory.counts("jobs").deleted, 1);
@@ -131,7 +131,7 @@ async fn a_fifth_of_calls_failing_costs_no_certificate() {
     let factory = factory().await;
     let effect = error("InternalFailureException", 500, false);
     let fault =
-        Fault { probability: Some(0.2), calls: None, seed: 7, ..fault(Operation::RegisterCertificate, effect, 0) };
+        Fault { probability: Some(0.2), calls: None, seed: 7, ..fault(ApiOperation::RegisterCertificate, effect, 0) };
     factory.sandbox.faults().set(fault).unwrap();
     factory.enqueue(&factory.leaves(200)).await;
     factory.drain().await;
@@ -142,7 +142,7 @@ async fn a_fifth_of_calls_failing_costs_no_certificate() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_that_outlasts_the_attempts_blames_nobody() {
     let factory = factory().await;
-    let outage = fault(Operation::RegisterCertificate, error("ServiceUnavailableException", 503, false), 300);
+    let outage = fault(ApiOperation::RegisterCertificate, error("ServiceUnavailableException", 503, false), 300);
     factory.sandbox.faults().set(outage).unwrap();
     factory.enqueue(&factory.leaves(10)).await;
     factory.drain().await;
@@ -153,7 +153,7 @@ async fn an_outage_that_outlasts_the_attempts_blames_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_throttle_blames_nobody() {
     let factory = factory().await;
-    factory.sandbox.faults().set(fault(Operation::RegisterCertificate, Effect::Throttle, 300)).unwrap();
+    factory.sandbox.faults().set(fault(ApiOperation::RegisterCertificate, Effect::Throttle, 300)).unwrap();
     factory.enqueue(&factory.leaves(10)).await;
     factory.drain().await;
     assert_eq!((factory.ends().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 10)]), 310));
@@ -165,7 +165,7 @@ async fn retries_keep_the_rate_too() {
     let mut factory = Factory::new(50.0).await;
     hasten(&mut factory.config);
     let effect = error("InternalFailureException", 500, false);
-    let fault = fault(Operation::RegisterCertificate, effect, 100);
+    let fault = fault(ApiOperation::RegisterCertificate, effect, 100);
     factory.sandbox.faults().set(fault).unwrap();
     factory.enqueue(&factory.leaves(50)).await;
     factory.drain().await;
@@ -173,7 +173,7 @@ async fn retries_keep_the_rate_too() {
     // With a token for each it takes 2.88 s at least, with tokens for the first calls only 0.9 s; a slow machine can
     // but delay the first arrival a little.
     let calls = factory.sandbox.ledger().calls();
-    let calls = calls.iter().filter(|call| call.operation == Operation::RegisterCertificate);
+    let calls = calls.iter().filter(|call| call.operation == ApiOperation::RegisterCertificate);
     let arrivals: Vec<_> = calls.map(|call| call.arrived).collect();
     let took = arrivals.last().unwrap().saturating_sub(arrivals[0]);
     assert!(took >= Duration::from_secs(2), "150 calls at 50/s took {took:?}");
@@ -186,7 +186,7 @@ async fn trouble_that_meets_one_certificate_alone_exhausts_it() {
     factory.config.retry.attempts = 2;
     let effect = error("InternalFailureException", 500, false);
     let fault =
-        Fault { probability: Some(0.5), calls: None, seed: 3, ..fault(Operation::RegisterCertificate, effect, 0) };
+        Fault { probability: Some(0.5), calls: None, seed: 3, ..fault(ApiOperation::RegisterCertificate, effect, 0) };
     factory.sandbox.faults().set(fault).unwrap();
     factory.enqueue(&factory.leaves(100)).await;
     factory.drain().await;
@@ -199,7 +199,7 @@ async fn trouble_that_meets_one_certificate_alone_exhausts_it() {
 async fn an_entry_that_sqs_did_not_delete_is_deleted_on_the_next_try() {
     let factory = factory().await;
     let effect = Effect::FailEntries { entries: 3, code: "InternalError".into(), sender_fault: false };
-    factory.sandbox.faults().set(fault(Operation::DeleteMessageBatch, effect, 2)).unwrap();
+    factory.sandbox.faults().set(fault(ApiOperation::DeleteMessageBatch, effect, 2)).unwrap();
     factory.enqueue(&factory.leaves(10)).await;
     factory.drain().await;
     let counts = factory.counts("jobs");
@@ -209,7 +209,7 @@ async fn an_entry_that_sqs_did_not_delete_is_deleted_on_the_next_try() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_a_stale_receipt_did_not_delete_costs_no_second_call() {
     let factory = factory().await;
-    factory.sandbox.faults().set(fault(Operation::DeleteMessageBatch, Effect::StaleHandles, 1)).unwrap();
+    factory.sandbox.faults().set(fault(ApiOperation::DeleteMessageBatch, Effect::StaleHandles, 1)).unwrap();
     factory.enqueue(&factory.leaves(5)).await;
     factory.drain().await;
     assert_eq!((factory.n_calls(), factory.ends().await), (5, BTreeMap::from([(Code::Ok, 5)])));
@@ -224,10 +224,10 @@ async fn a_message_that_a_stale_receipt_did_not_delete_costs_no_second_call() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_delivered_twice_at_once_costs_one_call() {
     let factory = factory().await;
-    factory.sandbox.faults().set(fault(Operation::ReceiveMessage, Effect::DeliverTwice, 1)).unwrap();
+    factory.sandbox.faults().set(fault(ApiOperation::ReceiveMessage, Effect::DeliverTwice, 1)).unwrap();
     // So the first delivery is still in flight when the next receive comes.
     let slow = Effect::Latency { milliseconds: 500, up_to: None };
-    factory.sandbox.faults().set(fault(Operation::RegisterCertificate, slow, 5)).unwrap();
+    factory.sandbox.faults().set(fault(ApiOperation::RegisterCertificate, slow, 5)).unwrap();
     factory.enqueue(&factory.leaves(5)).await;
     factory.drain().await;
     assert_eq!((factory.n_calls(), factory.ends().await), (5, BTreeMap::from([(Code::Ok, 5)])));
@@ -237,7 +237,8 @@ async fn a_message_delivered_twice_at_once_costs_one_call() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sqs_failing_for_a_while_stops_nothing_for_good() {
     let factory = factory().await;
-    for operation in [Operation::ReceiveMessage, Operation::DeleteMessageBatch, Operation::GetQueueAttributes] {
+    for operation in [ApiOperation::ReceiveMessage, ApiOperation::DeleteMessageBatch, ApiOperation::GetQueueAttributes]
+    {
         let effect = error("InternalError", 500, false);
         factory.sandbox.faults().set(Fault { probability: Some(0.3), ..fault(operation, effect, 20) }).unwrap();
     }
@@ -252,7 +253,7 @@ async fn a_call_that_takes_longer_than_the_visibility_time_out_is_not_made_twice
     let factory = factory().await;
     // The queue's visibility time-out is 2 s.
     let slow = Effect::Latency { milliseconds: 3500, up_to: None };
-    factory.sandbox.faults().set(fault(Operation::RegisterCertificate, slow, 5)).unwrap();
+    factory.sandbox.faults().set(fault(ApiOperation::RegisterCertificate, slow, 5)).unwrap();
     factory.enqueue(&factory.leaves(5)).await;
     factory.drain().await;
     assert_eq!((factory.n_calls(), factory.counts("jobs").deliveries), (5, 5));

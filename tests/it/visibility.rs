@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster::aws::identity;
-use muster::aws::queue::{self, Attributes, Queue};
+use muster::aws::queue::{self, Queue, QueueAttributes};
 use muster::config::access::{Access, Credentials};
 use muster::engine::heartbeat::{HELD_MAX, Heartbeat};
 use muster::engine::slots::{Delivery, Lane, Slots};
 use muster::quota::by_target::Room;
 use muster::telemetry::metrics::Metrics;
 use muster_core::rate::Rate;
-use muster_sandbox::{Effect, Fault, Operation, Sandbox, Settings};
+use muster_sandbox::{ApiOperation, Effect, Fault, Sandbox, SandboxSettings};
 use tokio::time::Instant;
 
 use crate::factory::Factory;
@@ -27,18 +27,18 @@ struct Ward {
 
 impl Ward {
     async fn new(visibility: Duration) -> Self {
-        let sandbox = Sandbox::start(Settings::default()).await.unwrap();
+        let sandbox = Sandbox::start(SandboxSettings::default()).await.unwrap();
         let access = Access {
             region: Some("us-east-1".to_owned()),
             endpoint_url: Some(sandbox.url()),
             credentials: Credentials::Sandbox,
             role: None,
         };
-        let attributes = Attributes {
+        let attributes = QueueAttributes {
             visibility_timeout: visibility,
             retention: Duration::from_hours(96),
             max_receive_count: Some(20),
-            ..Attributes::default()
+            ..QueueAttributes::default()
         };
         let queue = queue::create(&identity::load(&access).await, "jobs", &attributes).await.unwrap();
         Self {
@@ -63,7 +63,7 @@ impl Ward {
     }
 
     async fn send(&self) {
-        let message = queue::Outgoing { body: "body".into(), group: None };
+        let message = queue::OutgoingMessage { body: "body".into(), group: None };
         self.queue.send(&[message]).await.unwrap()[0].as_ref().unwrap();
     }
 
@@ -73,7 +73,7 @@ impl Ward {
         self.slots.take(Lane::Live, 1).await.remove(0).hold(message).0
     }
 
-    async fn receive(&self, wait: Duration) -> Option<queue::Message> {
+    async fn receive(&self, wait: Duration) -> Option<queue::ReceivedMessage> {
         self.queue.receive(1, wait).await.unwrap().pop()
     }
 
@@ -109,13 +109,13 @@ async fn jobs_that_wait_for_the_next_attempt_are_delivered_once() {
     let mut factory = Factory::new(1000.0).await;
     let short = |ms| Duration::from_millis(ms).into();
     (factory.config.retry.first_wait, factory.config.retry.max_wait) = (short(100), short(500));
-    let throttle = Fault::new(Operation::RegisterCertificate, Effect::Throttle).during(Duration::from_secs(5));
+    let throttle = Fault::new(ApiOperation::RegisterCertificate, Effect::Throttle).during(Duration::from_secs(5));
     factory.sandbox.faults().set(throttle).unwrap();
     factory.enqueue(&factory.leaves(25)).await;
     factory.drain().await;
     let counts = factory.counts("jobs");
     assert_eq!((counts.deliveries, counts.deleted), (25, 25));
-    let beats = factory.sandbox.ledger().summary(Operation::ChangeMessageVisibilityBatch).calls;
+    let beats = factory.sandbox.ledger().summary(ApiOperation::ChangeMessageVisibilityBatch).calls;
     assert!((3..=30).contains(&beats), "{beats} calls kept 25 messages hidden for 5 s, ten a call, each second");
 }
 
@@ -134,7 +134,7 @@ async fn an_extension_that_fails_is_tried_again_before_the_message_shows() {
     let shown = effects.map(|effect| async {
         let ward = Ward::new(Duration::from_secs(4)).await;
         let n = if matches!(effect, Effect::Hang { .. }) { 1 } else { 2 };
-        ward.sandbox.faults().set(Fault::new(Operation::ChangeMessageVisibilityBatch, effect).calls(n)).unwrap();
+        ward.sandbox.faults().set(Fault::new(ApiOperation::ChangeMessageVisibilityBatch, effect).calls(n)).unwrap();
         ward.send().await;
         let held = ward.hold().await;
         let _beats = ward.beat(HELD_MAX);
@@ -188,6 +188,6 @@ async fn an_extension_past_twelve_hours_is_not_asked_for() {
     let _beats = ward.beat(HELD_MAX);
     tokio::time::sleep(Duration::from_hours(10)).await;
     assert_eq!(ward.metrics.sqs_requests.with_label_values(&["ChangeMessageVisibilityBatch", "error"]).get(), 0);
-    assert_eq!(ward.sandbox.ledger().summary(Operation::ChangeMessageVisibilityBatch).calls, 0);
+    assert_eq!(ward.sandbox.ledger().summary(ApiOperation::ChangeMessageVisibilityBatch).calls, 0);
     drop(held);
 }

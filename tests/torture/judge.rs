@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use muster_core::certificate::CertificateId;
 use muster_core::outcome::Code;
-use muster_sandbox::{Call, Operation};
+use muster_sandbox::{ApiOperation, LoggedCall};
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -132,15 +132,16 @@ async fn judge_calls(plant: &Plant, rows: &HashMap<Place, Row>) {
 fn calls_bound(plant: &Plant) -> usize {
     let calls = register_calls(plant);
     let unique: HashSet<_> = calls.iter().filter_map(|call| call.certificate_id).collect();
-    let is_settled = |call: &&Call| matches!(call.answer.as_deref(), Some("ok" | "ResourceAlreadyExistsException"));
+    let is_settled =
+        |call: &&LoggedCall| matches!(call.answer.as_deref(), Some("ok" | "ResourceAlreadyExistsException"));
     let struck = calls.len() - calls.iter().filter(is_settled).count();
     let counts = plant.counts("jobs");
     unique.len() + struck + usize::try_from(counts.deliveries - counts.sent).unwrap()
 }
 
-fn register_calls(plant: &Plant) -> Vec<Call> {
+fn register_calls(plant: &Plant) -> Vec<LoggedCall> {
     let calls = plant.sandbox.ledger().calls();
-    calls.into_iter().filter(|call| call.operation == Operation::RegisterCertificate).collect()
+    calls.into_iter().filter(|call| call.operation == ApiOperation::RegisterCertificate).collect()
 }
 
 /// After the clock of Postgres was set, places are given out that were given out before, for as long as a lease reaches.
@@ -191,7 +192,7 @@ pub(crate) async fn report(plant: &Plant, storm: &Storm, ends: &[End], drain: &D
     }
     let calls = register_calls(plant);
     let unique: HashSet<_> = calls.iter().filter_map(|call| call.certificate_id).collect();
-    let summary = ledger.summary(Operation::RegisterCertificate);
+    let summary = ledger.summary(ApiOperation::RegisterCertificate);
     let counts = plant.counts("jobs");
     json!({
         "jobs": plant.jobs.bodies.len(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 
 use crate::proxy::{Conduct, Cut};
 
@@ -115,7 +115,7 @@ fn conduct(random: &mut fastrand::Rng) -> Conduct {
 
 /// Draws a fault of AWS, mostly for a share of the calls so small that no job meets eight in a row.
 fn fault(random: &mut fastrand::Rng) -> Fault {
-    use Operation as O;
+    use ApiOperation as O;
     let executed = random.bool();
     let error = |status, code: &str| Effect::Error {
         status,

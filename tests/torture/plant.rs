@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster::aws::queue::{CALL_MAX, CALL_TIMEOUT, Outgoing};
-use muster::ledger::Store;
+use muster::aws::queue::{CALL_MAX, CALL_TIMEOUT, OutgoingMessage};
+use muster::ledger::Ledger;
 use muster_core::rate::Rate;
 use muster_sandbox::specimen::Ca;
 use muster_sandbox::{self, BatchCounts, Deleting, Sandbox};
@@ -110,8 +110,8 @@ impl Plant {
             server.come_up().await;
         }
         let url = server.url(PASSWORD_CANARY);
-        let database = muster::config::Database { url: url.as_str().into(), ..Default::default() };
-        Store::connect(&database.settings()).await.unwrap().migrate().await.unwrap();
+        let database = muster::config::DatabaseConfig { url: url.as_str().into(), ..Default::default() };
+        Ledger::connect(&database.settings()).await.unwrap().migrate().await.unwrap();
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("torture-{seed}"));
         let proxy = Proxy::before(&url).await;
         write_settings(&folder, &sandbox.url(), &proxy.url, &cas);
@@ -135,7 +135,7 @@ impl Plant {
     async fn fill(&self) {
         let queue = crate::queue::create(&self.sandbox, "jobs", VISIBILITY).await;
         for ten in self.jobs.bodies.chunks(CALL_MAX) {
-            let ten: Vec<_> = ten.iter().map(|body| Outgoing { body: body.clone(), group: None }).collect();
+            let ten: Vec<_> = ten.iter().map(|body| OutgoingMessage { body: body.clone(), group: None }).collect();
             let results = queue.send(&ten).await.unwrap();
             assert!(results.iter().all(Result::is_ok), "{results:?}");
         }

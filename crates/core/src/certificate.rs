@@ -27,15 +27,15 @@ use x509_parser::extensions::KeyUsage;
 use x509_parser::nom::Offset;
 
 use extensions::Extensions;
-use parse::Parts;
+use parse::ParsedParts;
 
 pub use id::sha256;
 pub use id::{CertificateId, CertificateIdError};
 pub use issuer::{Issuer, IssuerError, Verification};
 pub use key::{Curve, Key};
-pub use kind::Kind;
+pub use kind::InputKind;
 pub use name::NameKey;
-pub use parse::{Fault, Part};
+pub use parse::{CertificatePart, PartFault};
 pub use signature_algorithm::{Hash, SignatureAlgorithm};
 
 /// One well-formed X.509 certificate.
@@ -57,12 +57,12 @@ pub struct Certificate {
     signature_algorithm: SignatureAlgorithm,
     signature: Box<[u8]>,
     extensions: Extensions,
-    form: Form,
+    form: Irregularity,
 }
 
 /// What is unusual about how a certificate is written, though it can be read with certainty.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Form {
+pub struct Irregularity {
     /// A date of the validity is written with an offset, without seconds or with a fraction (RFC 5280, 4.1.2.5 forbids it).
     pub has_unusual_date: bool,
     /// The signature algorithm has NULL parameters in the signed part and none beside it, or the other way round.
@@ -80,7 +80,7 @@ pub enum CertificateError {
     Pem(#[from] pem::PemError),
     /// The bytes are something else, which is recognised.
     #[error("it is {0}, not a certificate")]
-    Is(Kind),
+    Is(InputKind),
     /// The bytes do not begin as DER does.
     #[error("the decoded bytes are not a certificate")]
     NotDer,
@@ -96,9 +96,9 @@ pub enum CertificateError {
     #[error("the certificate is damaged: its {part} {fault}")]
     Malformed {
         /// The part.
-        part: Part,
+        part: CertificatePart,
         /// What is wrong with it.
-        fault: Fault,
+        fault: PartFault,
     },
     /// A date of the validity is none.
     #[error("the certificate is damaged: its validity has the date `{found}`, which is not a date")]
@@ -142,7 +142,7 @@ impl Certificate {
     /// The bytes do not start with a certificate.
     pub fn from_der_start(der: &[u8]) -> Result<(Self, usize), CertificateError> {
         let read = parse::parse(der).and_then(|(parts, rest)| Ok((Self::from_parts(&parts)?, rest.len())));
-        read.map_err(|error| Kind::of(der).map_or(error, CertificateError::Is))
+        read.map_err(|error| InputKind::of(der).map_or(error, CertificateError::Is))
     }
 
     /// Reads the first CERTIFICATE block of a PEM text, strictly. [`input`] reads what people send.
@@ -154,7 +154,7 @@ impl Certificate {
         Self::from_der(&block.ok_or(CertificateError::NoBlock)?.decode()?)
     }
 
-    fn from_parts(parts: &Parts<'_>) -> Result<Self, CertificateError> {
+    fn from_parts(parts: &ParsedParts<'_>) -> Result<Self, CertificateError> {
         let der = parts.whole;
         let range = |part: &[u8]| der.offset(part)..der.offset(part) + part.len();
         let signature_algorithm = SignatureAlgorithm::read(&parse::algorithm(parts.outer_algorithm)?);
@@ -171,7 +171,7 @@ impl Certificate {
             key: Key::read(&parts.key)?,
             signature: parts.signature.into(),
             extensions: Extensions::read(parts.extensions),
-            form: Form {
+            form: Irregularity {
                 has_unusual_date: !(parts.not_before.is_usual && parts.not_after.is_usual),
                 algorithms_differ_in_null: check_algorithms(parts, &signature_algorithm)?,
             },
@@ -196,7 +196,7 @@ impl Certificate {
     }
 
     /// What is unusual about how it is written.
-    pub fn form(&self) -> Form {
+    pub fn form(&self) -> Irregularity {
         self.form
     }
 
@@ -347,7 +347,7 @@ impl Certificate {
 
 /// Compares the algorithm that the signature covers with the one beside it, which is not protected. Returns whether they
 /// differ, in NULL parameters only.
-fn check_algorithms(parts: &Parts<'_>, outside: &SignatureAlgorithm) -> Result<bool, CertificateError> {
+fn check_algorithms(parts: &ParsedParts<'_>, outside: &SignatureAlgorithm) -> Result<bool, CertificateError> {
     let (inner, outer) = (parts.inner_algorithm, parts.outer_algorithm);
     if inner.raw == outer.raw {
         return Ok(false);

@@ -26,7 +26,7 @@ use time::OffsetDateTime;
 use crate::certificate::{Certificate, CertificateId, Issuer, Key, SignatureAlgorithm, pem, sha256};
 use crate::job::Request;
 
-use found::{Found, NotFound};
+use found::{FoundCertificate, NotFound};
 use issuers::{GivenCas, KnownCas};
 
 pub use checked::{Call, CheckedCertificate};
@@ -91,7 +91,7 @@ impl Precheck {
     /// that is given.
     pub fn check(&self, request: &Request, now: OffsetDateTime, registration_code: Option<&str>) -> Verdict {
         let field = if request.operation().is_of_ca() { Field::CaCertificate } else { Field::CertificatePem };
-        let (found, certificate_id) = match Found::read(field, request.pem()) {
+        let (found, certificate_id) = match FoundCertificate::read(field, request.pem()) {
             Ok(found) => {
                 let id = found.certificate.id();
                 (Ok(found), Some(id))

@@ -15,7 +15,7 @@ pub const CERTIFICATES_MAX: usize = 100_000;
 /// Which jobs are sent again: those that fit in every respect. Equal filters have equal JSON.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Filter {
+pub struct ReplayFilter {
     /// Batches; none: all.
     pub batches: BTreeSet<String>,
     /// Factory lines; none: all.
@@ -34,7 +34,7 @@ pub struct Filter {
     pub even_sent: bool,
 }
 
-impl Filter {
+impl ReplayFilter {
     /// The codes that a filter has where nobody names any: what may go well when it is tried again as it is.
     pub fn usual_codes() -> BTreeSet<Code> {
         Code::VARIANTS.iter().copied().filter(|code| may_go_well(*code)).collect()
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn what_can_never_go_well_is_not_sent_again_unless_it_is_named() {
-        let usual = Filter::usual_codes();
+        let usual = ReplayFilter::usual_codes();
         assert!(usual.contains(&Code::Timeout) && usual.contains(&Code::LimitExceeded));
         for code in [Code::Ok, Code::Expired, Code::PrivateKey, Code::IdMismatch, Code::IssuerInactive, Code::Deleted] {
             assert!(!usual.contains(&code), "{code}");
@@ -70,13 +70,13 @@ mod tests {
 
     #[test]
     fn equal_filters_have_equal_texts_in_whatever_order_they_were_named() {
-        let filter = |batches: [&str; 2]| Filter {
+        let filter = |batches: [&str; 2]| ReplayFilter {
             batches: batches.map(str::to_owned).into(),
-            codes: Filter::usual_codes(),
-            ..Filter::default()
+            codes: ReplayFilter::usual_codes(),
+            ..ReplayFilter::default()
         };
         assert_eq!(filter(["b", "a"]).to_json(), filter(["a", "b"]).to_json());
         let text = filter(["a", "b"]).to_json();
-        assert_eq!(serde_json::from_str::<Filter>(&text).unwrap(), filter(["a", "b"]));
+        assert_eq!(serde_json::from_str::<ReplayFilter>(&text).unwrap(), filter(["a", "b"]));
     }
 }

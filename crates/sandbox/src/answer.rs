@@ -10,7 +10,7 @@ use axum::http::header::CONTENT_TYPE;
 use serde::Serialize;
 
 use super::fault::OtherAnswer;
-use super::operation::Service;
+use super::operation::AwsService;
 use muster_core::certificate::CertificateId;
 
 /// An error as AWS answers it.
@@ -29,7 +29,7 @@ pub(super) struct AwsError {
 }
 
 /// What every operation returns: a body in the service's form, or an error.
-pub(super) type Answer = Result<String, AwsError>;
+pub(super) type Reply = Result<String, AwsError>;
 
 /// Writes a good answer as JSON.
 pub(super) fn to_json(value: &impl Serialize) -> String {
@@ -59,18 +59,18 @@ impl AwsError {
 }
 
 /// Writes an answer in the form of `service`.
-pub(super) fn write(service: Service, request_id: &str, answer: Answer) -> Response<Body> {
+pub(super) fn write(service: AwsService, request_id: &str, answer: Reply) -> Response<Body> {
     let builder = Response::builder().header("x-amzn-requestid", request_id);
     let response = match (service, answer) {
-        (Service::Iot, Ok(body)) => builder.header(CONTENT_TYPE, JSON).body(body.into()),
-        (Service::Sqs, Ok(body)) => builder.header(CONTENT_TYPE, AWS_JSON).body(body.into()),
-        (Service::Sts, Ok(body)) => builder.header(CONTENT_TYPE, XML).body(body.into()),
-        (Service::Iot, Err(error)) => builder
+        (AwsService::Iot, Ok(body)) => builder.header(CONTENT_TYPE, JSON).body(body.into()),
+        (AwsService::Sqs, Ok(body)) => builder.header(CONTENT_TYPE, AWS_JSON).body(body.into()),
+        (AwsService::Sts, Ok(body)) => builder.header(CONTENT_TYPE, XML).body(body.into()),
+        (AwsService::Iot, Err(error)) => builder
             .status(error.status)
             .header(CONTENT_TYPE, JSON)
             .header("x-amzn-errortype", error.code.as_ref())
             .body(iot_error(&error).into()),
-        (Service::Sqs, Err(error)) => {
+        (AwsService::Sqs, Err(error)) => {
             let side = if error.is_sender_fault() { "Sender" } else { "Receiver" };
             builder
                 .status(error.status)
@@ -78,7 +78,7 @@ pub(super) fn write(service: Service, request_id: &str, answer: Answer) -> Respo
                 .header("x-amzn-query-error", format!("{};{side}", error.query_code()))
                 .body(sqs_error(&error).into())
         }
-        (Service::Sts, Err(error)) => {
+        (AwsService::Sts, Err(error)) => {
             builder.status(error.status).header(CONTENT_TYPE, XML).body(sts_error(&error, request_id).into())
         }
     };

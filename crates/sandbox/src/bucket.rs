@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use super::operation::{Operation, Service};
+use super::operation::{ApiOperation, AwsService};
 
 /// The calls a second that each IoT operation may make; AWS's default of 10 where nothing else was set.
 ///
@@ -15,7 +15,7 @@ use super::operation::{Operation, Service};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rates {
     general: f64,
-    own: HashMap<Operation, f64>,
+    own: HashMap<ApiOperation, f64>,
 }
 
 impl Rates {
@@ -26,13 +26,13 @@ impl Rates {
 
     /// These rates with another one for `operation`, in calls a second.
     #[must_use]
-    pub fn with(mut self, operation: Operation, rate: f64) -> Self {
+    pub fn with(mut self, operation: ApiOperation, rate: f64) -> Self {
         self.own.insert(operation, rate);
         self
     }
 
     /// The rate of an operation, in calls a second.
-    pub fn of(&self, operation: Operation) -> f64 {
+    pub fn of(&self, operation: ApiOperation) -> f64 {
         self.own.get(&operation).copied().unwrap_or(self.general)
     }
 }
@@ -58,22 +58,22 @@ pub(super) struct Buckets {
     limiting: Limiting,
     /// Tokens a bucket can hold; one second of quota where none was set.
     burst: Option<f64>,
-    inner: Mutex<Inner>,
+    inner: Mutex<BucketState>,
 }
 
-struct Inner {
+struct BucketState {
     rates: Rates,
-    buckets: HashMap<Operation, Bucket>,
+    buckets: HashMap<ApiOperation, Bucket>,
 }
 
 impl Buckets {
     pub(super) fn new(rates: Rates, limiting: Limiting, burst: Option<f64>) -> Self {
-        Self { limiting, burst, inner: Mutex::new(Inner { rates, buckets: HashMap::new() }) }
+        Self { limiting, burst, inner: Mutex::new(BucketState { rates, buckets: HashMap::new() }) }
     }
 
     /// Takes a token for a call that arrived at `now`; false when there is none.
-    pub(super) fn admits(&self, operation: Operation, now: Instant) -> bool {
-        if self.limiting == Limiting::CountOnly || operation.service() != Service::Iot {
+    pub(super) fn admits(&self, operation: ApiOperation, now: Instant) -> bool {
+        if self.limiting == Limiting::CountOnly || operation.service() != AwsService::Iot {
             return true;
         }
         let inner = &mut *self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,12 +84,12 @@ impl Buckets {
     }
 
     /// The rate of an operation, in calls a second.
-    pub(super) fn rate(&self, operation: Operation) -> f64 {
+    pub(super) fn rate(&self, operation: ApiOperation) -> f64 {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).rates.of(operation)
     }
 
     /// Changes the rate of one operation from now on; tokens already in its bucket stay, up to the new burst.
-    pub(super) fn set_rate(&self, operation: Operation, rate: f64, now: Instant) {
+    pub(super) fn set_rate(&self, operation: ApiOperation, rate: f64, now: Instant) {
         let inner = &mut *self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let old = inner.rates.of(operation);
         inner.rates.own.insert(operation, rate);
@@ -135,7 +135,7 @@ mod tests {
 
     use super::*;
 
-    const OPERATION: Operation = Operation::RegisterCertificate;
+    const OPERATION: ApiOperation = ApiOperation::RegisterCertificate;
 
     fn admitted(buckets: &Buckets, n: usize, at: Instant) -> usize {
         (0..n).filter(|_| buckets.admits(OPERATION, at)).count()
@@ -174,8 +174,8 @@ mod tests {
     #[test]
     fn operations_do_not_share_a_bucket() {
         let now = Instant::now();
-        let buckets = Buckets::new(Rates::all(1.0).with(Operation::ListCertificates, 5.0), Limiting::Enforce, None);
+        let buckets = Buckets::new(Rates::all(1.0).with(ApiOperation::ListCertificates, 5.0), Limiting::Enforce, None);
         assert_eq!(admitted(&buckets, 9, now), 1);
-        assert!(buckets.admits(Operation::ListCertificates, now));
+        assert!(buckets.admits(ApiOperation::ListCertificates, now));
     }
 }

@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::operation::Operation;
+use super::operation::ApiOperation;
 use muster_core::certificate::CertificateId;
 
 /// One call, as the ledger tells it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Call {
+pub struct LoggedCall {
     /// What was called.
-    pub operation: Operation,
+    pub operation: ApiOperation,
     /// Time since the sandbox started, on a clock that never jumps, when the head of the request had been read; of STS, the form too.
     #[serde(serialize_with = "as_seconds")]
     pub arrived: Duration,
@@ -35,7 +35,7 @@ pub struct Call {
     pub request_id: String,
 }
 
-impl Call {
+impl LoggedCall {
     /// Whether the call was answered with a throttle.
     pub fn is_throttled(&self) -> bool {
         is_throttle(self.answer.as_deref())
@@ -69,11 +69,11 @@ impl CallNumber {
 }
 
 /// A call in about 80 bytes.
-struct Record {
+struct CallRecord {
     arrived: Duration,
     answer: Option<Cow<'static, str>>,
     certificate: Option<CertificateId>,
-    operation: Operation,
+    operation: ApiOperation,
     executed: bool,
 }
 
@@ -81,7 +81,7 @@ struct Record {
 pub(super) struct Calls {
     started: Instant,
     started_at: OffsetDateTime,
-    records: Mutex<Vec<Record>>,
+    records: Mutex<Vec<CallRecord>>,
 }
 
 impl Calls {
@@ -90,11 +90,11 @@ impl Calls {
     }
 
     /// Writes down that a call arrived now. The clock is read under the lock, so records are sorted by arrival.
-    pub(super) fn open(&self, operation: Operation) -> (CallNumber, Instant) {
+    pub(super) fn open(&self, operation: ApiOperation) -> (CallNumber, Instant) {
         let mut records = self.records();
         let now = Instant::now();
         let arrived = now.duration_since(self.started);
-        records.push(Record { arrived, answer: None, certificate: None, operation, executed: false });
+        records.push(CallRecord { arrived, answer: None, certificate: None, operation, executed: false });
         (CallNumber(records.len() - 1), now)
     }
 
@@ -107,7 +107,7 @@ impl Calls {
     }
 
     /// The calls from the `skip`-th on, oldest first, at most `limit`.
-    pub(super) fn page(&self, skip: usize, limit: usize) -> Vec<Call> {
+    pub(super) fn page(&self, skip: usize, limit: usize) -> Vec<LoggedCall> {
         let records = self.records();
         records.iter().enumerate().skip(skip).take(limit).map(|(number, record)| self.show(number, record)).collect()
     }
@@ -118,14 +118,14 @@ impl Calls {
     }
 
     /// Arrival and answer of every call of one operation, oldest first.
-    pub(super) fn of(&self, operation: Operation) -> Vec<(Duration, Option<Cow<'static, str>>)> {
+    pub(super) fn of(&self, operation: ApiOperation) -> Vec<(Duration, Option<Cow<'static, str>>)> {
         let records = self.records();
         let own = records.iter().filter(|record| record.operation == operation);
         own.map(|record| (record.arrived, record.answer.clone())).collect()
     }
 
-    fn show(&self, number: usize, record: &Record) -> Call {
-        Call {
+    fn show(&self, number: usize, record: &CallRecord) -> LoggedCall {
+        LoggedCall {
             operation: record.operation,
             arrived: record.arrived,
             at: self.started_at + record.arrived,
@@ -136,7 +136,7 @@ impl Calls {
         }
     }
 
-    fn records(&self) -> MutexGuard<'_, Vec<Record>> {
+    fn records(&self) -> MutexGuard<'_, Vec<CallRecord>> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -151,13 +151,13 @@ mod tests {
 
     #[test]
     fn a_record_stays_below_a_hundred_bytes() {
-        assert!(size_of::<Record>() <= 100, "{} bytes", size_of::<Record>());
+        assert!(size_of::<CallRecord>() <= 100, "{} bytes", size_of::<CallRecord>());
     }
 
     #[test]
     fn a_call_whose_caller_left_stays_in_the_ledger_without_an_answer() {
         let calls = Calls::new();
-        calls.open(Operation::ReceiveMessage);
+        calls.open(ApiOperation::ReceiveMessage);
         let page = calls.page(0, 10);
         assert_eq!((page.len(), page[0].answer.clone(), page[0].executed), (1, None, false));
     }

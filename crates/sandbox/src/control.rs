@@ -13,13 +13,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{delete, get, post, put};
 
-use super::State;
+use super::SandboxState;
 
 /// What every path of the control interface begins with.
 pub(super) const PREFIX: &str = "/_sandbox/";
 
 /// The routes of the control interface.
-pub(super) fn router(state: &Arc<State>) -> Router {
+pub(super) fn router(state: &Arc<SandboxState>) -> Router {
     Router::new()
         .route("/_sandbox/ledger", get(view::ledger))
         .route("/_sandbox/calls", get(view::calls))

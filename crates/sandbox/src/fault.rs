@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 
 pub use self::set::{ActiveFault, FaultId, Faults};
 pub(super) use self::strike::{Ending, OtherAnswer, Strike, Twist};
-use super::operation::Operation;
+use super::operation::ApiOperation;
 
 /// A fault of one operation. Without `calls` and `seconds` it lasts until it is cleared.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fault {
     /// The operation that it strikes.
-    pub operation: Operation,
+    pub operation: ApiOperation,
     /// What goes wrong.
     pub effect: Effect,
     /// How many calls it strikes at most.
@@ -123,7 +123,7 @@ pub enum FaultError {
     #[error("the effect does not fit {operation}")]
     DoesNotFit {
         /// The operation.
-        operation: Operation,
+        operation: ApiOperation,
     },
     /// A code that cannot be sent as a header.
     #[error("the code {found:?} has other characters than letters, digits, '.', '_' and '-', or none")]
@@ -167,7 +167,7 @@ pub enum FaultError {
 
 impl Fault {
     /// A fault that strikes every call of `operation` until it is cleared.
-    pub fn new(operation: Operation, effect: Effect) -> Self {
+    pub fn new(operation: ApiOperation, effect: Effect) -> Self {
         Self { operation, effect, calls: None, seconds: None, probability: None, seed: 0 }
     }
 
@@ -204,8 +204,8 @@ impl Fault {
 }
 
 impl Effect {
-    fn fits(&self, operation: Operation) -> bool {
-        use Operation as O;
+    fn fits(&self, operation: ApiOperation) -> bool {
+        use ApiOperation as O;
         match self {
             Self::WrongId => {
                 matches!(operation, O::RegisterCertificate | O::RegisterCertificateWithoutCA | O::RegisterCACertificate)
@@ -254,7 +254,7 @@ fn is_code(code: &str) -> bool {
 mod tests {
     use super::*;
 
-    const OPERATION: Operation = Operation::RegisterCertificate;
+    const OPERATION: ApiOperation = ApiOperation::RegisterCertificate;
 
     #[test]
     fn a_fault_that_makes_no_sense_is_refused() {
@@ -270,7 +270,7 @@ mod tests {
             Fault::new(OPERATION, Effect::DeliverTwice),
             Fault::new(OPERATION, Effect::CorruptBodies),
             Fault::new(OPERATION, Effect::OmitEntries { entries: 1, executed: true }),
-            Fault::new(Operation::SendMessage, Effect::WrongId),
+            Fault::new(ApiOperation::SendMessage, Effect::WrongId),
             Fault::new(OPERATION, error(200, "Fine")),
             Fault::new(OPERATION, error(500, "two\r\nlines")),
             Fault::new(OPERATION, error(500, "")),

@@ -8,13 +8,13 @@ use hyper::body::Incoming;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::State;
-use super::answer::{self, Answer, AwsError};
+use super::SandboxState;
+use super::answer::{self, AwsError, Reply};
 use super::calls::{CallNumber, Completion};
 use super::fault::{Ending, Strike};
 use super::form::Form;
 use super::iot::certificate_of;
-use super::operation::{Operation, Service};
+use super::operation::{ApiOperation, AwsService};
 
 /// The connection is to be closed without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +26,8 @@ pub(super) const BODY_MAX: usize = 8 << 20;
 
 /// A call that has arrived.
 struct Exchange<'a> {
-    state: &'a State,
-    operation: Operation,
+    state: &'a SandboxState,
+    operation: ApiOperation,
     call: CallNumber,
     head: Parts,
     body: Bytes,
@@ -37,15 +37,15 @@ struct Exchange<'a> {
 ///
 /// # Errors
 /// [`Hangup`] when no answer shall be given or the caller left.
-pub(super) async fn answer(state: &State, request: Request<Incoming>) -> Result<Response<Body>, Hangup> {
+pub(super) async fn answer(state: &SandboxState, request: Request<Incoming>) -> Result<Response<Body>, Hangup> {
     let (head, body) = request.into_parts();
     let mut body = Body::new(body);
-    let operation = if Operation::is_in_form(&head) {
+    let operation = if ApiOperation::is_in_form(&head) {
         let form = read(body).await?;
         body = Body::from(form.clone());
-        Operation::of_form(&Form::read(&form))
+        ApiOperation::of_form(&Form::read(&form))
     } else {
-        Operation::of(&head)
+        ApiOperation::of(&head)
     };
     let Some(operation) = operation else { return Ok(unknown_operation(&head)) };
     let (call, arrived) = state.calls.open(operation);
@@ -99,24 +99,24 @@ impl Exchange<'_> {
         ending
     }
 
-    async fn execute(&self, strike: &Strike) -> Answer {
+    async fn execute(&self, strike: &Strike) -> Reply {
         let state = self.state;
         match self.operation.service() {
-            Service::Iot => state.iot.answer(self.operation, &self.head, &self.body, strike),
-            Service::Sts => state.sts.answer(self.operation, &self.call.request_id(), &self.head, &self.body),
-            Service::Sqs => state.sqs.answer(self.operation, &self.head, &self.body, strike).await,
+            AwsService::Iot => state.iot.answer(self.operation, &self.head, &self.body, strike),
+            AwsService::Sts => state.sts.answer(self.operation, &self.call.request_id(), &self.head, &self.body),
+            AwsService::Sqs => state.sqs.answer(self.operation, &self.head, &self.body, strike).await,
         }
     }
 }
 
 /// What a path, target or form outside the sandbox gets, in the form of the service that it most likely meant.
 fn unknown_operation(request: &Parts) -> Response<Body> {
-    let (service, status, code) = if Operation::is_in_form(request) {
-        (Service::Sts, 400, "InvalidAction")
+    let (service, status, code) = if ApiOperation::is_in_form(request) {
+        (AwsService::Sts, 400, "InvalidAction")
     } else if request.headers.contains_key("x-amz-target") {
-        (Service::Sqs, 404, "UnknownOperationException")
+        (AwsService::Sqs, 404, "UnknownOperationException")
     } else {
-        (Service::Iot, 404, "UnknownOperationException")
+        (AwsService::Iot, 404, "UnknownOperationException")
     };
     let message = format!("the sandbox does not answer this {} {}", request.method, request.uri.path());
     let error = AwsError::new(status, code, message);

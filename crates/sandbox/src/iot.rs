@@ -24,16 +24,16 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 pub use self::authorities::RegisteredAuthority;
-use self::authorities::{Authorities, Authority, Refusal};
-pub use self::registration_config::RegistrationConfig;
+use self::authorities::{Authorities, CaState, Refusal};
+pub use self::registration_config::ProvisioningConfig;
 pub use self::registry::RegisteredCertificate;
 use self::registry::Registry;
 pub(super) use self::subject::certificate_of;
-use super::answer::{Answer, AwsError};
+use super::answer::{AwsError, Reply};
 use super::fault::{Strike, Twist};
-use super::operation::Operation;
+use super::operation::ApiOperation;
 use super::roles::Roles;
-use super::settings::Settings;
+use super::settings::SandboxSettings;
 use muster_core::certificate::{Certificate, CertificateId, Issuer};
 use muster_core::job::{CertificateMode, CertificateStatus};
 
@@ -62,7 +62,7 @@ pub enum PlantError {
 }
 
 impl Iot {
-    pub(super) fn new(settings: &Settings, roles: Arc<Roles>) -> Self {
+    pub(super) fn new(settings: &SandboxSettings, roles: Arc<Roles>) -> Self {
         Self {
             account: settings.account.clone(),
             region: settings.region.clone(),
@@ -74,8 +74,8 @@ impl Iot {
     }
 
     /// Answers one IoT operation.
-    pub(super) fn answer(&self, operation: Operation, head: &Parts, body: &[u8], strike: &Strike) -> Answer {
-        use Operation as O;
+    pub(super) fn answer(&self, operation: ApiOperation, head: &Parts, body: &[u8], strike: &Strike) -> Reply {
+        use ApiOperation as O;
         match operation {
             O::RegisterCertificate => self.register_certificate(head, body, strike),
             O::RegisterCertificateWithoutCA => self.register_certificate_without_ca(body, strike),
@@ -112,7 +112,7 @@ impl Iot {
     pub(super) fn plant_ca(&self, pem: &str, is_active: bool) -> Result<(CertificateId, bool), PlantError> {
         let issuer = Issuer::new(Certificate::from_pem(pem)?)?;
         let id = issuer.certificate().id();
-        match self.authorities.register(Authority::now(issuer, is_active)) {
+        match self.authorities.register(CaState::now(issuer, is_active)) {
             Ok(()) => Ok((id, true)),
             Err(Refusal::AlreadyThere) => Ok((id, false)),
             Err(Refusal::TooManyOfOneName) => Err(PlantError::TooManyOfOneName),
@@ -172,7 +172,7 @@ impl Iot {
     }
 
     /// Registers a device certificate that passed all checks but the last: whether it is there.
-    fn add(&self, row: RegisteredCertificate, certificate: &Certificate, strike: &Strike) -> Answer {
+    fn add(&self, row: RegisteredCertificate, certificate: &Certificate, strike: &Strike) -> Reply {
         if self.registry.register(row, certificate.der()) {
             Ok(self.registered("cert", row.id, strike))
         } else {

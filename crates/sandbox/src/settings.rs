@@ -8,7 +8,7 @@ use muster_core::role::Role;
 
 /// What kind of AWS the sandbox is.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct SandboxSettings {
     /// Where it listens; port 0 takes a free one.
     pub listen: SocketAddr,
     /// The account id in its ARNs and queue URLs, twelve digits.
@@ -33,7 +33,7 @@ pub struct Settings {
     pub keep_pem: bool,
 }
 
-impl Default for Settings {
+impl Default for SandboxSettings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),

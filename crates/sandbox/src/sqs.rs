@@ -24,14 +24,14 @@ use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 
 pub use self::counts::{BatchCounts, QueueCounts};
-use self::message::Moment;
-use self::queue::Queue;
+use self::message::Instants;
+use self::queue::SandboxQueue;
 use self::watch::DeleteWatch;
 pub use self::watch::Deleting;
-use super::answer::{Answer, AwsError};
+use super::answer::{AwsError, Reply};
 use super::fault::Strike;
-use super::operation::Operation;
-use super::settings::Settings;
+use super::operation::ApiOperation;
+use super::settings::SandboxSettings;
 
 /// SQS.
 pub(super) struct Sqs {
@@ -46,7 +46,7 @@ pub(super) struct Sqs {
 /// The queues by name.
 #[derive(Default)]
 struct Queues {
-    by_name: BTreeMap<String, Queue>,
+    by_name: BTreeMap<String, SandboxQueue>,
     n_created: u32,
     n_messages: u64,
 }
@@ -67,7 +67,7 @@ struct Batch<E> {
 }
 
 /// An entry of a batch call.
-trait Entry {
+trait BatchEntry {
     /// The entry's id, distinct within its call.
     fn id(&self) -> &str;
 }
@@ -93,19 +93,19 @@ struct FailedEntry {
 }
 
 impl Sqs {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &SandboxSettings) -> Self {
         Self {
             account: settings.account.clone(),
             region: settings.region.clone(),
-            salt: Moment::now().unix_ms,
+            salt: Instants::now().unix_ms,
             queues: Mutex::default(),
             deletes: DeleteWatch::default(),
         }
     }
 
     /// Answers one SQS operation.
-    pub(super) async fn answer(&self, operation: Operation, head: &Parts, body: &[u8], strike: &Strike) -> Answer {
-        use Operation as O;
+    pub(super) async fn answer(&self, operation: ApiOperation, head: &Parts, body: &[u8], strike: &Strike) -> Reply {
+        use ApiOperation as O;
         let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
         if matches!(operation, O::DeleteMessage | O::DeleteMessageBatch) {
             self.show_deletes(body).await;
@@ -133,13 +133,13 @@ impl Sqs {
     pub(super) fn counts(&self, name: &str) -> Option<QueueCounts> {
         let mut queues = self.queues();
         let queue = queues.by_name.get_mut(name)?;
-        queue.wake(Moment::now());
+        queue.wake(Instants::now());
         Some(queue.counts())
     }
 
     /// The exact counts of every queue.
     pub(super) fn all_counts(&self) -> BTreeMap<String, QueueCounts> {
-        let now = Moment::now();
+        let now = Instants::now();
         let mut queues = self.queues();
         let counts = queues.by_name.iter_mut().map(|(name, queue)| {
             queue.wake(now);
@@ -178,7 +178,7 @@ impl Sqs {
 
 impl Queues {
     /// The queue of a URL, by the last part of it: a client may know the sandbox under another host name.
-    fn at(&mut self, url: &str) -> Result<&mut Queue, AwsError> {
+    fn at(&mut self, url: &str) -> Result<&mut SandboxQueue, AwsError> {
         self.by_name.get_mut(name_in(url)).ok_or_else(error::no_queue)
     }
 }
@@ -192,7 +192,7 @@ impl FailedEntry {
 
 impl<S> BatchAnswer<S> {
     /// Runs every entry by itself and sorts the results; a fault may fail or omit the first ones.
-    fn of<E: Entry>(entries: Vec<E>, strike: &Strike, mut run: impl FnMut(E) -> Result<S, AwsError>) -> Self {
+    fn of<E: BatchEntry>(entries: Vec<E>, strike: &Strike, mut run: impl FnMut(E) -> Result<S, AwsError>) -> Self {
         let mut answer = Self { successful: Vec::new(), failed: Vec::new() };
         for (place, entry) in entries.into_iter().enumerate() {
             let id = entry.id().to_owned();

@@ -12,12 +12,12 @@ use axum::http::request::Parts;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use self::sessions::{Session, Sessions, Standing};
-use super::answer::{Answer, AwsError, escape_xml};
+use self::sessions::{CredentialStanding, Session, Sessions};
+use super::answer::{AwsError, Reply, escape_xml};
 use super::form::Form;
-use super::operation::{Operation, Service};
+use super::operation::{ApiOperation, AwsService};
 use super::roles::Roles;
-use super::settings::Settings;
+use super::settings::SandboxSettings;
 use muster_core::role::RoleArn;
 
 /// What a session lasts where nobody says otherwise, in seconds.
@@ -34,7 +34,7 @@ pub(super) struct Sts {
 }
 
 impl Sts {
-    pub(super) fn new(settings: &Settings, roles: Arc<Roles>) -> Self {
+    pub(super) fn new(settings: &SandboxSettings, roles: Arc<Roles>) -> Self {
         Self { account: settings.account.clone(), roles, sessions: Sessions::default() }
     }
 
@@ -47,21 +47,21 @@ impl Sts {
     ///
     /// # Errors
     /// What AWS answers to credentials that are none or have expired.
-    pub(super) fn authenticate(&self, operation: Operation, head: &Parts) -> Result<(), AwsError> {
-        if operation.service() != Service::Iot || !self.roles.is_one_given() {
+    pub(super) fn authenticate(&self, operation: ApiOperation, head: &Parts) -> Result<(), AwsError> {
+        if operation.service() != AwsService::Iot || !self.roles.is_one_given() {
             return Ok(());
         }
         match self.sessions.standing(head, Instant::now()) {
-            Standing::Good(_) => Ok(()),
-            Standing::Expired => Err(AwsError::new(403, "ExpiredTokenException", EXPIRED)),
-            Standing::Unknown => Err(AwsError::new(403, "UnrecognizedClientException", INVALID)),
+            CredentialStanding::Good(_) => Ok(()),
+            CredentialStanding::Expired => Err(AwsError::new(403, "ExpiredTokenException", EXPIRED)),
+            CredentialStanding::Unknown => Err(AwsError::new(403, "UnrecognizedClientException", INVALID)),
         }
     }
 
     /// Answers one STS operation.
-    pub(super) fn answer(&self, operation: Operation, request_id: &str, head: &Parts, body: &[u8]) -> Answer {
+    pub(super) fn answer(&self, operation: ApiOperation, request_id: &str, head: &Parts, body: &[u8]) -> Reply {
         let result = match operation {
-            Operation::AssumeRole => self.assume_role(head, &Form::read(body))?,
+            ApiOperation::AssumeRole => self.assume_role(head, &Form::read(body))?,
             _ => self.get_caller_identity(head)?,
         };
         Ok(format!(
@@ -71,7 +71,7 @@ impl Sts {
         ))
     }
 
-    fn get_caller_identity(&self, head: &Parts) -> Answer {
+    fn get_caller_identity(&self, head: &Parts) -> Reply {
         let (arn, id) = self.caller(head)?;
         let account = &self.account;
         Ok(format!("<Arn>{}</Arn><UserId>{}</UserId><Account>{account}</Account>", escape_xml(&arn), escape_xml(&id)))
@@ -80,13 +80,15 @@ impl Sts {
     /// The caller's ARN and id.
     fn caller(&self, head: &Parts) -> Result<(String, String), AwsError> {
         match self.sessions.standing(head, Instant::now()) {
-            Standing::Good(session) => Ok((session.arn(&self.account), session.user_id())),
-            Standing::Expired => Err(AwsError::new(403, "ExpiredToken", EXPIRED)),
-            Standing::Unknown => Ok((format!("arn:aws:iam::{}:user/sandbox", self.account), "AIDASANDBOX".to_owned())),
+            CredentialStanding::Good(session) => Ok((session.arn(&self.account), session.user_id())),
+            CredentialStanding::Expired => Err(AwsError::new(403, "ExpiredToken", EXPIRED)),
+            CredentialStanding::Unknown => {
+                Ok((format!("arn:aws:iam::{}:user/sandbox", self.account), "AIDASANDBOX".to_owned()))
+            }
         }
     }
 
-    fn assume_role(&self, head: &Parts, form: &Form) -> Answer {
+    fn assume_role(&self, head: &Parts, form: &Form) -> Reply {
         let (caller, _) = self.caller(head)?;
         let arn: RoleArn = wanted(form, "RoleArn")?.parse().map_err(|_| invalid("RoleArn"))?;
         let name = wanted(form, "RoleSessionName")?;

@@ -5,14 +5,14 @@
 
 use std::time::Duration;
 
-use crate::aws::registrar::{CallError, Kind};
+use crate::aws::registrar::{CallError, ErrorKind};
 use crate::config::retry_policy::RetryPolicy;
 use crate::runtime::backoff::Backoff;
 use muster_core::outcome::Code;
 
 /// What to do after a failed call.
 #[derive(Debug, Eq, PartialEq)]
-pub enum Step {
+pub enum NextStep {
     /// The job ends.
     End(Code),
     /// The job waits, then tries again.
@@ -51,40 +51,40 @@ impl Retries {
     }
 
     /// Decides after a failed call.
-    pub(super) fn after(&mut self, error: &CallError, successes: u64, is_breaker_open: bool) -> Step {
+    pub(super) fn after(&mut self, error: &CallError, successes: u64, is_breaker_open: bool) -> NextStep {
         match error.kind {
-            Kind::Exists => Step::End(Code::Exists),
-            Kind::Refused(code) => Step::End(code),
-            Kind::IssuerInactive => Step::End(Code::IssuerInactive),
-            Kind::Conflict => Step::End(Code::CertificateConflict),
-            Kind::Throttled => Step::Wait(self.waits.next_wait()),
+            ErrorKind::Exists => NextStep::End(Code::Exists),
+            ErrorKind::Refused(code) => NextStep::End(code),
+            ErrorKind::IssuerInactive => NextStep::End(Code::IssuerInactive),
+            ErrorKind::Conflict => NextStep::End(Code::CertificateConflict),
+            ErrorKind::Throttled => NextStep::Wait(self.waits.next_wait()),
             // The breaker is what it waits for.
-            Kind::Denied | Kind::Unreached => Step::Wait(Duration::ZERO),
-            Kind::Limited => self.after_limit(),
-            Kind::Transient(code) => {
+            ErrorKind::Denied | ErrorKind::Unreached => NextStep::Wait(Duration::ZERO),
+            ErrorKind::Limited => self.after_limit(),
+            ErrorKind::Transient(code) => {
                 self.is_answer_lost |= error.may_be_executed;
                 self.after_trouble(code, successes, is_breaker_open)
             }
         }
     }
 
-    fn after_limit(&mut self) -> Step {
+    fn after_limit(&mut self) -> NextStep {
         self.limited += 1;
         if self.limited >= self.policy.limited_attempts {
-            return Step::End(Code::LimitExceeded);
+            return NextStep::End(Code::LimitExceeded);
         }
-        Step::Wait(self.limited_waits.next_wait())
+        NextStep::Wait(self.limited_waits.next_wait())
     }
 
-    fn after_trouble(&mut self, code: Code, successes: u64, is_breaker_open: bool) -> Step {
+    fn after_trouble(&mut self, code: Code, successes: u64, is_breaker_open: bool) -> NextStep {
         if successes != self.successes_seen {
             self.counted += u32::from(!is_breaker_open);
             self.successes_seen = successes;
         }
         if self.counted >= self.policy.attempts {
-            return Step::End(code);
+            return NextStep::End(code);
         }
-        Step::Wait(self.waits.next_wait())
+        NextStep::Wait(self.waits.next_wait())
     }
 }
 
@@ -92,68 +92,68 @@ impl Retries {
 mod tests {
     use super::*;
 
-    fn error(kind: Kind) -> CallError {
+    fn error(kind: ErrorKind) -> CallError {
         CallError { kind, code: String::new(), message: String::new(), may_be_executed: true }
     }
 
     /// How many times a job meets the same answer before it ends, when other calls go through in between or not.
-    fn attempts_until_end(kind: Kind, others_succeed: bool) -> Option<(usize, Code)> {
+    fn attempts_until_end(kind: ErrorKind, others_succeed: bool) -> Option<(usize, Code)> {
         let mut retries = Retries::new(RetryPolicy::default(), 0);
         (1..1000).find_map(|n| match retries.after(&error(kind), if others_succeed { n } else { 0 }, false) {
-            Step::End(code) => Some((usize::try_from(n).unwrap(), code)),
-            Step::Wait(_) => None,
+            NextStep::End(code) => Some((usize::try_from(n).unwrap(), code)),
+            NextStep::Wait(_) => None,
         })
     }
 
     #[test]
     fn trouble_that_meets_one_job_alone_ends_it_after_eight_attempts() {
-        let end = attempts_until_end(Kind::Transient(Code::Timeout), true);
+        let end = attempts_until_end(ErrorKind::Transient(Code::Timeout), true);
         assert_eq!(end, Some((8, Code::Timeout)));
     }
 
     #[test]
     fn an_outage_never_ends_a_job() {
-        assert_eq!(attempts_until_end(Kind::Transient(Code::ServerError), false), None);
+        assert_eq!(attempts_until_end(ErrorKind::Transient(Code::ServerError), false), None);
     }
 
     #[test]
     fn a_call_around_an_open_breaker_never_counts() {
         let mut retries = Retries::new(RetryPolicy::default(), 0);
         for n in 1..100 {
-            let step = retries.after(&error(Kind::Transient(Code::Timeout)), n, true);
-            assert!(matches!(step, Step::Wait(_)), "it ended after {n} calls");
+            let step = retries.after(&error(ErrorKind::Transient(Code::Timeout)), n, true);
+            assert!(matches!(step, NextStep::Wait(_)), "it ended after {n} calls");
         }
     }
 
     #[test]
     fn throttles_and_denials_never_end_a_job() {
-        assert_eq!(attempts_until_end(Kind::Throttled, true), None);
-        assert_eq!(attempts_until_end(Kind::Denied, true), None);
-        assert_eq!(attempts_until_end(Kind::Unreached, true), None);
+        assert_eq!(attempts_until_end(ErrorKind::Throttled, true), None);
+        assert_eq!(attempts_until_end(ErrorKind::Denied, true), None);
+        assert_eq!(attempts_until_end(ErrorKind::Unreached, true), None);
     }
 
     #[test]
     fn a_limit_ends_a_job_after_five_attempts_whatever_others_do() {
-        assert_eq!(attempts_until_end(Kind::Limited, false), Some((5, Code::LimitExceeded)));
-        assert_eq!(attempts_until_end(Kind::Limited, true), Some((5, Code::LimitExceeded)));
+        assert_eq!(attempts_until_end(ErrorKind::Limited, false), Some((5, Code::LimitExceeded)));
+        assert_eq!(attempts_until_end(ErrorKind::Limited, true), Some((5, Code::LimitExceeded)));
     }
 
     #[test]
     fn a_refusal_ends_a_job_at_once() {
-        let kind = Kind::Refused(Code::CertificateValidation);
+        let kind = ErrorKind::Refused(Code::CertificateValidation);
         assert_eq!(attempts_until_end(kind, true), Some((1, Code::CertificateValidation)));
-        assert_eq!(attempts_until_end(Kind::IssuerInactive, true), Some((1, Code::IssuerInactive)));
+        assert_eq!(attempts_until_end(ErrorKind::IssuerInactive, true), Some((1, Code::IssuerInactive)));
     }
 
     #[test]
     fn only_trouble_on_the_way_loses_an_answer() {
         let mut retries = Retries::new(RetryPolicy::default(), 0);
-        retries.after(&error(Kind::Throttled), 0, false);
+        retries.after(&error(ErrorKind::Throttled), 0, false);
         assert!(!retries.is_answer_lost());
-        let unsent = CallError { may_be_executed: false, ..error(Kind::Transient(Code::Transport)) };
+        let unsent = CallError { may_be_executed: false, ..error(ErrorKind::Transient(Code::Transport)) };
         retries.after(&unsent, 0, false);
         assert!(!retries.is_answer_lost(), "it did not reach AWS");
-        retries.after(&error(Kind::Transient(Code::Transport)), 0, false);
+        retries.after(&error(ErrorKind::Transient(Code::Transport)), 0, false);
         assert!(retries.is_answer_lost());
     }
 }

@@ -10,14 +10,14 @@ const CLOCKS_APART: Duration = Duration::minutes(5);
 
 /// What is known of a certificate that was there when a call came to register it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Standing {
+pub struct ExistingCertificate {
     /// Its status at AWS.
     pub status: Option<CertificateStatus>,
     /// Whether it was registered by a call of this job whose answer was lost.
     pub is_ours: Option<bool>,
 }
 
-impl Standing {
+impl ExistingCertificate {
     /// What AWS's description tells, where the first call for it was made at an instant.
     pub fn of(described: &DescribedCertificate, first_call: Option<OffsetDateTime>) -> Self {
         let is_ours = described.created_at.zip(first_call).map(|(created, first)| created >= first - CLOCKS_APART);
@@ -36,12 +36,12 @@ mod tests {
         let first = datetime!(2026-11-22 10:00:00 UTC);
         let standing = |created_at, status: &str| {
             let described = DescribedCertificate { status: status.into(), mode: None, created_at, ca_id: None };
-            Standing::of(&described, Some(first))
+            ExistingCertificate::of(&described, Some(first))
         };
         let ours = standing(Some(first + Duration::SECOND), "ACTIVE");
-        assert_eq!(ours, Standing { status: Some(CertificateStatus::Active), is_ours: Some(true) });
+        assert_eq!(ours, ExistingCertificate { status: Some(CertificateStatus::Active), is_ours: Some(true) });
         assert_eq!(standing(Some(first - Duration::minutes(4)), "INACTIVE").is_ours, Some(true), "clocks differ");
         assert_eq!(standing(Some(first - Duration::days(300)), "INACTIVE").is_ours, Some(false));
-        assert_eq!(standing(None, "BRAND_NEW"), Standing::default());
+        assert_eq!(standing(None, "BRAND_NEW"), ExistingCertificate::default());
     }
 }

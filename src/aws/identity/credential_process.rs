@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 
 use crate::aws::sdk_error::one_line;
 use crate::config::command::{self, CommandError};
-use crate::runtime::shared_call::{Known, SingleFlight};
+use crate::runtime::shared_call::{RunResult, SharedCall};
 use muster_core::format::span;
 
 /// Longest that a program may run.
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 const KEPT: Duration = Duration::from_secs(5);
 
 /// The runs of one command line.
-type Runs = SingleFlight<Result<Printed, Trouble>>;
+type Runs = SharedCall<Result<Printed, ProgramError>>;
 
 /// The runs of each command line.
 static RUNS: LazyLock<Mutex<HashMap<String, Arc<Runs>>>> = LazyLock::new(Mutex::default);
@@ -106,11 +106,11 @@ impl Program {
         let command = self.command.clone();
         let run = runs_of(&command).join(KEPT, || async move { printed_by(&command, TIMEOUT).await });
         let trouble = match run.wait(PATIENCE).await {
-            Known::Outcome(Ok(printed)) => return Ok(printed.credentials(self.account.as_deref())),
-            Known::Outcome(Err(trouble)) => trouble,
-            Known::Late { .. } => {
+            RunResult::Outcome(Ok(printed)) => return Ok(printed.credentials(self.account.as_deref())),
+            RunResult::Outcome(Err(trouble)) => trouble,
+            RunResult::Late { .. } => {
                 let text = format!("has not answered for {}", span(PATIENCE));
-                Trouble { kind: ErrorKind::TimedOut, text }
+                ProgramError { kind: ErrorKind::TimedOut, text }
             }
         };
         let text = format!("`credential_process` of the AWS profile `{}` {}", self.profile, trouble.text);
@@ -167,7 +167,7 @@ impl Printed {
 
 /// Why a program gave nothing.
 #[derive(Clone, Debug)]
-struct Trouble {
+struct ProgramError {
     kind: ErrorKind,
     text: String,
 }
@@ -178,9 +178,9 @@ fn runs_of(command: &str) -> Arc<Runs> {
 }
 
 /// Runs a command and reads the credentials that it prints. What it prints on standard output reaches no error.
-async fn printed_by(command: &str, within: Duration) -> Result<Printed, Trouble> {
-    let failed = |text: String| Trouble { kind: ErrorKind::Other, text };
-    let late = |_| Trouble {
+async fn printed_by(command: &str, within: Duration) -> Result<Printed, ProgramError> {
+    let failed = |text: String| ProgramError { kind: ErrorKind::Other, text };
+    let late = |_| ProgramError {
         kind: ErrorKind::TimedOut,
         text: format!("gave no answer within {} and was stopped", span(within)),
     };

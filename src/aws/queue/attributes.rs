@@ -7,7 +7,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 
 /// What a queue is set to, and how full it is.
 #[derive(Clone, Debug, Default)]
-pub struct Attributes {
+pub struct QueueAttributes {
     /// Messages that can be received.
     pub visible: u64,
     /// Messages that are received and not deleted.
@@ -26,7 +26,7 @@ pub struct Attributes {
     pub kms_key: Option<String>,
 }
 
-impl Attributes {
+impl QueueAttributes {
     /// Reads what SQS says.
     ///
     /// # Errors
@@ -80,16 +80,16 @@ mod tests {
     #[test]
     fn the_greatest_counts_add_up_without_overflow() {
         let attributes = NEEDED.map(|name| (name, u64::MAX.to_string())).into();
-        assert_eq!(Attributes::read(&attributes).unwrap().messages(), u64::MAX);
+        assert_eq!(QueueAttributes::read(&attributes).unwrap().messages(), u64::MAX);
     }
 
     #[test]
     fn what_is_not_said_is_not_zero() {
         for left_out in NEEDED {
             let mut attributes: HashMap<_, _> = NEEDED.map(|name| (name, "7".to_owned())).into();
-            assert_eq!(Attributes::read(&attributes).unwrap().messages(), 21);
+            assert_eq!(QueueAttributes::read(&attributes).unwrap().messages(), 21);
             attributes.remove(&left_out);
-            assert_eq!(Attributes::read(&attributes).unwrap_err(), left_out.as_str());
+            assert_eq!(QueueAttributes::read(&attributes).unwrap_err(), left_out.as_str());
         }
     }
 

@@ -1,6 +1,6 @@
 //! Packing of messages into calls of SendMessageBatch.
 
-use super::{CALL_MAX, Outgoing};
+use super::{CALL_MAX, OutgoingMessage};
 
 /// Most bytes of one call: SQS allows 1 MiB for all messages of a batch together.
 pub const CALL_BYTES_MAX: usize = 1 << 20;
@@ -14,7 +14,7 @@ pub struct CallSize {
 
 impl CallSize {
     /// Adds a message if the call has room for it. An empty call takes any: SQS says itself what is too large.
-    pub fn add(&mut self, message: &Outgoing) -> bool {
+    pub fn add(&mut self, message: &OutgoingMessage) -> bool {
         let n_bytes = self.n_bytes + message.n_bytes();
         let fits = self.n == 0 || (self.n < CALL_MAX && n_bytes <= CALL_BYTES_MAX);
         if fits {
@@ -25,7 +25,7 @@ impl CallSize {
 }
 
 /// Packs entries, each with its message, into as few calls as their order allows.
-pub fn pack<T>(entries: impl IntoIterator<Item = T>, message: impl Fn(&T) -> &Outgoing) -> Vec<Vec<T>> {
+pub fn pack<T>(entries: impl IntoIterator<Item = T>, message: impl Fn(&T) -> &OutgoingMessage) -> Vec<Vec<T>> {
     let (mut calls, mut size) = (Vec::<Vec<T>>::new(), CallSize::default());
     for entry in entries {
         if !size.add(message(&entry)) {
@@ -40,7 +40,7 @@ pub fn pack<T>(entries: impl IntoIterator<Item = T>, message: impl Fn(&T) -> &Ou
     calls
 }
 
-impl Outgoing {
+impl OutgoingMessage {
     /// The size that SQS may count. Whether the group's name is part of it is not documented.
     pub fn n_bytes(&self) -> usize {
         self.body.len() + self.group.as_ref().map_or(0, String::len)
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     fn sizes(bodies: &[&str]) -> Vec<usize> {
-        let messages = bodies.iter().map(|body| Outgoing { body: (*body).to_owned(), group: None });
+        let messages = bodies.iter().map(|body| OutgoingMessage { body: (*body).to_owned(), group: None });
         pack(messages, |message| message).iter().map(Vec::len).collect()
     }
 

@@ -9,7 +9,7 @@ use aws_sdk_iot::types::error::ResourceAlreadyExistsException;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use super::Kind;
+use super::ErrorKind;
 use crate::aws::identity;
 use crate::aws::sdk_error;
 use crate::aws::target_client::SessionError;
@@ -21,7 +21,7 @@ use muster_core::outcome::{Attempt, Code};
 #[error("{code}: {message}")]
 pub struct CallError {
     /// What it means.
-    pub kind: Kind,
+    pub kind: ErrorKind,
     /// AWS's error code, or `timeout`, `transport`, `not from AWS`, `no answer`, `no credentials`, `no identity`.
     pub code: String,
     /// AWS's message, cut to 500 characters.
@@ -34,15 +34,15 @@ impl CallError {
     /// What came of a call that was not made, as nobody said whose the credentials are.
     pub fn unproven(error: &SessionError) -> Self {
         let kind = match error {
-            SessionError::Identity(fault) => Kind::without_credentials(fault),
-            SessionError::Foreign { .. } => Kind::Denied,
+            SessionError::Identity(fault) => ErrorKind::without_credentials(fault),
+            SessionError::Foreign { .. } => ErrorKind::Denied,
         };
         Self { kind, code: "no identity".to_owned(), message: error.to_string(), may_be_executed: false }
     }
 
     /// An answer that cannot be made use of.
     pub(super) fn nonsense(message: &str) -> Self {
-        let kind = Kind::Transient(Code::UnknownError);
+        let kind = ErrorKind::Transient(Code::UnknownError);
         Self { kind, code: "no answer".to_owned(), message: message.to_owned(), may_be_executed: true }
     }
 }
@@ -60,7 +60,7 @@ pub struct Answer {
 
 impl Answer {
     /// What it means where the call did not register the certificate.
-    pub fn kind(&self) -> Option<Kind> {
+    pub fn kind(&self) -> Option<ErrorKind> {
         self.result.as_ref().err().map(|error| error.kind)
     }
 
@@ -80,12 +80,12 @@ impl Answer {
 }
 
 /// A call that was begun.
-pub(super) struct Begun {
+pub(super) struct CallStart {
     at: OffsetDateTime,
     instant: Instant,
 }
 
-impl Begun {
+impl CallStart {
     pub(super) fn now() -> Self {
         Self { at: OffsetDateTime::now_utc(), instant: Instant::now() }
     }
@@ -124,35 +124,35 @@ impl Begun {
 /// Gives the SDK's error its kind; its own text says only "service error".
 pub(super) fn classify<E: Error + ProvideErrorMetadata + 'static>(failure: &SdkError<E, HttpResponse>) -> CallError {
     let (kind, code, message) = kind_code_and_message(failure);
-    let may_be_executed = matches!(kind, Kind::Transient(_)) && may_be_executed(failure);
+    let may_be_executed = matches!(kind, ErrorKind::Transient(_)) && may_be_executed(failure);
     CallError { kind, code, message, may_be_executed }
 }
 
-fn kind_code_and_message<E>(failure: &SdkError<E, HttpResponse>) -> (Kind, String, String)
+fn kind_code_and_message<E>(failure: &SdkError<E, HttpResponse>) -> (ErrorKind, String, String)
 where
     E: Error + ProvideErrorMetadata + 'static,
 {
     let other = |kind, code: &str| (kind, code.to_owned(), sdk_error::in_one_line(failure));
     if let Some(message) = sdk_error::not_from_aws(failure, failure.code()) {
-        return (Kind::Transient(Code::Transport), "not from AWS".to_owned(), message);
+        return (ErrorKind::Transient(Code::Transport), "not from AWS".to_owned(), message);
     }
     if let Some(fault) = identity::without_credentials(failure) {
-        return (Kind::without_credentials(&fault), "no credentials".to_owned(), fault.to_string());
+        return (ErrorKind::without_credentials(&fault), "no credentials".to_owned(), fault.to_string());
     }
     match failure {
         SdkError::ServiceError(error) => {
             let (code, message) = (error.err().code(), error.err().message().unwrap_or_default());
             let status = error.raw().status().as_u16();
             (
-                code.map_or_else(|| Kind::of_status(status), |code| Kind::of(code, message)),
+                code.map_or_else(|| ErrorKind::of_status(status), |code| ErrorKind::of(code, message)),
                 code.map_or_else(|| format!("HTTP {status}"), sdk_error::one_line),
                 code.map_or_else(|| "an answer that AWS does not give".to_owned(), |_| sdk_error::one_line(message)),
             )
         }
-        SdkError::TimeoutError(_) => other(Kind::Transient(Code::Timeout), "timeout"),
-        SdkError::DispatchFailure(error) if error.is_timeout() => other(Kind::Transient(Code::Timeout), "timeout"),
-        SdkError::ConstructionFailure(_) => other(Kind::Denied, "request not made"),
-        _ => other(Kind::Transient(Code::Transport), "transport"),
+        SdkError::TimeoutError(_) => other(ErrorKind::Transient(Code::Timeout), "timeout"),
+        SdkError::DispatchFailure(error) if error.is_timeout() => other(ErrorKind::Transient(Code::Timeout), "timeout"),
+        SdkError::ConstructionFailure(_) => other(ErrorKind::Denied, "request not made"),
+        _ => other(ErrorKind::Transient(Code::Transport), "transport"),
     }
 }
 

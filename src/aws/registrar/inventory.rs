@@ -8,7 +8,7 @@ use aws_sdk_iot::types;
 use time::OffsetDateTime;
 
 use super::answer::classify;
-use super::{CallError, Kind, Registrar};
+use super::{CallError, ErrorKind, Registrar};
 use crate::aws::sdk_error;
 use muster_core::certificate::CertificateId;
 use muster_core::outcome::Code;
@@ -95,7 +95,7 @@ where
     match answer {
         Ok(output) => Ok(Some(output)),
         Err(failure) => match classify(&failure) {
-            CallError { kind: Kind::Refused(Code::ResourceNotFound), .. } => Ok(None),
+            CallError { kind: ErrorKind::Refused(Code::ResourceNotFound), .. } => Ok(None),
             error => Err(error),
         },
     }

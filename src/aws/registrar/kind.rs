@@ -5,7 +5,7 @@ use muster_core::outcome::Code;
 
 /// What an answer other than "registered" means, which is what to do about it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Kind {
+pub enum ErrorKind {
     /// The certificate is in this account and region already: a good end.
     Exists,
     /// Too many calls: wait, try again; never counts against the job.
@@ -27,49 +27,49 @@ pub enum Kind {
 }
 
 /// The meaning of every error code that AWS declares for the calls, or is known to send beside those.
-const KINDS: [(&str, Kind); 36] = [
-    ("ResourceAlreadyExistsException", Kind::Exists),
-    ("ThrottlingException", Kind::Throttled),
-    ("Throttling", Kind::Throttled),
-    ("ThrottledException", Kind::Throttled),
-    ("TooManyRequestsException", Kind::Throttled),
-    ("RequestLimitExceeded", Kind::Throttled),
-    ("RequestThrottled", Kind::Throttled),
-    ("RequestThrottledException", Kind::Throttled),
-    ("SlowDown", Kind::Throttled),
-    ("ServiceUnavailableException", Kind::Transient(Code::ServerError)),
-    ("ServiceUnavailable", Kind::Transient(Code::ServerError)),
-    ("InternalFailureException", Kind::Transient(Code::ServerError)),
-    ("InternalFailure", Kind::Transient(Code::ServerError)),
-    ("InternalServerError", Kind::Transient(Code::ServerError)),
-    ("LimitExceededException", Kind::Limited),
-    ("CertificateStateException", Kind::IssuerInactive),
-    ("CertificateValidationException", Kind::Refused(Code::CertificateValidation)),
-    ("CertificateConflictException", Kind::Conflict),
-    ("RegistrationCodeValidationException", Kind::Refused(Code::RegistrationCode)),
-    ("ResourceNotFoundException", Kind::Refused(Code::ResourceNotFound)),
-    ("InvalidRequestException", Kind::Refused(Code::InvalidRequest)),
-    ("ValidationException", Kind::Refused(Code::InvalidRequest)),
-    ("UnauthorizedException", Kind::Denied),
-    ("AccessDeniedException", Kind::Denied),
-    ("AccessDenied", Kind::Denied),
-    ("ForbiddenException", Kind::Denied),
-    ("ExpiredToken", Kind::Denied),
-    ("ExpiredTokenException", Kind::Denied),
-    ("InvalidClientTokenId", Kind::Denied),
-    ("UnrecognizedClientException", Kind::Denied),
-    ("SignatureDoesNotMatch", Kind::Denied),
-    ("InvalidSignatureException", Kind::Denied),
-    ("IncompleteSignatureException", Kind::Denied),
-    ("MissingAuthenticationTokenException", Kind::Denied),
-    ("RequestExpired", Kind::Denied),
-    ("OptInRequired", Kind::Denied),
+const KINDS: [(&str, ErrorKind); 36] = [
+    ("ResourceAlreadyExistsException", ErrorKind::Exists),
+    ("ThrottlingException", ErrorKind::Throttled),
+    ("Throttling", ErrorKind::Throttled),
+    ("ThrottledException", ErrorKind::Throttled),
+    ("TooManyRequestsException", ErrorKind::Throttled),
+    ("RequestLimitExceeded", ErrorKind::Throttled),
+    ("RequestThrottled", ErrorKind::Throttled),
+    ("RequestThrottledException", ErrorKind::Throttled),
+    ("SlowDown", ErrorKind::Throttled),
+    ("ServiceUnavailableException", ErrorKind::Transient(Code::ServerError)),
+    ("ServiceUnavailable", ErrorKind::Transient(Code::ServerError)),
+    ("InternalFailureException", ErrorKind::Transient(Code::ServerError)),
+    ("InternalFailure", ErrorKind::Transient(Code::ServerError)),
+    ("InternalServerError", ErrorKind::Transient(Code::ServerError)),
+    ("LimitExceededException", ErrorKind::Limited),
+    ("CertificateStateException", ErrorKind::IssuerInactive),
+    ("CertificateValidationException", ErrorKind::Refused(Code::CertificateValidation)),
+    ("CertificateConflictException", ErrorKind::Conflict),
+    ("RegistrationCodeValidationException", ErrorKind::Refused(Code::RegistrationCode)),
+    ("ResourceNotFoundException", ErrorKind::Refused(Code::ResourceNotFound)),
+    ("InvalidRequestException", ErrorKind::Refused(Code::InvalidRequest)),
+    ("ValidationException", ErrorKind::Refused(Code::InvalidRequest)),
+    ("UnauthorizedException", ErrorKind::Denied),
+    ("AccessDeniedException", ErrorKind::Denied),
+    ("AccessDenied", ErrorKind::Denied),
+    ("ForbiddenException", ErrorKind::Denied),
+    ("ExpiredToken", ErrorKind::Denied),
+    ("ExpiredTokenException", ErrorKind::Denied),
+    ("InvalidClientTokenId", ErrorKind::Denied),
+    ("UnrecognizedClientException", ErrorKind::Denied),
+    ("SignatureDoesNotMatch", ErrorKind::Denied),
+    ("InvalidSignatureException", ErrorKind::Denied),
+    ("IncompleteSignatureException", ErrorKind::Denied),
+    ("MissingAuthenticationTokenException", ErrorKind::Denied),
+    ("RequestExpired", ErrorKind::Denied),
+    ("OptInRequired", ErrorKind::Denied),
 ];
 
 /// The right to name a role in a call, as AWS's denials name it.
 const PASS_ROLE: &str = "iam:PassRole";
 
-impl Kind {
+impl ErrorKind {
     /// The meaning of an error code. A code that nobody knows is tried again: it may be new, and the end that follows
     /// can be replayed.
     pub fn of_code(code: &str) -> Self {
@@ -129,44 +129,44 @@ mod tests {
     #[test]
     fn every_declared_error_of_the_calls_has_its_meaning() {
         let declared = [
-            ("ResourceAlreadyExistsException", Kind::Exists),
-            ("CertificateValidationException", Kind::Refused(Code::CertificateValidation)),
-            ("CertificateStateException", Kind::IssuerInactive),
-            ("CertificateConflictException", Kind::Conflict),
-            ("RegistrationCodeValidationException", Kind::Refused(Code::RegistrationCode)),
-            ("ResourceNotFoundException", Kind::Refused(Code::ResourceNotFound)),
-            ("InvalidRequestException", Kind::Refused(Code::InvalidRequest)),
-            ("ThrottlingException", Kind::Throttled),
-            ("UnauthorizedException", Kind::Denied),
-            ("ServiceUnavailableException", Kind::Transient(Code::ServerError)),
-            ("InternalFailureException", Kind::Transient(Code::ServerError)),
-            ("LimitExceededException", Kind::Limited),
+            ("ResourceAlreadyExistsException", ErrorKind::Exists),
+            ("CertificateValidationException", ErrorKind::Refused(Code::CertificateValidation)),
+            ("CertificateStateException", ErrorKind::IssuerInactive),
+            ("CertificateConflictException", ErrorKind::Conflict),
+            ("RegistrationCodeValidationException", ErrorKind::Refused(Code::RegistrationCode)),
+            ("ResourceNotFoundException", ErrorKind::Refused(Code::ResourceNotFound)),
+            ("InvalidRequestException", ErrorKind::Refused(Code::InvalidRequest)),
+            ("ThrottlingException", ErrorKind::Throttled),
+            ("UnauthorizedException", ErrorKind::Denied),
+            ("ServiceUnavailableException", ErrorKind::Transient(Code::ServerError)),
+            ("InternalFailureException", ErrorKind::Transient(Code::ServerError)),
+            ("LimitExceededException", ErrorKind::Limited),
         ];
         for (code, kind) in declared {
-            assert_eq!(Kind::of_code(code), kind, "{code}");
+            assert_eq!(ErrorKind::of_code(code), kind, "{code}");
         }
     }
 
     #[test]
     fn a_code_that_nobody_knows_is_tried_again() {
-        assert_eq!(Kind::of_code("BrandNewException"), Kind::Transient(Code::UnknownError));
+        assert_eq!(ErrorKind::of_code("BrandNewException"), ErrorKind::Transient(Code::UnknownError));
     }
 
     #[test]
     fn a_state_is_of_the_ca_only_where_aws_looks_for_one() {
-        let kind = Kind::of_code("CertificateStateException");
-        assert_eq!(kind.where_no_ca_is_looked_for(), Kind::Refused(Code::CertificateState));
-        assert_eq!(Kind::Throttled.where_no_ca_is_looked_for(), Kind::Throttled);
+        let kind = ErrorKind::of_code("CertificateStateException");
+        assert_eq!(kind.where_no_ca_is_looked_for(), ErrorKind::Refused(Code::CertificateState));
+        assert_eq!(ErrorKind::Throttled.where_no_ca_is_looked_for(), ErrorKind::Throttled);
     }
 
     #[test]
     fn a_role_that_may_not_be_passed_is_the_trouble_of_one_job() {
         let message =
             "User: arn:aws:iam::123456789012:user/a is not authorized to perform: iam:PassRole on resource: b";
-        assert_eq!(Kind::of("AccessDeniedException", message), Kind::Refused(Code::InvalidRequest));
+        assert_eq!(ErrorKind::of("AccessDeniedException", message), ErrorKind::Refused(Code::InvalidRequest));
         assert_eq!(
-            Kind::of("AccessDeniedException", "not authorized to perform: iot:RegisterCertificate"),
-            Kind::Denied
+            ErrorKind::of("AccessDeniedException", "not authorized to perform: iot:RegisterCertificate"),
+            ErrorKind::Denied
         );
     }
 

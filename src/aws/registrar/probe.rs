@@ -5,8 +5,8 @@ use aws_sdk_iot::operation::register_certificate::RegisterCertificateOutput;
 use aws_sdk_iot::operation::register_certificate_without_ca::RegisterCertificateWithoutCaOutput;
 use aws_sdk_iot::types;
 
-use super::answer::Begun;
-use super::{CallError, Kind, Registrar};
+use super::answer::CallStart;
+use super::{CallError, ErrorKind, Registrar};
 use muster_core::certificate::CertificateId;
 use muster_core::job::Operation;
 
@@ -22,7 +22,7 @@ impl Registrar {
     /// # Errors
     /// AWS denied the call, or did not come to judge the text; that AWS refuses it is what is wanted.
     pub async fn probe(&self, operation: Operation) -> Result<(), CallError> {
-        let begun = Begun::now();
+        let begun = CallStart::now();
         let answer = match operation {
             Operation::RegisterCertificate => {
                 let call = self.client.register_certificate().certificate_pem(NO_CERTIFICATE);
@@ -61,7 +61,12 @@ impl Registrar {
 /// Says whether the call was allowed: AWS refuses what a probe asks for only after that.
 fn judged<T>(answer: Result<T, CallError>) -> Result<(), CallError> {
     match answer {
-        Err(error) if matches!(error.kind, Kind::Denied | Kind::Unreached | Kind::Throttled | Kind::Transient(_)) => {
+        Err(error)
+            if matches!(
+                error.kind,
+                ErrorKind::Denied | ErrorKind::Unreached | ErrorKind::Throttled | ErrorKind::Transient(_)
+            ) =>
+        {
             Err(error)
         }
         _ => Ok(()),

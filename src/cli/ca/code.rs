@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cli::stdout;
 use crate::cli::talk::talk;
 use crate::config::Config;
-use crate::operator::ca_registration::Single;
+use crate::operator::ca_registration::CaRegistration;
 use muster_core::job::{DEFAULT_TARGET, Name};
 
 /// Prints the account's registration code, and on standard error how a CA's key proves it.
@@ -15,16 +15,16 @@ use muster_core::job::{DEFAULT_TARGET, Name};
 /// A CA in mode DEFAULT is registered with a certificate that its key signed and that has this code as its common name.
 /// Where the key is at hand, `muster ca register --key` makes that certificate by itself.
 #[derive(Args, Debug)]
-pub(super) struct Code {
+pub(super) struct CodeCommand {
     /// The account and region, by its name in the settings.
     #[arg(long, default_value = DEFAULT_TARGET, value_name = "NAME")]
     target: Name,
 }
 
-impl Code {
+impl CodeCommand {
     /// Asks AWS.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let code = Single::connect(config, &self.target).await?.registration_code().await?;
+        let code = CaRegistration::connect(config, &self.target).await?.registration_code().await?;
         stdout::print(format_args!("{code}\n"))?;
         talk(&format!(
             "hint: where the CA's key is, make a verification certificate with\n{}\nand register with `muster ca register \

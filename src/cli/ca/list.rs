@@ -16,14 +16,14 @@ use super::date;
 use crate::cli::format::{jobs_wait, printable, rfc3339};
 use crate::cli::{ledger, stdout};
 use crate::config::Config;
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 use crate::ledger::authority::{AuthorityReport, FailedAuthority};
 use crate::ledger::hold::HoldReport;
 use muster_core::certificate::CertificateId;
 use muster_core::hold::{HoldKey, HoldKind, Notice};
 use muster_core::job::{CertificateMode, CertificateStatus, Name};
 
-use asked::Asked;
+use asked::AwsView;
 
 /// Lists CAs: those that the ledger knows with their status at AWS, those that jobs wait for, and those that could not be
 /// registered.
@@ -31,7 +31,7 @@ use asked::Asked;
 /// AWS is asked for the status of the first 100 CAs, five a second, which needs `iot:DescribeCACertificate`; the ledger keeps
 /// the answers. If AWS cannot be asked, the status is shown as unknown, with the last one that Muster knew.
 #[derive(Args, Debug)]
-pub(super) struct List {
+pub(super) struct ListCas {
     /// Does not ask AWS: shows what the ledger knows.
     #[arg(long)]
     offline: bool,
@@ -40,7 +40,7 @@ pub(super) struct List {
     json: bool,
 }
 
-impl List {
+impl ListCas {
     /// Reads the ledger, and asks AWS.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let store = ledger::open(config).await?;
@@ -55,10 +55,10 @@ impl List {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn read(&self, config: &Config, store: &Store) -> anyhow::Result<Listing> {
+    async fn read(&self, config: &Config, store: &Ledger) -> anyhow::Result<CaListing> {
         let reports = store.authority_reports().await?;
         let answers = if self.offline {
-            vec![Asked::Unknown("AWS was not asked (--offline)".to_owned()); reports.len()]
+            vec![AwsView::Unknown("AWS was not asked (--offline)".to_owned()); reports.len()]
         } else {
             asked::ask(config, store, &reports).await
         };
@@ -68,13 +68,13 @@ impl List {
         let waited_for = holds.iter().filter_map(|hold| WaitedFor::of(hold, &known)).collect();
         let registered = known.into_iter().map(|(report, asked)| Registered::of(report, asked)).collect();
         let not_in = store.failed_authorities().await?.into_iter().map(NotIn::of).collect();
-        Ok(Listing { registered, waited_for, not_in })
+        Ok(CaListing { registered, waited_for, not_in })
     }
 }
 
 /// All of them.
 #[derive(Debug, Serialize)]
-struct Listing {
+struct CaListing {
     registered: Vec<Registered>,
     /// Those that are not registered or not active, and have jobs that wait for them.
     waited_for: Vec<WaitedFor>,
@@ -138,13 +138,13 @@ struct NotIn {
 }
 
 impl Registered {
-    fn of(report: AuthorityReport, asked: Asked) -> Self {
+    fn of(report: AuthorityReport, asked: AwsView) -> Self {
         let AuthorityReport { authority, targets, n_waiting } = report;
         let (mode, known) = (authority.mode, authority.status);
         let (is_at_aws, certificate_status, certificate_mode, cause) = match asked {
-            Asked::Has { status, mode: told } => (Some(true), Some(status), told.or(mode), None),
-            Asked::Gone => (Some(false), None, mode, None),
-            Asked::Unknown(cause) => (None, known, mode, Some(cause)),
+            AwsView::Has { status, mode: told } => (Some(true), Some(status), told.or(mode), None),
+            AwsView::Gone => (Some(false), None, mode, None),
+            AwsView::Unknown(cause) => (None, known, mode, Some(cause)),
         };
         Self {
             subject: authority.subject,
@@ -190,7 +190,7 @@ impl Registered {
 
 impl WaitedFor {
     /// The CA of a hold that jobs wait for; none of any other hold.
-    fn of(report: &HoldReport, known: &[(AuthorityReport, Asked)]) -> Option<Self> {
+    fn of(report: &HoldReport, known: &[(AuthorityReport, AwsView)]) -> Option<Self> {
         let is_waited_for = report.released_at.is_none() && report.n_waiting > 0;
         if report.hold.kind() != Some(HoldKind::Issuer) || !is_waited_for {
             return None;
@@ -199,7 +199,7 @@ impl WaitedFor {
         let of_ledger = || Some(namesakes().next()?.0.authority.subject.clone());
         let subject = report.subject.clone().or_else(of_ledger);
         let is_active =
-            namesakes().any(|(_, asked)| matches!(asked, Asked::Has { status: CertificateStatus::Active, .. }));
+            namesakes().any(|(_, asked)| matches!(asked, AwsView::Has { status: CertificateStatus::Active, .. }));
         let notice = Notice::of(&report.hold, subject.as_deref());
         let Notice { title, fix } = if is_active { active_now(&report.hold) } else { notice };
         Some(Self {
@@ -236,7 +236,7 @@ impl NotIn {
     }
 }
 
-impl fmt::Display for Listing {
+impl fmt::Display for CaListing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.registered.is_empty() {
             writeln!(f, "The ledger knows no registered CA.")?;

@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 
 /// The CA, and how it shall be registered.
 #[derive(Args, Debug)]
-pub(super) struct Order {
+pub(super) struct CaOrder {
     /// The CA's certificate, as PEM or DER.
     #[arg(value_name = "FILE")]
     ca: PathBuf,
@@ -87,7 +87,7 @@ impl OrderError {
 }
 
 /// How a CA proves its key.
-pub(super) enum Proof {
+pub(super) enum ProofSource {
     /// The key itself.
     Key(SecretString),
     /// A certificate that the key signed.
@@ -110,20 +110,20 @@ fn tag(text: &str) -> Result<Tag, String> {
     }
 }
 
-impl Order {
+impl CaOrder {
     /// Reads the CA's file.
     pub(super) fn read_ca(&self) -> anyhow::Result<String> {
         manifest::read_text(&self.ca).with_context(|| cannot_read(&self.ca))
     }
 
     /// Reads what proves the CA's key.
-    pub(super) fn read_proof(&self) -> anyhow::Result<Proof> {
+    pub(super) fn read_proof(&self) -> anyhow::Result<ProofSource> {
         Ok(match (self.mode, &self.key, &self.verification) {
-            (CertificateMode::SniOnly, None, None) => Proof::Unneeded,
+            (CertificateMode::SniOnly, None, None) => ProofSource::Unneeded,
             (CertificateMode::SniOnly, _, _) => return Err(OrderError::ProofUnwanted.into()),
             (CertificateMode::Default, None, None) => return Err(OrderError::NoProof { code: None }.into()),
-            (CertificateMode::Default, Some(path), _) => Proof::Key(read_text(path)?.into()),
-            (CertificateMode::Default, None, Some(path)) => Proof::Certificate(read_certificate(path)?),
+            (CertificateMode::Default, Some(path), _) => ProofSource::Key(read_text(path)?.into()),
+            (CertificateMode::Default, None, Some(path)) => ProofSource::Certificate(read_certificate(path)?),
         })
     }
 
@@ -131,14 +131,14 @@ impl Order {
     pub(super) fn request(
         &self,
         ca: String,
-        proof: Proof,
+        proof: ProofSource,
         code: Option<&str>,
     ) -> anyhow::Result<RegisterCaCertificate> {
         let verification_certificate = match proof {
-            Proof::Unneeded => None,
-            Proof::Certificate(pem) => Some(pem),
+            ProofSource::Unneeded => None,
+            ProofSource::Certificate(pem) => Some(pem),
             // What is no CA has no proof: the precheck tells what is wrong with it.
-            Proof::Key(key) => match chain::end(&ca).ok().filter(|ca| ca.certificate.is_ca()) {
+            ProofSource::Key(key) => match chain::end(&ca).ok().filter(|ca| ca.certificate.is_ca()) {
                 Some(Meant { certificate: ca, .. }) => Some(verification_certificate(
                     &ca,
                     key.expose_secret(),

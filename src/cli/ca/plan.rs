@@ -8,7 +8,7 @@ use muster_core::job::CertificateStatus;
 /// What would be done.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Plan {
+pub(super) enum CaPlan {
     /// AWS does not have the CA: it would be registered.
     Register,
     /// AWS has it, not active: it would be activated.
@@ -19,7 +19,7 @@ pub(super) enum Plan {
     Unknown,
 }
 
-impl Plan {
+impl CaPlan {
     /// What would be done for a CA, by what AWS has of it.
     pub(super) fn of(existing: Option<&Existing>, wanted: CertificateStatus) -> Self {
         match existing.map(|existing| existing.status) {
@@ -53,14 +53,14 @@ mod tests {
         use CertificateStatus::{Active, Inactive};
         let existing = |status| Existing { status, unknown_because: None, mode: None, is_activated: false };
         for (status, wanted, plan) in [
-            (None, Active, Plan::Register),
-            (Some(None), Active, Plan::Unknown),
-            (Some(Some(Inactive)), Active, Plan::Activate),
-            (Some(Some(Active)), Active, Plan::Nothing),
-            (Some(Some(Inactive)), Inactive, Plan::Nothing),
-            (Some(Some(Active)), Inactive, Plan::Nothing),
+            (None, Active, CaPlan::Register),
+            (Some(None), Active, CaPlan::Unknown),
+            (Some(Some(Inactive)), Active, CaPlan::Activate),
+            (Some(Some(Active)), Active, CaPlan::Nothing),
+            (Some(Some(Inactive)), Inactive, CaPlan::Nothing),
+            (Some(Some(Active)), Inactive, CaPlan::Nothing),
         ] {
-            assert_eq!(Plan::of(status.map(existing).as_ref(), wanted), plan, "{status:?} {wanted}");
+            assert_eq!(CaPlan::of(status.map(existing).as_ref(), wanted), plan, "{status:?} {wanted}");
         }
     }
 }

@@ -6,15 +6,15 @@ use anyhow::Context;
 use clap::Args;
 use tracing::warn;
 
-use super::order::{Order, OrderError, Proof};
-use super::report::Report;
+use super::order::{CaOrder, OrderError, ProofSource};
+use super::report::CaReport;
 use crate::cli::{ledger, operator};
 use crate::config::Config;
 use crate::intake::ca_folder::known_cas;
-use crate::ledger::Store;
-use crate::ledger::audit::Action;
+use crate::ledger::Ledger;
+use crate::ledger::audit::AuditAction;
 use crate::ledger::authority::Authority;
-use crate::operator::ca_registration::Single;
+use crate::operator::ca_registration::CaRegistration;
 use muster_core::account::Account;
 use muster_core::job::{Job, Request};
 use muster_core::precheck::{CheckedCertificate, Precheck};
@@ -28,7 +28,7 @@ use muster_core::precheck::{CheckedCertificate, Precheck};
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Register {
     #[command(flatten)]
-    order: Order,
+    order: CaOrder,
     /// Prechecks only, asks AWS whether it has the CA, and shows what would be done.
     #[arg(long)]
     dry_run: bool,
@@ -64,26 +64,33 @@ impl Register {
     /// Adds the registration code to the error of whoever gave no proof, where AWS says it.
     async fn with_code(&self, mut error: anyhow::Error, config: &Config) -> anyhow::Error {
         if let Some(OrderError::NoProof { code }) = error.downcast_mut()
-            && let Ok(single) = Single::connect(config, &self.order.target).await
+            && let Ok(single) = CaRegistration::connect(config, &self.order.target).await
         {
             *code = single.registration_code().await.ok();
         }
         error
     }
 
-    async fn register(&self, config: &Config, store: &Store, ca: String, proof: Proof) -> anyhow::Result<Report> {
+    async fn register(
+        &self,
+        config: &Config,
+        store: &Ledger,
+        ca: String,
+        proof: ProofSource,
+    ) -> anyhow::Result<CaReport> {
         let target = &self.order.target;
-        let single = Single::connect(config, target).await.with_context(|| format!("cannot use target `{target}`"))?;
+        let single =
+            CaRegistration::connect(config, target).await.with_context(|| format!("cannot use target `{target}`"))?;
         store.check_target(target.as_str(), &single.account().id, &single.account().region).await?;
         let code = match proof {
-            Proof::Unneeded => None,
-            Proof::Key(_) | Proof::Certificate(_) => Some(single.registration_code().await?),
+            ProofSource::Unneeded => None,
+            ProofSource::Key(_) | ProofSource::Certificate(_) => Some(single.registration_code().await?),
         };
         let request = self.order.request(ca, proof, code.as_deref())?;
         let precheck = Precheck::new(config.precheck.policy(), known_cas(&config.precheck)?);
         let job = self.job(request.into());
         let verdict = precheck.check(&job.request, single.now(), code.as_deref());
-        let report = Report::of(&self.order, single.account(), &job, &verdict.warnings);
+        let report = CaReport::of(&self.order, single.account(), &job, &verdict.warnings);
         let certificate = match verdict.result {
             Ok(certificate) => certificate,
             Err(rejection) => return Ok(report.rejected(&rejection)),
@@ -97,9 +104,9 @@ impl Register {
         Ok(report)
     }
 
-    async fn audit(&self, store: &Store, report: &Report) -> anyhow::Result<()> {
+    async fn audit(&self, store: &Ledger, report: &CaReport) -> anyhow::Result<()> {
         let (what, detail) = report.audited();
-        let action = Action { who: &operator::who(), action: "ca register", what: &what, detail };
+        let action = AuditAction { who: &operator::who(), action: "ca register", what: &what, detail };
         store.audit(&action).await.context("the CA was handled, and who did it could not be recorded")
     }
 
@@ -117,7 +124,7 @@ impl Register {
 }
 
 /// The CAs of its name that the ledger knows; none where it does not say, as they only help to tell what was done.
-async fn namesakes(store: &Store, account: &Account, certificate: &CheckedCertificate) -> Vec<Authority> {
+async fn namesakes(store: &Ledger, account: &Account, certificate: &CheckedCertificate) -> Vec<Authority> {
     let Some(name) = certificate.subject_key() else { return vec![] };
     let found = store.authorities_named(&account.id, &account.region, name).await;
     found.inspect_err(|error| warn!(%error, "cannot look up the CAs of a name")).unwrap_or_default()

@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::date;
-use super::order::Order;
-use super::plan::Plan;
+use super::order::CaOrder;
+use super::plan::CaPlan;
 use crate::cli::format::printable;
 use crate::cli::talk::talk;
 use crate::cli::{exit, stdout};
@@ -23,10 +23,10 @@ use muster_core::precheck::{Call, CheckedCertificate, Rejection, Warning};
 
 /// The result for one CA.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct CaReport {
     dry_run: bool,
     /// In a dry run, what would be done. Null: it was done, or rejected.
-    plan: Option<Plan>,
+    plan: Option<CaPlan>,
     /// The outcome. Null: a dry run that found nothing wrong.
     status: Option<String>,
     code: Option<&'static str>,
@@ -58,7 +58,7 @@ pub(super) struct Report {
     activating_command: String,
 }
 
-impl Report {
+impl CaReport {
     /// For the audit: what it was done to, and what came of it.
     pub(super) fn audited(&self) -> (String, Value) {
         let what = self.subject.clone().unwrap_or_else(|| "a CA that cannot be read".to_owned());
@@ -74,7 +74,7 @@ impl Report {
     }
 
     /// What is known of it before it comes to anything.
-    pub(super) fn of(order: &Order, account: &Account, job: &Job, warnings: &[Warning]) -> Self {
+    pub(super) fn of(order: &CaOrder, account: &Account, job: &Job, warnings: &[Warning]) -> Self {
         let ca = job.request.certificate();
         Self {
             dry_run: false,
@@ -120,9 +120,9 @@ impl Report {
             Call::RegisterCaCertificate { request, .. } => Some((**request).clone()),
             Call::RegisterCertificate { .. } | Call::RegisterCertificateWithoutCa { .. } => None,
         };
-        let plan = Plan::of(existing, self.wanted);
+        let plan = CaPlan::of(existing, self.wanted);
         let dry = Self { dry_run: true, plan: Some(plan), request, ..self.with_existing(existing) };
-        let hint = (plan == Plan::Nothing).then(|| dry.hint_for_existing()).flatten();
+        let hint = (plan == CaPlan::Nothing).then(|| dry.hint_for_existing()).flatten();
         Self { hint, ..dry }
     }
 
@@ -223,7 +223,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for CaReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}", self.result(), printable(self.subject.as_deref().unwrap_or("no certificate")))?;
         let texts = [
@@ -246,7 +246,7 @@ impl fmt::Display for Report {
     }
 }
 
-impl Report {
+impl CaReport {
     /// The result in a few words.
     fn result(&self) -> String {
         let done = self.status.as_deref().unwrap_or_default().replace('_', " ");
@@ -267,7 +267,7 @@ impl Report {
             None => "unknown".to_owned(),
         };
         Some(match self.plan {
-            Some(Plan::Register) => self.wanted.to_string(),
+            Some(CaPlan::Register) => self.wanted.to_string(),
             _ => self.certificate_status.map_or_else(unknown, |status| status.to_string()),
         })
     }

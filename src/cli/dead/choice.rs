@@ -8,7 +8,7 @@ use muster_core::job::{Job, Name};
 /// Which messages are meant.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
-pub(super) struct Choice {
+pub(super) struct DeadChoice {
     /// The messages, as the list names them.
     #[arg(value_name = "MESSAGE_ID")]
     ids: Vec<String>,
@@ -20,7 +20,7 @@ pub(super) struct Choice {
     batch: Option<Name>,
 }
 
-impl Choice {
+impl DeadChoice {
     /// Says whether a message is meant, which may be a job.
     pub(super) fn is_meant(&self, id: &str, job: Option<&Job>) -> bool {
         let is_of_batch = self.batch.as_ref().is_some_and(|batch| job.is_some_and(|job| job.batch == *batch));

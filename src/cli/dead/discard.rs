@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::sweep::{self, Order};
+use super::sweep::{self, SweepOrder};
 use super::tally::Deed;
 use crate::config::Config;
 
@@ -13,12 +13,12 @@ use crate::config::Config;
 /// So nothing is lost: `muster quarantine` shows them, sends them again or drops them for good. Private keys in them are
 /// blanked.
 #[derive(Args, Debug)]
-pub(super) struct Discard {
+pub(super) struct DiscardDead {
     #[command(flatten)]
-    order: Order,
+    order: SweepOrder,
 }
 
-impl Discard {
+impl DiscardDead {
     /// Goes through the dead-letter queues.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         sweep::run(Deed::Drop, self.order, config).await

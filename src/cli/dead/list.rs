@@ -8,13 +8,13 @@ use clap::Args;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::queues::{DeadQueue, Of, Queues};
-use super::reading::Reading;
-use crate::aws::queue::{CALL_MAX, Message};
+use super::queues::{DeadQueue, DeadQueues, Of};
+use super::reading::DeadReading;
+use crate::aws::queue::{CALL_MAX, ReceivedMessage};
 use crate::cli::format::{grouped, printable, rfc3339};
 use crate::cli::{exit, signals, stdout};
 use crate::config::Config;
-use crate::operator::redrive::Forwarding;
+use crate::operator::redrive::Redrive;
 use muster_core::certificate::CertificateId;
 use muster_core::job::{Job, Name, Operation, ParseError};
 
@@ -26,7 +26,7 @@ const HIDDEN: Duration = Duration::from_secs(30);
 /// Messages are received for it and given back at once when the list is complete, also on Ctrl-C. That counts as a
 /// delivery, which has no effect on a dead-letter queue without a redrive policy of its own.
 #[derive(Args, Debug)]
-pub(super) struct List {
+pub(super) struct ListDead {
     /// Whose dead-letter queue; both by default.
     #[arg(long, value_name = "QUEUE")]
     queue: Option<Of>,
@@ -38,15 +38,15 @@ pub(super) struct List {
     json: bool,
 }
 
-impl List {
+impl ListDead {
     /// Receives, lists and gives back.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let stop = signals::stop_token()?;
-        let queues = Queues::open(config, self.queue).await?;
-        let forwarding = Forwarding::new(config, queues.for_sent_again.clone());
+        let queues = DeadQueues::open(config, self.queue).await?;
+        let forwarding = Redrive::new(config, queues.for_sent_again.clone());
         let mut letters = Vec::new();
         for dead in &queues.dead {
-            let mut reading = Reading::new(dead.queue.clone(), HIDDEN, stop.clone());
+            let mut reading = DeadReading::new(dead.queue.clone(), HIDDEN, stop.clone());
             let read = self.read(&mut reading, dead, &forwarding, &mut letters).await;
             reading.give_back().await;
             read?;
@@ -66,22 +66,22 @@ impl List {
 
     async fn read(
         &self,
-        reading: &mut Reading,
+        reading: &mut DeadReading,
         dead: &DeadQueue,
-        forwarding: &Forwarding,
-        letters: &mut Vec<Letter>,
+        forwarding: &Redrive,
+        letters: &mut Vec<ListedLetter>,
     ) -> anyhow::Result<()> {
         loop {
             let messages = reading.next(CALL_MAX.min(self.limit.saturating_sub(letters.len()))).await?;
             if messages.is_empty() {
                 return Ok(());
             }
-            letters.extend(messages.iter().map(|message| Letter::of(dead.name(), message, forwarding)));
+            letters.extend(messages.iter().map(|message| ListedLetter::of(dead.name(), message, forwarding)));
         }
     }
 }
 
-fn summary(dead: &DeadQueue, letters: &[Letter]) -> String {
+fn summary(dead: &DeadQueue, letters: &[ListedLetter]) -> String {
     let n = letters.iter().filter(|letter| letter.queue == dead.name()).count() as u64;
     let there = dead.attributes.messages().max(n);
     match there {
@@ -93,7 +93,7 @@ fn summary(dead: &DeadQueue, letters: &[Letter]) -> String {
 
 /// A message of a dead-letter queue.
 #[derive(Debug, Serialize)]
-struct Letter {
+struct ListedLetter {
     queue: String,
     message_id: String,
     #[serde(with = "time::serde::rfc3339")]
@@ -102,7 +102,7 @@ struct Letter {
     /// Null: it is no job.
     job: Option<LetterJob>,
     /// Why it is no job.
-    no_job: Option<NoJob>,
+    no_job: Option<NotAJobReason>,
 }
 
 /// A job, as far as a person needs it.
@@ -119,16 +119,16 @@ struct LetterJob {
 }
 
 #[derive(Debug, Serialize)]
-struct NoJob {
+struct NotAJobReason {
     reason: &'static str,
     detail: String,
 }
 
-impl Letter {
-    fn of(queue: &str, message: &Message, forwarding: &Forwarding) -> Self {
+impl ListedLetter {
+    fn of(queue: &str, message: &ReceivedMessage, forwarding: &Redrive) -> Self {
         let (job, no_job) = match forwarding.read(&message.body) {
             Ok(job) => (Some(LetterJob::of(job)), None),
-            Err(error) => (None, Some(NoJob::of(&error))),
+            Err(error) => (None, Some(NotAJobReason::of(&error))),
         };
         Self {
             queue: queue.to_owned(),
@@ -154,13 +154,13 @@ impl LetterJob {
     }
 }
 
-impl NoJob {
+impl NotAJobReason {
     fn of(error: &ParseError) -> Self {
         Self { reason: error.code(), detail: error.to_string() }
     }
 }
 
-impl fmt::Display for Letter {
+impl fmt::Display for ListedLetter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (id, sent_at) = (printable(&self.message_id), rfc3339(self.sent_at));
         let times = if self.receive_count == 1 { "once".to_owned() } else { format!("{} times", self.receive_count) };

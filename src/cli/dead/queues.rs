@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 
 use crate::aws::identity;
-use crate::aws::queue::{Attributes, Queue};
+use crate::aws::queue::{Queue, QueueAttributes};
 use crate::config::Config;
 
 /// Whose dead-letter queue.
@@ -20,19 +20,19 @@ pub(super) enum Of {
 #[derive(Debug)]
 pub(super) struct DeadQueue {
     pub(super) queue: Queue,
-    pub(super) attributes: Attributes,
+    pub(super) attributes: QueueAttributes,
 }
 
 /// The queues of jobs and their dead-letter queues.
 #[derive(Debug)]
-pub(super) struct Queues {
+pub(super) struct DeadQueues {
     /// Where jobs are sent again.
     pub(super) for_sent_again: Queue,
     /// Each once: both queues of jobs may share one.
     pub(super) dead: Vec<DeadQueue>,
 }
 
-impl Queues {
+impl DeadQueues {
     /// Opens the queues of jobs and finds the dead-letter queue of one of them, or of both.
     pub(super) async fn open(config: &Config, of: Option<Of>) -> anyhow::Result<Self> {
         if of == Some(Of::Replay) && config.queue.replay.is_none() {

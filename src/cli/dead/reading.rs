@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::aws::queue::{CALL_MAX, Message, Queue, QueueError};
+use crate::aws::queue::{CALL_MAX, Queue, QueueError, ReceivedMessage};
 use muster_core::format::span;
 
 /// How long a receive waits for a message: a long poll asks all of SQS's servers, so one without a message is the end.
@@ -14,7 +14,7 @@ const WAIT: Duration = Duration::from_secs(1);
 
 /// A queue that is being read.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(super) struct DeadReading {
     queue: Queue,
     hidden: Duration,
     stop: CancellationToken,
@@ -22,25 +22,26 @@ pub(super) struct Reading {
     receipts: HashMap<String, Option<String>>,
 }
 
-impl Reading {
+impl DeadReading {
     /// Reads a queue whose messages are hidden for a time, until a stop.
     pub(super) fn new(queue: Queue, hidden: Duration, stop: CancellationToken) -> Self {
         Self { queue, hidden, stop, receipts: HashMap::new() }
     }
 
     /// Receives up to `max` messages that were not there before; none: that was all, or it was stopped.
-    pub(super) async fn next(&mut self, max: usize) -> Result<Vec<Message>, QueueError> {
+    pub(super) async fn next(&mut self, max: usize) -> Result<Vec<ReceivedMessage>, QueueError> {
         if max == 0 || self.stop.is_cancelled() {
             return Ok(vec![]);
         }
         let received = self.queue.receive_hidden(max, WAIT, self.hidden).await?;
-        let is_new =
-            |message: &Message| self.receipts.insert(message.id.clone(), Some(message.receipt.clone())).is_none();
+        let is_new = |message: &ReceivedMessage| {
+            self.receipts.insert(message.id.clone(), Some(message.receipt.clone())).is_none()
+        };
         Ok(received.into_iter().filter(is_new).collect())
     }
 
     /// Deletes messages, and tells how many SQS did not delete.
-    pub(super) async fn delete(&mut self, messages: &[&Message]) -> Result<u64, QueueError> {
+    pub(super) async fn delete(&mut self, messages: &[&ReceivedMessage]) -> Result<u64, QueueError> {
         let mut n_left = 0;
         for ten in messages.chunks(CALL_MAX) {
             let receipts: Vec<_> = ten.iter().map(|message| message.receipt.clone()).collect();

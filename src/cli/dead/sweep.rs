@@ -11,17 +11,17 @@ use clap::Args;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::choice::Choice;
-use super::queues::{DeadQueue, Of, Queues};
-use super::reading::Reading;
-use super::tally::{Deed, Tally};
-use crate::aws::queue::{CALL_MAX, Message};
+use super::choice::DeadChoice;
+use super::queues::{DeadQueue, DeadQueues, Of};
+use super::reading::DeadReading;
+use super::tally::{Deed, SweepTally};
+use crate::aws::queue::{CALL_MAX, ReceivedMessage};
 use crate::cli::progress::Progress;
 use crate::cli::{exit, ledger, operator, signals, stdout};
 use crate::config::Config;
-use crate::ledger::audit::Action;
-use crate::ledger::{Page, Quarantined, Store};
-use crate::operator::redrive::Forwarding;
+use crate::ledger::audit::AuditAction;
+use crate::ledger::{Ledger, Page, Quarantined};
+use crate::operator::redrive::Redrive;
 use muster_core::certificate::pem;
 use muster_core::job::{Job, ParseError};
 
@@ -33,9 +33,9 @@ const DROPPED: &str = "dropped";
 
 /// Which messages are meant, and how it is done.
 #[derive(Args, Debug)]
-pub(super) struct Order {
+pub(super) struct SweepOrder {
     #[command(flatten)]
-    choice: Choice,
+    choice: DeadChoice,
     /// Whose dead-letter queue; both by default.
     #[arg(long, value_name = "QUEUE")]
     queue: Option<Of>,
@@ -51,28 +51,28 @@ pub(super) struct Order {
 }
 
 /// A message, and what it reads as.
-type Letter = (Message, Result<Job, ParseError>);
+type SweptLetter = (ReceivedMessage, Result<Job, ParseError>);
 
 /// Everything that a sweep works with.
 struct Sweep {
     deed: Deed,
-    order: Order,
-    forwarding: Forwarding,
-    store: Store,
+    order: SweepOrder,
+    forwarding: Redrive,
+    store: Ledger,
     stop: CancellationToken,
     progress: Progress,
 }
 
 /// Asks, does it to every dead-letter queue, and tells what came of it.
-pub(super) async fn run(deed: Deed, order: Order, config: &Config) -> anyhow::Result<ExitCode> {
-    let queues = Queues::open(config, order.queue).await?;
+pub(super) async fn run(deed: Deed, order: SweepOrder, config: &Config) -> anyhow::Result<ExitCode> {
+    let queues = DeadQueues::open(config, order.queue).await?;
     let verb = if deed == Deed::Replay { "Send again" } else { "Drop" };
     let question = format!("{verb} {} of {}", order.choice.described(), queues.described());
     if !order.dry_run && !operator::confirm(&question, order.yes)? {
         return Ok(operator::nothing_done());
     }
     let store = ledger::open(config).await?;
-    let forwarding = Forwarding::new(config, queues.for_sent_again.clone());
+    let forwarding = Redrive::new(config, queues.for_sent_again.clone());
     let sweep = Sweep { deed, order, forwarding, store, stop: signals::stop_token()?, progress: Progress::new() };
     let mut tallies = Vec::new();
     let swept = sweep.all(&queues.dead, &mut tallies).await;
@@ -84,10 +84,10 @@ pub(super) async fn run(deed: Deed, order: Order, config: &Config) -> anyhow::Re
 }
 
 impl Sweep {
-    async fn all(&self, dead: &[DeadQueue], tallies: &mut Vec<Tally>) -> anyhow::Result<()> {
+    async fn all(&self, dead: &[DeadQueue], tallies: &mut Vec<SweepTally>) -> anyhow::Result<()> {
         for dead in dead {
-            let mut tally = Tally::new(dead.name(), self.deed, self.order.dry_run);
-            let mut reading = Reading::new(dead.queue.clone(), HIDDEN, self.stop.clone());
+            let mut tally = SweepTally::new(dead.name(), self.deed, self.order.dry_run);
+            let mut reading = DeadReading::new(dead.queue.clone(), HIDDEN, self.stop.clone());
             let swept = self.sweep(dead, &mut reading, &mut tally).await;
             reading.give_back().await;
             // What was done is noted, whatever came then.
@@ -100,7 +100,7 @@ impl Sweep {
     }
 
     /// Goes through one queue until everything that is meant was met.
-    async fn sweep(&self, dead: &DeadQueue, reading: &mut Reading, tally: &mut Tally) -> anyhow::Result<()> {
+    async fn sweep(&self, dead: &DeadQueue, reading: &mut DeadReading, tally: &mut SweepTally) -> anyhow::Result<()> {
         let n_named = self.order.choice.n_named().map(|n| n as u64);
         while n_named.is_none_or(|n| tally.n_met() < n) {
             let messages = reading.next(CALL_MAX).await?;
@@ -111,8 +111,8 @@ impl Sweep {
                 let read = self.forwarding.read(&message.body);
                 (message, read)
             });
-            let is_meant = |(message, job): &Letter| self.order.choice.is_meant(&message.id, job.as_ref().ok());
-            let letters: Vec<Letter> = letters.filter(is_meant).collect();
+            let is_meant = |(message, job): &SweptLetter| self.order.choice.is_meant(&message.id, job.as_ref().ok());
+            let letters: Vec<SweptLetter> = letters.filter(is_meant).collect();
             match self.deed {
                 Deed::Replay => self.replay(&letters, reading, tally).await?,
                 Deed::Drop => self.drop(dead, &letters, reading, tally).await?,
@@ -123,7 +123,12 @@ impl Sweep {
     }
 
     /// Sends those that are jobs again, and deletes what SQS took.
-    async fn replay(&self, letters: &[Letter], reading: &mut Reading, tally: &mut Tally) -> anyhow::Result<()> {
+    async fn replay(
+        &self,
+        letters: &[SweptLetter],
+        reading: &mut DeadReading,
+        tally: &mut SweepTally,
+    ) -> anyhow::Result<()> {
         let mut jobs = Vec::with_capacity(letters.len());
         for (message, job) in letters {
             match job {
@@ -158,9 +163,9 @@ impl Sweep {
     async fn drop(
         &self,
         dead: &DeadQueue,
-        letters: &[Letter],
-        reading: &mut Reading,
-        tally: &mut Tally,
+        letters: &[SweptLetter],
+        reading: &mut DeadReading,
+        tally: &mut SweepTally,
     ) -> anyhow::Result<()> {
         if !self.order.dry_run {
             let quarantined = letters.iter().map(|letter| quarantined(dead, letter)).collect();
@@ -179,7 +184,7 @@ impl Sweep {
         Ok(())
     }
 
-    async fn audit(&self, dead: &DeadQueue, tally: &Tally) -> anyhow::Result<()> {
+    async fn audit(&self, dead: &DeadQueue, tally: &SweepTally) -> anyhow::Result<()> {
         if tally.dry_run || tally.n_met() == 0 {
             return Ok(());
         }
@@ -193,10 +198,10 @@ impl Sweep {
         });
         let action = if tally.deed == Deed::Replay { "dead replay" } else { "dead drop" };
         let (who, what) = (operator::who(), dead.queue.url());
-        Ok(self.store.audit(&Action { who: &who, action, what, detail }).await?)
+        Ok(self.store.audit(&AuditAction { who: &who, action, what, detail }).await?)
     }
 
-    fn print(&self, tallies: &[Tally]) -> anyhow::Result<()> {
+    fn print(&self, tallies: &[SweepTally]) -> anyhow::Result<()> {
         if self.order.json {
             stdout::print_json(tallies)?;
         } else {
@@ -213,22 +218,22 @@ impl Sweep {
     }
 
     /// How many of the named messages were not there.
-    fn n_missing(&self, tallies: &[Tally]) -> u64 {
+    fn n_missing(&self, tallies: &[SweepTally]) -> u64 {
         let n_named = self.order.choice.n_named().unwrap_or_default() as u64;
-        n_named.saturating_sub(tallies.iter().map(Tally::n_met).sum())
+        n_named.saturating_sub(tallies.iter().map(SweepTally::n_met).sum())
     }
 
-    fn exit_code(&self, tallies: &[Tally]) -> ExitCode {
+    fn exit_code(&self, tallies: &[SweepTally]) -> ExitCode {
         if self.stop.is_cancelled() {
             self.progress.say("interrupted: the same command goes on");
             return exit::INTERRUPTED.into();
         }
-        let some_stayed = tallies.iter().any(Tally::left_some) || self.n_missing(tallies) > 0;
+        let some_stayed = tallies.iter().any(SweepTally::left_some) || self.n_missing(tallies) > 0;
         if some_stayed && !self.order.dry_run { exit::SOME_FAILED.into() } else { ExitCode::SUCCESS }
     }
 }
 
-fn quarantined(dead: &DeadQueue, (message, job): &Letter) -> Quarantined {
+fn quarantined(dead: &DeadQueue, (message, job): &SweptLetter) -> Quarantined {
     let detail = match job {
         Ok(job) => format!("a job of batch {}, dropped from the dead-letter queue by hand", job.batch),
         Err(error) => format!("dropped from the dead-letter queue by hand; {error}"),

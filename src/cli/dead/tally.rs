@@ -19,7 +19,7 @@ pub(super) enum Deed {
 
 /// What was done, or would be.
 #[derive(Debug, Serialize)]
-pub(super) struct Tally {
+pub(super) struct SweepTally {
     pub(super) queue: String,
     pub(super) deed: Deed,
     pub(super) dry_run: bool,
@@ -35,7 +35,7 @@ pub(super) struct Tally {
     pub(super) not_deleted: u64,
 }
 
-impl Tally {
+impl SweepTally {
     pub(super) fn new(queue: &str, deed: Deed, dry_run: bool) -> Self {
         Self {
             queue: queue.to_owned(),
@@ -69,7 +69,7 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for SweepTally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let done = match (self.deed, self.dry_run) {
             (Deed::Replay, false) => "sent again",

@@ -6,31 +6,31 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use super::line::BATCH;
-use super::stage::Stage;
+use super::stage::DemoStage;
 use crate::cli::enqueue::{Files, FirstRejects, Summary, passes};
 use crate::cli::progress::Progress;
 use crate::intake::ca_folder::known_cas;
-use crate::intake::enqueue::{Judge, Order, Planner, Sender};
+use crate::intake::enqueue::{BatchOrder, BatchSender, Judge, Planner};
 use crate::intake::manifest::Manifest;
 use muster_core::job::DEFAULT_TARGET;
 
 /// What became of the user's own files before their jobs were served.
-pub(super) struct Given {
+pub(super) struct OwnFiles {
     /// The numbers.
     pub summary: Summary,
     /// The first of the rejects.
     rejects: FirstRejects,
 }
 
-impl Given {
+impl OwnFiles {
     /// Prechecks what is in the files and sends what passed.
     pub(super) async fn enqueue(
-        stage: &Stage,
+        stage: &DemoStage,
         manifest: Manifest,
         progress: &Progress,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
-        let order = Arc::new(Order {
+        let order = Arc::new(BatchOrder {
             batch: BATCH.parse()?,
             source: None,
             target: DEFAULT_TARGET.parse()?,
@@ -51,7 +51,7 @@ impl Given {
         // Where it was stopped, nothing is sent.
         let (spool, tally) = passes::read(planner, progress, stop, &mut sink).await?.unwrap_or_default();
         let mut summary = Summary::new(&order, files, tally, stage.quota());
-        let sender = Sender::new(stage.queue.clone(), order, spool, summary.tally.batch_size())?;
+        let sender = BatchSender::new(stage.queue.clone(), order, spool, summary.tally.batch_size())?;
         passes::send(sender, &mut summary, progress, stop, &mut sink).await?;
         Ok(Self { summary, rejects })
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::aws::queue::{CALL_MAX, Outgoing, Queue};
+use crate::aws::queue::{CALL_MAX, OutgoingMessage, Queue};
 use muster_core::job::{CertificateStatus, DEFAULT_TARGET};
 use muster_core::job::{Job, Name, RegisterCertificate};
 use muster_core::outcome::Code;
@@ -27,7 +27,7 @@ const POISON: usize = 87;
 
 /// What the line will send, and how it shall end.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
+pub(super) struct LinePlan {
     /// How many certificates shall end for each reason.
     pub ends: BTreeMap<Code, u64>,
     /// How many messages are a second copy.
@@ -36,7 +36,7 @@ pub(super) struct Plan {
     pub poisoned: u64,
 }
 
-impl Plan {
+impl LinePlan {
     /// Plans `n` devices.
     pub(super) fn new(n: usize) -> Self {
         let mut plan = Self::default();
@@ -78,7 +78,7 @@ pub(super) async fn send(queue: Queue, ca: Option<Arc<Ca>>, n: usize) -> anyhow:
 }
 
 /// Sends messages, again where SQS did not take one.
-async fn send_all(queue: &Queue, mut messages: Vec<Outgoing>) -> anyhow::Result<()> {
+async fn send_all(queue: &Queue, mut messages: Vec<OutgoingMessage>) -> anyhow::Result<()> {
     while !messages.is_empty() {
         let mut results = queue.send(&messages).await?.into_iter();
         messages.retain(|_| matches!(results.next(), Some(Err(_))));
@@ -87,7 +87,7 @@ async fn send_all(queue: &Queue, mut messages: Vec<Outgoing>) -> anyhow::Result<
 }
 
 /// Makes the messages of device `i` of `n`.
-pub(super) fn messages(ca: &Ca, i: usize, n: usize) -> Vec<Outgoing> {
+pub(super) fn messages(ca: &Ca, i: usize, n: usize) -> Vec<OutgoingMessage> {
     let device = format!("SN-{i:06}");
     let pem = match flaw(i) {
         None => ca.leaf(&device),
@@ -107,8 +107,8 @@ fn flaw(i: usize) -> Option<Flaw> {
     FLAWS.iter().find(|(place, _)| i % 100 == *place).map(|(_, flaw)| *flaw)
 }
 
-fn outgoing(body: String) -> Outgoing {
-    Outgoing { body, group: Some(SOURCE.to_owned()) }
+fn outgoing(body: String) -> OutgoingMessage {
+    OutgoingMessage { body, group: Some(SOURCE.to_owned()) }
 }
 
 fn job(certificate_pem: String, device: &str, n: usize) -> Job {
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn the_line_sends_what_its_plan_says() {
         let ca = Ca::new("demo CA");
-        let plan = Plan::new(200);
+        let plan = LinePlan::new(200);
         let messages: Vec<_> = (0..200).flat_map(|i| messages(&ca, i, 200)).collect();
         assert_eq!(messages.len() as u64, plan.enqueued() + plan.duplicates);
         let jobs = messages.iter().filter(|message| Job::parse(&message.body).is_ok()).count();

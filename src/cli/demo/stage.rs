@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::aws::identity;
-use crate::aws::queue::{self, Attributes, Queue};
+use crate::aws::queue::{self, Queue, QueueAttributes};
 use crate::config::Config;
 use crate::config::access::Credentials;
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 use muster_core::job::DEFAULT_TARGET;
 use muster_core::rate::Rate;
 use muster_sandbox::postgres::{self, Postgres};
@@ -21,11 +21,11 @@ use muster_sandbox::{self, Rates, Sandbox};
 pub(super) const QUEUE: &str = "demo-jobs";
 
 /// Everything beside the worker.
-pub(super) struct Stage {
+pub(super) struct DemoStage {
     pub(super) postgres: Postgres,
     pub(super) sandbox: Sandbox,
     pub(super) config: Config,
-    pub(super) store: Store,
+    pub(super) store: Ledger,
     pub(super) queue: Queue,
     /// The CA of the made-up line; none where the certificates are the user's own.
     pub(super) ca: Option<Arc<Ca>>,
@@ -33,7 +33,7 @@ pub(super) struct Stage {
     _ca_folder: tempfile::TempDir,
 }
 
-impl Stage {
+impl DemoStage {
     /// Starts everything; `ca_pems` are the CAs of the user's own certificates.
     pub(super) async fn set_up(
         bin_dir: Option<PathBuf>,
@@ -41,8 +41,8 @@ impl Stage {
         ca: Option<Ca>,
         ca_pems: Vec<String>,
     ) -> anyhow::Result<Self> {
-        let postgres = Postgres::start(postgres::Settings { bin_dir, durable: true }).await?;
-        let settings = muster_sandbox::Settings { rates: Rates::all(rate.per_second()), ..Default::default() };
+        let postgres = Postgres::start(postgres::PostgresSettings { bin_dir, durable: true }).await?;
+        let settings = muster_sandbox::SandboxSettings { rates: Rates::all(rate.per_second()), ..Default::default() };
         let sandbox = Sandbox::start(settings).await?;
         let ca_folder = tempfile::tempdir()?;
         for (i, pem) in ca.iter().map(Ca::pem).chain(ca_pems).enumerate() {
@@ -61,13 +61,13 @@ impl Stage {
         config.admin.listen = Some(([127, 0, 0, 1], 0).into());
         config.targets.entry(DEFAULT_TARGET.to_owned()).or_default().rates.register_certificate = rate;
 
-        let store = Store::connect(&config.database.settings()).await?;
+        let store = Ledger::connect(&config.database.settings()).await?;
         store.migrate().await?;
-        let attributes = Attributes {
+        let attributes = QueueAttributes {
             visibility_timeout: Duration::from_secs(30),
             retention: Duration::from_hours(4 * 24),
             max_receive_count: Some(5),
-            ..Attributes::default()
+            ..QueueAttributes::default()
         };
         let queue = queue::create(&identity::load(&config.aws.access()).await, QUEUE, &attributes).await?;
         Ok(Self { postgres, sandbox, config, store, queue, ca: ca.map(Arc::new), _ca_folder: ca_folder })

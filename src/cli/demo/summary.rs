@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::line::Plan;
+use super::line::LinePlan;
 use crate::cli::enqueue;
 use crate::ledger::BatchStatus;
 use muster_core::outcome::{Code, Status};
@@ -14,7 +14,7 @@ use muster_sandbox;
 
 /// The numbers of a demo.
 #[derive(Debug, Serialize)]
-pub(super) struct Summary {
+pub(super) struct DemoSummary {
     /// Distinct certificates sent, and messages that are no job.
     enqueued: u64,
     registered: u64,
@@ -47,31 +47,31 @@ pub(super) struct Summary {
 #[derive(Debug, Serialize)]
 pub(super) struct Whole {
     #[serde(flatten)]
-    pub summary: Summary,
+    pub summary: DemoSummary,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<enqueue::Summary>,
 }
 
 /// What a summary is made of.
 #[derive(Debug)]
-pub(super) struct Facts<'a> {
+pub(super) struct DemoFacts<'a> {
     /// What should have happened.
-    pub plan: &'a Plan,
+    pub plan: &'a LinePlan,
     /// The ledger's counts.
     pub batch: &'a BatchStatus,
     /// The ledger's quarantine.
     pub quarantined: u64,
     /// The sandbox's count of calls.
-    pub calls: &'a muster_sandbox::Summary,
+    pub calls: &'a muster_sandbox::CallSummary,
     /// How many certificates the sandbox holds.
     pub held: usize,
     /// How long it took.
     pub took: Duration,
 }
 
-impl Summary {
+impl DemoSummary {
     /// Compares what happened with what should have happened.
-    pub(super) fn of(facts: &Facts<'_>) -> Self {
+    pub(super) fn of(facts: &DemoFacts<'_>) -> Self {
         let ended = |status| facts.batch.with_status(status);
         let enqueued = facts.plan.enqueued();
         Self {
@@ -114,7 +114,7 @@ fn codes(batch: &BatchStatus) -> BTreeMap<Code, u64> {
 }
 
 /// Every difference between what happened and what should have happened.
-fn wrong(facts: &Facts<'_>) -> Vec<String> {
+fn wrong(facts: &DemoFacts<'_>) -> Vec<String> {
     let found = codes(facts.batch);
     let mut wrong = Vec::new();
     let mut compare = |what: &str, found: u64, wanted: u64| {
@@ -144,7 +144,7 @@ impl fmt::Display for Whole {
     }
 }
 
-impl fmt::Display for Summary {
+impl fmt::Display for DemoSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = |what: &str, n: u64| writeln!(f, "  {what:<20}{n:>8}");
         line("registered", self.registered)?;

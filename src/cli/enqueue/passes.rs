@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::summary::Summary;
 use crate::cli::progress::Progress;
-use crate::intake::enqueue::{Planned, Planner, Reject, Sender, Spool, Tally};
+use crate::intake::enqueue::{BatchSender, EnqueueTally, Planned, Planner, Reject, Spool};
 
 /// Takes what was rejected.
 pub(in crate::cli) type Sink<'a> = &'a mut (dyn FnMut(Reject) -> io::Result<()> + Send);
@@ -19,7 +19,7 @@ pub(in crate::cli) async fn read(
     progress: &Progress,
     stop: &CancellationToken,
     sink: Sink<'_>,
-) -> anyhow::Result<Option<(Spool<Planned>, Tally)>> {
+) -> anyhow::Result<Option<(Spool<Planned>, EnqueueTally)>> {
     while !stop.is_cancelled() {
         let page;
         (planner, page) = spawn_blocking(move || {
@@ -41,7 +41,7 @@ pub(in crate::cli) async fn read(
 
 /// Sends everything; what it came to is counted in the summary, also where it ends with an error.
 pub(in crate::cli) async fn send(
-    mut sender: Sender,
+    mut sender: BatchSender,
     summary: &mut Summary,
     progress: &Progress,
     stop: &CancellationToken,

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::cli::exit;
 use crate::cli::format::{grouped, span, time_for};
-use crate::intake::enqueue::{Called, Order, Tally};
+use crate::intake::enqueue::{BatchOrder, Called, EnqueueTally};
 use crate::intake::manifest::Manifest;
 use muster_core::rate::Rate;
 
@@ -23,7 +23,7 @@ pub(in crate::cli) struct Summary {
     #[serde(flatten)]
     files: Files,
     #[serde(flatten)]
-    pub tally: Tally,
+    pub tally: EnqueueTally,
     /// Messages that SQS took.
     pub sent: u64,
     /// Messages that SQS finds fault with.
@@ -67,7 +67,7 @@ impl Files {
 
 impl Summary {
     /// Begins to count what is sent of what was found.
-    pub(in crate::cli) fn new(order: &Order, files: Files, tally: Tally, quota: Rate) -> Self {
+    pub(in crate::cli) fn new(order: &BatchOrder, files: Files, tally: EnqueueTally, quota: Rate) -> Self {
         Self {
             batch: order.batch.to_string(),
             source: order.source.as_ref().map(ToString::to_string),
@@ -176,10 +176,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::intake::enqueue::Order;
+    use crate::intake::enqueue::BatchOrder;
 
     fn summary(to_send: u64, rejected: u64) -> Summary {
-        let order = Order {
+        let order = BatchOrder {
             batch: "b".parse().unwrap(),
             source: None,
             target: "default".parse().unwrap(),
@@ -188,11 +188,11 @@ mod tests {
             cas: Arc::new([]),
             without_ca: false,
         };
-        let tally = Tally {
+        let tally = EnqueueTally {
             found: to_send + rejected,
             to_send,
             rejected: BTreeMap::from([("expired", rejected)]),
-            ..Tally::default()
+            ..EnqueueTally::default()
         };
         Summary::new(&order, Files { files: 1, skipped_files: 2 }, tally, Rate::new(10.0).unwrap())
     }

@@ -36,7 +36,7 @@ pub(super) const TITLES: [&str; 21] = [
 
 /// One end.
 #[derive(Debug, Serialize)]
-pub(super) struct Record<'a> {
+pub(super) struct ExportRecord<'a> {
     batch: &'a Name,
     target: &'a str,
     operation: Operation,
@@ -69,7 +69,7 @@ pub(super) struct Record<'a> {
     other_names: &'a [Names],
 }
 
-impl<'a> Record<'a> {
+impl<'a> ExportRecord<'a> {
     /// Takes it from its row.
     pub(super) fn of(batch: &'a Name, row: &'a EndRow) -> Self {
         Self {

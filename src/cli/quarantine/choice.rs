@@ -16,7 +16,7 @@ pub(super) fn reasons() -> PossibleValuesParser {
 /// Which messages are meant.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
-pub(super) struct Choice {
+pub(super) struct QuarantineChoice {
     /// The messages, as the list names them.
     #[arg(value_name = "MESSAGE_ID")]
     ids: Vec<String>,
@@ -28,7 +28,7 @@ pub(super) struct Choice {
     reason: Option<String>,
 }
 
-impl Choice {
+impl QuarantineChoice {
     /// The same for the ledger.
     pub(super) fn chosen(&self) -> Chosen<'_> {
         Chosen { ids: (!self.ids.is_empty()).then_some(self.ids.as_slice()), reason: self.reason.as_deref() }

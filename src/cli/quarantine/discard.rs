@@ -5,16 +5,16 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::choice::{Choice, described};
+use super::choice::{QuarantineChoice, described};
 use crate::cli::{operator, stdout};
-use crate::ledger::Store;
-use crate::ledger::audit::Action;
+use crate::ledger::Ledger;
+use crate::ledger::audit::AuditAction;
 
 /// Removes messages from the quarantine for good.
 #[derive(Args, Debug)]
-pub(super) struct Discard {
+pub(super) struct DiscardQuarantined {
     #[command(flatten)]
-    choice: Choice,
+    choice: QuarantineChoice,
     /// Only counts what would be removed.
     #[arg(long)]
     dry_run: bool,
@@ -23,9 +23,9 @@ pub(super) struct Discard {
     yes: bool,
 }
 
-impl Discard {
+impl DiscardQuarantined {
     /// Counts, asks and removes.
-    pub(super) async fn run(self, store: &Store) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, store: &Ledger) -> anyhow::Result<ExitCode> {
         let by_reason = store.set_aside_by_reason(self.choice.chosen()).await?;
         if by_reason.is_empty() {
             stdout::print("no such message is set aside\n")?;
@@ -40,7 +40,7 @@ impl Discard {
             return Ok(operator::nothing_done());
         }
         let detail = json!({ "chosen": self.choice.audited() });
-        let action = Action { who: &operator::who(), action: "quarantine drop", what: "quarantine", detail };
+        let action = AuditAction { who: &operator::who(), action: "quarantine drop", what: "quarantine", detail };
         let n = store.drop_set_aside(self.choice.chosen(), action).await?;
         stdout::print(format_args!("{n} dropped\n"))?;
         Ok(ExitCode::SUCCESS)

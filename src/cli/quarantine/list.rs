@@ -11,12 +11,12 @@ use super::choice::reasons;
 use crate::cli::format::{grouped, printable, rfc3339};
 use crate::cli::stdout;
 use crate::cli::talk::talk;
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 use crate::ledger::quarantine::{Chosen, SetAside};
 
 /// Lists the messages that were set aside, without their bodies.
 #[derive(Args, Debug)]
-pub(super) struct List {
+pub(super) struct ListQuarantined {
     /// Only those that were set aside for this reason.
     #[arg(long, value_parser = reasons())]
     reason: Option<String>,
@@ -25,7 +25,7 @@ pub(super) struct List {
     limit: u32,
     /// Goes on behind this place, which the list before named.
     #[arg(long, value_name = "PLACE")]
-    after: Option<Place>,
+    after: Option<QuarantineCursor>,
     /// Prints the list as JSON.
     #[arg(long)]
     json: bool,
@@ -33,12 +33,12 @@ pub(super) struct List {
 
 /// A place in the list: the URL of a queue and a `MessageId`, with a slash between.
 #[derive(Clone, Debug)]
-struct Place {
+struct QuarantineCursor {
     queue: String,
     message_id: String,
 }
 
-impl std::str::FromStr for Place {
+impl std::str::FromStr for QuarantineCursor {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -47,15 +47,15 @@ impl std::str::FromStr for Place {
     }
 }
 
-impl List {
+impl ListQuarantined {
     /// Reads one page.
-    pub(super) async fn run(self, store: &Store) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, store: &Ledger) -> anyhow::Result<ExitCode> {
         let chosen = Chosen { ids: None, reason: self.reason.as_deref() };
         let after = self.after.as_ref().map(|place| (place.queue.as_str(), place.message_id.as_str()));
         let found = store.set_aside(chosen, after, self.limit).await?;
         let is_full = found.len() as u64 == u64::from(self.limit);
         let next = found.last().filter(|_| is_full).map(|last| format!("{}/{}", last.queue, last.message_id));
-        let page = Page { messages: found.into_iter().map(Entry::of).collect(), next };
+        let page = QuarantinePage { messages: found.into_iter().map(QuarantinedMessage::of).collect(), next };
         if self.json {
             stdout::print_json(&page)?;
             return Ok(ExitCode::SUCCESS);
@@ -74,15 +74,15 @@ impl List {
 }
 
 #[derive(Debug, Serialize)]
-struct Page {
-    messages: Vec<Entry>,
+struct QuarantinePage {
+    messages: Vec<QuarantinedMessage>,
     /// What `--after` takes to go on. Null: that was all.
     next: Option<String>,
 }
 
 /// A message that was set aside.
 #[derive(Debug, Serialize)]
-pub(super) struct Entry {
+pub(super) struct QuarantinedMessage {
     message_id: String,
     queue: String,
     reason: String,
@@ -94,7 +94,7 @@ pub(super) struct Entry {
     set_aside_at: OffsetDateTime,
 }
 
-impl Entry {
+impl QuarantinedMessage {
     pub(super) fn of(message: SetAside) -> Self {
         Self {
             message_id: message.message_id,
@@ -108,7 +108,7 @@ impl Entry {
     }
 }
 
-impl fmt::Display for Entry {
+impl fmt::Display for QuarantinedMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", printable(&self.message_id))?;
         writeln!(f, "    {}: {}", printable(&self.reason), printable(&self.detail))?;

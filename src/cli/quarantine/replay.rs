@@ -10,17 +10,17 @@ use serde::Serialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::choice::{Choice, described};
+use super::choice::{QuarantineChoice, described};
 use crate::aws::identity;
 use crate::aws::queue::Queue;
 use crate::cli::format::{grouped, printable};
 use crate::cli::progress::Progress;
 use crate::cli::{exit, operator, signals, stdout};
 use crate::config::Config;
-use crate::ledger::Store;
-use crate::ledger::audit::Action;
+use crate::ledger::Ledger;
+use crate::ledger::audit::AuditAction;
 use crate::ledger::quarantine::Body;
-use crate::operator::redrive::Forwarding;
+use crate::operator::redrive::Redrive;
 
 /// How many bodies are read at a time, as many as one call of SQS takes: 10 MiB of the largest.
 const PAGE: u32 = 10;
@@ -31,9 +31,9 @@ const PAGE: u32 = 10;
 /// only then: a crash in between sends one twice, which is harmless. Others stay, and are counted with their reason. Exit
 /// code 3: something stayed.
 #[derive(Args, Debug)]
-pub(super) struct Replay {
+pub(super) struct ReplayQuarantined {
     #[command(flatten)]
-    choice: Choice,
+    choice: QuarantineChoice,
     /// Only counts what would be sent, and what is no job.
     #[arg(long)]
     dry_run: bool,
@@ -47,7 +47,7 @@ pub(super) struct Replay {
 
 /// What was done, or would be.
 #[derive(Debug, Default, Serialize)]
-struct Tally {
+struct ReplayTally {
     dry_run: bool,
     /// How many were sent again.
     sent: u64,
@@ -57,9 +57,9 @@ struct Tally {
     stay: BTreeMap<String, u64>,
 }
 
-impl Replay {
+impl ReplayQuarantined {
     /// Counts, asks and sends.
-    pub(super) async fn run(self, config: &Config, store: &Store) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, config: &Config, store: &Ledger) -> anyhow::Result<ExitCode> {
         let by_reason = store.set_aside_by_reason(self.choice.chosen()).await?;
         let n = by_reason.iter().map(|(_, n)| n).sum();
         let question = format!("Send those of {} again that are jobs by now", described(&by_reason));
@@ -67,9 +67,9 @@ impl Replay {
             return Ok(operator::nothing_done());
         }
         let (stop, progress) = (signals::stop_token()?, Progress::new());
-        let forwarding = Forwarding::new(config, open(config).await?);
-        let mut tally = Tally { dry_run: self.dry_run, ..Tally::default() };
-        let mut show = |tally: &Tally| progress.show(tally.n(), Some(n), "messages");
+        let forwarding = Redrive::new(config, open(config).await?);
+        let mut tally = ReplayTally { dry_run: self.dry_run, ..ReplayTally::default() };
+        let mut show = |tally: &ReplayTally| progress.show(tally.n(), Some(n), "messages");
         let sent = self.send(store, &forwarding, &stop, &mut tally, &mut show).await;
         progress.done();
         // What was done is noted, whatever came then.
@@ -89,11 +89,11 @@ impl Replay {
     /// Goes through all that are meant, page by page.
     async fn send(
         &self,
-        store: &Store,
-        forwarding: &Forwarding,
+        store: &Ledger,
+        forwarding: &Redrive,
         stop: &CancellationToken,
-        tally: &mut Tally,
-        show: &mut impl FnMut(&Tally),
+        tally: &mut ReplayTally,
+        show: &mut impl FnMut(&ReplayTally),
     ) -> anyhow::Result<()> {
         let mut last: Option<Body> = None;
         while !stop.is_cancelled() {
@@ -109,10 +109,10 @@ impl Replay {
 
     async fn send_page(
         &self,
-        store: &Store,
-        forwarding: &Forwarding,
+        store: &Ledger,
+        forwarding: &Redrive,
         page: &[Body],
-        tally: &mut Tally,
+        tally: &mut ReplayTally,
     ) -> anyhow::Result<()> {
         let mut jobs = Vec::with_capacity(page.len());
         for body in page {
@@ -144,7 +144,7 @@ impl Replay {
         sent.error.map_or(Ok(()), |error| Err(error).context("cannot send jobs again"))
     }
 
-    async fn audit(&self, store: &Store, forwarding: &Forwarding, tally: &Tally) -> anyhow::Result<()> {
+    async fn audit(&self, store: &Ledger, forwarding: &Redrive, tally: &ReplayTally) -> anyhow::Result<()> {
         if self.dry_run || tally.n() == 0 {
             return Ok(());
         }
@@ -155,11 +155,11 @@ impl Replay {
             "stay": tally.stay,
             "sent_to": forwarding.queue().url(),
         });
-        let action = Action { who: &operator::who(), action: "quarantine replay", what: "quarantine", detail };
+        let action = AuditAction { who: &operator::who(), action: "quarantine replay", what: "quarantine", detail };
         Ok(store.audit(&action).await?)
     }
 
-    fn print(&self, tally: &Tally) -> anyhow::Result<()> {
+    fn print(&self, tally: &ReplayTally) -> anyhow::Result<()> {
         if self.json {
             stdout::print_json(tally)?;
         } else {
@@ -176,7 +176,7 @@ async fn open(config: &Config) -> anyhow::Result<Queue> {
     Queue::open(&aws, name).await.with_context(|| format!("cannot open queue `{name}`"))
 }
 
-impl Tally {
+impl ReplayTally {
     fn sent(&mut self, batch: &str) {
         self.sent += 1;
         *self.batches.entry(batch.to_owned()).or_default() += 1;
@@ -192,7 +192,7 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for ReplayTally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sent = if self.dry_run { "would be sent again" } else { "sent again" };
         writeln!(f, "{} {sent}", grouped(self.sent))?;

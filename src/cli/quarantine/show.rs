@@ -6,10 +6,10 @@ use anyhow::ensure;
 use clap::Args;
 use serde::Serialize;
 
-use super::list::Entry;
+use super::list::QuarantinedMessage;
 use crate::cli::format::printable;
 use crate::cli::stdout;
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 use crate::ledger::quarantine::Chosen;
 
 /// `MessageId`s are unique: more than one has this id only where two queues are of different accounts.
@@ -17,7 +17,7 @@ const SHOWN_MAX: u32 = 10;
 
 /// Shows one message that was set aside: why, when, and its body as the line sent it, with private keys blanked.
 #[derive(Args, Debug)]
-pub(super) struct Show {
+pub(super) struct ShowQuarantined {
     /// The message, as the list names it.
     #[arg(value_name = "MESSAGE_ID")]
     id: String,
@@ -27,20 +27,21 @@ pub(super) struct Show {
 }
 
 #[derive(Debug, Serialize)]
-struct Shown {
+struct ShownMessage {
     #[serde(flatten)]
-    entry: Entry,
+    entry: QuarantinedMessage,
     body: String,
 }
 
-impl Show {
+impl ShowQuarantined {
     /// Reads it.
-    pub(super) async fn run(self, store: &Store) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, store: &Ledger) -> anyhow::Result<ExitCode> {
         let ids = [self.id];
         let chosen = Chosen { ids: Some(&ids), reason: None };
-        let entries = store.set_aside(chosen, None, SHOWN_MAX).await?.into_iter().map(Entry::of);
+        let entries = store.set_aside(chosen, None, SHOWN_MAX).await?.into_iter().map(QuarantinedMessage::of);
         let bodies = store.set_aside_bodies(chosen, None, SHOWN_MAX).await?;
-        let shown: Vec<Shown> = entries.zip(bodies).map(|(entry, body)| Shown { entry, body: body.text }).collect();
+        let shown: Vec<ShownMessage> =
+            entries.zip(bodies).map(|(entry, body)| ShownMessage { entry, body: body.text }).collect();
         ensure!(
             !shown.is_empty(),
             "no message `{}` is set aside; `muster quarantine list` names those that are",
@@ -50,7 +51,7 @@ impl Show {
             stdout::print_json(&shown)?;
             return Ok(ExitCode::SUCCESS);
         }
-        for Shown { entry, body } in &shown {
+        for ShownMessage { entry, body } in &shown {
             stdout::print(entry)?;
             stdout::print("\n")?;
             for line in body.lines() {

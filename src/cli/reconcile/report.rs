@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::Reconcile;
 use crate::cli::format::{grouped, printable};
 use crate::cli::{exit, stdout};
-use crate::operator::reconcile::{Done, Example, Findings, Reconciliation};
+use crate::operator::reconcile::{FindingExample, Findings, FixesMade, Reconciliation};
 use muster_core::certificate::CertificateId;
 use muster_core::job::Name;
 
@@ -18,7 +18,7 @@ const NOT_KEPT: &str = "the ledger keeps no certificate of them";
 
 /// What was compared, and what was found.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Report<'a> {
+pub(super) struct ReconcileReport<'a> {
     target: &'a Name,
     account: String,
     region: String,
@@ -31,12 +31,12 @@ pub(super) struct Report<'a> {
     /// How many rows were gone before and can be sent again; looked for where they would be.
     n_gone_before: u64,
     /// What was changed; null: nothing was.
-    done: Option<Done>,
+    done: Option<FixesMade>,
     #[serde(skip)]
     is_repair: bool,
 }
 
-impl<'a> Report<'a> {
+impl<'a> ReconcileReport<'a> {
     pub(super) fn of(order: &'a Reconcile, run: &Reconciliation, n_gone_before: u64) -> Self {
         let mut findings = run.findings().clone();
         findings.began_at = findings.began_at.truncate_to_second();
@@ -109,7 +109,7 @@ impl<'a> Report<'a> {
     }
 
     /// Adds what was changed.
-    pub(super) fn done(self, done: Done) -> Self {
+    pub(super) fn done(self, done: FixesMade) -> Self {
         Self { done: Some(done), ..self }
     }
 
@@ -138,7 +138,7 @@ impl<'a> Report<'a> {
     }
 }
 
-impl fmt::Display for Report<'_> {
+impl fmt::Display for ReconcileReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let found = &self.findings;
         writeln!(f, "target {} ({} in {})", self.target, self.account, self.region)?;
@@ -170,7 +170,7 @@ impl fmt::Display for Report<'_> {
     }
 }
 
-impl Report<'_> {
+impl ReconcileReport<'_> {
     fn missing(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let missing = &self.findings.missing_at_aws;
         let title = "the ledger says that it is in, AWS does not have it";
@@ -192,7 +192,8 @@ impl Report<'_> {
         let title = "AWS has it, the ledger knows it by another end";
         let codes: Vec<String> = ended.codes.iter().map(|(code, n)| format!("{code} {}", grouped(*n))).collect();
         let title = if ended.n > 0 { format!("{title}: {}", codes.join(", ")) } else { title.to_owned() };
-        let code = |example: &Example| example.row.as_ref().map_or_else(String::new, |row| format!(", {}", row.code));
+        let code =
+            |example: &FindingExample| example.row.as_ref().map_or_else(String::new, |row| format!(", {}", row.code));
         section(f, ended.n, &title, &ended.examples, code)
     }
 
@@ -202,7 +203,7 @@ impl Report<'_> {
         let title = format!(
             "it stands at AWS with a status that was not asked for ({not_wanted}), or that the ledger did not know ({unknown})"
         );
-        let statuses = |example: &Example| match &example.row {
+        let statuses = |example: &FindingExample| match &example.row {
             Some(row) => {
                 let known = row.known_status.map_or_else(|| "unknown".to_owned(), |status| status.to_string());
                 format!("{}, wanted {}, in the ledger {known}", status_at_aws(example), row.wanted_status)
@@ -218,8 +219,8 @@ fn section(
     f: &mut fmt::Formatter<'_>,
     n: u64,
     title: &str,
-    examples: &[Example],
-    more: impl Fn(&Example) -> String,
+    examples: &[FindingExample],
+    more: impl Fn(&FindingExample) -> String,
 ) -> fmt::Result {
     if n == 0 {
         return Ok(());
@@ -239,6 +240,6 @@ fn section(
     Ok(())
 }
 
-fn status_at_aws(example: &Example) -> String {
+fn status_at_aws(example: &FindingExample) -> String {
     format!(", {}", printable(example.status_at_aws.as_deref().unwrap_or("not there")))
 }

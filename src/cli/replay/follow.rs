@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use super::report::Report;
+use super::report::ReplayReport;
 use crate::cli::progress::Progress;
 use crate::cli::signals;
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 
 /// How often it is looked how far a replay is.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Waits until all that a replay chose has ended, and shows how far that is meanwhile; tells whether it has, or somebody
 /// stopped the waiting. Workers do it: without one, nothing ends.
-pub(super) async fn until_ended(store: &Store, number: i64) -> anyhow::Result<bool> {
+pub(super) async fn until_ended(store: &Ledger, number: i64) -> anyhow::Result<bool> {
     let (progress, stop) = (Progress::new(), signals::stop_token()?);
     loop {
-        let report = Report::read(store, number).await?;
+        let report = ReplayReport::read(store, number).await?;
         if report.is_over() {
             progress.done();
             return Ok(true);

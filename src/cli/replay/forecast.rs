@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use crate::cli::format::{grouped, span, time_for};
 use crate::config::Config;
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 use crate::ledger::replay::{LOOKED_AT_MAX, Matching};
 use muster_core::job::Operation;
 use muster_core::outcome::Code;
-use muster_core::replay_filter::Filter;
+use muster_core::replay_filter::ReplayFilter;
 
 /// What would be sent again.
 #[derive(Debug, Serialize)]
@@ -45,7 +45,7 @@ struct Share {
 
 impl Forecast {
     /// Asks the ledger.
-    pub(super) async fn of(config: &Config, store: &Store, filter: &Filter) -> anyhow::Result<Self> {
+    pub(super) async fn of(config: &Config, store: &Ledger, filter: &ReplayFilter) -> anyhow::Result<Self> {
         let plan = store.plan_replay(filter).await?;
         let sum = |n: fn(&Matching) -> u64| plan.matching.iter().map(n).sum();
         Ok(Self {
@@ -86,7 +86,7 @@ impl Share {
 }
 
 /// How long the calls take: targets and operations have quotas of their own, and work side by side.
-async fn seconds(config: &Config, store: &Store, matching: &[Matching]) -> anyhow::Result<Option<f64>> {
+async fn seconds(config: &Config, store: &Ledger, matching: &[Matching]) -> anyhow::Result<Option<f64>> {
     let mut calls: BTreeMap<(String, Operation), u64> = BTreeMap::new();
     for its in matching {
         *calls.entry((its.target.clone(), its.operation)).or_default() += its.n_chosen - its.n_known;
@@ -148,5 +148,5 @@ impl fmt::Display for Forecast {
 
 /// Says whether nothing but a change at AWS, of the settings or of the certificate helps.
 fn is_for_good(code: Code) -> bool {
-    !Filter::usual_codes().contains(&code) && code != Code::Deleted
+    !ReplayFilter::usual_codes().contains(&code) && code != Code::Deleted
 }

@@ -8,14 +8,14 @@ use time::OffsetDateTime;
 
 use super::NoReplay;
 use crate::cli::format::{grouped, printable, rfc3339};
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 use crate::ledger::replay::{Came, Replay};
 
 /// A replay, and what came of it.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct ReplayReport {
     replay: i64,
-    state: State,
+    state: ReplayState,
     asked_by: String,
     #[serde(with = "time::serde::rfc3339")]
     asked_at: OffsetDateTime,
@@ -30,7 +30,7 @@ pub(super) struct Report {
     ended_at: Option<OffsetDateTime>,
     cancelled_by: Option<String>,
     /// How the chosen jobs stand; those that a later replay chose are that one's. Null: not asked for.
-    came_of_it: Option<Vec<Ended>>,
+    came_of_it: Option<Vec<ReplayOutcome>>,
     /// Of these: wait to be sent, or are on their way.
     under_way: Option<u64>,
 }
@@ -38,7 +38,7 @@ pub(super) struct Report {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "lowercase")]
-pub(super) enum State {
+pub(super) enum ReplayState {
     /// Workers choose and send.
     Sending,
     /// All that was chosen is sent.
@@ -47,7 +47,7 @@ pub(super) enum State {
 }
 
 #[derive(Debug, Serialize)]
-struct Ended {
+struct ReplayOutcome {
     status: String,
     code: &'static str,
     n: u64,
@@ -55,9 +55,9 @@ struct Ended {
     is_good: bool,
 }
 
-impl Report {
+impl ReplayReport {
     /// Reads a replay with what came of it.
-    pub(super) async fn read(store: &Store, number: i64) -> anyhow::Result<Self> {
+    pub(super) async fn read(store: &Ledger, number: i64) -> anyhow::Result<Self> {
         let replay = store.replay(number).await?.ok_or(NoReplay::Unknown(number))?;
         let came = store.came_of_replay(number).await?;
         Ok(Self::of(replay).with(&came))
@@ -66,9 +66,9 @@ impl Report {
     /// A replay alone.
     pub(super) fn of(replay: Replay) -> Self {
         let state = match (&replay.cancelled, replay.ended_at) {
-            (Some(_), _) => State::Cancelled,
-            (None, Some(_)) => State::Sent,
-            (None, None) => State::Sending,
+            (Some(_), _) => ReplayState::Cancelled,
+            (None, Some(_)) => ReplayState::Sent,
+            (None, None) => ReplayState::Sending,
         };
         Self {
             replay: replay.number,
@@ -88,7 +88,7 @@ impl Report {
     }
 
     fn with(self, came: &[Came]) -> Self {
-        let ended = came.iter().filter(|its| its.n_ended > 0).map(|its| Ended {
+        let ended = came.iter().filter(|its| its.n_ended > 0).map(|its| ReplayOutcome {
             status: its.status.to_string(),
             code: its.code.as_str(),
             n: its.n_ended,
@@ -103,7 +103,7 @@ impl Report {
 
     /// Says whether everything that was chosen has ended.
     pub(super) fn is_over(&self) -> bool {
-        self.state != State::Sending && self.under_way.is_none_or(|n| n == 0)
+        self.state != ReplayState::Sending && self.under_way.is_none_or(|n| n == 0)
     }
 
     /// How many of the chosen jobs ended, and how many of these well.
@@ -143,7 +143,7 @@ fn shortened(text: &str) -> String {
     if shown.len() < text.len() { shown + "..." } else { shown }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for ReplayReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "replay {}: {}", self.replay, self.state)?;
         writeln!(f, "    asked for by {} at {}", printable(&self.asked_by), rfc3339(self.asked_at))?;

@@ -12,11 +12,11 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::cli::status::counters;
 use crate::cli::words;
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 use muster_core::certificate::CertificateId;
 use muster_core::job::Name;
 use muster_core::outcome::{Code, Status};
-use muster_core::replay_filter::{CERTIFICATES_MAX, Filter};
+use muster_core::replay_filter::{CERTIFICATES_MAX, ReplayFilter};
 
 /// Which jobs are meant: those that fit in every respect.
 #[derive(Args, Debug)]
@@ -74,10 +74,10 @@ pub(in crate::cli) enum SelectionError {
 
 impl Selection {
     /// The filter that the arguments mean.
-    pub(super) fn filter(&self) -> anyhow::Result<Filter> {
+    pub(super) fn filter(&self) -> anyhow::Result<ReplayFilter> {
         let texts = |names: &[Name]| names.iter().map(ToString::to_string).collect();
         let certificates = self.certificates.as_deref().map(read_ids).transpose()?;
-        Ok(Filter {
+        Ok(ReplayFilter {
             batches: texts(&self.batches),
             sources: texts(&self.sources),
             codes: self.wanted_codes(),
@@ -90,14 +90,14 @@ impl Selection {
 
     fn wanted_codes(&self) -> BTreeSet<Code> {
         if self.codes.is_empty() && self.statuses.is_empty() {
-            return Filter::usual_codes();
+            return ReplayFilter::usual_codes();
         }
         let of_status = Code::VARIANTS.iter().copied().filter(|code| self.statuses.contains(&code.status()));
         self.codes.iter().copied().chain(of_status).collect()
     }
 
     /// Checks that the ledger knows the batches: a slip of the pen would look as if nothing had failed.
-    pub(super) async fn check_batches(&self, store: &Store) -> anyhow::Result<()> {
+    pub(super) async fn check_batches(&self, store: &Ledger) -> anyhow::Result<()> {
         for batch in &self.batches {
             counters(store, batch).await?;
         }
@@ -172,7 +172,7 @@ mod tests {
         assert!(filter.codes.contains(&Code::IdMismatch) && filter.codes.contains(&Code::Expired));
         assert!(filter.codes.contains(&Code::Timeout) && !filter.codes.contains(&Code::ServerError));
         let usual = selection(&["b"]).unwrap().filter().unwrap();
-        assert_eq!(usual.codes, Filter::usual_codes());
+        assert_eq!(usual.codes, ReplayFilter::usual_codes());
     }
 
     #[test]

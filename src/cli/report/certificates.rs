@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cli::progress::Progress;
 use crate::ledger::ends::{GoodEnd, GoodEnds};
-use crate::ledger::{BatchStatus, Store};
+use crate::ledger::{BatchStatus, Ledger};
 use muster_core::job::{Name, Operation};
 use muster_core::outcome::Status;
 
@@ -25,7 +25,7 @@ pub(super) struct Certificates {
 }
 
 /// Where certificates are.
-type Place = (String, String, String, Operation);
+type CertificateFiles = (String, String, String, Operation);
 
 /// Ids that were hashed so far.
 struct Hashed {
@@ -38,7 +38,7 @@ impl Certificates {
     ///
     /// # Errors
     /// What the ledger met.
-    pub(super) async fn read(store: &Store, name: &Name, batch: &BatchStatus) -> anyhow::Result<Vec<Self>> {
+    pub(super) async fn read(store: &Ledger, name: &Name, batch: &BatchStatus) -> anyhow::Result<Vec<Self>> {
         let statuses = [Status::Registered, Status::AlreadyRegistered];
         let n_good = statuses.iter().map(|&status| batch.with_status(status)).sum();
         let mut ends = GoodEnds::open(store, name.as_str()).await?;
@@ -55,14 +55,14 @@ impl Certificates {
         Ok(places.into_iter().map(Self::of).collect())
     }
 
-    fn of((place, hashed): (Place, Hashed)) -> Self {
+    fn of((place, hashed): (CertificateFiles, Hashed)) -> Self {
         let (target, account, region, operation) = place;
         let ids_sha256 = hex::encode(hashed.hash.finish());
         Self { target, account, region, operation, n: hashed.n, ids_sha256 }
     }
 }
 
-fn add(places: &mut BTreeMap<Place, Hashed>, end: GoodEnd) {
+fn add(places: &mut BTreeMap<CertificateFiles, Hashed>, end: GoodEnd) {
     let place = (end.target, end.account, end.region, end.operation);
     let hashed = places.entry(place).or_insert_with(|| Hashed { n: 0, hash: Context::new(&SHA256) });
     hashed.n += 1;

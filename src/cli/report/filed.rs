@@ -15,7 +15,7 @@ use crate::ledger::batch::Count;
 use muster_core::job::Name;
 
 /// What a report is made of.
-pub(super) struct Facts<'a> {
+pub(super) struct ReportFacts<'a> {
     /// The batch's name.
     pub name: &'a Name,
     /// Its counters.
@@ -44,7 +44,7 @@ pub(super) struct Filed {
     first_end_at: Option<String>,
     last_end_at: Option<String>,
     /// Certificates by status and code.
-    ends: Vec<Ended>,
+    ends: Vec<FiledOutcome>,
     /// Certificates by factory line.
     sources: Vec<FactoryLine>,
     /// What AWS holds, by target, account, region and operation.
@@ -53,7 +53,7 @@ pub(super) struct Filed {
 
 /// Certificates that ended, or are parked, for one reason.
 #[derive(Debug, Serialize)]
-struct Ended {
+struct FiledOutcome {
     status: String,
     code: &'static str,
     n: u64,
@@ -72,7 +72,7 @@ struct FactoryLine {
 
 impl Filed {
     /// Puts the facts together, now and by whoever runs this.
-    pub(super) fn of(facts: Facts<'_>) -> Self {
+    pub(super) fn of(facts: ReportFacts<'_>) -> Self {
         let batch = facts.batch;
         let ends = || batch.counts.iter().filter(|count| count.status.is_end());
         Self {
@@ -101,12 +101,12 @@ impl Filed {
     }
 }
 
-fn by_code(counts: &[Count]) -> Vec<Ended> {
+fn by_code(counts: &[Count]) -> Vec<FiledOutcome> {
     let mut by_code = BTreeMap::new();
     for count in counts {
         *by_code.entry((count.code, count.status.to_string())).or_default() += count.n;
     }
-    by_code.into_iter().map(|((code, status), n)| Ended { status, code: code.as_str(), n }).collect()
+    by_code.into_iter().map(|((code, status), n)| FiledOutcome { status, code: code.as_str(), n }).collect()
 }
 
 fn by_source(counts: &[Count]) -> Vec<FactoryLine> {
@@ -133,7 +133,7 @@ impl fmt::Display for Filed {
             writeln!(f, "first end {first}, last end {last}")?;
         }
         writeln!(f, "\nby status and code:")?;
-        for Ended { status, code, n } in &self.ends {
+        for FiledOutcome { status, code, n } in &self.ends {
             writeln!(f, "{:>11}  {status} {code}", grouped(*n))?;
         }
         writeln!(f, "\nby factory line:")?;
@@ -192,7 +192,7 @@ mod tests {
             n: 5_001,
             ids_sha256: "ab".repeat(32),
         };
-        let mut filed = Filed::of(Facts {
+        let mut filed = Filed::of(ReportFacts {
             name: &"line-7".parse().unwrap(),
             batch: &BatchStatus { announced: Some(5_020), counts, ..BatchStatus::default() },
             queues_empty_for: Some(Duration::from_mins(3)),

@@ -7,11 +7,11 @@ use anyhow::Context;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::Known;
+use super::KnownCertificate;
 use crate::aws::registrar::inventory::DescribedCertificate;
 use crate::cli::format::{printable, rfc3339};
 use crate::config::Config;
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 use crate::operator::reconcile::Inventory;
 use muster_core::job::Name;
 use muster_core::rate::Rate;
@@ -37,7 +37,7 @@ pub(super) struct AtAws {
 }
 
 /// Asks AWS of each certificate at the targets that its rows name; CAs are not asked for.
-pub(super) async fn ask(config: &Config, store: &Store, certificates: &mut [Known]) -> anyhow::Result<()> {
+pub(super) async fn ask(config: &Config, store: &Ledger, certificates: &mut [KnownCertificate]) -> anyhow::Result<()> {
     let mut inventories = BTreeMap::new();
     for known in certificates {
         let rows = known.rows.iter().filter(|row| !row.operation.is_of_ca());
@@ -63,7 +63,7 @@ pub(super) async fn ask(config: &Config, store: &Store, certificates: &mut [Know
     Ok(())
 }
 
-async fn connect(config: &Config, store: &Store, target: &str) -> anyhow::Result<Inventory> {
+async fn connect(config: &Config, store: &Ledger, target: &str) -> anyhow::Result<Inventory> {
     let name: Name = target.parse()?;
     let rate = Rate::new(RATE).expect("a constant of ours");
     let inventory = Inventory::connect(config, &name, rate).await;

@@ -10,7 +10,7 @@ use muster_core::certificate::Certificate;
 
 /// What stands in a certificate.
 #[derive(Debug, Serialize)]
-pub(super) struct Fields {
+pub(super) struct CertificateFields {
     subject: String,
     issuer: String,
     /// As OpenSSL prints it.
@@ -21,7 +21,7 @@ pub(super) struct Fields {
     signature_algorithm: String,
 }
 
-impl Fields {
+impl CertificateFields {
     pub(super) fn of(certificate: &Certificate) -> Self {
         Self {
             subject: certificate.subject(),
@@ -49,7 +49,7 @@ fn date(time: OffsetDateTime) -> String {
     time.format(&Rfc3339).unwrap_or_else(|_| time.to_string())
 }
 
-impl fmt::Display for Fields {
+impl fmt::Display for CertificateFields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "    subject {}", self.subject)?;
         writeln!(f, "    issuer {}", self.issuer)?;

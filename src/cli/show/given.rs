@@ -9,14 +9,14 @@ use clap::ValueEnum;
 
 use crate::cli::format::printable;
 use crate::intake::manifest;
-use crate::ledger::certificate::Entry;
-use crate::ledger::{Store, StoreError};
+use crate::ledger::certificate::CertificateRow;
+use crate::ledger::{Ledger, LedgerError};
 use muster_core::certificate::input::inputs;
 use muster_core::certificate::{Certificate, CertificateError, CertificateId, chain};
 
 /// What a certificate can be named by.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(super) enum Kind {
+pub(super) enum QueryKind {
     /// AWS's id, 64 hex digits.
     Id,
     /// The serial number in hex; colons, `0x` and leading zeros do not matter.
@@ -29,7 +29,7 @@ pub(super) enum Kind {
 
 /// What was given, as it can be looked up.
 #[derive(Debug)]
-pub(super) struct Given {
+pub(super) struct CertificateQuery {
     text: String,
     id: Option<CertificateId>,
     serials: Vec<Vec<u8>>,
@@ -54,18 +54,18 @@ pub(in crate::cli) enum GivenError {
     NoSerial(String),
 }
 
-impl Given {
+impl CertificateQuery {
     /// Takes it for what it is said to be; otherwise for a file where there is one, for an id where it has 64 hex digits,
     /// else for a serial number and a ref.
-    pub(super) fn read(text: &str, kind: Option<Kind>) -> Result<Self, GivenError> {
+    pub(super) fn read(text: &str, kind: Option<QueryKind>) -> Result<Self, GivenError> {
         let found = || printable(text);
         let mut given = Self { text: found(), id: None, serials: vec![], reference: None, certificate: None };
         let id: Option<CertificateId> = text.parse().ok();
         match kind {
-            Some(Kind::File) => given.take_file(Path::new(text))?,
-            Some(Kind::Id) => given.id = Some(id.ok_or_else(|| GivenError::NoId(found()))?),
-            Some(Kind::Serial) => given.serials = serials(text).ok_or_else(|| GivenError::NoSerial(found()))?,
-            Some(Kind::Ref) => given.reference = Some(text.to_owned()),
+            Some(QueryKind::File) => given.take_file(Path::new(text))?,
+            Some(QueryKind::Id) => given.id = Some(id.ok_or_else(|| GivenError::NoId(found()))?),
+            Some(QueryKind::Serial) => given.serials = serials(text).ok_or_else(|| GivenError::NoSerial(found()))?,
+            Some(QueryKind::Ref) => given.reference = Some(text.to_owned()),
             None if Path::new(text).is_file() => given.take_file(Path::new(text))?,
             None if id.is_some() => given.id = id,
             None => {
@@ -92,7 +92,7 @@ impl Given {
     }
 
     /// Looks it up: at most `n` rows, each once.
-    pub(super) async fn entries(&self, store: &Store, n: u32) -> Result<Vec<Entry>, StoreError> {
+    pub(super) async fn entries(&self, store: &Ledger, n: u32) -> Result<Vec<CertificateRow>, LedgerError> {
         let mut entries = Vec::new();
         if let Some(id) = self.id {
             entries.extend(store.entries_of_certificate(id, n).await?);
@@ -125,7 +125,7 @@ fn certificate_in(text: &str) -> Result<Certificate, CertificateError> {
     }
 }
 
-impl fmt::Display for Given {
+impl fmt::Display for CertificateQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}`", self.text)
     }
@@ -166,15 +166,18 @@ mod tests {
 
     #[test]
     fn what_is_no_file_and_no_id_is_a_serial_and_a_ref() {
-        let given = Given::read("ab12", None).unwrap();
+        let given = CertificateQuery::read("ab12", None).unwrap();
         assert_eq!((given.id, given.serials.len(), given.reference.as_deref()), (None, 2, Some("ab12")));
         let id = "0f".repeat(32);
-        let given = Given::read(&id, None).unwrap();
+        let given = CertificateQuery::read(&id, None).unwrap();
         assert_eq!((given.id, given.serials.len(), given.reference), (Some(CertificateId([0x0f; 32])), 0, None));
-        let given = Given::read(&id, Some(Kind::Ref)).unwrap();
+        let given = CertificateQuery::read(&id, Some(QueryKind::Ref)).unwrap();
         assert_eq!((given.id, given.reference.as_deref()), (None, Some(id.as_str())));
-        assert!(matches!(Given::read("SN-1", Some(Kind::Id)), Err(GivenError::NoId(_))));
-        assert!(matches!(Given::read("SN-1", Some(Kind::Serial)), Err(GivenError::NoSerial(_))));
-        assert!(matches!(Given::read("/nowhere/a.pem", Some(Kind::File)), Err(GivenError::Unreadable { .. })));
+        assert!(matches!(CertificateQuery::read("SN-1", Some(QueryKind::Id)), Err(GivenError::NoId(_))));
+        assert!(matches!(CertificateQuery::read("SN-1", Some(QueryKind::Serial)), Err(GivenError::NoSerial(_))));
+        assert!(matches!(
+            CertificateQuery::read("/nowhere/a.pem", Some(QueryKind::File)),
+            Err(GivenError::Unreadable { .. })
+        ));
     }
 }

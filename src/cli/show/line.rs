@@ -6,14 +6,14 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::cli::format::{printable, rfc3339};
-use crate::ledger::certificate::Entry;
+use crate::ledger::certificate::CertificateRow;
 use crate::ledger::row::Names;
 use muster_core::job::{CertificateStatus, Operation};
 use muster_core::outcome::Attempt;
 
 /// One row of the ledger; neither the request nor the certificate is in it.
 #[derive(Debug, Serialize)]
-pub(super) struct Line {
+pub(super) struct RowLine {
     pub(super) batch: String,
     pub(super) target: String,
     pub(super) account: String,
@@ -51,8 +51,8 @@ pub(super) struct Line {
     n_duplicates: usize,
 }
 
-impl Line {
-    pub(super) fn of(entry: &Entry) -> Self {
+impl RowLine {
+    pub(super) fn of(entry: &CertificateRow) -> Self {
         let (row, end) = (&entry.row, &entry.row.end);
         // Without a request a wait means nothing: an older program leaves it on a good end.
         let waits_for = end.waits_for.as_ref().filter(|_| end.request.is_some());
@@ -114,7 +114,7 @@ fn names(reference: Option<&str>, source: Option<&str>) -> String {
     format!("ref {}, source {}", word(reference), word(source))
 }
 
-impl fmt::Display for Line {
+impl fmt::Display for RowLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (batch, target) = (printable(&self.batch), printable(&self.target));
         let place = format!("{} in {}", printable(&self.account), printable(&self.region));

@@ -5,28 +5,28 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::facts::{Facts, Measured};
-use super::report::Report;
+use super::facts::{Measured, StatusFacts};
+use super::report::BatchReport;
 use super::unknown::counters;
 use crate::config::Config;
-use crate::ledger::{BatchStatus, Store};
+use crate::ledger::{BatchStatus, Ledger};
 use crate::operator::situation::Situation;
 use muster_core::job::Name;
 use muster_core::outcome::Code;
 
 /// The batch, and where it is looked for.
-pub(super) struct Asked<'a> {
+pub(super) struct StatusQuery<'a> {
     /// The settings, for quotas that no worker has opened yet.
     pub config: &'a Config,
     /// The ledger.
-    pub store: &'a Store,
+    pub store: &'a Ledger,
     /// The batch.
     pub batch: &'a Name,
 }
 
-impl Asked<'_> {
+impl StatusQuery<'_> {
     /// Reads everything, twice with a time between where something is outstanding and the time is not zero.
-    pub(super) async fn look(&self, time: Duration) -> anyhow::Result<Report> {
+    pub(super) async fn look(&self, time: Duration) -> anyhow::Result<BatchReport> {
         let before = Instant::now();
         let first = self.counters().await?;
         if first.is_complete() || time.is_zero() {
@@ -44,7 +44,7 @@ impl Asked<'_> {
     }
 
     /// Adds to the counters what else is to be told.
-    pub(super) async fn report(&self, batch: &BatchStatus, measured: Option<Measured>) -> anyhow::Result<Report> {
+    pub(super) async fn report(&self, batch: &BatchStatus, measured: Option<Measured>) -> anyhow::Result<BatchReport> {
         let Self { config, store, batch: name } = *self;
         let failed: BTreeSet<Code> = batch.counts.iter().map(|count| count.code).collect();
         let failed: Vec<Code> = failed.into_iter().filter(|code| !code.status().is_good()).collect();
@@ -53,7 +53,7 @@ impl Asked<'_> {
         let operations = store.batch_operations(name.as_str()).await?;
         let rates = store.rate_reports(&operations).await?;
         let situation = &Situation::read(store).await?;
-        Ok(Report::of(&Facts {
+        Ok(BatchReport::of(&StatusFacts {
             name,
             batch,
             situation,

@@ -2,14 +2,14 @@
 
 use std::process::ExitCode;
 
-use super::report::{Failure, Report};
+use super::report::{BatchReport, FailureGroup};
 use crate::cli::exit::PROBLEMS;
 use crate::cli::format::grouped;
 use crate::cli::talk::talk;
 use crate::operator::situation::Severity;
 
 /// Says what is wrong, a line each, or that nothing is.
-pub(super) fn check(report: &Report) -> ExitCode {
+pub(super) fn check(report: &BatchReport) -> ExitCode {
     let problems = problems(report);
     if problems.is_empty() {
         talk(&format!("nothing is wrong with batch {}: {}", report.batch, report.headline()));
@@ -21,14 +21,14 @@ pub(super) fn check(report: &Report) -> ExitCode {
     PROBLEMS.into()
 }
 
-fn problems(report: &Report) -> Vec<String> {
+fn problems(report: &BatchReport) -> Vec<String> {
     let stops = report.obstacles.iter().filter(|obstacle| obstacle.severity < Severity::Attention);
     let mut problems: Vec<String> = stops.map(|stop| format!("{}; fix: {}", stop.what, stop.fix)).collect();
     problems.extend(report.missing_line().or_else(|| {
         let outstanding = report.outstanding.filter(|&n| n > 0)?;
         Some(format!("{} outstanding: announced, no outcome yet", grouped(outstanding)))
     }));
-    let line = |what: &'static str| move |failure: &Failure| line(what, failure);
+    let line = |what: &'static str| move |failure: &FailureGroup| line(what, failure);
     problems.extend(report.failures.iter().map(line("failed as")));
     problems.extend(report.parked_for.iter().map(line("parked as")));
     if report.status_differs > 0 {
@@ -38,7 +38,7 @@ fn problems(report: &Report) -> Vec<String> {
     problems
 }
 
-fn line(what: &str, failure: &Failure) -> String {
+fn line(what: &str, failure: &FailureGroup) -> String {
     let example = failure.example_line();
     let example = if example.is_empty() { example } else { format!(", for example {}", example.trim_start()) };
     format!("{} {what} {}{example}", grouped(failure.n), failure.code)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::ledger::BatchStatus;
-use crate::ledger::batch::Example;
+use crate::ledger::batch::FailureExample;
 use crate::ledger::rate_limit::RateReport;
 use crate::operator::situation::{Obstacle, Situation};
 use muster_core::job::{Name, Operation};
@@ -19,7 +19,7 @@ pub(super) struct Measured {
 }
 
 /// What a report is made of.
-pub(super) struct Facts<'a> {
+pub(super) struct StatusFacts<'a> {
     /// The batch's name.
     pub name: &'a Name,
     /// Its counters.
@@ -31,7 +31,7 @@ pub(super) struct Facts<'a> {
     /// What happened between two readings of them.
     pub measured: Option<Measured>,
     /// One failed or parked certificate for each code.
-    pub examples: Vec<Example>,
+    pub examples: Vec<FailureExample>,
     /// The operations of targets that the batch has ends for.
     pub operations: Vec<(String, Operation)>,
     /// What the ledger knows of their quotas.
@@ -40,7 +40,7 @@ pub(super) struct Facts<'a> {
     pub config: &'a Config,
 }
 
-impl Facts<'_> {
+impl StatusFacts<'_> {
     /// The targets that the batch has outcomes for.
     pub(super) fn targets(&self) -> Vec<String> {
         let mut targets: Vec<String> = self.operations.iter().map(|(target, _)| target.clone()).collect();

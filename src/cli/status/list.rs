@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::unknown::UnknownBatch;
 use crate::cli::format::{counted, grouped, printable, rfc3339};
 use crate::cli::talk::talk;
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 use crate::ledger::batch::BatchLine;
 use crate::operator::situation::{Obstacle, Severity, Situation};
 use muster_core::job::Name;
@@ -19,7 +19,7 @@ const TITLES: [&str; 8] =
 
 /// What is going on, and a page of batches, the newest first.
 #[derive(Debug, Serialize)]
-pub(super) struct Listing {
+pub(super) struct BatchListing {
     /// What stops or slows the work, the worst first.
     obstacles: Vec<Obstacle>,
     /// Workers that reported in the last seconds.
@@ -36,14 +36,14 @@ pub(super) struct Listing {
     missing: Option<u64>,
     #[serde(skip)]
     summary: String,
-    batches: Vec<Line>,
+    batches: Vec<ListedBatch>,
     /// The next page begins before this batch; null: there is none.
     next: Option<String>,
 }
 
 /// How far a batch is.
 #[derive(Debug, Serialize)]
-struct Line {
+struct ListedBatch {
     batch: String,
     /// How many distinct certificates the producer announced; null: it announced none.
     announced: Option<u64>,
@@ -60,12 +60,12 @@ struct Line {
     last_end_at: Option<String>,
 }
 
-impl Listing {
+impl BatchListing {
     /// Reads a page.
     ///
     /// # Errors
     /// [`UnknownBatch`] where it is to begin before one that is not there, or what the ledger met.
-    pub(super) async fn read(store: &Store, before: Option<&Name>, limit: u32) -> anyhow::Result<Self> {
+    pub(super) async fn read(store: &Ledger, before: Option<&Name>, limit: u32) -> anyhow::Result<Self> {
         let situation = Situation::read(store).await?;
         let empty_for = store.queues_empty_for().await?;
         // One more tells whether there is a next page.
@@ -76,7 +76,7 @@ impl Listing {
         };
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let has_more = lines.len() > limit;
-        let batches: Vec<_> = lines.into_iter().take(limit).map(|line| Line::of(line, empty_for)).collect();
+        let batches: Vec<_> = lines.into_iter().take(limit).map(|line| ListedBatch::of(line, empty_for)).collect();
         let next = batches.last().filter(|_| has_more).map(|line| line.batch.clone());
         Ok(Self {
             obstacles: situation.obstacles(),
@@ -104,7 +104,7 @@ impl Listing {
         if let Some(worst) = self.obstacles.first().filter(|worst| worst.severity == Severity::Stopped) {
             return format!("stopped: {}", worst.what);
         }
-        let sum = |count: fn(&Line) -> u64| grouped(self.batches.iter().map(count).sum());
+        let sum = |count: fn(&ListedBatch) -> u64| grouped(self.batches.iter().map(count).sum());
         format!(
             "{}: {} outcomes, {} failed, {} parked, {} outstanding",
             counted(self.batches.len() as u64, "batch", "batches"),
@@ -116,7 +116,7 @@ impl Listing {
     }
 }
 
-impl Line {
+impl ListedBatch {
     fn of(line: BatchLine, empty_for: Option<Duration>) -> Self {
         let (outstanding, missing) = (line.outstanding(), line.missing(empty_for));
         Self {
@@ -151,7 +151,7 @@ impl Line {
     }
 }
 
-impl fmt::Display for Listing {
+impl fmt::Display for BatchListing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for obstacle in &self.obstacles {
             write!(f, "{obstacle}")?;
@@ -161,7 +161,7 @@ impl fmt::Display for Listing {
             return writeln!(f, "no batches");
         }
         let mut table = vec![TITLES.map(str::to_owned)];
-        table.extend(self.batches.iter().map(Line::cells));
+        table.extend(self.batches.iter().map(ListedBatch::cells));
         let width = |i: usize| table.iter().map(|cells| cells[i].chars().count()).max().unwrap_or(0);
         let widths: [usize; 8] = std::array::from_fn(width);
         table.iter().try_for_each(|cells| write_line(f, cells, &widths))
@@ -184,7 +184,7 @@ mod tests {
 
     use super::*;
 
-    fn listing(empty_for: Option<Duration>) -> Listing {
+    fn listing(empty_for: Option<Duration>) -> BatchListing {
         let line = |batch: &str, announced| BatchLine {
             batch: batch.to_owned(),
             announced,
@@ -196,7 +196,7 @@ mod tests {
             last_at: Some(datetime!(2026-11-21 10:10:00.25 UTC)),
         };
         let lines = [line("line7-2026-11-21-a", Some(120_000)), line("rework", None)];
-        Listing {
+        BatchListing {
             obstacles: vec![],
             workers_alive: 1,
             queue_messages: Some(7),
@@ -205,7 +205,7 @@ mod tests {
             quarantined: 0,
             missing: Some(0),
             summary: "the fleet".to_owned(),
-            batches: lines.map(|line| Line::of(line, empty_for)).into(),
+            batches: lines.map(|line| ListedBatch::of(line, empty_for)).into(),
             next: None,
         }
     }

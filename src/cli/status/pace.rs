@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::facts::Facts;
+use super::facts::StatusFacts;
 use super::rates::LearntRate;
 use crate::cli::format::time_for;
 use crate::operator::situation::{Obstacle, Severity};
@@ -15,7 +15,7 @@ const MEASURED_MIN: Duration = Duration::from_secs(1);
 
 /// The rates of a batch, per second, and what is left to do.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(super) struct BatchPace {
     /// Outcomes between two readings.
     pub measured: Option<f64>,
     /// The configured quotas of its targets together; `None`: one is neither in the ledger nor in the settings.
@@ -28,9 +28,9 @@ pub(super) struct Pace {
     n_messages: Option<u64>,
 }
 
-impl Pace {
+impl BatchPace {
     /// Computes them.
-    pub(super) fn of(facts: &Facts<'_>, rates: &[LearntRate], obstacles: &[Obstacle]) -> Self {
+    pub(super) fn of(facts: &StatusFacts<'_>, rates: &[LearntRate], obstacles: &[Obstacle]) -> Self {
         let batch = facts.batch;
         let is_stopped = obstacles.iter().any(|obstacle| obstacle.severity == Severity::Stopped);
         let is_missing = batch.missing(facts.queues_empty_for).is_some_and(|n| n > 0);
@@ -67,7 +67,7 @@ pub(super) fn rate(ends: u64, time: Duration) -> Option<f64> {
 
 /// Adds a rate up over the batch's targets: as the ledger knows it, else as the settings say. Of several operations of a
 /// target the greatest counts: a few CAs do not make the devices behind them faster.
-fn sum(facts: &Facts<'_>, rates: &[LearntRate], rate: impl Fn(&LearntRate) -> f64) -> Option<f64> {
+fn sum(facts: &StatusFacts<'_>, rates: &[LearntRate], rate: impl Fn(&LearntRate) -> f64) -> Option<f64> {
     let known = |target: &str, operation: Operation| {
         rates.iter().find(|rate| (rate.target.as_str(), rate.operation.as_str()) == (target, operation.into()))
     };

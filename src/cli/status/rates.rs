@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use serde::Serialize;
 
 use crate::cli::format::rfc3339;
-use crate::ledger::rate_limit::{Change, RateReport, Reason};
+use crate::ledger::rate_limit::{Change, RateChangeReason, RateReport};
 
 /// The rate of one target and operation. Rates are in calls a second.
 #[derive(Debug, Serialize)]
@@ -26,7 +26,7 @@ struct ShownChange {
     rate: f64,
     reason: &'static str,
     #[serde(skip)]
-    why: Reason,
+    why: RateChangeReason,
 }
 
 impl From<&RateReport> for LearntRate {
@@ -70,9 +70,9 @@ impl LearntRate {
 impl ShownChange {
     fn line(&self) -> String {
         let why = match self.why {
-            Reason::Configured => "configured",
-            Reason::Throttled => "cut by a throttle",
-            Reason::Unthrottled => "raised, as no throttle came",
+            RateChangeReason::Configured => "configured",
+            RateChangeReason::Throttled => "cut by a throttle",
+            RateChangeReason::Unthrottled => "raised, as no throttle came",
         };
         format!("{why} {}", self.at)
     }
@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    fn rate(learnt: f64, changes: &[(f64, Reason)]) -> LearntRate {
+    fn rate(learnt: f64, changes: &[(f64, RateChangeReason)]) -> LearntRate {
         let at = datetime!(2026-11-22 03:30:00.5 UTC);
         let changes = changes.iter().map(|&(rate, reason)| Change { at, rate, reason }).collect();
         let (target, operation) = ("default".into(), "RegisterCertificate".into());
@@ -98,15 +98,15 @@ mod tests {
 
     #[test]
     fn a_rate_that_never_changed_needs_no_line() {
-        assert_eq!(rate(100.0, &[(100.0, Reason::Configured)]).line(), None);
+        assert_eq!(rate(100.0, &[(100.0, RateChangeReason::Configured)]).line(), None);
     }
 
     #[test]
     fn a_learnt_rate_is_told_with_its_last_change() {
-        let cut = rate(37.24, &[(37.24, Reason::Throttled), (100.0, Reason::Configured)]);
+        let cut = rate(37.24, &[(37.24, RateChangeReason::Throttled), (100.0, RateChangeReason::Configured)]);
         let wanted = "       37.2  of 100 a second learnt for default, cut by a throttle 2026-11-22T03:30:00Z";
         assert_eq!(cut.line().unwrap(), wanted);
-        let risen = rate(100.0, &[(100.0, Reason::Unthrottled), (90.0, Reason::Throttled)]);
+        let risen = rate(100.0, &[(100.0, RateChangeReason::Unthrottled), (90.0, RateChangeReason::Throttled)]);
         let wanted =
             "      100.0  of 100 a second learnt for default, raised, as no throttle came 2026-11-22T03:30:00Z";
         assert_eq!(risen.line().unwrap(), wanted);
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn every_change_has_a_line_in_the_table() {
         assert_eq!(
-            rate(0.2, &[(0.2, Reason::Throttled), (100.0, Reason::Configured)]).table(),
+            rate(0.2, &[(0.2, RateChangeReason::Throttled), (100.0, RateChangeReason::Configured)]).table(),
             "
 calls a second of RegisterCertificate for default, the latest change first:
       0.200  cut by a throttle 2026-11-22T03:30:00Z

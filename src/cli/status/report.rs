@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use strum::VariantArray;
 
-use super::facts::Facts;
-use super::pace::{self, Pace};
+use super::facts::StatusFacts;
+use super::pace::{self, BatchPace};
 use super::rates::LearntRate;
 
 use crate::cli::format::rfc3339;
 use crate::ledger::BatchStatus;
-use crate::ledger::batch::{COUNTED_MAX, Example, Waiting};
+use crate::ledger::batch::{COUNTED_MAX, FailureExample, WaitingJobs};
 use crate::operator::situation::{Obstacle, Severity};
 use muster_core::hold::Notice;
 use muster_core::outcome::{Code, Status};
 
 /// How far a batch is. Times are in seconds, rates in outcomes per second.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct BatchReport {
     pub(super) batch: String,
     /// What stops or slows the batch, the worst first; empty once it is complete.
     pub(super) obstacles: Vec<Obstacle>,
@@ -51,9 +51,9 @@ pub(super) struct Report {
     /// Certificates at AWS that stand with another or an unknown status than was asked for.
     pub(super) status_differs: u64,
     /// Bad ends by code, the most frequent first.
-    pub(super) failures: Vec<Failure>,
+    pub(super) failures: Vec<FailureGroup>,
     /// What is parked by code, the most frequent first.
-    pub(super) parked_for: Vec<Failure>,
+    pub(super) parked_for: Vec<FailureGroup>,
     pub(super) first_end_at: Option<String>,
     pub(super) last_end_at: Option<String>,
     /// Outcomes per second between the first and the last one; null: less than a second lies between them.
@@ -94,16 +94,16 @@ pub(super) struct WaitingFor {
 
 /// The certificates that ended, or are parked, for one bad reason.
 #[derive(Debug, Serialize)]
-pub(super) struct Failure {
+pub(super) struct FailureGroup {
     pub(super) code: &'static str,
     pub(super) status: String,
     pub(super) n: u64,
-    pub(super) example: Option<Shown>,
+    pub(super) example: Option<ShownFailure>,
 }
 
 /// One of them.
 #[derive(Debug, Serialize)]
-pub(super) struct Shown {
+pub(super) struct ShownFailure {
     #[serde(rename = "ref")]
     pub(super) reference: Option<String>,
     /// Certificate id, or SHA-256 of the PEM text where no certificate can be read.
@@ -111,16 +111,16 @@ pub(super) struct Shown {
     pub(super) detail: Option<String>,
 }
 
-impl Report {
+impl BatchReport {
     /// Puts the facts together.
-    pub(super) fn of(facts: &Facts<'_>) -> Self {
+    pub(super) fn of(facts: &StatusFacts<'_>) -> Self {
         let batch = facts.batch;
         let ends = || batch.counts.iter().filter(|count| count.status.is_end());
         let first = ends().map(|count| count.first_at).min();
         let last = ends().map(|count| count.last_at).max();
         let obstacles = if batch.is_complete() { vec![] } else { facts.obstacles() };
         let rates: Vec<_> = facts.rates.iter().map(LearntRate::from).collect();
-        let pace = Pace::of(facts, &rates, &obstacles);
+        let pace = BatchPace::of(facts, &rates, &obstacles);
         Self {
             batch: facts.name.to_string(),
             obstacles,
@@ -180,8 +180,8 @@ pub(super) fn end_statuses() -> impl Iterator<Item = Status> {
 }
 
 impl WaitingFor {
-    fn of(waiting: &Waiting) -> Self {
-        let Waiting { hold, subject, n } = waiting;
+    fn of(waiting: &WaitingJobs) -> Self {
+        let WaitingJobs { hold, subject, n } = waiting;
         let Notice { title, fix } = Notice::of(hold, subject.as_deref());
         Self { hold: hold.to_string(), what: title, fix, n: *n }
     }
@@ -193,7 +193,7 @@ impl WaitingFor {
 }
 
 /// Counts of some statuses by code, the most frequent first.
-fn by_code(batch: &BatchStatus, examples: &[Example], is_wanted: impl Fn(Status) -> bool) -> Vec<Failure> {
+fn by_code(batch: &BatchStatus, examples: &[FailureExample], is_wanted: impl Fn(Status) -> bool) -> Vec<FailureGroup> {
     let mut counts: BTreeMap<Code, (Status, u64)> = BTreeMap::new();
     for count in batch.counts.iter().filter(|count| is_wanted(count.status)) {
         counts.entry(count.code).or_insert((count.status, 0)).1 += count.n;
@@ -204,14 +204,14 @@ fn by_code(batch: &BatchStatus, examples: &[Example], is_wanted: impl Fn(Status)
     failures
 }
 
-fn failure(code: Code, status: Status, n: u64, examples: &[Example]) -> Failure {
-    let show = |example: &Example| Shown {
+fn failure(code: Code, status: Status, n: u64, examples: &[FailureExample]) -> FailureGroup {
+    let show = |example: &FailureExample| ShownFailure {
         reference: example.reference.clone(),
         subject: hex::encode(example.subject),
         detail: example.detail.clone(),
     };
     let example = examples.iter().find(|example| example.code == code).map(show);
-    Failure { code: code.as_str(), status: status.to_string(), n, example }
+    FailureGroup { code: code.as_str(), status: status.to_string(), n, example }
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use super::rates::LearntRate;
-use super::report::{Failure, Report, end_statuses};
+use super::report::{BatchReport, FailureGroup, end_statuses};
 use crate::cli::format::{counted, grouped, printable, rate, span};
 
-impl fmt::Display for Report {
+impl fmt::Display for BatchReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for obstacle in &self.obstacles {
             write!(f, "{obstacle}")?;
@@ -31,7 +31,7 @@ impl fmt::Display for Report {
     }
 }
 
-fn write_counts(f: &mut fmt::Formatter<'_>, title: &str, counts: &[Failure]) -> fmt::Result {
+fn write_counts(f: &mut fmt::Formatter<'_>, title: &str, counts: &[FailureGroup]) -> fmt::Result {
     if !counts.is_empty() {
         writeln!(f, "\n{title}:")?;
     }
@@ -41,7 +41,7 @@ fn write_counts(f: &mut fmt::Formatter<'_>, title: &str, counts: &[Failure]) -> 
     Ok(())
 }
 
-impl Report {
+impl BatchReport {
     /// How far it is, in a line.
     pub(super) fn headline(&self) -> String {
         let ended = grouped(self.ended);
@@ -141,7 +141,7 @@ fn to_time(seconds: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-impl Failure {
+impl FailureGroup {
     /// One of the certificates, and what is known of it.
     pub(super) fn example_line(&self) -> String {
         let Some(example) = &self.example else { return String::new() };

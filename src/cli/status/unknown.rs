@@ -1,6 +1,6 @@
 //! A batch that the ledger does not know, and what may have been meant.
 
-use crate::ledger::{BatchStatus, Store};
+use crate::ledger::{BatchStatus, Ledger};
 use muster_core::job::Name;
 
 /// How many batches are looked through for one of a similar name.
@@ -25,7 +25,7 @@ pub(in crate::cli) struct UnknownBatch {
 
 impl UnknownBatch {
     /// Looks for what may have been meant.
-    pub(in crate::cli) async fn of(store: &Store, batch: &Name) -> anyhow::Result<Self> {
+    pub(in crate::cli) async fn of(store: &Ledger, batch: &Name) -> anyhow::Result<Self> {
         let mut recent = store.recent_batches(LOOKED_THROUGH).await?;
         let similar = similar(batch.as_str(), &recent);
         recent.truncate(NAMED);
@@ -53,7 +53,7 @@ impl UnknownBatch {
 ///
 /// # Errors
 /// [`UnknownBatch`], or what the ledger met.
-pub(in crate::cli) async fn counters(store: &Store, batch: &Name) -> anyhow::Result<BatchStatus> {
+pub(in crate::cli) async fn counters(store: &Ledger, batch: &Name) -> anyhow::Result<BatchStatus> {
     match store.batch_status(batch.as_str()).await? {
         Some(counters) => Ok(counters),
         None => Err(UnknownBatch::of(store, batch).await?.into()),

@@ -13,7 +13,7 @@ use super::unknown::UnknownBatch;
 use crate::cli::format::grouped;
 use crate::cli::progress::Progress;
 use crate::ledger::reading::{MISSING_AFTER, is_quiet};
-use crate::ledger::{BatchStatus, Store};
+use crate::ledger::{BatchStatus, Ledger};
 use crate::operator::situation::{Severity, Situation};
 use muster_core::job::Name;
 
@@ -37,14 +37,19 @@ struct Outlook {
 ///
 /// # Errors
 /// [`UnknownBatch`] for a batch that does not appear, or what the ledger met.
-pub(super) async fn wait(store: &Store, name: &Name, stop: &CancellationToken) -> anyhow::Result<bool> {
+pub(super) async fn wait(store: &Ledger, name: &Name, stop: &CancellationToken) -> anyhow::Result<bool> {
     let progress = Progress::new();
     let over = until_over(store, name, stop, &progress).await;
     progress.done();
     over
 }
 
-async fn until_over(store: &Store, name: &Name, stop: &CancellationToken, progress: &Progress) -> anyhow::Result<bool> {
+async fn until_over(
+    store: &Ledger,
+    name: &Name,
+    stop: &CancellationToken,
+    progress: &Progress,
+) -> anyhow::Result<bool> {
     let began = Instant::now();
     let mut said = BTreeSet::new();
     loop {

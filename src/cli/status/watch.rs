@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::asked::Asked;
+use super::asked::StatusQuery;
 use super::facts::Measured;
-use super::list::Listing;
+use super::list::BatchListing;
 use crate::cli::exit::INTERRUPTED;
-use crate::cli::stdout::{self, Reader, Unwritable};
+use crate::cli::stdout::{self, StdoutReader, Unwritable};
 use crate::operator::situation::Severity;
 
 /// How often a line is printed where there is no terminal.
@@ -37,7 +37,11 @@ struct Screen {
 }
 
 /// Shows a batch until it is complete or somebody stops it.
-pub(super) async fn batch(asked: &Asked<'_>, every: Duration, stop: &CancellationToken) -> anyhow::Result<ExitCode> {
+pub(super) async fn batch(
+    asked: &StatusQuery<'_>,
+    every: Duration,
+    stop: &CancellationToken,
+) -> anyhow::Result<ExitCode> {
     let mut last: Option<(Instant, u64)> = None;
     let draw = async || {
         let (now, batch) = (Instant::now(), asked.counters().await?);
@@ -54,7 +58,7 @@ pub(super) async fn batch(asked: &Asked<'_>, every: Duration, stop: &Cancellatio
 
 /// Shows the list of batches until somebody stops it.
 pub(super) async fn list(
-    read: impl AsyncFn() -> anyhow::Result<Listing>,
+    read: impl AsyncFn() -> anyhow::Result<BatchListing>,
     every: Duration,
     stop: &CancellationToken,
 ) -> anyhow::Result<ExitCode> {
@@ -73,7 +77,7 @@ async fn show(
     let mut screen = Screen { is_terminal: std::io::stdout().is_terminal(), last_line: None };
     loop {
         let frame = draw().await?;
-        if screen.show(&frame)? == Reader::Gone || frame.is_last {
+        if screen.show(&frame)? == StdoutReader::Gone || frame.is_last {
             return Ok(ExitCode::SUCCESS);
         }
         tokio::select! {
@@ -84,14 +88,14 @@ async fn show(
 }
 
 impl Screen {
-    fn show(&mut self, frame: &Frame) -> Result<Reader, Unwritable> {
+    fn show(&mut self, frame: &Frame) -> Result<StdoutReader, Unwritable> {
         if self.is_terminal {
             stdout::print(format_args!("{CLEAR}{}", frame.text))
         } else if frame.is_last || self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY) {
             self.last_line = Some(Instant::now());
             stdout::print(format_args!("{}\n", frame.line))
         } else {
-            Ok(Reader::There)
+            Ok(StdoutReader::There)
         }
     }
 }

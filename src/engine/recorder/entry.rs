@@ -39,13 +39,13 @@ pub enum Finish {
         claim: Option<Claim>,
     },
     /// The body is no job.
-    Quarantined(Box<NoJob>),
+    Quarantined(Box<NotAJob>),
     /// The process stops: somebody else shall do it.
     Released,
 }
 
 /// A body that is no job.
-pub struct NoJob {
+pub struct NotAJob {
     /// Why it is none.
     pub error: ParseError,
     /// The body.
@@ -53,7 +53,7 @@ pub struct NoJob {
 }
 
 /// Prints no body: what lines send never reaches a log.
-impl fmt::Debug for NoJob {
+impl fmt::Debug for NotAJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NoJob").field("error", &self.error).field("bytes", &self.body.len()).finish()
     }
@@ -89,7 +89,7 @@ impl Finished {
     }
 }
 
-fn quarantined(delivery: &Delivery, no_job: &NoJob) -> Quarantined {
+fn quarantined(delivery: &Delivery, no_job: &NotAJob) -> Quarantined {
     Quarantined {
         queue: delivery.queue.url().to_owned(),
         message_id: delivery.message_id.clone(),

@@ -12,7 +12,7 @@ use tracing::{error, warn};
 use super::{Finished, Pages, Recorder, WAITS};
 use crate::health::breaker::Failing;
 use crate::ledger::written::Mark;
-use crate::ledger::{Page, Store, StoreError};
+use crate::ledger::{Ledger, LedgerError, Page};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::crash_point;
 
@@ -25,10 +25,10 @@ const ALONE_MAX: Duration = Duration::from_mins(1);
 
 /// Why a page is not written as a whole. Print it with `Display`: the `Debug` of a database error has the row in it.
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+enum WriteFault {
     /// One of its rows is to blame.
     #[error(transparent)]
-    Row(StoreError),
+    Row(LedgerError),
     /// It did not go through in its time.
     #[error("it was not written in its time")]
     TooSlow,
@@ -51,7 +51,9 @@ impl Recorder {
                     parts.push(part.split_off(part.len() / 2));
                     parts.push(part);
                 }
-                Err(Fault::Row(fault)) if self.write_alone(&part, &fault, pages).await => committed.append(&mut part),
+                Err(WriteFault::Row(fault)) if self.write_alone(&part, &fault, pages).await => {
+                    committed.append(&mut part)
+                }
                 Err(fault) => error!(%fault, "an outcome cannot be recorded at all; its message stays in the queue"),
             }
         }
@@ -65,7 +67,7 @@ impl Recorder {
         committed
     }
 
-    async fn write_part(&self, part: &[Finished], pages: &mut Pages) -> Result<(), Fault> {
+    async fn write_part(&self, part: &[Finished], pages: &mut Pages) -> Result<(), WriteFault> {
         let (began, n_bytes) = (Instant::now(), part.iter().map(|finished| finished.delivery.n_bytes).sum());
         let page = Page { mark: Some(pages.next_mark()), ..page_of(part) };
         let written = self.write(&page, part.len() > 1).await;
@@ -74,24 +76,24 @@ impl Recorder {
     }
 
     /// Writes a page, again and again until it is through or a row is to blame, or it should be halved.
-    async fn write(&self, page: &Page, can_be_halved: bool) -> Result<(), Fault> {
+    async fn write(&self, page: &Page, can_be_halved: bool) -> Result<(), WriteFault> {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         let mut failing = None;
         let mut store = self.store.clone();
         while let Err(error) = self.record(&store, page, &mut failing).await {
             self.metrics.db_error(&error);
             if error.is_rows_fault() {
-                return Err(Fault::Row(error));
+                return Err(WriteFault::Row(error));
             }
             failing.get_or_insert_with(|| self.breakers.postgres.failing(&error.to_string()));
             if error.is_momentary() {
                 backoff.reset();
             }
             warn!(%error, rows = page.rows.len(), "cannot write ends, trying again");
-            if matches!(error, StoreError::Timeout(_)) {
+            if matches!(error, LedgerError::Timeout(_)) {
                 match page.mark {
                     Some(mark) if can_be_halved => {
-                        return if self.is_written(mark).await { Ok(()) } else { Err(Fault::TooSlow) };
+                        return if self.is_written(mark).await { Ok(()) } else { Err(WriteFault::TooSlow) };
                     }
                     _ => store = store.with_timeout((store.timeout() * 2).min(ALONE_MAX.max(store.timeout()))),
                 }
@@ -118,7 +120,7 @@ impl Recorder {
 
     /// Tries to write a page. While that takes long the ledger counts as failing: no tokens are taken for ends that could
     /// not be recorded.
-    async fn record(&self, store: &Store, page: &Page, failing: &mut Option<Failing>) -> Result<(), StoreError> {
+    async fn record(&self, store: &Ledger, page: &Page, failing: &mut Option<Failing>) -> Result<(), LedgerError> {
         let mut recorded = std::pin::pin!(store.record(page));
         if let Ok(recorded) = tokio::time::timeout(SLOW, &mut recorded).await {
             return recorded;
@@ -129,7 +131,7 @@ impl Recorder {
 
     /// Writes one outcome without the values that may be to blame, leaving out more with each try until nothing is left
     /// but the outcome itself; returns whether a try went through.
-    async fn write_alone(&self, one: &[Finished], fault: &StoreError, pages: &mut Pages) -> bool {
+    async fn write_alone(&self, one: &[Finished], fault: &LedgerError, pages: &mut Pages) -> bool {
         let Some(sqlstate) = fault.sqlstate() else { return false };
         error!(%fault, "an outcome cannot be recorded as it is; texts that nothing depends on are left out");
         let mut page = Page { mark: Some(pages.next_mark()), ..page_of(one) };

@@ -2,15 +2,15 @@
 
 use tracing::error;
 
-use crate::aws::queue::{CALL_BYTES_MAX, Outgoing, pack};
+use crate::aws::queue::{CALL_BYTES_MAX, OutgoingMessage, pack};
 use crate::ledger::waiting::WaitingJob;
 use muster_core::job::{Job, NameError, Request};
 
 /// What goes into one call of SQS: each message beside its job.
 #[derive(Debug, Default)]
-pub(super) struct Call {
+pub(super) struct SendCall {
     pub(super) jobs: Vec<WaitingJob>,
-    pub(super) messages: Vec<Outgoing>,
+    pub(super) messages: Vec<OutgoingMessage>,
 }
 
 /// Why a job of the ledger cannot be sent; no text of it repeats a value of the request.
@@ -27,7 +27,7 @@ enum Unsendable {
 }
 
 /// Packs jobs into as few calls as SQS allows, and reports which cannot be sent at all.
-pub(super) fn calls(jobs: Vec<WaitingJob>) -> (Vec<Call>, Vec<WaitingJob>) {
+pub(super) fn calls(jobs: Vec<WaitingJob>) -> (Vec<SendCall>, Vec<WaitingJob>) {
     let (mut sendable, mut unsendable) = (vec![], vec![]);
     for job in jobs {
         match message(&job) {
@@ -38,20 +38,20 @@ pub(super) fn calls(jobs: Vec<WaitingJob>) -> (Vec<Call>, Vec<WaitingJob>) {
             }
         }
     }
-    let calls = pack(sendable, |(_, message)| message).into_iter().map(Call::from);
+    let calls = pack(sendable, |(_, message)| message).into_iter().map(SendCall::from);
     (calls.collect(), unsendable)
 }
 
-impl From<Vec<(WaitingJob, Outgoing)>> for Call {
-    fn from(entries: Vec<(WaitingJob, Outgoing)>) -> Self {
+impl From<Vec<(WaitingJob, OutgoingMessage)>> for SendCall {
+    fn from(entries: Vec<(WaitingJob, OutgoingMessage)>) -> Self {
         let (jobs, messages) = entries.into_iter().unzip();
         Self { jobs, messages }
     }
 }
 
-fn message(waiting: &WaitingJob) -> Result<Outgoing, Unsendable> {
+fn message(waiting: &WaitingJob) -> Result<OutgoingMessage, Unsendable> {
     let job = job(waiting)?;
-    let message = Outgoing { body: job.to_body(), group: waiting.source.clone() };
+    let message = OutgoingMessage { body: job.to_body(), group: waiting.source.clone() };
     let n_bytes = message.n_bytes();
     if n_bytes > CALL_BYTES_MAX { Err(Unsendable::TooLarge(n_bytes)) } else { Ok(message) }
 }

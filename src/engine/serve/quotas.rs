@@ -6,29 +6,29 @@ use std::sync::Arc;
 use strum::VariantArray;
 
 use super::running::Essential;
-use super::targets::Targets;
+use super::targets::ServedTargets;
 use crate::config::Config;
-use crate::health::board::Breakers;
+use crate::health::board::Board;
 use crate::ledger::rate_limit::Quota;
-use crate::ledger::{Store, insist};
-use crate::quota::by_target::Limiters;
-use crate::quota::lease_client::Lessor;
-use crate::quota::permits::{Gauges, Limiter};
+use crate::ledger::{Ledger, insist};
+use crate::quota::by_target::PermitPools;
+use crate::quota::lease_client::LeaseClient;
+use crate::quota::permits::{Gauges, PermitPool};
 use crate::telemetry::metrics::Metrics;
 use muster_core::job::Operation;
 use muster_core::rate::Rate;
 
 /// What limiters work with.
 pub(super) struct Quotas<'a> {
-    pub(super) store: &'a Store,
-    pub(super) breakers: &'a Breakers,
+    pub(super) store: &'a Ledger,
+    pub(super) breakers: &'a Board,
     pub(super) metrics: &'a Arc<Metrics>,
     pub(super) essential: &'a Essential,
 }
 
 impl Quotas<'_> {
     /// Starts the limiters of all targets.
-    pub(super) async fn open(&self, config: &Config, targets: &Targets) -> anyhow::Result<Limiters> {
+    pub(super) async fn open(&self, config: &Config, targets: &ServedTargets) -> anyhow::Result<PermitPools> {
         let mut limiters = HashMap::new();
         for (quota, names) in quotas(targets) {
             let operation = quota.operation;
@@ -39,13 +39,13 @@ impl Quotas<'_> {
                 limiters.insert((name.parse()?, operation), limiter.clone());
             }
         }
-        Ok(Limiters::new(limiters, config.worker.slots))
+        Ok(PermitPools::new(limiters, config.worker.slots))
     }
 
-    async fn start(&self, quota: Quota, names: &[&str], ceiling: Rate) -> anyhow::Result<Limiter> {
+    async fn start(&self, quota: Quota, names: &[&str], ceiling: Rate) -> anyhow::Result<PermitPool> {
         let learnt = insist(async || self.store.open_quota(&quota, ceiling).await).await?;
         let gauges = gauges(self.metrics, names, quota.operation, ceiling);
-        let lessor = Lessor {
+        let lessor = LeaseClient {
             store: self.store.clone(),
             quota,
             postgres: self.breakers.postgres.clone(),
@@ -58,7 +58,7 @@ impl Quotas<'_> {
 }
 
 /// Every quota, with the names of the targets that share it.
-fn quotas(targets: &Targets) -> HashMap<Quota, Vec<&str>> {
+fn quotas(targets: &ServedTargets) -> HashMap<Quota, Vec<&str>> {
     let mut quotas: HashMap<_, Vec<&str>> = HashMap::new();
     for (name, target) in &targets.by_name {
         for &operation in Operation::VARIANTS {

@@ -4,21 +4,21 @@ use anyhow::Context;
 use aws_config::SdkConfig;
 use tracing::warn;
 
-use super::targets::Targets;
+use super::targets::ServedTargets;
 use crate::aws::identity;
-use crate::aws::queue::{Attributes, Queue, QueueError};
+use crate::aws::queue::{Queue, QueueAttributes, QueueError};
 use crate::config::Config;
 use crate::health::fit::{self, FoundQueue};
-use crate::ledger::{Store, insist};
+use crate::ledger::{Ledger, insist};
 
 /// Everything outside the process.
 #[derive(Debug)]
-pub(super) struct Reached {
-    pub(super) store: Store,
+pub(super) struct Connections {
+    pub(super) store: Ledger,
     pub(super) main: JobQueue,
     /// The second queue, where one is configured.
     pub(super) replay: Option<JobQueue>,
-    pub(super) targets: Targets,
+    pub(super) targets: ServedTargets,
 }
 
 /// A queue of jobs, and what it is set to.
@@ -27,15 +27,15 @@ pub(super) struct JobQueue {
     /// How the settings name it.
     name: String,
     pub(super) queue: Queue,
-    pub(super) attributes: Attributes,
+    pub(super) attributes: QueueAttributes,
     /// Its dead-letter queue, where there is one that we may look at.
-    pub(super) dead: Option<(Queue, Attributes)>,
+    pub(super) dead: Option<(Queue, QueueAttributes)>,
 }
 
-impl Reached {
+impl Connections {
     /// Reaches everything and checks that the settings fit it.
     pub(super) async fn connect(config: &Config) -> anyhow::Result<Self> {
-        let store = Store::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
+        let store = Ledger::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
         insist(async || store.check_schema().await).await?;
         let aws = identity::load(&config.aws.access()).await;
         let main = JobQueue::reach(&aws, &config.queue.name).await.context("cannot use the queue")?;
@@ -50,7 +50,7 @@ impl Reached {
         for finding in fit::warnings(fit::findings(config, &found))? {
             warn!(hint = finding.hint(), "{finding}");
         }
-        let targets = Targets::connect(config, &store).await?;
+        let targets = ServedTargets::connect(config, &store).await?;
         Ok(Self { store, main, replay, targets })
     }
 
@@ -95,7 +95,7 @@ impl JobQueue {
 }
 
 /// The dead-letter queue; a worker does well without the permission to look at it.
-async fn dead_letters(queue: &Queue, attributes: &Attributes) -> Option<(Queue, Attributes)> {
+async fn dead_letters(queue: &Queue, attributes: &QueueAttributes) -> Option<(Queue, QueueAttributes)> {
     let arn = attributes.dead_letter_arn.as_deref()?;
     let reached = async {
         let dead = queue.dead_letter_queue(arn).await?;

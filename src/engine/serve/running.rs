@@ -10,7 +10,7 @@ use tracing::{debug, warn};
 
 use crate::aws::queue::into_calls;
 use crate::engine::slots::Slots;
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 use crate::ledger::workers::Identity;
 use muster_core::format::{counted, span};
 
@@ -35,7 +35,7 @@ pub(super) struct Running {
     /// Cancelled where a part panicked.
     pub(super) broken: CancellationToken,
     pub(super) slots: Slots,
-    pub(super) store: Store,
+    pub(super) store: Ledger,
     /// How the ledger knows this worker.
     pub(super) identity: Arc<Identity>,
 }

@@ -11,20 +11,20 @@ use strum::VariantArray;
 use tracing::{info, warn};
 
 use crate::aws::identity::{self, IdentityError};
-use crate::aws::target_client::Session;
-use crate::config::{self, Config, Rates};
-use crate::engine::worker::Target;
+use crate::aws::target_client::TargetClient;
+use crate::config::{self, Config, TargetRates};
+use crate::engine::worker::ServedTarget;
 use crate::health::clock::Clock;
-use crate::health::fit::{Finding, Misfit};
-use crate::ledger::{Store, insist};
+use crate::health::fit::{FitFinding, Misfit};
+use crate::ledger::{Ledger, insist};
 use muster_core::account::Account;
 use muster_core::format::rounded;
 use muster_core::job::{Name, Operation};
 
 /// All targets.
 #[derive(Debug)]
-pub(super) struct Targets {
-    pub(super) by_name: HashMap<String, Target>,
+pub(super) struct ServedTargets {
+    pub(super) by_name: HashMap<String, ServedTarget>,
     /// Those that AWS did not let in, and why.
     pub(super) denied: Vec<(Name, String)>,
     /// AWS's time.
@@ -32,22 +32,22 @@ pub(super) struct Targets {
 }
 
 /// A target, as it was found at the start.
-struct Found<'a> {
+struct FoundTarget<'a> {
     name: &'a str,
-    rates: &'a Rates,
+    rates: &'a TargetRates,
     account: Account,
-    session: Session,
+    session: TargetClient,
     /// Why its credentials are not known to be good.
     trouble: Option<IdentityError>,
 }
 
-impl Targets {
+impl ServedTargets {
     /// Asks AWS whose every target is, and makes them.
-    pub(super) async fn connect(config: &Config, store: &Store) -> anyhow::Result<Self> {
+    pub(super) async fn connect(config: &Config, store: &Ledger) -> anyhow::Result<Self> {
         let mut found = Vec::with_capacity(config.targets.len());
         let clock = Clock::default();
         for (name, settings) in &config.targets {
-            let target = Found::find(name, settings, config, store, &clock).await;
+            let target = FoundTarget::find(name, settings, config, store, &clock).await;
             found.push(target.with_context(|| cannot_use(name))?);
         }
         one_rate_for_each_quota(&found)?;
@@ -57,7 +57,7 @@ impl Targets {
             if let Some(trouble) = &its.trouble {
                 targets.denied.push((its.name.parse()?, trouble.to_string()));
             }
-            let target = Target { account: its.account, session: Arc::new(its.session) };
+            let target = ServedTarget { account: its.account, session: Arc::new(its.session) };
             targets.by_name.insert(its.name.to_owned(), target);
         }
         Ok(targets)
@@ -68,15 +68,15 @@ fn cannot_use(name: &str) -> String {
     format!("cannot use target `{name}`")
 }
 
-impl<'a> Found<'a> {
+impl<'a> FoundTarget<'a> {
     /// Asks AWS whose a target is and claims its name, or takes what the ledger knows of it.
     async fn find(
         name: &'a str,
-        settings: &'a config::Target,
+        settings: &'a config::TargetConfig,
         config: &Config,
-        store: &Store,
+        store: &Ledger,
         clock: &Clock,
-    ) -> anyhow::Result<Found<'a>> {
+    ) -> anyhow::Result<FoundTarget<'a>> {
         let (access, timeout) = (settings.access(&config.aws), config.worker.attempt_timeout.into());
         let rates = &settings.rates;
         let asked = identity::ask(&access, timeout).await;
@@ -94,7 +94,7 @@ impl<'a> Found<'a> {
                     rate = rounded(rates.register_certificate.per_second()),
                     "serving"
                 );
-                let session = Session::proven(access, account.clone(), timeout, &aws);
+                let session = TargetClient::proven(access, account.clone(), timeout, &aws);
                 return Ok(Self { name, rates, account, session, trouble: None });
             }
             Err(trouble) => trouble,
@@ -103,7 +103,7 @@ impl<'a> Found<'a> {
         match store.account_of_target(name).await?.filter(is_wanted) {
             Some(account) if trouble.may_pass() => {
                 warn!(target_name = name, %account, error = %trouble, "AWS does not let us in: calls wait, one probes");
-                let session = Session::new(access, account.clone(), timeout);
+                let session = TargetClient::new(access, account.clone(), timeout);
                 Ok(Self { name, rates, account, session, trouble: Some(trouble) })
             }
             _ => Err(trouble.into()),
@@ -112,7 +112,7 @@ impl<'a> Found<'a> {
 }
 
 /// Refuses to start where AWS lets nobody in: there is nothing to do.
-fn some_works(found: &mut [Found<'_>]) -> anyhow::Result<()> {
+fn some_works(found: &mut [FoundTarget<'_>]) -> anyhow::Result<()> {
     if found.iter().any(|its| its.trouble.is_none()) {
         return Ok(());
     }
@@ -121,16 +121,16 @@ fn some_works(found: &mut [Found<'_>]) -> anyhow::Result<()> {
 }
 
 /// Refuses targets of one account and region that disagree on its quota.
-fn one_rate_for_each_quota(found: &[Found<'_>]) -> Result<(), Misfit> {
-    let mut firsts: HashMap<&Account, &Found<'_>> = HashMap::new();
+fn one_rate_for_each_quota(found: &[FoundTarget<'_>]) -> Result<(), Misfit> {
+    let mut firsts: HashMap<&Account, &FoundTarget<'_>> = HashMap::new();
     let mut findings = Vec::new();
     for its in found {
         let first = firsts.entry(&its.account).or_insert(its);
         for &operation in Operation::VARIANTS.iter().filter(|&&its_op| first.rates.of(its_op) != its.rates.of(its_op)) {
-            findings.push(Finding::OneQuotaTwoRates {
+            findings.push(FitFinding::OneQuotaTwoRates {
                 one: first.name.to_owned(),
                 other: its.name.to_owned(),
-                key: Rates::key_of(operation),
+                key: TargetRates::key_of(operation),
                 account: its.account.id.clone(),
                 region: its.account.region.clone(),
                 rates: (first.rates.of(operation).per_second(), its.rates.of(operation).per_second()),

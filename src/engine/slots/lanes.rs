@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Progress;
+use super::StageProgress;
 use crate::quota::by_target::Room;
 
 /// The time whose ends without a call tell how many more there may be. A live message that came within it stands for
@@ -109,12 +109,12 @@ impl Lanes {
     }
 
     /// Gives the slot of a job back that came so far.
-    pub(super) fn free(&mut self, lane: Lane, progress: Progress) {
+    pub(super) fn free(&mut self, lane: Lane, progress: StageProgress) {
         *self.taken.of(lane) -= 1;
-        if progress != Progress::Started {
+        if progress != StageProgress::Started {
             *self.waiting.of(lane) -= 1;
         }
-        if progress == Progress::Undecided {
+        if progress == StageProgress::Undecided {
             self.undecided -= 1;
         }
     }
@@ -220,10 +220,10 @@ mod tests {
         assert_eq!(lanes.take(Lane::Replay, 100, room(50)), 50);
         assert_eq!(lanes.take(Lane::Live, 10, room(50)), 0);
         lanes.begin_to_wait(Lane::Live);
-        (0..3).for_each(|_| lanes.free(Lane::Replay, Progress::Undecided));
+        (0..3).for_each(|_| lanes.free(Lane::Replay, StageProgress::Undecided));
         assert_eq!((lanes.take(Lane::Replay, 10, room(50)), lanes.take(Lane::Live, 10, room(50))), (0, 3));
         lanes.end_to_wait(Lane::Live);
-        lanes.free(Lane::Replay, Progress::Undecided);
+        lanes.free(Lane::Replay, StageProgress::Undecided);
         assert_eq!(lanes.take(Lane::Replay, 10, room(50)), 1);
     }
 
@@ -240,7 +240,7 @@ mod tests {
             let lane = waiting.pop_front().expect("there is always work");
             lanes.decide();
             lanes.start(lane);
-            lanes.free(lane, Progress::Started);
+            lanes.free(lane, StageProgress::Started);
             *started.of(lane) += 1;
         }
         assert!((80..=120).contains(&started.replay), "{started:?}");

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::{Lane, Progress, Shared, State};
-use crate::aws::queue::{Message, Queue};
+use super::{Lane, SharedSlots, SlotState, StageProgress};
+use crate::aws::queue::{Queue, ReceivedMessage};
 use crate::telemetry::metrics::Stage;
 
 /// A place for one message, from before it is received until it is deleted.
 #[derive(Debug)]
 pub struct Slot {
-    shared: Arc<Shared>,
+    shared: Arc<SharedSlots>,
     lane: Lane,
     /// The entry of the message that it holds.
     id: Option<u64>,
@@ -42,12 +42,12 @@ pub struct Delivery {
 
 impl Slot {
     /// Makes a slot of what the lane has taken, with so many bytes kept free for its message.
-    pub(super) fn new(shared: &Arc<Shared>, lane: Lane, n_kept: usize) -> Self {
+    pub(super) fn new(shared: &Arc<SharedSlots>, lane: Lane, n_kept: usize) -> Self {
         Self { shared: Arc::clone(shared), lane, id: None, n_kept }
     }
 
     /// Puts a message in; its body is given back beside the delivery.
-    pub fn hold(mut self, message: Message) -> (Delivery, String) {
+    pub fn hold(mut self, message: ReceivedMessage) -> (Delivery, String) {
         self.id = Some(self.shared.lock().hold(self.lane, &message, self.n_kept));
         let delivery = Delivery {
             slot: self,
@@ -69,15 +69,15 @@ impl Slot {
         held.stage = stage;
         let before = held.progress;
         held.progress = match before {
-            _ if stage.has_started() => Progress::Started,
-            Progress::Undecided => Progress::Waiting,
+            _ if stage.has_started() => StageProgress::Started,
+            StageProgress::Undecided => StageProgress::Waiting,
             later => later,
         };
         let after = held.progress;
-        if before == Progress::Undecided {
+        if before == StageProgress::Undecided {
             state.lanes.decide();
         }
-        if before != Progress::Started && after == Progress::Started {
+        if before != StageProgress::Started && after == StageProgress::Started {
             if stage == Stage::Calling {
                 state.lanes.start(self.lane);
             } else {
@@ -92,7 +92,7 @@ impl Slot {
     pub async fn until_quiet(&self) {
         loop {
             let freed = self.shared.freed.notified();
-            let held = |state: &State| state.messages.get(&self.id?).map(|held| held.is_being_hidden);
+            let held = |state: &SlotState| state.messages.get(&self.id?).map(|held| held.is_being_hidden);
             if held(&self.shared.lock()) != Some(true) {
                 return;
             }
@@ -109,26 +109,26 @@ impl Drop for Slot {
             Some(held) => state.bytes.free(held.n_bytes),
             None => state.bytes.expect_no_more(self.n_kept),
         }
-        state.lanes.free(self.lane, held.map_or(Progress::Undecided, |held| held.progress));
+        state.lanes.free(self.lane, held.map_or(StageProgress::Undecided, |held| held.progress));
         drop(state);
         self.shared.freed.notify_waiters();
     }
 }
 
 /// A receiver's wait for a slot, for as long as it lasts.
-pub(super) struct Turn {
-    shared: Arc<Shared>,
+pub(super) struct SlotWait {
+    shared: Arc<SharedSlots>,
     lane: Lane,
 }
 
-impl Turn {
-    pub(super) fn new(shared: &Arc<Shared>, lane: Lane) -> Self {
+impl SlotWait {
+    pub(super) fn new(shared: &Arc<SharedSlots>, lane: Lane) -> Self {
         shared.lock().lanes.begin_to_wait(lane);
         Self { shared: Arc::clone(shared), lane }
     }
 }
 
-impl Drop for Turn {
+impl Drop for SlotWait {
     fn drop(&mut self) {
         self.shared.lock().lanes.end_to_wait(self.lane);
     }

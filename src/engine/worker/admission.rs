@@ -10,7 +10,7 @@ use super::{Admitted, Worker};
 use crate::health::breaker::{Pass, Probe};
 use crate::health::hold_view::Gate;
 use crate::ledger::rate_limit::Quota;
-use crate::quota::permits::{Limiter, Token};
+use crate::quota::permits::{Permit, PermitPool};
 use crate::runtime::sleep_until;
 use crate::telemetry::metrics::Stage;
 use muster_core::hold::{HoldKey, Parking};
@@ -19,13 +19,13 @@ use muster_core::job::{Name, Operation};
 /// What a job may do.
 pub(super) enum Admission {
     /// It has a token and calls, maybe as a probe.
-    Call(Token, Option<Probe>),
+    Call(Permit, Option<Probe>),
     /// It is parked, for a reason.
     Park(Parking, String),
 }
 
 /// What is found at one look.
-enum Look {
+enum Inspection {
     /// A token is all that is missing.
     Free(Option<Probe>),
     /// The ledger may let it through this hold.
@@ -44,20 +44,20 @@ impl Worker {
         let mut watch = self.parts.breakers.changes.watch();
         loop {
             match self.look(admitted, passed) {
-                Look::Park(parking, reason) => return Some(Admission::Park(parking, reason)),
-                Look::MayProbe(parking, reason) => {
+                Inspection::Park(parking, reason) => return Some(Admission::Park(parking, reason)),
+                Inspection::MayProbe(parking, reason) => {
                     if !self.claim_probe(&parking.hold, admitted).await {
                         return Some(Admission::Park(parking, reason));
                     }
                     passed.push(parking.hold);
                 }
-                Look::Wait(until) => tokio::select! {
+                Inspection::Wait(until) => tokio::select! {
                     biased;
                     () = self.parts.stop.cancelled() => return None,
                     () = watch.changed() => {}
                     () = sleep_until(until) => {}
                 },
-                Look::Free(probe) => tokio::select! {
+                Inspection::Free(probe) => tokio::select! {
                     biased;
                     () = self.parts.stop.cancelled() => return None,
                     // Dropping the wait gives the place in line away, and no token is lost.
@@ -77,29 +77,29 @@ impl Worker {
         is_in_the_way.then(|| self.parts.breakers.holds.target_busy(HoldKey::busy(target, operation)))
     }
 
-    fn look(&self, admitted: &Admitted, passed: &[HoldKey]) -> Look {
+    fn look(&self, admitted: &Admitted, passed: &[HoldKey]) -> Inspection {
         let breakers = &self.parts.breakers;
         if breakers.postgres.open().is_some() || breakers.is_paused() {
-            return Look::Wait(None);
+            return Inspection::Wait(None);
         }
         if !breakers.holds.is_empty() {
             match breakers.holds.gate(&admitted.holds(), passed) {
-                Gate::Closed(parking, reason) => return Look::Park(parking, reason),
-                Gate::ProbeDue(parking, reason) => return Look::MayProbe(parking, reason),
+                Gate::Closed(parking, reason) => return Inspection::Park(parking, reason),
+                Gate::ProbeDue(parking, reason) => return Inspection::MayProbe(parking, reason),
                 Gate::Open => {}
             }
         }
         let (target, operation) = (&admitted.job.target, admitted.job.operation());
         let breaker = breakers.of(target, operation);
         match breaker.pass() {
-            Pass::Free => Look::Free(None),
-            Pass::Probe(probe) => Look::Free(Some(probe)),
+            Pass::Free => Inspection::Free(None),
+            Pass::Probe(probe) => Inspection::Free(Some(probe)),
             Pass::Closed(_) if breakers.others_work(target, operation) => {
                 let reason = breaker.open().map_or_else(String::new, |open| open.reason);
                 let hold = HoldKey::target(target, operation);
-                Look::Park(breakers.holds.target_unavailable(hold, &reason), reason)
+                Inspection::Park(breakers.holds.target_unavailable(hold, &reason), reason)
             }
-            Pass::Closed(until) => Look::Wait(until),
+            Pass::Closed(until) => Inspection::Wait(until),
         }
     }
 
@@ -113,7 +113,7 @@ impl Worker {
     }
 
     /// Waits for a token.
-    async fn token(&self, limiter: &Limiter) -> Token {
+    async fn token(&self, limiter: &PermitPool) -> Permit {
         let began = Instant::now();
         let token = limiter.token().await;
         let waited = began.elapsed();

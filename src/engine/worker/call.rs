@@ -6,9 +6,9 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::admission::Admission;
-use super::{Admitted, Course, Standing, Worker};
-use crate::aws::attempts::Step;
-use crate::aws::registrar::{Answer, CallError, Kind};
+use super::{Admitted, Attempts, ExistingCertificate, Worker};
+use crate::aws::attempts::NextStep;
+use crate::aws::registrar::{Answer, CallError, ErrorKind};
 use crate::runtime::crash_point;
 use crate::telemetry::metrics::Stage;
 use muster_core::outcome::{Attempt, Code, Outcome};
@@ -17,7 +17,7 @@ impl Worker {
     /// Calls AWS until the job ends or is parked; nothing where the process stops before.
     pub(super) async fn register(&self, admitted: &mut Admitted) -> Option<Outcome> {
         let limiter = self.parts.limiters.of(&admitted.job.target, admitted.job.operation());
-        let mut course = Course::new(self.parts.retry, limiter.successes());
+        let mut course = Attempts::new(self.parts.retry, limiter.successes());
         let _held = limiter.hold();
         if let Some(parking) = self.make_room(admitted) {
             let reason = parking.opening.as_ref().map(|opening| opening.reason.clone()).unwrap_or_default();
@@ -37,14 +37,14 @@ impl Worker {
             let answer = self.call(admitted).await;
             crash_point::reached("answered");
             drop(probe);
-            if answer.kind() == Some(Kind::Throttled) {
+            if answer.kind() == Some(ErrorKind::Throttled) {
                 limiter.throttled(&token);
             }
             let is_open = self.parts.breakers.of(&admitted.job.target, admitted.job.operation()).open().is_some();
             match course.after(&answer, limiter.successes(), is_open) {
-                Step::End(Code::CertificateConflict) if self.name_ca(admitted).await? => {}
-                Step::End(code) => return Some(self.end(code, admitted, &answer, course).await),
-                Step::Wait(wait) => self.wait(admitted, wait).await?,
+                NextStep::End(Code::CertificateConflict) if self.name_ca(admitted).await? => {}
+                NextStep::End(code) => return Some(self.end(code, admitted, &answer, course).await),
+                NextStep::Wait(wait) => self.wait(admitted, wait).await?,
             }
         }
     }
@@ -68,14 +68,14 @@ impl Worker {
         if let Err(error) = &answer.result {
             log(error, &answer.attempt);
             match error.kind {
-                Kind::Denied => return breaker.denied(&error.to_string()),
-                Kind::Unreached => return breaker.unreached(&error.to_string()),
-                Kind::Transient(_) => return breaker.failed(&error.to_string()),
+                ErrorKind::Denied => return breaker.denied(&error.to_string()),
+                ErrorKind::Unreached => return breaker.unreached(&error.to_string()),
+                ErrorKind::Transient(_) => return breaker.failed(&error.to_string()),
                 _ => {}
             }
         }
         breakers.answered(target, operation, began);
-        if matches!(answer.result, Ok(_) | Err(CallError { kind: Kind::Exists, .. })) {
+        if matches!(answer.result, Ok(_) | Err(CallError { kind: ErrorKind::Exists, .. })) {
             self.parts.limiters.of(target, operation).succeeded();
             if !breakers.holds.is_empty() {
                 breakers.holds.went_through(&admitted.holds());
@@ -84,12 +84,13 @@ impl Worker {
     }
 
     /// Ends a job, or parks it where its issuing CA is not registered or not active.
-    async fn end(&self, code: Code, admitted: &Admitted, answer: &Answer, course: Course) -> Outcome {
+    async fn end(&self, code: Code, admitted: &Admitted, answer: &Answer, course: Attempts) -> Outcome {
         let hold = admitted.issuer_hold().filter(|_| code == Code::IssuerInactive);
         let Some(hold) = hold else {
             let (wanted, is_redelivery) = (admitted.job.request.wanted_status(), admitted.delivery.is_redelivery);
             let was_there = code == Code::Exists;
-            let standing = if was_there { self.standing(admitted, &course).await } else { Standing::default() };
+            let standing =
+                if was_there { self.standing(admitted, &course).await } else { ExistingCertificate::default() };
             let outcome = course.outcome(code, &admitted.certificate, wanted, is_redelivery, answer, standing);
             return self.advised(outcome, admitted).await;
         };
@@ -112,7 +113,7 @@ impl Worker {
 
 fn log(error: &CallError, attempt: &Attempt) {
     let request_id = attempt.request_id.as_deref().unwrap_or_default();
-    if error.kind == Kind::Denied {
+    if error.kind == ErrorKind::Denied {
         warn!(code = error.code, detail = error.message, request_id, "AWS denies the call");
     } else {
         debug!(code = error.code, detail = error.message, request_id, "the call did not register");

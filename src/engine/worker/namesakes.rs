@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{Admitted, Worker};
-use crate::ledger::StoreError;
+use crate::ledger::LedgerError;
 use crate::ledger::authority::{Authority, name_them};
 use muster_core::certificate::{Certificate, Issuer};
 use muster_core::hold::HoldKey;
@@ -25,17 +25,17 @@ const FRESH: Duration = Duration::from_secs(10);
 
 /// The shared names that were met.
 #[derive(Debug, Default)]
-pub(super) struct Namesakes(Mutex<HashMap<HoldKey, Known>>);
+pub(super) struct Namesakes(Mutex<HashMap<HoldKey, KnownNamesakes>>);
 
 /// The CAs of one name.
 #[derive(Clone, Debug)]
-struct Known {
+struct KnownNamesakes {
     cas: Arc<[Issuer]>,
     at: Instant,
 }
 
 impl Namesakes {
-    fn of(&self, issuer: &HoldKey) -> Option<Known> {
+    fn of(&self, issuer: &HoldKey) -> Option<KnownNamesakes> {
         self.lock().get(issuer).cloned()
     }
 
@@ -44,10 +44,10 @@ impl Namesakes {
         if all.len() >= ISSUERS_MAX {
             all.clear();
         }
-        all.insert(issuer, Known { cas, at: Instant::now() });
+        all.insert(issuer, KnownNamesakes { cas, at: Instant::now() });
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<HoldKey, Known>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<HoldKey, KnownNamesakes>> {
         self.0.lock().expect("nothing panics while it holds this lock")
     }
 }
@@ -104,7 +104,7 @@ impl Worker {
     }
 
     /// The CAs of a name that the ledger knows for a job's account.
-    async fn authorities_of(&self, admitted: &Admitted, name: [u8; 32]) -> Result<Vec<Authority>, StoreError> {
+    async fn authorities_of(&self, admitted: &Admitted, name: [u8; 32]) -> Result<Vec<Authority>, LedgerError> {
         let account = &self.parts.targets[admitted.job.target.as_str()].account;
         self.parts.store.authorities_named(&account.id, &account.region, name).await
     }

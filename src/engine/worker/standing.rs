@@ -4,23 +4,23 @@
 use tracing::warn;
 
 use super::{Admitted, Worker};
-use crate::aws::attempts::{Course, Standing};
+use crate::aws::attempts::{Attempts, ExistingCertificate};
 use muster_core::certificate::CertificateId;
 use muster_core::job::CertificateStatus;
 
 impl Worker {
     /// Finds out what is known of a certificate that was there. AWS is asked only where it may have been we who registered it:
     /// with an earlier call of this job, or of a delivery before this one.
-    pub(super) async fn standing(&self, admitted: &Admitted, course: &Course) -> Standing {
+    pub(super) async fn standing(&self, admitted: &Admitted, course: &Attempts) -> ExistingCertificate {
         let id = admitted.certificate.id();
         let may_be_ours = course.is_answer_lost() || admitted.delivery.is_redelivery;
         if !course.is_answer_lost()
             && let Some(status) = self.status_in_ledger(admitted, id).await
         {
-            return Standing { status: Some(status), is_ours: None };
+            return ExistingCertificate { status: Some(status), is_ours: None };
         }
         if !may_be_ours {
-            return Standing::default();
+            return ExistingCertificate::default();
         }
         let session = &self.parts.targets[admitted.job.target.as_str()].session;
         let described = tokio::select! {
@@ -28,7 +28,9 @@ impl Worker {
             () = self.parts.stop.cancelled() => None,
             described = session.describe(id, admitted.job.operation()) => described,
         };
-        described.map_or_else(Standing::default, |described| Standing::of(&described, course.first_call()))
+        described.map_or_else(ExistingCertificate::default, |described| {
+            ExistingCertificate::of(&described, course.first_call())
+        })
     }
 
     async fn status_in_ledger(&self, admitted: &Admitted, id: CertificateId) -> Option<CertificateStatus> {

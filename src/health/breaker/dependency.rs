@@ -10,17 +10,17 @@ use muster_core::format::span;
 
 /// Whether something that everybody needs works; clones share it.
 #[derive(Clone, Debug)]
-pub struct Dependency(Arc<Shared>);
+pub struct Dependency(Arc<SharedDependency>);
 
 #[derive(Debug)]
-struct Shared {
+struct SharedDependency {
     name: &'static str,
-    state: Mutex<State>,
+    state: Mutex<DependencyState>,
     changes: Changes,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct DependencyState {
     n_failing: usize,
     since: Option<Instant>,
     reason: String,
@@ -33,7 +33,7 @@ pub struct Failing(Dependency);
 impl Dependency {
     /// Something that works so far.
     pub fn new(name: &'static str, changes: Changes) -> Self {
-        Self(Arc::new(Shared { name, state: Mutex::default(), changes }))
+        Self(Arc::new(SharedDependency { name, state: Mutex::default(), changes }))
     }
 
     /// Notes that somebody tries in vain, until what this returns is dropped.
@@ -68,7 +68,7 @@ impl Dependency {
         self.0.changes.notify();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, DependencyState> {
         self.0.state.lock().expect("nothing panics while it holds this lock")
     }
 }

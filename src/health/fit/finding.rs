@@ -9,7 +9,7 @@ use muster_core::job::{DEFAULT_TARGET, NameError};
 
 /// Something that does not fit.
 #[derive(Debug, thiserror::Error)]
-pub enum Finding {
+pub enum FitFinding {
     /// Nothing is served.
     #[error("no target is configured")]
     NoTarget,
@@ -195,7 +195,7 @@ pub enum Finding {
     },
 }
 
-impl Finding {
+impl FitFinding {
     /// Says whether nothing can work with it.
     pub fn is_fatal(&self) -> bool {
         match self {

@@ -17,12 +17,12 @@ const BATCHES_MAX: usize = 1000;
 /// The last ends of each batch.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
-    windows: HashMap<Name, Window>,
+    windows: HashMap<Name, BatchWindow>,
     n_ended: u64,
 }
 
 #[derive(Debug, Default)]
-struct Window {
+struct BatchWindow {
     /// Why the last ones failed; none for one that went well.
     ends: VecDeque<Option<Code>>,
     /// When the last one came, as a count of all ends.
@@ -49,7 +49,7 @@ impl Batches {
     }
 }
 
-impl Window {
+impl BatchWindow {
     /// Notes an end; tells how many failed for its reason where that is too many.
     fn push(&mut self, code: Code) -> Option<usize> {
         if self.ends.len() == LOOKED_AT {

@@ -13,11 +13,11 @@ use muster_core::hold::{HoldKey, Opening, Parking};
 
 /// The holds, behind one lock.
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct HoldState {
     /// What the ledger holds, as it was a second ago.
     pub(super) ledger: HashMap<HoldKey, OpenHold>,
     /// What this worker found and the ledger may not have yet.
-    pub(super) found: HashMap<HoldKey, Found>,
+    pub(super) found: HashMap<HoldKey, LocalFinding>,
     /// The first certificate of an issuer whose call found that the CA is not active.
     pub(super) witnesses: HashMap<HoldKey, (CertificateId, Instant)>,
     pub(super) batches: Batches,
@@ -27,12 +27,12 @@ pub(super) struct State {
 
 /// A finding of this worker.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct LocalFinding {
     pub(super) opening: Opening,
     pub(super) at: Instant,
 }
 
-impl State {
+impl HoldState {
     /// What a hold says about a job that it would hold.
     pub(super) fn gate(&self, hold: &HoldKey) -> Gate {
         let parking = |opening| Parking { hold: hold.clone(), opening };

@@ -10,15 +10,15 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use super::device::Judged;
-use super::spool::{Reader, Spool};
-use crate::intake::manifest::{Content, Entry, Place};
+use super::spool::{Spool, SpoolReader};
+use crate::intake::manifest::{Content, Entry, FilePosition};
 use muster_core::certificate::{CertificateId, NameKey};
 use muster_core::job::Name;
 
 /// The certificates of a run that may be CAs.
 #[derive(Default)]
 pub(super) struct Candidates {
-    waiting: Spool<Waiting>,
+    waiting: Spool<WaitingCandidate>,
     seen: HashMap<CertificateId, Candidate>,
     /// The names of those that issued a certificate of this run.
     issuers: HashSet<NameKey>,
@@ -39,7 +39,7 @@ struct Candidate {
 
 /// One that waits: an entry whose certificate can be read, so that it holds no private key.
 #[derive(Deserialize, Serialize)]
-struct Waiting {
+struct WaitingCandidate {
     id: CertificateId,
     file: String,
     line: Option<u64>,
@@ -52,7 +52,7 @@ struct Waiting {
 }
 
 /// What a candidate turns out to be.
-pub(super) enum Turn {
+pub(super) enum Resolution {
     /// A CA: it is not sent.
     Ca {
         n_seen: u64,
@@ -116,7 +116,7 @@ impl Candidates {
             is_alone: false,
         };
         self.seen.insert(id, candidate);
-        self.waiting.push(&Waiting {
+        self.waiting.push(&WaitingCandidate {
             id,
             file: judged.place.file.to_string(),
             line: judged.place.line,
@@ -153,29 +153,29 @@ impl Candidates {
 
 /// The decisions about the candidates of a run.
 pub(super) struct Decisions {
-    waiting: Reader<Waiting>,
+    waiting: SpoolReader<WaitingCandidate>,
     seen: HashMap<CertificateId, Candidate>,
     issuers: HashSet<NameKey>,
 }
 
 impl Decisions {
-    fn turn(&self, waiting: Waiting) -> Turn {
+    fn turn(&self, waiting: WaitingCandidate) -> Resolution {
         let candidate = &self.seen[&waiting.id];
         let n_seen = candidate.n_seen;
         let has_issued = self.issuers.contains(&candidate.subject);
         if has_issued || candidate.is_beside_unreadable {
-            return Turn::Ca { n_seen, is_in_doubt: !has_issued };
+            return Resolution::Ca { n_seen, is_in_doubt: !has_issued };
         }
         let (is_alone, entry) = (candidate.is_alone, waiting.into_entry());
         if candidate.is_beside_issuer {
-            return Turn::ChainWithoutDevice { n_seen, entry };
+            return Resolution::ChainWithoutDevice { n_seen, entry };
         }
-        Turn::Device { n_seen, entry, is_alone }
+        Resolution::Device { n_seen, entry, is_alone }
     }
 }
 
 impl Iterator for Decisions {
-    type Item = io::Result<Turn>;
+    type Item = io::Result<Resolution>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let waiting = self.waiting.next()?;
@@ -183,10 +183,10 @@ impl Iterator for Decisions {
     }
 }
 
-impl Waiting {
+impl WaitingCandidate {
     fn into_entry(self) -> Entry {
         Entry {
-            place: Place { file: self.file.into(), line: self.line },
+            place: FilePosition { file: self.file.into(), line: self.line },
             text: self.text,
             content: Content::Pem(self.pem),
             n_padding: self.n_padding,

@@ -4,15 +4,15 @@ use std::path::Path;
 
 use time::OffsetDateTime;
 
-use super::{Order, Planned, Reason, Reject};
-use crate::intake::manifest::{Content, Entry, Place, STDIN};
+use super::{BatchOrder, Planned, Reject, RejectReason};
+use crate::intake::manifest::{Content, Entry, FilePosition, STDIN};
 use muster_core::certificate::{Certificate, NameKey, pem};
 use muster_core::job::Name;
 use muster_core::precheck::{CheckedCertificate, Field, Precheck, Warning};
 
 /// One entry and what the precheck says about it.
 pub(super) struct Judged {
-    pub(super) place: Place,
+    pub(super) place: FilePosition,
     /// The text that it is part of: see [`Entry::text`].
     pub(super) text: u64,
     /// The block, where there is one that may be shown.
@@ -26,7 +26,7 @@ pub(super) struct Judged {
     /// The name of its issuer, unless it signed itself.
     pub(super) issuer: Option<NameKey>,
     ca: Option<usize>,
-    result: Result<CheckedCertificate, Reason>,
+    result: Result<CheckedCertificate, RejectReason>,
     warnings: Vec<Warning>,
 }
 
@@ -40,7 +40,7 @@ pub(super) enum Fate {
 
 impl Judged {
     /// Prechecks an entry.
-    pub(super) fn new(entry: Entry, order: &Order, precheck: &Precheck, now: OffsetDateTime) -> Self {
+    pub(super) fn new(entry: Entry, order: &BatchOrder, precheck: &Precheck, now: OffsetDateTime) -> Self {
         let Entry { place, text, content, n_padding, is_next_to_private_key, reference, is_resent } = entry;
         let mut judged = Self {
             place,
@@ -53,7 +53,7 @@ impl Judged {
             certificate: None,
             issuer: None,
             ca: None,
-            result: Err(Reason::NotKept),
+            result: Err(RejectReason::NotKept),
             warnings: vec![],
         };
         match content {
@@ -67,15 +67,15 @@ impl Judged {
                 judged.check(String::new(), order, precheck, now);
                 judged.pem = None;
             }
-            Content::Garbage { bytes } => judged.result = Err(Reason::Garbage { bytes }),
+            Content::Garbage { bytes } => judged.result = Err(RejectReason::Garbage { bytes }),
             Content::NotKept => {}
-            Content::NoRecord => judged.result = Err(Reason::NoRecord),
-            Content::Unreadable(error) => judged.result = Err(Reason::Unreadable(error)),
+            Content::NoRecord => judged.result = Err(RejectReason::NoRecord),
+            Content::Unreadable(error) => judged.result = Err(RejectReason::Unreadable(error)),
         }
         judged
     }
 
-    fn check(&mut self, text: String, order: &Order, precheck: &Precheck, now: OffsetDateTime) {
+    fn check(&mut self, text: String, order: &BatchOrder, precheck: &Precheck, now: OffsetDateTime) {
         self.certificate = order.request(text.clone(), None).certificate();
         self.ca = order.ca_of(self.certificate.as_ref());
         self.issuer = self.certificate.as_ref().and_then(Certificate::other_issuer);
@@ -84,20 +84,20 @@ impl Judged {
         if self.n_padding > 0 {
             self.warnings.push(Warning::Padding { field: Field::CertificatePem, bytes: self.n_padding });
         }
-        self.result = verdict.result.map_err(Reason::Precheck);
+        self.result = verdict.result.map_err(RejectReason::Precheck);
         self.pem = Some(text);
     }
 
     /// Says whether it looks like a certificate and none could be read.
     pub(super) fn is_unreadable(&self) -> bool {
-        self.certificate.is_none() && !matches!(self.result, Err(Reason::NotKept))
+        self.certificate.is_none() && !matches!(self.result, Err(RejectReason::NotKept))
     }
 
     /// Decides what becomes of it; `is_alone` says whether its file holds no other device.
     pub(super) fn fate(self, is_alone: bool) -> Fate {
         let of_file = || if is_alone { file_stem(&self.place) } else { None };
         let reference = self.reference.or_else(of_file);
-        let result = if self.is_next_to_private_key { Err(Reason::BesidePrivateKey) } else { self.result };
+        let result = if self.is_next_to_private_key { Err(RejectReason::BesidePrivateKey) } else { self.result };
         match result {
             Ok(checked) => {
                 let planned = Planned {
@@ -116,7 +116,7 @@ impl Judged {
 }
 
 /// The name of a file without its last ending, where it is a name that jobs may carry.
-pub(super) fn file_stem(place: &Place) -> Option<Name> {
+pub(super) fn file_stem(place: &FilePosition) -> Option<Name> {
     if &*place.file == STDIN {
         return None;
     }

@@ -11,9 +11,9 @@ use std::thread;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::candidates::{Candidates, Decisions, OfText, Turn};
+use super::candidates::{Candidates, Decisions, OfText, Resolution};
 use super::device::{Fate, Judged};
-use super::{Order, Planned, Reason, Reject, Spool};
+use super::{BatchOrder, Planned, Reject, RejectReason, Spool};
 use crate::intake::manifest::{Content, Entry, Manifest};
 use muster_core::certificate::{Certificate, CertificateId, Issuer, NameKey};
 use muster_core::precheck::{Policy, Precheck, Warning};
@@ -24,16 +24,16 @@ const SHARE: usize = 256;
 /// The first pass, under way.
 pub struct Planner {
     entries: Box<dyn Iterator<Item = Entry> + Send>,
-    order: Arc<Order>,
+    order: Arc<BatchOrder>,
     judge: Judge,
     n_threads: usize,
-    text: Option<Text>,
+    text: Option<CurrentText>,
     candidates: Candidates,
     /// What the candidates turn out to be, once all entries are read.
     decisions: Option<Decisions>,
     planned: HashSet<CertificateId>,
     spool: Spool<Planned>,
-    tally: Tally,
+    tally: EnqueueTally,
 }
 
 /// How entries are judged.
@@ -44,7 +44,7 @@ pub struct Judge {
 }
 
 /// The text that is being read: a file, or one line of JSON Lines.
-struct Text {
+struct CurrentText {
     number: u64,
     /// Entries that are no CAs.
     n_devices: u64,
@@ -58,7 +58,7 @@ struct Text {
 
 /// What was found: `found` is the sum of `to_send`, `duplicates`, `issuers` and all of `rejected`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Tally {
+pub struct EnqueueTally {
     /// Entries.
     pub found: u64,
     /// Distinct certificates that passed the precheck.
@@ -80,7 +80,7 @@ pub struct Tally {
     pub resent: u64,
 }
 
-impl Tally {
+impl EnqueueTally {
     /// How many were rejected.
     pub fn n_rejected(&self) -> u64 {
         self.rejected.values().sum()
@@ -108,12 +108,12 @@ impl Judge {
         Self { precheck: Precheck::new(policy, cas), known_cas, now }
     }
 
-    fn is_known_ca(&self, certificate: &Certificate, order: &Order) -> bool {
+    fn is_known_ca(&self, certificate: &Certificate, order: &BatchOrder) -> bool {
         self.known_cas.contains(&certificate.id()) || order.cas.iter().any(|ca| ca.certificate() == certificate)
     }
 }
 
-impl Text {
+impl CurrentText {
     fn new(number: u64) -> Self {
         Self {
             number,
@@ -136,7 +136,7 @@ impl Text {
 
 impl Planner {
     /// Begins the first pass.
-    pub fn new(manifest: Manifest, order: Arc<Order>, judge: Judge) -> Self {
+    pub fn new(manifest: Manifest, order: Arc<BatchOrder>, judge: Judge) -> Self {
         Self {
             entries: Box::new(manifest.entries()),
             order,
@@ -147,12 +147,12 @@ impl Planner {
             decisions: None,
             planned: HashSet::new(),
             spool: Spool::default(),
-            tally: Tally::default(),
+            tally: EnqueueTally::default(),
         }
     }
 
     /// What was found up to now.
-    pub fn tally(&self) -> &Tally {
+    pub fn tally(&self) -> &EnqueueTally {
         &self.tally
     }
 
@@ -178,7 +178,7 @@ impl Planner {
     }
 
     /// What will be sent.
-    pub fn finish(self) -> (Spool<Planned>, Tally) {
+    pub fn finish(self) -> (Spool<Planned>, EnqueueTally) {
         (self.spool, self.tally)
     }
 
@@ -203,7 +203,7 @@ impl Planner {
         if self.text.as_ref().is_none_or(|text| text.number != entry.text) {
             self.end_text(rejects)?;
         }
-        let text = self.text.get_or_insert_with(|| Text::new(entry.text));
+        let text = self.text.get_or_insert_with(|| CurrentText::new(entry.text));
         if let Some(certificate) = &entry.certificate {
             let subject = certificate.subject_key();
             let has_issued = entry.issuer.as_ref() != Some(&subject) && text.candidates.has_issued(&subject);
@@ -241,20 +241,20 @@ impl Planner {
     /// Decides about some of those that may be CAs; returns whether there were any.
     fn decide_page(&mut self, rejects: &mut Vec<Reject>) -> io::Result<bool> {
         let decisions = self.decisions.iter_mut().flatten().take(SHARE * self.n_threads);
-        let turns = decisions.collect::<io::Result<Vec<Turn>>>()?;
+        let turns = decisions.collect::<io::Result<Vec<Resolution>>>()?;
         let is_over = turns.is_empty();
         let (mut devices, mut are_alone) = (Vec::new(), Vec::new());
         for turn in turns {
             match turn {
-                Turn::Ca { n_seen, is_in_doubt } => {
+                Resolution::Ca { n_seen, is_in_doubt } => {
                     self.tally.issuers += n_seen;
                     self.tally.issuers_in_doubt += if is_in_doubt { n_seen } else { 0 };
                 }
-                Turn::ChainWithoutDevice { n_seen, entry } => {
+                Resolution::ChainWithoutDevice { n_seen, entry } => {
                     self.tally.duplicates += n_seen - 1;
                     self.settle(Fate::Rejected(without_device(entry)), rejects)?;
                 }
-                Turn::Device { n_seen, entry, is_alone } => {
+                Resolution::Device { n_seen, entry, is_alone } => {
                     self.tally.duplicates += n_seen - 1;
                     devices.push(entry);
                     are_alone.push(is_alone);
@@ -292,5 +292,5 @@ fn without_device(entry: Entry) -> Reject {
         Content::Pem(text) => Some(text),
         _ => None,
     };
-    Reject::new(&entry.place, entry.reference, pem, &Reason::ChainWithoutDevice)
+    Reject::new(&entry.place, entry.reference, pem, &RejectReason::ChainWithoutDevice)
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::aws::queue::EntryError;
-use crate::intake::manifest::Place;
+use crate::intake::manifest::FilePosition;
 use crate::runtime::output_file::{ChosenBy, OutputFile, OutputFileError};
 use muster_core::certificate::input::inputs;
 use muster_core::certificate::{Certificate, CertificateId, pem};
@@ -17,7 +17,7 @@ use muster_core::precheck::{Field, Rejection};
 
 /// Why something was not sent.
 #[derive(Debug, thiserror::Error)]
-pub enum Reason {
+pub enum RejectReason {
     /// AWS would refuse it.
     #[error(transparent)]
     Precheck(Rejection),
@@ -85,7 +85,7 @@ pub struct Reject {
     pub certificate_pem: Option<String>,
 }
 
-impl Reason {
+impl RejectReason {
     /// The closed code of the reason.
     pub fn code(&self) -> &'static str {
         match self {
@@ -131,7 +131,7 @@ pub(super) const NOT_SENT: &str = "not_sent";
 
 impl Reject {
     /// Describes what was not sent.
-    pub fn new(place: &Place, reference: Option<Name>, pem: Option<String>, reason: &Reason) -> Self {
+    pub fn new(place: &FilePosition, reference: Option<Name>, pem: Option<String>, reason: &RejectReason) -> Self {
         let certificate = pem.as_deref().and_then(first_certificate);
         Self {
             file: place.file.to_string(),

@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Order, Planned, Reason, Reject, Spool};
+use super::{BatchOrder, Planned, Reject, RejectReason, Spool};
 use crate::aws::queue::{
-    CALL_MAX, CallSize, EntryError, Outgoing, Queue, QueueError, QueueErrorKind, UNKNOWN, not_mentioned,
+    CALL_MAX, CallSize, EntryError, OutgoingMessage, Queue, QueueError, QueueErrorKind, UNKNOWN, not_mentioned,
 };
-use crate::intake::manifest::Place;
+use crate::intake::manifest::FilePosition;
 use crate::runtime::backoff::Backoff;
 
 /// Most calls at a time: enough that waiting for answers costs nothing, few enough for any network.
@@ -27,13 +27,13 @@ const ATTEMPTS: u32 = 8;
 const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// The second pass, under way.
-pub struct Sender {
+pub struct BatchSender {
     queue: Queue,
-    order: Arc<Order>,
+    order: Arc<BatchOrder>,
     batch_size: Option<u64>,
     planned: Box<dyn Iterator<Item = io::Result<Planned>> + Send>,
     /// The message that did not fit into the last call.
-    left_over: Option<Message>,
+    left_over: Option<PlannedMessage>,
     is_over: bool,
     calls: JoinSet<Called>,
 }
@@ -50,17 +50,22 @@ pub struct Called {
 }
 
 /// A certificate and its message.
-struct Message {
+struct PlannedMessage {
     planned: Planned,
-    outgoing: Outgoing,
+    outgoing: OutgoingMessage,
 }
 
-impl Sender {
+impl BatchSender {
     /// Prepares to send what is planned; its messages announce `batch_size` certificates.
     ///
     /// # Errors
     /// The spool cannot be read.
-    pub fn new(queue: Queue, order: Arc<Order>, spool: Spool<Planned>, batch_size: Option<u64>) -> io::Result<Self> {
+    pub fn new(
+        queue: Queue,
+        order: Arc<BatchOrder>,
+        spool: Spool<Planned>,
+        batch_size: Option<u64>,
+    ) -> io::Result<Self> {
         let planned = Box::new(spool.read()?);
         Ok(Self { queue, order, batch_size, planned, left_over: None, is_over: false, calls: JoinSet::new() })
     }
@@ -86,7 +91,7 @@ impl Sender {
     }
 
     /// Takes as many messages as one call may carry.
-    fn next_messages(&mut self) -> io::Result<Vec<Message>> {
+    fn next_messages(&mut self) -> io::Result<Vec<PlannedMessage>> {
         let mut messages = Vec::with_capacity(CALL_MAX);
         let mut size = CallSize::default();
         while let Some(message) = self.next_message()? {
@@ -99,31 +104,31 @@ impl Sender {
         Ok(messages)
     }
 
-    fn next_message(&mut self) -> io::Result<Option<Message>> {
+    fn next_message(&mut self) -> io::Result<Option<PlannedMessage>> {
         if let Some(message) = self.left_over.take() {
             return Ok(Some(message));
         }
         let Some(planned) = self.planned.next().transpose()? else { return Ok(None) };
         let body = self.order.job(&planned, self.batch_size).to_body();
         let group = self.order.source.as_ref().map(ToString::to_string);
-        Ok(Some(Message { planned, outgoing: Outgoing { body, group } }))
+        Ok(Some(PlannedMessage { planned, outgoing: OutgoingMessage { body, group } }))
     }
 }
 
-impl Message {
-    fn reject(self, reason: &Reason) -> Reject {
+impl PlannedMessage {
+    fn reject(self, reason: &RejectReason) -> Reject {
         let Planned { file, line, reference, certificate_pem, .. } = self.planned;
-        Reject::new(&Place { file: file.into(), line }, reference, Some(certificate_pem), reason)
+        Reject::new(&FilePosition { file: file.into(), line }, reference, Some(certificate_pem), reason)
     }
 }
 
 /// Sends the messages of one call until each is taken, refused or given up.
-async fn send(queue: Queue, mut messages: Vec<Message>) -> Called {
+async fn send(queue: Queue, mut messages: Vec<PlannedMessage>) -> Called {
     let mut called = Called::default();
     let mut backoff = Backoff::new(WAITS.0, WAITS.1);
     let n = messages.len();
     for attempt in 1.. {
-        let outgoing: Vec<Outgoing> = messages.iter().map(|message| message.outgoing.clone()).collect();
+        let outgoing: Vec<OutgoingMessage> = messages.iter().map(|message| message.outgoing.clone()).collect();
         let results = match queue.send(&outgoing).await {
             Ok(results) => results,
             // SQS spoke of the others of this call: it is about these, not about the way to it.
@@ -139,8 +144,9 @@ async fn send(queue: Queue, mut messages: Vec<Message>) -> Called {
         };
         let failed = called.sort(messages, results);
         if attempt == ATTEMPTS {
-            let give_up =
-                |(message, cause): (Message, _)| message.reject(&Reason::NotSent { attempts: attempt, cause });
+            let give_up = |(message, cause): (PlannedMessage, _)| {
+                message.reject(&RejectReason::NotSent { attempts: attempt, cause })
+            };
             called.rejects.extend(failed.into_iter().map(give_up));
             break;
         }
@@ -155,13 +161,17 @@ async fn send(queue: Queue, mut messages: Vec<Message>) -> Called {
 
 impl Called {
     /// Counts what was taken, rejects what was refused, and gives back what may be sent again.
-    fn sort(&mut self, messages: Vec<Message>, results: Vec<Result<(), EntryError>>) -> Vec<(Message, EntryError)> {
+    fn sort(
+        &mut self,
+        messages: Vec<PlannedMessage>,
+        results: Vec<Result<(), EntryError>>,
+    ) -> Vec<(PlannedMessage, EntryError)> {
         let mut failed = Vec::new();
         for (message, result) in messages.into_iter().zip(results) {
             match result {
                 Ok(()) => self.n_sent += 1,
                 Err(error) if error.is_final() => {
-                    self.rejects.push(message.reject(&Reason::RefusedByQueue(error)));
+                    self.rejects.push(message.reject(&RejectReason::RefusedByQueue(error)));
                 }
                 Err(error) => failed.push((message, error)),
             }

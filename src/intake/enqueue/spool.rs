@@ -49,10 +49,10 @@ impl<T: Serialize + DeserializeOwned> Spool<T> {
     ///
     /// # Errors
     /// The temporary file cannot be written or read.
-    pub fn read(self) -> io::Result<Reader<T>> {
+    pub fn read(self) -> io::Result<SpoolReader<T>> {
         let mut file = self.0.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.rewind()?;
-        Ok(Reader(BufReader::new(file).lines(), PhantomData))
+        Ok(SpoolReader(BufReader::new(file).lines(), PhantomData))
     }
 }
 
@@ -63,9 +63,9 @@ impl<T> Default for Spool<T> {
 }
 
 /// Reads a spool back.
-pub struct Reader<T>(Lines<BufReader<SpooledTempFile>>, PhantomData<T>);
+pub struct SpoolReader<T>(Lines<BufReader<SpooledTempFile>>, PhantomData<T>);
 
-impl<T: DeserializeOwned> Iterator for Reader<T> {
+impl<T: DeserializeOwned> Iterator for SpoolReader<T> {
     type Item = io::Result<T>;
 
     fn next(&mut self) -> Option<Self::Item> {

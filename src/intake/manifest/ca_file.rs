@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use super::{Content, Entries, Place, open};
+use super::{Content, Entries, FilePosition, open};
 use muster_core::certificate::input::{Input, inputs};
 use muster_core::certificate::{Certificate, CertificateError, Issuer, pem};
 
@@ -95,7 +95,7 @@ impl CaFile {
         Err(CaFileError { place: path.display().to_string(), source })
     }
 
-    fn take(&mut self, place: &Place, input: Input) -> Result<(), CaFileError> {
+    fn take(&mut self, place: &FilePosition, input: Input) -> Result<(), CaFileError> {
         let source = match input.read {
             Ok(certificate) => {
                 self.take_certificate(certificate);

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Input, Manifest};
+use super::{Manifest, ManifestInput};
 
 /// The ends of names that certificates have in folders. Containers are read to be rejected: whoever puts one there means the
 /// certificates in it.
@@ -14,7 +14,7 @@ const EXTENSIONS: [&str; 9] = ["pem", "crt", "cer", "der", "cert", "p7b", "p7c",
 pub(super) fn walk(folder: &Path, seen: &mut HashSet<PathBuf>, manifest: &mut Manifest) {
     match paths(folder, seen) {
         Ok(paths) => paths.into_iter().for_each(|path| add(path, seen, manifest)),
-        Err(error) => manifest.inputs.push(Input::Unreadable(folder.to_owned(), error)),
+        Err(error) => manifest.inputs.push(ManifestInput::Unreadable(folder.to_owned(), error)),
     }
 }
 
@@ -33,7 +33,7 @@ fn add(path: PathBuf, seen: &mut HashSet<PathBuf>, manifest: &mut Manifest) {
     if path.is_dir() {
         walk(&path, seen, manifest);
     } else if path.extension().is_some_and(|extension| EXTENSIONS.iter().any(|e| extension.eq_ignore_ascii_case(e))) {
-        manifest.inputs.push(Input::File(path));
+        manifest.inputs.push(ManifestInput::File(path));
     } else {
         manifest.n_skipped += 1;
     }

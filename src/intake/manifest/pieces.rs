@@ -6,9 +6,9 @@
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
-use super::record::Record;
-use super::source::{Next, Source};
-use super::text::Text;
+use super::record::JsonRecord;
+use super::source::{NextInput, Source};
+use super::text::FileText;
 use muster_core::certificate::input::is_padding;
 
 /// What a file holds.
@@ -22,7 +22,7 @@ pub(super) enum Piece {
     /// Bytes behind a certificate in DER that are neither padding nor text with a block.
     Garbage { bytes: u64 },
     /// A line of a rejects file, or of another file of JSON Lines.
-    Record { line: u64, record: Record },
+    Record { line: u64, record: JsonRecord },
     /// The marker of a private key.
     PrivateKey { line: u64 },
 }
@@ -30,15 +30,15 @@ pub(super) enum Piece {
 /// The pieces of one file.
 pub(super) struct Pieces<R> {
     source: Source<R>,
-    text: Text,
+    text: FileText,
     found: VecDeque<Piece>,
-    state: State,
+    state: PieceState,
     /// How many bytes of text without a block follow a certificate in DER.
     n_garbage: Option<u64>,
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]
-enum State {
+enum PieceState {
     Start,
     Text,
     Lines,
@@ -48,18 +48,18 @@ enum State {
 
 impl<R: Read> Pieces<R> {
     pub(super) fn new(reader: R) -> Self {
-        let (source, text) = (Source::new(reader), Text::new());
-        Self { source, text, found: VecDeque::new(), state: State::Start, n_garbage: None }
+        let (source, text) = (Source::new(reader), FileText::new());
+        Self { source, text, found: VecDeque::new(), state: PieceState::Start, n_garbage: None }
     }
 
     /// Reads on until something is found or the file is over.
     fn search(&mut self) -> io::Result<()> {
-        while self.found.is_empty() && self.state != State::Over {
-            let may_be_der = matches!(self.state, State::Start | State::BehindDer);
+        while self.found.is_empty() && self.state != PieceState::Over {
+            let may_be_der = matches!(self.state, PieceState::Start | PieceState::BehindDer);
             match self.source.next(may_be_der)? {
-                Next::Der(der) => self.take_der(der)?,
-                Next::Text { bytes, is_last } => self.take_text(&bytes, is_last),
-                Next::End => self.state = State::Over,
+                NextInput::Der(der) => self.take_der(der)?,
+                NextInput::Text { bytes, is_last } => self.take_text(&bytes, is_last),
+                NextInput::End => self.state = PieceState::Over,
             }
         }
         Ok(())
@@ -71,22 +71,22 @@ impl<R: Read> Pieces<R> {
             0 => {}
             bytes => self.found.push_back(Piece::Padding { bytes }),
         }
-        (self.state, self.n_garbage) = (State::BehindDer, Some(0));
+        (self.state, self.n_garbage) = (PieceState::BehindDer, Some(0));
         Ok(())
     }
 
     fn take_text(&mut self, bytes: &[u8], is_last: bool) {
         self.text.push(bytes, is_last);
-        if self.state == State::Start {
-            let is_record = self.text.first_line().is_some_and(Record::is_in);
-            self.state = if is_record { State::Lines } else { State::Text };
+        if self.state == PieceState::Start {
+            let is_record = self.text.first_line().is_some_and(JsonRecord::is_in);
+            self.state = if is_record { PieceState::Lines } else { PieceState::Text };
         }
-        if self.state == State::Lines {
+        if self.state == PieceState::Lines {
             let lines = self.text.take_lines(is_last).into_iter().filter(|(_, text)| !text.trim().is_empty());
-            self.found.extend(lines.map(|(line, text)| Piece::Record { line, record: Record::read(&text) }));
+            self.found.extend(lines.map(|(line, text)| Piece::Record { line, record: JsonRecord::read(&text) }));
             return;
         }
-        self.state = State::Text;
+        self.state = PieceState::Text;
         self.text.split(is_last, &mut self.found);
         self.n_garbage = self.n_garbage.filter(|_| self.found.is_empty()).map(|n| n + bytes.len() as u64);
         if let Some(bytes) = self.n_garbage.filter(|_| is_last) {
@@ -103,7 +103,7 @@ impl<R: Read> Iterator for Pieces<R> {
         match self.search() {
             Ok(()) => self.found.pop_front().map(Ok),
             Err(error) => {
-                self.state = State::Over;
+                self.state = PieceState::Over;
                 Some(Err(error))
             }
         }

@@ -8,7 +8,7 @@ use muster_core::job::Name;
 
 /// One line.
 #[derive(Clone, Eq, PartialEq)]
-pub(super) enum Record {
+pub(super) enum JsonRecord {
     /// A certificate.
     Certificate {
         pem: String,
@@ -32,7 +32,7 @@ pub(super) struct RejectedAt {
 /// The fields that matter here; others are left alone.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Fields {
+struct RecordFields {
     certificate_pem: Option<String>,
     #[serde(rename = "ref")]
     reference: Option<Name>,
@@ -41,7 +41,7 @@ struct Fields {
     code: Option<String>,
 }
 
-impl Record {
+impl JsonRecord {
     /// Says whether a file whose first line this is has records.
     pub(super) fn is_in(line: &str) -> bool {
         Self::read(line) != Self::Unreadable
@@ -49,7 +49,7 @@ impl Record {
 
     /// Reads a line.
     pub(super) fn read(line: &str) -> Self {
-        let Ok(fields) = serde_json::from_str::<Fields>(line) else { return Self::Unreadable };
+        let Ok(fields) = serde_json::from_str::<RecordFields>(line) else { return Self::Unreadable };
         let line = fields.line;
         let rejected_at = fields.file.filter(|_| fields.code.is_some()).map(|file| RejectedAt { file, line });
         match (fields.certificate_pem, rejected_at) {
@@ -61,7 +61,7 @@ impl Record {
 }
 
 /// Prints sizes only: a text may hold anything.
-impl fmt::Debug for Record {
+impl fmt::Debug for JsonRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Certificate { pem, reference, .. } => {
@@ -81,20 +81,20 @@ mod tests {
     fn a_reject_is_read_back_with_its_ref() {
         let line = r#"{"file":"a.pem","line":3,"ref":"SN-1","code":"expired","reason":"...","certificatePem":"x"}"#;
         let rejected_at = Some(RejectedAt { file: "a.pem".into(), line: Some(3) });
-        let expected = Record::Certificate { pem: "x".into(), reference: "SN-1".parse().ok(), rejected_at };
-        assert!(Record::read(line) == expected);
+        let expected = JsonRecord::Certificate { pem: "x".into(), reference: "SN-1".parse().ok(), rejected_at };
+        assert!(JsonRecord::read(line) == expected);
     }
 
     #[test]
     fn a_reject_without_its_text_says_where_it_stood() {
         let line = r#"{"file":"a.pem","line":3,"code":"private_key","reason":"..."}"#;
-        assert!(Record::read(line) == Record::NotKept(RejectedAt { file: "a.pem".into(), line: Some(3) }));
+        assert!(JsonRecord::read(line) == JsonRecord::NotKept(RejectedAt { file: "a.pem".into(), line: Some(3) }));
     }
 
     #[test]
     fn other_lines_are_no_records() {
         for line in ["", "{", "[]", "{}", r#"{"certificatePem":7}"#, r#"{"file":"a.pem"}"#] {
-            assert!(Record::read(line) == Record::Unreadable, "{line}");
+            assert!(JsonRecord::read(line) == JsonRecord::Unreadable, "{line}");
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Source<R> {
 }
 
 /// What comes next.
-pub(super) enum Next {
+pub(super) enum NextInput {
     /// A certificate in DER, or what begins like one; cut where it is longer than a stretch or than the file.
     Der(Vec<u8>),
     /// Bytes of text, up to the next certificate in DER if `is_last`.
@@ -46,14 +46,14 @@ impl<R: Read> Source<R> {
     }
 
     /// Takes what comes next. At the start of a file, and behind DER, whatever begins as DER does is taken for it.
-    pub(super) fn next(&mut self, may_be_der: bool) -> io::Result<Next> {
+    pub(super) fn next(&mut self, may_be_der: bool) -> io::Result<NextInput> {
         self.fill()?;
         if self.held.is_empty() {
-            return Ok(Next::End);
+            return Ok(NextInput::End);
         }
         if begins_as_certificate(&self.held) || (may_be_der && begins_as_der(&self.held)) {
             let end = der_length(&self.held).unwrap_or(STRETCH).min(self.held.len());
-            return Ok(Next::Der(self.take(end)));
+            return Ok(NextInput::Der(self.take(end)));
         }
         let next_der = (1..self.held.len()).find(|&at| begins_as_certificate(&self.held[at..]));
         let (end, is_last) = match next_der {
@@ -62,7 +62,7 @@ impl<R: Read> Source<R> {
             // The last bytes may be the first of a header.
             None => (self.held.len() - (HEADER - 1), false),
         };
-        Ok(Next::Text { bytes: self.take(end), is_last })
+        Ok(NextInput::Text { bytes: self.take(end), is_last })
     }
 
     /// Takes the bytes before the first that is not wanted, and counts them.

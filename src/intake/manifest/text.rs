@@ -16,7 +16,7 @@ const MARKER_MAX: usize = 256;
 const TAIL: usize = 1024;
 
 /// The text of a file that is read and not yet taken to pieces.
-pub(super) struct Text {
+pub(super) struct FileText {
     decoder: Option<Decoder>,
     held: String,
     /// The line at which `held` begins, counted from 1.
@@ -25,7 +25,7 @@ pub(super) struct Text {
     is_inside: bool,
 }
 
-impl Text {
+impl FileText {
     pub(super) fn new() -> Self {
         Self { decoder: None, held: String::new(), line: 1, is_inside: false }
     }

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::{Authority, read_authority};
 use crate::ledger::hold::COUNTED_MAX;
-use crate::ledger::{Store, StoreError, word};
+use crate::ledger::{Ledger, LedgerError, word};
 use muster_core::certificate::CertificateId;
 use muster_core::hold::HoldKey;
 use muster_core::job::{Name, Operation, Request};
@@ -56,12 +56,12 @@ impl fmt::Debug for FailedAuthority {
     }
 }
 
-impl Store {
+impl Ledger {
     /// Lists the CAs that are in, the first first.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn authority_reports(&self) -> Result<Vec<AuthorityReport>, StoreError> {
+    pub async fn authority_reports(&self) -> Result<Vec<AuthorityReport>, LedgerError> {
         let query = "-- authority_reports
             select account, region, certificate_id, subject, subject_key, pem, mode, status, not_before, not_after,
                 registered_at, array(
@@ -88,7 +88,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn failed_authorities(&self) -> Result<Vec<FailedAuthority>, StoreError> {
+    pub async fn failed_authorities(&self) -> Result<Vec<FailedAuthority>, LedgerError> {
         // The index `failed_authorities` answers: its condition must stand here word for word.
         let query = "-- failed_authorities
             select target, batch, certificate_id, code, detail, request::text, ended_at
@@ -122,7 +122,10 @@ impl AuthorityReport {
 }
 
 /// How many jobs wait for each hold of these.
-async fn count_waiting(db: &mut PgConnection, reports: &[AuthorityReport]) -> Result<HashMap<String, u64>, StoreError> {
+async fn count_waiting(
+    db: &mut PgConnection,
+    reports: &[AuthorityReport],
+) -> Result<HashMap<String, u64>, LedgerError> {
     let holds: Vec<String> = reports.iter().flat_map(AuthorityReport::holds).map(|hold| hold.to_string()).collect();
     let query = "-- count_waiting
         select h.hold, waiting.n
@@ -141,13 +144,13 @@ async fn count_waiting(db: &mut PgConnection, reports: &[AuthorityReport]) -> Re
     rows.iter().map(|row| Ok((row.try_get("hold")?, row.try_get::<i64, _>("n")?.cast_unsigned()))).collect()
 }
 
-fn read_report(row: &PgRow) -> Result<AuthorityReport, StoreError> {
+fn read_report(row: &PgRow) -> Result<AuthorityReport, LedgerError> {
     let targets: Vec<String> = row.try_get("targets")?;
     let targets = targets.iter().filter_map(|name| name.parse().ok()).collect();
     Ok(AuthorityReport { authority: read_authority(row)?, targets, n_waiting: 0 })
 }
 
-fn read_failed(row: &PgRow) -> Result<FailedAuthority, StoreError> {
+fn read_failed(row: &PgRow) -> Result<FailedAuthority, LedgerError> {
     let request: Option<String> = row.try_get("request")?;
     Ok(FailedAuthority {
         target: row.try_get("target")?,

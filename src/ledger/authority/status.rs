@@ -1,7 +1,7 @@
 //! The status of a CA as AWS says it now: whoever changes it elsewhere does not tell the ledger.
 
 use super::{Authority, read_authority, release_issuers};
-use crate::ledger::{Store, StoreError};
+use crate::ledger::{Ledger, LedgerError};
 use muster_core::account::Account;
 use muster_core::certificate::CertificateId;
 use muster_core::job::{CertificateMode, CertificateStatus};
@@ -19,13 +19,13 @@ pub struct LearntStatus<'a> {
     pub mode: Option<CertificateMode>,
 }
 
-impl Store {
+impl Ledger {
     /// Writes the status that AWS says a CA has; returns whether the ledger had another one. A CA that the ledger does not
     /// know stays unknown.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn note_ca_status(&self, learnt: &LearntStatus<'_>) -> Result<bool, StoreError> {
+    pub async fn note_ca_status(&self, learnt: &LearntStatus<'_>) -> Result<bool, LedgerError> {
         let update = "-- note_ca_status
             with was as (
                 select status
@@ -54,7 +54,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn release_ca(&self, account: &Account, id: CertificateId) -> Result<(), StoreError> {
+    pub async fn release_ca(&self, account: &Account, id: CertificateId) -> Result<(), LedgerError> {
         let query = "-- release_ca
             select account, region, certificate_id, subject, subject_key, pem, mode, status, not_before, not_after,
                 registered_at

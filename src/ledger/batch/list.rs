@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 
 use crate::ledger::reading::Quiet;
-use crate::ledger::{Store, StoreError};
+use crate::ledger::{Ledger, LedgerError};
 
 /// How far a batch is, in a line.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -42,13 +42,13 @@ impl BatchLine {
     }
 }
 
-impl Store {
+impl Ledger {
     /// Lists up to `n` batches, the one whose first end came last first, from behind one of them on; none where the ledger
     /// does not have that one.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn batch_lines(&self, before: Option<&str>, n: u32) -> Result<Option<Vec<BatchLine>>, StoreError> {
+    pub async fn batch_lines(&self, before: Option<&str>, n: u32) -> Result<Option<Vec<BatchLine>>, LedgerError> {
         let place = "-- batch_place
 select first_recorded_at from batches where batch = $1";
         let query = "-- batch_lines
@@ -84,8 +84,8 @@ select first_recorded_at from batches where batch = $1";
     }
 }
 
-fn read(row: &PgRow) -> Result<BatchLine, StoreError> {
-    let count = |column: &str| Ok::<_, StoreError>(row.try_get::<i64, _>(column)?.cast_unsigned());
+fn read(row: &PgRow) -> Result<BatchLine, LedgerError> {
+    let count = |column: &str| Ok::<_, LedgerError>(row.try_get::<i64, _>(column)?.cast_unsigned());
     Ok(BatchLine {
         batch: row.try_get("batch")?,
         announced: super::announced_of(row)?,

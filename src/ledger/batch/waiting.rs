@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 
-use crate::ledger::StoreError;
+use crate::ledger::LedgerError;
 use muster_core::hold::HoldKey;
 
 /// Most waiting jobs of a batch that are counted for one hold: the count reads an index entry for each.
@@ -11,7 +11,7 @@ pub const COUNTED_MAX: u64 = 100_000;
 
 /// Jobs of a batch that wait for one open hold.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Waiting {
+pub struct WaitingJobs {
     /// What they wait for.
     pub hold: HoldKey,
     /// The subject of the CA, where it is a hold on an issuer.
@@ -21,7 +21,7 @@ pub struct Waiting {
 }
 
 /// Counts the parked jobs of a batch that wait for open holds, most first. All others are being resent.
-pub(super) async fn waiting(db: &mut PgConnection, batch: &str) -> Result<Vec<Waiting>, StoreError> {
+pub(super) async fn waiting(db: &mut PgConnection, batch: &str) -> Result<Vec<WaitingJobs>, LedgerError> {
     // By the index `waiting`; its condition must stand here word for word.
     let query = "-- batch_waiting
         select h.hold, h.subject, counted.n
@@ -42,8 +42,8 @@ pub(super) async fn waiting(db: &mut PgConnection, batch: &str) -> Result<Vec<Wa
     rows.iter().map(read).collect()
 }
 
-fn read(row: &PgRow) -> Result<Waiting, StoreError> {
-    Ok(Waiting {
+fn read(row: &PgRow) -> Result<WaitingJobs, LedgerError> {
+    Ok(WaitingJobs {
         hold: HoldKey::read(row.try_get("hold")?),
         subject: row.try_get("subject")?,
         n: row.try_get::<i64, _>("n")?.cast_unsigned(),

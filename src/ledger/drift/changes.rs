@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use time::OffsetDateTime;
 
-use super::{ComparedRow, KeyColumns, RowKey};
+use super::{ComparedRow, DriftKey, KeyColumns};
 use crate::ledger::columns::{ROW, read_row};
 use crate::ledger::counters::{self, count};
 use crate::ledger::record::update_rows;
 use crate::ledger::row::{End, Row};
-use crate::ledger::{Store, StoreError, word};
+use crate::ledger::{Ledger, LedgerError, word};
 use muster_core::job::CertificateStatus;
 use muster_core::outcome::{Code, Status};
 
@@ -47,21 +47,23 @@ pub struct Changed {
     pub n_learnt: u64,
 }
 
-impl Store {
+impl Ledger {
     /// Changes good rows, those that are still as they were compared.
     ///
     /// # Errors
     /// What the server or the connection met; nothing was written, unless the COMMIT was in doubt.
-    pub async fn change_compared(&self, changes: &[(&ComparedRow, Becomes)]) -> Result<Changed, StoreError> {
+    pub async fn change_compared(&self, changes: &[(&ComparedRow, Becomes)]) -> Result<Changed, LedgerError> {
         let mut changes: Vec<_> = changes.iter().collect();
         changes.sort_by_key(|(row, _)| &row.key);
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
             let there = lock(&mut transaction, changes.iter().map(|(row, _)| *row)).await?;
-            let by_key: HashMap<&RowKey, &Becomes> = changes.iter().map(|(row, becomes)| (&row.key, becomes)).collect();
-            let (mut counted, mut changed, mut rows) = (counters::Changes::default(), Changed::default(), vec![]);
+            let by_key: HashMap<&DriftKey, &Becomes> =
+                changes.iter().map(|(row, becomes)| (&row.key, becomes)).collect();
+            let (mut counted, mut changed, mut rows) =
+                (counters::CounterChanges::default(), Changed::default(), vec![]);
             for (mut row, status) in there {
-                let key = RowKey::of((row.batch.clone(), row.target.clone(), row.operation, row.subject));
+                let key = DriftKey::of((row.batch.clone(), row.target.clone(), row.operation, row.subject));
                 counted.disappears(&row, status);
                 changed.add(turn(&mut row, by_key[&key]));
                 counted.appears(&row);
@@ -113,7 +115,7 @@ fn turn(row: &mut Row, becomes: &Becomes) -> Changed {
 async fn lock(
     db: &mut PgConnection,
     rows: impl Iterator<Item = &ComparedRow> + Clone,
-) -> Result<Vec<(Row, Status)>, StoreError> {
+) -> Result<Vec<(Row, Status)>, LedgerError> {
     let keys = KeyColumns::of(rows.clone().map(|row| &row.key));
     let found = sqlx::query(AssertSqlSafe(format!(
         "-- lock_compared

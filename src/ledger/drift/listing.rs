@@ -6,7 +6,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 
-use crate::ledger::{Store, StoreError};
+use crate::ledger::{Ledger, LedgerError};
 use muster_core::certificate::CertificateId;
 
 /// How old a run is that has certainly died: one that confirms a hundred thousand deletions takes hours, none a week.
@@ -14,7 +14,7 @@ const DEAD_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// One reconciliation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Run {
+pub struct ReconcileRun {
     /// Tells it from others.
     pub(super) number: i64,
     /// When it began, by the server's clock.
@@ -30,18 +30,18 @@ pub struct Listed {
     pub status: Option<String>,
 }
 
-impl Store {
+impl Ledger {
     /// Begins a reconciliation, and removes what those left that died.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn begin_run(&self) -> Result<Run, StoreError> {
+    pub async fn begin_run(&self) -> Result<ReconcileRun, LedgerError> {
         let query = "-- begin_run
             select now() as began_at, (extract(epoch from now()) * 1000000)::bigint as run";
         let run = self
             .run(async |db| {
                 let row = sqlx::query(query).fetch_one(db).await?;
-                Ok(Run { number: row.try_get("run")?, began_at: row.try_get("began_at")? })
+                Ok(ReconcileRun { number: row.try_get("run")?, began_at: row.try_get("began_at")? })
             })
             .await?;
         let dead_below = run.number - i64::try_from(DEAD_AFTER.as_micros()).unwrap_or(i64::MAX);
@@ -55,11 +55,11 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn end_run(&self, run: &Run) -> Result<(), StoreError> {
+    pub async fn end_run(&self, run: &ReconcileRun) -> Result<(), LedgerError> {
         self.remove_run(run.number).await
     }
 
-    async fn oldest_run(&self, below: i64) -> Result<Option<i64>, StoreError> {
+    async fn oldest_run(&self, below: i64) -> Result<Option<i64>, LedgerError> {
         let query = "-- oldest_run
             select min(run)
             from listed
@@ -68,7 +68,7 @@ impl Store {
     }
 
     /// Removes a run in parts, each well inside the time-out: ids are hashes, so their first bytes divide them evenly.
-    async fn remove_run(&self, run: i64) -> Result<(), StoreError> {
+    async fn remove_run(&self, run: i64) -> Result<(), LedgerError> {
         let delete = "-- remove_run
             delete from listed
             where run = $1 and certificate_id >= $2 and certificate_id < $3";
@@ -88,7 +88,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn note_listed(&self, run: &Run, listed: &[Listed]) -> Result<(), StoreError> {
+    pub async fn note_listed(&self, run: &ReconcileRun, listed: &[Listed]) -> Result<(), LedgerError> {
         let insert = "-- note_listed
             insert into listed (run, certificate_id, status)
             select $1, certificate_id, status
@@ -108,7 +108,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn has_listed(&self, run: &Run, id: CertificateId) -> Result<bool, StoreError> {
+    pub async fn has_listed(&self, run: &ReconcileRun, id: CertificateId) -> Result<bool, LedgerError> {
         let query = "-- has_listed
             select exists (select from listed where run = $1 and certificate_id = $2)";
         self.run(async |db| Ok(sqlx::query_scalar(query).bind(run.number).bind(id.0.as_slice()).fetch_one(db).await?))
@@ -119,7 +119,12 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn listed(&self, run: &Run, after: Option<CertificateId>, n: u32) -> Result<Vec<Listed>, StoreError> {
+    pub async fn listed(
+        &self,
+        run: &ReconcileRun,
+        after: Option<CertificateId>,
+        n: u32,
+    ) -> Result<Vec<Listed>, LedgerError> {
         let query = "-- listed
             select certificate_id, status
             from listed
@@ -135,6 +140,6 @@ impl Store {
     }
 }
 
-fn read(row: &PgRow) -> Result<Listed, StoreError> {
+fn read(row: &PgRow) -> Result<Listed, LedgerError> {
     Ok(Listed { id: CertificateId(row.try_get("certificate_id")?), status: row.try_get("status")? })
 }

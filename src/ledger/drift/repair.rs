@@ -5,19 +5,19 @@
 
 use sqlx::PgConnection;
 
-use super::listing::Run;
-use super::{KeyColumns, RowKey};
+use super::listing::ReconcileRun;
+use super::{DriftKey, KeyColumns};
 use crate::ledger::columns::owned_key;
-use crate::ledger::{Store, StoreError};
+use crate::ledger::{Ledger, LedgerError};
 use muster_core::account::Account;
 use muster_core::hold::HoldKey;
 
-impl Store {
+impl Ledger {
     /// Names the batches with rows whose certificates are gone; one batch at most where it is named.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn batches_with_gone(&self, batch: Option<&str>) -> Result<Vec<String>, StoreError> {
+    pub async fn batches_with_gone(&self, batch: Option<&str>) -> Result<Vec<String>, LedgerError> {
         let query = "-- batches_with_gone
             select distinct batch
             from batch_counters
@@ -35,10 +35,10 @@ impl Store {
         &self,
         account: &Account,
         batch: &str,
-        only_of: Option<&Run>,
-        after: Option<&RowKey>,
+        only_of: Option<&ReconcileRun>,
+        after: Option<&DriftKey>,
         n: u32,
-    ) -> Result<Vec<RowKey>, StoreError> {
+    ) -> Result<Vec<DriftKey>, LedgerError> {
         // The condition of the index `failures` must stand here word for word.
         let query = "-- gone_rows
             select batch, target, operation, subject
@@ -59,7 +59,7 @@ impl Store {
             let query = sqlx::query(query).bind(batch).bind(subject).bind(target).bind(operation);
             let query = query.bind(&account.id).bind(&account.region).bind(only_of.map(|run| run.number));
             let rows = query.bind(i64::from(n)).fetch_all(db).await?;
-            rows.iter().map(|row| owned_key(row).map(RowKey::of)).collect()
+            rows.iter().map(|row| owned_key(row).map(DriftKey::of)).collect()
         })
         .await
     }
@@ -68,11 +68,11 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met; nothing was written, unless the COMMIT was in doubt.
-    pub async fn repair(&self, hold: &HoldKey, reason: &str, keys: &[RowKey]) -> Result<u64, StoreError> {
+    pub async fn repair(&self, hold: &HoldKey, reason: &str, keys: &[DriftKey]) -> Result<u64, LedgerError> {
         if keys.is_empty() {
             return Ok(0);
         }
-        let mut keys: Vec<&RowKey> = keys.iter().collect();
+        let mut keys: Vec<&DriftKey> = keys.iter().collect();
         keys.sort();
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
@@ -87,7 +87,7 @@ impl Store {
     }
 }
 
-async fn wait(db: &mut PgConnection, hold: &HoldKey, keys: &[&RowKey]) -> Result<u64, StoreError> {
+async fn wait(db: &mut PgConnection, hold: &HoldKey, keys: &[&DriftKey]) -> Result<u64, LedgerError> {
     let keys = KeyColumns::of(keys.iter().copied());
     let updated = sqlx::query(
         "-- wait_for_repair
@@ -118,7 +118,7 @@ async fn wait(db: &mut PgConnection, hold: &HoldKey, keys: &[&RowKey]) -> Result
 }
 
 /// Makes the hold, over from the start; one that is there goes on to be sent.
-async fn release(db: &mut PgConnection, hold: &HoldKey, reason: &str) -> Result<(), StoreError> {
+async fn release(db: &mut PgConnection, hold: &HoldKey, reason: &str) -> Result<(), LedgerError> {
     sqlx::query(
         "-- release_for_repair
         insert into holds as h (hold, reason, is_closed, probe_every, probe_at, released_at)

@@ -19,7 +19,7 @@ pub struct EndFilter {
 
 /// Rows of a batch that are walked in the order of their subjects.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Way {
+pub(super) enum RowWalk {
     /// All rows of a target and operation: together, the order of the primary key.
     Keys { target: String, operation: Operation },
     /// Those that ended badly for one reason.
@@ -43,19 +43,19 @@ impl EndFilter {
 
     /// How the wanted ends are come by, the next way last: the counters tell which there are, `operations` those of which
     /// targets.
-    pub(super) fn ways(&self, counts: &[Count], operations: Vec<(String, Operation)>) -> Vec<Way> {
+    pub(super) fn ways(&self, counts: &[Count], operations: Vec<(String, Operation)>) -> Vec<RowWalk> {
         let codes: BTreeSet<Code> = counts.iter().filter(|count| self.takes(count)).map(|count| count.code).collect();
         if codes.is_empty() {
             return vec![];
         }
         if !self.is_of_bad_ends() {
-            return Way::all(operations);
+            return RowWalk::all(operations);
         }
-        codes.into_iter().rev().map(Way::Failures).collect()
+        codes.into_iter().rev().map(RowWalk::Failures).collect()
     }
 }
 
-impl Way {
+impl RowWalk {
     /// The ways to all rows of a batch, the first one last.
     pub(super) fn all(operations: Vec<(String, Operation)>) -> Vec<Self> {
         operations.into_iter().rev().map(|(target, operation)| Self::Keys { target, operation }).collect()
@@ -94,14 +94,14 @@ mod tests {
         Count { source, status: code.status(), code, n: 1, n_status_differs: 0, first_at: at, last_at: at }
     }
 
-    fn ways(filter: &EndFilter) -> Vec<Way> {
+    fn ways(filter: &EndFilter) -> Vec<RowWalk> {
         let operations = vec![("eu".to_owned(), OPERATION), ("us".to_owned(), OPERATION)];
         filter.ways(&[count(Code::Ok, "a"), count(Code::Expired, "a"), count(Code::Timeout, "b")], operations)
     }
 
     #[test]
     fn all_ends_are_read_by_their_keys() {
-        let keys = |target: &str| Way::Keys { target: target.to_owned(), operation: OPERATION };
+        let keys = |target: &str| RowWalk::Keys { target: target.to_owned(), operation: OPERATION };
         let wanted = [keys("us"), keys("eu")];
         assert_eq!(ways(&EndFilter::default()), wanted, "the next one is the last");
         assert_eq!(ways(&EndFilter { sources: vec!["b".parse().unwrap()], ..EndFilter::default() }), wanted);
@@ -113,9 +113,13 @@ mod tests {
     fn bad_ends_are_read_code_by_code_in_their_order() {
         let statuses = vec![Status::Exhausted, Status::Rejected, Status::Gone];
         let found = ways(&EndFilter { statuses, ..EndFilter::default() });
-        assert_eq!(found, [Way::Failures(Code::Timeout), Way::Failures(Code::Expired)], "the next one is the last");
+        assert_eq!(
+            found,
+            [RowWalk::Failures(Code::Timeout), RowWalk::Failures(Code::Expired)],
+            "the next one is the last"
+        );
         let codes = vec![Code::Expired, Code::Deleted];
-        assert_eq!(ways(&EndFilter { codes, ..EndFilter::default() }), [Way::Failures(Code::Expired)]);
+        assert_eq!(ways(&EndFilter { codes, ..EndFilter::default() }), [RowWalk::Failures(Code::Expired)]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use sqlx::types::Json;
 use time::OffsetDateTime;
 
 use crate::ledger::row::Names;
-use crate::ledger::{StoreError, word};
+use crate::ledger::{LedgerError, word};
 use muster_core::certificate::CertificateId;
 use muster_core::job::{CertificateStatus, Operation};
 use muster_core::outcome::{Attempt, Code, Status};
@@ -69,7 +69,7 @@ pub struct GoodEnd {
     pub certificate_id: CertificateId,
 }
 
-pub(super) fn read_end(row: &PgRow) -> Result<EndRow, StoreError> {
+pub(super) fn read_end(row: &PgRow) -> Result<EndRow, LedgerError> {
     let known_status: Option<String> = row.try_get("known_status")?;
     Ok(EndRow {
         target: row.try_get("target")?,
@@ -94,7 +94,7 @@ pub(super) fn read_end(row: &PgRow) -> Result<EndRow, StoreError> {
     })
 }
 
-pub(super) fn read_good(row: &PgRow) -> Result<GoodEnd, StoreError> {
+pub(super) fn read_good(row: &PgRow) -> Result<GoodEnd, LedgerError> {
     Ok(GoodEnd {
         target: row.try_get("target")?,
         operation: word("operation", &row.try_get::<String, _>("operation")?)?,

@@ -4,7 +4,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 
-use crate::ledger::{Store, StoreError};
+use crate::ledger::{Ledger, LedgerError};
 use muster_core::hold::HoldKey;
 
 /// Most waiting jobs that a listing counts: beyond that the number is not worth its time.
@@ -31,12 +31,12 @@ pub struct HoldReport {
     pub n_waiting: u64,
 }
 
-impl Store {
+impl Ledger {
     /// The name of the CA of a hold on an issuer, where it is known.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn hold_subject(&self, hold: &HoldKey) -> Result<Option<String>, StoreError> {
+    pub async fn hold_subject(&self, hold: &HoldKey) -> Result<Option<String>, LedgerError> {
         let query = "-- hold_subject
             select subject
             from holds
@@ -50,7 +50,7 @@ impl Store {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn holds_report(&self) -> Result<Vec<HoldReport>, StoreError> {
+    pub async fn holds_report(&self) -> Result<Vec<HoldReport>, LedgerError> {
         let query = "-- holds_report
             select h.hold, h.subject, h.reason, h.is_closed, h.opened_at, h.probe_at, h.released_at, waiting.n as n_waiting
             from holds h
@@ -69,7 +69,7 @@ impl Store {
     }
 }
 
-fn read_report(row: &PgRow) -> Result<HoldReport, StoreError> {
+fn read_report(row: &PgRow) -> Result<HoldReport, LedgerError> {
     Ok(HoldReport {
         hold: HoldKey::read(row.try_get("hold")?),
         subject: row.try_get("subject")?,

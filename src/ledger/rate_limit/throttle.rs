@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use crate::ledger::{Store, StoreError};
+use crate::ledger::{Ledger, LedgerError};
 
 /// How long ago a throttle may have cut a rate that is nearly back.
 const RECENT: Duration = Duration::from_mins(5);
@@ -28,9 +28,9 @@ pub struct Throttle {
     pub cut_ago: Duration,
 }
 
-impl Store {
+impl Ledger {
     /// Lists the quotas whose learnt rate is below the configured one because of throttles.
-    pub async fn throttles(&self) -> Result<Vec<Throttle>, StoreError> {
+    pub async fn throttles(&self) -> Result<Vec<Throttle>, LedgerError> {
         let query = "-- throttles
             select t.target, q.operation, q.ceiling, q.rate,
                 extract(epoch from clock_timestamp() - q.cut_at)::float8 as cut_ago
@@ -47,7 +47,7 @@ impl Store {
     }
 }
 
-fn read(row: &PgRow) -> Result<Throttle, StoreError> {
+fn read(row: &PgRow) -> Result<Throttle, LedgerError> {
     Ok(Throttle {
         target: row.try_get("target")?,
         operation: row.try_get("operation")?,

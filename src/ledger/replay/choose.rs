@@ -8,26 +8,26 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 use time::OffsetDateTime;
 
-use super::super::{Store, StoreError};
+use super::super::{Ledger, LedgerError};
 use super::{MATCHES, bind, codes, list};
 use muster_core::certificate::CertificateId;
 use muster_core::hold::HoldKey;
-use muster_core::replay_filter::Filter;
+use muster_core::replay_filter::ReplayFilter;
 
 /// A replay that chooses, with its row locked.
 struct Choosing {
     number: i64,
-    filter: Filter,
+    filter: ReplayFilter,
     verify: bool,
     asked_at: OffsetDateTime,
     /// The batch and code that are being looked through; none where certificates are named, or nothing was looked at.
     share: Option<(String, String)>,
     /// The last row that was looked at there.
-    last: Option<Place>,
+    last: Option<SharePosition>,
 }
 
 /// Where a row stands inside its share.
-struct Place {
+struct SharePosition {
     subject: Vec<u8>,
     target: String,
     operation: String,
@@ -35,7 +35,7 @@ struct Place {
 
 /// Keys of rows, as columns.
 #[derive(Default)]
-struct Keys {
+struct ChosenKeys {
     batch: Vec<String>,
     target: Vec<String>,
     operation: Vec<String>,
@@ -43,20 +43,20 @@ struct Keys {
 }
 
 /// The rows that are next.
-struct Next {
-    keys: Keys,
+struct NextRows {
+    keys: ChosenKeys,
     /// Where the choosing stands behind them.
     share: Option<(String, String)>,
-    last: Place,
+    last: SharePosition,
 }
 
-impl Store {
+impl Ledger {
     /// Chooses up to `n` more rows of a replay; tells whether everything was looked at. One that ended, or was never asked
     /// for, has nothing to choose.
     ///
     /// # Errors
     /// What the server or the connection met, or a filter of a newer program.
-    pub async fn choose(&self, number: i64, n: u32) -> Result<bool, StoreError> {
+    pub async fn choose(&self, number: i64, n: u32) -> Result<bool, LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
             let Some(choosing) = lock(&mut transaction, number).await? else { return Ok(true) };
@@ -77,7 +77,7 @@ impl Store {
 }
 
 impl Choosing {
-    async fn next(&self, db: &mut PgConnection, n: i64) -> Result<Option<Next>, StoreError> {
+    async fn next(&self, db: &mut PgConnection, n: i64) -> Result<Option<NextRows>, LedgerError> {
         if !self.filter.certificates.is_empty() {
             return self.next_certificates(db, n).await;
         }
@@ -86,7 +86,7 @@ impl Choosing {
             if let Some(current) = &share {
                 let keys = read_share(db, current, last, n).await?;
                 if let Some(last) = keys.last() {
-                    return Ok(Some(Next { keys, share, last }));
+                    return Ok(Some(NextRows { keys, share, last }));
                 }
             }
             share = next_share(db, &self.filter, share.as_ref()).await?;
@@ -98,22 +98,22 @@ impl Choosing {
     }
 
     /// The rows of the next named certificates. Several of one are few: each page has all of them.
-    async fn next_certificates(&self, db: &mut PgConnection, n: i64) -> Result<Option<Next>, StoreError> {
+    async fn next_certificates(&self, db: &mut PgConnection, n: i64) -> Result<Option<NextRows>, LedgerError> {
         let after = self.last.as_ref().and_then(|last| last.subject.as_slice().try_into().ok()).map(CertificateId);
         let named = self.filter.certificates.iter().filter(|id| after.is_none_or(|after| **id > after));
         let ids: Vec<&[u8]> = named.take(usize::try_from(n).unwrap_or(1)).map(|id| id.0.as_slice()).collect();
         let Some(last) = ids.last() else { return Ok(None) };
-        let last = Place { subject: last.to_vec(), target: String::new(), operation: String::new() };
+        let last = SharePosition { subject: last.to_vec(), target: String::new(), operation: String::new() };
         let query = "-- rows_of_certificates
             select batch, target, operation, subject
             from registrations
             where subject = any($1::bytea[]) and status not in ('registered', 'already_registered')";
         let rows = sqlx::query(query).bind(ids).fetch_all(db).await?;
-        Ok(Some(Next { keys: Keys::read(&rows)?, share: None, last }))
+        Ok(Some(NextRows { keys: ChosenKeys::read(&rows)?, share: None, last }))
     }
 
     /// Marks those that the filter takes, locked in the order in which everybody locks them.
-    async fn mark(&self, db: &mut PgConnection, keys: &Keys) -> Result<u64, StoreError> {
+    async fn mark(&self, db: &mut PgConnection, keys: &ChosenKeys) -> Result<u64, LedgerError> {
         let update = format!(
             "-- mark_chosen
             with chosen as (
@@ -140,8 +140,8 @@ impl Choosing {
     }
 }
 
-impl Keys {
-    fn read(rows: &[PgRow]) -> Result<Self, StoreError> {
+impl ChosenKeys {
+    fn read(rows: &[PgRow]) -> Result<Self, LedgerError> {
         let mut keys = Self::default();
         for row in rows {
             keys.batch.push(row.try_get("batch")?);
@@ -153,8 +153,8 @@ impl Keys {
     }
 
     /// Where the last one stands.
-    fn last(&self) -> Option<Place> {
-        Some(Place {
+    fn last(&self) -> Option<SharePosition> {
+        Some(SharePosition {
             subject: self.subject.last()?.clone(),
             target: self.target.last()?.clone(),
             operation: self.operation.last()?.clone(),
@@ -163,7 +163,7 @@ impl Keys {
 }
 
 /// Locks a replay that chooses.
-async fn lock(db: &mut PgConnection, number: i64) -> Result<Option<Choosing>, StoreError> {
+async fn lock(db: &mut PgConnection, number: i64) -> Result<Option<Choosing>, LedgerError> {
     let query = "-- lock_replay
         select filter, verify, asked_at, last_batch, last_code, last_subject, last_target, last_operation
         from replays
@@ -172,13 +172,13 @@ async fn lock(db: &mut PgConnection, number: i64) -> Result<Option<Choosing>, St
     let Some(row) = sqlx::query(query).bind(number).fetch_optional(db).await? else { return Ok(None) };
     let filter: String = row.try_get("filter")?;
     let share = row.try_get::<Option<String>, _>("last_batch")?.zip(row.try_get("last_code")?);
-    let place = |subject| -> Result<Place, StoreError> {
-        Ok(Place { subject, target: row.try_get("last_target")?, operation: row.try_get("last_operation")? })
+    let place = |subject| -> Result<SharePosition, LedgerError> {
+        Ok(SharePosition { subject, target: row.try_get("last_target")?, operation: row.try_get("last_operation")? })
     };
     Ok(Some(Choosing {
         number,
         filter: serde_json::from_str(&filter)
-            .map_err(|_| StoreError::UnknownWord { column: "filter", found: filter })?,
+            .map_err(|_| LedgerError::UnknownWord { column: "filter", found: filter })?,
         verify: row.try_get("verify")?,
         asked_at: row.try_get("asked_at")?,
         share,
@@ -189,9 +189,9 @@ async fn lock(db: &mut PgConnection, number: i64) -> Result<Option<Choosing>, St
 /// The batch and code after these for which there are rows, by the counters.
 async fn next_share(
     db: &mut PgConnection,
-    filter: &Filter,
+    filter: &ReplayFilter,
     after: Option<&(String, String)>,
-) -> Result<Option<(String, String)>, StoreError> {
+) -> Result<Option<(String, String)>, LedgerError> {
     let query = "-- next_share
         select batch, code
         from batch_counters
@@ -208,9 +208,9 @@ async fn next_share(
 async fn read_share(
     db: &mut PgConnection,
     (batch, code): &(String, String),
-    after: Option<&Place>,
+    after: Option<&SharePosition>,
     n: i64,
-) -> Result<Keys, StoreError> {
+) -> Result<ChosenKeys, LedgerError> {
     let query = "-- read_share
         select batch, target, operation, subject
         from registrations
@@ -220,10 +220,10 @@ async fn read_share(
         limit $6";
     let place = after.map_or(([].as_slice(), "", ""), |last| (&last.subject, &last.target, &last.operation));
     let query = sqlx::query(query).bind(batch).bind(code).bind(place.0).bind(place.1).bind(place.2);
-    Keys::read(&query.bind(n).fetch_all(db).await?)
+    ChosenKeys::read(&query.bind(n).fetch_all(db).await?)
 }
 
-async fn advance(db: &mut PgConnection, number: i64, n_chosen: u64, next: &Next) -> Result<(), StoreError> {
+async fn advance(db: &mut PgConnection, number: i64, n_chosen: u64, next: &NextRows) -> Result<(), LedgerError> {
     let update = "-- advance_replay
         update replays
         set n_chosen = n_chosen + $2, last_batch = $3, last_code = $4, last_subject = $5, last_target = $6,
@@ -236,7 +236,7 @@ async fn advance(db: &mut PgConnection, number: i64, n_chosen: u64, next: &Next)
     Ok(())
 }
 
-async fn looked_at_everything(db: &mut PgConnection, number: i64) -> Result<(), StoreError> {
+async fn looked_at_everything(db: &mut PgConnection, number: i64) -> Result<(), LedgerError> {
     let update = "-- looked_at_everything
         update replays
         set chosen_at = now()

@@ -3,18 +3,18 @@
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::super::{Store, StoreError, word};
+use super::super::{Ledger, LedgerError, word};
 use super::{MATCHES, bind, codes, list};
 use muster_core::job::Operation;
 use muster_core::outcome::{Code, Status};
-use muster_core::replay_filter::Filter;
+use muster_core::replay_filter::ReplayFilter;
 
 /// Most rows that a plan looks at: so it is there in a second or two, however much failed.
 pub const LOOKED_AT_MAX: u64 = 100_000;
 
 /// What a replay would find.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct ReplayPlan {
     /// By target, operation and reason.
     pub matching: Vec<Matching>,
     /// There are more than were looked at.
@@ -44,12 +44,12 @@ pub struct Matching {
     pub n_known: u64,
 }
 
-impl Store {
+impl Ledger {
     /// Tells what a replay would choose now.
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn plan_replay(&self, filter: &Filter) -> Result<Plan, StoreError> {
+    pub async fn plan_replay(&self, filter: &ReplayFilter) -> Result<ReplayPlan, LedgerError> {
         self.run(async |db| {
             let batches: Vec<String> = sqlx::query_scalar(BATCHES)
                 .bind(codes(filter))
@@ -63,7 +63,7 @@ impl Store {
             let rows = query.bind(LOOKED_AT_MAX.cast_signed()).fetch_all(&mut *db).await?;
             let matching: Vec<Matching> = rows.iter().map(read).collect::<Result<_, _>>()?;
             let is_more = matching.iter().map(|its| its.n).sum::<u64>() >= LOOKED_AT_MAX;
-            Ok(Plan { matching, is_more })
+            Ok(ReplayPlan { matching, is_more })
         })
         .await
     }
@@ -111,7 +111,7 @@ fn query(names_certificates: bool) -> String {
     )
 }
 
-fn read(row: &PgRow) -> Result<Matching, StoreError> {
+fn read(row: &PgRow) -> Result<Matching, LedgerError> {
     let n = |column| row.try_get::<i64, _>(column).map(i64::cast_unsigned);
     Ok(Matching {
         target: row.try_get("target")?,

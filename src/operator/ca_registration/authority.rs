@@ -3,12 +3,12 @@
 //! Every question is asked a few times, as calls of others may use up the quota for it. A CA whose status AWS does not say
 //! is activated all the same: `UpdateCACertificate` changes nothing of a CA that is active.
 
-use super::{Single, SingleError};
-use crate::aws::attempts::{Course, Standing};
+use super::{CaRegistration, CaRegistrationError};
+use crate::aws::attempts::{Attempts, ExistingCertificate};
 use crate::aws::registrar::inventory::DescribedCertificate;
-use crate::aws::registrar::{CallError, Kind};
+use crate::aws::registrar::{CallError, ErrorKind};
 use crate::ledger::authority::LearntStatus;
-use crate::ledger::{Store, StoreError, insist};
+use crate::ledger::{Ledger, LedgerError, insist};
 use crate::runtime::backoff::Backoff;
 use muster_core::certificate::CertificateId;
 use muster_core::job::{CertificateMode, CertificateStatus};
@@ -31,7 +31,7 @@ pub struct Existing {
 
 impl Existing {
     /// What AWS's answer to `DescribeCACertificate` says.
-    fn of(answer: Result<Option<DescribedCertificate>, SingleError>) -> Self {
+    fn of(answer: Result<Option<DescribedCertificate>, CaRegistrationError>) -> Self {
         let (status, mode, unknown_because) = match answer {
             Ok(Some(described)) => {
                 let status = described.status.parse().ok();
@@ -45,19 +45,19 @@ impl Existing {
     }
 
     /// What it says of the job that was to register the CA.
-    pub(super) fn standing(&self, wanted: CertificateStatus, is_ours: Option<bool>) -> Standing {
+    pub(super) fn standing(&self, wanted: CertificateStatus, is_ours: Option<bool>) -> ExistingCertificate {
         // INACTIVE is what AWS takes where nothing is asked for: that it is ACTIVE is no fault.
         let status = self.status.filter(|&status| status == wanted || wanted == CertificateStatus::Active);
-        Standing { status, is_ours: if self.is_activated { Some(false) } else { is_ours } }
+        ExistingCertificate { status, is_ours: if self.is_activated { Some(false) } else { is_ours } }
     }
 }
 
-impl Single {
+impl CaRegistration {
     /// Asks AWS what it has of a CA; none where it does not have it.
     ///
     /// # Errors
     /// AWS did not say.
-    pub async fn describe_ca(&self, id: CertificateId) -> Result<Option<DescribedCertificate>, SingleError> {
+    pub async fn describe_ca(&self, id: CertificateId) -> Result<Option<DescribedCertificate>, CaRegistrationError> {
         self.ask("DescribeCACertificate", async || self.registrar.describe_ca(id).await).await
     }
 
@@ -75,11 +75,12 @@ impl Single {
         &self,
         id: CertificateId,
         wanted: CertificateStatus,
-        course: &Course,
-    ) -> (Existing, Standing, Option<SingleError>) {
+        course: &Attempts,
+    ) -> (Existing, ExistingCertificate, Option<CaRegistrationError>) {
         let described = self.describe_ca(id).await;
         let first_call = course.first_call().filter(|_| course.is_answer_lost());
-        let is_ours = described.as_ref().ok().and_then(|its| Standing::of(its.as_ref()?, first_call).is_ours);
+        let is_ours =
+            described.as_ref().ok().and_then(|its| ExistingCertificate::of(its.as_ref()?, first_call).is_ours);
         let mut existing = Existing::of(described);
         // Of a CA that an earlier call may have registered nothing but its status shows that it is not as was asked for.
         let may_be_inactive = match existing.status {
@@ -94,10 +95,12 @@ impl Single {
         (existing, standing, failed)
     }
 
-    async fn activate(&self, id: CertificateId, existing: &mut Existing) -> Result<(), SingleError> {
+    async fn activate(&self, id: CertificateId, existing: &mut Existing) -> Result<(), CaRegistrationError> {
         let answer = self.ask("UpdateCACertificate", async || self.registrar.activate_ca(id).await).await;
         answer.map_err(|error| match error {
-            SingleError::Call { error, .. } => SingleError::NotActivated { id, status: existing.status, error },
+            CaRegistrationError::Call { error, .. } => {
+                CaRegistrationError::NotActivated { id, status: existing.status, error }
+            }
             error => error,
         })?;
         existing.is_activated = true;
@@ -107,7 +110,7 @@ impl Single {
     }
 
     /// Writes the status of a CA that AWS has already, and resends what waits for it where it is active.
-    pub(super) async fn note(&self, store: &Store, id: CertificateId, existing: &Existing) -> Result<(), StoreError> {
+    pub(super) async fn note(&self, store: &Ledger, id: CertificateId, existing: &Existing) -> Result<(), LedgerError> {
         let Some(status) = existing.status else { return Ok(()) };
         let learnt = LearntStatus { account: &self.account, id, status: Some(status), mode: existing.mode };
         insist(async || store.note_ca_status(&learnt).await).await?;
@@ -122,17 +125,17 @@ impl Single {
         &self,
         operation: &'static str,
         call: impl AsyncFn() -> Result<T, CallError>,
-    ) -> Result<T, SingleError> {
+    ) -> Result<T, CaRegistrationError> {
         let mut backoff = Backoff::new(self.retry.first_wait, self.retry.max_wait);
         let mut answer = call().await;
         for _ in 1..ATTEMPTS {
-            let is_passing = |error: &CallError| matches!(error.kind, Kind::Throttled | Kind::Transient(_));
+            let is_passing = |error: &CallError| matches!(error.kind, ErrorKind::Throttled | ErrorKind::Transient(_));
             if !answer.as_ref().is_err_and(is_passing) {
                 break;
             }
             backoff.wait().await;
             answer = call().await;
         }
-        answer.map_err(|error| SingleError::Call { operation, error })
+        answer.map_err(|error| CaRegistrationError::Call { operation, error })
     }
 }

@@ -4,8 +4,8 @@ use super::{Check, Finding, PATIENCE};
 use crate::config::Config;
 use crate::config::database_settings::DatabaseSettings;
 use crate::health::clock::apart;
-use crate::ledger::server::{Server, ServerClock, Way};
-use crate::ledger::{Store, StoreError};
+use crate::ledger::server::{Server, ServerClock, ServerRoute};
+use crate::ledger::{Ledger, LedgerError};
 use muster_core::format::span;
 
 /// The oldest major version that its makers still mend.
@@ -18,25 +18,25 @@ const SKEW_MAX: f64 = 2.0;
 const CONNECTIONS: u32 = 2;
 
 /// What was found, and the way to the ledger.
-pub(super) struct Ledger {
+pub(super) struct ExaminedLedger {
     pub(super) findings: Vec<Finding>,
     /// The ledger, where it can be read as this version knows it.
-    pub(super) store: Option<Store>,
+    pub(super) store: Option<Ledger>,
 }
 
-impl Ledger {
+impl ExaminedLedger {
     /// Connects and asks everything.
     pub(super) async fn reach(config: &Config) -> Self {
         let timeout = PATIENCE.min(config.database.timeout.into());
         let settings = DatabaseSettings { max_connections: CONNECTIONS, timeout, ..config.database.settings() };
-        let reached = async { Ok::<_, StoreError>((settings.way().await?, Store::connect(&settings).await?)) };
+        let reached = async { Ok::<_, LedgerError>((settings.way().await?, Ledger::connect(&settings).await?)) };
         match reached.await {
             Ok((way, store)) => Self::examine(config, way, store).await,
             Err(error) => Self { findings: unreachable(&error), store: None },
         }
     }
 
-    async fn examine(config: &Config, way: Way, store: Store) -> Self {
+    async fn examine(config: &Config, way: ServerRoute, store: Ledger) -> Self {
         let mut findings = vec![];
         let (server, clock, schema) = (store.server().await, store.clock().await, store.check_schema().await);
         match &clock {
@@ -60,7 +60,7 @@ impl Ledger {
 }
 
 /// The findings where nothing else can be asked.
-fn unreachable(error: &StoreError) -> Vec<Finding> {
+fn unreachable(error: &LedgerError) -> Vec<Finding> {
     let skipped = [
         Check::PostgresVersion,
         Check::PostgresTls,
@@ -73,7 +73,7 @@ fn unreachable(error: &StoreError) -> Vec<Finding> {
     [problem(Check::Postgres, error)].into_iter().chain(skipped).collect()
 }
 
-fn problem(check: Check, error: &StoreError) -> Finding {
+fn problem(check: Check, error: &LedgerError) -> Finding {
     Finding::problem(check, "", error.to_string(), error.hint().unwrap_or("run `muster migrate`"))
 }
 
@@ -86,7 +86,7 @@ fn version(server: &Server) -> Finding {
     Finding::ok(Check::PostgresVersion, "", found)
 }
 
-fn tls(server: &Server, way: Way) -> Finding {
+fn tls(server: &Server, way: ServerRoute) -> Finding {
     let check = Check::PostgresTls;
     match &server.tls {
         None if way.is_local => Finding::ok(check, "", "none, the server is this machine"),
@@ -105,7 +105,7 @@ fn tls(server: &Server, way: Way) -> Finding {
     }
 }
 
-fn of_schema(checked: &Result<(), StoreError>, broken_indexes: &[String]) -> Finding {
+fn of_schema(checked: &Result<(), LedgerError>, broken_indexes: &[String]) -> Finding {
     match checked {
         Ok(()) if !broken_indexes.is_empty() => {
             let found = format!("unusable or missing indexes: {}", broken_indexes.join(", "));
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_remote_server_must_be_encrypted_and_should_be_verified() {
-        let way = |is_local, is_verified| Way { is_local, is_verified };
+        let way = |is_local, is_verified| ServerRoute { is_local, is_verified };
         let plain = Server { tls: None, ..server() };
         for (server, way, verdict) in [
             (&server(), way(false, true), Verdict::Ok),

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use strum::VariantArray;
 
-use super::queues::{JobQueue, Queues, Reached};
-use super::targets::{Target, Targets};
+use super::queues::{ExaminedQueue, ExaminedQueues, ReachedQueue};
+use super::targets::{ExaminedTarget, ExaminedTargets};
 use super::{Check, Finding, PATIENCE, all};
-use crate::aws::queue::{Attributes, EntryResult, KMS_HINT, Message, QueueError, QueueErrorKind, UNKNOWN};
-use crate::aws::registrar::{CallError, Kind, Registrar};
+use crate::aws::queue::{EntryResult, KMS_HINT, QueueAttributes, QueueError, QueueErrorKind, ReceivedMessage, UNKNOWN};
+use crate::aws::registrar::{CallError, ErrorKind, Registrar};
 use crate::aws::sdk_error::NETWORK_HINT;
 use muster_core::format::span;
 use muster_core::job::Operation;
@@ -26,7 +26,7 @@ const RECEIPT_REFUSED: [&str; 3] =
     ["ReceiptHandleIsInvalid", "InvalidParameterValueException", "InvalidParameterValue"];
 
 /// What an answer says of a permission.
-enum Answer {
+enum Permission {
     Allowed,
     Denied(String),
     /// The queue's key may not be used.
@@ -35,7 +35,7 @@ enum Answer {
     Unknown(String),
 }
 
-impl Answer {
+impl Permission {
     fn finding(self, permission: &str, on: &str, is_needed: bool) -> Finding {
         let (check, subject) = (Check::Permission, format!("{permission} on {on}"));
         match self {
@@ -77,7 +77,7 @@ impl Answer {
         }
     }
 
-    fn of_receive(answer: Result<Vec<Message>, QueueError>) -> Self {
+    fn of_receive(answer: Result<Vec<ReceivedMessage>, QueueError>) -> Self {
         match answer {
             Ok(_) => Self::Allowed,
             Err(error) if error.is_of_kms() && error.kind == QueueErrorKind::Denied => {
@@ -91,8 +91,13 @@ impl Answer {
     fn of_call<T>(answer: Result<T, CallError>) -> Self {
         match answer {
             Ok(_) => Self::Allowed,
-            Err(error) if error.kind == Kind::Denied => Self::Denied(error.to_string()),
-            Err(error) if matches!(error.kind, Kind::Unreached | Kind::Transient(Code::Timeout | Code::Transport)) => {
+            Err(error) if error.kind == ErrorKind::Denied => Self::Denied(error.to_string()),
+            Err(error)
+                if matches!(
+                    error.kind,
+                    ErrorKind::Unreached | ErrorKind::Transient(Code::Timeout | Code::Transport)
+                ) =>
+            {
                 Self::Unreachable(error.to_string())
             }
             Err(error) => Self::Unknown(error.to_string()),
@@ -101,16 +106,16 @@ impl Answer {
 }
 
 /// What may be done with the queues.
-pub(super) async fn of_queues(queues: &Queues) -> Vec<Finding> {
-    let each = queues.0.iter().map(|JobQueue { name, reached }| {
+pub(super) async fn of_queues(queues: &ExaminedQueues) -> Vec<Finding> {
+    let each = queues.0.iter().map(|ExaminedQueue { name, reached }| {
         let (name, reached) = (name.clone(), reached.as_ref().ok().cloned());
         async move { of_queue(&name, reached).await }
     });
     all(each).await.concat()
 }
 
-async fn of_queue(name: &str, reached: Option<Reached>) -> Vec<Finding> {
-    let Some(Reached { queue, attributes, .. }) = reached else {
+async fn of_queue(name: &str, reached: Option<ReachedQueue>) -> Vec<Finding> {
+    let Some(ReachedQueue { queue, attributes, .. }) = reached else {
         let all = ["sqs:DeleteMessage", "sqs:ChangeMessageVisibility", RECEIVE, SEND];
         return all.map(|permission| skipped(permission, name, "the queue cannot be looked at")).into();
     };
@@ -121,12 +126,12 @@ async fn of_queue(name: &str, reached: Option<Reached>) -> Vec<Finding> {
     };
     let (deleted, hidden, received) =
         tokio::join!(in_time(queue.delete(&made_up)), in_time(queue.hide(&made_up, Duration::ZERO)), receive);
-    let answer = |answered: Option<_>| answered.map_or_else(late, Answer::of_entries);
+    let answer = |answered: Option<_>| answered.map_or_else(late, Permission::of_entries);
     vec![
         answer(deleted).finding("sqs:DeleteMessage", name, true),
         answer(hidden).finding("sqs:ChangeMessageVisibility", name, true),
         match received {
-            Some(received) => received.map_or_else(late, Answer::of_receive).finding(RECEIVE, name, true),
+            Some(received) => received.map_or_else(late, Permission::of_receive).finding(RECEIVE, name, true),
             None => skipped(RECEIVE, name, "not tried: a message would count as delivered"),
         },
         skipped(SEND, name, "not tried: it cannot be without an effect"),
@@ -135,7 +140,7 @@ async fn of_queue(name: &str, reached: Option<Reached>) -> Vec<Finding> {
 
 /// Says whether the doctor may receive a message and give it back at once. If the queue looks empty, that has no effect. For an
 /// encrypted queue it is the only way to test access to the key, so it is worth one delivery if nobody else receives.
-fn may_receive(attributes: &Attributes) -> bool {
+fn may_receive(attributes: &QueueAttributes) -> bool {
     attributes.visible == 0 || (attributes.kms_key.is_some() && attributes.in_flight == 0)
 }
 
@@ -144,9 +149,9 @@ fn skipped(permission: &str, on: &str, why: &str) -> Finding {
 }
 
 /// What may be done in the targets' accounts.
-pub(super) async fn of_targets(targets: &Targets, all_operations: bool) -> Vec<Finding> {
+pub(super) async fn of_targets(targets: &ExaminedTargets, all_operations: bool) -> Vec<Finding> {
     let operations = if all_operations { Operation::VARIANTS } else { &[Operation::RegisterCertificate] };
-    let each = targets.0.iter().map(|Target { name, asked, .. }| {
+    let each = targets.0.iter().map(|ExaminedTarget { name, asked, .. }| {
         let config = asked.answer.as_ref().ok().map(|(config, _)| config);
         let (name, registrar) = (name.clone(), config.map(|config| Registrar::new(config, PATIENCE)));
         async move { of_target(&name, registrar, operations, all_operations).await }
@@ -168,13 +173,13 @@ async fn of_target(name: &str, registrar: Option<Registrar>, operations: &[Opera
     let mut findings = Vec::with_capacity(operations.len() + 1);
     for operation in operations {
         let answer = in_time(registrar.probe(*operation)).await;
-        findings.push(answer.map_or_else(late, Answer::of_call).finding(&permission(operation), name, true));
+        findings.push(answer.map_or_else(late, Permission::of_call).finding(&permission(operation), name, true));
     }
     let answer = in_time(registrar.registration_code()).await;
-    findings.push(answer.map_or_else(late, Answer::of_call).finding(code, name, false));
+    findings.push(answer.map_or_else(late, Permission::of_call).finding(code, name, false));
     if with_cas {
         let answers = [in_time(registrar.probe_activation()).await, in_time(registrar.probe_description()).await];
-        let answers = answers.into_iter().map(|answer| answer.map_or_else(late, Answer::of_call));
+        let answers = answers.into_iter().map(|answer| answer.map_or_else(late, Permission::of_call));
         findings.extend(OF_CAS.iter().zip(answers).map(|(permission, answer)| answer.finding(permission, name, false)));
     }
     findings
@@ -184,8 +189,8 @@ async fn in_time<T>(call: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(PATIENCE, call).await.ok()
 }
 
-fn late() -> Answer {
-    Answer::Unreachable(format!("no answer within {}", span(PATIENCE)))
+fn late() -> Permission {
+    Permission::Unreachable(format!("no answer within {}", span(PATIENCE)))
 }
 
 #[cfg(test)]
@@ -195,7 +200,7 @@ mod tests {
     use crate::aws::queue::EntryError;
 
     fn verdict(answer: Result<Vec<EntryResult>, QueueError>) -> Verdict {
-        Answer::of_entries(answer).finding("sqs:DeleteMessage", "jobs", true).verdict
+        Permission::of_entries(answer).finding("sqs:DeleteMessage", "jobs", true).verdict
     }
 
     #[test]

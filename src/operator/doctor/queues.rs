@@ -6,45 +6,45 @@ use aws_config::SdkConfig;
 
 use super::{Check, Finding, PATIENCE, all};
 use crate::aws::identity;
-use crate::aws::queue::{Attributes, Queue, QueueError};
+use crate::aws::queue::{Queue, QueueAttributes, QueueError};
 use crate::aws::sdk_error::NETWORK_HINT;
 use crate::config::Config;
 use crate::health::fit::{self, FoundQueue};
 use muster_core::format::span;
 
 /// The main queue, and the second one where one is configured.
-pub(super) struct Queues(pub(super) Vec<JobQueue>);
+pub(super) struct ExaminedQueues(pub(super) Vec<ExaminedQueue>);
 
 /// A queue of jobs, as it was found.
-pub(super) struct JobQueue {
+pub(super) struct ExaminedQueue {
     /// How the settings name it.
     pub(super) name: String,
-    pub(super) reached: Result<Reached, Failure>,
+    pub(super) reached: Result<ReachedQueue, QueueFailure>,
 }
 
 #[derive(Clone)]
-pub(super) struct Reached {
+pub(super) struct ReachedQueue {
     pub(super) queue: Queue,
-    pub(super) attributes: Attributes,
+    pub(super) attributes: QueueAttributes,
     /// Its dead-letter queue, where it names one.
-    dead: Option<Result<Attributes, Failure>>,
+    dead: Option<Result<QueueAttributes, QueueFailure>>,
 }
 
 /// Why a queue cannot be looked at.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(super) enum QueueFailure {
     #[error(transparent)]
     Queue(#[from] QueueError),
     #[error("no answer within {}", span(*.0))]
     Late(Duration),
 }
 
-impl Queues {
+impl ExaminedQueues {
     /// Looks at all of them.
     pub(super) async fn reach(config: &Config) -> Self {
         let aws = identity::load(&config.aws.access()).await;
         let names = [&config.queue.name].into_iter().chain(&config.queue.replay).cloned();
-        Self(all(names.map(|name| JobQueue::reach(aws.clone(), name))).await)
+        Self(all(names.map(|name| ExaminedQueue::reach(aws.clone(), name))).await)
     }
 
     /// What was found, queue by queue, and what does not fit the settings.
@@ -55,7 +55,7 @@ impl Queues {
             findings.push(queue.dead_letters());
         }
         // Both or none: what one of two is not known to be set to says nothing.
-        let found: Vec<_> = self.0.iter().filter_map(JobQueue::found).collect();
+        let found: Vec<_> = self.0.iter().filter_map(ExaminedQueue::found).collect();
         if found.len() == self.0.len() {
             let misfits = fit::of_queues(config, &found);
             findings.extend(misfits.iter().map(|misfit| Finding::misfit(Check::Queue, "", misfit)));
@@ -64,10 +64,10 @@ impl Queues {
     }
 }
 
-impl JobQueue {
+impl ExaminedQueue {
     async fn reach(aws: SdkConfig, name: String) -> Self {
         // A very large future, which would sit in every future around it.
-        let reached = Box::pin(in_time(Reached::look(&aws, &name))).await;
+        let reached = Box::pin(in_time(ReachedQueue::look(&aws, &name))).await;
         Self { name, reached }
     }
 
@@ -79,7 +79,7 @@ impl JobQueue {
 
     fn finding(&self) -> Finding {
         match &self.reached {
-            Ok(Reached { attributes, .. }) => Finding::ok(Check::Queue, &self.name, described(attributes)),
+            Ok(ReachedQueue { attributes, .. }) => Finding::ok(Check::Queue, &self.name, described(attributes)),
             Err(failure) => Finding::problem(Check::Queue, &self.name, failure.to_string(), mend(failure)),
         }
     }
@@ -113,7 +113,7 @@ impl JobQueue {
     }
 }
 
-impl Reached {
+impl ReachedQueue {
     async fn look(aws: &SdkConfig, name: &str) -> Result<Self, QueueError> {
         let queue = Queue::open(aws, name).await?;
         let attributes = queue.attributes().await?;
@@ -125,11 +125,11 @@ impl Reached {
     }
 }
 
-async fn in_time<T>(work: impl Future<Output = Result<T, QueueError>>) -> Result<T, Failure> {
-    Ok(tokio::time::timeout(PATIENCE, work).await.map_err(|_| Failure::Late(PATIENCE))??)
+async fn in_time<T>(work: impl Future<Output = Result<T, QueueError>>) -> Result<T, QueueFailure> {
+    Ok(tokio::time::timeout(PATIENCE, work).await.map_err(|_| QueueFailure::Late(PATIENCE))??)
 }
 
-fn described(attributes: &Attributes) -> String {
+fn described(attributes: &QueueAttributes) -> String {
     let dead = attributes.max_receive_count.map_or_else(String::new, |n| format!(", gives up after {n} receives"));
     format!(
         "standard, {} messages, hides them for {}, keeps them for {}{dead}",
@@ -139,9 +139,9 @@ fn described(attributes: &Attributes) -> String {
     )
 }
 
-fn mend(failure: &Failure) -> &'static str {
+fn mend(failure: &QueueFailure) -> &'static str {
     match failure {
-        Failure::Queue(error) => error.hint(),
-        Failure::Late(_) => NETWORK_HINT,
+        QueueFailure::Queue(error) => error.hint(),
+        QueueFailure::Late(_) => NETWORK_HINT,
     }
 }

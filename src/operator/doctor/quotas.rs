@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use strum::VariantArray;
 
-use super::targets::{Target, Targets};
+use super::targets::{ExaminedTarget, ExaminedTargets};
 use super::{Check, Finding};
-use crate::config::{Config, Rates};
+use crate::config::{Config, TargetRates};
 use crate::health::fit;
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 use crate::ledger::rate_limit::RateReport;
 use muster_core::account::Account;
 use muster_core::format::{rate, span};
@@ -20,7 +20,7 @@ const LEARNT_MIN: f64 = 0.8;
 
 const MILLION: f64 = 1e6;
 
-pub(super) async fn check(config: &Config, targets: &Targets, store: Option<&Store>) -> Vec<Finding> {
+pub(super) async fn check(config: &Config, targets: &ExaminedTargets, store: Option<&Ledger>) -> Vec<Finding> {
     let wanted: Vec<_> = config
         .targets
         .keys()
@@ -75,7 +75,7 @@ fn quota(target: &str, operation: Operation, configured: f64, learnt: Result<Opt
                 let mend = format!(
                     "AWS throttles: set `targets.{target}.rates.{}` to the account's quota, ask AWS for a higher one, or find \
                      who else calls there",
-                    Rates::key_of(operation)
+                    TargetRates::key_of(operation)
                 );
                 return Finding::warning(check, &subject, found, mend);
             }
@@ -85,8 +85,8 @@ fn quota(target: &str, operation: Operation, configured: f64, learnt: Result<Opt
 }
 
 /// Targets that share a quota and are configured differently.
-fn disagreements(config: &Config, targets: &Targets) -> Vec<Finding> {
-    let mut firsts: HashMap<&Account, &Target> = HashMap::new();
+fn disagreements(config: &Config, targets: &ExaminedTargets) -> Vec<Finding> {
+    let mut firsts: HashMap<&Account, &ExaminedTarget> = HashMap::new();
     let mut findings = Vec::new();
     for its in &targets.0 {
         let Some(account) = its.account() else { continue };
@@ -95,10 +95,10 @@ fn disagreements(config: &Config, targets: &Targets) -> Vec<Finding> {
         for &operation in
             Operation::VARIANTS.iter().filter(|&&operation| rates.0.of(operation) != rates.1.of(operation))
         {
-            let misfit = fit::Finding::OneQuotaTwoRates {
+            let misfit = fit::FitFinding::OneQuotaTwoRates {
                 one: first.name.clone(),
                 other: its.name.clone(),
-                key: Rates::key_of(operation),
+                key: TargetRates::key_of(operation),
                 account: account.id.clone(),
                 region: account.region.clone(),
                 rates: (rates.0.of(operation).per_second(), rates.1.of(operation).per_second()),

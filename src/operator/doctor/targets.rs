@@ -1,10 +1,10 @@
 //! The targets: whose credentials each has, whether its name still stands for that account, and the clock of AWS.
 
 use super::{Check, Finding, PATIENCE, all};
-use crate::aws::identity::{self, Asked};
+use crate::aws::identity::{self, IdentityAnswer};
 use crate::config::Config;
 use crate::health::clock::apart;
-use crate::ledger::{Store, StoreError};
+use crate::ledger::{Ledger, LedgerError};
 use muster_core::account::Account;
 use muster_core::format::span;
 use muster_core::role::RoleArn;
@@ -13,37 +13,37 @@ use muster_core::role::RoleArn;
 const SKEW_MAX: f64 = 240.0;
 
 /// Every target, and what AWS said of it.
-pub(super) struct Targets(pub(super) Vec<Target>);
+pub(super) struct ExaminedTargets(pub(super) Vec<ExaminedTarget>);
 
-pub(super) struct Target {
+pub(super) struct ExaminedTarget {
     pub(super) name: String,
     role: Option<RoleArn>,
-    pub(super) asked: Asked,
+    pub(super) asked: IdentityAnswer,
 }
 
-impl Target {
+impl ExaminedTarget {
     /// Whose the target is, where AWS said so.
     pub(super) fn account(&self) -> Option<&Account> {
         self.asked.answer.as_ref().ok().map(|(_, account)| account)
     }
 }
 
-impl Targets {
+impl ExaminedTargets {
     /// Asks AWS whose each is, all at the same time.
     pub(super) async fn ask(config: &Config) -> Self {
         let targets = config.targets.iter().map(|(name, settings)| {
             let (name, role, access) = (name.clone(), settings.role_arn.clone(), settings.access(&config.aws));
-            async move { Target { name, role, asked: identity::ask(&access, PATIENCE).await } }
+            async move { ExaminedTarget { name, role, asked: identity::ask(&access, PATIENCE).await } }
         });
         Self(all(targets).await)
     }
 
     pub(super) fn identities(&self) -> Vec<Finding> {
-        self.0.iter().map(Target::identity).collect()
+        self.0.iter().map(ExaminedTarget::identity).collect()
     }
 
     /// Whether the ledger knows the names as those of the same accounts.
-    pub(super) async fn names(&self, store: Option<&Store>) -> Vec<Finding> {
+    pub(super) async fn names(&self, store: Option<&Ledger>) -> Vec<Finding> {
         let mut findings = Vec::with_capacity(self.0.len());
         for target in &self.0 {
             findings.push(target.name_in(store).await);
@@ -58,7 +58,7 @@ impl Targets {
     }
 }
 
-impl Target {
+impl ExaminedTarget {
     fn identity(&self) -> Finding {
         let role = self.role.as_ref().map_or_else(String::new, |role| format!(" as {role}"));
         match &self.asked.answer {
@@ -70,14 +70,14 @@ impl Target {
         }
     }
 
-    async fn name_in(&self, store: Option<&Store>) -> Finding {
+    async fn name_in(&self, store: Option<&Ledger>) -> Finding {
         let skipped = |why| Finding::skipped(Check::Target, &self.name, why);
         let Some(account) = self.account() else { return skipped("whose account it is now is not known") };
         let Some(store) = store else { return skipped("the ledger cannot be read") };
         let checked = store.check_target(&self.name, &account.id, &account.region).await;
         match checked {
             Ok(()) => Finding::ok(Check::Target, &self.name, "stands for no other account or region in the ledger"),
-            Err(error @ StoreError::TargetChanged { .. }) => {
+            Err(error @ LedgerError::TargetChanged { .. }) => {
                 let mend = "use another target name for another account or region, or the credentials of the first";
                 Finding::problem(Check::Target, &self.name, error.to_string(), mend)
             }

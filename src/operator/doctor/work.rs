@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use strum::VariantArray;
 
-use super::queues::Queues;
+use super::queues::ExaminedQueues;
 use super::{Check, Finding};
-use crate::ledger::{Store, StoreError};
+use crate::ledger::{Ledger, LedgerError};
 use crate::operator::situation::{Obstacle, Severity, Situation};
 use muster_core::format::{counted, span};
 use muster_core::hold::HoldKind;
 
-pub(super) async fn check(queues: &Queues, store: Option<&Store>) -> Vec<Finding> {
+pub(super) async fn check(queues: &ExaminedQueues, store: Option<&Ledger>) -> Vec<Finding> {
     let Some(store) = store else {
         return [Check::Work, Check::Holds]
             .map(|check| Finding::skipped(check, "", "the ledger cannot be read"))
@@ -24,7 +24,7 @@ pub(super) async fn check(queues: &Queues, store: Option<&Store>) -> Vec<Finding
     [work, vec![held(store).await]].concat()
 }
 
-fn unread(check: Check, error: &StoreError) -> Finding {
+fn unread(check: Check, error: &LedgerError) -> Finding {
     Finding::skipped(check, "", error.to_string())
 }
 
@@ -60,7 +60,7 @@ fn workers(situation: &Situation) -> String {
     if alive.is_empty() { "no worker is running".to_owned() } else { format!("running: {}", alive.join(", ")) }
 }
 
-async fn held(store: &Store) -> Finding {
+async fn held(store: &Ledger) -> Finding {
     let holds = match store.open_holds().await {
         Ok(holds) => holds,
         Err(error) => return unread(Check::Holds, &error),

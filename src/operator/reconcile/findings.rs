@@ -46,7 +46,7 @@ pub struct Missing {
     /// How many of them cannot be sent again: the ledger keeps no certificate of them.
     pub n_without_certificate: u64,
     /// The first of them.
-    pub examples: Vec<Example>,
+    pub examples: Vec<FindingExample>,
 }
 
 /// What the ledger has no row of.
@@ -55,7 +55,7 @@ pub struct Unknown {
     /// How many certificates.
     pub n: u64,
     /// The first of them.
-    pub examples: Vec<Example>,
+    pub examples: Vec<FindingExample>,
 }
 
 /// What AWS has and the ledger knows by no good row.
@@ -68,7 +68,7 @@ pub struct EndedOtherwise {
     /// How many for each reason.
     pub codes: BTreeMap<&'static str, u64>,
     /// The first of them.
-    pub examples: Vec<Example>,
+    pub examples: Vec<FindingExample>,
 }
 
 /// What stands at AWS with another status.
@@ -81,12 +81,12 @@ pub struct OtherStatus {
     /// Of how many the ledger did not know the status.
     pub n_unknown: u64,
     /// The first of them.
-    pub examples: Vec<Example>,
+    pub examples: Vec<FindingExample>,
 }
 
 /// One certificate, as one row of the ledger has it where there is one.
 #[derive(Clone, Debug, Serialize)]
-pub struct Example {
+pub struct FindingExample {
     /// The certificate.
     pub certificate_id: CertificateId,
     /// Its status at AWS; null: AWS does not have it.
@@ -168,7 +168,7 @@ impl Findings {
     }
 }
 
-fn push(examples: &mut Vec<Example>, listed: &Listed, row: Option<&ComparedRow>) {
+fn push(examples: &mut Vec<FindingExample>, listed: &Listed, row: Option<&ComparedRow>) {
     if examples.len() < EXAMPLES_MAX {
         let row = row.map(|row| ExampleRow {
             batch: row.key.batch.clone(),
@@ -178,7 +178,7 @@ fn push(examples: &mut Vec<Example>, listed: &Listed, row: Option<&ComparedRow>)
             wanted_status: row.wanted_status,
             known_status: row.known_status,
         });
-        examples.push(Example { certificate_id: listed.id, status_at_aws: listed.status.clone(), row });
+        examples.push(FindingExample { certificate_id: listed.id, status_at_aws: listed.status.clone(), row });
     }
 }
 

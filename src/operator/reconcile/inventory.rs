@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use super::pace::Pace;
+use super::pace::CallSpacing;
 use crate::aws::identity;
 use crate::aws::registrar::inventory::{DescribedCertificate, ListedPage};
-use crate::aws::registrar::{CallError, Kind, Registrar};
+use crate::aws::registrar::{CallError, ErrorKind, Registrar};
 use crate::config::Config;
-use crate::operator::ca_registration::SingleError;
+use crate::operator::ca_registration::CaRegistrationError;
 use crate::runtime::backoff::Backoff;
 use muster_core::account::Account;
 use muster_core::certificate::CertificateId;
@@ -25,7 +25,7 @@ const ATTEMPTS: u32 = 10;
 pub struct Inventory {
     registrar: Registrar,
     account: Account,
-    pace: Pace,
+    pace: CallSpacing,
     waits: (Duration, Duration),
     n_calls: u64,
 }
@@ -45,10 +45,10 @@ impl Inventory {
     ///
     /// # Errors
     /// The settings have no such target, or AWS did not say who we are.
-    pub async fn connect(config: &Config, target: &Name, rate: Rate) -> Result<Self, SingleError> {
+    pub async fn connect(config: &Config, target: &Name, rate: Rate) -> Result<Self, CaRegistrationError> {
         let Some(settings) = config.targets.get(target.as_str()) else {
             let known = config.targets.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            return Err(SingleError::UnknownTarget { target: target.clone(), known });
+            return Err(CaRegistrationError::UnknownTarget { target: target.clone(), known });
         };
         let timeout = config.worker.attempt_timeout.into();
         let (aws, account) = identity::prove(&settings.access(&config.aws), timeout).await?;
@@ -56,7 +56,7 @@ impl Inventory {
         Ok(Self {
             registrar: Registrar::new(&aws, timeout),
             account,
-            pace: Pace::new(rate),
+            pace: CallSpacing::new(rate),
             waits: (retry.first_wait, retry.max_wait),
             n_calls: 0,
         })
@@ -109,8 +109,8 @@ impl Inventory {
                 Err(error) => error,
             };
             match error.kind {
-                Kind::Throttled | Kind::Limited => self.pace.throttled(),
-                Kind::Transient(_) if n_failed + 1 < ATTEMPTS => n_failed += 1,
+                ErrorKind::Throttled | ErrorKind::Limited => self.pace.throttled(),
+                ErrorKind::Transient(_) if n_failed + 1 < ATTEMPTS => n_failed += 1,
                 _ => return Err(InventoryError { operation, error }),
             }
             warn!(%error, operation, "AWS did not say what it holds, asking again");

@@ -8,10 +8,10 @@ use time::format_description::well_known::Rfc3339;
 use tokio_util::sync::CancellationToken;
 
 use super::drift::Drift;
-use super::{PAGE, Page, ReconcileError, Reconciliation};
-use crate::ledger::StoreError;
+use super::{ComparedPage, PAGE, ReconcileError, Reconciliation};
+use crate::ledger::LedgerError;
 use crate::ledger::drift::changes::{Becomes, Changed};
-use crate::ledger::drift::{ComparedRow, RowKey};
+use crate::ledger::drift::{ComparedRow, DriftKey};
 use muster_core::certificate::{CertificateId, pem};
 use muster_core::hold::HoldKey;
 use muster_core::job::{
@@ -20,7 +20,7 @@ use muster_core::job::{
 
 /// What was changed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
-pub struct Done {
+pub struct FixesMade {
     /// How many rows are gone now.
     pub n_gone: u64,
     /// How many of these cannot be sent again: the ledger keeps no certificate of them.
@@ -51,7 +51,12 @@ impl Reconciliation {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn mend(&self, is_repair: bool, stop: &CancellationToken, done: &mut Done) -> Result<(), ReconcileError> {
+    pub async fn mend(
+        &self,
+        is_repair: bool,
+        stop: &CancellationToken,
+        done: &mut FixesMade,
+    ) -> Result<(), ReconcileError> {
         let mut after = None;
         while let Some(page) = self.page(&mut after).await? {
             if stop.is_cancelled() {
@@ -69,7 +74,7 @@ impl Reconciliation {
         Ok(())
     }
 
-    async fn mend_page(&self, page: &Page, is_repair: bool, done: &mut Done) -> Result<(), StoreError> {
+    async fn mend_page(&self, page: &ComparedPage, is_repair: bool, done: &mut FixesMade) -> Result<(), LedgerError> {
         let drifts = page.drifts(self.order.batch.as_ref());
         let missing = drifts.iter().filter(|(_, drift)| matches!(drift, Drift::Missing { .. }));
         let missing: Vec<CertificateId> = missing.map(|(listed, _)| listed.id).collect();
@@ -97,7 +102,7 @@ impl Reconciliation {
         Ok(())
     }
 
-    async fn send_again(&self, keys: &[RowKey]) -> Result<u64, StoreError> {
+    async fn send_again(&self, keys: &[DriftKey]) -> Result<u64, LedgerError> {
         let hold = HoldKey::read(format!("repair:{}", self.order.target));
         self.store.repair(&hold, "AWS and the ledger differed: these jobs are sent again", keys).await
     }
@@ -105,10 +110,10 @@ impl Reconciliation {
     /// Goes through the rows that are gone and can be sent again, page by page, for as long as `take` says so.
     async fn each_gone(
         &self,
-        mut take: impl AsyncFnMut(&[RowKey]) -> Result<bool, StoreError>,
-    ) -> Result<(), StoreError> {
+        mut take: impl AsyncFnMut(&[DriftKey]) -> Result<bool, LedgerError>,
+    ) -> Result<(), LedgerError> {
         for batch in self.store.batches_with_gone(self.order.batch.as_ref().map(Name::as_str)).await? {
-            let mut last: Option<RowKey> = None;
+            let mut last: Option<DriftKey> = None;
             loop {
                 let only_of = self.is_partial().then_some(&self.run);
                 let keys = self.store.gone_rows(self.account(), &batch, only_of, last.as_ref(), PAGE).await?;

@@ -11,13 +11,13 @@ const SLOW_FOR: Duration = Duration::from_mins(1);
 
 /// Spaces calls evenly.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct CallSpacing {
     period: Duration,
     next: Instant,
     slow_until: Option<Instant>,
 }
 
-impl Pace {
+impl CallSpacing {
     pub(super) fn new(rate: Rate) -> Self {
         Self { period: rate.period(), next: Instant::now(), slow_until: None }
     }
@@ -40,7 +40,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    async fn time_of_ten(pace: &mut Pace) -> Duration {
+    async fn time_of_ten(pace: &mut CallSpacing) -> Duration {
         let began = Instant::now();
         for _ in 0..10 {
             pace.turn().await;
@@ -50,7 +50,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_throttle_halves_the_rate_for_a_while() {
-        let mut pace = Pace::new(Rate::new(5.0).unwrap());
+        let mut pace = CallSpacing::new(Rate::new(5.0).unwrap());
         pace.turn().await;
         let near = |time: Duration, wanted: f64| (time.as_secs_f64() - wanted).abs() < 0.05;
         let time = time_of_ten(&mut pace).await;
@@ -67,7 +67,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn turns_that_were_not_taken_are_lost() {
-        let mut pace = Pace::new(Rate::new(5.0).unwrap());
+        let mut pace = CallSpacing::new(Rate::new(5.0).unwrap());
         tokio::time::advance(Duration::from_mins(1)).await;
         let time = time_of_ten(&mut pace).await;
         assert!(time > Duration::from_millis(1_700), "{time:?}");

@@ -1,8 +1,8 @@
 //! Walks through the ledger's certificates and asks AWS for those of which it has said nothing yet.
 
 use super::{PAGE, ReconcileError, Reconciliation, has_issued};
-use crate::ledger::StoreError;
-use crate::ledger::drift::Lane;
+use crate::ledger::LedgerError;
+use crate::ledger::drift::CertificateSource;
 use crate::ledger::drift::listing::Listed;
 use muster_core::certificate::{Certificate, CertificateId};
 
@@ -58,7 +58,7 @@ impl Reconciliation {
     /// Reads `n` certificates of a lane, from behind `start` on and, at the end, from the beginning up to it.
     async fn ring(
         &mut self,
-        lane: &Lane,
+        lane: &CertificateSource,
         start: CertificateId,
         n: usize,
     ) -> Result<Vec<CertificateId>, ReconcileError> {
@@ -76,9 +76,9 @@ impl Reconciliation {
     /// Reads the next page of a lane's certificates: those of which AWS has said nothing, of the CA that is meant.
     async fn open(
         &mut self,
-        lane: &Lane,
+        lane: &CertificateSource,
         after: &mut Option<CertificateId>,
-    ) -> Result<Option<Vec<CertificateId>>, StoreError> {
+    ) -> Result<Option<Vec<CertificateId>>, LedgerError> {
         let page = self.store.good_certificates(&self.run, lane, self.account(), *after, PAGE).await?;
         let Some(last) = page.last() else { return Ok(None) };
         *after = Some(last.id);
@@ -88,7 +88,7 @@ impl Reconciliation {
     }
 
     /// Leaves out what the CA that is meant has not issued. What the ledger keeps no certificate of is counted.
-    async fn of_ca(&mut self, ids: Vec<CertificateId>) -> Result<Vec<CertificateId>, StoreError> {
+    async fn of_ca(&mut self, ids: Vec<CertificateId>) -> Result<Vec<CertificateId>, LedgerError> {
         let Some(issuer) = &self.issuer else { return Ok(ids) };
         if ids.is_empty() {
             return Ok(ids);

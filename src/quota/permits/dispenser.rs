@@ -11,25 +11,25 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::guard::Guard;
-use super::lease::{Pace, Place};
+use super::lease::{LeasePace, LeasedPermit};
 use super::load::Load;
-use super::{SLOW, Token};
+use super::{Permit, SLOW};
 use crate::ledger::rate_limit::Lease;
 use crate::runtime::sleep_until;
 
 /// Somebody who waits.
-pub(super) type Waiter = oneshot::Sender<Token>;
+pub(super) type Waiter = oneshot::Sender<Permit>;
 
 /// Who waits, and the places that there are for them.
-pub(super) struct Line {
+pub(super) struct WaitingLine {
     waiters: VecDeque<Waiter>,
-    places: VecDeque<Place>,
-    pace: Pace,
+    places: VecDeque<LeasedPermit>,
+    pace: LeasePace,
     load: Arc<Load>,
 }
 
 /// A lease that was asked for, and when.
-struct Asked<F> {
+struct PendingLease<F> {
     at: Instant,
     answer: Pin<Box<F>>,
 }
@@ -37,17 +37,17 @@ struct Asked<F> {
 /// Serves the queue with what `lease` gets, which tries until it has something; ends when nobody can come any more.
 pub(super) async fn dispense<F>(
     mut queue: mpsc::UnboundedReceiver<Waiter>,
-    mut line: Line,
+    mut line: WaitingLine,
     guard: Guard,
     lease: impl Fn(usize) -> F,
 ) where
     F: Future<Output = Lease>,
 {
-    let mut asked: Option<Asked<F>> = None;
+    let mut asked: Option<PendingLease<F>> = None;
     loop {
         if asked.is_none() && line.ask_at().is_some_and(|at| at <= Instant::now()) {
             let n = line.wanted();
-            asked = (n > 0).then(|| Asked { at: Instant::now(), answer: Box::pin(lease(n)) });
+            asked = (n > 0).then(|| PendingLease { at: Instant::now(), answer: Box::pin(lease(n)) });
         }
         tokio::select! {
             waiter = queue.recv() => match waiter {
@@ -68,17 +68,17 @@ pub(super) async fn dispense<F>(
 }
 
 /// What was answered, and when it was asked; never where nothing was asked.
-async fn answer<F: Future<Output = Lease>>(asked: &mut Option<Asked<F>>) -> (Lease, Instant) {
+async fn answer<F: Future<Output = Lease>>(asked: &mut Option<PendingLease<F>>) -> (Lease, Instant) {
     match asked {
         Some(asked) => (asked.answer.as_mut().await, asked.at),
         None => std::future::pending().await,
     }
 }
 
-impl Line {
+impl WaitingLine {
     /// Nobody waits yet.
     pub(super) fn new(load: Arc<Load>) -> Self {
-        Self { waiters: VecDeque::new(), places: VecDeque::new(), pace: Pace::new(), load }
+        Self { waiters: VecDeque::new(), places: VecDeque::new(), pace: LeasePace::new(), load }
     }
 
     /// When the first waiter is served.
@@ -124,7 +124,7 @@ impl Line {
         }
         while let Some(waiter) = self.waiters.pop_front() {
             let granted_at = self.places[0].granted_at;
-            if waiter.send(Token { granted_at }).is_ok() {
+            if waiter.send(Permit { granted_at }).is_ok() {
                 self.places.pop_front();
                 return self.load.served();
             }

@@ -25,7 +25,7 @@ const NOTED_RISE: f64 = 1.05;
 
 /// The right to make one call around an instant.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct LeasedPermit {
     /// From when on.
     pub(super) due: Instant,
     /// Until when: a later call would add to a burst that others make.
@@ -41,13 +41,13 @@ impl Lease {
     }
 
     /// The places, for an answer that came at this instant.
-    pub(super) fn places(self, answered: Instant) -> impl Iterator<Item = Place> {
+    pub(super) fn places(self, answered: Instant) -> impl Iterator<Item = LeasedPermit> {
         let burst = burst_time(self.rate);
         (0..self.n).map(move |i| {
             #[expect(clippy::cast_precision_loss, reason = "a lease has far fewer than 2^52 places")]
             let due_in = self.first_in + i as f64 / self.rate.per_second();
             let due = after(answered, due_in);
-            Place { due, until: due + burst, granted_at: self.granted_at }
+            LeasedPermit { due, until: due + burst, granted_at: self.granted_at }
         })
     }
 }
@@ -60,11 +60,11 @@ fn after(instant: Instant, seconds: f64) -> Instant {
 
 /// How much is leased at a time and how early, from how long the ledger takes to answer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(super) struct LeasePace {
     answer: Duration,
 }
 
-impl Pace {
+impl LeasePace {
     /// Knows no answer yet.
     pub(super) fn new() -> Self {
         Self { answer: Duration::ZERO }
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_lease_spans_fifty_milliseconds_or_two_slow_answers() {
-        let mut pace = Pace::new();
+        let mut pace = LeasePace::new();
         assert_eq!([10.0, 100.0, 500.0].map(|per_second| pace.places_max(rate(per_second))), [1, 5, 25]);
         assert_eq!(pace.lead(), LEAD_MIN);
         pace.answered(Duration::from_millis(150));

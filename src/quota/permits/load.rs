@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::Lesson;
+use super::Feedback;
 use super::lease::LEASE;
 use crate::ledger::rate_limit::Lease;
 use muster_core::rate::Rate;
@@ -51,7 +51,7 @@ pub(super) struct Load {
     lately: Mutex<Lately>,
     gauges: Gauges,
     /// Where lessons go.
-    teacher: mpsc::UnboundedSender<Lesson>,
+    teacher: mpsc::UnboundedSender<Feedback>,
 }
 
 #[derive(Debug, Default)]
@@ -76,7 +76,7 @@ impl Counted {
 }
 
 impl Load {
-    pub(super) fn new(learnt: Rate, ceiling: Rate, gauges: Gauges, teacher: mpsc::UnboundedSender<Lesson>) -> Self {
+    pub(super) fn new(learnt: Rate, ceiling: Rate, gauges: Gauges, teacher: mpsc::UnboundedSender<Feedback>) -> Self {
         gauges.show(learnt);
         Self {
             learnt: AtomicU64::new(learnt.per_second().to_bits()),
@@ -107,12 +107,12 @@ impl Load {
         self.gauges.show(lease.rate);
         self.gauges.leased.inc_by(lease.n as u64);
         if lease.is_rise() {
-            self.teach(Lesson::Risen { from: lease.noted_rate });
+            self.teach(Feedback::Risen { from: lease.noted_rate });
         }
     }
 
     /// Passes a lesson on.
-    pub(super) fn teach(&self, lesson: Lesson) {
+    pub(super) fn teach(&self, lesson: Feedback) {
         // Whoever listens ends only with the runtime.
         let _ = self.teacher.send(lesson);
     }
@@ -127,7 +127,7 @@ impl Load {
         self.successes.fetch_add(1, Ordering::Relaxed);
         let throttles = self.lately().throttles.take();
         if throttles.is_some_and(|(n, since)| n >= TOTAL_THROTTLE.0 && since.elapsed() >= TOTAL_THROTTLE.1) {
-            self.teach(Lesson::Recovered);
+            self.teach(Feedback::Recovered);
         }
     }
 
@@ -137,7 +137,7 @@ impl Load {
         let went_through = lately.throttles.is_none();
         lately.throttles.get_or_insert((0, Instant::now())).0 += 1;
         drop(lately);
-        self.teach(Lesson::Throttled { granted_at, went_through });
+        self.teach(Feedback::Throttled { granted_at, went_through });
     }
 
     /// How many calls went through.
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     /// A limiter's load, and what it teaches.
-    fn load() -> (Load, mpsc::UnboundedReceiver<Lesson>) {
+    fn load() -> (Load, mpsc::UnboundedReceiver<Feedback>) {
         let (teacher, lessons) = mpsc::unbounded_channel();
         let gauges = Gauges { learnt: vec![], leased: IntCounter::new("leased", "leased").unwrap() };
         let rate = Rate::new(100.0).unwrap();
@@ -216,7 +216,7 @@ mod tests {
         }
         tokio::time::advance(time).await;
         load.succeeded();
-        std::iter::from_fn(|| lessons.try_recv().ok()).any(|lesson| matches!(lesson, Lesson::Recovered))
+        std::iter::from_fn(|| lessons.try_recv().ok()).any(|lesson| matches!(lesson, Feedback::Recovered))
     }
 
     #[tokio::test(start_paused = true)]
@@ -235,8 +235,8 @@ mod tests {
         load.succeeded();
         load.throttled(OffsetDateTime::UNIX_EPOCH);
         let went_through = std::iter::from_fn(|| lessons.try_recv().ok()).filter_map(|lesson| match lesson {
-            Lesson::Throttled { went_through, .. } => Some(went_through),
-            Lesson::Recovered | Lesson::Risen { .. } => None,
+            Feedback::Throttled { went_through, .. } => Some(went_through),
+            Feedback::Recovered | Feedback::Risen { .. } => None,
         });
         assert_eq!(went_through.collect::<Vec<_>>(), [true, false, true]);
     }

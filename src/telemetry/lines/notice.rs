@@ -8,10 +8,10 @@ use tracing::{Dispatch, dispatcher, warn};
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt;
 
-use super::super::{Look, layer};
+use super::super::{LineStyle, layer};
 
 /// The line that says how many were lost, in the look of the others.
-pub(super) fn notice(n_lost: u64, look: Look) -> Vec<u8> {
+pub(super) fn notice(n_lost: u64, look: LineStyle) -> Vec<u8> {
     let line = Buffer::default();
     let writer = line.clone();
     let layer = layer::<Registry, _>(look, move || writer.clone());

@@ -27,7 +27,7 @@ impl Write for Out {
 
 /// Starts a queue whose reader takes nothing by itself: the queue, what is read, and whether the disk is full.
 fn start() -> (Arc<Lines>, Receiver<String>, Arc<Mutex<bool>>) {
-    let lines = Arc::new(Lines::new(IntCounter::new("lost", "lost").unwrap(), Look::default()));
+    let lines = Arc::new(Lines::new(IntCounter::new("lost", "lost").unwrap(), LineStyle::default()));
     let (sender, read) = sync_channel(0);
     let is_full = Arc::new(Mutex::new(false));
     let mut out = Out { lines: sender, is_full: Arc::clone(&is_full) };

@@ -10,7 +10,7 @@ use strum::VariantArray;
 use tokio::time::Instant;
 
 use super::maker::Maker;
-use crate::ledger::facts::Facts;
+use crate::ledger::facts::FleetFacts;
 use muster_core::hold::HoldKind;
 use muster_core::outcome::Code;
 
@@ -51,7 +51,7 @@ impl Fleet {
     }
 
     /// Shows what the ledger says.
-    pub fn show(&self, facts: &Facts) {
+    pub fn show(&self, facts: &FleetFacts) {
         let mut read_at = self.read_at.lock().expect("nothing panics while it holds this lock");
         set(&self.workers_alive, &[], facts.workers_alive);
         set(&self.quarantined_messages, &[], facts.quarantined);
@@ -99,7 +99,7 @@ mod tests {
         let fleet = Fleet::new(&make);
         let n_families = || make.0.gather().len();
         assert_eq!(n_families(), 0);
-        fleet.show(&Facts::default());
+        fleet.show(&FleetFacts::default());
         fleet.drop_stale();
         assert_eq!(n_families(), 5);
         tokio::time::advance(SHOWN_FOR * 2).await;

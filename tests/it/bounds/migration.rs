@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster::ledger::Store;
+use muster::ledger::Ledger;
 use muster::ledger::rate_limit::Quota;
 use muster_core::account::Account;
 use muster_core::job::Operation;
@@ -87,7 +87,7 @@ fn new_index() -> Vec<(String, bool)> {
     vec![("certificates_by_serial".to_owned(), true)]
 }
 
-async fn migrate(store: Store) {
+async fn migrate(store: Ledger) {
     tokio::time::timeout(PATIENCE, store.migrate()).await.expect("it does not end").unwrap();
 }
 

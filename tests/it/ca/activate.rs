@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use muster_core::job::CertificateStatus;
 use muster_core::outcome::Code;
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 use serde_json::json;
 
 use super::Office;
 
 const ACTIVATE: &str = "ca.pem --key ca.key --activate";
 
-fn error(operation: Operation, code: &str, status: u16) -> Fault {
+fn error(operation: ApiOperation, code: &str, status: u16) -> Fault {
     let effect = Effect::Error { status, code: code.to_owned(), message: "as ordered".to_owned(), executed: false };
     Fault::new(operation, effect)
 }
@@ -39,7 +39,7 @@ async fn an_inactive_ca_is_activated_and_its_parked_devices_are_resent() {
     assert!(office.registered().unwrap().is_active);
     office.factory.until("all are registered", async |f| f.ends().await.into_iter().eq([(Code::Ok, 3)])).await;
     serving.end().await;
-    assert_eq!(office.n_calls(Operation::UpdateCACertificate), 1);
+    assert_eq!(office.n_calls(ApiOperation::UpdateCACertificate), 1);
     let reports = office.factory.store.authority_reports().await.unwrap();
     assert_eq!(reports[0].authority.status, Some(CertificateStatus::Active));
 }
@@ -58,7 +58,7 @@ async fn people_read_one_text_about_a_ca_that_is_activated_and_about_one_that_is
         let said = format!("{stdout}{stderr}");
         assert!(!said.contains("INACTIVE") && !said.contains("hint:"), "{said}");
     }
-    assert_eq!(office.n_calls(Operation::UpdateCACertificate), 1, "an active CA needs no call");
+    assert_eq!(office.n_calls(ApiOperation::UpdateCACertificate), 1, "an active CA needs no call");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,7 +77,7 @@ async fn without_activate_an_inactive_ca_is_named_so_with_the_command_that_activ
 #[tokio::test(flavor = "multi_thread")]
 async fn a_denied_update_ends_with_exit_code_4_and_names_the_permission() {
     let office = with_an_inactive_ca().await;
-    let denied = error(Operation::UpdateCACertificate, "AccessDeniedException", 403);
+    let denied = error(ApiOperation::UpdateCACertificate, "AccessDeniedException", 403);
     office.factory.sandbox.faults().set(denied).unwrap();
     let (code, stdout, stderr) = office.ca(&format!("register {ACTIVATE}")).await;
     assert_eq!((code, stdout.as_str()), (Some(4), ""), "{stderr}");
@@ -85,7 +85,7 @@ async fn a_denied_update_ends_with_exit_code_4_and_names_the_permission() {
                 AccessDeniedException: as ordered";
     assert!(stderr.contains(told), "{stderr}");
     assert!(stderr.contains("hint: allow iot:UpdateCACertificate"), "{stderr}");
-    assert_eq!(office.n_calls(Operation::UpdateCACertificate), 1);
+    assert_eq!(office.n_calls(ApiOperation::UpdateCACertificate), 1);
     // The ledger has learnt that it is registered, and that it is not active.
     let reports = office.factory.store.authority_reports().await.unwrap();
     assert_eq!(reports[0].authority.status, Some(CertificateStatus::Inactive));
@@ -96,15 +96,15 @@ async fn an_update_is_retried_after_throttles_and_each_failure_has_its_exit_code
     let office = with_an_inactive_ca().await;
     let faults = office.factory.sandbox.faults();
     for (fault, wanted, n_calls) in [
-        (error(Operation::UpdateCACertificate, "ServiceUnavailableException", 503).calls(4), 5, 4),
-        (error(Operation::UpdateCACertificate, "ThrottlingException", 400).calls(4), 5, 8),
-        (error(Operation::UpdateCACertificate, "InvalidRequestException", 400).calls(1), 3, 9),
-        (error(Operation::UpdateCACertificate, "ThrottlingException", 400).calls(2), 0, 12),
+        (error(ApiOperation::UpdateCACertificate, "ServiceUnavailableException", 503).calls(4), 5, 4),
+        (error(ApiOperation::UpdateCACertificate, "ThrottlingException", 400).calls(4), 5, 8),
+        (error(ApiOperation::UpdateCACertificate, "InvalidRequestException", 400).calls(1), 3, 9),
+        (error(ApiOperation::UpdateCACertificate, "ThrottlingException", 400).calls(2), 0, 12),
     ] {
         faults.set(fault.clone()).unwrap();
         let (code, _, stderr) = office.ca(&format!("register {ACTIVATE}")).await;
         assert_eq!(code, Some(wanted), "{fault:?}: {stderr}");
-        assert_eq!(office.n_calls(Operation::UpdateCACertificate), n_calls, "{fault:?}");
+        assert_eq!(office.n_calls(ApiOperation::UpdateCACertificate), n_calls, "{fault:?}");
         assert_eq!(office.registered().unwrap().is_active, wanted == 0);
     }
 }
@@ -112,7 +112,7 @@ async fn an_update_is_retried_after_throttles_and_each_failure_has_its_exit_code
 #[tokio::test(flavor = "multi_thread")]
 async fn a_denied_describe_hides_the_status_and_does_not_keep_the_ca_from_being_activated() {
     let office = with_an_inactive_ca().await;
-    let denied = error(Operation::DescribeCACertificate, "AccessDeniedException", 403);
+    let denied = error(ApiOperation::DescribeCACertificate, "AccessDeniedException", 403);
     office.factory.sandbox.faults().set(denied).unwrap();
     let (code, stdout, stderr) = office.ca("register ca.pem --key ca.key").await;
     assert_eq!(code, Some(0), "{stderr}");
@@ -139,6 +139,7 @@ async fn a_dry_run_says_what_would_be_done_to_a_ca_that_is_there() {
     office.set_active(true);
     let (code, said) = office.register(&format!("{ACTIVATE} --dry-run")).await;
     assert_eq!((code, &said["plan"], &said["certificate_status"]), (Some(0), &json!("nothing"), &json!("ACTIVE")));
-    let n_changes = office.n_calls(Operation::UpdateCACertificate) + office.n_calls(Operation::RegisterCACertificate);
+    let n_changes =
+        office.n_calls(ApiOperation::UpdateCACertificate) + office.n_calls(ApiOperation::RegisterCACertificate);
     assert_eq!((n_changes, office.n_rows("registrations").await), (0, 0));
 }

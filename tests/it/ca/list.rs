@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use muster_core::job::RegisterCaCertificate;
 use muster_core::outcome::Code;
 use muster_sandbox::specimen::Ca;
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 use serde_json::json;
 
 use super::Office;
@@ -79,7 +79,7 @@ async fn the_status_is_the_one_that_aws_has_now_whoever_changed_it() {
     office.set_active(false);
     let offline = office.listed("list --json --offline").await["registered"][0].clone();
     assert_eq!((&offline["certificate_status"], &offline["status_source"]), (&json!("ACTIVE"), &json!("ledger")));
-    assert_eq!((&offline["is_at_aws"], office.n_calls(Operation::DescribeCACertificate)), (&json!(null), 0));
+    assert_eq!((&offline["is_at_aws"], office.n_calls(ApiOperation::DescribeCACertificate)), (&json!(null), 0));
 
     let asked = office.listed("list --json").await["registered"][0].clone();
     assert_eq!((&asked["certificate_status"], &asked["status_source"]), (&json!("INACTIVE"), &json!("aws")));
@@ -127,7 +127,7 @@ async fn an_aws_that_does_not_say_the_status_fails_no_listing() {
     office.register("other.pem --mode sni-only").await;
     office.factory.sandbox.faults().set(error("AccessDeniedException", 403)).unwrap();
     let (code, stdout, stderr) = office.ca("list").await;
-    assert_eq!((code, office.n_calls(Operation::DescribeCACertificate)), (Some(0), 1), "{stderr}");
+    assert_eq!((code, office.n_calls(ApiOperation::DescribeCACertificate)), (Some(0), 1), "{stderr}");
     let unknown =
         "    status unknown: DescribeCACertificate: AccessDeniedException: as ordered; it was ACTIVE when Muster";
     assert!(stdout.contains(unknown) && stdout.matches("status unknown: ").count() == 2, "{stdout}");
@@ -147,12 +147,12 @@ async fn without_credentials_the_list_shows_what_the_ledger_knows() {
     let (code, stdout, stderr) = Program(command.spawn().unwrap()).end().await;
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stdout.contains("    status unknown: ") && stdout.contains("; it was ACTIVE when Muster"), "{stdout}");
-    assert_eq!(office.n_calls(Operation::DescribeCACertificate), 0);
+    assert_eq!(office.n_calls(ApiOperation::DescribeCACertificate), 0);
 }
 
 fn error(code: &str, status: u16) -> Fault {
     let effect = Effect::Error { status, code: code.to_owned(), message: "as ordered".to_owned(), executed: false };
-    Fault::new(Operation::DescribeCACertificate, effect)
+    Fault::new(ApiOperation::DescribeCACertificate, effect)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,9 @@
 //! A CA that cannot be registered, and why; nothing of its key is ever told.
 
-use muster::config::Target;
+use muster::config::TargetConfig;
 use muster_core::outcome::Code;
 use muster_sandbox::specimen::Ca;
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 use serde_json::json;
 
 use super::Office;
@@ -11,7 +11,7 @@ use crate::factory::Program;
 
 fn error(code: &str, status: u16) -> Fault {
     let effect = Effect::Error { status, code: code.to_owned(), message: "as ordered".to_owned(), executed: false };
-    Fault::new(Operation::RegisterCACertificate, effect)
+    Fault::new(ApiOperation::RegisterCACertificate, effect)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,7 +35,7 @@ async fn a_key_of_another_ca_is_found_before_anything_is_sent() {
     let (code, _, said) = office.ca("register ca.pem --key other.key").await;
     assert_eq!(code, Some(2));
     assert!(said.contains("error: the private key does not belong to the CA CN=Line CA\nhint: "), "{said}");
-    assert_eq!(office.n_calls(Operation::RegisterCACertificate), 0);
+    assert_eq!(office.n_calls(ApiOperation::RegisterCACertificate), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +62,7 @@ async fn what_aws_would_refuse_is_rejected_without_a_call() {
     assert_eq!(code, Some(3), "{stderr}");
     assert!(stdout.contains("rejected: CN=Line CA\n    code         registration_code_mismatch\n"), "{stdout}");
     assert!(!stdout.contains("status  "), "a CA that is not there has none: {stdout}");
-    assert_eq!((office.n_calls(Operation::RegisterCACertificate), office.n_rows("registrations").await), (0, 0));
+    assert_eq!((office.n_calls(ApiOperation::RegisterCACertificate), office.n_rows("registrations").await), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +99,7 @@ async fn an_eleventh_ca_of_one_name_is_told_which_are_known() {
         let id = authority.authority.certificate_id.to_string();
         assert!(said["hint"].as_str().unwrap().contains(&id), "{said}");
     }
-    assert_eq!(office.n_calls(Operation::RegisterCACertificate), 15);
+    assert_eq!(office.n_calls(ApiOperation::RegisterCACertificate), 15);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +109,7 @@ async fn trouble_is_tried_again_and_a_throttle_slows_everybody() {
     faults.set(error("ServiceUnavailableException", 503).calls(2)).unwrap();
     let (code, said) = office.register("ca.pem --mode sni-only").await;
     assert_eq!((code, &said["code"]), (Some(0), &json!("ok")), "{said}");
-    assert_eq!(office.n_calls(Operation::RegisterCACertificate), 3);
+    assert_eq!(office.n_calls(ApiOperation::RegisterCACertificate), 3);
 
     office.write("other.pem", &Ca::new("Other CA").pem());
     faults.set(error("ThrottlingException", 400).calls(1)).unwrap();
@@ -133,10 +133,10 @@ async fn trouble_that_lasts_ends_it_and_the_answer_may_have_been_lost() {
         (Some(5), &json!("exhausted"), &json!("server_error")),
         "{said}"
     );
-    assert_eq!(office.n_calls(Operation::RegisterCACertificate), 8);
+    assert_eq!(office.n_calls(ApiOperation::RegisterCACertificate), 8);
     assert!(faults.clear(fault));
 
-    faults.set(Fault::new(Operation::RegisterCACertificate, Effect::Reset { executed: true }).calls(1)).unwrap();
+    faults.set(Fault::new(ApiOperation::RegisterCACertificate, Effect::Reset { executed: true }).calls(1)).unwrap();
     let (code, said) = office.register("ca.pem --mode sni-only --activate").await;
     assert_eq!((code, &said["code"], &said["certificate_status"]), (Some(0), &json!("answer_lost"), &json!("ACTIVE")));
 }
@@ -148,7 +148,7 @@ async fn a_denial_ends_it_at_once_and_blames_no_ca() {
     let (code, _, said) = office.ca("register ca.pem --mode sni-only").await;
     assert_eq!(code, Some(4), "{said}");
     assert!(said.contains("RegisterCACertificate: AccessDeniedException") && said.contains("hint: "), "{said}");
-    assert_eq!((office.n_calls(Operation::RegisterCACertificate), office.n_rows("registrations").await), (1, 0));
+    assert_eq!((office.n_calls(ApiOperation::RegisterCACertificate), office.n_rows("registrations").await), (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,7 +158,7 @@ async fn an_aws_or_a_ledger_that_is_away_is_told_from_other_errors() {
     let (code, _, said) = office.ca("register ca.pem --mode sni-only").await;
     assert!(code == Some(5) && said.contains("cannot reach the ledger"), "{said}");
     let mut office = Office::new().await;
-    let away = Target {
+    let away = TargetConfig {
         endpoint_url: Some("http://127.0.0.1:1".to_owned()),
         ..office.factory.config.targets["default"].clone()
     };
@@ -177,7 +177,7 @@ async fn a_targets_name_keeps_its_account() {
         let (code, _, said) = office.ca(&format!("register ca.pem --mode sni-only{dry}")).await;
         assert!(code == Some(1) && said.contains("target `default` is account 111111111111"), "{said}");
     }
-    assert_eq!(office.n_calls(Operation::RegisterCACertificate), 0);
+    assert_eq!(office.n_calls(ApiOperation::RegisterCACertificate), 0);
 }
 
 /// Premise: whatever goes wrong, the key was read first.

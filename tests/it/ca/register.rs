@@ -2,7 +2,7 @@
 
 use muster_core::job::CertificateMode;
 use muster_core::outcome::Code;
-use muster_sandbox::Operation;
+use muster_sandbox::ApiOperation;
 use muster_sandbox::specimen::{Ca, KeyKind};
 use serde_json::json;
 
@@ -71,7 +71,7 @@ async fn a_ready_verification_certificate_proves_too() {
     office.write("proof.pem", &office.ca.verification(&office.factory.sandbox.registration_code()));
     let (code, said) = office.register("ca.pem --verification proof.pem").await;
     assert_eq!((code, &said["certificate_status"]), (Some(0), &json!("INACTIVE")), "{said}");
-    assert_eq!(office.n_calls(Operation::RegisterCACertificate), 1);
+    assert_eq!(office.n_calls(ApiOperation::RegisterCACertificate), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,7 +81,7 @@ async fn mode_sni_only_needs_no_proof_and_no_code() {
     assert_eq!((code, &said["certificate_mode"]), (Some(0), &json!("SNI_ONLY")), "{said}");
     let there = office.registered().unwrap();
     assert_eq!((there.mode, there.auto_registration), (CertificateMode::SniOnly, true));
-    assert_eq!(office.n_calls(Operation::GetRegistrationCode), 0);
+    assert_eq!(office.n_calls(ApiOperation::GetRegistrationCode), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +115,7 @@ async fn a_second_time_says_that_it_is_there_and_asks_aws_itself() {
     assert_eq!((code, &said["status"], &said["code"]), (Some(0), &json!("already_registered"), &json!("exists")));
     assert_eq!((&said["certificate_status"], &said["certificate_mode"]), (&json!("ACTIVE"), &json!("DEFAULT")));
     assert!(said["hint"].is_null(), "{said}");
-    assert_eq!(office.n_calls(Operation::RegisterCACertificate), 2);
+    assert_eq!(office.n_calls(ApiOperation::RegisterCACertificate), 2);
     assert_eq!(office.factory.store.batch_status("unbatched").await.unwrap().unwrap().ended(), 1);
 }
 
@@ -134,7 +134,7 @@ async fn a_dry_run_calls_and_records_nothing() {
     for line in ["would be registered: CN=Line CA\n", "    status       ACTIVE\n", "    tag          plant=3\n"] {
         assert!(stdout.contains(line), "{line} is not in\n{stdout}");
     }
-    assert_eq!(office.n_calls(Operation::RegisterCACertificate), 0);
+    assert_eq!(office.n_calls(ApiOperation::RegisterCACertificate), 0);
     for table in ["registrations", "authorities", "batches", "targets", "rate_limits"] {
         assert_eq!(office.n_rows(table).await, 0, "{table}");
     }

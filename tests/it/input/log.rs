@@ -1,7 +1,7 @@
 //! No text from outside makes a log line of its own, in either format.
 
 use muster_sandbox::specimen::Ca;
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 use serde_json::{Value, json};
 
 use crate::factory::{Factory, Program};
@@ -24,9 +24,9 @@ async fn log(format: &str) -> String {
     // Every fault counts the calls that it could have struck, so the second call meets the second. The SDK tries a
     // receive three times by itself.
     for (operation, effect, calls) in [
-        (Operation::RegisterCertificate, effect(403, "AccessDeniedException"), 1),
-        (Operation::RegisterCertificate, effect(503, "ServiceUnavailableException"), 2),
-        (Operation::ReceiveMessage, effect(500, "InternalError"), 20),
+        (ApiOperation::RegisterCertificate, effect(403, "AccessDeniedException"), 1),
+        (ApiOperation::RegisterCertificate, effect(503, "ServiceUnavailableException"), 2),
+        (ApiOperation::ReceiveMessage, effect(500, "InternalError"), 20),
     ] {
         factory.sandbox.faults().set(Fault::new(operation, effect).calls(calls)).unwrap();
     }

@@ -1,7 +1,7 @@
 //! The CAs in the ledger: which are in, what waits for them, which are not in.
 
 use muster::ledger::authority::Authority;
-use muster::ledger::{Page, Row, Store};
+use muster::ledger::{Ledger, Page, Row};
 use muster_core::certificate::CertificateId;
 use muster_core::hold::HoldKey;
 use muster_core::job::{CertificateMode, CertificateStatus, Operation, RegisterCaCertificate};
@@ -41,11 +41,11 @@ fn page_with(authorities: &[Authority]) -> Page {
     Page { authorities: authorities.to_vec(), ..page(rows.collect()) }
 }
 
-async fn write(store: &Store, authorities: &[Authority]) {
+async fn write(store: &Ledger, authorities: &[Authority]) {
     store.record(&page_with(authorities)).await.unwrap();
 }
 
-async fn named(store: &Store) -> Vec<Authority> {
+async fn named(store: &Ledger) -> Vec<Authority> {
     store.authorities_named(ACCOUNT, REGION, SUBJECT_KEY).await.unwrap()
 }
 
@@ -54,7 +54,7 @@ fn hold(target: &str) -> HoldKey {
 }
 
 /// Parks a device for the CA in each target, and begins the holds.
-async fn park(store: &Store, targets: &[&str]) {
+async fn park(store: &Ledger, targets: &[&str]) {
     for (n, target) in (100..).zip(targets) {
         let mut parked = Row { target: (*target).into(), ..row(n, Code::IssuerInactive) };
         parked.end.waits_for = Some(hold(target));
@@ -64,12 +64,12 @@ async fn park(store: &Store, targets: &[&str]) {
 }
 
 /// The holds that are not over.
-async fn held(store: &Store) -> Vec<HoldKey> {
+async fn held(store: &Ledger) -> Vec<HoldKey> {
     store.open_holds().await.unwrap().into_iter().map(|hold| hold.hold).collect()
 }
 
 /// Targets of one account and region, and one of another region.
-async fn claim_targets(store: &Store) {
+async fn claim_targets(store: &Ledger) {
     for (target, region) in [("default", REGION), ("same", REGION), ("elsewhere", "us-east-1")] {
         store.claim_target(target, ACCOUNT, region).await.unwrap();
     }

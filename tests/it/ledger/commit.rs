@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use muster::config;
-use muster::ledger::{Store, StoreError};
+use muster::ledger::{Ledger, LedgerError};
 use muster_core::outcome::Code;
 
 use super::{assert_counters_equal_the_rows, counts, page, row};
@@ -47,10 +47,10 @@ async fn a_commit_that_hangs_ends_with_the_time_out() {
     .unwrap();
     let time_out = Duration::from_millis(500);
     let settings =
-        config::Database { url: database.url.as_str().into(), timeout: time_out.into(), ..Default::default() };
-    let store = Store::connect(&settings.settings()).await.unwrap();
+        config::DatabaseConfig { url: database.url.as_str().into(), timeout: time_out.into(), ..Default::default() };
+    let store = Ledger::connect(&settings.settings()).await.unwrap();
     let began = Instant::now();
     let result = store.record(&page(vec![row(1, Code::Ok)])).await;
-    assert!(matches!(result, Err(StoreError::Timeout(_))), "{result:?}");
+    assert!(matches!(result, Err(LedgerError::Timeout(_))), "{result:?}");
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }

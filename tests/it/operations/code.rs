@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use muster_core::job::RegisterCaCertificate;
 use muster_core::outcome::Code;
 use muster_sandbox::specimen::Ca;
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 
 use super::{factory, n_calls, proven, send, sni_only};
 use crate::factory::Factory;
@@ -17,7 +17,7 @@ async fn the_registration_code_is_asked_for_once() {
     send(&factory, cas.iter().map(|ca| Factory::job_of(proven(&factory, ca)))).await;
     factory.drain().await;
     assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 30)]));
-    assert_eq!(n_calls(&factory, Operation::GetRegistrationCode), 1);
+    assert_eq!(n_calls(&factory, ApiOperation::GetRegistrationCode), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,7 +25,7 @@ async fn a_ca_without_a_proof_needs_no_registration_code() {
     let factory = factory(500.0).await;
     send(&factory, [Factory::job_of(sni_only(&Ca::new("CA")))]).await;
     factory.drain().await;
-    assert_eq!(n_calls(&factory, Operation::GetRegistrationCode), 0);
+    assert_eq!(n_calls(&factory, ApiOperation::GetRegistrationCode), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,7 +37,7 @@ async fn a_proof_of_another_code_costs_no_registration() {
     send(&factory, [Factory::job_of(request)]).await;
     factory.drain().await;
     assert_eq!(factory.ends().await, BTreeMap::from([(Code::RegistrationCodeMismatch, 1)]));
-    assert_eq!(n_calls(&factory, Operation::RegisterCACertificate), 0);
+    assert_eq!(n_calls(&factory, ApiOperation::RegisterCACertificate), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,7 +45,7 @@ async fn where_the_code_is_not_to_be_had_aws_judges_the_proof() {
     let factory = factory(500.0).await;
     let denied =
         Effect::Error { status: 403, code: "AccessDeniedException".into(), message: String::new(), executed: false };
-    factory.sandbox.faults().set(Fault::new(Operation::GetRegistrationCode, denied)).unwrap();
+    factory.sandbox.faults().set(Fault::new(ApiOperation::GetRegistrationCode, denied)).unwrap();
     let (good, bad) = (Ca::new("good"), Ca::new("bad"));
     let verification_certificate = Some(bad.verification(&"0".repeat(64)));
     let requests =
@@ -53,5 +53,5 @@ async fn where_the_code_is_not_to_be_had_aws_judges_the_proof() {
     send(&factory, requests.map(Factory::job_of)).await;
     factory.drain().await;
     assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 1), (Code::RegistrationCode, 1)]));
-    assert_eq!(n_calls(&factory, Operation::GetRegistrationCode), 1, "a denial is not asked again at once");
+    assert_eq!(n_calls(&factory, ApiOperation::GetRegistrationCode), 1, "a denial is not asked again at once");
 }

@@ -3,27 +3,27 @@
 use muster_core::job::Job;
 use muster_core::outcome::{Code, Status};
 use muster_sandbox::specimen::Ca;
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 
 use super::{device, device_without_ca, factory, n_calls, send, sni_only, the_end};
 use crate::factory::Factory;
 
-const DEVICE: Operation = Operation::RegisterCertificate;
-const WITHOUT_CA: Operation = Operation::RegisterCertificateWithoutCA;
-const CA: Operation = Operation::RegisterCACertificate;
-const ALL: [Operation; 3] = [DEVICE, WITHOUT_CA, CA];
+const DEVICE: ApiOperation = ApiOperation::RegisterCertificate;
+const WITHOUT_CA: ApiOperation = ApiOperation::RegisterCertificateWithoutCA;
+const CA: ApiOperation = ApiOperation::RegisterCACertificate;
+const ALL: [ApiOperation; 3] = [DEVICE, WITHOUT_CA, CA];
 
 /// A good job for an operation.
-fn good_job(factory: &Factory, operation: Operation) -> Job {
+fn good_job(factory: &Factory, operation: ApiOperation) -> Job {
     match operation {
-        Operation::RegisterCertificate => device(factory.ca.leaf("device")),
-        Operation::RegisterCertificateWithoutCA => device_without_ca(factory.ca.leaf("device")),
+        ApiOperation::RegisterCertificate => device(factory.ca.leaf("device")),
+        ApiOperation::RegisterCertificateWithoutCA => device_without_ca(factory.ca.leaf("device")),
         _ => Factory::job_of(sni_only(&Ca::new("CA"))),
     }
 }
 
 /// The end of a good job whose first calls meet an effect.
-async fn end_after(operation: Operation, effect: Effect, calls: u64) -> (String, String) {
+async fn end_after(operation: ApiOperation, effect: Effect, calls: u64) -> (String, String) {
     let factory = factory(500.0).await;
     factory.sandbox.faults().set(Fault::new(operation, effect).calls(calls)).unwrap();
     send(&factory, [good_job(&factory, operation)]).await;
@@ -38,7 +38,7 @@ fn error(code: &str, status: u16) -> Effect {
 }
 
 /// A good job whose every call is answered with an exception ends for this reason, after one call.
-async fn is_refused(operations: &[Operation], exception: &str, status: u16, code: Code) {
+async fn is_refused(operations: &[ApiOperation], exception: &str, status: u16, code: Code) {
     assert_eq!(code.status(), Status::Refused);
     for &operation in operations {
         let (found, detail) = end_after(operation, error(exception, status), 100).await;
@@ -48,7 +48,7 @@ async fn is_refused(operations: &[Operation], exception: &str, status: u16, code
 }
 
 /// A good job whose first two calls are answered with an exception is registered in the end.
-async fn is_tried_again(operations: &[Operation], exception: &str, status: u16) {
+async fn is_tried_again(operations: &[ApiOperation], exception: &str, status: u16) {
     for &operation in operations {
         let (found, _) = end_after(operation, error(exception, status), 2).await;
         assert_eq!(found, "ok", "{operation}");

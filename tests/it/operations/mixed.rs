@@ -8,7 +8,7 @@ use muster_core::job::{Job, RegisterCaCertificate};
 use muster_core::outcome::Code;
 use muster_core::rate::{Rate, burst_of};
 use muster_sandbox::specimen::{Ca, Flaw};
-use muster_sandbox::{self, Operation};
+use muster_sandbox::{self, ApiOperation};
 
 use super::{device, device_without_ca, factory, n_calls, proven, send, sni_only};
 use crate::factory::{BATCH, Factory};
@@ -44,9 +44,9 @@ async fn a_mixed_queue_in_bad_order_drains_to_the_right_ends_at_a_rate_for_each_
     let ledger = factory.sandbox.ledger();
     assert_eq!((ledger.n_certificates(), ledger.n_authorities()), (250, 21));
     for (operation, rate) in [
-        (Operation::RegisterCertificate, 100),
-        (Operation::RegisterCertificateWithoutCA, 50),
-        (Operation::RegisterCACertificate, 10),
+        (ApiOperation::RegisterCertificate, 100),
+        (ApiOperation::RegisterCertificateWithoutCA, 50),
+        (ApiOperation::RegisterCACertificate, 10),
     ] {
         // Other tests share the machine: a twentieth more, as a network may bunch calls.
         let most = (rate + burst_of(Rate::new(f64::from(rate)).unwrap()) + 1) * 21 / 20 + 1;
@@ -56,17 +56,17 @@ async fn a_mixed_queue_in_bad_order_drains_to_the_right_ends_at_a_rate_for_each_
     let mut quotas: Vec<(String, f64)> =
         sqlx::query_as("select operation, ceiling from rate_limits").fetch_all(&factory.database.pool).await.unwrap();
     quotas.sort_by(|(one, _), (other, _)| one.cmp(other));
-    let quota = |operation: Operation, rate| (operation.to_string(), rate);
+    let quota = |operation: ApiOperation, rate| (operation.to_string(), rate);
     assert_eq!(
         quotas,
         [
-            quota(Operation::RegisterCACertificate, 10.0),
-            quota(Operation::RegisterCertificate, 100.0),
-            quota(Operation::RegisterCertificateWithoutCA, 50.0),
+            quota(ApiOperation::RegisterCACertificate, 10.0),
+            quota(ApiOperation::RegisterCertificate, 100.0),
+            quota(ApiOperation::RegisterCertificateWithoutCA, 50.0),
         ]
     );
     // Two tell for each of the five; more may be under way meanwhile on a busy machine.
-    let wasted = n_calls(&factory, Operation::RegisterCertificate) - 150;
+    let wasted = n_calls(&factory, ApiOperation::RegisterCertificate) - 150;
     assert!(wasted <= 60, "{wasted} calls for devices whose CA was not in");
 }
 
@@ -89,12 +89,12 @@ async fn devices_wait_for_a_ca_that_was_refused_and_are_sent_again_when_it_is_in
     factory.until("all devices are parked", async |factory| parked(factory).await == 40).await;
     let refused = BTreeMap::from([(Code::ResourceNotFound, 1), (Code::IssuerInactive, 40)]);
     assert_eq!(factory.ends().await, refused);
-    let calls = n_calls(&factory, Operation::RegisterCertificate);
+    let calls = n_calls(&factory, ApiOperation::RegisterCertificate);
 
     send(&factory, [Factory::job_of(sni_only(&ca))]).await;
     let all_in = BTreeMap::from([(Code::Ok, 41)]);
     factory.until("all are registered", async |factory| factory.ends().await == all_in).await;
-    assert!(n_calls(&factory, Operation::RegisterCertificate) <= calls + 40 + 1);
+    assert!(n_calls(&factory, ApiOperation::RegisterCertificate) <= calls + 40 + 1);
     serving.end().await;
 }
 
@@ -114,7 +114,7 @@ async fn a_device_is_one_whichever_operation_registers_it() {
     let later = Job { batch: "later".parse().unwrap(), ..device_without_ca(pem.clone()) };
     send(&factory, [later, Job { batch: "later".parse().unwrap(), ..device(pem) }]).await;
     factory.drain().await;
-    let calls = [Operation::RegisterCertificate, Operation::RegisterCertificateWithoutCA];
+    let calls = [ApiOperation::RegisterCertificate, ApiOperation::RegisterCertificateWithoutCA];
     assert_eq!(calls.map(|operation| n_calls(&factory, operation)).iter().sum::<usize>(), 1);
 }
 
@@ -139,10 +139,10 @@ async fn an_operation_that_is_denied_leaves_the_others_alone() {
         message: "not allowed".into(),
         executed: false,
     };
-    let fault = factory.sandbox.faults().set(sandbox::Fault::new(Operation::RegisterCACertificate, denied)).unwrap();
+    let fault = factory.sandbox.faults().set(sandbox::Fault::new(ApiOperation::RegisterCACertificate, denied)).unwrap();
     send(&factory, [Factory::job_of(sni_only(&Ca::new("CA")))]).await;
     let serving = factory.serve().await;
-    let is_denied = async |factory: &Factory| n_calls(factory, Operation::RegisterCACertificate) > 0;
+    let is_denied = async |factory: &Factory| n_calls(factory, ApiOperation::RegisterCACertificate) > 0;
     factory.until("the CA is denied", is_denied).await;
     send(&factory, (0..20).map(|i| device(factory.ca.leaf(&format!("device {i}"))))).await;
     let others_in = BTreeMap::from([(Code::Ok, 20), (Code::TargetUnavailable, 1)]);

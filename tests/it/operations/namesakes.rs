@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use muster_core::outcome::Code;
-use muster_sandbox::Operation;
+use muster_sandbox::ApiOperation;
 use muster_sandbox::specimen::{Ca, KeyKind};
 
 use super::{device, factory, n_calls, send, sni_only, the_end};
@@ -23,13 +23,13 @@ async fn a_conflict_is_answered_with_the_ca_that_the_ledger_knows() {
     let serving = factory.serve().await;
     let all_in = BTreeMap::from([(Code::Ok, 6)]);
     factory.until("all are registered", async |factory| factory.ends().await == all_in).await;
-    let conflicts = n_calls(&factory, Operation::RegisterCertificate) - 4;
+    let conflicts = n_calls(&factory, ApiOperation::RegisterCertificate) - 4;
     assert!((1..=4).contains(&conflicts), "{conflicts}");
-    let calls = n_calls(&factory, Operation::RegisterCertificate);
+    let calls = n_calls(&factory, ApiOperation::RegisterCertificate);
     send(&factory, [device(other.leaf("a later device"))]).await;
     let all_in = BTreeMap::from([(Code::Ok, 7)]);
     factory.until("it is registered", async |factory| factory.ends().await == all_in).await;
-    assert_eq!(n_calls(&factory, Operation::RegisterCertificate), calls + 1, "its CA is sent at once");
+    assert_eq!(n_calls(&factory, ApiOperation::RegisterCertificate), calls + 1, "its CA is sent at once");
     serving.end().await;
 }
 
@@ -64,7 +64,7 @@ async fn a_conflict_is_answered_with_a_configured_ca() {
     send(&factory, [device(factory.ca.leaf("device"))]).await;
     factory.drain().await;
     assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 1)]));
-    assert_eq!(n_calls(&factory, Operation::RegisterCertificate), 2);
+    assert_eq!(n_calls(&factory, ApiOperation::RegisterCertificate), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,7 +81,7 @@ async fn a_conflict_with_an_unknown_ca_ends_with_what_to_send() {
     assert_eq!(code, "certificate_conflict");
     assert!(detail.starts_with("CertificateConflictException: "), "{detail}");
     assert!(detail.contains("send it again with caCertificatePem"), "{detail}");
-    assert_eq!(n_calls(&factory, Operation::RegisterCertificate), 1);
+    assert_eq!(n_calls(&factory, ApiOperation::RegisterCertificate), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,11 +90,11 @@ async fn an_eleventh_ca_of_one_name_is_exhausted_and_the_ten_are_named() {
     let cas: Vec<_> = (0..10).map(|_| Ca::new("Common CA")).collect();
     send(&factory, cas.iter().map(|ca| Factory::job_of(sni_only(ca)))).await;
     factory.drain().await;
-    let calls = n_calls(&factory, Operation::RegisterCACertificate);
+    let calls = n_calls(&factory, ApiOperation::RegisterCACertificate);
     send(&factory, [Factory::job_of(sni_only(&Ca::new("Common CA")))]).await;
     factory.drain().await;
     assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 10), (Code::LimitExceeded, 1)]));
-    assert_eq!(n_calls(&factory, Operation::RegisterCACertificate), calls + 5, "a bounded backoff");
+    assert_eq!(n_calls(&factory, ApiOperation::RegisterCACertificate), calls + 5, "a bounded backoff");
     let detail: String = sqlx::query_scalar("select detail from registrations where code = 'limit_exceeded'")
         .fetch_one(&factory.database.pool)
         .await

@@ -6,7 +6,7 @@ use muster_core::certificate::{Certificate, CertificateId};
 use muster_core::job::{CertificateMode, CertificateStatus, RegisterCaCertificate, RegisterCertificate};
 use muster_core::job::{RegisterCertificateWithoutCa, RegistrationConfig, Request, Tag};
 use muster_sandbox::specimen::{Ca, KeyKind};
-use muster_sandbox::{RegisteredAuthority, RegisteredCertificate, Settings};
+use muster_sandbox::{RegisteredAuthority, RegisteredCertificate, SandboxSettings};
 
 use super::{factory, proven, send, sni_only, the_end};
 use crate::factory::{Factory, count_only};
@@ -149,7 +149,7 @@ async fn register_ca_certificate_registration_config_template_body_and_role_arn(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn register_ca_certificate_registration_config_template_name() {
-    let factory = Factory::with(Settings { templates: vec!["plant".to_owned()], ..count_only() }, 500.0).await;
+    let factory = Factory::with(SandboxSettings { templates: vec!["plant".to_owned()], ..count_only() }, 500.0).await;
     let config = RegistrationConfig { template_name: Some("plant".to_owned()), ..RegistrationConfig::default() };
     let request = RegisterCaCertificate { registration_config: Some(config), ..sni_only(&Ca::new("CA")) };
     let found = registered_ca(&factory, request).await.registration_config.unwrap();

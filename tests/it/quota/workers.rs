@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use muster::config::Config;
 use muster::engine::serve::Until;
 use muster::http::service::Service;
-use muster::ledger::rate_limit::{Quota, Reason};
+use muster::ledger::rate_limit::{Quota, RateChangeReason};
 use muster::telemetry::metrics::Metrics;
 use muster_core::account::Account;
 use muster_core::job::Operation;
@@ -145,9 +145,9 @@ async fn what_aws_really_allows_is_learnt() {
     assert!(metrics.limiter_tokens_leased.get() >= calls.len() as u64, "every call has a token");
     let report =
         factory.store.rate_reports(&[("default".to_owned(), Operation::RegisterCertificate)]).await.unwrap().remove(0);
-    assert_eq!(report.changes.last().unwrap().reason, Reason::Configured);
+    assert_eq!(report.changes.last().unwrap().reason, RateChangeReason::Configured);
     // How many cuts it takes depends on how fast the machine makes calls; that a throttle leads to one does not.
-    assert!(report.changes.iter().any(|change| change.reason == Reason::Throttled));
+    assert!(report.changes.iter().any(|change| change.reason == RateChangeReason::Throttled));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! `--repair`: what AWS does not have, or has without the ledger knowing, is sent again.
 
 use muster_core::outcome::Code;
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 use serde_json::json;
 
 use super::{Site, counts, id};
@@ -47,7 +47,7 @@ async fn what_ended_badly_and_is_there_is_sent_again_and_found() {
         message: "as ordered".to_owned(),
         executed: true,
     };
-    site.factory.sandbox.faults().set(Fault::new(Operation::RegisterCertificate, effect).calls(1)).unwrap();
+    site.factory.sandbox.faults().set(Fault::new(ApiOperation::RegisterCertificate, effect).calls(1)).unwrap();
     site.register(&pems[..1]).await;
     site.register(&pems[1..]).await;
     assert_eq!(site.factory.ends().await, [(Code::Ok, 1), (Code::InvalidRequest, 1)].into());

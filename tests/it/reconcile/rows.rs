@@ -1,9 +1,9 @@
 //! What a comparison writes, in a real Postgres: only what is still as it was compared, beside recorders at work.
 
 use muster::ledger::drift::changes::{Becomes, Changed};
-use muster::ledger::drift::listing::{Listed, Run};
-use muster::ledger::drift::{ComparedRow, GoodCertificate, Lane};
-use muster::ledger::{Row, Store};
+use muster::ledger::drift::listing::{Listed, ReconcileRun};
+use muster::ledger::drift::{CertificateSource, ComparedRow, GoodCertificate};
+use muster::ledger::{Ledger, Row};
 use muster_core::account::Account;
 use muster_core::certificate::CertificateId;
 use muster_core::hold::HoldKey;
@@ -24,12 +24,12 @@ fn id(n: u32) -> CertificateId {
     CertificateId(row(n, Code::Ok).subject)
 }
 
-async fn compared(store: &Store, run: &Run, ids: &[CertificateId]) -> Vec<ComparedRow> {
+async fn compared(store: &Ledger, run: &ReconcileRun, ids: &[CertificateId]) -> Vec<ComparedRow> {
     store.compared_rows(run, &account(), ids).await.unwrap()
 }
 
 /// Marks all that is good as gone.
-async fn mark(store: &Store, rows: &[ComparedRow]) -> Changed {
+async fn mark(store: &Ledger, rows: &[ComparedRow]) -> Changed {
     let gone = || Becomes::Gone { detail: "gone".to_owned(), request: Some("{}".to_owned()) };
     let changes: Vec<_> = rows.iter().filter(|row| row.status.is_good()).map(|row| (row, gone())).collect();
     store.change_compared(&changes).await.unwrap()
@@ -44,8 +44,8 @@ async fn a_row_that_came_after_the_beginning_is_not_held_against_aws() {
     record(&store, vec![row(3, Code::Ok)]).await;
     store.note_listed(&run, &[Listed { id: id(2), status: Some("ACTIVE".to_owned()) }]).await.unwrap();
     let wanted = [(1, true), (2, false), (3, false)].map(|(n, is_open)| GoodCertificate { id: id(n), is_open });
-    let batch = Lane::Batch("batch".to_owned(), "default".to_owned(), row(1, Code::Ok).operation);
-    for lane in [Lane::Account, batch] {
+    let batch = CertificateSource::Batch("batch".to_owned(), "default".to_owned(), row(1, Code::Ok).operation);
+    for lane in [CertificateSource::Account, batch] {
         let found = store.good_certificates(&run, &lane, &account(), None, 10).await.unwrap();
         assert_eq!(found, wanted, "{lane:?}");
         let found = store.good_certificates(&run, &lane, &account(), Some(id(1)), 1).await.unwrap();

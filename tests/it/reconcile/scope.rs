@@ -2,7 +2,7 @@
 
 use muster_core::job::RegisterCertificate;
 use muster_sandbox::specimen::Ca;
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 use serde_json::json;
 
 use super::{Site, counts, id};
@@ -73,7 +73,7 @@ async fn what_one_ca_issued_is_compared_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sample_asks_for_certificates_that_chance_chooses() {
     let (site, pems) = Site::with(5).await;
-    let n_lists = || site.factory.sandbox.ledger().summary(Operation::ListCertificates).calls;
+    let n_lists = || site.factory.sandbox.ledger().summary(ApiOperation::ListCertificates).calls;
     let (code, found) = site.reconcile("--dry-run --sample 3").await;
     assert_eq!((code, &found["n_described"], &found["n_calls"]), (Some(0), &json!(3), &json!(3)), "{found}");
     assert_eq!((&found["n_listed"], n_lists()), (&json!(null), 0));
@@ -96,7 +96,7 @@ async fn more_than_one_page_is_compared_through_throttles() {
     for pem in &foreign {
         site.factory.sandbox.plant_certificate(pem, muster_core::job::CertificateStatus::Active).unwrap();
     }
-    for operation in [Operation::ListCertificates, Operation::DescribeCertificate] {
+    for operation in [ApiOperation::ListCertificates, ApiOperation::DescribeCertificate] {
         site.factory.sandbox.faults().set(Fault::new(operation, Effect::Throttle).calls(2)).unwrap();
     }
     let (code, found) = site.reconcile("--yes").await;

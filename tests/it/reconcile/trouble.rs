@@ -1,19 +1,19 @@
 //! Denials, outages, nobody to ask, and Ctrl-C.
 
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 use serde_json::{Value, json};
 
 use super::Site;
 use crate::factory::Factory;
 
-fn error(operation: Operation, status: u16, code: &str) -> Fault {
+fn error(operation: ApiOperation, status: u16, code: &str) -> Fault {
     let effect = Effect::Error { status, code: code.to_owned(), message: "as ordered".to_owned(), executed: false };
     Fault::new(operation, effect)
 }
 
 /// Waits until the program has asked for a certificate by its id.
 async fn until_asked(site: &Site) {
-    let n_calls = |factory: &Factory| factory.sandbox.ledger().summary(Operation::DescribeCertificate).calls;
+    let n_calls = |factory: &Factory| factory.sandbox.ledger().summary(ApiOperation::DescribeCertificate).calls;
     site.factory.until("it asks for the certificate", async |factory| n_calls(factory) > 0).await;
 }
 
@@ -22,7 +22,7 @@ async fn a_denial_ends_it_and_says_what_is_needed() {
     let (site, pems) = Site::with(1).await;
     site.delete(&pems[0]).await;
     let before = site.everything().await;
-    for operation in [Operation::DescribeCertificate, Operation::ListCertificates] {
+    for operation in [ApiOperation::DescribeCertificate, ApiOperation::ListCertificates] {
         site.factory.sandbox.faults().set(error(operation, 403, "AccessDeniedException")).unwrap();
         let (code, stdout, said) = site.run("--yes").await;
         assert_eq!((code, stdout.as_str()), (Some(4), ""), "{said}");
@@ -38,14 +38,14 @@ async fn trouble_of_aws_is_tried_again() {
     let (site, pems) = Site::with(1).await;
     site.delete(&pems[0]).await;
     let faults = site.factory.sandbox.faults();
-    faults.set(error(Operation::ListCertificates, 503, "ServiceUnavailableException").calls(2)).unwrap();
-    faults.set(Fault::new(Operation::DescribeCertificate, Effect::Reset { executed: false }).calls(2)).unwrap();
+    faults.set(error(ApiOperation::ListCertificates, 503, "ServiceUnavailableException").calls(2)).unwrap();
+    faults.set(Fault::new(ApiOperation::DescribeCertificate, Effect::Reset { executed: false }).calls(2)).unwrap();
     let (code, found) = site.reconcile("--dry-run").await;
     assert_eq!((code, found["missing_at_aws"]["n"].as_u64(), found["n_calls"].as_u64()), (Some(6), Some(1), Some(6)));
 }
 
 /// An answer of one's choice to every call.
-fn answer(operation: Operation, body: &Value) -> Fault {
+fn answer(operation: ApiOperation, body: &Value) -> Fault {
     let (content_type, body) = ("application/json".to_owned(), body.to_string());
     Fault::new(operation, Effect::Answer { status: 200, content_type, body, executed: false })
 }
@@ -55,7 +55,7 @@ async fn what_is_said_of_another_certificate_is_not_believed() {
     let (site, pems) = Site::with(1).await;
     site.delete(&pems[0]).await;
     let other = json!({ "certificateDescription": { "certificateId": "0".repeat(64), "status": "REVOKED" } });
-    site.factory.sandbox.faults().set(answer(Operation::DescribeCertificate, &other).calls(2)).unwrap();
+    site.factory.sandbox.faults().set(answer(ApiOperation::DescribeCertificate, &other).calls(2)).unwrap();
     let (code, found) = site.reconcile("--dry-run").await;
     assert_eq!((code, found["missing_at_aws"]["n"].as_u64(), found["n_calls"].as_u64()), (Some(6), Some(1), Some(4)));
 }
@@ -64,7 +64,7 @@ async fn what_is_said_of_another_certificate_is_not_believed() {
 async fn a_list_whose_pages_repeat_is_an_error() {
     let (site, _) = Site::with(1).await;
     let page = json!({ "certificates": [], "nextMarker": "abc" });
-    site.factory.sandbox.faults().set(answer(Operation::ListCertificates, &page)).unwrap();
+    site.factory.sandbox.faults().set(answer(ApiOperation::ListCertificates, &page)).unwrap();
     let (code, _, said) = site.run("--yes").await;
     assert_eq!(code, Some(1), "{said}");
     assert!(
@@ -79,7 +79,7 @@ async fn without_a_terminal_somebody_must_say_yes() {
     let (code, _, said) = site.run("").await;
     assert_eq!(code, Some(2));
     assert!(said.contains("error: there is no terminal to ask for confirmation on\nhint: "), "{said}");
-    let n_calls = site.factory.sandbox.ledger().summary(Operation::ListCertificates).calls;
+    let n_calls = site.factory.sandbox.ledger().summary(ApiOperation::ListCertificates).calls;
     assert_eq!(n_calls, 0, "it is found out before hours of calls");
     let (code, _, said) = site.run("--batch unknown").await;
     assert!(code != Some(0) && said.contains("the ledger does not know batch `unknown`"), "{said}");
@@ -92,11 +92,12 @@ async fn an_interrupt_changes_nothing() {
     let (site, pems) = Site::with(2).await;
     site.delete(&pems[0]).await;
     let before = site.everything().await;
-    let slow = Fault::new(Operation::DescribeCertificate, Effect::Hang { executed: false });
+    let slow = Fault::new(ApiOperation::DescribeCertificate, Effect::Hang { executed: false });
     site.factory.sandbox.faults().set(slow).unwrap();
     let program = site.factory.spawn(&["reconcile", "--yes", "--rate", "1000"]);
-    let asked =
-        |factory: &crate::factory::Factory| factory.sandbox.ledger().summary(Operation::DescribeCertificate).calls > 0;
+    let asked = |factory: &crate::factory::Factory| {
+        factory.sandbox.ledger().summary(ApiOperation::DescribeCertificate).calls > 0
+    };
     site.factory.until("it asks for the certificate", async |factory| asked(factory)).await;
     program.signal("INT");
     let (code, _, said) = program.end().await;
@@ -113,7 +114,7 @@ async fn a_list_that_the_server_lost_is_not_compared() {
     site.delete(&pems[0]).await;
     let before = site.everything().await;
     let slow = Effect::Latency { milliseconds: 2_000, up_to: None };
-    site.factory.sandbox.faults().set(Fault::new(Operation::DescribeCertificate, slow)).unwrap();
+    site.factory.sandbox.faults().set(Fault::new(ApiOperation::DescribeCertificate, slow)).unwrap();
     let program = site.factory.spawn(&["reconcile", "--yes", "--rate", "1000"]);
     until_asked(&site).await;
     sqlx::query("truncate listed").execute(&site.factory.database.pool).await.unwrap();

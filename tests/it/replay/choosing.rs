@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use muster::ledger::Row;
-use muster::ledger::replay::Begun;
+use muster::ledger::replay::ReplayStart;
 use muster_core::outcome::Code;
-use muster_core::replay_filter::Filter;
+use muster_core::replay_filter::ReplayFilter;
 use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 
@@ -29,10 +29,10 @@ fn subjects<'a>(rows: impl IntoIterator<Item = &'a Row>) -> BTreeSet<[u8; 32]> {
     rows.into_iter().map(|row| row.subject).collect()
 }
 
-async fn begin_new(factory: &Factory, filter: &Filter) -> i64 {
+async fn begin_new(factory: &Factory, filter: &ReplayFilter) -> i64 {
     match begin(factory, filter).await {
-        Begun::New(number) => number,
-        Begun::UnderWay(number) => panic!("replay {number} is under way"),
+        ReplayStart::New(number) => number,
+        ReplayStart::UnderWay(number) => panic!("replay {number} is under way"),
     }
 }
 
@@ -73,7 +73,7 @@ async fn what_one_replay_chose_no_other_chooses_before_it_ended() {
     let (factory, rows) = with_failures(&[(Code::Timeout, 10), (Code::Expired, 10)]).await;
     let first = begin_new(&factory, &usual()).await;
     choose_all(&factory, first, 100).await;
-    let wider = Filter { codes: [Code::Timeout, Code::Expired].into(), ..usual() };
+    let wider = ReplayFilter { codes: [Code::Timeout, Code::Expired].into(), ..usual() };
     let second = begin_new(&factory, &wider).await;
     choose_all(&factory, second, 100).await;
     assert_eq!(chosen(&factory, first).await, subjects(&rows[..10]));
@@ -85,7 +85,7 @@ async fn what_one_replay_chose_no_other_chooses_before_it_ended() {
 async fn what_a_later_replay_had_sent_again_an_earlier_one_leaves_alone() {
     let (factory, rows) = with_failures(&[(Code::Timeout, 5)]).await;
     let earlier = begin_new(&factory, &usual()).await;
-    let later = begin_new(&factory, &Filter { even_sent: true, ..usual() }).await;
+    let later = begin_new(&factory, &ReplayFilter { even_sent: true, ..usual() }).await;
     choose_all(&factory, later, 100).await;
     sqlx::query("update registrations set waits_for = null, sent_again_at = now()")
         .execute(&factory.database.pool)
@@ -114,7 +114,7 @@ async fn a_filter_chooses_what_fits_in_every_respect() {
     change(6, "sent_again_at = now()").await;
     let now = OffsetDateTime::now_utc();
     let (since, until) = (Some(now - time::Duration::hours(1)), Some(now + time::Duration::hours(1)));
-    let filter = Filter { sources: ["line-1".to_owned()].into(), since, until, ..usual() };
+    let filter = ReplayFilter { sources: ["line-1".to_owned()].into(), since, until, ..usual() };
 
     let plan = factory.store.plan_replay(&filter).await.unwrap();
     let its = &plan.matching[0];
@@ -122,7 +122,7 @@ async fn a_filter_chooses_what_fits_in_every_respect() {
     let number = begin_new(&factory, &filter).await;
     choose_all(&factory, number, 100).await;
     assert_eq!(chosen(&factory, number).await, subjects([&rows[0], &rows[7]]));
-    let even_sent = begin_new(&factory, &Filter { even_sent: true, ..filter }).await;
+    let even_sent = begin_new(&factory, &ReplayFilter { even_sent: true, ..filter }).await;
     choose_all(&factory, even_sent, 100).await;
     assert_eq!(chosen(&factory, even_sent).await, subjects([&rows[6]]));
 }
@@ -142,7 +142,7 @@ async fn named_certificates_are_chosen_and_no_others() {
     let (factory, rows) = with_failures(&[(Code::Timeout, 9), (Code::Expired, 9)]).await;
     let named: Vec<&Row> = rows.iter().step_by(2).collect();
     let certificates = named.iter().map(|row| row.certificate_id.unwrap()).collect();
-    let filter = Filter { batches: BTreeSet::new(), certificates, ..usual() };
+    let filter = ReplayFilter { batches: BTreeSet::new(), certificates, ..usual() };
     let number = begin_new(&factory, &filter).await;
     choose_all(&factory, number, 2).await;
     let wanted = subjects(named.into_iter().filter(|row| row.end.code == Code::Timeout));

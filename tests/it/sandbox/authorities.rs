@@ -4,7 +4,7 @@ use aws_sdk_iot::error::SdkError;
 use aws_sdk_iot::operation::register_ca_certificate::RegisterCACertificateError;
 use aws_sdk_iot::types::{AutoRegistrationStatus, CaCertificateStatus, CertificateMode};
 use muster_sandbox::specimen::{Ca, KeyKind};
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 
 use super::{Bench, refusal};
 
@@ -142,7 +142,7 @@ async fn ten_cas_share_a_name_and_a_deleted_one_makes_room() {
 #[tokio::test]
 async fn a_wrong_id_is_in_the_answer_only() {
     let bench = Bench::unlimited().await;
-    bench.sandbox.faults().set(Fault::new(Operation::RegisterCACertificate, Effect::WrongId)).unwrap();
+    bench.sandbox.faults().set(Fault::new(ApiOperation::RegisterCACertificate, Effect::WrongId)).unwrap();
     let ca = Ca::new("Plant CA");
     let told = bench.register_sni_only(&ca).send().await.unwrap();
     let id = ca.certificate().id();

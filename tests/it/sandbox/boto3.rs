@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use muster_sandbox::specimen::{Ca, Flaw, KeyKind};
-use muster_sandbox::{Limiting, Rates, Sandbox, Settings};
+use muster_sandbox::{Limiting, Rates, Sandbox, SandboxSettings};
 
 use crate::python::python_with;
 
@@ -62,7 +62,8 @@ const ROWS: [&str; 48] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn boto3_finds_what_it_expects() {
-    let sandbox = Sandbox::start(Settings { limiting: Limiting::CountOnly, ..Settings::default() }).await.unwrap();
+    let sandbox =
+        Sandbox::start(SandboxSettings { limiting: Limiting::CountOnly, ..SandboxSettings::default() }).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let ca = Ca::new("Plant CA");
     for (name, pem) in [
@@ -80,7 +81,7 @@ async fn boto3_finds_what_it_expects() {
 async fn boto3_finds_every_part_of_the_register_calls() {
     // The quota is enforced, but only a rate that a row sets is ever reached.
     let templates = vec!["line-7".to_owned()];
-    let settings = Settings { rates: Rates::all(1e6), templates, ..Settings::default() };
+    let settings = SandboxSettings { rates: Rates::all(1e6), templates, ..SandboxSettings::default() };
     let sandbox = Sandbox::start(settings).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     for row in ROWS {

@@ -6,7 +6,7 @@ use aws_sdk_iot::types::{
     RegistrationConfig,
 };
 use muster_core::certificate::CertificateId;
-use muster_sandbox::Operation;
+use muster_sandbox::ApiOperation;
 use muster_sandbox::specimen::Ca;
 
 use super::{Bench, refusal};
@@ -80,7 +80,7 @@ async fn an_active_certificate_is_not_deleted_even_by_force() {
     assert_eq!(refusal(delete(None).await), "ResourceNotFoundException");
     assert_eq!(bench.sandbox.ledger().n_certificates(), 0);
     let calls = bench.sandbox.ledger().calls();
-    let deletes: Vec<_> = calls.iter().filter(|call| call.operation == Operation::DeleteCertificate).collect();
+    let deletes: Vec<_> = calls.iter().filter(|call| call.operation == ApiOperation::DeleteCertificate).collect();
     assert!(deletes.len() == 4 && deletes.iter().all(|call| call.certificate_id == Some(id)));
 }
 

@@ -2,7 +2,7 @@
 
 use aws_sdk_iot::error::ProvideErrorMetadata;
 use muster_sandbox::specimen::Ca;
-use muster_sandbox::{Limiting, Settings};
+use muster_sandbox::{Limiting, SandboxSettings};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -35,7 +35,7 @@ impl Bench {
 }
 
 async fn bench() -> Bench {
-    Bench::start(Settings { limiting: Limiting::CountOnly, ..Settings::default() }).await
+    Bench::start(SandboxSettings { limiting: Limiting::CountOnly, ..SandboxSettings::default() }).await
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn faults_are_set_listed_and_cleared() {
 
 #[tokio::test]
 async fn a_rate_can_be_changed_while_it_runs() {
-    let bench = Bench::start(Settings { burst: Some(1.0), ..Settings::default() }).await;
+    let bench = Bench::start(SandboxSettings { burst: Some(1.0), ..SandboxSettings::default() }).await;
     let set = |rate: Value| bench.control("PUT", "rates/GetRegistrationCode", json!({ "rate": rate }));
     assert_eq!(set(json!(0.000_1)).await.0, 204);
     let ask = || bench.iot.get_registration_code().send();

@@ -8,7 +8,7 @@ use aws_sdk_sqs::types::{
     DeleteMessageBatchRequestEntry, Message, SendMessageBatchRequestEntry, SendMessageBatchResultEntry,
 };
 use muster_sandbox::specimen::Ca;
-use muster_sandbox::{Effect, Fault, Limiting, Operation, Rates, Settings};
+use muster_sandbox::{ApiOperation, Effect, Fault, Limiting, Rates, SandboxSettings};
 
 use super::Bench;
 
@@ -22,14 +22,14 @@ type Registration = Result<RegisterCertificateOutput, SdkError<RegisterCertifica
 
 impl Line {
     async fn start() -> Self {
-        let bench = Bench::start(Settings { limiting: Limiting::CountOnly, ..Settings::default() }).await;
+        let bench = Bench::start(SandboxSettings { limiting: Limiting::CountOnly, ..SandboxSettings::default() }).await;
         let ca = Ca::new("Plant CA");
         bench.sandbox.plant_ca(&ca.pem()).unwrap();
         Self { bench, pem: ca.leaf("device") }
     }
 
     fn order(&self, effect: Effect) {
-        let fault = Fault::new(Operation::RegisterCertificate, effect).calls(1);
+        let fault = Fault::new(ApiOperation::RegisterCertificate, effect).calls(1);
         self.bench.sandbox.faults().set(fault).unwrap();
     }
 
@@ -121,14 +121,16 @@ async fn a_wrong_id_is_in_the_answer_only() {
 
 #[tokio::test]
 async fn faults_strike_only_what_the_quota_lets_through() {
-    let bench = Bench::start(Settings { rates: Rates::all(0.001), burst: Some(1.0), ..Settings::default() }).await;
+    let bench =
+        Bench::start(SandboxSettings { rates: Rates::all(0.001), burst: Some(1.0), ..SandboxSettings::default() })
+            .await;
     let unavailable = || Effect::Error {
         status: 500,
         code: "InternalFailureException".to_owned(),
         message: String::new(),
         executed: false,
     };
-    bench.sandbox.faults().set(Fault::new(Operation::GetRegistrationCode, unavailable())).unwrap();
+    bench.sandbox.faults().set(Fault::new(ApiOperation::GetRegistrationCode, unavailable())).unwrap();
     let mut codes = Vec::new();
     for _ in 0..2 {
         codes.push(bench.iot.get_registration_code().send().await.unwrap_err().code().unwrap().to_owned());
@@ -144,10 +146,10 @@ async fn receive(bench: &Bench, url: &str) -> Vec<Message> {
 
 #[tokio::test]
 async fn the_first_entries_of_a_batch_fail_and_are_not_sent() {
-    let bench = Bench::start(Settings::default()).await;
+    let bench = Bench::start(SandboxSettings::default()).await;
     let url = bench.queue("jobs", &[]).await;
     let effect = Effect::FailEntries { entries: 2, code: "InternalError".to_owned(), sender_fault: false };
-    bench.sandbox.faults().set(Fault::new(Operation::SendMessageBatch, effect).calls(1)).unwrap();
+    bench.sandbox.faults().set(Fault::new(ApiOperation::SendMessageBatch, effect).calls(1)).unwrap();
     let entry = |id: &str| SendMessageBatchRequestEntry::builder().id(id).message_body(id).build().unwrap();
     let request = bench.sqs.send_message_batch().queue_url(&url);
     let sent = request.set_entries(Some(["a", "b", "c"].map(entry).into())).send().await.unwrap();
@@ -159,10 +161,10 @@ async fn the_first_entries_of_a_batch_fail_and_are_not_sent() {
 
 #[tokio::test]
 async fn a_message_is_delivered_twice_while_it_is_in_flight() {
-    let bench = Bench::start(Settings::default()).await;
+    let bench = Bench::start(SandboxSettings::default()).await;
     let url = bench.queue("jobs", &[]).await;
     bench.sqs.send_message().queue_url(&url).message_body("x").send().await.unwrap();
-    bench.sandbox.faults().set(Fault::new(Operation::ReceiveMessage, Effect::DeliverTwice).calls(1)).unwrap();
+    bench.sandbox.faults().set(Fault::new(ApiOperation::ReceiveMessage, Effect::DeliverTwice).calls(1)).unwrap();
     let first = receive(&bench, &url).await;
     let second = receive(&bench, &url).await;
     assert_eq!(first[0].message_id(), second[0].message_id());
@@ -174,11 +176,11 @@ async fn a_message_is_delivered_twice_while_it_is_in_flight() {
 
 #[tokio::test]
 async fn a_stale_delete_is_answered_as_done_and_the_message_stays() {
-    let bench = Bench::start(Settings::default()).await;
+    let bench = Bench::start(SandboxSettings::default()).await;
     let url = bench.queue("jobs", &[]).await;
     bench.sqs.send_message().queue_url(&url).message_body("x").send().await.unwrap();
     let message = receive(&bench, &url).await.remove(0);
-    bench.sandbox.faults().set(Fault::new(Operation::DeleteMessageBatch, Effect::StaleHandles).calls(1)).unwrap();
+    bench.sandbox.faults().set(Fault::new(ApiOperation::DeleteMessageBatch, Effect::StaleHandles).calls(1)).unwrap();
     let handle = message.receipt_handle().unwrap();
     let entry = || DeleteMessageBatchRequestEntry::builder().id("a").receipt_handle(handle).build().unwrap();
     let delete = || bench.sqs.delete_message_batch().queue_url(&url).entries(entry()).send();
@@ -191,9 +193,9 @@ async fn a_stale_delete_is_answered_as_done_and_the_message_stays() {
 
 #[tokio::test]
 async fn a_throttled_queue_answers_with_its_own_code() {
-    let bench = Bench::start(Settings::default()).await;
+    let bench = Bench::start(SandboxSettings::default()).await;
     let url = bench.queue("jobs", &[]).await;
-    bench.sandbox.faults().set(Fault::new(Operation::ReceiveMessage, Effect::Throttle).calls(1)).unwrap();
+    bench.sandbox.faults().set(Fault::new(ApiOperation::ReceiveMessage, Effect::Throttle).calls(1)).unwrap();
     let error = bench.sqs.receive_message().queue_url(&url).send().await.unwrap_err();
     assert!(error.into_service_error().is_request_throttled());
     bench.sqs.receive_message().queue_url(&url).send().await.unwrap();

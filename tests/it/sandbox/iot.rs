@@ -4,7 +4,7 @@ use aws_sdk_iot::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_iot::operation::register_certificate::builders::RegisterCertificateFluentBuilder;
 use aws_sdk_iot::types::CertificateStatus;
 use muster_sandbox::specimen::{Ca, Flaw, KeyKind};
-use muster_sandbox::{Limiting, Operation, Rates, Settings};
+use muster_sandbox::{ApiOperation, Limiting, Rates, SandboxSettings};
 
 use super::{Bench, id_of};
 
@@ -15,7 +15,7 @@ struct Plant {
 }
 
 impl Plant {
-    async fn start(settings: Settings) -> Self {
+    async fn start(settings: SandboxSettings) -> Self {
         let bench = Bench::start(settings).await;
         let ca = Ca::new("Plant CA");
         bench.sandbox.plant_ca(&ca.pem()).unwrap();
@@ -24,7 +24,7 @@ impl Plant {
 
     /// A sandbox that never throttles.
     async fn unlimited() -> Self {
-        Self::start(Settings { limiting: Limiting::CountOnly, ..Settings::default() }).await
+        Self::start(SandboxSettings { limiting: Limiting::CountOnly, ..SandboxSettings::default() }).await
     }
 
     fn register(&self, pem: &str) -> RegisterCertificateFluentBuilder {
@@ -164,7 +164,7 @@ async fn an_unknown_certificate_is_not_described() {
 
 #[tokio::test]
 async fn a_call_above_the_quota_is_throttled_and_in_the_ledger() {
-    let settings = Settings { rates: Rates::all(0.001), burst: Some(2.0), ..Settings::default() };
+    let settings = SandboxSettings { rates: Rates::all(0.001), burst: Some(2.0), ..SandboxSettings::default() };
     let plant = Plant::start(settings).await;
     let pems: Vec<String> = (0..3).map(|_| plant.ca.leaf("device")).collect();
     let mut codes = Vec::new();
@@ -175,7 +175,7 @@ async fn a_call_above_the_quota_is_throttled_and_in_the_ledger() {
     assert_eq!(codes, [None, None, Some("ThrottlingException".to_owned())]);
 
     let ledger = plant.bench.sandbox.ledger();
-    assert_eq!((ledger.n_certificates(), ledger.throttled(Operation::RegisterCertificate)), (2, 1));
+    assert_eq!((ledger.n_certificates(), ledger.throttled(ApiOperation::RegisterCertificate)), (2, 1));
     let calls = ledger.calls();
     let answers: Vec<_> = calls.iter().map(|call| (call.answer.as_deref(), call.executed)).collect();
     assert_eq!(answers, [(Some("ok"), true), (Some("ok"), true), (Some("ThrottlingException"), false)]);
@@ -186,18 +186,18 @@ async fn a_call_above_the_quota_is_throttled_and_in_the_ledger() {
 
 #[tokio::test]
 async fn a_raised_quota_lets_more_calls_through() {
-    let settings = Settings { rates: Rates::all(0.001), burst: Some(1.0), ..Settings::default() };
+    let settings = SandboxSettings { rates: Rates::all(0.001), burst: Some(1.0), ..SandboxSettings::default() };
     let plant = Plant::start(settings).await;
     plant.register(&plant.ca.leaf("device")).send().await.unwrap();
     let pem = plant.ca.leaf("device");
     assert_eq!(plant.refusal(plant.register(&pem)).await, "ThrottlingException");
-    plant.bench.sandbox.set_rate(Operation::RegisterCertificate, 1e9);
+    plant.bench.sandbox.set_rate(ApiOperation::RegisterCertificate, 1e9);
     plant.register(&pem).send().await.unwrap();
 }
 
 #[tokio::test]
 async fn certificates_need_not_be_kept_whole() {
-    let plant = Plant::start(Settings { keep_pem: false, ..Settings::default() }).await;
+    let plant = Plant::start(SandboxSettings { keep_pem: false, ..SandboxSettings::default() }).await;
     let pem = plant.ca.leaf("device");
     let id = plant.register(&pem).send().await.unwrap().certificate_id.unwrap();
     let described = plant.bench.iot.describe_certificate().certificate_id(id).send().await.unwrap();

@@ -3,7 +3,7 @@
 use aws_sdk_sqs::error::ProvideErrorMetadata;
 use aws_sdk_sqs::operation::send_message::builders::SendMessageFluentBuilder;
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
-use muster_sandbox::Settings;
+use muster_sandbox::SandboxSettings;
 
 use super::Bench;
 
@@ -15,7 +15,7 @@ struct Desk {
 
 impl Desk {
     async fn start() -> Self {
-        let bench = Bench::start(Settings::default()).await;
+        let bench = Bench::start(SandboxSettings::default()).await;
         let url = bench.queue("jobs", &[]).await;
         Self { bench, url }
     }

@@ -3,7 +3,7 @@
 use aws_sdk_iot::types::{CertificateMode, CertificateStatus, RegistrationConfig};
 use muster_core::certificate::CertificateId;
 use muster_sandbox::specimen::Ca;
-use muster_sandbox::{Operation, Rates, Settings};
+use muster_sandbox::{ApiOperation, Rates, SandboxSettings};
 
 use super::{Bench, refusal};
 
@@ -93,7 +93,10 @@ async fn the_certificates_of_one_ca_are_listed() {
     let page = of(one.certificate().id()).send().await.unwrap();
     assert_eq!(page.certificates()[0].status(), Some(&CertificateStatus::Revoked));
     let call = bench.sandbox.ledger().calls().pop().unwrap();
-    assert_eq!((call.operation, call.certificate_id), (Operation::ListCertificatesByCA, Some(one.certificate().id())));
+    assert_eq!(
+        (call.operation, call.certificate_id),
+        (ApiOperation::ListCertificatesByCA, Some(one.certificate().id()))
+    );
 }
 
 #[tokio::test]
@@ -122,7 +125,9 @@ async fn cas_are_listed_page_by_page_and_by_template() {
 
 #[tokio::test]
 async fn each_operation_has_a_quota_of_its_own() {
-    let bench = Bench::start(Settings { rates: Rates::all(0.001), burst: Some(1.0), ..Settings::default() }).await;
+    let bench =
+        Bench::start(SandboxSettings { rates: Rates::all(0.001), burst: Some(1.0), ..SandboxSettings::default() })
+            .await;
     let nothing = || "0".repeat(64);
     // The first call empties the bucket of its operation, whatever it is answered.
     macro_rules! second_is_throttled {

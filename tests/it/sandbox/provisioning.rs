@@ -4,7 +4,7 @@ use aws_sdk_iot::error::SdkError;
 use aws_sdk_iot::types::RegistrationConfig;
 use aws_sdk_iot::types::builders::RegistrationConfigBuilder;
 use muster_sandbox::specimen::Ca;
-use muster_sandbox::{self, Limiting, Settings};
+use muster_sandbox::{self, Limiting, SandboxSettings};
 
 use super::{Bench, refusal};
 
@@ -14,7 +14,7 @@ impl Bench {
     /// A sandbox with the template `line-7`.
     async fn with_template() -> Self {
         let templates = vec!["line-7".to_owned()];
-        Self::start(Settings { limiting: Limiting::CountOnly, templates, ..Settings::default() }).await
+        Self::start(SandboxSettings { limiting: Limiting::CountOnly, templates, ..SandboxSettings::default() }).await
     }
 
     /// The code that a registration with this configuration is answered with.

@@ -4,7 +4,7 @@ use aws_sdk_sqs::types::{
     DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
     SendMessageBatchRequestEntry, SendMessageBatchResultEntry,
 };
-use muster_sandbox::Settings;
+use muster_sandbox::SandboxSettings;
 
 use super::Bench;
 
@@ -45,7 +45,7 @@ fn receive_count(message: &Message) -> &str {
 
 #[tokio::test]
 async fn a_message_is_delivered_once_and_gone_after_its_delete() {
-    let bench = Bench::start(Settings::default()).await;
+    let bench = Bench::start(SandboxSettings::default()).await;
     let url = bench.queue("jobs", &[]).await;
     bench.send(&url, "hello").await;
     let received = bench.receive(&url).await;
@@ -58,7 +58,7 @@ async fn a_message_is_delivered_once_and_gone_after_its_delete() {
 
 #[tokio::test]
 async fn a_long_poll_ends_with_the_first_message() {
-    let bench = Bench::start(Settings::default()).await;
+    let bench = Bench::start(SandboxSettings::default()).await;
     let url = bench.queue("jobs", &[]).await;
     let (received, ()) = tokio::join!(bench.await_messages(&url), async {
         while bench.sandbox.ledger().n_calls() < 2 {
@@ -71,7 +71,7 @@ async fn a_long_poll_ends_with_the_first_message() {
 
 #[tokio::test]
 async fn a_released_message_comes_back_with_a_higher_receive_count() {
-    let bench = Bench::start(Settings::default()).await;
+    let bench = Bench::start(SandboxSettings::default()).await;
     let url = bench.queue("jobs", &[]).await;
     bench.send(&url, "again").await;
     let first = bench.receive(&url).await.remove(0);
@@ -83,7 +83,7 @@ async fn a_released_message_comes_back_with_a_higher_receive_count() {
 
 #[tokio::test]
 async fn an_expired_visibility_ends_a_long_poll() {
-    let bench = Bench::start(Settings::default()).await;
+    let bench = Bench::start(SandboxSettings::default()).await;
     let url = bench.queue("jobs", &[("VisibilityTimeout", "1")]).await;
     bench.send(&url, "again").await;
     let first = bench.receive(&url).await.remove(0);
@@ -93,7 +93,7 @@ async fn an_expired_visibility_ends_a_long_poll() {
 
 #[tokio::test]
 async fn a_stale_receipt_deletes_nothing_and_nobody_is_told() {
-    let bench = Bench::start(Settings::default()).await;
+    let bench = Bench::start(SandboxSettings::default()).await;
     let url = bench.queue("jobs", &[]).await;
     bench.send(&url, "mine").await;
     let first = bench.receive(&url).await.remove(0);
@@ -105,7 +105,7 @@ async fn a_stale_receipt_deletes_nothing_and_nobody_is_told() {
 
 #[tokio::test]
 async fn a_message_received_too_often_becomes_a_dead_letter() {
-    let bench = Bench::start(Settings::default()).await;
+    let bench = Bench::start(SandboxSettings::default()).await;
     let dead = bench.queue("dead", &[]).await;
     let redrive = r#"{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:dead","maxReceiveCount":2}"#;
     let url = bench.queue("jobs", &[("RedrivePolicy", redrive)]).await;
@@ -127,7 +127,7 @@ async fn a_message_received_too_often_becomes_a_dead_letter() {
 
 #[tokio::test]
 async fn a_batch_is_answered_entry_by_entry() {
-    let bench = Bench::start(Settings::default()).await;
+    let bench = Bench::start(SandboxSettings::default()).await;
     let url = bench.queue("jobs", &[]).await;
     let entry =
         |id: &str, body: &str| SendMessageBatchRequestEntry::builder().id(id).message_body(body).build().unwrap();
@@ -150,7 +150,7 @@ async fn a_batch_is_answered_entry_by_entry() {
 
 #[tokio::test]
 async fn a_quiet_line_does_not_wait_behind_a_loud_one() {
-    let bench = Bench::start(Settings::default()).await;
+    let bench = Bench::start(SandboxSettings::default()).await;
     let url = bench.queue("jobs", &[]).await;
     let send = |group: &'static str, body: String| {
         bench.sqs.send_message().queue_url(&url).message_group_id(group).message_body(body).send()
@@ -167,7 +167,7 @@ async fn a_quiet_line_does_not_wait_behind_a_loud_one() {
 
 #[tokio::test]
 async fn a_delayed_message_is_hidden_until_its_time() {
-    let bench = Bench::start(Settings::default()).await;
+    let bench = Bench::start(SandboxSettings::default()).await;
     let url = bench.queue("jobs", &[]).await;
     bench.sqs.send_message().queue_url(&url).message_body("later").delay_seconds(1).send().await.unwrap();
     assert_eq!(bench.sandbox.ledger().queue("jobs").unwrap().total.delayed, 1);
@@ -180,7 +180,7 @@ async fn a_delayed_message_is_hidden_until_its_time() {
 
 #[tokio::test]
 async fn counts_are_kept_for_each_batch_of_jobs() {
-    let bench = Bench::start(Settings::default()).await;
+    let bench = Bench::start(SandboxSettings::default()).await;
     let url = bench.queue("jobs", &[]).await;
     for body in [r#"{"batch":"a"}"#, r#"{"batch":"a"}"#, r#"{"batch":"b"}"#, "no job"] {
         bench.send(&url, body).await;
@@ -195,7 +195,7 @@ async fn counts_are_kept_for_each_batch_of_jobs() {
 
 #[tokio::test]
 async fn a_queue_tells_its_attributes() {
-    let bench = Bench::start(Settings::default()).await;
+    let bench = Bench::start(SandboxSettings::default()).await;
     let url = bench.queue("jobs", &[("VisibilityTimeout", "120"), ("MessageRetentionPeriod", "1209600")]).await;
     assert_eq!(bench.sqs.get_queue_url().queue_name("jobs").send().await.unwrap().queue_url(), Some(url.as_str()));
     assert_eq!(bench.sqs.list_queues().send().await.unwrap().queue_urls(), std::slice::from_ref(&url));
@@ -225,7 +225,7 @@ async fn a_queue_tells_its_attributes() {
 
 #[tokio::test]
 async fn a_missing_queue_is_told_in_both_spellings() {
-    let bench = Bench::start(Settings::default()).await;
+    let bench = Bench::start(SandboxSettings::default()).await;
     let error = bench.sqs.get_queue_url().queue_name("nowhere").send().await.unwrap_err();
     let header = error.raw_response().unwrap().headers().get("x-amzn-query-error").map(str::to_owned);
     assert_eq!(header.as_deref(), Some("AWS.SimpleQueueService.NonExistentQueue;Sender"));

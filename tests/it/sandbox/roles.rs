@@ -5,7 +5,7 @@ use aws_sdk_iot::error::ProvideErrorMetadata;
 use aws_sdk_sts::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_sts::operation::assume_role::builders::AssumeRoleFluentBuilder;
 use muster_core::role::Role;
-use muster_sandbox::{Effect, Fault, Limiting, Operation, Settings};
+use muster_sandbox::{ApiOperation, Effect, Fault, Limiting, SandboxSettings};
 use time::{Duration, OffsetDateTime};
 
 use super::{Bench, sdk};
@@ -23,7 +23,13 @@ fn arn(account: &str, name: &str) -> String {
 /// A sandbox whose IoT asks for a role, with an external id.
 async fn bench() -> Bench {
     let account = ACCOUNT.to_owned();
-    Bench::start(Settings { account, role: Some(role()), limiting: Limiting::CountOnly, ..Settings::default() }).await
+    Bench::start(SandboxSettings {
+        account,
+        role: Some(role()),
+        limiting: Limiting::CountOnly,
+        ..SandboxSettings::default()
+    })
+    .await
 }
 
 impl Bench {
@@ -45,7 +51,7 @@ impl Bench {
 
     /// How often STS was called to assume a role.
     fn n_assumed(&self) -> usize {
-        self.sandbox.ledger().summary(Operation::AssumeRole).calls
+        self.sandbox.ledger().summary(ApiOperation::AssumeRole).calls
     }
 }
 
@@ -116,7 +122,7 @@ async fn who_is_not_trusted_cannot_assume_the_role() {
 
 #[tokio::test]
 async fn any_role_of_the_account_can_be_assumed_where_iot_asks_for_none() {
-    let bench = Bench::start(Settings::default()).await;
+    let bench = Bench::start(SandboxSettings::default()).await;
     let assume = |account: &str| bench.assume().role_arn(arn(account, "any")).send();
     assume("000000000000").await.unwrap();
     assert_eq!(assume(ACCOUNT).await.unwrap_err().code(), Some("AccessDenied"));
@@ -125,7 +131,7 @@ async fn any_role_of_the_account_can_be_assumed_where_iot_asks_for_none() {
 #[tokio::test]
 async fn a_fault_can_strike_it_and_an_action_that_nobody_knows_is_none() {
     let bench = bench().await;
-    bench.sandbox.faults().set(Fault::new(Operation::AssumeRole, Effect::Throttle).calls(1)).unwrap();
+    bench.sandbox.faults().set(Fault::new(ApiOperation::AssumeRole, Effect::Throttle).calls(1)).unwrap();
     let config = aws_sdk_sts::config::Builder::from(&sdk(&bench.sandbox.url()))
         .retry_config(aws_sdk_sts::config::retry::RetryConfig::disabled())
         .build();

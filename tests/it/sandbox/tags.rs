@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_iot::types::Tag;
-use muster_sandbox::Operation;
+use muster_sandbox::ApiOperation;
 use muster_sandbox::specimen::Ca;
 
 use super::{Bench, refusal};
@@ -84,7 +84,7 @@ async fn tags_are_added_overwritten_and_removed() {
     assert_eq!(refusal(more), "LimitExceededException");
     assert_eq!(bench.tags(&arn).await.len(), 50);
     let calls = bench.sandbox.ledger().summaries();
-    assert_eq!((calls[&Operation::TagResource].calls, calls[&Operation::UntagResource].calls), (4, 1));
+    assert_eq!((calls[&ApiOperation::TagResource].calls, calls[&ApiOperation::UntagResource].calls), (4, 1));
 }
 
 #[tokio::test]

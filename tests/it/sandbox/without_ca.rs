@@ -6,7 +6,7 @@ use aws_sdk_iot::operation::register_certificate_without_ca::RegisterCertificate
 use aws_sdk_iot::operation::register_certificate_without_ca::builders::RegisterCertificateWithoutCAFluentBuilder;
 use aws_sdk_iot::types::{CertificateMode, CertificateStatus};
 use muster_sandbox::specimen::{Ca, Flaw};
-use muster_sandbox::{Effect, Fault, Operation};
+use muster_sandbox::{ApiOperation, Effect, Fault};
 
 use super::{Bench, id_of, refusal};
 
@@ -109,12 +109,12 @@ async fn a_pending_status_is_refused_before_the_pem_is_read() {
 async fn its_calls_are_in_the_ledger_and_faults_strike_them() {
     let bench = Bench::unlimited().await;
     let pem = Ca::new("CA").leaf("device");
-    let wrong_id = Fault::new(Operation::RegisterCertificateWithoutCA, Effect::WrongId);
+    let wrong_id = Fault::new(ApiOperation::RegisterCertificateWithoutCA, Effect::WrongId);
     bench.sandbox.faults().set(wrong_id).unwrap();
     let told = bench.register_alone(&pem).send().await.unwrap().certificate_id.unwrap();
     assert_ne!(told, id_of(&pem).to_string());
     let call = bench.sandbox.ledger().calls().remove(0);
-    assert_eq!(call.operation, Operation::RegisterCertificateWithoutCA);
+    assert_eq!(call.operation, ApiOperation::RegisterCertificateWithoutCA);
     assert_eq!(call.certificate_id, Some(id_of(&pem)));
     assert!(bench.sandbox.ledger().certificate(id_of(&pem)).is_some());
 }

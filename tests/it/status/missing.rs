@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use muster::ledger::Store;
-use muster::ledger::reading::{MISSING_AFTER, Reading};
+use muster::ledger::Ledger;
+use muster::ledger::reading::{MISSING_AFTER, QueueReading};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
@@ -84,10 +84,10 @@ async fn nothing_is_missing_of_a_batch_that_sent_more_than_it_announced() {
     assert_eq!(factory.store.missing_jobs().await.unwrap(), Some(0));
 }
 
-const EMPTY: Reading = Reading { n_messages: 0, n_dead: None };
-const FULL: Reading = Reading { n_messages: 1, n_dead: None };
+const EMPTY: QueueReading = QueueReading { n_messages: 0, n_dead: None };
+const FULL: QueueReading = QueueReading { n_messages: 1, n_dead: None };
 
-async fn empty_for(store: &Store) -> Option<Duration> {
+async fn empty_for(store: &Ledger) -> Option<Duration> {
     store.queues_empty_for().await.unwrap()
 }
 

@@ -5,7 +5,7 @@
 //! [`Oddity`]. Private keys are not inputs: callers look for them first.
 
 use super::pem::{self, Block, BlockKind, Damage, PemError};
-use super::{Certificate, CertificateError, Kind};
+use super::{Certificate, CertificateError, InputKind};
 
 /// Something that looks like a certificate.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ pub fn is_padding(byte: u8) -> bool {
 impl Input {
     /// Says whether it is a private key that stands in a certificate's place.
     pub fn is_private_key(&self) -> bool {
-        matches!(&self.read, Err(Unreadable { cause: CertificateError::Is(Kind::PrivateKey), .. }))
+        matches!(&self.read, Err(Unreadable { cause: CertificateError::Is(InputKind::PrivateKey), .. }))
     }
 
     /// The certificate, also if only what follows it cannot be read.
@@ -124,8 +124,8 @@ fn oddity(block: &Block<'_>) -> Option<Oddity> {
 fn unreadable(block: &Block<'_>, error: CertificateError) -> Unreadable {
     let cause = match (error, block.kind, block.damage) {
         (error @ (CertificateError::Is(_) | CertificateError::Pem(PemError::Hexadecimal)), ..) => error,
-        (_, BlockKind::Container, _) => CertificateError::Is(Kind::Pkcs7),
-        (_, BlockKind::Request, _) => CertificateError::Is(Kind::Request),
+        (_, BlockKind::Container, _) => CertificateError::Is(InputKind::Pkcs7),
+        (_, BlockKind::Request, _) => CertificateError::Is(InputKind::Request),
         (_, _, Some(damage @ (Damage::NoBegin | Damage::NoEnd))) => PemError::Marker(damage).into(),
         (error, ..) => error,
     };

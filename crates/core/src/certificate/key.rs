@@ -7,7 +7,7 @@ use x509_parser::public_key::RSAPublicKey;
 use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 
 use super::der::{element, elements, tag};
-use super::parse::{Fault, Part};
+use super::parse::{CertificatePart, PartFault};
 use super::{CertificateError, oid};
 
 /// The kind and size of a key. Displays as `RSA-2048`, `EC P-256`, `EC with explicit parameters (256 bits)` or the name of
@@ -94,7 +94,7 @@ fn field_bits(parameters: &[u8]) -> Option<usize> {
 }
 
 fn modulus_bits(rsa_public_key: &[u8]) -> Result<usize, CertificateError> {
-    let damaged = CertificateError::Malformed { part: Part::PublicKey, fault: Fault::Unreadable };
+    let damaged = CertificateError::Malformed { part: CertificatePart::PublicKey, fault: PartFault::Unreadable };
     let (_, key) = RSAPublicKey::from_der(rsa_public_key).map_err(|_| damaged)?;
     Ok(bits(key.modulus))
 }

@@ -8,7 +8,7 @@ use super::der::{Element, element, elements, tag};
 
 /// What people send in a certificate's place.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Kind {
+pub enum InputKind {
     /// A certificate signing request (PKCS #10).
     Request,
     /// A container of certificates (PKCS #7, also called CMS).
@@ -28,7 +28,7 @@ pub enum Kind {
 /// `1.2.840.113549.1.7`: the contents of PKCS #7.
 const PKCS7: &[u8] = &oid!(raw 1.2.840.113549.1.7);
 
-impl Kind {
+impl InputKind {
     /// Recognises bytes that are no certificate.
     pub(super) fn of(bytes: &[u8]) -> Option<Self> {
         if bytes.trim_ascii_start().starts_with(b"-----BEGIN ") {
@@ -75,22 +75,22 @@ fn is_pkcs7(part: Element<'_>) -> bool {
 
 /// What is signed begins in its own way: a request with its version, its subject and a key, a list with algorithm,
 /// issuer and a date.
-fn of_signed(signed: Element<'_>) -> Option<Kind> {
+fn of_signed(signed: Element<'_>) -> Option<InputKind> {
     let parts: Vec<Element<'_>> = elements(signed.content).take(5).collect();
     let tags: Vec<u8> = parts.iter().map(|part| part.tag).collect();
     match tags.as_slice() {
         [tag::INTEGER, tag::SEQUENCE, tag::SEQUENCE, rest @ ..]
             if rest.first().is_none_or(|&t| t == tag::CONTEXT_0) =>
         {
-            Some(Kind::Request)
+            Some(InputKind::Request)
         }
         [tag::INTEGER, tag::SEQUENCE, tag::SEQUENCE, tag::UTC_TIME | tag::GENERALIZED_TIME, ..]
-        | [tag::SEQUENCE, tag::SEQUENCE, tag::UTC_TIME | tag::GENERALIZED_TIME, ..] => Some(Kind::RevocationList),
+        | [tag::SEQUENCE, tag::SEQUENCE, tag::UTC_TIME | tag::GENERALIZED_TIME, ..] => Some(InputKind::RevocationList),
         _ => None,
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for InputKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Request => "a certificate signing request",

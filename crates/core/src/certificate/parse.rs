@@ -14,7 +14,7 @@ use super::moment::{self, Moment};
 
 /// A part of a certificate. Displays as people call it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Part {
+pub enum CertificatePart {
     /// The whole of what is signed.
     Signed,
     /// The X.509 version.
@@ -39,7 +39,7 @@ pub enum Part {
 
 /// What is wrong with a part. Displays as the end of the sentence "its serial number ...".
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Fault {
+pub enum PartFault {
     /// It is not there.
     Missing,
     /// It is longer than what it stands in.
@@ -54,7 +54,7 @@ pub enum Fault {
 }
 
 /// A certificate in its pieces, which borrow its bytes.
-pub(super) struct Parts<'a> {
+pub(super) struct ParsedParts<'a> {
     pub(super) whole: &'a [u8],
     pub(super) signed: &'a [u8],
     /// The version as people count it.
@@ -73,7 +73,7 @@ pub(super) struct Parts<'a> {
 }
 
 /// Reads the certificate at the start of `bytes`, and returns what follows it.
-pub(super) fn parse(bytes: &[u8]) -> Result<(Parts<'_>, &[u8]), CertificateError> {
+pub(super) fn parse(bytes: &[u8]) -> Result<(ParsedParts<'_>, &[u8]), CertificateError> {
     let (whole, after) = match element(bytes) {
         Ok((whole, after)) if whole.tag == tag::SEQUENCE => (whole, after),
         Err(DerError::CutOff { expected, found }) if bytes.first() == Some(&tag::SEQUENCE) => {
@@ -81,23 +81,23 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Parts<'_>, &[u8]), CertificateError
         }
         _ => return Err(CertificateError::NotDer),
     };
-    let mut reader = Reader(whole.content);
-    let signed = reader.sequence(Part::Signed)?;
-    let outer_algorithm = reader.sequence(Part::SignatureAlgorithm)?;
-    let signature = signature(reader.of_type(Part::Signature, tag::BIT_STRING)?)?;
-    let mut reader = Reader(signed.content);
+    let mut reader = DerReader(whole.content);
+    let signed = reader.sequence(CertificatePart::Signed)?;
+    let outer_algorithm = reader.sequence(CertificatePart::SignatureAlgorithm)?;
+    let signature = signature(reader.of_type(CertificatePart::Signature, tag::BIT_STRING)?)?;
+    let mut reader = DerReader(signed.content);
     let version = version(&mut reader)?;
-    let serial = reader.of_type(Part::Serial, tag::INTEGER)?;
+    let serial = reader.of_type(CertificatePart::Serial, tag::INTEGER)?;
     if serial.content.is_empty() {
-        return Err(Part::Serial.is(Fault::Unreadable));
+        return Err(CertificatePart::Serial.is(PartFault::Unreadable));
     }
-    let inner_algorithm = reader.sequence(Part::SignatureAlgorithm)?;
-    let issuer = reader.sequence(Part::Issuer)?.raw;
-    let (not_before, not_after) = validity(reader.sequence(Part::Validity)?)?;
-    let subject = reader.sequence(Part::Subject)?.raw;
-    let key = key(reader.sequence(Part::PublicKey)?)?;
+    let inner_algorithm = reader.sequence(CertificatePart::SignatureAlgorithm)?;
+    let issuer = reader.sequence(CertificatePart::Issuer)?.raw;
+    let (not_before, not_after) = validity(reader.sequence(CertificatePart::Validity)?)?;
+    let subject = reader.sequence(CertificatePart::Subject)?.raw;
+    let key = key(reader.sequence(CertificatePart::PublicKey)?)?;
     let extensions = extensions(&mut reader)?;
-    let parts = Parts {
+    let parts = ParsedParts {
         whole: whole.raw,
         signed: signed.raw,
         version,
@@ -116,53 +116,53 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Parts<'_>, &[u8]), CertificateError
 }
 
 /// Reads the elements of a sequence in order.
-struct Reader<'a>(&'a [u8]);
+struct DerReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
-    fn next(&mut self, part: Part) -> Result<Element<'a>, CertificateError> {
+impl<'a> DerReader<'a> {
+    fn next(&mut self, part: CertificatePart) -> Result<Element<'a>, CertificateError> {
         let (element, rest) = element(self.0).map_err(|error| match error {
-            DerError::Missing => part.is(Fault::Missing),
-            DerError::CutOff { .. } => part.is(Fault::TooLong),
-            DerError::UnusableLength => part.is(Fault::Unreadable),
+            DerError::Missing => part.is(PartFault::Missing),
+            DerError::CutOff { .. } => part.is(PartFault::TooLong),
+            DerError::UnusableLength => part.is(PartFault::Unreadable),
         })?;
         self.0 = rest;
         Ok(element)
     }
 
-    fn of_type(&mut self, part: Part, tag: u8) -> Result<Element<'a>, CertificateError> {
+    fn of_type(&mut self, part: CertificatePart, tag: u8) -> Result<Element<'a>, CertificateError> {
         let element = self.next(part)?;
-        if element.tag == tag { Ok(element) } else { Err(part.is(Fault::WrongType { found: element.tag })) }
+        if element.tag == tag { Ok(element) } else { Err(part.is(PartFault::WrongType { found: element.tag })) }
     }
 
-    fn sequence(&mut self, part: Part) -> Result<Element<'a>, CertificateError> {
+    fn sequence(&mut self, part: CertificatePart) -> Result<Element<'a>, CertificateError> {
         self.of_type(part, tag::SEQUENCE)
     }
 
     /// Passes over an element that may be there.
-    fn skip_any_of(&mut self, part: Part, tags: [u8; 2]) -> Result<(), CertificateError> {
+    fn skip_any_of(&mut self, part: CertificatePart, tags: [u8; 2]) -> Result<(), CertificateError> {
         if self.0.first().is_some_and(|tag| tags.contains(tag)) { self.next(part).map(drop) } else { Ok(()) }
     }
 }
 
 /// Version 1 is not written.
-fn version(reader: &mut Reader<'_>) -> Result<u32, CertificateError> {
+fn version(reader: &mut DerReader<'_>) -> Result<u32, CertificateError> {
     if reader.0.first() != Some(&tag::CONTEXT_0) {
         return Ok(1);
     }
-    let outer = reader.next(Part::Version)?;
-    let number = Reader(outer.content).of_type(Part::Version, tag::INTEGER)?.content;
+    let outer = reader.next(CertificatePart::Version)?;
+    let number = DerReader(outer.content).of_type(CertificatePart::Version, tag::INTEGER)?.content;
     match number {
         [_, ..] if number.len() <= 4 => {
             Ok(number.iter().fold(0_u32, |value, &byte| value << 8 | u32::from(byte)).saturating_add(1))
         }
-        _ => Err(Part::Version.is(Fault::Unreadable)),
+        _ => Err(CertificatePart::Version.is(PartFault::Unreadable)),
     }
 }
 
 fn validity(sequence: Element<'_>) -> Result<(Moment, Moment), CertificateError> {
-    let mut reader = Reader(sequence.content);
+    let mut reader = DerReader(sequence.content);
     let mut date = || {
-        let element = reader.next(Part::Validity)?;
+        let element = reader.next(CertificatePart::Validity)?;
         moment::read(element).ok_or_else(|| CertificateError::Date { found: printable(element.content) })
     };
     Ok((date()?, date()?))
@@ -175,34 +175,34 @@ fn printable(content: &[u8]) -> String {
 }
 
 fn key(element: Element<'_>) -> Result<SubjectPublicKeyInfo<'_>, CertificateError> {
-    let unreadable = |_| Part::PublicKey.is(Fault::Unreadable);
+    let unreadable = |_| CertificatePart::PublicKey.is(PartFault::Unreadable);
     SubjectPublicKeyInfo::from_der(element.raw).map(|(_, key)| key).map_err(unreadable)
 }
 
 /// The unique ids of version 2 that nobody uses, and the extensions of version 3.
-fn extensions<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], CertificateError> {
-    reader.skip_any_of(Part::Extensions, tag::CONTEXT_1)?;
-    reader.skip_any_of(Part::Extensions, tag::CONTEXT_2)?;
+fn extensions<'a>(reader: &mut DerReader<'a>) -> Result<&'a [u8], CertificateError> {
+    reader.skip_any_of(CertificatePart::Extensions, tag::CONTEXT_1)?;
+    reader.skip_any_of(CertificatePart::Extensions, tag::CONTEXT_2)?;
     if reader.0.is_empty() {
         return Ok(&[]);
     }
-    let outer = reader.of_type(Part::Extensions, tag::CONTEXT_3)?;
-    let sequence = Reader(outer.content).sequence(Part::Extensions)?.content;
+    let outer = reader.of_type(CertificatePart::Extensions, tag::CONTEXT_3)?;
+    let sequence = DerReader(outer.content).sequence(CertificatePart::Extensions)?.content;
     let n_read: usize = elements(sequence).map(|extension| extension.raw.len()).sum();
-    if n_read == sequence.len() { Ok(sequence) } else { Err(Part::Extensions.is(Fault::Unreadable)) }
+    if n_read == sequence.len() { Ok(sequence) } else { Err(CertificatePart::Extensions.is(PartFault::Unreadable)) }
 }
 
 /// The signature's bytes: all bits are used.
 fn signature(bits: Element<'_>) -> Result<&[u8], CertificateError> {
     match bits.content {
         [0, signature @ ..] => Ok(signature),
-        _ => Err(Part::Signature.is(Fault::Unreadable)),
+        _ => Err(CertificatePart::Signature.is(PartFault::Unreadable)),
     }
 }
 
 /// Reads an algorithm with its parameters.
 pub(super) fn algorithm(element: Element<'_>) -> Result<AlgorithmIdentifier<'_>, CertificateError> {
-    let unreadable = |_| Part::SignatureAlgorithm.is(Fault::Unreadable);
+    let unreadable = |_| CertificatePart::SignatureAlgorithm.is(PartFault::Unreadable);
     AlgorithmIdentifier::from_der(element.raw).map(|(_, algorithm)| algorithm).map_err(unreadable)
 }
 
@@ -220,13 +220,13 @@ fn is_one_element(bytes: &[u8]) -> bool {
     element(bytes).is_ok_and(|(_, rest)| rest.is_empty())
 }
 
-impl Part {
-    fn is(self, fault: Fault) -> CertificateError {
+impl CertificatePart {
+    fn is(self, fault: PartFault) -> CertificateError {
         CertificateError::Malformed { part: self, fault }
     }
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for CertificatePart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Signed => "signed part",
@@ -243,7 +243,7 @@ impl fmt::Display for Part {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for PartFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("is missing"),

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use crate::certificate::{Issuer, IssuerError, Verification, sha256};
 use crate::job::RegisterCaCertificate;
 
-use super::found::Found;
+use super::found::FoundCertificate;
 use super::{
     Call, Field, Precheck, Rejection, Warning, parameter, refuse_key, refuse_private_keys, refuse_signature_algorithm,
 };
@@ -15,7 +15,7 @@ impl Precheck {
     pub(super) fn judge_authority(
         &self,
         request: &RegisterCaCertificate,
-        ca: Result<Found, Rejection>,
+        ca: Result<FoundCertificate, Rejection>,
         now: OffsetDateTime,
         registration_code: Option<&str>,
         warnings: &mut Vec<Warning>,
@@ -36,7 +36,12 @@ impl Precheck {
         Ok(Call::RegisterCaCertificate { request, subject_key: sha256(ca.subject_der()) })
     }
 
-    fn judge_ca(&self, found: Found, now: OffsetDateTime, warnings: &mut Vec<Warning>) -> Result<Issuer, Rejection> {
+    fn judge_ca(
+        &self,
+        found: FoundCertificate,
+        now: OffsetDateTime,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Issuer, Rejection> {
         const FIELD: Field = Field::CaCertificate;
         warnings.extend(found.warnings());
         let ca = Issuer::new(found.certificate)

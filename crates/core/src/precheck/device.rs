@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use crate::certificate::{Certificate, Issuer, Verification, sha256};
 use crate::job::{CertificateStatus, RegisterCertificate, RegisterCertificateWithoutCa};
 
-use super::found::Found;
+use super::found::FoundCertificate;
 use super::{
     Call, CheckedCertificate, Field, Precheck, Rejection, Warning, refuse_key, refuse_private_keys,
     refuse_signature_algorithm,
@@ -18,7 +18,7 @@ impl Precheck {
     pub(super) fn judge_device(
         &self,
         request: &RegisterCertificate,
-        leaf: Result<Found, Rejection>,
+        leaf: Result<FoundCertificate, Rejection>,
         now: OffsetDateTime,
         warnings: &mut Vec<Warning>,
     ) -> Result<Call, Rejection> {
@@ -43,7 +43,7 @@ impl Precheck {
     pub(super) fn judge_device_without_ca(
         &self,
         request: &RegisterCertificateWithoutCa,
-        leaf: Result<Found, Rejection>,
+        leaf: Result<FoundCertificate, Rejection>,
         now: OffsetDateTime,
         warnings: &mut Vec<Warning>,
     ) -> Result<Call, Rejection> {
@@ -54,7 +54,7 @@ impl Precheck {
 
     fn judge_leaf(
         &self,
-        leaf: Result<Found, Rejection>,
+        leaf: Result<FoundCertificate, Rejection>,
         status: Option<CertificateStatus>,
         now: OffsetDateTime,
         warnings: &mut Vec<Warning>,

@@ -2,12 +2,12 @@
 
 use crate::certificate::chain::{self, Ambiguity, Meant};
 use crate::certificate::input::Oddity;
-use crate::certificate::{Certificate, CertificateError, CertificateId, Key, Kind};
+use crate::certificate::{Certificate, CertificateError, CertificateId, InputKind, Key};
 
 use super::{Field, Rejection, Warning, refuse_canonical_too_long, refuse_too_long};
 
 /// The certificate of a field, and what stood beside it.
-pub(super) struct Found {
+pub(super) struct FoundCertificate {
     pub(super) certificate: Certificate,
     field: Field,
     oddity: Option<Oddity>,
@@ -20,7 +20,7 @@ pub(super) struct NotFound {
     pub(super) id: Option<CertificateId>,
 }
 
-impl Found {
+impl FoundCertificate {
     /// Finds the certificate of a field: the device among its CAs, or the end of a chain.
     pub(super) fn read(field: Field, text: &str) -> Result<Self, NotFound> {
         refuse_too_long(field, text)?;
@@ -76,7 +76,7 @@ impl Rejection {
     /// Classifies why no certificate could be read from a text.
     pub(super) fn unreadable(field: Field, cause: CertificateError, text: &str) -> Self {
         match cause {
-            CertificateError::Is(Kind::Request) => Self::CertificateRequest { field },
+            CertificateError::Is(InputKind::Request) => Self::CertificateRequest { field },
             CertificateError::TrailingData { bytes } => Self::TrailingData { field, bytes },
             CertificateError::NoBlock | CertificateError::Pem(_) | CertificateError::Is(_) => {
                 Self::NotACertificate { field, cause, has_escaped_line_ends: text.contains("\\n") }

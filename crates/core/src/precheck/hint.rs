@@ -1,7 +1,7 @@
 //! How to fix a certificate or a request that cannot pass.
 
 use super::{Field, Rejection};
-use crate::certificate::{CertificateError, Kind};
+use crate::certificate::{CertificateError, InputKind};
 
 /// How one comes by a verification certificate.
 const PROOF: &str =
@@ -54,14 +54,16 @@ impl Rejection {
 }
 
 /// How a certificate is had of what was sent in its place.
-fn of_kind(kind: Kind) -> &'static str {
+fn of_kind(kind: InputKind) -> &'static str {
     match kind {
-        Kind::Pkcs7 => {
+        InputKind::Pkcs7 => {
             "`openssl pkcs7 -print_certs -in FILE` writes the certificates in it as PEM; add -inform der for DER"
         }
-        Kind::Pkcs12 => "`openssl pkcs12 -nokeys -in FILE` writes the certificates in it as PEM",
-        Kind::Pem => "decode the base64 once, then send the text",
-        Kind::Request => "have the CA sign the request and send the certificate",
-        Kind::PrivateKey | Kind::PublicKey | Kind::RevocationList => "send the certificate that belongs to it",
+        InputKind::Pkcs12 => "`openssl pkcs12 -nokeys -in FILE` writes the certificates in it as PEM",
+        InputKind::Pem => "decode the base64 once, then send the text",
+        InputKind::Request => "have the CA sign the request and send the certificate",
+        InputKind::PrivateKey | InputKind::PublicKey | InputKind::RevocationList => {
+            "send the certificate that belongs to it"
+        }
     }
 }

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use crate::certificate::{Certificate, Issuer, Verification};
 use crate::job::{CertificateMode, RegisterCaCertificate};
 
-use super::found::Found;
+use super::found::FoundCertificate;
 use super::parameter::refuse_length;
 use super::{Field, PEM_CHARS_MAX, Precheck, Rejection, Warning, refuse_key, refuse_signature_algorithm};
 
@@ -34,7 +34,7 @@ impl Precheck {
         now: OffsetDateTime,
         warnings: &mut Vec<Warning>,
     ) -> Result<Certificate, Rejection> {
-        let found = Found::read(FIELD, text).map_err(|not_found| *not_found.rejection)?;
+        let found = FoundCertificate::read(FIELD, text).map_err(|not_found| *not_found.rejection)?;
         warnings.extend(found.warnings());
         let proof = found.certificate;
         warnings.extend(self.check_validity(FIELD, &proof, now)?);

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::error::ControlError;
-use crate::State;
+use crate::SandboxState;
 use muster_core::certificate::CertificateId;
 use muster_core::job::CertificateStatus;
 
@@ -52,7 +52,7 @@ pub(super) struct Planted {
 }
 
 pub(super) async fn plant_certificate(
-    Shared(state): Shared<Arc<State>>,
+    Shared(state): Shared<Arc<SandboxState>>,
     body: Bytes,
 ) -> Result<Json<Planted>, ControlError> {
     let plant: PlantCertificate = serde_json::from_slice(&body)?;
@@ -60,14 +60,17 @@ pub(super) async fn plant_certificate(
     Ok(Json(Planted { certificate_id, is_new }))
 }
 
-pub(super) async fn plant_ca(Shared(state): Shared<Arc<State>>, body: Bytes) -> Result<Json<Planted>, ControlError> {
+pub(super) async fn plant_ca(
+    Shared(state): Shared<Arc<SandboxState>>,
+    body: Bytes,
+) -> Result<Json<Planted>, ControlError> {
     let plant: PlantCa = serde_json::from_slice(&body)?;
     let (certificate_id, is_new) = state.iot.plant_ca(&plant.ca_certificate, plant.active)?;
     Ok(Json(Planted { certificate_id, is_new }))
 }
 
 pub(super) async fn change_ca(
-    Shared(state): Shared<Arc<State>>,
+    Shared(state): Shared<Arc<SandboxState>>,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<StatusCode, ControlError> {
@@ -79,7 +82,7 @@ pub(super) async fn change_ca(
     }
 }
 
-pub(super) async fn add_template(Shared(state): Shared<Arc<State>>, Path(name): Path<String>) -> StatusCode {
+pub(super) async fn add_template(Shared(state): Shared<Arc<SandboxState>>, Path(name): Path<String>) -> StatusCode {
     state.iot.add_template(name);
     StatusCode::NO_CONTENT
 }

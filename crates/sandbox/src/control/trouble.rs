@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 
 use super::error::ControlError;
-use crate::State;
+use crate::SandboxState;
 use crate::fault::{ActiveFault, FaultId};
 
 #[derive(Deserialize)]
@@ -21,7 +21,7 @@ struct SetRate {
 }
 
 pub(super) async fn set_rate(
-    Shared(state): Shared<Arc<State>>,
+    Shared(state): Shared<Arc<SandboxState>>,
     Path(operation): Path<String>,
     body: Bytes,
 ) -> Result<StatusCode, ControlError> {
@@ -34,24 +34,24 @@ pub(super) async fn set_rate(
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(super) async fn faults(Shared(state): Shared<Arc<State>>) -> Json<Vec<ActiveFault>> {
+pub(super) async fn faults(Shared(state): Shared<Arc<SandboxState>>) -> Json<Vec<ActiveFault>> {
     Json(state.faults.list())
 }
 
 pub(super) async fn set_fault(
-    Shared(state): Shared<Arc<State>>,
+    Shared(state): Shared<Arc<SandboxState>>,
     body: Bytes,
 ) -> Result<Json<BTreeMap<&'static str, FaultId>>, ControlError> {
     Ok(Json([("id", state.faults.set(serde_json::from_slice(&body)?)?)].into()))
 }
 
-pub(super) async fn clear_faults(Shared(state): Shared<Arc<State>>) -> StatusCode {
+pub(super) async fn clear_faults(Shared(state): Shared<Arc<SandboxState>>) -> StatusCode {
     state.faults.clear_all();
     StatusCode::NO_CONTENT
 }
 
 pub(super) async fn clear_fault(
-    Shared(state): Shared<Arc<State>>,
+    Shared(state): Shared<Arc<SandboxState>>,
     Path(id): Path<FaultId>,
 ) -> Result<StatusCode, ControlError> {
     if state.faults.clear(id) {
@@ -61,7 +61,7 @@ pub(super) async fn clear_fault(
     }
 }
 
-pub(super) async fn expire_sessions(Shared(state): Shared<Arc<State>>) -> StatusCode {
+pub(super) async fn expire_sessions(Shared(state): Shared<Arc<SandboxState>>) -> StatusCode {
     state.sts.expire_sessions();
     StatusCode::NO_CONTENT
 }

@@ -8,16 +8,16 @@ use axum::extract::{Path, Query, State as Shared};
 use serde::{Deserialize, Serialize};
 
 use super::error::ControlError;
-use crate::State;
-use crate::calls::Call;
+use crate::SandboxState;
+use crate::calls::LoggedCall;
 use crate::iot::RegisteredCertificate;
-use crate::ledger::{Ledger, Summary};
-use crate::operation::Operation;
+use crate::ledger::{CallLog, CallSummary};
+use crate::operation::ApiOperation;
 use crate::sqs::QueueCounts;
 
 /// A part of a list.
 #[derive(Deserialize)]
-pub(super) struct Part {
+pub(super) struct ListPart {
     #[serde(default)]
     skip: usize,
     #[serde(default = "default_limit")]
@@ -32,14 +32,14 @@ fn default_limit() -> usize {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Overview {
-    operations: BTreeMap<Operation, Summary>,
+    operations: BTreeMap<ApiOperation, CallSummary>,
     certificates: usize,
     cas: usize,
     queues: BTreeMap<String, QueueCounts>,
 }
 
-pub(super) async fn ledger(Shared(state): Shared<Arc<State>>) -> Json<Overview> {
-    let ledger = Ledger::new(&state);
+pub(super) async fn ledger(Shared(state): Shared<Arc<SandboxState>>) -> Json<Overview> {
+    let ledger = CallLog::new(&state);
     Json(Overview {
         operations: ledger.summaries(),
         certificates: ledger.n_certificates(),
@@ -48,26 +48,29 @@ pub(super) async fn ledger(Shared(state): Shared<Arc<State>>) -> Json<Overview> 
     })
 }
 
-pub(super) async fn calls(Shared(state): Shared<Arc<State>>, Query(part): Query<Part>) -> Json<Vec<Call>> {
-    Json(Ledger::new(&state).calls_from(part.skip, part.limit))
+pub(super) async fn calls(
+    Shared(state): Shared<Arc<SandboxState>>,
+    Query(part): Query<ListPart>,
+) -> Json<Vec<LoggedCall>> {
+    Json(CallLog::new(&state).calls_from(part.skip, part.limit))
 }
 
 pub(super) async fn certificates(
-    Shared(state): Shared<Arc<State>>,
-    Query(part): Query<Part>,
+    Shared(state): Shared<Arc<SandboxState>>,
+    Query(part): Query<ListPart>,
 ) -> Json<Vec<RegisteredCertificate>> {
     Json(state.iot.certificates(part.skip, part.limit))
 }
 
-pub(super) async fn queues(Shared(state): Shared<Arc<State>>) -> Json<BTreeMap<String, QueueCounts>> {
-    Json(Ledger::new(&state).queues())
+pub(super) async fn queues(Shared(state): Shared<Arc<SandboxState>>) -> Json<BTreeMap<String, QueueCounts>> {
+    Json(CallLog::new(&state).queues())
 }
 
 pub(super) async fn deleted(
-    Shared(state): Shared<Arc<State>>,
+    Shared(state): Shared<Arc<SandboxState>>,
     Path(name): Path<String>,
-    Query(part): Query<Part>,
+    Query(part): Query<ListPart>,
 ) -> Result<Json<Vec<String>>, ControlError> {
-    let ids = Ledger::new(&state).deleted_messages(&name, part.skip, part.limit);
+    let ids = CallLog::new(&state).deleted_messages(&name, part.skip, part.limit);
     ids.map(Json).ok_or(ControlError::Missing { what: "queue", name })
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{Fault, FaultError, Strike};
-use crate::operation::Operation;
+use crate::operation::ApiOperation;
 
 /// Names a fault, so that it can be cleared.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -28,11 +28,11 @@ pub struct ActiveFault {
 /// The faults of one sandbox.
 #[derive(Default)]
 pub struct Faults {
-    inner: Mutex<Inner>,
+    inner: Mutex<FaultState>,
 }
 
 #[derive(Default)]
-struct Inner {
+struct FaultState {
     set: Vec<Set>,
     n_set: u64,
 }
@@ -91,7 +91,7 @@ impl Faults {
     }
 
     /// What strikes a call that arrived at `now`. Of several endings the one that was set first comes.
-    pub(crate) fn draw(&self, operation: Operation, now: Instant) -> Strike {
+    pub(crate) fn draw(&self, operation: ApiOperation, now: Instant) -> Strike {
         let mut strike = Strike::default();
         for set in &mut self.inner().set {
             if set.fault.operation == operation && set.strikes(now) {
@@ -101,7 +101,7 @@ impl Faults {
         strike
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, FaultState> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use crate::fault::{Effect, Ending};
 
-    const OPERATION: Operation = Operation::RegisterCertificate;
+    const OPERATION: ApiOperation = ApiOperation::RegisterCertificate;
 
     /// How many of `n` calls are struck.
     fn struck(faults: &Faults, n: usize, now: Instant) -> usize {
@@ -135,7 +135,7 @@ mod tests {
     fn a_fault_for_n_calls_strikes_n_calls() {
         let (faults, now) = (Faults::default(), Instant::now());
         faults.set_at(Fault::new(OPERATION, Effect::Throttle).calls(3), now).unwrap();
-        assert!(faults.draw(Operation::ListCertificates, now).ending.is_none(), "another operation");
+        assert!(faults.draw(ApiOperation::ListCertificates, now).ending.is_none(), "another operation");
         assert_eq!(struck(&faults, 10, now), 3);
         assert_eq!(faults.list()[0].strikes, 3);
     }

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::Effect;
-use crate::answer::{Answer, AwsError};
+use crate::answer::{AwsError, Reply};
 use crate::calls;
-use crate::operation::{Operation, Service};
+use crate::operation::{ApiOperation, AwsService};
 
 /// All that strikes one call.
 #[derive(Default)]
@@ -41,7 +41,7 @@ pub(crate) enum Twist {
 /// How a call ends.
 pub(crate) enum Ending {
     /// With an answer.
-    Answer(Answer),
+    Answer(Reply),
     /// With an answer that is not the service's.
     Other(OtherAnswer),
     /// With a reset of the connection.
@@ -105,7 +105,7 @@ impl Strike {
     }
 
     /// Adds what one more fault does.
-    pub(super) fn add(&mut self, effect: &Effect, operation: Operation, random: &mut fastrand::Rng) {
+    pub(super) fn add(&mut self, effect: &Effect, operation: ApiOperation, random: &mut fastrand::Rng) {
         match effect {
             Effect::Throttle => self.end(Ending::Answer(Err(throttle(operation))), false),
             Effect::Error { status, code, message, executed } => {
@@ -145,10 +145,10 @@ impl Strike {
 }
 
 /// The throttle of each service: SQS has a code of its own.
-fn throttle(operation: Operation) -> AwsError {
+fn throttle(operation: ApiOperation) -> AwsError {
     match operation.service() {
-        Service::Sqs => AwsError::new(403, "RequestThrottled", "The request was denied due to request throttling."),
-        Service::Sts => AwsError::new(400, "Throttling", "Rate exceeded"),
-        Service::Iot => AwsError::throttled(),
+        AwsService::Sqs => AwsError::new(403, "RequestThrottled", "The request was denied due to request throttling."),
+        AwsService::Sts => AwsError::new(400, "Throttling", "Rate exceeded"),
+        AwsService::Iot => AwsError::throttled(),
     }
 }

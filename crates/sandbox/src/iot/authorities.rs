@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
 
-use super::registration_config::RegistrationConfig;
-use super::rows::{Kept, Page, Rows};
+use super::registration_config::ProvisioningConfig;
+use super::rows::{Kept, RowRange, Rows};
 use muster_core::certificate::{Certificate, CertificateId, Issuer};
 use muster_core::job::CertificateMode;
 
@@ -27,14 +27,14 @@ pub struct RegisteredAuthority {
     /// Its tags by key.
     pub tags: BTreeMap<String, String>,
     /// What just-in-time provisioning shall do.
-    pub registration_config: Option<RegistrationConfig>,
+    pub registration_config: Option<ProvisioningConfig>,
     /// When it was registered.
     pub registered_at: OffsetDateTime,
 }
 
 /// A registered CA, as it is at one instant.
 #[derive(Clone)]
-pub(super) struct Authority {
+pub(super) struct CaState {
     pub(super) issuer: Arc<Issuer>,
     pub(super) registered: RegisteredAuthority,
     pub(super) modified_at: OffsetDateTime,
@@ -54,17 +54,17 @@ pub(super) enum Refusal {
 /// The CAs by id, by subject and in the order of their registration.
 #[derive(Default)]
 pub(super) struct Authorities {
-    inner: Mutex<Inner>,
+    inner: Mutex<AuthorityState>,
 }
 
 #[derive(Default)]
-struct Inner {
+struct AuthorityState {
     // Shared, so that a look-up for a leaf copies no tags and templates.
-    rows: Rows<Arc<Authority>>,
+    rows: Rows<Arc<CaState>>,
     by_subject: HashMap<Box<[u8]>, Vec<CertificateId>>,
 }
 
-impl Authority {
+impl CaState {
     /// A CA that is registered now, in mode DEFAULT, without tags and provisioning.
     pub(super) fn now(issuer: Issuer, is_active: bool) -> Self {
         let registered_at = OffsetDateTime::now_utc();
@@ -99,7 +99,7 @@ impl Authority {
 
 impl Authorities {
     /// Registers a CA.
-    pub(super) fn register(&self, authority: Authority) -> Result<(), Refusal> {
+    pub(super) fn register(&self, authority: CaState) -> Result<(), Refusal> {
         let id = authority.registered.id;
         let inner = &mut *self.inner();
         if inner.rows.get(id).is_some() {
@@ -115,12 +115,12 @@ impl Authorities {
     }
 
     /// The CA with this id.
-    pub(super) fn find(&self, id: CertificateId) -> Option<Arc<Authority>> {
+    pub(super) fn find(&self, id: CertificateId) -> Option<Arc<CaState>> {
         self.inner().rows.get(id).cloned()
     }
 
     /// The CAs whose subject is the issuer of `leaf`: by equal bytes, or else by names that mean the same.
-    pub(super) fn with_subject_of_issuer(&self, leaf: &Certificate) -> Vec<Arc<Authority>> {
+    pub(super) fn with_subject_of_issuer(&self, leaf: &Certificate) -> Vec<Arc<CaState>> {
         let inner = self.inner();
         if let Some(ids) = inner.by_subject.get(leaf.issuer_der()) {
             return ids.iter().filter_map(|id| inner.rows.get(*id)).cloned().collect();
@@ -130,7 +130,7 @@ impl Authorities {
     }
 
     /// Changes a CA; `None` when there is none with this id.
-    pub(super) fn change<T>(&self, id: CertificateId, change: impl FnOnce(&mut Authority) -> T) -> Option<T> {
+    pub(super) fn change<T>(&self, id: CertificateId, change: impl FnOnce(&mut CaState) -> T) -> Option<T> {
         self.inner().rows.get_mut(id).map(|authority| change(Arc::make_mut(authority)))
     }
 
@@ -148,7 +148,7 @@ impl Authorities {
     }
 
     /// One page of CAs, of one template if it is named, and what the next page comes after, if there is one.
-    pub(super) fn page(&self, page: &Page, template: Option<&str>) -> (Vec<Arc<Authority>>, Option<u64>) {
+    pub(super) fn page(&self, page: &RowRange, template: Option<&str>) -> (Vec<Arc<CaState>>, Option<u64>) {
         let inner = self.inner();
         let (page, next) = inner.rows.page(page, |ca| template.is_none() || ca.template_name() == template);
         (page.into_iter().cloned().collect(), next)
@@ -158,7 +158,7 @@ impl Authorities {
         self.inner().rows.len()
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, AuthorityState> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

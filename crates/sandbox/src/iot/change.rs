@@ -5,10 +5,10 @@ use serde::Deserialize;
 
 use super::authorities::RegisteredAuthority;
 use super::error::{invalid, no_certificate, wrong_state};
-use super::registration_config::RegistrationConfig;
+use super::registration_config::ProvisioningConfig;
 use super::rows::Kept;
 use super::{Iot, request, rules};
-use crate::answer::{Answer, AwsError};
+use crate::answer::{AwsError, Reply};
 use muster_core::certificate::CertificateId;
 use muster_core::job::CertificateStatus;
 
@@ -44,13 +44,13 @@ enum AutoRegistration {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Provisioning {
-    registration_config: Option<RegistrationConfig>,
+    registration_config: Option<ProvisioningConfig>,
     #[serde(default)]
     remove_auto_registration: bool,
 }
 
 impl Iot {
-    pub(super) fn update_certificate(&self, head: &Parts) -> Answer {
+    pub(super) fn update_certificate(&self, head: &Parts) -> Reply {
         let id = request::id(head)?;
         let UpdateCertificate { new_status } = request::query(head)?;
         if self.registry.set_status(id, rules::settable(new_status)?) {
@@ -61,13 +61,13 @@ impl Iot {
     }
 
     /// Deletes a certificate. `forceDelete` is about policies, which the sandbox has none of.
-    pub(super) fn delete_certificate(&self, head: &Parts) -> Answer {
+    pub(super) fn delete_certificate(&self, head: &Parts) -> Reply {
         let id = request::id(head)?;
         self.registry.remove(id).map_err(|kept| not_deleted(id, kept))?;
         Ok(String::new())
     }
 
-    pub(super) fn update_ca_certificate(&self, head: &Parts, body: &[u8]) -> Answer {
+    pub(super) fn update_ca_certificate(&self, head: &Parts, body: &[u8]) -> Reply {
         let id = request::id(head)?;
         let statuses: NewStatuses = request::query(head)?;
         let provisioning = if body.is_empty() { Provisioning::default() } else { request::body(body)? };
@@ -79,7 +79,7 @@ impl Iot {
         changed.map(|()| String::new()).ok_or_else(|| no_certificate(id))
     }
 
-    pub(super) fn delete_ca_certificate(&self, head: &Parts) -> Answer {
+    pub(super) fn delete_ca_certificate(&self, head: &Parts) -> Reply {
         let id = request::id(head)?;
         self.authorities.remove(id).map_err(|kept| not_deleted(id, kept))?;
         Ok(String::new())

@@ -3,14 +3,14 @@
 use axum::http::request::Parts;
 use serde_json::json;
 
-use super::authorities::Authority;
+use super::authorities::CaState;
 use super::error::no_certificate;
 use super::{Iot, request, unix_seconds};
-use crate::answer::Answer;
+use crate::answer::Reply;
 use muster_core::certificate::sha256;
 
 impl Iot {
-    pub(super) fn describe_certificate(&self, head: &Parts) -> Answer {
+    pub(super) fn describe_certificate(&self, head: &Parts) -> Reply {
         let id = request::id(head)?;
         let entry = self.registry.find(id).ok_or_else(|| no_certificate(id))?;
         let certificate = entry.certificate;
@@ -33,7 +33,7 @@ impl Iot {
         Ok(json!({ "certificateDescription": description }).to_string())
     }
 
-    pub(super) fn describe_ca_certificate(&self, head: &Parts) -> Answer {
+    pub(super) fn describe_ca_certificate(&self, head: &Parts) -> Reply {
         let id = request::id(head)?;
         let ca = self.authorities.find(id).ok_or_else(|| no_certificate(id))?;
         let (certificate, registered) = (ca.issuer.certificate(), &ca.registered);
@@ -62,6 +62,6 @@ impl Iot {
 }
 
 /// Tells one registration of a CA from a later one, after a delete.
-fn generation(ca: &Authority) -> String {
+fn generation(ca: &CaState) -> String {
     hex::encode(sha256(&ca.registered.registered_at.unix_timestamp_nanos().to_be_bytes()))
 }

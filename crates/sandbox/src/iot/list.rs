@@ -4,12 +4,12 @@ use axum::http::request::Parts;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::authorities::Authority;
+use super::authorities::CaState;
 use super::error::invalid;
 use super::registration_config::check_name;
-use super::rows::Page;
+use super::rows::RowRange;
 use super::{Iot, RegisteredCertificate, request, unix_seconds};
-use crate::answer::{Answer, AwsError};
+use crate::answer::{AwsError, Reply};
 use muster_core::certificate::CertificateId;
 
 /// Most certificates of one listed page.
@@ -30,31 +30,31 @@ struct ListQuery {
 }
 
 impl ListQuery {
-    fn page(&self) -> Result<Page, AwsError> {
+    fn page(&self) -> Result<RowRange, AwsError> {
         let size = self.page_size.unwrap_or(PAGE_DEFAULT);
         if !(1..=PAGE_MAX).contains(&size) {
             return Err(invalid(format!("pageSize {size} is not between 1 and {PAGE_MAX}")));
         }
-        Ok(Page { size, after: self.marker, is_ascending: self.is_ascending_order })
+        Ok(RowRange { size, after: self.marker, is_ascending: self.is_ascending_order })
     }
 }
 
 impl Iot {
-    pub(super) fn list_certificates(&self, head: &Parts) -> Answer {
+    pub(super) fn list_certificates(&self, head: &Parts) -> Reply {
         self.list_devices(head, None)
     }
 
-    pub(super) fn list_certificates_by_ca(&self, head: &Parts) -> Answer {
+    pub(super) fn list_certificates_by_ca(&self, head: &Parts) -> Reply {
         self.list_devices(head, Some(request::id(head)?))
     }
 
-    fn list_devices(&self, head: &Parts, ca: Option<CertificateId>) -> Answer {
+    fn list_devices(&self, head: &Parts, ca: Option<CertificateId>) -> Reply {
         let query: ListQuery = request::query(head)?;
         let (certificates, next) = self.registry.page(&query.page()?, ca);
         Ok(listed(certificates.iter().map(|certificate| self.listed_certificate(certificate)), next))
     }
 
-    pub(super) fn list_ca_certificates(&self, head: &Parts) -> Answer {
+    pub(super) fn list_ca_certificates(&self, head: &Parts) -> Reply {
         let query: ListQuery = request::query(head)?;
         query.template_name.as_deref().map_or(Ok(()), check_name)?;
         let (authorities, next) = self.authorities.page(&query.page()?, query.template_name.as_deref());
@@ -71,7 +71,7 @@ impl Iot {
         })
     }
 
-    fn listed_authority(&self, authority: &Authority) -> Value {
+    fn listed_authority(&self, authority: &CaState) -> Value {
         let registered = &authority.registered;
         json!({
             "certificateArn": self.arn("cacert", registered.id),

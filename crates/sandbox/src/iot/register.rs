@@ -10,17 +10,17 @@ use axum::http::request::Parts;
 use serde::Deserialize;
 use time::OffsetDateTime;
 
-use super::authorities::Authority;
+use super::authorities::CaState;
 use super::error::{not_valid, wrong_state};
 use super::{Iot, RegisteredCertificate, request, rules};
-use crate::answer::{Answer, AwsError};
+use crate::answer::{AwsError, Reply};
 use crate::fault::Strike;
 use muster_core::certificate::{Certificate, Verification};
 use muster_core::job::CertificateStatus;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RegisterCertificate<'a> {
+struct RegisterRequest<'a> {
     #[serde(borrow)]
     certificate_pem: Cow<'a, str>,
     #[serde(borrow)]
@@ -30,14 +30,14 @@ struct RegisterCertificate<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Query {
+struct RegisterQuery {
     #[serde(default)]
     set_as_active: bool,
 }
 
 impl Iot {
-    pub(super) fn register_certificate(&self, head: &Parts, body: &[u8], strike: &Strike) -> Answer {
-        let call: RegisterCertificate = request::body(body)?;
+    pub(super) fn register_certificate(&self, head: &Parts, body: &[u8], strike: &Strike) -> Reply {
+        let call: RegisterRequest = request::body(body)?;
         let status = wanted_status(head, call.status)?;
         let leaf = rules::read("certificatePem", &call.certificate_pem, OffsetDateTime::now_utc())?;
         let ca = self.issuer_of(&leaf, call.ca_certificate_pem.as_deref())?;
@@ -47,7 +47,7 @@ impl Iot {
     }
 
     /// Finds the registered CA that the caller names, or else the only one with the issuer's name.
-    fn issuer_of(&self, leaf: &Certificate, ca_pem: Option<&str>) -> Result<Arc<Authority>, AwsError> {
+    fn issuer_of(&self, leaf: &Certificate, ca_pem: Option<&str>) -> Result<Arc<CaState>, AwsError> {
         let unregistered = || wrong_state("The CA certificate is not registered");
         if let Some(pem) = ca_pem {
             rules::check_length("caCertificatePem", pem, rules::PEM_CHARS)?;
@@ -64,7 +64,7 @@ impl Iot {
 }
 
 /// Checks that the CA issued the certificate and is active.
-fn check_issued(leaf: &Certificate, ca: &Authority) -> Result<(), AwsError> {
+fn check_issued(leaf: &Certificate, ca: &CaState) -> Result<(), AwsError> {
     if !leaf.names_as_issuer(ca.issuer.certificate()) {
         return Err(not_valid("The issuer of the certificate is not the subject of the CA certificate"));
     }
@@ -80,7 +80,7 @@ fn check_issued(leaf: &Certificate, ca: &Authority) -> Result<(), AwsError> {
 
 /// The status to register with. `setAsActive` is the older way to say it and gives way.
 fn wanted_status(head: &Parts, status: Option<CertificateStatus>) -> Result<CertificateStatus, AwsError> {
-    let Query { set_as_active } = request::query(head)?;
+    let RegisterQuery { set_as_active } = request::query(head)?;
     let default = if set_as_active { CertificateStatus::Active } else { CertificateStatus::Inactive };
     rules::settable(status.unwrap_or(default))
 }

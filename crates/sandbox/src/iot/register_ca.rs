@@ -4,31 +4,31 @@ use axum::http::request::Parts;
 use serde::Deserialize;
 use time::OffsetDateTime;
 
-use super::authorities::{Authority, Refusal};
+use super::authorities::{CaState, Refusal};
 use super::error::{invalid, not_found, not_valid, too_many};
-use super::registration_config::RegistrationConfig;
-use super::tags::{self, Tag};
+use super::registration_config::ProvisioningConfig;
+use super::tags::{self, SandboxTag};
 use super::{Iot, request, rules};
-use crate::answer::{Answer, AwsError};
+use crate::answer::{AwsError, Reply};
 use crate::fault::Strike;
 use muster_core::certificate::{Issuer, Verification};
 use muster_core::job::CertificateMode;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RegisterCaCertificate {
+struct RegisterCaRequest {
     ca_certificate: String,
     verification_certificate: Option<String>,
     #[serde(default)]
     certificate_mode: CertificateMode,
-    registration_config: Option<RegistrationConfig>,
+    registration_config: Option<ProvisioningConfig>,
     #[serde(default)]
-    tags: Vec<Tag>,
+    tags: Vec<SandboxTag>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Query {
+struct RegisterCaQuery {
     #[serde(default)]
     set_as_active: bool,
     #[serde(default)]
@@ -36,9 +36,9 @@ struct Query {
 }
 
 impl Iot {
-    pub(super) fn register_ca_certificate(&self, head: &Parts, body: &[u8], strike: &Strike) -> Answer {
-        let call: RegisterCaCertificate = request::body(body)?;
-        let query: Query = request::query(head)?;
+    pub(super) fn register_ca_certificate(&self, head: &Parts, body: &[u8], strike: &Strike) -> Reply {
+        let call: RegisterCaRequest = request::body(body)?;
+        let query: RegisterCaQuery = request::query(head)?;
         let proof = wanted_proof(call.certificate_mode, call.verification_certificate.as_deref())?;
         let tags = tags::checked(call.tags)?;
         let now = OffsetDateTime::now_utc();
@@ -47,7 +47,7 @@ impl Iot {
         proof.map_or(Ok(()), |proof| self.check_proof(&issuer, proof, now))?;
         self.check_provisioning(call.registration_config.as_ref())?;
 
-        let mut authority = Authority::now(issuer, query.set_as_active);
+        let mut authority = CaState::now(issuer, query.set_as_active);
         authority.registered.mode = call.certificate_mode;
         authority.registered.auto_registration = query.allow_auto_registration;
         authority.registered.registration_config = call.registration_config;
@@ -55,7 +55,7 @@ impl Iot {
         self.add_authority(authority, strike)
     }
 
-    fn add_authority(&self, authority: Authority, strike: &Strike) -> Answer {
+    fn add_authority(&self, authority: CaState, strike: &Strike) -> Reply {
         let id = authority.registered.id;
         match self.authorities.register(authority) {
             Ok(()) => Ok(self.registered("cacert", id, strike)),
@@ -81,7 +81,7 @@ impl Iot {
     }
 
     /// Checks that a provisioning is one, and that its template and role are there.
-    pub(super) fn check_provisioning(&self, config: Option<&RegistrationConfig>) -> Result<(), AwsError> {
+    pub(super) fn check_provisioning(&self, config: Option<&ProvisioningConfig>) -> Result<(), AwsError> {
         let Some(config) = config else { return Ok(()) };
         config.check()?;
         let role = config.role()?;

@@ -6,21 +6,21 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 
 use super::{Iot, RegisteredCertificate, request, rules};
-use crate::answer::Answer;
+use crate::answer::Reply;
 use crate::fault::Strike;
 use muster_core::job::{CertificateMode, CertificateStatus};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RegisterCertificateWithoutCa<'a> {
+struct RegisterWithoutCaRequest<'a> {
     #[serde(borrow)]
     certificate_pem: Cow<'a, str>,
     status: Option<CertificateStatus>,
 }
 
 impl Iot {
-    pub(super) fn register_certificate_without_ca(&self, body: &[u8], strike: &Strike) -> Answer {
-        let call: RegisterCertificateWithoutCa = request::body(body)?;
+    pub(super) fn register_certificate_without_ca(&self, body: &[u8], strike: &Strike) -> Reply {
+        let call: RegisterWithoutCaRequest = request::body(body)?;
         let status = rules::settable(call.status.unwrap_or(CertificateStatus::Inactive))?;
         let leaf = rules::read("certificatePem", &call.certificate_pem, OffsetDateTime::now_utc())?;
         self.add(RegisteredCertificate::now(leaf.id(), status, CertificateMode::SniOnly, None), &leaf, strike)

@@ -13,7 +13,7 @@ const BODY_MAX: usize = 10_240;
 /// The provisioning template of a CA, in the call itself or by its name, and the role that carries it out.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RegistrationConfig {
+pub struct ProvisioningConfig {
     /// The template itself, at most 10,240 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template_body: Option<String>,
@@ -25,7 +25,7 @@ pub struct RegistrationConfig {
     pub template_name: Option<String>,
 }
 
-impl RegistrationConfig {
+impl ProvisioningConfig {
     /// Checks the constraints of the API. Whether template and role are there is another question.
     pub(super) fn check(&self) -> Result<(), AwsError> {
         if self.template_body.is_some() && self.template_name.is_some() {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::rows::{Kept, Page, Rows};
+use super::rows::{Kept, RowRange, Rows};
 use muster_core::certificate::{CertificateId, pem};
 use muster_core::job::CertificateMode;
 use muster_core::job::CertificateStatus;
@@ -43,12 +43,12 @@ impl RegisteredCertificate {
 /// The certificates by id and in the order of their registration.
 pub(super) struct Registry {
     keeps_der: bool,
-    rows: Mutex<Rows<Entry>>,
+    rows: Mutex<Rows<RegistryEntry>>,
 }
 
 /// A certificate and what became of it since it was registered.
 #[derive(Clone)]
-pub(super) struct Entry {
+pub(super) struct RegistryEntry {
     pub(super) certificate: RegisteredCertificate,
     pub(super) modified_at: OffsetDateTime,
     /// 1 at first, one more with each change.
@@ -56,7 +56,7 @@ pub(super) struct Entry {
     der: Option<Arc<[u8]>>,
 }
 
-impl Entry {
+impl RegistryEntry {
     /// The certificate's PEM, if the sandbox keeps it.
     pub(super) fn pem(&self) -> Option<String> {
         self.der.as_deref().map(|der| pem::encode(pem::CERTIFICATE, der))
@@ -75,12 +75,12 @@ impl Registry {
     /// Registers a certificate with its DER; false when one with its id was there before.
     pub(super) fn register(&self, certificate: RegisteredCertificate, der: &[u8]) -> bool {
         let der = self.keeps_der.then(|| der.into());
-        let entry = Entry { certificate, modified_at: certificate.registered_at, version: 1, der };
+        let entry = RegistryEntry { certificate, modified_at: certificate.registered_at, version: 1, der };
         self.rows().insert(certificate.id, entry)
     }
 
     /// The certificate with this id.
-    pub(super) fn find(&self, id: CertificateId) -> Option<Entry> {
+    pub(super) fn find(&self, id: CertificateId) -> Option<RegistryEntry> {
         self.rows().get(id).cloned()
     }
 
@@ -97,11 +97,11 @@ impl Registry {
 
     /// Deletes a certificate that is not active.
     pub(super) fn remove(&self, id: CertificateId) -> Result<(), Kept> {
-        self.rows().remove(id, Entry::is_active).map(drop)
+        self.rows().remove(id, RegistryEntry::is_active).map(drop)
     }
 
     /// One page of certificates, of one CA if it is named, and what the next page comes after, if there is one.
-    pub(super) fn page(&self, page: &Page, ca: Option<CertificateId>) -> (Vec<RegisteredCertificate>, Option<u64>) {
+    pub(super) fn page(&self, page: &RowRange, ca: Option<CertificateId>) -> (Vec<RegisteredCertificate>, Option<u64>) {
         let rows = self.rows();
         let (page, next) = rows.page(page, |entry| ca.is_none() || entry.certificate.ca == ca);
         (page.into_iter().map(|entry| entry.certificate).collect(), next)
@@ -116,7 +116,7 @@ impl Registry {
         self.rows().len()
     }
 
-    fn rows(&self) -> MutexGuard<'_, Rows<Entry>> {
+    fn rows(&self) -> MutexGuard<'_, Rows<RegistryEntry>> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct Rows<T> {
 }
 
 /// Which rows to list.
-pub(super) struct Page {
+pub(super) struct RowRange {
     /// Most rows of the page.
     pub(super) size: usize,
     /// The number of the last row of the page before.
@@ -62,7 +62,7 @@ impl<T> Rows<T> {
     }
 
     /// One page of the wanted rows, and what the next page comes after, if there is one.
-    pub(super) fn page(&self, page: &Page, is_wanted: impl Fn(&T) -> bool) -> (Vec<&T>, Option<u64>) {
+    pub(super) fn page(&self, page: &RowRange, is_wanted: impl Fn(&T) -> bool) -> (Vec<&T>, Option<u64>) {
         let wanted = |(_, row): &(&u64, &T)| is_wanted(row);
         // One more than wanted tells whether there is a next page.
         let limit = page.size.saturating_add(1);
@@ -111,7 +111,7 @@ mod tests {
     }
 
     fn page(rows: &Rows<u8>, is_ascending: bool, after: Option<u64>) -> (Vec<u8>, Option<u64>) {
-        let (page, next) = rows.page(&Page { size: 2, after, is_ascending }, |_| true);
+        let (page, next) = rows.page(&RowRange { size: 2, after, is_ascending }, |_| true);
         (page.into_iter().copied().collect(), next)
     }
 
@@ -144,7 +144,7 @@ mod tests {
         let rows = rows(&[0, 1, 2, 3]);
         let (_, next) = page(&rows, true, None);
         assert_eq!(page(&rows, true, next), (vec![2, 3], None));
-        let even = rows.page(&Page { size: 2, after: None, is_ascending: true }, |row| row % 2 == 0);
+        let even = rows.page(&RowRange { size: 2, after: None, is_ascending: true }, |row| row % 2 == 0);
         assert_eq!(even, (vec![&0, &2], None));
     }
 

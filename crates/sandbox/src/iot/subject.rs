@@ -6,12 +6,12 @@ use axum::extract::Query;
 use axum::http::request::Parts;
 use serde::Deserialize;
 
-use crate::operation::Operation;
+use crate::operation::ApiOperation;
 use muster_core::certificate::{CertificateId, pem};
 
 /// The id of the certificate or CA that a call is about, if that can be told.
-pub(crate) fn certificate_of(operation: Operation, head: &Parts, body: &[u8]) -> Option<CertificateId> {
-    use Operation as O;
+pub(crate) fn certificate_of(operation: ApiOperation, head: &Parts, body: &[u8]) -> Option<CertificateId> {
+    use ApiOperation as O;
     match operation {
         O::RegisterCertificate | O::RegisterCertificateWithoutCA | O::RegisterCACertificate => id_in(body),
         O::DescribeCertificate

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::error::{invalid, not_found, too_many};
 use super::rules::check_length;
 use super::{Iot, request};
-use crate::answer::{Answer, AwsError};
+use crate::answer::{AwsError, Reply};
 use muster_core::certificate::CertificateId;
 
 /// Most tags of one CA, and of one call.
@@ -21,7 +21,7 @@ const RESERVED: &str = "aws:";
 /// A tag, as calls carry it.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Tag {
+pub(super) struct SandboxTag {
     key: String,
     #[serde(default)]
     value: String,
@@ -31,7 +31,7 @@ pub(super) struct Tag {
 #[serde(rename_all = "camelCase")]
 struct TagResource {
     resource_arn: String,
-    tags: Vec<Tag>,
+    tags: Vec<SandboxTag>,
 }
 
 #[derive(Deserialize)]
@@ -43,17 +43,17 @@ struct UntagResource {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Resource {
+struct ResourceTags {
     resource_arn: String,
 }
 
 /// Checks the tags of one call, and returns them by key.
-pub(super) fn checked(tags: Vec<Tag>) -> Result<BTreeMap<String, String>, AwsError> {
+pub(super) fn checked(tags: Vec<SandboxTag>) -> Result<BTreeMap<String, String>, AwsError> {
     if tags.len() > TAGS_MAX {
         return Err(invalid(format!("{} tags, wanted are {TAGS_MAX} at most", tags.len())));
     }
     let mut by_key = BTreeMap::new();
-    for Tag { key, value } in tags {
+    for SandboxTag { key, value } in tags {
         check_key(&key)?;
         check_length("tag value", &value, 0..=256)?;
         if by_key.insert(key, value).is_some() {
@@ -76,7 +76,7 @@ fn check_key(key: &str) -> Result<(), AwsError> {
 }
 
 impl Iot {
-    pub(super) fn tag_resource(&self, body: &[u8]) -> Answer {
+    pub(super) fn tag_resource(&self, body: &[u8]) -> Reply {
         let TagResource { resource_arn, tags } = request::body(body)?;
         let (id, tags) = (self.tagged(&resource_arn)?, checked(tags)?);
         self.change_tags(id, &resource_arn, |present| {
@@ -89,7 +89,7 @@ impl Iot {
         })
     }
 
-    pub(super) fn untag_resource(&self, body: &[u8]) -> Answer {
+    pub(super) fn untag_resource(&self, body: &[u8]) -> Reply {
         let UntagResource { resource_arn, tag_keys } = request::body(body)?;
         self.change_tags(self.tagged(&resource_arn)?, &resource_arn, |present| {
             present.retain(|key, _| !tag_keys.contains(key));
@@ -97,8 +97,8 @@ impl Iot {
         })
     }
 
-    pub(super) fn list_tags(&self, head: &Parts) -> Answer {
-        let Resource { resource_arn } = request::query(head)?;
+    pub(super) fn list_tags(&self, head: &Parts) -> Reply {
+        let ResourceTags { resource_arn } = request::query(head)?;
         let ca = self.authorities.find(self.tagged(&resource_arn)?).ok_or_else(|| no_resource(&resource_arn))?;
         let tags = ca.registered.tags.iter();
         let tags: Vec<_> = tags.map(|(key, value)| HashMap::from([("Key", key), ("Value", value)])).collect();
@@ -110,7 +110,7 @@ impl Iot {
         id: CertificateId,
         arn: &str,
         change: impl FnOnce(&mut BTreeMap<String, String>) -> Result<(), AwsError>,
-    ) -> Answer {
+    ) -> Reply {
         let changed = self.authorities.change(id, |ca| change(&mut ca.registered.tags));
         changed.ok_or_else(|| no_resource(arn))??;
         Ok("{}".to_owned())

@@ -19,14 +19,14 @@ const NAMES: [&str; 2] = ["postgres", "nobody"];
 
 /// The account for `initdb` and `postgres`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Account {
+pub(super) enum OsUser {
     /// The account of this process, which is not root.
     Own,
     /// This process is root: another account, by its user and group number.
     Other { uid: u32, gid: u32 },
 }
 
-impl Account {
+impl OsUser {
     /// Picks this process's own account, or one to drop to when that is root.
     pub(super) fn for_postgres() -> Result<Self, Error> {
         let own = id(&["-u"]).map_err(|source| Error::Run { program: "id".to_owned(), source })?;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::{env, fs};
 
-use super::account::Account;
+use super::account::OsUser;
 
 /// The oldest release that is taken: the oldest that Linux distributions still maintain (Ubuntu 22.04).
 const OLDEST_MAJOR: u32 = 14;
@@ -62,7 +62,7 @@ pub enum Unusable {
 
 impl Binaries {
     /// Takes a folder whose `initdb` and `postgres` run under the account.
-    pub(super) fn check(dir: &Path, account: Account) -> Result<Self, Unusable> {
+    pub(super) fn check(dir: &Path, account: OsUser) -> Result<Self, Unusable> {
         let not_runnable = |program| move |source| Unusable::NotRunnable { program, source };
         let dir = dir.canonicalize().map_err(not_runnable("initdb"))?;
         for program in ["initdb", "postgres"] {
@@ -117,7 +117,7 @@ impl Places {
     }
 
     /// The first place whose programs run: PATH, the newest release of each package manager, `pg_config`, the cache.
-    pub(super) fn first_usable(&self, account: Account) -> Option<Binaries> {
+    pub(super) fn first_usable(&self, account: OsUser) -> Option<Binaries> {
         env::split_paths(&self.path)
             .chain(VERSIONED.iter().flat_map(|place| self.releases(place)))
             .chain(self.pg_config.clone())
@@ -175,7 +175,7 @@ mod tests {
     }
 
     fn found(places: &Places) -> Option<PathBuf> {
-        places.first_usable(Account::Own).map(|binaries| binaries.dir)
+        places.first_usable(OsUser::Own).map(|binaries| binaries.dir)
     }
 
     #[test]
@@ -214,14 +214,14 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let why = |release: &str| {
             pretend_release(root.path(), release);
-            Binaries::check(root.path(), Account::Own).unwrap_err().to_string()
+            Binaries::check(root.path(), OsUser::Own).unwrap_err().to_string()
         };
         assert_eq!(why("9.6.24"), "initdb is of release 9, wanted 14 or newer");
         assert_eq!(
             why("new"),
             r#"initdb --version answers "initdb (PostgreSQL) new", wanted initdb (PostgreSQL) 14 or newer"#
         );
-        let missing = Binaries::check(&root.path().join("missing"), Account::Own).unwrap_err();
+        let missing = Binaries::check(&root.path().join("missing"), OsUser::Own).unwrap_err();
         assert!(matches!(missing, Unusable::NotRunnable { program: "initdb", .. }), "{missing}");
     }
 }

@@ -13,7 +13,7 @@ use std::process::Stdio;
 use tempfile::TempDir;
 
 use super::Error;
-use super::account::Account;
+use super::account::OsUser;
 
 /// Where root keeps the cache: other accounts cannot enter root's home.
 const ROOT_CACHE: &str = "/var/cache/muster";
@@ -22,7 +22,7 @@ const ROOT_CACHE: &str = "/var/cache/muster";
 const TAIL_BYTES: u64 = 2_000;
 
 /// Finds the cache folder, and makes it where it is missing.
-pub(super) fn cache(account: Account) -> Result<PathBuf, Error> {
+pub(super) fn cache(account: OsUser) -> Result<PathBuf, Error> {
     let cache = if account.is_dropped_to() {
         PathBuf::from(ROOT_CACHE)
     } else {
@@ -57,7 +57,7 @@ pub(super) struct Folder {
 
 impl Folder {
     /// Makes a folder that only the account may enter, after removing those of dead servers.
-    pub(super) fn create(cache: &Path, account: Account) -> Result<Self, Error> {
+    pub(super) fn create(cache: &Path, account: OsUser) -> Result<Self, Error> {
         let run = cache.join("run");
         fs::create_dir_all(&run).and_then(|()| account.share(&run)).map_err(at(&run))?;
         // A folder without a lock may be one that is being made: one start at a time.
@@ -66,7 +66,7 @@ impl Folder {
         Self::locked_in(&run, account).map_err(at(&run))
     }
 
-    fn locked_in(run: &Path, account: Account) -> io::Result<Self> {
+    fn locked_in(run: &Path, account: OsUser) -> io::Result<Self> {
         let private = Permissions::from_mode(0o700);
         let dir = tempfile::Builder::new().prefix("pg-").permissions(private).tempdir_in(run)?;
         let log = File::options().create_new(true).read(true).append(true).open(dir.path().join("log"))?;

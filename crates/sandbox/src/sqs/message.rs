@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 /// An instant on the clock that timers use, and on the wall.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
+pub(super) struct Instants {
     pub(super) at: Instant,
     pub(super) unix_ms: u64,
 }
 
-impl Moment {
+impl Instants {
     pub(super) fn now() -> Self {
         let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Self { at: Instant::now(), unix_ms: u64::try_from(unix.as_millis()).expect("the year is before 500,000,000") }
@@ -26,7 +26,7 @@ impl Moment {
 /// A message attribute as SQS writes it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Attribute {
+pub(super) struct MessageAttribute {
     pub(super) data_type: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) string_value: Option<String>,
@@ -36,23 +36,23 @@ pub(super) struct Attribute {
 }
 
 /// Message attributes by name.
-pub(super) type Attributes = BTreeMap<String, Attribute>;
+pub(super) type MessageAttributes = BTreeMap<String, MessageAttribute>;
 
 /// What a sender gives.
-pub(super) struct Content {
+pub(super) struct MessageContent {
     pub(super) body: Arc<str>,
     /// Empty where the sender names no group.
     pub(super) group: Arc<str>,
-    pub(super) attributes: Option<Box<Attributes>>,
+    pub(super) attributes: Option<Box<MessageAttributes>>,
     /// The X-Ray header, which the receiver gets back.
     pub(super) trace: Option<Box<str>>,
 }
 
 /// A message in a queue.
-pub(super) struct Message {
+pub(super) struct QueuedMessage {
     /// Distinct among all messages of a sandbox; it stays when the message moves to a dead-letter queue.
     pub(super) number: u64,
-    pub(super) content: Content,
+    pub(super) content: MessageContent,
     pub(super) body_md5: [u8; 16],
     /// The batch of jobs that the body names.
     pub(super) batch: Arc<str>,
@@ -103,7 +103,7 @@ pub(super) fn body_md5(body: &str) -> [u8; 16] {
 /// The MD5 of message attributes in SQS's own encoding of them.
 ///
 /// Source: "Calculating the MD5 message digest for message attributes" in the SQS developer guide.
-pub(super) fn attributes_md5(attributes: &Attributes) -> String {
+pub(super) fn attributes_md5(attributes: &MessageAttributes) -> String {
     let mut hash = Md5::new();
     for (name, attribute) in attributes {
         update_sized(&mut hash, name.as_bytes());
@@ -157,12 +157,12 @@ mod tests {
     /// Computed with botocore's and moto's common algorithm for one String and one Binary attribute.
     #[test]
     fn attribute_digests_cover_names_types_and_values() {
-        let attribute = |data_type: &str, text: Option<&str>| Attribute {
+        let attribute = |data_type: &str, text: Option<&str>| MessageAttribute {
             data_type: data_type.to_owned(),
             string_value: text.map(str::to_owned),
             binary_value: text.is_none().then(|| STANDARD.encode(b"\x01\x02")),
         };
-        let attributes: Attributes =
+        let attributes: MessageAttributes =
             [("a".to_owned(), attribute("String", Some("x"))), ("b".to_owned(), attribute("Binary", None))].into();
         let mut encoded = Vec::new();
         for part in [&b"a"[..], b"String"] {

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::message::Moment;
-use super::queue::Queue;
+use super::message::Instants;
+use super::queue::SandboxQueue;
 use super::settings::QueueSettings;
 use super::{Addressed, Queues, Sqs, error, name_in, read};
-use crate::answer::{Answer, AwsError};
+use crate::answer::{AwsError, Reply};
 
 /// Attributes that a queue shows beyond its settings.
 const SHOWN: [&str; 4] = [
@@ -76,7 +76,7 @@ struct SetQueueAttributes {
 }
 
 impl Sqs {
-    pub(super) fn create_queue(&self, host: &str, body: &[u8]) -> Answer {
+    pub(super) fn create_queue(&self, host: &str, body: &[u8]) -> Reply {
         let request: CreateQueue = read(body)?;
         let name = request.queue_name;
         check_name(&name)?;
@@ -87,25 +87,25 @@ impl Sqs {
         } else {
             self.check_redrive(queues, &settings)?;
             queues.n_created += 1;
-            queues.by_name.insert(name.clone(), Queue::new(queues.n_created, settings));
+            queues.by_name.insert(name.clone(), SandboxQueue::new(queues.n_created, settings));
         }
         Ok(json!({ "QueueUrl": self.url(host, &name) }).to_string())
     }
 
-    pub(super) fn delete_queue(&self, body: &[u8]) -> Answer {
+    pub(super) fn delete_queue(&self, body: &[u8]) -> Reply {
         let request: Addressed = read(body)?;
         let queue = self.queues().by_name.remove(name_in(&request.queue_url)).ok_or_else(error::no_queue)?;
         queue.arrival.notify_waiters();
         Ok(json!({}).to_string())
     }
 
-    pub(super) fn queue_url(&self, host: &str, body: &[u8]) -> Answer {
+    pub(super) fn queue_url(&self, host: &str, body: &[u8]) -> Reply {
         let request: GetQueueUrl = read(body)?;
         self.queues().at(&request.queue_name)?;
         Ok(json!({ "QueueUrl": self.url(host, &request.queue_name) }).to_string())
     }
 
-    pub(super) fn list_queues(&self, host: &str, body: &[u8]) -> Answer {
+    pub(super) fn list_queues(&self, host: &str, body: &[u8]) -> Reply {
         let request: ListQueues = read(body)?;
         let queues = self.queues();
         let names = queues.by_name.keys().filter(|name| name.starts_with(&request.queue_name_prefix));
@@ -113,11 +113,11 @@ impl Sqs {
         Ok(json!({ "QueueUrls": urls }).to_string())
     }
 
-    pub(super) fn queue_attributes(&self, body: &[u8]) -> Answer {
+    pub(super) fn queue_attributes(&self, body: &[u8]) -> Reply {
         let request: GetQueueAttributes = read(body)?;
         let mut queues = self.queues();
         let queue = queues.at(&request.queue_url)?;
-        queue.wake(Moment::now());
+        queue.wake(Instants::now());
         let mut attributes = BTreeMap::new();
         for name in &request.attribute_names {
             let known: Vec<&str> =
@@ -131,7 +131,7 @@ impl Sqs {
         Ok(json!({ "Attributes": attributes }).to_string())
     }
 
-    pub(super) fn set_queue_attributes(&self, body: &[u8]) -> Answer {
+    pub(super) fn set_queue_attributes(&self, body: &[u8]) -> Reply {
         let request: SetQueueAttributes = read(body)?;
         let mut queues = self.queues();
         let settings = queues.at(&request.queue_url)?.settings.with(&request.attributes)?;
@@ -140,13 +140,13 @@ impl Sqs {
         Ok(json!({}).to_string())
     }
 
-    pub(super) fn purge_queue(&self, body: &[u8]) -> Answer {
+    pub(super) fn purge_queue(&self, body: &[u8]) -> Reply {
         let request: Addressed = read(body)?;
         self.queues().at(&request.queue_url)?.purge();
         Ok(json!({}).to_string())
     }
 
-    fn attribute(&self, queue: &Queue, queue_name: &str, name: &str) -> Option<String> {
+    fn attribute(&self, queue: &SandboxQueue, queue_name: &str, name: &str) -> Option<String> {
         let (visible, in_flight, delayed) = queue.sizes();
         match name {
             "QueueArn" => Some(self.queue_arn(queue_name)),

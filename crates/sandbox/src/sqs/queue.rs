@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::counts::{BatchCounts, QueueCounts};
-use super::message::{Content, Message, Moment, Receipt, batch_of, body_md5};
+use super::message::{Instants, MessageContent, QueuedMessage, Receipt, batch_of, body_md5};
 use super::settings::QueueSettings;
 use super::turns::Turns;
 use muster_core::job::UNBATCHED;
@@ -24,24 +24,24 @@ const VISIBILITY_MAX: Duration = Duration::from_hours(12);
 
 /// Where a message is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Place {
+enum MessageState {
     Waiting,
     Delayed { until: Instant },
     InFlight { until: Instant, since: Instant },
 }
 
-struct Slot {
-    message: Message,
-    place: Place,
+struct QueueSlot {
+    message: QueuedMessage,
+    place: MessageState,
 }
 
 /// A queue.
-pub(super) struct Queue {
+pub(super) struct SandboxQueue {
     pub(super) serial: u32,
     pub(super) settings: QueueSettings,
     /// Wakes long polls when a message has come.
     pub(super) arrival: Arc<Notify>,
-    slots: HashMap<u64, Slot>,
+    slots: HashMap<u64, QueueSlot>,
     turns: Turns,
     hidden: BTreeSet<(Instant, u64)>,
     by_age: BTreeSet<(u64, u64)>,
@@ -59,7 +59,7 @@ pub(super) struct Received {
     /// The numbers of the messages to deliver.
     pub(super) delivered: Vec<u64>,
     /// Messages that were received too often, for the dead-letter queue.
-    pub(super) dead: Vec<Message>,
+    pub(super) dead: Vec<QueuedMessage>,
 }
 
 /// Why a visibility timeout stays as it is.
@@ -73,7 +73,7 @@ pub(super) enum VisibilityRefusal {
     TooLong,
 }
 
-impl Queue {
+impl SandboxQueue {
     pub(super) fn new(serial: u32, settings: QueueSettings) -> Self {
         Self {
             serial,
@@ -92,9 +92,9 @@ impl Queue {
     }
 
     /// Takes a new message in.
-    pub(super) fn send(&mut self, number: u64, content: Content, delay: Duration, now: Moment) {
+    pub(super) fn send(&mut self, number: u64, content: MessageContent, delay: Duration, now: Instants) {
         let batch = batch_of(&content.body);
-        let message = Message {
+        let message = QueuedMessage {
             number,
             body_md5: body_md5(&content.body),
             batch: batch.as_deref().unwrap_or(UNBATCHED).into(),
@@ -108,7 +108,7 @@ impl Queue {
     }
 
     /// Takes a message in, new or from another queue; it keeps its number, age and receive count.
-    pub(super) fn admit(&mut self, mut message: Message, delay: Duration, now: Moment) {
+    pub(super) fn admit(&mut self, mut message: QueuedMessage, delay: Duration, now: Instants) {
         let number = message.number;
         message.batch = self.batch_name(&message.batch);
         self.by_age.insert((message.sent_ms, number));
@@ -116,18 +116,18 @@ impl Queue {
         let place = if delay.is_zero() {
             self.turns.wait(&message.content.group, number);
             self.arrival.notify_waiters();
-            Place::Waiting
+            MessageState::Waiting
         } else {
             let until = now.at + delay;
             self.hidden.insert((until, number));
             self.delayed += 1;
-            Place::Delayed { until }
+            MessageState::Delayed { until }
         };
-        self.slots.insert(number, Slot { message, place });
+        self.slots.insert(number, QueueSlot { message, place });
     }
 
     /// Receives at most `max` messages and hides them for `visibility`.
-    pub(super) fn receive(&mut self, max: usize, visibility: Duration, now: Moment) -> Received {
+    pub(super) fn receive(&mut self, max: usize, visibility: Duration, now: Instants) -> Received {
         self.wake(now);
         let mut received = Received { delivered: self.repeat_echoes(max, visibility, now), dead: Vec::new() };
         while received.delivered.len() < max && self.in_flight < IN_FLIGHT_MAX {
@@ -154,12 +154,12 @@ impl Queue {
     }
 
     /// The message with this number, which is in the queue.
-    pub(super) fn message(&self, number: u64) -> &Message {
+    pub(super) fn message(&self, number: u64) -> &QueuedMessage {
         &self.slots[&number].message
     }
 
     /// The message with this number, if it is still here.
-    pub(super) fn find(&self, number: u64) -> Option<&Message> {
+    pub(super) fn find(&self, number: u64) -> Option<&QueuedMessage> {
         self.slots.get(&number).map(|slot| &slot.message)
     }
 
@@ -182,21 +182,21 @@ impl Queue {
         &mut self,
         receipt: Receipt,
         timeout: Duration,
-        now: Moment,
+        now: Instants,
     ) -> Result<(), VisibilityRefusal> {
         self.wake(now);
         if !self.is_current(receipt) {
             return Err(VisibilityRefusal::Stale);
         }
         let slot = self.slots.get_mut(&receipt.number).expect("a current receipt is of a message in the queue");
-        let Place::InFlight { until, since } = slot.place else {
+        let MessageState::InFlight { until, since } = slot.place else {
             return Err(VisibilityRefusal::NotInFlight);
         };
         if now.at + timeout > since + VISIBILITY_MAX {
             return Err(VisibilityRefusal::TooLong);
         }
         let new = now.at + timeout;
-        slot.place = Place::InFlight { until: new, since };
+        slot.place = MessageState::InFlight { until: new, since };
         self.hidden.remove(&(until, receipt.number));
         self.hidden.insert((new, receipt.number));
         // A long poll may be asleep until the old instant.
@@ -214,7 +214,7 @@ impl Queue {
     }
 
     /// Lets time pass: hidden messages show again, old ones expire.
-    pub(super) fn wake(&mut self, now: Moment) {
+    pub(super) fn wake(&mut self, now: Instants) {
         while let Some(&(due, number)) = self.hidden.first().filter(|(due, _)| *due <= now.at) {
             self.hidden.remove(&(due, number));
             self.show(number);
@@ -238,9 +238,9 @@ impl Queue {
         for slot in self.slots.values() {
             let counts = batches.get_mut(&*slot.message.batch).expect("a batch has a tally from its first message on");
             match slot.place {
-                Place::Waiting => counts.visible += 1,
-                Place::Delayed { .. } => counts.delayed += 1,
-                Place::InFlight { .. } => counts.in_flight += 1,
+                MessageState::Waiting => counts.visible += 1,
+                MessageState::Delayed { .. } => counts.delayed += 1,
+                MessageState::InFlight { .. } => counts.in_flight += 1,
             }
         }
         let total = batches.values().copied().fold(BatchCounts::default(), BatchCounts::plus);
@@ -254,7 +254,7 @@ impl Queue {
     }
 
     /// Takes a message that has just got its turn out of the queue for good.
-    fn bury(&mut self, number: u64) -> Message {
+    fn bury(&mut self, number: u64) -> QueuedMessage {
         let message = self.slots.remove(&number).expect("a turn is of a message in the queue").message;
         self.by_age.remove(&(message.sent_ms, number));
         self.turns.land(&message.content.group);
@@ -263,12 +263,12 @@ impl Queue {
     }
 
     /// Delivers messages again that are in flight and have an echo; each keeps its one place in flight.
-    fn repeat_echoes(&mut self, max: usize, visibility: Duration, now: Moment) -> Vec<u64> {
+    fn repeat_echoes(&mut self, max: usize, visibility: Duration, now: Instants) -> Vec<u64> {
         let mut repeated = Vec::new();
         while repeated.len() < max {
             let Some(number) = self.echoes.pop_front() else { break };
             let place = self.slots.get(&number).map(|slot| slot.place);
-            if let Some(Place::InFlight { until, .. }) = place {
+            if let Some(MessageState::InFlight { until, .. }) = place {
                 self.hidden.remove(&(until, number));
                 self.hide(number, visibility, now);
                 repeated.push(number);
@@ -278,18 +278,18 @@ impl Queue {
     }
 
     /// Hands out a message that has just got its turn.
-    fn deliver(&mut self, number: u64, visibility: Duration, now: Moment) {
+    fn deliver(&mut self, number: u64, visibility: Duration, now: Instants) {
         self.in_flight += 1;
         self.hide(number, visibility, now);
     }
 
     /// Counts a delivery and hides its message.
-    fn hide(&mut self, number: u64, visibility: Duration, now: Moment) {
+    fn hide(&mut self, number: u64, visibility: Duration, now: Instants) {
         let slot = self.slots.get_mut(&number).expect("only messages in the queue are delivered");
         slot.message.receives += 1;
         slot.message.first_received_ms.get_or_insert(now.unix_ms);
         let until = now.at + visibility;
-        slot.place = Place::InFlight { until, since: now.at };
+        slot.place = MessageState::InFlight { until, since: now.at };
         let batch = Arc::clone(&slot.message.batch);
         self.hidden.insert((until, number));
         self.tally(&batch).deliveries += 1;
@@ -300,28 +300,28 @@ impl Queue {
         let slot = self.slots.get_mut(&number).expect("what is hidden is in the queue");
         let group = &slot.message.content.group;
         match slot.place {
-            Place::InFlight { .. } => {
+            MessageState::InFlight { .. } => {
                 self.in_flight -= 1;
                 self.turns.land(group);
             }
-            Place::Delayed { .. } => self.delayed -= 1,
-            Place::Waiting => {}
+            MessageState::Delayed { .. } => self.delayed -= 1,
+            MessageState::Waiting => {}
         }
         self.turns.wait(group, number);
-        slot.place = Place::Waiting;
+        slot.place = MessageState::Waiting;
         self.arrival.notify_waiters();
     }
 
-    fn remove(&mut self, number: u64) -> Message {
-        let Slot { message, place } = self.slots.remove(&number).expect("only messages in the queue are removed");
+    fn remove(&mut self, number: u64) -> QueuedMessage {
+        let QueueSlot { message, place } = self.slots.remove(&number).expect("only messages in the queue are removed");
         self.by_age.remove(&(message.sent_ms, number));
         match place {
-            Place::Waiting => self.turns.withdraw(&message.content.group, number),
-            Place::Delayed { until } => {
+            MessageState::Waiting => self.turns.withdraw(&message.content.group, number),
+            MessageState::Delayed { until } => {
                 self.hidden.remove(&(until, number));
                 self.delayed -= 1;
             }
-            Place::InFlight { until, .. } => {
+            MessageState::InFlight { until, .. } => {
                 self.hidden.remove(&(until, number));
                 self.in_flight -= 1;
                 self.turns.land(&message.content.group);

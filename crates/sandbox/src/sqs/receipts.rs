@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::message::{Moment, Receipt};
-use super::queue::{Queue, VisibilityRefusal};
+use super::message::{Instants, Receipt};
+use super::queue::{SandboxQueue, VisibilityRefusal};
 use super::receive::VISIBILITY_MAX;
-use super::{Addressed, Batch, BatchAnswer, Entry, Sqs, error, limits, read};
-use crate::answer::{Answer, AwsError, to_json};
+use super::{Addressed, Batch, BatchAnswer, BatchEntry, Sqs, error, limits, read};
+use crate::answer::{AwsError, Reply, to_json};
 use crate::fault::{Strike, Twist};
 
 /// A receipt handle, alone or as an entry of a batch.
@@ -29,30 +29,35 @@ struct Done {
 }
 
 impl Sqs {
-    pub(super) fn delete(&self, body: &[u8], strike: &Strike) -> Answer {
+    pub(super) fn delete(&self, body: &[u8], strike: &Strike) -> Reply {
         self.one(body, |queue, entry| delete(queue, entry, strike))
     }
 
-    pub(super) fn delete_batch(&self, body: &[u8], strike: &Strike) -> Answer {
+    pub(super) fn delete_batch(&self, body: &[u8], strike: &Strike) -> Reply {
         self.batch(body, strike, |queue, entry| delete(queue, entry, strike))
     }
 
-    pub(super) fn change_visibility(&self, body: &[u8]) -> Answer {
+    pub(super) fn change_visibility(&self, body: &[u8]) -> Reply {
         self.one(body, change_visibility)
     }
 
-    pub(super) fn change_visibility_batch(&self, body: &[u8], strike: &Strike) -> Answer {
+    pub(super) fn change_visibility_batch(&self, body: &[u8], strike: &Strike) -> Reply {
         self.batch(body, strike, change_visibility)
     }
 
-    fn one(&self, body: &[u8], act: impl Fn(&mut Queue, &Handle) -> Result<(), AwsError>) -> Answer {
+    fn one(&self, body: &[u8], act: impl Fn(&mut SandboxQueue, &Handle) -> Result<(), AwsError>) -> Reply {
         let Addressed { queue_url } = read(body)?;
         let handle: Handle = read(body)?;
         act(self.queues().at(&queue_url)?, &handle)?;
         Ok(json!({}).to_string())
     }
 
-    fn batch(&self, body: &[u8], strike: &Strike, act: impl Fn(&mut Queue, &Handle) -> Result<(), AwsError>) -> Answer {
+    fn batch(
+        &self,
+        body: &[u8],
+        strike: &Strike,
+        act: impl Fn(&mut SandboxQueue, &Handle) -> Result<(), AwsError>,
+    ) -> Reply {
         let Batch { queue_url, entries }: Batch<Handle> = read(body)?;
         let mut queues = self.queues();
         let queue = queues.at(&queue_url)?;
@@ -62,7 +67,7 @@ impl Sqs {
     }
 }
 
-impl Entry for Handle {
+impl BatchEntry for Handle {
     fn id(&self) -> &str {
         &self.id
     }
@@ -78,7 +83,7 @@ pub(super) fn handles(body: &[u8]) -> Result<(String, Vec<String>), AwsError> {
     Ok((queue_url, vec![handle.text]))
 }
 
-fn delete(queue: &mut Queue, handle: &Handle, strike: &Strike) -> Result<(), AwsError> {
+fn delete(queue: &mut SandboxQueue, handle: &Handle, strike: &Strike) -> Result<(), AwsError> {
     let receipt = receipt(queue, handle)?;
     if strike.twist != Some(Twist::StaleHandles) {
         queue.delete(receipt);
@@ -86,7 +91,7 @@ fn delete(queue: &mut Queue, handle: &Handle, strike: &Strike) -> Result<(), Aws
     Ok(())
 }
 
-fn change_visibility(queue: &mut Queue, handle: &Handle) -> Result<(), AwsError> {
+fn change_visibility(queue: &mut SandboxQueue, handle: &Handle) -> Result<(), AwsError> {
     let seconds = handle.visibility_timeout.ok_or_else(|| error::missing_parameter("VisibilityTimeout"))?;
     let timeout = limits::seconds("VisibilityTimeout", seconds, VISIBILITY_MAX)?;
     let refusal = |refusal| match refusal {
@@ -101,11 +106,11 @@ fn change_visibility(queue: &mut Queue, handle: &Handle) -> Result<(), AwsError>
              message is beyond the limit [{VISIBILITY_MAX} seconds]."
         )),
     };
-    queue.change_visibility(receipt(queue, handle)?, timeout, Moment::now()).map_err(refusal)
+    queue.change_visibility(receipt(queue, handle)?, timeout, Instants::now()).map_err(refusal)
 }
 
 /// Reads a handle, which must be of this queue.
-fn receipt(queue: &Queue, handle: &Handle) -> Result<Receipt, AwsError> {
+fn receipt(queue: &SandboxQueue, handle: &Handle) -> Result<Receipt, AwsError> {
     let receipt = Receipt::read(&handle.text).filter(|receipt| receipt.queue == queue.serial);
     receipt.ok_or_else(|| error::invalid_receipt(&handle.text))
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 
-use super::message::{Attributes, Message, Moment, Receipt, attributes_md5};
+use super::message::{Instants, MessageAttributes, QueuedMessage, Receipt, attributes_md5};
 use super::{Queues, Sqs, error, limits, name_in, read};
-use crate::answer::{Answer, AwsError, to_json};
+use crate::answer::{AwsError, Reply, to_json};
 use crate::fault::{Strike, Twist};
 
 /// Most messages of one receive.
@@ -40,7 +40,7 @@ struct ReceiveMessage {
 }
 
 /// A receive whose numbers are inside their limits.
-struct Wish {
+struct ReceiveRequest {
     queue_url: String,
     n_max: usize,
     visibility: Option<Duration>,
@@ -52,13 +52,13 @@ struct Wish {
 #[derive(Serialize)]
 struct Messages {
     #[serde(rename = "Messages", skip_serializing_if = "Vec::is_empty")]
-    messages: Vec<Delivery>,
+    messages: Vec<ReceiveEntry>,
 }
 
 /// A message as its receiver gets it.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Delivery {
+struct ReceiveEntry {
     message_id: String,
     receipt_handle: String,
     #[serde(rename = "MD5OfBody")]
@@ -68,14 +68,14 @@ struct Delivery {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     attributes: BTreeMap<&'static str, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    message_attributes: Option<Attributes>,
+    message_attributes: Option<MessageAttributes>,
     #[serde(rename = "MD5OfMessageAttributes", skip_serializing_if = "Option::is_none")]
     attributes_md5: Option<String>,
 }
 
 impl Sqs {
-    pub(super) async fn receive(&self, body: &[u8], strike: &Strike) -> Answer {
-        let wish: Wish = read::<ReceiveMessage>(body)?.try_into()?;
+    pub(super) async fn receive(&self, body: &[u8], strike: &Strike) -> Reply {
+        let wish: ReceiveRequest = read::<ReceiveMessage>(body)?.try_into()?;
         let (arrival, deadline) = {
             let mut queues = self.queues();
             let queue = queues.at(&wish.queue_url)?;
@@ -98,9 +98,9 @@ impl Sqs {
     }
 
     /// Takes what is there now; also says when something hidden will show again.
-    fn take(&self, wish: &Wish, strike: &Strike) -> Result<(Vec<Delivery>, Option<Instant>), AwsError> {
+    fn take(&self, wish: &ReceiveRequest, strike: &Strike) -> Result<(Vec<ReceiveEntry>, Option<Instant>), AwsError> {
         let queues = &mut *self.queues();
-        let now = Moment::now();
+        let now = Instants::now();
         let queue = queues.at(&wish.queue_url)?;
         let visibility = wish.visibility.unwrap_or(Duration::from_secs(queue.settings.visibility_s));
         let received = queue.receive(wish.n_max, visibility, now);
@@ -119,7 +119,7 @@ impl Sqs {
     }
 
     /// Moves worn-out messages to the dead-letter queue; if somebody deleted that, they are lost, as with SQS.
-    fn bury(&self, queues: &mut Queues, queue_url: &str, dead: Vec<Message>, now: Moment) {
+    fn bury(&self, queues: &mut Queues, queue_url: &str, dead: Vec<QueuedMessage>, now: Instants) {
         let Ok(source) = queues.at(queue_url) else { return };
         let Some(target) = source.settings.dead_letter_queue().map(str::to_owned) else { return };
         let Some(target) = queues.by_name.get_mut(&target) else { return };
@@ -130,9 +130,9 @@ impl Sqs {
         }
     }
 
-    fn delivery(&self, queue: u32, message: &Message, wish: &Wish, strike: &Strike) -> Delivery {
+    fn delivery(&self, queue: u32, message: &QueuedMessage, wish: &ReceiveRequest, strike: &Strike) -> ReceiveEntry {
         let attributes = message.content.attributes.as_deref().and_then(|all| wish.selected(all));
-        Delivery {
+        ReceiveEntry {
             message_id: self.message_id(message.number),
             receipt_handle: Receipt { queue, number: message.number, receives: message.receives }.handle(),
             body_md5: hex::encode(message.body_md5),
@@ -148,7 +148,7 @@ impl Sqs {
     }
 }
 
-impl TryFrom<ReceiveMessage> for Wish {
+impl TryFrom<ReceiveMessage> for ReceiveRequest {
     type Error = AwsError;
 
     fn try_from(request: ReceiveMessage) -> Result<Self, AwsError> {
@@ -170,16 +170,16 @@ impl TryFrom<ReceiveMessage> for Wish {
     }
 }
 
-impl Wish {
+impl ReceiveRequest {
     /// The message attributes that the receiver asked for: by name, by `prefix.*` or all.
-    fn selected(&self, attributes: &Attributes) -> Option<Attributes> {
+    fn selected(&self, attributes: &MessageAttributes) -> Option<MessageAttributes> {
         let wanted = |name: &str| {
             self.attributes.iter().any(|wish| match wish.strip_suffix(".*") {
                 Some(prefix) => name.starts_with(prefix),
                 None => wish == "All" || wish == name,
             })
         };
-        let selected: Attributes = attributes
+        let selected: MessageAttributes = attributes
             .iter()
             .filter(|(name, _)| wanted(name))
             .map(|(name, value)| (name.clone(), value.clone()))
@@ -189,7 +189,7 @@ impl Wish {
 }
 
 /// The system attributes that the receiver asked for, as far as the message has them.
-fn system_attributes(message: &Message, wanted: &[String]) -> BTreeMap<&'static str, String> {
+fn system_attributes(message: &QueuedMessage, wanted: &[String]) -> BTreeMap<&'static str, String> {
     if wanted.is_empty() {
         return BTreeMap::new();
     }

@@ -4,29 +4,29 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::message::{Attributes, Content, Moment, attributes_md5};
+use super::message::{Instants, MessageAttributes, MessageContent, attributes_md5};
 use super::settings::MESSAGE_MAX;
-use super::{Addressed, Batch, BatchAnswer, Entry, Queues, Sqs, error, limits, read};
-use crate::answer::{Answer, AwsError, to_json};
+use super::{Addressed, Batch, BatchAnswer, BatchEntry, Queues, Sqs, error, limits, read};
+use crate::answer::{AwsError, Reply, to_json};
 use crate::fault::Strike;
 
 /// A message as its sender writes it, alone or as an entry of a batch.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Outgoing<'a> {
+struct SendEntry<'a> {
     #[serde(default)]
     id: String,
     #[serde(borrow)]
     message_body: Cow<'a, str>,
     delay_seconds: Option<i64>,
-    message_attributes: Option<Attributes>,
-    message_system_attributes: Option<Attributes>,
+    message_attributes: Option<MessageAttributes>,
+    message_system_attributes: Option<MessageAttributes>,
     message_group_id: Option<String>,
 }
 
 /// What the sender of a message gets back.
 #[derive(Serialize)]
-struct Sent {
+struct SendReceipt {
     #[serde(rename = "Id", skip_serializing_if = "String::is_empty")]
     id: String,
     #[serde(rename = "MessageId")]
@@ -38,27 +38,27 @@ struct Sent {
 }
 
 impl Sqs {
-    pub(super) fn send(&self, body: &[u8], strike: &Strike) -> Answer {
+    pub(super) fn send(&self, body: &[u8], strike: &Strike) -> Reply {
         let Addressed { queue_url } = read(body)?;
-        let outgoing = read::<Outgoing>(body)?.on_its_way(strike);
+        let outgoing = read::<SendEntry>(body)?.on_its_way(strike);
         let sent = self.enqueue(&mut self.queues(), &queue_url, outgoing)?;
         Ok(to_json(&sent))
     }
 
-    pub(super) fn send_batch(&self, body: &[u8], strike: &Strike) -> Answer {
-        let Batch { queue_url, entries }: Batch<Outgoing> = read(body)?;
+    pub(super) fn send_batch(&self, body: &[u8], strike: &Strike) -> Reply {
+        let Batch { queue_url, entries }: Batch<SendEntry> = read(body)?;
         let queues = &mut *self.queues();
         queues.at(&queue_url)?;
         limits::check_entries(&entries)?;
-        let size: usize = entries.iter().map(Outgoing::size).sum();
+        let size: usize = entries.iter().map(SendEntry::size).sum();
         if size as u64 > MESSAGE_MAX {
             return Err(error::batch_too_long(size));
         }
-        let enqueue = |entry: Outgoing| self.enqueue(queues, &queue_url, entry.on_its_way(strike));
+        let enqueue = |entry: SendEntry| self.enqueue(queues, &queue_url, entry.on_its_way(strike));
         Ok(to_json(&BatchAnswer::of(entries, strike, enqueue)))
     }
 
-    fn enqueue(&self, queues: &mut Queues, queue_url: &str, outgoing: Outgoing) -> Result<Sent, AwsError> {
+    fn enqueue(&self, queues: &mut Queues, queue_url: &str, outgoing: SendEntry) -> Result<SendReceipt, AwsError> {
         let number = queues.n_messages;
         let queue = queues.at(queue_url)?;
         outgoing.check(queue.settings.message_max)?;
@@ -66,20 +66,20 @@ impl Sqs {
         let delay = limits::seconds("DelaySeconds", delay, 900)?;
         let (id, content) = outgoing.into_content();
         let attributes_md5 = content.attributes.as_deref().map(attributes_md5);
-        queue.send(number, content, delay, Moment::now());
+        queue.send(number, content, delay, Instants::now());
         let body_md5 = hex::encode(queue.message(number).body_md5);
         queues.n_messages += 1;
-        Ok(Sent { id, message_id: self.message_id(number), body_md5, attributes_md5 })
+        Ok(SendReceipt { id, message_id: self.message_id(number), body_md5, attributes_md5 })
     }
 }
 
-impl Entry for Outgoing<'_> {
+impl BatchEntry for SendEntry<'_> {
     fn id(&self) -> &str {
         &self.id
     }
 }
 
-impl Outgoing<'_> {
+impl SendEntry<'_> {
     fn on_its_way(self, strike: &Strike) -> Self {
         Self { message_body: strike.on_its_way(self.message_body), ..self }
     }
@@ -97,9 +97,9 @@ impl Outgoing<'_> {
         limits::size_of(&self.message_body, self.message_attributes.as_ref())
     }
 
-    fn into_content(self) -> (String, Content) {
+    fn into_content(self) -> (String, MessageContent) {
         let trace = self.message_system_attributes.and_then(|mut all| all.remove("AWSTraceHeader"));
-        let content = Content {
+        let content = MessageContent {
             body: self.message_body.into(),
             group: self.message_group_id.unwrap_or_default().into(),
             attributes: self.message_attributes.filter(|all| !all.is_empty()).map(Box::new),

@@ -16,7 +16,7 @@ pub(super) struct QueueSettings {
     pub(super) retention_s: u64,
     pub(super) wait_s: u64,
     pub(super) message_max: u64,
-    pub(super) redrive: Option<Redrive>,
+    pub(super) redrive: Option<RedrivePolicy>,
     /// Attributes that the sandbox only keeps, as they were set.
     others: BTreeMap<String, String>,
     created: OffsetDateTime,
@@ -26,7 +26,7 @@ pub(super) struct QueueSettings {
 /// When a message goes to the dead-letter queue.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Redrive {
+pub(super) struct RedrivePolicy {
     #[serde(rename = "deadLetterTargetArn")]
     pub(super) target_arn: String,
     #[serde(deserialize_with = "number_or_text")]
@@ -117,11 +117,11 @@ fn in_range(name: &str, value: &str, low: u64, high: u64) -> Result<u64, AwsErro
 }
 
 /// Reads a redrive policy; an empty one takes it away.
-fn redrive(name: &str, value: &str) -> Result<Option<Redrive>, AwsError> {
+fn redrive(name: &str, value: &str) -> Result<Option<RedrivePolicy>, AwsError> {
     if value.is_empty() {
         return Ok(None);
     }
-    let redrive: Redrive = serde_json::from_str(value).map_err(|e| invalid_attribute(name, &e.to_string()))?;
+    let redrive: RedrivePolicy = serde_json::from_str(value).map_err(|e| invalid_attribute(name, &e.to_string()))?;
     if !(1..=1_000).contains(&redrive.max_receive_count) {
         return Err(invalid_attribute(name, "maxReceiveCount must be an integer from 1 to 1000."));
     }

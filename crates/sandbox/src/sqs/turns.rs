@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// The waiting messages of one queue, by group.
 #[derive(Default)]
 pub(super) struct Turns {
-    groups: HashMap<Arc<str>, Group>,
+    groups: HashMap<Arc<str>, MessageGroup>,
     /// Groups with something waiting: messages in flight, turn of last service, name.
     order: BTreeSet<(usize, u64, Arc<str>)>,
     /// Turns that were given so far.
@@ -17,7 +17,7 @@ pub(super) struct Turns {
 }
 
 #[derive(Default)]
-struct Group {
+struct MessageGroup {
     waiting: BTreeSet<u64>,
     in_flight: usize,
     last_turn: u64,
@@ -58,7 +58,7 @@ impl Turns {
     }
 
     /// Changes a group and its place in the order; a group with nothing left is forgotten.
-    fn change(&mut self, name: &Arc<str>, change: impl FnOnce(&mut Group)) {
+    fn change(&mut self, name: &Arc<str>, change: impl FnOnce(&mut MessageGroup)) {
         let group = self.groups.entry(Arc::clone(name)).or_default();
         let before = (group.in_flight, group.last_turn, Arc::clone(name));
         let was_waiting = !group.waiting.is_empty();

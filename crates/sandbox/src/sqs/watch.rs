@@ -60,7 +60,7 @@ impl Sqs {
         let Ok(queue) = queues.at(&queue_url) else { return vec![] };
         let receipts = handles.iter().filter_map(|handle| Receipt::read(handle));
         let messages = receipts.filter_map(|receipt| queue.find(receipt.number));
-        let show = |message: &super::message::Message| Deleting {
+        let show = |message: &super::message::QueuedMessage| Deleting {
             queue: name_in(&queue_url).to_owned(),
             message_id: self.message_id(message.number),
             body: Arc::clone(&message.content.body),

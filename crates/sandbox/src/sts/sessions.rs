@@ -18,7 +18,7 @@ pub(super) struct Session {
 
 /// Credentials that were given out.
 #[derive(Clone)]
-pub(super) struct Keys {
+pub(super) struct AccessKeys {
     pub(super) access_key_id: String,
     pub(super) secret_access_key: String,
     pub(super) session_token: String,
@@ -26,7 +26,7 @@ pub(super) struct Keys {
 
 /// What credentials are worth.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) enum Standing {
+pub(super) enum CredentialStanding {
     /// They were given out for this session.
     Good(Session),
     /// They were, and the session is over.
@@ -37,9 +37,9 @@ pub(super) enum Standing {
 
 /// Every session, by its access key id.
 #[derive(Default)]
-pub(super) struct Sessions(Mutex<HashMap<String, Given>>);
+pub(super) struct Sessions(Mutex<HashMap<String, GivenCredentials>>);
 
-struct Given {
+struct GivenCredentials {
     session: Session,
     token: String,
     expires: Instant,
@@ -57,13 +57,13 @@ impl Session {
 
 impl Sessions {
     /// Begins a session and gives its credentials out.
-    pub(super) fn begin(&self, session: Session, expires: Instant) -> Keys {
-        let keys = Keys {
+    pub(super) fn begin(&self, session: Session, expires: Instant) -> AccessKeys {
+        let keys = AccessKeys {
             access_key_id: format!("ASIA{}", random(16).to_ascii_uppercase()),
             secret_access_key: random(40),
             session_token: random(120),
         };
-        let given = Given { session, token: keys.session_token.clone(), expires };
+        let given = GivenCredentials { session, token: keys.session_token.clone(), expires };
         self.lock().insert(keys.access_key_id.clone(), given);
         keys
     }
@@ -74,18 +74,18 @@ impl Sessions {
     }
 
     /// What the credentials of a request are worth.
-    pub(super) fn standing(&self, head: &Parts, now: Instant) -> Standing {
+    pub(super) fn standing(&self, head: &Parts, now: Instant) -> CredentialStanding {
         let token = head.headers.get("x-amz-security-token").and_then(|token| token.to_str().ok());
         let sessions = self.lock();
         let given = access_key_id(head).and_then(|id| sessions.get(id)).filter(|given| token == Some(&given.token));
         match given {
-            None => Standing::Unknown,
-            Some(given) if given.expires <= now => Standing::Expired,
-            Some(given) => Standing::Good(given.session.clone()),
+            None => CredentialStanding::Unknown,
+            Some(given) if given.expires <= now => CredentialStanding::Expired,
+            Some(given) => CredentialStanding::Good(given.session.clone()),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Given>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, GivenCredentials>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -120,14 +120,14 @@ mod tests {
         let session = Session { role: "muster".to_owned(), name: "me".to_owned() };
         let keys = sessions.begin(session.clone(), now + Duration::from_mins(15));
         let good = request(&keys.access_key_id, &keys.session_token);
-        assert_eq!(sessions.standing(&good, now), Standing::Good(session.clone()));
-        assert_eq!(sessions.standing(&good, now + Duration::from_mins(15)), Standing::Expired);
-        assert_eq!(sessions.standing(&request(&keys.access_key_id, "other"), now), Standing::Unknown);
-        assert_eq!(sessions.standing(&request("ASIAOTHER", &keys.session_token), now), Standing::Unknown);
+        assert_eq!(sessions.standing(&good, now), CredentialStanding::Good(session.clone()));
+        assert_eq!(sessions.standing(&good, now + Duration::from_mins(15)), CredentialStanding::Expired);
+        assert_eq!(sessions.standing(&request(&keys.access_key_id, "other"), now), CredentialStanding::Unknown);
+        assert_eq!(sessions.standing(&request("ASIAOTHER", &keys.session_token), now), CredentialStanding::Unknown);
         sessions.expire(now);
-        assert_eq!(sessions.standing(&good, now), Standing::Expired);
+        assert_eq!(sessions.standing(&good, now), CredentialStanding::Expired);
         let later = sessions.begin(session.clone(), now + Duration::from_mins(15));
         let later = request(&later.access_key_id, &later.session_token);
-        assert_eq!(sessions.standing(&later, now), Standing::Good(session));
+        assert_eq!(sessions.standing(&later, now), CredentialStanding::Good(session));
     }
 }

@@ -10,9 +10,9 @@ use tokio::time::{Interval, MissedTickBehavior};
 use tracing::warn;
 
 use crate::config::Config;
-use crate::ledger::Store;
+use crate::ledger::Ledger;
 use crate::ledger::authority::{AuthorityReport, LearntStatus};
-use crate::operator::ca_registration::Single;
+use crate::operator::ca_registration::CaRegistration;
 use muster_core::account::Account;
 use muster_core::format::span;
 use muster_core::job::{CertificateMode, CertificateStatus};
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What AWS says of a CA now.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Asked {
+pub(super) enum AwsView {
     /// It has the CA.
     Has { status: CertificateStatus, mode: Option<CertificateMode> },
     /// It does not have the CA any more.
@@ -38,23 +38,23 @@ pub(super) enum Asked {
 }
 
 /// The connection for each account and region, or why there is none, and the pace of the calls.
-struct Connections<'a> {
+struct CaClients<'a> {
     config: &'a Config,
-    open: HashMap<Account, Result<Single, String>>,
+    open: HashMap<Account, Result<CaRegistration, String>>,
     pace: Interval,
 }
 
 /// Asks about each of these CAs, in their order.
-pub(super) async fn ask(config: &Config, store: &Store, reports: &[AuthorityReport]) -> Vec<Asked> {
+pub(super) async fn ask(config: &Config, store: &Ledger, reports: &[AuthorityReport]) -> Vec<AwsView> {
     let mut pace = tokio::time::interval(ASK_EVERY);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut connections = Connections { config, open: HashMap::new(), pace };
+    let mut connections = CaClients { config, open: HashMap::new(), pace };
     let mut answers = Vec::with_capacity(reports.len());
     for (n, report) in reports.iter().enumerate() {
         let answer = if n < ASKED_MAX {
             connections.ask(report).await
         } else {
-            Asked::Unknown(format!("AWS is asked about the first {ASKED_MAX} CAs only"))
+            AwsView::Unknown(format!("AWS is asked about the first {ASKED_MAX} CAs only"))
         };
         note(store, report, &answer).await;
         answers.push(answer);
@@ -62,37 +62,37 @@ pub(super) async fn ask(config: &Config, store: &Store, reports: &[AuthorityRepo
     answers
 }
 
-impl Connections<'_> {
-    async fn ask(&mut self, report: &AuthorityReport) -> Asked {
+impl CaClients<'_> {
+    async fn ask(&mut self, report: &AuthorityReport) -> AwsView {
         let account = account_of(report);
         let Ok(asked) = tokio::time::timeout(PATIENCE, self.ask_patiently(report, &account)).await else {
             let cause = format!("no answer from AWS within {}", span(PATIENCE));
             self.open.insert(account, Err(cause.clone()));
-            return Asked::Unknown(cause);
+            return AwsView::Unknown(cause);
         };
         asked
     }
 
-    async fn ask_patiently(&mut self, report: &AuthorityReport, account: &Account) -> Asked {
+    async fn ask_patiently(&mut self, report: &AuthorityReport, account: &Account) -> AwsView {
         if !self.open.contains_key(account) {
             let connected = connect(self.config, report, account).await;
             self.open.insert(account.clone(), connected);
         }
         let single = match &self.open[account] {
             Ok(single) => single,
-            Err(cause) => return Asked::Unknown(cause.clone()),
+            Err(cause) => return AwsView::Unknown(cause.clone()),
         };
         self.pace.tick().await;
         match single.describe_ca(report.authority.certificate_id).await {
-            Ok(None) => Asked::Gone,
+            Ok(None) => AwsView::Gone,
             Ok(Some(described)) => match described.status.parse() {
-                Ok(status) => Asked::Has { status, mode: described.mode.and_then(|mode| mode.parse().ok()) },
-                Err(_) => Asked::Unknown(format!("AWS answered with the unknown status `{}`", described.status)),
+                Ok(status) => AwsView::Has { status, mode: described.mode.and_then(|mode| mode.parse().ok()) },
+                Err(_) => AwsView::Unknown(format!("AWS answered with the unknown status `{}`", described.status)),
             },
             Err(error) => {
                 // What one question met, the next would meet too.
                 self.open.insert(account.clone(), Err(error.to_string()));
-                Asked::Unknown(error.to_string())
+                AwsView::Unknown(error.to_string())
             }
         }
     }
@@ -103,10 +103,10 @@ fn account_of(report: &AuthorityReport) -> Account {
 }
 
 /// Connects as the first target of the settings that belongs to an account and region.
-async fn connect(config: &Config, report: &AuthorityReport, account: &Account) -> Result<Single, String> {
+async fn connect(config: &Config, report: &AuthorityReport, account: &Account) -> Result<CaRegistration, String> {
     let mut targets = report.targets.iter().filter(|target| config.targets.contains_key(target.as_str()));
     let target = targets.next().ok_or_else(|| format!("no target of the settings is account {account}"))?;
-    let single = Single::connect(config, target).await.map_err(|error| error.to_string())?;
+    let single = CaRegistration::connect(config, target).await.map_err(|error| error.to_string())?;
     if single.account() == account {
         Ok(single)
     } else {
@@ -116,11 +116,11 @@ async fn connect(config: &Config, report: &AuthorityReport, account: &Account) -
 
 /// Writes what AWS says into the ledger. A CA that became active elsewhere releases its devices, as one that is registered
 /// as active does.
-async fn note(store: &Store, report: &AuthorityReport, asked: &Asked) {
+async fn note(store: &Ledger, report: &AuthorityReport, asked: &AwsView) {
     let (status, mode) = match asked {
-        Asked::Has { status, mode } => (Some(*status), *mode),
-        Asked::Gone => (None, None),
-        Asked::Unknown(_) => return,
+        AwsView::Has { status, mode } => (Some(*status), *mode),
+        AwsView::Gone => (None, None),
+        AwsView::Unknown(_) => return,
     };
     let (account, id) = (account_of(report), report.authority.certificate_id);
     let noted = async {

@@ -6,7 +6,7 @@ use super::super::facts::Measured;
 use super::*;
 use crate::config::Config;
 use crate::ledger::batch::Count;
-use crate::ledger::rate_limit::{Change, RateReport, Reason};
+use crate::ledger::rate_limit::{Change, RateChangeReason, RateReport};
 use crate::ledger::workers::WorkerReport;
 use crate::operator::situation::Situation;
 use muster_core::hold::HoldKey;
@@ -38,8 +38,8 @@ fn working() -> Situation {
 }
 
 /// The report of a batch for one target.
-fn of_batch(batch: &BatchStatus, situation: &Situation, measured: Option<Measured>) -> Report {
-    Report::of(&Facts {
+fn of_batch(batch: &BatchStatus, situation: &Situation, measured: Option<Measured>) -> BatchReport {
+    BatchReport::of(&StatusFacts {
         name: &"line-7".parse().unwrap(),
         batch,
         situation,
@@ -52,16 +52,16 @@ fn of_batch(batch: &BatchStatus, situation: &Situation, measured: Option<Measure
     })
 }
 
-fn report(announced: Option<u64>, measured: Option<Measured>, detail: &str) -> Report {
+fn report(announced: Option<u64>, measured: Option<Measured>, detail: &str) -> BatchReport {
     let counts = vec![count(Code::Ok, 5_940), count(Code::Expired, 60)];
     let batch = BatchStatus { announced, counts, ..BatchStatus::default() };
-    let example = Example {
+    let example = FailureExample {
         code: Code::Expired,
         subject: [0xab; 32],
         reference: Some("SN-7".into()),
         detail: Some(detail.into()),
     };
-    Report::of(&Facts {
+    BatchReport::of(&StatusFacts {
         name: &"line-7".parse().unwrap(),
         batch: &batch,
         situation: &working(),
@@ -75,8 +75,8 @@ fn report(announced: Option<u64>, measured: Option<Measured>, detail: &str) -> R
 }
 
 /// The report of counts alone.
-fn of_counts(announced: Option<u64>, counts: Vec<Count>, queues_empty_for: Option<Duration>) -> Report {
-    Report::of(&Facts {
+fn of_counts(announced: Option<u64>, counts: Vec<Count>, queues_empty_for: Option<Duration>) -> BatchReport {
+    BatchReport::of(&StatusFacts {
         name: &"line-7".parse().unwrap(),
         batch: &BatchStatus { announced, counts, ..BatchStatus::default() },
         situation: &working(),
@@ -118,9 +118,9 @@ failed, with an example each:
 #[test]
 fn the_ledger_knows_a_quota_better_than_the_settings() {
     let at = datetime!(2026-11-22 03:30:00 UTC);
-    let changes = vec![Change { at, rate: 37.5, reason: Reason::Throttled }];
+    let changes = vec![Change { at, rate: 37.5, reason: RateChangeReason::Throttled }];
     let (target, operation) = ("default".into(), "RegisterCertificate".into());
-    let report = Report::of(&Facts {
+    let report = BatchReport::of(&StatusFacts {
         name: &"line-7".parse().unwrap(),
         batch: &BatchStatus { announced: Some(7_500), ..BatchStatus::default() },
         situation: &working(),
@@ -183,7 +183,7 @@ fn what_was_registered_and_is_gone_failed() {
 
 #[test]
 fn what_is_parked_is_no_first_end() {
-    let report = Report::of(&Facts {
+    let report = BatchReport::of(&StatusFacts {
         name: &"line-7".parse().unwrap(),
         batch: &BatchStatus {
             announced: Some(7_000),
@@ -269,14 +269,14 @@ fn parked_jobs_wait_for_something_or_are_being_resent() {
         waiting,
         ..BatchStatus::default()
     };
-    let some = batch(vec![Waiting { hold: hold.clone(), subject: None, n: 200 }]);
+    let some = batch(vec![WaitingJobs { hold: hold.clone(), subject: None, n: 200 }]);
     let report = of_batch(&some, &working(), None);
     assert_eq!((report.being_resent, report.waiting_for[0].n), (Some(1_000), 200));
     assert_eq!(report.seconds_left_at_quota, Some(100.0), "the time of what is being resent");
     assert!(report.to_string().contains("      1,000  nothing any more: being resent\n"), "{report}");
-    let report = of_batch(&batch(vec![Waiting { hold: hold.clone(), subject: None, n: 1_200 }]), &working(), None);
+    let report = of_batch(&batch(vec![WaitingJobs { hold: hold.clone(), subject: None, n: 1_200 }]), &working(), None);
     assert_eq!((report.being_resent, report.seconds_left_at_quota), (Some(0), None), "somebody must fix it first");
-    let report = of_batch(&batch(vec![Waiting { hold, subject: None, n: COUNTED_MAX }]), &working(), None);
+    let report = of_batch(&batch(vec![WaitingJobs { hold, subject: None, n: COUNTED_MAX }]), &working(), None);
     assert_eq!((report.being_resent, report.seconds_left_at_quota), (None, None), "unknown is not 0");
 }
 

@@ -11,13 +11,13 @@ const LINE_MIN: usize = 40;
 
 /// A run of base64 in a text: from where to where.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Run {
+pub(super) struct Base64Run {
     pub(super) start: usize,
     pub(super) end: usize,
 }
 
 /// Finds the runs of a text that may be certificates.
-pub(super) fn runs(text: &str) -> impl Iterator<Item = Run> {
+pub(super) fn runs(text: &str) -> impl Iterator<Item = Base64Run> {
     let mut from = 0;
     std::iter::from_fn(move || {
         loop {
@@ -36,14 +36,14 @@ pub(super) fn end_of_leading_run(text: &str) -> usize {
     text.bytes().position(|byte| !is_body(byte)).unwrap_or(text.len())
 }
 
-fn next_run(text: &str, from: usize) -> Option<Run> {
+fn next_run(text: &str, from: usize) -> Option<Base64Run> {
     let bytes = text.as_bytes();
     let mut from = from;
     loop {
         let start = from + bytes[from..].iter().position(|&byte| is_digit(byte))?;
         let end = end_of_word(bytes, start);
         if end - start >= LINE_MIN {
-            return Some(Run { start, end: end_of_run(bytes, start, end) });
+            return Some(Base64Run { start, end: end_of_run(bytes, start, end) });
         }
         from = end;
     }

@@ -49,7 +49,7 @@ fn begins_der_key(bytes: &[u8]) -> bool {
 }
 
 /// An element whose end may be missing.
-struct Part<'a> {
+struct DerPart<'a> {
     tag: u8,
     /// How many bytes it has by its header.
     n_bytes: usize,
@@ -58,14 +58,14 @@ struct Part<'a> {
 }
 
 /// Reads the element at the start of some bytes, and returns what follows it.
-fn part(bytes: &[u8]) -> Option<(Part<'_>, &[u8])> {
+fn part(bytes: &[u8]) -> Option<(DerPart<'_>, &[u8])> {
     let (n_bytes, rest) = match *bytes {
         [_, n @ 0..=0x7f, ref rest @ ..] | [_, 0x81, n, ref rest @ ..] => (usize::from(n), rest),
         [_, 0x82, high, low, ref rest @ ..] => (usize::from(u16::from_be_bytes([high, low])), rest),
         _ => return None,
     };
     let (content, rest) = rest.split_at(n_bytes.min(rest.len()));
-    Some((Part { tag: bytes[0], n_bytes, content }, rest))
+    Some((DerPart { tag: bytes[0], n_bytes, content }, rest))
 }
 
 #[cfg(test)]

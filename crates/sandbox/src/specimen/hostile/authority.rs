@@ -2,7 +2,7 @@
 
 use muster_core::job::{CertificateMode, RegisterCaCertificate, RegistrationConfig, Tag};
 
-use super::parts::{CA_TRUE, Parts, basic_constraints, name};
+use super::parts::{CA_TRUE, CertificateParts, basic_constraints, name};
 use super::{Hostile, certificate_pem, ders, leaves, texts, under_cas};
 
 /// Makes the whole corpus of CAs.
@@ -24,25 +24,27 @@ fn alone(ca_certificate: String) -> RegisterCaCertificate {
 }
 
 /// A request in mode DEFAULT.
-fn proven(ca: &Parts, proof: String) -> RegisterCaCertificate {
+fn proven(ca: &CertificateParts, proof: String) -> RegisterCaCertificate {
     let verification_certificate = Some(proof);
     RegisterCaCertificate { ca_certificate: ca.pem(), verification_certificate, ..RegisterCaCertificate::default() }
 }
 
 /// A CA whose issuer is not there to verify it.
-fn subordinate() -> Parts {
-    Parts { issuer: name(b"root", 1), ..Parts::ca() }
+fn subordinate() -> CertificateParts {
+    CertificateParts { issuer: name(b"root", 1), ..CertificateParts::ca() }
 }
 
 /// CAs that are hard on whatever reads one of their fields, and chains of them.
 fn cas() -> impl Iterator<Item = (&'static str, String)> {
-    let as_ca =
-        |leaf: Parts| Parts { extensions: [vec![basic_constraints(&CA_TRUE)], leaf.extensions].concat(), ..leaf };
+    let as_ca = |leaf: CertificateParts| CertificateParts {
+        extensions: [vec![basic_constraints(&CA_TRUE)], leaf.extensions].concat(),
+        ..leaf
+    };
     let named = |issuer: &[u8], subject: &[u8]| {
-        Parts { issuer: name(issuer, 220), subject: name(subject, 220), ..Parts::ca() }.pem()
+        CertificateParts { issuer: name(issuer, 220), subject: name(subject, 220), ..CertificateParts::ca() }.pem()
     };
     let chains = [
-        ("a CA many times over", Parts::ca().pem().repeat(150)),
+        ("a CA many times over", CertificateParts::ca().pem().repeat(150)),
         ("a chain of many names", (b'a'..b'g').map(|subject| named(&[subject + 1], &[subject])).collect()),
     ];
     leaves().map(move |(name, leaf)| (name, as_ca(leaf).pem())).chain(chains)

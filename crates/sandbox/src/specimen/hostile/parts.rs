@@ -4,7 +4,7 @@ use muster_core::certificate::pem;
 
 /// A certificate taken to pieces, each in DER. The default is well-formed, and its signature is worthless.
 #[derive(Clone)]
-pub(super) struct Parts {
+pub(super) struct CertificateParts {
     pub(super) serial: Vec<u8>,
     pub(super) algorithm: Vec<u8>,
     pub(super) issuer: Vec<u8>,
@@ -15,7 +15,7 @@ pub(super) struct Parts {
     pub(super) signature: Vec<u8>,
 }
 
-impl Default for Parts {
+impl Default for CertificateParts {
     fn default() -> Self {
         Self {
             serial: tlv(0x02, &[1]),
@@ -30,7 +30,7 @@ impl Default for Parts {
     }
 }
 
-impl Parts {
+impl CertificateParts {
     /// The parts of a CA, which has the name of its issuer.
     pub(super) fn ca() -> Self {
         Self { extensions: vec![basic_constraints(&CA_TRUE)], ..Self::default() }

@@ -6,16 +6,16 @@ const HOUR: Duration = Duration::from_hours(1);
 
 /// A queue and a clock that only the test moves.
 struct Desk {
-    queue: Queue,
-    now: Moment,
+    queue: SandboxQueue,
+    now: Instants,
     n_sent: u64,
 }
 
 impl Desk {
     fn new(attributes: &[(&str, &str)]) -> Self {
         let attributes = attributes.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let queue = Queue::new(1, QueueSettings::new().with(&attributes).unwrap());
-        Self { queue, now: Moment::now(), n_sent: 0 }
+        let queue = SandboxQueue::new(1, QueueSettings::new().with(&attributes).unwrap());
+        Self { queue, now: Instants::now(), n_sent: 0 }
     }
 
     fn pass(&mut self, time: Duration) {
@@ -29,7 +29,7 @@ impl Desk {
 
     fn send_later(&mut self, delay: Duration) -> u64 {
         let group = if self.n_sent.is_multiple_of(3) { "loud" } else { "quiet" };
-        let content = Content { body: "x".into(), group: group.into(), attributes: None, trace: None };
+        let content = MessageContent { body: "x".into(), group: group.into(), attributes: None, trace: None };
         self.n_sent += 1;
         self.queue.send(self.n_sent, content, delay, self.now);
         self.n_sent
