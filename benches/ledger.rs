@@ -20,7 +20,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use muster::ledger::{self, Ledger};
+use muster::config::database_settings::DatabaseSettings;
+use muster::ledger::Ledger;
 use muster_sandbox::postgres::{self, Postgres};
 use serde::Serialize;
 use sqlx::postgres::PgPool;
@@ -97,7 +98,7 @@ async fn empty(pool: &PgPool, url: &str) -> anyhow::Result<Ledger> {
 }
 
 async fn connect(url: &str) -> anyhow::Result<Ledger> {
-    let settings = store::Settings {
+    let settings = DatabaseSettings {
         url: url.into(),
         root_certificate: None,
         max_connections: 8,

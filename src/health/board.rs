@@ -180,6 +180,7 @@ mod tests {
 
     use super::*;
     use crate::health::breaker::Cause;
+    use muster_core::trouble::BREAKER_LABELS;
 
     const PROBE: Duration = Duration::from_secs(30);
     const OPERATION: Operation = Operation::RegisterCertificate;

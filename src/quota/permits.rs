@@ -177,6 +177,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use muster_core::rate::{burst_of, burst_time};
 
     fn rate(per_second: f64) -> Rate {
         Rate::new(per_second).unwrap()
@@ -201,7 +202,7 @@ mod tests {
             let lease = {
                 let now = self.started.elapsed().as_secs_f64();
                 let mut next_free = self.next_free.lock().unwrap();
-                let first = next_free.max(now - rate::burst_time(self.rate).as_secs_f64() / 2.0);
+                let first = next_free.max(now - burst_time(self.rate).as_secs_f64() / 2.0);
                 *next_free = first + n as f64 / self.rate.per_second();
                 Lease { n, first_in: first - now, ..nothing(self.rate) }
             };

@@ -12,7 +12,7 @@ use crate::factory::{BATCH, Factory, PROBE_EVERY, count_only};
 
 /// A factory whose jobs wait shortly between attempts.
 async fn factory(rate: f64) -> Factory {
-    let settings = sandbox::Settings { rates: sandbox::Rates::all(rate), ..count_only() };
+    let settings = muster_sandbox::SandboxSettings { rates: muster_sandbox::Rates::all(rate), ..count_only() };
     let mut factory = Factory::with(settings, rate).await;
     let short = |ms| Duration::from_millis(ms).into();
     (factory.config.retry.first_wait, factory.config.retry.max_wait) = (short(5), short(20));
@@ -213,7 +213,7 @@ async fn a_batch_that_fails_as_a_whole_is_parked_until_somebody_releases_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_of_a_target_that_denies_are_parked_while_another_target_flows() {
     let mut factory = factory(200.0).await;
-    let second = Sandbox::start(sandbox::Settings::default()).await.unwrap();
+    let second = Sandbox::start(muster_sandbox::SandboxSettings::default()).await.unwrap();
     second.plant_ca(&factory.ca.pem()).unwrap();
     let mut target = factory.config.targets["default"].clone();
     (target.endpoint_url, target.region) = (Some(second.url()), Some("eu-west-1".to_owned()));

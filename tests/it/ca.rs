@@ -24,7 +24,7 @@ impl Office {
         Self::with(count_only()).await
     }
 
-    async fn with(settings: sandbox::Settings) -> Self {
+    async fn with(settings: muster_sandbox::SandboxSettings) -> Self {
         let office = Self { factory: Factory::with(settings, 100.0).await, ca: Ca::new("Line CA") };
         office.write("ca.pem", &office.ca.pem());
         office.write("ca.key", &office.ca.key_pem());
@@ -71,7 +71,7 @@ impl Office {
     }
 
     /// The CA as the sandbox has it.
-    fn registered(&self) -> Option<sandbox::RegisteredAuthority> {
+    fn registered(&self) -> Option<muster_sandbox::RegisteredAuthority> {
         self.factory.sandbox.ledger().authority(self.ca.certificate().id())
     }
 

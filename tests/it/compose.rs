@@ -228,7 +228,7 @@ fn the_account_is_the_sandbox_service() {
     let port = listen.strip_prefix("0.0.0.0:").expect("reached from other containers");
     assert_eq!(service.ports, [format!("127.0.0.1:{port}:{port}")]);
     assert!(service.check().contains(&format!("/dev/tcp/127.0.0.1/{port}")));
-    let aws = sandbox::Settings::default();
+    let aws = muster_sandbox::SandboxSettings::default();
     for name in ["queues", "worker"] {
         let environment = &compose.services[name].environment;
         assert_eq!(environment["AWS_ENDPOINT_URL"], format!("http://sandbox:{port}"), "{name}");

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster::config::Config;
-use muster::ledger::{Ledger, LedgerError, Settings};
+use muster::config::database_settings::DatabaseSettings;
+use muster::ledger::{Ledger, LedgerError};
 use muster_core::outcome::Code;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Postgres, Transaction};
@@ -58,7 +59,7 @@ impl Proxy {
 
 async fn store(url: &str, max_connections: u32) -> Ledger {
     let config = muster::config::DatabaseConfig { url: url.into(), ..Config::default().database };
-    let settings = Settings { timeout: Duration::from_secs(2), max_connections, ..config.settings() };
+    let settings = DatabaseSettings { timeout: Duration::from_secs(2), max_connections, ..config.settings() };
     Ledger::connect(&settings).await.unwrap()
 }
 

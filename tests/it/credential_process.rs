@@ -118,7 +118,8 @@ async fn one_that_begins_to_hang_is_named_at_once_and_leaves_nothing_behind() {
 async fn a_profile_assumes_its_role_with_the_credentials_of_another_profile_s_program() {
     let arn: muster_core::role::RoleArn = "arn:aws:iam::210987654321:role/muster".parse().unwrap();
     let role = Role { arn: arn.clone(), external_id: Some("plant-3".to_owned()) };
-    let settings = sandbox::Settings { account: arn.account().to_owned(), role: Some(role), ..count_only() };
+    let settings =
+        muster_sandbox::SandboxSettings { account: arn.account().to_owned(), role: Some(role), ..count_only() };
     let factory = Factory::with(settings, 10.0).await;
     let helper = Helper::new(factory.folder(), 9, 3600);
     let base = std::fs::read_to_string(&helper.config).unwrap().replace("[default]", "[profile base]");

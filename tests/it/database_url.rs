@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use muster::config::DatabaseConfig as Settings;
+use muster::config::DatabaseConfig;
 use muster::ledger::Ledger;
 use percent_encoding::percent_decode_str;
 use sqlx::AssertSqlSafe;

@@ -165,9 +165,13 @@ async fn a_second_queue_is_checked_like_the_first() {
 async fn a_call_that_is_denied_is_a_problem_of_its_permission() {
     let factory = healthy().await;
     let faults = factory.sandbox.faults();
-    faults.set(Fault::new(sandbox::Operation::RegisterCertificate, refusal("AccessDeniedException"))).unwrap();
-    faults.set(Fault::new(sandbox::Operation::DeleteMessageBatch, refusal("AccessDenied"))).unwrap();
-    faults.set(Fault::new(sandbox::Operation::UpdateCACertificate, refusal("AccessDeniedException"))).unwrap();
+    faults
+        .set(Fault::new(muster_sandbox::ApiOperation::RegisterCertificate, refusal("AccessDeniedException")))
+        .unwrap();
+    faults.set(Fault::new(muster_sandbox::ApiOperation::DeleteMessageBatch, refusal("AccessDenied"))).unwrap();
+    faults
+        .set(Fault::new(muster_sandbox::ApiOperation::UpdateCACertificate, refusal("AccessDeniedException")))
+        .unwrap();
     let (code, findings) = doctor(&factory, &["--all-operations"]).await;
     assert_eq!(code, Some(6));
     assert_eq!(
@@ -195,8 +199,10 @@ async fn a_call_that_is_denied_is_a_problem_of_its_permission() {
 async fn a_call_without_an_answer_is_a_problem_and_a_throttle_is_none() {
     let factory = healthy().await;
     let faults = factory.sandbox.faults();
-    faults.set(Fault::new(sandbox::Operation::RegisterCertificate, Effect::Reset { executed: false })).unwrap();
-    faults.set(Fault::new(sandbox::Operation::GetRegistrationCode, Effect::Throttle)).unwrap();
+    faults
+        .set(Fault::new(muster_sandbox::ApiOperation::RegisterCertificate, Effect::Reset { executed: false }))
+        .unwrap();
+    faults.set(Fault::new(muster_sandbox::ApiOperation::GetRegistrationCode, Effect::Throttle)).unwrap();
     let (code, findings) = doctor(&factory, &[]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["permission"])));
     let (_, found, mend) = trouble(&findings, "permission");
@@ -207,7 +213,7 @@ async fn a_call_without_an_answer_is_a_problem_and_a_throttle_is_none() {
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_that_do_not_work_are_a_problem_like_any_other() {
     let factory = healthy().await;
-    let fault = Fault::new(sandbox::Operation::GetCallerIdentity, refusal("InvalidClientTokenId"));
+    let fault = Fault::new(muster_sandbox::ApiOperation::GetCallerIdentity, refusal("InvalidClientTokenId"));
     factory.sandbox.faults().set(fault).unwrap();
     let (code, findings) = doctor(&factory, &[]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["identity"])));
@@ -223,7 +229,8 @@ async fn every_target_is_asked_with_its_own_role() {
     let mut factory = healthy().await;
     let arn = "arn:aws:iam::222222222222:role/muster";
     let role = Role { arn: arn.parse().unwrap(), external_id: Some("plant-3".to_owned()) };
-    let settings = sandbox::Settings { account: "222222222222".to_owned(), role: Some(role), ..count_only() };
+    let settings =
+        muster_sandbox::SandboxSettings { account: "222222222222".to_owned(), role: Some(role), ..count_only() };
     let second = factory.add_target("second", settings).await;
     let (code, findings) = doctor(&factory, &[]).await;
     assert_eq!(code, Some(0), "{findings:#?}");
@@ -319,7 +326,7 @@ async fn a_ledger_that_may_not_be_written_is_a_problem() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rate_that_aws_throttled_is_a_warning() {
     let factory = healthy().await;
-    let sandbox::Settings { account: id, region, .. } = sandbox::Settings::default();
+    let muster_sandbox::SandboxSettings { account: id, region, .. } = muster_sandbox::SandboxSettings::default();
     factory.store.claim_target("default", &id, &region).await.unwrap();
     let quota = Quota { account: Account { id, region }, operation: Operation::RegisterCertificate };
     factory.store.open_quota(&quota, Rate::new(1000.0).unwrap()).await.unwrap();

@@ -244,9 +244,12 @@ async fn a_clock_that_was_ahead_silences_no_cut_no_probe_and_no_replay() {
 /// This machine's clock is years ahead: by AWS's, which counts, the certificate has not expired.
 #[tokio::test(flavor = "multi_thread")]
 async fn validity_is_judged_by_the_clock_of_aws() {
-    let behind = sandbox::Settings { clock_ahead: -time::Duration::days(3650), ..sandbox::Settings::default() };
+    let behind = muster_sandbox::SandboxSettings {
+        clock_ahead: -time::Duration::days(3650),
+        ..muster_sandbox::SandboxSettings::default()
+    };
     for (settings, code, n_calls) in
-        [(sandbox::Settings::default(), Code::Expired, 0), (behind, Code::CertificateValidation, 1)]
+        [(muster_sandbox::SandboxSettings::default(), Code::Expired, 0), (behind, Code::CertificateValidation, 1)]
     {
         let factory = Factory::with(settings, 1000.0).await;
         let device = factory.ca.flawed(Flaw::Expired, "device");

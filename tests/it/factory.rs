@@ -54,12 +54,16 @@ impl Factory {
         Self::with(count_only(), rate).await
     }
 
-    pub(crate) async fn with(settings: sandbox::Settings, rate: f64) -> Self {
+    pub(crate) async fn with(settings: muster_sandbox::SandboxSettings, rate: f64) -> Self {
         Self::with_queue(settings, rate, queue_attributes()).await
     }
 
     /// A queue with other attributes.
-    pub(crate) async fn with_queue(settings: sandbox::Settings, rate: f64, attributes: QueueAttributes) -> Self {
+    pub(crate) async fn with_queue(
+        settings: muster_sandbox::SandboxSettings,
+        rate: f64,
+        attributes: QueueAttributes,
+    ) -> Self {
         let sandbox = Sandbox::start(settings).await.unwrap();
         let database = Database::fresh().await;
         let folder = tempfile::tempdir().unwrap();
@@ -88,7 +92,7 @@ impl Factory {
     }
 
     /// Adds a target with a sandbox of its own, at the rate of the first target.
-    pub(crate) async fn add_target(&mut self, name: &str, settings: sandbox::Settings) -> Sandbox {
+    pub(crate) async fn add_target(&mut self, name: &str, settings: muster_sandbox::SandboxSettings) -> Sandbox {
         let (region, role) = (settings.region.clone(), settings.role.clone());
         let sandbox = Sandbox::start(settings).await.unwrap();
         sandbox.plant_ca(&self.ca.pem()).unwrap();
@@ -187,7 +191,7 @@ impl Factory {
 
     /// How many calls of `RegisterCertificate` the sandbox saw.
     pub(crate) fn n_calls(&self) -> usize {
-        self.sandbox.ledger().summary(sandbox::Operation::RegisterCertificate).calls
+        self.sandbox.ledger().summary(muster_sandbox::ApiOperation::RegisterCertificate).calls
     }
 
     /// The exact counts of a queue.
@@ -291,8 +295,8 @@ pub(crate) fn patient_queue_attributes() -> QueueAttributes {
 }
 
 /// A sandbox that counts and does not limit.
-pub(crate) fn count_only() -> sandbox::Settings {
-    sandbox::Settings { limiting: sandbox::Limiting::CountOnly, ..Default::default() }
+pub(crate) fn count_only() -> muster_sandbox::SandboxSettings {
+    muster_sandbox::SandboxSettings { limiting: muster_sandbox::Limiting::CountOnly, ..Default::default() }
 }
 
 /// A worker in this process.

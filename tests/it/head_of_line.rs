@@ -16,7 +16,7 @@ const N: usize = 300;
 /// A factory with a target beside the default one.
 async fn beside(rate: f64) -> (Factory, Sandbox) {
     let mut factory = Factory::new(200.0).await;
-    let settings = sandbox::Settings { account: "222222222222".to_owned(), ..count_only() };
+    let settings = muster_sandbox::SandboxSettings { account: "222222222222".to_owned(), ..count_only() };
     let slow = factory.add_target("slow", settings).await;
     let target = factory.config.targets.get_mut("slow").unwrap();
     target.rates.register_certificate = Rate::new(rate).unwrap();

@@ -103,7 +103,9 @@ async fn jobs_of_a_paused_batch_are_parked_and_others_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_paused_target_of_two_holds_up_only_itself() {
     let mut factory = Factory::new(1000.0).await;
-    let other = factory.add_target("eu", sandbox::Settings { region: "eu-central-1".into(), ..count_only() }).await;
+    let other = factory
+        .add_target("eu", muster_sandbox::SandboxSettings { region: "eu-central-1".into(), ..count_only() })
+        .await;
     ok(&factory, &["pause", "target", "eu"]).await;
     let serving = factory.serve().await;
     enqueue(&factory, "there", "eu", 12).await;

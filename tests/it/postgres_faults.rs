@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster::config::DatabaseConfig as Settings;
+use muster::config::DatabaseConfig;
 use muster::engine::serve::Until;
 use muster::http::service::Service;
 use muster::ledger::Ledger;

@@ -61,7 +61,7 @@ async fn a_job_of_a_target_that_was_unknown_is_registered_once_it_is_configured(
     assert_eq!((&stays["sent"], &stays["stay"]), (&json!(0), &json!({ "not_json": 1, "unknown_target": 1 })));
     assert_eq!(n_set_aside(&factory).await, 2);
 
-    let settings = sandbox::Settings { account: "222222222222".to_owned(), ..count_only() };
+    let settings = muster_sandbox::SandboxSettings { account: "222222222222".to_owned(), ..count_only() };
     let second = factory.add_target("second", settings).await;
     let dry = quarantine_json(&factory, &["replay", "--all", "--dry-run"], 0).await;
     assert_eq!((&dry["sent"], &dry["batches"]), (&json!(1), &json!({ "batch": 1 })));

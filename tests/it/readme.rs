@@ -34,7 +34,10 @@ fn the_python_example_is_the_file_that_is_tested() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_queues_of_the_readme_are_what_a_worker_wants() {
     let Some(python) = python_with("awscli", "awscli>=1.40,<2") else { return };
-    let settings = sandbox::Settings { region: "eu-central-1".to_owned(), ..sandbox::Settings::default() };
+    let settings = muster_sandbox::SandboxSettings {
+        region: "eu-central-1".to_owned(),
+        ..muster_sandbox::SandboxSettings::default()
+    };
     let sandbox = Sandbox::start(settings).await.unwrap();
     let start = README.find("<!-- test: queues -->").unwrap();
     let (_, commands) = README[start..].split_once("```sh\n").unwrap();

@@ -113,12 +113,16 @@ async fn a_job_that_insists_is_not_answered_by_the_look_up_of_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn throttles_cost_no_job_its_end() {
-    let settings = sandbox::Settings { rates: sandbox::Rates::all(100.0), burst: Some(1.0), ..Default::default() };
+    let settings = muster_sandbox::SandboxSettings {
+        rates: muster_sandbox::Rates::all(100.0),
+        burst: Some(1.0),
+        ..Default::default()
+    };
     let factory = Factory::with(settings, 400.0).await;
     factory.enqueue(&factory.leaves(120)).await;
     factory.drain().await;
     assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 120)]));
-    let throttled = factory.sandbox.ledger().throttled(sandbox::Operation::RegisterCertificate);
+    let throttled = factory.sandbox.ledger().throttled(muster_sandbox::ApiOperation::RegisterCertificate);
     assert!(throttled > 0, "the test shows nothing without a throttle");
     assert_eq!(factory.n_calls(), 120 + throttled);
 }

@@ -108,7 +108,7 @@ async fn a_learnt_rate_is_told_with_its_changes_and_the_time_that_is_left() {
         "{plain}"
     );
 
-    let sandbox::Settings { account: id, region, .. } = sandbox::Settings::default();
+    let muster_sandbox::SandboxSettings { account: id, region, .. } = muster_sandbox::SandboxSettings::default();
     let quota = Quota { account: Account { id, region }, operation: Operation::RegisterCertificate };
     // The ledger tells the quota that the workers have, whatever these settings say.
     let ceiling = &mut factory.config.targets.get_mut("default").unwrap().rates.register_certificate;

@@ -23,8 +23,8 @@ fn role() -> Role {
     Role { arn: arn.parse().unwrap(), external_id: Some("plant-3".to_owned()) }
 }
 
-fn settings(role: Option<Role>) -> sandbox::Settings {
-    sandbox::Settings { account: SECOND.0.to_owned(), region: SECOND.1.to_owned(), role, ..count_only() }
+fn settings(role: Option<Role>) -> muster_sandbox::SandboxSettings {
+    muster_sandbox::SandboxSettings { account: SECOND.0.to_owned(), region: SECOND.1.to_owned(), role, ..count_only() }
 }
 
 /// A factory with a second target.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use muster_sandbox::postgres::{Postgres, Settings};
+use muster_sandbox::postgres::{Postgres, PostgresSettings};
 
 /// Longest that the server may take to start or stop; far above what it takes.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -28,7 +28,7 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) async fn start() -> Self {
         let bin_dir = std::env::var_os("PG_BIN").map(PathBuf::from);
-        let host = Postgres::start(Settings { bin_dir, durable: false }).await.unwrap();
+        let host = Postgres::start(PostgresSettings { bin_dir, durable: false }).await.unwrap();
         let mut server = Self { host, postmaster: None, environment: Vec::new() };
         let mut initdb = server.command("initdb");
         initdb.args(["--auth=trust", "--encoding=UTF8", "--locale=C", "--username=postgres", "--no-sync", "-D"]);

@@ -87,8 +87,11 @@ impl Plant {
     /// Builds everything and fills the queue.
     pub(crate) async fn build(n_jobs: usize, seed: u64) -> (Self, Server) {
         let started = Instant::now();
-        let settings =
-            sandbox::Settings { limiting: sandbox::Limiting::CountOnly, keep_pem: false, ..Default::default() };
+        let settings = muster_sandbox::SandboxSettings {
+            limiting: muster_sandbox::Limiting::CountOnly,
+            keep_pem: false,
+            ..Default::default()
+        };
         let sandbox = Arc::new(Sandbox::start(settings).await.unwrap());
         let cas = Arc::new(Cas { good: Ca::new("Good CA"), inactive: Ca::new("Inactive CA") });
         let jobs = {

@@ -158,7 +158,7 @@ fn of_clock(clock: ServerClock) -> Finding {
 mod tests {
     use std::time::Duration;
 
-    use super::super::Verdict;
+    use super::super::CheckResult;
     use super::*;
 
     fn server() -> Server {
@@ -180,10 +180,10 @@ mod tests {
         let way = |is_local, is_verified| ServerRoute { is_local, is_verified };
         let plain = Server { tls: None, ..server() };
         for (server, way, verdict) in [
-            (&server(), way(false, true), Verdict::Ok),
-            (&server(), way(false, false), Verdict::Warning),
-            (&plain, way(false, false), Verdict::Problem),
-            (&plain, way(true, false), Verdict::Ok),
+            (&server(), way(false, true), CheckResult::Ok),
+            (&server(), way(false, false), CheckResult::Warning),
+            (&plain, way(false, false), CheckResult::Problem),
+            (&plain, way(true, false), CheckResult::Ok),
         ] {
             assert_eq!(tls(server, way).verdict, verdict, "{way:?}");
         }
@@ -191,37 +191,40 @@ mod tests {
 
     #[test]
     fn an_old_version_is_a_warning() {
-        assert_eq!(version(&server()).verdict, Verdict::Ok);
-        assert_eq!(version(&Server { version_number: 130_012, ..server() }).verdict, Verdict::Warning);
+        assert_eq!(version(&server()).verdict, CheckResult::Ok);
+        assert_eq!(version(&Server { version_number: 130_012, ..server() }).verdict, CheckResult::Warning);
     }
 
     #[test]
     fn a_server_that_cannot_be_written_is_a_problem() {
-        assert_eq!(rights(&server()).verdict, Verdict::Ok);
-        assert_eq!(rights(&Server { is_read_only: true, ..server() }).verdict, Verdict::Problem);
+        assert_eq!(rights(&server()).verdict, CheckResult::Ok);
+        assert_eq!(rights(&Server { is_read_only: true, ..server() }).verdict, CheckResult::Problem);
         let forbidden = rights(&Server { forbidden: vec!["registrations".into()], ..server() });
-        assert_eq!((forbidden.verdict, forbidden.found.as_str()), (Verdict::Problem, "we may not write registrations"));
+        assert_eq!(
+            (forbidden.verdict, forbidden.found.as_str()),
+            (CheckResult::Problem, "we may not write registrations")
+        );
     }
 
     #[test]
     fn an_index_that_answers_nothing_is_a_problem() {
-        assert_eq!(of_schema(&Ok(()), &[]).verdict, Verdict::Ok);
+        assert_eq!(of_schema(&Ok(()), &[]).verdict, CheckResult::Ok);
         let broken = of_schema(&Ok(()), &["certificates_by_serial".into()]);
         let found = "unusable or missing indexes: certificates_by_serial";
-        assert_eq!((broken.verdict, broken.found.as_str()), (Verdict::Problem, found));
+        assert_eq!((broken.verdict, broken.found.as_str()), (CheckResult::Problem, found));
     }
 
     #[test]
     fn a_worker_needs_its_connections() {
-        assert_eq!(connections(&server(), 87).verdict, Verdict::Ok);
-        assert_eq!(connections(&server(), 88).verdict, Verdict::Warning);
+        assert_eq!(connections(&server(), 87).verdict, CheckResult::Ok);
+        assert_eq!(connections(&server(), 88).verdict, CheckResult::Warning);
     }
 
     #[test]
     fn a_slow_answer_says_less_of_the_clock() {
         let clock = |ahead, ms| of_clock(ServerClock { ahead, round_trip: Duration::from_millis(ms) }).verdict;
-        assert_eq!(clock(1.9, 1), Verdict::Ok);
-        assert_eq!(clock(-2.1, 1), Verdict::Warning);
-        assert_eq!(clock(-2.1, 1000), Verdict::Ok);
+        assert_eq!(clock(1.9, 1), CheckResult::Ok);
+        assert_eq!(clock(-2.1, 1), CheckResult::Warning);
+        assert_eq!(clock(-2.1, 1000), CheckResult::Ok);
     }
 }

@@ -195,11 +195,11 @@ fn late() -> Permission {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
+    use super::super::CheckResult;
     use super::*;
     use crate::aws::queue::EntryError;
 
-    fn verdict(answer: Result<Vec<EntryResult>, QueueError>) -> Verdict {
+    fn verdict(answer: Result<Vec<EntryResult>, QueueError>) -> CheckResult {
         Permission::of_entries(answer).finding("sqs:DeleteMessage", "jobs", true).verdict
     }
 
@@ -211,11 +211,11 @@ mod tests {
         let call = |kind, code: &str| {
             Err(QueueError { operation: "DeleteMessageBatch", kind, code: code.into(), message: String::new() })
         };
-        assert_eq!(verdict(Ok(vec![Ok(())])), Verdict::Ok);
-        assert_eq!(verdict(entry("ReceiptHandleIsInvalid")), Verdict::Ok);
-        assert_eq!(verdict(entry("AccessDeniedException")), Verdict::Problem);
-        assert_eq!(verdict(call(QueueErrorKind::Denied, "AccessDenied")), Verdict::Problem);
-        assert_eq!(verdict(call(QueueErrorKind::Transient, "ReceiptHandleIsInvalid")), Verdict::Ok);
-        assert_eq!(verdict(call(QueueErrorKind::Transient, "unreachable")), Verdict::Warning);
+        assert_eq!(verdict(Ok(vec![Ok(())])), CheckResult::Ok);
+        assert_eq!(verdict(entry("ReceiptHandleIsInvalid")), CheckResult::Ok);
+        assert_eq!(verdict(entry("AccessDeniedException")), CheckResult::Problem);
+        assert_eq!(verdict(call(QueueErrorKind::Denied, "AccessDenied")), CheckResult::Problem);
+        assert_eq!(verdict(call(QueueErrorKind::Transient, "ReceiptHandleIsInvalid")), CheckResult::Ok);
+        assert_eq!(verdict(call(QueueErrorKind::Transient, "unreachable")), CheckResult::Warning);
     }
 }

@@ -99,14 +99,17 @@ fn clock(ahead: f64) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
+    use super::super::CheckResult;
     use super::*;
 
     #[test]
     fn a_clock_is_wrong_a_minute_before_aws_says_so() {
-        for (ahead, verdict) in
-            [(0.4, Verdict::Ok), (-200.0, Verdict::Ok), (241.0, Verdict::Problem), (-3600.0, Verdict::Problem)]
-        {
+        for (ahead, verdict) in [
+            (0.4, CheckResult::Ok),
+            (-200.0, CheckResult::Ok),
+            (241.0, CheckResult::Problem),
+            (-3600.0, CheckResult::Problem),
+        ] {
             assert_eq!(clock(ahead).verdict, verdict, "{ahead}");
         }
         assert!(clock(-3600.0).found.starts_with("AWS is 1 h behind this machine"));

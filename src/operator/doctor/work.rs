@@ -82,15 +82,15 @@ async fn held(store: &Ledger) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
+    use super::super::CheckResult;
     use super::*;
 
     #[test]
     fn messages_without_a_worker_are_a_warning() {
         let none = Situation::default();
-        assert_eq!(work(&none, 0)[0].verdict, Verdict::Ok);
+        assert_eq!(work(&none, 0)[0].verdict, CheckResult::Ok);
         let finding = &work(&none, 5)[0];
-        assert_eq!(finding.verdict, Verdict::Warning);
+        assert_eq!(finding.verdict, CheckResult::Warning);
         assert_eq!(finding.found, "no worker is running, and the queue holds 5 messages");
     }
 }

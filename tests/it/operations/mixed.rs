@@ -133,13 +133,14 @@ async fn a_ca_and_a_device_with_one_certificate_are_two() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operation_that_is_denied_leaves_the_others_alone() {
     let factory = factory(500.0).await;
-    let denied = sandbox::Effect::Error {
+    let denied = muster_sandbox::Effect::Error {
         status: 403,
         code: "AccessDeniedException".into(),
         message: "not allowed".into(),
         executed: false,
     };
-    let fault = factory.sandbox.faults().set(sandbox::Fault::new(ApiOperation::RegisterCACertificate, denied)).unwrap();
+    let fault =
+        factory.sandbox.faults().set(muster_sandbox::Fault::new(ApiOperation::RegisterCACertificate, denied)).unwrap();
     send(&factory, [Factory::job_of(sni_only(&Ca::new("CA")))]).await;
     let serving = factory.serve().await;
     let is_denied = async |factory: &Factory| n_calls(factory, ApiOperation::RegisterCACertificate) > 0;

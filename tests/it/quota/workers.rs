@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::factory::{Factory, count_only};
 use crate::lag::Lag;
 
-const OPERATION: sandbox::Operation = sandbox::Operation::RegisterCertificate;
+const OPERATION: muster_sandbox::ApiOperation = muster_sandbox::ApiOperation::RegisterCertificate;
 
 /// A sandbox that counts, and how late this process runs: what waits for it arrives in a heap, or is lost.
 struct Watched {
@@ -35,7 +35,8 @@ impl Watched {
     async fn new(rate: f64) -> Self {
         let (started, lag, mut watch) = (Instant::now(), Lag::default(), JoinSet::new());
         lag.watch(&mut watch);
-        let factory = Factory::with(sandbox::Settings { rates: Rates::all(rate), ..count_only() }, rate).await;
+        let factory =
+            Factory::with(muster_sandbox::SandboxSettings { rates: Rates::all(rate), ..count_only() }, rate).await;
         Self { factory, lag, started, _watch: watch }
     }
 
@@ -73,7 +74,7 @@ async fn start(config: &Config) -> Service {
 
 /// The row of the sandbox's only account.
 fn quota() -> Quota {
-    let sandbox::Settings { account: id, region, .. } = sandbox::Settings::default();
+    let muster_sandbox::SandboxSettings { account: id, region, .. } = muster_sandbox::SandboxSettings::default();
     Quota { account: Account { id, region }, operation: Operation::RegisterCertificate }
 }
 
@@ -119,7 +120,8 @@ async fn two_names_of_one_account_share_its_quota() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_aws_really_allows_is_learnt() {
-    let factory = Factory::with(sandbox::Settings { rates: Rates::all(60.0), ..Default::default() }, 200.0).await;
+    let factory =
+        Factory::with(muster_sandbox::SandboxSettings { rates: Rates::all(60.0), ..Default::default() }, 200.0).await;
     factory.enqueue(&factory.leaves(800)).await;
     let metrics = factory.drain().await;
     assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 800)]));
@@ -133,7 +135,7 @@ async fn what_aws_really_allows_is_learnt() {
         println!("not judged: this machine made {made_per_second:.0} calls a second, and AWS allows 60");
         return;
     }
-    let n_throttled = |calls: &[sandbox::Call]| calls.iter().filter(|call| call.is_throttled()).count();
+    let n_throttled = |calls: &[muster_sandbox::LoggedCall]| calls.iter().filter(|call| call.is_throttled()).count();
     assert!(n_throttled(&calls) > 0);
     let n_lately = n_throttled(&calls[calls.len() - 300..]);
     assert!(n_lately <= 15, "{n_lately} of the last 300 are throttled, {} of {}", n_throttled(&calls), calls.len());

@@ -44,7 +44,7 @@ async fn what_was_sent_is_kept_and_described() {
         let described = bench.iot.describe_ca_certificate().certificate_id(id.to_string()).send().await.unwrap();
         assert_eq!(described.registration_config(), Some(&sent));
         let kept = bench.sandbox.ledger().authority(id).unwrap().registration_config.unwrap();
-        let sandbox::RegistrationConfig { template_body, role_arn, template_name } = kept;
+        let muster_sandbox::ProvisioningConfig { template_body, role_arn, template_name } = kept;
         assert_eq!(template_body.as_deref(), sent.template_body());
         assert_eq!((role_arn.as_deref(), template_name.as_deref()), (sent.role_arn(), sent.template_name()));
     }
