@@ -71,16 +71,16 @@ async fn main() -> anyhow::Result<()> {
     };
     let url = server.as_ref().map(Postgres::url).or(arguments.url.as_deref()).unwrap_or_default();
     let pool = PgPool::connect(url).await?;
-    let store = connect(url).await?;
-    store.migrate().await?;
+    let ledger = connect(url).await?;
+    ledger.migrate().await?;
     fill::fill(&pool, arguments.rows).await?;
-    let questions = questions::ask(&store, arguments.rows, arguments.runs).await?;
-    let writes = writes::measure(&empty(&pool, url).await?, &store).await?;
+    let questions = questions::ask(&ledger, arguments.rows, arguments.runs).await?;
+    let writes = writes::measure(&empty(&pool, url).await?, &ledger).await?;
     if let Some(path) = &arguments.plans {
         plans::write(&pool, url, arguments.rows, path).await?;
     }
     let figures = Figures { rows: arguments.rows, gib: size(&pool).await?, questions, writes };
-    store.close().await;
+    ledger.close().await;
     pool.close().await;
     if let Some(server) = server {
         server.stop().await?;
@@ -92,9 +92,9 @@ async fn main() -> anyhow::Result<()> {
 async fn empty(pool: &PgPool, url: &str) -> anyhow::Result<Ledger> {
     sqlx::query("create database empty").execute(pool).await?;
     let (server, _) = url.rsplit_once('/').context("a URL ends with the name of its database")?;
-    let store = connect(&format!("{server}/empty")).await?;
-    store.migrate().await?;
-    Ok(store)
+    let ledger = connect(&format!("{server}/empty")).await?;
+    ledger.migrate().await?;
+    Ok(ledger)
 }
 
 async fn connect(url: &str) -> anyhow::Result<Ledger> {

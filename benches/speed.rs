@@ -142,9 +142,9 @@ impl Bench {
             ..QueueAttributes::default()
         };
         let queue = queue::create(&aws, "speed", &attributes).await?;
-        let store = Ledger::connect(&config.database.settings()).await?;
-        store.migrate().await?;
-        store.close().await;
+        let ledger = Ledger::connect(&config.database.settings()).await?;
+        ledger.migrate().await?;
+        ledger.close().await;
         let ca = Arc::new(Ca::new("Speed CA"));
         let iot = aws_sdk_iot::Client::new(&aws);
         iot.register_ca_certificate()

@@ -92,9 +92,9 @@ impl Ledger {
             .after_connect(|db, _| Box::pin(read_committed(db)))
             .connect_lazy_with(options);
         let renewal = Renewal::of(settings).map(Arc::new);
-        let store = Self { pool, timeout: settings.timeout, renewal };
-        store.ping().await?;
-        Ok(store)
+        let ledger = Self { pool, timeout: settings.timeout, renewal };
+        ledger.ping().await?;
+        Ok(ledger)
     }
 
     /// Asks the server for a sign of life.

@@ -37,8 +37,8 @@ pub(crate) async fn write(pool: &PgPool, url: &str, rows: u64, path: &Path) -> a
         .with_writer(Mutex::new(file))
         .finish();
     tracing::subscriber::set_global_default(told)?;
-    let store = super::connect(url).await?;
-    questions::ask(&store, rows, 1).await?;
-    store.close().await;
+    let ledger = super::connect(url).await?;
+    questions::ask(&ledger, rows, 1).await?;
+    ledger.close().await;
     Ok(())
 }

@@ -39,9 +39,9 @@ struct Asker {
 }
 
 /// Asks every question, each about another batch or certificate each time.
-pub(crate) async fn ask(store: &Ledger, rows: u64, runs: usize) -> anyhow::Result<Vec<Answered>> {
+pub(crate) async fn ask(ledger: &Ledger, rows: u64, runs: usize) -> anyhow::Result<Vec<Answered>> {
     let asker = Asker { rows, runs };
-    let large = store.batch_status(LARGE).await?.context("the large batch")?.counts;
+    let large = ledger.batch_status(LARGE).await?.context("the large batch")?.counts;
     let bad = EndFilter { codes: vec![Code::Expired], ..EndFilter::default() };
     let exhausted = EndFilter { statuses: vec![Status::Exhausted], ..EndFilter::default() };
     let codes = [Code::Expired, Code::Timeout];
@@ -51,62 +51,66 @@ pub(crate) async fn ask(store: &Ledger, rows: u64, runs: usize) -> anyhow::Resul
         ..ReplayFilter::default()
     };
     Ok(vec![
-        asker.time("status: counters of the large batch", async |_| store.batch_status(LARGE).await.map(drop)).await?,
+        asker.time("status: counters of the large batch", async |_| ledger.batch_status(LARGE).await.map(drop)).await?,
         asker
             .time("status: what it may take, of the large batch", async |_| {
-                store.batch_operations(LARGE).await.map(drop)
+                ledger.batch_operations(LARGE).await.map(drop)
             })
             .await?,
         asker
             .time("failures by code: an example of each, in the large batch", async |_| {
-                store.batch_examples(LARGE, &codes).await.map(drop)
+                ledger.batch_examples(LARGE, &codes).await.map(drop)
             })
             .await?,
-        asker.time("status: the last 50 batches", async |_| store.batch_lines(None, 50).await.map(drop)).await?,
-        asker.time("missing: over all batches", async |_| store.outstanding_jobs().await.map(drop)).await?,
-        asker.time("the counts that every worker reads", async |_| store.facts().await.map(drop)).await?,
+        asker.time("status: the last 50 batches", async |_| ledger.batch_lines(None, 50).await.map(drop)).await?,
+        asker.time("missing: over all batches", async |_| ledger.outstanding_jobs().await.map(drop)).await?,
+        asker.time("the counts that every worker reads", async |_| ledger.facts().await.map(drop)).await?,
         asker
             .time("show: by id, a good end", async |n| {
-                store.entries_of_certificate(asker.id(n, 1), 100).await.map(drop)
+                ledger.entries_of_certificate(asker.id(n, 1), 100).await.map(drop)
             })
             .await?,
         asker
-            .time("show: by id, a bad end", async |n| store.entries_of_certificate(asker.id(n, 0), 100).await.map(drop))
+            .time("show: by id, a bad end", async |n| {
+                ledger.entries_of_certificate(asker.id(n, 0), 100).await.map(drop)
+            })
             .await?,
         asker
             .time("show: by serial", async |n| {
-                store.entries_of_serial(&[asker.id(n, 1).0[..16].to_vec()], 100).await.map(drop)
+                ledger.entries_of_serial(&[asker.id(n, 1).0[..16].to_vec()], 100).await.map(drop)
             })
             .await?,
         asker
             .time("show: by ref", async |n| {
-                store.entries_of_ref(&format!("SN-{:09}", asker.number(n)), 100).await.map(drop)
+                ledger.entries_of_ref(&format!("SN-{:09}", asker.number(n)), 100).await.map(drop)
             })
             .await?,
         asker
-            .time("export: first page of the large batch", async |_| first(store, &EndFilter::default(), &large).await)
+            .time("export: first page of the large batch", async |_| first(ledger, &EndFilter::default(), &large).await)
             .await?,
-        asker.time("export: first page of one reason", async |_| first(store, &bad, &large).await).await?,
-        asker.time("export: first page of one status", async |_| first(store, &exhausted, &large).await).await?,
-        asker.time("replay: plan for a batch of 100,000", async |n| store.plan_replay(&one(n)).await.map(drop)).await?,
+        asker.time("export: first page of one reason", async |_| first(ledger, &bad, &large).await).await?,
+        asker.time("export: first page of one status", async |_| first(ledger, &exhausted, &large).await).await?,
+        asker
+            .time("replay: plan for a batch of 100,000", async |n| ledger.plan_replay(&one(n)).await.map(drop))
+            .await?,
         asker
             .time("worker: ten certificates looked up", async |n| {
-                store
+                ledger
                     .known("123456789012", "eu-central-1", Operation::RegisterCertificate, &asker.ids(n))
                     .await
                     .map(drop)
             })
             .await?,
-        asker.time("holds: what waits for what", async |_| store.holds_report().await.map(drop)).await?,
+        asker.time("holds: what waits for what", async |_| ledger.holds_report().await.map(drop)).await?,
     ])
 }
 
 async fn first(
-    store: &Ledger,
+    ledger: &Ledger,
     filter: &EndFilter,
     counts: &[muster::ledger::batch::Count],
 ) -> Result<(), muster::ledger::LedgerError> {
-    Ends::open(store, LARGE, filter.clone(), counts).await?.next_page(store).await.map(drop)
+    Ends::open(ledger, LARGE, filter.clone(), counts).await?.next_page(ledger).await.map(drop)
 }
 
 impl Asker {

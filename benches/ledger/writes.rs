@@ -54,9 +54,9 @@ async fn rates(one: &Ledger, other: &Ledger) -> anyhow::Result<(f64, f64)> {
     let mut took = [Duration::ZERO; 2];
     for page in 0..PAGES {
         let page = new_page("new", page);
-        for (store, took) in [one, other].into_iter().zip(&mut took) {
+        for (ledger, took) in [one, other].into_iter().zip(&mut took) {
             let began = Instant::now();
-            store.record(&page).await?;
+            ledger.record(&page).await?;
             *took += began.elapsed();
         }
     }
@@ -65,10 +65,10 @@ async fn rates(one: &Ledger, other: &Ledger) -> anyhow::Result<(f64, f64)> {
 }
 
 /// Writes into an empty and the full ledger, then drops a batch while pages are written.
-pub(crate) async fn measure(empty: &Ledger, store: &Ledger) -> anyhow::Result<Writes> {
-    let (empty, full) = rates(empty, store).await?;
+pub(crate) async fn measure(empty: &Ledger, ledger: &Ledger) -> anyhow::Result<Writes> {
+    let (empty, full) = rates(empty, ledger).await?;
     let (began, mut longest) = (Instant::now(), Duration::ZERO);
-    let pruning = store.clone();
+    let pruning = ledger.clone();
     let pruning = tokio::spawn(async move {
         let (began, mut pruned) = (Instant::now(), Pruned::default());
         while !pruned.is_done {
@@ -79,7 +79,7 @@ pub(crate) async fn measure(empty: &Ledger, store: &Ledger) -> anyhow::Result<Wr
     let mut n_pages = 0;
     while !pruning.is_finished() {
         let page_began = Instant::now();
-        store.record(&new_page("beside", n_pages)).await?;
+        ledger.record(&new_page("beside", n_pages)).await?;
         longest = longest.max(page_began.elapsed());
         n_pages += 1;
     }

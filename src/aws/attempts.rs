@@ -1,7 +1,7 @@
 //! The course of one certificate's calls: what each answer means for the next step, and what it comes to in the end.
 
+mod existing;
 mod retry;
-mod standing;
 
 use time::OffsetDateTime;
 use tracing::error;
@@ -16,8 +16,8 @@ use muster_core::precheck::CheckedCertificate;
 
 use retry::Retries;
 
+pub use existing::ExistingCertificate;
 pub use retry::NextStep;
-pub use standing::ExistingCertificate;
 
 /// Most attempts that an outcome carries; the ledger keeps no more.
 const KEPT: usize = 10;
@@ -61,7 +61,7 @@ impl Attempts {
         self.first_call
     }
 
-    /// The outcome that ends it, from the last answer; `standing` is what is known of a certificate that was there.
+    /// The outcome that ends it, from the last answer; `existing` is what is known of a certificate that was there.
     pub fn outcome(
         self,
         code: Code,
@@ -69,7 +69,7 @@ impl Attempts {
         wanted: CertificateStatus,
         is_redelivery: bool,
         answer: &Answer,
-        standing: ExistingCertificate,
+        existing: ExistingCertificate,
     ) -> Outcome {
         let id = certificate.id();
         let (code, detail) = match (code, foreign_id(answer, &id.to_string())) {
@@ -80,8 +80,8 @@ impl Attempts {
             (Code::Ok, None) => (Code::Ok, None),
             (Code::Exists, None) => {
                 // What we registered has the status that was asked for.
-                let has_its_status = standing.status.is_none_or(|status| status == wanted);
-                let is_ours = has_its_status && standing.is_ours != Some(false);
+                let has_its_status = existing.status.is_none_or(|status| status == wanted);
+                let is_ours = has_its_status && existing.is_ours != Some(false);
                 let code = if self.is_answer_lost() && is_ours {
                     Code::AnswerLost
                 } else if is_redelivery {
@@ -89,12 +89,12 @@ impl Attempts {
                 } else {
                     Code::Exists
                 };
-                (code, differing_status(standing.status, wanted))
+                (code, differing_status(existing.status, wanted))
             }
             (code, None) => (code, answer.result.as_ref().err().map(ToString::to_string)),
         };
         let known_status =
-            if code == Code::Ok { Some(wanted) } else { standing.status.filter(|_| code.status().is_good()) };
+            if code == Code::Ok { Some(wanted) } else { existing.status.filter(|_| code.status().is_success()) };
         Outcome { known_status, ..self.ended(code, detail, certificate) }
     }
 

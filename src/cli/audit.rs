@@ -41,9 +41,9 @@ struct AuditLine {
 impl Audit {
     /// Lists.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let store = ledger::open(config).await?;
-        let audited = store.audited(self.before, self.limit).await;
-        store.close().await;
+        let ledger = ledger::open(config).await?;
+        let audited = ledger.audited(self.before, self.limit).await;
+        ledger.close().await;
         let lines: Vec<AuditLine> = audited?.into_iter().map(AuditLine::of).collect();
         if self.json {
             stdout::print_json(&lines)?;

@@ -170,7 +170,7 @@ async fn watch(
             () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(LOOK) => {}
         }
-        let batch = stage.store.batch_status(BATCH).await?.unwrap_or_default();
+        let batch = stage.ledger.batch_status(BATCH).await?.unwrap_or_default();
         show(progress, &batch, plan);
         let counts = ledger.queue(QUEUE).context("the demo's queue is gone")?.total;
         if sender.is_finished() && counts.visible + counts.in_flight + counts.delayed == 0 {
@@ -190,8 +190,8 @@ async fn summarise(stage: &DemoStage, plan: &LinePlan, took: Duration) -> anyhow
     let ledger = stage.sandbox.ledger();
     let facts = DemoFacts {
         plan,
-        batch: &stage.store.batch_status(BATCH).await?.unwrap_or_default(),
-        quarantined: stage.store.quarantined().await?,
+        batch: &stage.ledger.batch_status(BATCH).await?.unwrap_or_default(),
+        quarantined: stage.ledger.quarantined().await?,
         calls: &ledger.summary(ApiOperation::RegisterCertificate),
         held: ledger.n_certificates(),
         took,

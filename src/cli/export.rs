@@ -90,21 +90,21 @@ impl Export {
     async fn export(mut self, config: &Config) -> anyhow::Result<()> {
         // Opened before the ledger is read, so that a path that cannot be written shows at once.
         let destination = Destination::open(self.output.take(), self.force)?;
-        let store = ledger::open(config).await?;
-        let written = self.write(&store, destination).await;
-        store.close().await;
+        let ledger = ledger::open(config).await?;
+        let written = self.write(&ledger, destination).await;
+        ledger.close().await;
         written
     }
 
-    async fn write(self, store: &Ledger, mut destination: Destination) -> anyhow::Result<()> {
-        let counts = status::counters(store, &self.batch).await?.counts;
+    async fn write(self, ledger: &Ledger, mut destination: Destination) -> anyhow::Result<()> {
+        let counts = status::counters(ledger, &self.batch).await?.counts;
         let filter = EndFilter { statuses: self.status, codes: self.code, sources: self.source };
         let n_wanted = counts.iter().filter(|count| filter.takes(count)).map(|count| count.n).sum();
-        let mut ends = Ends::open(store, self.batch.as_str(), filter, &counts).await?;
+        let mut ends = Ends::open(ledger, self.batch.as_str(), filter, &counts).await?;
         let progress = Progress::new();
         let mut n = 0;
         self.format.begin(&mut destination).context(CANNOT_WRITE)?;
-        while let Some(page) = ends.next_page(store).await? {
+        while let Some(page) = ends.next_page(ledger).await? {
             self.format.write_page(&mut destination, &self.batch, &page).context(CANNOT_WRITE)?;
             n += u64::try_from(page.len()).unwrap_or(0);
             if destination.path().is_some() {

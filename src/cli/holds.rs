@@ -57,19 +57,19 @@ impl NotHeld {
 impl HoldsCommand {
     /// Lists or releases.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let store = ledger::open(config).await?;
+        let ledger = ledger::open(config).await?;
         let result = match self.action {
-            None => list(&store, self.json).await,
-            Some(HoldsAction::Release { holds }) => release(&store, holds).await,
+            None => list(&ledger, self.json).await,
+            Some(HoldsAction::Release { holds }) => release(&ledger, holds).await,
         };
-        store.close().await;
+        ledger.close().await;
         result.map(|()| ExitCode::SUCCESS)
     }
 }
 
-async fn list(store: &Ledger, is_json: bool) -> anyhow::Result<()> {
-    let reports = store.holds_report().await?;
-    let now = store.now().await?;
+async fn list(ledger: &Ledger, is_json: bool) -> anyhow::Result<()> {
+    let reports = ledger.holds_report().await?;
+    let now = ledger.now().await?;
     let lines: Vec<HoldLine> = reports.into_iter().map(|report| HoldLine::of(report, now)).collect();
     if is_json {
         stdout::print_json(&lines)?;
@@ -83,13 +83,13 @@ async fn list(store: &Ledger, is_json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn release(store: &Ledger, holds: Vec<String>) -> anyhow::Result<()> {
+async fn release(ledger: &Ledger, holds: Vec<String>) -> anyhow::Result<()> {
     let who = operator::who();
     for hold in holds.into_iter().map(HoldKey::read) {
-        if !store.release_on_order(&hold, "holds release", &who).await? {
+        if !ledger.release_on_order(&hold, "holds release", &who).await? {
             return Err(NotHeld(hold).into());
         }
-        let ca = store.hold_subject(&hold).await?;
+        let ca = ledger.hold_subject(&hold).await?;
         info!(%hold, ca, "hold released: a worker resends its jobs");
     }
     Ok(())

@@ -7,7 +7,7 @@ use crate::ledger::Ledger;
 
 /// Connects to the ledger, and checks that its schema is this version's.
 pub(super) async fn open(config: &Config) -> anyhow::Result<Ledger> {
-    let store = Ledger::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
-    store.check_schema().await?;
-    Ok(store)
+    let ledger = Ledger::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
+    ledger.check_schema().await?;
+    Ok(ledger)
 }

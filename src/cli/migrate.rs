@@ -10,10 +10,10 @@ use crate::ledger::Ledger;
 
 /// Brings the ledger's schema to this version.
 pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
-    let store = Ledger::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
-    store.migrate().await?;
-    store.check_schema().await?;
+    let ledger = Ledger::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
+    ledger.migrate().await?;
+    ledger.check_schema().await?;
     talk("the schema is up to date");
-    store.close().await;
+    ledger.close().await;
     Ok(ExitCode::SUCCESS)
 }

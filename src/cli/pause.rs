@@ -92,9 +92,9 @@ impl Pause {
     /// Pauses.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         self.what.check_target(config)?;
-        let store = ledger::open(config).await?;
-        let paused = self.pause(&store).await;
-        store.close().await;
+        let ledger = ledger::open(config).await?;
+        let paused = self.pause(&ledger).await;
+        ledger.close().await;
         let (what, is_new) = (self.what.in_words(), paused?);
         talk(&format!(
             "{what} {} paused; `muster resume {}` ends that",
@@ -105,32 +105,32 @@ impl Pause {
     }
 
     /// Pauses it, and returns whether it was not paused yet.
-    async fn pause(&self, store: &Ledger) -> anyhow::Result<bool> {
+    async fn pause(&self, ledger: &Ledger) -> anyhow::Result<bool> {
         if !self.new {
-            self.what.check_batch(store).await?;
+            self.what.check_batch(ledger).await?;
         }
         let who = operator::who();
         let reason = format!("{who} paused it: {}", self.reason);
-        Ok(store.pause(&self.what.hold(), &reason, &who).await?)
+        Ok(ledger.pause(&self.what.hold(), &reason, &who).await?)
     }
 }
 
 impl Resume {
     /// Resumes.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let store = ledger::open(config).await?;
-        let resumed = self.resume(&store).await;
-        store.close().await;
+        let ledger = ledger::open(config).await?;
+        let resumed = self.resume(&ledger).await;
+        ledger.close().await;
         resumed?;
         talk(&format!("{} goes on; what was parked for it is resent", self.what.in_words()));
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn resume(&self, store: &Ledger) -> anyhow::Result<()> {
-        if store.release_on_order(&self.what.hold(), "resume", &operator::who()).await? {
+    async fn resume(&self, ledger: &Ledger) -> anyhow::Result<()> {
+        if ledger.release_on_order(&self.what.hold(), "resume", &operator::who()).await? {
             return Ok(());
         }
-        let open = store.open_holds().await?;
+        let open = ledger.open_holds().await?;
         let paused = open.iter().filter(|open| open.hold.kind() == Some(HoldKind::Pause));
         let paused = paused.map(|open| Notice::of(&open.hold, None).title.replace(" is paused", "")).collect();
         Err(NotPaused { what: self.what.in_words(), paused }.into())
@@ -172,10 +172,10 @@ impl What {
     }
 
     /// Refuses a batch that the ledger does not know.
-    async fn check_batch(&self, store: &Ledger) -> anyhow::Result<()> {
+    async fn check_batch(&self, ledger: &Ledger) -> anyhow::Result<()> {
         match self {
-            Self::Batch { batch } if store.batch_status(batch.as_str()).await?.is_none() => {
-                Err(UnknownBatch::of(store, batch).await?.or("`--new` pauses it before its first message").into())
+            Self::Batch { batch } if ledger.batch_status(batch.as_str()).await?.is_none() => {
+                Err(UnknownBatch::of(ledger, batch).await?.or("`--new` pauses it before its first message").into())
             }
             _ => Ok(()),
         }

@@ -95,14 +95,14 @@ struct PruneLine {
 impl Prune {
     /// Drops, or shows what would be dropped.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let store = ledger::open(config).await?;
-        let result = self.prune(&store).await;
-        store.close().await;
+        let ledger = ledger::open(config).await?;
+        let result = self.prune(&ledger).await;
+        ledger.close().await;
         result
     }
 
-    async fn prune(&self, store: &Ledger) -> anyhow::Result<ExitCode> {
-        let mut lines = self.chosen(store).await?;
+    async fn prune(&self, ledger: &Ledger) -> anyhow::Result<ExitCode> {
+        let mut lines = self.chosen(ledger).await?;
         let n: u64 = lines.iter().map(|line| line.rows).sum();
         if self.dry_run || lines.is_empty() {
             self.print(&lines)?;
@@ -115,16 +115,16 @@ impl Prune {
             return Ok(operator::nothing_done());
         }
         // Whoever was asked may have thought about it for long.
-        self.refuse_recent(&self.chosen(store).await?)?;
+        self.refuse_recent(&self.chosen(ledger).await?)?;
         let (stop, progress, who) = (signals::stop_token()?, Progress::new(), operator::who());
         let mut n_before = 0;
         for line in &mut lines {
             if !stop.is_cancelled() {
-                let pruned = drop_batch(store, &line.batch, &stop, |dropped| {
+                let pruned = drop_batch(ledger, &line.batch, &stop, |dropped| {
                     progress.show(n_before + dropped, Some(n), "rows dropped");
                 });
                 line.dropped = pruned.await?.n_dropped;
-                line.is_gone = store.forget_batch(&line.batch, line.dropped, &who).await?;
+                line.is_gone = ledger.forget_batch(&line.batch, line.dropped, &who).await?;
                 n_before += line.dropped;
             }
         }
@@ -138,13 +138,13 @@ impl Prune {
     }
 
     /// The old batches among those that are meant.
-    async fn chosen(&self, store: &Ledger) -> anyhow::Result<Vec<PruneLine>> {
+    async fn chosen(&self, ledger: &Ledger) -> anyhow::Result<Vec<PruneLine>> {
         let age = self.older_than.map_or(Duration::ZERO, Into::into);
-        let all = store.old_batches(age).await?;
+        let all = ledger.old_batches(age).await?;
         for name in &self.batches {
             let is_old = all.iter().any(|old| old.batch == name.as_str());
-            if !is_old && store.batch_status(name.as_str()).await?.is_none() {
-                return Err(UnknownBatch::of(store, name).await?.into());
+            if !is_old && ledger.batch_status(name.as_str()).await?.is_none() {
+                return Err(UnknownBatch::of(ledger, name).await?.into());
             }
         }
         let is_meant =
@@ -168,14 +168,14 @@ impl Prune {
 
 /// Drops a batch page by page, until it is done or somebody stops it.
 async fn drop_batch(
-    store: &Ledger,
+    ledger: &Ledger,
     batch: &str,
     stop: &CancellationToken,
     show: impl Fn(u64),
 ) -> anyhow::Result<Pruned> {
     let mut pruned = Pruned::default();
     while !pruned.is_done && !stop.is_cancelled() {
-        pruned = store.prune(batch, &pruned, PAGE).await?;
+        pruned = ledger.prune(batch, &pruned, PAGE).await?;
         show(pruned.n_dropped);
     }
     Ok(pruned)

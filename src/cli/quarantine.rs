@@ -36,14 +36,14 @@ enum QuarantineAction {
 impl Quarantine {
     /// Does what was asked.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let store = ledger::open(config).await?;
+        let ledger = ledger::open(config).await?;
         let ended = match self.action {
-            QuarantineAction::List(list) => list.run(&store).await,
-            QuarantineAction::Show(show) => show.run(&store).await,
-            QuarantineAction::Replay(replay) => replay.run(config, &store).await,
-            QuarantineAction::Discard(discard) => discard.run(&store).await,
+            QuarantineAction::List(list) => list.run(&ledger).await,
+            QuarantineAction::Show(show) => show.run(&ledger).await,
+            QuarantineAction::Replay(replay) => replay.run(config, &ledger).await,
+            QuarantineAction::Discard(discard) => discard.run(&ledger).await,
         };
-        store.close().await;
+        ledger.close().await;
         ended
     }
 }

@@ -85,15 +85,15 @@ impl Reconcile {
     /// Compares, asks and mends.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let stop = signals::stop_token()?;
-        let store = ledger::open(config).await?;
-        let ended = self.reconcile(config, &store, &stop).await;
-        store.close().await;
+        let ledger = ledger::open(config).await?;
+        let ended = self.reconcile(config, &ledger, &stop).await;
+        ledger.close().await;
         ended
     }
 
-    async fn reconcile(&self, config: &Config, store: &Ledger, stop: &CancellationToken) -> anyhow::Result<ExitCode> {
-        let mut run = Reconciliation::begin(config, store, self.order()).await?;
-        let ended = self.work(store, &mut run, stop).await;
+    async fn reconcile(&self, config: &Config, ledger: &Ledger, stop: &CancellationToken) -> anyhow::Result<ExitCode> {
+        let mut run = Reconciliation::begin(config, ledger, self.order()).await?;
+        let ended = self.work(ledger, &mut run, stop).await;
         if let Err(error) = run.end().await {
             warn!(%error, "what AWS listed is still in the ledger's database; a later run removes it");
         }
@@ -102,7 +102,7 @@ impl Reconcile {
 
     async fn work(
         &self,
-        store: &Ledger,
+        ledger: &Ledger,
         run: &mut Reconciliation,
         stop: &CancellationToken,
     ) -> anyhow::Result<ExitCode> {
@@ -142,7 +142,7 @@ impl Reconcile {
         }
         let mut done = FixesMade::default();
         let mended = run.mend(self.repair, stop, &mut done).await;
-        self.audit(store, &report, done).await?;
+        self.audit(ledger, &report, done).await?;
         mended?;
         if stop.is_cancelled() {
             progress.say("interrupted: run it again for the rest");
@@ -162,7 +162,7 @@ impl Reconcile {
         }
     }
 
-    async fn audit(&self, store: &Ledger, report: &ReconcileReport<'_>, done: FixesMade) -> anyhow::Result<()> {
+    async fn audit(&self, ledger: &Ledger, report: &ReconcileReport<'_>, done: FixesMade) -> anyhow::Result<()> {
         let what = match (&self.batch, self.ca) {
             (Some(batch), _) => format!("batch {batch} at target {}", self.target),
             (None, Some(ca)) => format!("CA {ca} at target {}", self.target),
@@ -172,7 +172,7 @@ impl Reconcile {
             "sample": self.sample, "repair": self.repair, "found": report.counts(), "done": done,
         });
         let action = AuditAction { who: &who(), action: "reconcile", what: &what, detail };
-        store.audit(&action).await.context("what was done could not be noted")
+        ledger.audit(&action).await.context("what was done could not be noted")
     }
 }
 

@@ -128,23 +128,23 @@ impl ReplayCommand {
     /// Asks for a replay, or tells of those that there are.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let filter = if self.action.is_none() { Some(self.selection.filter()?) } else { None };
-        let store = ledger::open(config).await?;
+        let ledger = ledger::open(config).await?;
         let result = match (&self.action, filter) {
-            (Some(action), _) => action.run(&store).await,
-            (None, Some(filter)) => self.ask(config, &store, &filter).await,
+            (Some(action), _) => action.run(&ledger).await,
+            (None, Some(filter)) => self.ask(config, &ledger, &filter).await,
             (None, None) => Ok(ExitCode::SUCCESS),
         };
-        store.close().await;
+        ledger.close().await;
         result
     }
 
-    async fn ask(&self, config: &Config, store: &Ledger, filter: &ReplayFilter) -> anyhow::Result<ExitCode> {
-        if let Some(number) = store.replay_under_way(filter, self.verify).await? {
+    async fn ask(&self, config: &Config, ledger: &Ledger, filter: &ReplayFilter) -> anyhow::Result<ExitCode> {
+        if let Some(number) = ledger.replay_under_way(filter, self.verify).await? {
             talk(&format!("the same is under way already, as replay {number}"));
-            return self.follow(store, None, number).await;
+            return self.follow(ledger, None, number).await;
         }
-        self.selection.check_batches(store).await?;
-        let forecast = Forecast::of(config, store, filter).await?;
+        self.selection.check_batches(ledger).await?;
+        let forecast = Forecast::of(config, ledger, filter).await?;
         let n = forecast.n_chosen();
         if !self.json {
             stdout::print(&forecast)?;
@@ -156,23 +156,23 @@ impl ReplayCommand {
             return Ok(operator::nothing_done());
         }
         let wish = ReplayRequest { filter, verify: self.verify, who: &operator::who(), n_expected: n };
-        let (number, news) = match store.begin_replay(&wish).await? {
+        let (number, news) = match ledger.begin_replay(&wish).await? {
             ReplayStart::New(number) => {
                 (number, format!("replay {number} begins; `muster replay show {number}` tells how far it is"))
             }
             ReplayStart::UnderWay(number) => (number, format!("the same began a moment ago, as replay {number}")),
         };
         talk(&news);
-        self.follow(store, Some(&forecast), number).await
+        self.follow(ledger, Some(&forecast), number).await
     }
 
     /// Tells of a replay that is under way, with --wait when everything has ended.
-    async fn follow(&self, store: &Ledger, plan: Option<&Forecast>, number: i64) -> anyhow::Result<ExitCode> {
-        if self.wait && !follow::until_ended(store, number).await? {
+    async fn follow(&self, ledger: &Ledger, plan: Option<&Forecast>, number: i64) -> anyhow::Result<ExitCode> {
+        if self.wait && !follow::until_ended(ledger, number).await? {
             talk(&format!("replay {number} goes on; `muster replay show {number}` tells how far it is"));
             return Ok(exit::INTERRUPTED.into());
         }
-        let report = ReplayReport::read(store, number).await?;
+        let report = ReplayReport::read(ledger, number).await?;
         let code = if self.wait && report.n_failed() > 0 { exit::SOME_FAILED.into() } else { ExitCode::SUCCESS };
         if self.wait && !self.json {
             stdout::print(&report)?;
@@ -190,11 +190,11 @@ impl ReplayCommand {
 }
 
 impl ReplayAction {
-    async fn run(&self, store: &Ledger) -> anyhow::Result<ExitCode> {
+    async fn run(&self, ledger: &Ledger) -> anyhow::Result<ExitCode> {
         match self {
-            Self::List { limit, before, json } => list(store, *before, *limit, *json).await?,
+            Self::List { limit, before, json } => list(ledger, *before, *limit, *json).await?,
             Self::Show { number, json } => {
-                let report = ReplayReport::read(store, *number).await?;
+                let report = ReplayReport::read(ledger, *number).await?;
                 if *json {
                     stdout::print_json(&report)?
                 } else {
@@ -202,8 +202,8 @@ impl ReplayAction {
                 };
             }
             Self::Cancel { number } => {
-                if !store.cancel_replay(*number, &operator::who()).await? {
-                    let is_known = store.replay(*number).await?.is_some();
+                if !ledger.cancel_replay(*number, &operator::who()).await? {
+                    let is_known = ledger.replay(*number).await?.is_some();
                     return Err(if is_known { NoReplay::Over(*number) } else { NoReplay::Unknown(*number) }.into());
                 }
                 talk(&format!("replay {number} is cancelled; what was sent is on its way"));
@@ -213,8 +213,8 @@ impl ReplayAction {
     }
 }
 
-async fn list(store: &Ledger, before: Option<i64>, limit: u32, is_json: bool) -> anyhow::Result<()> {
-    let replays: Vec<ReplayReport> = store.replays(before, limit).await?.into_iter().map(ReplayReport::of).collect();
+async fn list(ledger: &Ledger, before: Option<i64>, limit: u32, is_json: bool) -> anyhow::Result<()> {
+    let replays: Vec<ReplayReport> = ledger.replays(before, limit).await?.into_iter().map(ReplayReport::of).collect();
     if is_json {
         stdout::print_json(&replays)?;
     } else if replays.is_empty() {

@@ -43,9 +43,9 @@ Where there are several, `jq -r 'select(.target == \"T\" and .operation == \"O\"
 impl ReportCommand {
     /// Reads the counters, and the ids page by page.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let store = ledger::open(config).await?;
-        let filed = self.file(&store).await;
-        store.close().await;
+        let ledger = ledger::open(config).await?;
+        let filed = self.file(&ledger).await;
+        ledger.close().await;
         let filed = filed?;
         if self.json {
             stdout::print_json(&filed)?;
@@ -55,10 +55,10 @@ impl ReportCommand {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn file(&self, store: &Ledger) -> anyhow::Result<Filed> {
-        let batch = status::counters(store, &self.batch).await?;
-        let queues_empty_for = store.queues_empty_for().await?;
-        let certificates = Certificates::read(store, &self.batch, &batch).await?;
+    async fn file(&self, ledger: &Ledger) -> anyhow::Result<Filed> {
+        let batch = status::counters(ledger, &self.batch).await?;
+        let queues_empty_for = ledger.queues_empty_for().await?;
+        let certificates = Certificates::read(ledger, &self.batch, &batch).await?;
         Ok(Filed::of(ReportFacts { name: &self.batch, batch: &batch, queues_empty_for, certificates }))
     }
 }

@@ -79,9 +79,9 @@ impl ShowCommand {
     /// Looks it up.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let given = CertificateQuery::read(&self.certificate, self.kind)?;
-        let store = ledger::open(config).await?;
-        let shown = self.look(config, &store, &given).await;
-        store.close().await;
+        let ledger = ledger::open(config).await?;
+        let shown = self.look(config, &ledger, &given).await;
+        ledger.close().await;
         let shown = shown?;
         if self.pem {
             stdout::print(shown.pem().ok_or_else(|| NothingKnown::Pem(given.to_string()))?)?;
@@ -96,10 +96,10 @@ impl ShowCommand {
     async fn look(
         &self,
         config: &Config,
-        store: &Ledger,
+        ledger: &Ledger,
         given: &CertificateQuery,
     ) -> anyhow::Result<ShownCertificate> {
-        let mut entries = given.entries(store, ROWS_MAX + 1).await?;
+        let mut entries = given.entries(ledger, ROWS_MAX + 1).await?;
         if entries.is_empty() {
             return Err(NothingKnown::Row(given.to_string()).into());
         }
@@ -107,7 +107,7 @@ impl ShowCommand {
         entries.truncate(ROWS_MAX as usize);
         let mut shown = ShownCertificate::of(entries, given.certificate(), has_more);
         if self.aws {
-            aws::ask(config, store, &mut shown.certificates).await?;
+            aws::ask(config, ledger, &mut shown.certificates).await?;
         }
         Ok(shown)
     }

@@ -89,12 +89,12 @@ Others are those of `muster --help`.";
 impl StatusCommand {
     /// Reads the counters, as often as it takes.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let store = ledger::open(config).await?;
+        let ledger = ledger::open(config).await?;
         let code = match &self.batch {
-            Some(batch) => self.tell(&StatusQuery { config, store: &store, batch }).await,
-            None => self.list(&store).await,
+            Some(batch) => self.tell(&StatusQuery { config, ledger: &ledger, batch }).await,
+            None => self.list(&ledger).await,
         };
-        store.close().await;
+        ledger.close().await;
         code
     }
 
@@ -102,7 +102,7 @@ impl StatusCommand {
         if let Some(every) = self.watch {
             return watch::batch(asked, every.into(), &signals::stop_token()?).await;
         }
-        if self.wait && !wait::wait(asked.store, asked.batch, &signals::stop_token()?).await? {
+        if self.wait && !wait::wait(asked.ledger, asked.batch, &signals::stop_token()?).await? {
             return Ok(exit::INTERRUPTED.into());
         }
         // Whoever waits or checks wants to know what came of it, not how fast.
@@ -130,8 +130,8 @@ impl StatusCommand {
         Ok(())
     }
 
-    async fn list(&self, store: &Ledger) -> anyhow::Result<ExitCode> {
-        let read = async || BatchListing::read(store, self.before.as_ref(), self.limit).await;
+    async fn list(&self, ledger: &Ledger) -> anyhow::Result<ExitCode> {
+        let read = async || BatchListing::read(ledger, self.before.as_ref(), self.limit).await;
         if let Some(every) = self.watch {
             return watch::list(read, every.into(), &signals::stop_token()?).await;
         }

@@ -60,12 +60,12 @@ impl Arrivals {
     }
 
     /// Writes what is noted into the ledger until it is dropped.
-    pub async fn report_to(self, store: Ledger) {
+    pub async fn report_to(self, ledger: Ledger) {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         loop {
             self.0.changed.notified().await;
             let new = mem::take(&mut self.lock().new);
-            match store.note_arrivals(&new).await {
+            match ledger.note_arrivals(&new).await {
                 Ok(()) => {
                     backoff.reset();
                     tokio::time::sleep(EVERY).await;

@@ -27,11 +27,11 @@ pub struct Backlog {
     /// Their dead-letter queues, as far as we may look at them.
     pub dead: Vec<Queue>,
     /// Where the readings are noted.
-    pub store: Ledger,
+    pub ledger: Ledger,
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// The tokens of every target.
-    pub limiters: PermitPools,
+    pub pools: PermitPools,
 }
 
 impl Backlog {
@@ -71,13 +71,13 @@ impl Backlog {
         let Some(n_messages) = n_messages else { return self.metrics.backlog_eta.reset() };
         #[expect(clippy::cast_precision_loss, reason = "a queue holds far fewer than 2^52 messages")]
         let n_messages = n_messages as f64;
-        for (basis, rate) in [("ceiling", self.limiters.ceiling()), ("learnt", self.limiters.learnt())] {
+        for (basis, rate) in [("ceiling", self.pools.ceiling()), ("learnt", self.pools.learnt())] {
             self.metrics.backlog_eta.with_label_values(&[basis]).set(n_messages / rate);
         }
     }
 
     async fn note(&self, reading: QueueReading) {
-        if let Err(error) = self.store.note_reading(self.main.url(), reading).await {
+        if let Err(error) = self.ledger.note_reading(self.main.url(), reading).await {
             self.metrics.db_error(&error);
             warn!(%error, "cannot record what the queues hold");
         }

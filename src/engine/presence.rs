@@ -23,9 +23,9 @@ pub struct Presence {
     /// Who it is.
     pub identity: Arc<Identity>,
     /// The ledger.
-    pub store: Ledger,
+    pub ledger: Ledger,
     /// What holds its calls back.
-    pub breakers: Board,
+    pub board: Board,
     /// Where the counts of the fleet are shown.
     pub metrics: Arc<Metrics>,
 }
@@ -46,9 +46,9 @@ impl Presence {
     }
 
     async fn beat(&self) -> Result<(), LedgerError> {
-        self.store.beat(&self.identity, &self.breakers.open()).await?;
-        self.store.count_missing().await?;
-        self.metrics.fleet.show(&self.store.facts().await?);
+        self.ledger.beat(&self.identity, &self.board.open()).await?;
+        self.ledger.count_missing().await?;
+        self.metrics.fleet.show(&self.ledger.facts().await?);
         Ok(())
     }
 }

@@ -59,7 +59,7 @@ pub struct Receiver {
     /// Where bodies go that are no job.
     pub recorder: mpsc::Sender<Finished>,
     /// What holds calls back.
-    pub breakers: Board,
+    pub board: Board,
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// Ends the receiving.
@@ -76,7 +76,7 @@ pub struct Drained {
     /// All queues of jobs.
     pub queues: Vec<Queue>,
     /// The ledger, where jobs wait that will be sent again.
-    pub store: Ledger,
+    pub ledger: Ledger,
     /// Why it was given up to find out.
     pub given_up: Arc<OnceLock<QueueError>>,
 }
@@ -137,7 +137,7 @@ impl Receiver {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
-                () = self.breakers.until_usable() => {}
+                () = self.board.until_usable() => {}
             }
             let (n_max, wait) = self.wish(may_be_more);
             // Taken before receiving: a message that waits for a slot would burn its visibility time-out.
@@ -178,7 +178,7 @@ impl Receiver {
                 }
                 Err(error) => {
                     warn!(%error, queue = self.queue.url(), "cannot receive messages");
-                    failures.one_more(&error, &self.breakers.sqs);
+                    failures.one_more(&error, &self.board.sqs);
                     if failures.are_too_many(&error) {
                         self.give_up(error);
                     }
@@ -248,11 +248,11 @@ impl Receiver {
     /// # Errors
     /// A queue does not say how much it holds.
     async fn stop_if_drained(&self) -> Result<(), QueueError> {
-        let Some(Drained { queues, store, .. }) = self.until_empty.as_ref().filter(|_| self.slots.held() == 0) else {
+        let Some(Drained { queues, ledger, .. }) = self.until_empty.as_ref().filter(|_| self.slots.held() == 0) else {
             return Ok(());
         };
         // Asked first: what is sent again in between is in a queue then.
-        if store.will_send_again().await.unwrap_or(true) {
+        if ledger.will_send_again().await.unwrap_or(true) {
             return Ok(());
         }
         for queue in queues {

@@ -39,9 +39,9 @@ const ACK_ATTEMPTS: u32 = 4;
 #[derive(Clone, Debug)]
 pub struct Recorder {
     /// The ledger.
-    pub store: Ledger,
+    pub ledger: Ledger,
     /// What holds calls back: it learns whether the ledger takes ends, and which holds it has.
-    pub breakers: Board,
+    pub board: Board,
     /// What is measured.
     pub metrics: Arc<Metrics>,
 }
@@ -51,7 +51,7 @@ impl Recorder {
     pub async fn run(self, mut ends: mpsc::Receiver<Finished>) {
         let (acks, last) = (TaskTracker::new(), CancellationToken::new());
         let mut pages = Pages::default();
-        if let Err(error) = self.store.forget_writers().await {
+        if let Err(error) = self.ledger.forget_writers().await {
             warn!(%error, "cannot forget the writers of old pages");
         }
         while let Some(page) = pages.next_page(&mut ends).await {
@@ -77,7 +77,7 @@ impl Recorder {
             Finish::Ended { outcome, .. } => {
                 self.metrics.finished(outcome.code);
                 if let Some(parking) = &outcome.parking {
-                    self.breakers.holds.recorded(parking);
+                    self.board.holds.recorded(parking);
                 }
             }
             Finish::Quarantined(reason) => self.metrics.quarantined(reason.error.code()),

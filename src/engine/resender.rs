@@ -51,13 +51,13 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 #[derive(Clone, Debug)]
 pub struct Resender {
     /// The ledger.
-    pub store: Ledger,
+    pub ledger: Ledger,
     /// Where fresh messages go.
     pub queue: Queue,
     /// What holds calls back.
-    pub breakers: Board,
+    pub board: Board,
     /// The tokens of every target.
-    pub limiters: PermitPools,
+    pub pools: PermitPools,
     /// What is measured.
     pub metrics: Arc<Metrics>,
 }
@@ -111,19 +111,19 @@ impl Resender {
 
     /// Looks once. What is over stays in `over` until the ledger has it.
     async fn look(&self, over: &mut Vec<HoldKey>) -> Result<(), ResendFailure> {
-        if self.store.heal_holds().await? > 0 {
+        if self.ledger.heal_holds().await? > 0 {
             warn!("the clock of the ledger was set back: holds are probed anew");
         }
-        self.breakers.holds.refresh(self.store.open_holds().await?);
-        over.extend(self.breakers.holds.take_releases());
-        let n = self.store.release(over).await?;
+        self.board.holds.refresh(self.ledger.open_holds().await?);
+        over.extend(self.board.holds.take_releases());
+        let n = self.ledger.release(over).await?;
         over.clear();
         if n > 0 {
             info!(holds = n, "holds are over");
         }
-        let not = [self.breakers.not_ours_to_probe(), self.without_room()].concat();
+        let not = [self.board.not_ours_to_probe(), self.without_room()].concat();
         for _ in 0..PROBES_MAX {
-            let Some(OverdueProbe { hold, may_send }) = self.store.claim_overdue_probe(&not).await? else { break };
+            let Some(OverdueProbe { hold, may_send }) = self.ledger.claim_overdue_probe(&not).await? else { break };
             if !may_send {
                 self.release_if_empty(&hold).await?;
             } else if hold.kind() == Some(HoldKind::Busy) {
@@ -137,20 +137,20 @@ impl Resender {
 
     /// The holds of busy targets that have enough work here.
     fn without_room(&self) -> Vec<HoldKey> {
-        let full = self.limiters.iter().filter(|(_, _, limiter)| !limiter.is_short_of_work());
+        let full = self.pools.iter().filter(|(_, _, permits)| !permits.is_short_of_work());
         full.map(|(target, operation, _)| HoldKey::busy(target, operation)).collect()
     }
 
     /// Sends as many jobs of a busy target again as it has room for. Where none is left, the hold is over.
     async fn refill(&self, hold: &HoldKey) -> Result<(), ResendFailure> {
-        let mut its = self.limiters.iter().filter(|(target, operation, _)| HoldKey::busy(target, *operation) == *hold);
+        let mut its = self.pools.iter().filter(|(target, operation, _)| HoldKey::busy(target, *operation) == *hold);
         // Another worker serves the target.
-        let Some((_, _, limiter)) = its.next() else { return Ok(()) };
-        let mut n_left = u32::try_from(limiter.appetite()).unwrap_or(u32::MAX).max(1);
+        let Some((_, _, permits)) = its.next() else { return Ok(()) };
+        let mut n_left = u32::try_from(permits.demand()).unwrap_or(u32::MAX).max(1);
         while n_left > 0 {
-            let jobs = self.store.waiting(hold, None, n_left.min(PAGE_MAX)).await?;
+            let jobs = self.ledger.waiting(hold, None, n_left.min(PAGE_MAX)).await?;
             if jobs.is_empty() {
-                self.store.release_at_once(hold).await?;
+                self.ledger.release_at_once(hold).await?;
                 return Ok(());
             }
             n_left -= u32::try_from(jobs.len()).unwrap_or(n_left);
@@ -161,9 +161,9 @@ impl Resender {
 
     /// Ends a hold for which nothing waits: the next job that comes finds out. Otherwise gives back one that waits.
     async fn release_if_empty(&self, hold: &HoldKey) -> Result<Vec<WaitingJob>, ResendFailure> {
-        let jobs = self.store.waiting(hold, None, 1).await?;
+        let jobs = self.ledger.waiting(hold, None, 1).await?;
         if jobs.is_empty() {
-            self.store.release_at_once(hold).await?;
+            self.ledger.release_at_once(hold).await?;
         }
         Ok(jobs)
     }
@@ -182,7 +182,7 @@ impl Resender {
     async fn send_released(&self) {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         loop {
-            let sent = match self.store.claim_released(LEASE).await {
+            let sent = match self.ledger.claim_released(LEASE).await {
                 Ok(Some(lease)) => self.send_hold(lease).await,
                 Ok(None) => {
                     tokio::time::sleep(EVERY).await;
@@ -206,11 +206,11 @@ impl Resender {
         let mut held = Some(lease);
         let sent = self.take_turn(&hold, &mut held).await;
         let is_done = match sent {
-            Ok(is_last) => is_last && self.store.finish(&hold).await?,
+            Ok(is_last) => is_last && self.ledger.finish(&hold).await?,
             Err(_) => false,
         };
         if let Some(lease) = held.filter(|_| !is_done) {
-            self.store.renew(&lease, Duration::ZERO).await?;
+            self.ledger.renew(&lease, Duration::ZERO).await?;
         }
         sent.map(drop)
     }
@@ -220,7 +220,7 @@ impl Resender {
         let Some(number) = hold.replay_number() else {
             return self.send_pages(hold, held, ResendReason::Release).await.map(|()| true);
         };
-        let is_last = self.store.choose(number, CHOSEN_MAX).await?;
+        let is_last = self.ledger.choose(number, CHOSEN_MAX).await?;
         crash_point::reached("chosen");
         self.send_pages(hold, held, ResendReason::Replay).await?;
         Ok(is_last)
@@ -235,12 +235,12 @@ impl Resender {
     ) -> Result<(), ResendFailure> {
         let mut last = None;
         while let Some(lease) = held {
-            *held = self.store.renew(lease, LEASE).await?;
+            *held = self.ledger.renew(lease, LEASE).await?;
             if held.is_none() {
                 warn!(%hold, "the hold began anew, or another worker sends its jobs");
                 break;
             }
-            let jobs = self.store.waiting(hold, last.as_ref(), PAGE_MAX).await?;
+            let jobs = self.ledger.waiting(hold, last.as_ref(), PAGE_MAX).await?;
             let Some(job) = jobs.last() else { break };
             last = Some(job.clone());
             info!(%hold, jobs = jobs.len(), "sending jobs again");
@@ -252,7 +252,7 @@ impl Resender {
     /// Sends jobs, several calls at a time. What cannot be sent stops to wait too.
     async fn send(&self, hold: &HoldKey, jobs: Vec<WaitingJob>, cause: ResendReason) -> Result<(), ResendFailure> {
         // Before the messages are there: what is being resent must not count as missing.
-        self.store.note_activity().await?;
+        self.ledger.note_activity().await?;
         let (ready, unreadable) = calls(jobs);
         self.set_aside(hold, &unreadable.iter().collect::<Vec<_>>()).await?;
         let mut under_way = JoinSet::new();
@@ -261,8 +261,8 @@ impl Resender {
             if under_way.len() == CALLS_MAX {
                 sent = sent.and(join_next(&mut under_way).await);
             }
-            let (sender, hold) = (self.clone(), hold.clone());
-            under_way.spawn(async move { sender.make(call, &hold, cause).await });
+            let (resender, hold) = (self.clone(), hold.clone());
+            under_way.spawn(async move { resender.make(call, &hold, cause).await });
         }
         while !under_way.is_empty() {
             sent = sent.and(join_next(&mut under_way).await);
@@ -287,14 +287,14 @@ impl Resender {
             }
         }
         self.metrics.jobs_sent_again.with_label_values(&[<&str>::from(cause)]).inc_by(taken.len() as u64);
-        self.store.sent_again(hold, &taken).await?;
+        self.ledger.sent_again(hold, &taken).await?;
         self.set_aside(hold, &refused).await?;
         failed
     }
 
     /// Lets jobs that cannot be sent wait no more, as they would be tried for ever.
     async fn set_aside(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<(), ResendFailure> {
-        self.store.unsendable(hold, jobs).await?;
+        self.ledger.unsendable(hold, jobs).await?;
         Ok(())
     }
 

@@ -3,9 +3,9 @@
 //! One cancellation at the front ends the receiving; closed channels carry the end on: receivers, jobs, recorder,
 //! heartbeat. A deadline ends it where something hangs; what is still held is then given back.
 
+mod connections;
 mod descriptors;
 mod quotas;
-mod reached;
 mod running;
 mod targets;
 
@@ -39,8 +39,8 @@ use crate::telemetry::metrics::Metrics;
 use muster_core::job::Name;
 use muster_core::precheck::Precheck;
 
+use connections::Connections;
 use quotas::Quotas;
-use reached::Connections;
 use running::{Essential, Running};
 
 /// Messages a second that one receiver fetches from SQS, reckoned with a receive of ten in 50 ms.
@@ -87,14 +87,14 @@ impl Engine {
 /// A worker that is connected to everything and receives nothing yet; its parts share this.
 pub struct Connected<'a> {
     config: &'a Config,
-    reached: Connections,
-    limiters: PermitPools,
+    connections: Connections,
+    pools: PermitPools,
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// The jobs in flight.
     pub slots: Slots,
     /// What holds calls back.
-    pub breakers: Board,
+    pub board: Board,
     arrivals: Arrivals,
     identity: Arc<Identity>,
     essential: Essential,
@@ -111,19 +111,19 @@ impl<'a> Connected<'a> {
     pub async fn connect(config: &'a Config, stop: CancellationToken) -> anyhow::Result<Self> {
         let n_slots = descriptors::slots(config.worker.slots, config.database.max_connections);
         let metrics = Arc::new(Metrics::new());
-        let breakers = board(config)?;
-        let reached = Connections::connect(config).await?;
-        for (target, reason) in &reached.targets.denied {
-            breakers.denied(target, reason);
+        let board = board(config)?;
+        let connections = Connections::connect(config).await?;
+        for (target, reason) in &connections.targets.denied {
+            board.denied(target, reason);
         }
         // What is paused is so from the first message on.
-        breakers.holds.refresh(insist(async || reached.store.open_holds().await).await?);
+        board.holds.refresh(insist(async || connections.ledger.open_holds().await).await?);
         let essential = Essential::new(stop.clone());
-        let quotas = Quotas { store: &reached.store, breakers: &breakers, metrics: &metrics, essential: &essential };
-        let limiters = quotas.open(config, &reached.targets).await?;
-        let slots = slots(n_slots, &reached, &limiters);
+        let quotas = Quotas { ledger: &connections.ledger, board: &board, metrics: &metrics, essential: &essential };
+        let pools = quotas.open(config, &connections.targets).await?;
+        let slots = slots(n_slots, &connections, &pools);
         let (arrivals, identity) = (Arrivals::default(), Arc::new(presence::identity()));
-        Ok(Self { config, reached, limiters, metrics, slots, breakers, arrivals, identity, essential, n_slots, stop })
+        Ok(Self { config, connections, pools, metrics, slots, board, arrivals, identity, essential, n_slots, stop })
     }
 
     /// Starts to receive.
@@ -139,27 +139,27 @@ impl<'a> Connected<'a> {
             helpers: self.helpers(),
             broken: self.essential.broken.clone(),
             slots: self.slots.clone(),
-            store: self.reached.store.clone(),
+            ledger: self.connections.ledger.clone(),
             identity: Arc::clone(&self.identity),
             stop: self.stop.clone(),
         };
         let worker = self.worker(ends.clone(), running.jobs.clone())?;
         let given_up = Arc::default();
-        let queues: Vec<Queue> = self.reached.queues().map(|queue| queue.queue.clone()).collect();
+        let queues: Vec<Queue> = self.connections.queues().map(|queue| queue.queue.clone()).collect();
         let receiver = Receiver {
-            queue: self.reached.main.queue.clone(),
+            queue: self.connections.main.queue.clone(),
             lane: Lane::Live,
             arrivals: self.arrivals.clone(),
             slots: self.slots.clone(),
             worker,
-            breakers: self.breakers.clone(),
+            board: self.board.clone(),
             recorder: ends,
             metrics: Arc::clone(&self.metrics),
             stop: self.stop.clone(),
             wait: self.config.queue.wait.into(),
             until_empty: (until == Until::Empty).then(|| Drained {
                 queues: queues.clone(),
-                store: self.reached.store.clone(),
+                ledger: self.connections.ledger.clone(),
                 given_up: Arc::clone(&given_up),
             }),
         };
@@ -180,19 +180,19 @@ impl<'a> Connected<'a> {
     }
 
     /// The ledger.
-    pub fn store(&self) -> &Ledger {
-        &self.reached.store
+    pub fn ledger(&self) -> &Ledger {
+        &self.connections.ledger
     }
 
     /// The main queue.
     pub fn queue(&self) -> &Queue {
-        &self.reached.main.queue
+        &self.connections.main.queue
     }
 
     fn recorder(&self) -> Recorder {
         Recorder {
-            store: self.reached.store.clone(),
-            breakers: self.breakers.clone(),
+            ledger: self.connections.ledger.clone(),
+            board: self.board.clone(),
             metrics: Arc::clone(&self.metrics),
         }
     }
@@ -200,12 +200,12 @@ impl<'a> Connected<'a> {
     fn worker(&self, recorder: mpsc::Sender<Finished>, tasks: TaskTracker) -> anyhow::Result<Worker> {
         let precheck = &self.config.precheck;
         Ok(Worker::new(WorkerParts {
-            targets: self.reached.targets.by_name.clone(),
-            limiters: self.limiters.clone(),
+            targets: self.connections.targets.by_name.clone(),
+            pools: self.pools.clone(),
             precheck: Precheck::new(precheck.policy(), known_cas(precheck)?),
-            clock: self.reached.targets.clock.clone(),
-            store: self.reached.store.clone(),
-            breakers: self.breakers.clone(),
+            clock: self.connections.targets.clock.clone(),
+            ledger: self.connections.ledger.clone(),
+            board: self.board.clone(),
             retry: self.config.retry.policy(),
             recorder,
             metrics: Arc::clone(&self.metrics),
@@ -218,7 +218,7 @@ impl<'a> Connected<'a> {
     fn helpers(&self) -> JoinSet<()> {
         let essential = &self.essential;
         let mut helpers = JoinSet::new();
-        for queue in self.reached.queues() {
+        for queue in self.connections.queues() {
             let heartbeat = Heartbeat {
                 queue: queue.queue.clone(),
                 slots: self.slots.clone(),
@@ -228,40 +228,40 @@ impl<'a> Connected<'a> {
             };
             helpers.spawn(essential.run(heartbeat.run()));
         }
-        let sender = Resender {
-            store: self.reached.store.clone(),
-            queue: self.reached.for_sent_again().clone(),
-            breakers: self.breakers.clone(),
-            limiters: self.limiters.clone(),
+        let resender = Resender {
+            ledger: self.connections.ledger.clone(),
+            queue: self.connections.for_sent_again().clone(),
+            board: self.board.clone(),
+            pools: self.pools.clone(),
             metrics: Arc::clone(&self.metrics),
         };
-        helpers.spawn(essential.run(sender.run()));
+        helpers.spawn(essential.run(resender.run()));
         helpers.spawn(self.backlog().run());
         helpers.spawn(self.presence().run());
-        helpers.spawn(self.arrivals.clone().report_to(self.reached.store.clone()));
+        helpers.spawn(self.arrivals.clone().report_to(self.connections.ledger.clone()));
         if let Some(target) = self.config.targets.values().next() {
-            let (clock, access) = (self.reached.targets.clock.clone(), target.access(&self.config.aws));
-            helpers.spawn(clock.watch(access, self.reached.store.clone()));
+            let (clock, access) = (self.connections.targets.clock.clone(), target.access(&self.config.aws));
+            helpers.spawn(clock.watch(access, self.connections.ledger.clone()));
         }
         helpers
     }
 
     fn backlog(&self) -> Backlog {
         Backlog {
-            main: self.reached.main.queue.clone(),
-            replay: self.reached.replay.as_ref().map(|replay| replay.queue.clone()),
-            dead: self.reached.dead(),
-            store: self.reached.store.clone(),
+            main: self.connections.main.queue.clone(),
+            replay: self.connections.replay.as_ref().map(|replay| replay.queue.clone()),
+            dead: self.connections.dead(),
+            ledger: self.connections.ledger.clone(),
             metrics: Arc::clone(&self.metrics),
-            limiters: self.limiters.clone(),
+            pools: self.pools.clone(),
         }
     }
 
     fn presence(&self) -> Presence {
         Presence {
             identity: Arc::clone(&self.identity),
-            store: self.reached.store.clone(),
-            breakers: self.breakers.clone(),
+            ledger: self.connections.ledger.clone(),
+            board: self.board.clone(),
             metrics: Arc::clone(&self.metrics),
         }
     }
@@ -274,10 +274,10 @@ fn board(config: &Config) -> anyhow::Result<Board> {
 }
 
 /// The slots, which hold as many waiting jobs as the limiters have room for.
-fn slots(n: usize, reached: &Connections, limiters: &PermitPools) -> Slots {
-    let limiters = limiters.clone();
-    let room = move || limiters.room();
-    let make = if reached.replay.is_some() { Slots::shared } else { Slots::new };
+fn slots(n: usize, connections: &Connections, pools: &PermitPools) -> Slots {
+    let pools = pools.clone();
+    let room = move || pools.room();
+    let make = if connections.replay.is_some() { Slots::shared } else { Slots::new };
     make(n, room)
 }
 

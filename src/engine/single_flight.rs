@@ -39,7 +39,7 @@ pub enum Claimed {
 /// The right to work on a certificate; dropping it gives the right back.
 #[derive(Debug)]
 pub struct Claim {
-    claims: SingleFlight,
+    flights: SingleFlight,
     key: FlightKey,
     outcome: watch::Sender<Option<Outcome>>,
 }
@@ -61,7 +61,7 @@ impl SingleFlight {
             Entry::Vacant(entry) => {
                 let (outcome, join) = watch::channel(None);
                 entry.insert(Join { operation: job.operation(), outcome: join });
-                Claimed::First(Claim { claims: self.clone(), key, outcome })
+                Claimed::First(Claim { flights: self.clone(), key, outcome })
             }
         }
     }
@@ -80,7 +80,7 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.claims.lock().remove(&self.key);
+        self.flights.lock().remove(&self.key);
     }
 }
 
@@ -90,7 +90,7 @@ impl Join {
     pub async fn outcome(mut self, operation: Operation) -> Option<Outcome> {
         let is_same = operation == self.operation;
         let outcome = self.outcome.wait_for(Option::is_some).await.ok()?.clone();
-        outcome.filter(|outcome| is_same || outcome.status().is_good())
+        outcome.filter(|outcome| is_same || outcome.status().is_success())
     }
 }
 
@@ -119,15 +119,15 @@ mod tests {
         }
     }
 
-    fn first(claims: &SingleFlight) -> Claim {
-        match claims.claim(&job(), ID) {
+    fn first(flights: &SingleFlight) -> Claim {
+        match flights.claim(&job(), ID) {
             Claimed::First(claim) => claim,
             Claimed::Joined(_) => panic!("somebody holds the claim"),
         }
     }
 
-    fn joined(claims: &SingleFlight) -> Join {
-        match claims.claim(&job(), ID) {
+    fn joined(flights: &SingleFlight) -> Join {
+        match flights.claim(&job(), ID) {
             Claimed::First(_) => panic!("nobody holds the claim"),
             Claimed::Joined(join) => join,
         }
@@ -135,9 +135,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_copy_takes_over_how_the_first_ended() {
-        let claims = SingleFlight::default();
-        let claim = first(&claims);
-        let join = joined(&claims);
+        let flights = SingleFlight::default();
+        let claim = first(&flights);
+        let join = joined(&flights);
         claim.settle(outcome(Code::Ok));
         drop(claim);
         assert_eq!(join.outcome(OPERATION).await.unwrap().code, Code::Ok);
@@ -145,21 +145,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_copy_learns_that_the_first_gave_up() {
-        let claims = SingleFlight::default();
-        let claim = first(&claims);
-        let join = joined(&claims);
+        let flights = SingleFlight::default();
+        let claim = first(&flights);
+        let join = joined(&flights);
         drop(claim);
         assert!(join.outcome(OPERATION).await.is_none());
-        drop(first(&claims));
+        drop(first(&flights));
     }
 
     #[tokio::test]
     async fn a_job_of_another_operation_learns_only_of_a_good_end() {
         let other = Operation::RegisterCertificateWithoutCA;
         for (code, is_told) in [(Code::Ok, true), (Code::CertificateConflict, false)] {
-            let claims = SingleFlight::default();
-            let claim = first(&claims);
-            let join = joined(&claims);
+            let flights = SingleFlight::default();
+            let claim = first(&flights);
+            let join = joined(&flights);
             claim.settle(outcome(code));
             assert_eq!(join.outcome(other).await.is_some(), is_told, "{code}");
         }
@@ -167,9 +167,9 @@ mod tests {
 
     #[test]
     fn a_job_that_insists_on_an_answer_of_aws_does_not_join_one_that_does_not() {
-        let claims = SingleFlight::default();
-        let _claim = first(&claims);
+        let flights = SingleFlight::default();
+        let _claim = first(&flights);
         let job = Job { verify: true, ..job() };
-        assert!(matches!(claims.claim(&job, ID), Claimed::First(_)));
+        assert!(matches!(flights.claim(&job, ID), Claimed::First(_)));
     }
 }

@@ -5,9 +5,9 @@
 
 mod admission;
 mod call;
+mod existing;
 mod judge;
 mod namesakes;
-mod standing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub struct ServedTarget {
     /// Whose account it is.
     pub account: Account,
     /// The way in.
-    pub session: Arc<TargetClient>,
+    pub client: Arc<TargetClient>,
 }
 
 /// What a worker works with.
@@ -60,15 +60,15 @@ pub struct WorkerParts {
     /// The targets by their names.
     pub targets: HashMap<String, ServedTarget>,
     /// The tokens of each target and operation.
-    pub limiters: PermitPools,
+    pub pools: PermitPools,
     /// The precheck.
     pub precheck: Precheck,
     /// The time that it judges by.
     pub clock: Clock,
     /// The ledger, asked for known certificates.
-    pub store: Ledger,
+    pub ledger: Ledger,
     /// What holds calls back.
-    pub breakers: Board,
+    pub board: Board,
     /// How often and how slowly a call is tried again.
     pub retry: RetryPolicy,
     /// Where ends go.
@@ -85,7 +85,7 @@ pub struct WorkerParts {
 #[derive(Clone, Debug)]
 pub struct Worker {
     parts: Arc<WorkerParts>,
-    claims: SingleFlight,
+    flights: SingleFlight,
     namesakes: Arc<Namesakes>,
 }
 
@@ -100,7 +100,7 @@ struct Admitted {
 impl Worker {
     /// Makes a worker.
     pub fn new(parts: WorkerParts) -> Self {
-        Self { parts: Arc::new(parts), claims: SingleFlight::default(), namesakes: Arc::default() }
+        Self { parts: Arc::new(parts), flights: SingleFlight::default(), namesakes: Arc::default() }
     }
 
     /// Says whether a job's target is one of ours.
@@ -137,7 +137,7 @@ impl Worker {
     async fn claim(&self, admitted: Vec<Admitted>) {
         let mut firsts = Vec::with_capacity(admitted.len());
         for admitted in admitted {
-            match self.claims.claim(&admitted.job, admitted.certificate.id()) {
+            match self.flights.claim(&admitted.job, admitted.certificate.id()) {
                 Claimed::First(claim) => firsts.push((admitted, claim)),
                 Claimed::Joined(join) => self.join(admitted, join),
             }
@@ -176,7 +176,7 @@ impl Worker {
             let ids = firsts.iter().filter(|(admitted, _)| !admitted.job.verify);
             let ids: Vec<_> = ids.map(|(admitted, _)| admitted.certificate.id()).collect();
             let account = &self.parts.targets[&target].account;
-            let ask = || self.parts.store.known(&account.id, &account.region, operation, &ids);
+            let ask = || self.parts.ledger.known(&account.id, &account.region, operation, &ids);
             let Some(known) = self.ask_ledger(ask).await else {
                 for (admitted, _) in firsts {
                     self.release(admitted.delivery).await;
@@ -209,7 +209,7 @@ impl Worker {
                 Err(error) => {
                     self.parts.metrics.db_error(&error);
                     warn!(%error, "the ledger cannot be asked, trying again");
-                    failing.get_or_insert_with(|| self.parts.breakers.postgres.failing(&error.to_string()));
+                    failing.get_or_insert_with(|| self.parts.board.postgres.failing(&error.to_string()));
                 }
             }
             tokio::select! {
@@ -236,7 +236,7 @@ impl Worker {
             claim.settle(outcome.clone());
         }
         if outcome.n_attempts > 0 && (outcome.status().is_end() || self.is_new_lone_issuer(&outcome)) {
-            self.parts.breakers.holds.ended(&job.batch, outcome.code);
+            self.parts.board.holds.ended(&job.batch, outcome.code);
         }
         let account = self.parts.targets[job.target.as_str()].account.clone();
         let finish = Finish::Ended { job: Box::new(job), account, outcome: Box::new(outcome), claim };
@@ -247,7 +247,7 @@ impl Worker {
     /// as self-signed certificates are, spends a call for each. Whatever is sent again as a probe was counted before.
     fn is_new_lone_issuer(&self, outcome: &Outcome) -> bool {
         let Some(Parking { hold, opening: Some(opening) }) = &outcome.parking else { return false };
-        outcome.code == Code::IssuerInactive && !opening.is_closed && !self.parts.breakers.holds.is_known(hold)
+        outcome.code == Code::IssuerInactive && !opening.is_closed && !self.parts.board.holds.is_known(hold)
     }
 
     /// Gives a message back.

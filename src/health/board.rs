@@ -33,15 +33,15 @@ impl Board {
     /// A board on which nothing is open, for these targets.
     pub fn new(targets: impl IntoIterator<Item = Name>, probes: ProbeTimes) -> Self {
         let changes = Changes::default();
-        let mut breakers = HashMap::new();
+        let mut board = HashMap::new();
         for target in targets {
             for &operation in Operation::VARIANTS {
                 let breaker = Breaker::new(format!("{target}:{operation}"), probes.target, changes.clone());
-                breakers.insert((target.clone(), operation), breaker);
+                board.insert((target.clone(), operation), breaker);
             }
         }
         Self {
-            targets: breakers,
+            targets: board,
             postgres: Dependency::new("postgres", changes.clone()),
             sqs: Dependency::new("sqs", changes.clone()),
             holds: HoldView::new(probes, changes.clone()),
@@ -189,7 +189,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn breakers(targets: &[&str]) -> Board {
+    fn board(targets: &[&str]) -> Board {
         let probes = ProbeTimes { issuer: PROBE, batch: PROBE, target: PROBE };
         Board::new(targets.iter().map(|target| name(target)), probes)
     }
@@ -206,7 +206,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nothing_can_be_done_while_the_ledger_fails_or_all_targets_do() {
-        let board = breakers(&["a", "b"]);
+        let board = board(&["a", "b"]);
         board.until_usable().await;
         board.of(&name("a"), OPERATION).denied("expired");
         assert!(board.others_work(&name("a"), OPERATION));
@@ -225,7 +225,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_operation_that_nobody_uses_does_not_count_as_working() {
-        let board = breakers(&["a"]);
+        let board = board(&["a"]);
         let (a, other) = (name("a"), Operation::RegisterCACertificate);
         board.of(&a, OPERATION).denied("not allowed");
         assert!(!board.others_work(&a, OPERATION) && !board.is_usable());
@@ -246,7 +246,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_to_one_operation_shows_that_the_credentials_work() {
-        let board = breakers(&["a"]);
+        let board = board(&["a"]);
         board.denied(&name("a"), "expired");
         assert!(!board.is_usable());
         board.answered(&name("a"), Operation::RegisterCACertificate, Instant::now());
@@ -255,7 +255,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_board_tells_what_is_open_and_why() {
-        let board = breakers(&["a"]);
+        let board = board(&["a"]);
         assert_eq!(board.open(), []);
         board.of(&name("a"), OPERATION).denied("expired");
         let _failing = board.postgres.failing("refused");

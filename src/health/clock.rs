@@ -55,9 +55,9 @@ impl Clock {
     }
 
     /// Compares the clocks every few minutes, for ever; AWS's was read when the service started.
-    pub async fn watch(self, access: Access, store: Ledger) {
+    pub async fn watch(self, access: Access, ledger: Ledger) {
         loop {
-            self.warn_of_postgres(&store).await;
+            self.warn_of_postgres(&ledger).await;
             tokio::time::sleep(EVERY).await;
             if let Some(ahead) = identity::ask(&access, PATIENCE).await.clock_ahead {
                 self.set_ahead(ahead);
@@ -66,8 +66,8 @@ impl Clock {
     }
 
     /// Warns where the clock of Postgres differs from this one.
-    async fn warn_of_postgres(&self, store: &Ledger) {
-        let Ok(clock) = store.clock().await else { return };
+    async fn warn_of_postgres(&self, ledger: &Ledger) {
+        let Ok(clock) = ledger.clock().await else { return };
         let seconds = clock.ahead - (self.now() - OffsetDateTime::now_utc()).as_seconds_f64();
         if seconds.abs() >= APART_MAX {
             let (off, behind_or_ahead) = apart(seconds);

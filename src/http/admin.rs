@@ -37,9 +37,9 @@ pub struct Admin {
     /// What is held.
     pub slots: Slots,
     /// What holds calls back.
-    pub breakers: Board,
+    pub board: Board,
     /// The ledger, checked by `/readyz`.
-    pub store: Ledger,
+    pub ledger: Ledger,
     /// The queue, checked by `/readyz`.
     pub queue: Queue,
     /// Says that the process stops.
@@ -104,7 +104,7 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
         admin.metrics.jobs_in_flight.with_label_values(&[<&str>::from(stage)]).set(n as i64);
     }
     admin.metrics.oldest_in_flight_age.set(admin.slots.oldest_age().as_secs_f64());
-    let open = admin.breakers.open();
+    let open = admin.board.open();
     for breaker in BREAKER_LABELS {
         let is_open = open.iter().any(|trouble| trouble.breaker == breaker);
         admin.metrics.breaker_open.with_label_values(&[breaker]).set(is_open.into());
@@ -124,18 +124,17 @@ struct Readiness {
 }
 
 async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
-    let (store, queue) = (admin.store.clone(), admin.queue.clone());
+    let (ledger, queue) = (admin.ledger.clone(), admin.queue.clone());
     let (postgres, queue) = tokio::join!(
-        check(&admin.checks.postgres, async move { store.probe().await }),
+        check(&admin.checks.postgres, async move { ledger.probe().await }),
         check(&admin.checks.queue, async move { queue.attributes().await.map(drop) }),
     );
     let stopping = admin.stop.is_cancelled();
     // Where only some jobs are held, others are served.
-    let is_ready = postgres.is_ok() && queue.is_ok() && admin.breakers.is_usable() && !stopping;
+    let is_ready = postgres.is_ok() && queue.is_ok() && admin.board.is_usable() && !stopping;
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let text = |result: Result<(), String>| result.err().unwrap_or_else(|| "ok".to_owned());
-    let readiness =
-        Readiness { postgres: text(postgres), queue: text(queue), stopping, breakers: admin.breakers.open() };
+    let readiness = Readiness { postgres: text(postgres), queue: text(queue), stopping, breakers: admin.board.open() };
     (status, Json(readiness))
 }
 

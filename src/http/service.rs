@@ -61,8 +61,8 @@ async fn listen(connected: &Connected<'_>) -> anyhow::Result<Option<Listening>> 
     let admin = Admin {
         metrics: Arc::clone(&connected.metrics),
         slots: connected.slots.clone(),
-        breakers: connected.breakers.clone(),
-        store: connected.store().clone(),
+        board: connected.board.clone(),
+        ledger: connected.ledger().clone(),
         queue: connected.queue().clone(),
         stop: connected.stop.clone(),
         checks: Arc::default(),

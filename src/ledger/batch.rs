@@ -96,7 +96,11 @@ impl BatchStatus {
 
     /// How many certificates did not end well.
     pub fn failed(&self) -> u64 {
-        self.counts.iter().filter(|count| count.status.is_end() && !count.status.is_good()).map(|count| count.n).sum()
+        self.counts
+            .iter()
+            .filter(|count| count.status.is_end() && !count.status.is_success())
+            .map(|count| count.n)
+            .sum()
     }
 
     /// How many certificates stand at AWS with another or an unknown status than was asked for.

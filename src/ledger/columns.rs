@@ -73,7 +73,7 @@ impl<'a> RowColumns<'a> {
         self.certificate_id.push(row.certificate_id.as_ref().map(|id| id.0.as_slice()));
         self.serial.push(row.serial.as_deref());
         // What comes to no good end is kept in its request.
-        self.certificate.push(row.certificate.as_deref().filter(|_| row.end.status().is_good()));
+        self.certificate.push(row.certificate.as_deref().filter(|_| row.end.status().is_success()));
         self.source.push(row.names.source.as_deref());
         self.reference.push(row.names.reference.as_deref());
         self.message_id.push(&row.message_id);

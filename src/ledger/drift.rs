@@ -285,7 +285,7 @@ pub(crate) mod tests {
 
     /// A row of a batch as a test needs it; its status is known where it is good.
     pub(crate) fn compared(batch: &str, code: Code) -> ComparedRow {
-        let (operation, is_good) = (Operation::RegisterCertificate, code.status().is_good());
+        let (operation, is_success) = (Operation::RegisterCertificate, code.status().is_success());
         ComparedRow {
             key: DriftKey::of((batch.into(), "default".into(), operation, [7; 32])),
             operation,
@@ -293,9 +293,9 @@ pub(crate) mod tests {
             status: code.status(),
             code,
             wanted_status: CertificateStatus::Active,
-            known_status: is_good.then_some(CertificateStatus::Active),
-            has_certificate: is_good,
-            is_sendable: !is_good,
+            known_status: is_success.then_some(CertificateStatus::Active),
+            has_certificate: is_success,
+            is_sendable: !is_success,
             is_newer: false,
             ended_at: OffsetDateTime::UNIX_EPOCH,
             n_attempts: 1,

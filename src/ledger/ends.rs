@@ -55,8 +55,8 @@ impl Ends {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn open(store: &Ledger, batch: &str, filter: EndFilter, counts: &[Count]) -> Result<Self, LedgerError> {
-        let operations = store.batch_operations(batch).await?;
+    pub async fn open(ledger: &Ledger, batch: &str, filter: EndFilter, counts: &[Count]) -> Result<Self, LedgerError> {
+        let operations = ledger.batch_operations(batch).await?;
         Ok(Self { walk: Walk::new(batch, filter.ways(counts, operations)), filter })
     }
 
@@ -64,9 +64,9 @@ impl Ends {
     ///
     /// # Errors
     /// What the server or the connection met; the page can be asked for again.
-    pub async fn next_page(&mut self, store: &Ledger) -> Result<Option<Vec<EndRow>>, LedgerError> {
-        let Some(until) = self.walk.page_end(store).await? else { return Ok(None) };
-        let rows = store.ends(&self.walk, &until, &self.filter).await?;
+    pub async fn next_page(&mut self, ledger: &Ledger) -> Result<Option<Vec<EndRow>>, LedgerError> {
+        let Some(until) = self.walk.page_end(ledger).await? else { return Ok(None) };
+        let rows = ledger.ends(&self.walk, &until, &self.filter).await?;
         self.walk.after = until;
         Ok(Some(rows))
     }
@@ -77,17 +77,17 @@ impl GoodEnds {
     ///
     /// # Errors
     /// What the server or the connection met.
-    pub async fn open(store: &Ledger, batch: &str) -> Result<Self, LedgerError> {
-        Ok(Self { walk: Walk::new(batch, RowWalk::all(store.batch_operations(batch).await?)) })
+    pub async fn open(ledger: &Ledger, batch: &str) -> Result<Self, LedgerError> {
+        Ok(Self { walk: Walk::new(batch, RowWalk::all(ledger.batch_operations(batch).await?)) })
     }
 
     /// The next certificates, none after the last; a page may be without any.
     ///
     /// # Errors
     /// What the server or the connection met; the page can be asked for again.
-    pub async fn next_page(&mut self, store: &Ledger) -> Result<Option<Vec<GoodEnd>>, LedgerError> {
-        let Some(until) = self.walk.page_end(store).await? else { return Ok(None) };
-        let good = store.good_ends(&self.walk, &until).await?;
+    pub async fn next_page(&mut self, ledger: &Ledger) -> Result<Option<Vec<GoodEnd>>, LedgerError> {
+        let Some(until) = self.walk.page_end(ledger).await? else { return Ok(None) };
+        let good = ledger.good_ends(&self.walk, &until).await?;
         self.walk.after = until;
         Ok(Some(good))
     }
@@ -99,9 +99,9 @@ impl Walk {
     }
 
     /// Tells the last subject of the next page; none where nothing is left.
-    async fn page_end(&mut self, store: &Ledger) -> Result<Option<Vec<u8>>, LedgerError> {
+    async fn page_end(&mut self, ledger: &Ledger) -> Result<Option<Vec<u8>>, LedgerError> {
         while let Some(way) = self.ways.last() {
-            if let Some(until) = store.page_end(self, way).await? {
+            if let Some(until) = ledger.page_end(self, way).await? {
                 self.size = PAGE.1.min(self.size * 2);
                 return Ok(Some(until));
             }

@@ -106,13 +106,13 @@ impl End {
 
     /// Says whether the certificate stands at AWS with another or an unknown status than was asked for.
     pub fn status_differs(&self) -> bool {
-        self.status().is_good() && self.known_status != Some(self.wanted_status)
+        self.status().is_success() && self.known_status != Some(self.wanted_status)
     }
 
     /// Says whether this end replaces an earlier one: a higher rank wins, among ends of rank 1 the later.
     fn wins_over(&self, earlier: &Self) -> bool {
         let (new, old) = (self.status().rank(), earlier.status().rank());
-        new > old || (new == old && !self.status().is_good())
+        new > old || (new == old && !self.status().is_success())
     }
 }
 
@@ -192,7 +192,7 @@ pub(crate) mod tests {
 
     /// A row of batch `b` as a test needs it.
     pub(crate) fn row(subject: u8, code: Code) -> Row {
-        let is_good = code.status().is_good();
+        let is_success = code.status().is_success();
         let attempt = Attempt { at: OffsetDateTime::UNIX_EPOCH, result: "ok".into(), request_id: None, ms: 1 };
         let attempts = if code.status() == Status::Registered { vec![attempt] } else { vec![] };
         Row {
@@ -204,7 +204,7 @@ pub(crate) mod tests {
             region: "eu-west-1".into(),
             certificate_id: Some(CertificateId([subject; 32])),
             serial: Some(vec![subject]),
-            certificate: is_good.then(|| vec![0x30, subject]),
+            certificate: is_success.then(|| vec![0x30, subject]),
             names: Names { reference: Some(format!("SN-{subject}")), source: Some("line".into()) },
             message_id: format!("m-{subject}"),
             n_attempts: attempts.len(),
@@ -215,8 +215,8 @@ pub(crate) mod tests {
                 code,
                 detail: None,
                 wanted_status: CertificateStatus::Active,
-                known_status: is_good.then_some(CertificateStatus::Active),
-                request: (!is_good).then(|| "{}".into()),
+                known_status: is_success.then_some(CertificateStatus::Active),
+                request: (!is_success).then(|| "{}".into()),
                 waits_for: None,
                 verify: false,
                 sent_again_at: None,

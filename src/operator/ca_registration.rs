@@ -156,16 +156,16 @@ impl CaRegistration {
     /// judges the certificate is no error.
     pub async fn register(
         &self,
-        store: &Ledger,
+        ledger: &Ledger,
         job: &Job,
         certificate: &CheckedCertificate,
     ) -> Result<Registration, CaRegistrationError> {
         let began = OffsetDateTime::now_utc();
         let (target, Account { id, region }) = (self.target.as_str(), &self.account);
-        insist(async || store.claim_target(target, id, region).await).await?;
-        let (limiter, work) = self.limiter(store, job.operation()).await?;
+        insist(async || ledger.claim_target(target, id, region).await).await?;
+        let (permits, work) = self.permits(ledger, job.operation()).await?;
         let work = tokio::spawn(work);
-        let outcome = self.call(limiter, job, certificate).await;
+        let outcome = self.call(permits, job, certificate).await;
         // What the calls taught of the rate is written before the end.
         work.await.expect("nothing that grants tokens panics");
         let (Registration { outcome, existing }, failed) = outcome?;
@@ -173,9 +173,9 @@ impl CaRegistration {
         let id = format!("by-hand-{:032x}", fastrand::u128(..));
         let message = MessageOrigin { id: &id, sent_at: began, received_at: began };
         page.add_outcome(message, job, &self.account, &outcome);
-        let mut written = self.record(store, page).await;
+        let mut written = self.record(ledger, page).await;
         if let (Ok(()), Some(existing)) = (&written, &existing) {
-            written = self.note(store, certificate.id(), existing).await;
+            written = self.note(ledger, certificate.id(), existing).await;
         }
         // What is wrong at AWS comes before what the ledger lacks.
         if let Some(failed) = failed {
@@ -186,40 +186,40 @@ impl CaRegistration {
     }
 
     /// The tokens of the quota, and what must run for them.
-    async fn limiter(
+    async fn permits(
         &self,
-        store: &Ledger,
+        ledger: &Ledger,
         operation: Operation,
     ) -> Result<(PermitPool, impl Future<Output = ()> + Send + use<>), LedgerError> {
         let (quota, ceiling) = (Quota { account: self.account.clone(), operation }, self.rates.of(operation));
-        let learnt = insist(async || store.open_quota(&quota, ceiling).await).await?;
+        let learnt = insist(async || ledger.open_quota(&quota, ceiling).await).await?;
         let metrics = Arc::new(Metrics::new());
         let gauges = Gauges { learnt: vec![], leased: metrics.limiter_tokens_leased.clone() };
         let postgres = Dependency::new("postgres", Changes::default());
-        Ok(LeaseClient { store: store.clone(), quota, postgres, metrics }.limiter(learnt, ceiling, gauges))
+        Ok(LeaseClient { ledger: ledger.clone(), quota, postgres, metrics }.permits(learnt, ceiling, gauges))
     }
 
     /// Calls AWS until the certificate has an outcome; with it, why a CA that AWS has already was not activated.
     async fn call(
         &self,
-        limiter: PermitPool,
+        permits: PermitPool,
         job: &Job,
         certificate: &CheckedCertificate,
     ) -> Result<(Registration, Option<CaRegistrationError>), CaRegistrationError> {
-        let mut course = Attempts::new(self.retry, 0);
+        let mut attempts = Attempts::new(self.retry, 0);
         let mut n_calls = 0;
         loop {
-            let token = limiter.token().await;
+            let permit = permits.acquire().await;
             let answer = self.registrar.register(certificate).await;
             n_calls += 1;
             match answer.kind() {
                 Some(ErrorKind::Denied) => return Err(denied(job.operation(), answer)),
-                Some(ErrorKind::Throttled) => limiter.throttled(&token),
+                Some(ErrorKind::Throttled) => permits.throttled(&permit),
                 _ => {}
             }
-            match course.after(&answer, n_calls, false) {
+            match attempts.after(&answer, n_calls, false) {
                 NextStep::End(code) => {
-                    return Ok(self.end(code, job, certificate, course, &answer).await);
+                    return Ok(self.end(code, job, certificate, attempts, &answer).await);
                 }
                 NextStep::Wait(wait) => {
                     let error = answer.result.err().map(|error| error.to_string()).unwrap_or_default();
@@ -236,31 +236,31 @@ impl CaRegistration {
         code: Code,
         job: &Job,
         certificate: &CheckedCertificate,
-        course: Attempts,
+        attempts: Attempts,
         answer: &Answer,
     ) -> (Registration, Option<CaRegistrationError>) {
         let wanted = job.request.wanted_status();
         let id = certificate.id();
         let is_foreign = answer.existing_id.as_ref().is_some_and(|found| *found != id.to_string());
         if code != Code::Exists || is_foreign {
-            let outcome = course.outcome(code, certificate, wanted, false, answer, ExistingCertificate::default());
+            let outcome = attempts.outcome(code, certificate, wanted, false, answer, ExistingCertificate::default());
             return (Registration { outcome, existing: None }, None);
         }
-        let (existing, standing, failed) = self.existing(id, wanted, &course).await;
-        let outcome = course.outcome(code, certificate, wanted, false, answer, standing);
+        let (existing, known, failed) = self.existing(id, wanted, &attempts).await;
+        let outcome = attempts.outcome(code, certificate, wanted, false, answer, known);
         let existing = Some(existing).filter(|_| outcome.status() == Status::AlreadyRegistered);
         (Registration { outcome, existing }, failed)
     }
 
     /// Writes an end, again where that may help: what AWS did should be known.
-    async fn record(&self, store: &Ledger, page: Page) -> Result<(), LedgerError> {
+    async fn record(&self, ledger: &Ledger, page: Page) -> Result<(), LedgerError> {
         let page = Page { mark: Some(Marks::default().next_mark()), ..page };
         let mut backoff = Backoff::new(self.retry.first_wait, self.retry.max_wait);
-        let mut written = store.record(&page).await;
+        let mut written = ledger.record(&page).await;
         for _ in 1..ATTEMPTS {
             if written.as_ref().is_err_and(|error| !error.is_rows_fault()) {
                 backoff.wait().await;
-                written = store.record(&page).await;
+                written = ledger.record(&page).await;
             }
         }
         written

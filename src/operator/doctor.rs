@@ -143,19 +143,19 @@ impl Finding {
 impl Examination<'_> {
     /// Makes every check; the order of what they found is always the same.
     pub async fn run(&self) -> Vec<Finding> {
-        let (ledger, targets, queues, admin) = tokio::join!(
+        let (examined, targets, queues, admin) = tokio::join!(
             ExaminedLedger::reach(self.config),
             ExaminedTargets::ask(self.config),
             ExaminedQueues::reach(self.config),
             listener::check(self.config),
         );
-        let store = ledger.store.as_ref();
+        let ledger = examined.ledger.as_ref();
         let (names, of_queues, of_targets, quotas, work) = tokio::join!(
-            targets.names(store),
+            targets.names(ledger),
             permissions::of_queues(&queues),
             permissions::of_targets(&targets, self.all_operations),
-            quotas::check(self.config, &targets, store),
-            work::check(&queues, store),
+            quotas::check(self.config, &targets, ledger),
+            work::check(&queues, ledger),
         );
         let findings = [
             settings::check(self.config, self.file),
@@ -166,12 +166,12 @@ impl Examination<'_> {
             of_queues,
             of_targets,
             quotas,
-            ledger.findings,
+            examined.findings,
             admin,
             work,
         ];
-        if let Some(store) = &ledger.store {
-            store.close().await;
+        if let Some(ledger) = ledger {
+            ledger.close().await;
         }
         findings.concat()
     }

@@ -93,7 +93,7 @@ impl ReconcileError {
 /// One comparison.
 #[derive(Debug)]
 pub struct Reconciliation {
-    store: Ledger,
+    ledger: Ledger,
     inventory: Inventory,
     order: ReconcileOrder,
     issuer: Option<Issuer>,
@@ -109,18 +109,18 @@ impl Reconciliation {
     ///
     /// # Errors
     /// The target, the batch or the CA cannot be used, or the ledger cannot be reached.
-    pub async fn begin(config: &Config, store: &Ledger, order: ReconcileOrder) -> Result<Self, ReconcileError> {
+    pub async fn begin(config: &Config, ledger: &Ledger, order: ReconcileOrder) -> Result<Self, ReconcileError> {
         let inventory = Inventory::connect(config, &order.target, order.rate).await?;
         let account = inventory.account();
-        store.check_target(order.target.as_str(), &account.id, &account.region).await?;
-        let lanes = lanes(store, order.batch.as_ref()).await?;
+        ledger.check_target(order.target.as_str(), &account.id, &account.region).await?;
+        let lanes = lanes(ledger, order.batch.as_ref()).await?;
         let issuer = match order.ca {
-            Some(id) => Some(issuer(config, store, account, id).await?),
+            Some(id) => Some(issuer(config, ledger, account, id).await?),
             None => None,
         };
-        let run = store.begin_run().await?;
+        let run = ledger.begin_run().await?;
         let findings = Findings::none(run.began_at);
-        Ok(Self { store: store.clone(), inventory, order, issuer, lanes, run, findings, first: None })
+        Ok(Self { ledger: ledger.clone(), inventory, order, issuer, lanes, run, findings, first: None })
     }
 
     /// Whose account and which region is compared.
@@ -164,7 +164,7 @@ impl Reconciliation {
     /// # Errors
     /// What the server or the connection met; the next comparison removes it later.
     pub async fn end(self) -> Result<(), LedgerError> {
-        self.store.end_run(&self.run).await
+        self.ledger.end_run(&self.run).await
     }
 
     /// Has AWS list what it holds.
@@ -191,22 +191,22 @@ impl Reconciliation {
     /// Keeps what AWS said.
     async fn note(&mut self, said: &[Listed]) -> Result<(), LedgerError> {
         self.first = self.first.or(said.first().map(|listed| listed.id));
-        self.store.note_listed(&self.run, said).await
+        self.ledger.note_listed(&self.run, said).await
     }
 
     /// Checks that what AWS said is all there: a crash of the server empties the table that it is in.
     async fn check_list(&self) -> Result<(), ReconcileError> {
         let Some(first) = self.first else { return Ok(()) };
-        if self.store.has_listed(&self.run, first).await? { Ok(()) } else { Err(ReconcileError::ListLost) }
+        if self.ledger.has_listed(&self.run, first).await? { Ok(()) } else { Err(ReconcileError::ListLost) }
     }
 
     /// Reads the next page of what AWS said, with the ledger's rows; none is left behind the last.
     async fn page(&self, after: &mut Option<CertificateId>) -> Result<Option<ComparedPage>, LedgerError> {
-        let listed = self.store.listed(&self.run, *after, PAGE).await?;
+        let listed = self.ledger.listed(&self.run, *after, PAGE).await?;
         let Some(last) = listed.last() else { return Ok(None) };
         *after = Some(last.id);
         let ids: Vec<CertificateId> = listed.iter().map(|listed| listed.id).collect();
-        let mut rows = self.store.compared_rows(&self.run, self.account(), &ids).await?;
+        let mut rows = self.ledger.compared_rows(&self.run, self.account(), &ids).await?;
         rows.sort_by(|one, other| one.key.subject.cmp(&other.key.subject).then_with(|| one.key.cmp(&other.key)));
         Ok(Some(ComparedPage { listed, rows }))
     }
@@ -257,9 +257,9 @@ impl ComparedPage {
 }
 
 /// Where the ledger's certificates are read.
-async fn lanes(store: &Ledger, batch: Option<&Name>) -> Result<Vec<CertificateSource>, ReconcileError> {
+async fn lanes(ledger: &Ledger, batch: Option<&Name>) -> Result<Vec<CertificateSource>, ReconcileError> {
     let Some(batch) = batch else { return Ok(vec![CertificateSource::Account]) };
-    let operations = store.batch_operations(batch.as_str()).await?;
+    let operations = ledger.batch_operations(batch.as_str()).await?;
     if operations.is_empty() {
         return Err(ReconcileError::UnknownBatch(batch.clone()));
     }
@@ -270,11 +270,11 @@ async fn lanes(store: &Ledger, batch: Option<&Name>) -> Result<Vec<CertificateSo
 /// The CA with an id: the ledger's, or one of the folder.
 async fn issuer(
     config: &Config,
-    store: &Ledger,
+    ledger: &Ledger,
     account: &Account,
     id: CertificateId,
 ) -> Result<Issuer, ReconcileError> {
-    let kept = store.authority_pem(account, id).await?;
+    let kept = ledger.authority_pem(account, id).await?;
     let kept = kept.and_then(|pem| Issuer::new(Certificate::from_pem(&pem).ok()?).ok());
     if let Some(issuer) = kept {
         return Ok(issuer);

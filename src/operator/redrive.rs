@@ -76,9 +76,9 @@ mod tests {
 
     #[test]
     fn a_job_of_a_target_that_is_not_configured_is_none() {
-        let forwarding = Redrive::new(&Config::default(), Queue::uncalled("jobs"));
-        assert!(forwarding.read(&BODY.replace("TARGET", "default")).is_ok());
-        assert_eq!(forwarding.read(&BODY.replace("TARGET", "mars")).unwrap_err().code(), "unknown_target");
-        assert_eq!(forwarding.read("no job").unwrap_err().code(), "not_json");
+        let redrive = Redrive::new(&Config::default(), Queue::uncalled("jobs"));
+        assert!(redrive.read(&BODY.replace("TARGET", "default")).is_ok());
+        assert_eq!(redrive.read(&BODY.replace("TARGET", "mars")).unwrap_err().code(), "unknown_target");
+        assert_eq!(redrive.read("no job").unwrap_err().code(), "not_json");
     }
 }

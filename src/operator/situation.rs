@@ -43,13 +43,13 @@ pub struct Situation {
 
 impl Situation {
     /// Reads it.
-    pub async fn read(store: &Ledger) -> Result<Self, LedgerError> {
+    pub async fn read(ledger: &Ledger) -> Result<Self, LedgerError> {
         Ok(Self {
-            workers: store.workers().await?,
-            holds: store.open_holds().await?,
-            queues: store.queue_reports().await?,
-            throttles: store.throttles().await?,
-            facts: store.facts().await?,
+            workers: ledger.workers().await?,
+            holds: ledger.open_holds().await?,
+            queues: ledger.queue_reports().await?,
+            throttles: ledger.throttles().await?,
+            facts: ledger.facts().await?,
         })
     }
 

@@ -30,9 +30,9 @@ impl PermitPools {
     /// Puts limiters together whose jobs share these slots.
     pub fn new(by_name: HashMap<(Name, Operation), PermitPool>, slots: usize) -> Self {
         let mut distinct: Vec<(Operation, PermitPool)> = Vec::new();
-        for ((_, operation), limiter) in &by_name {
-            if !distinct.iter().any(|(_, known)| known.is(limiter)) {
-                distinct.push((*operation, limiter.clone()));
+        for ((_, operation), permits) in &by_name {
+            if !distinct.iter().any(|(_, known)| known.is(permits)) {
+                distinct.push((*operation, permits.clone()));
             }
         }
         Self { by_name: Arc::new(by_name), distinct: Arc::new(distinct), slots }
@@ -48,7 +48,7 @@ impl PermitPools {
 
     /// Every limiter, with whose it is.
     pub fn iter(&self) -> impl Iterator<Item = (&Name, Operation, &PermitPool)> {
-        self.by_name.iter().map(|((target, operation), limiter)| (target, *operation, limiter))
+        self.by_name.iter().map(|((target, operation), permits)| (target, *operation, permits))
     }
 
     /// Says whether a target's operation has more jobs than it can start or its share of the slots, while another one that
@@ -58,8 +58,8 @@ impl PermitPools {
         // Idle operations take no part.
         let share = self.slots / self.at_work().count().max(1);
         let has_enough = own.room() == 0 || own.held() > share;
-        let mut others = self.iter().filter(|(_, its, limiter)| !its.is_of_ca() && !limiter.is(own));
-        has_enough && others.any(|(name, its, limiter)| limiter.is_hungry() && works(name, its))
+        let mut others = self.iter().filter(|(_, its, permits)| !its.is_of_ca() && !permits.is(own));
+        has_enough && others.any(|(name, its, permits)| permits.is_underfed() && works(name, its))
     }
 
     /// How many more jobs may wait for tokens. A target that has too many takes nothing from another's room.
@@ -69,25 +69,25 @@ impl PermitPools {
 
     /// Calls a second that the quotas together allow for which there is work, as they are configured.
     pub fn ceiling(&self) -> f64 {
-        self.at_work().map(|limiter| limiter.ceiling().per_second()).sum()
+        self.at_work().map(|permits| permits.ceiling().per_second()).sum()
     }
 
     /// Calls a second that the quotas together allow for which there is work, as it was learnt.
     pub fn learnt(&self) -> f64 {
-        self.at_work().map(|limiter| limiter.learnt().per_second()).sum()
+        self.at_work().map(|permits| permits.learnt().per_second()).sum()
     }
 
     /// The limiters that have work or had some a moment ago; where there is none, those of the usual operation.
     fn at_work(&self) -> impl Iterator<Item = &PermitPool> {
-        let works = |limiter: &PermitPool| limiter.held() > 0 || limiter.had_work();
-        let is_idle = !self.distinct.iter().any(|(_, limiter)| works(limiter));
+        let works = |permits: &PermitPool| permits.held() > 0 || permits.had_work();
+        let is_idle = !self.distinct.iter().any(|(_, permits)| works(permits));
         let counts =
-            move |its: &Operation, limiter| works(limiter) || (is_idle && *its == Operation::RegisterCertificate);
-        self.distinct.iter().filter(move |(its, limiter)| counts(its, limiter)).map(|(_, limiter)| limiter)
+            move |its: &Operation, permits| works(permits) || (is_idle && *its == Operation::RegisterCertificate);
+        self.distinct.iter().filter(move |(its, permits)| counts(its, permits)).map(|(_, permits)| permits)
     }
 
     fn sum<N: Sum>(&self, number: impl Fn(&PermitPool) -> N) -> N {
-        self.distinct.iter().map(|(_, limiter)| number(limiter)).sum()
+        self.distinct.iter().map(|(_, permits)| number(permits)).sum()
     }
 }
 
@@ -100,7 +100,7 @@ mod tests {
     use muster_core::rate::Rate;
 
     /// A limiter that never gets a token.
-    fn limiter() -> PermitPool {
+    fn permits() -> PermitPool {
         let gauge = || prometheus::Gauge::new("learnt", "learnt").unwrap();
         let leased = prometheus::IntCounter::new("leased", "leased").unwrap();
         let rate = Rate::new(10.0).unwrap();
@@ -114,14 +114,14 @@ mod tests {
         for (other, is_in_the_way) in
             [(Operation::RegisterCertificateWithoutCA, true), (Operation::RegisterCACertificate, false)]
         {
-            let (own, its) = (limiter(), limiter());
+            let (own, its) = (permits(), permits());
             let by_name = [(Operation::RegisterCertificate, own.clone()), (other, its.clone())];
-            let by_name = by_name.into_iter().map(|(operation, limiter)| ((target.clone(), operation), limiter));
-            let limiters = PermitPools::new(by_name.collect(), 1000);
+            let by_name = by_name.into_iter().map(|(operation, permits)| ((target.clone(), operation), permits));
+            let pools = PermitPools::new(by_name.collect(), 1000);
             let _waiting: Vec<_> = std::iter::repeat_with(|| own.wait()).take(100).collect();
             drop(its.wait());
-            assert!(own.room() == 0 && its.is_hungry());
-            let found = limiters.is_in_the_way(&target, Operation::RegisterCertificate, |_, _| true);
+            assert!(own.room() == 0 && its.is_underfed());
+            let found = pools.is_in_the_way(&target, Operation::RegisterCertificate, |_, _| true);
             assert_eq!(found, is_in_the_way, "{other}");
         }
     }
@@ -130,13 +130,13 @@ mod tests {
     async fn only_quotas_that_are_used_count_for_the_backlog() {
         let target: Name = "default".parse().unwrap();
         let by_name: HashMap<_, _> =
-            Operation::VARIANTS.iter().map(|&operation| ((target.clone(), operation), limiter())).collect();
-        let limiters = PermitPools::new(by_name, 1000);
-        let is = |rate: f64| (limiters.ceiling() - rate).abs() < f64::EPSILON;
+            Operation::VARIANTS.iter().map(|&operation| ((target.clone(), operation), permits())).collect();
+        let pools = PermitPools::new(by_name, 1000);
+        let is = |rate: f64| (pools.ceiling() - rate).abs() < f64::EPSILON;
         assert!(is(10.0), "nothing is used: devices are what is usual");
-        let _held = limiters.of(&target, Operation::RegisterCertificateWithoutCA).hold();
+        let _held = pools.of(&target, Operation::RegisterCertificateWithoutCA).hold();
         assert!(is(10.0));
-        let _other = limiters.of(&target, Operation::RegisterCACertificate).hold();
+        let _other = pools.of(&target, Operation::RegisterCACertificate).hold();
         assert!(is(20.0));
     }
 }

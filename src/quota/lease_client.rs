@@ -60,7 +60,7 @@ impl Cut {
 #[derive(Clone, Debug)]
 pub struct LeaseClient {
     /// The ledger.
-    pub store: Ledger,
+    pub ledger: Ledger,
     /// What is leased from.
     pub quota: Quota,
     /// Fails while the ledger does.
@@ -71,14 +71,14 @@ pub struct LeaseClient {
 
 impl LeaseClient {
     /// Makes a limiter of the quota, and what must run for it: that ends when the last clone is dropped.
-    pub fn limiter(self, learnt: Rate, ceiling: Rate, gauges: Gauges) -> (PermitPool, impl Future<Output = ()> + Send) {
+    pub fn permits(self, learnt: Rate, ceiling: Rate, gauges: Gauges) -> (PermitPool, impl Future<Output = ()> + Send) {
         let (lessor, last) = (self.clone(), Arc::new(Mutex::new(None)));
         let lease = move |n| lessor.clone().lease(n, Arc::clone(&last));
-        let (limiter, lessons, dispense) = PermitPool::new(lease, learnt, ceiling, gauges);
+        let (permits, feedback, dispense) = PermitPool::new(lease, learnt, ceiling, gauges);
         let work = async move {
-            tokio::join!(dispense, self.learn(lessons));
+            tokio::join!(dispense, self.learn(feedback));
         };
-        (limiter, work)
+        (permits, work)
     }
 
     /// Leases places.
@@ -86,7 +86,7 @@ impl LeaseClient {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         let mut failing = None;
         loop {
-            let asked = self.store.lease(&self.quota, n);
+            let asked = self.ledger.lease(&self.quota, n);
             match tokio::time::timeout(SLOW, asked).await.unwrap_or(Err(LedgerError::Timeout(SLOW))) {
                 Ok(lease) => {
                     self.note_clock(&lease, &last);
@@ -113,21 +113,21 @@ impl LeaseClient {
 
     /// Tells the ledger what was met. A throttle of a place that was granted before the last cut says nothing new; of
     /// those that come while the ledger is told, most are.
-    async fn learn(self, mut lessons: mpsc::UnboundedReceiver<Feedback>) {
+    async fn learn(self, mut feedback: mpsc::UnboundedReceiver<Feedback>) {
         let mut cut = Cut { at: OffsetDateTime::UNIX_EPOCH, told: Instant::now() };
-        while let Some(lesson) = lessons.recv().await {
-            let changed = match lesson {
+        while let Some(feedback) = feedback.recv().await {
+            let changed = match feedback {
                 Feedback::Throttled { granted_at, .. } if cut.covers(granted_at) => continue,
                 Feedback::Throttled { granted_at, went_through } => {
-                    let changed = self.store.cut_rate(&self.quota, granted_at, went_through).await;
+                    let changed = self.ledger.cut_rate(&self.quota, granted_at, went_through).await;
                     if let Ok(change) = &changed {
                         let at = change.as_ref().map_or(granted_at, |change| change.at);
                         cut = Cut { at, told: Instant::now() };
                     }
                     changed
                 }
-                Feedback::Recovered => self.store.give_rate_back(&self.quota).await,
-                Feedback::Risen { from } => self.store.note_rise(&self.quota, from).await,
+                Feedback::Recovered => self.ledger.give_rate_back(&self.quota).await,
+                Feedback::Risen { from } => self.ledger.note_rise(&self.quota, from).await,
             };
             match changed {
                 Ok(change) => self.tell(change),

@@ -72,10 +72,10 @@ impl PermitPool {
         gauges: Gauges,
     ) -> (Self, mpsc::UnboundedReceiver<Feedback>, impl Future<Output = ()>) {
         let (waiters, queue) = mpsc::unbounded_channel();
-        let (teacher, lessons) = mpsc::unbounded_channel();
-        let load = Arc::new(Load::new(learnt, ceiling, gauges, teacher));
+        let (feedback_sender, feedback) = mpsc::unbounded_channel();
+        let load = Arc::new(Load::new(learnt, ceiling, gauges, feedback_sender));
         let work = dispense(queue, WaitingLine::new(Arc::clone(&load)), Guard::new(ceiling), lease);
-        (Self { waiters, load }, lessons, work)
+        (Self { waiters, load }, feedback, work)
     }
 
     /// Says whether these are the same tokens.
@@ -86,15 +86,15 @@ impl PermitPool {
     /// Waits for a token, in the order of the calls.
     ///
     /// Dropping the wait gives its place to the next in line; no token is lost by it.
-    pub async fn token(&self) -> Permit {
+    pub async fn acquire(&self) -> Permit {
         let (waiter, turn) = oneshot::channel();
         self.waiters.send(waiter).expect("the dispenser lives as long as a limiter");
         turn.await.expect("the dispenser serves everybody in the queue")
     }
 
     /// Notes that AWS throttled the call of this token: the rate that all workers share is cut.
-    pub fn throttled(&self, token: &Permit) {
-        self.load.throttled(token.granted_at);
+    pub fn throttled(&self, permit: &Permit) {
+        self.load.throttled(permit.granted_at);
     }
 
     /// Notes that a call went through.
@@ -153,12 +153,12 @@ impl PermitPool {
     }
 
     /// Says whether it could soon lack work though there is probably more in the queue.
-    pub fn is_hungry(&self) -> bool {
+    pub fn is_underfed(&self) -> bool {
         self.load.had_work() && self.is_short_of_work()
     }
 
     /// How many jobs it could take that are not in any queue: those of two seconds, without what waits here.
-    pub fn appetite(&self) -> usize {
+    pub fn demand(&self) -> usize {
         let wanted = self.learnt().calls_in(load::WINDOW).max(self.load.may_wait());
         wanted.saturating_sub(self.load.waiting())
     }
@@ -210,15 +210,15 @@ mod tests {
             lease
         }
 
-        fn limiter(&self) -> PermitPool {
+        fn permits(&self) -> PermitPool {
             self.limiter_below(self.rate)
         }
 
         fn limiter_below(&self, ceiling: Rate) -> PermitPool {
             let row = self.clone();
-            let (limiter, _, work) = PermitPool::new(move |n| row.clone().lease(n), self.rate, ceiling, gauges());
+            let (permits, _, work) = PermitPool::new(move |n| row.clone().lease(n), self.rate, ceiling, gauges());
             tokio::spawn(work);
-            limiter
+            permits
         }
     }
 
@@ -234,14 +234,14 @@ mod tests {
     }
 
     /// Takes tokens for a time, as fast as they come to forty at a time, and tells when each came.
-    async fn taken_in(limiters: &[PermitPool], time: Duration) -> Vec<Instant> {
+    async fn taken_in(pools: &[PermitPool], time: Duration) -> Vec<Instant> {
         let end = Instant::now() + time;
         let (taken, mut times) = mpsc::unbounded_channel();
-        for limiter in limiters {
+        for permits in pools {
             for _ in 0..40 {
-                let (limiter, taken) = (limiter.clone(), taken.clone());
+                let (permits, taken) = (permits.clone(), taken.clone());
                 tokio::spawn(async move {
-                    while tokio::time::timeout_at(end, limiter.token()).await.is_ok() {
+                    while tokio::time::timeout_at(end, permits.acquire()).await.is_ok() {
                         taken.send(Instant::now()).unwrap();
                     }
                 });
@@ -265,7 +265,7 @@ mod tests {
     async fn the_whole_rate_is_used_by_one_worker_and_by_many() {
         for (per_second, n_workers) in [(10.0, 1), (10.0, 4), (200.0, 1), (200.0, 4), (2000.0, 4)] {
             let row = Row::new(per_second);
-            let workers: Vec<_> = (0..n_workers).map(|_| row.limiter()).collect();
+            let workers: Vec<_> = (0..n_workers).map(|_| row.permits()).collect();
             let taken = taken_in(&workers, Duration::from_secs(10)).await;
             let share = taken.len() as f64 / (per_second * 10.0);
             assert!((0.99..=1.0).contains(&share), "{share} at {per_second}/s with {n_workers}");
@@ -277,72 +277,72 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_ledger_that_answers_slowly_costs_no_token() {
         let row = Row { answer_time: Duration::from_millis(150), ..Row::new(100.0) };
-        let share = taken_in(&[row.limiter()], Duration::from_secs(10)).await.len() as f64 / 1000.0;
+        let share = taken_in(&[row.permits()], Duration::from_secs(10)).await.len() as f64 / 1000.0;
         assert!(share >= 0.97, "{share}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_starts_empty() {
-        let limiter = Row::new(10.0).limiter();
-        assert_eq!(taken_in(&[limiter], Duration::from_millis(90)).await.len(), 1, "the place of this instant");
+        let permits = Row::new(10.0).permits();
+        assert_eq!(taken_in(&[permits], Duration::from_millis(90)).await.len(), 1, "the place of this instant");
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_idle_hour_saves_up_no_more_than_the_burst() {
         let row = Row::new(200.0);
-        let limiter = row.limiter();
+        let permits = row.permits();
         tokio::time::sleep(Duration::from_hours(1)).await;
-        let taken = taken_in(&[limiter], Duration::from_secs(3)).await;
+        let taken = taken_in(&[permits], Duration::from_secs(3)).await;
         assert!(worst_second(&taken) <= 221, "{}", worst_second(&taken));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_single_job_after_an_idle_hour_is_served_at_once() {
-        let limiter = Row::new(500.0).limiter();
+        let permits = Row::new(500.0).permits();
         tokio::time::sleep(Duration::from_hours(1)).await;
         let began = Instant::now();
-        limiter.token().await;
+        permits.acquire().await;
         assert!(began.elapsed() < Duration::from_millis(10), "{:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
     async fn places_whose_time_is_over_are_thrown_away() {
         let row = Row { answer_time: SLOW, ..Row::new(100.0) };
-        assert_eq!(taken_in(&[row.limiter()], Duration::from_secs(5)).await.len(), 0, "the process stood still");
+        assert_eq!(taken_in(&[row.permits()], Duration::from_secs(5)).await.len(), 0, "the process stood still");
     }
 
     #[tokio::test(start_paused = true)]
     async fn places_that_nobody_used_in_their_time_are_thrown_away() {
         let row = Row::new(200.0);
-        let limiter = row.limiter();
+        let permits = row.permits();
         let mut waits = tokio::task::JoinSet::new();
         for _ in 0..10 {
-            let limiter = limiter.clone();
-            waits.spawn(async move { limiter.token().await });
+            let permits = permits.clone();
+            waits.spawn(async move { permits.acquire().await });
         }
         waits.join_next().await.unwrap().unwrap();
         waits.shutdown().await;
         tokio::time::sleep(Duration::from_hours(1)).await;
         let leased_until = *row.next_free.lock().unwrap();
-        limiter.token().await;
+        permits.acquire().await;
         assert!(*row.next_free.lock().unwrap() > leased_until, "an old place was used");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_lease_gone_wild_is_held_to_the_ceiling() {
-        let limiter = Row::new(1000.0).limiter_below(rate(10.0));
-        let n = taken_in(&[limiter], Duration::from_secs(10)).await.len();
+        let permits = Row::new(1000.0).limiter_below(rate(10.0));
+        let n = taken_in(&[permits], Duration::from_secs(10)).await.len();
         assert!((1..=105).contains(&n), "{n}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn waiters_are_served_in_order() {
-        let limiter = Row::new(100.0).limiter();
+        let permits = Row::new(100.0).permits();
         let (served, mut order) = mpsc::unbounded_channel();
         for i in 0..50 {
-            let (limiter, served) = (limiter.clone(), served.clone());
+            let (permits, served) = (permits.clone(), served.clone());
             tokio::spawn(async move {
-                limiter.token().await;
+                permits.acquire().await;
                 served.send(i).unwrap();
             });
         }
@@ -357,9 +357,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nothing_is_leased_for_those_who_left() {
         let row = Row { answer_time: Duration::from_millis(50), ..Row::new(10.0) };
-        let limiter = row.limiter();
+        let permits = row.permits();
         for _ in 0..5 {
-            let left = tokio::time::timeout(Duration::from_millis(1), limiter.token()).await;
+            let left = tokio::time::timeout(Duration::from_millis(1), permits.acquire()).await;
             assert!(left.is_err());
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -368,16 +368,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_has_room_for_as_many_as_were_served_lately_and_is_hungry_below_half() {
-        let limiter = Row::new(100.0).limiter();
-        assert!(!limiter.is_hungry(), "it never had work");
-        taken_in(std::slice::from_ref(&limiter), Duration::from_secs(3)).await;
-        assert!(!limiter.is_hungry(), "nobody said that jobs wait");
-        drop(limiter.wait());
-        assert!(limiter.is_hungry() && limiter.room() > 190, "{}", limiter.room());
-        let waits: Vec<_> = (0..201).map(|_| limiter.wait()).collect();
-        assert!(limiter.room() == 0 && !limiter.is_hungry());
+        let permits = Row::new(100.0).permits();
+        assert!(!permits.is_underfed(), "it never had work");
+        taken_in(std::slice::from_ref(&permits), Duration::from_secs(3)).await;
+        assert!(!permits.is_underfed(), "nobody said that jobs wait");
+        drop(permits.wait());
+        assert!(permits.is_underfed() && permits.room() > 190, "{}", permits.room());
+        let waits: Vec<_> = (0..201).map(|_| permits.wait()).collect();
+        assert!(permits.room() == 0 && !permits.is_underfed());
         drop(waits);
         tokio::time::sleep(Duration::from_secs(10)).await;
-        assert!(!limiter.is_hungry(), "no more work is likely");
+        assert!(!permits.is_underfed(), "no more work is likely");
     }
 }

@@ -219,7 +219,7 @@ impl Metrics {
 
     /// How many jobs ended other than well, quarantined messages included, since the start.
     pub fn n_failed(&self) -> u64 {
-        let ended = Code::VARIANTS.iter().filter(|code| code.status().is_end() && !code.status().is_good());
+        let ended = Code::VARIANTS.iter().filter(|code| code.status().is_end() && !code.status().is_success());
         let ended = ended.map(|code| [<&str>::from(code.status()), code.as_str()]);
         let quarantined = ParseError::CODES.iter().map(|reason| ["quarantined", reason]);
         ended.chain(quarantined).map(|labels| self.jobs_finished.with_label_values(&labels).get()).sum()

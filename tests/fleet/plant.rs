@@ -47,9 +47,9 @@ impl Plant {
         let server = Server::start().await;
         let url = server.url("fleet");
         let database = muster::config::DatabaseConfig { url: url.as_str().into(), ..Default::default() };
-        let store = Ledger::connect(&database.settings()).await.unwrap();
-        store.migrate().await.unwrap();
-        store.close().await;
+        let ledger = Ledger::connect(&database.settings()).await.unwrap();
+        ledger.migrate().await.unwrap();
+        ledger.close().await;
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("fleet");
         write_settings(&folder, &settings(&folder, &sites, &url, arguments), &ca);
         let queue = crate::queue::create(&sites[0].sandbox, QUEUE, VISIBILITY).await;

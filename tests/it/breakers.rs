@@ -133,10 +133,10 @@ async fn a_batch_of_certificates_that_each_have_an_issuer_of_their_own_is_held_a
     factory.send(&(0..N).map(stray).collect::<Vec<_>>()).await;
     factory.enqueue(&factory.leaves(50)).await;
     let service = factory.serve().await;
-    let parked = async |f: &Factory| f.store.batch_status("strays").await.unwrap().map_or(0, |batch| batch.parked());
+    let parked = async |f: &Factory| f.ledger.batch_status("strays").await.unwrap().map_or(0, |batch| batch.parked());
     factory.until("all strays are parked", async |f| parked(f).await == u64::from(N)).await;
     factory.until("the others are in", async |f| f.ends().await == BTreeMap::from([(Code::Ok, 50)])).await;
-    let holds = factory.store.open_holds().await.unwrap();
+    let holds = factory.ledger.open_holds().await.unwrap();
     assert!(holds.iter().any(|open| open.hold.as_str() == "batch:strays" && open.is_closed), "{}", holds.len());
     // 200 tell, and more may be under way then.
     let before = n_wasted(&factory);
@@ -156,7 +156,7 @@ async fn what_is_sent_again_as_a_probe_does_not_fail_its_batch() {
     let strays: Vec<_> = (0..N).map(|i| Ca::new(&format!("issuer {i}")).leaf("device")).collect();
     factory.enqueue(&strays).await;
     let service = factory.serve().await;
-    let parked = async |f: &Factory| f.store.batch_status(BATCH).await.unwrap().map_or(0, |batch| batch.parked());
+    let parked = async |f: &Factory| f.ledger.batch_status(BATCH).await.unwrap().map_or(0, |batch| batch.parked());
     factory.until("all are parked", async |f| parked(f).await == N as u64).await;
     factory.until("the holds were looked at", async |f| f.n_calls() > N).await;
     // Two hundred ends are what it takes to hold a batch.
@@ -169,7 +169,7 @@ async fn what_is_sent_again_as_a_probe_does_not_fail_its_batch() {
     factory.enqueue(&factory.leaves(10)).await;
     factory.until("the good ones are in", async |f| f.ends().await.get(&Code::Ok) == Some(&10)).await;
     service.end().await;
-    let holds = factory.store.open_holds().await.unwrap();
+    let holds = factory.ledger.open_holds().await.unwrap();
     assert!(holds.iter().all(|open| !open.is_closed), "{holds:?}");
 }
 
@@ -189,10 +189,10 @@ async fn a_batch_that_fails_as_a_whole_is_parked_until_somebody_releases_it() {
     factory.send(&(0..20).map(good_job).collect::<Vec<_>>()).await;
     let service = factory.serve().await;
     let bad = async |f: &Factory| {
-        let bad = f.store.batch_status("bad").await.unwrap().unwrap_or_default();
+        let bad = f.ledger.batch_status("bad").await.unwrap().unwrap_or_default();
         (bad.ended(), bad.parked())
     };
-    let good = async |f: &Factory| f.store.batch_status("good").await.unwrap().unwrap_or_default();
+    let good = async |f: &Factory| f.ledger.batch_status("good").await.unwrap().unwrap_or_default();
     factory
         .until("the rest is parked, the other batch in", async |f| {
             let (ended, parked) = bad(f).await;

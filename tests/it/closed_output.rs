@@ -64,7 +64,7 @@ async fn plant() -> Factory {
         body: format!("body {i}"),
         sent_at: OffsetDateTime::now_utc(),
     };
-    factory.store.record(&Page { quarantined: (0..3).map(message).collect(), ..Page::default() }).await.unwrap();
+    factory.ledger.record(&Page { quarantined: (0..3).map(message).collect(), ..Page::default() }).await.unwrap();
     std::fs::write(factory.folder().join("leaf.pem"), factory.ca.leaf("two")).unwrap();
     factory
 }
@@ -113,19 +113,19 @@ async fn output_that_cannot_be_written_is_an_error() {
 async fn what_a_command_changes_is_changed_though_nobody_reads_what_it_prints() {
     let factory = plant().await;
     let (code, said) = run(&factory, &["quarantine", "drop", "message-0", "--yes"], unread()).await;
-    assert_eq!((code, factory.store.quarantined().await.unwrap()), (Some(0), 2), "{said}");
+    assert_eq!((code, factory.ledger.quarantined().await.unwrap()), (Some(0), 2), "{said}");
     // The exit code says that not all is well, and the number that is left what was done.
     let (code, said) = run(&factory, &["quarantine", "drop", "message-1", "--yes"], full()).await;
-    assert_eq!((code, factory.store.quarantined().await.unwrap()), (Some(1), 1), "{said}");
+    assert_eq!((code, factory.ledger.quarantined().await.unwrap()), (Some(1), 1), "{said}");
     let (code, said) = run(&factory, &["enqueue", "--batch=piped", "leaf.pem"], unread()).await;
     assert_eq!((code, factory.counts("jobs").sent), (Some(0), 3), "{said}");
     let (code, said) = run(&factory, &["replay", BATCH, "--code=expired", "--yes"], unread()).await;
-    assert_eq!((code, factory.store.replays(None, 10).await.unwrap().len()), (Some(0), 1), "{said}");
+    assert_eq!((code, factory.ledger.replays(None, 10).await.unwrap().len()), (Some(0), 1), "{said}");
     let (code, said) = run(&factory, &["pause", "batch", BATCH], unread()).await;
-    assert_eq!((code, factory.store.open_holds().await.unwrap().len()), (Some(0), 1), "{said}");
+    assert_eq!((code, factory.ledger.open_holds().await.unwrap().len()), (Some(0), 1), "{said}");
     let (code, said) =
         run(&factory, &["prune", BATCH, "--older-than=0s", "--yes", "--force", "--json"], unread()).await;
-    assert_eq!((code, factory.store.batch_status(BATCH).await.unwrap().is_none()), (Some(0), true), "{said}");
+    assert_eq!((code, factory.ledger.batch_status(BATCH).await.unwrap().is_none()), (Some(0), true), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

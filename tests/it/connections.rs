@@ -45,7 +45,7 @@ impl Proxy {
         self.silence.notify_waiters();
     }
 
-    async fn store(&self, database: &Database) -> Ledger {
+    async fn ledger(&self, database: &Database) -> Ledger {
         let server: PgConnectOptions = database.url.parse().unwrap();
         let proxied = if server.get_socket().is_some() {
             let (user, database) = (server.get_username(), server.get_database().unwrap());
@@ -53,11 +53,11 @@ impl Proxy {
         } else {
             server.host("127.0.0.1").port(self.port).to_url_lossy().to_string()
         };
-        store(&proxied, CONNECTIONS).await
+        ledger(&proxied, CONNECTIONS).await
     }
 }
 
-async fn store(url: &str, max_connections: u32) -> Ledger {
+async fn ledger(url: &str, max_connections: u32) -> Ledger {
     let config = muster::config::DatabaseConfig { url: url.into(), ..Config::default().database };
     let settings = DatabaseSettings { timeout: Duration::from_secs(2), max_connections, ..config.settings() };
     Ledger::connect(&settings).await.unwrap()
@@ -99,13 +99,13 @@ async fn until_held_up(database: &Database, n: u32) {
 async fn connections_that_fall_silent_are_replaced() {
     let database = Database::fresh().await;
     let proxy = Proxy::before(&database).await;
-    let store = proxy.store(&database).await;
+    let ledger = proxy.ledger(&database).await;
     for round in 0..3 {
         let gate = hold_up(&database).await;
         let mut recording = JoinSet::new();
         for n in 0..CONNECTIONS {
-            let store = store.clone();
-            recording.spawn(async move { store.record(&page(vec![row(100 * round + n, Code::Ok)])).await });
+            let ledger = ledger.clone();
+            recording.spawn(async move { ledger.record(&page(vec![row(100 * round + n, Code::Ok)])).await });
         }
         until_held_up(&database, CONNECTIONS).await;
         proxy.silence();
@@ -113,7 +113,7 @@ async fn connections_that_fall_silent_are_replaced() {
             assert!(matches!(recorded, Err(LedgerError::Timeout(_))), "{recorded:?}");
         }
         gate.rollback().await.unwrap();
-        store.ping().await.expect("there is room for a new connection");
+        ledger.ping().await.expect("there is room for a new connection");
     }
 }
 
@@ -129,14 +129,14 @@ async fn connections_to_a_server_that_became_read_only_are_replaced() {
     };
     read_only(true).await;
     // Its connections begin read-only, as those to a primary that was.
-    let store = store(&database.url, 1).await;
+    let ledger = ledger(&database.url, 1).await;
     for n in 0..3 {
-        let error = store.record(&page(vec![row(n, Code::Ok)])).await.unwrap_err();
+        let error = ledger.record(&page(vec![row(n, Code::Ok)])).await.unwrap_err();
         assert_eq!(error.class(), "25", "{error}");
     }
     read_only(false).await;
     let mut tries = 0;
-    while store.record(&page(vec![row(1, Code::Ok)])).await.is_err() {
+    while ledger.record(&page(vec![row(1, Code::Ok)])).await.is_err() {
         tries += 1;
         assert!(tries < 20, "a connection stays read-only as long as it lives");
     }
@@ -146,9 +146,9 @@ async fn connections_to_a_server_that_became_read_only_are_replaced() {
 async fn a_transaction_that_lost_its_client_lets_its_locks_go() {
     let database = Database::fresh().await;
     let proxy = Proxy::before(&database).await;
-    let lost = proxy.store(&database).await;
-    let store = database.store().await;
-    store.record(&page(vec![row(1, Code::Timeout)])).await.unwrap();
+    let lost = proxy.ledger(&database).await;
+    let ledger = database.ledger().await;
+    ledger.record(&page(vec![row(1, Code::Timeout)])).await.unwrap();
     let gate = hold_up(&database).await;
     let losing = tokio::spawn(async move { lost.record(&page(vec![row(1, Code::Transport)])).await });
     until_held_up(&database, 1).await;
@@ -156,6 +156,6 @@ async fn a_transaction_that_lost_its_client_lets_its_locks_go() {
     proxy.silence();
     gate.rollback().await.unwrap();
     assert!(losing.await.unwrap().is_err());
-    let written = async { while store.record(&page(vec![row(1, Code::Ok)])).await.is_err() {} };
+    let written = async { while ledger.record(&page(vec![row(1, Code::Ok)])).await.is_err() {} };
     tokio::time::timeout(Duration::from_secs(30), written).await.expect("the row stays locked");
 }

@@ -44,7 +44,7 @@ async fn finish(factory: &Factory, place: &str) {
 
     let ends = factory.ends().await;
     assert_eq!(ends.values().sum::<u64>(), N as u64, "{place}: {ends:?}");
-    assert!(ends.keys().all(|code| code.status().is_good()), "{place}: {ends:?}");
+    assert!(ends.keys().all(|code| code.status().is_success()), "{place}: {ends:?}");
     assert_eq!((factory.sandbox.ledger().n_certificates(), committed(factory).await.len()), (N, N), "{place}");
     for (id, n) in calls(factory) {
         assert!(n <= 2, "{place}: {n} calls for one certificate after one crash");

@@ -71,9 +71,9 @@ impl Database {
         let server = SERVER.get_or_init(Server::start).await;
         let fill = async || {
             server.execute(format!("create database {TEMPLATE}")).await;
-            let store = store(server.database(TEMPLATE).to_url_lossy().as_str()).await;
-            store.migrate().await.unwrap();
-            store.close().await;
+            let ledger = ledger(server.database(TEMPLATE).to_url_lossy().as_str()).await;
+            ledger.migrate().await.unwrap();
+            ledger.close().await;
         };
         MIGRATED.get_or_init(fill).await;
         let name = format!("{PREFIX}{}", N_MADE.fetch_add(1, Ordering::Relaxed));
@@ -92,17 +92,17 @@ impl Database {
         sqlx::query(AssertSqlSafe(create)).execute(&given.pool).await.unwrap();
         let options = given.url.parse::<PgConnectOptions>().unwrap().database(&name);
         let database = Self { url: options.to_url_lossy().to_string(), pool: PgPool::connect_lazy_with(options) };
-        database.store().await.migrate().await.unwrap();
+        database.ledger().await.migrate().await.unwrap();
         database
     }
 
     /// The program's own access.
-    pub(crate) async fn store(&self) -> Ledger {
-        store(&self.url).await
+    pub(crate) async fn ledger(&self) -> Ledger {
+        ledger(&self.url).await
     }
 }
 
-async fn store(url: &str) -> Ledger {
+async fn ledger(url: &str) -> Ledger {
     let config = muster::config::DatabaseConfig { url: url.into(), ..Default::default() };
     Ledger::connect(&config.settings()).await.unwrap()
 }

@@ -20,8 +20,8 @@ async fn with_a_password() -> (Factory, Server) {
     let (mut factory, server) = (Factory::new(1000.0).await, Server::start().await);
     let url = server.url("none");
     let settings = DatabaseConfig { url: url.as_str().into(), ..DatabaseConfig::default() };
-    factory.store = Ledger::connect(&settings.settings()).await.unwrap();
-    factory.store.migrate().await.unwrap();
+    factory.ledger = Ledger::connect(&settings.settings()).await.unwrap();
+    factory.ledger.migrate().await.unwrap();
     let pool = PgPool::connect(&url).await.unwrap();
     let hba: String = sqlx::query_scalar("show hba_file").fetch_one(&pool).await.unwrap();
     let rules = std::fs::read_to_string(&hba).unwrap();
@@ -196,6 +196,6 @@ async fn a_server_is_reached_at_an_ipv6_address() {
     });
     let url = format!("postgres://postgres@{address}/postgres");
     let settings = DatabaseConfig { url: url.into(), ..DatabaseConfig::default() };
-    let store = Ledger::connect(&settings.settings()).await.unwrap();
-    store.ping().await.unwrap();
+    let ledger = Ledger::connect(&settings.settings()).await.unwrap();
+    ledger.ping().await.unwrap();
 }

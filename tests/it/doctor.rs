@@ -250,7 +250,7 @@ async fn every_target_is_asked_with_its_own_role() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_of_a_foreign_account_is_a_problem() {
     let factory = healthy().await;
-    factory.store.claim_target("default", "999999999999", "us-east-1").await.unwrap();
+    factory.ledger.claim_target("default", "999999999999", "us-east-1").await.unwrap();
     let (code, findings) = doctor(&factory, &[]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["target"])));
     let (_, found, _) = trouble(&findings, "target");
@@ -327,12 +327,12 @@ async fn a_ledger_that_may_not_be_written_is_a_problem() {
 async fn a_rate_that_aws_throttled_is_a_warning() {
     let factory = healthy().await;
     let muster_sandbox::SandboxSettings { account: id, region, .. } = muster_sandbox::SandboxSettings::default();
-    factory.store.claim_target("default", &id, &region).await.unwrap();
+    factory.ledger.claim_target("default", &id, &region).await.unwrap();
     let quota = Quota { account: Account { id, region }, operation: Operation::RegisterCertificate };
-    factory.store.open_quota(&quota, Rate::new(1000.0).unwrap()).await.unwrap();
+    factory.ledger.open_quota(&quota, Rate::new(1000.0).unwrap()).await.unwrap();
     for _ in 0..3 {
-        let lease = factory.store.lease(&quota, 1).await.unwrap();
-        factory.store.cut_rate(&quota, lease.granted_at, true).await.unwrap().unwrap();
+        let lease = factory.ledger.lease(&quota, 1).await.unwrap();
+        factory.ledger.cut_rate(&quota, lease.granted_at, true).await.unwrap().unwrap();
     }
     let (code, findings) = doctor(&factory, &[]).await;
     assert_eq!(code, Some(0), "a warning is no problem");

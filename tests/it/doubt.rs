@@ -25,29 +25,29 @@ use crate::ledger::{assert_counters_equal_the_rows, page, row};
 #[tokio::test]
 async fn a_page_that_is_written_again_changes_nothing() {
     let database = Database::fresh().await;
-    let store = database.store().await;
+    let ledger = database.ledger().await;
     let mut marks = Marks::default();
     let second = Row { message_id: "another".into(), ..row(1, Code::Timeout) };
     let first = Page { mark: Some(marks.next_mark()), ..page(vec![row(1, Code::Ok), second, row(2, Code::Expired)]) };
-    assert!(!store.is_written(first.mark.unwrap()).await.unwrap());
-    store.record(&first).await.unwrap();
-    assert!(store.is_written(first.mark.unwrap()).await.unwrap());
+    assert!(!ledger.is_written(first.mark.unwrap()).await.unwrap());
+    ledger.record(&first).await.unwrap();
+    assert!(ledger.is_written(first.mark.unwrap()).await.unwrap());
     let numbers = async || -> (i64, i64, i64) {
         let query = "select sum(n_attempts), sum(n_duplicates), count(*) from registrations";
         sqlx::query_as(query).fetch_one(&database.pool).await.unwrap()
     };
     let before = numbers().await;
-    store.record(&first).await.unwrap();
+    ledger.record(&first).await.unwrap();
     assert_eq!((numbers().await, before.1), (before, 1));
 
     let next = Page {
         mark: Some(marks.next_mark()),
         ..page(vec![Row { message_id: "third".into(), ..row(1, Code::Exists) }])
     };
-    assert!(!store.is_written(next.mark.unwrap()).await.unwrap());
-    store.record(&next).await.unwrap();
+    assert!(!ledger.is_written(next.mark.unwrap()).await.unwrap());
+    ledger.record(&next).await.unwrap();
     assert_ne!(numbers().await, before, "the next page is another one");
-    store.record(&first).await.unwrap();
+    ledger.record(&first).await.unwrap();
     assert_counters_equal_the_rows(&database).await;
 }
 
@@ -55,7 +55,7 @@ async fn a_page_that_is_written_again_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whether_a_page_is_written_waits_for_whoever_writes_it() {
     let database = Database::fresh().await;
-    let store = database.store().await;
+    let ledger = database.ledger().await;
     let mark = Marks::default().next_mark();
     let blocker = "create function wait() returns trigger language plpgsql as
         $$ begin perform pg_advisory_xact_lock(7); return null; end $$;
@@ -64,13 +64,13 @@ async fn whether_a_page_is_written_waits_for_whoever_writes_it() {
     let mut held = database.pool.acquire().await.unwrap();
     sqlx::query("select pg_advisory_lock(7)").execute(&mut *held).await.unwrap();
     let writing = tokio::spawn({
-        let store = store.clone();
-        async move { store.record(&Page { mark: Some(mark), ..page(vec![row(1, Code::Ok)]) }).await }
+        let ledger = ledger.clone();
+        async move { ledger.record(&Page { mark: Some(mark), ..page(vec![row(1, Code::Ok)]) }).await }
     });
     let waiting =
         "select count(*) from pg_stat_activity where wait_event = 'advisory' and datname = current_database()";
     while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&database.pool).await.unwrap() == 0 {}
-    let asking = tokio::spawn(async move { store.is_written(mark).await.unwrap() });
+    let asking = tokio::spawn(async move { ledger.is_written(mark).await.unwrap() });
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(!asking.is_finished());
     sqlx::query("select pg_advisory_unlock(7)").execute(&mut *held).await.unwrap();
@@ -170,31 +170,31 @@ fn quota() -> Quota {
 #[tokio::test]
 async fn a_rate_that_a_total_throttle_took_away_comes_back_at_once() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    store.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
+    let ledger = database.ledger().await;
+    ledger.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
     for n in 0..60 {
-        let lease = store.lease(&quota(), 1).await.unwrap();
-        store.cut_rate(&quota(), lease.granted_at, n == 0).await.unwrap().unwrap();
+        let lease = ledger.lease(&quota(), 1).await.unwrap();
+        ledger.cut_rate(&quota(), lease.granted_at, n == 0).await.unwrap().unwrap();
     }
-    let rate = async || store.lease(&quota(), 1).await.unwrap().rate.per_second();
+    let rate = async || ledger.lease(&quota(), 1).await.unwrap().rate.per_second();
     assert!(rate().await < 2.0, "{}", rate().await);
-    store.give_rate_back(&quota()).await.unwrap().unwrap();
+    ledger.give_rate_back(&quota()).await.unwrap().unwrap();
     assert!(rate().await > 99.0, "{}", rate().await);
-    assert_eq!(store.give_rate_back(&quota()).await.unwrap(), None, "it is given back once");
+    assert_eq!(ledger.give_rate_back(&quota()).await.unwrap(), None, "it is given back once");
 }
 
 /// Where calls go through between the throttles, the quota is really lower.
 #[tokio::test]
 async fn a_rate_that_calls_proved_too_high_does_not_come_back() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    store.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
+    let ledger = database.ledger().await;
+    ledger.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
     for _ in 0..20 {
-        let lease = store.lease(&quota(), 1).await.unwrap();
-        store.cut_rate(&quota(), lease.granted_at, true).await.unwrap().unwrap();
+        let lease = ledger.lease(&quota(), 1).await.unwrap();
+        ledger.cut_rate(&quota(), lease.granted_at, true).await.unwrap().unwrap();
     }
-    store.give_rate_back(&quota()).await.unwrap();
-    let rate = store.lease(&quota(), 1).await.unwrap().rate.per_second();
+    ledger.give_rate_back(&quota()).await.unwrap();
+    let rate = ledger.lease(&quota(), 1).await.unwrap().rate.per_second();
     assert!(rate < 15.0, "{rate}");
 }
 
@@ -202,8 +202,8 @@ async fn a_rate_that_calls_proved_too_high_does_not_come_back() {
 #[tokio::test]
 async fn a_clock_that_was_ahead_silences_no_cut_no_probe_and_no_replay() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    store.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
+    let ledger = database.ledger().await;
+    ledger.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
     let hold = HoldKey::batch(&"batch".parse().unwrap());
     let opening = Opening {
         witness: None,
@@ -213,22 +213,22 @@ async fn a_clock_that_was_ahead_silences_no_cut_no_probe_and_no_replay() {
         probe_every: Duration::from_millis(10),
     };
     let openings = vec![(hold.clone(), opening)];
-    store.record(&Page { openings, ..page(vec![row(1, Code::BatchFailing), row(2, Code::Timeout)]) }).await.unwrap();
+    ledger.record(&Page { openings, ..page(vec![row(1, Code::BatchFailing), row(2, Code::Timeout)]) }).await.unwrap();
     let ahead = "update rate_limits set cut_at = now() + interval '1 day', next_probe = now() + interval '1 day';
         update holds set probe_at = now() + interval '1 day', opened_at = now() + interval '1 day',
             asked_at = now() + interval '1 day';
         update registrations set recorded_at = now() + interval '1 day'";
     sqlx::raw_sql(ahead).execute(&database.pool).await.unwrap();
 
-    let lease = store.lease(&quota(), 1).await.unwrap();
-    assert!(store.cut_rate(&quota(), lease.granted_at, true).await.unwrap().is_some());
-    assert!(store.cut_rate(&quota(), lease.granted_at, true).await.unwrap().is_none(), "one cut for one place");
+    let lease = ledger.lease(&quota(), 1).await.unwrap();
+    assert!(ledger.cut_rate(&quota(), lease.granted_at, true).await.unwrap().is_some());
+    assert!(ledger.cut_rate(&quota(), lease.granted_at, true).await.unwrap().is_none(), "one cut for one place");
 
-    assert!(!store.claim_probe(&hold, &quota()).await.unwrap());
-    assert_eq!(store.heal_holds().await.unwrap(), 1);
-    assert_eq!(store.heal_holds().await.unwrap(), 0);
+    assert!(!ledger.claim_probe(&hold, &quota()).await.unwrap());
+    assert_eq!(ledger.heal_holds().await.unwrap(), 1);
+    assert_eq!(ledger.heal_holds().await.unwrap(), 0);
     tokio::time::sleep(Duration::from_millis(20)).await;
-    assert!(store.claim_probe(&hold, &quota()).await.unwrap());
+    assert!(ledger.claim_probe(&hold, &quota()).await.unwrap());
 
     let filter = ReplayFilter {
         batches: ["batch".to_owned()].into(),
@@ -236,9 +236,9 @@ async fn a_clock_that_was_ahead_silences_no_cut_no_probe_and_no_replay() {
         ..ReplayFilter::default()
     };
     let wish = ReplayRequest { filter: &filter, verify: false, who: "somebody@here", n_expected: 1 };
-    let ReplayStart::New(number) = store.begin_replay(&wish).await.unwrap() else { panic!("it is new") };
-    store.choose(number, 10).await.unwrap();
-    assert_eq!(store.replay(number).await.unwrap().unwrap().n_chosen, 1);
+    let ReplayStart::New(number) = ledger.begin_replay(&wish).await.unwrap() else { panic!("it is new") };
+    ledger.choose(number, 10).await.unwrap();
+    assert_eq!(ledger.replay(number).await.unwrap().unwrap().n_chosen, 1);
 }
 
 /// This machine's clock is years ahead: by AWS's, which counts, the certificate has not expired.
@@ -268,18 +268,18 @@ async fn validity_is_judged_by_the_clock_of_aws() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pruning_beside_recording_never_deadlocks_whatever_the_collation() {
     let database = Database::of_another_collation().await;
-    let store = database.store().await;
+    let ledger = database.ledger().await;
     let rows = |n: u32| -> Vec<Row> {
         let of = |target: &str| Row { target: target.into(), ..row(n, Code::Ok) };
         ["B", "a", "b", "A", "_", "-"].into_iter().map(of).collect()
     };
     let mut tasks = JoinSet::new();
     for _ in 0..3 {
-        let (store, rows) = (store.clone(), (0..8).flat_map(rows).collect::<Vec<_>>());
+        let (ledger, rows) = (ledger.clone(), (0..8).flat_map(rows).collect::<Vec<_>>());
         tasks.spawn(async move {
             let mut n = 0;
             for _ in 0..60 {
-                n += n_deadlocks(&store.record(&page(rows.clone())).await);
+                n += n_deadlocks(&ledger.record(&page(rows.clone())).await);
             }
             n
         });
@@ -287,8 +287,8 @@ async fn pruning_beside_recording_never_deadlocks_whatever_the_collation() {
     tasks.spawn(async move {
         let mut n = 0;
         for _ in 0..60 {
-            n += n_deadlocks(&store.prune("batch", &Pruned::default(), 100).await);
-            n += n_deadlocks(&store.forget_batch("batch", 0, "somebody").await);
+            n += n_deadlocks(&ledger.prune("batch", &Pruned::default(), 100).await);
+            n += n_deadlocks(&ledger.forget_batch("batch", 0, "somebody").await);
         }
         n
     });

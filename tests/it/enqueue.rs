@@ -104,7 +104,7 @@ async fn what_was_sent_is_registered_and_sending_it_again_costs_no_call() {
         factory.drain().await;
     }
     assert_eq!((factory.n_calls(), factory.ends().await), (30, BTreeMap::from([(Code::Ok, 30)])));
-    assert_eq!(factory.store.batch_status(BATCH).await.unwrap().unwrap().announced, Some(30));
+    assert_eq!(factory.ledger.batch_status(BATCH).await.unwrap().unwrap().announced, Some(30));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,7 +149,7 @@ async fn a_rejects_file_is_sent_again_with_its_refs_and_announces_nothing() {
     let run = Run::of(&factory, &["in"]).await;
     assert_eq!((run.code, run.n("sent")), (Some(3), 1), "{}", run.said);
     factory.drain().await;
-    assert_eq!(factory.store.batch_status(BATCH).await.unwrap().unwrap().announced, Some(1));
+    assert_eq!(factory.ledger.batch_status(BATCH).await.unwrap().unwrap().announced, Some(1));
 
     factory.config.precheck.not_yet_valid = NotYetValid::Warn;
     let run = Run::of(&factory, &["batch.rejects.jsonl"]).await;

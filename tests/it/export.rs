@@ -28,10 +28,10 @@ pub(crate) async fn lines(factory: &Factory, arguments: &[&str]) -> Vec<Value> {
 }
 
 /// A thousand rows at a time, as no recorder writes more.
-pub(crate) async fn record_many(store: &Ledger, rows: impl IntoIterator<Item = Row>) {
+pub(crate) async fn record_many(ledger: &Ledger, rows: impl IntoIterator<Item = Row>) {
     let rows: Vec<_> = rows.into_iter().collect();
     for thousand in rows.chunks(1000) {
-        record(store, thousand.to_vec()).await;
+        record(ledger, thousand.to_vec()).await;
     }
 }
 
@@ -59,7 +59,7 @@ async fn an_end_is_a_line_of_a_table() {
         time.truncate_to_second().format(&time::format_description::well_known::Rfc3339).unwrap()
     };
     let sent_at = time(end.end.sent_at);
-    record(&factory.store, vec![end]).await;
+    record(&factory.ledger, vec![end]).await;
     let recorded_at: time::OffsetDateTime =
         sqlx::query_scalar("select recorded_at from registrations").fetch_one(&factory.database.pool).await.unwrap();
     let (code, table, _) = export(&factory, &[BATCH]).await;
@@ -78,7 +78,7 @@ async fn an_end_is_a_line_of_json_with_its_attempts() {
     let factory = Factory::new(1000.0).await;
     let mut unreadable = row(2, Code::NotACertificate);
     (unreadable.certificate_id, unreadable.serial, unreadable.names) = (None, None, Names::default());
-    record(&factory.store, vec![row(1, Code::Ok), unreadable]).await;
+    record(&factory.ledger, vec![row(1, Code::Ok), unreadable]).await;
     let lines = lines(&factory, &[]).await;
     let good = &lines[0];
     assert_eq!((&good["ref"], &good["n_attempts"], &good["last_request_id"]), (&json!("SN-1"), &json!(1), &json!("r")));
@@ -105,7 +105,7 @@ async fn no_text_becomes_a_formula_in_a_table_and_json_has_it_as_it_is() {
     let mut other = row(2, Code::Expired);
     other.names = Names { reference: Some("-SN".into()), source: Some("+49".into()) };
     other.end.detail = Some("\tx".into());
-    record(&factory.store, vec![end, other]).await;
+    record(&factory.ledger, vec![end, other]).await;
     let (_, table, _) = export(&factory, &[BATCH]).await;
     let wanted = ",'=1+1,'@line,rejected,expired,\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\",";
     assert!(table.contains(wanted), "{table}");
@@ -118,8 +118,8 @@ async fn no_text_becomes_a_formula_in_a_table_and_json_has_it_as_it_is() {
 async fn a_batch_of_many_pages_has_every_end_once_in_the_order_of_keys() {
     let factory = Factory::new(1000.0).await;
     let elsewhere = (5_000..5_010).map(|n| Row { target: "eu".into(), ..row(n, Code::Ok) });
-    record_many(&factory.store, (0..5_000).map(|n| row(n, Code::Ok)).chain(elsewhere)).await;
-    record(&factory.store, vec![Row { batch: "another".into(), ..row(9_999, Code::Ok) }]).await;
+    record_many(&factory.ledger, (0..5_000).map(|n| row(n, Code::Ok)).chain(elsewhere)).await;
+    record(&factory.ledger, vec![Row { batch: "another".into(), ..row(9_999, Code::Ok) }]).await;
     let lines = lines(&factory, &[]).await;
     assert_eq!(numbers(&lines), each_once(0..5_010));
     let keys: Vec<_> =
@@ -136,7 +136,7 @@ async fn filters_choose_by_status_code_and_source() {
         let names = Names { reference: None, source: Some(source(n).into()) };
         Row { names, ..row(n, code(n)) }
     });
-    record_many(&factory.store, rows).await;
+    record_many(&factory.ledger, rows).await;
     let of = async |arguments: &[&str]| numbers(&lines(&factory, arguments).await);
     let wanted = |codes: &[Code], sources: &[&str]| {
         each_once((0..4_500).filter(|&n| codes.contains(&code(n)) && sources.contains(&source(n))))
@@ -159,7 +159,7 @@ async fn bad_ends_of_one_certificate_are_all_there() {
     let factory = Factory::new(1000.0).await;
     for target in ["default", "eu", "us"] {
         let rows = (0..1_500).map(|n| Row { target: target.into(), ..row(n, Code::Expired) });
-        record_many(&factory.store, rows).await;
+        record_many(&factory.ledger, rows).await;
     }
     let found = numbers(&lines(&factory, &["--status", "rejected"]).await);
     assert_eq!(found, (0..1_500).map(|n| (n, 3)).collect());
@@ -168,15 +168,15 @@ async fn bad_ends_of_one_certificate_are_all_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_export_stays_complete_while_rows_are_written() {
     let factory = Factory::new(1000.0).await;
-    record_many(&factory.store, (0..5_000).map(|n| row(n * 2, Code::Timeout))).await;
+    record_many(&factory.ledger, (0..5_000).map(|n| row(n * 2, Code::Timeout))).await;
     let mut program = factory.spawn(&["export", BATCH, "--format", "jsonl"]);
     let mut out = BufReader::new(program.0.stdout.take().unwrap());
     let mut data = String::new();
     out.read_line(&mut data).await.unwrap();
     // The pipe is full long before the last row: what is written now lies before and behind where the export stands, and
     // changes rows that it has yet to read.
-    record_many(&factory.store, (0..5_000).map(|n| row(n * 2 + 1, Code::Timeout))).await;
-    record_many(&factory.store, (0..5_000).map(|n| row(n * 2, Code::Ok))).await;
+    record_many(&factory.ledger, (0..5_000).map(|n| row(n * 2 + 1, Code::Timeout))).await;
+    record_many(&factory.ledger, (0..5_000).map(|n| row(n * 2, Code::Ok))).await;
     out.read_to_string(&mut data).await.unwrap();
     assert_eq!(program.end().await.0, Some(0));
     let lines: Vec<Value> = data.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -191,7 +191,7 @@ async fn an_export_stays_complete_while_rows_are_written() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_reads_only_the_beginning_ends_it_quietly() {
     let factory = Factory::new(1000.0).await;
-    record_many(&factory.store, (0..5_000).map(|n| row(n, Code::Ok))).await;
+    record_many(&factory.ledger, (0..5_000).map(|n| row(n, Code::Ok))).await;
     let mut program = factory.spawn(&["export", BATCH]);
     let mut out = BufReader::new(program.0.stdout.take().unwrap());
     let mut first = String::new();
@@ -204,13 +204,13 @@ async fn whoever_reads_only_the_beginning_ends_it_quietly() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_appears_whole_and_replaces_another_only_by_force() {
     let factory = Factory::new(1000.0).await;
-    record(&factory.store, (0..3).map(|n| row(n, Code::Ok)).collect()).await;
+    record(&factory.ledger, (0..3).map(|n| row(n, Code::Ok)).collect()).await;
     let file = factory.folder().join("ends.csv");
     let (code, data, said) = export(&factory, &[BATCH, "--output", "ends.csv"]).await;
     assert_eq!((code, data.as_str(), said.as_str()), (Some(0), "", "3 ends in ends.csv\n"));
     assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 4);
 
-    record(&factory.store, vec![row(3, Code::Ok)]).await;
+    record(&factory.ledger, vec![row(3, Code::Ok)]).await;
     let (code, _, said) = export(&factory, &[BATCH, "--output", "ends.csv"]).await;
     assert_eq!((code, said.as_str()), (Some(1), "error: ends.csv is there already: `--force` replaces it\n"));
     assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 4, "it is as it was");
@@ -222,7 +222,7 @@ async fn a_file_appears_whole_and_replaces_another_only_by_force() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_nobody_named_cannot_be_exported() {
     let factory = Factory::new(1000.0).await;
-    record(&factory.store, vec![row(1, Code::Ok)]).await;
+    record(&factory.ledger, vec![row(1, Code::Ok)]).await;
     let (code, data, said) = export(&factory, &["batsch"]).await;
     assert_eq!((code, data.as_str()), (Some(1), ""));
     assert!(said.contains("`batsch`") && said.contains("hint: did you mean batch?"), "{said}");

@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) struct Factory {
     pub(crate) sandbox: Sandbox,
     pub(crate) database: Database,
-    pub(crate) store: Ledger,
+    pub(crate) ledger: Ledger,
     pub(crate) queue: Queue,
     pub(crate) ca: Arc<Ca>,
     pub(crate) config: Config,
@@ -87,8 +87,8 @@ impl Factory {
 
         let aws = identity::load(&config.aws.access()).await;
         let queue = queue::create(&aws, "jobs", &attributes).await.unwrap();
-        let store = database.store().await;
-        Self { sandbox, database, store, queue, ca, config, patience: PATIENCE, folder }
+        let ledger = database.ledger().await;
+        Self { sandbox, database, ledger, queue, ca, config, patience: PATIENCE, folder }
     }
 
     /// Adds a target with a sandbox of its own, at the rate of the first target.
@@ -181,7 +181,7 @@ impl Factory {
 
     /// How many certificates of the batch ended for each reason.
     pub(crate) async fn ends(&self) -> BTreeMap<Code, u64> {
-        let batch = self.store.batch_status(BATCH).await.unwrap().unwrap_or_default();
+        let batch = self.ledger.batch_status(BATCH).await.unwrap().unwrap_or_default();
         let mut ends = BTreeMap::new();
         for count in batch.counts {
             *ends.entry(count.code).or_default() += count.n;

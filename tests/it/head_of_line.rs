@@ -53,7 +53,7 @@ async fn a_target_with_a_small_quota_holds_back_no_other_and_loses_nothing() {
     assert!(n_slow < N / 2, "{n_slow} of the slow target's jobs are in: the other waited for them");
     assert!(factory.ends().await.contains_key(&Code::TargetBusy), "none made room");
     until_all_are_in(&factory).await;
-    factory.until("no hold is left", async |f| f.store.holds_report().await.unwrap().is_empty()).await;
+    factory.until("no hold is left", async |f| f.ledger.holds_report().await.unwrap().is_empty()).await;
     service.end().await;
     assert_eq!(slow.ledger().summary(ApiOperation::RegisterCertificate).calls, N, "no job was called for twice");
     assert_eq!(factory.counts("jobs-dead").sent, 0);

@@ -44,9 +44,9 @@ pub(crate) fn opening(witness: u8) -> (HoldKey, Opening) {
 }
 
 /// Parks rows under a hold that begins, or goes on, with a finding.
-pub(crate) async fn park(store: &Ledger, numbers: impl IntoIterator<Item = u32>, witness: u8) {
+pub(crate) async fn park(ledger: &Ledger, numbers: impl IntoIterator<Item = u32>, witness: u8) {
     let rows = numbers.into_iter().map(parked).collect();
-    store.record(&Page { openings: vec![opening(witness)], ..page(rows) }).await.unwrap();
+    ledger.record(&Page { openings: vec![opening(witness)], ..page(rows) }).await.unwrap();
 }
 
 /// Lets time pass for the holds.
@@ -65,8 +65,8 @@ async fn seen_by_all(database: &Database) {
     sqlx::query(update).execute(&database.pool).await.unwrap();
 }
 
-async fn report(store: &Ledger) -> HoldReport {
-    let mut reports = store.holds_report().await.unwrap();
+async fn report(ledger: &Ledger) -> HoldReport {
+    let mut reports = ledger.holds_report().await.unwrap();
     assert_eq!(reports.len(), 1, "{reports:?}");
     reports.remove(0)
 }
@@ -74,14 +74,14 @@ async fn report(store: &Ledger) -> HoldReport {
 #[tokio::test]
 async fn a_second_certificate_closes_a_hold_and_the_same_does_not() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    park(&store, [1], 1).await;
-    let first = report(&store).await;
+    let ledger = database.ledger().await;
+    park(&ledger, [1], 1).await;
+    let first = report(&ledger).await;
     assert_eq!((first.is_closed, first.n_waiting, first.reason.as_str()), (false, 1, "the CA is not active"));
-    park(&store, [1, 2], 1).await;
-    assert!(!report(&store).await.is_closed);
-    park(&store, [3], 2).await;
-    let closed = report(&store).await;
+    park(&ledger, [1, 2], 1).await;
+    assert!(!report(&ledger).await.is_closed);
+    park(&ledger, [3], 2).await;
+    let closed = report(&ledger).await;
     assert_eq!((closed.is_closed, closed.n_waiting), (true, 3));
     assert_eq!((closed.opened_at, closed.probe_at), (first.opened_at, first.probe_at), "it goes on as it began");
     assert_counters_equal_the_rows(&database).await;
@@ -90,70 +90,70 @@ async fn a_second_certificate_closes_a_hold_and_the_same_does_not() {
 #[tokio::test]
 async fn a_hold_that_was_over_begins_anew() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    park(&store, [1], 1).await;
-    park(&store, [2], 2).await;
-    let first = report(&store).await;
-    assert!(store.release_at_once(&hold()).await.unwrap());
-    assert!(store.open_holds().await.unwrap().is_empty());
-    assert_eq!(store.claim_released(LEASE).await.unwrap(), None, "a worker may not have seen it yet");
+    let ledger = database.ledger().await;
+    park(&ledger, [1], 1).await;
+    park(&ledger, [2], 2).await;
+    let first = report(&ledger).await;
+    assert!(ledger.release_at_once(&hold()).await.unwrap());
+    assert!(ledger.open_holds().await.unwrap().is_empty());
+    assert_eq!(ledger.claim_released(LEASE).await.unwrap(), None, "a worker may not have seen it yet");
     seen_by_all(&database).await;
-    let lease = store.claim_released(LEASE).await.unwrap().unwrap();
-    park(&store, [3], 3).await;
-    let again = report(&store).await;
+    let lease = ledger.claim_released(LEASE).await.unwrap().unwrap();
+    park(&ledger, [3], 3).await;
+    let again = report(&ledger).await;
     assert_eq!((again.is_closed, again.released_at, again.n_waiting), (false, None, 3));
     assert!(again.opened_at > first.opened_at && again.probe_at > first.probe_at);
-    assert_eq!(store.renew(&lease, LEASE).await.unwrap(), None, "its sender must stop");
-    assert!(store.finish(&hold()).await.unwrap() && store.open_holds().await.unwrap().len() == 1);
+    assert_eq!(ledger.renew(&lease, LEASE).await.unwrap(), None, "its sender must stop");
+    assert!(ledger.finish(&hold()).await.unwrap() && ledger.open_holds().await.unwrap().len() == 1);
 }
 
 #[tokio::test]
 async fn a_hold_keeps_the_name_of_its_ca_and_gets_one_that_it_lacks() {
     let database = Database::fresh().await;
-    let store = database.store().await;
+    let ledger = database.ledger().await;
     let named = async |n: u8, subject: Option<&str>| {
         let (hold, opening) = opening(n);
         let opening = Opening { subject: subject.map(str::to_owned), ..opening };
         let rows = vec![parked(n.into())];
-        store.record(&Page { openings: vec![(hold, opening)], ..page(rows) }).await.unwrap();
-        (report(&store).await.subject, store.hold_subject(&self::hold()).await.unwrap())
+        ledger.record(&Page { openings: vec![(hold, opening)], ..page(rows) }).await.unwrap();
+        (report(&ledger).await.subject, ledger.hold_subject(&self::hold()).await.unwrap())
     };
     let both = |name: &str| (Some(name.to_owned()), Some(name.to_owned()));
     // As an older version opens it.
     assert_eq!(named(1, None).await, (None, None));
     assert_eq!(named(2, Some("CN=Plant\0 CA")).await, both("CN=Plant\u{fffd} CA"));
     assert_eq!(named(3, Some("CN=Another")).await, both("CN=Plant\u{fffd} CA"));
-    assert!(store.release_at_once(&hold()).await.unwrap());
+    assert!(ledger.release_at_once(&hold()).await.unwrap());
     assert_eq!(named(4, None).await, both("CN=Plant\u{fffd} CA"));
-    assert_eq!(store.open_holds().await.unwrap()[0].subject.as_deref(), Some("CN=Plant\u{fffd} CA"));
+    assert_eq!(ledger.open_holds().await.unwrap()[0].subject.as_deref(), Some("CN=Plant\u{fffd} CA"));
 }
 
 #[tokio::test]
 async fn a_row_parked_for_what_is_over_waits_for_a_released_hold() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    record(&store, vec![parked(1), parked(2)]).await;
-    assert!(report(&store).await.released_at.is_some());
+    let ledger = database.ledger().await;
+    record(&ledger, vec![parked(1), parked(2)]).await;
+    assert!(report(&ledger).await.released_at.is_some());
     seen_by_all(&database).await;
-    assert_eq!(store.claim_released(LEASE).await.unwrap().unwrap().hold, hold());
+    assert_eq!(ledger.claim_released(LEASE).await.unwrap().unwrap().hold, hold());
     // A hold that is there stays as it is.
-    park(&store, [3], 1).await;
-    record(&store, vec![parked(4)]).await;
-    assert_eq!((report(&store).await.released_at, report(&store).await.n_waiting), (None, 4));
+    park(&ledger, [3], 1).await;
+    record(&ledger, vec![parked(4)]).await;
+    assert_eq!((report(&ledger).await.released_at, report(&ledger).await.n_waiting), (None, 4));
 }
 
 #[tokio::test]
 async fn a_row_stops_to_wait_when_it_is_sent_or_ends() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    park(&store, 1..=3, 1).await;
-    record(&store, vec![row(1, Code::Ok)]).await;
-    let jobs = store.waiting(&hold(), None, 10).await.unwrap();
+    let ledger = database.ledger().await;
+    park(&ledger, 1..=3, 1).await;
+    record(&ledger, vec![row(1, Code::Ok)]).await;
+    let jobs = ledger.waiting(&hold(), None, 10).await.unwrap();
     assert_eq!(jobs.iter().map(|job| job.subject).collect::<Vec<_>>(), [parked(2).subject, parked(3).subject]);
     assert_eq!(jobs[0].request, r#"{"certificatePem":"pem"}"#);
-    assert_eq!(store.sent_again(&hold(), &[&jobs[0]]).await.unwrap(), 1);
-    assert_eq!(store.waiting(&hold(), None, 10).await.unwrap(), jobs[1..]);
-    let batch = store.batch_status("batch").await.unwrap().unwrap();
+    assert_eq!(ledger.sent_again(&hold(), &[&jobs[0]]).await.unwrap(), 1);
+    assert_eq!(ledger.waiting(&hold(), None, 10).await.unwrap(), jobs[1..]);
+    let batch = ledger.batch_status("batch").await.unwrap().unwrap();
     assert_eq!((batch.ended(), batch.parked()), (1, 2), "sending is no end");
     assert_counters_equal_the_rows(&database).await;
 }
@@ -162,25 +162,25 @@ async fn a_row_stops_to_wait_when_it_is_sent_or_ends() {
 #[tokio::test]
 async fn a_row_that_was_parked_anew_meanwhile_still_waits() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    record(&store, vec![parked(1)]).await;
-    let jobs = store.waiting(&hold(), None, 10).await.unwrap();
-    record(&store, vec![Row { message_id: "sent again".into(), ..parked(1) }]).await;
-    assert_eq!(store.sent_again(&hold(), &jobs.iter().collect::<Vec<_>>()).await.unwrap(), 0);
-    assert_eq!(store.waiting(&hold(), None, 10).await.unwrap().len(), 1);
+    let ledger = database.ledger().await;
+    record(&ledger, vec![parked(1)]).await;
+    let jobs = ledger.waiting(&hold(), None, 10).await.unwrap();
+    record(&ledger, vec![Row { message_id: "sent again".into(), ..parked(1) }]).await;
+    assert_eq!(ledger.sent_again(&hold(), &jobs.iter().collect::<Vec<_>>()).await.unwrap(), 0);
+    assert_eq!(ledger.waiting(&hold(), None, 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn the_message_that_sends_a_job_again_is_no_duplicate() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    record(&store, vec![parked(1)]).await;
-    let jobs = store.waiting(&hold(), None, 10).await.unwrap();
-    store.sent_again(&hold(), &jobs.iter().collect::<Vec<_>>()).await.unwrap();
+    let ledger = database.ledger().await;
+    record(&ledger, vec![parked(1)]).await;
+    let jobs = ledger.waiting(&hold(), None, 10).await.unwrap();
+    ledger.sent_again(&hold(), &jobs.iter().collect::<Vec<_>>()).await.unwrap();
     let fresh = Row { message_id: "fresh".into(), ..row(1, Code::Ok) };
     // The second time it is a redelivery.
     for _ in 0..2 {
-        record(&store, vec![fresh.clone()]).await;
+        record(&ledger, vec![fresh.clone()]).await;
     }
     let found: (String, i32, bool) =
         sqlx::query_as("select code, n_duplicates, sent_again_at is null and waits_for is null from registrations")
@@ -188,7 +188,7 @@ async fn the_message_that_sends_a_job_again_is_no_duplicate() {
             .await
             .unwrap();
     assert_eq!(found, ("ok".to_owned(), 0, true));
-    record(&store, vec![Row { message_id: "another".into(), ..row(1, Code::Known) }]).await;
+    record(&ledger, vec![Row { message_id: "another".into(), ..row(1, Code::Known) }]).await;
     let n: i32 = sqlx::query_scalar("select n_duplicates from registrations").fetch_one(&database.pool).await.unwrap();
     assert_eq!(n, 1);
 }
@@ -196,13 +196,13 @@ async fn the_message_that_sends_a_job_again_is_no_duplicate() {
 #[tokio::test]
 async fn what_waits_is_read_page_by_page_and_verify_is_kept() {
     let database = Database::fresh().await;
-    let store = database.store().await;
+    let ledger = database.ledger().await;
     let mut rows: Vec<Row> = (0..25).map(parked).collect();
     rows[7].end.verify = true;
-    record(&store, rows).await;
+    record(&ledger, rows).await;
     let (mut found, mut last) = (Vec::new(), None);
     loop {
-        let page = store.waiting(&hold(), last.as_ref(), 10).await.unwrap();
+        let page = ledger.waiting(&hold(), last.as_ref(), 10).await.unwrap();
         let Some(job) = page.last() else { break };
         last = Some(job.clone());
         found.extend(page);
@@ -223,11 +223,11 @@ fn quota() -> Quota {
 #[tokio::test]
 async fn all_holds_together_probe_with_a_fiftieth_of_the_quota() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    a_hundred_are_due(&database, &store).await;
+    let ledger = database.ledger().await;
+    a_hundred_are_due(&database, &ledger).await;
     let mut n_granted = 0;
     for n in 0..100 {
-        n_granted += usize::from(store.claim_probe(&held(n), &quota()).await.unwrap());
+        n_granted += usize::from(ledger.claim_probe(&held(n), &quota()).await.unwrap());
     }
     // Twenty are saved up, and two come with each second that this takes.
     assert!((19..=60).contains(&n_granted), "{n_granted}");
@@ -237,12 +237,12 @@ async fn all_holds_together_probe_with_a_fiftieth_of_the_quota() {
 #[tokio::test]
 async fn probes_of_issuers_with_one_certificate_are_of_the_same_fiftieth_and_become_rare() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    a_hundred_are_due(&database, &store).await;
-    store.claim_target("default", "123456789012", "eu-west-1").await.unwrap();
+    let ledger = database.ledger().await;
+    a_hundred_are_due(&database, &ledger).await;
+    ledger.claim_target("default", "123456789012", "eu-west-1").await.unwrap();
     age(&database, "10 seconds").await;
     let (mut n_granted, mut n_told) = (0, 0);
-    while let Some(overdue) = store.claim_overdue_probe(&[]).await.unwrap() {
+    while let Some(overdue) = ledger.claim_overdue_probe(&[]).await.unwrap() {
         n_told += 1;
         n_granted += i64::from(overdue.may_send);
     }
@@ -254,11 +254,11 @@ async fn probes_of_issuers_with_one_certificate_are_of_the_same_fiftieth_and_bec
 }
 
 /// A hundred holds of one certificate each, at a quota of a hundred a second.
-async fn a_hundred_are_due(database: &Database, store: &Ledger) {
-    store.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
+async fn a_hundred_are_due(database: &Database, ledger: &Ledger) {
+    ledger.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
     let rows = (0..100).map(|n| Row { end: End { waits_for: Some(held(n)), ..parked(n).end }, ..parked(n) });
     let openings = (0..100).map(|n| (held(n), opening(1).1)).collect();
-    store.record(&Page { openings, ..page(rows.collect()) }).await.unwrap();
+    ledger.record(&Page { openings, ..page(rows.collect()) }).await.unwrap();
     age(database, "1 minute").await;
 }
 
@@ -269,71 +269,71 @@ fn held(n: u32) -> HoldKey {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_all_workers_one_may_probe_in_each_interval() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    park(&store, [1], 1).await;
-    store.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
-    assert!(!store.claim_probe(&hold(), &quota()).await.unwrap(), "the first interval begins with the hold");
+    let ledger = database.ledger().await;
+    park(&ledger, [1], 1).await;
+    ledger.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
+    assert!(!ledger.claim_probe(&hold(), &quota()).await.unwrap(), "the first interval begins with the hold");
     for age_of_probe in ["1 minute", "2 minutes", "4 minutes"] {
         age(&database, "59 seconds").await;
-        assert!(!store.claim_probe(&hold(), &quota()).await.unwrap(), "{age_of_probe}");
+        assert!(!ledger.claim_probe(&hold(), &quota()).await.unwrap(), "{age_of_probe}");
         age(&database, age_of_probe).await;
-        assert!(store.open_holds().await.unwrap()[0].is_probe_due);
+        assert!(ledger.open_holds().await.unwrap()[0].is_probe_due);
         let mut asking = JoinSet::new();
         for _ in 0..8 {
-            let store = store.clone();
-            asking.spawn(async move { store.claim_probe(&hold(), &quota()).await.unwrap() });
+            let ledger = ledger.clone();
+            asking.spawn(async move { ledger.claim_probe(&hold(), &quota()).await.unwrap() });
         }
         assert_eq!(asking.join_all().await.into_iter().filter(|&may| may).count(), 1);
-        assert!(!store.open_holds().await.unwrap()[0].is_probe_due);
+        assert!(!ledger.open_holds().await.unwrap()[0].is_probe_due);
     }
 }
 
 #[tokio::test]
 async fn a_probe_that_nobody_takes_is_asked_for_once_an_interval() {
     let database = Database::fresh().await;
-    let store = database.store().await;
+    let ledger = database.ledger().await;
     for witness in [1, 2] {
-        park(&store, [u32::from(witness)], witness).await;
+        park(&ledger, [u32::from(witness)], witness).await;
     }
-    assert_eq!(store.claim_overdue_probe(&[]).await.unwrap(), None);
+    assert_eq!(ledger.claim_overdue_probe(&[]).await.unwrap(), None);
     age(&database, "1 minute").await;
-    assert_eq!(store.claim_overdue_probe(&[]).await.unwrap(), None, "a live job may take it");
+    assert_eq!(ledger.claim_overdue_probe(&[]).await.unwrap(), None, "a live job may take it");
     for _ in 0..2 {
         age(&database, "1 minute").await;
-        assert_eq!(store.claim_overdue_probe(&[hold()]).await.unwrap(), None);
+        assert_eq!(ledger.claim_overdue_probe(&[hold()]).await.unwrap(), None);
         let overdue = OverdueProbe { hold: hold(), may_send: true };
-        assert_eq!(store.claim_overdue_probe(&[]).await.unwrap(), Some(overdue));
-        assert_eq!(store.claim_overdue_probe(&[]).await.unwrap(), None);
+        assert_eq!(ledger.claim_overdue_probe(&[]).await.unwrap(), Some(overdue));
+        assert_eq!(ledger.claim_overdue_probe(&[]).await.unwrap(), None);
     }
 }
 
 #[tokio::test]
 async fn a_hold_lasts_at_least_one_probe_interval() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    park(&store, [1], 1).await;
-    assert_eq!(store.release(&[hold()]).await.unwrap(), 0, "the call was under way when it began");
+    let ledger = database.ledger().await;
+    park(&ledger, [1], 1).await;
+    assert_eq!(ledger.release(&[hold()]).await.unwrap(), 0, "the call was under way when it began");
     age(&database, "1 minute").await;
     let unknown = HoldKey::read("batch:nobody".into());
-    assert_eq!(store.release(&[hold(), unknown]).await.unwrap(), 1);
-    assert!(report(&store).await.released_at.is_some());
+    assert_eq!(ledger.release(&[hold(), unknown]).await.unwrap(), 1);
+    assert!(report(&ledger).await.released_at.is_some());
 }
 
 #[tokio::test]
 async fn one_sender_has_a_hold_until_its_lease_ends() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    record(&store, vec![parked(1)]).await;
+    let ledger = database.ledger().await;
+    record(&ledger, vec![parked(1)]).await;
     seen_by_all(&database).await;
-    let lease = store.claim_released(LEASE).await.unwrap().unwrap();
-    assert_eq!(store.claim_released(LEASE).await.unwrap(), None);
-    let lease = store.renew(&lease, LEASE).await.unwrap().unwrap();
+    let lease = ledger.claim_released(LEASE).await.unwrap().unwrap();
+    assert_eq!(ledger.claim_released(LEASE).await.unwrap(), None);
+    let lease = ledger.renew(&lease, LEASE).await.unwrap().unwrap();
     age(&database, "2 minutes").await;
-    let next = store.claim_released(LEASE).await.unwrap().unwrap();
-    assert_eq!(store.renew(&lease, LEASE).await.unwrap(), None, "it was frozen and another took over");
+    let next = ledger.claim_released(LEASE).await.unwrap().unwrap();
+    assert_eq!(ledger.renew(&lease, LEASE).await.unwrap(), None, "it was frozen and another took over");
     // Zero gives it up.
-    store.renew(&next, Duration::ZERO).await.unwrap();
-    assert!(store.claim_released(LEASE).await.unwrap().is_some());
+    ledger.renew(&next, Duration::ZERO).await.unwrap();
+    assert!(ledger.claim_released(LEASE).await.unwrap().is_some());
 }
 
 /// Holds up everything that waits for it.
@@ -373,7 +373,7 @@ async fn until_waiting(database: &Database, n: i64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_stays_where_a_page_that_names_it_is_being_committed() {
     let database = Database::fresh().await;
-    let (recorder, sender) = (database.store().await, database.store().await);
+    let (recorder, sender) = (database.ledger().await, database.ledger().await);
     record(&recorder, vec![parked(1)]).await;
     record(&recorder, vec![row(1, Code::Ok)]).await;
     let gate = Gate::close(
@@ -389,13 +389,13 @@ async fn a_hold_stays_where_a_page_that_names_it_is_being_committed() {
     gate.open().await;
     recording.await.unwrap().unwrap();
     assert!(!finishing.await.unwrap().unwrap());
-    assert_eq!(report(&database.store().await).await.n_waiting, 1);
+    assert_eq!(report(&database.ledger().await).await.n_waiting, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_that_is_being_removed_is_made_anew_for_a_page_that_names_it() {
     let database = Database::fresh().await;
-    let (recorder, sender) = (database.store().await, database.store().await);
+    let (recorder, sender) = (database.ledger().await, database.ledger().await);
     record(&recorder, vec![parked(1)]).await;
     record(&recorder, vec![row(1, Code::Ok)]).await;
     let gate = Gate::close(
@@ -410,7 +410,7 @@ async fn a_hold_that_is_being_removed_is_made_anew_for_a_page_that_names_it() {
     gate.open().await;
     assert!(finishing.await.unwrap().unwrap());
     recording.await.unwrap().unwrap();
-    assert_eq!(report(&database.store().await).await.n_waiting, 1);
+    assert_eq!(report(&database.ledger().await).await.n_waiting, 1);
 }
 
 /// Two recorders and two senders at the same rows and holds, in opposite orders: nobody deadlocks, no count is lost, and
@@ -423,7 +423,7 @@ async fn recorders_and_senders_neither_deadlock_nor_lose_a_row() {
     let holds = ["batch:a", "batch:b", "batch:c"].map(|key| HoldKey::read(key.into()));
     let mut tasks = JoinSet::new();
     for reversed in [false, true] {
-        let (store, named) = (database.store().await, holds.clone());
+        let (ledger, named) = (database.ledger().await, holds.clone());
         tasks.spawn(async move {
             for round in 0..ROUNDS {
                 let mut rows: Vec<Row> = (0..KEYS).map(|n| row(n, Code::BatchFailing)).collect();
@@ -435,22 +435,22 @@ async fn recorders_and_senders_neither_deadlock_nor_lose_a_row() {
                 if reversed {
                     rows.reverse();
                 }
-                store.record(&Page { openings, ..page(rows) }).await.unwrap();
+                ledger.record(&Page { openings, ..page(rows) }).await.unwrap();
             }
         });
-        let (store, mut holds) = (database.store().await, holds.clone());
+        let (ledger, mut holds) = (database.ledger().await, holds.clone());
         if reversed {
             holds.reverse();
         }
         tasks.spawn(async move {
             for _ in 0..ROUNDS {
                 for hold in &holds {
-                    store.release_at_once(hold).await.unwrap();
-                    let jobs = store.waiting(hold, None, 30).await.unwrap();
-                    store.sent_again(hold, &jobs.iter().rev().collect::<Vec<_>>()).await.unwrap();
-                    store.finish(hold).await.unwrap();
+                    ledger.release_at_once(hold).await.unwrap();
+                    let jobs = ledger.waiting(hold, None, 30).await.unwrap();
+                    ledger.sent_again(hold, &jobs.iter().rev().collect::<Vec<_>>()).await.unwrap();
+                    ledger.finish(hold).await.unwrap();
                 }
-                store.release(&holds).await.unwrap();
+                ledger.release(&holds).await.unwrap();
             }
         });
     }

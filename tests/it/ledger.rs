@@ -31,7 +31,7 @@ pub(crate) fn row(n: u32, code: Code) -> Row {
     let mut subject = [0; 32];
     subject[..4].copy_from_slice(&n.to_be_bytes());
     let now = OffsetDateTime::now_utc();
-    let is_good = code.status().is_good();
+    let is_success = code.status().is_success();
     let attempts = match code.status() {
         Status::Registered => {
             vec![Attempt { at: now, result: "ok".into(), request_id: Some("r".into()), ms: 7 }]
@@ -47,15 +47,15 @@ pub(crate) fn row(n: u32, code: Code) -> Row {
         region: REGION.into(),
         certificate_id: Some(CertificateId(subject)),
         serial: Some(n.to_be_bytes().to_vec()),
-        certificate: is_good.then(|| vec![0x30, 0]),
+        certificate: is_success.then(|| vec![0x30, 0]),
         names: Names { reference: Some(format!("SN-{n}")), source: Some("line-1".into()) },
         message_id: format!("message-{n}"),
         end: End {
             code,
             detail: Some("detail".into()),
             wanted_status: CertificateStatus::Active,
-            known_status: is_good.then_some(CertificateStatus::Active),
-            request: (!is_good).then(|| r#"{"certificatePem":"pem"}"#.into()),
+            known_status: is_success.then_some(CertificateStatus::Active),
+            request: (!is_success).then(|| r#"{"certificatePem":"pem"}"#.into()),
             waits_for: (code.status() == Status::Parked).then(|| HoldKey::read("batch:batch".into())),
             verify: false,
             sent_again_at: None,
@@ -74,13 +74,13 @@ pub(crate) fn page(rows: Vec<Row>) -> Page {
     Page { announced: BTreeMap::from([("batch".to_owned(), None)]), rows, ..Page::default() }
 }
 
-pub(crate) async fn record(store: &Ledger, rows: Vec<Row>) {
-    store.record(&page(rows)).await.unwrap();
+pub(crate) async fn record(ledger: &Ledger, rows: Vec<Row>) {
+    ledger.record(&page(rows)).await.unwrap();
 }
 
 /// The counts of the batch by code.
-async fn counts(store: &Ledger) -> BTreeMap<Code, u64> {
-    let batch = store.batch_status("batch").await.unwrap().unwrap();
+async fn counts(ledger: &Ledger) -> BTreeMap<Code, u64> {
+    let batch = ledger.batch_status("batch").await.unwrap().unwrap();
     batch.counts.iter().map(|count| (count.code, count.n)).collect()
 }
 
@@ -107,8 +107,8 @@ pub(crate) async fn assert_counters_equal_the_rows(database: &Database) {
 #[tokio::test]
 async fn an_end_is_read_back_as_it_was_written() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    record(&store, vec![row(1, Code::Expired), row(2, Code::Ok)]).await;
+    let ledger = database.ledger().await;
+    record(&ledger, vec![row(1, Code::Expired), row(2, Code::Ok)]).await;
     let (status, code, detail, request, source, reference): (String, String, String, String, String, String) =
         sqlx::query_as("select status, code, detail, request::text, source, ref from registrations where code <> 'ok'")
             .fetch_one(&database.pool)
@@ -134,14 +134,14 @@ const ENDS: [Code; 6] =
 #[tokio::test]
 async fn a_good_end_stays_whatever_comes_later() {
     let database = Database::fresh().await;
-    let store = database.store().await;
+    let ledger = database.ledger().await;
     for first in ENDS {
         for second in ENDS {
             sqlx::query("truncate registrations, batch_counters").execute(&database.pool).await.unwrap();
-            record(&store, vec![row(1, first)]).await;
-            record(&store, vec![row(1, second)]).await;
+            record(&ledger, vec![row(1, first)]).await;
+            record(&ledger, vec![row(1, second)]).await;
             let best = first.status().rank().max(second.status().rank());
-            let ends = counts(&store).await;
+            let ends = counts(&ledger).await;
             let (end, n) = ends.iter().next().unwrap();
             assert_eq!((ends.len(), *n, end.status().rank()), (1, 1, best), "{first} then {second}");
             let waits: bool = sqlx::query_scalar("select waits_for is not null from registrations")
@@ -158,19 +158,19 @@ async fn a_good_end_stays_whatever_comes_later() {
 #[tokio::test]
 async fn a_row_that_an_older_program_wrote_is_read_and_counted_out() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    record(&store, vec![row(1, Code::IssuerInactive), row(2, Code::IssuerInactive)]).await;
+    let ledger = database.ledger().await;
+    record(&ledger, vec![row(1, Code::IssuerInactive), row(2, Code::IssuerInactive)]).await;
     for old in [
         "update registrations set status = 'exhausted', waits_for = null",
         "update batch_counters set status = 'exhausted'",
     ] {
         sqlx::query(old).execute(&database.pool).await.unwrap();
     }
-    let batch = store.batch_status("batch").await.unwrap().unwrap();
+    let batch = ledger.batch_status("batch").await.unwrap().unwrap();
     assert_eq!((batch.ended(), batch.parked()), (2, 0), "it had ended for good");
-    record(&store, vec![row(1, Code::Ok), row(2, Code::IssuerInactive)]).await;
+    record(&ledger, vec![row(1, Code::Ok), row(2, Code::IssuerInactive)]).await;
     assert_counters_equal_the_rows(&database).await;
-    let batch = store.batch_status("batch").await.unwrap().unwrap();
+    let batch = ledger.batch_status("batch").await.unwrap().unwrap();
     assert_eq!((batch.ended(), batch.parked()), (1, 1));
 }
 
@@ -178,52 +178,52 @@ async fn a_row_that_an_older_program_wrote_is_read_and_counted_out() {
 #[tokio::test]
 async fn a_good_end_that_an_older_program_wrote_does_not_wait() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    record(&store, vec![row(1, Code::BatchFailing)]).await;
+    let ledger = database.ledger().await;
+    record(&ledger, vec![row(1, Code::BatchFailing)]).await;
     sqlx::query("update registrations set status = 'already_registered', code = 'exists', request = null")
         .execute(&database.pool)
         .await
         .unwrap();
     let hold = HoldKey::read("batch:batch".into());
-    assert!(store.waiting(&hold, None, 10).await.unwrap().is_empty());
-    assert!(store.finish(&hold).await.unwrap());
-    assert!(store.holds_report().await.unwrap().is_empty());
+    assert!(ledger.waiting(&hold, None, 10).await.unwrap().is_empty());
+    assert!(ledger.finish(&hold).await.unwrap());
+    assert!(ledger.holds_report().await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_duplicate_with_another_name_is_kept_and_counted() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    record(&store, vec![row(1, Code::Ok)]).await;
+    let ledger = database.ledger().await;
+    record(&ledger, vec![row(1, Code::Ok)]).await;
     let names = Names { reference: Some("SN-other".into()), source: Some("line-2".into()) };
     let duplicate = Row { names, message_id: "another".into(), ..row(1, Code::Known) };
-    record(&store, vec![duplicate]).await;
+    record(&ledger, vec![duplicate]).await;
     let (n, names): (i32, serde_json::Value) =
         sqlx::query_as("select n_duplicates, other_names from registrations").fetch_one(&database.pool).await.unwrap();
     assert_eq!((n, names), (1, serde_json::json!([{ "ref": "SN-other", "source": "line-2" }])));
-    assert_eq!(counts(&store).await, BTreeMap::from([(Code::Ok, 1)]));
+    assert_eq!(counts(&ledger).await, BTreeMap::from([(Code::Ok, 1)]));
 }
 
 #[tokio::test]
 async fn writing_the_same_page_again_changes_no_count() {
     let database = Database::fresh().await;
-    let store = database.store().await;
+    let ledger = database.ledger().await;
     let rows = vec![row(1, Code::Ok), row(2, Code::Expired), row(3, Code::Exists)];
     for _ in 0..3 {
-        record(&store, rows.clone()).await;
+        record(&ledger, rows.clone()).await;
     }
-    assert_eq!(counts(&store).await, BTreeMap::from([(Code::Ok, 1), (Code::Expired, 1), (Code::Exists, 1)]));
+    assert_eq!(counts(&ledger).await, BTreeMap::from([(Code::Ok, 1), (Code::Expired, 1), (Code::Exists, 1)]));
     assert_counters_equal_the_rows(&database).await;
 }
 
 #[tokio::test]
 async fn only_good_ends_of_this_account_and_region_are_known() {
     let database = Database::fresh().await;
-    let store = database.store().await;
+    let ledger = database.ledger().await;
     let elsewhere = Row { region: "us-east-1".into(), target: "us".into(), ..row(4, Code::Ok) };
-    record(&store, vec![row(1, Code::Ok), row(2, Code::Exists), row(3, Code::Timeout), elsewhere]).await;
+    record(&ledger, vec![row(1, Code::Ok), row(2, Code::Exists), row(3, Code::Timeout), elsewhere]).await;
     let ids: Vec<_> = (1..=5).map(|n| CertificateId(row(n, Code::Ok).subject)).collect();
-    let known = store.known(ACCOUNT, REGION, Operation::RegisterCertificate, &ids).await.unwrap();
+    let known = ledger.known(ACCOUNT, REGION, Operation::RegisterCertificate, &ids).await.unwrap();
     let mut found: Vec<_> = known.keys().copied().collect();
     found.sort();
     assert_eq!(found, ids[..2]);
@@ -233,23 +233,23 @@ async fn only_good_ends_of_this_account_and_region_are_known() {
 #[tokio::test]
 async fn a_target_never_changes_its_account_or_region() {
     let database = Database::fresh().await;
-    let store = database.store().await;
+    let ledger = database.ledger().await;
     for _ in 0..2 {
-        store.claim_target("default", ACCOUNT, REGION).await.unwrap();
+        ledger.claim_target("default", ACCOUNT, REGION).await.unwrap();
     }
     let known = Account { id: ACCOUNT.to_owned(), region: REGION.to_owned() };
-    assert_eq!(store.account_of_target("default").await.unwrap(), Some(known));
-    assert_eq!(store.account_of_target("other").await.unwrap(), None);
-    let changed = store.claim_target("default", ACCOUNT, "us-east-1").await;
+    assert_eq!(ledger.account_of_target("default").await.unwrap(), Some(known));
+    assert_eq!(ledger.account_of_target("other").await.unwrap(), None);
+    let changed = ledger.claim_target("default", ACCOUNT, "us-east-1").await;
     assert!(matches!(changed, Err(LedgerError::TargetChanged { .. })), "{changed:?}");
-    let changed = store.claim_target("default", "000000000000", REGION).await;
+    let changed = ledger.claim_target("default", "000000000000", REGION).await;
     assert!(matches!(changed, Err(LedgerError::TargetChanged { .. })), "{changed:?}");
 }
 
 #[tokio::test]
 async fn a_quarantined_body_is_kept_whole_and_once() {
     let database = Database::fresh().await;
-    let store = database.store().await;
+    let ledger = database.ledger().await;
     let message = Quarantined {
         queue: "http://queue".into(),
         message_id: "m".into(),
@@ -259,9 +259,9 @@ async fn a_quarantined_body_is_kept_whole_and_once() {
         sent_at: OffsetDateTime::now_utc(),
     };
     for _ in 0..2 {
-        store.record(&Page { quarantined: vec![message.clone()], ..Page::default() }).await.unwrap();
+        ledger.record(&Page { quarantined: vec![message.clone()], ..Page::default() }).await.unwrap();
     }
-    assert_eq!(store.quarantined().await.unwrap(), 1);
+    assert_eq!(ledger.quarantined().await.unwrap(), 1);
     let body: Vec<u8> = sqlx::query_scalar("select body from quarantine").fetch_one(&database.pool).await.unwrap();
     assert_eq!(body, message.body.as_bytes());
 }
@@ -269,7 +269,7 @@ async fn a_quarantined_body_is_kept_whole_and_once() {
 #[tokio::test]
 async fn hostile_text_is_stored_and_not_obeyed() {
     let database = Database::fresh().await;
-    let store = database.store().await;
+    let ledger = database.ledger().await;
     // A NUL, and the six characters of its JSON escape, which are harmless as text.
     let text = "'; drop table registrations; -- \0 \\u0000 \u{202e} =cmd|' /C calc'!A0 <script>";
     let mut hostile = row(1, Code::ServerError);
@@ -277,9 +277,9 @@ async fn hostile_text_is_stored_and_not_obeyed() {
     hostile.end.request = Some(serde_json::json!({ "certificatePem": text }).to_string());
     hostile.attempts =
         vec![Attempt { at: OffsetDateTime::now_utc(), result: text.into(), request_id: Some(text.into()), ms: 1 }];
-    record(&store, vec![hostile.clone()]).await;
+    record(&ledger, vec![hostile.clone()]).await;
     // A second time, so that it is read back too.
-    record(&store, vec![hostile]).await;
+    record(&ledger, vec![hostile]).await;
     let detail: String =
         sqlx::query_scalar("select detail from registrations").fetch_one(&database.pool).await.unwrap();
     let stored = text.replace('\0', "\u{fffd}");
@@ -294,7 +294,7 @@ async fn hostile_text_is_stored_and_not_obeyed() {
 #[tokio::test]
 async fn a_nul_reaches_no_text_column() {
     let database = Database::fresh().await;
-    let store = database.store().await;
+    let ledger = database.ledger().await;
     let text = "a\0b\\u0000";
     let mut parked = row(1, Code::IssuerInactive);
     (parked.end.detail, parked.other_names) =
@@ -319,9 +319,9 @@ async fn a_nul_reaches_no_text_column() {
         sent_at: OffsetDateTime::now_utc(),
     };
     let page = Page { openings: vec![(hold, opening)], quarantined: vec![quarantined], ..page(vec![parked]) };
-    store.record(&page).await.unwrap();
+    ledger.record(&page).await.unwrap();
     let action = AuditAction { who: text, action: "replay", what: text, detail: json!({ text: text }) };
-    store.audit(&action).await.unwrap();
+    ledger.audit(&action).await.unwrap();
     let stored: Vec<String> = sqlx::query_scalar(
         "select detail from registrations
         union all select attempts -> 0 ->> 'result' from registrations
@@ -350,7 +350,7 @@ async fn a_nul_reaches_no_text_column() {
 #[tokio::test]
 async fn the_schema_refuses_what_must_not_be() {
     let database = Database::fresh().await;
-    record(&database.store().await, vec![row(1, Code::Ok)]).await;
+    record(&database.ledger().await, vec![row(1, Code::Ok)]).await;
     for (change, constraint) in [
         ("status = 'parked somewhere', certificate = null", "status_is_known"),
         ("status = 'gone', code = 'deleted'", "only_a_good_end_keeps_the_certificate"),
@@ -392,7 +392,7 @@ async fn two_recorders_with_the_same_keys_neither_deadlock_nor_miscount() {
     const FRESH: u32 = 200;
     let database = Database::fresh().await;
     let together = Arc::new(Barrier::new(2));
-    let write = |store: Ledger, reversed: bool| {
+    let write = |ledger: Ledger, reversed: bool| {
         let together = Arc::clone(&together);
         async move {
             for round in 0..ROUNDS {
@@ -404,17 +404,17 @@ async fn two_recorders_with_the_same_keys_neither_deadlock_nor_miscount() {
                     rows.reverse();
                 }
                 together.wait().await;
-                store.record(&page(rows)).await.unwrap();
+                ledger.record(&page(rows)).await.unwrap();
             }
         }
     };
     let mut recorders = tokio::task::JoinSet::new();
-    recorders.spawn(write(database.store().await, false));
-    recorders.spawn(write(database.store().await, true));
+    recorders.spawn(write(database.ledger().await, false));
+    recorders.spawn(write(database.ledger().await, true));
     while let Some(ended) = recorders.join_next().await {
         ended.unwrap();
     }
     assert_counters_equal_the_rows(&database).await;
-    let n: u64 = counts(&database.store().await).await.values().sum();
+    let n: u64 = counts(&database.ledger().await).await.values().sum();
     assert_eq!(n, u64::from(KEYS + ROUNDS * FRESH));
 }

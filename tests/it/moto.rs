@@ -66,7 +66,7 @@ async fn every_job_against_moto_ends_as_an_id_mismatch() {
 
     let service = Service::start(&config, Until::Empty, CancellationToken::new()).await.unwrap();
     tokio::time::timeout(Duration::from_mins(1), service.run()).await.expect("the queue becomes empty").unwrap();
-    let batch = database.store().await.batch_status(BATCH).await.unwrap().unwrap();
+    let batch = database.ledger().await.batch_status(BATCH).await.unwrap().unwrap();
     let ends: BTreeMap<_, _> = batch.counts.iter().map(|count| (count.code, count.n)).collect();
     assert_eq!(ends, BTreeMap::from([(Code::IdMismatch, 10)]));
     assert_eq!(queue.attributes().await.unwrap().messages(), 0);

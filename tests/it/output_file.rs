@@ -80,7 +80,7 @@ async fn a_device_that_is_named_stays_a_device() {
         let (code, _, said) = enqueue(&factory, &["--rejects", path]).await;
         assert_eq!(code, Some(3), "{said}");
     }
-    record(&factory.store, vec![row(1, Code::Ok)]).await;
+    record(&factory.ledger, vec![row(1, Code::Ok)]).await;
     for arguments in [&["--output", "null"][..], &["--output", "null", "--force"], &["--output", "link", "--force"]] {
         let (code, _, said) = export(&factory, arguments).await;
         assert_eq!(code, Some(0), "{said}");
@@ -104,7 +104,7 @@ async fn a_full_device_is_an_error() {
     let numbers: Value = serde_json::from_str(&numbers).unwrap();
     assert_eq!((&numbers["sent"], &numbers["rejects_file"]), (&1.into(), &Value::Null), "what was sent is reported");
 
-    record(&factory.store, vec![row(1, Code::Ok)]).await;
+    record(&factory.ledger, vec![row(1, Code::Ok)]).await;
     let (code, _, said) = export(&factory, &["--output", "full"]).await;
     assert_eq!(code, Some(1));
     assert!(said.contains("error: cannot write the export: full: No space left"), "{said}");
@@ -137,7 +137,7 @@ async fn rejects_share_a_redirected_standard_output_with_the_numbers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_goes_away_is_an_error_for_rejects_and_none_for_an_export() {
     let factory = with_a_reject().await;
-    record_many(&factory.store, (0..3_000).map(|n| row(n, Code::Ok))).await;
+    record_many(&factory.ledger, (0..3_000).map(|n| row(n, Code::Ok))).await;
     // The program starts when the reader is gone.
     let gone = |option: &str| format!(r#"exec {{pipe}}> >(exec true); wait $!; "$@" {option} /dev/fd/$pipe"#);
     let (code, _, said) = from_shell(&factory, &gone("--rejects"), &["enqueue", "in.pem"]).await;
@@ -169,7 +169,7 @@ async fn a_symlink_stays_and_the_file_behind_it_keeps_its_mode() {
     assert_eq!(code, Some(3), "{said}");
     assert!(holds("\"expired\""));
 
-    record(&factory.store, vec![row(1, Code::Ok)]).await;
+    record(&factory.ledger, vec![row(1, Code::Ok)]).await;
     let (code, _, said) = export(&factory, &["--output", "link"]).await;
     assert_eq!((code, said.as_str()), (Some(1), "error: link is there already: `--force` replaces it\n"));
     assert!(holds("\"expired\""));
@@ -235,7 +235,7 @@ async fn a_file_that_cannot_be_written_is_named_before_anything_is_read_or_sent(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_is_full_in_the_middle_leaves_the_older_file_alone() {
     let factory = Factory::new(1000.0).await;
-    record_many(&factory.store, (0..3_000).map(|n| row(n, Code::Ok))).await;
+    record_many(&factory.ledger, (0..3_000).map(|n| row(n, Code::Ok))).await;
     let file = factory.folder().join("ends.csv");
     fs::write(&file, "older").unwrap();
     // Without the signal, the write itself fails.

@@ -29,11 +29,11 @@ async fn enqueue(factory: &Factory, batch: &str, target: &str, n: usize) {
 }
 
 async fn n_parked(factory: &Factory, batch: &str) -> u64 {
-    factory.store.batch_status(batch).await.unwrap().map_or(0, |batch| batch.parked())
+    factory.ledger.batch_status(batch).await.unwrap().map_or(0, |batch| batch.parked())
 }
 
 async fn n_in(factory: &Factory, batch: &str) -> u64 {
-    let batch = factory.store.batch_status(batch).await.unwrap().unwrap_or_default();
+    let batch = factory.ledger.batch_status(batch).await.unwrap().unwrap_or_default();
     batch.counts.iter().filter(|count| count.code == Code::Ok).map(|count| count.n).sum()
 }
 
@@ -93,7 +93,7 @@ async fn jobs_of_a_paused_batch_are_parked_and_others_go_on() {
     serving.end().await;
     assert_counters_equal_the_rows(&factory.database).await;
     let actions: Vec<_> =
-        factory.store.audited(None, 10).await.unwrap().into_iter().map(|its| (its.action, its.what)).collect();
+        factory.ledger.audited(None, 10).await.unwrap().into_iter().map(|its| (its.action, its.what)).collect();
     assert_eq!(
         actions,
         [("resume".into(), "pause:batch:bad".to_owned()), ("pause".into(), "pause:batch:bad".to_owned())]
@@ -135,7 +135,7 @@ async fn slips_of_the_pen_are_told() {
     assert_eq!(code, Some(1));
     assert!(stderr.contains("error: the ledger does not know batch `line-8`\nhint: did you mean line-7?"), "{stderr}");
     assert!(stderr.contains("`--new` pauses it before its first message"), "{stderr}");
-    assert!(factory.store.open_holds().await.unwrap().is_empty(), "nothing was paused");
+    assert!(factory.ledger.open_holds().await.unwrap().is_empty(), "nothing was paused");
     ok(&factory, &["pause", "batch", "line-7"]).await;
     let (_, stderr) = run(&factory, &["resume", "batch", "line-8"]).await;
     assert!(stderr.contains("hint: paused are: batch `line-7`"), "{stderr}");

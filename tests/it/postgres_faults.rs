@@ -40,8 +40,8 @@ async fn on_its_own_server(rate: f64) -> (Factory, Server) {
     let (mut factory, server) = (Factory::new(rate).await, Server::start().await);
     let url = server.url("none");
     let settings = DatabaseConfig { url: url.as_str().into(), timeout: TIMEOUT.into(), ..DatabaseConfig::default() };
-    factory.store = Ledger::connect(&settings.settings()).await.unwrap();
-    factory.store.migrate().await.unwrap();
+    factory.ledger = Ledger::connect(&settings.settings()).await.unwrap();
+    factory.ledger.migrate().await.unwrap();
     factory.database.pool = PgPool::connect(&url).await.unwrap();
     factory.config.database = settings;
     hasten(&mut factory);

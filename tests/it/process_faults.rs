@@ -17,7 +17,7 @@ const RATE: f64 = 50.0;
 async fn all_is_well(factory: &Factory, n: usize) {
     let ends: BTreeMap<Code, u64> = factory.ends().await;
     assert_eq!(ends.values().sum::<u64>(), n as u64, "{ends:?}");
-    assert!(ends.keys().all(|code| code.status().is_good()), "{ends:?}");
+    assert!(ends.keys().all(|code| code.status().is_success()), "{ends:?}");
     assert_eq!(factory.sandbox.ledger().n_certificates(), n);
     assert_eq!((factory.counts("jobs").deleted, factory.counts("jobs-dead").sent), (n as u64, 0));
 }

@@ -15,7 +15,7 @@ async fn record(factory: &Factory, batch: &str, numbers: std::ops::Range<u32>) {
     let code = |n: u32| if n.is_multiple_of(3) { Code::Timeout } else { Code::Ok };
     let rows = numbers.map(|n| Row { batch: batch.into(), ..row(n, code(n)) }).collect();
     let announced = [(batch.to_owned(), None)].into();
-    factory.store.record(&Page { rows, announced, ..Page::default() }).await.unwrap();
+    factory.ledger.record(&Page { rows, announced, ..Page::default() }).await.unwrap();
 }
 
 async fn age(factory: &Factory, batch: &str) {
@@ -53,15 +53,15 @@ async fn an_old_batch_goes_and_a_young_one_stays() {
     let told: Value = serde_json::from_str(&stdout).expect(&stderr);
     assert_eq!((code, &told[0]["dropped"], &told[0]["is_gone"]), (Some(0), &300.into(), &true.into()));
     assert_eq!((n_rows(&factory, "old").await, n_rows(&factory, "young").await), (0, 100));
-    assert!(factory.store.batch_status("old").await.unwrap().is_none());
+    assert!(factory.ledger.batch_status("old").await.unwrap().is_none());
     assert_counters_equal_the_rows(&factory.database).await;
     let is_known = async |n| {
         let (row, operation) = (row(n, Code::Ok), Operation::RegisterCertificate);
         let ids: [CertificateId; 1] = [row.certificate_id.unwrap()];
-        !factory.store.known(&row.account, &row.region, operation, &ids).await.unwrap().is_empty()
+        !factory.ledger.known(&row.account, &row.region, operation, &ids).await.unwrap().is_empty()
     };
     assert!(!is_known(1).await && is_known(301).await);
-    let audited = factory.store.audited(None, 10).await.unwrap();
+    let audited = factory.ledger.audited(None, 10).await.unwrap();
     assert_eq!((audited[0].action.as_str(), audited[0].what.as_str()), ("prune", "old"));
     assert_eq!(prune(&factory, &["--older-than", "90d", "--yes"]).await.1, "no batch is that old\n");
 }
@@ -84,7 +84,7 @@ async fn what_is_under_way_stays_and_counts() {
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stdout.contains("28 dropped; the rest stays"), "{stdout}");
     assert_eq!(n_rows(&factory, "old").await, 2);
-    assert!(factory.store.batch_status("old").await.unwrap().is_some());
+    assert!(factory.ledger.batch_status("old").await.unwrap().is_some());
     assert_counters_equal_the_rows(&factory.database).await;
 }
 
@@ -97,7 +97,7 @@ async fn the_counters_are_right_after_every_page_beside_live_work() {
     let mut next = 1000;
     while !pruned.is_done {
         let live = record(&factory, "old", next..next + 20);
-        let page = async { factory.store.prune("old", &pruned, 30).await.unwrap() };
+        let page = async { factory.ledger.prune("old", &pruned, 30).await.unwrap() };
         let ((), page) = tokio::join!(live, page);
         (pruned, next) = (page, next + 20);
         assert_counters_equal_the_rows(&factory.database).await;
@@ -106,7 +106,7 @@ async fn the_counters_are_right_after_every_page_beside_live_work() {
             break;
         }
     }
-    assert!(!factory.store.forget_batch("old", pruned.n_dropped, "somebody@here").await.unwrap(), "rows are left");
+    assert!(!factory.ledger.forget_batch("old", pruned.n_dropped, "somebody@here").await.unwrap(), "rows are left");
     assert_counters_equal_the_rows(&factory.database).await;
 }
 
@@ -118,7 +118,7 @@ async fn a_batch_of_the_last_day_is_refused_unless_forced() {
     age(&factory, "old").await;
     record(&factory, "young", 10..13).await;
     let announced = [("announced".to_owned(), Some(5))].into();
-    factory.store.note_arrivals(&announced).await.unwrap();
+    factory.ledger.note_arrivals(&announced).await.unwrap();
     for arguments in [&["old", "young", "--yes"][..], &["--older-than", "1ms", "--yes"], &["announced", "--yes"]] {
         let (code, stdout, stderr) = prune(&factory, arguments).await;
         assert_eq!((code, stdout.as_str()), (Some(1), ""), "{arguments:?}: {stderr}");
@@ -130,7 +130,7 @@ async fn a_batch_of_the_last_day_is_refused_unless_forced() {
     let (code, _, stderr) = prune(&factory, &["young", "announced", "--yes", "--force"]).await;
     assert_eq!(code, Some(0), "{stderr}");
     assert_eq!(n_rows(&factory, "young").await, 0);
-    assert!(factory.store.batch_status("announced").await.unwrap().is_none());
+    assert!(factory.ledger.batch_status("announced").await.unwrap().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

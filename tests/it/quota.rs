@@ -28,21 +28,21 @@ fn rate(per_second: f64) -> Rate {
 /// A ledger with one open quota, whose target is `default`.
 async fn opened(per_second: f64) -> (Database, Ledger, Quota) {
     let database = Database::fresh().await;
-    let (store, quota) = (database.store().await, quota("eu-west-1"));
-    store.claim_target("default", ACCOUNT, "eu-west-1").await.unwrap();
-    assert_eq!(store.open_quota(&quota, rate(per_second)).await.unwrap(), rate(per_second));
-    (database, store, quota)
+    let (ledger, quota) = (database.ledger().await, quota("eu-west-1"));
+    ledger.claim_target("default", ACCOUNT, "eu-west-1").await.unwrap();
+    assert_eq!(ledger.open_quota(&quota, rate(per_second)).await.unwrap(), rate(per_second));
+    (database, ledger, quota)
 }
 
 /// What is known of the only operation of a target.
-async fn report(store: &Ledger, target: &str) -> RateReport {
-    store.rate_reports(&[(target.to_owned(), Operation::RegisterCertificate)]).await.unwrap().remove(0)
+async fn report(ledger: &Ledger, target: &str) -> RateReport {
+    ledger.rate_reports(&[(target.to_owned(), Operation::RegisterCertificate)]).await.unwrap().remove(0)
 }
 
 /// Uses a place that AWS throttles.
-async fn throttle(store: &Ledger, quota: &Quota) -> Option<Change> {
-    let lease = store.lease(quota, 1).await.unwrap();
-    store.cut_rate(quota, lease.granted_at, true).await.unwrap()
+async fn throttle(ledger: &Ledger, quota: &Quota) -> Option<Change> {
+    let lease = ledger.lease(quota, 1).await.unwrap();
+    ledger.cut_rate(quota, lease.granted_at, true).await.unwrap()
 }
 
 /// Puts everything that happened an hour back.
@@ -74,13 +74,13 @@ async fn ledger_time(database: &Database) -> f64 {
 async fn leased_at_once(stores: &[Ledger], quota: &Quota) -> Vec<f64> {
     let barrier = Arc::new(Barrier::new(stores.len()));
     let mut leasers = Vec::new();
-    for store in stores {
-        let (store, quota, barrier) = (store.clone(), quota.clone(), Arc::clone(&barrier));
+    for ledger in stores {
+        let (ledger, quota, barrier) = (ledger.clone(), quota.clone(), Arc::clone(&barrier));
         leasers.push(tokio::spawn(async move {
             barrier.wait().await;
             let mut all = Vec::new();
             for i in 0..10 {
-                all.extend(places(&store.lease(&quota, 1 + i % 4).await.unwrap()));
+                all.extend(places(&ledger.lease(&quota, 1 + i % 4).await.unwrap()));
             }
             all
         }));
@@ -97,7 +97,7 @@ async fn eight_leasers_at_once_find_no_two_places_alike() {
     let database = Database::fresh().await;
     let mut stores = Vec::new();
     for _ in 0..8 {
-        stores.push(database.store().await);
+        stores.push(database.ledger().await);
     }
     // The places of a round stay below what may be leased ahead; the period is far above what a busy machine puts
     // between two looks at the clock.
@@ -118,11 +118,11 @@ async fn eight_leasers_at_once_find_no_two_places_alike() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_quota_grants_no_more_than_its_burst_of_the_past() {
     for per_second in [1.0, 100.0, 2000.0] {
-        let (database, store, quota) = opened(per_second).await;
+        let (database, ledger, quota) = opened(per_second).await;
         idle_for_an_hour(&database).await;
         let burst = burst_of(rate(per_second)) as usize;
         let asked_at = ledger_time(&database).await;
-        let places = places(&store.lease(&quota, 5 * burst).await.unwrap());
+        let places = places(&ledger.lease(&quota, 5 * burst).await.unwrap());
         let n_of_the_past = places.iter().filter(|&&due| due < asked_at).count();
         assert!(n_of_the_past <= burst, "{n_of_the_past} at {per_second}/s");
         assert!(places[0] < ledger_time(&database).await, "the first can be used at once");
@@ -132,18 +132,18 @@ async fn an_idle_quota_grants_no_more_than_its_burst_of_the_past() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_quota_has_saved_up_nothing() {
     let database = Database::fresh().await;
-    let (store, quota) = (database.store().await, quota("eu-west-1"));
+    let (ledger, quota) = (database.ledger().await, quota("eu-west-1"));
     let asked_at = ledger_time(&database).await;
-    store.open_quota(&quota, rate(1.0)).await.unwrap();
-    let first = places(&store.lease(&quota, 1).await.unwrap())[0];
+    ledger.open_quota(&quota, rate(1.0)).await.unwrap();
+    let first = places(&ledger.lease(&quota, 1).await.unwrap())[0];
     assert!(first > asked_at + 0.999, "{} s too early", asked_at + 1.0 - first);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn places_are_leased_a_little_ahead_only() {
-    let (_database, store, quota) = opened(10.0).await;
+    let (_database, ledger, quota) = opened(10.0).await;
     for _ in 0..10 {
-        let lease = store.lease(&quota, 100).await.unwrap();
+        let lease = ledger.lease(&quota, 100).await.unwrap();
         assert!(lease.first_in <= 20.0, "{}", lease.first_in);
     }
 }
@@ -151,14 +151,14 @@ async fn places_are_leased_a_little_ahead_only() {
 /// Premise: what was leased before the clock was set back lies in its future.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_was_set_back_holds_no_lease_up_and_grants_no_place_twice() {
-    let (database, store, quota) = opened(10.0).await;
+    let (database, ledger, quota) = opened(10.0).await;
     idle_for_an_hour(&database).await;
-    let ahead = store.lease(&quota, 30).await.unwrap();
+    let ahead = ledger.lease(&quota, 30).await.unwrap();
     let shift = "update rate_limits
         set next_free = next_free + interval '1 day', leased_at = leased_at + interval '1 day'";
     sqlx::query(shift).execute(&database.pool).await.unwrap();
     for n_leased in [30.0, 31.0] {
-        let lease = store.lease(&quota, 1).await.unwrap();
+        let lease = ledger.lease(&quota, 1).await.unwrap();
         let passed = (lease.granted_at - ahead.granted_at).as_seconds_f64();
         let expected = ahead.first_in + n_leased / 10.0;
         assert!((lease.first_in - expected).abs() < passed + 0.1, "{} is not {expected}", lease.first_in);
@@ -167,15 +167,15 @@ async fn a_clock_that_was_set_back_holds_no_lease_up_and_grants_no_place_twice()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_throttle_cuts_once_for_all_places_granted_before_it() {
-    let (database, store, quota) = opened(100.0).await;
+    let (database, ledger, quota) = opened(100.0).await;
     let mut leases = Vec::new();
     for _ in 0..8 {
-        leases.push(store.lease(&quota, 5).await.unwrap());
+        leases.push(ledger.lease(&quota, 5).await.unwrap());
     }
     let mut throttles = Vec::new();
     for lease in leases {
-        let (store, quota) = (database.store().await, quota.clone());
-        throttles.push(tokio::spawn(async move { store.cut_rate(&quota, lease.granted_at, true).await.unwrap() }));
+        let (ledger, quota) = (database.ledger().await, quota.clone());
+        throttles.push(tokio::spawn(async move { ledger.cut_rate(&quota, lease.granted_at, true).await.unwrap() }));
     }
     let mut cuts = Vec::new();
     for throttle in throttles {
@@ -183,17 +183,17 @@ async fn a_throttle_cuts_once_for_all_places_granted_before_it() {
     }
     assert_eq!(cuts.iter().map(|cut| cut.reason).collect::<Vec<_>>(), [RateChangeReason::Throttled], "one is enough");
     assert_near(cuts[0].rate, 90.0);
-    assert_near(throttle(&store, &quota).await.expect("its place was granted after the cut").rate, 81.0);
+    assert_near(throttle(&ledger, &quota).await.expect("its place was granted after the cut").rate, 81.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_throttle_cuts_below_the_floor() {
     for (ceiling, floor) in [(1000.0, 10.0), (10.0, 0.2), (0.1, 0.1)] {
-        let (_database, store, quota) = opened(ceiling).await;
+        let (_database, ledger, quota) = opened(ceiling).await;
         for _ in 0..60 {
-            throttle(&store, &quota).await.unwrap();
+            throttle(&ledger, &quota).await.unwrap();
         }
-        let report = report(&store, "default").await;
+        let report = report(&ledger, "default").await;
         assert_near(report.learnt, floor);
         let mut rates: Vec<_> = report.changes.iter().map(|change| change.rate).collect();
         rates.dedup();
@@ -203,11 +203,11 @@ async fn no_throttle_cuts_below_the_floor() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_is_made_up_for_by_fifteen_leased_seconds_and_the_ceiling_is_the_end() {
-    let (_database, store, quota) = opened(100.0).await;
-    throttle(&store, &quota).await.unwrap();
+    let (_database, ledger, quota) = opened(100.0).await;
+    throttle(&ledger, &quota).await.unwrap();
     let mut leased_seconds = 0.0;
     loop {
-        let lease = store.lease(&quota, 5).await.unwrap();
+        let lease = ledger.lease(&quota, 5).await.unwrap();
         if lease.rate == rate(100.0) {
             break;
         }
@@ -216,55 +216,55 @@ async fn a_cut_is_made_up_for_by_fifteen_leased_seconds_and_the_ceiling_is_the_e
     }
     assert!(leased_seconds > 10.0, "after {leased_seconds} s");
     for _ in 0..20 {
-        assert_eq!(store.lease(&quota, 50).await.unwrap().rate, rate(100.0));
+        assert_eq!(ledger.lease(&quota, 50).await.unwrap().rate, rate(100.0));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_rate_rises_while_nobody_leases() {
-    let (database, store, quota) = opened(100.0).await;
-    throttle(&store, &quota).await.unwrap();
-    let before = store.lease(&quota, 90).await.unwrap().rate;
+    let (database, ledger, quota) = opened(100.0).await;
+    throttle(&ledger, &quota).await.unwrap();
+    let before = ledger.lease(&quota, 90).await.unwrap().rate;
     idle_for_an_hour(&database).await;
-    assert_eq!(store.open_quota(&quota, rate(100.0)).await.unwrap(), before);
-    let after = store.lease(&quota, 1).await.unwrap().rate;
+    assert_eq!(ledger.open_quota(&quota, rate(100.0)).await.unwrap(), before);
+    let after = ledger.lease(&quota, 1).await.unwrap().rate;
     // The second that was leased since the cut counts, the hour does not.
     assert_near(after.per_second(), before.per_second() + 0.001);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rise_is_noted_once() {
-    let (_database, store, quota) = opened(100.0).await;
-    throttle(&store, &quota).await.unwrap();
-    let cut = throttle(&store, &quota).await.unwrap().rate;
-    assert_eq!(store.note_rise(&quota, cut).await.unwrap(), None, "it has not risen");
+    let (_database, ledger, quota) = opened(100.0).await;
+    throttle(&ledger, &quota).await.unwrap();
+    let cut = throttle(&ledger, &quota).await.unwrap().rate;
+    assert_eq!(ledger.note_rise(&quota, cut).await.unwrap(), None, "it has not risen");
     let mut rises = Vec::new();
     for _ in 0..20 {
-        let lease = store.lease(&quota, 90).await.unwrap();
+        let lease = ledger.lease(&quota, 90).await.unwrap();
         assert_near(lease.noted_rate, rises.last().map_or(cut, |rise: &Change| rise.rate));
         if lease.rate.per_second() >= lease.noted_rate * 1.05 {
-            rises.extend(store.note_rise(&quota, lease.noted_rate).await.unwrap());
-            assert_eq!(store.note_rise(&quota, lease.noted_rate).await.unwrap(), None, "another worker did");
+            rises.extend(ledger.note_rise(&quota, lease.noted_rate).await.unwrap());
+            assert_eq!(ledger.note_rise(&quota, lease.noted_rate).await.unwrap(), None, "another worker did");
         }
     }
     assert!(rises.len() > 1, "{rises:?}");
     rises.reverse();
-    assert_eq!(report(&store, "default").await.changes[..rises.len()], rises);
+    assert_eq!(report(&ledger, "default").await.changes[..rises.len()], rises);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_ceiling_is_taken_at_once_and_the_same_at_a_restart_changes_nothing() {
-    let (_database, store, quota) = opened(100.0).await;
-    let cut = throttle(&store, &quota).await.unwrap();
+    let (_database, ledger, quota) = opened(100.0).await;
+    let cut = throttle(&ledger, &quota).await.unwrap();
     assert_near(cut.rate, 90.0);
-    let before = report(&store, "default").await;
-    assert_eq!(store.open_quota(&quota, rate(100.0)).await.unwrap(), rate(cut.rate));
-    assert_eq!(report(&store, "default").await, before);
+    let before = report(&ledger, "default").await;
+    assert_eq!(ledger.open_quota(&quota, rate(100.0)).await.unwrap(), rate(cut.rate));
+    assert_eq!(report(&ledger, "default").await, before);
     for ceiling in [50.0, 200.0] {
-        assert_eq!(store.open_quota(&quota, rate(ceiling)).await.unwrap(), rate(ceiling));
-        assert_eq!(store.lease(&quota, 1).await.unwrap().rate, rate(ceiling));
+        assert_eq!(ledger.open_quota(&quota, rate(ceiling)).await.unwrap(), rate(ceiling));
+        assert_eq!(ledger.lease(&quota, 1).await.unwrap().rate, rate(ceiling));
     }
-    let after = report(&store, "default").await;
+    let after = report(&ledger, "default").await;
     assert_near(after.ceiling, 200.0);
     let noted: Vec<_> = after.changes.iter().map(|change| (change.rate, change.reason)).collect();
     let configured = |rate| (rate, RateChangeReason::Configured);
@@ -276,25 +276,25 @@ async fn another_ceiling_is_taken_at_once_and_the_same_at_a_restart_changes_noth
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_hundred_changes_of_each_quota_are_kept() {
-    let (_database, store, busy) = opened(1000.0).await;
-    store.claim_target("quiet", ACCOUNT, "us-east-1").await.unwrap();
-    store.open_quota(&quota("us-east-1"), rate(10.0)).await.unwrap();
+    let (_database, ledger, busy) = opened(1000.0).await;
+    ledger.claim_target("quiet", ACCOUNT, "us-east-1").await.unwrap();
+    ledger.open_quota(&quota("us-east-1"), rate(10.0)).await.unwrap();
     for n in 1..=130 {
-        store.open_quota(&busy, rate(1000.0 + f64::from(n))).await.unwrap();
+        ledger.open_quota(&busy, rate(1000.0 + f64::from(n))).await.unwrap();
     }
-    let kept: Vec<_> = report(&store, "default").await.changes.iter().map(|change| change.rate).collect();
+    let kept: Vec<_> = report(&ledger, "default").await.changes.iter().map(|change| change.rate).collect();
     assert_eq!(kept, (31..=130).rev().map(|n| 1000.0 + f64::from(n)).collect::<Vec<_>>());
-    assert_eq!(report(&store, "quiet").await.changes.len(), 1);
+    assert_eq!(report(&ledger, "quiet").await.changes.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_names_of_one_account_and_region_are_reported_with_one_rate() {
-    let (_database, store, quota) = opened(100.0).await;
-    store.claim_target("second", ACCOUNT, "eu-west-1").await.unwrap();
-    store.claim_target("elsewhere", ACCOUNT, "us-east-1").await.unwrap();
-    throttle(&store, &quota).await.unwrap();
+    let (_database, ledger, quota) = opened(100.0).await;
+    ledger.claim_target("second", ACCOUNT, "eu-west-1").await.unwrap();
+    ledger.claim_target("elsewhere", ACCOUNT, "us-east-1").await.unwrap();
+    throttle(&ledger, &quota).await.unwrap();
     let targets = ["default", "second", "elsewhere"].map(|target| (target.to_owned(), Operation::RegisterCertificate));
-    let reports = store.rate_reports(&targets).await.unwrap();
+    let reports = ledger.rate_reports(&targets).await.unwrap();
     let seen: Vec<_> = reports.iter().map(|r| (r.target.as_str(), r.learnt, r.changes.len())).collect();
     assert_eq!(seen, [("default", 90.0, 2), ("second", 90.0, 2)]);
 }

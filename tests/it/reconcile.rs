@@ -83,7 +83,7 @@ impl Site {
 
     async fn is_known(&self, pem: &str) -> bool {
         let ids = [id(pem)];
-        let known = self.factory.store.known("000000000000", "us-east-1", Operation::RegisterCertificate, &ids);
+        let known = self.factory.ledger.known("000000000000", "us-east-1", Operation::RegisterCertificate, &ids);
         !known.await.unwrap().is_empty()
     }
 }

@@ -37,7 +37,7 @@ async fn with_failures(failures: &[(Code, usize)]) -> (Factory, Vec<Row>) {
     for row in &mut rows {
         row.account.clone_from(&account);
     }
-    factory.store.record(&page(rows.clone())).await.unwrap();
+    factory.ledger.record(&page(rows.clone())).await.unwrap();
     (factory, rows)
 }
 
@@ -58,7 +58,7 @@ fn usual() -> ReplayFilter {
 /// Begins a replay, as the command does.
 async fn begin(factory: &Factory, filter: &ReplayFilter) -> ReplayStart {
     let wish = ReplayRequest { filter, verify: false, who: "somebody@here", n_expected: 0 };
-    factory.store.begin_replay(&wish).await.unwrap()
+    factory.ledger.begin_replay(&wish).await.unwrap()
 }
 
 async fn replay(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -74,8 +74,8 @@ async fn json(factory: &Factory, arguments: &[&str]) -> Value {
 async fn until_it_ended(factory: &Factory, number: i64) {
     factory
         .until("the replay has ended and so have its jobs", async |f| {
-            let has_ended = f.store.replay(number).await.unwrap().unwrap().ended_at.is_some();
-            let came = f.store.came_of_replay(number).await.unwrap();
+            let has_ended = f.ledger.replay(number).await.unwrap().unwrap().ended_at.is_some();
+            let came = f.ledger.came_of_replay(number).await.unwrap();
             has_ended && came.iter().all(|its| its.n_under_way == 0)
         })
         .await;
@@ -147,7 +147,7 @@ async fn a_replay_goes_on_after_a_crash_in_its_middle() {
         let serving = factory.serve().await;
         until_it_ended(&factory, number).await;
         serving.end().await;
-        let told = factory.store.replay(number).await.unwrap().unwrap();
+        let told = factory.ledger.replay(number).await.unwrap().unwrap();
         assert_eq!((told.n_chosen, told.n_sent), (150, 150), "{place}");
         assert!((150..=150 + n_twice_max).contains(&n_sent(&factory)), "{place}: {}", n_sent(&factory));
         assert_eq!(factory.ends().await.get(&Code::Ok), Some(&150), "{place}");
@@ -159,10 +159,10 @@ async fn a_replay_goes_on_after_a_crash_in_its_middle() {
 async fn a_job_that_ends_before_its_sending_is_noted_counts_as_sent() {
     let (factory, rows) = with_failures(&[(Code::Timeout, 3)]).await;
     let ReplayStart::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
-    factory.store.choose(number, 10).await.unwrap();
-    let n_sent = async || factory.store.replay(number).await.unwrap().unwrap().n_sent;
+    factory.ledger.choose(number, 10).await.unwrap();
+    let n_sent = async || factory.ledger.replay(number).await.unwrap().unwrap().n_sent;
     let hold = HoldKey::replay(number);
-    let jobs = factory.store.waiting(&hold, None, 10).await.unwrap();
+    let jobs = factory.ledger.waiting(&hold, None, 10).await.unwrap();
     assert_eq!((n_sent().await, jobs.len()), (0, 3));
 
     let ended = rows[..2].iter().map(|row| Row {
@@ -172,12 +172,12 @@ async fn a_job_that_ends_before_its_sending_is_noted_counts_as_sent() {
         region: row.region.clone(),
         ..ledger::row(0, Code::Ok)
     });
-    factory.store.record(&page(ended.collect())).await.unwrap();
+    factory.ledger.record(&page(ended.collect())).await.unwrap();
     assert_eq!(n_sent().await, 2);
-    factory.store.sent_again(&hold, &jobs.iter().collect::<Vec<_>>()).await.unwrap();
+    factory.ledger.sent_again(&hold, &jobs.iter().collect::<Vec<_>>()).await.unwrap();
     assert_eq!(n_sent().await, 3, "each once");
-    while !factory.store.choose(number, 10).await.unwrap() {}
-    assert!(factory.store.finish(&hold).await.unwrap());
+    while !factory.ledger.choose(number, 10).await.unwrap() {}
+    assert!(factory.ledger.finish(&hold).await.unwrap());
     assert_eq!(n_sent().await, 3);
 }
 
@@ -185,15 +185,15 @@ async fn a_job_that_ends_before_its_sending_is_noted_counts_as_sent() {
 async fn a_replay_that_is_cancelled_sends_nothing_more() {
     let (factory, _) = with_failures(&[(Code::Timeout, 30)]).await;
     let ReplayStart::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
-    assert!(!factory.store.choose(number, 10).await.unwrap(), "there are more");
+    assert!(!factory.ledger.choose(number, 10).await.unwrap(), "there are more");
     let (code, _, stderr) = replay(&factory, &["cancel", &number.to_string()]).await;
     assert_eq!(code, Some(0), "{stderr}");
-    assert!(factory.store.choose(number, 10).await.unwrap());
+    assert!(factory.ledger.choose(number, 10).await.unwrap());
     let waiting: i64 = sqlx::query_scalar("select count(*) from registrations where waits_for is not null")
         .fetch_one(&factory.database.pool)
         .await
         .unwrap();
-    assert_eq!((waiting, factory.store.holds_report().await.unwrap().len()), (0, 0));
+    assert_eq!((waiting, factory.ledger.holds_report().await.unwrap().len()), (0, 0));
     factory.drain().await;
     assert_eq!(n_sent(&factory), 0);
     let (code, _, stderr) = replay(&factory, &["cancel", &number.to_string()]).await;
@@ -225,7 +225,7 @@ async fn waiting_for_a_replay_is_interrupted_in_order() {
         code == Some(130) && stderr.contains("goes on; `muster replay show") || code.is_none(),
         "{code:?} {stderr}"
     );
-    assert!(factory.store.replays(None, 1).await.unwrap()[0].ended_at.is_none(), "the replay itself goes on");
+    assert!(factory.ledger.replays(None, 1).await.unwrap()[0].ended_at.is_none(), "the replay itself goes on");
 }
 
 /// More rows than one turn of the sender takes.
@@ -239,12 +239,12 @@ async fn a_long_replay_takes_several_turns() {
         row.end.request.clone_from(&request);
         row
     });
-    factory.store.record(&page(rows.collect())).await.unwrap();
+    factory.ledger.record(&page(rows.collect())).await.unwrap();
     let ReplayStart::New(number) = begin(&factory, &usual()).await else { panic!("it is new") };
     let serving = factory.serve().await;
-    factory.until("it has ended", async |f| f.store.replay(number).await.unwrap().unwrap().ended_at.is_some()).await;
+    factory.until("it has ended", async |f| f.ledger.replay(number).await.unwrap().unwrap().ended_at.is_some()).await;
     serving.end().await;
-    let told = factory.store.replay(number).await.unwrap().unwrap();
+    let told = factory.ledger.replay(number).await.unwrap().unwrap();
     assert_eq!((told.n_chosen, told.n_sent, n_sent(&factory)), (2_500, 2_500, 2_500));
 }
 
@@ -270,7 +270,7 @@ async fn what_is_in_meanwhile_costs_a_call_only_where_aws_itself_is_to_be_asked(
         (known.attempts, known.n_attempts) = (row(1, Code::Ok).attempts, 1);
         known
     });
-    factory.store.record(&page(in_meanwhile.collect())).await.unwrap();
+    factory.ledger.record(&page(in_meanwhile.collect())).await.unwrap();
     let told = json(&factory, &[BATCH, "--dry-run"]).await;
     assert_eq!((&told["plan"]["sent_again"], &told["plan"]["registered_meanwhile"]), (&6.into(), &4.into()), "{told}");
 
@@ -280,7 +280,7 @@ async fn what_is_in_meanwhile_costs_a_call_only_where_aws_itself_is_to_be_asked(
     let unknown = rows.iter().take(2).map(|failed| Row { batch: "third".into(), ..failed.clone() });
     let mut third = page(unknown.collect());
     third.announced = BTreeMap::from([("third".to_owned(), None)]);
-    factory.store.record(&third).await.unwrap();
+    factory.ledger.record(&third).await.unwrap();
     json(&factory, &["third", "--yes", "--wait", "--verify"]).await;
     assert_eq!(factory.n_calls(), 4, "AWS itself was asked");
     serving.end().await;

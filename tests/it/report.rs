@@ -43,7 +43,7 @@ fn scattered(n: u32, code: Code) -> Row {
 async fn the_hash_is_the_one_of_the_sorted_ids_of_the_export() {
     let factory = Factory::new(1000.0).await;
     let code = |n: u32| [Code::Ok, Code::Exists, Code::Expired][n as usize % 3];
-    record_many(&factory.store, (0..5_000).map(|n| scattered(n, code(n)))).await;
+    record_many(&factory.ledger, (0..5_000).map(|n| scattered(n, code(n)))).await;
     let report = report(&factory).await;
     let good = lines(&factory, &["--status", "registered,already_registered"]).await;
     let place = json!({ "target": "default", "account": "123456789012", "region": "eu-west-1",
@@ -61,7 +61,7 @@ async fn each_target_and_operation_has_its_own_hash() {
         1 => Row { target: "us".into(), region: "us-east-1".into(), ..scattered(n, Code::Ok) },
         _ => Row { operation: without_ca, ..scattered(n, Code::Ok) },
     });
-    record_many(&factory.store, rows).await;
+    record_many(&factory.ledger, rows).await;
     let report = report(&factory).await;
     let places = report["certificates"].as_array().unwrap();
     assert_eq!(places.len(), 3);
@@ -78,8 +78,11 @@ async fn a_report_tells_what_became_of_the_batch_and_who_made_it() {
     let factory = Factory::new(1000.0).await;
     let mut other = row(5, Code::IssuerInactive);
     other.names.source = None;
-    record(&factory.store, vec![row(1, Code::Ok), row(2, Code::Ok), row(3, Code::Known), row(4, Code::Expired), other])
-        .await;
+    record(
+        &factory.ledger,
+        vec![row(1, Code::Ok), row(2, Code::Ok), row(3, Code::Known), row(4, Code::Expired), other],
+    )
+    .await;
     sqlx::query("update batches set announced = 9").execute(&factory.database.pool).await.unwrap();
     let report = report(&factory).await;
     assert_eq!((&report["batch"], &report["announced"], &report["ended"]), (&json!(BATCH), &json!(9), &json!(4)));

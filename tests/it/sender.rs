@@ -32,7 +32,7 @@ fn waiting(n: u32, pem: &str) -> Row {
 /// Parks jobs for what is over already.
 async fn park(factory: &Factory, pems: &[String]) {
     let rows = (0..).zip(pems).map(|(n, pem)| waiting(n, pem)).collect();
-    factory.store.record(&page(rows)).await.unwrap();
+    factory.ledger.record(&page(rows)).await.unwrap();
 }
 
 /// A worker's sender, running.
@@ -47,10 +47,10 @@ impl Running {
         let minute = Duration::from_mins(1);
         let probes = ProbeTimes { issuer: minute, batch: minute, target: minute };
         let sender = Resender {
-            store: factory.store.clone(),
+            ledger: factory.ledger.clone(),
             queue: factory.queue.clone(),
-            breakers: Board::new(["default".parse().unwrap()], probes),
-            limiters: PermitPools::new(HashMap::new(), 100),
+            board: Board::new(["default".parse().unwrap()], probes),
+            pools: PermitPools::new(HashMap::new(), 100),
             metrics: Arc::clone(&metrics),
         };
         Self { task: tokio::spawn(sender.run()), metrics }
@@ -68,7 +68,7 @@ impl Drop for Running {
 }
 
 async fn until_no_hold_is_left(factory: &Factory) {
-    factory.until("no hold is left", async |f| f.store.holds_report().await.unwrap().is_empty()).await;
+    factory.until("no hold is left", async |f| f.ledger.holds_report().await.unwrap().is_empty()).await;
 }
 
 fn n_messages(factory: &Factory) -> u64 {
@@ -99,12 +99,12 @@ async fn parked_jobs_are_sent_again_once_their_hold_is_over() {
 async fn a_hold_that_lasts_is_probed_with_one_job() {
     let factory = Factory::new(1000.0).await;
     let rows = (0..).zip(&factory.leaves(20)).map(|(n, pem)| waiting(n, pem)).collect();
-    factory.store.record(&Page { openings: vec![opening(1), opening(2)], ..page(rows) }).await.unwrap();
+    factory.ledger.record(&Page { openings: vec![opening(1), opening(2)], ..page(rows) }).await.unwrap();
     age(&factory.database, "2 minutes").await;
     let sender = Running::start(&factory);
     factory.until("a probe is sent", async |_| sender.n_sent("probe") == 1).await;
     // What comes after is sent: so the probe's turn is over, and there was no second.
-    factory.store.release_at_once(&hold()).await.unwrap();
+    factory.ledger.release_at_once(&hold()).await.unwrap();
     until_no_hold_is_left(&factory).await;
     assert_eq!((sender.n_sent("probe"), sender.n_sent("release"), n_messages(&factory)), (1, 19, 20));
 }
@@ -113,7 +113,7 @@ async fn a_hold_that_lasts_is_probed_with_one_job() {
 async fn a_hold_for_which_nothing_waits_goes() {
     let factory = Factory::new(1000.0).await;
     let rows = vec![waiting(1, &factory.leaves(1)[0])];
-    factory.store.record(&Page { openings: vec![opening(1)], ..page(rows) }).await.unwrap();
+    factory.ledger.record(&Page { openings: vec![opening(1)], ..page(rows) }).await.unwrap();
     sqlx::query("update registrations set waits_for = null").execute(&factory.database.pool).await.unwrap();
     age(&factory.database, "2 minutes").await;
     let _sender = Running::start(&factory);
@@ -136,7 +136,7 @@ async fn the_largest_jobs_are_sent_in_calls_that_sqs_takes() {
         row.end.request = Some(serde_json::to_string(&request).unwrap());
         row
     });
-    factory.store.record(&page(rows.collect())).await.unwrap();
+    factory.ledger.record(&page(rows.collect())).await.unwrap();
     let _sender = Running::start(&factory);
     until_no_hold_is_left(&factory).await;
     assert_eq!(n_messages(&factory), 20);
@@ -176,7 +176,7 @@ async fn a_sender_that_dies_between_sending_and_noting_loses_nothing() {
     factory.until("SQS has taken some", async |f| n_messages(f) > 0).await;
     drop(dying);
     factory.sandbox.faults().clear(lost);
-    assert_eq!(factory.store.waiting(&hold(), None, 100).await.unwrap().len(), 50);
+    assert_eq!(factory.ledger.waiting(&hold(), None, 100).await.unwrap().len(), 50);
     // The lease of the dead runs out.
     age(&factory.database, "1 minute").await;
     let _sender = Running::start(&factory);
@@ -214,7 +214,7 @@ async fn a_refused_job_that_somebody_marks_is_sent_as_it_was() {
     let mut row = waiting(1, &pem);
     (row.end.code, row.end.verify) = (Code::InvalidRequest, true);
     row.end.waits_for = Some(HoldKey::read("replay:1".into()));
-    factory.store.record(&page(vec![row])).await.unwrap();
+    factory.ledger.record(&page(vec![row])).await.unwrap();
     let _sender = Running::start(&factory);
     until_no_hold_is_left(&factory).await;
     let message = factory.queue.receive(1, Duration::ZERO).await.unwrap().remove(0);

@@ -76,7 +76,7 @@ async fn a_certificate_with_a_good_row_costs_no_call_in_another_batch() {
     factory.send(&bodies).await;
     factory.drain().await;
     assert_eq!(factory.n_calls(), 5);
-    let second = factory.store.batch_status("second").await.unwrap().unwrap();
+    let second = factory.ledger.batch_status("second").await.unwrap().unwrap();
     assert_eq!(second.counts.iter().map(|count| (count.code, count.n)).collect::<Vec<_>>(), [(Code::Known, 5)]);
     assert_eq!(second.counts[0].n_status_differs, 0);
 }
@@ -92,7 +92,7 @@ async fn a_job_that_insists_asks_aws_again() {
     factory.send(&[job.to_body()]).await;
     factory.drain().await;
     assert_eq!(factory.n_calls(), 2);
-    let second = factory.store.batch_status("second").await.unwrap().unwrap();
+    let second = factory.ledger.batch_status("second").await.unwrap().unwrap();
     let found = (second.counts[0].code, second.counts[0].n_status_differs);
     assert_eq!(found, (Code::Exists, 0), "the ledger knows the status that it was registered with");
 }
@@ -107,7 +107,7 @@ async fn a_job_that_insists_is_not_answered_by_the_look_up_of_another() {
     let insisting = Job { verify: true, batch: "second".parse().unwrap(), ..plain.clone() };
     factory.send(&[plain.to_body(), insisting.to_body()]).await;
     factory.drain().await;
-    let second = factory.store.batch_status("second").await.unwrap().unwrap();
+    let second = factory.ledger.batch_status("second").await.unwrap().unwrap();
     assert_eq!((second.counts[0].code, factory.n_calls()), (Code::Exists, 2));
 }
 
@@ -133,7 +133,7 @@ async fn a_body_that_is_no_job_is_quarantined_without_its_private_key() {
     let key = "-----BEGIN PRIVATE KEY-----\nSECRET\n-----END PRIVATE KEY-----";
     factory.send(&["no job".into(), format!("no job either: {key}")]).await;
     let metrics = factory.drain().await;
-    assert_eq!((factory.store.quarantined().await.unwrap(), metrics.n_failed()), (2, 2));
+    assert_eq!((factory.ledger.quarantined().await.unwrap(), metrics.n_failed()), (2, 2));
     let bodies: Vec<Vec<u8>> =
         sqlx::query_scalar("select body from quarantine").fetch_all(&factory.database.pool).await.unwrap();
     assert!(bodies.iter().all(|body| !String::from_utf8_lossy(body).contains("SECRET")));
@@ -192,7 +192,7 @@ async fn a_killed_worker_loses_nothing_and_wastes_at_most_what_was_in_flight() {
     assert_eq!(code, Some(0), "{log}");
     let ends = factory.ends().await;
     assert_eq!(ends.values().sum::<u64>(), 300, "{ends:?}");
-    assert!(ends.keys().all(|code| code.status().is_good()), "{ends:?}");
+    assert!(ends.keys().all(|code| code.status().is_success()), "{ends:?}");
     assert_eq!(factory.sandbox.ledger().n_certificates(), 300);
     let wasted = factory.n_calls() - 300;
     assert!(wasted <= 2 * 100, "{wasted} calls were wasted, {in_flight_at_kills} were in flight");

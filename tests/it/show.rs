@@ -182,7 +182,7 @@ async fn what_is_not_known_is_an_error_with_a_hint() {
 async fn a_hundred_rows_are_shown_and_more_are_told() {
     let factory = Factory::new(1000.0).await;
     let rows: Vec<Row> = (0..101).map(|n| Row { serial: Some(vec![1]), ..row(n, Code::Ok) }).collect();
-    factory.store.record(&page(rows)).await.unwrap();
+    factory.ledger.record(&page(rows)).await.unwrap();
     let found = known(&factory, &["0x01"]).await;
     assert_eq!((found["certificates"].as_array().unwrap().len(), &found["has_more"]), (100, &json!(true)));
     let (_, stdout, _) = show(&factory, &["01"]).await;
@@ -193,20 +193,20 @@ async fn a_hundred_rows_are_shown_and_more_are_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_look_up_goes_by_an_index() {
     let database = Database::fresh().await;
-    let store = database.store().await;
+    let ledger = database.ledger().await;
     for from in (0..20_000).step_by(2_000) {
         let code = |n: u32| if n.is_multiple_of(3) { Code::Expired } else { Code::Ok };
-        store.record(&page((from..from + 2_000).map(|n| row(n, code(n))).collect())).await.unwrap();
+        ledger.record(&page((from..from + 2_000).map(|n| row(n, code(n))).collect())).await.unwrap();
     }
     sqlx::query("analyze registrations").execute(&database.pool).await.unwrap();
     let id = muster_core::certificate::CertificateId(row(7, Code::Ok).subject);
     let bad = muster_core::certificate::CertificateId(row(9, Code::Ok).subject);
-    assert_eq!(store.entries_of_certificate(id, 101).await.unwrap().len(), 1);
-    assert_eq!(store.entries_of_certificate(bad, 101).await.unwrap().len(), 1);
-    assert_eq!(store.entries_of_serial(&[vec![0, 0, 0, 7]], 101).await.unwrap().len(), 1);
-    assert_eq!(store.entries_of_ref("SN-7", 101).await.unwrap().len(), 1);
+    assert_eq!(ledger.entries_of_certificate(id, 101).await.unwrap().len(), 1);
+    assert_eq!(ledger.entries_of_certificate(bad, 101).await.unwrap().len(), 1);
+    assert_eq!(ledger.entries_of_serial(&[vec![0, 0, 0, 7]], 101).await.unwrap().len(), 1);
+    assert_eq!(ledger.entries_of_ref("SN-7", 101).await.unwrap().len(), 1);
     // The figures of a connection are there when it has ended.
-    store.close().await;
+    ledger.close().await;
     let used = async || -> Vec<String> {
         sqlx::query_scalar("select indexrelname::text from pg_stat_user_indexes where idx_scan > 0")
             .fetch_all(&database.pool)

@@ -56,10 +56,10 @@ async fn a_worker_is_known_while_it_runs_and_gone_when_it_stops() {
     let worker = factory.serve().await;
     until_nothing_is_named(&factory).await;
     assert_eq!(listing(&factory).await["workers_alive"], 1);
-    let reports = factory.store.workers().await.unwrap();
+    let reports = factory.ledger.workers().await.unwrap();
     assert_eq!((reports[0].version.as_str(), reports[0].pid), (env!("CARGO_PKG_VERSION"), std::process::id()));
     worker.end().await;
-    assert_eq!(factory.store.workers().await.unwrap(), []);
+    assert_eq!(factory.ledger.workers().await.unwrap(), []);
     until_named(&factory, "no_worker", "stopped").await;
 }
 
@@ -170,7 +170,7 @@ async fn parked_jobs_wait_for_a_hold_until_it_is_over() {
     let worker = factory.serve().await;
     factory
         .until("all are parked", async |f| {
-            let batch = f.store.batch_status(BATCH).await.unwrap().unwrap_or_default();
+            let batch = f.ledger.batch_status(BATCH).await.unwrap().unwrap_or_default();
             batch.waiting() == Some(5) && batch.being_resent() == Some(0)
         })
         .await;
@@ -197,7 +197,7 @@ async fn a_batch_is_known_from_its_first_message_on() {
     factory.sandbox.faults().set(fault(ApiOperation::RegisterCertificate, 403, "AccessDeniedException")).unwrap();
     send(&factory, &factory.leaves(3), 20_000).await;
     let worker = factory.serve().await;
-    factory.until("it is known", async |f| f.store.batch_status(BATCH).await.unwrap().is_some()).await;
+    factory.until("it is known", async |f| f.ledger.batch_status(BATCH).await.unwrap().is_some()).await;
     let batch = numbers(&factory, &["--measure", "0s"]).await;
     assert_eq!((&batch["announced"], &batch["ended"]), (&json!(20_000), &json!(0)));
     worker.end().await;
@@ -209,15 +209,15 @@ async fn a_send_a_receive_and_an_outcome_each_end_the_quiet() {
     let factory = Factory::new(1000.0).await;
     factory.enqueue(&factory.leaves(1)).await;
     factory.drain().await;
-    let is_quiet = async || factory.store.queues_empty_for().await.unwrap().is_some();
+    let is_quiet = async || factory.ledger.queues_empty_for().await.unwrap().is_some();
     quiet_for(&factory.database, "2 hours").await;
-    factory.store.note_activity().await.unwrap();
+    factory.ledger.note_activity().await.unwrap();
     assert!(!is_quiet().await, "a message was sent");
     quiet_for(&factory.database, "2 hours").await;
-    factory.store.note_arrivals(&[("new".to_owned(), Some(3))].into()).await.unwrap();
+    factory.ledger.note_arrivals(&[("new".to_owned(), Some(3))].into()).await.unwrap();
     assert!(!is_quiet().await, "a message was received");
     quiet_for(&factory.database, "2 hours").await;
-    crate::ledger::record(&factory.store, vec![crate::ledger::row(7, muster_core::outcome::Code::Ok)]).await;
+    crate::ledger::record(&factory.ledger, vec![crate::ledger::row(7, muster_core::outcome::Code::Ok)]).await;
     assert!(!is_quiet().await, "an outcome was recorded");
 }
 
@@ -226,7 +226,7 @@ async fn a_send_a_receive_and_an_outcome_each_end_the_quiet() {
 async fn a_new_batch_on_idle_queues_is_waited_for_and_is_not_missing() {
     let factory = Factory::new(1000.0).await;
     let worker = factory.serve().await;
-    factory.until("a worker has read the queues", async |f| !f.store.queue_reports().await.unwrap().is_empty()).await;
+    factory.until("a worker has read the queues", async |f| !f.ledger.queue_reports().await.unwrap().is_empty()).await;
     for batch in ["first", "second"] {
         quiet_for(&factory.database, "2 hours").await;
         let waits = factory.spawn(&["status", batch, "--wait", "--check"]);

@@ -113,8 +113,8 @@ async fn a_learnt_rate_is_told_with_its_changes_and_the_time_that_is_left() {
     // The ledger tells the quota that the workers have, whatever these settings say.
     let ceiling = &mut factory.config.targets.get_mut("default").unwrap().rates.register_certificate;
     *ceiling = Rate::new(7.0).unwrap();
-    let lease = factory.store.lease(&quota, 1).await.unwrap();
-    let cut = factory.store.cut_rate(&quota, lease.granted_at, true).await.unwrap().unwrap();
+    let lease = factory.ledger.lease(&quota, 1).await.unwrap();
+    let cut = factory.ledger.cut_rate(&quota, lease.granted_at, true).await.unwrap().unwrap();
     let numbers = numbers(&factory, &["--measure", "0s"]).await;
     assert_eq!((&numbers["quota"], &numbers["learnt_rate"]), (&json!(1000.0), &json!(900.0)));
     let left = (&numbers["seconds_left_at_quota"], &numbers["seconds_left_at_learnt_rate"]);

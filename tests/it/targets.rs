@@ -118,7 +118,7 @@ async fn sessions_that_end_before_their_time_are_replaced_without_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_is_denied_at_the_start_holds_up_no_other_and_follows_after_the_mend() {
     let (mut factory, second) = two_targets(Some(role())).await;
-    factory.store.claim_target("second", SECOND.0, SECOND.1).await.unwrap();
+    factory.ledger.claim_target("second", SECOND.0, SECOND.1).await.unwrap();
     factory.config.targets.get_mut("second").unwrap().external_id = Some("plant-4".to_owned());
     enqueue(&factory, "second", 20).await;
     enqueue(&factory, "default", 20).await;
@@ -138,7 +138,7 @@ async fn a_target_that_is_denied_at_the_start_holds_up_no_other_and_follows_afte
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_registered_with_credentials_that_turn_out_to_be_of_another_account() {
     let (factory, second) = two_targets(None).await;
-    factory.store.claim_target("second", "333333333333", SECOND.1).await.unwrap();
+    factory.ledger.claim_target("second", "333333333333", SECOND.1).await.unwrap();
     let denial = Effect::Error { status: 403, code: "ExpiredToken".into(), message: "late".into(), executed: false };
     let denied = second.faults().set(Fault::new(ApiOperation::GetCallerIdentity, denial)).unwrap();
     enqueue(&factory, "default", 10).await;
@@ -157,7 +157,7 @@ async fn nothing_is_registered_with_credentials_that_turn_out_to_be_of_another_a
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_cannot_be_asked_at_the_start_holds_up_no_other() {
     let (mut factory, second) = two_targets(None).await;
-    factory.store.claim_target("second", SECOND.0, SECOND.1).await.unwrap();
+    factory.ledger.claim_target("second", SECOND.0, SECOND.1).await.unwrap();
     factory.config.worker.attempt_timeout = Duration::from_secs(1).into();
     let silent =
         second.faults().set(Fault::new(ApiOperation::GetCallerIdentity, Effect::Hang { executed: false })).unwrap();
@@ -177,7 +177,7 @@ async fn the_start_is_refused_where_nobody_knows_whose_a_denied_target_is() {
     second.set_role(Some(Role { external_id: Some("plant-4".to_owned()), ..role() }));
     for claimed_region in [None, Some("eu-west-1")] {
         if let Some(region) = claimed_region {
-            factory.store.claim_target("second", SECOND.0, region).await.unwrap();
+            factory.ledger.claim_target("second", SECOND.0, region).await.unwrap();
         }
         let (code, _, err) = factory.spawn(&["serve", "--until-empty"]).end().await;
         assert_eq!(code, Some(4), "{err}");

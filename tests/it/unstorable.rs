@@ -166,7 +166,7 @@ async fn an_outcome_is_recorded_where_postgres_refuses_every_value_that_nothing_
         kept,
         [row("expired", 0, false), row("issuer_inactive", 1, true), row("ok", 1, false), row("ok", 1, false)]
     );
-    assert_eq!(factory.store.quarantined().await.unwrap(), 1);
+    assert_eq!(factory.ledger.quarantined().await.unwrap(), 1);
     assert_counters_equal_the_rows(&factory.database).await;
 
     // What is parked can still be resent and registered.

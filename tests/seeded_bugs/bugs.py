@@ -79,8 +79,8 @@ BUGS = [
     bug(
         "already registered is a failure",
         "src/aws/attempts/retry.rs",
-        "Kind::Exists => Step::End(Code::Exists)",
-        "Kind::Exists => Step::End(Code::InvalidRequest)",
+        "Kind::Exists => NextStep::End(Code::Exists)",
+        "Kind::Exists => NextStep::End(Code::InvalidRequest)",
         IT,
         "trouble::an_answer_that_was_lost_is_found_on_the_retry",
     ),
@@ -95,7 +95,7 @@ BUGS = [
     bug(
         "throttles count",
         "src/aws/attempts/retry.rs",
-        "Kind::Throttled => Step::Wait(self.waits.next_wait()),",
+        "Kind::Throttled => NextStep::Wait(self.waits.next_wait()),",
         "Kind::Throttled => self.after_trouble(Code::ServerError, successes, is_breaker_open),",
         LIB,
         "aws::attempts::retry::tests::throttles_and_denials_never_end_a_job",
@@ -135,7 +135,7 @@ BUGS = [
     bug(
         "no hold",
         "src/engine/worker/admission.rs",
-        "if !breakers.holds.is_empty() {",
+        "if !board.holds.is_empty() {",
         "if false {",
         IT,
         "breakers::jobs_of_an_unregistered_ca_are_parked_while_others_flow_and_sent_again_after_the_mend",
@@ -143,8 +143,8 @@ BUGS = [
     bug(
         "calls while Postgres is away",
         "src/engine/worker/admission.rs",
-        "if breakers.postgres.open().is_some() || breakers.is_paused() {",
-        "if breakers.is_paused() {",
+        "if board.postgres.open().is_some() || board.is_paused() {",
+        "if board.is_paused() {",
         IT,
         "breakers::no_call_is_made_while_ends_cannot_be_recorded",
     ),
@@ -154,7 +154,7 @@ BUGS = [
         "src/engine/worker/call.rs",
         "            let answer = self.call(admitted).await;\n",
         "            let mut answer = self.call(admitted).await;\n"
-        "            while matches!(answer.kind(), Some(Kind::Transient(_))) {\n"
+        "            while matches!(answer.kind(), Some(ErrorKind::Transient(_))) {\n"
         "                answer = self.call(admitted).await;\n"
         "            }\n",
         IT,
@@ -254,8 +254,8 @@ BUGS = [
     bug(
         "late places are used",
         "src/quota/permits/dispenser.rs",
-        "place.until < now",
-        "false && place.until < now",
+        "permit.until < now",
+        "false && permit.until < now",
         LIB,
         "quota::permits::tests::places_that_nobody_used_in_their_time_are_thrown_away",
     ),
@@ -274,7 +274,7 @@ BUGS = [
         "            Entry::Occupied(mut entry) => {\n"
         "                let (outcome, join) = watch::channel(None);\n"
         "                entry.insert(Join(join));\n"
-        "                Claimed::First(Claim { claims: self.clone(), key, outcome })\n"
+        "                Claimed::First(Claim { flights: self.clone(), key, outcome })\n"
         "            }\n",
         IT,
         "service::copies_of_one_certificate_cost_one_call",
@@ -346,7 +346,7 @@ BUGS = [
     bug(
         "the later end wins",
         "src/ledger/row.rs",
-        "new > old || (new == old && !self.status().is_good())",
+        "new > old || (new == old && !self.status().is_success())",
         "new > 0 || old > 0",
         IT,
         "ledger::a_good_end_stays_whatever_comes_later",
@@ -550,8 +550,8 @@ BUGS = [
     bug(
         "one limiter for all operations",
         "src/engine/serve/quotas.rs",
-        "limiters.insert((name.parse()?, operation), limiter.clone());",
-        "for &its in Operation::VARIANTS { limiters.insert((name.parse()?, its), limiter.clone()); }",
+        "pools.insert((name.parse()?, operation), permits.clone());",
+        "for &its in Operation::VARIANTS { pools.insert((name.parse()?, its), permits.clone()); }",
         IT,
         "operations::mixed::a_mixed_queue_in_bad_order_drains_to_the_right_ends_at_a_rate_for_each_operation",
     ),
@@ -607,8 +607,8 @@ BUGS = [
     bug(
         "a crash ends a replay",
         "src/engine/resender.rs",
-        "Ok(is_last) => is_last && self.store.finish(&hold).await?,",
-        "Ok(_) => self.store.finish(&hold).await?,",
+        "Ok(is_last) => is_last && self.ledger.finish(&hold).await?,",
+        "Ok(_) => self.ledger.finish(&hold).await?,",
         IT,
         "replay::a_long_replay_takes_several_turns",
     ),
@@ -623,7 +623,7 @@ BUGS = [
     bug(
         "a pause is seen too late",
         "src/engine/serve.rs",
-        "        breakers.holds.refresh(insist(async || reached.store.open_holds().await).await?);\n",
+        "        board.holds.refresh(insist(async || connections.ledger.open_holds().await).await?);\n",
         "",
         IT,
         "pause::while_all_is_paused_nothing_is_received",
@@ -825,8 +825,8 @@ BUGS = [
     bug(
         "a serial number of any type",
         "crates/core/src/certificate/parse.rs",
-        "let serial = reader.of_type(Part::Serial, tag::INTEGER)?;",
-        "let serial = reader.next(Part::Serial)?;",
+        "let serial = reader.of_type(CertificatePart::Serial, tag::INTEGER)?;",
+        "let serial = reader.next(CertificatePart::Serial)?;",
         IT,
         "intake::unusual::a_serial_number_of_another_type_is_rejected",
     ),
@@ -972,8 +972,8 @@ BUGS = [
     bug(
         "a page of any size is tried for ever",
         "src/engine/recorder/page.rs",
-        "if matches!(error, StoreError::Timeout(_)) {",
-        "if matches!(error, StoreError::Timeout(_)) && page.rows.is_empty() {",
+        "if matches!(error, LedgerError::Timeout(_)) {",
+        "if matches!(error, LedgerError::Timeout(_)) && page.rows.is_empty() {",
         IT,
         "large::pages_that_do_not_fit_the_link_are_made_smaller",
     ),
@@ -1243,7 +1243,7 @@ BUGS = [
     bug(
         "probes of a few certificates fail their batch",
         "src/engine/worker.rs",
-        "!opening.is_closed && !self.parts.breakers.holds.is_known(hold)",
+        "!opening.is_closed && !self.parts.board.holds.is_known(hold)",
         "!opening.is_closed",
         IT,
         "breakers::what_is_sent_again_as_a_probe_does_not_fail_its_batch",

@@ -71,7 +71,7 @@ fn judge_rows(plant: &Plant, rows: &HashMap<Place, Row>) {
 /// A good end means that AWS holds the certificate, and what AWS holds has a good end in some batch.
 fn judge_truth(plant: &Plant, rows: &HashMap<Place, Row>) {
     let held: HashSet<CertificateId> = plant.sandbox.ledger().certificates().iter().map(|c| c.id).collect();
-    let good = rows.values().filter(|row| row.code.status().is_good());
+    let good = rows.values().filter(|row| row.code.status().is_success());
     let good: HashSet<CertificateId> = good.filter_map(|row| row.certificate_id).collect();
     for id in good.difference(&held) {
         plant.violations.note("I3", &format!("{id} has a good end, AWS does not hold it"));
@@ -83,7 +83,7 @@ fn judge_truth(plant: &Plant, rows: &HashMap<Place, Row>) {
 
 fn is_right(kind: Kind, code: Code) -> bool {
     match kind {
-        Kind::Good | Kind::Planted | Kind::Held => code.status().is_good(),
+        Kind::Good | Kind::Planted | Kind::Held => code.status().is_success(),
         Kind::Flawed(flaw) => code == flaw.code(),
         Kind::NoJob => false,
     }
@@ -110,7 +110,7 @@ async fn judge_calls(plant: &Plant, rows: &HashMap<Place, Row>) {
     let mut good_since = HashMap::new();
     // A row of a time at which the clock of Postgres was far behind does not tell since when it is there.
     let began_at = OffsetDateTime::now_utc() - plant.started.elapsed();
-    for row in rows.values().filter(|row| row.code.status().is_good() && row.recorded_at >= began_at) {
+    for row in rows.values().filter(|row| row.code.status().is_success() && row.recorded_at >= began_at) {
         let since = good_since.entry(row.certificate_id.unwrap()).or_insert(row.recorded_at);
         *since = row.recorded_at.min(*since);
     }

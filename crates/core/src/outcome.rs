@@ -44,7 +44,7 @@ impl Status {
     }
 
     /// Says whether AWS holds the certificate.
-    pub fn is_good(self) -> bool {
+    pub fn is_success(self) -> bool {
         self.rank() > 1
     }
 
@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn a_good_end_outranks_every_bad_one() {
         for &status in Status::VARIANTS {
-            assert_eq!(status.is_good(), status.rank() > Status::Refused.rank(), "{status}");
+            assert_eq!(status.is_success(), status.rank() > Status::Refused.rank(), "{status}");
         }
         assert!(Status::Registered.rank() > Status::AlreadyRegistered.rank());
     }

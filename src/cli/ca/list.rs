@@ -43,9 +43,9 @@ pub(super) struct ListCas {
 impl ListCas {
     /// Reads the ledger, and asks AWS.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let store = ledger::open(config).await?;
-        let listing = self.read(config, &store).await;
-        store.close().await;
+        let ledger = ledger::open(config).await?;
+        let listing = self.read(config, &ledger).await;
+        ledger.close().await;
         let listing = listing?;
         if self.json {
             stdout::print_json(&listing)?;
@@ -55,19 +55,19 @@ impl ListCas {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn read(&self, config: &Config, store: &Ledger) -> anyhow::Result<CaListing> {
-        let reports = store.authority_reports().await?;
+    async fn read(&self, config: &Config, ledger: &Ledger) -> anyhow::Result<CaListing> {
+        let reports = ledger.authority_reports().await?;
         let answers = if self.offline {
             vec![AwsView::Unknown("AWS was not asked (--offline)".to_owned()); reports.len()]
         } else {
-            asked::ask(config, store, &reports).await
+            asked::ask(config, ledger, &reports).await
         };
         // Read after AWS was asked: a CA that is active now is waited for no more.
-        let holds = store.holds_report().await?;
+        let holds = ledger.holds_report().await?;
         let known: Vec<_> = reports.into_iter().zip(answers).collect();
         let waited_for = holds.iter().filter_map(|hold| WaitedFor::of(hold, &known)).collect();
         let registered = known.into_iter().map(|(report, asked)| Registered::of(report, asked)).collect();
-        let not_in = store.failed_authorities().await?.into_iter().map(NotIn::of).collect();
+        let not_in = ledger.failed_authorities().await?.into_iter().map(NotIn::of).collect();
         Ok(CaListing { registered, waited_for, not_in })
     }
 }

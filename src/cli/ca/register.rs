@@ -53,9 +53,9 @@ impl Register {
             Ok(proof) => proof,
             Err(error) => return Err(self.with_code(error, config).await),
         };
-        let store = ledger::open(config).await?;
-        let report = self.register(config, &store, ca, proof).await;
-        store.close().await;
+        let ledger = ledger::open(config).await?;
+        let report = self.register(config, &ledger, ca, proof).await;
+        ledger.close().await;
         let report = report?;
         report.print(self.json)?;
         Ok(report.exit_code())
@@ -74,14 +74,14 @@ impl Register {
     async fn register(
         &self,
         config: &Config,
-        store: &Ledger,
+        ledger: &Ledger,
         ca: String,
         proof: ProofSource,
     ) -> anyhow::Result<CaReport> {
         let target = &self.order.target;
         let single =
             CaRegistration::connect(config, target).await.with_context(|| format!("cannot use target `{target}`"))?;
-        store.check_target(target.as_str(), &single.account().id, &single.account().region).await?;
+        ledger.check_target(target.as_str(), &single.account().id, &single.account().region).await?;
         let code = match proof {
             ProofSource::Unneeded => None,
             ProofSource::Key(_) | ProofSource::Certificate(_) => Some(single.registration_code().await?),
@@ -98,16 +98,16 @@ impl Register {
         if self.dry_run {
             return Ok(report.dry(&certificate, single.look_at_ca(certificate.id()).await.as_ref()));
         }
-        let registration = single.register(store, &job, &certificate).await?;
-        let report = report.ended(&registration, &namesakes(store, single.account(), &certificate).await);
-        self.audit(store, &report).await?;
+        let registration = single.register(ledger, &job, &certificate).await?;
+        let report = report.ended(&registration, &namesakes(ledger, single.account(), &certificate).await);
+        self.audit(ledger, &report).await?;
         Ok(report)
     }
 
-    async fn audit(&self, store: &Ledger, report: &CaReport) -> anyhow::Result<()> {
+    async fn audit(&self, ledger: &Ledger, report: &CaReport) -> anyhow::Result<()> {
         let (what, detail) = report.audited();
         let action = AuditAction { who: &operator::who(), action: "ca register", what: &what, detail };
-        store.audit(&action).await.context("the CA was handled, and who did it could not be recorded")
+        ledger.audit(&action).await.context("the CA was handled, and who did it could not be recorded")
     }
 
     fn job(&self, request: Request) -> Job {
@@ -124,8 +124,8 @@ impl Register {
 }
 
 /// The CAs of its name that the ledger knows; none where it does not say, as they only help to tell what was done.
-async fn namesakes(store: &Ledger, account: &Account, certificate: &CheckedCertificate) -> Vec<Authority> {
+async fn namesakes(ledger: &Ledger, account: &Account, certificate: &CheckedCertificate) -> Vec<Authority> {
     let Some(name) = certificate.subject_key() else { return vec![] };
-    let found = store.authorities_named(&account.id, &account.region, name).await;
+    let found = ledger.authorities_named(&account.id, &account.region, name).await;
     found.inspect_err(|error| warn!(%error, "cannot look up the CAs of a name")).unwrap_or_default()
 }

@@ -191,7 +191,7 @@ impl CaReport {
     /// The exit code of the command.
     pub(super) fn exit_code(&self) -> ExitCode {
         let is_unreached = [Code::ServerError, Code::Timeout, Code::Transport].map(Code::as_str);
-        if self.is_good() {
+        if self.is_success() {
             ExitCode::SUCCESS
         } else if self.code.is_some_and(|code| is_unreached.contains(&code)) {
             exit::UNREACHABLE.into()
@@ -201,9 +201,9 @@ impl CaReport {
     }
 
     /// Says whether AWS has the CA, or a dry run found nothing wrong.
-    fn is_good(&self) -> bool {
+    fn is_success(&self) -> bool {
         let status = self.status.as_deref().and_then(|status| status.parse::<Status>().ok());
-        status.map_or(self.dry_run, Status::is_good)
+        status.map_or(self.dry_run, Status::is_success)
     }
 
     /// Prints it, and its hint on standard error.
@@ -259,7 +259,7 @@ impl CaReport {
 
     /// Its status at AWS, or the one that it would get.
     fn shown_status(&self) -> Option<String> {
-        if !self.is_good() {
+        if !self.is_success() {
             return None;
         }
         let unknown = || match &self.status_unknown_because {

@@ -43,11 +43,11 @@ impl ListDead {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let stop = signals::stop_token()?;
         let queues = DeadQueues::open(config, self.queue).await?;
-        let forwarding = Redrive::new(config, queues.for_sent_again.clone());
+        let redrive = Redrive::new(config, queues.for_sent_again.clone());
         let mut letters = Vec::new();
         for dead in &queues.dead {
             let mut reading = DeadReading::new(dead.queue.clone(), HIDDEN, stop.clone());
-            let read = self.read(&mut reading, dead, &forwarding, &mut letters).await;
+            let read = self.read(&mut reading, dead, &redrive, &mut letters).await;
             reading.give_back().await;
             read?;
         }
@@ -68,7 +68,7 @@ impl ListDead {
         &self,
         reading: &mut DeadReading,
         dead: &DeadQueue,
-        forwarding: &Redrive,
+        redrive: &Redrive,
         letters: &mut Vec<ListedLetter>,
     ) -> anyhow::Result<()> {
         loop {
@@ -76,7 +76,7 @@ impl ListDead {
             if messages.is_empty() {
                 return Ok(());
             }
-            letters.extend(messages.iter().map(|message| ListedLetter::of(dead.name(), message, forwarding)));
+            letters.extend(messages.iter().map(|message| ListedLetter::of(dead.name(), message, redrive)));
         }
     }
 }
@@ -125,8 +125,8 @@ struct NotAJobReason {
 }
 
 impl ListedLetter {
-    fn of(queue: &str, message: &ReceivedMessage, forwarding: &Redrive) -> Self {
-        let (job, no_job) = match forwarding.read(&message.body) {
+    fn of(queue: &str, message: &ReceivedMessage, redrive: &Redrive) -> Self {
+        let (job, no_job) = match redrive.read(&message.body) {
             Ok(job) => (Some(LetterJob::of(job)), None),
             Err(error) => (None, Some(NotAJobReason::of(&error))),
         };

@@ -57,8 +57,8 @@ type SweptLetter = (ReceivedMessage, Result<Job, ParseError>);
 struct Sweep {
     deed: Deed,
     order: SweepOrder,
-    forwarding: Redrive,
-    store: Ledger,
+    redrive: Redrive,
+    ledger: Ledger,
     stop: CancellationToken,
     progress: Progress,
 }
@@ -71,13 +71,13 @@ pub(super) async fn run(deed: Deed, order: SweepOrder, config: &Config) -> anyho
     if !order.dry_run && !operator::confirm(&question, order.yes)? {
         return Ok(operator::nothing_done());
     }
-    let store = ledger::open(config).await?;
-    let forwarding = Redrive::new(config, queues.for_sent_again.clone());
-    let sweep = Sweep { deed, order, forwarding, store, stop: signals::stop_token()?, progress: Progress::new() };
+    let ledger = ledger::open(config).await?;
+    let redrive = Redrive::new(config, queues.for_sent_again.clone());
+    let sweep = Sweep { deed, order, redrive, ledger, stop: signals::stop_token()?, progress: Progress::new() };
     let mut tallies = Vec::new();
     let swept = sweep.all(&queues.dead, &mut tallies).await;
     sweep.progress.done();
-    sweep.store.close().await;
+    sweep.ledger.close().await;
     sweep.print(&tallies)?;
     swept?;
     Ok(sweep.exit_code(&tallies))
@@ -108,7 +108,7 @@ impl Sweep {
                 break;
             }
             let letters = messages.into_iter().map(|message| {
-                let read = self.forwarding.read(&message.body);
+                let read = self.redrive.read(&message.body);
                 (message, read)
             });
             let is_meant = |(message, job): &SweptLetter| self.order.choice.is_meant(&message.id, job.as_ref().ok());
@@ -143,8 +143,8 @@ impl Sweep {
             return Ok(());
         }
         let bodies: Vec<_> = jobs.iter().map(|(message, job)| (*job, message.body.as_str())).collect();
-        self.store.note_activity().await?;
-        let sent = self.forwarding.send(&bodies).await;
+        self.ledger.note_activity().await?;
+        let sent = self.redrive.send(&bodies).await;
         let mut taken = Vec::with_capacity(jobs.len());
         for ((message, job), result) in jobs.into_iter().zip(sent.results) {
             match result {
@@ -169,7 +169,7 @@ impl Sweep {
     ) -> anyhow::Result<()> {
         if !self.order.dry_run {
             let quarantined = letters.iter().map(|letter| quarantined(dead, letter)).collect();
-            self.store.record(&Page { quarantined, ..Page::default() }).await?;
+            self.ledger.record(&Page { quarantined, ..Page::default() }).await?;
         }
         for (_, job) in letters {
             tally.did(job.as_ref().ok().map(|job| job.batch.as_str()));
@@ -194,11 +194,11 @@ impl Sweep {
             "batches": tally.batches,
             "no_job": tally.no_job,
             "refused": tally.refused,
-            "sent_to": (tally.deed == Deed::Replay).then(|| self.forwarding.queue().url()),
+            "sent_to": (tally.deed == Deed::Replay).then(|| self.redrive.queue().url()),
         });
         let action = if tally.deed == Deed::Replay { "dead replay" } else { "dead drop" };
         let (who, what) = (operator::who(), dead.queue.url());
-        Ok(self.store.audit(&AuditAction { who: &who, action, what, detail }).await?)
+        Ok(self.ledger.audit(&AuditAction { who: &who, action, what, detail }).await?)
     }
 
     fn print(&self, tallies: &[SweepTally]) -> anyhow::Result<()> {

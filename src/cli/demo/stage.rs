@@ -25,7 +25,7 @@ pub(super) struct DemoStage {
     pub(super) postgres: Postgres,
     pub(super) sandbox: Sandbox,
     pub(super) config: Config,
-    pub(super) store: Ledger,
+    pub(super) ledger: Ledger,
     pub(super) queue: Queue,
     /// The CA of the made-up line; none where the certificates are the user's own.
     pub(super) ca: Option<Arc<Ca>>,
@@ -61,8 +61,8 @@ impl DemoStage {
         config.admin.listen = Some(([127, 0, 0, 1], 0).into());
         config.targets.entry(DEFAULT_TARGET.to_owned()).or_default().rates.register_certificate = rate;
 
-        let store = Ledger::connect(&config.database.settings()).await?;
-        store.migrate().await?;
+        let ledger = Ledger::connect(&config.database.settings()).await?;
+        ledger.migrate().await?;
         let attributes = QueueAttributes {
             visibility_timeout: Duration::from_secs(30),
             retention: Duration::from_hours(4 * 24),
@@ -70,7 +70,7 @@ impl DemoStage {
             ..QueueAttributes::default()
         };
         let queue = queue::create(&identity::load(&config.aws.access()).await, QUEUE, &attributes).await?;
-        Ok(Self { postgres, sandbox, config, store, queue, ca: ca.map(Arc::new), _ca_folder: ca_folder })
+        Ok(Self { postgres, sandbox, config, ledger, queue, ca: ca.map(Arc::new), _ca_folder: ca_folder })
     }
 
     /// The sandbox's quota.
@@ -80,7 +80,7 @@ impl DemoStage {
 
     /// Stops everything and leaves nothing behind.
     pub(super) async fn strike(self) -> Result<(), postgres::Error> {
-        self.store.close().await;
+        self.ledger.close().await;
         self.sandbox.stop().await;
         self.postgres.stop().await
     }

@@ -25,8 +25,8 @@ pub(super) struct DiscardQuarantined {
 
 impl DiscardQuarantined {
     /// Counts, asks and removes.
-    pub(super) async fn run(self, store: &Ledger) -> anyhow::Result<ExitCode> {
-        let by_reason = store.set_aside_by_reason(self.choice.chosen()).await?;
+    pub(super) async fn run(self, ledger: &Ledger) -> anyhow::Result<ExitCode> {
+        let by_reason = ledger.set_aside_by_reason(self.choice.chosen()).await?;
         if by_reason.is_empty() {
             stdout::print("no such message is set aside\n")?;
             return Ok(ExitCode::SUCCESS);
@@ -41,7 +41,7 @@ impl DiscardQuarantined {
         }
         let detail = json!({ "chosen": self.choice.audited() });
         let action = AuditAction { who: &operator::who(), action: "quarantine drop", what: "quarantine", detail };
-        let n = store.drop_set_aside(self.choice.chosen(), action).await?;
+        let n = ledger.drop_set_aside(self.choice.chosen(), action).await?;
         stdout::print(format_args!("{n} dropped\n"))?;
         Ok(ExitCode::SUCCESS)
     }

@@ -49,10 +49,10 @@ impl std::str::FromStr for QuarantineCursor {
 
 impl ListQuarantined {
     /// Reads one page.
-    pub(super) async fn run(self, store: &Ledger) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, ledger: &Ledger) -> anyhow::Result<ExitCode> {
         let chosen = Chosen { ids: None, reason: self.reason.as_deref() };
         let after = self.after.as_ref().map(|place| (place.queue.as_str(), place.message_id.as_str()));
-        let found = store.set_aside(chosen, after, self.limit).await?;
+        let found = ledger.set_aside(chosen, after, self.limit).await?;
         let is_full = found.len() as u64 == u64::from(self.limit);
         let next = found.last().filter(|_| is_full).map(|last| format!("{}/{}", last.queue, last.message_id));
         let page = QuarantinePage { messages: found.into_iter().map(QuarantinedMessage::of).collect(), next };

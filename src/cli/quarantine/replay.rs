@@ -59,21 +59,21 @@ struct ReplayTally {
 
 impl ReplayQuarantined {
     /// Counts, asks and sends.
-    pub(super) async fn run(self, config: &Config, store: &Ledger) -> anyhow::Result<ExitCode> {
-        let by_reason = store.set_aside_by_reason(self.choice.chosen()).await?;
+    pub(super) async fn run(self, config: &Config, ledger: &Ledger) -> anyhow::Result<ExitCode> {
+        let by_reason = ledger.set_aside_by_reason(self.choice.chosen()).await?;
         let n = by_reason.iter().map(|(_, n)| n).sum();
         let question = format!("Send those of {} again that are jobs by now", described(&by_reason));
         if n > 0 && !self.dry_run && !operator::confirm(&question, self.yes)? {
             return Ok(operator::nothing_done());
         }
         let (stop, progress) = (signals::stop_token()?, Progress::new());
-        let forwarding = Redrive::new(config, open(config).await?);
+        let redrive = Redrive::new(config, open(config).await?);
         let mut tally = ReplayTally { dry_run: self.dry_run, ..ReplayTally::default() };
         let mut show = |tally: &ReplayTally| progress.show(tally.n(), Some(n), "messages");
-        let sent = self.send(store, &forwarding, &stop, &mut tally, &mut show).await;
+        let sent = self.send(ledger, &redrive, &stop, &mut tally, &mut show).await;
         progress.done();
         // What was done is noted, whatever came then.
-        self.audit(store, &forwarding, &tally).await?;
+        self.audit(ledger, &redrive, &tally).await?;
         self.print(&tally)?;
         sent?;
         Ok(if stop.is_cancelled() {
@@ -89,8 +89,8 @@ impl ReplayQuarantined {
     /// Goes through all that are meant, page by page.
     async fn send(
         &self,
-        store: &Ledger,
-        forwarding: &Redrive,
+        ledger: &Ledger,
+        redrive: &Redrive,
         stop: &CancellationToken,
         tally: &mut ReplayTally,
         show: &mut impl FnMut(&ReplayTally),
@@ -98,10 +98,10 @@ impl ReplayQuarantined {
         let mut last: Option<Body> = None;
         while !stop.is_cancelled() {
             let after = last.as_ref().map(|last| (last.queue.as_str(), last.message_id.as_str()));
-            let page = store.set_aside_bodies(self.choice.chosen(), after, PAGE).await?;
+            let page = ledger.set_aside_bodies(self.choice.chosen(), after, PAGE).await?;
             let Some(end) = page.last() else { break };
             last = Some(end.clone());
-            self.send_page(store, forwarding, &page, tally).await?;
+            self.send_page(ledger, redrive, &page, tally).await?;
             show(tally);
         }
         Ok(())
@@ -109,14 +109,14 @@ impl ReplayQuarantined {
 
     async fn send_page(
         &self,
-        store: &Ledger,
-        forwarding: &Redrive,
+        ledger: &Ledger,
+        redrive: &Redrive,
         page: &[Body],
         tally: &mut ReplayTally,
     ) -> anyhow::Result<()> {
         let mut jobs = Vec::with_capacity(page.len());
         for body in page {
-            match forwarding.read(&body.text) {
+            match redrive.read(&body.text) {
                 Ok(job) => jobs.push((body, job)),
                 Err(error) => tally.stays(error.code()),
             }
@@ -128,8 +128,8 @@ impl ReplayQuarantined {
             return Ok(());
         }
         let bodies: Vec<_> = jobs.iter().map(|(body, job)| (job, body.text.as_str())).collect();
-        store.note_activity().await?;
-        let sent = forwarding.send(&bodies).await;
+        ledger.note_activity().await?;
+        let sent = redrive.send(&bodies).await;
         let mut taken = Vec::with_capacity(jobs.len());
         for ((body, job), result) in jobs.iter().zip(sent.results) {
             match result {
@@ -140,11 +140,11 @@ impl ReplayQuarantined {
                 Err(error) => tally.stays(&error.code),
             }
         }
-        store.take_back(&taken).await?;
+        ledger.take_back(&taken).await?;
         sent.error.map_or(Ok(()), |error| Err(error).context("cannot send jobs again"))
     }
 
-    async fn audit(&self, store: &Ledger, forwarding: &Redrive, tally: &ReplayTally) -> anyhow::Result<()> {
+    async fn audit(&self, ledger: &Ledger, redrive: &Redrive, tally: &ReplayTally) -> anyhow::Result<()> {
         if self.dry_run || tally.n() == 0 {
             return Ok(());
         }
@@ -153,10 +153,10 @@ impl ReplayQuarantined {
             "sent": tally.sent,
             "batches": tally.batches,
             "stay": tally.stay,
-            "sent_to": forwarding.queue().url(),
+            "sent_to": redrive.queue().url(),
         });
         let action = AuditAction { who: &operator::who(), action: "quarantine replay", what: "quarantine", detail };
-        Ok(store.audit(&action).await?)
+        Ok(ledger.audit(&action).await?)
     }
 
     fn print(&self, tally: &ReplayTally) -> anyhow::Result<()> {

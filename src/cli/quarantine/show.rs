@@ -35,11 +35,11 @@ struct ShownMessage {
 
 impl ShowQuarantined {
     /// Reads it.
-    pub(super) async fn run(self, store: &Ledger) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, ledger: &Ledger) -> anyhow::Result<ExitCode> {
         let ids = [self.id];
         let chosen = Chosen { ids: Some(&ids), reason: None };
-        let entries = store.set_aside(chosen, None, SHOWN_MAX).await?.into_iter().map(QuarantinedMessage::of);
-        let bodies = store.set_aside_bodies(chosen, None, SHOWN_MAX).await?;
+        let entries = ledger.set_aside(chosen, None, SHOWN_MAX).await?.into_iter().map(QuarantinedMessage::of);
+        let bodies = ledger.set_aside_bodies(chosen, None, SHOWN_MAX).await?;
         let shown: Vec<ShownMessage> =
             entries.zip(bodies).map(|(entry, body)| ShownMessage { entry, body: body.text }).collect();
         ensure!(

@@ -12,10 +12,10 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Waits until all that a replay chose has ended, and shows how far that is meanwhile; tells whether it has, or somebody
 /// stopped the waiting. Workers do it: without one, nothing ends.
-pub(super) async fn until_ended(store: &Ledger, number: i64) -> anyhow::Result<bool> {
+pub(super) async fn until_ended(ledger: &Ledger, number: i64) -> anyhow::Result<bool> {
     let (progress, stop) = (Progress::new(), signals::stop_token()?);
     loop {
-        let report = ReplayReport::read(store, number).await?;
+        let report = ReplayReport::read(ledger, number).await?;
         if report.is_over() {
             progress.done();
             return Ok(true);

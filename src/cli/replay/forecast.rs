@@ -45,8 +45,8 @@ struct Share {
 
 impl Forecast {
     /// Asks the ledger.
-    pub(super) async fn of(config: &Config, store: &Ledger, filter: &ReplayFilter) -> anyhow::Result<Self> {
-        let plan = store.plan_replay(filter).await?;
+    pub(super) async fn of(config: &Config, ledger: &Ledger, filter: &ReplayFilter) -> anyhow::Result<Self> {
+        let plan = ledger.plan_replay(filter).await?;
         let sum = |n: fn(&Matching) -> u64| plan.matching.iter().map(n).sum();
         Ok(Self {
             sent_again: sum(|its| its.n_chosen),
@@ -54,7 +54,7 @@ impl Forecast {
             registered_meanwhile: sum(|its| its.n_known),
             without_request: sum(|its| its.n_without_request),
             under_way: sum(|its| its.n_under_way),
-            seconds_at_quota: seconds(config, store, &plan.matching).await?,
+            seconds_at_quota: seconds(config, ledger, &plan.matching).await?,
             by_code: plan.matching.into_iter().map(Share::of).collect(),
         })
     }
@@ -86,13 +86,13 @@ impl Share {
 }
 
 /// How long the calls take: targets and operations have quotas of their own, and work side by side.
-async fn seconds(config: &Config, store: &Ledger, matching: &[Matching]) -> anyhow::Result<Option<f64>> {
+async fn seconds(config: &Config, ledger: &Ledger, matching: &[Matching]) -> anyhow::Result<Option<f64>> {
     let mut calls: BTreeMap<(String, Operation), u64> = BTreeMap::new();
     for its in matching {
         *calls.entry((its.target.clone(), its.operation)).or_default() += its.n_chosen - its.n_known;
     }
     let operations: Vec<_> = calls.keys().cloned().collect();
-    let reports = store.rate_reports(&operations).await?;
+    let reports = ledger.rate_reports(&operations).await?;
     let rate = |target: &str, operation: Operation| {
         let is_its = |report: &&_| is_of(report, target, operation);
         let learnt = reports.iter().find(is_its).map(|report| report.learnt);

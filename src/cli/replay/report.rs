@@ -52,14 +52,14 @@ struct ReplayOutcome {
     code: &'static str,
     n: u64,
     #[serde(skip)]
-    is_good: bool,
+    is_success: bool,
 }
 
 impl ReplayReport {
     /// Reads a replay with what came of it.
-    pub(super) async fn read(store: &Ledger, number: i64) -> anyhow::Result<Self> {
-        let replay = store.replay(number).await?.ok_or(NoReplay::Unknown(number))?;
-        let came = store.came_of_replay(number).await?;
+    pub(super) async fn read(ledger: &Ledger, number: i64) -> anyhow::Result<Self> {
+        let replay = ledger.replay(number).await?.ok_or(NoReplay::Unknown(number))?;
+        let came = ledger.came_of_replay(number).await?;
         Ok(Self::of(replay).with(&came))
     }
 
@@ -92,7 +92,7 @@ impl ReplayReport {
             status: its.status.to_string(),
             code: its.code.as_str(),
             n: its.n_ended,
-            is_good: its.status.is_good(),
+            is_success: its.status.is_success(),
         });
         Self {
             came_of_it: Some(ended.collect()),
@@ -113,7 +113,7 @@ impl ReplayReport {
 
     /// How many of the chosen jobs did not end well this time either.
     pub(super) fn n_failed(&self) -> u64 {
-        self.came_of_it.iter().flatten().filter(|its| !its.is_good).map(|its| its.n).sum()
+        self.came_of_it.iter().flatten().filter(|its| !its.is_success).map(|its| its.n).sum()
     }
 
     /// How many were chosen.

@@ -35,10 +35,10 @@ pub(super) struct Selection {
     #[arg(long = "source", value_name = "NAME", value_delimiter = ',')]
     sources: Vec<Name>,
     /// Only what ended for these reasons, as `muster status` names them.
-    #[arg(long = "code", value_name = "CODE", value_delimiter = ',', value_parser = words::codes(|its| !its.is_good()), hide_possible_values = true)]
+    #[arg(long = "code", value_name = "CODE", value_delimiter = ',', value_parser = words::codes(|its| !its.is_success()), hide_possible_values = true)]
     codes: Vec<Code>,
     /// Only what ended so, for whatever reason.
-    #[arg(long = "status", value_name = "STATUS", value_delimiter = ',', value_parser = words::statuses(|its| !its.is_good()))]
+    #[arg(long = "status", value_name = "STATUS", value_delimiter = ',', value_parser = words::statuses(|its| !its.is_success()))]
     statuses: Vec<Status>,
     /// Only what ended then or later: a time like 2026-11-21T10:00:00Z, or so long ago, like 2h.
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -97,9 +97,9 @@ impl Selection {
     }
 
     /// Checks that the ledger knows the batches: a slip of the pen would look as if nothing had failed.
-    pub(super) async fn check_batches(&self, store: &Ledger) -> anyhow::Result<()> {
+    pub(super) async fn check_batches(&self, ledger: &Ledger) -> anyhow::Result<()> {
         for batch in &self.batches {
-            counters(store, batch).await?;
+            counters(ledger, batch).await?;
         }
         Ok(())
     }

@@ -38,13 +38,13 @@ impl Certificates {
     ///
     /// # Errors
     /// What the ledger met.
-    pub(super) async fn read(store: &Ledger, name: &Name, batch: &BatchStatus) -> anyhow::Result<Vec<Self>> {
+    pub(super) async fn read(ledger: &Ledger, name: &Name, batch: &BatchStatus) -> anyhow::Result<Vec<Self>> {
         let statuses = [Status::Registered, Status::AlreadyRegistered];
         let n_good = statuses.iter().map(|&status| batch.with_status(status)).sum();
-        let mut ends = GoodEnds::open(store, name.as_str()).await?;
+        let mut ends = GoodEnds::open(ledger, name.as_str()).await?;
         let mut places = BTreeMap::new();
         let (progress, mut n) = (Progress::new(), 0);
-        while let Some(page) = ends.next_page(store).await? {
+        while let Some(page) = ends.next_page(ledger).await? {
             n += u64::try_from(page.len()).unwrap_or(0);
             for end in page {
                 add(&mut places, end);

@@ -114,7 +114,7 @@ fn by_source(counts: &[Count]) -> Vec<FactoryLine> {
     for count in counts {
         let source = sources.entry(&count.source).or_default();
         source.source = Some(count.source.clone()).filter(|name| !name.is_empty());
-        *match (count.status.is_good(), count.status.is_end()) {
+        *match (count.status.is_success(), count.status.is_end()) {
             (true, _) => &mut source.good,
             (false, true) => &mut source.failed,
             (false, false) => &mut source.parked,

@@ -37,7 +37,7 @@ pub(super) struct AtAws {
 }
 
 /// Asks AWS of each certificate at the targets that its rows name; CAs are not asked for.
-pub(super) async fn ask(config: &Config, store: &Ledger, certificates: &mut [KnownCertificate]) -> anyhow::Result<()> {
+pub(super) async fn ask(config: &Config, ledger: &Ledger, certificates: &mut [KnownCertificate]) -> anyhow::Result<()> {
     let mut inventories = BTreeMap::new();
     for known in certificates {
         let rows = known.rows.iter().filter(|row| !row.operation.is_of_ca());
@@ -52,7 +52,7 @@ pub(super) async fn ask(config: &Config, store: &Ledger, certificates: &mut [Kno
                 continue;
             }
             if !inventories.contains_key(&place.target) {
-                let inventory = connect(config, store, &place.target).await?;
+                let inventory = connect(config, ledger, &place.target).await?;
                 inventories.insert(place.target.clone(), inventory);
             }
             let inventory = inventories.get_mut(&place.target).expect("it is there or was just put there");
@@ -63,12 +63,12 @@ pub(super) async fn ask(config: &Config, store: &Ledger, certificates: &mut [Kno
     Ok(())
 }
 
-async fn connect(config: &Config, store: &Ledger, target: &str) -> anyhow::Result<Inventory> {
+async fn connect(config: &Config, ledger: &Ledger, target: &str) -> anyhow::Result<Inventory> {
     let name: Name = target.parse()?;
     let rate = Rate::new(RATE).expect("a constant of ours");
     let inventory = Inventory::connect(config, &name, rate).await;
     let inventory = inventory.with_context(|| format!("cannot use target `{target}`"))?;
-    store.check_target(target, &inventory.account().id, &inventory.account().region).await?;
+    ledger.check_target(target, &inventory.account().id, &inventory.account().region).await?;
     Ok(inventory)
 }
 

@@ -92,16 +92,16 @@ impl CertificateQuery {
     }
 
     /// Looks it up: at most `n` rows, each once.
-    pub(super) async fn entries(&self, store: &Ledger, n: u32) -> Result<Vec<CertificateRow>, LedgerError> {
+    pub(super) async fn entries(&self, ledger: &Ledger, n: u32) -> Result<Vec<CertificateRow>, LedgerError> {
         let mut entries = Vec::new();
         if let Some(id) = self.id {
-            entries.extend(store.entries_of_certificate(id, n).await?);
+            entries.extend(ledger.entries_of_certificate(id, n).await?);
         }
         if !self.serials.is_empty() {
-            entries.extend(store.entries_of_serial(&self.serials, n).await?);
+            entries.extend(ledger.entries_of_serial(&self.serials, n).await?);
         }
         if let Some(reference) = &self.reference {
-            entries.extend(store.entries_of_ref(reference, n).await?);
+            entries.extend(ledger.entries_of_ref(reference, n).await?);
         }
         let mut seen = HashSet::new();
         entries.retain(|entry| {

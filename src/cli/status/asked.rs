@@ -19,7 +19,7 @@ pub(super) struct StatusQuery<'a> {
     /// The settings, for quotas that no worker has opened yet.
     pub config: &'a Config,
     /// The ledger.
-    pub store: &'a Ledger,
+    pub ledger: &'a Ledger,
     /// The batch.
     pub batch: &'a Name,
 }
@@ -40,19 +40,19 @@ impl StatusQuery<'_> {
 
     /// Reads the counters.
     pub(super) async fn counters(&self) -> anyhow::Result<BatchStatus> {
-        counters(self.store, self.batch).await
+        counters(self.ledger, self.batch).await
     }
 
     /// Adds to the counters what else is to be told.
     pub(super) async fn report(&self, batch: &BatchStatus, measured: Option<Measured>) -> anyhow::Result<BatchReport> {
-        let Self { config, store, batch: name } = *self;
+        let Self { config, ledger, batch: name } = *self;
         let failed: BTreeSet<Code> = batch.counts.iter().map(|count| count.code).collect();
-        let failed: Vec<Code> = failed.into_iter().filter(|code| !code.status().is_good()).collect();
-        let queues_empty_for = store.queues_empty_for().await?;
-        let examples = store.batch_examples(name.as_str(), &failed).await?;
-        let operations = store.batch_operations(name.as_str()).await?;
-        let rates = store.rate_reports(&operations).await?;
-        let situation = &Situation::read(store).await?;
+        let failed: Vec<Code> = failed.into_iter().filter(|code| !code.status().is_success()).collect();
+        let queues_empty_for = ledger.queues_empty_for().await?;
+        let examples = ledger.batch_examples(name.as_str(), &failed).await?;
+        let operations = ledger.batch_operations(name.as_str()).await?;
+        let rates = ledger.rate_reports(&operations).await?;
+        let situation = &Situation::read(ledger).await?;
         Ok(BatchReport::of(&StatusFacts {
             name,
             batch,

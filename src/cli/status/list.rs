@@ -65,13 +65,13 @@ impl BatchListing {
     ///
     /// # Errors
     /// [`UnknownBatch`] where it is to begin before one that is not there, or what the ledger met.
-    pub(super) async fn read(store: &Ledger, before: Option<&Name>, limit: u32) -> anyhow::Result<Self> {
-        let situation = Situation::read(store).await?;
-        let empty_for = store.queues_empty_for().await?;
+    pub(super) async fn read(ledger: &Ledger, before: Option<&Name>, limit: u32) -> anyhow::Result<Self> {
+        let situation = Situation::read(ledger).await?;
+        let empty_for = ledger.queues_empty_for().await?;
         // One more tells whether there is a next page.
-        let lines = store.batch_lines(before.map(Name::as_str), limit + 1).await?;
+        let lines = ledger.batch_lines(before.map(Name::as_str), limit + 1).await?;
         let lines = match (lines, before) {
-            (None, Some(before)) => return Err(UnknownBatch::of(store, before).await?.into()),
+            (None, Some(before)) => return Err(UnknownBatch::of(ledger, before).await?.into()),
             (lines, _) => lines.unwrap_or_default(),
         };
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);

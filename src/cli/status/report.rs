@@ -138,7 +138,7 @@ impl BatchReport {
             quarantined: facts.situation.facts.quarantined,
             ends: end_statuses().map(|status| (status.to_string(), batch.with_status(status))).collect(),
             status_differs: batch.status_differs(),
-            failures: by_code(batch, &facts.examples, |status| status.is_end() && !status.is_good()),
+            failures: by_code(batch, &facts.examples, |status| status.is_end() && !status.is_success()),
             parked_for: by_code(batch, &facts.examples, |status| !status.is_end()),
             first_end_at: first.map(rfc3339),
             last_end_at: last.map(rfc3339),

@@ -25,8 +25,8 @@ pub(in crate::cli) struct UnknownBatch {
 
 impl UnknownBatch {
     /// Looks for what may have been meant.
-    pub(in crate::cli) async fn of(store: &Ledger, batch: &Name) -> anyhow::Result<Self> {
-        let mut recent = store.recent_batches(LOOKED_THROUGH).await?;
+    pub(in crate::cli) async fn of(ledger: &Ledger, batch: &Name) -> anyhow::Result<Self> {
+        let mut recent = ledger.recent_batches(LOOKED_THROUGH).await?;
         let similar = similar(batch.as_str(), &recent);
         recent.truncate(NAMED);
         Ok(Self { batch: batch.clone(), similar, recent, alternative: None })
@@ -53,10 +53,10 @@ impl UnknownBatch {
 ///
 /// # Errors
 /// [`UnknownBatch`], or what the ledger met.
-pub(in crate::cli) async fn counters(store: &Ledger, batch: &Name) -> anyhow::Result<BatchStatus> {
-    match store.batch_status(batch.as_str()).await? {
+pub(in crate::cli) async fn counters(ledger: &Ledger, batch: &Name) -> anyhow::Result<BatchStatus> {
+    match ledger.batch_status(batch.as_str()).await? {
         Some(counters) => Ok(counters),
-        None => Err(UnknownBatch::of(store, batch).await?.into()),
+        None => Err(UnknownBatch::of(ledger, batch).await?.into()),
     }
 }
 

@@ -37,15 +37,15 @@ struct Outlook {
 ///
 /// # Errors
 /// [`UnknownBatch`] for a batch that does not appear, or what the ledger met.
-pub(super) async fn wait(store: &Ledger, name: &Name, stop: &CancellationToken) -> anyhow::Result<bool> {
+pub(super) async fn wait(ledger: &Ledger, name: &Name, stop: &CancellationToken) -> anyhow::Result<bool> {
     let progress = Progress::new();
-    let over = until_over(store, name, stop, &progress).await;
+    let over = until_over(ledger, name, stop, &progress).await;
     progress.done();
     over
 }
 
 async fn until_over(
-    store: &Ledger,
+    ledger: &Ledger,
     name: &Name,
     stop: &CancellationToken,
     progress: &Progress,
@@ -53,23 +53,23 @@ async fn until_over(
     let began = Instant::now();
     let mut said = BTreeSet::new();
     loop {
-        let batch = store.batch_status(name.as_str()).await?;
+        let batch = ledger.batch_status(name.as_str()).await?;
         if batch.as_ref().is_some_and(BatchStatus::is_complete) {
             return Ok(true);
         }
-        let situation = Situation::read(store).await?;
+        let situation = Situation::read(ledger).await?;
         let outlook = Outlook {
             waited: began.elapsed(),
-            queues_empty_for: store.queues_empty_for().await?,
+            queues_empty_for: ledger.queues_empty_for().await?,
             is_read: situation.queues.iter().all(|queue| queue.read_ago < began.elapsed()),
             is_stopped: say_what_stops_it(&situation, name, &mut said, progress),
         };
         match batch {
             Some(batch) if outlook.is_over(&batch) => return Ok(true),
             Some(batch) => progress.show(batch.ended(), batch.announced, &message(&batch)),
-            None if outlook.is_in_vain() => return Err(UnknownBatch::of(store, name).await?.into()),
+            None if outlook.is_in_vain() => return Err(UnknownBatch::of(ledger, name).await?.into()),
             None if said.insert(name.to_string()) => {
-                let unknown = UnknownBatch::of(store, name).await?;
+                let unknown = UnknownBatch::of(ledger, name).await?;
                 progress.say(&format!("{unknown} yet, waiting for it: {}", unknown.hint()));
             }
             None => {}

@@ -79,13 +79,13 @@ impl Recorder {
     async fn write(&self, page: &Page, can_be_halved: bool) -> Result<(), WriteFault> {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         let mut failing = None;
-        let mut store = self.store.clone();
-        while let Err(error) = self.record(&store, page, &mut failing).await {
+        let mut ledger = self.ledger.clone();
+        while let Err(error) = self.record(&ledger, page, &mut failing).await {
             self.metrics.db_error(&error);
             if error.is_rows_fault() {
                 return Err(WriteFault::Row(error));
             }
-            failing.get_or_insert_with(|| self.breakers.postgres.failing(&error.to_string()));
+            failing.get_or_insert_with(|| self.board.postgres.failing(&error.to_string()));
             if error.is_momentary() {
                 backoff.reset();
             }
@@ -95,7 +95,7 @@ impl Recorder {
                     Some(mark) if can_be_halved => {
                         return if self.is_written(mark).await { Ok(()) } else { Err(WriteFault::TooSlow) };
                     }
-                    _ => store = store.with_timeout((store.timeout() * 2).min(ALONE_MAX.max(store.timeout()))),
+                    _ => ledger = ledger.with_timeout((ledger.timeout() * 2).min(ALONE_MAX.max(ledger.timeout()))),
                 }
             }
             backoff.wait().await;
@@ -107,7 +107,7 @@ impl Recorder {
     async fn is_written(&self, mark: Mark) -> bool {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         loop {
-            match self.store.is_written(mark).await {
+            match self.ledger.is_written(mark).await {
                 Ok(is_written) => return is_written,
                 Err(error) => {
                     self.metrics.db_error(&error);
@@ -120,12 +120,12 @@ impl Recorder {
 
     /// Tries to write a page. While that takes long the ledger counts as failing: no tokens are taken for ends that could
     /// not be recorded.
-    async fn record(&self, store: &Ledger, page: &Page, failing: &mut Option<Failing>) -> Result<(), LedgerError> {
-        let mut recorded = std::pin::pin!(store.record(page));
+    async fn record(&self, ledger: &Ledger, page: &Page, failing: &mut Option<Failing>) -> Result<(), LedgerError> {
+        let mut recorded = std::pin::pin!(ledger.record(page));
         if let Ok(recorded) = tokio::time::timeout(SLOW, &mut recorded).await {
             return recorded;
         }
-        failing.get_or_insert_with(|| self.breakers.postgres.failing("writing ends takes long"));
+        failing.get_or_insert_with(|| self.board.postgres.failing("writing ends takes long"));
         recorded.await
     }
 

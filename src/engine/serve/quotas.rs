@@ -20,8 +20,8 @@ use muster_core::rate::Rate;
 
 /// What limiters work with.
 pub(super) struct Quotas<'a> {
-    pub(super) store: &'a Ledger,
-    pub(super) breakers: &'a Board,
+    pub(super) ledger: &'a Ledger,
+    pub(super) board: &'a Board,
     pub(super) metrics: &'a Arc<Metrics>,
     pub(super) essential: &'a Essential,
 }
@@ -29,31 +29,31 @@ pub(super) struct Quotas<'a> {
 impl Quotas<'_> {
     /// Starts the limiters of all targets.
     pub(super) async fn open(&self, config: &Config, targets: &ServedTargets) -> anyhow::Result<PermitPools> {
-        let mut limiters = HashMap::new();
+        let mut pools = HashMap::new();
         for (quota, names) in quotas(targets) {
             let operation = quota.operation;
             // All names of an account and region have one rate.
             let ceiling = config.targets[names[0]].rates.of(operation);
-            let limiter = self.start(quota, &names, ceiling).await?;
+            let permits = self.start(quota, &names, ceiling).await?;
             for name in names {
-                limiters.insert((name.parse()?, operation), limiter.clone());
+                pools.insert((name.parse()?, operation), permits.clone());
             }
         }
-        Ok(PermitPools::new(limiters, config.worker.slots))
+        Ok(PermitPools::new(pools, config.worker.slots))
     }
 
     async fn start(&self, quota: Quota, names: &[&str], ceiling: Rate) -> anyhow::Result<PermitPool> {
-        let learnt = insist(async || self.store.open_quota(&quota, ceiling).await).await?;
+        let learnt = insist(async || self.ledger.open_quota(&quota, ceiling).await).await?;
         let gauges = gauges(self.metrics, names, quota.operation, ceiling);
         let lessor = LeaseClient {
-            store: self.store.clone(),
+            ledger: self.ledger.clone(),
             quota,
-            postgres: self.breakers.postgres.clone(),
+            postgres: self.board.postgres.clone(),
             metrics: Arc::clone(self.metrics),
         };
-        let (limiter, work) = lessor.limiter(learnt, ceiling, gauges);
+        let (permits, work) = lessor.permits(learnt, ceiling, gauges);
         tokio::spawn(self.essential.run(work));
-        Ok(limiter)
+        Ok(permits)
     }
 }
 

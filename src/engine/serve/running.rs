@@ -35,7 +35,7 @@ pub(super) struct Running {
     /// Cancelled where a part panicked.
     pub(super) broken: CancellationToken,
     pub(super) slots: Slots,
-    pub(super) store: Ledger,
+    pub(super) ledger: Ledger,
     /// How the ledger knows this worker.
     pub(super) identity: Arc<Identity>,
 }
@@ -58,7 +58,7 @@ impl Running {
             ))
         };
         self.leave().await;
-        self.store.close().await;
+        self.ledger.close().await;
         result
     }
 
@@ -74,7 +74,7 @@ impl Running {
 
     /// Has the ledger forget this worker, so that nobody waits for its next heartbeat.
     async fn leave(&self) {
-        let left = tokio::time::timeout(LEAVE_TIME, self.store.leave(&self.identity)).await;
+        let left = tokio::time::timeout(LEAVE_TIME, self.ledger.leave(&self.identity)).await;
         if !matches!(left, Ok(Ok(()))) {
             debug!("the ledger does not know that this worker stopped; it will find out by its missing heartbeats");
         }

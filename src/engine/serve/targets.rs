@@ -36,18 +36,18 @@ struct FoundTarget<'a> {
     name: &'a str,
     rates: &'a TargetRates,
     account: Account,
-    session: TargetClient,
+    client: TargetClient,
     /// Why its credentials are not known to be good.
     trouble: Option<IdentityError>,
 }
 
 impl ServedTargets {
     /// Asks AWS whose every target is, and makes them.
-    pub(super) async fn connect(config: &Config, store: &Ledger) -> anyhow::Result<Self> {
+    pub(super) async fn connect(config: &Config, ledger: &Ledger) -> anyhow::Result<Self> {
         let mut found = Vec::with_capacity(config.targets.len());
         let clock = Clock::default();
         for (name, settings) in &config.targets {
-            let target = FoundTarget::find(name, settings, config, store, &clock).await;
+            let target = FoundTarget::find(name, settings, config, ledger, &clock).await;
             found.push(target.with_context(|| cannot_use(name))?);
         }
         one_rate_for_each_quota(&found)?;
@@ -57,7 +57,7 @@ impl ServedTargets {
             if let Some(trouble) = &its.trouble {
                 targets.denied.push((its.name.parse()?, trouble.to_string()));
             }
-            let target = ServedTarget { account: its.account, session: Arc::new(its.session) };
+            let target = ServedTarget { account: its.account, client: Arc::new(its.client) };
             targets.by_name.insert(its.name.to_owned(), target);
         }
         Ok(targets)
@@ -74,7 +74,7 @@ impl<'a> FoundTarget<'a> {
         name: &'a str,
         settings: &'a config::TargetConfig,
         config: &Config,
-        store: &Ledger,
+        ledger: &Ledger,
         clock: &Clock,
     ) -> anyhow::Result<FoundTarget<'a>> {
         let (access, timeout) = (settings.access(&config.aws), config.worker.attempt_timeout.into());
@@ -85,7 +85,7 @@ impl<'a> FoundTarget<'a> {
         }
         let trouble = match asked.answer {
             Ok((aws, account)) => {
-                insist(async || store.claim_target(name, &account.id, &account.region).await).await?;
+                insist(async || ledger.claim_target(name, &account.id, &account.region).await).await?;
                 let (id, region) = (&account.id, &account.region);
                 info!(
                     target_name = name,
@@ -94,17 +94,17 @@ impl<'a> FoundTarget<'a> {
                     rate = rounded(rates.register_certificate.per_second()),
                     "serving"
                 );
-                let session = TargetClient::proven(access, account.clone(), timeout, &aws);
-                return Ok(Self { name, rates, account, session, trouble: None });
+                let client = TargetClient::proven(access, account.clone(), timeout, &aws);
+                return Ok(Self { name, rates, account, client, trouble: None });
             }
             Err(trouble) => trouble,
         };
         let is_wanted = |known: &Account| access.region.as_ref().is_none_or(|region| *region == known.region);
-        match store.account_of_target(name).await?.filter(is_wanted) {
+        match ledger.account_of_target(name).await?.filter(is_wanted) {
             Some(account) if trouble.may_pass() => {
                 warn!(target_name = name, %account, error = %trouble, "AWS does not let us in: calls wait, one probes");
-                let session = TargetClient::new(access, account.clone(), timeout);
-                Ok(Self { name, rates, account, session, trouble: Some(trouble) })
+                let client = TargetClient::new(access, account.clone(), timeout);
+                Ok(Self { name, rates, account, client, trouble: Some(trouble) })
             }
             _ => Err(trouble.into()),
         }

@@ -39,9 +39,9 @@ impl Worker {
     /// Waits until a job may call, and takes its token; nothing where the process stops before. `passed` remembers the
     /// holds that it was let through.
     pub(super) async fn admit(&self, admitted: &Admitted, passed: &mut Vec<HoldKey>) -> Option<Admission> {
-        let limiter = self.parts.limiters.of(&admitted.job.target, admitted.job.operation());
-        let _wait = limiter.wait();
-        let mut watch = self.parts.breakers.changes.watch();
+        let permits = self.parts.pools.of(&admitted.job.target, admitted.job.operation());
+        let _wait = permits.wait();
+        let mut watch = self.parts.board.changes.watch();
         loop {
             match self.look(admitted, passed) {
                 Inspection::Park(parking, reason) => return Some(Admission::Park(parking, reason)),
@@ -62,7 +62,7 @@ impl Worker {
                     () = self.parts.stop.cancelled() => return None,
                     // Dropping the wait gives the place in line away, and no token is lost.
                     () = watch.changed(), if probe.is_none() => {}
-                    token = self.token(limiter) => return Some(Admission::Call(token, probe)),
+                    permit = self.acquire(permits) => return Some(Admission::Call(permit, probe)),
                 },
             }
         }
@@ -72,32 +72,32 @@ impl Worker {
     /// lacks jobs.
     pub(super) fn make_room(&self, admitted: &Admitted) -> Option<Parking> {
         let (target, operation) = (&admitted.job.target, admitted.job.operation());
-        let works = |target: &Name, operation: Operation| self.parts.breakers.works(target, operation);
-        let is_in_the_way = self.parts.limiters.is_in_the_way(target, operation, works);
-        is_in_the_way.then(|| self.parts.breakers.holds.target_busy(HoldKey::busy(target, operation)))
+        let works = |target: &Name, operation: Operation| self.parts.board.works(target, operation);
+        let is_in_the_way = self.parts.pools.is_in_the_way(target, operation, works);
+        is_in_the_way.then(|| self.parts.board.holds.target_busy(HoldKey::busy(target, operation)))
     }
 
     fn look(&self, admitted: &Admitted, passed: &[HoldKey]) -> Inspection {
-        let breakers = &self.parts.breakers;
-        if breakers.postgres.open().is_some() || breakers.is_paused() {
+        let board = &self.parts.board;
+        if board.postgres.open().is_some() || board.is_paused() {
             return Inspection::Wait(None);
         }
-        if !breakers.holds.is_empty() {
-            match breakers.holds.gate(&admitted.holds(), passed) {
+        if !board.holds.is_empty() {
+            match board.holds.gate(&admitted.holds(), passed) {
                 Gate::Closed(parking, reason) => return Inspection::Park(parking, reason),
                 Gate::ProbeDue(parking, reason) => return Inspection::MayProbe(parking, reason),
                 Gate::Open => {}
             }
         }
         let (target, operation) = (&admitted.job.target, admitted.job.operation());
-        let breaker = breakers.of(target, operation);
+        let breaker = board.of(target, operation);
         match breaker.pass() {
             Pass::Free => Inspection::Free(None),
             Pass::Probe(probe) => Inspection::Free(Some(probe)),
-            Pass::Closed(_) if breakers.others_work(target, operation) => {
+            Pass::Closed(_) if board.others_work(target, operation) => {
                 let reason = breaker.open().map_or_else(String::new, |open| open.reason);
                 let hold = HoldKey::target(target, operation);
-                Inspection::Park(breakers.holds.target_unavailable(hold, &reason), reason)
+                Inspection::Park(board.holds.target_unavailable(hold, &reason), reason)
             }
             Pass::Closed(until) => Inspection::Wait(until),
         }
@@ -105,21 +105,21 @@ impl Worker {
 
     /// Asks the ledger, for the whole fleet, for the right to be the one job that a hold lets through now.
     async fn claim_probe(&self, hold: &HoldKey, admitted: &Admitted) -> bool {
-        self.parts.breakers.holds.probe_asked(hold);
+        self.parts.board.holds.probe_asked(hold);
         let account = self.parts.targets[admitted.job.target.as_str()].account.clone();
         let quota = Quota { account, operation: admitted.job.operation() };
-        let claimed = self.parts.store.claim_probe(hold, &quota).await;
+        let claimed = self.parts.ledger.claim_probe(hold, &quota).await;
         claimed.inspect_err(|error| warn!(%error, %hold, "cannot ask for a probe")).unwrap_or(false)
     }
 
-    /// Waits for a token.
-    async fn token(&self, limiter: &PermitPool) -> Permit {
+    /// Waits for a permit.
+    async fn acquire(&self, permits: &PermitPool) -> Permit {
         let began = Instant::now();
-        let token = limiter.token().await;
+        let permit = permits.acquire().await;
         let waited = began.elapsed();
         self.parts.metrics.limiter_wait.observe(waited.as_secs_f64());
         self.parts.metrics.stage(Stage::Waiting, waited);
-        token
+        permit
     }
 }
 

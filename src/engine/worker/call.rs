@@ -1,4 +1,4 @@
-//! One certificate's calls: token, RegisterCertificate, and again until it ends.
+//! One certificate's calls: permit, RegisterCertificate, and again until it ends.
 
 use std::time::Duration;
 
@@ -16,21 +16,23 @@ use muster_core::outcome::{Attempt, Code, Outcome};
 impl Worker {
     /// Calls AWS until the job ends or is parked; nothing where the process stops before.
     pub(super) async fn register(&self, admitted: &mut Admitted) -> Option<Outcome> {
-        let limiter = self.parts.limiters.of(&admitted.job.target, admitted.job.operation());
-        let mut course = Attempts::new(self.parts.retry, limiter.successes());
-        let _held = limiter.hold();
+        let permits = self.parts.pools.of(&admitted.job.target, admitted.job.operation());
+        let mut attempts = Attempts::new(self.parts.retry, permits.successes());
+        let _held = permits.hold();
         if let Some(parking) = self.make_room(admitted) {
             let reason = parking.opening.as_ref().map(|opening| opening.reason.clone()).unwrap_or_default();
-            return Some(course.parked(parking, reason, &admitted.certificate));
+            return Some(attempts.parked(parking, reason, &admitted.certificate));
         }
         self.name_ca_where_shared(admitted);
         let mut passed = Vec::new();
         crash_point::reached("checked");
         loop {
             admitted.delivery.slot.enter(Stage::Waiting);
-            let (token, probe) = match self.admit(admitted, &mut passed).await? {
-                Admission::Call(token, probe) => (token, probe),
-                Admission::Park(parking, reason) => return Some(course.parked(parking, reason, &admitted.certificate)),
+            let (permit, probe) = match self.admit(admitted, &mut passed).await? {
+                Admission::Call(permit, probe) => (permit, probe),
+                Admission::Park(parking, reason) => {
+                    return Some(attempts.parked(parking, reason, &admitted.certificate));
+                }
             };
             crash_point::reached("token");
             admitted.delivery.slot.enter(Stage::Calling);
@@ -38,12 +40,12 @@ impl Worker {
             crash_point::reached("answered");
             drop(probe);
             if answer.kind() == Some(ErrorKind::Throttled) {
-                limiter.throttled(&token);
+                permits.throttled(&permit);
             }
-            let is_open = self.parts.breakers.of(&admitted.job.target, admitted.job.operation()).open().is_some();
-            match course.after(&answer, limiter.successes(), is_open) {
+            let is_open = self.parts.board.of(&admitted.job.target, admitted.job.operation()).open().is_some();
+            match attempts.after(&answer, permits.successes(), is_open) {
                 NextStep::End(Code::CertificateConflict) if self.name_ca(admitted).await? => {}
-                NextStep::End(code) => return Some(self.end(code, admitted, &answer, course).await),
+                NextStep::End(code) => return Some(self.end(code, admitted, &answer, attempts).await),
                 NextStep::Wait(wait) => self.wait(admitted, wait).await?,
             }
         }
@@ -51,7 +53,7 @@ impl Worker {
 
     async fn call(&self, admitted: &Admitted) -> Answer {
         let began = Instant::now();
-        let answer = self.parts.targets[admitted.job.target.as_str()].session.register(&admitted.certificate).await;
+        let answer = self.parts.targets[admitted.job.target.as_str()].client.register(&admitted.certificate).await;
         let took = began.elapsed();
         let label = answer.result.as_ref().map_or_else(|error| error.kind.label(), |_| "ok");
         self.parts.metrics.iot_request(admitted.job.operation(), label, took);
@@ -62,9 +64,9 @@ impl Worker {
 
     /// Tells the breakers and holds what a call met.
     fn note(&self, answer: &Answer, began: Instant, admitted: &Admitted) {
-        let breakers = &self.parts.breakers;
+        let board = &self.parts.board;
         let (target, operation) = (&admitted.job.target, admitted.job.operation());
-        let breaker = breakers.of(target, operation);
+        let breaker = board.of(target, operation);
         if let Err(error) = &answer.result {
             log(error, &answer.attempt);
             match error.kind {
@@ -74,30 +76,30 @@ impl Worker {
                 _ => {}
             }
         }
-        breakers.answered(target, operation, began);
+        board.answered(target, operation, began);
         if matches!(answer.result, Ok(_) | Err(CallError { kind: ErrorKind::Exists, .. })) {
-            self.parts.limiters.of(target, operation).succeeded();
-            if !breakers.holds.is_empty() {
-                breakers.holds.went_through(&admitted.holds());
+            self.parts.pools.of(target, operation).succeeded();
+            if !board.holds.is_empty() {
+                board.holds.went_through(&admitted.holds());
             }
         }
     }
 
     /// Ends a job, or parks it where its issuing CA is not registered or not active.
-    async fn end(&self, code: Code, admitted: &Admitted, answer: &Answer, course: Attempts) -> Outcome {
+    async fn end(&self, code: Code, admitted: &Admitted, answer: &Answer, attempts: Attempts) -> Outcome {
         let hold = admitted.issuer_hold().filter(|_| code == Code::IssuerInactive);
         let Some(hold) = hold else {
             let (wanted, is_redelivery) = (admitted.job.request.wanted_status(), admitted.delivery.is_redelivery);
             let was_there = code == Code::Exists;
-            let standing =
-                if was_there { self.standing(admitted, &course).await } else { ExistingCertificate::default() };
-            let outcome = course.outcome(code, &admitted.certificate, wanted, is_redelivery, answer, standing);
+            let existing =
+                if was_there { self.existing(admitted, &attempts).await } else { ExistingCertificate::default() };
+            let outcome = attempts.outcome(code, &admitted.certificate, wanted, is_redelivery, answer, existing);
             return self.advised(outcome, admitted).await;
         };
         let reason = answer.result.as_ref().err().map(ToString::to_string).unwrap_or_default();
         let issuer = admitted.job.request.certificate().map(|certificate| certificate.issuer());
-        let parking = self.parts.breakers.holds.issuer_inactive(hold, admitted.certificate.id(), issuer, &reason);
-        course.parked(parking, reason, &admitted.certificate)
+        let parking = self.parts.board.holds.issuer_inactive(hold, admitted.certificate.id(), issuer, &reason);
+        attempts.parked(parking, reason, &admitted.certificate)
     }
 
     /// Waits before the next call; nothing where the process stops before.

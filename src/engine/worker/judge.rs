@@ -50,11 +50,11 @@ impl Worker {
         if !job.request.has_proof() {
             return check(None);
         }
-        let session = &self.parts.targets[job.target.as_str()].session;
-        let verdict = check(self.unless_stopped(session.registration_code()).await.as_deref());
+        let client = &self.parts.targets[job.target.as_str()].client;
+        let verdict = check(self.unless_stopped(client.registration_code()).await.as_deref());
         match &verdict.result {
             Err(rejection) if rejection.code() == Code::RegistrationCodeMismatch => {
-                check(self.unless_stopped(session.latest_registration_code()).await.as_deref())
+                check(self.unless_stopped(client.latest_registration_code()).await.as_deref())
             }
             _ => verdict,
         }

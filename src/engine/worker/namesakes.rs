@@ -106,7 +106,7 @@ impl Worker {
     /// The CAs of a name that the ledger knows for a job's account.
     async fn authorities_of(&self, admitted: &Admitted, name: [u8; 32]) -> Result<Vec<Authority>, LedgerError> {
         let account = &self.parts.targets[admitted.job.target.as_str()].account;
-        self.parts.store.authorities_named(&account.id, &account.region, name).await
+        self.parts.ledger.authorities_named(&account.id, &account.region, name).await
     }
 }
 

@@ -55,7 +55,7 @@ impl BatchWindow {
         if self.ends.len() == LOOKED_AT {
             self.ends.pop_front();
         }
-        let failure = (!code.status().is_good()).then_some(code);
+        let failure = (!code.status().is_success()).then_some(code);
         self.ends.push_back(failure);
         if failure.is_none() || self.ends.len() < LOOKED_AT {
             return None;

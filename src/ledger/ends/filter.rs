@@ -37,8 +37,8 @@ impl EndFilter {
 
     /// Says whether no end is wanted that is a good one.
     fn is_of_bad_ends(&self) -> bool {
-        let names_bad = !self.statuses.is_empty() && self.statuses.iter().all(|status| !status.is_good());
-        names_bad || (!self.codes.is_empty() && self.codes.iter().all(|code| !code.status().is_good()))
+        let names_bad = !self.statuses.is_empty() && self.statuses.iter().all(|status| !status.is_success());
+        names_bad || (!self.codes.is_empty() && self.codes.iter().all(|code| !code.status().is_success()))
     }
 
     /// How the wanted ends are come by, the next way last: the counters tell which there are, `operations` those of which

@@ -84,7 +84,7 @@ fn certificate(job: &Job, outcome: &Outcome) -> Option<Certificate> {
 /// The CA that a job brought in, or that was there. It is read again from the job: that is rare.
 fn authority(row: &Row, job: &Job, outcome: &Outcome) -> Option<Authority> {
     let Request::RegisterCaCertificate(request) = &job.request else { return None };
-    if !outcome.status().is_good() {
+    if !outcome.status().is_success() {
         return None;
     }
     let ca = chain::with_id(&request.ca_certificate, row.certificate_id?)?;
@@ -106,7 +106,7 @@ fn authority(row: &Row, job: &Job, outcome: &Outcome) -> Option<Authority> {
 
 /// The fields of the call, so that a bad end can be sent again; never one that held a private key.
 fn kept_request(job: &Job, outcome: &Outcome) -> Option<String> {
-    if outcome.status().is_good() || outcome.code == Code::PrivateKey {
+    if outcome.status().is_success() || outcome.code == Code::PrivateKey {
         return None;
     }
     let request = serde_json::to_string(&job.request).expect("strings always become JSON");

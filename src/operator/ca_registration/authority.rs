@@ -45,7 +45,7 @@ impl Existing {
     }
 
     /// What it says of the job that was to register the CA.
-    pub(super) fn standing(&self, wanted: CertificateStatus, is_ours: Option<bool>) -> ExistingCertificate {
+    pub(super) fn known(&self, wanted: CertificateStatus, is_ours: Option<bool>) -> ExistingCertificate {
         // INACTIVE is what AWS takes where nothing is asked for: that it is ACTIVE is no fault.
         let status = self.status.filter(|&status| status == wanted || wanted == CertificateStatus::Active);
         ExistingCertificate { status, is_ours: if self.is_activated { Some(false) } else { is_ours } }
@@ -75,24 +75,24 @@ impl CaRegistration {
         &self,
         id: CertificateId,
         wanted: CertificateStatus,
-        course: &Attempts,
+        attempts: &Attempts,
     ) -> (Existing, ExistingCertificate, Option<CaRegistrationError>) {
         let described = self.describe_ca(id).await;
-        let first_call = course.first_call().filter(|_| course.is_answer_lost());
+        let first_call = attempts.first_call().filter(|_| attempts.is_answer_lost());
         let is_ours =
             described.as_ref().ok().and_then(|its| ExistingCertificate::of(its.as_ref()?, first_call).is_ours);
         let mut existing = Existing::of(described);
         // Of a CA that an earlier call may have registered nothing but its status shows that it is not as was asked for.
         let may_be_inactive = match existing.status {
             Some(status) => status != CertificateStatus::Active,
-            None => !course.is_answer_lost(),
+            None => !attempts.is_answer_lost(),
         };
         let mut failed = None;
         if wanted == CertificateStatus::Active && may_be_inactive {
             failed = self.activate(id, &mut existing).await.err();
         }
-        let standing = existing.standing(wanted, is_ours);
-        (existing, standing, failed)
+        let known = existing.known(wanted, is_ours);
+        (existing, known, failed)
     }
 
     async fn activate(&self, id: CertificateId, existing: &mut Existing) -> Result<(), CaRegistrationError> {
@@ -110,12 +110,17 @@ impl CaRegistration {
     }
 
     /// Writes the status of a CA that AWS has already, and resends what waits for it where it is active.
-    pub(super) async fn note(&self, store: &Ledger, id: CertificateId, existing: &Existing) -> Result<(), LedgerError> {
+    pub(super) async fn note(
+        &self,
+        ledger: &Ledger,
+        id: CertificateId,
+        existing: &Existing,
+    ) -> Result<(), LedgerError> {
         let Some(status) = existing.status else { return Ok(()) };
         let learnt = LearntStatus { account: &self.account, id, status: Some(status), mode: existing.mode };
-        insist(async || store.note_ca_status(&learnt).await).await?;
+        insist(async || ledger.note_ca_status(&learnt).await).await?;
         if status == CertificateStatus::Active {
-            insist(async || store.release_ca(&self.account, id).await).await?;
+            insist(async || ledger.release_ca(&self.account, id).await).await?;
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ const CONNECTIONS: u32 = 2;
 pub(super) struct ExaminedLedger {
     pub(super) findings: Vec<Finding>,
     /// The ledger, where it can be read as this version knows it.
-    pub(super) store: Option<Ledger>,
+    pub(super) ledger: Option<Ledger>,
 }
 
 impl ExaminedLedger {
@@ -31,14 +31,14 @@ impl ExaminedLedger {
         let settings = DatabaseSettings { max_connections: CONNECTIONS, timeout, ..config.database.settings() };
         let reached = async { Ok::<_, LedgerError>((settings.way().await?, Ledger::connect(&settings).await?)) };
         match reached.await {
-            Ok((way, store)) => Self::examine(config, way, store).await,
-            Err(error) => Self { findings: unreachable(&error), store: None },
+            Ok((way, ledger)) => Self::examine(config, way, ledger).await,
+            Err(error) => Self { findings: unreachable(&error), ledger: None },
         }
     }
 
-    async fn examine(config: &Config, way: ServerRoute, store: Ledger) -> Self {
+    async fn examine(config: &Config, way: ServerRoute, ledger: Ledger) -> Self {
         let mut findings = vec![];
-        let (server, clock, schema) = (store.server().await, store.clock().await, store.check_schema().await);
+        let (server, clock, schema) = (ledger.server().await, ledger.clock().await, ledger.check_schema().await);
         match &clock {
             Ok(clock) => {
                 let found = format!("reached, a question takes {}", span(clock.round_trip));
@@ -55,7 +55,7 @@ impl ExaminedLedger {
             Err(error) => findings.extend([problem(Check::PostgresVersion, error), of_schema(&schema, &[])]),
         }
         findings.extend(clock.ok().map(of_clock));
-        Self { findings, store: schema.is_ok().then_some(store) }
+        Self { findings, ledger: schema.is_ok().then_some(ledger) }
     }
 }
 

@@ -20,14 +20,14 @@ const LEARNT_MIN: f64 = 0.8;
 
 const MILLION: f64 = 1e6;
 
-pub(super) async fn check(config: &Config, targets: &ExaminedTargets, store: Option<&Ledger>) -> Vec<Finding> {
+pub(super) async fn check(config: &Config, targets: &ExaminedTargets, ledger: Option<&Ledger>) -> Vec<Finding> {
     let wanted: Vec<_> = config
         .targets
         .keys()
         .flat_map(|target| Operation::VARIANTS.iter().map(move |&operation| (target.clone(), operation)))
         .collect();
-    let reports = match store {
-        Some(store) => store.rate_reports(&wanted).await.map_err(|error| error.to_string()),
+    let reports = match ledger {
+        Some(ledger) => ledger.rate_reports(&wanted).await.map_err(|error| error.to_string()),
         None => Err("the ledger cannot be read".to_owned()),
     };
     let mut findings: Vec<_> = wanted

@@ -43,10 +43,10 @@ impl ExaminedTargets {
     }
 
     /// Whether the ledger knows the names as those of the same accounts.
-    pub(super) async fn names(&self, store: Option<&Ledger>) -> Vec<Finding> {
+    pub(super) async fn names(&self, ledger: Option<&Ledger>) -> Vec<Finding> {
         let mut findings = Vec::with_capacity(self.0.len());
         for target in &self.0 {
-            findings.push(target.name_in(store).await);
+            findings.push(target.name_in(ledger).await);
         }
         findings
     }
@@ -70,11 +70,11 @@ impl ExaminedTarget {
         }
     }
 
-    async fn name_in(&self, store: Option<&Ledger>) -> Finding {
+    async fn name_in(&self, ledger: Option<&Ledger>) -> Finding {
         let skipped = |why| Finding::skipped(Check::Target, &self.name, why);
         let Some(account) = self.account() else { return skipped("whose account it is now is not known") };
-        let Some(store) = store else { return skipped("the ledger cannot be read") };
-        let checked = store.check_target(&self.name, &account.id, &account.region).await;
+        let Some(ledger) = ledger else { return skipped("the ledger cannot be read") };
+        let checked = ledger.check_target(&self.name, &account.id, &account.region).await;
         match checked {
             Ok(()) => Finding::ok(Check::Target, &self.name, "stands for no other account or region in the ledger"),
             Err(error @ LedgerError::TargetChanged { .. }) => {

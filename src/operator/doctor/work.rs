@@ -11,17 +11,17 @@ use crate::operator::situation::{Obstacle, Severity, Situation};
 use muster_core::format::{counted, span};
 use muster_core::hold::HoldKind;
 
-pub(super) async fn check(queues: &ExaminedQueues, store: Option<&Ledger>) -> Vec<Finding> {
-    let Some(store) = store else {
+pub(super) async fn check(queues: &ExaminedQueues, ledger: Option<&Ledger>) -> Vec<Finding> {
+    let Some(ledger) = ledger else {
         return [Check::Work, Check::Holds]
             .map(|check| Finding::skipped(check, "", "the ledger cannot be read"))
             .to_vec();
     };
     let main = queues.0.first().and_then(|queue| queue.reached.as_ref().ok());
     let n_waiting = main.map_or(0, |main| main.attributes.messages());
-    let situation = Situation::read(store).await;
+    let situation = Situation::read(ledger).await;
     let work = situation.map_or_else(|error| vec![unread(Check::Work, &error)], |found| work(&found, n_waiting));
-    [work, vec![held(store).await]].concat()
+    [work, vec![held(ledger).await]].concat()
 }
 
 fn unread(check: Check, error: &LedgerError) -> Finding {
@@ -60,8 +60,8 @@ fn workers(situation: &Situation) -> String {
     if alive.is_empty() { "no worker is running".to_owned() } else { format!("running: {}", alive.join(", ")) }
 }
 
-async fn held(store: &Ledger) -> Finding {
-    let holds = match store.open_holds().await {
+async fn held(ledger: &Ledger) -> Finding {
+    let holds = match ledger.open_holds().await {
         Ok(holds) => holds,
         Err(error) => return unread(Check::Holds, &error),
     };

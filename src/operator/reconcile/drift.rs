@@ -28,7 +28,7 @@ pub(super) enum Drift<'a> {
 /// A certificate with a row that is newer than AWS's word is not missing, whatever its other rows say.
 pub(super) fn drifts<'a>(listed: &Listed, rows: &[&'a ComparedRow], batch: Option<&str>) -> Vec<Drift<'a>> {
     let is_meant = |row: &&&ComparedRow| batch.is_none_or(|batch| row.key.batch == batch);
-    let (good, bad): (Vec<&ComparedRow>, Vec<_>) = rows.iter().copied().partition(|row| row.status.is_good());
+    let (good, bad): (Vec<&ComparedRow>, Vec<_>) = rows.iter().copied().partition(|row| row.status.is_success());
     let Some(status) = &listed.status else {
         let is_back = good.iter().any(|row| row.is_newer);
         let is_kept = good.iter().any(|row| row.has_certificate);

@@ -78,7 +78,7 @@ impl Reconciliation {
         let drifts = page.drifts(self.order.batch.as_ref());
         let missing = drifts.iter().filter(|(_, drift)| matches!(drift, Drift::Missing { .. }));
         let missing: Vec<CertificateId> = missing.map(|(listed, _)| listed.id).collect();
-        let kept: HashMap<_, _> = self.store.kept_certificates(self.account(), &missing).await?.into_iter().collect();
+        let kept: HashMap<_, _> = self.ledger.kept_certificates(self.account(), &missing).await?.into_iter().collect();
         let (mut changes, mut again) = (vec![], vec![]);
         for (listed, drift) in &drifts {
             match drift {
@@ -93,7 +93,7 @@ impl Reconciliation {
             }
         }
         if !changes.is_empty() {
-            let Changed { n_gone, n_gone_without_request, n_learnt } = self.store.change_compared(&changes).await?;
+            let Changed { n_gone, n_gone_without_request, n_learnt } = self.ledger.change_compared(&changes).await?;
             done.n_gone += n_gone;
             done.n_gone_without_certificate += n_gone_without_request;
             done.n_learnt += n_learnt;
@@ -104,7 +104,7 @@ impl Reconciliation {
 
     async fn send_again(&self, keys: &[DriftKey]) -> Result<u64, LedgerError> {
         let hold = HoldKey::read(format!("repair:{}", self.order.target));
-        self.store.repair(&hold, "AWS and the ledger differed: these jobs are sent again", keys).await
+        self.ledger.repair(&hold, "AWS and the ledger differed: these jobs are sent again", keys).await
     }
 
     /// Goes through the rows that are gone and can be sent again, page by page, for as long as `take` says so.
@@ -112,11 +112,11 @@ impl Reconciliation {
         &self,
         mut take: impl AsyncFnMut(&[DriftKey]) -> Result<bool, LedgerError>,
     ) -> Result<(), LedgerError> {
-        for batch in self.store.batches_with_gone(self.order.batch.as_ref().map(Name::as_str)).await? {
+        for batch in self.ledger.batches_with_gone(self.order.batch.as_ref().map(Name::as_str)).await? {
             let mut last: Option<DriftKey> = None;
             loop {
                 let only_of = self.is_partial().then_some(&self.run);
-                let keys = self.store.gone_rows(self.account(), &batch, only_of, last.as_ref(), PAGE).await?;
+                let keys = self.ledger.gone_rows(self.account(), &batch, only_of, last.as_ref(), PAGE).await?;
                 let Some(key) = keys.last() else { break };
                 last = Some(key.clone());
                 if !take(&keys).await? {

@@ -79,7 +79,7 @@ impl Reconciliation {
         lane: &CertificateSource,
         after: &mut Option<CertificateId>,
     ) -> Result<Option<Vec<CertificateId>>, LedgerError> {
-        let page = self.store.good_certificates(&self.run, lane, self.account(), *after, PAGE).await?;
+        let page = self.ledger.good_certificates(&self.run, lane, self.account(), *after, PAGE).await?;
         let Some(last) = page.last() else { return Ok(None) };
         *after = Some(last.id);
         let mut open: Vec<CertificateId> = page.iter().filter(|its| its.is_open).map(|its| its.id).collect();
@@ -93,7 +93,7 @@ impl Reconciliation {
         if ids.is_empty() {
             return Ok(ids);
         }
-        let kept = self.store.kept_certificates(self.account(), &ids).await?;
+        let kept = self.ledger.kept_certificates(self.account(), &ids).await?;
         self.findings.n_of_unknown_ca += (ids.len() - kept.len()) as u64;
         let is_its = |der: &[u8]| Certificate::from_der(der).is_ok_and(|its| has_issued(issuer, &its));
         Ok(kept.into_iter().filter(|(_, der)| is_its(der)).map(|(id, _)| id).collect())

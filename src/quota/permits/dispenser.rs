@@ -23,7 +23,7 @@ pub(super) type Waiter = oneshot::Sender<Permit>;
 /// Who waits, and the places that there are for them.
 pub(super) struct WaitingLine {
     waiters: VecDeque<Waiter>,
-    places: VecDeque<LeasedPermit>,
+    leased: VecDeque<LeasedPermit>,
     pace: LeasePace,
     load: Arc<Load>,
 }
@@ -78,27 +78,27 @@ async fn answer<F: Future<Output = Lease>>(asked: &mut Option<PendingLease<F>>) 
 impl WaitingLine {
     /// Nobody waits yet.
     pub(super) fn new(load: Arc<Load>) -> Self {
-        Self { waiters: VecDeque::new(), places: VecDeque::new(), pace: LeasePace::new(), load }
+        Self { waiters: VecDeque::new(), leased: VecDeque::new(), pace: LeasePace::new(), load }
     }
 
     /// When the first waiter is served.
     fn serve_at(&self) -> Option<Instant> {
-        self.places.front().filter(|_| !self.waiters.is_empty()).map(|place| place.due)
+        self.leased.front().filter(|_| !self.waiters.is_empty()).map(|permit| permit.due)
     }
 
     /// When the next lease is asked for; none while there are places for all.
     fn ask_at(&self) -> Option<Instant> {
-        if self.waiters.len() <= self.places.len() {
+        if self.waiters.len() <= self.leased.len() {
             return None;
         }
-        let last = self.places.back().map(|place| place.due);
+        let last = self.leased.back().map(|permit| permit.due);
         Some(last.and_then(|last| last.checked_sub(self.pace.lead())).unwrap_or_else(Instant::now))
     }
 
     /// How many places are leased next: only for those who still wait.
     fn wanted(&mut self) -> usize {
         self.waiters.retain(|waiter| !waiter.is_closed());
-        let n_without = self.waiters.len().saturating_sub(self.places.len());
+        let n_without = self.waiters.len().saturating_sub(self.leased.len());
         n_without.min(self.pace.places_max(self.load.learnt()))
     }
 
@@ -109,23 +109,23 @@ impl WaitingLine {
         self.load.leased(&lease);
         // A process that stood still meanwhile would take old places for new ones.
         if answered - asked_at < SLOW {
-            self.places.extend(lease.places(answered));
+            self.leased.extend(lease.leased(answered));
         }
     }
 
     /// Gives the first place that is not over to the first who still waits.
     fn serve(&mut self) {
         let now = Instant::now();
-        while self.places.front().is_some_and(|place| place.until < now) {
-            self.places.pop_front();
+        while self.leased.front().is_some_and(|permit| permit.until < now) {
+            self.leased.pop_front();
         }
-        if self.places.front().is_none_or(|place| place.due > now) {
+        if self.leased.front().is_none_or(|permit| permit.due > now) {
             return;
         }
         while let Some(waiter) = self.waiters.pop_front() {
-            let granted_at = self.places[0].granted_at;
+            let granted_at = self.leased[0].granted_at;
             if waiter.send(Permit { granted_at }).is_ok() {
-                self.places.pop_front();
+                self.leased.pop_front();
                 return self.load.served();
             }
         }

@@ -41,7 +41,7 @@ impl Lease {
     }
 
     /// The places, for an answer that came at this instant.
-    pub(super) fn places(self, answered: Instant) -> impl Iterator<Item = LeasedPermit> {
+    pub(super) fn leased(self, answered: Instant) -> impl Iterator<Item = LeasedPermit> {
         let burst = burst_time(self.rate);
         (0..self.n).map(move |i| {
             #[expect(clippy::cast_precision_loss, reason = "a lease has far fewer than 2^52 places")]
@@ -99,13 +99,13 @@ mod tests {
         let granted_at = OffsetDateTime::UNIX_EPOCH;
         let lease = Lease { n: 3, first_in: -0.01, rate: rate(100.0), noted_rate: 100.0, granted_at };
         let answered = Instant::now() + Duration::from_secs(1);
-        let places: Vec<_> = lease.places(answered).collect();
+        let leased: Vec<_> = lease.leased(answered).collect();
         let due = |ms: i64| {
             let distance = Duration::from_millis(ms.unsigned_abs());
             if ms < 0 { answered - distance } else { answered + distance }
         };
-        assert_eq!(places.iter().map(|place| place.due).collect::<Vec<_>>(), [due(-10), due(0), due(10)]);
-        assert_eq!(places[2].until, due(110));
+        assert_eq!(leased.iter().map(|permit| permit.due).collect::<Vec<_>>(), [due(-10), due(0), due(10)]);
+        assert_eq!(leased[2].until, due(110));
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub(super) struct Load {
     lately: Mutex<Lately>,
     gauges: Gauges,
     /// Where lessons go.
-    teacher: mpsc::UnboundedSender<Feedback>,
+    feedback_sender: mpsc::UnboundedSender<Feedback>,
 }
 
 #[derive(Debug, Default)]
@@ -76,7 +76,12 @@ impl Counted {
 }
 
 impl Load {
-    pub(super) fn new(learnt: Rate, ceiling: Rate, gauges: Gauges, teacher: mpsc::UnboundedSender<Feedback>) -> Self {
+    pub(super) fn new(
+        learnt: Rate,
+        ceiling: Rate,
+        gauges: Gauges,
+        feedback_sender: mpsc::UnboundedSender<Feedback>,
+    ) -> Self {
         gauges.show(learnt);
         Self {
             learnt: AtomicU64::new(learnt.per_second().to_bits()),
@@ -86,7 +91,7 @@ impl Load {
             successes: AtomicU64::new(0),
             lately: Mutex::default(),
             gauges,
-            teacher,
+            feedback_sender,
         }
     }
 
@@ -112,9 +117,9 @@ impl Load {
     }
 
     /// Passes a lesson on.
-    pub(super) fn teach(&self, lesson: Feedback) {
+    pub(super) fn teach(&self, feedback: Feedback) {
         // Whoever listens ends only with the runtime.
-        let _ = self.teacher.send(lesson);
+        let _ = self.feedback_sender.send(feedback);
     }
 
     /// Notes that a token was handed over.
@@ -202,21 +207,21 @@ mod tests {
 
     /// A limiter's load, and what it teaches.
     fn load() -> (Load, mpsc::UnboundedReceiver<Feedback>) {
-        let (teacher, lessons) = mpsc::unbounded_channel();
+        let (feedback_sender, feedback) = mpsc::unbounded_channel();
         let gauges = Gauges { learnt: vec![], leased: IntCounter::new("leased", "leased").unwrap() };
         let rate = Rate::new(100.0).unwrap();
-        (Load::new(rate, rate, gauges, teacher), lessons)
+        (Load::new(rate, rate, gauges, feedback_sender), feedback)
     }
 
     /// Whether a success after throttles for a time is a recovery.
     async fn is_recovery(n_throttles: u32, time: Duration) -> bool {
-        let (load, mut lessons) = load();
+        let (load, mut feedback) = load();
         for _ in 0..n_throttles {
             load.throttled(OffsetDateTime::UNIX_EPOCH);
         }
         tokio::time::advance(time).await;
         load.succeeded();
-        std::iter::from_fn(|| lessons.try_recv().ok()).any(|lesson| matches!(lesson, Feedback::Recovered))
+        std::iter::from_fn(|| feedback.try_recv().ok()).any(|feedback| matches!(feedback, Feedback::Recovered))
     }
 
     #[tokio::test(start_paused = true)]
@@ -229,12 +234,12 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_first_throttle_after_a_success_met_a_good_rate() {
-        let (load, mut lessons) = load();
+        let (load, mut feedback) = load();
         load.throttled(OffsetDateTime::UNIX_EPOCH);
         load.throttled(OffsetDateTime::UNIX_EPOCH);
         load.succeeded();
         load.throttled(OffsetDateTime::UNIX_EPOCH);
-        let went_through = std::iter::from_fn(|| lessons.try_recv().ok()).filter_map(|lesson| match lesson {
+        let went_through = std::iter::from_fn(|| feedback.try_recv().ok()).filter_map(|feedback| match feedback {
             Feedback::Throttled { went_through, .. } => Some(went_through),
             Feedback::Recovered | Feedback::Risen { .. } => None,
         });

@@ -44,7 +44,7 @@ async fn a_message_whose_batch_size_is_out_of_range_is_quarantined_with_the_fiel
         assert!(detail.starts_with(wanted_detail), "{detail}");
     }
     assert_eq!(numbers(&factory, &[]).await["announced"], json!(BATCH_SIZE_MAX));
-    assert_eq!(factory.store.missing_jobs().await.unwrap(), None, "messages may be on their way");
+    assert_eq!(factory.ledger.missing_jobs().await.unwrap(), None, "messages may be on their way");
 }
 
 /// Premise: a program before this bound recorded 2^63-1 for every greater size. The sum of two such is no `bigint`.
@@ -56,7 +56,7 @@ async fn batches_that_announced_the_greatest_64_bit_number_leave_every_figure_wo
     for batch in ["second", "third"] {
         let announced = [(batch.to_owned(), None)].into();
         factory
-            .store
+            .ledger
             .record(&Page { announced, ..page(vec![crate::ledger::row(1, muster_core::outcome::Code::Ok)]) })
             .await
             .unwrap();
@@ -64,7 +64,7 @@ async fn batches_that_announced_the_greatest_64_bit_number_leave_every_figure_wo
     sqlx::query("update batches set announced = 9223372036854775807").execute(&factory.database.pool).await.unwrap();
     quiet_for(&factory.database, "5 minutes").await;
 
-    assert_eq!(factory.store.missing_jobs().await.unwrap(), Some(i64::MAX.cast_unsigned()), "at least so many");
+    assert_eq!(factory.ledger.missing_jobs().await.unwrap(), Some(i64::MAX.cast_unsigned()), "at least so many");
     let worker = factory.serve().await;
     // Prometheus has no integers: it prints the nearest number that it has.
     factory

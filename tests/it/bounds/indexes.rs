@@ -77,7 +77,7 @@ fn longest_name(seed: u64) -> String {
 #[tokio::test]
 async fn a_row_whose_names_are_as_long_as_they_may_be_is_recorded() {
     let database = Database::fresh().await;
-    let store = database.store().await;
+    let ledger = database.ledger().await;
     let [batch, target, source, reference] = [1, 2, 3, 4].map(longest_name);
     let longest = |n, code| Row {
         batch: batch.clone(),
@@ -102,6 +102,6 @@ async fn a_row_whose_names_are_as_long_as_they_may_be_is_recorded() {
         quarantined: vec![quarantined],
         ..Page::default()
     };
-    store.record(&page).await.unwrap();
-    assert_eq!(store.batch_status(&batch).await.unwrap().unwrap().ended(), 2);
+    ledger.record(&page).await.unwrap();
+    assert_eq!(ledger.batch_status(&batch).await.unwrap().unwrap().ended(), 2);
 }

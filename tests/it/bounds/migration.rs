@@ -87,8 +87,8 @@ fn new_index() -> Vec<(String, bool)> {
     vec![("certificates_by_serial".to_owned(), true)]
 }
 
-async fn migrate(store: Ledger) {
-    tokio::time::timeout(PATIENCE, store.migrate()).await.expect("it does not end").unwrap();
+async fn migrate(ledger: Ledger) {
+    tokio::time::timeout(PATIENCE, ledger.migrate()).await.expect("it does not end").unwrap();
 }
 
 /// Waits until a number of other sessions are in a state.
@@ -118,7 +118,7 @@ async fn outcomes_are_recorded_while_the_migration_waits_for_a_long_reader() {
     record_as_version_7(&database, 1).await;
     let mut reader = PgConnection::connect(&database.url).await.unwrap();
     reader.execute("begin isolation level repeatable read; select count(*) from registrations").await.unwrap();
-    let migrating = tokio::spawn(migrate(database.store().await));
+    let migrating = tokio::spawn(migrate(database.ledger().await));
     until_some_session(&database, "wait_event_type = 'Lock' and query like '%concurrently%'", 1).await;
     for n in 2..20 {
         record_as_version_7(&database, n).await;
@@ -127,9 +127,9 @@ async fn outcomes_are_recorded_while_the_migration_waits_for_a_long_reader() {
     reader.execute("commit").await.unwrap();
     migrating.await.unwrap();
     assert_eq!(serial_indexes(&database).await, new_index());
-    let store = database.store().await;
+    let ledger = database.ledger().await;
     for n in [1_u32, 19] {
-        assert_eq!(store.entries_of_serial(&[n.to_be_bytes().to_vec()], 10).await.unwrap().len(), 1);
+        assert_eq!(ledger.entries_of_serial(&[n.to_be_bytes().to_vec()], 10).await.unwrap().len(), 1);
     }
 }
 
@@ -137,11 +137,11 @@ async fn outcomes_are_recorded_while_the_migration_waits_for_a_long_reader() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_whose_build_was_cut_off_is_built_again() {
     let database = Database::fresh().await;
-    record(&database.store().await, vec![row(1, Code::Ok)]).await;
+    record(&database.ledger().await, vec![row(1, Code::Ok)]).await;
     let cut_off = "update pg_index set indisvalid = false where indexrelid = 'certificates_by_serial'::regclass";
     sqlx::raw_sql(cut_off).execute(&database.pool).await.unwrap();
     forget_steps_after(&database, 7).await;
-    migrate(database.store().await).await;
+    migrate(database.ledger().await).await;
     assert_eq!(serial_indexes(&database).await, new_index());
 }
 
@@ -155,7 +155,7 @@ async fn several_processes_migrate_at_once_and_none_waits_for_another_for_ever()
     writer.execute("begin; lock table registrations in row exclusive mode").await.unwrap();
     let mut processes = JoinSet::new();
     for _ in 0..4 {
-        processes.spawn(migrate(database.store().await));
+        processes.spawn(migrate(database.ledger().await));
     }
     until_some_session(&database, "wait_event_type = 'Lock' and query like '%concurrently%'", 1).await;
     // Without turns they would be about to drop what is being built.
@@ -173,7 +173,7 @@ async fn a_step_that_waits_for_a_long_reader_lets_writers_through() {
     let database = at_version_11().await;
     let mut reader = PgConnection::connect(&database.url).await.unwrap();
     reader.execute("begin isolation level repeatable read; select count(*) from rate_limits").await.unwrap();
-    let migrating = tokio::spawn(migrate(database.store().await));
+    let migrating = tokio::spawn(migrate(database.ledger().await));
     let waits = "wait_event_type = 'Lock' and query like '%rate_limits%'";
     until_some_session(&database, waits, 1).await;
     let write = "insert into rate_limits (account, region, operation, ceiling, rate, noted_rate, next_free)
@@ -183,7 +183,7 @@ async fn a_step_that_waits_for_a_long_reader_lets_writers_through() {
     assert!(!migrating.is_finished(), "the reader is still there");
     reader.execute("rollback").await.unwrap();
     migrating.await.unwrap();
-    database.store().await.check_schema().await.unwrap();
+    database.ledger().await.check_schema().await.unwrap();
 }
 
 /// Has every later connection to a database begin with a setting.
@@ -202,7 +202,7 @@ async fn a_time_out_of_the_role_does_not_cancel_a_step() {
     for time_out in ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"] {
         set_default(&database, &format!("{time_out} = '300ms'")).await;
     }
-    let migrating = tokio::spawn(migrate(database.store().await));
+    let migrating = tokio::spawn(migrate(database.ledger().await));
     until_some_session(&database, "wait_event_type = 'Lock' and query like '%concurrently%'", 1).await;
     let long = "wait_event_type = 'Lock' and query like '%concurrently%' and query_start < now() - interval '1 second'";
     until_some_session(&database, long, 1).await;
@@ -224,7 +224,7 @@ async fn an_index_that_one_try_left_behind_is_built_again_by_the_next() {
     let database = at_version_11().await;
     let mut reader = PgConnection::connect(&database.url).await.unwrap();
     reader.execute("begin isolation level repeatable read; select count(*) from rate_limits").await.unwrap();
-    let migrating = tokio::spawn(migrate(database.store().await));
+    let migrating = tokio::spawn(migrate(database.ledger().await));
     until_some_session(&database, "wait_event_type = 'Lock' and query like '%rate_limits%'", 1).await;
     break_index(&database).await;
     let dropped = async {
@@ -241,16 +241,16 @@ async fn an_index_that_one_try_left_behind_is_built_again_by_the_next() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_of_a_step_long_taken_is_built_again_where_it_is_broken_or_missing() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    let broken = async || store.server().await.unwrap().broken_indexes;
+    let ledger = database.ledger().await;
+    let broken = async || ledger.server().await.unwrap().broken_indexes;
     assert_eq!(broken().await, Vec::<String>::new());
     break_index(&database).await;
     assert_eq!(broken().await, ["certificates_by_serial"]);
-    migrate(database.store().await).await;
+    migrate(database.ledger().await).await;
     assert_eq!(serial_indexes(&database).await, new_index());
     sqlx::query("drop index certificates_by_serial").execute(&database.pool).await.unwrap();
     assert_eq!(broken().await, ["certificates_by_serial"]);
-    migrate(database.store().await).await;
+    migrate(database.ledger().await).await;
     assert_eq!((serial_indexes(&database).await, broken().await), (new_index(), vec![]));
 }
 
@@ -261,7 +261,7 @@ async fn a_default_isolation_of_the_database_stops_no_migration() {
     for isolation in ["repeatable read", "serializable"] {
         let database = at_version_7().await;
         set_default(&database, &format!("default_transaction_isolation = '{isolation}'")).await;
-        migrate(database.store().await).await;
+        migrate(database.ledger().await).await;
         assert_eq!(serial_indexes(&database).await, new_index(), "{isolation}");
     }
 }
@@ -273,13 +273,13 @@ async fn a_default_isolation_of_the_database_fails_no_lease() {
     set_default(&database, "default_transaction_isolation = 'serializable'").await;
     let account = Account { id: "123456789012".into(), region: "us-east-1".into() };
     let quota = Quota { account, operation: Operation::RegisterCertificate };
-    database.store().await.open_quota(&quota, Rate::new(1000.0).unwrap()).await.unwrap();
+    database.ledger().await.open_quota(&quota, Rate::new(1000.0).unwrap()).await.unwrap();
     let mut workers = JoinSet::new();
     for _ in 0..4 {
-        let (store, quota) = (database.store().await, quota.clone());
+        let (ledger, quota) = (database.ledger().await, quota.clone());
         workers.spawn(async move {
             for _ in 0..50 {
-                store.lease(&quota, 1).await.unwrap();
+                ledger.lease(&quota, 1).await.unwrap();
             }
         });
     }
@@ -295,7 +295,7 @@ async fn a_process_that_waits_for_its_turn_asks_in_a_new_transaction_each_time()
     let database = at_version_11().await;
     let mut turn = PgConnection::connect(&database.url).await.unwrap();
     sqlx::query("select pg_advisory_lock($1)").bind(0x006d_7573_7465_7200_i64).execute(&mut turn).await.unwrap();
-    let waiting = tokio::spawn(migrate(database.store().await));
+    let waiting = tokio::spawn(migrate(database.ledger().await));
     let query = "select xact_start::text
         from pg_stat_activity
         where query like '-- wait_for_turn%' and xact_start is not null and datname = current_database()";

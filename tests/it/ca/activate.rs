@@ -40,7 +40,7 @@ async fn an_inactive_ca_is_activated_and_its_parked_devices_are_resent() {
     office.factory.until("all are registered", async |f| f.ends().await.into_iter().eq([(Code::Ok, 3)])).await;
     serving.end().await;
     assert_eq!(office.n_calls(ApiOperation::UpdateCACertificate), 1);
-    let reports = office.factory.store.authority_reports().await.unwrap();
+    let reports = office.factory.ledger.authority_reports().await.unwrap();
     assert_eq!(reports[0].authority.status, Some(CertificateStatus::Active));
 }
 
@@ -87,7 +87,7 @@ async fn a_denied_update_ends_with_exit_code_4_and_names_the_permission() {
     assert!(stderr.contains("hint: allow iot:UpdateCACertificate"), "{stderr}");
     assert_eq!(office.n_calls(ApiOperation::UpdateCACertificate), 1);
     // The ledger has learnt that it is registered, and that it is not active.
-    let reports = office.factory.store.authority_reports().await.unwrap();
+    let reports = office.factory.ledger.authority_reports().await.unwrap();
     assert_eq!(reports[0].authority.status, Some(CertificateStatus::Inactive));
 }
 

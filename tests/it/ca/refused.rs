@@ -75,7 +75,7 @@ async fn a_template_that_is_not_there_is_refused_and_recorded() {
         "{said}"
     );
     assert!(said["hint"].as_str().unwrap().contains("template"), "{said}");
-    let failed = office.factory.store.failed_authorities().await.unwrap();
+    let failed = office.factory.ledger.failed_authorities().await.unwrap();
     let told: Vec<_> = failed.iter().map(|its| (its.subject.as_deref(), its.code)).collect();
     assert_eq!(told, [(Some("CN=Line CA"), Code::ResourceNotFound)]);
 }
@@ -95,7 +95,7 @@ async fn an_eleventh_ca_of_one_name_is_told_which_are_known() {
         (Some(3), &json!("exhausted"), &json!("limit_exceeded")),
         "{said}"
     );
-    for authority in office.factory.store.authority_reports().await.unwrap() {
+    for authority in office.factory.ledger.authority_reports().await.unwrap() {
         let id = authority.authority.certificate_id.to_string();
         assert!(said["hint"].as_str().unwrap().contains(&id), "{said}");
     }
@@ -172,7 +172,7 @@ async fn an_aws_or_a_ledger_that_is_away_is_told_from_other_errors() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_targets_name_keeps_its_account() {
     let office = Office::new().await;
-    office.factory.store.claim_target("default", "111111111111", "us-east-1").await.unwrap();
+    office.factory.ledger.claim_target("default", "111111111111", "us-east-1").await.unwrap();
     for dry in ["", " --dry-run"] {
         let (code, _, said) = office.ca(&format!("register ca.pem --mode sni-only{dry}")).await;
         assert!(code == Some(1) && said.contains("target `default` is account 111111111111"), "{said}");

@@ -74,7 +74,7 @@ async fn the_log_names_the_ca_when_a_hold_opens_and_when_it_is_released() {
     let office = with_parked_jobs("Plant 3 CA").await;
     let serve = office.factory.spawn(&["serve"]);
     all_parked(&office.factory).await;
-    let holds = office.factory.store.open_holds().await.unwrap();
+    let holds = office.factory.ledger.open_holds().await.unwrap();
     let key = holds[0].hold.as_str();
     office.plant(true);
     let (code, _, released) = office.factory.spawn(&["holds", "release", key]).end().await;

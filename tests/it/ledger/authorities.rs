@@ -41,12 +41,12 @@ fn page_with(authorities: &[Authority]) -> Page {
     Page { authorities: authorities.to_vec(), ..page(rows.collect()) }
 }
 
-async fn write(store: &Ledger, authorities: &[Authority]) {
-    store.record(&page_with(authorities)).await.unwrap();
+async fn write(ledger: &Ledger, authorities: &[Authority]) {
+    ledger.record(&page_with(authorities)).await.unwrap();
 }
 
-async fn named(store: &Ledger) -> Vec<Authority> {
-    store.authorities_named(ACCOUNT, REGION, SUBJECT_KEY).await.unwrap()
+async fn named(ledger: &Ledger) -> Vec<Authority> {
+    ledger.authorities_named(ACCOUNT, REGION, SUBJECT_KEY).await.unwrap()
 }
 
 fn hold(target: &str) -> HoldKey {
@@ -54,37 +54,37 @@ fn hold(target: &str) -> HoldKey {
 }
 
 /// Parks a device for the CA in each target, and begins the holds.
-async fn park(store: &Ledger, targets: &[&str]) {
+async fn park(ledger: &Ledger, targets: &[&str]) {
     for (n, target) in (100..).zip(targets) {
         let mut parked = Row { target: (*target).into(), ..row(n, Code::IssuerInactive) };
         parked.end.waits_for = Some(hold(target));
         let opening = (hold(target), crate::holds::opening(1).1);
-        store.record(&Page { openings: vec![opening], ..page(vec![parked]) }).await.unwrap();
+        ledger.record(&Page { openings: vec![opening], ..page(vec![parked]) }).await.unwrap();
     }
 }
 
 /// The holds that are not over.
-async fn held(store: &Ledger) -> Vec<HoldKey> {
-    store.open_holds().await.unwrap().into_iter().map(|hold| hold.hold).collect()
+async fn held(ledger: &Ledger) -> Vec<HoldKey> {
+    ledger.open_holds().await.unwrap().into_iter().map(|hold| hold.hold).collect()
 }
 
 /// Targets of one account and region, and one of another region.
-async fn claim_targets(store: &Ledger) {
+async fn claim_targets(ledger: &Ledger) {
     for (target, region) in [("default", REGION), ("same", REGION), ("elsewhere", "us-east-1")] {
-        store.claim_target(target, ACCOUNT, region).await.unwrap();
+        ledger.claim_target(target, ACCOUNT, region).await.unwrap();
     }
 }
 
 #[tokio::test]
 async fn a_ca_is_read_back_as_it_was_written() {
     let database = Database::fresh().await;
-    let store = database.store().await;
+    let ledger = database.ledger().await;
     let now = OffsetDateTime::now_utc().truncate_to_second();
     let written = [authority(1, None, now), authority(2, Some(CertificateStatus::Active), now + Duration::SECOND)];
-    write(&store, &[written[1].clone(), written[0].clone()]).await;
-    assert_eq!(named(&store).await, written);
-    assert!(store.authorities_named(ACCOUNT, "us-east-1", SUBJECT_KEY).await.unwrap().is_empty());
-    assert!(store.authorities_named(ACCOUNT, REGION, [8; 32]).await.unwrap().is_empty());
+    write(&ledger, &[written[1].clone(), written[0].clone()]).await;
+    assert_eq!(named(&ledger).await, written);
+    assert!(ledger.authorities_named(ACCOUNT, "us-east-1", SUBJECT_KEY).await.unwrap().is_empty());
+    assert!(ledger.authorities_named(ACCOUNT, REGION, [8; 32]).await.unwrap().is_empty());
     assert_counters_equal_the_rows(&database).await;
 }
 
@@ -92,7 +92,7 @@ async fn a_ca_is_read_back_as_it_was_written() {
 async fn a_status_becomes_known_or_newer_and_nothing_else() {
     use CertificateStatus::{Active, Inactive};
     let database = Database::fresh().await;
-    let store = database.store().await;
+    let ledger = database.ledger().await;
     let now = OffsetDateTime::now_utc().truncate_to_second();
     let then = |seconds| now + Duration::seconds(seconds);
     for (met, wanted) in [
@@ -102,40 +102,40 @@ async fn a_status_becomes_known_or_newer_and_nothing_else() {
         (authority(1, Some(Inactive), then(1)), Some(Active)),
         (authority(1, Some(Inactive), then(9)), Some(Inactive)),
     ] {
-        write(&store, &[met]).await;
-        assert_eq!(named(&store).await[0].status, wanted);
+        write(&ledger, &[met]).await;
+        assert_eq!(named(&ledger).await[0].status, wanted);
     }
     // The same CA twice in one page.
-    write(&store, &[authority(1, None, then(20)), authority(1, Some(Active), then(20))]).await;
-    assert_eq!((named(&store).await.len(), named(&store).await[0].status), (1, Some(Active)));
+    write(&ledger, &[authority(1, None, then(20)), authority(1, Some(Active), then(20))]).await;
+    assert_eq!((named(&ledger).await.len(), named(&ledger).await[0].status), (1, Some(Active)));
     assert_counters_equal_the_rows(&database).await;
 }
 
 #[tokio::test]
 async fn a_ca_that_is_in_and_active_releases_what_waits_for_it_at_once() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    claim_targets(&store).await;
-    park(&store, &["default", "same", "elsewhere"]).await;
+    let ledger = database.ledger().await;
+    claim_targets(&ledger).await;
+    park(&ledger, &["default", "same", "elsewhere"]).await;
     let active = page_with(&[authority(1, Some(CertificateStatus::Active), OffsetDateTime::now_utc())]);
-    store.record(&active).await.unwrap();
-    assert_eq!(held(&store).await, [hold("elsewhere")]);
-    assert!(store.will_send_again().await.unwrap());
+    ledger.record(&active).await.unwrap();
+    assert_eq!(held(&ledger).await, [hold("elsewhere")]);
+    assert!(ledger.will_send_again().await.unwrap());
     // Again, as after a COMMIT of which nobody knows.
-    store.record(&active).await.unwrap();
-    assert_eq!(held(&store).await, [hold("elsewhere")]);
+    ledger.record(&active).await.unwrap();
+    assert_eq!(held(&ledger).await, [hold("elsewhere")]);
     assert_counters_equal_the_rows(&database).await;
 }
 
 #[tokio::test]
 async fn a_ca_that_is_not_known_to_be_active_releases_nothing() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    claim_targets(&store).await;
-    park(&store, &["default"]).await;
+    let ledger = database.ledger().await;
+    claim_targets(&ledger).await;
+    park(&ledger, &["default"]).await;
     for status in [None, Some(CertificateStatus::Inactive)] {
-        write(&store, &[authority(1, status, OffsetDateTime::now_utc())]).await;
-        assert_eq!(held(&store).await, [hold("default")]);
+        write(&ledger, &[authority(1, status, OffsetDateTime::now_utc())]).await;
+        assert_eq!(held(&ledger).await, [hold("default")]);
     }
 }
 
@@ -143,16 +143,16 @@ async fn a_ca_that_is_not_known_to_be_active_releases_nothing() {
 #[tokio::test]
 async fn a_ca_is_no_known_device_and_a_device_no_known_ca() {
     let database = Database::fresh().await;
-    let store = database.store().await;
+    let ledger = database.ledger().await;
     let alone = Row { operation: Operation::RegisterCertificateWithoutCA, ..row(2, Code::Ok) };
-    record(&store, vec![row(1, Code::Ok), alone, ca_row(3, Code::Ok)]).await;
+    record(&ledger, vec![row(1, Code::Ok), alone, ca_row(3, Code::Ok)]).await;
     let ids: Vec<_> = (1..=3).map(|n| CertificateId(row(n, Code::Ok).subject)).collect();
     for (operation, wanted) in [
         (Operation::RegisterCertificate, &ids[..2]),
         (Operation::RegisterCertificateWithoutCA, &ids[..2]),
         (Operation::RegisterCACertificate, &ids[2..]),
     ] {
-        let known = store.known(ACCOUNT, REGION, operation, &ids).await.unwrap();
+        let known = ledger.known(ACCOUNT, REGION, operation, &ids).await.unwrap();
         let mut found: Vec<_> = known.keys().copied().collect();
         found.sort();
         assert_eq!(found, wanted, "{operation}");
@@ -162,15 +162,15 @@ async fn a_ca_is_no_known_device_and_a_device_no_known_ca() {
 #[tokio::test]
 async fn the_list_tells_the_names_of_a_cas_account_and_how_many_jobs_wait() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    assert!(store.authority_reports().await.unwrap().is_empty());
-    claim_targets(&store).await;
-    park(&store, &["same", "default", "default"]).await;
+    let ledger = database.ledger().await;
+    assert!(ledger.authority_reports().await.unwrap().is_empty());
+    claim_targets(&ledger).await;
+    park(&ledger, &["same", "default", "default"]).await;
     let now = OffsetDateTime::now_utc();
     let elsewhere = Authority { region: "us-east-1".into(), ..authority(2, None, now + Duration::SECOND) };
     let idle = Authority { subject_key: [7; 32], ..authority(3, None, now + Duration::MINUTE) };
-    write(&store, &[idle, authority(1, None, now), elsewhere]).await;
-    let reports = store.authority_reports().await.unwrap();
+    write(&ledger, &[idle, authority(1, None, now), elsewhere]).await;
+    let reports = ledger.authority_reports().await.unwrap();
     let told: Vec<_> = reports.iter().map(|report| (report.targets.len(), report.n_waiting)).collect();
     assert_eq!(told, [(2, 3), (1, 0), (2, 0)]);
     assert_eq!(reports[0].targets, ["default", "same"].map(|name| name.parse().unwrap()));
@@ -179,7 +179,7 @@ async fn the_list_tells_the_names_of_a_cas_account_and_how_many_jobs_wait() {
 #[tokio::test]
 async fn a_ca_is_not_in_where_its_job_failed_and_no_other_brought_it() {
     let database = Database::fresh().await;
-    let store = database.store().await;
+    let ledger = database.ledger().await;
     let ca = Ca::new("Plant CA");
     let request = RegisterCaCertificate { ca_certificate: ca.pem(), ..RegisterCaCertificate::default() };
     let mut readable = ca_row(1, Code::VerificationMissing);
@@ -187,12 +187,12 @@ async fn a_ca_is_not_in_where_its_job_failed_and_no_other_brought_it() {
     let mut unreadable = Row { certificate_id: None, ..ca_row(2, Code::NotACertificate) };
     unreadable.end.ended_at -= Duration::HOUR;
     let device = row(4, Code::Expired);
-    record(&store, vec![unreadable, readable, ca_row(3, Code::LimitExceeded), device]).await;
+    record(&ledger, vec![unreadable, readable, ca_row(3, Code::LimitExceeded), device]).await;
     let in_by_another = Row { batch: "another".into(), ..ca_row(3, Code::Ok) };
     let authorities = vec![authority(3, Some(CertificateStatus::Active), OffsetDateTime::now_utc())];
-    store.record(&Page { authorities, ..page(vec![in_by_another]) }).await.unwrap();
+    ledger.record(&Page { authorities, ..page(vec![in_by_another]) }).await.unwrap();
 
-    let failed = store.failed_authorities().await.unwrap();
+    let failed = ledger.failed_authorities().await.unwrap();
     let told: Vec<_> = failed.iter().map(|its| (its.code, its.subject.as_deref())).collect();
     assert_eq!(told, [(Code::VerificationMissing, Some("CN=Plant CA")), (Code::NotACertificate, None)]);
     assert_eq!((failed[0].target.as_str(), failed[0].detail.as_deref()), ("default", Some("detail")));

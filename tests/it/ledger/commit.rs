@@ -14,7 +14,7 @@ use crate::database::Database;
 #[tokio::test]
 async fn a_page_whose_counters_fail_leaves_no_row() {
     let database = Database::fresh().await;
-    let store = database.store().await;
+    let ledger = database.ledger().await;
     sqlx::raw_sql(
         "create function refuse() returns trigger language plpgsql as $$ begin raise 'out of luck'; end $$;
         create trigger refuse before insert on batch_counters execute function refuse()",
@@ -23,13 +23,13 @@ async fn a_page_whose_counters_fail_leaves_no_row() {
     .await
     .unwrap();
     let ends = page(vec![row(1, Code::Ok), row(2, Code::Expired)]);
-    store.record(&ends).await.expect_err("the counters are refused");
+    ledger.record(&ends).await.expect_err("the counters are refused");
     let n: i64 = sqlx::query_scalar("select count(*) from registrations").fetch_one(&database.pool).await.unwrap();
     assert_eq!(n, 0);
 
     sqlx::raw_sql("drop trigger refuse on batch_counters").execute(&database.pool).await.unwrap();
-    store.record(&ends).await.unwrap();
-    assert_eq!(counts(&store).await, BTreeMap::from([(Code::Ok, 1), (Code::Expired, 1)]));
+    ledger.record(&ends).await.unwrap();
+    assert_eq!(counts(&ledger).await, BTreeMap::from([(Code::Ok, 1), (Code::Expired, 1)]));
     assert_counters_equal_the_rows(&database).await;
 }
 
@@ -48,9 +48,9 @@ async fn a_commit_that_hangs_ends_with_the_time_out() {
     let time_out = Duration::from_millis(500);
     let settings =
         config::DatabaseConfig { url: database.url.as_str().into(), timeout: time_out.into(), ..Default::default() };
-    let store = Ledger::connect(&settings.settings()).await.unwrap();
+    let ledger = Ledger::connect(&settings.settings()).await.unwrap();
     let began = Instant::now();
-    let result = store.record(&page(vec![row(1, Code::Ok)])).await;
+    let result = ledger.record(&page(vec![row(1, Code::Ok)])).await;
     assert!(matches!(result, Err(LedgerError::Timeout(_))), "{result:?}");
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }

@@ -99,7 +99,7 @@ async fn devices_wait_for_a_ca_that_was_refused_and_are_sent_again_when_it_is_in
 }
 
 async fn parked(factory: &Factory) -> u64 {
-    let status = factory.store.batch_status(BATCH).await.unwrap();
+    let status = factory.ledger.batch_status(BATCH).await.unwrap();
     status.map_or(0, |status| status.parked())
 }
 

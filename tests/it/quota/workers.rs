@@ -146,7 +146,7 @@ async fn what_aws_really_allows_is_learnt() {
     assert!((rate_shown(&metrics, "ceiling") - 200.0).abs() < 1e-9);
     assert!(metrics.limiter_tokens_leased.get() >= calls.len() as u64, "every call has a token");
     let report =
-        factory.store.rate_reports(&[("default".to_owned(), Operation::RegisterCertificate)]).await.unwrap().remove(0);
+        factory.ledger.rate_reports(&[("default".to_owned(), Operation::RegisterCertificate)]).await.unwrap().remove(0);
     assert_eq!(report.changes.last().unwrap().reason, RateChangeReason::Configured);
     // How many cuts it takes depends on how fast the machine makes calls; that a throttle leads to one does not.
     assert!(report.changes.iter().any(|change| change.reason == RateChangeReason::Throttled));
@@ -156,9 +156,9 @@ async fn what_aws_really_allows_is_learnt() {
 async fn a_worker_begins_with_what_was_learnt_before() {
     let factory = Factory::new(100.0).await;
     let ceiling = Rate::new(100.0).unwrap();
-    factory.store.open_quota(&quota(), ceiling).await.unwrap();
-    let lease = factory.store.lease(&quota(), 1).await.unwrap();
-    factory.store.cut_rate(&quota(), lease.granted_at, true).await.unwrap();
+    factory.ledger.open_quota(&quota(), ceiling).await.unwrap();
+    let lease = factory.ledger.lease(&quota(), 1).await.unwrap();
+    factory.ledger.cut_rate(&quota(), lease.granted_at, true).await.unwrap();
     factory.enqueue(&factory.leaves(100)).await;
 
     let service = start(&factory.config).await;

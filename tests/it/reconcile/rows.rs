@@ -24,34 +24,34 @@ fn id(n: u32) -> CertificateId {
     CertificateId(row(n, Code::Ok).subject)
 }
 
-async fn compared(store: &Ledger, run: &ReconcileRun, ids: &[CertificateId]) -> Vec<ComparedRow> {
-    store.compared_rows(run, &account(), ids).await.unwrap()
+async fn compared(ledger: &Ledger, run: &ReconcileRun, ids: &[CertificateId]) -> Vec<ComparedRow> {
+    ledger.compared_rows(run, &account(), ids).await.unwrap()
 }
 
 /// Marks all that is good as gone.
-async fn mark(store: &Ledger, rows: &[ComparedRow]) -> Changed {
+async fn mark(ledger: &Ledger, rows: &[ComparedRow]) -> Changed {
     let gone = || Becomes::Gone { detail: "gone".to_owned(), request: Some("{}".to_owned()) };
-    let changes: Vec<_> = rows.iter().filter(|row| row.status.is_good()).map(|row| (row, gone())).collect();
-    store.change_compared(&changes).await.unwrap()
+    let changes: Vec<_> = rows.iter().filter(|row| row.status.is_success()).map(|row| (row, gone())).collect();
+    ledger.change_compared(&changes).await.unwrap()
 }
 
 #[tokio::test]
 async fn a_row_that_came_after_the_beginning_is_not_held_against_aws() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    record(&store, vec![row(1, Code::Ok), row(2, Code::Ok)]).await;
-    let run = store.begin_run().await.unwrap();
-    record(&store, vec![row(3, Code::Ok)]).await;
-    store.note_listed(&run, &[Listed { id: id(2), status: Some("ACTIVE".to_owned()) }]).await.unwrap();
+    let ledger = database.ledger().await;
+    record(&ledger, vec![row(1, Code::Ok), row(2, Code::Ok)]).await;
+    let run = ledger.begin_run().await.unwrap();
+    record(&ledger, vec![row(3, Code::Ok)]).await;
+    ledger.note_listed(&run, &[Listed { id: id(2), status: Some("ACTIVE".to_owned()) }]).await.unwrap();
     let wanted = [(1, true), (2, false), (3, false)].map(|(n, is_open)| GoodCertificate { id: id(n), is_open });
     let batch = CertificateSource::Batch("batch".to_owned(), "default".to_owned(), row(1, Code::Ok).operation);
     for lane in [CertificateSource::Account, batch] {
-        let found = store.good_certificates(&run, &lane, &account(), None, 10).await.unwrap();
+        let found = ledger.good_certificates(&run, &lane, &account(), None, 10).await.unwrap();
         assert_eq!(found, wanted, "{lane:?}");
-        let found = store.good_certificates(&run, &lane, &account(), Some(id(1)), 1).await.unwrap();
+        let found = ledger.good_certificates(&run, &lane, &account(), Some(id(1)), 1).await.unwrap();
         assert_eq!(found, wanted[1..2], "{lane:?}");
     }
-    let mut rows = compared(&store, &run, &[id(1), id(3)]).await;
+    let mut rows = compared(&ledger, &run, &[id(1), id(3)]).await;
     rows.sort_by_key(|row| row.key.subject);
     assert_eq!(rows.iter().map(|row| row.is_newer).collect::<Vec<_>>(), [false, true]);
 }
@@ -59,15 +59,15 @@ async fn a_row_that_came_after_the_beginning_is_not_held_against_aws() {
 #[tokio::test]
 async fn a_row_that_aws_was_called_for_meanwhile_stays_as_it_is() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    record(&store, vec![row(1, Code::Ok), row(2, Code::Ok)]).await;
-    let run = store.begin_run().await.unwrap();
-    let rows = compared(&store, &run, &[id(1), id(2)]).await;
+    let ledger = database.ledger().await;
+    record(&ledger, vec![row(1, Code::Ok), row(2, Code::Ok)]).await;
+    let run = ledger.begin_run().await.unwrap();
+    let rows = compared(&ledger, &run, &[id(1), id(2)]).await;
     assert!(rows.iter().all(|row| !row.is_newer));
     // Somebody insists on AWS's answer: the end stays, and there is one call more.
-    record(&store, vec![row(2, Code::Ok)]).await;
-    assert!(compared(&store, &run, &[id(2)]).await[0].is_newer);
-    assert_eq!(mark(&store, &rows).await, Changed { n_gone: 1, ..Changed::default() });
+    record(&ledger, vec![row(2, Code::Ok)]).await;
+    assert!(compared(&ledger, &run, &[id(2)]).await[0].is_newer);
+    assert_eq!(mark(&ledger, &rows).await, Changed { n_gone: 1, ..Changed::default() });
     let codes: Vec<String> =
         sqlx::query_scalar("select code from registrations order by subject").fetch_all(&database.pool).await.unwrap();
     assert_eq!(codes, ["deleted", "ok"]);
@@ -77,26 +77,26 @@ async fn a_row_that_aws_was_called_for_meanwhile_stays_as_it_is() {
 #[tokio::test]
 async fn only_what_can_be_sent_again_waits_for_a_repair() {
     let database = Database::fresh().await;
-    let store = database.store().await;
+    let ledger = database.ledger().await;
     let mut without = row(4, Code::PrivateKey);
     without.end.request = None;
     let rows =
         vec![row(1, Code::Ok), row(2, Code::Timeout), row(3, Code::IssuerInactive), without, row(5, Code::Timeout)];
-    record(&store, rows).await;
-    let run = store.begin_run().await.unwrap();
-    let rows = compared(&store, &run, &(1..=4).map(id).collect::<Vec<_>>()).await;
+    record(&ledger, rows).await;
+    let run = ledger.begin_run().await.unwrap();
+    let rows = compared(&ledger, &run, &(1..=4).map(id).collect::<Vec<_>>()).await;
     let sendable: Vec<Code> = rows.iter().filter(|row| row.is_sendable).map(|row| row.code).collect();
     assert_eq!(sendable, [Code::Timeout]);
     let hold = HoldKey::read("repair:default".into());
     let keys: Vec<_> = rows.into_iter().map(|row| row.key).collect();
-    assert_eq!(store.repair(&hold, "reason", &keys).await.unwrap(), 1, "whatever is asked for");
-    assert_eq!(store.repair(&hold, "reason", &keys).await.unwrap(), 0, "it waits already");
-    let waiting = store.waiting(&hold, None, 10).await.unwrap();
+    assert_eq!(ledger.repair(&hold, "reason", &keys).await.unwrap(), 1, "whatever is asked for");
+    assert_eq!(ledger.repair(&hold, "reason", &keys).await.unwrap(), 0, "it waits already");
+    let waiting = ledger.waiting(&hold, None, 10).await.unwrap();
     assert_eq!(waiting.iter().map(|job| job.subject).collect::<Vec<_>>(), [id(2).0]);
-    store.sent_again(&hold, &waiting.iter().collect::<Vec<_>>()).await.unwrap();
-    assert!(store.finish(&hold).await.unwrap());
-    assert_eq!(store.repair(&hold, "reason", &keys).await.unwrap(), 0, "it is on its way");
-    assert!(store.holds_report().await.unwrap().iter().all(|report| report.hold != hold));
+    ledger.sent_again(&hold, &waiting.iter().collect::<Vec<_>>()).await.unwrap();
+    assert!(ledger.finish(&hold).await.unwrap());
+    assert_eq!(ledger.repair(&hold, "reason", &keys).await.unwrap(), 0, "it is on its way");
+    assert!(ledger.holds_report().await.unwrap().iter().all(|report| report.hold != hold));
 }
 
 /// A recorder and two comparisons at the same rows, in opposite orders: nobody deadlocks, no count is lost.
@@ -107,7 +107,7 @@ async fn recorders_and_comparisons_neither_deadlock_nor_miscount() {
     let database = Database::fresh().await;
     let mut tasks = JoinSet::new();
     for reversed in [false, true] {
-        let store = database.store().await;
+        let ledger = database.ledger().await;
         tasks.spawn(async move {
             for round in 0..ROUNDS {
                 let code = |n: u32| if (n + round).is_multiple_of(3) { Code::Timeout } else { Code::Ok };
@@ -117,28 +117,28 @@ async fn recorders_and_comparisons_neither_deadlock_nor_miscount() {
                 if reversed {
                     rows.reverse();
                 }
-                store.record(&page(rows)).await.unwrap();
+                ledger.record(&page(rows)).await.unwrap();
             }
         });
-        let store = database.store().await;
+        let ledger = database.ledger().await;
         tasks.spawn(async move {
             let hold = HoldKey::read("repair:default".into());
             for round in 0..ROUNDS {
-                let run = store.begin_run().await.unwrap();
-                let mut rows = compared(&store, &run, &(0..KEYS).map(id).collect::<Vec<_>>()).await;
+                let run = ledger.begin_run().await.unwrap();
+                let mut rows = compared(&ledger, &run, &(0..KEYS).map(id).collect::<Vec<_>>()).await;
                 if reversed {
                     rows.reverse();
                 }
                 if round % 2 == 0 {
-                    mark(&store, &rows).await;
+                    mark(&ledger, &rows).await;
                 } else {
                     let status = CertificateStatus::Inactive;
                     let known = || Becomes::Known { status, detail: Some("stands".to_owned()) };
-                    let good = rows.iter().filter(|row| row.status.is_good());
-                    store.change_compared(&good.map(|row| (row, known())).collect::<Vec<_>>()).await.unwrap();
+                    let good = rows.iter().filter(|row| row.status.is_success());
+                    ledger.change_compared(&good.map(|row| (row, known())).collect::<Vec<_>>()).await.unwrap();
                 }
                 let keys: Vec<_> = rows.into_iter().map(|row| row.key).collect();
-                store.repair(&hold, "reason", &keys).await.unwrap();
+                ledger.repair(&hold, "reason", &keys).await.unwrap();
             }
         });
     }

@@ -22,7 +22,7 @@ async fn chosen(factory: &Factory, number: i64) -> BTreeSet<[u8; 32]> {
 }
 
 async fn choose_all(factory: &Factory, number: i64, n: u32) {
-    while !factory.store.choose(number, n).await.unwrap() {}
+    while !factory.ledger.choose(number, n).await.unwrap() {}
 }
 
 fn subjects<'a>(rows: impl IntoIterator<Item = &'a Row>) -> BTreeSet<[u8; 32]> {
@@ -40,7 +40,7 @@ async fn begin_new(factory: &Factory, filter: &ReplayFilter) -> i64 {
 async fn a_row_that_fails_again_while_the_replay_chooses_is_not_chosen_again() {
     let (factory, rows) = with_failures(&[(Code::ServerError, 3), (Code::Timeout, 3)]).await;
     let number = begin_new(&factory, &usual()).await;
-    factory.store.choose(number, 3).await.unwrap();
+    factory.ledger.choose(number, 3).await.unwrap();
     assert_eq!(chosen(&factory, number).await, subjects(&rows[..3]), "one batch and code after the other");
     // They are sent, and end as what is looked through next.
     sqlx::query("update registrations set waits_for = null, sent_again_at = now() where waits_for is not null")
@@ -52,10 +52,10 @@ async fn a_row_that_fails_again_while_the_replay_chooses_is_not_chosen_again() {
         (row.end.code, row.message_id) = (Code::Timeout, "sent again".into());
         row
     });
-    factory.store.record(&page(again.collect())).await.unwrap();
+    factory.ledger.record(&page(again.collect())).await.unwrap();
     choose_all(&factory, number, 2).await;
     assert_eq!(chosen(&factory, number).await, subjects(&rows[3..]));
-    assert_eq!(factory.store.replay(number).await.unwrap().unwrap().n_chosen, 6);
+    assert_eq!(factory.ledger.replay(number).await.unwrap().unwrap().n_chosen, 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,7 +64,7 @@ async fn two_that_choose_at_once_choose_each_row_once() {
     let number = begin_new(&factory, &usual()).await;
     tokio::join!(choose_all(&factory, number, 7), choose_all(&factory, number, 9), choose_all(&factory, number, 8));
     assert_eq!(chosen(&factory, number).await, subjects(&rows));
-    let told = factory.store.replay(number).await.unwrap().unwrap();
+    let told = factory.ledger.replay(number).await.unwrap().unwrap();
     assert_eq!((told.n_chosen, told.chosen_at.is_some()), (100, true));
 }
 
@@ -92,10 +92,10 @@ async fn what_a_later_replay_had_sent_again_an_earlier_one_leaves_alone() {
         .await
         .unwrap();
     let again = rows.iter().map(|row| Row { message_id: "sent again".into(), ..row.clone() });
-    factory.store.record(&page(again.collect())).await.unwrap();
+    factory.ledger.record(&page(again.collect())).await.unwrap();
     choose_all(&factory, earlier, 100).await;
     assert_eq!(chosen(&factory, earlier).await, BTreeSet::new());
-    assert_eq!(factory.store.replay(later).await.unwrap().unwrap().n_chosen, 5);
+    assert_eq!(factory.ledger.replay(later).await.unwrap().unwrap().n_chosen, 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,7 +116,7 @@ async fn a_filter_chooses_what_fits_in_every_respect() {
     let (since, until) = (Some(now - time::Duration::hours(1)), Some(now + time::Duration::hours(1)));
     let filter = ReplayFilter { sources: ["line-1".to_owned()].into(), since, until, ..usual() };
 
-    let plan = factory.store.plan_replay(&filter).await.unwrap();
+    let plan = factory.ledger.plan_replay(&filter).await.unwrap();
     let its = &plan.matching[0];
     assert_eq!((its.n, its.n_chosen, its.n_without_request, its.n_under_way), (5, 2, 1, 2));
     let number = begin_new(&factory, &filter).await;
@@ -132,7 +132,7 @@ async fn what_ended_after_the_replay_was_asked_for_is_not_chosen() {
     let (factory, rows) = with_failures(&[(Code::Timeout, 4)]).await;
     let number = begin_new(&factory, &usual()).await;
     let later: Vec<Row> = (10..14).map(|n| crate::ledger::row(n, Code::Timeout)).collect();
-    factory.store.record(&page(later)).await.unwrap();
+    factory.ledger.record(&page(later)).await.unwrap();
     choose_all(&factory, number, 100).await;
     assert_eq!(chosen(&factory, number).await, subjects(&rows));
 }

@@ -17,8 +17,8 @@ async fn a_dry_run_shows_counts_reasons_and_time_and_changes_nothing() {
     let told = json(&factory, &[BATCH, "--dry-run", "--status", "rejected,exhausted"]).await;
     assert_eq!((&told["plan"]["sent_again"], &told["replay"]), (&23.into(), &Value::Null), "{told}");
     assert_eq!(told["plan"]["seconds_at_quota"], 0.023);
-    assert!(factory.store.replays(None, 10).await.unwrap().is_empty());
-    assert!(factory.store.audited(None, 10).await.unwrap().is_empty());
+    assert!(factory.ledger.replays(None, 10).await.unwrap().is_empty());
+    assert!(factory.ledger.audited(None, 10).await.unwrap().is_empty());
     assert_eq!(n_sent(&factory), 0);
 }
 
@@ -28,7 +28,7 @@ async fn nobody_is_there_to_be_asked() {
     let (code, _, stderr) = replay(&factory, &[BATCH]).await;
     assert_eq!(code, Some(2), "{stderr}");
     assert!(stderr.contains("no terminal to ask") && stderr.contains("`--yes` does it"), "{stderr}");
-    assert!(factory.store.replays(None, 10).await.unwrap().is_empty());
+    assert!(factory.ledger.replays(None, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

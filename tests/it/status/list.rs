@@ -18,7 +18,7 @@ async fn three() -> Factory {
     {
         let announced = BTreeMap::from([(batch.to_owned(), announced)]);
         let row = Row { batch: batch.into(), ..row(1, code) };
-        factory.store.record(&Page { announced, rows: vec![row], ..Page::default() }).await.unwrap();
+        factory.ledger.record(&Page { announced, rows: vec![row], ..Page::default() }).await.unwrap();
     }
     factory
 }

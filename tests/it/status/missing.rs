@@ -62,7 +62,7 @@ async fn a_worker_notes_what_it_reads_and_counts_what_is_missing() {
         sqlx::query_scalar("select queue from queue_readings").fetch_one(&factory.database.pool).await.unwrap();
     assert_eq!(queue, factory.queue.url());
     quiet_for(&factory.database, "5 minutes").await;
-    assert_eq!(factory.store.missing_jobs().await.unwrap(), Some(3));
+    assert_eq!(factory.ledger.missing_jobs().await.unwrap(), Some(3));
     let (one, other) = (factory.serve().await, factory.serve().await);
     for worker in [&one, &other] {
         factory
@@ -81,48 +81,48 @@ async fn nothing_is_missing_of_a_batch_that_sent_more_than_it_announced() {
     quiet_for(&factory.database, "5 minutes").await;
     let numbers = numbers(&factory, &[]).await;
     assert_eq!((&numbers["outstanding"], &numbers["missing"]), (&json!(0), &json!(0)));
-    assert_eq!(factory.store.missing_jobs().await.unwrap(), Some(0));
+    assert_eq!(factory.ledger.missing_jobs().await.unwrap(), Some(0));
 }
 
 const EMPTY: QueueReading = QueueReading { n_messages: 0, n_dead: None };
 const FULL: QueueReading = QueueReading { n_messages: 1, n_dead: None };
 
-async fn empty_for(store: &Ledger) -> Option<Duration> {
-    store.queues_empty_for().await.unwrap()
+async fn empty_for(ledger: &Ledger) -> Option<Duration> {
+    ledger.queues_empty_for().await.unwrap()
 }
 
 #[tokio::test]
 async fn queues_are_empty_while_every_reading_says_so() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    assert_eq!(empty_for(&store).await, None, "nobody ever read");
-    store.note_reading("one", EMPTY).await.unwrap();
-    assert!(empty_for(&store).await.unwrap() < MISSING_AFTER);
+    let ledger = database.ledger().await;
+    assert_eq!(empty_for(&ledger).await, None, "nobody ever read");
+    ledger.note_reading("one", EMPTY).await.unwrap();
+    assert!(empty_for(&ledger).await.unwrap() < MISSING_AFTER);
     quiet_for(&database, "5 minutes").await;
-    store.note_reading("one", EMPTY).await.unwrap();
-    assert!(empty_for(&store).await.unwrap() >= Duration::from_mins(5), "it goes on");
-    store.note_reading("two", EMPTY).await.unwrap();
-    assert!(empty_for(&store).await.unwrap() < MISSING_AFTER, "the one that became empty last counts");
-    store.note_reading("one", FULL).await.unwrap();
-    assert_eq!(empty_for(&store).await, None);
-    store.note_reading("one", EMPTY).await.unwrap();
-    assert!(empty_for(&store).await.unwrap() < MISSING_AFTER, "it begins anew");
+    ledger.note_reading("one", EMPTY).await.unwrap();
+    assert!(empty_for(&ledger).await.unwrap() >= Duration::from_mins(5), "it goes on");
+    ledger.note_reading("two", EMPTY).await.unwrap();
+    assert!(empty_for(&ledger).await.unwrap() < MISSING_AFTER, "the one that became empty last counts");
+    ledger.note_reading("one", FULL).await.unwrap();
+    assert_eq!(empty_for(&ledger).await, None);
+    ledger.note_reading("one", EMPTY).await.unwrap();
+    assert!(empty_for(&ledger).await.unwrap() < MISSING_AFTER, "it begins anew");
 }
 
 #[tokio::test]
 async fn what_was_while_nobody_read_is_not_known() {
     let database = Database::fresh().await;
-    let store = database.store().await;
-    store.note_reading("one", EMPTY).await.unwrap();
+    let ledger = database.ledger().await;
+    ledger.note_reading("one", EMPTY).await.unwrap();
     quiet_for(&database, "5 minutes").await;
     age(&database, "2 minutes").await;
-    store.note_reading("one", EMPTY).await.unwrap();
-    assert!(empty_for(&store).await.unwrap() < MISSING_AFTER);
-    store.note_reading("two", EMPTY).await.unwrap();
+    ledger.note_reading("one", EMPTY).await.unwrap();
+    assert!(empty_for(&ledger).await.unwrap() < MISSING_AFTER);
+    ledger.note_reading("two", EMPTY).await.unwrap();
     let aged = async |days: i32| {
         let update = "update queue_readings set read_at = now() - make_interval(days => $1) where queue = 'two'";
         sqlx::query(update).bind(days).execute(&database.pool).await.unwrap();
-        empty_for(&store).await
+        empty_for(&ledger).await
     };
     assert_eq!(aged(13).await, None, "the second may still hold messages");
     assert!(aged(15).await.is_some(), "SQS keeps none for so long");

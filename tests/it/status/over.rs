@@ -131,7 +131,7 @@ async fn everything_that_is_wrong_with_a_batch_has_a_line() {
     let mut differs = row(1, Code::Exists);
     differs.end.known_status = None;
     let bad = [row(2, Code::Expired), row(3, Code::Expired), row(4, Code::Deleted), row(5, Code::Paused)];
-    record(&factory.store, [vec![differs, row(6, Code::Ok)], bad.into()].concat()).await;
+    record(&factory.ledger, [vec![differs, row(6, Code::Ok)], bad.into()].concat()).await;
     sqlx::query("update batches set announced = 9").execute(&factory.database.pool).await.unwrap();
     let (code, _, said) = status(&factory, &[BATCH, "--check"]).await;
     let wanted = "problem: no worker is running; fix: start one with `muster serve`

@@ -6,7 +6,7 @@ use crate::outcome::{Code, Outcome};
 
 /// The end of a copy whose first ended so: a certificate that went in is now known, and no call was spent on the copy.
 pub fn copy_of(first: Outcome, id: CertificateId, wanted: CertificateStatus) -> Outcome {
-    if first.status().is_good() {
+    if first.status().is_success() {
         return known_outcome(id, first.known_status, wanted);
     }
     Outcome { attempts: vec![], n_attempts: 0, ..first }

@@ -45,7 +45,7 @@ struct CaClients<'a> {
 }
 
 /// Asks about each of these CAs, in their order.
-pub(super) async fn ask(config: &Config, store: &Ledger, reports: &[AuthorityReport]) -> Vec<AwsView> {
+pub(super) async fn ask(config: &Config, ledger: &Ledger, reports: &[AuthorityReport]) -> Vec<AwsView> {
     let mut pace = tokio::time::interval(ASK_EVERY);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut connections = CaClients { config, open: HashMap::new(), pace };
@@ -56,7 +56,7 @@ pub(super) async fn ask(config: &Config, store: &Ledger, reports: &[AuthorityRep
         } else {
             AwsView::Unknown(format!("AWS is asked about the first {ASKED_MAX} CAs only"))
         };
-        note(store, report, &answer).await;
+        note(ledger, report, &answer).await;
         answers.push(answer);
     }
     answers
@@ -116,7 +116,7 @@ async fn connect(config: &Config, report: &AuthorityReport, account: &Account) -
 
 /// Writes what AWS says into the ledger. A CA that became active elsewhere releases its devices, as one that is registered
 /// as active does.
-async fn note(store: &Ledger, report: &AuthorityReport, asked: &AwsView) {
+async fn note(ledger: &Ledger, report: &AuthorityReport, asked: &AwsView) {
     let (status, mode) = match asked {
         AwsView::Has { status, mode } => (Some(*status), *mode),
         AwsView::Gone => (None, None),
@@ -124,9 +124,9 @@ async fn note(store: &Ledger, report: &AuthorityReport, asked: &AwsView) {
     };
     let (account, id) = (account_of(report), report.authority.certificate_id);
     let noted = async {
-        let is_changed = store.note_ca_status(&LearntStatus { account: &account, id, status, mode }).await?;
+        let is_changed = ledger.note_ca_status(&LearntStatus { account: &account, id, status, mode }).await?;
         if is_changed && status == Some(CertificateStatus::Active) {
-            store.release_ca(&account, id).await
+            ledger.release_ca(&account, id).await
         } else {
             Ok(())
         }

@@ -11,10 +11,10 @@ use muster_core::job::CertificateStatus;
 impl Worker {
     /// Finds out what is known of a certificate that was there. AWS is asked only where it may have been we who registered it:
     /// with an earlier call of this job, or of a delivery before this one.
-    pub(super) async fn standing(&self, admitted: &Admitted, course: &Attempts) -> ExistingCertificate {
+    pub(super) async fn existing(&self, admitted: &Admitted, attempts: &Attempts) -> ExistingCertificate {
         let id = admitted.certificate.id();
-        let may_be_ours = course.is_answer_lost() || admitted.delivery.is_redelivery;
-        if !course.is_answer_lost()
+        let may_be_ours = attempts.is_answer_lost() || admitted.delivery.is_redelivery;
+        if !attempts.is_answer_lost()
             && let Some(status) = self.status_in_ledger(admitted, id).await
         {
             return ExistingCertificate { status: Some(status), is_ours: None };
@@ -22,20 +22,20 @@ impl Worker {
         if !may_be_ours {
             return ExistingCertificate::default();
         }
-        let session = &self.parts.targets[admitted.job.target.as_str()].session;
+        let client = &self.parts.targets[admitted.job.target.as_str()].client;
         let described = tokio::select! {
             biased;
             () = self.parts.stop.cancelled() => None,
-            described = session.describe(id, admitted.job.operation()) => described,
+            described = client.describe(id, admitted.job.operation()) => described,
         };
         described.map_or_else(ExistingCertificate::default, |described| {
-            ExistingCertificate::of(&described, course.first_call())
+            ExistingCertificate::of(&described, attempts.first_call())
         })
     }
 
     async fn status_in_ledger(&self, admitted: &Admitted, id: CertificateId) -> Option<CertificateStatus> {
         let account = &self.parts.targets[admitted.job.target.as_str()].account;
-        let known = self.parts.store.known(&account.id, &account.region, admitted.job.operation(), &[id]).await;
+        let known = self.parts.ledger.known(&account.id, &account.region, admitted.job.operation(), &[id]).await;
         known.inspect_err(|error| warn!(%error, "cannot look a certificate up")).ok()?.remove(&id)?
     }
 }

@@ -34,14 +34,14 @@ mod tests {
     #[test]
     fn a_certificate_from_before_the_first_call_is_not_ours() {
         let first = datetime!(2026-11-22 10:00:00 UTC);
-        let standing = |created_at, status: &str| {
+        let existing = |created_at, status: &str| {
             let described = DescribedCertificate { status: status.into(), mode: None, created_at, ca_id: None };
             ExistingCertificate::of(&described, Some(first))
         };
-        let ours = standing(Some(first + Duration::SECOND), "ACTIVE");
+        let ours = existing(Some(first + Duration::SECOND), "ACTIVE");
         assert_eq!(ours, ExistingCertificate { status: Some(CertificateStatus::Active), is_ours: Some(true) });
-        assert_eq!(standing(Some(first - Duration::minutes(4)), "INACTIVE").is_ours, Some(true), "clocks differ");
-        assert_eq!(standing(Some(first - Duration::days(300)), "INACTIVE").is_ours, Some(false));
-        assert_eq!(standing(None, "BRAND_NEW"), ExistingCertificate::default());
+        assert_eq!(existing(Some(first - Duration::minutes(4)), "INACTIVE").is_ours, Some(true), "clocks differ");
+        assert_eq!(existing(Some(first - Duration::days(300)), "INACTIVE").is_ours, Some(false));
+        assert_eq!(existing(None, "BRAND_NEW"), ExistingCertificate::default());
     }
 }

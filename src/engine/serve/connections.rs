@@ -14,7 +14,7 @@ use crate::ledger::{Ledger, insist};
 /// Everything outside the process.
 #[derive(Debug)]
 pub(super) struct Connections {
-    pub(super) store: Ledger,
+    pub(super) ledger: Ledger,
     pub(super) main: JobQueue,
     /// The second queue, where one is configured.
     pub(super) replay: Option<JobQueue>,
@@ -35,14 +35,14 @@ pub(super) struct JobQueue {
 impl Connections {
     /// Reaches everything and checks that the settings fit it.
     pub(super) async fn connect(config: &Config) -> anyhow::Result<Self> {
-        let store = Ledger::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
-        insist(async || store.check_schema().await).await?;
+        let ledger = Ledger::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
+        insist(async || ledger.check_schema().await).await?;
         let aws = identity::load(&config.aws.access()).await;
         let main = JobQueue::reach(&aws, &config.queue.name).await.context("cannot use the queue")?;
         let replay = match &config.queue.replay {
             Some(name) => {
-                let reached = JobQueue::reach(&aws, name).await;
-                Some(reached.with_context(|| format!("cannot use the second queue, `{name}`"))?)
+                let connections = JobQueue::reach(&aws, name).await;
+                Some(connections.with_context(|| format!("cannot use the second queue, `{name}`"))?)
             }
             None => None,
         };
@@ -50,8 +50,8 @@ impl Connections {
         for finding in fit::warnings(fit::findings(config, &found))? {
             warn!(hint = finding.hint(), "{finding}");
         }
-        let targets = ServedTargets::connect(config, &store).await?;
-        Ok(Self { store, main, replay, targets })
+        let targets = ServedTargets::connect(config, &ledger).await?;
+        Ok(Self { ledger, main, replay, targets })
     }
 
     /// The queues of jobs.
@@ -97,11 +97,11 @@ impl JobQueue {
 /// The dead-letter queue; a worker does well without the permission to look at it.
 async fn dead_letters(queue: &Queue, attributes: &QueueAttributes) -> Option<(Queue, QueueAttributes)> {
     let arn = attributes.dead_letter_arn.as_deref()?;
-    let reached = async {
+    let connections = async {
         let dead = queue.dead_letter_queue(arn).await?;
         let attributes = dead.attributes().await?;
         Ok((dead, attributes))
     };
     let unreadable = |error: &QueueError| warn!(%error, arn, "cannot read the dead-letter queue");
-    reached.await.inspect_err(unreadable).ok()
+    connections.await.inspect_err(unreadable).ok()
 }
