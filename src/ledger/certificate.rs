@@ -2,12 +2,13 @@
 //! never by looking through the table.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _};
 use time::OffsetDateTime;
 
-use super::columns::read_row;
+use super::columns::{SELECT, read_row};
 use super::row::Row;
 use super::{Ledger, LedgerError};
 use muster_core::certificate::CertificateId;
@@ -30,11 +31,8 @@ impl fmt::Debug for CertificateRow {
     }
 }
 
-/// What [`read`] reads.
-const COLUMNS: &str = "batch, target, operation, subject, account, region, certificate_id, source, ref, message_id,
-    status, code, detail, wanted_status, known_status, request::text as request, attempts, n_attempts, n_duplicates,
-    other_names, sent_at, received_at, ended_at, waits_for, verify, sent_again_at, serial, certificate, recorded_at,
-    replay";
+/// What [`read`] reads of a row of the table `r`.
+static COLUMNS: LazyLock<String> = LazyLock::new(|| format!("{}, r.recorded_at, r.replay", SELECT.as_str()));
 
 impl Ledger {
     /// Reads at most `n` rows of a certificate: good ends and, by the subject, others; also of a text in which no
@@ -44,24 +42,25 @@ impl Ledger {
     /// What the server or the connection met.
     pub async fn entries_of_certificate(&self, id: CertificateId, n: u32) -> Result<Vec<CertificateRow>, LedgerError> {
         // Each half has the condition of an index word for word: `known_certificates`, `failures_of_a_certificate`.
+        let columns = COLUMNS.as_str();
         let query = format!(
             "-- entries_of_certificate
-            select {COLUMNS}
+            select {columns}
             from (
                 (
-                    select {COLUMNS}
-                    from registrations
+                    select {columns}
+                    from registrations r
                     where certificate_id = $1 and status in ('registered', 'already_registered')
                     limit $2
                 )
                 union all
                 (
-                    select {COLUMNS}
-                    from registrations
+                    select {columns}
+                    from registrations r
                     where subject = $1 and status not in ('registered', 'already_registered')
                     limit $2
                 )
-            ) as found
+            ) as r
             order by batch, target, operation
             limit $2"
         );
@@ -78,10 +77,11 @@ impl Ledger {
     /// What the server or the connection met.
     pub async fn entries_of_serial(&self, serials: &[Vec<u8>], n: u32) -> Result<Vec<CertificateRow>, LedgerError> {
         // The index `certificates_by_serial` has the hash; the second condition leaves out what only shares it.
+        let columns = COLUMNS.as_str();
         let query = format!(
             "-- entries_of_serial
-            select {COLUMNS}
-            from registrations
+            select {columns}
+            from registrations r
             where hashtextextended(encode(serial, 'hex'), 0) = any(array(
                     select hashtextextended(encode(wanted, 'hex'), 0) from unnest($1::bytea[]) as wanted
                 ))
@@ -100,10 +100,11 @@ impl Ledger {
     /// # Errors
     /// What the server or the connection met.
     pub async fn entries_of_ref(&self, reference: &str, n: u32) -> Result<Vec<CertificateRow>, LedgerError> {
+        let columns = COLUMNS.as_str();
         let query = format!(
             "-- entries_of_ref
-            select {COLUMNS}
-            from registrations
+            select {columns}
+            from registrations r
             where ref = $1
             limit $2"
         );

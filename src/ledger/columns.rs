@@ -1,9 +1,15 @@
-//! Rows of `registrations` as columns for a bulk statement, and read back.
+//! The columns of `registrations`, each listed once: name, types, when it is written, and its value in a [`Row`].
+//!
+//! Every statement that writes or reads whole rows is built from [`COLUMNS`]. A new column is a line there and a field of
+//! [`Row`], which [`read_row`] then insists on, and a migration.
+
+use std::sync::LazyLock;
 
 use serde::Serialize;
 use sqlx::Row as _;
-use sqlx::postgres::PgRow;
-use time::OffsetDateTime;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Postgres};
 
 use super::row::{End, Names, Row};
 use super::{LedgerError, storable, storable_json, word};
@@ -12,91 +18,212 @@ use muster_core::hold::HoldKey;
 use muster_core::job::{CertificateStatus, Operation};
 use muster_core::outcome::Code;
 
-/// A row's key, as it is read back.
+/// The key of a row that was read back.
 pub(super) type OwnedKey = (String, String, Operation, [u8; 32]);
 
-/// What [`read_row`] reads of a row `r`, and the status that it is counted under.
-pub(super) const ROW: &str =
-    "r.batch, r.target, r.operation, r.subject, r.account, r.region, r.certificate_id, r.source, r.ref,
-            r.message_id, r.status, r.code, r.detail, r.wanted_status, r.known_status, r.request::text, r.attempts,
-            r.n_attempts, r.n_duplicates, r.other_names, r.sent_at, r.received_at, r.ended_at, r.waits_for, r.verify,
-            r.sent_again_at, r.serial, r.certificate";
+/// A statement that takes whole columns as arrays.
+pub(super) type BulkQuery<'q> = Query<'q, Postgres, PgArguments>;
 
-/// Rows as columns of equal length.
-#[derive(Default)]
-pub(super) struct RowColumns<'a> {
-    pub(super) batch: Vec<&'a str>,
-    pub(super) target: Vec<&'a str>,
-    pub(super) operation: Vec<&'static str>,
-    pub(super) subject: Vec<&'a [u8]>,
-    pub(super) account: Vec<&'a str>,
-    pub(super) region: Vec<&'a str>,
-    pub(super) certificate_id: Vec<Option<&'a [u8]>>,
-    pub(super) serial: Vec<Option<&'a [u8]>>,
-    pub(super) certificate: Vec<Option<&'a [u8]>>,
-    pub(super) source: Vec<Option<&'a str>>,
-    pub(super) reference: Vec<Option<&'a str>>,
-    pub(super) message_id: Vec<&'a str>,
-    pub(super) status: Vec<&'static str>,
-    pub(super) code: Vec<&'static str>,
-    pub(super) detail: Vec<Option<String>>,
-    pub(super) wanted_status: Vec<&'static str>,
-    pub(super) known_status: Vec<Option<&'static str>>,
-    pub(super) request: Vec<Option<&'a str>>,
-    pub(super) waits_for: Vec<Option<&'a str>>,
-    pub(super) verify: Vec<bool>,
-    pub(super) sent_again_at: Vec<Option<OffsetDateTime>>,
-    pub(super) attempts: Vec<String>,
-    pub(super) n_attempts: Vec<i32>,
-    pub(super) n_duplicates: Vec<i32>,
-    pub(super) other_names: Vec<String>,
-    pub(super) sent_at: Vec<OffsetDateTime>,
-    pub(super) received_at: Vec<OffsetDateTime>,
-    pub(super) ended_at: Vec<OffsetDateTime>,
+/// Binds the values that some rows have in one column.
+type Bind = for<'q> fn(BulkQuery<'q>, &[&'q Row]) -> BulkQuery<'q>;
+
+/// One column.
+struct Column {
+    name: &'static str,
+    /// The type of its values in an array.
+    array_of: &'static str,
+    /// What a value is cast to on its way into the table; empty if it has that type already.
+    cast: &'static str,
+    written: Written,
+    bind: Bind,
 }
 
-impl<'a> RowColumns<'a> {
-    pub(super) fn of(rows: impl IntoIterator<Item = &'a Row>) -> Self {
+/// When a column is written.
+#[derive(Clone, Copy, PartialEq)]
+enum Written {
+    /// It is part of the primary key.
+    Key,
+    /// With the first outcome only.
+    Once,
+    /// With every outcome that is merged into the row.
+    Always,
+}
+
+use Written::{Always, Key, Once};
+
+/// A [`Column`] from its name, its type (maybe with a cast), when it is written, and its value.
+macro_rules! column {
+    ($name:literal, $array_of:literal $(as $cast:literal)?, $written:ident, |$row:ident| $value:expr) => {
+        Column {
+            name: $name,
+            array_of: $array_of,
+            cast: concat!($("::", $cast)?),
+            written: $written,
+            bind: |query, rows| query.bind(rows.iter().map(|&$row| $value).collect::<Vec<_>>()),
+        }
+    };
+}
+
+/// Every column that Muster writes. The database itself sets `recorded_at`, and replays set `replay`.
+static COLUMNS: [Column; 28] = [
+    column!("batch", "text", Key, |row| row.key().0),
+    column!("target", "text", Key, |row| row.key().1),
+    column!("operation", "text", Key, |row| row.key().2),
+    column!("subject", "bytea", Key, |row| row.key().3.as_slice()),
+    column!("account", "text", Once, |row| row.account.as_str()),
+    column!("region", "text", Once, |row| row.region.as_str()),
+    column!("certificate_id", "bytea", Once, |row| row.certificate_id.as_ref().map(|id| id.0.as_slice())),
+    column!("source", "text", Once, |row| row.names.source.as_deref()),
+    column!("ref", "text", Once, |row| row.names.reference.as_deref()),
+    column!("serial", "bytea", Always, |row| row.serial.as_deref()),
+    // A certificate that was not registered is kept in its request.
+    column!("certificate", "bytea", Always, |row| {
+        row.certificate.as_deref().filter(|_| row.end.status().is_success())
+    }),
+    column!("message_id", "text", Always, |row| row.message_id.as_str()),
+    column!("status", "text", Always, |row| <&str>::from(row.end.status())),
+    column!("code", "text", Always, |row| row.end.code.as_str()),
+    column!("detail", "text", Always, |row| row.end.detail.as_deref().map(storable)),
+    column!("wanted_status", "text", Always, |row| <&str>::from(row.end.wanted_status)),
+    column!("known_status", "text", Always, |row| row.end.known_status.map(<&str>::from)),
+    column!("request", "text" as "json", Always, |row| row.end.request.as_deref()),
+    column!("attempts", "text" as "jsonb", Always, |row| storable_json(json(&row.attempts))),
+    column!("n_attempts", "int", Always, |row| int(row.n_attempts)),
+    column!("n_duplicates", "int", Always, |row| int(row.n_duplicates)),
+    column!("other_names", "text" as "jsonb", Always, |row| storable_json(json(&row.other_names))),
+    column!("sent_at", "timestamptz", Always, |row| row.end.sent_at),
+    column!("received_at", "timestamptz", Always, |row| row.end.received_at),
+    column!("ended_at", "timestamptz", Always, |row| row.end.ended_at),
+    column!("waits_for", "text", Always, |row| row.end.waits_for.as_ref().map(HoldKey::as_str)),
+    column!("verify", "bool", Always, |row| row.end.verify),
+    column!("sent_again_at", "timestamptz", Always, |row| row.end.sent_again_at),
+];
+
+/// What [`read_row`] reads of a row of the table `r`.
+pub(super) static SELECT: LazyLock<String> = LazyLock::new(|| {
+    listed(COLUMNS.iter(), |column| match column.name {
+        // sqlx reads `json` as text only if it is text.
+        "request" => "r.request::text as request".to_owned(),
+        name => format!("r.{name}"),
+    })
+});
+
+/// Inserts rows whose key is new, and returns the keys of these.
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    let (names, keys) = (listed(COLUMNS.iter(), name), listed(keys(), name));
+    let values = listed(COLUMNS.iter(), |column| format!("{}{}", column.name, column.cast));
+    format!(
+        "-- insert_rows
+        insert into registrations ({names})
+        select {values}
+        from {}
+        on conflict do nothing
+        returning {keys}",
+        unnest(COLUMNS.iter())
+    )
+});
+
+/// Reads and locks rows, in the order of the given keys.
+static LOCK: LazyLock<String> = LazyLock::new(|| {
+    let (select, names, arrays) = (SELECT.as_str(), listed(keys(), name), arrays(keys()));
+    format!(
+        "-- lock_rows
+        select {select}
+        from unnest({arrays}) with ordinality as k ({names}, position)
+        join registrations r using ({names})
+        order by k.position
+        for update of r"
+    )
+});
+
+/// Overwrites rows with what was merged into them.
+static UPDATE: LazyLock<String> = LazyLock::new(|| {
+    let assignments = listed(merged(), |column| format!("{} = new.{}{}", column.name, column.name, column.cast));
+    let [old_key, new_key] = ["r", "new"].map(|table| listed(keys(), |column| format!("{table}.{}", column.name)));
+    format!(
+        "-- update_rows
+        update registrations r
+        set {assignments},
+            recorded_at = case when (r.status, r.code) = (new.status, new.code) then r.recorded_at else now() end
+        from {}
+        where ({old_key}) = ({new_key})",
+        unnest(keys().chain(merged()))
+    )
+});
+
+/// The statement that inserts these rows.
+pub(super) fn insert<'q>(rows: &[&'q Row]) -> BulkQuery<'q> {
+    bulk(&INSERT, COLUMNS.iter(), rows)
+}
+
+/// The statement that locks these rows.
+pub(super) fn lock<'q>(rows: &[&'q Row]) -> BulkQuery<'q> {
+    bulk(&LOCK, keys(), rows)
+}
+
+/// The statement that overwrites these rows.
+pub(super) fn update<'q>(rows: &[&'q Row]) -> BulkQuery<'q> {
+    bulk(&UPDATE, keys().chain(merged()), rows)
+}
+
+fn bulk<'q>(sql: &'static str, columns: impl Iterator<Item = &'static Column>, rows: &[&'q Row]) -> BulkQuery<'q> {
+    columns.fold(sqlx::query(AssertSqlSafe(sql)), |query, column| (column.bind)(query, rows))
+}
+
+fn keys() -> impl Iterator<Item = &'static Column> + Clone {
+    COLUMNS.iter().filter(|column| column.written == Key)
+}
+
+fn merged() -> impl Iterator<Item = &'static Column> + Clone {
+    COLUMNS.iter().filter(|column| column.written == Always)
+}
+
+fn name(column: &Column) -> String {
+    column.name.to_owned()
+}
+
+fn listed(columns: impl Iterator<Item = &'static Column>, text: impl Fn(&Column) -> String) -> String {
+    columns.map(text).collect::<Vec<_>>().join(", ")
+}
+
+/// Numbered parameters, one array a column.
+fn arrays(columns: impl Iterator<Item = &'static Column>) -> String {
+    let arrays = columns.zip(1..).map(|(column, n)| format!("${n}::{}[]", column.array_of));
+    arrays.collect::<Vec<_>>().join(", ")
+}
+
+/// The table `new` of the bound arrays.
+fn unnest(columns: impl Iterator<Item = &'static Column> + Clone) -> String {
+    format!("unnest({}) as new ({})", arrays(columns.clone()), listed(columns, name))
+}
+
+/// A key whose operation may be one that this version does not know.
+pub(super) type KeyTexts<'a> = (&'a str, &'a str, &'a str, &'a [u8]);
+
+/// The keys of some rows, as columns.
+#[derive(Default)]
+pub(super) struct KeyColumns<'a> {
+    batch: Vec<&'a str>,
+    target: Vec<&'a str>,
+    operation: Vec<&'a str>,
+    subject: Vec<&'a [u8]>,
+}
+
+impl<'a> KeyColumns<'a> {
+    pub(super) fn of(keys: impl IntoIterator<Item = KeyTexts<'a>>) -> Self {
         let mut columns = Self::default();
-        rows.into_iter().for_each(|row| columns.push(row));
+        for (batch, target, operation, subject) in keys {
+            columns.batch.push(batch);
+            columns.target.push(target);
+            columns.operation.push(operation);
+            columns.subject.push(subject);
+        }
         columns
     }
 
-    fn push(&mut self, row: &'a Row) {
-        let (batch, target, operation, subject) = row.key();
-        self.batch.push(batch);
-        self.target.push(target);
-        self.operation.push(operation);
-        self.subject.push(subject);
-        self.account.push(&row.account);
-        self.region.push(&row.region);
-        self.certificate_id.push(row.certificate_id.as_ref().map(|id| id.0.as_slice()));
-        self.serial.push(row.serial.as_deref());
-        // What comes to no good end is kept in its request.
-        self.certificate.push(row.certificate.as_deref().filter(|_| row.end.status().is_success()));
-        self.source.push(row.names.source.as_deref());
-        self.reference.push(row.names.reference.as_deref());
-        self.message_id.push(&row.message_id);
-        self.attempts.push(storable_json(json(&row.attempts)));
-        self.n_attempts.push(int(row.n_attempts));
-        self.n_duplicates.push(int(row.n_duplicates));
-        self.other_names.push(storable_json(json(&row.other_names)));
-        self.push_end(&row.end);
-    }
-
-    fn push_end(&mut self, end: &'a End) {
-        self.status.push(end.status().into());
-        self.code.push(end.code.as_str());
-        self.detail.push(end.detail.as_deref().map(storable));
-        self.wanted_status.push(end.wanted_status.into());
-        self.known_status.push(end.known_status.map(Into::into));
-        self.request.push(end.request.as_deref());
-        self.waits_for.push(end.waits_for.as_ref().map(HoldKey::as_str));
-        self.verify.push(end.verify);
-        self.sent_again_at.push(end.sent_again_at);
-        self.sent_at.push(end.sent_at);
-        self.received_at.push(end.received_at);
-        self.ended_at.push(end.ended_at);
+    /// Binds them in their order, as `text[]` and the subject as `bytea[]`.
+    pub(super) fn bind_to(self, query: BulkQuery<'a>) -> BulkQuery<'a> {
+        query.bind(self.batch).bind(self.target).bind(self.operation).bind(self.subject)
     }
 }
 

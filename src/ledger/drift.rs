@@ -11,7 +11,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 
-use super::columns::owned_key;
+use super::columns::{KeyTexts, owned_key};
 use super::{Ledger, LedgerError, word};
 use muster_core::account::Account;
 use muster_core::certificate::CertificateId;
@@ -81,6 +81,11 @@ pub struct ComparedRow {
 }
 
 impl DriftKey {
+    /// The key of the row that it names.
+    pub(super) fn texts(&self) -> KeyTexts<'_> {
+        (&self.batch, &self.target, self.operation, &self.subject)
+    }
+
     /// Names a row.
     pub(super) fn of((batch, target, operation, subject): super::columns::OwnedKey) -> Self {
         Self { batch, target, operation: operation.into(), subject }
@@ -255,28 +260,6 @@ fn read_compared(row: &PgRow) -> Result<ComparedRow, LedgerError> {
         ended_at: row.try_get("ended_at")?,
         n_attempts: row.try_get("n_attempts")?,
     })
-}
-
-/// Keys as columns, in their order.
-#[derive(Default)]
-struct KeyColumns<'a> {
-    batch: Vec<&'a str>,
-    target: Vec<&'a str>,
-    operation: Vec<&'a str>,
-    subject: Vec<&'a [u8]>,
-}
-
-impl<'a> KeyColumns<'a> {
-    fn of(keys: impl IntoIterator<Item = &'a DriftKey>) -> Self {
-        let mut columns = Self::default();
-        for key in keys {
-            columns.batch.push(&key.batch);
-            columns.target.push(&key.target);
-            columns.operation.push(key.operation);
-            columns.subject.push(&key.subject);
-        }
-        columns
-    }
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _};
 
 use super::announcement::announce;
 use super::authority::{release_issuers, write_authorities};
-use super::columns::{OwnedKey, ROW, RowColumns, owned_key, read_row};
+use super::columns::{self, OwnedKey, owned_key, read_row};
 use super::counters::{CounterChanges, count};
 use super::opening::hold;
 use super::reading::wake_queues;
@@ -95,84 +95,13 @@ fn merge(there: Vec<(Row, Status)>, new: &[&Row], changes: &mut CounterChanges) 
 
 /// Inserts the rows whose key is not there yet and tells which those were.
 async fn insert_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<OwnedKey>, LedgerError> {
-    let columns = RowColumns::of(rows.iter().copied());
-    let inserted = sqlx::query(
-        "-- insert_rows
-        insert into registrations (
-            batch, target, operation, subject, account, region, certificate_id, source, ref, message_id,
-            status, code, detail, wanted_status, known_status, request,
-            attempts, n_attempts, n_duplicates, other_names, sent_at, received_at, ended_at, waits_for, verify,
-            serial, certificate
-        )
-        select
-            batch, target, operation, subject, account, region, certificate_id, source, ref, message_id,
-            status, code, detail, wanted_status, known_status, request::json,
-            attempts::jsonb, n_attempts, n_duplicates, other_names::jsonb, sent_at, received_at, ended_at, waits_for,
-            verify, serial, certificate
-        from unnest(
-            $1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[], $7::bytea[], $8::text[],
-            $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
-            $17::text[], $18::int[], $19::int[], $20::text[], $21::timestamptz[], $22::timestamptz[],
-            $23::timestamptz[], $24::text[], $25::bool[], $26::bytea[], $27::bytea[]
-        ) as new (
-            batch, target, operation, subject, account, region, certificate_id, source, ref, message_id,
-            status, code, detail, wanted_status, known_status, request,
-            attempts, n_attempts, n_duplicates, other_names, sent_at, received_at, ended_at, waits_for, verify,
-            serial, certificate
-        )
-        on conflict do nothing
-        returning batch, target, operation, subject",
-    )
-    .bind(columns.batch)
-    .bind(columns.target)
-    .bind(columns.operation)
-    .bind(columns.subject)
-    .bind(columns.account)
-    .bind(columns.region)
-    .bind(columns.certificate_id)
-    .bind(columns.source)
-    .bind(columns.reference)
-    .bind(columns.message_id)
-    .bind(columns.status)
-    .bind(columns.code)
-    .bind(columns.detail)
-    .bind(columns.wanted_status)
-    .bind(columns.known_status)
-    .bind(columns.request)
-    .bind(columns.attempts)
-    .bind(columns.n_attempts)
-    .bind(columns.n_duplicates)
-    .bind(columns.other_names)
-    .bind(columns.sent_at)
-    .bind(columns.received_at)
-    .bind(columns.ended_at)
-    .bind(columns.waits_for)
-    .bind(columns.verify)
-    .bind(columns.serial)
-    .bind(columns.certificate)
-    .fetch_all(db)
-    .await?;
+    let inserted = columns::insert(rows).fetch_all(db).await?;
     inserted.iter().map(owned_key).collect()
 }
 
 /// Reads and locks the rows of the keys, in key order, each with the status that it is counted under.
 async fn lock_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<(Row, Status)>, LedgerError> {
-    let columns = RowColumns::of(rows.iter().copied());
-    let found = sqlx::query(AssertSqlSafe(format!(
-        "-- lock_rows
-        select {ROW}
-        from unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) with ordinality
-            as k (batch, target, operation, subject, place)
-        join registrations r using (batch, target, operation, subject)
-        order by k.place
-        for update of r"
-    )))
-    .bind(columns.batch)
-    .bind(columns.target)
-    .bind(columns.operation)
-    .bind(columns.subject)
-    .fetch_all(db)
-    .await?;
+    let found = columns::lock(rows).fetch_all(db).await?;
     if found.len() != rows.len() {
         // Retention removed some between the two statements: the whole page is written again.
         return Err(LedgerError::Database(sqlx::Error::RowNotFound));
@@ -183,67 +112,7 @@ async fn lock_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<(Row, Sta
 
 /// Writes the merged rows, which are locked.
 pub(super) async fn update_rows(db: &mut PgConnection, rows: &[Row]) -> Result<(), LedgerError> {
-    let columns = RowColumns::of(rows);
-    sqlx::query(
-        "-- update_rows
-        update registrations r
-        set status = new.status,
-            code = new.code,
-            detail = new.detail,
-            wanted_status = new.wanted_status,
-            known_status = new.known_status,
-            request = new.request::json,
-            attempts = new.attempts::jsonb,
-            n_attempts = new.n_attempts,
-            n_duplicates = new.n_duplicates,
-            other_names = new.other_names::jsonb,
-            sent_at = new.sent_at,
-            received_at = new.received_at,
-            ended_at = new.ended_at,
-            message_id = new.message_id,
-            waits_for = new.waits_for,
-            verify = new.verify,
-            sent_again_at = new.sent_again_at,
-            serial = new.serial,
-            certificate = new.certificate,
-            recorded_at = case when (r.status, r.code) = (new.status, new.code) then r.recorded_at else now() end
-        from unnest(
-            $1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::text[],
-            $9::text[], $10::text[], $11::text[], $12::int[], $13::int[], $14::text[], $15::timestamptz[],
-            $16::timestamptz[], $17::timestamptz[], $18::text[], $19::text[], $20::bool[], $21::timestamptz[],
-            $22::bytea[], $23::bytea[]
-        ) as new (
-            batch, target, operation, subject, status, code, detail, wanted_status, known_status, request,
-            attempts, n_attempts, n_duplicates, other_names, sent_at, received_at, ended_at, message_id,
-            waits_for, verify, sent_again_at, serial, certificate
-        )
-        where (r.batch, r.target, r.operation, r.subject) = (new.batch, new.target, new.operation, new.subject)",
-    )
-    .bind(columns.batch)
-    .bind(columns.target)
-    .bind(columns.operation)
-    .bind(columns.subject)
-    .bind(columns.status)
-    .bind(columns.code)
-    .bind(columns.detail)
-    .bind(columns.wanted_status)
-    .bind(columns.known_status)
-    .bind(columns.request)
-    .bind(columns.attempts)
-    .bind(columns.n_attempts)
-    .bind(columns.n_duplicates)
-    .bind(columns.other_names)
-    .bind(columns.sent_at)
-    .bind(columns.received_at)
-    .bind(columns.ended_at)
-    .bind(columns.message_id)
-    .bind(columns.waits_for)
-    .bind(columns.verify)
-    .bind(columns.sent_again_at)
-    .bind(columns.serial)
-    .bind(columns.certificate)
-    .execute(db)
-    .await?;
+    columns::update(&rows.iter().collect::<Vec<_>>()).execute(db).await?;
     Ok(())
 }
 

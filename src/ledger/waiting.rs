@@ -11,6 +11,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 use time::OffsetDateTime;
 
+use super::columns::KeyColumns;
 use super::{Ledger, LedgerError, replay};
 use muster_core::hold::HoldKey;
 
@@ -199,7 +200,11 @@ async fn stop_waiting(
     if jobs.is_empty() {
         return Ok(0);
     }
-    let keys = WaitingKeys::of(jobs);
+    // Every process locks rows in the order of their keys.
+    let mut jobs = jobs.to_vec();
+    jobs.sort_by_key(|job| job.key());
+    let keys = KeyColumns::of(jobs.iter().map(|job| job.key()));
+    let ended_at: Vec<_> = jobs.iter().map(|job| job.ended_at).collect();
     let update = format!(
         "-- stop_waiting
         with still as (
@@ -217,9 +222,8 @@ async fn stop_waiting(
         where (r.batch, r.target, r.operation, r.subject)
             = (still.batch, still.target, still.operation, still.subject)"
     );
-    let query = sqlx::query(AssertSqlSafe(update)).bind(hold.as_str()).bind(&keys.batch).bind(&keys.target);
-    let query = query.bind(&keys.operation).bind(&keys.subject).bind(&keys.ended_at);
-    Ok(query.execute(db).await?.rows_affected())
+    let query = keys.bind_to(sqlx::query(AssertSqlSafe(update)).bind(hold.as_str()));
+    Ok(query.bind(ended_at).execute(db).await?.rows_affected())
 }
 
 /// Locks a released hold, once no page that names it is being written; tells whether it is there.
@@ -245,33 +249,6 @@ async fn remove(db: &mut PgConnection, hold: &HoldKey) -> Result<bool, LedgerErr
 impl WaitingJob {
     fn key(&self) -> (&str, &str, &str, &[u8]) {
         (&self.batch, &self.target, &self.operation, &self.subject)
-    }
-}
-
-/// The keys of rows as columns, in the order in which everybody locks rows.
-#[derive(Default)]
-struct WaitingKeys<'a> {
-    batch: Vec<&'a str>,
-    target: Vec<&'a str>,
-    operation: Vec<&'a str>,
-    subject: Vec<&'a [u8]>,
-    ended_at: Vec<OffsetDateTime>,
-}
-
-impl<'a> WaitingKeys<'a> {
-    fn of(jobs: &[&'a WaitingJob]) -> Self {
-        let mut jobs = jobs.to_vec();
-        jobs.sort_by_key(|job| job.key());
-        let mut keys = Self::default();
-        for job in jobs {
-            let (batch, target, operation, subject) = job.key();
-            keys.batch.push(batch);
-            keys.target.push(target);
-            keys.operation.push(operation);
-            keys.subject.push(subject);
-            keys.ended_at.push(job.ended_at);
-        }
-        keys
     }
 }
 

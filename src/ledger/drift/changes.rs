@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use time::OffsetDateTime;
 
-use super::{ComparedRow, DriftKey, KeyColumns};
-use crate::ledger::columns::{ROW, read_row};
+use super::{ComparedRow, DriftKey};
+use crate::ledger::columns::{KeyColumns, SELECT, read_row};
 use crate::ledger::counters::{self, count};
 use crate::ledger::record::update_rows;
 use crate::ledger::row::{End, Row};
@@ -116,10 +116,11 @@ async fn lock(
     db: &mut PgConnection,
     rows: impl Iterator<Item = &ComparedRow> + Clone,
 ) -> Result<Vec<(Row, Status)>, LedgerError> {
-    let keys = KeyColumns::of(rows.clone().map(|row| &row.key));
-    let found = sqlx::query(AssertSqlSafe(format!(
+    let keys = KeyColumns::of(rows.clone().map(|row| row.key.texts()));
+    let select = SELECT.as_str();
+    let query = sqlx::query(AssertSqlSafe(format!(
         "-- lock_compared
-        select {ROW}
+        select {select}
         from unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::timestamptz[], $6::int[]) with ordinality
             as k (batch, target, operation, subject, ended_at, n_attempts, place)
         join registrations r using (batch, target, operation, subject)
@@ -127,15 +128,13 @@ async fn lock(
             and r.ended_at = k.ended_at and r.n_attempts = k.n_attempts
         order by k.place
         for update of r"
-    )))
-    .bind(keys.batch)
-    .bind(keys.target)
-    .bind(keys.operation)
-    .bind(keys.subject)
-    .bind(rows.clone().map(|row| row.ended_at).collect::<Vec<_>>())
-    .bind(rows.map(|row| row.n_attempts).collect::<Vec<_>>())
-    .fetch_all(db)
-    .await?;
+    )));
+    let found = keys
+        .bind_to(query)
+        .bind(rows.clone().map(|row| row.ended_at).collect::<Vec<_>>())
+        .bind(rows.map(|row| row.n_attempts).collect::<Vec<_>>())
+        .fetch_all(db)
+        .await?;
     let read = |row| Ok((read_row(row)?, word("status", &row.try_get::<String, _>("status")?)?));
     found.iter().map(read).collect()
 }

@@ -5,9 +5,9 @@
 
 use sqlx::PgConnection;
 
+use super::DriftKey;
 use super::listing::ReconcileRun;
-use super::{DriftKey, KeyColumns};
-use crate::ledger::columns::owned_key;
+use crate::ledger::columns::{KeyColumns, owned_key};
 use crate::ledger::{Ledger, LedgerError};
 use muster_core::account::Account;
 use muster_core::hold::HoldKey;
@@ -88,8 +88,8 @@ impl Ledger {
 }
 
 async fn wait(db: &mut PgConnection, hold: &HoldKey, keys: &[&DriftKey]) -> Result<u64, LedgerError> {
-    let keys = KeyColumns::of(keys.iter().copied());
-    let updated = sqlx::query(
+    let keys = KeyColumns::of(keys.iter().map(|key| key.texts()));
+    let query = sqlx::query(
         "-- wait_for_repair
         with sendable as (
             select r.batch, r.target, r.operation, r.subject
@@ -107,13 +107,8 @@ async fn wait(db: &mut PgConnection, hold: &HoldKey, keys: &[&DriftKey]) -> Resu
         where (r.batch, r.target, r.operation, r.subject)
             = (sendable.batch, sendable.target, sendable.operation, sendable.subject)",
     )
-    .bind(hold.as_str())
-    .bind(keys.batch)
-    .bind(keys.target)
-    .bind(keys.operation)
-    .bind(keys.subject)
-    .execute(db)
-    .await?;
+    .bind(hold.as_str());
+    let updated = keys.bind_to(query).execute(db).await?;
     Ok(updated.rows_affected())
 }
 
