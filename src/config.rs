@@ -16,6 +16,7 @@ pub mod probe_times;
 mod rates;
 pub mod retry_policy;
 pub mod show;
+pub mod similar;
 pub mod template;
 mod units;
 pub mod url_source;
@@ -34,12 +35,12 @@ use crate::config::log::{LogFilter, LogFormat};
 use crate::config::probe_times::ProbeTimes;
 use crate::config::retry_policy::RetryPolicy;
 use crate::config::url_source::UrlSource;
-use muster_core::job::DEFAULT_TARGET;
+use muster_core::job::{DEFAULT_TARGET, Name};
 use muster_core::precheck::{NotYetValid, Policy};
 use muster_core::role::{Role, RoleArn};
 
 use self::database_settings::DatabaseSettings;
-pub use error::ConfigError;
+pub use error::{ConfigError, UnknownTarget};
 pub use layers::{Settings, Sources};
 pub use rates::TargetRates;
 pub use units::Time;
@@ -297,6 +298,17 @@ impl PrecheckConfig {
     /// The policy of the precheck.
     pub fn policy(&self) -> Policy {
         Policy { not_yet_valid: self.not_yet_valid }
+    }
+}
+
+impl Config {
+    /// A target, by its name.
+    ///
+    /// # Errors
+    /// The settings have no such target.
+    pub fn target(&self, name: &Name) -> Result<&TargetConfig, UnknownTarget> {
+        let unknown = || UnknownTarget { target: name.clone(), known: self.targets.keys().cloned().collect() };
+        self.targets.get(name.as_str()).ok_or_else(unknown)
     }
 }
 

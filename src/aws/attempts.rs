@@ -11,16 +11,13 @@ use crate::config::retry_policy::RetryPolicy;
 use muster_core::hold::{HoldKind, Parking};
 use muster_core::job::CertificateStatus;
 use muster_core::outcome::known::differing_status;
-use muster_core::outcome::{Attempt, Code, Outcome};
+use muster_core::outcome::{ATTEMPTS_KEPT, Attempt, Code, Outcome};
 use muster_core::precheck::CheckedCertificate;
 
 use retry::Retries;
 
 pub use existing::ExistingCertificate;
 pub use retry::NextStep;
-
-/// Most attempts that an outcome carries; the ledger keeps no more.
-const KEPT: usize = 10;
 
 /// The calls of one certificate: all counted, the last ten kept.
 #[derive(Debug)]
@@ -41,7 +38,7 @@ impl Attempts {
     pub fn after(&mut self, answer: &Answer, successes: u64, is_breaker_open: bool) -> NextStep {
         self.n += 1;
         self.first_call.get_or_insert(answer.attempt.at);
-        if self.last.len() == KEPT {
+        if self.last.len() == ATTEMPTS_KEPT {
             self.last.remove(0);
         }
         self.last.push(answer.attempt.clone());

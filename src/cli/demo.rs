@@ -48,7 +48,7 @@ pub(super) struct Demo {
     #[arg(long, default_value_t = 2000, value_name = "N")]
     certificates: usize,
     /// The sandbox's quota, in calls a second.
-    #[arg(long, default_value = "200", value_name = "CALLS", value_parser = rate)]
+    #[arg(long, default_value = "200", value_name = "CALLS")]
     rate: Rate,
     /// Leaves everything running at the end and says where, until Ctrl-C.
     #[arg(long)]
@@ -59,11 +59,6 @@ pub(super) struct Demo {
     /// Folder with the programs of PostgreSQL, where they are not found by themselves.
     #[arg(long, env = "PG_BIN", value_name = "FOLDER")]
     pg_bin: Option<PathBuf>,
-}
-
-fn rate(text: &str) -> Result<Rate, String> {
-    let per_second: f64 = text.parse().map_err(|_| format!("expected a number, found {text:?}"))?;
-    Rate::new(per_second).map_err(|error| error.to_string())
 }
 
 impl Demo {

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use time::OffsetDateTime;
@@ -215,11 +215,7 @@ async fn clock(config: &Config) -> Clock {
 
 /// The quota of the target's operation.
 fn quota(config: &Config, order: &BatchOrder) -> anyhow::Result<Rate> {
-    let target = &order.target;
-    let Some(settings) = config.targets.get(target.as_str()) else {
-        let known: Vec<_> = config.targets.keys().map(String::as_str).collect();
-        bail!("target `{target}` is not in the settings, which have {}", known.join(", "));
-    };
+    let settings = config.target(&order.target).map_err(|unknown| anyhow!("{unknown}"))?;
     Ok(settings.rates.of(order.operation()))
 }
 

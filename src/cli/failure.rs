@@ -6,7 +6,7 @@ use super::ca::order::OrderError;
 use super::exit::{DENIED, ERROR, PROBLEMS, SOME_FAILED, UNREACHABLE, USAGE};
 use super::holds::NotHeld;
 use super::operator::NobodyToAsk;
-use super::pause::{NotPaused, UnknownTarget};
+use super::pause::NotPaused;
 use super::prune::RecentBatches;
 use super::replay::{NoReplay, SelectionError};
 use super::show::{GivenError, NothingKnown};
@@ -14,7 +14,7 @@ use super::status::UnknownBatch;
 use crate::aws::identity::IdentityError;
 use crate::aws::queue::{QueueError, QueueErrorKind};
 use crate::aws::registrar::{CallError, ErrorKind};
-use crate::config::ConfigError;
+use crate::config::{ConfigError, UnknownTarget};
 use crate::health::fit::Misfit;
 use crate::ledger::LedgerError;
 use crate::operator::ca_registration::CaRegistrationError;
@@ -81,7 +81,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
         || error.is::<UnknownTarget>()
         || error.is::<SelectionError>()
         || error.is::<GivenError>()
-        || matches!(single_error(error), Some(CaRegistrationError::UnknownTarget { .. }))
+        || matches!(single_error(error), Some(CaRegistrationError::UnknownTarget(_)))
 }
 
 /// The code for a call that says nothing of a certificate.

@@ -6,9 +6,10 @@ use clap::{Args, Subcommand};
 
 use super::ledger;
 use super::operator;
-use super::status::{UnknownBatch, similar};
+use super::status::UnknownBatch;
 use super::talk::talk;
 use crate::config::Config;
+use crate::config::UnknownTarget;
 use crate::ledger::Ledger;
 use muster_core::hold::{HoldKey, HoldKind, Notice};
 use muster_core::job::Name;
@@ -69,22 +70,6 @@ impl NotPaused {
             [] => "nothing is paused; `muster holds` lists what else parked jobs wait for".to_owned(),
             paused => format!("paused are: {}", paused.join(", ")),
         }
-    }
-}
-
-/// The settings have no such target.
-#[derive(Debug, thiserror::Error)]
-#[error("target `{target}` is not in the settings, which have {}", .known.join(", "))]
-pub(super) struct UnknownTarget {
-    target: Name,
-    known: Vec<String>,
-}
-
-impl UnknownTarget {
-    /// What may have been meant.
-    pub(super) fn hint(&self) -> Option<String> {
-        let similar = similar(self.target.as_str(), &self.known);
-        (!similar.is_empty()).then(|| format!("did you mean {}?", similar.join(" or ")))
     }
 }
 
@@ -164,9 +149,7 @@ impl What {
 
     fn check_target(&self, config: &Config) -> Result<(), UnknownTarget> {
         match self {
-            Self::Target { target } if !config.targets.contains_key(target.as_str()) => {
-                Err(UnknownTarget { target: target.clone(), known: config.targets.keys().cloned().collect() })
-            }
+            Self::Target { target } => config.target(target).map(drop),
             _ => Ok(()),
         }
     }

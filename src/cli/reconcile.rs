@@ -52,7 +52,7 @@ pub(super) struct Reconcile {
     #[arg(long, value_name = "N")]
     sample: Option<NonZeroU32>,
     /// Most calls a second; a throttle halves it for a minute.
-    #[arg(long, default_value = "5", value_parser = rate)]
+    #[arg(long, default_value = "5")]
     rate: Rate,
     /// Has workers send again what AWS does not have, and what it has and the ledger knows by a bad end.
     #[arg(long)]
@@ -75,11 +75,6 @@ Exit codes:
   4  AWS denies the calls: they need iot:ListCertificates, iot:ListCertificatesByCA, iot:DescribeCertificate
   6  they differ, also where that was mended
 Others are those of `muster --help`.";
-
-fn rate(text: &str) -> Result<Rate, String> {
-    let rate: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
-    Rate::new(rate).map_err(|error| error.to_string())
-}
 
 impl Reconcile {
     /// Compares, asks and mends.

@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::ledger::Ledger;
 use muster_core::job::Name;
 
-pub(super) use unknown::{UnknownBatch, counters, similar};
+pub(super) use unknown::{UnknownBatch, counters};
 
 use asked::StatusQuery;
 use list::BatchListing;

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use super::keys::{Path, ValueError};
 use super::origin::Origin;
+use super::similar::similar;
+use muster_core::job::Name;
 
 /// Why settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -70,4 +72,22 @@ pub enum ConfigError {
 
 fn meant(nearest: Option<&Path>) -> String {
     nearest.map_or_else(String::new, |key| format!("; did you mean `{key}`?"))
+}
+
+/// A target that the settings do not have.
+#[derive(Debug, thiserror::Error)]
+#[error("target `{target}` is not in the settings, which have {}", .known.join(", "))]
+pub struct UnknownTarget {
+    /// The target.
+    pub target: Name,
+    /// Those that the settings have.
+    pub known: Vec<String>,
+}
+
+impl UnknownTarget {
+    /// What may have been meant.
+    pub fn hint(&self) -> Option<String> {
+        let similar = similar(self.target.as_str(), &self.known);
+        (!similar.is_empty()).then(|| format!("did you mean {}?", similar.join(" or ")))
+    }
 }

@@ -229,8 +229,8 @@ mod tests {
 
     use time::OffsetDateTime;
 
-    use super::lanes::WINDOW;
     use super::*;
+    use crate::quota::permits::WINDOW;
 
     fn message(receipt: &str) -> ReceivedMessage {
         ReceivedMessage {

@@ -11,10 +11,10 @@ use time::OffsetDateTime;
 use muster_core::certificate::CertificateId;
 use muster_core::hold::HoldKey;
 use muster_core::job::{CertificateStatus, Operation};
-use muster_core::outcome::{Attempt, Code, Status};
+use muster_core::outcome::{ATTEMPTS_KEPT, Attempt, Code, Status};
 
-/// Most calls and most further names that a row keeps: enough to see a pattern, small enough for millions of rows.
-const KEPT: usize = 10;
+/// Most further names that a row keeps.
+const NAMES_KEPT: usize = 10;
 
 /// What one (batch, target, operation, subject) came to.
 #[derive(Clone, PartialEq)]
@@ -146,7 +146,7 @@ impl Row {
         later.other_names.into_iter().for_each(|names| self.remember(names));
         self.n_attempts += later.n_attempts;
         self.attempts.extend(later.attempts);
-        self.attempts.drain(..self.attempts.len().saturating_sub(KEPT));
+        self.attempts.drain(..self.attempts.len().saturating_sub(ATTEMPTS_KEPT));
         if later.end.wins_over(&self.end) {
             self.end = later.end;
         }
@@ -164,7 +164,7 @@ impl Row {
     /// Keeps names that are new to this row.
     fn remember(&mut self, names: Names) {
         let is_new = names != Names::default() && names != self.names && !self.other_names.contains(&names);
-        if is_new && self.other_names.len() < KEPT {
+        if is_new && self.other_names.len() < NAMES_KEPT {
             self.other_names.push(names);
         }
     }

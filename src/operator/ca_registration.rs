@@ -14,7 +14,7 @@ use crate::aws::attempts::{Attempts, ExistingCertificate, NextStep};
 use crate::aws::identity::{self, IdentityError};
 use crate::aws::registrar::{Answer, CallError, ErrorKind, Registrar};
 use crate::config::retry_policy::RetryPolicy;
-use crate::config::{Config, TargetRates};
+use crate::config::{Config, TargetRates, UnknownTarget};
 use crate::health::breaker::{Changes, Dependency};
 use crate::health::clock::Clock;
 use crate::ledger::rate_limit::Quota;
@@ -51,13 +51,8 @@ pub struct CaRegistration {
 #[derive(Debug, thiserror::Error)]
 pub enum CaRegistrationError {
     /// The settings have no such target.
-    #[error("target `{target}` is not in the settings, which have {known}")]
-    UnknownTarget {
-        /// The target.
-        target: Name,
-        /// Those that the settings have.
-        known: String,
-    },
+    #[error(transparent)]
+    UnknownTarget(#[from] UnknownTarget),
     /// AWS did not say who we are.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -110,10 +105,7 @@ impl CaRegistration {
     /// # Errors
     /// The settings have no such target, or AWS did not say who we are.
     pub async fn connect(config: &Config, target: &Name) -> Result<Self, CaRegistrationError> {
-        let Some(settings) = config.targets.get(target.as_str()) else {
-            let known = config.targets.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            return Err(CaRegistrationError::UnknownTarget { target: target.clone(), known });
-        };
+        let settings = config.target(target)?;
         let timeout = config.worker.attempt_timeout.into();
         let asked = identity::ask(&settings.access(&config.aws), timeout).await;
         let (aws, account) = asked.answer?;

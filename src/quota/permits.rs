@@ -15,7 +15,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot};
 
-pub use load::{Counted, Gauges};
+pub use load::{Counted, Gauges, WINDOW};
 
 use crate::ledger::rate_limit::Lease;
 use muster_core::rate::Rate;
@@ -159,7 +159,7 @@ impl PermitPool {
 
     /// How many jobs it could take that are not in any queue: those of two seconds, without what waits here.
     pub fn demand(&self) -> usize {
-        let wanted = self.learnt().calls_in(load::WINDOW).max(self.load.may_wait());
+        let wanted = self.learnt().calls_in(WINDOW).max(self.load.may_wait());
         wanted.saturating_sub(self.load.waiting())
     }
 }

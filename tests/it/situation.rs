@@ -110,7 +110,7 @@ async fn a_queue_that_cannot_be_read_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_throttle_is_named_with_both_rates() {
     let settings = muster_sandbox::SandboxSettings {
-        rates: muster_sandbox::Rates::all(20.0),
+        rates: muster_sandbox::Rates::all(5.0),
         ..muster_sandbox::SandboxSettings::default()
     };
     let factory = Factory::with(settings, 100.0).await;

@@ -13,6 +13,9 @@ use crate::certificate::CertificateId;
 use crate::hold::Parking;
 use crate::job::CertificateStatus;
 
+/// Most attempts that an outcome and a row of the ledger keep: enough to see a pattern, small enough for millions of rows.
+pub const ATTEMPTS_KEPT: usize = 10;
+
 /// How a job ended.
 #[derive(Clone, Copy, Debug, Display, EnumString, Eq, Hash, IntoStaticStr, PartialEq, VariantArray)]
 #[strum(serialize_all = "snake_case")]

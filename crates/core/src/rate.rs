@@ -1,5 +1,6 @@
 //! Calls a second, and what they make of times.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -44,6 +45,16 @@ impl Rate {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates are above zero and bounded")]
         let calls = (self.0 * time.as_secs_f64()) as usize;
         calls
+    }
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    /// Reads a rate as people write it: `10`, `2.5`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let per_second: f64 = text.parse().map_err(|_| format!("expected a number, found {text:?}"))?;
+        Self::new(per_second).map_err(|error| error.to_string())
     }
 }
 

@@ -1,5 +1,6 @@
 //! A batch that the ledger does not know, and what may have been meant.
 
+use crate::config::similar::similar;
 use crate::ledger::{BatchStatus, Ledger};
 use muster_core::job::Name;
 
@@ -8,9 +9,6 @@ const LOOKED_THROUGH: u32 = 1000;
 
 /// How many batches are named to whoever asks for one that is not there.
 const NAMED: usize = 3;
-
-/// How alike two names are, from 0 to 1, where one may stand for the other.
-const ALIKE: f64 = 0.8;
 
 /// No message of this batch was received.
 #[derive(Debug, thiserror::Error)]
@@ -58,14 +56,6 @@ pub(in crate::cli) async fn counters(ledger: &Ledger, batch: &Name) -> anyhow::R
         Some(counters) => Ok(counters),
         None => Err(UnknownBatch::of(ledger, batch).await?.into()),
     }
-}
-
-/// The names that are most like one, the most alike first.
-pub(in crate::cli) fn similar(name: &str, names: &[String]) -> Vec<String> {
-    let mut alike: Vec<_> = names.iter().map(|other| (strsim::jaro_winkler(name, other), other)).collect();
-    alike.retain(|(likeness, _)| *likeness >= ALIKE);
-    alike.sort_by(|(one, _), (other, _)| other.total_cmp(one));
-    alike.into_iter().take(NAMED).map(|(_, name)| name.clone()).collect()
 }
 
 #[cfg(test)]

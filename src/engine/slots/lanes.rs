@@ -4,16 +4,12 @@
 //! work leaves the last tenth to a second queue where there is one; that queue has whatever live work does not want.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::StageProgress;
 use crate::quota::by_target::Room;
-
-/// The time whose ends without a call tell how many more there may be. A live message that came within it stands for
-/// more.
-pub(super) const WINDOW: Duration = Duration::from_secs(2);
+use crate::quota::permits::WINDOW;
 
 /// The share that is kept for sent-again messages: one part in so many.
 const KEPT_PART: usize = 10;

@@ -46,10 +46,7 @@ impl Inventory {
     /// # Errors
     /// The settings have no such target, or AWS did not say who we are.
     pub async fn connect(config: &Config, target: &Name, rate: Rate) -> Result<Self, CaRegistrationError> {
-        let Some(settings) = config.targets.get(target.as_str()) else {
-            let known = config.targets.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            return Err(CaRegistrationError::UnknownTarget { target: target.clone(), known });
-        };
+        let settings = config.target(target)?;
         let timeout = config.worker.attempt_timeout.into();
         let (aws, account) = identity::prove(&settings.access(&config.aws), timeout).await?;
         let retry = config.retry.policy();

@@ -15,8 +15,10 @@ use super::lease::LEASE;
 use crate::ledger::rate_limit::Lease;
 use muster_core::rate::Rate;
 
-/// The time whose calls bound the jobs that wait for more of them.
-pub(super) const WINDOW: Duration = Duration::from_secs(2);
+/// How far back a worker looks to decide how many jobs it may hold: as many may wait as were started in this time, and as
+/// many more are received as ended in it without a call. Longer holds back jobs that another worker could start; shorter
+/// starves the quota while SQS answers slowly.
+pub const WINDOW: Duration = Duration::from_secs(2);
 
 /// For so long a target that had work is believed to have more in the queue.
 const MORE_IS_LIKELY: Duration = Duration::from_secs(10);
