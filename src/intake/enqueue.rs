@@ -2,8 +2,8 @@
 //!
 //! Two passes, as every message says how many distinct certificates its batch has. What passed lies in a [`spool`]
 //! meanwhile: so exactly what was checked is sent, standard input can be read, and memory holds ids only. What may be a
-//! CA's waits until everything is read (`candidates`). Sending everything again is harmless, as a certificate's id is its
-//! name. Nothing here knows the terminal.
+//! CA's waits until everything is read (`candidates`). Sending everything again is harmless, as a certificate's id is
+//! its name. Nothing here knows the terminal.
 
 mod candidates;
 pub mod device;
@@ -49,7 +49,8 @@ impl BatchOrder {
         if self.without_ca { Operation::RegisterCertificateWithoutCA } else { Operation::RegisterCertificate }
     }
 
-    /// The CA that issued a certificate, by its place among the given ones; the first one where none has its issuer's name.
+    /// The CA that issued a certificate, by its place among the given ones; the first one where none has its issuer's
+    /// name.
     fn ca_of(&self, certificate: Option<&Certificate>) -> Option<usize> {
         match (&*self.cas, certificate) {
             ([], _) => None,

@@ -105,8 +105,8 @@ pub struct ManifestError {
 impl Manifest {
     /// Finds what is to be read: files as they are given, folders with all that is below them, in the order of names.
     ///
-    /// In folders only files that are named as certificates and their containers are (`.pem`, `.crt`, `.p7b`) are taken; links are followed, and no
-    /// folder is read twice.
+    /// In folders only files that are named as certificates and their containers are (`.pem`, `.crt`, `.p7b`) are
+    /// taken; links are followed, and no folder is read twice.
     ///
     /// # Errors
     /// A path is not there.

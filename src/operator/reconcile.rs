@@ -1,8 +1,8 @@
 //! Compares the ledger with what AWS holds, and mends the ledger where somebody asks for it.
 //!
-//! AWS lists its certificates by age, the ledger has them by id: what AWS lists is kept in the ledger's database until it
-//! was compared, so that nothing grows with the account. A certificate that the list does not have counts as missing only
-//! after AWS was asked for it by its id. Rows that came after the beginning are never held against AWS.
+//! AWS lists its certificates by age, the ledger has them by id: what AWS lists is kept in the ledger's database until
+//! it was compared, so that nothing grows with the account. A certificate that the list does not have counts as missing
+//! only after AWS was asked for it by its id. Rows that came after the beginning are never held against AWS.
 
 mod drift;
 mod findings;
@@ -212,8 +212,8 @@ impl Reconciliation {
     }
 }
 
-/// Finds out that the markers of pages repeat, by Brent's algorithm: one marker is kept, and another one after twice as many
-/// pages each time. A list that does not end is found out after at most four times as many pages as differ.
+/// Finds out that the markers of pages repeat, by Brent's algorithm: one marker is kept, and another one after twice as
+/// many pages each time. A list that does not end is found out after at most four times as many pages as differ.
 #[derive(Default)]
 struct CycleDetector {
     kept: Option<String>,

@@ -1,7 +1,7 @@
 //! What is going on in the whole fleet, from the ledger alone: what stops or slows the work, and what fixes it.
 //!
-//! `muster status`, `muster doctor` and the ops page show the same. Nothing here is a guess: what no worker reported and the
-//! ledger does not hold is unknown.
+//! `muster status`, `muster doctor` and the ops page show the same. Nothing here is a guess: what no worker reported
+//! and the ledger does not hold is unknown.
 
 mod obstacle;
 mod troubles;
@@ -68,8 +68,8 @@ impl Situation {
         obstacles
     }
 
-    /// The obstacles of one batch, for these targets; its parked jobs wait for `holds`. A batch without an outcome yet has
-    /// no known targets: then everything counts.
+    /// The obstacles of one batch, for these targets; its parked jobs wait for `holds`. A batch without an outcome yet
+    /// has no known targets: then everything counts.
     pub fn obstacles_of(&self, batch: &Name, targets: &[String], holds: &[&HoldKey]) -> Vec<Obstacle> {
         let is_its_target = |target: &str| targets.is_empty() || targets.iter().any(|its| its == target);
         let is_its_hold = |hold: &HoldKey| {

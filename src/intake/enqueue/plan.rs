@@ -86,7 +86,8 @@ impl EnqueueTally {
         self.rejected.values().sum()
     }
 
-    /// What the batch is announced to have. What comes from a rejects file was announced, or not, when it was read first.
+    /// What the batch is announced to have. What comes from a rejects file was announced, or not, when it was read
+    /// first.
     pub fn batch_size(&self) -> Option<u64> {
         Some(self.to_send - self.resent).filter(|&n| n > 0)
     }

@@ -115,7 +115,8 @@ impl RejectReason {
         }
     }
 
-    /// Says whether the text may be kept: no private key is, and no CA that would be a device if it were sent again alone.
+    /// Says whether the text may be kept: no private key is, and no CA that would be a device if it were sent again
+    /// alone.
     fn lets_text_be_kept(&self) -> bool {
         self.code() != Code::PrivateKey.as_str() && !matches!(self, Self::ChainWithoutDevice)
     }

@@ -118,8 +118,8 @@ impl CaFile {
     }
 }
 
-/// Reads a file with certificates as PEM text, whatever form it has: DER is encoded, UTF-16 decoded. Of a private key only
-/// the marker is left where the text is not as it stood.
+/// Reads a file with certificates as PEM text, whatever form it has: DER is encoded, UTF-16 decoded. Of a private key
+/// only the marker is left where the text is not as it stood.
 ///
 /// # Errors
 /// The system does not let it be read.

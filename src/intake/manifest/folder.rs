@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Manifest, ManifestInput};
 
-/// The ends of names that certificates have in folders. Containers are read to be rejected: whoever puts one there means the
-/// certificates in it.
+/// The ends of names that certificates have in folders. Containers are read to be rejected: whoever puts one there
+/// means the certificates in it.
 const EXTENSIONS: [&str; 9] = ["pem", "crt", "cer", "der", "cert", "p7b", "p7c", "p12", "pfx"];
 
 /// Adds what is in a folder, in the order of names. `seen` holds the folders that were read, as links may lead back.

@@ -1,7 +1,7 @@
 //! Takes one file to pieces: PEM blocks, certificates in DER, lines of a rejects file, in whatever mixture.
 //!
-//! Files are joined in odd ways (`cat *.crt`), so text and DER may follow each other. It reports where private keys stand
-//! and never hands one on.
+//! Files are joined in odd ways (`cat *.crt`), so text and DER may follow each other. It reports where private keys
+//! stand and never hands one on.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};

@@ -1,7 +1,7 @@
 //! The text of one file: decoded, taken to pieces block by block, with the line of each.
 //!
-//! UTF-8, UTF-16 and other encodings are read. NULs are dropped: they remain of UTF-16 in the middle of a file in another
-//! encoding. However long the text is, memory holds one stretch of it.
+//! UTF-8, UTF-16 and other encodings are read. NULs are dropped: they remain of UTF-16 in the middle of a file in
+//! another encoding. However long the text is, memory holds one stretch of it.
 
 use encoding_rs::{Decoder, UTF_8, UTF_16BE, UTF_16LE};
 

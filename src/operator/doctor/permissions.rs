@@ -138,8 +138,9 @@ async fn of_queue(name: &str, reached: Option<ReachedQueue>) -> Vec<Finding> {
     ]
 }
 
-/// Says whether the doctor may receive a message and give it back at once. If the queue looks empty, that has no effect. For an
-/// encrypted queue it is the only way to test access to the key, so it is worth one delivery if nobody else receives.
+/// Says whether the doctor may receive a message and give it back at once. If the queue looks empty, that has no
+/// effect. For an encrypted queue it is the only way to test access to the key, so it is worth one delivery if nobody
+/// else receives.
 fn may_receive(attributes: &QueueAttributes) -> bool {
     attributes.visible == 0 || (attributes.kms_key.is_some() && attributes.in_flight == 0)
 }

@@ -46,8 +46,8 @@ impl Reconciliation {
         Ok(n)
     }
 
-    /// Marks what is gone and learns what AWS said of statuses; with `is_repair`, has jobs sent again. What was done is in
-    /// `done` also where this fails or is stopped.
+    /// Marks what is gone and learns what AWS said of statuses; with `is_repair`, has jobs sent again. What was done is
+    /// in `done` also where this fails or is stopped.
     ///
     /// # Errors
     /// What the server or the connection met.
@@ -154,8 +154,8 @@ fn request(operation: Operation, der: &[u8], wanted: CertificateStatus) -> Optio
     Some(serde_json::to_string(&request).expect("strings always become JSON"))
 }
 
-/// What a row becomes of which AWS told a status that the ledger did not know. A word that this version does not know is
-/// no status.
+/// What a row becomes of which AWS told a status that the ledger did not know. A word that this version does not know
+/// is no status.
 fn learnt(row: &ComparedRow, status: Option<&str>) -> Option<Becomes> {
     let status: CertificateStatus = status?.parse().ok()?;
     let wanted = row.wanted_status;
