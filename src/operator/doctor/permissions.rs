@@ -1,5 +1,6 @@
 //! Tests permissions without side effects: SQS with a made-up receipt handle, AWS IoT with text that is not a
 //! certificate.
+//!
 //! Only a denial shows that a call is not allowed. An error about the made-up input shows that it is.
 
 use std::time::Duration;
