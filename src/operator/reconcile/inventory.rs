@@ -1,5 +1,5 @@
-//! Reads from AWS what is registered, at a rate of its own, and slower after a throttle, so that workers keep the
-//! quota. Retries calls that fail.
+//! Reads from AWS what is registered, using only spare quota: at a rate of its own, and slower after a throttle.
+//! Retries failed calls.
 
 use std::time::Duration;
 
