@@ -323,7 +323,7 @@ async fn a_ledger_that_may_not_be_written_is_a_problem() {
     execute(&factory, &format!("alter database {name} set default_transaction_read_only = on")).await;
     let (code, findings) = doctor(&factory, &[]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["postgres_rights"])));
-    assert!(trouble(&findings, "postgres_rights").1.contains("takes no writes"));
+    assert!(trouble(&findings, "postgres_rights").1.contains("does not accept writes"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -261,7 +261,7 @@ mod tests {
         let text = format!("{}\n\n{}\nno JSON\n", line(BLOCK), line("x"));
         assert_eq!(lines(&text), [1, 3, 4]);
         let pretty = format!("{{\n\"certificatePem\": \"{}\"\n}}", BLOCK.replace('\n', "\\n"));
-        assert_eq!(pieces(pretty.as_bytes()), [(2, BLOCK.replace('\n', "\\n"))], "no JSON Lines, but a block");
+        assert_eq!(pieces(pretty.as_bytes()), [(2, BLOCK.replace('\n', "\\n"))], "not JSON Lines, but a block");
         assert_eq!(pem::blocks(&pretty).count(), 1);
     }
 }

@@ -82,8 +82,8 @@ impl CaRegistration {
         let is_ours =
             described.as_ref().ok().and_then(|its| ExistingCertificate::of(its.as_ref()?, first_call).is_ours);
         let mut existing = Existing::of(described);
-        // An earlier call whose answer was lost may have registered this CA, as ACTIVE. Then only a status that AWS
-        // reports shows that it needs activating.
+        // An earlier call whose answer was lost may have registered this CA as requested. Then only a status that AWS
+        // reports shows that it is not ACTIVE.
         let may_be_inactive = match existing.status {
             Some(status) => status != CertificateStatus::Active,
             None => !attempts.is_answer_lost(),

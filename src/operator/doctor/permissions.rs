@@ -58,7 +58,7 @@ impl Permission {
             ),
             Self::Unreachable(error) => {
                 let mend = NETWORK_HINT;
-                Finding::problem(check, &subject, format!("unreachable: {error}"), mend)
+                Finding::problem(check, &subject, format!("cannot be reached: {error}"), mend)
             }
             Self::Unknown(error) => {
                 let found = format!("unknown: {error}");

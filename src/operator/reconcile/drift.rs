@@ -114,13 +114,13 @@ mod tests {
         let newer = newer("b");
         let rows = [compared("a", Code::Ok), newer];
         assert_eq!(found(None, &rows, None), []);
-        assert_eq!(found(None, &rows, Some("a")), [], "also where the newer row is of another batch");
+        assert_eq!(found(None, &rows, Some("a")), [], "also if the newer row belongs to another batch");
     }
 
     #[test]
     fn what_aws_has_without_a_good_row_is_unknown_or_ended_otherwise() {
         assert_eq!(found(Some("ACTIVE"), &[], None), [Drift::Unknown]);
-        assert_eq!(found(Some("ACTIVE"), &[], Some("a")), [], "nobody knows of which batch it would be");
+        assert_eq!(found(Some("ACTIVE"), &[], Some("a")), [], "its batch is unknown");
         let rows = [compared("a", Code::Timeout), compared("b", Code::IssuerInactive)];
         assert_eq!(found(Some("ACTIVE"), &rows, None), [Drift::EndedOtherwise(vec![&rows[0], &rows[1]])]);
         assert_eq!(found(Some("ACTIVE"), &rows, Some("b")), [Drift::EndedOtherwise(vec![&rows[1]])]);
@@ -136,6 +136,6 @@ mod tests {
         let unknown = [compared("a", Code::Exists)].map(without_status);
         assert_eq!(found(Some("ACTIVE"), &unknown, None), [Drift::OtherStatus(&unknown[0])]);
         let newer = [newer("a")];
-        assert_eq!(found(Some("INACTIVE"), &newer, None), [], "the list may be the older word");
+        assert_eq!(found(Some("INACTIVE"), &newer, None), [], "the list may be older than the row");
     }
 }

@@ -29,11 +29,11 @@ pub struct Findings {
     /// Certificates left out of the comparison of a CA, because the ledger does not keep them and their issuer is
     /// unknown.
     pub n_of_unknown_ca: u64,
-    /// Rows that say registered, of certificates that AWS does not have.
+    /// Rows that say that a certificate is registered, although AWS does not have it.
     pub missing_at_aws: Missing,
     /// Certificates that AWS has but the ledger has no row of.
     pub unknown_to_the_ledger: Unknown,
-    /// Rows of certificates that AWS has but no row says registered.
+    /// Rows of certificates that AWS has, although no row says that they are registered.
     pub ended_otherwise: EndedOtherwise,
     /// Rows of certificates whose status at AWS is not the requested one, or not the one in the ledger.
     pub other_status: OtherStatus,
@@ -59,7 +59,7 @@ pub struct Unknown {
     pub examples: Vec<FindingExample>,
 }
 
-/// Rows of certificates that AWS has but no row says registered.
+/// Rows of certificates that AWS has, although no row says that they are registered.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct EndedOtherwise {
     /// How many rows.
