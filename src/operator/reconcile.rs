@@ -213,8 +213,8 @@ impl Reconciliation {
     }
 }
 
-/// Detects page markers that repeat, by Brent's cycle detection: keeps one marker and replaces it after 1, 2, 4, ...
-/// pages. Detects an endless list after at most four times as many pages as there are distinct ones.
+/// Detects page markers that repeat, by Brent's cycle detection: keeps one marker and replaces it at intervals that
+/// double. Detects an endless list after at most four times as many pages as there are distinct ones.
 #[derive(Default)]
 struct CycleDetector {
     kept: Option<String>,

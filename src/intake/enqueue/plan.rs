@@ -87,7 +87,8 @@ impl EnqueueTally {
         self.rejected.values().sum()
     }
 
-    /// Returns the announced size of the batch. Excludes entries from a rejects file: the earlier run counted them.
+    /// Returns the announced size of the batch. Excludes entries from a rejects file: they were announced, or not, by
+    /// the run that read them first.
     pub fn batch_size(&self) -> Option<u64> {
         Some(self.to_send - self.resent).filter(|&n| n > 0)
     }

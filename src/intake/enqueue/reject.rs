@@ -73,7 +73,8 @@ pub struct Reject {
     /// The certificate's subject, if the certificate can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// The reason, from a closed set: the codes of the precheck, `unreadable`, `refused_by_queue` and `not_sent`.
+    /// The reason, from a closed set: the codes of the precheck, `not_kept`, `unreadable`, `refused_by_queue` and
+    /// `not_sent`.
     pub code: &'static str,
     /// The reason as text.
     pub reason: String,

@@ -87,7 +87,7 @@ impl<R: Read> Source<R> {
     }
 }
 
-/// Returns whether bytes begin like DER: a SEQUENCE of more than 127 bytes. No text begins so.
+/// Returns whether bytes begin like DER: a SEQUENCE of more than 127 bytes. No text does.
 fn begins_as_der(bytes: &[u8]) -> bool {
     matches!(bytes, [0x30, 0x80..=0x84, ..])
 }

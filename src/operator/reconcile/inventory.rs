@@ -17,7 +17,7 @@ use muster_core::certificate::CertificateId;
 use muster_core::job::Name;
 use muster_core::rate::Rate;
 
-/// Attempts of one call that fail with something other than a throttle: two minutes on average.
+/// Attempts of one call before giving up, not counting throttles. The waits add up to two minutes on average.
 const ATTEMPTS: u32 = 10;
 
 /// One target whose certificates are read.
