@@ -1,4 +1,4 @@
-//! What a worker serves over HTTP: metrics, liveness and readiness.
+//! The HTTP endpoints of a worker: metrics, liveness and readiness.
 //!
 //! May use: [`engine`](crate::engine), [`operator`](crate::operator), [`telemetry`](crate::telemetry) and below.
 //! Must not know: commands.

@@ -1,4 +1,4 @@
-//! How certificates come in: readers of files and folders, the check before sending, and sending to the queue.
+//! Certificate intake: reads files and folders, prechecks what they contain, and sends jobs to the queue.
 //!
 //! May use: [`aws`](crate::aws), [`ledger`](crate::ledger), [`config`](crate::config), [`runtime`](crate::runtime).
 //! Must not know: the workers, permits.

@@ -1,40 +1,42 @@
 //! Muster registers device certificates with AWS IoT Core in bulk.
 //!
 //! ```text
-//! SQS --receive--> receiver --> worker -----------------------------> recorder --commit--> Postgres
-//!                  takes a slot  precheck -> known already? -> permit    |
-//!                  a message     -> Register... (retry inside)           +--ack / release--> SQS
-//!                  <------------------ slot comes back after the ack ----+
+//! SQS --receive--> receiver --> worker -------------------------------> recorder --commit--> Postgres
+//!                  takes a slot  precheck -> registered already? -> permit |
+//!                  and a message -> Register... (with retries)             +--ack / release--> SQS
+//!                  <---------------- slot is released after the ack -------+
 //! ```
 //!
 //! # The groups
-//! Each folder is a group, opened by one file that says what it is for and what it may use. Arrows point down only; the
-//! test `arrows` holds them to a list.
+//! Each folder is a group with a root file that states its purpose and what it may use. Dependencies point down only;
+//! the test `arrows` checks them against a list.
 //!
 //! ```text
 //! cli        one file per command: arguments in, text or JSON out
 //! http       metrics and health
-//! operator   what people order: doctor, reconcile, CA registration, resending bodies
-//! engine     the worker process: receive, work, record, acknowledge
-//! intake     readers of certificate files, enqueue            quota      permits, leased from the ledger
-//! health     breakers, holds, clocks                          telemetry  logs, metrics
+//! operator   operator actions: doctor, reconcile, CA registration, resending message bodies
+//! engine     the worker process: receive, register, record, acknowledge
+//! intake     certificate file readers, enqueue                quota      permits, leased from the ledger
+//! health     circuit breakers, holds, clocks                  telemetry  logs, metrics
 //! aws        the only AWS SDK users: SQS, IoT, STS            ledger     the only SQL
-//! config     settings and the types they become               runtime    waits, retries, files
+//! config     settings and their typed form                    runtime    waits, retries, files
 //! muster_core   certificate, job, outcome, precheck: pure
 //! ```
 //!
-//! # The walk of one job
-//! 1. [`engine::receiver`] takes a [slot](engine::slots) and a message from the [queue](aws::queue), and parses the
-//!    [job](muster_core::job) in it. A body that is not a job is quarantined.
-//! 2. [`engine::worker`] has the [precheck](muster_core::precheck) judge it, joins copies of one certificate
-//!    ([`engine::single_flight`]) and looks it up in the [`ledger`].
-//! 3. It asks the [board](health::board) whether anything holds the job back; if so, the job is parked or waits.
-//! 4. It takes a permit of the [quota](quota::permits) and calls AWS through the [target's client](aws::target_client).
-//!    [`aws::attempts`] decides what an error means: retry, outcome, or a hold.
+//! # The path of one job
+//! 1. [`engine::receiver`] takes a [slot](engine::slots), receives a message from the [queue](aws::queue) and parses
+//!    the [job](muster_core::job) in it. A body that is not a job is quarantined.
+//! 2. [`engine::worker`] runs the [precheck](muster_core::precheck), lets only one copy of a certificate proceed at a
+//!    time ([`engine::single_flight`]) and looks it up in the [`ledger`].
+//! 3. It checks the [board](health::board) for open circuit breakers and holds; if one applies, the job is parked or
+//!    waits.
+//! 4. It acquires a permit of the [quota](quota::permits) and calls AWS through the [target's
+//!    client](aws::target_client). [`aws::attempts`] decides what an error means: retry, outcome, or a hold.
 //! 5. [`engine::recorder`] commits the [outcome](muster_core::outcome) and then deletes the message. The
 //!    [`engine::heartbeat`] keeps the message hidden until then.
 //!
-//! `muster_sandbox` is a local SQS, AWS IoT and STS with their rules and quotas, for tests, the demo and benches.
+//! `muster_sandbox` is a local SQS, AWS IoT and STS that enforces their rules and quotas, for tests, the demo and
+//! benches.
 
 pub mod aws;
 pub mod cli;

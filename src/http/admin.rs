@@ -1,6 +1,7 @@
-//! Metrics and health over HTTP, on loopback unless the configuration says otherwise.
+//! Metrics and health over HTTP, on loopback by default.
 //!
-//! `/livez` says that the process answers and depends on nothing else; `/readyz` says which check fails.
+//! `/livez` reports that the process answers and depends on nothing else. `/readyz` checks Postgres and the queue and
+//! reports which check fails.
 
 use std::fmt::Display;
 use std::io;
@@ -29,36 +30,36 @@ use crate::telemetry::metrics::Metrics;
 use muster_core::format::span;
 use muster_core::trouble::Trouble;
 
-/// What the listener shows.
+/// The state that the listener exposes.
 #[derive(Clone, Debug)]
 pub struct Admin {
-    /// What is measured.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// What is held.
+    /// The slots of the jobs in flight.
     pub slots: Slots,
-    /// What holds calls back.
+    /// The circuit breakers and holds of this worker.
     pub board: Board,
     /// The ledger, checked by `/readyz`.
     pub ledger: Ledger,
     /// The queue, checked by `/readyz`.
     pub queue: Queue,
-    /// Says that the process stops.
+    /// Cancelled when the process is stopping.
     pub stop: CancellationToken,
     /// The checks of `/readyz`.
     pub checks: Arc<Checks>,
 }
 
-/// The checks of what `/readyz` depends on, each at most once at a time.
+/// The dependency checks of `/readyz`. Each runs at most once at a time (single-flight).
 #[derive(Debug, Default)]
 pub struct Checks {
     postgres: SharedCall<Result<(), String>>,
     queue: SharedCall<Result<(), String>>,
 }
 
-/// Longest that `/readyz` waits for a check.
+/// How long `/readyz` waits for a check. A slower check is reported as failed and continues in the background.
 const PATIENCE: Duration = Duration::from_millis(800);
 
-/// A listener that is bound.
+/// A bound listener.
 #[derive(Debug)]
 pub struct Listening {
     listener: TcpListener,
@@ -69,7 +70,7 @@ impl Admin {
     /// Binds the listener.
     ///
     /// # Errors
-    /// The address is taken or may not be used.
+    /// The address is in use or not permitted.
     pub async fn bind(self, address: SocketAddr) -> io::Result<Listening> {
         let router = Router::new()
             .route("/metrics", get(metrics))
@@ -81,18 +82,12 @@ impl Admin {
 }
 
 impl Listening {
-    /// Where it listens.
-    ///
-    /// # Errors
-    /// The system does not tell.
+    /// Returns the address it listens on.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Answers for ever.
-    ///
-    /// # Errors
-    /// The listener broke.
+    /// Serves requests forever; returns only if the listener fails.
     pub async fn run(self) -> io::Result<()> {
         axum::serve(self.listener, self.router).await
     }
@@ -113,13 +108,13 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
     ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], admin.metrics.text())
 }
 
-/// The checks of `/readyz`.
+/// The response body of `/readyz`.
 #[derive(Debug, Serialize)]
 struct Readiness {
     postgres: String,
     queue: String,
     stopping: bool,
-    /// Everything that holds calls back.
+    /// The open circuit breakers and holds.
     breakers: Vec<Trouble>,
 }
 
@@ -130,7 +125,7 @@ async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
         check(&admin.checks.queue, async move { queue.attributes().await.map(drop) }),
     );
     let stopping = admin.stop.is_cancelled();
-    // Where only some jobs are held, others are served.
+    // A worker that holds only some jobs is ready: it still serves the others.
     let is_ready = postgres.is_ok() && queue.is_ok() && admin.board.is_usable() && !stopping;
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let text = |result: Result<(), String>| result.err().unwrap_or_else(|| "ok".to_owned());
@@ -138,7 +133,8 @@ async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
     (status, Json(readiness))
 }
 
-/// Makes a check unless it is under way, and returns what it finds, or what is known of it where that takes long.
+/// Runs a check, or joins the one in progress, and returns its result. After [`PATIENCE`], returns an error with the
+/// elapsed time and the previous error, if any.
 async fn check<E: Display>(
     flight: &SharedCall<Result<(), String>>,
     look: impl Future<Output = Result<(), E>> + Send + 'static,
@@ -147,7 +143,7 @@ async fn check<E: Display>(
     match run.wait(PATIENCE).await {
         RunResult::Outcome(outcome) => outcome,
         RunResult::Late { since, before } => {
-            let before = before.and_then(Result::err).map(|error| format!("; before that: {error}"));
+            let before = before.and_then(Result::err).map(|error| format!("; previous error: {error}"));
             Err(format!("no answer for {}{}", span(since), before.unwrap_or_default()))
         }
     }

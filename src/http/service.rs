@@ -1,4 +1,4 @@
-//! The whole service: a worker, and the listener that shows its metrics and health.
+//! The whole service: a worker and the listener for its metrics and health.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::engine::serve::{Connected, Engine, Until};
 use crate::telemetry::metrics::Metrics;
 
-/// A service that has started.
+/// A started service.
 #[derive(Debug)]
 pub struct Service {
     engine: Engine,
@@ -22,10 +22,11 @@ pub struct Service {
 }
 
 impl Service {
-    /// Connects, binds the listener if one is configured, and starts to receive; whatever is wrong shows here.
+    /// Connects, binds the listener if one is configured, and starts to receive. Configuration and connection errors
+    /// surface here, not in [`Service::run`].
     ///
     /// # Errors
-    /// A dependency that cannot be reached or used, settings that do not fit it, or an address that cannot be bound.
+    /// A dependency is unreachable or unusable, the settings do not fit it, or the address cannot be bound.
     pub async fn start(config: &Config, until: Until, stop: CancellationToken) -> anyhow::Result<Self> {
         let connected = Connected::connect(config, stop).await?;
         let listening = listen(&connected).await?;
@@ -33,20 +34,20 @@ impl Service {
         Ok(Self { engine: connected.start(until)?, listening, metrics })
     }
 
-    /// What is measured.
+    /// Returns the metrics.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
     }
 
-    /// Where metrics and health are served.
+    /// Returns the address of metrics and health, if a listener is configured.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.listening.as_ref().and_then(|listening| listening.address().ok())
     }
 
-    /// Works until it is stopped, then drains; metrics and health are served until the end.
+    /// Works until it is stopped, then drains. Serves metrics and health until it returns.
     ///
     /// # Errors
-    /// As of [`Engine::run`].
+    /// Those of [`Engine::run`].
     pub async fn run(self) -> anyhow::Result<()> {
         let mut listener = JoinSet::new();
         if let Some(listening) = self.listening {

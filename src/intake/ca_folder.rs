@@ -1,4 +1,4 @@
-//! The folder of issuing CAs: every certificate of every file in it.
+//! The CA folder (`precheck.ca_folder`): reads every certificate in every file of it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use crate::config::PrecheckConfig;
 use crate::intake::manifest::{CaError, CaFile, CaFileError};
 use muster_core::certificate::Issuer;
 
-/// Why the folder cannot be used.
+/// Why the CA folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CaFolderError {
     /// The folder cannot be read.
@@ -18,26 +18,26 @@ pub enum CaFolderError {
         /// Why.
         source: io::Error,
     },
-    /// A certificate in it is no usable CA's.
+    /// A certificate in it is not a usable CA certificate.
     #[error(transparent)]
     Unusable(#[from] CaFileError),
 }
 
-/// Reads the CAs of the folder that the settings name; none where they name none.
+/// Returns the CAs of the configured folder; empty if none is configured.
 ///
 /// # Errors
-/// A file of the folder cannot be read, or holds a block that is no usable CA certificate.
+/// A file of the folder cannot be read, or contains a block that is not a usable CA certificate.
 pub fn known_cas(precheck: &PrecheckConfig) -> Result<Vec<Issuer>, CaFolderError> {
     precheck.ca_folder.as_deref().map_or_else(|| Ok(vec![]), read)
 }
 
-/// Reads the folder; files without certificates are passed over, folders in it are not looked into.
+/// Reads the folder. Skips files without certificates, and does not descend into subfolders.
 fn read(folder: &Path) -> Result<Vec<Issuer>, CaFolderError> {
     let unreadable = |source| CaFolderError::Unreadable { path: folder.to_owned(), source };
     let mut cas = Vec::new();
     for file in folder.read_dir().map_err(unreadable)? {
         let path = file.map_err(unreadable)?.path();
-        // Kubernetes keeps the files of a mounted ConfigMap in hidden folders beside links to them.
+        // Kubernetes keeps the files of a mounted ConfigMap in hidden folders, with symlinks next to them.
         if path.is_dir() {
             continue;
         }

@@ -1,9 +1,9 @@
-//! Puts certificates on the queue as jobs: first everything is read and prechecked, then what passed is sent.
+//! Puts certificates on the queue as jobs: the first pass reads and prechecks everything, the second sends what passed.
 //!
-//! Two passes, as every message says how many distinct certificates its batch has. What passed lies in a [`spool`]
-//! meanwhile: so exactly what was checked is sent, standard input can be read, and memory holds ids only. What may be a
-//! CA's waits until everything is read (`candidates`). Sending everything again is harmless, as a certificate's id is its
-//! name. Nothing here knows the terminal.
+//! There are two passes because every message announces how many distinct certificates its batch has. In between,
+//! certificates wait in a [`spool`]: exactly what was checked is sent, standard input works, and memory holds only ids.
+//! Certificates that may be CAs are decided when everything is read (`candidates`). Resending everything is harmless,
+//! because a certificate's id is its idempotency key. Does not do any terminal output.
 
 mod candidates;
 pub mod device;
@@ -24,32 +24,32 @@ use muster_core::job::{
     CertificateStatus, Job, Name, Operation, RegisterCertificate, RegisterCertificateWithoutCa, Request,
 };
 
-/// What all jobs of one run share.
+/// The fields that all jobs of one run share.
 #[derive(Clone)]
 pub struct BatchOrder {
-    /// What the jobs are counted under.
+    /// The batch that the jobs are counted under.
     pub batch: Name,
-    /// The factory line; also the tenant of SQS's fair queues.
+    /// The factory line; also the message group (tenant) for SQS fair queues.
     pub source: Option<Name>,
-    /// The account and region, by its name in the configuration.
+    /// The target: the configured name of an account and region.
     pub target: Name,
-    /// The status to register with; none: AWS's own default, INACTIVE.
+    /// The status to register with. `None`: AWS's default, INACTIVE.
     pub status: Option<CertificateStatus>,
-    /// Whether AWS is asked even where the ledger knows a certificate.
+    /// Whether to call AWS even if the ledger has the certificate as registered.
     pub verify: bool,
-    /// The CAs that signed the certificates: each job carries the one that signed its own.
+    /// The CAs that signed the certificates. Each job carries the CA of its certificate.
     pub cas: Arc<[Issuer]>,
-    /// Whether they are registered without a CA.
+    /// Whether to register without a CA.
     pub without_ca: bool,
 }
 
 impl BatchOrder {
-    /// The AWS call that the jobs ask for.
+    /// Returns the AWS call that the jobs request.
     pub fn operation(&self) -> Operation {
         if self.without_ca { Operation::RegisterCertificateWithoutCA } else { Operation::RegisterCertificate }
     }
 
-    /// The CA that issued a certificate, by its place among the given ones; the first one where none has its issuer's name.
+    /// Returns the index of the CA that issued a certificate; the first CA if none has its issuer's name.
     fn ca_of(&self, certificate: Option<&Certificate>) -> Option<usize> {
         match (&*self.cas, certificate) {
             ([], _) => None,
@@ -60,7 +60,7 @@ impl BatchOrder {
         }
     }
 
-    /// The fields of the AWS call for one certificate.
+    /// Builds the AWS request for one certificate.
     fn request(&self, certificate_pem: String, ca: Option<usize>) -> Request {
         if self.without_ca {
             return RegisterCertificateWithoutCa { certificate_pem, status: self.status }.into();
@@ -69,7 +69,7 @@ impl BatchOrder {
         RegisterCertificate { certificate_pem, ca_certificate_pem, status: self.status, set_as_active: None }.into()
     }
 
-    /// The job for one certificate; `batch_size` is what its batch is announced to have.
+    /// Builds the job for one certificate; `batch_size` is the announced size of its batch.
     fn job(&self, planned: &Planned, batch_size: Option<u64>) -> Job {
         Job {
             batch: self.batch.clone(),

@@ -1,8 +1,8 @@
-//! Reads what may be certificates out of files, folders and standard input, entry by entry, as a stream.
+//! Reads possible certificates from files, folders and standard input, as a stream of entries.
 //!
-//! PEM text, DER and the lines of a rejects file are recognised by their content. However large a file is, memory holds
-//! one stretch of it. Whatever was given shows up as an entry, so that nothing is ignored silently; what an entry is
-//! worth is not judged here.
+//! PEM text, DER and the lines of a rejects file are recognised by their content. Memory holds one stretch of a file,
+//! however large the file is. Every input yields at least one entry, so nothing is ignored silently. Does not check
+//! whether an entry is a valid certificate.
 
 mod ca_file;
 mod folder;
@@ -26,75 +26,76 @@ use record::{JsonRecord, RejectedAt};
 
 pub use ca_file::{CaError, CaFile, CaFileError, read_text};
 
-/// The path that stands for standard input.
+/// The path that means standard input.
 pub const STDIN: &str = "-";
 
-/// What is to be read, in order.
+/// The inputs to read, in order.
 #[derive(Debug, Default)]
 pub struct Manifest {
     inputs: Vec<ManifestInput>,
     n_skipped: u64,
 }
 
-/// One thing to be read.
+/// One input.
 #[derive(Debug)]
 enum ManifestInput {
     Stdin,
     File(PathBuf),
-    /// A folder, or something in it, that cannot be looked into.
+    /// A folder that cannot be listed.
     Unreadable(PathBuf, io::Error),
 }
 
-/// What may be a certificate.
+/// A possible certificate in an input.
 #[derive(Debug)]
 pub struct Entry {
-    /// Where it stands.
+    /// Its position.
     pub place: FilePosition,
-    /// The text that it is part of, counted from 0: a file, or one line of JSON Lines. A chain never leaves its text.
+    /// The number of the text that contains it, from 0. A text is a file or one line of JSON Lines; a chain never spans
+    /// texts.
     pub text: u64,
-    /// What stands there.
+    /// What was found there.
     pub content: Content,
-    /// How many bytes of padding follow it, of a certificate in DER.
+    /// Bytes of padding after it, for a certificate in DER.
     pub n_padding: u64,
-    /// Whether a private key stands before or behind it, with no other entry between.
+    /// Whether a private key is directly before or after it, with no other entry in between.
     pub is_next_to_private_key: bool,
-    /// The producer's own name for the device, where the entry brings it along.
+    /// The producer's own name for the device, if the entry has one.
     pub reference: Option<Name>,
-    /// Whether it comes from a rejects file: then its batch was announced before.
+    /// Whether it comes from a rejects file. Then its batch was announced by an earlier run.
     pub is_resent: bool,
 }
 
-/// Where an entry stands. Displays as `bundle.pem:31`.
+/// The position of an entry. Displays as `bundle.pem:31`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FilePosition {
-    /// The file as it is shown; `-` is standard input. All entries of one reading of a file share it.
+    /// The file as displayed; `-` is standard input. Shared by all entries of the file.
     pub file: Arc<str>,
-    /// The line of the entry's first mark, counted from 1; none where there are no lines.
+    /// The line of the entry's first marker, from 1. `None` for binary content.
     pub line: Option<u64>,
 }
 
-/// What stands at a place.
+/// What was found at a position.
 pub enum Content {
-    /// One PEM block of a certificate, or of what looks like one, as it stands.
+    /// One PEM block of a certificate, or of something that looks like one, unchanged.
     Pem(String),
-    /// A certificate in DER, or what begins like one; one that is far too long is cut.
+    /// A certificate in DER, or bytes that begin like one. Truncated if far too long.
     Der(Vec<u8>),
-    /// A file without any such block.
+    /// A file without a certificate block.
     NoBlock,
-    /// Bytes behind a certificate in DER that are neither padding nor another one.
+    /// Bytes after a certificate in DER that are neither padding nor another certificate.
     Garbage {
         /// How many.
         bytes: u64,
     },
-    /// A line of a rejects file that has no text to be sent.
+    /// A line of a rejects file whose certificate text was not kept.
     NotKept,
-    /// A line that is none of a file of JSON Lines.
+    /// A line of a JSON Lines file that is not a valid record.
     NoRecord,
-    /// What the system said instead.
+    /// The input cannot be read.
     Unreadable(io::Error),
 }
 
-/// A path that was given and is not there.
+/// A given path does not exist or cannot be accessed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {}: {cause}", path.display())]
 pub struct ManifestError {
@@ -103,13 +104,13 @@ pub struct ManifestError {
 }
 
 impl Manifest {
-    /// Finds what is to be read: files as they are given, folders with all that is below them, in the order of names.
+    /// Finds the files to read: given files in the given order, and folders recursively in the order of names.
     ///
-    /// In folders only files that are named as certificates and their containers are (`.pem`, `.crt`, `.p7b`) are taken; links are followed, and no
-    /// folder is read twice.
+    /// In folders, takes only files with the extension of a certificate or certificate container (`.pem`, `.crt`,
+    /// `.p7b`). Follows symlinks, but reads no folder twice.
     ///
     /// # Errors
-    /// A path is not there.
+    /// A path does not exist or cannot be accessed.
     pub fn find(paths: &[PathBuf]) -> Result<Self, ManifestError> {
         let mut manifest = Self::default();
         let mut seen = HashSet::new();
@@ -128,17 +129,17 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// How many files there are to be read, standard input among them.
+    /// Returns how many files there are to read, including standard input.
     pub fn n_files(&self) -> u64 {
         self.inputs.len() as u64
     }
 
-    /// How many files of folders have another kind of name and are not read.
+    /// Returns how many files in folders are skipped because of their extension.
     pub fn n_skipped(&self) -> u64 {
         self.n_skipped
     }
 
-    /// Reads the entries.
+    /// Returns an iterator that reads the entries.
     pub fn entries(self) -> impl Iterator<Item = Entry> + Send {
         let texts = Arc::new(AtomicU64::new(0));
         self.inputs.into_iter().flat_map(move |input| match input {
@@ -153,14 +154,14 @@ fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
     File::open(path).map(|file| Box::new(file) as Box<dyn Read + Send>)
 }
 
-/// The entries of one file. One entry is held back, as a private key or padding behind it is said on it.
+/// The entries of one file. Holds back one entry, because a private key or padding after it is recorded on it.
 struct Entries {
     file: Arc<str>,
     pieces: Option<Pieces<Box<dyn Read + Send>>>,
     held: Option<Entry>,
     key_before: Option<u64>,
     is_empty: bool,
-    /// How many texts began before the next one.
+    /// The number of the next text, shared by all inputs.
     texts: Arc<AtomicU64>,
     text: u64,
 }
@@ -189,14 +190,14 @@ impl Entries {
         }
     }
 
-    /// Holds an entry and lets the one before it go.
+    /// Holds back an entry and returns the one held before.
     fn hold(&mut self, entry: Entry) -> Option<Entry> {
         self.is_empty = false;
         self.key_before = None;
         self.held.replace(entry)
     }
 
-    /// The entry of a line of JSON Lines, which is a text of its own.
+    /// Creates the entry of a JSON Lines record, which is a text of its own.
     fn of_record(&mut self, line: u64, record: JsonRecord) -> Entry {
         self.text = self.texts.fetch_add(1, Ordering::Relaxed);
         let place = |rejected_at: RejectedAt| FilePosition { file: rejected_at.file.into(), line: rejected_at.line };
@@ -213,7 +214,7 @@ impl Entries {
         }
     }
 
-    /// Takes a piece, and lets the entry before it go where that is finished.
+    /// Takes a piece; returns the entry before it if that is complete.
     fn take(&mut self, piece: Piece) -> Option<Entry> {
         let entry = match piece {
             Piece::Block { line, text } => self.entry(Some(line), Content::Pem(text)),
@@ -265,7 +266,7 @@ impl fmt::Display for FilePosition {
     }
 }
 
-/// Prints sizes only: a text may hold anything.
+/// Prints only sizes: the text may contain secrets.
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,7 +1,8 @@
-//! Registers one certificate without a queue: by hand, now, with the quota, the retry rules and the ledger of the workers.
+//! Registers one CA certificate immediately, without the queue.
 //!
-//! A denial ends it, where a worker waits for better credentials. Other trouble always counts, as nobody else's calls tell
-//! here whether it meets everybody.
+//! Uses the same quota, retry rules and ledger as the workers, with two differences. An access denial is an error; a
+//! worker waits for better credentials instead. Every other failure counts against the certificate, because there are
+//! no other calls in this process to show whether the failure is general.
 
 mod authority;
 
@@ -33,10 +34,10 @@ use muster_core::precheck::CheckedCertificate;
 
 pub use authority::Existing;
 
-/// Attempts to write an outcome before that is given up.
+/// Attempts to record an outcome before giving up.
 const ATTEMPTS: u32 = 4;
 
-/// One target, as somebody at a terminal uses it.
+/// One target, for registrations from the command line.
 #[derive(Debug)]
 pub struct CaRegistration {
     target: Name,
@@ -47,63 +48,63 @@ pub struct CaRegistration {
     clock: Clock,
 }
 
-/// Why a certificate did not come to an end.
+/// Why a registration failed without a recorded outcome.
 #[derive(Debug, thiserror::Error)]
 pub enum CaRegistrationError {
-    /// The settings have no such target.
+    /// The target is not configured.
     #[error(transparent)]
     UnknownTarget(#[from] UnknownTarget),
-    /// AWS did not say who we are.
+    /// The identity behind the target's credentials could not be determined.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// AWS did not do what was asked, which says nothing of the certificate.
+    /// A call failed. This says nothing about the certificate.
     #[error("{operation}: {error}")]
     Call {
         /// The call.
         operation: &'static str,
-        /// What came of it.
+        /// Why it failed.
         error: CallError,
     },
-    /// AWS has the CA already, and did not activate it.
+    /// The CA is already registered, but activating it failed.
     #[error(
         "AWS has the CA already, {}, and it was not activated: UpdateCACertificate: {error} (certificate {id})",
         .status.map_or_else(|| "its status is unknown".to_owned(), |status| format!("it is {status}"))
     )]
     NotActivated {
-        /// AWS's id of the CA.
+        /// The CA's certificate id at AWS.
         id: CertificateId,
-        /// Its status at AWS, where AWS said it.
+        /// Its status at AWS, if known.
         status: Option<CertificateStatus>,
-        /// What came of the call.
+        /// Why the call failed.
         error: CallError,
     },
-    /// The ledger could not be asked; nothing was called yet.
+    /// The ledger could not be read. AWS was not called yet.
     #[error(transparent)]
     Store(#[from] LedgerError),
-    /// It ended, and the ledger does not know.
-    #[error("it ended as `{code}`, which could not be recorded: {error}")]
+    /// The certificate has an outcome, but it could not be recorded.
+    #[error("the outcome is `{code}`, but it could not be recorded in the ledger: {error}")]
     Unrecorded {
-        /// Why it ended so.
+        /// The code of the outcome.
         code: Code,
-        /// What the ledger met.
+        /// Why recording failed.
         error: LedgerError,
     },
 }
 
-/// What came of registering a certificate.
+/// The result of a registration.
 #[derive(Debug)]
 pub struct Registration {
-    /// The outcome, as it was recorded.
+    /// The recorded outcome.
     pub outcome: Outcome,
-    /// What AWS has, where it had the CA before.
+    /// The CA's state at AWS, if it was already registered.
     pub existing: Option<Existing>,
 }
 
 impl CaRegistration {
-    /// Asks AWS whose account a target is, and makes what it takes to call there.
+    /// Determines the account behind a target's credentials and creates a client for it.
     ///
     /// # Errors
-    /// The settings have no such target, or AWS did not say who we are.
+    /// The target is not configured, or AWS did not confirm the identity.
     pub async fn connect(config: &Config, target: &Name) -> Result<Self, CaRegistrationError> {
         let settings = config.target(target)?;
         let timeout = config.worker.attempt_timeout.into();
@@ -121,31 +122,32 @@ impl CaRegistration {
         })
     }
 
-    /// The time by which certificates are judged.
+    /// Returns the time used to check validity periods, corrected by the clock of AWS.
     pub fn now(&self) -> OffsetDateTime {
         self.clock.now()
     }
 
-    /// Whose account and which region it is.
+    /// Returns the account and region of the target.
     pub fn account(&self) -> &Account {
         &self.account
     }
 
-    /// Asks for the account's registration code, again where calls of others use up the quota for it.
+    /// Returns the account's registration code. Retries throttles and transient errors.
     ///
     /// # Errors
-    /// AWS did not say.
+    /// AWS did not return it.
     pub async fn registration_code(&self) -> Result<String, CaRegistrationError> {
         self.ask("GetRegistrationCode", async || self.registrar.registration_code().await).await
     }
 
-    /// Registers the certificate of a job of this target, and records the outcome. The target's name is claimed first, and
-    /// every call has a token of the quota that all workers share. A CA that AWS has already is activated where the job
-    /// wants it ACTIVE.
+    /// Registers the certificate of a job of this target and records the outcome.
+    ///
+    /// Claims the target's name in the ledger first. Every call takes a permit of the quota that all workers share. A
+    /// CA that is already registered is activated if the job requests ACTIVE.
     ///
     /// # Errors
-    /// AWS denies the call, or did not activate a CA that it has already, or the ledger does not take its part. How AWS
-    /// judges the certificate is no error.
+    /// AWS denied the call or did not activate an already registered CA, or the ledger failed. A certificate that AWS
+    /// rejects is an outcome, not an error.
     pub async fn register(
         &self,
         ledger: &Ledger,
@@ -158,8 +160,8 @@ impl CaRegistration {
         let (permits, work) = self.permits(ledger, job.operation()).await?;
         let work = tokio::spawn(work);
         let outcome = self.call(permits, job, certificate).await;
-        // What the calls taught of the rate is written before the end.
-        work.await.expect("nothing that grants tokens panics");
+        // The lease client exits once it has written the rate feedback of these calls to the ledger.
+        work.await.expect("the lease client never panics");
         let (Registration { outcome, existing }, failed) = outcome?;
         let mut page = Page::default();
         let id = format!("by-hand-{:032x}", fastrand::u128(..));
@@ -169,7 +171,7 @@ impl CaRegistration {
         if let (Ok(()), Some(existing)) = (&written, &existing) {
             written = self.note(ledger, certificate.id(), existing).await;
         }
-        // What is wrong at AWS comes before what the ledger lacks.
+        // A failure at AWS matters more than a failed write to the ledger.
         if let Some(failed) = failed {
             return Err(failed);
         }
@@ -177,7 +179,7 @@ impl CaRegistration {
         Ok(Registration { outcome, existing })
     }
 
-    /// The tokens of the quota, and what must run for them.
+    /// Returns a permit pool of the quota, and the future of its lease client, which the caller must poll.
     async fn permits(
         &self,
         ledger: &Ledger,
@@ -191,7 +193,8 @@ impl CaRegistration {
         Ok(LeaseClient { ledger: ledger.clone(), quota, postgres, metrics }.permits(learnt, ceiling, gauges))
     }
 
-    /// Calls AWS until the certificate has an outcome; with it, why a CA that AWS has already was not activated.
+    /// Calls AWS until the certificate has an outcome. Also returns the error if an already registered CA could not be
+    /// activated.
     async fn call(
         &self,
         permits: PermitPool,
@@ -215,14 +218,14 @@ impl CaRegistration {
                 }
                 NextStep::Wait(wait) => {
                     let error = answer.result.err().map(|error| error.to_string()).unwrap_or_default();
-                    warn!(error, wait = span(wait), "the call failed, trying again");
+                    warn!(error, wait = span(wait), "the call failed, retrying");
                     tokio::time::sleep(wait).await;
                 }
             }
         }
     }
 
-    /// The outcome, and what AWS has where the certificate was there already.
+    /// Builds the outcome. For an already registered CA, reads its state at AWS first and activates it if requested.
     async fn end(
         &self,
         code: Code,
@@ -244,7 +247,7 @@ impl CaRegistration {
         (Registration { outcome, existing }, failed)
     }
 
-    /// Writes an end, again where that may help: what AWS did should be known.
+    /// Records an outcome. Retries unless the rows themselves are at fault, so that the ledger knows what AWS did.
     async fn record(&self, ledger: &Ledger, page: Page) -> Result<(), LedgerError> {
         let page = Page { mark: Some(Marks::default().next_mark()), ..page };
         let mut backoff = Backoff::new(self.retry.first_wait, self.retry.max_wait);
@@ -260,6 +263,6 @@ impl CaRegistration {
 }
 
 fn denied(operation: Operation, answer: Answer) -> CaRegistrationError {
-    let error = answer.result.expect_err("a denial is no success");
+    let error = answer.result.expect_err("a denied call has an error");
     CaRegistrationError::Call { operation: operation.into(), error }
 }

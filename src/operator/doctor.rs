@@ -1,7 +1,8 @@
-//! Examines everything that a worker needs, and tells what is wrong and what mends it.
+//! `muster doctor`: checks everything that a worker needs, and reports what is wrong and how to fix it.
 //!
-//! Every check is made, whatever the others find; what depends on something that failed is skipped. It changes nothing
-//! anywhere: calls that would are made with what cannot take effect.
+//! Every check runs regardless of the others; one that depends on a failed check is reported as skipped. The doctor
+//! changes nothing: permissions to write are tested with requests that cannot take effect, such as made-up receipt
+//! handles.
 
 mod ledger;
 mod listener;
@@ -25,47 +26,47 @@ use ledger::ExaminedLedger;
 use queues::ExaminedQueues;
 use targets::ExaminedTargets;
 
-/// Longest that one check waits for an answer.
+/// How long one check waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is examined.
+/// What to check.
 #[derive(Clone, Copy, Debug)]
 pub struct Examination<'a> {
     /// The settings.
     pub config: &'a Config,
-    /// The file that they were read from.
+    /// The file that the settings were read from.
     pub file: Option<&'a Path>,
-    /// Permissions are tried for every operation, not only for `RegisterCertificate`.
+    /// Whether to test the permissions of every operation, not only of `RegisterCertificate`.
     pub all_operations: bool,
 }
 
-/// What one check found.
+/// The result of one check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// Which check.
+    /// The check.
     pub check: Check,
-    /// What was looked at: a target, a queue, a permission; empty where there is only one.
+    /// What was checked: a target, a queue, a permission. Empty if there is only one.
     pub subject: String,
-    /// What it comes to.
+    /// The verdict.
     pub verdict: CheckResult,
     /// What was found.
     pub found: String,
-    /// What mends it.
+    /// How to fix it.
     pub mend: Option<String>,
 }
 
-/// What a finding comes to.
+/// The verdict of a check.
 #[derive(Clone, Copy, Debug, Display, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum CheckResult {
-    /// All is well.
+    /// No problem.
     Ok,
-    /// It works, and may lose work or waste calls.
+    /// Works, but may lose work or waste calls.
     Warning,
-    /// It cannot work.
+    /// Does not work.
     Problem,
-    /// It was not checked; the finding says why.
+    /// Not checked; the finding says why.
     Skipped,
 }
 
@@ -74,41 +75,41 @@ pub enum CheckResult {
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Check {
-    /// The settings among themselves.
+    /// Whether the settings are consistent.
     Settings,
-    /// Whose credentials a target has.
+    /// The identity behind a target's credentials.
     Identity,
-    /// Whether a target's name still stands for the same account.
+    /// Whether a target's name still refers to the same account.
     Target,
-    /// The clock of AWS.
+    /// The clock difference to AWS.
     AwsClock,
-    /// A queue of jobs.
+    /// A job queue.
     Queue,
     /// Its dead-letter queue.
     DeadLetterQueue,
-    /// A call that must be allowed.
+    /// A permission to call AWS.
     Permission,
-    /// A quota, and what was learnt of it.
+    /// A quota: its configured and its learnt rate.
     Quota,
-    /// Whether Postgres can be reached.
+    /// Whether Postgres is reachable.
     Postgres,
-    /// Its version.
+    /// The version of Postgres.
     PostgresVersion,
     /// Whether the connection is encrypted.
     PostgresTls,
     /// The ledger's schema.
     PostgresSchema,
-    /// Whether the ledger can be written.
+    /// Whether the ledger's tables are writable.
     PostgresRights,
-    /// Whether there are connections left.
+    /// Whether enough connections are free.
     PostgresConnections,
-    /// The clock of Postgres.
+    /// The clock difference to Postgres.
     PostgresClock,
-    /// The address of metrics and health.
+    /// The listen address of metrics and health.
     Admin,
-    /// Whether a worker is at work.
+    /// Whether a worker is running, and the obstacles that workers report.
     Work,
-    /// What is held or paused.
+    /// Open holds and pauses.
     Holds,
 }
 
@@ -133,7 +134,7 @@ impl Finding {
         Self { mend: Some(mend.into()), ..Self::new(check, subject, CheckResult::Problem, found) }
     }
 
-    /// What does not fit, as settings and queues are told it at the start of a worker.
+    /// Converts a mismatch, with the same text that a worker logs at startup.
     fn misfit(check: Check, subject: &str, finding: &fit::FitFinding) -> Self {
         let verdict = if finding.is_fatal() { CheckResult::Problem } else { CheckResult::Warning };
         Self { mend: Some(finding.hint()), ..Self::new(check, subject, verdict, finding.to_string()) }
@@ -141,7 +142,7 @@ impl Finding {
 }
 
 impl Examination<'_> {
-    /// Makes every check; the order of what they found is always the same.
+    /// Runs every check. The findings are always in the same order.
     pub async fn run(&self) -> Vec<Finding> {
         let (examined, targets, queues, admin) = tokio::join!(
             ExaminedLedger::reach(self.config),
@@ -177,7 +178,7 @@ impl Examination<'_> {
     }
 }
 
-/// Makes things at the same time, and gives what came of each in their order.
+/// Runs futures concurrently and returns their results in order.
 async fn all<T: Send + 'static>(futures: impl Iterator<Item = impl Future<Output = T> + Send + 'static>) -> Vec<T> {
     let tasks: Vec<_> = futures.map(tokio::spawn).collect();
     let mut ended = Vec::with_capacity(tasks.len());

@@ -1,8 +1,8 @@
-//! Compares the ledger with what AWS holds, and mends the ledger where somebody asks for it.
+//! Compares the ledger with what AWS has registered, and fixes the ledger on request.
 //!
-//! AWS lists its certificates by age, the ledger has them by id: what AWS lists is kept in the ledger's database until it
-//! was compared, so that nothing grows with the account. A certificate that the list does not have counts as missing only
-//! after AWS was asked for it by its id. Rows that came after the beginning are never held against AWS.
+//! AWS lists certificates by age and the ledger orders them by id, so the list is stored in the ledger's database until
+//! it has been compared; memory use does not grow with the account. A certificate that is not listed counts as missing
+//! only after AWS was asked for it by id. Rows recorded after the run began are never reported as drift.
 
 mod drift;
 mod findings;
@@ -29,55 +29,55 @@ pub use findings::{FindingExample, Findings};
 pub use inventory::{Inventory, InventoryError};
 pub use mend::FixesMade;
 
-/// How many certificates are compared at a time.
+/// Certificates compared per page.
 const PAGE: u32 = 500;
 
-/// What is to be compared.
+/// What to compare.
 #[derive(Clone, Debug)]
 pub struct ReconcileOrder {
-    /// The account and region, by its name in the settings.
+    /// The target: the configured name of an account and region.
     pub target: Name,
-    /// Only the rows of this batch.
+    /// Compare only the rows of this batch.
     pub batch: Option<Name>,
-    /// Only what this CA issued.
+    /// Compare only certificates that this CA issued.
     pub ca: Option<CertificateId>,
-    /// Lists nothing, and asks for so many certificates of the ledger that chance chooses.
+    /// Check N randomly chosen ledger certificates instead of listing AWS.
     pub sample: Option<NonZeroU32>,
-    /// Most calls a second.
+    /// Most AWS calls per second.
     pub rate: Rate,
 }
 
-/// Why nothing could be compared, or not to the end.
+/// Why a comparison could not start or complete.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
     /// The target cannot be used.
     #[error(transparent)]
     Target(#[from] CaRegistrationError),
-    /// AWS did not say what it holds.
+    /// A call to AWS failed.
     #[error(transparent)]
     Inventory(#[from] InventoryError),
-    /// The ledger did not do its part.
+    /// The ledger failed.
     #[error(transparent)]
     Store(#[from] LedgerError),
-    /// Nobody named this batch.
+    /// The ledger has no batch of this name.
     #[error("the ledger does not know batch `{0}`")]
     UnknownBatch(Name),
-    /// Which certificates the CA issued cannot be told.
+    /// The CA's certificate is not available, so its issued certificates cannot be identified.
     #[error("the certificate of CA {0} is neither in the ledger nor in `precheck.ca_folder`")]
     UnknownCa(CertificateId),
     /// A file of the CA folder cannot be used.
     #[error(transparent)]
     CaFolder(#[from] CaFolderError),
-    /// The pages of the list repeat.
-    #[error("the list of AWS does not end: a page leads back to an earlier one")]
+    /// The pages of AWS's list repeat.
+    #[error("the list from AWS does not end: a page leads back to an earlier one")]
     EndlessList,
-    /// What AWS listed is gone.
-    #[error("the database server crashed meanwhile, and what AWS listed is lost")]
+    /// The stored list from AWS is gone.
+    #[error("the database server crashed during the run, and the list from AWS is lost")]
     ListLost,
 }
 
 impl ReconcileError {
-    /// What to do.
+    /// Returns how to fix it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::UnknownBatch(_) => {
@@ -90,7 +90,7 @@ impl ReconcileError {
     }
 }
 
-/// One comparison.
+/// One run of a comparison.
 #[derive(Debug)]
 pub struct Reconciliation {
     ledger: Ledger,
@@ -100,15 +100,15 @@ pub struct Reconciliation {
     lanes: Vec<CertificateSource>,
     run: ReconcileRun,
     findings: Findings,
-    /// What AWS said first: while it is there, all of it is.
+    /// The first stored certificate. While it exists, the whole list does: a server crash empties the table.
     first: Option<CertificateId>,
 }
 
 impl Reconciliation {
-    /// Finds out what there is to compare, and begins.
+    /// Determines what to compare, and begins a run.
     ///
     /// # Errors
-    /// The target, the batch or the CA cannot be used, or the ledger cannot be reached.
+    /// The target, the batch or the CA cannot be used, or the ledger failed.
     pub async fn begin(config: &Config, ledger: &Ledger, order: ReconcileOrder) -> Result<Self, ReconcileError> {
         let inventory = Inventory::connect(config, &order.target, order.rate).await?;
         let account = inventory.account();
@@ -123,25 +123,25 @@ impl Reconciliation {
         Ok(Self { ledger: ledger.clone(), inventory, order, issuer, lanes, run, findings, first: None })
     }
 
-    /// Whose account and which region is compared.
+    /// Returns the account and region that are compared.
     pub fn account(&self) -> &Account {
         self.inventory.account()
     }
 
-    /// How many calls were made.
+    /// Returns how many AWS calls were made.
     pub fn n_calls(&self) -> u64 {
         self.inventory.n_calls()
     }
 
-    /// What was found.
+    /// Returns what was found.
     pub fn findings(&self) -> &Findings {
         &self.findings
     }
 
-    /// Asks AWS what it holds and compares that with the ledger; `show` is told how far it is.
+    /// Lists what AWS has and compares it with the ledger. Calls `show` to report progress.
     ///
     /// # Errors
-    /// AWS or the ledger did not answer.
+    /// AWS or the ledger failed.
     pub async fn compare(&mut self, show: &dyn Fn(&Self)) -> Result<(), ReconcileError> {
         if self.order.sample.is_none() {
             self.list(show).await?;
@@ -159,15 +159,15 @@ impl Reconciliation {
         Ok(())
     }
 
-    /// Removes what AWS listed.
+    /// Removes the stored list from AWS.
     ///
     /// # Errors
-    /// What the server or the connection met; the next comparison removes it later.
+    /// The ledger failed. A later comparison removes the list instead.
     pub async fn end(self) -> Result<(), LedgerError> {
         self.ledger.end_run(&self.run).await
     }
 
-    /// Has AWS list what it holds.
+    /// Lists all certificates of the account, or of the CA, and stores the list.
     async fn list(&mut self, show: &dyn Fn(&Self)) -> Result<(), ReconcileError> {
         let mut marker = None;
         let mut cycle = CycleDetector::default();
@@ -188,19 +188,20 @@ impl Reconciliation {
         }
     }
 
-    /// Keeps what AWS said.
+    /// Stores what AWS reported.
     async fn note(&mut self, said: &[Listed]) -> Result<(), LedgerError> {
         self.first = self.first.or(said.first().map(|listed| listed.id));
         self.ledger.note_listed(&self.run, said).await
     }
 
-    /// Checks that what AWS said is all there: a crash of the server empties the table that it is in.
+    /// Checks that the stored list is still there: a server crash empties its table.
     async fn check_list(&self) -> Result<(), ReconcileError> {
         let Some(first) = self.first else { return Ok(()) };
         if self.ledger.has_listed(&self.run, first).await? { Ok(()) } else { Err(ReconcileError::ListLost) }
     }
 
-    /// Reads the next page of what AWS said, with the ledger's rows; none is left behind the last.
+    /// Returns the next page of the stored list with the ledger's rows, by keyset pagination; `None` after the last
+    /// page.
     async fn page(&self, after: &mut Option<CertificateId>) -> Result<Option<ComparedPage>, LedgerError> {
         let listed = self.ledger.listed(&self.run, *after, PAGE).await?;
         let Some(last) = listed.last() else { return Ok(None) };
@@ -212,8 +213,8 @@ impl Reconciliation {
     }
 }
 
-/// Finds out that the markers of pages repeat, by Brent's algorithm: one marker is kept, and another one after twice as many
-/// pages each time. A list that does not end is found out after at most four times as many pages as differ.
+/// Detects page markers that repeat, by Brent's cycle detection: keeps one marker and replaces it at intervals that
+/// double. Detects an endless list after at most four times as many pages as there are distinct ones.
 #[derive(Default)]
 struct CycleDetector {
     kept: Option<String>,
@@ -222,7 +223,7 @@ struct CycleDetector {
 }
 
 impl CycleDetector {
-    /// Says whether the marker is the kept one.
+    /// Returns whether the marker is the kept one.
     fn has_seen(&mut self, marker: &str) -> bool {
         if self.kept.as_deref() == Some(marker) {
             return true;
@@ -235,7 +236,7 @@ impl CycleDetector {
     }
 }
 
-/// What AWS said of some certificates, and the rows that the ledger has of them; both in the order of the ids.
+/// Some certificates as AWS reported them, and the ledger's rows of them, both ordered by id.
 struct ComparedPage {
     listed: Vec<Listed>,
     rows: Vec<ComparedRow>,
@@ -256,7 +257,7 @@ impl ComparedPage {
     }
 }
 
-/// Where the ledger's certificates are read.
+/// Returns where to read the ledger's certificates: the whole account, or each target and operation of the batch.
 async fn lanes(ledger: &Ledger, batch: Option<&Name>) -> Result<Vec<CertificateSource>, ReconcileError> {
     let Some(batch) = batch else { return Ok(vec![CertificateSource::Account]) };
     let operations = ledger.batch_operations(batch.as_str()).await?;
@@ -267,7 +268,7 @@ async fn lanes(ledger: &Ledger, batch: Option<&Name>) -> Result<Vec<CertificateS
     Ok(of_devices.map(|(target, operation)| CertificateSource::Batch(batch.to_string(), target, operation)).collect())
 }
 
-/// The CA with an id: the ledger's, or one of the folder.
+/// Returns the CA with an id, from the ledger or from the CA folder.
 async fn issuer(
     config: &Config,
     ledger: &Ledger,
@@ -283,7 +284,7 @@ async fn issuer(
     known.find(|issuer| issuer.certificate().id() == id).ok_or(ReconcileError::UnknownCa(id))
 }
 
-/// Says whether a CA issued a certificate.
+/// Returns whether a CA issued a certificate.
 fn has_issued(issuer: &Issuer, certificate: &Certificate) -> bool {
     certificate.names_as_issuer(issuer.certificate()) && issuer.verify(certificate) != Verification::Bad
 }

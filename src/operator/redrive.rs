@@ -1,7 +1,7 @@
-//! Sends bodies that were taken out of the way back to a queue of jobs, unchanged.
+//! Sends quarantined or dead-lettered message bodies back to a job queue, unchanged.
 //!
-//! A body is read as a worker of the same settings reads it; what is no job is not sent. Whoever asks removes what was
-//! sent only after SQS took it: a crash in between sends it twice, which is harmless.
+//! Parses each body as a worker with the same settings would; a body that is not a job is not sent. Callers delete the
+//! original only after SQS accepted the copy. A crash in between sends it twice, which is harmless.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use crate::aws::queue::{EntryResult, OutgoingMessage, Queue, QueueError, pack};
 use crate::config::Config;
 use muster_core::job::{Job, ParseError};
 
-/// Sends bodies of jobs on.
+/// Sends job bodies to a queue.
 #[derive(Debug)]
 pub struct Redrive {
     queue: Queue,
@@ -17,27 +17,27 @@ pub struct Redrive {
 }
 
 impl Redrive {
-    /// Sends to a queue, for the targets that the settings have.
+    /// Creates a sender to a queue for the configured targets.
     pub fn new(config: &Config, queue: Queue) -> Self {
         Self { queue, targets: config.targets.keys().cloned().collect() }
     }
 
-    /// Where bodies are sent.
+    /// Returns the queue that bodies are sent to.
     pub fn queue(&self) -> &Queue {
         &self.queue
     }
 
-    /// Reads a body as a worker would.
+    /// Parses a body as a worker would.
     ///
     /// # Errors
-    /// It is no job, or one for a target that the settings do not have.
+    /// The body is not a job, or its target is not configured.
     pub fn read(&self, body: &str) -> Result<Job, ParseError> {
         let job = Job::parse(body)?;
         let is_served = self.targets.contains(job.target.as_str());
         if is_served { Ok(job) } else { Err(ParseError::UnknownTarget { target: job.target }) }
     }
 
-    /// Sends bodies as they are, in as few calls as SQS allows. The source of a job is its tenant, as `enqueue` has it.
+    /// Sends bodies unchanged, in as few calls as SQS allows. The message group is the job's source, as in `enqueue`.
     pub async fn send(&self, jobs: &[(&Job, &str)]) -> SentBodies {
         let mut sent = SentBodies::default();
         let messages = jobs.iter().map(|(job, body)| message(job, body));
@@ -54,12 +54,12 @@ impl Redrive {
     }
 }
 
-/// What came of sending bodies.
+/// The result of sending bodies.
 #[derive(Debug, Default)]
 pub struct SentBodies {
-    /// What SQS said of each, from the first on.
+    /// SQS's result for each body, in order.
     pub results: Vec<EntryResult>,
-    /// Why a call failed as a whole; of the bodies without a result, none is known to be sent.
+    /// Why a whole call failed. A body without a result may or may not have been sent.
     pub error: Option<QueueError>,
 }
 

@@ -1,7 +1,7 @@
-//! What is going on in the whole fleet, from the ledger alone: what stops or slows the work, and what fixes it.
+//! The state of the whole fleet, from the ledger alone: what stops or slows the work, and how to fix it.
 //!
-//! `muster status`, `muster doctor` and the ops page show the same. Nothing here is a guess: what no worker reported and the
-//! ledger does not hold is unknown.
+//! `muster status`, `muster doctor` and the ops page show the same. Nothing here is a guess: what no worker reported
+//! and the ledger does not hold is shown as unknown.
 
 mod obstacle;
 mod troubles;
@@ -20,29 +20,29 @@ use muster_core::job::Name;
 
 pub use obstacle::{Obstacle, Severity};
 
-/// Age of a reading that is late: workers read every 15 s, and a call takes up to 10 s.
+/// Age after which a queue reading is late: workers read every 15 s, and a call takes up to 10 s.
 const UNREAD_AFTER: Duration = Duration::from_secs(30);
 
-/// Most holds of one kind that are named one by one.
+/// Most holds of one kind that are listed individually.
 const NAMED_MAX: usize = 5;
 
-/// Everything that the ledger says about the fleet.
+/// What the ledger knows about the fleet.
 #[derive(Clone, Debug, Default)]
 pub struct Situation {
-    /// The workers of the last day.
+    /// The workers that reported in the last day, the latest first.
     pub workers: Vec<WorkerReport>,
     /// The open holds.
     pub holds: Vec<OpenHold>,
-    /// The queues, as last read.
+    /// The last reading of each queue.
     pub queues: Vec<QueueReport>,
     /// The quotas that AWS throttles.
     pub throttles: Vec<Throttle>,
-    /// Counts.
+    /// Counts over the whole ledger.
     pub facts: FleetFacts,
 }
 
 impl Situation {
-    /// Reads it.
+    /// Reads the situation from the ledger.
     pub async fn read(ledger: &Ledger) -> Result<Self, LedgerError> {
         Ok(Self {
             workers: ledger.workers().await?,
@@ -68,8 +68,8 @@ impl Situation {
         obstacles
     }
 
-    /// The obstacles of one batch, for these targets; its parked jobs wait for `holds`. A batch without an outcome yet has
-    /// no known targets: then everything counts.
+    /// Returns the obstacles of one batch with these targets, whose parked jobs wait for `holds`. A batch without an
+    /// outcome has no known targets yet; the obstacles of all targets count then.
     pub fn obstacles_of(&self, batch: &Name, targets: &[String], holds: &[&HoldKey]) -> Vec<Obstacle> {
         let is_its_target = |target: &str| targets.is_empty() || targets.iter().any(|its| its == target);
         let is_its_hold = |hold: &HoldKey| {
@@ -77,7 +77,7 @@ impl Situation {
                 || [HoldKey::pause_all(), HoldKey::pause_batch(batch), HoldKey::batch(batch)].contains(hold)
                 || hold.paused_target().is_some_and(is_its_target)
         };
-        // The target stands before the operation.
+        // `target:operation`.
         let is_its_call = |what: &str| what.rsplit_once(':').is_none_or(|(target, _)| is_its_target(target));
         let mut scoped = self.clone();
         scoped.holds.retain(|open| is_its_hold(&open.hold));
@@ -86,13 +86,13 @@ impl Situation {
         scoped.obstacles()
     }
 
-    /// The fleet in one line; what is not of this moment says how old it is.
+    /// Describes the fleet in one line, with the age of whatever is not current.
     pub fn summary(&self) -> String {
         let workers = counted(self.alive().count() as u64, "worker", "workers");
         let alive_for = span(ALIVE_FOR);
         let FleetFacts { quarantined, missing, parked, .. } = &self.facts;
         let parked: u64 = parked.values().sum();
-        let missing = missing.map_or_else(|| "missing unknown yet".to_owned(), |n| format!("{} missing", grouped(n)));
+        let missing = missing.map_or_else(|| "missing not yet known".to_owned(), |n| format!("{} missing", grouped(n)));
         let (parked, quarantined) = (grouped(parked), grouped(*quarantined));
         format!(
             "{workers} reported in the last {alive_for}; {}; {parked} parked, {missing}, {quarantined} quarantined",
@@ -100,12 +100,12 @@ impl Situation {
         )
     }
 
-    /// How long ago the queue that was read first was read.
+    /// Returns the age of the oldest queue reading.
     pub fn read_ago(&self) -> Option<Duration> {
         self.queues.iter().map(|queue| queue.read_ago).max()
     }
 
-    /// What the queues hold, with the age of that reading.
+    /// Describes what the queues hold, with the age of the reading.
     fn queues_in_words(&self) -> String {
         let Some(n) = self.n_messages() else { return "queue contents unknown".to_owned() + &self.stalest_reading() };
         let dead = self.n_dead();
@@ -115,17 +115,17 @@ impl Situation {
         format!("{} queued, {dead}, read {ago} ago", counted(n, "message", "messages"))
     }
 
-    /// The workers that reported a moment ago.
+    /// Returns the workers that reported within [`ALIVE_FOR`].
     pub fn alive(&self) -> impl Iterator<Item = &WorkerReport> {
         self.workers.iter().filter(|worker| worker.is_alive())
     }
 
-    /// How many messages wait in all queues. `None`: one was not read lately, so nobody knows.
+    /// Returns how many messages wait in all queues. `None`: unknown, because a queue has no reading within [`FRESH`].
     pub fn n_messages(&self) -> Option<u64> {
         self.fresh_sum(|queue| queue.n_messages)
     }
 
-    /// How many messages lie in the dead-letter queues. `None`: unknown.
+    /// Returns how many messages the dead-letter queues contain. `None`: unknown.
     pub fn n_dead(&self) -> Option<u64> {
         self.fresh_sum(|queue| queue.n_dead)
     }
@@ -137,14 +137,14 @@ impl Situation {
         self.queues.iter().map(|queue| count(queue).filter(|_| queue.read_ago < FRESH)).sum()
     }
 
-    /// The queue whose reading is the oldest, for people.
+    /// Describes the queue with the oldest reading.
     fn stalest_reading(&self) -> String {
         let stalest = self.queues.iter().max_by_key(|queue| queue.read_ago);
         stalest
             .map_or_else(String::new, |it| format!(" ({} last read {} ago)", printable(&it.queue), span(it.read_ago)))
     }
 
-    /// Workers run, and none has read a queue for too long.
+    /// Reports that workers run, but none has read a queue for too long.
     fn unread_queue(&self) -> Option<Obstacle> {
         let newest = self.queues.iter().map(|queue| queue.read_ago).min()?;
         let has_had_time = self.alive().any(|worker| worker.started_ago > UNREAD_AFTER);
@@ -152,7 +152,7 @@ impl Situation {
     }
 
     fn no_worker(&self) -> Option<Obstacle> {
-        // A worker of an older version reads queues and does not report itself.
+        // A worker of an older version reads queues but does not report itself.
         let is_older = |queue: &QueueReport| queue.n_messages.is_none() && queue.read_ago < FRESH;
         if self.alive().next().is_some() || self.queues.iter().any(is_older) {
             return None;
@@ -165,7 +165,7 @@ impl Situation {
         Some(Obstacle::held(hold, Severity::Stopped))
     }
 
-    /// What is held besides everything; of many holds of one kind, the first ones.
+    /// Reports holds other than a pause of everything. Lists the first of each kind and counts the rest.
     fn held(&self) -> Vec<Obstacle> {
         let mut obstacles = Vec::new();
         for kind in [HoldKind::Pause, HoldKind::Target, HoldKind::Batch, HoldKind::Issuer] {
@@ -177,7 +177,7 @@ impl Situation {
         obstacles
     }
 
-    /// Workers that were killed, or are cut off from the ledger, while others go on.
+    /// Reports workers that were killed or lost the ledger while others continue.
     fn silent_workers(&self) -> Vec<Obstacle> {
         if self.alive().next().is_none() {
             return vec![];

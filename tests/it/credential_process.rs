@@ -124,7 +124,7 @@ async fn a_profile_assumes_its_role_with_the_credentials_of_another_profile_s_pr
     let helper = Helper::new(factory.folder(), 9, 3600);
     let base = std::fs::read_to_string(&helper.config).unwrap().replace("[default]", "[profile base]");
     for (external_id, found) in
-        [("plant-3", "account 210987654321 in us-east-1, asked in "), ("plant-4", "AWS does not let us assume")]
+        [("plant-3", "account 210987654321 in us-east-1, answered in "), ("plant-4", "AWS does not let us assume")]
     {
         let roles =
             format!("[default]\nrole_arn = {}\nexternal_id = {external_id}\nsource_profile = base\n", arn.as_str());

@@ -236,7 +236,7 @@ async fn every_target_is_asked_with_its_own_role() {
     assert_eq!(code, Some(0), "{findings:#?}");
     let identity = findings.iter().find(|finding| finding["subject"] == "second").unwrap();
     let found = identity["found"].as_str().unwrap();
-    assert!(found.starts_with(&format!("account 222222222222 in us-east-1 as {arn}, asked in ")), "{found}");
+    assert!(found.starts_with(&format!("account 222222222222 in us-east-1 as {arn}, answered in ")), "{found}");
     assert_eq!(trouble(&findings, "queue").0, "warning", "two targets share one queue");
 
     let other = Role { arn: arn.parse().unwrap(), external_id: Some("another".to_owned()) };
@@ -312,7 +312,10 @@ async fn a_ledger_that_may_not_be_written_is_a_problem() {
     let (code, findings) = doctor(&factory, &["--set", &url]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["postgres_rights"])), "{findings:#?}");
     let (_, found, mend) = trouble(&findings, "postgres_rights");
-    assert!(found.starts_with("we may not write registrations, batches, ") && !found.contains("holds"), "{found}");
+    assert!(
+        found.starts_with("no permission to write registrations, batches, ") && !found.contains("holds"),
+        "{found}"
+    );
     assert!(mend.starts_with("grant select, insert, update, delete on registrations, "), "{mend}");
     execute(&factory, &format!("drop owned by {role}")).await;
     execute(&factory, &format!("drop role {role}")).await;
@@ -320,7 +323,7 @@ async fn a_ledger_that_may_not_be_written_is_a_problem() {
     execute(&factory, &format!("alter database {name} set default_transaction_read_only = on")).await;
     let (code, findings) = doctor(&factory, &[]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["postgres_rights"])));
-    assert!(trouble(&findings, "postgres_rights").1.contains("takes no writes"));
+    assert!(trouble(&findings, "postgres_rights").1.contains("does not accept writes"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -361,7 +364,7 @@ async fn what_waits_lies_dead_or_is_held_is_a_warning() {
     let (code, findings) = doctor(&factory, &["--set", &listen]).await;
     assert_eq!(code, Some(0));
     for (check, wanted, mend) in [
-        ("dead_letter_queue", "messages lie in it, about 1", "muster dead list"),
+        ("dead_letter_queue", "contains messages (about 1)", "muster dead list"),
         ("work", "no worker is running, and the queue holds 2 messages", "muster serve"),
         ("holds", "jobs are held: 1 of kind batch, 1 of kind pause", "muster holds"),
         ("admin", " is in use", "another address"),

@@ -1,8 +1,9 @@
-//! Certificates that may be CAs: whether one is a device is known when everything is read.
+//! Certificates that may be CAs. Whether one is a device is decided once everything is read.
 //!
-//! A root may stand before what it issued, in another file or behind a device that cannot be read. So whatever may be a
-//! CA waits in a spool. Invariant (I14): a CA is never sent in the place of a device; a certificate with CA:true that
-//! issued nothing and stands beside nothing unreadable is taken for a device, as some really are.
+//! A root may come before the certificates that it issued, in another file, or after a device certificate that cannot
+//! be read, so every possible CA waits in a spool. Invariant (I14): a CA is never sent as if it were a device. A
+//! certificate with CA:true that issued nothing and has nothing unreadable next to it is treated as a device, because
+//! some devices have such certificates.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -15,29 +16,29 @@ use crate::intake::manifest::{Content, Entry, FilePosition};
 use muster_core::certificate::{CertificateId, NameKey};
 use muster_core::job::Name;
 
-/// The certificates of a run that may be CAs.
+/// The possible CAs of a run.
 #[derive(Default)]
 pub(super) struct Candidates {
     waiting: Spool<WaitingCandidate>,
     seen: HashMap<CertificateId, Candidate>,
-    /// The names of those that issued a certificate of this run.
+    /// The names of the issuers of this run's certificates.
     issuers: HashSet<NameKey>,
 }
 
-/// What is known of one of them.
+/// What is known about one possible CA.
 struct Candidate {
     subject: NameKey,
     issuer: Option<NameKey>,
     n_seen: u64,
-    /// Something in a text with it could not be read, and may be what it issued.
+    /// Whether a text with it also has something unreadable, which it may have issued.
     is_beside_unreadable: bool,
-    /// Its issuer stands in a text with it, so it is part of a chain without a device.
+    /// Whether a text with it also has its issuer. Then it is part of a chain without a device.
     is_beside_issuer: bool,
-    /// The only thing in its text.
+    /// Whether it is alone in a text.
     is_alone: bool,
 }
 
-/// One that waits: an entry whose certificate can be read, so that it holds no private key.
+/// A waiting entry. Its certificate can be read, so it contains no private key.
 #[derive(Deserialize, Serialize)]
 struct WaitingCandidate {
     id: CertificateId,
@@ -51,50 +52,50 @@ struct WaitingCandidate {
     is_resent: bool,
 }
 
-/// What a candidate turns out to be.
+/// What a candidate is decided to be.
 pub(super) enum Resolution {
-    /// A CA: it is not sent.
+    /// A CA. Not sent.
     Ca {
         n_seen: u64,
-        /// Whether that is only because something beside it could not be read.
+        /// Whether the only reason is something unreadable next to it.
         is_in_doubt: bool,
     },
     /// Part of a chain of CAs without a device.
     ChainWithoutDevice { n_seen: u64, entry: Entry },
-    /// A device, as far as anybody can tell.
+    /// A device, as far as can be determined.
     Device { n_seen: u64, entry: Entry, is_alone: bool },
 }
 
-/// The part of one text in it.
+/// The candidates and issuers of one text.
 #[derive(Default)]
 pub(super) struct OfText {
     ids: HashSet<CertificateId>,
-    /// The names of everything that may be a CA.
+    /// The names of all possible CAs.
     subjects: HashSet<NameKey>,
-    /// The names of those that issued something in this text.
+    /// The names of the issuers of this text's certificates.
     issuers: HashSet<NameKey>,
 }
 
 impl OfText {
-    /// Says whether a certificate issued another one before it.
+    /// Returns whether a subject issued a certificate that came before in this text.
     pub(super) fn has_issued(&self, subject: &NameKey) -> bool {
         self.issuers.contains(subject)
     }
 
-    /// Adds a CA that is known as one.
+    /// Adds a known CA.
     pub(super) fn add_known(&mut self, subject: NameKey) {
         self.subjects.insert(subject);
     }
 }
 
 impl Candidates {
-    /// Notes who issued a certificate.
+    /// Records the issuer of a certificate.
     pub(super) fn add_issuer(&mut self, issuer: NameKey, of_text: &mut OfText) {
         of_text.issuers.insert(issuer.clone());
         self.issuers.insert(issuer);
     }
 
-    /// Lets one wait, the first time that it is seen.
+    /// Adds a possible CA. Spools it the first time that it is seen, and counts it after that.
     ///
     /// # Errors
     /// The spool cannot be written.
@@ -129,7 +130,7 @@ impl Candidates {
         })
     }
 
-    /// Notes what a text says about those in it, once it is read to its end.
+    /// Updates the candidates of a text when it has been read completely.
     pub(super) fn end_text(&mut self, of_text: &OfText, has_unreadable: bool, has_device: bool) {
         let is_alone = !has_device && of_text.ids.len() == 1;
         for id in &of_text.ids {
@@ -141,7 +142,7 @@ impl Candidates {
         }
     }
 
-    /// Decides about all of them, one after the other.
+    /// Returns an iterator that decides every candidate.
     ///
     /// # Errors
     /// The spool cannot be read.
@@ -151,7 +152,7 @@ impl Candidates {
     }
 }
 
-/// The decisions about the candidates of a run.
+/// An iterator over the decisions about the candidates of a run.
 pub(super) struct Decisions {
     waiting: SpoolReader<WaitingCandidate>,
     seen: HashMap<CertificateId, Candidate>,

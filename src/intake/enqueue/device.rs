@@ -1,4 +1,4 @@
-//! One entry of a file as the precheck sees it, and what becomes of it.
+//! One prechecked entry of a file, and whether it is sent or rejected.
 
 use std::path::Path;
 
@@ -10,31 +10,31 @@ use muster_core::certificate::{Certificate, NameKey, pem};
 use muster_core::job::Name;
 use muster_core::precheck::{CheckedCertificate, Field, Precheck, Warning};
 
-/// One entry and what the precheck says about it.
+/// One entry and its precheck result.
 pub(super) struct Judged {
     pub(super) place: FilePosition,
-    /// The text that it is part of: see [`Entry::text`].
+    /// The text that contains it: see [`Entry::text`].
     pub(super) text: u64,
-    /// The block, where there is one that may be shown.
+    /// The PEM block, if there is one that may be shown.
     pub(super) pem: Option<String>,
     pub(super) n_padding: u64,
     pub(super) is_next_to_private_key: bool,
     pub(super) reference: Option<Name>,
     pub(super) is_resent: bool,
-    /// The certificate, where one can be read.
+    /// The certificate, if it can be read.
     pub(super) certificate: Option<Certificate>,
-    /// The name of its issuer, unless it signed itself.
+    /// The name of its issuer, unless it is self-signed.
     pub(super) issuer: Option<NameKey>,
     ca: Option<usize>,
     result: Result<CheckedCertificate, RejectReason>,
     warnings: Vec<Warning>,
 }
 
-/// What becomes of a device certificate.
+/// What happens to a device certificate.
 pub(super) enum Fate {
-    /// It is sent.
+    /// It will be sent.
     Sent { planned: Planned, checked: CheckedCertificate, warnings: Vec<Warning> },
-    /// It is not.
+    /// It is rejected.
     Rejected(Reject),
 }
 
@@ -60,7 +60,7 @@ impl Judged {
             Content::Pem(text) => judged.check(text, order, precheck, now),
             Content::Der(der) => {
                 judged.check(pem::encode(pem::CERTIFICATE, &der), order, precheck, now);
-                // Bytes that are no certificate may be anything, also a private key: they are not shown.
+                // Bytes that are not a certificate may be anything, even a private key: they are not shown.
                 judged.pem.take_if(|_| judged.certificate.is_none());
             }
             Content::NoBlock => {
@@ -88,12 +88,12 @@ impl Judged {
         self.pem = Some(text);
     }
 
-    /// Says whether it looks like a certificate and none could be read.
+    /// Returns whether it may be a certificate but could not be read.
     pub(super) fn is_unreadable(&self) -> bool {
         self.certificate.is_none() && !matches!(self.result, Err(RejectReason::NotKept))
     }
 
-    /// Decides what becomes of it; `is_alone` says whether its file holds no other device.
+    /// Decides whether it is sent; `is_alone`: its text has no other device, so it may be named after the file.
     pub(super) fn fate(self, is_alone: bool) -> Fate {
         let of_file = || if is_alone { file_stem(&self.place) } else { None };
         let reference = self.reference.or_else(of_file);
@@ -115,7 +115,7 @@ impl Judged {
     }
 }
 
-/// The name of a file without its last ending, where it is a name that jobs may carry.
+/// Returns the file name without its extension, if it is valid as a job's `ref`.
 pub(super) fn file_stem(place: &FilePosition) -> Option<Name> {
     if &*place.file == STDIN {
         return None;

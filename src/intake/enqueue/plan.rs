@@ -1,7 +1,7 @@
 //! The first pass: reads all entries, prechecks them on every core, drops duplicates and counts.
 //!
-//! Every entry is counted exactly once: as sent later, rejected, a duplicate or an issuer. Memory holds the ids of what
-//! will be sent, about 70 bytes each, and some 300 bytes of each distinct certificate that may be a CA's.
+//! Every entry is counted exactly once: as to be sent, rejected, a duplicate or an issuer. Memory holds the ids of what
+//! will be sent, about 70 bytes each, and about 300 bytes for each distinct certificate that may be a CA.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -18,10 +18,10 @@ use crate::intake::manifest::{Content, Entry, Manifest};
 use muster_core::certificate::{Certificate, CertificateId, Issuer, NameKey};
 use muster_core::precheck::{Policy, Precheck, Warning};
 
-/// Entries that one thread checks at a time: some 20 ms of work, and at most 16 MB of text.
+/// Entries that one thread checks at a time: about 20 ms of work, and at most 16 MB of text.
 const SHARE: usize = 256;
 
-/// The first pass, under way.
+/// The first pass, in progress.
 pub struct Planner {
     entries: Box<dyn Iterator<Item = Entry> + Send>,
     order: Arc<BatchOrder>,
@@ -29,64 +29,66 @@ pub struct Planner {
     n_threads: usize,
     text: Option<CurrentText>,
     candidates: Candidates,
-    /// What the candidates turn out to be, once all entries are read.
+    /// The decisions about the candidates, once all entries are read.
     decisions: Option<Decisions>,
     planned: HashSet<CertificateId>,
     spool: Spool<Planned>,
     tally: EnqueueTally,
 }
 
-/// How entries are judged.
+/// How entries are prechecked.
 pub struct Judge {
     precheck: Precheck,
     known_cas: HashSet<CertificateId>,
     now: OffsetDateTime,
 }
 
-/// The text that is being read: a file, or one line of JSON Lines.
+/// The text that is being read: a file or one line of JSON Lines.
 struct CurrentText {
     number: u64,
-    /// Entries that are no CAs.
+    /// Entries that are not CAs.
     n_devices: u64,
     has_unreadable: bool,
     candidates: OfText,
-    /// The last device: whether it is alone, and whether a key behind its CAs is its own, is seen later.
+    /// The last device, held back: what follows shows whether it is alone, and whether a private key after its chain
+    /// belongs to it.
     held: Option<Judged>,
-    /// Who issued it, or the last of its CAs.
+    /// The issuer of the held device, or of the last CA of its chain so far.
     issuer_of_held: Option<NameKey>,
 }
 
-/// What was found: `found` is the sum of `to_send`, `duplicates`, `issuers` and all of `rejected`.
+/// Counts of the entries: `found` is the sum of `to_send`, `duplicates`, `issuers` and all of `rejected`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct EnqueueTally {
     /// Entries.
     pub found: u64,
     /// Distinct certificates that passed the precheck.
     pub to_send: u64,
-    /// Certificates that stood there before.
+    /// Certificates that appeared before in the same run.
     pub duplicates: u64,
-    /// CA certificates: known ones, those that issued something, and those beside something that cannot be read.
+    /// CA certificates: known ones, those that issued something, and those next to something unreadable.
     pub issuers: u64,
-    /// How many of them are taken for CAs only because something beside them cannot be read.
+    /// How many of `issuers` are treated as CAs only because something next to them is unreadable.
     pub issuers_in_doubt: u64,
-    /// What was rejected, by code.
+    /// Rejected entries, by code.
     pub rejected: BTreeMap<&'static str, u64>,
-    /// What looks wrong with certificates that will be sent, by code.
+    /// Warnings about certificates that will be sent, by code.
     pub warnings: BTreeMap<&'static str, u64>,
-    /// The first of each, with its place, for people.
+    /// The first warning of each code, as text with its position.
     pub first_warnings: BTreeMap<&'static str, String>,
-    /// How many of `to_send` come from a rejects file, so that their batch was announced before.
+    /// How many of `to_send` come from a rejects file. Their batch was announced by an earlier run.
     #[serde(skip)]
     pub resent: u64,
 }
 
 impl EnqueueTally {
-    /// How many were rejected.
+    /// Returns how many were rejected.
     pub fn n_rejected(&self) -> u64 {
         self.rejected.values().sum()
     }
 
-    /// What the batch is announced to have. What comes from a rejects file was announced, or not, when it was read first.
+    /// Returns the announced size of the batch. Excludes entries from a rejects file: they were announced, or not, by
+    /// the run that read them first.
     pub fn batch_size(&self) -> Option<u64> {
         Some(self.to_send - self.resent).filter(|&n| n > 0)
     }
@@ -102,7 +104,8 @@ impl EnqueueTally {
 }
 
 impl Judge {
-    /// Judges by a policy and as of `now`; `cas` are the known CAs, beside those that jobs carry.
+    /// Creates a judge with a precheck policy as of `now`; `cas` are the known CAs, in addition to those that jobs
+    /// carry.
     pub fn new(policy: Policy, cas: Vec<Issuer>, now: OffsetDateTime) -> Self {
         let known_cas = cas.iter().map(|ca| ca.certificate().id()).collect();
         Self { precheck: Precheck::new(policy, cas), known_cas, now }
@@ -125,7 +128,8 @@ impl CurrentText {
         }
     }
 
-    /// Passes on what stands beside a CA of the device that is held.
+    /// Follows the chain of the held device to one of its CAs. A private key next to that CA counts as next to the
+    /// device.
     fn follow_chain(&mut self, ca: &Judged, subject: &NameKey) {
         if self.issuer_of_held.as_ref() == Some(subject) {
             self.issuer_of_held.clone_from(&ca.issuer);
@@ -135,7 +139,7 @@ impl CurrentText {
 }
 
 impl Planner {
-    /// Begins the first pass.
+    /// Creates the first pass over a manifest.
     pub fn new(manifest: Manifest, order: Arc<BatchOrder>, judge: Judge) -> Self {
         Self {
             entries: Box::new(manifest.entries()),
@@ -151,12 +155,12 @@ impl Planner {
         }
     }
 
-    /// What was found up to now.
+    /// Returns the counts so far.
     pub fn tally(&self) -> &EnqueueTally {
         &self.tally
     }
 
-    /// Reads on, and returns what was rejected; nothing once everything is read. It blocks its thread.
+    /// Processes the next page of entries and returns its rejects; `None` once everything is read. Blocks the thread.
     ///
     /// # Errors
     /// The spool cannot be written.
@@ -177,12 +181,12 @@ impl Planner {
         Ok(Some(rejects))
     }
 
-    /// What will be sent.
+    /// Returns what will be sent, and the counts.
     pub fn finish(self) -> (Spool<Planned>, EnqueueTally) {
         (self.spool, self.tally)
     }
 
-    /// Prechecks entries on all cores, and keeps their order.
+    /// Prechecks entries on all cores, in order.
     fn judge(&self, page: Vec<Entry>) -> Vec<Judged> {
         let (order, precheck, now) = (self.order.as_ref(), &self.judge.precheck, self.judge.now);
         let judge = move |share: Vec<Entry>| -> Vec<Judged> {
@@ -198,7 +202,7 @@ impl Planner {
         })
     }
 
-    /// Takes an entry as a CA, as one that may be a CA, or as a device.
+    /// Classifies an entry as a known CA, a possible CA or a device.
     fn take(&mut self, entry: Judged, rejects: &mut Vec<Reject>) -> io::Result<()> {
         if self.text.as_ref().is_none_or(|text| text.number != entry.text) {
             self.end_text(rejects)?;
@@ -231,14 +235,14 @@ impl Planner {
         }
     }
 
-    /// Settles what waited for the end of its text.
+    /// Settles the device that was held until the end of its text.
     fn end_text(&mut self, rejects: &mut Vec<Reject>) -> io::Result<()> {
         let Some(text) = self.text.take() else { return Ok(()) };
         self.candidates.end_text(&text.candidates, text.has_unreadable, text.n_devices > 0);
         text.held.map_or(Ok(()), |held| self.settle(held.fate(text.n_devices == 1), rejects))
     }
 
-    /// Decides about some of those that may be CAs; returns whether there were any.
+    /// Decides about the next page of candidates; returns false if none were left.
     fn decide_page(&mut self, rejects: &mut Vec<Reject>) -> io::Result<bool> {
         let decisions = self.decisions.iter_mut().flatten().take(SHARE * self.n_threads);
         let turns = decisions.collect::<io::Result<Vec<Resolution>>>()?;

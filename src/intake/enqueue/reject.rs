@@ -1,4 +1,4 @@
-//! What was not sent, and why: for people and for a file from which it can be mended and given again.
+//! What was not sent and why: as text, and as lines of a rejects file that can be fixed and enqueued again.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -15,42 +15,42 @@ use muster_core::job::Name;
 use muster_core::outcome::Code;
 use muster_core::precheck::{Field, Rejection};
 
-/// Why something was not sent.
+/// Why an entry was not sent.
 #[derive(Debug, thiserror::Error)]
 pub enum RejectReason {
     /// AWS would refuse it.
     #[error(transparent)]
     Precheck(Rejection),
-    /// Its file holds a private key next to it.
-    #[error("a private key stands next to the certificate")]
+    /// A private key is next to it in the file.
+    #[error("a private key is next to the certificate")]
     BesidePrivateKey,
-    /// Bytes behind a certificate in DER belong to nothing.
+    /// A certificate in DER is followed by unknown bytes.
     #[error("{bytes} bytes follow the certificate that do not belong to it and are not padding")]
     Garbage {
         /// How many.
         bytes: u64,
     },
-    /// A CA stands with its own issuer, and no device with them.
-    #[error("a chain of CA certificates stands here without a device certificate")]
+    /// A CA and its issuer, but no device certificate with them.
+    #[error("a chain of CA certificates without a device certificate")]
     ChainWithoutDevice,
-    /// A line of a rejects file has no text.
-    #[error("the rejects file does not have the text of this certificate")]
+    /// A line of a rejects file without the certificate's text.
+    #[error("the rejects file does not contain the text of this certificate")]
     NotKept,
-    /// A line of a file of JSON Lines cannot be read.
+    /// An invalid line of a JSON Lines file.
     #[error("the line is not a JSON object with a certificatePem")]
     NoRecord,
-    /// The system does not let it be read.
+    /// The input cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(io::Error),
-    /// SQS finds fault with the message.
+    /// SQS rejected the message as invalid.
     #[error("SQS refuses the message: {0}")]
     RefusedByQueue(EntryError),
-    /// SQS failed on this message, or did not mention it, again and again.
+    /// SQS failed on this message, or its answer did not mention it, on every attempt.
     #[error("in {attempts} attempts SQS did not say that it took the message: {cause}")]
     NotSent {
-        /// How often it was sent.
+        /// How many times it was sent.
         attempts: u32,
-        /// What SQS said last.
+        /// The last error from SQS.
         cause: EntryError,
     },
 }
@@ -59,34 +59,35 @@ pub enum RejectReason {
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Reject {
-    /// The file that was given; `-` is standard input.
+    /// The input file; `-` is standard input.
     pub file: String,
-    /// The line in it, counted from 1.
+    /// The line in it, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
     /// The `ref` of its job.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     pub reference: Option<Name>,
-    /// AWS's id of the certificate, where one can be read.
+    /// The certificate id, if the certificate can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_id: Option<CertificateId>,
-    /// The certificate's subject for people, where one can be read.
+    /// The certificate's subject, if the certificate can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// The reason, from a closed set: the codes of the precheck, `unreadable`, `refused_by_queue` and `not_sent`.
+    /// The reason, from a closed set: the codes of the precheck, `not_kept`, `unreadable`, `refused_by_queue` and
+    /// `not_sent`.
     pub code: &'static str,
-    /// The reason for people.
+    /// The reason as text.
     pub reason: String,
-    /// What mends it, where that is known.
+    /// How to fix it, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<&'static str>,
-    /// The text as it was found; none where a private key was near, or where it is no text.
+    /// The original PEM text. Omitted if a private key was next to it, or if it was not text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_pem: Option<String>,
 }
 
 impl RejectReason {
-    /// The closed code of the reason.
+    /// Returns the code of the reason, from a closed set.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Precheck(rejection) => rejection.code().as_str(),
@@ -101,36 +102,39 @@ impl RejectReason {
         }
     }
 
-    /// What mends it, where that is known.
+    /// Returns how to fix it, if known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Precheck(rejection) => rejection.hint(),
             Self::BesidePrivateKey => Rejection::PrivateKey { field: Field::CertificatePem }.hint(),
             Self::ChainWithoutDevice => {
-                Some("add the device certificate; `muster ca register` is for CAs that AWS does not know yet")
+                Some("add the device certificate; `muster ca register` registers CAs that AWS does not know yet")
             }
-            Self::NotKept => Some("give the file that it was found in once more"),
+            Self::NotKept => Some("enqueue the original file again"),
             Self::Garbage { .. } | Self::NoRecord | Self::Unreadable(_) | Self::RefusedByQueue(_) => None,
-            Self::NotSent { .. } => Some("run the same command again: what is in already costs nothing"),
+            Self::NotSent { .. } => {
+                Some("run the same command again: certificates that are already registered cost nothing")
+            }
         }
     }
 
-    /// Says whether the text may be kept: no private key is, and no CA that would be a device if it were sent again alone.
+    /// Returns whether the text may be kept. A private key must not be, nor a CA of a chain: resent alone, it would be
+    /// taken for a device.
     fn lets_text_be_kept(&self) -> bool {
         self.code() != Code::PrivateKey.as_str() && !matches!(self, Self::ChainWithoutDevice)
     }
 }
 
-/// The certificate of a text, where one can be read.
+/// Returns the first readable certificate of a text.
 fn first_certificate(text: &str) -> Option<Certificate> {
     inputs(&pem::without_nuls(text)).find_map(|input| input.certificate().cloned())
 }
 
-/// The code of what SQS failed on.
+/// The code of messages that SQS did not accept.
 pub(super) const NOT_SENT: &str = "not_sent";
 
 impl Reject {
-    /// Describes what was not sent.
+    /// Creates the reject of an entry.
     pub fn new(place: &FilePosition, reference: Option<Name>, pem: Option<String>, reason: &RejectReason) -> Self {
         let certificate = pem.as_deref().and_then(first_certificate);
         Self {
@@ -146,13 +150,13 @@ impl Reject {
         }
     }
 
-    /// Says whether it was sent in vain and may be sent again as it is.
+    /// Returns whether SQS did not accept it although nothing is wrong with it, so that it may be resent unchanged.
     pub fn is_not_sent(&self) -> bool {
         self.code == NOT_SENT
     }
 }
 
-/// For people: place, code, reason, certificate, what fixes it.
+/// Displays the position, code, reason, certificate and hint.
 impl fmt::Display for Reject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.file)?;
@@ -173,18 +177,18 @@ pub struct RejectsFile {
     has_rejects: bool,
 }
 
-/// What became of the rejects file.
+/// The state of the rejects file after a run.
 pub enum RejectsWritten {
-    /// It holds the rejects of this run.
+    /// It contains the rejects of this run.
     Here(PathBuf),
-    /// This run wrote none, and the file that is there is from an earlier run.
+    /// This run had no rejects; an existing file is from an earlier run.
     Earlier(PathBuf),
-    /// This run wrote none, and there is no file.
+    /// This run had no rejects, and there is no file.
     Nothing,
 }
 
 impl RejectsFile {
-    /// Opens the file, to find out before anything is read or sent whether it can be written.
+    /// Opens the file. Done before anything is read or sent, to fail early if it cannot be written.
     ///
     /// # Errors
     /// It cannot be written.
@@ -202,7 +206,7 @@ impl RejectsFile {
         self.file.write_all(b"\n")
     }
 
-    /// Puts the file in its place, over an older one.
+    /// Moves the file into place, over an older one.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -212,7 +216,7 @@ impl RejectsFile {
             let is_there = self.file.replaces_file();
             return Ok(if is_there { RejectsWritten::Earlier(path) } else { RejectsWritten::Nothing });
         }
-        // Not before the end: the older one may be what is being read right now.
+        // Not earlier: the older file may be the input of this run.
         self.file.finish()?;
         Ok(RejectsWritten::Here(path))
     }

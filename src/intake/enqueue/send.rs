@@ -1,7 +1,8 @@
-//! The second pass: sends what was planned, ten messages a call, several calls at a time.
+//! The second pass: sends what was planned, ten messages per call, several calls at a time.
 //!
-//! Every entry's answer is looked at. What SQS failed on is sent again a bounded number of times; what it finds fault
-//! with is not. A call that fails as a whole, to the last attempt, ends the sending: whatever is left was not sent.
+//! Checks the result of every entry. Entries on which SQS failed are resent a bounded number of times, with exponential
+//! backoff; entries that SQS rejects as invalid are not. If a whole call fails on its last attempt, sending stops: the
+//! rest is not sent.
 
 use std::io;
 use std::sync::Arc;
@@ -17,16 +18,16 @@ use crate::aws::queue::{
 use crate::intake::manifest::FilePosition;
 use crate::runtime::backoff::Backoff;
 
-/// Most calls at a time: enough that waiting for answers costs nothing, few enough for any network.
+/// Most concurrent calls: enough to hide the latency of SQS, few enough for any network.
 const CALLS_MAX: usize = 8;
 
-/// How often a message is sent before it is given up: some ten seconds, on top of the SDK's own retries.
+/// Attempts to send a message before giving up: about ten seconds, in addition to the SDK's own retries.
 const ATTEMPTS: u32 = 8;
 
 /// Longest first wait and longest wait between attempts.
 const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
-/// The second pass, under way.
+/// The second pass, in progress.
 pub struct BatchSender {
     queue: Queue,
     order: Arc<BatchOrder>,
@@ -38,14 +39,14 @@ pub struct BatchSender {
     calls: JoinSet<Called>,
 }
 
-/// What one call, with all its attempts, came to.
+/// The result of one call with all its attempts.
 #[derive(Default)]
 pub struct Called {
-    /// How many messages SQS took.
+    /// How many messages SQS accepted.
     pub n_sent: u64,
-    /// What it did not take, where the call itself went through.
+    /// The messages that SQS did not accept although the call itself succeeded.
     pub rejects: Vec<Reject>,
-    /// Why the rest of this call was not sent; no further call is made.
+    /// Why the rest of this call was not sent. No further calls are made.
     pub error: Option<QueueError>,
 }
 
@@ -56,7 +57,7 @@ struct PlannedMessage {
 }
 
 impl BatchSender {
-    /// Prepares to send what is planned; its messages announce `batch_size` certificates.
+    /// Prepares to send the planned certificates; their messages announce `batch_size` certificates.
     ///
     /// # Errors
     /// The spool cannot be read.
@@ -70,8 +71,8 @@ impl BatchSender {
         Ok(Self { queue, order, batch_size, planned, left_over: None, is_over: false, calls: JoinSet::new() })
     }
 
-    /// Sends on, and tells what the next finished call came to; nothing once all are finished. After a stop, calls
-    /// under way are finished and no more are made.
+    /// Continues sending and returns the result of the next finished call; `None` once all are finished. After a stop,
+    /// calls in progress finish and no more are started.
     ///
     /// # Errors
     /// The spool cannot be read.
@@ -90,7 +91,7 @@ impl BatchSender {
         Ok(Some(called))
     }
 
-    /// Takes as many messages as one call may carry.
+    /// Returns as many messages as fit into one call.
     fn next_messages(&mut self) -> io::Result<Vec<PlannedMessage>> {
         let mut messages = Vec::with_capacity(CALL_MAX);
         let mut size = CallSize::default();
@@ -122,7 +123,7 @@ impl PlannedMessage {
     }
 }
 
-/// Sends the messages of one call until each is taken, refused or given up.
+/// Sends the messages of one call until each is accepted, rejected or out of attempts.
 async fn send(queue: Queue, mut messages: Vec<PlannedMessage>) -> Called {
     let mut called = Called::default();
     let mut backoff = Backoff::new(WAITS.0, WAITS.1);
@@ -131,7 +132,8 @@ async fn send(queue: Queue, mut messages: Vec<PlannedMessage>) -> Called {
         let outgoing: Vec<OutgoingMessage> = messages.iter().map(|message| message.outgoing.clone()).collect();
         let results = match queue.send(&outgoing).await {
             Ok(results) => results,
-            // SQS spoke of the others of this call: it is about these, not about the way to it.
+            // SQS answered for the other messages of this call, so the fault is with these messages, not with the
+            // connection.
             Err(error) if error.code == UNKNOWN && messages.len() < n => vec![Err(not_mentioned()); messages.len()],
             Err(error) if error.kind == QueueErrorKind::Transient && attempt < ATTEMPTS => {
                 backoff.wait().await;
@@ -160,7 +162,7 @@ async fn send(queue: Queue, mut messages: Vec<PlannedMessage>) -> Called {
 }
 
 impl Called {
-    /// Counts what was taken, rejects what was refused, and gives back what may be sent again.
+    /// Counts accepted messages, rejects invalid ones, and returns those that may be resent.
     fn sort(
         &mut self,
         messages: Vec<PlannedMessage>,

@@ -1,7 +1,7 @@
-//! What waits to be sent or to be decided: in memory while it is small, else in a temporary file without a name.
+//! Certificates that wait to be sent or decided: in memory while they are few, otherwise in an unnamed temporary file.
 //!
-//! Only certificates that could be read get here, so no private key is ever written. The file takes
-//! 0.7 kB (P-256) to 1.5 kB (RSA) a certificate, in the folder that TMPDIR names.
+//! Contains only certificates that could be read, so no private key is ever written. The file is in the folder given by
+//! TMPDIR and takes 0.7 kB (P-256) to 1.5 kB (RSA) per certificate.
 
 use std::io::{self, BufRead, BufReader, BufWriter, Lines, Seek, Write};
 use std::marker::PhantomData;
@@ -12,13 +12,13 @@ use tempfile::SpooledTempFile;
 
 use muster_core::job::Name;
 
-/// How much is kept in memory, in bytes: some ten thousand certificates.
+/// Most bytes kept in memory: about ten thousand certificates.
 const IN_MEMORY_MAX: usize = 16 << 20;
 
 /// One certificate that will be sent.
 #[derive(Deserialize, Serialize)]
 pub struct Planned {
-    /// The file in which it was found.
+    /// The file that contains it.
     pub file: String,
     /// The line in it.
     pub line: Option<u64>,
@@ -26,17 +26,17 @@ pub struct Planned {
     pub reference: Option<Name>,
     /// The certificate as canonical PEM.
     pub certificate_pem: String,
-    /// The CA that its job carries, by its place among those of the order.
+    /// The CA that its job carries, as an index into [`BatchOrder::cas`](super::BatchOrder::cas).
     pub ca: Option<usize>,
     /// Whether it comes from a rejects file.
     pub is_resent: bool,
 }
 
-/// Things in the order in which they were added.
+/// A queue of items, read back in the order in which they were added.
 pub struct Spool<T>(BufWriter<SpooledTempFile>, PhantomData<T>);
 
 impl<T: Serialize + DeserializeOwned> Spool<T> {
-    /// Adds one.
+    /// Adds an item.
     ///
     /// # Errors
     /// The temporary file cannot be written.
@@ -45,7 +45,7 @@ impl<T: Serialize + DeserializeOwned> Spool<T> {
         self.0.write_all(b"\n")
     }
 
-    /// Reads all of them back.
+    /// Returns an iterator that reads the items back.
     ///
     /// # Errors
     /// The temporary file cannot be written or read.
@@ -62,7 +62,7 @@ impl<T> Default for Spool<T> {
     }
 }
 
-/// Reads a spool back.
+/// An iterator over the items of a spool.
 pub struct SpoolReader<T>(Lines<BufReader<SpooledTempFile>>, PhantomData<T>);
 
 impl<T: DeserializeOwned> Iterator for SpoolReader<T> {

@@ -1,4 +1,5 @@
-//! The certificates of CAs in a file, read as those of devices are: PEM or DER, whatever stands around them.
+//! Reads the CA certificates of a file in the same formats as device certificates: PEM or DER, with anything around
+//! them.
 
 use std::io;
 use std::path::Path;
@@ -14,39 +15,39 @@ use muster_core::certificate::{Certificate, CertificateError, Issuer, pem};
 pub struct CaFile {
     /// Its CAs, in order.
     pub cas: Vec<Issuer>,
-    /// The subject of the first certificate that is not a CA's.
+    /// The subject of the first certificate that is not a CA certificate.
     pub other: Option<String>,
 }
 
-/// Why a file of CAs cannot be used.
+/// A CA file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use {place} as a CA certificate")]
 pub struct CaFileError {
-    /// The file, with the line where there is one.
+    /// The file, with the line if there is one.
     pub place: String,
     /// Why.
     pub source: CaError,
 }
 
-/// What is wrong with a file of CAs.
+/// What is wrong with a CA file.
 #[derive(Debug, thiserror::Error)]
 pub enum CaError {
-    /// The system does not let it be read.
+    /// The file cannot be read.
     #[error("it cannot be read: {0}")]
     Unreadable(io::Error),
-    /// It holds a private key.
+    /// The file contains a private key.
     #[error("a private key is in the file; only the CA's certificate is needed")]
     PrivateKey,
-    /// Something in it that looks like a certificate is none.
+    /// Something that looks like a certificate is not one.
     #[error(transparent)]
     Certificate(CertificateError),
-    /// It has certificates, and none of them is a CA's.
-    #[error("{subject} is not a CA certificate: its basicConstraints do not say CA:true")]
+    /// None of the file's certificates is a CA certificate.
+    #[error("{subject} is not a CA certificate: its basicConstraints do not have CA:true")]
     NoCa {
         /// The subject of the first certificate.
         subject: String,
     },
-    /// Bytes that belong to nothing follow a certificate.
+    /// A certificate is followed by unknown bytes.
     #[error("{bytes} bytes follow the certificate that do not belong to it")]
     Garbage {
         /// How many.
@@ -55,10 +56,11 @@ pub enum CaError {
 }
 
 impl CaFile {
-    /// Reads a file; `-` is not standard input here.
+    /// Reads a file; `-` does not mean standard input here.
     ///
     /// # Errors
-    /// It cannot be read, holds a private key, or something in it looks like a certificate and is none.
+    /// The file cannot be read, contains a private key, or contains something that looks like a certificate but is not
+    /// one.
     pub fn read(path: &Path) -> Result<Self, CaFileError> {
         let mut file = Self { cas: Vec::new(), other: None };
         for entry in Entries::of(path, open(path), Arc::new(AtomicU64::new(0))) {
@@ -79,10 +81,10 @@ impl CaFile {
         Ok(file)
     }
 
-    /// Reads a file that must have a CA; other certificates beside it do not matter.
+    /// Reads a file that must contain a CA. Ignores its other certificates.
     ///
     /// # Errors
-    /// Those of [`CaFile::read`], and there is no CA in it.
+    /// Those of [`CaFile::read`], or the file contains no CA.
     pub fn read_cas(path: &Path) -> Result<Vec<Issuer>, CaFileError> {
         let Self { cas, other } = Self::read(path)?;
         if !cas.is_empty() {
@@ -118,11 +120,11 @@ impl CaFile {
     }
 }
 
-/// Reads a file with certificates as PEM text, whatever form it has: DER is encoded, UTF-16 decoded. Of a private key only
-/// the marker is left where the text is not as it stood.
+/// Reads a file with certificates as PEM text: encodes DER and decodes UTF-16. UTF-8 text without NULs is returned
+/// unchanged; from any other content, a private key is reduced to its BEGIN marker.
 ///
 /// # Errors
-/// The system does not let it be read.
+/// The file cannot be read.
 pub fn read_text(path: &Path) -> io::Result<String> {
     let bytes = std::fs::read(path)?;
     if let Ok(text) = str::from_utf8(&bytes)

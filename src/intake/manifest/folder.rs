@@ -1,4 +1,4 @@
-//! Finds the files of a folder and of all folders below it.
+//! Finds the certificate files of a folder and all folders below it.
 
 use std::collections::HashSet;
 use std::io;
@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use super::{Manifest, ManifestInput};
 
-/// The ends of names that certificates have in folders. Containers are read to be rejected: whoever puts one there means the
-/// certificates in it.
+/// The file extensions read in folders. Containers (PKCS#7, PKCS#12) are read only to be rejected with a reason: a user
+/// who puts one there expects its certificates to be registered.
 const EXTENSIONS: [&str; 9] = ["pem", "crt", "cer", "der", "cert", "p7b", "p7c", "p12", "pfx"];
 
-/// Adds what is in a folder, in the order of names. `seen` holds the folders that were read, as links may lead back.
+/// Adds the files of a folder, in the order of names. `seen` holds the folders already read, because symlinks may form
+/// loops.
 pub(super) fn walk(folder: &Path, seen: &mut HashSet<PathBuf>, manifest: &mut Manifest) {
     match paths(folder, seen) {
         Ok(paths) => paths.into_iter().for_each(|path| add(path, seen, manifest)),
@@ -18,7 +19,7 @@ pub(super) fn walk(folder: &Path, seen: &mut HashSet<PathBuf>, manifest: &mut Ma
     }
 }
 
-/// Lists a folder; nothing where it was read before.
+/// Lists a folder; empty if it was already read.
 fn paths(folder: &Path, seen: &mut HashSet<PathBuf>) -> io::Result<Vec<PathBuf>> {
     if !seen.insert(folder.canonicalize()?) {
         return Ok(vec![]);
@@ -29,7 +30,7 @@ fn paths(folder: &Path, seen: &mut HashSet<PathBuf>) -> io::Result<Vec<PathBuf>>
 }
 
 fn add(path: PathBuf, seen: &mut HashSet<PathBuf>, manifest: &mut Manifest) {
-    // A link that leads nowhere is no folder; it is told when it is opened.
+    // A dangling symlink is not a folder; opening it reports the error.
     if path.is_dir() {
         walk(&path, seen, manifest);
     } else if path.extension().is_some_and(|extension| EXTENSIONS.iter().any(|e| extension.eq_ignore_ascii_case(e))) {

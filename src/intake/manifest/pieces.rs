@@ -1,7 +1,7 @@
-//! Takes one file to pieces: PEM blocks, certificates in DER, lines of a rejects file, in whatever mixture.
+//! Splits one file into pieces: PEM blocks, certificates in DER and lines of a rejects file, in any mixture.
 //!
-//! Files are joined in odd ways (`cat *.crt`), so text and DER may follow each other. It reports where private keys stand
-//! and never hands one on.
+//! Files are concatenated in odd ways (`cat *.crt`), so text and DER may follow each other. Reports the positions of
+//! private keys but never passes one on.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -11,17 +11,17 @@ use super::source::{NextInput, Source};
 use super::text::FileText;
 use muster_core::certificate::input::is_padding;
 
-/// What a file holds.
+/// One piece of a file.
 pub(super) enum Piece {
-    /// A block of a certificate, or of what looks like one, as it stands.
+    /// A PEM block of a certificate, or of something that looks like one, unchanged.
     Block { line: u64, text: String },
-    /// A certificate in DER, or what begins like one.
+    /// A certificate in DER, or bytes that begin like one.
     Der(Vec<u8>),
-    /// Padding behind the last certificate in DER.
+    /// Padding after the last certificate in DER.
     Padding { bytes: u64 },
-    /// Bytes behind a certificate in DER that are neither padding nor text with a block.
+    /// Bytes after a certificate in DER that are neither padding nor text with a block.
     Garbage { bytes: u64 },
-    /// A line of a rejects file, or of another file of JSON Lines.
+    /// A line of a rejects file or of another JSON Lines file.
     Record { line: u64, record: JsonRecord },
     /// The marker of a private key.
     PrivateKey { line: u64 },
@@ -33,7 +33,7 @@ pub(super) struct Pieces<R> {
     text: FileText,
     found: VecDeque<Piece>,
     state: PieceState,
-    /// How many bytes of text without a block follow a certificate in DER.
+    /// The number of bytes of text without a block after a certificate in DER.
     n_garbage: Option<u64>,
 }
 
@@ -52,7 +52,7 @@ impl<R: Read> Pieces<R> {
         Self { source, text, found: VecDeque::new(), state: PieceState::Start, n_garbage: None }
     }
 
-    /// Reads on until something is found or the file is over.
+    /// Reads until a piece is found or the file ends.
     fn search(&mut self) -> io::Result<()> {
         while self.found.is_empty() && self.state != PieceState::Over {
             let may_be_der = matches!(self.state, PieceState::Start | PieceState::BehindDer);
@@ -261,7 +261,7 @@ mod tests {
         let text = format!("{}\n\n{}\nno JSON\n", line(BLOCK), line("x"));
         assert_eq!(lines(&text), [1, 3, 4]);
         let pretty = format!("{{\n\"certificatePem\": \"{}\"\n}}", BLOCK.replace('\n', "\\n"));
-        assert_eq!(pieces(pretty.as_bytes()), [(2, BLOCK.replace('\n', "\\n"))], "no JSON Lines, but a block");
+        assert_eq!(pieces(pretty.as_bytes()), [(2, BLOCK.replace('\n', "\\n"))], "not JSON Lines, but a block");
         assert_eq!(pem::blocks(&pretty).count(), 1);
     }
 }

@@ -1,4 +1,5 @@
-//! One line of JSON Lines: what `muster enqueue` wrote into a rejects file, or an object with a certificate.
+//! One line of a JSON Lines file: a line that `muster enqueue` wrote to a rejects file, or an object with a
+//! certificate.
 
 use std::fmt;
 
@@ -13,23 +14,23 @@ pub(super) enum JsonRecord {
     Certificate {
         pem: String,
         reference: Option<Name>,
-        /// Where it was found first, if the line is one of a rejects file.
+        /// Its original position, if the line is from a rejects file.
         rejected_at: Option<RejectedAt>,
     },
     /// A reject whose text was not kept.
     NotKept(RejectedAt),
-    /// No such line.
+    /// Not a valid record.
     Unreadable,
 }
 
-/// Where a reject was found first.
+/// The original position of a reject.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct RejectedAt {
     pub(super) file: String,
     pub(super) line: Option<u64>,
 }
 
-/// The fields that matter here; others are left alone.
+/// The fields that matter here. Others are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RecordFields {
@@ -42,12 +43,12 @@ struct RecordFields {
 }
 
 impl JsonRecord {
-    /// Says whether a file whose first line this is has records.
+    /// Returns whether a file with this first line is a JSON Lines file of records.
     pub(super) fn is_in(line: &str) -> bool {
         Self::read(line) != Self::Unreadable
     }
 
-    /// Reads a line.
+    /// Parses a line.
     pub(super) fn read(line: &str) -> Self {
         let Ok(fields) = serde_json::from_str::<RecordFields>(line) else { return Self::Unreadable };
         let line = fields.line;
@@ -60,7 +61,7 @@ impl JsonRecord {
     }
 }
 
-/// Prints sizes only: a text may hold anything.
+/// Prints only sizes: the text may contain secrets.
 impl fmt::Debug for JsonRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

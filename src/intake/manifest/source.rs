@@ -1,16 +1,16 @@
-//! The bytes of one file: read stretch by stretch, with DER told from text.
+//! The bytes of one file, read stretch by stretch and separated into DER and text.
 
 use std::io::{self, Read};
 
 use muster_core::precheck::PEM_CHARS_MAX;
 
-/// How much of a file is held, in bytes: room for any block that AWS takes, and what stands before it.
+/// Most bytes of a file held in memory: room for any block that AWS accepts, and for what precedes it.
 pub(super) const STRETCH: usize = 4 * PEM_CHARS_MAX;
 
-/// The bytes by which a certificate in DER is recognised in the middle of a file.
+/// The number of bytes by which a certificate in DER is recognised in the middle of a file.
 const HEADER: usize = 8;
 
-/// The bytes of a file that are read and not yet taken.
+/// The bytes of a file that were read but not yet taken.
 pub(super) struct Source<R> {
     reader: R,
     held: Vec<u8>,
@@ -19,7 +19,7 @@ pub(super) struct Source<R> {
 
 /// What comes next.
 pub(super) enum NextInput {
-    /// A certificate in DER, or what begins like one; cut where it is longer than a stretch or than the file.
+    /// A certificate in DER, or bytes that begin like one. Truncated to a stretch, or at the end of the file.
     Der(Vec<u8>),
     /// Bytes of text, up to the next certificate in DER if `is_last`.
     Text {
@@ -27,7 +27,7 @@ pub(super) enum NextInput {
         /// Whether no more text follows these bytes.
         is_last: bool,
     },
-    /// Nothing any more.
+    /// The end of the file.
     End,
 }
 
@@ -45,7 +45,8 @@ impl<R: Read> Source<R> {
         Ok(())
     }
 
-    /// Takes what comes next. At the start of a file, and behind DER, whatever begins as DER does is taken for it.
+    /// Returns the next part. With `may_be_der` (at the start of a file and after DER), bytes that begin like any DER
+    /// are DER; elsewhere, only bytes that begin like a certificate.
     pub(super) fn next(&mut self, may_be_der: bool) -> io::Result<NextInput> {
         self.fill()?;
         if self.held.is_empty() {
@@ -59,13 +60,13 @@ impl<R: Read> Source<R> {
         let (end, is_last) = match next_der {
             Some(at) => (at, true),
             None if self.is_over => (self.held.len(), true),
-            // The last bytes may be the first of a header.
+            // The last bytes may be the start of a header.
             None => (self.held.len() - (HEADER - 1), false),
         };
         Ok(NextInput::Text { bytes: self.take(end), is_last })
     }
 
-    /// Takes the bytes before the first that is not wanted, and counts them.
+    /// Drops bytes up to the first that is not wanted, and returns how many.
     pub(super) fn skip(&mut self, is_wanted: impl Fn(u8) -> bool) -> io::Result<u64> {
         let mut n_skipped = 0;
         loop {
@@ -86,20 +87,20 @@ impl<R: Read> Source<R> {
     }
 }
 
-/// Says whether bytes begin as DER does: a SEQUENCE of more than 127 bytes. No text does.
+/// Returns whether bytes begin like DER: a SEQUENCE of more than 127 bytes. No text does.
 fn begins_as_der(bytes: &[u8]) -> bool {
     matches!(bytes, [0x30, 0x80..=0x84, ..])
 }
 
-/// Says whether bytes begin as a certificate does: a SEQUENCE in a SEQUENCE, the inner one somewhat shorter.
+/// Returns whether bytes begin like a certificate: a SEQUENCE in a SEQUENCE, the inner one slightly shorter.
 fn begins_as_certificate(bytes: &[u8]) -> bool {
     let &[0x30, 0x82, high, low, 0x30, 0x82, inner_high, inner_low, ..] = bytes else { return false };
     let [outer, inner] = [[high, low], [inner_high, inner_low]].map(u16::from_be_bytes).map(u32::from);
-    // Between the two lies the signature with its algorithm: some bytes at least, and at most those of RSA-16384.
+    // They differ by the signature and its algorithm: a few bytes at least, and at most those of RSA-16384.
     (inner + 20..=inner + 2_200).contains(&outer)
 }
 
-/// How many bytes the DER element at the start of `bytes` has by its own header.
+/// Returns the length of the DER element at the start of `bytes`, according to its header.
 fn der_length(bytes: &[u8]) -> Option<usize> {
     let n_digits = usize::from(bytes.get(1)?.checked_sub(0x80)?);
     let digits = bytes.get(2..2 + n_digits).filter(|digits| !digits.is_empty())?;

@@ -1,7 +1,7 @@
-//! The text of one file: decoded, taken to pieces block by block, with the line of each.
+//! The text of one file: decodes it and splits it into PEM blocks, each with its line.
 //!
-//! UTF-8, UTF-16 and other encodings are read. NULs are dropped: they remain of UTF-16 in the middle of a file in another
-//! encoding. However long the text is, memory holds one stretch of it.
+//! Reads UTF-8, UTF-16 and other encodings. Drops NULs, which UTF-16 in the middle of a file in another encoding leaves
+//! behind. Memory holds one stretch of the text, however long it is.
 
 use encoding_rs::{Decoder, UTF_8, UTF_16BE, UTF_16LE};
 
@@ -9,19 +9,20 @@ use super::Piece;
 use super::source::STRETCH;
 use muster_core::certificate::pem::{self, Block, BlockKind, Damage};
 
-/// Longest marker with its dashes: a block that ends closer to the end of what is held may go on.
+/// Longest marker including its dashes. A block that ends closer than this to the end of the held text may continue.
 const MARKER_MAX: usize = 256;
 
-/// What is kept of text without a block: the start of a marker, or of base64 that is too short yet.
+/// How much of a text without a block is kept: it may end in the start of a marker, or in base64 that is still too
+/// short.
 const TAIL: usize = 1024;
 
-/// The text of a file that is read and not yet taken to pieces.
+/// The text of a file that was read but not yet split.
 pub(super) struct FileText {
     decoder: Option<Decoder>,
     held: String,
-    /// The line at which `held` begins, counted from 1.
+    /// The line at which `held` begins, from 1.
     line: u64,
-    /// Whether `held` begins inside a block that was longer than a stretch and has been reported.
+    /// Whether `held` begins inside a block that was longer than a stretch and is already reported.
     is_inside: bool,
 }
 
@@ -30,7 +31,7 @@ impl FileText {
         Self { decoder: None, held: String::new(), line: 1, is_inside: false }
     }
 
-    /// Adds bytes; none follow the last ones, until another text begins.
+    /// Adds bytes. After `is_last`, the next bytes begin another text.
     pub(super) fn push(&mut self, bytes: &[u8], is_last: bool) {
         let mut decoder = self.decoder.take().unwrap_or_else(|| decoder_for(bytes));
         let n = decoder.max_utf8_buffer_length(bytes.len()).expect("a stretch fits the memory");
@@ -42,10 +43,10 @@ impl FileText {
         self.decoder = (!is_last).then_some(decoder);
     }
 
-    /// Takes the lines that are whole; the last one too, where nothing follows.
+    /// Takes the complete lines; with `is_last`, also the unterminated last one.
     pub(super) fn take_lines(&mut self, is_last: bool) -> Vec<(u64, String)> {
         let end = if is_last { self.held.len() } else { self.held.rfind('\n').map_or(0, |at| at + 1) };
-        // A line that does not end within a stretch is taken as it is: it is no line of ours.
+        // A line longer than a stretch is taken as it is: it cannot be from a rejects file.
         let end = if end == 0 && self.held.len() >= STRETCH { self.held.len() } else { end };
         let rest = self.held.split_off(end);
         let lines = std::mem::replace(&mut self.held, rest);
@@ -54,12 +55,12 @@ impl FileText {
         numbered
     }
 
-    /// The first line, where it is whole.
+    /// Returns the first held line, which may be incomplete.
     pub(super) fn first_line(&self) -> Option<&str> {
         self.held.lines().next()
     }
 
-    /// Takes to pieces what is sure; all of it, where nothing follows.
+    /// Splits off the blocks that are certainly complete; with `is_last`, everything.
     pub(super) fn split(&mut self, is_last: bool, pieces: &mut impl Extend<Piece>) {
         let mut text = std::mem::take(&mut self.held);
         let was_inside = std::mem::take(&mut self.is_inside);
@@ -71,7 +72,7 @@ impl FileText {
         }
         let blocks: Vec<Block<'_>> = pem::blocks(&text[offset..]).collect();
         let (mut sure, unsure) = self.sure(&blocks, &text[offset..], is_last);
-        // The END marker of a block that was too long to be held says nothing new.
+        // The END marker of a block that was too long to hold was already reported with the block.
         if let [Block { damage: Some(Damage::NoBegin), start: 0, .. }, others @ ..] = sure
             && was_inside
         {
@@ -97,7 +98,7 @@ impl FileText {
         self.held = text.split_off(keep_from);
     }
 
-    /// Tells the blocks that are whole from the last one, where it may go on.
+    /// Separates the complete blocks from the last one, if that may continue.
     fn sure<'a, 'b>(
         &mut self,
         blocks: &'b [Block<'a>],
@@ -110,14 +111,14 @@ impl FileText {
             return (blocks, None);
         }
         if others.is_empty() && last.start == 0 && text.len() + MARKER_MAX >= STRETCH {
-            // It is longer than a stretch and far longer than AWS takes.
+            // The block is longer than a stretch, far longer than AWS accepts.
             self.is_inside = true;
             return (blocks, None);
         }
         (others, Some(last))
     }
 
-    /// Passes over what stands between two blocks, but for private keys.
+    /// Skips the text between two blocks, but reports private keys in it.
     fn pass(&mut self, between: &str, pieces: &mut impl Extend<Piece>) {
         if pem::holds_private_key(between) {
             let before = between.find("PRIVATE KEY").map_or("", |mark| &between[..mark]);
@@ -127,7 +128,7 @@ impl FileText {
     }
 }
 
-/// Chooses how bytes are decoded: by their byte order mark, or as UTF-16 where every other byte is zero.
+/// Chooses a decoder: UTF-16 if every other byte is zero, otherwise by the byte order mark, with UTF-8 as default.
 fn decoder_for(bytes: &[u8]) -> Decoder {
     match bytes {
         [first, 0, second, 0, ..] if *first != 0 && *second != 0 => UTF_16LE.new_decoder(),

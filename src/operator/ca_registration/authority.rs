@@ -1,7 +1,7 @@
-//! A CA that AWS has already: its real status, and activating it.
+//! A CA that is already registered: reads its status at AWS and activates it.
 //!
-//! Every question is asked a few times, as calls of others may use up the quota for it. A CA whose status AWS does not say
-//! is activated all the same: `UpdateCACertificate` changes nothing of a CA that is active.
+//! Each call is retried a few times, because other callers may use up its quota. A CA whose status is unknown is
+//! activated anyway: `UpdateCACertificate` does not change a CA that is already active.
 
 use super::{CaRegistration, CaRegistrationError};
 use crate::aws::attempts::{Attempts, ExistingCertificate};
@@ -13,24 +13,24 @@ use crate::runtime::backoff::Backoff;
 use muster_core::certificate::CertificateId;
 use muster_core::job::{CertificateMode, CertificateStatus};
 
-/// Calls before a question to AWS is given up.
+/// Attempts for each of these calls before giving up.
 const ATTEMPTS: u32 = 4;
 
-/// A CA that AWS had before the call that was to register it.
+/// A CA that was registered before the call that should have registered it.
 #[derive(Debug)]
 pub struct Existing {
-    /// Its status at AWS by now. None: AWS did not say it.
+    /// Its current status at AWS. `None`: unknown.
     pub status: Option<CertificateStatus>,
-    /// Why AWS did not say its status.
+    /// Why its status is unknown.
     pub unknown_because: Option<String>,
-    /// Its mode, where AWS said it.
+    /// Its certificate mode, if known.
     pub mode: Option<CertificateMode>,
-    /// Whether it was activated now.
+    /// Whether this run activated it.
     pub is_activated: bool,
 }
 
 impl Existing {
-    /// What AWS's answer to `DescribeCACertificate` says.
+    /// Interprets AWS's answer to `DescribeCACertificate`.
     fn of(answer: Result<Option<DescribedCertificate>, CaRegistrationError>) -> Self {
         let (status, mode, unknown_because) = match answer {
             Ok(Some(described)) => {
@@ -44,24 +44,24 @@ impl Existing {
         Self { status, unknown_because, mode, is_activated: false }
     }
 
-    /// What it says of the job that was to register the CA.
+    /// Returns what this means for the outcome of the job that should have registered the CA.
     pub(super) fn known(&self, wanted: CertificateStatus, is_ours: Option<bool>) -> ExistingCertificate {
-        // INACTIVE is what AWS takes where nothing is asked for: that it is ACTIVE is no fault.
+        // INACTIVE is AWS's default when a job requests no status, so a CA that is ACTIVE is not a mismatch.
         let status = self.status.filter(|&status| status == wanted || wanted == CertificateStatus::Active);
         ExistingCertificate { status, is_ours: if self.is_activated { Some(false) } else { is_ours } }
     }
 }
 
 impl CaRegistration {
-    /// Asks AWS what it has of a CA; none where it does not have it.
+    /// Describes a CA; returns `None` if AWS does not have it.
     ///
     /// # Errors
-    /// AWS did not say.
+    /// The call failed on every attempt.
     pub async fn describe_ca(&self, id: CertificateId) -> Result<Option<DescribedCertificate>, CaRegistrationError> {
         self.ask("DescribeCACertificate", async || self.registrar.describe_ca(id).await).await
     }
 
-    /// Finds out what AWS has of a CA, without changing anything; none where AWS does not have it.
+    /// Returns the state of a CA at AWS without changing it, or `None` if AWS does not have it.
     pub async fn look_at_ca(&self, id: CertificateId) -> Option<Existing> {
         match self.describe_ca(id).await {
             Ok(None) => None,
@@ -69,8 +69,8 @@ impl CaRegistration {
         }
     }
 
-    /// Finds out what AWS has of a CA that is there already, and activates it where that is wanted. With it, what it says of
-    /// the job, and why the CA was not activated.
+    /// Reads the state of an already registered CA and activates it if that was requested. Also returns what this means
+    /// for the outcome, and the error if the CA could not be activated.
     pub(super) async fn existing(
         &self,
         id: CertificateId,
@@ -82,7 +82,8 @@ impl CaRegistration {
         let is_ours =
             described.as_ref().ok().and_then(|its| ExistingCertificate::of(its.as_ref()?, first_call).is_ours);
         let mut existing = Existing::of(described);
-        // Of a CA that an earlier call may have registered nothing but its status shows that it is not as was asked for.
+        // An earlier call whose answer was lost may have registered this CA as requested. Then only a status that AWS
+        // reports shows that it is not ACTIVE.
         let may_be_inactive = match existing.status {
             Some(status) => status != CertificateStatus::Active,
             None => !attempts.is_answer_lost(),
@@ -109,7 +110,8 @@ impl CaRegistration {
         Ok(())
     }
 
-    /// Writes the status of a CA that AWS has already, and resends what waits for it where it is active.
+    /// Records the status of an already registered CA. If it is active, releases the jobs that wait for it, so that
+    /// they are resent.
     pub(super) async fn note(
         &self,
         ledger: &Ledger,
@@ -125,7 +127,7 @@ impl CaRegistration {
         Ok(())
     }
 
-    /// Asks AWS something, again after a throttle or passing trouble.
+    /// Makes a call, with retries after a throttle or a transient error.
     pub(super) async fn ask<T>(
         &self,
         operation: &'static str,

@@ -1,4 +1,4 @@
-//! Postgres: whether it can be reached and written, is encrypted, recent, of the right schema, and of the right time.
+//! Checks Postgres: reachability, version, TLS, schema, write access, free connections and clock.
 
 use super::{Check, Finding, PATIENCE};
 use crate::config::Config;
@@ -8,24 +8,24 @@ use crate::ledger::server::{Server, ServerClock, ServerRoute};
 use crate::ledger::{Ledger, LedgerError};
 use muster_core::format::span;
 
-/// The oldest major version that its makers still mend.
+/// The oldest major version of Postgres that still gets fixes from its developers.
 const MAJOR_MIN: i32 = 14;
 
-/// How far the clock may be off, in seconds.
+/// Largest accepted clock difference, in seconds.
 const SKEW_MAX: f64 = 2.0;
 
-/// Connections of the examination itself.
+/// Connections that the doctor itself opens.
 const CONNECTIONS: u32 = 2;
 
-/// What was found, and the way to the ledger.
+/// The findings, and the connection to the ledger.
 pub(super) struct ExaminedLedger {
     pub(super) findings: Vec<Finding>,
-    /// The ledger, where it can be read as this version knows it.
+    /// The ledger, if its schema is that of this version.
     pub(super) ledger: Option<Ledger>,
 }
 
 impl ExaminedLedger {
-    /// Connects and asks everything.
+    /// Connects and runs every check.
     pub(super) async fn reach(config: &Config) -> Self {
         let timeout = PATIENCE.min(config.database.timeout.into());
         let settings = DatabaseSettings { max_connections: CONNECTIONS, timeout, ..config.database.settings() };
@@ -41,7 +41,7 @@ impl ExaminedLedger {
         let (server, clock, schema) = (ledger.server().await, ledger.clock().await, ledger.check_schema().await);
         match &clock {
             Ok(clock) => {
-                let found = format!("reached, a question takes {}", span(clock.round_trip));
+                let found = format!("reachable, a round trip takes {}", span(clock.round_trip));
                 findings.push(Finding::ok(Check::Postgres, "", found));
             }
             Err(error) => findings.push(problem(Check::Postgres, error)),
@@ -59,7 +59,7 @@ impl ExaminedLedger {
     }
 }
 
-/// The findings where nothing else can be asked.
+/// Returns the findings for an unreachable server.
 fn unreachable(error: &LedgerError) -> Vec<Finding> {
     let skipped = [
         Check::PostgresVersion,
@@ -80,7 +80,7 @@ fn problem(check: Check, error: &LedgerError) -> Finding {
 fn version(server: &Server) -> Finding {
     let found = format!("Postgres {}", server.version);
     if server.version_number / 10_000 < MAJOR_MIN {
-        let mend = format!("update the server: versions before {MAJOR_MIN} get no more mends");
+        let mend = format!("update the server: versions before {MAJOR_MIN} no longer get fixes");
         return Finding::warning(Check::PostgresVersion, "", found, mend);
     }
     Finding::ok(Check::PostgresVersion, "", found)
@@ -89,17 +89,18 @@ fn version(server: &Server) -> Finding {
 fn tls(server: &Server, way: ServerRoute) -> Finding {
     let check = Check::PostgresTls;
     match &server.tls {
-        None if way.is_local => Finding::ok(check, "", "none, the server is this machine"),
+        None if way.is_local => Finding::ok(check, "", "none; the server is on this machine"),
         None => {
-            let mend = "turn TLS on at the server, and leave `sslmode` out of `database.url`: it is verified then";
-            Finding::problem(check, "", "the server is elsewhere and the connection is not encrypted", mend)
+            let mend =
+                "turn TLS on at the server and leave `sslmode` out of `database.url`; its certificate is then verified";
+            Finding::problem(check, "", "the server is remote and the connection is not encrypted", mend)
         }
         Some((protocol, cipher)) if way.is_verified || way.is_local => {
             Finding::ok(check, "", format!("{protocol}, {cipher}"))
         }
         Some((protocol, cipher)) => {
-            let found = format!("{protocol}, {cipher}, but whose server it is is not verified");
-            let mend = "leave `sslmode` out of `database.url`, and name the CA in `database.root_certificate`";
+            let found = format!("{protocol}, {cipher}, but the server's certificate is not verified");
+            let mend = "leave `sslmode` out of `database.url` and set `database.root_certificate` to the CA's file";
             Finding::warning(check, "", found, mend)
         }
     }
@@ -110,10 +111,10 @@ fn of_schema(checked: &Result<(), LedgerError>, broken_indexes: &[String]) -> Fi
         Ok(()) if !broken_indexes.is_empty() => {
             let found = format!("unusable or missing indexes: {}", broken_indexes.join(", "));
             let mend =
-                "run `muster migrate`, which builds its own again; drop one that `reindex` left behind (`_ccnew`)";
+                "run `muster migrate`, which rebuilds its own indexes; drop any that `reindex` left behind (`_ccnew`)";
             Finding::problem(Check::PostgresSchema, "", found, mend)
         }
-        Ok(()) => Finding::ok(Check::PostgresSchema, "", "every step of this version was taken"),
+        Ok(()) => Finding::ok(Check::PostgresSchema, "", "up to date with this version"),
         Err(error) => problem(Check::PostgresSchema, error),
     }
 }
@@ -121,21 +122,21 @@ fn of_schema(checked: &Result<(), LedgerError>, broken_indexes: &[String]) -> Fi
 fn rights(server: &Server) -> Finding {
     let check = Check::PostgresRights;
     if server.is_read_only {
-        let mend = "name the primary in `database.url`";
-        return Finding::problem(check, "", "the server takes no writes: it is a standby, or read-only", mend);
+        let mend = "set `database.url` to the primary";
+        return Finding::problem(check, "", "the server does not accept writes: it is a standby or read-only", mend);
     }
     if !server.forbidden.is_empty() {
         let tables = server.forbidden.join(", ");
         let mend = format!("grant select, insert, update, delete on {tables} to the user of `database.url`");
-        return Finding::problem(check, "", format!("we may not write {tables}"), mend);
+        return Finding::problem(check, "", format!("no permission to write {tables}"), mend);
     }
-    Finding::ok(check, "", "the ledger's tables can be written")
+    Finding::ok(check, "", "the ledger's tables are writable")
 }
 
 fn connections(server: &Server, wanted: u32) -> Finding {
     let usable = server.max_connections.saturating_sub(server.reserved_connections);
     let left = usable.saturating_sub(server.used_connections);
-    let found = format!("{left} of {usable} are left, one worker takes up to {wanted}");
+    let found = format!("{left} of {usable} are free; one worker uses up to {wanted}");
     if left < wanted {
         let mend = "raise max_connections at the server, or lower `database.max_connections`";
         return Finding::warning(Check::PostgresConnections, "", found, mend);
@@ -146,9 +147,9 @@ fn connections(server: &Server, wanted: u32) -> Finding {
 fn of_clock(clock: ServerClock) -> Finding {
     let (off, behind_or_ahead) = apart(clock.ahead);
     let found = format!("the server is {off} {behind_or_ahead} this machine");
-    // The answer was written at any instant of the round trip.
+    // The server read its clock at an unknown instant of the round trip.
     if clock.ahead.abs() - clock.round_trip.as_secs_f64() / 2.0 > SKEW_MAX {
-        let mend = "have both clocks set by NTP: times in the ledger are shifted, the rate is not";
+        let mend = "synchronize both clocks with NTP: times in the ledger are shifted; the call rate is not affected";
         return Finding::warning(Check::PostgresClock, "", found, mend);
     }
     Finding::ok(Check::PostgresClock, "", found)
@@ -202,7 +203,7 @@ mod tests {
         let forbidden = rights(&Server { forbidden: vec!["registrations".into()], ..server() });
         assert_eq!(
             (forbidden.verdict, forbidden.found.as_str()),
-            (CheckResult::Problem, "we may not write registrations")
+            (CheckResult::Problem, "no permission to write registrations")
         );
     }
 

@@ -1,4 +1,4 @@
-//! The address of metrics and health: whether a worker could listen there.
+//! Checks whether a worker could listen on the address of metrics and health.
 
 use std::io::ErrorKind;
 
@@ -15,11 +15,11 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
     let found = match TcpListener::bind(address).await {
         Ok(_) => Finding::ok(check, "", format!("{address} is free")),
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
-            let mend = "nothing, where a worker runs on this machine; otherwise set `admin.listen` to another address";
+            let mend = "nothing, if a worker runs on this machine; otherwise set `admin.listen` to another address";
             Finding::warning(check, "", format!("{address} is in use"), mend)
         }
         Err(error) => {
-            let mend = "set `admin.listen` to an address of this machine, or to `off`";
+            let mend = "set `admin.listen` to an address of this machine or to `off`";
             Finding::problem(check, "", format!("cannot listen on {address}: {error}"), mend)
         }
     };

@@ -1,5 +1,7 @@
-//! What we may call, found out without effect: SQS with a receipt that nobody got, AWS IoT with a text that is no
+//! Tests permissions without side effects: SQS with a made-up receipt handle, AWS IoT with text that is not a
 //! certificate.
+//!
+//! Only a denial shows that a call is not allowed. An error about the made-up input shows that it is.
 
 use std::time::Duration;
 
@@ -15,21 +17,22 @@ use muster_core::format::span;
 use muster_core::job::Operation;
 use muster_core::outcome::Code;
 
-/// A receipt that SQS never gave.
+/// A receipt handle that SQS never issued.
 const MADE_UP: &str = "muster-doctor";
 
 const RECEIVE: &str = "sqs:ReceiveMessage";
 const SEND: &str = "sqs:SendMessage";
 
-/// Codes that SQS answers to a made-up receipt where it refuses the call as a whole.
+/// The error codes with which SQS rejects a whole call because of a made-up receipt handle. They prove that it is
+/// allowed.
 const RECEIPT_REFUSED: [&str; 3] =
     ["ReceiptHandleIsInvalid", "InvalidParameterValueException", "InvalidParameterValue"];
 
-/// What an answer says of a permission.
+/// What an answer shows about a permission.
 enum Permission {
     Allowed,
     Denied(String),
-    /// The queue's key may not be used.
+    /// The KMS key of the queue may not be used.
     DeniedByKms(String),
     Unreachable(String),
     Unknown(String),
@@ -51,15 +54,20 @@ impl Permission {
                 check,
                 &subject,
                 format!("denied: {error}"),
-                format!("allow {permission} in the IAM policy where CAs are registered"),
+                format!("allow {permission} in the IAM policy if CAs are registered with this target"),
             ),
             Self::Unreachable(error) => {
                 let mend = NETWORK_HINT;
                 Finding::problem(check, &subject, format!("cannot be reached: {error}"), mend)
             }
             Self::Unknown(error) => {
-                let found = format!("not known: {error}");
-                Finding::warning(check, &subject, found, "run this again: the call came to no answer that would tell")
+                let found = format!("unknown: {error}");
+                Finding::warning(
+                    check,
+                    &subject,
+                    found,
+                    "run this again: the answer does not show whether the call is allowed",
+                )
             }
         }
     }
@@ -105,7 +113,7 @@ impl Permission {
     }
 }
 
-/// What may be done with the queues.
+/// Tests the permissions on the queues.
 pub(super) async fn of_queues(queues: &ExaminedQueues) -> Vec<Finding> {
     let each = queues.0.iter().map(|ExaminedQueue { name, reached }| {
         let (name, reached) = (name.clone(), reached.as_ref().ok().cloned());
@@ -117,7 +125,7 @@ pub(super) async fn of_queues(queues: &ExaminedQueues) -> Vec<Finding> {
 async fn of_queue(name: &str, reached: Option<ReachedQueue>) -> Vec<Finding> {
     let Some(ReachedQueue { queue, attributes, .. }) = reached else {
         let all = ["sqs:DeleteMessage", "sqs:ChangeMessageVisibility", RECEIVE, SEND];
-        return all.map(|permission| skipped(permission, name, "the queue cannot be looked at")).into();
+        return all.map(|permission| skipped(permission, name, "the queue cannot be read")).into();
     };
     let made_up = [MADE_UP.to_owned()];
     let receive = async {
@@ -132,14 +140,15 @@ async fn of_queue(name: &str, reached: Option<ReachedQueue>) -> Vec<Finding> {
         answer(hidden).finding("sqs:ChangeMessageVisibility", name, true),
         match received {
             Some(received) => received.map_or_else(late, Permission::of_receive).finding(RECEIVE, name, true),
-            None => skipped(RECEIVE, name, "not tried: a message would count as delivered"),
+            None => skipped(RECEIVE, name, "not tested: it would use up one delivery of a waiting message"),
         },
-        skipped(SEND, name, "not tried: it cannot be without an effect"),
+        skipped(SEND, name, "not tested: sending always has an effect"),
     ]
 }
 
-/// Says whether the doctor may receive a message and give it back at once. If the queue looks empty, that has no effect. For an
-/// encrypted queue it is the only way to test access to the key, so it is worth one delivery if nobody else receives.
+/// Returns whether the doctor may receive a message and release it at once. If the queue looks empty, that has no
+/// effect. For an encrypted queue it is the only way to test access to the KMS key, so it is worth one delivery if no
+/// message is in flight.
 fn may_receive(attributes: &QueueAttributes) -> bool {
     attributes.visible == 0 || (attributes.kms_key.is_some() && attributes.in_flight == 0)
 }
@@ -148,7 +157,7 @@ fn skipped(permission: &str, on: &str, why: &str) -> Finding {
     Finding::skipped(Check::Permission, &format!("{permission} on {on}"), why)
 }
 
-/// What may be done in the targets' accounts.
+/// Tests the permissions in the targets' accounts.
 pub(super) async fn of_targets(targets: &ExaminedTargets, all_operations: bool) -> Vec<Finding> {
     let operations = if all_operations { Operation::VARIANTS } else { &[Operation::RegisterCertificate] };
     let each = targets.0.iter().map(|ExaminedTarget { name, asked, .. }| {
@@ -159,7 +168,7 @@ pub(super) async fn of_targets(targets: &ExaminedTargets, all_operations: bool) 
     all(each).await.concat()
 }
 
-/// What `muster ca register --activate` and `muster ca list` need beyond registering.
+/// The permissions that `muster ca register --activate` and `muster ca list` need in addition to registering.
 const OF_CAS: [&str; 2] = ["iot:UpdateCACertificate", "iot:DescribeCACertificate"];
 
 async fn of_target(name: &str, registrar: Option<Registrar>, operations: &[Operation], with_cas: bool) -> Vec<Finding> {
@@ -168,7 +177,9 @@ async fn of_target(name: &str, registrar: Option<Registrar>, operations: &[Opera
         let of_cas = OF_CAS.iter().filter(|_| with_cas).map(ToString::to_string);
         let all = operations.iter().map(permission).chain([code.to_owned()]).chain(of_cas);
         let subjects = all.map(|permission| format!("{permission} on {name}"));
-        return subjects.map(|its| Finding::skipped(Check::Permission, &its, "AWS did not say who we are")).collect();
+        return subjects
+            .map(|its| Finding::skipped(Check::Permission, &its, "AWS did not confirm the identity"))
+            .collect();
     };
     let mut findings = Vec::with_capacity(operations.len() + 1);
     for operation in operations {

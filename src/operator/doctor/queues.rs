@@ -1,4 +1,4 @@
-//! The queues of jobs and their dead-letter queues: whether they can be looked at, and what they are set to.
+//! Checks the job queues and their dead-letter queues: access and attributes.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::config::Config;
 use crate::health::fit::{self, FoundQueue};
 use muster_core::format::span;
 
-/// The main queue, and the second one where one is configured.
+/// The main queue and, if configured, the replay queue.
 pub(super) struct ExaminedQueues(pub(super) Vec<ExaminedQueue>);
 
-/// A queue of jobs, as it was found.
+/// A job queue and its state.
 pub(super) struct ExaminedQueue {
-    /// How the settings name it.
+    /// The name in the settings.
     pub(super) name: String,
     pub(super) reached: Result<ReachedQueue, QueueFailure>,
 }
@@ -26,11 +26,11 @@ pub(super) struct ExaminedQueue {
 pub(super) struct ReachedQueue {
     pub(super) queue: Queue,
     pub(super) attributes: QueueAttributes,
-    /// Its dead-letter queue, where it names one.
+    /// Its dead-letter queue, if it has one.
     dead: Option<Result<QueueAttributes, QueueFailure>>,
 }
 
-/// Why a queue cannot be looked at.
+/// Why the attributes of a queue cannot be read.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum QueueFailure {
     #[error(transparent)]
@@ -40,21 +40,21 @@ pub(super) enum QueueFailure {
 }
 
 impl ExaminedQueues {
-    /// Looks at all of them.
+    /// Reads the attributes of all of them.
     pub(super) async fn reach(config: &Config) -> Self {
         let aws = identity::load(&config.aws.access()).await;
         let names = [&config.queue.name].into_iter().chain(&config.queue.replay).cloned();
         Self(all(names.map(|name| ExaminedQueue::reach(aws.clone(), name))).await)
     }
 
-    /// What was found, queue by queue, and what does not fit the settings.
+    /// Returns the findings of each queue, then the mismatches with the settings.
     pub(super) fn findings(&self, config: &Config) -> Vec<Finding> {
         let mut findings = Vec::new();
         for queue in &self.0 {
             findings.push(queue.finding());
             findings.push(queue.dead_letters());
         }
-        // Both or none: what one of two is not known to be set to says nothing.
+        // The queues are compared with each other, so both must be readable.
         let found: Vec<_> = self.0.iter().filter_map(ExaminedQueue::found).collect();
         if found.len() == self.0.len() {
             let misfits = fit::of_queues(config, &found);
@@ -66,7 +66,7 @@ impl ExaminedQueues {
 
 impl ExaminedQueue {
     async fn reach(aws: SdkConfig, name: String) -> Self {
-        // A very large future, which would sit in every future around it.
+        // Boxed: this future is very large and would be embedded in every future around it.
         let reached = Box::pin(in_time(ReachedQueue::look(&aws, &name))).await;
         Self { name, reached }
     }
@@ -87,25 +87,25 @@ impl ExaminedQueue {
     fn dead_letters(&self) -> Finding {
         let check = Check::DeadLetterQueue;
         let Ok(reached) = &self.reached else {
-            return Finding::skipped(check, &self.name, "the queue cannot be looked at");
+            return Finding::skipped(check, &self.name, "the queue cannot be read");
         };
         match &reached.dead {
-            None => Finding::skipped(check, &self.name, "the queue names none"),
+            None => Finding::skipped(check, &self.name, "the queue has none"),
             Some(Ok(dead)) if dead.messages() > 0 => {
-                let found = format!("messages lie in it, about {}", dead.messages());
+                let found = format!("contains messages (about {})", dead.messages());
                 Finding::warning(
                     check,
                     &self.name,
                     found,
-                    "`muster dead list` shows them, `muster dead replay` sends them again",
+                    "`muster dead list` shows them, `muster dead replay` resends them",
                 )
             }
             Some(Ok(dead)) => {
                 Finding::ok(check, &self.name, format!("empty, keeps messages for {}", span(dead.retention)))
             }
             Some(Err(failure)) => {
-                let found = format!("cannot be looked at: {failure}");
-                let mend = "make the queue that the RedrivePolicy names, and allow sqs:GetQueueUrl and \
+                let found = format!("cannot be read: {failure}");
+                let mend = "create the queue that the RedrivePolicy names, and allow sqs:GetQueueUrl and \
                             sqs:GetQueueAttributes on it";
                 Finding::warning(check, &self.name, found, mend)
             }
@@ -130,9 +130,11 @@ async fn in_time<T>(work: impl Future<Output = Result<T, QueueError>>) -> Result
 }
 
 fn described(attributes: &QueueAttributes) -> String {
-    let dead = attributes.max_receive_count.map_or_else(String::new, |n| format!(", gives up after {n} receives"));
+    let dead = attributes
+        .max_receive_count
+        .map_or_else(String::new, |n| format!(", to the dead-letter queue after {n} receives"));
     format!(
-        "standard, {} messages, hides them for {}, keeps them for {}{dead}",
+        "standard, {} messages, visibility timeout {}, retention {}{dead}",
         attributes.messages(),
         span(attributes.visibility_timeout),
         span(attributes.retention),

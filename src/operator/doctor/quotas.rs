@@ -1,4 +1,4 @@
-//! The quotas: what is configured, what was learnt of it, and how long a million certificates take.
+//! Reports each quota: the configured rate, the learnt rate, and how long a million certificates take.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use muster_core::account::Account;
 use muster_core::format::{rate, span};
 use muster_core::job::Operation;
 
-/// The share of the configured rate below which the learnt one says that AWS allows less.
+/// Below this share of the configured rate, the learnt rate shows that AWS allows less than configured.
 const LEARNT_MIN: f64 = 0.8;
 
 const MILLION: f64 = 1e6;
@@ -42,7 +42,7 @@ pub(super) async fn check(config: &Config, targets: &ExaminedTargets, ledger: Op
     findings
 }
 
-/// The report of a target's operation, where a worker ever opened it.
+/// Returns the report of a target's operation, if a worker ever opened its quota.
 fn learnt<'a>(reports: &'a [RateReport], target: &str, operation: Operation) -> Option<&'a RateReport> {
     reports.iter().find(|report| report.target == target && report.operation == <&str>::from(operation))
 }
@@ -64,7 +64,7 @@ fn quota(target: &str, operation: Operation, configured: f64, learnt: Result<Opt
             Finding::ok(check, &subject, found)
         }
         Ok(Some(report)) => {
-            // A worker with other settings has a ceiling of its own, by which its learnt rate is judged.
+            // A worker with other settings may have set another ceiling. Its learnt rate is judged by that ceiling.
             let found = format!(
                 "{configured}/s configured, {}/s learnt of {}/s, a million takes {}",
                 rate(report.learnt),
@@ -74,7 +74,7 @@ fn quota(target: &str, operation: Operation, configured: f64, learnt: Result<Opt
             if report.learnt < LEARNT_MIN * report.ceiling {
                 let mend = format!(
                     "AWS throttles: set `targets.{target}.rates.{}` to the account's quota, ask AWS for a higher one, or find \
-                     who else calls there",
+                     out who else calls it",
                     TargetRates::key_of(operation)
                 );
                 return Finding::warning(check, &subject, found, mend);
@@ -84,7 +84,7 @@ fn quota(target: &str, operation: Operation, configured: f64, learnt: Result<Opt
     }
 }
 
-/// Targets that share a quota and are configured differently.
+/// Reports targets that share a quota but configure different rates.
 fn disagreements(config: &Config, targets: &ExaminedTargets) -> Vec<Finding> {
     let mut firsts: HashMap<&Account, &ExaminedTarget> = HashMap::new();
     let mut findings = Vec::new();

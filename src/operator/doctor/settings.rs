@@ -1,4 +1,4 @@
-//! The settings: which file, which targets, and whether they fit each other.
+//! Checks the settings: which file, which targets, and whether they are consistent.
 
 use std::path::Path;
 

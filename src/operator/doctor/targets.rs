@@ -1,4 +1,4 @@
-//! The targets: whose credentials each has, whether its name still stands for that account, and the clock of AWS.
+//! Checks the targets: the identity behind each, whether its name still refers to that account, and the clock of AWS.
 
 use super::{Check, Finding, PATIENCE, all};
 use crate::aws::identity::{self, IdentityAnswer};
@@ -9,10 +9,11 @@ use muster_core::account::Account;
 use muster_core::format::span;
 use muster_core::role::RoleArn;
 
-/// How far our clock may be off from that of AWS, in seconds; AWS refuses what was signed five minutes off.
+/// Largest accepted clock difference to AWS, in seconds. AWS refuses requests signed five minutes off; this check fails
+/// a minute earlier.
 const SKEW_MAX: f64 = 240.0;
 
-/// Every target, and what AWS said of it.
+/// Every target with AWS's answer about it.
 pub(super) struct ExaminedTargets(pub(super) Vec<ExaminedTarget>);
 
 pub(super) struct ExaminedTarget {
@@ -22,14 +23,14 @@ pub(super) struct ExaminedTarget {
 }
 
 impl ExaminedTarget {
-    /// Whose the target is, where AWS said so.
+    /// Returns the target's account, if AWS confirmed it.
     pub(super) fn account(&self) -> Option<&Account> {
         self.asked.answer.as_ref().ok().map(|(_, account)| account)
     }
 }
 
 impl ExaminedTargets {
-    /// Asks AWS whose each is, all at the same time.
+    /// Determines the identity of every target, concurrently.
     pub(super) async fn ask(config: &Config) -> Self {
         let targets = config.targets.iter().map(|(name, settings)| {
             let (name, role, access) = (name.clone(), settings.role_arn.clone(), settings.access(&config.aws));
@@ -42,7 +43,7 @@ impl ExaminedTargets {
         self.0.iter().map(ExaminedTarget::identity).collect()
     }
 
-    /// Whether the ledger knows the names as those of the same accounts.
+    /// Checks that the ledger has the same account and region for each name.
     pub(super) async fn names(&self, ledger: Option<&Ledger>) -> Vec<Finding> {
         let mut findings = Vec::with_capacity(self.0.len());
         for target in &self.0 {
@@ -51,10 +52,10 @@ impl ExaminedTargets {
         findings
     }
 
-    /// What the first answer says of the clock.
+    /// Reports the clock difference, from the first answer that has one.
     pub(super) fn clock(&self) -> Vec<Finding> {
         let ahead = self.0.iter().find_map(|target| target.asked.clock_ahead);
-        vec![ahead.map_or_else(|| Finding::skipped(Check::AwsClock, "", "no answer of AWS told its time"), clock)]
+        vec![ahead.map_or_else(|| Finding::skipped(Check::AwsClock, "", "no answer of AWS carried a date"), clock)]
     }
 }
 
@@ -63,7 +64,7 @@ impl ExaminedTarget {
         let role = self.role.as_ref().map_or_else(String::new, |role| format!(" as {role}"));
         match &self.asked.answer {
             Ok((_, account)) => {
-                let found = format!("account {account}{role}, asked in {}", span(self.asked.took));
+                let found = format!("account {account}{role}, answered in {}", span(self.asked.took));
                 Finding::ok(Check::Identity, &self.name, found)
             }
             Err(error) => Finding::problem(Check::Identity, &self.name, format!("{error}{role}"), error.hint()),
@@ -72,13 +73,13 @@ impl ExaminedTarget {
 
     async fn name_in(&self, ledger: Option<&Ledger>) -> Finding {
         let skipped = |why| Finding::skipped(Check::Target, &self.name, why);
-        let Some(account) = self.account() else { return skipped("whose account it is now is not known") };
+        let Some(account) = self.account() else { return skipped("AWS did not confirm the account") };
         let Some(ledger) = ledger else { return skipped("the ledger cannot be read") };
         let checked = ledger.check_target(&self.name, &account.id, &account.region).await;
         match checked {
-            Ok(()) => Finding::ok(Check::Target, &self.name, "stands for no other account or region in the ledger"),
+            Ok(()) => Finding::ok(Check::Target, &self.name, "the ledger has no other account or region for this name"),
             Err(error @ LedgerError::TargetChanged { .. }) => {
-                let mend = "use another target name for another account or region, or the credentials of the first";
+                let mend = "use a new target name for the new account or region, or the credentials of the old one";
                 Finding::problem(Check::Target, &self.name, error.to_string(), mend)
             }
             Err(error) => skipped(&error.to_string()),
@@ -91,7 +92,7 @@ fn clock(ahead: f64) -> Finding {
     let found = format!("AWS is {off} {behind_or_ahead} this machine, give or take half a second");
     if ahead.abs() > SKEW_MAX {
         let mend =
-            "have chrony or systemd-timesyncd set this machine's clock: AWS refuses calls signed five minutes off";
+            "synchronize this machine's clock (chrony, systemd-timesyncd): AWS refuses calls signed five minutes off";
         return Finding::problem(Check::AwsClock, "", found, mend);
     }
     Finding::ok(Check::AwsClock, "", found)

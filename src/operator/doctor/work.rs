@@ -1,4 +1,4 @@
-//! Whether workers are running and what they report, and what is held or paused, as the ledger knows it.
+//! Checks whether workers are running, what they report, and what is held or paused, all from the ledger.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ fn unread(check: Check, error: &LedgerError) -> Finding {
     Finding::skipped(check, "", error.to_string())
 }
 
-/// The workers, and each obstacle that they report. Without a message, nobody misses a worker.
+/// Reports the workers and each of their obstacles. A missing worker is an obstacle only if messages wait.
 fn work(situation: &Situation, n_waiting: u64) -> Vec<Finding> {
     let obstacles = situation.obstacles();
     let is_missed = |obstacle: &&Obstacle| obstacle.kind != "no_worker" || n_waiting > 0;
@@ -51,7 +51,7 @@ fn found(what: &str, n_waiting: u64) -> String {
     }
 }
 
-/// Which workers are running, each with its version and the age of its last heartbeat.
+/// Lists the running workers, each with its version and the age of its last heartbeat.
 fn workers(situation: &Situation) -> String {
     let alive: Vec<_> = situation
         .alive()
@@ -76,7 +76,7 @@ async fn held(ledger: &Ledger) -> Finding {
         return Finding::ok(Check::Holds, "", "nothing is held or paused");
     }
     let each: Vec<_> = kinds.iter().map(|(kind, n)| format!("{n} of kind {kind}")).collect();
-    let mend = "`muster holds` tells why, `muster resume` ends a pause";
+    let mend = "`muster holds` shows why, `muster resume` ends a pause";
     Finding::warning(Check::Holds, "", format!("jobs are held: {}", each.join(", ")), mend)
 }
 

@@ -1,4 +1,4 @@
-//! How the ledger and AWS differ in one certificate. Pure.
+//! The differences between the ledger and AWS for one certificate. Pure.
 
 use crate::ledger::drift::ComparedRow;
 use crate::ledger::drift::listing::Listed;
@@ -7,25 +7,25 @@ use muster_core::job::CertificateStatus;
 /// One difference.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Drift<'a> {
-    /// The ledger says that it is in, and AWS does not have it.
+    /// The ledger says that it is registered, but AWS does not have it.
     Missing {
-        /// The row that says so.
+        /// The row that says that it is registered.
         row: &'a ComparedRow,
-        /// The ledger keeps the certificate, in this row or another.
+        /// Whether the ledger keeps the certificate itself, in this row or another.
         is_kept: bool,
     },
-    /// AWS has it, and the ledger has no row of it.
+    /// AWS has it, but the ledger has no row of it.
     Unknown,
-    /// AWS has it, and the ledger has rows of it, none of which is good.
+    /// AWS has it, but no row of the ledger says that it was registered.
     EndedOtherwise(Vec<&'a ComparedRow>),
-    /// It stands at AWS with another status than was asked for, or than the ledger knows.
+    /// Its status at AWS is not the requested one, or not the one in the ledger.
     OtherStatus(&'a ComparedRow),
 }
 
-/// The differences in what AWS said of a certificate and in the rows that the ledger has of it, where `batch` is named
-/// only those of its rows.
+/// Returns the differences between what AWS reported of a certificate and the ledger's rows of it; with `batch`, only
+/// those of that batch's rows.
 ///
-/// A certificate with a row that is newer than AWS's word is not missing, whatever its other rows say.
+/// A certificate with a row newer than AWS's report is never missing, regardless of its other rows.
 pub(super) fn drifts<'a>(listed: &Listed, rows: &[&'a ComparedRow], batch: Option<&str>) -> Vec<Drift<'a>> {
     let is_meant = |row: &&&ComparedRow| batch.is_none_or(|batch| row.key.batch == batch);
     let (good, bad): (Vec<&ComparedRow>, Vec<_>) = rows.iter().copied().partition(|row| row.status.is_success());
@@ -48,7 +48,8 @@ pub(super) fn drifts<'a>(listed: &Listed, rows: &[&'a ComparedRow], batch: Optio
     good.map(|row| Drift::OtherStatus(row)).collect()
 }
 
-/// Says whether AWS's status is news, or not what was asked for. A word that this version does not know is always that.
+/// Returns whether the status at AWS differs from the one in the ledger or from the requested one. A status that this
+/// version does not know always differs.
 fn differs(row: &ComparedRow, status: Option<CertificateStatus>) -> bool {
     status.is_none_or(|status| row.known_status != Some(status) || row.wanted_status != status)
 }
@@ -113,13 +114,13 @@ mod tests {
         let newer = newer("b");
         let rows = [compared("a", Code::Ok), newer];
         assert_eq!(found(None, &rows, None), []);
-        assert_eq!(found(None, &rows, Some("a")), [], "also where the newer row is of another batch");
+        assert_eq!(found(None, &rows, Some("a")), [], "also if the newer row belongs to another batch");
     }
 
     #[test]
     fn what_aws_has_without_a_good_row_is_unknown_or_ended_otherwise() {
         assert_eq!(found(Some("ACTIVE"), &[], None), [Drift::Unknown]);
-        assert_eq!(found(Some("ACTIVE"), &[], Some("a")), [], "nobody knows of which batch it would be");
+        assert_eq!(found(Some("ACTIVE"), &[], Some("a")), [], "its batch is unknown");
         let rows = [compared("a", Code::Timeout), compared("b", Code::IssuerInactive)];
         assert_eq!(found(Some("ACTIVE"), &rows, None), [Drift::EndedOtherwise(vec![&rows[0], &rows[1]])]);
         assert_eq!(found(Some("ACTIVE"), &rows, Some("b")), [Drift::EndedOtherwise(vec![&rows[1]])]);
@@ -135,6 +136,6 @@ mod tests {
         let unknown = [compared("a", Code::Exists)].map(without_status);
         assert_eq!(found(Some("ACTIVE"), &unknown, None), [Drift::OtherStatus(&unknown[0])]);
         let newer = [newer("a")];
-        assert_eq!(found(Some("INACTIVE"), &newer, None), [], "the list may be the older word");
+        assert_eq!(found(Some("INACTIVE"), &newer, None), [], "the list may be older than the row");
     }
 }

@@ -1,4 +1,4 @@
-//! What a comparison found, counted, with examples.
+//! The findings of a comparison: counts and examples.
 
 use std::collections::BTreeMap;
 
@@ -11,45 +11,46 @@ use crate::ledger::drift::listing::Listed;
 use muster_core::certificate::CertificateId;
 use muster_core::job::CertificateStatus;
 
-/// Most examples of each difference.
+/// Most examples of each kind of difference.
 const EXAMPLES_MAX: usize = 20;
 
-/// What a comparison found. Rows are counted: a certificate of two batches counts in each, as everywhere.
+/// The findings of a comparison. Counts rows: a certificate in two batches counts in each, as everywhere.
 #[derive(Clone, Debug, Serialize)]
 pub struct Findings {
-    /// When it began.
+    /// When the run began.
     #[serde(with = "time::serde::rfc3339")]
     pub began_at: OffsetDateTime,
-    /// How many certificates AWS listed; none: it was not asked for a list.
+    /// Certificates that AWS listed. `None`: AWS was not listed.
     pub n_listed: Option<u64>,
-    /// How many certificates AWS was asked for one by one.
+    /// Certificates that AWS was asked for individually, by id.
     pub n_described: u64,
-    /// How many certificates that AWS said something of were compared with the ledger.
+    /// Certificates compared with the ledger.
     pub n_compared: u64,
-    /// How many certificates were not compared with the list of a CA, as the ledger does not keep them.
+    /// Certificates left out of the comparison of a CA, because the ledger does not keep them and their issuer is
+    /// unknown.
     pub n_of_unknown_ca: u64,
-    /// Rows that say that it is in, of certificates that AWS does not have.
+    /// Rows that say that a certificate is registered, although AWS does not have it.
     pub missing_at_aws: Missing,
-    /// Certificates that AWS has and the ledger has no row of.
+    /// Certificates that AWS has but the ledger has no row of.
     pub unknown_to_the_ledger: Unknown,
-    /// Rows of certificates that AWS has and the ledger knows by no good row.
+    /// Rows of certificates that AWS has, although no row says that they are registered.
     pub ended_otherwise: EndedOtherwise,
-    /// Rows of certificates with another status at AWS than was asked for, or than the ledger knows.
+    /// Rows of certificates whose status at AWS is not the requested one, or not the one in the ledger.
     pub other_status: OtherStatus,
 }
 
-/// What AWS does not have.
+/// Rows of certificates that AWS does not have.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Missing {
     /// How many rows.
     pub n: u64,
-    /// How many of them cannot be sent again: the ledger keeps no certificate of them.
+    /// How many of them cannot be resent, because the ledger does not keep the certificate.
     pub n_without_certificate: u64,
     /// The first of them.
     pub examples: Vec<FindingExample>,
 }
 
-/// What the ledger has no row of.
+/// Certificates that the ledger has no row of.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Unknown {
     /// How many certificates.
@@ -58,64 +59,64 @@ pub struct Unknown {
     pub examples: Vec<FindingExample>,
 }
 
-/// What AWS has and the ledger knows by no good row.
+/// Rows of certificates that AWS has, although no row says that they are registered.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct EndedOtherwise {
     /// How many rows.
     pub n: u64,
-    /// How many of their jobs can be sent again and do not wait for that.
+    /// How many of their jobs can be resent and are not already waiting to be.
     pub n_sendable: u64,
-    /// How many for each reason.
+    /// How many rows have each code.
     pub codes: BTreeMap<&'static str, u64>,
     /// The first of them.
     pub examples: Vec<FindingExample>,
 }
 
-/// What stands at AWS with another status.
+/// Rows of certificates with another status at AWS.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct OtherStatus {
     /// How many rows.
     pub n: u64,
-    /// How many of them do not stand as was asked for.
+    /// How many of them do not have the requested status.
     pub n_not_wanted: u64,
-    /// Of how many the ledger did not know the status.
+    /// How many of them have a status at AWS that the ledger did not know.
     pub n_unknown: u64,
     /// The first of them.
     pub examples: Vec<FindingExample>,
 }
 
-/// One certificate, as one row of the ledger has it where there is one.
+/// One certificate, with one row of the ledger if there is one.
 #[derive(Clone, Debug, Serialize)]
 pub struct FindingExample {
     /// The certificate.
     pub certificate_id: CertificateId,
-    /// Its status at AWS; null: AWS does not have it.
+    /// Its status at AWS. Null: AWS does not have it.
     pub status_at_aws: Option<String>,
-    /// The row.
+    /// The row, if there is one.
     #[serde(flatten)]
     pub row: Option<ExampleRow>,
 }
 
-/// What a row says.
+/// The fields of a row.
 #[derive(Clone, Debug, Serialize)]
 pub struct ExampleRow {
     /// Batch.
     pub batch: String,
     /// Target.
     pub target: String,
-    /// The line's own name for the device.
+    /// The producer's own name for the device.
     #[serde(rename = "ref")]
     pub reference: Option<String>,
-    /// Why it ended so.
+    /// The code of the outcome.
     pub code: &'static str,
-    /// The status that was asked for.
+    /// The requested status.
     pub wanted_status: CertificateStatus,
-    /// The status that the ledger knows.
+    /// The status at AWS that the ledger knows.
     pub known_status: Option<CertificateStatus>,
 }
 
 impl Findings {
-    /// Nothing yet.
+    /// Creates empty findings.
     pub(super) fn none(began_at: OffsetDateTime) -> Self {
         Self {
             began_at,
@@ -130,7 +131,7 @@ impl Findings {
         }
     }
 
-    /// Says whether the ledger and AWS differ.
+    /// Returns whether the ledger and AWS differ.
     pub fn has_drift(&self) -> bool {
         self.missing_at_aws.n + self.unknown_to_the_ledger.n + self.ended_otherwise.n + self.other_status.n > 0
     }
@@ -150,7 +151,7 @@ impl Findings {
             Drift::EndedOtherwise(rows) => rows.iter().for_each(|row| self.add_bad(listed, row)),
             Drift::OtherStatus(row) => {
                 let status: Option<CertificateStatus> = listed.status.as_deref().and_then(|status| status.parse().ok());
-                // A word that this version does not know cannot be learnt.
+                // A status that this version does not know cannot be stored.
                 let is_news = status.is_some() && status != row.known_status;
                 self.other_status.n += 1;
                 self.other_status.n_not_wanted += u64::from(status != Some(row.wanted_status));

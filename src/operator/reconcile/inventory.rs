@@ -1,5 +1,5 @@
-//! Asks AWS what it holds, with what the account has to spare: at a pace of its own, and again where an answer did not
-//! come.
+//! Reads from AWS what is registered, using only spare quota: at a rate of its own, and slower after a throttle.
+//! Retries failed calls.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use muster_core::certificate::CertificateId;
 use muster_core::job::Name;
 use muster_core::rate::Rate;
 
-/// How often in a row trouble other than a throttle may meet a call: two minutes on average.
+/// Attempts of one call before giving up, not counting throttles. The waits add up to two minutes on average.
 const ATTEMPTS: u32 = 10;
 
-/// One target, as it is asked what it holds.
+/// One target whose certificates are read.
 #[derive(Debug)]
 pub struct Inventory {
     registrar: Registrar,
@@ -30,21 +30,21 @@ pub struct Inventory {
     n_calls: u64,
 }
 
-/// AWS did not say what it holds.
+/// A call to AWS failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation}: {error}")]
 pub struct InventoryError {
     /// The call.
     pub operation: &'static str,
-    /// What came of it.
+    /// Why it failed.
     pub error: CallError,
 }
 
 impl Inventory {
-    /// Asks AWS whose account a target is, and makes what it takes to call there.
+    /// Determines the account behind a target's credentials and creates a client for it.
     ///
     /// # Errors
-    /// The settings have no such target, or AWS did not say who we are.
+    /// The target is not configured, or AWS did not confirm the identity.
     pub async fn connect(config: &Config, target: &Name, rate: Rate) -> Result<Self, CaRegistrationError> {
         let settings = config.target(target)?;
         let timeout = config.worker.attempt_timeout.into();
@@ -59,20 +59,20 @@ impl Inventory {
         })
     }
 
-    /// Whose account and which region it is.
+    /// Returns the account and region of the target.
     pub fn account(&self) -> &Account {
         &self.account
     }
 
-    /// How many calls were made.
+    /// Returns how many AWS calls were made.
     pub fn n_calls(&self) -> u64 {
         self.n_calls
     }
 
-    /// Lists one page of the device certificates, of one CA where it is named.
+    /// Returns one page of the device certificates of the account, or of one CA.
     ///
     /// # Errors
-    /// AWS denies or refuses the call, or did not answer for long.
+    /// AWS denied or refused the call, or every attempt failed.
     pub async fn list(
         &mut self,
         ca: Option<CertificateId>,
@@ -82,15 +82,15 @@ impl Inventory {
         self.call(operation, async |registrar| registrar.list(ca, marker).await).await
     }
 
-    /// Describes a device certificate; none where AWS does not have it.
+    /// Describes a device certificate; returns `None` if AWS does not have it.
     ///
     /// # Errors
-    /// AWS denies or refuses the call, or did not answer for long.
+    /// AWS denied or refused the call, or every attempt failed.
     pub async fn describe(&mut self, id: CertificateId) -> Result<Option<DescribedCertificate>, InventoryError> {
         self.call("DescribeCertificate", async |registrar| registrar.describe(id).await).await
     }
 
-    /// Makes a call until it is answered. A throttle slows all further ones and never counts.
+    /// Makes a call, with retries. A throttle slows all further calls and is not counted as a failed attempt.
     async fn call<T>(
         &mut self,
         operation: &'static str,
@@ -110,7 +110,7 @@ impl Inventory {
                 ErrorKind::Transient(_) if n_failed + 1 < ATTEMPTS => n_failed += 1,
                 _ => return Err(InventoryError { operation, error }),
             }
-            warn!(%error, operation, "AWS did not say what it holds, asking again");
+            warn!(%error, operation, "a call to AWS failed, retrying");
             backoff.wait().await;
         }
     }

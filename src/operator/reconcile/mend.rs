@@ -1,4 +1,4 @@
-//! Writes into the ledger what a comparison found, and has what is missing sent again.
+//! Writes the findings of a comparison to the ledger and has missing certificates resent.
 
 use std::collections::HashMap;
 
@@ -21,21 +21,18 @@ use muster_core::job::{
 /// What was changed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct FixesMade {
-    /// How many rows are gone now.
+    /// Rows that were marked as gone.
     pub n_gone: u64,
-    /// How many of these cannot be sent again: the ledger keeps no certificate of them.
+    /// How many of these cannot be resent, because the ledger does not keep the certificate.
     pub n_gone_without_certificate: u64,
-    /// Of how many rows the status at AWS is known now.
+    /// Rows whose status at AWS was stored.
     pub n_learnt: u64,
-    /// How many jobs workers send again.
+    /// Jobs that workers will resend.
     pub n_sent_again: u64,
 }
 
 impl Reconciliation {
-    /// Counts the rows that were gone before and can be sent again.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Counts the rows that were already gone before this run and can be resent.
     pub async fn gone_before(&self) -> Result<u64, ReconcileError> {
         let mut n = 0;
         self.each_gone(async |keys| {
@@ -46,11 +43,8 @@ impl Reconciliation {
         Ok(n)
     }
 
-    /// Marks what is gone and learns what AWS said of statuses; with `is_repair`, has jobs sent again. What was done is in
-    /// `done` also where this fails or is stopped.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Marks rows that are gone and stores the statuses that AWS reported; with `is_repair`, also has jobs resent.
+    /// `done` counts what was changed, even if this fails or is stopped.
     pub async fn mend(
         &self,
         is_repair: bool,
@@ -104,10 +98,11 @@ impl Reconciliation {
 
     async fn send_again(&self, keys: &[DriftKey]) -> Result<u64, LedgerError> {
         let hold = HoldKey::read(format!("repair:{}", self.order.target));
-        self.ledger.repair(&hold, "AWS and the ledger differed: these jobs are sent again", keys).await
+        self.ledger.repair(&hold, "AWS and the ledger differed: these jobs are resent", keys).await
     }
 
-    /// Goes through the rows that are gone and can be sent again, page by page, for as long as `take` says so.
+    /// Passes the rows that are gone and can be resent to `take`, page by page (keyset pagination), until it returns
+    /// false.
     async fn each_gone(
         &self,
         mut take: impl AsyncFnMut(&[DriftKey]) -> Result<bool, LedgerError>,
@@ -127,21 +122,21 @@ impl Reconciliation {
         Ok(())
     }
 
-    /// Says whether not all rows of the account or the batch were meant.
+    /// Returns whether the run covers only some rows of the account or batch.
     fn is_partial(&self) -> bool {
         self.order.sample.is_some() || self.order.ca.is_some()
     }
 }
 
-/// What a row becomes whose certificate AWS does not have.
+/// Returns the change for a row whose certificate AWS does not have.
 fn gone(row: &ComparedRow, der: Option<&Vec<u8>>) -> Becomes {
     let now = OffsetDateTime::now_utc().truncate_to_second().format(&Rfc3339);
-    let now = now.expect("the present lies in years of four digits");
+    let now = now.expect("the current year has four digits");
     let request = der.and_then(|der| request(row.operation, der, row.wanted_status));
     Becomes::Gone { detail: format!("it was registered; AWS did not have it on {now}"), request }
 }
 
-/// The fields of the call that registers a device certificate again.
+/// Returns the request that registers a device certificate again; `None` for a CA.
 fn request(operation: Operation, der: &[u8], wanted: CertificateStatus) -> Option<String> {
     let (certificate_pem, status) = (pem::encode(pem::CERTIFICATE, der), Some(wanted));
     let request: Request = match operation {
@@ -154,8 +149,8 @@ fn request(operation: Operation, der: &[u8], wanted: CertificateStatus) -> Optio
     Some(serde_json::to_string(&request).expect("strings always become JSON"))
 }
 
-/// What a row becomes of which AWS told a status that the ledger did not know. A word that this version does not know is
-/// no status.
+/// Returns the change for a row whose status at AWS the ledger did not know, if there is one. A status that this
+/// version does not know is ignored.
 fn learnt(row: &ComparedRow, status: Option<&str>) -> Option<Becomes> {
     let status: CertificateStatus = status?.parse().ok()?;
     let wanted = row.wanted_status;

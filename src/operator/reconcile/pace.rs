@@ -1,4 +1,4 @@
-//! How fast AWS is asked: evenly, and slower for a while after a throttle.
+//! Paces the calls to AWS: evenly spaced, and at half the rate for a while after a throttle.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use muster_core::rate::Rate;
 
-/// How long half the rate lasts after a throttle: others use the quota, and theirs is the work that counts.
+/// How long the rate stays halved after a throttle: others use the quota, and their work takes precedence.
 const SLOW_FOR: Duration = Duration::from_mins(1);
 
 /// Spaces calls evenly.
@@ -22,7 +22,7 @@ impl CallSpacing {
         Self { period: rate.period(), next: Instant::now(), slow_until: None }
     }
 
-    /// Waits until the next call may be made. Turns that were not taken are lost.
+    /// Waits until the next call may be made. Unused turns are lost: there are no bursts.
     pub(super) async fn turn(&mut self) {
         tokio::time::sleep_until(self.next).await;
         let now = Instant::now();

@@ -1,4 +1,4 @@
-//! Walks through the ledger's certificates and asks AWS for those of which it has said nothing yet.
+//! Goes through the ledger's certificates and asks AWS, by id, for those that it has not reported yet.
 
 use super::{PAGE, ReconcileError, Reconciliation, has_issued};
 use crate::ledger::LedgerError;
@@ -6,11 +6,11 @@ use crate::ledger::drift::CertificateSource;
 use crate::ledger::drift::listing::Listed;
 use muster_core::certificate::{Certificate, CertificateId};
 
-/// How many certificates are asked for before that is kept and shown.
+/// Certificates that are asked for between two writes to the ledger and progress reports.
 const ASKED_AT_A_TIME: usize = 20;
 
 impl Reconciliation {
-    /// Asks AWS for the certificates that it did not list; for a sample, for as many as were ordered.
+    /// Asks AWS for the certificates that it did not list, or for a random sample if one was ordered.
     pub(super) async fn ask(&mut self, show: &dyn Fn(&Self)) -> Result<(), ReconcileError> {
         if let Some(n) = self.order.sample {
             let sample = self.sample(n.get() as usize).await?;
@@ -25,7 +25,7 @@ impl Reconciliation {
         Ok(())
     }
 
-    /// Asks for certificates one by one.
+    /// Describes certificates one by one and stores the answers.
     async fn describe(&mut self, ids: &[CertificateId], show: &dyn Fn(&Self)) -> Result<(), ReconcileError> {
         for some in ids.chunks(ASKED_AT_A_TIME) {
             let mut said = Vec::new();
@@ -40,22 +40,22 @@ impl Reconciliation {
         Ok(())
     }
 
-    /// Chooses certificates by chance. Ids are hashes, so those that follow on one drawn by lot are as good as drawn
-    /// one by one.
+    /// Returns `n` random certificates. Ids are hashes, so the ones that follow a random id are as random as
+    /// independent draws.
     async fn sample(&mut self, n: usize) -> Result<Vec<CertificateId>, ReconcileError> {
         let start = CertificateId(std::array::from_fn(|_| fastrand::u8(..)));
         let mut sample = Vec::new();
         for lane in self.lanes.clone() {
             sample.extend(self.ring(&lane, start, n).await?);
         }
-        // Of several lanes, those that come first behind the start, as if they were one.
+        // Merges the lanes in ring order from `start`, as if they were one.
         sample.sort_by_key(|&id| (id <= start, id));
         sample.dedup();
         sample.truncate(n);
         Ok(sample)
     }
 
-    /// Reads `n` certificates of a lane, from behind `start` on and, at the end, from the beginning up to it.
+    /// Returns `n` certificates of a lane after `start`, wrapping around at the end up to `start`.
     async fn ring(
         &mut self,
         lane: &CertificateSource,
@@ -73,7 +73,8 @@ impl Reconciliation {
         Ok(found)
     }
 
-    /// Reads the next page of a lane's certificates: those of which AWS has said nothing, of the CA that is meant.
+    /// Returns the next page of a lane's certificates that AWS has not reported yet, of the ordered CA if there is one;
+    /// `None` after the last page.
     async fn open(
         &mut self,
         lane: &CertificateSource,
@@ -87,7 +88,7 @@ impl Reconciliation {
         self.of_ca(open).await.map(Some)
     }
 
-    /// Leaves out what the CA that is meant has not issued. What the ledger keeps no certificate of is counted.
+    /// Keeps only what the ordered CA issued, if there is one. Counts certificates that the ledger does not keep.
     async fn of_ca(&mut self, ids: Vec<CertificateId>) -> Result<Vec<CertificateId>, LedgerError> {
         let Some(issuer) = &self.issuer else { return Ok(ids) };
         if ids.is_empty() {

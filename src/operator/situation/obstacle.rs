@@ -1,4 +1,4 @@
-//! One thing that stops or slows the work, in a sentence, with the command that fixes it.
+//! One obstacle to the work: a sentence that describes it, and the command that fixes it.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::ledger::workers::WorkerReport;
 use muster_core::format::{counted, printable, rate, span};
 use muster_core::hold::{HoldKind, Notice};
 
-/// How long a worker that no longer reports is mentioned while others go on.
+/// How long a silent worker is reported while others continue.
 const SILENT_FOR: Duration = Duration::from_mins(10);
 
-/// What an obstacle does to the work.
+/// How an obstacle affects the work, the worst first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
@@ -25,23 +25,23 @@ pub enum Severity {
     Slowed,
     /// Some jobs wait.
     Partial,
-    /// The work goes on, and somebody should look.
+    /// Work continues, but an operator should look.
     Attention,
 }
 
 /// One thing that stops or slows the work.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Obstacle {
-    /// What it does to the work.
+    /// How it affects the work.
     pub severity: Severity,
-    /// What sort of thing it is: a breaker, a kind of hold, or one of `no_worker`, `queue_unread`, `throttled`,
+    /// The kind of obstacle: a circuit breaker, a kind of hold, or one of `no_worker`, `queue_unread`, `throttled`,
     /// `silent_worker`, `dead_letters`, `quarantined`.
     pub kind: String,
-    /// What it is about, where that has a name: a hold, a target's operation.
+    /// What it concerns, if that has a name: a hold, an operation of a target.
     pub about: Option<String>,
-    /// What happens, for people.
+    /// What happens, in one sentence.
     pub what: String,
-    /// The command that fixes it, or what to do.
+    /// The command that fixes it, or an instruction.
     pub fix: String,
 }
 
@@ -54,7 +54,7 @@ impl Obstacle {
         Self { about: Some(printable(about)).filter(|about| !about.is_empty()), ..self }
     }
 
-    /// No worker reports; `last` is the one that reported last.
+    /// Creates the obstacle that no worker reports; `last` is the worker that reported last.
     pub(super) fn no_worker(last: Option<&WorkerReport>) -> Self {
         let what = match last {
             Some(last) => format!(
@@ -67,21 +67,21 @@ impl Obstacle {
         Self::new(Severity::Stopped, "no_worker", what, "start one with `muster serve`")
     }
 
-    /// A worker stopped reporting while others go on; `None` once that is long ago.
+    /// Creates the obstacle that a worker stopped reporting while others continue; `None` after [`SILENT_FOR`].
     pub(super) fn silent_worker(worker: &WorkerReport) -> Option<Self> {
         let ago = worker.seen_ago;
         let what = format!("worker {} has not reported for {}", name_of(worker), span(ago));
-        let fix = "check whether its process still runs; messages it held come back by themselves";
+        let fix = "check whether its process still runs; SQS redelivers the messages it held";
         (ago < SILENT_FOR).then(|| Self::new(Severity::Attention, "silent_worker", what, fix))
     }
 
-    /// No worker could read what the queues hold for a while.
+    /// Creates the obstacle that no worker could read the queues for `ago`.
     pub(super) fn unread_queue(ago: Duration) -> Self {
         let what = format!("no worker could read what the queue holds for {}", span(ago));
         Self::new(Severity::Slowed, "queue_unread", what, "check the queue and its permissions with `muster doctor`")
     }
 
-    /// AWS throttles a quota.
+    /// Creates the obstacle that AWS throttles a quota.
     pub(super) fn throttled(throttle: &Throttle) -> Self {
         let Throttle { target, operation, ceiling, learnt, cut_ago } = throttle;
         let learnt = rate(*learnt);
@@ -91,13 +91,13 @@ impl Obstacle {
             span(*cut_ago)
         );
         let fix = format!(
-            "the rate rises again by itself; find out who else calls {operation} in the account, or compare the quota with \
+            "the rate recovers by itself; find out who else calls {operation} in the account, or compare the quota with \
              `muster doctor`"
         );
         Self::new(Severity::Slowed, "throttled", what, fix).about(&format!("{target}:{operation}"))
     }
 
-    /// Something is held or paused.
+    /// Creates the obstacle for an open hold or pause.
     pub(super) fn held(open: &OpenHold, severity: Severity) -> Self {
         let kind = open.hold.kind().map_or("held", Into::into);
         let Notice { title, fix } = Notice::of(&open.hold, open.subject.as_deref());
@@ -105,7 +105,7 @@ impl Obstacle {
         Self::new(severity, kind, format!("{title}: {}", printable(&open.reason)), fix).about(open.hold.as_str())
     }
 
-    /// Further holds of a kind, which are not named.
+    /// Creates the obstacle that counts the holds of a kind that are not listed individually.
     pub(super) fn more_holds(n: usize, kind: HoldKind) -> Option<Self> {
         let kind: &str = kind.into();
         let what = format!(
@@ -115,7 +115,7 @@ impl Obstacle {
         (n > 0).then(|| Self::new(Severity::Partial, kind, what, "`muster holds` lists all of them"))
     }
 
-    /// Messages that SQS gave up on.
+    /// Creates the obstacle for messages in the dead-letter queues.
     pub(super) fn dead_letters(n: u64) -> Self {
         let what = format!("{} in the dead-letter queue", counted(n, "message", "messages"));
         Self::new(
@@ -126,7 +126,7 @@ impl Obstacle {
         )
     }
 
-    /// Messages that are no jobs.
+    /// Creates the obstacle for quarantined messages.
     pub(super) fn quarantined(n: u64) -> Self {
         let or_more = if n >= QUARANTINED_MAX { " or more" } else { "" };
         let what = format!(

@@ -1,4 +1,4 @@
-//! What the workers report as open: denials, outages, a ledger or a queue that fails.
+//! The open circuit breakers that workers report: denials, outages, ledger and queue failures.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use crate::ledger::workers::WorkerReport;
 use muster_core::format::printable;
 use muster_core::trouble::Trouble;
 
-/// Breakers that no hold of the ledger shows.
+/// The circuit breakers that are not also visible as holds in the ledger.
 const SHOWN: [&str; 4] = ["auth", "outage", "postgres", "sqs"];
 
-/// Lists what these workers report, each trouble once with the newest reason.
+/// Lists the troubles of these workers, each once, with the newest reason.
 pub(super) fn reported(workers: &[&WorkerReport]) -> Vec<Obstacle> {
     let mut troubles: BTreeMap<(&str, &str), (&Trouble, usize)> = BTreeMap::new();
     for trouble in workers.iter().flat_map(|worker| &worker.troubles) {
@@ -21,7 +21,7 @@ pub(super) fn reported(workers: &[&WorkerReport]) -> Vec<Obstacle> {
     troubles.into_values().map(|(trouble, n)| obstacle(trouble, n, workers.len())).collect()
 }
 
-/// `n` of `n_workers` report it.
+/// Creates the obstacle for a trouble that `n` of `n_workers` workers report.
 fn obstacle(trouble: &Trouble, n: usize, n_workers: usize) -> Obstacle {
     let Trouble { breaker, what, reason } = trouble;
     let severity = if n == n_workers { Severity::Stopped } else { Severity::Slowed };
@@ -29,11 +29,11 @@ fn obstacle(trouble: &Trouble, n: usize, n_workers: usize) -> Obstacle {
     let (what_happens, fix) = match breaker.as_ref() {
         "auth" => (
             format!("AWS denies {}", of_target(what)),
-            "renew the credentials or allow the call, then check with `muster doctor`; workers try again every 30 s",
+            "renew the credentials or allow the call, then check with `muster doctor`; workers retry every 30 s",
         ),
         "outage" => (
             format!("AWS IoT does not answer {}", of_target(what)),
-            "check the network with `muster doctor`; workers try again every 30 s",
+            "check the network with `muster doctor`; workers retry every 30 s",
         ),
         "postgres" => ("the ledger fails or is too slow".to_owned(), "check Postgres with `muster doctor`"),
         _ => ("SQS fails".to_owned(), "check the queue and its permissions with `muster doctor`"),
@@ -41,7 +41,7 @@ fn obstacle(trouble: &Trouble, n: usize, n_workers: usize) -> Obstacle {
     Obstacle::new(severity, breaker, format!("{what_happens}{who}: {}", printable(reason)), fix).about(what)
 }
 
-/// `default:RegisterCertificate` for people.
+/// Formats `default:RegisterCertificate` as `RegisterCertificate of target default`.
 fn of_target(what: &str) -> String {
     match what.rsplit_once(':') {
         Some((target, operation)) => format!("{operation} of target {}", printable(target)),

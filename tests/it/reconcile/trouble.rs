@@ -68,7 +68,7 @@ async fn a_list_whose_pages_repeat_is_an_error() {
     let (code, _, said) = site.run("--yes").await;
     assert_eq!(code, Some(1), "{said}");
     assert!(
-        said.contains("error: the list of AWS does not end: a page leads back to an earlier one\nhint: "),
+        said.contains("error: the list from AWS does not end: a page leads back to an earlier one\nhint: "),
         "{said}"
     );
 }
@@ -120,6 +120,6 @@ async fn a_list_that_the_server_lost_is_not_compared() {
     sqlx::query("truncate listed").execute(&site.factory.database.pool).await.unwrap();
     let (code, stdout, said) = program.end().await;
     assert_eq!((code, stdout.as_str()), (Some(1), ""), "{said}");
-    assert!(said.contains("what AWS listed is lost\nhint: run it again"), "{said}");
+    assert!(said.contains("the list from AWS is lost\nhint: run it again"), "{said}");
     assert_eq!(site.everything().await, before);
 }

@@ -93,7 +93,7 @@ async fn what_is_about_one_batch_needs_one() {
     let (code, text, _) = status(&factory, &[]).await;
     let wanted = "STOPPED: no worker is running
     fix: start one with `muster serve`
-0 workers reported in the last 12 s; queue contents unknown; 0 parked, missing unknown yet, 0 quarantined
+0 workers reported in the last 12 s; queue contents unknown; 0 parked, missing not yet known, 0 quarantined
 
 no batches
 ";
