@@ -1,9 +1,10 @@
-//! The only users of the AWS SDKs: SQS, IoT and STS, and what their answers mean.
+//! SQS, IoT and STS: the only code that uses the AWS SDKs, and the meaning of their answers.
 //!
-//! Errors are classified here, once; whoever calls sees kinds, never SDK types. Every call has a time-out, and the SDK's own
-//! retries are off for IoT: one attempt is one permit.
+//! Errors are classified here, once. Callers see error kinds, never SDK types. Every call has a timeout. The SDK's own
+//! retries are disabled for IoT, so that one attempt uses one permit.
 //!
-//! May use: [`config`](crate::config), [`runtime`](crate::runtime). Must not know: the ledger, permits, or whether a job exists.
+//! May use: [`config`](crate::config), [`runtime`](crate::runtime). Must not know: the ledger, permits, or whether a
+//! job exists.
 
 pub mod attempts;
 pub mod identity;

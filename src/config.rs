@@ -1,8 +1,9 @@
 //! Every setting of the service, with its default.
 //!
-//! The structs here are the only list of keys: [`keys`] reads it from them, with these doc comments, and from that
-//! come the errors about unknown keys, `muster config show` and `config/muster.toml`. [`layers`] merges defaults, file,
-//! environment and flags; [`fit`] says whether settings fit each other and the queue.
+//! The structs in this file are the only list of keys. [`keys`] reads the keys and their doc comments from the JSON
+//! Schema of the structs, for the errors about unknown keys, `muster config show` and `config/muster.toml`. [`layers`]
+//! merges defaults, file, environment and flags. Whether settings fit each other and the queue is not checked here but
+//! in `health::fit`.
 
 pub mod access;
 pub(crate) mod command;
@@ -49,77 +50,77 @@ pub use units::Time;
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Where AWS is; what is not set here is found as every AWS tool finds it: environment, profiles, instance role.
+    /// How to reach AWS. What is not set here comes from the environment, AWS profiles or the instance role, as usual.
     pub aws: AwsConfig,
-    /// The queue of jobs.
+    /// The job queue.
     pub queue: QueueConfig,
-    /// The ledger, in Postgres.
+    /// The ledger, a Postgres database.
     pub database: DatabaseConfig,
-    /// An account and region that is served, by the name that jobs use as their `target`; there may be several.
+    /// One account and region, under the name that jobs use as their `target`. There can be several.
     pub targets: BTreeMap<String, TargetConfig>,
-    /// How much is done at a time.
+    /// Concurrency and time limits of a worker.
     pub worker: WorkerConfig,
-    /// When a call is tried again.
+    /// How often and how slowly a failed call is retried.
     pub retry: RetryConfig,
-    /// How often one call is made to see whether trouble is over that meets many jobs alike.
+    /// How often one probe call checks whether a problem that blocks many jobs is over.
     pub breakers: BreakersConfig,
-    /// What is found before a call is spent.
+    /// What is checked before an AWS call is made.
     pub precheck: PrecheckConfig,
-    /// Metrics and health.
+    /// The HTTP endpoint for metrics and health checks.
     pub admin: AdminConfig,
-    /// Log lines, on standard error.
+    /// Logging, to standard error.
     pub log: LogConfig,
 }
 
-/// Where AWS is.
+/// How to reach AWS.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AwsConfig {
-    /// The region.
+    /// Region.
     #[schemars(example = "eu-central-1")]
     pub region: Option<String>,
-    /// The URL of every AWS service, for a sandbox.
+    /// URL to use for every AWS service, for a sandbox.
     #[schemars(example = "http://127.0.0.1:4566")]
     pub endpoint_url: Option<String>,
-    /// Whose credentials are used; no key, so that no file can turn them off.
+    /// Which credentials to use. Not a key, so that no settings file can select the sandbox credentials.
     #[serde(skip)]
     pub credentials: Credentials,
 }
 
-/// The queue of jobs.
+/// The job queue.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueueConfig {
-    /// Its name or URL.
+    /// Queue name or URL.
     pub name: String,
-    /// Name or URL of a second queue, for jobs that are sent again: live work leaves it a tenth, and what it has spare.
+    /// Name or URL of a second queue, for resent jobs. It gets a tenth of the capacity, and what live jobs do not use.
     #[schemars(example = "muster-replay")]
     pub replay: Option<String>,
-    /// How long an empty queue is waited on: whole seconds, at most 20.
+    /// How long one receive call waits for messages (SQS long polling): whole seconds, at most 20.
     pub wait: Time,
 }
 
-/// The ledger.
+/// The ledger, a Postgres database.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DatabaseConfig {
-    /// Where it is: `postgres://user:password@host/database`; `DATABASE_URL` stands in where it is not set.
+    /// Database URL: `postgres://user:password@host/database`. If it is not set, `DATABASE_URL` is used.
     #[serde(serialize_with = "units::masked_url")]
     #[schemars(with = "String")]
     pub url: SecretString,
-    /// File that holds the URL, in place of `url`; it is read for every new connection, so a password may be rotated.
+    /// File that contains the URL, instead of `url`. Read for every new connection, so the password can be rotated.
     #[schemars(example = "/run/secrets/muster-database-url")]
     pub url_file: Option<PathBuf>,
-    /// Command that prints the URL, in place of `url`; `sh` runs it for every new connection.
+    /// Command that prints the URL, instead of `url`. Run with `sh` for every new connection.
     #[schemars(example = "/usr/local/bin/muster-database-url")]
     pub url_command: Option<String>,
-    /// PEM file of the CA that signed the server's certificate, where it is not a public one.
+    /// PEM file of the CA that signed the server's certificate, if it is not a public CA.
     #[schemars(example = "/etc/muster/postgres-ca.pem")]
     pub root_certificate: Option<PathBuf>,
-    /// Most connections of this process.
+    /// Maximum number of connections of this process.
     #[schemars(range(min = 1, max = 10_000))]
     pub max_connections: u32,
-    /// Longest that one operation may take.
+    /// Maximum time for one operation, including the wait for a connection.
     pub timeout: Time,
 }
 
@@ -127,105 +128,107 @@ pub struct DatabaseConfig {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TargetConfig {
-    /// Its region, where it is not the one of `aws`.
+    /// Region, if it is not the one in `aws`.
     #[schemars(example = "eu-central-1")]
     pub region: Option<String>,
-    /// The URL of its services, where it is not the one of `aws`.
+    /// URL of its AWS services, if it is not the one in `aws`.
     #[schemars(example = "http://127.0.0.1:4566")]
     pub endpoint_url: Option<String>,
-    /// The role that the credentials of `aws` assume for it, where it is in another account.
+    /// Role to assume with the credentials of `aws`, if the target is in another account.
     #[schemars(example = "arn:aws:iam::123456789012:role/muster")]
     pub role_arn: Option<RoleArn>,
-    /// What the role's trust policy asks for as external id, if it does.
+    /// External ID, if the role's trust policy requires one.
     #[schemars(example = "muster-plant-3")]
     pub external_id: Option<String>,
-    /// The account's quotas in that region, in calls a second.
+    /// The account's quotas in that region, in calls per second.
     pub rates: TargetRates,
 }
 
-/// How much is done at a time.
+/// Concurrency and time limits of a worker.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerConfig {
-    /// Most messages that are held at a time; SQS hands out about 120,000 of a queue at most.
+    /// Maximum number of messages held at a time. SQS allows about 120,000 messages in flight per queue.
     #[schemars(range(min = 1, max = 120_000))]
     pub slots: usize,
-    /// Longest that one call of AWS IoT may take.
+    /// Maximum time for one AWS IoT call.
     pub attempt_timeout: Time,
-    /// Longest that stopping may take; what is then still held goes back to the queue.
+    /// Maximum time for a graceful stop. Messages still held after it are released to the queue.
     pub drain_deadline: Time,
 }
 
-/// When a call is tried again.
+/// How often and how slowly a failed call is retried.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryConfig {
-    /// How often trouble may meet a job alone, while others go through; throttles and outages never count.
+    /// Attempts before a job is `exhausted`. One counts only if other calls succeed meanwhile; throttles never count.
     #[schemars(range(min = 1))]
     pub attempts: u32,
-    /// Longest first wait; it doubles.
+    /// Maximum first wait. The maximum doubles with each retry; the wait is random below it (full jitter).
     pub first_wait: Time,
-    /// Longest wait.
+    /// Maximum wait between two attempts.
     pub max_wait: Time,
-    /// How often AWS may answer a job with `LimitExceededException`.
+    /// Attempts answered with `LimitExceededException` before a job is `exhausted`.
     #[schemars(range(min = 1))]
     pub limited_attempts: u32,
-    /// Longest first wait after `LimitExceededException`; it doubles.
+    /// Maximum first wait after `LimitExceededException`. The maximum doubles with each retry.
     pub limited_first_wait: Time,
 }
 
-/// How often one call is made to see whether trouble is over that meets many jobs alike.
+/// How often one probe call checks whether a problem that blocks many jobs is over.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BreakersConfig {
-    /// A target that denies or fails every call.
+    /// Probe interval of a target that denies or fails every call.
     pub target_probe: Time,
-    /// An issuer whose CA is not registered or not active.
+    /// Probe interval of an issuer whose CA is not registered or not active.
     pub issuer_probe: Time,
-    /// A batch of which nearly everything fails for one reason.
+    /// Probe interval of a batch in which nearly every job fails for the same reason.
     pub batch_probe: Time,
 }
 
-/// What is found before a call is spent.
+/// What is checked before an AWS call is made.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PrecheckConfig {
-    /// A certificate that is not valid yet: `warn` forwards it, `reject` ends it.
+    /// What to do with a certificate that is not valid yet: `warn` forwards it to AWS, `reject` rejects the job.
     pub not_yet_valid: NotYetValid,
-    /// Folder with PEM files of the issuing CAs, so that signatures can be verified where jobs carry no CA.
+    /// Folder with PEM files of the issuing CAs, used to verify the signatures of jobs that carry no CA.
     #[schemars(example = "/etc/muster/ca")]
     pub ca_folder: Option<PathBuf>,
 }
 
-/// Metrics and health.
+/// The HTTP endpoint for metrics and health checks.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdminConfig {
-    /// The address to listen on, or `off`.
+    /// Address to listen on, or `off`.
     #[serde(with = "units::address_or_off")]
     #[schemars(with = "String")]
     pub listen: Option<SocketAddr>,
 }
 
-/// Log lines, on standard error.
+/// Logging, to standard error.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
-    /// What is logged, for example `debug` or `muster=debug,warn`.
+    /// Log filter, for example `debug` or `muster=debug,warn`.
     pub filter: LogFilter,
-    /// `text` or `json`.
+    /// Log format: `text` or `json`.
     pub format: LogFormat,
 }
 
 impl Config {
-    /// Calls a second of the operation that has most, all targets together: what a backlog is mostly made of is not known.
+    /// Returns the sum of each target's highest quota, in calls per second.
+    ///
+    /// The highest is used because the mix of operations in a backlog is not known.
     pub fn rate(&self) -> f64 {
         self.targets.values().map(|target| target.rates.greatest()).sum()
     }
 }
 
 impl AwsConfig {
-    /// How the queue is reached.
+    /// Returns how to reach the queue.
     pub fn access(&self) -> Access {
         Access {
             region: self.region.clone(),
@@ -237,7 +240,7 @@ impl AwsConfig {
 }
 
 impl TargetConfig {
-    /// How the target is reached, where it does not say otherwise as everything else.
+    /// Returns how to reach the target. What the target does not set comes from `aws`.
     pub fn access(&self, aws: &AwsConfig) -> Access {
         let base = aws.access();
         Access {
@@ -250,7 +253,7 @@ impl TargetConfig {
 }
 
 impl DatabaseConfig {
-    /// Where the URL is found.
+    /// Returns where to find the URL.
     fn url_source(&self) -> UrlSource {
         match (&self.url_command, &self.url_file) {
             (Some(command), _) => UrlSource::Command(command.clone()),
@@ -259,7 +262,7 @@ impl DatabaseConfig {
         }
     }
 
-    /// How the store reaches it.
+    /// Returns how to reach the ledger.
     pub fn settings(&self) -> DatabaseSettings {
         DatabaseSettings {
             url: self.url_source(),
@@ -271,7 +274,7 @@ impl DatabaseConfig {
 }
 
 impl RetryConfig {
-    /// The policy of the worker.
+    /// Returns the retry policy of the worker.
     pub fn policy(&self) -> RetryPolicy {
         RetryPolicy {
             attempts: self.attempts,
@@ -284,7 +287,7 @@ impl RetryConfig {
 }
 
 impl BreakersConfig {
-    /// The probe times of the holds.
+    /// Returns the probe intervals.
     pub fn probes(&self) -> ProbeTimes {
         ProbeTimes {
             issuer: self.issuer_probe.into(),
@@ -295,7 +298,7 @@ impl BreakersConfig {
 }
 
 impl PrecheckConfig {
-    /// The policy of the precheck.
+    /// Returns the policy of the precheck.
     pub fn policy(&self) -> Policy {
         Policy { not_yet_valid: self.not_yet_valid }
     }

@@ -1,4 +1,6 @@
-//! Small tools over tokio and the file system that know nothing of certificates: waits, retries, files, test crashes.
+//! Small tools on top of tokio and the file system: waits, retries, output files, crash points for tests.
+//!
+//! Nothing here knows about certificates.
 //!
 //! May use: nothing else of this crate.
 

@@ -1,7 +1,7 @@
-//! Where log lines go: standard error, as text for people or as JSON for machines.
+//! Log lines on standard error, as text for people or JSON for machines, and the metrics.
 //!
-//! An event is one line, whatever a certificate or a service put into it: control characters are escaped. Logging never
-//! blocks and never fails: `lines` queues what is logged, and one thread writes it; `repeats` counts equal lines. `ceiling`
+//! An event is always exactly one line: control characters from a certificate or a service are escaped. Logging never
+//! blocks and never fails: `lines` queues the lines and one thread writes them; `repeats` counts equal lines. `ceiling`
 //! keeps libraries from logging what they send and receive, whatever the filter asks for.
 
 mod ceiling;
@@ -27,39 +27,39 @@ use tracing_subscriber::{Layer, Registry};
 use crate::config::log::{LogFilter, LogFormat};
 pub use lines::lost;
 
-/// Longest wait for queued lines at the end of the process.
+/// Maximum wait for queued lines when the process exits.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
 
-/// The look of a line.
+/// The style of a line.
 #[derive(Clone, Copy, Debug, Default)]
 struct LineStyle {
     format: LogFormat,
     has_colour: bool,
 }
 
-/// Sends log lines and panics to standard error; only the first call in a process has an effect.
+/// Sends log lines and panics to standard error. Only the first call in a process has an effect.
 pub fn init(filter: &LogFilter, format: LogFormat) {
     let has_colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let look = LineStyle { format, has_colour };
     lines::set_look(look);
     let subscriber = tracing_subscriber::registry().with(layer::<Registry, _>(look, lines::Sender));
-    // A test may have set its own.
+    // A test may have set its own subscriber.
     if subscriber.with(ceiling::layer()).with(filter.layer()).try_init().is_ok() {
         std::panic::set_hook(Box::new(panics::log));
     }
 }
 
-/// Prints one line on standard error, as log lines are: it neither blocks nor fails.
+/// Prints one line on standard error. Like a log line, it neither blocks nor fails.
 pub fn say(line: &str) {
     lines::send(format!("{line}\n").into_bytes());
 }
 
-/// Waits until everything logged is written: at most one second.
+/// Waits until everything logged is written, but at most one second.
 pub fn flush() {
     lines::flush(FLUSH_MAX);
 }
 
-/// The same when it is dropped.
+/// Calls [`flush`] when it is dropped.
 #[derive(Debug)]
 pub struct FlushOnDrop;
 
@@ -69,14 +69,14 @@ impl Drop for FlushOnDrop {
     }
 }
 
-/// The layer that turns an event into one line.
+/// Returns the layer that formats an event as one line.
 fn layer<S, W>(look: LineStyle, writer: W) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(look.has_colour);
-    // The layer would report its own errors with `eprintln!`, which panics where standard error is gone.
+    // The layer would report its own errors with `eprintln!`, which panics if standard error is closed.
     let layer = layer.log_internal_errors(false);
     match look.format {
         LogFormat::Text => layer.fmt_fields(debug_fn(write_field).delimited(" ")).boxed(),
@@ -84,7 +84,7 @@ where
     }
 }
 
-/// Writes one field of a text line; the message has no name.
+/// Writes one field of a text line. The message is written without its name.
 fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
     if field.name() != "message" {
         write!(writer, "{}=", field.name())?;
@@ -92,7 +92,7 @@ fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt
     write!(Escaping(writer), "{value:?}")
 }
 
-/// Escapes control characters on their way to a writer; the formatter's own escapes leave line ends through.
+/// Escapes control characters on their way to a writer. The formatter's own escaping lets line breaks through.
 struct Escaping<'a, 'w>(&'a mut Writer<'w>);
 
 impl Write for Escaping<'_, '_> {

@@ -1,4 +1,6 @@
-//! The course of one certificate's calls: what each answer means for the next step, and what it comes to in the end.
+//! The calls made for one certificate: what to do after each answer, and the outcome after the last.
+//!
+//! All calls are counted; only the last ten are kept for the ledger. Nothing here calls AWS or waits.
 
 mod existing;
 mod retry;
@@ -19,7 +21,7 @@ use retry::Retries;
 pub use existing::ExistingCertificate;
 pub use retry::NextStep;
 
-/// The calls of one certificate: all counted, the last ten kept.
+/// The calls made for one certificate: all are counted, the last ten are kept.
 #[derive(Debug)]
 pub struct Attempts {
     retries: Retries,
@@ -29,12 +31,13 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// Begins; `successes` counts the calls of the same target and operation that went through so far.
+    /// Creates an empty record. `successes` counts the calls of the same target and operation that have succeeded so
+    /// far.
     pub fn new(policy: RetryPolicy, successes: u64) -> Self {
         Self { retries: Retries::new(policy, successes), first_call: None, last: vec![], n: 0 }
     }
 
-    /// Takes in the answer to a call, and decides.
+    /// Records the answer to a call and returns what to do next.
     pub fn after(&mut self, answer: &Answer, successes: u64, is_breaker_open: bool) -> NextStep {
         self.n += 1;
         self.first_call.get_or_insert(answer.attempt.at);
@@ -48,17 +51,17 @@ impl Attempts {
         }
     }
 
-    /// Says whether an earlier call may have registered the certificate without our hearing of it.
+    /// Returns whether an earlier call may have registered the certificate although its answer was lost.
     pub fn is_answer_lost(&self) -> bool {
         self.retries.is_answer_lost()
     }
 
-    /// When the first call was made.
+    /// Returns when the first call was made.
     pub fn first_call(&self) -> Option<OffsetDateTime> {
         self.first_call
     }
 
-    /// The outcome that ends it, from the last answer; `existing` is what is known of a certificate that was there.
+    /// Returns the outcome, from the last answer. `existing` describes a certificate that was already registered.
     pub fn outcome(
         self,
         code: Code,
@@ -72,11 +75,11 @@ impl Attempts {
         let (code, detail) = match (code, foreign_id(answer, &id.to_string())) {
             (_, Some(found)) => {
                 error!(%id, found, "AWS answered with an id that is not the certificate's");
-                (Code::IdMismatch, Some(format!("AWS answered with id {found:?}, wanted {id}")))
+                (Code::IdMismatch, Some(format!("AWS answered with id {found:?}, expected {id}")))
             }
             (Code::Ok, None) => (Code::Ok, None),
             (Code::Exists, None) => {
-                // What we registered has the status that was asked for.
+                // If we registered it, it has the status that was requested.
                 let has_its_status = existing.status.is_none_or(|status| status == wanted);
                 let is_ours = has_its_status && existing.is_ours != Some(false);
                 let code = if self.is_answer_lost() && is_ours {
@@ -95,7 +98,7 @@ impl Attempts {
         Outcome { known_status, ..self.ended(code, detail, certificate) }
     }
 
-    /// The outcome of a job that waits in the ledger.
+    /// Returns the outcome of a job that is parked in the ledger.
     pub fn parked(self, parking: Parking, reason: String, certificate: &CheckedCertificate) -> Outcome {
         let code = match parking.hold.kind() {
             Some(HoldKind::Issuer) => Code::IssuerInactive,
@@ -122,7 +125,7 @@ impl Attempts {
     }
 }
 
-/// The id that AWS gave, where it is not the certificate's.
+/// Returns the id in AWS's answer if it is not the certificate's.
 fn foreign_id(answer: &Answer, id: &str) -> Option<String> {
     let given = answer.result.as_ref().ok().or(answer.existing_id.as_ref())?;
     (given != id).then(|| given.clone())

@@ -1,4 +1,6 @@
-//! Who we are at AWS: loads the SDK's configuration and asks STS. The only file that names `aws_sdk_sts`.
+//! Our identity at AWS: loads the SDK's configuration and asks STS which account the credentials belong to.
+//!
+//! The only part that uses `aws_sdk_sts`. It caches no answer: callers decide how long to trust one.
 
 mod clock;
 mod credential_process;
@@ -29,21 +31,21 @@ use muster_core::format::span;
 use clock::AwsClock;
 use credential_process::Program;
 
-/// The name of our sessions of an assumed role, for the logs of its account.
+/// The session name for assumed roles. It appears in the logs of the role's account.
 const SESSION_NAME: &str = "muster";
 
-/// Longest that credentials are waited for. Each source of them has a limit of its own, which is shorter, and an error that
-/// names it.
+/// Maximum wait for credentials. Each source of credentials has its own, shorter limit and an error that names the
+/// source.
 const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How to give Muster credentials.
 pub const CREDENTIALS_HINT: &str =
     "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role";
 
-/// What to do where the source of the credentials does not answer.
-pub const LATE_HINT: &str = "see whether `aws sts get-caller-identity` answers, and how long it takes";
+/// What to do if the source of the credentials does not answer.
+pub const LATE_HINT: &str = "check whether `aws sts get-caller-identity` answers, and how long it takes";
 
-/// Why AWS did not say who we are.
+/// Why our identity at AWS is not known.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// Neither the configuration nor the environment names a region.
@@ -52,7 +54,7 @@ pub enum IdentityError {
     /// There are no credentials.
     #[error("no AWS credentials: {0}")]
     NoCredentials(String),
-    /// Whoever has the credentials does not answer.
+    /// The source of the credentials does not answer.
     #[error("the source of the AWS credentials does not answer: {0}")]
     CredentialsLate(String),
     /// AWS refuses the credentials.
@@ -61,13 +63,14 @@ pub enum IdentityError {
     /// AWS does not let the credentials assume the role.
     #[error("AWS does not let us assume the role: {0}")]
     RoleDenied(String),
-    /// AWS cannot be reached or answered nonsense.
+    /// AWS cannot be reached, or its answer is unusable.
     #[error("cannot ask AWS who we are: {0}")]
     Unreachable(String),
 }
 
-/// Loads region, endpoints and credentials from the environment and the profile files, as every AWS tool does. Nothing
-/// is asked yet: a role is assumed when its credentials are first needed, and again before they expire.
+/// Loads region, endpoints and credentials from the environment and the profile files, as every AWS tool does.
+///
+/// AWS is not called yet: a role is assumed when its credentials are first needed, and again before they expire.
 pub async fn load(access: &Access) -> SdkConfig {
     let cache = IdentityCache::lazy().load_timeout(CREDENTIALS_TIMEOUT).build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).identity_cache(cache);
@@ -88,7 +91,7 @@ pub async fn load(access: &Access) -> SdkConfig {
         roles = std::mem::take(&mut program.roles);
         loader = loader.credentials_provider(program);
     }
-    // Very large futures, which would sit in every future around them.
+    // Boxed, because these very large futures would be part of every future around them.
     let mut config = Box::pin(loader.load()).await;
     for role in roles {
         let name = role.session_name.as_deref().unwrap_or(SESSION_NAME);
@@ -100,7 +103,8 @@ pub async fn load(access: &Access) -> SdkConfig {
     config
 }
 
-/// The program that gives the credentials, if they come from one: the environment goes before every profile.
+/// Returns the program that prints the credentials, if they come from one. The environment takes precedence over
+/// profiles.
 #[expect(clippy::default_trait_access, reason = "the types are internal to the SDK")]
 async fn program() -> Option<Program> {
     let of_environment = EnvironmentVariableCredentialsProvider::new().provide_credentials().await;
@@ -112,7 +116,7 @@ async fn program() -> Option<Program> {
     profiles.ok().as_ref().and_then(Program::of)
 }
 
-/// The same access with the credentials of a role, which the base's own assume.
+/// Returns the configuration with the credentials of a role, assumed with those of `base`.
 async fn assume(base: SdkConfig, role: &str, external_id: Option<&str>, session_name: &str) -> SdkConfig {
     let mut provider = AssumeRoleProvider::builder(role).session_name(session_name).configure(&base);
     if let Some(id) = external_id {
@@ -122,26 +126,26 @@ async fn assume(base: SdkConfig, role: &str, external_id: Option<&str>, session_
     base.into_builder().credentials_provider(provider).build()
 }
 
-/// Loads everything and asks AWS whose it is, inside a time.
+/// Loads the configuration and asks AWS which account it belongs to, within the given duration.
 ///
 /// # Errors
-/// As [`account_of`]; no answer in time is [`IdentityError::Unreachable`].
+/// As for [`account_of`]. [`IdentityError::Unreachable`] if there is no answer in time.
 pub async fn prove(access: &Access, within: Duration) -> Result<(SdkConfig, Account), IdentityError> {
     ask(access, within).await.answer
 }
 
-/// What came of asking AWS whose the credentials are.
+/// The result of asking AWS which account the credentials belong to.
 #[derive(Debug)]
 pub struct IdentityAnswer {
-    /// The configuration and whose it is, or why that is not known.
+    /// The configuration and its account, or why the account is not known.
     pub answer: Result<(SdkConfig, Account), IdentityError>,
-    /// How far the clock of AWS is ahead of ours, in seconds, give or take half a second; none: no answer told.
+    /// How far AWS's clock is ahead of ours, in seconds, accurate to half a second. `None`: no answer contained it.
     pub clock_ahead: Option<f64>,
     /// How long it took.
     pub took: Duration,
 }
 
-/// The same as [`prove`], and tells what else is seen by it.
+/// Does the same as [`prove`], and also returns the clock difference and the time taken.
 pub async fn ask(access: &Access, within: Duration) -> IdentityAnswer {
     let (began, clock) = (Instant::now(), AwsClock::default());
     let asked = async {
@@ -151,23 +155,23 @@ pub async fn ask(access: &Access, within: Duration) -> IdentityAnswer {
     };
     let late = |_| Err(IdentityError::Unreachable(format!("no answer within {}", span(within))));
     let answer = tokio::time::timeout(within, asked).await.unwrap_or_else(late);
-    // The date of an answer that AWS did not give is nobody's.
+    // The date of an answer that did not come from AWS is worthless.
     let is_of_aws = !matches!(answer, Err(IdentityError::Unreachable(_)));
     IdentityAnswer { answer, clock_ahead: clock.ahead().filter(|_| is_of_aws), took: began.elapsed() }
 }
 
 impl IdentityError {
-    /// Says whether it may end without a change of the settings.
+    /// Returns whether the problem may go away without a change of the settings.
     pub fn may_pass(&self) -> bool {
         !matches!(self, Self::NoRegion)
     }
 
-    /// Says whether it is more than that nobody answered.
+    /// Returns whether the credentials do not work. `false` if there was merely no answer.
     pub fn is_denial(&self) -> bool {
         !matches!(self, Self::CredentialsLate(_) | Self::Unreachable(_))
     }
 
-    /// How to fix it.
+    /// Returns how to fix the problem.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NoRegion => "set `aws.region` in the settings, or AWS_REGION",
@@ -184,16 +188,16 @@ impl IdentityError {
     }
 }
 
-/// Asks STS whose credentials these are.
+/// Asks STS which account the credentials belong to.
 ///
 /// # Errors
-/// [`IdentityError::Denied`] or [`IdentityError::RoleDenied`] where AWS answered with an error,
-/// [`IdentityError::Unreachable`] where it did not answer.
+/// [`IdentityError::Denied`] or [`IdentityError::RoleDenied`] if AWS answered with an error,
+/// [`IdentityError::Unreachable`] if it did not answer.
 pub async fn account_of(config: &SdkConfig) -> Result<Account, IdentityError> {
     account_and_clock(config, AwsClock::default()).await
 }
 
-/// The same; AWS's time is noted in the clock.
+/// Does the same as [`account_of`], and records AWS's time in the clock.
 async fn account_and_clock(config: &SdkConfig, clock: AwsClock) -> Result<Account, IdentityError> {
     let region = config.region().ok_or(IdentityError::NoRegion)?.to_string();
     let call = Client::new(config).get_caller_identity().customize().interceptor(clock);
@@ -202,7 +206,7 @@ async fn account_and_clock(config: &SdkConfig, clock: AwsClock) -> Result<Accoun
     Ok(Account { id, region })
 }
 
-/// Why STS did not answer a call; `denied` makes the error where it refuses it.
+/// Returns why STS did not answer a call. `denied` creates the error if STS refused the call.
 fn why<E>(error: &SdkError<E, HttpResponse>, denied: fn(String) -> IdentityError) -> IdentityError
 where
     E: Error + ProvideErrorMetadata + Send + Sync + 'static,
@@ -222,17 +226,17 @@ where
 fn unavailable(status: u16, error: &impl ProvideErrorMetadata) -> IdentityError {
     IdentityError::Unreachable(match error.code() {
         Some(_) => code_and_message(error),
-        None => format!("HTTP {status} with an answer that AWS does not give"),
+        None => format!("HTTP {status} without an error code"),
     })
 }
 
-/// Why there were no credentials for a call, where that is what its error comes of.
+/// Returns why a call had no credentials, if that is what caused its error.
 pub fn without_credentials(error: &(dyn Error + 'static)) -> Option<IdentityError> {
     let fault = no_credentials::why(error)?;
     Some(why_not_assumed(error).unwrap_or(fault))
 }
 
-/// What kept a role from being assumed, by us or with a web identity, where that is what an error comes of.
+/// Returns why a role was not assumed, by us or with a web identity, if that is what caused the error.
 fn why_not_assumed(error: &(dyn Error + 'static)) -> Option<IdentityError> {
     causes(error).find_map(|cause| {
         let by_us =

@@ -1,7 +1,8 @@
-//! One SQS queue: the only file that names `aws_sdk_sqs`.
+//! One SQS queue. The only part that uses `aws_sdk_sqs`.
 //!
-//! Batch calls answer for each entry by itself: an entry is done only where the answer says so. What the answer does not
-//! mention may be done or not, and counts as failed. What to do about a failure is the caller's decision.
+//! Batch calls answer for each entry separately. Invariant: an entry is done only if the answer says so. An entry that
+//! the answer does not mention may or may not be done, and counts as failed. The caller decides what to do about a
+//! failure.
 
 mod answer;
 mod attributes;
@@ -38,22 +39,22 @@ pub use error::{
 };
 pub use packing::{CALL_BYTES_MAX, CallSize, pack};
 
-/// Most entries of one SQS call.
+/// Maximum entries in one SQS batch call.
 pub const CALL_MAX: usize = 10;
 
-/// Longest that a call may take beside its long poll.
+/// Maximum time for a call, not counting its long poll.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The last second of year 9999.
+/// The last second of the year 9999.
 const LAST_INSTANT: OffsetDateTime = datetime!(9999-12-31 23:59:59 UTC);
 
-/// The code where no answer came.
+/// The error code if there was no answer.
 const UNREACHABLE: &str = "unreachable";
 
-/// How the names of FIFO queues end, and of no others.
+/// The names of FIFO queues, and no others, end with this.
 const FIFO: &str = ".fifo";
 
-/// A queue that is there; cheap to clone.
+/// An existing queue; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Queue {
     client: Client,
@@ -63,39 +64,39 @@ pub struct Queue {
 /// One delivery of a message.
 #[derive(Clone)]
 pub struct ReceivedMessage {
-    /// Where it was received: its receipt is good there alone.
+    /// The queue it was received from. Its receipt is valid only there.
     pub queue: Queue,
-    /// `MessageId` at SQS.
+    /// The `MessageId` of SQS.
     pub id: String,
     /// The body.
     pub body: String,
-    /// What deletes this delivery or changes its visibility.
+    /// The receipt handle, which deletes this delivery or changes its visibility.
     pub receipt: String,
-    /// How often the message has been delivered, this time included.
+    /// How often the message has been delivered, including this time.
     pub receive_count: u32,
     /// When it was sent.
     pub sent_at: OffsetDateTime,
-    /// When this delivery was asked for: its visibility time-out began no earlier.
+    /// When this delivery was requested. Its visibility timeout started no earlier.
     pub asked_at: Instant,
 }
 
-/// Prints no body: what lines send never reaches a log.
+/// Omits the body: what producers send never appears in a log.
 impl fmt::Debug for ReceivedMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Message").field("id", &self.id).field("bytes", &self.body.len()).finish_non_exhaustive()
     }
 }
 
-/// A message to be sent.
+/// A message to send.
 #[derive(Clone)]
 pub struct OutgoingMessage {
     /// The body.
     pub body: String,
-    /// The tenant of SQS's fair queues.
+    /// The message group: the tenant in SQS fair queues.
     pub group: Option<String>,
 }
 
-/// Prints no body.
+/// Omits the body.
 impl fmt::Debug for OutgoingMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outgoing").field("bytes", &self.body.len()).field("group", &self.group).finish()
@@ -106,7 +107,7 @@ impl Queue {
     /// Finds a queue by its name or URL.
     ///
     /// # Errors
-    /// [`QueueError`] where there is none, it may not be used, or it is a FIFO queue.
+    /// [`QueueError`] if it does not exist, access is denied, or it is a FIFO queue.
     pub async fn open(config: &SdkConfig, name_or_url: &str) -> Result<Self, QueueError> {
         if name_or_url.ends_with(FIFO) {
             return Err(QueueError::fifo(name_or_url));
@@ -121,15 +122,12 @@ impl Queue {
         Ok(Self { client, url: url.into() })
     }
 
-    /// The queue's URL.
+    /// Returns the queue's URL.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Reads what the queue is set to and how full it is; SQS's counts are approximate.
-    ///
-    /// # Errors
-    /// [`QueueError`] where SQS did not answer.
+    /// Reads the attributes of the queue and how full it is. SQS's counts are approximate.
     pub async fn attributes(&self) -> Result<QueueAttributes, QueueError> {
         let call = self.client.get_queue_attributes().queue_url(&*self.url).attribute_names(QueueAttributeName::All);
         let answer = call.send().await.map_err(|e| error("GetQueueAttributes", &e))?;
@@ -140,9 +138,9 @@ impl Queue {
     /// Finds this queue's dead-letter queue by its ARN.
     ///
     /// # Errors
-    /// [`QueueError`] where it is gone or may not be used.
+    /// [`QueueError`] if it does not exist or access is denied.
     pub async fn dead_letter_queue(&self, arn: &str) -> Result<Self, QueueError> {
-        // arn:aws:sqs:REGION:ACCOUNT:NAME; it is in the queue's own account and region.
+        // arn:aws:sqs:REGION:ACCOUNT:NAME. It is in the same account and region as the queue.
         let mut parts = arn.rsplit(':');
         let call = self.client.get_queue_url().set_queue_name(parts.next().map(str::to_owned));
         let answer = call.set_queue_owner_aws_account_id(parts.next().map(str::to_owned)).send().await;
@@ -150,18 +148,12 @@ impl Queue {
         Ok(Self { client: self.client.clone(), url: url.into() })
     }
 
-    /// Receives up to `max` messages (at most ten), waiting for the first up to `wait`.
-    ///
-    /// # Errors
-    /// [`QueueError`] where SQS did not answer.
+    /// Receives up to `max` messages, at most ten. Waits up to `wait` for the first one (long polling).
     pub async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<ReceivedMessage>, QueueError> {
         self.receive_for(max, wait, None).await
     }
 
-    /// The same, where the messages stay hidden for a time of the caller's, whatever the queue is set to.
-    ///
-    /// # Errors
-    /// [`QueueError`] where SQS did not answer.
+    /// Receives messages with a visibility timeout of `hidden` instead of the queue's.
     pub async fn receive_hidden(
         &self,
         max: usize,
@@ -196,10 +188,10 @@ impl Queue {
         Ok(messages.filter_map(|message| self.read(message, asked_at)).collect())
     }
 
-    /// Deletes deliveries, ten a call at most; tells for each whether SQS took it.
+    /// Deletes up to ten deliveries. Returns for each whether SQS deleted it.
     ///
     /// # Errors
-    /// [`QueueError`] where the call as a whole failed.
+    /// [`QueueError`] if the call as a whole failed.
     pub async fn delete(&self, receipts: &[String]) -> Result<Vec<EntryResult>, QueueError> {
         let entry = |(i, receipt): (usize, &String)| {
             let entry = DeleteMessageBatchRequestEntry::builder().id(i.to_string()).receipt_handle(receipt);
@@ -213,10 +205,10 @@ impl Queue {
         answer::by_entry("DeleteMessageBatch", receipts.len(), done, answer.failed)
     }
 
-    /// Hides deliveries for a time from now on, ten a call at most; zero gives them back at once.
+    /// Sets the visibility timeout of up to ten deliveries, counted from now. Zero releases them at once.
     ///
     /// # Errors
-    /// [`QueueError`] where the call as a whole failed.
+    /// [`QueueError`] if the call as a whole failed.
     pub async fn hide(&self, receipts: &[String], time: Duration) -> Result<Vec<EntryResult>, QueueError> {
         let seconds = i32::try_from(time.as_secs()).unwrap_or(i32::MAX);
         let entry = |(i, receipt): (usize, &String)| {
@@ -235,10 +227,10 @@ impl Queue {
         answer::by_entry("ChangeMessageVisibilityBatch", receipts.len(), done, answer.failed)
     }
 
-    /// Sends messages, ten and 1 MiB a call at most; tells for each whether SQS took it.
+    /// Sends up to ten messages of together at most 1 MiB. Returns for each whether SQS accepted it.
     ///
     /// # Errors
-    /// [`QueueError`] where the call as a whole failed.
+    /// [`QueueError`] if the call as a whole failed.
     pub async fn send(&self, messages: &[OutgoingMessage]) -> Result<Vec<EntryResult>, QueueError> {
         let entry = |(i, message): (usize, &OutgoingMessage)| {
             SendMessageBatchRequestEntry::builder()
@@ -258,7 +250,7 @@ impl Queue {
         answer::by_entry("SendMessageBatch", messages.len(), done, answer.failed)
     }
 
-    /// Reads a delivery; nothing where it cannot be made use of: it comes again when its visibility ends.
+    /// Reads a delivery. Returns `None` if it is incomplete: SQS delivers it again after its visibility timeout.
     fn read(&self, message: aws_sdk_sqs::types::Message, asked_at: Instant) -> Option<ReceivedMessage> {
         let attributes = message.attributes.unwrap_or_default();
         let number = |name| attributes.get(&name).and_then(|text| text.parse::<i64>().ok());
@@ -266,7 +258,10 @@ impl Queue {
         let body = body.filter(|(body, md5)| answer::check_md5(body, md5).is_ok());
         let id_and_receipt = message.message_id.zip(message.receipt_handle);
         let Some((body, (id, receipt))) = body.map(|(body, _)| body).zip(id_and_receipt) else {
-            warn!(queue = self.url(), "a message did not arrive whole; it comes again when its visibility ends");
+            warn!(
+                queue = self.url(),
+                "a message arrived incomplete; SQS delivers it again after its visibility timeout"
+            );
             return None;
         };
         Some(ReceivedMessage {
@@ -285,14 +280,14 @@ impl Queue {
     }
 }
 
-/// The instant of a timestamp of SQS, in milliseconds since 1970; none where it lies outside the years 1970 to 9999, which
+/// Converts an SQS timestamp, in milliseconds since 1970. Returns `None` outside the years 1970 to 9999, the range that
 /// Postgres and printing can represent.
 fn instant(ms: i64) -> Option<OffsetDateTime> {
     let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()?;
     (OffsetDateTime::UNIX_EPOCH..=LAST_INSTANT).contains(&at).then_some(at)
 }
 
-/// Splits the entries of several queues into calls: at most ten, all of one queue.
+/// Splits the entries of several queues into calls of at most ten entries, all of the same queue.
 pub fn into_calls<T>(entries: impl IntoIterator<Item = T>, queue_of: impl Fn(&T) -> &Queue) -> Vec<(Queue, Vec<T>)> {
     let mut calls: Vec<(Queue, Vec<T>)> = Vec::new();
     let mut last_of: HashMap<Arc<str>, usize> = HashMap::new();
@@ -309,11 +304,8 @@ pub fn into_calls<T>(entries: impl IntoIterator<Item = T>, queue_of: impl Fn(&T)
     calls
 }
 
-/// Makes a queue with a dead-letter queue beside it, for the demo and for a first try; an operator's own queues come
-/// from templates.
-///
-/// # Errors
-/// [`QueueError`] where SQS did not do it.
+/// Creates a queue and its dead-letter queue, for the demo and for a first try. An operator's own queues come from
+/// templates.
 pub async fn create(config: &SdkConfig, name: &str, settings: &QueueAttributes) -> Result<Queue, QueueError> {
     let client = Client::new(config);
     let dead = client.create_queue().queue_name(format!("{name}-dead")).send().await;
@@ -333,7 +325,8 @@ pub async fn create(config: &SdkConfig, name: &str, settings: &QueueAttributes) 
     Queue::open(config, &url).await
 }
 
-/// Keeps the SDK from trying again: whoever receives, deletes or hides messages does so, and knows how long to wait.
+/// Disables the SDK's retries: callers that receive, delete or hide messages retry themselves and know how long to
+/// wait.
 fn once(timeout: Duration) -> aws_sdk_sqs::config::Builder {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(timeout).build();
     aws_sdk_sqs::Config::builder().timeout_config(timeouts).retry_config(RetryConfig::disabled())
@@ -362,7 +355,7 @@ where
 
 #[cfg(test)]
 impl Queue {
-    /// A queue that nobody calls.
+    /// Creates a queue that is never called.
     pub(crate) fn uncalled(url: &str) -> Self {
         let config = aws_sdk_sqs::Config::builder().behavior_version(aws_config::BehaviorVersion::latest()).build();
         Self { client: Client::from_conf(config), url: url.into() }
@@ -391,7 +384,7 @@ mod tests {
         for name in ["jobs.fifo", "https://sqs.eu-central-1.amazonaws.com/123456789012/jobs.fifo"] {
             let error = Queue::open(&config, name).await.unwrap_err();
             assert_eq!(error.kind, QueueErrorKind::Fifo);
-            assert!(error.to_string().ends_with(&format!("`{name}` is a FIFO queue, a standard queue is needed")));
+            assert!(error.to_string().ends_with(&format!("`{name}` is a FIFO queue; expected a standard queue")));
         }
     }
 

@@ -1,8 +1,8 @@
-//! Calls AWS IoT: the only part that names `aws_sdk_iot`.
+//! Calls AWS IoT. The only part that uses `aws_sdk_iot`.
 //!
-//! One call is one attempt: the SDK's own retries are off, so that one token, one request and one metric increment
-//! stay the same thing. Every answer is classified here, once, by its error code in one table; the [`ErrorKind`] is the
-//! behaviour, and what to do next is the worker's decision.
+//! One call is one attempt: the SDK's own retries are disabled, so that one permit, one request and one metric
+//! increment always go together. Every answer is classified here, once, by its error code in one table. The
+//! [`ErrorKind`] defines the reaction; the worker decides what to do next.
 
 mod answer;
 mod change;
@@ -30,14 +30,14 @@ use answer::{CallStart, classify};
 pub use answer::{Answer, CallError};
 pub use kind::{ErrorKind, RESULT_LABELS};
 
-/// One target's IoT client.
+/// The IoT client of one target.
 #[derive(Clone, Debug)]
 pub struct Registrar {
     client: Client,
 }
 
 impl Registrar {
-    /// Makes the client of an account and region; a call without an answer ends after the time-out.
+    /// Creates a client for an account and region. A call without an answer fails after `attempt_timeout`.
     pub fn new(config: &SdkConfig, attempt_timeout: Duration) -> Self {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt_timeout).build();
         let config = aws_sdk_iot::config::Builder::from(config)
@@ -47,7 +47,7 @@ impl Registrar {
         Self { client: Client::from_conf(config) }
     }
 
-    /// Makes the call that registers a certificate, once.
+    /// Makes the call that registers a certificate, once, without retries.
     pub async fn register(&self, certificate: &CheckedCertificate) -> Answer {
         let begun = CallStart::now();
         match certificate.call() {
@@ -69,10 +69,10 @@ impl Registrar {
         }
     }
 
-    /// Asks for the account's registration code, once: 64 hexadecimal digits that never change.
+    /// Requests the account's registration code, once: 64 hexadecimal digits. It changes only if the code is deleted.
     ///
     /// # Errors
-    /// AWS did not say.
+    /// The call failed, or the answer has no code.
     pub async fn registration_code(&self) -> Result<String, CallError> {
         let answer = self.client.get_registration_code().send().await.map_err(|failure| classify(&failure))?;
         let code = answer.registration_code.filter(|code| !code.is_empty());
@@ -98,7 +98,7 @@ fn as_sent(status: CertificateStatus) -> types::CertificateStatus {
 }
 
 fn tag_as_sent(tag: &Tag) -> types::Tag {
-    types::Tag::builder().key(&tag.key).set_value(tag.value.clone()).build().expect("a tag of ours has a key")
+    types::Tag::builder().key(&tag.key).set_value(tag.value.clone()).build().expect("every tag has a key")
 }
 
 fn config_as_sent(config: &RegistrationConfig) -> types::RegistrationConfig {

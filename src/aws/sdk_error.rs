@@ -1,4 +1,4 @@
-//! Reads the SDK's errors: their own text says only "service error" or "dispatch failure".
+//! Reads the SDK's errors, because their own text says only "service error" or "dispatch failure".
 
 use std::error::Error;
 
@@ -7,17 +7,17 @@ use aws_smithy_runtime_api::client::result::SdkError;
 
 use crate::runtime::causes;
 
-/// Most characters of an error's text that are kept.
+/// Maximum number of characters kept of an error's text.
 pub const TEXT_MAX: usize = 500;
 
-/// How to fix what keeps AWS from being reached.
+/// How to fix an unreachable AWS.
 pub const NETWORK_HINT: &str = "check the network, `aws.region`, the proxy that HTTPS_PROXY or HTTP_PROXY names, and \
                                 AWS_ENDPOINT_URL or `aws.endpoint_url`";
 
 /// How to fix a call to the wrong region.
-pub const REGION_HINT: &str = "check `aws.region`, or AWS_REGION where the settings have none";
+pub const REGION_HINT: &str = "check `aws.region`, or AWS_REGION if the settings do not set it";
 
-/// Error codes with which a service says that it has too much to do.
+/// Error codes with which a service reports that it is overloaded.
 const THROTTLES: [&str; 8] = [
     "RequestLimitExceeded",
     "RequestThrottled",
@@ -29,25 +29,25 @@ const THROTTLES: [&str; 8] = [
     "TooManyRequestsException",
 ];
 
-/// Says whether a service refused a call, and not only had no time for it or trouble of its own.
+/// Returns whether a service refused a call, as opposed to being overloaded or failing itself.
 pub fn is_refusal(status: u16, code: Option<&str>) -> bool {
     (400..500).contains(&status) && status != 429 && code.is_some_and(|code| !THROTTLES.contains(&code))
 }
 
-/// An error and its causes in one line, cut to [`TEXT_MAX`] characters.
+/// Returns an error and its causes in one line of at most [`TEXT_MAX`] characters.
 pub fn in_one_line(error: &(dyn Error + 'static)) -> String {
     let texts: Vec<_> = causes(error).map(ToString::to_string).collect();
     one_line(&texts.join(": "))
 }
 
-/// A text that a service sent, as it may be printed and stored: one line of [`TEXT_MAX`] characters at most.
+/// Returns text from a service in a form that is safe to print and store: one line of at most [`TEXT_MAX`] characters.
 pub fn one_line(text: &str) -> String {
     text.chars().take(TEXT_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Says whether a call failed before anything of it was sent: no connection came about.
+/// Returns whether a call failed before anything was sent, because no connection was established.
 pub fn is_unsent(error: &(dyn Error + 'static)) -> bool {
-    // The types of these errors are private to the HTTP client.
+    // The types of these errors are private to the HTTP client, so only their text identifies them.
     const UNCONNECTED: [&str; 2] = ["client error (Connect)", "HTTP connect timeout"];
     causes(error).any(|cause| {
         let text = cause.to_string();
@@ -55,11 +55,11 @@ pub fn is_unsent(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-/// Headers with the request id: every answer of AWS has one of them.
+/// Headers that contain the request id. Every AWS answer has one of them.
 const REQUEST_ID: [&str; 2] = ["x-amzn-requestid", "x-amz-request-id"];
 
-/// Words for an answer that AWS did not give: it has neither an error code nor the id of the request. None for every other
-/// error; `code` is the error code, where there is one.
+/// Describes an answer that did not come from AWS: it has neither an error code nor a request id. Returns `None` for
+/// every other error. `code` is the error code, if there is one.
 pub fn not_from_aws<E>(error: &SdkError<E, HttpResponse>, code: Option<&str>) -> Option<String> {
     let response = match error {
         SdkError::ServiceError(service) if code.is_none() => service.raw(),
@@ -71,7 +71,7 @@ pub fn not_from_aws<E>(error: &SdkError<E, HttpResponse>, code: Option<&str>) ->
         return None;
     }
     let content_type = one_line(headers.get("content-type").unwrap_or("no content type"));
-    Some(format!("HTTP {status} with {content_type} is no answer of AWS: a proxy or a gateway on the way gave it"))
+    Some(format!("HTTP {status} with {content_type} is not an answer from AWS: a proxy or gateway on the way sent it"))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! A target's way in: its IoT client, with credentials that were shown to be of the target's own account.
+//! The client of one target: its IoT client, with credentials that belong to the target's own account.
 //!
-//! Nothing is registered with credentials of which AWS did not say whose they are. A denial ends the trust: before the
-//! next call is let out everything is loaded anew and asked again. So mended credentials are picked up without a
-//! restart, where the SDK itself would keep those that it has until they expire by their own date.
+//! Invariant: nothing is registered with credentials whose account AWS has not confirmed. A denial ends the trust:
+//! before the next call, everything is loaded again and AWS is asked again. So fixed credentials are picked up without
+//! a restart; the SDK itself would keep the old ones until they expire.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,56 +22,56 @@ use muster_core::certificate::CertificateId;
 use muster_core::job::Operation;
 use muster_core::precheck::CheckedCertificate;
 
-/// How long the registration code is not asked for again after AWS did not say it, or where it may have changed.
+/// Minimum time between two requests for the registration code, after a failure or if the code may have changed.
 const CODE_PAUSE: Duration = Duration::from_secs(30);
 
-/// How often the registration code is asked for before it counts as unknown.
+/// Number of requests for the registration code before it counts as unknown.
 const CODE_ATTEMPTS: u32 = 4;
 
-/// Longest first wait and longest wait between these.
+/// Maximum first wait and maximum wait between these requests.
 const CODE_WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
 
-/// How often a certificate may be described: half of what AWS allows an account.
+/// Minimum time between two describe calls: uses half of what AWS allows an account.
 const DESCRIBE_EVERY: Duration = Duration::from_millis(200);
 
-/// Longest that a job waits for its turn to describe a certificate.
+/// Maximum time that a job waits for its turn to describe a certificate.
 const DESCRIBE_WAIT: Duration = Duration::from_secs(10);
 
-/// How long no certificate is described after a failure, and after a denial.
+/// Pause of the describe calls after a failure, and after a denial.
 const DESCRIBE_THROTTLED: Duration = Duration::from_secs(2);
 const DESCRIBE_DENIED: Duration = Duration::from_mins(10);
 
-/// The way into one account and region.
+/// The client of one account and region.
 #[derive(Debug)]
 pub struct TargetClient {
     access: Access,
-    /// Whose credentials are wanted.
+    /// The account that the credentials must belong to.
     account: Account,
-    /// Longest that a call may take, and so may the question whose credentials they are.
+    /// Maximum time for one call. Also limits confirming the account of the credentials.
     attempt_timeout: Duration,
     /// The client, while its credentials are trusted.
     proven: Mutex<Option<Arc<Registrar>>>,
-    /// The account's registration code, as it was last asked for.
+    /// The result of the last request for the account's registration code.
     code: Mutex<Option<CodeAnswer>>,
     /// When the next certificate may be described.
     describe_at: Mutex<Instant>,
 }
 
-/// What came of asking for the registration code.
+/// The result of a request for the registration code.
 #[derive(Debug)]
 struct CodeAnswer {
     at: Instant,
     code: Option<String>,
 }
 
-/// Why a session does not come about.
+/// Why the credentials of a target cannot be trusted.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// AWS did not say whose the credentials are.
+    /// AWS did not confirm the account of the credentials.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// They are of another account or region.
-    #[error("the credentials are for {found}, wanted is {wanted}")]
+    /// The credentials belong to another account or region.
+    #[error("the credentials are for {found}, expected {wanted}")]
     Foreign {
         /// Account and region of the credentials.
         found: Account,
@@ -81,19 +81,19 @@ pub enum SessionError {
 }
 
 impl TargetClient {
-    /// Makes a session that trusts nothing yet.
+    /// Creates a client whose credentials are not trusted yet.
     pub fn new(access: Access, account: Account, attempt_timeout: Duration) -> Self {
         let describe_at = Mutex::new(Instant::now());
         Self { access, account, attempt_timeout, proven: Mutex::default(), code: Mutex::default(), describe_at }
     }
 
-    /// Makes a session with a configuration whose credentials were shown to be of this account.
+    /// Creates a client from a configuration whose credentials AWS has confirmed for this account.
     pub fn proven(access: Access, account: Account, attempt_timeout: Duration, config: &SdkConfig) -> Self {
         let registrar = Arc::new(Registrar::new(config, attempt_timeout));
         Self { proven: Mutex::new(Some(registrar)), ..Self::new(access, account, attempt_timeout) }
     }
 
-    /// Calls RegisterCertificate once. Without credentials of the right account nothing is called.
+    /// Makes the call that registers a certificate, once. Makes no call without credentials of the right account.
     pub async fn register(&self, certificate: &CheckedCertificate) -> Answer {
         let registrar = match self.registrar().await {
             Ok(registrar) => registrar,
@@ -106,8 +106,9 @@ impl TargetClient {
         answer
     }
 
-    /// The account's registration code: asked for once, and where AWS did not say it, again after a while. None where it
-    /// is not known; then AWS alone holds a proof against it.
+    /// Returns the account's registration code. It is requested once, and again some time after a failure.
+    ///
+    /// Returns `None` if it is not known. Then only AWS checks a proof against it.
     pub async fn registration_code(&self) -> Option<String> {
         let mut asked = self.code.lock().await;
         match &*asked {
@@ -116,7 +117,7 @@ impl TargetClient {
         }
     }
 
-    /// The same, asked for again unless that was a moment ago: somebody may have had AWS make a new one.
+    /// Requests the registration code again, unless that just happened: an operator may have had AWS create a new one.
     pub async fn latest_registration_code(&self) -> Option<String> {
         let mut asked = self.code.lock().await;
         match &*asked {
@@ -125,8 +126,11 @@ impl TargetClient {
         }
     }
 
-    /// What AWS says of a certificate that an operation registers: asked once, at most a few times a second, as the quota is shared with others.
-    /// None where AWS does not say, or there are too many to ask about; `muster reconcile` finds out later.
+    /// Describes a certificate of the kind that `operation` registers. Makes one call, and only a few per second,
+    /// because others share the quota.
+    ///
+    /// Returns `None` if AWS does not describe it or too many jobs are waiting for their turn; `muster reconcile` finds
+    /// out later.
     pub async fn describe(&self, id: CertificateId, operation: Operation) -> Option<DescribedCertificate> {
         tokio::time::timeout(DESCRIBE_WAIT, self.describe_turn()).await.ok()??;
         let registrar = self.registrar().await.ok()?;
@@ -136,13 +140,13 @@ impl TargetClient {
             Err(error) => {
                 let pause = if error.kind == ErrorKind::Denied { DESCRIBE_DENIED } else { DESCRIBE_THROTTLED };
                 *self.describe_at.lock().await = Instant::now() + pause;
-                warn!(account = %self.account, %error, "cannot ask what status a certificate has");
+                warn!(account = %self.account, %error, "cannot look up the status of a certificate");
                 None
             }
         }
     }
 
-    /// Waits for a turn to describe a certificate; none where it would come too late.
+    /// Waits for a turn to describe a certificate. Returns `None` if it would come too late.
     async fn describe_turn(&self) -> Option<()> {
         let mut at = self.describe_at.lock().await;
         if *at > Instant::now() + DESCRIBE_WAIT {
@@ -153,7 +157,7 @@ impl TargetClient {
         Some(())
     }
 
-    /// Asks a few times: calls of others may use up the quota for it.
+    /// Requests the code up to [`CODE_ATTEMPTS`] times, because calls of others may use up the quota.
     async fn ask_for_code(&self, asked: &mut Option<CodeAnswer>) -> Option<String> {
         let mut backoff = Backoff::new(CODE_WAITS.0, CODE_WAITS.1);
         let mut code = self.ask_for_code_once().await;
@@ -174,7 +178,7 @@ impl TargetClient {
         }
     }
 
-    /// The client that is trusted, or else a new one once it can be.
+    /// Returns the trusted client, or creates a new one after confirming its account.
     async fn registrar(&self) -> Result<Arc<Registrar>, SessionError> {
         let mut proven = self.proven.lock().await;
         if let Some(registrar) = &*proven {
@@ -184,11 +188,11 @@ impl TargetClient {
         if found != self.account {
             return Err(SessionError::Foreign { found, wanted: self.account.clone() });
         }
-        info!(account = %self.account, "new credentials, of the right account");
+        info!(account = %self.account, "loaded new credentials for the right account");
         Ok(Arc::clone(proven.insert(Arc::new(Registrar::new(&config, self.attempt_timeout)))))
     }
 
-    /// Ends the trust in a client, unless it is over already.
+    /// Stops trusting a client, unless it is no longer the trusted one.
     async fn distrust(&self, denied: &Arc<Registrar>) {
         let mut proven = self.proven.lock().await;
         proven.take_if(|registrar| Arc::ptr_eq(registrar, denied));

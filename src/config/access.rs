@@ -1,26 +1,26 @@
-//! How AWS is reached, as the settings say.
+//! How to reach AWS, as the settings define it.
 
 use muster_core::role::Role;
 
-/// How AWS is reached: region, endpoint, credentials, role.
+/// How to reach AWS: region, endpoint, credentials, role.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
-    /// The region; none: what the environment or the profile says.
+    /// Region. `None`: the one of the environment or the profile.
     pub region: Option<String>,
-    /// The URL of every service, for a sandbox.
+    /// URL to use for every service, for a sandbox.
     pub endpoint_url: Option<String>,
-    /// Whose credentials are used.
+    /// Which credentials to use.
     pub credentials: Credentials,
-    /// The role that these credentials assume; none: they work in their own account.
+    /// Role to assume with these credentials. `None`: they are used as they are, in their own account.
     pub role: Option<Role>,
 }
 
-/// Whose credentials are used.
+/// Which credentials to use.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Credentials {
-    /// What the SDK finds: environment, profiles, container, instance.
+    /// The ones the SDK finds: environment, profiles, container, instance.
     #[default]
     Found,
-    /// Made-up ones, which a sandbox takes.
+    /// Made-up ones, which a sandbox accepts.
     Sandbox,
 }

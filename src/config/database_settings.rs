@@ -1,4 +1,4 @@
-//! How the ledger is reached, as the settings say.
+//! How to reach the ledger, as the settings define it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use super::url_source::UrlSource;
 /// How to reach the ledger.
 #[derive(Clone, Debug)]
 pub struct DatabaseSettings {
-    /// Where its URL is found: `postgres://...`, maybe with a password.
+    /// Where to find its URL: `postgres://...`, possibly with a password.
     pub url: UrlSource,
-    /// PEM file of the CA that signed the server's certificate, where it is not a public one.
+    /// PEM file of the CA that signed the server's certificate, if it is not a public CA.
     pub root_certificate: Option<PathBuf>,
-    /// Most connections of this process.
+    /// Maximum number of connections of this process.
     pub max_connections: u32,
-    /// Longest that one operation may take, the wait for a connection included.
+    /// Maximum time for one operation, including the wait for a connection.
     pub timeout: Duration,
 }

@@ -1,6 +1,6 @@
-//! Why settings cannot be used: what was written, where, and what was probably meant.
+//! Errors in the settings: what was written, where, and what was probably meant.
 //!
-//! No error repeats the text of a setting that may be secret, nor the line of the file that it stands on.
+//! No error repeats the value of a setting that may be secret, or the line of the file that contains it.
 
 use std::path::PathBuf;
 
@@ -15,57 +15,57 @@ pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read {}", path.display())]
     Unreadable {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// The file is no TOML.
+    /// The file is not valid TOML.
     #[error("{place}: {message}")]
     Syntax {
-        /// Where.
+        /// Where it is.
         place: Origin,
-        /// What the parser says; it does not repeat the line.
+        /// The parser's message, without the line itself.
         message: String,
     },
-    /// There is no such key.
+    /// The key does not exist.
     #[error("unknown key `{key}` in {place}{}", meant(nearest.as_ref()))]
     UnknownKey {
-        /// What was written.
+        /// The key as written.
         key: Path,
-        /// Where.
+        /// Where it is set.
         place: Origin,
-        /// What was probably meant.
+        /// The key that was probably meant.
         nearest: Option<Path>,
     },
-    /// It is no key but a table of keys.
+    /// A value was given for a table of keys.
     #[error("`{table}` in {place} is a table of keys, it has no value of its own")]
     Table {
         /// The table.
         table: Path,
-        /// Where.
+        /// Where it is set.
         place: Origin,
     },
-    /// The key cannot have this value.
+    /// The value is not valid for its key.
     #[error("`{key}` in {place}: {error}")]
     Value {
         /// The key.
         key: Path,
-        /// Where.
+        /// Where it is set.
         place: Origin,
-        /// What is wrong.
+        /// What is wrong with the value.
         error: Box<ValueError>,
     },
-    /// Only one of two keys may be set.
+    /// Two keys are set that exclude each other.
     #[error("`{one}` in {place} and `{other}` in {other_place} are both set: expected one of them")]
     Exclusive {
-        /// A key.
+        /// One key.
         one: Path,
         /// Where it is set.
         place: Box<Origin>,
         /// The other key.
         other: Path,
-        /// Where that is set.
+        /// Where the other key is set.
         other_place: Box<Origin>,
     },
 }

@@ -1,6 +1,6 @@
-//! The keys that settings may have, read from the structs by way of their JSON Schema: name, comment, default, kind.
+//! The keys of the settings with their comment, default and kind, read from the JSON Schema of the structs.
 //!
-//! There is no second list to keep up to date. A `*` in a path stands for the name of a target.
+//! There is no second list to keep up to date. A `*` in a path stands for any target name.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -11,88 +11,88 @@ use toml::Value;
 
 use super::Config;
 
-/// What stands in a path for any name.
+/// The part of a path that stands for any target name.
 const ANY: &str = "*";
 
-/// The least likeness, from 0 to 1, of a key that is meant to what was written.
+/// Minimum similarity, from 0 to 1, for a known key to be suggested in place of an unknown one.
 const LIKENESS_MIN: f64 = 0.6;
 
-/// Where a key is: its sections and its name.
+/// The path of a key: its sections, then its name.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Path(pub Vec<String>);
 
-/// A table of the file.
+/// A table of the settings file.
 #[derive(Debug)]
 pub struct Section {
-    /// Where it is.
+    /// Its path.
     pub path: Path,
-    /// What it is for.
+    /// What the table is for.
     pub comment: String,
     /// Its keys, in the order of the struct.
     pub keys: Vec<SettingKey>,
 }
 
-/// A key and what is known of it.
+/// A key of the settings file.
 #[derive(Debug)]
 pub struct SettingKey {
-    /// Where it is.
+    /// Its path.
     pub path: Path,
-    /// What it is for, in one line.
+    /// What the key is for, in one line.
     pub comment: String,
-    /// Its default; null where it has none.
+    /// Its default; null if it has none.
     pub default: Json,
-    /// A value to show where it has no default.
+    /// A value to show if it has no default.
     pub example: Json,
-    /// What its value is.
+    /// The kind of its value.
     pub kind: SettingKind,
 }
 
-/// What the value of a key is.
+/// The kind of value that a key takes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SettingKind {
-    /// Text, which the struct may restrict further.
+    /// A string, which the struct may restrict further.
     Text,
     /// A whole number.
     Integer {
-        /// The least.
+        /// Minimum, inclusive.
         min: i64,
-        /// The greatest.
+        /// Maximum, inclusive.
         max: i64,
     },
     /// A number.
     Number,
 }
 
-/// A value that its key cannot have.
+/// Why a value is not valid for its key.
 #[derive(Debug, thiserror::Error)]
 pub enum ValueError {
-    /// It is of another kind.
+    /// It is of the wrong kind.
     #[error("expected {wanted}, found {found}")]
     Kind {
-        /// The kind.
+        /// The expected kind.
         wanted: &'static str,
-        /// The value; only its kind where text was wanted, which may be secret.
+        /// The value found. If text was expected, only its type, because the value may be secret.
         found: String,
     },
-    /// It is an empty text.
-    #[error("expected some text, found none")]
+    /// It is an empty string.
+    #[error("expected text, found an empty string")]
     Empty,
     /// It is out of range.
     #[error("expected {min} to {max}, found {found}")]
     Range {
-        /// The least.
+        /// Minimum, inclusive.
         min: i64,
-        /// The greatest.
+        /// Maximum, inclusive.
         max: i64,
-        /// The value.
+        /// The value found.
         found: i64,
     },
-    /// Its struct does not take it.
+    /// Its struct rejects it.
     #[error("{}", .0.message())]
     Refused(toml::de::Error),
 }
 
-/// All tables of the file, in the order of the structs.
+/// Returns all tables of the settings file, in the order of the structs.
 pub fn sections() -> &'static [Section] {
     static SECTIONS: LazyLock<Vec<Section>> = LazyLock::new(|| {
         let settings = SchemaSettings::default().with(|settings| settings.inline_subschemas = true);
@@ -104,23 +104,23 @@ pub fn sections() -> &'static [Section] {
     &SECTIONS
 }
 
-/// All keys, in the order of the structs.
+/// Returns all keys, in the order of the structs.
 pub fn keys() -> impl Iterator<Item = &'static SettingKey> {
     sections().iter().flat_map(|section| &section.keys)
 }
 
-/// Finds the key of a path that names a target where the key's own path has a `*`.
+/// Finds the key of a path. The path may have a target name where the path of the key has a `*`.
 pub fn find(path: &Path) -> Option<&'static SettingKey> {
     keys().find(|key| key.path.covers(path))
 }
 
-/// Says whether a table may have this path.
+/// Returns whether a table can have this path.
 pub fn is_section(path: &Path) -> bool {
     let starts = |section: &Section| Path(section.path.0.iter().take(path.0.len()).cloned().collect()).covers(path);
     sections().iter().any(starts)
 }
 
-/// The key or table that was probably meant.
+/// Returns the key or table that was probably meant.
 pub fn nearest(unknown: &Path) -> Option<Path> {
     let written = unknown.to_string();
     let sections = sections().iter().map(|section| section.path.without_any());
@@ -130,7 +130,7 @@ pub fn nearest(unknown: &Path) -> Option<Path> {
     best.filter(|(likeness, _)| *likeness >= LIKENESS_MIN).map(|(_, path)| path)
 }
 
-/// How like two keys are; a key in the wrong section is nearly right.
+/// Returns the similarity of two keys, from 0 to 1. The right name in the wrong section scores at least 0.9.
 fn likeness(known: &str, written: &str) -> f64 {
     let name = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
     let whole = strsim::normalized_damerau_levenshtein(known, written);
@@ -138,40 +138,40 @@ fn likeness(known: &str, written: &str) -> f64 {
 }
 
 impl Path {
-    /// Reads a path that is written with dots; a target whose name holds a dot cannot be written so.
+    /// Parses a dotted path. It cannot express a target whose name contains a dot.
     pub fn dotted(text: &str) -> Self {
         Self(text.split('.').map(str::to_owned).collect())
     }
 
-    /// A place in the table of this path.
+    /// Returns the path of an entry in this table.
     #[must_use]
     pub fn join(&self, name: &str) -> Self {
         Self(self.0.iter().map(String::as_str).chain([name]).map(str::to_owned).collect())
     }
 
-    /// This path with a name in the place of its `*`.
+    /// Returns this path with its `*` replaced by a name.
     #[must_use]
     pub fn named(&self, name: &str) -> Self {
         Self(self.0.iter().map(|part| if part == ANY { name } else { part }.to_owned()).collect())
     }
 
-    /// Says whether a target's name stands in this path.
+    /// Returns whether this path contains a `*`, which stands for a target name.
     pub fn is_of_any(&self) -> bool {
         self.0.iter().any(|part| part == ANY)
     }
 
-    /// Says whether this path, with any name in the place of its `*`, is the other.
+    /// Returns whether this path equals the other one if its `*` may be any name.
     fn covers(&self, other: &Self) -> bool {
         self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(mine, its)| mine == ANY || mine == its)
     }
 
-    /// The table that holds the named ones.
+    /// Returns the path without a trailing `*`: the table that contains the named tables.
     fn without_any(&self) -> Self {
         let is_any = self.0.last().is_some_and(|part| part == ANY);
         Self(self.0[..self.0.len() - usize::from(is_any)].to_vec())
     }
 
-    /// This path with the other's name in the place of its `*`, if the other is of the same table.
+    /// Returns this path with its `*` replaced by the other path's name, if both are in the same table.
     fn named_as(&self, other: &Self) -> Self {
         let place = self.0.iter().position(|part| part == ANY);
         let place = place.filter(|&place| other.0.get(..place) == self.0.get(..place));
@@ -193,16 +193,16 @@ impl fmt::Display for Path {
 }
 
 impl SettingKind {
-    /// The value of a text from outside the file: text as it is, else as TOML writes it.
+    /// Converts text from a variable or a flag to a value: text is kept as it is, everything else is parsed as TOML.
     pub fn read(self, text: &str) -> Value {
         let as_text = || Value::String(text.to_owned());
         if self == Self::Text { as_text() } else { text.parse().unwrap_or_else(|_| as_text()) }
     }
 
-    /// Checks a value as far as its kind goes.
+    /// Checks that a value is of this kind.
     ///
     /// # Errors
-    /// [`ValueError`] for a value of another kind, an empty text or a number out of range.
+    /// [`ValueError`] if the value is of another kind, an empty string or a number out of range.
     pub fn check(self, value: &Value) -> Result<(), ValueError> {
         match (self, value) {
             (Self::Text, Value::String(text)) if text.is_empty() => Err(ValueError::Empty),
@@ -220,7 +220,7 @@ impl SettingKind {
     }
 }
 
-/// Reads the section of an object's schema, then those below it.
+/// Appends the section of an object's schema, then those of its nested objects.
 fn read(path: &Path, schema: &Json, sections: &mut Vec<Section>) {
     let place = sections.len();
     sections.push(Section { path: path.clone(), comment: comment(schema), keys: vec![] });
@@ -244,7 +244,7 @@ fn read(path: &Path, schema: &Json, sections: &mut Vec<Section>) {
     }
 }
 
-/// The doc comment, in one line.
+/// Returns the doc comment, in one line.
 fn comment(schema: &Json) -> String {
     let text = schema["description"].as_str().unwrap_or_default();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn a_key_has_the_comment_and_default_of_its_struct() {
         let key = find(&Path::dotted("worker.slots")).unwrap();
-        assert!(key.comment.starts_with("Most messages"), "{}", key.comment);
+        assert!(key.comment.starts_with("Maximum number of messages"), "{}", key.comment);
         assert_eq!(key.default, 1024);
         assert_eq!(key.kind, SettingKind::Integer { min: 1, max: 120_000 });
         let rate = find(&Path::dotted("targets.eu.rates.register_certificate")).unwrap();
@@ -307,6 +307,6 @@ mod tests {
         assert_eq!(refused(slots, "2.5"), "expected a whole number, found 2.5");
         assert_eq!(refused(SettingKind::Number, "\"ten\""), "expected a number, found \"ten\"");
         assert_eq!(refused(SettingKind::Text, "[\"secret\"]"), "expected text in quotes, found a TOML array");
-        assert_eq!(refused(SettingKind::Text, "\"\""), "expected some text, found none");
+        assert_eq!(refused(SettingKind::Text, "\"\""), "expected text, found an empty string");
     }
 }

@@ -1,7 +1,7 @@
-//! The layers of the settings: defaults, shared variables, file, environment, flags. A later one wins, key by key.
+//! The layers of the settings: defaults, shared variables, file, environment, flags. A later layer wins, key by key.
 //!
-//! Every setting remembers where it comes from. An unknown key and a wrong value are errors in each layer. Sources hold
-//! secrets as they were written, so they have no `Debug`.
+//! Every setting remembers its origin. An unknown key or an invalid value is an error in every layer. The sources
+//! contain secrets in plain text, so they do not implement `Debug`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,51 +15,51 @@ use super::error::ConfigError;
 use super::keys::{self, Path, ValueError};
 use super::origin::Origin;
 
-/// The start of the names of variables that are settings: `MUSTER__SECTION__KEY`.
+/// Prefix of the environment variables that are settings: `MUSTER__SECTION__KEY`.
 const PREFIX: &str = "MUSTER__";
 
-/// What stands for a dot in the name of a variable.
+/// Stands for a dot in the name of a variable.
 const DOT: &str = "__";
 
-/// Variables that other programs understand too, and their keys. They may be meant for those, so they stand in for the
-/// default only: what is said to Muster itself wins, in its file too.
+/// Variables that other programs also read, and their keys. They may be meant for those programs, so they only replace
+/// the default: anything set for Muster itself wins, including its file.
 const SHARED: [(&str, &str); 1] = [("DATABASE_URL", "database.url")];
 
-/// Two keys that exclude each other.
+/// Two keys of which only one may be set.
 const EXCLUSIVE: (&str, &str) = ("database.url_file", "database.url_command");
 
-/// What settings are made from.
+/// Everything that settings are merged from.
 #[derive(Clone, Default)]
 pub struct Sources {
     /// The file.
     pub file: Option<File>,
-    /// The variables of the environment; those that are none of ours are passed over.
+    /// The environment variables. Those that are not Muster's are ignored.
     pub environment: BTreeMap<String, String>,
-    /// What the command line sets, in its order.
+    /// The settings of the command line, in order.
     pub flags: Vec<Flag>,
 }
 
-/// A file of settings.
+/// A settings file.
 #[derive(Clone)]
 pub struct File {
-    /// Where it is, for people.
+    /// Its path, for messages.
     pub path: PathBuf,
-    /// What is in it.
+    /// Its content.
     pub text: String,
 }
 
-/// A setting of the command line.
+/// A setting on the command line.
 #[derive(Clone)]
 pub struct Flag {
     /// The flag.
     pub flag: &'static str,
-    /// The key, with dots.
+    /// The dotted key.
     pub key: String,
     /// Its value.
     pub value: String,
 }
 
-/// All settings and where they come from.
+/// The merged settings and their origins.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The settings.
@@ -70,10 +70,10 @@ pub struct Settings {
 }
 
 impl Sources {
-    /// Lays the layers over each other.
+    /// Merges the layers; a later layer wins, key by key.
     ///
     /// # Errors
-    /// [`ConfigError`] for the first unknown key or wrong value.
+    /// [`ConfigError`] for the first unknown key or invalid value, or if two keys exclude each other.
     pub fn merge(&self) -> Result<Settings, ConfigError> {
         let mut layers = Layers::default();
         layers.add_shared_variables(&self.environment)?;
@@ -90,13 +90,13 @@ impl Sources {
 }
 
 impl Settings {
-    /// Where the setting of a key comes from.
+    /// Returns where the value of a key comes from.
     pub fn origin(&self, key: &Path) -> &Origin {
         self.origins.get(key).unwrap_or(&Origin::Default)
     }
 }
 
-/// What was set so far, in the order of the paths: a table comes before what is in it.
+/// The values set so far, ordered by path: a table comes before its entries.
 #[derive(Default)]
 struct Layers(BTreeMap<Path, (Value, Origin)>);
 
@@ -123,7 +123,7 @@ impl Layers {
             let (path, place) = (path.join(name.get_ref()), origin(name.span().start));
             match value.into_inner() {
                 DeValue::Table(table) if keys::is_section(&path) => {
-                    // A target is there even where all in it has its default.
+                    // A target exists even if its table is empty and everything has its default.
                     self.0.insert(path.clone(), (Value::Table(Table::new()), place));
                     self.add_table(&path, table, origin)?;
                 }
@@ -155,7 +155,7 @@ impl Layers {
     }
 
     fn add_variable(&mut self, name: &str, key: &str, value: &str) -> Result<(), ConfigError> {
-        // `NAME=${UNSET}` in a compose file gives an empty variable: nothing was set.
+        // `NAME=${UNSET}` in a compose file yields an empty variable, which means that nothing was set.
         if value.is_empty() {
             return Ok(());
         }
@@ -174,7 +174,7 @@ impl Layers {
         let Some(key) = keys::find(&path) else {
             return Err(ConfigError::UnknownKey { nearest: keys::nearest(&path), key: path, place });
         };
-        // Tried alone, so that an error belongs to this key and this layer.
+        // Deserialized alone, so that an error can be blamed on this key and this layer.
         let mut alone = Self::default();
         alone.0.insert(path.clone(), (value.clone(), Origin::Default));
         let checked = key.kind.check(&value).and_then(|()| alone.config().map_err(ValueError::Refused));
@@ -204,7 +204,7 @@ impl Layers {
     }
 
     fn settings(self, file: Option<PathBuf>) -> Settings {
-        let config = self.config().expect("every setting was tried alone");
+        let config = self.config().expect("every setting was checked when it was added");
         let origins = self.0.into_iter().map(|(path, (_, origin))| (path, origin)).collect();
         Settings { config, file, origins }
     }
@@ -231,7 +231,7 @@ mod tests {
 
     use super::*;
 
-    /// Sources of a file `f`, variables and `--set` flags.
+    /// Returns sources with a file `f`, variables and `--set` flags.
     fn sources(file: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Sources {
         let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         let flag = |(key, value)| Flag { flag: "--set", key, value };

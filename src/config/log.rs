@@ -1,40 +1,40 @@
-//! What is logged, and how its lines look.
+//! The log filter and the format of log lines.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
-/// What is shown only if the filter names its target. The SDK's loading of credentials, roles and profiles logs at `info` and
-/// `warn` with errors and values in Rust's debug form, and sqlx several lines for each lost connection; Muster's own errors
-/// say the same plainly.
+/// Targets whose events are hidden unless the filter names them. While loading credentials, roles and profiles, the SDK
+/// logs errors and values in Rust's debug form at `info` and `warn`; sqlx logs several lines for each lost connection.
+/// Muster's own errors report the same in plain words.
 const QUIETED: &str = "aws_config=error,sqlx::pool=error,sqlx_core::pool=error,sqlx::postgres::notice=error";
 
-/// What is logged: a filter that `tracing` understands, for example `muster=debug,warn`.
+/// A log filter in the syntax of `tracing`, for example `muster=debug,warn`.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct LogFilter(String);
 
 impl LogFilter {
-    /// Makes a filter.
+    /// Parses a filter.
     ///
     /// # Errors
-    /// [`ParseError`] for text that `tracing` does not understand.
+    /// [`ParseError`] if `tracing` does not accept the text.
     pub fn new(text: impl Into<String>) -> Result<Self, ParseError> {
         let text = text.into();
         EnvFilter::builder().parse(&text)?;
         Ok(Self(text))
     }
 
-    /// What went wrong, and that an embedded Postgres is being fetched, which takes its time.
+    /// Returns a filter for errors only, plus the download of an embedded Postgres, which takes a while.
     pub fn quiet() -> Self {
         Self("error,muster_sandbox::postgres=info".to_owned())
     }
 
-    /// The layer that lets through what is asked for.
+    /// Returns the layer that applies the filter.
     pub(crate) fn layer(&self) -> EnvFilter {
-        // What comes later goes before what comes earlier, and a longer target before a shorter one.
-        EnvFilter::builder().parse(format!("{QUIETED},{}", self.0)).expect("a filter was parsed when it was made")
+        // A later directive wins over an earlier one, and a longer target over a shorter one.
+        EnvFilter::builder().parse(format!("{QUIETED},{}", self.0)).expect("the filter was parsed when it was created")
     }
 }
 
@@ -44,14 +44,14 @@ impl Default for LogFilter {
     }
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
     /// For people.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 

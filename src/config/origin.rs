@@ -1,21 +1,21 @@
-//! Where a setting comes from.
+//! The origin of a setting.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-/// Where a setting comes from.
+/// The origin of a setting.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(tag = "origin", rename_all = "snake_case")]
 pub enum Origin {
-    /// Nobody set it.
+    /// The setting has its default.
     Default,
-    /// The file.
+    /// The settings file.
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The line, from 1.
+        /// Line number, starting at 1.
         line: usize,
     },
     /// The environment.

@@ -1,14 +1,14 @@
-//! How often one job is let through to find out whether a hold is over.
+//! Probe intervals: how often a hold lets one job through to check whether the problem is over.
 
 use std::time::Duration;
 
-/// How often one job is let through to see whether a hold is over.
+/// Probe intervals of the holds. A probe is one job that is called to check whether its hold can be released.
 #[derive(Clone, Copy, Debug)]
 pub struct ProbeTimes {
-    /// A job of a held issuer.
+    /// Interval of the probes of a held issuer.
     pub issuer: Duration,
-    /// A job of a held batch.
+    /// Interval of the probes of a held batch.
     pub batch: Duration,
-    /// A job of a held target.
+    /// Interval of the probes of a held target.
     pub target: Duration,
 }

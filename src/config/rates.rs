@@ -1,4 +1,4 @@
-//! The account's quotas: one for each operation.
+//! The account's quotas, one for each operation, in calls per second.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,25 +7,25 @@ use strum::VariantArray;
 use muster_core::job::Operation;
 use muster_core::rate::Rate;
 
-/// Calls a second.
+/// The account's quotas in one region, in calls per second.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TargetRates {
-    /// RegisterCertificate; AWS gives 10 to an account that did not ask for more.
+    /// Quota of RegisterCertificate. The AWS default is 10.
     pub register_certificate: Rate,
-    /// RegisterCertificateWithoutCA; likewise.
+    /// Quota of RegisterCertificateWithoutCA. The AWS default is 10.
     pub register_certificate_without_ca: Rate,
-    /// RegisterCACertificate; likewise.
+    /// Quota of RegisterCACertificate. The AWS default is 10.
     pub register_ca_certificate: Rate,
 }
 
 impl TargetRates {
-    /// Calls a second of the operation that has most.
+    /// Returns the highest quota, in calls per second.
     pub fn greatest(&self) -> f64 {
         Operation::VARIANTS.iter().map(|&its| self.of(its).per_second()).fold(0.0, f64::max)
     }
 
-    /// The key of an operation's quota.
+    /// Returns the settings key of an operation's quota.
     pub fn key_of(operation: Operation) -> &'static str {
         match operation {
             Operation::RegisterCertificate => "register_certificate",
@@ -34,7 +34,7 @@ impl TargetRates {
         }
     }
 
-    /// The quota of an operation.
+    /// Returns the quota of an operation.
     pub fn of(&self, operation: Operation) -> Rate {
         match operation {
             Operation::RegisterCertificate => self.register_certificate,
@@ -46,7 +46,7 @@ impl TargetRates {
 
 impl Default for TargetRates {
     fn default() -> Self {
-        let default = Rate::new(10.0).expect("AWS's default quota is a rate");
+        let default = Rate::new(10.0).expect("AWS's default quota is a valid rate");
         Self {
             register_certificate: default,
             register_certificate_without_ca: default,

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-/// How often and how slowly a call is tried again.
+/// How often and how slowly a failed call is retried.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryPolicy {
-    /// How many counted attempts a job has.
+    /// Number of counted attempts after which a job is `exhausted`.
     pub attempts: u32,
-    /// Longest first wait; it doubles.
+    /// Maximum first wait. The maximum doubles with each retry.
     pub first_wait: Duration,
-    /// Longest wait.
+    /// Maximum wait.
     pub max_wait: Duration,
-    /// How many attempts a job has that AWS answers with `LimitExceededException`.
+    /// Number of `LimitExceededException` answers after which a job is `exhausted`.
     pub limited_attempts: u32,
-    /// Longest first wait after `LimitExceededException`; it doubles.
+    /// Maximum first wait after `LimitExceededException`. The maximum doubles with each retry.
     pub limited_first_wait: Duration,
 }
 

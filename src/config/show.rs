@@ -1,6 +1,6 @@
-//! All settings with their origins, as `muster config show` prints them: as TOML for people, or as JSON.
+//! The output of `muster config show`: all settings with their origins, as TOML for people or as JSON.
 //!
-//! Values are shown as the structs write themselves, so a secret is masked wherever it comes from.
+//! Values are shown as the structs serialize them, so a secret is masked whatever its origin.
 
 use std::fmt;
 use std::path::{Path as FilePath, PathBuf};
@@ -12,31 +12,31 @@ use super::keys::{self, Path};
 use super::layers::Settings;
 use super::origin::Origin;
 
-/// All settings, to be shown.
+/// All settings, ready for display.
 #[derive(Debug, Serialize)]
 pub struct ShownConfig {
     /// The file that was read.
     pub file: Option<PathBuf>,
-    /// Key by key, in the order of the structs.
+    /// The settings, in the order of the structs.
     #[serde(serialize_with = "by_key")]
     pub settings: Vec<Setting>,
 }
 
-/// One setting, to be shown.
+/// One setting, ready for display.
 #[derive(Debug, Serialize)]
 pub struct Setting {
     /// Its key.
     #[serde(skip)]
     pub key: Path,
-    /// Its value, masked where it is secret; null where it is not set.
+    /// Its value. Secrets are masked; null if it is not set.
     pub value: Json,
-    /// Where it comes from.
+    /// Its origin.
     #[serde(flatten)]
     pub origin: Origin,
 }
 
 impl Settings {
-    /// Shows every key's value and origin.
+    /// Returns the value and origin of every key.
     pub fn shown(&self) -> ShownConfig {
         let values = serde_json::to_value(&self.config).expect("settings are plain values");
         let paths = keys::keys().flat_map(|key| {
@@ -59,7 +59,7 @@ fn by_key<S: Serializer>(settings: &[Setting], serializer: S) -> Result<S::Ok, S
     serializer.collect_map(settings.iter().map(|setting| (setting.key.to_string(), setting)))
 }
 
-/// Writes a settings file that has the same effect, but for what is masked.
+/// Writes a settings file with the same effect, except for masked secrets.
 impl fmt::Display for ShownConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = self.file.as_deref().map(FilePath::display);
@@ -77,7 +77,7 @@ impl fmt::Display for ShownConfig {
 }
 
 impl Setting {
-    // A text or number of JSON is one of TOML too.
+    // A JSON string or number is also valid TOML.
     fn line(&self) -> String {
         if self.value.is_null() {
             format!("# {} is not set", self.key)

@@ -1,4 +1,4 @@
-//! Settings that are written in a way of their own.
+//! Settings with a notation of their own: durations, addresses, and URLs whose password is masked.
 
 use std::time::Duration;
 
@@ -8,17 +8,18 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use muster_core::format::span;
 
-/// A span of time, written with its unit: `100ms`, `8s`, `5m`; above zero and at most 7 days. No setting means anything
-/// at zero, and clocks, SQS and Postgres each overflow somewhere above the maximum.
+/// A duration with a unit, such as `100ms`, `8s` or `5m`; greater than zero and at most 7 days.
+///
+/// No setting has a meaning at zero. Clocks, SQS and Postgres each overflow somewhere above the maximum.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Time(Duration);
 
-/// Text that is no [`Time`].
+/// Why text is not a valid [`Time`].
 #[derive(Debug, thiserror::Error)]
 pub enum TimeError {
-    /// It is no time.
-    #[error("expected a time such as `100ms`, `8s` or `5m`: {0}")]
+    /// It is not a duration with a unit.
+    #[error("expected a time with a unit, such as `100ms`, `8s` or `5m`: {0}")]
     Unreadable(#[from] humantime::DurationError),
     /// It is zero.
     #[error("expected a time above zero")]
@@ -29,7 +30,7 @@ pub enum TimeError {
 }
 
 impl Time {
-    /// Longest time of a setting: 7 days. SQS keeps a message for 14.
+    /// Maximum duration of a setting: 7 days. SQS keeps a message for at most 14.
     pub const MAX: Duration = Duration::from_hours(7 * 24);
 }
 
@@ -64,7 +65,7 @@ impl From<Time> for String {
     }
 }
 
-/// Formats a time for a settings file: exact, in the largest unit that divides it.
+/// Formats a duration for a settings file: exactly, in the largest unit that divides it.
 fn written(time: Duration) -> String {
     const NANOS: [(u128, &str); 7] = [
         (86_400_000_000_000, "d"),
@@ -81,7 +82,7 @@ fn written(time: Duration) -> String {
     format!("{}{name}", nanos / unit)
 }
 
-/// An address, or `off`: a key that is left out has its default, so nothing needs a word of its own.
+/// Serializes an address, or `off`. A missing key means the default, so "no address" needs its own word.
 pub(super) mod address_or_off {
     use std::net::SocketAddr;
 
@@ -90,7 +91,7 @@ pub(super) mod address_or_off {
 
     const OFF: &str = "off";
 
-    #[expect(clippy::ref_option, reason = "serde passes fields so")]
+    #[expect(clippy::ref_option, reason = "serde passes fields by reference")]
     pub(in crate::config) fn serialize<S: Serializer>(
         address: &Option<SocketAddr>,
         serializer: S,
@@ -114,19 +115,19 @@ pub(super) mod address_or_off {
     }
 }
 
-/// Writes a database's URL without its password.
+/// Serializes a database URL without its password.
 pub(super) fn masked_url<S: Serializer>(url: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&mask(url.expose_secret()))
 }
 
-/// What stands in the place of a secret.
+/// Replaces a secret.
 const MASK: &str = "***";
 
-/// Hides the password of a URL, before the host or in a parameter. Where it is unclear what is the password, too much is
-/// hidden rather than too little.
+/// Masks the password of a URL, before the host or in a parameter. If it is unclear which part is the password, it
+/// masks too much rather than too little.
 fn mask(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return MASK.to_owned() };
-    // A password may hold any character that should have been escaped: it ends at the last `@`.
+    // A password may contain unescaped special characters, so it ends at the last `@`.
     let (user, rest) = rest.rsplit_once('@').map_or((None, rest), |(user, rest)| (Some(user), rest));
     let user = match user.map(|user| (user, user.split_once(':'))) {
         Some((_, Some((name, _)))) => format!("{name}:{MASK}@"),

@@ -1,7 +1,7 @@
-//! Where the URL of the ledger is found: in the settings, in a file, or in what a command prints.
+//! Where to find the URL of the ledger: in the settings, in a file, or in the output of a command.
 //!
-//! A file or command is read anew for each new connection, so a password may be rotated while a worker runs. What was read
-//! reaches no log and no error.
+//! A file or command is read again for each new connection, so the password can be rotated while a worker runs. The
+//! text that was read never appears in a log line or an error.
 
 use std::fs::OpenOptions;
 use std::io::Read;
@@ -15,47 +15,47 @@ use secrecy::SecretString;
 use crate::config::command::{self, CommandError, OUTPUT_MAX};
 use muster_core::format::span;
 
-/// What some editors put in front of a text.
+/// Some editors write this at the start of a file.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// Where the URL of the ledger is found.
+/// Where to find the URL of the ledger.
 #[derive(Clone, Debug)]
 pub enum UrlSource {
     /// In the settings.
     Given(SecretString),
     /// In a file.
     File(PathBuf),
-    /// In the standard output of a command, which the shell `sh` runs.
+    /// In the standard output of a command, run with `sh`.
     Command(String),
 }
 
-/// Why there is no URL. Its text never repeats what was read.
+/// Why there is no URL. The message never repeats what was read.
 #[derive(Debug, thiserror::Error)]
 pub enum UrlError {
     /// The file cannot be read.
     #[error("cannot read {path}, named by `database.url_file`: {error}")]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         error: std::io::Error,
     },
     /// The command cannot be started, or its output cannot be read.
     #[error("cannot run `database.url_command`: {0}")]
     Command(std::io::Error),
     /// The command failed.
-    #[error("`database.url_command` failed with {0}; its output is not shown, as it may hold the password")]
+    #[error("`database.url_command` failed with {0}; its output is not shown because it may contain the password")]
     Failed(ExitStatus),
-    /// It took too long; a command was killed.
-    #[error("`{setting}` gave no URL within {}", span(*within))]
+    /// Reading took too long. A command was killed.
+    #[error("`{setting}` returned no URL within {}", span(*within))]
     Timeout {
         /// The setting.
         setting: &'static str,
-        /// Longest that it may take.
+        /// The time limit.
         within: Duration,
     },
-    /// There is nothing in it, or something that is no text.
-    #[error("`{setting}` gave no URL: expected one line of text such as `postgres://user:password@host/database`")]
+    /// The source is empty, not text, or more than one line.
+    #[error("`{setting}` returned no URL: expected one line of text such as `postgres://user:password@host/database`")]
     NoUrl {
         /// The setting.
         setting: &'static str,
@@ -63,12 +63,12 @@ pub enum UrlError {
 }
 
 impl UrlSource {
-    /// Says whether the URL may differ the next time that it is read.
+    /// Returns whether the URL may differ the next time it is read.
     pub fn may_change(&self) -> bool {
         !matches!(self, Self::Given(_))
     }
 
-    /// The setting that names it.
+    /// Returns the setting that defines this source.
     pub fn setting(&self) -> &'static str {
         match self {
             Self::Given(_) => "database.url",
@@ -77,7 +77,7 @@ impl UrlSource {
         }
     }
 
-    /// Reads the URL.
+    /// Reads the URL, or fails if that takes longer than `within`.
     pub async fn read(&self, within: Duration) -> Result<SecretString, UrlError> {
         let setting = self.setting();
         let read = match self {
@@ -105,19 +105,21 @@ async fn run(command: &str) -> Result<Vec<u8>, UrlError> {
     })
 }
 
-/// Reads a file on a thread of its own: a file system that hangs holds up no other.
+/// Reads a file on a blocking thread, so that a hanging file system does not block the runtime.
 async fn read_file(path: PathBuf) -> Result<Vec<u8>, UrlError> {
     let its = path.clone();
     let read = tokio::task::spawn_blocking(move || read_regular(&its)).await;
     read.unwrap_or_else(|panic| Err(panic.into())).map_err(|error| UrlError::File { path, error })
 }
 
-/// Reads what is a file with content: whoever opens a pipe waits for somebody to write.
+/// Reads a regular file. Opened without blocking, because opening a pipe waits for a writer.
 fn read_regular(path: &Path) -> std::io::Result<Vec<u8>> {
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(std::io::Error::other("it is no regular file, and it is read for each new connection"));
+        return Err(std::io::Error::other(
+            "it is not a regular file, but it must be read again for each new connection",
+        ));
     }
     let mut bytes = Vec::new();
     file.take(OUTPUT_MAX).read_to_end(&mut bytes)?;
@@ -166,17 +168,18 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         for (source, part) in [
             (UrlSource::File("/nowhere/url".into()), "cannot read /nowhere/url, named by `database.url_file`: No such"),
-            (UrlSource::File(file.path().to_owned()), "`database.url_file` gave no URL"),
-            (command("true"), "`database.url_command` gave no URL"),
+            (UrlSource::File(file.path().to_owned()), "`database.url_file` returned no URL"),
+            (command("true"), "`database.url_command` returned no URL"),
             (command("echo secret; exit 3"), "`database.url_command` failed with exit status: 3; "),
-            (command("echo secret; echo secret"), "`database.url_command` gave no URL"),
+            (command("echo secret; echo secret"), "`database.url_command` returned no URL"),
         ] {
             let error = read(source).await.unwrap_err();
             assert!(error.starts_with(part) && !error.contains("secret"), "{error}");
         }
     }
 
-    /// Premise: whoever opens a FIFO waits until somebody writes, and a thread that waits so ends with the process only.
+    /// Premise: opening a FIFO waits for a writer, and a thread that waits for one cannot be stopped before the process
+    /// exits.
     #[tokio::test]
     async fn what_is_no_regular_file_is_refused_at_once() {
         let folder = tempfile::tempdir().unwrap();
@@ -186,24 +189,24 @@ mod tests {
         for path in [&fifo, &link, folder.path(), Path::new("/dev/null")] {
             let read = tokio::time::timeout(Duration::from_secs(5), read(UrlSource::File(path.to_owned()))).await;
             let error = read.expect("it blocks").unwrap_err();
-            assert!(error.contains("named by `database.url_file`: it is no regular file"), "{error}");
+            assert!(error.contains("named by `database.url_file`: it is not a regular file"), "{error}");
         }
     }
 
-    /// Premise: the shell starts the command as a process of its own, and only the shell would be killed.
+    /// Premise: the shell starts the command as a separate process, and killing the shell alone would leave it running.
     #[tokio::test]
     async fn a_command_that_hangs_is_killed_with_everything_it_started() {
         let folder = tempfile::tempdir().unwrap();
         let fifo = folder.path().join("fifo");
         assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-        // Whoever reads the FIFO sees its end when the last process that has it open is gone.
+        // A reader of the FIFO sees end of file once the last process that has it open is gone.
         let hanging = format!("exec 3>'{}'; sleep 600 & sleep 600; true", fifo.display());
         let (sender, read) = std::sync::mpsc::sync_channel(1);
         std::thread::Builder::new().spawn(move || sender.send(std::fs::read(fifo).unwrap())).unwrap();
         let asked_at = Instant::now();
         let within = Duration::from_secs(1);
         let error = command(&hanging).read(within).await.unwrap_err().to_string();
-        assert_eq!(error, "`database.url_command` gave no URL within 1 s");
+        assert_eq!(error, "`database.url_command` returned no URL within 1 s");
         assert!(read.recv_timeout(WITHIN).expect("something was left running").is_empty());
         assert!(asked_at.elapsed() < WITHIN);
     }

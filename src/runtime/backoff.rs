@@ -1,18 +1,19 @@
-//! Waits between retries: exponential with full jitter. The only file that names the `backoff` crate.
+//! Waits between retries: exponential backoff with full jitter. The only file that uses the `backoff` crate.
 
 use std::time::Duration;
 
 use ::backoff::backoff::Backoff as _;
 use ::backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 
-/// An endless run of waits, each evenly spread over zero to a limit that doubles up to a cap.
+/// An endless sequence of waits. Each is uniformly random between zero and a limit, which doubles up to a cap.
 #[derive(Debug)]
 pub struct Backoff(ExponentialBackoff);
 
 impl Backoff {
-    /// Begins a run whose first wait is at most `first` and whose later ones are at most `cap`.
+    /// Creates a sequence whose first wait is at most `first` and whose later waits are at most `cap`.
     pub fn new(first: Duration, cap: Duration) -> Self {
-        // Half the interval with a factor of 1 is the whole range from zero to the interval.
+        // The crate spreads a wait around its interval. Half the interval with a randomization factor of 1 covers the
+        // whole range from zero to the interval.
         let policy = ExponentialBackoffBuilder::default()
             .with_initial_interval(first / 2)
             .with_max_interval(cap / 2)
@@ -23,17 +24,17 @@ impl Backoff {
         Self(policy)
     }
 
-    /// The next wait.
+    /// Returns the next wait.
     pub fn next_wait(&mut self) -> Duration {
         self.0.next_backoff().expect("without a maximum elapsed time there is always a next wait")
     }
 
-    /// Waits.
+    /// Sleeps for the next wait.
     pub async fn wait(&mut self) {
         tokio::time::sleep(self.next_wait()).await;
     }
 
-    /// Begins the run anew, after a success.
+    /// Restarts the sequence, after a success.
     pub fn reset(&mut self) {
         self.0.reset();
     }
@@ -46,7 +47,7 @@ mod tests {
     const FIRST: Duration = Duration::from_millis(200);
     const CAP: Duration = Duration::from_secs(30);
 
-    /// The library adds a nanosecond to make its range closed.
+    /// The crate adds a nanosecond to make its range inclusive.
     const ROUNDING: Duration = Duration::from_nanos(2);
 
     #[test]
@@ -66,8 +67,8 @@ mod tests {
     fn the_jitter_uses_the_whole_range() {
         let mut first_waits: Vec<_> = (0..500).map(|_| Backoff::new(FIRST, CAP).next_wait()).collect();
         first_waits.sort();
-        assert!(first_waits[49] < FIRST / 4, "a tenth of the waits lies in the first quarter");
-        assert!(first_waits[450] > FIRST * 3 / 4, "a tenth of the waits lies in the last quarter");
+        assert!(first_waits[49] < FIRST / 4, "a tenth of the waits is in the first quarter");
+        assert!(first_waits[450] > FIRST * 3 / 4, "a tenth of the waits is in the last quarter");
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! The chain of errors that led to one.
+//! The chain of causes of an error.
 
 use std::error::Error;
 
-/// An error and what caused it, outermost first.
+/// Returns an error and its causes, outermost first.
 pub(crate) fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
 }

@@ -1,8 +1,9 @@
-//! Places in the code at which a test lets the process die, or a task panic.
+//! Places in the code where a test can make the process abort or a task panic.
 //!
-//! `MUSTER_CRASH_AT=committed` aborts the process where it gets to that place, `committed:3` where it gets there for
-//! the third time; `MUSTER_PANIC_AT` panics there. Only builds with debug assertions look at it: a release binary holds nothing of this file. It uses
-//! nothing beside the standard library, so that a test can compile it alone in both ways.
+//! `MUSTER_CRASH_AT=committed` aborts the process when it reaches that place, `committed:3` when it reaches it for the
+//! third time. `MUSTER_PANIC_AT` panics instead. Only builds with debug assertions read these variables; a release
+//! binary contains nothing of this file. It uses nothing but the standard library, so that a test can compile it alone,
+//! with and without debug assertions.
 
 #[cfg(debug_assertions)]
 use std::sync::{
@@ -10,7 +11,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// Says that a place was reached; the process or the task ends here where it was told to.
+/// Marks a place as reached. Aborts the process or panics if the environment asks for that here.
 #[cfg(debug_assertions)]
 pub(crate) fn reached(place: &str) {
     static CRASH: OnceLock<Option<Crash>> = OnceLock::new();
@@ -21,18 +22,18 @@ pub(crate) fn reached(place: &str) {
     if is_due(&CRASH, "MUSTER_CRASH_AT") {
         std::process::abort();
     }
-    assert!(!is_due(&PANIC, "MUSTER_PANIC_AT"), "as ordered");
+    assert!(!is_due(&PANIC, "MUSTER_PANIC_AT"), "panic requested by MUSTER_PANIC_AT");
 }
 
-/// Says that a place was reached.
+/// Does nothing in a release build.
 #[cfg(not(debug_assertions))]
 pub(crate) fn reached(_place: &str) {}
 
-/// A crash on order.
+/// A requested crash or panic.
 #[cfg(debug_assertions)]
 struct Crash {
     place: String,
-    /// How many times the place is still passed, this one included.
+    /// How many more times the place must be reached. The crash happens when this goes from 1 to 0.
     left: AtomicUsize,
 }
 
@@ -42,7 +43,7 @@ impl Crash {
         Some(Self::read(&std::env::var(variable).ok()?))
     }
 
-    /// Reads `PLACE` or `PLACE:N`.
+    /// Parses `PLACE` or `PLACE:N`.
     fn read(order: &str) -> Self {
         let (place, n) = order.split_once(':').unwrap_or((order, "1"));
         Self { place: place.to_owned(), left: AtomicUsize::new(n.parse().unwrap_or(1)) }

@@ -1,11 +1,13 @@
 //! An output file whose path the user chose.
 //!
-//! Invariant: a regular file is replaced whole or stays as it was. The content goes to a temporary file in the same
-//! folder, which is renamed over the old file at the end. Whatever is not a regular file (device, FIFO, socket, open
-//! descriptor) is never replaced, but written straight through. Symlinks stay: the file they point to is replaced.
+//! Invariant: a regular file is replaced as a whole or stays unchanged. The content goes to a temporary file in the
+//! same folder, which is renamed over the old file at the end. Anything that is not a regular file (device, FIFO,
+//! socket, open descriptor) is never replaced, but written to directly. Symlinks stay: the file they point to is
+//! replaced.
 //!
-//! Opening finds out what cannot be written, so that a command fails before it does its work. Deliberately not here:
-//! whether an existing file may be replaced, and what a reader that went away means. Both differ between commands.
+//! Opening detects a path that cannot be written, so that a command fails before it does its work. Deliberately not
+//! here: whether an existing file may be replaced, and what to do when a reader goes away. Both differ between
+//! commands.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufWriter, Write};
@@ -17,10 +19,10 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-/// The most symlinks that are followed, as in Linux.
+/// Maximum number of symlinks that are followed, as in Linux.
 const LINKS_MAX: usize = 40;
 
-/// An output file that is being written. Nothing is final before [`OutputFile::finish`].
+/// An output file that is being written. A regular file is not replaced before [`OutputFile::finish`].
 pub struct OutputFile {
     path: PathBuf,
     out: BufWriter<Sink>,
@@ -31,11 +33,11 @@ pub struct OutputFile {
 pub enum ChosenBy {
     /// The user, with this option.
     Option(&'static str),
-    /// Muster, which puts the file into the current folder; this option chooses another path.
+    /// Muster, which creates the file in the current folder. This option chooses another path.
     Default(&'static str),
 }
 
-/// An output file that cannot be opened.
+/// Why an output file cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {error}", path.display())]
 pub struct OutputFileError {
@@ -46,19 +48,19 @@ pub struct OutputFileError {
 
 /// Where the bytes go.
 enum Sink {
-    /// Straight through.
+    /// Directly to where the path leads.
     Stream(Box<dyn Write + Send>),
-    /// Into a temporary file that becomes `target` at the end.
+    /// To a temporary file that becomes `target` at the end.
     Replacement { file: NamedTempFile, target: PathBuf, is_target_there: bool },
 }
 
 impl OutputFile {
-    /// Opens a path for writing. A regular file that is there stays as it is until [`OutputFile::finish`].
+    /// Opens a path for writing. An existing regular file stays unchanged until [`OutputFile::finish`].
     ///
-    /// Blocks until there is a reader where the path is a FIFO.
+    /// Blocks until there is a reader if the path is a FIFO.
     ///
     /// # Errors
-    /// The folder is missing or read-only, or what is there cannot be written.
+    /// The folder is missing or read-only, or whatever exists at the path cannot be written to.
     pub fn open(path: PathBuf, chosen_by: ChosenBy) -> Result<Self, OutputFileError> {
         match Sink::open(&path) {
             Ok(sink) => Ok(Self { path, out: BufWriter::new(sink) }),
@@ -66,20 +68,20 @@ impl OutputFile {
         }
     }
 
-    /// The path as the user wrote it.
+    /// Returns the path as the user wrote it.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Says whether a regular file was there when the path was opened, which [`OutputFile::finish`] replaces.
+    /// Returns whether [`OutputFile::finish`] replaces a regular file, one that existed when the path was opened.
     pub fn replaces_file(&self) -> bool {
         matches!(self.out.get_ref(), Sink::Replacement { is_target_there: true, .. })
     }
 
-    /// Writes what is buffered and puts a regular file in its place.
+    /// Writes what is buffered and moves a regular file into place.
     ///
     /// # Errors
-    /// The file cannot be written; one that was there before is as it was.
+    /// The file cannot be written. A regular file that existed before is unchanged.
     pub fn finish(mut self) -> io::Result<()> {
         self.flush()?;
         let Self { path, out } = self;
@@ -99,7 +101,7 @@ impl Write for OutputFile {
 }
 
 impl OutputFileError {
-    /// How the user can fix it.
+    /// Returns how the user can fix the error.
     pub fn hint(&self) -> String {
         match self.chosen_by {
             ChosenBy::Option(option) => {
@@ -107,14 +109,14 @@ impl OutputFileError {
             }
             ChosenBy::Default(option) => {
                 format!(
-                    "without `{option}` the file is made in the current folder: `{option} FILE` chooses another path"
+                    "without `{option}` the file is created in the current folder: `{option} FILE` chooses another path"
                 )
             }
         }
     }
 }
 
-/// Adds the path to an error of the system, and keeps its kind.
+/// Adds the path to a system error and keeps its kind.
 fn naming(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
@@ -136,11 +138,11 @@ impl Sink {
     }
 
     fn replacing(target: PathBuf, found: &Metadata) -> io::Result<Self> {
-        // A rename asks for the folder's permission only: a file that is write-protected must not be replaced either.
+        // A rename only needs permission on the folder, but a write-protected file must not be replaced either.
         File::options().write(true).open(&target)?;
         let file = temporary_file(&target, 0o600)?;
-        // Only root may give files away; whoever may not becomes the owner. The owner comes first, as a change of it
-        // takes bits from the mode.
+        // Only root can give files away; any other user becomes the owner. The owner is set first, because changing it
+        // clears bits of the mode.
         let _ = fchown(file.as_file(), Some(found.uid()), Some(found.gid()));
         file.as_file().set_permissions(found.permissions())?;
         Ok(Self::Replacement { file, target, is_target_there: true })
@@ -158,7 +160,7 @@ impl Sink {
         match self {
             Self::Stream(mut out) => out.flush(),
             Self::Replacement { file, target, .. } => {
-                // Otherwise a crash of the machine could leave the new name with none of its content.
+                // Otherwise a crash of the machine could leave an empty file under the new name.
                 file.as_file().sync_all()?;
                 file.persist(target)?;
                 Ok(())
@@ -183,14 +185,14 @@ impl Write for Sink {
     }
 }
 
-/// Makes a temporary file beside `target`, with `mode` less the umask. It is removed unless it is renamed.
+/// Creates a temporary file next to `target`, with `mode` minus the umask. It is removed unless it is renamed.
 fn temporary_file(target: &Path, mode: u32) -> io::Result<NamedTempFile> {
-    // Opened here, as the crate's own errors name the temporary file, which means nothing to the user.
+    // Opened here, because the errors of `tempfile` name the temporary file, which means nothing to the user.
     let open = |path: &Path| File::options().write(true).create_new(true).mode(mode).open(path);
     tempfile::Builder::new().prefix(".muster-").suffix(".part").make_in(folder_of(target), open)
 }
 
-/// The folder that a path is in.
+/// Returns the folder that contains a path.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -204,36 +206,37 @@ fn follow_links(path: &Path) -> io::Result<PathBuf> {
         }
         match fs::read_link(&path) {
             Ok(target) => path = folder_of(&path).join(target),
-            // There is nothing, or it is not a link.
+            // Nothing exists there, or it is not a link.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) => {
                 return Ok(path);
             }
             Err(error) => return Err(error),
         }
     }
-    // What the system says of a loop.
+    // Too many links: let the system report the loop.
     fs::metadata(&path).map(|_| path)
 }
 
-/// Says whether the path is an open descriptor of a process, such as `/dev/stdout`, `/dev/fd/63` or `/proc/self/fd/1`
-/// lead to. What it reads as a link is not always a path (`pipe:[42]`), and a file behind it was opened by somebody else.
+/// Returns whether the path is an open descriptor of a process, which is where `/dev/stdout`, `/dev/fd/63` or
+/// `/proc/self/fd/1` lead. Read as a link, it does not always yield a path (`pipe:[42]`), and a file behind it was
+/// opened by someone else.
 fn is_descriptor(path: &Path) -> bool {
     let Ok(folder) = folder_of(path).canonicalize() else { return false };
     folder == Path::new("/dev/fd") || (folder.starts_with("/proc") && folder.ends_with("fd"))
 }
 
 fn open_descriptor(path: &Path) -> io::Result<Box<dyn Write + Send>> {
-    // A second opening would have an offset of its own, and overwrite what else goes to standard output.
+    // Opening it a second time would start at its own offset and overwrite other output of this process.
     match own_descriptor(path).as_deref() {
         Some("1") => return Ok(Box::new(File::from(duplicate(&io::stdout())?))),
         Some("2") => return Ok(Box::new(File::from(duplicate(&io::stderr())?))),
         _ => {}
     }
-    // Behind what is in a file already, as the descriptor itself would write.
+    // Append to what the file already contains, as writing to the descriptor itself would.
     Ok(Box::new(File::options().append(true).open(path)?))
 }
 
-/// The number of a descriptor of this process.
+/// Returns the number of a descriptor, if it is one of this process.
 fn own_descriptor(path: &Path) -> Option<String> {
     let folder = folder_of(path).canonicalize().ok()?;
     let own = Path::new("/proc").join(std::process::id().to_string());
@@ -268,7 +271,7 @@ mod tests {
         fs::metadata(path).unwrap().permissions().mode() & 0o7777
     }
 
-    /// The names in a folder, so that a test sees what was left there.
+    /// Returns the names in a folder, so that a test sees what was left there.
     fn names(folder: &Path) -> Vec<String> {
         let mut names: Vec<_> =
             fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -280,17 +283,17 @@ mod tests {
         Command::new(program).args(arguments).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
     }
 
-    /// Makes a device like one of /dev, so that no test can replace a real one.
+    /// Creates a device like one of /dev, so that no test can replace a real one.
     fn device(path: &Path, minor: &str) -> bool {
         let is_made = run("mknod", &[path.to_str().unwrap(), "c", "1", minor]);
         if !is_made {
-            println!("skipped: only root may make device nodes");
+            println!("skipped: only root can create device nodes");
         }
         is_made
     }
 
     fn fifo(path: &Path) {
-        assert!(run("mkfifo", &[path.to_str().unwrap()]), "coreutils have mkfifo");
+        assert!(run("mkfifo", &[path.to_str().unwrap()]), "mkfifo is part of coreutils");
     }
 
     #[test]
@@ -420,7 +423,7 @@ mod tests {
         assert!(fs::symlink_metadata(&path).unwrap().file_type().is_fifo());
     }
 
-    /// Premise: a reader that gets no writer waits for ever.
+    /// Premise: a reader without a writer waits forever.
     #[test]
     fn a_reader_of_a_fifo_sees_the_end_where_nothing_is_written() {
         let folder = tempfile::tempdir().unwrap();
@@ -456,7 +459,7 @@ mod tests {
     #[test]
     fn a_path_that_cannot_be_written_shows_at_once() {
         let folder = tempfile::tempdir().unwrap();
-        // Root may write to any folder: a missing one, and one where the kernel lets nobody create files.
+        // Root can write to any folder, so this uses a missing one and one where the kernel lets no one create files.
         let missing = "No such file or directory (os error 2)";
         for (path, why) in [
             (folder.path().join("none/file"), missing),
@@ -474,7 +477,7 @@ mod tests {
         assert_eq!(names(folder.path()).len(), 0);
     }
 
-    /// Premise: a pipe that a shell made for `>(command)` is a descriptor of ours and has no name to be replaced.
+    /// Premise: a pipe that a shell creates for `>(command)` is one of our descriptors and has no name to replace.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_pipe_among_our_descriptors_is_written_while_it_has_a_reader() {
@@ -488,7 +491,7 @@ mod tests {
         reader.read_exact(&mut text).unwrap();
         assert_eq!(&text, b"through");
         drop(reader);
-        // A process that another test starts holds the reader's copy until it has become another program.
+        // A process that another test forks holds a copy of the reader until it calls exec.
         let error = std::iter::repeat_with(|| write(&path, "too late")).find_map(|written| {
             std::thread::yield_now();
             written.err()

@@ -1,14 +1,17 @@
-//! Work that several ask for at once and that is done once for all of them.
+//! Single-flight: callers that ask for the same work at the same time share one run of it.
+//!
+//! The work runs at most once at a time, in a task of its own, so it goes on if its callers give up. A caller can also
+//! reuse the result of a recent run.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-/// Work that runs at most once at a time.
+/// Work that runs at most once at a time, for all its callers.
 #[derive(Debug)]
 pub(crate) struct SharedCall<T> {
-    /// The run that began last.
+    /// The latest run.
     last: Mutex<Option<SharedRun<T>>>,
 }
 
@@ -16,21 +19,22 @@ pub(crate) struct SharedCall<T> {
 #[derive(Clone, Debug)]
 pub(crate) struct SharedRun<T> {
     began: Instant,
-    /// What the run before it gave.
+    /// The result of the run before it.
     before: Option<T>,
+    /// The result, and when it was produced.
     outcome: watch::Receiver<Option<(Instant, T)>>,
 }
 
-/// What is known of a run.
+/// What waiting for a run returned.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum RunResult<T> {
-    /// What it gave.
+    /// The result of the run.
     Outcome(T),
-    /// It takes longer than was waited for.
+    /// The run did not finish in time.
     Late {
-        /// How long it has run.
+        /// How long it has been running.
         since: Duration,
-        /// What the run before it gave, if there was one.
+        /// The result of the run before it, if there was one.
         before: Option<T>,
     },
 }
@@ -42,8 +46,9 @@ impl<T> Default for SharedCall<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> SharedCall<T> {
-    /// The run that is under way, or that gave something no longer ago than `kept`; else a new one begins. A run outlives
-    /// whoever began it.
+    /// Joins the current run, or one that finished less than `kept` ago; otherwise starts a new run.
+    ///
+    /// A run continues even if the caller that started it goes away.
     pub(crate) fn join<F>(&self, kept: Duration, work: impl FnOnce() -> F) -> SharedRun<T>
     where
         F: Future<Output = T> + Send + 'static,
@@ -66,7 +71,7 @@ impl<T: Clone + Send + Sync + 'static> SharedCall<T> {
 }
 
 impl<T: Clone> SharedRun<T> {
-    /// Waits for what the run gives, no longer than a time.
+    /// Waits for the result of the run, at most for `patience`.
     pub(crate) async fn wait(mut self, patience: Duration) -> RunResult<T> {
         let waited = tokio::time::timeout(patience, self.outcome.wait_for(Option::is_some)).await;
         let outcome = waited.ok().and_then(Result::ok).and_then(|outcome| outcome.clone());
@@ -75,12 +80,12 @@ impl<T: Clone> SharedRun<T> {
     }
 
     fn is_of_use(&self, kept: Duration) -> bool {
-        // With its runtime, a run under way ends without an outcome.
+        // A run whose runtime was shut down never produces a result; its channel is closed.
         let is_under_way = || self.outcome.has_changed().is_ok();
         self.outcome.borrow().as_ref().map_or_else(is_under_way, |(at, _)| at.elapsed() < kept)
     }
 
-    /// What it gave, or what the run before it gave.
+    /// Returns the result of this run, or else of the run before it.
     fn newest(&self) -> Option<T> {
         self.outcome.borrow().as_ref().map(|(_, outcome)| outcome.clone()).or_else(|| self.before.clone())
     }
@@ -114,7 +119,7 @@ mod tests {
             (first.wait(PATIENCE).await, second.wait(PATIENCE).await),
             (RunResult::Outcome(1), RunResult::Outcome(1))
         );
-        assert_eq!(flight.join(PATIENCE, work(3)).wait(PATIENCE).await, RunResult::Outcome(1), "it is kept");
+        assert_eq!(flight.join(PATIENCE, work(3)).wait(PATIENCE).await, RunResult::Outcome(1), "it is reused");
         let late = flight.join(Duration::ZERO, work(4)).wait(Duration::from_secs(1)).await;
         assert!(matches!(late, RunResult::Late { before: Some(1), .. }), "{late:?}");
     }

@@ -1,8 +1,8 @@
-//! Waiting for an instant that may not be set.
+//! Sleeping until an optional instant.
 
 use tokio::time::Instant;
 
-/// Waits until an instant, or forever if there is none.
+/// Sleeps until the instant, or forever if there is none.
 pub(crate) async fn sleep_until(instant: Option<Instant>) {
     match instant {
         Some(instant) => tokio::time::sleep_until(instant).await,

@@ -1,8 +1,8 @@
-//! Lines on their way to standard error: a bounded queue, and one thread that writes.
+//! A bounded queue of lines for standard error, and one thread that writes them.
 //!
-//! Whoever sends a line neither waits nor fails. A line that finds the queue full, or that cannot be written (a full disk, a
-//! closed pipe), is lost and counted. As soon as writing works again, one line says how many were lost. Events that repeat are
-//! counted by `repeats`; the thread wakes up to print the counts.
+//! Sending a line neither blocks nor fails. A line is lost, and counted, if the queue is full or the line cannot be
+//! written (a full disk, a closed pipe). Once writing works again, one line reports how many were lost. `repeats`
+//! counts repeated events; the thread wakes up to print the counts.
 
 mod notice;
 #[cfg(test)]
@@ -23,28 +23,29 @@ use notice::notice;
 use super::repeats::{RepeatSummary, Repeats};
 use super::{LineStyle, panics};
 
-/// Most bytes that wait to be written: about a thousand lines.
+/// Maximum bytes waiting to be written: about a thousand lines.
 const QUEUED_MAX: usize = 256 << 10;
 
-/// Least time between two lines about lost lines: while a flood lasts, they would make it worse.
+/// Minimum time between two lines that report lost lines. During a flood, more of them would make it worse.
 const NOTICE_EVERY: Duration = Duration::from_secs(1);
 
-/// How long a full pipe that does not block is left alone.
+/// Wait before writing again to a full non-blocking pipe.
 const FULL_PIPE_WAIT: Duration = Duration::from_millis(10);
 
-/// The look of the lines that this file makes.
+/// The style of the lines that this file creates.
 static LOOK: OnceLock<LineStyle> = OnceLock::new();
 
-/// The lines of this process, and the thread that writes them.
+/// The queue of this process. Creating it starts the thread that writes the lines.
 static LINES: LazyLock<Arc<Lines>> = LazyLock::new(|| {
     let lines = Arc::new(Lines::new(lost(), LOOK.get().copied().unwrap_or_default()));
     let writing = Arc::clone(&lines);
-    // A thread of its own, and none that a stop waits for: it may be blocked for ever. Without it, all lines are lost.
+    // A stop does not wait for this thread, because it may be blocked forever. If it cannot be started, all lines are
+    // lost.
     let _ = thread::Builder::new().name("log".to_owned()).spawn(move || writing.write_all_to(&mut io::stderr()));
     lines
 });
 
-/// The number of log lines that were lost since the start of the process.
+/// Returns the counter of log lines lost since the start of the process.
 pub fn lost() -> IntCounter {
     static LOST: LazyLock<IntCounter> = LazyLock::new(|| {
         IntCounter::new("log_lines_lost_total", "Log lines that could not be written.").expect("the name is valid")
@@ -52,30 +53,30 @@ pub fn lost() -> IntCounter {
     LOST.clone()
 }
 
-/// Sets the look of the lines about lost and repeated lines, before the first line.
+/// Sets the style of the lines about lost and repeated lines. Must be called before the first line is sent.
 pub(super) fn set_look(look: LineStyle) {
     let _ = LOOK.set(look);
 }
 
-/// Queues a line, which ends with a newline.
+/// Queues a line, which must end with a newline.
 pub(super) fn send(line: Vec<u8>) {
     LINES.send(line);
 }
 
-/// Queues a line of the log, unless it is a repeat.
+/// Queues a log line, unless it is a repeat.
 fn log(line: &[u8]) {
     LINES.log(line, Instant::now());
 }
 
-/// Waits until everything queued and all counts of repeats are written, or the time has passed.
+/// Waits until everything queued and all counts of repeats are written, at most for the given duration.
 pub(super) fn flush(within: Duration) {
     LINES.flush(within);
 }
 
-/// Queues each line that is written to it; repeats are counted instead.
+/// Queues each line that is written to it, but counts repeats instead.
 pub(super) struct Sender;
 
-/// The same for one event.
+/// A [`Sender`] for one event.
 pub(super) struct EventSender {
     may_repeat: bool,
 }
@@ -87,7 +88,7 @@ impl MakeWriter<'_> for Sender {
         EventSender { may_repeat: true }
     }
 
-    /// Whoever asks for details wants their order, and each panic counts.
+    /// `debug` and `trace` lines are never merged, so that they stay in order, and neither are panics.
     fn make_writer_for(&self, event: &Metadata<'_>) -> EventSender {
         EventSender { may_repeat: *event.level() <= Level::INFO && event.target() != panics::TARGET }
     }
@@ -119,14 +120,14 @@ struct Lines {
 struct State {
     queued: VecDeque<Line>,
     n_bytes: usize,
-    /// Lost lines that no line reported yet.
+    /// Lost lines not yet reported.
     n_unreported: u64,
     notice_due_at: Instant,
     is_writing: bool,
     repeats: Repeats,
 }
 
-/// A line, and how many it stands for.
+/// A line, and how many lines it stands for.
 struct Line {
     bytes: Vec<u8>,
     n: u64,
@@ -138,10 +139,10 @@ impl From<RepeatSummary> for Line {
     }
 }
 
-/// What is to be written next.
+/// What to write next.
 enum Next {
     Line(Line),
-    /// That so many lines were lost.
+    /// A report that this many lines were lost.
     Notice(u64),
 }
 
@@ -199,7 +200,7 @@ impl Lines {
         drop(self.changed.wait_timeout_while(state, within, is_busy));
     }
 
-    /// Writes what comes, for ever.
+    /// Writes lines forever.
     fn write_all_to(&self, out: &mut impl Write) {
         let mut is_mid_line = false;
         loop {
@@ -235,7 +236,7 @@ impl Lines {
         }
     }
 
-    /// Notes what became of something that was to be written.
+    /// Records whether something was written.
     fn note(&self, written: &Next, is_written: bool) {
         let mut state = self.state();
         match written {
@@ -266,14 +267,14 @@ impl State {
         self.queued.push_back(line);
     }
 
-    /// Queues the counts of repeats whose time is over; a full queue makes them wait and grow, not be lost.
+    /// Queues the counts of repeats that are due. If the queue is full, they are not lost: they wait and grow.
     fn end_windows(&mut self, now: Instant) {
         if self.n_bytes < QUEUED_MAX && self.repeats.due_at().is_some_and(|due_at| due_at <= now) {
             self.repeats.end_due(now).into_iter().for_each(|summary| self.push(summary.into()));
         }
     }
 
-    /// How long to wait for a line, if not for ever.
+    /// Returns how long to wait for a line. `None`: forever.
     fn wait(&self, now: Instant) -> Option<Duration> {
         let notice = (self.n_unreported > 0).then_some(NOTICE_EVERY);
         let window = self.repeats.due_at().map(|due_at| due_at.saturating_duration_since(now));
@@ -281,7 +282,7 @@ impl State {
     }
 }
 
-/// Writes a line whole; where that fails, the error is how many bytes were written.
+/// Writes a whole line. The error is the number of bytes written before the failure.
 fn write_line(out: &mut impl Write, line: &[u8]) -> Result<(), usize> {
     let mut n_written = 0;
     while n_written < line.len() {

@@ -1,8 +1,7 @@
-//! What Prometheus sees: closed label sets, every counter there from the start at 0.
+//! The Prometheus metrics of a worker. Label values come from closed sets, and every counter starts at 0.
 //!
-//! A gauge of something that is not known yet, or no longer, is absent: 0 would be a claim.
-//!
-//! No label ever holds a batch, a source, a certificate or a message, so input cannot add series.
+//! A gauge whose value is not known yet, or no longer known, is absent, because 0 would be a claim. No label contains a
+//! batch, a source, a certificate or a message, so input cannot add series.
 
 mod fleet;
 mod maker;
@@ -33,41 +32,41 @@ use maker::Maker;
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// Messages received, by delivery (first, redelivery).
+    /// Messages received, by delivery (first or redelivery).
     pub jobs_received: IntCounterVec,
-    /// Jobs whose end is committed, by status and code.
+    /// Jobs with a committed outcome, by status and code.
     pub jobs_finished: IntCounterVec,
     /// Jobs that were parked, by code.
     pub jobs_parked: IntCounterVec,
-    /// Parked jobs that were sent again, by reason.
+    /// Jobs of the ledger that were resent, by reason.
     pub jobs_sent_again: IntCounterVec,
     /// Messages held, by stage.
     pub jobs_in_flight: IntGaugeVec,
     /// Age of the message held longest.
     pub oldest_in_flight_age: Gauge,
-    /// From sending a message to its committed end, by delivery.
+    /// Time from sending a message to its committed outcome, by delivery.
     pub job_age: HistogramVec,
-    /// How long a job is in a stage.
+    /// Time that a job spends in a stage, by stage.
     pub stage_duration: HistogramVec,
-    /// Calls of AWS IoT, by operation and result.
+    /// AWS IoT calls, by operation and result.
     pub iot_requests: IntCounterVec,
-    /// How long a call of AWS IoT takes, by operation.
+    /// Duration of AWS IoT calls, by operation.
     pub iot_request_duration: HistogramVec,
-    /// Calls a second, by target, operation and kind.
+    /// Calls per second, by target, operation and kind (ceiling or learnt).
     pub limiter_rate: GaugeVec,
-    /// Tokens leased from the ledger.
+    /// Permits leased from the ledger.
     pub limiter_tokens_leased: IntCounter,
-    /// How long a job waits for a token.
+    /// Time that a job waits for a permit.
     pub limiter_wait: Histogram,
-    /// Whether something holds calls back, by breaker.
+    /// Whether a circuit breaker is open or a hold is in force, by breaker.
     pub breaker_open: IntGaugeVec,
-    /// What the precheck found, by code.
+    /// Jobs rejected by the precheck, by code.
     pub precheck_rejections: IntCounterVec,
-    /// Certificates that were forwarded with a warning.
+    /// Certificates forwarded with a warning.
     pub precheck_warnings: IntCounter,
-    /// Calls of SQS, by operation and result.
+    /// SQS calls, by operation and result.
     pub sqs_requests: IntCounterVec,
-    /// Messages that SQS was told to delete, by result.
+    /// Messages that SQS was asked to delete, by result.
     pub sqs_delete_entries: IntCounterVec,
     /// Messages whose visibility was extended, by result.
     pub sqs_visibility_extensions: IntCounterVec,
@@ -75,17 +74,17 @@ pub struct Metrics {
     pub queue_messages: IntGaugeVec,
     /// How long the queue keeps a message.
     pub queue_retention: GaugeVec,
-    /// How long the backlog takes, by basis: at the configured and at the learnt rate.
+    /// Estimated time to work off the backlog, by basis: at the configured rate (ceiling) and at the learnt rate.
     pub backlog_eta: GaugeVec,
-    /// What the ledger says of the whole fleet.
+    /// Gauges of the whole fleet, from the ledger.
     pub fleet: Arc<Fleet>,
-    /// How long a flush to Postgres takes.
+    /// Duration of a flush to Postgres.
     pub record_flush_duration: Histogram,
-    /// How many rows a flush writes.
+    /// Rows written per flush.
     pub record_flush_rows: Histogram,
-    /// Failed operations of Postgres, by class.
+    /// Failed Postgres operations, by class.
     pub db_errors: IntCounterVec,
-    /// Jobs whose task panicked; their messages come back by themselves.
+    /// Jobs whose task panicked. Their messages reappear in the queue after the visibility timeout.
     pub job_panics: IntCounter,
     /// When this worker last recorded an outcome.
     pub last_progress: GaugeVec,
@@ -96,24 +95,24 @@ pub struct Metrics {
 /// The values of the label `state` of messages in a queue.
 pub const QUEUE_STATES: [&str; 3] = ["visible", "in_flight", "delayed"];
 
-/// The SQS calls that a worker makes.
+/// The SQS operations that a worker calls.
 pub const SQS_OPERATIONS: [&str; 5] =
     ["ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch", "GetQueueAttributes", "SendMessageBatch"];
 
-/// Why a job is sent again: to see whether its hold is over, because it is, as a busy target has room, or because somebody
-/// asked for it.
+/// Why a job is resent: to probe its hold, because the hold was released, because a busy target has room again, or
+/// because an operator asked for a replay.
 pub const SENT_AGAIN_REASONS: [&str; 4] = ["probe", "release", "room", REPLAY];
 
-/// The one of them of which the job was not parked.
+/// The only reason for which the job was not parked.
 const REPLAY: &str = "replay";
 
 const OK_OR_ERROR: [&str; 2] = ["ok", "error"];
 const DELIVERIES: [&str; 2] = ["first", "redelivery"];
 
-/// 50 us to 10 s.
+/// 50 µs to 10 s.
 const STAGE_BUCKETS: [f64; 12] = [0.000_05, 0.000_2, 0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0];
 
-/// 1 s to 14 days, the longest that SQS keeps a message.
+/// 1 s to 14 days, the maximum time that SQS keeps a message.
 const AGE_BUCKETS: [f64; 12] =
     [1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 21_600.0, 86_400.0, 259_200.0, 604_800.0, 1_209_600.0];
 
@@ -121,60 +120,73 @@ const AGE_BUCKETS: [f64; 12] =
 const ROW_BUCKETS: [f64; 8] = [1.0, 5.0, 20.0, 50.0, 100.0, 200.0, 400.0, 800.0];
 
 impl Metrics {
-    /// Makes every series at 0.
+    /// Creates every series whose labels are known, at 0.
     ///
     /// # Panics
-    /// Never: the names are constants of this file, and a test makes them.
+    /// Never: the names are constants in this file, and a test creates them all.
     pub fn new() -> Self {
         let make = Maker(Registry::new_custom(Some("muster".into()), None).expect("the prefix is a valid name"));
         let metrics = Self {
             jobs_received: make.counters("jobs_received_total", "Messages received.", &["delivery"]),
-            jobs_finished: make.counters("jobs_finished_total", "Jobs whose end is committed.", &["status", "code"]),
+            jobs_finished: make.counters("jobs_finished_total", "Jobs with a committed outcome.", &["status", "code"]),
             jobs_parked: make.counters("jobs_parked_total", "Jobs that were parked.", &["code"]),
             jobs_sent_again: make.counters(
                 "jobs_sent_again_total",
-                "Jobs of the ledger that were sent again.",
+                "Jobs of the ledger that were resent.",
                 &["reason"],
             ),
             jobs_in_flight: make.gauges("jobs_in_flight", "Messages held.", &["stage"]),
             oldest_in_flight_age: make.gauge("oldest_in_flight_age_seconds", "Age of the message held longest."),
             job_age: make.histograms(
-                ("job_age_seconds", "From sending a message to its committed end."),
+                ("job_age_seconds", "Time from sending a message to its committed outcome."),
                 &["delivery"],
                 &AGE_BUCKETS,
             ),
             stage_duration: make.histograms(
-                ("stage_duration_seconds", "How long a job is in a stage."),
+                ("stage_duration_seconds", "Time that a job spends in a stage."),
                 &["stage"],
                 &STAGE_BUCKETS,
             ),
-            iot_requests: make.counters("iot_requests_total", "Calls of AWS IoT.", &["operation", "result"]),
+            iot_requests: make.counters("iot_requests_total", "AWS IoT calls.", &["operation", "result"]),
             iot_request_duration: make.histograms(
-                ("iot_request_duration_seconds", "How long a call of AWS IoT takes."),
+                ("iot_request_duration_seconds", "Duration of AWS IoT calls."),
                 &["operation"],
                 &STAGE_BUCKETS,
             ),
-            limiter_rate: make.float_gauges("limiter_rate", "Calls a second.", &["target", "operation", "kind"]),
-            limiter_tokens_leased: make.counter("limiter_tokens_leased_total", "Tokens leased from the ledger."),
-            limiter_wait: make.histogram(("limiter_wait_seconds", "How long a job waits for a token."), &STAGE_BUCKETS),
-            breaker_open: make.gauges("breaker_open", "Whether this holds calls back.", &["breaker"]),
-            precheck_rejections: make.counters("precheck_rejections_total", "What the precheck found.", &["code"]),
+            limiter_rate: make.float_gauges("limiter_rate", "Calls per second.", &["target", "operation", "kind"]),
+            limiter_tokens_leased: make.counter("limiter_tokens_leased_total", "Permits leased from the ledger."),
+            limiter_wait: make
+                .histogram(("limiter_wait_seconds", "Time that a job waits for a permit."), &STAGE_BUCKETS),
+            breaker_open: make.gauges("breaker_open", "1 while this breaker or hold blocks calls.", &["breaker"]),
+            precheck_rejections: make.counters(
+                "precheck_rejections_total",
+                "Jobs rejected by the precheck.",
+                &["code"],
+            ),
             precheck_warnings: make.counter("precheck_warnings_total", "Certificates forwarded with a warning."),
-            sqs_requests: make.counters("sqs_requests_total", "Calls of SQS.", &["operation", "result"]),
-            sqs_delete_entries: make.counters("sqs_delete_entries_total", "Messages to be deleted.", &["result"]),
+            sqs_requests: make.counters("sqs_requests_total", "SQS calls.", &["operation", "result"]),
+            sqs_delete_entries: make.counters(
+                "sqs_delete_entries_total",
+                "Messages that SQS was asked to delete.",
+                &["result"],
+            ),
             sqs_visibility_extensions: make.counters(
                 "sqs_visibility_extensions_total",
                 "Messages whose visibility was extended.",
                 &["result"],
             ),
-            queue_messages: make.gauges("queue_messages", "Messages in the queue.", &["queue", "state"]),
+            queue_messages: make.gauges("queue_messages", "Messages in the queues.", &["queue", "state"]),
             queue_retention: make.float_gauges("queue_retention_seconds", "How long the queue keeps a message.", &[]),
-            backlog_eta: make.float_gauges("backlog_eta_seconds", "How long the backlog takes.", &["basis"]),
+            backlog_eta: make.float_gauges(
+                "backlog_eta_seconds",
+                "Estimated time to work off the backlog.",
+                &["basis"],
+            ),
             fleet: Arc::new(Fleet::new(&make)),
             record_flush_duration: make
-                .histogram(("record_flush_duration_seconds", "How long a flush to Postgres takes."), &STAGE_BUCKETS),
-            record_flush_rows: make.histogram(("record_flush_rows", "How many rows a flush writes."), &ROW_BUCKETS),
-            db_errors: make.counters("db_errors_total", "Failed operations of Postgres.", &["class"]),
+                .histogram(("record_flush_duration_seconds", "Duration of a flush to Postgres."), &STAGE_BUCKETS),
+            record_flush_rows: make.histogram(("record_flush_rows", "Rows written per flush."), &ROW_BUCKETS),
+            db_errors: make.counters("db_errors_total", "Failed Postgres operations.", &["class"]),
             job_panics: make.counter("job_panics_total", "Jobs whose task panicked."),
             last_progress: make.float_gauges(
                 "last_progress_timestamp_seconds",
@@ -189,7 +201,7 @@ impl Metrics {
         metrics
     }
 
-    /// The text that Prometheus scrapes.
+    /// Returns the metrics in the Prometheus text format.
     pub fn text(&self) -> String {
         let mut text = Vec::new();
         let families = self.registry.gather();
@@ -197,7 +209,7 @@ impl Metrics {
         String::from_utf8(text).expect("the text format is UTF-8")
     }
 
-    /// Counts what a job came to, once that is committed; one that is parked has not ended.
+    /// Counts the committed outcome of a job. A parked job has no final outcome and is counted as parked.
     pub fn finished(&self, code: Code) {
         if code.status().is_end() {
             self.jobs_finished.with_label_values(&[<&str>::from(code.status()), code.as_str()]).inc();
@@ -206,7 +218,7 @@ impl Metrics {
         }
     }
 
-    /// How many jobs this process parked and did not send again.
+    /// Returns how many jobs this process parked and did not resend.
     pub fn n_parked(&self) -> u64 {
         let parked = Code::VARIANTS.iter().filter(|code| !code.status().is_end());
         let parked: u64 = parked.map(|code| self.jobs_parked.with_label_values(&[code.as_str()]).get()).sum();
@@ -217,7 +229,7 @@ impl Metrics {
         parked.saturating_sub(sent_again.sum())
     }
 
-    /// How many jobs ended other than well, quarantined messages included, since the start.
+    /// Returns how many jobs failed since the start, including quarantined messages.
     pub fn n_failed(&self) -> u64 {
         let ended = Code::VARIANTS.iter().filter(|code| code.status().is_end() && !code.status().is_success());
         let ended = ended.map(|code| [<&str>::from(code.status()), code.as_str()]);
@@ -225,7 +237,7 @@ impl Metrics {
         ended.chain(quarantined).map(|labels| self.jobs_finished.with_label_values(&labels).get()).sum()
     }
 
-    /// Counts a failed operation of Postgres.
+    /// Counts a failed Postgres operation.
     pub fn db_error(&self, error: &LedgerError) {
         self.db_errors.with_label_values(&[error.class()]).inc();
     }
@@ -235,25 +247,25 @@ impl Metrics {
         self.jobs_finished.with_label_values(&["quarantined", reason]).inc();
     }
 
-    /// Counts a call of SQS.
+    /// Counts an SQS call.
     pub fn sqs_request<T, E>(&self, operation: &str, result: &Result<T, E>) {
         self.sqs_requests.with_label_values(&[operation, ok_or_error(result)]).inc();
     }
 
-    /// Counts a call of AWS IoT.
+    /// Counts an AWS IoT call and its duration.
     pub fn iot_request(&self, operation: Operation, result: &str, took: Duration) {
         let operation: &str = operation.into();
         self.iot_requests.with_label_values(&[operation, result]).inc();
         self.iot_request_duration.with_label_values(&[operation]).observe(took.as_secs_f64());
     }
 
-    /// Notes how long a job was in a stage.
+    /// Records how long a job was in a stage.
     pub fn stage(&self, stage: Stage, took: Duration) {
         self.stage_duration.with_label_values(&[<&str>::from(stage)]).observe(took.as_secs_f64());
     }
 
     fn publish_build(&self) {
-        let opts = Opts::new("build_info", "The program.").const_label("version", env!("CARGO_PKG_VERSION"));
+        let opts = Opts::new("build_info", "Version of the program.").const_label("version", env!("CARGO_PKG_VERSION"));
         let build = IntGauge::with_opts(opts).expect("the name is valid");
         build.set(1);
         self.registry.register(Box::new(build)).expect("the name is used once");
@@ -316,12 +328,12 @@ impl Default for Metrics {
     }
 }
 
-/// The value of a label `result`.
+/// Returns the value of a label `result`.
 pub fn ok_or_error<T, E>(result: &Result<T, E>) -> &'static str {
     if result.is_ok() { "ok" } else { "error" }
 }
 
-/// The value of a label `delivery`.
+/// Returns the value of a label `delivery`.
 pub fn delivery(is_redelivery: bool) -> &'static str {
     if is_redelivery { "redelivery" } else { "first" }
 }
@@ -344,7 +356,7 @@ mod tests {
             "muster_log_lines_lost_total 0",
             "muster_build_info{version=",
         ] {
-            assert!(text.contains(series), "{series} is not in\n{text}");
+            assert!(text.contains(series), "{series} is missing from\n{text}");
         }
     }
 
@@ -354,7 +366,7 @@ mod tests {
         for name in
             ["batch_missing_jobs", "last_progress", "queue_messages", "queue_retention", "backlog_eta", "workers"]
         {
-            assert!(!text.contains(&format!("\nmuster_{name}")), "{name} is in\n{text}");
+            assert!(!text.contains(&format!("\nmuster_{name}")), "{name} is present in\n{text}");
         }
     }
 

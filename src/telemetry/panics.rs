@@ -1,14 +1,14 @@
-//! Panics as log lines: the default hook writes to standard error itself, and would wait for a blocked reader.
+//! Logs panics. The default hook writes to standard error directly and would wait for a blocked reader.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::PanicHookInfo;
 
 use tracing::error;
 
-/// The target of these lines.
+/// The `tracing` target of these lines.
 pub(super) const TARGET: &str = module_path!();
 
-/// Logs a panic, with a backtrace where `RUST_BACKTRACE` asks for one.
+/// Logs a panic, with a backtrace if `RUST_BACKTRACE` asks for one.
 pub(super) fn log(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("unnamed");

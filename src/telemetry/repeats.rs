@@ -1,11 +1,12 @@
-//! Repeated log lines: the first is printed, further equal ones are counted, and one line reports the count.
+//! Repeated log lines: the first is printed, equal ones are counted, and one line reports the count.
 //!
-//! Two lines are equal if everything but their time stamp is: level, target, message and the value of every field. Lines that
-//! tell two certificates apart are therefore never merged. The window of a line is ten seconds from its first print; at its
-//! end the line is printed again with the field `repeated`, under the time of the last repeat, and a new window begins. A line
-//! without repeats in its window is forgotten.
+//! Two lines are equal if everything except their timestamp is equal: level, target, message and the value of every
+//! field. So lines about two different certificates are never merged. The window of a line is ten seconds from when it
+//! was first printed. When it ends, the line is printed again with the field `repeated` and the timestamp of the last
+//! repeat, and a new window starts. A line without repeats in its window is forgotten.
 //!
-//! Counts are exact. Memory is bounded: what does not fit is printed as it is. Pure: the caller has the clock and the lock.
+//! Counts are exact. Memory is bounded: what does not fit is printed unchanged. Pure: the caller owns the clock and the
+//! lock.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -15,28 +16,28 @@ use super::LogFormat;
 /// How long equal lines are counted before the count is printed.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Most different lines that are remembered.
+/// Maximum number of different lines that are remembered.
 const LINES_MAX: usize = 256;
 
-/// Longest line that is remembered, in bytes: with [`LINES_MAX`], a bound of 1 MiB.
+/// Maximum length of a remembered line, in bytes. Together with [`LINES_MAX`], this limits memory to 1 MiB.
 const LINE_MAX: usize = 4 << 10;
 
 /// The lines whose windows are open.
 pub(super) struct Repeats {
     format: LogFormat,
-    /// By all of a line that follows its time stamp.
+    /// Keyed by everything that follows the timestamp of a line.
     windows: HashMap<Vec<u8>, RepeatWindow>,
 }
 
-/// What is known of one line.
+/// The open window of one line.
 struct RepeatWindow {
     ends_at: Instant,
     n_repeats: u64,
-    /// The time stamp of the last repeat, as it is at the start of the line.
+    /// The timestamp of the last repeat, exactly as it starts the line.
     last_stamp: Vec<u8>,
 }
 
-/// A line to print that stands for repeated ones.
+/// A line to print in place of its repeats.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct RepeatSummary {
     pub(super) line: Vec<u8>,
@@ -48,11 +49,11 @@ impl Repeats {
         Self { format, windows: HashMap::new() }
     }
 
-    /// Counts a line if it is a repeat; otherwise returns that it is to be printed.
+    /// Returns whether a line must be printed. If it is a repeat, counts it instead.
     pub(super) fn is_new(&mut self, line: &[u8], now: Instant) -> bool {
         let (stamp, rest) = line.split_at(stamp_len(line));
         if let Some(window) = self.windows.get_mut(rest) {
-            // A window that should have ended, but whose repeats nobody collected yet, goes on.
+            // A window that should have ended stays open until its repeats are collected.
             if window.n_repeats > 0 || now < window.ends_at {
                 window.n_repeats += 1;
                 stamp.clone_into(&mut window.last_stamp);
@@ -66,12 +67,12 @@ impl Repeats {
         true
     }
 
-    /// When the next window ends.
+    /// Returns when the next window ends.
     pub(super) fn due_at(&self) -> Option<Instant> {
         self.windows.values().map(|window| window.ends_at).min()
     }
 
-    /// Ends the windows whose time is over, and returns their repeats.
+    /// Ends the windows that are due and returns their repeats.
     pub(super) fn end_due(&mut self, now: Instant) -> Vec<RepeatSummary> {
         let mut summaries = vec![];
         let format = self.format;
@@ -88,7 +89,7 @@ impl Repeats {
         in_order(summaries)
     }
 
-    /// Returns all repeats that no line reported yet; the windows stay open.
+    /// Returns all repeats not yet reported. The windows stay open.
     pub(super) fn take_all(&mut self) -> Vec<RepeatSummary> {
         let format = self.format;
         in_order(self.windows.iter_mut().filter_map(|(rest, window)| window.take(rest, format)).collect())
@@ -96,7 +97,7 @@ impl Repeats {
 }
 
 impl RepeatWindow {
-    /// Takes the repeats out, if there are any.
+    /// Takes the repeats, if there are any.
     fn take(&mut self, rest: &[u8], format: LogFormat) -> Option<RepeatSummary> {
         let n_repeats = std::mem::take(&mut self.n_repeats);
         let stamp = std::mem::take(&mut self.last_stamp);
@@ -104,18 +105,18 @@ impl RepeatWindow {
     }
 }
 
-/// Sorts by time stamp: a map has no order.
+/// Sorts by timestamp, because a map has no order.
 fn in_order(mut summaries: Vec<RepeatSummary>) -> Vec<RepeatSummary> {
     summaries.sort_unstable_by(|a, b| a.line.cmp(&b.line));
     summaries
 }
 
-/// The length of the time stamp at the start of a line, which ends with the `Z` of UTC in every format.
+/// Returns the length of the timestamp that starts a line. It ends with the `Z` of UTC in every format.
 fn stamp_len(line: &[u8]) -> usize {
     line.iter().position(|byte| *byte == b'Z').map_or(0, |i| i + 1)
 }
 
-/// The line with its count: the last field of a text line, the first of a JSON line.
+/// Returns the line with its count, as the last field of a text line or the first of a JSON line.
 fn with_count(stamp: Vec<u8>, rest: &[u8], n_repeats: u64, format: LogFormat) -> Vec<u8> {
     const FIELDS: &[u8] = br#""fields":{"#;
     let mut line = stamp;
@@ -141,7 +142,7 @@ mod tests {
 
     const ERROR: &str = " WARN muster::receiver: cannot receive messages error=timeout\n";
 
-    /// A line logged so many seconds after the start.
+    /// Returns a line logged the given number of seconds after the start.
     fn line(second: u64, rest: &str) -> Vec<u8> {
         format!("2026-11-28T06:00:{second:02}Z {rest}").into_bytes()
     }
@@ -150,7 +151,7 @@ mod tests {
         summaries.into_iter().map(|summary| String::from_utf8(summary.line).unwrap()).collect()
     }
 
-    /// Repeats, and the clock by seconds since the start.
+    /// Returns empty repeats and a clock in seconds since the start.
     fn start() -> (Repeats, impl Fn(u64) -> Instant) {
         let began = Instant::now();
         (Repeats::new(LogFormat::Text), move |second| began + Duration::from_secs(second))
@@ -185,7 +186,7 @@ mod tests {
         assert!(repeats.is_new(&line(0, ERROR), at(0)));
         assert_eq!((repeats.end_due(at(10)), repeats.due_at()), (vec![], None));
         assert!(repeats.is_new(&line(11, ERROR), at(11)));
-        // Also if nobody ended its window.
+        // Even if its window was never ended.
         assert!(repeats.is_new(&line(30, ERROR), at(30)));
         assert_eq!(repeats.due_at(), Some(at(40)));
     }

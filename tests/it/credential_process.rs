@@ -151,7 +151,7 @@ async fn a_source_of_credentials_that_does_not_answer_is_named_and_is_no_denial(
         command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
         let (code, _, log) = Program(command.env(variable, url).spawn().unwrap()).end().await;
         assert!(said.iter().all(|said| log.contains(said)), "{said:?}: {log}");
-        assert!(log.contains("hint: see whether `aws sts get-caller-identity` answers"), "{log}");
+        assert!(log.contains("hint: check whether `aws sts get-caller-identity` answers"), "{log}");
         assert_eq!(code, Some(5), "{log}");
     }
 }

@@ -109,7 +109,7 @@ async fn a_command_that_hangs_is_named_in_the_error() {
     command.env("MUSTER__DATABASE__URL_COMMAND", "echo CanaryOfTheOutput; sleep 600");
     let (code, _, log) = Program(command.spawn().unwrap()).end().await;
     assert_eq!(code, Some(1), "{log}");
-    assert!(log.contains("database url: `database.url_command` gave no URL within 500 ms\nhint: check "), "{log}");
+    assert!(log.contains("database url: `database.url_command` returned no URL within 500 ms\nhint: check "), "{log}");
     assert!(!log.contains("CanaryOfTheOutput"), "{log}");
 }
 
@@ -131,7 +131,7 @@ async fn a_url_file_that_is_a_fifo_ends_the_command_with_its_reason() {
     for command in ["serve", "status"] {
         let (code, said) = said_with(&factory, &[command], "URL_FILE", &fifo.display().to_string()).await;
         assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("named by `database.url_file`: it is no regular file"), "{said}");
+        assert!(said.contains("named by `database.url_file`: it is not a regular file"), "{said}");
     }
 }
 

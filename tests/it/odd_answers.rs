@@ -112,7 +112,7 @@ async fn a_message_that_is_never_mentioned_is_a_reject() {
     let (code, numbers, said) = enqueue(&factory, 10).await;
     assert_eq!((code, &numbers["sent"], &numbers["not_sent"]), (Some(1), &9.into(), &1.into()), "{said}");
     let rejects = std::fs::read_to_string(factory.folder().join(format!("{BATCH}.rejects.jsonl"))).unwrap();
-    assert!(rejects.contains("SQS did not say that it took the message: not in the answer: it may be done or not"));
+    assert!(rejects.contains("SQS did not say that it took the message: not in the answer: it may or may not be done"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

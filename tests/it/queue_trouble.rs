@@ -227,8 +227,8 @@ async fn a_queue_that_cannot_be_used_is_said_at_start_with_its_mend() {
     let fifo_url = format!("queue.name={}/000000000000/jobs.fifo", factory.sandbox.url());
     for (setting, fault, code, parts) in [
         ("queue.name=gone", None, 1, ["cannot use the queue: GetQueueUrl: ", "hint: check `queue.name`"]),
-        ("queue.name=jobs.fifo", None, 6, ["`jobs.fifo` is a FIFO queue", "hint: make a standard queue"]),
-        (&*fifo_url, None, 6, ["jobs.fifo` is a FIFO queue", "hint: make a standard queue"]),
+        ("queue.name=jobs.fifo", None, 6, ["`jobs.fifo` is a FIFO queue", "hint: create a standard queue"]),
+        (&*fifo_url, None, 6, ["jobs.fifo` is a FIFO queue", "hint: create a standard queue"]),
         ("queue.name=jobs", Some(ApiOperation::GetQueueUrl), 4, ["AccessDenied: as ordered", "need sqs:GetQueueUrl"]),
         ("queue.name=jobs", Some(ApiOperation::GetQueueAttributes), 4, ["GetQueueAttributes: AccessDenied", "hint: "]),
     ] {

@@ -147,7 +147,7 @@ async fn nothing_is_registered_with_credentials_that_turn_out_to_be_of_another_a
     until_open(&factory, &service, "AWS does not accept the credentials: ExpiredToken: late").await;
     second.faults().clear(denied);
     let told =
-        "no identity: the credentials are for 222222222222 in eu-central-1, wanted is 333333333333 in eu-central-1";
+        "no identity: the credentials are for 222222222222 in eu-central-1, expected 333333333333 in eu-central-1";
     until_open(&factory, &service, told).await;
     factory.until("the first target's are in", async |f| f.ends().await.get(&Code::Ok) == Some(&10)).await;
     service.end().await;

@@ -1,24 +1,24 @@
-//! What is known of a certificate that was registered already, and whether this job may have registered it.
+//! A certificate that was already registered, and whether this job may have registered it itself.
 
 use time::{Duration, OffsetDateTime};
 
 use crate::aws::registrar::inventory::DescribedCertificate;
 use muster_core::job::CertificateStatus;
 
-/// How far AWS's clock and ours may be apart.
+/// Assumed maximum difference between AWS's clock and ours.
 const CLOCKS_APART: Duration = Duration::minutes(5);
 
-/// What is known of a certificate that was there when a call came to register it.
+/// What is known about a certificate that was already registered when a call tried to register it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct ExistingCertificate {
-    /// Its status at AWS.
+    /// Its status at AWS. `None`: unknown.
     pub status: Option<CertificateStatus>,
-    /// Whether it was registered by a call of this job whose answer was lost.
+    /// Whether a call of this job registered it and its answer was lost. `None`: unknown.
     pub is_ours: Option<bool>,
 }
 
 impl ExistingCertificate {
-    /// What AWS's description tells, where the first call for it was made at an instant.
+    /// Reads AWS's description of a certificate for which this job made its first call at `first_call`.
     pub fn of(described: &DescribedCertificate, first_call: Option<OffsetDateTime>) -> Self {
         let is_ours = described.created_at.zip(first_call).map(|(created, first)| created >= first - CLOCKS_APART);
         Self { status: described.status.parse().ok(), is_ours }

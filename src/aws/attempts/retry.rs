@@ -1,7 +1,9 @@
-//! Decides after each failed call whether the job ends or waits. Pure but for the jitter of the waits.
+//! Decides after each failed call whether the job has an outcome or is retried. Pure, except for the jitter of the
+//! waits.
 //!
-//! A throttle never counts, nor does anything while the target's breaker is open. Other trouble counts only when another
-//! call went through meanwhile: an outage is nobody's fault, trouble that meets one certificate alone is.
+//! A throttle never counts, nor does any failure while the target's circuit breaker is open. Other failures count only
+//! if another call succeeded meanwhile: an outage is not the job's fault, but a failure that affects only this
+//! certificate is. Waits use exponential backoff with full jitter.
 
 use std::time::Duration;
 
@@ -13,13 +15,13 @@ use muster_core::outcome::Code;
 /// What to do after a failed call.
 #[derive(Debug, Eq, PartialEq)]
 pub enum NextStep {
-    /// The job ends.
+    /// The job has this outcome.
     End(Code),
-    /// The job waits, then tries again.
+    /// The job waits, then calls again.
     Wait(Duration),
 }
 
-/// What a job has met so far.
+/// The failures of a job so far.
 #[derive(Debug)]
 pub(super) struct Retries {
     policy: RetryPolicy,
@@ -32,7 +34,7 @@ pub(super) struct Retries {
 }
 
 impl Retries {
-    /// Begins a job; `successes` counts the calls of its target that went through so far.
+    /// Creates the state of a new job. `successes` counts the calls of its target that have succeeded so far.
     pub(super) fn new(policy: RetryPolicy, successes: u64) -> Self {
         Self {
             policy,
@@ -45,12 +47,12 @@ impl Retries {
         }
     }
 
-    /// Says whether an earlier call may have registered the certificate without our hearing of it.
+    /// Returns whether an earlier call may have registered the certificate although its answer was lost.
     pub(super) fn is_answer_lost(&self) -> bool {
         self.is_answer_lost
     }
 
-    /// Decides after a failed call.
+    /// Returns what to do after a failed call.
     pub(super) fn after(&mut self, error: &CallError, successes: u64, is_breaker_open: bool) -> NextStep {
         match error.kind {
             ErrorKind::Exists => NextStep::End(Code::Exists),
@@ -58,7 +60,7 @@ impl Retries {
             ErrorKind::IssuerInactive => NextStep::End(Code::IssuerInactive),
             ErrorKind::Conflict => NextStep::End(Code::CertificateConflict),
             ErrorKind::Throttled => NextStep::Wait(self.waits.next_wait()),
-            // The breaker is what it waits for.
+            // No wait here: the job waits for the circuit breaker instead.
             ErrorKind::Denied | ErrorKind::Unreached => NextStep::Wait(Duration::ZERO),
             ErrorKind::Limited => self.after_limit(),
             ErrorKind::Transient(code) => {
@@ -96,7 +98,7 @@ mod tests {
         CallError { kind, code: String::new(), message: String::new(), may_be_executed: true }
     }
 
-    /// How many times a job meets the same answer before it ends, when other calls go through in between or not.
+    /// Returns after how many equal answers a job has an outcome, and which, if other calls succeed in between or not.
     fn attempts_until_end(kind: ErrorKind, others_succeed: bool) -> Option<(usize, Code)> {
         let mut retries = Retries::new(RetryPolicy::default(), 0);
         (1..1000).find_map(|n| match retries.after(&error(kind), if others_succeed { n } else { 0 }, false) {
@@ -121,7 +123,7 @@ mod tests {
         let mut retries = Retries::new(RetryPolicy::default(), 0);
         for n in 1..100 {
             let step = retries.after(&error(ErrorKind::Transient(Code::Timeout)), n, true);
-            assert!(matches!(step, NextStep::Wait(_)), "it ended after {n} calls");
+            assert!(matches!(step, NextStep::Wait(_)), "the job had an outcome after {n} calls");
         }
     }
 
@@ -152,7 +154,7 @@ mod tests {
         assert!(!retries.is_answer_lost());
         let unsent = CallError { may_be_executed: false, ..error(ErrorKind::Transient(Code::Transport)) };
         retries.after(&unsent, 0, false);
-        assert!(!retries.is_answer_lost(), "it did not reach AWS");
+        assert!(!retries.is_answer_lost(), "the call did not reach AWS");
         retries.after(&error(ErrorKind::Transient(Code::Transport)), 0, false);
         assert!(retries.is_answer_lost());
     }

@@ -1,4 +1,4 @@
-//! The clock of AWS, read from the head of its answers.
+//! AWS's clock, read from the `date` header of its answers.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,10 +10,10 @@ use aws_sdk_sts::error::BoxError;
 use time::format_description::well_known::Rfc2822;
 use time::{Duration, OffsetDateTime};
 
-/// An answer's date is cut to whole seconds.
+/// The date of an answer is truncated to whole seconds, so on average it is half a second late.
 const HALF_A_SECOND: Duration = Duration::milliseconds(500);
 
-/// Notes what an answer says of the time, whether it is an error or not.
+/// Records the time in an answer, whether it is an error or not.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AwsClock(Arc<Mutex<Noted>>);
 
@@ -24,7 +24,8 @@ struct Noted {
 }
 
 impl AwsClock {
-    /// How far the clock of AWS is ahead of ours in seconds, give or take half a second; none: no answer told.
+    /// Returns how far AWS's clock is ahead of ours, in seconds, accurate to half a second. `None`: no answer contained
+    /// it.
     pub(super) fn ahead(&self) -> Option<f64> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).ahead.map(Duration::as_seconds_f64)
     }
@@ -61,7 +62,7 @@ impl Intercept for AwsClock {
     }
 }
 
-/// How far a date is ahead of the middle of two instants between which it was written.
+/// Returns how far a date is ahead of the midpoint between sending the request and receiving the answer.
 fn ahead(date: &str, sent_at: OffsetDateTime, received_at: OffsetDateTime) -> Option<Duration> {
     let date = OffsetDateTime::parse(date, &Rfc2822).ok()?;
     Some(date + HALF_A_SECOND - (sent_at + (received_at - sent_at) / 2))

@@ -1,8 +1,8 @@
 //! Credentials from a program: `credential_process` of an AWS profile.
 //!
-//! The SDK starts such a program for every client that needs credentials, and leaves it running when the client gives up. Here a
-//! program runs at most once at a time in this process, for everyone who waits for it, and is killed after [`TIMEOUT`] with
-//! everything that it started.
+//! The SDK starts such a program for every client that needs credentials, and leaves it running when the client gives
+//! up. Here, a program runs at most once at a time in this process, for everyone who waits for it (single-flight), and
+//! is killed after [`TIMEOUT`] together with everything that it started.
 
 use std::collections::HashMap;
 use std::io::{Error, ErrorKind};
@@ -21,13 +21,14 @@ use crate::config::command::{self, CommandError};
 use crate::runtime::shared_call::{RunResult, SharedCall};
 use muster_core::format::span;
 
-/// Longest that a program may run.
+/// Maximum time that a program may run.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Longest that one caller waits for it. The SDK gives up after five seconds and would not name the program.
+/// Maximum time that one caller waits for it. The SDK gives up after five seconds, with an error that does not name the
+/// program.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// How long what it gave, or why it gave nothing, answers later callers too: clients that start together need one run.
+/// How long a result or an error is reused for later callers, so that clients that start together need one run.
 const KEPT: Duration = Duration::from_secs(5);
 
 /// The runs of one command line.
@@ -36,19 +37,19 @@ type Runs = SharedCall<Result<Printed, ProgramError>>;
 /// The runs of each command line.
 static RUNS: LazyLock<Mutex<HashMap<String, Arc<Runs>>>> = LazyLock::new(Mutex::default);
 
-/// The name that the SDK gives to credentials for its own messages.
+/// The name of the provider in the SDK's messages.
 const PROVIDER: &str = "credential_process";
 
-/// A program that gives credentials, and what stands between them and the profile that was asked for.
+/// A program that prints credentials, and the roles to assume from there to the selected profile.
 #[derive(Debug, PartialEq)]
 pub(super) struct Program {
     /// The profile that names it.
     profile: String,
-    /// The command line, which may hold secrets.
+    /// The command line, which may contain secrets.
     command: String,
-    /// The account that the profile says its credentials belong to.
+    /// The account of the credentials, if the profile names one.
     account: Option<String>,
-    /// The roles that are assumed with its credentials, in their order.
+    /// The roles to assume with its credentials, in order.
     pub(super) roles: Vec<ProfileRole>,
 }
 
@@ -60,7 +61,7 @@ pub(super) struct ProfileRole {
     pub(super) session_name: Option<String>,
 }
 
-/// Properties with which a profile gets credentials in another way, which the SDK tries before a program.
+/// Properties that give a profile another source of credentials, which the SDK tries before a program.
 const OTHER_SOURCES: [&str; 8] = [
     "credential_source",
     "web_identity_token_file",
@@ -73,8 +74,9 @@ const OTHER_SOURCES: [&str; 8] = [
 ];
 
 impl Program {
-    /// The program that the selected profile gets its credentials from, by itself or through other profiles. None where they
-    /// come from elsewhere, or where the profiles are wrong: the SDK says how.
+    /// Finds the program from which the selected profile gets its credentials, directly or through other profiles.
+    ///
+    /// Returns `None` if they come from elsewhere, or if the profiles are invalid; the SDK then reports the error.
     pub(super) fn of(profiles: &ProfileSet) -> Option<Self> {
         let mut visited: Vec<&str> = Vec::new();
         let mut roles = Vec::new();
@@ -137,7 +139,7 @@ impl ProfileRole {
     }
 }
 
-/// What a program prints.
+/// The JSON that a program prints.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Printed {
@@ -165,7 +167,7 @@ impl Printed {
     }
 }
 
-/// Why a program gave nothing.
+/// Why a program returned no credentials.
 #[derive(Clone, Debug)]
 struct ProgramError {
     kind: ErrorKind,
@@ -177,12 +179,12 @@ fn runs_of(command: &str) -> Arc<Runs> {
     Arc::clone(runs.entry(command.to_owned()).or_default())
 }
 
-/// Runs a command and reads the credentials that it prints. What it prints on standard output reaches no error.
+/// Runs a command and reads the credentials that it prints. Its standard output never appears in an error.
 async fn printed_by(command: &str, within: Duration) -> Result<Printed, ProgramError> {
     let failed = |text: String| ProgramError { kind: ErrorKind::Other, text };
     let late = |_| ProgramError {
         kind: ErrorKind::TimedOut,
-        text: format!("gave no answer within {} and was stopped", span(within)),
+        text: format!("did not finish within {} and was stopped", span(within)),
     };
     let output = tokio::time::timeout(within, command::output(command)).await.map_err(late)?;
     let output = output.map_err(|error| match error {
@@ -229,7 +231,7 @@ mod tests {
         let trouble = printed_by("sleep 600", Duration::from_millis(100)).await.err().unwrap();
         assert_eq!(
             (trouble.kind, trouble.text.as_str()),
-            (ErrorKind::TimedOut, "gave no answer within 100 ms and was stopped")
+            (ErrorKind::TimedOut, "did not finish within 100 ms and was stopped")
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Why a call has no credentials, so that nothing was sent.
+//! Why a call has no credentials. Nothing was sent in that case.
 
 use std::error::Error;
 use std::io::ErrorKind;
@@ -11,19 +11,19 @@ use super::IdentityError;
 use crate::aws::sdk_error::{is_unsent, one_line};
 use crate::runtime::causes;
 
-/// Why there are no credentials, where that is what an error comes of.
+/// Returns why there are no credentials, if that is what caused the error.
 pub(super) fn why(error: &(dyn Error + 'static)) -> Option<IdentityError> {
     let fault: &CredentialsError = causes(error).find_map(|cause| cause.downcast_ref())?;
     let text = text(fault);
     Some(if is_unanswered(fault) { IdentityError::CredentialsLate(text) } else { IdentityError::NoCredentials(text) })
 }
 
-/// The errors of all places where the SDK looked, where it found no credentials in any of them.
+/// Returns the errors of all places where the SDK looked, if it found no credentials in any of them.
 fn places(fault: &CredentialsError) -> Option<&ProviderChainError<CredentialsError>> {
     causes(fault).find_map(|cause| cause.downcast_ref())
 }
 
-/// The text of an error, without the words around it that say no more than "no credentials".
+/// Returns the text of an error without the outer texts, which only say "no credentials".
 fn text(fault: &CredentialsError) -> String {
     let Some(places) = places(fault) else { return causes_of(fault).unwrap_or_else(|| one_line(&fault.to_string())) };
     let place = |name: &str, error| format!("{name}: {}", causes_of(error).unwrap_or_else(|| "not set up".to_owned()));
@@ -36,12 +36,12 @@ fn causes_of(fault: &CredentialsError) -> Option<String> {
     (!texts.is_empty()).then(|| one_line(&texts.join(": ")))
 }
 
-/// Says whether whoever has the credentials did not answer: there may be nothing wrong with them.
+/// Returns whether the source of the credentials did not answer, so that nothing may be wrong with them.
 fn is_unanswered(fault: &CredentialsError) -> bool {
     match fault {
         CredentialsError::ProviderTimedOut(_) => true,
         CredentialsError::ProviderError(_) | CredentialsError::Unhandled(_) => causes(fault).any(is_silence),
-        // Most machines have no metadata service, so there is no connection to one. One that takes the connection is there.
+        // Most machines have no metadata service, so connecting to it fails. If it accepts a connection, it exists.
         _ => places(fault).is_some_and(|places| {
             let errors = places.attempts().iter().map(ProviderAttempt::error);
             errors.into_iter().any(|error| is_of_metadata(error) && !is_unsent(error))
@@ -49,12 +49,12 @@ fn is_unanswered(fault: &CredentialsError) -> bool {
     }
 }
 
-/// Says whether the metadata service gave no answer of its own, such as that the machine has no role.
+/// Returns whether the metadata service gave no proper answer, such as that the machine has no role.
 fn is_of_metadata(error: &CredentialsError) -> bool {
     causes(error).any(|cause| cause.to_string() == "could not communicate with IMDS")
 }
 
-/// Says whether an error says that nobody answered.
+/// Returns whether an error means that there was no answer.
 fn is_silence(cause: &(dyn Error + 'static)) -> bool {
     let is_late = |error: &std::io::Error| error.kind() == ErrorKind::TimedOut;
     cause.downcast_ref::<ConnectorError>().is_some() || cause.downcast_ref().is_some_and(is_late)
@@ -66,7 +66,7 @@ mod tests {
 
     use super::*;
 
-    /// What a call fails with: the SDK's own error around the one of the credentials is a connector's too.
+    /// Returns the error of a call. The SDK wraps a credentials error in a connector error.
     fn call(fault: CredentialsError) -> ConnectorError {
         ConnectorError::other(fault.into(), None)
     }

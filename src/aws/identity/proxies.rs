@@ -1,9 +1,9 @@
-//! The HTTP client of all AWS calls where the environment names a proxy.
+//! The HTTP client for all AWS calls if the environment names a proxy.
 //!
-//! The SDK reads `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` by itself, but sends requests for credentials of the
-//! instance or the container to the proxy too, which has none or those of another machine, and takes `NO_PROXY=*` for names
-//! only, not for addresses. So two clients stand side by side, one that never uses a proxy, and each request takes the one that
-//! is right for its host.
+//! The SDK reads `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` itself, but has two flaws. It sends requests
+//! for the credentials of the instance or the container to the proxy too, which has none, or those of another machine.
+//! And it applies `NO_PROXY=*` to names only, not to addresses. So there are two clients, of which one never uses a
+//! proxy, and each request uses the right one for its host.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -20,10 +20,10 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 /// Variables that name a proxy.
 const PROXIES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
-/// Variables that name hosts without a proxy; the first that is set counts.
+/// Variables that name hosts to reach without a proxy. The first one that is set counts.
 const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
-/// Where machines, containers (ECS) and pods (EKS) ask for their credentials.
+/// Addresses from which machines, containers (ECS) and pods (EKS) get their credentials.
 const CREDENTIALS: [IpAddr; 5] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
@@ -32,7 +32,7 @@ const CREDENTIALS: [IpAddr; 5] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
 ];
 
-/// The client, where the environment names a proxy; without one, the SDK's own does the same.
+/// Returns the client if the environment names a proxy. Otherwise the SDK's own client does the same.
 pub(super) fn client() -> Option<SharedHttpClient> {
     let variable = |name: &&str| std::env::var(name).ok();
     PROXIES.iter().filter_map(variable).find(|proxy| !proxy.is_empty())?;
@@ -42,12 +42,12 @@ pub(super) fn client() -> Option<SharedHttpClient> {
     Some(SharedHttpClient::new(clients))
 }
 
-/// Says whether a list of hosts without a proxy is for all of them.
+/// Returns whether a list of hosts without a proxy covers all hosts, so that no host uses one.
 fn is_for_nobody(no_proxy: &str) -> bool {
     no_proxy.split(',').any(|host| host.trim() == "*")
 }
 
-/// Says whether a host is never reached through a proxy: this machine, and where it gets its credentials.
+/// Returns whether a host is never reached through a proxy: this machine, and the sources of its credentials.
 fn is_near(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     match host.parse::<IpAddr>() {
@@ -56,7 +56,7 @@ fn is_near(host: &str) -> bool {
     }
 }
 
-/// The SDK's own client, with another choice of proxies.
+/// Creates the SDK's own client with the given proxies.
 fn made_with(proxies: fn() -> ProxyConfig) -> SharedHttpClient {
     Builder::new().build_with_connector_fn(move |settings, components| {
         let mut builder = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
@@ -71,7 +71,7 @@ fn made_with(proxies: fn() -> ProxyConfig) -> SharedHttpClient {
 struct Clients {
     proxied: SharedHttpClient,
     direct: SharedHttpClient,
-    /// No host is reached through a proxy.
+    /// Whether no host is reached through a proxy.
     is_off: bool,
 }
 
@@ -99,7 +99,7 @@ impl HttpConnector for Connectors {
     }
 }
 
-/// The host of an absolute URL, an IPv6 address in its brackets.
+/// Returns the host of an absolute URL. An IPv6 address keeps its brackets.
 fn host(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];

@@ -1,4 +1,4 @@
-//! Reads answers of SQS, and believes them only as far as they go: a proxy may have answered in its place.
+//! Reads SQS answers and accepts only what they state: a proxy may have answered in place of SQS.
 
 use aws_sdk_sqs::types::BatchResultErrorEntry;
 use md5::{Digest, Md5};
@@ -7,11 +7,11 @@ use super::error::UNKNOWN;
 use super::{EntryError, EntryResult, QueueError};
 use crate::aws::sdk_error;
 
-/// Tells of each entry of a batch call what became of it: one is done only where the answer says so, and one that the answer
-/// does not mention may be done or not.
+/// Returns the result of each of the `n` entries of a batch call. An entry is done only if the answer says so. One that
+/// the answer does not mention may or may not be done.
 ///
 /// # Errors
-/// The answer mentions none.
+/// The answer mentions no entry.
 pub(super) fn by_entry(
     operation: &'static str,
     n: usize,
@@ -35,15 +35,15 @@ pub(super) fn by_entry(
     Ok(results.into_iter().map(|result| result.unwrap_or_else(|| Err(not_mentioned()))).collect())
 }
 
-/// The place of an entry in its call, by its id.
+/// Returns the index of an entry in its call, from its id.
 pub(super) fn place(id: &str) -> Option<usize> {
     id.parse().ok()
 }
 
-/// Compares a body with the checksum that SQS made of it.
+/// Compares a body with the checksum that SQS computed of it.
 ///
 /// # Errors
-/// They differ: something on the way changed the body.
+/// They differ, so something on the way changed the body, or there is no checksum.
 pub(super) fn check_md5(body: &str, md5: &str) -> EntryResult {
     if hex::encode(Md5::digest(body)) == md5 {
         return Ok(());
@@ -51,23 +51,23 @@ pub(super) fn check_md5(body: &str, md5: &str) -> EntryResult {
     let message = if md5.is_empty() {
         "the answer has no checksum of the body; a proxy may have answered in place of SQS"
     } else {
-        "the body at SQS is another one: something on the way changed it"
+        "the body at SQS is different: something on the way changed it"
     };
     let message = message.to_owned();
     Err(EntryError { code: "wrong checksum".to_owned(), message, is_senders_fault: false })
 }
 
-/// The URL of a queue.
+/// Returns the queue URL of an answer.
 ///
 /// # Errors
-/// There is none in the answer.
+/// The answer has none.
 pub(super) fn url(operation: &'static str, url: Option<String>) -> Result<String, QueueError> {
     url.filter(|url| !url.is_empty()).ok_or_else(|| QueueError::odd(operation, "QueueUrl"))
 }
 
-/// What is known of an entry that an answer does not mention.
+/// Returns the error for an entry that the answer does not mention.
 pub fn not_mentioned() -> EntryError {
-    let message = "it may be done or not".to_owned();
+    let message = "it may or may not be done".to_owned();
     EntryError { code: UNKNOWN.to_owned(), message, is_senders_fault: false }
 }
 

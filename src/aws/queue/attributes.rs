@@ -1,36 +1,37 @@
-//! What a queue is set to, and how full it is.
+//! The attributes of a queue: its settings and how full it is.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
 
-/// What a queue is set to, and how full it is.
+/// The attributes of a queue: its settings and how full it is.
 #[derive(Clone, Debug, Default)]
 pub struct QueueAttributes {
     /// Messages that can be received.
     pub visible: u64,
-    /// Messages that are received and not deleted.
+    /// Messages that are received but not deleted.
     pub in_flight: u64,
     /// Messages that are delayed.
     pub delayed: u64,
     /// How long a received message stays hidden.
     pub visibility_timeout: Duration,
-    /// How long a message is kept.
+    /// How long the queue keeps a message.
     pub retention: Duration,
-    /// After how many deliveries a message goes to the dead-letter queue; none: there is no such queue.
+    /// Number of deliveries after which a message goes to the dead-letter queue. `None`: there is no such queue.
     pub max_receive_count: Option<u32>,
     /// The ARN of the dead-letter queue.
     pub dead_letter_arn: Option<String>,
-    /// The KMS key that encrypts the messages; none where SQS has the key, or there is none.
+    /// The KMS key that encrypts the messages. `None`: SQS manages the key, or the queue is not encrypted.
     pub kms_key: Option<String>,
 }
 
 impl QueueAttributes {
-    /// Reads what SQS says.
+    /// Reads the attributes in an SQS answer.
     ///
     /// # Errors
-    /// The name of an attribute that is missing. Without it, it is unknown whether the queue is empty.
+    /// The name of a missing attribute. A missing count must not be read as 0, which would mean that the queue is
+    /// empty.
     pub(super) fn read(attributes: &HashMap<QueueAttributeName, String>) -> Result<Self, &'static str> {
         use QueueAttributeName as Name;
         let number = |name| attributes.get(&name).and_then(|text| text.parse().ok());
@@ -50,17 +51,17 @@ impl QueueAttributes {
         })
     }
 
-    /// How many messages there are.
+    /// Returns the total number of messages.
     pub fn messages(&self) -> u64 {
         self.visible.saturating_add(self.in_flight).saturating_add(self.delayed)
     }
 }
 
-/// The receive limit and the dead-letter queue's ARN of a `RedrivePolicy`.
+/// Reads the receive limit and the dead-letter queue's ARN from a `RedrivePolicy`.
 fn redrive(policy: &str) -> Option<(u32, String)> {
     let policy: serde_json::Value = serde_json::from_str(policy).ok()?;
     let count = policy.get("maxReceiveCount")?;
-    // SQS gives it as a number or as text, as it was set.
+    // SQS returns it as a number or as text, depending on how it was set.
     let count = count.as_u64().or_else(|| count.as_str()?.parse().ok())?;
     Some((count.try_into().ok()?, policy.get("deadLetterTargetArn")?.as_str()?.to_owned()))
 }

@@ -1,25 +1,25 @@
-//! What SQS may answer other than what was asked for.
+//! Errors of SQS calls and of single entries of batch calls.
 
 use crate::aws::identity::{CREDENTIALS_HINT, LATE_HINT};
 use crate::aws::sdk_error::{NETWORK_HINT, REGION_HINT};
 
-/// The code where the SDK found no credentials to sign a call with.
+/// The error code if the SDK found no credentials to sign a call.
 pub const NO_CREDENTIALS: &str = "no credentials";
 
-/// The code where whoever has the credentials does not answer.
+/// The error code if the source of the credentials does not answer.
 pub const CREDENTIALS_LATE: &str = "credentials out of reach";
 
-/// How to fix a denial by KMS for an encrypted queue.
-pub const KMS_HINT: &str = "allow kms:Decrypt to whoever receives and kms:GenerateDataKey too to whoever sends, in the IAM \
-                            policy and in the policy of the queue's KMS key; the key must be enabled";
+/// How to fix a KMS denial for an encrypted queue.
+pub const KMS_HINT: &str = "allow kms:Decrypt to receivers, and also kms:GenerateDataKey to senders, in the IAM policy \
+                            and in the policy of the queue's KMS key; the key must be enabled";
 
-/// Why SQS did not do what was asked.
+/// Why an SQS call failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{operation}: {code}: {message}")]
 pub struct QueueError {
     /// The SQS call.
     pub operation: &'static str,
-    /// What it means.
+    /// What the error means.
     pub kind: QueueErrorKind,
     /// SQS's error code, or `unreachable`, [`NO_CREDENTIALS`] or [`CREDENTIALS_LATE`].
     pub code: String,
@@ -27,26 +27,26 @@ pub struct QueueError {
     pub message: String,
 }
 
-/// What an error of SQS means.
+/// What an SQS error means.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum QueueErrorKind {
-    /// There is no such queue.
+    /// The queue does not exist.
     Missing,
-    /// It is a FIFO queue.
+    /// The queue is a FIFO queue.
     Fifo,
     /// Our credentials do not work, or lack the permission.
     Denied,
-    /// Anything else: try again.
+    /// Anything else: retry.
     Transient,
 }
 
-/// The code of what an answer does not say: whatever was asked may have been done or not.
+/// The error code if something is missing from the answer: the request may or may not have been executed.
 pub const UNKNOWN: &str = "not in the answer";
 
-/// What a batch call did to one entry.
+/// The result of one entry of a batch call.
 pub type EntryResult = Result<(), EntryError>;
 
-/// Why SQS did not do one entry of a batch call.
+/// Why one entry of a batch call failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct EntryError {
@@ -54,13 +54,13 @@ pub struct EntryError {
     pub code: String,
     /// SQS's message.
     pub message: String,
-    /// SQS says that the caller is to blame; it says so of throttles and denials too.
+    /// Whether SQS blames the caller. It does so for throttles and denials too.
     pub is_senders_fault: bool,
 }
 
 impl EntryError {
-    /// Says whether the entry itself is wrong, so that the same call fails again whatever else is fixed. Only codes
-    /// that are known to say so count.
+    /// Returns whether the entry itself is wrong, so that the same call fails again whatever else is fixed. Only error
+    /// codes known to mean that count.
     pub fn is_final(&self) -> bool {
         let code = self.code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(&self.code);
         let is_of_entry = code.starts_with("Invalid")
@@ -70,29 +70,29 @@ impl EntryError {
 }
 
 impl QueueError {
-    /// An answer that lacks what it must have: something else than SQS may have given it.
+    /// Returns the error for an answer that lacks a required part. Something other than SQS may have sent it.
     pub(super) fn odd(operation: &'static str, lacks: &str) -> Self {
         let message = format!("the answer has no {lacks}; a proxy may have answered in place of SQS");
         Self { operation, kind: QueueErrorKind::Transient, code: UNKNOWN.to_owned(), message }
     }
 
-    /// Says whether it is about the KMS key of an encrypted queue.
+    /// Returns whether the error is about the KMS key of an encrypted queue.
     pub fn is_of_kms(&self) -> bool {
         kms(&self.code).is_some()
     }
 
-    /// Whether AWS refused the signature because it was made for another region.
+    /// Returns whether AWS refused the signature because it was made for another region.
     fn is_of_region(&self) -> bool {
         self.message.to_lowercase().contains("region")
     }
 
-    /// How to fix it.
+    /// Returns how to fix the problem.
     pub fn hint(&self) -> &'static str {
         match self.kind {
             QueueErrorKind::Missing => {
                 "check `queue.name` and `queue.replay`, and that `aws.region` and the account are those of the queue"
             }
-            QueueErrorKind::Fifo => "make a standard queue: jobs need no order, and a FIFO queue would hold them up",
+            QueueErrorKind::Fifo => "create a standard queue: jobs need no order, and a FIFO queue would hold them up",
             QueueErrorKind::Denied if self.is_of_kms() => KMS_HINT,
             QueueErrorKind::Denied if self.is_of_region() => REGION_HINT,
             QueueErrorKind::Denied if self.code == NO_CREDENTIALS => CREDENTIALS_HINT,
@@ -108,19 +108,19 @@ impl QueueError {
         }
     }
 
-    /// The refusal of a FIFO queue, which SQS itself does not make before the first message.
+    /// Returns the error for a FIFO queue. SQS itself would not refuse it before the first message.
     pub(super) fn fifo(name_or_url: &str) -> Self {
         Self {
             operation: "GetQueueUrl",
             kind: QueueErrorKind::Fifo,
             code: "wrong kind of queue".to_owned(),
-            message: format!("`{name_or_url}` is a FIFO queue, a standard queue is needed"),
+            message: format!("`{name_or_url}` is a FIFO queue; expected a standard queue"),
         }
     }
 }
 
 impl QueueErrorKind {
-    /// The kind of SQS's error code.
+    /// Returns the kind of an SQS error code.
     pub(super) fn of(code: &str) -> Self {
         match code {
             "AWS.SimpleQueueService.NonExistentQueue" | "QueueDoesNotExist" | "InvalidAddress" => Self::Missing,
@@ -142,7 +142,7 @@ impl QueueErrorKind {
     }
 }
 
-/// What follows in a code that is about the key of an encrypted queue, such as `KMS.AccessDeniedException`.
+/// Returns the rest of an error code about the key of an encrypted queue, such as `KMS.AccessDeniedException`.
 fn kms(code: &str) -> Option<&str> {
     code.strip_prefix("KMS.").or_else(|| code.strip_prefix("Kms"))
 }

@@ -1,11 +1,11 @@
-//! Packing of messages into calls of SendMessageBatch.
+//! Packs messages into SendMessageBatch calls, within the limits of SQS.
 
 use super::{CALL_MAX, OutgoingMessage};
 
-/// Most bytes of one call: SQS allows 1 MiB for all messages of a batch together.
+/// Maximum bytes in one call. SQS allows 1 MiB for all messages of a batch together.
 pub const CALL_BYTES_MAX: usize = 1 << 20;
 
-/// What one call carries so far.
+/// The size of one call so far.
 #[derive(Debug, Default)]
 pub struct CallSize {
     n: usize,
@@ -13,7 +13,8 @@ pub struct CallSize {
 }
 
 impl CallSize {
-    /// Adds a message if the call has room for it. An empty call takes any: SQS says itself what is too large.
+    /// Adds a message if the call has room for it. An empty call accepts any message: SQS itself reports one that is
+    /// too large.
     pub fn add(&mut self, message: &OutgoingMessage) -> bool {
         let n_bytes = self.n_bytes + message.n_bytes();
         let fits = self.n == 0 || (self.n < CALL_MAX && n_bytes <= CALL_BYTES_MAX);
@@ -24,7 +25,7 @@ impl CallSize {
     }
 }
 
-/// Packs entries, each with its message, into as few calls as their order allows.
+/// Packs entries into as few calls as possible while keeping their order. `message` returns the message of an entry.
 pub fn pack<T>(entries: impl IntoIterator<Item = T>, message: impl Fn(&T) -> &OutgoingMessage) -> Vec<Vec<T>> {
     let (mut calls, mut size) = (Vec::<Vec<T>>::new(), CallSize::default());
     for entry in entries {
@@ -41,7 +42,8 @@ pub fn pack<T>(entries: impl IntoIterator<Item = T>, message: impl Fn(&T) -> &Ou
 }
 
 impl OutgoingMessage {
-    /// The size that SQS may count. Whether the group's name is part of it is not documented.
+    /// Returns the size that SQS may count, in bytes. It includes the group's name, because it is not documented
+    /// whether SQS counts that.
     pub fn n_bytes(&self) -> usize {
         self.body.len() + self.group.as_ref().map_or(0, String::len)
     }

@@ -1,4 +1,4 @@
-//! What one call came to.
+//! The result of one call, and the classification of its error.
 
 use std::error::Error;
 
@@ -20,18 +20,18 @@ use muster_core::outcome::{Attempt, Code};
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct CallError {
-    /// What it means.
+    /// What the error means.
     pub kind: ErrorKind,
     /// AWS's error code, or `timeout`, `transport`, `not from AWS`, `no answer`, `no credentials`, `no identity`.
     pub code: String,
     /// AWS's message, cut to 500 characters.
     pub message: String,
-    /// The call may have been executed all the same: only its answer is lost.
+    /// Whether the call may have been executed although its answer was lost.
     pub may_be_executed: bool,
 }
 
 impl CallError {
-    /// What came of a call that was not made, as nobody said whose the credentials are.
+    /// Returns the error of a call that was not made because the account of the credentials is not confirmed.
     pub fn unproven(error: &SessionError) -> Self {
         let kind = match error {
             SessionError::Identity(fault) => ErrorKind::without_credentials(fault),
@@ -40,31 +40,31 @@ impl CallError {
         Self { kind, code: "no identity".to_owned(), message: error.to_string(), may_be_executed: false }
     }
 
-    /// An answer that cannot be made use of.
+    /// Returns the error of an unusable answer. The call may have been executed.
     pub(super) fn nonsense(message: &str) -> Self {
         let kind = ErrorKind::Transient(Code::UnknownError);
         Self { kind, code: "no answer".to_owned(), message: message.to_owned(), may_be_executed: true }
     }
 }
 
-/// What one call came to.
+/// The result of one call.
 #[derive(Debug)]
 pub struct Answer {
-    /// The id that AWS gave (for an existing certificate where AWS told it), or why there is none.
+    /// The certificate id that AWS returned, or the error.
     pub result: Result<String, CallError>,
-    /// The id of the certificate that AWS says is there already.
+    /// The id of the already registered certificate, if AWS reports one.
     pub existing_id: Option<String>,
-    /// The call as the ledger keeps it.
+    /// The call in the form that the ledger keeps.
     pub attempt: Attempt,
 }
 
 impl Answer {
-    /// What it means where the call did not register the certificate.
+    /// Returns the kind of error, if the call did not register the certificate.
     pub fn kind(&self) -> Option<ErrorKind> {
         self.result.as_ref().err().map(|error| error.kind)
     }
 
-    /// The same of a call for which AWS looks for no CA.
+    /// Adjusts the answer to a call for which AWS does not look for a CA.
     pub(super) fn where_no_ca_is_looked_for(mut self) -> Self {
         if let Err(error) = &mut self.result {
             error.kind = error.kind.where_no_ca_is_looked_for();
@@ -72,14 +72,14 @@ impl Answer {
         self
     }
 
-    /// The answer where no call was made.
+    /// Returns the answer for a call that was not made.
     pub fn uncalled(error: CallError) -> Self {
         let attempt = Attempt { at: OffsetDateTime::now_utc(), result: error.code.clone(), request_id: None, ms: 0 };
         Self { result: Err(error), existing_id: None, attempt }
     }
 }
 
-/// A call that was begun.
+/// The start of a call.
 pub(super) struct CallStart {
     at: OffsetDateTime,
     instant: Instant,
@@ -90,7 +90,7 @@ impl CallStart {
         Self { at: OffsetDateTime::now_utc(), instant: Instant::now() }
     }
 
-    /// The answer to the call; `id_in` finds the certificate's id in an output.
+    /// Returns the answer to the call. `id_in` finds the certificate id in the output.
     pub(super) fn answer<O: RequestId, E: Error + ProvideErrorMetadata + RequestId + 'static>(
         &self,
         answer: Result<O, SdkError<E, HttpResponse>>,
@@ -121,7 +121,7 @@ impl CallStart {
     }
 }
 
-/// Gives the SDK's error its kind; its own text says only "service error".
+/// Classifies an SDK error. Its own text says only "service error".
 pub(super) fn classify<E: Error + ProvideErrorMetadata + 'static>(failure: &SdkError<E, HttpResponse>) -> CallError {
     let (kind, code, message) = kind_code_and_message(failure);
     let may_be_executed = matches!(kind, ErrorKind::Transient(_)) && may_be_executed(failure);
@@ -146,7 +146,7 @@ where
             (
                 code.map_or_else(|| ErrorKind::of_status(status), |code| ErrorKind::of(code, message)),
                 code.map_or_else(|| format!("HTTP {status}"), sdk_error::one_line),
-                code.map_or_else(|| "an answer that AWS does not give".to_owned(), |_| sdk_error::one_line(message)),
+                code.map_or_else(|| "the answer has no error code".to_owned(), |_| sdk_error::one_line(message)),
             )
         }
         SdkError::TimeoutError(_) => other(ErrorKind::Transient(Code::Timeout), "timeout"),
@@ -156,10 +156,10 @@ where
     }
 }
 
-/// The status with which AWS or a proxy says that it cannot do a call now.
+/// The status with which AWS or a proxy reports that it cannot handle a call now.
 const UNAVAILABLE: u16 = 503;
 
-/// Says whether a call that failed may have been executed: not where it was refused, on the way or at AWS, before that.
+/// Returns whether a failed call may have been executed. Not if it was refused before that, on the way or at AWS.
 fn may_be_executed<E>(failure: &SdkError<E, HttpResponse>) -> bool
 where
     E: Error + 'static,
@@ -176,7 +176,7 @@ fn is_of_the_execution(status: u16) -> bool {
     status != UNAVAILABLE && !(400..500).contains(&status)
 }
 
-/// The id in a `ResourceAlreadyExistsException`.
+/// Returns the id in a `ResourceAlreadyExistsException`.
 fn existing_id(failure: &(dyn Error + 'static)) -> Option<String> {
     let exists = causes(failure).find_map(|cause| cause.downcast_ref::<ResourceAlreadyExistsException>())?;
     exists.resource_id().map(sdk_error::one_line)

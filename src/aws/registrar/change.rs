@@ -1,4 +1,4 @@
-//! Changes what AWS IoT has: a CA that is registered can be activated. One call each, with a quota of its own.
+//! Changes certificates that AWS IoT has: activates a registered CA. The call has its own quota.
 
 use aws_sdk_iot::types;
 
@@ -7,11 +7,8 @@ use super::{CallError, Registrar};
 use muster_core::certificate::CertificateId;
 
 impl Registrar {
-    /// Calls `UpdateCACertificate` once, which makes a CA ACTIVE and changes nothing else. Of a CA that is ACTIVE already it
-    /// changes nothing.
-    ///
-    /// # Errors
-    /// AWS did not do it.
+    /// Calls `UpdateCACertificate` once, which makes a CA ACTIVE and changes nothing else. It has no effect if the CA
+    /// is already ACTIVE.
     pub async fn activate_ca(&self, id: CertificateId) -> Result<(), CallError> {
         let call = self.client.update_ca_certificate().certificate_id(id.to_string());
         let answer = call.new_status(types::CaCertificateStatus::Active).send().await;

@@ -1,4 +1,4 @@
-//! Asks AWS IoT what it holds: one call each, with a quota of its own.
+//! Lists and describes the certificates that AWS IoT has. Each function makes one call, which has its own quota.
 
 use aws_sdk_iot::config::http::HttpResponse;
 use aws_sdk_iot::error::{ProvideErrorMetadata, SdkError};
@@ -13,33 +13,33 @@ use crate::aws::sdk_error;
 use muster_core::certificate::CertificateId;
 use muster_core::outcome::Code;
 
-/// Most certificates that AWS lists in one page.
+/// Maximum number of certificates that AWS lists in one page.
 const PAGE_MAX: i32 = 250;
 
-/// A device certificate that AWS lists.
+/// A device certificate in a list from AWS.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ListedCertificate {
     /// Its id.
     pub id: CertificateId,
-    /// Its status, in AWS's word: a later one may be unknown here.
+    /// Its status in AWS's wording. A future status may be unknown here.
     pub status: String,
 }
 
-/// One page of a list.
+/// One page of a list from AWS.
 #[derive(Clone, Debug, Default)]
 pub struct ListedPage {
-    /// What it holds, in AWS's order: by age.
+    /// Its certificates, in AWS's order: by age.
     pub certificates: Vec<ListedCertificate>,
-    /// What the next page begins with; none: this is the last.
+    /// The marker of the next page. `None`: this is the last page.
     pub next: Option<String>,
 }
 
-/// What AWS says of one certificate.
+/// AWS's description of one certificate.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct DescribedCertificate {
-    /// Its status, in AWS's word.
+    /// Its status in AWS's wording.
     pub status: String,
-    /// Its mode, in AWS's word.
+    /// Its mode in AWS's wording.
     pub mode: Option<String>,
     /// When it was registered.
     pub created_at: Option<OffsetDateTime>,
@@ -48,11 +48,8 @@ pub struct DescribedCertificate {
 }
 
 impl Registrar {
-    /// Lists the device certificates of the account and region, once, from a page's marker on; only those of one CA where
-    /// it is named.
-    ///
-    /// # Errors
-    /// AWS did not say.
+    /// Lists one page of the account's device certificates in the region, starting at `marker`. With `ca`, lists only
+    /// those that this CA issued.
     pub async fn list(&self, ca: Option<CertificateId>, marker: Option<&str>) -> Result<ListedPage, CallError> {
         let marker = marker.map(str::to_owned);
         let (listed, next) = if let Some(ca) = ca {
@@ -68,26 +65,20 @@ impl Registrar {
         Ok(ListedPage { certificates, next: next.filter(|next| !next.is_empty()) })
     }
 
-    /// Describes a device certificate, once; none where AWS does not have it.
-    ///
-    /// # Errors
-    /// AWS did not say.
+    /// Describes a device certificate, once. Returns `None` if AWS does not have it.
     pub async fn describe(&self, id: CertificateId) -> Result<Option<DescribedCertificate>, CallError> {
         let answer = self.client.describe_certificate().certificate_id(id.to_string()).send().await;
         if_there(answer)?.map(|answer| described(answer, id)).transpose()
     }
 
-    /// Describes a CA, once; none where AWS does not have it.
-    ///
-    /// # Errors
-    /// AWS did not say.
+    /// Describes a CA, once. Returns `None` if AWS does not have it.
     pub async fn describe_ca(&self, id: CertificateId) -> Result<Option<DescribedCertificate>, CallError> {
         let answer = self.client.describe_ca_certificate().certificate_id(id.to_string()).send().await;
         if_there(answer)?.map(|answer| described_ca(answer, id)).transpose()
     }
 }
 
-/// The answer to a call for a description; none where AWS does not have the certificate.
+/// Returns the answer to a describe call, or `None` if AWS does not have the certificate.
 fn if_there<O, E>(answer: Result<O, SdkError<E, HttpResponse>>) -> Result<Option<O>, CallError>
 where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
@@ -134,7 +125,7 @@ fn described_ca(answer: DescribeCaCertificateOutput, asked: CertificateId) -> Re
     })
 }
 
-/// Checks that an answer is about the certificate that was asked for.
+/// Checks that an answer is about the requested certificate.
 fn check_id(answered: Option<&str>, asked: CertificateId) -> Result<(), CallError> {
     let answered = answered.and_then(|id| id.parse::<CertificateId>().ok());
     if answered == Some(asked) { Ok(()) } else { Err(CallError::nonsense("the answer is about another certificate")) }

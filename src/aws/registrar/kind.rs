@@ -1,32 +1,32 @@
-//! What the answers of AWS mean: one table of error codes.
+//! The meaning of AWS's error codes, in one table.
 
 use crate::aws::identity::IdentityError;
 use muster_core::outcome::Code;
 
-/// What an answer other than "registered" means, which is what to do about it.
+/// The meaning of an answer that did not register the certificate. It defines the reaction.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ErrorKind {
-    /// The certificate is in this account and region already: a good end.
+    /// The certificate is already registered in this account and region: a success.
     Exists,
-    /// Too many calls: wait, try again; never counts against the job.
+    /// Too many calls: wait and retry. Never counts against the job.
     Throttled,
-    /// Trouble of AWS or of the way there: try again. The call may have been executed.
+    /// A failure of AWS or the network: retry. The call may have been executed.
     Transient(Code),
-    /// `LimitExceededException`: try again slowly, a few times.
+    /// `LimitExceededException`: retry slowly, a few times.
     Limited,
-    /// The issuing CA is not registered or not active: an operator can mend that.
+    /// The issuing CA is not registered or not active. An operator can fix that.
     IssuerInactive,
-    /// Several registered CAs share the issuer's name: the call must say which one signed.
+    /// Several registered CAs share the issuer's name. The call must name the one that signed.
     Conflict,
-    /// AWS refuses this certificate for good.
+    /// AWS refuses this certificate permanently.
     Refused(Code),
-    /// Our credentials do not work: nobody's job failed.
+    /// Our credentials do not work. Not the fault of any job.
     Denied,
-    /// Whoever has or knows our credentials did not answer: nothing was called.
+    /// The source of our credentials, or STS, did not answer. No call was made.
     Unreached,
 }
 
-/// The meaning of every error code that AWS declares for the calls, or is known to send beside those.
+/// The meaning of every error code that AWS declares for the calls, or is known to send besides those.
 const KINDS: [(&str, ErrorKind); 36] = [
     ("ResourceAlreadyExistsException", ErrorKind::Exists),
     ("ThrottlingException", ErrorKind::Throttled),
@@ -66,18 +66,18 @@ const KINDS: [(&str, ErrorKind); 36] = [
     ("OptInRequired", ErrorKind::Denied),
 ];
 
-/// The right to name a role in a call, as AWS's denials name it.
+/// The permission to name a role in a call, as it appears in AWS's denials.
 const PASS_ROLE: &str = "iam:PassRole";
 
 impl ErrorKind {
-    /// The meaning of an error code. A code that nobody knows is tried again: it may be new, and the end that follows
-    /// can be replayed.
+    /// Returns the meaning of an error code. An unknown code is retried: it may be new, and the outcome can be
+    /// replayed.
     pub fn of_code(code: &str) -> Self {
         KINDS.iter().find(|(name, _)| *name == code).map_or(Self::Transient(Code::UnknownError), |(_, kind)| *kind)
     }
 
-    /// The meaning of an error code with its message. A denial of a role that a job names is that job's trouble alone: other
-    /// calls need no such right.
+    /// Returns the meaning of an error code with its message. If AWS denies the role that a job names, only that job is
+    /// affected: other calls do not need that permission.
     pub(super) fn of(code: &str, message: &str) -> Self {
         match Self::of_code(code) {
             Self::Denied if message.contains(PASS_ROLE) => Self::Refused(Code::InvalidRequest),
@@ -85,12 +85,13 @@ impl ErrorKind {
         }
     }
 
-    /// The same of a call for which AWS looks for no CA: its state cannot be what is wrong.
+    /// Adjusts the meaning for a call for which AWS does not look for a CA, so that the state of a CA cannot be the
+    /// problem.
     pub(super) fn where_no_ca_is_looked_for(self) -> Self {
         if self == Self::IssuerInactive { Self::Refused(Code::CertificateState) } else { self }
     }
 
-    /// The meaning of an answer of AWS without an error code.
+    /// Returns the meaning of an AWS answer without an error code.
     pub(super) fn of_status(status: u16) -> Self {
         match status {
             429 => Self::Throttled,
@@ -99,12 +100,12 @@ impl ErrorKind {
         }
     }
 
-    /// The meaning of a call that was not made.
+    /// Returns the meaning of a call that was not made for lack of credentials.
     pub(super) fn without_credentials(fault: &IdentityError) -> Self {
         if fault.is_denial() { Self::Denied } else { Self::Unreached }
     }
 
-    /// The value of the metric label `result`.
+    /// Returns the value of the metric label `result`.
     pub fn label(self) -> &'static str {
         match self {
             Self::Exists => "already_exists",

@@ -1,4 +1,6 @@
-//! Finds out whether AWS lets us make a call, without registering anything.
+//! Checks whether AWS allows a call, without registering anything.
+//!
+//! AWS checks permissions before it judges the content, so a refusal of the content means that the call is allowed.
 
 use aws_sdk_iot::operation::register_ca_certificate::RegisterCaCertificateOutput;
 use aws_sdk_iot::operation::register_certificate::RegisterCertificateOutput;
@@ -10,17 +12,18 @@ use super::{CallError, ErrorKind, Registrar};
 use muster_core::certificate::CertificateId;
 use muster_core::job::Operation;
 
-/// The form of a certificate around a text that is none: no account can have it registered.
+/// A PEM certificate whose content is not a certificate, so it cannot be registered in any account.
 const NO_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nbm90IGE=\n-----END CERTIFICATE-----\n";
 
-/// The id of no certificate.
+/// An id that no certificate has.
 const NO_ID: CertificateId = CertificateId([0; 32]);
 
 impl Registrar {
-    /// Makes the call of an operation once, with a text that is no certificate. That costs one call of the quota.
+    /// Makes the call of an operation once, with text that is not a certificate. Uses one call of the quota.
     ///
     /// # Errors
-    /// AWS denied the call, or did not come to judge the text; that AWS refuses it is what is wanted.
+    /// AWS denied the call, or did not get as far as judging the text. The expected refusal of the text is not an
+    /// error.
     pub async fn probe(&self, operation: Operation) -> Result<(), CallError> {
         let begun = CallStart::now();
         let answer = match operation {
@@ -44,7 +47,7 @@ impl Registrar {
     /// Calls `UpdateCACertificate` once for a CA that cannot exist, which changes nothing.
     ///
     /// # Errors
-    /// AWS denied the call, or did not come to look for the CA; that it does not find one is what is wanted.
+    /// AWS denied the call, or did not get as far as looking for the CA. That the CA is not found is not an error.
     pub async fn probe_activation(&self) -> Result<(), CallError> {
         judged(self.activate_ca(NO_ID).await)
     }
@@ -58,7 +61,7 @@ impl Registrar {
     }
 }
 
-/// Says whether the call was allowed: AWS refuses what a probe asks for only after that.
+/// Returns success if the call was allowed. AWS refuses the content of a probe only after it has allowed the call.
 fn judged<T>(answer: Result<T, CallError>) -> Result<(), CallError> {
     match answer {
         Err(error)

@@ -1,4 +1,4 @@
-//! The line about lost lines: made without the queue, in which there may be no room.
+//! The line that reports lost lines, created without the queue, which may be full.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,18 +10,18 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use super::super::{LineStyle, layer};
 
-/// The line that says how many were lost, in the look of the others.
+/// Returns the line that reports how many were lost, in the style of the others.
 pub(super) fn notice(n_lost: u64, look: LineStyle) -> Vec<u8> {
     let line = Buffer::default();
     let writer = line.clone();
     let layer = layer::<Registry, _>(look, move || writer.clone());
-    // The level matters beyond this subscriber: all that exist together decide what costs time.
+    // The level matters globally: `tracing` skips an event early only if no existing subscriber wants its level.
     let subscriber = tracing_subscriber::registry().with(layer).with(LevelFilter::WARN);
     dispatcher::with_default(&Dispatch::new(subscriber), || warn!(lost = n_lost, "log lines were lost"));
     line.take()
 }
 
-/// A line that is being made.
+/// A line that is being formatted.
 #[derive(Clone, Default)]
 struct Buffer(Arc<Mutex<Vec<u8>>>);
 

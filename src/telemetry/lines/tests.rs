@@ -2,10 +2,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::*;
 
-/// Far above what anything here takes.
+/// Much longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A reader that takes a line at a time, each when the test takes it, and a disk that may be full.
+/// A reader that takes one line whenever the test takes one, and a disk that can be full.
 struct Out {
     lines: SyncSender<String>,
     is_full: Arc<Mutex<bool>>,
@@ -25,7 +25,8 @@ impl Write for Out {
     }
 }
 
-/// Starts a queue whose reader takes nothing by itself: the queue, what is read, and whether the disk is full.
+/// Starts a queue whose reader takes nothing by itself. Returns the queue, the lines read, and whether the disk is
+/// full.
 fn start() -> (Arc<Lines>, Receiver<String>, Arc<Mutex<bool>>) {
     let lines = Arc::new(Lines::new(IntCounter::new("lost", "lost").unwrap(), LineStyle::default()));
     let (sender, read) = sync_channel(0);
@@ -44,7 +45,7 @@ fn lines_beyond_the_cap_are_lost_counted_and_reported_once() {
         lines.send(line.clone());
     }
     let n_lost = lines.lost.get();
-    // One may have left the queue for the reader, who takes nothing yet.
+    // One line may have left the queue for the reader, which takes nothing yet.
     assert!((5..=6).contains(&n_lost), "{n_lost}");
     let (mut n_read, mut n_reported) = (0, 0);
     while n_read < 10 - n_lost || n_reported < n_lost {

@@ -1,6 +1,6 @@
-//! Gauges of the whole fleet, as the ledger last said: equal on every worker.
+//! Gauges of the whole fleet, as last read from the ledger. They are the same on every worker.
 //!
-//! They are absent, not 0, until the ledger was read, and again once the last reading is too old to be true.
+//! They are absent, not 0, until the ledger has been read, and again once the last reading is too old.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::ledger::facts::FleetFacts;
 use muster_core::hold::HoldKind;
 use muster_core::outcome::Code;
 
-/// How long counts are shown after they were read: ten heartbeats.
+/// How long counts are shown after they were read: ten heartbeats. Older ones are removed.
 const SHOWN_FOR: Duration = Duration::from_secs(30);
 
-/// The gauges.
+/// The gauges of the fleet.
 #[derive(Debug)]
 pub struct Fleet {
     workers_alive: IntGaugeVec,
@@ -29,7 +29,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Makes the gauges, without a series yet.
+    /// Creates the gauges, without any series yet.
     pub(super) fn new(make: &Maker) -> Self {
         Self {
             workers_alive: make.gauges("workers_alive", "Workers that reported to the ledger in the last 12 s.", &[]),
@@ -37,25 +37,24 @@ impl Fleet {
             holds_open: make.gauges("holds_open", "Open holds.", &["kind"]),
             quarantined_messages: make.gauges(
                 "quarantined_messages",
-                "Messages in the quarantine, counted up to 1,000,000.",
+                "Quarantined messages, counted up to 1,000,000.",
                 &[],
             ),
             batch_missing_jobs: make.gauges(
                 "batch_missing_jobs",
-                "Certificates of all batches that were announced and have no outcome, once the queues have been empty for \
-                 2 minutes.",
+                "Announced certificates of all batches without an outcome, once the queues have been empty for 2 minutes.",
                 &[],
             ),
             read_at: Mutex::default(),
         }
     }
 
-    /// Shows what the ledger says.
+    /// Shows the facts read from the ledger.
     pub fn show(&self, facts: &FleetFacts) {
         let mut read_at = self.read_at.lock().expect("nothing panics while it holds this lock");
         set(&self.workers_alive, &[], facts.workers_alive);
         set(&self.quarantined_messages, &[], facts.quarantined);
-        // Nothing is known to be missing while messages may be on their way.
+        // Nothing is known to be missing while messages may still be on their way.
         set(&self.batch_missing_jobs, &[], facts.missing.unwrap_or_default());
         for code in Code::VARIANTS.iter().filter(|code| !code.status().is_end()) {
             let n = facts.parked.get(code.as_str()).copied().unwrap_or_default();
@@ -67,7 +66,7 @@ impl Fleet {
         *read_at = Some(Instant::now());
     }
 
-    /// Removes what was read too long ago.
+    /// Removes all gauges if they were read too long ago.
     pub fn drop_stale(&self) {
         let mut read_at = self.read_at.lock().expect("nothing panics while it holds this lock");
         if read_at.take_if(|at| at.elapsed() > SHOWN_FOR).is_some() {

@@ -1,11 +1,11 @@
-//! Makes metrics and registers them, each name once.
+//! Creates metrics and registers them, each name once.
 
 use prometheus::core::Collector;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
 
-/// Makes metrics and registers them.
+/// Creates metrics and registers them.
 pub(super) struct Maker(pub(super) Registry);
 
 impl Maker {

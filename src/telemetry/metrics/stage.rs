@@ -1,25 +1,25 @@
-//! Where a job is in a worker.
+//! The stages of a job in a worker.
 
 use strum::{IntoStaticStr, VariantArray};
 
-/// Where a job is.
+/// The stage of a job.
 #[derive(Clone, Copy, Debug, Eq, Hash, IntoStaticStr, PartialEq, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Stage {
-    /// Is prechecked and looked up.
+    /// The job is prechecked and looked up in the ledger.
     Checking,
-    /// Waits for a token, for a retry, or for another copy of itself.
+    /// The job waits for a permit, for a retry, or for another copy of itself.
     Waiting,
-    /// AWS is asked.
+    /// AWS is called.
     Calling,
-    /// Its end is written and its message deleted.
+    /// The outcome is committed, then the message is deleted.
     Recording,
-    /// Its message goes back to the queue.
+    /// The message is released to the queue.
     Releasing,
 }
 
 impl Stage {
-    /// Says whether AWS may have been called.
+    /// Returns whether AWS may have been called.
     pub fn has_started(self) -> bool {
         matches!(self, Self::Calling | Self::Recording | Self::Releasing)
     }
