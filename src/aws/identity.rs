@@ -30,6 +30,8 @@ use muster_core::format::span;
 
 use clock::AwsClock;
 use credential_process::Program;
+use muster_core::advice::{Advice, Exit};
+use std::borrow::Cow;
 
 /// The session name for assumed roles. It appears in the logs of the role's account.
 const SESSION_NAME: &str = "muster";
@@ -249,4 +251,18 @@ fn why_not_assumed(error: &(dyn Error + 'static)) -> Option<IdentityError> {
 fn code_and_message(error: &impl ProvideErrorMetadata) -> String {
     let (code, message) = (error.code().unwrap_or("no code"), error.message().unwrap_or("no message"));
     sdk_error::one_line(&format!("{code}: {message}"))
+}
+
+impl Advice for IdentityError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Some(Self::hint(self).into())
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NoRegion => Exit::Error,
+            error if error.is_denial() => Exit::Denied,
+            _ => Exit::Unreachable,
+        }
+    }
 }

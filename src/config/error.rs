@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use super::keys::{Path, ValueError};
 use super::origin::Origin;
 use super::similar::similar;
+use muster_core::advice::{Advice, Exit};
 use muster_core::job::Name;
+use std::borrow::Cow;
 
 /// Why settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -84,10 +86,24 @@ pub struct UnknownTarget {
     pub known: Vec<String>,
 }
 
-impl UnknownTarget {
-    /// What may have been meant.
-    pub fn hint(&self) -> Option<String> {
+impl Advice for UnknownTarget {
+    fn hint(&self) -> Option<Cow<'static, str>> {
         let similar = similar(self.target.as_str(), &self.known);
-        (!similar.is_empty()).then(|| format!("did you mean {}?", similar.join(" or ")))
+        (!similar.is_empty()).then(|| format!("did you mean {}?", similar.join(" or ")).into())
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+}
+
+impl Advice for ConfigError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        matches!(self, Self::UnknownKey { nearest: None, .. })
+            .then_some("`muster config template` prints every key".into())
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Usage
     }
 }

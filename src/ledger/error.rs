@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use crate::config::url_source::UrlError;
+use muster_core::advice::{Advice, Exit};
 use muster_core::format::span;
 
 /// Why the ledger did not do what was asked.
@@ -167,3 +168,19 @@ impl LedgerError {
 /// read-only, 40 deadlock, 53 resources, 54 limits, 57 shut down), and the rest.
 pub const ERROR_CLASSES: [&str; 11] =
     ["timeout", "connection", "08", "22", "23", "25", "40", "53", "54", "57", "other"];
+
+impl Advice for LedgerError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Self::hint(self).map(Cow::Borrowed)
+    }
+
+    fn exit(&self) -> Exit {
+        // Classes 53 and 57: the server starts, stops, or has no connection left.
+        let is_away = matches!(self.class(), "timeout" | "connection" | "08" | "53" | "57");
+        match self {
+            error if error.is_login_refused() => Exit::Denied,
+            _ if is_away => Exit::Unreachable,
+            _ => Exit::Error,
+        }
+    }
+}

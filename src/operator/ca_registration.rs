@@ -26,11 +26,13 @@ use crate::quota::permits::{Gauges, PermitPool};
 use crate::runtime::backoff::Backoff;
 use crate::telemetry::metrics::Metrics;
 use muster_core::account::Account;
+use muster_core::advice::{Advice, Exit};
 use muster_core::certificate::CertificateId;
 use muster_core::format::span;
 use muster_core::job::{CertificateStatus, Job, Name, Operation};
 use muster_core::outcome::{Code, Outcome, Status};
 use muster_core::precheck::CheckedCertificate;
+use std::borrow::Cow;
 
 pub use authority::Existing;
 
@@ -265,4 +267,45 @@ impl CaRegistration {
 fn denied(operation: Operation, answer: Answer) -> CaRegistrationError {
     let error = answer.result.expect_err("a denied call has an error");
     CaRegistrationError::Call { operation: operation.into(), error }
+}
+
+impl Advice for CaRegistrationError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::UnknownTarget(error) => error.hint(),
+            Self::Identity(error) => Advice::hint(error),
+            Self::Store(error) => Advice::hint(error),
+            Self::Call { error, .. } => (error.kind == ErrorKind::Denied).then_some(
+                "the credentials need iot:RegisterCACertificate and iot:GetRegistrationCode, with --tag iot:TagResource, \
+                 with --role iam:PassRole"
+                    .into(),
+            ),
+            Self::NotActivated { error, .. } => Some(
+                match error.kind {
+                    ErrorKind::Denied => {
+                        "allow iot:UpdateCACertificate in the IAM policy of the credentials, then run it again"
+                    }
+                    ErrorKind::Refused(_) => {
+                        "look at the CA in the AWS IoT console; run it again once AWS can activate it"
+                    }
+                    _ => "run it again: the CA is registered, only activating it failed",
+                }
+                .into(),
+            ),
+            Self::Unrecorded { .. } => {
+                Some("run it again: what AWS has is then recorded as already registered".into())
+            }
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::UnknownTarget(error) => error.exit(),
+            Self::Identity(error) => error.exit(),
+            // A refusal says something about the CA itself.
+            Self::NotActivated { error, .. } if matches!(error.kind, ErrorKind::Refused(_)) => Exit::SomeFailed,
+            Self::Call { error, .. } | Self::NotActivated { error, .. } => error.exit(),
+            Self::Store(error) | Self::Unrecorded { error, .. } => error.exit(),
+        }
+    }
 }

@@ -28,6 +28,8 @@ use drift::{Drift, drifts};
 pub use findings::{FindingExample, Findings};
 pub use inventory::{Inventory, InventoryError};
 pub use mend::FixesMade;
+use muster_core::advice::{Advice, Exit};
+use std::borrow::Cow;
 
 /// Certificates compared per page.
 const PAGE: u32 = 500;
@@ -76,16 +78,30 @@ pub enum ReconcileError {
     ListLost,
 }
 
-impl ReconcileError {
-    /// Returns how to fix it.
-    pub fn hint(&self) -> Option<&'static str> {
+impl Advice for ReconcileError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
-            Self::UnknownBatch(_) => {
-                Some("a batch is known once a worker has received its first message; leave --batch out to compare all")
+            Self::UnknownBatch(_) => Some(
+                "a batch is known once a worker has received its first message; leave --batch out to compare all"
+                    .into(),
+            ),
+            Self::UnknownCa(_) => Some("put its PEM file into `precheck.ca_folder`, or leave --ca out".into()),
+            Self::EndlessList | Self::ListLost => Some("run it again".into()),
+            Self::Target(error) => error.hint(),
+            Self::Inventory(error) => error.hint(),
+            Self::Store(error) => Advice::hint(error),
+            Self::CaFolder(_) => None,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Target(error) => error.exit(),
+            Self::Inventory(error) => error.exit(),
+            Self::Store(error) => error.exit(),
+            Self::UnknownBatch(_) | Self::UnknownCa(_) | Self::EndlessList | Self::ListLost | Self::CaFolder(_) => {
+                Exit::Error
             }
-            Self::UnknownCa(_) => Some("put its PEM file into `precheck.ca_folder`, or leave --ca out"),
-            Self::EndlessList | Self::ListLost => Some("run it again"),
-            Self::Target(_) | Self::Inventory(_) | Self::Store(_) | Self::CaFolder(_) => None,
         }
     }
 }

@@ -17,6 +17,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, fchown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use muster_core::advice::Advice;
+use std::borrow::Cow;
 use tempfile::NamedTempFile;
 
 /// Maximum number of symlinks that are followed, as in Linux.
@@ -246,6 +248,12 @@ fn own_descriptor(path: &Path) -> Option<String> {
 
 fn duplicate(stream: &impl AsFd) -> io::Result<OwnedFd> {
     stream.as_fd().try_clone_to_owned()
+}
+
+impl Advice for OutputFileError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Some(Self::hint(self).into())
+    }
 }
 
 #[cfg(test)]

@@ -12,8 +12,10 @@ use x509_parser::asn1_rs::{Any, FromDer};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::nom::Offset;
 
+use crate::advice::{Advice, Exit};
 use crate::certificate::pem::{self, Block, Damage, PemError};
 use crate::certificate::{Certificate, Issuer, IssuerError, Verification};
+use std::borrow::Cow;
 
 /// How long before now it is valid, so that a clock that is behind takes it.
 const VALID_SINCE: Duration = Duration::hours(1);
@@ -176,6 +178,16 @@ fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
         der.push(0x80 | u8::try_from(digits.len()).expect("a length has at most eight bytes"));
     }
     [der, digits, content].concat()
+}
+
+impl Advice for ProofError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Self::hint(self).map(Cow::Borrowed)
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use crate::aws::identity::{CREDENTIALS_HINT, LATE_HINT};
 use crate::aws::sdk_error::{NETWORK_HINT, REGION_HINT};
+use muster_core::advice::{Advice, Exit};
+use std::borrow::Cow;
 
 /// The error code if the SDK found no credentials to sign a call.
 pub const NO_CREDENTIALS: &str = "no credentials";
@@ -145,6 +147,21 @@ impl QueueErrorKind {
 /// Returns the rest of an error code about the key of an encrypted queue, such as `KMS.AccessDeniedException`.
 fn kms(code: &str) -> Option<&str> {
     code.strip_prefix("KMS.").or_else(|| code.strip_prefix("Kms"))
+}
+
+impl Advice for QueueError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Some(Self::hint(self).into())
+    }
+
+    fn exit(&self) -> Exit {
+        match self.kind {
+            QueueErrorKind::Missing => Exit::Error,
+            QueueErrorKind::Denied => Exit::Denied,
+            QueueErrorKind::Transient => Exit::Unreachable,
+            QueueErrorKind::Fifo => Exit::Problems,
+        }
+    }
 }
 
 #[cfg(test)]

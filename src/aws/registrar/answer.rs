@@ -14,6 +14,7 @@ use crate::aws::identity;
 use crate::aws::sdk_error;
 use crate::aws::target_client::SessionError;
 use crate::runtime::causes;
+use muster_core::advice::{Advice, Exit};
 use muster_core::outcome::{Attempt, Code};
 
 /// Why a call did not register the certificate.
@@ -180,4 +181,19 @@ fn is_of_the_execution(status: u16) -> bool {
 fn existing_id(failure: &(dyn Error + 'static)) -> Option<String> {
     let exists = causes(failure).find_map(|cause| cause.downcast_ref::<ResourceAlreadyExistsException>())?;
     exists.resource_id().map(sdk_error::one_line)
+}
+
+/// Of a call whose failure says nothing about a certificate.
+impl Advice for CallError {
+    fn exit(&self) -> Exit {
+        match self.kind {
+            ErrorKind::Denied => Exit::Denied,
+            ErrorKind::Throttled | ErrorKind::Transient(_) | ErrorKind::Unreached => Exit::Unreachable,
+            ErrorKind::Exists
+            | ErrorKind::Limited
+            | ErrorKind::IssuerInactive
+            | ErrorKind::Conflict
+            | ErrorKind::Refused(_) => Exit::Error,
+        }
+    }
 }

@@ -13,9 +13,11 @@ use crate::config::Config;
 use crate::operator::ca_registration::CaRegistrationError;
 use crate::runtime::backoff::Backoff;
 use muster_core::account::Account;
+use muster_core::advice::{Advice, Exit};
 use muster_core::certificate::CertificateId;
 use muster_core::job::Name;
 use muster_core::rate::Rate;
+use std::borrow::Cow;
 
 /// Attempts of one call before giving up, not counting throttles. The waits add up to two minutes on average.
 const ATTEMPTS: u32 = 10;
@@ -113,5 +115,17 @@ impl Inventory {
             warn!(%error, operation, "a call to AWS failed, retrying");
             backoff.wait().await;
         }
+    }
+}
+
+impl Advice for InventoryError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        (self.error.kind == ErrorKind::Denied).then_some(
+            "the credentials need iot:ListCertificates, iot:ListCertificatesByCA and iot:DescribeCertificate".into(),
+        )
+    }
+
+    fn exit(&self) -> Exit {
+        self.error.exit()
     }
 }
