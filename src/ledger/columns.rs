@@ -1,4 +1,4 @@
-//! Rows of `registrations` as columns for a bulk statement, and read back.
+//! Converts rows of `registrations` to columns for a bulk statement, and reads them back.
 
 use serde::Serialize;
 use sqlx::Row as _;
@@ -12,10 +12,10 @@ use muster_core::hold::HoldKey;
 use muster_core::job::{CertificateStatus, Operation};
 use muster_core::outcome::Code;
 
-/// A row's key, as it is read back.
+/// The key of a row as read from the database.
 pub(super) type OwnedKey = (String, String, Operation, [u8; 32]);
 
-/// What [`read_row`] reads of a row `r`, and the status that it is counted under.
+/// The columns of a row `r` that [`read_row`] needs, and the status under which the row is counted.
 pub(super) const ROW: &str =
     "r.batch, r.target, r.operation, r.subject, r.account, r.region, r.certificate_id, r.source, r.ref,
             r.message_id, r.status, r.code, r.detail, r.wanted_status, r.known_status, r.request::text, r.attempts,
@@ -72,7 +72,7 @@ impl<'a> RowColumns<'a> {
         self.region.push(&row.region);
         self.certificate_id.push(row.certificate_id.as_ref().map(|id| id.0.as_slice()));
         self.serial.push(row.serial.as_deref());
-        // What comes to no good end is kept in its request.
+        // A row without a success keeps its certificate in the request.
         self.certificate.push(row.certificate.as_deref().filter(|_| row.end.status().is_success()));
         self.source.push(row.names.source.as_deref());
         self.reference.push(row.names.reference.as_deref());

@@ -7,9 +7,6 @@ use muster_core::hold::HoldKey;
 
 impl Ledger {
     /// Pauses what a hold names, until somebody resumes it; tells whether it was not paused yet.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn pause(&self, hold: &HoldKey, reason: &str, who: &str) -> Result<bool, LedgerError> {
         // No probe ever comes: a century is the longest that every program reads.
         let upsert = "-- pause
@@ -41,9 +38,6 @@ impl Ledger {
 
     /// Ends a hold because somebody orders it with this command: what was parked for it is sent again. Tells whether it
     /// held.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn release_on_order(&self, hold: &HoldKey, action: &'static str, who: &str) -> Result<bool, LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;

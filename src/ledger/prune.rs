@@ -57,9 +57,6 @@ impl Ledger {
     }
 
     /// Drops up to `n` further rows of a batch. Those stay that wait to be sent again, or were and have not ended since.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn prune(&self, batch: &str, so_far: &Pruned, n: u32) -> Result<Pruned, LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
@@ -74,9 +71,6 @@ impl Ledger {
     }
 
     /// Forgets a batch of which no row is left, and notes who had it dropped; tells whether none was left.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn forget_batch(&self, batch: &str, n_dropped: u64, who: &str) -> Result<bool, LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;

@@ -57,9 +57,6 @@ const NEXT: &str = "(queue, message_id) > ($1, $2)
 
 impl Ledger {
     /// Lists the messages that were set aside, `n` at most, from behind a queue and `MessageId` on.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn set_aside(
         &self,
         chosen: Chosen<'_>,
@@ -82,9 +79,6 @@ impl Ledger {
     }
 
     /// Reads the bodies of such messages, `n` at most, in the same order.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn set_aside_bodies(
         &self,
         chosen: Chosen<'_>,
@@ -107,9 +101,6 @@ impl Ledger {
     }
 
     /// Counts such messages by reason.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn set_aside_by_reason(&self, chosen: Chosen<'_>) -> Result<Vec<(String, u64)>, LedgerError> {
         let query = "-- set_aside_by_reason
             select reason, count(*)
@@ -127,9 +118,6 @@ impl Ledger {
     }
 
     /// Removes messages after they were sent again, and tells how many there were.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn take_back(&self, messages: &[&Body]) -> Result<u64, LedgerError> {
         let delete = "-- take_back
             delete from quarantine q

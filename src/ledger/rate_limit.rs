@@ -118,9 +118,6 @@ impl fmt::Display for Quota {
 impl Ledger {
     /// Makes the row of a quota, or gives it another ceiling, and tells the rate that was learnt. Another ceiling is an
     /// operator's word: it is tried at once.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn open_quota(&self, quota: &Quota, ceiling: Rate) -> Result<Rate, LedgerError> {
         self.run(async |db| {
             if set_ceiling(db, quota, ceiling).await? {
@@ -134,9 +131,6 @@ impl Ledger {
     /// Leases places, and raises the rate by the time that they span. Those of the past go back by half a burst: what is
     /// granted has the other half to be used. Where the server's clock was set back since the last lease, by so much earlier
     /// are the places that follow it.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn lease(&self, quota: &Quota, n: usize) -> Result<Lease, LedgerError> {
         let [account, region, operation] = quota.key();
         let update = "-- lease
@@ -179,9 +173,6 @@ impl Ledger {
     /// Where the server's clock was set back, a last cut in its future tells nothing, and neither does such a place.
     ///
     /// `went_through` says whether calls went through since the last cut: then the rate before this one was good.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn cut_rate(
         &self,
         quota: &Quota,
@@ -210,9 +201,6 @@ impl Ledger {
 
     /// Gives a rate back that was cut while AWS throttled every call, once calls go through again: it was good before, and
     /// throttles cut it at once where it no longer is.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn give_rate_back(&self, quota: &Quota) -> Result<Option<Change>, LedgerError> {
         let [account, region, operation] = quota.key();
         let update = "-- give_rate_back
@@ -229,17 +217,11 @@ impl Ledger {
     }
 
     /// Notes that the rate has risen since it was noted last, where nobody else did.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn note_rise(&self, quota: &Quota, noted_rate: f64) -> Result<Option<Change>, LedgerError> {
         self.run(async |db| note_change(db, quota, noted_rate, RateChangeReason::Unthrottled).await).await
     }
 
     /// Reads what was learnt of the quotas of some targets.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn rate_reports(&self, of: &[(String, Operation)]) -> Result<Vec<RateReport>, LedgerError> {
         let (targets, operations): (Vec<&str>, Vec<&str>) =
             of.iter().map(|(target, operation)| (target.as_str(), <&str>::from(operation))).unzip();

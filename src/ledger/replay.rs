@@ -86,9 +86,6 @@ pub struct Came {
 
 impl Ledger {
     /// Begins a replay, unless the same is under way.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn begin_replay(&self, wish: &ReplayRequest<'_>) -> Result<ReplayStart, LedgerError> {
         self.run(async |db| {
             loop {
@@ -112,17 +109,11 @@ impl Ledger {
     }
 
     /// Finds the replay of a filter that is under way.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn replay_under_way(&self, filter: &ReplayFilter, verify: bool) -> Result<Option<i64>, LedgerError> {
         self.run(async |db| under_way(db, filter, verify).await).await
     }
 
     /// Reads a replay.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn replay(&self, number: i64) -> Result<Option<Replay>, LedgerError> {
         let query = format!("-- replay\n{SELECT} where replay = $1");
         self.run(async |db| {
@@ -133,9 +124,6 @@ impl Ledger {
     }
 
     /// Reads the replays, the latest first, from before a number on.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn replays(&self, before: Option<i64>, n: u32) -> Result<Vec<Replay>, LedgerError> {
         let query = format!("-- replays\n{SELECT} where replay < $1 order by replay desc limit $2");
         let before = before.unwrap_or(i64::MAX);
@@ -147,9 +135,6 @@ impl Ledger {
     }
 
     /// Counts how the jobs stand that a replay chose and no later one did.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn came_of_replay(&self, number: i64) -> Result<Vec<Came>, LedgerError> {
         let query = "-- came_of_replay
             select status, code, count(*) as n,
@@ -165,9 +150,6 @@ impl Ledger {
 
     /// Ends a replay because somebody says so: nothing more is chosen, and what waits to be sent stays as it is. What was
     /// sent is on its way. Tells whether it was under way.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn cancel_replay(&self, number: i64, who: &str) -> Result<bool, LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;

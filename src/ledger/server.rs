@@ -110,9 +110,6 @@ impl DatabaseSettings {
 
 impl Ledger {
     /// Reads what the server is and what we may do there.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn server(&self) -> Result<Server, LedgerError> {
         let query = "-- server
             select
@@ -150,17 +147,11 @@ impl Ledger {
     }
 
     /// Reads the server's clock, by which everything in the ledger is timed but for what a worker does.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn now(&self) -> Result<OffsetDateTime, LedgerError> {
         self.run(async |db| now(db).await).await
     }
 
     /// Compares the server's clock with ours, by the quickest of some answers.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn clock(&self) -> Result<ServerClock, LedgerError> {
         const ASKED: usize = 3;
         self.run(async |db| {

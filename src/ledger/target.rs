@@ -41,9 +41,6 @@ impl Ledger {
     }
 
     /// The account and region that a target's name stands for, if it was ever claimed.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn account_of_target(&self, target: &str) -> Result<Option<Account>, LedgerError> {
         let found: Option<(String, String)> = self
             .run(async |db| {

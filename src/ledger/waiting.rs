@@ -62,9 +62,6 @@ impl fmt::Debug for WaitingJob {
 
 impl Ledger {
     /// Takes a released hold that nobody sends, for a time; the one that was served least lately.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn claim_released(&self, time: Duration) -> Result<Option<ReleaseLease>, LedgerError> {
         let update = "-- claim_released
             update holds
@@ -92,9 +89,6 @@ impl Ledger {
     }
 
     /// Extends a lease; none where it was lost: the hold began anew, or it ran out and another sends.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn renew(&self, lease: &ReleaseLease, time: Duration) -> Result<Option<ReleaseLease>, LedgerError> {
         let update = "-- renew
             update holds
@@ -109,9 +103,6 @@ impl Ledger {
     }
 
     /// Reads up to `n` jobs that wait, in the order of their keys, from `after` on; fewer where they are large.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn waiting(
         &self,
         hold: &HoldKey,
@@ -146,17 +137,11 @@ impl Ledger {
     }
 
     /// Notes that jobs were sent again: they wait no more. Their status stays until the message ends them.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn sent_again(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<u64, LedgerError> {
         self.run(async |db| stop_waiting(db, hold, jobs, "sent_again_at = now()").await).await
     }
 
     /// Notes that jobs cannot be sent again: they stay as they are and wait no more.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn unsendable(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<u64, LedgerError> {
         let change = "detail = 'it cannot be sent again: ' || coalesce(r.detail, r.code)";
         self.run(async |db| {
@@ -172,9 +157,6 @@ impl Ledger {
     }
 
     /// Removes a released hold for which nothing waits; tells whether nothing is left to send.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn finish(&self, hold: &HoldKey) -> Result<bool, LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;

@@ -36,9 +36,6 @@ impl Marks {
 impl Ledger {
     /// Says whether a page is written. A transaction that writes it may have been given up here and go on at the server:
     /// its end is waited for.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn is_written(&self, mark: Mark) -> Result<bool, LedgerError> {
         let touch = "-- is_written
             insert into page_writers as w (writer, page)
@@ -50,9 +47,6 @@ impl Ledger {
     }
 
     /// Forgets the writers that have written nothing for a week.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn forget_writers(&self) -> Result<(), LedgerError> {
         let delete = "-- forget_writers\ndelete from page_writers where written_at < now() - interval '7 days'";
         self.run(async |db| Ok(sqlx::query(delete).execute(db).await.map(drop)?)).await

@@ -46,9 +46,6 @@ pub struct Matching {
 
 impl Ledger {
     /// Tells what a replay would choose now.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
     pub async fn plan_replay(&self, filter: &ReplayFilter) -> Result<ReplayPlan, LedgerError> {
         self.run(async |db| {
             let batches: Vec<String> = sqlx::query_scalar(BATCHES)
