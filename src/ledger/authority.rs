@@ -1,8 +1,7 @@
 //! The CAs that the ledger knows to be registered, and those whose registration failed.
 //!
-//! A CA is written in the same transaction as its row in `registrations`. Once it is registered and active, its
-//! certificates need not wait any longer: their holds are released right after the commit, without waiting for the next
-//! probe.
+//! A CA is written in the same transaction as its row in `registrations`. Once it is registered and active, the holds
+//! of its certificates are released right after the commit, without waiting for the next probe.
 
 mod report;
 mod status;
@@ -22,7 +21,7 @@ use muster_core::job::{CertificateMode, CertificateStatus, Name};
 pub use report::{AuthorityReport, FAILED_MAX, FailedAuthority};
 pub use status::LearntStatus;
 
-/// Most CAs with one name that a message lists: AWS accepts no more with one name.
+/// Maximum number of CAs with one name that a message lists: AWS accepts no more than that with one name.
 const NAMED: usize = 10;
 
 /// A CA that is registered in an account and region.
@@ -34,7 +33,7 @@ pub struct Authority {
     pub region: String,
     /// AWS certificate id of the CA.
     pub certificate_id: CertificateId,
-    /// Its subject, as people read it.
+    /// Its subject, as human-readable text.
     pub subject: String,
     /// SHA-256 of the DER of its name: the issuer key of the certificates it signed.
     pub subject_key: [u8; 32],

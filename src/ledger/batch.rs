@@ -40,7 +40,7 @@ pub struct FailureExample {
     pub subject: [u8; 32],
     /// The producer's own name for the device (`ref`).
     pub reference: Option<String>,
-    /// Details beyond the code, for people.
+    /// Human-readable details beyond the code.
     pub detail: Option<String>,
 }
 
@@ -85,8 +85,8 @@ impl BatchStatus {
         Some(self.parked().saturating_sub(self.waiting()?))
     }
 
-    /// Returns how many outstanding certificates are missing, given how long the queues have been empty. `None`:
-    /// unknown.
+    /// Returns how many outstanding certificates are missing, given for how long the queues have been empty. `None`:
+    /// this is unknown.
     pub fn missing(&self, queues_empty_for: Option<Duration>) -> Option<u64> {
         Quiet { queues_empty_for, announced_ago: self.announced_ago }.missing(self.outstanding())
     }
@@ -157,8 +157,7 @@ impl Ledger {
     pub async fn batch_examples(&self, batch: &str, codes: &[Code]) -> Result<Vec<FailureExample>, LedgerError> {
         let codes: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
         self.run(async |db| {
-            // One lookup in the index `failures` for each code: the query must repeat the index condition word for
-            // word.
+            // One lookup in the index `failures` for each code: the query must repeat its condition word for word.
             let rows = sqlx::query(
                 "-- batch_examples
                 select wanted.code, example.subject, example.ref, example.detail

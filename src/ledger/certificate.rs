@@ -40,8 +40,7 @@ impl Ledger {
     /// Returns at most `n` rows of a certificate: successes by certificate id, all others by subject. For text in which
     /// no certificate can be read, pass its SHA-256.
     pub async fn entries_of_certificate(&self, id: CertificateId, n: u32) -> Result<Vec<CertificateRow>, LedgerError> {
-        // Each half repeats the condition of its index word for word: `known_certificates`,
-        // `failures_of_a_certificate`.
+        // Each half repeats an index condition word for word: `known_certificates`, `failures_of_a_certificate`.
         let query = format!(
             "-- entries_of_certificate
             select {COLUMNS}

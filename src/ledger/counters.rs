@@ -31,8 +31,7 @@ impl CounterChanges {
         self.add(row, row.end.status(), 1);
     }
 
-    /// Uncounts a row as it was before it changes or goes. `status` is the one in the database, under which it was
-    /// counted.
+    /// Subtracts a row as it was before a change or removal. `status` is its status in the database, as it was counted.
     pub(super) fn disappears(&mut self, row: &Row, status: Status) {
         self.add(row, status, -1);
     }
@@ -100,8 +99,7 @@ pub(super) async fn count(db: &mut PgConnection, changes: CounterChanges) -> Res
     if changes.iter().all(|(_, delta)| delta.n >= 0 && delta.n_status_differs >= 0) {
         return Ok(());
     }
-    // Not in the statement above: the check constraint also sees the row proposed for insertion, with its negative
-    // count.
+    // Not in the statement above: a check constraint also sees the row proposed for insertion, with a negative count.
     sqlx::query(
         "-- count_down
         update batch_counters c

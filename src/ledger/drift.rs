@@ -88,8 +88,7 @@ impl DriftKey {
 }
 
 impl Ledger {
-    /// Returns up to `n` registered certificates of a source, ordered by id, starting after `after` (keyset
-    /// pagination).
+    /// Returns up to `n` registered certificates of a source, by id, starting after `after` (keyset pagination).
     pub async fn good_certificates(
         &self,
         run: &ReconcileRun,
@@ -121,8 +120,7 @@ impl Ledger {
         account: &Account,
         ids: &[CertificateId],
     ) -> Result<Vec<ComparedRow>, LedgerError> {
-        // Each half repeats the condition of its index word for word: `known_certificates`,
-        // `failures_of_a_certificate`.
+        // Each half repeats an index condition word for word: `known_certificates`, `failures_of_a_certificate`.
         let query = "-- compared_rows
             select batch, target, operation, subject, ref, status, code, wanted_status, known_status, ended_at,
                 n_attempts, certificate is not null as has_certificate, false as is_sendable,

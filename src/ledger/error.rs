@@ -30,7 +30,7 @@ pub enum LedgerError {
     /// The schema is missing or older than this program, or a migration failed.
     #[error("schema: {0}")]
     Schema(String),
-    /// A target's name already stands for another account or region.
+    /// A target's name already belongs to another account or region.
     #[error("target `{target}` is account {found} in the ledger, but the credentials now belong to {wanted}")]
     TargetChanged {
         /// The target's name.
@@ -137,8 +137,7 @@ impl LedgerError {
     }
 
     /// Returns whether one of the rows caused the error, so that the others can be written without it: its data (class
-    /// 22), a constraint (23), an index row that is too large (54000), or an existing row that only a newer version can
-    /// read.
+    /// 22), a constraint (23), a too large index row (54000), or an existing row that only a newer version can read.
     pub fn is_rows_fault(&self) -> bool {
         let code = self.sqlstate().unwrap_or_default();
         let is_the_servers_word = code.starts_with("22") || code.starts_with("23") || code == "54000";

@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 use super::workers::ALIVE_FOR;
 use super::{Ledger, LedgerError};
 
-/// Most quarantined messages that are counted.
+/// Maximum number of quarantined messages that are counted.
 pub const QUARANTINED_MAX: u64 = 1_000_000;
 
 /// Counts over the whole fleet.

@@ -1,8 +1,8 @@
 //! The holds that parked jobs wait for: which are open, which worker probes them, and when they are released.
 //!
 //! A hold is opened in the transaction that writes its parked rows (`opening`), and removed after these were resent
-//! ([`super::waiting`]). A hold on an issuer, a batch or a target
-//! is a circuit breaker shared by all workers: a successful half-open probe releases it.
+//! ([`super::waiting`]). A hold on an issuer, a batch or a target is a circuit breaker shared by all workers: a
+//! successful half-open probe releases it.
 
 mod report;
 
@@ -51,7 +51,7 @@ pub struct OpenHold {
     pub hold: HoldKey,
     /// Subject of the CA, for a hold on an issuer. `None`: any other hold, or an older version opened it.
     pub subject: Option<String>,
-    /// Why the hold was opened, for people.
+    /// Human-readable reason for the hold.
     pub reason: String,
     /// Further jobs are parked without calling AWS.
     pub is_closed: bool,
@@ -103,7 +103,7 @@ impl Ledger {
         self.run(async |db| sqlx::query(query).fetch_all(db).await?.iter().map(read_open).collect()).await
     }
 
-    /// Requests the right to send one job of a hold as a probe, with one call of a quota. Returns whether it was
+    /// Requests the right to send one job of a hold as a probe, with one call of a quota. Returns whether it is
     /// granted.
     ///
     /// Of all workers that ask, one gets it in each probe interval, which doubles with each probe, up to ten times
@@ -143,8 +143,7 @@ impl Ledger {
     /// probe. Returns each hold once in each probe interval, and none of `not`.
     ///
     /// A job that arrives at a hold that is not closed requests no probe. For a hold on an issuer the probe is
-    /// therefore claimed here, as in [`Ledger::claim_probe`]: there may be thousands of issuers with one certificate
-    /// each.
+    /// therefore claimed here, as in [`Ledger::claim_probe`]: thousands of issuers may have one certificate each.
     pub async fn claim_overdue_probe(&self, not: &[HoldKey]) -> Result<Option<OverdueProbe>, LedgerError> {
         let update = format!(
             "-- claim_overdue_probe
@@ -188,8 +187,7 @@ impl Ledger {
 
     /// Releases holds after a call succeeded. Returns how many were released.
     ///
-    /// A hold lasts at least one probe interval, so that calls that were in flight when it was opened do not release
-    /// it.
+    /// A hold lasts at least one probe interval, so that calls already in flight when it was opened do not release it.
     pub async fn release(&self, holds: &[HoldKey]) -> Result<u64, LedgerError> {
         if holds.is_empty() {
             return Ok(0);

@@ -41,7 +41,7 @@ pub struct Quarantined {
     pub message_id: String,
     /// Why it is not a job, from a closed set.
     pub reason: &'static str,
-    /// The reason for people.
+    /// Human-readable reason.
     pub detail: String,
     /// The body, with private keys blanked.
     pub body: String,
@@ -81,8 +81,8 @@ impl Page {
         }
     }
 
-    /// Drops the requests of jobs that have an outcome. A parked job keeps its request: without it, it could never be
-    /// resent.
+    /// Drops the requests of jobs that have an outcome. A parked job keeps its request: it could never be resent
+    /// without it.
     pub fn drop_requests(&mut self) {
         for row in &mut self.rows {
             if row.end.status() != Status::Parked {
@@ -93,7 +93,7 @@ impl Page {
 
     /// Drops every other optional value: names, serial numbers, copies of certificates, details of calls, batch sizes.
     ///
-    /// A quarantined body stays. It is all there is of its message: if it cannot be recorded, the message stays in the
+    /// A quarantined body stays: it is all there is of its message. If it cannot be recorded, the message stays in the
     /// queue.
     pub fn drop_what_is_free(&mut self) {
         for row in &mut self.rows {

@@ -71,14 +71,13 @@ impl Ledger {
         .await
     }
 
-    /// Removes a batch that has no rows left, and records in the audit log who pruned it. Returns whether it was
+    /// Removes a batch if it has no rows left, and records in the audit log who pruned it. Returns whether it was
     /// removed.
     pub async fn forget_batch(&self, batch: &str, n_dropped: u64, who: &str) -> Result<bool, LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
             lock_counters(&mut transaction, batch).await?;
-            // A recorder that writes an outcome of the batch locks this row after its counters, so none is missed
-            // below.
+            // A recorder that writes an outcome of the batch locks this row after its counters: none is missed below.
             let lock = "-- lock_batch\nselect true from batches where batch = $1 for update";
             sqlx::query(lock).bind(batch).execute(&mut *transaction).await?;
             let counters = "-- forget_counters\ndelete from batch_counters where batch = $1 and n = 0";

@@ -18,7 +18,7 @@ pub struct SetAside {
     pub message_id: String,
     /// Why it was quarantined, from a closed set.
     pub reason: String,
-    /// The reason for people.
+    /// Human-readable reason.
     pub detail: String,
     /// Size of its body in bytes.
     pub n_bytes: u64,
@@ -128,7 +128,7 @@ impl Ledger {
         self.run(async |db| Ok(sqlx::query(delete).bind(queues).bind(ids).execute(db).await?.rows_affected())).await
     }
 
-    /// Drops messages for good and records `action` in the audit log, with the number as `dropped`. Returns that
+    /// Drops messages for good, and records `action` in the audit log with their number as `dropped`. Returns this
     /// number.
     ///
     /// # Errors

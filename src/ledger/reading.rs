@@ -10,8 +10,8 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 use super::{Ledger, LedgerError};
 
-/// How long the queues must have been empty before outstanding certificates count as missing: the counts of SQS lag by up
-/// to a minute.
+/// How long the queues must have been empty before outstanding certificates count as missing: the counts of SQS lag by
+/// up to a minute.
 pub const MISSING_AFTER: Duration = Duration::from_mins(2);
 
 /// Greatest age of a reading that still counts as current. Workers read the queues every 15 s.
@@ -100,8 +100,8 @@ impl Ledger {
         self.run(async |db| wake_queues(db).await).await
     }
 
-    /// Returns how long every queue has been empty, by the clock of the server. `None`: one is not, or no worker reads
-    /// it.
+    /// Returns how long all queues have been empty, by the clock of the server. `None`: one is not, or is no longer
+    /// read.
     pub async fn queues_empty_for(&self) -> Result<Option<Duration>, LedgerError> {
         let query = "-- queues_empty_for
             select extract(epoch from clock_timestamp() - max(empty_since))::float8

@@ -30,18 +30,17 @@ pub struct Replay {
     pub number: i64,
     /// Which jobs it chooses: a [`ReplayFilter`] as JSON.
     pub filter: String,
-    /// Its jobs call AWS even if the ledger has the certificate as registered.
+    /// Whether its jobs skip the lookup of registered certificates, so that AWS itself answers.
     pub verify: bool,
     /// Who requested it: user and host.
     pub asked_by: String,
     /// When it was requested. It does not choose rows whose outcome was recorded later.
     pub asked_at: OffsetDateTime,
-    /// Number of matching jobs when it was requested.
+    /// Number of jobs that it was expected to choose when it was requested.
     pub n_expected: u64,
     /// Number of jobs chosen so far.
     pub n_chosen: u64,
-    /// Number of chosen jobs that no longer wait to be sent: SQS accepted them, or another message gave them an outcome
-    /// first.
+    /// Number of chosen jobs that no longer wait to be sent: SQS accepted them, or another message brought an outcome.
     pub n_sent: u64,
     /// When it had examined every row.
     pub chosen_at: Option<OffsetDateTime>,
@@ -56,11 +55,11 @@ pub struct Replay {
 pub struct ReplayRequest<'a> {
     /// Which jobs to resend.
     pub filter: &'a ReplayFilter,
-    /// Whether the jobs call AWS even if the ledger has the certificate as registered.
+    /// Whether the jobs skip the lookup of registered certificates, so that AWS itself answers.
     pub verify: bool,
     /// Who requests it: user and host.
     pub who: &'a str,
-    /// Number of matching jobs a moment ago.
+    /// Number of jobs that it is expected to choose.
     pub n_expected: u64,
 }
 

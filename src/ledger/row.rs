@@ -13,7 +13,7 @@ use muster_core::hold::HoldKey;
 use muster_core::job::{CertificateStatus, Operation};
 use muster_core::outcome::{Attempt, Code, Status};
 
-/// Most calls, and most other names, that a row keeps: enough to see a pattern, small enough for millions of rows.
+/// Maximum number of calls, and of other names, that a row keeps: enough to see a pattern, small enough for millions of rows.
 const KEPT: usize = 10;
 
 /// The outcome of one (batch, target, operation, subject).
@@ -69,7 +69,7 @@ pub struct Names {
 pub struct End {
     /// Code of the outcome; the status follows from it.
     pub code: Code,
-    /// Details beyond the code, for people.
+    /// Human-readable details beyond the code.
     pub detail: Option<String>,
     /// Certificate status that the job asked for.
     pub wanted_status: CertificateStatus,
@@ -79,7 +79,7 @@ pub struct End {
     pub request: Option<String>,
     /// The hold that must be released before the job is resent.
     pub waits_for: Option<HoldKey>,
-    /// Whether the job calls AWS even if the ledger has the certificate as registered.
+    /// Whether the job skips the lookup of registered certificates, so that AWS itself answers.
     pub verify: bool,
     /// When the job was resent after this outcome.
     pub sent_again_at: Option<OffsetDateTime>,

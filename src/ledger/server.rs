@@ -44,7 +44,7 @@ pub struct ServerRoute {
 pub struct Server {
     /// Its version as a number: 150004 is 15.4.
     pub version_number: i32,
-    /// Its version for people.
+    /// Its version as text, for example `15.4`.
     pub version: String,
     /// TLS version and cipher. `None`: the connection is not encrypted.
     pub tls: Option<(String, String)>,
@@ -85,8 +85,9 @@ impl DatabaseSettings {
     /// Connects and disconnects. Retries within the timeout while the server is starting or has no connection left, and
     /// for at most 2 s while it refuses connections: it may be restarting.
     ///
-    /// # Errors [`LedgerError::Url`] if the URL is not valid, otherwise the error of the connection. A pool would only
-    /// report that its timeout expired.
+    /// # Errors
+    /// [`LedgerError::Url`] if the URL is not valid, otherwise the error of the connection. A pool would report only
+    /// that its timeout expired.
     pub(super) async fn reach(&self) -> Result<(), LedgerError> {
         let began = Instant::now();
         loop {
@@ -145,8 +146,7 @@ impl Ledger {
         self.run(async |db| read_server(&sqlx::query(query).bind(WRITTEN).bind(&indexes).fetch_one(db).await?)).await
     }
 
-    /// Returns the time of the server's clock, which sets all times in the ledger except those of a worker's own
-    /// actions.
+    /// Returns the time of the server's clock. It sets all times in the ledger, except those of a worker's own actions.
     pub async fn now(&self) -> Result<OffsetDateTime, LedgerError> {
         self.run(async |db| now(db).await).await
     }

@@ -47,7 +47,7 @@ pub struct WaitingJob {
     pub reference: Option<String>,
     /// The fields of the AWS call as JSON.
     pub request: String,
-    /// Whether the job calls AWS even if the ledger has the certificate as registered.
+    /// Whether the job skips the lookup of registered certificates, so that AWS itself answers.
     pub verify: bool,
     /// Distinguishes this outcome of the row from a later one.
     ended_at: OffsetDateTime,
@@ -61,7 +61,7 @@ impl fmt::Debug for WaitingJob {
 }
 
 impl Ledger {
-    /// Leases a released hold that has no sender for the given duration: the one whose last lease is oldest.
+    /// Leases, for the given duration, the released hold without a sender whose last lease is the oldest.
     pub async fn claim_released(&self, time: Duration) -> Result<Option<ReleaseLease>, LedgerError> {
         let update = "-- claim_released
             update holds

@@ -15,7 +15,7 @@ use muster_core::hold::HoldKey;
 use muster_core::job::{Name, Operation, Request};
 use muster_core::outcome::Code;
 
-/// Most failed CAs that a listing shows.
+/// Maximum number of failed CAs in a listing.
 pub const FAILED_MAX: u64 = 1000;
 
 /// A registered CA.
@@ -29,7 +29,7 @@ pub struct AuthorityReport {
     pub n_waiting: u64,
 }
 
-/// A CA with a failed job, and that no other job registered.
+/// A CA with a failed job that no other job registered.
 #[derive(Clone, Eq, PartialEq)]
 pub struct FailedAuthority {
     /// The target that the job named.
@@ -38,11 +38,11 @@ pub struct FailedAuthority {
     pub batch: String,
     /// AWS certificate id of the CA, if its certificate can be read.
     pub certificate_id: Option<CertificateId>,
-    /// Its subject, as people read it, if the job's request was kept and can be read.
+    /// Its subject, as human-readable text, if the job's request was kept and can be read.
     pub subject: Option<String>,
     /// Why the job failed.
     pub code: Code,
-    /// Details beyond the code, for people.
+    /// Human-readable details beyond the code.
     pub detail: Option<String>,
     /// When the job failed.
     pub ended_at: OffsetDateTime,

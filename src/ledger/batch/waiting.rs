@@ -6,7 +6,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use crate::ledger::LedgerError;
 use muster_core::hold::HoldKey;
 
-/// Most waiting jobs of a batch that are counted for one hold: the count reads one index entry for each.
+/// Maximum number of waiting jobs of a batch that are counted for one hold: the count reads an index entry for each.
 pub const COUNTED_MAX: u64 = 100_000;
 
 /// Jobs of a batch that wait for one open hold.
@@ -20,8 +20,7 @@ pub struct WaitingJobs {
     pub n: u64,
 }
 
-/// Counts the parked jobs of a batch that wait for open holds, largest count first. All other parked jobs are being
-/// resent.
+/// Counts the parked jobs of a batch that wait for open holds, largest count first. All others are being resent.
 pub(super) async fn waiting(db: &mut PgConnection, batch: &str) -> Result<Vec<WaitingJobs>, LedgerError> {
     // Uses the index `waiting`: the query must repeat the index condition word for word.
     let query = "-- batch_waiting

@@ -22,7 +22,7 @@ use muster_core::outcome::{Code, Status};
 pub enum Becomes {
     /// AWS no longer has the certificate.
     Gone {
-        /// When AWS reported that, for people.
+        /// Human-readable text that says when AWS reported that.
         detail: String,
         /// The fields of the AWS call as JSON, so that the job can be resent. `None`: it cannot be.
         request: Option<String>,
@@ -31,7 +31,7 @@ pub enum Becomes {
     Known {
         /// The status.
         status: CertificateStatus,
-        /// How it differs from the requested status, for people.
+        /// Human-readable text that says how it differs from the requested status.
         detail: Option<String>,
     },
 }

@@ -104,8 +104,7 @@ impl Ledger {
             .await
     }
 
-    /// Returns what AWS reported about up to `n` certificates, ordered by id, starting after `after` (keyset
-    /// pagination).
+    /// Returns what AWS reported about up to `n` certificates, by id, starting after `after` (keyset pagination).
     pub async fn listed(
         &self,
         run: &ReconcileRun,

@@ -61,8 +61,7 @@ impl RowWalk {
         operations.into_iter().rev().map(|(target, operation)| Self::Keys { target, operation }).collect()
     }
 
-    /// Returns the SQL condition of the range, for the batch `$1`. It repeats that of the index `failures` word for
-    /// word.
+    /// Returns the SQL condition of the range in batch `$1`. It repeats that of the index `failures` word for word.
     pub(super) fn condition(&self) -> &'static str {
         match self {
             Self::Keys { .. } => "batch = $1 and target = $2 and operation = $3",

@@ -28,7 +28,7 @@ pub struct EndRow {
     pub status: Status,
     /// Code of the outcome.
     pub code: Code,
-    /// Details beyond the code, for people.
+    /// Human-readable details beyond the code.
     pub detail: Option<String>,
     /// Certificate status that the job asked for.
     pub wanted_status: CertificateStatus,

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use crate::ledger::{Ledger, LedgerError};
 use muster_core::hold::HoldKey;
 
-/// Most waiting jobs that a listing counts for one hold: a larger number is not worth the time.
+/// Maximum number of waiting jobs that a listing counts for one hold: a larger number is not worth the time.
 pub const COUNTED_MAX: u64 = 10_000;
 
 /// A hold, open or released.
@@ -17,7 +17,7 @@ pub struct HoldReport {
     pub hold: HoldKey,
     /// Subject of the CA, for a hold on an issuer. `None`: any other hold, or an older version opened it.
     pub subject: Option<String>,
-    /// Why the hold was opened, for people.
+    /// Human-readable reason for the hold.
     pub reason: String,
     /// Further jobs are parked without calling AWS.
     pub is_closed: bool,

@@ -9,7 +9,7 @@ use muster_core::job::Operation;
 use muster_core::outcome::{Code, Status};
 use muster_core::replay_filter::ReplayFilter;
 
-/// Most rows that a plan examines, so that it takes a second or two, however many jobs failed.
+/// Maximum number of rows that a plan examines, so that it takes a second or two, however many jobs failed.
 pub const LOOKED_AT_MAX: u64 = 100_000;
 
 /// What a replay would choose.
