@@ -13,7 +13,7 @@ use muster_core::hold::HoldKey;
 use muster_core::job::{CertificateStatus, Operation};
 use muster_core::outcome::{Attempt, Code, Status};
 
-/// Maximum number of calls, and of other names, that a row keeps: enough to see a pattern, small enough for millions of rows.
+/// Maximum number of calls, and of other names, that a row keeps: enough to see a pattern, small for millions of rows.
 const KEPT: usize = 10;
 
 /// The outcome of one (batch, target, operation, subject).
