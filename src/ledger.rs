@@ -1,17 +1,18 @@
 //! The ledger in Postgres: the only SQL of the program.
 //!
 //! Each module below is one topic:
-//! - outcomes: [`record`](Ledger::record) writes them, [`announcement`] makes batches known, [`written`] keeps a page from being
-//!   written twice, [`known`] finds certificates that are registered already;
-//! - questions of operators: [`batch`] counts, [`ends`] exports, [`certificate`] finds one, [`reading`] says what is missing,
-//!   [`facts`] counts over the fleet, [`workers`] holds the heartbeats, [`audit`] lists who did what;
+//! - outcomes: [`record`](Ledger::record) writes them, [`announcement`] records batches, [`written`] keeps a page from
+//!   being written twice, [`known`] finds certificates that are already registered;
+//! - queries for operators: [`batch`] counts, [`ends`] exports, [`certificate`] finds one certificate, [`reading`]
+//!   counts missing certificates, [`facts`] counts over the fleet, [`workers`] holds the heartbeats, [`audit`] lists
+//!   who did what;
 //! - parked and resent jobs: [`hold`], [`waiting`], [`replay`], [`quarantine`];
-//! - AWS's side: [`target`] ties a target's name to its account, [`authority`] knows the CAs, [`rate_limit`] shares the quota,
-//!   [`drift`] compares the ledger with what AWS has;
+//! - AWS's side: [`target`] ties a target's name to its account, [`authority`] holds the CAs, [`rate_limit`] shares the
+//!   quota, [`drift`] compares the ledger with AWS;
 //! - upkeep: [`migrations`], [`prune`], [`server`].
 //!
-//! Every operation has a client-side time-out, COMMIT too: a server that is stopped in the middle answers nothing for ever. Only
-//! [`insist`] retries.
+//! Every operation, COMMIT included, has a client-side timeout: a server that stops in the middle of one never answers.
+//! Only [`insist`] retries.
 
 pub mod announcement;
 pub mod audit;
@@ -66,7 +67,7 @@ pub use row::Row;
 
 use renewal::Renewal;
 
-/// How long a probe waits for the pool before it connects by itself.
+/// How long [`Ledger::probe`] waits for the pool before it opens a connection of its own.
 const PROBE_PATIENCE: Duration = Duration::from_millis(200);
 
 /// The ledger.
@@ -74,15 +75,15 @@ const PROBE_PATIENCE: Duration = Duration::from_millis(200);
 pub struct Ledger {
     pool: PgPool,
     timeout: Duration,
-    /// How the URL is read anew, where it may change.
+    /// Rereads the URL for new connections. `None`: the URL cannot change.
     renewal: Option<Arc<Renewal>>,
 }
 
 impl Ledger {
-    /// Opens a pool of connections; the first is made at once, so that a wrong URL shows here.
+    /// Opens a pool of connections. The first one is opened at once, so that a wrong URL fails here.
     ///
     /// # Errors
-    /// [`LedgerError::Url`] for a URL that is none, otherwise what the first connection met.
+    /// [`LedgerError::Url`] if the URL is not valid, otherwise the error of the first connection.
     pub async fn connect(settings: &DatabaseSettings) -> Result<Self, LedgerError> {
         settings.reach().await?;
         let options = options_of(settings).await?;
@@ -97,15 +98,15 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Asks the server for a sign of life.
-    ///
-    /// # Errors
-    /// What the connection met.
+    /// Checks that the server answers.
     pub async fn ping(&self) -> Result<(), LedgerError> {
         self.run(async |db| Ok(sqlx::query("-- ping\nselect 1").execute(db).await.map(drop)?)).await
     }
 
-    /// Asks the server for a sign of life, and finds out soon why there is none: a pool goes on trying to connect.
+    /// Checks that the server answers and, if it does not, returns the reason quickly.
+    ///
+    /// A pool keeps retrying until its timeout and then reports only the timeout. So after 200 ms without an answer
+    /// this opens a connection outside the pool and returns its error.
     pub async fn probe(&self) -> Result<(), LedgerError> {
         if let Ok(answer) = tokio::time::timeout(PROBE_PATIENCE, self.ping()).await {
             return answer;
@@ -115,26 +116,27 @@ impl Ledger {
         self.ping().await
     }
 
-    /// The same ledger with another time-out for each operation.
+    /// Returns the same ledger with another timeout for each operation.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
         Self { timeout, ..self.clone() }
     }
 
-    /// Longest that one operation may take.
+    /// Returns the longest time that one operation may take.
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
     /// Closes every connection.
     pub async fn close(&self) {
-        // A server that does not answer must not hold up the exit.
+        // A server that does not answer must not delay the exit.
         let _ = tokio::time::timeout(self.timeout, self.pool.close()).await;
     }
 }
 
-/// Has statements outside a transaction see what others committed while they waited for a row, whatever the default of the
-/// database or the role is. No parameter of the connection does that: a pooler refuses those that it does not know.
+/// Sets READ COMMITTED as the session default, so that a statement outside a transaction sees what others committed
+/// while it waited for a row lock. The database or the role may have another default. This cannot be a connection
+/// parameter: a pooler refuses parameters that it does not know.
 async fn read_committed(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     let query = "-- read_committed
         select set_config('default_transaction_isolation', 'read committed', false)
@@ -142,13 +144,13 @@ async fn read_committed(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(query).execute(db).await.map(drop)
 }
 
-/// Longest first wait, longest wait and number of attempts of what others are in the way of.
+/// Longest first wait, longest wait and number of attempts of an operation that conflicts with others.
 const IN_THE_WAY: (Duration, Duration, u32) = (Duration::from_millis(20), Duration::from_millis(500), 20);
 
-/// Does something again for as long as others are in its way: a deadlock, or a failure to serialize.
+/// Retries an operation that fails because of concurrent transactions: a deadlock or a serialization failure.
 ///
 /// # Errors
-/// Whatever else it meets, and the last failure after some seconds.
+/// Any other error at once; the last such failure after 20 attempts, which take some seconds.
 pub async fn insist<T>(attempt: impl AsyncFn() -> Result<T, LedgerError>) -> Result<T, LedgerError> {
     let mut backoff = Backoff::new(IN_THE_WAY.0, IN_THE_WAY.1);
     for _ in 1..IN_THE_WAY.2 {
@@ -160,18 +162,18 @@ pub async fn insist<T>(attempt: impl AsyncFn() -> Result<T, LedgerError>) -> Res
     attempt().await
 }
 
-/// Reads one word of a closed set.
+/// Parses one word of a closed set.
 fn word<T: std::str::FromStr>(column: &'static str, text: &str) -> Result<T, LedgerError> {
     text.parse().map_err(|_| LedgerError::UnknownWord { column, found: text.to_owned() })
 }
 
-/// Text as Postgres takes it: without NUL, which becomes U+FFFD.
+/// Replaces NUL with U+FFFD: Postgres text cannot hold NUL.
 fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// JSON as `jsonb` takes it: without the escape of NUL. Six characters that only look like it, behind an escaped
-/// backslash, stay: without them the JSON would be broken.
+/// Replaces the escape `\u0000` in JSON text, which `jsonb` refuses. The same six characters after an escaped backslash
+/// are not an escape and stay: replacing them would break the JSON.
 fn storable_json(json: String) -> String {
     if !json.contains(r"\u0000") {
         return json;
@@ -179,20 +181,20 @@ fn storable_json(json: String) -> String {
     json.split(r"\\").map(|part| part.replace(r"\u0000", "\u{fffd}")).collect::<Vec<_>>().join(r"\\")
 }
 
-/// Reads the URL, and what it says.
+/// Reads the URL and parses it into connect options.
 async fn options_of(settings: &DatabaseSettings) -> Result<PgConnectOptions, LedgerError> {
-    // The connection needs its time too, and what hangs is to be named.
+    // Half the timeout: the connection needs time too, and if reading the URL hangs, the error must say so.
     let url = settings.url.read(settings.timeout / 2).await.map_err(LedgerError::UrlSource)?;
     let options = connect_options(url.expose_secret(), settings.root_certificate.as_deref());
     options.map_err(|error| LedgerError::Url { setting: settings.url.setting(), error })
 }
 
-/// Verifies the server's certificate unless the URL says otherwise or the server is this machine.
+/// Parses the URL. The server's certificate is verified unless the URL says otherwise or the server is this machine.
 fn connect_options(url: &str, root_certificate: Option<&Path>) -> Result<PgConnectOptions, sqlx::Error> {
-    // sqlx logs a parameter that it does not know with its value, which may be a password.
+    // sqlx logs an unknown parameter with its value, which may be a password.
     let options = tracing::subscriber::with_default(NoSubscriber::new(), || PgConnectOptions::from_str(url));
     let mut options = options?.application_name("muster");
-    // sqlx takes the brackets of an IPv6 address for a part of a name.
+    // sqlx treats the brackets of an IPv6 address as part of a host name.
     if let Some(address) = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         let address = address.to_owned();
         options = options.host(&address);
@@ -200,7 +202,7 @@ fn connect_options(url: &str, root_certificate: Option<&Path>) -> Result<PgConne
     if let Some(path) = root_certificate {
         options = options.ssl_root_cert(path);
     }
-    // sqlx's own default is to try TLS and to verify nothing. A caller's explicit choice stays.
+    // By default sqlx tries TLS and verifies nothing. An explicit choice in the URL stays.
     if !url.contains("sslmode=") && !url.contains("ssl-mode=") {
         let mode = if is_local(&options) { PgSslMode::Disable } else { PgSslMode::VerifyFull };
         options = options.ssl_mode(mode);
@@ -208,7 +210,7 @@ fn connect_options(url: &str, root_certificate: Option<&Path>) -> Result<PgConne
     Ok(options)
 }
 
-/// Says whether the server is reached over a socket or the loopback interface.
+/// Returns whether the server is reached over a Unix socket or the loopback interface.
 fn is_local(options: &PgConnectOptions) -> bool {
     let host = options.get_host();
     options.get_socket().is_some()

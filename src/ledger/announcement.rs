@@ -1,6 +1,6 @@
-//! Makes batches known, with the sizes that their producers announce.
+//! Records batches and the sizes that their producers announce.
 //!
-//! A batch is known from its first message on: a worker announces it before the first outcome is there.
+//! The ledger has a batch from its first message on: a worker records it before the batch has an outcome.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use super::reading::wake_queues;
 use super::{Ledger, LedgerError};
 use muster_core::job::BATCH_SIZE_MAX;
 
-/// Batches and the size that each announced; `None`: its messages announced none.
+/// Batches, each with its announced size. `None`: its messages announced no size.
 pub type Announced = BTreeMap<String, Option<u64>>;
 
 impl Ledger {
-    /// Records the batches that received messages name, and that the queues are not empty.
+    /// Records the batches named by received messages, and that the queues are not empty.
     pub async fn note_arrivals(&self, announced: &Announced) -> Result<(), LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
@@ -29,7 +29,7 @@ impl Ledger {
     }
 }
 
-/// Records batches and the greatest size announced for each.
+/// Records batches, each with the greatest size announced for it.
 pub(super) async fn announce(db: &mut PgConnection, announced: &Announced) -> Result<(), LedgerError> {
     let (batches, sizes): (Vec<_>, Vec<_>) =
         announced.iter().map(|(batch, n)| (batch.as_str(), n.map(|n| n.min(BATCH_SIZE_MAX).cast_signed()))).unzip();

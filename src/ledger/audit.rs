@@ -1,4 +1,4 @@
-//! What people did: who, when, to what, and what came of it.
+//! The audit log: what operators did, when, to what, and with what result.
 
 use serde_json::Value;
 use sqlx::postgres::PgRow;
@@ -8,49 +8,43 @@ use time::OffsetDateTime;
 
 use super::{Ledger, LedgerError, storable, storable_json};
 
-/// Something that somebody does.
+/// An action of an operator, to be recorded.
 #[derive(Clone, Debug)]
 pub struct AuditAction<'a> {
     /// User and host.
     pub who: &'a str,
     /// The command, for example `replay`.
     pub action: &'static str,
-    /// What it is done to: a batch, a hold, a queue.
+    /// The object of the action: a batch, a hold, a queue.
     pub what: &'a str,
-    /// How, and what came of it; no PEM, no body of a message.
+    /// Parameters and result. Never holds a PEM or a message body.
     pub detail: Value,
 }
 
-/// Something that somebody did.
+/// A recorded action of an operator.
 #[derive(Clone, Debug)]
 pub struct Audited {
-    /// Tells the order.
+    /// Number of the entry; later entries have higher numbers.
     pub id: i64,
-    /// When.
+    /// When it was done.
     pub at: OffsetDateTime,
     /// User and host.
     pub who: String,
     /// The command.
     pub action: String,
-    /// What it was done to.
+    /// The object of the action.
     pub what: String,
-    /// How, and what came of it.
+    /// Parameters and result.
     pub detail: Value,
 }
 
 impl Ledger {
-    /// Notes what somebody did, where that changed nothing else in the ledger.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Records an action that changed nothing else in the ledger.
     pub async fn audit(&self, action: &AuditAction<'_>) -> Result<(), LedgerError> {
         self.run(async |db| note(db, action).await).await
     }
 
-    /// Reads what was done, the latest first, from before an entry on.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns up to `n` entries, latest first, starting below entry `before` (keyset pagination).
     pub async fn audited(&self, before: Option<i64>, n: u32) -> Result<Vec<Audited>, LedgerError> {
         let query = "-- audited
             select id, at, who, action, what, detail
@@ -66,7 +60,7 @@ impl Ledger {
     }
 }
 
-/// Notes it in the transaction of what is done.
+/// Records an action in the transaction that carries it out.
 pub(super) async fn note(db: &mut PgConnection, action: &AuditAction<'_>) -> Result<(), LedgerError> {
     sqlx::query(
         "-- audit

@@ -1,7 +1,7 @@
-//! The CAs that the ledger knows to be registered, and those that are not in.
+//! The CAs that the ledger knows to be registered, and those whose registration failed.
 //!
-//! A CA is written in the transaction of its row. What certificates of it waited for is over as soon as it is in and
-//! active: its holds are released right after the commit, where a probe would come only after its interval.
+//! A CA is written in the same transaction as its row in `registrations`. Once it is registered and active, the holds
+//! of its certificates are released right after the commit, without waiting for the next probe.
 
 mod report;
 mod status;
@@ -21,7 +21,7 @@ use muster_core::job::{CertificateMode, CertificateStatus, Name};
 pub use report::{AuthorityReport, FAILED_MAX, FailedAuthority};
 pub use status::LearntStatus;
 
-/// Most CAs of one name that are named to people: AWS takes no more.
+/// Maximum number of CAs with one name that a message lists: AWS accepts no more than that with one name.
 const NAMED: usize = 10;
 
 /// A CA that is registered in an account and region.
@@ -31,27 +31,27 @@ pub struct Authority {
     pub account: String,
     /// AWS region.
     pub region: String,
-    /// AWS's id of its certificate.
+    /// AWS certificate id of the CA.
     pub certificate_id: CertificateId,
-    /// Its name for people.
+    /// Its subject, as human-readable text.
     pub subject: String,
-    /// The SHA-256 of its name's DER: the issuer key of what it signed.
+    /// SHA-256 of the DER of its name: the issuer key of the certificates it signed.
     pub subject_key: [u8; 32],
-    /// Its certificate.
+    /// Its certificate, as PEM.
     pub pem: String,
-    /// Its mode, where Muster registered it or AWS said it.
+    /// Its mode, if Muster registered it or AWS reported it.
     pub mode: Option<CertificateMode>,
-    /// Its status at AWS, when Muster last set it or asked for it.
+    /// Its status at AWS when Muster last set or read it.
     pub status: Option<CertificateStatus>,
     /// The first second of its validity.
     pub not_before: OffsetDateTime,
     /// The last second of its validity.
     pub not_after: OffsetDateTime,
-    /// When it was registered; where it was there before, when that was first known.
+    /// When Muster registered it; for a CA that was already registered, when Muster first learned of it.
     pub registered_at: OffsetDateTime,
 }
 
-/// Names the CAs that have one name, at most ten, by their ids.
+/// Lists the ids of CAs that share a name, at most ten.
 pub fn name_them(authorities: &[Authority]) -> String {
     let ids: Vec<_> = authorities.iter().take(NAMED).map(|authority| authority.certificate_id.to_string()).collect();
     ids.join(", ")
@@ -66,12 +66,12 @@ impl fmt::Debug for Authority {
 }
 
 impl Authority {
-    /// The primary key; CAs are written in its order by every process.
+    /// Returns the primary key. Every process writes CAs in this order.
     fn key(&self) -> (&str, &str, CertificateId) {
         (&self.account, &self.region, self.certificate_id)
     }
 
-    /// Takes in what came later of the same CA: a status that is known stays until a newer one is.
+    /// Merges a later record of the same CA. A known status stays until a newer one is known.
     fn absorb(&mut self, later: &Self) {
         if later.status.is_some() && (self.status.is_none() || later.registered_at > self.registered_at) {
             (self.status, self.mode, self.registered_at) = (later.status, later.mode, later.registered_at);
@@ -80,11 +80,9 @@ impl Authority {
 }
 
 impl Ledger {
-    /// Reads the CAs of one name that are known to be in an account and region, the first first; the key is
-    /// [`muster_core::precheck::CheckedCertificate::issuer_key`] of what they signed.
+    /// Returns the CAs with one name that are registered in an account and region, in the order of their registration.
     ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// The key is the [`muster_core::precheck::CheckedCertificate::issuer_key`] of the certificates they signed.
     pub async fn authorities_named(
         &self,
         account: &str,
@@ -105,7 +103,7 @@ impl Ledger {
     }
 }
 
-/// Writes the CAs of a page, each once and in key order.
+/// Writes the CAs of a page, each once, in key order.
 pub(super) async fn write_authorities(db: &mut PgConnection, authorities: &[Authority]) -> Result<(), LedgerError> {
     if authorities.is_empty() {
         return Ok(());
@@ -144,7 +142,7 @@ pub(super) async fn write_authorities(db: &mut PgConnection, authorities: &[Auth
     Ok(())
 }
 
-/// Each CA once, in key order.
+/// Returns each CA once, in key order.
 fn fold(authorities: &[Authority]) -> BTreeMap<(&str, &str, CertificateId), Authority> {
     let mut folded: BTreeMap<_, Authority> = BTreeMap::new();
     for authority in authorities {
@@ -154,7 +152,7 @@ fn fold(authorities: &[Authority]) -> BTreeMap<(&str, &str, CertificateId), Auth
     folded
 }
 
-/// Ends what certificates wait for whose CA was registered as active, once that is committed.
+/// Releases the holds of certificates whose CA was registered as active, after that is committed.
 pub(super) async fn release_issuers(db: &mut PgConnection, authorities: &[Authority]) -> Result<(), LedgerError> {
     let mut holds = Vec::new();
     for authority in authorities.iter().filter(|its| its.status == Some(CertificateStatus::Active)) {
@@ -180,14 +178,14 @@ pub(super) async fn release_issuers(db: &mut PgConnection, authorities: &[Author
     Ok(())
 }
 
-/// The names of the targets in which a CA is registered.
+/// Returns the names of the targets in which a CA is registered.
 async fn targets_of(db: &mut PgConnection, authority: &Authority) -> Result<Vec<Name>, LedgerError> {
     let query = "-- targets_of
         select target
         from targets
         where account = $1 and region = $2";
     let names = sqlx::query_scalar(query).bind(&authority.account).bind(&authority.region).fetch_all(db).await?;
-    // No job can name, and nothing can wait for, what is no name.
+    // A target without a valid name is skipped: no job can name it, so nothing waits for it.
     Ok(names.iter().filter_map(|name: &String| name.parse().ok()).collect())
 }
 

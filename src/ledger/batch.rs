@@ -1,4 +1,4 @@
-//! Answers "how far is this batch, and what failed", from the counters and by index: never by counting rows.
+//! The progress of a batch and its failures, from the counters and by index: never by counting the batch's rows.
 
 mod list;
 mod waiting;
@@ -17,44 +17,45 @@ use muster_core::outcome::{Code, Status};
 pub use list::BatchLine;
 pub use waiting::{COUNTED_MAX, WaitingJobs};
 
-/// How far a batch is.
+/// The progress of a batch.
 #[derive(Clone, Debug, Default)]
 pub struct BatchStatus {
     /// How many distinct certificates the producer announced.
     pub announced: Option<u64>,
-    /// How long ago it did, or the first message of the batch was received. `None`: only an older version saw it.
+    /// How long ago the size was announced, or the first message of the batch was received. `None`: only an older
+    /// version saw the batch.
     pub announced_ago: Option<Duration>,
     /// Outcomes and parked jobs by source and code.
     pub counts: Vec<Count>,
-    /// What the parked jobs wait for; those that wait for nothing are being resent.
+    /// The holds that parked jobs wait for. Parked jobs not counted here are being resent.
     pub waiting: Vec<WaitingJobs>,
 }
 
-/// One certificate that ended for a reason.
+/// One certificate that failed with a code.
 #[derive(Clone, Debug)]
 pub struct FailureExample {
-    /// Why it ended so.
+    /// Why it failed.
     pub code: Code,
-    /// Certificate id, or SHA-256 of the PEM text where no certificate can be read.
+    /// Certificate id, or SHA-256 of the PEM text if no certificate can be read.
     pub subject: [u8; 32],
-    /// The line's own name for the device.
+    /// The producer's own name for the device (`ref`).
     pub reference: Option<String>,
-    /// What a person needs beyond the code.
+    /// Human-readable details beyond the code.
     pub detail: Option<String>,
 }
 
-/// How many certificates of one source ended for one reason.
+/// Number of certificates of one source with one code.
 #[derive(Clone, Debug)]
 pub struct Count {
-    /// Factory line; empty where the jobs named none.
+    /// Factory line; empty if the jobs named none.
     pub source: String,
-    /// How they ended. An older program may have written another status than the code has now.
+    /// Their status. An older version may have written another status than the code has now.
     pub status: Status,
-    /// Why they ended so.
+    /// Their code.
     pub code: Code,
     /// How many.
     pub n: u64,
-    /// How many of them stand at AWS with another or an unknown status than was asked for.
+    /// How many of them have another status at AWS than was requested, or an unknown one.
     pub n_status_differs: u64,
     /// When the first was recorded.
     pub first_at: OffsetDateTime,
@@ -63,38 +64,39 @@ pub struct Count {
 }
 
 impl BatchStatus {
-    /// How many certificates have an end; one that is parked has none.
+    /// Returns how many certificates have an outcome. A parked one has none.
     pub fn ended(&self) -> u64 {
         self.counts.iter().filter(|count| count.status.is_end()).map(|count| count.n).sum()
     }
 
-    /// How many certificates are parked.
+    /// Returns how many certificates are parked.
     pub fn parked(&self) -> u64 {
         self.with_status(Status::Parked)
     }
 
-    /// How many parked jobs wait for an open hold. `None`: too many to be counted.
+    /// Returns how many parked jobs wait for an open hold. `None`: too many to count.
     pub fn waiting(&self) -> Option<u64> {
         let counted = self.waiting.iter().map(|waiting| Some(waiting.n).filter(|&n| n < COUNTED_MAX));
         counted.sum()
     }
 
-    /// How many parked jobs are being resent, as what they waited for is over. `None`: unknown.
+    /// Returns how many parked jobs are being resent because their hold was released. `None`: unknown.
     pub fn being_resent(&self) -> Option<u64> {
         Some(self.parked().saturating_sub(self.waiting()?))
     }
 
-    /// How many outstanding certificates are missing, where the queues have been empty for the given time. `None`: unknown.
+    /// Returns how many outstanding certificates are missing, given for how long the queues have been empty. `None`:
+    /// this is unknown.
     pub fn missing(&self, queues_empty_for: Option<Duration>) -> Option<u64> {
         Quiet { queues_empty_for, announced_ago: self.announced_ago }.missing(self.outstanding())
     }
 
-    /// How many certificates ended with a status.
+    /// Returns how many certificates have the given status.
     pub fn with_status(&self, status: Status) -> u64 {
         self.counts.iter().filter(|count| count.status == status).map(|count| count.n).sum()
     }
 
-    /// How many certificates did not end well.
+    /// Returns how many certificates failed.
     pub fn failed(&self) -> u64 {
         self.counts
             .iter()
@@ -103,35 +105,32 @@ impl BatchStatus {
             .sum()
     }
 
-    /// How many certificates stand at AWS with another or an unknown status than was asked for.
+    /// Returns how many certificates have another status at AWS than was requested, or an unknown one.
     pub fn status_differs(&self) -> u64 {
         self.counts.iter().map(|count| count.n_status_differs).sum()
     }
 
-    /// How many certificates were announced and neither have an end nor are parked; none: nobody said how many there are.
+    /// Returns how many announced certificates have no outcome and are not parked. `None`: no size was announced.
     pub fn outstanding(&self) -> Option<u64> {
         outstanding(self.announced, self.ended(), self.parked())
     }
 
-    /// Says whether every certificate that was announced has an end.
+    /// Returns whether every announced certificate has an outcome.
     pub fn is_complete(&self) -> bool {
         self.outstanding() == Some(0) && self.parked() == 0
     }
 }
 
-/// A line may send more than it announced.
+/// Saturates at zero: a producer may send more certificates than it announced.
 fn outstanding(announced: Option<u64>, ended: u64, parked: u64) -> Option<u64> {
     Some(announced?.saturating_sub(ended).saturating_sub(parked))
 }
 
 impl Ledger {
-    /// Reads how far a batch is; a batch that nobody named is `None`.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns the progress of a batch. `None`: no job named this batch.
     pub async fn batch_status(&self, batch: &str) -> Result<Option<BatchStatus>, LedgerError> {
         self.run(async |db| {
-            // One snapshot: the counts of a batch that is under way add up.
+            // One snapshot, so that the numbers of a batch in progress are consistent.
             let mut snapshot = self.begin(db).await?;
             sqlx::query(SNAPSHOT).execute(&mut *snapshot).await?;
             let announced = "-- batch_announced
@@ -154,14 +153,11 @@ impl Ledger {
         .await
     }
 
-    /// Finds one certificate of a batch for each of these codes of bad ends.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns one failed certificate of a batch for each of the given codes.
     pub async fn batch_examples(&self, batch: &str, codes: &[Code]) -> Result<Vec<FailureExample>, LedgerError> {
         let codes: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
         self.run(async |db| {
-            // One probe of the index `failures` for each code: its condition must stand here word for word.
+            // One lookup in the index `failures` for each code: the query must repeat its condition word for word.
             let rows = sqlx::query(
                 "-- batch_examples
                 select wanted.code, example.subject, example.ref, example.detail
@@ -184,12 +180,9 @@ impl Ledger {
         .await
     }
 
-    /// Tells which operations of which targets a batch has had ends for, in the order of their names.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns the targets and operations for which a batch has rows, in the order of their names.
     pub async fn batch_operations(&self, batch: &str) -> Result<Vec<(String, Operation)>, LedgerError> {
-        // Jumps from one to the next in the primary key, as Postgres does not do that for `distinct`.
+        // Skips from one to the next in the primary key (loose index scan): Postgres does not do that for `distinct`.
         let query = "-- batch_operations
             with recursive found (target, operation) as (
                 (
@@ -219,27 +212,21 @@ impl Ledger {
         .await
     }
 
-    /// Names the batches whose first end came last, the latest first.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns the names of the `n` most recent batches, most recent first, by when each was first recorded.
     pub async fn recent_batches(&self, n: u32) -> Result<Vec<String>, LedgerError> {
         let query = "-- recent_batches
 select batch from batches order by first_recorded_at desc limit $1";
         self.run(async |db| Ok(sqlx::query_scalar(query).bind(i64::from(n)).fetch_all(&mut *db).await?)).await
     }
 
-    /// Counts the messages that were no job.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Counts the quarantined messages.
     pub async fn quarantined(&self) -> Result<u64, LedgerError> {
         let query = "-- quarantined\nselect count(*) from quarantine";
         self.run(async |db| Ok(sqlx::query_scalar::<_, i64>(query).fetch_one(&mut *db).await?.cast_unsigned())).await
     }
 }
 
-/// The first statement of a transaction that only reads, and whose statements see one state.
+/// The first statement of a read-only transaction whose statements all see one snapshot.
 const SNAPSHOT: &str = "-- snapshot\nset transaction isolation level repeatable read, read only";
 
 async fn counts(db: &mut PgConnection, batch: &str) -> Result<Vec<Count>, LedgerError> {

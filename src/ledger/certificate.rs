@@ -1,5 +1,5 @@
-//! Answers "what became of this certificate", by its id, its serial number or the line's name for the device: by index,
-//! never by looking through the table.
+//! Looks up the rows of one certificate by its id, its serial number or the producer's name for the device: by index,
+//! never with a scan of the table.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -13,14 +13,14 @@ use super::row::Row;
 use super::{Ledger, LedgerError};
 use muster_core::certificate::CertificateId;
 
-/// Everything that the ledger holds of one row.
+/// Everything that the ledger has about one row.
 #[derive(Clone)]
 pub struct CertificateRow {
     /// The row.
     pub row: Row,
-    /// When this end was written.
+    /// When this outcome was written.
     pub recorded_at: OffsetDateTime,
-    /// The last replay that chose it.
+    /// The last replay that chose this row.
     pub replay: Option<i64>,
 }
 
@@ -35,13 +35,10 @@ impl fmt::Debug for CertificateRow {
 static COLUMNS: LazyLock<String> = LazyLock::new(|| format!("{}, r.recorded_at, r.replay", SELECT.as_str()));
 
 impl Ledger {
-    /// Reads at most `n` rows of a certificate: good ends and, by the subject, others; also of a text in which no
-    /// certificate can be read, by its SHA-256.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns at most `n` rows of a certificate: successes by certificate id, all others by subject. For text in which
+    /// no certificate can be read, pass its SHA-256.
     pub async fn entries_of_certificate(&self, id: CertificateId, n: u32) -> Result<Vec<CertificateRow>, LedgerError> {
-        // Each half has the condition of an index word for word: `known_certificates`, `failures_of_a_certificate`.
+        // Each half repeats an index condition word for word: `known_certificates`, `failures_of_a_certificate`.
         let columns = COLUMNS.as_str();
         let query = format!(
             "-- entries_of_certificate
@@ -71,12 +68,9 @@ impl Ledger {
         .await
     }
 
-    /// Reads at most `n` rows of certificates with one of these serial numbers, each as it stands in the DER.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns at most `n` rows of certificates with one of these serial numbers, each in its DER encoding.
     pub async fn entries_of_serial(&self, serials: &[Vec<u8>], n: u32) -> Result<Vec<CertificateRow>, LedgerError> {
-        // The index `certificates_by_serial` has the hash; the second condition leaves out what only shares it.
+        // The index `certificates_by_serial` holds a hash; the second condition excludes hash collisions.
         let columns = COLUMNS.as_str();
         let query = format!(
             "-- entries_of_serial
@@ -95,10 +89,7 @@ impl Ledger {
         .await
     }
 
-    /// Reads at most `n` rows of devices that lines call so.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns at most `n` rows of devices with this `ref`.
     pub async fn entries_of_ref(&self, reference: &str, n: u32) -> Result<Vec<CertificateRow>, LedgerError> {
         let columns = COLUMNS.as_str();
         let query = format!(

@@ -1,4 +1,4 @@
-//! Lends one connection to one operation, and gives it back only where it is known to be sound.
+//! Lends one connection to one operation, and returns it to the pool only if it is known to be sound.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, Transaction};
 use super::{Ledger, LedgerError};
 
 impl Ledger {
-    /// Runs one operation on a connection of its own, inside the time-out.
+    /// Runs one operation on a connection of its own, within the timeout.
     pub(super) async fn run<T>(
         &self,
         operation: impl AsyncFnOnce(&mut PgConnection) -> Result<T, LedgerError>,
@@ -25,8 +25,8 @@ impl Ledger {
         tokio::time::timeout(self.timeout, work).await.unwrap_or(Err(LedgerError::Timeout(self.timeout)))
     }
 
-    /// Begins a transaction that the server ends by itself where this process has given it up or is cut off: its locks
-    /// would stop every other.
+    /// Begins a transaction that the server ends by itself if this process gives up or loses the connection: otherwise
+    /// its locks would block every other process.
     pub(super) async fn begin<'c>(&self, db: &'c mut PgConnection) -> Result<Transaction<'c, Postgres>, LedgerError> {
         let ms = self.timeout.as_millis().max(1);
         let begin = format!(
@@ -36,26 +36,26 @@ impl Ledger {
     }
 }
 
-/// A connection that leaves the pool for good unless it is given back. So one that waits for an answer when its
-/// operation is dropped makes room for a new one.
+/// A connection that leaves the pool for good unless it is given back. If its operation is dropped while the connection
+/// waits for an answer, the pool can then open a new one in its place.
 struct Lent(Option<PoolConnection<Postgres>>);
 
 impl Lent {
     fn connection(&mut self) -> &mut PgConnection {
-        self.0.as_mut().expect("it is there until it is given back")
+        self.0.as_mut().expect("the connection is present until it is given back")
     }
 
-    /// Gives the connection back.
+    /// Gives the connection back to the pool.
     fn give_back(mut self, timeout: Duration) {
         let Some(mut connection) = self.0.take() else { return };
-        // The pool asks the server for a sign of life first, and would wait for it without end.
+        // The pool first pings the server, and would wait for the answer forever.
         tokio::spawn(tokio::time::timeout(timeout, connection.return_to_pool()));
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        // No goodbye: the server may not listen.
+        // Detached without a goodbye: the server may not be listening.
         drop(self.0.take().map(PoolConnection::detach));
     }
 }

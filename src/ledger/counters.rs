@@ -1,6 +1,7 @@
 //! The batch counters, kept in the transaction that writes the rows.
 //!
-//! They change by what each row was and became, so they always equal a count of the rows.
+//! Each change is derived from what a row was before and after the write, so the counters always equal a count of the
+//! rows.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use super::LedgerError;
 use super::row::Row;
 use muster_core::outcome::Status;
 
-/// How many rows of one batch, source, status and code came or went.
+/// By how much the counter of one batch, source, status and code changes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct Delta {
     n: i64,
@@ -25,12 +26,12 @@ pub(super) type CounterKey = (String, String, &'static str, &'static str);
 pub(super) struct CounterChanges(BTreeMap<CounterKey, Delta>);
 
 impl CounterChanges {
-    /// A row is there.
+    /// Counts a row that now exists.
     pub(super) fn appears(&mut self, row: &Row) {
         self.add(row, row.end.status(), 1);
     }
 
-    /// A row is no longer there as it was: it was counted under the status that it had.
+    /// Subtracts a row as it was before a change or removal. `status` is its status in the database, as it was counted.
     pub(super) fn disappears(&mut self, row: &Row, status: Status) {
         self.add(row, status, -1);
     }
@@ -41,7 +42,7 @@ impl CounterChanges {
         self.change(key, by, row.end.status_differs());
     }
 
-    /// One row of a key more or less.
+    /// Adds `by` rows to one counter; negative to subtract.
     pub(super) fn change(&mut self, key: CounterKey, by: i64, status_differs: bool) {
         let delta = self.0.entry(key).or_default();
         delta.n += by;
@@ -49,7 +50,7 @@ impl CounterChanges {
     }
 }
 
-/// The keys of changed counters, as columns.
+/// Keys of changed counters, as columns.
 #[derive(Default)]
 struct CounterKeys<'a> {
     batch: Vec<&'a str>,
@@ -71,7 +72,7 @@ impl<'a> CounterKeys<'a> {
     }
 }
 
-/// Changes the batch counters, all keys in order first, so that every lock is taken in that order.
+/// Changes the batch counters. The first statement touches every key in order, so all locks are taken in that order.
 pub(super) async fn count(db: &mut PgConnection, changes: CounterChanges) -> Result<(), LedgerError> {
     let changes: Vec<_> = changes.0.into_iter().filter(|(_, delta)| *delta != Delta::default()).collect();
     let keys = CounterKeys::of(&changes);
@@ -98,7 +99,7 @@ pub(super) async fn count(db: &mut PgConnection, changes: CounterChanges) -> Res
     if changes.iter().all(|(_, delta)| delta.n >= 0 && delta.n_status_differs >= 0) {
         return Ok(());
     }
-    // Not in the statement above: a check constraint sees the row proposed for insertion, with its negative count.
+    // Not in the statement above: a check constraint also sees the row proposed for insertion, with a negative count.
     sqlx::query(
         "-- count_down
         update batch_counters c

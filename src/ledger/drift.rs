@@ -1,7 +1,7 @@
-//! What the ledger says of the certificates that AWS was asked for, so that the two can be compared.
+//! Reads the ledger's rows for a comparison with AWS (reconciliation).
 //!
-//! [`listing`] keeps what AWS said, [`changes`] writes what follows from it, [`repair`] has what is missing sent again. CAs
-//! are left out: AWS lists them apart. Only rows that were there when the comparison began are held against AWS.
+//! [`listing`] keeps what AWS returned, [`changes`] writes what follows from it, [`repair`] has missing certificates
+//! resent. CAs are left out: AWS lists them separately. Only rows recorded before the comparison began are compared.
 
 pub mod changes;
 pub mod listing;
@@ -20,49 +20,49 @@ use muster_core::outcome::{Code, Status};
 
 use listing::ReconcileRun;
 
-/// Names one row of `registrations`. The order is the one in which everybody locks rows.
+/// The key of one row of `registrations`. Its order is the order in which every process locks rows.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct DriftKey {
     /// Batch.
     pub batch: String,
     /// Target.
     pub target: String,
-    /// AWS call, by its name.
+    /// Name of the AWS call.
     operation: &'static str,
-    /// Certificate id, or SHA-256 of the PEM text where no certificate can be read.
+    /// Certificate id, or SHA-256 of the PEM text if no certificate can be read.
     pub subject: [u8; 32],
 }
 
-/// Where certificates are read in the order of their ids.
+/// The set of certificates to read, in the order of their ids.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum CertificateSource {
-    /// All of an account and region.
+    /// All certificates of an account and region.
     Account,
     /// One operation of one batch and target.
     Batch(String, String, Operation),
 }
 
-/// A certificate with a good row.
+/// A certificate that is registered according to the ledger.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct GoodCertificate {
     /// Its id.
     pub id: CertificateId,
-    /// The row was there when the comparison began, and AWS has said nothing of the certificate yet.
+    /// The row was recorded before the comparison began, and AWS has not reported the certificate yet.
     pub is_open: bool,
 }
 
-/// A row of a certificate that AWS was asked for.
+/// A row to be compared with AWS.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ComparedRow {
     /// The row.
     pub key: DriftKey,
     /// AWS call that the job asked for.
     pub operation: Operation,
-    /// The line's own name for the device.
+    /// The producer's own name for the device (`ref`).
     pub reference: Option<String>,
-    /// How it ended.
+    /// Status of the outcome.
     pub status: Status,
-    /// Why it ended so.
+    /// Code of the outcome.
     pub code: Code,
     /// Certificate status that the job asked for.
     pub wanted_status: CertificateStatus,
@@ -70,33 +70,30 @@ pub struct ComparedRow {
     pub known_status: Option<CertificateStatus>,
     /// The row keeps the certificate.
     pub has_certificate: bool,
-    /// The job can be sent again, and does not wait for that yet.
+    /// The job can be resent and is not yet waiting to be.
     pub is_sendable: bool,
-    /// It was written, or AWS was called for it, after the comparison began.
+    /// It was recorded, or AWS was called for it, after the comparison began.
     pub is_newer: bool,
-    /// Tells this end of the row from a later one.
+    /// Distinguishes this outcome of the row from a later one.
     ended_at: OffsetDateTime,
-    /// Tells whether AWS was called for it since.
+    /// Shows whether AWS was called for the row since it was read.
     n_attempts: i32,
 }
 
 impl DriftKey {
-    /// The key of the row that it names.
+    /// Returns the key as text.
     pub(super) fn texts(&self) -> KeyTexts<'_> {
         (&self.batch, &self.target, self.operation, &self.subject)
     }
 
-    /// Names a row.
+    /// Returns the key of a row.
     pub(super) fn of((batch, target, operation, subject): super::columns::OwnedKey) -> Self {
         Self { batch, target, operation: operation.into(), subject }
     }
 }
 
 impl Ledger {
-    /// Reads `n` rows' certificates of a lane that are in, in the order of their ids, from behind `after` on.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns up to `n` registered certificates of a source, by id, starting after `after` (keyset pagination).
     pub async fn good_certificates(
         &self,
         run: &ReconcileRun,
@@ -111,7 +108,7 @@ impl Ledger {
                 (GOOD_OF_BATCH, batch.as_str(), target.as_str(), <&str>::from(operation))
             }
         };
-        // No id is empty: this comes before all.
+        // No id is empty: the empty one sorts before all.
         let after = after.as_ref().map_or([].as_slice(), |id| id.0.as_slice());
         self.run(async |db| {
             let query = sqlx::query(query).bind(run.number).bind(run.began_at).bind(&account.id).bind(&account.region);
@@ -121,17 +118,14 @@ impl Ledger {
         .await
     }
 
-    /// Reads the rows of certificates, good ends and others.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns all rows of the given certificates, successes and others.
     pub async fn compared_rows(
         &self,
         run: &ReconcileRun,
         account: &Account,
         ids: &[CertificateId],
     ) -> Result<Vec<ComparedRow>, LedgerError> {
-        // Each half has the condition of an index word for word: `known_certificates`, `failures_of_a_certificate`.
+        // Each half repeats an index condition word for word: `known_certificates`, `failures_of_a_certificate`.
         let query = "-- compared_rows
             select batch, target, operation, subject, ref, status, code, wanted_status, known_status, ended_at,
                 n_attempts, certificate is not null as has_certificate, false as is_sendable,
@@ -159,10 +153,7 @@ impl Ledger {
         .await
     }
 
-    /// Reads the certificates that good rows keep, in DER; those of older versions keep none.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns the certificates, in DER, that successful rows keep. Rows written by older versions keep none.
     pub async fn kept_certificates(
         &self,
         account: &Account,
@@ -186,10 +177,7 @@ impl Ledger {
         .await
     }
 
-    /// Reads a CA that the ledger knows to be registered, as PEM.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns a registered CA as PEM, if the ledger has it.
     pub async fn authority_pem(&self, account: &Account, id: CertificateId) -> Result<Option<String>, LedgerError> {
         let query = "-- authority_pem
             select pem
@@ -203,7 +191,7 @@ impl Ledger {
     }
 }
 
-/// A page is cut before it is compared: one in which everything was listed must end too.
+/// The limit applies before the comparison, so that a page in which AWS listed everything still has an end.
 const GOOD_OF_ACCOUNT: &str = "-- good_of_account
     select certificate_id,
         recorded_at < $2 and not exists (
@@ -222,7 +210,7 @@ const GOOD_OF_ACCOUNT: &str = "-- good_of_account
     ) as page
     order by certificate_id";
 
-/// The same, by the primary key.
+/// The same for one batch, by the primary key.
 const GOOD_OF_BATCH: &str = "-- good_of_batch
     select certificate_id,
         recorded_at < $2 and not exists (
@@ -266,7 +254,7 @@ fn read_compared(row: &PgRow) -> Result<ComparedRow, LedgerError> {
 pub(crate) mod tests {
     use super::*;
 
-    /// A row of a batch as a test needs it; its status is known where it is good.
+    /// A row of a batch for tests. Its status is known if its code is a success.
     pub(crate) fn compared(batch: &str, code: Code) -> ComparedRow {
         let (operation, is_success) = (Operation::RegisterCertificate, code.status().is_success());
         ComparedRow {

@@ -1,10 +1,10 @@
-//! The ends of a batch, read out page by page, each page in statements of its own: however many there are, no transaction
-//! is long.
+//! Exports the outcomes of a batch page by page (keyset pagination). Each page has statements of its own, so that no
+//! transaction is long, whatever the size of the batch.
 //!
-//! All rows are walked in the order of the primary key, so none that was there at the beginning is left out while others
-//! are written. Where only bad ends are wanted they are found by the index `failures`, code by code; what changes its code
-//! meanwhile may then be left out. A page lies between two subjects of one target and operation, or of one code: Postgres
-//! ends a scan at an upper bound of one column, but not at one of a row of columns.
+//! All rows are walked in the order of the primary key, so no row that existed at the start is left out while others
+//! are written. If only failures are wanted, they are found by the index `failures`, code by code; a row that changes
+//! its code meanwhile may then be left out. A page lies between two subjects of one target and operation, or of one
+//! code: Postgres ends an index scan at an upper bound on one column, but not at one on a row of columns.
 
 mod filter;
 mod row;
@@ -21,18 +21,18 @@ pub use row::{EndRow, GoodEnd};
 use filter::RowWalk;
 use row::{read_end, read_good};
 
-/// Rows that the first page looks at, so that it comes at once, and that each page looks at in the end, so that none takes
-/// long.
+/// Rows that the first page examines, few so that it comes at once, and rows that a page examines at most. The page
+/// size doubles from the first to the second.
 const PAGE: (i64, i64) = (100, 2000);
 
-/// The ends of a batch that are being read out.
+/// An export of the outcomes of a batch.
 #[derive(Debug)]
 pub struct Ends {
     walk: Walk,
     filter: EndFilter,
 }
 
-/// The certificates of a batch with a good end that are being read out, in the order of target, operation and id.
+/// An export of the registered certificates of a batch, in the order of target, operation and id.
 #[derive(Debug)]
 pub struct GoodEnds {
     walk: Walk,
@@ -42,28 +42,25 @@ pub struct GoodEnds {
 #[derive(Debug)]
 struct Walk {
     batch: String,
-    /// What is still to be walked, the next one last.
+    /// The row ranges still to be walked, the next one last.
     ways: Vec<RowWalk>,
-    /// The last subject of the page before; empty at the beginning of a way.
+    /// The last subject of the previous page; empty at the start of a range.
     after: Vec<u8>,
-    /// Rows that the next page looks at.
+    /// Rows that the next page examines.
     size: i64,
 }
 
 impl Ends {
-    /// Begins with the first end of a batch that is wanted; `counts` are the batch's counters.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Starts at the first wanted outcome of a batch. `counts` are the counters of the batch.
     pub async fn open(ledger: &Ledger, batch: &str, filter: EndFilter, counts: &[Count]) -> Result<Self, LedgerError> {
         let operations = ledger.batch_operations(batch).await?;
         Ok(Self { walk: Walk::new(batch, filter.ways(counts, operations)), filter })
     }
 
-    /// The next rows, none after the last; a page may be without a row that is wanted.
+    /// Returns the next page, `None` after the last one. A page may be empty, because no row on it is wanted.
     ///
     /// # Errors
-    /// What the server or the connection met; the page can be asked for again.
+    /// After an error the same page can be requested again.
     pub async fn next_page(&mut self, ledger: &Ledger) -> Result<Option<Vec<EndRow>>, LedgerError> {
         let Some(until) = self.walk.page_end(ledger).await? else { return Ok(None) };
         let rows = ledger.ends(&self.walk, &until, &self.filter).await?;
@@ -73,18 +70,15 @@ impl Ends {
 }
 
 impl GoodEnds {
-    /// Begins with the first certificate of a batch.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Starts at the first certificate of a batch.
     pub async fn open(ledger: &Ledger, batch: &str) -> Result<Self, LedgerError> {
         Ok(Self { walk: Walk::new(batch, RowWalk::all(ledger.batch_operations(batch).await?)) })
     }
 
-    /// The next certificates, none after the last; a page may be without any.
+    /// Returns the next page, `None` after the last one. A page may be empty.
     ///
     /// # Errors
-    /// What the server or the connection met; the page can be asked for again.
+    /// After an error the same page can be requested again.
     pub async fn next_page(&mut self, ledger: &Ledger) -> Result<Option<Vec<GoodEnd>>, LedgerError> {
         let Some(until) = self.walk.page_end(ledger).await? else { return Ok(None) };
         let good = ledger.good_ends(&self.walk, &until).await?;
@@ -98,7 +92,7 @@ impl Walk {
         Self { batch: batch.to_owned(), ways, after: Vec::new(), size: PAGE.0 }
     }
 
-    /// Tells the last subject of the next page; none where nothing is left.
+    /// Returns the last subject of the next page, `None` if nothing is left.
     async fn page_end(&mut self, ledger: &Ledger) -> Result<Option<Vec<u8>>, LedgerError> {
         while let Some(way) = self.ways.last() {
             if let Some(until) = ledger.page_end(self, way).await? {
@@ -112,13 +106,13 @@ impl Walk {
     }
 
     fn way(&self) -> &RowWalk {
-        self.ways.last().expect("a page has an end only on its way")
+        self.ways.last().expect("a page end was found, so a range is left")
     }
 }
 
 impl Ledger {
-    /// Tells the last subject of the page behind another one; none where nothing is left. So a page in which few rows are
-    /// wanted has an end, too.
+    /// Returns the last subject of the page after the current one, `None` if nothing is left. This ignores the filter,
+    /// so that a page has an end even if few of its rows are wanted.
     async fn page_end(&self, walk: &Walk, way: &RowWalk) -> Result<Option<Vec<u8>>, LedgerError> {
         let Walk { batch, after, size, .. } = walk;
         let condition = way.condition();
@@ -143,7 +137,7 @@ impl Ledger {
         .await
     }
 
-    /// Reads the wanted rows of a page.
+    /// Returns the wanted rows of a page.
     async fn ends(&self, walk: &Walk, until: &[u8], filter: &EndFilter) -> Result<Vec<EndRow>, LedgerError> {
         let condition = walk.way().condition();
         let query = format!(
@@ -170,7 +164,7 @@ impl Ledger {
         .await
     }
 
-    /// Reads the certificates of good ends of a page.
+    /// Returns the registered certificates of a page.
     async fn good_ends(&self, walk: &Walk, until: &[u8]) -> Result<Vec<GoodEnd>, LedgerError> {
         let query = "-- good_ends
             select target, operation, account, region, certificate_id

@@ -1,4 +1,4 @@
-//! Why the ledger did not do what was asked, and what that says about rows and connections.
+//! Errors of the ledger, and what each means for the rows and for the connection.
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
@@ -8,18 +8,18 @@ use crate::config::url_source::UrlError;
 use muster_core::advice::{Advice, Exit};
 use muster_core::format::span;
 
-/// Why the ledger did not do what was asked.
+/// An error of the ledger.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// The URL is none that Postgres understands.
+    /// The URL is not a valid Postgres URL.
     #[error("database url: {error}")]
     Url {
-        /// The setting that it comes from.
+        /// The setting that the URL comes from.
         setting: &'static str,
-        /// Why.
+        /// Why it is not valid.
         error: sqlx::Error,
     },
-    /// The URL cannot be read from where it is to be found.
+    /// The URL cannot be read from its file or command.
     #[error("database url: {0}")]
     UrlSource(UrlError),
     /// The server did not answer in time.
@@ -28,11 +28,11 @@ pub enum LedgerError {
     /// The server or the connection failed.
     #[error("postgres: {}", cause(.0))]
     Database(sqlx::Error),
-    /// The schema is missing, older or newer than this program.
+    /// The schema is missing or older than this program, or a migration failed.
     #[error("schema: {0}")]
     Schema(String),
-    /// A target's name already stands for another account or region.
-    #[error("target `{target}` is account {found} in the ledger, the credentials now belong to {wanted}")]
+    /// A target's name already belongs to another account or region.
+    #[error("target `{target}` is account {found} in the ledger, but the credentials now belong to {wanted}")]
     TargetChanged {
         /// The target's name.
         target: String,
@@ -41,12 +41,12 @@ pub enum LedgerError {
         /// Account and region of the credentials.
         wanted: String,
     },
-    /// The ledger holds a word that this version does not know.
-    #[error("the ledger's {column} holds {found:?}, which this version does not know")]
+    /// The ledger contains a word that this version does not know.
+    #[error("the ledger column `{column}` contains {found:?}, which this version does not know")]
     UnknownWord {
         /// The column.
         column: &'static str,
-        /// What it holds.
+        /// The unknown word.
         found: String,
     },
 }
@@ -54,15 +54,16 @@ pub enum LedgerError {
 /// SQLSTATE class of a refused login.
 const LOGIN_REFUSED: &str = "28";
 
-/// The codes of a prepared statement that is not there, or there already, where a pooler gave the next transaction another
-/// session.
+/// SQLSTATE codes of a prepared statement that does not exist, or already exists: a pooler gave the next transaction
+/// another session.
 pub(super) const POOLER_CODES: [&str; 2] = ["26000", "42P05"];
 
-/// How to fix it.
+/// Hint for an error caused by a pooler.
 pub const POOLER_HINT: &str = "a pooler between Muster and Postgres loses prepared statements: PgBouncer in transaction mode \
                                needs version 1.21 and max_prepared_statements above 0, or set pool_mode = session";
 
-/// What sqlx met. It adds the line of the server's own source, which tells nobody anything.
+/// Returns the message of an sqlx error. For an error of the server, sqlx would add the line in the server's source
+/// code, which helps nobody.
 fn cause(error: &sqlx::Error) -> Cow<'_, str> {
     match error {
         sqlx::Error::Database(error) => error.message().into(),
@@ -70,7 +71,7 @@ fn cause(error: &sqlx::Error) -> Cow<'_, str> {
     }
 }
 
-/// The text has the cause already, so that a chain of causes does not repeat it.
+/// No `#[from]`: the message already contains the cause, so a chain of causes must not repeat it.
 impl From<sqlx::Error> for LedgerError {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(error)
@@ -78,12 +79,12 @@ impl From<sqlx::Error> for LedgerError {
 }
 
 impl LedgerError {
-    /// What to do.
+    /// Returns how to fix the error, if that is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             error if error.is_of_a_pooler() => Some(POOLER_HINT),
             Self::Timeout(_) | Self::Database(_) | Self::Url { setting: "database.url", .. } => {
-                Some("check `database.url`, and `database.root_certificate` where the server's CA is not a public one")
+                Some("check `database.url`, and `database.root_certificate` if the server's CA is not a public one")
             }
             Self::Url { setting: "database.url_file", .. } => Some("check what is in the file of `database.url_file`"),
             Self::Url { .. } => Some("check what the command of `database.url_command` prints"),
@@ -95,28 +96,28 @@ impl LedgerError {
         }
     }
 
-    /// Says whether the server refuses the login: a wrong password, or a role that is not there.
+    /// Returns whether the server refused the login: a wrong password, or a role that does not exist.
     pub fn is_login_refused(&self) -> bool {
         self.sqlstate().is_some_and(|code| code.starts_with(LOGIN_REFUSED))
     }
 
-    /// Says whether nobody listens where the server should be.
+    /// Returns whether the connection was refused: nothing listens at the server's address.
     pub(super) fn is_refused_connection(&self) -> bool {
         matches!(self, Self::Database(sqlx::Error::Io(error)) if error.kind() == ErrorKind::ConnectionRefused)
     }
 
-    /// Says whether a connection may be made in a moment: the server is starting, or has none left.
+    /// Returns whether a connection may succeed soon: the server is starting, or has no connection left.
     pub(super) fn may_pass_soon(&self) -> bool {
         let code = self.sqlstate().unwrap_or_default();
         self.is_refused_connection() || code == "57P03" || code.starts_with("53")
     }
 
-    /// Says whether a pooler lost a prepared statement.
+    /// Returns whether a pooler lost a prepared statement.
     pub fn is_of_a_pooler(&self) -> bool {
         self.sqlstate().is_some_and(|code| POOLER_CODES.contains(&&*code))
     }
 
-    /// The class of the error, one of [`ERROR_CLASSES`].
+    /// Returns the class of the error, one of [`ERROR_CLASSES`].
     pub fn class(&self) -> &'static str {
         match self {
             Self::Timeout(_) => "timeout",
@@ -128,7 +129,7 @@ impl LedgerError {
         }
     }
 
-    /// The server's own code of the error, where the server answered.
+    /// Returns the SQLSTATE code, if the server answered with an error.
     pub fn sqlstate(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Database(sqlx::Error::Database(error)) => error.code(),
@@ -136,21 +137,21 @@ impl LedgerError {
         }
     }
 
-    /// Says whether one of the rows is to blame, so that the others can be written without it: its data (class 22), a
-    /// constraint (23), an index row too large (54000), or a row there that only a newer program can read.
+    /// Returns whether one of the rows caused the error, so that the others can be written without it: its data (class
+    /// 22), a constraint (23), a too large index row (54000), or an existing row that only a newer version can read.
     pub fn is_rows_fault(&self) -> bool {
         let code = self.sqlstate().unwrap_or_default();
         let is_the_servers_word = code.starts_with("22") || code.starts_with("23") || code == "54000";
         is_the_servers_word || matches!(self, Self::UnknownWord { .. })
     }
 
-    /// Says whether the same is likely to go through at once: a deadlock or a serialization failure.
+    /// Returns whether an immediate retry is likely to succeed: a deadlock or a serialization failure.
     pub fn is_momentary(&self) -> bool {
         self.class() == "40"
     }
 
-    /// Says whether the connection can do the next operation: not where it broke, where the server shuts down, or
-    /// where it became read-only in a failover.
+    /// Returns whether the connection can be used for the next operation: not if it broke, if the server is shutting
+    /// down, or if the server became read-only in a failover.
     pub(super) fn leaves_connection_sound(&self) -> bool {
         match self {
             Self::Timeout(_) => false,
@@ -164,8 +165,8 @@ impl LedgerError {
     }
 }
 
-/// The classes of errors: no answer, no connection, classes of SQLSTATE (08 connection, 22 data, 23 constraint, 25
-/// read-only, 40 deadlock, 53 resources, 54 limits, 57 shut down), and the rest.
+/// The classes of errors: no answer, no connection, SQLSTATE classes (08 connection, 22 data, 23 constraint, 25
+/// read-only, 40 deadlock, 53 resources, 54 limits, 57 shutdown), and the rest.
 pub const ERROR_CLASSES: [&str; 11] =
     ["timeout", "connection", "08", "22", "23", "25", "40", "53", "54", "57", "other"];
 

@@ -7,27 +7,27 @@ use sqlx::postgres::PgConnection;
 use super::workers::ALIVE_FOR;
 use super::{Ledger, LedgerError};
 
-/// Most quarantined messages that are counted.
+/// Maximum number of quarantined messages that are counted.
 pub const QUARANTINED_MAX: u64 = 1_000_000;
 
-/// What the ledger says of the whole fleet.
+/// Counts over the whole fleet.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct FleetFacts {
-    /// Workers that reported a moment ago.
+    /// Workers whose last heartbeat is recent enough.
     pub workers_alive: u64,
-    /// Parked jobs by code, resent ones without an outcome included.
+    /// Parked jobs by code, including resent ones without an outcome.
     pub parked: BTreeMap<String, u64>,
     /// Open holds by kind.
     pub holds: BTreeMap<String, u64>,
     /// Quarantined messages, counted up to [`QUARANTINED_MAX`].
     pub quarantined: u64,
-    /// Certificates of all batches that are missing. `None`: unknown, as messages may be on their way.
+    /// Missing certificates of all batches. `None`: unknown, because messages may be on their way.
     pub missing: Option<u64>,
 }
 
 impl Ledger {
-    /// Reads what is parked, held, quarantined and missing, and how many workers are alive. Writes nothing, so that whoever may
-    /// only read can ask.
+    /// Counts what is parked, held, quarantined and missing, and the workers that are alive. Writes nothing, so that a
+    /// read-only role can call it.
     pub async fn facts(&self) -> Result<FleetFacts, LedgerError> {
         let missing = self.missing_jobs().await?;
         self.run(async |db| {
@@ -40,7 +40,7 @@ impl Ledger {
     }
 }
 
-/// By the index `parked_counters`.
+/// Uses the index `parked_counters`.
 const PARKED_BY_CODE: &str = "-- parked_by_code
     select code, sum(n)::bigint
     from batch_counters
@@ -68,7 +68,7 @@ async fn workers_alive(db: &mut PgConnection) -> Result<u64, LedgerError> {
     Ok(n.cast_unsigned())
 }
 
-/// By the primary key alone.
+/// Needs only the primary key.
 async fn quarantined(db: &mut PgConnection) -> Result<u64, LedgerError> {
     let query = "-- count_quarantined
         select count(*)

@@ -1,7 +1,8 @@
-//! What parked jobs wait for, while it lasts: which holds there are, who probes them, when they are over.
+//! The holds that parked jobs wait for: which are open, which worker probes them, and when they are released.
 //!
-//! Holds begin in the transaction that writes parked rows (`opening`), and go when these have been sent again
-//! ([`super::waiting`]).
+//! A hold is opened in the transaction that writes its parked rows (`opening`), and removed after these were resent
+//! ([`super::waiting`]). A hold on an issuer, a batch or a target is a circuit breaker shared by all workers: a
+//! successful half-open probe releases it.
 
 mod report;
 
@@ -16,63 +17,60 @@ use muster_core::hold::HoldKey;
 
 pub use report::{COUNTED_MAX, HoldReport};
 
-/// Longest after its time that a probe may be without a live job that takes it.
+/// How long a due probe waits for a live job that takes it. After that a waiting job is resent as the probe.
 const PROBE_GRACE: Duration = Duration::from_secs(5);
 
-/// How long a hold waits for its next probe: its interval, doubled with each probe, up to ten times.
+/// The time from one probe of a hold to the next: `probe_every`, doubled with each probe, up to ten times itself.
 const INTERVAL: &str = "probe_every * least(power(2, n_probes), 10)";
 
 /// The share of a quota that the probes of all holds may use.
 const PROBE_SHARE: f64 = 0.02;
 
-/// When the next probe may come after one that is granted now, in a row `l` of `rate_limits`; $3 is [`PROBE_SHARE`], $4
-/// [`PROBES_SAVED`] in seconds.
+/// The earliest time of the next probe after one that is granted now, for a row `l` of `rate_limits`. `$3` is
+/// [`PROBE_SHARE`], `$4` is [`PROBES_SAVED`] in seconds.
 const NEXT_PROBE: &str = "least(
         greatest(l.next_probe, clock_timestamp() - make_interval(secs => $4)),
         clock_timestamp()
     ) + make_interval(secs => 1 / (l.rate * $3))";
 
-/// Says whether a probe may be granted now. An instant further ahead than a probe can put it was written while the server's
-/// clock was wrong.
+/// Whether a probe may be granted now. A time further ahead than a probe can set it was written while the server's
+/// clock was wrong, and is ignored.
 const IS_PROBE_FREE: &str = "coalesce(
         l.next_probe not between clock_timestamp()
             and clock_timestamp() + make_interval(secs => 1 + 1 / (l.rate * $3)),
         true
     )";
 
-/// For how long probes that were not made may be made up for.
+/// Period from which unused probes of a quota can still be used later.
 const PROBES_SAVED: Duration = Duration::from_secs(10);
 
-/// A hold that is not over.
+/// An open hold.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct OpenHold {
-    /// Its name.
+    /// Its key.
     pub hold: HoldKey,
-    /// The CA's name for people, for a hold on an issuer. None: any other hold, or an older version opened it.
+    /// Subject of the CA, for a hold on an issuer. `None`: any other hold, or an older version opened it.
     pub subject: Option<String>,
-    /// What was found, for people.
+    /// Human-readable reason for the hold.
     pub reason: String,
-    /// Further jobs are parked without a call.
+    /// Further jobs are parked without calling AWS.
     pub is_closed: bool,
-    /// One job may be let through now.
+    /// One job may be sent as a probe now.
     pub is_probe_due: bool,
 }
 
 /// A hold whose probe is overdue.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct OverdueProbe {
-    /// Its name.
+    /// Its key.
     pub hold: HoldKey,
-    /// A job may be sent again; else the probes of other holds have used up their share of the quota.
+    /// A job may be resent as the probe. If not, the probes of other holds have used up their share of the quota.
     pub may_send: bool,
 }
 
 impl Ledger {
-    /// Brings instants that lie further ahead than they can back into the present: the server's clock was wrong, or was set
-    /// back. Nobody would probe or send until then.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Resets times that lie further in the future than is possible, because the server's clock was wrong or was set
+    /// back. Until then no worker would probe or resend. Returns the number of holds that were changed.
     pub async fn heal_holds(&self) -> Result<u64, LedgerError> {
         let update = "-- heal_holds
             with ahead as (
@@ -95,10 +93,7 @@ impl Ledger {
         self.run(async |db| Ok(sqlx::query(update).execute(db).await?.rows_affected())).await
     }
 
-    /// Reads the holds that are not over.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns the open holds.
     pub async fn open_holds(&self) -> Result<Vec<OpenHold>, LedgerError> {
         let query = "-- open_holds
             select hold, subject, reason, is_closed, probe_at <= clock_timestamp() as is_probe_due
@@ -108,11 +103,11 @@ impl Ledger {
         self.run(async |db| sqlx::query(query).fetch_all(db).await?.iter().map(read_open).collect()).await
     }
 
-    /// Asks for the right to let one job through, with a call of a quota. Of all that ask, one gets it in each probe interval,
-    /// which doubles up to ten times itself; and all holds together get a small share of the quota.
+    /// Requests the right to send one job of a hold as a probe, with one call of a quota. Returns whether it is
+    /// granted.
     ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Of all workers that ask, one gets it in each probe interval, which doubles with each probe, up to ten times
+    /// itself. All holds together get a small share of the quota.
     pub async fn claim_probe(&self, hold: &HoldKey, quota: &Quota) -> Result<bool, LedgerError> {
         let update = format!(
             "-- claim_probe
@@ -144,14 +139,11 @@ impl Ledger {
         .await
     }
 
-    /// Finds a hold whose probe nobody took, as no job of it comes: one that waits must be sent again. Each is told
-    /// once in each probe interval, and `not` are left out.
+    /// Returns a hold whose due probe no worker took, because no job of it arrives: a waiting job must be resent as the
+    /// probe. Returns each hold once in each probe interval, and none of `not`.
     ///
-    /// A job of a hold that is not closed asks for no probe where it arrives. For an issuer's, it is claimed here, as
-    /// [`Ledger::claim_probe`] does: there may be thousands of issuers with one certificate each.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// A job that arrives at a hold that is not closed requests no probe. For a hold on an issuer the probe is
+    /// therefore claimed here, as in [`Ledger::claim_probe`]: thousands of issuers may have one certificate each.
     pub async fn claim_overdue_probe(&self, not: &[HoldKey]) -> Result<Option<OverdueProbe>, LedgerError> {
         let update = format!(
             "-- claim_overdue_probe
@@ -193,11 +185,9 @@ impl Ledger {
         .await
     }
 
-    /// Ends holds after a call went through, and tells how many. A hold lasts at least one probe interval, so that calls
-    /// that were under way when it began do not end it.
+    /// Releases holds after a call succeeded. Returns how many were released.
     ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// A hold lasts at least one probe interval, so that calls already in flight when it was opened do not release it.
     pub async fn release(&self, holds: &[HoldKey]) -> Result<u64, LedgerError> {
         if holds.is_empty() {
             return Ok(0);
@@ -215,25 +205,19 @@ impl Ledger {
             set released_at = clock_timestamp()
             from over
             where h.hold = over.hold";
-        // In key order, as everybody locks them.
+        // In key order, as every process locks them.
         let mut holds = texts(holds);
         holds.sort_unstable();
         self.run(async |db| Ok(sqlx::query(update).bind(&holds).execute(db).await?.rows_affected())).await
     }
 
-    /// Ends a hold at once; tells whether it was there and not over.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Releases a hold at once, however long it has lasted. Returns whether it was open.
     pub async fn release_at_once(&self, hold: &HoldKey) -> Result<bool, LedgerError> {
         self.run(async |db| release(db, hold).await).await
     }
 
-    /// Says whether parked jobs will be sent again without anybody's doing: what they waited for is over, or they only made
-    /// room.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns whether parked jobs will be resent without any action: their hold was released, or they were parked only
+    /// to make room for another target.
     pub async fn will_send_again(&self) -> Result<bool, LedgerError> {
         let query = "-- will_send_again
             select exists (
@@ -245,7 +229,7 @@ impl Ledger {
     }
 }
 
-/// Ends a hold; tells whether it was there and not over.
+/// Releases a hold. Returns whether it was open.
 pub(super) async fn release(db: &mut PgConnection, hold: &HoldKey) -> Result<bool, LedgerError> {
     let update = "-- release_at_once
         update holds

@@ -1,4 +1,4 @@
-//! Tells which certificates are in already, so that no call is spent on them.
+//! Finds certificates that are already registered, so that no AWS call is spent on them.
 
 use std::collections::HashMap;
 
@@ -8,15 +8,14 @@ use super::{Ledger, LedgerError, word};
 use muster_core::certificate::CertificateId;
 use muster_core::job::{CertificateStatus, Operation};
 
-/// The certificates that have a good row, with the status at AWS where it was we who set it.
+/// The certificates that are registered, each with its status at AWS, if the ledger knows it.
 pub type KnownCertificates = HashMap<CertificateId, Option<CertificateStatus>>;
 
 impl Ledger {
-    /// Looks certificates up for one account and region, whichever batch registered them: among CAs for the operation that
-    /// registers CAs, else among devices, whichever of their operations it was. The same certificate may be both.
+    /// Returns which of the given certificates are registered in one account and region, by any batch.
     ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// For the operation that registers CAs this searches among CAs, otherwise among devices of all their operations.
+    /// The same certificate may be both.
     pub async fn known(
         &self,
         account: &str,

@@ -1,7 +1,7 @@
-//! The schema's steps, forward only, embedded in the binary.
+//! The schema migrations, forward only, embedded in the binary.
 //!
-//! A step runs in a transaction, unless its first line says otherwise: an index of a large table is built and dropped
-//! `concurrently`, beside live work, which Postgres does outside a transaction only. Such a step holds one statement.
+//! A step runs in a transaction unless its first line says otherwise: an index of a large table is built and dropped
+//! `concurrently`, during live work, which Postgres does only outside a transaction. Such a step has one statement.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use super::{Ledger, LedgerError};
 use crate::runtime::causes;
 use muster_core::format::span;
 
-/// Version, name and text of every step in `migrations/`; a test compares the list with the folder.
-const STEPS: [(i64, &str, &str); 16] = [
+/// Version, name and text of every step in `migrations/`. A test compares this list with the folder.
+const STEPS: [(i64, &str, &str); 17] = [
     (1, "ledger", include_str!("../../migrations/0001_ledger.sql")),
     (2, "recent_batches", include_str!("../../migrations/0002_recent_batches.sql")),
     (3, "holds", include_str!("../../migrations/0003_holds.sql")),
@@ -35,54 +35,55 @@ const STEPS: [(i64, &str, &str); 16] = [
     (14, "leased_at", include_str!("../../migrations/0014_leased_at.sql")),
     (15, "fleet", include_str!("../../migrations/0015_fleet.sql")),
     (16, "parked_counters", include_str!("../../migrations/0016_parked_counters.sql")),
+    (17, "plain_comments", include_str!("../../migrations/0017_plain_comments.sql")),
 ];
 
-/// First line of a step that runs outside a transaction; sqlx's own files have the same.
+/// First line of a step that runs outside a transaction, as in sqlx's own migration files.
 const NO_TRANSACTION: &str = "-- no-transaction\n";
 
-/// How a step begins that builds an index beside live work.
+/// First words of a statement that builds an index during live work.
 const BUILD: &str = "create index concurrently if not exists ";
 
-/// The advisory lock of the process whose turn it is to migrate.
+/// Key of the advisory lock that the migrating process holds.
 const TURN: i64 = 0x006d_7573_7465_7200;
 
-/// How often a process that waits for its turn asks for it, and how long it does.
+/// How often a waiting process tries to take the lock, and after how long it gives up.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 const TURN_MAX: Duration = Duration::from_mins(30);
 
-/// How a step in a transaction begins. Whoever waits for an exclusive lock on a table holds up everybody who comes later, so
-/// none is waited for long; a time-out of the role's is for other statements.
+/// First statements of a step in a transaction. A statement that waits for an exclusive lock on a table blocks every
+/// later one on that table, so a step waits at most 2 s for a lock. The role's statement timeout is meant for other
+/// statements.
 const PREAMBLE: &str = "set local statement_timeout = 0; set local lock_timeout = '2s';\n";
 
-/// How long others may work before a step asks for its locks again, and how often it asks.
+/// How long others may work before a step tries to take its locks again, and the number of attempts.
 const LOCK_PAUSE: Duration = Duration::from_secs(3);
 const LOCK_ATTEMPTS: u32 = 360;
 
-/// Settings of a role or a database that would cut a step off; a server of an older version lacks some of them.
+/// Timeouts of a role or a database that would interrupt a step. Servers of older versions lack some of them.
 const TIME_OUTS: [&str; 4] =
     ["statement_timeout", "lock_timeout", "transaction_timeout", "idle_in_transaction_session_timeout"];
 
-/// Whether time-outs are lifted for the transaction only.
+/// Whether timeouts are lifted for the transaction only, or for the session.
 const IN_TRANSACTION: bool = true;
 const IN_SESSION: bool = false;
 
-/// Whether steps are only noted as taken.
+/// Whether sqlx only marks steps as applied. Here it runs them.
 const SKIP: bool = false;
 
-/// The SQLSTATE of a lock that was not got in time.
+/// SQLSTATE of a lock that was not acquired in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 impl Ledger {
-    /// Brings the schema to this program's version; does nothing where it is there already.
+    /// Migrates the schema to this program's version. Does nothing if it already has this or a newer version.
     ///
-    /// Several processes may do this at once: an advisory lock lets one work at a time. There is no time-out for a step:
-    /// building an index over a large ledger takes minutes.
+    /// Several processes may call this at once: an advisory lock lets one of them work at a time. A step has no
+    /// timeout: building an index over a large ledger takes minutes.
     ///
     /// # Errors
-    /// [`LedgerError::Schema`] where a step fails, the schema is newer than this program, or another process migrates or uses
-    /// a table for too long.
+    /// [`LedgerError::Schema`] if a step fails, or if another process migrates or uses a table for too long.
     pub async fn migrate(&self) -> Result<(), LedgerError> {
-        // Connections of their own, out of the pool: what is set for them ends with them.
+        // Two connections outside the pool: their settings must not reach other operations.
         let mut turn = self.pool.acquire().await?.detach();
         let mut db = self.pool.acquire().await?.detach();
         wait_for_turn(&mut turn).await?;
@@ -92,28 +93,30 @@ impl Ledger {
         migrated
     }
 
-    /// Checks that every step of this program has been taken. Further, newer steps are fine: they only add.
+    /// Checks that every step of this program has been applied. Newer steps are fine: they only add.
     ///
     /// # Errors
-    /// [`LedgerError::Schema`] names the version found and wanted.
+    /// [`LedgerError::Schema`] with the version found and the version expected.
     pub async fn check_schema(&self) -> Result<(), LedgerError> {
         let wanted = STEPS.last().map_or(0, |step| step.0);
         let found = self.run(schema_version).await?;
         if found >= wanted {
             return Ok(());
         }
-        Err(LedgerError::Schema(format!("version {found} found, {wanted} wanted; run `muster migrate`")))
+        Err(LedgerError::Schema(format!("version {found} found, {wanted} expected; run `muster migrate`")))
     }
 }
 
-/// Waits until no other process migrates, and leaves a transaction open that holds the turn. The lock ends with its
-/// transaction: behind a pooler a session goes on when its client is gone, and would keep a lock of its own for ever.
+/// Waits until no other process migrates, and leaves a transaction open that holds the advisory lock.
 ///
-/// It asks again and again, each time in a new transaction. Whoever builds an index concurrently waits for the end of every
-/// transaction that had an older snapshot, and a statement has one: a transaction that went on asking would wait for the
-/// builder, and the builder for it.
+/// The lock belongs to the transaction, not to the session: behind a pooler a session outlives its client, and would
+/// keep its lock forever.
+///
+/// Each attempt is a transaction of its own. A concurrent index build waits for every transaction that has an older
+/// snapshot, and a statement takes one: a transaction that kept trying would wait for the builder, and the builder for
+/// it.
 async fn wait_for_turn(db: &mut PgConnection) -> Result<(), LedgerError> {
-    // In any other isolation the transaction keeps a snapshot, for which our own build would wait.
+    // At any other isolation level the transaction keeps a snapshot, and our own index build would wait for it.
     const BEGIN: &str = "-- begin_turn\nbegin isolation level read committed";
     let ask = "-- wait_for_turn\nselect pg_try_advisory_xact_lock($1)";
     let began = Instant::now();
@@ -126,11 +129,10 @@ async fn wait_for_turn(db: &mut PgConnection) -> Result<(), LedgerError> {
         }
         sqlx::raw_sql("-- not_my_turn\nrollback").execute(&mut *db).await?;
         if !has_waited {
-            info!("waiting for another process that migrates");
+            info!("waiting for another process to finish its migrations");
         }
         if began.elapsed() > TURN_MAX {
-            let text =
-                format!("another process has migrated for more than {}; it holds advisory lock {TURN}", span(TURN_MAX));
+            let text = format!("another process has been migrating for over {} (advisory lock {TURN})", span(TURN_MAX));
             return Err(LedgerError::Schema(text));
         }
         has_waited = true;
@@ -138,7 +140,7 @@ async fn wait_for_turn(db: &mut PgConnection) -> Result<(), LedgerError> {
     }
 }
 
-/// Takes the steps that are missing, again while one of their tables is in use.
+/// Applies the missing steps, and retries while one of their tables is in use.
 async fn take_steps(db: &mut PgConnection) -> Result<(), LedgerError> {
     lift_time_outs(db, IN_SESSION).await?;
     for attempt in 1.. {
@@ -146,9 +148,7 @@ async fn take_steps(db: &mut PgConnection) -> Result<(), LedgerError> {
             Err(error)
                 if attempt < LOCK_ATTEMPTS && error.sqlstate().is_some_and(|code| code == LOCK_NOT_AVAILABLE) =>
             {
-                warn!(
-                    "a table of the ledger is in use by a long statement or a backup; trying again, others work meanwhile"
-                );
+                warn!("a long statement or a backup is using a ledger table; retrying, others keep working meanwhile");
                 tokio::time::sleep(LOCK_PAUSE).await;
             }
             tried => return tried.map_err(StepError::into_store_error),
@@ -157,14 +157,14 @@ async fn take_steps(db: &mut PgConnection) -> Result<(), LedgerError> {
     Ok(())
 }
 
-/// Takes the steps that are missing, once. What an earlier try left behind goes first.
+/// Applies the missing steps, in one attempt. First drops what an earlier attempt left behind.
 async fn try_steps(db: &mut PgConnection) -> Result<(), StepError> {
     drop_broken_indexes(db).await?;
     migrator().run_direct(None, &mut *db, SKIP).await?;
     Ok(build_lost_indexes(db).await?)
 }
 
-/// Lifts the time-outs that the role or the database has: steps outside a transaction cannot do so for themselves.
+/// Lifts the timeouts of the role and the database: steps outside a transaction cannot do that for themselves.
 async fn lift_time_outs(db: &mut PgConnection, is_local: bool) -> Result<(), LedgerError> {
     let query = "-- lift_time_outs
         select set_config(name, '0', $2)
@@ -174,7 +174,7 @@ async fn lift_time_outs(db: &mut PgConnection, is_local: bool) -> Result<(), Led
     Ok(())
 }
 
-/// Why the steps were not all taken.
+/// Why not all steps were applied.
 #[derive(Debug, thiserror::Error)]
 enum StepError {
     #[error(transparent)]
@@ -184,7 +184,7 @@ enum StepError {
 }
 
 impl StepError {
-    /// The server's own code of what a step met.
+    /// Returns the SQLSTATE code of the server's error, if there is one.
     fn sqlstate(&self) -> Option<String> {
         let mut errors = causes(self).filter_map(|cause| cause.downcast_ref::<sqlx::Error>());
         errors.find_map(|error| Some(error.as_database_error()?.code()?.into_owned()))
@@ -196,14 +196,14 @@ impl StepError {
     }
 }
 
-/// Drops the indexes whose concurrent build was cut off: they are there, cost every write and answer nothing, and the
-/// step that builds them would take them for finished.
+/// Drops the indexes whose concurrent build was interrupted: such an index slows down every write and serves no query,
+/// and the step that builds it would treat it as complete.
 async fn drop_broken_indexes(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     let query = "-- is_broken
         select exists (select from pg_index where indexrelid = to_regclass($1) and not indisvalid)";
     for (index, _) in concurrent_indexes() {
         if sqlx::query_scalar(query).bind(index).fetch_one(&mut *db).await? {
-            info!(index, "an index was not built to its end; building it again");
+            info!(index, "an index build was interrupted; building the index again");
             let drop = format!("-- drop_broken_index\ndrop index concurrently if exists {index}");
             sqlx::query(AssertSqlSafe(drop)).execute(&mut *db).await?;
         }
@@ -211,8 +211,8 @@ async fn drop_broken_indexes(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Builds the indexes that are not there though their step was taken: it had left one behind that was not built to its end,
-/// or somebody dropped one.
+/// Builds the indexes that are missing although their step was applied: its build was interrupted, or the index was
+/// dropped.
 async fn build_lost_indexes(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     for (index, build) in concurrent_indexes() {
         let query = "-- is_lost\nselect to_regclass($1) is null";
@@ -224,12 +224,12 @@ async fn build_lost_indexes(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// The indexes that steps build concurrently, each with the statement that builds it.
+/// Returns the indexes that steps build concurrently, each with the statement that builds it.
 pub(super) fn concurrent_indexes() -> impl Iterator<Item = (&'static str, &'static str)> {
     STEPS.iter().filter_map(|&(_, _, sql)| Some((concurrent_index(sql)?, sql)))
 }
 
-/// The index that a step builds concurrently.
+/// Returns the index that a step builds concurrently.
 fn concurrent_index(sql: &str) -> Option<&str> {
     sql.lines().find_map(|line| line.strip_prefix(BUILD))?.split_whitespace().next()
 }
@@ -253,13 +253,13 @@ fn migrator() -> Migrator {
         if no_transaction {
             return step;
         }
-        // Its checksum stays that of the file.
+        // Its checksum remains that of the file.
         Migration { sql: AssertSqlSafe(format!("{PREAMBLE}{sql}")).into_sql_str(), ..step }
     };
     let mut migrator = Migrator::with_migrations(STEPS.iter().map(step).collect());
-    // A newer version of the program may have migrated first; its steps only add.
+    // A newer version of Muster may have migrated first; its steps only add.
     migrator.set_ignore_missing(true);
-    // The turn is lock enough, and sqlx's own stays behind in a session of a pooler.
+    // The advisory lock is enough. sqlx's own lock is a session lock, which would remain in a session of a pooler.
     migrator.set_locking(false);
     migrator
 }
@@ -281,7 +281,7 @@ mod tests {
         }
     }
 
-    /// Whoever migrates builds the indexes that are missing.
+    /// Every migration builds the missing indexes, so it would rebuild what a step drops.
     #[test]
     fn no_step_drops_an_index_that_another_one_builds_concurrently() {
         for (index, _) in concurrent_indexes() {

@@ -1,8 +1,8 @@
 //! Opens holds, in the transaction that writes the rows that wait for them.
 //!
-//! No row ever waits for a hold that is not there. Every hold that a page names is locked until the commit, so that
-//! whoever removes it (see [`super::waiting`]) waits and then sees the rows. Holds are locked in key order, after all
-//! rows.
+//! No row ever waits for a hold that does not exist. Every hold that a page names is locked until the commit, so that a
+//! worker that removes the hold (see [`super::waiting`]) waits and then sees the rows. Holds are locked in key order,
+//! after all rows.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,18 @@ use sqlx::PgConnection;
 use super::{LedgerError, Page, storable};
 use muster_core::hold::{HoldKey, Opening};
 
-/// How often a hold is probed of which nobody says that it began: it is over already.
+/// Probe interval, in seconds, of a hold that is created as released. The column needs a value; such a hold is not
+/// probed.
 const PROBE_SECONDS: f64 = 60.0;
 
-/// What the findings of one page say of one hold.
+/// The findings of one page about one hold.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct HoldFinding<'a> {
     opening: &'a Opening,
-    /// The first certificate whose call told.
+    /// The first certificate whose call led to the finding.
     witness: Option<&'a [u8]>,
     is_closed: bool,
-    /// The CA's name for people.
+    /// The subject of the CA, for a hold on an issuer.
     subject: Option<&'a str>,
 }
 
@@ -31,7 +32,7 @@ impl<'a> HoldFinding<'a> {
         Self { opening, witness: witness(opening), is_closed: opening.is_closed, subject }
     }
 
-    /// Takes in a further finding: a second witness closes the hold.
+    /// Merges a further finding. A second witness closes the hold.
     fn add(&mut self, later: &'a Opening) {
         let further = witness(later);
         let is_second = self.witness.zip(further).is_some_and(|(one, other)| one != other);
@@ -45,7 +46,7 @@ fn witness(opening: &Opening) -> Option<&[u8]> {
     opening.witness.as_ref().map(|id| id.0.as_slice())
 }
 
-/// Makes and opens the holds that a page names.
+/// Creates and opens the holds that a page names.
 pub(super) async fn hold(db: &mut PgConnection, page: &Page) -> Result<(), LedgerError> {
     let found = findings(&page.openings);
     let mut holds: Vec<&HoldKey> = page.rows.iter().filter_map(|row| row.end.waits_for.as_ref()).collect();
@@ -98,10 +99,10 @@ impl<'a> OpeningColumns<'a> {
     }
 }
 
-/// Locks the holds. One that is not there was over meanwhile: it is made as released, so that what waits for it is sent
-/// again soon.
+/// Locks the holds. A hold that does not exist was released and removed in the meantime: it is created as released, so
+/// that the rows that wait for it are resent soon.
 async fn lock_holds(db: &mut PgConnection, holds: &[&HoldKey]) -> Result<(), LedgerError> {
-    // Updating to itself locks the row that is there; `do nothing` would not.
+    // Updating the row to itself locks an existing row; `do nothing` would not.
     sqlx::query(
         "-- lock_holds
         insert into holds as h (hold, reason, is_closed, probe_every, probe_at, released_at)
@@ -116,7 +117,7 @@ async fn lock_holds(db: &mut PgConnection, holds: &[&HoldKey]) -> Result<(), Led
     Ok(())
 }
 
-/// Begins the holds that are new, or that were over.
+/// Opens the holds that are new or were released.
 async fn begin_holds(db: &mut PgConnection, columns: &OpeningColumns<'_>) -> Result<(), LedgerError> {
     sqlx::query(
         "-- begin_holds
@@ -147,8 +148,8 @@ async fn begin_holds(db: &mut PgConnection, columns: &OpeningColumns<'_>) -> Res
     Ok(())
 }
 
-/// Closes the holds that are there where this finding, or a second witness, says so. One that an older version opened gets
-/// its subject.
+/// Closes open holds if this finding closes them, or if it is from a second witness. A hold that an older version
+/// opened gets its subject.
 async fn close_holds(db: &mut PgConnection, columns: &OpeningColumns<'_>) -> Result<(), LedgerError> {
     sqlx::query(
         "-- close_holds

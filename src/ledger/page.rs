@@ -1,4 +1,4 @@
-//! What one transaction writes: how jobs ended, and what else their messages told.
+//! What one transaction of the recorder writes: the outcomes of jobs, and what else follows from their messages.
 
 mod outcome;
 
@@ -15,33 +15,33 @@ use muster_core::outcome::Status;
 
 pub use outcome::MessageOrigin;
 
-/// What one transaction writes.
+/// What one transaction of the recorder writes.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// Tells it from every other page; none where it is written once only.
+    /// Idempotency key of the page. `None`: it is written only once.
     pub mark: Option<Mark>,
-    /// How jobs ended.
+    /// The outcomes of jobs.
     pub rows: Vec<Row>,
-    /// The batch sizes that their messages announced.
+    /// The batches of the jobs, each with its announced size.
     pub announced: BTreeMap<String, Option<u64>>,
-    /// What workers found that is to be held.
+    /// The holds that workers want to open.
     pub openings: Vec<(HoldKey, Opening)>,
-    /// The CAs that are in now.
+    /// The CAs that are registered now.
     pub authorities: Vec<Authority>,
-    /// Messages that were no job.
+    /// Messages that are not jobs.
     pub quarantined: Vec<Quarantined>,
 }
 
-/// A message whose body is no job.
+/// A message whose body is not a job.
 #[derive(Clone)]
 pub struct Quarantined {
     /// URL of the queue that delivered it.
     pub queue: String,
     /// `MessageId` at SQS.
     pub message_id: String,
-    /// Why it is no job, from a closed set.
+    /// Why it is not a job, from a closed set.
     pub reason: &'static str,
-    /// The reason for people.
+    /// Human-readable reason.
     pub detail: String,
     /// The body, with private keys blanked.
     pub body: String,
@@ -49,7 +49,7 @@ pub struct Quarantined {
     pub sent_at: OffsetDateTime,
 }
 
-/// Prints no body: what lines send never reaches a log.
+/// Prints no body: what producers send never reaches a log.
 impl fmt::Debug for Quarantined {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Quarantined");
@@ -58,10 +58,10 @@ impl fmt::Debug for Quarantined {
 }
 
 impl Page {
-    // Postgres may refuse a value. These leave values out, step by step, until the outcome alone is left: the key, status,
-    // code, certificate id, times and counts. What is left out is free: no rule and no count depends on it.
+    // Postgres may refuse a value. These methods drop values, step by step, until only the outcome is left: key,
+    // status, code, certificate id, times and counts. No constraint and no count depends on the dropped values.
 
-    /// Replaces every text for people that came from outside with a word.
+    /// Replaces every human-readable text that came from outside with `word`.
     pub fn blank_texts(&mut self, word: &str) {
         for row in &mut self.rows {
             row.end.detail = Some(word.to_owned());
@@ -81,7 +81,8 @@ impl Page {
         }
     }
 
-    /// Drops the requests of what has an outcome. A parked job keeps its own: without it, it could never be resent.
+    /// Drops the requests of jobs that have an outcome. A parked job keeps its request: it could never be resent
+    /// without it.
     pub fn drop_requests(&mut self) {
         for row in &mut self.rows {
             if row.end.status() != Status::Parked {
@@ -90,10 +91,10 @@ impl Page {
         }
     }
 
-    /// Drops every other value that is free: names, serial numbers, copies of certificates, the calls' details, batch sizes.
+    /// Drops every other optional value: names, serial numbers, copies of certificates, details of calls, batch sizes.
     ///
-    /// A quarantined body stays. It is all there is of its message: where it cannot be recorded, the message stays in the
-    /// queue with it.
+    /// A quarantined body stays: it is all there is of its message. If it cannot be recorded, the message stays in the
+    /// queue.
     pub fn drop_what_is_free(&mut self) {
         for row in &mut self.rows {
             row.names = Names::default();

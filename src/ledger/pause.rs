@@ -1,4 +1,4 @@
-//! What people order of holds: to begin one as a pause, and to end one.
+//! Holds that operators open and release: pauses and releases by command.
 
 use super::audit::{AuditAction, note};
 use super::hold::release;
@@ -6,12 +6,9 @@ use super::{Ledger, LedgerError, storable};
 use muster_core::hold::HoldKey;
 
 impl Ledger {
-    /// Pauses what a hold names, until somebody resumes it; tells whether it was not paused yet.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Opens a hold as a pause, which lasts until an operator resumes it. Returns whether it was not paused before.
     pub async fn pause(&self, hold: &HoldKey, reason: &str, who: &str) -> Result<bool, LedgerError> {
-        // No probe ever comes: a century is the longest that every program reads.
+        // Never probed: a century is the longest interval that every version of Muster can read.
         let upsert = "-- pause
             insert into holds as h (hold, reason, is_closed, probe_every, probe_at)
             values ($1, $2, true, interval '100 years', now() + interval '100 years')
@@ -39,11 +36,7 @@ impl Ledger {
         .await
     }
 
-    /// Ends a hold because somebody orders it with this command: what was parked for it is sent again. Tells whether it
-    /// held.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Releases a hold on the command `action` of an operator: its parked jobs are resent. Returns whether it was open.
     pub async fn release_on_order(&self, hold: &HoldKey, action: &'static str, who: &str) -> Result<bool, LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;

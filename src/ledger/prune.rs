@@ -1,4 +1,4 @@
-//! Drops old batches, some rows at a time: nothing waits for long, and the counters are right after each page.
+//! Drops old batches, a few rows at a time: nothing is blocked for long, and the counters are correct after each page.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use muster_core::outcome::{Code, Status};
 pub struct OldBatch {
     /// Its name.
     pub batch: String,
-    /// How many rows it has.
+    /// Number of its rows.
     pub n: u64,
     /// How many of these are parked.
     pub n_parked: u64,
@@ -26,18 +26,18 @@ pub struct OldBatch {
     pub last_ago: Duration,
 }
 
-/// Where pruning a batch stands: target, operation and subject of the last row that was looked at.
+/// The progress of pruning a batch: target, operation and subject of the last row that was examined.
 #[derive(Clone, Debug, Default)]
 pub struct Pruned {
     last: (String, String, Vec<u8>),
-    /// How many rows were dropped so far.
+    /// Number of rows dropped so far.
     pub n_dropped: u64,
-    /// Everything was looked at.
+    /// Every row was examined.
     pub is_done: bool,
 }
 
 impl Ledger {
-    /// Lists the batches without an outcome or an announcement for the given time, the oldest first.
+    /// Lists the batches without an outcome or an announcement for the given time, oldest first.
     pub async fn old_batches(&self, age: Duration) -> Result<Vec<OldBatch>, LedgerError> {
         let query = "-- old_batches
             select b.batch, coalesce(c.n, 0) as n, coalesce(c.n_parked, 0) as n_parked, last.at as last_at,
@@ -56,10 +56,8 @@ impl Ledger {
         self.run(async |db| sqlx::query(query).bind(age).fetch_all(db).await?.iter().map(read).collect()).await
     }
 
-    /// Drops up to `n` further rows of a batch. Those stay that wait to be sent again, or were and have not ended since.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Examines the next `n` rows of a batch and drops them. Rows of jobs that wait to be resent, or that were resent
+    /// and have no outcome yet, stay.
     pub async fn prune(&self, batch: &str, so_far: &Pruned, n: u32) -> Result<Pruned, LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
@@ -73,15 +71,13 @@ impl Ledger {
         .await
     }
 
-    /// Forgets a batch of which no row is left, and notes who had it dropped; tells whether none was left.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Removes a batch if it has no rows left, and records in the audit log who pruned it. Returns whether it was
+    /// removed.
     pub async fn forget_batch(&self, batch: &str, n_dropped: u64, who: &str) -> Result<bool, LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
             lock_counters(&mut transaction, batch).await?;
-            // Whoever records an end of the batch locks this row after its counters: none of these is missed below.
+            // A recorder that writes an outcome of the batch locks this row after its counters: none is missed below.
             let lock = "-- lock_batch\nselect true from batches where batch = $1 for update";
             sqlx::query(lock).bind(batch).execute(&mut *transaction).await?;
             let counters = "-- forget_counters\ndelete from batch_counters where batch = $1 and n = 0";
@@ -99,10 +95,10 @@ impl Ledger {
     }
 }
 
-/// A row of a batch: target, operation and subject.
+/// Key of a row of a batch: target, operation and subject.
 type PrunedKey = (String, String, Vec<u8>);
 
-/// The rows of a batch behind one of them, in the order of the primary key, which is that of the database's collation.
+/// Returns the next rows of a batch in the order of the primary key, which follows the collation of the database.
 async fn prune_page(
     db: &mut PgConnection,
     batch: &str,
@@ -120,7 +116,7 @@ async fn prune_page(
     Ok(query.bind(i64::from(n)).fetch_all(db).await?)
 }
 
-/// Locks rows in the order in which everybody does: by bytes, whatever the collation of the database is.
+/// Locks rows in the order that every process uses: by bytes, whatever the collation of the database.
 async fn lock_page(db: &mut PgConnection, batch: &str, page: &[PrunedKey]) -> Result<(), LedgerError> {
     let mut keys: Vec<&PrunedKey> = page.iter().collect();
     keys.sort_unstable();
@@ -137,7 +133,7 @@ async fn lock_page(db: &mut PgConnection, batch: &str, page: &[PrunedKey]) -> Re
     Ok(())
 }
 
-/// Locks the counters of a batch, in the order in which everybody does.
+/// Locks the counters of a batch in the order that every process uses.
 async fn lock_counters(db: &mut PgConnection, batch: &str) -> Result<(), LedgerError> {
     let lock = "-- lock_counters
         select true
@@ -149,7 +145,7 @@ async fn lock_counters(db: &mut PgConnection, batch: &str) -> Result<(), LedgerE
     Ok(())
 }
 
-/// Drops rows that are locked, and takes them out of the counters.
+/// Drops locked rows and subtracts them from the counters.
 async fn drop_rows(db: &mut PgConnection, batch: &str, page: &[PrunedKey]) -> Result<u64, LedgerError> {
     let delete = "-- prune_rows
         delete from registrations r

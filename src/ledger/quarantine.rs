@@ -1,6 +1,6 @@
-//! Messages that were set aside, to be looked at, sent again or dropped.
+//! Quarantined messages, to be inspected, resent or dropped.
 //!
-//! [`record`](Ledger::record) writes them. They are known by queue and `MessageId`, and listed in that order.
+//! [`record`](Ledger::record) writes them. Their key is queue and `MessageId`, and they are listed in that order.
 
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _};
@@ -9,46 +9,46 @@ use time::OffsetDateTime;
 use super::audit::{AuditAction, note};
 use super::{Ledger, LedgerError};
 
-/// A message that was set aside, without its body.
+/// A quarantined message, without its body.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SetAside {
     /// URL of the queue that delivered it.
     pub queue: String,
     /// `MessageId` at SQS.
     pub message_id: String,
-    /// Why it was set aside.
+    /// Why it was quarantined, from a closed set.
     pub reason: String,
-    /// The reason for people.
+    /// Human-readable reason.
     pub detail: String,
-    /// Bytes of its body.
+    /// Size of its body in bytes.
     pub n_bytes: u64,
     /// When it was sent to the queue.
     pub sent_at: OffsetDateTime,
-    /// When it was set aside.
+    /// When it was quarantined.
     pub recorded_at: OffsetDateTime,
 }
 
-/// The body of a message that was set aside. It has no `Debug`: what lines send never reaches a log.
+/// The body of a quarantined message. It has no `Debug`: what producers send never reaches a log.
 #[derive(Clone)]
 pub struct Body {
     /// URL of the queue that delivered it.
     pub queue: String,
     /// `MessageId` at SQS.
     pub message_id: String,
-    /// What the line sent, with private keys blanked.
+    /// What the producer sent, with private keys blanked.
     pub text: String,
 }
 
-/// Which messages are meant.
+/// A selection of quarantined messages.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Chosen<'a> {
-    /// Those with one of these ids; none: all.
+    /// Messages with one of these ids. `None`: all.
     pub ids: Option<&'a [String]>,
-    /// Those that were set aside for this reason; none: all.
+    /// Messages quarantined for this reason. `None`: all.
     pub reason: Option<&'a str>,
 }
 
-/// Those that are meant behind a place; its values are the first five parameters.
+/// SQL condition of the next selected messages (keyset pagination). Its values are the first five parameters.
 const NEXT: &str = "(queue, message_id) > ($1, $2)
                 and ($3::text[] is null or message_id = any($3))
                 and ($4::text is null or reason = $4)
@@ -56,10 +56,7 @@ const NEXT: &str = "(queue, message_id) > ($1, $2)
             limit $5";
 
 impl Ledger {
-    /// Lists the messages that were set aside, `n` at most, from behind a queue and `MessageId` on.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Lists up to `n` selected messages, starting after a queue and `MessageId`.
     pub async fn set_aside(
         &self,
         chosen: Chosen<'_>,
@@ -81,10 +78,7 @@ impl Ledger {
         .await
     }
 
-    /// Reads the bodies of such messages, `n` at most, in the same order.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns the bodies of up to `n` selected messages, in the same order.
     pub async fn set_aside_bodies(
         &self,
         chosen: Chosen<'_>,
@@ -106,10 +100,7 @@ impl Ledger {
         .await
     }
 
-    /// Counts such messages by reason.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Counts the selected messages by reason.
     pub async fn set_aside_by_reason(&self, chosen: Chosen<'_>) -> Result<Vec<(String, u64)>, LedgerError> {
         let query = "-- set_aside_by_reason
             select reason, count(*)
@@ -126,10 +117,7 @@ impl Ledger {
         .await
     }
 
-    /// Removes messages after they were sent again, and tells how many there were.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Removes messages after they were resent. Returns how many were removed.
     pub async fn take_back(&self, messages: &[&Body]) -> Result<u64, LedgerError> {
         let delete = "-- take_back
             delete from quarantine q
@@ -140,10 +128,11 @@ impl Ledger {
         self.run(async |db| Ok(sqlx::query(delete).bind(queues).bind(ids).execute(db).await?.rows_affected())).await
     }
 
-    /// Removes messages for good, notes who did, and tells how many there were. `action` gets that number as `dropped`.
+    /// Drops messages for good, and records `action` in the audit log with their number as `dropped`. Returns this
+    /// number.
     ///
     /// # Errors
-    /// What the server or the connection met; then nothing was removed, unless the COMMIT was in doubt.
+    /// After an error nothing was dropped, unless the COMMIT was in doubt.
     pub async fn drop_set_aside(&self, chosen: Chosen<'_>, mut action: AuditAction<'_>) -> Result<u64, LedgerError> {
         let delete = "-- drop_set_aside
             delete from quarantine

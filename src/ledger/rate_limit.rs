@@ -1,7 +1,11 @@
-//! The quota that all workers share: one row, from which places in time are leased, and what was learnt of the rate.
+//! The quota that all workers share: one row from which permits are leased, and the learned rate.
 //!
-//! A lease is one statement on one table with every expression on the row itself: under READ COMMITTED a join or a
-//! sub-select would read the row as it was before the lock was waited for, and grant places twice.
+//! Leasing is GCRA (the virtual scheduling form of the token bucket, ITU-T I.371): the row holds the time of the next
+//! free permit, and a lease moves it ahead by its permits. The rate adapts with multiplicative decrease, as in AIMD: a
+//! throttle cuts it; leased time without a throttle raises it, the faster the longer it lasts, up to the ceiling.
+//!
+//! The invariant: no permit is granted twice. A lease is one statement on one table, and every expression uses only the
+//! row itself: under READ COMMITTED a join or a subquery would read the row as it was before the wait for the lock.
 
 mod throttle;
 
@@ -19,91 +23,92 @@ use muster_core::rate::{BURST, BURST_MIN, Rate};
 
 pub use throttle::Throttle;
 
-/// How far ahead places may be leased, in seconds and in calls. All workers together lease so much where they are many or the
-/// ledger is slow: one lease each, of a second or of one call. Below that two of them would get the same places. A clock that
-/// was set back is no reason: what was leased goes back with it.
+/// How far ahead permits may be leased: this many seconds plus this many calls. All workers together may lease that
+/// much if they are many or the ledger is slow: one lease each, of a second or of one call. With a lower limit, two of
+/// them would get the same permits. The limit is not for a clock that was set back: the leased permits move back with
+/// the clock.
 const AHEAD: (f64, f64) = (10.0, 100.0);
 
-/// What a throttle leaves of the rate.
+/// The factor by which a throttle cuts the rate.
 const CUT: f64 = 0.9;
 
-/// The share of the ceiling below which no throttle cuts, and the rate below which none does.
+/// The share of the ceiling, and the rate in calls a second, below which no throttle cuts the rate.
 const FLOOR: (f64, f64) = (0.01, 0.2);
 
-/// By which share of itself the rate rises in each leased second, for every second since the last cut. A cut is made up
-/// for in 15 s, a doubling takes 37 s.
+/// The share of itself by which the rate rises in each leased second, for every second since the last cut. The rate
+/// recovers from one cut in 15 s and doubles in 37 s.
 const RISE: f64 = 0.001;
 
-/// The most that it rises by in a leased second.
+/// The largest share of itself by which the rate rises in a leased second.
 const RISE_MAX: f64 = 0.05;
 
-/// How many changes are kept.
+/// How many changes of a rate are kept.
 const CHANGES_KEPT: i64 = 100;
 
-/// What AWS counts calls by.
+/// The unit by which AWS limits calls: one operation in one account and region.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Quota {
-    /// Whose calls.
+    /// Account and region of the calls.
     pub account: Account,
-    /// Which calls.
+    /// AWS call.
     pub operation: Operation,
 }
 
-/// A change of a learnt rate.
+/// A change of a learned rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Change {
-    /// When.
+    /// When it changed.
     pub at: OffsetDateTime,
-    /// The rate from then on, in calls a second.
+    /// The new rate, in calls a second.
     pub rate: f64,
-    /// Why.
+    /// Why it changed.
     pub reason: RateChangeReason,
 }
 
-/// Why a learnt rate changed.
+/// Why a learned rate changed.
 #[derive(Clone, Copy, Debug, Display, EnumString, Eq, IntoStaticStr, PartialEq)]
 #[strum(serialize_all = "snake_case")]
 pub enum RateChangeReason {
-    /// It was configured anew.
+    /// The configured rate changed.
     Configured,
     /// AWS throttled a call.
     Throttled,
-    /// AWS has throttled none for a while.
+    /// AWS has not throttled a call for a while.
     Unthrottled,
 }
 
-/// What the ledger granted.
+/// A run of permits that the ledger granted.
 #[derive(Clone, Copy, Debug)]
 pub struct Lease {
-    /// How many places.
+    /// Number of permits.
     pub n: usize,
-    /// From the ledger's clock at its answer to the first place, in seconds; below zero where it is due already.
+    /// Seconds from the ledger's answer, by the ledger's clock, to the first permit; negative if it is already due.
     pub first_in: f64,
-    /// The learnt rate: the places are its period apart.
+    /// The learned rate. The permits are its period apart.
     pub rate: Rate,
-    /// The rate that was last noted as a change.
+    /// The rate that was last recorded as a change.
     pub noted_rate: f64,
-    /// When it was granted, by the ledger's clock.
+    /// When the lease was granted, by the ledger's clock.
     pub granted_at: OffsetDateTime,
 }
 
-/// What is known of a quota.
+/// The state of a quota.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RateReport {
-    /// A target that it is the quota of.
+    /// A target that uses the quota.
     pub target: String,
-    /// Which calls.
+    /// AWS call.
     pub operation: String,
     /// The configured rate, in calls a second.
     pub ceiling: f64,
-    /// The learnt rate, in calls a second.
+    /// The learned rate, in calls a second.
     pub learnt: f64,
-    /// The last hundred changes, the latest first.
+    /// The last hundred changes, latest first.
     pub changes: Vec<Change>,
 }
 
 impl Quota {
-    /// The key of its row.
+    /// Returns the key of its row.
     pub(super) fn key(&self) -> [&str; 3] {
         [&self.account.id, &self.account.region, self.operation.into()]
     }
@@ -116,11 +121,8 @@ impl fmt::Display for Quota {
 }
 
 impl Ledger {
-    /// Makes the row of a quota, or gives it another ceiling, and tells the rate that was learnt. Another ceiling is an
-    /// operator's word: it is tried at once.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Creates the row of a quota, or sets a new ceiling, and returns the learned rate. A new ceiling is an operator's
+    /// decision: the rate starts at it at once.
     pub async fn open_quota(&self, quota: &Quota, ceiling: Rate) -> Result<Rate, LedgerError> {
         self.run(async |db| {
             if set_ceiling(db, quota, ceiling).await? {
@@ -131,12 +133,11 @@ impl Ledger {
         .await
     }
 
-    /// Leases places, and raises the rate by the time that they span. Those of the past go back by half a burst: what is
-    /// granted has the other half to be used. Where the server's clock was set back since the last lease, by so much earlier
-    /// are the places that follow it.
+    /// Leases `n` permits, and raises the rate by the time that they span.
     ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Unused permits of the past are available for half a burst; the other half is the time in which a worker may
+    /// still use what it was granted. If the server's clock was set back since the last lease, the next permits move
+    /// back with it.
     pub async fn lease(&self, quota: &Quota, n: usize) -> Result<Lease, LedgerError> {
         let [account, region, operation] = quota.key();
         let update = "-- lease
@@ -175,13 +176,13 @@ impl Ledger {
         .await
     }
 
-    /// Cuts the rate for a throttle, where its place was granted after the last cut: an earlier one met the rate of then.
-    /// Where the server's clock was set back, a last cut in its future tells nothing, and neither does such a place.
+    /// Cuts the rate after a throttled call, if its permit was granted after the last cut: an earlier permit was used
+    /// at the rate from before that cut. Returns the change, if the rate was cut.
     ///
-    /// `went_through` says whether calls went through since the last cut: then the rate before this one was good.
+    /// If the server's clock was set back, a last cut in its future is ignored, and so is a permit granted in its
+    /// future.
     ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// `went_through`: whether calls succeeded since the last cut. Then the rate before this cut was good.
     pub async fn cut_rate(
         &self,
         quota: &Quota,
@@ -208,11 +209,8 @@ impl Ledger {
         .await
     }
 
-    /// Gives a rate back that was cut while AWS throttled every call, once calls go through again: it was good before, and
-    /// throttles cut it at once where it no longer is.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Restores a rate that was cut while AWS throttled every call, once calls succeed again: the rate was good before,
+    /// and throttles will cut it at once if it no longer is. Returns the change, if the rate was restored.
     pub async fn give_rate_back(&self, quota: &Quota) -> Result<Option<Change>, LedgerError> {
         let [account, region, operation] = quota.key();
         let update = "-- give_rate_back
@@ -228,18 +226,13 @@ impl Ledger {
         .await
     }
 
-    /// Notes that the rate has risen since it was noted last, where nobody else did.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Records that the rate has risen since it was last recorded, unless another worker did. Returns the change, if it
+    /// was recorded.
     pub async fn note_rise(&self, quota: &Quota, noted_rate: f64) -> Result<Option<Change>, LedgerError> {
         self.run(async |db| note_change(db, quota, noted_rate, RateChangeReason::Unthrottled).await).await
     }
 
-    /// Reads what was learnt of the quotas of some targets.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns the state of the quotas of the given targets and operations.
     pub async fn rate_reports(&self, of: &[(String, Operation)]) -> Result<Vec<RateReport>, LedgerError> {
         let (targets, operations): (Vec<&str>, Vec<&str>) =
             of.iter().map(|(target, operation)| (target.as_str(), <&str>::from(operation))).unzip();
@@ -272,7 +265,7 @@ impl Ledger {
     }
 }
 
-/// Gives a quota its ceiling; tells whether it had none or another one.
+/// Sets the ceiling of a quota. Returns whether it had none or another one.
 async fn set_ceiling(db: &mut PgConnection, quota: &Quota, ceiling: Rate) -> Result<bool, LedgerError> {
     let [account, region, operation] = quota.key();
     let insert = "-- set_ceiling
@@ -299,8 +292,8 @@ async fn learnt(db: &mut PgConnection, quota: &Quota) -> Result<f64, LedgerError
     Ok(sqlx::query_scalar(query).bind(account).bind(region).bind(operation).fetch_one(db).await?)
 }
 
-/// Notes that the rate is another than it was noted last, where nobody else did. No transaction: a worker that stands still
-/// inside one would hold up the leases of all.
+/// Records that the rate differs from the last recorded one, unless another worker did. Not in a transaction: a worker
+/// that stalls inside one would block the leases of all.
 async fn note_change(
     db: &mut PgConnection,
     quota: &Quota,
@@ -320,7 +313,7 @@ async fn note_change(
     }
 }
 
-/// Writes a change down, beside those that are kept.
+/// Inserts a change, and deletes those that are too old to keep.
 async fn note(
     db: &mut PgConnection,
     quota: &Quota,

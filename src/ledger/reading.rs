@@ -1,7 +1,7 @@
-//! What the queues held when workers last read them, and so whether outstanding certificates are missing.
+//! What the queues held when workers last read them, and from that, whether outstanding certificates are missing.
 //!
-//! Missing means: announced, without an outcome, not parked, and nothing can still be on its way. The last is known once every
-//! reading of the queues for two minutes found them empty, and nothing was sent, received or recorded in that time.
+//! Missing means: announced, without an outcome, not parked, and no message can still be on its way. The last holds
+//! once every reading for two minutes found the queues empty, and nothing was sent, received or recorded in that time.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 use super::{Ledger, LedgerError};
 
-/// How long the queues must have been empty before outstanding certificates count as missing: the counts of SQS lag by up
-/// to a minute.
+/// How long the queues must have been empty before outstanding certificates count as missing: the counts of SQS lag by
+/// up to a minute.
 pub const MISSING_AFTER: Duration = Duration::from_mins(2);
 
-/// Longest age of a reading that still says how a queue is; workers read every 15 s.
+/// Greatest age of a reading that still counts as current. Workers read the queues every 15 s.
 pub const FRESH: Duration = Duration::from_mins(1);
 
-/// How long a queue that nobody reads any more may still hold messages: the longest that SQS keeps one.
+/// How long a queue that no worker reads any more may still hold messages: the longest retention period of SQS.
 const KEPT_MAX: Duration = Duration::from_hours(14 * 24);
 
-/// How long a count of what is missing is used before it is made again: it reads the counters of every batch.
+/// How long a count of missing certificates is reused: a new count reads the counters of every batch.
 const COUNT_EVERY: Duration = Duration::from_secs(30);
 
 /// One reading of the queues.
@@ -45,28 +45,28 @@ pub struct QueueReport {
     pub n_dead: Option<u64>,
 }
 
-/// Since when nothing has happened, as far as missing certificates are concerned.
+/// For how long nothing has happened that could still bring a missing certificate.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Quiet {
-    /// How long the queues have been empty. `None`: they are not, or nobody reads them.
+    /// How long the queues have been empty. `None`: they are not, or no worker reads them.
     pub queues_empty_for: Option<Duration>,
     /// How long ago the batch was announced. `None`: only an older version saw it.
     pub announced_ago: Option<Duration>,
 }
 
 impl Quiet {
-    /// Whether nothing of the batch can still be on its way.
+    /// Returns whether no message of the batch can still be on its way.
     pub fn is_long_enough(self) -> bool {
         is_quiet(self.queues_empty_for) && self.announced_ago.is_none_or(|ago| ago >= MISSING_AFTER)
     }
 
-    /// How many outstanding certificates are missing. `None`: unknown, as messages may be on their way.
+    /// Returns how many outstanding certificates are missing. `None`: unknown, because messages may be on their way.
     pub fn missing(self, outstanding: Option<u64>) -> Option<u64> {
         outstanding.filter(|&n| n == 0 || self.is_long_enough())
     }
 }
 
-/// Whether the queues have been empty for so long that nothing more comes from them.
+/// Returns whether the queues have been empty long enough that no more messages can come from them.
 pub fn is_quiet(empty_for: Option<Duration>) -> bool {
     empty_for.is_some_and(|time| time >= MISSING_AFTER)
 }
@@ -74,7 +74,7 @@ pub fn is_quiet(empty_for: Option<Duration>) -> bool {
 impl Ledger {
     /// Records what the main queue, the second one and their dead-letter queues hold.
     pub async fn note_reading(&self, queue_url: &str, reading: QueueReading) -> Result<(), LedgerError> {
-        // After a gap between readings nobody knows what happened in it.
+        // What happened in a gap between readings is unknown: the time starts again.
         let insert = "-- note_reading
             insert into queue_readings as q (queue, read_at, empty_since, n_messages, n_dead)
             values ($1, now(), case when $2 = 0 then now() end, $2, $3)
@@ -100,7 +100,8 @@ impl Ledger {
         self.run(async |db| wake_queues(db).await).await
     }
 
-    /// Returns how long every queue has been empty, by the clock of the server. `None`: one is not, or nobody reads it.
+    /// Returns how long all queues have been empty, by the clock of the server. `None`: one is not, or is no longer
+    /// read.
     pub async fn queues_empty_for(&self) -> Result<Option<Duration>, LedgerError> {
         let query = "-- queues_empty_for
             select extract(epoch from clock_timestamp() - max(empty_since))::float8
@@ -115,7 +116,7 @@ impl Ledger {
         .await
     }
 
-    /// Lists what the queues held at their last readings, the newest first.
+    /// Lists what the queues held at their last readings, newest first.
     pub async fn queue_reports(&self) -> Result<Vec<QueueReport>, LedgerError> {
         let query = "-- queue_reports
             select queue, extract(epoch from clock_timestamp() - read_at)::float8 as read_ago, n_messages, n_dead
@@ -128,13 +129,13 @@ impl Ledger {
         .await
     }
 
-    /// Counts the outstanding certificates of all batches, whatever the queues hold.
+    /// Counts the outstanding certificates of all batches, regardless of what the queues hold.
     pub async fn outstanding_jobs(&self) -> Result<u64, LedgerError> {
         self.run(outstanding_jobs).await
     }
 
-    /// Counts what is missing for every worker, unless one did so in the last half minute; does nothing while messages may
-    /// be on their way.
+    /// Counts the missing certificates on behalf of all workers, unless one did so in the last half minute. Does
+    /// nothing while messages may be on their way.
     pub async fn count_missing(&self) -> Result<(), LedgerError> {
         if !is_quiet(self.queues_empty_for().await?) {
             return Ok(());
@@ -162,8 +163,8 @@ impl Ledger {
         .await
     }
 
-    /// Returns how many certificates of all batches are missing: what a worker counted a moment ago, so that all show the
-    /// same. `None`: unknown, as messages may be on their way.
+    /// Returns how many certificates of all batches are missing: the last count of a worker, so that all show the same
+    /// number. `None`: unknown, because messages may be on their way.
     pub async fn missing_jobs(&self) -> Result<Option<u64>, LedgerError> {
         if !is_quiet(self.queues_empty_for().await?) {
             return Ok(None);
@@ -184,7 +185,7 @@ impl Ledger {
     }
 }
 
-/// Has no queue count as empty until its next reading. The rows are locked in key order.
+/// Marks every queue as not empty until its next reading. The rows are locked in key order.
 pub(super) async fn wake_queues(db: &mut PgConnection) -> Result<(), LedgerError> {
     let update = "-- wake_queues
         with empty as (
@@ -201,10 +202,10 @@ pub(super) async fn wake_queues(db: &mut PgConnection) -> Result<(), LedgerError
     Ok(sqlx::query(update).execute(db).await.map(drop)?)
 }
 
-/// Adds up what batches announced two minutes ago or earlier and that neither has an outcome nor is parked, up to the
-/// greatest 64-bit number.
+/// Sums what batches announced at least two minutes ago and that has no outcome and is not parked, up to the greatest
+/// 64-bit number.
 async fn outstanding_jobs(db: &mut PgConnection) -> Result<u64, LedgerError> {
-    // Older programs recorded batch sizes up to 2^63-1: the sum is a `numeric`, which two of them do not overflow.
+    // Older versions recorded batch sizes up to 2^63-1. The sum is a `numeric`, which two of them do not overflow.
     let query = "-- outstanding_jobs
         select least(coalesce(sum(greatest(b.announced - coalesce(c.n, 0), 0)), 0), 9223372036854775807)::bigint
         from batches b

@@ -1,8 +1,8 @@
-//! Writes how jobs ended: rows, counters, holds, CAs and quarantined bodies in one transaction.
+//! Writes outcomes: rows, counters, holds, CAs and quarantined bodies in one transaction (group commit).
 //!
 //! Every process inserts, locks and counts in key order, so two of them with the same keys cannot deadlock: a
 //! transaction that inserts waits only for rows that others insert, one that locks only for rows that others lock.
-//! Counters change by what each row was and became, so they always equal a count of the rows.
+//! Counters change by what each row was before and after, so they always equal a count of the rows.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -24,12 +24,12 @@ use muster_core::outcome::Status;
 impl Ledger {
     /// Writes a page durably: when this returns, every connection sees it.
     ///
-    /// Writing a page that has a mark again changes nothing, so a caller repeats it after an error of which it does not
-    /// know whether the COMMIT went through.
+    /// The mark of a page is its idempotency key: writing the page again changes nothing. So a caller can retry after
+    /// an error that leaves it unclear whether the COMMIT succeeded.
     ///
     /// # Errors
-    /// What the server or the connection met; nothing was written, unless the COMMIT was in doubt or what follows from a
-    /// CA that is in could not be done.
+    /// After an error nothing was written, unless the COMMIT was in doubt, or it succeeded and only the holds of a
+    /// registered CA could not be released.
     pub async fn record(&self, page: &Page) -> Result<(), LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
@@ -38,7 +38,7 @@ impl Ledger {
             }
             crash_point::reached("before_commit");
             transaction.commit().await?;
-            // Beside the transaction: it locks holds without the rows that wait for them.
+            // Outside the transaction: it locks holds without the rows that wait for them.
             release_issuers(db, &page.authorities).await
         })
         .await
@@ -65,7 +65,7 @@ async fn write(db: &mut PgConnection, page: &Page) -> Result<(), LedgerError> {
     wake_queues(db).await
 }
 
-/// Inserts the rows that are new, joins the others into those that are there, and tells what that changed.
+/// Inserts the new rows and merges the others into the existing ones. Returns the changes of the counters.
 async fn write_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<CounterChanges, LedgerError> {
     let mut changes = CounterChanges::default();
     let inserted = insert_rows(db, rows).await?;
@@ -82,7 +82,7 @@ async fn write_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<CounterChang
     Ok(changes)
 }
 
-/// Joins the new ends into the rows that were there; both are in key order.
+/// Merges new outcomes into existing rows. Both are in key order.
 fn merge(there: Vec<(Row, Status)>, new: &[&Row], changes: &mut CounterChanges) -> Vec<Row> {
     let join = |((mut row, status), new): ((Row, Status), &&Row)| {
         changes.disappears(&row, status);
@@ -93,30 +93,30 @@ fn merge(there: Vec<(Row, Status)>, new: &[&Row], changes: &mut CounterChanges) 
     there.into_iter().zip(new).map(join).collect()
 }
 
-/// Inserts the rows whose key is not there yet and tells which those were.
+/// Inserts the rows whose key does not exist yet. Returns the keys of these.
 async fn insert_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<OwnedKey>, LedgerError> {
     let inserted = columns::insert(rows).fetch_all(db).await?;
     inserted.iter().map(owned_key).collect()
 }
 
-/// Reads and locks the rows of the keys, in key order, each with the status that it is counted under.
+/// Reads and locks the rows with these keys, in key order, each with the status under which it is counted.
 async fn lock_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<Vec<(Row, Status)>, LedgerError> {
     let found = columns::lock(rows).fetch_all(db).await?;
     if found.len() != rows.len() {
-        // Retention removed some between the two statements: the whole page is written again.
+        // Pruning removed some between the two statements: the caller writes the whole page again.
         return Err(LedgerError::Database(sqlx::Error::RowNotFound));
     }
     let read = |row| Ok((read_row(row)?, word("status", &row.try_get::<String, _>("status")?)?));
     found.iter().map(read).collect()
 }
 
-/// Writes the merged rows, which are locked.
+/// Writes merged rows. The caller must have locked them.
 pub(super) async fn update_rows(db: &mut PgConnection, rows: &[Row]) -> Result<(), LedgerError> {
     columns::update(&rows.iter().collect::<Vec<_>>()).execute(db).await?;
     Ok(())
 }
 
-/// Keeps the bodies that were no job.
+/// Stores the messages that are not jobs.
 async fn quarantine(db: &mut PgConnection, messages: &[Quarantined]) -> Result<(), LedgerError> {
     if messages.is_empty() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Reads the URL of the ledger anew for new connections, where it may change.
+//! Rereads the URL of the ledger for new connections, if it may change.
 
 use std::time::Instant;
 
@@ -10,21 +10,22 @@ use tracing::warn;
 use super::{Ledger, LedgerError, options_of};
 use crate::config::database_settings::DatabaseSettings;
 
-/// A URL that may change.
+/// A URL that may change, read from a file or a command.
 #[derive(Debug)]
 pub(super) struct Renewal {
     settings: DatabaseSettings,
-    /// When it was last begun to read it: one at a time, and whoever waits meanwhile shares what is read next.
+    /// When the last read began. One read runs at a time, and callers that wait for it share its result
+    /// (single-flight).
     begun_at: Mutex<Option<Instant>>,
 }
 
 impl Renewal {
-    /// The renewal of settings whose URL may change.
+    /// Returns a renewal, if the URL of the settings may change.
     pub(super) fn of(settings: &DatabaseSettings) -> Option<Self> {
         settings.url.may_change().then(|| Self { settings: settings.clone(), begun_at: Mutex::default() })
     }
 
-    /// Has further connections made with the URL as it is now.
+    /// Rereads the URL and uses it for all further connections.
     async fn renew(&self, pool: &PgPool) -> Result<(), LedgerError> {
         let asked_at = Instant::now();
         let mut begun_at = self.begun_at.lock().await;
@@ -44,11 +45,11 @@ impl Ledger {
         let Some(renewal) = &self.renewal else { return Ok(self.pool.acquire().await?) };
         let makes_one = self.pool.num_idle() == 0 && self.pool.size() < self.pool.options().get_max_connections();
         if makes_one && let Err(error) = renewal.renew(&self.pool).await {
-            // The last one may still be right: a file is not there for a moment while it is replaced.
-            warn!(%error, "the URL of the ledger cannot be read anew, the last one is used");
+            // The last URL may still be right: a file is missing for a moment while it is replaced.
+            warn!(%error, "cannot reread the URL of the ledger; using the last one");
         }
         match self.pool.acquire().await.map_err(LedgerError::from) {
-            // An idle connection turned out to be broken, and its successor was made with what was read long ago.
+            // An idle connection was broken, and the pool opened its successor with a URL that was read long ago.
             Err(error) if error.is_login_refused() => {
                 renewal.renew(&self.pool).await?;
                 Ok(self.pool.acquire().await?)

@@ -1,8 +1,9 @@
-//! Replays: what people asked to be sent again, how far that is, and what came of it.
+//! Replays: the jobs that operators asked to have resent, with progress and results.
 //!
-//! A replay has a hold of its own that is over from the start, so that a worker's sender takes it like any other. In each
-//! turn it chooses some rows ([`choose`](Ledger::choose)) and sends what waits; when nothing is left to choose or to send,
-//! the hold goes and the replay has ended. So it survives the death of every worker, and goes on where it was.
+//! A replay has a hold of its own that is released from the start, so that a worker resends its jobs like those of any
+//! other released hold. In each round the worker chooses some rows ([`choose`](Ledger::choose)) and resends the waiting
+//! ones. When nothing is left to choose or to send, the hold is removed and the replay has ended. All progress is in
+//! the ledger, so a replay survives the death of every worker and continues where it was.
 
 mod choose;
 mod plan;
@@ -22,73 +23,70 @@ use muster_core::replay_filter::ReplayFilter;
 
 pub use plan::{LOOKED_AT_MAX, Matching, ReplayPlan};
 
-/// A replay, as far as it is.
+/// A replay and its progress.
 #[derive(Clone, Debug)]
 pub struct Replay {
     /// Its number.
     pub number: i64,
-    /// What it chooses, as JSON; [`ReplayFilter`] reads it.
+    /// Which jobs it chooses: a [`ReplayFilter`] as JSON.
     pub filter: String,
-    /// Its jobs insist on AWS's own answer.
+    /// Whether its jobs skip the lookup of registered certificates, so that AWS itself answers.
     pub verify: bool,
-    /// Who asked for it.
+    /// Who requested it: user and host.
     pub asked_by: String,
-    /// When; what ended later is not chosen.
+    /// When it was requested. It does not choose rows whose outcome was recorded later.
     pub asked_at: OffsetDateTime,
-    /// How many jobs it was to choose when it was asked for.
+    /// Number of jobs that it was expected to choose when it was requested.
     pub n_expected: u64,
-    /// How many it chose.
+    /// Number of jobs chosen so far.
     pub n_chosen: u64,
-    /// How many of those wait to be sent no more: SQS took them, or another message ended them before.
+    /// Number of chosen jobs that no longer wait to be sent: SQS accepted them, or another message brought an outcome.
     pub n_sent: u64,
-    /// When it had looked at everything.
+    /// When it had examined every row.
     pub chosen_at: Option<OffsetDateTime>,
-    /// When somebody cancelled it, and who.
+    /// When an operator cancelled it, and who did.
     pub cancelled: Option<(OffsetDateTime, String)>,
     /// When it ended.
     pub ended_at: Option<OffsetDateTime>,
 }
 
-/// What somebody asks to be sent again.
+/// A request for a replay.
 #[derive(Clone, Copy, Debug)]
 pub struct ReplayRequest<'a> {
-    /// Which jobs.
+    /// Which jobs to resend.
     pub filter: &'a ReplayFilter,
-    /// They insist on AWS's own answer.
+    /// Whether the jobs skip the lookup of registered certificates, so that AWS itself answers.
     pub verify: bool,
-    /// Who asks.
+    /// Who requests it: user and host.
     pub who: &'a str,
-    /// How many jobs that was a moment ago.
+    /// Number of jobs that it is expected to choose.
     pub n_expected: u64,
 }
 
-/// What came of asking for a replay.
+/// The result of a request for a replay.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ReplayStart {
-    /// It begins, under this number.
+    /// A new replay with this number began.
     New(i64),
-    /// The same is under way already, under this number.
+    /// The same replay is already in progress under this number.
     UnderWay(i64),
 }
 
-/// How many of the jobs that a replay chose stand so.
+/// How many of a replay's jobs have one status and code.
 #[derive(Clone, Copy, Debug)]
 pub struct Came {
-    /// How they ended, the last time.
+    /// Status of their last outcome.
     pub status: Status,
-    /// Why.
+    /// Code of their last outcome.
     pub code: Code,
-    /// How many came to an end since they were sent.
+    /// Number of jobs that got this outcome after they were resent.
     pub n_ended: u64,
-    /// How many wait, or are on their way: this is how they ended before.
+    /// Number of jobs that wait to be resent or are on their way: this is their outcome from before.
     pub n_under_way: u64,
 }
 
 impl Ledger {
-    /// Begins a replay, unless the same is under way.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Begins a replay, unless the same one is in progress.
     pub async fn begin_replay(&self, wish: &ReplayRequest<'_>) -> Result<ReplayStart, LedgerError> {
         self.run(async |db| {
             loop {
@@ -102,7 +100,7 @@ impl Ledger {
                     return Ok(ReplayStart::New(number));
                 }
                 transaction.rollback().await?;
-                // It may end in between: then this one is new.
+                // The other one may end between the two statements: then this one is new.
                 if let Some(number) = under_way(db, wish.filter, wish.verify).await? {
                     return Ok(ReplayStart::UnderWay(number));
                 }
@@ -111,18 +109,12 @@ impl Ledger {
         .await
     }
 
-    /// Finds the replay of a filter that is under way.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns the number of the replay in progress with this filter.
     pub async fn replay_under_way(&self, filter: &ReplayFilter, verify: bool) -> Result<Option<i64>, LedgerError> {
         self.run(async |db| under_way(db, filter, verify).await).await
     }
 
-    /// Reads a replay.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns a replay, if it exists.
     pub async fn replay(&self, number: i64) -> Result<Option<Replay>, LedgerError> {
         let query = format!("-- replay\n{SELECT} where replay = $1");
         self.run(async |db| {
@@ -132,10 +124,7 @@ impl Ledger {
         .await
     }
 
-    /// Reads the replays, the latest first, from before a number on.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Lists up to `n` replays, latest first, starting below the number `before` (keyset pagination).
     pub async fn replays(&self, before: Option<i64>, n: u32) -> Result<Vec<Replay>, LedgerError> {
         let query = format!("-- replays\n{SELECT} where replay < $1 order by replay desc limit $2");
         let before = before.unwrap_or(i64::MAX);
@@ -146,10 +135,7 @@ impl Ledger {
         .await
     }
 
-    /// Counts how the jobs stand that a replay chose and no later one did.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Counts the jobs of a replay by status and code. Jobs that a later replay chose are not included.
     pub async fn came_of_replay(&self, number: i64) -> Result<Vec<Came>, LedgerError> {
         let query = "-- came_of_replay
             select status, code, count(*) as n,
@@ -163,11 +149,8 @@ impl Ledger {
         self.run(async |db| sqlx::query(query).bind(number).fetch_all(db).await?.iter().map(read_came).collect()).await
     }
 
-    /// Ends a replay because somebody says so: nothing more is chosen, and what waits to be sent stays as it is. What was
-    /// sent is on its way. Tells whether it was under way.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Cancels a replay: nothing more is chosen or sent, and jobs that wait to be sent keep their outcome. Jobs already
+    /// sent are on their way. Returns whether the replay was in progress.
     pub async fn cancel_replay(&self, number: i64, who: &str) -> Result<bool, LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
@@ -192,7 +175,7 @@ impl Ledger {
     }
 }
 
-/// Notes that jobs that a replay chose are not sent.
+/// Records that `n` chosen jobs of a replay will not be sent.
 pub(super) async fn count_not_sent(db: &mut PgConnection, number: i64, n: u64) -> Result<(), LedgerError> {
     let update = "-- count_not_sent
         update replays
@@ -202,7 +185,7 @@ pub(super) async fn count_not_sent(db: &mut PgConnection, number: i64, n: u64) -
     Ok(())
 }
 
-/// Notes that a replay has nothing more to send.
+/// Records that a replay has nothing more to send.
 pub(super) async fn end(db: &mut PgConnection, number: i64) -> Result<(), LedgerError> {
     let update = "-- end_replay
         update replays
@@ -212,7 +195,7 @@ pub(super) async fn end(db: &mut PgConnection, number: i64) -> Result<(), Ledger
     Ok(())
 }
 
-/// What a filter says of a row `r`; its values are the first five parameters, see [`bind`].
+/// SQL condition of a filter for a row `r`. Its values are the first five parameters, see [`bind`].
 const MATCHES: &str = "r.status not in ('registered', 'already_registered') and r.code = any($1::text[])
                     and ($2::text[] is null or r.batch = any($2))
                     and ($3::text[] is null or coalesce(r.source, '') = any($3))
@@ -229,12 +212,13 @@ fn codes(filter: &ReplayFilter) -> Vec<&'static str> {
     filter.codes.iter().map(|code| code.as_str()).collect()
 }
 
-/// Names as a parameter; none for all.
+/// Returns names as a parameter, `None` for all.
 fn list(names: &BTreeSet<String>) -> Option<Vec<String>> {
     (!names.is_empty()).then(|| names.iter().cloned().collect())
 }
 
-/// What was sent is what waits no more: a job may end before its sending is noted, and a note may be lost.
+/// The number sent is the number chosen that no longer waits. It is not counted on sending: a job may have an outcome
+/// before its sending is recorded, and that record may be lost.
 const SELECT: &str = "
     select replay, filter, verify, asked_by, asked_at, n_expected, n_chosen, chosen_at, cancelled_at, cancelled_by,
         ended_at,
@@ -266,17 +250,17 @@ async fn under_way(db: &mut PgConnection, filter: &ReplayFilter, verify: bool) -
     Ok(sqlx::query_scalar(query).bind(filter.to_json()).bind(verify).fetch_optional(db).await?)
 }
 
-/// Makes the hold by which senders find the replay.
+/// Creates the hold by which workers find the replay.
 async fn open_hold(db: &mut PgConnection, number: i64, wish: &ReplayRequest<'_>) -> Result<(), LedgerError> {
     let insert = "-- open_replay
         insert into holds (hold, reason, is_closed, probe_every, probe_at, released_at)
         values ($1, $2, false, interval '1 minute', now(), clock_timestamp())";
-    let reason = format!("{} asked for it", wish.who);
+    let reason = format!("requested by {}", wish.who);
     sqlx::query(insert).bind(HoldKey::replay(number).as_str()).bind(reason).execute(db).await?;
     Ok(())
 }
 
-/// The audit's own copy of a filter says how many certificates it names, not which: the replay has them.
+/// Returns the audit detail. It has the number of the filter's certificates, not their ids: the replay has those.
 fn detail(wish: &ReplayRequest<'_>) -> serde_json::Value {
     let filter = ReplayFilter { certificates: BTreeSet::new(), ..wish.filter.clone() };
     serde_json::json!({
@@ -287,7 +271,7 @@ fn detail(wish: &ReplayRequest<'_>) -> serde_json::Value {
     })
 }
 
-/// Lets the rows of a replay wait no more, in the order in which everybody locks them.
+/// Ends the waiting of a replay's rows, locked in the order that every process uses. Returns their number.
 async fn stop_waiting_for(db: &mut PgConnection, number: i64) -> Result<u64, LedgerError> {
     let update = "-- stop_waiting_for
         with chosen as (

@@ -1,6 +1,6 @@
-//! One row of the ledger, and how a later end joins an earlier one. Pure.
+//! One row of the ledger, and how a later outcome is merged into an earlier one. Pure: no I/O.
 //!
-//! The invariant: a good end never turns into a worse one, in whatever order ends arrive.
+//! The invariant: a success never turns into a failure, in whatever order outcomes arrive.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,7 +16,7 @@ use muster_core::outcome::{ATTEMPTS_KEPT, Attempt, Code, Status};
 /// Most further names that a row keeps.
 const NAMES_KEPT: usize = 10;
 
-/// What one (batch, target, operation, subject) came to.
+/// The outcome of one (batch, target, operation, subject).
 #[derive(Clone, PartialEq)]
 pub struct Row {
     /// Batch that the job named.
@@ -25,38 +25,38 @@ pub struct Row {
     pub target: String,
     /// AWS call that the job asked for.
     pub operation: Operation,
-    /// Certificate id, or SHA-256 of the PEM text where no certificate can be read.
+    /// Certificate id, or SHA-256 of the PEM text if no certificate can be read.
     pub subject: [u8; 32],
     /// AWS account id of the target.
     pub account: String,
     /// AWS region of the target.
     pub region: String,
-    /// AWS's id of the certificate, where one can be read.
+    /// AWS certificate id, if the certificate can be read.
     pub certificate_id: Option<CertificateId>,
     /// Its serial number, big-endian.
     pub serial: Option<Vec<u8>>,
-    /// The certificate in DER; only a good end keeps it.
+    /// The certificate in DER. Only a success keeps it.
     pub certificate: Option<Vec<u8>>,
-    /// Factory line and the line's own name for the device, as first sent.
+    /// Factory line and the producer's own name for the device, as first sent.
     pub names: Names,
-    /// `MessageId` of the first message, or of the one that sent the job again.
+    /// `MessageId` of the first message, or of the one that resent the job.
     pub message_id: String,
-    /// How it ended.
+    /// The outcome, or why the job is parked.
     pub end: End,
-    /// The last calls, oldest first.
+    /// The last AWS calls, oldest first.
     pub attempts: Vec<Attempt>,
-    /// How many calls were made in all.
+    /// Number of AWS calls in total.
     pub n_attempts: usize,
-    /// How many deliveries of other messages ended here.
+    /// Number of deliveries of other messages that were merged into this row.
     pub n_duplicates: usize,
-    /// Other names that further messages gave.
+    /// Other names that further messages had.
     pub other_names: Vec<Names>,
 }
 
-/// What the sender called a job.
+/// The producer's names for a job.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Names {
-    /// The line's own name for the device.
+    /// The producer's own name for the device.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none", default)]
     pub reference: Option<String>,
     /// The factory line.
@@ -67,27 +67,27 @@ pub struct Names {
 /// The part of a row that the winning message sets.
 #[derive(Clone, PartialEq)]
 pub struct End {
-    /// Why it ended so; its status follows.
+    /// Code of the outcome; the status follows from it.
     pub code: Code,
-    /// What a person needs beyond the code.
+    /// Human-readable details beyond the code.
     pub detail: Option<String>,
     /// Certificate status that the job asked for.
     pub wanted_status: CertificateStatus,
-    /// Certificate status at AWS, when it was we who set it.
+    /// Certificate status at AWS, if Muster set or read it.
     pub known_status: Option<CertificateStatus>,
-    /// The fields of the AWS call as JSON, for an end that is not good.
+    /// The fields of the AWS call as JSON, kept without a success.
     pub request: Option<String>,
-    /// What must be over before the job is sent again.
+    /// The hold that must be released before the job is resent.
     pub waits_for: Option<HoldKey>,
-    /// The job insists on AWS's own answer.
+    /// Whether the job skips the lookup of registered certificates, so that AWS itself answers.
     pub verify: bool,
-    /// When the job was sent again after this end.
+    /// When the job was resent after this outcome.
     pub sent_again_at: Option<OffsetDateTime>,
     /// When the message was sent to the queue.
     pub sent_at: OffsetDateTime,
-    /// When it was received.
+    /// When the message was received.
     pub received_at: OffsetDateTime,
-    /// When the job ended.
+    /// When the job got this outcome.
     pub ended_at: OffsetDateTime,
 }
 
@@ -99,24 +99,24 @@ impl fmt::Debug for End {
 }
 
 impl End {
-    /// The status that follows from the code.
+    /// Returns the status that follows from the code.
     pub fn status(&self) -> Status {
         self.code.status()
     }
 
-    /// Says whether the certificate stands at AWS with another or an unknown status than was asked for.
+    /// Returns whether the registered certificate has another status at AWS than was requested, or an unknown one.
     pub fn status_differs(&self) -> bool {
         self.status().is_success() && self.known_status != Some(self.wanted_status)
     }
 
-    /// Says whether this end replaces an earlier one: a higher rank wins, among ends of rank 1 the later.
+    /// Returns whether this outcome replaces an earlier one: the higher rank wins; at rank 1, the later outcome wins.
     fn wins_over(&self, earlier: &Self) -> bool {
         let (new, old) = (self.status().rank(), earlier.status().rank());
         new > old || (new == old && !self.status().is_success())
     }
 }
 
-/// The primary key: what a batch counts as one certificate.
+/// The primary key. A batch counts each key as one certificate.
 pub type RowKey<'a> = (&'a str, &'a str, &'static str, &'a [u8; 32]);
 
 /// Prints neither request nor certificate.
@@ -127,12 +127,12 @@ impl fmt::Debug for Row {
 }
 
 impl Row {
-    /// The primary key; rows are inserted and locked in its order by every process.
+    /// Returns the primary key. Every process inserts and locks rows in its order.
     pub fn key(&self) -> RowKey<'_> {
         (&self.batch, &self.target, self.operation.into(), &self.subject)
     }
 
-    /// Takes in a later end of the same key.
+    /// Merges a later outcome of the same key.
     pub fn absorb(&mut self, later: Self) {
         debug_assert_eq!(self.key(), later.key());
         self.n_duplicates += later.n_duplicates;
@@ -152,7 +152,7 @@ impl Row {
         }
     }
 
-    /// Takes in a message that is not the one of this row: ours, where the job was sent again, else a duplicate.
+    /// Handles a message other than the one of this row: Muster's own if the job was resent, otherwise a duplicate.
     fn meet_message(&mut self, id: String) {
         if self.end.sent_again_at.is_some() {
             self.message_id = id;
@@ -170,7 +170,7 @@ impl Row {
     }
 }
 
-/// Sorts rows by key and folds those of one key into one, in the order they came.
+/// Sorts rows by key and merges the rows of each key, in the order in which they came.
 pub fn fold(rows: &[Row]) -> Vec<Cow<'_, Row>> {
     let mut sorted: Vec<&Row> = rows.iter().collect();
     sorted.sort_by_key(|row| row.key());
@@ -190,7 +190,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A row of batch `b` as a test needs it.
+    /// A row of batch `b` for tests.
     pub(crate) fn row(subject: u8, code: Code) -> Row {
         let is_success = code.status().is_success();
         let attempt = Attempt { at: OffsetDateTime::UNIX_EPOCH, result: "ok".into(), request_id: None, ms: 1 };

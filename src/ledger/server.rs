@@ -1,4 +1,4 @@
-//! What a check of the server asks: version, TLS, rights, connections, and clock.
+//! Facts about the database server for health checks: version, TLS, privileges, connections, and clock.
 
 use std::time::{Duration, Instant};
 
@@ -26,16 +26,16 @@ const WRITTEN: [&str; 13] = [
     "missing_counts",
 ];
 
-/// How long a server may refuse connections at the start, and how often it is asked.
+/// How long a server may refuse connections at startup, and how often a connection is tried.
 const REFUSED_MAX: Duration = Duration::from_secs(2);
 const KNOCK_EVERY: Duration = Duration::from_millis(200);
 
-/// How the settings have the server reached.
+/// How the settings reach the server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ServerRoute {
-    /// Over a socket or the loopback interface.
+    /// Over a Unix socket or the loopback interface.
     pub is_local: bool,
-    /// The server must prove that it is the one that was meant.
+    /// TLS verifies the certificate of the server.
     pub is_verified: bool,
 }
 
@@ -44,50 +44,50 @@ pub struct ServerRoute {
 pub struct Server {
     /// Its version as a number: 150004 is 15.4.
     pub version_number: i32,
-    /// Its version for people.
+    /// Its version as text, for example `15.4`.
     pub version: String,
-    /// Protocol and cipher, where the connection is encrypted.
+    /// TLS version and cipher. `None`: the connection is not encrypted.
     pub tls: Option<(String, String)>,
-    /// It takes no writes, as a standby does.
+    /// It accepts no writes, for example because it is a standby.
     pub is_read_only: bool,
-    /// Most connections.
+    /// Greatest number of connections.
     pub max_connections: u32,
-    /// How many of them are kept for administrators.
+    /// Number of these that are reserved for superusers.
     pub reserved_connections: u32,
-    /// How many are in use.
+    /// Number of connections in use.
     pub used_connections: u32,
-    /// Tables that a worker writes, and that we may not write.
+    /// Tables that a worker writes, but that our role may not write.
     pub forbidden: Vec<String>,
-    /// Indexes of these tables that answer nothing, as their build was cut off, and those that are missing.
+    /// Indexes of these tables that are invalid because their build was interrupted, and those that are missing.
     pub broken_indexes: Vec<String>,
 }
 
 /// The server's clock.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerClock {
-    /// How far it is ahead of ours, in seconds; below zero it is behind.
+    /// How far it is ahead of our clock, in seconds; negative if it is behind.
     pub ahead: f64,
-    /// How long it took to ask.
+    /// How long the query took.
     pub round_trip: Duration,
 }
 
 impl DatabaseSettings {
-    /// How the server is reached.
+    /// Returns how the server is reached.
     ///
     /// # Errors
-    /// [`LedgerError::Url`] for a URL that is none, [`LedgerError::UrlSource`] where it cannot be read.
+    /// [`LedgerError::Url`] if the URL is not valid, [`LedgerError::UrlSource`] if it cannot be read.
     pub async fn way(&self) -> Result<ServerRoute, LedgerError> {
         let options = options_of(self).await?;
         let is_verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull | PgSslMode::VerifyCa);
         Ok(ServerRoute { is_local: is_local(&options), is_verified })
     }
 
-    /// Connects and takes leave. A server that starts or has no connection left is given its time, and one that refuses
-    /// connections a little of it: it may be starting again.
+    /// Connects and disconnects. Retries within the timeout while the server is starting or has no connection left, and
+    /// for at most 2 s while it refuses connections: it may be restarting.
     ///
     /// # Errors
-    /// [`LedgerError::Url`] for a URL that is none, otherwise what the connection met: it tells more than a pool, which says
-    /// that its time is over.
+    /// [`LedgerError::Url`] if the URL is not valid, otherwise the error of the connection. A pool would report only
+    /// that its timeout expired.
     pub(super) async fn reach(&self) -> Result<(), LedgerError> {
         let began = Instant::now();
         loop {
@@ -100,7 +100,7 @@ impl DatabaseSettings {
         }
     }
 
-    /// Connects once and takes leave.
+    /// Connects once and disconnects.
     async fn knock(&self) -> Result<(), LedgerError> {
         let options = options_of(self).await?;
         let knock = async { Ok(PgConnection::connect_with(&options).await?.close().await?) };
@@ -109,10 +109,7 @@ impl DatabaseSettings {
 }
 
 impl Ledger {
-    /// Reads what the server is and what we may do there.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns the properties of the server and what our role may do there.
     pub async fn server(&self) -> Result<Server, LedgerError> {
         let query = "-- server
             select
@@ -149,18 +146,12 @@ impl Ledger {
         self.run(async |db| read_server(&sqlx::query(query).bind(WRITTEN).bind(&indexes).fetch_one(db).await?)).await
     }
 
-    /// Reads the server's clock, by which everything in the ledger is timed but for what a worker does.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns the time of the server's clock. It sets all times in the ledger, except those of a worker's own actions.
     pub async fn now(&self) -> Result<OffsetDateTime, LedgerError> {
         self.run(async |db| now(db).await).await
     }
 
-    /// Compares the server's clock with ours, by the quickest of some answers.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Compares the server's clock with ours, using the fastest of three answers.
     pub async fn clock(&self) -> Result<ServerClock, LedgerError> {
         const ASKED: usize = 3;
         self.run(async |db| {
@@ -174,7 +165,7 @@ impl Ledger {
                     best = Some(ServerClock { ahead, round_trip });
                 }
             }
-            Ok(best.expect("it was asked more than once"))
+            Ok(best.expect("the loop runs at least once"))
         })
         .await
     }

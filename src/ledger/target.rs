@@ -1,18 +1,18 @@
-//! Ties a target's name to one AWS account and region for good.
+//! Ties a target's name permanently to one AWS account and region.
 
 use super::{Ledger, LedgerError};
 use muster_core::account::Account;
 
 impl Ledger {
-    /// Claims a target's name for an account and region, the first time; later checks that it is still the same.
+    /// Claims a target's name for an account and region the first time, and later checks that they are still the same.
     ///
     /// # Errors
-    /// [`LedgerError::TargetChanged`] where the name already stands for another account or region: known certificates
+    /// [`LedgerError::TargetChanged`] if the name already belongs to another account or region: registered certificates
     /// would be looked up in the wrong place.
     pub async fn claim_target(&self, target: &str, account: &str, region: &str) -> Result<(), LedgerError> {
         let (found_account, found_region): (String, String) = self
             .run(async |db| {
-                // Updating to itself returns the row that is there.
+                // Updating the row to itself returns an existing row.
                 let row = sqlx::query_as(
                     "-- claim_target
                     insert into targets as t (target, account, region)
@@ -31,19 +31,16 @@ impl Ledger {
         same(target, &Account { id: found_account, region: found_region }, account, region)
     }
 
-    /// Checks that a target's name stands for no other account or region, and claims nothing.
+    /// Checks that a target's name does not belong to another account or region. Claims nothing.
     ///
     /// # Errors
-    /// [`LedgerError::TargetChanged`] where it does.
+    /// [`LedgerError::TargetChanged`] if it does.
     pub async fn check_target(&self, target: &str, account: &str, region: &str) -> Result<(), LedgerError> {
         let found = self.account_of_target(target).await?;
         found.map_or(Ok(()), |found| same(target, &found, account, region))
     }
 
-    /// The account and region that a target's name stands for, if it was ever claimed.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns the account and region of a target's name, if it was ever claimed.
     pub async fn account_of_target(&self, target: &str) -> Result<Option<Account>, LedgerError> {
         let found: Option<(String, String)> = self
             .run(async |db| {

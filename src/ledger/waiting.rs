@@ -1,8 +1,8 @@
-//! Rows that wait to be sent again, and who sends them.
+//! Rows that wait to be resent, and the worker that resends them: a transactional outbox.
 //!
-//! A released hold has one sender at a time, for as long as its [`ReleaseLease`] lasts. A row stops to wait only after its
-//! message was sent, and only where it still has the end that was read: a crash in between sends some twice, and none
-//! never.
+//! A released hold has one sender at a time, for as long as its [`ReleaseLease`] lasts. A row stops waiting only after
+//! its message was sent, and only if it still has the outcome that was read. So a crash in between sends some messages
+//! twice, but loses none.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,11 +15,11 @@ use super::columns::KeyColumns;
 use super::{Ledger, LedgerError, replay};
 use muster_core::hold::HoldKey;
 
-/// How long after its release a hold's jobs are sent: by then every worker has seen the release, and parks none anew. Workers
-/// look once a second.
+/// Delay between the release of a hold and the resending of its jobs. By then every worker has seen the release and
+/// parks no more jobs for it: workers check once a second.
 const SEEN_BY_ALL: Duration = Duration::from_secs(2);
 
-/// Most bytes of the requests of a page.
+/// Greatest total size of the requests of a page, in bytes.
 const PAGE_BYTES: i64 = 8 << 20;
 
 /// The right to send the jobs of a released hold.
@@ -27,11 +27,11 @@ const PAGE_BYTES: i64 = 8 << 20;
 pub struct ReleaseLease {
     /// The hold.
     pub hold: HoldKey,
-    /// Until when, by the server's clock; it is also what tells this sender from the next.
+    /// When it expires, by the server's clock. It also distinguishes this sender from the next.
     until: OffsetDateTime,
 }
 
-/// A row that waits, as text: what cannot be read must not stop the others.
+/// A waiting row, with its fields as text: one that cannot be parsed must not block the others.
 #[derive(Clone, Eq, PartialEq)]
 pub struct WaitingJob {
     /// Batch that the job named.
@@ -40,17 +40,17 @@ pub struct WaitingJob {
     pub target: String,
     /// AWS call that the job asked for.
     pub operation: String,
-    /// Certificate id, or SHA-256 of the PEM text where no certificate can be read.
+    /// Certificate id, or SHA-256 of the PEM text if no certificate can be read.
     pub subject: [u8; 32],
     /// Factory line.
     pub source: Option<String>,
-    /// The line's own name for the device.
+    /// The producer's own name for the device (`ref`).
     pub reference: Option<String>,
     /// The fields of the AWS call as JSON.
     pub request: String,
-    /// The job insists on AWS's own answer.
+    /// Whether the job skips the lookup of registered certificates, so that AWS itself answers.
     pub verify: bool,
-    /// Tells this end of the row from a later one.
+    /// Distinguishes this outcome of the row from a later one.
     ended_at: OffsetDateTime,
 }
 
@@ -62,10 +62,7 @@ impl fmt::Debug for WaitingJob {
 }
 
 impl Ledger {
-    /// Takes a released hold that nobody sends, for a time; the one that was served least lately.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Leases, for the given duration, the released hold without a sender whose last lease is the oldest.
     pub async fn claim_released(&self, time: Duration) -> Result<Option<ReleaseLease>, LedgerError> {
         let update = "-- claim_released
             update holds
@@ -92,10 +89,8 @@ impl Ledger {
         .await
     }
 
-    /// Extends a lease; none where it was lost: the hold began anew, or it ran out and another sends.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Extends a lease. `None`: it was lost, because the hold was opened again or because it expired and another worker
+    /// sends.
     pub async fn renew(&self, lease: &ReleaseLease, time: Duration) -> Result<Option<ReleaseLease>, LedgerError> {
         let update = "-- renew
             update holds
@@ -109,10 +104,8 @@ impl Ledger {
         .await
     }
 
-    /// Reads up to `n` jobs that wait, in the order of their keys, from `after` on; fewer where they are large.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns up to `n` waiting jobs in key order, starting after `after` (keyset pagination); fewer if they are
+    /// large.
     pub async fn waiting(
         &self,
         hold: &HoldKey,
@@ -137,7 +130,7 @@ impl Ledger {
             ) as page
             where n_bytes <= $7 or place = 1
             order by place";
-        // No name is empty: this comes before all.
+        // No name is empty: empty ones sort before all.
         let (batch, target, operation, subject) = after.map_or(("", "", "", [].as_slice()), WaitingJob::key);
         self.run(async |db| {
             let query = sqlx::query(query).bind(hold.as_str()).bind(batch).bind(target).bind(operation).bind(subject);
@@ -146,18 +139,12 @@ impl Ledger {
         .await
     }
 
-    /// Notes that jobs were sent again: they wait no more. Their status stays until the message ends them.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Records that jobs were resent: they no longer wait. Their status stays until the message has an outcome.
     pub async fn sent_again(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<u64, LedgerError> {
         self.run(async |db| stop_waiting(db, hold, jobs, "sent_again_at = now()").await).await
     }
 
-    /// Notes that jobs cannot be sent again: they stay as they are and wait no more.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Records that jobs cannot be resent: they no longer wait, and keep their status.
     pub async fn unsendable(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<u64, LedgerError> {
         let change = "detail = 'it cannot be sent again: ' || coalesce(r.detail, r.code)";
         self.run(async |db| {
@@ -172,10 +159,7 @@ impl Ledger {
         .await
     }
 
-    /// Removes a released hold for which nothing waits; tells whether nothing is left to send.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Removes a released hold for which no job waits. Returns whether nothing is left to send.
     pub async fn finish(&self, hold: &HoldKey) -> Result<bool, LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
@@ -190,7 +174,7 @@ impl Ledger {
     }
 }
 
-/// Ends the waiting of rows that still have the end that was read; tells of how many.
+/// Ends the waiting of rows that still have the outcome that was read. Returns their number.
 async fn stop_waiting(
     db: &mut PgConnection,
     hold: &HoldKey,
@@ -226,7 +210,7 @@ async fn stop_waiting(
     Ok(query.bind(ended_at).execute(db).await?.rows_affected())
 }
 
-/// Locks a released hold, once no page that names it is being written; tells whether it is there.
+/// Locks a released hold, after pages in progress that name it are written. Returns whether it exists.
 async fn lock_released(db: &mut PgConnection, hold: &HoldKey) -> Result<bool, LedgerError> {
     let query = "-- lock_released
         select true
@@ -236,8 +220,10 @@ async fn lock_released(db: &mut PgConnection, hold: &HoldKey) -> Result<bool, Le
     Ok(sqlx::query_scalar::<_, bool>(query).bind(hold.as_str()).fetch_optional(db).await?.is_some())
 }
 
-/// Removes a hold that is locked. A statement of its own: it sees the rows of a page that the lock waited for, which a
-/// condition beside the lock would not.
+/// Removes a locked hold if no row waits for it. Returns whether it was removed.
+///
+/// This must be a statement of its own, so that it sees the rows of a page that the lock waited for. A condition in the
+/// locking statement would not see them.
 async fn remove(db: &mut PgConnection, hold: &HoldKey) -> Result<bool, LedgerError> {
     let delete = "-- remove
         delete from holds

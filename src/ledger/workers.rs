@@ -1,6 +1,6 @@
-//! The heartbeats of the workers: which are alive, and what holds their calls back.
+//! The heartbeats of the workers: which are alive, and what blocks their calls.
 //!
-//! A worker that stops in order removes its row. One that was killed stops reporting, and its row stays for a day so that
+//! A worker that shuts down removes its row. A killed worker stops reporting, and its row stays for a day, so that
 //! people see where it ran. Ages are measured by the clock of the server.
 
 use std::time::Duration;
@@ -12,13 +12,13 @@ use sqlx::types::Json;
 use super::{Ledger, LedgerError, storable_json};
 use muster_core::trouble::Trouble;
 
-/// A worker counts as alive for this long after its last heartbeat: three heartbeats may be late.
+/// How long a worker counts as alive after its last heartbeat: three heartbeats may be late.
 pub const ALIVE_FOR: Duration = Duration::from_secs(12);
 
 /// How long the row of a worker that no longer reports stays.
 const REMEMBERED_FOR: Duration = Duration::from_hours(24);
 
-/// What a worker says of itself.
+/// The identity that a worker reports.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// Random id of the process.
@@ -44,19 +44,19 @@ pub struct WorkerReport {
     pub started_ago: Duration,
     /// How long ago it last reported.
     pub seen_ago: Duration,
-    /// What held its calls back then.
+    /// What blocked its calls at that time.
     pub troubles: Vec<Trouble>,
 }
 
 impl WorkerReport {
-    /// Whether its last heartbeat is recent enough.
+    /// Returns whether its last heartbeat is recent enough.
     pub fn is_alive(&self) -> bool {
         self.seen_ago <= ALIVE_FOR
     }
 }
 
 impl Ledger {
-    /// Records a heartbeat, and forgets workers that have not reported for a day.
+    /// Records a heartbeat, and removes workers that have not reported for a day.
     pub async fn beat(&self, worker: &Identity, troubles: &[Trouble]) -> Result<(), LedgerError> {
         let beat = "-- beat
             insert into workers as w (worker, host, pid, version, troubles)
@@ -76,13 +76,13 @@ impl Ledger {
         .await
     }
 
-    /// Removes the row of a worker that stops.
+    /// Removes the row of a worker that shuts down.
     pub async fn leave(&self, worker: &Identity) -> Result<(), LedgerError> {
         let leave = "-- leave\ndelete from workers where worker = $1";
         self.run(async |db| Ok(sqlx::query(leave).bind(&worker.id).execute(db).await.map(drop)?)).await
     }
 
-    /// Lists the workers that reported in the last day, the one that reported last first.
+    /// Lists the workers that reported in the last day, most recent report first.
     pub async fn workers(&self) -> Result<Vec<WorkerReport>, LedgerError> {
         let query = "-- workers
             select host, pid, version, troubles,

@@ -1,17 +1,18 @@
-//! Which pages are written: the last one of each writer, so that a page whose COMMIT is in doubt is not written twice.
+//! Idempotency keys of pages: the ledger keeps the last page of each writer, so that a page whose COMMIT is in doubt is
+//! not written twice.
 
 use sqlx::PgConnection;
 
 use super::{Ledger, LedgerError};
 
-/// Tells a page from every other one, however often it is written.
+/// Idempotency key of a page: it stays the same however often the page is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Mark {
     writer: i64,
     number: i64,
 }
 
-/// Gives the pages of one writer their marks. A writer is done with a page before it writes the next.
+/// Creates the marks of one writer's pages. A writer must be done with a page before it writes the next.
 #[derive(Debug)]
 pub struct Marks {
     writer: i64,
@@ -25,7 +26,7 @@ impl Default for Marks {
 }
 
 impl Marks {
-    /// The mark of a further page.
+    /// Returns the mark of the next page.
     pub fn next_mark(&mut self) -> Mark {
         let mark = Mark { writer: self.writer, number: self.next };
         self.next += 1;
@@ -34,11 +35,8 @@ impl Marks {
 }
 
 impl Ledger {
-    /// Says whether a page is written. A transaction that writes it may have been given up here and go on at the server:
-    /// its end is waited for.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns whether a page is written. A transaction that this process gave up may still be running at the server:
+    /// this waits for it.
     pub async fn is_written(&self, mark: Mark) -> Result<bool, LedgerError> {
         let touch = "-- is_written
             insert into page_writers as w (writer, page)
@@ -49,10 +47,7 @@ impl Ledger {
             .await
     }
 
-    /// Forgets the writers that have written nothing for a week.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Removes the writers that have written nothing for a week.
     pub async fn forget_writers(&self) -> Result<(), LedgerError> {
         let delete = "-- forget_writers\ndelete from page_writers where written_at < now() - interval '7 days'";
         self.run(async |db| Ok(sqlx::query(delete).execute(db).await.map(drop)?)).await

@@ -322,7 +322,7 @@ BUGS = [
         "            }\n"
         "            crash_point::reached(\"before_commit\");\n"
         "            transaction.commit().await?;\n"
-        "            // Beside the transaction: it locks holds without the rows that wait for them.\n"
+        "            // Outside the transaction: it locks holds without the rows that wait for them.\n"
         "            release_issuers(db, &page.authorities).await\n"
         "        })\n"
         "        .await\n",

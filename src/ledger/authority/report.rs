@@ -1,4 +1,4 @@
-//! What an operator wants to see of CAs: those that are in, with what waits for them, and those that are not.
+//! The CAs as operators see them: those that are registered, with the jobs that wait for them, and those that failed.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,40 +15,40 @@ use muster_core::hold::HoldKey;
 use muster_core::job::{Name, Operation, Request};
 use muster_core::outcome::Code;
 
-/// Most CAs that are not in that a listing shows.
+/// Maximum number of failed CAs in a listing.
 pub const FAILED_MAX: u64 = 1000;
 
-/// A CA that is in.
+/// A registered CA.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AuthorityReport {
     /// The CA.
     pub authority: Authority,
-    /// The names of its account and region, in order.
+    /// The targets with its account and region, in order of their names.
     pub targets: Vec<Name>,
-    /// How many jobs wait for it to be active, counted up to [`COUNTED_MAX`] for each name.
+    /// How many jobs wait for it to be active, counted up to [`COUNTED_MAX`] for each target.
     pub n_waiting: u64,
 }
 
-/// A CA of which a job did not end well, and no other did.
+/// A CA with a failed job that no other job registered.
 #[derive(Clone, Eq, PartialEq)]
 pub struct FailedAuthority {
     /// The target that the job named.
     pub target: String,
-    /// The batch that it named.
+    /// The batch that the job named.
     pub batch: String,
-    /// AWS's id of its certificate, where one can be read.
+    /// AWS certificate id of the CA, if its certificate can be read.
     pub certificate_id: Option<CertificateId>,
-    /// Its name for people, where the job's request was kept and can be read.
+    /// Its subject, as human-readable text, if the job's request was kept and can be read.
     pub subject: Option<String>,
-    /// Why it ended so.
+    /// Why the job failed.
     pub code: Code,
-    /// What a person needs beyond the code.
+    /// Human-readable details beyond the code.
     pub detail: Option<String>,
-    /// When it ended so.
+    /// When the job failed.
     pub ended_at: OffsetDateTime,
 }
 
-/// Prints what is no text from outside.
+/// Prints no text from outside.
 impl fmt::Debug for FailedAuthority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("FailedAuthority");
@@ -57,10 +57,7 @@ impl fmt::Debug for FailedAuthority {
 }
 
 impl Ledger {
-    /// Lists the CAs that are in, the first first.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Lists the registered CAs, in the order of their registration.
     pub async fn authority_reports(&self) -> Result<Vec<AuthorityReport>, LedgerError> {
         let query = "-- authority_reports
             select account, region, certificate_id, subject, subject_key, pem, mode, status, not_before, not_after,
@@ -84,12 +81,9 @@ impl Ledger {
         .await
     }
 
-    /// Lists the CAs that are not in, the latest first and at most [`FAILED_MAX`].
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Lists the failed CAs, latest first, at most [`FAILED_MAX`].
     pub async fn failed_authorities(&self) -> Result<Vec<FailedAuthority>, LedgerError> {
-        // The index `failed_authorities` answers: its condition must stand here word for word.
+        // Uses the index `failed_authorities`: the query must repeat the index condition word for word.
         let query = "-- failed_authorities
             select target, batch, certificate_id, code, detail, request::text, ended_at
             from registrations r
@@ -110,18 +104,18 @@ impl Ledger {
 }
 
 impl AuthorityReport {
-    /// Says whether a hold is on the certificates of this CA.
+    /// Returns whether a hold is on the certificates of this CA.
     pub fn is_held_by(&self, hold: &HoldKey) -> bool {
         self.holds().any(|its| its == *hold)
     }
 
-    /// What certificates of it wait for.
+    /// Returns the holds that certificates of this CA wait for.
     fn holds(&self) -> impl Iterator<Item = HoldKey> {
         self.targets.iter().map(|target| HoldKey::issuer(target, self.authority.subject_key))
     }
 }
 
-/// How many jobs wait for each hold of these.
+/// Counts the jobs that wait for each hold of these CAs.
 async fn count_waiting(
     db: &mut PgConnection,
     reports: &[AuthorityReport],
@@ -163,7 +157,7 @@ fn read_failed(row: &PgRow) -> Result<FailedAuthority, LedgerError> {
     })
 }
 
-/// The name of the CA in a request that was kept.
+/// Returns the subject of the CA in a kept request.
 fn subject_in(request: &str) -> Option<String> {
     let request = Request::read(Operation::RegisterCACertificate, request).ok()?;
     Some(request.certificate()?.subject())

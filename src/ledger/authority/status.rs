@@ -1,4 +1,4 @@
-//! The status of a CA as AWS says it now: whoever changes it elsewhere does not tell the ledger.
+//! Updates the status of a CA from AWS: a change made outside Muster does not reach the ledger by itself.
 
 use super::{Authority, read_authority, release_issuers};
 use crate::ledger::{Ledger, LedgerError};
@@ -6,25 +6,22 @@ use muster_core::account::Account;
 use muster_core::certificate::CertificateId;
 use muster_core::job::{CertificateMode, CertificateStatus};
 
-/// What AWS says of a CA that the ledger knows.
+/// What AWS reports about a CA that the ledger has.
 #[derive(Clone, Debug)]
 pub struct LearntStatus<'a> {
-    /// The account and region.
+    /// Account and region of the CA.
     pub account: &'a Account,
-    /// AWS's id of the CA.
+    /// AWS certificate id of the CA.
     pub id: CertificateId,
-    /// Its status. None: AWS does not have the CA any more.
+    /// Its status. `None`: AWS no longer has the CA.
     pub status: Option<CertificateStatus>,
-    /// Its mode. None: what the ledger has stays.
+    /// Its mode. `None`: the mode in the ledger stays.
     pub mode: Option<CertificateMode>,
 }
 
 impl Ledger {
-    /// Writes the status that AWS says a CA has; returns whether the ledger had another one. A CA that the ledger does not
-    /// know stays unknown.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Writes the status that AWS reports for a CA. Returns whether the ledger had another status. Does not add a CA
+    /// that the ledger does not have.
     pub async fn note_ca_status(&self, learnt: &LearntStatus<'_>) -> Result<bool, LedgerError> {
         let update = "-- note_ca_status
             with was as (
@@ -50,10 +47,7 @@ impl Ledger {
         Ok(changed.unwrap_or(false))
     }
 
-    /// Ends what certificates of an active CA wait for, so that their jobs are resent.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Releases the holds on the certificates of an active CA, so that their jobs are resent.
     pub async fn release_ca(&self, account: &Account, id: CertificateId) -> Result<(), LedgerError> {
         let query = "-- release_ca
             select account, region, certificate_id, subject, subject_key, pem, mode, status, not_before, not_after,

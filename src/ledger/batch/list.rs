@@ -1,4 +1,4 @@
-//! All batches, a line each, from their counters.
+//! The list of batches, one line each, from the counters.
 
 use std::time::Duration;
 
@@ -9,45 +9,43 @@ use time::OffsetDateTime;
 use crate::ledger::reading::Quiet;
 use crate::ledger::{Ledger, LedgerError};
 
-/// How far a batch is, in a line.
+/// The progress of a batch, in one line.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BatchLine {
     /// Its name.
     pub batch: String,
-    /// How many distinct certificates the line announced.
+    /// How many distinct certificates the producer announced.
     pub announced: Option<u64>,
-    /// How long ago it did. `None`: only an older version saw the batch.
+    /// How long ago the size was announced, or the first message of the batch was received. `None`: only an older
+    /// version saw the batch.
     pub announced_ago: Option<Duration>,
-    /// How many have an end.
+    /// How many have an outcome.
     pub ended: u64,
-    /// How many of these did not end well.
+    /// How many of these failed.
     pub failed: u64,
     /// How many are parked.
     pub parked: u64,
-    /// When the first end was recorded.
+    /// When the first outcome was recorded.
     pub first_at: Option<OffsetDateTime>,
-    /// When the last was.
+    /// When the last outcome was recorded.
     pub last_at: Option<OffsetDateTime>,
 }
 
 impl BatchLine {
-    /// How many were announced and neither have an end nor are parked.
+    /// Returns how many announced certificates have no outcome and are not parked. `None`: no size was announced.
     pub fn outstanding(&self) -> Option<u64> {
         super::outstanding(self.announced, self.ended, self.parked)
     }
 
-    /// How many of these are missing, where the queues have been empty for the given time. `None`: unknown.
+    /// Returns how many of these are missing, given how long the queues have been empty. `None`: unknown.
     pub fn missing(&self, queues_empty_for: Option<Duration>) -> Option<u64> {
         Quiet { queues_empty_for, announced_ago: self.announced_ago }.missing(self.outstanding())
     }
 }
 
 impl Ledger {
-    /// Lists up to `n` batches, the one whose first end came last first, from behind one of them on; none where the ledger
-    /// does not have that one.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Lists up to `n` batches, most recently recorded first, starting after batch `before` (keyset pagination).
+    /// `None`: the ledger does not have that batch.
     pub async fn batch_lines(&self, before: Option<&str>, n: u32) -> Result<Option<Vec<BatchLine>>, LedgerError> {
         let place = "-- batch_place
 select first_recorded_at from batches where batch = $1";

@@ -1,4 +1,4 @@
-//! What the parked jobs of a batch wait for.
+//! The holds that the parked jobs of a batch wait for.
 
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -6,23 +6,23 @@ use sqlx::postgres::{PgConnection, PgRow};
 use crate::ledger::LedgerError;
 use muster_core::hold::HoldKey;
 
-/// Most waiting jobs of a batch that are counted for one hold: the count reads an index entry for each.
+/// Maximum number of waiting jobs of a batch that are counted for one hold: the count reads an index entry for each.
 pub const COUNTED_MAX: u64 = 100_000;
 
 /// Jobs of a batch that wait for one open hold.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct WaitingJobs {
-    /// What they wait for.
+    /// The hold that they wait for.
     pub hold: HoldKey,
-    /// The subject of the CA, where it is a hold on an issuer.
+    /// The subject of the CA, for a hold on an issuer.
     pub subject: Option<String>,
-    /// How many, counted up to [`COUNTED_MAX`].
+    /// Number of jobs, counted up to [`COUNTED_MAX`].
     pub n: u64,
 }
 
-/// Counts the parked jobs of a batch that wait for open holds, most first. All others are being resent.
+/// Counts the parked jobs of a batch that wait for open holds, largest count first. All others are being resent.
 pub(super) async fn waiting(db: &mut PgConnection, batch: &str) -> Result<Vec<WaitingJobs>, LedgerError> {
-    // By the index `waiting`; its condition must stand here word for word.
+    // Uses the index `waiting`: the query must repeat the index condition word for word.
     let query = "-- batch_waiting
         select h.hold, h.subject, counted.n
         from holds h

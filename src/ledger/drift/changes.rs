@@ -1,7 +1,7 @@
-//! Writes what follows from a comparison with AWS: rows, and the counters in the same transaction.
+//! Writes the results of a comparison with AWS: rows, and the counters in the same transaction.
 //!
-//! Rows are locked in key order and counted by what each was and became, as those that the recorder writes. A row that
-//! changed since it was compared stays as it is.
+//! As in the recorder, rows are locked in key order, and the counters change by what each row was before and after. A
+//! row that changed since it was compared stays as it is.
 
 use std::collections::HashMap;
 
@@ -17,41 +17,41 @@ use crate::ledger::{Ledger, LedgerError, word};
 use muster_core::job::CertificateStatus;
 use muster_core::outcome::{Code, Status};
 
-/// What a good row becomes.
+/// How a successful row changes.
 #[derive(Clone, Eq, PartialEq)]
 pub enum Becomes {
-    /// AWS does not have the certificate any more.
+    /// AWS no longer has the certificate.
     Gone {
-        /// When AWS said so, for people.
+        /// Human-readable text that says when AWS reported that.
         detail: String,
-        /// The fields of the call, so that the job can be sent again.
+        /// The fields of the AWS call as JSON, so that the job can be resent. `None`: it cannot be.
         request: Option<String>,
     },
-    /// AWS told its status.
+    /// AWS reported the status of the certificate.
     Known {
         /// The status.
         status: CertificateStatus,
-        /// How it differs from what was wanted, for people.
+        /// Human-readable text that says how it differs from the requested status.
         detail: Option<String>,
     },
 }
 
-/// How many rows a comparison changed.
+/// Number of rows that a comparison changed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Changed {
-    /// How many are gone.
+    /// Certificates that are gone from AWS.
     pub n_gone: u64,
-    /// How many of these without a request.
+    /// How many of these have no request and cannot be resent.
     pub n_gone_without_request: u64,
-    /// Of how many the status is known now.
+    /// Certificates whose status is known now.
     pub n_learnt: u64,
 }
 
 impl Ledger {
-    /// Changes good rows, those that are still as they were compared.
+    /// Changes the successful rows that are still as they were compared.
     ///
     /// # Errors
-    /// What the server or the connection met; nothing was written, unless the COMMIT was in doubt.
+    /// After an error nothing was written, unless the COMMIT was in doubt.
     pub async fn change_compared(&self, changes: &[(&ComparedRow, Becomes)]) -> Result<Changed, LedgerError> {
         let mut changes: Vec<_> = changes.iter().collect();
         changes.sort_by_key(|(row, _)| &row.key);
@@ -86,7 +86,7 @@ impl Changed {
     }
 }
 
-/// Makes a row what it becomes.
+/// Applies a change to a row.
 fn turn(row: &mut Row, becomes: &Becomes) -> Changed {
     match becomes {
         Becomes::Gone { detail, request } => {
@@ -111,7 +111,8 @@ fn turn(row: &mut Row, becomes: &Becomes) -> Changed {
     }
 }
 
-/// Reads and locks rows that are still as they were compared, in key order, each with the status that it is counted under.
+/// Reads and locks the rows that are still as they were compared, in key order, each with the status under which it is
+/// counted.
 async fn lock(
     db: &mut PgConnection,
     rows: impl Iterator<Item = &ComparedRow> + Clone,

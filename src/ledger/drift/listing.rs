@@ -1,4 +1,5 @@
-//! What AWS said that it holds, kept while it is compared: a list of millions is not held in memory.
+//! The certificates that AWS reported, kept in a table while they are compared: a list of millions does not belong in
+//! memory.
 
 use std::time::Duration;
 
@@ -9,32 +10,29 @@ use time::OffsetDateTime;
 use crate::ledger::{Ledger, LedgerError};
 use muster_core::certificate::CertificateId;
 
-/// How old a run is that has certainly died: one that confirms a hundred thousand deletions takes hours, none a week.
+/// Age after which a run is certainly dead: a run that confirms 100,000 deletions takes hours, none takes a week.
 const DEAD_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// One reconciliation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ReconcileRun {
-    /// Tells it from others.
+    /// Distinguishes it from other runs.
     pub(super) number: i64,
     /// When it began, by the server's clock.
     pub began_at: OffsetDateTime,
 }
 
-/// What AWS said of one device certificate.
+/// What AWS reported about one device certificate.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Listed {
     /// Its id.
     pub id: CertificateId,
-    /// Its status at AWS, in AWS's word; none: AWS does not have it.
+    /// Its status at AWS, as AWS spells it. `None`: AWS does not have it.
     pub status: Option<String>,
 }
 
 impl Ledger {
-    /// Begins a reconciliation, and removes what those left that died.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Begins a reconciliation, and removes the remains of dead ones.
     pub async fn begin_run(&self) -> Result<ReconcileRun, LedgerError> {
         let query = "-- begin_run
             select now() as began_at, (extract(epoch from now()) * 1000000)::bigint as run";
@@ -51,10 +49,7 @@ impl Ledger {
         Ok(run)
     }
 
-    /// Removes what AWS said in a reconciliation.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Removes everything that AWS reported in a reconciliation.
     pub async fn end_run(&self, run: &ReconcileRun) -> Result<(), LedgerError> {
         self.remove_run(run.number).await
     }
@@ -67,13 +62,13 @@ impl Ledger {
         self.run(async |db| Ok(sqlx::query_scalar(query).bind(below).fetch_one(db).await?)).await
     }
 
-    /// Removes a run in parts, each well inside the time-out: ids are hashes, so their first bytes divide them evenly.
+    /// Removes a run in parts, each well within the timeout: ids are hashes, so their first byte divides them evenly.
     async fn remove_run(&self, run: i64) -> Result<(), LedgerError> {
         let delete = "-- remove_run
             delete from listed
             where run = $1 and certificate_id >= $2 and certificate_id < $3";
         for first in 0..=u8::MAX {
-            // Behind every id, which has 32 bytes.
+            // Sorts after every id: ids have 32 bytes.
             let end = first.checked_add(1).map_or_else(|| vec![u8::MAX; 33], |next| vec![next]);
             self.run(async |db| {
                 sqlx::query(delete).bind(run).bind(vec![first]).bind(end).execute(db).await?;
@@ -84,10 +79,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Keeps what AWS said. What it said first of a certificate stays.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Records what AWS reported. The first report about a certificate stays.
     pub async fn note_listed(&self, run: &ReconcileRun, listed: &[Listed]) -> Result<(), LedgerError> {
         let insert = "-- note_listed
             insert into listed (run, certificate_id, status)
@@ -103,11 +95,8 @@ impl Ledger {
         .await
     }
 
-    /// Says whether AWS was heard of a certificate. Of one that it was, a crash of the server since has taken everything
-    /// that was kept.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns whether the report about a certificate is still stored. If one that was stored is not, the database
+    /// server has crashed since and lost all of them: the table is unlogged.
     pub async fn has_listed(&self, run: &ReconcileRun, id: CertificateId) -> Result<bool, LedgerError> {
         let query = "-- has_listed
             select exists (select from listed where run = $1 and certificate_id = $2)";
@@ -115,10 +104,7 @@ impl Ledger {
             .await
     }
 
-    /// Reads what AWS said of `n` certificates, in the order of their ids, from behind `after` on.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns what AWS reported about up to `n` certificates, by id, starting after `after` (keyset pagination).
     pub async fn listed(
         &self,
         run: &ReconcileRun,

@@ -1,7 +1,7 @@
-//! Has jobs sent again whose certificates AWS does not have, or has without the ledger knowing.
+//! Has jobs resent whose certificates AWS does not have, or has without the ledger knowing.
 //!
-//! They wait for a hold that is over, so a worker sends them; the hold goes when all were sent. Rows are locked first, in
-//! key order, then the hold, as `opening` does.
+//! The rows wait for a hold that is released from the start, so a worker resends them; the hold is removed once all are
+//! sent. Rows are locked first, in key order, then the hold, as in `opening`.
 
 use sqlx::PgConnection;
 
@@ -13,10 +13,7 @@ use muster_core::account::Account;
 use muster_core::hold::HoldKey;
 
 impl Ledger {
-    /// Names the batches with rows whose certificates are gone; one batch at most where it is named.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns the batches that have rows whose certificates are gone; only `batch`, if one is given.
     pub async fn batches_with_gone(&self, batch: Option<&str>) -> Result<Vec<String>, LedgerError> {
         let query = "-- batches_with_gone
             select distinct batch
@@ -26,11 +23,8 @@ impl Ledger {
         self.run(async |db| Ok(sqlx::query_scalar(query).bind(batch).fetch_all(db).await?)).await
     }
 
-    /// Reads `n` rows of a batch whose certificates are gone and whose jobs can be sent again, in the order of their
-    /// subjects, from behind `after` on; where a reconciliation is named, only those that it looked for.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns up to `n` rows of a batch whose certificates are gone and whose jobs can be resent, ordered by subject,
+    /// starting after `after` (keyset pagination). With `only_of`, only certificates that this reconciliation checked.
     pub async fn gone_rows(
         &self,
         account: &Account,
@@ -39,7 +33,7 @@ impl Ledger {
         after: Option<&DriftKey>,
         n: u32,
     ) -> Result<Vec<DriftKey>, LedgerError> {
-        // The condition of the index `failures` must stand here word for word.
+        // Uses the index `failures`: the query must repeat the index condition word for word.
         let query = "-- gone_rows
             select batch, target, operation, subject
             from registrations r
@@ -64,10 +58,10 @@ impl Ledger {
         .await
     }
 
-    /// Has workers send jobs again that can be and do not wait yet; tells how many.
+    /// Has workers resend the jobs that can be resent and are not waiting yet. Returns how many these are.
     ///
     /// # Errors
-    /// What the server or the connection met; nothing was written, unless the COMMIT was in doubt.
+    /// After an error nothing was written, unless the COMMIT was in doubt.
     pub async fn repair(&self, hold: &HoldKey, reason: &str, keys: &[DriftKey]) -> Result<u64, LedgerError> {
         if keys.is_empty() {
             return Ok(0);
@@ -112,7 +106,7 @@ async fn wait(db: &mut PgConnection, hold: &HoldKey, keys: &[&DriftKey]) -> Resu
     Ok(updated.rows_affected())
 }
 
-/// Makes the hold, over from the start; one that is there goes on to be sent.
+/// Creates the hold as released. An existing hold is released, unless it is already.
 async fn release(db: &mut PgConnection, hold: &HoldKey, reason: &str) -> Result<(), LedgerError> {
     sqlx::query(
         "-- release_for_repair

@@ -1,4 +1,4 @@
-//! Which ends are wanted, and the way to them that looks at the fewest rows.
+//! Which outcomes an export wants, and the row ranges that find them while examining the fewest rows.
 
 use std::collections::BTreeSet;
 
@@ -6,28 +6,28 @@ use crate::ledger::batch::Count;
 use muster_core::job::{Name, Operation};
 use muster_core::outcome::{Code, Status};
 
-/// Which ends are wanted; an empty list stands for all.
+/// Which outcomes are wanted. An empty list means all.
 #[derive(Clone, Debug, Default)]
 pub struct EndFilter {
-    /// How they ended.
+    /// Wanted statuses.
     pub statuses: Vec<Status>,
-    /// Why they ended so.
+    /// Wanted codes.
     pub codes: Vec<Code>,
-    /// The factory lines that sent them.
+    /// Wanted factory lines.
     pub sources: Vec<Name>,
 }
 
-/// Rows of a batch that are walked in the order of their subjects.
+/// A range of rows of a batch, walked in the order of their subjects.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum RowWalk {
-    /// All rows of a target and operation: together, the order of the primary key.
+    /// All rows of a target and operation. Together these ranges follow the order of the primary key.
     Keys { target: String, operation: Operation },
-    /// Those that ended badly for one reason.
+    /// The failures with one code.
     Failures(Code),
 }
 
 impl EndFilter {
-    /// Says whether a counter counts ends that are wanted.
+    /// Returns whether a counter counts wanted outcomes.
     pub fn takes(&self, count: &Count) -> bool {
         let is_source = |source: &Name| source.as_str() == count.source;
         (self.statuses.is_empty() || self.statuses.contains(&count.status))
@@ -35,14 +35,14 @@ impl EndFilter {
             && (self.sources.is_empty() || self.sources.iter().any(is_source))
     }
 
-    /// Says whether no end is wanted that is a good one.
+    /// Returns whether no success is wanted.
     fn is_of_bad_ends(&self) -> bool {
         let names_bad = !self.statuses.is_empty() && self.statuses.iter().all(|status| !status.is_success());
         names_bad || (!self.codes.is_empty() && self.codes.iter().all(|code| !code.status().is_success()))
     }
 
-    /// How the wanted ends are come by, the next way last: the counters tell which there are, `operations` those of which
-    /// targets.
+    /// Returns the row ranges that hold the wanted outcomes, the next one last. `counts` shows which outcomes exist,
+    /// `operations` lists the targets and operations of the batch.
     pub(super) fn ways(&self, counts: &[Count], operations: Vec<(String, Operation)>) -> Vec<RowWalk> {
         let codes: BTreeSet<Code> = counts.iter().filter(|count| self.takes(count)).map(|count| count.code).collect();
         if codes.is_empty() {
@@ -56,12 +56,12 @@ impl EndFilter {
 }
 
 impl RowWalk {
-    /// The ways to all rows of a batch, the first one last.
+    /// Returns the ranges of all rows of a batch, the first one last.
     pub(super) fn all(operations: Vec<(String, Operation)>) -> Vec<Self> {
         operations.into_iter().rev().map(|(target, operation)| Self::Keys { target, operation }).collect()
     }
 
-    /// The rows that it is about, of the batch $1; that of the index `failures` stands here word for word.
+    /// Returns the SQL condition of the range in batch `$1`. It repeats that of the index `failures` word for word.
     pub(super) fn condition(&self) -> &'static str {
         match self {
             Self::Keys { .. } => "batch = $1 and target = $2 and operation = $3",
@@ -71,7 +71,7 @@ impl RowWalk {
         }
     }
 
-    /// The parameters $2 and $3 of its condition.
+    /// Returns the parameters `$2` and `$3` of the condition.
     pub(super) fn parameters(&self) -> (&str, Option<&'static str>) {
         match self {
             Self::Keys { target, operation } => (target, Some((*operation).into())),

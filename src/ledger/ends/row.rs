@@ -1,4 +1,4 @@
-//! A row as it is read out.
+//! A row of an export.
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -11,50 +11,50 @@ use muster_core::certificate::CertificateId;
 use muster_core::job::{CertificateStatus, Operation};
 use muster_core::outcome::{Attempt, Code, Status};
 
-/// How one certificate ended, or what it is parked for.
+/// The outcome of one certificate, or why it is parked.
 #[derive(Clone, Debug)]
 pub struct EndRow {
     /// Target that the job named.
     pub target: String,
     /// AWS call that the job asked for.
     pub operation: Operation,
-    /// AWS's id of the certificate, where one can be read.
+    /// AWS certificate id, if the certificate can be read.
     pub certificate_id: Option<CertificateId>,
     /// Its serial number, big-endian.
     pub serial: Option<Vec<u8>>,
-    /// Factory line and the line's own name for the device, as first sent.
+    /// Factory line and the producer's own name for the device, as first sent.
     pub names: Names,
-    /// How it ended.
+    /// Status of the outcome.
     pub status: Status,
-    /// Why it ended so.
+    /// Code of the outcome.
     pub code: Code,
-    /// What a person needs beyond the code.
+    /// Human-readable details beyond the code.
     pub detail: Option<String>,
     /// Certificate status that the job asked for.
     pub wanted_status: CertificateStatus,
-    /// Certificate status at AWS, when it was we who set it.
+    /// Certificate status at AWS, if Muster set or read it.
     pub known_status: Option<CertificateStatus>,
     /// AWS account id of the target.
     pub account: String,
     /// AWS region of the target.
     pub region: String,
-    /// The last calls, oldest first.
+    /// The last AWS calls, oldest first.
     pub attempts: Vec<Attempt>,
-    /// How many calls were made in all.
+    /// Number of AWS calls in total.
     pub n_attempts: u32,
     /// When the message was sent to the queue.
     pub sent_at: OffsetDateTime,
-    /// When it was received.
+    /// When the message was received.
     pub received_at: OffsetDateTime,
-    /// When the job ended.
+    /// When the job got this outcome.
     pub ended_at: OffsetDateTime,
-    /// When this end was written.
+    /// When this outcome was written.
     pub recorded_at: OffsetDateTime,
-    /// Other names that further messages gave.
+    /// Other names that further messages had.
     pub other_names: Vec<Names>,
 }
 
-/// The certificate of a good end.
+/// A registered certificate.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct GoodEnd {
     /// Target that the job named.
@@ -65,7 +65,7 @@ pub struct GoodEnd {
     pub account: String,
     /// AWS region of the target.
     pub region: String,
-    /// AWS's id of the certificate.
+    /// AWS certificate id.
     pub certificate_id: CertificateId,
 }
 

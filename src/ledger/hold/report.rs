@@ -1,4 +1,4 @@
-//! The holds as operators see them, with what waits for each.
+//! The holds as operators see them, with the number of jobs that wait for each.
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -7,35 +7,32 @@ use time::OffsetDateTime;
 use crate::ledger::{Ledger, LedgerError};
 use muster_core::hold::HoldKey;
 
-/// Most waiting jobs that a listing counts: beyond that the number is not worth its time.
+/// Maximum number of waiting jobs that a listing counts for one hold: a larger number is not worth the time.
 pub const COUNTED_MAX: u64 = 10_000;
 
-/// A hold as an operator wants to see it.
+/// A hold, open or released.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HoldReport {
-    /// Its name.
+    /// Its key.
     pub hold: HoldKey,
-    /// The CA's name for people, for a hold on an issuer. None: any other hold, or an older version opened it.
+    /// Subject of the CA, for a hold on an issuer. `None`: any other hold, or an older version opened it.
     pub subject: Option<String>,
-    /// What was found.
+    /// Human-readable reason for the hold.
     pub reason: String,
-    /// Further jobs are parked without a call.
+    /// Further jobs are parked without calling AWS.
     pub is_closed: bool,
-    /// When it began.
+    /// When it was opened.
     pub opened_at: OffsetDateTime,
-    /// When the next job may be let through.
+    /// When the next job may be sent as a probe.
     pub probe_at: OffsetDateTime,
-    /// When it was over; none: it holds.
+    /// When it was released. `None`: it is open.
     pub released_at: Option<OffsetDateTime>,
-    /// How many jobs wait for it, counted up to [`COUNTED_MAX`].
+    /// Number of jobs that wait for it, counted up to [`COUNTED_MAX`].
     pub n_waiting: u64,
 }
 
 impl Ledger {
-    /// The name of the CA of a hold on an issuer, where it is known.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns the subject of the CA of a hold on an issuer, if it is known.
     pub async fn hold_subject(&self, hold: &HoldKey) -> Result<Option<String>, LedgerError> {
         let query = "-- hold_subject
             select subject
@@ -46,10 +43,7 @@ impl Ledger {
         Ok(found.flatten())
     }
 
-    /// Lists all holds, the oldest first.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Lists all holds, oldest first.
     pub async fn holds_report(&self) -> Result<Vec<HoldReport>, LedgerError> {
         let query = "-- holds_report
             select h.hold, h.subject, h.reason, h.is_closed, h.opened_at, h.probe_at, h.released_at, waiting.n as n_waiting

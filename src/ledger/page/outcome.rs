@@ -1,4 +1,4 @@
-//! How the outcome of a job becomes a row.
+//! Converts the outcome of a job to a row.
 
 use time::OffsetDateTime;
 
@@ -23,7 +23,7 @@ pub struct MessageOrigin<'a> {
 }
 
 impl Page {
-    /// Adds the outcome of a job, and whatever else follows from it: a hold to open, a CA that is registered now.
+    /// Adds the outcome of a job, and what follows from it: a hold to open, a CA that is now registered.
     pub fn add_outcome(&mut self, message: MessageOrigin<'_>, job: &Job, account: &Account, outcome: &Outcome) {
         let announced = self.announced.entry(job.batch.to_string()).or_default();
         *announced = (*announced).max(job.batch_size);
@@ -75,13 +75,14 @@ fn row(message: MessageOrigin<'_>, job: &Job, account: &Account, outcome: &Outco
     }
 }
 
-/// The certificate of a job, where one could be read. It is read again, as what is called with is text.
+/// Returns the certificate of a job, if it can be read. It is parsed again, because the request holds text.
 fn certificate(job: &Job, outcome: &Outcome) -> Option<Certificate> {
     let id = outcome.certificate_id?;
     chain::with_id(job.request.pem(), id)
 }
 
-/// The CA that a job brought in, or that was there. It is read again from the job: that is rare.
+/// Returns the CA that a job registered, or that was already registered. It is parsed again from the job, which is
+/// rare.
 fn authority(row: &Row, job: &Job, outcome: &Outcome) -> Option<Authority> {
     let Request::RegisterCaCertificate(request) = &job.request else { return None };
     if !outcome.status().is_success() {
@@ -104,13 +105,13 @@ fn authority(row: &Row, job: &Job, outcome: &Outcome) -> Option<Authority> {
     })
 }
 
-/// The fields of the call, so that a bad end can be sent again; never one that held a private key.
+/// Returns the fields of the AWS call, so that a job without success can be resent. `None` if they hold a private key.
 fn kept_request(job: &Job, outcome: &Outcome) -> Option<String> {
     if outcome.status().is_success() || outcome.code == Code::PrivateKey {
         return None;
     }
     let request = serde_json::to_string(&job.request).expect("strings always become JSON");
-    // The precheck looks into short texts only, and this costs more than it may.
+    // The precheck examines short texts only, and this check is too expensive for it.
     let is_secret = outcome.status() == Status::Rejected && pem::hides_private_key(&request);
     (!is_secret).then_some(request)
 }

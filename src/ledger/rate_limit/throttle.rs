@@ -1,4 +1,4 @@
-//! Which quotas AWS throttles at present.
+//! The quotas that AWS currently throttles.
 
 use std::time::Duration;
 
@@ -7,29 +7,29 @@ use sqlx::postgres::PgRow;
 
 use crate::ledger::{Ledger, LedgerError};
 
-/// How long ago a throttle may have cut a rate that is nearly back.
+/// A quota whose rate has nearly recovered is listed if a throttle cut it within this time.
 const RECENT: Duration = Duration::from_mins(5);
 
-/// A learnt rate below this share of the configured one is always listed.
+/// A quota whose learned rate is below this share of the configured one is always listed.
 const LOW: f64 = 0.9;
 
 /// A quota that AWS throttles below its configured rate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Throttle {
-    /// A target that has it.
+    /// A target that uses the quota.
     pub target: String,
-    /// Which calls.
+    /// AWS call.
     pub operation: String,
     /// The configured rate, in calls a second.
     pub ceiling: f64,
-    /// The learnt rate, in calls a second.
+    /// The learned rate, in calls a second.
     pub learnt: f64,
     /// How long ago a throttle last cut the rate.
     pub cut_ago: Duration,
 }
 
 impl Ledger {
-    /// Lists the quotas whose learnt rate is below the configured one because of throttles.
+    /// Lists the quotas whose learned rate is below the configured one because of throttles.
     pub async fn throttles(&self) -> Result<Vec<Throttle>, LedgerError> {
         let query = "-- throttles
             select t.target, q.operation, q.ceiling, q.rate,

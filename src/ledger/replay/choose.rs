@@ -1,8 +1,8 @@
-//! Chooses what a replay sends again, page by page, each row once.
+//! Chooses the rows that a replay resends, page by page (keyset pagination), each row once.
 //!
-//! Rows are looked at by index, one batch and code after the other, or one named certificate after the other. Where that
-//! stands is kept in the transaction that marks the rows, and each row keeps the number of the replay that chose it: so no
-//! crash and no second worker makes a replay choose a row twice, wherever the row moved meanwhile.
+//! Rows are examined by index: one batch and code after another, or one named certificate after another. The position
+//! is saved in the transaction that marks the rows, and each row keeps the number of the replay that chose it. So
+//! neither a crash nor a second worker makes a replay choose a row twice, even if the row's code changed meanwhile.
 
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
@@ -14,19 +14,19 @@ use muster_core::certificate::CertificateId;
 use muster_core::hold::HoldKey;
 use muster_core::replay_filter::ReplayFilter;
 
-/// A replay that chooses, with its row locked.
+/// A replay that is choosing rows, with its own row locked.
 struct Choosing {
     number: i64,
     filter: ReplayFilter,
     verify: bool,
     asked_at: OffsetDateTime,
-    /// The batch and code that are being looked through; none where certificates are named, or nothing was looked at.
+    /// The batch and code being examined. `None`: certificates are named, or nothing was examined yet.
     share: Option<(String, String)>,
-    /// The last row that was looked at there.
+    /// The last row examined there.
     last: Option<SharePosition>,
 }
 
-/// Where a row stands inside its share.
+/// The position of a row within its batch and code.
 struct SharePosition {
     subject: Vec<u8>,
     target: String,
@@ -42,20 +42,20 @@ struct ChosenKeys {
     subject: Vec<Vec<u8>>,
 }
 
-/// The rows that are next.
+/// The next rows to choose from.
 struct NextRows {
     keys: ChosenKeys,
-    /// Where the choosing stands behind them.
+    /// The batch and code of these rows, to be saved as the position.
     share: Option<(String, String)>,
     last: SharePosition,
 }
 
 impl Ledger {
-    /// Chooses up to `n` more rows of a replay; tells whether everything was looked at. One that ended, or was never asked
-    /// for, has nothing to choose.
+    /// Examines up to `n` more rows of a replay and chooses those that match. Returns whether all rows were examined,
+    /// which is also true for a replay that has ended or does not exist.
     ///
     /// # Errors
-    /// What the server or the connection met, or a filter of a newer program.
+    /// [`LedgerError::UnknownWord`] for a filter of a newer version.
     pub async fn choose(&self, number: i64, n: u32) -> Result<bool, LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
@@ -97,7 +97,7 @@ impl Choosing {
         }
     }
 
-    /// The rows of the next named certificates. Several of one are few: each page has all of them.
+    /// Returns the rows of the next `n` named certificates. A certificate has few rows, so a page has all of them.
     async fn next_certificates(&self, db: &mut PgConnection, n: i64) -> Result<Option<NextRows>, LedgerError> {
         let after = self.last.as_ref().and_then(|last| last.subject.as_slice().try_into().ok()).map(CertificateId);
         let named = self.filter.certificates.iter().filter(|id| after.is_none_or(|after| **id > after));
@@ -112,7 +112,7 @@ impl Choosing {
         Ok(Some(NextRows { keys: ChosenKeys::read(&rows)?, share: None, last }))
     }
 
-    /// Marks those that the filter takes, locked in the order in which everybody locks them.
+    /// Marks the rows that match the filter, locked in the order that every process uses. Returns their number.
     async fn mark(&self, db: &mut PgConnection, keys: &ChosenKeys) -> Result<u64, LedgerError> {
         let update = format!(
             "-- mark_chosen
@@ -152,7 +152,7 @@ impl ChosenKeys {
         Ok(keys)
     }
 
-    /// Where the last one stands.
+    /// Returns the position of the last row.
     fn last(&self) -> Option<SharePosition> {
         Some(SharePosition {
             subject: self.subject.last()?.clone(),
@@ -162,7 +162,7 @@ impl ChosenKeys {
     }
 }
 
-/// Locks a replay that chooses.
+/// Locks a replay that is still choosing rows.
 async fn lock(db: &mut PgConnection, number: i64) -> Result<Option<Choosing>, LedgerError> {
     let query = "-- lock_replay
         select filter, verify, asked_at, last_batch, last_code, last_subject, last_target, last_operation
@@ -186,7 +186,7 @@ async fn lock(db: &mut PgConnection, number: i64) -> Result<Option<Choosing>, Le
     }))
 }
 
-/// The batch and code after these for which there are rows, by the counters.
+/// Returns the next batch and code that have rows, according to the counters.
 async fn next_share(
     db: &mut PgConnection,
     filter: &ReplayFilter,
@@ -204,7 +204,7 @@ async fn next_share(
     Ok(query.bind(batch).bind(code).fetch_optional(db).await?)
 }
 
-/// The rows of a batch and code behind a place, by the index `failures`.
+/// Returns the rows of a batch and code after a position, by the index `failures`.
 async fn read_share(
     db: &mut PgConnection,
     (batch, code): &(String, String),

@@ -1,4 +1,4 @@
-//! What a replay would do: how many jobs there are by reason, and what became of them meanwhile.
+//! What a replay would do: the number of matching jobs by code, and what has happened to them since.
 
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _};
@@ -9,46 +9,43 @@ use muster_core::job::Operation;
 use muster_core::outcome::{Code, Status};
 use muster_core::replay_filter::ReplayFilter;
 
-/// Most rows that a plan looks at: so it is there in a second or two, however much failed.
+/// Maximum number of rows that a plan examines, so that it takes a second or two, however many jobs failed.
 pub const LOOKED_AT_MAX: u64 = 100_000;
 
-/// What a replay would find.
+/// What a replay would choose.
 #[derive(Clone, Debug)]
 pub struct ReplayPlan {
-    /// By target, operation and reason.
+    /// Matching jobs by target, operation, status and code.
     pub matching: Vec<Matching>,
-    /// There are more than were looked at.
+    /// There may be more matching jobs than were examined.
     pub is_more: bool,
 }
 
-/// Jobs of one target and operation that ended for one reason.
+/// Matching jobs of one target and operation with one status and code.
 #[derive(Clone, Debug)]
 pub struct Matching {
     /// The target.
     pub target: String,
     /// The AWS call.
     pub operation: Operation,
-    /// How they ended.
+    /// Their status.
     pub status: Status,
-    /// Why.
+    /// Their code.
     pub code: Code,
-    /// How many there are.
+    /// Number of jobs.
     pub n: u64,
-    /// How many of these would be chosen.
+    /// How many of these the replay would choose.
     pub n_chosen: u64,
-    /// How many cannot be: the ledger kept no request of them.
+    /// How many cannot be resent: the ledger has no request for them.
     pub n_without_request: u64,
-    /// How many are not: they wait to be sent again, or were sent and have not ended since.
+    /// How many are not chosen because they already wait to be resent, or were resent and have no outcome yet.
     pub n_under_way: u64,
-    /// Of those that would be chosen: how many are in meanwhile, by another batch. They cost no call.
+    /// How many of the chosen ones were registered by another batch since. They cost no AWS call.
     pub n_known: u64,
 }
 
 impl Ledger {
-    /// Tells what a replay would choose now.
-    ///
-    /// # Errors
-    /// What the server or the connection met.
+    /// Returns what a replay would choose now.
     pub async fn plan_replay(&self, filter: &ReplayFilter) -> Result<ReplayPlan, LedgerError> {
         self.run(async |db| {
             let batches: Vec<String> = sqlx::query_scalar(BATCHES)
@@ -69,14 +66,14 @@ impl Ledger {
     }
 }
 
-/// The batches that have such rows: the index `failures` is asked for these, and not for all there ever were.
+/// The batches that have matching rows, so that the index `failures` is searched for these and not for all batches.
 const BATCHES: &str = "-- replay_batches
     select distinct batch
     from batch_counters
     where n > 0 and status not in ('registered', 'already_registered')
         and code = any($1) and ($2::text[] is null or batch = any($2)) and ($3::text[] is null or source = any($3))";
 
-/// Where certificates are named, they are looked up; else the batches are looked through.
+/// Returns the query: named certificates are looked up by index, otherwise the batches are searched.
 fn query(names_certificates: bool) -> String {
     let scope = if names_certificates { "r.subject = any($7::bytea[])" } else { "$7::bytea[] is not null" };
     format!(
