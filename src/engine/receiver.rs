@@ -37,8 +37,8 @@ const FAILURES_MAX: u32 = 5;
 /// time.
 const SLOW_FAILURES: (u32, Duration) = (2, Duration::from_secs(4));
 
-/// How long a queue may be unreachable before `--until-empty` gives up. After a denial it gives up sooner, after
-/// [`FAILURES_MAX`] failures: only an operator can fix it.
+/// How long a queue may be unreachable before `--until-empty` gives up. If the queue is missing, of the wrong type or
+/// access is denied, it gives up after [`FAILURES_MAX`] failures: only an operator can fix that.
 const GIVE_UP_AFTER: Duration = Duration::from_mins(1);
 
 /// After this many consecutive empty long polls that return at once, a warning is logged. A single one is normal.

@@ -312,7 +312,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn places_whose_time_is_over_are_thrown_away() {
         let row = Row { answer_time: SLOW, ..Row::new(100.0) };
-        assert_eq!(taken_in(&[row.permits()], Duration::from_secs(5)).await.len(), 0, "the process stood still");
+        assert_eq!(taken_in(&[row.permits()], Duration::from_secs(5)).await.len(), 0, "the process was suspended");
     }
 
     #[tokio::test(start_paused = true)]

@@ -37,8 +37,8 @@ enum WriteFault {
 impl Recorder {
     /// Writes outcomes until they are known to be committed; returns those whose messages can be deleted.
     ///
-    /// The messages of the others stay in the queue until their visibility timeout expires, and no less: an outcome
-    /// that cannot be written now would cost a call each time.
+    /// The messages of the others are not released: they become visible again when their visibility timeout expires. If
+    /// they were released, a job whose outcome cannot be written would spend one call after another.
     pub(super) async fn commit(&self, ended: Vec<Finished>, pages: &mut Pages) -> Vec<Finished> {
         let began = Instant::now();
         let mut committed = Vec::with_capacity(ended.len());

@@ -104,7 +104,12 @@ impl<'a> FoundTarget<'a> {
         let is_wanted = |known: &Account| access.region.as_ref().is_none_or(|region| *region == known.region);
         match ledger.account_of_target(name).await?.filter(is_wanted) {
             Some(account) if trouble.may_pass() => {
-                warn!(target_name = name, %account, error = %trouble, "cannot verify credentials: its calls wait");
+                warn!(
+                    target_name = name,
+                    %account,
+                    error = %trouble,
+                    "cannot verify the credentials: calls wait, except probes"
+                );
                 let client = TargetClient::new(access, account.clone(), timeout);
                 Ok(Self { name, rates, account, client, trouble: Some(trouble) })
             }

@@ -1,7 +1,7 @@
 //! Limits the bytes of messages that a worker holds, so that large ones do not exhaust its memory. Pure.
 
-/// Maximum bytes of message bodies held. A job in flight takes about as much memory as its body. Memory of three times
-/// this limit also leaves room for SQS responses and a page of outcomes.
+/// Maximum bytes of message bodies held. A job in flight takes about as much memory as its body. Allow three times this
+/// much memory: SQS responses and a page of outcomes come on top.
 const HELD_MAX: usize = 64 << 20;
 
 /// The largest body that SQS delivers, in bytes.

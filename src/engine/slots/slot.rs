@@ -88,7 +88,7 @@ impl Slot {
         }
     }
 
-    /// Waits until no extension of its message's visibility is in progress: it would undo a release.
+    /// Waits until no extension of its message's visibility is in progress: an extension would undo a release.
     pub async fn until_quiet(&self) {
         loop {
             let freed = self.shared.freed.notified();
