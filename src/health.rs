@@ -1,5 +1,5 @@
-//! What holds calls back, as this worker sees it: circuit breakers with half-open probes, holds, clocks, settings that do not
-//! fit.
+//! What blocks calls, as this worker sees it: circuit breakers with half-open probes, holds, wrong clocks, settings
+//! that do not fit.
 //!
 //! May use: [`aws`](crate::aws), [`ledger`](crate::ledger), [`config`](crate::config), [`runtime`](crate::runtime).
 //! Must not know: permits, jobs in flight, metrics.

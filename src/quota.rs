@@ -1,4 +1,5 @@
-//! The quota of AWS, shared by all workers: permits, leased from one row of the ledger per account, region and operation.
+//! The quota of AWS, shared by all workers: permits, leased from one row of the ledger per account, region and
+//! operation.
 //!
 //! The pace is GCRA over that row; the rate in it adapts to what AWS allows (AIMD-style). One permit is one call.
 //!

@@ -1,7 +1,7 @@
-//! Tells the ledger what receivers see before any outcome is there: that the queues are not empty, and new batches.
+//! Reports to the ledger what receivers see before any outcome exists: that the queues are not empty, and new batches.
 //!
-//! Receivers never wait for it: one task writes what they noted. While Postgres fails, up to ten thousand batches are kept. The
-//! first outcome of a batch announces it too, so nothing depends on this.
+//! Receivers never wait for the ledger: they note what arrives, and one task writes it. While Postgres fails, up to
+//! 10,000 batches are kept in memory. The first outcome of a batch announces it too, so nothing depends on this.
 
 use std::collections::HashMap;
 use std::mem;
@@ -19,16 +19,16 @@ use muster_core::job::{Job, Name};
 /// Most batches remembered as announced. Beyond that, all are forgotten and announced again.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// Least time between two writes.
+/// Minimum time between two writes.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// Longest first wait and longest wait after a write that failed.
+/// Upper bounds of the first and of any later wait after a failed write (exponential backoff with full jitter).
 const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
-/// Least time between two reports while no new batch arrives. Outcomes report activity too.
+/// Minimum time between two reports while no new batch arrives. Outcomes report activity too.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 
-/// What arrived; clones share it.
+/// The arrivals that are not in the ledger yet; clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Arrivals(Arc<SharedArrivals>);
 
@@ -40,7 +40,7 @@ struct SharedArrivals {
 
 #[derive(Debug, Default)]
 struct ArrivalState {
-    /// The greatest size that each batch announced to this process.
+    /// The largest size announced for each batch to this process.
     announced: HashMap<Name, Option<u64>>,
     /// What the ledger does not have yet.
     new: Announced,
@@ -48,7 +48,7 @@ struct ArrivalState {
 }
 
 impl Arrivals {
-    /// Notes the jobs of one receive. `jobs` is empty where no body was a job.
+    /// Notes the jobs of one receive. `jobs` is empty if no body was a valid job.
     pub fn note<'a>(&self, jobs: impl Iterator<Item = &'a Job>) {
         let mut state = self.lock();
         jobs.for_each(|job| state.note(job));
@@ -59,7 +59,7 @@ impl Arrivals {
         }
     }
 
-    /// Writes what is noted into the ledger until it is dropped.
+    /// Writes noted arrivals to the ledger until the future is dropped.
     pub async fn report_to(self, ledger: Ledger) {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         loop {
@@ -71,7 +71,7 @@ impl Arrivals {
                     tokio::time::sleep(EVERY).await;
                 }
                 Err(error) => {
-                    debug!(%error, "cannot record that messages arrived, trying again");
+                    debug!(%error, "cannot record that messages arrived, retrying");
                     self.take_back(new);
                     backoff.wait().await;
                 }

@@ -1,5 +1,5 @@
-//! Reads every 15 s what the queues hold: for the gauges that operators and alerts look at, and for the ledger, where it
-//! says whether outstanding certificates are missing.
+//! Reads the queue depths every 15 s, for the gauges that operators and alerts watch, and for the ledger, which needs
+//! them to decide whether outstanding certificates are missing.
 //!
 //! A queue that cannot be read has no gauge: unknown is not 0.
 
@@ -14,28 +14,28 @@ use crate::ledger::reading::QueueReading;
 use crate::quota::by_target::PermitPools;
 use crate::telemetry::metrics::{Metrics, QUEUE_STATES};
 
-/// How often the queues are read: SQS's own counts lag by up to a minute.
+/// How often the queues are read. More often gains little: SQS's own counts lag by up to a minute.
 const EVERY: Duration = Duration::from_secs(15);
 
-/// The queues that are watched.
+/// Watches the queues.
 #[derive(Clone, Debug)]
 pub struct Backlog {
-    /// The queue of jobs.
+    /// The main queue.
     pub main: Queue,
-    /// The second queue, of jobs that were sent again.
+    /// The second queue, for resent jobs, if `queue.replay` is configured.
     pub replay: Option<Queue>,
-    /// Their dead-letter queues, as far as we may look at them.
+    /// Their dead-letter queues, as far as this worker has permission to read them.
     pub dead: Vec<Queue>,
-    /// Where the readings are noted.
+    /// The ledger that readings are written to.
     pub ledger: Ledger,
-    /// What is measured.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// The tokens of every target.
+    /// The permit pools of all targets.
     pub pools: PermitPools,
 }
 
 impl Backlog {
-    /// Reads until it is dropped.
+    /// Reads the queues until the future is dropped.
     pub async fn run(self) {
         let mut looks = tokio::time::interval(EVERY);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -53,7 +53,7 @@ impl Backlog {
         }
     }
 
-    /// What the queues of jobs hold together; `None` where one of them cannot be read.
+    /// Returns the total number of messages in the main and the second queue, or `None` if one of them cannot be read.
     fn n_messages(&self, main: Option<&QueueAttributes>, replay: Option<&QueueAttributes>) -> Option<u64> {
         let main = main?.messages();
         if self.replay.is_none() { Some(main) } else { Some(main.saturating_add(replay?.messages())) }
@@ -79,12 +79,12 @@ impl Backlog {
     async fn note(&self, reading: QueueReading) {
         if let Err(error) = self.ledger.note_reading(self.main.url(), reading).await {
             self.metrics.db_error(&error);
-            warn!(%error, "cannot record what the queues hold");
+            warn!(%error, "cannot record the queue depths");
         }
     }
 
-    /// Adds up what these queues hold, which operators see as one; the retention is that of the last one. `None`: there is
-    /// no such queue, or one cannot be read.
+    /// Adds up the counts of these queues, which are shown under one name; the retention is that of the last one.
+    /// Returns `None` if `queues` is empty or one of them cannot be read.
     async fn look(&self, name: &str, queues: &[Queue]) -> Option<QueueAttributes> {
         let sum = self.read_all(queues).await;
         let gauge = &self.metrics.queue_messages;
@@ -95,7 +95,7 @@ impl Backlog {
                     gauge.with_label_values(&[name, state]).set(i64::try_from(n).unwrap_or(i64::MAX));
                 }
             }
-            // A series that is not there is removed already.
+            // The only error is that the series does not exist.
             None => QUEUE_STATES.iter().for_each(|state| drop(gauge.remove_label_values(&[name, state]))),
         }
         sum
@@ -106,7 +106,7 @@ impl Backlog {
         for queue in queues {
             let read = queue.attributes().await;
             self.metrics.sqs_request("GetQueueAttributes", &read);
-            let unreadable = |error: &QueueError| warn!(%error, queue = queue.url(), "cannot read what a queue holds");
+            let unreadable = |error: &QueueError| warn!(%error, queue = queue.url(), "cannot read the queue depth");
             let read = read.inspect_err(unreadable).ok()?;
             let before = sum.unwrap_or_default();
             sum = Some(QueueAttributes {

@@ -1,8 +1,8 @@
-//! Keeps what is held of one queue hidden from other workers, from the receive to the ack.
+//! Keeps the held messages of one queue hidden from other workers, from the receive to the ack.
 //!
-//! Visibility is extended at half the queue's own time-out, in tens. SQS allows twelve hours from the receive on: a
-//! message that is held for eleven is let go and comes back. So does one whose receipt SQS no longer takes; its job
-//! goes on, and a second copy of it is harmless.
+//! Extends each message's visibility timeout once half of it has passed, ten messages a call. SQS allows at most twelve
+//! hours from the receive: a message held for eleven is no longer extended and becomes visible again. So does one whose
+//! receipt SQS no longer accepts. The job itself continues; a second delivery of it is harmless.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,36 +15,36 @@ use crate::aws::queue::{CALL_MAX, Queue};
 use crate::engine::slots::{Due, Slots};
 use crate::telemetry::metrics::{Metrics, ok_or_error};
 
-/// Longest that a message is kept hidden: an hour below what SQS allows.
+/// Maximum time that a message is kept hidden: an hour less than SQS allows.
 pub const HELD_MAX: Duration = Duration::from_hours(11);
 
-/// Longest that SQS lets a message be hidden after its receive; an extension past it is refused.
+/// Maximum time after its receive that SQS lets a message stay hidden; SQS rejects an extension beyond it.
 const HIDDEN_MAX: Duration = Duration::from_hours(12);
 
-/// How often is looked for what is due, as a part of the queue's visibility time-out: fine enough that an extension
-/// that fails is tried again several times before the message shows.
+/// Checks per visibility timeout for messages that are due: often enough that a failed extension is retried several
+/// times before the message becomes visible.
 const LOOKS: u32 = 10;
 
-/// Extensions under way at a time: one that hangs must not hold up all others.
+/// Maximum number of concurrent extension calls: one that hangs must not block all others.
 const CALLS_MAX: usize = 8;
 
-/// Extends the visibility of what is held.
+/// Extends the visibility of held messages.
 #[derive(Clone, Debug)]
 pub struct Heartbeat {
     /// The queue of the messages.
     pub queue: Queue,
-    /// What is held.
+    /// The held messages.
     pub slots: Slots,
-    /// The queue's visibility time-out.
+    /// The queue's visibility timeout.
     pub visibility: Duration,
-    /// Longest that a message is kept hidden.
+    /// Maximum time that a message is kept hidden.
     pub held_max: Duration,
-    /// What is measured.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
 }
 
 impl Heartbeat {
-    /// Beats for ever.
+    /// Extends visibilities forever.
     pub async fn run(self) {
         let mut looks = tokio::time::interval(self.visibility / LOOKS);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -67,11 +67,11 @@ impl Heartbeat {
     async fn extend(self, ten: Vec<Due>) {
         let receipts: Vec<String> = ten.iter().map(|due| due.receipt.clone()).collect();
         let asked_at = Instant::now();
-        // Given up so early that there is time for another try; it may have gone through, which does no harm.
+        // Times out early enough to leave time for a retry; the call may have succeeded, which does no harm.
         let answer = tokio::time::timeout(self.visibility / 5, self.queue.hide(&receipts, self.visibility)).await;
         let Ok(answer) = answer else {
             self.metrics.sqs_request("ChangeMessageVisibilityBatch", &answer);
-            return warn!("SQS does not answer whether messages stay hidden");
+            return warn!("SQS did not answer in time whether messages stay hidden");
         };
         self.metrics.sqs_request("ChangeMessageVisibilityBatch", &answer);
         let results = match answer {
@@ -83,7 +83,7 @@ impl Heartbeat {
             match result {
                 Ok(()) => due.hidden(asked_at),
                 Err(error) if error.is_final() => {
-                    warn!(%error, "a message is no longer ours; it may come a second time");
+                    warn!(%error, "a message's receipt is no longer valid; the message may be delivered again");
                     due.lost();
                 }
                 Err(error) => debug!(%error, "cannot extend the visibility of a message"),

@@ -1,7 +1,7 @@
-//! This worker's heartbeat in the ledger, and what it reads there about the whole fleet.
+//! This worker's heartbeat in the ledger, and the fleet-wide counts that it reads there.
 //!
-//! Every three seconds it reports host, version and open breakers, so that `muster status` and `muster doctor` name what
-//! stops the work; then it reads the counts that every worker exports alike.
+//! Every three seconds it reports host, version and open breakers, so that `muster status` and `muster doctor` can name
+//! what blocks the work. Then it reads the counts of the whole fleet, which every worker exports alike.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,24 +14,24 @@ use crate::ledger::workers::Identity;
 use crate::ledger::{Ledger, LedgerError};
 use crate::telemetry::metrics::Metrics;
 
-/// How often a worker reports: `workers::ALIVE_FOR` is four times as long.
+/// How often a worker reports. `workers::ALIVE_FOR` is four times as long.
 const EVERY: Duration = Duration::from_secs(3);
 
-/// Reports a worker.
+/// Reports this worker to the ledger.
 #[derive(Clone, Debug)]
 pub struct Presence {
-    /// Who it is.
+    /// This worker's identity.
     pub identity: Arc<Identity>,
     /// The ledger.
     pub ledger: Ledger,
-    /// What holds its calls back.
+    /// The board, whose open breakers and holds are reported.
     pub board: Board,
-    /// Where the counts of the fleet are shown.
+    /// The metrics that export the fleet-wide counts.
     pub metrics: Arc<Metrics>,
 }
 
 impl Presence {
-    /// Reports until it is dropped.
+    /// Reports until the future is dropped.
     pub async fn run(self) {
         let mut beats = tokio::time::interval(EVERY);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -39,7 +39,7 @@ impl Presence {
             beats.tick().await;
             if let Err(error) = self.beat().await {
                 self.metrics.db_error(&error);
-                // The Postgres breaker says so at a higher level as soon as work is affected.
+                // The Postgres breaker logs at a higher level as soon as work is affected.
                 debug!(%error, "cannot report to the ledger");
             }
         }
@@ -53,7 +53,7 @@ impl Presence {
     }
 }
 
-/// This process, under a random id.
+/// Returns the identity of this process, with a random id.
 pub fn identity() -> Identity {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
     Identity {

@@ -1,10 +1,10 @@
-//! Asks SQS for work: only as much as free slots and the rate allow, ten at a time, with a long poll.
+//! Receives jobs from SQS: only as many as free slots and the rate allow, up to ten at a time, with long polling.
 //!
-//! A receiver asks one queue. That of the second queue waits for messages with one slot only: a long poll holds what it
-//! might fill, and live work shall have the rest.
+//! A receiver polls one queue. The receiver of the second queue (`queue.replay`) waits with one slot only: a long poll
+//! occupies all slots that it might fill, and live work needs the others.
 //!
-//! A receive under way is always awaited, also at the end: its messages would otherwise stay hidden until their
-//! visibility ends, and would have burnt a delivery.
+//! A receive in progress is always awaited, even during shutdown: otherwise its messages would stay hidden until their
+//! visibility timeout expires, and would have used up a delivery.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -27,61 +27,62 @@ use crate::runtime::crash_point;
 use crate::telemetry::metrics::{Metrics, delivery};
 use muster_core::job::{Job, ParseError};
 
-/// Longest first wait and longest wait after a receive that failed.
+/// Upper bounds of the first and of any later wait after a failed receive (exponential backoff with full jitter).
 const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
-/// Receives that fail in a row before SQS counts as failing: single ones come and go.
+/// Consecutive failed receives before SQS counts as failing: single failures are normal.
 const FAILURES_MAX: u32 = 5;
 
-/// The same for slow failures, such as connections that time out: so many within this time.
+/// The same for slow failures, such as connection timeouts: this many consecutive failures that span at least this
+/// time.
 const SLOW_FAILURES: (u32, Duration) = (2, Duration::from_secs(4));
 
-/// How long a queue may be out of reach before whoever waits for it to be empty gives up. A denial is given less: only
-/// people end it.
+/// How long a queue may be unreachable before `--until-empty` gives up. If the queue is missing, of the wrong type or
+/// access is denied, it gives up after [`FAILURES_MAX`] failures: only an operator can fix that.
 const GIVE_UP_AFTER: Duration = Duration::from_mins(1);
 
-/// After this many empty long polls in a row that end at once, a warning is logged. A single one is normal.
+/// After this many consecutive empty long polls that return at once, a warning is logged. A single one is normal.
 const HURRIED_MAX: u32 = 3;
 
 /// Receives messages and hands their jobs to the worker.
 #[derive(Clone, Debug)]
 pub struct Receiver {
-    /// Where messages come from.
+    /// The queue to receive from.
     pub queue: Queue,
-    /// Whose messages they are.
+    /// The lane of its messages.
     pub lane: Lane,
-    /// The room for them.
+    /// The slots that hold them.
     pub slots: Slots,
-    /// What reports to the ledger that they arrived.
+    /// Reports arriving messages to the ledger.
     pub arrivals: Arrivals,
-    /// Who does their jobs.
+    /// Processes the jobs.
     pub worker: Worker,
-    /// Where bodies go that are no job.
+    /// Takes the bodies that are not jobs.
     pub recorder: mpsc::Sender<Finished>,
-    /// What holds calls back.
+    /// The board: nothing is received while no call could be made.
     pub board: Board,
-    /// What is measured.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// Ends the receiving.
+    /// Stops the receiver when cancelled.
     pub stop: CancellationToken,
-    /// How long an empty queue is waited on.
+    /// How long one long poll waits on an empty queue.
     pub wait: Duration,
-    /// Stops everything once there is nothing more to do here.
+    /// Stops the service once nothing is left to do; `None` to run until stopped.
     pub until_empty: Option<Drained>,
 }
 
-/// Where it is looked whether there is more to do.
+/// What `--until-empty` checks before it stops.
 #[derive(Clone, Debug)]
 pub struct Drained {
-    /// All queues of jobs.
+    /// The main queue and the second one.
     pub queues: Vec<Queue>,
-    /// The ledger, where jobs wait that will be sent again.
+    /// The ledger, which knows whether parked jobs will still be resent.
     pub ledger: Ledger,
-    /// Why it was given up to find out.
+    /// Set to the error if a queue could not be read and the check was abandoned.
     pub given_up: Arc<OnceLock<QueueError>>,
 }
 
-/// Receives that failed in a row.
+/// Consecutive failed receives.
 #[derive(Default)]
 struct Failures {
     n: u32,
@@ -90,7 +91,7 @@ struct Failures {
 }
 
 impl Failures {
-    /// Notes one; too many open the breaker until a receive goes through.
+    /// Counts a failure; too many open the SQS breaker until a receive succeeds.
     fn one_more(&mut self, error: &QueueError, sqs: &Dependency) {
         self.n += 1;
         let since = *self.since.get_or_insert_with(Instant::now);
@@ -100,7 +101,7 @@ impl Failures {
         }
     }
 
-    /// Says whether it is of no use to go on waiting for the queue to be empty.
+    /// Returns whether to stop waiting for the queue to be empty.
     fn are_too_many(&self, error: &QueueError) -> bool {
         match error.kind {
             QueueErrorKind::Transient => self.since.is_some_and(|since| since.elapsed() >= GIVE_UP_AFTER),
@@ -109,7 +110,7 @@ impl Failures {
     }
 }
 
-/// Long polls in a row that ended at once with nothing.
+/// Consecutive long polls that returned nothing at once.
 #[derive(Default)]
 struct Hurried(u32);
 
@@ -119,15 +120,15 @@ impl Hurried {
         if self.0 == HURRIED_MAX {
             warn!(
                 queue = queue.url(),
-                "an empty queue does not wait for messages as it was asked to; asking less often. Something on the way may \
-                 answer in place of SQS"
+                "a long poll on an empty queue returns at once instead of waiting; polling less often. A proxy may be \
+                 answering in place of SQS"
             );
         }
     }
 }
 
 impl Receiver {
-    /// Receives until it is stopped.
+    /// Receives until stopped.
     pub async fn run(self) {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         let mut failures = Failures::default();
@@ -140,7 +141,7 @@ impl Receiver {
                 () = self.board.until_usable() => {}
             }
             let (n_max, wait) = self.wish(may_be_more);
-            // Taken before receiving: a message that waits for a slot would burn its visibility time-out.
+            // Taken before receiving: the visibility timeout of a message that waits for a slot would keep running.
             let slots = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
@@ -191,16 +192,16 @@ impl Receiver {
         }
     }
 
-    /// Stops where the queue was to be emptied and cannot be read.
+    /// Stops the service if it runs until empty and the queue cannot be read.
     fn give_up(&self, error: QueueError) {
         if let Some(Drained { given_up, .. }) = &self.until_empty {
-            // The first reason is as good as any.
+            // Fails only if another receiver has set a reason; one is enough.
             let _ = given_up.set(error);
             self.stop.cancel();
         }
     }
 
-    /// How many messages are asked for, and how long is waited for the first.
+    /// Returns how many messages to ask for, and how long to wait for the first.
     fn wish(&self, may_be_more: bool) -> (usize, Duration) {
         match self.lane {
             Lane::Live => (CALL_MAX, self.wait),
@@ -209,7 +210,7 @@ impl Receiver {
         }
     }
 
-    /// Puts the messages into their slots and hands them on.
+    /// Puts the messages into slots and passes their jobs to the worker.
     async fn take(&self, slots: Vec<Slot>, messages: Vec<ReceivedMessage>) {
         let mut jobs = Vec::with_capacity(messages.len());
         for (slot, message) in slots.into_iter().zip(messages) {
@@ -237,21 +238,22 @@ impl Receiver {
     }
 
     async fn quarantine(&self, delivery: Delivery, no_job: NotAJob) {
-        warn!(message_id = delivery.message_id, reason = no_job.error.code(), "a message is no job");
+        warn!(message_id = delivery.message_id, reason = no_job.error.code(), "a message is not a job");
         let finish = Finish::Quarantined(Box::new(no_job));
-        // The recorder is gone only after its deadline; then the message comes back by itself.
+        // Fails only once the drain deadline has ended the recorder; then the message becomes visible again by itself.
         let _ = self.recorder.send(Finished::new(delivery, finish)).await;
     }
 
-    /// Stops where no queue holds anything, not even for other workers, and nothing will be sent again by itself.
+    /// Stops the service if no queue holds a message, not even one in flight at another worker, and no parked job will
+    /// be resent without an operator.
     ///
     /// # Errors
-    /// A queue does not say how much it holds.
+    /// A queue's message counts cannot be read.
     async fn stop_if_drained(&self) -> Result<(), QueueError> {
         let Some(Drained { queues, ledger, .. }) = self.until_empty.as_ref().filter(|_| self.slots.held() == 0) else {
             return Ok(());
         };
-        // Asked first: what is sent again in between is in a queue then.
+        // Checked before the queues: a job that is resent in between is then counted in a queue.
         if ledger.will_send_again().await.unwrap_or(true) {
             return Ok(());
         }
@@ -278,7 +280,7 @@ mod tests {
         QueueError { operation: "ReceiveMessage", kind, code, message: "no answer".to_owned() }
     }
 
-    /// Premise: connections that time out take seconds each, and five of them more than operators may wait to be told.
+    /// Premise: a connection timeout takes seconds, and five of them take longer than operators may wait for the alert.
     #[tokio::test(start_paused = true)]
     async fn a_queue_fails_after_five_fast_failures_or_two_slow_ones() {
         for (wait, n) in [(Duration::ZERO, FAILURES_MAX), (SLOW_FAILURES.1, SLOW_FAILURES.0)] {

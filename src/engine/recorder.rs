@@ -1,7 +1,8 @@
-//! Writes how jobs ended and then deletes their messages: commit first, delete after.
+//! Commits outcomes to the ledger and then deletes their messages, never the other way round.
 //!
-//! Ends are collected by number, bytes or time (`pages`) and written in one transaction (`page`), tried again until it is known
-//! to be through. Deleting happens beside the next transaction. Only this file deletes messages.
+//! Group commit: outcomes are collected by number, bytes or time (`pages`) and written in one transaction (`page`),
+//! which is retried until it is known to be committed. Messages are deleted while the next transaction runs. No other
+//! file deletes messages.
 
 mod entry;
 mod page;
@@ -28,31 +29,32 @@ use pages::Pages;
 
 pub use entry::{Finish, Finished, NotAJob};
 
-/// Longest first wait and longest wait before a transaction or a delete is tried again.
+/// Upper bounds of the first and of any later wait before a transaction or an ack is retried (exponential backoff with
+/// full jitter).
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// How often a delete or a giving back is tried at least before the process ends. Before that it is tried for as long as
-/// it takes: a message that came back instead would burn a delivery each time.
+/// Minimum attempts for each delete or release before the process exits. Until then it is retried without limit: a
+/// message that became visible again instead would use up a delivery each time.
 const ACK_ATTEMPTS: u32 = 4;
 
-/// Writes ends and deletes messages.
+/// Commits outcomes and deletes messages.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     /// The ledger.
     pub ledger: Ledger,
-    /// What holds calls back: it learns whether the ledger takes ends, and which holds it has.
+    /// The board, which is told whether the ledger accepts outcomes, and which holds it has.
     pub board: Board,
-    /// What is measured.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
 }
 
 impl Recorder {
-    /// Works until every sender of ends is gone and everything is written and deleted.
+    /// Runs until all senders of `ends` are dropped and everything is committed and deleted.
     pub async fn run(self, mut ends: mpsc::Receiver<Finished>) {
         let (acks, last) = (TaskTracker::new(), CancellationToken::new());
         let mut pages = Pages::default();
         if let Err(error) = self.ledger.forget_writers().await {
-            warn!(%error, "cannot forget the writers of old pages");
+            warn!(%error, "cannot delete old page writers");
         }
         while let Some(page) = pages.next_page(&mut ends).await {
             let (recorder, last) = (self.clone(), last.clone());
@@ -61,7 +63,7 @@ impl Recorder {
             acks.spawn(async move {
                 tokio::join!(
                     recorder.ack(Ack::Delete, committed, &last),
-                    // Beside the deletes, which are tried for as long as it takes.
+                    // Not after the deletes, which may be retried for a long time.
                     recorder.ack(Ack::GiveBack, released, &last),
                 );
             });
@@ -71,7 +73,7 @@ impl Recorder {
         acks.wait().await;
     }
 
-    /// Tells others of a committed end.
+    /// Updates metrics and holds after a delivery was committed.
     fn tell(&self, finished: &Finished) {
         match &finished.finish {
             Finish::Ended { outcome, .. } => {
@@ -92,7 +94,7 @@ impl Recorder {
         self.metrics.last_progress.with_label_values(&[""; 0]).set(now.unix_timestamp() as f64);
     }
 
-    /// Tells SQS what became of messages, ten of a queue a call, each entry looked at.
+    /// Deletes or releases messages, ten of one queue per call; checks the result of each entry.
     async fn ack(&self, ack: Ack, finished: Vec<Finished>, last: &CancellationToken) {
         let deliveries = finished.into_iter().map(|finished| finished.delivery);
         let mut calls = tokio::task::JoinSet::new();
@@ -103,7 +105,7 @@ impl Recorder {
         calls.join_all().await;
     }
 
-    /// Tells it again and again; a few times only once `last` says that the process ends.
+    /// Acks up to ten messages and retries without limit; once `last` is cancelled, gives up after [`ACK_ATTEMPTS`].
     async fn ack_ten(&self, ack: Ack, queue: &Queue, mut left: Vec<Delivery>, last: CancellationToken) {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         for attempt in 1_u32.. {
@@ -133,7 +135,7 @@ impl Recorder {
             if attempt >= ACK_ATTEMPTS && last.is_cancelled() {
                 return warn!(
                     messages = left.len(),
-                    "could not {ack} messages; they come back when their visibility ends"
+                    "could not {ack} messages; they reappear when their visibility timeout expires"
                 );
             }
             backoff.wait().await;
@@ -149,20 +151,20 @@ impl Recorder {
             }
             Ack::GiveBack => {
                 let n_given = results.iter().filter(|result| result.is_ok()).count();
-                info!(messages = n_given, "gave messages back");
+                info!(messages = n_given, "released messages");
             }
         }
     }
 }
 
-/// What SQS is told of a message whose work is done.
+/// What is done with a message that this worker is finished with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, strum::Display)]
 #[strum(serialize_all = "lowercase")]
 enum Ack {
-    /// Its end is committed.
+    /// Deleted: its outcome is committed.
     Delete,
-    /// Another worker shall have it at once.
-    #[strum(serialize = "give back")]
+    /// Released: made visible at once, for another worker.
+    #[strum(serialize = "release")]
     GiveBack,
 }
 

@@ -1,8 +1,8 @@
-//! Sends parked jobs again: one as a probe where no live job does it, all once what they wait for is over, those of a busy
-//! target as it gets room for them.
+//! Resends parked jobs: one as a probe if no live job serves as one, all of them once their hold is released, and those
+//! of a busy target as room becomes free.
 //!
-//! A job stops to wait only after SQS took its message; a crash in between sends it twice, which is harmless. Of several
-//! workers, one sends for a released hold at a time, under a lease.
+//! Transactional outbox: the ledger row stops waiting only after SQS accepted the message. A crash in between sends a
+//! job twice, which is harmless. Only one worker at a time resends the jobs of a released hold, under a lease.
 
 mod call;
 
@@ -25,58 +25,60 @@ use muster_core::hold::{HoldKey, HoldKind};
 
 use call::{SendCall, calls};
 
-/// How often the holds are looked at: so long may a worker park jobs, or call for them, after another knew better.
+/// How often the holds are read. For this long a worker may still park jobs, or call for them, after another worker or
+/// an operator changed a hold.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Most holds that are probed in one look: what somebody pauses or releases must be seen soon.
+/// Maximum number of holds probed between two reads: a pause or a release must be seen soon.
 const PROBES_MAX: usize = 10;
 
-/// How many jobs are read at a time.
+/// Maximum number of jobs read at a time.
 const PAGE_MAX: u32 = 100;
 
-/// How many rows of a replay are marked at a time: a turn of about a second, after which other holds have theirs.
+/// Maximum number of rows of a replay that are marked in one turn: about a second of work, after which other holds get
+/// their turn.
 const CHOSEN_MAX: u32 = 1000;
 
-/// Most calls of SQS at a time: as fast as SQS takes them is not wanted, live work comes first.
+/// Maximum number of concurrent calls to SQS. More would be faster, but live work comes first.
 const CALLS_MAX: usize = 4;
 
-/// How long nobody else sends for a hold; renewed with every page. So long the jobs of a worker that was killed wait
-/// more.
+/// Length of the lease on a released hold, renewed with every page. If a worker is killed, its jobs wait this much
+/// longer.
 const LEASE: Duration = Duration::from_secs(10);
 
-/// Longest first wait and longest wait after an error.
+/// Upper bounds of the first and of any later wait after an error (exponential backoff with full jitter).
 const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
-/// Sends parked jobs again.
+/// Resends parked jobs.
 #[derive(Clone, Debug)]
 pub struct Resender {
     /// The ledger.
     pub ledger: Ledger,
-    /// Where fresh messages go.
+    /// The queue that resent jobs go to.
     pub queue: Queue,
-    /// What holds calls back.
+    /// The board, whose view of the holds is kept fresh here.
     pub board: Board,
-    /// The tokens of every target.
+    /// The permit pools of all targets.
     pub pools: PermitPools,
-    /// What is measured.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
 }
 
-/// Why jobs are sent again.
+/// Why jobs are resent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 enum ResendReason {
-    /// To see whether the hold is over.
+    /// To probe whether the hold can be released.
     Probe,
-    /// The hold is over.
+    /// The hold was released.
     Release,
     /// A busy target has room.
     Room,
-    /// Somebody asked for it.
+    /// An operator asked for it.
     Replay,
 }
 
-/// Why jobs could not be sent again for now.
+/// Why jobs could not be resent for now.
 #[derive(Debug, thiserror::Error)]
 enum ResendFailure {
     #[error(transparent)]
@@ -88,12 +90,12 @@ enum ResendFailure {
 }
 
 impl Resender {
-    /// Works until it is dropped.
+    /// Runs until the future is dropped.
     pub async fn run(self) {
         tokio::join!(self.watch(), self.send_released());
     }
 
-    /// Keeps this worker's view of the holds fresh, ends those that are over and has the others probed.
+    /// Keeps this worker's view of the holds fresh, releases holds whose cause is gone, and has the others probed.
     async fn watch(&self) {
         let mut over = Vec::new();
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
@@ -101,7 +103,7 @@ impl Resender {
             match self.look(&mut over).await {
                 Ok(()) => backoff.reset(),
                 Err(error) => {
-                    self.note(&error, "cannot look at the holds");
+                    self.note(&error, "cannot check the holds");
                     backoff.wait().await;
                 }
             }
@@ -109,17 +111,17 @@ impl Resender {
         }
     }
 
-    /// Looks once. What is over stays in `over` until the ledger has it.
+    /// Checks the holds once. Holds to be released stay in `over` until the ledger has recorded their release.
     async fn look(&self, over: &mut Vec<HoldKey>) -> Result<(), ResendFailure> {
         if self.ledger.heal_holds().await? > 0 {
-            warn!("the clock of the ledger was set back: holds are probed anew");
+            warn!("the ledger's clock was wrong or was set back: affected holds are probed again");
         }
         self.board.holds.refresh(self.ledger.open_holds().await?);
         over.extend(self.board.holds.take_releases());
         let n = self.ledger.release(over).await?;
         over.clear();
         if n > 0 {
-            info!(holds = n, "holds are over");
+            info!(holds = n, "released holds");
         }
         let not = [self.board.not_ours_to_probe(), self.without_room()].concat();
         for _ in 0..PROBES_MAX {
@@ -135,13 +137,13 @@ impl Resender {
         Ok(())
     }
 
-    /// The holds of busy targets that have enough work here.
+    /// Returns the holds of busy targets that have enough work here.
     fn without_room(&self) -> Vec<HoldKey> {
         let full = self.pools.iter().filter(|(_, _, permits)| !permits.is_short_of_work());
         full.map(|(target, operation, _)| HoldKey::busy(target, operation)).collect()
     }
 
-    /// Sends as many jobs of a busy target again as it has room for. Where none is left, the hold is over.
+    /// Resends as many jobs of a busy target as it has room for. Releases the hold if no job is left.
     async fn refill(&self, hold: &HoldKey) -> Result<(), ResendFailure> {
         let mut its = self.pools.iter().filter(|(target, operation, _)| HoldKey::busy(target, *operation) == *hold);
         // Another worker serves the target.
@@ -159,7 +161,8 @@ impl Resender {
         Ok(())
     }
 
-    /// Ends a hold for which nothing waits: the next job that comes finds out. Otherwise gives back one that waits.
+    /// Releases a hold that no job waits for: the next job that arrives serves as the probe. Otherwise returns one
+    /// waiting job.
     async fn release_if_empty(&self, hold: &HoldKey) -> Result<Vec<WaitingJob>, ResendFailure> {
         let jobs = self.ledger.waiting(hold, None, 1).await?;
         if jobs.is_empty() {
@@ -168,17 +171,17 @@ impl Resender {
         Ok(jobs)
     }
 
-    /// Sends one job of a hold again, so that a worker lets it through.
+    /// Resends one job of a hold as a half-open probe.
     async fn probe(&self, hold: &HoldKey) -> Result<(), ResendFailure> {
         let jobs = self.release_if_empty(hold).await?;
         if jobs.is_empty() {
             return Ok(());
         }
-        info!(%hold, "sending one job again as a probe");
+        info!(%hold, "resending one job as a probe");
         self.send(hold, jobs, ResendReason::Probe).await
     }
 
-    /// Sends the jobs of released holds, one hold after the other.
+    /// Resends the jobs of released holds, one hold after the other.
     async fn send_released(&self) {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         loop {
@@ -193,14 +196,14 @@ impl Resender {
             match sent {
                 Ok(()) => backoff.reset(),
                 Err(error) => {
-                    self.note(&error, "cannot send parked jobs again");
+                    self.note(&error, "cannot resend parked jobs");
                     backoff.wait().await;
                 }
             }
         }
     }
 
-    /// Sends the jobs of one hold, and gives the lease up where that fails or something is left.
+    /// Resends the jobs of one hold, and gives up the lease if that fails or jobs are left.
     async fn send_hold(&self, lease: ReleaseLease) -> Result<(), ResendFailure> {
         let hold = lease.hold.clone();
         let mut held = Some(lease);
@@ -215,7 +218,8 @@ impl Resender {
         sent.map(drop)
     }
 
-    /// Sends what waits for a hold, a replay's next jobs among it; tells whether nothing more is to come.
+    /// Resends the jobs that wait for a hold; for a replay, chooses its next jobs first. Returns whether nothing is
+    /// left to choose.
     async fn take_turn(&self, hold: &HoldKey, held: &mut Option<ReleaseLease>) -> Result<bool, ResendFailure> {
         let Some(number) = hold.replay_number() else {
             return self.send_pages(hold, held, ResendReason::Release).await.map(|()| true);
@@ -226,7 +230,7 @@ impl Resender {
         Ok(is_last)
     }
 
-    /// Sends page by page, for as long as the lease is ours and something waits.
+    /// Resends jobs page by page (keyset pagination), while the lease is held and jobs wait.
     async fn send_pages(
         &self,
         hold: &HoldKey,
@@ -237,21 +241,21 @@ impl Resender {
         while let Some(lease) = held {
             *held = self.ledger.renew(lease, LEASE).await?;
             if held.is_none() {
-                warn!(%hold, "the hold began anew, or another worker sends its jobs");
+                warn!(%hold, "lost the lease on a hold: it was opened again, or another worker resends its jobs");
                 break;
             }
             let jobs = self.ledger.waiting(hold, last.as_ref(), PAGE_MAX).await?;
             let Some(job) = jobs.last() else { break };
             last = Some(job.clone());
-            info!(%hold, jobs = jobs.len(), "sending jobs again");
+            info!(%hold, jobs = jobs.len(), "resending jobs");
             self.send(hold, jobs, cause).await?;
         }
         Ok(())
     }
 
-    /// Sends jobs, several calls at a time. What cannot be sent stops to wait too.
+    /// Resends jobs, up to [`CALLS_MAX`] calls at a time. Jobs that cannot be sent stop waiting too.
     async fn send(&self, hold: &HoldKey, jobs: Vec<WaitingJob>, cause: ResendReason) -> Result<(), ResendFailure> {
-        // Before the messages are there: what is being resent must not count as missing.
+        // Before the messages exist: jobs that are being resent must not count as missing.
         self.ledger.note_activity().await?;
         let (ready, unreadable) = calls(jobs);
         self.set_aside(hold, &unreadable.iter().collect::<Vec<_>>()).await?;
@@ -270,7 +274,7 @@ impl Resender {
         sent
     }
 
-    /// Makes one call, and notes of each job what SQS said.
+    /// Makes one call to SQS and records its result for each job.
     async fn make(&self, call: SendCall, hold: &HoldKey, cause: ResendReason) -> Result<(), ResendFailure> {
         let answer = self.queue.send(&call.messages).await;
         crash_point::reached("sent_again");
@@ -280,7 +284,7 @@ impl Resender {
             match result {
                 Ok(()) => taken.push(job),
                 Err(error) if error.is_final() => {
-                    error!(%error, batch = job.batch, subject = hex::encode(job.subject), "SQS refuses a parked job");
+                    error!(%error, batch = job.batch, subject = hex::encode(job.subject), "SQS rejects a parked job");
                     refused.push(job);
                 }
                 Err(error) => failed = Err(error.into()),
@@ -292,7 +296,7 @@ impl Resender {
         failed
     }
 
-    /// Lets jobs that cannot be sent wait no more, as they would be tried for ever.
+    /// Stops jobs that cannot be sent from waiting, because they would be retried forever.
     async fn set_aside(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<(), ResendFailure> {
         self.ledger.unsendable(hold, jobs).await?;
         Ok(())
@@ -302,15 +306,15 @@ impl Resender {
         if let ResendFailure::Store(error) = failure {
             self.metrics.db_error(error);
         }
-        warn!(error = %failure, "{message}, trying again");
+        warn!(error = %failure, "{message}, retrying");
     }
 }
 
-/// What the next finished call came to.
+/// Returns the result of the next call to finish.
 async fn join_next(calls: &mut JoinSet<Result<(), ResendFailure>>) -> Result<(), ResendFailure> {
     match calls.join_next().await {
         Some(Ok(sent)) => sent,
-        // A call that panicked has noted nothing: its jobs still wait.
+        // A call that panicked has recorded nothing: its jobs still wait.
         Some(Err(_)) | None => Ok(()),
     }
 }

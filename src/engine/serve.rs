@@ -1,7 +1,7 @@
-//! The service: starts the parts in the order of their needs and stops them in the other.
+//! The service: starts its parts in dependency order and drains them front to back.
 //!
-//! One cancellation at the front ends the receiving; closed channels carry the end on: receivers, jobs, recorder,
-//! heartbeat. A deadline ends it where something hangs; what is still held is then given back.
+//! One cancellation stops the receivers; closed channels then stop the rest in turn: receivers, jobs, recorder,
+//! heartbeat. If something hangs, a deadline ends the drain, and the messages still held are released.
 
 mod connections;
 mod descriptors;
@@ -43,10 +43,10 @@ use connections::Connections;
 use quotas::Quotas;
 use running::{Essential, Running};
 
-/// Messages a second that one receiver fetches from SQS, reckoned with a receive of ten in 50 ms.
+/// Messages per second that one receiver fetches from SQS, assuming a receive of ten messages takes 50 ms.
 const RECEIVER_RATE: f64 = 200.0;
 
-/// Most receives at a time.
+/// Maximum number of concurrent receives on the main queue.
 const RECEIVERS_MAX: usize = 16;
 
 /// A worker that has started.
@@ -54,25 +54,25 @@ const RECEIVERS_MAX: usize = 16;
 pub struct Engine {
     running: Running,
     deadline: Duration,
-    /// Why it stopped waiting for an empty queue.
+    /// Set if `--until-empty` gave up because a queue could not be read.
     given_up: Arc<OnceLock<QueueError>>,
 }
 
-/// Whether a service goes on when there is nothing to do.
+/// Whether a service keeps running when there is nothing to do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Until {
-    /// It waits for more.
+    /// It keeps waiting for messages until it is stopped.
     Stopped,
-    /// It stops.
+    /// It stops once the queues are empty.
     Empty,
 }
 
 impl Engine {
-    /// Works until `stop` is cancelled, then drains.
+    /// Runs until `stop` is cancelled, then drains.
     ///
     /// # Errors
-    /// The drain deadline passed before everything was written; what was held was released. Or a part panicked, or the queue
-    /// that was to be emptied cannot be read.
+    /// The drain deadline passed before everything was committed (held messages were then released), a part panicked,
+    /// or a queue to be emptied cannot be read.
     pub async fn run(self) -> anyhow::Result<()> {
         self.running.stop.cancelled().await;
         info!(held = self.running.slots.held(), "stopping");
@@ -84,30 +84,30 @@ impl Engine {
     }
 }
 
-/// A worker that is connected to everything and receives nothing yet; its parts share this.
+/// A worker that is connected to its dependencies but does not receive yet; its parts share these fields.
 pub struct Connected<'a> {
     config: &'a Config,
     connections: Connections,
     pools: PermitPools,
-    /// What is measured.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// The jobs in flight.
+    /// The slots, which hold the jobs in flight.
     pub slots: Slots,
-    /// What holds calls back.
+    /// The board.
     pub board: Board,
     arrivals: Arrivals,
     identity: Arc<Identity>,
     essential: Essential,
     n_slots: usize,
-    /// Stops the worker when it is cancelled.
+    /// Stops the worker when cancelled.
     pub stop: CancellationToken,
 }
 
 impl<'a> Connected<'a> {
-    /// Connects to everything that the settings name; whatever is wrong shows here.
+    /// Connects to everything that the settings name and checks that the settings fit it.
     ///
     /// # Errors
-    /// A dependency that cannot be reached or used, or settings that do not fit it.
+    /// A dependency cannot be reached or used, or the settings do not fit it.
     pub async fn connect(config: &'a Config, stop: CancellationToken) -> anyhow::Result<Self> {
         let n_slots = descriptors::slots(config.worker.slots, config.database.max_connections);
         let metrics = Arc::new(Metrics::new());
@@ -116,7 +116,7 @@ impl<'a> Connected<'a> {
         for (target, reason) in &connections.targets.denied {
             board.denied(target, reason);
         }
-        // What is paused is so from the first message on.
+        // Read before the first message, so that a pause applies from the start.
         board.holds.refresh(insist(async || connections.ledger.open_holds().await).await?);
         let essential = Essential::new(stop.clone());
         let quotas = Quotas { ledger: &connections.ledger, board: &board, metrics: &metrics, essential: &essential };
@@ -126,10 +126,10 @@ impl<'a> Connected<'a> {
         Ok(Self { config, connections, pools, metrics, slots, board, arrivals, identity, essential, n_slots, stop })
     }
 
-    /// Starts to receive.
+    /// Starts receiving.
     ///
     /// # Errors
-    /// The folder of CAs cannot be read.
+    /// The CA folder cannot be read.
     pub fn start(self, until: Until) -> anyhow::Result<Engine> {
         let (ends, ended) = mpsc::channel(self.n_slots);
         let running = Running {
@@ -174,17 +174,17 @@ impl<'a> Connected<'a> {
         Ok(Engine { running, deadline, given_up })
     }
 
-    /// The settings.
+    /// Returns the settings.
     pub fn config(&self) -> &Config {
         self.config
     }
 
-    /// The ledger.
+    /// Returns the ledger.
     pub fn ledger(&self) -> &Ledger {
         &self.connections.ledger
     }
 
-    /// The main queue.
+    /// Returns the main queue.
     pub fn queue(&self) -> &Queue {
         &self.connections.main.queue
     }
@@ -214,7 +214,7 @@ impl<'a> Connected<'a> {
         }))
     }
 
-    /// Starts what works beside the jobs for as long as there are any.
+    /// Starts the background tasks that run as long as there are jobs.
     fn helpers(&self) -> JoinSet<()> {
         let essential = &self.essential;
         let mut helpers = JoinSet::new();
@@ -267,13 +267,13 @@ impl<'a> Connected<'a> {
     }
 }
 
-/// The board of everything whose failing holds calls back.
+/// Creates the board, with a breaker for each target and operation.
 fn board(config: &Config) -> anyhow::Result<Board> {
     let names: Result<Vec<Name>, _> = config.targets.keys().map(|name| name.parse()).collect();
     Ok(Board::new(names.context("a target's name")?, config.breakers.probes()))
 }
 
-/// The slots, which hold as many waiting jobs as the limiters have room for.
+/// Creates the slots, which hold as many waiting jobs as the permit pools have room for.
 fn slots(n: usize, connections: &Connections, pools: &PermitPools) -> Slots {
     let pools = pools.clone();
     let room = move || pools.room();

@@ -1,7 +1,7 @@
-//! Joins copies of one certificate in this process: the first makes the call, the others take over how it ended.
+//! Single-flight for copies of one certificate in this process: the first makes the call, the others take its outcome.
 //!
-//! A claim is held until its end is committed. So whoever claims a certificate anew and then looks into the ledger
-//! finds its row: no call is spent twice.
+//! A claim is held until its outcome is committed. A caller that claims the certificate later and then reads the ledger
+//! therefore finds the row: no call is spent twice.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,30 +13,30 @@ use muster_core::certificate::CertificateId;
 use muster_core::job::{Job, Name, Operation};
 use muster_core::outcome::Outcome;
 
-/// The claims of this process.
+/// The claims of this process; clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct SingleFlight(Arc<Mutex<HashMap<FlightKey, Join>>>);
 
-/// What a call is spent on. A job that insists on AWS's own answer does not join one that does not.
+/// What a call is spent on. A job that insists on an answer from AWS (`verify`) does not join one that does not.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct FlightKey {
     target: Name,
-    /// A CA and a device are two things at AWS, whatever they share.
+    /// AWS keeps CA and device certificates apart, even if they are the same certificate.
     is_of_ca: bool,
     id: CertificateId,
     verify: bool,
 }
 
-/// What came of a claim.
+/// The result of a claim.
 #[derive(Debug)]
 pub enum Claimed {
-    /// Nobody else works on the certificate.
+    /// No other job in this process is working on the certificate.
     First(Claim),
-    /// Somebody does; its end will be ours.
+    /// Another job is working on it; its outcome will be ours.
     Joined(Join),
 }
 
-/// The right to work on a certificate; dropping it gives the right back.
+/// The right to work on a certificate; released on drop.
 #[derive(Debug)]
 pub struct Claim {
     flights: SingleFlight,
@@ -44,7 +44,7 @@ pub struct Claim {
     outcome: watch::Sender<Option<Outcome>>,
 }
 
-/// The wait for another's end.
+/// A wait for the outcome of the first job.
 #[derive(Clone, Debug)]
 pub struct Join {
     operation: Operation,
@@ -72,7 +72,7 @@ impl SingleFlight {
 }
 
 impl Claim {
-    /// Tells those who joined how it ended.
+    /// Passes the outcome to the jobs that joined.
     pub fn settle(&self, outcome: Outcome) {
         self.outcome.send_replace(Some(outcome));
     }
@@ -85,8 +85,8 @@ impl Drop for Claim {
 }
 
 impl Join {
-    /// How the first ended, or nothing where it gave up. A job of another operation learns only of a good end: what one
-    /// call failed for may not be true of another.
+    /// Returns the outcome of the first job, or `None` if it gave up. A job of another operation receives only a
+    /// success: the reason why one call failed may not apply to another.
     pub async fn outcome(mut self, operation: Operation) -> Option<Outcome> {
         let is_same = operation == self.operation;
         let outcome = self.outcome.wait_for(Option::is_some).await.ok()?.clone();
@@ -122,13 +122,13 @@ mod tests {
     fn first(flights: &SingleFlight) -> Claim {
         match flights.claim(&job(), ID) {
             Claimed::First(claim) => claim,
-            Claimed::Joined(_) => panic!("somebody holds the claim"),
+            Claimed::Joined(_) => panic!("the claim is held"),
         }
     }
 
     fn joined(flights: &SingleFlight) -> Join {
         match flights.claim(&job(), ID) {
-            Claimed::First(_) => panic!("nobody holds the claim"),
+            Claimed::First(_) => panic!("the claim is not held"),
             Claimed::Joined(join) => join,
         }
     }

@@ -1,9 +1,9 @@
-//! What this worker has in flight: one slot a message, held from before the receive to after the ack.
+//! What this worker has in flight: one slot per message, held from before the receive to after the ack.
 //!
-//! Slots are bounded by their number and by the bytes of what they hold. In flight is one number: it is the back-pressure, the gauge and the drain condition. A slot also knows its message's
-//! receipt, so that the heartbeat can keep it hidden, and its stage. Jobs that wait for a token are held to what the
-//! limiters have room for, so that one worker does not sit on work that another could do. [`Lane`]s share the slots where
-//! there is a second queue.
+//! Slots are limited in number and in the bytes that they hold. The number in flight is at once the back-pressure, the
+//! gauge and the drain condition. A slot also knows its message's stage, and its receipt, so that the heartbeat can
+//! keep it hidden. Jobs that wait for a permit are limited to what the permit pools have room for, so that one worker
+//! does not sit on work that another could do. If there is a second queue, two [`Lane`]s share the slots.
 
 mod bytes;
 mod lanes;
@@ -65,18 +65,18 @@ struct Held {
     is_being_hidden: bool,
 }
 
-/// How far a job has come, of all stages that it was in.
+/// How far a job has come: the furthest of all stages that it has been in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum StageProgress {
-    /// Nobody knows whether it will wait for a token.
+    /// It is not known yet whether the job will wait for a permit.
     Undecided,
-    /// It waits for its first token.
+    /// The job waits for its first permit.
     Waiting,
-    /// It had a token, or ended without one.
+    /// The job has had a permit, or has an outcome without one.
     Started,
 }
 
-/// A message that the heartbeat shall keep hidden; until it is dropped the message does not go back to the queue.
+/// A message whose visibility timeout the heartbeat must extend; until this is dropped, the message is not released.
 #[derive(Debug)]
 pub struct Due {
     shared: Arc<SharedSlots>,
@@ -86,12 +86,12 @@ pub struct Due {
 }
 
 impl Slots {
-    /// Makes `capacity` slots, for messages of the main queue alone; `room` tells how many more jobs may wait for tokens.
+    /// Creates `capacity` slots for the main queue alone; `room` returns how many more jobs may wait for permits.
     pub fn new(capacity: usize, room: impl Fn() -> Room + Send + Sync + 'static) -> Self {
         Self::with(Lanes::new(capacity, false), Box::new(room))
     }
 
-    /// Makes slots that the main queue and a second one share; each has one at least.
+    /// Creates slots shared by the main queue and a second one; each queue has at least one.
     pub fn shared(capacity: usize, room: impl Fn() -> Room + Send + Sync + 'static) -> Self {
         Self::with(Lanes::new(capacity, true), Box::new(room))
     }
@@ -101,11 +101,11 @@ impl Slots {
         Self(Arc::new(SharedSlots { state, freed: Notify::new(), room }))
     }
 
-    /// Takes from one to `max` slots, waiting for the first.
+    /// Takes between one and `max` slots; waits until at least one is free.
     pub async fn take(&self, lane: Lane, max: usize) -> Vec<Slot> {
         let mut turn = None;
         loop {
-            // Made before the look, so that a slot freed in between is not missed.
+            // Created before the check, so that a slot freed in between is not missed.
             let freed = self.0.freed.notified();
             let room = (self.0.room)();
             let (n, n_kept) = self.0.lock().take(lane, max, room);
@@ -117,12 +117,12 @@ impl Slots {
         }
     }
 
-    /// How many slots hold a message.
+    /// Returns how many slots hold a message.
     pub fn held(&self) -> usize {
         self.0.lock().messages.len()
     }
 
-    /// How many slots hold a message, by stage.
+    /// Returns how many slots hold a message, by stage.
     pub fn by_stage(&self) -> HashMap<Stage, usize> {
         let mut counts: HashMap<Stage, usize> = Stage::VARIANTS.iter().map(|&stage| (stage, 0)).collect();
         for held in self.0.lock().messages.values() {
@@ -131,14 +131,15 @@ impl Slots {
         counts
     }
 
-    /// How long the message that is held longest has been held.
+    /// Returns how long the longest-held message has been held; zero if none is held.
     pub fn oldest_age(&self) -> Duration {
         let oldest = self.0.lock().messages.values().map(|held| held.received_at).min();
         oldest.map_or(Duration::ZERO, |instant| instant.elapsed())
     }
 
-    /// The messages of a queue whose visibility was set so long ago, of those that have not been held for `held_max`.
-    /// One that goes back must not be hidden again, and one that is lost cannot be.
+    /// Returns the messages of a queue whose visibility timeout was set at least `set_ago` ago and that have been held
+    /// for less than `held_max`. Leaves out messages that are being released, which must not be hidden again, and lost
+    /// ones, which cannot be.
     pub fn due(&self, queue: &Queue, set_ago: Duration, held_max: Duration) -> Vec<Due> {
         let mut state = self.0.lock();
         let is_due = |held: &Held| {
@@ -156,7 +157,7 @@ impl Slots {
         due.collect()
     }
 
-    /// The receipts of everything held, and the queues where they are good.
+    /// Returns the receipt of every held message, with the queue that it is valid for.
     pub fn receipts(&self) -> Vec<(Queue, String)> {
         self.0.lock().messages.values().map(|held| (held.queue.clone(), held.receipt.clone())).collect()
     }
@@ -169,7 +170,7 @@ impl SharedSlots {
 }
 
 impl SlotState {
-    /// Takes slots, and returns how many and how many bytes are reserved for each.
+    /// Takes slots; returns how many, and how many bytes are reserved for each.
     fn take(&mut self, lane: Lane, max: usize, room: Room) -> (usize, usize) {
         let n = self.lanes.take(lane, max.min(self.bytes.messages_max()), room);
         (n, self.bytes.expect(n))
@@ -198,18 +199,18 @@ impl SlotState {
 }
 
 impl Due {
-    /// Notes that its visibility was set anew.
+    /// Notes that the message's visibility timeout was set again.
     pub fn hidden(self, since: Instant) {
         self.note(|held| held.hidden_since = since);
     }
 
-    /// Notes that its receipt no longer hides it: somebody else may have it.
+    /// Notes that the receipt is no longer valid: another worker may have received the message.
     pub fn lost(self) {
         self.note(|held| held.is_lost = true);
     }
 
     fn note(&self, change: impl FnOnce(&mut Held)) {
-        // The job may have ended meanwhile.
+        // The slot may have been freed meanwhile.
         if let Some(held) = self.shared.lock().messages.get_mut(&self.id) {
             change(held);
         }
@@ -252,7 +253,7 @@ mod tests {
         Room { free: 10, served: 10 }
     }
 
-    /// Takes what there is at this moment.
+    /// Takes the slots that are free right now.
     fn take_now(slots: &Slots, max: usize) -> Vec<Slot> {
         now(slots.take(Lane::Live, max)).unwrap_or_default()
     }
@@ -296,14 +297,14 @@ mod tests {
             move || Room { free: 5 - waiting.load(Ordering::Relaxed), served: 0 }
         });
         let first = delivery(&slots, "first").await;
-        assert_eq!(take_now(&slots, 10).len(), 4, "nobody knows yet whether the first waits");
+        assert_eq!(take_now(&slots, 10).len(), 4, "it is not known yet whether the first waits");
         first.slot.enter(Stage::Waiting);
         waiting.store(1, Ordering::Relaxed);
         assert_eq!(take_now(&slots, 10).len(), 4, "it waits");
         first.slot.enter(Stage::Calling);
         waiting.store(0, Ordering::Relaxed);
         first.slot.enter(Stage::Waiting);
-        assert_eq!(take_now(&slots, 10).len(), 5, "it has started, also where it waits for a second attempt");
+        assert_eq!(take_now(&slots, 10).len(), 5, "it has started, even though it waits for a second attempt");
     }
 
     #[tokio::test(start_paused = true)]
@@ -355,7 +356,7 @@ mod tests {
         }
         assert!(slots.due(&jobs, half, held_max).is_empty());
         tokio::time::advance(held_max).await;
-        assert!(slots.due(&jobs, half, held_max).is_empty(), "a message is let go in the end");
+        assert!(slots.due(&jobs, half, held_max).is_empty(), "a message is no longer hidden in the end");
         drop(kept);
         assert_eq!(slots.held(), 0);
     }
@@ -371,7 +372,7 @@ mod tests {
         assert_eq!(due.len(), 1);
         due.into_iter().for_each(Due::lost);
         assert!(slots.due(&jobs, half, held_max).is_empty());
-        assert_eq!(slots.held(), 1, "its job goes on");
+        assert_eq!(slots.held(), 1, "its job continues");
         drop(delivery);
     }
 

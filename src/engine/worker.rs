@@ -1,7 +1,7 @@
-//! Takes jobs to their end: precheck, known already, token, RegisterCertificate with its retries.
+//! Brings jobs to an outcome: precheck, ledger look-up, permit, RegisterCertificate with its retries.
 //!
-//! A worker never fails: every path ends in an [`Outcome`], or gives the message back because the process stops. Only
-//! a [`CheckedCertificate`] can reach AWS, and one token is one call.
+//! A worker never fails: every path ends in an [`Outcome`], or releases the message because the process is stopping.
+//! Only a [`CheckedCertificate`] can reach AWS, and one permit is one call.
 
 mod admission;
 mod call;
@@ -42,42 +42,43 @@ use namesakes::Namesakes;
 
 pub use namesakes::limit_advice;
 
-/// Longest first wait and longest wait before the ledger is asked again.
+/// Upper bounds of the first and of any later wait before a query to the ledger is retried (exponential backoff with
+/// full jitter).
 const LOOK_UP_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// One account and region, and what it takes to register there.
+/// One account and region, and the client that registers there.
 #[derive(Clone, Debug)]
 pub struct ServedTarget {
-    /// Whose account it is.
+    /// The account and region.
     pub account: Account,
-    /// The way in.
+    /// The client.
     pub client: Arc<TargetClient>,
 }
 
-/// What a worker works with.
+/// What a worker needs.
 #[derive(Debug)]
 pub struct WorkerParts {
-    /// The targets by their names.
+    /// The targets by name.
     pub targets: HashMap<String, ServedTarget>,
-    /// The tokens of each target and operation.
+    /// The permit pools of each target and operation.
     pub pools: PermitPools,
     /// The precheck.
     pub precheck: Precheck,
-    /// The time that it judges by.
+    /// The time that the precheck judges by.
     pub clock: Clock,
-    /// The ledger, asked for known certificates.
+    /// The ledger, which is asked for known certificates.
     pub ledger: Ledger,
-    /// What holds calls back.
+    /// The board.
     pub board: Board,
-    /// How often and how slowly a call is tried again.
+    /// How often and after which waits a call is retried.
     pub retry: RetryPolicy,
-    /// Where ends go.
+    /// Takes finished deliveries.
     pub recorder: mpsc::Sender<Finished>,
-    /// What is measured.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// Ends the work: what has not started goes back.
+    /// Stops the worker when cancelled: messages of jobs that have not started are released.
     pub stop: CancellationToken,
-    /// Follows the jobs' tasks.
+    /// Tracks the jobs' tasks.
     pub tasks: TaskTracker,
 }
 
@@ -89,7 +90,7 @@ pub struct Worker {
     namesakes: Arc<Namesakes>,
 }
 
-/// A job that the precheck let through.
+/// A job that passed the precheck.
 #[derive(Debug)]
 struct Admitted {
     delivery: Delivery,
@@ -98,19 +99,19 @@ struct Admitted {
 }
 
 impl Worker {
-    /// Makes a worker.
+    /// Creates a worker.
     pub fn new(parts: WorkerParts) -> Self {
         Self { parts: Arc::new(parts), flights: SingleFlight::default(), namesakes: Arc::default() }
     }
 
-    /// Says whether a job's target is one of ours.
+    /// Returns whether a job's target is configured here.
     pub fn serves(&self, job: &Job) -> bool {
         self.parts.targets.contains_key(job.target.as_str())
     }
 
-    /// Takes the jobs of one receive to their ends, in tasks of their own.
+    /// Brings the jobs of one receive to an outcome, in separate tasks.
     pub fn take(&self, jobs: Vec<(Delivery, Job)>) {
-        // A CA may wait for its account's registration code: no device waits with it.
+        // A CA may wait for its account's registration code; devices must not wait with it.
         let (of_cas, of_devices): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|(_, job)| job.operation().is_of_ca());
         for jobs in [of_devices, of_cas].into_iter().filter(|jobs| !jobs.is_empty()) {
             let worker = self.clone();
@@ -124,7 +125,7 @@ impl Worker {
         }
     }
 
-    /// Runs a task that the end of the service waits for. Where it panics, its messages come back by themselves.
+    /// Spawns a task that the drain waits for. If it panics, its messages become visible again by themselves.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let panics = CountPanic(self.parts.metrics.job_panics.clone());
         self.parts.tasks.spawn(async move {
@@ -133,7 +134,8 @@ impl Worker {
         });
     }
 
-    /// Starts those that nobody else in this process works on; the others wait for how those end.
+    /// Single-flight: continues with jobs whose certificate no other job in this process works on; the others wait for
+    /// its outcome.
     async fn claim(&self, admitted: Vec<Admitted>) {
         let mut firsts = Vec::with_capacity(admitted.len());
         for admitted in admitted {
@@ -145,7 +147,7 @@ impl Worker {
         self.look_up(firsts).await;
     }
 
-    /// Waits for another copy's end and takes it over; where that one gave up, begins anew.
+    /// Waits for the outcome of the first copy and takes it over; if that one gave up, claims the certificate again.
     fn join(&self, admitted: Admitted, join: Join) {
         let worker = self.clone();
         self.spawn(async move {
@@ -165,7 +167,8 @@ impl Worker {
         });
     }
 
-    /// Ends those whose certificate is in already, one look-up for each target and operation, and calls AWS for the others.
+    /// Finishes the jobs whose certificate is already registered, with one look-up per target and operation, and calls
+    /// AWS for the others.
     async fn look_up(&self, firsts: Vec<(Admitted, Claim)>) {
         let mut by_target: HashMap<_, Vec<(Admitted, Claim)>> = HashMap::new();
         for first in firsts {
@@ -185,7 +188,7 @@ impl Worker {
             };
             for (admitted, claim) in firsts {
                 let known = known.get(&admitted.certificate.id());
-                // Another job of these ten may have asked about the same certificate.
+                // A job without `verify` in this group may have asked for the same certificate.
                 match known.filter(|_| !admitted.job.verify) {
                     Some(&status) => {
                         let wanted = admitted.job.request.wanted_status();
@@ -198,8 +201,8 @@ impl Worker {
         }
     }
 
-    /// Asks the ledger until it answers: nothing is decided without it, and no token is taken while an end could not be
-    /// recorded. Nothing: we stop.
+    /// Asks the ledger until it answers: nothing is decided without it, and no permit is taken while an outcome could
+    /// not be recorded. Returns `None` if the process is stopping.
     async fn ask_ledger<T, F: Future<Output = Result<T, LedgerError>>>(&self, ask: impl Fn() -> F) -> Option<T> {
         let mut backoff = Backoff::new(LOOK_UP_WAITS.0, LOOK_UP_WAITS.1);
         let mut failing = None;
@@ -208,7 +211,7 @@ impl Worker {
                 Ok(told) => return Some(told),
                 Err(error) => {
                     self.parts.metrics.db_error(&error);
-                    warn!(%error, "the ledger cannot be asked, trying again");
+                    warn!(%error, "cannot query the ledger, retrying");
                     failing.get_or_insert_with(|| self.parts.board.postgres.failing(&error.to_string()));
                 }
             }
@@ -219,7 +222,7 @@ impl Worker {
         }
     }
 
-    /// Calls AWS for a job in a task of its own.
+    /// Calls AWS for a job, in a separate task.
     fn start(&self, mut admitted: Admitted, claim: Claim) {
         let worker = self.clone();
         self.spawn(async move {
@@ -230,7 +233,7 @@ impl Worker {
         });
     }
 
-    /// Hands an end to the recorder.
+    /// Passes an outcome to the recorder.
     async fn finish(&self, delivery: Delivery, job: Job, outcome: Outcome, claim: Option<Claim>) {
         if let Some(claim) = &claim {
             claim.settle(outcome.clone());
@@ -243,25 +246,26 @@ impl Worker {
         self.send(Finished::new(delivery, finish)).await;
     }
 
-    /// Says whether a job is parked for an issuer of which no other certificate was met before: a batch of nothing but such,
-    /// as self-signed certificates are, spends a call for each. Whatever is sent again as a probe was counted before.
+    /// Returns whether a job is parked for an issuer that no other certificate has been seen of: a batch of only such
+    /// certificates, for example self-signed ones, spends a call on each. A job that is resent as a probe was counted
+    /// before, because its hold is known.
     fn is_new_lone_issuer(&self, outcome: &Outcome) -> bool {
         let Some(Parking { hold, opening: Some(opening) }) = &outcome.parking else { return false };
         outcome.code == Code::IssuerInactive && !opening.is_closed && !self.parts.board.holds.is_known(hold)
     }
 
-    /// Gives a message back.
+    /// Releases a message.
     async fn release(&self, delivery: Delivery) {
         self.send(Finished::new(delivery, Finish::Released)).await;
     }
 
     async fn send(&self, finished: Finished) {
-        // The recorder is gone only after its deadline; then the message comes back by itself.
+        // Fails only once the drain deadline has ended the recorder; then the message becomes visible again by itself.
         let _ = self.parts.recorder.send(finished).await;
     }
 }
 
-/// Counts the panic that drops it.
+/// Counts a panic if it is dropped by one.
 struct CountPanic(prometheus::IntCounter);
 
 impl Drop for CountPanic {

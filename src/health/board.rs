@@ -1,4 +1,6 @@
-//! Everything whose failing holds calls back, on one board: each target's breaker, Postgres, SQS and the holds.
+//! The board: all breakers and holds of a worker. One breaker per target and operation, one each for Postgres and SQS.
+//!
+//! Answers whether calls can be made and which targets work. What a job does meanwhile is decided by the worker.
 
 use std::collections::HashMap;
 
@@ -17,20 +19,20 @@ use muster_core::trouble::Trouble;
 /// The board; clones share it.
 #[derive(Clone, Debug)]
 pub struct Board {
-    /// Each target's operations.
+    /// The breaker of each target and operation.
     pub targets: HashMap<(Name, Operation), Breaker>,
-    /// The ledger: no token is taken while an end could not be recorded.
+    /// The breaker of Postgres: no permit is taken while an outcome could not be recorded.
     pub postgres: Dependency,
-    /// The queue.
+    /// The breaker of SQS.
     pub sqs: Dependency,
-    /// What jobs are parked for.
+    /// The holds that jobs are parked for.
     pub holds: HoldView,
-    /// Tells when something opens or closes.
+    /// Wakes waiters when something opens or closes.
     pub changes: Changes,
 }
 
 impl Board {
-    /// A board on which nothing is open, for these targets.
+    /// Creates a board for these targets, on which nothing is open.
     pub fn new(targets: impl IntoIterator<Item = Name>, probes: ProbeTimes) -> Self {
         let changes = Changes::default();
         let mut board = HashMap::new();
@@ -49,20 +51,21 @@ impl Board {
         }
     }
 
-    /// The breaker of a target's operation.
+    /// Returns the breaker of a target's operation.
     ///
     /// # Panics
-    /// Where the target is not one of ours: jobs for others never come so far.
+    /// If the target is not configured here. Jobs for other targets are quarantined when they are received.
     pub fn of(&self, target: &Name, operation: Operation) -> &Breaker {
-        self.targets.get(&(target.clone(), operation)).expect("every target of ours has a breaker for each operation")
+        self.targets.get(&(target.clone(), operation)).expect("every configured target has its breakers")
     }
 
-    /// Notes that a target's credentials do not work, whatever is called: one operation stands for all until calls tell.
+    /// Notes that a target's credentials do not work for any operation. Opens the breaker of one operation, which
+    /// stands for all until calls are answered.
     pub fn denied(&self, target: &Name, reason: &str) {
         self.of(target, Operation::VARIANTS[0]).presume_denied(reason);
     }
 
-    /// Notes that a call that began at this instant was answered, well or not.
+    /// Notes that a call that began at this instant was answered, successfully or not.
     pub fn answered(&self, target: &Name, operation: Operation, began: Instant) {
         let did_work = self.works(target, operation);
         self.of(target, operation).answered(began);
@@ -72,41 +75,42 @@ impl Board {
         }
     }
 
-    /// Says whether a target's operation works, as far as is known: where another one of the target is in trouble, only if
-    /// a call was answered since. An operation that nobody uses tells nothing of its target.
+    /// Returns whether a target's operation works, as far as is known. While the breaker of another operation of the
+    /// target is open, it works only if one of its calls was answered since: an unused operation says nothing about its
+    /// target.
     pub fn works(&self, target: &Name, operation: Operation) -> bool {
         let own = self.of(target, operation);
         let trouble = self.siblings(target, operation).filter_map(|breaker| Some(breaker.open()?.since)).max();
         own.open().is_none() && trouble.is_none_or(|since| own.answered_at().is_some_and(|at| at >= since))
     }
 
-    /// Says whether it is worth finding out whether a target's operation works: where another one of the target is in
-    /// trouble, only if this one is used at all.
+    /// Returns whether a target's operation is worth trying. While the breaker of another operation of the target is
+    /// open, it is worth trying only if it has been used at all.
     fn may_work(&self, target: &Name, operation: Operation) -> bool {
         let own = self.of(target, operation);
         let is_alone = self.siblings(target, operation).all(|breaker| breaker.open().is_none());
         own.open().is_none() && (is_alone || own.answered_at().is_some())
     }
 
-    /// Says whether anything else than this target's operation works.
+    /// Returns whether any operation of any target works, apart from this one.
     pub fn others_work(&self, target: &Name, operation: Operation) -> bool {
         let mut others = self.targets.keys().filter(|(name, its)| (name, *its) != (target, operation));
         others.any(|(name, its)| self.works(name, *its))
     }
 
-    /// The other operations of a target.
+    /// Returns the breakers of the target's other operations.
     fn siblings(&self, target: &Name, operation: Operation) -> impl Iterator<Item = &Breaker> {
         let others = Operation::VARIANTS.iter().filter(move |its| **its != operation);
         others.map(|its| self.of(target, *its))
     }
 
-    /// Says whether somebody paused everything that could be done here.
+    /// Returns whether an operator has paused everything that this worker could do.
     pub fn is_paused(&self) -> bool {
         self.holds.is_paused(self.targets.keys().map(|(target, _)| target))
     }
 
-    /// Waits while nothing could be done for anybody: it is paused, the ledger takes no ends, or every target's breaker is
-    /// open.
+    /// Waits while no job could be processed: everything is paused, the ledger accepts no outcomes, or no target can be
+    /// called or probed.
     pub async fn until_usable(&self) {
         let mut watch = self.changes.watch();
         while !self.is_usable() {
@@ -117,7 +121,8 @@ impl Board {
         }
     }
 
-    /// Says whether something can be done: nobody paused it, the ledger takes ends, and some target takes a probe, or calls as far as is known.
+    /// Returns whether some job could be processed: not everything is paused, the ledger accepts outcomes, and some
+    /// target is due for a probe or, as far as is known, worth calling.
     pub fn is_usable(&self) -> bool {
         let now = Instant::now();
         let takes_probe = |breaker: &Breaker| breaker.probe_at().is_some_and(|at| at <= now);
@@ -127,13 +132,14 @@ impl Board {
             && targets.any(|((target, operation), breaker)| takes_probe(breaker) || self.may_work(target, *operation))
     }
 
-    /// When the next probe may be made, where one is waited for.
+    /// Returns when the next probe becomes due, if one lies ahead.
     fn probe_at(&self) -> Option<Instant> {
         let now = Instant::now();
         self.targets.values().filter_map(Breaker::probe_at).filter(|at| *at > now).min()
     }
 
-    /// The holds of targets whose breaker here is open: a parked job would not get through.
+    /// Returns the holds of targets whose breaker is open here and not due for a probe: a resent job would not get
+    /// through.
     pub fn not_ours_to_probe(&self) -> Vec<HoldKey> {
         let now = Instant::now();
         let lets_none_through =
@@ -142,7 +148,7 @@ impl Board {
         closed.map(|((target, operation), _)| HoldKey::target(target, *operation)).collect()
     }
 
-    /// Everything that is open.
+    /// Returns everything that is open, as trouble.
     pub fn open(&self) -> Vec<Trouble> {
         let targets = self.targets.iter().filter_map(|((target, operation), breaker)| {
             let open = breaker.open()?;
@@ -160,7 +166,7 @@ impl Board {
     }
 }
 
-/// A hold as trouble; none where it holds up only work that others can do.
+/// Returns a hold as trouble, or `None` for holds on a target and replays, which block only work that others can do.
 fn trouble_of(open: OpenHold) -> Option<Trouble> {
     let kind = open.hold.kind()?;
     let reason = match kind {
@@ -239,7 +245,7 @@ mod tests {
         let mut watch = board.changes.watch();
         board.answered(&a, other, Instant::now());
         assert!(board.others_work(&a, OPERATION));
-        tokio::time::timeout(PROBE, watch.changed()).await.expect("whoever waits is told");
+        tokio::time::timeout(PROBE, watch.changed()).await.expect("waiters are woken");
         board.of(&a, OPERATION).answered(Instant::now());
         assert!(board.works(&a, Operation::RegisterCertificateWithoutCA), "without trouble all count");
     }

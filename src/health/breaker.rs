@@ -1,8 +1,9 @@
-//! Holds calls back while they could do nothing: a target that denies or fails them all, a ledger that takes no ends.
+//! Circuit breakers: block calls that cannot succeed, because a target denies or fails them all or a dependency is
+//! down.
 //!
-//! A [`Breaker`] belongs to one target and operation. While it is open one call at a time goes through as a probe; an
-//! answer closes it. A [`Dependency`] fails for as long as somebody tries in vain. Nothing here decides what a job does
-//! meanwhile: it waits or is parked, as the worker sees fit.
+//! A [`Breaker`] belongs to one target and operation. While it is open, one call at a time is let through as a
+//! half-open probe; an answer closes it. A [`Dependency`] is open for as long as a caller retries without success.
+//! Nothing here decides what a job does meanwhile: whether it waits or is parked is up to the worker.
 
 mod changes;
 mod dependency;
@@ -19,32 +20,32 @@ pub use dependency::{Dependency, Failing};
 
 use muster_core::format::span;
 
-/// Calls of a target that fail in a row before it counts as an outage: where a fifth of the calls fails at random, as
-/// many in a row come once in 10^14 calls.
+/// Consecutive failed calls of a target that count as an outage. If a fifth of the calls fails at random, a run of 20
+/// has a probability of 10^-14.
 const OUTAGE_FAILURES: u32 = 20;
 
-/// What keeps a target from answering.
+/// Why a target's breaker is open.
 #[derive(Clone, Copy, Debug, Eq, IntoStaticStr, PartialEq, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Cause {
-    /// It denies calls: our credentials do not work.
+    /// The target denies calls: our credentials do not work.
     Auth,
-    /// It fails calls.
+    /// Calls to the target fail.
     Outage,
 }
 
-/// Why a breaker is open.
+/// The state of an open breaker.
 #[derive(Clone, Debug)]
 pub struct Open {
-    /// What sort of trouble it is.
+    /// Why it is open.
     pub cause: Cause,
-    /// What the last call met.
+    /// The error of the last call.
     pub reason: String,
-    /// Since when it is open.
+    /// When it opened.
     pub since: Instant,
     probe_at: Instant,
     is_probing: bool,
-    /// No call of its own told: the target's credentials do not work, whatever is called.
+    /// It was opened without a call of its own: the target's credentials do not work for any operation.
     is_presumed: bool,
 }
 
@@ -54,7 +55,7 @@ pub struct Breaker(Arc<SharedBreaker>);
 
 #[derive(Debug)]
 struct SharedBreaker {
-    /// What the logs call it.
+    /// Its name in logs.
     name: String,
     probe_every: Duration,
     state: Mutex<BreakerState>,
@@ -65,32 +66,32 @@ struct SharedBreaker {
 struct BreakerState {
     open: Option<Open>,
     failures_in_a_row: u32,
-    /// When the last call began that was answered.
+    /// The latest start of a call that was answered.
     answered: Option<Instant>,
 }
 
 /// Whether a call may be made now.
 #[derive(Debug)]
 pub enum Pass {
-    /// It may.
+    /// It may: the breaker is closed.
     Free,
-    /// It may, to see whether the trouble is over.
+    /// It may, as a half-open probe.
     Probe(Probe),
-    /// It may not; from the instant on, if there is one, it may be a probe.
+    /// It may not. From the instant on, if given, a probe may be made; without one, a probe is in progress.
     Closed(Option<Instant>),
 }
 
-/// The right to make the one call that goes through; dropping it sets the time of the next.
+/// The right to make the one probe of an open breaker; dropping it schedules the next one.
 #[derive(Debug)]
 pub struct Probe(Breaker);
 
 impl Breaker {
-    /// Makes a closed breaker that lets a probe through so often while it is open.
+    /// Creates a closed breaker that allows a probe every `probe_every` while it is open.
     pub fn new(name: String, probe_every: Duration, changes: Changes) -> Self {
         Self(Arc::new(SharedBreaker { name, probe_every, state: Mutex::default(), changes }))
     }
 
-    /// Says whether a call may be made now; a probe is promised to one caller at a time.
+    /// Returns whether a call may be made now; only one caller at a time gets the probe.
     pub fn pass(&self) -> Pass {
         let mut state = self.lock();
         match &mut state.open {
@@ -104,49 +105,49 @@ impl Breaker {
         }
     }
 
-    /// Why it is open, if it is.
+    /// Returns its open state, or `None` if it is closed.
     pub fn open(&self) -> Option<Open> {
         self.lock().open.clone()
     }
 
-    /// From when on a probe may be made; none where it is closed, or while one is under way.
+    /// Returns when a probe may be made, or `None` if the breaker is closed or a probe is in progress.
     pub fn probe_at(&self) -> Option<Instant> {
         self.lock().open.as_ref().filter(|open| !open.is_probing).map(|open| open.probe_at)
     }
 
-    /// Notes that a call that began at this instant was answered, well or not: the target works.
+    /// Notes that a call that began at this instant was answered, successfully or not: the target works.
     pub fn answered(&self, began: Instant) {
         let mut state = self.lock();
         state.failures_in_a_row = 0;
         state.answered = state.answered.max(Some(began));
-        // A call from before the trouble says nothing about it.
+        // A call that began before the breaker opened says nothing about the trouble.
         let Some(open) = state.open.take_if(|open| began >= open.since) else { return };
         drop(state);
         info!(breaker = self.0.name, open_for = span(open.since.elapsed()), "closed: the target answers again");
         self.0.changes.notify();
     }
 
-    /// When the last call began that was answered.
+    /// Returns the latest start of a call that was answered.
     pub fn answered_at(&self) -> Option<Instant> {
         self.lock().answered
     }
 
-    /// Notes that a call was denied: so will be every other.
+    /// Notes that a call was denied; opens at once, because every other call would be denied too.
     pub fn denied(&self, reason: &str) {
         self.trip(Cause::Auth, reason, false);
     }
 
-    /// Notes that a call could not be made, and so could no other.
+    /// Notes that a call could not be made; opens at once, because no other call could be made either.
     pub fn unreached(&self, reason: &str) {
         self.trip(Cause::Outage, reason, false);
     }
 
-    /// Notes that the target's credentials do not work, without a call that told.
+    /// Notes that the target's credentials do not work, although no call of this operation was denied.
     pub fn presume_denied(&self, reason: &str) {
         self.trip(Cause::Auth, reason, true);
     }
 
-    /// Notes that the target's credentials work: what was only presumed is over.
+    /// Notes that the target's credentials work; closes the breaker if it was only presumed to be denied.
     pub fn credentials_work(&self) {
         let presumed = self.lock().open.take_if(|open| open.is_presumed);
         if presumed.is_some() {
@@ -155,7 +156,7 @@ impl Breaker {
         }
     }
 
-    /// Notes that a call failed on its way or at the target.
+    /// Notes that a call failed on the way or at the target; opens after 20 failures in a row.
     pub fn failed(&self, reason: &str) {
         let mut state = self.lock();
         state.failures_in_a_row = state.failures_in_a_row.saturating_add(1);
@@ -176,7 +177,7 @@ impl Breaker {
         (open.cause, open.reason, open.is_presumed) = (cause, reason.to_owned(), is_presumed);
         drop(state);
         if is_new {
-            warn!(breaker = self.0.name, cause = <&str>::from(cause), reason, "open: calls wait, one probes");
+            warn!(breaker = self.0.name, cause = <&str>::from(cause), reason, "open: calls wait, except probes");
             self.0.changes.notify();
         }
     }

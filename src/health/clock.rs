@@ -1,7 +1,7 @@
-//! The time that certificates are judged by: AWS's, which decides, where it is known; else this machine's.
+//! The time by which certificates are judged: AWS's if it is known, because AWS decides; otherwise this machine's.
 //!
-//! AWS writes the time into every answer. It is read when the service starts and every few minutes, and compared with the
-//! clocks of this machine and of Postgres. A clock that is wrong is named in a warning and rejects no certificate.
+//! AWS includes the time in every response. It is read at start-up and every five minutes, and compared with the clocks
+//! of this machine and of Postgres. A wrong clock causes a warning; it never causes a certificate to be rejected.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -18,26 +18,26 @@ use muster_core::format::span;
 /// How often the clocks are compared.
 const EVERY: Duration = Duration::from_mins(5);
 
-/// Longest that AWS may take to answer.
+/// Timeout for AWS's answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Clocks that differ by this many seconds or more are reported. AWS refuses calls whose signature is five minutes off.
+/// Clocks that differ by this many seconds or more are reported. AWS rejects calls whose signature is five minutes off.
 const APART_MAX: f64 = 30.0;
 
-/// The agreed time; clones share it.
+/// A clock corrected to AWS's time; clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Arc<AtomicI64>);
 
 impl Clock {
-    /// The time now.
+    /// Returns the current time.
     pub fn now(&self) -> OffsetDateTime {
         let now = OffsetDateTime::now_utc();
         let ahead = time::Duration::milliseconds(self.0.load(Ordering::Relaxed));
-        // What is beyond the year 9999 is nobody's time.
+        // A time outside the supported years, up to 9999, cannot be right.
         now.checked_add(ahead).unwrap_or(now)
     }
 
-    /// Notes how far AWS's clock is ahead of this machine's, in seconds; less than 30 counts as no difference.
+    /// Sets how far AWS's clock is ahead of this machine's, in seconds; less than 30 counts as no difference.
     pub fn set_ahead(&self, seconds: f64) {
         let seconds = if seconds.abs() < APART_MAX { 0.0 } else { seconds };
         #[expect(
@@ -49,12 +49,12 @@ impl Clock {
             let (off, behind_or_ahead) = apart(-seconds);
             warn!(
                 off,
-                "this machine's clock is {behind_or_ahead} AWS's: certificates are judged by AWS's time; set this clock"
+                "this machine's clock is {behind_or_ahead} AWS's: certificates are judged by AWS's time; correct it"
             );
         }
     }
 
-    /// Compares the clocks every few minutes, for ever; AWS's was read when the service started.
+    /// Compares the clocks every five minutes, forever. Compares Postgres's first: AWS's was read at start-up.
     pub async fn watch(self, access: Access, ledger: Ledger) {
         loop {
             self.warn_of_postgres(&ledger).await;
@@ -65,18 +65,18 @@ impl Clock {
         }
     }
 
-    /// Warns where the clock of Postgres differs from this one.
+    /// Warns if the clock of Postgres differs from this one.
     async fn warn_of_postgres(&self, ledger: &Ledger) {
         let Ok(clock) = ledger.clock().await else { return };
         let seconds = clock.ahead - (self.now() - OffsetDateTime::now_utc()).as_seconds_f64();
         if seconds.abs() >= APART_MAX {
             let (off, behind_or_ahead) = apart(seconds);
-            warn!(off, "the clock of Postgres is {behind_or_ahead} AWS's time: set it");
+            warn!(off, "the clock of Postgres is {behind_or_ahead} AWS's: correct it");
         }
     }
 }
 
-/// By how much a clock is wrong, and in which direction.
+/// Returns by how much a clock is wrong, and in which direction.
 pub(crate) fn apart(seconds_ahead: f64) -> (String, &'static str) {
     let off = Duration::try_from_secs_f64(seconds_ahead.abs()).unwrap_or(Duration::MAX);
     (span(off), if seconds_ahead < 0.0 { "behind" } else { "ahead of" })

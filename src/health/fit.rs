@@ -1,7 +1,7 @@
-//! Says whether settings fit each other and the queue, before the first message is received.
+//! Checks that the settings fit each other and the queue, before the first message is received.
 //!
-//! Pure: what there is to know comes in as arguments. What cannot work is refused; what may lose work or waste calls is
-//! a warning. Limits of a single value are not here: they belong to its type.
+//! Pure: everything it needs comes in as arguments. Settings that cannot work are refused; settings that may lose work
+//! or waste calls cause a warning. Limits of a single value are not checked here: they belong to its type.
 
 mod finding;
 
@@ -13,24 +13,24 @@ use muster_core::job::{DEFAULT_TARGET, Name};
 
 pub use finding::FitFinding;
 
-/// The shortest visibility time-out with which messages stay hidden: SQS counts whole seconds, and the heartbeat needs
-/// the time for several tries.
+/// Minimum visibility timeout with which messages stay hidden: SQS counts whole seconds, and the heartbeat needs time
+/// for several attempts.
 const VISIBILITY_MIN: Duration = Duration::from_secs(2);
 
-/// What one call of SQS takes on a slow day; the heartbeat makes them one after the other.
+/// Time for one extension call on a slow day, as if the heartbeat made its calls one after the other.
 const EXTENSION_TIME: Duration = Duration::from_millis(20);
 
-/// Longest long poll of SQS.
+/// Maximum long poll of SQS.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// Longest that SQS keeps a message: 14 days.
+/// Maximum message retention of SQS: 14 days.
 const RETENTION_MAX: Duration = Duration::from_hours(14 * 24);
 
-/// How long a job holds its slot at full rate, for the number of slots: the wait for its token, the call, the commit
-/// and the ack.
+/// How long a job holds its slot at full rate: the wait for its permit, the call, the commit and the ack. Determines
+/// the number of slots needed.
 const SLOT_TIME: Duration = Duration::from_secs(1);
 
-/// Deliveries that a message should have: every restart and every delay of ours may burn one.
+/// Deliveries that a message should be allowed: every restart and every delay of ours may use one up.
 const RECEIVES_MIN: u32 = 10;
 
 /// Settings that cannot work.
@@ -38,27 +38,27 @@ const RECEIVES_MIN: u32 = 10;
 #[error("{}", .0.iter().map(FitFinding::to_string).collect::<Vec<_>>().join("; "))]
 pub struct Misfit(pub Vec<FitFinding>);
 
-/// A queue of jobs, as it was found.
+/// A queue of jobs as found in SQS.
 #[derive(Clone, Copy, Debug)]
 pub struct FoundQueue<'a> {
-    /// How the settings name it.
+    /// Its name in the settings.
     pub name: &'a str,
     /// Its URL.
     pub url: &'a str,
-    /// What it is set to.
+    /// Its attributes.
     pub attributes: &'a QueueAttributes,
-    /// The same of its dead-letter queue, where there is one that can be read.
+    /// The attributes of its dead-letter queue, if it has one that can be read.
     pub dead_letter: Option<&'a QueueAttributes>,
 }
 
-/// Finds what does not fit; `queues` are the main queue and the second one, where it is configured.
+/// Returns everything that does not fit. `queues` are the main queue and the second one, if configured.
 pub fn findings(config: &Config, queues: &[FoundQueue<'_>]) -> Vec<FitFinding> {
     let mut findings = of_settings(config);
     findings.extend(of_queues(config, queues));
     findings
 }
 
-/// Finds what does not fit whatever the queues are.
+/// Returns what does not fit in the settings alone.
 pub fn of_settings(config: &Config) -> Vec<FitFinding> {
     let mut findings = targets(config);
     findings.extend(times(config));
@@ -67,7 +67,7 @@ pub fn of_settings(config: &Config) -> Vec<FitFinding> {
     findings
 }
 
-/// Finds what does not fit of the queues.
+/// Returns what does not fit between the settings and the queues.
 pub fn of_queues(config: &Config, queues: &[FoundQueue<'_>]) -> Vec<FitFinding> {
     let mut findings: Vec<FitFinding> = one_queue_twice(queues).into_iter().collect();
     findings.extend(no_second_queue(config, queues));
@@ -80,7 +80,7 @@ pub fn of_queues(config: &Config, queues: &[FoundQueue<'_>]) -> Vec<FitFinding> 
     findings
 }
 
-/// Parts what cannot work from what is only a warning.
+/// Returns the warnings among `findings` if none of them is fatal.
 ///
 /// # Errors
 /// [`Misfit`] with everything that cannot work.
@@ -106,7 +106,7 @@ fn targets(config: &Config) -> Vec<FitFinding> {
 fn times(config: &Config) -> Vec<FitFinding> {
     let wait: Duration = config.queue.wait.into();
     let (first, max) = (config.retry.first_wait.into(), config.retry.max_wait.into());
-    // A receive is never cut off by a stop: what came of it would stay hidden. Nor is a call of AWS IoT.
+    // A stop never cuts off a receive, whose messages would stay hidden, nor a call to AWS IoT.
     let (drain, call): (_, Duration) = (config.worker.drain_deadline.into(), config.worker.attempt_timeout.into());
     let call = call.max(wait.min(WAIT_MAX));
     let candidates = [
@@ -140,13 +140,14 @@ fn visibility(config: &Config, queue: &FoundQueue<'_>) -> Option<FitFinding> {
     if visibility < VISIBILITY_MIN {
         return Some(FitFinding::VisibilityTooShort { queue: name, visibility, min: VISIBILITY_MIN });
     }
-    // Extensions are due at half the time-out, and one call may hang that long.
+    // Extensions are due at half the timeout, and one call may hang for the other half.
     let n_calls = u32::try_from(config.worker.slots.div_ceil(CALL_MAX)).unwrap_or(u32::MAX);
     let needed = 2 * CALL_TIMEOUT.max(EXTENSION_TIME.saturating_mul(n_calls));
     (visibility < needed).then_some(FitFinding::VisibilityShort { queue: name, visibility, needed })
 }
 
-/// `backlog` counts the messages of all queues: they share the rate.
+/// Checks that a queue keeps messages long enough. `backlog` counts the messages of all queues, because they share the
+/// rate.
 fn retention(config: &Config, queue: &FoundQueue<'_>, backlog: u64) -> Option<FitFinding> {
     let rate = config.rate();
     if rate <= 0.0 || queue.attributes.messages() == 0 {
@@ -171,7 +172,7 @@ fn dead_letters(queue: &FoundQueue<'_>) -> Vec<FitFinding> {
         return vec![FitFinding::NoDeadLetterQueue { queue: name }];
     };
     let few = (receives < RECEIVES_MIN).then(|| FitFinding::FewReceives { queue: name.clone(), receives });
-    // A message that moves there keeps its first timestamp.
+    // A message that moves there keeps its original timestamp.
     let is_short = |dead: &&QueueAttributes| dead.retention <= attributes.retention && dead.retention < RETENTION_MAX;
     let short = queue.dead_letter.filter(is_short).map(|dead| FitFinding::DeadRetentionShort {
         queue: name.clone(),
@@ -195,7 +196,7 @@ mod tests {
 
     const DAY: Duration = Duration::from_hours(24);
 
-    /// A queue as the templates make it.
+    /// Returns a queue as the deployment templates create it.
     fn good_queue() -> QueueAttributes {
         QueueAttributes {
             visibility_timeout: Duration::from_mins(1),
@@ -205,7 +206,7 @@ mod tests {
         }
     }
 
-    /// What is found after one change to good settings and a good queue.
+    /// Returns the findings after one change to good settings and a good queue.
     fn found(change: impl FnOnce(&mut Config, &mut QueueAttributes)) -> Vec<String> {
         let (mut config, mut queue) = (Config::default(), good_queue());
         change(&mut config, &mut queue);
@@ -246,7 +247,7 @@ mod tests {
         );
         assert_eq!(
             found(|_, queue| queue.visibility_timeout = Duration::from_secs(1)),
-            ["refused: queue `jobs` hides messages for 1 s but 2 s are the least that can be kept up"]
+            ["refused: queue `jobs` has a visibility timeout of 1 s; the minimum is 2 s"]
         );
     }
 
@@ -261,14 +262,12 @@ mod tests {
         );
         assert_eq!(
             found(|config, _| _ = config.targets.insert("eu".to_owned(), TargetConfig::default())),
-            [
-                "warning: 2 targets share queue `jobs` and there is no second one: jobs of a slow target that made room for \
-              others wait behind the whole backlog when they are sent again"
-            ]
+            ["warning: 2 targets share queue `jobs` and there is no second queue: jobs of a slow target that were \
+                 parked to make room for others wait behind the whole backlog when they are resent"]
         );
         assert_eq!(
             found(|config, _| config.queue.wait = Duration::from_millis(500).into()),
-            ["warning: `queue.wait` is 500 ms: SQS counts whole seconds, so an empty queue is asked without a pause"]
+            ["warning: `queue.wait` is 500 ms: SQS counts whole seconds, so an empty queue is polled without a pause"]
         );
         assert_eq!(
             found(|config, _| config.worker.drain_deadline = Duration::from_secs(5).into()),
@@ -283,17 +282,16 @@ mod tests {
         );
         assert_eq!(
             found(|_, queue| queue.visibility_timeout = Duration::from_secs(15)),
-            ["warning: queue `jobs` hides messages for 15 s but 20 s are needed to keep all that is held hidden"]
+            ["warning: queue `jobs` has a visibility timeout of 15 s, but keeping all held messages hidden takes 20 s"]
         );
         assert_eq!(
             found(|config, _| config.worker.slots = 20_000),
-            [
-                "warning: queue `jobs` hides messages for 1 min but 1 min 20 s are needed to keep all that is held hidden"
-            ]
+            ["warning: queue `jobs` has a visibility timeout of 1 min, but keeping all held messages hidden takes \
+                 1 min 20 s"]
         );
         assert_eq!(
             found(|_, queue| queue.max_receive_count = None),
-            ["warning: queue `jobs` has no dead-letter queue: a message that kills the process comes back for ever"]
+            ["warning: queue `jobs` has no dead-letter queue: a message that kills the process comes back forever"]
         );
         assert_eq!(
             found(|_, queue| queue.max_receive_count = Some(5)),
@@ -303,7 +301,7 @@ mod tests {
         );
         assert_eq!(
             found(|config, _| config.admin.listen = Some(([0, 0, 0, 0], 9464).into())),
-            ["warning: metrics and health are shown to everybody who reaches 0.0.0.0:9464"]
+            ["warning: metrics and health are exposed to everyone who can reach 0.0.0.0:9464"]
         );
     }
 
@@ -315,7 +313,7 @@ mod tests {
         };
         assert_eq!(
             found(|_, queue| backlog(queue, 5_000_000)),
-            ["warning: queue `jobs` keeps messages 5 days but 5 days 18 h are needed at 10/s"]
+            ["warning: queue `jobs` keeps messages for 5 days, but the backlog takes 5 days 18 h at 10/s"]
         );
         assert!(found(|_, queue| backlog(queue, 4_000_000)).is_empty());
     }
@@ -339,9 +337,9 @@ mod tests {
         assert_eq!(
             found(&bad, "again"),
             [
-                "queue `again` hides messages for 15 s but 20 s are needed to keep all that is held hidden",
-                "queue `again` keeps messages 5 days but 5 days 18 h are needed at 10/s",
-                "queue `again` has no dead-letter queue: a message that kills the process comes back for ever",
+                "queue `again` has a visibility timeout of 15 s, but keeping all held messages hidden takes 20 s",
+                "queue `again` keeps messages for 5 days, but the backlog takes 5 days 18 h at 10/s",
+                "queue `again` has no dead-letter queue: a message that kills the process comes back forever",
             ]
         );
         assert_eq!(found(&good_queue(), "jobs"), ["`queue.replay` is `again`, which is the main queue itself"]);
@@ -351,8 +349,8 @@ mod tests {
     fn a_dead_letter_queue_that_keeps_no_longer_than_the_queue_is_a_warning() {
         assert_eq!(
             found(|_, queue| queue.retention = 4 * DAY),
-            ["warning: the dead-letter queue of `jobs` keeps messages 4 days from their first sending, and the queue \
-              itself 4 days: one that moves late is soon lost"]
+            ["warning: the dead-letter queue of `jobs` keeps messages for 4 days after they were first sent, and the \
+              queue itself for 4 days: one that moves late is soon lost"]
         );
     }
 

@@ -1,7 +1,8 @@
-//! What this worker knows of the holds: those of the ledger, and those that it found itself a moment ago.
+//! This worker's view of the holds: those in the ledger, and those that it has just found itself.
 //!
-//! A worker's own finding counts at once, until the ledger has it with the first job that is parked for it; the ledger tells
-//! the others. What is kept here is bounded: findings are forgotten after one probe interval, batches by their number.
+//! A worker's own finding applies at once. The ledger records it with the first job that is parked for it, and from
+//! then on the ledger's state applies, for all workers. Memory is bounded: findings are forgotten after one probe
+//! interval, and the number of batches is limited.
 
 mod batches;
 mod state;
@@ -23,10 +24,10 @@ use muster_core::outcome::Code;
 
 use state::{HoldState, LocalFinding, open_hold};
 
-/// How often it is looked whether a busy target has room for parked jobs.
+/// How often a busy target is checked for room for parked jobs.
 const ROOM_LOOK: Duration = Duration::from_secs(1);
 
-/// The holds, shared by all parts of a worker.
+/// The view of the holds; clones share it.
 #[derive(Clone, Debug)]
 pub struct HoldView(Arc<SharedHolds>);
 
@@ -37,31 +38,32 @@ struct SharedHolds {
     changes: Changes,
 }
 
-/// What the holds say about one job.
+/// The answer of the holds for one job.
 #[derive(Debug, Eq, PartialEq)]
 pub enum Gate {
-    /// Nothing holds it.
+    /// No hold blocks it.
     Open,
-    /// It is held, but may be the one that is let through, if the ledger grants it; otherwise it is parked.
+    /// It is held, but becomes the half-open probe if the ledger grants it; otherwise it is parked.
     ProbeDue(Parking, String),
-    /// It is held: what it waits for, and why.
+    /// It is held: the hold to park it for, and the reason.
     Closed(Parking, String),
 }
 
 impl HoldView {
-    /// Knows of no hold yet.
+    /// Creates a view without holds.
     pub fn new(probes: ProbeTimes, changes: Changes) -> Self {
         Self(Arc::new(SharedHolds { probes, state: Mutex::default(), changes }))
     }
 
-    /// Asks whether a job that any of these would hold may be called for, but for the holds that it was let through.
+    /// Returns whether a job that any of `keys` could hold may make its call, ignoring the holds in `passed`, which the
+    /// job itself probes.
     pub fn gate(&self, keys: &[HoldKey], passed: &[HoldKey]) -> Gate {
         let state = self.lock();
         let keys = keys.iter().filter(|key| !passed.contains(key));
         keys.map(|key| state.gate(key)).find(|gate| *gate != Gate::Open).unwrap_or(Gate::Open)
     }
 
-    /// Says whether somebody paused everything, or each of these targets.
+    /// Returns whether an operator has paused everything, or each of these targets.
     pub fn is_paused<'a>(&self, mut targets: impl Iterator<Item = &'a Name>) -> bool {
         let state = self.lock();
         if !state.ledger.values().any(|open| open.hold.kind() == Some(HoldKind::Pause)) {
@@ -71,26 +73,26 @@ impl HoldView {
         holds(HoldKey::pause_all()) || targets.all(|target| holds(HoldKey::pause_target(target)))
     }
 
-    /// Says whether there is no hold at all.
+    /// Returns whether there is no hold at all.
     pub fn is_empty(&self) -> bool {
         let state = self.lock();
         state.ledger.is_empty() && state.found.is_empty()
     }
 
-    /// Says whether the ledger had a hold a moment ago, closed or not.
+    /// Returns whether the ledger had a hold when it was last read, closed or not.
     pub fn is_known(&self, hold: &HoldKey) -> bool {
         self.lock().ledger.contains_key(hold)
     }
 
-    /// Notes that the ledger was asked for the right to let a job through: nobody else needs to ask for a while.
+    /// Notes that the ledger was asked for the right to probe a hold: no other job needs to ask for a while.
     pub fn probe_asked(&self, hold: &HoldKey) {
         if let Some(open) = self.lock().ledger.get_mut(hold) {
             open.is_probe_due = false;
         }
     }
 
-    /// Notes that a call found the issuer's CA not active; the second certificate for which one does closes the hold.
-    /// `subject` is the CA's name for people.
+    /// Notes that a call found the issuer's CA not active. Once this happens for a second certificate, the hold is
+    /// closed. `subject` is the human-readable name of the CA.
     pub fn issuer_inactive(&self, hold: HoldKey, id: CertificateId, subject: Option<String>, reason: &str) -> Parking {
         let mut state = self.lock();
         let (first, _) = *state.witnesses.entry(hold.clone()).or_insert((id, Instant::now()));
@@ -107,7 +109,8 @@ impl HoldView {
         Parking { hold, opening: Some(opening) }
     }
 
-    /// Notes that a target takes nothing while others do: its jobs are parked, and released when a call goes through.
+    /// Returns how to park a job of a target that does not work while others do; such jobs are released when a call
+    /// succeeds.
     pub fn target_unavailable(&self, hold: HoldKey, reason: &str) -> Parking {
         let opening = Opening {
             witness: None,
@@ -119,14 +122,16 @@ impl HoldView {
         Parking { hold, opening: Some(opening) }
     }
 
-    /// Notes that a target has more jobs than it can start: they wait in the ledger until there is room for them.
+    /// Returns how to park a job of a target with more jobs than it can start; such jobs wait in the ledger until there
+    /// is room for them.
     pub fn target_busy(&self, hold: HoldKey) -> Parking {
         let reason = "it has more jobs than it can start, and other targets lack work".to_owned();
         let opening = Opening { witness: None, is_closed: false, subject: None, reason, probe_every: ROOM_LOOK };
         Parking { hold, opening: Some(opening) }
     }
 
-    /// Notes how a job ended that spent a call; nearly all of a batch failing for one reason closes its hold.
+    /// Notes the outcome of a job that spent a call. When nearly all jobs of a batch fail for one reason, its hold is
+    /// closed.
     pub fn ended(&self, batch: &Name, code: Code) {
         let mut state = self.lock();
         let Some(reason) = state.batches.ended(batch, code) else { return };
@@ -135,7 +140,8 @@ impl HoldView {
         self.find(state, &HoldKey::batch(batch), &opening);
     }
 
-    /// Notes that a call went through for a job that any of these would hold; what somebody paused, somebody resumes.
+    /// Notes that a call succeeded for a job that any of `keys` could hold: these holds may be released, except pauses,
+    /// which only an operator releases.
     pub fn went_through(&self, keys: &[HoldKey]) {
         let mut state = self.lock();
         let keys = keys.iter().filter(|key| key.kind() != Some(HoldKind::Pause));
@@ -143,12 +149,12 @@ impl HoldView {
         state.over.extend(over);
     }
 
-    /// The holds under which a call went through since the last time this was asked: they may be over.
+    /// Takes the holds under which a call has succeeded since the last time: they can be released.
     pub fn take_releases(&self) -> Vec<HoldKey> {
         self.lock().over.drain().collect()
     }
 
-    /// Notes that the ledger has what this worker found: from now on its word counts.
+    /// Notes that the ledger has recorded this worker's finding: from now on the ledger's state applies.
     pub fn recorded(&self, parking: &Parking) {
         let Some(opening) = &parking.opening else { return };
         let mut state = self.lock();
@@ -159,7 +165,7 @@ impl HoldView {
         }
     }
 
-    /// Takes over what the ledger holds.
+    /// Replaces the view with the open holds of the ledger.
     pub fn refresh(&self, open: Vec<OpenHold>) {
         let ledger: HashMap<_, _> = open.into_iter().map(|open| (open.hold.clone(), open)).collect();
         let mut state = self.lock();
@@ -174,7 +180,7 @@ impl HoldView {
         }
     }
 
-    /// The holds that are closed for all jobs.
+    /// Returns the holds that are closed, those found here included.
     pub fn closed(&self) -> Vec<OpenHold> {
         let state = self.lock();
         let ledger = state.ledger.values().filter(|open| open.is_closed).cloned();
@@ -241,7 +247,7 @@ mod tests {
         holds.refresh(vec![open(issuer(), true, false)]);
         assert!(is_closed(&holds));
         holds.refresh(vec![]);
-        assert!(!is_closed(&holds), "the ledger had it and has it no more");
+        assert!(!is_closed(&holds), "the ledger had it and no longer has it");
         for id in [1, 2] {
             holds.issuer_inactive(issuer(), CertificateId([id; 32]), None, "406");
         }
@@ -258,7 +264,7 @@ mod tests {
         holds.recorded(&parking);
         assert!(is_closed(&holds));
         holds.refresh(vec![]);
-        assert!(!is_closed(&holds), "somebody released it before it was seen here");
+        assert!(!is_closed(&holds), "it was released before it was read here");
     }
 
     #[tokio::test]
@@ -292,7 +298,7 @@ mod tests {
         assert!(is_paused(&[HoldKey::pause_target(&a), HoldKey::pause_target(&b)]));
         assert!(is_paused(&[HoldKey::pause_all()]));
         holds.went_through(&[HoldKey::pause_all()]);
-        assert!(holds.take_releases().is_empty(), "a call that was under way resumes nothing");
+        assert!(holds.take_releases().is_empty(), "a call that was in progress resumes nothing");
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! The limiters of a worker, one for each target and operation, and which of them could do with more work.
+//! The permit pools of a worker, one for each target and operation, and which of them are underfed.
 
 use std::collections::HashMap;
 use std::iter::Sum;
@@ -7,27 +7,27 @@ use std::sync::Arc;
 use crate::quota::permits::PermitPool;
 use muster_core::job::{Name, Operation};
 
-/// How much more may wait for tokens, all targets together.
+/// How many more jobs may wait for permits, all targets together.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
     /// How many more jobs may wait.
     pub free: usize,
-    /// How many tokens were handed over in the last two seconds.
+    /// How many permits were handed out in the last two seconds.
     pub served: usize,
 }
 
-/// The limiters; clones share them.
+/// The permit pools; clones share them.
 #[derive(Clone, Debug)]
 pub struct PermitPools {
     by_name: Arc<HashMap<(Name, Operation), PermitPool>>,
-    /// Each limiter once: names of one account and region share it.
+    /// Each pool once: targets of one account and region share it.
     distinct: Arc<Vec<(Operation, PermitPool)>>,
-    /// How many jobs all of them hold at most.
+    /// The number of slots, which bounds the jobs that all pools hold together.
     slots: usize,
 }
 
 impl PermitPools {
-    /// Puts limiters together whose jobs share these slots.
+    /// Groups permit pools whose jobs share `slots` slots.
     pub fn new(by_name: HashMap<(Name, Operation), PermitPool>, slots: usize) -> Self {
         let mut distinct: Vec<(Operation, PermitPool)> = Vec::new();
         for ((_, operation), permits) in &by_name {
@@ -38,21 +38,21 @@ impl PermitPools {
         Self { by_name: Arc::new(by_name), distinct: Arc::new(distinct), slots }
     }
 
-    /// The limiter of a target's operation.
+    /// Returns the permit pool of a target's operation.
     ///
     /// # Panics
-    /// Where the target is not one of ours: jobs for others never come so far.
+    /// If the target is not configured here. Jobs for other targets are quarantined when they are received.
     pub fn of(&self, target: &Name, operation: Operation) -> &PermitPool {
-        self.by_name.get(&(target.clone(), operation)).expect("every target of ours has a limiter for each operation")
+        self.by_name.get(&(target.clone(), operation)).expect("every configured target has its permit pools")
     }
 
-    /// Every limiter, with whose it is.
+    /// Iterates over all permit pools, with their target and operation.
     pub fn iter(&self) -> impl Iterator<Item = (&Name, Operation, &PermitPool)> {
         self.by_name.iter().map(|((target, operation), permits)| (target, *operation, permits))
     }
 
-    /// Says whether a target's operation has more jobs than it can start or its share of the slots, while another one that
-    /// works lacks some. For CAs nobody makes room: they are few, and come as the queue drains.
+    /// Returns whether a target's operation has more jobs than it can start, or more than its share of the slots, while
+    /// another one that works is underfed. Nothing makes room for CAs: they are few, and arrive as the queue drains.
     pub fn is_in_the_way(&self, target: &Name, operation: Operation, works: impl Fn(&Name, Operation) -> bool) -> bool {
         let own = self.of(target, operation);
         // Idle operations take no part.
@@ -62,22 +62,22 @@ impl PermitPools {
         has_enough && others.any(|(name, its, permits)| permits.is_underfed() && works(name, its))
     }
 
-    /// How many more jobs may wait for tokens. A target that has too many takes nothing from another's room.
+    /// Returns how many more jobs may wait for permits. A target with too many jobs takes no room from another.
     pub fn room(&self) -> Room {
         Room { free: self.sum(PermitPool::room), served: self.sum(PermitPool::served) }
     }
 
-    /// Calls a second that the quotas together allow for which there is work, as they are configured.
+    /// Returns the sum of the configured rates of all quotas with work, in calls a second.
     pub fn ceiling(&self) -> f64 {
         self.at_work().map(|permits| permits.ceiling().per_second()).sum()
     }
 
-    /// Calls a second that the quotas together allow for which there is work, as it was learnt.
+    /// Returns the sum of the learnt rates of all quotas with work, in calls a second.
     pub fn learnt(&self) -> f64 {
         self.at_work().map(|permits| permits.learnt().per_second()).sum()
     }
 
-    /// The limiters that have work or had some a moment ago; where there is none, those of the usual operation.
+    /// Returns the pools that have work or had some recently; if there are none, those of RegisterCertificate.
     fn at_work(&self) -> impl Iterator<Item = &PermitPool> {
         let works = |permits: &PermitPool| permits.held() > 0 || permits.had_work();
         let is_idle = !self.distinct.iter().any(|(_, permits)| works(permits));
@@ -99,7 +99,7 @@ mod tests {
     use crate::quota::permits::Gauges;
     use muster_core::rate::Rate;
 
-    /// A limiter that never gets a token.
+    /// Returns a pool that never gets a permit.
     fn permits() -> PermitPool {
         let gauge = || prometheus::Gauge::new("learnt", "learnt").unwrap();
         let leased = prometheus::IntCounter::new("leased", "leased").unwrap();
@@ -133,7 +133,7 @@ mod tests {
             Operation::VARIANTS.iter().map(|&operation| ((target.clone(), operation), permits())).collect();
         let pools = PermitPools::new(by_name, 1000);
         let is = |rate: f64| (pools.ceiling() - rate).abs() < f64::EPSILON;
-        assert!(is(10.0), "nothing is used: devices are what is usual");
+        assert!(is(10.0), "nothing is used: RegisterCertificate counts");
         let _held = pools.of(&target, Operation::RegisterCertificateWithoutCA).hold();
         assert!(is(10.0));
         let _other = pools.of(&target, Operation::RegisterCACertificate).hold();

@@ -1,4 +1,7 @@
-//! Leases places from the ledger, and tells it of throttles; tries until the ledger answers.
+//! Leases permits of one quota from the ledger and reports rate feedback to it.
+//!
+//! Leasing is retried until the ledger answers; while it fails, the Postgres breaker is open. Feedback is not retried:
+//! it is logged and dropped if the ledger fails.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,16 +21,17 @@ use crate::telemetry::metrics::Metrics;
 use muster_core::format::{rounded, span};
 use muster_core::rate::Rate;
 
-/// Longest first wait and longest wait before the ledger is asked again.
+/// Upper bounds of the first and of any later wait before a lease is retried (exponential backoff with full jitter).
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// How long the ledger's word about a cut is believed without asking: its clock may be set back.
+/// How long throttles of permits granted before a cut are ignored without asking the ledger. Bounded because the
+/// ledger's clock may be set back.
 const BELIEVED: Duration = Duration::from_secs(5);
 
-/// By how much the ledger's clock must be set back to be worth a warning.
+/// The smallest step back of the ledger's clock that is worth a warning.
 const SET_BACK_MIN: Duration = Duration::from_secs(1);
 
-/// When places were last granted, by the ledger's clock and by ours.
+/// When permits were last granted, by the ledger's clock and by ours.
 #[derive(Debug)]
 struct Granted {
     at: OffsetDateTime,
@@ -35,14 +39,14 @@ struct Granted {
 }
 
 impl Granted {
-    /// By how much the ledger's clock was set back until a later lease, where that is worth a warning.
+    /// Returns how far the ledger's clock was set back by the time of a later lease, if that is worth a warning.
     fn set_back(&self, later: OffsetDateTime) -> Option<Duration> {
         let set_back = Duration::try_from(self.at + self.told.elapsed() - later).ok()?;
         (set_back >= SET_BACK_MIN).then_some(set_back)
     }
 }
 
-/// The last cut that the ledger told of.
+/// The last cut of the rate that the ledger reported.
 struct Cut {
     /// By the ledger's clock.
     at: OffsetDateTime,
@@ -50,27 +54,28 @@ struct Cut {
 }
 
 impl Cut {
-    /// Says whether a throttle of a place that was granted then says nothing new.
+    /// Returns whether a throttle of a permit granted at this instant is already covered by the cut.
     fn covers(&self, granted_at: OffsetDateTime) -> bool {
         granted_at <= self.at && self.told.elapsed() < BELIEVED
     }
 }
 
-/// Asks the ledger for one quota.
+/// The lease client of one quota.
 #[derive(Clone, Debug)]
 pub struct LeaseClient {
     /// The ledger.
     pub ledger: Ledger,
-    /// What is leased from.
+    /// The quota to lease from.
     pub quota: Quota,
-    /// Fails while the ledger does.
+    /// The Postgres breaker, which is open while the ledger fails.
     pub postgres: Dependency,
-    /// What is measured.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
 }
 
 impl LeaseClient {
-    /// Makes a limiter of the quota, and what must run for it: that ends when the last clone is dropped.
+    /// Creates the permit pool of the quota, and a future that the caller must poll; it completes when the last clone
+    /// of the pool is dropped.
     pub fn permits(self, learnt: Rate, ceiling: Rate, gauges: Gauges) -> (PermitPool, impl Future<Output = ()> + Send) {
         let (lessor, last) = (self.clone(), Arc::new(Mutex::new(None)));
         let lease = move |n| lessor.clone().lease(n, Arc::clone(&last));
@@ -81,7 +86,7 @@ impl LeaseClient {
         (permits, work)
     }
 
-    /// Leases places.
+    /// Leases up to `n` permits; retries until the ledger answers.
     async fn lease(self, n: usize, last: Arc<Mutex<Option<Granted>>>) -> Lease {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         let mut failing = None;
@@ -94,7 +99,7 @@ impl LeaseClient {
                 }
                 Err(error) => {
                     self.metrics.db_error(&error);
-                    warn!(%error, quota = %self.quota, "cannot lease tokens");
+                    warn!(%error, quota = %self.quota, "cannot lease permits, retrying");
                     failing.get_or_insert_with(|| self.postgres.failing(&error.to_string()));
                 }
             }
@@ -102,17 +107,17 @@ impl LeaseClient {
         }
     }
 
-    /// Warns where the ledger's clock was set back since the last lease.
+    /// Warns if the ledger's clock was set back since the last lease.
     fn note_clock(&self, lease: &Lease, last: &Mutex<Option<Granted>>) {
         let granted = Granted { at: lease.granted_at, told: Instant::now() };
         let last = last.lock().expect("nothing panics while it is held").replace(granted);
         if let Some(by) = last.and_then(|last| last.set_back(lease.granted_at)) {
-            warn!(quota = %self.quota, by = span(by), "the clock of Postgres was set back; calls go on at their rate");
+            warn!(quota = %self.quota, by = span(by), "the clock of Postgres was set back; calls keep their rate");
         }
     }
 
-    /// Tells the ledger what was met. A throttle of a place that was granted before the last cut says nothing new; of
-    /// those that come while the ledger is told, most are.
+    /// Reports rate feedback to the ledger. Skips throttles of permits that were granted before the last cut, because
+    /// that cut already accounts for them; most throttles that arrive while a cut is being reported are of this kind.
     async fn learn(self, mut feedback: mpsc::UnboundedReceiver<Feedback>) {
         let mut cut = Cut { at: OffsetDateTime::UNIX_EPOCH, told: Instant::now() };
         while let Some(feedback) = feedback.recv().await {
@@ -133,7 +138,7 @@ impl LeaseClient {
                 Ok(change) => self.tell(change),
                 Err(error) => {
                     self.metrics.db_error(&error);
-                    warn!(%error, quota = %self.quota, "cannot note what was learnt");
+                    warn!(%error, quota = %self.quota, "cannot record rate feedback");
                 }
             }
         }

@@ -1,8 +1,8 @@
-//! Hands out tokens: one token is one call to AWS, and all workers together have as many as the quota.
+//! Hands out permits: one permit is one call to AWS, and all workers together get as many as the quota allows.
 //!
-//! Tokens are places in time, leased by a [`crate::quota::lease_client`] from one row of the ledger, which also learns the rate that AWS
-//! really allows. One dispenser task serves those who wait in their order, so nobody starves. Governor stands
-//! behind it as a guard at the configured rate; the leases are the only pacer.
+//! A permit is valid around one instant. Runs of them are leased by a [`crate::quota::lease_client`] from one row of
+//! the ledger, which also learns the rate that AWS really allows. One dispenser task serves the waiters in order, so
+//! none starves. The leases alone set the pace (GCRA); `governor` is only a guard behind them, at the configured rate.
 
 mod dispenser;
 mod guard;
@@ -24,32 +24,32 @@ use dispenser::{Waiter, WaitingLine, dispense};
 use guard::Guard;
 use load::Load;
 
-/// An answer of the ledger that takes longer is no lease: its places may be over. A process that stood still for so long
-/// throws them away.
+/// A lease that takes longer than this to arrive is discarded, because its permits may have expired. This also covers a
+/// process that was suspended meanwhile.
 pub(crate) const SLOW: Duration = Duration::from_secs(1);
 
-/// The tokens of one target and operation; clones share them.
+/// The permits of one target and operation; clones share them.
 #[derive(Clone, Debug)]
 pub struct PermitPool {
     waiters: mpsc::UnboundedSender<Waiter>,
     load: Arc<Load>,
 }
 
-/// What a limiter met that changes the rate of all workers, or tells of a change.
+/// Rate feedback for the ledger: an event that changes the rate of all workers, or a change worth recording.
 #[derive(Clone, Copy, Debug)]
 pub enum Feedback {
-    /// AWS throttled a call whose place was granted at this instant of the ledger.
+    /// AWS throttled a call.
     Throttled {
-        /// By the ledger's clock.
+        /// When the call's permit was granted, by the ledger's clock.
         granted_at: OffsetDateTime,
-        /// Whether a call went through since the last throttle.
+        /// Whether a call has succeeded since the last throttle.
         went_through: bool,
     },
-    /// A call went through again, after AWS had throttled every call for a while.
+    /// A call succeeded, after AWS had throttled every call for a while.
     Recovered,
-    /// The rate is so much above the last noted one that it is worth a note.
+    /// The rate has risen far enough above the last recorded one to be worth recording.
     Risen {
-        /// The noted one, in calls a second.
+        /// The last recorded rate, in calls a second.
         from: f64,
     },
 }
@@ -57,14 +57,16 @@ pub enum Feedback {
 /// The right to make one call.
 #[derive(Debug)]
 pub struct Permit {
-    /// When its place was granted, by the ledger's clock.
+    /// When it was granted, by the ledger's clock.
     granted_at: OffsetDateTime,
 }
 
 impl PermitPool {
-    /// Makes a limiter that gets its tokens from `lease`, which tries until it has some, with the rate learnt so far and the
-    /// configured one. It is given with what is to be told to whoever grants leases, and with its work: that must run, and
-    /// ends when the last clone is dropped.
+    /// Creates a permit pool that gets its permits from `lease`, which must retry until it has a lease. `learnt` is the
+    /// rate learnt so far, `ceiling` the configured one.
+    ///
+    /// Returns the pool, a receiver of rate feedback for the ledger, and a future that the caller must poll; it
+    /// completes when the last clone of the pool is dropped.
     pub fn new<F: Future<Output = Lease>>(
         lease: impl Fn(usize) -> F,
         learnt: Rate,
@@ -78,86 +80,88 @@ impl PermitPool {
         (Self { waiters, load }, feedback, work)
     }
 
-    /// Says whether these are the same tokens.
+    /// Returns whether both are the same pool.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.load, &other.load)
     }
 
-    /// Waits for a token, in the order of the calls.
+    /// Waits for a permit, in the order of the calls.
     ///
-    /// Dropping the wait gives its place to the next in line; no token is lost by it.
+    /// Dropping the future passes its turn to the next waiter; no permit is lost.
     pub async fn acquire(&self) -> Permit {
         let (waiter, turn) = oneshot::channel();
-        self.waiters.send(waiter).expect("the dispenser lives as long as a limiter");
-        turn.await.expect("the dispenser serves everybody in the queue")
+        self.waiters.send(waiter).expect("the dispenser lives as long as the pool");
+        turn.await.expect("the dispenser serves every waiter in the queue")
     }
 
-    /// Notes that AWS throttled the call of this token: the rate that all workers share is cut.
+    /// Notes that AWS throttled this permit's call: the rate that all workers share is cut (multiplicative decrease).
     pub fn throttled(&self, permit: &Permit) {
         self.load.throttled(permit.granted_at);
     }
 
-    /// Notes that a call went through.
+    /// Notes that a call succeeded.
     pub fn succeeded(&self) {
         self.load.succeeded();
     }
 
-    /// How many calls went through: what tells one job's trouble from everybody's.
+    /// Returns how many calls have succeeded. It distinguishes a problem of one job from a problem of all.
     pub fn successes(&self) -> u64 {
         self.load.successes()
     }
 
-    /// The configured rate.
+    /// Returns the configured rate.
     pub fn ceiling(&self) -> Rate {
         self.load.ceiling()
     }
 
-    /// The rate that was learnt, as it was at the last lease.
+    /// Returns the learnt rate as of the last lease.
     pub fn learnt(&self) -> Rate {
         self.load.learnt()
     }
 
-    /// Counts a job among those that wait for tokens, for as long as it does.
+    /// Counts a job as waiting for a permit until the returned guard is dropped.
     pub fn wait(&self) -> Counted {
         self.load.wait()
     }
 
-    /// Counts a job among those that are held here, until it ends.
+    /// Counts a job as held until the returned guard is dropped.
     pub fn hold(&self) -> Counted {
         self.load.hold()
     }
 
-    /// How many jobs are held here.
+    /// Returns how many jobs are held.
     pub fn held(&self) -> usize {
         self.load.held()
     }
 
-    /// How many more jobs may wait here: as many as were called for lately, or two leases.
+    /// Returns how many more jobs may wait: as many as got a permit in the last two seconds, or two leases' worth if
+    /// that is more, less those that wait already.
     pub fn room(&self) -> usize {
         self.load.may_wait().saturating_sub(self.load.waiting())
     }
 
-    /// How many tokens were handed over in the last two seconds.
+    /// Returns how many permits were handed out in the last two seconds.
     pub fn served(&self) -> usize {
         self.load.served_lately()
     }
 
-    /// Says whether fewer than half of the jobs wait that may.
+    /// Returns whether fewer than half as many jobs wait as may.
     pub fn is_short_of_work(&self) -> bool {
         self.load.waiting() * 2 < self.load.may_wait()
     }
 
-    /// Says whether there were jobs that wanted a token a moment ago.
+    /// Returns whether a job asked for a permit in the last ten seconds.
     pub fn had_work(&self) -> bool {
         self.load.had_work()
     }
 
-    /// Says whether it could soon lack work though there is probably more in the queue.
+    /// Returns whether the pool may soon lack work although there is probably more in the queue.
     pub fn is_underfed(&self) -> bool {
         self.load.had_work() && self.is_short_of_work()
     }
 
-    /// How many jobs it could take that are not in any queue: those of two seconds, without what waits here.
+    /// Returns the demand: how many parked jobs could be resent now, which is two seconds' worth less those that wait
+    /// here.
     pub fn demand(&self) -> usize {
         let wanted = self.learnt().calls_in(WINDOW).max(self.load.may_wait());
         wanted.saturating_sub(self.load.waiting())
@@ -169,7 +173,7 @@ impl PermitPool {
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
-    reason = "tests have few tokens"
+    reason = "tests have few permits"
 )]
 mod tests {
     use std::sync::Mutex;
@@ -183,7 +187,7 @@ mod tests {
         Rate::new(per_second).unwrap()
     }
 
-    /// Grants places as the ledger does, with a clock and a row of its own.
+    /// Grants permits as the ledger does, with its own clock and row.
     #[derive(Clone)]
     struct Row {
         rate: Rate,
@@ -233,7 +237,7 @@ mod tests {
         }
     }
 
-    /// Takes tokens for a time, as fast as they come to forty at a time, and tells when each came.
+    /// Takes permits for a time, as fast as they arrive, with forty waiters per pool; returns when each arrived.
     async fn taken_in(pools: &[PermitPool], time: Duration) -> Vec<Instant> {
         let end = Instant::now() + time;
         let (taken, mut times) = mpsc::unbounded_channel();
@@ -284,7 +288,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_starts_empty() {
         let permits = Row::new(10.0).permits();
-        assert_eq!(taken_in(&[permits], Duration::from_millis(90)).await.len(), 1, "the place of this instant");
+        assert_eq!(taken_in(&[permits], Duration::from_millis(90)).await.len(), 1, "the permit of this instant");
     }
 
     #[tokio::test(start_paused = true)]
@@ -308,7 +312,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn places_whose_time_is_over_are_thrown_away() {
         let row = Row { answer_time: SLOW, ..Row::new(100.0) };
-        assert_eq!(taken_in(&[row.permits()], Duration::from_secs(5)).await.len(), 0, "the process stood still");
+        assert_eq!(taken_in(&[row.permits()], Duration::from_secs(5)).await.len(), 0, "the process was suspended");
     }
 
     #[tokio::test(start_paused = true)]
@@ -325,7 +329,7 @@ mod tests {
         tokio::time::sleep(Duration::from_hours(1)).await;
         let leased_until = *row.next_free.lock().unwrap();
         permits.acquire().await;
-        assert!(*row.next_free.lock().unwrap() > leased_until, "an old place was used");
+        assert!(*row.next_free.lock().unwrap() > leased_until, "an expired permit was used");
     }
 
     #[tokio::test(start_paused = true)]
@@ -371,7 +375,7 @@ mod tests {
         let permits = Row::new(100.0).permits();
         assert!(!permits.is_underfed(), "it never had work");
         taken_in(std::slice::from_ref(&permits), Duration::from_secs(3)).await;
-        assert!(!permits.is_underfed(), "nobody said that jobs wait");
+        assert!(!permits.is_underfed(), "no job was reported as waiting");
         drop(permits.wait());
         assert!(permits.is_underfed() && permits.room() > 190, "{}", permits.room());
         let waits: Vec<_> = (0..201).map(|_| permits.wait()).collect();

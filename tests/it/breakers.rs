@@ -202,7 +202,7 @@ async fn a_batch_that_fails_as_a_whole_is_parked_until_somebody_releases_it() {
 
     let (ended, _) = bad(&factory).await;
     let (code, list, _) = factory.spawn(&["holds"]).end().await;
-    assert!(code == Some(0) && list.contains("calls for the batch ended as certificate_validation"), "{list}");
+    assert!(code == Some(0) && list.contains("calls for the batch failed with certificate_validation"), "{list}");
     assert_eq!(factory.spawn(&["holds", "release", "batch:bad"]).end().await.0, Some(0));
     // They fail again, so the rest may be held again.
     factory.until("they were sent again", async |f| bad(f).await.0 > ended).await;

@@ -145,7 +145,7 @@ async fn what_may_lose_work_is_logged_with_its_mend() {
     for part in [
         "queue `jobs` moves messages to its dead-letter queue after 3 receives",
         "hint=\"set maxReceiveCount to 20 in the queue's RedrivePolicy\"",
-        "the dead-letter queue of `jobs` keeps messages 4 days from their first sending, and the queue itself 4 days",
+        "the dead-letter queue of `jobs` keeps messages for 4 days after they were first sent, and the queue itself for 4 days",
     ] {
         assert!(err.contains(part), "{err}");
     }

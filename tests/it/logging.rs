@@ -276,7 +276,7 @@ async fn troubles_are_logged_plainly() {
     let parts = [r#"batch="batch""#, r#"source="line-1""#, r#"ref="device-7""#];
     assert!(of_key.len() == 1 && parts.iter().all(|part| of_key[0].contains(part)), "{log}");
     assert!(!log.contains("MC4CAQ") && !log.contains("BEGIN"), "{log}");
-    for part in ["AWS denies the call", "a message is no job", "cannot receive messages", "stopping"] {
+    for part in ["AWS denies the call", "a message is not a job", "cannot receive messages", "stopping"] {
         assert!(log.contains(part), "{part} is not in\n{log}");
     }
 }

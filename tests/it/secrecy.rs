@@ -244,7 +244,7 @@ async fn a_service_in_trouble_gives_no_secret_away() {
     let (_, stdout, _) = program.end().await;
     let log = rest.await.unwrap();
     for said in
-        ["AWS denies the call", "forwarded with a warning", "the job holds a private key", "a message is no job"]
+        ["AWS denies the call", "forwarded with a warning", "the job holds a private key", "a message is not a job"]
     {
         assert!(log.contains(said), "the test shows nothing without {said:?}:\n{log}");
     }

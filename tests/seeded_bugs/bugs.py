@@ -421,8 +421,8 @@ BUGS = [
     bug(
         "a body is logged",
         "src/engine/receiver.rs",
-        'warn!(message_id = delivery.message_id, reason = no_job.error.code(), "a message is no job");',
-        'warn!(?no_job.body, reason = no_job.error.code(), "a message is no job");',
+        'warn!(message_id = delivery.message_id, reason = no_job.error.code(), "a message is not a job");',
+        'warn!(?no_job.body, reason = no_job.error.code(), "a message is not a job");',
         IT,
         "secrecy::a_service_in_trouble_gives_no_secret_away",
     ),

@@ -1,4 +1,4 @@
-//! What the recorder is handed, and how it looks in the ledger.
+//! What the recorder receives, and how it is written to the ledger.
 
 use std::fmt;
 
@@ -13,46 +13,46 @@ use muster_core::certificate::pem;
 use muster_core::job::{Job, ParseError};
 use muster_core::outcome::Outcome;
 
-/// A delivery whose work is done.
+/// A delivery that the worker is finished with.
 #[derive(Debug)]
 pub struct Finished {
     /// The delivery.
     pub delivery: Delivery,
-    /// What came of it.
+    /// The result of its work.
     pub finish: Finish,
-    /// Since when it waits to be written.
+    /// When it began to wait to be written.
     pub since: Instant,
 }
 
-/// What came of a delivery.
+/// The result of a delivery.
 #[derive(Debug)]
 pub enum Finish {
-    /// The job ended.
+    /// The job has an outcome.
     Ended {
         /// The job.
         job: Box<Job>,
         /// The account and region of its target.
         account: Account,
-        /// How it ended.
+        /// The outcome.
         outcome: Box<Outcome>,
-        /// The right to the certificate, held until the end is committed.
+        /// The single-flight claim on the certificate, held until the outcome is committed.
         claim: Option<Claim>,
     },
-    /// The body is no job.
+    /// The body is not a job.
     Quarantined(Box<NotAJob>),
-    /// The process stops: somebody else shall do it.
+    /// The process is stopping: the message is left to another worker.
     Released,
 }
 
-/// A body that is no job.
+/// A body that is not a job.
 pub struct NotAJob {
-    /// Why it is none.
+    /// Why it is not a job.
     pub error: ParseError,
     /// The body.
     pub body: String,
 }
 
-/// Prints no body: what lines send never reaches a log.
+/// Prints no body: what producers send must never reach a log.
 impl fmt::Debug for NotAJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NoJob").field("error", &self.error).field("bytes", &self.body.len()).finish()
@@ -60,19 +60,19 @@ impl fmt::Debug for NotAJob {
 }
 
 impl Finished {
-    /// Hands a delivery over.
+    /// Moves a delivery to the recording or releasing stage.
     pub fn new(delivery: Delivery, finish: Finish) -> Self {
         let is_released = matches!(finish, Finish::Released);
         delivery.slot.enter(if is_released { Stage::Releasing } else { Stage::Recording });
         Self { delivery, finish, since: Instant::now() }
     }
 
-    /// Says whether there is something to be written.
+    /// Returns whether there is something to write to the ledger.
     pub fn is_ended(&self) -> bool {
         !matches!(self.finish, Finish::Released)
     }
 
-    /// Adds what the ledger shall hold of it.
+    /// Adds its row to a page.
     pub fn write_to(&self, page: &mut Page) {
         match &self.finish {
             Finish::Ended { job, account, outcome, .. } => {

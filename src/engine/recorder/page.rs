@@ -1,8 +1,8 @@
-//! Commits a page of ends, whatever comes: one that cannot be written holds up no other.
+//! Commits a page of outcomes: one that cannot be written blocks no other.
 //!
-//! Where a row is to blame, or the page did not go through in its time, the page is halved until it does or a row stands
-//! alone. Any other error is tried again with the whole page, for as long as it takes: nothing else may be done with an end
-//! but write it. A page whose COMMIT is in doubt is not written a second time: its mark tells.
+//! If a row is at fault, or the write times out, the page is halved until it is committed or one row is left. Any other
+//! error is retried with the whole page, without limit: the only thing to do with an outcome is to write it. A page
+//! whose COMMIT is in doubt is not written twice: its mark in the ledger shows whether it was committed.
 
 use std::time::Duration;
 
@@ -16,29 +16,29 @@ use crate::ledger::{Ledger, LedgerError, Page};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::crash_point;
 
-/// A transaction that takes longer makes everybody wait: far above a slow one of a server that works, far below the
-/// time-out, in which a worker would go on to spend calls.
+/// While a transaction takes longer than this, all calls wait. Far above a slow transaction of a working server, and
+/// far below the timeout, during which a worker would otherwise keep spending calls.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// Longest time-out for an end that did not go through alone.
+/// Maximum timeout for a page that cannot be halved; each timeout doubles it.
 const ALONE_MAX: Duration = Duration::from_mins(1);
 
-/// Why a page is not written as a whole. Print it with `Display`: the `Debug` of a database error has the row in it.
+/// Why a page was not written as a whole. Print it with `Display`: the `Debug` of a database error contains the row.
 #[derive(Debug, thiserror::Error)]
 enum WriteFault {
-    /// One of its rows is to blame.
+    /// One of its rows is at fault.
     #[error(transparent)]
     Row(LedgerError),
-    /// It did not go through in its time.
-    #[error("it was not written in its time")]
+    /// It was not committed before the timeout.
+    #[error("the write timed out")]
     TooSlow,
 }
 
 impl Recorder {
-    /// Writes ends until it is known to be through, and gives back those whose messages can go.
+    /// Writes outcomes until they are known to be committed; returns those whose messages can be deleted.
     ///
-    /// The messages of others stay in the queue and come back when their visibility ends: no sooner, as what cannot be
-    /// written now would be called for again and again.
+    /// The messages of the others are not released: they become visible again when their visibility timeout expires. If
+    /// they were released, a job whose outcome cannot be written would spend one call after another.
     pub(super) async fn commit(&self, ended: Vec<Finished>, pages: &mut Pages) -> Vec<Finished> {
         let began = Instant::now();
         let mut committed = Vec::with_capacity(ended.len());
@@ -47,7 +47,7 @@ impl Recorder {
             match self.write_part(&part, pages).await {
                 Ok(()) => committed.append(&mut part),
                 Err(_) if part.len() > 1 => {
-                    // The first half is written first: of two ends of one key the later stays.
+                    // The first half is written first: of two outcomes of one key, the later one must win.
                     parts.push(part.split_off(part.len() / 2));
                     parts.push(part);
                 }
@@ -75,7 +75,7 @@ impl Recorder {
         written
     }
 
-    /// Writes a page, again and again until it is through or a row is to blame, or it should be halved.
+    /// Writes a page and retries until it is committed, a row is at fault, or the page should be halved.
     async fn write(&self, page: &Page, can_be_halved: bool) -> Result<(), WriteFault> {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         let mut failing = None;
@@ -89,7 +89,7 @@ impl Recorder {
             if error.is_momentary() {
                 backoff.reset();
             }
-            warn!(%error, rows = page.rows.len(), "cannot write ends, trying again");
+            warn!(%error, rows = page.rows.len(), "cannot write outcomes, retrying");
             if matches!(error, LedgerError::Timeout(_)) {
                 match page.mark {
                     Some(mark) if can_be_halved => {
@@ -103,7 +103,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Asks until the ledger says whether a page is written after all.
+    /// Asks the ledger, until it answers, whether a page was committed after all.
     async fn is_written(&self, mark: Mark) -> bool {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         loop {
@@ -111,29 +111,29 @@ impl Recorder {
                 Ok(is_written) => return is_written,
                 Err(error) => {
                     self.metrics.db_error(&error);
-                    warn!(%error, "the ledger does not say whether ends are written, asking again");
+                    warn!(%error, "cannot find out whether outcomes were written, retrying");
                 }
             }
             backoff.wait().await;
         }
     }
 
-    /// Tries to write a page. While that takes long the ledger counts as failing: no tokens are taken for ends that could
-    /// not be recorded.
+    /// Tries to write a page once. While this is slow, the ledger counts as failing: no permit is taken for an outcome
+    /// that could not be recorded.
     async fn record(&self, ledger: &Ledger, page: &Page, failing: &mut Option<Failing>) -> Result<(), LedgerError> {
         let mut recorded = std::pin::pin!(ledger.record(page));
         if let Ok(recorded) = tokio::time::timeout(SLOW, &mut recorded).await {
             return recorded;
         }
-        failing.get_or_insert_with(|| self.board.postgres.failing("writing ends takes long"));
+        failing.get_or_insert_with(|| self.board.postgres.failing("writing outcomes is slow"));
         recorded.await
     }
 
-    /// Writes one outcome without the values that may be to blame, leaving out more with each try until nothing is left
-    /// but the outcome itself; returns whether a try went through.
+    /// Writes one outcome without the values that may be at fault, leaving out more with each attempt until only the
+    /// outcome itself is left; returns whether an attempt succeeded.
     async fn write_alone(&self, one: &[Finished], fault: &LedgerError, pages: &mut Pages) -> bool {
         let Some(sqlstate) = fault.sqlstate() else { return false };
-        error!(%fault, "an outcome cannot be recorded as it is; texts that nothing depends on are left out");
+        error!(%fault, "an outcome cannot be recorded as it is; leaving out texts that nothing depends on");
         let mut page = Page { mark: Some(pages.next_mark()), ..page_of(one) };
         page.blank_texts(&format!("unstorable: {sqlstate}"));
         for leave_out in [Page::drop_requests, Page::drop_what_is_free] {

@@ -1,7 +1,7 @@
-//! Collects ends for a transaction: by number, by bytes and by time.
+//! Collects outcomes for one transaction (group commit): by number, by bytes and by time.
 //!
-//! A page that takes long to write is followed by smaller ones, until they are written fast again: a narrow link to Postgres
-//! must never meet one that does not fit its time-out.
+//! After a page that was slow to write, pages are smaller until writes are fast again: over a slow link to Postgres, no
+//! page may be so large that it cannot be written within the timeout.
 
 use std::time::Duration;
 
@@ -11,16 +11,17 @@ use tokio::time::Instant;
 use super::Finished;
 use crate::ledger::written::{Mark, Marks};
 
-/// Most ends of one transaction: past that, more rows no longer make it faster.
+/// Maximum number of outcomes in one transaction: more rows do not raise the throughput further.
 const ENDS_MAX: usize = 200;
 
-/// Fewest and most bytes of the messages of one transaction.
+/// Lowest and highest limit on the message bytes of one transaction.
 const BYTES: (usize, usize) = (64 << 10, 8 << 20);
 
-/// Longest that an end waits for others.
+/// Maximum time that an outcome waits for others.
 const TIME: Duration = Duration::from_millis(100);
 
-/// A page that is written so fast may be followed by a larger one, and one that takes so long by smaller ones.
+/// A page written in less than the first time may be followed by a larger one; a page that takes longer than the
+/// second, by smaller ones.
 const FAST_AND_SLOW: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 
 /// The pages of a recorder.
@@ -37,8 +38,8 @@ impl Default for Pages {
 }
 
 impl Pages {
-    /// Collects ends: what there is at once, then what comes until the page is full or the time is over. Nothing: all
-    /// senders are gone.
+    /// Waits for an outcome, then collects more until the page is full or [`TIME`] has passed. Returns `None` when all
+    /// senders are dropped.
     pub(super) async fn next_page(&self, ends: &mut mpsc::Receiver<Finished>) -> Option<Vec<Finished>> {
         let first = ends.recv().await?;
         let mut n_bytes = first.delivery.n_bytes;
@@ -52,12 +53,12 @@ impl Pages {
         Some(page)
     }
 
-    /// The mark of a page that is written now.
+    /// Returns the mark for the next page to write.
     pub(super) fn next_mark(&mut self) -> Mark {
         self.marks.next_mark()
     }
 
-    /// Notes how long it took to write a page of so many ends and bytes, or to try in vain.
+    /// Notes how long an attempt to write a page of this size took, whether or not it succeeded.
     pub(super) fn took(&mut self, n_ends: usize, n_bytes: usize, time: Duration) {
         if time > FAST_AND_SLOW.1 && n_ends > 1 {
             self.bytes_max = (n_bytes.min(self.bytes_max) / 2).max(BYTES.0);
@@ -82,7 +83,7 @@ mod tests {
         }
         assert_eq!(pages.bytes_max, BYTES.0);
         pages.took(10, 1000, SHORT);
-        assert_eq!(pages.bytes_max, BYTES.0, "a small page tells nothing of larger ones");
+        assert_eq!(pages.bytes_max, BYTES.0, "a small page says nothing about larger ones");
         for _ in 0..20 {
             pages.took(100, pages.bytes_max, SHORT);
         }

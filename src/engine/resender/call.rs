@@ -1,4 +1,4 @@
-//! Parked jobs as messages, packed into calls of SQS.
+//! Turns parked jobs into messages, packed into `SendMessageBatch` calls.
 
 use tracing::error;
 
@@ -6,27 +6,27 @@ use crate::aws::queue::{CALL_BYTES_MAX, OutgoingMessage, pack};
 use crate::ledger::waiting::WaitingJob;
 use muster_core::job::{Job, NameError, Request};
 
-/// What goes into one call of SQS: each message beside its job.
+/// The content of one call to SQS: each message and, at the same index, its job.
 #[derive(Debug, Default)]
 pub(super) struct SendCall {
     pub(super) jobs: Vec<WaitingJob>,
     pub(super) messages: Vec<OutgoingMessage>,
 }
 
-/// Why a job of the ledger cannot be sent; no text of it repeats a value of the request.
+/// Why a job from the ledger cannot be sent. Its texts never repeat a value of the request.
 #[derive(Debug, thiserror::Error)]
 enum Unsendable {
     #[error("{0}")]
     Name(#[from] NameError),
-    #[error("this version does not know the operation")]
+    #[error("this version of Muster does not know the operation")]
     Operation(#[from] strum::ParseError),
-    #[error("its request does not read as one, see column {}", .0.column())]
+    #[error("its request is not valid JSON for the operation, see column {}", .0.column())]
     Request(#[from] serde_json::Error),
-    #[error("its message has {0} bytes, SQS takes {CALL_BYTES_MAX}")]
+    #[error("its message has {0} bytes, but SQS accepts at most {CALL_BYTES_MAX}")]
     TooLarge(usize),
 }
 
-/// Packs jobs into as few calls as SQS allows, and reports which cannot be sent at all.
+/// Packs jobs into as few calls as SQS allows; returns the calls, and the jobs that cannot be sent at all.
 pub(super) fn calls(jobs: Vec<WaitingJob>) -> (Vec<SendCall>, Vec<WaitingJob>) {
     let (mut sendable, mut unsendable) = (vec![], vec![]);
     for job in jobs {

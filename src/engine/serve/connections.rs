@@ -1,4 +1,4 @@
-//! What a service needs and has reached before it receives its first message.
+//! The service's connections, all made before it receives its first message.
 
 use anyhow::Context;
 use aws_config::SdkConfig;
@@ -11,29 +11,29 @@ use crate::config::Config;
 use crate::health::fit::{self, FoundQueue};
 use crate::ledger::{Ledger, insist};
 
-/// Everything outside the process.
+/// Connections to everything outside the process.
 #[derive(Debug)]
 pub(super) struct Connections {
     pub(super) ledger: Ledger,
     pub(super) main: JobQueue,
-    /// The second queue, where one is configured.
+    /// The second queue, if `queue.replay` is configured.
     pub(super) replay: Option<JobQueue>,
     pub(super) targets: ServedTargets,
 }
 
-/// A queue of jobs, and what it is set to.
+/// A queue of jobs, and its attributes.
 #[derive(Debug)]
 pub(super) struct JobQueue {
-    /// How the settings name it.
+    /// Its name in the settings.
     name: String,
     pub(super) queue: Queue,
     pub(super) attributes: QueueAttributes,
-    /// Its dead-letter queue, where there is one that we may look at.
+    /// Its dead-letter queue, if it has one that this worker has permission to read.
     pub(super) dead: Option<(Queue, QueueAttributes)>,
 }
 
 impl Connections {
-    /// Reaches everything and checks that the settings fit it.
+    /// Connects to everything and checks that the settings fit it.
     pub(super) async fn connect(config: &Config) -> anyhow::Result<Self> {
         let ledger = Ledger::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
         insist(async || ledger.check_schema().await).await?;
@@ -54,17 +54,17 @@ impl Connections {
         Ok(Self { ledger, main, replay, targets })
     }
 
-    /// The queues of jobs.
+    /// Returns the main queue and the second one, if configured.
     pub(super) fn queues(&self) -> impl Iterator<Item = &JobQueue> {
         [&self.main].into_iter().chain(&self.replay)
     }
 
-    /// Where jobs are sent again.
+    /// Returns the queue for resent jobs: the second one if configured, else the main one.
     pub(super) fn for_sent_again(&self) -> &Queue {
         &self.replay.as_ref().unwrap_or(&self.main).queue
     }
 
-    /// The dead-letter queues, each once: both queues may share one.
+    /// Returns the dead-letter queues, each once: both queues may share one.
     pub(super) fn dead(&self) -> Vec<Queue> {
         let mut dead: Vec<Queue> = Vec::new();
         for (queue, _) in self.queues().filter_map(|queue| queue.dead.as_ref()) {
@@ -94,7 +94,7 @@ impl JobQueue {
     }
 }
 
-/// The dead-letter queue; a worker does well without the permission to look at it.
+/// Returns the dead-letter queue if it can be read; a worker does not need the permission.
 async fn dead_letters(queue: &Queue, attributes: &QueueAttributes) -> Option<(Queue, QueueAttributes)> {
     let arn = attributes.dead_letter_arn.as_deref()?;
     let connections = async {

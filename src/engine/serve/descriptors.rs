@@ -1,12 +1,14 @@
-//! File descriptors: one for each call under way, and some more. Where the system gives too few, less is done at a time.
+//! File descriptors: one for each call in progress, plus some for the rest. If the system allows too few, fewer jobs
+//! are in flight.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{info, warn};
 
-/// Descriptors beside those of calls and of Postgres: queues, files, listeners, connections that are kept for later.
+/// Descriptors besides those for calls and Postgres: queues, files, listeners, idle connections.
 const OTHERS: u64 = 128;
 
-/// How many jobs may be in flight with the descriptors that the system gives: its soft limit is raised as far as needed.
+/// Returns how many jobs may be in flight, at most `wanted`, after raising the soft limit of descriptors as far as
+/// needed.
 pub(super) fn slots(wanted: usize, database_connections: u32) -> usize {
     let others = OTHERS + u64::from(database_connections);
     let needed = wanted as u64 + others;
@@ -23,7 +25,7 @@ pub(super) fn slots(wanted: usize, database_connections: u32) -> usize {
     slots
 }
 
-/// Raises the soft limit where it is lower, as far as the hard one allows, and returns the limit that holds then.
+/// Raises the soft limit to `needed`, as far as the hard limit allows; returns the resulting soft limit.
 fn raise(needed: u64) -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let Some(soft) = current.filter(|&soft| soft < needed) else { return current.unwrap_or(u64::MAX) };
@@ -41,7 +43,7 @@ fn raise(needed: u64) -> u64 {
 }
 
 fn fitting(wanted: usize, others: u64, limit: u64) -> usize {
-    // Few are idle at once; where there are less than that, calls get a part of them all the same.
+    // The others are rarely all in use at once; even if the limit does not cover them, calls get a quarter of it.
     let free = limit.saturating_sub(others).max(limit / 4).max(1);
     usize::try_from(free).unwrap_or(usize::MAX).min(wanted)
 }
@@ -55,6 +57,6 @@ mod tests {
         assert_eq!(fitting(1024, 138, 1024), 886);
         assert_eq!(fitting(1024, 138, 1162), 1024);
         assert_eq!(fitting(1024, 138, u64::MAX), 1024);
-        assert_eq!(fitting(1024, 138, 64), 16, "a few jobs at a time go on");
+        assert_eq!(fitting(1024, 138, 64), 16, "a few jobs at a time still run");
     }
 }

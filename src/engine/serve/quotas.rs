@@ -1,4 +1,4 @@
-//! Opens the quota of each target in the ledger and starts its limiter.
+//! Opens the quota of each target in the ledger and starts its permit pool.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::telemetry::metrics::Metrics;
 use muster_core::job::Operation;
 use muster_core::rate::Rate;
 
-/// What limiters work with.
+/// What the permit pools need.
 pub(super) struct Quotas<'a> {
     pub(super) ledger: &'a Ledger,
     pub(super) board: &'a Board,
@@ -27,12 +27,12 @@ pub(super) struct Quotas<'a> {
 }
 
 impl Quotas<'_> {
-    /// Starts the limiters of all targets.
+    /// Starts the permit pools of all targets.
     pub(super) async fn open(&self, config: &Config, targets: &ServedTargets) -> anyhow::Result<PermitPools> {
         let mut pools = HashMap::new();
         for (quota, names) in quotas(targets) {
             let operation = quota.operation;
-            // All names of an account and region have one rate.
+            // All targets of one account and region have the same rate: `targets` has checked it.
             let ceiling = config.targets[names[0]].rates.of(operation);
             let permits = self.start(quota, &names, ceiling).await?;
             for name in names {
@@ -57,7 +57,7 @@ impl Quotas<'_> {
     }
 }
 
-/// Every quota, with the names of the targets that share it.
+/// Returns every quota, with the names of the targets that share it.
 fn quotas(targets: &ServedTargets) -> HashMap<Quota, Vec<&str>> {
     let mut quotas: HashMap<_, Vec<&str>> = HashMap::new();
     for (name, target) in &targets.by_name {

@@ -1,4 +1,4 @@
-//! What runs, and how it comes to its end: front to back, inside a deadline.
+//! The running tasks of the service, and how they are drained: front to back, within a deadline.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,39 +14,39 @@ use crate::ledger::Ledger;
 use crate::ledger::workers::Identity;
 use muster_core::format::{counted, span};
 
-/// Longest that giving back what is held may take after the deadline.
+/// Maximum time for releasing held messages after the deadline.
 const GIVE_BACK_TIME: Duration = Duration::from_secs(3);
 
-/// Longest that taking leave of the ledger may take.
+/// Maximum time for removing this worker from the ledger.
 const LEAVE_TIME: Duration = Duration::from_secs(1);
 
-/// The wait before giving back is tried again.
+/// The wait before a release is retried.
 const GIVE_BACK_WAIT: Duration = Duration::from_millis(300);
 
-/// The tasks of a service, in the order in which they end, and what their end needs.
+/// The tasks of a service, in the order in which they stop, and what stopping them needs.
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) stop: CancellationToken,
     pub(super) receivers: TaskTracker,
     pub(super) jobs: TaskTracker,
     pub(super) recorder: JoinHandle<()>,
-    /// Heartbeat and the like: they end when they are dropped.
+    /// Background tasks such as the heartbeat; they are aborted at the end of the drain.
     pub(super) helpers: JoinSet<()>,
-    /// Cancelled where a part panicked.
+    /// Cancelled if a part panicked.
     pub(super) broken: CancellationToken,
     pub(super) slots: Slots,
     pub(super) ledger: Ledger,
-    /// How the ledger knows this worker.
+    /// This worker's identity in the ledger.
     pub(super) identity: Arc<Identity>,
 }
 
 impl Running {
-    /// Takes what is held to its end, or gives it back when the time is over.
+    /// Brings the held jobs to an outcome, or releases their messages when the deadline has passed.
     pub(super) async fn drain(mut self, deadline: Duration) -> anyhow::Result<()> {
         let drained = tokio::time::timeout(deadline, self.wait()).await;
         self.helpers.abort_all();
         let result = if self.broken.is_cancelled() {
-            Err(anyhow::anyhow!("a part of the service broke; the log has its panic"))
+            Err(anyhow::anyhow!("a part of the service panicked; the log has the panic message"))
         } else if drained.is_ok() {
             Ok(())
         } else {
@@ -62,25 +62,25 @@ impl Running {
         result
     }
 
-    /// Waits for the parts to end, front to back.
+    /// Waits for the parts to stop, front to back.
     async fn wait(&mut self) {
         self.receivers.close();
         self.receivers.wait().await;
         self.jobs.close();
         self.jobs.wait().await;
-        // Every sender of ends is gone with the receivers and the jobs. A panic is noted by `Essential`.
+        // The receivers and jobs held all senders, so the recorder now stops. `Essential` notices a panic.
         let _ = (&mut self.recorder).await;
     }
 
-    /// Has the ledger forget this worker, so that nobody waits for its next heartbeat.
+    /// Removes this worker from the ledger, so that no one waits for its next heartbeat.
     async fn leave(&self) {
         let left = tokio::time::timeout(LEAVE_TIME, self.ledger.leave(&self.identity)).await;
         if !matches!(left, Ok(Ok(()))) {
-            debug!("the ledger does not know that this worker stopped; it will find out by its missing heartbeats");
+            debug!("cannot report to the ledger that this worker stopped; its missing heartbeats will show it");
         }
     }
 
-    /// Makes everything that is held visible at once, and tells how much it was.
+    /// Releases all held messages; returns how many were held.
     async fn give_back(&self) -> usize {
         let held = self.slots.receipts();
         let n_held = held.len();
@@ -90,23 +90,24 @@ impl Running {
             let receipts: Vec<String> = ten.into_iter().map(|(_, receipt)| receipt).collect();
             calls.spawn(async move {
                 while let Err(error) = queue.hide(&receipts, Duration::ZERO).await {
-                    warn!(%error, "cannot give messages back");
+                    warn!(%error, "cannot release messages");
                     tokio::time::sleep(GIVE_BACK_WAIT).await;
                 }
             });
         }
         if tokio::time::timeout(GIVE_BACK_TIME, calls.join_all()).await.is_err() {
-            warn!("could not give everything back; it comes back when its visibility ends");
+            warn!("could not release all messages; the rest reappear when their visibility timeout expires");
         }
         n_held
     }
 }
 
-/// Watches over the parts without which the service must not go on: calls whose ends nobody records, for one.
+/// Watches over the parts without which the service must not keep running: without the recorder, for example, it would
+/// make calls whose outcomes are lost.
 #[derive(Clone, Debug)]
 pub(super) struct Essential {
     stop: CancellationToken,
-    /// Cancelled where a part panicked.
+    /// Cancelled if a part panicked.
     pub(super) broken: CancellationToken,
 }
 
@@ -115,7 +116,7 @@ impl Essential {
         Self { stop, broken: CancellationToken::new() }
     }
 
-    /// Runs a part; where it panics, the service stops.
+    /// Runs a part; if it panics, the service stops.
     pub(super) fn run<F: Future>(&self, part: F) -> impl Future<Output = F::Output> + use<F> {
         let watch = StopOnPanic(self.clone());
         async move {
@@ -125,7 +126,7 @@ impl Essential {
     }
 }
 
-/// Stops the service where a panic drops it.
+/// Stops the service if it is dropped by a panic.
 struct StopOnPanic(Essential);
 
 impl Drop for StopOnPanic {

@@ -1,7 +1,8 @@
-//! The targets of a service: whose account each is, and what it takes to call there.
+//! The targets of a service: the account and region of each, and a client to call there.
 //!
-//! A target whose credentials do not work holds up no other. It takes part with its breaker open, if the ledger knows
-//! whose account its name stands for; without that nobody could tell later that the credentials are the right ones.
+//! A target whose credentials do not work blocks no other. It starts with its breaker open if the ledger knows the
+//! account that its name stands for; otherwise the service could not verify later that the credentials are the right
+//! ones.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,24 +26,24 @@ use muster_core::job::{Name, Operation};
 #[derive(Debug)]
 pub(super) struct ServedTargets {
     pub(super) by_name: HashMap<String, ServedTarget>,
-    /// Those that AWS did not let in, and why.
+    /// Targets whose credentials could not be verified, and why.
     pub(super) denied: Vec<(Name, String)>,
-    /// AWS's time.
+    /// The clock, set to AWS's time.
     pub(super) clock: Clock,
 }
 
-/// A target, as it was found at the start.
+/// A target as found at start-up.
 struct FoundTarget<'a> {
     name: &'a str,
     rates: &'a TargetRates,
     account: Account,
     client: TargetClient,
-    /// Why its credentials are not known to be good.
+    /// Why its credentials could not be verified, if they were not.
     trouble: Option<IdentityError>,
 }
 
 impl ServedTargets {
-    /// Asks AWS whose every target is, and makes them.
+    /// Asks AWS for the account of every target and creates the targets.
     pub(super) async fn connect(config: &Config, ledger: &Ledger) -> anyhow::Result<Self> {
         let mut found = Vec::with_capacity(config.targets.len());
         let clock = Clock::default();
@@ -69,7 +70,8 @@ fn cannot_use(name: &str) -> String {
 }
 
 impl<'a> FoundTarget<'a> {
-    /// Asks AWS whose a target is and claims its name, or takes what the ledger knows of it.
+    /// Asks AWS for a target's account and claims its name in the ledger; falls back to the account that the ledger
+    /// knows.
     async fn find(
         name: &'a str,
         settings: &'a config::TargetConfig,
@@ -102,7 +104,12 @@ impl<'a> FoundTarget<'a> {
         let is_wanted = |known: &Account| access.region.as_ref().is_none_or(|region| *region == known.region);
         match ledger.account_of_target(name).await?.filter(is_wanted) {
             Some(account) if trouble.may_pass() => {
-                warn!(target_name = name, %account, error = %trouble, "AWS does not let us in: calls wait, one probes");
+                warn!(
+                    target_name = name,
+                    %account,
+                    error = %trouble,
+                    "cannot verify the credentials: calls wait, except probes"
+                );
                 let client = TargetClient::new(access, account.clone(), timeout);
                 Ok(Self { name, rates, account, client, trouble: Some(trouble) })
             }
@@ -111,7 +118,7 @@ impl<'a> FoundTarget<'a> {
     }
 }
 
-/// Refuses to start where AWS lets nobody in: there is nothing to do.
+/// Refuses to start if no target's credentials could be verified: there is nothing to do.
 fn some_works(found: &mut [FoundTarget<'_>]) -> anyhow::Result<()> {
     if found.iter().any(|its| its.trouble.is_none()) {
         return Ok(());
@@ -120,7 +127,7 @@ fn some_works(found: &mut [FoundTarget<'_>]) -> anyhow::Result<()> {
     first.map_or(Ok(()), |(name, trouble)| Err(trouble).with_context(|| cannot_use(name)))
 }
 
-/// Refuses targets of one account and region that disagree on its quota.
+/// Refuses targets of one account and region that are configured with different rates for its quota.
 fn one_rate_for_each_quota(found: &[FoundTarget<'_>]) -> Result<(), Misfit> {
     let mut firsts: HashMap<&Account, &FoundTarget<'_>> = HashMap::new();
     let mut findings = Vec::new();

@@ -1,18 +1,18 @@
-//! How many bytes of messages a worker holds, so that large ones do not use up its memory. Pure.
+//! Limits the bytes of messages that a worker holds, so that large ones do not exhaust its memory. Pure.
 
-/// Most bytes of bodies that are held; a job in flight takes about as many as its message. Three times as much is room for
-/// what SQS's answers and a page of outcomes take on top.
+/// Maximum bytes of message bodies held. A job in flight takes about as much memory as its body. Allow three times this
+/// much memory: SQS responses and a page of outcomes come on top.
 const HELD_MAX: usize = 64 << 20;
 
-/// The largest body that SQS delivers.
+/// The largest body that SQS delivers, in bytes.
 const BODY_MAX: usize = 1 << 20;
 
-/// What is held, and what a receive under way may bring.
+/// The bytes held, and those that receives in progress may bring.
 #[derive(Debug)]
 pub(super) struct Bytes {
     held: usize,
     expected: usize,
-    /// How large a message is expected to be: like the largest one, which counts the less the more smaller ones come.
+    /// Expected size of the next message: that of the largest recent one, decaying by an eighth with each smaller one.
     likely: usize,
 }
 
@@ -23,20 +23,20 @@ impl Default for Bytes {
 }
 
 impl Bytes {
-    /// How many more messages may be received; one where nothing is held.
+    /// Returns how many more messages may be received; at least one if nothing is held.
     pub(super) fn messages_max(&self) -> usize {
         let used = self.held + self.expected;
         let n = HELD_MAX.saturating_sub(used) / self.likely;
         if used == 0 { n.max(1) } else { n }
     }
 
-    /// Reserves room for the messages of a receive, and returns how many bytes each may have.
+    /// Reserves room for the `n` messages of a receive; returns the bytes reserved for each.
     pub(super) fn expect(&mut self, n: usize) -> usize {
         self.expected += n * self.likely;
         self.likely
     }
 
-    /// Gives back the room for a message that came or does not come.
+    /// Frees the reservation of a message that arrived or will not arrive.
     pub(super) fn expect_no_more(&mut self, n_kept: usize) {
         self.expected -= n_kept;
     }
@@ -57,7 +57,7 @@ impl Bytes {
 mod tests {
     use super::*;
 
-    /// Receives messages of a size until no more may be: how many are held then.
+    /// Receives messages of `size` bytes until no more are allowed; returns how many are held then.
     fn held_of(bytes: &mut Bytes, size: usize) -> usize {
         let mut n_held = 0;
         while n_held < 1_000_000 {

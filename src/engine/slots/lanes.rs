@@ -1,7 +1,8 @@
-//! How many slots live work and messages that were sent again may take. Pure but for the clock.
+//! Divides the slots between live work and resent messages. Pure except for the clock.
 //!
-//! Two limits hold: the slots there are, and the jobs that may wait for a token, which the limiters know. Of both, live
-//! work leaves the last tenth to a second queue where there is one; that queue has whatever live work does not want.
+//! Two limits apply: the number of slots, and the number of jobs that may wait for a permit, which the permit pools
+//! know. If there is a second queue, live work leaves it the last tenth of both, and it may use whatever live work does
+//! not need.
 
 use std::collections::VecDeque;
 
@@ -11,38 +12,40 @@ use super::StageProgress;
 use crate::quota::by_target::Room;
 use crate::quota::permits::WINDOW;
 
-/// The share that is kept for sent-again messages: one part in so many.
+/// One part in this many is kept for resent messages.
 const KEPT_PART: usize = 10;
 
-/// Most jobs that are taken beyond the room because some end without a call: if none of them does, so many wait too long.
+/// Maximum number of jobs taken beyond the room because some are expected to need no call. If all of them need one,
+/// this many wait too long.
 const BEYOND_MAX: usize = 100;
 
-/// Whose messages a slot is for.
+/// Which queue's messages a slot is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Lane {
-    /// Those of the main queue.
+    /// The main queue.
     Live,
-    /// Those that were sent again, to a queue of their own.
+    /// The second queue, for resent messages.
     Replay,
 }
 
-/// What the lanes have taken.
+/// What each lane has taken.
 #[derive(Debug)]
 pub(super) struct Lanes {
     capacity: usize,
     /// Whether there is a second queue.
     is_shared: bool,
-    /// Slots taken, those of a receive under way included.
+    /// Slots taken, including those of receives in progress.
     taken: Usage,
-    /// Of these, the ones whose job has not started.
+    /// Of these, slots whose job has not started.
     waiting: Usage,
-    /// Of these, the ones of which it is not known whether they wait for a token, those of a receive under way included.
+    /// Of these, slots for which it is not known whether they wait for a permit, including those of receives in
+    /// progress.
     undecided: usize,
-    /// Ends without a call in the last [`WINDOW`].
+    /// Times of the outcomes without a call in the last [`WINDOW`].
     passed: VecDeque<Instant>,
     /// How many receivers of live work wait for a slot.
     live_takers: usize,
-    /// When a live message came last.
+    /// When the last live message arrived.
     live_came: Option<Instant>,
 }
 
@@ -56,7 +59,7 @@ struct Usage {
 impl Lanes {
     pub(super) fn new(capacity: usize, is_shared: bool) -> Self {
         Self {
-            // Each lane needs one, or it would never receive.
+            // A lane without a slot would never receive.
             capacity: capacity.max(if is_shared { 2 } else { 1 }),
             is_shared,
             taken: Usage::default(),
@@ -68,7 +71,7 @@ impl Lanes {
         }
     }
 
-    /// Takes what a lane may have at this moment, at most `max`.
+    /// Takes as many slots as a lane may have now, at most `max`; returns how many.
     pub(super) fn take(&mut self, lane: Lane, max: usize, room: Room) -> usize {
         let may_wait = self.may_wait(room);
         let n = max.min(self.room(lane, self.capacity, self.taken)).min(self.room(lane, may_wait, self.waiting));
@@ -78,8 +81,8 @@ impl Lanes {
         n
     }
 
-    /// How many jobs may not have started: those that wait for tokens, and as many undecided ones as there is room for.
-    /// Of the undecided, as many are reckoned to wait as lately did.
+    /// Returns how many jobs may be in the state "not started": those that wait for permits, plus as many undecided
+    /// ones as there is room for. Assumes that undecided jobs need a call in the same proportion as recent ones did.
     fn may_wait(&mut self, room: Room) -> usize {
         self.forget_old_ends();
         let beyond = room.free * self.passed.len() / room.served.max(1);
@@ -87,24 +90,24 @@ impl Lanes {
         decided + room.free + beyond.min(BEYOND_MAX)
     }
 
-    /// Notes that it is known whether a job waits for a token.
+    /// Notes that it is now known whether a job waits for a permit.
     pub(super) fn decide(&mut self) {
         self.undecided -= 1;
     }
 
-    /// Notes that a job has its token.
+    /// Notes that a job has its permit.
     pub(super) fn start(&mut self, lane: Lane) {
         *self.waiting.of(lane) -= 1;
     }
 
-    /// Notes that a job ended without a token.
+    /// Notes that a job has an outcome without a permit.
     pub(super) fn pass(&mut self, lane: Lane) {
         *self.waiting.of(lane) -= 1;
         self.passed.push_back(Instant::now());
         self.forget_old_ends();
     }
 
-    /// Gives the slot of a job back that came so far.
+    /// Frees the slot of a job that has made this progress.
     pub(super) fn free(&mut self, lane: Lane, progress: StageProgress) {
         *self.taken.of(lane) -= 1;
         if progress != StageProgress::Started {
@@ -115,14 +118,14 @@ impl Lanes {
         }
     }
 
-    /// Notes that a message came.
+    /// Notes that a message arrived.
     pub(super) fn came(&mut self, lane: Lane) {
         if lane == Lane::Live {
             self.live_came = Some(Instant::now());
         }
     }
 
-    /// Notes that a receiver begins to wait for a slot.
+    /// Notes that a receiver has begun to wait for a slot.
     pub(super) fn begin_to_wait(&mut self, lane: Lane) {
         self.live_takers += usize::from(lane == Lane::Live);
     }
@@ -132,7 +135,7 @@ impl Lanes {
         self.live_takers -= usize::from(lane == Lane::Live);
     }
 
-    /// How many of `all` a lane may still take, where the lanes use so much of it.
+    /// Returns how many of `all` a lane may still take, given what both lanes use.
     fn room(&self, lane: Lane, all: usize, used: Usage) -> usize {
         let kept = if self.is_shared { (all / KEPT_PART).max(1) } else { 0 };
         let free = all.saturating_sub(used.live + used.replay);
@@ -167,14 +170,14 @@ impl Usage {
 mod tests {
     use super::*;
 
-    /// Lanes in which a live message has just come.
+    /// Returns lanes in which a live message has just arrived.
     fn busy(capacity: usize) -> Lanes {
         let mut lanes = Lanes::new(capacity, true);
         lanes.came(Lane::Live);
         lanes
     }
 
-    /// Room for so many jobs, after so many tokens.
+    /// Returns room for `free` jobs, after ten permits.
     fn room(free: usize) -> Room {
         Room { free, served: 10 }
     }
@@ -223,7 +226,7 @@ mod tests {
         assert_eq!(lanes.take(Lane::Replay, 10, room(50)), 1);
     }
 
-    /// Both queues full, one job started at a time: what is started is shared nine to one.
+    /// Both queues full, one job started at a time: the started jobs are shared nine to one.
     #[test]
     fn the_tokens_are_shared_nine_to_one() {
         let mut lanes = busy(1000);

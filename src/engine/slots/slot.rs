@@ -1,4 +1,4 @@
-//! One message's place, from before its receive to after its ack, and a receiver's wait for one.
+//! One message's slot, from before its receive to after its ack, and a receiver's wait for one.
 
 use std::sync::Arc;
 
@@ -8,45 +8,45 @@ use super::{Lane, SharedSlots, SlotState, StageProgress};
 use crate::aws::queue::{Queue, ReceivedMessage};
 use crate::telemetry::metrics::Stage;
 
-/// A place for one message, from before it is received until it is deleted.
+/// A slot for one message, from before it is received until it is acked; dropping it frees the slot.
 #[derive(Debug)]
 pub struct Slot {
     shared: Arc<SharedSlots>,
     lane: Lane,
-    /// The entry of the message that it holds.
+    /// The id of the message that it holds.
     id: Option<u64>,
-    /// The bytes that are kept free for the message.
+    /// The bytes reserved for the message before it arrives.
     n_kept: usize,
 }
 
 /// One delivery of a message, in its slot.
 #[derive(Debug)]
 pub struct Delivery {
-    /// The slot; dropping it frees the place.
+    /// The slot; dropping the delivery frees it.
     pub slot: Slot,
-    /// Where it was received: its receipt is good there alone.
+    /// The queue that it was received from; its receipt is valid only there.
     pub queue: Queue,
-    /// `MessageId` at SQS.
+    /// SQS's `MessageId`.
     pub message_id: String,
-    /// What deletes this delivery or changes its visibility.
+    /// The receipt handle, which deletes this delivery or changes its visibility.
     pub receipt: String,
-    /// Says whether the message had been delivered before.
+    /// Whether the message had been delivered before.
     pub is_redelivery: bool,
     /// When the message was sent.
     pub sent_at: OffsetDateTime,
     /// When this delivery was received.
     pub received_at: OffsetDateTime,
-    /// How long its body is, which is about what its job takes in memory.
+    /// Size of the body in bytes, which is about what its job takes in memory.
     pub n_bytes: usize,
 }
 
 impl Slot {
-    /// Makes a slot of what the lane has taken, with so many bytes kept free for its message.
+    /// Creates a slot that `lane` has already taken, with `n_kept` bytes reserved for its message.
     pub(super) fn new(shared: &Arc<SharedSlots>, lane: Lane, n_kept: usize) -> Self {
         Self { shared: Arc::clone(shared), lane, id: None, n_kept }
     }
 
-    /// Puts a message in; its body is given back beside the delivery.
+    /// Puts a message into the slot; returns the delivery and the message's body.
     pub fn hold(mut self, message: ReceivedMessage) -> (Delivery, String) {
         self.id = Some(self.shared.lock().hold(self.lane, &message, self.n_kept));
         let delivery = Delivery {
@@ -62,7 +62,7 @@ impl Slot {
         (delivery, message.body)
     }
 
-    /// Moves the job on.
+    /// Moves the job to a stage. The furthest progress counts: a retry does not make a started job wait again.
     pub fn enter(&self, stage: Stage) {
         let mut state = self.shared.lock();
         let Some(held) = self.id.and_then(|id| state.messages.get_mut(&id)) else { return };
@@ -88,7 +88,7 @@ impl Slot {
         }
     }
 
-    /// Waits until nobody is about to hide its message: that would undo a giving back.
+    /// Waits until no extension of its message's visibility is in progress: an extension would undo a release.
     pub async fn until_quiet(&self) {
         loop {
             let freed = self.shared.freed.notified();
@@ -115,7 +115,7 @@ impl Drop for Slot {
     }
 }
 
-/// A receiver's wait for a slot, for as long as it lasts.
+/// Counts a receiver that waits for a slot, until it is dropped.
 pub(super) struct SlotWait {
     shared: Arc<SharedSlots>,
     lane: Lane,

@@ -1,7 +1,8 @@
-//! When a job may call: a token is taken only for a call that can do something.
+//! Decides when a job may call: a permit is taken only for a call that can succeed.
 //!
-//! A job waits while the ledger takes no ends, everything is paused or nothing can be done for anybody. Where only its
-//! issuer, its batch or its target is held or paused, it is parked. What opens or closes meanwhile is seen at once, also by those who wait for a token.
+//! A job waits while the ledger accepts no outcomes, everything is paused or no target works. If only its issuer, batch
+//! or target is held or paused, it is parked. Jobs that already wait for a permit react at once to anything that opens
+//! or closes meanwhile.
 
 use tokio::time::Instant;
 use tracing::warn;
@@ -18,26 +19,26 @@ use muster_core::job::{Name, Operation};
 
 /// What a job may do.
 pub(super) enum Admission {
-    /// It has a token and calls, maybe as a probe.
+    /// It has a permit and calls, possibly as a half-open probe.
     Call(Permit, Option<Probe>),
-    /// It is parked, for a reason.
+    /// It is parked, for the given reason.
     Park(Parking, String),
 }
 
-/// What is found at one look.
+/// The result of one look at the board.
 enum Inspection {
-    /// A token is all that is missing.
+    /// Only a permit is missing.
     Free(Option<Probe>),
-    /// The ledger may let it through this hold.
+    /// The hold is due for a probe, if the ledger grants it to this job.
     MayProbe(Parking, String),
     Park(Parking, String),
-    /// Nothing can be done before something changes or the instant comes.
+    /// The job must wait until the board changes or, if given, until the instant.
     Wait(Option<Instant>),
 }
 
 impl Worker {
-    /// Waits until a job may call, and takes its token; nothing where the process stops before. `passed` remembers the
-    /// holds that it was let through.
+    /// Waits until a job may call and takes its permit; returns `None` if the process stops before. `passed` remembers
+    /// the holds that the job probes.
     pub(super) async fn admit(&self, admitted: &Admitted, passed: &mut Vec<HoldKey>) -> Option<Admission> {
         let permits = self.parts.pools.of(&admitted.job.target, admitted.job.operation());
         let _wait = permits.wait();
@@ -60,7 +61,7 @@ impl Worker {
                 Inspection::Free(probe) => tokio::select! {
                     biased;
                     () = self.parts.stop.cancelled() => return None,
-                    // Dropping the wait gives the place in line away, and no token is lost.
+                    // Dropping the wait loses the job's position in the queue, but no permit.
                     () = watch.changed(), if probe.is_none() => {}
                     permit = self.acquire(permits) => return Some(Admission::Call(permit, probe)),
                 },
@@ -68,8 +69,7 @@ impl Worker {
         }
     }
 
-    /// Parks a job whose target has more than it can start, where it would stand in the way of a target that works and
-    /// lacks jobs.
+    /// Parks a job whose target has more jobs than it can start, if it blocks another target that works and lacks jobs.
     pub(super) fn make_room(&self, admitted: &Admitted) -> Option<Parking> {
         let (target, operation) = (&admitted.job.target, admitted.job.operation());
         let works = |target: &Name, operation: Operation| self.parts.board.works(target, operation);
@@ -103,13 +103,13 @@ impl Worker {
         }
     }
 
-    /// Asks the ledger, for the whole fleet, for the right to be the one job that a hold lets through now.
+    /// Asks the ledger for the right to be the one probe of a hold in the whole fleet.
     async fn claim_probe(&self, hold: &HoldKey, admitted: &Admitted) -> bool {
         self.parts.board.holds.probe_asked(hold);
         let account = self.parts.targets[admitted.job.target.as_str()].account.clone();
         let quota = Quota { account, operation: admitted.job.operation() };
         let claimed = self.parts.ledger.claim_probe(hold, &quota).await;
-        claimed.inspect_err(|error| warn!(%error, %hold, "cannot ask for a probe")).unwrap_or(false)
+        claimed.inspect_err(|error| warn!(%error, %hold, "cannot ask the ledger for a probe")).unwrap_or(false)
     }
 
     /// Waits for a permit.
@@ -124,7 +124,7 @@ impl Worker {
 }
 
 impl Admitted {
-    /// Everything that would hold this job.
+    /// Returns the keys of all holds that could hold this job.
     pub(super) fn holds(&self) -> Vec<HoldKey> {
         let job = &self.job;
         let paused = [HoldKey::pause_batch(&job.batch), HoldKey::pause_target(&job.target)];
@@ -132,7 +132,7 @@ impl Admitted {
         paused.into_iter().chain(self.issuer_hold()).chain(others).collect()
     }
 
-    /// What would hold all certificates of its issuer; none where AWS looks for no CA.
+    /// Returns the key of the hold on its issuer, or `None` if AWS does not look for a CA.
     pub(super) fn issuer_hold(&self) -> Option<HoldKey> {
         self.certificate.issuer_key().map(|key| HoldKey::issuer(&self.job.target, key))
     }

@@ -1,4 +1,4 @@
-//! One certificate's calls: permit, RegisterCertificate, and again until it ends.
+//! One certificate's calls: permit, RegisterCertificate, and retries until the job has an outcome.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::telemetry::metrics::Stage;
 use muster_core::outcome::{Attempt, Code, Outcome};
 
 impl Worker {
-    /// Calls AWS until the job ends or is parked; nothing where the process stops before.
+    /// Calls AWS until the job has an outcome or is parked; returns `None` if the process stops before.
     pub(super) async fn register(&self, admitted: &mut Admitted) -> Option<Outcome> {
         let permits = self.parts.pools.of(&admitted.job.target, admitted.job.operation());
         let mut attempts = Attempts::new(self.parts.retry, permits.successes());
@@ -62,7 +62,7 @@ impl Worker {
         answer
     }
 
-    /// Tells the breakers and holds what a call met.
+    /// Reports the result of a call to the breakers and holds.
     fn note(&self, answer: &Answer, began: Instant, admitted: &Admitted) {
         let board = &self.parts.board;
         let (target, operation) = (&admitted.job.target, admitted.job.operation());
@@ -85,7 +85,7 @@ impl Worker {
         }
     }
 
-    /// Ends a job, or parks it where its issuing CA is not registered or not active.
+    /// Returns the outcome of a job, or parks it if its issuing CA is not registered or not active.
     async fn end(&self, code: Code, admitted: &Admitted, answer: &Answer, attempts: Attempts) -> Outcome {
         let hold = admitted.issuer_hold().filter(|_| code == Code::IssuerInactive);
         let Some(hold) = hold else {
@@ -102,7 +102,7 @@ impl Worker {
         attempts.parked(parking, reason, &admitted.certificate)
     }
 
-    /// Waits before the next call; nothing where the process stops before.
+    /// Waits before the next call; returns `None` if the process stops before.
     async fn wait(&self, admitted: &Admitted, wait: Duration) -> Option<()> {
         admitted.delivery.slot.enter(Stage::Waiting);
         tokio::select! {
@@ -118,6 +118,6 @@ fn log(error: &CallError, attempt: &Attempt) {
     if error.kind == ErrorKind::Denied {
         warn!(code = error.code, detail = error.message, request_id, "AWS denies the call");
     } else {
-        debug!(code = error.code, detail = error.message, request_id, "the call did not register");
+        debug!(code = error.code, detail = error.message, request_id, "the call did not register the certificate");
     }
 }

@@ -1,5 +1,5 @@
-//! What is known of a certificate that was there already: from the ledger, or from AWS where it may have been we who
-//! registered it.
+//! What is known about a certificate that was already registered: from the ledger, or from AWS if an earlier call of
+//! ours may have registered it.
 
 use tracing::warn;
 
@@ -9,8 +9,8 @@ use muster_core::certificate::CertificateId;
 use muster_core::job::CertificateStatus;
 
 impl Worker {
-    /// Finds out what is known of a certificate that was there. AWS is asked only where it may have been we who registered it:
-    /// with an earlier call of this job, or of a delivery before this one.
+    /// Finds out what is known about a certificate that was already registered. Asks AWS only if we may have registered
+    /// it ourselves: with an earlier call of this job whose answer was lost, or in an earlier delivery of this message.
     pub(super) async fn existing(&self, admitted: &Admitted, attempts: &Attempts) -> ExistingCertificate {
         let id = admitted.certificate.id();
         let may_be_ours = attempts.is_answer_lost() || admitted.delivery.is_redelivery;
@@ -36,6 +36,6 @@ impl Worker {
     async fn status_in_ledger(&self, admitted: &Admitted, id: CertificateId) -> Option<CertificateStatus> {
         let account = &self.parts.targets[admitted.job.target.as_str()].account;
         let known = self.parts.ledger.known(&account.id, &account.region, admitted.job.operation(), &[id]).await;
-        known.inspect_err(|error| warn!(%error, "cannot look a certificate up")).ok()?.remove(&id)?
+        known.inspect_err(|error| warn!(%error, "cannot look up a certificate in the ledger")).ok()?.remove(&id)?
     }
 }

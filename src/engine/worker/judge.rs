@@ -1,4 +1,4 @@
-//! The precheck of a job, with what it must know of the account.
+//! The precheck of a job, with the account's registration code if it needs one.
 
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -11,7 +11,7 @@ use muster_core::outcome::{Code, Outcome};
 use muster_core::precheck::Verdict;
 
 impl Worker {
-    /// Ends a job that AWS would refuse, or lets it through.
+    /// Finishes a job that AWS would reject; returns any other one as admitted.
     pub(super) async fn precheck(&self, delivery: Delivery, job: Job) -> Option<Admitted> {
         let began = Instant::now();
         let verdict = self.judge(&job).await;
@@ -44,7 +44,7 @@ impl Worker {
         }
     }
 
-    /// Prechecks a request; a CA's proof is held against the account's registration code.
+    /// Prechecks a request; compares a CA's proof with the account's registration code.
     async fn judge(&self, job: &Job) -> Verdict {
         let check = |code: Option<&str>| self.parts.precheck.check(&job.request, self.parts.clock.now(), code);
         if !job.request.has_proof() {
@@ -60,7 +60,7 @@ impl Worker {
         }
     }
 
-    /// A code, or none where the process stops before: what is not called any more needs none.
+    /// Returns the code, or `None` if the process stops before: then no call will be made that needs it.
     async fn unless_stopped(&self, code: impl Future<Output = Option<String>>) -> Option<String> {
         tokio::select! {
             biased;
@@ -70,7 +70,7 @@ impl Worker {
     }
 }
 
-/// Says which producer sent a private key: it must stop doing so, and the key must count as exposed.
+/// Logs which producer sent a private key: it must stop doing so, and the key must be treated as exposed.
 fn warn_of_private_key(message_id: &str, job: &Job) {
     warn!(
         batch = job.batch.as_str(),

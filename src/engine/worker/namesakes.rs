@@ -1,7 +1,7 @@
-//! Issuers whose name several registered CAs share: a call must say which of them signed.
+//! Issuers whose name several registered CAs share: a call must state which of them signed the certificate.
 //!
-//! AWS says so with a conflict. From then on every certificate of such an issuer carries its CA at once, where it is known:
-//! one call is lost for an issuer, not one for each certificate.
+//! AWS reports this with a conflict. From then on every call for such an issuer's certificates includes the CA, if it
+//! is known: one call is lost per issuer, not one per certificate.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -17,13 +17,13 @@ use muster_core::certificate::{Certificate, Issuer};
 use muster_core::hold::HoldKey;
 use muster_core::outcome::{Code, Outcome};
 
-/// Most issuers that are remembered; beyond that a call more is lost for each.
+/// Maximum number of issuers remembered; beyond it all are forgotten, and one more call is lost for each.
 const ISSUERS_MAX: usize = 64;
 
-/// How long the CAs of an issuer's name are not read again: a conflict may meet many jobs at once.
+/// How long the CAs of an issuer's name are not read again: many jobs may hit a conflict at once.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// The shared names that were met.
+/// The shared names seen so far.
 #[derive(Debug, Default)]
 pub(super) struct Namesakes(Mutex<HashMap<HoldKey, KnownNamesakes>>);
 
@@ -53,7 +53,7 @@ impl Namesakes {
 }
 
 impl Worker {
-    /// Adds its CA to a certificate whose issuer's name is known to be shared.
+    /// Adds the CA to a certificate whose issuer's name is known to be shared.
     pub(super) fn name_ca_where_shared(&self, admitted: &mut Admitted) {
         let known = admitted.issuer_hold().and_then(|issuer| self.namesakes.of(&issuer));
         if let Some(known) = known {
@@ -61,8 +61,8 @@ impl Worker {
         }
     }
 
-    /// Adds its CA to a certificate after a conflict; false where it has one, or where its CA is not known. Nothing: we
-    /// stop, and nobody could tell.
+    /// Adds the CA to a certificate after a conflict; returns false if it has one already or its CA is not known, and
+    /// `None` if the process stops before the ledger answers.
     pub(super) async fn name_ca(&self, admitted: &mut Admitted) -> Option<bool> {
         let Some(issuer) = admitted.issuer_hold().filter(|_| admitted.certificate.ca_pem().is_none()) else {
             return Some(false);
@@ -76,19 +76,19 @@ impl Worker {
 
     /// Reads the CAs of the issuer's name from the ledger, and remembers them.
     async fn read_namesakes(&self, admitted: &Admitted, issuer: HoldKey) -> Option<Arc<[Issuer]>> {
-        let name = admitted.certificate.issuer_key().expect("whoever has an issuer's hold has an issuer");
+        let name = admitted.certificate.issuer_key().expect("a certificate with an issuer hold has an issuer");
         let cas = self.ask_ledger(|| self.authorities_of(admitted, name)).await?;
         let cas: Arc<[Issuer]> = cas.iter().filter_map(issuer_of).collect();
-        info!(%issuer, known = cas.len(), "several registered CAs share the name: calls say which one signed");
+        info!(%issuer, known = cas.len(), "several registered CAs share the name: calls now include the signing CA");
         self.namesakes.put(issuer, Arc::clone(&cas));
         Some(cas)
     }
 
-    /// Adds to an end what an operator can do about it, where the names of CAs are what it is about.
+    /// Adds advice for the operator to an outcome caused by the names of CAs.
     pub(super) async fn advised(&self, mut outcome: Outcome, admitted: &Admitted) -> Outcome {
         let advice = match (outcome.code, admitted.certificate.subject_key()) {
             (Code::CertificateConflict, _) => {
-                "send it again with caCertificatePem: which of the CAs of its issuer's name signed it is not known here"
+                "resend it with caCertificatePem: the ledger does not know which CA of its issuer's name signed it"
                     .to_owned()
             }
             (Code::LimitExceeded, Some(name)) => {
@@ -103,21 +103,21 @@ impl Worker {
         outcome
     }
 
-    /// The CAs of a name that the ledger knows for a job's account.
+    /// Returns the CAs with a name that the ledger knows in a job's account and region.
     async fn authorities_of(&self, admitted: &Admitted, name: [u8; 32]) -> Result<Vec<Authority>, LedgerError> {
         let account = &self.parts.targets[admitted.job.target.as_str()].account;
         self.parts.ledger.authorities_named(&account.id, &account.region, name).await
     }
 }
 
-/// What an operator can do where AWS takes no more CAs of one name.
+/// Returns what an operator can do when AWS accepts no more CAs with one name.
 pub fn limit_advice(namesakes: &[Authority]) -> String {
     match name_them(namesakes) {
         ids if ids.is_empty() => {
-            "AWS takes ten CAs of one name; the ledger knows none of them, `aws iot list-ca-certificates` names all"
+            "AWS allows ten CAs with one name; the ledger knows none of them, `aws iot list-ca-certificates` lists all"
                 .to_owned()
         }
-        ids => format!("AWS takes ten CAs of one name; delete one of them and send it again; the ledger knows {ids}"),
+        ids => format!("AWS allows ten CAs with one name; delete one of them and resend it; the ledger knows {ids}"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Wakes those who wait for something to open or to close.
+//! Wakes waiters when a breaker or hold opens or closes.
 
 use tokio::sync::watch;
 
@@ -6,7 +6,7 @@ use tokio::sync::watch;
 #[derive(Clone, Debug)]
 pub struct Changes(watch::Sender<()>);
 
-/// Sees every change from its making on.
+/// A subscription that sees every change after its creation.
 #[derive(Debug)]
 pub struct Watch(watch::Receiver<()>);
 
@@ -17,12 +17,13 @@ impl Default for Changes {
 }
 
 impl Changes {
-    /// Wakes everybody who waits.
+    /// Wakes all waiters.
     pub fn notify(&self) {
         self.0.send_replace(());
     }
 
-    /// Watches from now on: made before a look at the state, it misses no change after the look.
+    /// Subscribes to changes from now on. Subscribe before reading the state, so that no change after the read is
+    /// missed.
     pub fn watch(&self) -> Watch {
         Watch(self.0.subscribe())
     }
@@ -32,7 +33,7 @@ impl Watch {
     /// Waits for the next change.
     pub async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
-            // Nobody is left who could change anything.
+            // All senders are dropped: there will be no more changes.
             std::future::pending::<()>().await;
         }
     }

@@ -1,4 +1,4 @@
-//! Something that everybody needs, Postgres or SQS: it fails for as long as somebody tries in vain.
+//! The circuit breaker of a shared dependency, Postgres or SQS: open as long as any caller retries without success.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use super::Changes;
 use muster_core::format::span;
 
-/// Whether something that everybody needs works; clones share it.
+/// The state of a shared dependency; clones share it.
 #[derive(Clone, Debug)]
 pub struct Dependency(Arc<SharedDependency>);
 
@@ -26,17 +26,17 @@ struct DependencyState {
     reason: String,
 }
 
-/// Somebody's vain attempts; dropped when they are over.
+/// Marks one caller as failing; drop it when an attempt succeeds or the caller gives up.
 #[derive(Debug)]
 pub struct Failing(Dependency);
 
 impl Dependency {
-    /// Something that works so far.
+    /// Creates a dependency that works.
     pub fn new(name: &'static str, changes: Changes) -> Self {
         Self(Arc::new(SharedDependency { name, state: Mutex::default(), changes }))
     }
 
-    /// Notes that somebody tries in vain, until what this returns is dropped.
+    /// Marks the dependency as failing until the returned guard is dropped.
     pub fn failing(&self, reason: &str) -> Failing {
         let mut state = self.lock();
         state.n_failing += 1;
@@ -50,7 +50,7 @@ impl Dependency {
         Failing(self.clone())
     }
 
-    /// Why it does not work, if it does not.
+    /// Returns the last reason why it fails, or `None` if it works.
     pub fn open(&self) -> Option<String> {
         let state = self.lock();
         state.since.map(|_| state.reason.clone())

@@ -1,4 +1,4 @@
-//! What does not fit, in words, and its mend.
+//! What does not fit, in words, and the hint that fixes it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use crate::config::Time;
 use muster_core::format::span;
 use muster_core::job::{DEFAULT_TARGET, NameError};
 
-/// Something that does not fit.
+/// A setting that does not fit another setting or the queue.
 #[derive(Debug, thiserror::Error)]
 pub enum FitFinding {
-    /// Nothing is served.
+    /// No target is configured, so nothing could be registered.
     #[error("no target is configured")]
     NoTarget,
-    /// A target has a name that the job message does not allow.
+    /// A target has a name that is not valid in a job message.
     #[error("no job can name target `{target}`: {error}")]
     UnnameableTarget {
         /// The target.
@@ -21,13 +21,13 @@ pub enum FitFinding {
         /// What is wrong with its name.
         error: NameError,
     },
-    /// Nobody asks for the external id.
+    /// An external id is set but there is no role to assume that would ask for it.
     #[error("`targets.{target}.external_id` is set, but `targets.{target}.role_arn` is not")]
     ExternalIdWithoutRole {
         /// The target.
         target: String,
     },
-    /// Two targets share one quota and disagree on it.
+    /// Two targets share one quota but have different rates for it.
     #[error(
         "targets `{one}` and `{other}` are both account {account} in {region} and share its quota, but have rates of \
          {} and {} calls a second",
@@ -35,20 +35,20 @@ pub enum FitFinding {
         rates.1
     )]
     OneQuotaTwoRates {
-        /// A target.
+        /// The first target.
         one: String,
-        /// Another target.
+        /// The second target.
         other: String,
-        /// The key of their quota.
+        /// The setting of their rate, under `targets.<name>.rates`.
         key: &'static str,
         /// The account of both.
         account: String,
         /// The region of both.
         region: String,
-        /// Their settings, calls a second.
+        /// Their rates, in calls a second.
         rates: (f64, f64),
     },
-    /// SQS would refuse every receive.
+    /// SQS would reject every receive.
     #[error("`queue.wait` is {} but SQS waits {} at most", span(*wait), span(*max))]
     WaitTooLong {
         /// The setting.
@@ -56,7 +56,7 @@ pub enum FitFinding {
         /// SQS's limit.
         max: Duration,
     },
-    /// Waits cannot grow from the first to the longest.
+    /// The first wait between retries is longer than the longest one.
     #[error("`retry.first_wait` is {}, longer than `retry.max_wait`, which is {}", span(*first), span(*max))]
     WaitsReversed {
         /// The first wait.
@@ -64,16 +64,16 @@ pub enum FitFinding {
         /// The longest wait.
         max: Duration,
     },
-    /// The second queue is the first one.
+    /// The second queue is the main queue itself.
     #[error("`queue.replay` is `{queue}`, which is the main queue itself")]
     OneQueueTwice {
         /// The setting.
         queue: String,
     },
-    /// What made room for another target's jobs comes back at the end of the backlog.
+    /// Jobs parked to make room for another target are resent to the end of the backlog.
     #[error(
-        "{n} targets share queue `{queue}` and there is no second one: jobs of a slow target that made room for others \
-         wait behind the whole backlog when they are sent again"
+        "{n} targets share queue `{queue}` and there is no second queue: jobs of a slow target that were parked to \
+         make room for others wait behind the whole backlog when they are resent"
     )]
     NoSecondQueue {
         /// How many targets there are.
@@ -82,40 +82,36 @@ pub enum FitFinding {
         queue: String,
     },
     /// The heartbeat cannot keep messages hidden.
-    #[error(
-        "queue `{queue}` hides messages for {} but {} are the least that can be kept up",
-        span(*visibility),
-        span(*min)
-    )]
+    #[error("queue `{queue}` has a visibility timeout of {}; the minimum is {}", span(*visibility), span(*min))]
     VisibilityTooShort {
         /// The queue.
         queue: String,
-        /// Its visibility time-out.
+        /// Its visibility timeout.
         visibility: Duration,
-        /// The shortest that works.
+        /// The shortest timeout that works.
         min: Duration,
     },
-    /// The heartbeat may come too late.
+    /// The heartbeat may extend the visibility of some messages too late.
     #[error(
-        "queue `{queue}` hides messages for {} but {} are needed to keep all that is held hidden",
+        "queue `{queue}` has a visibility timeout of {}, but keeping all held messages hidden takes {}",
         span(*visibility),
         span(*needed)
     )]
     VisibilityShort {
         /// The queue.
         queue: String,
-        /// Its visibility time-out.
+        /// Its visibility timeout.
         visibility: Duration,
-        /// What leaves time for one call of SQS that hangs, and for as many calls as there may be messages.
+        /// The timeout that leaves time for one hanging call to SQS, and for the calls that extend all held messages.
         needed: Duration,
     },
-    /// Receives return at once.
-    #[error("`queue.wait` is {}: SQS counts whole seconds, so an empty queue is asked without a pause", span(*wait))]
+    /// Receives on an empty queue return at once.
+    #[error("`queue.wait` is {}: SQS counts whole seconds, so an empty queue is polled without a pause", span(*wait))]
     WaitTooShort {
         /// The setting.
         wait: Duration,
     },
-    /// Stopping is cut off.
+    /// The drain deadline is shorter than a call may take.
     #[error(
         "`worker.drain_deadline` is {} but a call may take {}: stopping may cut calls off",
         span(*drain),
@@ -124,10 +120,10 @@ pub enum FitFinding {
     DrainTooShort {
         /// The deadline.
         drain: Duration,
-        /// Longest that a call may take.
+        /// The longest time that a call may take.
         call: Duration,
     },
-    /// The quota cannot be used.
+    /// There are too few slots to use the whole rate.
     #[error("`worker.slots` is {slots} but {needed} are needed at {rate}/s")]
     FewSlots {
         /// The setting.
@@ -137,8 +133,12 @@ pub enum FitFinding {
         /// Calls a second, all targets together.
         rate: f64,
     },
-    /// Messages end before their turn comes.
-    #[error("queue `{queue}` keeps messages {} but {} are needed at {rate}/s", span(*retention), span(*needed))]
+    /// Messages may expire before their turn comes.
+    #[error(
+        "queue `{queue}` keeps messages for {}, but the backlog takes {} at {rate}/s",
+        span(*retention),
+        span(*needed)
+    )]
     RetentionShort {
         /// The queue.
         queue: String,
@@ -148,13 +148,13 @@ pub enum FitFinding {
         needed: Duration,
         /// Calls a second, all targets together.
         rate: f64,
-        /// Longest that SQS keeps messages.
+        /// SQS's maximum retention.
         max: Duration,
     },
-    /// Dead letters may end as soon as they are there.
+    /// Dead letters may expire as soon as they arrive.
     #[error(
-        "the dead-letter queue of `{queue}` keeps messages {} from their first sending, and the queue itself {}: one \
-         that moves late is soon lost",
+        "the dead-letter queue of `{queue}` keeps messages for {} after they were first sent, and the queue itself for \
+         {}: one that moves late is soon lost",
         span(*dead),
         span(*retention)
     )]
@@ -165,7 +165,7 @@ pub enum FitFinding {
         retention: Duration,
         /// How long its dead-letter queue keeps them.
         dead: Duration,
-        /// Longest that SQS keeps messages.
+        /// SQS's maximum retention.
         max: Duration,
     },
     /// Valid jobs may become dead letters.
@@ -178,25 +178,25 @@ pub enum FitFinding {
         /// Its `maxReceiveCount`.
         receives: u32,
     },
-    /// A message that kills the process circles.
-    #[error("queue `{queue}` has no dead-letter queue: a message that kills the process comes back for ever")]
+    /// A message that kills the process is delivered again and again.
+    #[error("queue `{queue}` has no dead-letter queue: a message that kills the process comes back forever")]
     NoDeadLetterQueue {
         /// The queue.
         queue: String,
     },
-    /// Jobs without a target are no jobs.
+    /// Jobs that name no target would be quarantined.
     #[error("no target is named `{DEFAULT_TARGET}`: jobs that name no target will be quarantined")]
     NoDefaultTarget,
-    /// Others can read what only we should.
-    #[error("metrics and health are shown to everybody who reaches {address}")]
+    /// The admin endpoints listen on more than a loopback address.
+    #[error("metrics and health are exposed to everyone who can reach {address}")]
     AdminExposed {
-        /// Where they are shown.
+        /// The address that they listen on.
         address: SocketAddr,
     },
 }
 
 impl FitFinding {
-    /// Says whether nothing can work with it.
+    /// Returns whether the service cannot work with it and must refuse to start.
     pub fn is_fatal(&self) -> bool {
         match self {
             Self::NoTarget
@@ -221,13 +221,13 @@ impl FitFinding {
         }
     }
 
-    /// What mends it.
+    /// Returns the hint that fixes it.
     pub fn hint(&self) -> String {
         match self {
             Self::NoTarget | Self::NoDefaultTarget => format!("add `[targets.{DEFAULT_TARGET}]` to the settings"),
-            Self::UnnameableTarget { .. } => "give the target another name in the settings".to_owned(),
+            Self::UnnameableTarget { .. } => "rename the target in the settings".to_owned(),
             Self::ExternalIdWithoutRole { target } => {
-                format!("set `targets.{target}.role_arn` to the role that asks for it, or leave the external id out")
+                format!("set `targets.{target}.role_arn` to the role that requires it, or remove the external id")
             }
             Self::OneQuotaTwoRates { one, other, key, .. } => {
                 format!("set `targets.{one}.rates.{key}` and `targets.{other}.rates.{key}` to the account's quota")
@@ -236,10 +236,10 @@ impl FitFinding {
             Self::WaitTooShort { .. } => "set `queue.wait` to 1s or more".to_owned(),
             Self::WaitsReversed { first, .. } => format!("set `retry.max_wait` to {} or more", setting(*first)),
             Self::OneQueueTwice { .. } => {
-                "make a queue of its own for jobs that are sent again, or leave `queue.replay` out".to_owned()
+                "create a separate queue for resent jobs, or remove `queue.replay`".to_owned()
             }
             Self::NoSecondQueue { .. } => {
-                "make a queue for jobs that are sent again, and name it in `queue.replay`".to_owned()
+                "create a queue for resent jobs and set `queue.replay` to its name".to_owned()
             }
             Self::VisibilityTooShort { .. } => "set VisibilityTimeout to 60 on the queue".to_owned(),
             Self::VisibilityShort { needed, .. } => {
@@ -248,7 +248,7 @@ impl FitFinding {
             Self::DrainTooShort { call, .. } => format!("set `worker.drain_deadline` to {} or more", setting(*call)),
             Self::FewSlots { needed, .. } => format!("set `worker.slots` to {needed} or more"),
             Self::RetentionShort { needed, max, .. } if needed > max => {
-                "ask AWS for a higher quota, or send fewer at a time: SQS keeps no message longer than 14 days"
+                "ask AWS for a higher quota, or enqueue fewer jobs at a time: SQS keeps no message longer than 14 days"
                     .to_owned()
             }
             Self::RetentionShort { max, .. } => {
@@ -260,13 +260,13 @@ impl FitFinding {
             Self::FewReceives { .. } => "set maxReceiveCount to 20 in the queue's RedrivePolicy".to_owned(),
             Self::NoDeadLetterQueue { .. } => "give the queue a RedrivePolicy with maxReceiveCount 20".to_owned(),
             Self::AdminExposed { .. } => {
-                "set `admin.listen` to a loopback address, or let only the monitoring reach it".to_owned()
+                "set `admin.listen` to a loopback address, or allow only your monitoring to reach it".to_owned()
             }
         }
     }
 }
 
-/// A time as a settings file holds it.
+/// Formats a time as it is written in a settings file.
 fn setting(time: Duration) -> String {
     Time::from(time).into()
 }

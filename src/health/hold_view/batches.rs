@@ -1,20 +1,20 @@
-//! Notices a batch of which nearly everything fails for one reason: its certificates are not what is wrong.
+//! Detects batches in which nearly all jobs fail for one reason: the individual certificates are then not the cause.
 
 use std::collections::{HashMap, VecDeque};
 
 use muster_core::job::Name;
 use muster_core::outcome::Code;
 
-/// How many of a batch's last ends that spent a call are looked at: enough that chance does not make them all fail.
+/// How many of a batch's last outcomes with a call are considered: enough that they do not all fail by chance.
 const LOOKED_AT: usize = 200;
 
-/// More of them than this failing for one reason is no chance: nine in ten.
+/// More failures than this for one reason are not by chance: nine in ten.
 const FAILED_MAX: usize = LOOKED_AT * 9 / 10;
 
-/// Most batches that are watched, those that ended something last: input must not move what is kept.
+/// Maximum number of batches tracked, those with the latest outcomes. Bounds the memory, whatever producers send.
 const BATCHES_MAX: usize = 1000;
 
-/// The last ends of each batch.
+/// The last outcomes of each batch.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
     windows: HashMap<Name, BatchWindow>,
@@ -23,14 +23,14 @@ pub(super) struct Batches {
 
 #[derive(Debug, Default)]
 struct BatchWindow {
-    /// Why the last ones failed; none for one that went well.
+    /// Why the last jobs failed; `None` for a success.
     ends: VecDeque<Option<Code>>,
-    /// When the last one came, as a count of all ends.
+    /// The number of the last outcome, counted over all batches.
     last: u64,
 }
 
 impl Batches {
-    /// Notes an end; tells the reason where the batch fails as a whole.
+    /// Notes an outcome; returns the reason if the batch fails as a whole.
     pub(super) fn ended(&mut self, batch: &Name, code: Code) -> Option<String> {
         self.n_ended += 1;
         if self.windows.len() >= BATCHES_MAX && !self.windows.contains_key(batch) {
@@ -40,7 +40,7 @@ impl Batches {
         window.last = self.n_ended;
         let n_failed = window.push(code)?;
         self.windows.remove(batch);
-        Some(format!("{n_failed} of the last {LOOKED_AT} calls for the batch ended as {code}"))
+        Some(format!("{n_failed} of the last {LOOKED_AT} calls for the batch failed with {code}"))
     }
 
     fn forget_oldest(&mut self) {
@@ -50,7 +50,7 @@ impl Batches {
 }
 
 impl BatchWindow {
-    /// Notes an end; tells how many failed for its reason where that is too many.
+    /// Notes an outcome; returns how many failed for the same reason if that is too many.
     fn push(&mut self, code: Code) -> Option<usize> {
         if self.ends.len() == LOOKED_AT {
             self.ends.pop_front();
@@ -73,7 +73,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// After how many ends a batch is held whose ends are made so.
+    /// Returns after how many outcomes a batch is held, with outcomes given by `code_of`.
     fn held_after(code_of: impl Fn(usize) -> Code) -> Option<usize> {
         let mut batches = Batches::default();
         (1..=1000).find(|&n| batches.ended(&name("b"), code_of(n)).is_some())

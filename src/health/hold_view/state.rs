@@ -1,4 +1,4 @@
-//! What a worker remembers of the holds, and what that says about one job.
+//! What a worker remembers about the holds, and what that means for one job.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,21 +11,21 @@ use crate::ledger::hold::OpenHold;
 use muster_core::certificate::CertificateId;
 use muster_core::hold::{HoldKey, Opening, Parking};
 
-/// The holds, behind one lock.
+/// The state of the view, behind one lock.
 #[derive(Debug, Default)]
 pub(super) struct HoldState {
-    /// What the ledger holds, as it was a second ago.
+    /// The open holds of the ledger, as of the last read, about a second ago.
     pub(super) ledger: HashMap<HoldKey, OpenHold>,
-    /// What this worker found and the ledger may not have yet.
+    /// The findings of this worker that the ledger may not have yet.
     pub(super) found: HashMap<HoldKey, LocalFinding>,
-    /// The first certificate of an issuer whose call found that the CA is not active.
+    /// The first certificate of each issuer whose call found that the CA is not active, and when.
     pub(super) witnesses: HashMap<HoldKey, (CertificateId, Instant)>,
     pub(super) batches: Batches,
-    /// What a call went through under.
+    /// The holds under which a call has succeeded.
     pub(super) over: HashSet<HoldKey>,
 }
 
-/// A finding of this worker.
+/// A hold that this worker found itself.
 #[derive(Debug)]
 pub(super) struct LocalFinding {
     pub(super) opening: Opening,
@@ -33,7 +33,7 @@ pub(super) struct LocalFinding {
 }
 
 impl HoldState {
-    /// What a hold says about a job that it would hold.
+    /// Returns the answer of one hold for a job that it could hold.
     pub(super) fn gate(&self, hold: &HoldKey) -> Gate {
         let parking = |opening| Parking { hold: hold.clone(), opening };
         match (self.ledger.get(hold), self.found.get(hold)) {
@@ -46,12 +46,17 @@ impl HoldState {
         }
     }
 
-    /// Logs what was closed or released since the last look at the ledger.
+    /// Logs what was closed or released since the ledger was last read.
     pub(super) fn log_changes(&self, ledger: &HashMap<HoldKey, OpenHold>) {
         let is_closed_in =
             |ledger: &HashMap<HoldKey, OpenHold>, hold| ledger.get(hold).is_some_and(|open: &OpenHold| open.is_closed);
         for open in ledger.values().filter(|open| open.is_closed && !is_closed_in(&self.ledger, &open.hold)) {
-            info!(hold = %open.hold, ca = open.subject, reason = open.reason, "hold read from the ledger: its jobs are parked");
+            info!(
+                hold = %open.hold,
+                ca = open.subject,
+                reason = open.reason,
+                "hold read from the ledger: its jobs are parked"
+            );
         }
         for open in self.ledger.values().filter(|open| open.is_closed && !is_closed_in(ledger, &open.hold)) {
             info!(hold = %open.hold, ca = open.subject, "hold released: its jobs are resent");
@@ -59,7 +64,7 @@ impl HoldState {
     }
 }
 
-/// A finding as the ledger will show it, while nothing probes it yet.
+/// Returns a finding as the ledger will return it, before a probe is due.
 pub(super) fn open_hold(hold: &HoldKey, opening: &Opening) -> OpenHold {
     OpenHold {
         hold: hold.clone(),

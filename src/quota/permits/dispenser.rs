@@ -1,7 +1,7 @@
-//! Serves those who wait for a token, in order, from the places that were leased.
+//! Serves the waiters of a permit pool, in order, with leased permits.
 //!
-//! One task: a place that comes due wakes it and one waiter, not all of them. Places are leased only for waiters who are
-//! there, at most one lease ahead, and a place that was not used in its time is thrown away.
+//! One task: a permit that becomes due wakes it and one waiter, not all of them. Permits are leased only for waiters
+//! that exist, at most one lease ahead; a permit that is not used in its time is discarded.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -17,10 +17,10 @@ use super::{Permit, SLOW};
 use crate::ledger::rate_limit::Lease;
 use crate::runtime::sleep_until;
 
-/// Somebody who waits.
+/// A caller that waits for a permit.
 pub(super) type Waiter = oneshot::Sender<Permit>;
 
-/// Who waits, and the places that there are for them.
+/// The waiters, and the leased permits for them.
 pub(super) struct WaitingLine {
     waiters: VecDeque<Waiter>,
     leased: VecDeque<LeasedPermit>,
@@ -28,13 +28,14 @@ pub(super) struct WaitingLine {
     load: Arc<Load>,
 }
 
-/// A lease that was asked for, and when.
+/// A lease request in progress, and when it was sent.
 struct PendingLease<F> {
     at: Instant,
     answer: Pin<Box<F>>,
 }
 
-/// Serves the queue with what `lease` gets, which tries until it has something; ends when nobody can come any more.
+/// Serves the queue with leases from `lease`, which retries until it has one; returns when all senders of `queue` are
+/// dropped.
 pub(super) async fn dispense<F>(
     mut queue: mpsc::UnboundedReceiver<Waiter>,
     mut line: WaitingLine,
@@ -67,7 +68,7 @@ pub(super) async fn dispense<F>(
     }
 }
 
-/// What was answered, and when it was asked; never where nothing was asked.
+/// Waits for the requested lease; returns it and when it was requested. Pending forever if none was requested.
 async fn answer<F: Future<Output = Lease>>(asked: &mut Option<PendingLease<F>>) -> (Lease, Instant) {
     match asked {
         Some(asked) => (asked.answer.as_mut().await, asked.at),
@@ -76,17 +77,17 @@ async fn answer<F: Future<Output = Lease>>(asked: &mut Option<PendingLease<F>>) 
 }
 
 impl WaitingLine {
-    /// Nobody waits yet.
+    /// Creates an empty line.
     pub(super) fn new(load: Arc<Load>) -> Self {
         Self { waiters: VecDeque::new(), leased: VecDeque::new(), pace: LeasePace::new(), load }
     }
 
-    /// When the first waiter is served.
+    /// Returns when to serve the first waiter, if there are a waiter and a permit.
     fn serve_at(&self) -> Option<Instant> {
         self.leased.front().filter(|_| !self.waiters.is_empty()).map(|permit| permit.due)
     }
 
-    /// When the next lease is asked for; none while there are places for all.
+    /// Returns when to request the next lease, or `None` while there are permits for all waiters.
     fn ask_at(&self) -> Option<Instant> {
         if self.waiters.len() <= self.leased.len() {
             return None;
@@ -95,25 +96,25 @@ impl WaitingLine {
         Some(last.and_then(|last| last.checked_sub(self.pace.lead())).unwrap_or_else(Instant::now))
     }
 
-    /// How many places are leased next: only for those who still wait.
+    /// Returns how many permits to lease next, only for callers that still wait.
     fn wanted(&mut self) -> usize {
         self.waiters.retain(|waiter| !waiter.is_closed());
         let n_without = self.waiters.len().saturating_sub(self.leased.len());
         n_without.min(self.pace.places_max(self.load.learnt()))
     }
 
-    /// Takes a lease that was asked for at this instant.
+    /// Takes a lease that was requested at this instant.
     fn granted(&mut self, lease: Lease, asked_at: Instant) {
         let answered = Instant::now();
         self.pace.answered(answered - asked_at);
         self.load.leased(&lease);
-        // A process that stood still meanwhile would take old places for new ones.
+        // A process that was suspended meanwhile would take expired permits for valid ones.
         if answered - asked_at < SLOW {
             self.leased.extend(lease.leased(answered));
         }
     }
 
-    /// Gives the first place that is not over to the first who still waits.
+    /// Hands the first permit that has not expired to the first caller that still waits.
     fn serve(&mut self) {
         let now = Instant::now();
         while self.leased.front().is_some_and(|permit| permit.until < now) {

@@ -1,4 +1,4 @@
-//! Governor's bucket on tokio's clock: what holds calls to the configured rate whatever the leases say.
+//! A `governor` bucket (GCRA) on tokio's clock: limits calls to the configured rate, whatever the leases say.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -12,21 +12,21 @@ use tokio::time::Instant;
 
 use muster_core::rate::{Rate, burst_of};
 
-/// A bucket that a lease never finds empty while the leases keep to the ceiling.
+/// A bucket that is never empty while the leases respect the ceiling.
 pub(super) struct Guard(RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<TokioInstant>>);
 
-/// Cells beyond the burst: one for a place at its very end, one for what rounding to nanoseconds costs.
+/// Cells beyond the burst: one for a permit used at the very end of its time, one for rounding to nanoseconds.
 const SLACK: u32 = 2;
 
 impl Guard {
-    /// Guards a ceiling.
+    /// Creates a guard for a ceiling.
     pub(super) fn new(ceiling: Rate) -> Self {
         let burst = NonZeroU32::MIN.saturating_add(burst_of(ceiling).saturating_add(SLACK - 1));
         let quota = Quota::with_period(ceiling.period()).expect("a rate's period is above zero").allow_burst(burst);
         Self(RateLimiter::direct_with_clock(quota, TokioClock))
     }
 
-    /// Lets one call pass; waits where the ceiling does not allow it, which no lease in order meets.
+    /// Lets one call pass; waits if it exceeds the ceiling, which does not happen with correct leases.
     pub(super) async fn pass(&self) {
         while let Err(not_until) = self.0.check() {
             tokio::time::sleep(not_until.wait_time_from(TokioClock.now())).await;
@@ -34,7 +34,7 @@ impl Guard {
     }
 }
 
-/// Tokio's clock, so that a paused test drives the limiter.
+/// Tokio's clock, so that tests with a paused clock drive the guard.
 #[derive(Clone, Copy, Debug)]
 struct TokioClock;
 
@@ -46,7 +46,7 @@ impl Clock for TokioClock {
     }
 }
 
-/// An instant as governor reckons with it.
+/// An instant of tokio's clock, for `governor`.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct TokioInstant(Instant);
 

@@ -1,7 +1,7 @@
-//! A lease: a run of places in time, of which each allows one call. Pure but for the clock.
+//! A lease: a run of permits, evenly spaced in time, each of which allows one call. Pure except for the clock.
 //!
-//! The ledger counts places by its own clock. Here they begin with the instant of the reply, which is later than what the
-//! ledger meant: a place is never used early.
+//! The ledger schedules permits by its own clock. Here they are counted from the instant of the reply, which is later
+//! than the ledger's instant: a permit is never used early.
 
 use std::time::Duration;
 
@@ -11,40 +11,41 @@ use tokio::time::Instant;
 use crate::ledger::rate_limit::Lease;
 use muster_core::rate::{Rate, burst_time};
 
-/// The time that a lease spans where the ledger answers at once.
+/// The time that a lease spans if the ledger answers at once.
 pub(super) const LEASE: Duration = Duration::from_millis(50);
 
-/// The time that a lease spans at most: what a worker that dies may lose.
+/// Maximum time that a lease spans: a worker that dies loses at most this much of the quota.
 const SPAN_MAX: Duration = Duration::from_secs(1);
 
-/// How long before the last place is due the next lease is asked for, where the ledger answers at once.
+/// How long before the last permit is due the next lease is requested, if the ledger answers at once.
 const LEAD_MIN: Duration = Duration::from_millis(20);
 
-/// A rise that is noted: a twentieth, or a row for every lease would push the cuts out of the last hundred.
+/// The factor by which the rate must rise to be recorded. If every lease recorded a change, the cuts would be pushed
+/// out of the last hundred changes that are kept.
 const NOTED_RISE: f64 = 1.05;
 
-/// The right to make one call around an instant.
+/// The right to make one call between two instants.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LeasedPermit {
-    /// From when on.
+    /// The earliest instant of the call.
     pub(super) due: Instant,
-    /// Until when: a later call would add to a burst that others make.
+    /// The latest instant of the call: a later one would add to a burst of other workers.
     pub(super) until: Instant,
     /// When it was granted, by the ledger's clock.
     pub(super) granted_at: OffsetDateTime,
 }
 
 impl Lease {
-    /// Says whether the rate has risen so far that it is worth a note.
+    /// Returns whether the rate has risen far enough to be worth recording.
     pub(super) fn is_rise(&self) -> bool {
         self.rate.per_second() >= self.noted_rate * NOTED_RISE
     }
 
-    /// The places, for an answer that came at this instant.
+    /// Returns the permits of a lease whose reply arrived at this instant.
     pub(super) fn leased(self, answered: Instant) -> impl Iterator<Item = LeasedPermit> {
         let burst = burst_time(self.rate);
         (0..self.n).map(move |i| {
-            #[expect(clippy::cast_precision_loss, reason = "a lease has far fewer than 2^52 places")]
+            #[expect(clippy::cast_precision_loss, reason = "a lease has far fewer than 2^52 permits")]
             let due_in = self.first_in + i as f64 / self.rate.per_second();
             let due = after(answered, due_in);
             LeasedPermit { due, until: due + burst, granted_at: self.granted_at }
@@ -52,35 +53,35 @@ impl Lease {
     }
 }
 
-/// An instant some seconds after another one, or before it.
+/// Returns the instant `seconds` after `instant`, or before it if negative.
 fn after(instant: Instant, seconds: f64) -> Instant {
     let distance = Duration::try_from_secs_f64(seconds.abs()).unwrap_or_default();
     if seconds < 0.0 { instant.checked_sub(distance).unwrap_or(instant) } else { instant + distance }
 }
 
-/// How much is leased at a time and how early, from how long the ledger takes to answer.
+/// Decides how much to lease at a time and how early, from how long the ledger takes to answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LeasePace {
     answer: Duration,
 }
 
 impl LeasePace {
-    /// Knows no answer yet.
+    /// Creates a pace that has seen no answer yet.
     pub(super) fn new() -> Self {
         Self { answer: Duration::ZERO }
     }
 
-    /// Notes how long an answer took; slow ones count at once, fast ones little by little.
+    /// Notes how long an answer took: slower ones count at once, faster ones gradually (moving average over eight).
     pub(super) fn answered(&mut self, took: Duration) {
         self.answer = took.max((self.answer * 7 + took) / 8);
     }
 
-    /// Most places that are leased at a time.
+    /// Returns the maximum number of permits to lease at a time.
     pub(super) fn places_max(&self, rate: Rate) -> usize {
         rate.calls_in(LEASE.max(2 * self.answer).min(SPAN_MAX)).max(1)
     }
 
-    /// How long before the last place is due the next lease is asked for.
+    /// Returns how long before the last permit is due to request the next lease.
     pub(super) fn lead(&self) -> Duration {
         LEAD_MIN.max(2 * self.answer).min(SPAN_MAX)
     }

@@ -1,4 +1,4 @@
-//! How busy a target's tokens are in this worker: who waits, what was called lately, and the rate that was learnt.
+//! How busy a permit pool is in this worker: who waits, what was served recently, and the learnt rate.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -20,18 +20,19 @@ use muster_core::rate::Rate;
 /// starves the quota while SQS answers slowly.
 pub const WINDOW: Duration = Duration::from_secs(2);
 
-/// For so long a target that had work is believed to have more in the queue.
+/// How long after its last request for a permit a target is assumed to have more work in the queue.
 const MORE_IS_LIKELY: Duration = Duration::from_secs(10);
 
-/// So many throttles in a row, over so long, are no cut of a rate that is a little too high: AWS lets nothing through.
+/// At least this many consecutive throttles over at least this time mean that AWS lets nothing through. A rate that is
+/// only a little too high causes fewer.
 const TOTAL_THROTTLE: (u32, Duration) = (10, Duration::from_secs(2));
 
-/// What is measured of a limiter.
+/// The metrics of a permit pool.
 #[derive(Clone, Debug)]
 pub struct Gauges {
     /// The learnt rate, in calls a second: one gauge for each target that shares the quota.
     pub learnt: Vec<Gauge>,
-    /// Tokens leased from the ledger.
+    /// Permits leased from the ledger.
     pub leased: IntCounter,
 }
 
@@ -41,7 +42,7 @@ impl Gauges {
     }
 }
 
-/// The state that a limiter shares with its dispenser.
+/// The state that a permit pool shares with its dispenser.
 #[derive(Debug)]
 pub(super) struct Load {
     /// The learnt rate, as the bits of an `f64`.
@@ -52,21 +53,21 @@ pub(super) struct Load {
     successes: AtomicU64,
     lately: Mutex<Lately>,
     gauges: Gauges,
-    /// Where lessons go.
+    /// Takes rate feedback.
     feedback_sender: mpsc::UnboundedSender<Feedback>,
 }
 
 #[derive(Debug, Default)]
 struct Lately {
-    /// Tokens of the last [`WINDOW`].
+    /// When the permits of the last [`WINDOW`] were handed out.
     served: VecDeque<Instant>,
-    /// When a job last asked for a token.
+    /// When a job last asked for a permit.
     asked: Option<Instant>,
-    /// The throttles since a call last went through, and when the first of them came.
+    /// The number of throttles since a call last succeeded, and when the first of them came.
     throttles: Option<(u32, Instant)>,
 }
 
-/// A job that is counted, until it is dropped.
+/// Keeps a job counted until it is dropped.
 #[derive(Debug)]
 pub struct Counted(Arc<AtomicUsize>);
 
@@ -97,12 +98,12 @@ impl Load {
         }
     }
 
-    /// The configured rate.
+    /// Returns the configured rate.
     pub(super) fn ceiling(&self) -> Rate {
         self.ceiling
     }
 
-    /// The rate that the ledger knew at the last lease.
+    /// Returns the learnt rate as of the last lease.
     pub(super) fn learnt(&self) -> Rate {
         let rate = f64::from_bits(self.learnt.load(Ordering::Relaxed));
         Rate::new(rate).expect("only rates are stored")
@@ -118,18 +119,18 @@ impl Load {
         }
     }
 
-    /// Passes a lesson on.
+    /// Passes feedback on.
     pub(super) fn teach(&self, feedback: Feedback) {
-        // Whoever listens ends only with the runtime.
+        // Fails only when the runtime shuts down.
         let _ = self.feedback_sender.send(feedback);
     }
 
-    /// Notes that a token was handed over.
+    /// Notes that a permit was handed out.
     pub(super) fn served(&self) {
         self.lately().served.push_back(Instant::now());
     }
 
-    /// Notes that a call went through.
+    /// Notes that a call succeeded.
     pub(super) fn succeeded(&self) {
         self.successes.fetch_add(1, Ordering::Relaxed);
         let throttles = self.lately().throttles.take();
@@ -138,7 +139,7 @@ impl Load {
         }
     }
 
-    /// Notes that AWS throttled a call whose place was granted at this instant of the ledger.
+    /// Notes that AWS throttled a call whose permit was granted at this instant of the ledger's clock.
     pub(super) fn throttled(&self, granted_at: OffsetDateTime) {
         let mut lately = self.lately();
         let went_through = lately.throttles.is_none();
@@ -147,12 +148,12 @@ impl Load {
         self.teach(Feedback::Throttled { granted_at, went_through });
     }
 
-    /// How many calls went through.
+    /// Returns how many calls have succeeded.
     pub(super) fn successes(&self) -> u64 {
         self.successes.load(Ordering::Relaxed)
     }
 
-    /// Counts a job that waits for a token.
+    /// Counts a job that waits for a permit.
     pub(super) fn wait(&self) -> Counted {
         self.lately().asked = Some(Instant::now());
         Counted::among(&self.waiting)
@@ -163,27 +164,28 @@ impl Load {
         Counted::among(&self.held)
     }
 
-    /// How many jobs are held.
+    /// Returns how many jobs are held.
     pub(super) fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// How many tokens were handed over in the last [`WINDOW`].
+    /// Returns how many permits were handed out in the last [`WINDOW`].
     pub(super) fn served_lately(&self) -> usize {
         self.lately().served.len()
     }
 
-    /// How many jobs wait.
+    /// Returns how many jobs wait.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// How many jobs may wait: as many as were called for lately, or two leases.
+    /// Returns how many jobs may wait: as many as were served in the last [`WINDOW`], or two leases' worth if that is
+    /// more.
     pub(super) fn may_wait(&self) -> usize {
         self.served_lately().max(2 * self.learnt().calls_in(LEASE).max(1))
     }
 
-    /// Says whether there was work not long ago.
+    /// Returns whether a job asked for a permit within [`MORE_IS_LIKELY`].
     pub(super) fn had_work(&self) -> bool {
         self.lately().asked.is_some_and(|at| at.elapsed() < MORE_IS_LIKELY)
     }
@@ -207,7 +209,7 @@ impl Drop for Counted {
 mod tests {
     use super::*;
 
-    /// A limiter's load, and what it teaches.
+    /// Returns a load and its feedback.
     fn load() -> (Load, mpsc::UnboundedReceiver<Feedback>) {
         let (feedback_sender, feedback) = mpsc::unbounded_channel();
         let gauges = Gauges { learnt: vec![], leased: IntCounter::new("leased", "leased").unwrap() };
@@ -215,7 +217,7 @@ mod tests {
         (Load::new(rate, rate, gauges, feedback_sender), feedback)
     }
 
-    /// Whether a success after throttles for a time is a recovery.
+    /// Returns whether a success counts as a recovery after `n_throttles` over `time`.
     async fn is_recovery(n_throttles: u32, time: Duration) -> bool {
         let (load, mut feedback) = load();
         for _ in 0..n_throttles {
@@ -229,8 +231,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_success_after_a_total_throttle_is_a_recovery() {
         assert!(is_recovery(10, Duration::from_secs(2)).await);
-        assert!(!is_recovery(9, Duration::from_mins(1)).await, "so few come where the rate is a little too high");
-        assert!(!is_recovery(1000, Duration::from_millis(1900)).await, "so fast they come in one moment");
+        assert!(!is_recovery(9, Duration::from_mins(1)).await, "a rate that is a little too high causes so few");
+        assert!(!is_recovery(1000, Duration::from_millis(1900)).await, "calls of one moment can all be throttled");
         assert!(!is_recovery(0, Duration::from_mins(1)).await);
     }
 

@@ -80,7 +80,7 @@ async fn a_conflict_with_an_unknown_ca_ends_with_what_to_send() {
     let (code, detail, _) = the_end(&factory, "RegisterCertificate").await;
     assert_eq!(code, "certificate_conflict");
     assert!(detail.starts_with("CertificateConflictException: "), "{detail}");
-    assert!(detail.contains("send it again with caCertificatePem"), "{detail}");
+    assert!(detail.contains("resend it with caCertificatePem"), "{detail}");
     assert_eq!(n_calls(&factory, ApiOperation::RegisterCertificate), 1);
 }
 
