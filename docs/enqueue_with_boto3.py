@@ -1,4 +1,4 @@
-"""Puts device certificates on Muster's queue, as a factory line does it itself.
+"""Puts device certificates on Muster's queue, as a factory line would.
 
 python3 enqueue_with_boto3.py QUEUE BATCH FILE...
 """
@@ -28,8 +28,8 @@ def job(path, batch, batch_size):
 
 
 def send_ten(sqs, url, jobs):
-    """Sends up to ten jobs in one call and returns those that SQS did not take."""
-    # The group lets SQS deliver fairly among lines, so that a long batch of one does not hold up another.
+    """Sends up to ten jobs in one call and returns those that SQS did not accept."""
+    # The group lets SQS deliver fairly among lines, so that a long batch of one line does not hold up another.
     entries = [
         {"Id": str(i), "MessageBody": json.dumps(job), "MessageGroupId": SOURCE}
         for i, job in enumerate(jobs)
@@ -37,13 +37,13 @@ def send_ten(sqs, url, jobs):
     answer = sqs.send_message_batch(QueueUrl=url, Entries=entries)
     for entry in answer.get("Failed", []):
         print(f"{jobs[int(entry['Id'])]['ref']}: {entry['Code']}: {entry.get('Message')}", file=sys.stderr)
-    # The call succeeds even where single entries fail, and only what the answer calls successful was taken.
+    # The call succeeds even if single entries fail: only those that the answer lists as successful were accepted.
     taken = {entry["Id"] for entry in answer.get("Successful", [])}
     return [job for i, job in enumerate(jobs) if str(i) not in taken]
 
 
 def send(sqs, url, jobs):
-    """Sends all jobs, ten a call, and returns those that SQS did not take after all."""
+    """Sends all jobs, ten per call, and returns those that SQS did not accept after all retries."""
     lost = []
     for start in range(0, len(jobs), 10):
         waiting = jobs[start : start + 10]
@@ -62,7 +62,7 @@ def main(queue, batch, *files):
     jobs = [job(pathlib.Path(file), batch, len(files)) for file in files]
     lost = send(sqs, url, jobs)
     print(f"sent {len(jobs) - len(lost)} of {len(jobs)}")
-    # Running it again is harmless: a certificate that is in already costs nothing.
+    # Running it again is harmless: a certificate that is already registered costs nothing.
     return 1 if lost else 0
 
 

@@ -1,4 +1,4 @@
-//! What the README shows is what is there, and works.
+//! What README.md and docs/producers.md show is what is there, and works.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,17 +17,18 @@ use crate::factory::{BATCH, Factory};
 use crate::python::python_with;
 
 const README: &str = include_str!("../../README.md");
+const PRODUCERS: &str = include_str!("../../docs/producers.md");
 const EXAMPLE: &str = include_str!("../../docs/enqueue_with_boto3.py");
 
-/// The text of the first fenced block in a language.
-fn block(language: &str) -> &'static str {
-    let start = README.find(&format!("```{language}\n")).unwrap() + language.len() + 4;
-    &README[start..start + README[start..].find("```").unwrap()]
+/// Returns the text of the first fenced block of a page in a language.
+fn block<'a>(page: &'a str, language: &str) -> &'a str {
+    let start = page.find(&format!("```{language}\n")).unwrap() + language.len() + 4;
+    &page[start..start + page[start..].find("```").unwrap()]
 }
 
 #[test]
 fn the_python_example_is_the_file_that_is_tested() {
-    assert_eq!(block("python"), EXAMPLE);
+    assert_eq!(block(PRODUCERS, "python"), EXAMPLE);
 }
 
 /// The commands for a new operator, run by the AWS command line against a sandbox of another region.
@@ -74,7 +75,7 @@ async fn the_queues_of_the_readme_are_what_a_worker_wants() {
 
 #[test]
 fn the_job_message_is_one() {
-    let job = Job::parse(block("json")).unwrap();
+    let job = Job::parse(block(README, "json")).unwrap();
     assert_ne!(job.batch.as_str(), UNBATCHED);
 }
 

@@ -221,7 +221,8 @@ async fn a_send_a_receive_and_an_outcome_each_end_the_quiet() {
     assert!(!is_quiet().await, "an outcome was recorded");
 }
 
-/// The whole script of the README, over and over, on queues that have long been empty.
+/// The script of docs/operations.md (`enqueue`, then `status --wait --check`), run twice on queues that have long been
+/// empty.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_batch_on_idle_queues_is_waited_for_and_is_not_missing() {
     let factory = Factory::new(1000.0).await;
