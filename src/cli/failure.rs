@@ -1,4 +1,4 @@
-//! What an error means to a shell, and the hint that mends it.
+//! Maps an error to its exit code and to the hint that helps to fix it.
 
 use std::process::ExitCode;
 
@@ -23,7 +23,7 @@ use crate::runtime::output_file::OutputFileError;
 use crate::telemetry;
 use muster_core::proof::ProofError;
 
-/// Prints an error with its causes and a hint, and gives its exit code.
+/// Prints an error with its causes and a hint, and returns its exit code.
 pub(super) fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(Misfit(findings)) = error.downcast_ref() {
         for finding in findings {
@@ -46,7 +46,7 @@ fn code(error: &anyhow::Error) -> u8 {
         return of_call(*kind);
     }
     if let Some(CaRegistrationError::NotActivated { error: CallError { kind, .. }, .. }) = single_error(error) {
-        // That AWS refuses it says something of the CA.
+        // A refusal is about the CA, not about the call.
         return if matches!(kind, ErrorKind::Refused(_)) { SOME_FAILED } else { of_call(*kind) };
     }
     if let Some(InventoryError { error: CallError { kind, .. }, .. }) = inventory_error(error) {
@@ -63,7 +63,7 @@ fn code(error: &anyhow::Error) -> u8 {
         Some(QueueErrorKind::Fifo) => return PROBLEMS,
         Some(QueueErrorKind::Missing) | None => {}
     }
-    // Also a server that starts, stops or has no connection left (57, 53).
+    // Includes a server that is starting, stopping (57) or out of connections (53).
     let is_away = |error: &LedgerError| matches!(error.class(), "timeout" | "connection" | "08" | "53" | "57");
     match store_error(error) {
         Some(error) if error.is_login_refused() => DENIED,
@@ -72,7 +72,7 @@ fn code(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// Says whether starting again without a change is of no use.
+/// Returns whether running the same command again is pointless without a change.
 fn is_usage(error: &anyhow::Error) -> bool {
     error.is::<ConfigError>()
         || error.is::<OrderError>()
@@ -84,7 +84,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
         || matches!(single_error(error), Some(CaRegistrationError::UnknownTarget { .. }))
 }
 
-/// The code for a call that says nothing of a certificate.
+/// Returns the exit code for a failed call that is not about one certificate.
 fn of_call(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::Denied => DENIED,
@@ -114,7 +114,7 @@ fn store_error(error: &anyhow::Error) -> Option<&LedgerError> {
     }
 }
 
-/// The hint of what only the command line knows.
+/// Returns the hint of an error that belongs to the command line.
 fn own_hint(error: &anyhow::Error) -> Option<String> {
     let fixed = [
         (error.is::<NotHeld>(), NotHeld::HINT),
@@ -168,16 +168,16 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
             );
         }
         Some(CaRegistrationError::NotActivated { error: CallError { kind: ErrorKind::Denied, .. }, .. }) => {
-            return Some("allow iot:UpdateCACertificate in the IAM policy of the credentials, then run it again");
+            return Some("allow iot:UpdateCACertificate in the credentials' IAM policy, then run the command again");
         }
         Some(CaRegistrationError::NotActivated { error: CallError { kind: ErrorKind::Refused(_), .. }, .. }) => {
-            return Some("look at the CA in the AWS IoT console; run it again once AWS can activate it");
+            return Some("check the CA in the AWS IoT console, then run the command again");
         }
         Some(CaRegistrationError::NotActivated { .. }) => {
-            return Some("run it again: the CA is registered, only activating it failed");
+            return Some("run the command again: the CA is registered, only its activation failed");
         }
         Some(CaRegistrationError::Unrecorded { .. }) => {
-            return Some("run it again: what AWS has is then recorded as already registered");
+            return Some("run the command again: it records the CA as already registered");
         }
         _ => {}
     }
