@@ -11,8 +11,9 @@ use crate::operator::doctor::{CheckResult, Examination, Finding};
 
 /// Checks everything that a worker needs: a line for each check, and what mends it.
 ///
-/// Settings, credentials and clock, queues, permissions, quotas, Postgres, the address of metrics, workers and holds. Every
-/// check is made, whatever others find; what depends on something that failed is skipped. Nothing is changed anywhere.
+/// Settings, credentials and clock, queues, permissions, quotas, Postgres, the address of metrics, workers and holds.
+/// Every check is made, whatever others find; what depends on something that failed is skipped. Nothing is changed
+/// anywhere.
 ///
 /// Permissions are found out with calls that can have no effect: SQS gets a made-up receipt, AWS IoT a text that is no
 /// certificate, which costs one call of the quota for each target and operation. Exit code 0: no problem, warnings are

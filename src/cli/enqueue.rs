@@ -36,13 +36,14 @@ pub(super) use summary::{Files, Summary};
 /// First everything is read and prechecked, so that no AWS call is spent on what cannot pass; then what passed is sent.
 /// A certificate that stands there twice is sent once. Sending again what was sent before is harmless.
 ///
-/// Files hold certificates as PEM or DER, one or many; text around them does not matter. In folders, and the folders below,
-/// the files named .pem, .crt, .cer, .cert and .der are read; PKCS#7 and PKCS#12 containers (.p7b, .p7c, .p12, .pfx) are
-/// rejected with the command that converts them. The rejects file of an earlier run is read too, with the refs in it.
+/// Files hold certificates as PEM or DER, one or many; text around them does not matter. In folders, and the folders
+/// below, the files named .pem, .crt, .cer, .cert and .der are read; PKCS#7 and PKCS#12 containers (.p7b, .p7c, .p12,
+/// .pfx) are rejected with the command that converts them. The rejects file of an earlier run is read too, with the
+/// refs in it.
 ///
-/// Whatever looks like a certificate is sent or rejected, also with damaged BEGIN and END lines. CA certificates are not sent:
-/// those of --ca and of the settings, those that issued another certificate of this run, in whatever order, and those in a
-/// file with something that cannot be read. A certificate next to a private key is rejected.
+/// Whatever looks like a certificate is sent or rejected, also with damaged BEGIN and END lines. CA certificates are
+/// not sent: those of --ca and of the settings, those that issued another certificate of this run, in whatever order,
+/// and those in a file with something that cannot be read. A certificate next to a private key is rejected.
 ///
 /// The job's `ref` is the file's name without its ending where a file holds one device; others have none.
 #[derive(Args, Debug)]
@@ -58,12 +59,12 @@ pub(super) struct Enqueue {
     /// The factory line that they come from; each line gets its fair share of the queue.
     #[arg(long, value_name = "NAME")]
     source: Option<Name>,
-    /// File of the CAs that signed them, as PEM or DER: signatures are verified under them, and each job carries the CA that
-    /// signed its certificate.
+    /// File of the CAs that signed them, as PEM or DER: signatures are verified under them, and each job carries the CA
+    /// that signed its certificate.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Registers them without a CA (RegisterCertificateWithoutCA): whoever signed them need not be known to AWS, and devices
-    /// must send the server's name when they connect.
+    /// Registers them without a CA (RegisterCertificateWithoutCA): whoever signed them need not be known to AWS, and
+    /// devices must send the server's name when they connect.
     #[arg(long, conflicts_with = "ca")]
     without_ca: bool,
     /// The status to register with; AWS's own default is INACTIVE.
@@ -75,12 +76,12 @@ pub(super) struct Enqueue {
     /// Has AWS asked even where the ledger knows a certificate.
     #[arg(long)]
     verify: bool,
-    /// File to write rejects to; an older file is replaced at the end if there were rejects. Devices and FIFOs are written
-    /// directly [default: BATCH.rejects.jsonl in the current folder].
+    /// File to write rejects to; an older file is replaced at the end if there were rejects. Devices and FIFOs are
+    /// written directly [default: BATCH.rejects.jsonl in the current folder].
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
-    /// Reads and prechecks only, and says how long the registrations would take. Lists the first ten rejects, and writes all of
-    /// them with --rejects.
+    /// Reads and prechecks only, and says how long the registrations would take. Lists the first ten rejects, and
+    /// writes all of them with --rejects.
     #[arg(long)]
     dry_run: bool,
     /// Prints the numbers as JSON.

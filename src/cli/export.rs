@@ -26,12 +26,12 @@ use record::ExportRecord;
 
 /// Writes out how each certificate of a batch ended, or what it is parked for.
 ///
-/// The ends come page by page in the order of target, operation and certificate, the first at once, whatever the size of the
-/// batch. All that were there at the beginning are in it, also while workers write more. Where only bad ends are asked for,
-/// they come reason by reason, and what ends anew meanwhile may be left out.
+/// The ends come page by page in the order of target, operation and certificate, the first at once, whatever the size
+/// of the batch. All that were there at the beginning are in it, also while workers write more. Where only bad ends are
+/// asked for, they come reason by reason, and what ends anew meanwhile may be left out.
 ///
-/// In CSV a text that a spreadsheet would take for a formula begins with an apostrophe: one that began with = + - @, a tab or a
-/// carriage return. JSON Lines have every text as it is, and each attempt.
+/// In CSV a text that a spreadsheet would take for a formula begins with an apostrophe: one that began with = + - @, a
+/// tab or a carriage return. JSON Lines have every text as it is, and each attempt.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Export {
@@ -40,7 +40,8 @@ pub(super) struct Export {
     /// The form.
     #[arg(long, value_enum, default_value_t = ExportFormat::Csv)]
     format: ExportFormat,
-    /// File to write. It appears when it is complete; devices and FIFOs are written directly [default: standard output].
+    /// File to write. It appears when it is complete; devices and FIFOs are written directly [default: standard
+    /// output].
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Replace the file if it exists.

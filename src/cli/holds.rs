@@ -22,9 +22,9 @@ use muster_core::hold::{HoldKey, HoldKind, Notice};
 
 /// Lists what parked jobs wait for and the command that fixes it, or releases a hold.
 ///
-/// Jobs are parked if their CA is not registered or not active, if nearly all of their batch fails for one reason, or if
-/// their target takes no calls while another one does. A hold ends by itself when a probe succeeds; its jobs are then
-/// resent.
+/// Jobs are parked if their CA is not registered or not active, if nearly all of their batch fails for one reason, or
+/// if their target takes no calls while another one does. A hold ends by itself when a probe succeeds; its jobs are
+/// then resent.
 #[derive(Args, Debug)]
 pub(super) struct HoldsCommand {
     #[command(subcommand)]

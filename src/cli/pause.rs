@@ -15,9 +15,9 @@ use muster_core::job::Name;
 
 /// Pauses all workers, one target or one batch, until it is resumed.
 ///
-/// It takes effect within a second. Calls under way are finished. While everything is paused, or every target of a worker,
-/// messages stay in the queue. Jobs of one target among several, or of one batch, are parked in the ledger instead, so that
-/// others go on; they are resent after `muster resume`. `muster holds` lists what is paused.
+/// It takes effect within a second. Calls under way are finished. While everything is paused, or every target of a
+/// worker, messages stay in the queue. Jobs of one target among several, or of one batch, are parked in the ledger
+/// instead, so that others go on; they are resent after `muster resume`. `muster holds` lists what is paused.
 #[derive(Args, Debug)]
 pub(super) struct Pause {
     #[command(subcommand)]

@@ -25,10 +25,10 @@ const RECENT: Duration = Duration::from_hours(24);
 
 /// Drops old batches from the ledger, a few rows at a time, beside live work.
 ///
-/// A batch is old if it had no outcome and no announcement for the given time. Batches with one in the last day are refused
-/// unless `--force` is given. What waits to be resent stays. A dropped certificate is no longer known: if it comes again it costs
-/// a call, which AWS answers with "already registered". After Ctrl-C, run the same command again. Export what must be kept first:
-/// `muster export`, `muster report`.
+/// A batch is old if it had no outcome and no announcement for the given time. Batches with one in the last day are
+/// refused unless `--force` is given. What waits to be resent stays. A dropped certificate is no longer known: if it
+/// comes again it costs a call, which AWS answers with "already registered". After Ctrl-C, run the same command again.
+/// Export what must be kept first: `muster export`, `muster report`.
 #[derive(Args, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(group = ArgGroup::new("scope").required(true).multiple(true).args(["older_than", "batches"]))]

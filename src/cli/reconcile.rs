@@ -27,10 +27,10 @@ use report::ReconcileReport;
 
 /// Compares the ledger with what AWS holds, and mends the ledger.
 ///
-/// Three things are found. Rows that say that a certificate is in, and AWS does not have it: they become `gone`, so that
-/// the next job for it registers it again. Certificates that AWS has and the ledger does not know, or knows by a bad end:
-/// they are told, and nothing is done. Other statuses at AWS than were asked for, or than the ledger knows: the ledger
-/// learns them, AWS is not changed. With --repair, workers send again what is gone and what ended badly.
+/// Three things are found. Rows that say that a certificate is in, and AWS does not have it: they become `gone`, so
+/// that the next job for it registers it again. Certificates that AWS has and the ledger does not know, or knows by a
+/// bad end: they are told, and nothing is done. Other statuses at AWS than were asked for, or than the ledger knows:
+/// the ledger learns them, AWS is not changed. With --repair, workers send again what is gone and what ended badly.
 ///
 /// AWS is listed, 250 certificates a call; whatever the list does not have is asked for by its id before it counts. The
 /// calls have quotas of their own, which others share: --rate is half of the default one.
@@ -47,8 +47,8 @@ pub(super) struct Reconcile {
     /// Compares only what this CA issued; the CA's id at AWS.
     #[arg(long, value_name = "ID", conflicts_with = "batch")]
     ca: Option<CertificateId>,
-    /// Asks for so many certificates of the ledger, chosen by chance, and lists nothing. What the ledger does not know is
-    /// not found so.
+    /// Asks for so many certificates of the ledger, chosen by chance, and lists nothing. What the ledger does not know
+    /// is not found so.
     #[arg(long, value_name = "N")]
     sample: Option<NonZeroU32>,
     /// Most calls a second; a throttle halves it for a minute.

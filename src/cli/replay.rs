@@ -25,11 +25,12 @@ pub(super) use selection::SelectionError;
 
 /// Sends jobs again that did not end well, or lists replays.
 ///
-/// The workers do it in the background: a replay is kept in the ledger, goes on after a crash, chooses each job once and
-/// can be cancelled. The same replay asked for twice is one. What is in meanwhile ends without a call.
+/// The workers do it in the background: a replay is kept in the ledger, goes on after a crash, chooses each job once
+/// and can be cancelled. The same replay asked for twice is one. What is in meanwhile ends without a call.
 ///
 /// Without --code and --status, what may go well when it is tried again as it is: all `exhausted` ends and
-/// `not_yet_valid`. Anything else has to be named. Parked jobs are sent again by themselves once what holds them is over.
+/// `not_yet_valid`. Anything else has to be named. Parked jobs are sent again by themselves once what holds them is
+/// over.
 #[derive(Args, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(

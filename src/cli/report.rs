@@ -19,9 +19,9 @@ use filed::{Filed, ReportFacts};
 /// Prints what a plant can file of a batch: how many certificates ended how, and a hash over the ids of those that AWS
 /// holds.
 ///
-/// The hash is taken for each target and operation: SHA-256 over the ids of all certificates with a good end, in lower-case
-/// hexadecimal digits, sorted, a line each. It proves later which certificates were meant. It is of the moment, as the numbers
-/// are: file it when the batch is complete.
+/// The hash is taken for each target and operation: SHA-256 over the ids of all certificates with a good end, in
+/// lower-case hexadecimal digits, sorted, a line each. It proves later which certificates were meant. It is of the
+/// moment, as the numbers are: file it when the batch is complete.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct ReportCommand {

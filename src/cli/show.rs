@@ -34,8 +34,8 @@ const ROWS_MAX: u32 = 100;
 /// waits for. What stands in the certificate itself is read from what the ledger keeps.
 #[derive(Args, Debug)]
 pub(super) struct ShowCommand {
-    /// The certificate: its PEM or DER file, its id (64 hex digits), its serial number as OpenSSL prints it, or the line's
-    /// name for the device.
+    /// The certificate: its PEM or DER file, its id (64 hex digits), its serial number as OpenSSL prints it, or the
+    /// line's name for the device.
     certificate: String,
     /// What that is, where it could be several things.
     #[arg(long = "as", value_enum, value_name = "WHAT")]

@@ -30,12 +30,12 @@ use report::BatchReport;
 
 /// Shows what stops or slows the work, and how far batches are.
 ///
-/// The first lines name what stops everything, each with the command that fixes it. Without a batch, all of them are listed.
-/// With one, its outcomes, failures and parked jobs are shown, the rate between two readings, and how long the rest takes. The
-/// numbers come from counters, so a batch of millions is answered at once.
+/// The first lines name what stops everything, each with the command that fixes it. Without a batch, all of them are
+/// listed. With one, its outcomes, failures and parked jobs are shown, the rate between two readings, and how long the
+/// rest takes. The numbers come from counters, so a batch of millions is answered at once.
 ///
-/// Announced certificates without an outcome are outstanding while messages may be on their way. They are missing once the
-/// queues have been empty for two minutes: look in the dead-letter queue and the quarantine.
+/// Announced certificates without an outcome are outstanding while messages may be on their way. They are missing once
+/// the queues have been empty for two minutes: look in the dead-letter queue and the quarantine.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -58,12 +58,13 @@ pub(super) struct StatusCommand {
         conflicts_with_all = ["json", "wait", "check", "measure"]
     )]
     watch: Option<humantime::Duration>,
-    /// Waits until the batch is complete, or until nothing more comes: the queues have been empty for two minutes. A batch
-    /// that is not known yet is waited for.
+    /// Waits until the batch is complete, or until nothing more comes: the queues have been empty for two minutes. A
+    /// batch that is not known yet is waited for.
     #[arg(long, requires = "batch")]
     wait: bool,
-    /// Prints what is wrong with the batch, a line each, and exits with 6: what stops it, what is missing, outstanding, parked
-    /// or failed, and what has another status at AWS than requested, or an unknown one. With --wait, waits first.
+    /// Prints what is wrong with the batch, a line each, and exits with 6: what stops it, what is missing, outstanding,
+    /// parked or failed, and what has another status at AWS than requested, or an unknown one. With --wait, waits
+    /// first.
     #[arg(long, requires = "batch")]
     check: bool,
     /// Most batches to list.

@@ -10,8 +10,8 @@ use crate::ledger::Ledger;
 /// How often it is looked how far a replay is.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Waits until all that a replay chose has ended, and shows how far that is meanwhile; tells whether it has, or somebody
-/// stopped the waiting. Workers do it: without one, nothing ends.
+/// Waits until all that a replay chose has ended, and shows how far that is meanwhile; tells whether it has, or
+/// somebody stopped the waiting. Workers do it: without one, nothing ends.
 pub(super) async fn until_ended(ledger: &Ledger, number: i64) -> anyhow::Result<bool> {
     let (progress, stop) = (Progress::new(), signals::stop_token()?);
     loop {

@@ -55,8 +55,8 @@ pub(in crate::cli) enum GivenError {
 }
 
 impl CertificateQuery {
-    /// Takes it for what it is said to be; otherwise for a file where there is one, for an id where it has 64 hex digits,
-    /// else for a serial number and a ref.
+    /// Takes it for what it is said to be; otherwise for a file where there is one, for an id where it has 64 hex
+    /// digits, else for a serial number and a ref.
     pub(super) fn read(text: &str, kind: Option<QueryKind>) -> Result<Self, GivenError> {
         let found = || printable(text);
         let mut given = Self { text: found(), id: None, serials: vec![], reference: None, certificate: None };
@@ -131,7 +131,8 @@ impl fmt::Display for CertificateQuery {
     }
 }
 
-/// The forms that a serial number may have in DER: as it was given, and with the zero byte that says that it is positive.
+/// The forms that a serial number may have in DER: as it was given, and with the zero byte that says that it is
+/// positive.
 fn serials(text: &str) -> Option<Vec<Vec<u8>>> {
     let text = text.trim();
     let text = text.strip_prefix("serial=").unwrap_or(text);

@@ -65,8 +65,8 @@ pub(super) fn rate(ends: u64, time: Duration) -> Option<f64> {
     (time >= MEASURED_MIN).then(|| ends as f64 / time.as_secs_f64())
 }
 
-/// Adds a rate up over the batch's targets: as the ledger knows it, else as the settings say. Of several operations of a
-/// target the greatest counts: a few CAs do not make the devices behind them faster.
+/// Adds a rate up over the batch's targets: as the ledger knows it, else as the settings say. Of several operations of
+/// a target the greatest counts: a few CAs do not make the devices behind them faster.
 fn sum(facts: &StatusFacts<'_>, rates: &[LearntRate], rate: impl Fn(&LearntRate) -> f64) -> Option<f64> {
     let known = |target: &str, operation: Operation| {
         rates.iter().find(|rate| (rate.target.as_str(), rate.operation.as_str()) == (target, operation.into()))

@@ -65,8 +65,8 @@ pub(super) struct BatchReport {
     pub(super) targets: Vec<String>,
     /// What was learnt of their quotas; none of a target that no worker has served yet.
     pub(super) rates: Vec<LearntRate>,
-    /// The configured quotas of these targets together, in calls a second; null: one is neither in the ledger nor in the
-    /// settings.
+    /// The configured quotas of these targets together, in calls a second; null: one is neither in the ledger nor in
+    /// the settings.
     pub(super) quota: Option<f64>,
     /// The learnt rates of these targets together, in calls a second.
     pub(super) learnt_rate: Option<f64>,

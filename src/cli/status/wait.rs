@@ -1,7 +1,8 @@
 //! `muster status --wait`: returns when a batch is over.
 //!
-//! A batch is over when it is complete, or when nothing more can come: the queues have been empty for two minutes, and a
-//! worker has read them since the wait began. A batch that the ledger does not know yet is waited for at least two minutes.
+//! A batch is over when it is complete, or when nothing more can come: the queues have been empty for two minutes, and
+//! a worker has read them since the wait began. A batch that the ledger does not know yet is waited for at least two
+//! minutes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
