@@ -1,6 +1,6 @@
 //! The exit codes.
 
-/// All of them, for `--help`.
+/// All exit codes, for `--help`.
 pub(super) const CODES: &str = "\
 Exit codes:
   0    ok
@@ -15,13 +15,13 @@ Exit codes:
 /// Something went wrong, or was not confirmed.
 pub(super) const ERROR: u8 = 1;
 
-/// Like clap's own code: starting again without a change is of no use.
+/// Wrong arguments or settings, as in clap: running the same command again is pointless.
 pub(super) const USAGE: u8 = 2;
 
 /// Some items failed or were rejected.
 pub(super) const SOME_FAILED: u8 = 3;
 
-/// AWS denies it, or the ledger refuses the login.
+/// AWS denied access, or Postgres refused the login.
 pub(super) const DENIED: u8 = 4;
 
 /// A dependency cannot be reached.
@@ -30,5 +30,5 @@ pub(super) const UNREACHABLE: u8 = 5;
 /// A check found problems.
 pub(super) const PROBLEMS: u8 = 6;
 
-/// A second signal ended it, or the first did before it was done.
+/// A signal interrupted the command before it was done.
 pub(super) const INTERRUPTED: u8 = 130;
