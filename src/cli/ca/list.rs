@@ -172,8 +172,8 @@ impl Registered {
             (Some(false), _) => "not registered: AWS no longer has it".to_owned(),
             (_, Some(cause)) => {
                 let known = known.map_or_else(
-                    || "never known to Muster".to_owned(),
-                    |known| format!("{known} when Muster last set or read it"),
+                    || "no earlier status is known".to_owned(),
+                    |known| format!("it was {known} when Muster last set or read it"),
                 );
                 format!("unknown: {cause}; {known}")
             }

@@ -84,7 +84,7 @@ async fn the_status_is_the_one_that_aws_has_now_whoever_changed_it() {
     let asked = office.listed("list --json").await["registered"][0].clone();
     assert_eq!((&asked["certificate_status"], &asked["status_source"]), (&json!("INACTIVE"), &json!("aws")));
     let (_, stdout, _) = office.ca("list --offline").await;
-    let learnt = "status unknown: AWS was not asked (--offline); INACTIVE when Muster last set or read it\n";
+    let learnt = "status unknown: AWS was not asked (--offline); it was INACTIVE when Muster last set or read it\n";
     assert!(stdout.contains(learnt), "{stdout}");
 }
 
