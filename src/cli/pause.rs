@@ -67,7 +67,7 @@ impl NotPaused {
     pub(super) fn hint(&self) -> String {
         match self.paused.as_slice() {
             [] => "nothing is paused; `muster holds` lists what else parked jobs wait for".to_owned(),
-            paused => format!("paused are: {}", paused.join(", ")),
+            paused => format!("currently paused: {}", paused.join(", ")),
         }
     }
 }
