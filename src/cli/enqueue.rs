@@ -229,7 +229,7 @@ fn quota(config: &Config, order: &BatchOrder) -> anyhow::Result<Rate> {
 fn generated_batch(now: OffsetDateTime) -> Name {
     let format = format_description!("enqueue-[year]-[month]-[day]T[hour]-[minute]-[second]Z");
     let text = now.format(format).expect("a time in UTC has all parts");
-    text.parse().expect("letters, digits and dashes make a name")
+    text.parse().expect("letters, digits and dashes form a valid name")
 }
 
 /// Returns the default path. A batch name may contain characters that a file name may not.

@@ -26,7 +26,7 @@ pub(super) fn time_for(n: u64, per_second: f64) -> Option<Duration> {
 
 /// Formats a timestamp in whole seconds.
 pub(super) fn rfc3339(time: OffsetDateTime) -> String {
-    time.truncate_to_second().format(&Rfc3339).expect("the ledger's times lie in years of four digits")
+    time.truncate_to_second().format(&Rfc3339).expect("the ledger's timestamps have four-digit years")
 }
 
 #[cfg(test)]

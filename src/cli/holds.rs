@@ -143,7 +143,7 @@ impl HoldLine {
     }
 
     fn state(&self) -> String {
-        let since = self.opened_at.format(&Rfc3339).expect("the ledger's times lie in years of four digits");
+        let since = self.opened_at.format(&Rfc3339).expect("the ledger's timestamps have four-digit years");
         let is = |kind| HoldKey::read(self.hold.clone()).kind() == Some(kind);
         match (self.released_at, self.is_closed) {
             _ if is(HoldKind::Replay) => "jobs are being resent, see `muster replay list`".to_owned(),

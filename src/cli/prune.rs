@@ -26,9 +26,9 @@ const RECENT: Duration = Duration::from_hours(24);
 /// Drops old batches from the ledger, a few rows at a time, while workers keep running.
 ///
 /// A batch is old if it had no outcome and no announcement for the given time. A batch with one in the last day is
-/// refused unless `--force` is given. Jobs that wait to be resent are kept. Muster no longer knows a dropped
-/// certificate: if it is sent again, it costs a call, which AWS answers with "already registered". After Ctrl-C, run
-/// the same command again. First save what you want to keep with `muster export` and `muster report`.
+/// refused unless `--force` is given. Jobs that wait to be resent, or have no outcome since, are kept. Muster no longer
+/// knows a dropped certificate: if it is sent again, it costs a call, which AWS answers with "already registered".
+/// After Ctrl-C, run the same command again. First save what you want to keep with `muster export` and `muster report`.
 #[derive(Args, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(group = ArgGroup::new("scope").required(true).multiple(true).args(["older_than", "batches"]))]

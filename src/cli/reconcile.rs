@@ -78,7 +78,7 @@ Exit codes:
   For other exit codes see `muster --help`.";
 
 fn rate(text: &str) -> Result<Rate, String> {
-    let rate: f64 = text.parse().map_err(|_| format!("expected a number, found {text:?}"))?;
+    let rate: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
     Rate::new(rate).map_err(|error| error.to_string())
 }
 

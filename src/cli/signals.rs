@@ -50,7 +50,7 @@ fn cancelled_by_signal(on_first: impl FnOnce() + Send + 'static) -> std::io::Res
         token.cancel();
         next(&mut interrupt, &mut terminate).await;
         telemetry::flush();
-        #[expect(clippy::disallowed_methods, reason = "a second signal asks for just that")]
+        #[expect(clippy::disallowed_methods, reason = "a second signal asks for an immediate exit")]
         std::process::exit(INTERRUPTED.into());
     });
     Ok(stop)

@@ -42,7 +42,7 @@ pub(super) struct CaOrder {
     /// already has the CA and it is INACTIVE, activates it, which needs `iot:UpdateCACertificate`.
     #[arg(long)]
     activate: bool,
-    /// Lets devices register their own certificates when they first connect (just-in-time registration).
+    /// Lets devices register their own certificates when they first connect.
     #[arg(long)]
     allow_auto_registration: bool,
     /// Provisioning template for these devices, by its name in the account.

@@ -27,7 +27,7 @@ const HIDDEN: Duration = Duration::from_secs(30);
 /// which has no effect on a dead-letter queue without a redrive policy of its own.
 #[derive(Args, Debug)]
 pub(super) struct ListDead {
-    /// Read only the dead-letter queue of this queue [default: both].
+    /// Reads only the dead-letter queue of this job queue [default: both].
     #[arg(long, value_name = "QUEUE")]
     queue: Option<Of>,
     /// Maximum number of messages to list.

@@ -7,7 +7,7 @@ use crate::aws::identity;
 use crate::aws::queue::{Queue, QueueAttributes};
 use crate::config::Config;
 
-/// A job queue whose dead-letter queue is meant.
+/// The job queue whose dead-letter queue to read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(super) enum Of {
     /// The dead-letter queue of `queue.name`.

@@ -37,7 +37,7 @@ const DROPPED: &str = "dropped";
 pub(super) struct SweepOrder {
     #[command(flatten)]
     choice: DeadChoice,
-    /// Read only the dead-letter queue of this queue [default: both].
+    /// Reads only the dead-letter queue of this job queue [default: both].
     #[arg(long, value_name = "QUEUE")]
     queue: Option<Of>,
     /// Only counts the messages; changes nothing.

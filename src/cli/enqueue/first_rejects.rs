@@ -1,4 +1,4 @@
-//! The first rejects of a run, for a dry run without a rejects file.
+//! The first rejects of a run, listed when there is no rejects file.
 
 use crate::cli::format::grouped;
 use crate::cli::progress::Progress;

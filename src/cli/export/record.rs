@@ -103,7 +103,7 @@ impl<'a> ExportRecord<'a> {
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
         let other_names = match self.other_names {
             [] => String::new(),
-            names => serde_json::to_string(names).expect("plain fields always become JSON"),
+            names => serde_json::to_string(names).expect("plain fields always serialize"),
         };
         [
             self.batch.to_string(),

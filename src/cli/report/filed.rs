@@ -71,7 +71,7 @@ struct FactoryLine {
 }
 
 impl Filed {
-    /// Builds the report, dated now and signed by the current user.
+    /// Builds the report with the current time and the current user.
     pub(super) fn of(facts: ReportFacts<'_>) -> Self {
         let batch = facts.batch;
         let ends = || batch.counts.iter().filter(|count| count.status.is_end());

@@ -61,7 +61,7 @@ impl LearntRate {
         let Self { target, operation, .. } = self;
         let mut table = format!("\ncalls per second of {operation} for {target}, the latest change first:\n");
         for change in &self.changes {
-            writeln!(table, "{:>11}  {}", figure(change.rate), change.line()).expect("a string takes every text");
+            writeln!(table, "{:>11}  {}", figure(change.rate), change.line()).expect("writing to a string cannot fail");
         }
         table
     }
