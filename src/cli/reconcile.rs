@@ -34,7 +34,8 @@ use report::ReconcileReport;
 /// certificates that are gone or failed.
 ///
 /// AWS is listed with 250 certificates per call; a certificate missing from the list is looked up by id before it
-/// counts. These calls have their own quotas, which other tools share: --rate is half of the default quota.
+/// counts. These calls have their own quotas, which other tools share: the default --rate is half of AWS's default
+/// quota.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -75,7 +76,7 @@ Exit codes:
   1  not confirmed, or another error
   4  AWS denies a call: the credentials need iot:ListCertificates, iot:ListCertificatesByCA, iot:DescribeCertificate
   6  they differed, even if the ledger was corrected
-  For other exit codes see `muster --help`.";
+For other exit codes see `muster --help`.";
 
 fn rate(text: &str) -> Result<Rate, String> {
     let rate: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
