@@ -282,7 +282,7 @@ fn write_request(f: &mut fmt::Formatter<'_>, request: &RegisterCaCertificate) ->
         writeln!(f, "    {:<13}devices may register themselves", "auto")?;
     }
     if let Some(config) = &request.registration_config {
-        let template = config.template_name.as_deref().unwrap_or("of its own");
+        let template = config.template_name.as_deref().unwrap_or("inline");
         let role = config.role_arn.as_deref().unwrap_or("none");
         writeln!(f, "    {:<13}{}, role {}", "template", printable(template), printable(role))?;
     }
