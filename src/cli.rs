@@ -1,6 +1,6 @@
-//! The command line: arguments, one file a command, and what an error means to a shell.
+//! The command line: one file per command, shared flags, exit codes and hints.
 //!
-//! Data goes to standard output, talk to standard error.
+//! Results go to standard output. Progress, questions, hints and errors go to standard error.
 
 mod audit;
 mod ca;
@@ -45,7 +45,7 @@ use crate::config::log::LogFilter;
 
 use layers::{Assignments, SettingFlags};
 
-/// How long what still runs at the end is waited for: a thread that reads from a file system that hangs never ends.
+/// Longest wait for running threads at exit. A thread that reads from a hung file system would block it forever.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// Registers device certificates with AWS IoT Core in bulk.
@@ -58,10 +58,10 @@ struct Cli {
     command: Command,
 }
 
-// A text here would hide the longer one of the command's own type.
+// No doc comments here where the command's own type has one: they would hide its longer text.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Receives jobs, registers their certificates and records how each ended.
+    /// Receives jobs, registers their certificates and records each outcome.
     Serve(serve::Serve),
     Enqueue(enqueue::Enqueue),
     Status(status::StatusCommand),
@@ -80,11 +80,11 @@ enum Command {
     Audit(audit::Audit),
     Prune(prune::Prune),
     Demo(demo::Demo),
-    /// Runs a local SQS and AWS IoT with real rules and quotas.
+    /// Runs a local SQS and AWS IoT Core with the rules and quotas of AWS.
     Sandbox(sandbox::SandboxCommand),
-    /// Brings the ledger's schema to this version.
+    /// Migrates the ledger's schema to this version.
     Migrate,
-    /// Shows the settings.
+    /// Prints the settings, or a settings file with every key.
     Config(config::ConfigCommand),
 }
 
@@ -113,7 +113,7 @@ async fn run(cli: Cli, assignments: Assignments) -> anyhow::Result<ExitCode> {
     signals::outlive_file_size_limit()?;
     let settings = cli.layers.settings(assignments)?;
     let config = &settings.config;
-    // What a demo or a sandbox does shows on its own display.
+    // A demo and a sandbox have a display of their own.
     let is_quiet = matches!(cli.command, Command::Demo(_) | Command::Sandbox(_)) && !cli.layers.has_log_filter();
     let filter = if is_quiet { LogFilter::quiet() } else { config.log.filter.clone() };
     telemetry::init(&filter, config.log.format);

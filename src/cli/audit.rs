@@ -1,4 +1,4 @@
-//! `muster audit`: what people did.
+//! `muster audit`: what operators changed.
 
 use std::process::ExitCode;
 
@@ -12,14 +12,14 @@ use super::{ledger, stdout};
 use crate::config::Config;
 use crate::ledger::audit::Audited;
 
-/// Lists what people changed, the latest first: CAs registered, replays, pauses, releases, dead letters and quarantined messages
-/// resent or dropped, reconciliations, batches pruned.
+/// Lists what operators changed, the latest first: CAs registered, replays, pauses, releases, dead letters and
+/// quarantined messages resent or dropped, reconciliations, batches pruned.
 #[derive(Args, Debug)]
 pub(super) struct Audit {
-    /// Most entries to list.
+    /// Maximum number of entries to list.
     #[arg(long, default_value_t = 50, value_name = "N")]
     limit: u32,
-    /// Lists entries before this one: the next page.
+    /// Lists only entries before this number: the next page.
     #[arg(long, value_name = "NUMBER")]
     before: Option<i64>,
     /// Prints JSON.
@@ -39,7 +39,7 @@ struct AuditLine {
 }
 
 impl Audit {
-    /// Lists.
+    /// Reads and prints one page.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let ledger = ledger::open(config).await?;
         let audited = ledger.audited(self.before, self.limit).await;
@@ -48,7 +48,7 @@ impl Audit {
         if self.json {
             stdout::print_json(&lines)?;
         } else if lines.is_empty() {
-            stdout::print("nobody has changed anything yet\n")?;
+            stdout::print("no changes have been recorded yet\n")?;
         } else {
             for line in lines {
                 stdout::print(format_args!("{}\n", line.text()))?;
@@ -72,7 +72,7 @@ impl AuditLine {
     }
 }
 
-/// A detail for people: `dropped 12,000, all yes`; what is empty is left out.
+/// Formats a detail for people, such as `dropped 12,000, all yes`. Empty values are omitted.
 fn in_words(detail: &Value) -> String {
     match detail {
         Value::Null => String::new(),

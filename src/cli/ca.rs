@@ -1,4 +1,4 @@
-//! `muster ca`: registers or activates a CA by hand, prints the registration code, lists the CAs.
+//! `muster ca`: registers or activates a CA, prints the registration code, lists the CAs.
 
 mod code;
 mod list;
@@ -17,14 +17,14 @@ use crate::config::Config;
 
 /// Registers or activates a CA, prints the registration code, or lists the CAs.
 ///
-/// Certificates can be registered once their CA is, and is active.
+/// AWS IoT Core accepts a certificate only if its CA is registered and active.
 #[derive(Args, Debug)]
 pub(super) struct CaCommand {
     #[command(subcommand)]
     action: CaAction,
 }
 
-// A text here would hide the longer one of the command's own type.
+// No doc comments here: they would hide the longer text of the command's own type.
 #[derive(Debug, Subcommand)]
 enum CaAction {
     Register(Box<register::Register>),
@@ -43,7 +43,7 @@ impl CaCommand {
     }
 }
 
-/// A time of a certificate, which may lie in a year that the format does not know.
+/// Formats a certificate's time. Its year may be one that RFC 3339 cannot express.
 fn date(time: OffsetDateTime) -> String {
     time.truncate_to_second().format(&Rfc3339).unwrap_or_else(|_| time.to_string())
 }

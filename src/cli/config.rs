@@ -1,4 +1,4 @@
-//! `muster config`: what the settings are, and what they can be.
+//! `muster config`: the settings in effect, and a template of all settings.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use super::stdout;
 use crate::config::Settings;
 use crate::config::template::template;
 
-/// Shows the settings.
+/// Prints the settings, or a settings file with every key.
 #[derive(Args, Debug)]
 pub(super) struct ConfigCommand {
     #[command(subcommand)]
@@ -23,12 +23,12 @@ enum ConfigAction {
         #[arg(long)]
         json: bool,
     },
-    /// Prints a settings file with every key, its default and a line of comment.
+    /// Prints a settings file with every key, its default and a comment.
     Template,
 }
 
 impl ConfigCommand {
-    /// Prints what was asked for.
+    /// Runs the subcommand.
     pub(super) fn run(&self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let text = match self.command {
             ConfigAction::Show { json: false } => settings.shown().to_string(),

@@ -1,4 +1,4 @@
-//! `muster dead`: what lies in the dead-letter queues, sending it again, dropping it.
+//! `muster dead`: lists, replays and drops dead letters.
 
 mod choice;
 mod discard;
@@ -15,19 +15,20 @@ use clap::{Args, Subcommand};
 
 use crate::config::Config;
 
-/// Lists what lies in the dead-letter queues, sends it again, or drops it.
+/// Lists, replays or drops the messages in the dead-letter queues.
 ///
-/// SQS moves a message there that was received too often without an end: as a rule it killed the process, or the queue's
-/// maxReceiveCount is so low that restarts use it up. The queues are found from the redrive policies of `queue.name` and
-/// `queue.replay`. Looking at a message is receiving it, which counts as a delivery: that has no effect on a dead-letter
-/// queue without a redrive policy of its own. It is hidden from others meanwhile, and given back in the end.
+/// SQS moves a message to the dead-letter queue if it was received too often without being deleted. Usually it killed
+/// the process, or the queue's maxReceiveCount is so low that restarts use it up. The dead-letter queues are found
+/// through the redrive policies of `queue.name` and `queue.replay`. To read a message, Muster has to receive it, which
+/// counts as a delivery; this has no effect on a dead-letter queue without a redrive policy of its own. Meanwhile the
+/// message is hidden from other consumers; afterwards it is released.
 #[derive(Args, Debug)]
 pub(super) struct Dead {
     #[command(subcommand)]
     action: DeadAction,
 }
 
-// A text here would hide the longer one of the command's own type.
+// No doc comments here: they would hide the longer text of the command's own type.
 #[derive(Debug, Subcommand)]
 enum DeadAction {
     List(list::ListDead),
@@ -37,7 +38,7 @@ enum DeadAction {
 }
 
 impl Dead {
-    /// Does what was asked.
+    /// Runs the subcommand.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         match self.action {
             DeadAction::List(list) => list.run(config).await,

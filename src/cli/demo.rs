@@ -1,4 +1,4 @@
-//! `muster demo`: everything at work on one machine, with a private Postgres and the sandbox.
+//! `muster demo`: runs the whole system on one machine, with a private Postgres and the sandbox.
 
 mod given;
 mod line;
@@ -29,40 +29,40 @@ use line::{BATCH, LinePlan};
 use stage::{DemoStage, QUEUE};
 use summary::{DemoFacts, DemoSummary, Whole};
 
-/// How often it is looked whether everything has ended.
+/// How often the demo checks whether every job has an outcome.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Shows everything at work on this machine: makes certificates and registers them with the sandbox.
+/// Runs the whole system on this machine: generates certificates and registers them with the sandbox.
 ///
-/// With files of your own nothing is made: they go through the precheck of `muster enqueue` and, from there, to the
+/// If you pass your own files, nothing is generated: they go through the precheck of `muster enqueue` and then to the
 /// sandbox. Nothing leaves this machine.
 #[derive(Args, Debug)]
 pub(super) struct Demo {
-    /// Your own files and folders of certificates, as `muster enqueue` takes them; `-` is standard input.
+    /// Your own files and folders of certificates, in any form that `muster enqueue` accepts; `-` is standard input.
     #[arg(value_name = "PATH", conflicts_with = "certificates")]
     paths: Vec<PathBuf>,
-    /// File of CAs that issued your certificates, as PEM or DER, for the sandbox to know them; may be given several times.
+    /// File of CAs (PEM or DER) that issued your certificates; the sandbox registers them. Can be repeated.
     #[arg(long, value_name = "FILE", requires = "paths")]
     ca: Vec<PathBuf>,
-    /// How many certificates are made; a few per cent of them are bad.
+    /// Number of certificates to generate; 4 % of them are bad on purpose.
     #[arg(long, default_value_t = 2000, value_name = "N")]
     certificates: usize,
-    /// The sandbox's quota, in calls a second.
+    /// The sandbox's quota, in calls per second.
     #[arg(long, default_value = "200", value_name = "CALLS")]
     rate: Rate,
-    /// Leaves everything running at the end and says where, until Ctrl-C.
+    /// Keeps everything running at the end and prints the addresses, until Ctrl-C.
     #[arg(long)]
     keep: bool,
-    /// Prints the numbers as JSON.
+    /// Prints the results as JSON.
     #[arg(long)]
     json: bool,
-    /// Folder with the programs of PostgreSQL, where they are not found by themselves.
+    /// Folder with the PostgreSQL programs, if they are not found automatically.
     #[arg(long, env = "PG_BIN", value_name = "FOLDER")]
     pg_bin: Option<PathBuf>,
 }
 
 impl Demo {
-    /// Runs the demo and cleans up behind it.
+    /// Runs the demo and cleans up afterwards.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let stop = signals::stop_token()?;
         let progress = Progress::new();
@@ -95,7 +95,7 @@ impl Demo {
         let ended = self.watch_and_report(stage, given, progress, stop).await;
         if self.keep && ended.is_ok() && !stop.is_cancelled() {
             progress.say(&format!(
-                "everything stays up until Ctrl-C:\n  Postgres  {}\n  sandbox   {}\n  metrics   http://{}/metrics",
+                "everything keeps running until Ctrl-C:\n  Postgres  {}\n  sandbox   {}\n  metrics   http://{}/metrics",
                 stage.postgres.url(),
                 stage.sandbox.url(),
                 metrics_address.map_or_else(String::new, |address| address.to_string()),
@@ -107,7 +107,7 @@ impl Demo {
         ended
     }
 
-    /// Waits until everything has ended and prints the numbers.
+    /// Waits until every job has an outcome and prints the results.
     async fn watch_and_report(
         &self,
         stage: &DemoStage,
@@ -129,7 +129,7 @@ impl Demo {
         if let Some(given) = &given {
             given.list_rejects(progress);
             if summary.has_unknown_issuers() {
-                progress.say("hint: give the CAs that issued these certificates with --ca FILE");
+                progress.say("hint: pass the CAs that issued these certificates with --ca FILE");
             }
         }
         self.report(summary, given.map(|given| given.summary))
@@ -151,7 +151,7 @@ impl Demo {
     }
 }
 
-/// Shows the progress until everything that was sent has left the queue, or a signal comes.
+/// Shows progress until every message has left the queue, or until a signal arrives.
 async fn watch(
     stage: &DemoStage,
     plan: &LinePlan,
@@ -167,7 +167,7 @@ async fn watch(
         }
         let batch = stage.ledger.batch_status(BATCH).await?.unwrap_or_default();
         show(progress, &batch, plan);
-        let counts = ledger.queue(QUEUE).context("the demo's queue is gone")?.total;
+        let counts = ledger.queue(QUEUE).context("the demo's queue no longer exists")?.total;
         if sender.is_finished() && counts.visible + counts.in_flight + counts.delayed == 0 {
             progress.done();
             return sender.await?;
@@ -177,7 +177,7 @@ async fn watch(
 
 fn show(progress: &Progress, batch: &BatchStatus, plan: &LinePlan) {
     let registered = batch.with_status(Status::Registered);
-    let message = format!("ended: {registered} registered, {} otherwise", batch.ended() - registered);
+    let message = format!("outcomes: {registered} registered, {} other", batch.ended() - registered);
     progress.show(batch.ended(), Some(plan.ends.values().sum()), &message);
 }
 

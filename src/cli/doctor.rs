@@ -1,4 +1,4 @@
-//! `muster doctor`: whether everything is as a worker needs it.
+//! `muster doctor`: checks everything that a worker needs.
 
 use std::process::ExitCode;
 
@@ -9,17 +9,18 @@ use super::{exit, stdout};
 use crate::config::Settings;
 use crate::operator::doctor::{CheckResult, Examination, Finding};
 
-/// Checks everything that a worker needs: a line for each check, and what mends it.
+/// Checks everything that a worker needs: prints a line per check, and how to fix each problem.
 ///
-/// Settings, credentials and clock, queues, permissions, quotas, Postgres, the address of metrics, workers and holds. Every
-/// check is made, whatever others find; what depends on something that failed is skipped. Nothing is changed anywhere.
+/// Checks settings, credentials, clock, queues, permissions, quotas, Postgres, the metrics address, workers and holds.
+/// Every check runs regardless of the others, except that a check whose precondition failed is skipped. Nothing is
+/// changed.
 ///
-/// Permissions are found out with calls that can have no effect: SQS gets a made-up receipt, AWS IoT a text that is no
-/// certificate, which costs one call of the quota for each target and operation. Exit code 0: no problem, warnings are
-/// fine; 6: there is one.
+/// Permissions are tested with calls that have no effect: SQS gets an invalid receipt, AWS IoT a text that is not a
+/// certificate. The latter costs one call of the quota per target and operation. Exits with 0 if there is no problem
+/// (warnings are allowed), with 6 otherwise.
 #[derive(Args, Debug)]
 pub(super) struct Doctor {
-    /// Tries the permission of every operation, not only of RegisterCertificate.
+    /// Tests the permissions of every operation, not only of RegisterCertificate.
     #[arg(long)]
     all_operations: bool,
     /// Prints the findings as JSON.
@@ -28,14 +29,14 @@ pub(super) struct Doctor {
 }
 
 impl Doctor {
-    /// Makes every check.
+    /// Runs every check.
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let examination = Examination {
             config: &settings.config,
             file: settings.file.as_deref(),
             all_operations: self.all_operations,
         };
-        // A very large future, which would sit in every future around it.
+        // Boxed because this very large future would be part of every future around it.
         let findings = Box::pin(examination.run()).await;
         if self.json {
             stdout::print_json(&findings)?;
@@ -49,12 +50,12 @@ impl Doctor {
     }
 }
 
-/// A line, and one for the mend.
+/// Returns the finding in one line, with its fix on a second one.
 fn text(finding: &Finding) -> String {
     let check = <&str>::from(finding.check).replace('_', " ");
     let subject = if finding.subject.is_empty() { String::new() } else { format!(" {}", printable(&finding.subject)) };
     let line = format!("{:<8} {check}{subject}: {}\n", finding.verdict.to_string(), printable(&finding.found));
-    let mend = finding.mend.as_ref().map(|mend| format!("         mend: {}\n", printable(mend)));
+    let mend = finding.mend.as_ref().map(|mend| format!("         fix: {}\n", printable(mend)));
     line + &mend.unwrap_or_default()
 }
 
@@ -75,6 +76,6 @@ mod tests {
         assert_eq!(text(&finding), "ok       postgres tls: TLSv1.3\u{fffd}[31m\n");
         finding = Finding { check: Check::Queue, subject: "jobs".into(), verdict: CheckResult::Problem, ..finding };
         finding.mend = Some("make it".into());
-        assert_eq!(text(&finding), "problem  queue jobs: TLSv1.3\u{fffd}[31m\n         mend: make it\n");
+        assert_eq!(text(&finding), "problem  queue jobs: TLSv1.3\u{fffd}[31m\n         fix: make it\n");
     }
 }

@@ -1,4 +1,4 @@
-//! `muster enqueue`: sends the certificates of files to the queue.
+//! `muster enqueue`: prechecks the certificates in files and sends them to the queue.
 
 mod first_rejects;
 pub(super) mod passes;
@@ -31,78 +31,79 @@ use muster_core::rate::Rate;
 pub(super) use first_rejects::FirstRejects;
 pub(super) use summary::{Files, Summary};
 
-/// Sends the certificates of files to the queue.
+/// Sends the certificates in files to the queue.
 ///
-/// First everything is read and prechecked, so that no AWS call is spent on what cannot pass; then what passed is sent.
-/// A certificate that stands there twice is sent once. Sending again what was sent before is harmless.
+/// First everything is read and prechecked, so that no AWS call is wasted on a certificate that cannot pass; then the
+/// certificates that passed are sent. Duplicates are sent once. Sending a certificate again is harmless.
 ///
-/// Files hold certificates as PEM or DER, one or many; text around them does not matter. In folders, and the folders below,
-/// the files named .pem, .crt, .cer, .cert and .der are read; PKCS#7 and PKCS#12 containers (.p7b, .p7c, .p12, .pfx) are
-/// rejected with the command that converts them. The rejects file of an earlier run is read too, with the refs in it.
+/// A file contains one or more certificates, PEM or DER; other text in it is ignored. Folders are read recursively:
+/// files named .pem, .crt, .cer, .cert and .der are read; PKCS#7 and PKCS#12 containers (.p7b, .p7c, .p12, .pfx) are
+/// rejected with the command that converts them. The rejects file of an earlier run is accepted too, including its
+/// refs.
 ///
-/// Whatever looks like a certificate is sent or rejected, also with damaged BEGIN and END lines. CA certificates are not sent:
-/// those of --ca and of the settings, those that issued another certificate of this run, in whatever order, and those in a
-/// file with something that cannot be read. A certificate next to a private key is rejected.
+/// Everything that looks like a certificate is sent or rejected, even if its BEGIN or END line is damaged. CA
+/// certificates are not sent: those of --ca and of the settings, those that issued another certificate of this run (in
+/// any order), and those in a file with something unreadable. A certificate next to a private key is rejected.
 ///
-/// The job's `ref` is the file's name without its ending where a file holds one device; others have none.
+/// If a file contains one device, the job's `ref` is the file name without its extension; other jobs have no `ref`.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Enqueue {
-    /// Files and folders; `-` is standard input.
+    /// Files and folders to read; `-` is standard input.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// What the jobs are counted under [default: enqueue- and the time].
+    /// Batch that counts the jobs [default: `enqueue-` and the current time].
     #[arg(long, value_name = "NAME")]
     batch: Option<Name>,
-    /// The factory line that they come from; each line gets its fair share of the queue.
+    /// Factory line that the jobs come from; each line gets a fair share of the queue.
     #[arg(long, value_name = "NAME")]
     source: Option<Name>,
-    /// File of the CAs that signed them, as PEM or DER: signatures are verified under them, and each job carries the CA that
-    /// signed its certificate.
+    /// File of the issuing CAs (PEM or DER). Signatures are verified with them, and each job carries the CA that signed
+    /// its certificate.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Registers them without a CA (RegisterCertificateWithoutCA): whoever signed them need not be known to AWS, and devices
-    /// must send the server's name when they connect.
+    /// Registers the certificates without a CA (RegisterCertificateWithoutCA): AWS need not know the issuer, but
+    /// devices must send the server name (SNI) when they connect.
     #[arg(long, conflicts_with = "ca")]
     without_ca: bool,
-    /// The status to register with; AWS's own default is INACTIVE.
+    /// Status to register the certificates with; AWS's default is INACTIVE.
     #[arg(long, ignore_case = true, value_parser = status())]
     status: Option<CertificateStatus>,
-    /// The account and region, by its name in the settings.
+    /// Target (account and region), by its name in the settings.
     #[arg(long, default_value = DEFAULT_TARGET, value_name = "NAME")]
     target: Name,
-    /// Has AWS asked even where the ledger knows a certificate.
+    /// Asks AWS even if the ledger already knows a certificate.
     #[arg(long)]
     verify: bool,
-    /// File to write rejects to; an older file is replaced at the end if there were rejects. Devices and FIFOs are written
+    /// File for rejects. An existing file is replaced at the end if there were rejects; devices and FIFOs are written
     /// directly [default: BATCH.rejects.jsonl in the current folder].
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
-    /// Reads and prechecks only, and says how long the registrations would take. Lists the first ten rejects, and writes all of
-    /// them with --rejects.
+    /// Only reads and prechecks, and estimates how long the registrations would take. Lists the first ten rejects; with
+    /// --rejects, writes all of them.
     #[arg(long)]
     dry_run: bool,
-    /// Prints the numbers as JSON.
+    /// Prints the counts as JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// Longest that AWS may take to tell the time.
+/// Longest wait for AWS's clock.
 const CLOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 const AFTER_HELP: &str = "\
-The rejects file has one JSON object a line: file, line, ref, certificateId, subject, code, reason, hint and \
-certificatePem, each where it is known. To try again what may pass by now, give the file itself:
+The rejects file has one JSON object per line: file, line, ref, certificateId, subject, code, reason, hint and \
+certificatePem, each if it is known. To retry the rejects, pass the file itself:
 
   muster enqueue --batch BATCH BATCH.rejects.jsonl
 
 Exit codes:
   0    everything was sent
-  1    something could not be sent, or another error
-  3    everything was sent but what was rejected
+  1    something could not be sent, or another error occurred
+  3    everything was sent except for the rejects
   130  interrupted
-Others are those of `muster --help`.";
+For other exit codes see `muster --help`.";
 
 fn status() -> impl TypedValueParser<Value = CertificateStatus> {
     PossibleValuesParser::new(["ACTIVE", "INACTIVE", "REVOKED"])
@@ -110,14 +111,14 @@ fn status() -> impl TypedValueParser<Value = CertificateStatus> {
 }
 
 impl Enqueue {
-    /// Reads, prechecks and sends.
+    /// Reads, prechecks and sends the certificates.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let order = Arc::new(self.order()?);
         let quota = quota(config, &order)?;
         let (policy, cas) = (config.precheck.policy(), known_cas(&config.precheck)?);
         let manifest = Manifest::find(&self.paths)?;
         let mut rejects = self.rejects_file(&order.batch)?;
-        // Opened before everything is read, so that a wrong name shows at once.
+        // Opened before everything is read, so that a wrong name fails at once.
         let queue = if self.dry_run { None } else { Some(open(config).await?) };
         let clock = if self.dry_run { Clock::default() } else { clock(config).await };
         let judge = Judge::new(policy, cas, clock.now());
@@ -160,7 +161,9 @@ impl Enqueue {
         }
         if summary.not_sent() > 0 {
             let batch = &order.batch;
-            progress.say(&format!("To go on, run this again with --batch {batch}: what was sent costs nothing."));
+            progress.say(&format!(
+                "To continue, run this again with --batch {batch}: certificates already sent cost nothing."
+            ));
         }
         sending?;
         written.context("cannot write the rejects file")?;
@@ -180,7 +183,7 @@ impl Enqueue {
         })
     }
 
-    /// Opens the rejects file; none for a dry run without `--rejects`.
+    /// Opens the rejects file; `None` for a dry run without `--rejects`.
     fn rejects_file(&self, batch: &Name) -> anyhow::Result<Option<RejectsFile>> {
         let (path, chosen_by) = match &self.rejects {
             Some(path) => (path.clone(), ChosenBy::Option("--rejects")),
@@ -205,7 +208,7 @@ async fn open(config: &Config) -> anyhow::Result<Queue> {
     Queue::open(&aws, &config.queue.name).await.context("cannot open the queue")
 }
 
-/// The clock of AWS, which judges certificates in the end; this machine's where AWS does not tell.
+/// Returns AWS's clock, because AWS judges the validity in the end, or this machine's if AWS does not answer.
 async fn clock(config: &Config) -> Clock {
     let clock = Clock::default();
     let ahead = identity::ask(&config.aws.access(), CLOCK_PATIENCE).await.clock_ahead;
@@ -213,7 +216,7 @@ async fn clock(config: &Config) -> Clock {
     clock
 }
 
-/// The quota of the target's operation.
+/// Returns the quota of the target's operation.
 fn quota(config: &Config, order: &BatchOrder) -> anyhow::Result<Rate> {
     let settings = config.target(&order.target).map_err(|unknown| anyhow!("{unknown}"))?;
     Ok(settings.rates.of(order.operation()))
@@ -222,10 +225,10 @@ fn quota(config: &Config, order: &BatchOrder) -> anyhow::Result<Rate> {
 fn generated_batch(now: OffsetDateTime) -> Name {
     let format = format_description!("enqueue-[year]-[month]-[day]T[hour]-[minute]-[second]Z");
     let text = now.format(format).expect("a time in UTC has all parts");
-    text.parse().expect("letters, digits and dashes make a name")
+    text.parse().expect("letters, digits and dashes form a valid name")
 }
 
-/// Names may hold what file names may not.
+/// Returns the default path. A batch name may contain characters that a file name may not.
 fn default_rejects_path(batch: &Name) -> PathBuf {
     format!("{}.rejects.jsonl", batch.as_str().replace(['/', ':'], "_")).into()
 }

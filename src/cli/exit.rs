@@ -1,6 +1,8 @@
-//! The exit codes.
+//! The exit codes. Those of failed commands come from [`Exit`]; the rest are here.
 
-/// All of them, for `--help`.
+use muster_core::advice::Exit;
+
+/// All exit codes, for `--help`.
 pub(super) const CODES: &str = "\
 Exit codes:
   0    ok
@@ -13,22 +15,16 @@ Exit codes:
   130  interrupted";
 
 /// Something went wrong, or was not confirmed.
-pub(super) const ERROR: u8 = 1;
-
-/// Like clap's own code: starting again without a change is of no use.
-pub(super) const USAGE: u8 = 2;
+pub(super) const ERROR: u8 = Exit::Error as u8;
 
 /// Some items failed or were rejected.
-pub(super) const SOME_FAILED: u8 = 3;
-
-/// AWS denies it, or the ledger refuses the login.
-pub(super) const DENIED: u8 = 4;
+pub(super) const SOME_FAILED: u8 = Exit::SomeFailed as u8;
 
 /// A dependency cannot be reached.
-pub(super) const UNREACHABLE: u8 = 5;
+pub(super) const UNREACHABLE: u8 = Exit::Unreachable as u8;
 
 /// A check found problems.
-pub(super) const PROBLEMS: u8 = 6;
+pub(super) const PROBLEMS: u8 = Exit::Problems as u8;
 
-/// A second signal ended it, or the first did before it was done.
+/// A signal interrupted the command before it was done.
 pub(super) const INTERRUPTED: u8 = 130;

@@ -1,4 +1,4 @@
-//! `muster export`: the ends of a batch as a table or as JSON Lines.
+//! `muster export`: the outcomes of a batch as CSV or JSON Lines.
 
 mod csv;
 mod destination;
@@ -24,71 +24,72 @@ use muster_core::outcome::{Code, Status};
 use destination::Destination;
 use record::ExportRecord;
 
-/// Writes out how each certificate of a batch ended, or what it is parked for.
+/// Exports the outcome of each certificate of a batch, or why it is parked.
 ///
-/// The ends come page by page in the order of target, operation and certificate, the first at once, whatever the size of the
-/// batch. All that were there at the beginning are in it, also while workers write more. Where only bad ends are asked for,
-/// they come reason by reason, and what ends anew meanwhile may be left out.
+/// Rows are read page by page, ordered by target, operation and certificate, so the first rows appear at once
+/// regardless of the size of the batch. Every outcome that existed at the start is included, even while workers write
+/// more. If only failures are selected, they are ordered by code, and an outcome that changes meanwhile may be missing.
 ///
-/// In CSV a text that a spreadsheet would take for a formula begins with an apostrophe: one that began with = + - @, a tab or a
-/// carriage return. JSON Lines have every text as it is, and each attempt.
+/// In CSV, a text that a spreadsheet would take for a formula (because it begins with = + - @, a tab or a carriage
+/// return) is prefixed with an apostrophe. JSON Lines contain every text unchanged, and each attempt.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Export {
     /// The batch.
     batch: Name,
-    /// The form.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = ExportFormat::Csv)]
     format: ExportFormat,
-    /// File to write. It appears when it is complete; devices and FIFOs are written directly [default: standard output].
+    /// File to write. It appears once it is complete; devices and FIFOs are written directly [default: standard
+    /// output].
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Replace the file if it exists.
+    /// Replaces the file if it exists.
     #[arg(long, requires = "output")]
     force: bool,
-    /// Only what ended so.
+    /// Only these statuses.
     #[arg(long, value_delimiter = ',', value_parser = words::statuses(|_| true))]
     status: Vec<Status>,
-    /// Only what ended for these reasons.
+    /// Only these codes, as shown by `muster status`.
     #[arg(long, value_delimiter = ',', value_parser = words::codes(|_| true), hide_possible_values = true)]
     code: Vec<Code>,
-    /// Only what came from these factory lines.
+    /// Only these factory lines.
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     source: Vec<Name>,
 }
 
 const AFTER_HELP: &str = "\
---status, --code and --source take several values, with commas or each with the option again.
+--status, --code and --source take several values, separated by commas or by repeating the option.
 
-What failed, for a spreadsheet:
+To export the failures for a spreadsheet:
 
   muster export BATCH --status rejected,refused,exhausted,gone --output failed.csv
 
-The ids of all certificates that AWS holds:
+To list the ids of all registered certificates:
 
   muster export BATCH --status registered,already_registered --format jsonl | jq -r .certificate_id";
 
-/// The forms of an export.
+/// The formats of an export.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum ExportFormat {
-    /// A table with a line of titles, as RFC 4180 has it.
+    /// CSV with a header line (RFC 4180).
     Csv,
-    /// One JSON object a line.
+    /// JSON Lines: one object per line.
     Jsonl,
 }
 
 impl Export {
-    /// Reads page by page and writes each at once.
+    /// Reads page by page and writes each page at once.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         match self.export(config).await {
-            // The reader has seen enough, as `head` has.
+            // The reader closed the pipe, like `head`.
             Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
             written => written.map(|()| ExitCode::SUCCESS),
         }
     }
 
     async fn export(mut self, config: &Config) -> anyhow::Result<()> {
-        // Opened before the ledger is read, so that a path that cannot be written shows at once.
+        // Opened before the ledger is read, so that an unwritable path fails at once.
         let destination = Destination::open(self.output.take(), self.force)?;
         let ledger = ledger::open(config).await?;
         let written = self.write(&ledger, destination).await;
@@ -115,13 +116,13 @@ impl Export {
         let path = destination.path().map(Path::to_owned);
         destination.finish().context(CANNOT_WRITE)?;
         if let Some(path) = path {
-            progress.say(&format!("{} ends in {}", grouped(n), path.display()));
+            progress.say(&format!("{} outcomes written to {}", grouped(n), path.display()));
         }
         Ok(())
     }
 }
 
-/// What an error of the destination is about; the error itself names the path.
+/// Context of a write error; the error itself names the path.
 const CANNOT_WRITE: &str = "cannot write the export";
 
 impl ExportFormat {
@@ -132,7 +133,7 @@ impl ExportFormat {
         }
     }
 
-    /// Writes rows, none of which stays in a buffer.
+    /// Writes rows and flushes them.
     fn write_page(self, out: &mut impl Write, batch: &Name, page: &[EndRow]) -> io::Result<()> {
         page.iter().try_for_each(|row| self.write(out, batch, row))?;
         out.flush()
@@ -150,7 +151,7 @@ impl ExportFormat {
     }
 }
 
-/// Says whether the reader of the destination went away.
+/// Returns whether the reader of the destination closed the pipe.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref().is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -1,4 +1,4 @@
-//! Counts, spans, instants and foreign texts as people read them.
+//! Formats counts, durations, timestamps and foreign texts for people.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::ledger::hold::COUNTED_MAX;
 
 pub(super) use muster_core::format::{counted, grouped, printable, rate, span};
 
-/// How many jobs wait, where no more than [`COUNTED_MAX`] are counted.
+/// Formats the number of waiting jobs; counting stops at [`COUNTED_MAX`].
 pub(super) fn jobs_wait(n: u64) -> String {
     match n {
         1 => "1 job waits".to_owned(),
@@ -18,15 +18,15 @@ pub(super) fn jobs_wait(n: u64) -> String {
     }
 }
 
-/// How long `n` calls take at a rate a second; none at a rate of zero.
+/// Returns how long `n` calls take at a rate per second; `None` at a rate of zero.
 pub(super) fn time_for(n: u64, per_second: f64) -> Option<Duration> {
     #[expect(clippy::cast_precision_loss, reason = "counts of certificates are far below 2^52")]
     Duration::try_from_secs_f64(n as f64 / per_second).ok()
 }
 
-/// An instant in whole seconds.
+/// Formats a timestamp in whole seconds.
 pub(super) fn rfc3339(time: OffsetDateTime) -> String {
-    time.truncate_to_second().format(&Rfc3339).expect("the ledger's times lie in years of four digits")
+    time.truncate_to_second().format(&Rfc3339).expect("the ledger's timestamps have four-digit years")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! `muster holds`: what parked jobs wait for, the command that fixes each, and `release`.
+//! `muster holds`: lists what parked jobs wait for with the command that fixes it, and releases holds.
 //!
-//! What a hold means and what fixes it says [`Notice`], as everywhere else.
+//! [`Notice`] defines what a hold means and what fixes it, here and everywhere else.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -18,13 +18,15 @@ use super::{ledger, stdout};
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::ledger::hold::HoldReport;
+use muster_core::advice::Advice;
 use muster_core::hold::{HoldKey, HoldKind, Notice};
+use std::borrow::Cow;
 
 /// Lists what parked jobs wait for and the command that fixes it, or releases a hold.
 ///
-/// Jobs are parked if their CA is not registered or not active, if nearly all of their batch fails for one reason, or if
-/// their target takes no calls while another one does. A hold ends by itself when a probe succeeds; its jobs are then
-/// resent.
+/// Jobs are parked if their CA is not registered or not active, if nearly all of their batch fails for one reason, or
+/// if their target accepts no calls while another one does. A hold is released automatically when a probe succeeds; its
+/// jobs are then resent.
 #[derive(Args, Debug)]
 pub(super) struct HoldsCommand {
     #[command(subcommand)]
@@ -36,9 +38,9 @@ pub(super) struct HoldsCommand {
 
 #[derive(Debug, Subcommand)]
 enum HoldsAction {
-    /// Ends holds by hand: the workers resend their jobs.
+    /// Releases holds: the workers resend their jobs.
     Release {
-        /// The keys of the holds, as the list shows them.
+        /// Keys of the holds, as shown by `muster holds`.
         #[arg(required = true)]
         holds: Vec<String>,
     },
@@ -49,13 +51,14 @@ enum HoldsAction {
 #[error("`{0}` is not held")]
 pub(super) struct NotHeld(HoldKey);
 
-impl NotHeld {
-    /// What to do.
-    pub(super) const HINT: &str = "`muster holds` lists what is held";
+impl Advice for NotHeld {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Some("`muster holds` lists what is held".into())
+    }
 }
 
 impl HoldsCommand {
-    /// Lists or releases.
+    /// Lists or releases holds.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let ledger = ledger::open(config).await?;
         let result = match self.action {
@@ -99,36 +102,36 @@ async fn release(ledger: &Ledger, holds: Vec<String>) -> anyhow::Result<()> {
 #[derive(Debug, Serialize)]
 struct HoldLine {
     hold: String,
-    /// What is held, in words.
+    /// What is held, for people.
     title: String,
-    /// The subject of the CA, for a hold on an issuer. Null: any other hold, or it is not known yet.
+    /// The subject of the CA, for an issuer hold. Null: any other hold, or not known yet.
     subject: Option<String>,
-    /// The command that ends the hold. Null: it ends by itself.
+    /// The command that releases the hold. Null: it is released automatically.
     fix: Option<String>,
     reason: String,
-    /// Further jobs are parked without a call.
+    /// Whether further jobs are parked without a call.
     is_closed: bool,
-    /// How many jobs wait, counted up to 10,000.
+    /// Number of waiting jobs, counted up to 10,000.
     n_waiting: u64,
     #[serde(with = "time::serde::rfc3339")]
     opened_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
     probe_at: OffsetDateTime,
-    /// When it was released: its jobs are being resent.
+    /// When it was released; its jobs are being resent.
     #[serde(with = "time::serde::rfc3339::option")]
     released_at: Option<OffsetDateTime>,
-    /// From the clock of the ledger to the next probe.
+    /// Time to the next probe, by the ledger's clock.
     #[serde(skip)]
     probe_in: Duration,
 }
 
 impl HoldLine {
-    /// The line of a hold, as of an instant of the ledger's clock.
+    /// Creates the line of a hold; `now` is the ledger's clock.
     fn of(report: HoldReport, now: OffsetDateTime) -> Self {
         let Notice { title, fix } = Notice::of(&report.hold, report.subject.as_deref());
         Self {
             title,
-            // Nothing is left to be fixed once it is released.
+            // A released hold needs no fix.
             fix: fix.filter(|_| report.released_at.is_none()),
             subject: report.subject,
             probe_in: (report.probe_at - now).try_into().unwrap_or_default(),
@@ -143,15 +146,15 @@ impl HoldLine {
     }
 
     fn state(&self) -> String {
-        let since = self.opened_at.format(&Rfc3339).expect("the ledger's times lie in years of four digits");
+        let since = self.opened_at.format(&Rfc3339).expect("the ledger's timestamps have four-digit years");
         let is = |kind| HoldKey::read(self.hold.clone()).kind() == Some(kind);
         match (self.released_at, self.is_closed) {
             _ if is(HoldKind::Replay) => "jobs are being resent, see `muster replay list`".to_owned(),
             (None, _) if is(HoldKind::Pause) => format!("since {since}, until `muster resume`"),
             (Some(_), _) => "released, its jobs are being resent".to_owned(),
-            (None, _) if is(HoldKind::Busy) => format!("since {since}, its jobs are resent as the target gets room"),
+            (None, _) if is(HoldKind::Busy) => format!("since {since}, its jobs are resent as the target catches up"),
             (None, true) => format!("held since {since}, next probe in {}", span(self.probe_in)),
-            (None, false) => format!("since {since}, only jobs that failed for it wait"),
+            (None, false) => format!("since {since}, only jobs that failed for this reason wait"),
         }
     }
 }
@@ -189,7 +192,7 @@ mod tests {
             released_at: None,
             probe_in: Duration::ZERO,
         };
-        assert_eq!(line.state(), "since 2026-11-21T10:00:00Z, its jobs are resent as the target gets room");
+        assert_eq!(line.state(), "since 2026-11-21T10:00:00Z, its jobs are resent as the target catches up");
     }
 
     #[test]

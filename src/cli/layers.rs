@@ -1,4 +1,4 @@
-//! The flags for settings that every command understands, and the other layers below them.
+//! The setting flags that every command accepts, and the layers below them: environment, file, defaults.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::config::{ConfigError, Settings, Sources};
 #[derive(Args, Debug)]
 pub(super) struct SettingFlags {
     /// Settings file; config/muster.toml lists every key.
-    // Empty is none, as in every other variable: clap's own parser of paths refuses it.
+    // An empty value means unset, as in every other variable; clap's own path parser would refuse it.
     #[arg(
         long,
         global = true,
@@ -22,16 +22,16 @@ pub(super) struct SettingFlags {
         value_parser = OsStringValueParser::new().map(PathBuf::from)
     )]
     config: Option<PathBuf>,
-    /// What is logged, for example `debug` or `muster=debug,warn`.
+    /// Log filter, for example `debug` or `muster=debug,warn`; sets `log.filter`.
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
 }
 
-// The flag that sets any key. It is no global flag of clap's: of one that may repeat, clap would drop what stands before
-// the command when more of it stands behind. No doc comment: it would become the help of every command.
+// The flag that sets any key. It is not a global flag of clap: if a repeatable global flag is given both before and
+// after the command, clap drops the values before it. No doc comment: it would become the help of every command.
 #[derive(Args)]
 pub(super) struct Assignments {
-    /// Sets one key, for example `--set queue.name=jobs`; may be given several times.
+    /// Sets one key, for example `--set queue.name=jobs`. Can be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = assignment)]
     set: Vec<(String, String)>,
 }
@@ -42,12 +42,12 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 }
 
 impl Assignments {
-    /// Lets a command and all below it take the flag.
+    /// Adds the flag to a command and all its subcommands.
     pub(super) fn taken_by(command: Command) -> Command {
         Self::augment_args(command).mut_subcommands(Self::taken_by)
     }
 
-    /// Gathers what a command and those below it were given.
+    /// Collects the values given to a command and its subcommands.
     pub(super) fn given_to(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut all = Self::from_arg_matches(matches)?;
         if let Some((_, matches)) = matches.subcommand() {
@@ -58,7 +58,7 @@ impl Assignments {
 }
 
 impl SettingFlags {
-    /// Reads the file and lays environment and flags over it.
+    /// Reads the file and applies environment variables and flags on top.
     pub(super) fn settings(&self, assignments: Assignments) -> Result<Settings, ConfigError> {
         let text = |name: &OsStr| name.to_string_lossy().into_owned();
         Sources {
@@ -69,7 +69,7 @@ impl SettingFlags {
         .merge()
     }
 
-    /// Says whether a flag says what is logged.
+    /// Returns whether `--log` was given.
     pub(super) fn has_log_filter(&self) -> bool {
         self.log.is_some()
     }

@@ -1,4 +1,4 @@
-//! `muster migrate`.
+//! `muster migrate`: migrates the ledger's schema.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use super::talk::talk;
 use crate::config::Config;
 use crate::ledger::Ledger;
 
-/// Brings the ledger's schema to this version.
+/// Migrates the ledger's schema to this version.
 pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let ledger = Ledger::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
     ledger.migrate().await?;

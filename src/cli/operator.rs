@@ -1,4 +1,4 @@
-//! Who is at the terminal, and whether they mean it.
+//! The operator: their name for the audit, and their confirmation on the terminal.
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
@@ -6,18 +6,25 @@ use std::process::ExitCode;
 
 use super::exit;
 use super::talk::talk;
+use muster_core::advice::{Advice, Exit};
+use std::borrow::Cow;
 
-/// Nobody is there to be asked.
+/// There is no terminal to ask for confirmation.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no terminal to ask for confirmation on")]
 pub(super) struct NobodyToAsk;
 
-impl NobodyToAsk {
-    /// What to do.
-    pub(super) const HINT: &str = "`--dry-run` shows what would be done, `--yes` does it";
+impl Advice for NobodyToAsk {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Some("`--dry-run` shows what would be done, `--yes` does it".into())
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
 }
 
-/// User and host, for the audit: `root@plant-3`, or `uid-10001@plant-3` for a user without a name.
+/// Returns user and host for the audit: `root@plant-3`, or `uid-10001@plant-3` for a user without a name.
 pub(super) fn who() -> String {
     let is_name = |name: &String| !name.is_empty() && !name.contains(['@', '\n']);
     let named = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(is_name));
@@ -31,7 +38,7 @@ pub(super) fn who() -> String {
     format!("{}@{}", user.as_deref().unwrap_or("unknown"), host.as_deref().unwrap_or("unknown"))
 }
 
-/// The name of a user in the text of `/etc/passwd`.
+/// Returns a user's name from the text of `/etc/passwd`.
 fn name_of(uid: u32, users: &str) -> Option<&str> {
     users.lines().find_map(|line| {
         let mut fields = line.split(':');
@@ -41,18 +48,18 @@ fn name_of(uid: u32, users: &str) -> Option<&str> {
     })
 }
 
-/// Checks that somebody could be asked.
+/// Checks that there is a terminal to ask on.
 ///
 /// # Errors
-/// [`NobodyToAsk`] where there is no terminal.
+/// [`NobodyToAsk`] if there is no terminal.
 pub(super) fn check_terminal() -> Result<(), NobodyToAsk> {
     if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() { Ok(()) } else { Err(NobodyToAsk) }
 }
 
-/// Asks on the terminal whether to go on, unless that was said already; `question` ends without a mark.
+/// Asks for confirmation on the terminal unless `is_sure`; `question` has no question mark.
 ///
 /// # Errors
-/// [`NobodyToAsk`] where there is no terminal, or it cannot be read.
+/// [`NobodyToAsk`] if there is no terminal, or an error if it cannot be read.
 #[expect(clippy::print_stderr, reason = "the question is for people, on standard error")]
 pub(super) fn confirm(question: &str, is_sure: bool) -> anyhow::Result<bool> {
     if is_sure {
@@ -66,7 +73,7 @@ pub(super) fn confirm(question: &str, is_sure: bool) -> anyhow::Result<bool> {
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
-/// The end of a command that was not confirmed.
+/// Reports that the command was not confirmed and returns its exit code.
 pub(super) fn nothing_done() -> ExitCode {
     talk("nothing was done");
     exit::ERROR.into()

@@ -1,4 +1,4 @@
-//! `muster pause` and `muster resume`.
+//! `muster pause` and `muster resume`: stop and restart all workers, one target or one batch.
 
 use std::process::ExitCode;
 
@@ -11,14 +11,16 @@ use super::talk::talk;
 use crate::config::Config;
 use crate::config::UnknownTarget;
 use crate::ledger::Ledger;
+use muster_core::advice::Advice;
 use muster_core::hold::{HoldKey, HoldKind, Notice};
 use muster_core::job::Name;
+use std::borrow::Cow;
 
-/// Pauses all workers, one target or one batch, until it is resumed.
+/// Pauses all workers, one target or one batch, until `muster resume`.
 ///
-/// It takes effect within a second. Calls under way are finished. While everything is paused, or every target of a worker,
-/// messages stay in the queue. Jobs of one target among several, or of one batch, are parked in the ledger instead, so that
-/// others go on; they are resent after `muster resume`. `muster holds` lists what is paused.
+/// The pause takes effect within a second. Calls in progress are finished. While everything is paused, or every target
+/// of a worker, messages stay in the queue. Jobs of one target among several, or of one batch, are parked in the ledger
+/// instead, so that other jobs continue; they are resent after `muster resume`. `muster holds` lists what is paused.
 #[derive(Args, Debug)]
 pub(super) struct Pause {
     #[command(subcommand)]
@@ -26,7 +28,7 @@ pub(super) struct Pause {
     /// The reason, shown by `muster status` and `muster holds`.
     #[arg(long, global = true, default_value = "no reason given")]
     reason: String,
-    /// Pauses a batch that the ledger does not know, before its first job arrives.
+    /// Pauses a batch that the ledger does not know yet, before its first job arrives.
     #[arg(long, global = true)]
     new: bool,
 }
@@ -54,7 +56,7 @@ enum What {
     },
 }
 
-/// It cannot be resumed.
+/// There is nothing to resume.
 #[derive(Debug, thiserror::Error)]
 #[error("{what} is not paused")]
 pub(super) struct NotPaused {
@@ -63,18 +65,18 @@ pub(super) struct NotPaused {
     paused: Vec<String>,
 }
 
-impl NotPaused {
-    /// What is paused instead.
-    pub(super) fn hint(&self) -> String {
-        match self.paused.as_slice() {
+impl Advice for NotPaused {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self.paused.as_slice() {
             [] => "nothing is paused; `muster holds` lists what else parked jobs wait for".to_owned(),
-            paused => format!("paused are: {}", paused.join(", ")),
-        }
+            paused => format!("currently paused: {}", paused.join(", ")),
+        };
+        Some(hint.into())
     }
 }
 
 impl Pause {
-    /// Pauses.
+    /// Pauses and reports it.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         self.what.check_target(config)?;
         let ledger = ledger::open(config).await?;
@@ -82,32 +84,32 @@ impl Pause {
         ledger.close().await;
         let (what, is_new) = (self.what.in_words(), paused?);
         talk(&format!(
-            "{what} {} paused; `muster resume {}` ends that",
+            "{what} {} paused; `muster resume {}` resumes",
             if is_new { "is" } else { "was already" },
             self.what.arguments()
         ));
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Pauses it, and returns whether it was not paused yet.
+    /// Pauses and returns whether it was not paused before.
     async fn pause(&self, ledger: &Ledger) -> anyhow::Result<bool> {
         if !self.new {
             self.what.check_batch(ledger).await?;
         }
         let who = operator::who();
-        let reason = format!("{who} paused it: {}", self.reason);
+        let reason = format!("paused by {who}: {}", self.reason);
         Ok(ledger.pause(&self.what.hold(), &reason, &who).await?)
     }
 }
 
 impl Resume {
-    /// Resumes.
+    /// Resumes and reports it.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let ledger = ledger::open(config).await?;
         let resumed = self.resume(&ledger).await;
         ledger.close().await;
         resumed?;
-        talk(&format!("{} goes on; what was parked for it is resent", self.what.in_words()));
+        talk(&format!("{} resumed; parked jobs are being resent", self.what.in_words()));
         Ok(ExitCode::SUCCESS)
     }
 
@@ -154,7 +156,7 @@ impl What {
         }
     }
 
-    /// Refuses a batch that the ledger does not know.
+    /// Returns an error for a batch that the ledger does not know.
     async fn check_batch(&self, ledger: &Ledger) -> anyhow::Result<()> {
         match self {
             Self::Batch { batch } if ledger.batch_status(batch.as_str()).await?.is_none() => {

@@ -1,4 +1,4 @@
-//! Shows how far a command is: a bar on a terminal, a line every ten seconds elsewhere. On standard error.
+//! Progress of a command on standard error: a bar on a terminal, otherwise a line every ten seconds.
 
 use std::cell::Cell;
 use std::io::IsTerminal;
@@ -9,17 +9,17 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::talk::talk;
 use crate::telemetry;
 
-/// How often a line is printed where there is no terminal.
+/// Interval between progress lines if there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// The display.
+/// The progress display.
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
     last_line: Cell<Instant>,
 }
 
 impl Progress {
-    /// Makes the display that fits standard error.
+    /// Creates the display that fits standard error.
     pub(super) fn new() -> Self {
         let bar = std::io::stderr()
             .is_terminal()
@@ -27,7 +27,7 @@ impl Progress {
         Self { bar, last_line: Cell::new(Instant::now()) }
     }
 
-    /// Prints a line.
+    /// Prints a line above the progress.
     pub(super) fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| talk(line)),
@@ -35,7 +35,7 @@ impl Progress {
         }
     }
 
-    /// Shows that `n` are done, of a number that is known or not; `message` completes the line.
+    /// Shows that `n` items are done, out of `of` if known; `message` completes the line.
     pub(super) fn show(&self, n: u64, of: Option<u64>, message: &str) {
         if let Some(bar) = &self.bar {
             let template =
@@ -51,7 +51,7 @@ impl Progress {
         }
     }
 
-    /// Ends the display.
+    /// Removes the display.
     pub(super) fn done(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

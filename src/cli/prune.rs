@@ -1,4 +1,4 @@
-//! `muster prune`: drops old batches from the ledger.
+//! `muster prune`: drops old batches from the ledger, page by page.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,31 +15,33 @@ use super::{exit, ledger, operator, signals, stdout};
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::ledger::prune::{OldBatch, Pruned};
+use muster_core::advice::Advice;
 use muster_core::job::Name;
+use std::borrow::Cow;
 
-/// Rows that are dropped in one transaction: some tens of milliseconds, for which nobody else waits but for these rows.
+/// Rows dropped per transaction: a few tens of milliseconds, which block only other writers of these rows.
 const PAGE: u32 = 2000;
 
-/// A batch with an outcome or a message later than this is dropped only with `--force`.
+/// A batch with an outcome or a message more recent than this is dropped only with `--force`.
 const RECENT: Duration = Duration::from_hours(24);
 
-/// Drops old batches from the ledger, a few rows at a time, beside live work.
+/// Drops old batches from the ledger, a few rows at a time, while workers keep running.
 ///
-/// A batch is old if it had no outcome and no announcement for the given time. Batches with one in the last day are refused
-/// unless `--force` is given. What waits to be resent stays. A dropped certificate is no longer known: if it comes again it costs
-/// a call, which AWS answers with "already registered". After Ctrl-C, run the same command again. Export what must be kept first:
-/// `muster export`, `muster report`.
+/// A batch is old if it had no outcome and no announcement for the given time. A batch with one in the last day is
+/// refused unless `--force` is given. Jobs that wait to be resent, or have no outcome since, are kept. Muster no longer
+/// knows a dropped certificate: if it is sent again, it costs a call, which AWS answers with "already registered".
+/// After Ctrl-C, run the same command again. First save what you want to keep with `muster export` and `muster report`.
 #[derive(Args, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(group = ArgGroup::new("scope").required(true).multiple(true).args(["older_than", "batches"]))]
 pub(super) struct Prune {
-    /// Drops batches without an outcome for this long, for example 180d.
+    /// Drops batches without an outcome for this long, for example `180d`.
     #[arg(long, value_name = "TIME")]
     older_than: Option<humantime::Duration>,
-    /// Drops only these batches; without --older-than, whatever their age.
+    /// Drops only these batches; without --older-than, regardless of their age.
     #[arg(value_name = "BATCH")]
     batches: Vec<Name>,
-    /// Also drops batches with an outcome or a message in the last day.
+    /// Also drops batches with an outcome or a message in the last 24 hours.
     #[arg(long)]
     force: bool,
     /// Only shows what would be dropped.
@@ -53,16 +55,19 @@ pub(super) struct Prune {
     json: bool,
 }
 
-/// Batches that are in use, or were a moment ago. Nothing was dropped.
+/// Some batches had an outcome or a message in the last day. Nothing was dropped.
 #[derive(Debug, thiserror::Error)]
 #[error("nothing was dropped: {}; at least a day must have passed", .0.join(", "))]
 pub(super) struct RecentBatches(Vec<String>);
 
-impl RecentBatches {
-    /// What to do.
-    pub(super) const HINT: &str = "`--dry-run` shows what would be dropped, `--force` drops these too";
+impl Advice for RecentBatches {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Some("`--dry-run` shows what would be dropped, `--force` drops these too".into())
+    }
+}
 
-    /// Refuses where any of these is recent.
+impl RecentBatches {
+    /// Returns an error if any batch is recent.
     fn refuse(lines: &[PruneLine]) -> Result<(), Self> {
         let recent = lines.iter().filter(|line| line.is_recent);
         let recent: Vec<_> = recent
@@ -74,7 +79,7 @@ impl RecentBatches {
     }
 }
 
-/// What came of a batch.
+/// The result for a batch.
 #[derive(Debug, Serialize)]
 struct PruneLine {
     batch: String,
@@ -84,7 +89,7 @@ struct PruneLine {
     last_recorded_at: OffsetDateTime,
     /// It had an outcome or a message in the last day.
     is_recent: bool,
-    /// How many rows were dropped.
+    /// Number of rows dropped.
     dropped: u64,
     /// Nothing of the batch is left.
     is_gone: bool,
@@ -110,11 +115,11 @@ impl Prune {
         }
         self.refuse_recent(&lines)?;
         let batches = counted(lines.len() as u64, "batch", "batches");
-        let question = format!("Drop {batches} with {} for good", counted(n, "row", "rows"));
+        let question = format!("Permanently drop {batches} with {}", counted(n, "row", "rows"));
         if !operator::confirm(&question, self.yes)? {
             return Ok(operator::nothing_done());
         }
-        // Whoever was asked may have thought about it for long.
+        // The operator may have taken a long time to answer.
         self.refuse_recent(&self.chosen(ledger).await?)?;
         let (stop, progress, who) = (signals::stop_token()?, Progress::new(), operator::who());
         let mut n_before = 0;
@@ -137,7 +142,7 @@ impl Prune {
         if self.force { Ok(()) } else { RecentBatches::refuse(lines) }
     }
 
-    /// The old batches among those that are meant.
+    /// Returns the old batches among those selected.
     async fn chosen(&self, ledger: &Ledger) -> anyhow::Result<Vec<PruneLine>> {
         let age = self.older_than.map_or(Duration::ZERO, Into::into);
         let all = ledger.old_batches(age).await?;
@@ -166,7 +171,7 @@ impl Prune {
     }
 }
 
-/// Drops a batch page by page, until it is done or somebody stops it.
+/// Drops a batch page by page until it is done or `stop` is cancelled.
 async fn drop_batch(
     ledger: &Ledger,
     batch: &str,
@@ -204,7 +209,7 @@ impl PruneLine {
             (false, true) => ": dropped".to_owned(),
             (false, false) => {
                 format!(
-                    ": {} dropped; the rest stays, as it is being worked on or this was stopped",
+                    ": {} dropped; the rest stays because it is in use or the command was stopped",
                     grouped(self.dropped)
                 )
             }
@@ -212,11 +217,11 @@ impl PruneLine {
         format!("{batch}, {rows}, the last of {last}{result}")
     }
 
-    /// What a dry run says beside the numbers.
+    /// Returns what a dry run adds to the counts.
     fn warnings(&self) -> String {
         let parked = match self.parked {
             0 => String::new(),
-            n => format!(", {} parked, which stay", grouped(n)),
+            n => format!(", {} parked, which are kept", grouped(n)),
         };
         let recent = if self.is_recent {
             format!("; refused without --force: {} ago", span(self.last_ago))

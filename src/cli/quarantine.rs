@@ -1,4 +1,4 @@
-//! `muster quarantine`: messages that were set aside, because they are no jobs or were dropped as dead letters.
+//! `muster quarantine`: messages that are not jobs, or that were dropped as dead letters.
 
 mod choice;
 mod discard;
@@ -13,17 +13,17 @@ use clap::{Args, Subcommand};
 use super::ledger;
 use crate::config::Config;
 
-/// Lists the messages that were set aside, shows one, sends them again, or drops them for good.
+/// Lists quarantined messages, shows one, replays them, or drops them permanently.
 ///
-/// A message is set aside whole where its body is no job: no JSON, another version, a wrong field, a target that is not
-/// configured. Dead letters that were dropped are there too. Private keys in bodies are blanked.
+/// A message is quarantined if its body is not a job: not JSON, an unknown version, a wrong field, or a target that is
+/// not configured. `muster dead drop` moves dead letters here, too. Private keys in the bodies are redacted.
 #[derive(Args, Debug)]
 pub(super) struct Quarantine {
     #[command(subcommand)]
     action: QuarantineAction,
 }
 
-// A text here would hide the longer one of the command's own type.
+// No doc comments here: they would hide the longer text of the command's own type.
 #[derive(Debug, Subcommand)]
 enum QuarantineAction {
     List(list::ListQuarantined),
@@ -34,7 +34,7 @@ enum QuarantineAction {
 }
 
 impl Quarantine {
-    /// Does what was asked.
+    /// Runs the subcommand.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let ledger = ledger::open(config).await?;
         let ended = match self.action {

@@ -25,42 +25,44 @@ use muster_core::rate::Rate;
 
 use report::ReconcileReport;
 
-/// Compares the ledger with what AWS holds, and mends the ledger.
+/// Compares the ledger with the certificates at AWS and corrects the ledger.
 ///
-/// Three things are found. Rows that say that a certificate is in, and AWS does not have it: they become `gone`, so that
-/// the next job for it registers it again. Certificates that AWS has and the ledger does not know, or knows by a bad end:
-/// they are told, and nothing is done. Other statuses at AWS than were asked for, or than the ledger knows: the ledger
-/// learns them, AWS is not changed. With --repair, workers send again what is gone and what ended badly.
+/// Finds three kinds of differences. Rows that are registered in the ledger but missing at AWS: they become `gone`, so
+/// that the next job for the certificate registers it again. Certificates at AWS that the ledger does not know, or has
+/// only as failed: they are reported, nothing is changed. Certificates whose status at AWS differs from the requested
+/// or the recorded one: the ledger records the status, AWS is not changed. With --repair, workers resend the jobs of
+/// certificates that are gone or failed.
 ///
-/// AWS is listed, 250 certificates a call; whatever the list does not have is asked for by its id before it counts. The
-/// calls have quotas of their own, which others share: --rate is half of the default one.
+/// AWS is listed with 250 certificates per call; a certificate missing from the list is looked up by id before it
+/// counts. These calls have their own quotas, which other tools share: the default --rate is half of AWS's default
+/// quota.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Reconcile {
-    /// The account and region, by its name in the settings.
+    /// Target (account and region), by its name in the settings.
     #[arg(long, default_value = DEFAULT_TARGET)]
     target: Name,
-    /// Compares the rows of this batch only.
+    /// Compares only the rows of this batch.
     #[arg(long)]
     batch: Option<Name>,
-    /// Compares only what this CA issued; the CA's id at AWS.
+    /// Compares only certificates issued by this CA, given by its id at AWS.
     #[arg(long, value_name = "ID", conflicts_with = "batch")]
     ca: Option<CertificateId>,
-    /// Asks for so many certificates of the ledger, chosen by chance, and lists nothing. What the ledger does not know is
-    /// not found so.
+    /// Checks N randomly chosen ledger certificates instead of listing AWS. Does not find certificates that the ledger
+    /// lacks.
     #[arg(long, value_name = "N")]
     sample: Option<NonZeroU32>,
-    /// Most calls a second; a throttle halves it for a minute.
+    /// Maximum number of calls per second; a throttle halves it for a minute.
     #[arg(long, default_value = "5")]
     rate: Rate,
-    /// Has workers send again what AWS does not have, and what it has and the ledger knows by a bad end.
+    /// Has workers resend jobs whose certificate AWS does not have, or has although the ledger shows a failure.
     #[arg(long)]
     repair: bool,
-    /// Compares only, and says what would be changed.
+    /// Only compares, and shows what would be changed.
     #[arg(long)]
     dry_run: bool,
-    /// Changes the ledger without asking.
+    /// Does not ask for confirmation.
     #[arg(long)]
     yes: bool,
     /// Prints the findings as JSON.
@@ -71,13 +73,13 @@ pub(super) struct Reconcile {
 const AFTER_HELP: &str = "\
 Exit codes:
   0  the ledger and AWS agree
-  1  it was not confirmed, or went wrong
-  4  AWS denies the calls: they need iot:ListCertificates, iot:ListCertificatesByCA, iot:DescribeCertificate
-  6  they differ, also where that was mended
-Others are those of `muster --help`.";
+  1  not confirmed, or another error
+  4  AWS denies a call: the credentials need iot:ListCertificates, iot:ListCertificatesByCA, iot:DescribeCertificate
+  6  they differed, even if the ledger was corrected
+For other exit codes see `muster --help`.";
 
 impl Reconcile {
-    /// Compares, asks and mends.
+    /// Compares, asks for confirmation and corrects the ledger.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let stop = signals::stop_token()?;
         let ledger = ledger::open(config).await?;
@@ -90,7 +92,7 @@ impl Reconcile {
         let mut run = Reconciliation::begin(config, ledger, self.order()).await?;
         let ended = self.work(ledger, &mut run, stop).await;
         if let Err(error) = run.end().await {
-            warn!(%error, "what AWS listed is still in the ledger's database; a later run removes it");
+            warn!(%error, "the list from AWS is still in the ledger's database; a later run removes it");
         }
         ended
     }
@@ -101,7 +103,7 @@ impl Reconcile {
         run: &mut Reconciliation,
         stop: &CancellationToken,
     ) -> anyhow::Result<ExitCode> {
-        // The comparison may take hours: whether anybody can be asked for confirmation is checked before it.
+        // The comparison may take hours, so check first that there is a terminal to ask on.
         if !(self.dry_run || self.yes) {
             check_terminal()?;
         }
@@ -140,7 +142,7 @@ impl Reconcile {
         self.audit(ledger, &report, done).await?;
         mended?;
         if stop.is_cancelled() {
-            progress.say("interrupted: run it again for the rest");
+            progress.say("interrupted: run the same command again to continue");
             return Ok(exit::INTERRUPTED.into());
         }
         report.done(done).print_done(self.json)?;
@@ -167,7 +169,7 @@ impl Reconcile {
             "sample": self.sample, "repair": self.repair, "found": report.counts(), "done": done,
         });
         let action = AuditAction { who: &who(), action: "reconcile", what: &what, detail };
-        ledger.audit(&action).await.context("what was done could not be noted")
+        ledger.audit(&action).await.context("the ledger was corrected, but the audit entry could not be recorded")
     }
 }
 
@@ -175,7 +177,7 @@ fn show(progress: &Progress, run: &Reconciliation) {
     let findings = run.findings();
     let listed = findings.n_listed.unwrap_or_default();
     let message = format!(
-        "certificates seen, {} of them asked for by id, {} compared; {} calls",
+        "certificates seen, {} of them looked up by id, {} compared; {} calls",
         grouped(findings.n_described),
         grouped(findings.n_compared),
         grouped(run.n_calls())

@@ -1,4 +1,4 @@
-//! `muster replay`: sends failed jobs again, and tells how far that is.
+//! `muster replay`: resends failed jobs and shows the progress of replays.
 
 mod follow;
 mod forecast;
@@ -18,18 +18,21 @@ use crate::ledger::replay::{ReplayRequest, ReplayStart};
 use muster_core::replay_filter::ReplayFilter;
 
 use forecast::Forecast;
+use muster_core::advice::Advice;
 use report::ReplayReport;
 use selection::Selection;
+use std::borrow::Cow;
 
 pub(super) use selection::SelectionError;
 
-/// Sends jobs again that did not end well, or lists replays.
+/// Resends failed jobs, or lists replays.
 ///
-/// The workers do it in the background: a replay is kept in the ledger, goes on after a crash, chooses each job once and
-/// can be cancelled. The same replay asked for twice is one. What is in meanwhile ends without a call.
+/// The workers run the replay in the background. It is stored in the ledger, continues after a crash, selects each job
+/// once and can be cancelled. Requesting the same replay twice starts only one. A certificate that has been registered
+/// meanwhile costs no call.
 ///
-/// Without --code and --status, what may go well when it is tried again as it is: all `exhausted` ends and
-/// `not_yet_valid`. Anything else has to be named. Parked jobs are sent again by themselves once what holds them is over.
+/// Without --code and --status, selects the jobs that may succeed unchanged: all `exhausted` outcomes and
+/// `not_yet_valid`. Anything else must be named. Parked jobs are resent automatically when their hold is released.
 #[derive(Args, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(
@@ -41,16 +44,16 @@ pub(super) use selection::SelectionError;
 pub(super) struct ReplayCommand {
     #[command(flatten)]
     selection: Selection,
-    /// Asks AWS itself for each certificate, also where the ledger knows that it is in.
+    /// Asks AWS about each certificate, even if the ledger knows it as registered.
     #[arg(long)]
     verify: bool,
-    /// Only shows what would be sent again.
+    /// Only shows what would be resent.
     #[arg(long)]
     dry_run: bool,
     /// Does not ask for confirmation.
     #[arg(long)]
     yes: bool,
-    /// Waits until everything that was sent again has ended.
+    /// Waits until every resent job has an outcome.
     #[arg(long)]
     wait: bool,
     /// Prints the plan and the replay as JSON.
@@ -62,29 +65,29 @@ pub(super) struct ReplayCommand {
 
 const AFTER_HELP: &str = "\
 Examples:
-  muster replay line7-a --dry-run                    what would be sent again
-  muster replay line7-a --code issuer_mismatch       also what needs to be named
-  muster replay --certificates ids.txt --verify      these certificates, and AWS itself is asked
-  muster replay --all-batches --since 2h             what failed in the last two hours
-A batch whose name is that of a subcommand comes after `--`: muster replay -- list
+  muster replay line7-a --dry-run                    show what would be resent
+  muster replay line7-a --code issuer_mismatch       resend failures with this code
+  muster replay --certificates ids.txt --verify      resend these certificates and ask AWS about each
+  muster replay --all-batches --since 2h             resend the failures of the last two hours
+If a batch has the name of a subcommand, put it after `--`: muster replay -- list
 
-Exit code with --wait: 3 where some did not end well. Others are those of `muster --help`.";
+With --wait, exits with 3 if any job failed again. For other exit codes see `muster --help`.";
 
 #[derive(Debug, Subcommand)]
 enum ReplayAction {
     /// Lists the replays, the latest first.
     List {
-        /// How many.
+        /// Maximum number of replays to list.
         #[arg(long, default_value_t = 20, value_name = "N")]
         limit: u32,
-        /// Only those before this one: the next page.
+        /// Lists only replays before this number: the next page.
         #[arg(long, value_name = "NUMBER")]
         before: Option<i64>,
-        /// Prints them as JSON.
+        /// Prints the list as JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Tells how far a replay is, and what came of it.
+    /// Shows the progress and the outcomes of a replay.
     Show {
         /// Its number.
         number: i64,
@@ -92,40 +95,41 @@ enum ReplayAction {
         #[arg(long)]
         json: bool,
     },
-    /// Cancels a replay: nothing more is sent. What was sent is on its way.
+    /// Cancels a replay: nothing more is sent. Jobs already sent are still processed.
     Cancel {
         /// Its number.
         number: i64,
     },
 }
 
-/// There is no replay of this number, or none that could be cancelled.
+/// There is no replay with this number, or it cannot be cancelled.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoReplay {
-    /// Nobody asked for it.
+    /// There is none.
     #[error("there is no replay {0}")]
     Unknown(i64),
-    /// It is over.
-    #[error("replay {0} is not under way")]
+    /// It has finished.
+    #[error("replay {0} is not in progress")]
     Over(i64),
 }
 
-impl NoReplay {
-    /// What to do.
-    pub(super) const HINT: &str = "`muster replay list` lists them";
+impl Advice for NoReplay {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Some("`muster replay list` lists them".into())
+    }
 }
 
-/// What a replay was found to be, before it begins and then.
+/// The JSON output: a replay's plan and its state.
 #[derive(Serialize)]
 struct PlannedReplay<'a> {
-    /// What would be chosen; null: the same is under way already.
+    /// What would be resent; null: the same replay is already in progress.
     plan: Option<&'a Forecast>,
-    /// Null: nothing was begun.
+    /// Null: no replay was started.
     replay: Option<ReplayReport>,
 }
 
 impl ReplayCommand {
-    /// Asks for a replay, or tells of those that there are.
+    /// Requests a replay, or runs the subcommand.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let filter = if self.action.is_none() { Some(self.selection.filter()?) } else { None };
         let ledger = ledger::open(config).await?;
@@ -140,7 +144,7 @@ impl ReplayCommand {
 
     async fn ask(&self, config: &Config, ledger: &Ledger, filter: &ReplayFilter) -> anyhow::Result<ExitCode> {
         if let Some(number) = ledger.replay_under_way(filter, self.verify).await? {
-            talk(&format!("the same is under way already, as replay {number}"));
+            talk(&format!("the same replay is already in progress as replay {number}"));
             return self.follow(ledger, None, number).await;
         }
         self.selection.check_batches(ledger).await?;
@@ -158,18 +162,20 @@ impl ReplayCommand {
         let wish = ReplayRequest { filter, verify: self.verify, who: &operator::who(), n_expected: n };
         let (number, news) = match ledger.begin_replay(&wish).await? {
             ReplayStart::New(number) => {
-                (number, format!("replay {number} begins; `muster replay show {number}` tells how far it is"))
+                (number, format!("replay {number} has started; `muster replay show {number}` shows its progress"))
             }
-            ReplayStart::UnderWay(number) => (number, format!("the same began a moment ago, as replay {number}")),
+            ReplayStart::UnderWay(number) => {
+                (number, format!("the same replay was started a moment ago as replay {number}"))
+            }
         };
         talk(&news);
         self.follow(ledger, Some(&forecast), number).await
     }
 
-    /// Tells of a replay that is under way, with --wait when everything has ended.
+    /// Prints a replay in progress; with --wait, once every job has an outcome.
     async fn follow(&self, ledger: &Ledger, plan: Option<&Forecast>, number: i64) -> anyhow::Result<ExitCode> {
         if self.wait && !follow::until_ended(ledger, number).await? {
-            talk(&format!("replay {number} goes on; `muster replay show {number}` tells how far it is"));
+            talk(&format!("replay {number} continues; `muster replay show {number}` shows its progress"));
             return Ok(exit::INTERRUPTED.into());
         }
         let report = ReplayReport::read(ledger, number).await?;
@@ -206,7 +212,7 @@ impl ReplayAction {
                     let is_known = ledger.replay(*number).await?.is_some();
                     return Err(if is_known { NoReplay::Over(*number) } else { NoReplay::Unknown(*number) }.into());
                 }
-                talk(&format!("replay {number} is cancelled; what was sent is on its way"));
+                talk(&format!("replay {number} is cancelled; jobs already sent are still processed"));
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -218,7 +224,7 @@ async fn list(ledger: &Ledger, before: Option<i64>, limit: u32, is_json: bool) -
     if is_json {
         stdout::print_json(&replays)?;
     } else if replays.is_empty() {
-        stdout::print("there is no replay\n")?;
+        stdout::print("no replays\n")?;
     } else {
         for replay in replays {
             stdout::print(replay.line())?;

@@ -1,4 +1,4 @@
-//! `muster report`: what a plant files of a batch.
+//! `muster report`: the final record of a batch, for a plant's files.
 
 mod certificates;
 mod filed;
@@ -16,12 +16,12 @@ use muster_core::job::Name;
 use certificates::Certificates;
 use filed::{Filed, ReportFacts};
 
-/// Prints what a plant can file of a batch: how many certificates ended how, and a hash over the ids of those that AWS
+/// Prints a report of a batch for your records: the outcomes, and a hash over the ids of the certificates that AWS
 /// holds.
 ///
-/// The hash is taken for each target and operation: SHA-256 over the ids of all certificates with a good end, in lower-case
-/// hexadecimal digits, sorted, a line each. It proves later which certificates were meant. It is of the moment, as the numbers
-/// are: file it when the batch is complete.
+/// There is one hash per target and operation: SHA-256 over the ids of all registered certificates, in lower-case
+/// hexadecimal, sorted, one per line. The hash proves later which certificates the report covered. Counts and hashes
+/// describe the current state: file the report when the batch is complete.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct ReportCommand {
@@ -33,15 +33,15 @@ pub(super) struct ReportCommand {
 }
 
 const AFTER_HELP: &str = "\
-The hash of a batch with one target and one operation, by other tools:
+To compute the hash of a batch with one target and one operation using other tools:
 
   muster export BATCH --status registered,already_registered --format jsonl |
     jq -r .certificate_id | LC_ALL=C sort | sha256sum
 
-Where there are several, `jq -r 'select(.target == \"T\" and .operation == \"O\").certificate_id'` takes one of them.";
+If there are several, `jq -r 'select(.target == \"T\" and .operation == \"O\").certificate_id'` selects one of them.";
 
 impl ReportCommand {
-    /// Reads the counters, and the ids page by page.
+    /// Reads the counters, then the ids page by page.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let ledger = ledger::open(config).await?;
         let filed = self.file(&ledger).await;

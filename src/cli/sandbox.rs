@@ -1,4 +1,4 @@
-//! `muster sandbox`.
+//! `muster sandbox`: a local SQS and AWS IoT Core over HTTP.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -11,35 +11,34 @@ use super::signals;
 use crate::config::Config;
 use muster_sandbox;
 
-/// Runs a local SQS and AWS IoT with real rules and quotas.
+/// Runs a local SQS and AWS IoT Core with the rules and quotas of AWS.
 #[derive(Args, Debug)]
 pub(super) struct SandboxCommand {
-    /// Where it listens.
+    /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1:4566", value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// Quota of every IoT operation, in calls a second.
+    /// Quota of each IoT operation, in calls per second.
     #[arg(long, default_value_t = 10.0, value_name = "CALLS")]
     rate: f64,
-    /// Tokens that a full bucket holds; one second of quota by default.
+    /// Size of the token bucket, in calls [default: one second of quota].
     #[arg(long, value_name = "TOKENS")]
     burst: Option<f64>,
-    /// Counts calls above the quota instead of refusing them.
+    /// Counts calls above the quota instead of throttling them.
     #[arg(long)]
     count_only: bool,
-    /// How long every answer is held back.
+    /// Delay of every response.
     #[arg(long, default_value = "0ms", value_name = "TIME")]
     latency: humantime::Duration,
-    /// Region in its ARNs: by default that of the settings (`aws.region`), of `AWS_REGION` or `AWS_DEFAULT_REGION`, or
-    /// us-east-1.
+    /// Region in ARNs [default: `aws.region` of the settings, else `AWS_REGION`, `AWS_DEFAULT_REGION`, or us-east-1].
     #[arg(long)]
     region: Option<String>,
-    /// A provisioning template that CAs can name; may be given several times.
+    /// Provisioning template that CAs can name. Can be repeated.
     #[arg(long = "template", value_name = "NAME")]
     templates: Vec<String>,
 }
 
 impl SandboxCommand {
-    /// Serves until it is told to stop.
+    /// Runs the sandbox until a signal arrives.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let stop = signals::stop_token()?;
         let defaults = muster_sandbox::SandboxSettings::default();
@@ -67,13 +66,13 @@ impl SandboxCommand {
     }
 }
 
-/// The region that a client of the same settings would use.
+/// Returns the region that a client with the same settings would use.
 fn configured_region(config: &Config) -> Option<String> {
     let from_environment = || ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().find_map(|name| std::env::var(name).ok());
     config.aws.region.clone().or_else(from_environment).filter(|region| !region.is_empty())
 }
 
-/// Prints the one line that a caller waits for; it serves even where nobody reads it.
+/// Prints the URL, the one line that a caller waits for. The sandbox runs even if nobody reads it.
 fn announce(url: &str) {
     let _ = writeln!(std::io::stdout(), "{url}");
 }

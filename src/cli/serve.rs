@@ -9,23 +9,23 @@ use crate::config::Config;
 use crate::engine::serve::Until;
 use crate::http::service::Service;
 
-/// Receives jobs, registers their certificates and records how each ended.
+/// Receives jobs, registers their certificates and records each outcome.
 #[derive(Args, Debug)]
 pub(super) struct Serve {
-    /// Stops when the queue is empty; the exit code is then 3 where a job failed or waits for what must be mended first.
-    /// Stops with 4 or 5 where the queue cannot be read: at once where access is denied, else after a minute.
+    /// Stops when the queue is empty. Exits with 3 if a job failed or is parked until something is fixed. If the queue
+    /// cannot be read, exits with 4 at once (access denied) or with 5 after a minute (unreachable).
     #[arg(long)]
     until_empty: bool,
 }
 
 impl Serve {
-    /// Serves until it is told to stop.
+    /// Runs the service until a signal arrives or, with `--until-empty`, until the queue is empty.
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         let until = if self.until_empty { Until::Empty } else { Until::Stopped };
         let stop = signals::logged_stop_token()?;
         let service = tokio::select! {
             service = Service::start(&config, until, stop.clone()) => service?,
-            // Nothing was received yet.
+            // Nothing has been received yet.
             () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
         };
         let metrics = service.metrics();

@@ -1,4 +1,4 @@
-//! `muster show`: everything that the ledger knows of a certificate.
+//! `muster show`: everything that the ledger knows about a certificate.
 
 mod aws;
 mod fields;
@@ -24,26 +24,28 @@ use fields::CertificateFields;
 pub(super) use given::GivenError;
 use given::{CertificateQuery, QueryKind};
 use line::RowLine;
+use muster_core::advice::Advice;
+use std::borrow::Cow;
 
-/// Most rows that are shown.
+/// Maximum number of rows to show.
 const ROWS_MAX: u32 = 100;
 
-/// Shows everything that the ledger knows of a certificate.
+/// Shows everything that the ledger knows about a certificate.
 ///
-/// Each of its rows is told, one for each batch: how it ended and why, every call of AWS with its request id, what it
-/// waits for. What stands in the certificate itself is read from what the ledger keeps.
+/// Shows each of its rows, one per batch: its outcome and why, every AWS call with its request id, and what it waits
+/// for. The certificate's own fields are read from the copy in the ledger.
 #[derive(Args, Debug)]
 pub(super) struct ShowCommand {
-    /// The certificate: its PEM or DER file, its id (64 hex digits), its serial number as OpenSSL prints it, or the line's
-    /// name for the device.
+    /// The certificate: a PEM or DER file, its id (64 hex digits), its serial number as OpenSSL prints it, or the
+    /// producer's name (`ref`) for the device.
     certificate: String,
-    /// What that is, where it could be several things.
+    /// What CERTIFICATE is, if it is ambiguous.
     #[arg(long = "as", value_enum, value_name = "WHAT")]
     kind: Option<QueryKind>,
-    /// Asks AWS, too, at each target that the ledger names: needs iot:DescribeCertificate.
+    /// Also asks AWS at each target that the ledger names; needs iot:DescribeCertificate.
     #[arg(long)]
     aws: bool,
-    /// Prints the certificate as PEM and nothing else.
+    /// Prints only the certificate, as PEM.
     #[arg(long, conflicts_with_all = ["aws", "json"])]
     pem: bool,
     /// Prints everything as JSON.
@@ -51,32 +53,32 @@ pub(super) struct ShowCommand {
     json: bool,
 }
 
-/// The ledger has nothing to show.
+/// There is nothing to show.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NothingKnown {
-    /// No row.
-    #[error("nothing is known of {0}")]
+    /// The ledger has no row.
+    #[error("the ledger does not know {0}")]
     Row(String),
-    /// Rows, and the certificate in none.
+    /// The ledger has rows, but none contains the certificate.
     #[error("the ledger does not keep the certificate of {0}")]
     Pem(String),
 }
 
-impl NothingKnown {
-    /// What to do.
-    pub(super) fn hint(&self) -> &'static str {
-        match self {
+impl Advice for NothingKnown {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self {
             Self::Row(_) => {
-                "a certificate is known from its first outcome on; `--as id|serial|ref|file` says what was given, and rows of \
-                 older versions are not found by serial"
+                "a certificate is known once it has an outcome; `--as id|serial|ref|file` specifies what you passed, and \
+                 rows of older versions are not found by serial"
             }
-            Self::Pem(_) => "no certificate could be read from what the line sent, or an older version recorded it",
-        }
+            Self::Pem(_) => "the job contained no readable certificate, or an older version recorded it",
+        };
+        Some(hint.into())
     }
 }
 
 impl ShowCommand {
-    /// Looks it up.
+    /// Looks up the certificate and prints it.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let given = CertificateQuery::read(&self.certificate, self.kind)?;
         let ledger = ledger::open(config).await?;
@@ -113,7 +115,7 @@ impl ShowCommand {
     }
 }
 
-/// What is known.
+/// The certificates found.
 #[derive(Debug, Serialize)]
 struct ShownCertificate {
     certificates: Vec<KnownCertificate>,
@@ -121,22 +123,22 @@ struct ShownCertificate {
     has_more: bool,
 }
 
-/// What is known of one certificate.
+/// Everything known about one certificate.
 #[derive(Debug, Serialize)]
 struct KnownCertificate {
-    /// Null: no certificate can be read.
+    /// Null: the job contained no readable certificate.
     certificate_id: Option<CertificateId>,
-    /// What stands in it; null: the ledger does not keep it.
+    /// Its fields; null: the ledger does not keep the certificate.
     certificate: Option<CertificateFields>,
     rows: Vec<RowLine>,
-    /// What AWS says; null: it was not asked.
+    /// AWS's answer per target; null: not asked.
     at_aws: Option<Vec<AtAws>>,
     #[serde(skip)]
     pem: Option<String>,
 }
 
 impl ShownCertificate {
-    /// Puts the rows of each certificate together.
+    /// Groups the rows by certificate.
     fn of(entries: Vec<CertificateRow>, given: Option<&Certificate>, has_more: bool) -> Self {
         let mut by_subject: BTreeMap<[u8; 32], Vec<CertificateRow>> = BTreeMap::new();
         for entry in entries {
@@ -148,7 +150,7 @@ impl ShownCertificate {
         }
     }
 
-    /// The certificates, those that are kept; none where none is.
+    /// Returns the stored certificates as PEM; `None` if there are none.
     fn pem(&self) -> Option<String> {
         let pems: String = self.certificates.iter().filter_map(|known| known.pem.as_deref()).collect();
         (!pems.is_empty()).then_some(pems)
@@ -170,7 +172,7 @@ impl KnownCertificate {
     }
 }
 
-/// The certificate that a row keeps, by itself or in its request.
+/// Returns the certificate stored in a row or in its request.
 fn kept(entry: &CertificateRow) -> Option<Certificate> {
     let row = &entry.row;
     if let Some(der) = &row.certificate {
@@ -191,7 +193,7 @@ impl fmt::Display for ShownCertificate {
             }
             write!(f, "{known}")?;
         }
-        if self.has_more { writeln!(f, "\nthere are more rows: these are {ROWS_MAX}") } else { Ok(()) }
+        if self.has_more { writeln!(f, "\nthere are more rows: only the first {ROWS_MAX} are shown") } else { Ok(()) }
     }
 }
 
@@ -199,11 +201,11 @@ impl fmt::Display for KnownCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.certificate_id {
             Some(id) => writeln!(f, "certificate {id}")?,
-            None => writeln!(f, "a text in which no certificate can be read")?,
+            None => writeln!(f, "a text without a readable certificate")?,
         }
         match &self.certificate {
             Some(fields) => write!(f, "{fields}")?,
-            None if self.certificate_id.is_some() => writeln!(f, "    the ledger does not keep it")?,
+            None if self.certificate_id.is_some() => writeln!(f, "    the ledger does not keep the certificate")?,
             None => {}
         }
         self.rows.iter().try_for_each(|row| write!(f, "\n{row}"))?;

@@ -1,4 +1,4 @@
-//! Stops on Ctrl-C or SIGTERM: once in order, twice at once; and survives another signal.
+//! Signals: the first Ctrl-C or SIGTERM stops in order, the second one stops at once; SIGXFSZ is survived.
 
 use std::time::Duration;
 
@@ -10,14 +10,15 @@ use super::exit::INTERRUPTED;
 use super::talk::talk;
 use crate::telemetry;
 
-/// How long a command may take to stop before it says how to stop it at once.
+/// How long a command may take to stop before it prints how to stop it at once.
 const STOPS_WITHIN: Duration = Duration::from_secs(1);
 
-/// A token for a command: the first signal cancels it, the second ends the process with 130. Nothing is logged: whoever
-/// presses Ctrl-C knows.
+/// Returns a token that the first signal cancels; the second signal exits the process with 130.
+///
+/// Nothing is logged: the person who pressed Ctrl-C knows.
 ///
 /// # Errors
-/// The system gives no signals.
+/// The signal handlers cannot be installed.
 pub(super) fn stop_token() -> std::io::Result<CancellationToken> {
     let stop = cancelled_by_signal(|| {})?;
     tokio::spawn(say_how_to_stop_at_once(stop.clone()));
@@ -30,10 +31,10 @@ async fn say_how_to_stop_at_once(stop: CancellationToken) {
     talk("stopping; Ctrl-C again stops at once");
 }
 
-/// The same for a service, whose log says why it stops.
+/// Returns the same token for a service, which logs why it stops.
 ///
 /// # Errors
-/// The system gives no signals.
+/// The signal handlers cannot be installed.
 pub(super) fn logged_stop_token() -> std::io::Result<CancellationToken> {
     cancelled_by_signal(|| info!("stopping; a second signal stops at once"))
 }
@@ -49,18 +50,18 @@ fn cancelled_by_signal(on_first: impl FnOnce() + Send + 'static) -> std::io::Res
         token.cancel();
         next(&mut interrupt, &mut terminate).await;
         telemetry::flush();
-        #[expect(clippy::disallowed_methods, reason = "a second signal asks for just that")]
+        #[expect(clippy::disallowed_methods, reason = "a second signal asks for an immediate exit")]
         std::process::exit(INTERRUPTED.into());
     });
     Ok(stop)
 }
 
-/// Lets a write beyond the limit of a file's size fail, as on a full disk: the system's default is to kill the process.
+/// Makes a write beyond the file size limit fail like a full disk. By default, SIGXFSZ kills the process.
 ///
 /// # Errors
-/// The system gives no signals.
+/// The signal handler cannot be installed.
 pub(super) fn outlive_file_size_limit() -> std::io::Result<()> {
-    // What is handled once stays handled.
+    // The handler stays installed after the stream is dropped.
     signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
 }
 

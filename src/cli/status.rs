@@ -1,4 +1,4 @@
-//! `muster status`: how far batches are, and what failed in them.
+//! `muster status`: the progress and the failures of batches.
 
 mod asked;
 mod check;
@@ -28,24 +28,24 @@ use asked::StatusQuery;
 use list::BatchListing;
 use report::BatchReport;
 
-/// Shows what stops or slows the work, and how far batches are.
+/// Shows what stops or slows the work, and the progress of batches.
 ///
-/// The first lines name what stops everything, each with the command that fixes it. Without a batch, all of them are listed.
-/// With one, its outcomes, failures and parked jobs are shown, the rate between two readings, and how long the rest takes. The
-/// numbers come from counters, so a batch of millions is answered at once.
+/// The first lines name what stops everything, each with the command that fixes it. Without BATCH, lists all batches.
+/// With BATCH, shows its outcomes, failures and parked jobs, the rate between two readings, and how long the rest will
+/// take. The numbers come from counters, so even a batch of millions is answered at once.
 ///
-/// Announced certificates without an outcome are outstanding while messages may be on their way. They are missing once the
-/// queues have been empty for two minutes: look in the dead-letter queue and the quarantine.
+/// Announced certificates without an outcome are outstanding while messages may still be on their way. They are missing
+/// once the queues have been empty for two minutes: look in the dead-letter queue and the quarantine.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct StatusCommand {
-    /// The batch; all are listed if none is given.
+    /// Batch to show; lists all batches if omitted.
     batch: Option<Name>,
-    /// Time between the two readings; `0s` measures no rate.
+    /// Time between the two readings; `0s` skips the rate.
     #[arg(long, default_value = "2s", value_name = "TIME", requires = "batch")]
     measure: humantime::Duration,
-    /// Also prints the last hundred changes of each rate.
+    /// Also prints the last 100 changes of each learnt rate.
     #[arg(long, requires = "batch", conflicts_with_all = ["json", "watch"])]
     rates: bool,
     /// Refreshes until the batch is complete or Ctrl-C; without a terminal, prints a line every 10 s.
@@ -58,22 +58,23 @@ pub(super) struct StatusCommand {
         conflicts_with_all = ["json", "wait", "check", "measure"]
     )]
     watch: Option<humantime::Duration>,
-    /// Waits until the batch is complete, or until nothing more comes: the queues have been empty for two minutes. A batch
-    /// that is not known yet is waited for.
+    /// Waits until the batch is complete, or until nothing more can come: the queues have been empty for two minutes.
+    /// Also waits for a batch that is not known yet.
     #[arg(long, requires = "batch")]
     wait: bool,
-    /// Prints what is wrong with the batch, a line each, and exits with 6: what stops it, what is missing, outstanding, parked
-    /// or failed, and what has another status at AWS than requested, or an unknown one. With --wait, waits first.
+    /// Checks the batch: prints a line per problem and exits with 6 if there is any. Problems are whatever stops the
+    /// batch; missing, outstanding, parked or failed certificates; and certificates whose status at AWS is unknown or
+    /// not the requested one. With --wait, waits first.
     #[arg(long, requires = "batch")]
     check: bool,
-    /// Most batches to list.
+    /// Maximum number of batches to list.
     #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     #[arg(conflicts_with = "batch")]
     limit: u32,
-    /// Lists batches older than this one: the next page.
+    /// Lists only batches older than this one: the next page.
     #[arg(long, value_name = "BATCH", conflicts_with = "batch")]
     before: Option<Name>,
-    /// Prints JSON, with the changes of each rate.
+    /// Prints JSON, including the changes of each rate.
     #[arg(long)]
     json: bool,
 }
@@ -81,13 +82,13 @@ pub(super) struct StatusCommand {
 const AFTER_HELP: &str = "\
 Exit codes:
   0    ok; with --check: nothing is wrong
-  3    --wait: the batch is over, and something failed or is missing
+  3    --wait: the batch is over, but something failed or is missing
   6    --check: something is wrong
   130  interrupted
-Others are those of `muster --help`.";
+For other exit codes see `muster --help`.";
 
 impl StatusCommand {
-    /// Reads the counters, as often as it takes.
+    /// Reads the counters and prints the status, repeatedly with --watch or --wait.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let ledger = ledger::open(config).await?;
         let code = match &self.batch {
@@ -105,7 +106,7 @@ impl StatusCommand {
         if self.wait && !wait::wait(asked.ledger, asked.batch, &signals::stop_token()?).await? {
             return Ok(exit::INTERRUPTED.into());
         }
-        // Whoever waits or checks wants to know what came of it, not how fast.
+        // With --wait or --check, the result matters, not the rate.
         let is_measured = !self.wait && !self.check;
         let report = asked.look(if is_measured { self.measure.into() } else { Duration::ZERO }).await?;
         self.print(&report)?;

@@ -1,19 +1,19 @@
-//! What a command prints as its result, on standard output.
+//! Prints a command's result on standard output.
 //!
-//! A reader that goes away, as `head` does, is no error: nobody wants the rest, and the exit code says what the command did.
-//! Output that cannot be written, as on a full disk, is one.
+//! A closed pipe, as behind `head`, is not an error: nobody wants the rest, and the exit code still reports what the
+//! command did. Any other write error, such as a full disk, is one.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
 use serde::Serialize;
 
-/// Whether somebody reads what is printed.
+/// Whether standard output still has a reader.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum StdoutReader {
-    /// As far as is known, somebody does.
+    /// It has one, as far as is known.
     There,
-    /// The reader went away.
+    /// The reader closed the pipe.
     Gone,
 }
 
@@ -22,23 +22,23 @@ pub(super) enum StdoutReader {
 #[error("cannot write to standard output")]
 pub(super) struct Unwritable(#[from] io::Error);
 
-/// Prints a text, without a line end of its own.
+/// Prints a text without adding a newline.
 ///
 /// # Errors
-/// Standard output cannot be written, for another reason than that its reader is gone.
+/// Standard output cannot be written, for a reason other than a closed pipe.
 pub(super) fn print(text: impl Display) -> Result<StdoutReader, Unwritable> {
     reader(write!(io::stdout().lock(), "{text}").and_then(|()| io::stdout().flush()))
 }
 
-/// Prints a value as JSON on several lines.
+/// Prints a value as indented JSON.
 ///
 /// # Errors
-/// The value has no form in JSON, or as for [`print`].
+/// The value cannot be serialized, or as for [`print`].
 pub(super) fn print_json<T: Serialize + ?Sized>(value: &T) -> anyhow::Result<StdoutReader> {
     Ok(print(serde_json::to_string_pretty(value)? + "\n")?)
 }
 
-/// Whether somebody reads, by what came of writing.
+/// Derives from the result of a write whether there is still a reader.
 fn reader(written: io::Result<()>) -> Result<StdoutReader, Unwritable> {
     match written {
         Ok(()) => Ok(StdoutReader::There),

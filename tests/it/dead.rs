@@ -73,10 +73,12 @@ async fn dead_letters_are_listed_without_their_bodies_and_left() {
 
     let (code, text, _) = dead(&factory, &["list"]).await;
     assert_eq!(code, Some(0));
-    for part in ["received 2 times", "in batch batch for target default, ref SN-1, from line-1", "no job, not_json: "] {
+    for part in
+        ["received 2 times", "in batch batch for target default, ref SN-1, from line-1", "not a job, not_json: "]
+    {
         assert!(text.contains(part), "{text}");
     }
-    assert!(text.ends_with("jobs-dead: 2 in all\n") && !text.contains("BEGIN"), "{text}");
+    assert!(text.ends_with("jobs-dead: 2 in total\n") && !text.contains("BEGIN"), "{text}");
     let (_, text, _) = dead(&factory, &["list", "--limit", "1"]).await;
     assert!(text.ends_with("jobs-dead: 1 shown of about 2\n"), "{text}");
     assert_eq!(counts(&factory, "jobs-dead"), (2, 0));
@@ -98,7 +100,7 @@ async fn a_message_that_was_received_too_often_is_sent_again_and_registered() {
         .await;
     let (code, text, talk) = dead(&factory, &["replay", "--all", "--yes"]).await;
     assert_eq!(code, Some(0), "{talk}");
-    assert_eq!(text, "jobs-dead: 1 sent again\n          1  of batch batch\n");
+    assert_eq!(text, "jobs-dead: 1 resent\n          1  of batch batch\n");
     assert_eq!((counts(&factory, "jobs-dead"), counts(&factory, "jobs")), ((0, 0), (1, 0)));
     factory.drain().await;
     assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 1)]));
@@ -136,14 +138,14 @@ async fn only_the_messages_that_are_meant_are_sent_to_the_second_queue() {
     let second = ["--set", "queue.replay=again"];
     let (code, text, _) = dead(&factory, &[&["replay", "--batch", "b", "--yes"], &second[..]].concat()).await;
     assert_eq!(code, Some(0));
-    assert!(text.starts_with("jobs-dead: 2 sent again\n          2  of batch b\n"), "{text}");
+    assert!(text.starts_with("jobs-dead: 2 resent\n          2  of batch b\n"), "{text}");
     assert_eq!((counts(&factory, "again"), counts(&factory, "jobs-dead")), ((2, 0), (1, 0)));
 
     let letters = dead_json(&factory, &["list", "--queue", "main"], 0).await;
     let id = letters[0]["message_id"].as_str().unwrap();
     let (code, _, talk) = dead(&factory, &["replay", id, "nobody", "--yes"]).await;
     assert_eq!(code, Some(3));
-    assert!(talk.contains("1 of the named messages were not met"), "{talk}");
+    assert!(talk.contains("1 of the named messages were not found"), "{talk}");
     assert_eq!((counts(&factory, "jobs"), counts(&factory, "jobs-dead")), ((1, 0), (0, 0)));
     let (code, _, talk) = dead(&factory, &["list", "--queue", "replay"]).await;
     assert_eq!(code, Some(1));
@@ -163,8 +165,8 @@ async fn what_sqs_does_not_take_stays_and_is_given_back() {
     let denied = Effect::Error { status: 403, code: "AccessDenied".into(), message: "no".into(), executed: false };
     factory.sandbox.faults().set(Fault::new(ApiOperation::SendMessageBatch, denied)).unwrap();
     let (code, text, talk) = dead(&factory, &["replay", "--all", "--yes"]).await;
-    assert_eq!((code, text.as_str()), (Some(4), "jobs-dead: 0 sent again\n"));
-    assert!(talk.contains("cannot send jobs again: SendMessageBatch: AccessDenied"), "{talk}");
+    assert_eq!((code, text.as_str()), (Some(4), "jobs-dead: 0 resent\n"));
+    assert!(talk.contains("cannot resend jobs: SendMessageBatch: AccessDenied"), "{talk}");
     assert_eq!(counts(&factory, "jobs-dead"), (1, 0), "it was given back");
 }
 
@@ -217,7 +219,7 @@ async fn dropped_dead_letters_are_in_the_quarantine_without_private_keys() {
 
     let (code, text, talk) = factory.spawn(&["quarantine", "replay", "--reason", "dropped", "--yes"]).end().await;
     assert_eq!(code, Some(3), "{talk}");
-    assert_eq!(text, "1 sent again\n          1  of batch a\n          1  stay, not_json\n");
+    assert_eq!(text, "1 resent\n          1  of batch a\n          1  stay, not_json\n");
     factory.drain().await;
     let batch = factory.ledger.batch_status("a").await.unwrap().unwrap();
     assert_eq!(batch.ended(), 1, "nothing was lost");
@@ -245,5 +247,5 @@ async fn a_queue_without_a_dead_letter_queue_is_an_error_with_its_mend() {
     let factory = Factory::new(1000.0).await;
     let (code, _, talk) = dead(&factory, &["list", "--set", "queue.name=jobs-dead"]).await;
     assert_eq!(code, Some(1));
-    assert!(talk.contains("no dead-letter queue is configured: give the queue a RedrivePolicy"), "{talk}");
+    assert!(talk.contains("no dead-letter queue is configured: set a RedrivePolicy"), "{talk}");
 }

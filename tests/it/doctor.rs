@@ -133,7 +133,7 @@ async fn the_text_has_a_line_for_each_check_with_its_mend_below() {
     assert_eq!(code, Some(0), "{text}");
     assert!(text.starts_with("ok       settings: "), "{text}");
     let warning = "\nwarning  queue: queue `jobs` moves messages to its dead-letter queue after 3 receives: restarts may use \
-                   them up\n         mend: set maxReceiveCount to 20 in the queue's RedrivePolicy\n";
+                   them up\n         fix: set maxReceiveCount to 20 in the queue's RedrivePolicy\n";
     assert!(text.contains(warning), "{text}");
     assert!(text.contains("\nskipped  permission sqs:SendMessage on jobs: not tried: "), "{text}");
     assert!(!text.contains('\u{1b}'));

@@ -207,12 +207,12 @@ async fn a_file_appears_whole_and_replaces_another_only_by_force() {
     record(&factory.ledger, (0..3).map(|n| row(n, Code::Ok)).collect()).await;
     let file = factory.folder().join("ends.csv");
     let (code, data, said) = export(&factory, &[BATCH, "--output", "ends.csv"]).await;
-    assert_eq!((code, data.as_str(), said.as_str()), (Some(0), "", "3 ends in ends.csv\n"));
+    assert_eq!((code, data.as_str(), said.as_str()), (Some(0), "", "3 outcomes written to ends.csv\n"));
     assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 4);
 
     record(&factory.ledger, vec![row(3, Code::Ok)]).await;
     let (code, _, said) = export(&factory, &[BATCH, "--output", "ends.csv"]).await;
-    assert_eq!((code, said.as_str()), (Some(1), "error: ends.csv is there already: `--force` replaces it\n"));
+    assert_eq!((code, said.as_str()), (Some(1), "error: ends.csv already exists: `--force` replaces it\n"));
     assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 4, "it is as it was");
     let (code, _, said) = export(&factory, &[BATCH, "--output", "ends.csv", "--force"]).await;
     assert_eq!(code, Some(0), "{said}");

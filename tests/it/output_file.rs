@@ -171,7 +171,7 @@ async fn a_symlink_stays_and_the_file_behind_it_keeps_its_mode() {
 
     record(&factory.ledger, vec![row(1, Code::Ok)]).await;
     let (code, _, said) = export(&factory, &["--output", "link"]).await;
-    assert_eq!((code, said.as_str()), (Some(1), "error: link is there already: `--force` replaces it\n"));
+    assert_eq!((code, said.as_str()), (Some(1), "error: link already exists: `--force` replaces it\n"));
     assert!(holds("\"expired\""));
     let (code, _, said) = export(&factory, &["--output", "link", "--force"]).await;
     assert_eq!(code, Some(0), "{said}");

@@ -138,5 +138,5 @@ async fn slips_of_the_pen_are_told() {
     assert!(factory.ledger.open_holds().await.unwrap().is_empty(), "nothing was paused");
     ok(&factory, &["pause", "batch", "line-7"]).await;
     let (_, stderr) = run(&factory, &["resume", "batch", "line-8"]).await;
-    assert!(stderr.contains("hint: paused are: batch `line-7`"), "{stderr}");
+    assert!(stderr.contains("hint: currently paused: batch `line-7`"), "{stderr}");
 }

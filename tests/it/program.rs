@@ -69,7 +69,7 @@ async fn the_demo_takes_certificates_of_ones_own() {
 
     let (code, numbers, said) = demo_of(folder.path(), &[]).await;
     assert_eq!((code, &numbers["parked"]), (Some(3), &2.into()), "{said}");
-    assert!(said.contains("hint: give the CAs that issued these certificates with --ca FILE"), "{said}");
+    assert!(said.contains("hint: pass the CAs that issued these certificates with --ca FILE"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -83,7 +83,7 @@ async fn a_job_of_a_target_that_was_unknown_is_registered_once_it_is_configured(
 async fn the_list_is_read_page_by_page() {
     let factory = Factory::new(1000.0).await;
     let (_, text, _) = quarantine(&factory, &["list"]).await;
-    assert_eq!(text, "nothing is set aside\n");
+    assert_eq!(text, "the quarantine is empty\n");
     set_aside(&factory, 7).await;
     let (mut found, mut after) = (vec![], None::<String>);
     loop {
@@ -129,7 +129,7 @@ async fn what_is_dropped_is_gone_and_noted() {
     let (code, _, talk) = quarantine(&factory, &["show", "message-0"]).await;
     assert_eq!(code, Some(1));
     assert!(
-        talk.contains("no message `message-0` is set aside; `muster quarantine list` names those that are"),
+        talk.contains("message `message-0` is not in the quarantine; `muster quarantine list` lists those that are"),
         "{talk}"
     );
     let (code, _, talk) = quarantine(&factory, &["list", "--reason", "not-json"]).await;

@@ -115,7 +115,10 @@ async fn what_agrees_is_said_to_and_nothing_is_left_behind() {
     assert_eq!(site.value("select count(*) as n from listed").await["n"], 0);
     let (code, stdout, stderr) = site.run("--dry-run").await;
     assert_eq!(code, Some(0), "{stderr}");
-    assert!(stdout.contains("\nAWS listed 3 certificates\n") && stdout.ends_with("\nthey agree\n"), "{stdout}");
+    assert!(
+        stdout.contains("\nAWS listed 3 certificates\n") && stdout.ends_with("\nthe ledger and AWS agree\n"),
+        "{stdout}"
+    );
     assert!(stderr.contains("comparing the ledger with 000000000000 in us-east-1"), "{stderr}");
 }
 
@@ -173,10 +176,7 @@ async fn what_aws_has_and_the_ledger_does_not_is_told_and_left_alone() {
     let before = site.everything().await;
     let (code, stdout, stderr) = site.run("--yes").await;
     assert_eq!(code, Some(6), "{stderr}");
-    let told = format!(
-        "\n1: AWS has it, the ledger does not know it (a line may just be at work)\n    {}, ACTIVE\n",
-        id(&foreign)
-    );
+    let told = format!("\n1: at AWS, not in the ledger (possibly registered just now)\n    {}, ACTIVE\n", id(&foreign));
     assert!(stdout.ends_with(&told), "{stdout}");
     assert_eq!(site.everything().await, before);
     assert!(site.is_known(&pems[0]).await);

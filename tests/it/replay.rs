@@ -124,7 +124,7 @@ async fn pressing_twice_is_one_replay() {
     ));
     let (code, _, stderr) = replay(&factory, &[BATCH, "--yes"]).await;
     assert_eq!(code, Some(0), "{stderr}");
-    assert!(stderr.contains(&format!("under way already, as replay {}", numbers[0])), "{stderr}");
+    assert!(stderr.contains(&format!("already in progress as replay {}", numbers[0])), "{stderr}");
 
     let serving = factory.serve().await;
     until_it_ended(&factory, numbers[0]).await;
@@ -198,7 +198,7 @@ async fn a_replay_that_is_cancelled_sends_nothing_more() {
     assert_eq!(n_sent(&factory), 0);
     let (code, _, stderr) = replay(&factory, &["cancel", &number.to_string()]).await;
     assert_eq!(code, Some(1));
-    assert!(stderr.contains("is not under way") && stderr.contains("muster replay list"), "{stderr}");
+    assert!(stderr.contains("is not in progress") && stderr.contains("muster replay list"), "{stderr}");
 
     let told = json(&factory, &["show", &number.to_string()]).await;
     assert_eq!((&told["state"], &told["chosen"], &told["sent"]), (&"cancelled".into(), &10.into(), &0.into()));
@@ -222,7 +222,7 @@ async fn waiting_for_a_replay_is_interrupted_in_order() {
     waiting.signal("INT");
     let (code, _, stderr) = waiting.end().await;
     assert!(
-        code == Some(130) && stderr.contains("goes on; `muster replay show") || code.is_none(),
+        code == Some(130) && stderr.contains("continues; `muster replay show") || code.is_none(),
         "{code:?} {stderr}"
     );
     assert!(factory.ledger.replays(None, 1).await.unwrap()[0].ended_at.is_none(), "the replay itself goes on");

@@ -102,7 +102,7 @@ async fn a_report_tells_what_became_of_the_batch_and_who_made_it() {
     let (code, text, said) = factory.spawn(&["report", BATCH]).end().await;
     assert_eq!(code, Some(0), "{said}");
     assert!(text.starts_with("batch batch, report of "), "{text}");
-    assert!(text.contains("\n9 announced, 4 ended, 1 parked, 4 outstanding\n"), "{text}");
+    assert!(text.contains("\n9 announced, 4 outcomes, 1 parked, 4 outstanding\n"), "{text}");
     let hash = report["certificates"][0]["ids_sha256"].as_str().unwrap();
     assert!(text.ends_with(&format!("RegisterCertificate\n             {hash}\n")), "{text}");
 }

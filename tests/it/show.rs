@@ -87,7 +87,7 @@ async fn a_certificate_is_found_by_every_name_that_it_has() {
     for part in [
         format!("certificate {id}\n    subject CN=device 7\n    issuer CN=Plant CA\n"),
         "key EC P-256, signed with ecdsa-with-SHA256\n\nbatch batch, target default (000000000000 in us-east-1), \
-         RegisterCertificate\n    registered ok\n    ref SN-7, source line-1\n    wanted ACTIVE, "
+         RegisterCertificate\n    registered ok\n    ref SN-7, source line-1\n    requested ACTIVE, "
             .to_owned(),
         format!(" ms, request id {request_id}\n\nbatch second, "),
         "\n    already_registered known\n".to_owned(),
@@ -158,7 +158,7 @@ async fn aws_is_asked_where_the_ledger_says_that_it_is() {
     iot.delete_certificate().certificate_id(&id).send().await.unwrap();
     let (code, stdout, _) = show(&factory, &[&id, "--aws"]).await;
     assert_eq!(code, Some(0));
-    assert!(stdout.ends_with("\nat AWS, target default (000000000000 in us-east-1): not there\n"), "{stdout}");
+    assert!(stdout.ends_with("\nat AWS, target default (000000000000 in us-east-1): not registered\n"), "{stdout}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,7 +169,7 @@ async fn what_is_not_known_is_an_error_with_a_hint() {
     for name in ["SN-unknown", &"0".repeat(64), "stranger.pem", "01:02"] {
         let (code, stdout, said) = show(&factory, &[name]).await;
         assert_eq!((code, stdout.as_str()), (Some(1), ""), "{said}");
-        assert!(said.contains(&format!("error: nothing is known of `{name}`\nhint: ")), "{said}");
+        assert!(said.contains(&format!("error: the ledger does not know `{name}`\nhint: ")), "{said}");
     }
     for (name, kind) in [("text.pem", "file"), ("nowhere.pem", "file"), ("SN-7", "id"), ("SN-7", "serial")] {
         let (code, _, said) = show(&factory, &[name, "--as", kind]).await;
@@ -186,7 +186,7 @@ async fn a_hundred_rows_are_shown_and_more_are_told() {
     let found = known(&factory, &["0x01"]).await;
     assert_eq!((found["certificates"].as_array().unwrap().len(), &found["has_more"]), (100, &json!(true)));
     let (_, stdout, _) = show(&factory, &["01"]).await;
-    assert!(stdout.ends_with("\nthere are more rows: these are 100\n"), "{stdout}");
+    assert!(stdout.ends_with("\nthere are more rows: only the first 100 are shown\n"), "{stdout}");
 }
 
 /// Each name is looked up by its index, in a ledger large enough for that to pay.

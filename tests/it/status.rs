@@ -146,7 +146,7 @@ async fn a_batch_of_unknown_size_and_target_says_so() {
         assert_eq!(unknown[field], Value::Null, "{field}");
     }
     let (_, text, _) = status(&factory, &["--measure", "0s", BATCH]).await;
-    assert!(text.contains("neither the ledger nor the settings have one of mars"), "{text}");
+    assert!(text.contains("neither the ledger nor the settings have one for mars"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,13 +155,13 @@ async fn a_batch_that_is_not_there_is_an_error_that_names_the_likely_ones() {
     let (code, _, said) = status(&factory, &["batsch"]).await;
     assert_eq!(code, Some(1));
     assert!(said.contains("error: the ledger does not know batch `batsch`"), "{said}");
-    assert!(said.contains("hint: it knows no batch at all"), "{said}");
+    assert!(said.contains("hint: the ledger has no batches yet"), "{said}");
     factory.enqueue(&factory.leaves(1)).await;
     factory.drain().await;
     let (_, _, said) = status(&factory, &["batsch"]).await;
     assert!(said.contains("hint: did you mean batch?"), "{said}");
     let (_, _, said) = status(&factory, &["something-else"]).await;
-    assert!(said.contains("hint: the last ones are batch;"), "{said}");
+    assert!(said.contains("hint: the latest batches are batch;"), "{said}");
 }
 
 /// The shape that scripts rely on: no field may go or change its kind.

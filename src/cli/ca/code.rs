@@ -1,4 +1,4 @@
-//! `muster ca code`: the account's registration code, and what it is for.
+//! `muster ca code`: the account's registration code and how to use it.
 
 use std::process::ExitCode;
 
@@ -10,32 +10,32 @@ use crate::config::Config;
 use crate::operator::ca_registration::CaRegistration;
 use muster_core::job::{DEFAULT_TARGET, Name};
 
-/// Prints the account's registration code, and on standard error how a CA's key proves it.
+/// Prints the account's registration code and, on standard error, how to use it.
 ///
-/// A CA in mode DEFAULT is registered with a certificate that its key signed and that has this code as its common name.
-/// Where the key is at hand, `muster ca register --key` makes that certificate by itself.
+/// To register a CA in mode DEFAULT, AWS requires a verification certificate: signed with the CA's key, with this code
+/// as its common name. If you have the key, `muster ca register --key` creates that certificate for you.
 #[derive(Args, Debug)]
 pub(super) struct CodeCommand {
-    /// The account and region, by its name in the settings.
+    /// Target (account and region), by its name in the settings.
     #[arg(long, default_value = DEFAULT_TARGET, value_name = "NAME")]
     target: Name,
 }
 
 impl CodeCommand {
-    /// Asks AWS.
+    /// Asks AWS for the code.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let code = CaRegistration::connect(config, &self.target).await?.registration_code().await?;
         stdout::print(format_args!("{code}\n"))?;
         talk(&format!(
-            "hint: where the CA's key is, make a verification certificate with\n{}\nand register with `muster ca register \
-             ca.pem --verification verification.pem`",
+            "hint: on the machine with the CA's key, create a verification certificate with\n{}\nand register it with \
+             `muster ca register ca.pem --verification verification.pem`",
             commands(&code)
         ));
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// The commands that make a verification certificate.
+/// Returns the OpenSSL commands that create a verification certificate.
 fn commands(code: &str) -> String {
     format!(
         "  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out verification.key

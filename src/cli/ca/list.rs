@@ -1,7 +1,8 @@
-//! `muster ca list`: the CAs that the ledger knows with their real status, those that jobs wait for, and those that were not
-//! registered.
+//! `muster ca list`: the CAs in the ledger with their status at AWS, those that jobs wait for, and those that could not
+//! be registered.
 //!
-//! AWS is asked for each status (`asked`); what it does not say is shown as unknown, and never makes the listing fail.
+//! Each status comes from AWS (`asked`). A status that AWS does not return is shown as unknown and never fails the
+//! list.
 
 mod asked;
 
@@ -25,14 +26,14 @@ use muster_core::job::{CertificateMode, CertificateStatus, Name};
 
 use asked::AwsView;
 
-/// Lists CAs: those that the ledger knows with their status at AWS, those that jobs wait for, and those that could not be
+/// Lists CAs: those in the ledger with their status at AWS, those that jobs wait for, and those that could not be
 /// registered.
 ///
-/// AWS is asked for the status of the first 100 CAs, five a second, which needs `iot:DescribeCACertificate`; the ledger keeps
-/// the answers. If AWS cannot be asked, the status is shown as unknown, with the last one that Muster knew.
+/// Reads the status of the first 100 CAs from AWS, five per second; this needs `iot:DescribeCACertificate`. The ledger
+/// keeps the answers. If AWS cannot be asked, the status is shown as unknown, together with the last known one.
 #[derive(Args, Debug)]
 pub(super) struct ListCas {
-    /// Does not ask AWS: shows what the ledger knows.
+    /// Shows only the ledger; does not ask AWS.
     #[arg(long)]
     offline: bool,
     /// Prints the list as JSON.
@@ -41,7 +42,7 @@ pub(super) struct ListCas {
 }
 
 impl ListCas {
-    /// Reads the ledger, and asks AWS.
+    /// Reads the ledger and asks AWS.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let ledger = ledger::open(config).await?;
         let listing = self.read(config, &ledger).await;
@@ -62,7 +63,7 @@ impl ListCas {
         } else {
             asked::ask(config, ledger, &reports).await
         };
-        // Read after AWS was asked: a CA that is active now is waited for no more.
+        // Read after AWS was asked: no job waits any longer for a CA that turned out to be active.
         let holds = ledger.holds_report().await?;
         let known: Vec<_> = reports.into_iter().zip(answers).collect();
         let waited_for = holds.iter().filter_map(|hold| WaitedFor::of(hold, &known)).collect();
@@ -72,17 +73,17 @@ impl ListCas {
     }
 }
 
-/// All of them.
+/// The whole list.
 #[derive(Debug, Serialize)]
 struct CaListing {
     registered: Vec<Registered>,
-    /// Those that are not registered or not active, and have jobs that wait for them.
+    /// CAs that are not registered or not active, and that jobs wait for.
     waited_for: Vec<WaitedFor>,
-    /// The last thousand that could not be registered.
+    /// The last 1,000 CAs that could not be registered.
     not_in: Vec<NotIn>,
 }
 
-/// A CA that the ledger knows to be registered.
+/// A CA that is registered according to the ledger.
 #[derive(Debug, Serialize)]
 struct Registered {
     subject: String,
@@ -92,32 +93,32 @@ struct Registered {
     targets: Vec<Name>,
     /// Null: unknown.
     certificate_mode: Option<CertificateMode>,
-    /// What AWS says now; where it does not, the last status that Muster knew. Null: unknown, or AWS has it no more.
+    /// The current status at AWS or, if AWS did not return it, the last known one. Null: unknown, or deleted at AWS.
     certificate_status: Option<CertificateStatus>,
-    /// Where the status is from: `aws`, now, or `ledger`, the last that Muster knew.
+    /// Source of the status: `aws` (current) or `ledger` (the last known one).
     status_source: &'static str,
-    /// Why AWS did not say the status.
+    /// Why AWS did not return the status.
     status_unknown_because: Option<String>,
-    /// Whether AWS has it. Null: AWS did not say.
+    /// Whether AWS has the CA. Null: unknown.
     is_at_aws: Option<bool>,
     valid_from: String,
     valid_until: String,
     #[serde(with = "time::serde::rfc3339")]
     since: OffsetDateTime,
-    /// How many jobs wait for it, counted up to 10,000 for each target.
+    /// Number of jobs waiting for it, counted up to 10,000 per target.
     n_waiting: u64,
 }
 
-/// A CA that jobs wait for, known by the hold on its certificates.
+/// A CA that jobs wait for, found through the hold on its certificates.
 #[derive(Debug, Serialize)]
 struct WaitedFor {
     /// Null: an older version of Muster opened the hold, and the ledger does not know the CA.
     subject: Option<String>,
     target: String,
-    /// How many jobs wait, counted up to 10,000.
+    /// Number of waiting jobs, counted up to 10,000.
     n_waiting: u64,
     hold: String,
-    /// What is held, in words.
+    /// What is held, for people.
     title: String,
     /// The command that fixes it.
     fix: Option<String>,
@@ -164,15 +165,15 @@ impl Registered {
         }
     }
 
-    /// Its status in words.
+    /// Returns the status for people.
     fn status(&self) -> String {
         let known = self.certificate_status.map(|status| status.to_string());
         match (self.is_at_aws, &self.status_unknown_because) {
-            (Some(false), _) => "not registered: AWS does not have it any more".to_owned(),
+            (Some(false), _) => "not registered: AWS no longer has it".to_owned(),
             (_, Some(cause)) => {
                 let known = known.map_or_else(
-                    || "Muster never knew it".to_owned(),
-                    |known| format!("it was {known} when Muster last set it or asked for it"),
+                    || "no earlier status is known".to_owned(),
+                    |known| format!("it was {known} when Muster last set or read it"),
                 );
                 format!("unknown: {cause}; {known}")
             }
@@ -180,7 +181,7 @@ impl Registered {
         }
     }
 
-    /// Where it is registered, as jobs name it where any can.
+    /// Returns where it is registered: the target names, if any, and the account.
     fn place(&self) -> String {
         let names: Vec<_> = self.targets.iter().map(Name::as_str).collect();
         let account = format!("{} in {}", self.account, self.region);
@@ -189,7 +190,7 @@ impl Registered {
 }
 
 impl WaitedFor {
-    /// The CA of a hold that jobs wait for; none of any other hold.
+    /// Returns the CA behind an issuer hold that jobs wait for; `None` for any other hold.
     fn of(report: &HoldReport, known: &[(AuthorityReport, AwsView)]) -> Option<Self> {
         let is_waited_for = report.released_at.is_none() && report.n_waiting > 0;
         if report.hold.kind() != Some(HoldKind::Issuer) || !is_waited_for {
@@ -213,10 +214,10 @@ impl WaitedFor {
     }
 }
 
-/// A hold whose CA, or another one of its name, is active by now.
+/// Describes a hold whose CA, or another CA of the same name, has become active.
 fn active_now(hold: &HoldKey) -> Notice {
     Notice {
-        title: "AWS has a CA of this name that is ACTIVE: the next probe resends the jobs if it signed them".to_owned(),
+        title: "AWS has an ACTIVE CA of this name: the next probe resends the jobs if that CA signed them".to_owned(),
         fix: Some(format!("muster holds release {}", printable(hold.as_str()))),
     }
 }
@@ -239,7 +240,7 @@ impl NotIn {
 impl fmt::Display for CaListing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.registered.is_empty() {
-            writeln!(f, "The ledger knows no registered CA.")?;
+            writeln!(f, "The ledger has no registered CA.")?;
         } else {
             write_section(f, "Registered CAs:", &self.registered)?;
         }

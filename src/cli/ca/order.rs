@@ -1,4 +1,4 @@
-//! What somebody wants registered: the arguments and the files that they name.
+//! The arguments of `muster ca register` and the files that they name.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,90 +9,96 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::intake::manifest;
+use muster_core::advice::{Advice, Exit};
 use muster_core::certificate::chain::{self, Meant};
 use muster_core::job::{
     CertificateMode, DEFAULT_TARGET, Name, RegisterCaCertificate, RegistrationConfig, Tag, UNBATCHED,
 };
 use muster_core::proof::verification_certificate;
+use std::borrow::Cow;
 use time::OffsetDateTime;
 
-/// The CA, and how it shall be registered.
+/// The CA and how to register it.
 #[derive(Args, Debug)]
 pub(super) struct CaOrder {
-    /// The CA's certificate, as PEM or DER.
+    /// The CA's certificate, PEM or DER.
     #[arg(value_name = "FILE")]
     ca: PathBuf,
-    /// The account and region, by its name in the settings.
+    /// Target (account and region), by its name in the settings.
     #[arg(long, default_value = DEFAULT_TARGET, value_name = "NAME")]
     pub(super) target: Name,
-    /// What it is counted under.
+    /// Batch that counts the registration.
     #[arg(long, default_value = UNBATCHED, value_name = "NAME")]
     pub(super) batch: Name,
-    /// How AWS tells the account of a device: by its CA, which wants proof of the CA's key, or by the server name that it
-    /// sends.
+    /// How AWS finds the account of a connecting device: `default`, by its CA, which requires proof that you own the
+    /// CA's key; `sni-only`, by the server name that the device sends.
     #[arg(long, ignore_case = true, default_value = "default", value_parser = mode())]
     pub(super) mode: CertificateMode,
-    /// The CA's private key as PEM, which makes the proof by itself; `-` is standard input. It is never sent or kept.
+    /// The CA's private key (PEM), to create the proof; `-` is standard input. The key is never sent or stored.
     #[arg(long, value_name = "FILE", conflicts_with = "verification")]
     key: Option<PathBuf>,
-    /// A certificate that the CA signed, with the registration code of `muster ca code` as its common name.
+    /// A certificate signed by the CA with the registration code of `muster ca code` as its common name.
     #[arg(long, value_name = "FILE")]
     verification: Option<PathBuf>,
-    /// Registers it as ACTIVE, so that certificates that it issued can be registered; AWS's default is INACTIVE. If AWS has
-    /// the CA already and it is INACTIVE, activates it, which needs `iot:UpdateCACertificate`.
+    /// Registers the CA as ACTIVE, so that certificates it issued can be registered; AWS's default is INACTIVE. If AWS
+    /// already has the CA and it is INACTIVE, activates it, which needs `iot:UpdateCACertificate`.
     #[arg(long)]
     activate: bool,
     /// Lets devices register their own certificates when they first connect.
     #[arg(long)]
     allow_auto_registration: bool,
-    /// The provisioning template for devices that do so, by its name in the account.
+    /// Provisioning template for these devices, by its name in the account.
     #[arg(long, value_name = "NAME", conflicts_with = "template_body")]
     template: Option<String>,
-    /// The provisioning template itself, as a file of JSON.
+    /// Provisioning template for these devices, as a JSON file.
     #[arg(long, value_name = "FILE", requires = "role")]
     template_body: Option<PathBuf>,
-    /// The role that the template works with.
+    /// IAM role that the template uses.
     #[arg(long, value_name = "ARN")]
     role: Option<String>,
-    /// A tag; may be given several times.
+    /// Tag of the CA. Can be repeated.
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
     tags: Vec<Tag>,
 }
 
-/// What the arguments cannot mean together.
+/// Arguments that contradict each other.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum OrderError {
-    /// Mode DEFAULT has no proof.
-    #[error("mode DEFAULT needs proof that the CA's key is yours: give --key or --verification")]
+    /// Mode DEFAULT without a proof.
+    #[error("mode DEFAULT needs proof that you own the CA's key: pass --key or --verification")]
     NoProof {
-        /// The account's registration code, where AWS said it.
+        /// The account's registration code, if AWS returned it.
         code: Option<String>,
     },
-    /// Mode `SNI_ONLY` has one.
-    #[error("mode SNI_ONLY takes no proof of the CA's key: leave --key and --verification out")]
+    /// Mode `SNI_ONLY` with a proof.
+    #[error("mode SNI_ONLY takes no proof of the CA's key: omit --key and --verification")]
     ProofUnwanted,
 }
 
-impl OrderError {
-    /// What to do.
-    pub(in crate::cli) fn hint(&self) -> String {
-        match self {
+impl Advice for OrderError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self {
             Self::NoProof { code: Some(code) } => {
-                format!("the registration code is {code}; `muster ca code` tells how a certificate with it is made")
+                format!("the registration code is {code}; `muster ca code` shows how to create a certificate with it")
             }
-            Self::NoProof { code: None } => "`muster ca code` tells how a proof is made".to_owned(),
+            Self::NoProof { code: None } => "`muster ca code` shows how to create a proof".to_owned(),
             Self::ProofUnwanted => "or register it with --mode default".to_owned(),
-        }
+        };
+        Some(hint.into())
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Usage
     }
 }
 
-/// How a CA proves its key.
+/// The proof of ownership of a CA's key.
 pub(super) enum ProofSource {
     /// The key itself.
     Key(SecretString),
-    /// A certificate that the key signed.
+    /// A certificate signed with the key.
     Certificate(String),
-    /// Not at all.
+    /// No proof is needed.
     Unneeded,
 }
 
@@ -102,7 +108,7 @@ fn mode() -> impl TypedValueParser<Value = CertificateMode> {
     })
 }
 
-/// Reads a tag; a value may hold further equals signs.
+/// Parses a tag; the value may contain further equals signs.
 fn tag(text: &str) -> Result<Tag, String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok(Tag { key: key.to_owned(), value: Some(value.to_owned()) }),
@@ -116,7 +122,7 @@ impl CaOrder {
         manifest::read_text(&self.ca).with_context(|| cannot_read(&self.ca))
     }
 
-    /// Reads what proves the CA's key.
+    /// Reads the proof of the CA's key.
     pub(super) fn read_proof(&self) -> anyhow::Result<ProofSource> {
         Ok(match (self.mode, &self.key, &self.verification) {
             (CertificateMode::SniOnly, None, None) => ProofSource::Unneeded,
@@ -127,7 +133,7 @@ impl CaOrder {
         })
     }
 
-    /// The fields of the call. `code` is the registration code, which a mode without proof has no need of.
+    /// Returns the fields of the call. `code` is the registration code; a mode without proof does not need it.
     pub(super) fn request(
         &self,
         ca: String,
@@ -137,7 +143,7 @@ impl CaOrder {
         let verification_certificate = match proof {
             ProofSource::Unneeded => None,
             ProofSource::Certificate(pem) => Some(pem),
-            // What is no CA has no proof: the precheck tells what is wrong with it.
+            // Without a CA certificate there is no proof to create; the precheck reports what is wrong with the input.
             ProofSource::Key(key) => match chain::end(&ca).ok().filter(|ca| ca.certificate.is_ca()) {
                 Some(Meant { certificate: ca, .. }) => Some(verification_certificate(
                     &ca,
@@ -159,7 +165,7 @@ impl CaOrder {
         })
     }
 
-    /// The command line that activates the CA.
+    /// Returns the command line that activates the CA.
     pub(super) fn activating_command(&self) -> String {
         let mut words = vec!["muster ca register".to_owned(), quoted(&self.ca.display().to_string())];
         if self.mode == CertificateMode::SniOnly {
@@ -185,12 +191,12 @@ impl CaOrder {
     }
 }
 
-/// Reads a file with a certificate in whatever form; `-` is standard input.
+/// Reads a certificate file, PEM or DER; `-` is standard input.
 fn read_certificate(path: &Path) -> anyhow::Result<String> {
     if path == Path::new("-") { read_text(path) } else { manifest::read_text(path).with_context(|| cannot_read(path)) }
 }
 
-/// Reads a file of text; `-` is standard input.
+/// Reads a text file; `-` is standard input.
 fn read_text(path: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     let read = if path == Path::new("-") {
@@ -202,7 +208,7 @@ fn read_text(path: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// A word as a shell takes it.
+/// Quotes a word for a shell if necessary.
 fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._/+@=-:,".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {

@@ -1,4 +1,4 @@
-//! What a dry run of `muster ca register` would do, from what AWS has now.
+//! What `muster ca register` would do, given what AWS has now.
 
 use serde::Serialize;
 
@@ -11,16 +11,16 @@ use muster_core::job::CertificateStatus;
 pub(super) enum CaPlan {
     /// AWS does not have the CA: it would be registered.
     Register,
-    /// AWS has it, not active: it would be activated.
+    /// AWS has it, but not active: it would be activated.
     Activate,
-    /// AWS has it, and nothing else was asked for.
+    /// AWS has it and nothing else was requested.
     Nothing,
-    /// AWS did not say: it would be registered; if AWS has it, it would be activated where that was asked for.
+    /// AWS did not answer: it would be registered or, if AWS has it and activation was requested, activated.
     Unknown,
 }
 
 impl CaPlan {
-    /// What would be done for a CA, by what AWS has of it.
+    /// Returns the plan for a CA, given what AWS has of it.
     pub(super) fn of(existing: Option<&Existing>, wanted: CertificateStatus) -> Self {
         match existing.map(|existing| existing.status) {
             None => Self::Register,
@@ -30,7 +30,7 @@ impl CaPlan {
         }
     }
 
-    /// The plan in words.
+    /// Returns the plan for people.
     pub(super) fn in_words(self, wanted: CertificateStatus) -> &'static str {
         match self {
             Self::Register => "would be registered",

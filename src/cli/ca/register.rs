@@ -1,4 +1,4 @@
-//! `muster ca register`: registers a CA at once, beside the workers and with their quota.
+//! `muster ca register`: registers a CA immediately, next to the workers and within their quota.
 
 use std::process::ExitCode;
 
@@ -19,17 +19,17 @@ use muster_core::account::Account;
 use muster_core::job::{Job, Request};
 use muster_core::precheck::{CheckedCertificate, Precheck};
 
-/// Registers a CA at once, without the queue, and activates it with --activate.
+/// Registers a CA immediately, without the queue, and activates it with --activate.
 ///
-/// The call takes a token of the quota that all workers share, is retried as theirs are, and is recorded in the ledger. AWS
-/// is always asked, even if the ledger knows the CA. If AWS has the CA already but it is INACTIVE, --activate activates it
-/// (`UpdateCACertificate`). Jobs that wait for the CA are resent once it is active.
+/// The call takes a permit of the quota that all workers share, is retried like their calls, and is recorded in the
+/// ledger. AWS is always asked, even if the ledger knows the CA. If AWS already has the CA but it is INACTIVE,
+/// --activate activates it (`UpdateCACertificate`). Jobs that wait for the CA are resent once it is active.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Register {
     #[command(flatten)]
     order: CaOrder,
-    /// Prechecks only, asks AWS whether it has the CA, and shows what would be done.
+    /// Only runs the precheck, asks AWS whether it has the CA, and shows what would be done.
     #[arg(long)]
     dry_run: bool,
     /// Prints the result as JSON.
@@ -40,13 +40,13 @@ pub(super) struct Register {
 const AFTER_HELP: &str = "\
 Exit codes:
   0  the CA is registered, and active if --activate was given
-  3  it was rejected before the call, or AWS refused to register or activate it
+  3  the precheck rejected the CA, or AWS refused to register or activate it
   4  AWS denies a call: the credentials lack a permission
   5  AWS could not be reached, or answered every attempt with a throttle or a server error
-Others are those of `muster --help`.";
+For other exit codes see `muster --help`.";
 
 impl Register {
-    /// Registers.
+    /// Registers the CA and prints the result.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let ca = self.order.read_ca()?;
         let proof = match self.order.read_proof() {
@@ -61,7 +61,7 @@ impl Register {
         Ok(report.exit_code())
     }
 
-    /// Adds the registration code to the error of whoever gave no proof, where AWS says it.
+    /// Adds the registration code to the error about a missing proof, if AWS returns it.
     async fn with_code(&self, mut error: anyhow::Error, config: &Config) -> anyhow::Error {
         if let Some(OrderError::NoProof { code }) = error.downcast_mut()
             && let Ok(single) = CaRegistration::connect(config, &self.order.target).await
@@ -107,7 +107,7 @@ impl Register {
     async fn audit(&self, ledger: &Ledger, report: &CaReport) -> anyhow::Result<()> {
         let (what, detail) = report.audited();
         let action = AuditAction { who: &operator::who(), action: "ca register", what: &what, detail };
-        ledger.audit(&action).await.context("the CA was handled, and who did it could not be recorded")
+        ledger.audit(&action).await.context("the CA was processed, but the audit entry could not be recorded")
     }
 
     fn job(&self, request: Request) -> Job {
@@ -123,9 +123,9 @@ impl Register {
     }
 }
 
-/// The CAs of its name that the ledger knows; none where it does not say, as they only help to tell what was done.
+/// Returns the CAs of the same name in the ledger. They only improve the report, so a ledger error returns none.
 async fn namesakes(ledger: &Ledger, account: &Account, certificate: &CheckedCertificate) -> Vec<Authority> {
     let Some(name) = certificate.subject_key() else { return vec![] };
     let found = ledger.authorities_named(&account.id, &account.region, name).await;
-    found.inspect_err(|error| warn!(%error, "cannot look up the CAs of a name")).unwrap_or_default()
+    found.inspect_err(|error| warn!(%error, "cannot look up the CAs of the same name")).unwrap_or_default()
 }

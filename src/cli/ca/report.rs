@@ -1,4 +1,5 @@
-//! The result for one CA, for people and as JSON: its first line and its status never contradict each other.
+//! The result of `muster ca register`, for people and as JSON. Its first line and its status never contradict each
+//! other.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -25,7 +26,7 @@ use muster_core::precheck::{Call, CheckedCertificate, Rejection, Warning};
 #[derive(Debug, Serialize)]
 pub(super) struct CaReport {
     dry_run: bool,
-    /// In a dry run, what would be done. Null: it was done, or rejected.
+    /// What a dry run would do. Null: not a dry run, or rejected.
     plan: Option<CaPlan>,
     /// The outcome. Null: a dry run that found nothing wrong.
     status: Option<String>,
@@ -39,27 +40,27 @@ pub(super) struct CaReport {
     account: String,
     region: String,
     batch: String,
-    /// None: unknown.
+    /// Null: unknown.
     certificate_mode: Option<CertificateMode>,
-    /// Its status at AWS. Null: it is not there, or unknown.
+    /// Its status at AWS. Null: not registered, or unknown.
     certificate_status: Option<CertificateStatus>,
-    /// Why the status of a CA that AWS has is not known.
+    /// Why the status of a registered CA is unknown.
     status_unknown_because: Option<String>,
-    /// AWS had it already, and it was activated now.
+    /// AWS already had the CA, and this command activated it.
     activated: bool,
     valid_until: Option<String>,
     warnings: Vec<String>,
-    /// The fields of the call, of a dry run.
+    /// The fields of the call, in a dry run.
     request: Option<RegisterCaCertificate>,
     #[serde(skip)]
     wanted: CertificateStatus,
-    /// The command line that activates it.
+    /// The command line that activates the CA.
     #[serde(skip)]
     activating_command: String,
 }
 
 impl CaReport {
-    /// For the audit: what it was done to, and what came of it.
+    /// Returns the subject and the result for the audit.
     pub(super) fn audited(&self) -> (String, Value) {
         let what = self.subject.clone().unwrap_or_else(|| "a CA that cannot be read".to_owned());
         let detail = json!({
@@ -73,7 +74,7 @@ impl CaReport {
         (what, detail)
     }
 
-    /// What is known of it before it comes to anything.
+    /// Starts the report with what is known before any result.
     pub(super) fn of(order: &CaOrder, account: &Account, job: &Job, warnings: &[Warning]) -> Self {
         let ca = job.request.certificate();
         Self {
@@ -102,7 +103,7 @@ impl CaReport {
         }
     }
 
-    /// The precheck rejected it.
+    /// Adds a rejection by the precheck.
     pub(super) fn rejected(self, rejection: &Rejection) -> Self {
         let code = rejection.code();
         Self {
@@ -114,7 +115,7 @@ impl CaReport {
         }
     }
 
-    /// What would be done, by what AWS has now.
+    /// Adds what a dry run would do, given what AWS has now.
     pub(super) fn dry(self, certificate: &CheckedCertificate, existing: Option<&Existing>) -> Self {
         let request = match certificate.call() {
             Call::RegisterCaCertificate { request, .. } => Some((**request).clone()),
@@ -126,7 +127,7 @@ impl CaReport {
         Self { hint, ..dry }
     }
 
-    /// Takes over what AWS has of the CA.
+    /// Adds what AWS already has of the CA.
     fn with_existing(self, existing: Option<&Existing>) -> Self {
         let Some(existing) = existing else { return self };
         Self {
@@ -138,14 +139,14 @@ impl CaReport {
         }
     }
 
-    /// The outcome; `namesakes` are the CAs of its name that the ledger knows by now.
+    /// Adds the outcome; `namesakes` are the CAs of the same name in the ledger.
     pub(super) fn ended(self, Registration { outcome, existing }: &Registration, namesakes: &[Authority]) -> Self {
         let known = namesakes.iter().find(|its| Some(its.certificate_id) == outcome.certificate_id);
         let was_there = existing.is_some();
         let ended = Self {
             status: Some(outcome.status().to_string()),
             code: Some(outcome.code.as_str()),
-            // What the ledger says of a CA that was there, the status says here.
+            // For a CA that AWS already had, the status below replaces the ledger's detail.
             detail: outcome.detail.clone().filter(|_| !was_there),
             certificate_status: outcome.known_status,
             ..self
@@ -156,25 +157,25 @@ impl CaReport {
         Self { certificate_mode: mode, hint, ..ended }
     }
 
-    /// What to do about an outcome.
+    /// Returns the hint for an outcome.
     fn hint_for(&self, code: Code, namesakes: &[Authority]) -> Option<String> {
         Some(match code {
             Code::LimitExceeded => limit_advice(namesakes),
-            Code::RegistrationCode => "AWS has another registration code by now; `muster ca code` prints it".to_owned(),
+            Code::RegistrationCode => "AWS has another registration code now; `muster ca code` prints it".to_owned(),
             Code::ResourceNotFound => "check that the account has the template and the role".to_owned(),
-            // Nobody asked for INACTIVE: it is what AWS takes where nothing is said.
+            // INACTIVE was not requested; it is AWS's default.
             Code::Ok | Code::AnswerLost if self.wanted != CertificateStatus::Active => format!(
                 "the CA is INACTIVE, so certificates that it issued cannot be registered; `{}` activates it",
                 self.activating_command
             ),
             _ if code.status() == Status::Exhausted => {
-                "run it again: a CA that is registered stays as it is".to_owned()
+                "run the command again: a registered CA stays as it is".to_owned()
             }
             _ => return None,
         })
     }
 
-    /// What to do about a CA that AWS had already.
+    /// Returns the hint for a CA that AWS already had.
     fn hint_for_existing(&self) -> Option<String> {
         let command = &self.activating_command;
         match self.certificate_status {
@@ -188,7 +189,7 @@ impl CaReport {
         }
     }
 
-    /// The exit code of the command.
+    /// Returns the exit code of the command.
     pub(super) fn exit_code(&self) -> ExitCode {
         let is_unreached = [Code::ServerError, Code::Timeout, Code::Transport].map(Code::as_str);
         if self.is_success() {
@@ -200,13 +201,13 @@ impl CaReport {
         }
     }
 
-    /// Says whether AWS has the CA, or a dry run found nothing wrong.
+    /// Returns whether AWS has the CA, or a dry run found nothing wrong.
     fn is_success(&self) -> bool {
         let status = self.status.as_deref().and_then(|status| status.parse::<Status>().ok());
         status.map_or(self.dry_run, Status::is_success)
     }
 
-    /// Prints it, and its hint on standard error.
+    /// Prints the report, and its warnings and hint on standard error.
     pub(super) fn print(&self, is_json: bool) -> anyhow::Result<()> {
         if is_json {
             stdout::print_json(self)?;
@@ -247,7 +248,7 @@ impl fmt::Display for CaReport {
 }
 
 impl CaReport {
-    /// The result in a few words.
+    /// Returns the result in a few words.
     fn result(&self) -> String {
         let done = self.status.as_deref().unwrap_or_default().replace('_', " ");
         match self.plan {
@@ -257,7 +258,7 @@ impl CaReport {
         }
     }
 
-    /// Its status at AWS, or the one that it would get.
+    /// Returns its status at AWS, or the one it would get.
     fn shown_status(&self) -> Option<String> {
         if !self.is_success() {
             return None;
@@ -273,7 +274,7 @@ impl CaReport {
     }
 }
 
-/// What of a request the rest of the report does not tell.
+/// Writes the fields of a request that the rest of the report does not show.
 fn write_request(f: &mut fmt::Formatter<'_>, request: &RegisterCaCertificate) -> fmt::Result {
     let proof = if request.verification_certificate.is_some() { "a verification certificate" } else { "none" };
     writeln!(f, "    {:<13}{proof}", "proof")?;
@@ -281,7 +282,7 @@ fn write_request(f: &mut fmt::Formatter<'_>, request: &RegisterCaCertificate) ->
         writeln!(f, "    {:<13}devices may register themselves", "auto")?;
     }
     if let Some(config) = &request.registration_config {
-        let template = config.template_name.as_deref().unwrap_or("of its own");
+        let template = config.template_name.as_deref().unwrap_or("inline");
         let role = config.role_arn.as_deref().unwrap_or("none");
         writeln!(f, "    {:<13}{}, role {}", "template", printable(template), printable(role))?;
     }
@@ -296,7 +297,7 @@ fn or_unknown(word: Option<impl fmt::Display>) -> String {
     word.map_or_else(|| "unknown".to_owned(), |word| word.to_string())
 }
 
-/// The name of a CA in all of AWS; regions of China and of the government are worlds of their own.
+/// Returns the CA's ARN. China and the US government regions are separate partitions.
 fn arn(account: &Account, id: CertificateId) -> String {
     let partition = match account.region.split('-').next() {
         Some("cn") => "aws-cn",

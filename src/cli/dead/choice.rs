@@ -1,33 +1,33 @@
-//! Which dead letters are meant.
+//! Selects dead letters.
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use muster_core::job::{Job, Name};
 
-/// Which messages are meant.
+/// The dead letters to process.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 pub(super) struct DeadChoice {
-    /// The messages, as the list names them.
+    /// Message ids, as shown by `muster dead list`.
     #[arg(value_name = "MESSAGE_ID")]
     ids: Vec<String>,
-    /// All of them.
+    /// All messages.
     #[arg(long)]
     all: bool,
-    /// The jobs of a batch.
+    /// All jobs of a batch.
     #[arg(long, value_name = "NAME")]
     batch: Option<Name>,
 }
 
 impl DeadChoice {
-    /// Says whether a message is meant, which may be a job.
+    /// Returns whether a message is selected; `job` is the job it contains, if any.
     pub(super) fn is_meant(&self, id: &str, job: Option<&Job>) -> bool {
         let is_of_batch = self.batch.as_ref().is_some_and(|batch| job.is_some_and(|job| job.batch == *batch));
         self.all || is_of_batch || self.ids.iter().any(|named| named == id)
     }
 
-    /// How many messages are named; none where it is not known.
+    /// Returns the number of distinct messages named; `None` if they were not selected by id.
     pub(super) fn n_named(&self) -> Option<usize> {
         let mut ids: Vec<&String> = self.ids.iter().collect();
         ids.sort_unstable();
@@ -35,7 +35,7 @@ impl DeadChoice {
         (!ids.is_empty()).then_some(ids.len())
     }
 
-    /// For a question.
+    /// Returns the selection in words, for a question.
     pub(super) fn described(&self) -> String {
         match (&self.batch, self.n_named()) {
             (Some(batch), _) => format!("all jobs of batch {batch}"),
@@ -45,7 +45,7 @@ impl DeadChoice {
         }
     }
 
-    /// For the audit.
+    /// Returns the selection for the audit.
     pub(super) fn audited(&self) -> Value {
         match &self.batch {
             Some(batch) => json!({ "batch": batch }),

@@ -1,4 +1,4 @@
-//! `muster dead drop`: takes dead letters out of the way.
+//! `muster dead drop`: moves dead letters to the quarantine.
 
 use std::process::ExitCode;
 
@@ -8,10 +8,10 @@ use super::sweep::{self, SweepOrder};
 use super::tally::Deed;
 use crate::config::Config;
 
-/// Moves dead letters to the quarantine of the ledger, with the reason `dropped`.
+/// Moves dead letters to the ledger's quarantine, with the reason `dropped`.
 ///
-/// So nothing is lost: `muster quarantine` shows them, sends them again or drops them for good. Private keys in them are
-/// blanked.
+/// Nothing is lost: `muster quarantine` shows them, replays them or drops them permanently. Private keys in the bodies
+/// are redacted.
 #[derive(Args, Debug)]
 pub(super) struct DiscardDead {
     #[command(flatten)]
@@ -19,7 +19,7 @@ pub(super) struct DiscardDead {
 }
 
 impl DiscardDead {
-    /// Goes through the dead-letter queues.
+    /// Sweeps the dead-letter queues.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         sweep::run(Deed::Drop, self.order, config).await
     }

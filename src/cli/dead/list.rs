@@ -1,4 +1,4 @@
-//! `muster dead list`: what lies in the dead-letter queues.
+//! `muster dead list`: the messages in the dead-letter queues.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -18,19 +18,19 @@ use crate::operator::redrive::Redrive;
 use muster_core::certificate::CertificateId;
 use muster_core::job::{Job, Name, Operation, ParseError};
 
-/// How long listed messages stay hidden where they cannot be given back.
+/// Visibility timeout of listed messages: how long they stay hidden if they cannot be released.
 const HIDDEN: Duration = Duration::from_secs(30);
 
-/// Lists what lies in the dead-letter queues, never with the bodies.
+/// Lists the messages in the dead-letter queues, without their bodies.
 ///
-/// Messages are received for it and given back at once when the list is complete, also on Ctrl-C. That counts as a
-/// delivery, which has no effect on a dead-letter queue without a redrive policy of its own.
+/// Messages are received and then released as soon as the list is complete, or on Ctrl-C. This counts as a delivery,
+/// which has no effect on a dead-letter queue without a redrive policy of its own.
 #[derive(Args, Debug)]
 pub(super) struct ListDead {
-    /// Whose dead-letter queue; both by default.
+    /// Reads only the dead-letter queue of this job queue [default: both].
     #[arg(long, value_name = "QUEUE")]
     queue: Option<Of>,
-    /// Most messages that are listed.
+    /// Maximum number of messages to list.
     #[arg(long, default_value_t = 100, value_name = "N")]
     limit: usize,
     /// Prints the list as JSON.
@@ -39,7 +39,7 @@ pub(super) struct ListDead {
 }
 
 impl ListDead {
-    /// Receives, lists and gives back.
+    /// Receives, lists and releases the messages.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let stop = signals::stop_token()?;
         let queues = DeadQueues::open(config, self.queue).await?;
@@ -86,7 +86,7 @@ fn summary(dead: &DeadQueue, letters: &[ListedLetter]) -> String {
     let there = dead.attributes.messages().max(n);
     match there {
         0 => format!("{}: empty", dead.name()),
-        _ if n == there => format!("{}: {} in all", dead.name(), grouped(n)),
+        _ if n == there => format!("{}: {} in total", dead.name(), grouped(n)),
         _ => format!("{}: {} shown of about {}", dead.name(), grouped(n), grouped(there)),
     }
 }
@@ -99,13 +99,13 @@ struct ListedLetter {
     #[serde(with = "time::serde::rfc3339")]
     sent_at: OffsetDateTime,
     receive_count: u32,
-    /// Null: it is no job.
+    /// Null: not a job.
     job: Option<LetterJob>,
-    /// Why it is no job.
+    /// Why it is not a job.
     no_job: Option<NotAJobReason>,
 }
 
-/// A job, as far as a person needs it.
+/// The fields of a job that help an operator.
 #[derive(Debug, Serialize)]
 struct LetterJob {
     operation: Operation,
@@ -167,7 +167,7 @@ impl fmt::Display for ListedLetter {
         writeln!(f, "{id}")?;
         writeln!(f, "    sent {sent_at}, received {times}")?;
         if let Some(no_job) = &self.no_job {
-            writeln!(f, "    no job, {}: {}", no_job.reason, printable(&no_job.detail))?;
+            writeln!(f, "    not a job, {}: {}", no_job.reason, printable(&no_job.detail))?;
         }
         self.job.iter().try_for_each(|job| job.fmt(f))
     }

@@ -1,4 +1,4 @@
-//! The dead-letter queues of the queues of jobs.
+//! The dead-letter queues of the job queues.
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
@@ -7,33 +7,33 @@ use crate::aws::identity;
 use crate::aws::queue::{Queue, QueueAttributes};
 use crate::config::Config;
 
-/// Whose dead-letter queue.
+/// The job queue whose dead-letter queue to read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(super) enum Of {
-    /// The one of `queue.name`.
+    /// The dead-letter queue of `queue.name`.
     Main,
-    /// The one of `queue.replay`.
+    /// The dead-letter queue of `queue.replay`.
     Replay,
 }
 
-/// A dead-letter queue, and what it holds.
+/// A dead-letter queue and its attributes.
 #[derive(Debug)]
 pub(super) struct DeadQueue {
     pub(super) queue: Queue,
     pub(super) attributes: QueueAttributes,
 }
 
-/// The queues of jobs and their dead-letter queues.
+/// The dead-letter queues, and the queue for resending.
 #[derive(Debug)]
 pub(super) struct DeadQueues {
-    /// Where jobs are sent again.
+    /// The queue to which jobs are resent.
     pub(super) for_sent_again: Queue,
-    /// Each once: both queues of jobs may share one.
+    /// Each queue once: both job queues may share one.
     pub(super) dead: Vec<DeadQueue>,
 }
 
 impl DeadQueues {
-    /// Opens the queues of jobs and finds the dead-letter queue of one of them, or of both.
+    /// Opens the job queues and finds the dead-letter queue of one of them, or of both.
     pub(super) async fn open(config: &Config, of: Option<Of>) -> anyhow::Result<Self> {
         if of == Some(Of::Replay) && config.queue.replay.is_none() {
             bail!("there is no second queue: `queue.replay` is not set");
@@ -53,12 +53,12 @@ impl DeadQueues {
             }
         }
         if dead.is_empty() {
-            bail!("no dead-letter queue is configured: give the queue a RedrivePolicy with maxReceiveCount 20");
+            bail!("no dead-letter queue is configured: set a RedrivePolicy with maxReceiveCount 20 on the queue");
         }
         Ok(Self { for_sent_again: replay.unwrap_or(main), dead })
     }
 
-    /// The dead-letter queues and how much they hold, for a question.
+    /// Returns the dead-letter queues and their approximate sizes, for a question.
     pub(super) fn described(&self) -> String {
         let each = self.dead.iter().map(|dead| format!("`{}` (about {})", dead.name(), dead.attributes.messages()));
         each.collect::<Vec<_>>().join(" and ")
@@ -69,7 +69,7 @@ impl DeadQueue {
     async fn of(queue: &Queue) -> anyhow::Result<Option<Self>> {
         let Some(arn) = queue.attributes().await?.dead_letter_arn else { return Ok(None) };
         let dead = queue.dead_letter_queue(&arn).await.with_context(|| format!("cannot open {arn}"))?;
-        let attributes = dead.attributes().await.with_context(|| format!("cannot look at {arn}"))?;
+        let attributes = dead.attributes().await.with_context(|| format!("cannot read the attributes of {arn}"))?;
         Ok(Some(Self { queue: dead, attributes }))
     }
 
@@ -77,7 +77,7 @@ impl DeadQueue {
         self.queue.url() == other.queue.url()
     }
 
-    /// The queue's name.
+    /// Returns the queue's name.
     pub(super) fn name(&self) -> &str {
         self.queue.url().rsplit('/').next().unwrap_or_default()
     }

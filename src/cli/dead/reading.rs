@@ -1,4 +1,4 @@
-//! Reads a dead-letter queue: receives each message once, keeps it hidden, and gives it back in the end.
+//! Reads a dead-letter queue: receives each message once, keeps it hidden, and releases it at the end.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tracing::warn;
 use crate::aws::queue::{CALL_MAX, Queue, QueueError, ReceivedMessage};
 use muster_core::format::span;
 
-/// How long a receive waits for a message: a long poll asks all of SQS's servers, so one without a message is the end.
+/// How long a receive waits. A long poll asks all SQS servers, so a poll without messages means that the queue is read.
 const WAIT: Duration = Duration::from_secs(1);
 
 /// A queue that is being read.
@@ -18,17 +18,17 @@ pub(super) struct DeadReading {
     queue: Queue,
     hidden: Duration,
     stop: CancellationToken,
-    /// Every message that was received, with its receipt while we hold it.
+    /// Every message received so far, with its receipt while we hold it.
     receipts: HashMap<String, Option<String>>,
 }
 
 impl DeadReading {
-    /// Reads a queue whose messages are hidden for a time, until a stop.
+    /// Starts to read a queue; each message is hidden for the given duration. Reading ends when `stop` is cancelled.
     pub(super) fn new(queue: Queue, hidden: Duration, stop: CancellationToken) -> Self {
         Self { queue, hidden, stop, receipts: HashMap::new() }
     }
 
-    /// Receives up to `max` messages that were not there before; none: that was all, or it was stopped.
+    /// Receives up to `max` new messages. An empty result means that there are no more, or that reading was stopped.
     pub(super) async fn next(&mut self, max: usize) -> Result<Vec<ReceivedMessage>, QueueError> {
         if max == 0 || self.stop.is_cancelled() {
             return Ok(vec![]);
@@ -40,7 +40,7 @@ impl DeadReading {
         Ok(received.into_iter().filter(is_new).collect())
     }
 
-    /// Deletes messages, and tells how many SQS did not delete.
+    /// Deletes messages and returns how many SQS did not delete.
     pub(super) async fn delete(&mut self, messages: &[&ReceivedMessage]) -> Result<u64, QueueError> {
         let mut n_left = 0;
         for ten in messages.chunks(CALL_MAX) {
@@ -49,7 +49,7 @@ impl DeadReading {
                 match result {
                     Ok(()) => _ = self.receipts.insert(message.id.clone(), None),
                     Err(error) => {
-                        warn!(%error, message_id = message.id, "SQS does not delete a dead letter");
+                        warn!(%error, message_id = message.id, "SQS did not delete a dead letter");
                         n_left += 1;
                     }
                 }
@@ -58,7 +58,7 @@ impl DeadReading {
         Ok(n_left)
     }
 
-    /// Gives back what is held; what cannot be given back comes back by itself.
+    /// Releases the messages still held. If that fails, they become visible when their visibility timeout ends.
     pub(super) async fn give_back(self) {
         let receipts: Vec<String> = self.receipts.into_values().flatten().collect();
         for ten in receipts.chunks(CALL_MAX) {

@@ -1,4 +1,4 @@
-//! `muster dead replay`: sends dead letters again.
+//! `muster dead replay`: resends dead letters.
 
 use std::process::ExitCode;
 
@@ -8,10 +8,11 @@ use super::sweep::{self, SweepOrder};
 use super::tally::Deed;
 use crate::config::Config;
 
-/// Sends dead letters again, to the second queue where there is one, and otherwise to the queue of jobs.
+/// Resends dead letters to the second queue (`queue.replay`) or, if there is none, to `queue.name`.
 ///
-/// Every message that reads as a job of a configured target is sent as it is, and deleted only then: a crash in between
-/// sends it twice, which is harmless. What is no job stays, and is counted with its reason. Exit code 3: something stayed.
+/// Every message that is a job for a configured target is sent unchanged and deleted afterwards. A crash in between
+/// sends it twice, which is harmless. Messages that are not jobs stay in the queue and are counted by reason. Exits
+/// with 3 if any message stayed.
 #[derive(Args, Debug)]
 pub(super) struct ReplayDead {
     #[command(flatten)]
@@ -19,7 +20,7 @@ pub(super) struct ReplayDead {
 }
 
 impl ReplayDead {
-    /// Goes through the dead-letter queues.
+    /// Sweeps the dead-letter queues.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         sweep::run(Deed::Replay, self.order, config).await
     }

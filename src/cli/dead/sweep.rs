@@ -1,7 +1,8 @@
-//! Goes through dead-letter queues and does one thing to the messages that are meant.
+//! Sweeps the dead-letter queues: resends or drops the selected messages.
 //!
-//! A message is deleted only after SQS took its copy, or the ledger its body. A crash in between does it twice, which is
-//! harmless: a certificate's id is its name, and the quarantine keeps one row of a message.
+//! A message is deleted only after SQS accepted its copy or the ledger recorded its body. A crash in between repeats
+//! the action, which is harmless: registration is idempotent by certificate id, and the quarantine keeps one row per
+//! message.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -25,35 +26,35 @@ use crate::operator::redrive::Redrive;
 use muster_core::certificate::pem;
 use muster_core::job::{Job, ParseError};
 
-/// How long messages stay hidden that stay where they are: so that they are not met again before the end.
+/// Visibility timeout of messages that stay in the queue, long enough that a sweep does not receive them twice.
 const HIDDEN: Duration = Duration::from_mins(10);
 
-/// Why a message is in the quarantine that was dropped.
+/// The quarantine reason of a dropped message.
 const DROPPED: &str = "dropped";
 
-/// Which messages are meant, and how it is done.
+/// The arguments of a sweep.
 #[derive(Args, Debug)]
 pub(super) struct SweepOrder {
     #[command(flatten)]
     choice: DeadChoice,
-    /// Whose dead-letter queue; both by default.
+    /// Reads only the dead-letter queue of this job queue [default: both].
     #[arg(long, value_name = "QUEUE")]
     queue: Option<Of>,
-    /// Only counts what would be done.
+    /// Only counts the messages; changes nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Asks nothing.
+    /// Does not ask for confirmation.
     #[arg(long)]
     yes: bool,
-    /// Prints the numbers as JSON.
+    /// Prints the counts as JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// A message, and what it reads as.
+/// A message and the job it contains, or why it is not a job.
 type SweptLetter = (ReceivedMessage, Result<Job, ParseError>);
 
-/// Everything that a sweep works with.
+/// The state of a sweep.
 struct Sweep {
     deed: Deed,
     order: SweepOrder,
@@ -63,10 +64,10 @@ struct Sweep {
     progress: Progress,
 }
 
-/// Asks, does it to every dead-letter queue, and tells what came of it.
+/// Asks for confirmation, sweeps every dead-letter queue, and prints the result.
 pub(super) async fn run(deed: Deed, order: SweepOrder, config: &Config) -> anyhow::Result<ExitCode> {
     let queues = DeadQueues::open(config, order.queue).await?;
-    let verb = if deed == Deed::Replay { "Send again" } else { "Drop" };
+    let verb = if deed == Deed::Replay { "Resend" } else { "Drop" };
     let question = format!("{verb} {} of {}", order.choice.described(), queues.described());
     if !order.dry_run && !operator::confirm(&question, order.yes)? {
         return Ok(operator::nothing_done());
@@ -90,7 +91,7 @@ impl Sweep {
             let mut reading = DeadReading::new(dead.queue.clone(), HIDDEN, self.stop.clone());
             let swept = self.sweep(dead, &mut reading, &mut tally).await;
             reading.give_back().await;
-            // What was done is noted, whatever came then.
+            // Recorded even if the sweep failed later.
             let audited = self.audit(dead, &tally).await;
             tallies.push(tally);
             swept?;
@@ -99,7 +100,7 @@ impl Sweep {
         Ok(())
     }
 
-    /// Goes through one queue until everything that is meant was met.
+    /// Sweeps one queue until every selected message was found or the queue is empty.
     async fn sweep(&self, dead: &DeadQueue, reading: &mut DeadReading, tally: &mut SweepTally) -> anyhow::Result<()> {
         let n_named = self.order.choice.n_named().map(|n| n as u64);
         while n_named.is_none_or(|n| tally.n_met() < n) {
@@ -122,7 +123,7 @@ impl Sweep {
         Ok(())
     }
 
-    /// Sends those that are jobs again, and deletes what SQS took.
+    /// Resends the messages that are jobs and deletes those that SQS accepted.
     async fn replay(
         &self,
         letters: &[SweptLetter],
@@ -156,10 +157,10 @@ impl Sweep {
             }
         }
         tally.not_deleted += reading.delete(&taken).await?;
-        sent.error.map_or(Ok(()), |error| Err(error).context("cannot send jobs again"))
+        sent.error.map_or(Ok(()), |error| Err(error).context("cannot resend jobs"))
     }
 
-    /// Writes them into the quarantine, and deletes them then.
+    /// Records the messages in the quarantine, then deletes them.
     async fn drop(
         &self,
         dead: &DeadQueue,
@@ -211,13 +212,14 @@ impl Sweep {
         }
         let n_missing = self.n_missing(tallies);
         if n_missing > 0 && !self.stop.is_cancelled() {
-            self.progress
-                .say(&format!("{n_missing} of the named messages were not met: they are gone, or held by others"));
+            self.progress.say(&format!(
+                "{n_missing} of the named messages were not found: they are gone, or held by another consumer"
+            ));
         }
         Ok(())
     }
 
-    /// How many of the named messages were not there.
+    /// Returns how many of the named messages were not found.
     fn n_missing(&self, tallies: &[SweepTally]) -> u64 {
         let n_named = self.order.choice.n_named().unwrap_or_default() as u64;
         n_named.saturating_sub(tallies.iter().map(SweepTally::n_met).sum())
@@ -225,7 +227,7 @@ impl Sweep {
 
     fn exit_code(&self, tallies: &[SweepTally]) -> ExitCode {
         if self.stop.is_cancelled() {
-            self.progress.say("interrupted: the same command goes on");
+            self.progress.say("interrupted: run the same command again to continue");
             return exit::INTERRUPTED.into();
         }
         let some_stayed = tallies.iter().any(SweepTally::left_some) || self.n_missing(tallies) > 0;

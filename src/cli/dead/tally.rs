@@ -1,4 +1,4 @@
-//! What was done to the messages of one dead-letter queue.
+//! Counts what was done to the messages of one dead-letter queue.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,31 +7,31 @@ use serde::Serialize;
 
 use crate::cli::format::{grouped, printable};
 
-/// What is done to messages.
+/// What to do with messages.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Deed {
-    /// They are sent again; what is no job stays.
+    /// Resend the jobs; messages that are not jobs stay.
     Replay,
-    /// They move to the quarantine of the ledger.
+    /// Move them to the ledger's quarantine.
     Drop,
 }
 
-/// What was done, or would be.
+/// What was done or, in a dry run, would be done.
 #[derive(Debug, Serialize)]
 pub(super) struct SweepTally {
     pub(super) queue: String,
     pub(super) deed: Deed,
     pub(super) dry_run: bool,
-    /// How many it was done to.
+    /// Number of messages resent or dropped.
     pub(super) done: u64,
-    /// Those that were jobs, by batch.
+    /// Those of them that are jobs, by batch.
     pub(super) batches: BTreeMap<String, u64>,
-    /// Those that are no jobs, by reason: they were dropped, or stay.
+    /// Messages that are not jobs, by reason: dropped, or left in the queue by a replay.
     pub(super) no_job: BTreeMap<&'static str, u64>,
-    /// Those that SQS did not take, by its code; they stay.
+    /// Messages that SQS refused, by its code; they stay in the queue.
     pub(super) refused: BTreeMap<String, u64>,
-    /// Those that SQS did not delete after it was done: they may be done again.
+    /// Messages that SQS did not delete afterwards: they may be processed again.
     pub(super) not_deleted: u64,
 }
 
@@ -49,7 +49,7 @@ impl SweepTally {
         }
     }
 
-    /// Notes one that it was done to.
+    /// Counts a message that was resent or dropped.
     pub(super) fn did(&mut self, batch: Option<&str>) {
         self.done += 1;
         if let Some(batch) = batch {
@@ -57,13 +57,13 @@ impl SweepTally {
         }
     }
 
-    /// How many messages were looked at that were meant.
+    /// Returns the number of selected messages found.
     pub(super) fn n_met(&self) -> u64 {
         let n_no_job = if self.deed == Deed::Replay { self.no_job.values().sum() } else { 0 };
         self.done + n_no_job + self.refused.values().sum::<u64>()
     }
 
-    /// Says whether something stayed that was meant.
+    /// Returns whether any selected message stayed in the queue.
     pub(super) fn left_some(&self) -> bool {
         self.n_met() > self.done || self.not_deleted > 0
     }
@@ -72,10 +72,10 @@ impl SweepTally {
 impl fmt::Display for SweepTally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let done = match (self.deed, self.dry_run) {
-            (Deed::Replay, false) => "sent again",
-            (Deed::Replay, true) => "would be sent again",
+            (Deed::Replay, false) => "resent",
+            (Deed::Replay, true) => "would be resent",
             (Deed::Drop, false) => "moved to the quarantine",
-            (Deed::Drop, true) => "would move to the quarantine",
+            (Deed::Drop, true) => "would be moved to the quarantine",
         };
         writeln!(f, "{}: {} {done}", self.queue, grouped(self.done))?;
         for (batch, n) in &self.batches {
@@ -83,13 +83,17 @@ impl fmt::Display for SweepTally {
         }
         let stays = if self.deed == Deed::Replay { ", stay" } else { "" };
         for (reason, n) in &self.no_job {
-            writeln!(f, "{:>11}  no job, {reason}{stays}", grouped(*n))?;
+            writeln!(f, "{:>11}  not a job, {reason}{stays}", grouped(*n))?;
         }
         for (code, n) in &self.refused {
-            writeln!(f, "{:>11}  not taken by SQS, {}, stay", grouped(*n), printable(code))?;
+            writeln!(f, "{:>11}  refused by SQS, {}, stay", grouped(*n), printable(code))?;
         }
         if self.not_deleted > 0 {
-            writeln!(f, "{:>11}  not deleted here afterwards: doing it twice is harmless", grouped(self.not_deleted))?;
+            writeln!(
+                f,
+                "{:>11}  not deleted afterwards: processing them twice is harmless",
+                grouped(self.not_deleted)
+            )?;
         }
         Ok(())
     }

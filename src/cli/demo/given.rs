@@ -1,4 +1,4 @@
-//! The user's own certificates in place of made-up ones: they go through the two passes of enqueueing.
+//! The user's own certificates instead of generated ones: they go through the two passes of `muster enqueue`.
 
 use std::sync::Arc;
 
@@ -14,16 +14,16 @@ use crate::intake::enqueue::{BatchOrder, BatchSender, Judge, Planner};
 use crate::intake::manifest::Manifest;
 use muster_core::job::DEFAULT_TARGET;
 
-/// What became of the user's own files before their jobs were served.
+/// The result of enqueueing the user's own files.
 pub(super) struct OwnFiles {
-    /// The numbers.
+    /// The counts.
     pub summary: Summary,
-    /// The first of the rejects.
+    /// The first rejects.
     rejects: FirstRejects,
 }
 
 impl OwnFiles {
-    /// Prechecks what is in the files and sends what passed.
+    /// Prechecks the certificates in the files and sends those that pass.
     pub(super) async fn enqueue(
         stage: &DemoStage,
         manifest: Manifest,
@@ -48,7 +48,7 @@ impl OwnFiles {
             rejects.push(reject);
             Ok(())
         };
-        // Where it was stopped, nothing is sent.
+        // If stopped while reading, nothing is sent.
         let (spool, tally) = passes::read(planner, progress, stop, &mut sink).await?.unwrap_or_default();
         let mut summary = Summary::new(&order, files, tally, stage.quota());
         let sender = BatchSender::new(stage.queue.clone(), order, spool, summary.tally.batch_size())?;
@@ -56,7 +56,7 @@ impl OwnFiles {
         Ok(Self { summary, rejects })
     }
 
-    /// Lists what was not sent, and why.
+    /// Lists the certificates that were not sent, with the reasons.
     pub(super) fn list_rejects(&self, progress: &Progress) {
         self.rejects.list(progress, "`muster enqueue --dry-run --rejects FILE` writes all of them to a file");
     }

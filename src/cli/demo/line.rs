@@ -1,4 +1,4 @@
-//! A made-up factory line: most of its certificates are good, some have what goes wrong in real plants.
+//! A simulated factory line: most of its certificates are good, some have the flaws of real production.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,30 +9,30 @@ use muster_core::job::{Job, Name, RegisterCertificate};
 use muster_core::outcome::Code;
 use muster_sandbox::specimen::{Ca, Flaw};
 
-/// The batch that the line sends.
+/// The batch name of the demo.
 pub(super) const BATCH: &str = "demo";
 
-/// The line's name.
+/// The factory line's name.
 const SOURCE: &str = "plant-1/line-1";
 
-/// The place in each hundred devices where something is wrong, so that the mix does not depend on chance.
+/// Which of each hundred devices has which flaw. Fixed positions keep the mix the same in every run.
 const FLAWS: [(usize, Flaw); 4] =
     [(11, Flaw::Expired), (31, Flaw::WeakKey), (53, Flaw::WronglySigned), (71, Flaw::NotACertificate)];
 
-/// The place in each hundred whose message is sent twice.
+/// Which of each hundred devices is sent twice.
 const DUPLICATE: usize = 43;
 
-/// The place in each hundred that is followed by a message that is no job.
+/// Which of each hundred devices is followed by a message that is not a job.
 const POISON: usize = 87;
 
-/// What the line will send, and how it shall end.
+/// What the line sends, and the outcomes expected.
 #[derive(Debug, Default)]
 pub(super) struct LinePlan {
-    /// How many certificates shall end for each reason.
+    /// Expected outcomes by code.
     pub ends: BTreeMap<Code, u64>,
-    /// How many messages are a second copy.
+    /// Number of duplicate messages.
     pub duplicates: u64,
-    /// How many messages are no job.
+    /// Number of messages that are not jobs.
     pub poisoned: u64,
 }
 
@@ -48,18 +48,18 @@ impl LinePlan {
         plan
     }
 
-    /// Plans `n` certificates that shall all be registered.
+    /// Plans `n` certificates that must all be registered.
     pub(super) fn of_good(n: u64) -> Self {
         Self { ends: BTreeMap::from([(Code::Ok, n)]), ..Self::default() }
     }
 
-    /// How many distinct certificates and messages that are no job are sent.
+    /// Returns the number of distinct certificates plus the messages that are not jobs.
     pub(super) fn enqueued(&self) -> u64 {
         self.ends.values().sum::<u64>() + self.poisoned
     }
 }
 
-/// Sends what the made-up line makes, where there is one, ten messages a call.
+/// Sends the simulated line's messages, if there is one, ten per call.
 pub(super) async fn send(queue: Queue, ca: Option<Arc<Ca>>, n: usize) -> anyhow::Result<()> {
     let Some(ca) = ca else { return Ok(()) };
     let (made, mut ready) = tokio::sync::mpsc::channel(100);
@@ -77,7 +77,7 @@ pub(super) async fn send(queue: Queue, ca: Option<Arc<Ca>>, n: usize) -> anyhow:
     Ok(making.await?)
 }
 
-/// Sends messages, again where SQS did not take one.
+/// Sends messages and resends those that SQS refuses.
 async fn send_all(queue: &Queue, mut messages: Vec<OutgoingMessage>) -> anyhow::Result<()> {
     while !messages.is_empty() {
         let mut results = queue.send(&messages).await?.into_iter();
@@ -86,7 +86,7 @@ async fn send_all(queue: &Queue, mut messages: Vec<OutgoingMessage>) -> anyhow::
     Ok(())
 }
 
-/// Makes the messages of device `i` of `n`.
+/// Creates the messages of device `i` of `n`.
 pub(super) fn messages(ca: &Ca, i: usize, n: usize) -> Vec<OutgoingMessage> {
     let device = format!("SN-{i:06}");
     let pem = match flaw(i) {

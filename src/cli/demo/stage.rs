@@ -1,4 +1,4 @@
-//! What a demo needs beside the worker: a private Postgres, the sandbox, a queue, and the CAs that are known.
+//! What a demo needs besides the worker: a private Postgres, the sandbox, a queue, and registered CAs.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,16 +20,16 @@ use muster_sandbox::{self, Rates, Sandbox};
 /// The demo's queue.
 pub(super) const QUEUE: &str = "demo-jobs";
 
-/// Everything beside the worker.
+/// Everything besides the worker.
 pub(super) struct DemoStage {
     pub(super) postgres: Postgres,
     pub(super) sandbox: Sandbox,
     pub(super) config: Config,
     pub(super) ledger: Ledger,
     pub(super) queue: Queue,
-    /// The CA of the made-up line; none where the certificates are the user's own.
+    /// The CA of the simulated line; `None` if the user supplies the certificates.
     pub(super) ca: Option<Arc<Ca>>,
-    /// Holds the CAs' files for the worker.
+    /// Keeps the folder of CA files that the worker reads.
     _ca_folder: tempfile::TempDir,
 }
 
@@ -46,7 +46,7 @@ impl DemoStage {
         let sandbox = Sandbox::start(settings).await?;
         let ca_folder = tempfile::tempdir()?;
         for (i, pem) in ca.iter().map(Ca::pem).chain(ca_pems).enumerate() {
-            sandbox.plant_ca(&pem).context("the sandbox does not take a CA")?;
+            sandbox.plant_ca(&pem).context("the sandbox refused a CA")?;
             std::fs::write(ca_folder.path().join(format!("{i}.pem")), pem)?;
         }
 
@@ -78,7 +78,7 @@ impl DemoStage {
         self.config.targets[DEFAULT_TARGET].rates.register_certificate
     }
 
-    /// Stops everything and leaves nothing behind.
+    /// Stops everything and removes its files.
     pub(super) async fn strike(self) -> Result<(), postgres::Error> {
         self.ledger.close().await;
         self.sandbox.stop().await;

@@ -1,4 +1,4 @@
-//! What a demo came to: every number from the ledger or the sandbox, none from the plan but to compare.
+//! The results of a demo. Every number comes from the ledger or the sandbox; the plan is used only to compare.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,35 +15,35 @@ use muster_sandbox;
 /// The numbers of a demo.
 #[derive(Debug, Serialize)]
 pub(super) struct DemoSummary {
-    /// Distinct certificates sent, and messages that are no job.
+    /// Distinct certificates sent, plus messages that are not jobs.
     enqueued: u64,
     registered: u64,
     already_registered: u64,
     rejected: u64,
     refused: u64,
     exhausted: u64,
-    /// Waiting for what must be mended first.
+    /// Waiting for something that must be fixed first.
     parked: u64,
     quarantined: u64,
-    /// What was sent, has no end and is not parked.
+    /// Sent, without an outcome, and neither parked nor quarantined.
     missing: u64,
-    /// Messages that were a second copy.
+    /// Duplicate messages.
     duplicates: u64,
-    /// Ends by code.
+    /// Outcomes by code.
     codes: BTreeMap<&'static str, u64>,
     /// Calls that the sandbox counted.
     iot_calls: usize,
     /// Calls that it throttled.
     throttled: usize,
-    /// Share of the quota that was used; none where there were too few calls to tell.
+    /// Share of the quota that was used; `None` if there were too few calls to measure it.
     quota_used: Option<f64>,
-    /// From the first message to the last end.
+    /// Seconds from the first message to the last outcome.
     seconds: f64,
-    /// Ends that differ from what they should have been.
+    /// Differences from the plan.
     wrong: Vec<String>,
 }
 
-/// A summary and, where the certificates were the user's own, what enqueueing them came to.
+/// A summary and, for the user's own certificates, the result of enqueueing them.
 #[derive(Debug, Serialize)]
 pub(super) struct Whole {
     #[serde(flatten)]
@@ -52,7 +52,7 @@ pub(super) struct Whole {
     pub input: Option<enqueue::Summary>,
 }
 
-/// What a summary is made of.
+/// The inputs of a summary.
 #[derive(Debug)]
 pub(super) struct DemoFacts<'a> {
     /// What should have happened.
@@ -94,12 +94,12 @@ impl DemoSummary {
         }
     }
 
-    /// Says whether a certificate failed as the sandbox does not know the CA that issued it.
+    /// Returns whether a certificate failed because the sandbox does not know its issuing CA.
     pub(super) fn has_unknown_issuers(&self) -> bool {
         self.codes.contains_key(Code::IssuerInactive.as_str())
     }
 
-    /// Says whether every job ended as it should.
+    /// Returns whether every outcome is the planned one.
     pub(super) fn is_right(&self) -> bool {
         self.wrong.is_empty()
     }
@@ -113,13 +113,13 @@ fn codes(batch: &BatchStatus) -> BTreeMap<Code, u64> {
     codes
 }
 
-/// Every difference between what happened and what should have happened.
+/// Lists every difference between what happened and the plan.
 fn wrong(facts: &DemoFacts<'_>) -> Vec<String> {
     let found = codes(facts.batch);
     let mut wrong = Vec::new();
     let mut compare = |what: &str, found: u64, wanted: u64| {
         if found != wanted {
-            wrong.push(format!("{what}: {found}, {wanted} wanted"));
+            wrong.push(format!("{what}: found {found}, expected {wanted}"));
         }
     };
     let mut every: Vec<Code> = found.keys().chain(facts.plan.ends.keys()).copied().collect();
@@ -161,7 +161,7 @@ impl fmt::Display for DemoSummary {
             writeln!(f, "  {n:>8}  {code}")?;
         }
         writeln!(f)?;
-        writeln!(f, "{} messages were a second copy of another and ended in its row.", self.duplicates)?;
+        writeln!(f, "{} messages were duplicates of another one and share its row.", self.duplicates)?;
         write!(f, "{} calls in {:.1} s, {} throttled", self.iot_calls, self.seconds, self.throttled)?;
         if let Some(used) = self.quota_used {
             write!(f, ", {:.1} % of the quota used", used * 100.0)?;

@@ -1,13 +1,13 @@
-//! The first rejects of a run, for people who have no file of all of them.
+//! The first rejects of a run, listed when there is no rejects file.
 
 use crate::cli::format::grouped;
 use crate::cli::progress::Progress;
 use crate::intake::enqueue::Reject;
 
-/// How many rejects are listed one by one.
+/// Maximum number of rejects to list.
 const LISTED: usize = 10;
 
-/// The first rejects of a run, and how many there are.
+/// The first rejects of a run and the total count.
 #[derive(Default)]
 pub(in crate::cli) struct FirstRejects {
     first: Vec<Reject>,
@@ -23,7 +23,7 @@ impl FirstRejects {
         }
     }
 
-    /// Lists the first ones; where there are more, `how` says how to see them all.
+    /// Lists the first rejects; if there are more, `how` explains how to see all of them.
     pub(in crate::cli) fn list(&self, progress: &Progress, how: &str) {
         for reject in &self.first {
             progress.say(&format!("rejected: {reject}"));

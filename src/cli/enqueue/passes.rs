@@ -1,4 +1,4 @@
-//! The two passes of enqueueing with their progress, for `enqueue` and `demo`.
+//! The two passes of enqueueing, read and send, with progress; used by `enqueue` and `demo`.
 
 use std::io;
 
@@ -10,10 +10,10 @@ use super::summary::Summary;
 use crate::cli::progress::Progress;
 use crate::intake::enqueue::{BatchSender, EnqueueTally, Planned, Planner, Reject, Spool};
 
-/// Takes what was rejected.
+/// Receives the rejects.
 pub(in crate::cli) type Sink<'a> = &'a mut (dyn FnMut(Reject) -> io::Result<()> + Send);
 
-/// Reads and prechecks everything; nothing where it was stopped.
+/// Reads and prechecks everything; returns `None` if stopped.
 pub(in crate::cli) async fn read(
     mut planner: Planner,
     progress: &Progress,
@@ -27,7 +27,7 @@ pub(in crate::cli) async fn read(
             (planner, page)
         })
         .await?;
-        let Some(rejects) = page.context("cannot keep what was read in the temporary folder")? else {
+        let Some(rejects) = page.context("cannot write to the temporary folder")? else {
             progress.done();
             return Ok(Some(planner.finish()));
         };
@@ -39,7 +39,7 @@ pub(in crate::cli) async fn read(
     Ok(None)
 }
 
-/// Sends everything; what it came to is counted in the summary, also where it ends with an error.
+/// Sends everything. The summary counts the results even if an error is returned.
 pub(in crate::cli) async fn send(
     mut sender: BatchSender,
     summary: &mut Summary,

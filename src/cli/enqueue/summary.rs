@@ -1,4 +1,4 @@
-//! What enqueueing came to: every entry is counted once, so the numbers add up.
+//! The result of enqueueing. Every entry is counted once, so the counts add up.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::intake::enqueue::{BatchOrder, Called, EnqueueTally};
 use crate::intake::manifest::Manifest;
 use muster_core::rate::Rate;
 
-/// The numbers of a run: unless it was dry, `to_send` is the sum of `sent`, `refused_by_queue` and `not_sent`.
+/// The counts of a run. Except in a dry run, `to_send` is the sum of `sent`, `refused_by_queue` and `not_sent`.
 #[derive(Debug, Serialize)]
 pub(in crate::cli) struct Summary {
     batch: String,
@@ -24,30 +24,30 @@ pub(in crate::cli) struct Summary {
     files: Files,
     #[serde(flatten)]
     pub tally: EnqueueTally,
-    /// Messages that SQS took.
+    /// Messages that SQS accepted.
     pub sent: u64,
-    /// Messages that SQS finds fault with.
+    /// Messages that SQS refused as invalid.
     refused_by_queue: u64,
-    /// Messages that were not sent, for whatever reason.
+    /// Messages that were not sent, for any other reason.
     not_sent: u64,
-    /// Where the rejects are.
+    /// Path of the rejects file.
     pub rejects_file: Option<PathBuf>,
-    /// The target's quota, in calls a second.
+    /// The target's quota, in calls per second.
     quota_per_second: f64,
-    /// How long the quota makes the registrations take at least, in seconds.
+    /// Minimum duration of the registrations at that quota, in seconds.
     seconds_at_quota: Option<f64>,
 }
 
-/// How many files there were.
+/// Number of files.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(in crate::cli) struct Files {
-    /// Files that were read.
+    /// Files read.
     files: u64,
-    /// Files of folders that have another kind of name.
+    /// Files in folders that were skipped because of their name.
     skipped_files: u64,
 }
 
-/// There is no file that could hold a certificate.
+/// There is no file that could contain a certificate.
 #[derive(Debug, thiserror::Error)]
 #[error("found nothing to read: in folders, only files named .pem, .crt, .cer, .cert or .der are read")]
 pub(in crate::cli) struct NothingToRead;
@@ -66,7 +66,7 @@ impl Files {
 }
 
 impl Summary {
-    /// Begins to count what is sent of what was found.
+    /// Starts a summary before anything is sent.
     pub(in crate::cli) fn new(order: &BatchOrder, files: Files, tally: EnqueueTally, quota: Rate) -> Self {
         Self {
             batch: order.batch.to_string(),
@@ -84,12 +84,12 @@ impl Summary {
         }
     }
 
-    /// Says that nothing shall be sent.
+    /// Marks the run as dry: nothing will be sent.
     pub(in crate::cli) fn set_dry(&mut self) {
         (self.dry_run, self.not_sent) = (true, 0);
     }
 
-    /// Counts what a call came to.
+    /// Adds the result of a call.
     pub(in crate::cli) fn count(&mut self, called: &Called) {
         let n_refused = called.rejects.iter().filter(|reject| !reject.is_not_sent()).count() as u64;
         self.sent += called.n_sent;
@@ -97,7 +97,7 @@ impl Summary {
         self.not_sent -= called.n_sent + n_refused;
     }
 
-    /// The exit code, where nothing broke the run off.
+    /// Returns the exit code of a run that was not aborted.
     pub(in crate::cli) fn exit_code(&self) -> ExitCode {
         if self.not_sent > 0 {
             return ExitCode::FAILURE;
@@ -106,7 +106,7 @@ impl Summary {
         if n_rejected > 0 { exit::SOME_FAILED.into() } else { ExitCode::SUCCESS }
     }
 
-    /// How many were not sent and may be sent again.
+    /// Returns the number of messages that were not sent and can be retried.
     pub(in crate::cli) fn not_sent(&self) -> u64 {
         self.not_sent
     }
@@ -117,7 +117,7 @@ impl fmt::Display for Summary {
         let tally = &self.tally;
         writeln!(f, "{:>11}  found in {}{}", grouped(tally.found), n_files(self.files.files), self.skipped())?;
         line(f, tally.n_rejected(), &format!("rejected: {}", by_code(&tally.rejected)))?;
-        line(f, tally.duplicates, "there twice, each of which is sent once")?;
+        line(f, tally.duplicates, "duplicates, sent once")?;
         line(f, tally.issuers, &format!("CA certificates, not sent{}", in_doubt(tally.issuers_in_doubt)))?;
         writeln!(f, "{:>11}  {}", grouped(tally.to_send), if self.dry_run { "would be sent" } else { "to send" })?;
         line(f, tally.warnings.values().sum(), &format!("warnings: {}", by_code(&tally.warnings)))?;
@@ -134,7 +134,7 @@ impl fmt::Display for Summary {
             writeln!(f, "\nRegistering them takes at least {} at {} a second.", span(time), self.quota_per_second)?;
         }
         if let Some(path) = &self.rejects_file {
-            writeln!(f, "What was not sent, and why, is in {}.", path.display())?;
+            writeln!(f, "The rejects, with reasons, are in {}.", path.display())?;
         }
         Ok(())
     }
@@ -144,7 +144,7 @@ impl Summary {
     fn skipped(&self) -> String {
         match self.files.skipped_files {
             0 => String::new(),
-            n => format!(" ({} with another kind of name not read)", n_files(n)),
+            n => format!(" ({} with other names not read)", n_files(n)),
         }
     }
 }
@@ -153,16 +153,16 @@ fn n_files(n: u64) -> String {
     if n == 1 { "1 file".to_owned() } else { format!("{} files", grouped(n)) }
 }
 
-/// Writes a line, unless there is nothing to tell.
+/// Writes a line unless the count is zero.
 fn line(f: &mut fmt::Formatter<'_>, n: u64, what: &str) -> fmt::Result {
     if n == 0 { Ok(()) } else { writeln!(f, "{:>11}  {what}", grouped(n)) }
 }
 
-/// Says why some CAs are taken for CAs, though they may be devices.
+/// Explains why some certificates were taken for CAs, though they may be devices.
 fn in_doubt(n: u64) -> String {
     match n {
         0 => String::new(),
-        n => format!(" ({} of them because something in the same file cannot be read)", grouped(n)),
+        n => format!(" ({} of them because something in the same file is unreadable)", grouped(n)),
     }
 }
 
@@ -214,7 +214,7 @@ mod tests {
         summary.set_dry();
         assert_eq!(
             summary.to_string(),
-            "    101,200  found in 1 file (2 files with another kind of name not read)
+            "    101,200  found in 1 file (2 files with other names not read)
       1,200  rejected: 1,200 expired
     100,000  would be sent
 

@@ -1,11 +1,8 @@
-//! Lines of a CSV file: RFC 4180, and nothing in them that a spreadsheet would take for a formula.
+//! Writes CSV lines (RFC 4180) without anything that a spreadsheet would take for a formula.
 
 use std::io::{self, Write};
 
 /// Writes a line.
-///
-/// # Errors
-/// What the writer met.
 pub(super) fn write_line<T: AsRef<str>>(out: &mut impl Write, cells: impl IntoIterator<Item = T>) -> io::Result<()> {
     for (i, cell) in cells.into_iter().enumerate() {
         if i > 0 {
@@ -17,7 +14,7 @@ pub(super) fn write_line<T: AsRef<str>>(out: &mut impl Write, cells: impl IntoIt
 }
 
 fn write_cell(out: &mut impl Write, text: &str) -> io::Result<()> {
-    // A spreadsheet takes what follows an apostrophe as text.
+    // A spreadsheet treats a cell that begins with an apostrophe as text.
     let apostrophe = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
     if text.contains(['"', ',', '\r', '\n']) {
         write!(out, "\"{apostrophe}{}\"", text.replace('"', "\"\""))

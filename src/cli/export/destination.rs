@@ -1,4 +1,4 @@
-//! Where an export goes: standard output, or an output file.
+//! The destination of an export: standard output or a file.
 
 use std::io::{self, BufWriter, Stdout, Write};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use super::CANNOT_WRITE;
 use crate::runtime::output_file::{ChosenBy, OutputFile};
 
-/// Where an export goes.
+/// The destination of an export.
 pub(super) enum Destination {
     Stdout(BufWriter<Stdout>),
     File(OutputFile),
@@ -18,17 +18,17 @@ impl Destination {
     /// Opens the destination; without a path it is standard output.
     ///
     /// # Errors
-    /// A regular file is there and may not be replaced, or the path cannot be written.
+    /// A regular file exists and may not be replaced, or the path cannot be written.
     pub(super) fn open(path: Option<PathBuf>, is_forced: bool) -> anyhow::Result<Self> {
         let Some(path) = path else { return Ok(Self::Stdout(BufWriter::new(io::stdout()))) };
         let file = OutputFile::open(path, ChosenBy::Option("--output")).context(CANNOT_WRITE)?;
         if file.replaces_file() && !is_forced {
-            bail!("{} is there already: `--force` replaces it", file.path().display());
+            bail!("{} already exists: `--force` replaces it", file.path().display());
         }
         Ok(Self::File(file))
     }
 
-    /// The path, unless it is standard output.
+    /// Returns the path, unless the destination is standard output.
     pub(super) fn path(&self) -> Option<&Path> {
         match self {
             Self::Stdout(_) => None,
@@ -36,10 +36,10 @@ impl Destination {
         }
     }
 
-    /// Writes what is buffered and puts a regular file in its place.
+    /// Flushes the buffer and moves a regular file into place.
     ///
     /// # Errors
-    /// The destination cannot be written; a file that was there before is as it was.
+    /// The destination cannot be written; an existing file is left unchanged.
     pub(super) fn finish(self) -> io::Result<()> {
         match self {
             Self::Stdout(mut out) => out.flush(),

@@ -1,4 +1,4 @@
-//! One end as it is written out.
+//! One row of an export.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use muster_core::certificate::CertificateId;
 use muster_core::job::{CertificateStatus, Name, Operation};
 use muster_core::outcome::Attempt;
 
-/// The columns of the table.
+/// The CSV columns.
 pub(super) const TITLES: [&str; 21] = [
     "batch",
     "target",
@@ -34,15 +34,15 @@ pub(super) const TITLES: [&str; 21] = [
     "other_names",
 ];
 
-/// One end.
+/// One exported outcome.
 #[derive(Debug, Serialize)]
 pub(super) struct ExportRecord<'a> {
     batch: &'a Name,
     target: &'a str,
     operation: Operation,
-    /// Null: no certificate can be read.
+    /// Null: the job contains no readable certificate.
     certificate_id: Option<CertificateId>,
-    /// In hexadecimal digits, as it stands in the certificate.
+    /// Hexadecimal, as encoded in the certificate.
     serial: Option<String>,
     #[serde(rename = "ref")]
     reference: Option<&'a str>,
@@ -55,22 +55,22 @@ pub(super) struct ExportRecord<'a> {
     known_status: Option<CertificateStatus>,
     account: &'a str,
     region: &'a str,
-    /// How many calls were made in all.
+    /// Total number of calls.
     n_attempts: u32,
-    /// The last ten of them, oldest first.
+    /// The last ten calls, oldest first.
     attempts: &'a [Attempt],
-    /// AWS's id of the last call's answer.
+    /// AWS's request id of the last call.
     last_request_id: Option<&'a str>,
     sent_at: String,
     received_at: String,
     ended_at: String,
     recorded_at: String,
-    /// Other names that further messages gave.
+    /// Other refs and sources given by further messages.
     other_names: &'a [Names],
 }
 
 impl<'a> ExportRecord<'a> {
-    /// Takes it from its row.
+    /// Creates it from a ledger row.
     pub(super) fn of(batch: &'a Name, row: &'a EndRow) -> Self {
         Self {
             batch,
@@ -98,12 +98,12 @@ impl<'a> ExportRecord<'a> {
         }
     }
 
-    /// The cells of its line in the table, in the order of [`TITLES`].
+    /// Returns the CSV cells in the order of [`TITLES`].
     pub(super) fn cells(&self) -> [String; 21] {
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
         let other_names = match self.other_names {
             [] => String::new(),
-            names => serde_json::to_string(names).expect("plain fields always become JSON"),
+            names => serde_json::to_string(names).expect("plain fields always serialize"),
         };
         [
             self.batch.to_string(),

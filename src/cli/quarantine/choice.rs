@@ -1,4 +1,4 @@
-//! Which messages of the quarantine are meant.
+//! Selects quarantined messages.
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -8,33 +8,33 @@ use crate::cli::format::grouped;
 use crate::ledger::quarantine::Chosen;
 use muster_core::job::ParseError;
 
-/// Why messages are set aside: they are no jobs, or were dropped as dead letters.
+/// Returns the reasons for a quarantine: the causes why a body is not a job, and `dropped` for dead letters.
 pub(super) fn reasons() -> PossibleValuesParser {
     ParseError::CODES.into_iter().chain(["dropped"]).collect::<Vec<_>>().into()
 }
 
-/// Which messages are meant.
+/// The quarantined messages to process.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 pub(super) struct QuarantineChoice {
-    /// The messages, as the list names them.
+    /// Message ids, as shown by `muster quarantine list`.
     #[arg(value_name = "MESSAGE_ID")]
     ids: Vec<String>,
-    /// All of them.
+    /// All messages.
     #[arg(long)]
     all: bool,
-    /// Those that were set aside for this reason.
+    /// All messages quarantined for this reason.
     #[arg(long, value_parser = reasons())]
     reason: Option<String>,
 }
 
 impl QuarantineChoice {
-    /// The same for the ledger.
+    /// Returns the selection for the ledger.
     pub(super) fn chosen(&self) -> Chosen<'_> {
         Chosen { ids: (!self.ids.is_empty()).then_some(self.ids.as_slice()), reason: self.reason.as_deref() }
     }
 
-    /// For the audit: what it was done to, and how that was chosen.
+    /// Returns the selection for the audit.
     pub(super) fn audited(&self) -> Value {
         match &self.reason {
             Some(reason) => json!({ "reason": reason }),
@@ -44,7 +44,7 @@ impl QuarantineChoice {
     }
 }
 
-/// How many messages there are, and why they were set aside, for a question.
+/// Returns the number of messages by reason, for a question.
 pub(super) fn described(by_reason: &[(String, u64)]) -> String {
     let n = by_reason.iter().map(|(_, n)| n).sum();
     let each: Vec<_> = by_reason.iter().map(|(reason, n)| format!("{} {reason}", grouped(*n))).collect();

@@ -1,4 +1,4 @@
-//! `muster quarantine drop`: removes messages for good.
+//! `muster quarantine drop`: deletes quarantined messages permanently.
 
 use std::process::ExitCode;
 
@@ -10,25 +10,25 @@ use crate::cli::{operator, stdout};
 use crate::ledger::Ledger;
 use crate::ledger::audit::AuditAction;
 
-/// Removes messages from the quarantine for good.
+/// Deletes messages from the quarantine permanently.
 #[derive(Args, Debug)]
 pub(super) struct DiscardQuarantined {
     #[command(flatten)]
     choice: QuarantineChoice,
-    /// Only counts what would be removed.
+    /// Only counts the messages; deletes nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Asks nothing.
+    /// Does not ask for confirmation.
     #[arg(long)]
     yes: bool,
 }
 
 impl DiscardQuarantined {
-    /// Counts, asks and removes.
+    /// Counts, asks for confirmation and deletes.
     pub(super) async fn run(self, ledger: &Ledger) -> anyhow::Result<ExitCode> {
         let by_reason = ledger.set_aside_by_reason(self.choice.chosen()).await?;
         if by_reason.is_empty() {
-            stdout::print("no such message is set aside\n")?;
+            stdout::print("no such message in the quarantine\n")?;
             return Ok(ExitCode::SUCCESS);
         }
         let described = described(&by_reason);
@@ -36,7 +36,7 @@ impl DiscardQuarantined {
             stdout::print(format_args!("{described} would be dropped\n"))?;
             return Ok(ExitCode::SUCCESS);
         }
-        if !operator::confirm(&format!("Drop {described} for good"), self.yes)? {
+        if !operator::confirm(&format!("Permanently drop {described}"), self.yes)? {
             return Ok(operator::nothing_done());
         }
         let detail = json!({ "chosen": self.choice.audited() });

@@ -1,4 +1,4 @@
-//! `muster quarantine list`: what was set aside.
+//! `muster quarantine list`: the quarantined messages, with keyset pagination.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -14,16 +14,16 @@ use crate::cli::talk::talk;
 use crate::ledger::Ledger;
 use crate::ledger::quarantine::{Chosen, SetAside};
 
-/// Lists the messages that were set aside, without their bodies.
+/// Lists the quarantined messages, without their bodies.
 #[derive(Args, Debug)]
 pub(super) struct ListQuarantined {
-    /// Only those that were set aside for this reason.
+    /// Only messages quarantined for this reason.
     #[arg(long, value_parser = reasons())]
     reason: Option<String>,
-    /// Most messages that are listed.
+    /// Maximum number of messages to list.
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
-    /// Goes on behind this place, which the list before named.
+    /// Continues after this position, as printed by the previous page.
     #[arg(long, value_name = "PLACE")]
     after: Option<QuarantineCursor>,
     /// Prints the list as JSON.
@@ -31,7 +31,7 @@ pub(super) struct ListQuarantined {
     json: bool,
 }
 
-/// A place in the list: the URL of a queue and a `MessageId`, with a slash between.
+/// A position in the list: a queue's URL and a `MessageId`, separated by a slash.
 #[derive(Clone, Debug)]
 struct QuarantineCursor {
     queue: String,
@@ -42,7 +42,7 @@ impl std::str::FromStr for QuarantineCursor {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (queue, message_id) = text.rsplit_once('/').ok_or("expected a queue's URL, a slash and a MessageId")?;
+        let (queue, message_id) = text.rsplit_once('/').ok_or("expected QUEUE_URL/MESSAGE_ID")?;
         Ok(Self { queue: queue.to_owned(), message_id: message_id.to_owned() })
     }
 }
@@ -61,7 +61,7 @@ impl ListQuarantined {
             return Ok(ExitCode::SUCCESS);
         }
         if page.messages.is_empty() {
-            stdout::print("nothing is set aside\n")?;
+            stdout::print("the quarantine is empty\n")?;
         }
         for entry in &page.messages {
             stdout::print(entry)?;
@@ -76,11 +76,11 @@ impl ListQuarantined {
 #[derive(Debug, Serialize)]
 struct QuarantinePage {
     messages: Vec<QuarantinedMessage>,
-    /// What `--after` takes to go on. Null: that was all.
+    /// The `--after` value of the next page. Null: there is none.
     next: Option<String>,
 }
 
-/// A message that was set aside.
+/// A quarantined message.
 #[derive(Debug, Serialize)]
 pub(super) struct QuarantinedMessage {
     message_id: String,
@@ -112,7 +112,7 @@ impl fmt::Display for QuarantinedMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", printable(&self.message_id))?;
         writeln!(f, "    {}: {}", printable(&self.reason), printable(&self.detail))?;
-        writeln!(f, "    sent {}, set aside {}", rfc3339(self.sent_at), rfc3339(self.set_aside_at))?;
+        writeln!(f, "    sent {}, quarantined {}", rfc3339(self.sent_at), rfc3339(self.set_aside_at))?;
         writeln!(f, "    {} bytes from {}", grouped(self.bytes), printable(&self.queue))
     }
 }

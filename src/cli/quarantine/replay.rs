@@ -1,4 +1,4 @@
-//! `muster quarantine replay`: sends messages again that are jobs by now.
+//! `muster quarantine replay`: resends the messages that are valid jobs now.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,47 +22,47 @@ use crate::ledger::audit::AuditAction;
 use crate::ledger::quarantine::Body;
 use crate::operator::redrive::Redrive;
 
-/// How many bodies are read at a time, as many as one call of SQS takes: 10 MiB of the largest.
+/// Bodies read at a time: as many as one SQS call accepts, at most 10 MiB.
 const PAGE: u32 = 10;
 
-/// Sends messages again that this version, with these settings, reads as jobs.
+/// Resends the quarantined messages that are valid jobs for this version and these settings.
 ///
-/// They go to the second queue where there is one, and otherwise to the queue of jobs, and are removed from the quarantine
-/// only then: a crash in between sends one twice, which is harmless. Others stay, and are counted with their reason. Exit
-/// code 3: something stayed.
+/// They are sent to the second queue (`queue.replay`) or, if there is none, to `queue.name`, and removed from the
+/// quarantine afterwards. A crash in between sends a message twice, which is harmless. Other messages stay and are
+/// counted by reason. Exits with 3 if any message stayed.
 #[derive(Args, Debug)]
 pub(super) struct ReplayQuarantined {
     #[command(flatten)]
     choice: QuarantineChoice,
-    /// Only counts what would be sent, and what is no job.
+    /// Only counts the messages; sends nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Asks nothing.
+    /// Does not ask for confirmation.
     #[arg(long)]
     yes: bool,
-    /// Prints the numbers as JSON.
+    /// Prints the counts as JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// What was done, or would be.
+/// What was done or, in a dry run, would be done.
 #[derive(Debug, Default, Serialize)]
 struct ReplayTally {
     dry_run: bool,
-    /// How many were sent again.
+    /// Number of messages resent.
     sent: u64,
-    /// The same by batch.
+    /// Messages resent, by batch.
     batches: BTreeMap<String, u64>,
-    /// Those that stay, by the reason why they are no jobs, or SQS's code.
+    /// Messages that stay, by the reason why they are not jobs, or by SQS's error code.
     stay: BTreeMap<String, u64>,
 }
 
 impl ReplayQuarantined {
-    /// Counts, asks and sends.
+    /// Counts, asks for confirmation and resends.
     pub(super) async fn run(self, config: &Config, ledger: &Ledger) -> anyhow::Result<ExitCode> {
         let by_reason = ledger.set_aside_by_reason(self.choice.chosen()).await?;
         let n = by_reason.iter().map(|(_, n)| n).sum();
-        let question = format!("Send those of {} again that are jobs by now", described(&by_reason));
+        let question = format!("Of {}, resend those that are jobs now", described(&by_reason));
         if n > 0 && !self.dry_run && !operator::confirm(&question, self.yes)? {
             return Ok(operator::nothing_done());
         }
@@ -72,12 +72,12 @@ impl ReplayQuarantined {
         let mut show = |tally: &ReplayTally| progress.show(tally.n(), Some(n), "messages");
         let sent = self.send(ledger, &redrive, &stop, &mut tally, &mut show).await;
         progress.done();
-        // What was done is noted, whatever came then.
+        // Recorded even if sending failed later.
         self.audit(ledger, &redrive, &tally).await?;
         self.print(&tally)?;
         sent?;
         Ok(if stop.is_cancelled() {
-            progress.say("interrupted: the same command goes on");
+            progress.say("interrupted: run the same command again to continue");
             exit::INTERRUPTED.into()
         } else if tally.stay.is_empty() || self.dry_run {
             ExitCode::SUCCESS
@@ -86,7 +86,7 @@ impl ReplayQuarantined {
         })
     }
 
-    /// Goes through all that are meant, page by page.
+    /// Resends all selected messages, page by page.
     async fn send(
         &self,
         ledger: &Ledger,
@@ -141,7 +141,7 @@ impl ReplayQuarantined {
             }
         }
         ledger.take_back(&taken).await?;
-        sent.error.map_or(Ok(()), |error| Err(error).context("cannot send jobs again"))
+        sent.error.map_or(Ok(()), |error| Err(error).context("cannot resend jobs"))
     }
 
     async fn audit(&self, ledger: &Ledger, redrive: &Redrive, tally: &ReplayTally) -> anyhow::Result<()> {
@@ -169,7 +169,7 @@ impl ReplayQuarantined {
     }
 }
 
-/// The queue where jobs are sent again.
+/// Opens the queue to which jobs are resent.
 async fn open(config: &Config) -> anyhow::Result<Queue> {
     let aws = identity::load(&config.aws.access()).await;
     let name = config.queue.replay.as_ref().unwrap_or(&config.queue.name);
@@ -186,7 +186,7 @@ impl ReplayTally {
         *self.stay.entry(why.to_owned()).or_default() += 1;
     }
 
-    /// How many were looked at.
+    /// Returns the number of messages processed.
     fn n(&self) -> u64 {
         self.sent + self.stay.values().sum::<u64>()
     }
@@ -194,7 +194,7 @@ impl ReplayTally {
 
 impl fmt::Display for ReplayTally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sent = if self.dry_run { "would be sent again" } else { "sent again" };
+        let sent = if self.dry_run { "would be resent" } else { "resent" };
         writeln!(f, "{} {sent}", grouped(self.sent))?;
         for (batch, n) in &self.batches {
             writeln!(f, "{:>11}  of batch {}", grouped(*n), printable(batch))?;

@@ -1,4 +1,4 @@
-//! `muster quarantine show`: one message that was set aside, with its body.
+//! `muster quarantine show`: one quarantined message with its body.
 
 use std::process::ExitCode;
 
@@ -12,16 +12,16 @@ use crate::cli::stdout;
 use crate::ledger::Ledger;
 use crate::ledger::quarantine::Chosen;
 
-/// `MessageId`s are unique: more than one has this id only where two queues are of different accounts.
+/// Maximum number of messages with one id. `MessageId`s are unique except across queues of different accounts.
 const SHOWN_MAX: u32 = 10;
 
-/// Shows one message that was set aside: why, when, and its body as the line sent it, with private keys blanked.
+/// Shows one quarantined message: the reason, the time, and its original body with private keys redacted.
 #[derive(Args, Debug)]
 pub(super) struct ShowQuarantined {
-    /// The message, as the list names it.
+    /// Message id, as shown by `muster quarantine list`.
     #[arg(value_name = "MESSAGE_ID")]
     id: String,
-    /// Prints it as JSON.
+    /// Prints the message as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -34,7 +34,7 @@ struct ShownMessage {
 }
 
 impl ShowQuarantined {
-    /// Reads it.
+    /// Reads and prints the message.
     pub(super) async fn run(self, ledger: &Ledger) -> anyhow::Result<ExitCode> {
         let ids = [self.id];
         let chosen = Chosen { ids: Some(&ids), reason: None };
@@ -44,7 +44,7 @@ impl ShowQuarantined {
             entries.zip(bodies).map(|(entry, body)| ShownMessage { entry, body: body.text }).collect();
         ensure!(
             !shown.is_empty(),
-            "no message `{}` is set aside; `muster quarantine list` names those that are",
+            "message `{}` is not in the quarantine; `muster quarantine list` lists those that are",
             ids[0]
         );
         if self.json {

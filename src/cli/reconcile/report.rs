@@ -1,4 +1,4 @@
-//! What a comparison found, for people and for scripts.
+//! The result of a comparison, for people and as JSON.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -13,10 +13,10 @@ use crate::operator::reconcile::{FindingExample, Findings, FixesMade, Reconcilia
 use muster_core::certificate::CertificateId;
 use muster_core::job::Name;
 
-/// Why a job cannot be sent again.
-const NOT_KEPT: &str = "the ledger keeps no certificate of them";
+/// Why a job cannot be resent.
+const NOT_KEPT: &str = "the ledger did not keep the certificates";
 
-/// What was compared, and what was found.
+/// What was compared and what was found.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct ReconcileReport<'a> {
     target: &'a Name,
@@ -28,9 +28,9 @@ pub(super) struct ReconcileReport<'a> {
     n_calls: u64,
     #[serde(flatten)]
     findings: Findings,
-    /// How many rows were gone before and can be sent again; looked for where they would be.
+    /// Rows that were already gone and can be resent; counted only with `--repair`.
     n_gone_before: u64,
-    /// What was changed; null: nothing was.
+    /// What was changed; null: nothing.
     done: Option<FixesMade>,
     #[serde(skip)]
     is_repair: bool,
@@ -55,7 +55,7 @@ impl<'a> ReconcileReport<'a> {
         }
     }
 
-    /// Says whether the ledger would be changed.
+    /// Returns whether there is anything to change.
     pub(super) fn has_work(&self) -> bool {
         let found = &self.findings;
         found.missing_at_aws.n + found.other_status.n_unknown + self.n_to_send() > 0
@@ -65,25 +65,25 @@ impl<'a> ReconcileReport<'a> {
         if self.findings.has_drift() || self.n_to_send() > 0 { exit::PROBLEMS.into() } else { ExitCode::SUCCESS }
     }
 
-    /// How many jobs would be sent again at most.
+    /// Returns the maximum number of jobs that would be resent.
     fn n_to_send(&self) -> u64 {
         let found = &self.findings;
         let n_missing = found.missing_at_aws.n - found.missing_at_aws.n_without_certificate;
         if self.is_repair { n_missing + found.ended_otherwise.n_sendable + self.n_gone_before } else { 0 }
     }
 
-    /// What is asked before anything is changed.
+    /// Returns what would be changed, as the question for the operator.
     pub(super) fn question(&self) -> String {
         let found = &self.findings;
         let (gone, learnt) = (grouped(found.missing_at_aws.n), grouped(found.other_status.n_unknown));
         let again = match self.n_to_send() {
             0 => String::new(),
-            n => format!(", and have {} jobs sent again", grouped(n)),
+            n => format!(", and resend {} jobs", grouped(n)),
         };
-        format!("mark {gone} rows as gone, note the status of {learnt}{again}")
+        format!("mark {gone} rows as gone, update the status of {learnt}{again}")
     }
 
-    /// The counts, for the audit.
+    /// Returns the counts for the audit.
     pub(super) fn counts(&self) -> Value {
         let found = &self.findings;
         json!({
@@ -95,7 +95,7 @@ impl<'a> ReconcileReport<'a> {
         })
     }
 
-    /// Prints what was found.
+    /// Prints the findings.
     pub(super) fn print(&self, is_json: bool) -> anyhow::Result<()> {
         if is_json {
             stdout::print_json(self)?;
@@ -113,26 +113,23 @@ impl<'a> ReconcileReport<'a> {
         Self { done: Some(done), ..self }
     }
 
-    /// Prints what was changed; for scripts with what was found.
+    /// Prints what was changed; as JSON, together with the findings.
     pub(super) fn print_done(&self, is_json: bool) -> anyhow::Result<()> {
         if is_json {
             return self.print(true);
         }
         let done = self.done.unwrap_or_default();
         stdout::print(format_args!(
-            "\ndone: {} rows are gone, the status of {} was noted\n",
+            "\ndone: marked {} rows as gone, updated the status of {}\n",
             grouped(done.n_gone),
             grouped(done.n_learnt)
         ))?;
         if done.n_gone_without_certificate > 0 {
             let n = grouped(done.n_gone_without_certificate);
-            stdout::print(format_args!("{n} of the gone must be given again with `muster enqueue`: {NOT_KEPT}\n"))?;
+            stdout::print(format_args!("{n} of them must be sent again with `muster enqueue`: {NOT_KEPT}\n"))?;
         }
         if self.is_repair {
-            stdout::print(format_args!(
-                "{} jobs are sent again as soon as a worker runs\n",
-                grouped(done.n_sent_again)
-            ))?;
+            stdout::print(format_args!("{} jobs are resent as soon as a worker runs\n", grouped(done.n_sent_again)))?;
         }
         Ok(())
     }
@@ -144,20 +141,20 @@ impl fmt::Display for ReconcileReport<'_> {
         writeln!(f, "target {} ({} in {})", self.target, self.account, self.region)?;
         match (self.batch, self.ca) {
             (Some(batch), _) => writeln!(f, "only batch {batch}")?,
-            (None, Some(ca)) => writeln!(f, "only what CA {ca} issued")?,
+            (None, Some(ca)) => writeln!(f, "only certificates issued by CA {ca}")?,
             (None, None) => {}
         }
         match found.n_listed {
             Some(n) => writeln!(f, "AWS listed {} certificates", grouped(n))?,
-            None => writeln!(f, "a sample: what the ledger does not know was not looked for")?,
+            None => writeln!(f, "a sample: certificates that the ledger lacks were not looked for")?,
         }
-        writeln!(f, "{} were asked for by id, {} calls in all", grouped(found.n_described), grouped(self.n_calls))?;
+        writeln!(f, "{} were looked up by id, {} calls in total", grouped(found.n_described), grouped(self.n_calls))?;
         if found.n_of_unknown_ca > 0 {
             let n = grouped(found.n_of_unknown_ca);
-            writeln!(f, "{n} were left out: the ledger keeps no certificate that tells the CA")?;
+            writeln!(f, "{n} were skipped: the ledger did not keep the certificate, so the CA is unknown")?;
         }
         if !found.has_drift() {
-            writeln!(f, "they agree")?;
+            writeln!(f, "the ledger and AWS agree")?;
         }
         self.missing(f)?;
         self.unknown(f)?;
@@ -165,7 +162,7 @@ impl fmt::Display for ReconcileReport<'_> {
         self.other_status(f)?;
         match self.n_gone_before {
             0 => Ok(()),
-            n => writeln!(f, "\ngone before, and not sent again yet: {}", grouped(n)),
+            n => writeln!(f, "\nalready gone, and not resent yet: {}", grouped(n)),
         }
     }
 }
@@ -173,23 +170,23 @@ impl fmt::Display for ReconcileReport<'_> {
 impl ReconcileReport<'_> {
     fn missing(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let missing = &self.findings.missing_at_aws;
-        let title = "the ledger says that it is in, AWS does not have it";
+        let title = "registered in the ledger, missing at AWS";
         section(f, missing.n, title, &missing.examples, |_| String::new())?;
         match missing.n_without_certificate {
             0 => Ok(()),
-            n => writeln!(f, "{} must be given again with `muster enqueue`: {NOT_KEPT}", grouped(n)),
+            n => writeln!(f, "{} must be sent again with `muster enqueue`: {NOT_KEPT}", grouped(n)),
         }
     }
 
     fn unknown(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unknown = &self.findings.unknown_to_the_ledger;
-        let title = "AWS has it, the ledger does not know it (a line may just be at work)";
+        let title = "at AWS, not in the ledger (possibly registered just now)";
         section(f, unknown.n, title, &unknown.examples, status_at_aws)
     }
 
     fn ended_otherwise(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ended = &self.findings.ended_otherwise;
-        let title = "AWS has it, the ledger knows it by another end";
+        let title = "at AWS, with another outcome in the ledger";
         let codes: Vec<String> = ended.codes.iter().map(|(code, n)| format!("{code} {}", grouped(*n))).collect();
         let title = if ended.n > 0 { format!("{title}: {}", codes.join(", ")) } else { title.to_owned() };
         let code =
@@ -201,12 +198,12 @@ impl ReconcileReport<'_> {
         let other = &self.findings.other_status;
         let (not_wanted, unknown) = (grouped(other.n_not_wanted), grouped(other.n_unknown));
         let title = format!(
-            "it stands at AWS with a status that was not asked for ({not_wanted}), or that the ledger did not know ({unknown})"
+            "the status at AWS differs from the requested one ({not_wanted}), or the ledger did not know it ({unknown})"
         );
         let statuses = |example: &FindingExample| match &example.row {
             Some(row) => {
                 let known = row.known_status.map_or_else(|| "unknown".to_owned(), |status| status.to_string());
-                format!("{}, wanted {}, in the ledger {known}", status_at_aws(example), row.wanted_status)
+                format!("{}, requested {}, in the ledger {known}", status_at_aws(example), row.wanted_status)
             }
             None => status_at_aws(example),
         };
@@ -214,7 +211,7 @@ impl ReconcileReport<'_> {
     }
 }
 
-/// One difference: how many, and the first of them.
+/// Writes one kind of difference: the count and the first examples.
 fn section(
     f: &mut fmt::Formatter<'_>,
     n: u64,
@@ -241,5 +238,5 @@ fn section(
 }
 
 fn status_at_aws(example: &FindingExample) -> String {
-    format!(", {}", printable(example.status_at_aws.as_deref().unwrap_or("not there")))
+    format!(", {}", printable(example.status_at_aws.as_deref().unwrap_or("not registered")))
 }

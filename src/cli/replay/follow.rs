@@ -1,4 +1,4 @@
-//! Waits for the end of a replay.
+//! `muster replay --wait`: waits for a replay to finish.
 
 use std::time::Duration;
 
@@ -7,11 +7,12 @@ use crate::cli::progress::Progress;
 use crate::cli::signals;
 use crate::ledger::Ledger;
 
-/// How often it is looked how far a replay is.
+/// Polling interval.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Waits until all that a replay chose has ended, and shows how far that is meanwhile; tells whether it has, or somebody
-/// stopped the waiting. Workers do it: without one, nothing ends.
+/// Waits until every job of a replay has an outcome, and shows the progress. Returns `false` if interrupted.
+///
+/// The workers do the work: while none is running, this waits forever.
 pub(super) async fn until_ended(ledger: &Ledger, number: i64) -> anyhow::Result<bool> {
     let (progress, stop) = (Progress::new(), signals::stop_token()?);
     loop {
@@ -20,7 +21,7 @@ pub(super) async fn until_ended(ledger: &Ledger, number: i64) -> anyhow::Result<
             progress.done();
             return Ok(true);
         }
-        let message = format!("ended again, {} of these not well", report.n_failed());
+        let message = format!("outcomes, {} failed again", report.n_failed());
         progress.show(report.n_ended(), Some(report.n_chosen()), &message);
         tokio::select! {
             () = stop.cancelled() => {

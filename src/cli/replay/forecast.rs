@@ -1,4 +1,4 @@
-//! What a replay would do, for people and as JSON.
+//! Predicts what a replay would do, for people and as JSON.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,25 +13,25 @@ use muster_core::job::Operation;
 use muster_core::outcome::Code;
 use muster_core::replay_filter::ReplayFilter;
 
-/// What would be sent again.
+/// What would be resent.
 #[derive(Debug, Serialize)]
 pub(super) struct Forecast {
-    /// How many jobs would be sent again.
+    /// Number of jobs that would be resent.
     sent_again: u64,
-    /// There are more than the 100,000 that were looked at: all numbers are of those.
+    /// There are more than the 100,000 jobs that were counted; all counts cover only those.
     is_more: bool,
-    /// Of those sent again: in meanwhile, so that they cost no call.
+    /// Of those resent: certificates registered meanwhile, which cost no call.
     registered_meanwhile: u64,
-    /// Not sent again: the ledger kept no request of them.
+    /// Not resent: the ledger kept no request of them.
     without_request: u64,
-    /// Not sent again: they wait to be sent, or were sent and have not ended since.
+    /// Not resent: they wait to be sent, or were resent and have no outcome yet.
     under_way: u64,
     by_code: Vec<Share>,
-    /// How long their calls take at the rates of their targets; null: one is not known.
+    /// How long the calls take at the rates of their targets; null: a rate is unknown.
     seconds_at_quota: Option<f64>,
 }
 
-/// Jobs of one target and operation that ended for one reason.
+/// Jobs of one target and operation with one code.
 #[derive(Debug, Serialize)]
 struct Share {
     code: Code,
@@ -59,15 +59,15 @@ impl Forecast {
         })
     }
 
-    /// How many jobs would be sent again.
+    /// Returns the number of jobs that would be resent.
     pub(super) fn n_chosen(&self) -> u64 {
         self.sent_again
     }
 
-    /// What the operator is asked.
+    /// Returns the question for the operator.
     pub(super) fn question(&self) -> String {
         let or_more = if self.is_more { " or more" } else { "" };
-        format!("Send {}{or_more} jobs again", grouped(self.sent_again))
+        format!("Resend {}{or_more} jobs", grouped(self.sent_again))
     }
 }
 
@@ -85,7 +85,7 @@ impl Share {
     }
 }
 
-/// How long the calls take: targets and operations have quotas of their own, and work side by side.
+/// Returns how long the calls take. Each target and operation has its own quota, and they run concurrently.
 async fn seconds(config: &Config, ledger: &Ledger, matching: &[Matching]) -> anyhow::Result<Option<f64>> {
     let mut calls: BTreeMap<(String, Operation), u64> = BTreeMap::new();
     for its in matching {
@@ -111,19 +111,20 @@ impl fmt::Display for Forecast {
         if self.by_code.is_empty() {
             return writeln!(
                 f,
-                "nothing ended so; `muster status` tells what failed, and what failed for good must be named by --code or --status"
+                "no job matches; `muster status` lists the failures, and permanent failures must be named by --code or \
+                 --status"
             );
         }
         let of_more = if self.is_more { format!(" of the first {}", grouped(LOOKED_AT_MAX)) } else { String::new() };
-        writeln!(f, "{} jobs{of_more} are to be sent again", grouped(self.sent_again))?;
+        writeln!(f, "{} jobs{of_more} would be resent", grouped(self.sent_again))?;
         for share in self.by_code.iter().filter(|share| share.sent_again > 0) {
             let (n, target) = (grouped(share.sent_again), &share.target);
             writeln!(f, "{n:>11}  {} ({} at {target})", share.code, <&str>::from(share.operation))?;
         }
         let rest = [
-            (self.registered_meanwhile, "of these are in meanwhile, by another batch: they cost no call"),
-            (self.under_way, "are not: they are being sent again already (--even-sent sends them once more)"),
-            (self.without_request, "are not: the ledger kept no request of them, so give them again"),
+            (self.registered_meanwhile, "of these have been registered meanwhile by another batch: they cost no call"),
+            (self.under_way, "are skipped: they are already being resent (--even-sent includes them)"),
+            (self.without_request, "are skipped: the ledger kept no request of them, so enqueue them again"),
         ];
         for (n, what) in rest.iter().filter(|(n, _)| *n > 0) {
             writeln!(f, "{:>11}  {what}", grouped(*n))?;
@@ -132,21 +133,19 @@ impl fmt::Display for Forecast {
             .seconds_at_quota
             .filter(|_| self.sent_again > 0)
             .and_then(|s| std::time::Duration::try_from_secs_f64(s.ceil()).ok());
-        time.map_or(Ok(()), |time| {
-            writeln!(f, "{:>11}  at the quota, beside which other work has its part", span(time))
-        })?;
+        time.map_or(Ok(()), |time| writeln!(f, "{:>11}  at the quota, which other work shares", span(time)))?;
         let names_what_fails_for_good = |share: &&Share| share.sent_again > 0 && is_for_good(share.code);
         if self.by_code.iter().any(|share| names_what_fails_for_good(&share)) {
             writeln!(
                 f,
-                "Some of these failed for good: unless what was wrong is mended outside, they will fail again."
+                "Some of these are permanent failures: they will fail again unless their cause has been fixed."
             )?;
         }
         Ok(())
     }
 }
 
-/// Says whether nothing but a change at AWS, of the settings or of the certificate helps.
+/// Returns whether the failure is permanent: only a change at AWS, of the settings or of the certificate helps.
 fn is_for_good(code: Code) -> bool {
     !ReplayFilter::usual_codes().contains(&code) && code != Code::Deleted
 }

@@ -1,4 +1,4 @@
-//! How far a replay is, for people and as JSON.
+//! The progress and outcomes of a replay, for people and as JSON.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::cli::format::{grouped, printable, rfc3339};
 use crate::ledger::Ledger;
 use crate::ledger::replay::{Came, Replay};
 
-/// A replay, and what came of it.
+/// A replay and its outcomes.
 #[derive(Debug, Serialize)]
 pub(super) struct ReplayReport {
     replay: i64,
@@ -21,17 +21,18 @@ pub(super) struct ReplayReport {
     asked_at: OffsetDateTime,
     filter: Box<RawValue>,
     verify: bool,
-    /// How many jobs it was to choose when it was asked for; of those that were looked at then.
+    /// Number of jobs the plan counted when the replay was requested.
     expected: u64,
     chosen: u64,
-    /// How many of those SQS took. Others ended meanwhile in another way, could not be sent, or wait.
+    /// Number of selected jobs that SQS accepted. Others got an outcome in another way, could not be sent, or still
+    /// wait.
     sent: u64,
     #[serde(with = "time::serde::rfc3339::option")]
     ended_at: Option<OffsetDateTime>,
     cancelled_by: Option<String>,
-    /// How the chosen jobs stand; those that a later replay chose are that one's. Null: not asked for.
+    /// Outcomes of the selected jobs. A job that a later replay selected counts there. Null: not requested.
     came_of_it: Option<Vec<ReplayOutcome>>,
-    /// Of these: wait to be sent, or are on their way.
+    /// Selected jobs that wait to be sent or are in progress.
     under_way: Option<u64>,
 }
 
@@ -39,9 +40,9 @@ pub(super) struct ReplayReport {
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "lowercase")]
 pub(super) enum ReplayState {
-    /// Workers choose and send.
+    /// Workers are selecting and sending jobs.
     Sending,
-    /// All that was chosen is sent.
+    /// Every selected job has been sent.
     Sent,
     Cancelled,
 }
@@ -56,14 +57,14 @@ struct ReplayOutcome {
 }
 
 impl ReplayReport {
-    /// Reads a replay with what came of it.
+    /// Reads a replay and its outcomes.
     pub(super) async fn read(ledger: &Ledger, number: i64) -> anyhow::Result<Self> {
         let replay = ledger.replay(number).await?.ok_or(NoReplay::Unknown(number))?;
         let came = ledger.came_of_replay(number).await?;
         Ok(Self::of(replay).with(&came))
     }
 
-    /// A replay alone.
+    /// Creates the report of a replay without its outcomes.
     pub(super) fn of(replay: Replay) -> Self {
         let state = match (&replay.cancelled, replay.ended_at) {
             (Some(_), _) => ReplayState::Cancelled,
@@ -101,27 +102,27 @@ impl ReplayReport {
         }
     }
 
-    /// Says whether everything that was chosen has ended.
+    /// Returns whether every selected job has an outcome.
     pub(super) fn is_over(&self) -> bool {
         self.state != ReplayState::Sending && self.under_way.is_none_or(|n| n == 0)
     }
 
-    /// How many of the chosen jobs ended, and how many of these well.
+    /// Returns the number of selected jobs with an outcome.
     pub(super) fn n_ended(&self) -> u64 {
         self.came_of_it.iter().flatten().map(|its| its.n).sum()
     }
 
-    /// How many of the chosen jobs did not end well this time either.
+    /// Returns the number of selected jobs that failed again.
     pub(super) fn n_failed(&self) -> u64 {
         self.came_of_it.iter().flatten().filter(|its| !its.is_success).map(|its| its.n).sum()
     }
 
-    /// How many were chosen.
+    /// Returns the number of selected jobs.
     pub(super) fn n_chosen(&self) -> u64 {
         self.chosen
     }
 
-    /// The replay in one line.
+    /// Returns the replay in one line.
     pub(super) fn line(&self) -> String {
         format!(
             "{:>6}  {:<9}  {}  {} of {} sent  {}  {}\n",
@@ -136,7 +137,7 @@ impl ReplayReport {
     }
 }
 
-/// A filter may name a hundred thousand certificates.
+/// Shortens a filter, which may name 100,000 certificates.
 fn shortened(text: &str) -> String {
     const SHOWN: usize = 160;
     let shown: String = printable(text).chars().take(SHOWN).collect();
@@ -146,15 +147,15 @@ fn shortened(text: &str) -> String {
 impl fmt::Display for ReplayReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "replay {}: {}", self.replay, self.state)?;
-        writeln!(f, "    asked for by {} at {}", printable(&self.asked_by), rfc3339(self.asked_at))?;
+        writeln!(f, "    requested by {} at {}", printable(&self.asked_by), rfc3339(self.asked_at))?;
         if let Some(who) = &self.cancelled_by {
             writeln!(f, "    cancelled by {}", printable(who))?;
         }
         writeln!(f, "    {}{}", shortened(self.filter.get()), if self.verify { ", verify" } else { "" })?;
         let (expected, chosen, sent) = (grouped(self.expected), grouped(self.chosen), grouped(self.sent));
-        writeln!(f, "    {expected} expected, {chosen} chosen, {sent} sent")?;
+        writeln!(f, "    {expected} expected, {chosen} selected, {sent} sent")?;
         if let Some(n) = self.under_way.filter(|n| *n > 0) {
-            writeln!(f, "    {} wait to be sent or are on their way", grouped(n))?;
+            writeln!(f, "    {} wait to be sent or are in progress", grouped(n))?;
         }
         for its in self.came_of_it.iter().flatten() {
             writeln!(f, "{:>15}  {} {}", grouped(its.n), its.status, its.code)?;

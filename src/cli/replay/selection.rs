@@ -1,4 +1,4 @@
-//! Which jobs are meant: the arguments, as a filter.
+//! The arguments that select jobs for a replay, and the filter they form.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -13,67 +13,74 @@ use time::format_description::well_known::Rfc3339;
 use crate::cli::status::counters;
 use crate::cli::words;
 use crate::ledger::Ledger;
+use muster_core::advice::{Advice, Exit};
 use muster_core::certificate::CertificateId;
 use muster_core::job::Name;
 use muster_core::outcome::{Code, Status};
 use muster_core::replay_filter::{CERTIFICATES_MAX, ReplayFilter};
 
-/// Which jobs are meant: those that fit in every respect.
+/// Selects the jobs that match every condition.
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("scope").required(true).multiple(true).args(["batches", "all_batches", "certificates"]))]
 pub(super) struct Selection {
-    /// The batches.
+    /// Batches to replay.
     #[arg(value_name = "BATCH")]
     batches: Vec<Name>,
     /// Every batch of the ledger.
     #[arg(long, conflicts_with = "batches")]
     all_batches: bool,
-    /// The certificates whose ids stand in a file, one in a line; `-` is standard input.
+    /// File of certificate ids, one per line; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     certificates: Option<PathBuf>,
-    /// Only of these factory lines.
+    /// Only these factory lines.
     #[arg(long = "source", value_name = "NAME", value_delimiter = ',')]
     sources: Vec<Name>,
-    /// Only what ended for these reasons, as `muster status` names them.
+    /// Only these codes, as shown by `muster status`.
     #[arg(long = "code", value_name = "CODE", value_delimiter = ',', value_parser = words::codes(|its| !its.is_success()), hide_possible_values = true)]
     codes: Vec<Code>,
-    /// Only what ended so, for whatever reason.
+    /// Only these statuses, with any code.
     #[arg(long = "status", value_name = "STATUS", value_delimiter = ',', value_parser = words::statuses(|its| !its.is_success()))]
     statuses: Vec<Status>,
-    /// Only what ended then or later: a time like 2026-11-21T10:00:00Z, or so long ago, like 2h.
+    /// Only outcomes at or after this time: a timestamp like 2026-11-21T10:00:00Z, or a duration before now like 2h.
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<OffsetDateTime>,
-    /// Only what ended before.
+    /// Only outcomes before this time: a timestamp or a duration before now.
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<OffsetDateTime>,
-    /// Also what was sent again and has not ended since: where its message is lost.
+    /// Also resends jobs that were already resent but have no outcome yet (use this if messages were lost).
     #[arg(long)]
     even_sent: bool,
 }
 
-/// What the arguments cannot mean.
+/// Invalid arguments.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum SelectionError {
-    /// A line of the file is no id.
+    /// A line of the file is not a certificate id.
     #[error("line {line} of {}: {error}", path.display())]
     NoId {
         /// The file.
         path: PathBuf,
-        /// Which line, from 1 on.
+        /// The line number, counted from 1.
         line: usize,
         /// What is wrong with it.
         error: muster_core::certificate::CertificateIdError,
     },
-    /// The file names none.
-    #[error("{} names no certificate", .0.display())]
+    /// The file contains no ids.
+    #[error("{} contains no certificate ids", .0.display())]
     NoCertificate(PathBuf),
-    /// The file names too many.
-    #[error("{} names more than {CERTIFICATES_MAX} certificates, give them in parts", .0.display())]
+    /// The file contains too many ids.
+    #[error("{} contains more than {CERTIFICATES_MAX} certificate ids: split it", .0.display())]
     TooMany(PathBuf),
 }
 
+impl Advice for SelectionError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+}
+
 impl Selection {
-    /// The filter that the arguments mean.
+    /// Returns the filter that the arguments form.
     pub(super) fn filter(&self) -> anyhow::Result<ReplayFilter> {
         let texts = |names: &[Name]| names.iter().map(ToString::to_string).collect();
         let certificates = self.certificates.as_deref().map(read_ids).transpose()?;
@@ -96,7 +103,7 @@ impl Selection {
         self.codes.iter().copied().chain(of_status).collect()
     }
 
-    /// Checks that the ledger knows the batches: a slip of the pen would look as if nothing had failed.
+    /// Checks that the ledger knows the batches: a typo would look as if nothing had failed.
     pub(super) async fn check_batches(&self, ledger: &Ledger) -> anyhow::Result<()> {
         for batch in &self.batches {
             counters(ledger, batch).await?;
@@ -105,18 +112,18 @@ impl Selection {
     }
 }
 
-/// Reads an instant, or a span before now.
+/// Parses a timestamp, or a duration before now.
 fn time(text: &str) -> Result<OffsetDateTime, String> {
     if let Ok(time) = OffsetDateTime::parse(text, &Rfc3339) {
         return Ok(time);
     }
     let span: humantime::Duration =
-        text.parse().map_err(|_| "expected a time like 2026-11-21T10:00:00Z, or a span like 2h".to_owned())?;
+        text.parse().map_err(|_| "expected a timestamp like 2026-11-21T10:00:00Z, or a duration like 2h".to_owned())?;
     let ago = time::Duration::try_from(*span).ok().and_then(|span| OffsetDateTime::now_utc().checked_sub(span));
     ago.map(OffsetDateTime::truncate_to_second).ok_or_else(|| format!("{text} is too long ago"))
 }
 
-/// Reads ids, one in a line; empty lines and those that begin with `#` are passed over.
+/// Reads ids, one per line. Empty lines and lines that begin with `#` are skipped.
 fn read_ids(path: &Path) -> anyhow::Result<BTreeSet<CertificateId>> {
     let mut text = String::new();
     let read = if path == Path::new("-") {
@@ -194,6 +201,6 @@ mod tests {
         let id = "ab".repeat(32);
         assert_eq!(read(&format!("# mine\r\n\r\n  {id}  \n{id}\n")).unwrap().len(), 1);
         assert!(read(&format!("{id}\nSN-7\n")).unwrap_err().to_string().starts_with("line 2 of "));
-        assert!(read("# none\n").unwrap_err().to_string().ends_with("names no certificate"));
+        assert!(read("# none\n").unwrap_err().to_string().ends_with("contains no certificate ids"));
     }
 }

@@ -1,4 +1,4 @@
-//! The certificates of a batch that AWS holds, hashed while they are read: none is kept.
+//! The registered certificates of a batch, hashed while they are read; no id is kept in memory.
 
 use std::collections::BTreeMap;
 
@@ -18,26 +18,23 @@ pub(super) struct Certificates {
     pub(super) account: String,
     pub(super) region: String,
     pub(super) operation: Operation,
-    /// How many there are.
+    /// Number of certificates.
     pub(super) n: u64,
-    /// SHA-256 over their ids, sorted, each followed by a newline.
+    /// SHA-256 over their sorted ids, each followed by a newline.
     pub(super) ids_sha256: String,
 }
 
-/// Where certificates are.
+/// Target, account, region and operation.
 type CertificateFiles = (String, String, String, Operation);
 
-/// Ids that were hashed so far.
+/// The ids hashed so far.
 struct Hashed {
     n: u64,
     hash: Context,
 }
 
 impl Certificates {
-    /// Reads them in the order of their keys, which within a target and operation is the order of their ids.
-    ///
-    /// # Errors
-    /// What the ledger met.
+    /// Reads them in key order, which is the order of their ids within a target and operation.
     pub(super) async fn read(ledger: &Ledger, name: &Name, batch: &BatchStatus) -> anyhow::Result<Vec<Self>> {
         let statuses = [Status::Registered, Status::AlreadyRegistered];
         let n_good = statuses.iter().map(|&status| batch.with_status(status)).sum();

@@ -1,4 +1,4 @@
-//! What `report` says, for people and as JSON.
+//! The output of `muster report`, for people and as JSON.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,44 +14,44 @@ use crate::ledger::BatchStatus;
 use crate::ledger::batch::Count;
 use muster_core::job::Name;
 
-/// What a report is made of.
+/// The inputs of a report.
 pub(super) struct ReportFacts<'a> {
     /// The batch's name.
     pub name: &'a Name,
     /// Its counters.
     pub batch: &'a BatchStatus,
-    /// For how long the queues have read empty.
+    /// How long the queues have been empty.
     pub queues_empty_for: Option<Duration>,
-    /// What AWS holds.
+    /// The registered certificates.
     pub certificates: Vec<Certificates>,
 }
 
-/// What can be filed.
+/// The report.
 #[derive(Debug, Serialize)]
 pub(super) struct Filed {
     batch: String,
     made_at: String,
     /// User and host.
     made_by: String,
-    /// How many distinct certificates the line announced; null: it did not say.
+    /// Number of distinct certificates the producer announced; null: it announced none.
     announced: Option<u64>,
     ended: u64,
     parked: u64,
-    /// Announced, without an end and not parked; null: nobody said how many there are.
+    /// Announced, without an outcome and not parked; null: the producer did not announce how many there are.
     outstanding: Option<u64>,
-    /// What is outstanding, once the queues have read empty for two minutes; null: it may be on its way.
+    /// Outstanding certificates once the queues have been empty for two minutes; null: they may still be on their way.
     missing: Option<u64>,
     first_end_at: Option<String>,
     last_end_at: Option<String>,
-    /// Certificates by status and code.
+    /// Number of certificates by status and code.
     ends: Vec<FiledOutcome>,
-    /// Certificates by factory line.
+    /// Number of certificates by factory line.
     sources: Vec<FactoryLine>,
-    /// What AWS holds, by target, account, region and operation.
+    /// The registered certificates by target, account, region and operation.
     certificates: Vec<Certificates>,
 }
 
-/// Certificates that ended, or are parked, for one reason.
+/// Certificates with one outcome, or parked for one reason.
 #[derive(Debug, Serialize)]
 struct FiledOutcome {
     status: String,
@@ -62,16 +62,16 @@ struct FiledOutcome {
 /// Certificates of one factory line.
 #[derive(Debug, Default, Serialize)]
 struct FactoryLine {
-    /// Null: the jobs named none.
+    /// Null: the jobs named no line.
     source: Option<String>,
-    /// Of these AWS holds the certificate.
+    /// Certificates that AWS holds.
     good: u64,
     failed: u64,
     parked: u64,
 }
 
 impl Filed {
-    /// Puts the facts together, now and by whoever runs this.
+    /// Builds the report with the current time and the current user.
     pub(super) fn of(facts: ReportFacts<'_>) -> Self {
         let batch = facts.batch;
         let ends = || batch.counts.iter().filter(|count| count.status.is_end());
@@ -96,7 +96,7 @@ impl Filed {
         match (self.missing, self.outstanding) {
             (Some(missing), _) => format!("{} missing", grouped(missing)),
             (None, Some(outstanding)) => format!("{} outstanding", grouped(outstanding)),
-            (None, None) => "how many are outstanding is not known".to_owned(),
+            (None, None) => "an unknown number outstanding".to_owned(),
         }
     }
 }
@@ -128,9 +128,9 @@ impl fmt::Display for Filed {
         writeln!(f, "batch {}, report of {} by {}\n", self.batch, self.made_at, printable(&self.made_by))?;
         let announced = self.announced.map_or_else(|| "an unknown number".to_owned(), grouped);
         let (ended, parked) = (grouped(self.ended), grouped(self.parked));
-        writeln!(f, "{announced} announced, {ended} ended, {parked} parked, {}", self.outstanding_line())?;
+        writeln!(f, "{announced} announced, {ended} outcomes, {parked} parked, {}", self.outstanding_line())?;
         if let (Some(first), Some(last)) = (&self.first_end_at, &self.last_end_at) {
-            writeln!(f, "first end {first}, last end {last}")?;
+            writeln!(f, "first outcome {first}, last outcome {last}")?;
         }
         writeln!(f, "\nby status and code:")?;
         for FiledOutcome { status, code, n } in &self.ends {
@@ -140,9 +140,9 @@ impl fmt::Display for Filed {
         for FactoryLine { source, good, failed, parked } in &self.sources {
             let name = source.as_deref().map_or_else(|| "(none)".to_owned(), printable);
             let (good, failed, parked) = (grouped(*good), grouped(*failed), grouped(*parked));
-            writeln!(f, "{good:>11}  good, {failed} failed, {parked} parked: {name}")?;
+            writeln!(f, "{good:>11}  succeeded, {failed} failed, {parked} parked: {name}")?;
         }
-        writeln!(f, "\nthat AWS holds, and the SHA-256 of their ids:")?;
+        writeln!(f, "\nregistered, with the SHA-256 of their ids:")?;
         self.certificates.iter().try_for_each(|its| its.fmt(f))
     }
 }
@@ -203,8 +203,8 @@ mod tests {
         let wanted = format!(
             "batch line-7, report of 2026-11-22T08:00:00Z by eva@plant
 
-5,020 announced, 5,004 ended, 7 parked, 9 missing
-first end 2026-11-21T10:00:00Z, last end 2026-11-21T10:10:00Z
+5,020 announced, 5,004 outcomes, 7 parked, 9 missing
+first outcome 2026-11-21T10:00:00Z, last outcome 2026-11-21T10:10:00Z
 
 by status and code:
       5,001  registered ok
@@ -212,11 +212,11 @@ by status and code:
           7  parked issuer_inactive
 
 by factory line:
-          1  good, 0 failed, 0 parked: (none)
-      5,000  good, 3 failed, 0 parked: line-1
-          0  good, 0 failed, 7 parked: line-2
+          1  succeeded, 0 failed, 0 parked: (none)
+      5,000  succeeded, 3 failed, 0 parked: line-1
+          0  succeeded, 0 failed, 7 parked: line-2
 
-that AWS holds, and the SHA-256 of their ids:
+registered, with the SHA-256 of their ids:
       5,001  default (123456789012 in eu-central-1), RegisterCertificate
              {hash}
 "

@@ -1,4 +1,4 @@
-//! What AWS says of certificates.
+//! Asks AWS about certificates.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,27 +16,27 @@ use crate::operator::reconcile::Inventory;
 use muster_core::job::Name;
 use muster_core::rate::Rate;
 
-/// Calls a second: half of the default quota, which others share.
+/// Calls per second: half of the default quota, which other tools share.
 const RATE: f64 = 5.0;
 
-/// What AWS says of a certificate in one account and region.
+/// AWS's answer about a certificate in one account and region.
 #[derive(Debug, Serialize)]
 pub(super) struct AtAws {
     target: String,
     account: String,
     region: String,
-    /// False: AWS does not have it; null: it could not be asked.
+    /// False: AWS does not have it; null: AWS could not be asked.
     is_there: Option<bool>,
     status: Option<String>,
     mode: Option<String>,
     #[serde(with = "time::serde::rfc3339::option")]
     created_at: Option<OffsetDateTime>,
     ca_certificate_id: Option<String>,
-    /// Why it could not be asked.
+    /// Why AWS could not be asked.
     problem: Option<String>,
 }
 
-/// Asks AWS of each certificate at the targets that its rows name; CAs are not asked for.
+/// Asks AWS about each certificate at the targets in its rows. CAs are skipped.
 pub(super) async fn ask(config: &Config, ledger: &Ledger, certificates: &mut [KnownCertificate]) -> anyhow::Result<()> {
     let mut inventories = BTreeMap::new();
     for known in certificates {
@@ -55,7 +55,7 @@ pub(super) async fn ask(config: &Config, ledger: &Ledger, certificates: &mut [Kn
                 let inventory = connect(config, ledger, &place.target).await?;
                 inventories.insert(place.target.clone(), inventory);
             }
-            let inventory = inventories.get_mut(&place.target).expect("it is there or was just put there");
+            let inventory = inventories.get_mut(&place.target).expect("it was inserted above");
             said.push(place.with(inventory.describe(id).await?));
         }
         known.at_aws = Some(said);
@@ -65,7 +65,7 @@ pub(super) async fn ask(config: &Config, ledger: &Ledger, certificates: &mut [Kn
 
 async fn connect(config: &Config, ledger: &Ledger, target: &str) -> anyhow::Result<Inventory> {
     let name: Name = target.parse()?;
-    let rate = Rate::new(RATE).expect("a constant of ours");
+    let rate = Rate::new(RATE).expect("the constant is a valid rate");
     let inventory = Inventory::connect(config, &name, rate).await;
     let inventory = inventory.with_context(|| format!("cannot use target `{target}`"))?;
     ledger.check_target(target, &inventory.account().id, &inventory.account().region).await?;
@@ -107,7 +107,7 @@ impl fmt::Display for AtAws {
         write!(f, "at AWS, target {target} ({account} in {}): ", printable(&self.region))?;
         match self.is_there {
             None => writeln!(f, "not asked, {}", word(&self.problem)),
-            Some(false) => writeln!(f, "not there"),
+            Some(false) => writeln!(f, "not registered"),
             Some(true) => {
                 let since = self.created_at.map_or_else(|| "unknown".to_owned(), rfc3339);
                 let ca = self.ca_certificate_id.as_deref().map_or_else(|| "none".to_owned(), printable);

@@ -1,4 +1,4 @@
-//! What stands in a certificate.
+//! The fields of a certificate.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 
 use muster_core::certificate::Certificate;
 
-/// What stands in a certificate.
+/// The fields of a certificate.
 #[derive(Debug, Serialize)]
 pub(super) struct CertificateFields {
     subject: String,
@@ -35,7 +35,7 @@ impl CertificateFields {
     }
 }
 
-/// Hex digits with colons, without the zero byte that only says that the number is positive.
+/// Formats hex digits with colons, without the leading zero byte that only marks the number as positive.
 fn serial(bytes: &[u8]) -> String {
     let bytes = match bytes {
         [0, rest @ ..] if !rest.is_empty() => rest,
@@ -44,7 +44,7 @@ fn serial(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
 }
 
-/// A time of a certificate, which may lie in a year that the format does not know.
+/// Formats a certificate's time. Its year may be one that RFC 3339 cannot express.
 fn date(time: OffsetDateTime) -> String {
     time.format(&Rfc3339).unwrap_or_else(|_| time.to_string())
 }

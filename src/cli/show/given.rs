@@ -1,4 +1,4 @@
-//! What somebody names a certificate by.
+//! Interprets the argument that identifies a certificate.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,23 +11,24 @@ use crate::cli::format::printable;
 use crate::intake::manifest;
 use crate::ledger::certificate::CertificateRow;
 use crate::ledger::{Ledger, LedgerError};
+use muster_core::advice::{Advice, Exit};
 use muster_core::certificate::input::inputs;
 use muster_core::certificate::{Certificate, CertificateError, CertificateId, chain};
 
-/// What a certificate can be named by.
+/// What the argument is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(super) enum QueryKind {
     /// AWS's id, 64 hex digits.
     Id,
     /// The serial number in hex; colons, `0x` and leading zeros do not matter.
     Serial,
-    /// The line's own name for the device.
+    /// The producer's name for the device.
     Ref,
     /// A PEM or DER file.
     File,
 }
 
-/// What was given, as it can be looked up.
+/// The argument in a form that can be looked up.
 #[derive(Debug)]
 pub(super) struct CertificateQuery {
     text: String,
@@ -37,26 +38,32 @@ pub(super) struct CertificateQuery {
     certificate: Option<Certificate>,
 }
 
-/// It names no certificate.
+/// The argument does not identify a certificate.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum GivenError {
     /// The file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
-    /// The file holds none.
-    #[error("{} holds no certificate: {source}", path.display())]
+    /// The file contains no certificate.
+    #[error("{} contains no certificate: {source}", path.display())]
     NoCertificate { path: PathBuf, source: CertificateError },
-    /// No id.
+    /// Not an id.
     #[error("an id has 64 hex digits, found `{0}`")]
     NoId(String),
-    /// No serial number.
+    /// Not a serial number.
     #[error("a serial number has hex digits and colons, found `{0}`")]
     NoSerial(String),
 }
 
+impl Advice for GivenError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+}
+
 impl CertificateQuery {
-    /// Takes it for what it is said to be; otherwise for a file where there is one, for an id where it has 64 hex digits,
-    /// else for a serial number and a ref.
+    /// Interprets the argument as `kind`. Without one, it is a file if that exists, an id if it has 64 hex digits, and
+    /// otherwise both a serial number and a ref.
     pub(super) fn read(text: &str, kind: Option<QueryKind>) -> Result<Self, GivenError> {
         let found = || printable(text);
         let mut given = Self { text: found(), id: None, serials: vec![], reference: None, certificate: None };
@@ -86,12 +93,12 @@ impl CertificateQuery {
         Ok(())
     }
 
-    /// The certificate, where it was given as a file.
+    /// Returns the certificate if it was given as a file.
     pub(super) fn certificate(&self) -> Option<&Certificate> {
         self.certificate.as_ref()
     }
 
-    /// Looks it up: at most `n` rows, each once.
+    /// Returns at most `n` matching rows, each once.
     pub(super) async fn entries(&self, ledger: &Ledger, n: u32) -> Result<Vec<CertificateRow>, LedgerError> {
         let mut entries = Vec::new();
         if let Some(id) = self.id {
@@ -114,7 +121,7 @@ impl CertificateQuery {
     }
 }
 
-/// The device of a text, or the first certificate of one with several.
+/// Returns the device certificate in a text or, if there are several, the first certificate.
 fn certificate_in(text: &str) -> Result<Certificate, CertificateError> {
     if let Ok(meant) = chain::device(text) {
         return Ok(meant.certificate);
@@ -131,7 +138,7 @@ impl fmt::Display for CertificateQuery {
     }
 }
 
-/// The forms that a serial number may have in DER: as it was given, and with the zero byte that says that it is positive.
+/// Returns the DER forms of a serial number: as given, and with the leading zero byte that marks it as positive.
 fn serials(text: &str) -> Option<Vec<Vec<u8>>> {
     let text = text.trim();
     let text = text.strip_prefix("serial=").unwrap_or(text);

@@ -11,7 +11,7 @@ use crate::ledger::row::Names;
 use muster_core::job::{CertificateStatus, Operation};
 use muster_core::outcome::Attempt;
 
-/// One row of the ledger; neither the request nor the certificate is in it.
+/// One row of the ledger, without its request and certificate.
 #[derive(Debug, Serialize)]
 pub(super) struct RowLine {
     pub(super) batch: String,
@@ -38,15 +38,15 @@ pub(super) struct RowLine {
     ended_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
     recorded_at: OffsetDateTime,
-    /// When it was sent again and has not ended since.
+    /// When it was resent, if it has no outcome since.
     #[serde(with = "time::serde::rfc3339::option")]
     sent_again_at: Option<OffsetDateTime>,
     waits_for: Option<String>,
-    /// The last replay that chose it.
+    /// The last replay that selected it.
     replay: Option<i64>,
     message_id: String,
     n_attempts: usize,
-    /// The last ten.
+    /// The last ten calls.
     attempts: Vec<Attempt>,
     n_duplicates: usize,
 }
@@ -54,7 +54,7 @@ pub(super) struct RowLine {
 impl RowLine {
     pub(super) fn of(entry: &CertificateRow) -> Self {
         let (row, end) = (&entry.row, &entry.row.end);
-        // Without a request a wait means nothing: an older program leaves it on a good end.
+        // Without a request, a wait means nothing: an older version leaves it on a successful row.
         let waits_for = end.waits_for.as_ref().filter(|_| end.request.is_some());
         Self {
             batch: row.batch.clone(),
@@ -90,9 +90,9 @@ impl RowLine {
             writeln!(f, "    waits for {}", printable(hold))?;
         }
         if let Some(at) = self.sent_again_at {
-            writeln!(f, "    sent again {}, not ended since", rfc3339(at))?;
+            writeln!(f, "    resent {}, no outcome yet", rfc3339(at))?;
         }
-        self.replay.map_or(Ok(()), |number| writeln!(f, "    chosen by replay {number}"))
+        self.replay.map_or(Ok(()), |number| writeln!(f, "    selected by replay {number}"))
     }
 
     fn calls(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -108,7 +108,7 @@ impl RowLine {
     }
 }
 
-/// What a line called the device.
+/// Formats the producer's names for the device.
 fn names(reference: Option<&str>, source: Option<&str>) -> String {
     let word = |name: Option<&str>| name.map_or_else(|| "none".to_owned(), printable);
     format!("ref {}, source {}", word(reference), word(source))
@@ -126,16 +126,16 @@ impl fmt::Display for RowLine {
             writeln!(f, "    also {}", names(other.reference.as_deref(), other.source.as_deref()))?;
         }
         let known = self.known_status.map_or_else(|| "unknown".to_owned(), |status| status.to_string());
-        writeln!(f, "    wanted {}, at AWS as far as is known: {known}", self.wanted_status)?;
+        writeln!(f, "    requested {}, last known at AWS: {known}", self.wanted_status)?;
         let [sent, received, ended, recorded] =
             [self.sent_at, self.received_at, self.ended_at, self.recorded_at].map(rfc3339);
-        writeln!(f, "    sent {sent}, received {received}, ended {ended}, recorded {recorded}")?;
+        writeln!(f, "    sent {sent}, received {received}, outcome {ended}, recorded {recorded}")?;
         self.waits(f)?;
         self.calls(f)?;
         match self.n_duplicates {
             0 => Ok(()),
-            1 => writeln!(f, "    1 further message"),
-            n => writeln!(f, "    {n} further messages"),
+            1 => writeln!(f, "    1 duplicate message"),
+            n => writeln!(f, "    {n} duplicate messages"),
         }
     }
 }

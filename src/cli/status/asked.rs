@@ -1,4 +1,4 @@
-//! The batch that is asked about.
+//! Reads everything about one batch.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::operator::situation::Situation;
 use muster_core::job::Name;
 use muster_core::outcome::Code;
 
-/// The batch, and where it is looked for.
+/// The batch to report, and where to read it.
 pub(super) struct StatusQuery<'a> {
     /// The settings, for quotas that no worker has opened yet.
     pub config: &'a Config,
@@ -25,7 +25,8 @@ pub(super) struct StatusQuery<'a> {
 }
 
 impl StatusQuery<'_> {
-    /// Reads everything, twice with a time between where something is outstanding and the time is not zero.
+    /// Reads a report. If the batch is not complete and `time` is not zero, reads the counters again after `time` to
+    /// measure the rate.
     pub(super) async fn look(&self, time: Duration) -> anyhow::Result<BatchReport> {
         let before = Instant::now();
         let first = self.counters().await?;
@@ -43,7 +44,7 @@ impl StatusQuery<'_> {
         counters(self.ledger, self.batch).await
     }
 
-    /// Adds to the counters what else is to be told.
+    /// Builds the report from the counters and everything else it needs.
     pub(super) async fn report(&self, batch: &BatchStatus, measured: Option<Measured>) -> anyhow::Result<BatchReport> {
         let Self { config, ledger, batch: name } = *self;
         let failed: BTreeSet<Code> = batch.counts.iter().map(|count| count.code).collect();

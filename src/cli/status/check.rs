@@ -1,4 +1,4 @@
-//! `muster status --check`: what is wrong with a batch.
+//! `muster status --check`: reports the problems of a batch.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use crate::cli::format::grouped;
 use crate::cli::talk::talk;
 use crate::operator::situation::Severity;
 
-/// Says what is wrong, a line each, or that nothing is.
+/// Prints a line per problem, or that there is none, and returns the exit code.
 pub(super) fn check(report: &BatchReport) -> ExitCode {
     let problems = problems(report);
     if problems.is_empty() {

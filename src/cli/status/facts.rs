@@ -1,4 +1,4 @@
-//! What the ledger, the settings and a measurement say about a batch, before a report says it.
+//! The inputs of a batch report: the ledger, the settings and a measurement.
 
 use std::time::Duration;
 
@@ -12,43 +12,43 @@ use muster_core::job::{Name, Operation};
 /// Outcomes between two readings.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Measured {
-    /// How many.
+    /// Number of outcomes.
     pub ends: u64,
     /// The time between the readings.
     pub time: Duration,
 }
 
-/// What a report is made of.
+/// The inputs of a report.
 pub(super) struct StatusFacts<'a> {
     /// The batch's name.
     pub name: &'a Name,
     /// Its counters.
     pub batch: &'a BatchStatus,
-    /// What is going on in the fleet.
+    /// The state of the fleet.
     pub situation: &'a Situation,
     /// How long the queues have been empty.
     pub queues_empty_for: Option<Duration>,
-    /// What happened between two readings of them.
+    /// Outcomes between two readings of the counters.
     pub measured: Option<Measured>,
     /// One failed or parked certificate for each code.
     pub examples: Vec<FailureExample>,
-    /// The operations of targets that the batch has ends for.
+    /// The targets and operations that the batch has outcomes for.
     pub operations: Vec<(String, Operation)>,
-    /// What the ledger knows of their quotas.
+    /// The ledger's rates for them.
     pub rates: Vec<RateReport>,
     /// The settings, for quotas that no worker has opened yet.
     pub config: &'a Config,
 }
 
 impl StatusFacts<'_> {
-    /// The targets that the batch has outcomes for.
+    /// Returns the targets that the batch has outcomes for.
     pub(super) fn targets(&self) -> Vec<String> {
         let mut targets: Vec<String> = self.operations.iter().map(|(target, _)| target.clone()).collect();
         targets.dedup();
         targets
     }
 
-    /// What stops or slows this batch.
+    /// Returns what stops or slows this batch.
     pub(super) fn obstacles(&self) -> Vec<Obstacle> {
         let holds: Vec<_> = self.batch.waiting.iter().map(|waiting| &waiting.hold).collect();
         self.situation.obstacles_of(self.name, &self.targets(), &holds)

@@ -1,4 +1,4 @@
-//! `muster status` without a batch: what is going on, and all batches, a line each.
+//! `muster status` without a batch: the state of the fleet, and a line per batch.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use crate::ledger::batch::BatchLine;
 use crate::operator::situation::{Obstacle, Severity, Situation};
 use muster_core::job::Name;
 
-/// The titles of the columns.
+/// The column titles.
 const TITLES: [&str; 8] =
     ["batch", "announced", "outcomes", "failed", "parked", "outstanding", "first outcome", "last outcome"];
 
-/// What is going on, and a page of batches, the newest first.
+/// The state of the fleet and a page of batches, the newest first.
 #[derive(Debug, Serialize)]
 pub(super) struct BatchListing {
     /// What stops or slows the work, the worst first.
     obstacles: Vec<Obstacle>,
-    /// Workers that reported in the last seconds.
+    /// Workers that reported within the last seconds.
     workers_alive: u64,
     /// Messages in all queues; null: unknown.
     queue_messages: Option<u64>,
@@ -41,7 +41,7 @@ pub(super) struct BatchListing {
     next: Option<String>,
 }
 
-/// How far a batch is.
+/// The progress of a batch.
 #[derive(Debug, Serialize)]
 struct ListedBatch {
     batch: String,
@@ -64,11 +64,11 @@ impl BatchListing {
     /// Reads a page.
     ///
     /// # Errors
-    /// [`UnknownBatch`] where it is to begin before one that is not there, or what the ledger met.
+    /// [`UnknownBatch`] if the batch `before` does not exist, or a ledger error.
     pub(super) async fn read(ledger: &Ledger, before: Option<&Name>, limit: u32) -> anyhow::Result<Self> {
         let situation = Situation::read(ledger).await?;
         let empty_for = ledger.queues_empty_for().await?;
-        // One more tells whether there is a next page.
+        // One more row shows whether there is a next page.
         let lines = ledger.batch_lines(before.map(Name::as_str), limit + 1).await?;
         let lines = match (lines, before) {
             (None, Some(before)) => return Err(UnknownBatch::of(ledger, before).await?.into()),
@@ -92,14 +92,14 @@ impl BatchListing {
         })
     }
 
-    /// Says how the next page is to be had.
+    /// Prints how to get the next page.
     pub(super) fn point_to_next(&self) {
         if let Some(next) = &self.next {
             talk(&format!("there are more: --before {next}"));
         }
     }
 
-    /// All of them together, in one line.
+    /// Returns the totals in one line.
     pub(super) fn line(&self) -> String {
         if let Some(worst) = self.obstacles.first().filter(|worst| worst.severity == Severity::Stopped) {
             return format!("stopped: {}", worst.what);
@@ -168,7 +168,7 @@ impl fmt::Display for BatchListing {
     }
 }
 
-/// Names and times begin below each other, numbers end so.
+/// Writes a line with left-aligned names and times, and right-aligned numbers.
 fn write_line(f: &mut fmt::Formatter<'_>, cells: &[String; 8], widths: &[usize; 8]) -> fmt::Result {
     let pad = |i: usize| {
         let (cell, width) = (&cells[i], widths[i]);

@@ -1,4 +1,4 @@
-//! What `status` says of learnt rates, for people and as JSON.
+//! The learnt rates in `muster status`, for people and as JSON.
 
 use std::fmt::{self, Write as _};
 
@@ -7,16 +7,16 @@ use serde::Serialize;
 use crate::cli::format::rfc3339;
 use crate::ledger::rate_limit::{Change, RateChangeReason, RateReport};
 
-/// The rate of one target and operation. Rates are in calls a second.
+/// The rate of one target and operation, in calls per second.
 #[derive(Debug, Serialize)]
 pub(super) struct LearntRate {
     pub target: String,
     pub operation: String,
     /// The configured rate.
     pub ceiling: f64,
-    /// What was learnt of it.
+    /// The learnt rate.
     pub learnt: f64,
-    /// The last hundred changes, the latest first.
+    /// The last 100 changes, the latest first.
     changes: Vec<ShownChange>,
 }
 
@@ -48,20 +48,20 @@ impl From<&RateReport> for LearntRate {
 }
 
 impl LearntRate {
-    /// One line, where there is more to say than the quota.
+    /// Returns one line, unless the rate has always been the quota.
     pub(super) fn line(&self) -> Option<String> {
-        // The first change is the first configuration.
+        // The first change is the initial configuration.
         let changed = self.learnt < self.ceiling || self.changes.len() > 1;
         let why = self.changes.first().filter(|_| changed)?.line();
         Some(format!("{:>11}  of {} a second learnt for {}, {why}", figure(self.learnt), self.ceiling, self.target))
     }
 
-    /// The changes, a line each.
+    /// Returns the changes, one per line.
     pub(super) fn table(&self) -> String {
         let Self { target, operation, .. } = self;
-        let mut table = format!("\ncalls a second of {operation} for {target}, the latest change first:\n");
+        let mut table = format!("\ncalls per second of {operation} for {target}, the latest change first:\n");
         for change in &self.changes {
-            writeln!(table, "{:>11}  {}", figure(change.rate), change.line()).expect("a string takes every text");
+            writeln!(table, "{:>11}  {}", figure(change.rate), change.line()).expect("writing to a string cannot fail");
         }
         table
     }
@@ -72,13 +72,13 @@ impl ShownChange {
         let why = match self.why {
             RateChangeReason::Configured => "configured",
             RateChangeReason::Throttled => "cut by a throttle",
-            RateChangeReason::Unthrottled => "raised, as no throttle came",
+            RateChangeReason::Unthrottled => "raised for lack of throttles",
         };
         format!("{why} {}", self.at)
     }
 }
 
-/// A rate with so many digits as tell it from another one.
+/// Formats a rate with more digits below 1 per second.
 fn figure(rate: f64) -> impl fmt::Display {
     if rate < 1.0 { format!("{rate:.3}") } else { format!("{rate:.1}") }
 }
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(cut.line().unwrap(), wanted);
         let risen = rate(100.0, &[(100.0, RateChangeReason::Unthrottled), (90.0, RateChangeReason::Throttled)]);
         let wanted =
-            "      100.0  of 100 a second learnt for default, raised, as no throttle came 2026-11-22T03:30:00Z";
+            "      100.0  of 100 a second learnt for default, raised for lack of throttles 2026-11-22T03:30:00Z";
         assert_eq!(risen.line().unwrap(), wanted);
     }
 
@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(
             rate(0.2, &[(0.2, RateChangeReason::Throttled), (100.0, RateChangeReason::Configured)]).table(),
             "
-calls a second of RegisterCertificate for default, the latest change first:
+calls per second of RegisterCertificate for default, the latest change first:
       0.200  cut by a throttle 2026-11-22T03:30:00Z
       100.0  configured 2026-11-22T03:30:00Z
 "

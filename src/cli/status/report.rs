@@ -1,4 +1,4 @@
-//! What `status` says of a batch as JSON; `text` says it for people.
+//! The report of `muster status` about a batch, as JSON; `text` formats it for people.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::operator::situation::{Obstacle, Severity};
 use muster_core::hold::Notice;
 use muster_core::outcome::{Code, Status};
 
-/// How far a batch is. Times are in seconds, rates in outcomes per second.
+/// The progress of a batch. Times are in seconds, rates in outcomes per second.
 #[derive(Debug, Serialize)]
 pub(super) struct BatchReport {
     pub(super) batch: String,
@@ -46,37 +46,37 @@ pub(super) struct BatchReport {
     pub(super) queues_read_seconds_ago: Option<u64>,
     /// Messages in the quarantine.
     pub(super) quarantined: u64,
-    /// Ends by status; all statuses are there.
+    /// Outcomes by status; every status is present.
     pub(super) ends: BTreeMap<String, u64>,
-    /// Certificates at AWS that stand with another or an unknown status than was asked for.
+    /// Certificates whose status at AWS is unknown or not the requested one.
     pub(super) status_differs: u64,
-    /// Bad ends by code, the most frequent first.
+    /// Failures by code, the most frequent first.
     pub(super) failures: Vec<FailureGroup>,
-    /// What is parked by code, the most frequent first.
+    /// Parked jobs by code, the most frequent first.
     pub(super) parked_for: Vec<FailureGroup>,
     pub(super) first_end_at: Option<String>,
     pub(super) last_end_at: Option<String>,
-    /// Outcomes per second between the first and the last one; null: less than a second lies between them.
+    /// Outcomes per second between the first and the last one; null: they are less than a second apart.
     pub(super) average_rate: Option<f64>,
-    /// Outcomes per second between two readings just now; null: nothing is outstanding, or it was not asked for.
+    /// Outcomes per second between two readings just now; null: the batch is complete, or it was not measured.
     pub(super) measured_rate: Option<f64>,
     /// The time between these readings.
     pub(super) measured_seconds: Option<f64>,
     pub(super) targets: Vec<String>,
-    /// What was learnt of their quotas; none of a target that no worker has served yet.
+    /// The learnt rates; a target that no worker has served yet has none.
     pub(super) rates: Vec<LearntRate>,
-    /// The configured quotas of these targets together, in calls a second; null: one is neither in the ledger nor in the
+    /// Sum of the configured quotas of these targets, in calls per second; null: one is in neither the ledger nor the
     /// settings.
     pub(super) quota: Option<f64>,
-    /// The learnt rates of these targets together, in calls a second.
+    /// Sum of the learnt rates of these targets, in calls per second.
     pub(super) learnt_rate: Option<f64>,
     /// How long outstanding and resent certificates take at the measured rate; null: unknown, missing, or stopped.
     pub(super) seconds_left_at_measured_rate: Option<f64>,
-    /// How long they take at the learnt rate, at least.
+    /// Minimum time they take at the learnt rate.
     pub(super) seconds_left_at_learnt_rate: Option<f64>,
-    /// How long they take at the quota, at least.
+    /// Minimum time they take at the quota.
     pub(super) seconds_left_at_quota: Option<f64>,
-    /// How long everything in the queues takes at the learnt rate, where that is more.
+    /// How long all messages in the queues take at the learnt rate, if that is more.
     pub(super) seconds_left_with_other_batches: Option<f64>,
 }
 
@@ -84,15 +84,15 @@ pub(super) struct BatchReport {
 #[derive(Debug, Serialize)]
 pub(super) struct WaitingFor {
     pub(super) hold: String,
-    /// What it is, for people.
+    /// The hold, for people.
     pub(super) what: String,
-    /// The command that fixes it; null: it ends by itself.
+    /// The command that fixes it; null: it is released automatically.
     pub(super) fix: Option<String>,
-    /// How many, counted up to 100,000.
+    /// Number of jobs, counted up to 100,000.
     pub(super) n: u64,
 }
 
-/// The certificates that ended, or are parked, for one bad reason.
+/// The certificates that failed, or are parked, with one code.
 #[derive(Debug, Serialize)]
 pub(super) struct FailureGroup {
     pub(super) code: &'static str,
@@ -101,18 +101,18 @@ pub(super) struct FailureGroup {
     pub(super) example: Option<ShownFailure>,
 }
 
-/// One of them.
+/// An example of a failed or parked certificate.
 #[derive(Debug, Serialize)]
 pub(super) struct ShownFailure {
     #[serde(rename = "ref")]
     pub(super) reference: Option<String>,
-    /// Certificate id, or SHA-256 of the PEM text where no certificate can be read.
+    /// Certificate id, or SHA-256 of the PEM text if it contains no readable certificate.
     pub(super) subject: String,
     pub(super) detail: Option<String>,
 }
 
 impl BatchReport {
-    /// Puts the facts together.
+    /// Builds the report from its inputs.
     pub(super) fn of(facts: &StatusFacts<'_>) -> Self {
         let batch = facts.batch;
         let ends = || batch.counts.iter().filter(|count| count.status.is_end());
@@ -158,23 +158,23 @@ impl BatchReport {
         }
     }
 
-    /// Whether nothing at all is registered at present.
+    /// Returns whether all work is stopped.
     pub(super) fn is_stopped(&self) -> bool {
         self.obstacles.iter().any(|obstacle| obstacle.severity == Severity::Stopped)
     }
 
-    /// Whether every announced certificate has an outcome.
+    /// Returns whether every announced certificate has an outcome.
     pub(super) fn is_complete(&self) -> bool {
         self.outstanding == Some(0) && self.parked == 0
     }
 
-    /// Says whether something did not end well, or never will.
+    /// Returns whether any certificate failed or is missing.
     pub(super) fn has_failures(&self) -> bool {
         !self.failures.is_empty() || self.missing.is_some_and(|n| n > 0)
     }
 }
 
-/// The statuses that are ends.
+/// Returns the statuses that are outcomes.
 pub(super) fn end_statuses() -> impl Iterator<Item = Status> {
     Status::VARIANTS.iter().copied().filter(|status| status.is_end())
 }
@@ -186,13 +186,13 @@ impl WaitingFor {
         Self { hold: hold.to_string(), what: title, fix, n: *n }
     }
 
-    /// Whether there may be more than counted.
+    /// Returns whether there may be more than counted.
     pub(super) fn is_capped(&self) -> bool {
         self.n >= COUNTED_MAX
     }
 }
 
-/// Counts of some statuses by code, the most frequent first.
+/// Returns the counts of the wanted statuses by code, the most frequent first.
 fn by_code(batch: &BatchStatus, examples: &[FailureExample], is_wanted: impl Fn(Status) -> bool) -> Vec<FailureGroup> {
     let mut counts: BTreeMap<Code, (Status, u64)> = BTreeMap::new();
     for count in batch.counts.iter().filter(|count| is_wanted(count.status)) {

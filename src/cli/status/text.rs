@@ -1,4 +1,4 @@
-//! What `status` says about a batch, for people.
+//! The report of `muster status` about a batch, formatted for people.
 
 use std::fmt;
 use std::time::Duration;
@@ -42,7 +42,7 @@ fn write_counts(f: &mut fmt::Formatter<'_>, title: &str, counts: &[FailureGroup]
 }
 
 impl BatchReport {
-    /// How far it is, in a line.
+    /// Returns the progress in one line.
     pub(super) fn headline(&self) -> String {
         let ended = grouped(self.ended);
         let parked = match self.parked {
@@ -64,7 +64,7 @@ impl BatchReport {
         }
     }
 
-    /// What is missing, how that is known, and where to look for it.
+    /// Returns how many certificates are missing, how that is known, and where to look for them.
     pub(super) fn missing_line(&self) -> Option<String> {
         let missing = grouped(self.missing.filter(|&n| n > 0)?);
         let time = span(Duration::from_secs(self.queues_empty_seconds?));
@@ -112,7 +112,7 @@ impl BatchReport {
         }
         if self.quota.is_none() && !self.targets.is_empty() {
             let targets = self.targets.join(", ");
-            writeln!(f, "the quota is unknown: neither the ledger nor the settings have one of {targets}")?;
+            writeln!(f, "the quota is unknown: neither the ledger nor the settings have one for {targets}")?;
         }
         if self.is_stopped() { Ok(()) } else { self.write_times_left(f) }
     }
@@ -142,7 +142,7 @@ fn to_time(seconds: f64) -> Option<Duration> {
 }
 
 impl FailureGroup {
-    /// One of the certificates, and what is known of it.
+    /// Returns one of the certificates with its detail.
     pub(super) fn example_line(&self) -> String {
         let Some(example) = &self.example else { return String::new() };
         let name = example.reference.as_ref().unwrap_or(&example.subject);

@@ -1,13 +1,15 @@
-//! A batch that the ledger does not know, and what may have been meant.
+//! The error for an unknown batch, with suggestions.
 
 use crate::config::similar::similar;
 use crate::ledger::{BatchStatus, Ledger};
+use muster_core::advice::Advice;
 use muster_core::job::Name;
+use std::borrow::Cow;
 
-/// How many batches are looked through for one of a similar name.
+/// Number of recent batches to search for a similar name.
 const LOOKED_THROUGH: u32 = 1000;
 
-/// How many batches are named to whoever asks for one that is not there.
+/// Maximum number of batches to suggest.
 const NAMED: usize = 3;
 
 /// No message of this batch was received.
@@ -21,8 +23,21 @@ pub(in crate::cli) struct UnknownBatch {
     alternative: Option<&'static str>,
 }
 
+impl Advice for UnknownBatch {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let meant = match (self.similar.as_slice(), self.recent.as_slice()) {
+            ([], []) => "the ledger has no batches yet".to_owned(),
+            ([], recent) => format!("the latest batches are {}", recent.join(", ")),
+            (similar, _) => format!("did you mean {}?", similar.join(" or ")),
+        };
+        let alternative = self.alternative.map_or_else(String::new, |alternative| format!("; {alternative}"));
+        let hint = format!("{meant}; a batch is known once a worker has received its first message{alternative}");
+        Some(hint.into())
+    }
+}
+
 impl UnknownBatch {
-    /// Looks for what may have been meant.
+    /// Creates the error and searches for similar names.
     pub(in crate::cli) async fn of(ledger: &Ledger, batch: &Name) -> anyhow::Result<Self> {
         let mut recent = ledger.recent_batches(LOOKED_THROUGH).await?;
         let similar = similar(batch.as_str(), &recent);
@@ -30,18 +45,7 @@ impl UnknownBatch {
         Ok(Self { batch: batch.clone(), similar, recent, alternative: None })
     }
 
-    /// What the caller may have meant.
-    pub(in crate::cli) fn hint(&self) -> String {
-        let meant = match (self.similar.as_slice(), self.recent.as_slice()) {
-            ([], []) => "it knows no batch at all".to_owned(),
-            ([], recent) => format!("the last ones are {}", recent.join(", ")),
-            (similar, _) => format!("did you mean {}?", similar.join(" or ")),
-        };
-        let alternative = self.alternative.map_or_else(String::new, |alternative| format!("; {alternative}"));
-        format!("{meant}; a batch is known once a worker has received its first message{alternative}")
-    }
-
-    /// The same, with something else that the command can do.
+    /// Adds something else that the command can do.
     pub(in crate::cli) fn or(self, alternative: &'static str) -> Self {
         Self { alternative: Some(alternative), ..self }
     }
@@ -50,7 +54,7 @@ impl UnknownBatch {
 /// Reads the counters of a batch.
 ///
 /// # Errors
-/// [`UnknownBatch`], or what the ledger met.
+/// [`UnknownBatch`], or a ledger error.
 pub(in crate::cli) async fn counters(ledger: &Ledger, batch: &Name) -> anyhow::Result<BatchStatus> {
     match ledger.batch_status(batch.as_str()).await? {
         Some(counters) => Ok(counters),
@@ -78,7 +82,7 @@ mod tests {
     #[test]
     fn the_hint_names_what_may_have_been_meant() {
         assert!(error(&["line-1", "line-2"], &["x"]).starts_with("did you mean line-1 or line-2?; "));
-        assert!(error(&[], &["x", "y"]).starts_with("the last ones are x, y; "));
-        assert!(error(&[], &[]).starts_with("it knows no batch at all; "));
+        assert!(error(&[], &["x", "y"]).starts_with("the latest batches are x, y; "));
+        assert!(error(&[], &[]).starts_with("the ledger has no batches yet; "));
     }
 }

@@ -1,7 +1,8 @@
-//! `muster status --wait`: returns when a batch is over.
+//! `muster status --wait`: waits until a batch is over.
 //!
-//! A batch is over when it is complete, or when nothing more can come: the queues have been empty for two minutes, and a
-//! worker has read them since the wait began. A batch that the ledger does not know yet is waited for at least two minutes.
+//! A batch is over when it is complete, or when nothing more can come: the queues have been empty for two minutes, and
+//! a worker has read them since the wait began. For a batch that the ledger does not know yet, the wait lasts at least
+//! two minutes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,28 +16,29 @@ use crate::cli::progress::Progress;
 use crate::ledger::reading::{MISSING_AFTER, is_quiet};
 use crate::ledger::{BatchStatus, Ledger};
 use crate::operator::situation::{Severity, Situation};
+use muster_core::advice::Advice as _;
 use muster_core::job::Name;
 
 /// How often the counters are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What is known of the queues and the fleet while somebody waits.
+/// The state of the queues and the fleet during a wait.
 #[derive(Clone, Copy, Debug)]
 struct Outlook {
-    /// How long somebody has waited.
+    /// How long the wait has lasted.
     waited: Duration,
     /// How long the queues have been empty.
     queues_empty_for: Option<Duration>,
-    /// A worker has read every queue since the wait began.
+    /// Whether a worker has read every queue since the wait began.
     is_read: bool,
-    /// Nothing at all is registered at present.
+    /// Whether all work is stopped.
     is_stopped: bool,
 }
 
-/// Waits until a batch is over; returns `false` where it was interrupted.
+/// Waits until a batch is over; returns `false` if interrupted.
 ///
 /// # Errors
-/// [`UnknownBatch`] for a batch that does not appear, or what the ledger met.
+/// [`UnknownBatch`] if the batch does not appear, or a ledger error.
 pub(super) async fn wait(ledger: &Ledger, name: &Name, stop: &CancellationToken) -> anyhow::Result<bool> {
     let progress = Progress::new();
     let over = until_over(ledger, name, stop, &progress).await;
@@ -70,7 +72,7 @@ async fn until_over(
             None if outlook.is_in_vain() => return Err(UnknownBatch::of(ledger, name).await?.into()),
             None if said.insert(name.to_string()) => {
                 let unknown = UnknownBatch::of(ledger, name).await?;
-                progress.say(&format!("{unknown} yet, waiting for it: {}", unknown.hint()));
+                progress.say(&format!("{unknown} yet, waiting for it: {}", unknown.hint().unwrap_or_default()));
             }
             None => {}
         }
@@ -81,7 +83,7 @@ async fn until_over(
     }
 }
 
-/// Says what stops everything, each thing once, and returns whether anything does.
+/// Prints each thing that stops everything, once, and returns whether there is any.
 fn say_what_stops_it(situation: &Situation, name: &Name, said: &mut BTreeSet<String>, progress: &Progress) -> bool {
     let mut obstacles = situation.obstacles_of(name, &[], &[]);
     obstacles.retain(|obstacle| obstacle.severity == Severity::Stopped);
@@ -94,14 +96,15 @@ fn say_what_stops_it(situation: &Situation, name: &Name, said: &mut BTreeSet<Str
 }
 
 impl Outlook {
-    /// Whether what an incomplete batch lacks is missing. One of unknown size is over when nothing more comes.
+    /// Returns whether the outstanding certificates are missing. A batch of unknown size is over when nothing more
+    /// comes.
     fn is_over(self, batch: &BatchStatus) -> bool {
         let is_last = batch.announced.is_none() && batch.parked() == 0 && is_quiet(self.queues_empty_for);
         let is_missing = batch.missing(self.queues_empty_for).is_some_and(|n| n > 0);
         (is_last || is_missing) && self.is_read && !self.is_stopped
     }
 
-    /// Whether a batch that the ledger does not know will not come.
+    /// Returns whether an unknown batch is not going to appear.
     fn is_in_vain(self) -> bool {
         self.waited >= MISSING_AFTER && is_quiet(self.queues_empty_for) && !self.is_stopped
     }

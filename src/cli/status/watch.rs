@@ -1,4 +1,4 @@
-//! `muster status --watch`: the same again and again, in place.
+//! `muster status --watch`: refreshes the status in place.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -14,29 +14,29 @@ use crate::cli::exit::INTERRUPTED;
 use crate::cli::stdout::{self, StdoutReader, Unwritable};
 use crate::operator::situation::Severity;
 
-/// How often a line is printed where there is no terminal.
+/// Interval between lines if there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Moves the cursor to the first place of a terminal and clears what is there.
+/// Moves the cursor to the top left corner and clears the screen (ANSI escape codes).
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
-/// What is shown at a time.
+/// One refresh.
 struct Frame {
-    /// On a terminal.
+    /// The text for a terminal.
     text: String,
-    /// Elsewhere.
+    /// The line for anything else.
     line: String,
-    /// Nothing will change any more.
+    /// Whether nothing will change any more.
     is_last: bool,
 }
 
-/// Where it is shown.
+/// The destination of the frames.
 struct Screen {
     is_terminal: bool,
     last_line: Option<Instant>,
 }
 
-/// Shows a batch until it is complete or somebody stops it.
+/// Shows a batch until it is complete or `stop` is cancelled.
 pub(super) async fn batch(
     asked: &StatusQuery<'_>,
     every: Duration,
@@ -56,7 +56,7 @@ pub(super) async fn batch(
     show(draw, every, stop).await
 }
 
-/// Shows the list of batches until somebody stops it.
+/// Shows the list of batches until `stop` is cancelled.
 pub(super) async fn list(
     read: impl AsyncFn() -> anyhow::Result<BatchListing>,
     every: Duration,

@@ -15,7 +15,7 @@ use crate::factory::{Factory, Program};
 async fn a_ledger_without_cas_says_so() {
     let office = Office::new().await;
     let (code, stdout, _) = office.ca("list").await;
-    assert_eq!((code, stdout.as_str()), (Some(0), "The ledger knows no registered CA.\n"));
+    assert_eq!((code, stdout.as_str()), (Some(0), "The ledger has no registered CA.\n"));
     let nothing = json!({ "registered": [], "waited_for": [], "not_in": [] });
     assert_eq!(office.listed("list --json").await, nothing);
 }
@@ -84,8 +84,7 @@ async fn the_status_is_the_one_that_aws_has_now_whoever_changed_it() {
     let asked = office.listed("list --json").await["registered"][0].clone();
     assert_eq!((&asked["certificate_status"], &asked["status_source"]), (&json!("INACTIVE"), &json!("aws")));
     let (_, stdout, _) = office.ca("list --offline").await;
-    let learnt =
-        "status unknown: AWS was not asked (--offline); it was INACTIVE when Muster last set it or asked for it\n";
+    let learnt = "status unknown: AWS was not asked (--offline); it was INACTIVE when Muster last set or read it\n";
     assert!(stdout.contains(learnt), "{stdout}");
 }
 
@@ -113,7 +112,7 @@ async fn a_ca_that_was_deleted_elsewhere_is_not_registered() {
     office.factory.sandbox.faults().set(error("ResourceNotFoundException", 404)).unwrap();
     let (code, stdout, stderr) = office.ca("list").await;
     assert_eq!(code, Some(0), "{stderr}");
-    assert!(stdout.contains("    status not registered: AWS does not have it any more\n"), "{stdout}");
+    assert!(stdout.contains("    status not registered: AWS no longer has it\n"), "{stdout}");
     let ca = office.listed("list --json").await["registered"][0].clone();
     assert_eq!((&ca["is_at_aws"], &ca["certificate_status"]), (&json!(false), &json!(null)));
 }

@@ -19,7 +19,7 @@ async fn mode_default_without_proof_is_wrong_usage_and_tells_the_code() {
     let office = Office::new().await;
     let (code, stdout, said) = office.ca("register ca.pem").await;
     assert_eq!((code, stdout.as_str()), (Some(2), ""));
-    assert!(said.contains("give --key or --verification"), "{said}");
+    assert!(said.contains("pass --key or --verification"), "{said}");
     assert!(said.contains(&format!("hint: the registration code is {}", office.factory.sandbox.registration_code())));
     let (code, _, said) = office.ca("register ca.pem --key ca.key --mode sni-only").await;
     assert_eq!(code, Some(2), "{said}");

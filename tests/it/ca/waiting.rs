@@ -103,7 +103,7 @@ async fn the_list_shows_a_ca_that_jobs_wait_for_and_nobody_registered() {
     assert_eq!((&waited_for["n_waiting"], &waited_for["fix"]), (&json!(3), &json!(FIX)));
     let (_, stdout, _) = office.ca("list").await;
     let section = format!(
-        "The ledger knows no registered CA.
+        "The ledger has no registered CA.
 
 CAs that jobs wait for, not registered or not active:
 CN=Plant 3 CA

@@ -76,11 +76,11 @@ async fn a_row_without_its_certificate_is_gone_and_must_be_given_again() {
     assert_eq!((code, &found["missing_at_aws"]["n_without_certificate"]), (Some(6), &json!(1)), "{found}");
     let (code, stdout, stderr) = site.run("--yes --repair").await;
     assert_eq!(code, Some(6), "{stderr}");
-    let to_do = "to do: mark 1 rows as gone, note the status of 0\n";
+    let to_do = "to do: mark 1 rows as gone, update the status of 0\n";
     assert!(stdout.contains(to_do), "nothing of it can be sent again: {stdout}");
-    assert!(stdout.contains("done: 1 rows are gone"), "{stdout}");
-    assert!(stdout.contains("1 of the gone must be given again with `muster enqueue`"), "{stdout}");
-    assert!(stdout.ends_with("0 jobs are sent again as soon as a worker runs\n"), "{stdout}");
+    assert!(stdout.contains("done: marked 1 rows as gone"), "{stdout}");
+    assert!(stdout.contains("1 of them must be sent again with `muster enqueue`"), "{stdout}");
+    assert!(stdout.ends_with("0 jobs are resent as soon as a worker runs\n"), "{stdout}");
     site.register(&pems).await;
     assert_eq!(site.factory.ends().await, [(Code::Ok, 1)].into());
     assert_counters_equal_the_rows(&site.factory.database).await;

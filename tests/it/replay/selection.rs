@@ -11,7 +11,7 @@ async fn a_dry_run_shows_counts_reasons_and_time_and_changes_nothing() {
     let (factory, _) = with_failures(&[(Code::Timeout, 20), (Code::Expired, 3)]).await;
     let (code, stdout, stderr) = replay(&factory, &[BATCH, "--dry-run"]).await;
     assert_eq!(code, Some(0), "{stderr}");
-    assert!(stdout.starts_with("20 jobs are to be sent again\n"), "{stdout}");
+    assert!(stdout.starts_with("20 jobs would be resent\n"), "{stdout}");
     assert!(stdout.contains("20  timeout (RegisterCertificate at default)"), "{stdout}");
     assert!(stdout.contains("at the quota") && !stdout.contains("expired"), "{stdout}");
     let told = json(&factory, &[BATCH, "--dry-run", "--status", "rejected,exhausted"]).await;
@@ -37,7 +37,7 @@ async fn what_was_asked_for_is_listed_and_audited() {
     for codes in ["timeout", "expired"] {
         let (code, _, stderr) = replay(&factory, &[BATCH, "--code", codes, "--yes"]).await;
         assert_eq!(code, Some(0), "{stderr}");
-        assert!(stderr.contains("begins; `muster replay show"), "{stderr}");
+        assert!(stderr.contains("has started; `muster replay show"), "{stderr}");
     }
     let told = json(&factory, &["list"]).await;
     assert_eq!((told.as_array().unwrap().len(), &told[0]["state"]), (2, &"sending".into()));

@@ -1,7 +1,7 @@
-//! Asks AWS for the real status of the CAs that the ledger knows, and writes it into the ledger.
+//! Asks AWS for the current status of the CAs in the ledger and records it there.
 //!
-//! At most five calls a second and a hundred in all, as the quota of `DescribeCACertificate` is shared with others. Where
-//! AWS does not answer for an account, the cause stands for all its CAs: nothing makes the listing fail.
+//! Makes at most five calls per second and 100 in all, because other tools share the quota of `DescribeCACertificate`.
+//! If AWS does not answer for an account, the reason applies to all its CAs. Nothing here makes the list fail.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,34 +17,34 @@ use muster_core::account::Account;
 use muster_core::format::span;
 use muster_core::job::{CertificateMode, CertificateStatus};
 
-/// Most CAs that AWS is asked about.
+/// Maximum number of CAs to ask AWS about.
 const ASKED_MAX: usize = 100;
 
-/// The pause between two calls: half of the default quota of an account.
+/// Interval between two calls: half of an account's default quota.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 
-/// Longest that AWS may take for one CA, retries and all: whoever lists CAs waits for it.
+/// Longest time for one CA, including retries. The operator waits for it.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What AWS says of a CA now.
+/// What AWS reports about a CA.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum AwsView {
-    /// It has the CA.
+    /// AWS has the CA.
     Has { status: CertificateStatus, mode: Option<CertificateMode> },
-    /// It does not have the CA any more.
+    /// AWS no longer has the CA.
     Gone,
-    /// It was not asked, or did not say.
+    /// AWS was not asked or did not answer, with the reason.
     Unknown(String),
 }
 
-/// The connection for each account and region, or why there is none, and the pace of the calls.
+/// One client per account and region, or why there is none, and the pace of the calls.
 struct CaClients<'a> {
     config: &'a Config,
     open: HashMap<Account, Result<CaRegistration, String>>,
     pace: Interval,
 }
 
-/// Asks about each of these CAs, in their order.
+/// Asks about each CA, in order.
 pub(super) async fn ask(config: &Config, ledger: &Ledger, reports: &[AuthorityReport]) -> Vec<AwsView> {
     let mut pace = tokio::time::interval(ASK_EVERY);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -54,7 +54,7 @@ pub(super) async fn ask(config: &Config, ledger: &Ledger, reports: &[AuthorityRe
         let answer = if n < ASKED_MAX {
             connections.ask(report).await
         } else {
-            AwsView::Unknown(format!("AWS is asked about the first {ASKED_MAX} CAs only"))
+            AwsView::Unknown(format!("only the first {ASKED_MAX} CAs are looked up at AWS"))
         };
         note(ledger, report, &answer).await;
         answers.push(answer);
@@ -90,7 +90,7 @@ impl CaClients<'_> {
                 Err(_) => AwsView::Unknown(format!("AWS answered with the unknown status `{}`", described.status)),
             },
             Err(error) => {
-                // What one question met, the next would meet too.
+                // The next call would fail the same way.
                 self.open.insert(account.clone(), Err(error.to_string()));
                 AwsView::Unknown(error.to_string())
             }
@@ -102,10 +102,10 @@ fn account_of(report: &AuthorityReport) -> Account {
     Account { id: report.authority.account.clone(), region: report.authority.region.clone() }
 }
 
-/// Connects as the first target of the settings that belongs to an account and region.
+/// Connects as the first configured target that belongs to an account and region.
 async fn connect(config: &Config, report: &AuthorityReport, account: &Account) -> Result<CaRegistration, String> {
     let mut targets = report.targets.iter().filter(|target| config.targets.contains_key(target.as_str()));
-    let target = targets.next().ok_or_else(|| format!("no target of the settings is account {account}"))?;
+    let target = targets.next().ok_or_else(|| format!("no target in the settings belongs to account {account}"))?;
     let single = CaRegistration::connect(config, target).await.map_err(|error| error.to_string())?;
     if single.account() == account {
         Ok(single)
@@ -114,8 +114,8 @@ async fn connect(config: &Config, report: &AuthorityReport, account: &Account) -
     }
 }
 
-/// Writes what AWS says into the ledger. A CA that became active elsewhere releases its devices, as one that is registered
-/// as active does.
+/// Records AWS's answer in the ledger. A CA that was activated elsewhere releases the jobs that wait for it, like one
+/// that Muster registers as active.
 async fn note(ledger: &Ledger, report: &AuthorityReport, asked: &AwsView) {
     let (status, mode) = match asked {
         AwsView::Has { status, mode } => (Some(*status), *mode),
@@ -132,6 +132,6 @@ async fn note(ledger: &Ledger, report: &AuthorityReport, asked: &AwsView) {
         }
     };
     if let Err(error) = noted.await {
-        warn!(%error, ca = report.authority.subject, "cannot write the status of a CA into the ledger");
+        warn!(%error, ca = report.authority.subject, "cannot record the status of a CA in the ledger");
     }
 }

@@ -24,7 +24,7 @@ fn count(code: Code, n: u64) -> Count {
     }
 }
 
-/// A fleet of one worker without troubles.
+/// Returns a fleet of one healthy worker.
 fn working() -> Situation {
     let worker = WorkerReport {
         host: "host".into(),
@@ -37,7 +37,7 @@ fn working() -> Situation {
     Situation { workers: vec![worker], ..Situation::default() }
 }
 
-/// The report of a batch for one target.
+/// Returns the report of a batch for one target.
 fn of_batch(batch: &BatchStatus, situation: &Situation, measured: Option<Measured>) -> BatchReport {
     BatchReport::of(&StatusFacts {
         name: &"line-7".parse().unwrap(),
@@ -74,7 +74,7 @@ fn report(announced: Option<u64>, measured: Option<Measured>, detail: &str) -> B
     })
 }
 
-/// The report of counts alone.
+/// Returns the report of counts alone.
 fn of_counts(announced: Option<u64>, counts: Vec<Count>, queues_empty_for: Option<Duration>) -> BatchReport {
     BatchReport::of(&StatusFacts {
         name: &"line-7".parse().unwrap(),
@@ -229,7 +229,7 @@ fn what_came_from_outside_does_not_steer_the_terminal() {
     assert!(report.contains("SN-7: \u{fffd}[2Jü\u{fffd}\u{fffd}x\n"), "{report}");
 }
 
-/// A clock was set back between the two.
+/// Premise: a clock was set back between the two.
 #[test]
 fn ends_whose_last_is_before_their_first_have_no_average() {
     let mut ended = count(Code::Ok, 1_200);
@@ -238,7 +238,7 @@ fn ends_whose_last_is_before_their_first_have_no_average() {
     assert_eq!(report.average_rate, None);
 }
 
-/// Premise: a time left was shown while everything was paused, denied or without a worker.
+/// Premise: a remaining time was shown while everything was paused, denied or without a worker.
 #[test]
 fn nothing_that_stands_still_has_a_time_left() {
     let batch = BatchStatus { announced: Some(7_000), counts: vec![count(Code::Ok, 5_000)], ..BatchStatus::default() };
