@@ -50,7 +50,7 @@ struct ResourceTags {
 /// Checks the tags of one call and returns them by key.
 pub(super) fn checked(tags: Vec<SandboxTag>) -> Result<BTreeMap<String, String>, AwsError> {
     if tags.len() > TAGS_MAX {
-            return Err(invalid(format!("{} tags, but at most {TAGS_MAX} are allowed", tags.len())));
+        return Err(invalid(format!("{} tags, but at most {TAGS_MAX} are allowed", tags.len())));
     }
     let mut by_key = BTreeMap::new();
     for SandboxTag { key, value } in tags {

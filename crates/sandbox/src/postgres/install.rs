@@ -156,8 +156,8 @@ mod tests {
     use crate::postgres::{Postgres, PostgresSettings};
 
     /// Accepts a machine without pip or without a package index, except on CI.
+    fn is_skipped(why: &str) -> bool {
         assert!(env::var_os("CI").is_none(), "CI must be able to install with pip: {why}");
-        assert!(env::var_os("CI").is_none(), "CI installs with pip: {why}");
         println!("skipped: {why}");
         true
     }
