@@ -52,11 +52,7 @@ pub(crate) async fn ask(ledger: &Ledger, rows: u64, runs: usize) -> anyhow::Resu
     };
     Ok(vec![
         asker.time("status: counters, large batch", async |_| ledger.batch_status(LARGE).await.map(drop)).await?,
-        asker
-            .time("status: operations, large batch", async |_| {
-                ledger.batch_operations(LARGE).await.map(drop)
-            })
-            .await?,
+        asker.time("status: operations, large batch", async |_| ledger.batch_operations(LARGE).await.map(drop)).await?,
         asker
             .time("failures by code: an example of each, large batch", async |_| {
                 ledger.batch_examples(LARGE, &codes).await.map(drop)
@@ -71,9 +67,7 @@ pub(crate) async fn ask(ledger: &Ledger, rows: u64, runs: usize) -> anyhow::Resu
             })
             .await?,
         asker
-            .time("show: by id, failed", async |n| {
-                ledger.entries_of_certificate(asker.id(n, 0), 100).await.map(drop)
-            })
+            .time("show: by id, failed", async |n| ledger.entries_of_certificate(asker.id(n, 0), 100).await.map(drop))
             .await?,
         asker
             .time("show: by serial", async |n| {

@@ -86,7 +86,8 @@ fn report(arguments: &Arguments, figures: &Figures, facts: &serde_json::Value, s
     object.insert("per_second".to_owned(), json!(seconds));
     let worst = figures.worst_second;
     let is_broken = arguments.count_only && f64::from(u32::try_from(worst).unwrap()) > bound;
-    let violation = is_broken.then(|| format!("{worst} calls arrived in one second, but at most {bound:.1} are allowed"));
+    let violation =
+        is_broken.then(|| format!("{worst} calls arrived in one second, but at most {bound:.1} are allowed"));
     Report { figures: all, violation }
 }
 

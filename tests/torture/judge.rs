@@ -61,7 +61,8 @@ fn judge_rows(plant: &Plant, rows: &HashMap<Place, Row>) {
             continue;
         };
         violations.unless(!row.has_key, "I11", || format!("a row with a private key: {place:?}"));
-        violations.unless(is_right(*kind, row.code), "blame", || format!("{kind:?} has outcome {}: {place:?}", row.code));
+        violations
+            .unless(is_right(*kind, row.code), "blame", || format!("{kind:?} has outcome {}: {place:?}", row.code));
     }
     for place in rows.keys().filter(|place| !plant.jobs.wanted.contains_key(place)) {
         violations.note("I1", &format!("a row that no job asked for: {place:?}"));
@@ -106,7 +107,9 @@ async fn judge_quarantine(plant: &Plant) {
 /// Judges I5: how many calls were made, and when.
 async fn judge_calls(plant: &Plant, rows: &HashMap<Place, Row>) {
     let (calls, bound) = (register_calls(plant), calls_bound(plant));
-    plant.violations.unless(calls.len() <= bound, "I5", || format!("{} calls, at most {bound} are allowed", calls.len()));
+    plant
+        .violations
+        .unless(calls.len() <= bound, "I5", || format!("{} calls, at most {bound} are allowed", calls.len()));
     let mut good_since = HashMap::new();
     // The time of a row is unknown if it was recorded while the clock of Postgres was far behind.
     let began_at = OffsetDateTime::now_utc() - plant.started.elapsed();
