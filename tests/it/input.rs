@@ -1,4 +1,4 @@
-//! Hostile and broken input, the real way: from a message's body to its row or its place in quarantine.
+//! Hostile and broken input, end to end: from the body of a message to its row or its place in quarantine.
 
 mod bodies;
 mod cas;
@@ -16,17 +16,17 @@ use muster_core::outcome::Code;
 
 use crate::factory::Factory;
 
-/// One message, and how it must end.
+/// A message, and its expected outcome.
 struct Case {
     name: &'static str,
     body: String,
     end: End,
 }
 
-/// How a message ends.
+/// The outcome of a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum End {
-    /// In quarantine, for a reason.
+    /// In quarantine, with a reason.
     NoJob(&'static str),
     /// In a row.
     Row(Code),
