@@ -16,10 +16,10 @@ use crate::factory::{Factory, Program};
 const PLACES: [&str; 7] =
     ["received:15", "checked:15", "token:15", "answered:15", "before_commit:2", "committed:2", "deleted_ten:2"];
 
-/// How many jobs there are.
+/// Number of jobs.
 const N: usize = 60;
 
-/// How often AWS was called for each certificate.
+/// Returns how often AWS was called for each certificate.
 fn calls(factory: &Factory) -> HashMap<CertificateId, usize> {
     let mut calls = HashMap::new();
     for call in factory.sandbox.ledger().calls() {

@@ -111,7 +111,7 @@ async fn a_healthy_plant_has_a_good_line_for_every_check_and_is_not_changed() {
         "ChangeMessageVisibilityBatch",
         "RegisterCertificate",
         "GetRegistrationCode",
-        // The factory's own.
+        // Called by the factory itself.
         "CreateQueue",
     ];
     assert!(called.iter().all(|operation| harmless.contains(&operation.as_str())), "{called:?}");

@@ -15,7 +15,6 @@ fn id(pem: &str) -> CertificateId {
     Certificate::from_pem(pem).unwrap().id()
 }
 
-/// What AWS has after one job.
 async fn registered(factory: &Factory, request: impl Into<Request>) -> RegisteredCertificate {
     let request = request.into();
     let id = id(request.pem());
