@@ -1,4 +1,4 @@
-//! What the README shows is what is there, and works.
+//! What the README shows exists and works.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::python::python_with;
 const README: &str = include_str!("../../README.md");
 const EXAMPLE: &str = include_str!("../../docs/enqueue_with_boto3.py");
 
-/// The text of the first fenced block in a language.
+/// Returns the text of the first fenced code block in a language.
 fn block(language: &str) -> &'static str {
     let start = README.find(&format!("```{language}\n")).unwrap() + language.len() + 4;
     &README[start..start + README[start..].find("```").unwrap()]
@@ -30,7 +30,7 @@ fn the_python_example_is_the_file_that_is_tested() {
     assert_eq!(block("python"), EXAMPLE);
 }
 
-/// The commands for a new operator, run by the AWS command line against a sandbox of another region.
+/// The commands for a new operator, run by the AWS CLI against a sandbox of another region.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_queues_of_the_readme_are_what_a_worker_wants() {
     let Some(python) = python_with("awscli", "awscli>=1.40,<2") else { return };

@@ -1,4 +1,4 @@
-//! Denials, outages, nobody to ask, and Ctrl-C.
+//! Denials, outages, no target to ask, and Ctrl-C.
 
 use muster_sandbox::{ApiOperation, Effect, Fault};
 use serde_json::{Value, json};
