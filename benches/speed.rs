@@ -126,7 +126,7 @@ impl Bench {
             .kill_on_drop(true)
             .spawn()?;
         let mut lines = BufReader::new(sandbox.stdout.take().context("the sandbox has no standard output")?).lines();
-        let url = lines.next_line().await?.context("the sandbox did not say where it listens")?;
+        let url = lines.next_line().await?.context("the sandbox did not print its address")?;
         let postgres = Postgres::start(postgres::PostgresSettings { bin_dir: None, durable: true }).await?;
 
         let mut config = Config::default();

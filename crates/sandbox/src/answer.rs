@@ -20,7 +20,7 @@ pub(super) struct AwsError {
     pub(super) status: u16,
     /// The name of the error's shape.
     pub(super) code: Cow<'static, str>,
-    /// The code of SQS's older query protocol, where it differs from `code`.
+    /// The code in SQS's older query protocol, if it differs from `code`.
     pub(super) query_code: Option<&'static str>,
     /// The text for people.
     pub(super) message: String,
@@ -33,7 +33,7 @@ pub(super) type Reply = Result<String, AwsError>;
 
 /// Serializes a successful answer as JSON.
 pub(super) fn to_json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("answers hold text, numbers and maps with text keys")
+    serde_json::to_string(value).expect("answers contain only text, numbers and maps with text keys")
 }
 
 impl AwsError {
@@ -82,13 +82,13 @@ pub(super) fn write(service: AwsService, request_id: &str, answer: Reply) -> Res
             builder.status(error.status).header(CONTENT_TYPE, XML).body(sts_error(&error, request_id).into())
         }
     };
-    response.expect("codes were checked to be header text where they entered")
+    response.expect("codes are checked to be valid header text on input")
 }
 
 /// Writes an answer that does not come from the service, so it carries no request id.
 pub(super) fn write_other(OtherAnswer { status, content_type, body }: OtherAnswer) -> Response<Body> {
     let response = Response::builder().status(status).header(CONTENT_TYPE, content_type).body(body.into());
-    response.expect("status and content type were checked where the fault was set")
+    response.expect("status and content type are checked when the fault is set")
 }
 
 const JSON: &str = "application/json";
