@@ -1,10 +1,10 @@
-//! The ledger at size: how long questions take, whether writes keep their speed, and how old batches go.
+//! The ledger at scale: how long queries take, whether writes keep their speed, and how fast old batches are pruned.
 //!
-//! `cargo ledger [--rows N] [--runs N] [--plans FILE] [--json]`. An embedded Postgres as it comes, with N ends, of which one
-//! in fifty is bad: a quarter of them in one batch, the others in batches of 100,000. 20 million take about 30 GB in the
-//! temporary folder (`TMPDIR`) and a quarter of an hour to make.
+//! `cargo ledger [--rows N] [--runs N] [--plans FILE] [--json]`. Runs an embedded Postgres with default settings and N
+//! outcomes, one in fifty of them a failure: a quarter in one batch, the rest in batches of 100,000. 20 million take
+//! about 30 GB in the temporary folder (`TMPDIR`) and a quarter of an hour to create.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the figures are the bench's output")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the figures are the benchmark's output")]
 
 #[path = "ledger/fill.rs"]
 mod fill;
@@ -29,34 +29,35 @@ use sqlx::postgres::PgPool;
 use questions::Answered;
 use writes::Writes;
 
-/// What is measured.
+/// Measures a ledger of many rows.
 #[derive(Parser)]
 struct Arguments {
-    /// Ends in the ledger.
+    /// Number of outcomes in the ledger.
     #[arg(long, default_value_t = 20_000_000)]
     rows: u64,
-    /// How often each question is asked, after a few that do not count.
+    /// How often each query runs, not counting a few warm-up runs.
     #[arg(long, default_value_t = 100)]
     runs: usize,
-    /// Writes the plan of every question, with buffers, to a file; Postgres needs its module `auto_explain`.
+    /// Write the plan of every query, with buffers, to FILE. Postgres needs the `auto_explain` module.
     #[arg(long, value_name = "FILE")]
     plans: Option<PathBuf>,
-    /// Measures on this server instead of an embedded one; the database must be empty, and one named `empty` is made beside it.
+    /// Measure on this server instead of an embedded one. The database must be empty; another one named `empty` is
+    /// created on the same server.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// Prints JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// What cargo passes to every bench.
+    /// The flag that cargo passes to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// What came out.
+/// The results.
 #[derive(Serialize)]
 struct Figures {
     rows: u64,
-    /// Size of the ledger with its indexes.
+    /// Size of the table with its indexes, in GiB.
     gib: f64,
     questions: Vec<Answered>,
     writes: Writes,
@@ -88,7 +89,7 @@ async fn main() -> anyhow::Result<()> {
     print(&figures, arguments.json)
 }
 
-/// An empty ledger on the same server.
+/// Creates an empty ledger on the same server.
 async fn empty(pool: &PgPool, url: &str) -> anyhow::Result<Ledger> {
     sqlx::query("create database empty").execute(pool).await?;
     let (server, _) = url.rsplit_once('/').context("a URL ends with the name of its database")?;
@@ -117,8 +118,8 @@ fn print(figures: &Figures, is_json: bool) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string_pretty(figures)?);
         return Ok(());
     }
-    println!("{} ends, {:.1} GiB with indexes", figures.rows, figures.gib);
-    println!("{:>9} {:>9} {:>9}  ms", "p50", "p95", "most");
+    println!("{} outcomes, {:.1} GiB with indexes", figures.rows, figures.gib);
+    println!("{:>9} {:>9} {:>9}  ms", "p50", "p95", "max");
     for its in &figures.questions {
         println!("{:>9.2} {:>9.2} {:>9.2}  {}", its.p50_ms, its.p95_ms, its.most_ms, its.question);
     }

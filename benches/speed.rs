@@ -1,10 +1,10 @@
-//! What a worker's own work costs, beside a bare loop of SDK calls on the same sandbox in the same run.
+//! What a worker's own work costs, compared with a bare loop of SDK calls against the same sandbox in the same run.
 //!
-//! `cargo speed [--certificates N] [--waiting N] [--json]`. The quota is lifted, so the figure is the cost of receive,
-//! precheck, look-up, token, call, record and delete together. The worker and the sandbox are processes of their own;
-//! CPU times are the kernel's.
+//! `cargo speed [--certificates N] [--waiting N] [--json]`. There is no quota, so the figure is the cost of receive,
+//! precheck, look-up, permit, call, record and delete together. The worker and the sandbox are separate processes; CPU
+//! times come from the kernel.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the figures are the bench's output")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the figures are the benchmark's output")]
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -26,43 +26,43 @@ use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-/// Calls of the bare loop at a time: enough that the sandbox never waits for it.
+/// Concurrent calls of the bare loop: enough that the sandbox never waits for it.
 const CONCURRENCY: usize = 64;
 
-/// A rate that no run reaches.
+/// A rate that no run reaches, in calls per second.
 const UNLIMITED: f64 = 100_000.0;
 
-/// What is measured.
+/// Measures the cost of a worker's own work.
 #[derive(Parser)]
 struct Arguments {
-    /// Certificates in each of the two runs.
+    /// Number of certificates in each of the two runs.
     #[arg(long, default_value_t = 20_000)]
     certificates: usize,
-    /// Messages that wait while the worker's memory is read.
+    /// Number of messages waiting while the worker's memory is measured.
     #[arg(long, default_value_t = 100_000)]
     waiting: usize,
-    /// Prints JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// What cargo passes to every bench.
+    /// The flag that cargo passes to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// What came out.
+/// The results.
 #[derive(Serialize)]
 struct Figures {
     certificates: usize,
-    /// Jobs the worker takes to their end with one CPU-second of its process.
+    /// Jobs the worker completes per CPU-second of its process.
     jobs_per_cpu_second: f64,
-    /// Calls that the bare loop makes with one CPU-second of its process.
+    /// Calls the bare loop makes per CPU-second of its process.
     bare_calls_per_cpu_second: f64,
-    /// The first over the second: how much of a bare loop's speed is left beside everything else.
+    /// The first divided by the second: how much of a bare loop's speed remains with everything else included.
     ratio: f64,
-    /// Jobs a second of wall time, on a machine that the sandbox and Postgres share.
+    /// Jobs per second of wall time, on a machine shared with the sandbox and Postgres.
     jobs_per_second: f64,
     bare_calls_per_second: f64,
-    /// Greatest resident memory of a worker at the default slots, with messages waiting.
+    /// Peak resident memory of a worker with the default number of slots, with messages waiting.
     worker_peak_mib: f64,
     messages_waiting: usize,
 }
@@ -94,21 +94,21 @@ fn print(figures: &Figures, json: bool) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string_pretty(figures)?);
         return Ok(());
     }
-    println!("{:>10.0} jobs a CPU-second of the worker", figures.jobs_per_cpu_second);
-    println!("{:>10.0} calls a CPU-second of a bare SDK loop", figures.bare_calls_per_cpu_second);
+    println!("{:>10.0} jobs per CPU-second of the worker", figures.jobs_per_cpu_second);
+    println!("{:>10.0} calls per CPU-second of a bare SDK loop", figures.bare_calls_per_cpu_second);
     println!("{:>10.2} ratio", figures.ratio);
     println!(
-        "{:>10.0} jobs a second, {:.0} bare calls a second",
+        "{:>10.0} jobs per second, {:.0} bare calls per second",
         figures.jobs_per_second, figures.bare_calls_per_second
     );
     println!(
-        "{:>10.1} MiB of the worker at most, {} messages waiting",
+        "{:>10.1} MiB peak memory of the worker, with {} messages waiting",
         figures.worker_peak_mib, figures.messages_waiting
     );
     Ok(())
 }
 
-/// A sandbox in a process of its own, a ledger, and a queue.
+/// A sandbox in its own process, a ledger, and a queue.
 struct Bench {
     sandbox: Child,
     postgres: Postgres,
@@ -126,7 +126,7 @@ impl Bench {
             .kill_on_drop(true)
             .spawn()?;
         let mut lines = BufReader::new(sandbox.stdout.take().context("the sandbox has no standard output")?).lines();
-        let url = lines.next_line().await?.context("the sandbox did not say where it listens")?;
+        let url = lines.next_line().await?.context("the sandbox did not print its address")?;
         let postgres = Postgres::start(postgres::PostgresSettings { bin_dir: None, durable: true }).await?;
 
         let mut config = Config::default();
@@ -156,7 +156,7 @@ impl Bench {
         Ok(Self { sandbox, postgres, config, queue, ca, folder: tempfile::tempdir()? })
     }
 
-    /// Registers certificates with nothing but the SDK: CPU-seconds and seconds.
+    /// Registers certificates with nothing but the SDK; returns CPU-seconds and seconds.
     async fn bare_loop(&self, n: usize) -> anyhow::Result<(f64, f64)> {
         eprintln!("a bare loop of {n} calls ...");
         let aws = identity::load(&self.config.aws.access()).await;
@@ -181,12 +181,12 @@ impl Bench {
         Ok((cpu_seconds(std::process::id())? - cpu, began.elapsed().as_secs_f64()))
     }
 
-    /// Has a worker take jobs to their ends: CPU-seconds of its process and seconds.
+    /// Lets a worker process jobs; returns the CPU-seconds of its process, and seconds.
     async fn worker(&self, n: usize) -> anyhow::Result<(f64, f64)> {
         eprintln!("a worker with {n} jobs ...");
         let worker = self.spawn_worker(UNLIMITED)?;
-        let pid = worker.id().context("the worker ended at once")?;
-        // What it costs to start is no cost of a job: it is up when it has begun to receive.
+        let pid = worker.id().context("the worker exited at once")?;
+        // The cost of starting is not a cost of the jobs. The worker is idle once it has begun to receive.
         let idle = settled_cpu(pid).await?;
         let pems = self.leaves("worker", n);
         let began = Instant::now();
@@ -199,13 +199,13 @@ impl Bench {
         Ok(figures)
     }
 
-    /// The greatest resident memory of a worker in MiB that has far more waiting than it can take.
+    /// Returns the peak resident memory, in MiB, of a worker with far more messages waiting than it can take.
     async fn peak_memory(&self, n: usize) -> anyhow::Result<f64> {
         eprintln!("a worker with {n} messages waiting ...");
         let pems = self.leaves("waiting", n);
         self.enqueue(&pems).await?;
         let worker = self.spawn_worker(500.0)?;
-        let pid = worker.id().context("the worker ended at once")?;
+        let pid = worker.id().context("the worker exited at once")?;
         // Long enough to fill every slot and every buffer.
         tokio::time::sleep(Duration::from_secs(15)).await;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
@@ -223,13 +223,13 @@ impl Bench {
         for ten in pems.chunks(CALL_MAX) {
             let ten: Vec<OutgoingMessage> = ten.iter().map(|pem| outgoing(pem)).collect();
             let results = self.queue.send(&ten).await?;
-            ensure!(results.iter().all(Result::is_ok), "the sandbox did not take a message: {results:?}");
+            ensure!(results.iter().all(Result::is_ok), "the sandbox refused a message: {results:?}");
         }
         Ok(())
     }
 
     fn spawn_worker(&self, rate: f64) -> anyhow::Result<Child> {
-        // The CA is known, so that every signature is verified, as it should be in production.
+        // The CA is configured, so every signature is verified, as it should be in production.
         let cas = self.folder.path().join("cas");
         std::fs::create_dir_all(&cas)?;
         std::fs::write(cas.join("ca.pem"), self.ca.pem())?;
@@ -259,7 +259,7 @@ impl Bench {
 
     async fn stop(&self, mut worker: Child) -> anyhow::Result<()> {
         worker.kill().await?;
-        ensure!(self.sandbox.id().is_some(), "the sandbox ended");
+        ensure!(self.sandbox.id().is_some(), "the sandbox exited");
         Ok(())
     }
 }
@@ -278,18 +278,18 @@ fn outgoing(pem: &str) -> OutgoingMessage {
     OutgoingMessage { body: job.to_body(), group: None }
 }
 
-/// CPU-seconds that a process has used in all, from `/proc`.
+/// Returns the CPU-seconds that a process has used in total, from `/proc`.
 fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
-    /// Clock ticks a second of every Linux that this runs on (`getconf CLK_TCK`).
+    /// Clock ticks per second on every Linux that this runs on (`getconf CLK_TCK`).
     const TICKS: f64 = 100.0;
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let fields: Vec<&str> = stat.rsplit(") ").next().context("no fields in stat")?.split(' ').collect();
-    // Fields 14 and 15 of proc(5): user and system time; the first two are before the bracket.
+    // Fields 14 and 15 of proc(5): user and system time. The first two fields come before the bracket.
     let ticks = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
     Ok(ticks / TICKS)
 }
 
-/// The CPU-seconds of a process once it has come to rest.
+/// Returns the CPU-seconds of a process once it is idle.
 async fn settled_cpu(pid: u32) -> anyhow::Result<f64> {
     let mut before = -1.0;
     loop {

@@ -1,20 +1,20 @@
-//! Fills the ledger as years of work would.
+//! Fills the ledger as years of operation would.
 
 use std::time::Instant;
 
 use sqlx::postgres::PgPool;
 use sqlx::{AssertSqlSafe, Row};
 
-/// Rows of one statement.
+/// Rows inserted by one statement.
 const CHUNK: u64 = 500_000;
 
-/// Rows of each batch but the large one.
+/// Rows of each batch except the large one.
 pub(crate) const BATCH_ROWS: u64 = 100_000;
 
-/// The batch that has a quarter of all.
+/// The batch with a quarter of all rows.
 pub(crate) const LARGE: &str = "large";
 
-/// Makes the rows; indexes are made afterwards, which is quicker.
+/// Inserts the rows. Indexes are dropped and rebuilt afterwards, which is faster.
 pub(crate) async fn fill(pool: &PgPool, rows: u64) -> anyhow::Result<()> {
     let began = Instant::now();
     let indexes: Vec<(String, String)> = sqlx::query(
@@ -58,7 +58,8 @@ async fn insert(pool: &PgPool, first: u64, last: u64, n_large: u64) -> anyhow::R
     Ok(())
 }
 
-/// One in fifty is bad: half of these `expired`, the others `timeout`. Sizes are those of a P-256 certificate.
+/// One row in fifty is a failure: half of these are `expired`, the others `timeout`. Sizes are those of a P-256
+/// certificate.
 const INSERT: &str = "
     insert into registrations (
         batch, target, operation, subject, account, region, certificate_id, source, ref, message_id, status, code, detail,

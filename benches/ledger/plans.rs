@@ -1,4 +1,4 @@
-//! The plans of the questions, as the server ran them.
+//! The query plans, as the server executed them.
 
 use std::fs::File;
 use std::path::Path;
@@ -10,9 +10,9 @@ use tracing::Level;
 
 use super::questions;
 
-/// Has the server tell each new connection the plan of every statement, asks each question warm, and writes what it told.
+/// Makes the server report the plan of every statement on new connections, runs each query warm, and writes the report.
 pub(crate) async fn write(pool: &PgPool, url: &str, rows: u64, path: &Path) -> anyhow::Result<()> {
-    // Only a connection that has the module knows its settings.
+    // A connection accepts the module's settings only after loading it.
     let mut connection = pool.acquire().await?;
     sqlx::query("load 'auto_explain'").execute(&mut *connection).await?;
     for setting in [
@@ -27,7 +27,7 @@ pub(crate) async fn write(pool: &PgPool, url: &str, rows: u64, path: &Path) -> a
     }
     sqlx::query("select pg_reload_conf()").execute(pool).await?;
     let file = File::create(path).with_context(|| path.display().to_string())?;
-    // The client's library logs what the server says beside its answers.
+    // sqlx logs the notices that the server sends besides its results.
     let told = tracing_subscriber::fmt()
         .with_max_level(Level::INFO)
         .with_ansi(false)

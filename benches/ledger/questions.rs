@@ -1,4 +1,4 @@
-//! What operators ask, as their commands ask it.
+//! The queries that operators run, as their commands run them.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -14,16 +14,16 @@ use serde::Serialize;
 
 use super::fill::{BATCH_ROWS, LARGE};
 
-/// The batch that is dropped in the end.
+/// The batch that is pruned at the end.
 pub(crate) const OLD_BATCH: &str = "batch-60";
 
-/// Times that a question is asked before its answers count.
+/// How often a query runs before its times count.
 const WARM_UP: usize = 5;
 
 /// How many certificates a worker looks up at a time.
 const LOOKED_UP: u64 = 10;
 
-/// How long a question took, in milliseconds.
+/// How long a query took, in milliseconds.
 #[derive(Serialize)]
 pub(crate) struct Answered {
     pub(crate) question: &'static str,
@@ -32,13 +32,13 @@ pub(crate) struct Answered {
     pub(crate) most_ms: f64,
 }
 
-/// How many rows were made, and how often each question is asked.
+/// How many rows there are, and how often each query runs.
 struct Asker {
     rows: u64,
     runs: usize,
 }
 
-/// Asks every question, each about another batch or certificate each time.
+/// Runs every query, each time about a different batch or certificate.
 pub(crate) async fn ask(ledger: &Ledger, rows: u64, runs: usize) -> anyhow::Result<Vec<Answered>> {
     let asker = Asker { rows, runs };
     let large = ledger.batch_status(LARGE).await?.context("the large batch")?.counts;
@@ -51,29 +51,23 @@ pub(crate) async fn ask(ledger: &Ledger, rows: u64, runs: usize) -> anyhow::Resu
         ..ReplayFilter::default()
     };
     Ok(vec![
-        asker.time("status: counters of the large batch", async |_| ledger.batch_status(LARGE).await.map(drop)).await?,
+        asker.time("status: counters, large batch", async |_| ledger.batch_status(LARGE).await.map(drop)).await?,
+        asker.time("status: operations, large batch", async |_| ledger.batch_operations(LARGE).await.map(drop)).await?,
         asker
-            .time("status: what it may take, of the large batch", async |_| {
-                ledger.batch_operations(LARGE).await.map(drop)
-            })
-            .await?,
-        asker
-            .time("failures by code: an example of each, in the large batch", async |_| {
+            .time("failures by code: an example of each, large batch", async |_| {
                 ledger.batch_examples(LARGE, &codes).await.map(drop)
             })
             .await?,
         asker.time("status: the last 50 batches", async |_| ledger.batch_lines(None, 50).await.map(drop)).await?,
-        asker.time("missing: over all batches", async |_| ledger.outstanding_jobs().await.map(drop)).await?,
-        asker.time("the counts that every worker reads", async |_| ledger.facts().await.map(drop)).await?,
+        asker.time("missing: all batches", async |_| ledger.outstanding_jobs().await.map(drop)).await?,
+        asker.time("worker: the counts that every worker reads", async |_| ledger.facts().await.map(drop)).await?,
         asker
-            .time("show: by id, a good end", async |n| {
+            .time("show: by id, succeeded", async |n| {
                 ledger.entries_of_certificate(asker.id(n, 1), 100).await.map(drop)
             })
             .await?,
         asker
-            .time("show: by id, a bad end", async |n| {
-                ledger.entries_of_certificate(asker.id(n, 0), 100).await.map(drop)
-            })
+            .time("show: by id, failed", async |n| ledger.entries_of_certificate(asker.id(n, 0), 100).await.map(drop))
             .await?,
         asker
             .time("show: by serial", async |n| {
@@ -88,20 +82,20 @@ pub(crate) async fn ask(ledger: &Ledger, rows: u64, runs: usize) -> anyhow::Resu
         asker
             .time("export: first page of the large batch", async |_| first(ledger, &EndFilter::default(), &large).await)
             .await?,
-        asker.time("export: first page of one reason", async |_| first(ledger, &bad, &large).await).await?,
+        asker.time("export: first page of one code", async |_| first(ledger, &bad, &large).await).await?,
         asker.time("export: first page of one status", async |_| first(ledger, &exhausted, &large).await).await?,
         asker
             .time("replay: plan for a batch of 100,000", async |n| ledger.plan_replay(&one(n)).await.map(drop))
             .await?,
         asker
-            .time("worker: ten certificates looked up", async |n| {
+            .time("worker: look up ten certificates", async |n| {
                 ledger
                     .known("123456789012", "eu-central-1", Operation::RegisterCertificate, &asker.ids(n))
                     .await
                     .map(drop)
             })
             .await?,
-        asker.time("holds: what waits for what", async |_| ledger.holds_report().await.map(drop)).await?,
+        asker.time("holds: jobs by hold", async |_| ledger.holds_report().await.map(drop)).await?,
     ])
 }
 
@@ -133,12 +127,13 @@ impl Asker {
         Ok(Answered { question, p50_ms: at(50), p95_ms: at(95), most_ms: at(100) })
     }
 
-    /// Some row for a run: as if at random, and the same in every run of the bench.
+    /// Returns a row number for a run: pseudo-random, but the same in every run of the benchmark.
     fn number(&self, n: u64) -> u64 {
         n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % self.rows
     }
 
-    /// The id of some row; those whose number ends so, modulo 50, are bad for 0 and good for others.
+    /// Returns the id of a pseudo-random row whose number is `rest` modulo 50: 0 for a failure, anything else for a
+    /// success.
     fn id(&self, n: u64, rest: u64) -> CertificateId {
         CertificateId::of_der((self.number(n) / 50 * 50 + rest).to_string().as_bytes())
     }
@@ -148,7 +143,7 @@ impl Asker {
         ids.into_iter().collect()
     }
 
-    /// Some batch that is not the large one.
+    /// Returns a pseudo-random batch other than the large one.
     fn batch(&self, n: u64) -> u64 {
         let (first, last) = (self.rows.div_ceil(4 * BATCH_ROWS), self.rows / BATCH_ROWS);
         first + self.number(n) % (last - first)

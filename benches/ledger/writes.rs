@@ -1,4 +1,4 @@
-//! Whether writes keep their speed, and what pruning a batch does to them.
+//! Whether writes keep their speed, and how pruning a batch affects them.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -12,44 +12,44 @@ use muster_core::outcome::{Attempt, Code};
 use serde::Serialize;
 use time::OffsetDateTime;
 
-/// Pages that are written for one figure, of as many rows as a recorder's.
+/// Pages written for one figure; each has as many rows as a recorder's pages.
 const PAGES: u32 = 200;
 const PAGE_ROWS: u32 = 200;
 
-/// Rows that are dropped in one transaction, as `muster prune` does.
+/// Rows pruned in one transaction, as `muster prune` does.
 const PRUNED_ROWS: u32 = 2000;
 
-/// What came of the writes.
+/// The results of the writes.
 #[derive(Serialize)]
 pub(crate) struct Writes {
-    /// Ends a second into the empty ledger.
+    /// Outcomes per second into the empty ledger.
     empty_rows_per_second: f64,
-    /// Ends a second into the full one.
+    /// Outcomes per second into the full ledger.
     full_rows_per_second: f64,
-    /// The second over the first.
+    /// `full_rows_per_second` divided by `empty_rows_per_second`.
     ratio: f64,
-    /// Ends a second while a batch is dropped beside them.
+    /// Outcomes per second while a batch is being pruned.
     pruning_rows_per_second: f64,
-    /// Longest that a page took meanwhile.
+    /// Longest time that a page took during pruning.
     pruning_longest_page_ms: f64,
-    /// Rows dropped a second meanwhile.
+    /// Rows pruned per second.
     pruned_rows_per_second: f64,
 }
 
 impl fmt::Display for Writes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:>9.0} ends a second into an empty ledger", self.empty_rows_per_second)?;
+        writeln!(f, "{:>9.0} outcomes per second into an empty ledger", self.empty_rows_per_second)?;
         writeln!(f, "{:>9.0} into the full one: ratio {:.2}", self.full_rows_per_second, self.ratio)?;
         writeln!(
             f,
-            "{:>9.0} while a batch is dropped at {:.0} rows a second; the longest page took {:.0} ms",
+            "{:>9.0} while a batch is pruned at {:.0} rows per second; the longest page took {:.0} ms",
             self.pruning_rows_per_second, self.pruned_rows_per_second, self.pruning_longest_page_ms
         )
     }
 }
 
-/// Writes pages into two ledgers by turns, each as one recorder does, so that both meet the same noise; tells of how many
-/// ends a second for each.
+/// Writes pages into two ledgers alternately, so that both see the same noise, each as one recorder does. Returns the
+/// outcomes per second of each.
 async fn rates(one: &Ledger, other: &Ledger) -> anyhow::Result<(f64, f64)> {
     let mut took = [Duration::ZERO; 2];
     for page in 0..PAGES {
@@ -64,7 +64,7 @@ async fn rates(one: &Ledger, other: &Ledger) -> anyhow::Result<(f64, f64)> {
     Ok((one, other))
 }
 
-/// Writes into an empty and the full ledger, then drops a batch while pages are written.
+/// Writes into the empty and the full ledger, then prunes a batch while writing pages.
 pub(crate) async fn measure(empty: &Ledger, ledger: &Ledger) -> anyhow::Result<Writes> {
     let (empty, full) = rates(empty, ledger).await?;
     let (began, mut longest) = (Instant::now(), Duration::ZERO);
@@ -100,7 +100,7 @@ fn new_page(batch: &str, page: u32) -> Page {
     Page { rows, announced: [(batch.to_owned(), None)].into(), ..Page::default() }
 }
 
-/// A good end of a made-up certificate, as large as one of a P-256 key.
+/// Returns the success of a made-up certificate, as large as one with a P-256 key.
 fn new_row(batch: &str, n: u32) -> Row {
     let id = CertificateId::of_der(format!("{batch} {n}").as_bytes());
     let now = OffsetDateTime::now_utc();

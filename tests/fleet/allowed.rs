@@ -18,17 +18,17 @@ impl Allowed {
         Self { raised: Some((at, to)), ..self }
     }
 
-    /// Calls a second at an instant.
+    /// Returns the allowed calls per second at an instant.
     pub(crate) fn at(&self, instant: Instant) -> f64 {
         self.raised.filter(|(at, _)| *at <= instant).map_or(self.first, |(_, rate)| rate)
     }
 
-    /// The rate, where it was never raised.
+    /// Returns the rate, unless it was raised.
     pub(crate) fn if_constant(&self) -> Option<f64> {
         self.raised.is_none().then_some(self.first)
     }
 
-    /// How many calls it refills between two instants; what its bucket held before is not among them.
+    /// Returns how many calls it refills between two instants, not counting what was in its bucket before.
     pub(crate) fn calls(&self, from: Instant, to: Instant) -> f64 {
         let seconds = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64();
         let Some((at, rate)) = self.raised else { return self.first * seconds(from, to) };

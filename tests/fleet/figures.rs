@@ -1,4 +1,4 @@
-//! The figures of one account: pure, from its calls in the order of arrival.
+//! The figures of one account, computed purely from its calls in order of arrival.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::site::Seen;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The time that is measured, without its end.
+/// The measured time, excluding its end.
 #[derive(Clone, Copy)]
 pub(crate) struct Window {
     pub(crate) from: Instant,
@@ -20,13 +20,13 @@ pub(crate) struct Window {
 /// What one account saw in a window.
 #[derive(Debug, Serialize)]
 pub(crate) struct Figures {
-    /// See [`quota_used`]; with a time to settle or a raised rate it is `window_used`.
+    /// See [`quota_used`]; equal to `window_used` if there is a settling time or a raised rate.
     pub(crate) quota_used: Option<f64>,
     /// Calls that were not throttled, as a share of what the quota refilled in the whole window.
     pub(crate) window_used: f64,
     pub(crate) calls: usize,
     pub(crate) throttled_ratio: f64,
-    /// Most calls that arrived in any second, whatever the answer.
+    /// The most calls that arrived within any one second, whatever the answer.
     pub(crate) worst_second: usize,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct Second {
 }
 
 impl Figures {
-    /// The figures of a window that begins with the first call; for a later one, see
+    /// Computes the figures of a window that begins with the first call; for a later window, see
     /// [`Figures::of_the_whole_window`].
     pub(crate) fn new(calls: &[Seen], allowed: &Allowed, window: Window) -> Self {
         let calls = window.cut(calls);
@@ -56,21 +56,21 @@ impl Figures {
         }
     }
 
-    /// The same, with the share of the whole window as `quota_used`.
+    /// Returns the same figures, with the share of the whole window as `quota_used`.
     pub(crate) fn of_the_whole_window(self) -> Self {
         Self { quota_used: Some(self.window_used), ..self }
     }
 }
 
 impl Window {
-    /// The calls within it.
+    /// Returns the calls within the window.
     pub(crate) fn cut(self, calls: &[Seen]) -> &[Seen] {
         let first = calls.partition_point(|call| call.at < self.from);
         let behind = calls.partition_point(|call| call.at < self.to);
         &calls[first..behind]
     }
 
-    /// Its calls, by the second; a last second that is not whole is left out.
+    /// Returns the counts of each second; an incomplete last second is left out.
     pub(crate) fn seconds(self, calls: &[Seen]) -> Vec<Second> {
         let whole = usize::try_from((self.to - self.from).as_secs()).unwrap();
         let mut seconds = vec![Second::default(); whole];
@@ -84,12 +84,13 @@ impl Window {
     }
 }
 
-/// Most calls of the whole fleet that may arrive in a second, whatever happens; the share on top is the network's.
+/// Returns the maximum number of calls that the whole fleet may make in any second. The 5 % on top allow for network
+/// jitter.
 pub(crate) fn allowed_second(rate: Rate) -> f64 {
     (rate.per_second() + f64::from(burst_of(rate)) + 1.0) * 1.05
 }
 
-/// Rounds for people and files: nobody measures finer here.
+/// Rounds to four digits after the point: nothing is measured more finely.
 pub(crate) fn rounded(value: f64) -> f64 {
     (value * 10_000.0).round() / 10_000.0
 }
@@ -99,7 +100,7 @@ fn throttled_ratio(calls: &[Seen]) -> f64 {
     if calls.is_empty() { 0.0 } else { ratio(throttled, as_f64(calls.len())) }
 }
 
-/// The most calls that lie within one second.
+/// Returns the most calls that lie within one second.
 fn worst_second(calls: &[Seen]) -> usize {
     let mut first = 0;
     let mut worst = 0;
@@ -112,8 +113,8 @@ fn worst_second(calls: &[Seen]) -> usize {
     worst
 }
 
-/// [`muster_sandbox::CallLog::quota_used`] of the calls that were not throttled: with N of them and
-/// K = N - ceil(rate), (K - 1) / (rate x time from the first to the K-th). A standstill at the end does not show in it.
+/// Computes [`muster_sandbox::CallLog::quota_used`] of the calls that were not throttled: with N of them and K = N -
+/// ceil(rate), (K - 1) / (rate x time from the first to the K-th). Does not reflect a standstill at the end.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is above zero and bounded")]
 fn quota_used(passed: &[Instant], rate: f64) -> Option<f64> {
     let k = passed.len().checked_sub(rate.ceil() as usize).filter(|&k| k >= 2)?;

@@ -1,4 +1,4 @@
-//! Good jobs, made before the run.
+//! Valid jobs, created before the run.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use muster_core::job::{CertificateStatus, Job, RegisterCertificate};
 use muster_sandbox::specimen::Ca;
 use tokio::task::JoinSet;
 
-/// Makes certificates, on all cores.
+/// Creates certificates, on all cores.
 pub(crate) async fn certificates(ca: &Arc<Ca>, n: usize) -> Vec<String> {
     let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut making = JoinSet::new();
@@ -20,19 +20,19 @@ pub(crate) async fn certificates(ca: &Arc<Ca>, n: usize) -> Vec<String> {
     making.join_all().await.concat()
 }
 
-/// A job for a target, from no line.
+/// Creates a job for a target, without a line.
 pub(crate) fn of_target(target: &str, certificate_pem: String) -> OutgoingMessage {
     let job = Job { target: target.parse().unwrap(), ..job(certificate_pem) };
     OutgoingMessage { body: job.to_body(), group: None }
 }
 
-/// A job of a line, which has its turn with those of the others.
+/// Creates a job of a line, which takes turns with the other lines.
 pub(crate) fn of_line(line: &str, certificate_pem: String) -> OutgoingMessage {
     let job = Job { source: Some(line.parse().unwrap()), ..job(certificate_pem) };
     OutgoingMessage { body: job.to_body(), group: Some(line.to_owned()) }
 }
 
-/// The id that a certificate will have.
+/// Returns the id that a certificate will have.
 pub(crate) fn id(certificate_pem: &str) -> CertificateId {
     Certificate::from_pem(certificate_pem).unwrap().id()
 }

@@ -17,13 +17,13 @@ use crate::report::Report;
 use crate::run::Run;
 use crate::site::Plan;
 
-/// How many lines send, the big one among them.
+/// Number of lines, including the big one.
 const LINES: usize = 10;
 
-/// How much the big line sends for each job of a small one.
+/// Number of jobs of the big line for each job of a small one.
 const BIG: usize = 100;
 
-/// How often is looked whether the small lines are done.
+/// How often to check whether the small lines are done.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 pub(crate) async fn measure(arguments: &Arguments) -> Report {
@@ -54,7 +54,7 @@ pub(crate) async fn measure(arguments: &Arguments) -> Report {
     Report { figures, violation: None }
 }
 
-/// Fills the queue, and tells which small line each certificate is of.
+/// Fills the queue, and returns the small line of each certificate.
 async fn fill(plant: &Plant, n_each: usize) -> HashMap<CertificateId, usize> {
     let n_big = n_each * BIG;
     let n_all = n_big + n_each * (LINES - 1);
@@ -71,7 +71,7 @@ async fn fill(plant: &Plant, n_each: usize) -> HashMap<CertificateId, usize> {
     lines
 }
 
-/// When the last certificate of each small line was registered, in seconds after the first call.
+/// Returns when the last certificate of each small line was registered, in seconds after the first call.
 fn ends(plant: &Plant, line_of: &HashMap<CertificateId, usize>, began: Instant) -> Vec<f64> {
     let mut ends = vec![0.0; LINES - 1];
     for call in plant.sites[0].calls_from(0) {

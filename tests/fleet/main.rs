@@ -1,8 +1,8 @@
 //! `cargo fleet`: how well several real workers share one quota.
 //!
-//! The real program N times, a sandbox in this process, a Postgres of its own, and a queue that does not run empty. All
-//! figures come from the sandbox's ledger. It measures and does not judge, but for the bound of a run that only counts.
-//! Data on standard output, talk on standard error.
+//! Runs the real program N times, a sandbox in this process, a private Postgres, and a queue that does not run empty.
+//! All figures come from the sandbox's call log. It measures and does not judge, except for the bound in a run that
+//! only counts. Data goes to standard output, progress to standard error.
 
 #![cfg(test)]
 

@@ -1,4 +1,4 @@
-//! All that a run needs beside the workers: accounts, ledger, queue, settings.
+//! Everything a run needs besides the workers: accounts, ledger, queue, settings.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -13,16 +13,16 @@ use crate::arguments::Arguments;
 use crate::server::Server;
 use crate::site::{Plan, Site};
 
-/// Most messages that one worker holds.
+/// Maximum number of messages that one worker holds.
 pub(crate) const SLOTS: usize = 1024;
 
-/// How long a received message stays hidden: what a killed worker held comes back within the run.
+/// The visibility timeout of received messages: what a killed worker held becomes visible again within the run.
 pub(crate) const VISIBILITY: Duration = Duration::from_secs(30);
 
-/// The queue, of the first account.
+/// The name of the queue, which belongs to the first account.
 pub(crate) const QUEUE: &str = "jobs";
 
-/// Connections of all workers together; the server has a hundred, some of them for superusers.
+/// Connections of all workers together; the server has a hundred, some of them reserved for superusers.
 const CONNECTIONS: u16 = 90;
 
 pub(crate) struct Plant {
@@ -30,7 +30,7 @@ pub(crate) struct Plant {
     pub(crate) ca: Arc<Ca>,
     folder: PathBuf,
     queue: Queue,
-    /// Kept until the end.
+    /// Kept running until the end.
     _server: Server,
 }
 
@@ -64,7 +64,7 @@ impl Plant {
         }
     }
 
-    /// Where the settings and the logs of the workers are.
+    /// Returns the folder with the settings and the logs of the workers.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }

@@ -1,4 +1,4 @@
-//! A chart of lines as SVG: no background, and colours that are read on white and on black.
+//! A line chart as SVG, without background, in colors that are readable on white and on black.
 
 use std::fmt::Write;
 
@@ -20,16 +20,16 @@ pub(crate) struct Series {
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 420.0;
 
-/// The edges of the area with the lines; around it are title, legend and axes.
+/// The edges of the plot area; title, legend and axes are around it.
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = WIDTH - 20.0;
 const TOP: f64 = 66.0;
 const BOTTOM: f64 = HEIGHT - 54.0;
 
-/// Text and axes: the grey that stands out as much from white as from black.
+/// The color of text and axes: the gray with equal contrast to white and black.
 const INK: &str = "#808080";
 
-/// About so many marks an axis has.
+/// Approximate number of marks on an axis.
 const MARKS: f64 = 8.0;
 
 /// An axis from zero to a round number.
@@ -104,7 +104,7 @@ impl Series {
 }
 
 impl Axis {
-    /// An axis that has room for a value above zero; its step is 1, 2 or 5 times a power of ten.
+    /// Returns an axis with room for a value above zero; its step is 1, 2 or 5 times a power of ten.
     fn to(value: f64) -> Self {
         let power = 10_f64.powf((value / MARKS).log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].map(|n| n * power).into_iter().find(|step| step * MARKS >= value);

@@ -1,4 +1,4 @@
-//! Tells how it goes, and whether there was always work.
+//! Reports progress, and whether there was always work.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,13 +10,13 @@ use tokio::task::JoinSet;
 use crate::plant::{Plant, QUEUE};
 use crate::strikes::Counts;
 
-/// How often progress is told.
+/// How often progress is reported.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
-/// How often the queue is looked at.
+/// How often the queue is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// The fewest messages that the queue had to give so far.
+/// The fewest visible messages in the queue so far.
 #[derive(Clone)]
 pub(crate) struct Supply(Arc<AtomicU64>);
 
@@ -40,7 +40,7 @@ impl Supply {
     }
 }
 
-/// Tells on standard error until the set is dropped.
+/// Reports progress on standard error until the set is dropped.
 pub(crate) fn tell(tasks: &mut JoinSet<()>, plant: &Plant, began: Instant, counts: Arc<Counts>) {
     let sites: Vec<_> = plant.sites.iter().map(|site| (site.plan.target, site.ledger())).collect();
     tasks.spawn(async move {

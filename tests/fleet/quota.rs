@@ -1,4 +1,4 @@
-//! The plain measurement: one account, one quota, and how much of it is used.
+//! The basic measurement: one account, one quota, and how much of it is used.
 
 use std::time::{Duration, Instant};
 
@@ -52,8 +52,8 @@ fn plan(arguments: &Arguments) -> Plan {
     }
 }
 
-/// The most that the fleet can ever register a second. Where the sandbox only counts, nobody but the workers keeps the
-/// rate: there is enough for each to use it alone.
+/// Returns the highest rate at which the fleet can ever register. If the sandbox only counts, nothing but the workers
+/// enforces the rate, so there must be enough jobs for each worker to use the whole rate alone.
 fn highest_rate(arguments: &Arguments) -> f64 {
     let each_alone = arguments.rate.per_second() * f64::from(arguments.workers);
     let raised = arguments.raise().map_or(0.0, |(rate, _)| rate.per_second());
@@ -61,7 +61,7 @@ fn highest_rate(arguments: &Arguments) -> f64 {
     if arguments.count_only { each_alone } else { each_alone.min(real) }
 }
 
-/// Raises the real rate when it is time, and tells what was allowed when.
+/// Raises the real rate when it is time, and returns what was allowed when.
 async fn allow(plant: &Plant, run: &Run, arguments: &Arguments, end: Duration) -> Allowed {
     let allowed = Allowed::constant(arguments.real_rate().per_second());
     let Some((rate, after)) = arguments.raise().filter(|(_, after)| *after < end) else { return allowed };
@@ -86,7 +86,8 @@ fn report(arguments: &Arguments, figures: &Figures, facts: &serde_json::Value, s
     object.insert("per_second".to_owned(), json!(seconds));
     let worst = figures.worst_second;
     let is_broken = arguments.count_only && f64::from(u32::try_from(worst).unwrap()) > bound;
-    let violation = is_broken.then(|| format!("{worst} calls arrived in a second, allowed are {bound:.1}"));
+    let violation =
+        is_broken.then(|| format!("{worst} calls arrived in one second, but at most {bound:.1} are allowed"));
     Report { figures: all, violation }
 }
 

@@ -1,18 +1,18 @@
-//! What a run prints.
+//! The output of a run.
 
 use std::fmt::Write;
 
 use serde_json::Value;
 
 pub(crate) struct Report {
-    /// An object.
+    /// A JSON object.
     pub(crate) figures: Value,
-    /// What may never be, and was.
+    /// The bound that was violated, if any.
     pub(crate) violation: Option<String>,
 }
 
 impl Report {
-    /// A line for each figure; series of figures are left to JSON.
+    /// Returns one line per figure; series of figures appear only in JSON.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         write_figures(&mut text, "", &self.figures);

@@ -1,4 +1,4 @@
-//! Workers at work, from the first call on.
+//! A run of the workers, from the first call on.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use crate::progress::{self, Supply};
 use crate::strikes::{self, Counts};
 use crate::workers::Workers;
 
-/// Longest that the first call may take to come; far above what it takes.
+/// How long the first call may take to arrive; far more than it needs.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Beyond the work of the whole time, there are so many seconds of it.
+/// Extra work beyond the whole time, in seconds of the whole rate.
 const SPARE_SECONDS: f64 = 2.0;
 
 /// Work that a killed worker holds, in seconds of the whole rate.
@@ -27,7 +27,7 @@ pub(crate) struct Run {
     workers: Arc<Workers>,
     counts: Arc<Counts>,
     supply: Supply,
-    /// Those who strike and those who tell.
+    /// The tasks that strike workers and report progress.
     tasks: JoinSet<()>,
 }
 
@@ -54,19 +54,19 @@ impl Run {
         Self { began, workers, counts, supply, tasks }
     }
 
-    /// Waits until some time after the first call.
+    /// Waits until the given time after the first call.
     pub(crate) async fn until(&self, after: Duration) {
         tokio::time::sleep_until((self.began + after).into()).await;
     }
 
-    /// Kills the workers and tells what was done to them, and the fewest messages that waited at any time.
+    /// Kills the workers and returns what was done to them, and the fewest messages that waited at any time.
     pub(crate) async fn end(mut self, arguments: &Arguments) -> Value {
         let least = self.supply.least();
         self.tasks.shutdown().await;
         let crashes = self.workers.crashes();
-        Arc::get_mut(&mut self.workers).expect("those who strike have ended").end().await;
+        Arc::get_mut(&mut self.workers).expect("the tasks that strike workers have ended").end().await;
         if least == 0 {
-            eprintln!("the queue ran empty: the workers were not the only ones to hold the rate back");
+            eprintln!("the queue ran empty: the figures show more than the workers' own limit");
         }
         let mut facts = serde_json::to_value(&*self.counts).unwrap();
         facts["crashes"] = crashes.into();
@@ -77,8 +77,8 @@ impl Run {
     }
 }
 
-/// How many jobs there must be so that the queue does not run empty at a rate. On top is what workers can hold, such as
-/// throttled jobs that wait, and what kills keep hidden.
+/// Returns how many jobs are needed so that the queue does not run empty at a rate. This includes what workers can
+/// hold, such as throttled jobs that wait, and what kills keep hidden.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates are above zero and bounded")]
 #[expect(clippy::cast_precision_loss, reason = "slots are few")]
 pub(crate) fn n_jobs(arguments: &Arguments, rate: f64) -> usize {

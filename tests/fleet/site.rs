@@ -1,4 +1,4 @@
-//! A sandbox of the plant: one account with its quota.
+//! One account with its quota, as a sandbox.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use muster_core::certificate::CertificateId;
 use muster_core::rate::Rate;
 use muster_sandbox::{ApiOperation, CallLog, Limiting, LoggedCall, Rates, Sandbox, SandboxSettings};
 
-/// What an account shall be like.
+/// The configuration of an account.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     /// The name of its target.
@@ -16,20 +16,20 @@ pub(crate) struct Plan {
     pub(crate) limiting: Limiting,
 }
 
-/// An account at work.
+/// A running account.
 pub(crate) struct Site {
     pub(crate) plan: Plan,
     pub(crate) sandbox: Sandbox,
-    /// When the clock of its ledger began.
+    /// When the clock of its call log started.
     started: Instant,
 }
 
-/// A call of RegisterCertificate, as the ledger has it.
+/// A RegisterCertificate call in the call log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
     pub(crate) at: Instant,
     pub(crate) is_throttled: bool,
-    /// The certificate, where the call registered it.
+    /// The certificate, if the call registered it.
     pub(crate) registered: Option<CertificateId>,
 }
 
@@ -50,7 +50,7 @@ impl Site {
         self.sandbox.ledger()
     }
 
-    /// The calls of RegisterCertificate behind the first `skip` calls of any kind, in the order of arrival.
+    /// Returns the RegisterCertificate calls after the first `skip` calls of any kind, in order of arrival.
     pub(crate) fn calls_from(&self, skip: usize) -> Vec<Seen> {
         let calls = self.ledger().calls_from(skip, usize::MAX).into_iter();
         calls.filter(|call| call.operation == ApiOperation::RegisterCertificate).map(|call| self.seen(&call)).collect()

@@ -14,7 +14,7 @@ use crate::workers::Workers;
 /// How long a worker is frozen.
 const FREEZE: Duration = Duration::from_secs(2);
 
-/// How often each thing was done so far.
+/// How often each strike happened so far.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Counts {
     pub(crate) kills: AtomicUsize,
@@ -30,7 +30,7 @@ enum Strike {
     Restart,
 }
 
-/// Strikes as often as the arguments say, from the first call on and until the set is dropped.
+/// Strikes as often as the arguments say, from the first call until the set is dropped.
 pub(crate) fn begin(
     tasks: &mut JoinSet<()>,
     arguments: &Arguments,
@@ -51,7 +51,7 @@ pub(crate) fn begin(
 }
 
 impl Strike {
-    /// Strikes one seat after the other.
+    /// Strikes one seat after another.
     async fn in_turn(self, began: Instant, every: Duration, workers: &Workers, counts: &Counts) {
         let mut at = began;
         for seat in workers.in_turn() {

@@ -16,7 +16,8 @@ use crate::site::{Plan, Site};
 /// The share of its configured rate that the slow target allows.
 const SLOW: f64 = 0.1;
 
-/// `quota_used` is that of the whole window here: a target that is held back has pauses, and they must show.
+/// Measures the targets. `quota_used` covers the whole window here: a target that is held back has pauses, and they
+/// must show.
 pub(crate) async fn measure(arguments: &Arguments) -> Report {
     let plant = Plant::build(plans(arguments.rate), arguments).await;
     deny(&plant.sites[1]);

@@ -1,4 +1,4 @@
-//! The workers: the real program on some seats, started again whenever it ends.
+//! The workers: the real program on several seats, restarted whenever it exits.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::server::kill;
 
-/// Until a worker that ended by itself is started again: it may do so for ever.
+/// How long until a worker that exited by itself is restarted: it may keep exiting forever.
 const PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Workers {
@@ -22,11 +22,11 @@ pub(crate) struct Workers {
     stop: CancellationToken,
 }
 
-/// The place of one worker at a time.
+/// The seat of one worker at a time.
 #[derive(Default)]
 struct Seat {
     occupant: Mutex<Occupant>,
-    /// How many ended though nobody had told them to.
+    /// How many workers exited without being told to.
     crashes: AtomicUsize,
 }
 
@@ -37,7 +37,7 @@ struct Occupant {
 }
 
 impl Workers {
-    /// Starts workers with the settings in the folder; their logs go there too.
+    /// Starts workers with the settings in the folder, where their logs go too.
     pub(crate) fn start(n: u16, folder: &Path) -> Self {
         let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
         let seats: Vec<Arc<Seat>> = (0..n).map(|_| Arc::default()).collect();
@@ -48,37 +48,37 @@ impl Workers {
         Self { seats, tasks, stop }
     }
 
-    /// The numbers of the seats, one after the other, for ever.
+    /// Cycles through the numbers of the seats forever.
     pub(crate) fn in_turn(&self) -> impl Iterator<Item = usize> + use<> {
         (0..self.seats.len()).cycle()
     }
 
-    /// Kills a worker; false where none sits there.
+    /// Kills a worker; returns false if the seat is empty.
     pub(crate) fn kill(&self, seat: usize) -> bool {
         let mut occupant = self.seats[seat].occupant();
         occupant.is_told_to_end = true;
         occupant.signal("KILL")
     }
 
-    /// Tells a worker to end; false where none sits there or it has been told.
+    /// Tells a worker to stop; returns false if the seat is empty or the worker was already told.
     pub(crate) fn terminate(&self, seat: usize) -> bool {
         let mut occupant = self.seats[seat].occupant();
-        // A second signal would end it at once.
+        // A second signal would make it exit at once.
         !std::mem::replace(&mut occupant.is_told_to_end, true) && occupant.signal("TERM")
     }
 
-    /// Stops a worker where it is; its process, to be thawed, where one sits there.
+    /// Freezes a worker; returns its process, to be thawed, if the seat is occupied.
     pub(crate) fn freeze(&self, seat: usize) -> Option<u32> {
         let occupant = self.seats[seat].occupant();
         occupant.signal("STOP").then_some(occupant.pid).flatten()
     }
 
-    /// How many workers ended though nobody had told them to.
+    /// Returns how many workers exited without being told to.
     pub(crate) fn crashes(&self) -> usize {
         self.seats.iter().map(|seat| seat.crashes.load(Ordering::Relaxed)).sum()
     }
 
-    /// Kills all of them and starts none again.
+    /// Kills all workers and restarts none.
     pub(crate) async fn end(&mut self) {
         self.stop.cancel();
         while let Some(seat) = self.tasks.join_next().await {
@@ -99,7 +99,7 @@ impl Occupant {
     }
 }
 
-/// Keeps a worker on a seat.
+/// Keeps a worker running on a seat.
 async fn occupy(seat: Arc<Seat>, settings: PathBuf, log: File, stop: CancellationToken) {
     loop {
         let mut worker = command(&settings, &log).spawn().unwrap();
@@ -111,7 +111,7 @@ async fn occupy(seat: Arc<Seat>, settings: PathBuf, log: File, stop: Cancellatio
         let Occupant { is_told_to_end, .. } = std::mem::take(&mut *seat.occupant());
         if !is_told_to_end {
             seat.crashes.fetch_add(1, Ordering::Relaxed);
-            eprintln!("a worker ended by itself: {status}; see the logs beside {}", settings.display());
+            eprintln!("a worker exited by itself: {status}; see the logs next to {}", settings.display());
             tokio::time::sleep(PAUSE).await;
         }
     }

@@ -1,11 +1,11 @@
-//! The groups of `src` use each other in one direction, along the arrows listed here.
+//! Checks that the groups of `src` depend on each other in one direction only, along the arrows listed here.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each group with the groups that it may use, from the bottom up. A group may only use groups above its own line, so the
-/// list cannot hold a circle.
+/// Each group with the groups that it may use, from the bottom up. A group may only use groups listed above it, so the
+/// list cannot contain a cycle.
 const ARROWS: [(&str, &[&str]); 12] = [
     ("runtime", &[]),
     ("config", &[]),
@@ -24,7 +24,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ),
 ];
 
-/// Most floors between the commands and the pure crate.
+/// Maximum number of layers between the commands and the pure crate.
 const FLOORS_MAX: usize = 6;
 
 fn files_below(folder: &Path) -> Vec<PathBuf> {
@@ -32,7 +32,7 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
 
-/// The names that stand behind `crate::` in code; comments may point anywhere.
+/// Returns the names after `crate::` in code; comments may refer to anything.
 fn uses(text: &str) -> impl Iterator<Item = &str> {
     let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
     code.flat_map(|line| line.split("crate::").skip(1)).map(|rest| {

@@ -1,4 +1,4 @@
-//! Values at their bounds and beyond them: long serial numbers and names, counts near the 64-bit limit.
+//! Values at and beyond their bounds: long serial numbers and names, counts near the 64-bit limit.
 
 mod batch_size;
 mod indexes;
@@ -13,7 +13,7 @@ use crate::factory::Factory;
 use crate::ledger::assert_counters_equal_the_rows;
 use crate::show::known;
 
-/// A serial number that is positive and does not compress: Postgres compresses what it puts into an index.
+/// Returns a positive serial number that does not compress, because Postgres compresses what it puts into an index.
 fn serial(n_bytes: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(n_bytes as u64);
     let mut serial: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(n_bytes).collect();
@@ -21,8 +21,8 @@ fn serial(n_bytes: usize) -> Vec<u8> {
     serial
 }
 
-/// Premise: no standard bounds the serial number that a parser takes, and a B-tree takes no entry above 2,704 bytes
-/// (SQLSTATE 54000).
+/// Premise: no standard limits the length of a serial number that a parser accepts, and a B-tree accepts no entry above
+/// 2,704 bytes (SQLSTATE 54000).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_with_a_serial_number_of_thousands_of_bytes_takes_one_call_and_is_found_by_it() {
     let factory = Factory::new(1000.0).await;

@@ -1,4 +1,4 @@
-//! What holds calls back: trouble that meets all jobs alike blames none, burns no delivery and wastes no call.
+//! Circuit breakers and holds: trouble that affects all jobs alike blames none, uses up no delivery and wastes no call.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use muster_sandbox::{self, ApiOperation, Effect, Fault, Sandbox};
 
 use crate::factory::{BATCH, Factory, PROBE_EVERY, count_only};
 
-/// A factory whose jobs wait shortly between attempts.
+/// Creates a factory whose jobs wait only briefly between attempts.
 async fn factory(rate: f64) -> Factory {
     let settings = muster_sandbox::SandboxSettings { rates: muster_sandbox::Rates::all(rate), ..count_only() };
     let mut factory = Factory::with(settings, rate).await;
@@ -24,13 +24,13 @@ fn every_call(code: &str, status: u16) -> Fault {
     Fault::new(ApiOperation::RegisterCertificate, error)
 }
 
-/// When the calls of RegisterCertificate arrived.
+/// Returns when the calls of RegisterCertificate arrived.
 fn arrivals(factory: &Factory) -> Vec<Duration> {
     let calls = factory.sandbox.ledger().calls();
     calls.iter().filter(|call| call.operation == ApiOperation::RegisterCertificate).map(|call| call.arrived).collect()
 }
 
-/// Lets every call meet a fault until `n_calls` were made, then mends it; tells when the calls arrived until then.
+/// Lets every call meet a fault until `n_calls` were made, then clears it; returns when the calls arrived until then.
 async fn calls_until_mended(factory: &Factory, fault: Fault, n_calls: usize) -> Vec<Duration> {
     let id = factory.sandbox.faults().set(fault).unwrap();
     let mend = async {
@@ -48,7 +48,8 @@ fn all_went_well(factory: &Factory, ends: &BTreeMap<Code, u64>, n: u64) {
     assert_eq!(factory.counts("jobs-dead").sent, 0);
 }
 
-/// Some calls may have been under way when the breaker opened; from the `first` on they are probes.
+/// Asserts that the calls from index `first` on are half-open probes; some earlier calls may have been in flight when
+/// the breaker opened.
 fn are_probes(arrivals: &[Duration], first: usize) {
     for pair in arrivals[first..].windows(2) {
         let between = pair[1].saturating_sub(pair[0]);
@@ -75,12 +76,13 @@ async fn an_outage_stops_the_calls_but_for_a_probe_and_blames_nobody() {
     all_went_well(&factory, &factory.ends().await, 30);
 }
 
-/// The calls that were made for certificates that did not go in by them.
+/// Returns the number of calls that did not register a certificate.
 fn n_wasted(factory: &Factory) -> usize {
     factory.n_calls() - factory.sandbox.ledger().n_certificates()
 }
 
-/// Sends jobs of a healthy issuer and of one whose CA is not registered, mixed; registers it when all are dealt with.
+/// Sends jobs of a healthy issuer mixed with jobs of an issuer whose CA is not registered; registers the CA once all
+/// are processed.
 async fn with_an_unregistered_ca(n: u32, rate: f64) -> (Factory, Option<f64>) {
     let mut factory = factory(rate).await;
     factory.patience += Duration::from_secs_f64(2.0 * f64::from(n) / rate);
@@ -121,7 +123,7 @@ async fn twenty_thousand_jobs_of_an_unregistered_ca_leave_the_others_at_full_rat
     assert!(quota_used > 0.9);
 }
 
-/// Self-signed certificates: each has an issuer of its own, and spends a call before that is known.
+/// Self-signed certificates: each has its own issuer, and costs a call before that is known.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_of_certificates_that_each_have_an_issuer_of_their_own_is_held_as_a_whole() {
     const N: u32 = 500;
@@ -138,7 +140,7 @@ async fn a_batch_of_certificates_that_each_have_an_issuer_of_their_own_is_held_a
     factory.until("the others are in", async |f| f.ends().await == BTreeMap::from([(Code::Ok, 50)])).await;
     let holds = factory.ledger.open_holds().await.unwrap();
     assert!(holds.iter().any(|open| open.hold.as_str() == "batch:strays" && open.is_closed), "{}", holds.len());
-    // 200 tell, and more may be under way then.
+    // The hold begins after 200 failures, and more calls may be in flight by then.
     let before = n_wasted(&factory);
     assert!(before < 420, "{before} calls for {N} strays");
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -147,7 +149,7 @@ async fn a_batch_of_certificates_that_each_have_an_issuer_of_their_own_is_held_a
     assert!(n_probes <= 80, "{n_probes} probes in three seconds at 300/s, and what was saved up in ten seconds");
 }
 
-/// Probes of a few certificates, again and again, are no further ends of their batch.
+/// Repeated probes of a few certificates do not count as further outcomes of their batch.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_sent_again_as_a_probe_does_not_fail_its_batch() {
     const N: usize = 20;
@@ -159,7 +161,7 @@ async fn what_is_sent_again_as_a_probe_does_not_fail_its_batch() {
     let parked = async |f: &Factory| f.ledger.batch_status(BATCH).await.unwrap().map_or(0, |batch| batch.parked());
     factory.until("all are parked", async |f| parked(f).await == N as u64).await;
     factory.until("the holds were looked at", async |f| f.n_calls() > N).await;
-    // Two hundred ends are what it takes to hold a batch.
+    // It takes 200 outcomes to hold a batch.
     for _ in 0..220 / N {
         factory.enqueue(&strays).await;
         let is_empty = |f: &Factory| f.counts("jobs").visible + f.counts("jobs").in_flight == 0;
@@ -175,11 +177,11 @@ async fn what_is_sent_again_as_a_probe_does_not_fail_its_batch() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_fails_as_a_whole_is_parked_until_somebody_releases_it() {
-    // More than can be under way when the 200th end tells.
+    // More than can be in flight when the 200th outcome is recorded.
     const N: u64 = 600;
     let mut factory = factory(300.0).await;
     factory.config.breakers.batch_probe = Duration::from_mins(10).into();
-    // The precheck does not know this CA, so only AWS sees that its certificates are wrongly signed.
+    // The precheck does not know this CA, so only AWS finds that its certificates are wrongly signed.
     let ca = Ca::new("A CA of AWS alone");
     factory.sandbox.plant_ca(&ca.pem()).unwrap();
     let in_batch = |batch: &str, pem: String| Job { batch: batch.parse().unwrap(), ..Factory::job(&pem) }.to_body();
@@ -243,7 +245,7 @@ async fn no_call_is_made_while_ends_cannot_be_recorded() {
     sqlx::raw_sql(full).execute(&factory.database.pool).await.unwrap();
     factory.until("it is noticed", async |_| service.readiness().await["breakers"][0]["breaker"] == "postgres").await;
     let before = factory.n_calls();
-    // At 100/s a second would bring 100 calls; those under way when it was noticed end meanwhile.
+    // At 100/s, one second would allow 100 calls. Calls in flight when the fault was noticed still finish meanwhile.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let n_meanwhile = factory.n_calls() - before;
     assert!(n_meanwhile <= 3, "{n_meanwhile} calls were made whose end could not be recorded");

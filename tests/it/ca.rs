@@ -1,4 +1,4 @@
-//! `muster ca` as people meet it, in front of the sandbox.
+//! `muster ca` as its users see it, against the sandbox.
 
 mod activate;
 mod list;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::factory::{Factory, Program, count_only};
 
-/// A factory and the folder's files of a CA that nobody has registered.
+/// A factory, and a folder with the files of a CA that is not registered.
 struct Office {
     factory: Factory,
     ca: Ca,
@@ -35,7 +35,7 @@ impl Office {
         std::fs::write(self.factory.folder().join(name), text).unwrap();
     }
 
-    /// Runs `muster ca` with words: exit code, standard output and error.
+    /// Runs `muster ca`; returns exit code, standard output and standard error.
     async fn ca(&self, words: &str) -> (Option<i32>, String, String) {
         let mut arguments = vec!["ca"];
         arguments.extend(words.split(' '));
@@ -46,31 +46,31 @@ impl Office {
         Program(command.spawn().unwrap()).end().await
     }
 
-    /// What a command prints as JSON.
+    /// Returns the JSON printed by a command.
     async fn listed(&self, words: &str) -> Value {
         let (code, stdout, stderr) = self.ca(words).await;
         assert_eq!(code, Some(0), "{stderr}");
         serde_json::from_str(&stdout).unwrap()
     }
 
-    /// Registers with JSON as the answer.
+    /// Runs `register` with JSON output.
     async fn register(&self, words: &str) -> (Option<i32>, Value) {
         let (code, stdout, stderr) = self.ca(&format!("register --json {words}")).await;
         (code, serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("no JSON: {stdout}\n{stderr}")))
     }
 
-    /// Registers the CA at AWS, behind Muster's back.
+    /// Registers the CA in AWS without Muster.
     fn plant(&self, is_active: bool) {
         self.factory.sandbox.plant_ca(&self.ca.pem()).unwrap();
         self.set_active(is_active);
     }
 
-    /// Activates or deactivates the CA at AWS, behind Muster's back.
+    /// Activates or deactivates the CA in AWS without Muster.
     fn set_active(&self, is_active: bool) {
         assert!(self.factory.sandbox.set_ca_active(self.ca.certificate().id(), is_active));
     }
 
-    /// The CA as the sandbox has it.
+    /// Returns the CA as registered in the sandbox.
     fn registered(&self) -> Option<muster_sandbox::RegisteredAuthority> {
         self.factory.sandbox.ledger().authority(self.ca.certificate().id())
     }

@@ -1,4 +1,5 @@
-//! Standard output that nobody reads, and one that cannot be written: what a command does is done all the same, or not begun.
+//! Standard output without a reader, and one that cannot be written: the command still does its work, or does not start
+//! it.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -11,8 +12,8 @@ use time::OffsetDateTime;
 
 use crate::factory::{BATCH, Factory, Program};
 
-/// The first words of every command that prints a result, with arguments that work on the plant below, and its exit code.
-/// Those that change something come once, after those that only look.
+/// Every command that prints a result, with arguments that work on the setup below, and its exit code. Commands that
+/// change something appear once, after the read-only ones.
 const COMMANDS: &[(&[&str], i32)] = &[
     (&["status"], 0),
     (&["status", "--json"], 0),
@@ -49,7 +50,7 @@ const COMMANDS: &[(&[&str], i32)] = &[
     (&["demo", "--help"], 0),
 ];
 
-/// A plant with something for every command to show.
+/// Creates a factory in which every command has something to show.
 async fn plant() -> Factory {
     let factory = Factory::new(1000.0).await;
     let mut job = Factory::job(&factory.ca.leaf("one"));
@@ -69,7 +70,7 @@ async fn plant() -> Factory {
     factory
 }
 
-/// A pipe whose reader is gone.
+/// Returns a pipe whose reader is gone.
 fn unread() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -80,7 +81,7 @@ fn full() -> Stdio {
     File::options().write(true).open("/dev/full").unwrap().into()
 }
 
-/// Runs a command: its exit code and what it says on standard error.
+/// Runs a command; returns its exit code and standard error.
 async fn run(factory: &Factory, arguments: &[&str], stdout: Stdio) -> (Option<i32>, String) {
     let mut command = factory.command(arguments);
     let (code, _, stderr) = Program(command.stdout(stdout).spawn().unwrap()).end().await;
@@ -100,7 +101,7 @@ async fn commands_whose_output_nobody_reads_end_as_ever() {
 #[tokio::test(flavor = "multi_thread")]
 async fn output_that_cannot_be_written_is_an_error() {
     let factory = plant().await;
-    // These print nothing here, or what cannot be written is of no use to anybody.
+    // These print nothing here, or have no other purpose than their output.
     let silent = [&["migrate"][..], &["demo", "--help"], &["enqueue", "--dry-run", "leaf.pem"]];
     for (arguments, _) in COMMANDS.iter().filter(|(arguments, _)| !silent.contains(arguments)) {
         let (code, stderr) = run(&factory, arguments, full()).await;
@@ -114,7 +115,7 @@ async fn what_a_command_changes_is_changed_though_nobody_reads_what_it_prints() 
     let factory = plant().await;
     let (code, said) = run(&factory, &["quarantine", "drop", "message-0", "--yes"], unread()).await;
     assert_eq!((code, factory.ledger.quarantined().await.unwrap()), (Some(0), 2), "{said}");
-    // The exit code says that not all is well, and the number that is left what was done.
+    // The exit code reports the failure, and the number of messages left shows what was done.
     let (code, said) = run(&factory, &["quarantine", "drop", "message-1", "--yes"], full()).await;
     assert_eq!((code, factory.ledger.quarantined().await.unwrap()), (Some(1), 1), "{said}");
     let (code, said) = run(&factory, &["enqueue", "--batch=piped", "leaf.pem"], unread()).await;
@@ -136,7 +137,7 @@ async fn a_view_that_goes_on_ends_when_its_reader_is_gone() {
     assert_eq!(code, Some(0), "{said}");
 }
 
-/// So that no command is forgotten.
+/// Makes sure that no command is forgotten.
 #[test]
 fn every_command_is_tried_without_a_reader() {
     let help = std::process::Command::new(env!("CARGO_BIN_EXE_muster")).arg("help").output().unwrap().stdout;
@@ -146,7 +147,8 @@ fn every_command_is_tried_without_a_reader() {
     let names = commands.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
     let names: BTreeSet<&str> = names.filter_map(|line| line.split_whitespace().next()).collect();
     let tried: BTreeSet<&str> = COMMANDS.iter().map(|(arguments, _)| arguments[0]).collect();
-    // `serve` and `sandbox` go on and print no result, `pause` and `resume` are tried with those that change something.
+    // `serve` and `sandbox` keep running and print no result; `pause` and `resume` are tested with the commands that
+    // change something.
     let others = BTreeSet::from(["help", "pause", "resume", "sandbox", "serve"]);
     assert_eq!(names, &tried | &others);
 }

@@ -1,4 +1,4 @@
-//! docker-compose.yml, held against the Dockerfile and the program: nothing here starts a container.
+//! docker-compose.yml, checked against the Dockerfile and the program. No container is started.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,7 +16,7 @@ struct Compose {
     volumes: BTreeMap<String, Option<()>>,
 }
 
-/// A service; a key that is not here is a typing error.
+/// A service; an unknown key is treated as a typo.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Service {
@@ -72,7 +72,7 @@ impl Compose {
         serde_saphyr::from_str(&read("docker-compose.yml")).unwrap()
     }
 
-    /// The services that run our own image.
+    /// Returns the services that run our own image.
     fn ours(&self) -> impl Iterator<Item = (&str, &Service)> {
         self.services.iter().filter(|(_, service)| service.build.is_some()).map(|(name, service)| (&**name, service))
     }
@@ -84,7 +84,7 @@ impl Service {
     }
 }
 
-/// The instructions of the Dockerfile's last stage, with what follows each.
+/// Returns the instructions of the Dockerfile's last stage, with their arguments.
 fn last_stage() -> Vec<(String, String)> {
     let text = read("Dockerfile").replace("\\\n", "");
     let instructions: Vec<(String, String)> = text
@@ -136,7 +136,7 @@ fn our_services_run_without_rights() {
 fn the_image_runs_the_binary_that_it_was_given() {
     let entrypoint: Vec<String> = serde_json::from_str(&instruction("ENTRYPOINT")).unwrap();
     assert!(instruction("COPY").ends_with(&format!(" {}", entrypoint[0])));
-    // A binary that was linked against a newer glibc does not start.
+    // A binary linked against a newer glibc would not start.
     let dockerfile = read("Dockerfile");
     for from in dockerfile.lines().filter(|line| line.starts_with("FROM ")) {
         assert!(from.contains("bookworm"), "{from}");
@@ -161,7 +161,7 @@ fn every_command_is_one_of_the_program() {
 fn every_variable_is_a_setting_with_a_value_it_takes() {
     for (name, service) in Compose::read().ours() {
         let sources = Sources { environment: service.environment.clone(), file: None, flags: vec![] };
-        // An unknown variable of ours is an error.
+        // An unknown MUSTER variable is an error.
         if let Err(error) = sources.merge() {
             panic!("{name}: {error}");
         }
@@ -212,7 +212,7 @@ fn the_ledger_is_the_postgres_service() {
     let url = format!("postgres://{user}:{}@postgres:5432/{database}", postgres.environment["POSTGRES_PASSWORD"]);
     for name in ["migrate", "worker"] {
         let found = &compose.services[name].environment["MUSTER__DATABASE__URL"];
-        // Without an sslmode the worker would insist on a certificate, and this server has none.
+        // Without an sslmode the worker would require a certificate, and this server has none.
         assert_eq!(*found, format!("{url}?sslmode=disable"), "{name}");
         found.parse::<PgConnectOptions>().unwrap();
     }

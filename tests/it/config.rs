@@ -1,4 +1,4 @@
-//! Settings as a user meets them: the program, its output and its exit codes.
+//! Settings as a user sees them: the program, its output and its exit codes.
 
 use std::process::Command;
 
@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use crate::factory::Factory;
 
-/// Output of the program: exit code, standard output and standard error.
+/// The result of a run: exit code, standard output and standard error.
 type Ended = (Option<i32>, String, String);
 
-/// A run that ends with an error: arguments, environment, and what the error holds.
+/// A run that fails: arguments, environment, and a part of the error.
 type Wrong<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
 
-/// Runs the program with nothing in its environment but the given variables.
+/// Runs the program with only the given variables in its environment.
 fn muster(arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
     let output = command.args(arguments).env_clear().envs(variables.iter().copied()).output().unwrap();
@@ -20,7 +20,7 @@ fn muster(arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// A settings file in a folder of its own.
+/// Creates a settings file in its own folder.
 fn file(text: &str) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("muster.toml");
@@ -29,7 +29,7 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
     (folder, path)
 }
 
-/// The comment behind a setting: its origin.
+/// Returns the comment after a setting, which names its origin.
 fn origin_of<'a>(shown: &'a str, setting: &str) -> &'a str {
     let line = shown.lines().find(|line| line.starts_with(setting)).unwrap();
     line.rsplit_once("# ").unwrap().1

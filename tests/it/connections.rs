@@ -1,4 +1,4 @@
-//! Connections that break or fall silent: the pool must not keep them.
+//! Connections that break or go silent: the pool must not keep them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use tokio::task::JoinSet;
 use crate::database::Database;
 use crate::ledger::{page, row};
 
-/// Most connections of the ledger here.
+/// Maximum number of connections of the ledger in these tests.
 const CONNECTIONS: u32 = 2;
 
-/// Stands between the program and Postgres.
+/// A proxy between the program and Postgres.
 struct Proxy {
     port: u16,
     silence: Arc<Notify>,
@@ -40,7 +40,7 @@ impl Proxy {
         proxy
     }
 
-    /// Makes every connection that there is fall silent, for ever; new ones work.
+    /// Makes every current connection go silent forever; new ones work.
     fn silence(&self) {
         self.silence.notify_waiters();
     }
@@ -81,7 +81,7 @@ async fn copy(mut client: TcpStream, mut server: impl AsyncRead + AsyncWrite + U
     }
 }
 
-/// Holds up every page, as each counts.
+/// Blocks every page, because each page updates the counters.
 async fn hold_up(database: &Database) -> Transaction<'static, Postgres> {
     let mut gate = database.pool.begin().await.unwrap();
     sqlx::query("lock table batch_counters in exclusive mode").execute(&mut *gate).await.unwrap();
@@ -128,7 +128,7 @@ async fn connections_to_a_server_that_became_read_only_are_replaced() {
         sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await.unwrap();
     };
     read_only(true).await;
-    // Its connections begin read-only, as those to a primary that was.
+    // Its connections start read-only, as on a demoted primary.
     let ledger = ledger(&database.url, 1).await;
     for n in 0..3 {
         let error = ledger.record(&page(vec![row(n, Code::Ok)])).await.unwrap_err();
@@ -152,7 +152,7 @@ async fn a_transaction_that_lost_its_client_lets_its_locks_go() {
     let gate = hold_up(&database).await;
     let losing = tokio::spawn(async move { lost.record(&page(vec![row(1, Code::Transport)])).await });
     until_held_up(&database, 1).await;
-    // The server goes on, and never hears of the client again.
+    // The server continues, but never hears from the client again.
     proxy.silence();
     gate.rollback().await.unwrap();
     assert!(losing.await.unwrap().is_err());

@@ -1,4 +1,4 @@
-//! The process dies at a place of the code; another one then finishes the work, and nothing is lost or done too often.
+//! The process dies at a given crash point; another one then finishes the work, and nothing is lost or done too often.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -11,14 +11,15 @@ use tokio::task::JoinSet;
 
 use crate::factory::{Factory, Program};
 
-/// Places of the program, and at which time there it dies: some jobs are then before and some behind it.
+/// The crash points, and the occurrence at which the process dies: some jobs are then before the point and some after
+/// it.
 const PLACES: [&str; 7] =
     ["received:15", "checked:15", "token:15", "answered:15", "before_commit:2", "committed:2", "deleted_ten:2"];
 
-/// How many jobs there are.
+/// Number of jobs.
 const N: usize = 60;
 
-/// How often AWS was called for each certificate.
+/// Returns how often AWS was called for each certificate.
 fn calls(factory: &Factory) -> HashMap<CertificateId, usize> {
     let mut calls = HashMap::new();
     for call in factory.sandbox.ledger().calls() {
@@ -29,14 +30,14 @@ fn calls(factory: &Factory) -> HashMap<CertificateId, usize> {
     calls
 }
 
-/// The certificates whose good end is committed.
+/// Returns the certificates with a committed success.
 async fn committed(factory: &Factory) -> HashSet<CertificateId> {
     let ids: Vec<Vec<u8>> =
         sqlx::query_scalar("select subject from registrations").fetch_all(&factory.database.pool).await.unwrap();
     ids.into_iter().map(|id| CertificateId(id.try_into().unwrap())).collect()
 }
 
-/// Finishes what a crash left, and checks that it came out as if there had been none.
+/// Finishes what a crash left, and checks that the result is as if there had been no crash.
 async fn finish(factory: &Factory, place: &str) {
     let (done, calls_before) = (committed(factory).await, calls(factory));
     let (code, _, log) = factory.spawn(&["serve", "--until-empty"]).end().await;
@@ -81,7 +82,7 @@ async fn a_crash_at_any_place_loses_nothing_and_repeats_no_recorded_call() {
     crashes.join_all().await;
 }
 
-/// Premise: the sandbox holds the answers back, so the kill comes when the requests are out.
+/// Premise: the sandbox delays its answers, so the kill happens while requests are in flight.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_while_aws_has_the_call_loses_nothing() {
     for executed in [true, false] {
@@ -98,7 +99,7 @@ async fn a_crash_while_aws_has_the_call_loses_nothing() {
     }
 }
 
-/// Compiles the file of the crash points alone, as a build with or without debug assertions does.
+/// Compiles the crash point file on its own, as a build with or without debug assertions does.
 fn compile(folder: &Path, assertions: &str) -> std::path::PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/runtime/crash_point.rs");
     let main = folder.join("main.rs");

@@ -1,4 +1,5 @@
-//! Credentials from a program that the AWS profile names: one run at a time, ended in time, and its trouble said by name.
+//! Credentials from a program named in the AWS profile: one run at a time, killed in time, and its errors are reported
+//! by name.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,13 +13,13 @@ use serde_json::Value;
 use crate::factory::{Factory, Program, count_only};
 use crate::program::get;
 
-/// What a program prints.
+/// The output of the program.
 const KEYS: &str = r#"{"Version":1,"AccessKeyId":"sandbox","SecretAccessKey":"sandbox"}"#;
 
-/// How long is waited for what must come; far above what it takes.
+/// How long to wait for something that must happen; far more than it takes.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A program that notes each of its runs, and hangs from a run on.
+/// A program that records each of its runs, and hangs from a given run on.
 struct Helper {
     runs: PathBuf,
     config: PathBuf,
@@ -27,13 +28,14 @@ struct Helper {
 }
 
 impl Helper {
-    /// `good_for` is how long the keys of the runs before the first hanging one are good, in seconds.
+    /// Creates the program. `good_for` is how long, in seconds, the keys from the runs before the first hanging one are
+    /// valid.
     fn new(folder: &Path, first_hanging: usize, good_for: u64) -> Self {
         let (runs, fifo, script) = (folder.join("runs"), folder.join("fifo"), folder.join("helper"));
         assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
         let (sender, all_gone) = sync_channel(1);
         let to_read = fifo.clone();
-        // Whoever reads the FIFO sees its end when the last process that has it open is gone.
+        // The reader of the FIFO sees its end when the last process that has it open is gone.
         std::thread::Builder::new().spawn(move || sender.send(std::fs::read(to_read).unwrap())).unwrap();
         let (open, keys) = (fifo.display(), KEYS.trim_end_matches('}'));
         let text = format!(
@@ -65,7 +67,7 @@ fn spawn(factory: &Factory, arguments: &[&str], aws_config: &Path) -> Program {
     Program(command.spawn().unwrap())
 }
 
-/// What `muster doctor` found of the identity of each target.
+/// Returns what `muster doctor` found about the identity of each target.
 async fn identities(program: Program) -> Vec<String> {
     let (_, stdout, stderr) = program.end().await;
     let findings: Vec<Value> =
@@ -89,7 +91,7 @@ async fn one_that_hangs_runs_once_for_all_who_wait_and_ends_with_them() {
     helper.assert_all_gone();
 }
 
-/// Premise: the SDK asks for new keys ten seconds before the old ones end.
+/// Premise: the SDK requests new keys ten seconds before the old ones expire.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_begins_to_hang_is_named_at_once_and_leaves_nothing_behind() {
     let factory = Factory::new(50.0).await;

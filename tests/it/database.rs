@@ -1,7 +1,7 @@
 //! Fresh databases for tests, on one server for the whole test binary.
 //!
-//! The server is the one that `DATABASE_URL` names, else an embedded one that ends with the test process. Migrations
-//! run once, in a template; every test gets a copy of it.
+//! The server is the one named by `DATABASE_URL`, or an embedded one that stops with the test process. Migrations run
+//! once, in a template; every test gets a copy of it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -11,21 +11,21 @@ use sqlx::postgres::{PgConnectOptions, PgPool};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 use tokio::sync::OnceCell;
 
-/// The start of the names of all databases that tests make.
+/// Prefix of the names of all test databases.
 const PREFIX: &str = "muster_test_";
 
-/// The database that all others are copied from.
+/// The database from which all others are copied.
 const TEMPLATE: &str = "muster_test_template";
 
-/// A server that tests may make databases on.
+/// A server on which tests can create databases.
 enum Server {
     Given(String),
     Embedded(Postgres),
 }
 
 impl Server {
-    /// Finds or starts the server. On one that was given, what an earlier run left is dropped: so only one run of the
-    /// tests may use it at a time.
+    /// Finds or starts the server. On a given server, databases left by an earlier run are dropped, so only one test
+    /// run may use it at a time.
     async fn start() -> Self {
         let Ok(url) = std::env::var("DATABASE_URL") else {
             let bin_dir = std::env::var_os("PG_BIN").map(Into::into);
@@ -54,15 +54,15 @@ impl Server {
     }
 }
 
-/// A database of its own for one test.
+/// A private database for one test.
 pub(crate) struct Database {
     pub(crate) url: String,
-    /// A connection beside the program's own, to look at what it wrote.
+    /// A connection besides the program's own, to inspect what it wrote.
     pub(crate) pool: PgPool,
 }
 
 impl Database {
-    /// Makes a copy of a template that was migrated once for the whole binary.
+    /// Creates a copy of a template that is migrated once for the whole binary.
     pub(crate) async fn fresh() -> Self {
         static SERVER: OnceCell<Server> = OnceCell::const_new();
         static MIGRATED: OnceCell<()> = OnceCell::const_new();
@@ -83,7 +83,7 @@ impl Database {
         Self { url, pool: PgPool::connect_lazy_with(options) }
     }
 
-    /// Makes a database that sorts text as people do, where upper and lower case and punctuation do not come apart.
+    /// Creates a database that sorts text linguistically, where case and punctuation do not separate names.
     pub(crate) async fn of_another_collation() -> Self {
         let given = Self::fresh().await;
         let name = format!("{}_icu", given.url.rsplit('/').next().unwrap().split('?').next().unwrap());
@@ -96,7 +96,7 @@ impl Database {
         database
     }
 
-    /// The program's own access.
+    /// Opens the ledger as the program does.
     pub(crate) async fn ledger(&self) -> Ledger {
         ledger(&self.url).await
     }

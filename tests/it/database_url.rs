@@ -15,7 +15,7 @@ use crate::server::Server;
 
 const PASSWORDS: [&str; 3] = ["CanaryOfTheFirst", "CanaryOfTheSecond", "CanaryOfTheThird"];
 
-/// A factory on a server of its own, where the role `ada` needs her password.
+/// Creates a factory on its own server, where the role `ada` needs a password.
 async fn with_a_password() -> (Factory, Server) {
     let (mut factory, server) = (Factory::new(1000.0).await, Server::start().await);
     let url = server.url("none");
@@ -36,7 +36,7 @@ async fn alter_password(pool: &PgPool, password: &str) {
     sqlx::query(AssertSqlSafe(format!("alter role ada password '{password}'"))).execute(pool).await.unwrap();
 }
 
-/// Ends every connection of `ada`.
+/// Terminates every connection of `ada`.
 async fn cut(pool: &PgPool) {
     let query = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'ada'";
     sqlx::query(query).execute(pool).await.unwrap();
@@ -58,7 +58,7 @@ async fn work(factory: &Factory, n_done: &mut usize) {
     assert_eq!(factory.n_calls(), n);
 }
 
-/// Rotates the password twice under a worker that finds it with the help of a setting.
+/// Rotates the password twice under a worker that reads it through the given setting.
 async fn survives_a_rotation(setting: &str, value: impl Fn(&Path) -> String) {
     let (factory, server) = with_a_password().await;
     let pool = &factory.database.pool;
@@ -72,13 +72,13 @@ async fn survives_a_rotation(setting: &str, value: impl Fn(&Path) -> String) {
     let mut n_done = 0;
     work(&factory, &mut n_done).await;
 
-    // The file first, as tools that rotate do where two passwords are good for a while.
+    // The file first, as rotation tools do when both passwords are valid for a while.
     write_url(&file, &server, second);
     alter_password(pool, second).await;
     cut(pool).await;
     work(&factory, &mut n_done).await;
 
-    // The role first: until the file follows, nobody gets in.
+    // The role first: until the file follows, every login fails.
     alter_password(pool, third).await;
     cut(pool).await;
     factory.enqueue(&factory.leaves(1)).await;
@@ -113,7 +113,7 @@ async fn a_command_that_hangs_is_named_in_the_error() {
     assert!(!log.contains("CanaryOfTheOutput"), "{log}");
 }
 
-/// Runs a command with its URL in a setting: exit code and what it said.
+/// Runs a command with its URL in a setting; returns the exit code and its output.
 async fn said_with(factory: &Factory, arguments: &[&str], setting: &str, value: &str) -> (Option<i32>, String) {
     let mut command = factory.command(arguments);
     command.env(format!("MUSTER__DATABASE__{setting}"), value);
@@ -122,7 +122,7 @@ async fn said_with(factory: &Factory, arguments: &[&str], setting: &str, value: 
     (code, stdout + &log)
 }
 
-/// Premise: a thread that waits for the writer of a FIFO kept the process from ending.
+/// Premise: a thread waiting for the writer of a FIFO kept the process from exiting.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_url_file_that_is_a_fifo_ends_the_command_with_its_reason() {
     let factory = Factory::new(10.0).await;
@@ -153,7 +153,7 @@ async fn a_broken_url_is_blamed_on_the_setting_that_it_comes_from() {
     }
 }
 
-/// Premise: a pool tries until its time is over, and says only that.
+/// Premise: a pool retries until its timeout, and reports only the timeout.
 #[tokio::test(flavor = "multi_thread")]
 async fn why_no_connection_is_made_is_said_at_once() {
     let factory = Factory::new(10.0).await;
@@ -176,7 +176,7 @@ async fn a_wrong_password_is_said_once() {
     assert!(!log.contains("at line"), "{log}");
 }
 
-/// Premise: sqlx takes the brackets of an IPv6 address for a part of a name that it then cannot resolve.
+/// Premise: sqlx takes the brackets of an IPv6 address for part of a host name, which it then cannot resolve.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_is_reached_at_an_ipv6_address() {
     let Ok(listener) = TcpListener::bind("[::1]:0").await else {

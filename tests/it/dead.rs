@@ -1,4 +1,4 @@
-//! `muster dead`: dead letters are listed and left, sent again, or moved to the quarantine.
+//! `muster dead`: dead letters are listed and kept, resent, or moved to quarantine.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::factory::{Factory, queue_attributes};
 
-/// What `muster dead` says: exit code, data, talk.
+/// Runs `muster dead`; returns exit code, standard output and standard error.
 async fn dead(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, String) {
     factory.spawn(&[&["dead"], arguments].concat()).end().await
 }
@@ -28,7 +28,7 @@ async fn open(factory: &Factory, name: &str) -> Queue {
     Queue::open(&aws, name).await.unwrap()
 }
 
-/// Puts bodies into the dead-letter queue, as if they had been received too often.
+/// Sends bodies to the dead-letter queue, as if they had been received too often.
 async fn bury(factory: &Factory, bodies: &[String]) {
     let queue = open(factory, "jobs-dead").await;
     for ten in bodies.chunks(queue::CALL_MAX) {
@@ -42,7 +42,7 @@ fn job(factory: &Factory, batch: &str, n: usize) -> String {
     Job { batch: batch.parse().unwrap(), ..Factory::job(&pem) }.to_body()
 }
 
-/// How many messages a queue has that can be received, and that somebody holds.
+/// Returns how many messages of a queue are visible, and how many are in flight.
 fn counts(factory: &Factory, queue: &str) -> (u64, u64) {
     let counts = factory.counts(queue);
     (counts.visible, counts.in_flight)
@@ -91,7 +91,7 @@ async fn a_message_that_was_received_too_often_is_sent_again_and_registered() {
     factory.enqueue(&factory.leaves(1)).await;
     factory
         .until("it is dead", async |f| {
-            // The last of these moves it.
+            // The last of these receives moves it.
             for message in f.queue.receive(1, Duration::ZERO).await.unwrap() {
                 f.queue.hide(&[message.receipt], Duration::ZERO).await.unwrap();
             }

@@ -1,4 +1,4 @@
-//! At the instant at which the queue gets a delete, another connection sees the committed end of the message.
+//! At the moment the queue receives a delete, another connection sees the committed outcome of the message.
 
 use std::sync::{Arc, Mutex};
 
@@ -47,7 +47,7 @@ async fn is_committed(pool: &PgPool, message: &Deleting) -> bool {
     query.fetch_one(pool).await.unwrap()
 }
 
-/// Makes every commit take its time: what is deleted too early is deleted before it.
+/// Slows down every commit, so that a message deleted too early is deleted before its commit.
 async fn slow_down_commits(factory: &Factory) {
     let trigger = "
         create function wait() returns trigger language plpgsql as $$ begin perform pg_sleep(0.1); return null; end $$;

@@ -1,4 +1,4 @@
-//! `muster doctor`: a healthy plant, and with each thing broken the line that says so.
+//! `muster doctor`: a healthy setup, and for each thing that can be broken, the line that reports it.
 
 use std::collections::BTreeSet;
 
@@ -15,25 +15,25 @@ use sqlx::AssertSqlSafe;
 
 use crate::factory::{Factory, count_only, patient_queue_attributes};
 
-/// A plant with which nothing is wrong.
+/// Creates a factory with no problems.
 async fn healthy() -> Factory {
     Factory::with_queue(count_only(), 1000.0, patient_queue_attributes()).await
 }
 
-/// What `muster doctor` found: exit code and findings.
+/// Runs `muster doctor`; returns exit code and findings.
 async fn doctor(factory: &Factory, arguments: &[&str]) -> (Option<i32>, Vec<Value>) {
     let (code, stdout, stderr) = factory.spawn(&[&["doctor", "--json"], arguments].concat()).end().await;
     let findings = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"));
     (code, findings)
 }
 
-/// The findings of a check, in short: subject and verdict.
+/// Returns the findings of a check in short: subject and verdict.
 fn short<'a>(findings: &'a [Value], check: &str) -> Vec<(&'a str, &'a str)> {
     let its = findings.iter().filter(|finding| finding["check"] == check);
     its.map(|finding| (finding["subject"].as_str().unwrap(), finding["verdict"].as_str().unwrap())).collect()
 }
 
-/// The first finding of a check that is not well: its verdict, what was found, its mend.
+/// Returns the first finding of a check that is not ok: its verdict, what was found, and its fix.
 fn trouble<'a>(findings: &'a [Value], check: &str) -> (&'a str, &'a str, &'a str) {
     let is_it =
         |finding: &&Value| finding["check"] == check && finding["verdict"] != "ok" && finding["mend"] != Value::Null;
@@ -42,7 +42,7 @@ fn trouble<'a>(findings: &'a [Value], check: &str) -> (&'a str, &'a str, &'a str
     (text("verdict"), text("found"), text("mend"))
 }
 
-/// The checks that found a problem.
+/// Returns the checks that found a problem.
 fn problems(findings: &[Value]) -> BTreeSet<&str> {
     let problems = findings.iter().filter(|finding| finding["verdict"] == "problem");
     problems.map(|finding| finding["check"].as_str().unwrap()).collect()
@@ -111,7 +111,7 @@ async fn a_healthy_plant_has_a_good_line_for_every_check_and_is_not_changed() {
         "ChangeMessageVisibilityBatch",
         "RegisterCertificate",
         "GetRegistrationCode",
-        // The factory's own.
+        // Called by the factory itself.
         "CreateQueue",
     ];
     assert!(called.iter().all(|operation| harmless.contains(&operation.as_str())), "{called:?}");

@@ -1,5 +1,4 @@
-//! What may have happened and was not heard of: a page that may be written, a certificate that may be ours, a clock that
-//! was wrong.
+//! Uncertain facts: a page that may have been written, a certificate that may be ours, a clock that was wrong.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -51,7 +50,7 @@ async fn a_page_that_is_written_again_changes_nothing() {
     assert_counters_equal_the_rows(&database).await;
 }
 
-/// A transaction that was given up here may go on at the server, and may be committed yet.
+/// A transaction that was given up here may continue on the server, and may still be committed.
 #[tokio::test(flavor = "multi_thread")]
 async fn whether_a_page_is_written_waits_for_whoever_writes_it() {
     let database = Database::fresh().await;
@@ -78,21 +77,21 @@ async fn whether_a_page_is_written_waits_for_whoever_writes_it() {
     assert!(asking.await.unwrap());
 }
 
-/// A job that wants a status.
+/// Returns a job that asks for a status.
 fn wants(pem: &str, status: CertificateStatus, batch: &str) -> String {
     let request =
         RegisterCertificate { certificate_pem: pem.to_owned(), status: Some(status), ..RegisterCertificate::default() };
     Job { batch: batch.parse().unwrap(), ..Factory::job_of(Request::from(request)) }.to_body()
 }
 
-/// Registers a certificate as INACTIVE, of which the ledger knows nothing afterwards.
+/// Registers a certificate as INACTIVE, without leaving anything in the ledger.
 async fn registered_elsewhere(factory: &Factory, pem: &str) {
     factory.send(&[wants(pem, CertificateStatus::Inactive, "elsewhere")]).await;
     factory.drain().await;
     sqlx::raw_sql("truncate registrations, batch_counters, batches").execute(&factory.database.pool).await.unwrap();
 }
 
-/// The only row: its code and the status at AWS that it tells.
+/// Returns the only row: its code, and the status at AWS that it records.
 async fn told(factory: &Factory) -> (String, Option<String>) {
     sqlx::query_as("select code, known_status from registrations").fetch_one(&factory.database.pool).await.unwrap()
 }
@@ -139,7 +138,7 @@ async fn after_a_lost_answer_aws_is_asked_what_status_the_certificate_has() {
     }
 }
 
-/// Whoever may not describe certificates still registers them, and asks once.
+/// A worker that may not describe certificates still registers them, and asks only once.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_aws_does_not_tell_stays_unknown() {
     let factory = Factory::new(1000.0).await;
@@ -152,7 +151,7 @@ async fn what_aws_does_not_tell_stays_unknown() {
     factory.sandbox.faults().set(lost).unwrap();
     factory.enqueue(&factory.leaves(5)).await;
     factory.drain().await;
-    // A second call of one may have met the fault that another's first did not.
+    // A second call for one certificate may have met the fault that another's first call did not.
     let ends = factory.ends().await;
     assert!(ends.keys().all(|code| code.status() == Status::Registered), "{ends:?}");
     assert!(ends.values().sum::<u64>() == 5 && ends.contains_key(&Code::AnswerLost), "{ends:?}");
@@ -183,7 +182,7 @@ async fn a_rate_that_a_total_throttle_took_away_comes_back_at_once() {
     assert_eq!(ledger.give_rate_back(&quota()).await.unwrap(), None, "it is given back once");
 }
 
-/// Where calls go through between the throttles, the quota is really lower.
+/// If calls succeed between the throttles, the quota is really lower.
 #[tokio::test]
 async fn a_rate_that_calls_proved_too_high_does_not_come_back() {
     let database = Database::fresh().await;
@@ -198,7 +197,7 @@ async fn a_rate_that_calls_proved_too_high_does_not_come_back() {
     assert!(rate < 15.0, "{rate}");
 }
 
-/// The server's clock was a day ahead, and is right again: what it wrote lies in the future.
+/// The server's clock was a day ahead and is right again, so what it wrote lies in the future.
 #[tokio::test]
 async fn a_clock_that_was_ahead_silences_no_cut_no_probe_and_no_replay() {
     let database = Database::fresh().await;
@@ -241,7 +240,7 @@ async fn a_clock_that_was_ahead_silences_no_cut_no_probe_and_no_replay() {
     assert_eq!(ledger.replay(number).await.unwrap().unwrap().n_chosen, 1);
 }
 
-/// This machine's clock is years ahead: by AWS's, which counts, the certificate has not expired.
+/// This machine's clock is years ahead: by AWS's clock, which counts, the certificate has not expired.
 #[tokio::test(flavor = "multi_thread")]
 async fn validity_is_judged_by_the_clock_of_aws() {
     let behind = muster_sandbox::SandboxSettings {
@@ -264,7 +263,7 @@ async fn validity_is_judged_by_the_clock_of_aws() {
     }
 }
 
-/// Names that this collation sorts in another order than their bytes.
+/// Names that this collation sorts in a different order than their bytes.
 #[tokio::test(flavor = "multi_thread")]
 async fn pruning_beside_recording_never_deadlocks_whatever_the_collation() {
     let database = Database::of_another_collation().await;

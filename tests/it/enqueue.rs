@@ -1,4 +1,4 @@
-//! `muster enqueue` against the sandbox: what it finds, rejects, sends and says.
+//! `muster enqueue` against the sandbox: what it finds, rejects, sends and prints.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::factory::{BATCH, Factory};
 
-/// A run of `muster enqueue --json`: exit code, numbers, what was said.
+/// A run of `muster enqueue --json`: exit code, numbers, standard error.
 struct Run {
     code: Option<i32>,
     numbers: Value,
@@ -33,7 +33,7 @@ impl Run {
         self.numbers[field].as_u64().unwrap_or_else(|| panic!("{field} is no count: {}\n{}", self.numbers, self.said))
     }
 
-    /// Asserts that every entry is counted once.
+    /// Asserts that every entry is counted exactly once.
     fn adds_up(&self) {
         let rejected: u64 = self.numbers["rejected"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
         assert_eq!(self.n("found"), self.n("to_send") + rejected + self.n("duplicates") + self.n("issuers"));
@@ -47,13 +47,13 @@ fn write(folder: &Path, name: &str, content: impl AsRef<[u8]>) {
     std::fs::write(path, content).unwrap();
 }
 
-/// The lines of a rejects file.
+/// Returns the lines of a rejects file.
 fn rejects(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Takes every message from the queue: the jobs by their certificate.
+/// Takes every message from the queue; returns the jobs by their certificate.
 async fn jobs(factory: &Factory) -> BTreeMap<String, Job> {
     factory.take_jobs().await.into_iter().map(|job| (job.request.pem().to_owned(), job)).collect()
 }
@@ -153,7 +153,7 @@ async fn a_rejects_file_is_sent_again_with_its_refs_and_announces_nothing() {
 
     factory.config.precheck.not_yet_valid = NotYetValid::Warn;
     let run = Run::of(&factory, &["batch.rejects.jsonl"]).await;
-    // The one beside its private key was not kept: its own file must be given.
+    // The one next to its private key was not kept: its own file must be given.
     assert_eq!(
         (run.code, run.n("sent"), &run.numbers["rejected"]),
         (Some(3), 3, &serde_json::json!({ "not_kept": 1 })),
@@ -265,7 +265,7 @@ async fn a_ca_that_is_known_is_no_device() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_device_is_taken_for_the_ca_of_another() {
     let factory = Factory::new(1000.0).await;
-    // Careless lines sign each certificate with its own key, all with CA:true and one name.
+    // Careless factory lines sign each certificate with its own key, all with CA:true and the same name.
     let careless: String = (0..3).map(|_| Ca::new("device").pem()).collect();
     write(factory.folder(), "careless.pem", factory.ca.leaf("device") + &careless);
     let run = Run::of(&factory, &["careless.pem"]).await;

@@ -1,4 +1,5 @@
-//! `muster export`: every end of a batch once, whatever its texts hold and whatever is written meanwhile.
+//! `muster export`: every outcome of a batch exactly once, whatever its texts contain and whatever is written
+//! meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,19 +16,19 @@ const TITLES: &str = "batch,target,operation,certificate_id,serial,ref,source,st
                       known_status,account,region,attempts,last_request_id,sent_at,received_at,ended_at,recorded_at,\
                       other_names";
 
-/// What `muster export` says: exit code, data, talk.
+/// Runs `muster export`; returns exit code, standard output and standard error.
 pub(crate) async fn export(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, String) {
     factory.spawn(&[&["export"], arguments].concat()).end().await
 }
 
-/// The lines of an export of the batch as JSON.
+/// Exports the batch as JSON; returns the lines.
 pub(crate) async fn lines(factory: &Factory, arguments: &[&str]) -> Vec<Value> {
     let (code, data, said) = export(factory, &[&[BATCH, "--format", "jsonl"], arguments].concat()).await;
     assert_eq!(code, Some(0), "{said}");
     data.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// A thousand rows at a time, as no recorder writes more.
+/// Records rows, a thousand at a time: recorders write no larger pages.
 pub(crate) async fn record_many(ledger: &Ledger, rows: impl IntoIterator<Item = Row>) {
     let rows: Vec<_> = rows.into_iter().collect();
     for thousand in rows.chunks(1000) {
@@ -35,7 +36,7 @@ pub(crate) async fn record_many(ledger: &Ledger, rows: impl IntoIterator<Item = 
     }
 }
 
-/// Which certificates an export has, by the number that [`row`] was given, and how often.
+/// Returns which certificates an export contains, by the number passed to [`row`], and how often.
 fn numbers(lines: &[Value]) -> BTreeMap<u32, usize> {
     let mut numbers = BTreeMap::new();
     for line in lines {
@@ -153,7 +154,7 @@ async fn filters_choose_by_status_code_and_source() {
     assert_eq!(exit, Some(2), "{said}");
 }
 
-/// Bad ends of one certificate for two targets and operations are next to each other in the index.
+/// Failures of one certificate for two targets and operations are adjacent in the index.
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_ends_of_one_certificate_are_all_there() {
     let factory = Factory::new(1000.0).await;
@@ -173,7 +174,7 @@ async fn an_export_stays_complete_while_rows_are_written() {
     let mut out = BufReader::new(program.0.stdout.take().unwrap());
     let mut data = String::new();
     out.read_line(&mut data).await.unwrap();
-    // The pipe is full long before the last row: what is written now lies before and behind where the export stands, and
+    // The pipe is full long before the last row. What is written now lies before and after the export's position, and
     // changes rows that it has yet to read.
     record_many(&factory.ledger, (0..5_000).map(|n| row(n * 2 + 1, Code::Timeout))).await;
     record_many(&factory.ledger, (0..5_000).map(|n| row(n * 2, Code::Ok))).await;

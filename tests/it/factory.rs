@@ -1,4 +1,4 @@
-//! A whole plant for one test: a sandbox, a ledger, a CA, a queue, and workers in this process or as programs.
+//! A complete setup for one test: a sandbox, a ledger, a CA, a queue, and workers in this process or as programs.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -30,10 +30,10 @@ use crate::database::Database;
 /// The batch of all jobs that tests send.
 pub(crate) const BATCH: &str = "batch";
 
-/// How often breakers and holds let a call through, unless a test says otherwise.
+/// How often breakers and holds let a probe through, unless a test sets another interval.
 pub(crate) const PROBE_EVERY: Duration = Duration::from_millis(300);
 
-/// How long a test waits for what must come; far above what it takes.
+/// How long a test waits for something that must happen; far more than it takes.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Factory {
@@ -43,13 +43,13 @@ pub(crate) struct Factory {
     pub(crate) queue: Queue,
     pub(crate) ca: Arc<Ca>,
     pub(crate) config: Config,
-    /// How long is waited for what must come.
+    /// How long to wait for something that must happen.
     pub(crate) patience: Duration,
     folder: tempfile::TempDir,
 }
 
 impl Factory {
-    /// A sandbox without a limit of its own, and a worker's rate.
+    /// Creates a factory with a sandbox without a limit, and the given worker rate.
     pub(crate) async fn new(rate: f64) -> Self {
         Self::with(count_only(), rate).await
     }
@@ -58,7 +58,7 @@ impl Factory {
         Self::with_queue(settings, rate, queue_attributes()).await
     }
 
-    /// A queue with other attributes.
+    /// Creates a factory whose queue has other attributes.
     pub(crate) async fn with_queue(
         settings: muster_sandbox::SandboxSettings,
         rate: f64,
@@ -91,7 +91,7 @@ impl Factory {
         Self { sandbox, database, ledger, queue, ca, config, patience: PATIENCE, folder }
     }
 
-    /// Adds a target with a sandbox of its own, at the rate of the first target.
+    /// Adds a target with its own sandbox, at the rate of the first target.
     pub(crate) async fn add_target(&mut self, name: &str, settings: muster_sandbox::SandboxSettings) -> Sandbox {
         let (region, role) = (settings.region.clone(), settings.role.clone());
         let sandbox = Sandbox::start(settings).await.unwrap();
@@ -121,7 +121,7 @@ impl Factory {
         }
     }
 
-    /// A job for a certificate.
+    /// Returns a job for a certificate.
     pub(crate) fn job(certificate_pem: &str) -> Job {
         Self::job_of(RegisterCertificate {
             certificate_pem: certificate_pem.to_owned(),
@@ -130,7 +130,7 @@ impl Factory {
         })
     }
 
-    /// A job for a call.
+    /// Returns a job for a request.
     pub(crate) fn job_of(request: impl Into<Request>) -> Job {
         Job {
             batch: BATCH.parse().unwrap(),
@@ -143,7 +143,7 @@ impl Factory {
         }
     }
 
-    /// Good certificates.
+    /// Returns valid certificates.
     pub(crate) fn leaves(&self, n: usize) -> Vec<String> {
         (0..n).map(|i| self.ca.leaf(&format!("device {i}"))).collect()
     }
@@ -171,7 +171,7 @@ impl Factory {
         metrics
     }
 
-    /// Starts a worker in this process that goes on until it is ended.
+    /// Starts a worker in this process that runs until it is stopped.
     pub(crate) async fn serve(&self) -> Serving {
         let stop = CancellationToken::new();
         let service = Service::start(&self.config, Until::Stopped, stop.clone()).await.unwrap();
@@ -179,7 +179,7 @@ impl Factory {
         Serving { stop, address, task: tokio::spawn(service.run()) }
     }
 
-    /// How many certificates of the batch ended for each reason.
+    /// Returns how many certificates of the batch have each code.
     pub(crate) async fn ends(&self) -> BTreeMap<Code, u64> {
         let batch = self.ledger.batch_status(BATCH).await.unwrap().unwrap_or_default();
         let mut ends = BTreeMap::new();
@@ -189,17 +189,17 @@ impl Factory {
         ends
     }
 
-    /// How many calls of `RegisterCertificate` the sandbox saw.
+    /// Returns how many calls of `RegisterCertificate` the sandbox saw.
     pub(crate) fn n_calls(&self) -> usize {
         self.sandbox.ledger().summary(muster_sandbox::ApiOperation::RegisterCertificate).calls
     }
 
-    /// The exact counts of a queue.
+    /// Returns the exact counts of a queue.
     pub(crate) fn counts(&self, queue: &str) -> BatchCounts {
         self.sandbox.ledger().queue(queue).unwrap().total
     }
 
-    /// Waits until something holds.
+    /// Waits until a condition holds.
     pub(crate) async fn until(&self, what: &str, mut holds: impl AsyncFnMut(&Self) -> bool) {
         let holding = async {
             while !holds(self).await {
@@ -212,20 +212,20 @@ impl Factory {
         }
     }
 
-    /// Where programs run: for files that tests give them and that they write.
+    /// Returns the working folder of programs, for files that tests pass to them and that they write.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Starts the program beside this process, as an operator would.
+    /// Starts the program as a separate process, as an operator would.
     pub(crate) fn spawn(&self, arguments: &[&str]) -> Program {
         Program(self.command(arguments).spawn().unwrap())
     }
 
-    /// The program, ready to be started.
+    /// Returns the program, ready to be started.
     pub(crate) fn command(&self, arguments: &[&str]) -> tokio::process::Command {
         let (file, new) = (self.folder.path().join("muster.toml"), self.folder.path().join("new.toml"));
-        // Put there whole: a program that was started a moment ago may be reading it.
+        // Replaced atomically: a program started a moment ago may be reading it.
         std::fs::write(&new, self.settings_file()).unwrap();
         std::fs::rename(&new, &file).unwrap();
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_muster"));
@@ -261,7 +261,7 @@ impl Factory {
     }
 }
 
-/// The keys of a target that are set.
+/// Returns the settings of a target, as TOML keys.
 fn target_keys(name: &str, target: &TargetConfig) -> String {
     let rate = target.rates.register_certificate.per_second();
     let texts = [
@@ -274,7 +274,7 @@ fn target_keys(name: &str, target: &TargetConfig) -> String {
     format!("targets.{name}.rates.register_certificate = {rate:?}\n") + &texts.collect::<String>()
 }
 
-/// A queue that shows a message soon again and takes no more than three deliveries of it.
+/// A queue with a short visibility timeout that allows three deliveries of a message.
 pub(crate) fn queue_attributes() -> QueueAttributes {
     QueueAttributes {
         visibility_timeout: Duration::from_secs(2),
@@ -284,7 +284,7 @@ pub(crate) fn queue_attributes() -> QueueAttributes {
     }
 }
 
-/// A queue as an operator sets it up: it hides messages for so long that a busy machine does not matter.
+/// A queue as an operator sets it up, with a visibility timeout long enough for a busy machine.
 pub(crate) fn patient_queue_attributes() -> QueueAttributes {
     QueueAttributes {
         visibility_timeout: Duration::from_mins(1),
@@ -294,7 +294,7 @@ pub(crate) fn patient_queue_attributes() -> QueueAttributes {
     }
 }
 
-/// A sandbox that counts and does not limit.
+/// A sandbox that counts calls and does not limit them.
 pub(crate) fn count_only() -> muster_sandbox::SandboxSettings {
     muster_sandbox::SandboxSettings { limiting: muster_sandbox::Limiting::CountOnly, ..Default::default() }
 }
@@ -307,18 +307,18 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// Stops it in order.
+    /// Stops it gracefully.
     pub(crate) async fn end(self) {
         self.stop.cancel();
         tokio::time::timeout(PATIENCE, self.task).await.expect("it does not end").unwrap().unwrap();
     }
 
-    /// What `/readyz` says.
+    /// Returns the response of `/readyz`.
     pub(crate) async fn readiness(&self) -> serde_json::Value {
         serde_json::from_str(&self.get("/readyz").await).unwrap()
     }
 
-    /// What `/metrics` says.
+    /// Returns the response of `/metrics`.
     pub(crate) async fn metrics(&self) -> String {
         self.get("/metrics").await
     }
@@ -336,14 +336,14 @@ impl Serving {
 pub(crate) struct Program(pub(crate) tokio::process::Child);
 
 impl Program {
-    /// Sends it a signal by its name.
+    /// Sends it a signal by name.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.0.id().expect("it runs").to_string();
         let status = std::process::Command::new("kill").args(["-s", name, &pid]).status().unwrap();
         assert!(status.success());
     }
 
-    /// Waits for its end: exit code and what it printed on standard output and error.
+    /// Waits until it exits; returns the exit code, standard output and standard error.
     pub(crate) async fn end(self) -> (Option<i32>, String, String) {
         let output = tokio::time::timeout(PATIENCE, self.0.wait_with_output()).await.expect("it does not end").unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();

@@ -1,4 +1,4 @@
-//! A target that takes its jobs slowly, or not at all, beside one that works: it holds up nothing but itself.
+//! A target that accepts its jobs slowly, or not at all, next to one that works: it holds up nothing but itself.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use muster_sandbox::{self, ApiOperation, Effect, Fault, Sandbox};
 
 use crate::factory::{Factory, count_only, queue_attributes};
 
-/// How many jobs of each target there are; those of both lie in the queue by turns.
+/// Number of jobs of each target; the jobs of both alternate in the queue.
 const N: usize = 300;
 
-/// A factory with a target beside the default one.
+/// Creates a factory with a target besides the default one.
 async fn beside(rate: f64) -> (Factory, Sandbox) {
     let mut factory = Factory::new(200.0).await;
     let settings = muster_sandbox::SandboxSettings { account: "222222222222".to_owned(), ..count_only() };
@@ -23,7 +23,7 @@ async fn beside(rate: f64) -> (Factory, Sandbox) {
     (factory, slow)
 }
 
-/// Sends the jobs of both targets, by turns.
+/// Sends the jobs of both targets, alternating.
 async fn enqueue(factory: &Factory) {
     let job = |target: &str, i: usize| {
         let pem = factory.ca.leaf(&format!("{target} {i}"));
@@ -33,7 +33,7 @@ async fn enqueue(factory: &Factory) {
     factory.send(&bodies).await;
 }
 
-/// Waits until all jobs of the default target are in.
+/// Waits until all jobs of the default target are registered.
 async fn until_default_is_in(factory: &Factory) {
     factory.until("the target that works is done", async |f| f.sandbox.ledger().n_certificates() == N).await;
 }
@@ -59,7 +59,7 @@ async fn a_target_with_a_small_quota_holds_back_no_other_and_loses_nothing() {
     assert_eq!(factory.counts("jobs-dead").sent, 0);
 }
 
-/// Its calls take five seconds, and there are fewer slots than calls that it would have under way.
+/// Its calls take five seconds, and there are fewer slots than calls it would have in flight.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_answers_late_leaves_slots_to_the_others() {
     let (mut factory, slow) = beside(200.0).await;
@@ -76,7 +76,7 @@ async fn a_target_that_answers_late_leaves_slots_to_the_others() {
     service.end().await;
 }
 
-/// A worker that ends with its work does not leave behind what only made room.
+/// A worker that stops when the queue is empty does not leave behind jobs that were only moved aside to make room.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_made_room_comes_back_through_the_second_queue_before_the_work_is_done() {
     let (mut factory, slow) = beside(20.0).await;
@@ -90,7 +90,7 @@ async fn what_made_room_comes_back_through_the_second_queue_before_the_work_is_d
     assert_eq!(slow.ledger().summary(ApiOperation::RegisterCertificate).calls, N);
 }
 
-/// Where the others lack no work there is nothing to make room for.
+/// If the other targets have enough slots, there is nothing to make room for.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_alone_parks_nothing() {
     let (factory, slow) = beside(100.0).await;

@@ -1,4 +1,4 @@
-//! Holds and the rows that wait for them, in a real Postgres: whoever comes first, no row waits for nothing.
+//! Holds and the rows that wait for them, on a real Postgres: whatever the order of events, no row waits for nothing.
 
 use std::time::Duration;
 
@@ -24,14 +24,14 @@ pub(crate) fn hold() -> HoldKey {
     HoldKey::read("issuer:default:aa".into())
 }
 
-/// A row that waits for the hold.
+/// Returns a row that waits for the hold.
 pub(crate) fn parked(n: u32) -> Row {
     let mut row = row(n, Code::IssuerInactive);
     row.end.waits_for = Some(hold());
     row
 }
 
-/// A finding of the certificate with a number.
+/// Returns a finding by the certificate with a number.
 pub(crate) fn opening(witness: u8) -> (HoldKey, Opening) {
     let opening = Opening {
         witness: Some(CertificateId([witness; 32])),
@@ -43,7 +43,7 @@ pub(crate) fn opening(witness: u8) -> (HoldKey, Opening) {
     (hold(), opening)
 }
 
-/// Parks rows under a hold that begins, or goes on, with a finding.
+/// Parks rows under a hold that a finding begins or continues.
 pub(crate) async fn park(ledger: &Ledger, numbers: impl IntoIterator<Item = u32>, witness: u8) {
     let rows = numbers.into_iter().map(parked).collect();
     ledger.record(&Page { openings: vec![opening(witness)], ..page(rows) }).await.unwrap();
@@ -59,7 +59,7 @@ pub(crate) async fn age(database: &Database, by: &str) {
     sqlx::query(AssertSqlSafe(update)).execute(&database.pool).await.unwrap();
 }
 
-/// Lets the time pass after which every worker has seen that holds are over.
+/// Lets enough time pass that every worker has seen which holds were released.
 async fn seen_by_all(database: &Database) {
     let update = "update holds set released_at = released_at - interval '3 seconds'";
     sqlx::query(update).execute(&database.pool).await.unwrap();
@@ -136,7 +136,7 @@ async fn a_row_parked_for_what_is_over_waits_for_a_released_hold() {
     assert!(report(&ledger).await.released_at.is_some());
     seen_by_all(&database).await;
     assert_eq!(ledger.claim_released(LEASE).await.unwrap().unwrap().hold, hold());
-    // A hold that is there stays as it is.
+    // A hold that exists stays as it is.
     park(&ledger, [3], 1).await;
     record(&ledger, vec![parked(4)]).await;
     assert_eq!((report(&ledger).await.released_at, report(&ledger).await.n_waiting), (None, 4));
@@ -158,7 +158,7 @@ async fn a_row_stops_to_wait_when_it_is_sent_or_ends() {
     assert_counters_equal_the_rows(&database).await;
 }
 
-/// The job is sent, fails anew and is parked anew, all before its sender has noted that it was sent.
+/// The job is resent, fails again and is parked again, all before its sender has noted that it was resent.
 #[tokio::test]
 async fn a_row_that_was_parked_anew_meanwhile_still_waits() {
     let database = Database::fresh().await;
@@ -219,7 +219,7 @@ fn quota() -> Quota {
     Quota { account, operation: Operation::RegisterCertificate }
 }
 
-/// A thousand holds that are due get two calls of a hundred a second, and what was saved up in ten seconds.
+/// A thousand holds that are due get two calls per second out of a hundred, plus what accumulated in ten seconds.
 #[tokio::test]
 async fn all_holds_together_probe_with_a_fiftieth_of_the_quota() {
     let database = Database::fresh().await;
@@ -229,11 +229,11 @@ async fn all_holds_together_probe_with_a_fiftieth_of_the_quota() {
     for n in 0..100 {
         n_granted += usize::from(ledger.claim_probe(&held(n), &quota()).await.unwrap());
     }
-    // Twenty are saved up, and two come with each second that this takes.
+    // Twenty have accumulated, and two more arrive with each second that this takes.
     assert!((19..=60).contains(&n_granted), "{n_granted}");
 }
 
-/// A job of such a hold asks for nothing where it arrives, as one certificate alone holds up no others.
+/// A job of such a hold causes no probe on arrival, because one certificate alone holds up no others.
 #[tokio::test]
 async fn probes_of_issuers_with_one_certificate_are_of_the_same_fiftieth_and_become_rare() {
     let database = Database::fresh().await;
@@ -253,7 +253,7 @@ async fn probes_of_issuers_with_one_certificate_are_of_the_same_fiftieth_and_bec
     assert_eq!(n_probes, n_granted, "each makes the next interval longer");
 }
 
-/// A hundred holds of one certificate each, at a quota of a hundred a second.
+/// Creates a hundred holds of one certificate each, at a quota of a hundred per second.
 async fn a_hundred_are_due(database: &Database, ledger: &Ledger) {
     ledger.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
     let rows = (0..100).map(|n| Row { end: End { waits_for: Some(held(n)), ..parked(n).end }, ..parked(n) });
@@ -331,16 +331,16 @@ async fn one_sender_has_a_hold_until_its_lease_ends() {
     age(&database, "2 minutes").await;
     let next = ledger.claim_released(LEASE).await.unwrap().unwrap();
     assert_eq!(ledger.renew(&lease, LEASE).await.unwrap(), None, "it was frozen and another took over");
-    // Zero gives it up.
+    // Zero gives up the lease.
     ledger.renew(&next, Duration::ZERO).await.unwrap();
     assert!(ledger.claim_released(LEASE).await.unwrap().is_some());
 }
 
-/// Holds up everything that waits for it.
+/// Blocks everything that waits for it.
 struct Gate(Transaction<'static, Postgres>);
 
 impl Gate {
-    /// Closes the gate, and makes a trigger's function that waits for it.
+    /// Closes the gate, and creates a trigger function that waits for it.
     async fn close(database: &Database, trigger: &'static str) -> Self {
         for sql in [
             "create function wait_for_gate() returns trigger language plpgsql
@@ -359,7 +359,7 @@ impl Gate {
     }
 }
 
-/// Waits until so many connections of the database wait for a lock.
+/// Waits until `n` connections of the database wait for a lock.
 async fn until_waiting(database: &Database, n: i64) {
     let query = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     let waiting = async {
@@ -413,8 +413,8 @@ async fn a_hold_that_is_being_removed_is_made_anew_for_a_page_that_names_it() {
     assert_eq!(report(&database.ledger().await).await.n_waiting, 1);
 }
 
-/// Two recorders and two senders at the same rows and holds, in opposite orders: nobody deadlocks, no count is lost, and
-/// every row that waits has its hold.
+/// Two recorders and two senders work on the same rows and holds in opposite orders: they do not deadlock, no count is
+/// lost, and every waiting row has its hold.
 #[tokio::test(flavor = "multi_thread")]
 async fn recorders_and_senders_neither_deadlock_nor_lose_a_row() {
     const ROUNDS: u32 = 40;

@@ -1,4 +1,4 @@
-//! Hostile and broken input, the real way: from a message's body to its row or its place in quarantine.
+//! Hostile and broken input, end to end: from the body of a message to its row or its place in quarantine.
 
 mod bodies;
 mod cas;
@@ -16,39 +16,39 @@ use muster_core::outcome::Code;
 
 use crate::factory::Factory;
 
-/// One message, and how it must end.
+/// A message, and its expected outcome.
 struct Case {
     name: &'static str,
     body: String,
     end: End,
 }
 
-/// How a message ends.
+/// The outcome of a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum End {
-    /// In quarantine, for a reason.
+    /// In quarantine, with a reason.
     NoJob(&'static str),
     /// In a row.
     Row(Code),
 }
 
 impl Case {
-    /// A body that is no job.
+    /// Creates a case whose body is not a job.
     fn no_job(name: &'static str, reason: &'static str, body: impl Into<String>) -> Self {
         Self { name, body: body.into(), end: End::NoJob(reason) }
     }
 
-    /// A job; its name is its `ref`, by which its row is found.
+    /// Creates a case whose body is a job. Its name is its `ref`, by which its row is found.
     fn job(name: &'static str, code: Code, request: impl Into<Request>) -> Self {
         let job = Job { reference: Some(name.parse().unwrap()), ..Factory::job_of(request) };
         Self { name, body: job.to_body(), end: End::Row(code) }
     }
 }
 
-/// Sends every message, lets a worker take them, and checks each one's end.
+/// Sends every message, lets a worker process them, and checks each outcome.
 async fn check(factory: &Factory, cases: &[Case]) {
     for case in cases {
-        // One by one: ten at the bound of a message are beyond the bound of a call.
+        // One at a time: ten messages of maximum size exceed the limit of a batch call.
         factory.send(std::slice::from_ref(&case.body)).await;
     }
     factory.drain().await;
@@ -67,14 +67,14 @@ async fn check(factory: &Factory, cases: &[Case]) {
     texts_are_short_and_plain(factory).await;
 }
 
-/// The code of each row by its `ref`.
+/// Returns the code of each row by its `ref`.
 async fn rows(factory: &Factory) -> BTreeMap<String, Code> {
     let rows: Vec<(String, String)> =
         sqlx::query_as("select ref, code from registrations").fetch_all(&factory.database.pool).await.unwrap();
     rows.into_iter().map(|(reference, code)| (reference, code.parse().unwrap())).collect()
 }
 
-/// Body and reason of what is in quarantine.
+/// Returns the body and the reason of every quarantined message.
 async fn quarantined(factory: &Factory) -> Vec<(String, &'static str)> {
     let kept: Vec<(Vec<u8>, String)> =
         sqlx::query_as("select body, reason from quarantine").fetch_all(&factory.database.pool).await.unwrap();
@@ -82,7 +82,7 @@ async fn quarantined(factory: &Factory) -> Vec<(String, &'static str)> {
     kept.into_iter().map(|(body, reason)| (String::from_utf8(body).unwrap(), known(reason))).collect()
 }
 
-/// What is told about hostile input is no way to hurt whoever reads it.
+/// Checks that what is recorded about hostile input cannot harm anyone who reads it.
 async fn texts_are_short_and_plain(factory: &Factory) {
     let texts: Vec<String> = sqlx::query_scalar(
         "select detail from registrations where detail is not null union all select detail from quarantine",

@@ -1,6 +1,7 @@
-//! The intake: what a person would call a certificate is sent or rejected, never ignored, and no CA is sent for a device.
+//! The intake: everything a person would call a certificate is sent or rejected, never ignored, and no CA is sent
+//! instead of a device.
 //!
-//! Files go through the planner of `muster enqueue`, the same texts through the precheck of the worker.
+//! Files go through the planner of `muster enqueue`, the same texts through the worker's precheck.
 
 mod chains;
 mod der;
@@ -25,7 +26,7 @@ const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
 
 /// What the planner made of files.
 struct Planned {
-    /// The ids that will be sent, with the ref of each.
+    /// The ids to be sent, with the ref of each.
     sent: BTreeMap<CertificateId, Option<String>>,
     rejects: Vec<Reject>,
     tally: EnqueueTally,
@@ -37,7 +38,7 @@ impl Planned {
         Self::under(files, &[])
     }
 
-    /// Plans the files of a folder; the CAs are given as `--ca`.
+    /// Plans the files of a folder, with the CAs given as `--ca`.
     fn under(files: &[(&str, Vec<u8>)], cas: &[&Ca]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for (name, content) in files {
@@ -81,7 +82,7 @@ impl Planned {
         self.rejects.iter().map(|reject| reject.code).collect()
     }
 
-    /// Asserts that every entry is counted once, and every rejected one is listed.
+    /// Asserts that every entry is counted once, and that every rejected one is listed.
     fn adds_up(&self) {
         let tally = &self.tally;
         assert_eq!(tally.found, tally.to_send + tally.n_rejected() + tally.duplicates + tally.issuers, "{tally:?}");
@@ -98,13 +99,13 @@ fn ids(pems: &[&str]) -> BTreeSet<CertificateId> {
     pems.iter().map(|pem| id(pem)).collect()
 }
 
-/// What the worker says about a text.
+/// Returns the worker's verdict on a text.
 fn verdict(certificate_pem: &str) -> Verdict {
     let request = RegisterCertificate { certificate_pem: certificate_pem.to_owned(), ..RegisterCertificate::default() };
     Precheck::new(Policy::default(), []).check(&request.into(), NOW, None)
 }
 
-/// The id that the worker would register for a text, or the code and the reason of its rejection.
+/// Returns the id that the worker would register for a text, or the code and reason of its rejection.
 fn registers(text: &str) -> Result<CertificateId, String> {
     let verdict = verdict(text);
     verdict

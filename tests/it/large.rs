@@ -1,4 +1,4 @@
-//! Large and many: pages, memory and file descriptors have bounds of their own, whatever comes.
+//! Large and many: pages, memory and file descriptors are bounded, whatever the input.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 use crate::factory::{Factory, count_only, patient_queue_attributes};
 use crate::proxy::{Conduct, Proxy};
 
-/// A factory whose queue hides messages for so long that a busy machine does not matter.
+/// Creates a factory whose queue has a visibility timeout long enough for a busy machine.
 async fn factory() -> Factory {
     Factory::with_queue(count_only(), 1000.0, patient_queue_attributes()).await
 }
 
-/// Jobs whose text is far too long, of so many bytes each.
+/// Sends `n` jobs whose text is far too long, of `n_bytes` bytes each.
 async fn send_large(factory: &Factory, n: usize, n_bytes: usize) {
     for i in 0..n {
         let text = format!("{i}{}", "x".repeat(n_bytes));
@@ -24,7 +24,7 @@ async fn send_large(factory: &Factory, n: usize, n_bytes: usize) {
     }
 }
 
-/// A page of all of them needs several time-outs on this link.
+/// A page with all of them takes several timeouts on this link.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_that_do_not_fit_the_link_are_made_smaller() {
     let mut factory = factory().await;
@@ -40,7 +40,7 @@ async fn pages_that_do_not_fit_the_link_are_made_smaller() {
     assert_eq!((factory.counts("jobs").deleted, factory.n_calls()), (60, 20));
 }
 
-/// A single row that needs longer than the time-out is given more time.
+/// A single row that takes longer than the timeout is given more time.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_that_is_larger_than_the_link_carries_in_time_is_written_all_the_same() {
     let mut factory = factory().await;
@@ -54,7 +54,7 @@ async fn an_end_that_is_larger_than_the_link_carries_in_time_is_written_all_the_
     assert_eq!(factory.ends().await, BTreeMap::from([(Code::PemTooLong, 1)]));
 }
 
-/// The most memory that a process has used, in MiB.
+/// Returns the peak memory of a process, in MiB.
 fn peak(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
@@ -80,7 +80,7 @@ async fn three_hundred_messages_of_a_mebibyte_fit_half_a_gibibyte() {
     assert!((1..=400).contains(&most), "{most} MiB");
 }
 
-/// Runs a worker under limits of the shell until the queue is empty; what it said.
+/// Runs a worker under shell limits until the queue is empty; returns its standard error.
 async fn serve_under(factory: &Factory, limits: &str) -> String {
     let command = factory.command(&["serve", "--until-empty"]);
     let (program, arguments) = (command.as_std().get_program(), command.as_std().get_args());

@@ -26,7 +26,7 @@ use crate::database::Database;
 const ACCOUNT: &str = "123456789012";
 const REGION: &str = "eu-west-1";
 
-/// An end of the certificate with a number.
+/// Returns an outcome of the certificate with a number.
 pub(crate) fn row(n: u32, code: Code) -> Row {
     let mut subject = [0; 32];
     subject[..4].copy_from_slice(&n.to_be_bytes());
@@ -78,7 +78,7 @@ pub(crate) async fn record(ledger: &Ledger, rows: Vec<Row>) {
     ledger.record(&page(rows)).await.unwrap();
 }
 
-/// The counts of the batch by code.
+/// Returns the counts of the batch by code.
 async fn counts(ledger: &Ledger) -> BTreeMap<Code, u64> {
     let batch = ledger.batch_status("batch").await.unwrap().unwrap();
     batch.counts.iter().map(|count| (count.code, count.n)).collect()
@@ -127,7 +127,7 @@ async fn an_end_is_read_back_as_it_was_written() {
     assert_counters_equal_the_rows(&database).await;
 }
 
-/// One code of each status; the rule itself is tested over all codes where it stands.
+/// One code of each status; the rule itself is tested over all codes in the unit tests.
 const ENDS: [Code; 6] =
     [Code::Ok, Code::Exists, Code::Expired, Code::InvalidRequest, Code::Timeout, Code::IssuerInactive];
 
@@ -154,7 +154,8 @@ async fn a_good_end_stays_whatever_comes_later() {
     }
 }
 
-/// An older program wrote codes under statuses that they no longer have; its rows are counted as they were.
+/// An older program recorded codes under statuses that they no longer have; its rows are counted by the statuses they
+/// were recorded with.
 #[tokio::test]
 async fn a_row_that_an_older_program_wrote_is_read_and_counted_out() {
     let database = Database::fresh().await;
@@ -174,7 +175,8 @@ async fn a_row_that_an_older_program_wrote_is_read_and_counted_out() {
     assert_eq!((batch.ended(), batch.parked()), (1, 1));
 }
 
-/// An older program beside this one knows nothing of what waits: what it leaves behind must not be sent.
+/// An older program running next to this one knows nothing about waiting rows: what it leaves behind must not be
+/// resent.
 #[tokio::test]
 async fn a_good_end_that_an_older_program_wrote_does_not_wait() {
     let database = Database::fresh().await;
@@ -289,8 +291,8 @@ async fn hostile_text_is_stored_and_not_obeyed() {
     assert_eq!((&attempts[0]["result"], &attempts[1]["request_id"]), (&json!(stored), &json!(stored)));
 }
 
-/// Every text column that something from outside reaches takes a NUL and what looks like its escape. Other columns hold
-/// names (ASCII without NUL), words of closed sets, or what Postgres and AWS identify things by.
+/// Every text column that outside input can reach accepts a NUL and what looks like its escape. Other columns hold
+/// names (ASCII without NUL), words from closed sets, or identifiers of Postgres and AWS.
 #[tokio::test]
 async fn a_nul_reaches_no_text_column() {
     let database = Database::fresh().await;
@@ -383,8 +385,8 @@ async fn every_table_and_column_has_a_comment() {
     assert_eq!(without, Vec::<String>::new());
 }
 
-/// Two recorders write the same keys in opposite order, again and again, with ends that change: neither may wait for
-/// the other for ever, and no count may be lost.
+/// Two recorders repeatedly write the same keys in opposite order, with changing outcomes: neither may wait for the
+/// other forever, and no count may be lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_recorders_with_the_same_keys_neither_deadlock_nor_miscount() {
     const ROUNDS: u32 = 30;
@@ -396,7 +398,7 @@ async fn two_recorders_with_the_same_keys_neither_deadlock_nor_miscount() {
         let together = Arc::clone(&together);
         async move {
             for round in 0..ROUNDS {
-                // Keys that are there from the first round on, and keys that only this round brings.
+                // Keys that exist from the first round on, and keys that are new in this round.
                 let fresh = 10_000 + round * FRESH;
                 let code = |n: u32| Code::VARIANTS[(round * 7 + n * 3) as usize % Code::VARIANTS.len()];
                 let mut rows: Vec<Row> = (0..KEYS).chain(fresh..fresh + FRESH).map(|n| row(n, code(n))).collect();

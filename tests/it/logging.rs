@@ -1,5 +1,5 @@
-//! Whatever happens to standard error, the work is done, a stop is obeyed, and lost lines are counted. Repeated lines are
-//! counted too, and every line is plain text for people.
+//! Whatever happens to standard error, the work is done, stop signals are obeyed, and lost lines are counted. Repeated
+//! lines are counted too, and every line is plain text for people.
 
 use std::fs::OpenOptions;
 use std::net::{SocketAddr, TcpListener};
@@ -15,15 +15,15 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use crate::factory::{Factory, Program, count_only, queue_attributes};
 use crate::program::get;
 
-/// So many jobs that what is logged of them overflows a pipe and the queue behind it.
+/// Number of jobs: enough that their log overflows a pipe and the queue behind it.
 const N_JOBS: usize = 1200;
 
-/// An address on which nobody listens.
+/// Returns an address on which nothing listens.
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// A service that logs much, with a known address.
+/// Returns a verbose service with a known address.
 fn command(factory: &Factory) -> (tokio::process::Command, SocketAddr) {
     let address = free_address();
     let mut command = factory.command(&["serve"]);
@@ -35,7 +35,8 @@ fn command(factory: &Factory) -> (tokio::process::Command, SocketAddr) {
     (command, address)
 }
 
-/// A factory with many jobs. What is received stays hidden for long, so that only blocked work would end in a dead letter.
+/// Creates a factory with many jobs. The visibility timeout is long, so a dead letter would mean that the work was
+/// blocked.
 async fn with_many_jobs() -> Factory {
     let attributes = QueueAttributes { visibility_timeout: Duration::from_mins(1), ..queue_attributes() };
     let factory = Factory::with_queue(count_only(), 2000.0, attributes).await;
@@ -43,7 +44,7 @@ async fn with_many_jobs() -> Factory {
     factory
 }
 
-/// The value of the counter of lost lines.
+/// Returns the counter of lost lines.
 async fn n_lost(address: SocketAddr) -> u64 {
     let (_, text) = get(address, "/metrics").await;
     let line = text.lines().find_map(|line| line.strip_prefix("muster_log_lines_lost_total "));
@@ -88,7 +89,7 @@ async fn a_closed_pipe_costs_log_lines_and_nothing_else() {
     stop(program).await;
 }
 
-/// Rust opens `/dev/null` in place of a standard error that is closed at the start: nothing is lost that could be counted.
+/// Rust opens `/dev/null` in place of a standard error that is closed at startup, so there are no lost lines to count.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standard_error_that_was_never_open_harms_nothing() {
     let factory = Factory::new(500.0).await;
@@ -113,7 +114,7 @@ async fn a_reader_that_does_not_read_blocks_nobody() {
     all_done(&factory, N_JOBS).await;
     assert!(n_lost(address).await > 0);
 
-    // The pipe is still full: the last lines are waited for only so long.
+    // The pipe is still full: the program waits only a limited time for its last lines.
     let program = Program(child);
     stop(program).await;
     drop(log);
@@ -146,7 +147,7 @@ async fn a_reader_that_reads_again_is_told_how_much_was_lost() {
     assert!(n_before > 0 && n_reported >= n_before, "{n_reported} of {n_before} were reported, last: {last}");
 }
 
-/// Premise: a panic prints its message itself, and would wait for whoever reads it.
+/// Premise: a panic prints its message directly, and would wait for the reader.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_that_cannot_be_printed_costs_no_more_than_its_job() {
     let factory = Factory::new(500.0).await;
@@ -188,7 +189,7 @@ fn error(code: &str, status: u16) -> Effect {
     Effect::Error { status, code: code.into(), message: "as ordered".into(), executed: false }
 }
 
-/// The last field of a line: how often it was repeated, or 1 for the line itself.
+/// Returns the last field of a line: how often it was repeated, or 1 for the line itself.
 fn n_lines(line: &str) -> usize {
     line.rsplit_once(" repeated=").map_or(1, |(_, n)| n.parse().unwrap())
 }
@@ -213,10 +214,10 @@ async fn a_receive_that_fails_again_and_again_is_a_few_lines_with_an_exact_count
     assert!((2..=3).contains(&lines.len()) && lines[1].contains(" repeated="), "{log}");
 }
 
-/// Fails where a text has something that is for programmers only: a debug form, a number with many digits.
+/// Fails if a text contains something meant only for programmers: a debug form, a number with many digits.
 fn assert_plain(text: &str) {
     for line in text.lines() {
-        // Without the time stamp, whose seconds have six digits.
+        // Ignore the timestamp, whose seconds have six decimals.
         let line = line.split_once("Z ").map_or(line, |(_, line)| line);
         for form in ["Some(", "None", "Name(", "Err(", "Ok(", " { ", "Error(", "kind: "] {
             assert!(!line.contains(form), "{form} in {line}\n\n{text}");
@@ -225,7 +226,7 @@ fn assert_plain(text: &str) {
     }
 }
 
-/// Says whether there is a number from 1 on with four decimals or more.
+/// Returns whether there is a number of at least 1 with four or more decimals.
 fn has_many_decimals(line: &str) -> bool {
     line.match_indices('.').any(|(at, _)| {
         let is_digit = |c: &char| c.is_ascii_digit();
@@ -234,13 +235,13 @@ fn has_many_decimals(line: &str) -> bool {
     })
 }
 
-/// Says whether there is a span in nanoseconds or microseconds.
+/// Returns whether there is a duration in nanoseconds or microseconds.
 fn has_small_unit(line: &str) -> bool {
     let is_span = |(at, _): (usize, &str)| line[..at].ends_with(|c: char| c.is_ascii_digit());
     line.match_indices("ns").any(is_span) || line.match_indices("µs").any(is_span)
 }
 
-/// A job whose line sent the private key too.
+/// Returns a job whose factory line also sent the private key.
 fn job_with_private_key(factory: &Factory) -> String {
     let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA==\n-----END PRIVATE KEY-----\n";
     let certificate_pem = key.to_owned() + &factory.ca.leaf("device");
@@ -311,14 +312,14 @@ async fn missing_credentials_are_said_plainly_and_once() {
     }
 }
 
-/// A command that waits for an answer that does not come: how it ends after two signals, and what it said.
+/// Runs a command that waits for an answer that never comes; returns its exit code after two signals, and its output.
 async fn interrupted_twice(factory: &Factory, operation: ApiOperation, arguments: &[&str]) -> (Option<i32>, String) {
     factory.sandbox.faults().set(Fault::new(operation, Effect::Hang { executed: false })).unwrap();
     let n_before = factory.sandbox.ledger().summary(operation).calls;
     let mut program = factory.spawn(arguments);
     factory.until("it calls", async |f| f.sandbox.ledger().summary(operation).calls > n_before).await;
     program.signal("INT");
-    // The first signal is on its way: the second must not be merged with it.
+    // Wait until the first signal is handled, so that the second is not merged with it.
     let ended = tokio::time::timeout(Duration::from_millis(500), program.0.wait()).await;
     assert!(ended.is_err(), "the test shows nothing where one signal is enough");
     program.signal("INT");

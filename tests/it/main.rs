@@ -1,6 +1,6 @@
-//! The integration tests: one binary, so that one Postgres serves them all.
+//! The integration tests: a single binary, so that one Postgres serves them all.
 
-// Tells clippy that helpers here are tests too, where unwrap and println are fine.
+// Tells clippy that helpers here are tests too, where unwrap and println are allowed.
 #![cfg(test)]
 
 mod arrows;

@@ -1,7 +1,7 @@
-//! The same worker against an emulator that somebody else wrote: the wire works.
+//! The same worker against a third-party emulator: the wire format works.
 //!
-//! moto checks nothing and makes its certificate id from the PEM text, not from the DER. So every job must end as
-//! refused, `id_mismatch`: an id that is not the certificate's is no success, whoever gives it.
+//! moto checks nothing and computes its certificate id from the PEM text instead of the DER. So every job must be
+//! refused with `id_mismatch`: an id that is not the certificate's is not a success, whoever returns it.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -72,7 +72,7 @@ async fn every_job_against_moto_ends_as_an_id_mismatch() {
     assert_eq!(queue.attributes().await.unwrap().messages(), 0);
 }
 
-/// A moto server; it ends when this is dropped.
+/// A moto server; stopped on drop.
 struct Moto {
     process: Child,
     url: String,
@@ -81,7 +81,7 @@ struct Moto {
 impl Moto {
     fn start() -> Option<Self> {
         let mut python = python_with("moto", "moto[server]>=5.1,<6")?;
-        // moto takes no port 0; one that was free a moment ago must do.
+        // moto does not support port 0; use one that was free a moment ago.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let process = python
             .args(["-m", "moto.server", "--host", "127.0.0.1", "--port", &port.to_string()])

@@ -1,5 +1,5 @@
-//! Answers that are not what they seem: an odd 200, a proxy's page, an empty long poll. Nothing counts as done that the
-//! answer does not say, and nobody is blamed.
+//! Answers that are not what they seem: an odd 200, a proxy's page, an empty long poll. Nothing counts as done unless
+//! the answer says so, and no job is blamed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use crate::factory::{BATCH, Factory};
 
 const PAGE: &str = "<!DOCTYPE html><html><body>Access blocked by proxy</body></html>";
 
-/// An answer that is not the service's.
+/// Creates an answer that does not come from the service.
 fn answer(status: u16, content_type: &str, body: &str, executed: bool) -> Effect {
     Effect::Answer { status, content_type: content_type.into(), body: body.into(), executed }
 }
 
-/// The answers to a call that tell nothing, whether it was executed or not.
+/// Answers to a call that contain nothing, whether or not it was executed.
 fn empty_answers() -> [Effect; 4] {
     [
         answer(200, "application/json", "{}", false),
@@ -32,7 +32,7 @@ fn set(factory: &Factory, operation: ApiOperation, effect: Effect, calls: u64) {
     factory.sandbox.faults().set(Fault::new(operation, effect).calls(calls)).unwrap();
 }
 
-/// Runs `muster enqueue` for so many certificates: exit code, numbers, what was said.
+/// Runs `muster enqueue` for `n` certificates; returns exit code, numbers and standard error.
 async fn enqueue(factory: &Factory, n: usize) -> (Option<i32>, Value, String) {
     let devices = factory.folder().join("devices");
     std::fs::create_dir_all(&devices).unwrap();
@@ -44,7 +44,7 @@ async fn enqueue(factory: &Factory, n: usize) -> (Option<i32>, Value, String) {
     (code, serde_json::from_str(&stdout).unwrap_or(Value::Null), said)
 }
 
-/// The jobs in the queue, each certificate once.
+/// Returns the number of distinct certificates in the queue.
 async fn n_queued(factory: &Factory) -> usize {
     let jobs = factory.take_jobs().await;
     jobs.iter().map(|job| job.request.pem()).collect::<std::collections::BTreeSet<_>>().len()
@@ -103,7 +103,7 @@ async fn where_no_answer_says_anything_nothing_is_said_to_be_sent() {
     assert!(said.contains(UNKNOWN) && said.contains("proxy"), "{said}");
 }
 
-/// One of ten is not mentioned in any attempt: what became of it is not known, and said so.
+/// One of ten messages is missing from the answer to every attempt: its result is unknown, and reported as such.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_never_mentioned_is_a_reject() {
     let factory = Factory::new(1000.0).await;
@@ -139,11 +139,12 @@ async fn a_delete_of_which_the_answer_says_nothing_is_made_again() {
     }
 }
 
-/// A message stays hidden only where SQS says so: what it does not say is asked again before the message shows.
+/// A message stays hidden only if SQS confirms it: what the answer omits is requested again before the message becomes
+/// visible.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_extension_of_which_the_answer_says_nothing_is_made_again() {
     let factory = Factory::new(1000.0).await;
-    // Both in time before the messages show, and nothing is done by either.
+    // Both are in time before the messages become visible, and neither has an effect.
     for effect in empty_answers().into_iter().filter(|effect| matches!(effect, Effect::Answer { executed: false, .. }))
     {
         set(&factory, ApiOperation::ChangeMessageVisibilityBatch, effect, 1);
@@ -170,7 +171,8 @@ async fn an_odd_answer_to_a_registration_blames_no_certificate() {
     }
 }
 
-/// A proxy's page is not AWS's denial: the certificates wait for the way, and nobody looks at the credentials.
+/// A proxy's page is not a denial by AWS: the certificates wait for the connection to recover, and the credentials are
+/// not suspected.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_a_proxy_is_trouble_on_the_way_and_no_denial() {
     let factory = Factory::new(1000.0).await;

@@ -18,7 +18,7 @@ use muster_sandbox::specimen::Ca;
 
 use crate::factory::Factory;
 
-/// A factory whose jobs of every operation have this rate, and whose workers wait shortly between attempts.
+/// Creates a factory with this rate for every operation, whose workers wait only briefly between attempts.
 async fn factory(rate: f64) -> Factory {
     let mut factory = Factory::new(rate).await;
     let rates = &mut factory.config.targets.get_mut("default").unwrap().rates;
@@ -30,17 +30,17 @@ async fn factory(rate: f64) -> Factory {
     factory
 }
 
-/// A device that names no CA.
+/// Returns a job for a device that names no CA.
 fn device(certificate_pem: String) -> Job {
     Factory::job_of(RegisterCertificate { certificate_pem, ..RegisterCertificate::default() })
 }
 
-/// A device without a CA.
+/// Returns a job for a device without a CA.
 fn device_without_ca(certificate_pem: String) -> Job {
     Factory::job_of(RegisterCertificateWithoutCa { certificate_pem, status: None })
 }
 
-/// The fields for a CA that needs no proof and is active at once.
+/// Returns the request for a CA that needs no proof and becomes active at once.
 fn sni_only(ca: &Ca) -> RegisterCaCertificate {
     RegisterCaCertificate {
         ca_certificate: ca.pem(),
@@ -50,7 +50,7 @@ fn sni_only(ca: &Ca) -> RegisterCaCertificate {
     }
 }
 
-/// The fields for a CA with the proof that AWS wants.
+/// Returns the request for a CA with the proof that AWS requires.
 fn proven(factory: &Factory, ca: &Ca) -> RegisterCaCertificate {
     RegisterCaCertificate {
         ca_certificate: ca.pem(),
@@ -60,18 +60,18 @@ fn proven(factory: &Factory, ca: &Ca) -> RegisterCaCertificate {
     }
 }
 
-/// Sends jobs in their order.
+/// Sends jobs in this order.
 async fn send(factory: &Factory, jobs: impl IntoIterator<Item = Job>) {
     let bodies: Vec<_> = jobs.into_iter().map(|job| job.to_body()).collect();
     factory.send(&bodies).await;
 }
 
-/// How many calls of an operation the sandbox saw.
+/// Returns how many calls of an operation the sandbox saw.
 fn n_calls(factory: &Factory, operation: ApiOperation) -> usize {
     factory.sandbox.ledger().summary(operation).calls
 }
 
-/// Code, detail and status at AWS of the only row of an operation.
+/// Returns code, detail and status at AWS of the only row of an operation.
 async fn the_end(factory: &Factory, operation: &str) -> (String, String, Option<String>) {
     sqlx::query_as("select code, coalesce(detail, ''), known_status from registrations where operation = $1")
         .bind(operation)

@@ -1,4 +1,4 @@
-//! The files that users name, `enqueue --rejects` and `export --output`: devices, FIFOs, symlinks, full disks.
+//! The files that users name with `enqueue --rejects` and `export --output`: devices, FIFOs, symlinks, full disks.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
@@ -14,10 +14,10 @@ use crate::export::record_many;
 use crate::factory::{BATCH, Factory, Program};
 use crate::ledger::{record, row};
 
-/// Exit code, standard output, standard error.
+/// Exit code, standard output and standard error.
 type Ended = (Option<i32>, String, String);
 
-/// A factory with a file of one certificate that passes and one that is rejected.
+/// Creates a factory with a file of one valid and one rejected certificate.
 async fn with_a_reject() -> Factory {
     let factory = Factory::new(1000.0).await;
     let certificates = factory.ca.leaf("good") + &factory.ca.flawed(Flaw::Expired, "late");
@@ -44,7 +44,7 @@ async fn from_shell(factory: &Factory, script: &str, arguments: &[&str]) -> Ende
     Program(shell.spawn().unwrap()).end().await
 }
 
-/// Makes a device like one of /dev, so that no test can replace a real one. 3 is null, 7 is full.
+/// Creates a device like one in /dev, so that no test can replace a real one. Minor number 3 is null, 7 is full.
 fn device(path: &Path, minor: &str) -> bool {
     let made = std::process::Command::new("mknod").arg(path).args(["c", "1", minor]).stderr(Stdio::null()).status();
     let is_made = made.is_ok_and(|status| status.success());
@@ -58,13 +58,13 @@ fn is_device(path: &Path) -> bool {
     fs::symlink_metadata(path).unwrap().file_type().is_char_device()
 }
 
-/// The files in the program's folder that it may have left half written.
+/// Returns the partially written files that the program may have left in its folder.
 fn left_overs(factory: &Factory) -> Vec<String> {
     let names = fs::read_dir(factory.folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.filter(|name| name.contains(".muster-") || name.contains(".part")).collect()
 }
 
-/// Premise: `--rejects /dev/null`, as root, replaced the node for the whole machine by a file of mode 0600.
+/// Premise: as root, `--rejects /dev/null` replaced the device node for the whole machine with a file of mode 0600.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_is_named_stays_a_device() {
     let factory = with_a_reject().await;
@@ -115,13 +115,14 @@ async fn a_full_device_is_an_error() {
 async fn rejects_go_through_a_process_substitution() {
     let factory = with_a_reject().await;
     let arguments = ["enqueue", "--json", "--batch", BATCH, "in.pem"];
-    // Standard error ends only when both have ended.
+    // Standard error ends only when both processes have exited.
     let (code, _, said) = from_shell(&factory, r#""$@" --rejects >(sed "s/^/piped: /" >&2)"#, &arguments).await;
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("piped: {\"file\":\"in.pem\""), "{said}");
 }
 
-/// Premise: what `/dev/stdout` leads to is a file where a shell redirects it. Replaced, it would lack what else is printed.
+/// Premise: `/dev/stdout` leads to a file if a shell redirects it. If that file were replaced, it would lack everything
+/// else that is printed.
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_share_a_redirected_standard_output_with_the_numbers() {
     let factory = with_a_reject().await;
@@ -138,7 +139,7 @@ async fn rejects_share_a_redirected_standard_output_with_the_numbers() {
 async fn a_reader_that_goes_away_is_an_error_for_rejects_and_none_for_an_export() {
     let factory = with_a_reject().await;
     record_many(&factory.ledger, (0..3_000).map(|n| row(n, Code::Ok))).await;
-    // The program starts when the reader is gone.
+    // The program starts after the reader is gone.
     let gone = |option: &str| format!(r#"exec {{pipe}}> >(exec true); wait $!; "$@" {option} /dev/fd/$pipe"#);
     let (code, _, said) = from_shell(&factory, &gone("--rejects"), &["enqueue", "in.pem"]).await;
     assert_eq!(code, Some(1), "{said}");
@@ -146,7 +147,7 @@ async fn a_reader_that_goes_away_is_an_error_for_rejects_and_none_for_an_export(
     let (code, _, said) = from_shell(&factory, &gone("--output"), &["export", BATCH]).await;
     assert_eq!((code, said.as_str()), (Some(0), ""));
 
-    // The reader goes while the program writes.
+    // The reader exits while the program writes.
     let script = r#"mkfifo fifo; head -n 1 fifo & "$@" --output fifo"#;
     let (code, head, said) = from_shell(&factory, script, &["export", BATCH]).await;
     assert_eq!((code, said.as_str()), (Some(0), ""));
@@ -208,7 +209,7 @@ async fn an_older_rejects_file_is_said_to_be_older_where_nothing_is_rejected() {
     assert!(!factory.folder().join("batch.rejects.jsonl").exists());
 }
 
-/// Premise: found out at the end, everything would have been sent and no reject written.
+/// Premise: if this were detected only at the end, everything would have been sent and no reject written.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_cannot_be_written_is_named_before_anything_is_read_or_sent() {
     let factory = with_a_reject().await;
@@ -219,7 +220,7 @@ async fn a_file_that_cannot_be_written_is_named_before_anything_is_read_or_sent(
 
     let input = factory.folder().join("in.pem").display().to_string();
     let mut elsewhere = factory.command(&["enqueue", "--batch", BATCH, &input]);
-    // Nobody may create a file there, not even root.
+    // No one can create a file there, not even root.
     let (code, _, said) = Program(elsewhere.current_dir("/proc").spawn().unwrap()).end().await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("current folder: `--rejects FILE` chooses another path"), "{said}");
@@ -231,14 +232,14 @@ async fn a_file_that_cannot_be_written_is_named_before_anything_is_read_or_sent(
     assert!(said.contains("hint: `--output FILE`"), "{said}");
 }
 
-/// Premise: a limit on the size of files fails a write in the middle, as a full disk does.
+/// Premise: a limit on the file size makes a write fail in the middle, as a full disk does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_is_full_in_the_middle_leaves_the_older_file_alone() {
     let factory = Factory::new(1000.0).await;
     record_many(&factory.ledger, (0..3_000).map(|n| row(n, Code::Ok))).await;
     let file = factory.folder().join("ends.csv");
     fs::write(&file, "older").unwrap();
-    // Without the signal, the write itself fails.
+    // With the signal ignored, the write itself fails.
     let script = r#"trap "" XFSZ; ulimit -f 64; "$@""#;
     for name in ["ends.csv", "new.csv"] {
         let (code, _, said) = from_shell(&factory, script, &["export", BATCH, "--force", "--output", name]).await;

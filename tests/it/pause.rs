@@ -1,4 +1,4 @@
-//! `muster pause` and `muster resume`: everything, a target, a batch.
+//! `muster pause` and `muster resume`: for everything, a target, or a batch.
 
 use std::collections::BTreeMap;
 
@@ -62,7 +62,7 @@ async fn a_pause_is_seen_by_a_worker_that_is_running() {
     let serving = factory.serve().await;
     ok(&factory, &["pause", "all"]).await;
     factory.until("the worker knows", async |_| serving.readiness().await["breakers"][0]["breaker"] == "pause").await;
-    // A long poll that was begun before may still bring some: they are held, and nothing is called.
+    // A long poll that started before may still deliver some: they are held, and nothing is called.
     enqueue(&factory, BATCH, "default", 10).await;
     factory.until("the long poll is over", async |f| f.counts("jobs").in_flight > 0 || n_polls(f) > 0).await;
     assert_eq!(factory.n_calls(), 0);

@@ -1,5 +1,5 @@
-//! `PgBouncer` between Muster and Postgres: in session mode everything works; in transaction mode nothing stays locked, and an
-//! old one is named with what mends it.
+//! `PgBouncer` between Muster and Postgres: in session mode everything works; in transaction mode nothing stays locked,
+//! and an old version is reported together with the fix.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -14,10 +14,10 @@ use tokio::process::{Child, Command};
 
 use crate::factory::Factory;
 
-/// Longest that a command may take here.
+/// How long a command may take here.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A `PgBouncer`, until it is dropped.
+/// A running `PgBouncer`; stopped on drop.
 struct Pooler {
     port: u16,
     _running: Child,
@@ -32,7 +32,7 @@ fn program() -> Option<PathBuf> {
 }
 
 impl Pooler {
-    /// Starts one in front of the server of a URL; none where it is not installed.
+    /// Starts one in front of the server at `url`; returns `None` if it is not installed.
     async fn start(url: &str, mode: &str) -> Option<Self> {
         let Some(program) = program() else {
             eprintln!("skipped: pgbouncer is not installed");
@@ -52,7 +52,7 @@ impl Pooler {
         Some(Self { port, _running: running, _folder: folder })
     }
 
-    /// The URL of a database behind it.
+    /// Returns the URL of a database behind it.
     fn url(&self, direct: &str) -> String {
         let options: PgConnectOptions = direct.parse().unwrap();
         format!("postgres://muster@127.0.0.1:{}/{}?sslmode=disable", self.port, options.get_database().unwrap())
@@ -73,13 +73,13 @@ fn configuration(url: &str, mode: &str, port: u16) -> String {
     )
 }
 
-/// Whose server it is, where it is reached over a socket in a folder of its own.
+/// Returns the owner of the server's socket, if it is reached over a socket in its own folder.
 fn owner(url: &str) -> Option<u32> {
     let options: PgConnectOptions = url.parse().unwrap();
     options.get_socket().map(|folder| std::fs::metadata(folder).unwrap().uid())
 }
 
-/// Starts it as the server's owner: it refuses root, and nobody else reaches the socket.
+/// Starts it as the owner of the server: it refuses to run as root, and other users cannot reach the socket.
 fn start(program: &Path, settings: &Path, owner: Option<u32>) -> Child {
     let mut command = Command::new(program);
     if let Some(owner) = owner {
@@ -91,7 +91,7 @@ fn start(program: &Path, settings: &Path, owner: Option<u32>) -> Child {
     command.arg(settings).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap()
 }
 
-/// Runs the program behind a pooler: exit code and what it said.
+/// Runs the program behind a pooler; returns the exit code and its output.
 async fn run(factory: &Factory, url: &str, arguments: &[&str]) -> (Option<i32>, String) {
     let setting = format!("database.url={url}");
     let arguments = [arguments, &["--set", &setting]].concat();
@@ -113,7 +113,7 @@ async fn in_session_mode_everything_works() {
     assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 20)]));
 }
 
-/// Debian's `PgBouncer` 1.18 loses prepared statements in this mode; later ones keep them.
+/// Debian's `PgBouncer` 1.18 loses prepared statements in this mode; later versions keep them.
 #[tokio::test(flavor = "multi_thread")]
 async fn in_transaction_mode_no_lock_stays_and_an_old_pooler_is_named() {
     let factory = Factory::new(1000.0).await;
@@ -124,7 +124,7 @@ async fn in_transaction_mode_no_lock_stays_and_an_old_pooler_is_named() {
         let (code, said) = run(&factory, &url, arguments).await;
         assert!(code == Some(0) || said.contains("max_prepared_statements"), "{arguments:?} {code:?}: {said}");
     }
-    // The doctor has the hint of the other commands.
+    // The doctor prints the same hint as the other commands.
     let setting = format!("database.url={url}");
     let (_, findings, said) = factory.spawn(&["doctor", "--set", &setting]).end().await;
     let is_of_a_pooler = findings.contains("prepared statement");

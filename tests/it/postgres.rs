@@ -1,4 +1,4 @@
-//! The embedded Postgres: starts, answers, ends with its owner, leaves nothing behind, as root and as a user.
+//! The embedded Postgres: starts, answers, stops with its owner, leaves nothing behind, as root and as a user.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -13,10 +13,10 @@ use sqlx::{Connection, PgConnection};
 
 use crate::database::Database;
 
-/// Longest that the end of a server is waited for: a machine under load, not a measure of speed.
+/// How long to wait for a server to exit: generous for a machine under load, not a measure of speed.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Set in a process that a test starts from this binary, to own a server.
+/// Set in a process that a test starts from this binary to own a server.
 const OWNER: &str = "MUSTER_TEST_OWNS_POSTGRES";
 
 fn settings() -> PostgresSettings {
@@ -59,7 +59,7 @@ async fn a_folder_without_postgres_is_named_with_the_reason() {
     assert!(error.to_string().contains("cannot run initdb: No such file"), "{error}");
 }
 
-/// Premise: a postmaster under SIGSTOP hears no other signal, and a fault test that fails may leave it so.
+/// Premise: a postmaster under SIGSTOP handles no other signal, and a failing fault test may leave it in that state.
 #[tokio::test]
 async fn a_frozen_server_is_stopped_too() {
     let postgres = Postgres::start(settings()).await.unwrap();
@@ -70,7 +70,7 @@ async fn a_frozen_server_is_stopped_too() {
     postgres.stop().await.unwrap();
 }
 
-/// Premise: the wrapper has removed the log's folder before the error is made.
+/// Premise: the wrapper has removed the log's folder before the error is created.
 #[tokio::test]
 async fn a_server_that_ends_at_once_is_quoted() {
     let folder = tempfile::tempdir().unwrap();
@@ -85,7 +85,7 @@ async fn a_server_that_ends_at_once_is_quoted() {
     assert_eq!(error.to_string(), "postgres ended with exit status: 7:\nout of luck");
 }
 
-/// Premise: the owner cannot do anything about SIGKILL, so somebody else has to stop the server and remove its folder.
+/// Premise: the owner cannot handle SIGKILL, so something else must stop the server and remove its folder.
 #[tokio::test]
 async fn killing_the_owner_stops_the_server() {
     if std::env::var_os(OWNER).is_some() {
@@ -99,14 +99,14 @@ async fn killing_the_owner_stops_the_server() {
     assert!(answer(&owner.url).await.is_err());
 }
 
-/// Premise: after a power failure nobody is left to remove the folder.
+/// Premise: after a power failure no process is left to remove the folder.
 #[tokio::test]
 async fn the_folder_of_a_dead_server_goes_at_the_next_start() {
     let first = Postgres::start(settings()).await.unwrap();
     let run = first.data_dir().ancestors().nth(2).unwrap();
     let made = tempfile::tempdir_in(run.parent().unwrap()).unwrap().keep();
     fs::write(made.join("log"), "").unwrap();
-    // Moved there whole: the start in another test may remove it at any time.
+    // Moved there atomically: a start in another test may remove it at any time.
     let dead = run.join(made.file_name().unwrap());
     fs::rename(&made, &dead).unwrap();
     let second = Postgres::start(settings()).await.unwrap();
@@ -152,7 +152,7 @@ struct Owner {
     data_dir: PathBuf,
     /// Held open: a test binary that cannot print fails.
     _stdout: BufReader<ChildStdout>,
-    /// A copy of this binary where every user can run it.
+    /// A copy of this binary in a place where every user can run it.
     _binary: tempfile::TempDir,
 }
 
@@ -161,7 +161,7 @@ impl Owner {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let binary = folder.path().join("it");
-        // Not fs::copy: a child that another test forks meanwhile would hold the copy open for writing, and so busy.
+        // Not fs::copy: a child forked by another test meanwhile would hold the copy open for writing, and so busy.
         let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&binary).status().unwrap();
         assert!(copied.success());
         let mut command = Command::new(binary);
@@ -177,7 +177,7 @@ impl Owner {
     }
 }
 
-/// What the other process does.
+/// The body of the other process.
 async fn own_until_told() {
     let postgres = Postgres::start(settings()).await.unwrap();
     println!("owns {}\nowns {}", postgres.url(), postgres.data_dir().display());

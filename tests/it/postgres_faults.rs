@@ -1,4 +1,4 @@
-//! Postgres fails in every way: nothing is lost, everything is counted once, and the work goes on by itself.
+//! Postgres fails in every way: nothing is lost, everything is counted once, and work resumes by itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ use crate::factory::Factory;
 use crate::proxy::{Conduct, Cut, Proxy};
 use crate::server::Server;
 
-/// How long one operation may take here; what hangs must hang longer.
+/// The database timeout in these tests; anything that hangs must hang longer.
 const TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long a server is away: for several time-outs.
+/// How long a server is away: several timeouts.
 const AWAY: Duration = Duration::from_millis(1_500);
 
-/// A factory whose worker reaches Postgres through a proxy and is soon out of patience.
+/// Creates a factory whose worker reaches Postgres through a proxy, with a short timeout.
 async fn behind_a_proxy(rate: f64) -> (Factory, Proxy) {
     let mut factory = Factory::new(rate).await;
     let proxy = Proxy::before(&factory.database.url).await;
@@ -35,7 +35,7 @@ async fn behind_a_proxy(rate: f64) -> (Factory, Proxy) {
     (factory, proxy)
 }
 
-/// A factory with a server of its own.
+/// Creates a factory with its own server.
 async fn on_its_own_server(rate: f64) -> (Factory, Server) {
     let (mut factory, server) = (Factory::new(rate).await, Server::start().await);
     let url = server.url("none");
@@ -54,14 +54,14 @@ fn hasten(factory: &mut Factory) {
     factory.config.retry.max_wait = Duration::from_millis(200).into();
 }
 
-/// A worker in this process that ends when the queue is empty.
+/// A worker in this process that stops when the queue is empty.
 struct Worker {
     task: JoinHandle<()>,
     metrics: Arc<Metrics>,
 }
 
 impl Worker {
-    /// How many operations of Postgres failed with an error of this class.
+    /// Returns how many Postgres operations failed with an error of this class.
     fn n_errors(&self, class: &str) -> u64 {
         self.metrics.db_errors.with_label_values(&[class]).get()
     }
@@ -73,7 +73,7 @@ async fn start(factory: &Factory) -> Worker {
     Worker { task: tokio::spawn(async move { service.run().await.unwrap() }), metrics }
 }
 
-/// Waits for the worker's end, then checks that every certificate was called, written, counted and deleted once.
+/// Waits until the worker stops, then checks that every certificate was called, recorded, counted and deleted once.
 async fn settled(factory: &Factory, worker: Worker, n: usize) {
     let patience = Duration::from_mins(1);
     tokio::time::timeout(patience, worker.task).await.expect("the queue does not become empty").unwrap();
@@ -88,7 +88,7 @@ async fn settled(factory: &Factory, worker: Worker, n: usize) {
     assert_eq!(factory.counts("jobs").deleted, n as u64);
 }
 
-/// Makes the first `n` inserts of rows run a statement first; a sequence counts, as nothing rolls it back.
+/// Makes the first `n` inserts of rows run a statement first. A sequence counts them, because rollbacks do not undo it.
 async fn strike_inserts(factory: &Factory, n: u32, statement: &str) {
     let trigger = format!(
         "create sequence strikes;
@@ -145,7 +145,7 @@ async fn a_server_that_is_away_for_a_while_stops_nothing_for_good() {
     }
 }
 
-/// Premise: a connection over which nothing comes any more tells nobody, not even when it is closed or tested.
+/// Premise: a connection that went silent reports nothing, not even when it is closed or tested.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_went_dead_without_a_word_are_given_up() {
     for time in [AWAY, 4 * AWAY] {
@@ -180,7 +180,7 @@ async fn a_backend_that_is_terminated_inside_a_flush_costs_nothing() {
     assert!(n_strikes(&factory).await > 2);
 }
 
-/// Disk full, too many connections, read-only, deadlock, serialization, starting up, locks not available.
+/// Disk full, too many connections, read-only, deadlock, serialization failure, starting up, lock not available.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_of_the_server_is_no_error_of_the_rows() {
     for code in ["53100", "53300", "25006", "40P01", "40001", "57P03", "55P03"] {
@@ -193,8 +193,8 @@ async fn an_error_of_the_server_is_no_error_of_the_rows() {
     }
 }
 
-/// Premise: after a failover the old server takes connections and refuses to write. A session keeps the setting that it
-/// began with, as one with the old server keeps that server.
+/// Premise: after a failover the old server accepts connections but refuses writes. A session keeps the setting that it
+/// started with, just as a session with the old server stays on that server.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_became_read_only_is_left_as_soon_as_there_is_another() {
     let (factory, _proxy) = behind_a_proxy(100.0).await;
@@ -236,7 +236,7 @@ async fn a_frozen_server_is_given_up_in_time_and_used_again() {
     let worker = start(&factory).await;
     factory.until("some are called", async |f| f.n_calls() >= 30).await;
     server.freeze();
-    // The operation's own time-out, or that of the pool, which waits for a sign of life of the connection.
+    // Either the timeout of the operation, or that of the pool, which waits for a sign of life from the connection.
     let is_given_up = async |_: &Factory| worker.n_errors("timeout") + worker.n_errors("connection") > 0;
     factory.until("operations are given up", is_given_up).await;
     assert!(factory.n_calls() < 100);
@@ -244,11 +244,11 @@ async fn a_frozen_server_is_given_up_in_time_and_used_again() {
     settled(&factory, worker, 100).await;
 }
 
-/// A program whose server is away while it holds jobs whose ends are not written.
+/// Starts a program whose server is away while it holds jobs with unrecorded outcomes.
 async fn a_program_that_cannot_write(conduct: Conduct) -> (Factory, Proxy, crate::factory::Program) {
     let (mut factory, proxy) = behind_a_proxy(50.0).await;
     factory.database.url.clone_from(&proxy.url);
-    // Calls are always under way, so that some end after the server has gone; and many more jobs wait for a token.
+    // Calls are always in flight, so some finish after the server is gone; and many more jobs wait for a permit.
     let slow = Effect::Latency { milliseconds: 400, up_to: None };
     factory.sandbox.faults().set(Fault::new(ApiOperation::RegisterCertificate, slow)).unwrap();
     factory.enqueue(&factory.leaves(300)).await;
@@ -280,7 +280,7 @@ async fn a_stop_without_postgres_fails_in_time_and_gives_back_what_was_held() {
 async fn a_second_signal_ends_it_at_once() {
     let (factory, _proxy, program) = a_program_that_cannot_write(Conduct::Stall).await;
     program.signal("TERM");
-    // It handles signals one after the other: the first must be through before the second counts.
+    // Wait until the first signal is handled: signals are handled in order, and only a second one counts.
     tokio::time::sleep(Duration::from_millis(200)).await;
     program.signal("TERM");
     let since = std::time::Instant::now();
@@ -289,7 +289,7 @@ async fn a_second_signal_ends_it_at_once() {
     assert!(factory.counts("jobs").in_flight > 0, "nothing was given back");
 }
 
-/// Premise: `/readyz` said that the pool gave no answer, and not that the server refuses connections.
+/// Premise: `/readyz` reported that the pool gave no answer, instead of that the server refuses connections.
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_names_the_cause_of_a_server_that_is_gone() {
     let (mut factory, mut server) = on_its_own_server(1000.0).await;

@@ -1,4 +1,4 @@
-//! The precheck and the certificates it stands on, seen from outside.
+//! The precheck and the certificate parser beneath it, tested from outside.
 
 mod arbitrary;
 mod authority;
@@ -31,13 +31,13 @@ fn job_under(ca: &Ca, certificate_pem: impl Into<String>) -> RegisterCertificate
     RegisterCertificate { ca_certificate_pem: Some(ca.pem()), ..job(certificate_pem) }
 }
 
-/// A CA in mode DEFAULT.
+/// Returns a request for a CA in mode DEFAULT.
 fn ca_job(ca: &Ca) -> RegisterCaCertificate {
     let verification_certificate = Some(ca.verification(CODE));
     RegisterCaCertificate { ca_certificate: ca.pem(), verification_certificate, ..RegisterCaCertificate::default() }
 }
 
-/// A CA in mode `SNI_ONLY`.
+/// Returns a request for a CA in mode `SNI_ONLY`.
 fn ca_alone(ca_certificate: impl Into<String>) -> RegisterCaCertificate {
     RegisterCaCertificate {
         ca_certificate: ca_certificate.into(),

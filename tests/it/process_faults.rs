@@ -1,4 +1,4 @@
-//! Workers are frozen, stopped and started again under load.
+//! Workers are frozen, stopped and restarted under load.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use tokio::net::TcpListener;
 
 use crate::factory::{Factory, Program, count_only, queue_attributes};
 
-/// Calls a second of one worker.
+/// Calls per second of one worker.
 const RATE: f64 = 50.0;
 
-/// All certificates ended well, nothing is left and nothing was buried.
+/// Asserts that all certificates succeeded, nothing is left, and there are no dead letters.
 async fn all_is_well(factory: &Factory, n: usize) {
     let ends: BTreeMap<Code, u64> = factory.ends().await;
     assert_eq!(ends.values().sum::<u64>(), n as u64, "{ends:?}");
@@ -22,7 +22,7 @@ async fn all_is_well(factory: &Factory, n: usize) {
     assert_eq!((factory.counts("jobs").deleted, factory.counts("jobs-dead").sent), (n as u64, 0));
 }
 
-/// Premise: the queue's visibility time-out is 2 s.
+/// Premise: the queue's visibility timeout is 2 s.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_worker_does_not_make_up_for_the_calls_that_it_missed() {
     for frozen in [Duration::from_secs(2), Duration::from_millis(3_500)] {
@@ -36,7 +36,7 @@ async fn a_frozen_worker_does_not_make_up_for_the_calls_that_it_missed() {
         let (code, _, log) = program.end().await;
         assert_eq!(code, Some(0), "{log}");
         all_is_well(&factory, 200).await;
-        // The bound is 56; a burst of what was missed is 100 and more on top, a slow machine delays a few.
+        // The bound is 56. A burst of the missed calls would add 100 and more; a slow machine delays a few.
         let worst = factory.sandbox.ledger().worst_second(ApiOperation::RegisterCertificate);
         assert!(worst <= 75, "{worst} calls in one second at {RATE}/s");
     }
@@ -53,7 +53,7 @@ async fn another_worker_takes_over_what_a_frozen_one_holds() {
     assert_eq!(code, Some(0), "{log}");
     all_is_well(&factory, 100).await;
     let ends = factory.ends().await;
-    // Its late writes make nothing worse that is there.
+    // Its late writes must not make any recorded outcome worse.
     frozen.signal("CONT");
     frozen.signal("TERM");
     let (code, _, log) = frozen.end().await;
@@ -64,7 +64,7 @@ async fn another_worker_takes_over_what_a_frozen_one_holds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rolling_restarts_under_load_end_in_order_and_lose_nothing() {
-    // Each restart gives back what waits, and so burns a delivery of it.
+    // Each restart releases waiting jobs, which uses up one delivery of each.
     let attributes = QueueAttributes { max_receive_count: Some(20), ..queue_attributes() };
     let factory = Factory::with_queue(count_only(), RATE, attributes).await;
     factory.enqueue(&factory.leaves(500)).await;

@@ -1,4 +1,4 @@
-//! The program as people meet it: its commands, exit codes, and what it shows over HTTP.
+//! The program as users see it: its commands, exit codes, and what it serves over HTTP.
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,7 +18,7 @@ async fn muster(arguments: &[&str]) -> (Option<i32>, String, String) {
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// Asks the listener of a service for a page: status and body.
+/// Requests a page from the listener of a service; returns status and body.
 pub(crate) async fn get(address: std::net::SocketAddr, path: &str) -> (u16, String) {
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
@@ -43,7 +43,7 @@ async fn the_demo_ends_every_job_as_it_should_and_its_numbers_add_up() {
     assert!(summary["quota_used"].as_f64().is_some() && summary["seconds"].as_f64().is_some());
 }
 
-/// A demo with files of a folder: exit code, numbers, what was said.
+/// Runs a demo with the files of a folder; returns exit code, numbers and standard error.
 async fn demo_of(folder: &std::path::Path, arguments: &[&str]) -> (Option<i32>, Value, String) {
     let path = folder.join("in").display().to_string();
     let (code, stdout, said) = muster(&[&["demo", "--json", path.as_str()], arguments].concat()).await;
@@ -177,7 +177,7 @@ async fn metrics_and_health_are_shown_over_http() {
     let (status, body) = get(address, "/readyz").await;
     assert_eq!((status, serde_json::from_str::<Value>(&body).unwrap()["postgres"].as_str()), (200, Some("ok")));
 
-    // Readiness says which dependency is away; liveness depends on none.
+    // Readiness names the dependency that is down; liveness depends on none.
     factory.sandbox.stop().await;
     let (status, body) = get(address, "/readyz").await;
     let readiness: Value = serde_json::from_str(&body).unwrap();

@@ -1,4 +1,4 @@
-//! Proxies that the environment names: used for AWS, and never for this machine and the sources of its credentials.
+//! Proxies named in the environment: used for AWS, and never for this machine or the sources of its credentials.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,12 +7,12 @@ use tokio::net::TcpListener;
 
 use crate::factory::{Factory, Program};
 
-/// A proxy that refuses everything, and notes what it was asked for.
+/// A proxy that refuses everything, and records what was requested.
 #[derive(Clone, Default)]
 struct Refusing(Arc<Mutex<Vec<String>>>);
 
 impl Refusing {
-    /// Starts it: itself and its URL.
+    /// Starts it; returns the proxy and its URL.
     async fn start() -> (Self, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -58,7 +58,8 @@ async fn this_machine_is_reached_without_the_proxy() {
     assert_eq!((code, proxy.asked_for(), factory.n_calls()), (Some(0), vec![], 2), "{log}");
 }
 
-/// Premise: the SDK takes `NO_PROXY=*` for names only. On Linux, 0.0.0.0 leads to this machine, but is no loopback address.
+/// Premise: the SDK applies `NO_PROXY=*` to names only. On Linux, 0.0.0.0 leads to this machine, but is not a loopback
+/// address.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_proxy_for_all_hosts_is_for_addresses_too() {
     let factory = Factory::new(100.0).await;
@@ -71,7 +72,7 @@ async fn no_proxy_for_all_hosts_is_for_addresses_too() {
     assert_eq!((code, proxy.asked_for(), factory.n_calls()), (Some(0), vec![], 2), "{log}");
 }
 
-/// Premise: the proxy would be asked for the credentials of its own machine.
+/// Premise: the proxy would return the credentials of its own machine.
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_are_not_asked_for_through_the_proxy() {
     let factory = Factory::new(10.0).await;

@@ -1,4 +1,4 @@
-//! `muster prune`: old batches go, a few rows at a time, and nothing that is under way.
+//! `muster prune`: removes old batches, a few rows at a time, and nothing that is in progress.
 
 use muster::ledger::prune::Pruned;
 use muster::ledger::{Page, Row};
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::factory::Factory;
 use crate::ledger::{assert_counters_equal_the_rows, row};
 
-/// Rows of a batch, some of which failed.
+/// Records the outcomes of a batch, some of them failures.
 async fn record(factory: &Factory, batch: &str, numbers: std::ops::Range<u32>) {
     let code = |n: u32| if n.is_multiple_of(3) { Code::Timeout } else { Code::Ok };
     let rows = numbers.map(|n| Row { batch: batch.into(), ..row(n, code(n)) }).collect();
@@ -88,7 +88,7 @@ async fn what_is_under_way_stays_and_counts() {
     assert_counters_equal_the_rows(&factory.database).await;
 }
 
-/// Jobs of the batch end while it is dropped: what came meanwhile stays whole.
+/// Jobs of the batch finish while it is pruned: what they add stays consistent.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_counters_are_right_after_every_page_beside_live_work() {
     let factory = Factory::new(1000.0).await;
@@ -110,7 +110,7 @@ async fn the_counters_are_right_after_every_page_beside_live_work() {
     assert_counters_equal_the_rows(&factory.database).await;
 }
 
-/// Premise: a slip of the pen dropped a batch that was being worked on.
+/// Premise: a typo pruned a batch that was in progress.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_of_the_last_day_is_refused_unless_forced() {
     let factory = Factory::new(1000.0).await;

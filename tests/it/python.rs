@@ -1,10 +1,10 @@
-//! Python packages for tests that put foreign programs beside ours.
+//! Python packages for tests that run other programs against ours.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A python3 that can import a module: as it is, or with a copy that pip brings into the target folder. Nothing where
-/// neither can be had; the caller then skips its test, visibly.
+/// Returns a python3 that can import a module, either as installed or from a copy that pip installs into the target
+/// folder. Returns `None` if neither is possible; the caller then skips its test visibly.
 pub(crate) fn python_with(module: &str, requirement: &str) -> Option<Command> {
     let packages = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(module);
     if imports(module, &packages) || (install(requirement, &packages) && imports(module, &packages)) {
@@ -25,7 +25,7 @@ fn install(requirement: &str, packages: &Path) -> bool {
 
 fn python(packages: &Path) -> Command {
     let mut command = Command::new("python3");
-    // boto3 must not look at the account of whoever runs the test.
+    // boto3 must not use the AWS account of the user who runs the test.
     command.env("PYTHONPATH", packages).env("AWS_CONFIG_FILE", "/dev/null").env_remove("AWS_PROFILE");
     command
 }

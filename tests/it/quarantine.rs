@@ -1,4 +1,4 @@
-//! `muster quarantine`: what was set aside is listed, shown, sent again, dropped.
+//! `muster quarantine`: quarantined messages are listed, shown, resent, dropped.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::factory::{Factory, count_only};
 
-/// What `muster quarantine` says: exit code, data, talk.
+/// Runs `muster quarantine`; returns exit code, standard output and standard error.
 async fn quarantine(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, String) {
     factory.spawn(&[&["quarantine"], arguments].concat()).end().await
 }
@@ -22,7 +22,7 @@ async fn quarantine_json(factory: &Factory, arguments: &[&str], code: i32) -> Va
     serde_json::from_str(&stdout).unwrap()
 }
 
-/// Sets messages aside whose body is no job, three of one reason and `n - 3` of another.
+/// Quarantines `n` messages whose body is not a job: three with one reason and `n - 3` with another.
 async fn set_aside(factory: &Factory, n: usize) {
     let message = |i: usize| Quarantined {
         queue: factory.queue.url().to_owned(),
@@ -146,7 +146,7 @@ async fn many_messages_are_sent_again_page_by_page_to_the_second_queue() {
         message_id: format!("message-{i:02}"),
         reason: "unknown_target",
         detail: "it was".into(),
-        // Every fifth stays unknown.
+        // Every fifth target stays unknown.
         body: if i.is_multiple_of(5) { job(i).to_body() } else { job(i).to_body().replace("mars", "default") },
         sent_at: OffsetDateTime::now_utc(),
     };

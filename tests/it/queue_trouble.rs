@@ -1,4 +1,4 @@
-//! What goes wrong at SQS: nothing is lost, no message is worn out, and the service goes on by itself.
+//! What goes wrong with SQS: nothing is lost, no message becomes a dead letter, and the service recovers by itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::factory::Factory;
 
-/// The SQS calls of a running service.
+/// The SQS operations of a running service.
 const CALLS: [ApiOperation; 4] = [
     ApiOperation::ReceiveMessage,
     ApiOperation::DeleteMessageBatch,
@@ -29,7 +29,7 @@ fn error(code: &str, status: u16) -> Effect {
     Effect::Error { status, code: code.into(), message: "as ordered".into(), executed: false }
 }
 
-/// A service of this process that waits for work.
+/// A service in this process that waits for work.
 struct Worker {
     metrics: Arc<Metrics>,
     stop: CancellationToken,
@@ -57,7 +57,7 @@ async fn until_done(factory: &Factory, n: u64) {
     factory.until("all is done", async |f| f.counts("jobs").deleted == n).await;
 }
 
-/// Every message was delivered once and deleted, and none is a dead letter.
+/// Asserts that every message was delivered once and deleted, and none is a dead letter.
 fn each_once(factory: &Factory, n: u64) {
     let counts = factory.counts("jobs");
     assert_eq!((counts.deliveries, counts.deleted), (n, n));
@@ -66,7 +66,7 @@ fn each_once(factory: &Factory, n: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn receives_that_fail_are_made_ever_more_slowly_until_they_work() {
-    // So slow that there is one receiver.
+    // Slow enough that there is only one receiver.
     let factory = Factory::new(100.0).await;
     let outage = Duration::from_secs(3);
     for effect in [Effect::Reset { executed: false }, error("InternalError", 500)] {
@@ -84,7 +84,7 @@ async fn receives_that_fail_are_made_ever_more_slowly_until_they_work() {
     assert!((2..=25).contains(&n_failed), "{n_failed} calls in an outage of {outage:?}");
 }
 
-/// What a receive took whose answer never came shows again when its visibility ends.
+/// Messages taken by a receive whose answer was lost become visible again after their visibility timeout.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receive_whose_answer_is_lost_loses_no_message() {
     let factory = Factory::new(1000.0).await;
@@ -133,7 +133,7 @@ async fn a_message_that_comes_again_days_later_costs_no_call() {
     assert_eq!(factory.counts("jobs").deleted, 30);
 }
 
-/// With three deliveries a message that came back each time would be a dead letter.
+/// At three deliveries, a message redelivered each time would become a dead letter.
 #[tokio::test(flavor = "multi_thread")]
 async fn deletes_that_fail_for_long_burn_no_delivery() {
     let factory = Factory::new(1000.0).await;
@@ -160,7 +160,7 @@ async fn entries_that_sqs_does_not_give_back_are_given_back_on_the_next_try() {
     assert_eq!(factory.counts("jobs").in_flight, 0);
 }
 
-/// A receive that was abandoned would have its messages hidden from everybody until their visibility ends.
+/// An abandoned receive would leave its messages hidden from every receiver until their visibility timeout.
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_come_to_a_long_poll_while_the_worker_stops_go_back_at_once() {
     let factory = Factory::new(200.0).await;

@@ -1,4 +1,4 @@
-//! The quota that all workers share: its row on a real Postgres, and below it whole workers that live by it.
+//! The quota that all workers share: its row on a real Postgres, and below it whole workers that use it.
 
 mod workers;
 
@@ -25,7 +25,7 @@ fn rate(per_second: f64) -> Rate {
     Rate::new(per_second).unwrap()
 }
 
-/// A ledger with one open quota, whose target is `default`.
+/// Creates a ledger with one open quota, whose target is `default`.
 async fn opened(per_second: f64) -> (Database, Ledger, Quota) {
     let database = Database::fresh().await;
     let (ledger, quota) = (database.ledger().await, quota("eu-west-1"));
@@ -34,24 +34,24 @@ async fn opened(per_second: f64) -> (Database, Ledger, Quota) {
     (database, ledger, quota)
 }
 
-/// What is known of the only operation of a target.
+/// Returns what is known about the only operation of a target.
 async fn report(ledger: &Ledger, target: &str) -> RateReport {
     ledger.rate_reports(&[(target.to_owned(), Operation::RegisterCertificate)]).await.unwrap().remove(0)
 }
 
-/// Uses a place that AWS throttles.
+/// Uses a permit that AWS throttles.
 async fn throttle(ledger: &Ledger, quota: &Quota) -> Option<Change> {
     let lease = ledger.lease(quota, 1).await.unwrap();
     ledger.cut_rate(quota, lease.granted_at, true).await.unwrap()
 }
 
-/// Puts everything that happened an hour back.
+/// Moves everything that happened an hour back.
 async fn idle_for_an_hour(database: &Database) {
     let shift = "update rate_limits set next_free = next_free - interval '1 hour', cut_at = cut_at - interval '1 hour'";
     sqlx::query(shift).execute(&database.pool).await.unwrap();
 }
 
-/// When its places are due, in seconds by the ledger's clock.
+/// Returns when the permits of a lease are due, in seconds by the ledger's clock.
 fn places(lease: &Lease) -> Vec<f64> {
     #[expect(clippy::cast_precision_loss, reason = "a double holds microseconds of this century")]
     let granted_at = lease.granted_at.unix_timestamp_nanos() as f64 / 1e9;
@@ -64,13 +64,13 @@ fn assert_near(found: f64, wanted: f64) {
     assert!((found - wanted).abs() < 1e-6, "{found} is not {wanted}");
 }
 
-/// The ledger's clock, in seconds.
+/// Returns the ledger's clock, in seconds.
 async fn ledger_time(database: &Database) -> f64 {
     let time = "select extract(epoch from clock_timestamp())::float8";
     sqlx::query_scalar(time).fetch_one(&database.pool).await.unwrap()
 }
 
-/// Leases with all of them at once and tells when the places are due.
+/// Leases from all ledgers at once; returns when the permits are due.
 async fn leased_at_once(stores: &[Ledger], quota: &Quota) -> Vec<f64> {
     let barrier = Arc::new(Barrier::new(stores.len()));
     let mut leasers = Vec::new();
@@ -99,8 +99,8 @@ async fn eight_leasers_at_once_find_no_two_places_alike() {
     for _ in 0..8 {
         stores.push(database.ledger().await);
     }
-    // The places of a round stay below what may be leased ahead; the period is far above what a busy machine puts
-    // between two looks at the clock.
+    // The permits of a round stay below what may be leased ahead. The period is far longer than the time a busy machine
+    // puts between two clock readings.
     let rate = rate(10.0);
     for round in 0..20 {
         let quota = quota(&format!("round-{round}"));
@@ -228,7 +228,7 @@ async fn no_rate_rises_while_nobody_leases() {
     idle_for_an_hour(&database).await;
     assert_eq!(ledger.open_quota(&quota, rate(100.0)).await.unwrap(), before);
     let after = ledger.lease(&quota, 1).await.unwrap().rate;
-    // The second that was leased since the cut counts, the hour does not.
+    // Only the second leased since the cut counts, not the hour.
     assert_near(after.per_second(), before.per_second() + 0.001);
 }
 

@@ -31,7 +31,7 @@ fn the_python_example_is_the_file_that_is_tested() {
     assert_eq!(block(PRODUCERS, "python"), EXAMPLE);
 }
 
-/// The commands for a new operator, run by the AWS command line against a sandbox of another region.
+/// The commands for a new operator, run by the AWS CLI against a sandbox of another region.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_queues_of_the_readme_are_what_a_worker_wants() {
     let Some(python) = python_with("awscli", "awscli>=1.40,<2") else { return };

@@ -1,4 +1,4 @@
-//! `muster reconcile`: the ledger and what the sandbox holds, with differences made on purpose.
+//! `muster reconcile`: the ledger compared with what the sandbox holds, with deliberate differences.
 
 mod repair;
 mod rows;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::factory::{BATCH, Factory};
 use crate::ledger::assert_counters_equal_the_rows;
 
-/// A factory, and AWS as somebody else uses it.
+/// A factory, and AWS as used by another client.
 struct Site {
     factory: Factory,
     iot: aws_sdk_iot::Client,
@@ -28,7 +28,7 @@ impl Site {
         Self { iot: aws_sdk_iot::Client::new(&aws), factory }
     }
 
-    /// One with so many certificates registered.
+    /// Creates a site with `n` registered certificates; returns their PEM texts too.
     async fn with(n: usize) -> (Self, Vec<String>) {
         let site = Self::new().await;
         let pems = site.factory.leaves(n);
@@ -46,32 +46,32 @@ impl Site {
         update.new_status(status).send().await.unwrap();
     }
 
-    /// Deletes a certificate at AWS.
+    /// Deletes a certificate in AWS.
     async fn delete(&self, pem: &str) {
         self.set_status(pem, AwsStatus::Inactive).await;
         self.iot.delete_certificate().certificate_id(id(pem).to_string()).send().await.unwrap();
     }
 
-    /// Runs `muster reconcile` with words: exit code, standard output and error.
+    /// Runs `muster reconcile`; returns exit code, standard output and standard error.
     async fn run(&self, words: &str) -> (Option<i32>, String, String) {
         let mut arguments = vec!["reconcile", "--rate", "1000"];
         arguments.extend(words.split_whitespace());
         self.factory.spawn(&arguments).end().await
     }
 
-    /// The same with JSON as the answer.
+    /// Runs `muster reconcile` with JSON output.
     async fn reconcile(&self, words: &str) -> (Option<i32>, Value) {
         let (code, stdout, stderr) = self.run(&format!("--json {words}")).await;
         (code, serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("no JSON: {stdout}\n{stderr}")))
     }
 
-    /// A value of the one row that a query finds.
+    /// Returns the only row of a query, as JSON.
     async fn value(&self, query: &'static str) -> Value {
         let query = format!("select to_jsonb(found) from ({query}) as found");
         sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(&self.factory.database.pool).await.unwrap()
     }
 
-    /// Everything that a comparison may change.
+    /// Returns everything that a comparison may change.
     async fn everything(&self) -> Value {
         self.value(
             "select (select jsonb_agg(r order by subject) from registrations r) as rows,
@@ -92,7 +92,7 @@ fn id(pem: &str) -> CertificateId {
     Certificate::from_pem(pem).unwrap().id()
 }
 
-/// How many of each difference were found.
+/// Returns how many of each difference were found.
 fn counts(found: &Value) -> [u64; 4] {
     ["missing_at_aws", "unknown_to_the_ledger", "ended_otherwise", "other_status"]
         .map(|name| found[name]["n"].as_u64().unwrap())
@@ -101,7 +101,7 @@ fn counts(found: &Value) -> [u64; 4] {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_agrees_is_said_to_and_nothing_is_left_behind() {
     let (site, _) = Site::with(3).await;
-    // What a run left that died long ago.
+    // Left by a run that died long ago.
     sqlx::query("insert into listed (run, certificate_id) values (1, sha256('dead'))")
         .execute(&site.factory.database.pool)
         .await
@@ -186,7 +186,7 @@ async fn what_aws_has_and_the_ledger_does_not_is_told_and_left_alone() {
 async fn another_status_at_aws_is_told_and_learnt() {
     let site = Site::new().await;
     let pems = site.factory.leaves(4);
-    // Two are there before, one of them as it is wanted: the ledger knows neither's status.
+    // Two are already registered, one of them with the requested status: the ledger knows the status of neither.
     site.factory.sandbox.plant_certificate(&pems[0], CertificateStatus::Active).unwrap();
     site.factory.sandbox.plant_certificate(&pems[1], CertificateStatus::Inactive).unwrap();
     site.register(&pems).await;

@@ -1,4 +1,5 @@
-//! `muster replay` in a whole plant: what failed is sent again, each job once, whoever presses how often and dies when.
+//! `muster replay` end to end: what failed is resent, each job once, no matter how often the command runs or which
+//! process dies.
 
 mod choosing;
 mod selection;
@@ -17,7 +18,7 @@ use serde_json::Value;
 use crate::factory::{BATCH, Factory};
 use crate::ledger::{self, assert_counters_equal_the_rows, page, row};
 
-/// The row of a job for a certificate that failed for a reason.
+/// Returns the row of a job for a certificate that failed with a code.
 fn failed(n: u32, pem: &str, code: Code) -> Row {
     let certificate = Certificate::from_pem(pem).unwrap();
     let mut row = row(n, code);
@@ -27,7 +28,7 @@ fn failed(n: u32, pem: &str, code: Code) -> Row {
     row
 }
 
-/// A factory in whose ledger jobs for as many certificates failed for each reason.
+/// Creates a factory whose ledger has `n` failed jobs for each code.
 async fn with_failures(failures: &[(Code, usize)]) -> (Factory, Vec<Row>) {
     let factory = Factory::new(1000.0).await;
     let codes = failures.iter().flat_map(|&(code, n)| std::iter::repeat_n(code, n));
@@ -41,7 +42,7 @@ async fn with_failures(failures: &[(Code, usize)]) -> (Factory, Vec<Row>) {
     (factory, rows)
 }
 
-/// The account of the sandbox.
+/// Returns the account of the sandbox.
 async fn account(factory: &Factory) -> String {
     let aws = muster::aws::identity::load(&factory.config.aws.access()).await;
     muster::aws::identity::account_of(&aws).await.unwrap().id
@@ -134,7 +135,7 @@ async fn pressing_twice_is_one_replay() {
     assert_eq!((&told["plan"]["sent_again"], &told["replay"]), (&0.into(), &Value::Null), "nothing is left");
 }
 
-/// The worker dies when rows are chosen and not sent, or when SQS took some and the ledger does not know.
+/// The worker dies after rows were chosen but not sent, or after SQS accepted some but before the ledger recorded it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_goes_on_after_a_crash_in_its_middle() {
     for (place, n_twice_max) in [("chosen:1", 0), ("sent_again:3", 40)] {
@@ -202,7 +203,7 @@ async fn a_replay_that_is_cancelled_sends_nothing_more() {
 
     let told = json(&factory, &["show", &number.to_string()]).await;
     assert_eq!((&told["state"], &told["chosen"], &told["sent"]), (&"cancelled".into(), &10.into(), &0.into()));
-    // What it had chosen may be asked for anew.
+    // The rows it had chosen can be selected again.
     let ReplayStart::New(again) = begin(&factory, &usual()).await else { panic!("it is new") };
     let serving = factory.serve().await;
     until_it_ended(&factory, again).await;
@@ -228,7 +229,7 @@ async fn waiting_for_a_replay_is_interrupted_in_order() {
     assert!(factory.ledger.replays(None, 1).await.unwrap()[0].ended_at.is_none(), "the replay itself goes on");
 }
 
-/// More rows than one turn of the sender takes.
+/// More rows than the sender takes in one turn.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_replay_takes_several_turns() {
     let factory = Factory::new(5000.0).await;

@@ -1,4 +1,4 @@
-//! `muster report`: numbers and hashes that anybody can check.
+//! `muster report`: numbers and hashes that anyone can verify.
 
 use std::process::Stdio;
 
@@ -18,7 +18,7 @@ async fn report(factory: &Factory) -> Value {
     serde_json::from_str(&data).unwrap()
 }
 
-/// The hash as a plant makes it with other tools: `sort | sha256sum`.
+/// Returns the hash as a plant computes it with other tools: `sort | sha256sum`.
 async fn hash(lines: &[Value]) -> String {
     let mut shell = tokio::process::Command::new("sh")
         .args(["-c", "LC_ALL=C sort | sha256sum"])
@@ -26,7 +26,7 @@ async fn hash(lines: &[Value]) -> String {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    // In another order than the ledger's.
+    // In a different order than the ledger's.
     let ids: Vec<_> = lines.iter().rev().map(|line| line["certificate_id"].as_str().unwrap()).collect();
     let ids = ids.join("\n") + "\n";
     shell.stdin.take().unwrap().write_all(ids.as_bytes()).await.unwrap();
@@ -34,7 +34,7 @@ async fn hash(lines: &[Value]) -> String {
     String::from_utf8(output.stdout).unwrap().split_whitespace().next().unwrap().to_owned()
 }
 
-/// A row whose id is not in the order of its number.
+/// Returns a row whose id does not follow the order of its number.
 fn scattered(n: u32, code: Code) -> Row {
     row(n.wrapping_mul(2_654_435_761), code)
 }

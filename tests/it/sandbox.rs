@@ -25,7 +25,7 @@ use muster_core::certificate::{Certificate, CertificateId};
 use muster_sandbox::specimen::Ca;
 use muster_sandbox::{Limiting, Sandbox, SandboxSettings};
 
-/// A running sandbox and a client of each of its services; retries are off, so that a call is a call.
+/// A running sandbox and a client for each of its services. Retries are off, so every call is made exactly once.
 struct Bench {
     sandbox: Sandbox,
     sqs: aws_sdk_sqs::Client,
@@ -51,7 +51,7 @@ impl Bench {
         }
     }
 
-    /// A sandbox that never throttles.
+    /// Starts a sandbox that never throttles.
     async fn unlimited() -> Self {
         Self::start(SandboxSettings { limiting: Limiting::CountOnly, ..SandboxSettings::default() }).await
     }
@@ -71,7 +71,7 @@ impl Bench {
         id_of(&pem)
     }
 
-    /// Makes a queue with the given attributes and returns its URL.
+    /// Creates a queue with the given attributes and returns its URL.
     async fn queue(&self, name: &str, attributes: &[(&str, &str)]) -> String {
         let request = attributes.iter().fold(self.sqs.create_queue().queue_name(name), |request, (key, value)| {
             request.attributes((*key).into(), *value)
@@ -80,7 +80,7 @@ impl Bench {
     }
 }
 
-/// The code of the error that a call is answered with.
+/// Returns the error code with which a call is answered.
 fn refusal<T: Debug>(answer: Result<T, impl ProvideErrorMetadata>) -> String {
     match answer {
         Ok(answer) => panic!("no error: {answer:?}"),

@@ -1,4 +1,4 @@
-//! A second queue, for jobs that are sent again, beside the main one.
+//! A second queue for resent jobs, next to the main one.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::factory::Factory;
 
-/// A factory with a second queue, `again`.
+/// Creates a factory with a second queue, `again`.
 async fn factory(rate: f64) -> (Factory, Queue) {
     let mut factory = Factory::new(rate).await;
     let aws = identity::load(&factory.config.aws.access()).await;
@@ -55,7 +55,7 @@ async fn two_full_queues_share_the_quota_and_neither_starves() {
     let live = ids(live);
     let last_live = called.iter().rposition(|id| live.contains(id)).unwrap();
     let n_again = last_live + 1 - 300;
-    // A tenth would be 33 of 333; a slow machine lets the second queue have some more.
+    // A tenth would be 33 of 333; a slow machine lets the second queue have a few more.
     assert!((20..=200).contains(&n_again), "{n_again} went beside 300 of the main queue");
 }
 
@@ -105,7 +105,7 @@ async fn a_terminated_worker_gives_back_to_the_queue_that_each_message_came_from
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_held_at_the_drain_deadline_goes_back_to_its_queue() {
     let (mut factory, again) = factory(1000.0).await;
-    // Longer than a long poll, which would take what is given back.
+    // Longer than a long poll, which would take released messages.
     factory.config.worker.drain_deadline = Duration::from_millis(2500).into();
     let hang = Fault::new(ApiOperation::RegisterCertificate, Effect::Hang { executed: false });
     factory.sandbox.faults().set(hang).unwrap();
@@ -128,7 +128,7 @@ async fn what_is_held_at_the_drain_deadline_goes_back_to_its_queue() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_backlog_of_each_queue_is_shown() {
     let (factory, again) = factory(1000.0).await;
-    // Held where they are, so that they are counted.
+    // The receives hang, so that the messages stay where they are and can be counted.
     let hang = Fault::new(ApiOperation::ReceiveMessage, Effect::Hang { executed: false });
     factory.sandbox.faults().set(hang).unwrap();
     factory.enqueue(&factory.leaves(2)).await;

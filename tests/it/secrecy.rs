@@ -1,4 +1,5 @@
-//! No secret and no PEM body leaves the program: not in logs, metrics, pages, errors, panics, nor keys into the ledger.
+//! No secret and no PEM body leaves the program: not through logs, metrics, pages, errors or panics. No private key
+//! enters the ledger.
 
 use std::net::SocketAddr;
 
@@ -32,36 +33,36 @@ const AWS_SECRET: &str = "CanaryOfTheAwsSecretCanaryOfTheAwsSecret";
 const AWS_TOKEN: &str = "CanaryOfTheSessionToken";
 const BEARER: &str = "CanaryOfTheBearerToken";
 
-/// What no output may hold.
+/// What no output may contain.
 const SECRETS: [&str; 5] = [PRIVATE_KEY, PASSWORD, AWS_SECRET, AWS_TOKEN, BEARER];
 
 fn private_key(label: &str) -> String {
     format!("-----BEGIN {label}-----\n{PRIVATE_KEY}\n-----END {label}-----\n")
 }
 
-/// A line from the middle of a PEM text.
+/// Returns a line from the middle of a PEM text.
 fn middle(pem: &str) -> &str {
     pem.lines().nth(3).unwrap()
 }
 
-/// The private key as it looks in JSON where every character is escaped.
+/// Returns the private key as it looks in JSON if every character is escaped.
 fn escaped(text: &str) -> String {
     text.bytes().fold(String::new(), |escaped, byte| escaped + &format!("\\u{byte:04x}"))
 }
 
-/// What the private key looks like inside base64: it depends on how much stands in front.
+/// Returns how the private key can look inside base64, which depends on the number of bytes before it.
 fn in_base64() -> Vec<String> {
     let encoded = |in_front: usize| BASE64_STANDARD.encode("x".repeat(in_front) + PRIVATE_KEY);
-    // The first and the last digits depend on what is around.
+    // The first and last digits depend on the surrounding bytes.
     (0..3).map(encoded).map(|text| text[4..text.len() - 4].to_owned()).collect()
 }
 
-/// A DER element.
+/// Encodes a DER element.
 fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     [&[tag, u8::try_from(content.len()).unwrap()], content].concat()
 }
 
-/// The private key in DER: PKCS #8, SEC 1, PKCS #1 and encrypted PKCS #8.
+/// Returns the private key in DER: PKCS #8, SEC 1, PKCS #1 and encrypted PKCS #8.
 fn in_der() -> [Vec<u8>; 4] {
     let number = |bytes: &[u8]| element(0x02, bytes);
     let (secret, secret_number) = (element(0x04, PRIVATE_KEY.as_bytes()), number(PRIVATE_KEY.as_bytes()));
@@ -75,7 +76,7 @@ fn in_der() -> [Vec<u8>; 4] {
     ]
 }
 
-/// Fails where an output holds a secret or a line of one of these PEM texts.
+/// Asserts that an output contains no secret and no line of these PEM texts.
 fn assert_holds_none(what: &str, output: &str, pems: &[String]) {
     let hidden = [vec![escaped(PRIVATE_KEY), hex::encode(PRIVATE_KEY)], in_base64()].concat();
     let secrets = SECRETS.into_iter().chain(hidden.iter().map(String::as_str));
@@ -84,7 +85,7 @@ fn assert_holds_none(what: &str, output: &str, pems: &[String]) {
     }
 }
 
-/// The program with secrets in its settings and its environment, at its most talkative.
+/// Returns the program with secrets in its settings and its environment, at the most verbose log level.
 fn command(factory: &Factory, arguments: &[&str]) -> tokio::process::Command {
     let mut command = factory.command(arguments);
     command
@@ -97,7 +98,7 @@ fn command(factory: &Factory, arguments: &[&str]) -> tokio::process::Command {
     command
 }
 
-/// Runs it to its end and looks through what it printed.
+/// Runs the program until it exits, and checks what it printed.
 async fn run(factory: &Factory, arguments: &[&str], pems: &[String]) -> (Option<i32>, String) {
     let (code, stdout, stderr) = Program(command(factory, arguments).spawn().unwrap()).end().await;
     let output = stdout + &stderr;
@@ -105,7 +106,7 @@ async fn run(factory: &Factory, arguments: &[&str], pems: &[String]) -> (Option<
     (code, output)
 }
 
-/// A factory whose database has a password.
+/// Creates a factory whose database has a password.
 async fn factory() -> Factory {
     let mut factory = Factory::new(1000.0).await;
     let options: PgConnectOptions = factory.database.url.parse().unwrap();
@@ -114,7 +115,7 @@ async fn factory() -> Factory {
     factory
 }
 
-/// Every way in which a secret can come with a message.
+/// Every way in which a secret can arrive in a message.
 fn hostile_bodies(factory: &Factory) -> Vec<String> {
     let key = private_key("PRIVATE KEY");
     let leaf = || factory.ca.leaf("device");
@@ -166,7 +167,7 @@ fn hostile_bodies(factory: &Factory) -> Vec<String> {
     in_der.chain(otherwise).collect()
 }
 
-/// Trouble of every kind, so that there is much to be said.
+/// Causes trouble of every kind, so that there is much to report.
 fn trouble(factory: &Factory) {
     let error = |status, code: &str| Effect::Error {
         status,
@@ -199,7 +200,7 @@ async fn address(log: &mut Lines<BufReader<ChildStderr>>, seen: &mut String) -> 
     panic!("it does not listen: {seen}");
 }
 
-/// All that the ledger holds, as text.
+/// Returns the contents of the ledger, as text.
 async fn ledger(pool: &PgPool) -> String {
     let mut all = String::new();
     for table in ["targets", "batches", "registrations", "batch_counters"] {
@@ -214,7 +215,7 @@ async fn ledger(pool: &PgPool) -> String {
 async fn a_service_in_trouble_gives_no_secret_away() {
     let factory = factory().await;
     let ca = &factory.ca;
-    // One that is registered, with a warning, and one that is not.
+    // Twenty that get registered, one that is registered with a warning, and one that is rejected.
     let pems = [factory.leaves(20), vec![ca.not_yet_valid_leaf("early"), ca.flawed(Flaw::Expired, "late")]].concat();
     trouble(&factory);
     factory.enqueue(&pems).await;
@@ -252,18 +253,18 @@ async fn a_service_in_trouble_gives_no_secret_away() {
 
     let ledger = ledger(&factory.database.pool).await;
     assert!(ledger.contains(Code::PrivateKey.as_str()), "{ledger}");
-    // A request is kept to be sent again, so certificates are there.
+    // Requests are kept for resending, so certificates are present.
     assert_holds_none("the ledger", &ledger, &[]);
     let kept: Vec<(Vec<u8>, String)> =
         sqlx::query_as("select body, detail from quarantine").fetch_all(&factory.database.pool).await.unwrap();
     for (body, detail) in kept {
         assert_holds_none("the reason of a quarantine", &detail, &pems);
-        // A body is kept whole but for keys.
+        // A body is kept in full except for keys.
         assert_holds_none("a quarantined body", &String::from_utf8(body).unwrap().replace(BEARER, ""), &[]);
     }
 }
 
-/// Premise: where a row breaks a rule of its table, the server's answer repeats the row.
+/// Premise: if a row violates a constraint of its table, the server's error repeats the row.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_of_the_database_gives_no_row_away() {
     let factory = factory().await;
@@ -324,7 +325,7 @@ async fn commands_give_no_secret_away() {
     }
 }
 
-/// Premise: what is wrong with a URL is told, and the URL holds the password.
+/// Premise: errors about a URL are reported, and the URL contains the password.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_database_gives_no_password_away() {
     let mut factory = Factory::new(10.0).await;
@@ -348,7 +349,7 @@ async fn a_wrong_database_gives_no_password_away() {
     }
 }
 
-/// Premise: a panic prints the `Debug` of what it met.
+/// Premise: a panic prints the `Debug` form of values.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_panic_may_print_holds_no_secret() {
     let factory = factory().await;

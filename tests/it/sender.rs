@@ -1,4 +1,4 @@
-//! Sending parked jobs again, through a real ledger and the sandbox's SQS.
+//! Resending parked jobs, through a real ledger and the sandbox's SQS.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::factory::Factory;
 use crate::holds::{age, hold, opening, parked};
 use crate::ledger::{assert_counters_equal_the_rows, page};
 
-/// The row of a parked job for a certificate.
+/// Returns the row of a parked job for a certificate.
 fn waiting(n: u32, pem: &str) -> Row {
     let certificate = Certificate::from_pem(pem).unwrap();
     let mut row = Row { subject: certificate.id().0, certificate_id: Some(certificate.id()), ..parked(n) };
@@ -29,13 +29,13 @@ fn waiting(n: u32, pem: &str) -> Row {
     row
 }
 
-/// Parks jobs for what is over already.
+/// Parks jobs under a hold that is already released.
 async fn park(factory: &Factory, pems: &[String]) {
     let rows = (0..).zip(pems).map(|(n, pem)| waiting(n, pem)).collect();
     factory.ledger.record(&page(rows)).await.unwrap();
 }
 
-/// A worker's sender, running.
+/// A running sender of a worker.
 struct Running {
     task: JoinHandle<()>,
     metrics: Arc<Metrics>,
@@ -103,7 +103,7 @@ async fn a_hold_that_lasts_is_probed_with_one_job() {
     age(&factory.database, "2 minutes").await;
     let sender = Running::start(&factory);
     factory.until("a probe is sent", async |_| sender.n_sent("probe") == 1).await;
-    // What comes after is sent: so the probe's turn is over, and there was no second.
+    // Later jobs are sent, so the probe's turn is over, and there was no second probe.
     factory.ledger.release_at_once(&hold()).await.unwrap();
     until_no_hold_is_left(&factory).await;
     assert_eq!((sender.n_sent("probe"), sender.n_sent("release"), n_messages(&factory)), (1, 19, 20));
@@ -121,7 +121,7 @@ async fn a_hold_for_which_nothing_waits_goes() {
     assert_eq!(n_messages(&factory), 0);
 }
 
-/// SQS takes ten messages and 1 MiB a call; these have 130 kB each.
+/// SQS accepts ten messages and 1 MiB per call; these have 130 kB each.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_largest_jobs_are_sent_in_calls_that_sqs_takes() {
     let factory = Factory::new(1000.0).await;
@@ -151,7 +151,7 @@ async fn what_sqs_did_not_take_waits_and_is_sent_later() {
         Effect::Error { status: 500, code: "InternalError".into(), message: "as ordered".into(), executed: false };
     for effect in [
         partly("InternalError", false),
-        // SQS calls throttles and denials the sender's fault.
+        // SQS reports throttles and denials as sender faults.
         partly("RequestThrottled", true),
         partly("KMS.AccessDeniedException", true),
         failing,
@@ -165,7 +165,7 @@ async fn what_sqs_did_not_take_waits_and_is_sent_later() {
     }
 }
 
-/// The sender dies after SQS took messages and before it could note it.
+/// The sender dies after SQS accepted messages and before it could record that.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_that_dies_between_sending_and_noting_loses_nothing() {
     let factory = Factory::new(1000.0).await;
@@ -177,7 +177,7 @@ async fn a_sender_that_dies_between_sending_and_noting_loses_nothing() {
     drop(dying);
     factory.sandbox.faults().clear(lost);
     assert_eq!(factory.ledger.waiting(&hold(), None, 100).await.unwrap().len(), 50);
-    // The lease of the dead runs out.
+    // The lease of the dead sender expires.
     age(&factory.database, "1 minute").await;
     let _sender = Running::start(&factory);
     until_no_hold_is_left(&factory).await;
@@ -206,7 +206,7 @@ async fn a_job_that_does_not_read_back_stays_and_holds_up_no_other() {
     assert_eq!((status.as_str(), detail.as_str(), is_waiting), ("parked", "it cannot be sent again: detail", false));
 }
 
-/// What a replay will do: rows of any bad status, marked by hand.
+/// What a replay does: rows with any failed status, marked by hand.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_job_that_somebody_marks_is_sent_as_it_was() {
     let factory = Factory::new(1000.0).await;

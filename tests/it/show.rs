@@ -1,4 +1,4 @@
-//! `muster show`: a certificate by every name that it has, as a person and as a script see it.
+//! `muster show`: a certificate by each of its names, as a person and as a script see it.
 
 use aws_sdk_iot::types::CertificateStatus as AwsStatus;
 use muster::aws::identity;
@@ -12,7 +12,7 @@ use crate::database::Database;
 use crate::factory::Factory;
 use crate::ledger::{page, row};
 
-/// What `muster show` says: exit code, data, talk.
+/// Runs `muster show`; returns exit code, standard output and standard error.
 async fn show(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, String) {
     factory.spawn(&[&["show"], arguments].concat()).end().await
 }
@@ -23,7 +23,7 @@ pub(crate) async fn known(factory: &Factory, arguments: &[&str]) -> Value {
     serde_json::from_str(&stdout).unwrap()
 }
 
-/// Sends a certificate in two batches and lets both end.
+/// Sends a certificate in two batches and waits for both outcomes.
 async fn in_two_batches(factory: &Factory, pem: &str) {
     for batch in ["batch", "second"] {
         let mut job = Factory::job(pem);
@@ -189,7 +189,7 @@ async fn a_hundred_rows_are_shown_and_more_are_told() {
     assert!(stdout.ends_with("\nthere are more rows: only the first 100 are shown\n"), "{stdout}");
 }
 
-/// Each name is looked up by its index, in a ledger large enough for that to pay.
+/// Each name is looked up through its index, in a ledger large enough for that to pay off.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_look_up_goes_by_an_index() {
     let database = Database::fresh().await;
@@ -205,7 +205,7 @@ async fn every_look_up_goes_by_an_index() {
     assert_eq!(ledger.entries_of_certificate(bad, 101).await.unwrap().len(), 1);
     assert_eq!(ledger.entries_of_serial(&[vec![0, 0, 0, 7]], 101).await.unwrap().len(), 1);
     assert_eq!(ledger.entries_of_ref("SN-7", 101).await.unwrap().len(), 1);
-    // The figures of a connection are there when it has ended.
+    // The statistics of a connection are available once it is closed.
     ledger.close().await;
     let used = async || -> Vec<String> {
         sqlx::query_scalar("select indexrelname::text from pg_stat_user_indexes where idx_scan > 0")

@@ -1,5 +1,5 @@
-//! `muster status` names whatever stops or slows the work, soon and with the command that fixes it; the gauges of every worker
-//! say the same.
+//! `muster status` promptly names whatever stops or slows the work, with the command that fixes it; the gauges of every
+//! worker agree.
 
 use std::collections::BTreeSet;
 
@@ -13,21 +13,21 @@ use crate::factory::{BATCH, Factory, Program, count_only};
 use crate::status::missing::quiet_for;
 use crate::status::{numbers, send, status};
 
-/// What `muster status` reports without a batch.
+/// Returns what `muster status` reports without a batch.
 async fn listing(factory: &Factory) -> Value {
     let (code, data, said) = status(factory, &["--json"]).await;
     assert_eq!(code, Some(0), "{said}");
     serde_json::from_str(&data).unwrap()
 }
 
-/// The kinds of the obstacles, each with its severity.
+/// Returns the kinds of the obstacles, each with its severity.
 fn kinds(listing: &Value) -> BTreeSet<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let obstacles = listing["obstacles"].as_array().unwrap().iter();
     obstacles.map(|obstacle| (text(&obstacle["kind"]), text(&obstacle["severity"]))).collect()
 }
 
-/// Waits until `muster status` names an obstacle, and returns what it says about it.
+/// Waits until `muster status` names an obstacle, and returns what it reports about it.
 async fn until_named(factory: &Factory, kind: &str, severity: &str) -> Value {
     let wanted = (kind.to_owned(), severity.to_owned());
     factory.until(kind, async |f| kinds(&listing(f).await).contains(&wanted)).await;
@@ -135,7 +135,7 @@ async fn a_pause_is_named_first() {
     worker.end().await;
 }
 
-/// Premise: dead letters and quarantined messages had to be looked for elsewhere.
+/// Premise: dead letters and quarantined messages were only visible elsewhere.
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_letters_and_quarantined_messages_stand_beside_what_is_missing() {
     let factory = Factory::new(1000.0).await;
@@ -190,7 +190,7 @@ async fn parked_jobs_wait_for_a_hold_until_it_is_over() {
     assert_eq!(numbers(&factory, &[]).await["parked"], 0);
 }
 
-/// Premise: a batch was unknown until its first outcome, which a denial or a long backlog puts off.
+/// Premise: a batch was unknown until its first outcome, which a denial or a long backlog delays.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_known_from_its_first_message_on() {
     let factory = Factory::new(1000.0).await;
@@ -279,7 +279,7 @@ async fn last_progress_is_absent_before_the_first_outcome() {
     worker.end().await;
 }
 
-/// Premise: `muster status` and `muster doctor` wrote a count into the ledger, so whoever may only read could not ask.
+/// Premise: `muster status` and `muster doctor` wrote a count into the ledger, so a read-only role could not use them.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_may_only_read_can_ask_for_the_status() {
     let factory = Factory::new(1000.0).await;
@@ -296,7 +296,7 @@ async fn whoever_may_only_read_can_ask_for_the_status() {
     }
 }
 
-/// A URL to which a further parameter can be added.
+/// Returns a URL to which another parameter can be appended.
 fn with_parameters(url: &str) -> String {
     if url.contains('?') { url.to_owned() } else { format!("{url}?application_name=reader") }
 }

@@ -17,7 +17,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::factory::{BATCH, Factory};
 
-/// What `muster status` says: exit code, data, talk.
+/// Runs `muster status`; returns exit code, standard output and standard error.
 pub(crate) async fn status(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, String) {
     factory.spawn(&[&["status"], arguments].concat()).end().await
 }
@@ -110,7 +110,7 @@ async fn a_learnt_rate_is_told_with_its_changes_and_the_time_that_is_left() {
 
     let muster_sandbox::SandboxSettings { account: id, region, .. } = muster_sandbox::SandboxSettings::default();
     let quota = Quota { account: Account { id, region }, operation: Operation::RegisterCertificate };
-    // The ledger tells the quota that the workers have, whatever these settings say.
+    // The ledger returns the quota that the workers have, whatever these settings say.
     let ceiling = &mut factory.config.targets.get_mut("default").unwrap().rates.register_certificate;
     *ceiling = Rate::new(7.0).unwrap();
     let lease = factory.ledger.lease(&quota, 1).await.unwrap();
@@ -164,7 +164,7 @@ async fn a_batch_that_is_not_there_is_an_error_that_names_the_likely_ones() {
     assert!(said.contains("hint: the latest batches are batch;"), "{said}");
 }
 
-/// The shape that scripts rely on: no field may go or change its kind.
+/// The shape that scripts rely on: no field may disappear or change its type.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_json_has_a_stable_shape() {
     let factory = Factory::new(1000.0).await;

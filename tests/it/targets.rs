@@ -1,4 +1,4 @@
-//! Several accounts and regions in one service, each with credentials of its own.
+//! Several accounts and regions in one service, each with its own credentials.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::factory::{Factory, Program, Serving, count_only};
 /// The account and region of the second target.
 const SECOND: (&str, &str) = ("222222222222", "eu-central-1");
 
-/// The role that the second target asks for.
+/// The role that the second target requires.
 fn role() -> Role {
     let arn = format!("arn:aws:iam::{}:role/muster", SECOND.0);
     Role { arn: arn.parse().unwrap(), external_id: Some("plant-3".to_owned()) }
@@ -27,7 +27,7 @@ fn settings(role: Option<Role>) -> muster_sandbox::SandboxSettings {
     muster_sandbox::SandboxSettings { account: SECOND.0.to_owned(), region: SECOND.1.to_owned(), role, ..count_only() }
 }
 
-/// A factory with a second target.
+/// Creates a factory with a second target.
 async fn two_targets(role: Option<Role>) -> (Factory, Sandbox) {
     let mut factory = Factory::new(200.0).await;
     let second = factory.add_target("second", settings(role)).await;
@@ -41,7 +41,7 @@ async fn enqueue(factory: &Factory, target: &str, n: usize) {
     factory.send(&pems.map(job).collect::<Vec<_>>()).await;
 }
 
-/// How many rows have each target, account, region and code.
+/// Returns how many rows there are for each target, account, region and code.
 async fn rows(factory: &Factory) -> Vec<(String, String, String, String, i64)> {
     let counts = "select target, account, region, code, count(*) from registrations group by 1, 2, 3, 4 order by 1, 4";
     sqlx::query_as(counts).fetch_all(&factory.database.pool).await.unwrap()
@@ -51,7 +51,7 @@ fn row(target: &str, (account, region): (&str, &str), n: i64) -> (String, String
     (target.to_owned(), account.to_owned(), region.to_owned(), "ok".to_owned(), n)
 }
 
-/// How many calls had an answer.
+/// Returns how many calls got an answer.
 fn answers(sandbox: &Sandbox, operation: ApiOperation, answer: &str) -> usize {
     sandbox.ledger().summary(operation).answers.get(answer).copied().unwrap_or_default()
 }
@@ -60,7 +60,7 @@ async fn all_are_in(factory: &Factory, n: u64) {
     factory.until("all are in", async |f| f.ends().await == BTreeMap::from([(Code::Ok, n)])).await;
 }
 
-/// Waits until the breaker of the second target is open for a reason.
+/// Waits until the circuit breaker of the second target is open for a reason.
 async fn until_open(factory: &Factory, service: &Serving, reason: &str) {
     let is_open = async |_: &Factory| {
         let readiness = service.readiness().await;
@@ -95,7 +95,7 @@ async fn the_role_of_a_target_is_assumed_once_for_all_its_calls() {
     assert_eq!(second.ledger().n_calls(), 32, "one call to assume the role, and one to ask whose it is");
 }
 
-/// The SDK would keep the credentials for the hour that they were given out for.
+/// The SDK would keep the credentials for the hour for which they were issued.
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_that_end_before_their_time_are_replaced_without_a_restart() {
     let (mut factory, second) = two_targets(Some(role())).await;
@@ -125,7 +125,7 @@ async fn a_target_that_is_denied_at_the_start_holds_up_no_other_and_follows_afte
     let service = factory.serve().await;
     until_open(&factory, &service, "AWS does not let us assume the role: AccessDenied: User: ").await;
     factory.until("the first target's are in", async |f| f.ends().await.get(&Code::Ok) == Some(&20)).await;
-    // It is asked again at a probe, and denied again.
+    // It is asked again at a probe, and denies again.
     factory.until("it is asked again", async |_| answers(&second, ApiOperation::AssumeRole, "AccessDenied") > 1).await;
     assert_eq!(second.ledger().summary(ApiOperation::RegisterCertificate).calls, 0);
     second.set_role(Some(Role { external_id: Some("plant-4".to_owned()), ..role() }));
@@ -229,11 +229,11 @@ async fn two_names_of_one_account_and_region_share_its_quota() {
     let mut arrivals =
         calls.iter().filter(|call| call.operation == ApiOperation::RegisterCertificate).map(|c| c.arrived);
     let (first, last) = (arrivals.next().unwrap(), arrivals.next_back().unwrap());
-    // 59 periods of 25 ms, less a burst of 4; at twice the rate it would be half of that.
+    // 59 periods of 25 ms, less a burst of 4; at twice the rate it would take half as long.
     assert!(last.saturating_sub(first) > Duration::from_millis(1100), "{first:?} to {last:?}");
 }
 
-/// Writes the keys of a new session into a profile file, as a tool of the operator would.
+/// Writes the keys of a new session into a profile file, as an operator's tool would.
 async fn write_profile(factory: &Factory, file: &Path) {
     let sts = aws_sdk_sts::Client::new(&identity::load(&factory.config.aws.access()).await);
     let call = sts.assume_role().role_arn(role().arn.as_str()).role_session_name("operator").external_id("plant-3");

@@ -1,4 +1,4 @@
-//! What goes wrong at AWS, and that no certificate is lost or blamed for it.
+//! What goes wrong with AWS, and that no certificate is lost or blamed for it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use serde_json::Value;
 
 use crate::factory::Factory;
 
-/// A fault that strikes some calls.
+/// Creates a fault that strikes the given number of calls.
 fn fault(operation: ApiOperation, effect: Effect, calls: u64) -> Fault {
     Fault { operation, effect, calls: Some(calls), seconds: None, probability: None, seed: 0 }
 }
 
-/// A factory whose workers wait shortly between attempts.
+/// Creates a factory whose workers wait only briefly between attempts.
 async fn factory() -> Factory {
     let mut factory = Factory::new(1000.0).await;
     hasten(&mut factory.config);
@@ -33,7 +33,7 @@ fn error(code: &str, status: u16, executed: bool) -> Effect {
     Effect::Error { status, code: code.into(), message: "as ordered".into(), executed }
 }
 
-/// The end of the only certificate: code, detail and attempts.
+/// Returns the outcome of the only certificate: code, detail and attempts.
 async fn the_end(factory: &Factory) -> (String, String, Value) {
     sqlx::query_as("select code, coalesce(detail, ''), attempts from registrations")
         .fetch_one(&factory.database.pool)
@@ -41,7 +41,7 @@ async fn the_end(factory: &Factory) -> (String, String, Value) {
         .unwrap()
 }
 
-/// Registers one certificate, whose first calls meet an effect, and tells its end.
+/// Registers a certificate whose first calls meet an effect; returns its outcome.
 async fn end_after(effect: Effect, calls: u64) -> (String, String, Value) {
     let mut factory = factory().await;
     if matches!(effect, Effect::Hang { .. }) {
@@ -159,7 +159,7 @@ async fn a_long_throttle_blames_nobody() {
     assert_eq!((factory.ends().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 10)]), 310));
 }
 
-/// Whatever the answers, calls keep the rate.
+/// Whatever the answers, calls keep to the rate.
 #[tokio::test(flavor = "multi_thread")]
 async fn retries_keep_the_rate_too() {
     let mut factory = Factory::new(50.0).await;
@@ -170,8 +170,8 @@ async fn retries_keep_the_rate_too() {
     factory.enqueue(&factory.leaves(50)).await;
     factory.drain().await;
     assert_eq!(factory.n_calls(), 150);
-    // With a token for each it takes 2.88 s at least, with tokens for the first calls only 0.9 s; a slow machine can
-    // but delay the first arrival a little.
+    // With a permit for each call it takes at least 2.88 s, with permits for first calls only 0.9 s. A slow machine can
+    // only delay the first arrival a little.
     let calls = factory.sandbox.ledger().calls();
     let calls = calls.iter().filter(|call| call.operation == ApiOperation::RegisterCertificate);
     let arrivals: Vec<_> = calls.map(|call| call.arrived).collect();
@@ -225,7 +225,7 @@ async fn a_message_that_a_stale_receipt_did_not_delete_costs_no_second_call() {
 async fn a_message_delivered_twice_at_once_costs_one_call() {
     let factory = factory().await;
     factory.sandbox.faults().set(fault(ApiOperation::ReceiveMessage, Effect::DeliverTwice, 1)).unwrap();
-    // So the first delivery is still in flight when the next receive comes.
+    // So the first delivery is still in flight when the next receive arrives.
     let slow = Effect::Latency { milliseconds: 500, up_to: None };
     factory.sandbox.faults().set(fault(ApiOperation::RegisterCertificate, slow, 5)).unwrap();
     factory.enqueue(&factory.leaves(5)).await;
@@ -251,7 +251,7 @@ async fn sqs_failing_for_a_while_stops_nothing_for_good() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_takes_longer_than_the_visibility_time_out_is_not_made_twice() {
     let factory = factory().await;
-    // The queue's visibility time-out is 2 s.
+    // The queue's visibility timeout is 2 s.
     let slow = Effect::Latency { milliseconds: 3500, up_to: None };
     factory.sandbox.faults().set(fault(ApiOperation::RegisterCertificate, slow, 5)).unwrap();
     factory.enqueue(&factory.leaves(5)).await;

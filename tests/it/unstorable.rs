@@ -1,4 +1,4 @@
-//! Rows that Postgres refuses, and errors of Postgres that no row is to blame for.
+//! Rows that Postgres refuses, and Postgres errors that are no row's fault.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::factory::Factory;
 use crate::ledger::assert_counters_equal_the_rows;
 
-/// Has Postgres raise an error for every new row for which a condition holds.
+/// Makes Postgres raise an error for every new row that meets a condition.
 async fn refuse(factory: &Factory, condition: &str, sqlstate: &str) {
     for sql in [
         "create sequence n_refused".to_owned(),
@@ -34,7 +34,7 @@ async fn refuse(factory: &Factory, condition: &str, sqlstate: &str) {
     }
 }
 
-/// Sends 30 jobs; the 11th is an expired certificate with the name `bad`.
+/// Sends 30 jobs; the 11th is an expired certificate named `bad`.
 async fn send(factory: &Factory) {
     let mut bodies = Vec::new();
     for n in 0..30 {
@@ -89,8 +89,8 @@ async fn a_request_that_postgres_refuses_is_left_out_at_last() {
     assert_eq!(bad_row(&factory).await, ("expired".to_owned(), "unstorable: 22P05".to_owned(), false));
 }
 
-/// Has Postgres refuse every value that nothing depends on, in every table that a page of outcomes is written to. What
-/// stays is the outcome: keys, status, code, times and counts, and the request of a job that is to be resent.
+/// Makes Postgres refuse every value that nothing depends on, in every table to which a page of outcomes is written.
+/// What remains is the outcome: keys, status, code, times and counts, and the request of a job to be resent.
 async fn refuse_what_is_free(factory: &Factory) {
     let free_of_a_row = "new.detail not like 'unstorable: %' or new.attempts <> '[]' or new.other_names <> '[]'
         or new.ref is not null or new.source is not null or new.serial is not null or new.certificate is not null
@@ -143,7 +143,7 @@ async fn an_outcome_is_recorded_where_postgres_refuses_every_value_that_nothing_
     bodies.push("no job".to_owned());
     factory.send(&bodies).await;
     factory.drain().await;
-    // A copy, so that a row that is there is updated, too.
+    // A copy, so that an existing row is updated, too.
     factory.send(&bodies[..1]).await;
     factory.drain().await;
     let wanted = [(Code::Ok, 2), (Code::Expired, 1), (Code::IssuerInactive, 1)];
@@ -197,7 +197,7 @@ async fn a_row_that_cannot_be_written_at_all_keeps_its_message_and_holds_up_no_o
     assert_counters_equal_the_rows(&factory.database).await;
 }
 
-/// Has Postgres fail so often in a row that halving would have reached a single row, and blanked it or given it up.
+/// Makes Postgres fail so often in a row that halving would have reached a single row, and blanked it or given it up.
 async fn fail_whole_pages(sqlstate: &str, class: &str) {
     let factory = Factory::new(1000.0).await;
     refuse(&factory, "nextval('n_refused') <= 8", sqlstate).await;

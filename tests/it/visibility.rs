@@ -1,4 +1,4 @@
-//! What is held stays hidden from everybody else, for as long as it may.
+//! Held messages stay hidden from every other receiver, for as long as allowed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::factory::Factory;
 
-/// A queue, and a heartbeat for what is held of it.
+/// A queue, and a heartbeat for the messages held from it.
 struct Ward {
     sandbox: Sandbox,
     queue: Queue,
@@ -50,7 +50,7 @@ impl Ward {
         }
     }
 
-    /// Begins to beat; ends where it is dropped.
+    /// Starts the heartbeat; dropping the result stops it.
     fn beat(&self, held_max: Duration) -> tokio_util::task::AbortOnDropHandle<()> {
         let heartbeat = Heartbeat {
             queue: self.queue.clone(),
@@ -91,7 +91,8 @@ impl Ward {
     }
 }
 
-/// The first receives 2.5 s after the start, the second after 5 s: two and a half times the visibility time-out.
+/// The first job gets its permit 2.5 s after the start, the second after 5 s: two and a half times the visibility
+/// timeout.
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_that_wait_for_a_token_are_delivered_once() {
     let mut factory = Factory::new(1000.0).await;
@@ -119,7 +120,7 @@ async fn jobs_that_wait_for_the_next_attempt_are_delivered_once() {
     assert!((3..=30).contains(&beats), "{beats} calls kept 25 messages hidden for 5 s, ten a call, each second");
 }
 
-/// Each effect strikes two calls; the third comes well before the message shows.
+/// Each effect strikes two calls; the third is made well before the message becomes visible.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_extension_that_fails_is_tried_again_before_the_message_shows() {
     let error =
@@ -178,7 +179,7 @@ async fn a_message_that_is_held_too_long_is_let_go() {
     drop(held);
 }
 
-/// SQS refuses what would go past twelve hours, so a long time-out must not be extended as long as a short one.
+/// SQS refuses to extend a timeout past twelve hours, so a long timeout must not be extended by as much as a short one.
 #[tokio::test]
 async fn an_extension_past_twelve_hours_is_not_asked_for() {
     let ward = Ward::new(Duration::from_hours(12)).await;

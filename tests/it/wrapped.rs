@@ -1,4 +1,4 @@
-//! Bodies around which another service put an envelope, and bodies with a byte order mark.
+//! Bodies wrapped in an envelope by another service, and bodies with a byte order mark.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::factory::Factory;
 
-/// Reasons and explanations of what is in quarantine.
+/// Returns the reasons and explanations of the quarantined messages.
 async fn quarantined(factory: &Factory) -> Vec<(String, String)> {
     let query = sqlx::query_as("select reason, detail from quarantine order by detail");
     query.fetch_all(&factory.database.pool).await.unwrap()

@@ -1,8 +1,8 @@
-"""The bugs that the tests must catch: what is replaced where, and which tests fail then."""
+"""The bugs that the tests must catch: what to replace in which file, and which tests must then fail."""
 
 from dataclasses import dataclass
 
-# Which tests: of a crate by themselves, or all together.
+# The kinds of tests: unit tests of one crate, or the integration tests.
 LIB, IT = ("--package", "muster", "--lib"), ("--package", "muster", "--test", "it")
 CORE, SANDBOX = ("--package", "muster-core", "--lib"), ("--package", "muster-sandbox", "--lib")
 
@@ -75,7 +75,7 @@ BUGS = [
         IT,
         "unstorable::a_full_disk_is_tried_again_with_the_whole_page",
     ),
-    # Nobody is blamed.
+    # No wrong blame.
     bug(
         "already registered is a failure",
         "src/aws/attempts/retry.rs",
@@ -359,7 +359,7 @@ BUGS = [
         IT,
         "ledger::two_recorders_with_the_same_keys_neither_deadlock_nor_miscount",
     ),
-    # What comes in, and what must not get out.
+    # Intake, and secrecy.
     bug(
         "an expired certificate passes",
         "crates/core/src/precheck.rs",
@@ -579,7 +579,7 @@ BUGS = [
         IT,
         "operations::namesakes::a_conflict_waits_for_a_ledger_that_cannot_tell_the_ca",
     ),
-    # What operators order.
+    # Operator commands.
     bug(
         "a replay chooses a row again",
         "src/ledger/replay/choose.rs",
@@ -740,7 +740,7 @@ BUGS = [
         IT,
         "prune::what_is_under_way_stays_and_counts",
     ),
-    # Nothing is ignored silently, and no CA is sent in the place of a device.
+    # Nothing is ignored silently, and no CA is sent instead of a device certificate.
     bug(
         "damaged markers are ignored",
         "crates/core/src/certificate/pem/marker.rs",
@@ -830,7 +830,7 @@ BUGS = [
         IT,
         "intake::unusual::a_serial_number_of_another_type_is_rejected",
     ),
-    # Everything has a bound.
+    # Everything is bounded.
     bug(
         "an index over a serial number of any length",
         "migrations/0008_certificates_by_serial.sql",
@@ -1073,7 +1073,7 @@ BUGS = [
         IT,
         "doubt::pruning_beside_recording_never_deadlocks_whatever_the_collation",
     ),
-    # Trouble around the process.
+    # Trouble outside the process.
     bug(
         "a log line that cannot be written is not counted",
         "src/telemetry/lines.rs",
@@ -1353,7 +1353,7 @@ BUGS = [
         IT,
         "quota::a_clock_that_was_set_back_holds_no_lease_up_and_grants_no_place_twice",
     ),
-    # What the tool says.
+    # Messages of the tool.
     bug(
         "a batch that was just announced is missing",
         "src/ledger/reading.rs",

@@ -1,25 +1,25 @@
-//! Wrong clocks for single processes: `libfaketime`, where the machine has it.
+//! Wrong clocks for single processes, using `libfaketime` if it is installed.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Where Debian puts it.
+/// Where Debian installs it.
 const FOLDERS: [&str; 3] = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib"];
 
-/// Makes the clock of a process wrong, at any time.
+/// Makes the clock of a process wrong, adjustable at any time.
 #[derive(Clone, Debug)]
 pub(crate) struct Faketime {
     library: PathBuf,
-    /// Holds how far the clock is off; read at every look at the clock.
+    /// Contains the clock's offset; read whenever the process reads the clock.
     file: PathBuf,
 }
 
 impl Faketime {
-    /// None, and a line that says so, where the machine has no `libfaketime`.
+    /// Returns `None`, and prints that this is skipped, if `libfaketime` is not installed.
     pub(crate) fn find(file: PathBuf) -> Option<Self> {
         let libraries = FOLDERS.iter().map(|folder| PathBuf::from(folder).join("faketime/libfaketimeMT.so.1"));
         let Some(library) = libraries.into_iter().find(|library| library.exists()) else {
-            eprintln!("SKIPPED: clocks do not jump, as libfaketime is not here");
+            eprintln!("SKIPPED: clocks do not jump, because libfaketime is not installed");
             return None;
         };
         let faketime = Self { library, file };
@@ -27,7 +27,8 @@ impl Faketime {
         Some(faketime)
     }
 
-    /// What puts a program under the wrong clock. What it measures time spans with stays right, as on a real machine.
+    /// Returns the environment that gives a program the wrong clock. Its monotonic clock stays right, as on a real
+    /// machine.
     pub(crate) fn environment(&self) -> Vec<(&'static str, OsString)> {
         vec![
             ("LD_PRELOAD", self.library.clone().into()),
@@ -37,7 +38,7 @@ impl Faketime {
         ]
     }
 
-    /// Lets the clock be off by so many seconds.
+    /// Sets the clock's offset to `seconds`.
     pub(crate) fn set(&self, seconds: i64) {
         let new = self.file.with_extension("new");
         std::fs::write(&new, format!("{seconds:+}\n")).unwrap();

@@ -1,4 +1,4 @@
-//! How late this process itself runs: calls that wait for it arrive in a heap, and no worker is to blame for that.
+//! How late this process itself runs: calls delayed by it arrive in bursts that are not the workers' fault.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use muster_core::rate::{Rate, burst_of};
 use tokio::task::JoinSet;
 
-/// How often is looked at the clock.
+/// How often the clock is checked.
 const EVERY: Duration = Duration::from_millis(5);
 
-/// Lateness below this is everybody's.
+/// Lateness below this is normal.
 const WORTH_NOTING: Duration = Duration::from_millis(15);
 
 /// When this process ran late, and by how much.
@@ -32,8 +32,8 @@ impl Lag {
         });
     }
 
-    /// The seconds that have more calls than all workers together may make: how many, and when the last arrived. Granted
-    /// is what this process itself was late by. Arrivals are times since `started`.
+    /// Returns the seconds with more calls than all workers together may make: how many calls, and when the last one
+    /// arrived. Allows for the time by which this process itself was late. Arrivals are times since `started`.
     pub(crate) fn crowded(&self, rate: Rate, started: Instant, arrivals: &[Duration]) -> Vec<(usize, Duration)> {
         let (mut first, mut crowded) = (0, Vec::new());
         for (last, &arrived) in arrivals.iter().enumerate() {
@@ -51,14 +51,15 @@ impl Lag {
         crowded
     }
 
-    /// The sum of what this process was late by between two instants.
+    /// Returns the total time by which this process was late between two instants.
     pub(crate) fn between(&self, from: Instant, to: Instant) -> Duration {
         let noted = self.0.lock().unwrap();
         noted.iter().filter(|(at, late)| *at + *late >= from && *at <= to).map(|(_, late)| *late).sum()
     }
 }
 
-/// Calls a second of all workers together that may arrive, whatever happens; the share on top is the network's.
+/// Returns the maximum number of calls that all workers together may make in any second. The 5 % on top allow for
+/// network jitter.
 pub(crate) fn calls_a_second_max(rate: Rate) -> f64 {
     (rate.per_second() + f64::from(burst_of(rate)) + 1.0) * 1.05
 }

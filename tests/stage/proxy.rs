@@ -1,4 +1,4 @@
-//! A proxy in front of Postgres that delays, stalls, swallows, cuts and refuses.
+//! A proxy in front of Postgres that delays, stalls, swallows, cuts and refuses connections.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,28 +11,28 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
-/// What happens to bytes on their way.
+/// What happens to bytes in transit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Conduct {
     Forward,
-    /// Each piece comes so much later.
+    /// Each piece is delayed by this time.
     Delay(Duration),
-    /// So many bytes a second come through on each connection.
+    /// Each connection forwards this many bytes per second.
     Narrow(u32),
     /// Everything waits until the conduct changes.
     Stall,
-    /// Everything is lost and nobody is told; what was established stays dead.
+    /// Everything is lost silently; connections that were established stay dead.
     Swallow,
-    /// Connections end, new ones too.
+    /// Connections are closed, new ones too.
     Refuse,
 }
 
 /// Where a connection is cut, once.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Cut {
-    /// When the program commits: before the server hears of it, or when it has done it.
+    /// When the program commits: before the server receives the COMMIT, or after it executed it.
     AtCommit { executed: bool },
-    /// When so many more bytes came from the server.
+    /// After this many more bytes from the server.
     AfterBytes(usize),
 }
 
@@ -53,7 +53,7 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Proxy {
-    /// Starts a proxy in front of the server of a URL.
+    /// Starts a proxy in front of the server at `url`.
     pub(crate) async fn before(url: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -77,12 +77,12 @@ impl Proxy {
         self.rules.conduct.send_replace(conduct);
     }
 
-    /// Orders a cut.
+    /// Arms a cut.
     pub(crate) fn cut(&self, cut: Cut) {
         *self.rules.cut.lock().unwrap() = Some(cut);
     }
 
-    /// How many cuts have been made.
+    /// Returns how many cuts were made.
     pub(crate) fn n_cuts(&self) -> usize {
         self.rules.n_cuts.load(Ordering::Relaxed)
     }
@@ -101,7 +101,7 @@ async fn accept(listener: TcpListener, rules: Arc<Rules>) {
     }
 }
 
-/// Relays until an end: of a side, of the connection by order, or of what is refused from now on.
+/// Relays until either side closes, a cut strikes, or connections are refused.
 async fn converse(mut client: TcpStream, rules: &Rules) -> std::io::Result<()> {
     let mut server = rules.connect().await?;
     let mut is_dead = false;
@@ -118,7 +118,7 @@ async fn converse(mut client: TcpStream, rules: &Rules) -> std::io::Result<()> {
                     server.write_all(sent).await?;
                 }
                 if rules.cuts_behind(sent) {
-                    // The answer says that it is done.
+                    // The answer shows that the commit is done.
                     return server.read(&mut down).await.map(drop);
                 }
             }
@@ -146,13 +146,13 @@ impl Rules {
         })
     }
 
-    /// Waits until connections shall end.
+    /// Waits until connections must be closed.
     async fn refuses(&self) {
         let mut conduct = self.conduct.subscribe();
         conduct.wait_for(|conduct| *conduct == Conduct::Refuse).await.map(drop).unwrap();
     }
 
-    /// Waits as long as so many bytes wait; false where they are lost.
+    /// Waits as long as `n` bytes are held back; returns false if they are lost.
     async fn passes(&self, n: usize) -> bool {
         let mut conduct = self.conduct.subscribe();
         let conduct = *conduct.wait_for(|conduct| *conduct != Conduct::Stall).await.unwrap();

@@ -1,4 +1,4 @@
-//! A queue of a sandbox, as workers that are killed on purpose want it.
+//! A sandbox queue configured for workers that are killed on purpose.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use muster::aws::queue::{self, Attributes, Queue};
 use muster::config::access::{Access, Credentials};
 use muster_sandbox::Sandbox;
 
-/// Makes a queue whose messages stay hidden for so long once they are received.
+/// Creates a queue with the given visibility timeout.
 pub(crate) async fn create(sandbox: &Sandbox, name: &str, visibility_timeout: Duration) -> Queue {
     let access = Access {
         region: Some("us-east-1".to_owned()),
@@ -19,7 +19,7 @@ pub(crate) async fn create(sandbox: &Sandbox, name: &str, visibility_timeout: Du
     let attributes = Attributes {
         visibility_timeout,
         retention: Duration::from_hours(96),
-        // A kill burns a receive: that is the nature of SQS.
+        // Every kill uses up one receive: that is how SQS works.
         max_receive_count: Some(100),
         ..Attributes::default()
     };

@@ -1,7 +1,8 @@
-//! A Postgres of one test's own, which the test may stop, freeze, crash and start again on the same data.
+//! A private Postgres for one test, which the test can stop, freeze, crash and restart on the same data.
 //!
-//! It lives in the folder of an embedded server, which brings the programs and removes the folder in the end. Commits
-//! wait for the log but not for the disk: a crash of the server loses nothing, as in production; one of the machine would.
+//! It lives in the folder of an embedded server, which provides the programs and removes the folder at the end. Commits
+//! wait for the log but not for the disk: as in production, a crash of the server loses nothing; a crash of the machine
+//! would.
 
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
@@ -12,16 +13,16 @@ use std::time::{Duration, Instant};
 
 use muster_sandbox::postgres::{Postgres, PostgresSettings};
 
-/// Longest that the server may take to start or stop; far above what it takes.
+/// How long the server may take to start or stop; far more than it needs.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// In the socket's name, beside the embedded server's own.
+/// In the socket's name, next to the embedded server's own.
 const PORT: u16 = 5433;
 
 pub(crate) struct Server {
     host: Postgres,
     postmaster: Option<Child>,
-    /// Variables of its environment, from its next start on.
+    /// Environment variables, used from its next start on.
     pub(crate) environment: Vec<(&'static str, OsString)>,
 }
 
@@ -37,14 +38,14 @@ impl Server {
         server
     }
 
-    /// The URL of the database `postgres`; the server does not ask for the password.
+    /// Returns the URL of the database `postgres`; the server does not check the password.
     pub(crate) fn url(&self, password: &str) -> String {
         let (_, host) = self.host.url().split_once('@').unwrap();
         let (host, _) = host.rsplit_once(':').unwrap();
         format!("postgres://postgres:{password}@{host}:{PORT}/postgres")
     }
 
-    /// Stops it as an operator would: open transactions are rolled back, connections are told.
+    /// Stops it as an operator would: open transactions are rolled back, clients are notified.
     pub(crate) async fn go_down(&mut self) {
         let mut postmaster = self.postmaster.take().unwrap();
         kill("INT", postmaster.id());
@@ -55,7 +56,7 @@ impl Server {
         }
     }
 
-    /// Starts it on the data that it had.
+    /// Starts it on its existing data.
     pub(crate) async fn come_up(&mut self) {
         let mut postgres = self.command("postgres");
         postgres.arg("-D").arg(self.data()).arg("-k").arg(self.folder());
@@ -69,7 +70,7 @@ impl Server {
         }
     }
 
-    /// Stops all of its processes where they are, the established connections too.
+    /// Freezes all of its processes, including those of established connections.
     pub(crate) fn freeze(&self) {
         kill("STOP", self.pid());
         signal_all("STOP", &children(self.pid()));
@@ -84,7 +85,7 @@ impl Server {
         self.postmaster.as_ref().unwrap().id()
     }
 
-    /// A program of the embedded server, under its account.
+    /// Returns a command for a program of the embedded server, running under its account.
     fn command(&self, program: &str) -> Command {
         let started_with = std::fs::read_to_string(self.host.data_dir().join("postmaster.opts")).unwrap();
         let (postgres, _) = started_with.split_once(" \"").unwrap();
@@ -121,7 +122,7 @@ impl Drop for Server {
     }
 }
 
-/// Sends a signal; a process that is gone is fine.
+/// Sends a signal; does nothing if the process is gone.
 pub(crate) fn kill(signal: &str, pid: u32) {
     let _ = Command::new("kill").args(["-s", signal, &pid.to_string()]).stderr(Stdio::null()).status();
 }
@@ -132,14 +133,14 @@ fn signal_all(signal: &str, pids: &[u32]) {
     }
 }
 
-/// The children of the postmaster: the processes that serve connections, among others.
+/// Returns the children of the postmaster, including the processes that serve connections.
 fn children(postmaster: u32) -> Vec<u32> {
     let names = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name());
     let pids = names.filter_map(|name| name.to_str()?.parse().ok());
     pids.filter(|pid| parent(*pid) == Some(postmaster)).collect()
 }
 
-/// The parent of a process: the second field behind the name, which is in brackets.
+/// Returns the parent of a process: the second field after the name, which is in brackets.
 fn parent(pid: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()

@@ -1,4 +1,4 @@
-//! The workers: the real program on some seats, started again whenever it ends.
+//! The workers: the real program on several seats, restarted whenever it exits.
 
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -12,16 +12,16 @@ use tokio_util::sync::CancellationToken;
 use crate::server::kill;
 use crate::violations::Violations;
 
-/// The secret of the workers' AWS credentials: nobody may ever see it.
+/// The secret of the workers' AWS credentials, which must never leak.
 pub(crate) const AWS_CANARY: &str = "canary-of-the-aws-secret";
 
-/// Until a worker that ended is started again.
+/// How long until a worker that exited is restarted.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Bytes of log that wait for whoever reads it: as few as the system allows, so that they become too many.
+/// Size of the log pipe in bytes: the smallest that the system allows, so that it fills up.
 const LOG_PIPE: usize = 4096;
 
-/// What the workers are and were.
+/// The workers, present and past.
 pub(crate) struct Fleet {
     seats: Vec<Arc<Mutex<Seat>>>,
     tasks: JoinSet<()>,
@@ -33,34 +33,34 @@ pub(crate) struct Fleet {
 pub(crate) struct Recipe {
     pub(crate) settings: PathBuf,
     pub(crate) folder: PathBuf,
-    /// Texts that must never be seen.
+    /// Texts that must never leak.
     pub(crate) canaries: Vec<String>,
     pub(crate) violations: Violations,
 }
 
-/// The place of one worker at a time.
+/// The seat of one worker at a time.
 #[derive(Default)]
 struct Seat {
     pid: Option<u32>,
-    /// What the storm has done to the worker that sits there.
+    /// What the storm did to the current worker.
     was_killed: bool,
     was_frozen: bool,
     terminated_at: Option<Instant>,
     admin: Option<String>,
-    /// Until then, nobody reads what it says.
+    /// Its log is not read until then.
     log_ignored_until: Option<Instant>,
     ends: Vec<End>,
 }
 
-/// How a worker ended.
+/// How a worker exited.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct End {
     pub(crate) status: ExitStatus,
     pub(crate) was_killed: bool,
     pub(crate) was_frozen: bool,
-    /// Whether it got as far as to receive.
+    /// Whether it got as far as receiving messages.
     pub(crate) had_started: bool,
-    /// When it was told to end and how long it took.
+    /// When it was told to stop, and how long that took.
     pub(crate) terminated: Option<(Instant, Duration)>,
 }
 
@@ -74,7 +74,7 @@ impl Fleet {
         Self { seats, tasks, stop }
     }
 
-    /// Kills a worker; false where none sits there.
+    /// Kills a worker; returns false if the seat is empty.
     pub(crate) fn kill(&self, seat: usize) -> bool {
         self.signal(seat, "KILL", |seat| seat.was_killed = true)
     }
@@ -84,12 +84,12 @@ impl Fleet {
     }
 
     pub(crate) fn terminate(&self, seat: usize) -> bool {
-        // A second signal would end it at once.
+        // A second signal would make it exit at once.
         lock(&self.seats[seat]).terminated_at.is_none()
             && self.signal(seat, "TERM", |seat| seat.terminated_at = Some(Instant::now()))
     }
 
-    /// Lets what a worker says wait for a time: the pipe becomes full.
+    /// Stops reading a worker's log for a time, so that the pipe fills up.
     pub(crate) fn ignore_log(&self, seat: usize, time: Duration) {
         lock(&self.seats[seat]).log_ignored_until = Some(Instant::now() + time);
     }
@@ -102,17 +102,17 @@ impl Fleet {
         true
     }
 
-    /// Where the workers show their metrics.
+    /// Returns the addresses of the workers' metrics.
     pub(crate) fn admins(&self) -> Vec<String> {
         self.seats.iter().filter_map(|seat| lock(seat).admin.clone()).collect()
     }
 
-    /// How workers ended so far.
+    /// Returns how workers have exited so far.
     pub(crate) fn ends(&self) -> Vec<End> {
         self.seats.iter().flat_map(|seat| lock(seat).ends.clone()).collect()
     }
 
-    /// Ends every worker in order and starts none again.
+    /// Stops every worker gracefully and restarts none.
     pub(crate) async fn stop(mut self) -> Vec<End> {
         self.stop.cancel();
         for seat in 0..self.seats.len() {
@@ -124,13 +124,13 @@ impl Fleet {
 }
 
 impl Seat {
-    /// Gives the seat to a worker.
+    /// Assigns the seat to a worker.
     fn take(&mut self, pid: Option<u32>) {
         *self = Self { pid, ends: std::mem::take(&mut self.ends), ..Self::default() };
     }
 }
 
-/// Keeps a worker on a seat.
+/// Keeps a worker running on a seat.
 async fn occupy(i: usize, seat: Arc<Mutex<Seat>>, recipe: Recipe, stop: CancellationToken) {
     let log = tokio::fs::File::create(recipe.folder.join(format!("worker-{i}.log"))).await.unwrap();
     let log = Arc::new(tokio::sync::Mutex::new(log));
@@ -141,13 +141,13 @@ async fn occupy(i: usize, seat: Arc<Mutex<Seat>>, recipe: Recipe, stop: Cancella
         lock(&seat).take(worker.id());
         let reading = tokio::spawn(read(stderr, Arc::clone(&log), Arc::clone(&seat), recipe.clone()));
         if stop.is_cancelled() {
-            // The fleet was told to stop between our look and the start.
+            // The fleet was told to stop between the check and the start.
             kill("TERM", worker.id().unwrap());
         }
         let status = worker.wait().await.unwrap();
         let terminated = leave(&seat, status);
         reading.await.unwrap();
-        let text = format!("===== ended with {status}, told to {terminated:?}\n");
+        let text = format!("===== exited with {status}, after being told to stop: {terminated:?}\n");
         log.lock().await.write_all(text.as_bytes()).await.unwrap();
         tokio::time::sleep(PAUSE).await;
     }
@@ -178,7 +178,7 @@ fn command(recipe: &Recipe) -> tokio::process::Command {
     command
 }
 
-/// Keeps what a worker says, looks for canaries in it, and finds out where its metrics are.
+/// Saves a worker's log, searches it for canaries, and finds the address of its metrics in it.
 async fn read(
     from: impl AsyncRead + Unpin,
     log: Arc<tokio::sync::Mutex<tokio::fs::File>>,

@@ -1,4 +1,4 @@
-//! The jobs of a run: mostly good ones, some of every other kind, and what each must come to.
+//! The jobs of a run: mostly valid ones, some of every other kind, and the expected outcome of each.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,28 +10,29 @@ use muster_sandbox::specimen::{Ca, Flaw};
 use strum::VariantArray;
 use time::OffsetDateTime;
 
-/// Where nobody may ever see it.
+/// A private key that must never leak.
 pub(crate) const KEY_CANARY: &str = "CANARYPRIVATEKEY";
 
-/// How many factory lines send, each a batch of its own.
+/// How many factory lines send jobs, each in its own batch.
 const LINES: usize = 4;
 
-/// What is in a message.
+/// The kind of a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
-    /// A certificate that AWS takes.
+    /// A certificate that AWS accepts.
     Good,
-    /// One that somebody else has registered already.
+    /// One that someone else has already registered.
     Planted,
     /// One whose CA is inactive at first.
     Held,
     /// One that the precheck rejects.
     Flawed(Flaw),
-    /// A body that is no job.
+    /// A body that is not a job.
     NoJob,
 }
 
-/// Where the ledger keeps the end of a message: batch and subject, or the text that marks a body that is no job.
+/// Where the ledger records the outcome of a message: batch and subject, or the text that marks a body that is not a
+/// job.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Place {
     Row(String, [u8; 32]),
@@ -42,21 +43,21 @@ pub(crate) enum Place {
 #[derive(Default)]
 pub(crate) struct Jobs {
     pub(crate) bodies: Vec<String>,
-    /// What each end must be; duplicates share one.
+    /// The expected outcome of each place; duplicates share one.
     pub(crate) wanted: HashMap<Place, Kind>,
-    /// Certificates that are to be registered by somebody else.
+    /// Certificates to be registered by someone else.
     pub(crate) planted: Vec<String>,
     places: HashMap<u64, Place>,
 }
 
-/// The authorities of the plant.
+/// The certificate authorities of the run.
 pub(crate) struct Cas {
     pub(crate) good: Ca,
     pub(crate) inactive: Ca,
 }
 
 impl Jobs {
-    /// Makes `n` messages; the seed decides their kinds, the keys of the certificates are random.
+    /// Creates `n` messages. The seed decides their kinds; the keys of the certificates are random.
     pub(crate) fn make(n: usize, cas: &Arc<Cas>, seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let precheck = Precheck::new(muster_core::precheck::Policy::default(), []);
@@ -71,7 +72,7 @@ impl Jobs {
         jobs
     }
 
-    /// Where the end of a message belongs.
+    /// Returns where the outcome of a message is recorded.
     pub(crate) fn place(&self, body: &str) -> Option<&Place> {
         self.places.get(&hash(body))
     }
@@ -113,7 +114,7 @@ impl Jobs {
 
     fn send_again(&mut self, random: &mut fastrand::Rng) {
         let body = self.bodies[random.usize(0..self.bodies.len())].clone();
-        // Two messages that are no job are two, whatever is in them.
+        // Two messages that are not jobs are recorded separately, even if they are equal.
         if matches!(self.place(&body), Some(Place::Row(..))) {
             self.bodies.push(body);
         }

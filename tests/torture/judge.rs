@@ -1,4 +1,4 @@
-//! Judges the invariants when all is over.
+//! Judges the invariants at the end of a run.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -16,17 +16,17 @@ use crate::plant::{DRAIN_DEADLINE, Drain, Plant, SLOTS, VISIBILITY, rate};
 use crate::rows::Row;
 use crate::storm::Storm;
 
-/// A call this long after the good row was there was no copy that was on its way, beside its wait for a token: visibility,
-/// freeze, retries.
+/// How long after the success of a certificate was recorded a copy of its job may still make a call, in addition to its
+/// wait for a permit: visibility timeout, freeze, retries.
 const ON_THE_WAY: Duration = Duration::from_secs(15);
 
-/// What a worker may take for its end beside its deadline: what is held goes back, the connections are closed.
+/// How long a worker may take to stop beyond its deadline: releasing what it holds, closing connections.
 const LAST_STEPS: Duration = Duration::from_secs(3 + 2 + 2);
 
-/// A worker that could not reach something when it started: the exit code for that.
+/// The exit code of a worker that could not reach something when it started.
 const UNREACHABLE: i32 = 5;
 
-/// Notes what does not hold.
+/// Notes every violated invariant.
 pub(crate) async fn judge(plant: &Plant, storm: &Storm, ends: &[End], drain: &Drain) {
     let rows = plant.rows.all().await;
     judge_rows(plant, &rows);
@@ -45,14 +45,14 @@ pub(crate) async fn judge(plant: &Plant, storm: &Storm, ends: &[End], drain: &Dr
     }
     let Drain { n_left, took, bound } = drain;
     violations.unless(took <= bound, "I7", || {
-        format!("{n_left} messages took {took:?} after the storm, {bound:?} is the most")
+        format!("{n_left} messages took {took:?} after the storm, but may take at most {bound:?}")
     });
     let counts = plant.counts("jobs");
     let is_empty = counts.visible + counts.in_flight + counts.delayed == 0;
     violations.unless(is_empty, "I7", || format!("the queue never became empty: {counts:?}"));
 }
 
-/// Every certificate has its end, and the right one.
+/// Checks that every certificate has an outcome, and the right one.
 fn judge_rows(plant: &Plant, rows: &HashMap<Place, Row>) {
     let violations = &plant.violations;
     for (place, kind) in plant.jobs.wanted.iter().filter(|(place, _)| matches!(place, Place::Row(..))) {
@@ -61,23 +61,24 @@ fn judge_rows(plant: &Plant, rows: &HashMap<Place, Row>) {
             continue;
         };
         violations.unless(!row.has_key, "I11", || format!("a row with a private key: {place:?}"));
-        violations.unless(is_right(*kind, row.code), "blame", || format!("{kind:?} ended {}: {place:?}", row.code));
+        violations
+            .unless(is_right(*kind, row.code), "blame", || format!("{kind:?} has outcome {}: {place:?}", row.code));
     }
     for place in rows.keys().filter(|place| !plant.jobs.wanted.contains_key(place)) {
-        violations.note("I1", &format!("a row that nobody asked for: {place:?}"));
+        violations.note("I1", &format!("a row that no job asked for: {place:?}"));
     }
 }
 
-/// A good end means that AWS holds the certificate, and what AWS holds has a good end in some batch.
+/// Checks that AWS holds every certificate with a success, and that everything AWS holds has a success in some batch.
 fn judge_truth(plant: &Plant, rows: &HashMap<Place, Row>) {
     let held: HashSet<CertificateId> = plant.sandbox.ledger().certificates().iter().map(|c| c.id).collect();
     let good = rows.values().filter(|row| row.code.status().is_success());
     let good: HashSet<CertificateId> = good.filter_map(|row| row.certificate_id).collect();
     for id in good.difference(&held) {
-        plant.violations.note("I3", &format!("{id} has a good end, AWS does not hold it"));
+        plant.violations.note("I3", &format!("{id} succeeded, but AWS does not hold it"));
     }
     for id in held.difference(&good) {
-        plant.violations.note("I3", &format!("AWS holds {id}, it has no good end"));
+        plant.violations.note("I3", &format!("AWS holds {id}, but it did not succeed"));
     }
 }
 
@@ -103,12 +104,14 @@ async fn judge_quarantine(plant: &Plant) {
     }
 }
 
-/// I5: what calls were made, and what they may be.
+/// Judges I5: how many calls were made, and when.
 async fn judge_calls(plant: &Plant, rows: &HashMap<Place, Row>) {
     let (calls, bound) = (register_calls(plant), calls_bound(plant));
-    plant.violations.unless(calls.len() <= bound, "I5", || format!("{} calls, {bound} are the most", calls.len()));
+    plant
+        .violations
+        .unless(calls.len() <= bound, "I5", || format!("{} calls, at most {bound} are allowed", calls.len()));
     let mut good_since = HashMap::new();
-    // A row of a time at which the clock of Postgres was far behind does not tell since when it is there.
+    // The time of a row is unknown if it was recorded while the clock of Postgres was far behind.
     let began_at = OffsetDateTime::now_utc() - plant.started.elapsed();
     for row in rows.values().filter(|row| row.code.status().is_success() && row.recorded_at >= began_at) {
         let since = good_since.entry(row.certificate_id.unwrap()).or_insert(row.recorded_at);
@@ -127,8 +130,8 @@ async fn judge_calls(plant: &Plant, rows: &HashMap<Place, Row>) {
     }
 }
 
-/// One call for each certificate, one more for each that did not settle it, one more for each redelivery: that a worker
-/// died with it in flight, or that another one got a copy.
+/// Returns the allowed number of calls: one for each certificate, one more for each call that did not settle it, and
+/// one more for each redelivery, because a worker died with it in flight or another worker got a copy.
 fn calls_bound(plant: &Plant) -> usize {
     let calls = register_calls(plant);
     let unique: HashSet<_> = calls.iter().filter_map(|call| call.certificate_id).collect();
@@ -144,10 +147,10 @@ fn register_calls(plant: &Plant) -> Vec<LoggedCall> {
     calls.into_iter().filter(|call| call.operation == ApiOperation::RegisterCertificate).collect()
 }
 
-/// After the clock of Postgres was set, places are given out that were given out before, for as long as a lease reaches.
+/// After the clock of Postgres is set, permits are granted a second time, for as long as a lease reaches.
 const LEASED_TWICE: Duration = Duration::from_secs(3);
 
-/// I4: no second has more arrivals than the shared quota allows; what this process itself held up is granted.
+/// Judges I4: no second has more arrivals than the shared quota allows, allowing for delays caused by this process.
 fn judge_rate(plant: &Plant, storm: &Storm) {
     let arrivals: Vec<Duration> = register_calls(plant).iter().map(|call| call.arrived).collect();
     for (n, arrived) in plant.lag.crowded(rate(), plant.started, &arrivals) {
@@ -157,13 +160,13 @@ fn judge_rate(plant: &Plant, storm: &Storm) {
     }
 }
 
-/// I10 and how workers ended otherwise.
+/// Judges I10, and how workers exited otherwise.
 fn judge_ends(plant: &Plant, storm: &Storm, ends: &[End]) {
     for end in ends.iter().filter(|end| !end.was_killed) {
         let violations = &plant.violations;
         let Some((told_at, took)) = end.terminated else {
             let excused = end.status.code() == Some(UNREACHABLE);
-            violations.unless(excused, "end", || format!("a worker ended by itself: {:?}", end.status));
+            violations.unless(excused, "end", || format!("a worker exited by itself: {:?}", end.status));
             continue;
         };
         if !end.had_started || end.was_frozen {
@@ -177,12 +180,13 @@ fn judge_ends(plant: &Plant, storm: &Storm, ends: &[End]) {
     }
 }
 
-/// Whether Postgres was away while a worker stopped, or shortly before: then it may not be able to write everything.
+/// Returns whether Postgres was away while a worker stopped, or shortly before: then it may be unable to record
+/// everything.
 fn is_postgres_away(storm: &Storm, told_at: Instant, took: Duration) -> bool {
     storm.postgres_away.iter().any(|&(from, to)| from <= told_at + took && to + VISIBILITY >= told_at)
 }
 
-/// The numbers.
+/// Returns the numbers of the run.
 pub(crate) async fn report(plant: &Plant, storm: &Storm, ends: &[End], drain: &Drain) -> serde_json::Value {
     let ledger = plant.sandbox.ledger();
     let rows = plant.rows.all().await;

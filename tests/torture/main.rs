@@ -1,7 +1,9 @@
-//! `cargo torture`: workers under random faults of themselves, Postgres and AWS, and what must hold all the same.
+//! `cargo torture`: workers under random faults of themselves, Postgres and AWS, and the invariants that must still
+//! hold.
 //!
-//! Three real workers, the sandbox in this process, a Postgres of its own. After the storm everything must drain; then
-//! the invariants are judged: by the sandbox's ledger, the rows, the logs. Data on standard output, talk on standard error.
+//! Three real workers, the sandbox in this process, and a private Postgres. After the storm everything must drain; then
+//! the invariants are judged by the sandbox's call log, the rows and the logs. Data goes to standard output, progress
+//! to standard error.
 
 #![cfg(test)]
 
@@ -35,22 +37,22 @@ use crate::plan::Plan;
 use crate::plant::Plant;
 use crate::storm::Storm;
 
-/// How many workers there are.
+/// The number of workers.
 const WORKERS: usize = 3;
 
-/// Tortures three workers and tells what did not hold.
+/// Tortures three workers and reports violated invariants.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Decides what goes wrong and when; a random one where none is given.
+    /// Seed that decides what goes wrong and when. Random by default.
     #[arg(long)]
     seed: Option<u64>,
-    /// How many messages.
+    /// Number of messages.
     #[arg(long, default_value_t = 20_000)]
     jobs: usize,
-    /// Longest time for which things go wrong.
+    /// Maximum duration of the faults, in seconds.
     #[arg(long, default_value_t = 120)]
     seconds: u64,
-    /// Prints the numbers as JSON on standard output.
+    /// Print the numbers as JSON on standard output.
     #[arg(long)]
     json: bool,
 }
@@ -72,7 +74,7 @@ fn main() -> ExitCode {
 async fn torture(arguments: &Arguments) -> serde_json::Value {
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
     let time = Duration::from_secs(arguments.seconds);
-    eprintln!("seed {seed}: {} messages, faults for {time:?} at most", arguments.jobs);
+    eprintln!("seed {seed}: {} messages, faults for up to {time:?}", arguments.jobs);
     let plan = Plan::new(seed, WORKERS, time);
     let (plant, server) = Plant::build(arguments.jobs, seed).await;
     eprintln!("the queue is filled; logs are in {}", plant.folder().display());

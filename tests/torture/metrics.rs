@@ -1,4 +1,4 @@
-//! Looks at the workers' metrics while they work: as many series as ever, no more in flight than slots.
+//! Checks the workers' metrics while they work: a constant number of series, and no more jobs in flight than slots.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,13 +9,13 @@ use tokio::net::TcpStream;
 use crate::plant::SLOTS;
 use crate::violations::Violations;
 
-/// A frozen worker does not answer.
+/// How long to wait for an answer: a frozen worker gives none.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How every series begins.
+/// The prefix of every series.
 const PREFIX: &str = "muster_";
 
-/// Gauges that are absent while what they measure is unknown.
+/// Gauges that are absent while their value is unknown.
 const MAY_BE_ABSENT: [&str; 9] = [
     "workers_alive",
     "parked_jobs",
@@ -36,17 +36,17 @@ pub(crate) struct Scrapes {
 }
 
 impl Scrapes {
-    /// Looks at one worker.
+    /// Scrapes one worker.
     pub(crate) async fn look(&self, address: &str, canaries: &[String], violations: &Violations) {
         let Ok(Some(page)) = tokio::time::timeout(PATIENCE, get(address)).await else { return };
         let series: Vec<&str> = page.lines().filter(|line| line.starts_with(PREFIX)).collect();
         let is_lasting = |line: &&&str| !MAY_BE_ABSENT.iter().any(|name| line[PREFIX.len()..].starts_with(name));
         let n_lasting = series.iter().filter(is_lasting).count();
         let wanted = *self.n_series.lock().unwrap().get_or_insert(n_lasting);
-        violations.unless(n_lasting == wanted, "I6", || format!("{n_lasting} series, once {wanted}"));
+        violations.unless(n_lasting == wanted, "I6", || format!("{n_lasting} series, but {wanted} at first"));
         let in_flight = series.iter().filter(|line| line.starts_with("muster_jobs_in_flight{"));
         let in_flight: usize = in_flight.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum();
-        violations.unless(in_flight <= SLOTS, "I6", || format!("{in_flight} in flight, there are {SLOTS} slots"));
+        violations.unless(in_flight <= SLOTS, "I6", || format!("{in_flight} jobs in flight, but only {SLOTS} slots"));
         for canary in canaries.iter().filter(|canary| page.contains(canary.as_str())) {
             violations.note("I11", &format!("{canary} is in the metrics"));
         }
@@ -54,7 +54,7 @@ impl Scrapes {
     }
 }
 
-/// How long ago a worker ended something; nothing where it does not answer.
+/// Returns how long ago a worker last completed a job; `None` if it does not answer.
 pub(crate) async fn since_progress(address: &str) -> Option<Duration> {
     let page = tokio::time::timeout(PATIENCE, get(address)).await.ok()??;
     let line = page.lines().find_map(|line| line.strip_prefix("muster_last_progress_timestamp_seconds "))?;
@@ -62,7 +62,7 @@ pub(crate) async fn since_progress(address: &str) -> Option<Duration> {
     Some(now.saturating_sub(Duration::from_secs_f64(line.parse().ok()?)))
 }
 
-/// The page of metrics, where it came whole.
+/// Returns the metrics page, if it arrived completely.
 async fn get(address: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: torture\r\nConnection: close\r\n\r\n").await.ok()?;

@@ -1,4 +1,4 @@
-//! What goes wrong and when: all of it follows from the seed, so that a run can be repeated.
+//! What goes wrong and when: everything follows from the seed, so a run can be repeated.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use muster_sandbox::{ApiOperation, Effect, Fault};
 
 use crate::proxy::{Conduct, Cut};
 
-/// Whether the program gives up connections over which nothing comes any more; until it does, they block its pool for ever.
+/// Whether the program gives up connections that have gone silent; otherwise they would block its pool forever.
 const DEAD_CONNECTIONS_ARE_GIVEN_UP: bool = true;
 
-/// When something happens, from the start of the storm on.
+/// Events with their times since the start of the storm.
 pub(crate) type Events<E> = Vec<(Duration, E)>;
 
-/// All that goes wrong.
+/// Everything that goes wrong.
 pub(crate) struct Plan {
     pub(crate) workers: Events<WorkerEvent>,
     pub(crate) postgres: Events<PostgresEvent>,
@@ -27,23 +27,23 @@ pub(crate) enum WorkerEvent {
     Kill(usize),
     Freeze(usize, Duration),
     Terminate(usize),
-    /// Nobody reads its log.
+    /// Its log is not read.
     IgnoreLog(usize, Duration),
 }
 
 /// What happens to Postgres.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum PostgresEvent {
-    /// It is stopped and started again.
+    /// It is stopped and restarted.
     Stop(Duration),
     Freeze(Duration),
-    /// Its connections of the program are ended.
+    /// The program's connections are terminated.
     Disconnect,
-    /// Bytes on their way to it and back meet this for a time.
+    /// The proxy treats bytes in both directions like this for a time.
     Way(Conduct, Duration),
     /// A connection is cut.
     Cut(Cut),
-    /// Its clock is off by so many seconds for a time.
+    /// Its clock is off by this many seconds for a time.
     Clock(i64, Duration),
 }
 
@@ -51,7 +51,7 @@ impl Plan {
     pub(crate) fn new(seed: u64, seats: usize, time: Duration) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let kills = events(&mut random.fork(), time, 0.2..2.0, |random| WorkerEvent::Kill(random.usize(0..seats)));
-        // Past the visibility time-out too.
+        // Some last longer than the visibility timeout.
         let freezes = events(&mut random.fork(), time, 2.0..8.0, |random| {
             WorkerEvent::Freeze(random.usize(0..seats), seconds(random, 0.3, 6.0))
         });
@@ -70,7 +70,7 @@ impl Plan {
     }
 }
 
-/// Draws events, a random time apart.
+/// Draws events at random intervals.
 fn events<E>(
     random: &mut fastrand::Rng,
     time: Duration,
@@ -113,7 +113,7 @@ fn conduct(random: &mut fastrand::Rng) -> Conduct {
     }
 }
 
-/// Draws a fault of AWS, mostly for a share of the calls so small that no job meets eight in a row.
+/// Draws an AWS fault, mostly for a share of the calls so small that no job meets eight in a row.
 fn fault(random: &mut fastrand::Rng) -> Fault {
     use ApiOperation as O;
     let executed = random.bool();

@@ -1,4 +1,4 @@
-//! All that a run needs beside the workers: sandbox, ledger, queue, messages, and those who watch.
+//! Everything a run needs besides the workers: sandbox, ledger, queue, messages, and watchers.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,64 +21,64 @@ use crate::rows::Rows;
 use crate::server::Server;
 use crate::violations::Violations;
 
-/// Calls a second of all workers together: they share one quota.
+/// Calls per second of all workers together: they share one quota.
 const RATE: f64 = 300.0;
 
-/// Most messages that one worker holds.
+/// Maximum number of messages that one worker holds.
 pub(crate) const SLOTS: usize = 256;
 
-/// How long a received message stays hidden.
+/// The visibility timeout of received messages.
 pub(crate) const VISIBILITY: Duration = Duration::from_secs(4);
 
 /// How long a worker may take to stop.
 pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 
-/// The password of the database: nobody may ever see it.
+/// The password of the database, which must never leak.
 const PASSWORD_CANARY: &str = "canary-of-the-database-password";
 
-/// Longest that a call or a wait from the storm may go on after it: a call of SQS that hangs, then the longest wait.
+/// How long a call or a wait from the storm may outlast it: an SQS call that hangs, then the longest wait.
 const AFTERMATH: Duration = Duration::from_secs(10).saturating_add(CALL_TIMEOUT);
 
-/// By how much the work after the storm may be slower than the rate. A machine of its own would need 1.1; here workers,
-/// sandbox, Postgres and whatever else runs share the cores.
+/// By what factor the work after the storm may be slower than the rate. On a dedicated machine 1.1 would be enough;
+/// here workers, sandbox, Postgres and whatever else runs share the cores.
 const SHARED_MACHINE: f64 = 3.0;
 
-/// How much longer is waited before what is left counts as lost.
+/// How much longer to wait before what is left counts as lost.
 const LAST_PATIENCE: Duration = Duration::from_mins(2);
 
-/// A worker that ends nothing for so long while [`PLENTY`] of messages can be received stands still.
+/// A worker that completes nothing for this long while [`PLENTY`] of messages can be received has stalled.
 const STANDSTILL: Duration = Duration::from_secs(10);
 
-/// More than all workers hold.
+/// More messages than all workers hold.
 const PLENTY: u64 = 1_000;
 
-/// How often progress is told.
+/// How often progress is reported.
 const TELL_EVERY: Duration = Duration::from_secs(3);
 
 pub(crate) struct Plant {
     pub(crate) sandbox: Arc<Sandbox>,
-    /// Between the workers and Postgres; the oracle goes past it.
+    /// Between the workers and Postgres; the oracle bypasses it.
     pub(crate) proxy: Proxy,
     pub(crate) rows: Rows,
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) cas: Arc<Cas>,
     pub(crate) violations: Violations,
     pub(crate) lag: Lag,
-    /// An instant, and the sandbox's clock at it.
+    /// The instant at which the sandbox's clock was zero.
     pub(crate) started: Instant,
     /// The clock of Postgres.
     pub(crate) clock: Option<Faketime>,
     folder: PathBuf,
 }
 
-/// How the end of the work went.
+/// The result of draining the queue.
 pub(crate) struct Drain {
     pub(crate) n_left: u64,
     pub(crate) took: Duration,
     pub(crate) bound: Duration,
 }
 
-/// The quota that the workers share.
+/// Returns the quota that the workers share.
 pub(crate) fn rate() -> Rate {
     Rate::new(RATE).unwrap()
 }
@@ -158,7 +158,7 @@ impl Plant {
         }
     }
 
-    /// Watches every delete and the own lateness for as long as the result is kept.
+    /// Watches every delete, and how late this process runs, until the result is dropped.
     pub(crate) fn watch(&self) -> JoinSet<()> {
         let (rows, jobs, violations) = (self.rows.clone(), Arc::clone(&self.jobs), self.violations.clone());
         self.sandbox.watch_deletes(move |deleting| {
@@ -174,18 +174,18 @@ impl Plant {
         self.sandbox.ledger().queue(queue).unwrap().total
     }
 
-    /// How many jobs are in the queue or parked.
+    /// Returns how many jobs are in the queue or parked.
     pub(crate) async fn n_left(&self) -> u64 {
         let counts = self.counts("jobs");
         counts.visible + counts.in_flight + counts.delayed + self.rows.parked().await
     }
 
-    /// Waits until the queue is empty and nothing is parked; notes where a worker stands still meanwhile.
+    /// Waits until the queue is empty and nothing is parked; notes workers that stall meanwhile.
     pub(crate) async fn drain(&self, fleet: &Fleet) -> Drain {
         let (n_left, began) = (self.n_left().await, Instant::now());
         let (learnt, _) = self.rows.learnt_rates().await;
         #[expect(clippy::cast_precision_loss, reason = "messages fit into memory")]
-        // Throttles of the storm may have left a low rate, which rises meanwhile.
+        // Throttling during the storm may have left a low rate, which rises again meanwhile.
         let working = Duration::from_secs_f64(n_left as f64 * (SHARED_MACHINE / RATE + 1.0 / learnt - 1.0 / RATE));
         let bound = working + VISIBILITY + AFTERMATH;
         let mut told = Instant::now();
@@ -202,21 +202,21 @@ impl Plant {
         Drain { n_left, took: began.elapsed(), bound }
     }
 
-    /// Notes workers that have ended nothing for long though there is plenty of work.
+    /// Notes workers that have completed nothing for long although there is plenty of work.
     async fn find_standstill(&self, fleet: &Fleet) {
         for admin in fleet.admins() {
             let idle = metrics::since_progress(&admin).await;
             let stands = idle.is_none_or(|idle| idle > STANDSTILL) && self.counts("jobs").visible > PLENTY;
-            self.violations.unless(!stands, "I7", || format!("{admin} has ended nothing for {idle:?}"));
+            self.violations.unless(!stands, "I7", || format!("{admin} has completed nothing for {idle:?}"));
         }
     }
 }
 
-/// At this instant another connection must see the committed end of each message.
+/// Checks that at this instant another connection sees the committed outcome of each message.
 async fn look_at_deletes(rows: &Rows, jobs: &Jobs, violations: &Violations, deleting: Vec<Deleting>) {
     let places: Vec<_> = deleting.iter().filter_map(|message| jobs.place(&message.body).cloned()).collect();
     for place in rows.missing(&places).await {
-        violations.note("I2", &format!("deleted before its end was committed: {place:?}"));
+        violations.note("I2", &format!("deleted before its outcome was committed: {place:?}"));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The ledger as the oracle sees it, on connections of its own.
+//! The ledger as the oracle sees it, on its own connections.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use crate::jobs::Place;
 
-/// Notes ends that got worse and rows that vanished, in the transaction that did it.
+/// Records outcomes that got worse and rows that vanished, in the transaction that caused it.
 const WATCH: &str = "
     create table worse_ends (what text not null);
     create function end_rank(status text) returns int immutable language sql
@@ -27,17 +27,17 @@ const WATCH: &str = "
     create trigger note_worse_end after update or delete on registrations
     for each row execute function note_worse_end()";
 
-/// How long the oracle waits for a server that is away before it asks again.
+/// How long the oracle waits before it asks an unavailable server again.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A frozen server answers nothing.
+/// How long to wait for an answer: a frozen server gives none.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The ledger.
 #[derive(Clone)]
 pub(crate) struct Rows(PgPool);
 
-/// The end of one certificate.
+/// The outcome of one certificate.
 pub(crate) struct Row {
     pub(crate) code: Code,
     pub(crate) certificate_id: Option<CertificateId>,
@@ -52,7 +52,7 @@ impl Rows {
         Self(pool)
     }
 
-    /// Says which of the places hold nothing that is committed; asks until the server answers.
+    /// Returns the places with nothing committed; retries until the server answers.
     pub(crate) async fn missing(&self, places: &[Place]) -> Vec<Place> {
         loop {
             if let Ok(Ok(missing)) = tokio::time::timeout(PATIENCE, self.try_missing(places)).await {
@@ -72,7 +72,7 @@ impl Rows {
             Place::Quarantine(mark) => Some(mark.as_str()),
             Place::Row(..) => None,
         });
-        // The whole key: the deletes of all workers wait for this.
+        // Queries by the whole key, because the deletes of all workers wait for this.
         let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(
             "select batch, subject from unnest($1::text[], $2::bytea[]) as wanted (batch, subject)
             where not exists (
@@ -96,14 +96,14 @@ impl Rows {
         Ok(rows.chain(marks.into_iter().map(Place::Quarantine)).collect())
     }
 
-    /// How many jobs are parked; none while the server does not tell.
+    /// Returns how many jobs are parked; 0 while the server does not answer.
     pub(crate) async fn parked(&self) -> u64 {
         let query = "select coalesce(sum(n), 0)::bigint from batch_counters where status = 'parked'";
         let n = tokio::time::timeout(PATIENCE, sqlx::query_scalar::<_, i64>(query).fetch_one(&self.0)).await;
         n.ok().and_then(Result::ok).unwrap_or(0).cast_unsigned()
     }
 
-    /// Every row by its place.
+    /// Returns every row by its place.
     pub(crate) async fn all(&self) -> HashMap<Place, Row> {
         type Found = (String, Vec<u8>, String, Option<Vec<u8>>, OffsetDateTime, bool);
         let rows: Vec<Found> = sqlx::query_as(
@@ -121,7 +121,7 @@ impl Rows {
         rows.into_iter().map(read).collect()
     }
 
-    /// The learnt rate now, and the lowest of its last hundred changes, in calls a second.
+    /// Returns the current learnt rate, and the lowest of its last hundred changes, in calls per second.
     pub(crate) async fn learnt_rates(&self) -> (f64, f64) {
         let query =
             "select l.rate, least(l.rate, (select min(rate) from rate_changes c where c.operation = l.operation))
@@ -130,17 +130,17 @@ impl Rows {
         sqlx::query_as(query).fetch_one(&self.0).await.unwrap()
     }
 
-    /// The bodies that were no job.
+    /// Returns the bodies that were not jobs.
     pub(crate) async fn quarantined(&self) -> Vec<String> {
         sqlx::query_scalar("select convert_from(body, 'utf8') from quarantine").fetch_all(&self.0).await.unwrap()
     }
 
-    /// Ends that got worse, and rows that vanished.
+    /// Returns the outcomes that got worse, and the rows that vanished.
     pub(crate) async fn worse_ends(&self) -> Vec<String> {
         sqlx::query_scalar("select what from worse_ends").fetch_all(&self.0).await.unwrap()
     }
 
-    /// Ends by batch, source and code: as the counters say, and as a count of the rows does.
+    /// Returns the outcomes by batch, source and code: according to the counters, and according to the rows.
     pub(crate) async fn counts(&self) -> [BTreeMap<(String, String, String), i64>; 2] {
         let counters = "select batch, source, code, n from batch_counters where n > 0";
         let rows = "select batch, coalesce(source, ''), code, count(*) from registrations group by 1, 2, 3";
@@ -152,13 +152,13 @@ impl Rows {
         rows.into_iter().map(|(batch, source, code, n)| ((batch, source, code), n)).collect()
     }
 
-    /// How many rows there are; nothing where the server does not answer.
+    /// Returns how many rows there are; `None` if the server does not answer.
     pub(crate) async fn n(&self) -> Option<i64> {
         let n = sqlx::query_scalar("select coalesce(sum(n), 0)::bigint from batch_counters").fetch_one(&self.0);
         tokio::time::timeout(PATIENCE, n).await.ok()?.ok()
     }
 
-    /// Ends every connection of the program.
+    /// Terminates every connection of the program.
     pub(crate) async fn disconnect_workers(&self) {
         let sql = "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'muster'";
         let _ = tokio::time::timeout(PATIENCE, sqlx::query(sql).execute(&self.0)).await;

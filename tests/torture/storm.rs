@@ -1,4 +1,4 @@
-//! Lets the plan happen, and tells how it goes meanwhile.
+//! Executes the plan, and reports progress meanwhile.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use crate::plant::Plant;
 use crate::proxy::Conduct;
 use crate::server::{Server, kill};
 
-/// How often progress is told and metrics are looked at.
+/// How often progress is reported and metrics are scraped.
 const TELL_EVERY: Duration = Duration::from_secs(3);
 
-/// Share of the messages that must be gone for the storm to end early.
+/// Share of the messages that must be done for the storm to end early.
 const DONE: f64 = 0.9;
 
 /// What happened.
@@ -29,12 +29,12 @@ pub(crate) struct Storm {
     /// When the clock of Postgres was set.
     pub(crate) clock_set: Vec<Instant>,
     pub(crate) scrapes: Scrapes,
-    /// Kept until the end: it is the ledger that is judged.
+    /// Kept until the end, because it holds the ledger to be judged.
     _server: Server,
 }
 
 impl Storm {
-    /// Lets all of it happen, until the time is over or most work is done.
+    /// Executes the plan until its time is over or most of the work is done.
     pub(crate) async fn rage(plan: Plan, mut server: Server, plant: &Plant, fleet: &Fleet) -> Self {
         let over = CancellationToken::new();
         let counts = Mutex::new((0, 0, 0));
@@ -59,7 +59,7 @@ impl Storm {
     }
 }
 
-/// Does something at each of these times, until it is over.
+/// Runs `strike` for each event at its time, until `over` is cancelled.
 async fn at_their_times<E>(
     began: Instant,
     events: Events<E>,
@@ -134,7 +134,7 @@ async fn strike_postgres(
     (away.len(), away)
 }
 
-/// Lets the clock of Postgres be off by so many seconds, where the machine has the means.
+/// Sets the offset of Postgres's clock to `seconds`, if the machine supports it.
 fn set_clock(plant: &Plant, seconds: i64) {
     if let Some(clock) = &plant.clock {
         clock.set(seconds);
@@ -146,7 +146,7 @@ fn mend(plant: &Plant) {
     assert!(plant.sandbox.set_ca_active(plant.cas.inactive.certificate().id(), true));
 }
 
-/// Tells how far it is, and ends the storm when its time is over or most is done.
+/// Reports progress, and ends the storm when its time is over or most of the work is done.
 async fn tell(
     began: Instant,
     end: Duration,
@@ -165,7 +165,7 @@ async fn tell(
         }
         let ended = plant.rows.n().await.map_or("no answer".to_owned(), |n| n.to_string());
         eprintln!(
-            "{:3} s: {} messages left, {ended} rows, {} certificates, {} workers ended, {} violations",
+            "{:3} s: {} messages left, {ended} rows, {} certificates, {} workers exited, {} violations",
             began.elapsed().as_secs(),
             plant.n_left().await,
             plant.sandbox.ledger().n_certificates(),

@@ -1,16 +1,16 @@
-//! What did not hold, as it is found.
+//! The violations, as they are found.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-/// Most texts that are kept of one invariant: the first tell the story.
+/// Maximum number of texts kept per invariant: the first ones tell the story.
 const KEPT: usize = 10;
 
-/// A list that every part adds to.
+/// A shared list of violations.
 #[derive(Clone, Default)]
 pub(crate) struct Violations(Arc<Mutex<Found>>);
 
-/// How often each invariant did not hold, and the first texts about it.
+/// How often each invariant was violated, and the first texts about it.
 type Found = BTreeMap<String, (usize, Vec<String>)>;
 
 impl Violations {
@@ -23,14 +23,14 @@ impl Violations {
         }
     }
 
-    /// Notes it where the condition does not hold.
+    /// Notes a violation if the condition does not hold.
     pub(crate) fn unless(&self, holds: bool, invariant: &str, text: impl FnOnce() -> String) {
         if !holds {
             self.note(invariant, &text());
         }
     }
 
-    /// How often one invariant did not hold.
+    /// Returns how often one invariant was violated.
     pub(crate) fn of(&self, invariant: &str) -> usize {
         self.0.lock().unwrap().get(invariant).map_or(0, |(n, _)| *n)
     }

@@ -1,6 +1,6 @@
-//! What an operation answers, and how each service writes it on the wire.
+//! The answer of an operation, and how each service writes it on the wire.
 //!
-//! An [`AwsError`] is written once here for all three protocols, so that no operation knows its wire form.
+//! Every [`AwsError`] is serialized here for all three protocols, so no operation knows its wire format.
 
 use std::borrow::Cow;
 
@@ -13,52 +13,52 @@ use super::fault::OtherAnswer;
 use super::operation::AwsService;
 use muster_core::certificate::CertificateId;
 
-/// An error as AWS answers it.
+/// An error response of AWS.
 #[derive(Clone, Debug)]
 pub(super) struct AwsError {
     /// The HTTP status.
     pub(super) status: u16,
     /// The name of the error's shape.
     pub(super) code: Cow<'static, str>,
-    /// The code of SQS's older query protocol, where it differs from `code`.
+    /// The code in SQS's older query protocol, if it differs from `code`.
     pub(super) query_code: Option<&'static str>,
     /// The text for people.
     pub(super) message: String,
-    /// The certificate that is there already: its id and ARN.
+    /// The certificate or CA that is already registered: its id and ARN.
     pub(super) resource: Option<Box<(CertificateId, String)>>,
 }
 
-/// What every operation returns: a body in the service's form, or an error.
+/// The result of every operation: a body in the service's format, or an error.
 pub(super) type Reply = Result<String, AwsError>;
 
-/// Writes a good answer as JSON.
+/// Serializes a successful answer as JSON.
 pub(super) fn to_json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("answers hold text, numbers and maps with text keys")
+    serde_json::to_string(value).expect("answers contain only text, numbers and maps with text keys")
 }
 
 impl AwsError {
-    /// An error of the given status, code and message.
+    /// Creates an error with the given status, code and message.
     pub(super) fn new(status: u16, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self { status, code: code.into(), query_code: None, message: message.into(), resource: None }
     }
 
-    /// The error that a full token bucket would have spared the caller.
+    /// Returns the error for a call that found no token in its bucket.
     pub(super) fn throttled() -> Self {
         Self::new(400, "ThrottlingException", "Rate exceeded")
     }
 
-    /// The code that SQS's query protocol used, which clients of that age still compare with.
+    /// Returns the error code of SQS's older query protocol, which older clients still compare against.
     pub(super) fn query_code(&self) -> &str {
         self.query_code.unwrap_or(&self.code)
     }
 
-    /// Whether the caller is to blame.
+    /// Returns whether the caller caused the error (any status below 500).
     pub(super) fn is_sender_fault(&self) -> bool {
         self.status < 500
     }
 }
 
-/// Writes an answer in the form of `service`.
+/// Writes an answer in the format of `service`.
 pub(super) fn write(service: AwsService, request_id: &str, answer: Reply) -> Response<Body> {
     let builder = Response::builder().header("x-amzn-requestid", request_id);
     let response = match (service, answer) {
@@ -82,13 +82,13 @@ pub(super) fn write(service: AwsService, request_id: &str, answer: Reply) -> Res
             builder.status(error.status).header(CONTENT_TYPE, XML).body(sts_error(&error, request_id).into())
         }
     };
-    response.expect("codes were checked to be header text where they entered")
+    response.expect("codes are checked to be valid header text on input")
 }
 
-/// Writes an answer that is not the service's: it has no request id either.
+/// Writes an answer that does not come from the service, so it carries no request id.
 pub(super) fn write_other(OtherAnswer { status, content_type, body }: OtherAnswer) -> Response<Body> {
     let response = Response::builder().status(status).header(CONTENT_TYPE, content_type).body(body.into());
-    response.expect("status and content type were checked where the fault was set")
+    response.expect("status and content type are checked when the fault is set")
 }
 
 const JSON: &str = "application/json";
@@ -120,7 +120,7 @@ fn sts_error(error: &AwsError, request_id: &str) -> String {
     )
 }
 
-/// Writes text so that it is only text in XML.
+/// Escapes text for use as XML character data.
 pub(super) fn escape_xml(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

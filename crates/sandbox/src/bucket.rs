@@ -1,7 +1,7 @@
-//! The quota: a token bucket for each IoT operation.
+//! The quota: one token bucket per IoT operation.
 //!
-//! A bucket starts full and never holds more than its burst. Time comes from outside, so that a call is judged by the
-//! instant that the ledger shows for it.
+//! A bucket starts full and never holds more than its burst. The caller passes in the time, so a call is judged by the
+//! same instant that the call log records for it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use super::operation::{ApiOperation, AwsService};
 
-/// The calls a second that each IoT operation may make; AWS's default of 10 where nothing else was set.
+/// The allowed rate of each IoT operation, in calls per second.
 ///
-/// The default is AWS's own: every control-plane operation used here has a quota of 10 a second.
+/// The default is AWS's own: 10 per second for every control-plane operation used here.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rates {
     general: f64,
@@ -19,19 +19,19 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// The same rate for every IoT operation, in calls a second.
+    /// Uses the same rate for every IoT operation, in calls per second.
     pub fn all(rate: f64) -> Self {
         Self { general: rate, own: HashMap::new() }
     }
 
-    /// These rates with another one for `operation`, in calls a second.
+    /// Replaces the rate of `operation`, in calls per second.
     #[must_use]
     pub fn with(mut self, operation: ApiOperation, rate: f64) -> Self {
         self.own.insert(operation, rate);
         self
     }
 
-    /// The rate of an operation, in calls a second.
+    /// Returns the rate of an operation, in calls per second.
     pub fn of(&self, operation: ApiOperation) -> f64 {
         self.own.get(&operation).copied().unwrap_or(self.general)
     }
@@ -43,20 +43,20 @@ impl Default for Rates {
     }
 }
 
-/// Whether a call above the quota is refused.
+/// Whether calls above the quota are refused.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Limiting {
     /// A call above the quota is answered with 400 `ThrottlingException`.
     #[default]
     Enforce,
-    /// Every call passes; the ledger still tells how fast they came.
+    /// Every call passes; the call log still records how fast they arrived.
     CountOnly,
 }
 
 /// The buckets of all IoT operations.
 pub(super) struct Buckets {
     limiting: Limiting,
-    /// Tokens a bucket can hold; one second of quota where none was set.
+    /// Tokens a bucket can hold; if `None`, one second's worth of quota.
     burst: Option<f64>,
     inner: Mutex<BucketState>,
 }
@@ -71,7 +71,7 @@ impl Buckets {
         Self { limiting, burst, inner: Mutex::new(BucketState { rates, buckets: HashMap::new() }) }
     }
 
-    /// Takes a token for a call that arrived at `now`; false when there is none.
+    /// Takes a token for a call that arrived at `now`; returns false if the bucket is empty.
     pub(super) fn admits(&self, operation: ApiOperation, now: Instant) -> bool {
         if self.limiting == Limiting::CountOnly || operation.service() != AwsService::Iot {
             return true;
@@ -83,12 +83,12 @@ impl Buckets {
         bucket.take()
     }
 
-    /// The rate of an operation, in calls a second.
+    /// Returns the rate of an operation, in calls per second.
     pub(super) fn rate(&self, operation: ApiOperation) -> f64 {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).rates.of(operation)
     }
 
-    /// Changes the rate of one operation from now on; tokens already in its bucket stay, up to the new burst.
+    /// Changes the rate of one operation from now on; tokens already in its bucket are kept, up to the new burst.
     pub(super) fn set_rate(&self, operation: ApiOperation, rate: f64, now: Instant) {
         let inner = &mut *self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let old = inner.rates.of(operation);
@@ -98,7 +98,7 @@ impl Buckets {
         }
     }
 
-    /// A bucket below one token would never let a call through.
+    /// Returns the bucket size, at least one token: a smaller bucket would never admit a call.
     fn capacity(&self, rate: f64) -> f64 {
         self.burst.unwrap_or(rate).max(1.0)
     }

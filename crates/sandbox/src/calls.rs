@@ -1,7 +1,7 @@
-//! Every call that arrived, in the order of arrival, and how it was answered.
+//! The call log: every call that arrived, in order of arrival, and its answer.
 //!
-//! A call is written down when it arrives and completed when its answer is known, so a caller that left in between is
-//! there too. Nothing is ever dropped: this is the record that tests and demos judge by.
+//! A call is logged when it arrives and completed when its answer is known, so calls whose caller disconnected in
+//! between are logged too. Nothing is ever dropped: tests and demos base their verdicts on this record.
 
 use std::borrow::Cow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,23 +13,25 @@ use time::OffsetDateTime;
 use super::operation::ApiOperation;
 use muster_core::certificate::CertificateId;
 
-/// One call, as the ledger tells it.
+/// One call, as the call log reports it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LoggedCall {
     /// What was called.
     pub operation: ApiOperation,
-    /// Time since the sandbox started, on a clock that never jumps, when the head of the request had been read; of STS, the form too.
+    /// When the call arrived, as the time since the sandbox started on a monotonic clock. Taken after the request head
+    /// was read; for STS, after the form was read.
     #[serde(serialize_with = "as_seconds")]
     pub arrived: Duration,
     /// The same instant on the wall clock.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
-    /// `ok`, AWS's error code, `reset` or `hung`; `None` while there is no answer, and for ever if the caller left.
+    /// `ok`, AWS's error code, `replaced`, `reset` or `hung`; `None` while unanswered, and forever if the caller
+    /// disconnected.
     pub answer: Option<Cow<'static, str>>,
-    /// Whether the operation ran: an answer can be lost after it did, or be refused before.
+    /// Whether the operation ran: it may have run even though its answer was lost, or been refused before it ran.
     pub executed: bool,
-    /// The certificate that the call was about, where it could be read.
+    /// The certificate that the call was about, if the request could be parsed.
     pub certificate_id: Option<CertificateId>,
     /// The request id of the answer.
     pub request_id: String,
@@ -42,33 +44,33 @@ impl LoggedCall {
     }
 }
 
-/// The answer of a call that went well.
+/// The answer of a successful call.
 pub(super) const OK: &str = "ok";
 
-/// Whether an answer is one of AWS's codes for "too fast".
+/// Returns whether an answer is one of AWS's throttling codes.
 pub(super) fn is_throttle(answer: Option<&str>) -> bool {
     matches!(answer, Some("ThrottlingException" | "TooManyRequestsException" | "RequestThrottled"))
 }
 
-/// What became of a call.
+/// The result of a call.
 pub(super) struct Completion {
     pub(super) answer: Cow<'static, str>,
     pub(super) executed: bool,
     pub(super) certificate: Option<CertificateId>,
 }
 
-/// The number of a call: its place in the order of arrival.
+/// The sequence number of a call, in order of arrival.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CallNumber(usize);
 
 impl CallNumber {
-    /// The request id of the call's answer: distinct within one sandbox, and the number can be read from it.
+    /// Returns the request id of the call's answer: unique within one sandbox, and the number can be read from it.
     pub(super) fn request_id(self) -> String {
         format!("00000000-0000-4000-8000-{:012x}", self.0)
     }
 }
 
-/// A call in about 80 bytes.
+/// The stored form of a call, about 80 bytes.
 struct CallRecord {
     arrived: Duration,
     answer: Option<Cow<'static, str>>,
@@ -77,7 +79,7 @@ struct CallRecord {
     executed: bool,
 }
 
-/// The calls of a sandbox's life.
+/// All calls since the sandbox started.
 pub(super) struct Calls {
     started: Instant,
     started_at: OffsetDateTime,
@@ -89,7 +91,7 @@ impl Calls {
         Self { started: Instant::now(), started_at: OffsetDateTime::now_utc(), records: Mutex::default() }
     }
 
-    /// Writes down that a call arrived now. The clock is read under the lock, so records are sorted by arrival.
+    /// Logs that a call arrived now. The clock is read under the lock, so records are sorted by arrival.
     pub(super) fn open(&self, operation: ApiOperation) -> (CallNumber, Instant) {
         let mut records = self.records();
         let now = Instant::now();
@@ -98,7 +100,7 @@ impl Calls {
         (CallNumber(records.len() - 1), now)
     }
 
-    /// Writes down how a call was answered.
+    /// Logs how a call was answered.
     pub(super) fn close(&self, call: CallNumber, completion: Completion) {
         let record = &mut self.records()[call.0];
         record.answer = Some(completion.answer);
@@ -106,18 +108,18 @@ impl Calls {
         record.certificate = completion.certificate;
     }
 
-    /// The calls from the `skip`-th on, oldest first, at most `limit`.
+    /// Returns at most `limit` calls, oldest first, skipping the first `skip`.
     pub(super) fn page(&self, skip: usize, limit: usize) -> Vec<LoggedCall> {
         let records = self.records();
         records.iter().enumerate().skip(skip).take(limit).map(|(number, record)| self.show(number, record)).collect()
     }
 
-    /// How many calls arrived in all.
+    /// Returns how many calls arrived in total.
     pub(super) fn len(&self) -> usize {
         self.records().len()
     }
 
-    /// Arrival and answer of every call of one operation, oldest first.
+    /// Returns the arrival and answer of every call of one operation, oldest first.
     pub(super) fn of(&self, operation: ApiOperation) -> Vec<(Duration, Option<Cow<'static, str>>)> {
         let records = self.records();
         let own = records.iter().filter(|record| record.operation == operation);

@@ -1,7 +1,7 @@
-//! The control interface below `/_sandbox/`: read the ledger, plant certificates and CAs, set rates and faults.
+//! The control API under `/_sandbox/`: reads the call log, plants certificates and CAs, sets rates and faults.
 //!
-//! JSON over HTTP, whatever the content type says, described in docs/sandbox.md. Its calls are not AWS calls: no quota,
-//! no faults, no ledger.
+//! JSON over HTTP regardless of the content type; described in docs/sandbox.md. Its requests are not AWS calls: they
+//! have no quota and no faults, and are not logged.
 
 mod error;
 mod plant;
@@ -15,10 +15,10 @@ use axum::routing::{delete, get, post, put};
 
 use super::SandboxState;
 
-/// What every path of the control interface begins with.
+/// The path prefix of the control API.
 pub(super) const PREFIX: &str = "/_sandbox/";
 
-/// The routes of the control interface.
+/// Returns the routes of the control API.
 pub(super) fn router(state: &Arc<SandboxState>) -> Router {
     Router::new()
         .route("/_sandbox/ledger", get(view::ledger))

@@ -1,7 +1,7 @@
-//! Faults on order: what shall go wrong, in which operation, and how often.
+//! Injected faults: what goes wrong, in which operation, and how often.
 //!
-//! Faults strike only calls that the quota let through. One type serves the control interface (as JSON) and tests in
-//! process. What chance decides is seeded, so that a run can be repeated.
+//! Faults strike only calls that the quota admitted. The same type serves the control API (as JSON) and in-process
+//! tests. Randomness is seeded, so a run can be repeated.
 
 mod set;
 mod strike;
@@ -18,44 +18,44 @@ use super::operation::ApiOperation;
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fault {
-    /// The operation that it strikes.
+    /// The operation it strikes.
     pub operation: ApiOperation,
     /// What goes wrong.
     pub effect: Effect,
-    /// How many calls it strikes at most.
+    /// The maximum number of calls it strikes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub calls: Option<u64>,
     /// How long it lasts, in seconds from now.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub seconds: Option<f64>,
-    /// The share of calls that it strikes, 0 to 1; every call where it is not set.
+    /// The share of calls it strikes, 0 to 1; every call if not set.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub probability: Option<f64>,
-    /// The seed of its chance.
+    /// The seed of its random choices.
     #[serde(default)]
     pub seed: u64,
 }
 
-/// What goes wrong. `executed` says whether the operation runs before its answer is lost or replaced.
+/// What goes wrong. `executed` tells whether the operation runs before its answer is lost or replaced.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Effect {
-    /// The answer is the service's own throttle; nothing runs.
+    /// The service's own throttling error is returned; nothing runs.
     Throttle,
-    /// The answer is an error of one's choice.
+    /// The given error is returned.
     Error {
         /// The HTTP status, 400 to 599.
         status: u16,
         /// The code: letters, digits, `.`, `_`, `-`.
         code: String,
-        /// The text for people.
+        /// The human-readable message.
         #[serde(default)]
         message: String,
-        /// Whether the operation runs all the same.
+        /// Whether the operation still runs.
         #[serde(default)]
         executed: bool,
     },
-    /// The answer is one of one's choice, whatever the protocol of the service says: a proxy's page, an empty body.
+    /// The given response is returned, even if it violates the service's protocol: a proxy's page, an empty body.
     Answer {
         /// The HTTP status, 200 to 599.
         #[serde(default = "ok")]
@@ -66,11 +66,11 @@ pub enum Effect {
         /// The body.
         #[serde(default)]
         body: String,
-        /// Whether the operation runs all the same.
+        /// Whether the operation still runs.
         #[serde(default)]
         executed: bool,
     },
-    /// The answer comes later, by `milliseconds` or, if `up_to` is set, by a random time between the two.
+    /// The answer is delayed by `milliseconds` or, if `up_to` is set, by a random time between the two.
     Latency {
         /// The delay, or its lower end.
         milliseconds: u64,
@@ -78,25 +78,25 @@ pub enum Effect {
         #[serde(default)]
         up_to: Option<u64>,
     },
-    /// The connection is reset in place of the answer.
+    /// The connection is reset instead of answered.
     Reset {
         /// Whether the operation ran.
         executed: bool,
     },
-    /// There is no answer for as long as the caller waits.
+    /// The call is never answered, no matter how long the caller waits.
     Hang {
         /// Whether the operation ran.
         executed: bool,
     },
-    /// The certificate is registered, but the id and ARN in the answer are those of no certificate.
+    /// The certificate is registered, but the id and ARN in the answer belong to no certificate.
     WrongId,
-    /// The first entries of a batch call are answered as failed, and nothing is done for them.
+    /// The first entries of a batch call are reported as failed, and nothing is done for them.
     FailEntries {
         /// How many entries.
         entries: usize,
-        /// The code in the entries.
+        /// The error code of the entries.
         code: String,
-        /// Whether the entries blame the caller.
+        /// Whether the entries report a sender fault.
         #[serde(default)]
         sender_fault: bool,
     },
@@ -104,19 +104,19 @@ pub enum Effect {
     OmitEntries {
         /// How many entries.
         entries: usize,
-        /// Whether what they ask for is done.
+        /// Whether the omitted entries are executed.
         #[serde(default)]
         executed: bool,
     },
     /// The body of every message changes between its sender and SQS, or between SQS and its receiver.
     CorruptBodies,
-    /// What a receive delivers is delivered by the next receive once more, while it is in flight.
+    /// Messages delivered by one receive are delivered again by the next one, while they are in flight.
     DeliverTwice,
-    /// Receipts count as stale: deletes are answered as done, and nothing is deleted.
+    /// Receipt handles count as stale: deletes report success, but nothing is deleted.
     StaleHandles,
 }
 
-/// Why a fault cannot be had.
+/// Why a fault cannot be set.
 #[derive(Debug, thiserror::Error)]
 pub enum FaultError {
     /// The effect has no meaning for the operation.
@@ -126,13 +126,13 @@ pub enum FaultError {
         operation: ApiOperation,
     },
     /// A code that cannot be sent as a header.
-    #[error("the code {found:?} has other characters than letters, digits, '.', '_' and '-', or none")]
+    #[error("the code {found:?} must consist of letters, digits, '.', '_' and '-', and must not be empty")]
     Code {
         /// The code.
         found: String,
     },
-    /// A status that is no error's, or no answer's.
-    #[error("the status is {found}, an error has 400 to 599, an answer 200 to 599")]
+    /// A status outside the allowed range.
+    #[error("the status is {found}, but must be 400 to 599 for an error or 200 to 599 for an answer")]
     Status {
         /// The status.
         found: u16,
@@ -144,19 +144,19 @@ pub enum FaultError {
         found: String,
     },
     /// A share outside 0 to 1.
-    #[error("the probability is {found}, wanted is 0 to 1")]
+    #[error("the probability is {found}, but must be from 0 to 1")]
     Probability {
         /// The share.
         found: f64,
     },
-    /// A time that is no time.
-    #[error("the fault shall last {found} seconds, wanted is a number from 0 to 10^9")]
+    /// A duration that is not a number from 0 to 10^9 seconds.
+    #[error("the duration is {found} seconds, but must be from 0 to 10^9")]
     Seconds {
-        /// The time.
+        /// The duration in seconds.
         found: f64,
     },
     /// A random latency whose upper end is below its lower end.
-    #[error("the latency is {from} up to {up_to} ms")]
+    #[error("the latency is {from} ms up to {up_to} ms, but the upper end must not be below the lower end")]
     Latency {
         /// The lower end.
         from: u64,
@@ -166,24 +166,24 @@ pub enum FaultError {
 }
 
 impl Fault {
-    /// A fault that strikes every call of `operation` until it is cleared.
+    /// Creates a fault that strikes every call of `operation` until it is cleared.
     pub fn new(operation: ApiOperation, effect: Effect) -> Self {
         Self { operation, effect, calls: None, seconds: None, probability: None, seed: 0 }
     }
 
-    /// The fault for at most `n` calls.
+    /// Limits the fault to `n` calls.
     #[must_use]
     pub fn calls(self, n: u64) -> Self {
         Self { calls: Some(n), ..self }
     }
 
-    /// The fault for a time from now.
+    /// Limits the fault to the given duration from now.
     #[must_use]
     pub fn during(self, time: Duration) -> Self {
         Self { seconds: Some(time.as_secs_f64()), ..self }
     }
 
-    /// The fault for a share of the calls, 0 to 1, chosen by the seed.
+    /// Limits the fault to a share of the calls, 0 to 1, chosen at random with the seed.
     #[must_use]
     pub fn for_share(self, probability: f64, seed: u64) -> Self {
         Self { probability: Some(probability), seed, ..self }

@@ -1,4 +1,4 @@
-//! The form that the query protocol sends: `Action=AssumeRole&RoleArn=...`.
+//! The form body of AWS's query protocol: `Action=AssumeRole&RoleArn=...`.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ impl<'a> Form<'a> {
         Self(String::from_utf8_lossy(body))
     }
 
-    /// The value of a field, if it is there.
+    /// Returns the decoded value of a field, if present.
     pub(super) fn get(&self, name: &str) -> Option<String> {
         let mut fields = self.0.split('&').filter_map(|field| field.split_once('='));
         let (_, value) = fields.find(|(its, _)| *its == name)?;

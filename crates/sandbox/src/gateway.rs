@@ -1,4 +1,4 @@
-//! One call from its arrival to its answer: ledger, quota, faults, execution, latency.
+//! One call from arrival to answer: call log, authentication, quota, faults, execution, latency.
 
 use axum::body::{Body, Bytes};
 use axum::http::header::DATE;
@@ -16,12 +16,12 @@ use super::form::Form;
 use super::iot::certificate_of;
 use super::operation::{ApiOperation, AwsService};
 
-/// The connection is to be closed without an answer.
+/// The connection must be closed without an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is closed without an answer")]
 pub(super) struct Hangup;
 
-/// Most bytes of a request: a batch of 1 MiB in which every character is escaped.
+/// Maximum size of a request, in bytes: enough for a batch of 1 MiB in which every character is escaped.
 pub(super) const BODY_MAX: usize = 8 << 20;
 
 /// A call that has arrived.
@@ -36,7 +36,7 @@ struct Exchange<'a> {
 /// Answers one AWS request.
 ///
 /// # Errors
-/// [`Hangup`] when no answer shall be given or the caller left.
+/// [`Hangup`] if a fault withholds the answer or the caller disconnected.
 pub(super) async fn answer(state: &SandboxState, request: Request<Incoming>) -> Result<Response<Body>, Hangup> {
     let (head, body) = request.into_parts();
     let mut body = Body::new(body);
@@ -69,7 +69,7 @@ pub(super) async fn answer(state: &SandboxState, request: Request<Incoming>) -> 
     Ok(dated(response, state.settings.clock_ahead))
 }
 
-/// Writes the time into an answer, where it is not this machine's, which it has anyway.
+/// Sets the date header if the sandbox's clock is ahead; otherwise the server sets this machine's time itself.
 fn dated(mut response: Response<Body>, clock_ahead: time::Duration) -> Response<Body> {
     let format =
         format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
@@ -85,9 +85,9 @@ async fn read(body: Body) -> Result<Bytes, Hangup> {
 }
 
 impl Exchange<'_> {
-    /// Runs the operation as far as the faults let it, and writes into the ledger how it ended.
+    /// Runs the operation as far as the faults allow, and logs the result.
     ///
-    /// That is before the latency, so a caller that gives up early has still changed something.
+    /// This happens before the latency, so a call has its effect even if the caller gives up early.
     async fn run(&self, mut strike: Strike) -> Ending {
         let replacement = strike.ending.take();
         let answer = if strike.prevents { None } else { Some(self.execute(&strike).await) };
@@ -109,7 +109,7 @@ impl Exchange<'_> {
     }
 }
 
-/// What a path, target or form outside the sandbox gets, in the form of the service that it most likely meant.
+/// Returns the error for an unknown path, target or form, in the format of the service that was most likely meant.
 fn unknown_operation(request: &Parts) -> Response<Body> {
     let (service, status, code) = if ApiOperation::is_in_form(request) {
         (AwsService::Sts, 400, "InvalidAction")
@@ -118,7 +118,7 @@ fn unknown_operation(request: &Parts) -> Response<Body> {
     } else {
         (AwsService::Iot, 404, "UnknownOperationException")
     };
-    let message = format!("the sandbox does not answer this {} {}", request.method, request.uri.path());
+    let message = format!("the sandbox does not implement {} {}", request.method, request.uri.path());
     let error = AwsError::new(status, code, message);
     answer::write(service, "00000000-0000-4000-8000-ffffffffffff", Err(error))
 }

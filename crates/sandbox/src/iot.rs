@@ -53,11 +53,11 @@ pub enum PlantError {
     /// The text holds no certificate.
     #[error(transparent)]
     Unreadable(#[from] muster_core::certificate::CertificateError),
-    /// A CA that does not say that it is one.
+    /// The certificate does not declare itself a CA.
     #[error(transparent)]
     NotACa(#[from] muster_core::certificate::IssuerError),
-    /// An eleventh CA of one name.
-    #[error("ten other CAs have the same subject, AWS takes no more")]
+    /// The eleventh CA with the same subject.
+    #[error("ten other CAs have the same subject, and AWS accepts no more")]
     TooManyOfOneName,
 }
 
@@ -97,7 +97,7 @@ impl Iot {
         }
     }
 
-    /// Registers a certificate that AWS would not look at; false when it was there before.
+    /// Registers a certificate without any of AWS's checks; returns false if it was already registered.
     pub(super) fn plant_certificate(
         &self,
         pem: &str,
@@ -108,7 +108,7 @@ impl Iot {
         Ok((row.id, self.registry.register(row, certificate.der())))
     }
 
-    /// Registers a CA without proof that one holds its key; false when it was there before.
+    /// Registers a CA without proof of its key; returns false if it was already registered.
     pub(super) fn plant_ca(&self, pem: &str, is_active: bool) -> Result<(CertificateId, bool), PlantError> {
         let issuer = Issuer::new(Certificate::from_pem(pem)?)?;
         let id = issuer.certificate().id();
@@ -119,42 +119,42 @@ impl Iot {
         }
     }
 
-    /// Activates or deactivates a CA; false when there is none with this id.
+    /// Activates or deactivates a CA; returns false if it does not exist.
     pub(super) fn set_ca_active(&self, id: CertificateId, is_active: bool) -> bool {
         self.authorities.change(id, |ca| ca.update(|ca| ca.is_active = is_active)).is_some()
     }
 
-    /// Adds a provisioning template, of which only the name counts.
+    /// Adds a provisioning template by name; it has no content.
     pub(super) fn add_template(&self, name: String) {
         self.templates().insert(name);
     }
 
-    /// At most `limit` device certificates from the `skip`-th on, oldest first.
+    /// Returns at most `limit` device certificates, oldest first, skipping the first `skip`.
     pub(super) fn certificates(&self, skip: usize, limit: usize) -> Vec<RegisteredCertificate> {
         self.registry.slice(skip, limit)
     }
 
-    /// The device certificate with this id.
+    /// Returns the device certificate with this id.
     pub(super) fn certificate(&self, id: CertificateId) -> Option<RegisteredCertificate> {
         self.registry.find(id).map(|entry| entry.certificate)
     }
 
-    /// How many device certificates there are.
+    /// Returns the number of device certificates.
     pub(super) fn n_certificates(&self) -> usize {
         self.registry.len()
     }
 
-    /// The CA with this id.
+    /// Returns the CA with this id.
     pub(super) fn authority(&self, id: CertificateId) -> Option<RegisteredAuthority> {
         self.authorities.find(id).map(|authority| authority.registered.clone())
     }
 
-    /// How many CAs there are.
+    /// Returns the number of CAs.
     pub(super) fn n_authorities(&self) -> usize {
         self.authorities.len()
     }
 
-    /// The account's registration code: the same at every call and in every life of a sandbox.
+    /// Returns the account's registration code: always the same, in every sandbox with this account.
     pub(super) fn registration_code(&self) -> String {
         CertificateId::of_der(self.account.as_bytes()).to_string()
     }
@@ -171,7 +171,7 @@ impl Iot {
         self.templates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers a device certificate that passed all checks but the last: whether it is there.
+    /// Registers a device certificate that passed every check but the last one: whether it is already registered.
     fn add(&self, row: RegisteredCertificate, certificate: &Certificate, strike: &Strike) -> Reply {
         if self.registry.register(row, certificate.der()) {
             Ok(self.registered("cert", row.id, strike))
@@ -180,7 +180,7 @@ impl Iot {
         }
     }
 
-    /// What the register calls answer when all went well.
+    /// Returns the answer of a successful register call.
     fn registered(&self, kind: &str, id: CertificateId, strike: &Strike) -> String {
         let id = if strike.twist == Some(Twist::WrongId) { CertificateId::of_der(&id.0) } else { id };
         json!({ "certificateArn": self.arn(kind, id), "certificateId": id }).to_string()
@@ -193,7 +193,7 @@ impl Iot {
     }
 }
 
-/// Seconds since 1970 with milliseconds: restJson's form of a time.
+/// Converts a time to restJson's format: seconds since 1970, with milliseconds.
 #[expect(clippy::cast_precision_loss, reason = "milliseconds until the year 9999 stay below 2^52")]
 fn unix_seconds(time: OffsetDateTime) -> f64 {
     (time.unix_timestamp_nanos() / 1_000_000) as f64 / 1_000.0

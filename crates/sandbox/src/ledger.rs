@@ -1,6 +1,6 @@
-//! What the sandbox saw: calls, certificates, queues, and how well the quota was used.
+//! The call log: what the sandbox saw (calls, certificates, queues), and how well the quota was used.
 //!
-//! Everything is computed here, on the side of the service, so that a client cannot flatter itself.
+//! Everything is computed here, on the service's side, so a client cannot report better numbers than it achieved.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,21 +17,21 @@ use super::operation::ApiOperation;
 use super::sqs::QueueCounts;
 use muster_core::certificate::CertificateId;
 
-/// A view on what the sandbox has seen so far; cheap to clone, always current.
+/// A view of what the sandbox has seen so far; cheap to clone, always current.
 #[derive(Clone)]
 pub struct CallLog(Arc<SandboxState>);
 
-/// The calls of one operation, summed up.
+/// A summary of the calls of one operation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CallSummary {
     /// How many calls arrived.
     pub calls: usize,
-    /// How many calls had each answer; `unanswered` for those without.
+    /// How many calls got each answer; `unanswered` for those without one.
     pub answers: BTreeMap<Cow<'static, str>, usize>,
     /// How many calls were throttled.
     pub throttled: usize,
-    /// The most calls that arrived within one second, whatever their answer.
+    /// The most calls that arrived within any one second, whatever their answer.
     pub worst_second: usize,
     /// See [`CallLog::quota_used`].
     pub quota_used: Option<f64>,
@@ -42,22 +42,22 @@ impl CallLog {
         Self(Arc::clone(state))
     }
 
-    /// Every call to the three services, in the order of arrival.
+    /// Returns every call to the three services, in order of arrival.
     pub fn calls(&self) -> Vec<LoggedCall> {
         self.calls_from(0, usize::MAX)
     }
 
-    /// At most `limit` calls from the `skip`-th on, in the order of arrival.
+    /// Returns at most `limit` calls in order of arrival, skipping the first `skip`.
     pub fn calls_from(&self, skip: usize, limit: usize) -> Vec<LoggedCall> {
         self.0.calls.page(skip, limit)
     }
 
-    /// How many calls arrived in all, of any operation.
+    /// Returns how many calls arrived in total, of any operation.
     pub fn n_calls(&self) -> usize {
         self.0.calls.len()
     }
 
-    /// The calls of one operation, summed up.
+    /// Summarizes the calls of one operation.
     pub fn summary(&self, operation: ApiOperation) -> CallSummary {
         let calls = self.0.calls.of(operation);
         let arrivals: Vec<Duration> = calls.iter().map(|(arrived, _)| *arrived).collect();
@@ -74,21 +74,21 @@ impl CallLog {
         }
     }
 
-    /// The summaries of all operations that were called.
+    /// Returns the summaries of all operations that were called.
     pub fn summaries(&self) -> BTreeMap<ApiOperation, CallSummary> {
         let all = ApiOperation::VARIANTS.iter().map(|&operation| (operation, self.summary(operation)));
         all.filter(|(_, summary)| summary.calls > 0).collect()
     }
 
-    /// The share of the quota that was used while there was work: 1 is all of it.
+    /// Returns the share of the quota that was used while there was work: 1 is all of it.
     ///
-    /// Counted are the calls of `operation` that were not throttled, whatever else they were answered, by their
-    /// instants of arrival. With N of them and K = N - ceil(rate), it is
-    /// (K - 1) / (rate x (instant of the K-th - instant of the first)). The last second's worth of calls is left out
-    /// because a run ends with stragglers. The rate is the operation's present one. A client that rides on the bucket's
-    /// first burst gets more than 1: it is not capped.
+    /// Considers the arrival times of the calls of `operation` that were not throttled, whatever else they were
+    /// answered. With N such calls and K = N - ceil(rate), the result is (K - 1) / (rate x (arrival of the K-th -
+    /// arrival of the first)). The last second's worth of calls is excluded because a run ends with stragglers. The
+    /// rate is the operation's current one. The result is not capped: a client that uses the bucket's initial burst
+    /// gets more than 1.
     ///
-    /// `None` when K is below 2 or all K calls came at one instant.
+    /// `None` if K is below 2 or all K calls arrived at the same instant.
     pub fn quota_used(&self, operation: ApiOperation) -> Option<f64> {
         let calls = self.0.calls.of(operation);
         let passed: Vec<Duration> = calls
@@ -99,59 +99,60 @@ impl CallLog {
         quota_used(&passed, self.0.buckets.rate(operation))
     }
 
-    /// How many calls of an operation were throttled.
+    /// Returns how many calls of an operation were throttled.
     pub fn throttled(&self, operation: ApiOperation) -> usize {
         self.0.calls.of(operation).iter().filter(|(_, answer)| is_throttle(answer.as_deref())).count()
     }
 
-    /// The most calls of an operation that arrived within one second, whatever their answer.
+    /// Returns the most calls of an operation that arrived within any one second, whatever their answer.
     pub fn worst_second(&self, operation: ApiOperation) -> usize {
         let arrivals: Vec<Duration> = self.0.calls.of(operation).into_iter().map(|(arrived, _)| arrived).collect();
         worst_second(&arrivals)
     }
 
-    /// The device certificates that are registered, oldest first.
+    /// Returns the registered device certificates, oldest first.
     pub fn certificates(&self) -> Vec<RegisteredCertificate> {
         self.0.iot.certificates(0, usize::MAX)
     }
 
-    /// The device certificate with this id, if it is registered.
+    /// Returns the device certificate with this id, if it is registered.
     pub fn certificate(&self, id: CertificateId) -> Option<RegisteredCertificate> {
         self.0.iot.certificate(id)
     }
 
-    /// How many device certificates are registered.
+    /// Returns how many device certificates are registered.
     pub fn n_certificates(&self) -> usize {
         self.0.iot.n_certificates()
     }
 
-    /// The CA with this id, if it is registered.
+    /// Returns the CA with this id, if it is registered.
     pub fn authority(&self, id: CertificateId) -> Option<RegisteredAuthority> {
         self.0.iot.authority(id)
     }
 
-    /// How many CAs are registered.
+    /// Returns how many CAs are registered.
     pub fn n_authorities(&self) -> usize {
         self.0.iot.n_authorities()
     }
 
-    /// The exact counts of a queue, by its name.
+    /// Returns the exact counts of a queue, by its name.
     pub fn queue(&self, name: &str) -> Option<QueueCounts> {
         self.0.sqs.counts(name)
     }
 
-    /// The message ids that receipts deleted from a queue, at most `limit` from the `skip`-th on, oldest delete first.
+    /// Returns the ids of messages deleted from a queue by receipt handle, oldest delete first: at most `limit`,
+    /// skipping the first `skip`. `None` if the queue does not exist.
     pub fn deleted_messages(&self, queue: &str, skip: usize, limit: usize) -> Option<Vec<String>> {
         self.0.sqs.deleted(queue, skip, limit)
     }
 
-    /// The exact counts of every queue, by name.
+    /// Returns the exact counts of every queue, by name.
     pub fn queues(&self) -> BTreeMap<String, QueueCounts> {
         self.0.sqs.all_counts()
     }
 }
 
-/// The most of the sorted `arrivals` that lie within one second.
+/// Returns the most of the sorted `arrivals` that lie within one second.
 fn worst_second(arrivals: &[Duration]) -> usize {
     let mut first = 0;
     let mut worst = 0;
@@ -164,7 +165,7 @@ fn worst_second(arrivals: &[Duration]) -> usize {
     worst
 }
 
-/// [`CallLog::quota_used`] of the sorted arrivals of calls that were not throttled.
+/// Computes [`CallLog::quota_used`] from the sorted arrivals of calls that were not throttled.
 #[expect(clippy::cast_precision_loss, reason = "2^52 calls do not fit into memory")]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is positive and far below 2^64")]
 fn quota_used(passed: &[Duration], rate: f64) -> Option<f64> {
@@ -177,7 +178,7 @@ fn quota_used(passed: &[Duration], rate: f64) -> Option<f64> {
 mod tests {
     use super::*;
 
-    /// `n` instants `gap` milliseconds apart.
+    /// Returns `n` instants that are `gap` milliseconds apart.
     fn every(gap: u64, n: u64) -> Vec<Duration> {
         (0..n).map(|i| Duration::from_millis(500 + i * gap)).collect()
     }

@@ -1,8 +1,8 @@
-//! A local AWS: SQS, AWS IoT and STS on one loopback listener, with real rules, quotas and a ledger.
+//! A local AWS: SQS, AWS IoT and STS on one loopback listener, with real rules, quotas and a call log.
 //!
-//! Any AWS client works against it through its endpoint URL; tests, the demo and the benchmarks use nothing else. What
-//! it answers is what AWS would answer, as far as that is known (docs/sandbox.md says how far). It keeps everything in
-//! memory, checks no signatures of requests, and is no service for production.
+//! Any AWS client works against it through its endpoint URL; tests, the demo and the benchmarks use nothing else. It
+//! answers what AWS would answer, as far as that is known (docs/sandbox.md says how far). It keeps everything in
+//! memory, does not check request signatures, and is not for production.
 
 mod answer;
 mod bucket;
@@ -72,10 +72,10 @@ struct SandboxState {
 }
 
 impl Sandbox {
-    /// Starts to listen.
+    /// Starts the sandbox and listens.
     ///
     /// # Errors
-    /// The address cannot be listened on.
+    /// The address cannot be bound.
     pub async fn start(settings: SandboxSettings) -> io::Result<Self> {
         let listener = TcpListener::bind(settings.listen).await?;
         let address = listener.local_addr()?;
@@ -85,55 +85,57 @@ impl Sandbox {
         Ok(Self { address, state, stop, server: AbortOnDropHandle::new(server) })
     }
 
-    /// The endpoint URL of all three services, `http://127.0.0.1:PORT`.
+    /// Returns the endpoint URL of all three services, `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// What the sandbox has seen so far.
+    /// Returns the call log: what the sandbox has seen so far.
     pub fn ledger(&self) -> CallLog {
         CallLog::new(&self.state)
     }
 
-    /// The faults, to be set and cleared.
+    /// Returns the faults, to set and clear them.
     pub fn faults(&self) -> &Faults {
         &self.state.faults
     }
 
-    /// Registers a device certificate without any check, as if somebody else had done so; false when it is there.
+    /// Registers a device certificate without any check, as if another client had done so; returns false if it was
+    /// already registered.
     ///
     /// # Errors
-    /// The text holds no certificate.
+    /// The text is not a valid certificate.
     pub fn plant_certificate(&self, pem: &str, status: CertificateStatus) -> Result<bool, PlantError> {
         Ok(self.state.iot.plant_certificate(pem, status)?.1)
     }
 
-    /// Registers an active CA without proof of its key, and returns its id; one that is there stays as it is.
+    /// Registers an active CA without proof of its key, and returns its id; does not change a CA that is already
+    /// registered.
     ///
     /// # Errors
-    /// The text holds no certificate of a CA, or ten CAs have its name.
+    /// The text is not a valid CA certificate, or ten CAs have the same subject.
     pub fn plant_ca(&self, pem: &str) -> Result<CertificateId, PlantError> {
         Ok(self.state.iot.plant_ca(pem, true)?.0)
     }
 
-    /// Activates or deactivates a CA; false when there is none with this id.
-    #[must_use = "nothing changed if the CA is not there"]
+    /// Activates or deactivates a CA; returns false if it does not exist.
+    #[must_use = "nothing changes if the CA does not exist"]
     pub fn set_ca_active(&self, id: CertificateId, is_active: bool) -> bool {
         self.state.iot.set_ca_active(id, is_active)
     }
 
-    /// Adds a provisioning template, of which only the name counts; one that is there stays.
+    /// Adds a provisioning template by name; it has no content. Does nothing if it exists.
     pub fn add_template(&self, name: impl Into<String>) {
         self.state.iot.add_template(name.into());
     }
 
-    /// The account's registration code, 64 hex digits: the common name of a verification certificate.
+    /// Returns the account's registration code, 64 hex digits: the common name of a verification certificate.
     pub fn registration_code(&self) -> String {
         self.state.iot.registration_code()
     }
 
-    /// Has every delete of messages wait for a watcher, which sees them at that instant: what must hold before a
-    /// message is deleted can be looked at there. A later watcher takes the place of an earlier one.
+    /// Makes every message delete wait for `watcher`, which is called just before the delete and can check what must
+    /// hold at that moment. A later watcher replaces an earlier one.
     pub fn watch_deletes<W>(&self, watcher: impl Fn(Vec<Deleting>) -> W + Send + Sync + 'static)
     where
         W: Future<Output = ()> + Send + 'static,
@@ -141,25 +143,26 @@ impl Sandbox {
         self.state.sqs.watch_deletes(watcher);
     }
 
-    /// Changes the quota of an operation from now on, in calls a second.
+    /// Changes the quota of an operation from now on, in calls per second.
     pub fn set_rate(&self, operation: ApiOperation, rate: f64) {
         self.state.buckets.set_rate(operation, rate, std::time::Instant::now());
     }
 
-    /// Changes the role that IoT asks for from now on, as an operator changes a trust policy; sessions stay.
+    /// Changes the role that IoT requires from now on, as an operator changes a trust policy; existing sessions are
+    /// kept.
     pub fn set_role(&self, role: Option<Role>) {
         self.state.roles.set(role);
     }
 
-    /// Ends every session of an assumed role that was given out until now.
+    /// Expires every role session issued so far.
     pub fn expire_sessions(&self) {
         self.state.sts.expire_sessions();
     }
 
-    /// Closes the listener and every connection, and returns when that is done.
+    /// Closes the listener and every connection, and waits until they are closed.
     pub async fn stop(self) {
         self.stop.cancel();
-        // An error would be a panic of the accept loop, which then closed everything too.
+        // An error would be a panic in the accept loop, which also closes everything.
         let _ = self.server.await;
     }
 }
@@ -180,7 +183,7 @@ impl SandboxState {
     }
 }
 
-/// Accepts connections until told to stop; connections end with it, because they live in its set.
+/// Accepts connections until stopped. Connections are closed with it, because they live in its set.
 async fn serve(listener: TcpListener, state: Arc<SandboxState>, stop: CancellationToken) {
     let control = TowerToHyperService::new(control::router(&state));
     let mut connections = JoinSet::new();
@@ -190,7 +193,7 @@ async fn serve(listener: TcpListener, state: Arc<SandboxState>, stop: Cancellati
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => { connections.spawn(converse(stream, Arc::clone(&state), control.clone())); }
-                // Out of file descriptors, as a rule: others must close first.
+                // Usually out of file descriptors: other connections must close first.
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             },
         }
@@ -200,7 +203,7 @@ async fn serve(listener: TcpListener, state: Arc<SandboxState>, stop: Cancellati
 
 /// Answers the requests of one connection.
 async fn converse(stream: TcpStream, state: Arc<SandboxState>, control: TowerToHyperService<Router>) {
-    // Answers are small and the next request waits for them. Without it they are only slower.
+    // Answers are small and the next request waits for them. Failure to set it only makes them slower.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request: Request<Incoming>| {
         let (state, control) = (Arc::clone(&state), control.clone());
@@ -214,7 +217,7 @@ async fn converse(stream: TcpStream, state: Arc<SandboxState>, control: TowerToH
     });
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     if (&mut connection).await.is_err() {
-        // The client then sees a reset, as when a server dies, and not an orderly close.
+        // The client then sees a reset, as when a server dies, instead of an orderly close.
         let _ = connection.into_parts().io.into_inner().set_zero_linger();
     }
 }

@@ -1,4 +1,4 @@
-//! The operations that the sandbox answers, and how each is recognised on the wire.
+//! The AWS operations that the sandbox implements, and how each is recognized on the wire.
 
 use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use super::form::Form;
 
-/// An operation of AWS that the sandbox answers.
+/// An AWS operation that the sandbox implements.
 #[derive(
     Clone,
     Copy,
@@ -61,7 +61,7 @@ pub enum ApiOperation {
     ChangeMessageVisibilityBatch,
 }
 
-/// The service that an operation belongs to; it decides the form of the answer.
+/// The service that an operation belongs to; determines the format of the answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum AwsService {
     /// restJson1.
@@ -73,7 +73,7 @@ pub(super) enum AwsService {
 }
 
 impl ApiOperation {
-    /// The service that the operation belongs to.
+    /// Returns the service that the operation belongs to.
     pub(super) fn service(self) -> AwsService {
         use ApiOperation as O;
         match self {
@@ -98,20 +98,21 @@ impl ApiOperation {
         }
     }
 
-    /// Says whether only the body of a request names its operation: SQS and STS share the root path, and SQS has a
-    /// header for it.
+    /// Returns whether the operation of a request is named only in its body: SQS and STS share the root path, and SQS
+    /// has a header for it.
     pub(super) fn is_in_form(request: &Parts) -> bool {
         let is_root = request.method == "POST" && request.uri.path().trim_matches('/').is_empty();
         is_root && !request.headers.contains_key("x-amz-target")
     }
 
-    /// Recognises the operation that a form names.
+    /// Returns the operation that a form names.
     pub(super) fn of_form(form: &Form) -> Option<Self> {
         let operation: Self = form.get("Action")?.parse().ok()?;
         (operation.service() == AwsService::Sts).then_some(operation)
     }
 
-    /// Recognises a request by its method, path and target header; `None` for what the sandbox does not answer.
+    /// Recognizes a request by its method, path and target header; `None` if the sandbox does not implement the
+    /// operation.
     pub(super) fn of(request: &Parts) -> Option<Self> {
         let segments: Vec<&str> = request.uri.path().trim_matches('/').split('/').collect();
         Some(match (request.method.as_str(), segments.as_slice()) {

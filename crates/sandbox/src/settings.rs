@@ -1,4 +1,4 @@
-//! What kind of AWS the sandbox is.
+//! The settings of the sandbox.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -6,30 +6,32 @@ use std::time::Duration;
 use super::bucket::{Limiting, Rates};
 use muster_core::role::Role;
 
-/// What kind of AWS the sandbox is.
+/// The settings of the sandbox: which AWS it imitates.
 #[derive(Clone, Debug)]
 pub struct SandboxSettings {
-    /// Where it listens; port 0 takes a free one.
+    /// The address to listen on; port 0 picks a free port.
     pub listen: SocketAddr,
     /// The account id in its ARNs and queue URLs, twelve digits.
     pub account: String,
     /// The region in its ARNs.
     pub region: String,
-    /// The only role of the account, which IoT then asks for; none: every role is there, and IoT takes any credentials.
+    /// The only role of the account, which IoT then requires. `None`: every role exists, and IoT accepts any
+    /// credentials.
     pub role: Option<Role>,
-    /// The names of the provisioning templates that are there.
+    /// The names of the existing provisioning templates.
     pub templates: Vec<String>,
     /// The quota of each IoT operation.
     pub rates: Rates,
-    /// Whether a call above the quota is refused.
+    /// Whether calls above the quota are refused.
     pub limiting: Limiting,
-    /// Tokens that a bucket holds when it is full, as it is at first; one second of quota where `None`.
+    /// Tokens in a full bucket, which is how it starts; if `None`, one second's worth of quota.
     pub burst: Option<f64>,
-    /// How long every answer is held back after the operation ran.
+    /// How long every answer is delayed after the operation ran.
     pub latency: Duration,
-    /// How far the clock in its answers is ahead of this machine's; certificates are judged by the latter.
+    /// How far the clock in its answers is ahead of this machine's. Certificates are judged by this machine's clock.
     pub clock_ahead: time::Duration,
-    /// Whether the text of registered certificates is kept, about 1 kB each, so that `DescribeCertificate` can show it.
+    /// Whether to keep the text of registered certificates, about 1 kB each, so that `DescribeCertificate` can return
+    /// it.
     pub keep_pem: bool,
 }
 

@@ -1,7 +1,7 @@
-//! Certificates made to order: CAs, good device certificates, and every kind of bad one.
+//! Generated certificates: CAs, valid device certificates, and every kind of invalid one.
 //!
-//! For the demo, the tests and the benches; nothing that serves calls it. Dates are fixed, keys are random. The private
-//! keys of devices are thrown away at once; a [`Ca`] keeps its own in memory.
+//! For the demo, the tests and the benchmarks; nothing in the service calls it. Dates are fixed, keys are random. The
+//! private keys of devices are discarded at once; a [`Ca`] keeps its own in memory.
 
 pub mod hostile;
 
@@ -17,7 +17,7 @@ use time::macros::datetime;
 use muster_core::certificate::{Certificate, pem};
 use muster_core::outcome::Code;
 
-/// The validity of whatever is not made with another.
+/// The default validity.
 const VALID: [OffsetDateTime; 2] = [datetime!(2020-01-01 0:00 UTC), datetime!(9999-12-31 23:59:59 UTC)];
 const EXPIRED: [OffsetDateTime; 2] = [datetime!(2014-01-01 0:00 UTC), datetime!(2019-12-31 23:59:59 UTC)];
 const NOT_YET_VALID: [OffsetDateTime; 2] = [datetime!(2400-01-01 0:00 UTC), datetime!(2500-01-01 0:00 UTC)];
@@ -29,7 +29,7 @@ pub struct Ca {
     certificate: Certificate,
 }
 
-/// The keys that certificates can be made with. RSA keys take from a tenth of a second to some seconds to find.
+/// The kinds of keys for certificates. An RSA key takes from a tenth of a second to a few seconds to generate.
 #[derive(Clone, Copy, Debug, Display, Eq, PartialEq, VariantArray)]
 pub enum KeyKind {
     /// P-256, signing with SHA-256.
@@ -42,43 +42,43 @@ pub enum KeyKind {
     Rsa2048,
     /// RSA of 4,096 bits, signing with PKCS #1 and SHA-256.
     Rsa4096,
-    /// Ed25519, which AWS does not take.
+    /// Ed25519, which AWS does not accept.
     Ed25519,
 }
 
-/// What can be wrong with a device certificate, so that the precheck rejects a job that carries it and its CA.
+/// A flaw in a device certificate that makes the precheck reject a job with the certificate and its CA.
 #[derive(Clone, Copy, Debug, Display, Eq, PartialEq, VariantArray)]
 pub enum Flaw {
     /// Plain text.
     NotACertificate,
-    /// A certificate in more text than AWS takes.
+    /// A certificate in more text than AWS accepts.
     TooLong,
-    /// A good certificate, followed by its private key.
+    /// A valid certificate, followed by its private key.
     WithPrivateKey,
     /// A signing request instead of a certificate.
     Request,
-    /// A certificate that was cut off in the middle.
+    /// A certificate cut off in the middle.
     CutOff,
-    /// A certificate with a byte behind it.
+    /// A certificate followed by an extra byte.
     TrailingByte,
     /// Two device certificates.
     TwoDevices,
-    /// The validity ended in 2019.
+    /// A validity that ended in 2019.
     Expired,
     /// An RSA key of 1,024 bits.
     WeakKey,
     /// An Ed25519 key.
     Ed25519Key,
-    /// A signature with Ed25519, of a CA with the same name.
+    /// An Ed25519 signature, by a CA with the same name.
     Ed25519Signature,
-    /// Issued by a CA of another name.
+    /// Issued by a CA with another name.
     Foreign,
-    /// The signature of another key under the CA's name and key id.
+    /// Signed by another key under the CA's name and key id.
     WronglySigned,
 }
 
 impl Flaw {
-    /// The code that the precheck rejects it with.
+    /// Returns the code with which the precheck rejects the certificate.
     pub fn code(self) -> Code {
         match self {
             Self::NotACertificate => Code::NotACertificate,
@@ -99,17 +99,17 @@ impl Flaw {
 }
 
 impl Ca {
-    /// Makes a CA with a P-256 key.
+    /// Creates a CA with a P-256 key.
     pub fn new(common_name: &str) -> Self {
         Self::with_key(KeyKind::P256, common_name)
     }
 
-    /// Makes a CA with a key of some kind.
+    /// Creates a CA with the given kind of key.
     pub fn with_key(kind: KeyKind, common_name: &str) -> Self {
         Self::make(kind, common_name, ca_params(common_name))
     }
 
-    /// Makes a CA whose validity ended in 2019.
+    /// Creates a CA whose validity ended in 2019.
     pub fn expired(common_name: &str) -> Self {
         Self::make(KeyKind::P256, common_name, valid(EXPIRED, ca_params(common_name)))
     }
@@ -120,7 +120,7 @@ impl Ca {
         Self { common_name: common_name.to_owned(), issuer: Issuer::new(params, key), certificate }
     }
 
-    /// Makes a CA below this one.
+    /// Creates a CA issued by this one.
     #[must_use]
     pub fn intermediate(&self, common_name: &str) -> Self {
         let (params, key) = (ca_params(common_name), KeyKind::P256.generate());
@@ -128,7 +128,7 @@ impl Ca {
         Self { common_name: common_name.to_owned(), issuer: Issuer::new(params, key), certificate }
     }
 
-    /// Makes another key under this CA's name and key id.
+    /// Creates a CA with another key under this CA's name and key id.
     #[must_use]
     pub fn impostor(&self, kind: KeyKind) -> Self {
         let key_id = self.certificate.subject_key_id().expect("a CA made here has a key id");
@@ -137,54 +137,54 @@ impl Ca {
         Self::make(kind, &self.common_name, params)
     }
 
-    /// The CA's certificate.
+    /// Returns the CA's certificate.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
     }
 
-    /// The CA's certificate as PEM.
+    /// Returns the CA's certificate as PEM.
     pub fn pem(&self) -> String {
         self.certificate.to_pem()
     }
 
-    /// The CA's private key as PKCS #8.
+    /// Returns the CA's private key as PKCS #8 PEM.
     pub fn key_pem(&self) -> String {
         self.issuer.key().serialize_pem()
     }
 
-    /// Makes a good device certificate with a P-256 key.
+    /// Issues a valid device certificate with a P-256 key.
     pub fn leaf(&self, common_name: &str) -> String {
         self.issue(&device_params(common_name), &KeyKind::P256.generate())
     }
 
-    /// Makes a good device certificate with a key of some kind.
+    /// Issues a valid device certificate with the given kind of key.
     pub fn leaf_with_key(&self, kind: KeyKind, common_name: &str) -> String {
         self.issue(&device_params(common_name), &kind.generate())
     }
 
-    /// Makes a good device certificate with the given serial number, big-endian.
+    /// Issues a valid device certificate with the given serial number, big-endian.
     pub fn leaf_with_serial(&self, serial: &[u8], common_name: &str) -> String {
         let mut params = device_params(common_name);
         params.serial_number = Some(SerialNumber::from_slice(serial));
         self.issue(&params, &KeyKind::P256.generate())
     }
 
-    /// Makes a device certificate whose validity begins in 2400; whether that is a flaw is a matter of policy.
+    /// Issues a device certificate whose validity begins in 2400; whether that is a flaw is a matter of policy.
     pub fn not_yet_valid_leaf(&self, common_name: &str) -> String {
         self.issue(&valid(NOT_YET_VALID, device_params(common_name)), &KeyKind::P256.generate())
     }
 
-    /// Makes the certificate that proves to AWS that one holds the CA's key: its name is the registration code.
+    /// Issues the certificate that proves possession of the CA's key to AWS: its common name is the registration code.
     pub fn verification(&self, registration_code: &str) -> String {
         self.leaf(registration_code)
     }
 
-    /// Makes a certificate below this CA that is a CA itself.
+    /// Issues a certificate that is itself a CA certificate.
     pub fn subordinate(&self, common_name: &str) -> String {
         self.issue(&ca_params(common_name), &KeyKind::P256.generate())
     }
 
-    /// Makes what the flaw says, in the place of the PEM of a device certificate.
+    /// Returns text with the given flaw instead of the PEM of a valid device certificate.
     pub fn flawed(&self, flaw: Flaw, common_name: &str) -> String {
         let leaf = || self.leaf(common_name);
         match flaw {
@@ -223,7 +223,7 @@ impl KeyKind {
     }
 }
 
-/// An RSA key of 1,024 bits that nobody can use: its modulus is made up.
+/// An RSA key of 1,024 bits that no one can use: its modulus is made up.
 struct WeakKey(Vec<u8>);
 
 impl WeakKey {
@@ -281,7 +281,7 @@ fn valid([not_before, not_after]: [OffsetDateTime; 2], params: CertificateParams
     params
 }
 
-/// Makes a certificate signing request.
+/// Creates a certificate signing request.
 pub fn request(common_name: &str) -> String {
     named(common_name).serialize_request(&KeyKind::P256.generate()).and_then(|request| request.pem()).expect(COMPLETE)
 }

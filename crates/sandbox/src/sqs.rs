@@ -1,7 +1,7 @@
 //! SQS: the standard queues of one account and region.
 //!
-//! All queues are behind one lock, which is held for no longer than it takes to move a batch of messages. There are no
-//! FIFO queues.
+//! All queues are behind one lock, held only for as long as it takes to move a batch of messages. There are no FIFO
+//! queues.
 
 mod counts;
 mod error;
@@ -37,7 +37,7 @@ use super::settings::SandboxSettings;
 pub(super) struct Sqs {
     account: String,
     region: String,
-    /// Makes message ids distinct between two lives of a sandbox.
+    /// Makes message ids distinct between two runs of a sandbox.
     salt: u64,
     queues: Mutex<Queues>,
     deletes: DeleteWatch,
@@ -72,7 +72,7 @@ trait BatchEntry {
     fn id(&self) -> &str;
 }
 
-/// What a batch call answers, entry by entry.
+/// The answer of a batch call, entry by entry.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct BatchAnswer<S> {
@@ -82,7 +82,7 @@ struct BatchAnswer<S> {
     failed: Vec<FailedEntry>,
 }
 
-/// An entry of a batch call that did not go through.
+/// An entry of a batch call that failed.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct FailedEntry {
@@ -129,7 +129,7 @@ impl Sqs {
         }
     }
 
-    /// The exact counts of one queue.
+    /// Returns the exact counts of one queue.
     pub(super) fn counts(&self, name: &str) -> Option<QueueCounts> {
         let mut queues = self.queues();
         let queue = queues.by_name.get_mut(name)?;
@@ -137,7 +137,7 @@ impl Sqs {
         Some(queue.counts())
     }
 
-    /// The exact counts of every queue.
+    /// Returns the exact counts of every queue.
     pub(super) fn all_counts(&self) -> BTreeMap<String, QueueCounts> {
         let now = Instants::now();
         let mut queues = self.queues();
@@ -148,14 +148,14 @@ impl Sqs {
         counts.collect()
     }
 
-    /// The ids of deleted messages of one queue, in the order of their deletes.
+    /// Returns the ids of deleted messages of one queue, in the order of their deletes.
     pub(super) fn deleted(&self, name: &str, skip: usize, limit: usize) -> Option<Vec<String>> {
         let queues = self.queues();
         let numbers = queues.by_name.get(name)?.deleted().iter().skip(skip).take(limit);
         Some(numbers.map(|&number| self.message_id(number)).collect())
     }
 
-    /// The id of a message: a UUID in form, distinct for ever.
+    /// Returns the id of a message: it looks like a UUID and is unique forever.
     fn message_id(&self, number: u64) -> String {
         let salt = self.salt;
         format!(
@@ -177,7 +177,7 @@ impl Sqs {
 }
 
 impl Queues {
-    /// The queue of a URL, by the last part of it: a client may know the sandbox under another host name.
+    /// Returns the queue of a URL, by its last segment only: a client may know the sandbox under another host name.
     fn at(&mut self, url: &str) -> Result<&mut SandboxQueue, AwsError> {
         self.by_name.get_mut(name_in(url)).ok_or_else(error::no_queue)
     }
@@ -191,7 +191,7 @@ impl FailedEntry {
 }
 
 impl<S> BatchAnswer<S> {
-    /// Runs every entry by itself and sorts the results; a fault may fail or omit the first ones.
+    /// Runs each entry separately and sorts the results; a fault may fail or omit the first ones.
     fn of<E: BatchEntry>(entries: Vec<E>, strike: &Strike, mut run: impl FnMut(E) -> Result<S, AwsError>) -> Self {
         let mut answer = Self { successful: Vec::new(), failed: Vec::new() };
         for (place, entry) in entries.into_iter().enumerate() {
@@ -209,12 +209,12 @@ impl<S> BatchAnswer<S> {
     }
 }
 
-/// The name of the queue in a URL.
+/// Returns the queue name in a URL.
 fn name_in(url: &str) -> &str {
     url.rsplit('/').next().unwrap_or_default()
 }
 
-/// Reads a request's body.
+/// Parses a request body.
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, AwsError> {
     serde_json::from_slice(body).map_err(|e| error::unreadable(&e))
 }

@@ -1,7 +1,7 @@
 //! STS: who a caller is, and the roles that it may assume.
 //!
-//! Any credentials are those of the account's one user, as the sandbox checks no signatures, but for those that it gave
-//! out for a role. Where the sandbox has a role of its own, IoT takes no others.
+//! The sandbox checks no signatures, so any credentials count as those of the account's one user, except those it
+//! issued for a role. If the sandbox is configured with a role, IoT accepts only credentials of that role.
 
 mod sessions;
 
@@ -20,13 +20,13 @@ use super::roles::Roles;
 use super::settings::SandboxSettings;
 use muster_core::role::RoleArn;
 
-/// What a session lasts where nobody says otherwise, in seconds.
+/// Default duration of a session, in seconds.
 const DURATION_DEFAULT: u64 = 3_600;
 
-/// How long a session may last, in seconds: a quarter of an hour to twelve hours.
+/// Allowed duration of a session, in seconds: 15 minutes to 12 hours.
 const DURATIONS: std::ops::RangeInclusive<u64> = 900..=43_200;
 
-/// STS of one account.
+/// The STS of one account.
 pub(super) struct Sts {
     account: String,
     roles: Arc<Roles>,
@@ -38,15 +38,15 @@ impl Sts {
         Self { account: settings.account.clone(), roles, sessions: Sessions::default() }
     }
 
-    /// Ends every session that was given out until now.
+    /// Expires every session issued so far.
     pub(super) fn expire_sessions(&self) {
         self.sessions.expire(Instant::now());
     }
 
-    /// Checks the credentials of a call as far as its service does.
+    /// Checks the credentials of a call, if its service does so.
     ///
     /// # Errors
-    /// What AWS answers to credentials that are none or have expired.
+    /// AWS's error for unknown or expired credentials.
     pub(super) fn authenticate(&self, operation: ApiOperation, head: &Parts) -> Result<(), AwsError> {
         if operation.service() != AwsService::Iot || !self.roles.is_one_given() {
             return Ok(());
@@ -77,7 +77,7 @@ impl Sts {
         Ok(format!("<Arn>{}</Arn><UserId>{}</UserId><Account>{account}</Account>", escape_xml(&arn), escape_xml(&id)))
     }
 
-    /// The caller's ARN and id.
+    /// Returns the caller's ARN and id.
     fn caller(&self, head: &Parts) -> Result<(String, String), AwsError> {
         match self.sessions.standing(head, Instant::now()) {
             CredentialStanding::Good(session) => Ok((session.arn(&self.account), session.user_id())),
@@ -127,13 +127,13 @@ fn invalid(field: &str) -> AwsError {
     AwsError::new(400, "ValidationError", format!("1 validation error detected: the value of {field} is not allowed"))
 }
 
-/// The value of a field that must be there.
+/// Returns the value of a required field.
 fn wanted(form: &Form, name: &str) -> Result<String, AwsError> {
     let missing = || AwsError::new(400, "MissingParameter", format!("The request must contain the parameter {name}"));
     form.get(name).ok_or_else(missing)
 }
 
-/// Two to 64 letters, digits and some signs.
+/// Returns whether a session name is valid: 2 to 64 letters, digits and some punctuation.
 fn is_session_name(name: &str) -> bool {
     (2..=64).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c))
 }

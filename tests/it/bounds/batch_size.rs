@@ -1,4 +1,4 @@
-//! `batchSize` up to its maximum and beyond it, in messages and in rows that an older program wrote.
+//! `batchSize` at and beyond its maximum, in messages and in rows written by an older program.
 
 use muster::ledger::Page;
 use muster_core::job::{BATCH_SIZE_MAX, Job};
@@ -9,7 +9,7 @@ use crate::ledger::page;
 use crate::status::missing::quiet_for;
 use crate::status::{numbers, status};
 
-/// What `batchSize` is in the body of an otherwise good job, and why that is no job.
+/// Values of `batchSize` in an otherwise valid job, and why the body is then not a job.
 const WRONG: [(&str, &str); 6] = [
     ("1000000000001", "1000000000001"),
     ("18446744073709551615", "18446744073709551615"),
@@ -47,7 +47,8 @@ async fn a_message_whose_batch_size_is_out_of_range_is_quarantined_with_the_fiel
     assert_eq!(factory.ledger.missing_jobs().await.unwrap(), None, "messages may be on their way");
 }
 
-/// Premise: a program before this bound recorded 2^63-1 for every greater size. The sum of two such is no `bigint`.
+/// Premise: before this bound existed, the program recorded 2^63-1 for every greater size. The sum of two such values
+/// does not fit into a `bigint`.
 #[tokio::test(flavor = "multi_thread")]
 async fn batches_that_announced_the_greatest_64_bit_number_leave_every_figure_working() {
     let factory = Factory::new(1000.0).await;
@@ -66,7 +67,7 @@ async fn batches_that_announced_the_greatest_64_bit_number_leave_every_figure_wo
 
     assert_eq!(factory.ledger.missing_jobs().await.unwrap(), Some(i64::MAX.cast_unsigned()), "at least so many");
     let worker = factory.serve().await;
-    // Prometheus has no integers: it prints the nearest number that it has.
+    // Prometheus has no integers: it prints the nearest number that it can represent.
     factory
         .until("the gauge shows it", async |_| {
             worker.metrics().await.contains("\nmuster_batch_missing_jobs 922337203685477")

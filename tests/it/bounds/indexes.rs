@@ -1,4 +1,4 @@
-//! Every value that an index covers has a bound far below what a B-tree takes.
+//! Every value covered by an index has a bound far below what a B-tree accepts.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use crate::database::Database;
 use crate::ledger::row;
 
-/// Every value of no fixed size that an index covers: its table, what is indexed, and what bounds it.
+/// Every variable-size value covered by an index: its table, the indexed expression, and what bounds it.
 const INDEXED: [(&str, &str, &str); 34] = [
     ("authorities", "account", "12 digits"),
     ("authorities", "certificate_id", "32 bytes"),
@@ -49,8 +49,8 @@ const INDEXED: [(&str, &str, &str); 34] = [
     ("workers", "worker", "16 hex digits"),
 ];
 
-/// An index over a value without a bound makes a row unrecordable (SQLSTATE 54000): whoever adds one says here what
-/// bounds it.
+/// An index over an unbounded value can make a row impossible to record (SQLSTATE 54000): whoever adds an index states
+/// here what bounds its values.
 #[tokio::test]
 async fn every_indexed_value_has_a_bound() {
     let database = Database::fresh().await;
@@ -68,7 +68,7 @@ async fn every_indexed_value_has_a_bound() {
     assert_eq!(found, INDEXED.iter().map(|&(table, value, _)| (table, value)).collect());
 }
 
-/// A name as long as names may be, that does not compress.
+/// Returns a name of maximum length that does not compress.
 fn longest_name(seed: u64) -> String {
     let mut random = fastrand::Rng::with_seed(seed);
     std::iter::repeat_with(|| random.alphanumeric()).take(muster_core::job::NAME_MAX).collect()

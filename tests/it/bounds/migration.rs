@@ -1,4 +1,4 @@
-//! The step to an index over a hash of the serial number, on a ledger that is in use.
+//! The migration to an index over a hash of the serial number, on a ledger in use.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use tokio::task::JoinSet;
 use crate::database::Database;
 use crate::ledger::{record, row};
 
-/// Longest that a test waits for what must come.
+/// How long a test waits for something that must happen.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A ledger as version 7 left it.
+/// Returns a ledger as version 7 left it.
 async fn at_version_7() -> Database {
     let database = Database::fresh().await;
     let rewind = "drop index if exists certificates_by_serial;
@@ -28,14 +28,14 @@ async fn at_version_7() -> Database {
     database
 }
 
-/// A ledger as version 11 left it.
+/// Returns a ledger as version 11 left it.
 async fn at_version_11() -> Database {
     let database = Database::fresh().await;
     forget_steps_after(&database, 11).await;
     database
 }
 
-/// Undoes the steps after one of them; of version 8 and 9 only that they were taken.
+/// Undoes the migrations after `version`; of versions 8 and 9, only the record that they ran.
 async fn forget_steps_after(database: &Database, version: i64) {
     const UNDO: [(i64, &str); 6] = [
         (10, "alter table replays drop column if exists n_not_sent"),
@@ -75,7 +75,7 @@ async fn record_as_version_7(database: &Database, n: u32) {
     sqlx::query(insert).bind(subject).bind(n.to_be_bytes().as_slice()).execute(&database.pool).await.unwrap();
 }
 
-/// The indexes that name a serial number, and whether each is valid.
+/// Returns the indexes over a serial number, and whether each is valid.
 async fn serial_indexes(database: &Database) -> Vec<(String, bool)> {
     let query = "select indexrelid::regclass::text, indisvalid
         from pg_index
@@ -91,7 +91,7 @@ async fn migrate(ledger: Ledger) {
     tokio::time::timeout(PATIENCE, ledger.migrate()).await.expect("it does not end").unwrap();
 }
 
-/// Waits until a number of other sessions are in a state.
+/// Waits until `n` other sessions are in a state.
 async fn until_some_session(database: &Database, state: &str, n: i64) {
     let query = format!(
         "select count(*) >= $1
@@ -111,7 +111,8 @@ async fn until_some_session(database: &Database, state: &str, n: i64) {
     tokio::time::timeout(PATIENCE, waiting).await.expect(state);
 }
 
-/// Premise: a report or a backup reads the table for minutes. A lock that waits behind it would stop every writer.
+/// Premise: a report or a backup reads the table for minutes. A lock request that waits behind it would block every
+/// writer.
 #[tokio::test(flavor = "multi_thread")]
 async fn outcomes_are_recorded_while_the_migration_waits_for_a_long_reader() {
     let database = at_version_7().await;
@@ -133,7 +134,7 @@ async fn outcomes_are_recorded_while_the_migration_waits_for_a_long_reader() {
     }
 }
 
-/// Premise: an index that is built beside live work is there, but not valid, where the build was cut off.
+/// Premise: an index whose concurrent build was interrupted exists, but is not valid.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_whose_build_was_cut_off_is_built_again() {
     let database = Database::fresh().await;
@@ -145,8 +146,8 @@ async fn an_index_whose_build_was_cut_off_is_built_again() {
     assert_eq!(serial_indexes(&database).await, new_index());
 }
 
-/// Premise: whoever builds an index beside live work waits for every older snapshot, also for that of a process that
-/// waits for its turn to migrate.
+/// Premise: a concurrent index build waits for every older snapshot, including that of a process that waits for its
+/// turn to migrate.
 #[tokio::test(flavor = "multi_thread")]
 async fn several_processes_migrate_at_once_and_none_waits_for_another_for_ever() {
     let database = at_version_7().await;
@@ -158,7 +159,7 @@ async fn several_processes_migrate_at_once_and_none_waits_for_another_for_ever()
         processes.spawn(migrate(database.ledger().await));
     }
     until_some_session(&database, "wait_event_type = 'Lock' and query like '%concurrently%'", 1).await;
-    // Without turns they would be about to drop what is being built.
+    // Without turns they would now be about to drop the index under construction.
     until_some_session(&database, "query ~ 'advisory_xact_lock|drop_broken_index'", 3).await;
     writer.execute("commit").await.unwrap();
     while let Some(ended) = processes.join_next().await {
@@ -167,7 +168,8 @@ async fn several_processes_migrate_at_once_and_none_waits_for_another_for_ever()
     assert_eq!(serial_indexes(&database).await, new_index());
 }
 
-/// A reader of a table that a step changes: whoever wants to write meanwhile waits for no longer than the step waits.
+/// Premise: a long reader of a table that a migration changes. Writers must not wait longer than the migration's own
+/// lock timeout.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_that_waits_for_a_long_reader_lets_writers_through() {
     let database = at_version_11().await;
@@ -186,13 +188,13 @@ async fn a_step_that_waits_for_a_long_reader_lets_writers_through() {
     database.ledger().await.check_schema().await.unwrap();
 }
 
-/// Has every later connection to a database begin with a setting.
+/// Makes every later connection to a database start with a setting.
 async fn set_default(database: &Database, setting: &str) {
     let name: String = sqlx::query_scalar("select current_database()").fetch_one(&database.pool).await.unwrap();
     sqlx::query(AssertSqlSafe(format!("alter database {name} set {setting}"))).execute(&database.pool).await.unwrap();
 }
 
-/// A time-out that the role has for statements, for locks or for transactions is no time-out for an index over a large
+/// A timeout that the role sets for statements, locks or transactions must not apply to building an index over a large
 /// ledger.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_time_out_of_the_role_does_not_cancel_a_step() {
@@ -211,14 +213,14 @@ async fn a_time_out_of_the_role_does_not_cancel_a_step() {
     assert_eq!(serial_indexes(&database).await, new_index());
 }
 
-/// Has an index look as one does whose build was cut off.
+/// Makes an index look like one whose build was interrupted.
 async fn break_index(database: &Database) {
     let query = "update pg_index set indisvalid = false where indexrelid = 'certificates_by_serial'::regclass";
     sqlx::query(query).execute(&database.pool).await.unwrap();
 }
 
-/// Premise: a build that was refused a lock leaves an index behind that is not valid, and `if not exists` takes it for a
-/// finished one.
+/// Premise: a build that was refused a lock leaves an invalid index behind, which `if not exists` takes for a finished
+/// one.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_that_one_try_left_behind_is_built_again_by_the_next() {
     let database = at_version_11().await;
@@ -254,8 +256,8 @@ async fn an_index_of_a_step_long_taken_is_built_again_where_it_is_broken_or_miss
     assert_eq!((serial_indexes(&database).await, broken().await), (new_index(), vec![]));
 }
 
-/// Premise: in these isolations a transaction keeps a snapshot until its end, and whoever builds an index concurrently
-/// waits for all older snapshots, also for that of the process's own turn.
+/// Premise: at these isolation levels a transaction keeps its snapshot until it ends, and a concurrent index build
+/// waits for all older snapshots, including that of the process's own turn.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_default_isolation_of_the_database_stops_no_migration() {
     for isolation in ["repeatable read", "serializable"] {
@@ -266,7 +268,8 @@ async fn a_default_isolation_of_the_database_stops_no_migration() {
     }
 }
 
-/// Premise: in these isolations whoever waited for a row that another changed gets an error (SQLSTATE 40001).
+/// Premise: at these isolation levels a transaction that waited for a row changed by another one fails (SQLSTATE
+/// 40001).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_default_isolation_of_the_database_fails_no_lease() {
     let database = Database::fresh().await;
@@ -288,8 +291,8 @@ async fn a_default_isolation_of_the_database_fails_no_lease() {
     }
 }
 
-/// Premise: a build of an index waits for the end of every transaction that had a snapshot when it looked. A process that asked
-/// for its turn in one long transaction waited for the builder, and the builder for it.
+/// Premise: a concurrent index build waits for the end of every transaction that had a snapshot when it started. A
+/// process that asked for its turn in one long transaction waited for the builder, and the builder for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_waits_for_its_turn_asks_in_a_new_transaction_each_time() {
     let database = at_version_11().await;

@@ -1,4 +1,4 @@
-//! A CA that AWS has already: it is activated on order, and its status is what AWS says.
+//! A CA that is already registered in AWS: it is activated on request, and its status is what AWS reports.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn error(operation: ApiOperation, code: &str, status: u16) -> Fault {
     Fault::new(operation, effect)
 }
 
-/// An office whose CA is registered and INACTIVE, behind Muster's back.
+/// Creates an office whose CA is registered as INACTIVE, without Muster.
 async fn with_an_inactive_ca() -> Office {
     let office = Office::new().await;
     office.plant(false);
@@ -86,7 +86,7 @@ async fn a_denied_update_ends_with_exit_code_4_and_names_the_permission() {
     assert!(stderr.contains(told), "{stderr}");
     assert!(stderr.contains("hint: allow iot:UpdateCACertificate"), "{stderr}");
     assert_eq!(office.n_calls(ApiOperation::UpdateCACertificate), 1);
-    // The ledger has learnt that it is registered, and that it is not active.
+    // The ledger now knows that the CA is registered but not active.
     let reports = office.factory.ledger.authority_reports().await.unwrap();
     assert_eq!(reports[0].authority.status, Some(CertificateStatus::Inactive));
 }

@@ -20,11 +20,11 @@ async fn a_ledger_without_cas_says_so() {
     assert_eq!(office.listed("list --json").await, nothing);
 }
 
-/// Premise: a CA of the queue and one by hand are listed alike.
+/// Premise: CAs registered from the queue and by hand are listed alike.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_list_tells_what_is_in_what_waits_and_what_is_not_in() {
     let mut office = Office::new().await;
-    // A probe would take a job out of the count.
+    // A probe would remove a job from the count.
     office.factory.config.breakers.issuer_probe = std::time::Duration::from_hours(1).into();
     let factory = &office.factory;
     factory.enqueue(&[office.ca.leaf("1"), office.ca.leaf("2")]).await;
@@ -117,7 +117,7 @@ async fn a_ca_that_was_deleted_elsewhere_is_not_registered() {
     assert_eq!((&ca["is_at_aws"], &ca["certificate_status"]), (&json!(false), &json!(null)));
 }
 
-/// Two CAs of one account: what the first question meets, the second would meet too.
+/// Two CAs in one account: the second request would fail just like the first.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_aws_that_does_not_say_the_status_fails_no_listing() {
     let mut office = Office::new().await;

@@ -1,4 +1,4 @@
-//! Keys and proofs as OpenSSL writes them, where the machine has it.
+//! Keys and proofs written by OpenSSL, if the machine has it.
 
 use std::process::Command;
 
@@ -6,7 +6,8 @@ use muster_sandbox::specimen::{Ca, KeyKind};
 
 use super::Office;
 
-/// Runs a command line of OpenSSL in the office's folder; false where there is none, which skips the test visibly.
+/// Runs an OpenSSL command line in the office's folder; returns false if there is no OpenSSL, which skips the test
+/// visibly.
 fn run(office: &Office, line: &str) -> bool {
     let mut words = line.split(' ');
     let output = Command::new(words.next().unwrap()).args(words).current_dir(office.factory.folder()).output();

@@ -1,4 +1,4 @@
-//! A CA that cannot be registered, and why; nothing of its key is ever told.
+//! CAs that cannot be registered, and why; nothing of the key is ever printed.
 
 use muster::config::TargetConfig;
 use muster_core::outcome::Code;
@@ -180,7 +180,7 @@ async fn a_targets_name_keeps_its_account() {
     assert_eq!(office.n_calls(ApiOperation::RegisterCACertificate), 0);
 }
 
-/// Premise: whatever goes wrong, the key was read first.
+/// Premise: whatever goes wrong, the key has been read before.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_line_of_the_key_is_told_or_kept() {
     let office = Office::new().await;

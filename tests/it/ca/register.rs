@@ -1,4 +1,4 @@
-//! A CA that can be registered, in every way.
+//! CAs that can be registered, in every way.
 
 use muster_core::job::CertificateMode;
 use muster_core::outcome::Code;
@@ -143,7 +143,7 @@ async fn a_dry_run_calls_and_records_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_for_a_ca_is_sent_again_once_it_is_registered() {
     let mut office = Office::new().await;
-    // Long after the test: only the registration itself can end the hold.
+    // Long after the test: only the registration itself can release the hold.
     office.factory.config.breakers.issuer_probe = std::time::Duration::from_hours(1).into();
     let pems = [office.ca.leaf("1"), office.ca.leaf("2"), office.ca.leaf("3")];
     office.factory.enqueue(&pems).await;
@@ -156,7 +156,7 @@ async fn what_waits_for_a_ca_is_sent_again_once_it_is_registered() {
     serving.end().await;
 }
 
-/// Premise: nobody could see later who had registered a CA.
+/// Premise: it was not recorded who had registered a CA.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_registered_a_ca_is_in_the_audit() {
     let office = Office::new().await;

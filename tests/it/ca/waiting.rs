@@ -1,4 +1,4 @@
-//! What operators read while jobs wait for a CA: its name and the command that fixes it, wherever a hold shows.
+//! What operators see while jobs wait for a CA: its name, and the command that fixes it, wherever a hold is shown.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::factory::Factory;
 
 const FIX: &str = "muster ca register CA.pem --key CA.key --activate";
 
-/// A name that would steer a terminal and forge a line of a log.
+/// A name that tries to control a terminal and to forge a log line.
 const HOSTILE: &str = "Plant\u{1b}[2J\nERROR \"forged\"\u{202e}";
 
-/// How it shows, in quotes of a title.
+/// How the name is shown, quoted in a title.
 const SHOWN: &str = "CN=Plant\\u{1b}[2J\\u{a}ERROR \\\"forged\\\"\\u{202e}";
 
-/// Parks three jobs of a CA that nobody registered.
+/// Parks three jobs of a CA that is not registered.
 async fn with_parked_jobs(name: &str) -> Office {
     let mut office = Office { ca: Ca::new(name), ..Office::new().await };
     office.factory.config.breakers.issuer_probe = Duration::from_hours(1).into();

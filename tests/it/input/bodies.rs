@@ -1,4 +1,4 @@
-//! Bodies that are no job, and certificates in every form that lines send.
+//! Bodies that are not jobs, and certificates in every form that factory lines send.
 
 use muster_core::certificate::pem;
 use muster_core::job::RegisterCertificate;
@@ -8,7 +8,7 @@ use muster_sandbox::specimen::{Ca, Flaw, hostile, request};
 use super::{Case, check};
 use crate::factory::Factory;
 
-/// A message of the first version that lacks nothing, with more fields in front.
+/// Returns a complete message of the first version, with more fields in front.
 fn with_fields(fields: &str) -> String {
     format!(r#"{{{fields}"version":1,"operation":"RegisterCertificate","request":{{"certificatePem":"x"}}}}"#)
 }
@@ -59,7 +59,7 @@ fn no_jobs() -> Vec<Case> {
     ]
 }
 
-/// Good certificates in every form that is taken, each of its own device.
+/// Valid certificates in every accepted form, each of its own device.
 fn good(ca: &Ca) -> Vec<Case> {
     let good = |name, form: &dyn Fn(String) -> String| Case::job(name, Code::Ok, alone(form(ca.leaf(name))));
     vec![
@@ -116,7 +116,7 @@ fn bad(ca: &Ca) -> Vec<Case> {
     ]
 }
 
-/// Of the hostile corpus, those that have a certificate or the bytes of one, under a CA that is not theirs.
+/// The cases of the hostile corpus that contain a certificate or its bytes, under a CA that did not issue them.
 fn hostile_der(ca: &Ca) -> Vec<Case> {
     let codes = [
         ("a length beyond the end", "a-length-beyond-the-end", Code::MalformedCertificate),
@@ -147,7 +147,7 @@ async fn every_input_ends_for_its_precise_reason() {
     check(&factory, &cases).await;
 }
 
-/// Premise: these are kept whole, so what a line hid in them would be kept too.
+/// Premise: these bodies are kept in full, so a key hidden in them would be kept too.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_body_in_quarantine_holds_a_private_key() {
     let factory = Factory::new(1000.0).await;

@@ -1,4 +1,4 @@
-//! Bodies of the calls for CAs and for devices without one.
+//! Bodies of the calls for CAs, and for devices without a CA.
 
 use muster_core::job::{
     CertificateMode, RegisterCaCertificate, RegisterCertificateWithoutCa, RegistrationConfig, Request, Tag,
@@ -9,12 +9,12 @@ use muster_sandbox::specimen::{Ca, Flaw, hostile, request};
 use super::{Case, check};
 use crate::factory::Factory;
 
-/// A message of a call, with some fields of its request.
+/// Returns a message for an operation, with some fields of its request.
 fn message(operation: &str, fields: &str) -> String {
     format!(r#"{{"version":1,"operation":"{operation}","request":{{{fields}}}}}"#)
 }
 
-/// A message for a CA that lacks nothing, with more fields.
+/// Returns a complete message for a CA, with more fields.
 fn of_ca(fields: &str) -> String {
     message("RegisterCACertificate", &format!(r#""caCertificate":"x"{fields}"#))
 }
@@ -49,13 +49,13 @@ fn no_jobs() -> Vec<Case> {
     ]
 }
 
-/// A request in mode `SNI_ONLY`.
+/// Creates a request in mode `SNI_ONLY`.
 fn alone(ca_certificate: String) -> RegisterCaCertificate {
     let certificate_mode = Some(CertificateMode::SniOnly);
     RegisterCaCertificate { ca_certificate, certificate_mode, ..RegisterCaCertificate::default() }
 }
 
-/// Each of another CA: one that came twice would have one row.
+/// Cases with different CAs: a CA that was sent twice would have only one row.
 fn bad() -> Vec<Case> {
     let ca = || Ca::new("Plant CA");
     let config = |config| RegisterCaCertificate { registration_config: Some(config), ..alone(ca().pem()) };
@@ -97,7 +97,7 @@ async fn every_input_ends_for_its_precise_reason() {
     check(&factory, &cases).await;
 }
 
-/// Most bytes of a message.
+/// Maximum size of a message, in bytes.
 const MESSAGE_MAX: usize = 1 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +105,7 @@ async fn a_hostile_ca_is_rejected_without_a_call() {
     let factory = Factory::new(1000.0).await;
     let mut n_sent = 0;
     for hostile in hostile::ca_corpus() {
-        // With a proof where none may be, not one of them needs AWS to be found out.
+        // With a proof where none is allowed, every case is rejected without asking AWS.
         let request = RegisterCaCertificate {
             verification_certificate: Some(hostile.request.ca_certificate.clone()),
             certificate_mode: Some(CertificateMode::SniOnly),

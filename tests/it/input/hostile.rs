@@ -1,4 +1,4 @@
-//! The hostile corpus the real way: every request has one end, and the worker lives.
+//! The hostile corpus, end to end: every request has one outcome, and the worker survives.
 
 use muster_core::job::RegisterCertificate;
 use muster_core::outcome::Status;
@@ -6,7 +6,7 @@ use muster_sandbox::specimen::hostile;
 
 use crate::factory::Factory;
 
-/// Most bytes of a message.
+/// Maximum size of a message, in bytes.
 const MESSAGE_MAX: usize = 1 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -14,7 +14,7 @@ async fn a_hostile_request_is_rejected_without_a_call() {
     let factory = Factory::new(1000.0).await;
     let mut n_sent = 0;
     for hostile in hostile::corpus().into_iter().filter(|hostile| hostile.request.ca_certificate_pem.is_none()) {
-        // Their issuer is nobody; under the plant's CA none needs AWS to be found out.
+        // Their issuer is unknown; under the factory's CA every case is rejected without asking AWS.
         let ca_certificate_pem = Some(factory.ca.pem());
         let body = Factory::job_of(RegisterCertificate { ca_certificate_pem, ..hostile.request }).to_body();
         if body.len() <= MESSAGE_MAX {

@@ -1,4 +1,4 @@
-//! No text from outside makes a log line of its own, in either format.
+//! No text from outside can create a log line of its own, in either format.
 
 use muster_sandbox::specimen::Ca;
 use muster_sandbox::{ApiOperation, Effect, Fault};
@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use crate::factory::{Factory, Program};
 
-/// A line that an attacker wants to see in the log, after whatever ends a line or commands a terminal.
+/// A line that an attacker wants to see in the log, after various line ends and terminal control characters.
 const FORGED: &str =
     "\r\n2026-11-21T12:00:00.000000Z ERROR muster::forged: \u{85}\u{9b}31m\u{1b}[31m\u{7}\u{8}\u{2028}\0 all is well";
 
-/// What a worker logs, at its most talkative, while certificates and AWS send such lines.
+/// Returns what a worker logs, at the most verbose level, while certificates and AWS send such lines.
 async fn log(format: &str) -> String {
     let factory = Factory::new(1000.0).await;
     let unknown = Ca::new(&format!("unknown{FORGED}"));
@@ -21,8 +21,8 @@ async fn log(format: &str) -> String {
         message: format!("forged by AWS{FORGED}"),
         executed: false,
     };
-    // Every fault counts the calls that it could have struck, so the second call meets the second. The SDK tries a
-    // receive three times by itself.
+    // Every fault counts the calls that it could have struck, so the second call meets the second fault. The SDK itself
+    // tries a receive three times.
     for (operation, effect, calls) in [
         (ApiOperation::RegisterCertificate, effect(403, "AccessDeniedException"), 1),
         (ApiOperation::RegisterCertificate, effect(503, "ServiceUnavailableException"), 2),

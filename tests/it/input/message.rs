@@ -1,4 +1,4 @@
-//! Whatever a body holds, reading it answers, and the answer gives nothing of the body away.
+//! Parsing returns for any body, and its result reveals nothing of the body.
 
 use muster_core::job::{
     BATCH_SIZE_MAX, CertificateMode, CertificateStatus, Job, Name, ParseError, RegisterCaCertificate,
@@ -8,10 +8,10 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use strum::VariantArray;
 
-/// What no error may repeat.
+/// A text that no error may repeat.
 const SECRET: &str = "-----BEGIN PRIVATE KEY-----\u{1b}\0`, expected `\"SECRET";
 
-/// Reads a body and checks what must hold for every answer.
+/// Parses a body and checks what must hold for every result.
 fn answer(body: &str) {
     match Job::parse(body) {
         Ok(job) => assert_eq!(Job::parse(&job.to_body()).unwrap(), job),
@@ -85,7 +85,7 @@ prop_compose! {
     }
 }
 
-/// Any JSON, with the words of a message among its keys and strings.
+/// Generates arbitrary JSON, with the words of a message among its keys and strings.
 fn values() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -127,7 +127,7 @@ fn keys() -> impl Strategy<Value = String> {
     prop_oneof![prop::sample::select(&KNOWN[..]).prop_map(str::to_owned), any::<String>()]
 }
 
-/// A good message with some of its fields replaced, taken away or added.
+/// Generates a valid message with some of its fields replaced, removed or added.
 fn changed_messages() -> impl Strategy<Value = Value> {
     let changes = prop::collection::vec((keys(), prop::option::of(values()), any::<bool>()), 1..4);
     (jobs(), changes).prop_map(|(job, changes)| {

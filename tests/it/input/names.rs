@@ -1,4 +1,4 @@
-//! SQL, HTML and formulas of spreadsheets in every name.
+//! SQL, HTML and spreadsheet formulas in every name.
 
 use muster_core::job::Job;
 use muster_core::outcome::Code;
@@ -71,9 +71,9 @@ async fn a_name_that_only_looks_like_a_formula_is_kept_and_shown_as_it_is() {
     }
 }
 
-/// What `muster status` says, without a measured rate.
+/// Runs `muster status` without measuring a rate.
 async fn status(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, String) {
-    // The settings come first: behind `--` they would be names too.
+    // The settings come first: after `--` they would be taken for names.
     let mut command = factory.command(&[]);
     command.args(["status", "--measure=0s"]).args(arguments);
     Program(command.spawn().unwrap()).end().await

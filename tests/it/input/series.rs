@@ -1,4 +1,4 @@
-//! What lines send adds no series to the metrics: every label is of a closed set, whatever the names.
+//! What factory lines send adds no series to the metrics: every label comes from a closed set, whatever the names.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::factory::Factory;
 
 const N: usize = 3000;
 
-/// The series without their values.
+/// Returns the series without their values.
 fn series(metrics: &Metrics) -> BTreeSet<String> {
     let text = metrics.text();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
@@ -28,7 +28,7 @@ async fn thousands_of_names_add_no_series() {
         }
         job.to_body()
     };
-    // One of each kind makes every series that there will be.
+    // One message of each kind creates every series that there can be.
     factory.send(&[body(0), body(1)]).await;
     let few = series(factory.drain().await.as_ref());
     factory.send(&(0..N).map(body).collect::<Vec<_>>()).await;

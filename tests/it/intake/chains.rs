@@ -1,11 +1,11 @@
-//! Chains in every order and state: the device is found wherever it stands, and a CA is never sent in its place.
+//! Chains in every order and state: the device is found wherever it is, and a CA is never sent in its place.
 
 use muster_core::certificate::{Certificate, pem};
 use muster_sandbox::specimen::{Ca, Flaw};
 
 use super::{Planned, id, ids, registers};
 
-/// A device with its chain: leaf, intermediate, root.
+/// Creates a device with its chain: leaf, intermediate, root.
 fn chain(device: &str) -> (Ca, [String; 3]) {
     let root = Ca::new("Root CA");
     let line = root.intermediate("Line CA");
@@ -56,7 +56,7 @@ fn chains_behind_each_other_and_in_many_files_send_every_device_once() {
     let wanted: Vec<&str> = leaves.iter().map(String::as_str).collect();
     let planned = Planned::of(&[("bundle.pem", in_one.into_bytes())]);
     assert_eq!((planned.ids(), planned.tally.issuers), (ids(&wanted), 10), "{:?}", planned.codes());
-    // The CAs in files of their own, before and behind the devices.
+    // The CAs in their own files, before and after the devices.
     let mut files = vec![("0.pem", root.into_bytes()), ("z.pem", line.into_bytes())];
     files.extend(
         ["a.pem", "b.pem", "c.pem", "d.pem", "e.pem"]
@@ -67,7 +67,7 @@ fn chains_behind_each_other_and_in_many_files_send_every_device_once() {
     assert_eq!((planned.ids(), planned.tally.issuers), (ids(&wanted), 2), "{:?}", planned.codes());
 }
 
-/// What can stand where a device should.
+/// Texts that may appear in the place of a device certificate.
 fn no_devices(ca: &Ca) -> Vec<(&'static str, String)> {
     let leaf = ca.leaf("device");
     let der = Certificate::from_pem(&leaf).unwrap().der().to_vec();
@@ -141,14 +141,14 @@ fn cas_without_a_device_are_rejected_by_both_and_never_vanish() {
         assert!(registers(&text).unwrap_err().starts_with("several_certificates"));
         let planned = Planned::of(&[("chain.pem", text.into_bytes())]);
         assert_eq!((planned.codes(), planned.tally.issuers), (vec!["several_certificates"], 1));
-        // Sent again alone, it would be taken for a device.
+        // Resent alone, it would be taken for a device.
         assert!(planned.rejects[0].certificate_pem.is_none() && planned.rejects[0].certificate_id.is_some());
     }
 }
 
 #[test]
 fn devices_that_call_themselves_cas_are_still_devices() {
-    // Careless lines sign each certificate with its own key, all with CA:true and one name.
+    // Careless factory lines sign each certificate with its own key, all with CA:true and the same name.
     let careless: Vec<_> = (0..3).map(|_| Ca::new("device").pem()).collect();
     let wanted: Vec<&str> = careless.iter().map(String::as_str).collect();
     let planned = Planned::of(&[("bundle.pem", careless.concat().into_bytes())]);
@@ -157,7 +157,7 @@ fn devices_that_call_themselves_cas_are_still_devices() {
     assert_eq!(registers(&careless[0]), Ok(id(&careless[0])), "one alone, in the worker");
     let planned = Planned::of(&[("SN-9.pem", careless[0].clone().into_bytes())]);
     assert_eq!(planned.sent[&id(&careless[0])].as_deref(), Some("SN-9"));
-    // Beside something unreadable nobody knows; that is said, and nothing is sent in doubt.
+    // Next to something unreadable it cannot be decided; that is reported, and nothing doubtful is sent.
     let text = careless.concat() + &Ca::new("x").leaf("y").replace("MII", "III");
     let planned = Planned::of(&[("bundle.pem", text.into_bytes())]);
     assert_eq!((planned.sent.len(), planned.tally.issuers, planned.tally.issuers_in_doubt), (0, 3, 3));

@@ -1,4 +1,4 @@
-//! DER in files: alone, padded, one behind the other, mixed with text.
+//! DER in files: alone, padded, concatenated, mixed with text.
 
 use muster_core::certificate::{Certificate, pem};
 use muster_sandbox::specimen::Ca;
@@ -34,7 +34,7 @@ fn garbage_behind_der_is_rejected_by_both() {
         assert!(registers(&pem::encode(pem::CERTIFICATE, &content)).is_err(), "{garbage:?}");
         let planned = Planned::of(&[("a.der", content)]);
         assert_eq!(planned.rejects.len(), 1, "{garbage:?}: it is never ignored");
-        // The certificate itself is beyond doubt, and stands in an entry of its own.
+        // The certificate itself is certain, and has its own entry.
         assert_eq!(planned.ids(), ids(&[&leaf]));
     }
 }
@@ -82,7 +82,7 @@ fn utf16_is_read_with_and_without_its_mark_and_behind_other_text() {
             let text = text.replace('\n', "\r\n");
             assert_eq!(Planned::of(&[("a.pem", utf16(&text, to_bytes))]).ids(), ids(&[&one, &other]));
         }
-        // What PowerShell's `>>` makes of a file of another encoding.
+        // What PowerShell's `>>` makes of a file in another encoding.
         let appended = [one.as_bytes(), &utf16(&other, to_bytes)].concat();
         assert_eq!(Planned::of(&[("a.pem", appended)]).ids(), ids(&[&one, &other]));
     }

@@ -1,4 +1,4 @@
-//! Files modelled on what people reported, with the results that the folder itself states.
+//! Files modeled on what people reported, with the results stated in the folder itself.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::registers;
 use crate::factory::{BATCH, Factory};
 
-/// The folder, or nothing where this machine does not have it.
+/// Returns the folder, or nothing if this machine does not have it.
 fn folder() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures/field");
     if !folder.exists() {
@@ -80,7 +80,7 @@ fn the_worker_gives_the_same_verdict_for_the_same_text() {
         } else {
             vec![path]
         };
-        // A bundle of several devices is several messages.
+        // A bundle of several devices becomes several messages.
         let n_texts = files.len();
         if expected.sent.len() > n_texts
             || expected.sent.len() + usize::try_from(expected.n_rejected).unwrap() > n_texts

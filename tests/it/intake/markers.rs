@@ -1,4 +1,4 @@
-//! Damaged and unknown PEM markers: each is an input, read where it is certain and rejected with its line elsewhere.
+//! Damaged and unknown PEM markers: each is an input, read if it is unambiguous, and otherwise rejected with its line.
 
 use muster_core::certificate::{Certificate, pem};
 use muster_sandbox::specimen::{Ca, Flaw};
@@ -8,7 +8,7 @@ use super::{Planned, id, ids, registers};
 /// A change of one block.
 type Change = (&'static str, fn(&str) -> String);
 
-/// Damage that leaves no doubt which certificate it is.
+/// Damage that leaves no doubt about the certificate.
 const READABLE: [Change; 24] = [
     ("four dashes before BEGIN", |pem| pem.replace("-----BEGIN", "----BEGIN")),
     ("one dash before BEGIN", |pem| pem.replace("-----BEGIN", "-BEGIN")),
@@ -40,7 +40,7 @@ const READABLE: [Change; 24] = [
     ("labels that differ", |pem| pem.replace("END CERTIFICATE", "END X509 CRL")),
 ];
 
-/// Damage that makes a certificate unreadable, or what was sent in its place.
+/// Damage that makes a certificate unreadable, and other things sent instead of a certificate.
 fn unreadable() -> Vec<(&'static str, String)> {
     let ca = Ca::new("Plant CA");
     let leaf = ca.leaf("device");
@@ -109,7 +109,7 @@ fn what_cannot_be_read_beside_good_blocks_is_rejected_with_its_line() {
     }
 }
 
-/// Words of parsers that no operator knows.
+/// Parser terms that operators do not know.
 const PARSERS_WORDS: [&str; 12] =
     ["nom", "BER", "DER ", "Tag(", "Eof", "Invalid", "Unexpected", "None", "Some(", "Err", "asn1", "ASN.1 error"];
 

@@ -1,4 +1,4 @@
-//! Certificates in an unusual form: what can be identified with certainty is sent with a warning.
+//! Certificates in an unusual form: whatever can be identified with certainty is sent with a warning.
 
 use muster_core::certificate::{Certificate, Issuer, pem};
 use muster_core::job::RegisterCertificate;
@@ -7,7 +7,7 @@ use muster_sandbox::specimen::Ca;
 
 use super::{NOW, registers, verdict};
 
-/// Splits the elements of DER off, one after the other.
+/// Splits DER into its elements.
 fn elements(mut der: &[u8]) -> Vec<Vec<u8>> {
     let mut elements = Vec::new();
     while !der.is_empty() {
@@ -44,7 +44,7 @@ const ISSUER: usize = 3;
 const VALIDITY: usize = 4;
 const KEY: usize = 6;
 
-/// A device certificate with one part of it replaced; its signature fits no more.
+/// Creates a device certificate with one part replaced, so that its signature no longer matches.
 fn with_part(part: usize, value: &[u8]) -> String {
     rebuilt(|signed| signed[part] = value.to_vec(), |_| {})
 }
@@ -59,7 +59,7 @@ fn rebuilt(change_signed: impl Fn(&mut Vec<Vec<u8>>), change_outer: impl Fn(&mut
     pem::encode(pem::CERTIFICATE, &tlv(0x30, &outer.concat()))
 }
 
-/// Certificates that are read in spite of their form, by the code of the warning.
+/// Certificates that are accepted in spite of their form, by the code of the warning.
 pub(crate) fn odd_forms() -> [(&'static str, String); 3] {
     let with_null = |algorithm: &[u8]| tlv(0x30, &[content(algorithm), &[5, 0]].concat());
     let validity = [tlv(0x17, b"250101000000Z"), tlv(0x18, b"20991231235959+0100")].concat();
@@ -70,7 +70,7 @@ pub(crate) fn odd_forms() -> [(&'static str, String); 3] {
     ]
 }
 
-/// A key on a curve over a field of so many bytes, which is written out.
+/// Creates a key on an explicitly encoded curve over a field of `n_bytes` bytes.
 fn explicit_key(n_bytes: usize) -> Vec<u8> {
     let oid = |bytes: &[u8]| tlv(0x06, bytes);
     let prime = tlv(0x02, &[&[0][..], &vec![0xff; n_bytes]].concat());
@@ -104,7 +104,7 @@ fn dates_in_every_form_are_read() {
         let expected: &[&str] = if is_usual { &[] } else { &["unusual_date"] };
         assert_eq!(warnings(&text), expected, "{}", String::from_utf8_lossy(after.1));
     }
-    // The offset counts: it expired an hour ago by its own clock, and is valid by UTC.
+    // The offset counts: by its local time it expired an hour ago, but by UTC it is valid.
     let text = with_part(VALIDITY, &validity((0x17, b"250101000000Z"), (0x18, b"20261121113000-0100")));
     assert_eq!(warnings(&text), ["unusual_date"]);
     let text = with_part(VALIDITY, &validity((0x17, b"250101000000Z"), (0x18, b"20261121123000+0100")));
@@ -129,14 +129,14 @@ fn algorithms_that_differ_in_null_only_are_one() {
 
 #[test]
 fn a_serial_number_of_another_type_is_rejected() {
-    // x509-parser takes this for an INTEGER; hardly any other reader does.
+    // x509-parser accepts this as an INTEGER; hardly any other parser does.
     let reason = registers(&with_part(SERIAL, &[0x82, 0x01, 0x07])).unwrap_err();
     assert!(reason.contains("its serial number has the wrong type (ASN.1 tag 0x82)"), "{reason}");
     assert!(registers(&with_part(SERIAL, &[0x02, 0x01, 0x07])).is_ok());
     assert!(registers(&with_part(SERIAL, &[0x02, 0x00])).unwrap_err().contains("its serial number is damaged"));
 }
 
-/// A name with one common name, as a type of string encodes it.
+/// Creates a name with one common name, encoded as the given string type.
 fn name(tag: u8, value: &[u8]) -> Vec<u8> {
     let attribute = [&[0x06, 0x03, 0x55, 0x04, 0x03][..], &tlv(tag, value)].concat();
     tlv(0x30, &tlv(0x31, &tlv(0x30, &attribute)))
@@ -159,7 +159,7 @@ fn a_ca_is_found_by_its_name_whatever_the_type_of_string() {
             ..RegisterCertificate::default()
         };
         let verdict = Precheck::new(Policy::default(), []).check(&request.into(), NOW, None);
-        // The signature is not this CA's: its name was found to be the issuer's, so the signature is what is wrong.
+        // The signature is not this CA's. The name was recognized as the issuer's, so only the signature is wrong.
         let code = verdict.result.unwrap_err().code().as_str();
         assert_eq!(code, "signature_invalid", "{issuer:02x?}");
         let known = Issuer::new(ca.certificate().clone()).unwrap();

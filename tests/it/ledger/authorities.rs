@@ -1,4 +1,4 @@
-//! The CAs in the ledger: which are in, what waits for them, which are not in.
+//! The CAs in the ledger: which are registered, what waits for them, which are not registered.
 
 use muster::ledger::authority::Authority;
 use muster::ledger::{Ledger, Page, Row};
@@ -14,7 +14,7 @@ use crate::database::Database;
 
 const SUBJECT_KEY: [u8; 32] = [9; 32];
 
-/// A CA with a number, as it was registered or found.
+/// Returns a CA with a number, as it was registered or found.
 fn authority(n: u32, status: Option<CertificateStatus>, registered_at: OffsetDateTime) -> Authority {
     Authority {
         account: ACCOUNT.into(),
@@ -35,7 +35,7 @@ fn ca_row(n: u32, code: Code) -> Row {
     Row { operation: Operation::RegisterCACertificate, ..row(n, code) }
 }
 
-/// A page with CAs and their rows.
+/// Returns a page with CAs and their rows.
 fn page_with(authorities: &[Authority]) -> Page {
     let rows = (1..).zip(authorities).map(|(n, its)| Row { subject: its.certificate_id.0, ..ca_row(n, Code::Exists) });
     Page { authorities: authorities.to_vec(), ..page(rows.collect()) }
@@ -63,12 +63,12 @@ async fn park(ledger: &Ledger, targets: &[&str]) {
     }
 }
 
-/// The holds that are not over.
+/// Returns the open holds.
 async fn held(ledger: &Ledger) -> Vec<HoldKey> {
     ledger.open_holds().await.unwrap().into_iter().map(|hold| hold.hold).collect()
 }
 
-/// Targets of one account and region, and one of another region.
+/// Claims targets of one account and region, and one of another region.
 async fn claim_targets(ledger: &Ledger) {
     for (target, region) in [("default", REGION), ("same", REGION), ("elsewhere", "us-east-1")] {
         ledger.claim_target(target, ACCOUNT, region).await.unwrap();
@@ -121,7 +121,7 @@ async fn a_ca_that_is_in_and_active_releases_what_waits_for_it_at_once() {
     ledger.record(&active).await.unwrap();
     assert_eq!(held(&ledger).await, [hold("elsewhere")]);
     assert!(ledger.will_send_again().await.unwrap());
-    // Again, as after a COMMIT of which nobody knows.
+    // Again, as after a COMMIT whose result is unknown.
     ledger.record(&active).await.unwrap();
     assert_eq!(held(&ledger).await, [hold("elsewhere")]);
     assert_counters_equal_the_rows(&database).await;
@@ -139,7 +139,7 @@ async fn a_ca_that_is_not_known_to_be_active_releases_nothing() {
     }
 }
 
-/// Premise: one CA and one device can be the same certificate, in two lists of the account.
+/// Premise: a CA and a device can be the same certificate, in two lists of the account.
 #[tokio::test]
 async fn a_ca_is_no_known_device_and_a_device_no_known_ca() {
     let database = Database::fresh().await;

@@ -1,4 +1,4 @@
-//! What the ledger tells of a batch as a whole.
+//! What the ledger returns about a batch as a whole.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A transaction is whole or nothing, and its COMMIT has a time-out like everything else.
+//! A transaction is all or nothing, and its COMMIT has a timeout like everything else.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use muster_core::outcome::Code;
 use super::{assert_counters_equal_the_rows, counts, page, row};
 use crate::database::Database;
 
-/// Premise: counters that were written beside the rows would be wrong for ever after the first failure.
+/// Premise: counters written outside the transaction of the rows would be wrong forever after the first failure.
 #[tokio::test]
 async fn a_page_whose_counters_fail_leaves_no_row() {
     let database = Database::fresh().await;

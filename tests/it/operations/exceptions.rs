@@ -1,4 +1,4 @@
-//! Every exception of the three calls, and the end that follows from it.
+//! Every exception of the three calls, and the resulting outcome.
 
 use muster_core::job::Job;
 use muster_core::outcome::{Code, Status};
@@ -13,7 +13,7 @@ const WITHOUT_CA: ApiOperation = ApiOperation::RegisterCertificateWithoutCA;
 const CA: ApiOperation = ApiOperation::RegisterCACertificate;
 const ALL: [ApiOperation; 3] = [DEVICE, WITHOUT_CA, CA];
 
-/// A good job for an operation.
+/// Returns a valid job for an operation.
 fn good_job(factory: &Factory, operation: ApiOperation) -> Job {
     match operation {
         ApiOperation::RegisterCertificate => device(factory.ca.leaf("device")),
@@ -22,7 +22,7 @@ fn good_job(factory: &Factory, operation: ApiOperation) -> Job {
     }
 }
 
-/// The end of a good job whose first calls meet an effect.
+/// Returns the outcome of a valid job whose first calls meet an effect.
 async fn end_after(operation: ApiOperation, effect: Effect, calls: u64) -> (String, String) {
     let factory = factory(500.0).await;
     factory.sandbox.faults().set(Fault::new(operation, effect).calls(calls)).unwrap();
@@ -37,7 +37,7 @@ fn error(code: &str, status: u16) -> Effect {
     Effect::Error { status, code: code.into(), message: "as ordered".into(), executed: false }
 }
 
-/// A good job whose every call is answered with an exception ends for this reason, after one call.
+/// Asserts that a valid job gets this code after one call if AWS answers with an exception.
 async fn is_refused(operations: &[ApiOperation], exception: &str, status: u16, code: Code) {
     assert_eq!(code.status(), Status::Refused);
     for &operation in operations {
@@ -47,7 +47,7 @@ async fn is_refused(operations: &[ApiOperation], exception: &str, status: u16, c
     }
 }
 
-/// A good job whose first two calls are answered with an exception is registered in the end.
+/// Asserts that a valid job is registered although its first two calls were answered with an exception.
 async fn is_tried_again(operations: &[ApiOperation], exception: &str, status: u16) {
     for &operation in operations {
         let (found, _) = end_after(operation, error(exception, status), 2).await;
@@ -62,7 +62,7 @@ async fn resource_already_exists_is_a_good_end() {
         let job = good_job(&factory, operation);
         send(&factory, [job.clone()]).await;
         factory.drain().await;
-        // As if somebody else had registered it.
+        // As if another client had registered it.
         sqlx::query("truncate registrations, batch_counters").execute(&factory.database.pool).await.unwrap();
         send(&factory, [job]).await;
         factory.drain().await;

@@ -1,4 +1,4 @@
-//! One queue with everything in it, in bad order.
+//! One queue with everything in it, in an unfavorable order.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::factory::{BATCH, Factory};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mixed_queue_in_bad_order_drains_to_the_right_ends_at_a_rate_for_each_operation() {
     let mut factory = factory(100.0).await;
-    // What is called for before its CA is in is called for to find out, and no probe adds to it.
+    // The only calls before the CA is registered are those that detect it; no probe is added.
     factory.config.breakers.issuer_probe = Duration::from_hours(1).into();
     let rates = &mut factory.config.targets.get_mut("default").unwrap().rates;
     rates.register_certificate_without_ca = Rate::new(50.0).unwrap();
@@ -48,7 +48,7 @@ async fn a_mixed_queue_in_bad_order_drains_to_the_right_ends_at_a_rate_for_each_
         (ApiOperation::RegisterCertificateWithoutCA, 50),
         (ApiOperation::RegisterCACertificate, 10),
     ] {
-        // Other tests share the machine: a twentieth more, as a network may bunch calls.
+        // Other tests share the machine: allow a twentieth more, because a network can bunch calls.
         let most = (rate + burst_of(Rate::new(f64::from(rate)).unwrap()) + 1) * 21 / 20 + 1;
         let worst = ledger.worst_second(operation);
         assert!(worst <= most as usize, "{worst} calls of {operation} in a second, {most} allowed");
@@ -65,7 +65,7 @@ async fn a_mixed_queue_in_bad_order_drains_to_the_right_ends_at_a_rate_for_each_
             quota(ApiOperation::RegisterCertificateWithoutCA, 50.0),
         ]
     );
-    // Two tell for each of the five; more may be under way meanwhile on a busy machine.
+    // Two calls per CA are enough to detect it; on a busy machine more may be in flight meanwhile.
     let wasted = n_calls(&factory, ApiOperation::RegisterCertificate) - 150;
     assert!(wasted <= 60, "{wasted} calls for devices whose CA was not in");
 }
@@ -73,7 +73,7 @@ async fn a_mixed_queue_in_bad_order_drains_to_the_right_ends_at_a_rate_for_each_
 #[tokio::test(flavor = "multi_thread")]
 async fn devices_wait_for_a_ca_that_was_refused_and_are_sent_again_when_it_is_in() {
     let mut factory = factory(500.0).await;
-    // No probe helps: what is sent again is sent because the CA is in.
+    // No probe helps: jobs are resent only because the CA was registered.
     factory.config.breakers.issuer_probe = Duration::from_hours(1).into();
     let ca = Ca::new("Late CA");
     let no_template = RegisterCaCertificate {

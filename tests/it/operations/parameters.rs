@@ -15,7 +15,7 @@ fn id(pem: &str) -> CertificateId {
     Certificate::from_pem(pem).unwrap().id()
 }
 
-/// What AWS has after one job.
+/// Returns what AWS has registered after one job.
 async fn registered(factory: &Factory, request: impl Into<Request>) -> RegisteredCertificate {
     let request = request.into();
     let id = id(request.pem());
@@ -24,7 +24,7 @@ async fn registered(factory: &Factory, request: impl Into<Request>) -> Registere
     factory.sandbox.ledger().certificate(id).expect("it is registered")
 }
 
-/// What AWS has after one job for a CA.
+/// Returns the CA that AWS has registered after one job.
 async fn registered_ca(factory: &Factory, request: RegisterCaCertificate) -> RegisteredAuthority {
     let id = id(&request.ca_certificate);
     send(factory, [Factory::job_of(request)]).await;

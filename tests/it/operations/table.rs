@@ -1,4 +1,4 @@
-//! The table in docs/operations.md: every row names tests, and each of them is there.
+//! The table in docs/operations.md: every row names tests, and each of them exists.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 const PAGE: &str = include_str!("../../../docs/operations.md");
 const BOTO3: &str = include_str!("../sandbox/boto3.rs");
 
-/// The rows of the three tables: what each is about, and its tests.
+/// Returns the rows of the three tables: what each is about, and its tests.
 fn rows() -> Vec<(&'static str, Vec<&'static str>)> {
     let section = PAGE.split("## The three operations").nth(1).expect("the section is there");
     let section = section.split("\n## ").next().expect("it ends somewhere");
@@ -19,7 +19,7 @@ fn rows() -> Vec<(&'static str, Vec<&'static str>)> {
     .collect()
 }
 
-/// The names of the tests of this folder, and of the rows that boto3 looks at.
+/// Returns the names of the tests in this folder, and of the rows checked with boto3.
 fn tests() -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/operations");
     let mut names = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Whatever the input is, the precheck answers and its answer is true to the input.
+//! For any input, the precheck returns, and its verdict is true to the input.
 
 use std::sync::LazyLock;
 
@@ -18,7 +18,7 @@ static LEAF: LazyLock<String> = LazyLock::new(|| CA.leaf("device"));
 static CA_TEXT: LazyLock<String> = LazyLock::new(|| CA.pem());
 static PRECHECK: LazyLock<Precheck> = LazyLock::new(|| Precheck::new(Policy::default(), []));
 
-/// Checks a request and what must hold for every answer.
+/// Checks a request, and what must hold for every verdict.
 fn answer(request: impl Into<Request>) {
     let request = request.into();
     let verdict = PRECHECK.check(&request, NOW, Some(CODE));
@@ -38,7 +38,7 @@ fn answer(request: impl Into<Request>) {
     }
 }
 
-/// The certificates that are sent.
+/// Returns the certificates to be sent.
 fn sent(checked: &CheckedCertificate) -> impl Iterator<Item = &str> {
     let proof = match checked.call() {
         Call::RegisterCaCertificate { request, .. } => request.verification_certificate.as_deref(),
@@ -47,7 +47,7 @@ fn sent(checked: &CheckedCertificate) -> impl Iterator<Item = &str> {
     [Some(checked.pem()), checked.ca_pem(), proof].into_iter().flatten()
 }
 
-/// Requests of all calls that carry a text, wherever it can stand.
+/// Returns requests of all operations that contain a text, wherever it can appear.
 fn around(text: &str) -> [Request; 6] {
     let text = || text.to_owned();
     let config = RegistrationConfig { template_body: Some(text()), role_arn: Some(text()), template_name: None };
@@ -66,7 +66,8 @@ fn around(text: &str) -> [Request; 6] {
     ]
 }
 
-/// The precheck reads texts without NULs.
+/// Returns whether the text has a block that starts with the certificate with this id. The precheck ignores NULs in
+/// texts.
 fn is_start_of_a_block(text: &str, id: CertificateId) -> bool {
     pem::blocks(&pem::without_nuls(text)).filter_map(|block| block.decode().ok()).any(|der| {
         Certificate::from_der_start(&der).is_ok_and(|(certificate, n_trailing)| {
@@ -75,7 +76,7 @@ fn is_start_of_a_block(text: &str, id: CertificateId) -> bool {
     })
 }
 
-/// A good certificate with some of its bytes changed, cut out or doubled.
+/// Generates a valid certificate with some of its bytes changed, removed or duplicated.
 fn mutated_der(good: &'static LazyLock<String>) -> impl Strategy<Value = Vec<u8>> {
     let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 0..6);
     changes.prop_map(move |changes| {
@@ -92,7 +93,7 @@ fn mutated_der(good: &'static LazyLock<String>) -> impl Strategy<Value = Vec<u8>
     })
 }
 
-/// A good PEM text with pieces cut, doubled and replaced.
+/// Generates a valid PEM text with pieces removed, duplicated and replaced.
 fn mutated_text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         any::<char>().prop_map(String::from),

@@ -1,4 +1,4 @@
-//! The certificate of a CA that is to be registered.
+//! The certificate of a CA to be registered.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use super::{CODE, NOW, ca_alone, ca_job, check_ca, rejection, warnings};
 
 const DEVICE: &str = "device";
 
-/// What a CA is made from.
+/// Returns the parameters of a CA.
 pub(super) fn params(common_name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -26,7 +26,7 @@ fn self_signed(params: &CertificateParams) -> String {
     params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
 }
 
-/// A CA as version 1 has it: without extensions.
+/// Converts a CA to an X.509 version 1 certificate, without extensions.
 fn of_version_1(ca: &Ca) -> String {
     let sequence = |content: &[u8]| match u8::try_from(content.len()) {
         Ok(length) => [&[0x30, 0x81, length][..], content].concat(),
@@ -39,13 +39,13 @@ fn of_version_1(ca: &Ca) -> String {
     pem::encode(pem::CERTIFICATE, &sequence(&[&signed, &der[end..]].concat()))
 }
 
-/// A CA of the hostile corpus.
+/// Returns a CA of the hostile corpus.
 fn hostile_ca(name: &str) -> RegisterCaCertificate {
     let hostile = hostile::corpus().into_iter().find(|hostile| hostile.name == name).expect(name);
     ca_alone(hostile.request.ca_certificate_pem.expect(name))
 }
 
-/// A CA that signed its next certificate, of the same name and with another key, or of another name.
+/// Returns a CA certificate signed by an older CA: with the same name and another key, or with another name.
 fn signed_by_older_key(next: &str, has_key_id: bool) -> String {
     let (old, mut new) = (params("Plant CA"), params(next));
     new.use_authority_key_identifier_extension = has_key_id;
@@ -53,7 +53,7 @@ fn signed_by_older_key(next: &str, has_key_id: bool) -> String {
     new.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap().pem()
 }
 
-/// Every way into a rejection of a CA's certificate, by the code that must come out.
+/// Every way for a CA certificate to be rejected, with the expected code.
 pub(super) fn rejected() -> Vec<(Code, RegisterCaCertificate)> {
     let ca = Ca::new("Plant CA");
     let key = ca.flawed(Flaw::WithPrivateKey, DEVICE);
@@ -91,7 +91,7 @@ pub(super) fn rejected() -> Vec<(Code, RegisterCaCertificate)> {
     cases
 }
 
-/// A good request with a private key in each of its other texts.
+/// Returns valid requests with a private key in each of the other texts.
 fn with_keys_elsewhere(ca: &Ca, key: &str) -> [RegisterCaCertificate; 6] {
     let key = || Some(key.to_owned());
     let tag = |key: Option<String>, value| RegisterCaCertificate {
@@ -109,7 +109,7 @@ fn with_keys_elsewhere(ca: &Ca, key: &str) -> [RegisterCaCertificate; 6] {
     ]
 }
 
-/// What is odd about a CA's certificate, and by which codes it is told.
+/// Oddities of CA certificates, with the expected warning codes.
 pub(super) fn odd() -> Vec<(Vec<&'static str>, RegisterCaCertificate)> {
     let ca = Ca::new("Plant CA");
     let mut of_no_use = params("Plant CA");
@@ -173,7 +173,7 @@ fn the_call_has_canonical_certificates_and_the_rest_as_it_was_given() {
     assert_eq!((checked.subject_key(), checked.issuer_key(), checked.ca_pem()), (Some(*subject_key), None, None));
 }
 
-/// Premise: whoever holds back what an unregistered CA signed finds it by this key.
+/// Premise: jobs signed by an unregistered CA are held under this key and found by it.
 #[test]
 fn the_key_of_a_ca_is_the_issuer_key_of_what_it_signed() {
     let ca = Ca::new("Plant CA");

@@ -1,4 +1,4 @@
-//! No request costs much more than an honest one: instructions counted by valgrind, where it is installed.
+//! No request costs much more than an honest one, in instructions counted by valgrind, if it is installed.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use muster_sandbox::specimen::{Ca, hostile};
 
 use super::{CODE, NOW, job_under};
 
-/// Most honest checks (P-256 under P-256, the CA not yet parsed) that each 64 KiB of a hostile request's text may cost.
+/// How many honest checks (P-256 under P-256, with the CA not yet parsed) each 64 KiB of a hostile request may cost.
 const HONEST_CHECKS_MAX: u64 = 20;
 
 /// The test below runs this one under valgrind: the honest check comes first, then the corpus in its order.
@@ -20,7 +20,7 @@ fn corpus_is_checked_once() {
     let honest = job_under(&ca, ca.leaf("device"));
     let hostile = requests().into_iter().map(|(_, request)| request);
     for request in std::iter::once(honest.into()).chain(hostile) {
-        // A precheck that has parsed nothing yet, so that every CA is paid for.
+        // A fresh precheck that has parsed nothing yet, so that every CA is parsed again.
         std::hint::black_box(Precheck::new(Policy::default(), []).check(&request, NOW, Some(CODE)));
     }
 }
@@ -43,13 +43,13 @@ fn no_hostile_request_costs_more_than_twenty_honest_ones() {
     }
 }
 
-/// The corpora of devices and of CAs, by name.
+/// Returns the corpora of devices and of CAs, by name.
 fn requests() -> Vec<(&'static str, Request)> {
     let devices = hostile::corpus().into_iter().map(|hostile| (hostile.name, hostile.request.into()));
     devices.chain(hostile::ca_corpus().into_iter().map(|hostile| (hostile.name, hostile.request.into()))).collect()
 }
 
-/// How many texts of 64 KiB the request's texts amount to; what stands beside the certificates counts together.
+/// Returns the length of a request's texts in units of 64 KiB; texts other than certificates are counted together.
 fn n_texts(request: &Request) -> u64 {
     let texts = match request {
         Request::RegisterCertificate(request) => {
@@ -74,7 +74,7 @@ fn chars_beside(request: &RegisterCaCertificate) -> usize {
     body.map_or(0, String::len) + tags.sum::<usize>()
 }
 
-/// The instructions of each check, in order; valgrind writes a file after each.
+/// Returns the instruction count of each check, in order; valgrind writes a file after each.
 fn instructions(folder: &Path) -> Option<Vec<u64>> {
     let check = "muster_core::precheck::Precheck::check";
     let status = Command::new("valgrind")

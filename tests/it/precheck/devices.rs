@@ -1,4 +1,4 @@
-//! The newer and the older status of a device, devices without a CA, and the CA that is named afterwards.
+//! The newer and the older status of a device, devices without a CA, and CAs that become known only later.
 
 use muster_core::certificate::{Certificate, Issuer};
 use muster_core::job::{CertificateStatus, RegisterCertificate, RegisterCertificateWithoutCa, Request};
@@ -65,7 +65,7 @@ fn a_device_without_a_ca_is_judged_alone() {
     let ca = Ca::new("Plant CA");
     for &flaw in Flaw::VARIANTS {
         let result = check_without_ca(without_ca(ca.flawed(flaw, "device"))).result;
-        // Who signed it does not matter.
+        // It does not matter who signed it.
         let is_of_no_account = matches!(flaw, Flaw::Foreign | Flaw::WronglySigned);
         assert_eq!(
             result.err().map(|rejection| rejection.code()),

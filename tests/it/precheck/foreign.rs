@@ -1,4 +1,4 @@
-//! Certificates that vendors ship, against the ids that somebody else computed.
+//! Certificates shipped by vendors, checked against ids computed by others.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ use muster_core::certificate::{Certificate, pem};
 
 use super::{check, job};
 
-/// Reads one of the vendors' sample files, or says that the folder is missing.
+/// Reads one of the vendors' sample files, or prints that the folder is missing.
 fn fixture(name: &str) -> Option<String> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures").join(name);
     let text = fs::read_to_string(&path).ok();
@@ -19,7 +19,7 @@ fn fixture(name: &str) -> Option<String> {
     text
 }
 
-/// The expected ids of one vendor's file.
+/// Returns the expected ids of one vendor's file.
 fn expected_ids(source: &str) -> Option<BTreeSet<String>> {
     let table = fixture("expected_certificate_ids.tsv")?;
     let rows = table.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>());
@@ -34,7 +34,7 @@ fn checked_ids(pems: impl Iterator<Item = String>) -> BTreeSet<String> {
 fn espressif_certificates_have_the_expected_ids() {
     let source = "espressif/manifest-espressif.csv";
     let (Some(text), Some(expected)) = (fixture(source), expected_ids(source)) else { return };
-    // The CSV holds the PEM text as it is, so its blocks can be read without reading the CSV.
+    // The CSV contains the PEM text verbatim, so its blocks can be read without parsing the CSV.
     let pems = pem::blocks(&text).map(|block| pem::encode(pem::CERTIFICATE, &block.decode().unwrap()));
     assert_eq!(checked_ids(pems), expected);
 }

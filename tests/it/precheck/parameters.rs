@@ -1,4 +1,4 @@
-//! The fields of a CA's request beside its certificates, at their bounds.
+//! The fields of a CA request besides its certificates, at their bounds.
 
 use muster_core::job::{RegisterCaCertificate, RegistrationConfig, Tag};
 use muster_core::outcome::Code;
@@ -33,12 +33,12 @@ fn n_tags(n: usize) -> RegisterCaCertificate {
     with_tags(&keys.iter().map(|key| (key.as_str(), None)).collect::<Vec<_>>())
 }
 
-/// A JSON text of a number of characters, some of which have more than one byte.
+/// Returns a JSON text of `n_chars` characters, some of them multibyte.
 fn template(n_chars: usize) -> String {
     format!("\"{}\"", "ä".repeat(n_chars - 2))
 }
 
-/// Each rule just broken, and what is said.
+/// Each rule barely violated, and the expected message.
 fn broken() -> Vec<(RegisterCaCertificate, &'static str)> {
     let long = "x".repeat(3_000);
     vec![
@@ -83,12 +83,12 @@ fn broken() -> Vec<(RegisterCaCertificate, &'static str)> {
     ]
 }
 
-/// Every broken rule.
+/// Returns every violated rule with its code.
 pub(super) fn rejected() -> Vec<(Code, RegisterCaCertificate)> {
     broken().into_iter().map(|(request, _)| (Code::ParameterInvalid, request)).collect()
 }
 
-/// What is odd about parameters, and by which codes it is told.
+/// Oddities of parameters, with the expected warning codes.
 pub(super) fn odd() -> Vec<(Vec<&'static str>, RegisterCaCertificate)> {
     vec![
         (vec!["template_not_json"], with_config(Some("{"), Some(ROLE), None)),
@@ -137,7 +137,7 @@ fn the_first_odd_tag_is_named() {
     assert_eq!(texts, ["tags[1].Value has other characters than letters, digits, spaces and _ . : / = + - @"]);
 }
 
-/// Premise: a template or a tag may hold anything, and what is told goes into logs and tables.
+/// Premise: a template or a tag may contain anything, and messages go into logs and tables.
 #[test]
 fn no_text_repeats_a_value() {
     const CANARY: &str = "CanaryOfTheTemplate";

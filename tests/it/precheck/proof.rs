@@ -1,4 +1,4 @@
-//! The mode of a CA and the verification certificate that it wants or must not have.
+//! The mode of a CA, and the verification certificate that it requires or forbids.
 
 use muster_core::certificate::Certificate;
 use muster_core::job::{CertificateMode, RegisterCaCertificate};
@@ -15,7 +15,7 @@ fn with_proof(ca: &Ca, proof: impl Into<String>) -> RegisterCaCertificate {
     RegisterCaCertificate { verification_certificate: Some(proof.into()), ..ca_job(ca) }
 }
 
-/// Every way into a rejection of a proof, by the code that must come out.
+/// Every way for a proof to be rejected, with the expected code.
 pub(super) fn rejected() -> Vec<(Code, RegisterCaCertificate)> {
     let ca = Ca::new("Plant CA");
     let of_flaw = |flaw| match flaw {
@@ -46,7 +46,7 @@ pub(super) fn rejected() -> Vec<(Code, RegisterCaCertificate)> {
     cases
 }
 
-/// What is odd about a proof, and by which codes it is told.
+/// Oddities of proofs, with the expected warning codes.
 pub(super) fn odd() -> Vec<(Vec<&'static str>, RegisterCaCertificate)> {
     let ca = Ca::new("Plant CA");
     vec![
@@ -55,13 +55,13 @@ pub(super) fn odd() -> Vec<(Vec<&'static str>, RegisterCaCertificate)> {
     ]
 }
 
-/// A CA and a proof with these common names, each in its encoding.
+/// Returns a CA and a proof with these common names, each in its encoding.
 fn with_names<const N: usize>(names: [DnValue; N]) -> RegisterCaCertificate {
     let (ca, key) = (params("Plant CA"), KeyPair::generate().unwrap());
     let mut proof = CertificateParams::default();
     proof.distinguished_name = DistinguishedName::new();
     for (at, name) in names.into_iter().enumerate() {
-        // By its number a kind of name can stand there twice.
+        // Named by its OID, an attribute can appear twice.
         let kind = if at == 0 { DnType::CommonName } else { DnType::CustomDnType(vec![2, 5, 4, 3]) };
         proof.distinguished_name.push(kind, name);
     }

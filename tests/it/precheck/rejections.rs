@@ -1,4 +1,4 @@
-//! Every reason to reject, and what goes through.
+//! Every reason to reject a request, and what is accepted.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ fn reject_not_yet_valid() -> Precheck {
     Precheck::new(Policy { not_yet_valid: NotYetValid::Reject }, [])
 }
 
-/// Every way into a rejection that there is, by the code that must come out.
+/// Every way to be rejected, with the expected code.
 fn rejected(ca: &Ca) -> Vec<(Code, Request)> {
     let devices = rejected_devices(ca).into_iter().map(|(code, request)| (code, request.into()));
     let cas = authority::rejected().into_iter().chain(proof::rejected()).chain(parameters::rejected());
@@ -59,7 +59,7 @@ fn rejected_devices(ca: &Ca) -> Vec<(Code, RegisterCertificate)> {
     jobs
 }
 
-/// The bytes of the private key in a text.
+/// Returns the DER of the private key in a text.
 fn private_key_der(text: &str) -> Vec<u8> {
     pem::blocks(text).find(|block| block.kind == pem::BlockKind::PrivateKey).unwrap().decode().unwrap()
 }

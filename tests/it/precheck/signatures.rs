@@ -1,15 +1,15 @@
-//! Every signature algorithm with every key, made by an implementation that is not ours (`tests/data/signatures.py`).
+//! Every signature algorithm with every key, created by another implementation (`tests/data/signatures.py`).
 
 use muster_core::certificate::{Certificate, Issuer, Verification, pem};
 use muster_sandbox::specimen::{Ca, KeyKind};
 
-/// CAs and, behind each, the leaves that it signed; the name of a leaf is the name of its signature algorithm.
+/// Returns CAs, each followed by the leaves that it signed. The name of a leaf is the name of its signature algorithm.
 pub(super) fn certificates() -> Vec<Certificate> {
     let text = include_str!("../../data/signatures.pem");
     pem::blocks(text).map(|block| Certificate::from_der(&block.decode().unwrap()).unwrap()).collect()
 }
 
-/// The verdicts on all leaves, after a change of each leaf's bytes.
+/// Returns the verdicts on all leaves, after changing the bytes of each.
 fn verdicts(change: impl Fn(&mut Vec<u8>)) -> Vec<(String, Verification)> {
     let mut verdicts = Vec::new();
     let mut issuer = None;
@@ -27,7 +27,7 @@ fn verdicts(change: impl Fn(&mut Vec<u8>)) -> Vec<(String, Verification)> {
     verdicts
 }
 
-/// The signatures that nobody can verify here; all others can.
+/// The signatures that cannot be verified here; all others can.
 const UNVERIFIABLE: [&str; 5] = [
     "CN=rsassaPss with unusual parameters by CN=CA RSA",
     "CN=dsa_with_SHA256 by CN=CA DSA",

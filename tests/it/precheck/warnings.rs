@@ -1,4 +1,4 @@
-//! What is odd but undocumented warns and goes through.
+//! Oddities that no AWS documentation forbids cause a warning and are accepted.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::intake::unusual::odd_forms;
 
 use super::{NOW, authority, check, check_ca, check_knowing, job, job_under, parameters, proof, warnings};
 
-/// A self-signed device certificate with usages of one's choice.
+/// Creates a self-signed device certificate with the given key usages.
 fn self_signed(usages: &[KeyUsagePurpose], extended: &[ExtendedKeyUsagePurpose]) -> String {
     let mut params = CertificateParams::default();
     params.key_usages = usages.to_vec();
@@ -21,7 +21,7 @@ fn self_signed(usages: &[KeyUsagePurpose], extended: &[ExtendedKeyUsagePurpose])
     params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
 }
 
-/// The same certificate with another version, so with a broken signature.
+/// Changes the version of a certificate, which breaks its signature.
 pub(super) fn with_version(leaf: &str, version: u8) -> String {
     let mut der = Certificate::from_pem(leaf).unwrap().der().to_vec();
     let at = der.windows(5).position(|bytes| bytes == [0xa0, 3, 2, 1, 2]).unwrap();
@@ -29,7 +29,7 @@ pub(super) fn with_version(leaf: &str, version: u8) -> String {
     pem::encode(pem::CERTIFICATE, &der)
 }
 
-/// A job from `tests/data/signatures.pem` whose signature cannot be verified here.
+/// Returns a job from `tests/data/signatures.pem` whose signature cannot be verified here.
 fn unverifiable_job() -> RegisterCertificate {
     let mut blocks = super::signatures::certificates();
     let leaf = blocks.iter().position(|c| c.subject() == "CN=dsa_with_SHA256").unwrap();
@@ -81,7 +81,7 @@ fn every_warning_has_its_cause() {
         .chain([(vec!["leaf_is_a_ca", "key_usage", "issuer_key_differs"], check_knowing(&ca, &job(of_other_key)))]);
     let odd_cas = authority::odd().into_iter().chain(proof::odd()).chain(parameters::odd());
     let odd_cas = odd_cas.map(|(expected, request)| (expected, check_ca(&request)));
-    // Told where the account is not known, or by devices: in tests of their own.
+    // Reported only if the account is not known, or for devices: covered by their own tests.
     let mut seen = BTreeSet::from(["registration_code_unchecked", "status_contradicted"]);
     for (expected, verdict) in cases.chain(odd_cas) {
         assert_eq!(warnings(&verdict), expected, "{verdict:?}");
@@ -111,7 +111,7 @@ fn a_leaf_without_key_id_belongs_to_the_known_ca_of_its_issuers_name() {
     let leaf = ca.subordinate("device");
     assert_eq!(Certificate::from_pem(&leaf).unwrap().authority_key_id(), None);
     assert_eq!(warnings(&check_knowing(&ca, &job(leaf))), ["leaf_is_a_ca", "key_usage"]);
-    // Premise of a key rollover: two CAs of one name, and AWS may know the other.
+    // Premise of a key rollover: two CAs have the same name, and AWS may know the other one.
     let of_other_key = job(ca.impostor(KeyKind::P256).subordinate("device"));
     assert_eq!(warnings(&check_knowing(&ca, &of_other_key)), ["leaf_is_a_ca", "key_usage", "issuer_key_differs"]);
 }

@@ -1,4 +1,4 @@
-//! Whole workers: together they keep to the quota, use it, and learn what AWS really allows.
+//! Whole workers: together they keep within the quota, use it, and learn what AWS really allows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::lag::Lag;
 
 const OPERATION: muster_sandbox::ApiOperation = muster_sandbox::ApiOperation::RegisterCertificate;
 
-/// A sandbox that counts, and how late this process runs: what waits for it arrives in a heap, or is lost.
+/// A sandbox that only counts, and how late this process runs: calls delayed by it arrive in bursts, or are lost.
 struct Watched {
     factory: Factory,
     lag: Lag,
@@ -46,18 +46,18 @@ impl Watched {
         calls.iter().map(|call| call.arrived).collect()
     }
 
-    /// The configured rate.
+    /// Returns the configured rate.
     fn rate(&self) -> Rate {
         self.factory.config.targets["default"].rates.register_certificate
     }
 
-    /// Asserts invariant I4: together they never call faster than the quota and its burst.
+    /// Asserts invariant I4: together the workers never call faster than the quota and its burst allow.
     fn assert_no_second_is_crowded(&self) {
         let crowded = self.lag.crowded(self.rate(), self.started, &self.arrivals());
         assert!(crowded.is_empty(), "calls in the second before: {crowded:?}");
     }
 
-    /// Asserts that the quota is used, but for the time in which this process stood still.
+    /// Asserts that the quota is used, except while this process stood still.
     fn assert_quota_is_used(&self) {
         let arrivals = self.arrivals();
         let (first, last) = (arrivals[0], arrivals[arrivals.len() - 1]);
@@ -72,7 +72,7 @@ async fn start(config: &Config) -> Service {
     Service::start(config, Until::Empty, CancellationToken::new()).await.unwrap()
 }
 
-/// The row of the sandbox's only account.
+/// Returns the quota of the sandbox's only account.
 fn quota() -> Quota {
     let muster_sandbox::SandboxSettings { account: id, region, .. } = muster_sandbox::SandboxSettings::default();
     Quota { account: Account { id, region }, operation: Operation::RegisterCertificate }
@@ -128,7 +128,7 @@ async fn what_aws_really_allows_is_learnt() {
 
     let mut calls = factory.sandbox.ledger().calls();
     calls.retain(|call| call.operation == OPERATION);
-    // Where the machine is too busy to make more calls than AWS allows, there is nothing to learn.
+    // If the machine is too busy to make more calls than AWS allows, there is nothing to learn.
     let lately = &calls[calls.len() - 300..];
     let made_per_second = 299.0 / lately[299].arrived.saturating_sub(lately[0].arrived).as_secs_f64();
     if made_per_second < 58.0 {
@@ -141,14 +141,14 @@ async fn what_aws_really_allows_is_learnt() {
     assert!(n_lately <= 15, "{n_lately} of the last 300 are throttled, {} of {}", n_throttled(&calls), calls.len());
 
     let learnt = rate_shown(&metrics, "learnt");
-    // On a busy machine the last calls come slower than AWS allows, and the rate rises again.
+    // On a busy machine the last calls are slower than AWS allows, and the rate rises again.
     assert!((40.0..120.0).contains(&learnt), "{learnt}");
     assert!((rate_shown(&metrics, "ceiling") - 200.0).abs() < 1e-9);
     assert!(metrics.limiter_tokens_leased.get() >= calls.len() as u64, "every call has a token");
     let report =
         factory.ledger.rate_reports(&[("default".to_owned(), Operation::RegisterCertificate)]).await.unwrap().remove(0);
     assert_eq!(report.changes.last().unwrap().reason, RateChangeReason::Configured);
-    // How many cuts it takes depends on how fast the machine makes calls; that a throttle leads to one does not.
+    // How many cuts it takes depends on how fast the machine makes calls; that a throttle causes a cut does not.
     assert!(report.changes.iter().any(|change| change.reason == RateChangeReason::Throttled));
 }
 

@@ -1,4 +1,4 @@
-//! `--repair`: what AWS does not have, or has without the ledger knowing, is sent again.
+//! `--repair`: what AWS lacks, or holds without the ledger knowing it, is resent.
 
 use muster_core::outcome::Code;
 use muster_sandbox::{ApiOperation, Effect, Fault};
@@ -36,7 +36,7 @@ async fn what_is_missing_is_registered_again_also_what_was_gone_before() {
     assert_eq!(site.reconcile("--yes --repair").await.0, Some(0));
 }
 
-/// Premise: AWS refused the certificate and took it all the same.
+/// Premise: AWS refused the certificate but registered it nevertheless.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_ended_badly_and_is_there_is_sent_again_and_found() {
     let site = Site::new().await;

@@ -1,4 +1,4 @@
-//! What a comparison writes, in a real Postgres: only what is still as it was compared, beside recorders at work.
+//! What a comparison writes on a real Postgres: only rows that are still as compared, next to working recorders.
 
 use muster::ledger::drift::changes::{Becomes, Changed};
 use muster::ledger::drift::listing::{Listed, ReconcileRun};
@@ -28,7 +28,7 @@ async fn compared(ledger: &Ledger, run: &ReconcileRun, ids: &[CertificateId]) ->
     ledger.compared_rows(run, &account(), ids).await.unwrap()
 }
 
-/// Marks all that is good as gone.
+/// Marks all successes as gone.
 async fn mark(ledger: &Ledger, rows: &[ComparedRow]) -> Changed {
     let gone = || Becomes::Gone { detail: "gone".to_owned(), request: Some("{}".to_owned()) };
     let changes: Vec<_> = rows.iter().filter(|row| row.status.is_success()).map(|row| (row, gone())).collect();
@@ -64,7 +64,7 @@ async fn a_row_that_aws_was_called_for_meanwhile_stays_as_it_is() {
     let run = ledger.begin_run().await.unwrap();
     let rows = compared(&ledger, &run, &[id(1), id(2)]).await;
     assert!(rows.iter().all(|row| !row.is_newer));
-    // Somebody insists on AWS's answer: the end stays, and there is one call more.
+    // A job with `verify` asks AWS again: the outcome stays, and there is one more call.
     record(&ledger, vec![row(2, Code::Ok)]).await;
     assert!(compared(&ledger, &run, &[id(2)]).await[0].is_newer);
     assert_eq!(mark(&ledger, &rows).await, Changed { n_gone: 1, ..Changed::default() });
@@ -99,7 +99,7 @@ async fn only_what_can_be_sent_again_waits_for_a_repair() {
     assert!(ledger.holds_report().await.unwrap().iter().all(|report| report.hold != hold));
 }
 
-/// A recorder and two comparisons at the same rows, in opposite orders: nobody deadlocks, no count is lost.
+/// A recorder and two comparisons work on the same rows in opposite orders: they do not deadlock, and no count is lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn recorders_and_comparisons_neither_deadlock_nor_miscount() {
     const ROUNDS: u32 = 30;

@@ -17,7 +17,7 @@ async fn a_batch_is_compared_alone() {
         job.batch = "other".parse().unwrap();
         job.to_body()
     };
-    // The last certificate of the first batch is in the second, too.
+    // The last certificate of the first batch is also in the second.
     let bodies: Vec<_> = others.iter().chain(&pems[2..]).map(body).collect();
     site.factory.send(&bodies).await;
     site.factory.drain().await;

@@ -1,4 +1,4 @@
-//! Denials, outages, nobody to ask, and Ctrl-C.
+//! Denials, outages, no target to ask, and Ctrl-C.
 
 use muster_sandbox::{ApiOperation, Effect, Fault};
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ async fn trouble_of_aws_is_tried_again() {
     assert_eq!((code, found["missing_at_aws"]["n"].as_u64(), found["n_calls"].as_u64()), (Some(6), Some(1), Some(6)));
 }
 
-/// An answer of one's choice to every call.
+/// Creates a fault that gives every call this answer.
 fn answer(operation: ApiOperation, body: &Value) -> Fault {
     let (content_type, body) = ("application/json".to_owned(), body.to_string());
     Fault::new(operation, Effect::Answer { status: 200, content_type, body, executed: false })
@@ -107,7 +107,7 @@ async fn an_interrupt_changes_nothing() {
     assert_eq!(site.value("select count(*) as n from listed").await["n"], 0);
 }
 
-/// Premise: a crash of the server empties a table that is not logged.
+/// Premise: a crash of the server empties an unlogged table.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_the_server_lost_is_not_compared() {
     let (site, pems) = Site::with(2).await;

@@ -13,7 +13,7 @@ use super::{begin, usual, with_failures};
 use crate::factory::{BATCH, Factory};
 use crate::ledger::page;
 
-/// The subjects that wait to be sent for a replay.
+/// Returns the subjects that wait to be sent for a replay.
 async fn chosen(factory: &Factory, number: i64) -> BTreeSet<[u8; 32]> {
     let subjects = sqlx::query_scalar("select subject from registrations where waits_for = $1");
     let subjects: Vec<[u8; 32]> =
@@ -42,7 +42,7 @@ async fn a_row_that_fails_again_while_the_replay_chooses_is_not_chosen_again() {
     let number = begin_new(&factory, &usual()).await;
     factory.ledger.choose(number, 3).await.unwrap();
     assert_eq!(chosen(&factory, number).await, subjects(&rows[..3]), "one batch and code after the other");
-    // They are sent, and end as what is looked through next.
+    // They are sent, and their new code is one that the replay looks through next.
     sqlx::query("update registrations set waits_for = null, sent_again_at = now() where waits_for is not null")
         .execute(&factory.database.pool)
         .await
@@ -80,7 +80,7 @@ async fn what_one_replay_chose_no_other_chooses_before_it_ended() {
     assert_eq!(chosen(&factory, second).await, subjects(&rows[10..]));
 }
 
-/// A row that fails again for the same reason looks as it did when the earlier replay was asked for.
+/// A row that fails again with the same code looks as it did when the earlier replay was requested.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_later_replay_had_sent_again_an_earlier_one_leaves_alone() {
     let (factory, rows) = with_failures(&[(Code::Timeout, 5)]).await;

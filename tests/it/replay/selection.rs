@@ -1,4 +1,4 @@
-//! What the command takes, shows and refuses.
+//! What the command accepts, shows and refuses.
 
 use muster_core::outcome::Code;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! The sandbox, seen through the AWS SDK for Python: a client that nobody here wrote.
+//! The sandbox, seen through the AWS SDK for Python: a client written by others.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -79,7 +79,7 @@ async fn boto3_finds_what_it_expects() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn boto3_finds_every_part_of_the_register_calls() {
-    // The quota is enforced, but only a rate that a row sets is ever reached.
+    // The quota is enforced, but only a rate set by a row is ever reached.
     let templates = vec!["line-7".to_owned()];
     let settings = SandboxSettings { rates: Rates::all(1e6), templates, ..SandboxSettings::default() };
     let sandbox = Sandbox::start(settings).await.unwrap();
@@ -95,7 +95,7 @@ async fn boto3_finds_every_part_of_the_register_calls() {
     assert_eq!(rows, BTreeSet::from(ROWS));
 }
 
-/// Makes a CA and certificates for one row alone.
+/// Creates a CA and certificates for one row alone.
 fn write_certificates_of(row: &str, folder: &Path, registration_code: &str) {
     let folder = folder.join(row);
     std::fs::create_dir(&folder).unwrap();
@@ -116,7 +116,7 @@ fn write(folder: &Path, name: &str, pem: String) {
     std::fs::write(folder.join(name).with_extension("pem"), pem).unwrap();
 }
 
-/// Runs a script to its good end, and returns what it printed; nothing where there is no boto3.
+/// Runs a script, asserts that it succeeds, and returns its output; `None` if there is no boto3.
 async fn run(script: &str, sandbox: &Sandbox, folder: &Path) -> Option<String> {
     let mut python = python_with("boto3", "boto3>=1.40,<2")?;
     python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(script));

@@ -1,4 +1,4 @@
-//! AWS IoT: what is registered, changed and deleted.
+//! AWS IoT: updating and deleting certificates and CAs.
 
 use aws_sdk_iot::operation::update_ca_certificate::builders::UpdateCACertificateFluentBuilder;
 use aws_sdk_iot::types::{

@@ -1,4 +1,4 @@
-//! The control interface, as anybody with an HTTP client sees it.
+//! The control API, as any HTTP client sees it.
 
 use aws_sdk_iot::error::ProvideErrorMetadata;
 use muster_sandbox::specimen::Ca;
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use super::Bench;
 
 impl Bench {
-    /// Makes one request to the control interface: the status and the JSON of the answer.
+    /// Sends a request to the control API; returns the status and the JSON of the answer.
     async fn control(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
         let body = body.to_string();
         let address = self.sandbox.url().trim_start_matches("http://").to_owned();

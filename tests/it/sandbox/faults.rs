@@ -1,4 +1,4 @@
-//! Faults on order, and what the ledger says of them.
+//! Injected faults, and how the call log reports them.
 
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,7 @@ impl Line {
         self.bench.sandbox.ledger().n_certificates()
     }
 
-    /// The answer of the last call, and whether it was executed.
+    /// Returns the answer of the last call, and whether it was executed.
     fn last_call(&self) -> (Option<String>, bool) {
         let call = self.bench.sandbox.ledger().calls().pop().unwrap();
         (call.answer.map(std::borrow::Cow::into_owned), call.executed)

@@ -1,4 +1,4 @@
-//! AWS IoT: what RegisterCertificate takes and refuses, lists, quotas.
+//! AWS IoT: what RegisterCertificate accepts and refuses, lists, quotas.
 
 use aws_sdk_iot::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_iot::operation::register_certificate::builders::RegisterCertificateFluentBuilder;
@@ -8,7 +8,7 @@ use muster_sandbox::{ApiOperation, Limiting, Rates, SandboxSettings};
 
 use super::{Bench, id_of};
 
-/// A sandbox that knows one CA.
+/// A sandbox with one registered CA.
 struct Plant {
     bench: Bench,
     ca: Ca,
@@ -22,7 +22,7 @@ impl Plant {
         Self { bench, ca }
     }
 
-    /// A sandbox that never throttles.
+    /// Starts a sandbox that never throttles.
     async fn unlimited() -> Self {
         Self::start(SandboxSettings { limiting: Limiting::CountOnly, ..SandboxSettings::default() }).await
     }
@@ -31,7 +31,7 @@ impl Plant {
         self.bench.iot.register_certificate().certificate_pem(pem)
     }
 
-    /// The error code of a registration.
+    /// Returns the error code of a registration.
     async fn refusal(&self, request: RegisterCertificateFluentBuilder) -> String {
         request.send().await.expect_err("a registration").code().unwrap_or_default().to_owned()
     }

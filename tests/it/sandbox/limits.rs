@@ -1,4 +1,4 @@
-//! SQS: what is out of its limits, and how that is told.
+//! SQS: requests that exceed its limits, and the resulting errors.
 
 use aws_sdk_sqs::error::ProvideErrorMetadata;
 use aws_sdk_sqs::operation::send_message::builders::SendMessageFluentBuilder;

@@ -1,4 +1,4 @@
-//! AWS IoT: what is registered, listed in pages.
+//! AWS IoT: listing certificates and CAs in pages.
 
 use aws_sdk_iot::types::{CertificateMode, CertificateStatus, RegistrationConfig};
 use muster_core::certificate::CertificateId;
@@ -28,7 +28,7 @@ macro_rules! walk {
 }
 
 impl Bench {
-    /// Registers `n` certificates of a CA, which it knows from then on.
+    /// Registers a CA, and `n` certificates that it issued.
     async fn registered(&self, ca: &Ca, n: usize) -> Vec<CertificateId> {
         self.sandbox.plant_ca(&ca.pem()).unwrap();
         let mut ids = Vec::new();
@@ -67,7 +67,7 @@ async fn deletes_between_pages_skip_and_repeat_nothing() {
     let ids = bench.registered(&Ca::new("Plant CA"), 7).await;
     let deleted = std::sync::atomic::AtomicUsize::new(0);
     let delete_seen = || async {
-        // Those of the first page, and so on: what was seen is deleted while others are still to come.
+        // Deletes what the pages so far returned, while other certificates are still to come.
         let seen = deleted.fetch_add(2, std::sync::atomic::Ordering::Relaxed);
         bench.delete_certificate(ids[seen]).await;
         bench.delete_certificate(ids[seen + 1]).await;
@@ -129,7 +129,7 @@ async fn each_operation_has_a_quota_of_its_own() {
         Bench::start(SandboxSettings { rates: Rates::all(0.001), burst: Some(1.0), ..SandboxSettings::default() })
             .await;
     let nothing = || "0".repeat(64);
-    // The first call empties the bucket of its operation, whatever it is answered.
+    // The first call empties the bucket of its operation, whatever its answer.
     macro_rules! second_is_throttled {
         ($($request:expr),+ $(,)?) => {$(
             let _ = $request.send().await;

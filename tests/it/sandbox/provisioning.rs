@@ -1,4 +1,4 @@
-//! AWS IoT: what a CA says about just-in-time provisioning.
+//! AWS IoT: the just-in-time provisioning config of a CA.
 
 use aws_sdk_iot::error::SdkError;
 use aws_sdk_iot::types::RegistrationConfig;
@@ -11,13 +11,13 @@ use super::{Bench, refusal};
 const ROLE: &str = "arn:aws:iam::000000000000:role/provisioning";
 
 impl Bench {
-    /// A sandbox with the template `line-7`.
+    /// Starts a sandbox with the template `line-7`.
     async fn with_template() -> Self {
         let templates = vec!["line-7".to_owned()];
         Self::start(SandboxSettings { limiting: Limiting::CountOnly, templates, ..SandboxSettings::default() }).await
     }
 
-    /// The code that a registration with this configuration is answered with.
+    /// Returns the error code of a registration with this config.
     async fn refused(&self, config: RegistrationConfigBuilder) -> String {
         let request = self.register_sni_only(&Ca::new("Plant CA")).registration_config(config.build());
         refusal(request.send().await)
@@ -88,7 +88,7 @@ async fn a_role_must_be_there() {
     let request = bench.register_sni_only(&Ca::new("Plant CA"));
     request.registration_config(config().role_arn(ROLE).build()).send().await.unwrap();
 
-    // An account that has one role has no other.
+    // An account configured with a role has no other role.
     let registered = bench.sandbox.ledger().n_authorities();
     let role = |name: &str| muster_core::role::Role {
         arn: format!("arn:aws:iam::000000000000:role/{name}").parse().unwrap(),

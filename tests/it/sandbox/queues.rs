@@ -20,7 +20,7 @@ impl Bench {
         request.send().await.unwrap().messages.unwrap_or_default()
     }
 
-    /// Receives with a long poll, until something comes.
+    /// Receives with a long poll, until a message arrives.
     async fn await_messages(&self, url: &str) -> Vec<Message> {
         let request = self.sqs.receive_message().queue_url(url).max_number_of_messages(10).wait_time_seconds(20);
         let request = request.message_system_attribute_names(MessageSystemAttributeName::All);

@@ -1,4 +1,4 @@
-//! Roles: who may assume them, and what their sessions are worth.
+//! Roles: who can assume them, and what their sessions allow.
 
 use aws_config::SdkConfig;
 use aws_sdk_iot::error::ProvideErrorMetadata;
@@ -20,7 +20,7 @@ fn arn(account: &str, name: &str) -> String {
     format!("arn:aws:iam::{account}:role/{name}")
 }
 
-/// A sandbox whose IoT asks for a role, with an external id.
+/// Starts a sandbox whose IoT requires a role, with an external id.
 async fn bench() -> Bench {
     let account = ACCOUNT.to_owned();
     Bench::start(SandboxSettings {
@@ -33,13 +33,13 @@ async fn bench() -> Bench {
 }
 
 impl Bench {
-    /// The call that assumes the role as it should be done.
+    /// Returns the call that assumes the role correctly.
     fn assume(&self) -> AssumeRoleFluentBuilder {
         let call = self.sts.assume_role().role_arn(role().arn.as_str());
         call.role_session_name("muster").external_id("plant-3")
     }
 
-    /// A configuration with the credentials of a new session.
+    /// Returns a configuration with the credentials of a new session.
     async fn assumed(&self) -> SdkConfig {
         let keys = self.assume().send().await.unwrap().credentials.unwrap();
         assert!(keys.access_key_id.starts_with("ASIA"));
@@ -49,13 +49,13 @@ impl Bench {
         sdk(&self.sandbox.url()).into_builder().credentials_provider(provider).build()
     }
 
-    /// How often STS was called to assume a role.
+    /// Returns how often STS was called to assume a role.
     fn n_assumed(&self) -> usize {
         self.sandbox.ledger().summary(ApiOperation::AssumeRole).calls
     }
 }
 
-/// The code of the answer to an IoT call with these credentials, if it is an error.
+/// Returns the error code of an IoT call with these credentials, if it fails.
 async fn iot_error(sdk: &SdkConfig) -> Option<String> {
     let answer = aws_sdk_iot::Client::new(sdk).list_certificates().send().await;
     answer.err().map(|error| error.code().unwrap().to_owned())

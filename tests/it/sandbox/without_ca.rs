@@ -1,4 +1,4 @@
-//! AWS IoT: device certificates that are registered without a CA.
+//! AWS IoT: registering device certificates without a CA.
 
 use aws_sdk_iot::error::SdkError;
 use aws_sdk_iot::operation::register_certificate::RegisterCertificateError;

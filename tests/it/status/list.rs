@@ -1,4 +1,4 @@
-//! All batches, a page at a time.
+//! All batches, page by page.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::status;
 use crate::factory::Factory;
 use crate::ledger::row;
 
-/// Three batches of one certificate each, and their ends.
+/// Creates three batches of one certificate each, with their outcomes.
 async fn three() -> Factory {
     let factory = Factory::new(1000.0).await;
     for (batch, code, announced) in
@@ -71,7 +71,7 @@ async fn a_list_goes_on_from_its_last_batch() {
     };
     assert_eq!(page(&["--limit", "2"]).await, (r#""third" "second""#.into(), json!("second")));
     assert_eq!(page(&["--limit", "2", "--before", "second"]).await, (r#""first""#.into(), Value::Null));
-    // One transaction may begin several: their names tell the order then.
+    // One transaction may create several batches: then they are ordered by name.
     sqlx::query("update batches set first_recorded_at = now()").execute(&factory.database.pool).await.unwrap();
     assert_eq!(page(&["--limit", "1"]).await, (r#""third""#.into(), json!("third")));
     assert_eq!(page(&["--limit", "1", "--before", "third"]).await, (r#""second""#.into(), json!("second")));

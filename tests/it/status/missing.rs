@@ -1,4 +1,4 @@
-//! What was announced and has no end is missing once nothing is on its way any more.
+//! An announced job without an outcome is missing once nothing is in transit any more.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{numbers, send, status};
 use crate::database::Database;
 use crate::factory::{BATCH, Factory};
 
-/// Has all queues read empty for a time, as workers would have noted it.
+/// Records that all queues have read empty for a time, as workers would.
 pub(crate) async fn quiet_for(database: &Database, time: &str) {
     let update = format!("update queue_readings set read_at = now(), empty_since = now() - interval '{time}'");
     let updated = sqlx::query(AssertSqlSafe(update)).execute(&database.pool).await.unwrap();
@@ -26,7 +26,7 @@ async fn age(database: &Database, time: &str) {
     sqlx::query(AssertSqlSafe(update)).execute(&database.pool).await.unwrap();
 }
 
-/// A batch of which one certificate never came.
+/// Creates a batch of which one certificate never arrived.
 pub(super) async fn seven_of_eight() -> Factory {
     let factory = Factory::new(1000.0).await;
     send(&factory, &factory.leaves(7), 8).await;

@@ -1,4 +1,5 @@
-//! `--wait`, `--check` and `--watch`: for scripts that go on when a batch is over and in order, and for who looks on.
+//! `--wait`, `--check` and `--watch`: for scripts that continue once a batch is complete and in order, and for people
+//! who watch it.
 
 use std::process::Command;
 
@@ -12,7 +13,7 @@ use super::{send, status};
 use crate::factory::{BATCH, Factory, Program};
 use crate::ledger::{record, row};
 
-/// Starts to wait for the batch. The line that no worker is running shows that the program has looked.
+/// Starts to wait for the batch. The line that no worker is running shows that the program has checked.
 async fn wait_for(factory: &Factory, arguments: &[&str]) -> (Program, BufReader<ChildStderr>) {
     let mut program = factory.spawn(&[&["status", BATCH, "--wait"], arguments].concat());
     let mut said = BufReader::new(program.0.stderr.take().unwrap());
@@ -22,7 +23,7 @@ async fn wait_for(factory: &Factory, arguments: &[&str]) -> (Program, BufReader<
     (program, said)
 }
 
-/// What a program says until it ends.
+/// Returns what a program prints until it exits.
 async fn rest_of(mut said: BufReader<ChildStderr>) -> String {
     let mut rest = String::new();
     said.read_to_string(&mut rest).await.unwrap();
@@ -163,7 +164,7 @@ async fn a_batch_is_watched_until_it_is_complete() {
     assert_eq!(program.end().await.0, Some(0));
 }
 
-/// A pseudo-terminal by `script`, where the machine has it.
+/// Uses a pseudo-terminal from `script`, if the machine has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_terminal_a_batch_is_shown_in_place() {
     if Command::new("script").arg("--version").output().is_err() {

@@ -1,4 +1,4 @@
-//! Why a request of the control interface is not answered.
+//! Why the control API refuses a request.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use crate::fault::FaultError;
 use crate::iot::PlantError;
 use muster_core::certificate::CertificateIdError;
 
-/// Why a request of the control interface is not answered.
+/// Why the control API refuses a request.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ControlError {
-    #[error("the body is not what is wanted here: {0}")]
+    #[error("invalid request body: {0}")]
     Unreadable(#[from] serde_json::Error),
     #[error("there is no {what} {name}")]
     Missing { what: &'static str, name: String },
@@ -21,7 +21,7 @@ pub(super) enum ControlError {
     Plant(#[from] PlantError),
     #[error(transparent)]
     Fault(#[from] FaultError),
-    #[error("the rate is {found} calls a second, wanted is more than 0")]
+    #[error("the rate is {found} calls per second, but must be greater than 0")]
     Rate { found: f64 },
     #[error(transparent)]
     Id(#[from] CertificateIdError),

@@ -1,4 +1,4 @@
-//! Certificates, CAs and templates that are there without a call of AWS.
+//! Planting certificates, CAs and templates: they exist without an AWS call having created them.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ struct ChangeCa {
     active: bool,
 }
 
-/// What was planted, and whether it was not there before.
+/// The id of what was planted, and whether it is new.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Planted {

@@ -1,4 +1,4 @@
-//! What goes wrong on order: rates, faults, sessions that end.
+//! Trouble on request: rates, faults, expired sessions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the sandbox has seen, to be read.
+//! Reading what the sandbox has seen.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::ledger::{CallLog, CallSummary};
 use crate::operation::ApiOperation;
 use crate::sqs::QueueCounts;
 
-/// A part of a list.
+/// Which part of a list to return.
 #[derive(Deserialize)]
 pub(super) struct ListPart {
     #[serde(default)]
@@ -28,7 +28,7 @@ fn default_limit() -> usize {
     1_000
 }
 
-/// Everything, summed up.
+/// A summary of everything.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Overview {

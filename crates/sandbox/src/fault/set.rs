@@ -1,4 +1,4 @@
-//! The faults that are set, and whom they strike.
+//! The active faults, and which calls they strike.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,19 +9,19 @@ use serde::{Deserialize, Serialize};
 use super::{Fault, FaultError, Strike};
 use crate::operation::ApiOperation;
 
-/// Names a fault, so that it can be cleared.
+/// Identifies a fault, so that it can be cleared.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct FaultId(u64);
 
-/// A fault that is set, and how often it struck.
+/// An active fault, and how often it has struck.
 #[derive(Clone, Debug, Serialize)]
 pub struct ActiveFault {
-    /// Its name.
+    /// The id that clears it.
     pub id: FaultId,
-    /// What was ordered.
+    /// The fault as it was set.
     #[serde(flatten)]
     pub fault: Fault,
-    /// How many calls it struck so far.
+    /// How many calls it has struck so far.
     pub strikes: u64,
 }
 
@@ -52,10 +52,10 @@ impl fmt::Display for FaultId {
 }
 
 impl Faults {
-    /// Sets a fault from now on.
+    /// Activates a fault from now on.
     ///
     /// # Errors
-    /// The fault makes no sense.
+    /// The fault is invalid: see [`FaultError`].
     pub fn set(&self, fault: Fault) -> Result<FaultId, FaultError> {
         self.set_at(fault, Instant::now())
     }
@@ -70,7 +70,7 @@ impl Faults {
         Ok(id)
     }
 
-    /// Clears one fault; false when it is not there.
+    /// Clears one fault; returns false if it does not exist.
     pub fn clear(&self, id: FaultId) -> bool {
         let inner = &mut *self.inner();
         let before = inner.set.len();
@@ -83,14 +83,14 @@ impl Faults {
         self.inner().set.clear();
     }
 
-    /// The faults that are set, used up or not, oldest first.
+    /// Returns the faults that have not been cleared, used up or not, oldest first.
     pub fn list(&self) -> Vec<ActiveFault> {
         let inner = self.inner();
         let set = inner.set.iter();
         set.map(|set| ActiveFault { id: set.id, fault: set.fault.clone(), strikes: set.strikes }).collect()
     }
 
-    /// What strikes a call that arrived at `now`. Of several endings the one that was set first comes.
+    /// Returns what strikes a call that arrived at `now`. If several faults replace the answer, the one set first wins.
     pub(crate) fn draw(&self, operation: ApiOperation, now: Instant) -> Strike {
         let mut strike = Strike::default();
         for set in &mut self.inner().set {
@@ -107,7 +107,7 @@ impl Faults {
 }
 
 impl Set {
-    /// Decides whether this call is struck, and counts it.
+    /// Decides whether this call is struck, and counts it if so.
     fn strikes(&mut self, now: Instant) -> bool {
         let is_used_up = self.fault.calls.is_some_and(|calls| self.strikes >= calls);
         let is_over = self.until.is_some_and(|until| now >= until);
@@ -126,7 +126,7 @@ mod tests {
 
     const OPERATION: ApiOperation = ApiOperation::RegisterCertificate;
 
-    /// How many of `n` calls are struck.
+    /// Returns how many of `n` calls are struck.
     fn struck(faults: &Faults, n: usize, now: Instant) -> usize {
         (0..n).filter(|_| faults.draw(OPERATION, now).ending.is_some()).count()
     }

@@ -1,4 +1,4 @@
-//! What the faults do to one call.
+//! The effect of all active faults on one call.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -8,56 +8,56 @@ use crate::answer::{AwsError, Reply};
 use crate::calls;
 use crate::operation::{ApiOperation, AwsService};
 
-/// All that strikes one call.
+/// Everything that strikes one call.
 #[derive(Default)]
 pub(crate) struct Strike {
-    /// How much later the answer comes.
+    /// How much the answer is delayed.
     pub(crate) latency: Duration,
-    /// What comes in place of the answer.
+    /// What replaces the answer.
     pub(crate) ending: Option<Ending>,
-    /// Whether the operation is kept from running.
+    /// Whether the operation is prevented from running.
     pub(crate) prevents: bool,
     /// The entries of a batch that fail.
     failing: Option<FailingEntries>,
-    /// The entries of a batch that the answer leaves out.
+    /// The entries of a batch that the answer omits.
     omitted: Option<OmittedEntries>,
-    /// Whether the bodies of messages change on their way.
+    /// Whether message bodies change in transit.
     pub(crate) corrupts_bodies: bool,
-    /// What the operation does otherwise than it should.
+    /// How the operation misbehaves.
     pub(crate) twist: Option<Twist>,
 }
 
-/// What an operation can do otherwise than it should; each belongs to operations of its own, so one is enough.
+/// A way for an operation to misbehave. Each applies to its own operations, so a call has at most one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Twist {
-    /// It answers with the id of no certificate.
+    /// It answers with an id that belongs to no certificate.
     WrongId,
     /// It lets the next receive deliver its messages again.
     DeliverTwice,
-    /// It says that it deleted and does not.
+    /// It reports a delete that it does not perform.
     StaleHandles,
 }
 
 /// How a call ends.
 pub(crate) enum Ending {
-    /// With an answer.
+    /// With the service's answer.
     Answer(Reply),
-    /// With an answer that is not the service's.
+    /// With an answer that does not come from the service.
     Other(OtherAnswer),
     /// With a reset of the connection.
     Reset,
-    /// Not at all, as long as the caller waits.
+    /// Never: the caller gets no answer.
     Hang,
 }
 
-/// An answer that is not the service's.
+/// An answer that does not come from the service.
 pub(crate) struct OtherAnswer {
     pub(crate) status: u16,
     pub(crate) content_type: String,
     pub(crate) body: String,
 }
 
-/// The first entries of a batch, which the answer leaves out.
+/// The first entries of a batch, which the answer omits.
 #[derive(Clone, Copy)]
 struct OmittedEntries {
     n: usize,
@@ -71,7 +71,7 @@ struct FailingEntries {
 }
 
 impl Ending {
-    /// The ending's name in the ledger.
+    /// Returns the name under which the call log records this ending.
     pub(crate) fn name(&self) -> Cow<'static, str> {
         match self {
             Self::Answer(Ok(_)) => Cow::Borrowed(calls::OK),
@@ -84,27 +84,27 @@ impl Ending {
 }
 
 impl Strike {
-    /// Refuses a call that does not get as far as the faults.
+    /// Refuses a call before any fault applies.
     pub(crate) fn refusal(error: AwsError) -> Self {
         Self { ending: Some(Ending::Answer(Err(error))), prevents: true, ..Self::default() }
     }
 
-    /// The error of the entry at this place of a batch, if it shall fail.
+    /// Returns the error of the batch entry at index `place`, if a fault makes it fail.
     pub(crate) fn failure_of_entry(&self, place: usize) -> Option<AwsError> {
         self.failing.as_ref().filter(|failing| place < failing.n).map(|failing| failing.error.clone())
     }
 
-    /// Says whether the entry at this place of a batch is not mentioned, and then whether it is executed.
+    /// Returns whether the omitted batch entry at index `place` is executed; `None` if it is not omitted.
     pub(crate) fn omits_entry(&self, place: usize) -> Option<bool> {
         self.omitted.filter(|omitted| place < omitted.n).map(|omitted| omitted.executed)
     }
 
-    /// Changes the text of a message, where it shall change on its way.
+    /// Corrupts the body of a message if a fault says so.
     pub(crate) fn on_its_way<'a>(&self, body: Cow<'a, str>) -> Cow<'a, str> {
         if self.corrupts_bodies { format!("{body}~").into() } else { body }
     }
 
-    /// Adds what one more fault does.
+    /// Adds the effect of another fault.
     pub(super) fn add(&mut self, effect: &Effect, operation: ApiOperation, random: &mut fastrand::Rng) {
         match effect {
             Effect::Throttle => self.end(Ending::Answer(Err(throttle(operation))), false),
@@ -130,7 +130,7 @@ impl Strike {
             Effect::CorruptBodies => self.corrupts_bodies = true,
             Effect::FailEntries { entries, code, sender_fault } => {
                 let status = if *sender_fault { 400 } else { 500 };
-                let error = AwsError::new(status, code.clone(), "The entry fails as ordered.");
+                let error = AwsError::new(status, code.clone(), "The entry fails because of an injected fault.");
                 self.failing = Some(FailingEntries { n: *entries, error });
             }
         }
@@ -144,7 +144,7 @@ impl Strike {
     }
 }
 
-/// The throttle of each service: SQS has a code of its own.
+/// Returns the throttling error of a service: each has its own code.
 fn throttle(operation: ApiOperation) -> AwsError {
     match operation.service() {
         AwsService::Sqs => AwsError::new(403, "RequestThrottled", "The request was denied due to request throttling."),

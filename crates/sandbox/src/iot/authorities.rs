@@ -1,4 +1,4 @@
-//! The CAs that the account has registered.
+//! The registered CAs of the account.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use super::rows::{Kept, RowRange, Rows};
 use muster_core::certificate::{Certificate, CertificateId, Issuer};
 use muster_core::job::CertificateMode;
 
-/// Most CAs with one subject in an account and region.
+/// Maximum number of CAs with the same subject in an account and region, as in AWS.
 const SAME_SUBJECT_MAX: usize = 10;
 
 /// A CA that the sandbox has registered.
@@ -18,40 +18,40 @@ const SAME_SUBJECT_MAX: usize = 10;
 pub struct RegisteredAuthority {
     /// The SHA-256 of its DER.
     pub id: CertificateId,
-    /// Whether certificates that it issued can be registered.
+    /// Whether certificates it issued can be registered.
     pub is_active: bool,
-    /// How clients of its leaves must connect.
+    /// How clients with its leaves must connect.
     pub mode: CertificateMode,
     /// Whether its leaves are registered when they first connect.
     pub auto_registration: bool,
-    /// Its tags by key.
+    /// Its tags, by key.
     pub tags: BTreeMap<String, String>,
-    /// What just-in-time provisioning shall do.
+    /// What just-in-time provisioning is configured to do.
     pub registration_config: Option<ProvisioningConfig>,
     /// When it was registered.
     pub registered_at: OffsetDateTime,
 }
 
-/// A registered CA, as it is at one instant.
+/// The state of a registered CA at one instant.
 #[derive(Clone)]
 pub(super) struct CaState {
     pub(super) issuer: Arc<Issuer>,
     pub(super) registered: RegisteredAuthority,
     pub(super) modified_at: OffsetDateTime,
-    /// 1 at first, one more with each update.
+    /// Starts at 1; each update adds 1.
     pub(super) version: u32,
 }
 
-/// Why a CA is not registered.
+/// Why a CA was not registered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Refusal {
-    /// It was there before.
+    /// It is already registered.
     AlreadyThere,
-    /// Ten others have its subject.
+    /// Ten other CAs have the same subject.
     TooManyOfOneName,
 }
 
-/// The CAs by id, by subject and in the order of their registration.
+/// The CAs by id, by subject, and in order of registration.
 #[derive(Default)]
 pub(super) struct Authorities {
     inner: Mutex<AuthorityState>,
@@ -59,13 +59,13 @@ pub(super) struct Authorities {
 
 #[derive(Default)]
 struct AuthorityState {
-    // Shared, so that a look-up for a leaf copies no tags and templates.
+    // Shared, so that looking up the issuer of a leaf does not copy tags and templates.
     rows: Rows<Arc<CaState>>,
     by_subject: HashMap<Box<[u8]>, Vec<CertificateId>>,
 }
 
 impl CaState {
-    /// A CA that is registered now, in mode DEFAULT, without tags and provisioning.
+    /// Creates a CA registered now, in mode DEFAULT, without tags or provisioning.
     pub(super) fn now(issuer: Issuer, is_active: bool) -> Self {
         let registered_at = OffsetDateTime::now_utc();
         let registered = RegisteredAuthority {
@@ -80,14 +80,14 @@ impl CaState {
         Self { issuer: Arc::new(issuer), registered, modified_at: registered_at, version: 1 }
     }
 
-    /// Changes what an update can change, as a new version.
+    /// Applies an update, which makes a new version.
     pub(super) fn update(&mut self, change: impl FnOnce(&mut RegisteredAuthority)) {
         change(&mut self.registered);
         self.version += 1;
         self.modified_at = OffsetDateTime::now_utc();
     }
 
-    /// AWS's word for whether it is active.
+    /// Returns AWS's status text.
     pub(super) fn status(&self) -> &'static str {
         if self.registered.is_active { "ACTIVE" } else { "INACTIVE" }
     }
@@ -114,12 +114,13 @@ impl Authorities {
         Ok(())
     }
 
-    /// The CA with this id.
+    /// Returns the CA with this id.
     pub(super) fn find(&self, id: CertificateId) -> Option<Arc<CaState>> {
         self.inner().rows.get(id).cloned()
     }
 
-    /// The CAs whose subject is the issuer of `leaf`: by equal bytes, or else by names that mean the same.
+    /// Returns the CAs whose subject is the issuer of `leaf`: by equal bytes if there are any, otherwise by equivalent
+    /// names.
     pub(super) fn with_subject_of_issuer(&self, leaf: &Certificate) -> Vec<Arc<CaState>> {
         let inner = self.inner();
         if let Some(ids) = inner.by_subject.get(leaf.issuer_der()) {
@@ -129,17 +130,17 @@ impl Authorities {
         all.filter(|authority| leaf.names_as_issuer(authority.issuer.certificate())).cloned().collect()
     }
 
-    /// Changes a CA; `None` when there is none with this id.
+    /// Changes a CA; returns `None` if it does not exist.
     pub(super) fn change<T>(&self, id: CertificateId, change: impl FnOnce(&mut CaState) -> T) -> Option<T> {
         self.inner().rows.get_mut(id).map(|authority| change(Arc::make_mut(authority)))
     }
 
-    /// Deletes a CA that is not active.
+    /// Deletes a CA unless it is active.
     pub(super) fn remove(&self, id: CertificateId) -> Result<(), Kept> {
         let inner = &mut *self.inner();
         let removed = inner.rows.remove(id, |authority| authority.registered.is_active)?;
         let subject = removed.issuer.certificate().subject_der();
-        let namesakes = inner.by_subject.get_mut(subject).expect("every CA that is there is filed under its subject");
+        let namesakes = inner.by_subject.get_mut(subject).expect("every registered CA is indexed by its subject");
         namesakes.retain(|&namesake| namesake != id);
         if namesakes.is_empty() {
             inner.by_subject.remove(subject);
@@ -147,7 +148,7 @@ impl Authorities {
         Ok(())
     }
 
-    /// One page of CAs, of one template if it is named, and what the next page comes after, if there is one.
+    /// Returns one page of CAs, restricted to `template` if given, and the marker of the next page, if there is one.
     pub(super) fn page(&self, page: &RowRange, template: Option<&str>) -> (Vec<Arc<CaState>>, Option<u64>) {
         let inner = self.inner();
         let (page, next) = inner.rows.page(page, |ca| template.is_none() || ca.template_name() == template);

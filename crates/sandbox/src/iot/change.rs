@@ -1,4 +1,4 @@
-//! What is registered, changed and deleted.
+//! The update and delete operations for certificates and CAs.
 
 use axum::http::request::Parts;
 use serde::Deserialize;
@@ -18,7 +18,7 @@ struct UpdateCertificate {
     new_status: CertificateStatus,
 }
 
-/// The query of `UpdateCACertificate`.
+/// The query string of `UpdateCACertificate`.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct NewStatuses {
@@ -60,7 +60,7 @@ impl Iot {
         }
     }
 
-    /// Deletes a certificate. `forceDelete` is about policies, which the sandbox has none of.
+    /// Deletes a certificate. Ignores `forceDelete`: it concerns policies, which the sandbox does not have.
     pub(super) fn delete_certificate(&self, head: &Parts) -> Reply {
         let id = request::id(head)?;
         self.registry.remove(id).map_err(|kept| not_deleted(id, kept))?;
@@ -106,7 +106,7 @@ fn not_deleted(id: CertificateId, kept: Kept) -> AwsError {
     match kept {
         Kept::NotThere => no_certificate(id),
         Kept::Active => {
-            wrong_state(format!("The certificate {id} is ACTIVE, it must be deactivated before its delete"))
+            wrong_state(format!("The certificate {id} is ACTIVE and must be deactivated before it is deleted"))
         }
     }
 }

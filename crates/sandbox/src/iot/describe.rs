@@ -1,4 +1,4 @@
-//! What is registered, described one by one.
+//! The describe operations for certificates and CAs.
 
 use axum::http::request::Parts;
 use serde_json::json;
@@ -61,7 +61,7 @@ impl Iot {
     }
 }
 
-/// Tells one registration of a CA from a later one, after a delete.
+/// Returns an id that distinguishes this registration of a CA from a later one after a delete.
 fn generation(ca: &CaState) -> String {
     hex::encode(sha256(&ca.registered.registered_at.unix_timestamp_nanos().to_be_bytes()))
 }

@@ -1,34 +1,34 @@
-//! The errors of AWS IoT that more than one operation answers.
+//! Errors that several AWS IoT operations return.
 
 use crate::answer::AwsError;
 use muster_core::certificate::CertificateId;
 
-/// A constraint of the API is broken.
+/// The request violates a constraint of the API.
 pub(super) fn invalid(message: impl Into<String>) -> AwsError {
     AwsError::new(400, "InvalidRequestException", message)
 }
 
-/// A certificate is none that AWS takes.
+/// AWS does not accept the certificate.
 pub(super) fn not_valid(message: impl Into<String>) -> AwsError {
     AwsError::new(400, "CertificateValidationException", message)
 }
 
-/// A certificate or CA has a status that forbids the operation.
+/// The status of a certificate or CA forbids the operation.
 pub(super) fn wrong_state(message: impl Into<String>) -> AwsError {
     AwsError::new(406, "CertificateStateException", message)
 }
 
-/// Something that the call names is not there.
+/// A resource named in the request does not exist.
 pub(super) fn not_found(message: impl Into<String>) -> AwsError {
     AwsError::new(404, "ResourceNotFoundException", message)
 }
 
-/// There is no certificate or CA with this id.
+/// No certificate or CA has this id.
 pub(super) fn no_certificate(id: CertificateId) -> AwsError {
     not_found(format!("The certificate {id} does not exist"))
 }
 
-/// There may be no more of something.
+/// A limit on the number of resources is reached.
 pub(super) fn too_many(message: impl Into<String>) -> AwsError {
     AwsError::new(410, "LimitExceededException", message)
 }

@@ -1,4 +1,4 @@
-//! What is registered, listed in pages.
+//! The list operations for certificates and CAs, page by page.
 
 use axum::http::request::Parts;
 use serde::Deserialize;
@@ -12,13 +12,13 @@ use super::{Iot, RegisteredCertificate, request, unix_seconds};
 use crate::answer::{AwsError, Reply};
 use muster_core::certificate::CertificateId;
 
-/// Most certificates of one listed page.
+/// Maximum number of certificates per page, as in AWS.
 const PAGE_MAX: usize = 250;
 
-/// Certificates of a listed page where the caller does not say.
+/// Certificates per page if the caller does not specify `pageSize`, as in AWS.
 const PAGE_DEFAULT: usize = 25;
 
-/// The query of a list call.
+/// The query string of a list call.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ListQuery {

@@ -1,7 +1,8 @@
 //! RegisterCertificate, with its checks in AWS's order.
 //!
-//! Pending status; PEM; is the named CA registered; issuer name equals CA subject; signature; CA active; duplicate. The
-//! order was measured on AWS by others and published. Key, algorithm and validity are checked with the PEM.
+//! The order is: pending status; PEM; whether the named CA is registered; issuer name equals CA subject; signature;
+//! whether the CA is active; duplicate. It was measured on AWS by others and published. Key, algorithm and validity are
+//! checked with the PEM.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -46,7 +47,8 @@ impl Iot {
         self.add(row, &leaf, strike)
     }
 
-    /// Finds the registered CA that the caller names, or else the only one with the issuer's name.
+    /// Finds the registered CA named by the caller, or the only one whose subject is the issuer's name if none is
+    /// named.
     fn issuer_of(&self, leaf: &Certificate, ca_pem: Option<&str>) -> Result<Arc<CaState>, AwsError> {
         let unregistered = || wrong_state("The CA certificate is not registered");
         if let Some(pem) = ca_pem {
@@ -68,7 +70,7 @@ fn check_issued(leaf: &Certificate, ca: &CaState) -> Result<(), AwsError> {
     if !leaf.names_as_issuer(ca.issuer.certificate()) {
         return Err(not_valid("The issuer of the certificate is not the subject of the CA certificate"));
     }
-    // What cannot be verified here passes: nobody shall be refused by a gap of the sandbox.
+    // A signature that cannot be verified here passes: a gap in the sandbox must not cause a refusal.
     if ca.issuer.verify(leaf) == Verification::Bad {
         return Err(not_valid("The certificate is not signed by the CA certificate"));
     }
@@ -78,7 +80,7 @@ fn check_issued(leaf: &Certificate, ca: &CaState) -> Result<(), AwsError> {
     Ok(())
 }
 
-/// The status to register with. `setAsActive` is the older way to say it and gives way.
+/// Returns the status to register with. `status` overrides the older `setAsActive`.
 fn wanted_status(head: &Parts, status: Option<CertificateStatus>) -> Result<CertificateStatus, AwsError> {
     let RegisterQuery { set_as_active } = request::query(head)?;
     let default = if set_as_active { CertificateStatus::Active } else { CertificateStatus::Inactive };

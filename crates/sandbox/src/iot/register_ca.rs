@@ -1,4 +1,7 @@
-//! RegisterCACertificate: constraints of the request, proof of the CA's key, template and role, at most ten of one name.
+//! RegisterCACertificate.
+//!
+//! Checks, in order: the constraints of the request, the proof of the CA's key, the template and role, and the limit of
+//! ten CAs with the same subject.
 
 use axum::http::request::Parts;
 use serde::Deserialize;
@@ -66,7 +69,7 @@ impl Iot {
         }
     }
 
-    /// Checks that the CA signed a certificate for the registration code.
+    /// Checks that the CA signed a certificate whose common name is the registration code.
     fn check_proof(&self, issuer: &Issuer, pem: &str, now: OffsetDateTime) -> Result<(), AwsError> {
         let proof = rules::read("verificationCertificate", pem, now)?;
         if !proof.names_as_issuer(issuer.certificate()) || issuer.verify(&proof) == Verification::Bad {
@@ -80,7 +83,7 @@ impl Iot {
         Ok(())
     }
 
-    /// Checks that a provisioning is one, and that its template and role are there.
+    /// Checks a provisioning config, and that its template and role exist.
     pub(super) fn check_provisioning(&self, config: Option<&ProvisioningConfig>) -> Result<(), AwsError> {
         let Some(config) = config else { return Ok(()) };
         config.check()?;
@@ -95,7 +98,7 @@ impl Iot {
     }
 }
 
-/// The proof of the key that the mode asks for: one in mode DEFAULT, none in mode `SNI_ONLY`.
+/// Returns the proof of the key that the mode requires: one in mode DEFAULT, none in mode `SNI_ONLY`.
 fn wanted_proof(mode: CertificateMode, pem: Option<&str>) -> Result<Option<&str>, AwsError> {
     match (mode, pem) {
         (CertificateMode::Default, None) => Err(invalid("verificationCertificate must be given in mode DEFAULT")),

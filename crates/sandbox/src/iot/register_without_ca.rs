@@ -1,4 +1,6 @@
-//! RegisterCertificateWithoutCA: pending status; PEM with key, algorithm and validity; duplicate. Nobody asks who issued it.
+//! RegisterCertificateWithoutCA.
+//!
+//! Checks, in order: pending status; PEM with key, algorithm and validity; duplicate. The issuer is not checked.
 
 use std::borrow::Cow;
 

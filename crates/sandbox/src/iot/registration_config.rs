@@ -1,4 +1,4 @@
-//! What just-in-time provisioning shall do with the devices of a CA: kept and described, never carried out.
+//! The just-in-time provisioning config of a CA: stored and described, never carried out.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,29 +7,29 @@ use super::rules::check_length;
 use crate::answer::AwsError;
 use muster_core::role::RoleArn;
 
-/// Most characters of a template in the call itself.
+/// Maximum length of a template passed inline, in characters.
 const BODY_MAX: usize = 10_240;
 
-/// The provisioning template of a CA, in the call itself or by its name, and the role that carries it out.
+/// The provisioning template of a CA, inline or by name, and the role that carries it out.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProvisioningConfig {
-    /// The template itself, at most 10,240 characters.
+    /// The inline template, at most 10,240 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template_body: Option<String>,
     /// The ARN of the role, 20 to 2,048 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role_arn: Option<String>,
-    /// The name of a template that is there, 1 to 36 letters, digits, `_` and `-`.
+    /// The name of an existing template: 1 to 36 letters, digits, `_` and `-`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template_name: Option<String>,
 }
 
 impl ProvisioningConfig {
-    /// Checks the constraints of the API. Whether template and role are there is another question.
+    /// Checks the constraints of the API. Does not check whether the template and role exist.
     pub(super) fn check(&self) -> Result<(), AwsError> {
         if self.template_body.is_some() && self.template_name.is_some() {
-            return Err(invalid("registrationConfig has both templateBody and templateName, wanted is one of them"));
+            return Err(invalid("registrationConfig has both templateBody and templateName, but must have only one"));
         }
         if let Some(body) = &self.template_body {
             check_length("registrationConfig.templateBody", body, 0..=BODY_MAX)?;
@@ -40,9 +40,9 @@ impl ProvisioningConfig {
         self.template_name.as_deref().map_or(Ok(()), check_name)
     }
 
-    /// The role that it names, if it names one.
+    /// Returns the role it names, if any.
     pub(super) fn role(&self) -> Result<Option<RoleArn>, AwsError> {
-        self.role_arn.as_deref().map(str::parse).transpose().map_err(|_| invalid("roleArn is no ARN of a role"))
+        self.role_arn.as_deref().map(str::parse).transpose().map_err(|_| invalid("roleArn is not the ARN of a role"))
     }
 }
 
@@ -52,5 +52,5 @@ pub(super) fn check_name(name: &str) -> Result<(), AwsError> {
     if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)) {
         return Ok(());
     }
-    Err(invalid("templateName has other characters than letters, digits, '_' and '-'"))
+    Err(invalid("templateName has characters other than letters, digits, '_' and '-'"))
 }

@@ -1,4 +1,4 @@
-//! The device certificates of the account: the id decides what is the same certificate.
+//! The registered device certificates of the account, identified by certificate id.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,11 +17,11 @@ pub struct RegisteredCertificate {
     /// The SHA-256 of its DER.
     #[serde(rename = "certificateId")]
     pub id: CertificateId,
-    /// Its status: what it was registered with, or what it was changed to since.
+    /// Its status: the one it was registered with, or the latest update.
     pub status: CertificateStatus,
     /// How its clients must connect.
     pub mode: CertificateMode,
-    /// The registered CA that issued it; `None` for one that was registered without a CA or planted.
+    /// The registered CA that issued it; `None` if it was registered without a CA or planted.
     pub ca: Option<CertificateId>,
     /// When it was registered.
     #[serde(with = "time::serde::rfc3339")]
@@ -29,7 +29,7 @@ pub struct RegisteredCertificate {
 }
 
 impl RegisteredCertificate {
-    /// A certificate that is registered now.
+    /// Creates a certificate registered now.
     pub(super) fn now(
         id: CertificateId,
         status: CertificateStatus,
@@ -40,24 +40,24 @@ impl RegisteredCertificate {
     }
 }
 
-/// The certificates by id and in the order of their registration.
+/// The certificates by id, and in order of registration.
 pub(super) struct Registry {
     keeps_der: bool,
     rows: Mutex<Rows<RegistryEntry>>,
 }
 
-/// A certificate and what became of it since it was registered.
+/// A certificate, and what has changed since it was registered.
 #[derive(Clone)]
 pub(super) struct RegistryEntry {
     pub(super) certificate: RegisteredCertificate,
     pub(super) modified_at: OffsetDateTime,
-    /// 1 at first, one more with each change.
+    /// Starts at 1; each change adds 1.
     pub(super) version: u32,
     der: Option<Arc<[u8]>>,
 }
 
 impl RegistryEntry {
-    /// The certificate's PEM, if the sandbox keeps it.
+    /// Returns the certificate's PEM, if the sandbox keeps it.
     pub(super) fn pem(&self) -> Option<String> {
         self.der.as_deref().map(|der| pem::encode(pem::CERTIFICATE, der))
     }
@@ -72,20 +72,20 @@ impl Registry {
         Self { keeps_der, rows: Mutex::default() }
     }
 
-    /// Registers a certificate with its DER; false when one with its id was there before.
+    /// Registers a certificate with its DER; returns false if its id is already registered.
     pub(super) fn register(&self, certificate: RegisteredCertificate, der: &[u8]) -> bool {
         let der = self.keeps_der.then(|| der.into());
         let entry = RegistryEntry { certificate, modified_at: certificate.registered_at, version: 1, der };
         self.rows().insert(certificate.id, entry)
     }
 
-    /// The certificate with this id.
+    /// Returns the certificate with this id.
     pub(super) fn find(&self, id: CertificateId) -> Option<RegistryEntry> {
         self.rows().get(id).cloned()
     }
 
-    /// Changes the status of a certificate; false when there is none with this id.
-    #[must_use = "nothing changed if the certificate is not there"]
+    /// Changes the status of a certificate; returns false if it does not exist.
+    #[must_use = "nothing changes if the certificate does not exist"]
     pub(super) fn set_status(&self, id: CertificateId, status: CertificateStatus) -> bool {
         let mut rows = self.rows();
         let Some(entry) = rows.get_mut(id) else { return false };
@@ -95,19 +95,19 @@ impl Registry {
         true
     }
 
-    /// Deletes a certificate that is not active.
+    /// Deletes a certificate unless it is active.
     pub(super) fn remove(&self, id: CertificateId) -> Result<(), Kept> {
         self.rows().remove(id, RegistryEntry::is_active).map(drop)
     }
 
-    /// One page of certificates, of one CA if it is named, and what the next page comes after, if there is one.
+    /// Returns one page of certificates, restricted to `ca` if given, and the marker of the next page, if there is one.
     pub(super) fn page(&self, page: &RowRange, ca: Option<CertificateId>) -> (Vec<RegisteredCertificate>, Option<u64>) {
         let rows = self.rows();
         let (page, next) = rows.page(page, |entry| ca.is_none() || entry.certificate.ca == ca);
         (page.into_iter().map(|entry| entry.certificate).collect(), next)
     }
 
-    /// At most `limit` certificates from the `skip`-th on, oldest first.
+    /// Returns at most `limit` certificates, oldest first, skipping the first `skip`.
     pub(super) fn slice(&self, skip: usize, limit: usize) -> Vec<RegisteredCertificate> {
         self.rows().iter().skip(skip).take(limit).map(|entry| entry.certificate).collect()
     }

@@ -1,14 +1,14 @@
-//! Rows by certificate id and in the order of their arrival.
+//! Rows by certificate id, and in insertion order.
 //!
-//! Each row has a number that is never given again, and a page goes on behind the number of the last row that was seen.
-//! So a row that is deleted while somebody pages makes no other row come twice or not at all.
+//! Pages use keyset pagination: each row has a number that is never reused, and a page continues after the number of
+//! the last row seen. So deleting a row while a caller pages never repeats or skips another row.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
 use muster_core::certificate::CertificateId;
 
-/// Rows by certificate id and in the order of their arrival.
+/// Rows by certificate id, and in insertion order.
 pub(super) struct Rows<T> {
     by_number: BTreeMap<u64, T>,
     numbers: HashMap<CertificateId, u64>,
@@ -17,25 +17,25 @@ pub(super) struct Rows<T> {
 
 /// Which rows to list.
 pub(super) struct RowRange {
-    /// Most rows of the page.
+    /// Maximum number of rows on the page.
     pub(super) size: usize,
-    /// The number of the last row of the page before.
+    /// The number of the last row on the previous page.
     pub(super) after: Option<u64>,
-    /// Oldest first, or newest first as AWS does by default.
+    /// Whether to list the oldest rows first; AWS lists the newest first by default.
     pub(super) is_ascending: bool,
 }
 
 /// Why a row was not removed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kept {
-    /// There is none with this id.
+    /// No row has this id.
     NotThere,
-    /// What it tells of is active.
+    /// The resource is active.
     Active,
 }
 
 impl<T> Rows<T> {
-    /// Adds a row; false when one with its id is there.
+    /// Adds a row; returns false if a row with its id exists.
     pub(super) fn insert(&mut self, id: CertificateId, row: T) -> bool {
         if *self.numbers.entry(id).or_insert(self.next) != self.next {
             return false;
@@ -53,7 +53,7 @@ impl<T> Rows<T> {
         self.by_number.get_mut(self.numbers.get(&id)?)
     }
 
-    /// Removes a row that is not active.
+    /// Removes a row unless it is active.
     pub(super) fn remove(&mut self, id: CertificateId, is_active: impl Fn(&T) -> bool) -> Result<T, Kept> {
         if is_active(self.get(id).ok_or(Kept::NotThere)?) {
             return Err(Kept::Active);
@@ -61,10 +61,10 @@ impl<T> Rows<T> {
         self.numbers.remove(&id).and_then(|number| self.by_number.remove(&number)).ok_or(Kept::NotThere)
     }
 
-    /// One page of the wanted rows, and what the next page comes after, if there is one.
+    /// Returns one page of the wanted rows, and the marker of the next page, if there is one.
     pub(super) fn page(&self, page: &RowRange, is_wanted: impl Fn(&T) -> bool) -> (Vec<&T>, Option<u64>) {
         let wanted = |(_, row): &(&u64, &T)| is_wanted(row);
-        // One more than wanted tells whether there is a next page.
+        // One row more than requested shows whether there is a next page.
         let limit = page.size.saturating_add(1);
         let mut rows: Vec<(&u64, &T)> = if page.is_ascending {
             let start = page.after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -78,7 +78,7 @@ impl<T> Rows<T> {
         (rows.into_iter().map(|(_, row)| row).collect(), last)
     }
 
-    /// Every row, oldest first.
+    /// Iterates over every row, oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.by_number.values()
     }
@@ -133,7 +133,7 @@ mod tests {
             for gone in [first[0], 3, last_seen] {
                 rows.remove(id(gone), |_| false).unwrap();
             }
-            // The row that was seen last comes back as a new one.
+            // The row that was seen last is inserted again, as a new row.
             assert!(rows.insert(id(last_seen), last_seen));
             assert_eq!(page(&rows, is_ascending, next).0, second, "ascending: {is_ascending}");
         }

@@ -1,6 +1,6 @@
-//! What AWS IoT takes: key, signature algorithm, validity, length of a field, status of a certificate.
+//! What AWS IoT accepts: key, signature algorithm, validity, field length, certificate status.
 //!
-//! Written from AWS's documentation and apart from the precheck, so that one can be held against the other.
+//! Written from AWS's documentation and independently of the precheck, so that each can be checked against the other.
 
 use std::ops::RangeInclusive;
 
@@ -11,13 +11,13 @@ use crate::answer::AwsError;
 use muster_core::certificate::{Certificate, Key, SignatureAlgorithm};
 use muster_core::job::CertificateStatus;
 
-/// The characters of a PEM field.
+/// Allowed length of a PEM field, in characters.
 pub(super) const PEM_CHARS: RangeInclusive<usize> = 1..=65_536;
 
-/// The shortest RSA key, in bits.
+/// The smallest accepted RSA key, in bits.
 const RSA_MIN: usize = 2_048;
 
-/// Reads the certificate in a PEM field and checks its key, algorithm and validity.
+/// Parses the certificate in a PEM field and checks its key, algorithm and validity.
 pub(super) fn read(field: &str, pem: &str, now: OffsetDateTime) -> Result<Certificate, AwsError> {
     check_length(field, pem, PEM_CHARS)?;
     let certificate = Certificate::from_pem(pem).map_err(|e| not_valid(format!("{field} could not be read: {e}")))?;
@@ -27,17 +27,17 @@ pub(super) fn read(field: &str, pem: &str, now: OffsetDateTime) -> Result<Certif
     Ok(certificate)
 }
 
-/// Checks the length that the API's model gives a field.
+/// Checks a field against the length that the API's model allows.
 pub(super) fn check_length(field: &str, text: &str, wanted: RangeInclusive<usize>) -> Result<(), AwsError> {
     let chars = text.chars().count();
     if wanted.contains(&chars) {
         return Ok(());
     }
     let (from, to) = wanted.into_inner();
-    Err(invalid(format!("Value at '{field}' has {chars} characters, wanted are {from} to {to}")))
+    Err(invalid(format!("Value at '{field}' has {chars} characters, but must have {from} to {to}")))
 }
 
-/// Checks that a caller may set a status: the others are AWS's own.
+/// Checks that callers may set this status: only AWS itself sets the others.
 pub(super) fn settable(status: CertificateStatus) -> Result<CertificateStatus, AwsError> {
     use CertificateStatus as Status;
     match status {
@@ -63,7 +63,7 @@ fn check_algorithm(certificate: &Certificate) -> Result<(), AwsError> {
     }
 }
 
-/// Only the end counts: what AWS does with a certificate that is not yet valid is not documented.
+/// Checks only the end of the validity: what AWS does with a certificate that is not yet valid is not documented.
 fn check_validity(certificate: &Certificate, now: OffsetDateTime) -> Result<(), AwsError> {
     if now <= certificate.not_after() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Which certificate a call is about, for the ledger; also of calls that are refused or never run.
+//! Finds the certificate that a call is about, for the call log; also for calls that are refused or never run.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::operation::ApiOperation;
 use muster_core::certificate::{CertificateId, pem};
 
-/// The id of the certificate or CA that a call is about, if that can be told.
+/// Returns the id of the certificate or CA that a call is about, if it can be determined.
 pub(crate) fn certificate_of(operation: ApiOperation, head: &Parts, body: &[u8]) -> Option<CertificateId> {
     use ApiOperation as O;
     match operation {
@@ -27,7 +27,7 @@ pub(crate) fn certificate_of(operation: ApiOperation, head: &Parts, body: &[u8])
     }
 }
 
-/// What a call about tags names.
+/// The resource named by a call about tags.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Resource {
@@ -44,7 +44,7 @@ fn id_at_the_end(text: &str) -> Option<CertificateId> {
     text.rsplit('/').next()?.parse().ok()
 }
 
-/// The id of the first certificate of a register call.
+/// Returns the id of the first certificate in the body of a register call.
 fn id_in(body: &[u8]) -> Option<CertificateId> {
     #[derive(Deserialize)]
     struct Subject<'a> {

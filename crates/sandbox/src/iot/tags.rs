@@ -1,4 +1,4 @@
-//! Tags: what they may be, and the three operations that change and list those of a CA.
+//! Tags: their constraints, and the three operations that change and list the tags of a CA.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,13 +12,13 @@ use super::{Iot, request};
 use crate::answer::{AwsError, Reply};
 use muster_core::certificate::CertificateId;
 
-/// Most tags of one CA, and of one call.
+/// Maximum number of tags on one CA, and in one call.
 const TAGS_MAX: usize = 50;
 
-/// What keys of AWS's own begin with, in any case.
+/// The prefix of keys reserved for AWS, in any case.
 const RESERVED: &str = "aws:";
 
-/// A tag, as calls carry it.
+/// A tag as it appears in requests.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct SandboxTag {
@@ -47,10 +47,10 @@ struct ResourceTags {
     resource_arn: String,
 }
 
-/// Checks the tags of one call, and returns them by key.
+/// Checks the tags of one call and returns them by key.
 pub(super) fn checked(tags: Vec<SandboxTag>) -> Result<BTreeMap<String, String>, AwsError> {
     if tags.len() > TAGS_MAX {
-        return Err(invalid(format!("{} tags, wanted are {TAGS_MAX} at most", tags.len())));
+        return Err(invalid(format!("{} tags, but at most {TAGS_MAX} are allowed", tags.len())));
     }
     let mut by_key = BTreeMap::new();
     for SandboxTag { key, value } in tags {
@@ -66,13 +66,13 @@ pub(super) fn checked(tags: Vec<SandboxTag>) -> Result<BTreeMap<String, String>,
 fn check_key(key: &str) -> Result<(), AwsError> {
     check_length("tag key", key, 1..=128)?;
     if key.get(..RESERVED.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESERVED)) {
-        return Err(invalid("a tag key begins with 'aws:', which is AWS's own"));
+        return Err(invalid("a tag key begins with 'aws:', which is reserved for AWS"));
     }
     let is_separator = |c: char| c.is_whitespace() && !c.is_control();
     if key.chars().all(|c| c.is_alphanumeric() || is_separator(c) || "_.:/=+-@".contains(c)) {
         return Ok(());
     }
-    Err(invalid("a tag key has other characters than letters, digits, spaces and _.:/=+-@"))
+    Err(invalid("a tag key has characters other than letters, digits, spaces and _.:/=+-@"))
 }
 
 impl Iot {
@@ -116,10 +116,10 @@ impl Iot {
         Ok("{}".to_owned())
     }
 
-    /// The CA that an ARN names; only CAs have tags here.
+    /// Returns the CA that an ARN names; in the sandbox, only CAs have tags.
     fn tagged(&self, arn: &str) -> Result<CertificateId, AwsError> {
         if !arn.starts_with("arn:") {
-            return Err(invalid("resourceArn is no ARN"));
+            return Err(invalid("resourceArn is not an ARN"));
         }
         let own = arn.rsplit('/').next().and_then(|id| id.parse().ok()).filter(|&id| self.arn("cacert", id) == arn);
         own.ok_or_else(|| no_resource(arn))

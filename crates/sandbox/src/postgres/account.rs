@@ -1,7 +1,7 @@
 //! The account that Postgres runs under.
 //!
-//! Invariant: never root, because `initdb` and `postgres` refuse to run as root. Accounts are asked for with `id`, which
-//! every Unix has and which knows directories beyond /etc/passwd.
+//! Invariant: never root, because `initdb` and `postgres` refuse to run as root. Accounts are looked up with `id`,
+//! which every Unix has and which also knows directories other than /etc/passwd.
 
 use std::env;
 use std::ffi::OsStr;
@@ -22,12 +22,12 @@ const NAMES: [&str; 2] = ["postgres", "nobody"];
 pub(super) enum OsUser {
     /// The account of this process, which is not root.
     Own,
-    /// This process is root: another account, by its user and group number.
+    /// This process is root: another account, by user id and group id.
     Other { uid: u32, gid: u32 },
 }
 
 impl OsUser {
-    /// Picks this process's own account, or one to drop to when that is root.
+    /// Picks this process's own account, or one to drop to if that is root.
     pub(super) fn for_postgres() -> Result<Self, Error> {
         let own = id(&["-u"]).map_err(|source| Error::Run { program: "id".to_owned(), source })?;
         if own != Some(0) {
@@ -37,13 +37,13 @@ impl OsUser {
         NAMES.into_iter().find_map(of_name).ok_or(Error::NoAccount)
     }
 
-    /// Says whether this process is root and Postgres runs under another account.
+    /// Returns whether this process is root and Postgres runs under another account.
     pub(super) fn is_dropped_to(self) -> bool {
         self != Self::Own
     }
 
-    /// A command that will run under the account, with none of root's groups and nothing of root's environment but
-    /// PATH: it may hold AWS secrets, and other processes of the account could read them there.
+    /// Creates a command that runs under the account, without root's groups and without root's environment except PATH:
+    /// it may hold AWS secrets that other processes of the account could read.
     pub(super) fn command(self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         if let Self::Other { uid, gid } = self {
@@ -60,12 +60,12 @@ impl OsUser {
         }
     }
 
-    /// Lets the account enter a folder of root's, whatever the umask says.
+    /// Lets the account enter a folder owned by root, whatever the umask.
     pub(super) fn admit(self, path: &Path) -> io::Result<()> {
         if self == Self::Own { Ok(()) } else { fs::set_permissions(path, Permissions::from_mode(0o755)) }
     }
 
-    /// Lets the account remove its own folders from a folder of root's. The folder is sticky, as /tmp is, so that no
+    /// Lets the account remove its own folders from a folder owned by root. The folder is sticky, like /tmp, so that no
     /// other process of the account can put a link where root is about to change an owner.
     pub(super) fn share(self, path: &Path) -> io::Result<()> {
         let Self::Other { gid, .. } = self else { return Ok(()) };
@@ -74,7 +74,7 @@ impl OsUser {
     }
 }
 
-/// The number that `id` prints, or nothing for a name that it does not know.
+/// Returns the number that `id` prints, or nothing if it does not know the name.
 fn id(arguments: &[&str]) -> io::Result<Option<u32>> {
     let output = Command::new("id").args(arguments).stdin(Stdio::null()).output()?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().parse().ok())

@@ -1,7 +1,7 @@
-//! The programs `initdb` and `postgres`: where they may be, and whether they run.
+//! The programs `initdb` and `postgres`: where to look for them, and whether they run.
 //!
-//! Invariant: [`Binaries`] were run once, by the account that will run them; so a file that this account cannot reach
-//! (below root's home) or an old release is passed over here and not found out later.
+//! Invariant: the programs of a [`Binaries`] have been run once, by the account that will run them. So a file that this
+//! account cannot reach (in root's home) or an old release is skipped here instead of failing later.
 
 use std::ffi::OsString;
 use std::io;
@@ -11,11 +11,11 @@ use std::{env, fs};
 
 use super::account::OsUser;
 
-/// The oldest release that is taken: the oldest that Linux distributions still maintain (Ubuntu 22.04).
+/// The oldest accepted release: the oldest that Linux distributions still maintain (Ubuntu 22.04).
 const OLDEST_MAJOR: u32 = 14;
 
-/// Folders of package managers that hold a folder for each release: the folder, what stands before the release's
-/// number, and what leads from there to the programs.
+/// Folders of package managers that hold one folder per release: the parent folder, the prefix of the release number,
+/// and the path from there to the programs.
 const VERSIONED: [(&str, &str, &str); 6] = [
     ("usr/lib/postgresql", "", "bin"),
     ("usr", "pgsql-", "bin"),
@@ -25,7 +25,7 @@ const VERSIONED: [(&str, &str, &str); 6] = [
     ("Applications/Postgres.app/Contents/Versions", "", "bin"),
 ];
 
-/// A folder with an `initdb` and a `postgres` that run.
+/// A folder whose `initdb` and `postgres` run.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Binaries {
     dir: PathBuf,
@@ -34,40 +34,40 @@ pub(super) struct Binaries {
 /// What is wrong with a folder that should hold PostgreSQL's programs.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
-    /// `initdb` or `postgres` is not in the folder, or not executable for the account that Postgres runs under.
+    /// `initdb` or `postgres` is missing, or the account that Postgres runs under cannot execute it.
     #[error("cannot run {program}: {source}")]
     NotRunnable {
         /// The program.
         program: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A program is there but answers no version.
-    #[error("{program} --version answers {found:?}, wanted {program} (PostgreSQL) {OLDEST_MAJOR} or newer")]
+    /// A program did not print a version.
+    #[error("{program} --version printed {found:?}, expected {program} (PostgreSQL) {OLDEST_MAJOR} or newer")]
     NoVersion {
         /// The program.
         program: &'static str,
-        /// The first line of what it wrote.
+        /// The first line of its output.
         found: String,
     },
     /// The release is too old.
-    #[error("{program} is of release {found}, wanted {OLDEST_MAJOR} or newer")]
+    #[error("{program} is release {found}, but must be {OLDEST_MAJOR} or newer")]
     TooOld {
         /// The program.
         program: &'static str,
-        /// The release's first number.
+        /// The major release number.
         found: u32,
     },
 }
 
 impl Binaries {
-    /// Takes a folder whose `initdb` and `postgres` run under the account.
+    /// Accepts a folder if its `initdb` and `postgres` run under the account.
     pub(super) fn check(dir: &Path, account: OsUser) -> Result<Self, Unusable> {
         let not_runnable = |program| move |source| Unusable::NotRunnable { program, source };
         let dir = dir.canonicalize().map_err(not_runnable("initdb"))?;
         for program in ["initdb", "postgres"] {
             let mut command = account.command(dir.join(program));
-            // The current folder may be one that the account cannot enter.
+            // The account may not be able to enter the current folder.
             let output = command.arg("--version").current_dir("/").stdin(Stdio::null()).output();
             check_version(program, &output.map_err(not_runnable(program))?)?;
         }
@@ -83,7 +83,7 @@ impl Binaries {
     }
 }
 
-/// Reads the release from what `--version` prints, such as `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
+/// Parses the release from the output of `--version`, such as `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
 fn check_version(program: &'static str, output: &Output) -> Result<(), Unusable> {
     let text = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
     let release = text.strip_prefix(program).and_then(|rest| rest.strip_prefix(" (PostgreSQL) "));
@@ -100,23 +100,24 @@ fn check_version(program: &'static str, output: &Output) -> Result<(), Unusable>
 
 /// Where PostgreSQL may be installed on this machine.
 pub(super) struct Places {
-    /// The folders of PATH.
+    /// The folders in PATH.
     pub(super) path: OsString,
     /// The root of the file system.
     pub(super) root: PathBuf,
-    /// The folder that `pg_config` names.
+    /// The folder printed by `pg_config`.
     pub(super) pg_config: Option<PathBuf>,
     /// The folder in our cache.
     pub(super) cached: PathBuf,
 }
 
 impl Places {
-    /// Reads this machine's places.
+    /// Returns the places on this machine.
     pub(super) fn of_this_machine(cached: PathBuf) -> Self {
         Self { path: env::var_os("PATH").unwrap_or_default(), root: PathBuf::from("/"), pg_config: pg_config(), cached }
     }
 
-    /// The first place whose programs run: PATH, the newest release of each package manager, `pg_config`, the cache.
+    /// Returns the first place whose programs run: PATH, the newest release of each package manager, `pg_config`, the
+    /// cache.
     pub(super) fn first_usable(&self, account: OsUser) -> Option<Binaries> {
         env::split_paths(&self.path)
             .chain(VERSIONED.iter().flat_map(|place| self.releases(place)))
@@ -125,12 +126,12 @@ impl Places {
             .filter(|dir| dir.join("initdb").exists())
             .find_map(|dir| {
                 Binaries::check(&dir, account)
-                    .inspect_err(|why| tracing::debug!(dir = %dir.display(), %why, "passed over"))
+                    .inspect_err(|why| tracing::debug!(dir = %dir.display(), %why, "skipped: unusable PostgreSQL"))
                     .ok()
             })
     }
 
-    /// The releases in one package manager's folder, newest first.
+    /// Returns the releases in one package manager's folder, newest first.
     fn releases(&self, &(parent, prefix, suffix): &(&str, &str, &str)) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.root.join(parent)).into_iter().flatten().flatten();
         let mut releases: Vec<(u32, PathBuf)> = entries
@@ -156,15 +157,15 @@ mod tests {
 
     use super::*;
 
-    /// Makes a folder with an `initdb` and a `postgres` that answer as that release.
+    /// Creates a folder with an `initdb` and a `postgres` that claim to be that release.
     fn pretend_release(dir: &Path, release: &str) {
         fs::create_dir_all(dir).unwrap();
         for program in ["initdb", "postgres"] {
             let source = dir.join(program).with_extension("source");
             fs::write(&source, format!("#!/bin/sh\necho '{program} (PostgreSQL) {release}'\n")).unwrap();
             fs::set_permissions(&source, fs::Permissions::from_mode(0o755)).unwrap();
-            // Copied by another process: a child that another test forks meanwhile would hold a file of ours open for
-            // writing, and what is open for writing cannot be run.
+            // Copied by another process: a child forked by another test meanwhile would hold a file of ours open for
+            // writing, and a file open for writing cannot be executed.
             let copied = Command::new("cp").arg(&source).arg(dir.join(program)).status().unwrap();
             assert!(copied.success());
         }
@@ -216,10 +217,10 @@ mod tests {
             pretend_release(root.path(), release);
             Binaries::check(root.path(), OsUser::Own).unwrap_err().to_string()
         };
-        assert_eq!(why("9.6.24"), "initdb is of release 9, wanted 14 or newer");
+        assert_eq!(why("9.6.24"), "initdb is release 9, but must be 14 or newer");
         assert_eq!(
             why("new"),
-            r#"initdb --version answers "initdb (PostgreSQL) new", wanted initdb (PostgreSQL) 14 or newer"#
+            r#"initdb --version printed "initdb (PostgreSQL) new", expected initdb (PostgreSQL) 14 or newer"#
         );
         let missing = Binaries::check(&root.path().join("missing"), OsUser::Own).unwrap_err();
         assert!(matches!(missing, Unusable::NotRunnable { program: "initdb", .. }), "{missing}");

@@ -1,8 +1,8 @@
 //! The cache, and the data folders of running servers in it.
 //!
-//! Invariant: the lock on a folder's log is held exactly as long as somebody may still write into the folder, because
-//! the owner, the wrapper and Postgres share the one open file. So a folder whose lock is free is a dead server's, and
-//! is removed at the next start.
+//! Invariant: the lock on a folder's log is held exactly as long as a process can still write into the folder, because
+//! the owner, the wrapper and Postgres share one open file. So a folder whose lock is free belongs to a dead server,
+//! and the next start removes it.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -15,13 +15,13 @@ use tempfile::TempDir;
 use super::Error;
 use super::account::OsUser;
 
-/// Where root keeps the cache: other accounts cannot enter root's home.
+/// The cache folder when running as root: other accounts cannot enter root's home.
 const ROOT_CACHE: &str = "/var/cache/muster";
 
-/// Most bytes of a log that an error repeats.
+/// Maximum number of bytes of the log quoted in an error.
 const TAIL_BYTES: u64 = 2_000;
 
-/// Finds the cache folder, and makes it where it is missing.
+/// Finds the cache folder, creating it if missing.
 pub(super) fn cache(account: OsUser) -> Result<PathBuf, Error> {
     let cache = if account.is_dropped_to() {
         PathBuf::from(ROOT_CACHE)
@@ -34,14 +34,14 @@ pub(super) fn cache(account: OsUser) -> Result<PathBuf, Error> {
     Ok(cache)
 }
 
-/// Takes the lock of a folder, so that one process at a time changes what is in it; dropping the file gives it back.
+/// Locks a folder, so that only one process at a time changes its contents; dropping the file releases the lock.
 pub(super) fn lock(path: &Path) -> Result<File, Error> {
     let folder = File::open(path).map_err(at(path))?;
     folder.lock().map_err(at(path))?;
     Ok(folder)
 }
 
-/// Names the path in an error of the system.
+/// Adds the path to an error of the system.
 pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Cache { path, source }
@@ -56,11 +56,11 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Makes a folder that only the account may enter, after removing those of dead servers.
+    /// Creates a folder that only the account can enter, after removing those of dead servers.
     pub(super) fn create(cache: &Path, account: OsUser) -> Result<Self, Error> {
         let run = cache.join("run");
         fs::create_dir_all(&run).and_then(|()| account.share(&run)).map_err(at(&run))?;
-        // A folder without a lock may be one that is being made: one start at a time.
+        // A folder without a lock may be one that is just being created, so starts take turns.
         let _turn = lock(&run)?;
         sweep(&run).map_err(at(&run))?;
         Self::locked_in(&run, account).map_err(at(&run))
@@ -75,22 +75,22 @@ impl Folder {
         Ok(Self { data: dir.path().join("data"), dir, log })
     }
 
-    /// The folder.
+    /// Returns the folder.
     pub(super) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    /// The data folder in it.
+    /// Returns the data folder inside it.
     pub(super) fn data(&self) -> &Path {
         &self.data
     }
 
-    /// The log as a child's output.
+    /// Returns the log as an output for a child process.
     pub(super) fn log(&self) -> Result<Stdio, Error> {
         self.log.try_clone().map(Stdio::from).map_err(at(self.path()))
     }
 
-    /// The last lines of the log; works after the folder's end too.
+    /// Returns the last lines of the log; works even after the folder was removed.
     pub(super) fn log_tail(&self) -> String {
         let length = self.log.metadata().map_or(0, |log| log.len());
         let mut tail = vec![0; usize::try_from(length.min(TAIL_BYTES)).expect("2,000 fit")];
@@ -98,13 +98,13 @@ impl Folder {
         String::from_utf8_lossy(&tail[..n_read]).trim().to_owned()
     }
 
-    /// Removes what the wrapper may have left.
+    /// Removes anything the wrapper may have left.
     pub(super) fn remove(&self) -> Result<(), Error> {
         remove(self.path()).map_err(at(self.path()))
     }
 }
 
-/// Removes the folders of servers that are dead.
+/// Removes the folders of dead servers.
 fn sweep(run: &Path) -> io::Result<()> {
     for entry in fs::read_dir(run)? {
         let folder = entry?.path();
@@ -112,14 +112,14 @@ fn sweep(run: &Path) -> io::Result<()> {
         if !is_in_use {
             tracing::debug!(folder = %folder.display(), "removing the folder of a dead postgres");
             if let Err(error) = remove(&folder) {
-                tracing::warn!(folder = %folder.display(), %error, "the folder of a dead postgres stays");
+                tracing::warn!(folder = %folder.display(), %error, "could not remove the folder of a dead postgres");
             }
         }
     }
     Ok(())
 }
 
-/// Removes a folder; one that is not there is fine.
+/// Removes a folder; succeeds if it does not exist.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

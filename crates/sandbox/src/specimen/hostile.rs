@@ -1,7 +1,7 @@
-//! Requests that try to make a check slow or to break it: the corpus of the cost test and the seed of fuzzing.
+//! Hostile requests, meant to make a check slow or break it: the corpus of the cost test and the seed of fuzzing.
 //!
-//! Each is at the bound of 65,536 characters, or as near as its idea allows. It depends on nothing but the job and the
-//! PEM writer, and is the same in every run.
+//! Each is at the limit of 65,536 characters, or as close as its idea allows. The corpus depends only on the job and
+//! the PEM writer, and is the same in every run.
 
 mod authority;
 mod parts;
@@ -18,16 +18,16 @@ pub use authority::ca_corpus;
 
 /// One hostile request.
 pub struct Hostile<R> {
-    /// What it tries, in a few words.
+    /// What it attempts, in a few words.
     pub name: &'static str,
     /// The request.
     pub request: R,
 }
 
-/// Bytes that fill a certificate up to the bound of its PEM text.
+/// Number of bytes that fill a certificate up to the limit of its PEM text.
 const FILL: usize = 47_000;
 
-/// Makes the whole corpus of devices.
+/// Returns the whole corpus of device registrations.
 pub fn corpus() -> Vec<Hostile<RegisterCertificate>> {
     let mut corpus = Vec::new();
     corpus.extend(texts().map(|(name, text)| Hostile { name, request: request(text, None) }));
@@ -45,7 +45,7 @@ fn certificate_pem(der: &[u8]) -> String {
     pem::encode(pem::CERTIFICATE, der)
 }
 
-/// Text that is hard on the PEM scanner.
+/// Text that is expensive for the PEM scanner.
 fn texts() -> impl Iterator<Item = (&'static str, String)> {
     let begin = "-----BEGIN CERTIFICATE-----";
     let end = "-----END CERTIFICATE-----";
@@ -72,7 +72,7 @@ fn texts() -> impl Iterator<Item = (&'static str, String)> {
     .into_iter()
 }
 
-/// Bytes that are hard on a DER parser.
+/// Bytes that are expensive for a DER parser.
 fn ders() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     [
         ("zeros", vec![0; FILL]),
@@ -85,7 +85,7 @@ fn ders() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     .into_iter()
 }
 
-/// Certificates that are hard on whatever reads one of their fields.
+/// Certificates with one field that is expensive to parse.
 fn leaves() -> impl Iterator<Item = (&'static str, CertificateParts)> {
     let parts = CertificateParts::default;
     let long_oid = |n_bytes| tlv(0x06, &[&[0x2a][..], &vec![0xff; n_bytes], &[0x01]].concat());
@@ -130,7 +130,7 @@ fn leaves() -> impl Iterator<Item = (&'static str, CertificateParts)> {
     .into_iter()
 }
 
-/// Leaves and CAs that are hard to bring together.
+/// Pairs of leaf and CA that are expensive to match.
 fn under_cas() -> impl Iterator<Item = (&'static str, CertificateParts, CertificateParts)> {
     let rsa_ca = |key| CertificateParts { algorithm: RSA_SHA256.to_vec(), key, ..CertificateParts::ca() };
     let rsa_leaf = |n_bytes| CertificateParts {

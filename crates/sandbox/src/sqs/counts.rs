@@ -4,41 +4,41 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// What happened to the messages of one batch in one queue, and where they are.
+/// What happened to the messages of one batch in one queue, and where they are now.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchCounts {
-    /// Messages that came in, by a sender or from another queue's redrive.
+    /// Messages added by a sender or by another queue's redrive.
     pub sent: u64,
     /// Deliveries: a message received twice counts twice.
     pub deliveries: u64,
-    /// Messages deleted by a receipt.
+    /// Messages deleted by receipt handle.
     pub deleted: u64,
     /// Messages moved to the dead-letter queue.
     pub dead_lettered: u64,
-    /// Messages that outlived the retention.
+    /// Messages that exceeded the retention period.
     pub expired: u64,
     /// Messages purged.
     pub purged: u64,
-    /// Messages that wait to be received.
+    /// Messages waiting to be received.
     pub visible: u64,
     /// Messages that were received and are hidden.
     pub in_flight: u64,
-    /// Messages that were sent with a delay and are hidden.
+    /// Messages that were sent with a delay and are still hidden.
     pub delayed: u64,
 }
 
 /// The exact counts of one queue.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct QueueCounts {
-    /// All batches together.
+    /// Sums over all batches.
     pub total: BatchCounts,
-    /// By the `batch` that the bodies name; `unbatched` where they name none or are no jobs.
+    /// By the `batch` in the bodies; `unbatched` for bodies that name none or are not jobs.
     pub batches: BTreeMap<String, BatchCounts>,
 }
 
 impl BatchCounts {
-    /// Both together.
+    /// Returns the sum of both.
     pub(super) fn plus(self, other: Self) -> Self {
         Self {
             sent: self.sent + other.sent,

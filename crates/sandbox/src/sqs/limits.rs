@@ -1,4 +1,4 @@
-//! The limits of SQS: batches, entry ids, characters, sizes and times.
+//! The limits of SQS: batch size, entry ids, characters, sizes and times.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -7,19 +7,19 @@ use super::message::MessageAttributes;
 use super::{BatchEntry, error};
 use crate::answer::AwsError;
 
-/// Most entries of a batch call.
+/// Maximum number of entries in a batch call.
 const ENTRIES_MAX: usize = 10;
 
-/// The longest entry id.
+/// Maximum length of an entry id, in bytes.
 const ENTRY_ID_MAX: usize = 80;
 
-/// The longest message group id.
+/// Maximum length of a message group id, in bytes.
 const GROUP_MAX: usize = 128;
 
-/// Most attributes of a message.
+/// Maximum number of attributes of a message.
 const ATTRIBUTES_MAX: usize = 10;
 
-/// Checks the ids of a batch call.
+/// Checks the number of entries in a batch call, and their ids.
 pub(super) fn check_entries(entries: &[impl BatchEntry]) -> Result<(), AwsError> {
     match entries.len() {
         0 => return Err(error::empty_batch()),
@@ -39,7 +39,7 @@ pub(super) fn check_entries(entries: &[impl BatchEntry]) -> Result<(), AwsError>
     Ok(())
 }
 
-/// Checks a message's text: not empty, and only characters that XML 1.0 has.
+/// Checks a message body: not empty, and only characters that XML 1.0 allows.
 pub(super) fn check_text(body: &str) -> Result<(), AwsError> {
     if body.is_empty() {
         return Err(error::missing_parameter("MessageBody"));
@@ -47,7 +47,7 @@ pub(super) fn check_text(body: &str) -> Result<(), AwsError> {
     if body.chars().all(is_xml) { Ok(()) } else { Err(error::invalid_characters()) }
 }
 
-/// Whether XML 1.0 has the character.
+/// Returns whether XML 1.0 allows the character.
 fn is_xml(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
@@ -86,7 +86,7 @@ pub(super) fn check_attributes(attributes: &MessageAttributes) -> Result<(), Aws
     Ok(())
 }
 
-/// The bytes that a message counts with: its text and the names, types and values of its attributes.
+/// Returns the size of a message in bytes: its body, and the names, types and values of its attributes.
 pub(super) fn size_of(body: &str, attributes: Option<&MessageAttributes>) -> usize {
     let attributes = attributes.into_iter().flatten().map(|(name, attribute)| {
         let text = attribute.string_value.as_ref().map_or(0, String::len);
@@ -96,7 +96,7 @@ pub(super) fn size_of(body: &str, attributes: Option<&MessageAttributes>) -> usi
     body.len() + attributes.sum::<usize>()
 }
 
-/// Checks a message group id: 1 to 128 printable ASCII characters without blanks.
+/// Checks a message group id: 1 to 128 printable ASCII characters without spaces.
 pub(super) fn check_group(group: &str) -> Result<(), AwsError> {
     if (1..=GROUP_MAX).contains(&group.len()) && group.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(());
@@ -107,7 +107,7 @@ pub(super) fn check_group(group: &str) -> Result<(), AwsError> {
     ))
 }
 
-/// A number of seconds in its range.
+/// Converts a number of seconds, which must be from 0 to `high`.
 pub(super) fn seconds(name: &str, value: i64, high: u64) -> Result<Duration, AwsError> {
     let out_of_range = || error::out_of_range(name, value, 0, i64::try_from(high).unwrap_or(i64::MAX));
     u64::try_from(value).ok().filter(|&value| value <= high).map(Duration::from_secs).ok_or_else(out_of_range)

@@ -1,4 +1,4 @@
-//! One message, its receipt, and the digests that SQS answers with.
+//! A message, its receipt handle, and the digests that SQS returns.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// An instant on the clock that timers use, and on the wall.
+/// An instant on both the timer clock and the wall clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Instants {
     pub(super) at: Instant,
@@ -23,7 +23,7 @@ impl Instants {
     }
 }
 
-/// A message attribute as SQS writes it.
+/// A message attribute in the format of SQS.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct MessageAttribute {
@@ -38,32 +38,32 @@ pub(super) struct MessageAttribute {
 /// Message attributes by name.
 pub(super) type MessageAttributes = BTreeMap<String, MessageAttribute>;
 
-/// What a sender gives.
+/// The content of a message as sent.
 pub(super) struct MessageContent {
     pub(super) body: Arc<str>,
-    /// Empty where the sender names no group.
+    /// Empty if the sender named no group.
     pub(super) group: Arc<str>,
     pub(super) attributes: Option<Box<MessageAttributes>>,
-    /// The X-Ray header, which the receiver gets back.
+    /// The X-Ray trace header, which is returned to the receiver.
     pub(super) trace: Option<Box<str>>,
 }
 
 /// A message in a queue.
 pub(super) struct QueuedMessage {
-    /// Distinct among all messages of a sandbox; it stays when the message moves to a dead-letter queue.
+    /// Unique among all messages of a sandbox; unchanged when the message moves to a dead-letter queue.
     pub(super) number: u64,
     pub(super) content: MessageContent,
     pub(super) body_md5: [u8; 16],
-    /// The batch of jobs that the body names.
+    /// The batch named in the body.
     pub(super) batch: Arc<str>,
     pub(super) sent_ms: u64,
     pub(super) first_received_ms: Option<u64>,
     pub(super) receives: u32,
-    /// The queue that it came from, for a dead letter.
+    /// For a dead letter, the queue it came from.
     pub(super) source_arn: Option<Arc<str>>,
 }
 
-/// What a receipt handle names: one delivery of one message of one queue.
+/// The delivery that a receipt handle stands for: one delivery of one message of one queue.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Receipt {
     pub(super) queue: u32,
@@ -73,7 +73,7 @@ pub(super) struct Receipt {
 }
 
 impl Receipt {
-    /// The handle that a client gets.
+    /// Encodes the receipt handle for the client.
     pub(super) fn handle(self) -> String {
         let mut bytes = [0; 16];
         bytes[..4].copy_from_slice(&self.queue.to_be_bytes());
@@ -82,7 +82,7 @@ impl Receipt {
         STANDARD.encode(bytes)
     }
 
-    /// Reads a handle that [`Receipt::handle`] made.
+    /// Decodes a handle created by [`Receipt::handle`].
     pub(super) fn read(handle: &str) -> Option<Self> {
         let bytes: [u8; 16] = STANDARD.decode(handle).ok()?.try_into().ok()?;
         let (queue, rest) = bytes.split_first_chunk()?;
@@ -95,12 +95,12 @@ impl Receipt {
     }
 }
 
-/// The MD5 of a body: some clients compare it.
+/// Returns the MD5 of a body, which some clients verify.
 pub(super) fn body_md5(body: &str) -> [u8; 16] {
     Md5::digest(body.as_bytes()).into()
 }
 
-/// The MD5 of message attributes in SQS's own encoding of them.
+/// Returns the MD5 of message attributes, in SQS's own encoding of them.
 ///
 /// Source: "Calculating the MD5 message digest for message attributes" in the SQS developer guide.
 pub(super) fn attributes_md5(attributes: &MessageAttributes) -> String {
@@ -125,7 +125,7 @@ fn update_sized(hash: &mut Md5, bytes: &[u8]) {
     hash.update(bytes);
 }
 
-/// The batch that a body names, read as leniently as can be: `None` where it names none.
+/// Returns the batch that a body names, parsed as leniently as possible; `None` if it names none.
 pub(super) fn batch_of(body: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Peek {

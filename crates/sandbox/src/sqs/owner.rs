@@ -1,4 +1,4 @@
-//! What the owner of a queue does: make, find, describe, change, empty and delete it.
+//! The operations of a queue's owner: create, find, describe, configure, purge and delete.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::settings::QueueSettings;
 use super::{Addressed, Queues, Sqs, error, name_in, read};
 use crate::answer::{AwsError, Reply};
 
-/// Attributes that a queue shows beyond its settings.
+/// Attributes that a queue reports in addition to its settings.
 const SHOWN: [&str; 4] = [
     "QueueArn",
     "ApproximateNumberOfMessages",
@@ -19,7 +19,7 @@ const SHOWN: [&str; 4] = [
     "ApproximateNumberOfMessagesDelayed",
 ];
 
-/// Settings that a queue shows, where they are set.
+/// Settings that a queue reports if they are set.
 const SET: [&str; 13] = [
     "VisibilityTimeout",
     "DelaySeconds",
@@ -36,7 +36,7 @@ const SET: [&str; 13] = [
     "SqsManagedSseEnabled",
 ];
 
-/// The longest queue name.
+/// Maximum length of a queue name.
 const NAME_MAX: usize = 80;
 
 #[derive(Deserialize)]
@@ -157,7 +157,7 @@ impl Sqs {
         }
     }
 
-    /// A dead-letter queue must be there before a queue names it.
+    /// Checks that the dead-letter queue of a redrive policy exists.
     fn check_redrive(&self, queues: &Queues, settings: &QueueSettings) -> Result<(), AwsError> {
         let Some(name) = settings.dead_letter_queue() else { return Ok(()) };
         let arn = settings.redrive.as_ref().map(|redrive| redrive.target_arn.as_str());
@@ -167,7 +167,8 @@ impl Sqs {
         Err(error::invalid_attribute("RedrivePolicy", "Dead letter target does not exist."))
     }
 
-    /// The URL under which the caller reached the sandbox, so that the caller reaches the queue too.
+    /// Returns a queue URL with the host under which the caller reached the sandbox, so that the caller can reach the
+    /// queue too.
     fn url(&self, host: &str, name: &str) -> String {
         format!("http://{host}/{}/{name}", self.account)
     }
@@ -184,7 +185,7 @@ fn check_name(name: &str) -> Result<(), AwsError> {
     ))
 }
 
-/// Making a queue again is fine as long as it asks for nothing else.
+/// Checks that creating an existing queue again asks for no other attributes.
 fn check_same(name: &str, have: &QueueSettings, want: &BTreeMap<String, String>) -> Result<(), AwsError> {
     match want.iter().find(|(attribute, value)| have.get(attribute).as_ref() != Some(value)) {
         None => Ok(()),

@@ -1,7 +1,7 @@
-//! One queue: what waits, what is in flight, what is delayed, and exact counts of all that happened.
+//! A queue: waiting, in-flight and delayed messages, and exact counts of everything that happened.
 //!
 //! Time is an argument, so nothing here sleeps. Every message is in exactly one place: waiting in [`Turns`], or hidden
-//! until an instant. Nothing scans all messages but the counts, so a queue of any length answers at once.
+//! until an instant. Only the counts scan all messages, so a queue of any length answers at once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use super::settings::QueueSettings;
 use super::turns::Turns;
 use muster_core::job::UNBATCHED;
 
-/// Most messages that a standard queue has in flight; beyond it, a receive finds nothing.
+/// Maximum number of messages in flight in a standard queue; beyond it, a receive returns nothing.
 const IN_FLIGHT_MAX: usize = 120_000;
 
-/// The longest a message can stay hidden after it was received: 12 hours.
+/// How long a message can stay hidden after it was received: 12 hours.
 const VISIBILITY_MAX: Duration = Duration::from_hours(12);
 
 /// Where a message is.
@@ -39,7 +39,7 @@ struct QueueSlot {
 pub(super) struct SandboxQueue {
     pub(super) serial: u32,
     pub(super) settings: QueueSettings,
-    /// Wakes long polls when a message has come.
+    /// Wakes long polls when a message arrives.
     pub(super) arrival: Arc<Notify>,
     slots: HashMap<u64, QueueSlot>,
     turns: Turns,
@@ -53,23 +53,23 @@ pub(super) struct SandboxQueue {
     deleted: Vec<u64>,
 }
 
-/// What one receive found.
+/// The result of one receive.
 #[derive(Default)]
 pub(super) struct Received {
     /// The numbers of the messages to deliver.
     pub(super) delivered: Vec<u64>,
-    /// Messages that were received too often, for the dead-letter queue.
+    /// Messages received too often, to be moved to the dead-letter queue.
     pub(super) dead: Vec<QueuedMessage>,
 }
 
-/// Why a visibility timeout stays as it is.
+/// Why a visibility timeout was not changed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum VisibilityRefusal {
-    /// The message is gone, or the receipt is not of its last delivery.
+    /// The message is gone, or the receipt is not from its latest delivery.
     Stale,
-    /// The message waits to be received.
+    /// The message is waiting to be received.
     NotInFlight,
-    /// It would be hidden for more than 12 hours since it was received.
+    /// It would be hidden until more than 12 hours after it was received.
     TooLong,
 }
 
@@ -91,7 +91,7 @@ impl SandboxQueue {
         }
     }
 
-    /// Takes a new message in.
+    /// Adds a new message.
     pub(super) fn send(&mut self, number: u64, content: MessageContent, delay: Duration, now: Instants) {
         let batch = batch_of(&content.body);
         let message = QueuedMessage {
@@ -107,7 +107,7 @@ impl SandboxQueue {
         self.admit(message, delay, now);
     }
 
-    /// Takes a message in, new or from another queue; it keeps its number, age and receive count.
+    /// Adds a message, new or from another queue; it keeps its number, age and receive count.
     pub(super) fn admit(&mut self, mut message: QueuedMessage, delay: Duration, now: Instants) {
         let number = message.number;
         message.batch = self.batch_name(&message.batch);
@@ -142,33 +142,33 @@ impl SandboxQueue {
         received
     }
 
-    /// Lets the next receive deliver messages once more, as far as they are then still in flight.
+    /// Makes the next receive deliver the messages again, if they are still in flight by then.
     pub(super) fn echo(&mut self, numbers: &[u64]) {
         self.echoes.extend(numbers);
         self.arrival.notify_waiters();
     }
 
-    /// The numbers of the deleted messages, in the order of their deletes.
+    /// Returns the numbers of the deleted messages, in the order of their deletes.
     pub(super) fn deleted(&self) -> &[u64] {
         &self.deleted
     }
 
-    /// The message with this number, which is in the queue.
+    /// Returns the message with this number, which must be in the queue.
     pub(super) fn message(&self, number: u64) -> &QueuedMessage {
         &self.slots[&number].message
     }
 
-    /// The message with this number, if it is still here.
+    /// Returns the message with this number, if it is still in the queue.
     pub(super) fn find(&self, number: u64) -> Option<&QueuedMessage> {
         self.slots.get(&number).map(|slot| &slot.message)
     }
 
-    /// The next instant at which a hidden message shows again.
+    /// Returns the next instant at which a hidden message becomes visible again.
     pub(super) fn next_wake(&self) -> Option<Instant> {
         self.hidden.first().map(|(due, _)| *due)
     }
 
-    /// Deletes the message of a receipt; a stale receipt changes nothing, and SQS does not tell.
+    /// Deletes the message of a receipt. A stale receipt changes nothing, and like SQS this reports no error.
     pub(super) fn delete(&mut self, receipt: Receipt) {
         if self.is_current(receipt) {
             let message = self.remove(receipt.number);
@@ -199,7 +199,7 @@ impl SandboxQueue {
         slot.place = MessageState::InFlight { until: new, since };
         self.hidden.remove(&(until, receipt.number));
         self.hidden.insert((new, receipt.number));
-        // A long poll may be asleep until the old instant.
+        // A long poll may be sleeping until the old instant.
         self.arrival.notify_waiters();
         Ok(())
     }
@@ -213,7 +213,7 @@ impl SandboxQueue {
         }
     }
 
-    /// Lets time pass: hidden messages show again, old ones expire.
+    /// Advances time: hidden messages become visible again, old ones expire.
     pub(super) fn wake(&mut self, now: Instants) {
         while let Some(&(due, number)) = self.hidden.first().filter(|(due, _)| *due <= now.at) {
             self.hidden.remove(&(due, number));
@@ -226,12 +226,12 @@ impl SandboxQueue {
         }
     }
 
-    /// How many messages wait, are in flight and are delayed.
+    /// Returns how many messages are waiting, in flight and delayed.
     pub(super) fn sizes(&self) -> (usize, usize, usize) {
         (self.slots.len() - self.in_flight - self.delayed, self.in_flight, self.delayed)
     }
 
-    /// The exact counts, by batch and in all; looks at every message.
+    /// Returns the exact counts, by batch and in total; scans every message.
     pub(super) fn counts(&self) -> QueueCounts {
         let mut batches: BTreeMap<String, BatchCounts> =
             self.tallies.iter().map(|(batch, tally)| (batch.to_string(), *tally)).collect();
@@ -247,13 +247,13 @@ impl SandboxQueue {
         QueueCounts { total, batches }
     }
 
-    /// Whether a message has used up its receives, so that the next one is the dead-letter queue's.
+    /// Returns whether a message has used up its receives, so that it must move to the dead-letter queue.
     fn is_worn_out(&self, number: u64) -> bool {
         let limit = self.settings.redrive.as_ref().map(|redrive| redrive.max_receive_count);
         limit.is_some_and(|limit| self.message(number).receives >= limit)
     }
 
-    /// Takes a message that has just got its turn out of the queue for good.
+    /// Removes a message that has just got its turn from the queue for good.
     fn bury(&mut self, number: u64) -> QueuedMessage {
         let message = self.slots.remove(&number).expect("a turn is of a message in the queue").message;
         self.by_age.remove(&(message.sent_ms, number));
@@ -262,7 +262,7 @@ impl SandboxQueue {
         message
     }
 
-    /// Delivers messages again that are in flight and have an echo; each keeps its one place in flight.
+    /// Delivers in-flight messages again that were marked with [`Self::echo`]; each still counts once as in flight.
     fn repeat_echoes(&mut self, max: usize, visibility: Duration, now: Instants) -> Vec<u64> {
         let mut repeated = Vec::new();
         while repeated.len() < max {
@@ -277,13 +277,13 @@ impl SandboxQueue {
         repeated
     }
 
-    /// Hands out a message that has just got its turn.
+    /// Delivers a message that has just got its turn.
     fn deliver(&mut self, number: u64, visibility: Duration, now: Instants) {
         self.in_flight += 1;
         self.hide(number, visibility, now);
     }
 
-    /// Counts a delivery and hides its message.
+    /// Counts a delivery and hides the message.
     fn hide(&mut self, number: u64, visibility: Duration, now: Instants) {
         let slot = self.slots.get_mut(&number).expect("only messages in the queue are delivered");
         slot.message.receives += 1;
@@ -295,7 +295,7 @@ impl SandboxQueue {
         self.tally(&batch).deliveries += 1;
     }
 
-    /// Lets a hidden message wait again. It is not in `hidden` any more.
+    /// Makes a hidden message wait again. The caller has already removed it from `hidden`.
     fn show(&mut self, number: u64) {
         let slot = self.slots.get_mut(&number).expect("what is hidden is in the queue");
         let group = &slot.message.content.group;
@@ -330,7 +330,7 @@ impl SandboxQueue {
         message
     }
 
-    /// Whether the receipt is of the last delivery of a message that is still here.
+    /// Returns whether the receipt is from the latest delivery of a message that is still in the queue.
     fn is_current(&self, receipt: Receipt) -> bool {
         self.slots.get(&receipt.number).is_some_and(|slot| slot.message.receives == receipt.receives)
     }
@@ -339,7 +339,7 @@ impl SandboxQueue {
         self.tallies.get_mut(batch).expect("a batch has a tally from its first message on")
     }
 
-    /// The one copy of a batch's name, with a tally.
+    /// Returns the shared copy of a batch's name, creating its tally if needed.
     fn batch_name(&mut self, name: &str) -> Arc<str> {
         if let Some((known, _)) = self.tallies.get_key_value(name) {
             return Arc::clone(known);

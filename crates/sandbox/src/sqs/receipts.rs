@@ -1,4 +1,4 @@
-//! What a receiver does with a receipt: delete the message, or change how long it stays hidden.
+//! Operations on receipt handles: delete the message, or change how long it stays hidden.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -10,7 +10,7 @@ use super::{Addressed, Batch, BatchAnswer, BatchEntry, Sqs, error, limits, read}
 use crate::answer::{AwsError, Reply, to_json};
 use crate::fault::{Strike, Twist};
 
-/// A receipt handle, alone or as an entry of a batch.
+/// A receipt handle, alone or as a batch entry.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Handle {
@@ -21,7 +21,7 @@ struct Handle {
     visibility_timeout: Option<i64>,
 }
 
-/// The entry of a batch that went through.
+/// A batch entry that succeeded.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Done {
@@ -73,7 +73,7 @@ impl BatchEntry for Handle {
     }
 }
 
-/// The queue and the receipt handles of a call, of one message or of a batch.
+/// Returns the queue URL and the receipt handles of a call, whether for one message or a batch.
 pub(super) fn handles(body: &[u8]) -> Result<(String, Vec<String>), AwsError> {
     if let Ok(Batch { queue_url, entries }) = read::<Batch<Handle>>(body) {
         return Ok((queue_url, entries.into_iter().map(|handle| handle.text).collect()));
@@ -109,7 +109,7 @@ fn change_visibility(queue: &mut SandboxQueue, handle: &Handle) -> Result<(), Aw
     queue.change_visibility(receipt(queue, handle)?, timeout, Instants::now()).map_err(refusal)
 }
 
-/// Reads a handle, which must be of this queue.
+/// Decodes a handle, which must have been issued by this queue.
 fn receipt(queue: &SandboxQueue, handle: &Handle) -> Result<Receipt, AwsError> {
     let receipt = Receipt::read(&handle.text).filter(|receipt| receipt.queue == queue.serial);
     receipt.ok_or_else(|| error::invalid_receipt(&handle.text))

@@ -1,4 +1,4 @@
-//! Receiving: a long poll that ends with the first message or at its deadline.
+//! Receiving: a long poll that returns with the first message or at its deadline.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,13 +14,13 @@ use super::{Queues, Sqs, error, limits, name_in, read};
 use crate::answer::{AwsError, Reply, to_json};
 use crate::fault::{Strike, Twist};
 
-/// Most messages of one receive.
+/// Maximum number of messages in one receive.
 const MESSAGES_MAX: i64 = 10;
 
-/// The longest long poll, in seconds.
+/// Maximum wait of a long poll, in seconds.
 const WAIT_MAX: u64 = 20;
 
-/// The longest visibility timeout, in seconds.
+/// Maximum visibility timeout, in seconds.
 pub(super) const VISIBILITY_MAX: u64 = 43_200;
 
 #[derive(Deserialize)]
@@ -39,7 +39,7 @@ struct ReceiveMessage {
     message_attribute_names: Vec<String>,
 }
 
-/// A receive whose numbers are inside their limits.
+/// A receive request whose numbers are within their limits.
 struct ReceiveRequest {
     queue_url: String,
     n_max: usize,
@@ -55,7 +55,7 @@ struct Messages {
     messages: Vec<ReceiveEntry>,
 }
 
-/// A message as its receiver gets it.
+/// A message as delivered to its receiver.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct ReceiveEntry {
@@ -83,7 +83,7 @@ impl Sqs {
             (Arc::clone(&queue.arrival), Instant::now() + wait)
         };
         loop {
-            // Registered before looking, so that no arrival in between is missed.
+            // Registered before checking, so that no arrival in between is missed.
             let mut arrived = pin!(arrival.notified());
             arrived.as_mut().enable();
             let (messages, next_wake) = self.take(&wish, strike)?;
@@ -97,7 +97,7 @@ impl Sqs {
         }
     }
 
-    /// Takes what is there now; also says when something hidden will show again.
+    /// Takes the available messages; also returns when the next hidden message becomes visible.
     fn take(&self, wish: &ReceiveRequest, strike: &Strike) -> Result<(Vec<ReceiveEntry>, Option<Instant>), AwsError> {
         let queues = &mut *self.queues();
         let now = Instants::now();
@@ -118,7 +118,8 @@ impl Sqs {
         Ok((deliveries, next_wake))
     }
 
-    /// Moves worn-out messages to the dead-letter queue; if somebody deleted that, they are lost, as with SQS.
+    /// Moves messages that used up their receives to the dead-letter queue; if it was deleted, they are lost, as with
+    /// SQS.
     fn bury(&self, queues: &mut Queues, queue_url: &str, dead: Vec<QueuedMessage>, now: Instants) {
         let Ok(source) = queues.at(queue_url) else { return };
         let Some(target) = source.settings.dead_letter_queue().map(str::to_owned) else { return };
@@ -171,7 +172,7 @@ impl TryFrom<ReceiveMessage> for ReceiveRequest {
 }
 
 impl ReceiveRequest {
-    /// The message attributes that the receiver asked for: by name, by `prefix.*` or all.
+    /// Returns the message attributes that the receiver asked for: by name, by `prefix.*` or all.
     fn selected(&self, attributes: &MessageAttributes) -> Option<MessageAttributes> {
         let wanted = |name: &str| {
             self.attributes.iter().any(|wish| match wish.strip_suffix(".*") {
@@ -188,7 +189,7 @@ impl ReceiveRequest {
     }
 }
 
-/// The system attributes that the receiver asked for, as far as the message has them.
+/// Returns the system attributes that the receiver asked for and that the message has.
 fn system_attributes(message: &QueuedMessage, wanted: &[String]) -> BTreeMap<&'static str, String> {
     if wanted.is_empty() {
         return BTreeMap::new();

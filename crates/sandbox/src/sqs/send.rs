@@ -1,4 +1,4 @@
-//! Sending: one message or a batch of ten.
+//! Sending: one message, or a batch of up to ten.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use super::{Addressed, Batch, BatchAnswer, BatchEntry, Queues, Sqs, error, limit
 use crate::answer::{AwsError, Reply, to_json};
 use crate::fault::Strike;
 
-/// A message as its sender writes it, alone or as an entry of a batch.
+/// A message as its sender writes it, alone or as a batch entry.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct SendEntry<'a> {
@@ -24,7 +24,7 @@ struct SendEntry<'a> {
     message_group_id: Option<String>,
 }
 
-/// What the sender of a message gets back.
+/// The answer to the sender of a message.
 #[derive(Serialize)]
 struct SendReceipt {
     #[serde(rename = "Id", skip_serializing_if = "String::is_empty")]

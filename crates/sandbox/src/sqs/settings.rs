@@ -1,4 +1,4 @@
-//! The attributes that a queue's owner sets, each inside its range.
+//! The attributes that a queue's owner can set, each within its range.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::error::{invalid_attribute, unknown_attribute};
 use crate::answer::AwsError;
 
-/// What the owner of a queue sets.
+/// The settings of a queue.
 #[derive(Clone, Debug)]
 pub(super) struct QueueSettings {
     pub(super) visibility_s: u64,
@@ -17,13 +17,13 @@ pub(super) struct QueueSettings {
     pub(super) wait_s: u64,
     pub(super) message_max: u64,
     pub(super) redrive: Option<RedrivePolicy>,
-    /// Attributes that the sandbox only keeps, as they were set.
+    /// Attributes that the sandbox only stores, as they were set.
     others: BTreeMap<String, String>,
     created: OffsetDateTime,
     modified: OffsetDateTime,
 }
 
-/// When a message goes to the dead-letter queue.
+/// When a message moves to the dead-letter queue.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RedrivePolicy {
@@ -33,15 +33,15 @@ pub(super) struct RedrivePolicy {
     pub(super) max_receive_count: u32,
 }
 
-/// Attributes that change nothing in the sandbox.
+/// Attributes that have no effect in the sandbox.
 const KEPT_ONLY: [&str; 5] =
     ["Policy", "RedriveAllowPolicy", "KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "SqsManagedSseEnabled"];
 
-/// Most bytes of a message: 1 MiB.
+/// Maximum size of a message, in bytes: 1 MiB.
 pub(super) const MESSAGE_MAX: u64 = 1 << 20;
 
 impl QueueSettings {
-    /// What a queue has where its owner sets nothing.
+    /// Returns the default settings of a queue.
     pub(super) fn new() -> Self {
         let now = OffsetDateTime::now_utc();
         Self {
@@ -57,7 +57,7 @@ impl QueueSettings {
         }
     }
 
-    /// These settings with the given ones changed.
+    /// Returns these settings with the given changes.
     ///
     /// # Errors
     /// `InvalidAttributeName` or `InvalidAttributeValue`.
@@ -87,7 +87,7 @@ impl QueueSettings {
         Ok(())
     }
 
-    /// The value of an attribute as `GetQueueAttributes` shows it; `None` where it is not set.
+    /// Returns the value of an attribute as `GetQueueAttributes` reports it; `None` if it is not set.
     pub(super) fn get(&self, name: &str) -> Option<String> {
         Some(match name {
             "VisibilityTimeout" => self.visibility_s.to_string(),
@@ -101,7 +101,7 @@ impl QueueSettings {
         })
     }
 
-    /// The name of the dead-letter queue.
+    /// Returns the name of the dead-letter queue.
     pub(super) fn dead_letter_queue(&self) -> Option<&str> {
         self.redrive.as_ref()?.target_arn.rsplit(':').next()
     }
@@ -116,7 +116,7 @@ fn in_range(name: &str, value: &str, low: u64, high: u64) -> Result<u64, AwsErro
     number.ok_or_else(|| invalid_attribute(name, &format!("Must be an integer from {low} to {high}.")))
 }
 
-/// Reads a redrive policy; an empty one takes it away.
+/// Parses a redrive policy; an empty one removes the policy.
 fn redrive(name: &str, value: &str) -> Result<Option<RedrivePolicy>, AwsError> {
     if value.is_empty() {
         return Ok(None);
@@ -128,7 +128,7 @@ fn redrive(name: &str, value: &str) -> Result<Option<RedrivePolicy>, AwsError> {
     Ok(Some(redrive))
 }
 
-/// SQS takes `maxReceiveCount` as a number and as text.
+/// Parses `maxReceiveCount`, which SQS accepts as a number and as text.
 fn number_or_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     let number = match &value {

@@ -1,7 +1,7 @@
-//! Which waiting message comes next: fair among message groups, oldest first within one.
+//! Which waiting message comes next: fair among message groups, oldest first within a group.
 //!
-//! The group with the fewest messages in flight is served first, as SQS fair queues do for their quiet tenants; between
-//! equals, the one that was served longest ago. Every step takes logarithmic time.
+//! The group with the fewest messages in flight is served first, as SQS fair queues do for their quiet tenants; among
+//! equals, the one served longest ago. Every step takes logarithmic time.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(super) struct Turns {
     groups: HashMap<Arc<str>, MessageGroup>,
-    /// Groups with something waiting: messages in flight, turn of last service, name.
+    /// Groups with waiting messages: number in flight, turn of the last service, name.
     order: BTreeSet<(usize, u64, Arc<str>)>,
-    /// Turns that were given so far.
+    /// Number of turns so far.
     turn: u64,
 }
 
@@ -24,21 +24,21 @@ struct MessageGroup {
 }
 
 impl Turns {
-    /// Lets a message wait.
+    /// Adds a waiting message.
     pub(super) fn wait(&mut self, group: &Arc<str>, number: u64) {
         self.change(group, |group| {
             group.waiting.insert(number);
         });
     }
 
-    /// Takes a waiting message out of its turn.
+    /// Removes a waiting message.
     pub(super) fn withdraw(&mut self, group: &Arc<str>, number: u64) {
         self.change(group, |group| {
             group.waiting.remove(&number);
         });
     }
 
-    /// Takes the next message; it is in flight until [`Turns::land`].
+    /// Takes the next message; it counts as in flight until [`Turns::land`].
     pub(super) fn next(&mut self) -> Option<u64> {
         let (.., group) = self.order.first()?.clone();
         self.turn += 1;
@@ -52,12 +52,12 @@ impl Turns {
         next
     }
 
-    /// A message of the group is no longer in flight.
+    /// Records that a message of the group is no longer in flight.
     pub(super) fn land(&mut self, group: &Arc<str>) {
         self.change(group, |group| group.in_flight -= 1);
     }
 
-    /// Changes a group and its place in the order; a group with nothing left is forgotten.
+    /// Changes a group and its position in the order; drops a group with nothing left.
     fn change(&mut self, name: &Arc<str>, change: impl FnOnce(&mut MessageGroup)) {
         let group = self.groups.entry(Arc::clone(name)).or_default();
         let before = (group.in_flight, group.last_turn, Arc::clone(name));

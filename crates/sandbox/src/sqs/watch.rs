@@ -1,6 +1,6 @@
-//! Shows messages to a watcher at the instant at which a call is about to delete them.
+//! Shows messages to a watcher just before a call deletes them.
 //!
-//! The call waits for the watcher, so that what it looks at is what holds before the delete.
+//! The call waits for the watcher, so the watcher sees the state before the delete.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,10 +22,10 @@ pub struct Deleting {
 
 type Looking = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Looks at messages before they are deleted.
+/// Inspects messages before they are deleted.
 type Watcher = Arc<dyn Fn(Vec<Deleting>) -> Looking + Send + Sync>;
 
-/// The watcher of all deletes, where there is one.
+/// The watcher of all deletes, if there is one.
 #[derive(Default)]
 pub(super) struct DeleteWatch(Mutex<Option<Watcher>>);
 
@@ -36,7 +36,7 @@ impl DeleteWatch {
 }
 
 impl Sqs {
-    /// Has every delete wait for a watcher from now on.
+    /// Makes every delete wait for `watcher` from now on.
     pub(crate) fn watch_deletes<W>(&self, watcher: impl Fn(Vec<Deleting>) -> W + Send + Sync + 'static)
     where
         W: Future<Output = ()> + Send + 'static,
@@ -45,7 +45,7 @@ impl Sqs {
         *self.deletes.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(watcher);
     }
 
-    /// Shows the watcher what a delete call names, whether its receipts are of the last delivery or not.
+    /// Shows the watcher the messages of a delete call, whether or not its receipts are from the latest delivery.
     pub(super) async fn show_deletes(&self, body: &[u8]) {
         if let Some(watcher) = self.deletes.watcher() {
             let messages = self.named_in(body);
@@ -53,7 +53,7 @@ impl Sqs {
         }
     }
 
-    /// The messages of a delete call that are still there; none where it cannot be read.
+    /// Returns the messages of a delete call that still exist; none if the call cannot be parsed.
     fn named_in(&self, body: &[u8]) -> Vec<Deleting> {
         let Ok((queue_url, handles)) = handles(body) else { return vec![] };
         let mut queues = self.queues();

@@ -1,4 +1,4 @@
-//! The sessions of assumed roles: what was given out, for whom, and until when.
+//! The sessions of assumed roles: which credentials were issued, for whom, and until when.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use std::time::Instant;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
-/// Who works with credentials that were given out.
+/// The identity behind issued credentials.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Session {
     /// The role's name.
@@ -16,7 +16,7 @@ pub(super) struct Session {
     pub(super) name: String,
 }
 
-/// Credentials that were given out.
+/// Issued credentials.
 #[derive(Clone)]
 pub(super) struct AccessKeys {
     pub(super) access_key_id: String,
@@ -24,14 +24,14 @@ pub(super) struct AccessKeys {
     pub(super) session_token: String,
 }
 
-/// What credentials are worth.
+/// The validity of credentials.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum CredentialStanding {
-    /// They were given out for this session.
+    /// Issued for this session, which is still valid.
     Good(Session),
-    /// They were, and the session is over.
+    /// Issued, but the session has expired.
     Expired,
-    /// They were not given out here.
+    /// Not issued by this sandbox.
     Unknown,
 }
 
@@ -56,7 +56,7 @@ impl Session {
 }
 
 impl Sessions {
-    /// Begins a session and gives its credentials out.
+    /// Begins a session and issues its credentials.
     pub(super) fn begin(&self, session: Session, expires: Instant) -> AccessKeys {
         let keys = AccessKeys {
             access_key_id: format!("ASIA{}", random(16).to_ascii_uppercase()),
@@ -68,12 +68,12 @@ impl Sessions {
         keys
     }
 
-    /// Ends every session at this instant at the latest.
+    /// Makes every session expire at `at` at the latest.
     pub(super) fn expire(&self, at: Instant) {
         self.lock().values_mut().for_each(|given| given.expires = given.expires.min(at));
     }
 
-    /// What the credentials of a request are worth.
+    /// Returns the validity of a request's credentials.
     pub(super) fn standing(&self, head: &Parts, now: Instant) -> CredentialStanding {
         let token = head.headers.get("x-amz-security-token").and_then(|token| token.to_str().ok());
         let sessions = self.lock();
@@ -90,7 +90,7 @@ impl Sessions {
     }
 }
 
-/// The access key id in `AWS4-HMAC-SHA256 Credential=AKID/20261122/us-east-1/iot/aws4_request, ...`.
+/// Returns the access key id in `AWS4-HMAC-SHA256 Credential=AKID/20261122/us-east-1/iot/aws4_request, ...`.
 fn access_key_id(head: &Parts) -> Option<&str> {
     let (_, scope) = head.headers.get(AUTHORIZATION)?.to_str().ok()?.split_once("Credential=")?;
     scope.split('/').next()

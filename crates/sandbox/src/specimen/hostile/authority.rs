@@ -5,7 +5,7 @@ use muster_core::job::{CertificateMode, RegisterCaCertificate, RegistrationConfi
 use super::parts::{CA_TRUE, CertificateParts, basic_constraints, name};
 use super::{Hostile, certificate_pem, ders, leaves, texts, under_cas};
 
-/// Makes the whole corpus of CAs.
+/// Returns the whole corpus of CA registrations.
 pub fn ca_corpus() -> Vec<Hostile<RegisterCaCertificate>> {
     let mut corpus = Vec::new();
     let ca_texts = texts().chain(ders().map(|(name, der)| (name, certificate_pem(&der)))).chain(cas());
@@ -17,24 +17,24 @@ pub fn ca_corpus() -> Vec<Hostile<RegisterCaCertificate>> {
     corpus
 }
 
-/// A request in mode `SNI_ONLY`.
+/// Creates a request in mode `SNI_ONLY`.
 fn alone(ca_certificate: String) -> RegisterCaCertificate {
     let certificate_mode = Some(CertificateMode::SniOnly);
     RegisterCaCertificate { ca_certificate, certificate_mode, ..RegisterCaCertificate::default() }
 }
 
-/// A request in mode DEFAULT.
+/// Creates a request in mode DEFAULT.
 fn proven(ca: &CertificateParts, proof: String) -> RegisterCaCertificate {
     let verification_certificate = Some(proof);
     RegisterCaCertificate { ca_certificate: ca.pem(), verification_certificate, ..RegisterCaCertificate::default() }
 }
 
-/// A CA whose issuer is not there to verify it.
+/// Creates a CA whose issuer is not available to verify it.
 fn subordinate() -> CertificateParts {
     CertificateParts { issuer: name(b"root", 1), ..CertificateParts::ca() }
 }
 
-/// CAs that are hard on whatever reads one of their fields, and chains of them.
+/// CAs with one field that is expensive to parse, and chains of CAs.
 fn cas() -> impl Iterator<Item = (&'static str, String)> {
     let as_ca = |leaf: CertificateParts| CertificateParts {
         extensions: [vec![basic_constraints(&CA_TRUE)], leaf.extensions].concat(),
@@ -50,7 +50,7 @@ fn cas() -> impl Iterator<Item = (&'static str, String)> {
     leaves().map(move |(name, leaf)| (name, as_ca(leaf).pem())).chain(chains)
 }
 
-/// Templates and tags far beyond what AWS takes, or just within it.
+/// Templates and tags far beyond what AWS accepts, or just within it.
 fn with_parameters() -> impl Iterator<Item = (&'static str, RegisterCaCertificate)> {
     let with_template = |body: String| {
         let config = RegistrationConfig { template_body: Some(body), ..RegistrationConfig::default() };

@@ -1,8 +1,8 @@
-//! Certificates built from bytes by hand, as no library makes such things.
+//! Certificates assembled by hand from bytes, because no library produces such certificates.
 
 use muster_core::certificate::pem;
 
-/// A certificate taken to pieces, each in DER. The default is well-formed, and its signature is worthless.
+/// The parts of a certificate, each in DER. The default is well-formed, but its signature is worthless.
 #[derive(Clone)]
 pub(super) struct CertificateParts {
     pub(super) serial: Vec<u8>,
@@ -31,7 +31,7 @@ impl Default for CertificateParts {
 }
 
 impl CertificateParts {
-    /// The parts of a CA, which has the name of its issuer.
+    /// Returns the parts of a CA whose subject equals its issuer.
     pub(super) fn ca() -> Self {
         Self { extensions: vec![basic_constraints(&CA_TRUE)], ..Self::default() }
     }
@@ -69,7 +69,7 @@ pub(super) const GENERATOR: [u8; 33] = [
     0x7d, 0x81, 0x2d, 0xeb, 0x33, 0xa0, 0xf4, 0xa1, 0x39, 0x45, 0xd8, 0x98, 0xc2, 0x96,
 ];
 
-/// Writes tag, length and value, with the length in the shortest form as DER wants it.
+/// Encodes tag, length and value, with the length in the shortest form, as DER requires.
 pub(super) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     let digits: Vec<u8> = content.len().to_be_bytes().into_iter().skip_while(|&byte| byte == 0).collect();
     let length = match content.len() {
@@ -109,7 +109,7 @@ pub(super) fn rsa(n_bytes: usize, exponent: &[u8]) -> Vec<u8> {
     spki(RSA, &sequence(&[&modulus, exponent]))
 }
 
-/// An extension below id-ce (2.5.29).
+/// Encodes an extension under id-ce (2.5.29).
 pub(super) fn extension(arc: u8, value: &[u8]) -> Vec<u8> {
     sequence(&[&[0x06, 0x03, 0x55, 0x1d, arc], &tlv(0x04, value)])
 }

@@ -4,7 +4,7 @@ use super::*;
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// A queue and a clock that only the test moves.
+/// A queue and a clock that only the test advances.
 struct Desk {
     queue: SandboxQueue,
     now: Instants,
@@ -35,12 +35,12 @@ impl Desk {
         self.n_sent
     }
 
-    /// Receives for half a minute.
+    /// Receives with a visibility timeout of 30 seconds.
     fn receive(&mut self) -> Received {
         self.queue.receive(10, Duration::from_secs(30), self.now)
     }
 
-    /// The receipt of the last delivery of a message.
+    /// Returns the receipt of the latest delivery of a message.
     fn receipt(&self, number: u64) -> Receipt {
         Receipt { queue: 1, number, receives: self.queue.message(number).receives }
     }
@@ -191,7 +191,7 @@ fn a_purge_empties_every_place() {
     assert!(desk.receive().delivered.is_empty());
 }
 
-/// Something that can happen to a queue; `pick` chooses among the messages that were ever sent.
+/// Something that can happen to a queue; `pick` chooses among all messages ever sent.
 #[derive(Clone, Debug)]
 enum Step {
     Send { delay_s: u64 },
@@ -216,7 +216,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 impl Desk {
-    /// The receipt of some message, stale or not.
+    /// Returns the receipt of some message, stale or not.
     fn some_receipt(&self, pick: u64) -> Receipt {
         let number = pick % (self.n_sent + 1);
         let receives = self.queue.slots.get(&number).map_or(1, |slot| slot.message.receives);
