@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use muster::aws::identity;
 
-use muster::aws::queue::{self, Attributes, Queue};
+use muster::aws::queue::{self, QueueAttributes, Queue};
 use muster::config::access::{Access, Credentials};
 use muster_sandbox::Sandbox;
 
@@ -16,12 +16,12 @@ pub(crate) async fn create(sandbox: &Sandbox, name: &str, visibility_timeout: Du
         credentials: Credentials::Sandbox,
         role: None,
     };
-    let attributes = Attributes {
+    let attributes = QueueAttributes {
         visibility_timeout,
         retention: Duration::from_hours(96),
         // Every kill uses up one receive: that is how SQS works.
         max_receive_count: Some(100),
-        ..Attributes::default()
+        ..QueueAttributes::default()
     };
     queue::create(&identity::load(&access).await, name, &attributes).await.unwrap()
 }

@@ -69,7 +69,7 @@ mod tests {
     fn error(similar: &[&str], recent: &[&str]) -> String {
         let own = |names: &[&str]| names.iter().map(ToString::to_string).collect();
         let (similar, recent) = (own(similar), own(recent));
-        UnknownBatch { batch: "b".parse().unwrap(), similar, recent, alternative: None }.hint()
+        UnknownBatch { batch: "b".parse().unwrap(), similar, recent, alternative: None }.hint().unwrap().into_owned()
     }
 
     #[test]
