@@ -1,8 +1,8 @@
-//! What parked jobs wait for: an issuer that is not active, a batch that fails as a whole, a target that takes nothing or
-//! has more work than it can start.
+//! What parked jobs wait for: an issuer that is not active, a batch that fails as a whole, a target that takes nothing
+//! or has more work than it can start.
 //!
-//! A hold is known by its key everywhere: in memory, in the ledger, in logs. What it means to people is its [`Notice`]. Pure:
-//! no I/O, no clock.
+//! A hold is known by its key everywhere: in memory, in the ledger, in logs. What it means to people is its [`Notice`].
+//! Pure: no I/O, no clock.
 
 mod notice;
 

@@ -143,7 +143,8 @@ pub enum Code {
     CertificateConflict,
     /// `CertificateStateException` where AWS looks for no CA.
     CertificateState,
-    /// `RegistrationCodeValidationException`: the verification certificate does not name the account's registration code.
+    /// `RegistrationCodeValidationException`: the verification certificate does not name the account's registration
+    /// code.
     RegistrationCode,
     /// `ResourceNotFoundException`: the role or the template is not there.
     ResourceNotFound,

@@ -1,7 +1,7 @@
 //! What a hold means to an operator: one sentence that says what is held, and the command that fixes it.
 //!
-//! Every output that names a hold uses it (commands, logs, `/readyz`), so that all of them say the same. Names come from
-//! certificates: nothing in a notice can steer a terminal, and a name is cut to 256 characters. Pure: no I/O.
+//! Every output that names a hold uses it (commands, logs, `/readyz`), so that all of them say the same. Names come
+//! from certificates: nothing in a notice can steer a terminal, and a name is cut to 256 characters. Pure: no I/O.
 
 use super::{HoldKey, HoldKind};
 use crate::format::printable;

@@ -13,8 +13,8 @@ pub struct RegisterCaCertificate {
     /// The CA's certificate as PEM.
     #[schemars(length(min = 1, max = 65_536))]
     pub ca_certificate: String,
-    /// A certificate that the CA signed, with the account's registration code as its common name: mode DEFAULT needs it,
-    /// mode `SNI_ONLY` must not have it.
+    /// A certificate that the CA signed, with the account's registration code as its common name: mode DEFAULT needs
+    /// it, mode `SNI_ONLY` must not have it.
     #[schemars(length(min = 1, max = 65_536))]
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub verification_certificate: Option<String>,

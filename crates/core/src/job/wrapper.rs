@@ -1,7 +1,8 @@
 //! Envelopes that other services put around a message on its way to the queue.
 //!
-//! A wrapped job is not read: the envelope shows that a queue, a rule or a function is set up in a way that was not meant. The
-//! wrapper is recognised so that the reason says what to change. Only the envelope's own fields are looked at.
+//! A wrapped job is not read: the envelope shows that a queue, a rule or a function is set up in a way that was not
+//! meant. The wrapper is recognised so that the reason says what to change. Only the envelope's own fields are looked
+//! at.
 
 use std::collections::BTreeMap;
 

@@ -70,8 +70,8 @@ impl Precheck {
         Ok(leaf)
     }
 
-    /// Names the CA of a device whose job carries none: the one among the configured ones and `more` that signed it. Says
-    /// whether it named one; a call that carries a CA, or has no place for one, stays as it is.
+    /// Names the CA of a device whose job carries none: the one among the configured ones and `more` that signed it.
+    /// Says whether it named one; a call that carries a CA, or has no place for one, stays as it is.
     pub fn name_ca(&self, certificate: &mut CheckedCertificate, more: &[Issuer]) -> bool {
         let Call::RegisterCertificate { pem, ca_pem: ca_pem @ None, .. } = &mut certificate.call else { return false };
         let Ok(leaf) = Certificate::from_pem(pem) else { return false };

@@ -1,7 +1,8 @@
 //! Base64 that stands outside of any block: the body of one whose markers are lost.
 //!
 //! A run is a word of base64 with the lines that follow it. What starts as DER does, and what has the shape of a PEM
-//! body, is taken for a certificate; hexadecimal dumps of DER are too, as nobody should have to guess why they are ignored.
+//! body, is taken for a certificate; hexadecimal dumps of DER are too, as nobody should have to guess why they are
+//! ignored.
 
 /// Fewest characters of a run: the smallest certificate has some two hundred.
 const RUN_MIN: usize = 100;

@@ -1,5 +1,5 @@
-//! Private keys hidden in base64 or hexadecimal digits: the DER of one, or a whole PEM text or message body that was encoded
-//! once more.
+//! Private keys hidden in base64 or hexadecimal digits: the DER of one, or a whole PEM text or message body that was
+//! encoded once more.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -41,7 +41,8 @@ fn holds_encoded(text: &str, depth: usize) -> bool {
     depth > 0 && Encoding::ALL.into_iter().any(hides)
 }
 
-/// Says whether what was decoded holds a private key. Text costs more than bytes, so it is made only where there may be one.
+/// Says whether what was decoded holds a private key. Text costs more than bytes, so it is made only where there may be
+/// one.
 fn is_secret(decoded: &[u8]) -> bool {
     let mut may_show_key = false;
     let mut at = after(&IS_PLAIN, decoded, 0);
@@ -56,8 +57,8 @@ fn is_secret(decoded: &[u8]) -> bool {
     may_show_key && shows_private_key(&without_nuls(&String::from_utf8_lossy(decoded)))
 }
 
-/// Says whether bytes begin as what every text with a key has, maybe in UTF-16: the middle of the word `PRIVATE`, the first
-/// member of a JSON Web Key, or an escape that may hide either.
+/// Says whether bytes begin as what every text with a key has, maybe in UTF-16: the middle of the word `PRIVATE`, the
+/// first member of a JSON Web Key, or an escape that may hide either.
 fn begins_text(bytes: &[u8]) -> bool {
     let mut characters = bytes.iter().filter(|&&byte| byte != 0);
     match (characters.next(), characters.next()) {
@@ -79,8 +80,8 @@ enum Encoding {
 impl Encoding {
     const ALL: [Self; 2] = [Self::Base64, Self::Hexadecimal];
 
-    /// Fewest digits that can hold the mark of a private key, and how many may belong to a word in front: it may look like a
-    /// part of them.
+    /// Fewest digits that can hold the mark of a private key, and how many may belong to a word in front: it may look
+    /// like a part of them.
     fn bounds(self) -> (usize, usize) {
         match self {
             Self::Base64 => (RUN_MIN, 4),
@@ -88,8 +89,9 @@ impl Encoding {
         }
     }
 
-    /// Says whether a run, decoded from any of its first digits on, holds a private key. Only the right one of these gives
-    /// text, but for its first bytes, which words in front spoil: so no more than one is looked through for encoded text.
+    /// Says whether a run, decoded from any of its first digits on, holds a private key. Only the right one of these
+    /// gives text, but for its first bytes, which words in front spoil: so no more than one is looked through for
+    /// encoded text.
     fn hides(self, run: &str, depth: usize) -> bool {
         let (n_min, n_starts) = self.bounds();
         let digits = if run.len() < n_min { vec![] } else { self.digits(run) };
@@ -134,7 +136,8 @@ impl Encoding {
         digits
     }
 
-    /// The runs of digits in a text, with spaces and line ends between them, also as JSON escapes them. Padding ends a run.
+    /// The runs of digits in a text, with spaces and line ends between them, also as JSON escapes them. Padding ends a
+    /// run.
     fn runs(self, text: &str) -> impl Iterator<Item = Range<usize>> {
         let (bytes, is_digit, is_no_digit) = (text.as_bytes(), self.digit_table(), self.other_table());
         let mut from = 0;

@@ -1,7 +1,7 @@
 //! Private keys in DER, recognised by how they are built: PKCS #8, plain and encrypted, PKCS #1 and SEC 1.
 //!
-//! A key counts wherever it begins and also where it is cut off. Only headers are read, a few for each byte that may begin
-//! a key, so hostile bytes cost no more than their length.
+//! A key counts wherever it begins and also where it is cut off. Only headers are read, a few for each byte that may
+//! begin a key, so hostile bytes cost no more than their length.
 
 use crate::certificate::der::tag;
 

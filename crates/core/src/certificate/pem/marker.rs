@@ -1,8 +1,8 @@
 //! The BEGIN and END markers of PEM, exact and damaged.
 //!
-//! Invariant: whatever a person would call a marker of a certificate or of a private key is found, with too few or other
-//! dashes, in small letters, or on one line with the next. One scan from keyword to keyword; each looks at a bounded
-//! stretch around it.
+//! Invariant: whatever a person would call a marker of a certificate or of a private key is found, with too few or
+//! other dashes, in small letters, or on one line with the next. One scan from keyword to keyword; each looks at a
+//! bounded stretch around it.
 
 use std::borrow::Cow;
 
@@ -150,7 +150,8 @@ fn damaged_marker_at<'a>(text: &'a str, at: usize, keyword: &str, floor: usize) 
     is_marker.then(|| Marker { start, end, is_begin: keyword == BEGIN, label, kind, is_exact: false })
 }
 
-/// Counts the bytes of dashes, and of spaces behind them, before a keyword; nothing where the keyword is the end of a word.
+/// Counts the bytes of dashes, and of spaces behind them, before a keyword; nothing where the keyword is the end of a
+/// word.
 fn n_lead_bytes(text: &str) -> Option<usize> {
     if text.ends_with(is_of_a_word) {
         return None;

@@ -17,14 +17,14 @@ pub fn holds_private_key(text: &str) -> bool {
     private_key_mark(&without_nuls(text)).is_some()
 }
 
-/// Says whether a text holds a private key, or the mark of one, also where it is encoded: in base64, in hexadecimal digits,
-/// behind escapes, or as a JSON Web Key.
+/// Says whether a text holds a private key, or the mark of one, also where it is encoded: in base64, in hexadecimal
+/// digits, behind escapes, or as a JSON Web Key.
 pub fn hides_private_key(text: &str) -> bool {
     shows_private_key(text) || forms(text).any(|form| encoded::hides_private_key(&form))
 }
 
-/// The same of a text but for its certificates: what is in one is public, and may look like a key. Hostile text costs little:
-/// only so much as an honest line ever sends is looked through.
+/// The same of a text but for its certificates: what is in one is public, and may look like a key. Hostile text costs
+/// little: only so much as an honest line ever sends is looked through.
 pub fn hides_private_key_beside(text: &str) -> bool {
     if text.len() > TEXT_MAX {
         return false;
@@ -56,8 +56,8 @@ fn is_private_jwk(text: &str) -> bool {
 }
 
 /// Takes the private keys out of a text. A key without its first or last mark takes along what stands before or behind
-/// it; a key in base64 or hexadecimal digits takes along all of them; of a text that hides one in another way nothing is
-/// left.
+/// it; a key in base64 or hexadecimal digits takes along all of them; of a text that hides one in another way nothing
+/// is left.
 pub fn blank_private_keys(text: &str) -> String {
     const BLANK: &str = "[private key removed]";
     let mut blanked = String::with_capacity(text.len());
@@ -97,8 +97,8 @@ fn private_key_mark(text: &str) -> Option<KeyMark> {
     }
 }
 
-/// Says whether a text has the word that every marker of a private key has. This is all that nearly every text costs, so the
-/// scan looks for the rarest letter of the word.
+/// Says whether a text has the word that every marker of a private key has. This is all that nearly every text costs,
+/// so the scan looks for the rarest letter of the word.
 fn mentions_private(bytes: &[u8]) -> bool {
     const WORD: &[u8] = b"PRIVATE";
     const V: usize = 3;
