@@ -141,8 +141,8 @@ fn made_for(ca: &Certificate, key: &KeyPair, registration_code: &str, now: Offse
     with_issuer(draft.der(), ca.subject_der(), key)
 }
 
-/// Puts the issuer's own name in the place of the stand-in's, byte by byte as AWS compares it, and signs the whole
-/// anew. Written from its parts, a name with several values of a kind would come out as another.
+/// Puts the issuer's own name in the place of the stand-in's, byte by byte as AWS compares it, and signs the whole anew.
+/// Written from its parts, a name with several values of a kind would come out as another.
 fn with_issuer(draft: &[u8], issuer: &[u8], key: &KeyPair) -> Vec<u8> {
     const READ: &str = "what rcgen makes is well-formed";
     let (_, x509) = X509Certificate::from_der(draft).expect(READ);

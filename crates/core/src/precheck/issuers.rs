@@ -23,11 +23,10 @@ impl KnownCas {
         Self(by_subject)
     }
 
-    /// Verifies a leaf under the CAs of its issuer's name and key id. Several may share both, so one that fits is
-    /// enough.
+    /// Verifies a leaf under the CAs of its issuer's name and key id. Several may share both, so one that fits is enough.
     ///
-    /// A leaf of an unknown issuer is no error: AWS may know more CAs than the operator configured. Nor is one without
-    /// an authority key id that no CA of its issuer's name signed: after a key rollover two CAs share a name.
+    /// A leaf of an unknown issuer is no error: AWS may know more CAs than the operator configured. Nor is one without an
+    /// authority key id that no CA of its issuer's name signed: after a key rollover two CAs share a name.
     pub(super) fn verify(&self, leaf: &Certificate, now: OffsetDateTime) -> Result<Option<Warning>, Rejection> {
         let mut unverified = None;
         for issuer in self.named(leaf).filter(|issuer| issuer.may_have_issued(leaf)) {
