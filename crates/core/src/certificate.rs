@@ -291,7 +291,7 @@ impl Certificate {
         &self.signature_algorithm
     }
 
-    /// Says whether basicConstraints has CA:true.
+    /// Returns whether basicConstraints has CA:true.
     pub fn is_ca(&self) -> bool {
         self.extensions.is_ca
     }

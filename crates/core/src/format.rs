@@ -1,7 +1,7 @@
 //! Formats counts, rates and durations for display.
 //!
-//! Everything that prints a duration uses [`span`]: commands, errors, findings and log lines. Settings have their own syntax
-//! (`config::units`), which must be valid in a settings file. Pure: no clock, no I/O.
+//! Everything that prints a duration uses [`span`]: commands, errors, findings and log lines. Settings have their own
+//! syntax (`config::units`), which must be valid in a settings file. Pure: no clock, no I/O.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ const DIGITS: i32 = 3;
 const UNITS: [(u64, &str, &str); 5] =
     [(365 * 86_400, "year", "years"), (86_400, "day", "days"), (3_600, "h", "h"), (60, "min", "min"), (1, "s", "s")];
 
-/// Formats a duration in its largest unit and the next one: `1 day 3 h`, `5 min 10 s`, `25 s`, `1.2 s`, `820 ms`. The rest
-/// is truncated.
+/// Formats a duration in its largest unit and the next one: `1 day 3 h`, `5 min 10 s`, `25 s`, `1.2 s`, `820 ms`. The
+/// rest is truncated.
 pub fn span(time: Duration) -> String {
     let (seconds, millis) = (time.as_secs(), time.subsec_millis());
     match (seconds, millis) {

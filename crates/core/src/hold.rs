@@ -1,8 +1,8 @@
-//! Holds: what parked jobs wait for, such as an issuer that is not active, a batch that fails as a whole, or a target that
-//! denies every call or has more work than it can start.
+//! Holds: what parked jobs wait for, such as an issuer that is not active, a batch that fails as a whole, or a target
+//! that denies every call or has more work than it can start.
 //!
-//! A hold is identified by its key everywhere: in memory, in the ledger, in logs. Its [`Notice`] explains it to an operator.
-//! Pure: no I/O, no clock.
+//! A hold is identified by its key everywhere: in memory, in the ledger, in logs. Its [`Notice`] explains it to an
+//! operator. Pure: no I/O, no clock.
 
 mod notice;
 
@@ -39,7 +39,8 @@ pub enum HoldKind {
 }
 
 impl HoldKey {
-    /// Holds the certificates of one issuer for one target; the key is [`crate::precheck::CheckedCertificate::issuer_key`].
+    /// Holds the certificates of one issuer for one target; the key is
+    /// [`crate::precheck::CheckedCertificate::issuer_key`].
     pub fn issuer(target: &Name, issuer_key: [u8; 32]) -> Self {
         Self(format!("issuer:{target}:{}", hex::encode(issuer_key)))
     }

@@ -126,7 +126,8 @@ impl Job {
             request: &self.request,
         };
         let body = serde_json::to_string(&message).expect("strings and numbers always become JSON");
-        // SQS accepts only the characters of XML 1.0. Of the characters that JSON does not escape, it refuses these two.
+        // SQS accepts only the characters of XML 1.0. Of the characters that JSON does not escape, it refuses these
+        // two.
         body.replace('\u{fffe}', r"\ufffe").replace('\u{ffff}', r"\uffff")
     }
 

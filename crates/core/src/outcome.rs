@@ -1,7 +1,7 @@
 //! Outcomes of jobs, and the attempts that led to them.
 //!
-//! Every outcome has a [`Status`], a [`Code`] from one closed set (the database column, the metric label and the log field
-//! are the same word) and a free-text `detail`. Pure: no I/O, no clock.
+//! Every outcome has a [`Status`], a [`Code`] from one closed set (the database column, the metric label and the log
+//! field are the same word) and a free-text `detail`. Pure: no I/O, no clock.
 
 pub mod known;
 
@@ -34,7 +34,8 @@ pub enum Status {
 }
 
 impl Status {
-    /// Decides which of two outcomes of one certificate is kept: the higher rank or, if both have rank 1, the later one.
+    /// Decides which of two outcomes of one certificate is kept: the higher rank or, if both have rank 1, the later
+    /// one.
     pub fn rank(self) -> u8 {
         match self {
             Self::Registered => 3,
@@ -85,8 +86,8 @@ pub enum Code {
     Known,
     /// AWS reported that the certificate exists.
     Exists,
-    /// AWS reported that the certificate exists, and the message had been delivered before: Muster probably registered it
-    /// before a crash.
+    /// AWS reported that the certificate exists, and the message had been delivered before: Muster probably registered
+    /// it before a crash.
     Redelivered,
 
     // rejected
@@ -144,7 +145,8 @@ pub enum Code {
     CertificateConflict,
     /// `CertificateStateException` from a call for which AWS does not look for a CA.
     CertificateState,
-    /// `RegistrationCodeValidationException`: the verification certificate does not name the account's registration code.
+    /// `RegistrationCodeValidationException`: the verification certificate does not name the account's registration
+    /// code.
     RegistrationCode,
     /// `ResourceNotFoundException`: the role or the template does not exist.
     ResourceNotFound,

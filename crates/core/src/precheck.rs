@@ -1,9 +1,9 @@
 //! Finds out, before a call is made, why AWS would refuse a certificate.
 //!
-//! A certificate is rejected only for a reason that AWS documents or that was measured. For a reason that is merely assumed,
-//! it is forwarded with a warning. Only this module can create a [`CheckedCertificate`], so nothing unchecked reaches AWS.
-//! Pure: no I/O, no clock. No input causes a panic, and [`PEM_CHARS_MAX`] bounds the work for any input. It does not build
-//! chains or check revocation.
+//! A certificate is rejected only for a reason that AWS documents or that was measured. For a reason that is merely
+//! assumed, it is forwarded with a warning. Only this module can create a [`CheckedCertificate`], so nothing unchecked
+//! reaches AWS. Pure: no I/O, no clock. No input causes a panic, and [`PEM_CHARS_MAX`] bounds the work for any input.
+//! It does not build chains or check revocation.
 
 mod authority;
 mod checked;

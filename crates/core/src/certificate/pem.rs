@@ -1,9 +1,9 @@
 //! PEM text: found block by block in one linear scan, decoded on demand, written in one canonical form.
 //!
-//! The scan accepts what people and tools actually send: CR, CRLF or no line ends at all, a BOM, indentation, text around
-//! and between the blocks. A damaged marker, or base64 without markers, is a block too: nothing that looks like a
-//! certificate is ignored. Every step moves forward, so the cost of hostile text is linear in its length. It knows nothing
-//! about X.509.
+//! The scan accepts what people and tools actually send: CR, CRLF or no line ends at all, a BOM, indentation, text
+//! around and between the blocks. A damaged marker, or base64 without markers, is a block too: nothing that looks like
+//! a certificate is ignored. Every step moves forward, so the cost of hostile text is linear in its length. It knows
+//! nothing about X.509.
 
 mod bare;
 mod encoded;

@@ -1,7 +1,8 @@
 //! Explains a hold to an operator: one sentence that says what is held, and the command that fixes it.
 //!
 //! Every output that names a hold uses a notice (commands, logs, `/readyz`), so that all of them agree. Names come from
-//! certificates, so nothing in a notice can control a terminal, and a name is truncated to 256 characters. Pure: no I/O.
+//! certificates, so nothing in a notice can control a terminal, and a name is truncated to 256 characters. Pure: no
+//! I/O.
 
 use super::{HoldKey, HoldKind};
 use crate::format::printable;

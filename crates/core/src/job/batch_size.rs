@@ -5,7 +5,8 @@ use std::fmt;
 use serde::Deserializer;
 use serde::de::{Error, Visitor};
 
-/// Maximum `batchSize`: far above what any factory makes, and small enough that sums over millions of batches fit 64 bits.
+/// Maximum `batchSize`: far above what any factory makes, and small enough that sums over millions of batches fit 64
+/// bits.
 pub const BATCH_SIZE_MAX: u64 = 1_000_000_000_000;
 
 /// Reads a batch size. The error repeats a number that is out of range: unlike text, a number is not a secret.

@@ -60,7 +60,8 @@ pub(super) fn classify(body: &str, error: &serde_json::Error) -> ParseError {
     if let Some(wrapper) = Wrapper::of(body) {
         return ParseError::Wrapped(wrapper);
     }
-    // serde reports a wrong field before a syntax error that comes later, so a second pass checks whether it is JSON at all.
+    // serde reports a wrong field before a syntax error that comes later, so a second pass checks whether it is JSON at
+    // all.
     let is_json = error.is_data() && serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok();
     if !is_json {
         return ParseError::NotJson(without_values(error));
@@ -71,8 +72,8 @@ pub(super) fn classify(body: &str, error: &serde_json::Error) -> ParseError {
     }
 }
 
-/// Classifies an error in the request. Parsing the whole body skips over some syntax errors that show only here, such as a
-/// lone surrogate in a string.
+/// Classifies an error in the request. Parsing the whole body skips over some syntax errors that show only here, such
+/// as a lone surrogate in a string.
 pub(super) fn wrong_request(error: &serde_json::Error) -> ParseError {
     let text = format!("request: {}", without_values(error));
     if error.is_data() { ParseError::NotAJob(text) } else { ParseError::NotJson(text) }

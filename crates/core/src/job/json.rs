@@ -10,8 +10,8 @@ pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_j
     serde_json::from_str(text)
 }
 
-/// Returns serde's message without any part of the body that it repeats, which could be PEM or a key, and as long as the
-/// body.
+/// Returns serde's message without any part of the body that it repeats, which could be PEM or a key, and as long as
+/// the body.
 pub(super) fn without_values(error: &serde_json::Error) -> String {
     const KEPT_MAX: usize = 32;
     let mut text = error.to_string();

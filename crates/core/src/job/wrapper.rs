@@ -1,7 +1,7 @@
 //! Recognises envelopes that other services put around a message on its way to the queue.
 //!
-//! A wrapped job is not processed: the envelope shows that a queue, a rule or a function is misconfigured. The wrapper is
-//! recognised so that the error can say what to change. Only the envelope's own fields are examined.
+//! A wrapped job is not processed: the envelope shows that a queue, a rule or a function is misconfigured. The wrapper
+//! is recognised so that the error can say what to change. Only the envelope's own fields are examined.
 
 use std::collections::BTreeMap;
 

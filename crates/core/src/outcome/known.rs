@@ -4,8 +4,8 @@ use crate::certificate::CertificateId;
 use crate::job::CertificateStatus;
 use crate::outcome::{Code, Outcome};
 
-/// Returns the outcome of a copy, given the outcome of the first job (single-flight): a certificate that was registered is
-/// now known, and no call was made for the copy.
+/// Returns the outcome of a copy, given the outcome of the first job (single-flight): a certificate that was registered
+/// is now known, and no call was made for the copy.
 pub fn copy_of(first: Outcome, id: CertificateId, wanted: CertificateStatus) -> Outcome {
     if first.status().is_success() {
         return known_outcome(id, first.known_status, wanted);
@@ -13,7 +13,8 @@ pub fn copy_of(first: Outcome, id: CertificateId, wanted: CertificateStatus) -> 
     Outcome { attempts: vec![], n_attempts: 0, ..first }
 }
 
-/// Returns the outcome of a job whose certificate is already registered. `status` is its status in AWS, if Muster set it.
+/// Returns the outcome of a job whose certificate is already registered. `status` is its status in AWS, if Muster set
+/// it.
 pub fn known_outcome(id: CertificateId, status: Option<CertificateStatus>, wanted: CertificateStatus) -> Outcome {
     Outcome {
         code: Code::Known,

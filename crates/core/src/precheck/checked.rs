@@ -69,8 +69,8 @@ impl CheckedCertificate {
         }
     }
 
-    /// The SHA-256 of the name of the CA that must be registered and active in AWS: equal for all certificates of one CA.
-    /// `None` if AWS does not look for a CA.
+    /// The SHA-256 of the name of the CA that must be registered and active in AWS: equal for all certificates of one
+    /// CA. `None` if AWS does not look for a CA.
     pub fn issuer_key(&self) -> Option<[u8; 32]> {
         match self.call {
             Call::RegisterCertificate { issuer_key, .. } => Some(issuer_key),

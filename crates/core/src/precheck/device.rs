@@ -70,8 +70,8 @@ impl Precheck {
         Ok(leaf)
     }
 
-    /// Adds the CA of a device whose job carries none: the one among the configured CAs and `more` that signed it. Returns
-    /// whether it added one. A call that already has a CA, or has no field for one, is not changed.
+    /// Adds the CA of a device whose job carries none: the one among the configured CAs and `more` that signed it.
+    /// Returns whether it added one. A call that already has a CA, or has no field for one, is not changed.
     pub fn name_ca(&self, certificate: &mut CheckedCertificate, more: &[Issuer]) -> bool {
         let Call::RegisterCertificate { pem, ca_pem: ca_pem @ None, .. } = &mut certificate.call else { return false };
         let Ok(leaf) = Certificate::from_pem(pem) else { return false };

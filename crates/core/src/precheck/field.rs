@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// A text field of a request. Displays as its path with AWS's own names, except for the device certificate, which may have
-/// come in a file.
+/// A text field of a request. Displays as its path with AWS's own names, except for the device certificate, which may
+/// have come in a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Field {
     /// The device certificate.

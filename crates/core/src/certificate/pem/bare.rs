@@ -1,7 +1,7 @@
 //! Finds base64 outside any block: the body of a block whose markers are missing.
 //!
-//! A run is a word of base64 with the lines that continue it. A run that starts like DER, or is shaped like a PEM body, is
-//! treated as a certificate. So is a hexadecimal dump of DER, so that it is reported instead of silently ignored.
+//! A run is a word of base64 with the lines that continue it. A run that starts like DER, or is shaped like a PEM body,
+//! is treated as a certificate. So is a hexadecimal dump of DER, so that it is reported instead of silently ignored.
 
 /// Minimum number of characters in a run: the smallest certificate has about two hundred.
 const RUN_MIN: usize = 100;
@@ -83,7 +83,7 @@ fn is_digit(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
 }
 
-/// Says whether a run may be a certificate.
+/// Returns whether a run may be a certificate.
 fn is_suspect(run: &str) -> bool {
     if run.len() < RUN_MIN {
         return false;

@@ -1,5 +1,5 @@
-//! Finds private keys hidden in base64 or hexadecimal digits: the DER of a key, or a whole PEM text or message body that was
-//! encoded again.
+//! Finds private keys hidden in base64 or hexadecimal digits: the DER of a key, or a whole PEM text or message body
+//! that was encoded again.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -41,8 +41,8 @@ fn holds_encoded(text: &str, depth: usize) -> bool {
     depth > 0 && Encoding::ALL.into_iter().any(hides)
 }
 
-/// Returns whether decoded bytes hold a private key. Text is more expensive than bytes, so the bytes are converted to text
-/// only if there may be a key in it.
+/// Returns whether decoded bytes hold a private key. Text is more expensive than bytes, so the bytes are converted to
+/// text only if there may be a key in it.
 fn is_secret(decoded: &[u8]) -> bool {
     let mut may_show_key = false;
     let mut at = after(&IS_PLAIN, decoded, 0);
@@ -57,8 +57,8 @@ fn is_secret(decoded: &[u8]) -> bool {
     may_show_key && shows_private_key(&without_nuls(&String::from_utf8_lossy(decoded)))
 }
 
-/// Returns whether bytes start with something that every text with a key has, possibly in UTF-16: the middle of the word
-/// `PRIVATE`, the member `kty` of a JSON Web Key, or an escape that may hide either.
+/// Returns whether bytes start with something that every text with a key has, possibly in UTF-16: the middle of the
+/// word `PRIVATE`, the member `kty` of a JSON Web Key, or an escape that may hide either.
 fn begins_text(bytes: &[u8]) -> bool {
     let mut characters = bytes.iter().filter(|&&byte| byte != 0);
     match (characters.next(), characters.next()) {
@@ -80,8 +80,8 @@ enum Encoding {
 impl Encoding {
     const ALL: [Self; 2] = [Self::Base64, Self::Hexadecimal];
 
-    /// Returns the minimum number of digits that can hold the marker of a private key, and how many of the first digits may be
-    /// the start of the encoding: a word in front of it may look like a part of it.
+    /// Returns the minimum number of digits that can hold the marker of a private key, and how many of the first digits
+    /// may be the start of the encoding: a word in front of it may look like a part of it.
     fn bounds(self) -> (usize, usize) {
         match self {
             Self::Base64 => (RUN_MIN, 4),
@@ -89,9 +89,9 @@ impl Encoding {
         }
     }
 
-    /// Returns whether a run, decoded from any of its first digits on, holds a private key. Only decoding from the right digit
-    /// gives text, apart from the first bytes, which a word in front garbles. So at most one decoding is searched for nested
-    /// encodings.
+    /// Returns whether a run, decoded from any of its first digits on, holds a private key. Only decoding from the
+    /// right digit gives text, apart from the first bytes, which a word in front garbles. So at most one decoding is
+    /// searched for nested encodings.
     fn hides(self, run: &str, depth: usize) -> bool {
         let (n_min, n_starts) = self.bounds();
         let digits = if run.len() < n_min { vec![] } else { self.digits(run) };
@@ -136,8 +136,8 @@ impl Encoding {
         digits
     }
 
-    /// Returns the runs of digits in a text. The digits may have spaces and line ends between them, even escaped by JSON.
-    /// Padding ends a run.
+    /// Returns the runs of digits in a text. The digits may have spaces and line ends between them, even escaped by
+    /// JSON. Padding ends a run.
     fn runs(self, text: &str) -> impl Iterator<Item = Range<usize>> {
         let (bytes, is_digit, is_no_digit) = (text.as_bytes(), self.digit_table(), self.other_table());
         let mut from = 0;

@@ -1,7 +1,7 @@
 //! Recognises private keys in DER by their structure: PKCS #8, plain and encrypted, PKCS #1 and SEC 1.
 //!
-//! A key may start anywhere, and counts even if it is cut off. Only headers are read, a few for each byte that may start a
-//! key, so the cost of hostile bytes is linear in their length.
+//! A key may start anywhere, and counts even if it is cut off. Only headers are read, a few for each byte that may
+//! start a key, so the cost of hostile bytes is linear in their length.
 
 use crate::certificate::der::tag;
 

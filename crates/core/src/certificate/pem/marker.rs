@@ -1,8 +1,8 @@
 //! Finds the BEGIN and END markers of PEM, exact and damaged.
 //!
-//! Invariant: everything that a person would call a marker of a certificate or a private key is found, even with too few or
-//! different dashes, in lower case, or on the same line as the next. One scan goes from keyword to keyword and examines a
-//! bounded stretch around each.
+//! Invariant: everything that a person would call a marker of a certificate or a private key is found, even with too
+//! few or different dashes, in lower case, or on the same line as the next. One scan goes from keyword to keyword and
+//! examines a bounded stretch around each.
 
 use std::borrow::Cow;
 
@@ -122,8 +122,8 @@ fn exact_label(text: &str) -> Option<&str> {
     Some(&text[..end]).filter(|label| !label.is_empty() && !label.starts_with(' ') && !label.ends_with(' '))
 }
 
-/// Counts the dashes after the label of an exact marker; returns 0 if there are fewer than five. If another marker follows
-/// on the same line, the dashes after the fifth belong to it.
+/// Counts the dashes after the label of an exact marker; returns 0 if there are fewer than five. If another marker
+/// follows on the same line, the dashes after the fifth belong to it.
 fn n_trail_dashes(text: &str) -> usize {
     let Some(rest) = text.strip_prefix(DASHES) else { return 0 };
     let is_before_marker = |text: &str| keyword_of(text.as_bytes()).is_some();
@@ -150,8 +150,8 @@ fn damaged_marker_at<'a>(text: &'a str, at: usize, keyword: &str, floor: usize) 
     is_marker.then(|| Marker { start, end, is_begin: keyword == BEGIN, label, kind, is_exact: false })
 }
 
-/// Counts the bytes of the dashes before a keyword and of the spaces after them. Returns `None` if the keyword is the end
-/// of a word.
+/// Counts the bytes of the dashes before a keyword and of the spaces after them. Returns `None` if the keyword is the
+/// end of a word.
 fn n_lead_bytes(text: &str) -> Option<usize> {
     if text.ends_with(is_of_a_word) {
         return None;
@@ -266,7 +266,7 @@ fn is_dash(c: char) -> bool {
     )
 }
 
-/// Says whether a character before a keyword makes it the end of a word, or of base64.
+/// Returns whether a character before a keyword makes it the end of a word, or of base64.
 fn is_of_a_word(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '+' | '/' | '=' | '_')
 }

@@ -24,8 +24,8 @@ pub fn hides_private_key(text: &str) -> bool {
     shows_private_key(text) || forms(text).any(|form| encoded::hides_private_key(&form))
 }
 
-/// Does the same as [`hides_private_key`], but ignores the certificates in the text: their contents are public, and may look
-/// like a key. Returns false for a text larger than any real producer sends, so that hostile text costs little.
+/// Does the same as [`hides_private_key`], but ignores the certificates in the text: their contents are public, and may
+/// look like a key. Returns false for a text larger than any real producer sends, so that hostile text costs little.
 pub fn hides_private_key_beside(text: &str) -> bool {
     if text.len() > TEXT_MAX {
         return false;
@@ -56,9 +56,9 @@ fn is_private_jwk(text: &str) -> bool {
     has_member("\"kty\"") && has_member("\"d\"")
 }
 
-/// Removes the private keys from a text. If a key has no BEGIN or no END marker, everything before or after it is removed
-/// with it. If a key is in base64 or hexadecimal digits, all of these are removed. If a text hides a key in another way,
-/// nothing of it is left.
+/// Removes the private keys from a text. If a key has no BEGIN or no END marker, everything before or after it is
+/// removed with it. If a key is in base64 or hexadecimal digits, all of these are removed. If a text hides a key in
+/// another way, nothing of it is left.
 pub fn blank_private_keys(text: &str) -> String {
     const BLANK: &str = "[private key removed]";
     let mut blanked = String::with_capacity(text.len());
@@ -98,8 +98,8 @@ fn private_key_mark(text: &str) -> Option<KeyMark> {
     }
 }
 
-/// Returns whether a text has the word that every marker of a private key has. For nearly every text this is the only cost,
-/// so the scan looks for the rarest letter of the word.
+/// Returns whether a text has the word that every marker of a private key has. For nearly every text this is the only
+/// cost, so the scan looks for the rarest letter of the word.
 fn mentions_private(bytes: &[u8]) -> bool {
     const WORD: &[u8] = b"PRIVATE";
     const V: usize = 3;
