@@ -1,7 +1,7 @@
 //! Proves possession of a CA's key to AWS: creates the verification certificate that mode DEFAULT requires.
 //!
 //! The certificate names the account's registration code and is signed with the CA's key. No signing request is needed
-//! where that key is at hand: the key of the verification certificate itself is made here, and nobody needs it again.
+//! if that key is at hand: the verification certificate's own key is generated here and not needed again.
 //! Everything stays in memory, and no key text is ever part of an error.
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, SigningKey};

@@ -18,7 +18,7 @@ pub enum Rejection {
         /// The field that contains it.
         field: Field,
     },
-    /// The text, or the certificate in canonical PEM, is longer than AWS takes.
+    /// The text, or the certificate in canonical PEM, is longer than AWS accepts.
     #[error("{field} has {found} characters, AWS accepts at most {PEM_CHARS_MAX}")]
     PemTooLong {
         /// The field.
