@@ -1,7 +1,7 @@
-//! Broken input for whatever reads input from outside: certificates and messages.
+//! Malformed input for everything that reads untrusted input: certificates and messages.
 //!
-//! [`targets`] says what must hold whatever the bytes are, [`mutator`] makes bytes from a corpus. The corpus is made by
-//! hand and by `specimen`: certificates without their keys.
+//! [`targets`] checks what must hold for any bytes, [`mutator`] derives inputs from a corpus. The corpus was made by
+//! hand and with `specimen`: certificates without their keys.
 
 pub mod mutator;
 pub mod targets;

@@ -1,6 +1,6 @@
-//! `cargo fuzz-slice`: the corpus, the hostile inputs and a number of mutations, the same for the same seed.
+//! `cargo fuzz-slice`: checks the corpus, the hostile inputs and a number of mutations, which depend only on the seed.
 //!
-//! Each failing input is written into a file, and `cargo fuzz-slice FILE` checks it again.
+//! Each failing input is written to a file, and `cargo fuzz-slice FILE` checks it again.
 
 use std::fs;
 use std::io;
@@ -14,19 +14,19 @@ use muster_fuzz::mutator::mutated;
 use muster_fuzz::targets::Target;
 use strum::VariantArray;
 
-/// Longest that an input may take: ten thousand times an honest one, and far above what a busy machine adds.
+/// Maximum time for one input: ten thousand times what a valid one takes, and far above what a busy machine adds.
 const TIME_MAX: Duration = Duration::from_secs(2);
 
-/// Feeds broken input to the readers of messages and certificates.
+/// Feeds malformed input to the readers of messages and certificates.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// How many mutations of the corpus each target gets.
+    /// Number of mutations of the corpus to check for each target.
     #[arg(long, default_value_t = 10_000)]
     mutations: u64,
-    /// What the mutations follow from.
+    /// Seed of the mutations: the same seed gives the same mutations.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Checks this file alone; its name tells the target, or its folder.
+    /// Check only this file. Its name or its folder must contain the name of the target.
     file: Option<PathBuf>,
 }
 
@@ -74,7 +74,7 @@ fn check_all(arguments: &Arguments) -> io::Result<bool> {
     Ok(n_failed == 0)
 }
 
-/// The files of a target's corpus, in the order of their names.
+/// Reads the files of a target's corpus, sorted by name.
 fn corpus(target: Target) -> io::Result<Vec<Vec<u8>>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name());
     let mut files = fs::read_dir(folder)?.map(|file| Ok(file?.path())).collect::<io::Result<Vec<_>>>()?;
@@ -82,7 +82,7 @@ fn corpus(target: Target) -> io::Result<Vec<Vec<u8>>> {
     files.iter().map(fs::read).collect()
 }
 
-/// Says whether what must hold for an input does; a panic prints why not.
+/// Returns whether an input passes its checks in time. A failed check panics and prints why.
 fn holds(target: Target, input: &[u8]) -> bool {
     let began = Instant::now();
     let is_ok = panic::catch_unwind(|| target.check(input)).is_ok();

@@ -1,17 +1,17 @@
-//! Makes broken inputs from good ones, the same for the same seed.
+//! Derives malformed inputs from valid ones. The same seed gives the same inputs.
 
 use fastrand::Rng;
 
-/// Most bytes of a mutated input: most reasons to go wrong show in a small one.
+/// Maximum size in bytes of a mutated input: most causes of failure show in a small one.
 const INPUT_MAX: usize = 16 * 1024;
 
-/// Most changes of one input.
+/// Maximum number of changes to one input.
 const CHANGES_MAX: usize = 6;
 
-/// Longest piece that is cut out, doubled or brought in.
+/// Maximum size in bytes of a piece that is removed, duplicated or inserted.
 const PIECE_MAX: usize = 64;
 
-/// Words that mean something to what reads the input.
+/// Words that have a meaning to the readers of the input.
 const WORDS: [&[u8]; 30] = [
     b"-----BEGIN CERTIFICATE-----",
     b"-----END CERTIFICATE-----",
@@ -45,7 +45,7 @@ const WORDS: [&[u8]; 30] = [
     b"\x1f\xff\xff\xff\xff\x7f",
 ];
 
-/// Makes the input with a number from a corpus, which must not be empty.
+/// Returns mutation `number` of a corpus, which must not be empty.
 pub fn mutated(corpus: &[Vec<u8>], seed: u64, number: u64) -> Vec<u8> {
     let mut rng = Rng::with_seed(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut input = corpus[rng.usize(..corpus.len())].clone();
@@ -72,7 +72,7 @@ fn change(input: &mut Vec<u8>, corpus: &[Vec<u8>], rng: &mut Rng) {
             let brought = &other[from..other.len().min(from + PIECE_MAX)];
             drop(input.splice(piece, brought.iter().copied()));
         }
-        // Lengths and counts are single bytes: they are worth the most.
+        // Lengths and counts are single bytes, so changing single bytes is worth the most.
         _ => {
             if let Some(byte) = input.get_mut(at) {
                 *byte = match rng.u8(..4) {

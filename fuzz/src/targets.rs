@@ -1,4 +1,4 @@
-//! What must hold whatever the bytes are. A check panics where it does not.
+//! What must hold for any bytes. A check panics if it does not hold.
 
 use std::sync::LazyLock;
 
@@ -14,25 +14,25 @@ use muster_core::outcome::Status;
 use muster_core::precheck::{Call, CheckedCertificate, PEM_CHARS_MAX, Policy, Precheck};
 use muster_sandbox::specimen::hostile;
 
-/// Most bytes of what is told about an input: nobody repeats a body.
+/// Maximum size in bytes of a message about an input: a message must not repeat a body.
 const TOLD_MAX: usize = 4096;
 
 const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
 
-/// A CA, a certificate that it signed, and the registration code that this has as its name.
+/// A CA, a certificate that it signed, and the registration code, which is that certificate's common name.
 const CA: &[u8] = include_bytes!("../corpus/certificate/ca.der");
 const LEAF: &[u8] = include_bytes!("../corpus/certificate/leaf.der");
 const CODE: &str = "device 7";
 
 static PRECHECK: LazyLock<Precheck> = LazyLock::new(|| Precheck::new(Policy::default(), []));
 
-/// What reads input from outside.
+/// A reader of untrusted input.
 #[derive(Clone, Copy, Debug, Eq, IntoStaticStr, PartialEq, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Target {
     /// The body of a message.
     Message,
-    /// A certificate: DER where it begins as DER does, otherwise PEM text.
+    /// A certificate: DER if it starts like DER, otherwise PEM text.
     Certificate,
 }
 
@@ -45,7 +45,7 @@ impl Target {
     /// Checks what must hold for an input.
     ///
     /// # Panics
-    /// It does not hold.
+    /// Panics if it does not hold.
     pub fn check(self, input: &[u8]) {
         match self {
             Self::Message => check_message(&String::from_utf8_lossy(input)),
@@ -53,7 +53,7 @@ impl Target {
         }
     }
 
-    /// Inputs that are as large as they may be: checked as they are.
+    /// Inputs that are as large as allowed, checked without mutation.
     pub fn hostile(self) -> Vec<Vec<u8>> {
         let devices = hostile::corpus().into_iter().map(|hostile| Request::from(hostile.request));
         let requests = devices.chain(hostile::ca_corpus().into_iter().map(|hostile| hostile.request.into()));
@@ -112,7 +112,7 @@ fn check_request(request: &Request) {
     let verdict = PRECHECK.check(request, NOW, Some(CODE));
     let subject = verdict.certificate_id.unwrap_or_else(|| CertificateId::of_der(request.pem().as_bytes()));
     assert_eq!(verdict.subject, subject.0);
-    // As people see it: `Debug` would escape what must not be there.
+    // Checked as displayed: `Debug` would escape what must not be there.
     verdict.warnings.iter().for_each(|warning| check_told(&warning.to_string()));
     let checked = match verdict.result {
         Ok(checked) => checked,

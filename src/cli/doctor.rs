@@ -55,8 +55,8 @@ fn text(finding: &Finding) -> String {
     let check = <&str>::from(finding.check).replace('_', " ");
     let subject = if finding.subject.is_empty() { String::new() } else { format!(" {}", printable(&finding.subject)) };
     let line = format!("{:<8} {check}{subject}: {}\n", finding.verdict.to_string(), printable(&finding.found));
-    let mend = finding.mend.as_ref().map(|mend| format!("         fix: {}\n", printable(mend)));
-    line + &mend.unwrap_or_default()
+    let fix = finding.fix.as_ref().map(|fix| format!("         fix: {}\n", printable(fix)));
+    line + &fix.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -71,11 +71,11 @@ mod tests {
             subject: String::new(),
             verdict: CheckResult::Ok,
             found: "TLSv1.3\u{1b}[31m".into(),
-            mend: None,
+            fix: None,
         };
         assert_eq!(text(&finding), "ok       postgres tls: TLSv1.3\u{fffd}[31m\n");
         finding = Finding { check: Check::Queue, subject: "jobs".into(), verdict: CheckResult::Problem, ..finding };
-        finding.mend = Some("make it".into());
+        finding.fix = Some("make it".into());
         assert_eq!(text(&finding), "problem  queue jobs: TLSv1.3\u{fffd}[31m\n         fix: make it\n");
     }
 }

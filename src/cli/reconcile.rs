@@ -138,9 +138,9 @@ impl Reconcile {
             return Ok(nothing_done());
         }
         let mut done = FixesMade::default();
-        let mended = run.mend(self.repair, stop, &mut done).await;
+        let fixed = run.fix(self.repair, stop, &mut done).await;
         self.audit(ledger, &report, done).await?;
-        mended?;
+        fixed?;
         if stop.is_cancelled() {
             progress.say("interrupted: run the same command again to continue");
             return Ok(exit::INTERRUPTED.into());

@@ -42,6 +42,7 @@ pub struct Examination<'a> {
 
 /// The result of one check.
 #[derive(Clone, Debug, Serialize)]
+#[serde(into = "FindingJson")]
 pub struct Finding {
     /// The check.
     pub check: Check,
@@ -52,7 +53,24 @@ pub struct Finding {
     /// What was found.
     pub found: String,
     /// How to fix it.
-    pub mend: Option<String>,
+    pub fix: Option<String>,
+}
+
+/// A finding as JSON. `mend` is the former name of `fix`, and goes with the next version.
+#[derive(Serialize)]
+struct FindingJson {
+    check: Check,
+    subject: String,
+    verdict: CheckResult,
+    found: String,
+    fix: Option<String>,
+    mend: Option<String>,
+}
+
+impl From<Finding> for FindingJson {
+    fn from(Finding { check, subject, verdict, found, fix }: Finding) -> Self {
+        Self { check, subject, verdict, found, mend: fix.clone(), fix }
+    }
 }
 
 /// The verdict of a check.
@@ -115,7 +133,7 @@ pub enum Check {
 
 impl Finding {
     fn new(check: Check, subject: &str, verdict: CheckResult, found: impl Into<String>) -> Self {
-        Self { check, subject: subject.to_owned(), verdict, found: found.into(), mend: None }
+        Self { check, subject: subject.to_owned(), verdict, found: found.into(), fix: None }
     }
 
     fn ok(check: Check, subject: &str, found: impl Into<String>) -> Self {
@@ -126,18 +144,18 @@ impl Finding {
         Self::new(check, subject, CheckResult::Skipped, why)
     }
 
-    fn warning(check: Check, subject: &str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { mend: Some(mend.into()), ..Self::new(check, subject, CheckResult::Warning, found) }
+    fn warning(check: Check, subject: &str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { fix: Some(fix.into()), ..Self::new(check, subject, CheckResult::Warning, found) }
     }
 
-    fn problem(check: Check, subject: &str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { mend: Some(mend.into()), ..Self::new(check, subject, CheckResult::Problem, found) }
+    fn problem(check: Check, subject: &str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { fix: Some(fix.into()), ..Self::new(check, subject, CheckResult::Problem, found) }
     }
 
     /// Converts a mismatch, with the same text that a worker logs at startup.
     fn misfit(check: Check, subject: &str, finding: &fit::FitFinding) -> Self {
         let verdict = if finding.is_fatal() { CheckResult::Problem } else { CheckResult::Warning };
-        Self { mend: Some(finding.hint()), ..Self::new(check, subject, verdict, finding.to_string()) }
+        Self { fix: Some(finding.hint()), ..Self::new(check, subject, verdict, finding.to_string()) }
     }
 }
 

@@ -7,7 +7,7 @@
 mod drift;
 mod findings;
 mod inventory;
-mod mend;
+mod fix;
 mod pace;
 mod walk;
 
@@ -27,7 +27,7 @@ use muster_core::rate::Rate;
 use drift::{Drift, drifts};
 pub use findings::{FindingExample, Findings};
 pub use inventory::{Inventory, InventoryError};
-pub use mend::FixesMade;
+pub use fix::FixesMade;
 use muster_core::advice::{Advice, Exit};
 use std::borrow::Cow;
 

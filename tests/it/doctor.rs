@@ -36,10 +36,10 @@ fn short<'a>(findings: &'a [Value], check: &str) -> Vec<(&'a str, &'a str)> {
 /// Returns the first finding of a check that is not ok: its verdict, what was found, and its fix.
 fn trouble<'a>(findings: &'a [Value], check: &str) -> (&'a str, &'a str, &'a str) {
     let is_it =
-        |finding: &&Value| finding["check"] == check && finding["verdict"] != "ok" && finding["mend"] != Value::Null;
+        |finding: &&Value| finding["check"] == check && finding["verdict"] != "ok" && finding["fix"] != Value::Null;
     let found = findings.iter().find(is_it).unwrap_or_else(|| panic!("{check} is well: {findings:#?}"));
     let text = |field: &str| found[field].as_str().unwrap();
-    (text("verdict"), text("found"), text("mend"))
+    (text("verdict"), text("found"), text("fix"))
 }
 
 /// Returns the checks that found a problem.
@@ -96,7 +96,7 @@ async fn a_healthy_plant_has_a_good_line_for_every_check_and_is_not_changed() {
     ];
     assert_eq!(lines, wanted, "{findings:#?}");
     assert_eq!(code, Some(0));
-    assert!(findings.iter().all(|finding| finding["mend"] == Value::Null));
+    assert!(findings.iter().all(|finding| finding["fix"] == Value::Null));
     let quota = findings.iter().find(|finding| finding["check"] == "quota").unwrap();
     assert_eq!(quota["found"], "1000/s configured, nothing learnt yet, a million takes 16 min 40 s");
 
@@ -145,8 +145,8 @@ async fn a_missing_queue_is_a_problem_and_the_rest_is_checked() {
     let (code, findings) = doctor(&factory, &["--set", "queue.name=gone"]).await;
     assert_eq!(code, Some(6));
     assert_eq!(problems(&findings), BTreeSet::from(["queue"]));
-    let (_, found, mend) = trouble(&findings, "queue");
-    assert!(found.starts_with("GetQueueUrl: ") && mend.contains("check `queue.name`"), "{found} {mend}");
+    let (_, found, fix) = trouble(&findings, "queue");
+    assert!(found.starts_with("GetQueueUrl: ") && fix.contains("check `queue.name`"), "{found} {fix}");
     assert_eq!(short(&findings, "dead_letter_queue"), [("gone", "skipped")]);
     assert_eq!(short(&findings, "permission")[0], ("sqs:DeleteMessage on gone", "skipped"));
     assert_eq!(short(&findings, "permission")[4], ("iot:RegisterCertificate on default", "ok"));
@@ -191,7 +191,7 @@ async fn a_call_that_is_denied_is_a_problem_of_its_permission() {
     );
     let iot = findings.iter().find(|finding| finding["subject"] == "iot:RegisterCertificate on default").unwrap();
     assert_eq!(iot["found"], "denied: AccessDeniedException: no");
-    assert_eq!(iot["mend"], "allow iot:RegisterCertificate in the IAM policy");
+    assert_eq!(iot["fix"], "allow iot:RegisterCertificate in the IAM policy");
     assert_eq!(factory.sandbox.ledger().n_authorities(), 1, "only the plant's own CA is there");
 }
 
@@ -205,8 +205,8 @@ async fn a_call_without_an_answer_is_a_problem_and_a_throttle_is_none() {
     faults.set(Fault::new(muster_sandbox::ApiOperation::GetRegistrationCode, Effect::Throttle)).unwrap();
     let (code, findings) = doctor(&factory, &[]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["permission"])));
-    let (_, found, mend) = trouble(&findings, "permission");
-    assert!(found.starts_with("cannot be reached: transport: ") && mend.starts_with("check the network"), "{found}");
+    let (_, found, fix) = trouble(&findings, "permission");
+    assert!(found.starts_with("cannot be reached: transport: ") && fix.starts_with("check the network"), "{found}");
     assert_eq!(short(&findings, "permission")[5], ("iot:GetRegistrationCode on default", "warning"));
 }
 
@@ -217,8 +217,8 @@ async fn credentials_that_do_not_work_are_a_problem_like_any_other() {
     factory.sandbox.faults().set(fault).unwrap();
     let (code, findings) = doctor(&factory, &[]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["identity"])));
-    let (_, found, mend) = trouble(&findings, "identity");
-    assert!(found.contains("InvalidClientTokenId") && mend.contains("aws sts get-caller-identity"), "{found} {mend}");
+    let (_, found, fix) = trouble(&findings, "identity");
+    assert!(found.contains("InvalidClientTokenId") && fix.contains("aws sts get-caller-identity"), "{found} {fix}");
     assert_eq!(short(&findings, "target"), [("default", "skipped")]);
     assert_eq!(short(&findings, "aws_clock"), [("", "ok")], "an error tells the time too");
     assert_eq!(short(&findings, "permission")[4], ("iot:RegisterCertificate on default", "skipped"));
@@ -243,8 +243,8 @@ async fn every_target_is_asked_with_its_own_role() {
     second.set_role(Some(other));
     let (code, findings) = doctor(&factory, &[]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["identity"])));
-    let (_, found, mend) = trouble(&findings, "identity");
-    assert!(found.contains("does not let us assume the role") && mend.contains("external_id"), "{found} {mend}");
+    let (_, found, fix) = trouble(&findings, "identity");
+    assert!(found.contains("does not let us assume the role") && fix.contains("external_id"), "{found} {fix}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -262,8 +262,8 @@ async fn a_postgres_that_cannot_be_reached_skips_what_needs_it() {
     let factory = healthy().await;
     let (code, findings) = doctor(&factory, &["--set", "database.url=postgres://nobody:secret@127.0.0.1:1/none"]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["postgres"])));
-    let (_, found, mend) = trouble(&findings, "postgres");
-    assert!(found.contains("Connection refused") && mend.contains("check `database.url`"), "{found} {mend}");
+    let (_, found, fix) = trouble(&findings, "postgres");
+    assert!(found.contains("Connection refused") && fix.contains("check `database.url`"), "{found} {fix}");
     for check in ["target", "quota", "postgres_tls", "postgres_schema", "postgres_rights", "work", "holds"] {
         assert!(short(&findings, check).iter().all(|(_, verdict)| *verdict == "skipped"), "{check}: {findings:#?}");
     }
@@ -290,8 +290,8 @@ async fn an_old_schema_is_a_problem() {
     execute(&factory, "delete from _sqlx_migrations where version > 3").await;
     let (code, findings) = doctor(&factory, &[]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["postgres_schema"])));
-    let (_, found, mend) = trouble(&findings, "postgres_schema");
-    assert!(found.contains("version 3 found") && mend == "run `muster migrate`", "{found} {mend}");
+    let (_, found, fix) = trouble(&findings, "postgres_schema");
+    assert!(found.contains("version 3 found") && fix == "run `muster migrate`", "{found} {fix}");
     assert_eq!(short(&findings, "holds"), [("", "skipped")]);
 }
 
@@ -311,12 +311,12 @@ async fn a_ledger_that_may_not_be_written_is_a_problem() {
     let url = format!("database.url=postgres://{role}:reader@{host}");
     let (code, findings) = doctor(&factory, &["--set", &url]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["postgres_rights"])), "{findings:#?}");
-    let (_, found, mend) = trouble(&findings, "postgres_rights");
+    let (_, found, fix) = trouble(&findings, "postgres_rights");
     assert!(
         found.starts_with("no permission to write registrations, batches, ") && !found.contains("holds"),
         "{found}"
     );
-    assert!(mend.starts_with("grant select, insert, update, delete on registrations, "), "{mend}");
+    assert!(fix.starts_with("grant select, insert, update, delete on registrations, "), "{fix}");
     execute(&factory, &format!("drop owned by {role}")).await;
     execute(&factory, &format!("drop role {role}")).await;
 
@@ -339,10 +339,10 @@ async fn a_rate_that_aws_throttled_is_a_warning() {
     }
     let (code, findings) = doctor(&factory, &[]).await;
     assert_eq!(code, Some(0), "a warning is no problem");
-    let (verdict, found, mend) = trouble(&findings, "quota");
+    let (verdict, found, fix) = trouble(&findings, "quota");
     assert_eq!(verdict, "warning");
     assert!(found.starts_with("1000/s configured, 729/s learnt of 1000/s, a million takes 22 min "), "{found}");
-    assert!(mend.contains("`targets.default.rates.register_certificate`"), "{mend}");
+    assert!(fix.contains("`targets.default.rates.register_certificate`"), "{fix}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -363,7 +363,7 @@ async fn what_waits_lies_dead_or_is_held_is_a_warning() {
     let listen = format!("admin.listen={}", taken.local_addr().unwrap());
     let (code, findings) = doctor(&factory, &["--set", &listen]).await;
     assert_eq!(code, Some(0));
-    for (check, wanted, mend) in [
+    for (check, wanted, fix) in [
         ("dead_letter_queue", "contains messages (about 1)", "muster dead list"),
         ("work", "no worker is running, and the queue holds 2 messages", "muster serve"),
         ("holds", "jobs are held: 1 of kind batch, 1 of kind pause", "muster holds"),
@@ -371,7 +371,7 @@ async fn what_waits_lies_dead_or_is_held_is_a_warning() {
     ] {
         let (verdict, found, its_mend) = trouble(&findings, check);
         assert_eq!(verdict, "warning", "{check}");
-        assert!(found.ends_with(wanted) && its_mend.contains(mend), "{check}: {found} {its_mend}");
+        assert!(found.ends_with(wanted) && its_mend.contains(fix), "{check}: {found} {its_mend}");
     }
 
     factory.drain().await;

@@ -32,8 +32,8 @@ async fn a_wrapped_job_is_quarantined_with_the_wrapper_and_the_fix() {
     let expected = [
         "an Amazon EventBridge event: set the target's input path to $.detail",
         "an Amazon SNS notification: enable raw message delivery on the subscription",
-        "no job but an Amazon S3 event notification: remove the queue from",
-        "no job but an Amazon S3 event notification: remove the queue from",
+        "not a job but an Amazon S3 event notification: remove the queue from",
+        "not a job but an Amazon S3 event notification: remove the queue from",
     ];
     assert_eq!(found.len(), expected.len());
     for ((reason, detail), expected) in found.iter().zip(expected) {

@@ -1,8 +1,8 @@
-//! One X.509 certificate: read from PEM or DER, identified, verified under its issuer.
+//! One X.509 certificate: parsed from PEM or DER, identified, verified against its issuer.
 //!
-//! A [`Certificate`] is exactly one well-formed DER certificate and nothing beside it. Reading is one linear pass and
-//! never panics, whatever the bytes. Whether AWS accepts it is the precheck's business. [`input`] finds certificates in
-//! text, [`chain`] decides which of several is meant, [`Issuer`] verifies signatures.
+//! A [`Certificate`] is exactly one well-formed DER certificate, with no trailing bytes. Parsing is one linear pass and
+//! never panics, whatever the bytes. Whether AWS accepts the certificate is for the precheck to decide. [`input`] finds
+//! certificates in text, [`chain`] decides which of several is meant, [`Issuer`] verifies signatures.
 
 pub mod chain;
 mod der;
@@ -60,16 +60,16 @@ pub struct Certificate {
     form: Irregularity,
 }
 
-/// What is unusual about how a certificate is written, though it can be read with certainty.
+/// Unusual encodings that do not make a certificate ambiguous.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Irregularity {
-    /// A date of the validity is written with an offset, without seconds or with a fraction (RFC 5280, 4.1.2.5 forbids it).
+    /// A validity date has a UTC offset, no seconds or a fraction of a second, which RFC 5280 (4.1.2.5) forbids.
     pub has_unusual_date: bool,
-    /// The signature algorithm has NULL parameters in the signed part and none beside it, or the other way round.
+    /// The signature algorithm has NULL parameters in the signed part and none next to the signature, or vice versa.
     pub algorithms_differ_in_null: bool,
 }
 
-/// Why no certificate could be read. The texts are for people and name no parser's concepts.
+/// Why a certificate could not be read. The messages are for users and contain no parser jargon.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CertificateError {
     /// The text has no block with the label CERTIFICATE.
@@ -78,48 +78,48 @@ pub enum CertificateError {
     /// The block is damaged.
     #[error("the block {0}")]
     Pem(#[from] pem::PemError),
-    /// The bytes are something else, which is recognised.
+    /// The bytes are a recognised format other than a certificate.
     #[error("it is {0}, not a certificate")]
     Is(InputKind),
-    /// The bytes do not begin as DER does.
+    /// The bytes do not start like DER.
     #[error("the decoded bytes are not a certificate")]
     NotDer,
     /// The bytes end before the certificate does.
-    #[error("the certificate is cut off: by its header it has {expected} bytes, only {found} are there")]
+    #[error("the certificate is cut off: its header announces {expected} bytes, but only {found} are present")]
     CutOff {
-        /// How many bytes the certificate has by its own header.
+        /// Length in bytes according to the certificate's own header.
         expected: usize,
-        /// How many there are.
+        /// Number of bytes present.
         found: usize,
     },
-    /// A part of it is damaged.
+    /// A part of the certificate is damaged.
     #[error("the certificate is damaged: its {part} {fault}")]
     Malformed {
-        /// The part.
+        /// The damaged part.
         part: CertificatePart,
         /// What is wrong with it.
         fault: PartFault,
     },
-    /// A date of the validity is none.
+    /// A validity date is not a date.
     #[error("the certificate is damaged: its validity has the date `{found}`, which is not a date")]
     Date {
-        /// The date, short and safe to print.
+        /// The date as found, truncated and safe to print.
         found: String,
     },
-    /// The certificate ends before its bytes do, and what follows is no padding.
+    /// Bytes follow the certificate that are not part of it.
     #[error("{bytes} bytes follow the certificate that do not belong to it")]
     TrailingData {
         /// How many bytes follow.
         bytes: usize,
     },
-    /// The signed part names another signature algorithm than the signature does (RFC 5280, 4.1.1.2: must be equal).
+    /// The signed part and the signature name different algorithms. RFC 5280 (4.1.1.2) requires them to be equal.
     #[error(
         "the certificate is damaged: its signature algorithm is {inside} in the signed part and {outside} outside of it"
     )]
     AlgorithmsDiffer {
         /// The algorithm inside the signed part.
         inside: SignatureAlgorithm,
-        /// The algorithm beside the signature.
+        /// The algorithm next to the signature.
         outside: SignatureAlgorithm,
     },
 }
@@ -128,7 +128,7 @@ impl Certificate {
     /// Reads a certificate from DER.
     ///
     /// # Errors
-    /// The bytes are no certificate, or more than one.
+    /// Fails if the bytes are not exactly one certificate.
     pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
         match Self::from_der_start(der)? {
             (certificate, 0) => Ok(certificate),
@@ -139,16 +139,16 @@ impl Certificate {
     /// Reads a certificate from the start of `der`, and returns how many bytes follow it.
     ///
     /// # Errors
-    /// The bytes do not start with a certificate.
+    /// Fails if the bytes do not start with a certificate.
     pub fn from_der_start(der: &[u8]) -> Result<(Self, usize), CertificateError> {
         let read = parse::parse(der).and_then(|(parts, rest)| Ok((Self::from_parts(&parts)?, rest.len())));
         read.map_err(|error| InputKind::of(der).map_or(error, CertificateError::Is))
     }
 
-    /// Reads the first CERTIFICATE block of a PEM text, strictly. [`input`] reads what people send.
+    /// Reads the first undamaged CERTIFICATE block of a PEM text. [`input`] is the lenient reader for what people send.
     ///
     /// # Errors
-    /// The text has no such block, or what the block holds is not exactly one certificate.
+    /// Fails if the text has no such block, or if the block does not hold exactly one certificate.
     pub fn from_pem(text: &str) -> Result<Self, CertificateError> {
         let block = pem::blocks(text).find(|block| block.kind == pem::BlockKind::Certificate && block.damage.is_none());
         Self::from_der(&block.ok_or(CertificateError::NoBlock)?.decode()?)
@@ -180,22 +180,22 @@ impl Certificate {
         })
     }
 
-    /// The id that AWS gives this certificate.
+    /// The id that AWS assigns to this certificate.
     pub fn id(&self) -> CertificateId {
         self.id
     }
 
-    /// The whole certificate.
+    /// The whole certificate, in DER.
     pub fn der(&self) -> &[u8] {
         &self.der
     }
 
-    /// The certificate as one canonical PEM block: 64 columns, LF, a line end after the last line.
+    /// The certificate as one canonical PEM block: 64 columns, LF line endings and a final newline.
     pub fn to_pem(&self) -> String {
         pem::encode(pem::CERTIFICATE, &self.der)
     }
 
-    /// What is unusual about how it is written.
+    /// What is unusual about the encoding.
     pub fn form(&self) -> Irregularity {
         self.form
     }
@@ -210,62 +210,63 @@ impl Certificate {
         &self.der[self.issuer.clone()]
     }
 
-    /// The subject's name for people: short, and safe to print.
+    /// The subject's name in readable form: short, and safe to print.
     pub fn subject(&self) -> String {
         name::printable(self.subject_der())
     }
 
-    /// The issuer's name for people: short, and safe to print.
+    /// The issuer's name in readable form: short, and safe to print.
     pub fn issuer(&self) -> String {
         name::printable(self.issuer_der())
     }
 
-    /// The common names in the subject as they stand there, however they are encoded; none where one cannot be read.
+    /// The subject's common names, decoded from any string type. A common name that cannot be decoded is omitted.
     pub fn common_names(&self) -> Vec<String> {
         name::common_names(self.subject_der())
     }
 
-    /// Says whether the subject has no attribute at all.
+    /// Returns whether the subject has no attributes.
     pub fn is_nameless(&self) -> bool {
         name::is_empty(self.subject_der())
     }
 
-    /// The subject's name as it is compared: equal for names that RFC 5280 (7.1) calls one.
+    /// The subject's name, normalised for comparison: equal for names that are equal by RFC 5280 (7.1).
     pub fn subject_key(&self) -> NameKey {
         name::key(self.subject_der())
     }
 
-    /// The issuer's name as it is compared.
+    /// The issuer's name, normalised for comparison.
     pub fn issuer_key(&self) -> NameKey {
         name::key(self.issuer_der())
     }
 
-    /// Says whether issuer and subject have one name: then it was signed by its own key, or by another of that name.
+    /// Returns whether issuer and subject have the same name: it was signed by its own key, or by another key of that
+    /// name.
     pub fn is_self_issued(&self) -> bool {
         self.names_as_issuer(self)
     }
 
-    /// Says whether it issued itself, by its names and, where there are any, its key ids.
+    /// Returns whether the certificate issued itself, according to its names and its key ids, if any.
     pub fn is_issued_by_itself(&self) -> bool {
         self.is_self_issued() && self.has_one_key_id()
     }
 
-    /// Says whether the key ids, as far as there are any, let its own key have signed it.
+    /// Returns whether the key ids, if any, are consistent with the certificate being signed by its own key.
     fn has_one_key_id(&self) -> bool {
         self.authority_key_id().is_none_or(|issuer| self.subject_key_id() == Some(issuer))
     }
 
-    /// Says whether the issuer's name is the subject of `ca`, as RFC 5280 (7.1) compares names.
+    /// Returns whether the issuer's name is the subject of `ca`, comparing names as RFC 5280 (7.1) does.
     pub fn names_as_issuer(&self, ca: &Certificate) -> bool {
         self.issuer_der() == ca.subject_der() || self.issuer_key() == ca.subject_key()
     }
 
-    /// The X.509 version as people count it: 1, 2 or 3; hostile certificates claim others.
+    /// The X.509 version: 1, 2 or 3. Hostile certificates claim others.
     pub fn version(&self) -> u32 {
         self.version
     }
 
-    /// The serial number, big-endian, as it stands in the DER.
+    /// The serial number: the big-endian bytes in the DER.
     pub fn serial(&self) -> &[u8] {
         &self.serial
     }
@@ -290,48 +291,50 @@ impl Certificate {
         &self.signature_algorithm
     }
 
-    /// Says whether basicConstraints has CA:true.
+    /// Returns whether basicConstraints has CA:true.
     pub fn is_ca(&self) -> bool {
         self.extensions.is_ca
     }
 
-    /// Says whether it may be a CA's: it says so, it may sign certificates, or its own key signed it, as old roots are
-    /// that cannot say so.
+    /// Returns whether this may be a CA certificate: basicConstraints says CA:true, the key usage allows signing
+    /// certificates, or its own key signed it, as with old roots that have no basicConstraints.
     pub fn may_be_a_ca(&self) -> bool {
         self.is_ca() || self.extensions.is_for_certificates() || self.is_signed_by_itself()
     }
 
-    /// The issuer's name, unless its own key signed it. A signature that cannot be verified here counts as its own.
+    /// The issuer's name, unless its own key signed the certificate. If the certificate issued itself, a signature that
+    /// cannot be verified here counts as its own.
     pub fn other_issuer(&self) -> Option<NameKey> {
         (!self.is_signed_by_itself()).then(|| self.issuer_key())
     }
 
-    /// Costs a signature check where issuer and subject have one name, and nothing elsewhere.
+    /// Costs a signature check if the certificate issued itself by name, and nothing otherwise.
     fn is_signed_by_itself(&self) -> bool {
         self.is_issued_by_itself() && Issuer::of_any(self.clone()).verify(self) != Verification::Bad
     }
 
-    /// The key id that the issuer gave the subject's key.
+    /// The subject key identifier: the id that the issuer assigned to the subject's key.
     pub fn subject_key_id(&self) -> Option<&[u8]> {
         self.extensions.subject_key_id.as_deref()
     }
 
-    /// The key id of the issuer's key.
+    /// The authority key identifier: the id of the issuer's key.
     pub fn authority_key_id(&self) -> Option<&[u8]> {
         self.extensions.authority_key_id.as_deref()
     }
 
-    /// Says whether the key may sign, as a TLS handshake makes it: no key usage, or digitalSignature in it.
+    /// Returns whether the key may sign a TLS handshake: there is no key usage, or it includes digitalSignature.
     pub fn may_sign(&self) -> bool {
         self.extensions.is_for(KeyUsage::digital_signature)
     }
 
-    /// Says whether the key may sign certificates: no key usage, or keyCertSign in it.
+    /// Returns whether the key may sign certificates: there is no key usage, or it includes keyCertSign.
     pub fn may_sign_certificates(&self) -> bool {
         self.extensions.is_for(KeyUsage::key_cert_sign)
     }
 
-    /// Says whether the key may log a TLS client in: no extended key usage, or clientAuth or any in it.
+    /// Returns whether the key may authenticate a TLS client: there is no extended key usage, or it includes clientAuth
+    /// or any.
     pub fn may_authenticate_a_client(&self) -> bool {
         self.extensions.may_authenticate_a_client
     }
@@ -345,8 +348,8 @@ impl Certificate {
     }
 }
 
-/// Compares the algorithm that the signature covers with the one beside it, which is not protected. Returns whether they
-/// differ, in NULL parameters only.
+/// Compares the algorithm that the signature covers with the unprotected one next to the signature. Returns whether
+/// they differ, which is allowed in NULL parameters only.
 fn check_algorithms(parts: &ParsedParts<'_>, outside: &SignatureAlgorithm) -> Result<bool, CertificateError> {
     let (inner, outer) = (parts.inner_algorithm, parts.outer_algorithm);
     if inner.raw == outer.raw {

@@ -1,18 +1,19 @@
-//! Counts, rates and spans of time as people read them.
+//! Formats counts, rates and durations for display.
 //!
-//! Everything that prints a span uses [`span`]: commands, errors, findings and log lines. Settings keep their own syntax
-//! (`config::units`), which a settings file must be able to hold. Pure: no clock, no I/O.
+//! Everything that prints a duration uses [`span`]: commands, errors, findings and log lines. Settings have their own
+//! syntax (`config::units`), which must be valid in a settings file. Pure: no clock, no I/O.
 
 use std::time::Duration;
 
-/// Significant digits of a rate: a measured rate is no more exact.
+/// Significant digits of a rate: a measured rate is no more precise.
 const DIGITS: i32 = 3;
 
-/// The units of a span, the largest first: seconds, singular, plural.
+/// The units of a duration, largest first: seconds, singular, plural.
 const UNITS: [(u64, &str, &str); 5] =
     [(365 * 86_400, "year", "years"), (86_400, "day", "days"), (3_600, "h", "h"), (60, "min", "min"), (1, "s", "s")];
 
-/// A span in its largest unit and the next one: `1 day 3 h`, `5 min 10 s`, `25 s`, `1.2 s`, `820 ms`. The rest is cut off.
+/// Formats a duration in its largest unit and the next one: `1 day 3 h`, `5 min 10 s`, `25 s`, `1.2 s`, `820 ms`. The
+/// rest is truncated.
 pub fn span(time: Duration) -> String {
     let (seconds, millis) = (time.as_secs(), time.subsec_millis());
     match (seconds, millis) {
@@ -24,7 +25,7 @@ pub fn span(time: Duration) -> String {
     }
 }
 
-/// A span of whole seconds.
+/// Formats a duration of whole seconds.
 fn whole(seconds: u64) -> String {
     let largest = UNITS.iter().position(|(unit, ..)| seconds >= *unit).unwrap_or(UNITS.len() - 1);
     let mut rest = seconds;
@@ -54,18 +55,18 @@ pub fn grouped(n: u64) -> String {
     grouped
 }
 
-/// A count with its noun: `1 batch`, `2 batches`, `12,000 rows`.
+/// Formats a count with its noun: `1 batch`, `2 batches`, `12,000 rows`.
 pub fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(n), if n == 1 { one } else { many })
 }
 
-/// A text from outside, without the characters that could control a terminal.
+/// Replaces the characters of an untrusted text that could control a terminal.
 pub fn printable(text: &str) -> String {
     let is_plain = |c: char| matches!(c, ' '..='~') || c.is_alphanumeric();
     text.chars().map(|c| if is_plain(c) { c } else { '\u{fffd}' }).collect()
 }
 
-/// A rate with at most three significant digits, for a field of a log line.
+/// Rounds a rate to at most three significant digits, for a field of a log line.
 pub fn rounded(rate: f64) -> f64 {
     if rate == 0.0 || !rate.is_finite() {
         return rate;
@@ -78,7 +79,7 @@ pub fn rounded(rate: f64) -> f64 {
     if decimals >= 0 { (rate * power).round() / power } else { (rate / power).round() * power }
 }
 
-/// A rate with at most three significant digits: `9.3`, `14.9`, `200`.
+/// Formats a rate with at most three significant digits: `9.3`, `14.9`, `200`.
 pub fn rate(rate: f64) -> String {
     rounded(rate).to_string()
 }

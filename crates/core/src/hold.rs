@@ -1,8 +1,8 @@
-//! What parked jobs wait for: an issuer that is not active, a batch that fails as a whole, a target that takes nothing or
-//! has more work than it can start.
+//! Holds: what parked jobs wait for, such as an issuer that is not active, a batch that fails as a whole, or a target
+//! that denies every call or has more work than it can start.
 //!
-//! A hold is known by its key everywhere: in memory, in the ledger, in logs. What it means to people is its [`Notice`]. Pure:
-//! no I/O, no clock.
+//! A hold is identified by its key everywhere: in memory, in the ledger, in logs. Its [`Notice`] explains it to an
+//! operator. Pure: no I/O, no clock.
 
 mod notice;
 
@@ -16,87 +16,88 @@ use crate::job::{Name, Operation};
 
 pub use notice::Notice;
 
-/// Names one hold, for example `issuer:default:5f3c...` or `batch:line7`.
+/// Identifies one hold, for example `issuer:default:5f3c...` or `batch:line7`.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct HoldKey(String);
 
-/// What sort of thing is held.
+/// What kind of thing is held.
 #[derive(Clone, Copy, Debug, Eq, IntoStaticStr, PartialEq, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum HoldKind {
     /// The certificates of one issuer: its CA is not registered, or not active.
     Issuer,
-    /// One batch: nearly all of it fails for one reason.
+    /// One batch: nearly all of its jobs fail for the same reason.
     Batch,
-    /// One of several targets: it denies or fails every call.
+    /// One of several targets: every call to it is denied or fails.
     Target,
-    /// One of several targets: it has more work than it can start, and others have none.
+    /// One of several targets: it has more work than it can start, while others have none.
     Busy,
-    /// Everything, a target or a batch: somebody paused it.
+    /// Everything, a target or a batch: an operator paused it.
     Pause,
-    /// Nothing: what people asked to be sent again waits to be sent.
+    /// Nothing: the jobs that a replay selected wait to be resent.
     Replay,
 }
 
 impl HoldKey {
-    /// The certificates of one issuer for one target; the key is [`crate::precheck::CheckedCertificate::issuer_key`].
+    /// Holds the certificates of one issuer for one target; the key is
+    /// [`crate::precheck::CheckedCertificate::issuer_key`].
     pub fn issuer(target: &Name, issuer_key: [u8; 32]) -> Self {
         Self(format!("issuer:{target}:{}", hex::encode(issuer_key)))
     }
 
-    /// One batch.
+    /// Holds one batch.
     pub fn batch(batch: &Name) -> Self {
         Self(format!("batch:{batch}"))
     }
 
-    /// One target's operation.
+    /// Holds one target's operation.
     pub fn target(target: &Name, operation: Operation) -> Self {
         Self(format!("target:{target}:{operation}"))
     }
 
-    /// The jobs that one target's operation cannot start soon.
+    /// Holds the jobs that one target's operation cannot start soon.
     pub fn busy(target: &Name, operation: Operation) -> Self {
         Self(format!("busy:{target}:{operation}"))
     }
 
-    /// Everything, because somebody paused it.
+    /// Holds everything, because an operator paused it.
     pub fn pause_all() -> Self {
         Self("pause:all".to_owned())
     }
 
-    /// One target, because somebody paused it.
+    /// Holds one target, because an operator paused it.
     pub fn pause_target(target: &Name) -> Self {
         Self(format!("pause:target:{target}"))
     }
 
-    /// One batch, because somebody paused it.
+    /// Holds one batch, because an operator paused it.
     pub fn pause_batch(batch: &Name) -> Self {
         Self(format!("pause:batch:{batch}"))
     }
 
-    /// What a replay chose.
+    /// Holds the jobs that a replay selected until they are resent.
     pub fn replay(number: i64) -> Self {
         Self(format!("replay:{number}"))
     }
 
-    /// Takes a key as the ledger holds it.
+    /// Wraps a key read from the ledger.
     pub fn read(text: String) -> Self {
         Self(text)
     }
 
-    /// The number of the replay whose jobs it is, where it is one's.
+    /// The number of the replay, if the hold is a replay's.
     pub fn replay_number(&self) -> Option<i64> {
         self.0.strip_prefix("replay:")?.parse().ok()
     }
 
-    /// The target that somebody paused, where it is that.
+    /// The paused target, if the hold is the pause of a target.
     pub fn paused_target(&self) -> Option<&str> {
         self.0.strip_prefix("pause:target:")
     }
 
-    /// The target of a hold on an issuer; none for any other hold.
+    /// The target of a hold on an issuer; `None` for any other hold.
     pub fn issuer_target(&self) -> Option<&str> {
-        // A target's name may contain colons, the hash behind it does not.
+        // A target's name may contain colons; the hash after it does not.
         Some(self.0.strip_prefix("issuer:")?.rsplit_once(':')?.0)
     }
 
@@ -105,7 +106,7 @@ impl HoldKey {
         &self.0
     }
 
-    /// What sort of thing is held; none for what a newer version holds.
+    /// What kind of thing is held; `None` for a kind that only a newer version knows.
     pub fn kind(&self) -> Option<HoldKind> {
         let word = self.0.split(':').next()?;
         HoldKind::VARIANTS.iter().copied().find(|&kind| <&str>::from(kind) == word)
@@ -121,24 +122,24 @@ impl fmt::Display for HoldKey {
 /// Why a job is parked.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Parking {
-    /// What it waits for.
+    /// The hold that the job waits for.
     pub hold: HoldKey,
-    /// What this worker found; none where it met a hold that the ledger had.
+    /// What this worker found; `None` if the hold was already in the ledger.
     pub opening: Option<Opening>,
 }
 
-/// A worker's finding that something is to be held.
+/// A worker's finding that something must be held.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Opening {
-    /// The certificate whose call told; two different ones close the hold for all others.
+    /// The certificate whose call showed it. Two different witnesses close the hold for all other jobs.
     pub witness: Option<CertificateId>,
-    /// Closes the hold for all others at once, without a second witness.
+    /// Closes the hold for all other jobs at once, without a second witness.
     pub is_closed: bool,
-    /// The subject of the CA, for people: of a hold on an issuer only.
+    /// The subject of the CA, for display; only for a hold on an issuer.
     pub subject: Option<String>,
-    /// What was found, for people.
+    /// What was found, as text for an operator.
     pub reason: String,
-    /// How often one job is let through to see whether it is over.
+    /// How often one job is sent as a probe.
     pub probe_every: Duration,
 }
 

@@ -1,7 +1,7 @@
-//! The job message, version 1: one certificate a message, in AWS's own spelling.
+//! The job message, version 1: one certificate per message, with AWS's own field names.
 //!
-//! [`Job::parse`] is the only reader and [`Job::to_body`] the only writer. A body that is no job is an error with a
-//! closed [`ParseError::code`], never a panic. Pure: no I/O, no clock.
+//! [`Job::parse`] is the only reader and [`Job::to_body`] the only writer. A body that is not a job is an error with a
+//! [`ParseError::code`] from a closed set, never a panic. Pure: no I/O, no clock.
 
 mod authority;
 mod batch_size;
@@ -26,32 +26,32 @@ pub use name::{NAME_MAX, Name, NameError};
 pub use request::{CertificateStatus, Operation, RegisterCertificate, RegisterCertificateWithoutCa, Request};
 pub use wrapper::Wrapper;
 
-/// The batch of jobs that name none.
+/// The batch of jobs that do not name one.
 pub const UNBATCHED: &str = "unbatched";
 
-/// The target of jobs that name none.
+/// The target of jobs that do not name one.
 pub const DEFAULT_TARGET: &str = "default";
 
-/// One certificate to be registered.
+/// One certificate to register.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Job {
-    /// What the job is counted under.
+    /// The batch that the job is counted in.
     pub batch: Name,
     /// How many distinct certificates the producer will send in this batch; at most [`BATCH_SIZE_MAX`].
     pub batch_size: Option<u64>,
     /// The factory line.
     pub source: Option<Name>,
-    /// The line's own name for the device.
+    /// The factory line's own name for the device.
     pub reference: Option<Name>,
-    /// The account and region, by its name in the configuration.
+    /// The target (an account and region), by its name in the configuration.
     pub target: Name,
-    /// Skips the look-up of known certificates, so that AWS itself answers.
+    /// Skips the lookup of known certificates, so that AWS is asked.
     pub verify: bool,
     /// The fields of the call.
     pub request: Request,
 }
 
-/// A message of the queue: one certificate to be registered.
+/// A queue message: one certificate to register.
 #[derive(Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(title = "Muster job, version 1")]
@@ -59,41 +59,41 @@ struct Message<R> {
     /// The version of the message: 1.
     #[schemars(range(min = VERSION, max = VERSION))]
     version: u32,
-    /// The AWS call.
+    /// The AWS call to make.
     operation: Operation,
-    /// What the job is counted under; `unbatched` where there is none.
+    /// The batch that the job is counted in. Default: `unbatched`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     batch: Option<Name>,
-    /// How many distinct certificates the producer will send in this batch; the greatest number announced counts.
+    /// How many distinct certificates the producer will send in this batch. The largest number announced counts.
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "batch_size::read")]
     #[schemars(range(max = BATCH_SIZE_MAX))]
     batch_size: Option<u64>,
     /// The factory line.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     source: Option<Name>,
-    /// The line's own name for the device.
+    /// The factory line's own name for the device.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none", default)]
     reference: Option<Name>,
-    /// The account and region, by its name in Muster's settings; `default` where there is none.
+    /// The target (an account and region), by its name in Muster's settings. Default: `default`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     target: Option<Name>,
-    /// Has AWS asked even where the ledger knows the certificate.
+    /// Asks AWS even if the ledger already has the certificate. Default: false.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     verify: bool,
-    /// The fields of the AWS call, in AWS's spelling.
+    /// The fields of the AWS call, with AWS's own names.
     request: R,
 }
 
 impl Job {
-    /// The AWS call that it asks for.
+    /// The AWS call that the job asks for.
     pub fn operation(&self) -> Operation {
         self.request.operation()
     }
 
-    /// Reads a message body, with or without a byte order mark in front.
+    /// Parses a message body, with or without a byte order mark in front.
     ///
     /// # Errors
-    /// A [`ParseError`] says why the body is no job; its text never repeats a value of the body.
+    /// A [`ParseError`] says why the body is not a job. Its text never repeats a value from the body.
     pub fn parse(body: &str) -> Result<Self, ParseError> {
         let body = body.strip_prefix('\u{feff}').unwrap_or(body);
         let message: Message<&RawValue> = json::object(body).map_err(|e| classify(body, &e))?;
@@ -126,11 +126,12 @@ impl Job {
             request: &self.request,
         };
         let body = serde_json::to_string(&message).expect("strings and numbers always become JSON");
-        // SQS takes the characters of XML 1.0 only; of those that JSON leaves as they are, it refuses these two.
+        // SQS accepts only the characters of XML 1.0. Of the characters that JSON does not escape, it refuses these
+        // two.
         body.replace('\u{fffe}', r"\ufffe").replace('\u{ffff}', r"\uffff")
     }
 
-    /// The JSON Schema of the message; `docs/job.schema.json` holds it for lines that write their own.
+    /// The JSON Schema of the message. `docs/job.schema.json` publishes it for producers that write their own messages.
     pub fn schema() -> Schema {
         let mut schema = schemars::schema_for!(Message<Request>);
         // Which fields `request` may have depends on the operation.
@@ -201,7 +202,7 @@ mod tests {
         assert_eq!(Job::parse(&job.to_body()).unwrap(), job);
     }
 
-    /// `UPDATE=1 cargo test schema` writes the file anew.
+    /// `UPDATE=1 cargo test schema` rewrites the file.
     #[test]
     fn the_schema_is_the_one_that_is_published() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/job.schema.json");

@@ -1,7 +1,7 @@
-//! How a job ended, or how one attempt of it went.
+//! Outcomes of jobs, and the attempts that led to them.
 //!
-//! Every end has a [`Status`], a [`Code`] from one closed set (database column, metric label and log field are the same
-//! word) and a free `detail` for people. Pure: no I/O, no clock.
+//! Every outcome has a [`Status`], a [`Code`] from one closed set (the database column, the metric label and the log
+//! field are the same word) and a free-text `detail`. Pure: no I/O, no clock.
 
 pub mod known;
 
@@ -16,28 +16,29 @@ use crate::job::CertificateStatus;
 /// Most attempts that an outcome and a row of the ledger keep: enough to see a pattern, small enough for millions of rows.
 pub const ATTEMPTS_KEPT: usize = 10;
 
-/// How a job ended.
+/// The status of a job.
 #[derive(Clone, Copy, Debug, Display, EnumString, Eq, Hash, IntoStaticStr, PartialEq, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Status {
-    /// AWS took the certificate.
+    /// AWS registered the certificate.
     Registered,
-    /// The certificate was there before.
+    /// The certificate was already registered.
     AlreadyRegistered,
-    /// The precheck found why AWS would refuse it; no call was spent.
+    /// The precheck found why AWS would refuse the certificate; no call was made.
     Rejected,
     /// AWS refused this certificate for good.
     Refused,
-    /// Transient trouble outlasted the attempt budget; it can be sent again.
+    /// Transient errors used up the attempt budget; the job can be resent.
     Exhausted,
-    /// Not an end: the job waits in the ledger for what an operator or AWS must mend, and is then sent again.
+    /// Not final: the job waits in the ledger until an operator or AWS fixes the cause, and is then resent.
     Parked,
-    /// It was in, and AWS holds it no more: somebody deleted it there.
+    /// The certificate was registered, and AWS no longer has it: it was deleted there.
     Gone,
 }
 
 impl Status {
-    /// Says which of two ends of one certificate stays: the higher rank, and between ends of rank 1 the later one.
+    /// Decides which of two outcomes of one certificate is kept: the higher rank or, if both have rank 1, the later
+    /// one.
     pub fn rank(self) -> u8 {
         match self {
             Self::Registered => 3,
@@ -46,18 +47,18 @@ impl Status {
         }
     }
 
-    /// Says whether AWS holds the certificate.
+    /// Returns whether AWS has the certificate.
     pub fn is_success(self) -> bool {
         self.rank() > 1
     }
 
-    /// Says whether nothing more comes unless somebody asks for it.
+    /// Returns whether the status is final: nothing more happens unless an operator asks for it.
     pub fn is_end(self) -> bool {
         self != Self::Parked
     }
 }
 
-/// Why a job ended as it did: the closed set behind the database column, the metric label and the log field.
+/// The reason for an outcome: the closed set behind the database column, the metric label and the log field.
 #[derive(
     Clone,
     Copy,
@@ -78,23 +79,24 @@ impl Status {
 #[strum(serialize_all = "snake_case")]
 pub enum Code {
     // registered
-    /// AWS answered with the id that we expected.
+    /// AWS returned the expected id.
     Ok,
-    /// AWS said that the certificate is there after an attempt of this process whose answer was lost.
+    /// AWS reported that the certificate exists, after an attempt of this process whose response was lost.
     AnswerLost,
 
     // already_registered
-    /// Our own ledger knows it for this account and region; no call was spent.
+    /// The ledger already has the certificate for this account and region; no call was made.
     Known,
-    /// AWS said that it is there.
+    /// AWS reported that the certificate exists.
     Exists,
-    /// AWS said that it is there, and the message had been delivered before: probably ours, before a crash.
+    /// AWS reported that the certificate exists, and the message had been delivered before: Muster probably registered
+    /// it before a crash.
     Redelivered,
 
     // rejected
     /// No certificate can be read from the text.
     NotACertificate,
-    /// The PEM text is longer than AWS takes.
+    /// The PEM text is longer than AWS accepts.
     PemTooLong,
     /// The text holds a private key.
     PrivateKey,
@@ -104,17 +106,17 @@ pub enum Code {
     MalformedCertificate,
     /// Bytes follow the certificate inside its PEM block.
     TrailingData,
-    /// Several certificates, and the first is not the leaf.
+    /// There are several certificates, and not exactly one of them is meant.
     SeveralCertificates,
     /// The certificate's validity has ended.
     Expired,
-    /// The certificate's validity has not begun (only where the policy rejects that).
+    /// The certificate's validity has not begun (only if the policy rejects that).
     NotYetValid,
-    /// The key is shorter than AWS takes.
+    /// The key is shorter than AWS accepts.
     KeyTooSmall,
-    /// The key's algorithm or curve is none that AWS takes.
+    /// AWS does not accept the key's algorithm or curve.
     KeyUnsupported,
-    /// The signature algorithm is none that AWS takes.
+    /// AWS does not accept the signature algorithm.
     SignatureAlgorithmUnsupported,
     /// The CA certificate of the job cannot be read.
     CaUnreadable,
@@ -124,15 +126,15 @@ pub enum Code {
     IssuerMismatch,
     /// The signature does not verify under the CA's key.
     SignatureInvalid,
-    /// The wanted status is none that a registration can set.
+    /// A registration cannot set the wanted status.
     StatusUnusable,
-    /// A field of the call breaks a rule of AWS's: its length, its form or what stands beside it.
+    /// A field of the call breaks an AWS rule: about its length, its format or the fields next to it.
     ParameterInvalid,
-    /// Mode DEFAULT has no verification certificate.
+    /// Mode DEFAULT was requested without a verification certificate.
     VerificationMissing,
-    /// Mode `SNI_ONLY` has a verification certificate.
+    /// Mode `SNI_ONLY` was requested with a verification certificate.
     VerificationUnexpected,
-    /// The verification certificate is none that AWS takes.
+    /// AWS does not accept the verification certificate.
     VerificationInvalid,
     /// The CA did not sign the verification certificate.
     VerificationNotSigned,
@@ -144,21 +146,22 @@ pub enum Code {
     CertificateValidation,
     /// `CertificateConflictException`: several registered CAs share the issuer's name.
     CertificateConflict,
-    /// `CertificateStateException` where AWS looks for no CA.
+    /// `CertificateStateException` from a call for which AWS does not look for a CA.
     CertificateState,
-    /// `RegistrationCodeValidationException`: the verification certificate does not name the account's registration code.
+    /// `RegistrationCodeValidationException`: the verification certificate does not name the account's registration
+    /// code.
     RegistrationCode,
-    /// `ResourceNotFoundException`: the role or the template is not there.
+    /// `ResourceNotFoundException`: the role or the template does not exist.
     ResourceNotFound,
     /// `InvalidRequestException`.
     InvalidRequest,
-    /// AWS answered with an id that is not the SHA-256 of the certificate.
+    /// AWS returned an id that is not the SHA-256 of the certificate.
     IdMismatch,
 
     // exhausted
     /// `ServiceUnavailableException` or `InternalFailureException`, too often.
     ServerError,
-    /// No answer in time, too often.
+    /// No response in time, too often.
     Timeout,
     /// The connection failed, too often.
     Transport,
@@ -168,19 +171,19 @@ pub enum Code {
     UnknownError,
 
     // parked
-    /// `CertificateStateException`: the issuing CA is not registered or not active. An operator can mend that.
+    /// `CertificateStateException`: the issuing CA is not registered or not active. An operator can fix that.
     IssuerInactive,
-    /// Nearly all of the batch fails for one reason.
+    /// Nearly all of the batch fails for the same reason.
     BatchFailing,
-    /// The target denies or fails every call, while others work.
+    /// Every call to the target is denied or fails, while other targets work.
     TargetUnavailable,
-    /// The target has more work than it can start, while others lack some: the job made room for theirs.
+    /// The target has more work than it can start, while other targets are underfed: the job made room for theirs.
     TargetBusy,
-    /// Somebody paused the target or the batch.
+    /// An operator paused the target or the batch.
     Paused,
 
     // gone
-    /// It was registered, and a reconciliation did not find it at AWS any more.
+    /// The certificate was registered, and a reconciliation no longer found it in AWS.
     Deleted,
 }
 
@@ -233,7 +236,7 @@ impl Code {
     }
 }
 
-/// One call to AWS, as the ledger keeps it.
+/// One call to AWS, as the ledger records it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Attempt {
     /// When the call began.
@@ -241,29 +244,29 @@ pub struct Attempt {
     pub at: OffsetDateTime,
     /// AWS's error code, or `ok`, `timeout`, `transport`.
     pub result: String,
-    /// AWS's request id, where an answer came.
+    /// AWS's request id, if there was a response.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub request_id: Option<String>,
     /// How long the call took, in milliseconds.
     pub ms: u64,
 }
 
-/// How one job ended.
+/// The outcome of one job.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Why it ended so; its status follows.
+    /// The reason; the status follows from it.
     pub code: Code,
-    /// What a person needs beyond the code.
+    /// What an operator needs to know beyond the code.
     pub detail: Option<String>,
-    /// The certificate's id, or the SHA-256 of the PEM text where no certificate can be read.
+    /// The certificate's id, or the SHA-256 of the PEM text if no certificate can be read.
     pub subject: [u8; 32],
-    /// The certificate's id, where one can be read.
+    /// The certificate's id, if one can be read.
     pub certificate_id: Option<CertificateId>,
-    /// The certificate's status at AWS, when it was we who set it.
+    /// The certificate's status in AWS, if Muster set it.
     pub known_status: Option<CertificateStatus>,
-    /// The last calls that were made for it, oldest first.
+    /// The last calls made for the job, oldest first.
     pub attempts: Vec<Attempt>,
-    /// How many calls were made for it.
+    /// How many calls were made for the job.
     pub n_attempts: usize,
     /// What a parked job waits for.
     pub parking: Option<Parking>,

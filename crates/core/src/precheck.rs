@@ -1,9 +1,9 @@
-//! Finds, before a call is spent, why AWS would refuse a certificate.
+//! Finds out, before a call is made, why AWS would refuse a certificate.
 //!
-//! Only what AWS documents or what somebody measured rejects; what is merely believed warns and forwards. A
-//! [`CheckedCertificate`] can be made here only, so nothing unchecked reaches AWS. Pure: no I/O, no clock; no input
-//! panics, and the work is bounded by [`PEM_CHARS_MAX`] whatever the input is. It builds no chains and asks nobody
-//! about revocation.
+//! A certificate is rejected only for a reason that AWS documents or that was measured. For a reason that is merely
+//! assumed, it is forwarded with a warning. Only this module can create a [`CheckedCertificate`], so nothing unchecked
+//! reaches AWS. Pure: no I/O, no clock. No input causes a panic, and [`PEM_CHARS_MAX`] bounds the work for any input.
+//! It does not build chains or check revocation.
 
 mod authority;
 mod checked;
@@ -35,20 +35,20 @@ pub use parameter::ParameterError;
 pub use rejection::Rejection;
 pub use warning::Warning;
 
-/// Most characters that AWS takes in a PEM field, and most that are looked at here.
+/// Maximum number of characters that AWS accepts in a PEM field, and that are examined here.
 pub const PEM_CHARS_MAX: usize = 65_536;
 
-/// Fewest bits of an RSA key that AWS takes.
+/// Minimum size in bits of an RSA key that AWS accepts.
 pub const RSA_BITS_MIN: usize = 2048;
 
-/// The judge of certificates: a policy and the CAs that it knows. Shared by all workers.
+/// Checks certificates by a policy and the CAs that it knows. Shared by all workers.
 pub struct Precheck {
     policy: Policy,
     known: KnownCas,
     given: GivenCas,
 }
 
-/// What to do where AWS's own behaviour is not documented.
+/// What to do if AWS's own behaviour is not documented.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Policy {
@@ -68,27 +68,27 @@ pub enum NotYetValid {
     Reject,
 }
 
-/// What the precheck says about one job.
+/// The result of the precheck of one job.
 #[derive(Debug)]
 pub struct Verdict {
-    /// The certificate's id, or the SHA-256 of the PEM text where no certificate can be read.
+    /// The certificate's id, or the SHA-256 of the PEM text if no certificate can be read.
     pub subject: [u8; 32],
-    /// The certificate's id, where one can be read, rejected or not.
+    /// The certificate's id, if one can be read, rejected or not.
     pub certificate_id: Option<CertificateId>,
-    /// What may be sent to AWS, or why nothing may.
+    /// What may be sent to AWS, or why nothing may be sent.
     pub result: Result<CheckedCertificate, Rejection>,
     /// What looks wrong but may not matter to AWS, in the order in which it was found.
     pub warnings: Vec<Warning>,
 }
 
 impl Precheck {
-    /// Makes a precheck that knows these CAs beside those that jobs carry.
+    /// Creates a precheck that knows these CAs in addition to those that jobs carry.
     pub fn new(policy: Policy, known: impl IntoIterator<Item = Issuer>) -> Self {
         Self { policy, known: KnownCas::new(known), given: GivenCas::default() }
     }
 
-    /// Judges the request of one job as of `now`. A CA's proof is held against the account's registration code, where
-    /// that is given.
+    /// Checks the request of one job as of `now`. The verification certificate of a CA is checked against the account's
+    /// registration code, if that is given.
     pub fn check(&self, request: &Request, now: OffsetDateTime, registration_code: Option<&str>) -> Verdict {
         let field = if request.operation().is_of_ca() { Field::CaCertificate } else { Field::CertificatePem };
         let (found, certificate_id) = match FoundCertificate::read(field, request.pem()) {
@@ -131,10 +131,10 @@ impl Precheck {
     }
 }
 
-/// Most texts of a request that are looked into for private keys in an encoding: AWS takes 50 tags.
+/// Maximum number of texts in a request that are searched for encoded private keys: AWS accepts 50 tags.
 const LOOKED_INTO_MAX: usize = 128;
 
-/// Refuses texts with private keys. Certificates are not looked into: what is in one is public.
+/// Refuses texts with private keys. Certificates are not searched: their contents are public.
 fn refuse_private_keys<'a>(fields: impl IntoIterator<Item = (Field, Option<&'a String>)>) -> Result<(), Rejection> {
     let holds_key = |n: usize, text: &str| {
         pem::holds_private_key(text) || n < LOOKED_INTO_MAX && pem::hides_private_key_beside(text)
@@ -145,7 +145,7 @@ fn refuse_private_keys<'a>(fields: impl IntoIterator<Item = (Field, Option<&'a S
 }
 
 fn refuse_too_long(field: Field, text: &str) -> Result<(), Rejection> {
-    // Bytes are counted first: they are known, and never fewer than the characters.
+    // The bytes are compared first: their number is known, and never less than that of the characters.
     if text.len() <= PEM_CHARS_MAX {
         return Ok(());
     }
@@ -155,7 +155,8 @@ fn refuse_too_long(field: Field, text: &str) -> Result<(), Rejection> {
     }
 }
 
-/// One line as long as AWS takes becomes longer when it is broken into lines.
+/// Refuses a certificate whose canonical PEM is too long. A single line that AWS would accept becomes longer when it is
+/// broken into lines.
 fn refuse_canonical_too_long(field: Field, certificate: &Certificate) -> Result<(), Rejection> {
     match pem::encoded_chars(pem::CERTIFICATE, certificate.der().len()) {
         0..=PEM_CHARS_MAX => Ok(()),
@@ -163,18 +164,18 @@ fn refuse_canonical_too_long(field: Field, certificate: &Certificate) -> Result<
     }
 }
 
-/// AWS documents RSA of at least 2,048 bits and the three curves.
+/// Refuses other keys than AWS documents: RSA of at least 2,048 bits and the three curves.
 fn refuse_key(key: &Key) -> Result<(), Rejection> {
     match key {
         Key::Rsa { bits } if *bits < RSA_BITS_MIN => Err(Rejection::KeyTooSmall { bits: *bits }),
-        // Of a curve that is written out only the size is known here, and not what AWS thinks of it.
+        // Of explicit curve parameters only the size is known here, and not what AWS does with them.
         Key::ExplicitEc { bits: 256 | 384 | 521 } | Key::Rsa { .. } | Key::Ec { .. } => Ok(()),
         Key::ExplicitEc { .. } => Err(Rejection::KeyUnsupported { found: key.to_string() }),
         Key::Other { oid } => Err(Rejection::KeyUnsupported { found: oid.clone() }),
     }
 }
 
-/// Whatever has a variant of its own stands in AWS's list.
+/// Refuses algorithms that are not in AWS's list. Every algorithm with its own variant is in it.
 fn refuse_signature_algorithm(algorithm: &SignatureAlgorithm) -> Result<(), Rejection> {
     match algorithm {
         SignatureAlgorithm::Other(found) => Err(Rejection::SignatureAlgorithmUnsupported { found: found.clone() }),

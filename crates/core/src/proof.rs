@@ -1,7 +1,7 @@
-//! Proves to AWS that one holds a CA's key: makes the verification certificate that mode DEFAULT asks for.
+//! Proves possession of a CA's key to AWS: creates the verification certificate that mode DEFAULT requires.
 //!
 //! The certificate names the account's registration code and is signed with the CA's key. No signing request is needed
-//! where that key is at hand: the key of the verification certificate itself is made here, and nobody needs it again.
+//! if that key is at hand: the verification certificate's own key is generated here and not needed again.
 //! Everything stays in memory, and no key text is ever part of an error.
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, SigningKey};
@@ -17,13 +17,13 @@ use crate::certificate::pem::{self, Block, Damage, PemError};
 use crate::certificate::{Certificate, Issuer, IssuerError, Verification};
 use std::borrow::Cow;
 
-/// How long before now it is valid, so that a clock that is behind takes it.
+/// How long before now it becomes valid, so that a clock that is behind accepts it.
 const VALID_SINCE: Duration = Duration::hours(1);
 
-/// How long it is valid: AWS looks at it once.
+/// How long it is valid: AWS checks it once.
 const VALID_FOR: Duration = Duration::days(30);
 
-/// Why there is no verification certificate.
+/// Why a verification certificate could not be created.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ProofError {
     /// The certificate is not a CA's.
@@ -38,13 +38,13 @@ pub enum ProofError {
     /// The key is encrypted.
     #[error("the private key is encrypted")]
     Encrypted,
-    /// The key is none that can be used.
-    #[error("the {label} block holds no key that can sign here")]
+    /// The key cannot be used.
+    #[error("the {label} block does not hold a key that can sign here")]
     Unusable {
         /// The label of its block.
         label: &'static str,
     },
-    /// The key is another's.
+    /// The key does not belong to the CA.
     #[error("the private key does not belong to the CA {subject}")]
     Foreign {
         /// The CA's name.
@@ -53,30 +53,32 @@ pub enum ProofError {
 }
 
 impl ProofError {
-    /// What mends it, where that is known.
+    /// How to fix it, if that is known.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::NotACa(_) => return None,
             Self::NoKey | Self::Pem(_) => {
                 "give the CA's private key as PEM: PRIVATE KEY, EC PRIVATE KEY or RSA PRIVATE KEY"
             }
-            Self::Encrypted => "decrypt it on the way: `openssl pkey -in FILE | muster ca register CA --key -`",
+            Self::Encrypted => "decrypt it and pipe it in: `openssl pkey -in FILE | muster ca register CA --key -`",
             Self::Unusable { .. } => {
-                "AWS takes CAs with RSA keys of 2048 bits or more and with keys on P-256, P-384 or P-521"
+                "AWS accepts CAs with RSA keys of at least 2048 bits and with keys on P-256, P-384 or P-521"
             }
             Self::Foreign { .. } => {
-                "`openssl pkey -in KEY -pubout` and `openssl x509 -in CA -pubkey -noout` must be alike"
+                "`openssl pkey -in KEY -pubout` and `openssl x509 -in CA -pubkey -noout` must print the same key"
             }
         })
     }
 }
 
-/// Makes the certificate that shows AWS that one holds the key of `ca`, as PEM: its name is the registration code.
+/// Creates the certificate that proves possession of the key of `ca` to AWS, as PEM. Its common name is the
+/// registration code.
 ///
-/// The key is PEM, as PKCS #8, SEC 1 or PKCS #1. The certificate is valid from an hour before `now`, for 30 days.
+/// The key is PEM, as PKCS #8, SEC 1 or PKCS #1. The certificate is valid from one hour before `now` until 30 days
+/// after.
 ///
 /// # Errors
-/// The certificate is no CA's, or the text holds no key of it that can be used.
+/// Fails if the certificate is not a CA's, or if the text does not hold a usable key of that CA.
 pub fn verification_certificate(
     ca: &Certificate,
     key_pem: &str,
@@ -94,17 +96,17 @@ pub fn verification_certificate(
     }
 }
 
-/// Takes the DER of a key.
+/// Wraps the DER of a key.
 type ReadKey = fn(Vec<u8>) -> PrivateKeyDer<'static>;
 
-/// The labels of private keys that are not encrypted, and how each is read.
+/// The labels of unencrypted private keys, and how to read each.
 const KEYS: [(&str, ReadKey); 3] = [
     ("PRIVATE KEY", |der| PrivateKeyDer::Pkcs8(der.into())),
     ("EC PRIVATE KEY", |der| PrivateKeyDer::Sec1(der.into())),
     ("RSA PRIVATE KEY", |der| PrivateKeyDer::Pkcs1(der.into())),
 ];
 
-/// Reads the first private key of a text, and tells its label.
+/// Reads the first private key of a text, and returns it with its label.
 fn read_key(text: &str) -> Result<(KeyPair, &'static str), ProofError> {
     for block in pem::blocks(text) {
         if is_encrypted(&block) {
@@ -124,13 +126,13 @@ fn read_key(text: &str) -> Result<(KeyPair, &'static str), ProofError> {
     Err(ProofError::NoKey)
 }
 
-/// Keys are encrypted as PKCS #8, or in OpenSSL's older way, which says so inside the block.
+/// Returns whether a key is encrypted: as PKCS #8, or in OpenSSL's older format, which is marked inside the block.
 fn is_encrypted(block: &Block<'_>) -> bool {
     let is_key = block.label.ends_with("PRIVATE KEY");
     is_key && (block.label == "ENCRYPTED PRIVATE KEY" || block.text.contains("Proc-Type: 4,ENCRYPTED"))
 }
 
-/// Makes the certificate, in DER.
+/// Creates the certificate, in DER.
 fn made_for(ca: &Certificate, key: &KeyPair, registration_code: &str, now: OffsetDateTime) -> Vec<u8> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
@@ -143,8 +145,8 @@ fn made_for(ca: &Certificate, key: &KeyPair, registration_code: &str, now: Offse
     with_issuer(draft.der(), ca.subject_der(), key)
 }
 
-/// Puts the issuer's own name in the place of the stand-in's, byte by byte as AWS compares it, and signs the whole anew.
-/// Written from its parts, a name with several values of a kind would come out as another.
+/// Replaces the stand-in's name with the issuer's own, byte for byte as AWS compares it, and signs the result again.
+/// Rebuilding the name from its parts would change a name with several values of one kind.
 fn with_issuer(draft: &[u8], issuer: &[u8], key: &KeyPair) -> Vec<u8> {
     const READ: &str = "what rcgen makes is well-formed";
     let (_, x509) = X509Certificate::from_der(draft).expect(READ);
@@ -167,7 +169,7 @@ fn sequence(parts: &[&[u8]]) -> Vec<u8> {
     tagged(SEQUENCE, parts)
 }
 
-/// Writes one element of DER, which is not empty.
+/// Encodes one element of DER, which is not empty.
 fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     const SHORT_MAX: usize = 0x7f;
     let content = parts.concat();
@@ -214,7 +216,7 @@ mod tests {
         ca_of(&KeyPair::generate().unwrap())
     }
 
-    /// The key inside a PKCS #8 block, as PKCS #1 or SEC 1 have it.
+    /// Extracts the key inside a PKCS #8 block, in PKCS #1 or SEC 1.
     fn bare(pkcs8: &str, label: &str) -> String {
         let der = pem::blocks(pkcs8).next().unwrap().decode().unwrap();
         let (_, whole) = Any::from_der(&der).unwrap();
@@ -253,7 +255,8 @@ mod tests {
         assert_proves(&ca, &format!("{}\nsome text\n{parameters}{}", ca.to_pem(), bare(&key, "EC PRIVATE KEY")));
     }
 
-    /// Premise: a name of several values of one kind, of foreign string types, is lost where it is taken to pieces.
+    /// Premise: a name with several values of one kind, or with unusual string types, changes when it is rebuilt from
+    /// its parts.
     #[test]
     fn the_issuer_has_the_bytes_of_the_subject_whatever_they_are() {
         let key = KeyPair::generate().unwrap();
@@ -274,14 +277,14 @@ mod tests {
         assert_proves(&ca, &key_pem);
     }
 
-    /// A certificate with another subject.
+    /// Replaces the subject of a certificate.
     fn with_subject(der: &[u8], subject: &[u8], key: &KeyPair) -> Vec<u8> {
         let (_, x509) = X509Certificate::from_der(der).unwrap();
         let (signed, name) = (x509.tbs_certificate.as_ref(), x509.tbs_certificate.subject.as_raw());
         let (_, fields) = Any::from_der(signed).unwrap();
         let start = fields.data.offset(name);
         let signed = sequence(&[&fields.data[..start], subject, &fields.data[start + name.len()..]]);
-        // The signature is of no matter: with_issuer makes it anew.
+        // The signature does not matter: with_issuer replaces it.
         let unsigned = sequence(&[
             &signed,
             &der[der.offset(x509.tbs_certificate.as_ref()) + x509.tbs_certificate.as_ref().len()..],

@@ -1,4 +1,4 @@
-//! Calls a second, and what they make of times.
+//! Call rates, and the intervals and bursts that follow from them.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Calls a second; finite and above zero.
+/// A rate in calls per second: finite and above zero.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, PartialOrd, Serialize)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Rate(f64);
 
-/// A rate that is no rate.
+/// A number that is not a valid rate.
 #[derive(Debug, thiserror::Error)]
 #[error("a rate lies between {min} and {max} calls a second, found {0}", min = Rate::MIN, max = Rate::MAX)]
 pub struct RateError(f64);
@@ -19,10 +19,10 @@ pub struct RateError(f64);
 impl Rate {
     /// One call in 1,000 seconds.
     pub const MIN: f64 = 0.001;
-    /// One call in ten microseconds: more than any quota, and governor counts whole nanoseconds.
+    /// One call in ten microseconds: more than any quota. `governor` counts whole nanoseconds.
     pub const MAX: f64 = 100_000.0;
 
-    /// Makes a rate.
+    /// Creates a rate from calls per second.
     ///
     /// # Errors
     /// [`RateError`] for a rate outside [`Rate::MIN`] to [`Rate::MAX`].
@@ -30,7 +30,7 @@ impl Rate {
         if (Self::MIN..=Self::MAX).contains(&per_second) { Ok(Self(per_second)) } else { Err(RateError(per_second)) }
     }
 
-    /// Calls a second.
+    /// The rate in calls per second.
     pub fn per_second(self) -> f64 {
         self.0
     }
@@ -40,7 +40,7 @@ impl Rate {
         Duration::from_secs_f64(self.0.recip())
     }
 
-    /// How many calls a time holds, rounded down.
+    /// Returns the number of calls in the given duration, rounded down.
     pub fn calls_in(self, time: Duration) -> usize {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates are above zero and bounded")]
         let calls = (self.0 * time.as_secs_f64()) as usize;
@@ -72,19 +72,20 @@ impl From<Rate> for f64 {
     }
 }
 
-/// What is saved up while nobody calls, in time: late timers are made up for, and the quota's own bucket holds ten
-/// times as much.
+/// The burst that builds up while no calls are made, as a duration. It makes up for late timers; the quota's own bucket
+/// holds ten times as much.
 pub const BURST: Duration = Duration::from_millis(100);
 
-/// The smallest burst: at low rates [`BURST`] is less than one token, and every late timer would be a lost token.
+/// The minimum burst, in calls. At low rates [`BURST`] is less than one permit, and every late timer would lose a
+/// permit.
 pub const BURST_MIN: usize = 2;
 
-/// How many calls a rate saves up while nobody calls.
+/// Returns the burst of a rate: the number of calls that build up while none are made.
 pub fn burst_of(rate: Rate) -> u32 {
     u32::try_from(rate.calls_in(BURST).max(BURST_MIN)).unwrap_or(u32::MAX)
 }
 
-/// The time whose calls are saved up.
+/// Returns the burst of a rate as a duration.
 pub fn burst_time(rate: Rate) -> Duration {
     rate.period() * burst_of(rate)
 }

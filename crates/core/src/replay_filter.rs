@@ -1,4 +1,4 @@
-//! What people ask to be sent again. Pure.
+//! Selects the jobs that a replay resends. Pure: no I/O, no clock.
 
 use std::collections::BTreeSet;
 
@@ -9,38 +9,38 @@ use time::OffsetDateTime;
 use crate::certificate::CertificateId;
 use crate::outcome::{Code, Status};
 
-/// Most certificates that one replay names: the filter is read again for every page.
+/// Maximum number of certificates that one replay can name: the filter is read again for every page.
 pub const CERTIFICATES_MAX: usize = 100_000;
 
-/// Which jobs are sent again: those that fit in every respect. Equal filters have equal JSON.
+/// Selects the jobs to resend: those that match every field. Equal filters have equal JSON.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayFilter {
-    /// Batches; none: all.
+    /// Batches; empty selects all.
     pub batches: BTreeSet<String>,
-    /// Factory lines; none: all.
+    /// Factory lines; empty selects all.
     pub sources: BTreeSet<String>,
-    /// Why they ended.
+    /// The codes of the outcomes.
     pub codes: BTreeSet<Code>,
-    /// They ended then or later.
+    /// The outcome was recorded at this time or later.
     #[serde(with = "time::serde::rfc3339::option")]
     pub since: Option<OffsetDateTime>,
-    /// They ended before.
+    /// The outcome was recorded before this time.
     #[serde(with = "time::serde::rfc3339::option")]
     pub until: Option<OffsetDateTime>,
-    /// Certificate ids, or the subjects of what no certificate can be read from; none: all.
+    /// Certificate ids, or the subjects of jobs without a readable certificate; empty selects all.
     pub certificates: BTreeSet<CertificateId>,
-    /// Also those that were sent again already and have not ended since: their messages may be lost.
+    /// Also selects jobs that were already resent but have had no outcome since: their messages may be lost.
     pub even_sent: bool,
 }
 
 impl ReplayFilter {
-    /// The codes that a filter has where nobody names any: what may go well when it is tried again as it is.
+    /// The default codes of a filter: outcomes that may become a success if the job is resent unchanged.
     pub fn usual_codes() -> BTreeSet<Code> {
         Code::VARIANTS.iter().copied().filter(|code| may_go_well(*code)).collect()
     }
 
-    /// The text by which a filter is known.
+    /// The JSON that identifies a filter.
     ///
     /// # Panics
     /// Never: every field becomes JSON.
@@ -49,9 +49,9 @@ impl ReplayFilter {
     }
 }
 
-/// Says whether a job that ended so may go well when it is sent again unchanged.
+/// Returns whether a job with this outcome may succeed if it is resent unchanged.
 fn may_go_well(code: Code) -> bool {
-    // Time alone makes the second one valid.
+    // A certificate that is not yet valid becomes valid with time.
     code.status() == Status::Exhausted || code == Code::NotYetValid
 }
 

@@ -1,4 +1,4 @@
-//! The role that is assumed to work in another account. Pure: reads and writes names, asks nobody.
+//! The IAM role that is assumed to work in another account. Pure: parses and formats ARNs, makes no calls.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,15 +6,15 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Most characters of a role's ARN that STS takes.
+/// Maximum number of characters in a role's ARN that STS accepts.
 const ARN_MAX: usize = 2048;
 
-/// A role, and what it takes to assume it.
+/// A role, and what is needed to assume it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Role {
     /// Its ARN.
     pub arn: RoleArn,
-    /// The external id that its trust policy asks for, if it does. It is no secret to AWS.
+    /// The external id that its trust policy requires, if any. AWS does not treat it as a secret.
     pub external_id: Option<String>,
 }
 
@@ -23,13 +23,13 @@ pub struct Role {
 #[serde(try_from = "String", into = "String")]
 pub struct RoleArn(String);
 
-/// Text that is no [`RoleArn`].
+/// Text that is not a [`RoleArn`].
 #[derive(Debug, thiserror::Error)]
 #[error("expected a role's ARN such as `arn:aws:iam::123456789012:role/muster`, found `{0}`")]
 pub struct RoleArnError(String);
 
 impl RoleArn {
-    /// The ARN as AWS takes it.
+    /// The ARN as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -45,7 +45,7 @@ impl RoleArn {
     }
 }
 
-/// Says whether a text has the form of a role's ARN, in any partition.
+/// Returns whether a text has the form of a role's ARN, in any partition.
 fn is_role_arn(text: &str) -> bool {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     let ["arn", partition, "iam", "", account, resource] = parts.as_slice() else { return false };

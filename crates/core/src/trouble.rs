@@ -1,4 +1,4 @@
-//! What holds calls back, as a worker reports it: to `/readyz`, to the ledger and so to `muster status`.
+//! What holds calls back, as a worker reports it: to `/readyz`, and through the ledger to `muster status`.
 
 use std::borrow::Cow;
 
@@ -12,8 +12,8 @@ pub const BREAKER_LABELS: [&str; 7] = ["auth", "outage", "postgres", "sqs", "iss
 pub struct Trouble {
     /// One of [`BREAKER_LABELS`]; a newer worker may report others.
     pub breaker: Cow<'static, str>,
-    /// What it is about: a target's operation, a hold, or nothing more.
+    /// What it affects: a target's operation or a hold; empty if there is nothing more to name.
     pub what: String,
-    /// What happened, for people; of a hold on an issuer it names the CA.
+    /// What happened, as text for an operator. For a hold on an issuer, it names the CA.
     pub reason: String,
 }

@@ -80,8 +80,8 @@ fn problem(check: Check, error: &LedgerError) -> Finding {
 fn version(server: &Server) -> Finding {
     let found = format!("Postgres {}", server.version);
     if server.version_number / 10_000 < MAJOR_MIN {
-        let mend = format!("update the server: versions before {MAJOR_MIN} no longer get fixes");
-        return Finding::warning(Check::PostgresVersion, "", found, mend);
+        let fix = format!("update the server: versions before {MAJOR_MIN} no longer get fixes");
+        return Finding::warning(Check::PostgresVersion, "", found, fix);
     }
     Finding::ok(Check::PostgresVersion, "", found)
 }
@@ -91,17 +91,17 @@ fn tls(server: &Server, way: ServerRoute) -> Finding {
     match &server.tls {
         None if way.is_local => Finding::ok(check, "", "none; the server is on this machine"),
         None => {
-            let mend =
+            let fix =
                 "turn TLS on at the server and leave `sslmode` out of `database.url`; its certificate is then verified";
-            Finding::problem(check, "", "the server is remote and the connection is not encrypted", mend)
+            Finding::problem(check, "", "the server is remote and the connection is not encrypted", fix)
         }
         Some((protocol, cipher)) if way.is_verified || way.is_local => {
             Finding::ok(check, "", format!("{protocol}, {cipher}"))
         }
         Some((protocol, cipher)) => {
             let found = format!("{protocol}, {cipher}, but the server's certificate is not verified");
-            let mend = "leave `sslmode` out of `database.url` and set `database.root_certificate` to the CA's file";
-            Finding::warning(check, "", found, mend)
+            let fix = "leave `sslmode` out of `database.url` and set `database.root_certificate` to the CA's file";
+            Finding::warning(check, "", found, fix)
         }
     }
 }
@@ -110,9 +110,9 @@ fn of_schema(checked: &Result<(), LedgerError>, broken_indexes: &[String]) -> Fi
     match checked {
         Ok(()) if !broken_indexes.is_empty() => {
             let found = format!("unusable or missing indexes: {}", broken_indexes.join(", "));
-            let mend =
+            let fix =
                 "run `muster migrate`, which rebuilds its own indexes; drop any that `reindex` left behind (`_ccnew`)";
-            Finding::problem(Check::PostgresSchema, "", found, mend)
+            Finding::problem(Check::PostgresSchema, "", found, fix)
         }
         Ok(()) => Finding::ok(Check::PostgresSchema, "", "up to date with this version"),
         Err(error) => problem(Check::PostgresSchema, error),
@@ -122,13 +122,13 @@ fn of_schema(checked: &Result<(), LedgerError>, broken_indexes: &[String]) -> Fi
 fn rights(server: &Server) -> Finding {
     let check = Check::PostgresRights;
     if server.is_read_only {
-        let mend = "set `database.url` to the primary";
-        return Finding::problem(check, "", "the server does not accept writes: it is a standby or read-only", mend);
+        let fix = "set `database.url` to the primary";
+        return Finding::problem(check, "", "the server does not accept writes: it is a standby or read-only", fix);
     }
     if !server.forbidden.is_empty() {
         let tables = server.forbidden.join(", ");
-        let mend = format!("grant select, insert, update, delete on {tables} to the user of `database.url`");
-        return Finding::problem(check, "", format!("no permission to write {tables}"), mend);
+        let fix = format!("grant select, insert, update, delete on {tables} to the user of `database.url`");
+        return Finding::problem(check, "", format!("no permission to write {tables}"), fix);
     }
     Finding::ok(check, "", "the ledger's tables are writable")
 }
@@ -138,8 +138,8 @@ fn connections(server: &Server, wanted: u32) -> Finding {
     let left = usable.saturating_sub(server.used_connections);
     let found = format!("{left} of {usable} are free; one worker uses up to {wanted}");
     if left < wanted {
-        let mend = "raise max_connections at the server, or lower `database.max_connections`";
-        return Finding::warning(Check::PostgresConnections, "", found, mend);
+        let fix = "raise max_connections at the server, or lower `database.max_connections`";
+        return Finding::warning(Check::PostgresConnections, "", found, fix);
     }
     Finding::ok(Check::PostgresConnections, "", found)
 }
@@ -149,8 +149,8 @@ fn of_clock(clock: ServerClock) -> Finding {
     let found = format!("the server is {off} {behind_or_ahead} this machine");
     // The server read its clock at an unknown instant of the round trip.
     if clock.ahead.abs() - clock.round_trip.as_secs_f64() / 2.0 > SKEW_MAX {
-        let mend = "synchronize both clocks with NTP: times in the ledger are shifted; the call rate is not affected";
-        return Finding::warning(Check::PostgresClock, "", found, mend);
+        let fix = "synchronize both clocks with NTP: times in the ledger are shifted; the call rate is not affected";
+        return Finding::warning(Check::PostgresClock, "", found, fix);
     }
     Finding::ok(Check::PostgresClock, "", found)
 }

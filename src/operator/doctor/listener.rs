@@ -15,12 +15,12 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
     let found = match TcpListener::bind(address).await {
         Ok(_) => Finding::ok(check, "", format!("{address} is free")),
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
-            let mend = "nothing, if a worker runs on this machine; otherwise set `admin.listen` to another address";
-            Finding::warning(check, "", format!("{address} is in use"), mend)
+            let fix = "nothing, if a worker runs on this machine; otherwise set `admin.listen` to another address";
+            Finding::warning(check, "", format!("{address} is in use"), fix)
         }
         Err(error) => {
-            let mend = "set `admin.listen` to an address of this machine or to `off`";
-            Finding::problem(check, "", format!("cannot listen on {address}: {error}"), mend)
+            let fix = "set `admin.listen` to an address of this machine or to `off`";
+            Finding::problem(check, "", format!("cannot listen on {address}: {error}"), fix)
         }
     };
     vec![found]

@@ -57,8 +57,8 @@ impl Permission {
                 format!("allow {permission} in the IAM policy if CAs are registered with this target"),
             ),
             Self::Unreachable(error) => {
-                let mend = NETWORK_HINT;
-                Finding::problem(check, &subject, format!("cannot be reached: {error}"), mend)
+                let fix = NETWORK_HINT;
+                Finding::problem(check, &subject, format!("cannot be reached: {error}"), fix)
             }
             Self::Unknown(error) => {
                 let found = format!("unknown: {error}");

@@ -80,7 +80,7 @@ impl ExaminedQueue {
     fn finding(&self) -> Finding {
         match &self.reached {
             Ok(ReachedQueue { attributes, .. }) => Finding::ok(Check::Queue, &self.name, described(attributes)),
-            Err(failure) => Finding::problem(Check::Queue, &self.name, failure.to_string(), mend(failure)),
+            Err(failure) => Finding::problem(Check::Queue, &self.name, failure.to_string(), fix(failure)),
         }
     }
 
@@ -105,9 +105,9 @@ impl ExaminedQueue {
             }
             Some(Err(failure)) => {
                 let found = format!("cannot be read: {failure}");
-                let mend = "create the queue that the RedrivePolicy names, and allow sqs:GetQueueUrl and \
+                let fix = "create the queue that the RedrivePolicy names, and allow sqs:GetQueueUrl and \
                             sqs:GetQueueAttributes on it";
-                Finding::warning(check, &self.name, found, mend)
+                Finding::warning(check, &self.name, found, fix)
             }
         }
     }
@@ -141,7 +141,7 @@ fn described(attributes: &QueueAttributes) -> String {
     )
 }
 
-fn mend(failure: &QueueFailure) -> &'static str {
+fn fix(failure: &QueueFailure) -> &'static str {
     match failure {
         QueueFailure::Queue(error) => error.hint(),
         QueueFailure::Late(_) => NETWORK_HINT,

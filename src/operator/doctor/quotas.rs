@@ -72,12 +72,12 @@ fn quota(target: &str, operation: Operation, configured: f64, learnt: Result<Opt
                 million(report.learnt)
             );
             if report.learnt < LEARNT_MIN * report.ceiling {
-                let mend = format!(
+                let fix = format!(
                     "AWS throttles: set `targets.{target}.rates.{}` to the account's quota, ask AWS for a higher one, or find \
                      out who else calls it",
                     TargetRates::key_of(operation)
                 );
-                return Finding::warning(check, &subject, found, mend);
+                return Finding::warning(check, &subject, found, fix);
             }
             Finding::ok(check, &subject, found)
         }

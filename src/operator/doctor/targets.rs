@@ -79,8 +79,8 @@ impl ExaminedTarget {
         match checked {
             Ok(()) => Finding::ok(Check::Target, &self.name, "the ledger has no other account or region for this name"),
             Err(error @ LedgerError::TargetChanged { .. }) => {
-                let mend = "use a new target name for the new account or region, or the credentials of the old one";
-                Finding::problem(Check::Target, &self.name, error.to_string(), mend)
+                let fix = "use a new target name for the new account or region, or the credentials of the old one";
+                Finding::problem(Check::Target, &self.name, error.to_string(), fix)
             }
             Err(error) => skipped(&error.to_string()),
         }
@@ -91,9 +91,9 @@ fn clock(ahead: f64) -> Finding {
     let (off, behind_or_ahead) = apart(ahead);
     let found = format!("AWS is {off} {behind_or_ahead} this machine, give or take half a second");
     if ahead.abs() > SKEW_MAX {
-        let mend =
+        let fix =
             "synchronize this machine's clock (chrony, systemd-timesyncd): AWS refuses calls signed five minutes off";
-        return Finding::problem(Check::AwsClock, "", found, mend);
+        return Finding::problem(Check::AwsClock, "", found, fix);
     }
     Finding::ok(Check::AwsClock, "", found)
 }

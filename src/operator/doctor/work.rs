@@ -76,8 +76,8 @@ async fn held(ledger: &Ledger) -> Finding {
         return Finding::ok(Check::Holds, "", "nothing is held or paused");
     }
     let each: Vec<_> = kinds.iter().map(|(kind, n)| format!("{n} of kind {kind}")).collect();
-    let mend = "`muster holds` shows why, `muster resume` ends a pause";
-    Finding::warning(Check::Holds, "", format!("jobs are held: {}", each.join(", ")), mend)
+    let fix = "`muster holds` shows why, `muster resume` ends a pause";
+    Finding::warning(Check::Holds, "", format!("jobs are held: {}", each.join(", ")), fix)
 }
 
 #[cfg(test)]

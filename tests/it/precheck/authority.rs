@@ -199,7 +199,7 @@ fn texts_name_the_field() {
     assert_eq!(text(String::new()), "caCertificate cannot be read: there is no -----BEGIN CERTIFICATE----- line");
     assert_eq!(
         text(ca.pem() + &Ca::new("Other CA").pem()),
-        "2 certificates were sent as caCertificate, and not exactly one CA certificate with its CAs"
+        "2 certificates were sent as caCertificate, expected exactly one CA certificate with its CAs"
     );
     assert_eq!(
         text(ca.leaf(DEVICE)),

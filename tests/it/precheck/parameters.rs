@@ -44,38 +44,38 @@ fn broken() -> Vec<(RegisterCaCertificate, &'static str)> {
     vec![
         (
             with_config(Some(&template(10_241)), Some(ROLE), None),
-            "registrationConfig.templateBody has 10241 characters, 0 to 10240 are taken",
+            "registrationConfig.templateBody has 10241 characters, AWS accepts 0 to 10240",
         ),
         (
             with_config(None, Some(&long[..19]), None),
-            "registrationConfig.roleArn has 19 characters, 20 to 2048 are taken",
+            "registrationConfig.roleArn has 19 characters, AWS accepts 20 to 2048",
         ),
         (
             with_config(None, Some(&long[..2_049]), None),
-            "registrationConfig.roleArn has 2049 characters, 20 to 2048 are taken",
+            "registrationConfig.roleArn has 2049 characters, AWS accepts 20 to 2048",
         ),
-        (with_config(None, None, Some("")), "registrationConfig.templateName has 0 characters, 1 to 36 are taken"),
+        (with_config(None, None, Some("")), "registrationConfig.templateName has 0 characters, AWS accepts 1 to 36"),
         (
             with_config(None, None, Some(&long[..37])),
-            "registrationConfig.templateName has 37 characters, 1 to 36 are taken",
+            "registrationConfig.templateName has 37 characters, AWS accepts 1 to 36",
         ),
         (
             with_config(None, None, Some("a.b")),
-            "registrationConfig.templateName has the character `.`, only A-Z a-z 0-9 _ - are taken",
+            "registrationConfig.templateName has the character `.`, AWS accepts only A-Za-z0-9_-",
         ),
         (
             with_config(None, None, Some("a\u{1b}")),
-            "registrationConfig.templateName has the character `\\u{1b}`, only A-Z a-z 0-9 _ - are taken",
+            "registrationConfig.templateName has the character `\\u{1b}`, AWS accepts only A-Za-z0-9_-",
         ),
         (
             with_config(Some("{}"), Some(ROLE), Some("name")),
-            "registrationConfig has a templateBody and a templateName, one of them is taken",
+            "registrationConfig has a templateBody and a templateName, AWS accepts only one of them",
         ),
-        (n_tags(51), "tags has 51 entries, at most 50 are taken"),
-        (with_tags(&[("", None)]), "tags[0].Key has 0 characters, 1 to 128 are taken"),
-        (with_tags(&[("a", None), (&long[..129], None)]), "tags[1].Key has 129 characters, 1 to 128 are taken"),
-        (with_tags(&[("a", Some(&long[..257]))]), "tags[0].Value has 257 characters, 0 to 256 are taken"),
-        (with_tags(&[("aws:line", None)]), "tags[0].Key begins with aws:, which only AWS may write"),
+        (n_tags(51), "tags has 51 entries, AWS accepts at most 50"),
+        (with_tags(&[("", None)]), "tags[0].Key has 0 characters, AWS accepts 1 to 128"),
+        (with_tags(&[("a", None), (&long[..129], None)]), "tags[1].Key has 129 characters, AWS accepts 1 to 128"),
+        (with_tags(&[("a", Some(&long[..257]))]), "tags[0].Value has 257 characters, AWS accepts 0 to 256"),
+        (with_tags(&[("aws:line", None)]), "tags[0].Key begins with aws:, which is reserved for AWS"),
         (
             with_tags(&[("a", Some("1")), ("b", None), ("a", Some("2"))]),
             "tags[2].Key is the same as tags[0].Key, all keys must differ",
@@ -134,7 +134,7 @@ fn what_lies_on_a_bound_passes() {
 fn the_first_odd_tag_is_named() {
     let verdict = check_ca(&with_tags(&[("a", None), ("b", Some("#")), ("c", Some("#"))]));
     let texts: Vec<_> = verdict.warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(texts, ["tags[1].Value has other characters than letters, digits, spaces and _ . : / = + - @"]);
+    assert_eq!(texts, ["tags[1].Value has characters other than letters, digits, spaces and _ . : / = + - @"]);
 }
 
 /// Premise: a template or a tag may contain anything, and messages go into logs and tables.

@@ -163,7 +163,7 @@ fn texts_tell_the_precise_cause() {
             "verificationCertificate has the subject CN=other, its common name must be the registration code {CODE}"
         )
     );
-    assert_eq!(text(String::new()), "verificationCertificate has 0 characters, 1 to 65536 are taken");
+    assert_eq!(text(String::new()), "verificationCertificate has 0 characters, AWS accepts 1 to 65536");
 }
 
 #[test]

@@ -85,5 +85,5 @@ fn leaves_and_cas_of_every_key_kind_verify() {
 fn a_certificate_that_is_no_ca_is_no_issuer() {
     let leaf = Certificate::from_pem(&Ca::new("Plant CA").leaf("device")).unwrap();
     let error = Issuer::new(leaf).unwrap_err();
-    assert_eq!(error.to_string(), "CN=device is no CA certificate: its basicConstraints do not say CA:true");
+    assert_eq!(error.to_string(), "CN=device is not a CA certificate: its basicConstraints do not say CA:true");
 }

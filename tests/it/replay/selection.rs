@@ -74,5 +74,5 @@ async fn slips_of_the_pen_are_told() {
     std::fs::write(factory.folder().join("ids.txt"), "SN-7\n").unwrap();
     let (code, _, stderr) = replay(&factory, &["--certificates", "ids.txt"]).await;
     assert_eq!(code, Some(2));
-    assert!(stderr.contains("line 1 of ids.txt: a certificate id is 64 hex digits"), "{stderr}");
+    assert!(stderr.contains("line 1 of ids.txt: not a certificate id: expected 64 hex digits"), "{stderr}");
 }

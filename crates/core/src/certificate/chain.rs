@@ -1,66 +1,67 @@
-//! Which of the certificates of one text is meant: the device among its CAs, or the CA among its issuers.
+//! Picks the certificate that a text is about: the device among its CAs, or the CA among its issuers.
 //!
-//! Order does not matter. Invariant: if anything in the text cannot be read, or several certificates may be meant, none is:
-//! so a CA is never taken for the device that it stands beside.
+//! Order does not matter. Invariant: if anything in the text cannot be read, or the choice is ambiguous, nothing is
+//! picked. So a CA is never mistaken for the device next to it.
 
 use std::collections::{HashMap, HashSet};
 
 use super::input::{Input, Oddity, Unreadable, inputs};
 use super::{Certificate, CertificateId, NameKey, pem};
 
-/// Most inputs of a text that are read. A PEM field has 65,536 characters, and the smallest certificates have some 300, so
-/// only hostile texts have more.
+/// Maximum number of inputs read from a text. A PEM field has 65,536 characters and the smallest certificates about
+/// 300, so only hostile texts have more.
 pub(crate) const INPUTS_MAX: usize = 256;
 
-/// The certificate that is meant, and what stood beside it.
+/// The certificate picked from a text, and what else the text held.
 #[derive(Clone, Debug)]
 pub struct Meant {
     /// The certificate.
     pub certificate: Certificate,
-    /// What is odd about its text.
+    /// What is unusual about its text, if anything.
     pub oddity: Option<Oddity>,
-    /// How many others there are.
+    /// Number of other certificates in the text, duplicates included.
     pub n_others: usize,
 }
 
-/// Why no certificate of a text is meant.
+/// Why no certificate was picked from a text.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ambiguity {
-    /// There is nothing that looks like a certificate.
+    /// Nothing in the text looks like a certificate.
     Nothing,
-    /// A private key stands in a certificate's place.
+    /// A private key was sent in place of a certificate.
     PrivateKey,
-    /// Something cannot be read. A certificate beside it may be its CA.
+    /// An input cannot be read. A readable certificate next to it may be its CA.
     Unreadable(Unreadable),
-    /// Several certificates may be meant.
+    /// Several certificates could be meant.
     Several {
-        /// How many certificates there are.
+        /// Number of certificates found.
         found: usize,
     },
 }
 
-/// Finds the device certificate of a text: the only one, or the only one that is no CA and issued none of the others.
+/// Finds the device certificate of a text: the only one, or the only one that is not a CA and issued none of the
+/// others.
 ///
 /// # Errors
-/// There is none, or several may be meant.
+/// Fails if there is none, or if several could be meant.
 pub fn device(text: &str) -> Result<Meant, Ambiguity> {
     pick(text, |certificate| !certificate.is_ca())
 }
 
-/// Finds the certificate at the end of a chain, whatever it is: the only one that issued none of the others.
+/// Finds the certificate at the end of a chain, CA or not: the only one that issued none of the others.
 ///
 /// # Errors
-/// There is none, or several may be meant.
+/// Fails if there is none, or if several could be meant.
 pub fn end(text: &str) -> Result<Meant, Ambiguity> {
     pick(text, |_| true)
 }
 
-/// A certificate of a text, with the names by which it is compared.
+/// A certificate of a text, with its names normalised for comparison.
 struct Member {
     certificate: Certificate,
     oddity: Option<Oddity>,
     subject: NameKey,
-    /// The name of its issuer, where that is another one.
+    /// The name of its issuer, unless it issued itself.
     other_issuer: Option<NameKey>,
 }
 
@@ -83,7 +84,7 @@ fn pick_from(text: &str, may_be_meant: impl Fn(&Certificate) -> bool) -> Result<
     let mut n_all = 0;
     let mut first_trouble = None;
     for input in inputs(text) {
-        // Whatever else is wrong: a text with a private key must never be kept.
+        // Takes precedence over everything else: a text with a private key must never be stored.
         if input.is_private_key() {
             return Err(Ambiguity::PrivateKey);
         }
@@ -112,7 +113,7 @@ fn pick_from(text: &str, may_be_meant: impl Fn(&Certificate) -> bool) -> Result<
     Ok(Meant { certificate, oddity, n_others: n_all - 1 })
 }
 
-/// The only one that issued none of the others and may be meant.
+/// Returns the only certificate that issued none of the others and satisfies `may_be_meant`.
 fn the_one_of(
     certificates: Vec<(Certificate, Option<Oddity>)>,
     may_be_meant: impl Fn(&Certificate) -> bool,
@@ -124,7 +125,7 @@ fn the_one_of(
         *n_issued.entry(issuer).or_default() += 1;
     }
     let has_issued_another = |member: &Member| {
-        // One that has an issuer of its own name counts as that one's, not as its own.
+        // A certificate whose issuer has the same name as itself does not count as having issued itself.
         let own = usize::from(member.other_issuer.as_ref() == Some(&member.subject));
         n_issued.get(&member.subject).is_some_and(|&n| n > own)
     };
@@ -133,7 +134,7 @@ fn the_one_of(
     Some((one.certificate.clone(), one.oddity.clone()))
 }
 
-/// Finds the certificate with an id in a text, whatever else stands there.
+/// Finds the certificate with the given id in a text, ignoring everything else in it.
 pub fn with_id(text: &str, id: CertificateId) -> Option<Certificate> {
     let text = pem::without_nuls(text);
     inputs(&text).find_map(|input| input.certificate().filter(|certificate| certificate.id() == id).cloned())

@@ -1,7 +1,7 @@
-//! DER, one element at a time: just as much as an X.509 certificate needs.
+//! A DER reader, one element at a time: just enough for X.509 certificates.
 //!
-//! Elements have one tag byte and a definite length. Every step moves forward, so hostile bytes cost no more than
-//! their length. It knows no X.509.
+//! Elements have one tag byte and a definite length. Every step moves forward, so the cost of hostile bytes is linear
+//! in their length. It knows nothing about X.509.
 
 /// The tags that certificates use.
 pub(super) mod tag {
@@ -33,19 +33,19 @@ pub(super) struct Element<'a> {
     pub(super) raw: &'a [u8],
 }
 
-/// Why no element could be read.
+/// Why an element could not be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum DerError {
     /// There are no more bytes.
     Missing,
-    /// The element has more bytes than there are.
+    /// The element is longer than the bytes that are left.
     CutOff {
-        /// How many bytes the element has by its header.
+        /// Length in bytes according to the element's header.
         expected: usize,
-        /// How many there are.
+        /// Number of bytes present.
         found: usize,
     },
-    /// The length is indefinite, as BER allows and DER does not, or longer than any memory.
+    /// The length is indefinite, which BER allows and DER does not, or too large for any memory.
     UnusableLength,
 }
 

@@ -1,4 +1,4 @@
-//! The few extensions that matter here. One that cannot be read counts as absent; of duplicates the first counts.
+//! The few extensions that Muster uses. One that cannot be read counts as absent; of duplicates, the first counts.
 
 use x509_parser::asn1_rs::FromDer;
 use x509_parser::error::X509Error;
@@ -7,7 +7,7 @@ use x509_parser::extensions::{AuthorityKeyIdentifier, BasicConstraints, Extended
 use super::der::{elements, tag};
 use super::oid;
 
-/// What the extensions of a certificate say.
+/// The parsed extensions of a certificate.
 #[derive(Clone)]
 pub(super) struct Extensions {
     pub(super) is_ca: bool,
@@ -17,11 +17,12 @@ pub(super) struct Extensions {
     pub(super) authority_key_id: Option<Box<[u8]>>,
 }
 
-/// Most bytes of an extension that is read. Honest ones have some tens, hostile ones tens of thousands.
+/// Maximum size in bytes of an extension that is parsed; a larger one counts as absent. Real ones have tens of bytes,
+/// hostile ones tens of thousands.
 const READ_MAX: usize = 4096;
 
 impl Extensions {
-    /// Reads the content of the sequence of extensions.
+    /// Parses the content of the sequence of extensions.
     pub(super) fn read(extensions: &[u8]) -> Self {
         Self {
             is_ca: value::<BasicConstraints>(extensions, oid::BASIC_CONSTRAINTS).is_some_and(|basic| basic.ca),
@@ -35,12 +36,12 @@ impl Extensions {
         }
     }
 
-    /// Says whether the key usage, where there is one, has a use.
+    /// Returns whether the key usage allows a use; true if there is no key usage.
     pub(super) fn is_for(&self, has: impl FnOnce(&KeyUsage) -> bool) -> bool {
         self.key_usage.as_ref().is_none_or(has)
     }
 
-    /// Says whether there is a key usage, and certificates are signed with the key.
+    /// Returns whether there is a key usage and it includes keyCertSign.
     pub(super) fn is_for_certificates(&self) -> bool {
         self.key_usage.as_ref().is_some_and(KeyUsage::key_cert_sign)
     }
@@ -54,7 +55,7 @@ fn value<'a, T: FromDer<'a, X509Error>>(extensions: &'a [u8], oid: &[u8]) -> Opt
     T::from_der(value).ok().map(|(_, value)| value)
 }
 
-/// The value of an extension, where it is the one with this identifier. Between the two stands whether it is critical.
+/// Returns the value of an extension if it has this identifier. An optional `critical` flag comes between the two.
 fn value_of<'a>(extension: &'a [u8], oid: &[u8]) -> Option<&'a [u8]> {
     let mut parts = elements(extension);
     parts.next().filter(|id| id.tag == tag::OID && id.content == oid)?;

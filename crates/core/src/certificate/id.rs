@@ -1,4 +1,4 @@
-//! The id that AWS IoT gives a certificate: the SHA-256 of its DER, known before any call.
+//! The id that AWS IoT assigns to a certificate: the SHA-256 of its DER, known before any call.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize, Serializer};
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct CertificateId(pub [u8; 32]);
 
-/// A text that is no certificate id.
+/// Text that is not a certificate id.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("a certificate id is 64 hex digits, not these {chars} characters")]
+#[error("not a certificate id: expected 64 hex digits, found {chars} characters")]
 pub struct CertificateIdError {
     chars: usize,
 }

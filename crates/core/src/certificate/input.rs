@@ -1,8 +1,8 @@
-//! Everything in a text that a person would call a certificate: the one reader for files and for messages.
+//! Finds everything in a text that looks like a certificate. Files and messages share this reader.
 //!
-//! Invariant: whatever looks like a certificate is an [`Input`], read or with the reason why it cannot be read. What can
-//! be identified with certainty is read, because DER itself says where it ends; what is odd about it is reported as an
-//! [`Oddity`]. Private keys are not inputs: callers look for them first.
+//! Invariant: everything that looks like a certificate becomes an [`Input`], either parsed or with the reason why it
+//! cannot be read. Whatever can be identified with certainty is parsed, because DER encodes its own length; anything
+//! unusual about it is reported as an [`Oddity`]. Private keys are not inputs: callers look for them first.
 
 use super::pem::{self, Block, BlockKind, Damage, PemError};
 use super::{Certificate, CertificateError, InputKind};
@@ -10,9 +10,9 @@ use super::{Certificate, CertificateError, InputKind};
 /// Something that looks like a certificate.
 #[derive(Clone, Debug)]
 pub struct Input {
-    /// What could be read.
+    /// The certificate, or why it could not be read.
     pub read: Result<Certificate, Unreadable>,
-    /// What is odd about the text around a certificate that was read.
+    /// What is unusual about the text around a certificate that was read.
     pub oddity: Option<Oddity>,
 }
 
@@ -25,14 +25,14 @@ pub struct Unreadable {
     pub certificate: Option<Box<Certificate>>,
 }
 
-/// What is odd about the text of a certificate that can be read with certainty.
+/// What is unusual about the text of a certificate that could be read with certainty.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Oddity {
-    /// Its markers are damaged or lost.
+    /// Its markers are damaged or missing.
     Markers(Damage),
-    /// The label is not one of a certificate.
+    /// The label is not a certificate's.
     Label(String),
-    /// Padding follows it: NULs, FFs or line ends.
+    /// Padding follows it, such as NUL bytes, FF bytes or line ends.
     Padding {
         /// How many bytes.
         bytes: usize,
@@ -44,23 +44,23 @@ pub enum Oddity {
     },
 }
 
-/// Finds the inputs of a text without NULs, in order.
+/// Finds the inputs of a text, in order. The text must not contain NULs (see [`pem::without_nuls`]).
 pub fn inputs(text: &str) -> impl Iterator<Item = Input> {
     pem::blocks(text).filter(|block| block.kind != BlockKind::PrivateKey).flat_map(|block| of_block(&block))
 }
 
-/// Says whether a byte may be padding, as dumps of secure elements and flash, and transfers in text mode, leave behind.
+/// Returns whether a byte may be padding left by dumps of secure elements or flash, or by transfers in text mode.
 pub fn is_padding(byte: u8) -> bool {
     matches!(byte, 0x00 | 0xff | b'\r' | b'\n' | b' ' | b'\t' | 0x1a)
 }
 
 impl Input {
-    /// Says whether it is a private key that stands in a certificate's place.
+    /// Returns whether this is a private key in place of a certificate.
     pub fn is_private_key(&self) -> bool {
         matches!(&self.read, Err(Unreadable { cause: CertificateError::Is(InputKind::PrivateKey), .. }))
     }
 
-    /// The certificate, also if only what follows it cannot be read.
+    /// The certificate, even if what follows it cannot be read.
     pub fn certificate(&self) -> Option<&Certificate> {
         match &self.read {
             Ok(certificate) => Some(certificate),
@@ -69,7 +69,7 @@ impl Input {
     }
 }
 
-/// The inputs of one block: as many as it has certificates in a row, or one that cannot be read.
+/// Returns the inputs of one block: one for each consecutive certificate, or one that cannot be read.
 fn of_block(block: &Block<'_>) -> Vec<Input> {
     let input = |read, oddity| Input { read, oddity };
     let der = match block.decode() {
@@ -99,7 +99,7 @@ fn of_block(block: &Block<'_>) -> Vec<Input> {
     }
 }
 
-/// What follows the last certificate of a block.
+/// Classifies what follows the last certificate of a block.
 fn behind(block: &Block<'_>, rest: &[u8]) -> Result<Option<Oddity>, CertificateError> {
     let bytes = rest.len();
     if rest.is_empty() {
@@ -120,7 +120,8 @@ fn oddity(block: &Block<'_>) -> Option<Oddity> {
     }
 }
 
-/// Says why a block cannot be read: by what it was recognised as, by its label, by its lost marker, or by its bytes.
+/// Explains why a block cannot be read: by its recognised format, its label, its missing marker or its bytes, in this
+/// order.
 fn unreadable(block: &Block<'_>, error: CertificateError) -> Unreadable {
     let cause = match (error, block.kind, block.damage) {
         (error @ (CertificateError::Is(_) | CertificateError::Pem(PemError::Hexadecimal)), ..) => error,

@@ -1,7 +1,7 @@
 //! A CA certificate whose key is parsed once and then verifies many signatures.
 //!
-//! aws-lc-rs wants a key parsed for each hash, so an issuer holds one parsed key for every algorithm that fits its key.
-//! It says [`Verification::Unsupported`] rather than guess; it builds no chains and looks at no dates.
+//! aws-lc-rs requires a key to be parsed for each hash, so an issuer holds one parsed key for every algorithm that its
+//! key supports. It returns [`Verification::Unsupported`] rather than guess. It does not build chains or check dates.
 
 use std::fmt;
 
@@ -9,7 +9,8 @@ use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
 
 use super::{Certificate, Curve, Hash, Key, SignatureAlgorithm};
 
-/// Most CAs of one name and key id that a certificate is verified under: more there are in hostile texts only.
+/// Maximum number of CAs with the same name and key id that a certificate is verified against. Only hostile texts have
+/// more.
 const VERIFIED_MAX: usize = 4;
 
 /// A CA certificate that can verify what it signed.
@@ -18,22 +19,22 @@ pub struct Issuer {
     keys: Vec<(SignatureAlgorithm, ParsedPublicKey)>,
 }
 
-/// What a signature turned out to be, in the order of how good that is.
+/// The result of verifying a signature, best first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Verification {
-    /// The issuer's key made it.
+    /// The issuer's key made the signature.
     Good,
-    /// The algorithm or the issuer's key is one that cannot be used here: nobody knows.
+    /// The algorithm or the issuer's key is not supported here: the signature may be good or bad.
     Unsupported,
-    /// The issuer's key did not make it.
+    /// The issuer's key did not make the signature.
     Bad,
 }
 
 /// Why a certificate cannot issue others.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum IssuerError {
-    /// AWS takes only CA certificates that say that they are one.
-    #[error("{subject} is no CA certificate: its basicConstraints do not say CA:true")]
+    /// The certificate does not say that it is a CA's, which AWS requires.
+    #[error("{subject} is not a CA certificate: its basicConstraints do not say CA:true")]
     NotACa {
         /// The certificate's subject.
         subject: String,
@@ -41,10 +42,10 @@ pub enum IssuerError {
 }
 
 impl Issuer {
-    /// Parses the key of a CA certificate. A key that cannot be used here is no error: see [`Verification::Unsupported`].
+    /// Creates an issuer from a CA certificate. An unsupported key is not an error: see [`Verification::Unsupported`].
     ///
     /// # Errors
-    /// The certificate is not a CA's.
+    /// Fails if the certificate is not a CA's.
     pub fn new(certificate: Certificate) -> Result<Self, IssuerError> {
         if !certificate.is_ca() {
             return Err(IssuerError::NotACa { subject: certificate.subject() });
@@ -52,7 +53,7 @@ impl Issuer {
         Ok(Self::of_any(certificate))
     }
 
-    /// Parses the key of a certificate that may not be a CA's.
+    /// Creates an issuer from any certificate, CA or not.
     pub(super) fn of_any(certificate: Certificate) -> Self {
         let key_der = certificate.public_key_der();
         let keys = fitting(certificate.key())
@@ -64,19 +65,19 @@ impl Issuer {
         Self { certificate, keys }
     }
 
-    /// Finds which of several CAs issued a certificate: by name and key id, and by the signature where several have both.
-    /// Returns its place among them, and what came of verifying the signature; nothing where none has the issuer's name.
+    /// Finds which of several CAs issued a certificate: by name and key id, then by the signature if several have both.
+    /// Returns the CA's index and the result of verifying the signature, or `None` if no CA has the issuer's name.
     pub fn among<'a>(cas: impl Iterator<Item = &'a Self>, leaf: &Certificate) -> Option<(usize, Verification)> {
         let name = leaf.issuer_key();
         let named: Vec<_> = cas.enumerate().filter(|(_, ca)| ca.certificate.subject_key() == name).collect();
         let fitting = named.iter().filter(|(_, ca)| ca.may_have_issued(leaf)).take(VERIFIED_MAX);
         let verified = fitting.map(|(at, ca)| (*at, ca.verify(leaf)));
-        // Of equals the first stays. Where the key ids of none fit, the first of the name shows what does not.
+        // Of equals, the first is kept. If no key id matches, the first CA of the name shows the mismatch.
         let best = verified.min_by_key(|(_, verification)| *verification);
         best.or_else(|| named.first().map(|(at, ca)| (*at, ca.verify(leaf))))
     }
 
-    /// Says whether the key ids let this CA have issued a certificate.
+    /// Returns whether the key ids are consistent with this CA having issued a certificate.
     pub fn may_have_issued(&self, leaf: &Certificate) -> bool {
         leaf.authority_key_id().is_none_or(|wanted| self.certificate.subject_key_id() == Some(wanted))
     }
@@ -86,13 +87,13 @@ impl Issuer {
         &self.certificate
     }
 
-    /// Verifies the signature of `leaf` under this issuer's key. Names, dates and extensions play no part.
+    /// Verifies the signature of `leaf` with this issuer's key. Ignores names, dates and extensions.
     pub fn verify(&self, leaf: &Certificate) -> Verification {
         if self.keys.is_empty() || !leaf.signature_algorithm().is_verifiable() {
             return Verification::Unsupported;
         }
         let key = self.keys.iter().find(|(algorithm, _)| algorithm == leaf.signature_algorithm());
-        // A key of another kind than the signature's cannot have made it.
+        // A key of a different kind cannot have made the signature.
         let Some((_, key)) = key else { return Verification::Bad };
         match key.verify_sig(leaf.signed_part(), &leaf.signature) {
             Ok(()) => Verification::Good,
@@ -109,7 +110,7 @@ impl fmt::Debug for Issuer {
 
 type Verifier = (SignatureAlgorithm, &'static dyn VerificationAlgorithm);
 
-/// The algorithms that a key can verify here. RSA beyond 8,192 bits would make a check arbitrarily slow.
+/// Returns the algorithms that a key can verify here. RSA keys over 8,192 bits would make a check arbitrarily slow.
 fn fitting(key: &Key) -> &'static [Verifier] {
     match key {
         Key::Rsa { bits: 2048..=8192 } => &RSA,

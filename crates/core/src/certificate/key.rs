@@ -10,8 +10,8 @@ use super::der::{element, elements, tag};
 use super::parse::{CertificatePart, PartFault};
 use super::{CertificateError, oid};
 
-/// The kind and size of a key. Displays as `RSA-2048`, `EC P-256`, `EC with explicit parameters (256 bits)` or the name of
-/// its algorithm.
+/// The kind and size of a key. Displays as `RSA-2048`, `EC P-256`, `EC with explicit parameters (256 bits)` or the name
+/// of its algorithm.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Key {
     /// An RSA key.
@@ -19,24 +19,24 @@ pub enum Key {
         /// The modulus without leading zeros, in bits.
         bits: usize,
     },
-    /// A key on a curve that AWS takes.
+    /// A key on a curve that AWS accepts.
     Ec {
         /// The curve.
         curve: Curve,
     },
-    /// A key on a curve that is written out as an equation instead of being named: nobody documents what AWS does with it.
+    /// A key whose curve is given by explicit parameters instead of a name. It is not documented what AWS does with it.
     ExplicitEc {
         /// The size of the curve's field in bits.
         bits: usize,
     },
     /// Any other algorithm or curve.
     Other {
-        /// The algorithm's or curve's name where it has one, and its number.
+        /// The name of the algorithm or curve, if it has one, and its object identifier.
         oid: String,
     },
 }
 
-/// The curves that AWS takes.
+/// The curves that AWS accepts.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Curve {
     /// P-256, also prime256v1 and secp256r1.
@@ -58,7 +58,7 @@ impl Key {
 
     fn on_curve(algorithm: &AlgorithmIdentifier<'_>) -> Self {
         let Some(parameters) = &algorithm.parameters else {
-            return Self::Other { oid: "EC on a curve that is not named".to_owned() };
+            return Self::Other { oid: "EC on an unnamed curve".to_owned() };
         };
         match parameters.tag() {
             Tag::Oid => Self::on_named_curve(parameters),
@@ -66,13 +66,13 @@ impl Key {
                 Some(bits) => Self::ExplicitEc { bits },
                 None => Self::Other { oid: "EC with explicit parameters that cannot be read".to_owned() },
             },
-            _ => Self::Other { oid: "EC on a curve that is not named".to_owned() },
+            _ => Self::Other { oid: "EC on an unnamed curve".to_owned() },
         }
     }
 
     fn on_named_curve(parameters: &Any<'_>) -> Self {
         let Ok(curve) = Oid::try_from(parameters.clone()) else {
-            return Self::Other { oid: "EC on a curve whose name cannot be read".to_owned() };
+            return Self::Other { oid: "EC on a curve with an unreadable name".to_owned() };
         };
         match curve.as_bytes() {
             oid::P256 => Self::Ec { curve: Curve::P256 },
@@ -83,7 +83,8 @@ impl Key {
     }
 }
 
-/// The size of the prime field of explicit parameters: a version, then the kind of field and its prime (RFC 3279, 2.3.5).
+/// Returns the size in bits of the prime field of explicit parameters. They hold a version, then the type of field and
+/// its prime (RFC 3279, 2.3.5).
 fn field_bits(parameters: &[u8]) -> Option<usize> {
     let mut parts = elements(parameters);
     parts.next().filter(|version| version.tag == tag::INTEGER)?;
@@ -99,7 +100,7 @@ fn modulus_bits(rsa_public_key: &[u8]) -> Result<usize, CertificateError> {
     Ok(bits(key.modulus))
 }
 
-/// The bits of a number without its leading zeros.
+/// Counts the bits of a number without its leading zeros.
 fn bits(number: &[u8]) -> usize {
     let zeros = number.iter().take_while(|&&byte| byte == 0).count();
     match &number[zeros..] {

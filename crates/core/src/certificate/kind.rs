@@ -1,4 +1,4 @@
-//! What bytes are that are no certificate: said by their first elements, so that people hear what they sent.
+//! Recognises other formats by their first elements, so that an error can name what was sent instead of a certificate.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use x509_parser::asn1_rs::oid;
 
 use super::der::{Element, element, elements, tag};
 
-/// What people send in a certificate's place.
+/// A format that people send instead of a certificate.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum InputKind {
     /// A certificate signing request (PKCS #10).
@@ -15,13 +15,13 @@ pub enum InputKind {
     Pkcs7,
     /// A container of keys and certificates (PKCS #12).
     Pkcs12,
-    /// A private key in any of its forms.
+    /// A private key in any format.
     PrivateKey,
     /// A public key.
     PublicKey,
-    /// A list of revoked certificates.
+    /// A certificate revocation list.
     RevocationList,
-    /// PEM text, encoded once more.
+    /// PEM text that was base64-encoded again.
     Pem,
 }
 
@@ -29,12 +29,12 @@ pub enum InputKind {
 const PKCS7: &[u8] = &oid!(raw 1.2.840.113549.1.7);
 
 impl InputKind {
-    /// Recognises bytes that are no certificate.
+    /// Recognises bytes that are not a certificate.
     pub(super) fn of(bytes: &[u8]) -> Option<Self> {
         if bytes.trim_ascii_start().starts_with(b"-----BEGIN ") {
             return Some(Self::Pem);
         }
-        // A container that is cut off is recognised too: its first elements are there.
+        // A truncated container is recognised too: its first elements are present.
         let content = match element(bytes) {
             Ok((whole, _)) if whole.tag == tag::SEQUENCE => whole.content,
             Err(_) if bytes.first() == Some(&tag::SEQUENCE) => after_header(bytes),
@@ -73,8 +73,8 @@ fn is_pkcs7(part: Element<'_>) -> bool {
     part.tag == tag::OID && part.content.starts_with(PKCS7)
 }
 
-/// What is signed begins in its own way: a request with its version, its subject and a key, a list with algorithm,
-/// issuer and a date.
+/// Tells a signing request from a revocation list by its signed part: a request starts with version, subject and key, a
+/// list with algorithm, issuer and a date.
 fn of_signed(signed: Element<'_>) -> Option<InputKind> {
     let parts: Vec<Element<'_>> = elements(signed.content).take(5).collect();
     let tags: Vec<u8> = parts.iter().map(|part| part.tag).collect();
@@ -99,7 +99,7 @@ impl fmt::Display for InputKind {
             Self::PrivateKey => "a private key",
             Self::PublicKey => "a public key",
             Self::RevocationList => "a certificate revocation list",
-            Self::Pem => "PEM text that was base64-encoded once more",
+            Self::Pem => "PEM text that was base64-encoded again",
         })
     }
 }

@@ -1,13 +1,13 @@
-//! The dates of a validity, in every form that tools write.
+//! Validity dates, in every form that tools write.
 //!
-//! RFC 5280 (4.1.2.5) allows one form of each type: seconds and a `Z`. Others are valid ASN.1 and mean one instant too:
-//! an offset from UTC, no seconds, a fraction of a second.
+//! RFC 5280 (4.1.2.5) allows one form of each type: with seconds and a `Z`. Other forms are valid ASN.1 and also denote
+//! one instant: an offset from UTC, no seconds, a fraction of a second.
 
 use time::{Date, Duration, Month, OffsetDateTime, Time, UtcOffset};
 
 use super::der::{Element, tag};
 
-/// An instant, and whether it is written in the form that RFC 5280 asks for.
+/// An instant, and whether it is written in the form that RFC 5280 requires.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Moment {
     pub(super) at: OffsetDateTime,
@@ -36,7 +36,7 @@ pub(super) fn read(element: Element<'_>) -> Option<Moment> {
     let offset = offset(without_fraction(rest))?;
     let date =
         Date::from_calendar_date(year, Month::try_from(u8::try_from(month).ok()?).ok()?, u8::try_from(day).ok()?);
-    // A leap second is the first second of the next minute: no other type of time knows it.
+    // A leap second becomes the first second of the next minute, because `Time` cannot represent it.
     let is_leap = second == 60;
     let [hour, minute, second] = [hour, minute, if is_leap { 59 } else { second }].map(u8::try_from);
     let time = Time::from_hms(hour.ok()?, minute.ok()?, second.ok()?).ok()?;
@@ -46,14 +46,14 @@ pub(super) fn read(element: Element<'_>) -> Option<Moment> {
     Some(Moment { at, is_usual: text.len() == n_usual && text.ends_with('Z') && !is_leap })
 }
 
-/// Splits a number of `n` digits off.
+/// Splits off a number of `n` digits.
 fn number(text: &str, n: usize) -> Option<(i32, &str)> {
     let (digits, rest) = text.split_at_checked(n)?;
     let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().ok()).flatten().map(|number| (number, rest))
 }
 
-/// Splits two digits off where there are any.
+/// Splits off two digits, if there are any; returns 0 otherwise.
 fn optional(text: &str) -> Option<(i32, &str)> {
     if text.starts_with(|c: char| c.is_ascii_digit()) { number(text, 2) } else { Some((0, text)) }
 }
@@ -65,7 +65,7 @@ fn without_fraction(text: &str) -> &str {
     }
 }
 
-/// Reads `Z` or an offset; a time without either is local by the standard, and nobody but its author knows where.
+/// Reads `Z` or an offset. By the standard, a time without either is local, and its time zone is unknown.
 fn offset(text: &str) -> Option<UtcOffset> {
     let (sign, digits) = match text.split_at_checked(1)? {
         ("Z", "") => return Some(UtcOffset::UTC),
@@ -116,7 +116,7 @@ mod tests {
             assert_eq!(moment(tag::GENERALIZED_TIME, text), None, "{text}");
         }
         assert_eq!(moment(tag::SEQUENCE, "20310203040506Z"), None);
-        // Before the first and after the last year that can be written.
+        // Before the first and after the last year that can be represented.
         for far in ["00000101000000+1400", "99991231235959-1400"] {
             assert_eq!(moment(tag::GENERALIZED_TIME, far), None, "{far}");
         }

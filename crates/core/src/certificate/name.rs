@@ -1,6 +1,6 @@
-//! Distinguished names in DER: printed for people, compared as RFC 5280 (7.1) asks, and asked for their common names.
+//! Distinguished names in DER: formatted, compared as RFC 5280 (7.1) requires, and searched for common names.
 //!
-//! Names are compared by their characters: the type of string says only how they are encoded.
+//! Names are compared by their characters: the string type only determines how they are encoded.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use x509_parser::objects::{oid_registry, oid2abbrev};
 use super::der::{elements, tag};
 use super::oid;
 
-/// The types of strings.
+/// The tags of string types.
 const UTF8_STRING: u8 = 0x0c;
 const NUMERIC_STRING: u8 = 0x12;
 const PRINTABLE_STRING: u8 = 0x13;
@@ -20,27 +20,28 @@ const VISIBLE_STRING: u8 = 0x1a;
 const UNIVERSAL_STRING: u8 = 0x1c;
 const BMP_STRING: u8 = 0x1e;
 
-/// Most characters of a printed name. Names come from outside and land in logs and tables.
+/// Maximum size in bytes of a printed name. Names come from outside and end up in logs and tables.
 const PRINTED_MAX: usize = 200;
 
-/// Most bytes of a name that is taken to pieces. Honest names have some hundred; thousands of attributes take long.
+/// Maximum size in bytes of a name that is parsed. Real names have some hundred bytes; thousands of attributes are
+/// slow.
 const READ_MAX: usize = 4096;
 
-/// A name in the form in which it is compared. Equal for names that differ in case, spaces and types of string only.
+/// A name, normalised for comparison: equal for names that differ only in case, whitespace and string types.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct NameKey(Box<[u8]>);
 
 /// One attribute of a name.
 struct Attribute<'a> {
-    /// The relative distinguished name that it is part of, counted from 0.
+    /// Index of the relative distinguished name that it is part of, from 0.
     relative_name: usize,
     kind: &'a [u8],
-    /// The type of string.
+    /// The tag of its string type.
     tag: u8,
     value: &'a [u8],
 }
 
-/// The attributes of a name in their order; nothing in the place of what is no attribute.
+/// Returns the attributes of a name in order, with `None` for anything that is not an attribute.
 fn attributes(name: &[u8]) -> impl Iterator<Item = Option<Attribute<'_>>> {
     let relative_names = elements(name).take(1).flat_map(|name| elements(name.content)).enumerate();
     relative_names.flat_map(|(relative_name, set)| {
@@ -56,7 +57,7 @@ fn attributes(name: &[u8]) -> impl Iterator<Item = Option<Attribute<'_>>> {
     })
 }
 
-/// Prints a name: `CN=device 7, O=Plant`. It is cut after 200 characters, and whatever is not plain text is escaped.
+/// Formats a name: `CN=device 7, O=Plant`. Truncates it after 200 bytes, and escapes everything that is not plain text.
 pub(super) fn printable(name: &[u8]) -> String {
     if name.len() > READ_MAX {
         return format!("(a name of {} bytes)", name.len());
@@ -91,7 +92,8 @@ fn push_attribute(printed: &mut String, attribute: &Attribute<'_>) {
     }
 }
 
-/// Letters and digits of every script stay readable; line ends, control and direction marks do not get through.
+/// Appends a character. Letters and digits of every script stay readable; line ends, control characters and direction
+/// marks are escaped.
 fn push_escaped(printed: &mut String, c: char) {
     match c {
         ',' | '+' | '"' | '\\' | '<' | '>' | ';' => printed.extend(['\\', c]),
@@ -102,7 +104,7 @@ fn push_escaped(printed: &mut String, c: char) {
 }
 
 impl Attribute<'_> {
-    /// Says whether the value is text whose bytes are its characters.
+    /// Returns whether the value is text in which every byte is one ASCII character.
     fn is_ascii_text(&self) -> bool {
         matches!(
             self.tag,
@@ -110,11 +112,12 @@ impl Attribute<'_> {
         ) && self.value.is_ascii()
     }
 
-    /// The value as text, in any of the encodings of a `DirectoryString` (RFC 5280, 4.1.2.4) and its relatives.
+    /// Decodes the value from any encoding of a `DirectoryString` (RFC 5280, 4.1.2.4) or a related type.
     fn text(&self) -> Option<String> {
         match self.tag {
             UTF8_STRING => str::from_utf8(self.value).ok().map(str::to_owned),
-            // Tools write UTF-8 or Latin-1 into types that allow less, and Latin-1 into T61String (OpenSSL reads it so).
+            // Tools write UTF-8 or Latin-1 into types that allow less, and Latin-1 into T61String (OpenSSL reads it as
+            // Latin-1).
             NUMERIC_STRING | PRINTABLE_STRING | TELETEX_STRING | IA5_STRING | VISIBLE_STRING => {
                 Some(str::from_utf8(self.value).map_or_else(|_| latin1(self.value), str::to_owned))
             }
@@ -137,7 +140,7 @@ fn latin1(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| char::from(byte)).collect()
 }
 
-/// The common names in a name, each as it stands there. One in an encoding that nobody uses is left out.
+/// Returns the common names in a name, unchanged. One that cannot be decoded is omitted.
 pub(super) fn common_names(name: &[u8]) -> Vec<String> {
     if name.len() > READ_MAX {
         return Vec::new();
@@ -146,16 +149,16 @@ pub(super) fn common_names(name: &[u8]) -> Vec<String> {
     common.filter_map(|name| name.text()).collect()
 }
 
-/// Says whether a name has no attribute.
+/// Returns whether a name has no attributes.
 pub(super) fn is_empty(name: &[u8]) -> bool {
     const EMPTY: [u8; 2] = [0x30, 0x00];
     name == EMPTY
 }
 
-/// The form in which names are compared: case, spaces and the type of string are left aside. A name that is too long to
-/// be taken to pieces, or that has anything but attributes, stands for itself.
+/// Normalises a name for comparison: ignores case, whitespace and string types. A name that is too long to be parsed,
+/// or that holds anything but attributes, is compared byte for byte.
 pub(super) fn key(name: &[u8]) -> NameKey {
-    // No key of attributes begins as a name does, as the number of a relative name begins with zeros.
+    // The two forms cannot collide: a normalised key starts with the zeros of an index, a name does not.
     folded(name).unwrap_or_else(|| NameKey(name.into()))
 }
 
@@ -167,7 +170,7 @@ fn folded(name: &[u8]) -> Option<NameKey> {
     (!key.is_empty()).then(|| NameKey(key.into()))
 }
 
-/// Adds number, kind and value, each with its length, so that no two names run into one.
+/// Appends index, kind and value, with lengths, so that two different names never have the same key.
 fn push_folded(key: &mut Vec<u8>, attribute: &Attribute<'_>) {
     key.extend((attribute.relative_name as u64).to_be_bytes());
     key.extend((attribute.kind.len() as u64).to_be_bytes());
@@ -188,12 +191,12 @@ fn folded_text(text: &str) -> Vec<u8> {
     text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase().into_bytes()
 }
 
-/// The same for ASCII, which nearly all names are, without a copy for each step.
+/// Does the same as `folded_text` for ASCII, which nearly all names are, without a copy for each step.
 fn push_folded_ascii(key: &mut Vec<u8>, text: &[u8]) {
     let start = key.len();
     let mut has_gap = false;
     for &byte in text {
-        // What `split_whitespace` splits at.
+        // The ASCII characters at which `split_whitespace` splits.
         if matches!(byte, b'\t'..=b'\r' | b' ') {
             has_gap = key.len() > start;
         } else {
@@ -209,7 +212,7 @@ fn push_folded_ascii(key: &mut Vec<u8>, text: &[u8]) {
 mod tests {
     use super::*;
 
-    /// A name with one common name, as a type of string encodes it.
+    /// Encodes a name with one common name of the given string type.
     fn name(tag: u8, value: &[u8]) -> Vec<u8> {
         let tlv = |tag: u8, content: &[u8]| [&[tag, u8::try_from(content.len()).unwrap()], content].concat();
         let attribute = [tlv(0x06, oid::COMMON_NAME), tlv(tag, value)].concat();

@@ -1,4 +1,4 @@
-//! The object identifiers that matter here, as the bytes that stand in a certificate, and names for people.
+//! The object identifiers that Muster uses, as encoded in a certificate, and readable names for others.
 
 use x509_parser::asn1_rs::{Oid, oid};
 
@@ -32,7 +32,7 @@ pub(super) const EXTENDED_KEY_USAGE: &[u8] = &oid!(raw 2.5.29.37);
 pub(super) const SUBJECT_KEY_ID: &[u8] = &oid!(raw 2.5.29.14);
 pub(super) const AUTHORITY_KEY_ID: &[u8] = &oid!(raw 2.5.29.35);
 
-/// What devices send that AWS does not take, by the name that people know.
+/// Common names of what devices send and AWS does not accept.
 const NAMED: [(&[u8], &str); 9] = [
     (&oid!(raw 1.2.840.113549.1.1.4), "md5WithRSAEncryption"),
     (&oid!(raw 1.2.840.113549.1.1.5), "sha1WithRSAEncryption"),
@@ -45,10 +45,11 @@ const NAMED: [(&[u8], &str); 9] = [
     (&oid!(raw 1.3.132.0.10), "secp256k1"),
 ];
 
-/// Most bytes of an identifier that is printed. Writing a number of many thousand digits takes quadratic time.
+/// Maximum size in bytes of an identifier that is printed. Formatting a number of many thousand digits takes quadratic
+/// time.
 const PRINTED_MAX: usize = 32;
 
-/// Names an identifier for people: `Ed25519 (1.3.101.112)`, or the number alone.
+/// Formats an identifier: `Ed25519 (1.3.101.112)`, or the number alone.
 pub(super) fn printable(oid: &Oid<'_>) -> String {
     let bytes = oid.as_bytes();
     if bytes.len() > PRINTED_MAX {

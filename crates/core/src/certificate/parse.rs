@@ -1,7 +1,7 @@
-//! Takes a certificate to pieces (RFC 5280, 4.1) and says in plain words which piece is damaged.
+//! Splits a certificate into its parts (RFC 5280, 4.1) and reports in plain words which part is damaged.
 //!
-//! Strict where the piece is needed, lenient where it is not: names may hold anything, as they are only compared and
-//! printed. x509-parser reads what lies inside algorithms, keys and extensions.
+//! Strict about the parts that are used, lenient about the rest: names may hold anything, because they are only
+//! compared and printed. x509-parser reads the contents of algorithms, keys and extensions.
 
 use std::fmt;
 
@@ -12,10 +12,10 @@ use super::CertificateError;
 use super::der::{DerError, Element, element, elements, tag};
 use super::moment::{self, Moment};
 
-/// A part of a certificate. Displays as people call it.
+/// A part of a certificate. Displays as its common name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum CertificatePart {
-    /// The whole of what is signed.
+    /// The whole signed part.
     Signed,
     /// The X.509 version.
     Version,
@@ -40,24 +40,24 @@ pub enum CertificatePart {
 /// What is wrong with a part. Displays as the end of the sentence "its serial number ...".
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum PartFault {
-    /// It is not there.
+    /// The part is missing.
     Missing,
-    /// It is longer than what it stands in.
+    /// The part is longer than the part that contains it.
     TooLong,
-    /// It is of another ASN.1 type than it must be.
+    /// The part has the wrong ASN.1 type.
     WrongType {
         /// The tag that was found.
         found: u8,
     },
-    /// It has the right type and cannot be read.
+    /// The part has the right type but cannot be read.
     Unreadable,
 }
 
-/// A certificate in its pieces, which borrow its bytes.
+/// The parts of a certificate, which borrow its bytes.
 pub(super) struct ParsedParts<'a> {
     pub(super) whole: &'a [u8],
     pub(super) signed: &'a [u8],
-    /// The version as people count it.
+    /// The version, counted from 1.
     pub(super) version: u32,
     pub(super) serial: &'a [u8],
     pub(super) inner_algorithm: Element<'a>,
@@ -138,13 +138,13 @@ impl<'a> DerReader<'a> {
         self.of_type(part, tag::SEQUENCE)
     }
 
-    /// Passes over an element that may be there.
+    /// Skips an optional element with one of these tags.
     fn skip_any_of(&mut self, part: CertificatePart, tags: [u8; 2]) -> Result<(), CertificateError> {
         if self.0.first().is_some_and(|tag| tags.contains(tag)) { self.next(part).map(drop) } else { Ok(()) }
     }
 }
 
-/// Version 1 is not written.
+/// Reads the version. Version 1 is the default, which DER does not encode.
 fn version(reader: &mut DerReader<'_>) -> Result<u32, CertificateError> {
     if reader.0.first() != Some(&tag::CONTEXT_0) {
         return Ok(1);
@@ -168,7 +168,7 @@ fn validity(sequence: Element<'_>) -> Result<(Moment, Moment), CertificateError>
     Ok((date()?, date()?))
 }
 
-/// A date as it was found, short and safe to print.
+/// Formats a date as found, truncated and safe to print.
 fn printable(content: &[u8]) -> String {
     const PRINTED_MAX: usize = 24;
     content.iter().take(PRINTED_MAX).map(|&byte| if byte.is_ascii_graphic() { byte as char } else { '?' }).collect()
@@ -179,7 +179,7 @@ fn key(element: Element<'_>) -> Result<SubjectPublicKeyInfo<'_>, CertificateErro
     SubjectPublicKeyInfo::from_der(element.raw).map(|(_, key)| key).map_err(unreadable)
 }
 
-/// The unique ids of version 2 that nobody uses, and the extensions of version 3.
+/// Skips the unique ids of version 2, which are not used, and returns the extensions of version 3.
 fn extensions<'a>(reader: &mut DerReader<'a>) -> Result<&'a [u8], CertificateError> {
     reader.skip_any_of(CertificatePart::Extensions, tag::CONTEXT_1)?;
     reader.skip_any_of(CertificatePart::Extensions, tag::CONTEXT_2)?;
@@ -192,7 +192,7 @@ fn extensions<'a>(reader: &mut DerReader<'a>) -> Result<&'a [u8], CertificateErr
     if n_read == sequence.len() { Ok(sequence) } else { Err(CertificatePart::Extensions.is(PartFault::Unreadable)) }
 }
 
-/// The signature's bytes: all bits are used.
+/// Returns the signature's bytes. The bit string must not have unused bits.
 fn signature(bits: Element<'_>) -> Result<&[u8], CertificateError> {
     match bits.content {
         [0, signature @ ..] => Ok(signature),
@@ -206,7 +206,7 @@ pub(super) fn algorithm(element: Element<'_>) -> Result<AlgorithmIdentifier<'_>,
     AlgorithmIdentifier::from_der(element.raw).map(|(_, algorithm)| algorithm).map_err(unreadable)
 }
 
-/// Says whether two algorithms are one, but for parameters that are absent in one and NULL in the other.
+/// Returns whether two algorithms are the same, except for parameters that are absent in one and NULL in the other.
 pub(super) fn is_same_but_for_null(one: Element<'_>, other: Element<'_>) -> bool {
     const NULL: [u8; 2] = [tag::NULL, 0];
     let without_null = |algorithm: &'_ Element<'_>| {

@@ -1,8 +1,9 @@
 //! PEM text: found block by block in one linear scan, decoded on demand, written in one canonical form.
 //!
-//! The scan takes what people and tools really send: CR, CRLF or no line ends at all, a BOM, indentation, text around
-//! and between the blocks. A damaged marker, and base64 without any, is a block too: nothing that looks like a
-//! certificate is ignored. Every step moves forward, so hostile text costs no more than its length. It knows no X.509.
+//! The scan accepts what people and tools actually send: CR, CRLF or no line ends at all, a BOM, indentation, text
+//! around and between the blocks. A damaged marker, or base64 without markers, is a block too: nothing that looks like
+//! a certificate is ignored. Every step moves forward, so the cost of hostile text is linear in its length. It knows
+//! nothing about X.509.
 
 mod bare;
 mod encoded;
@@ -26,13 +27,13 @@ pub use private_key::{blank_private_keys, hides_private_key, hides_private_key_b
 /// The label of a certificate.
 pub const CERTIFICATE: &str = "CERTIFICATE";
 
-/// The columns of canonical PEM (RFC 7468, 2).
+/// Characters per line of canonical PEM (RFC 7468, 2).
 const COLUMNS: usize = 64;
 
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 
-/// Tolerant of padding and left-over bits, as what is decoded is encoded anew before it goes anywhere.
+/// Tolerates wrong padding and left-over bits, because decoded data is encoded again before it is passed on.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -43,75 +44,75 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// One block of a PEM text, not yet decoded.
 #[derive(Clone, Copy, Debug)]
 pub struct Block<'a> {
-    /// What its label says that it holds.
+    /// What the block holds, according to its label.
     pub kind: BlockKind,
-    /// The label as it stands; empty where the markers are lost.
+    /// The label as written; empty if the markers are missing.
     pub label: &'a str,
-    /// The block as it stands, from its first to its last dash; one without an END marker up to the next marker.
+    /// The block as written, from its first to its last dash; without an END marker, up to the next marker.
     pub text: &'a str,
     /// Where the block begins, in bytes of the whole text.
     pub start: usize,
-    /// How its markers are damaged, where they are.
+    /// How its markers are damaged, if they are.
     pub damage: Option<Damage>,
     body: &'a str,
 }
 
-/// How the markers of a block are damaged. The texts complete the sentence "the block ...".
+/// How the markers of a block are damaged. The messages complete the sentence "the block ...".
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Damage {
-    /// A marker is written in another way, or the two have different labels.
+    /// A marker is not written correctly, or the two have different labels.
     #[error("has a damaged BEGIN or END line")]
     Marker,
-    /// The BEGIN marker is lost.
+    /// The BEGIN marker is missing.
     #[error("has no BEGIN line")]
     NoBegin,
-    /// The END marker is lost.
+    /// The END marker is missing.
     #[error("has no END line")]
     NoEnd,
-    /// Both are.
-    #[error("has no BEGIN and END lines")]
+    /// Both markers are missing.
+    #[error("has no BEGIN line and no END line")]
     NoMarkers,
 }
 
-/// How the text of a block is damaged. The texts complete the sentence "the block ...".
+/// How the text of a block is damaged. The messages complete the sentence "the block ...".
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum PemError {
-    /// A marker is lost, and what is there of the block is no certificate.
+    /// A marker is missing, and the rest of the block is not a certificate.
     #[error("{0}, so its text may be cut off")]
     Marker(Damage),
-    /// The body has a character that base64 does not have.
-    #[error("has the character {0:?}, which base64 does not have")]
+    /// The body contains a character that is not base64.
+    #[error("contains the character {0:?}, which is not base64")]
     NotBase64(char),
-    /// The body has too few characters.
-    #[error("is not base64: a character is missing or one too many is there")]
+    /// The body has a character too few or too many.
+    #[error("is not base64: it has a character too few or too many")]
     WrongLength,
     /// The body is a dump in hexadecimal digits.
     #[error("is hexadecimal, not base64")]
     Hexadecimal,
-    /// The body holds no byte.
+    /// The body is empty.
     #[error("is empty")]
     Empty,
 }
 
-/// Finds the blocks of a text, in order. Parts of a text that look like nothing are passed over.
+/// Finds the blocks of a text, in order. Skips anything that does not look like a block.
 pub fn blocks(text: &str) -> impl Iterator<Item = Block<'_>> {
     let mut blocks =
         Blocks { text, markers: markers(text), ahead: None, at: 0, found: VecDeque::new(), is_over: false };
     std::iter::from_fn(move || blocks.next_block())
 }
 
-/// A text without NULs, which tools leave behind that read UTF-16 as something else.
+/// Removes NULs, which are left behind by tools that read UTF-16 as something else.
 pub fn without_nuls(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "").into() } else { text.into() }
 }
 
-/// A scan under way.
+/// A scan in progress.
 struct Blocks<'a, M> {
     text: &'a str,
     markers: M,
-    /// A marker that was looked at and is not used yet.
+    /// A marker that was read but not used yet.
     ahead: Option<Marker<'a>>,
-    /// Everything before this is dealt with.
+    /// Everything before this byte is done.
     at: usize,
     found: VecDeque<Block<'a>>,
     is_over: bool,
@@ -139,7 +140,7 @@ impl<'a, M: Iterator<Item = Marker<'a>>> Blocks<'a, M> {
         self.ahead.take().or_else(|| self.markers.next())
     }
 
-    /// Takes the bodies without markers that stand before `end`.
+    /// Takes the bodies without markers before `end`.
     fn take_bare(&mut self, end: usize) {
         let gap = &self.text[self.at..end];
         self.found.extend(bare::runs(gap).map(|run| {
@@ -150,7 +151,7 @@ impl<'a, M: Iterator<Item = Marker<'a>>> Blocks<'a, M> {
         self.at = end;
     }
 
-    /// Takes the block of a BEGIN marker. Base64 has no dash, so the body ends at the next marker, whichever it is.
+    /// Takes the block of a BEGIN marker. Base64 has no dash, so the body ends at the next marker of either kind.
     fn take_block(&mut self, begin: Marker<'a>) {
         let next = self.next_marker();
         let (kind, end, body_end, damage) = match next {
@@ -169,7 +170,7 @@ impl<'a, M: Iterator<Item = Marker<'a>>> Blocks<'a, M> {
         self.at = end;
     }
 
-    /// Takes the block of an END marker that no BEGIN marker precedes: the body right before it is its own.
+    /// Takes the block of an END marker without a BEGIN marker: the body right before it belongs to it.
     fn take_end(&mut self, end: Marker<'a>) {
         let gap = &self.text[self.at..end.start];
         let own = bare::runs(gap).last().filter(|run| gap[run.end..].trim().is_empty());
@@ -187,7 +188,7 @@ impl<'a, M: Iterator<Item = Marker<'a>>> Blocks<'a, M> {
     }
 }
 
-/// What two markers hold between them: where they differ, what must not be overlooked.
+/// Returns what two markers enclose. If they differ, the kind that must not be overlooked wins.
 fn kind_between(begin: Marker<'_>, end: Marker<'_>) -> BlockKind {
     match (begin.kind, end.kind) {
         (BlockKind::PrivateKey, _) | (_, BlockKind::PrivateKey) => BlockKind::PrivateKey,
@@ -196,7 +197,7 @@ fn kind_between(begin: Marker<'_>, end: Marker<'_>) -> BlockKind {
 }
 
 impl Block<'_> {
-    /// Says whether its markers and the first digits of its body are those of a certificate.
+    /// Returns whether its markers and the first digits of its body are those of a certificate.
     fn is_like_a_certificate(&self) -> bool {
         let is_der = self.body.trim_ascii_start().starts_with("MI");
         self.kind == BlockKind::Certificate && self.damage.is_none() && is_der
@@ -205,7 +206,7 @@ impl Block<'_> {
     /// Decodes the body.
     ///
     /// # Errors
-    /// The block is damaged.
+    /// Fails if the block is damaged.
     pub fn decode(&self) -> Result<Vec<u8>, PemError> {
         let body = if self.damage == Some(Damage::NoEnd) { leading_base64(self.body) } else { self.body };
         let mut digits = Vec::with_capacity(body.len());
@@ -220,12 +221,12 @@ impl Block<'_> {
     }
 }
 
-/// The base64 with which a body begins: behind one without an END marker anything may follow.
+/// Returns the base64 at the start of a body. Without an END marker, anything may follow it.
 fn leading_base64(body: &str) -> &str {
     &body[..end_of_leading_base64(body)]
 }
 
-/// Where the base64 ends with which a text begins: the rest of a block that was cut in the middle.
+/// Returns the end of the base64 at the start of a text: the rest of a block that was cut in the middle.
 pub fn end_of_leading_base64(text: &str) -> usize {
     bare::end_of_leading_run(text)
 }
@@ -235,14 +236,14 @@ fn damage_of(body: &str) -> PemError {
     body.chars().find(|&c| !is_digit(c)).map_or(PemError::WrongLength, PemError::NotBase64)
 }
 
-/// Counts the characters that [`encode`] makes of `n_bytes` bytes.
+/// Returns the number of characters that [`encode`] makes of `n_bytes` bytes.
 pub fn encoded_chars(label: &str, n_bytes: usize) -> usize {
     let digits = n_bytes.div_ceil(3) * 4;
     let marks = BEGIN.len() + END.len() + 2 * (label.len() + DASHES.len() + 1);
     marks + digits + digits.div_ceil(COLUMNS)
 }
 
-/// Writes one block in canonical form: 64 columns, LF, a line end after the last line.
+/// Encodes one block in canonical form: 64 columns, LF line endings and a final newline.
 pub fn encode(label: &str, der: &[u8]) -> String {
     let digits = BASE64.encode(der);
     let mut text = String::with_capacity(encoded_chars(label, der.len()));

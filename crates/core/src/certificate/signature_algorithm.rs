@@ -1,6 +1,7 @@
 //! The algorithm of a certificate's signature.
 //!
-//! Everything but [`SignatureAlgorithm::Other`] stands in AWS's list of what it takes (RSASSA-PSS in one edition of it).
+//! Everything but [`SignatureAlgorithm::Other`] is in AWS's list of accepted algorithms (RSASSA-PSS in one edition of
+//! it).
 
 use std::fmt;
 
@@ -9,7 +10,7 @@ use x509_parser::x509::AlgorithmIdentifier;
 
 use super::oid;
 
-/// The algorithm of a signature. Displays by the name that OpenSSL prints, where there is one.
+/// The algorithm of a signature. Displays as the name that OpenSSL prints, if there is one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum SignatureAlgorithm {
     /// RSA with PKCS #1 v1.5 padding.
@@ -22,11 +23,11 @@ pub enum SignatureAlgorithm {
     Ecdsa(Hash),
     /// DSA with SHA-256.
     DsaSha256,
-    /// Any other: the name where it has one, and the number.
+    /// Any other algorithm: its name, if it has one, and its object identifier.
     Other(String),
 }
 
-/// The hashes of the signatures that AWS takes.
+/// The hashes of the signatures that AWS accepts.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Hash {
     /// SHA-256.
@@ -52,13 +53,13 @@ impl SignatureAlgorithm {
         }
     }
 
-    /// Says whether signatures of this algorithm can be verified here, given a fitting key.
+    /// Returns whether signatures of this algorithm can be verified here, given a suitable key.
     pub fn is_verifiable(&self) -> bool {
         matches!(self, Self::RsaPkcs1(_) | Self::RsaPss(_) | Self::Ecdsa(_))
     }
 }
 
-/// Reads the parameters of RSASSA-PSS (RFC 4055, 3.1): the hash, where hash, mask and salt fit each other.
+/// Reads the parameters of RSASSA-PSS (RFC 4055, 3.1). Returns the hash if hash, mask and salt are consistent.
 fn usual_pss_hash(algorithm: &AlgorithmIdentifier<'_>) -> Option<Hash> {
     let parameters = RsaSsaPssParams::try_from(algorithm.parameters.as_ref()?).ok()?;
     let mask = parameters.mask_gen_algorithm().ok()?;

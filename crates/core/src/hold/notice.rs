@@ -1,21 +1,22 @@
-//! What a hold means to an operator: one sentence that says what is held, and the command that fixes it.
+//! Explains a hold to an operator: one sentence that says what is held, and the command that fixes it.
 //!
-//! Every output that names a hold uses it (commands, logs, `/readyz`), so that all of them say the same. Names come from
-//! certificates: nothing in a notice can steer a terminal, and a name is cut to 256 characters. Pure: no I/O.
+//! Every output that names a hold uses a notice (commands, logs, `/readyz`), so that all of them agree. Names come from
+//! certificates, so nothing in a notice can control a terminal, and a name is truncated to 256 characters. Pure: no
+//! I/O.
 
 use super::{HoldKey, HoldKind};
 use crate::format::printable;
 use crate::job::DEFAULT_TARGET;
 
-/// Most characters of a name.
+/// Maximum number of characters in a name.
 const NAME_MAX: usize = 256;
 
-/// One hold in words.
+/// The description of one hold.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Notice {
     /// What is held, as one sentence without a full stop.
     pub title: String,
-    /// The command that ends it; none where it ends by itself.
+    /// The command that fixes it; `None` if the hold is released by itself.
     pub fix: Option<String>,
 }
 
@@ -62,7 +63,7 @@ fn pause_title(what: &str) -> String {
     }
 }
 
-/// A text as it can be shown anywhere, cut.
+/// Makes a text safe to show anywhere, and truncates it.
 fn shown(text: &str) -> String {
     printable(text).chars().take(NAME_MAX).collect()
 }

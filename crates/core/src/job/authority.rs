@@ -13,41 +13,41 @@ pub struct RegisterCaCertificate {
     /// The CA's certificate as PEM.
     #[schemars(length(min = 1, max = 65_536))]
     pub ca_certificate: String,
-    /// A certificate that the CA signed, with the account's registration code as its common name: mode DEFAULT needs it,
-    /// mode `SNI_ONLY` must not have it.
+    /// A certificate signed by the CA, with the account's registration code as its common name. Mode DEFAULT requires
+    /// it, mode `SNI_ONLY` forbids it.
     #[schemars(length(min = 1, max = 65_536))]
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub verification_certificate: Option<String>,
-    /// Whether certificates that it signed can be registered at once; AWS's default is no.
+    /// Whether certificates signed by the CA can be registered at once. AWS's default: false.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub set_as_active: bool,
-    /// Whether devices may register their own certificates when they first connect; AWS's default is no.
+    /// Whether devices may register their own certificates when they first connect. AWS's default: false.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub allow_auto_registration: bool,
-    /// What is made for a device that registers its own certificate.
+    /// What AWS provisions for a device that registers its own certificate.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub registration_config: Option<RegistrationConfig>,
-    /// Tags of the CA.
+    /// The tags of the CA.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub tags: Vec<Tag>,
-    /// How AWS tells the account of a device that connects; AWS's default is DEFAULT.
+    /// How AWS determines the account of a device that connects. AWS's default: DEFAULT.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub certificate_mode: Option<CertificateMode>,
 }
 
-/// What is made for a device that registers its own certificate.
+/// What AWS provisions for a device that registers its own certificate.
 #[derive(Clone, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RegistrationConfig {
-    /// The template itself, as JSON text.
+    /// The provisioning template, as JSON text.
     #[schemars(length(max = 10_240))]
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub template_body: Option<String>,
-    /// The ARN of the role that makes it.
+    /// The ARN of the role that AWS assumes to provision it.
     #[schemars(length(min = 20, max = 2_048))]
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub role_arn: Option<String>,
-    /// The name of a template of the account.
+    /// The name of a provisioning template in the account.
     #[schemars(length(min = 1, max = 36), extend("pattern" = "^[0-9A-Za-z_-]+$"))]
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub template_name: Option<String>,
@@ -57,16 +57,16 @@ pub struct RegistrationConfig {
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Tag {
-    /// Its key, unlike every other tag's.
+    /// The key, different from every other tag's.
     #[schemars(length(min = 1, max = 128))]
     pub key: String,
-    /// Its value.
+    /// The value.
     #[schemars(length(max = 256))]
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub value: Option<String>,
 }
 
-/// How AWS tells the account of a device that connects; a device certificate inherits it from its CA.
+/// How AWS determines the account of a device that connects. A device certificate inherits it from its CA.
 #[derive(
     Clone,
     Copy,
@@ -86,7 +86,7 @@ pub struct Tag {
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum CertificateMode {
-    /// By the CA, which only one account of a region may have registered.
+    /// By the CA, which only one account in a region can register.
     #[default]
     Default,
     /// By the server name that the device sends.
@@ -94,7 +94,7 @@ pub enum CertificateMode {
 }
 
 impl RegisterCaCertificate {
-    /// The mode that the CA shall have: what the job says, or AWS's default.
+    /// The mode to register the CA with: the job's, or AWS's default.
     pub fn mode(&self) -> CertificateMode {
         self.certificate_mode.unwrap_or_default()
     }

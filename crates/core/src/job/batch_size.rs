@@ -1,14 +1,15 @@
-//! The size of a batch, as a producer announces it.
+//! The size of a batch, as announced by the producer.
 
 use std::fmt;
 
 use serde::Deserializer;
 use serde::de::{Error, Visitor};
 
-/// Greatest `batchSize`: far above what any plant makes, and so small that sums over millions of batches fit 64 bits.
+/// Maximum `batchSize`: far above what any factory makes, and small enough that sums over millions of batches fit 64
+/// bits.
 pub const BATCH_SIZE_MAX: u64 = 1_000_000_000_000;
 
-/// Reads a batch size. A number out of range is named in the error: unlike a text, a number is no secret.
+/// Reads a batch size. The error repeats a number that is out of range: unlike text, a number is not a secret.
 pub(super) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     deserializer.deserialize_any(BatchSize)
 }

@@ -1,4 +1,4 @@
-//! Why a message body is no job that can be done.
+//! Why a message body is not a valid job.
 
 use serde::Deserialize;
 
@@ -6,28 +6,28 @@ use super::json::without_values;
 use super::name::Name;
 use super::wrapper::Wrapper;
 
-/// The only message version there is.
+/// The only message version.
 pub(super) const VERSION: u32 = 1;
 
-/// Why a message body is no job that can be done; such a message is quarantined.
+/// Why a message body is not a valid job. Such a message is quarantined.
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
     /// The body is not JSON.
     #[error("not JSON: {0}")]
     NotJson(String),
-    /// The version is none that this program reads.
-    #[error("message version {found}, this program reads version 1")]
+    /// The version is not supported.
+    #[error("message version {found} is not supported, expected version 1")]
     UnknownVersion {
         /// The version in the message.
         found: i64,
     },
-    /// It is JSON, but a field is missing, unknown, given twice or of a wrong form.
+    /// The body is JSON, but a field is missing, unknown, duplicated or malformed.
     #[error("{0}")]
     NotAJob(String),
-    /// Another service put an envelope around it.
+    /// Another service put an envelope around the job.
     #[error("{}", .0.advice())]
     Wrapped(Wrapper),
-    /// It is a job for a target that this worker does not serve.
+    /// The job is for a target that this worker does not serve.
     #[error("target `{target}` is not in the configuration")]
     UnknownTarget {
         /// The target that the job names.
@@ -36,7 +36,7 @@ pub enum ParseError {
 }
 
 impl ParseError {
-    /// The closed code of the reason.
+    /// The code of the reason, one of [`ParseError::CODES`].
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotJson(_) => "not_json",
@@ -47,11 +47,11 @@ impl ParseError {
         }
     }
 
-    /// Every code there is.
+    /// Every code.
     pub const CODES: [&str; 5] = ["not_json", "unknown_version", "not_a_job", "wrapped", "unknown_target"];
 }
 
-/// Says whether a body that was refused is no JSON, of another version, or JSON that is no job.
+/// Classifies a body that was refused: wrapped, not JSON, of another version, or JSON that is not a job.
 pub(super) fn classify(body: &str, error: &serde_json::Error) -> ParseError {
     #[derive(Deserialize)]
     struct Version {
@@ -60,7 +60,8 @@ pub(super) fn classify(body: &str, error: &serde_json::Error) -> ParseError {
     if let Some(wrapper) = Wrapper::of(body) {
         return ParseError::Wrapped(wrapper);
     }
-    // A wrong field before a broken end is reported as the field: only a second look tells that it is no JSON.
+    // serde reports a wrong field before a syntax error that comes later, so a second pass checks whether it is JSON at
+    // all.
     let is_json = error.is_data() && serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok();
     if !is_json {
         return ParseError::NotJson(without_values(error));
@@ -71,7 +72,8 @@ pub(super) fn classify(body: &str, error: &serde_json::Error) -> ParseError {
     }
 }
 
-/// Says why the request is none. What the look at the whole body passes over shows here: a lone surrogate in a string.
+/// Classifies an error in the request. Parsing the whole body skips over some syntax errors that show only here, such
+/// as a lone surrogate in a string.
 pub(super) fn wrong_request(error: &serde_json::Error) -> ParseError {
     let text = format!("request: {}", without_values(error));
     if error.is_data() { ParseError::NotAJob(text) } else { ParseError::NotJson(text) }

@@ -1,8 +1,8 @@
-//! Reads JSON of which errors may be told: they never repeat a value.
+//! Parses JSON with errors that are safe to show: they never repeat a value.
 
 use serde::Deserialize;
 
-/// Reads a JSON object; serde alone would take an array for a struct too.
+/// Parses a JSON object. serde alone would also accept an array for a struct.
 pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_json::Error> {
     if text.trim_start().starts_with('[') {
         return Err(serde::de::Error::custom("expected an object, found an array"));
@@ -10,16 +10,17 @@ pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_j
     serde_json::from_str(text)
 }
 
-/// Serde's message without what it may repeat of the body: that could be a PEM body or a key, and as long as the body.
+/// Returns serde's message without any part of the body that it repeats, which could be PEM or a key, and as long as
+/// the body.
 pub(super) fn without_values(error: &serde_json::Error) -> String {
     const KEPT_MAX: usize = 32;
     let mut text = error.to_string();
-    // What is unknown stands in backticks, before what is expected; a string stands in quotes.
+    // serde puts an unknown name in backticks, before what it expected, and a string in quotes.
     if let (Some(open), Some(close)) = (text.find('`'), text.rfind("`, expected"))
         && open < close
     {
         let unknown = &text[open + 1..close];
-        // A misspelt field is worth telling, and a plain word is no secret.
+        // A misspelt field name is worth showing, and a plain word is not a secret.
         let is_word = unknown.len() <= KEPT_MAX && unknown.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if !(is_word && text.starts_with("unknown field")) {
             text.replace_range(open + 1..close, "...");

@@ -1,20 +1,20 @@
-//! Names that people and lines give.
+//! Names given by operators and producers.
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Most characters of a [`Name`].
+/// Maximum number of characters in a [`Name`].
 pub const NAME_MAX: usize = 128;
 
-/// A name given by people or lines: `[A-Za-z0-9._:/+@=-]{1,128}`.
+/// A name given by an operator or a producer: `[A-Za-z0-9._:/+@=-]{1,128}`.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(extend("pattern" = "^[A-Za-z0-9._:/+@=-]{1,128}$"))]
 pub struct Name(String);
 
-/// A name with a character outside its set, or of a length outside 1 to 128.
+/// Text with a character that a name cannot have, or with a length outside 1 to 128.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 #[error("a name has 1 to 128 characters of A-Z a-z 0-9 . _ : / + @ = -, found {found}")]
 pub struct NameError {
@@ -22,7 +22,7 @@ pub struct NameError {
 }
 
 impl Name {
-    /// Takes a name of ours, which has no other characters.
+    /// Wraps a name of Muster's own, which is known to be valid.
     pub(super) fn of(text: &'static str) -> Self {
         Self(text.to_owned())
     }

@@ -1,4 +1,4 @@
-//! The three calls of AWS that a job can ask for, and the fields of each in AWS's own spelling.
+//! The three AWS calls that a job can ask for, and the fields of each, with AWS's own names.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -34,11 +34,11 @@ pub enum Operation {
     RegisterCertificate,
     /// Registers a device certificate whose CA the account need not have registered.
     RegisterCertificateWithoutCA,
-    /// Registers a CA, so that certificates that it signed can be registered.
+    /// Registers a CA, so that certificates signed by it can be registered.
     RegisterCACertificate,
 }
 
-/// The statuses of a certificate at AWS.
+/// The status of a certificate in AWS IoT.
 #[derive(
     Clone,
     Copy,
@@ -57,17 +57,17 @@ pub enum Operation {
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum CertificateStatus {
-    /// The device may connect; of a CA: certificates that it signed can be registered.
+    /// The device may connect. For a CA: certificates signed by it can be registered.
     Active,
-    /// The device may not connect; AWS's default.
+    /// The device may not connect. AWS's default.
     Inactive,
     /// Revoked.
     Revoked,
-    /// Waits for a transfer to be accepted; no registration can set it.
+    /// Waiting for a transfer to be accepted. A registration cannot set this status.
     PendingTransfer,
-    /// Registered by just-in-time registration; no registration can set it.
+    /// Registered by just-in-time registration. A registration cannot set this status.
     RegisterInactive,
-    /// Waits for its activation; no registration can set it.
+    /// Waiting for activation. A registration cannot set this status.
     PendingActivation,
 }
 
@@ -75,11 +75,11 @@ pub enum CertificateStatus {
 #[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Request {
-    /// Of `RegisterCertificate`.
+    /// The fields of `RegisterCertificate`.
     RegisterCertificate(RegisterCertificate),
-    /// Of `RegisterCertificateWithoutCA`.
+    /// The fields of `RegisterCertificateWithoutCA`.
     RegisterCertificateWithoutCa(RegisterCertificateWithoutCa),
-    /// Of `RegisterCACertificate`.
+    /// The fields of `RegisterCACertificate`.
     RegisterCaCertificate(Box<RegisterCaCertificate>),
 }
 
@@ -90,14 +90,14 @@ pub struct RegisterCertificate {
     /// The device certificate as PEM.
     #[schemars(length(min = 1, max = 65_536))]
     pub certificate_pem: String,
-    /// The CA that signed it, as PEM; AWS needs it only where several CAs share a subject.
+    /// The CA that signed it, as PEM. AWS needs it only if several CAs share a subject.
     #[schemars(length(min = 1, max = 65_536))]
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ca_certificate_pem: Option<String>,
-    /// The status to register it with; AWS's default is INACTIVE.
+    /// The status to register it with. AWS's default: INACTIVE.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub status: Option<CertificateStatus>,
-    /// The older way to say ACTIVE or INACTIVE; `status` wins over it, and it is sent as `status`.
+    /// The older way to ask for ACTIVE or INACTIVE, sent to AWS as `status`. If both are given, `status` wins.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub set_as_active: Option<bool>,
 }
@@ -109,7 +109,7 @@ pub struct RegisterCertificateWithoutCa {
     /// The device certificate as PEM.
     #[schemars(length(min = 1, max = 65_536))]
     pub certificate_pem: String,
-    /// The status to register it with; AWS's default is INACTIVE.
+    /// The status to register it with. AWS's default: INACTIVE.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub status: Option<CertificateStatus>,
 }
@@ -118,7 +118,7 @@ impl Request {
     /// Reads the fields of an operation's call from a JSON object.
     ///
     /// # Errors
-    /// It is no object, or a field is missing, unknown, given twice or of a wrong form.
+    /// Fails if the text is not an object, or if a field is missing, unknown, duplicated or malformed.
     pub fn read(operation: Operation, text: &str) -> Result<Self, serde_json::Error> {
         match operation {
             Operation::RegisterCertificate => json::object(text).map(Self::RegisterCertificate),
@@ -127,7 +127,7 @@ impl Request {
         }
     }
 
-    /// The call that the fields are of.
+    /// The call that these fields are for.
     pub fn operation(&self) -> Operation {
         match self {
             Self::RegisterCertificate(_) => Operation::RegisterCertificate,
@@ -145,7 +145,7 @@ impl Request {
         }
     }
 
-    /// The text of the certificate that is to be registered.
+    /// The text of the certificate to register.
     pub fn pem(&self) -> &str {
         match self {
             Self::RegisterCertificate(request) => &request.certificate_pem,
@@ -154,18 +154,18 @@ impl Request {
         }
     }
 
-    /// The certificate that is to be registered, found in its text as the precheck finds it.
+    /// The certificate to register, found in its text in the same way as the precheck finds it.
     pub fn certificate(&self) -> Option<Certificate> {
         let meant = if self.operation().is_of_ca() { chain::end(self.pem()) } else { chain::device(self.pem()) };
         meant.ok().map(|meant| meant.certificate)
     }
 
-    /// Says whether it proves the possession of a CA's key by the account's registration code.
+    /// Returns whether the request has a verification certificate, which proves possession of a CA's key.
     pub fn has_proof(&self) -> bool {
         matches!(self, Self::RegisterCaCertificate(request) if request.verification_certificate.is_some())
     }
 
-    /// The status that the certificate shall have: what the job says, or AWS's default.
+    /// The status to register the certificate with: the job's, or AWS's default.
     pub fn wanted_status(&self) -> CertificateStatus {
         let status = match self {
             Self::RegisterCertificate(request) => request.sent_status(),
@@ -177,7 +177,7 @@ impl Request {
 }
 
 impl RegisterCertificate {
-    /// The status that is sent: what the job says in the newer or the older way.
+    /// The status to send: what the job asks for, in the newer or the older way.
     pub fn sent_status(&self) -> Option<CertificateStatus> {
         self.status.or_else(|| self.set_as_active.map(of_activity))
     }
@@ -188,7 +188,7 @@ fn of_activity(is_active: bool) -> CertificateStatus {
 }
 
 impl Operation {
-    /// Says whether it registers a CA; the others register devices, in one list of the account.
+    /// Returns whether this registers a CA. The other operations register devices, in one list per account.
     pub fn is_of_ca(self) -> bool {
         self == Self::RegisterCACertificate
     }

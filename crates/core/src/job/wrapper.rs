@@ -1,7 +1,7 @@
-//! Envelopes that other services put around a message on its way to the queue.
+//! Recognises envelopes that other services put around a message on its way to the queue.
 //!
-//! A wrapped job is not read: the envelope shows that a queue, a rule or a function is set up in a way that was not meant. The
-//! wrapper is recognised so that the reason says what to change. Only the envelope's own fields are looked at.
+//! A wrapped job is not processed: the envelope shows that a queue, a rule or a function is misconfigured. The wrapper
+//! is recognised so that the error can say what to change. Only the envelope's own fields are examined.
 
 use std::collections::BTreeMap;
 
@@ -14,30 +14,30 @@ use strum::{EnumMessage, VariantArray};
 /// An envelope around a message; its message says what to change.
 #[derive(Clone, Copy, Debug, EnumMessage, Eq, PartialEq, VariantArray)]
 pub enum Wrapper {
-    /// A notification of SNS.
+    /// An SNS notification.
     #[strum(
         message = "an Amazon SNS notification",
         detailed_message = "enable raw message delivery on the subscription"
     )]
     Sns,
-    /// The message by which SNS asks whether a subscription is wanted.
+    /// The message with which SNS asks to confirm a subscription.
     #[strum(
-        message = "no job but an Amazon SNS subscription confirmation",
+        message = "not a job but an Amazon SNS subscription confirmation",
         detailed_message = "confirm the subscription, and enable raw message delivery on it"
     )]
     SnsConfirmation,
-    /// An event of `EventBridge`.
+    /// An `EventBridge` event.
     #[strum(message = "an Amazon EventBridge event", detailed_message = "set the target's input path to $.detail")]
     EventBridge,
-    /// Messages that a pipe of `EventBridge` passes on.
+    /// A record forwarded by an `EventBridge` pipe.
     #[strum(
         message = "a record of an Amazon EventBridge pipe",
         detailed_message = "set the target input template of the pipe to <$.body>"
     )]
     Pipe,
-    /// A notification of an S3 bucket.
+    /// An S3 bucket notification.
     #[strum(
-        message = "no job but an Amazon S3 event notification",
+        message = "not a job but an Amazon S3 event notification",
         detailed_message = "remove the queue from the bucket's event notifications, and send the object's certificates with \
                             `muster enqueue`"
     )]
@@ -45,17 +45,17 @@ pub enum Wrapper {
     /// Messages as a Lambda function receives them.
     #[strum(
         message = "an event as a Lambda function receives it",
-        detailed_message = "send the body of each record as a message of its own"
+        detailed_message = "send the body of each record as a separate message"
     )]
     LambdaRecords,
     /// The record of an invocation that Lambda sends to a destination.
     #[strum(
         message = "the invocation record of a Lambda destination",
-        detailed_message = "let the function send the job itself, in place of a destination"
+        detailed_message = "have the function send the job itself instead of using a destination"
     )]
     LambdaDestination,
     /// An event in the JSON format of `CloudEvents`.
-    #[strum(message = "a CloudEvents event", detailed_message = "send the value of its field `data` alone")]
+    #[strum(message = "a CloudEvents event", detailed_message = "send only the value of its field `data`")]
     CloudEvents,
     /// JSON inside a JSON string.
     #[strum(message = "a JSON string", detailed_message = "send the JSON object itself: it was serialised twice")]
@@ -68,7 +68,7 @@ pub enum Wrapper {
 type Fields<'a> = BTreeMap<String, &'a RawValue>;
 
 impl Wrapper {
-    /// Finds the wrapper of a body that is no job.
+    /// Finds the wrapper of a body that is not a job.
     pub(super) fn of(body: &str) -> Option<Self> {
         match body.trim_start().bytes().next()? {
             b'{' => Self::of_object(&serde_json::from_str(body).ok()?),
@@ -102,7 +102,7 @@ impl Wrapper {
         marks.into_iter().find(|(names, _)| has(names)).map(|(_, wrapper)| wrapper)
     }
 
-    /// A pipe passes its records on without anything around them.
+    /// An `EventBridge` pipe forwards its records without anything around them.
     fn of_array(records: &[Fields<'_>]) -> Option<Self> {
         match records {
             [only] if only.contains_key("receiptHandle") => Some(Self::Pipe),
@@ -110,7 +110,7 @@ impl Wrapper {
         }
     }
 
-    /// `eventSource` is how S3, SQS and streams write it, `EventSource` how SNS does.
+    /// S3, SQS and streams write `eventSource`, SNS writes `EventSource`.
     fn of_records(records: &[Fields<'_>]) -> Option<Self> {
         let first = records.first()?;
         let source = text(first, "eventSource").or_else(|| text(first, "EventSource"));
@@ -121,7 +121,7 @@ impl Wrapper {
         }
     }
 
-    /// What it is, and what to change.
+    /// Says what the body is, and what to change.
     pub(super) fn advice(self) -> String {
         let (what, fix) = (self.get_message(), self.get_detailed_message());
         format!("the body is {}: {}", what.unwrap_or_default(), fix.unwrap_or_default())
@@ -132,7 +132,7 @@ fn text(fields: &Fields<'_>, name: &str) -> Option<String> {
     String::deserialize(*fields.get(name)?).ok()
 }
 
-/// Says whether a text begins as a JSON object does.
+/// Returns whether a text starts like a JSON object.
 fn is_object(text: &str) -> bool {
     text.trim_start().starts_with('{')
 }

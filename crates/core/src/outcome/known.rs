@@ -1,10 +1,11 @@
-//! The ends of jobs whose certificate is in already, without a call.
+//! Outcomes of jobs whose certificate is already registered, recorded without a call.
 
 use crate::certificate::CertificateId;
 use crate::job::CertificateStatus;
 use crate::outcome::{Code, Outcome};
 
-/// The end of a copy whose first ended so: a certificate that went in is now known, and no call was spent on the copy.
+/// Returns the outcome of a copy, given the outcome of the first job (single-flight): a certificate that was registered
+/// is now known, and no call was made for the copy.
 pub fn copy_of(first: Outcome, id: CertificateId, wanted: CertificateStatus) -> Outcome {
     if first.status().is_success() {
         return known_outcome(id, first.known_status, wanted);
@@ -12,7 +13,8 @@ pub fn copy_of(first: Outcome, id: CertificateId, wanted: CertificateStatus) -> 
     Outcome { attempts: vec![], n_attempts: 0, ..first }
 }
 
-/// The end of a job whose certificate is in, with this status where it was we who set it.
+/// Returns the outcome of a job whose certificate is already registered. `status` is its status in AWS, if Muster set
+/// it.
 pub fn known_outcome(id: CertificateId, status: Option<CertificateStatus>, wanted: CertificateStatus) -> Outcome {
     Outcome {
         code: Code::Known,
@@ -26,11 +28,11 @@ pub fn known_outcome(id: CertificateId, status: Option<CertificateStatus>, wante
     }
 }
 
-/// Says that an existing certificate keeps the status it has: registering never changes it.
+/// Describes the difference if an existing certificate does not have the wanted status: registering never changes it.
 pub fn differing_status(known: Option<CertificateStatus>, wanted: CertificateStatus) -> Option<String> {
     match known {
         Some(known) if known == wanted => None,
-        Some(known) => Some(format!("stands as {known}, {wanted} was wanted")),
-        None => Some(format!("its status is unknown, {wanted} was wanted")),
+        Some(known) => Some(format!("its status is {known}, {wanted} was requested")),
+        None => Some(format!("its status is unknown, {wanted} was requested")),
     }
 }

@@ -1,4 +1,4 @@
-//! Judges the call that registers a CA.
+//! Checks the call that registers a CA.
 
 use time::OffsetDateTime;
 
@@ -11,7 +11,7 @@ use super::{
 };
 
 impl Precheck {
-    /// Judges a CA. `registration_code` is the account's, where it is known.
+    /// Checks a CA. `registration_code` is the account's, if it is known.
     pub(super) fn judge_authority(
         &self,
         request: &RegisterCaCertificate,
@@ -57,7 +57,7 @@ impl Precheck {
     }
 }
 
-/// Every text of the request, as a private key may stand in any of them.
+/// Returns every text of the request, because any of them may contain a private key.
 fn texts(request: &RegisterCaCertificate) -> impl Iterator<Item = (Field, Option<&String>)> {
     let config = request.registration_config.as_ref();
     let tags = request.tags.iter().enumerate();
@@ -72,8 +72,8 @@ fn texts(request: &RegisterCaCertificate) -> impl Iterator<Item = (Field, Option
     .chain(tags.flat_map(|(at, tag)| [(Field::TagKey(at), Some(&tag.key)), (Field::TagValue(at), tag.value.as_ref())]))
 }
 
-/// Verifies a CA that issued itself under its own key. Where the key ids differ, an older key of the same name signed
-/// it (RFC 5280, 3.2), which is not here.
+/// Verifies a CA that issued itself with its own key. If the key ids differ, an older key of the same name signed it
+/// (RFC 5280, 3.2), which is not available here.
 fn verify_own_signature(ca: &Issuer) -> Result<Option<Warning>, Rejection> {
     let certificate = ca.certificate();
     if !(certificate.is_self_issued() && ca.may_have_issued(certificate)) {

@@ -1,4 +1,4 @@
-//! What the precheck let through: the fields of a call, as they are sent.
+//! What passed the precheck: the fields of a call, as they are sent.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::certificate::CertificateId;
 use crate::job::{CertificateStatus, Operation, RegisterCaCertificate};
 
-/// A certificate that AWS has no known reason to refuse, in the form in which it is sent. Only the precheck makes it.
+/// A certificate that AWS has no known reason to refuse, in the form in which it is sent. Only the precheck creates it.
 pub struct CheckedCertificate {
     pub(super) id: CertificateId,
     pub(super) call: Call,
@@ -20,7 +20,7 @@ pub enum Call {
         pem: String,
         /// The CA that the job carried, or that is known to have signed it.
         ca_pem: Option<Arc<str>>,
-        /// The status that the job asked for; where it asked for none, none is sent.
+        /// The status that the job asked for; if `None`, no status is sent.
         status: Option<CertificateStatus>,
         /// The SHA-256 of the issuer's name.
         issuer_key: [u8; 32],
@@ -29,7 +29,7 @@ pub enum Call {
     RegisterCertificateWithoutCa {
         /// The certificate.
         pem: String,
-        /// The status that the job asked for; where it asked for none, none is sent.
+        /// The status that the job asked for; if `None`, no status is sent.
         status: Option<CertificateStatus>,
     },
     /// A CA.
@@ -42,7 +42,7 @@ pub enum Call {
 }
 
 impl CheckedCertificate {
-    /// The id that AWS will give it.
+    /// The id that AWS will assign to it.
     pub fn id(&self) -> CertificateId {
         self.id
     }
@@ -69,8 +69,8 @@ impl CheckedCertificate {
         }
     }
 
-    /// The SHA-256 of the name of the CA that AWS must know and take as active: equal for all certificates of one CA.
-    /// None where AWS looks for no CA.
+    /// The SHA-256 of the name of the CA that must be registered and active in AWS: equal for all certificates of one
+    /// CA. `None` if AWS does not look for a CA.
     pub fn issuer_key(&self) -> Option<[u8; 32]> {
         match self.call {
             Call::RegisterCertificate { issuer_key, .. } => Some(issuer_key),
@@ -78,7 +78,7 @@ impl CheckedCertificate {
         }
     }
 
-    /// The SHA-256 of a CA's own name: the issuer key of what it signed. None for devices.
+    /// The SHA-256 of a CA's own name: the issuer key of the certificates that it signed. `None` for devices.
     pub fn subject_key(&self) -> Option<[u8; 32]> {
         match self.call {
             Call::RegisterCaCertificate { subject_key, .. } => Some(subject_key),
@@ -86,7 +86,7 @@ impl CheckedCertificate {
         }
     }
 
-    /// The CA that is sent along.
+    /// The CA that is sent with the certificate.
     pub fn ca_pem(&self) -> Option<&str> {
         match &self.call {
             Call::RegisterCertificate { ca_pem, .. } => ca_pem.as_deref(),

@@ -1,4 +1,4 @@
-//! Judges the two calls that register a device.
+//! Checks the two calls that register a device.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{
 };
 
 impl Precheck {
-    /// Judges a device whose CA must be registered.
+    /// Checks a device whose CA must be registered.
     pub(super) fn judge_device(
         &self,
         request: &RegisterCertificate,
@@ -22,7 +22,7 @@ impl Precheck {
         now: OffsetDateTime,
         warnings: &mut Vec<Warning>,
     ) -> Result<Call, Rejection> {
-        // First, whatever else is wrong: a job that holds a private key must never be stored.
+        // Checked before everything else: a job that holds a private key must never be stored.
         refuse_private_keys([
             (Field::CertificatePem, Some(&request.certificate_pem)),
             (Field::CaCertificatePem, request.ca_certificate_pem.as_ref()),
@@ -39,7 +39,7 @@ impl Precheck {
         Ok(Call::RegisterCertificate { pem: leaf.to_pem(), ca_pem, status: request.sent_status(), issuer_key })
     }
 
-    /// Judges a device of which AWS knows no CA; whoever signed it does not matter.
+    /// Checks a device whose CA AWS does not know; it does not matter who signed it.
     pub(super) fn judge_device_without_ca(
         &self,
         request: &RegisterCertificateWithoutCa,
@@ -70,8 +70,8 @@ impl Precheck {
         Ok(leaf)
     }
 
-    /// Names the CA of a device whose job carries none: the one among the configured ones and `more` that signed it. Says
-    /// whether it named one; a call that carries a CA, or has no place for one, stays as it is.
+    /// Adds the CA of a device whose job carries none: the one among the configured CAs and `more` that signed it.
+    /// Returns whether it added one. A call that already has a CA, or has no field for one, is not changed.
     pub fn name_ca(&self, certificate: &mut CheckedCertificate, more: &[Issuer]) -> bool {
         let Call::RegisterCertificate { pem, ca_pem: ca_pem @ None, .. } = &mut certificate.call else { return false };
         let Ok(leaf) = Certificate::from_pem(pem) else { return false };
@@ -81,7 +81,7 @@ impl Precheck {
         ca_pem.is_some()
     }
 
-    /// Verifies the leaf under the CA that the job carries, and returns that CA as it is sent.
+    /// Verifies the leaf against the CA that the job carries, and returns that CA as it is sent.
     fn verify_under_given(
         &self,
         ca_text: &str,
@@ -111,7 +111,7 @@ fn odd_uses(leaf: &Certificate) -> impl Iterator<Item = Warning> {
     [ca, usage, extended].into_iter().flatten()
 }
 
-/// AWS answers 406 to any other status of a registration (measured by others for `PENDING_ACTIVATION`).
+/// AWS returns 406 for any other status of a registration (measured by others for `PENDING_ACTIVATION`).
 fn refuse_unusable_status(status: Option<CertificateStatus>) -> Result<(), Rejection> {
     match status {
         None | Some(CertificateStatus::Active | CertificateStatus::Inactive | CertificateStatus::Revoked) => Ok(()),
@@ -119,7 +119,7 @@ fn refuse_unusable_status(status: Option<CertificateStatus>) -> Result<(), Rejec
     }
 }
 
-/// A status and its older form that say different things: the status wins.
+/// Warns if `status` and `set_as_active` contradict each other; `status` wins.
 fn contradiction(request: &RegisterCertificate) -> Option<Warning> {
     let (status, set_as_active) = (request.status?, request.set_as_active?);
     let agree = (status == CertificateStatus::Active) == set_as_active;

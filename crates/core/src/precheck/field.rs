@@ -2,21 +2,21 @@
 
 use std::fmt;
 
-/// A text field of a request. Displays by its path in AWS's spelling, but for the device certificate, which may have come in
-/// a file.
+/// A text field of a request. Displays as its path with AWS's own names, except for the device certificate, which may
+/// have come in a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Field {
     /// The device certificate.
     CertificatePem,
     /// The CA that signed it.
     CaCertificatePem,
-    /// The CA that is to be registered.
+    /// The CA to register.
     CaCertificate,
-    /// The certificate that proves that one holds the CA's key.
+    /// The certificate that proves possession of the CA's key.
     VerificationCertificate,
     /// The body of the template for devices that register themselves.
     TemplateBody,
-    /// The role that makes what such a template says.
+    /// The role that provisions what such a template says.
     RoleArn,
     /// The name of such a template.
     TemplateName,

@@ -6,7 +6,7 @@ use crate::certificate::{Certificate, CertificateError, CertificateId, InputKind
 
 use super::{Field, Rejection, Warning, refuse_canonical_too_long, refuse_too_long};
 
-/// The certificate of a field, and what stood beside it.
+/// The certificate of a field, and what else the field held.
 pub(super) struct FoundCertificate {
     pub(super) certificate: Certificate,
     field: Field,
@@ -14,7 +14,7 @@ pub(super) struct FoundCertificate {
     n_others: usize,
 }
 
-/// Why no certificate of a field can be used, and the id of one that could be read all the same.
+/// Why a field has no certificate that can be used, and the id of one that could be read nevertheless.
 pub(super) struct NotFound {
     pub(super) rejection: Box<Rejection>,
     pub(super) id: Option<CertificateId>,
@@ -31,7 +31,7 @@ impl FoundCertificate {
         Ok(Self { certificate, field, oddity, n_others })
     }
 
-    /// What is odd about the text, and about any certificate.
+    /// Returns what is unusual about the text, and about the encoding of the certificate.
     pub(super) fn warnings(&self) -> impl Iterator<Item = Warning> {
         let (field, form) = (self.field, self.certificate.form());
         let several = Warning::SeveralCertificates { field, n_ignored: self.n_others };

@@ -1,14 +1,14 @@
-//! How to fix a certificate or a request that cannot pass.
+//! Hints on how to fix a certificate or a request that was rejected.
 
 use super::{Field, Rejection};
 use crate::certificate::{CertificateError, InputKind};
 
-/// How one comes by a verification certificate.
+/// How to get a verification certificate.
 const PROOF: &str =
-    "`muster ca register --key` makes one; or have the CA sign one whose common name is what `muster ca code` prints";
+    "`muster ca register --key` makes one; or have the CA sign one whose common name is the code from `muster ca code`";
 
 impl Rejection {
-    /// How to fix it, where that is known.
+    /// How to fix it, if that is known.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::PrivateKey { field: Field::CertificatePem | Field::CaCertificatePem } => {
@@ -36,7 +36,7 @@ impl Rejection {
             Self::KeyTooSmall { .. } | Self::KeyUnsupported { .. } => "generate another key and a certificate for it",
             Self::SignatureAlgorithmUnsupported { .. } => "have the CA sign the certificate with SHA-256",
             Self::CaNotACa { field: Field::CaCertificate, .. } => {
-                "send a CA's certificate; a version 1 root cannot say that it is one and must be issued anew"
+                "send a CA's certificate; a version 1 root cannot say that it is a CA and must be reissued"
             }
             Self::CaNotACa { .. } | Self::IssuerMismatch { .. } => {
                 "send the certificate of the CA that signed this one directly"
@@ -53,7 +53,7 @@ impl Rejection {
     }
 }
 
-/// How a certificate is had of what was sent in its place.
+/// How to get a certificate from what was sent in its place.
 fn of_kind(kind: InputKind) -> &'static str {
     match kind {
         InputKind::Pkcs7 => {

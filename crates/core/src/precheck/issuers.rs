@@ -1,4 +1,4 @@
-//! The CAs that a leaf can be verified under: those that the operator configured, and those that jobs carry.
+//! The CAs that a leaf can be verified against: those that the operator configured, and those that jobs carry.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use crate::certificate::{Certificate, CertificateError, Issuer, IssuerError, Nam
 
 use super::{Field, Rejection, Warning, refuse_canonical_too_long, refuse_too_long};
 
-/// The CAs that the operator configured, by subject as names are compared.
+/// The CAs that the operator configured, by subject, normalised for comparison.
 pub(super) struct KnownCas(HashMap<NameKey, Vec<Issuer>>);
 
 impl KnownCas {
@@ -23,10 +23,11 @@ impl KnownCas {
         Self(by_subject)
     }
 
-    /// Verifies a leaf under the CAs of its issuer's name and key id. Several may share both, so one that fits is enough.
+    /// Verifies a leaf against the CAs with its issuer's name and key id. Several may share both, so one match is
+    /// enough.
     ///
-    /// A leaf of an unknown issuer is no error: AWS may know more CAs than the operator configured. Nor is one without an
-    /// authority key id that no CA of its issuer's name signed: after a key rollover two CAs share a name.
+    /// An unknown issuer is not an error: AWS may know more CAs than the operator configured. Nor is a leaf without an
+    /// authority key id that no CA of its issuer's name signed: after a key rollover, two CAs share a name.
     pub(super) fn verify(&self, leaf: &Certificate, now: OffsetDateTime) -> Result<Option<Warning>, Rejection> {
         let mut unverified = None;
         for issuer in self.named(leaf).filter(|issuer| issuer.may_have_issued(leaf)) {
@@ -46,7 +47,7 @@ impl KnownCas {
         unverified.unwrap_or_else(|| Ok(Warning::IssuerUnknown { issuer: leaf.issuer() })).map(Some)
     }
 
-    /// The CAs of a leaf's issuer's name.
+    /// Returns the CAs with the name of a leaf's issuer.
     pub(super) fn named(&self, leaf: &Certificate) -> impl Iterator<Item = &Issuer> {
         self.0.get(&leaf.issuer_key()).into_iter().flatten()
     }
@@ -54,14 +55,14 @@ impl KnownCas {
 
 const FIELD: Field = Field::CaCertificatePem;
 
-/// Most CAs of jobs that are held parsed, by their text. A fleet has tens; jobs that bring more only cost a parse each.
+/// Maximum number of CA texts from jobs that are cached in parsed form. A fleet has tens; more only cost a parse each.
 const GIVEN_MAX: usize = 64;
 
-/// The CAs that jobs carry, parsed once: a whole batch carries the same ones.
+/// A cache of the CAs that jobs carry, parsed once: a whole batch carries the same ones.
 #[derive(Default)]
 pub(super) struct GivenCas(Mutex<HashMap<Box<str>, Arc<GivenText>>>);
 
-/// The text with which a job carried its CA.
+/// The text in which a job carried its CA.
 pub(super) struct GivenText {
     /// Its CAs, in order; at least one.
     cas: Vec<GivenCa>,
@@ -75,13 +76,13 @@ pub(super) struct GivenCa {
 }
 
 impl GivenCas {
-    /// Reads the CAs of a job, or remembers them.
+    /// Returns the CAs of a job, from the cache or by parsing them.
     pub(super) fn read(&self, text: &str) -> Result<Arc<GivenText>, Rejection> {
         refuse_too_long(FIELD, text)?;
         if let Some(given) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(text) {
             return Ok(Arc::clone(given));
         }
-        // Parsed without the lock: the worst that can happen is that two workers parse the same text once each.
+        // Parsed without the lock: at worst, two workers parse the same text once each.
         let given = Arc::new(GivenText::read(text)?);
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if held.len() >= GIVEN_MAX {
@@ -93,8 +94,8 @@ impl GivenCas {
 }
 
 impl GivenText {
-    /// Reads the CAs of a text. What cannot be read beside one that can is left out: AWS is sent one CA only, and the
-    /// signature says whether it is the right one.
+    /// Reads the CAs of a text. Ignores what cannot be read next to one that can: only one CA is sent to AWS, and the
+    /// signature shows whether it is the right one.
     fn read(text: &str) -> Result<Self, Rejection> {
         let (mut cas, mut n_certificates) = (Vec::new(), 0);
         let mut first_trouble = None;
@@ -114,7 +115,7 @@ impl GivenText {
         Ok(Self { cas, n_certificates })
     }
 
-    /// Finds the CA that issued a leaf, wherever it stands in the text, and what came of verifying the signature.
+    /// Finds the CA that issued a leaf, anywhere in the text. Returns it with the result of verifying the signature.
     pub(super) fn issuer_of(&self, leaf: &Certificate) -> Result<(&GivenCa, Verification), Rejection> {
         let found = Issuer::among(self.cas.iter().map(|ca| &ca.issuer), leaf);
         let (at, verification) = found.ok_or_else(|| {
@@ -124,7 +125,7 @@ impl GivenText {
         Ok((&self.cas[at], verification))
     }
 
-    /// AWS is sent the CA that issued the leaf, and no other.
+    /// Warns about other certificates in the text: only the CA that issued the leaf is sent to AWS.
     pub(super) fn warning(&self) -> Option<Warning> {
         let n_ignored = self.n_certificates - 1;
         (n_ignored > 0).then_some(Warning::SeveralCaCertificates { n_ignored })

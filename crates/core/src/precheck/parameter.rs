@@ -1,6 +1,8 @@
-//! The fields of a CA's request beside its certificates: what devices that register themselves get, and tags.
+//! Checks the fields of a CA's request other than its certificates: what devices that register themselves get, and
+//! tags.
 //!
-//! The lengths and forms are those of AWS's API model. What AWS only asks for in words warns.
+//! The lengths and formats are those of AWS's API model. Breaking a rule that AWS states only in prose leads to a
+//! warning.
 
 use std::collections::HashMap;
 
@@ -10,62 +12,62 @@ use crate::job::{RegisterCaCertificate, RegistrationConfig, Tag};
 
 use super::{Field, Warning};
 
-/// Most characters of a template's body.
+/// Maximum number of characters in a template's body.
 const TEMPLATE_BODY_CHARS_MAX: usize = 10_240;
 
-/// Characters of a role's ARN.
+/// Minimum and maximum number of characters in a role's ARN.
 const ROLE_ARN_CHARS: (usize, usize) = (20, 2_048);
 
-/// Characters of a template's name.
+/// Minimum and maximum number of characters in a template's name.
 const TEMPLATE_NAME_CHARS: (usize, usize) = (1, 36);
 
-/// Most tags of one CA.
+/// Maximum number of tags on one CA.
 const TAGS_MAX: usize = 50;
 
-/// Characters of a tag's key.
+/// Minimum and maximum number of characters in a tag's key.
 const TAG_KEY_CHARS: (usize, usize) = (1, 128);
 
-/// Most characters of a tag's value.
+/// Maximum number of characters in a tag's value.
 const TAG_VALUE_CHARS_MAX: usize = 256;
 
-/// What keys and values begin with that are AWS's own.
+/// The prefix of keys and values that is reserved for AWS.
 const RESERVED: &str = "aws:";
 
-/// A rule of AWS's that a field breaks. Its text tells lengths and places, never a value.
+/// An AWS rule that a field breaks. Its message contains lengths and positions, never a value.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ParameterError {
     /// A text is too short or too long.
-    #[error("{field} has {found} characters, {} to {} are taken", .taken.0, .taken.1)]
+    #[error("{field} has {found} characters, AWS accepts {} to {}", .taken.0, .taken.1)]
     Length {
-        /// Which text.
+        /// The field.
         field: Field,
         /// Its length in characters.
         found: usize,
-        /// The least and the greatest length.
+        /// The minimum and maximum length.
         taken: (usize, usize),
     },
-    /// A template's name has a character outside its set.
-    #[error("{} has the character `{}`, only A-Z a-z 0-9 _ - are taken", Field::TemplateName, .found.escape_default())]
+    /// A template's name has a character that AWS does not accept.
+    #[error("{} has the character `{}`, AWS accepts only A-Za-z0-9_-", Field::TemplateName, .found.escape_default())]
     TemplateName {
         /// The first such character.
         found: char,
     },
-    /// A template is given in full and by name.
-    #[error("registrationConfig has a templateBody and a templateName, one of them is taken")]
+    /// A template is given both in full and by name.
+    #[error("registrationConfig has a templateBody and a templateName, AWS accepts only one of them")]
     TwoTemplates,
-    /// There are more tags than AWS takes.
-    #[error("tags has {found} entries, at most {TAGS_MAX} are taken")]
+    /// There are more tags than AWS accepts.
+    #[error("tags has {found} entries, AWS accepts at most {TAGS_MAX}")]
     TooManyTags {
-        /// How many there are.
+        /// Number of tags.
         found: usize,
     },
-    /// A tag's key is AWS's own.
-    #[error("{field} begins with {RESERVED}, which only AWS may write")]
+    /// A tag's key has the prefix that is reserved for AWS.
+    #[error("{field} begins with {RESERVED}, which is reserved for AWS")]
     ReservedTagKey {
-        /// Which key.
+        /// The key.
         field: Field,
     },
-    /// Two tags have one key.
+    /// Two tags have the same key.
     #[error("{second} is the same as {first}, all keys must differ")]
     SameTagKey {
         /// The first of them.
@@ -76,7 +78,7 @@ pub enum ParameterError {
 }
 
 impl ParameterError {
-    /// What mends it, where that is known.
+    /// How to fix it, if that is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Length { found: 0, .. } => Some("leave the field out instead of sending an empty text"),
@@ -87,7 +89,7 @@ impl ParameterError {
     }
 }
 
-/// Judges all fields beside the certificates, and returns what looks odd.
+/// Checks all fields other than the certificates, and returns warnings about what looks unusual.
 pub(super) fn judge(request: &RegisterCaCertificate) -> Result<Vec<Warning>, ParameterError> {
     let mut warnings = Vec::new();
     if let Some(config) = &request.registration_config {
@@ -100,7 +102,7 @@ pub(super) fn judge(request: &RegisterCaCertificate) -> Result<Vec<Warning>, Par
     Ok(warnings)
 }
 
-/// Refuses a text of a length outside the least and the greatest.
+/// Refuses a text that is shorter than the minimum or longer than the maximum.
 pub(super) fn refuse_length(field: Field, text: &str, taken: (usize, usize)) -> Result<(), ParameterError> {
     let found = text.chars().count();
     if (taken.0..=taken.1).contains(&found) { Ok(()) } else { Err(ParameterError::Length { field, found, taken }) }
@@ -118,12 +120,13 @@ fn refuse_config(config: &RegistrationConfig) -> Result<(), ParameterError> {
     if let Some(found) = name.chars().find(|&c| !(c.is_ascii_alphanumeric() || "_-".contains(c))) {
         return Err(ParameterError::TemplateName { found });
     }
-    // AWS takes an empty body, and nobody knows whether it counts as a template.
+    // AWS accepts an empty body, and it is not known whether it counts as a template.
     let has_body = config.template_body.as_ref().is_some_and(|body| !body.is_empty());
     if has_body { Err(ParameterError::TwoTemplates) } else { Ok(()) }
 }
 
-/// A template by name brings its role along; one in full has none but this.
+/// Warns about a template that is not JSON or has no role. A template given by name has its own role; one given in full
+/// has only the role in the request.
 fn odd_template(config: &RegistrationConfig) -> impl Iterator<Item = Warning> {
     let body = config.template_body.as_deref();
     let is_json = body.is_none_or(|body| serde_json::from_str::<IgnoredAny>(body).is_ok());
@@ -159,13 +162,14 @@ fn texts(tags: &[Tag]) -> impl Iterator<Item = (Field, &str)> {
     })
 }
 
-/// AWS keeps the prefix for itself, without saying whether in capitals or in values too.
+/// Warns about the reserved prefix in any case, and in values: AWS does not document whether these are reserved too.
 fn odd_prefix(tags: &[Tag]) -> Option<Warning> {
     let is_odd = |text: &str| text.get(..RESERVED.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESERVED));
     texts(tags).find(|(_, text)| is_odd(text)).map(|(field, _)| Warning::TagPrefix { field })
 }
 
-/// AWS names letters, digits and spaces of every script, and some marks.
+/// Warns about characters that AWS does not list: it lists letters, digits and spaces of every script, and some
+/// punctuation.
 fn odd_characters(tags: &[Tag]) -> Option<Warning> {
     let is_space = |c: char| c.is_whitespace() && !c.is_control();
     let is_usual = |c: char| c.is_alphanumeric() || is_space(c) || "_.:/=+-@".contains(c);

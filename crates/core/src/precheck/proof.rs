@@ -1,4 +1,4 @@
-//! The verification certificate: the proof that one holds the key of a CA that is to be registered.
+//! Checks the verification certificate: the proof of possession of the key of a CA to register.
 
 use time::OffsetDateTime;
 
@@ -9,11 +9,11 @@ use super::found::FoundCertificate;
 use super::parameter::refuse_length;
 use super::{Field, PEM_CHARS_MAX, Precheck, Rejection, Warning, refuse_key, refuse_signature_algorithm};
 
-/// A certificate that the CA signed to prove that one holds its key.
+/// A certificate that the CA signed to prove possession of its key.
 pub(super) struct Proof(Certificate);
 
 impl Precheck {
-    /// Judges the proof that the mode asks for; the registration code is not looked at.
+    /// Checks the proof that the mode requires, except for its registration code.
     pub(super) fn judge_proof(
         &self,
         request: &RegisterCaCertificate,
@@ -46,8 +46,8 @@ impl Precheck {
 
 const FIELD: Field = Field::VerificationCertificate;
 
-/// The text of the verification certificate, where the mode asks for one. An empty text counts as one that AWS's API
-/// model is sure to refuse, as its least length is 1, in whichever mode.
+/// Returns the text of the verification certificate, if the mode requires one. An empty text is refused in either mode,
+/// because the minimum length in AWS's API model is 1.
 fn wanted_text(request: &RegisterCaCertificate) -> Result<Option<&str>, Rejection> {
     let text = request.verification_certificate.as_deref();
     if text == Some("") {
@@ -73,7 +73,7 @@ fn refuse_other_signer(proof: &Certificate, ca: &Issuer) -> Result<Option<Warnin
 }
 
 impl Proof {
-    /// Refuses a proof for another account. Of several common names one is enough.
+    /// Refuses a proof for another account. If there are several common names, one match is enough.
     pub(super) fn refuse_other_code(&self, registration_code: Option<&str>) -> Result<Option<Warning>, Rejection> {
         let Some(code) = registration_code else { return Ok(Some(Warning::RegistrationCodeUnchecked)) };
         if self.0.common_names().iter().any(|name| name == code) {

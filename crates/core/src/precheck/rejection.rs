@@ -1,4 +1,4 @@
-//! Why a certificate cannot pass: one variant for each cause, with the facts that a producer needs to fix it.
+//! Why a certificate is rejected: one variant for each cause, with the facts that a producer needs to fix it.
 
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
@@ -12,16 +12,16 @@ use super::{Field, PEM_CHARS_MAX, ParameterError, RSA_BITS_MIN};
 /// Why AWS would refuse a job. Its text is safe to log: it never repeats the job's PEM.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Rejection {
-    /// A private key is no part of a certificate and must not be stored.
-    #[error("there is a private key with {field}")]
+    /// There is a private key, which is not part of a certificate and must not be stored.
+    #[error("a private key was sent with {field}")]
     PrivateKey {
-        /// Where it stands.
+        /// The field that contains it.
         field: Field,
     },
-    /// The text, or the certificate in canonical PEM, is longer than AWS takes.
+    /// The text, or the certificate in canonical PEM, is longer than AWS accepts.
     #[error("{field} has {found} characters, AWS accepts at most {PEM_CHARS_MAX}")]
     PemTooLong {
-        /// Which text.
+        /// The field.
         field: Field,
         /// Its length in characters.
         found: usize,
@@ -29,7 +29,7 @@ pub enum Rejection {
     /// There is no readable CERTIFICATE block.
     #[error("{field} cannot be read: {cause}")]
     NotACertificate {
-        /// Which text.
+        /// The field.
         field: Field,
         /// What is missing or damaged.
         cause: CertificateError,
@@ -39,29 +39,29 @@ pub enum Rejection {
     /// A certificate signing request was sent instead of a certificate.
     #[error("a certificate signing request was sent instead of {field}")]
     CertificateRequest {
-        /// Which text.
+        /// The field.
         field: Field,
     },
     /// The block holds a damaged certificate.
     #[error("{field} cannot be read: {cause}")]
     Malformed {
-        /// Which text.
+        /// The field.
         field: Field,
         /// What is damaged.
         cause: CertificateError,
     },
     /// The block holds a certificate and more.
-    #[error("{bytes} bytes that are no padding follow {field} inside its block")]
+    #[error("{bytes} bytes that are not padding follow {field} inside its block")]
     TrailingData {
-        /// Which text.
+        /// The field.
         field: Field,
         /// How many bytes.
         bytes: usize,
     },
-    /// Several certificates, and not exactly one that is meant among its CAs.
-    #[error("{found} certificates were sent as {field}, and not exactly one {} with its CAs", subject_of(*.field))]
+    /// There are several certificates, and not exactly one that is meant among its CAs.
+    #[error("{found} certificates were sent as {field}, expected exactly one {} with its CAs", subject_of(*.field))]
     SeveralCertificates {
-        /// Which text.
+        /// The field.
         field: Field,
         /// How many.
         found: usize,
@@ -83,7 +83,7 @@ pub enum Rejection {
     /// The validity has not begun, and the policy rejects that.
     #[error("the certificate is not valid before {}, checked at {}", rfc3339(*.not_before), rfc3339(*.now))]
     NotYetValid {
-        /// The begin of the validity.
+        /// The start of the validity.
         not_before: OffsetDateTime,
         /// The time of the check.
         now: OffsetDateTime,
@@ -112,12 +112,12 @@ pub enum Rejection {
     /// The CA's certificate is not a CA's.
     #[error("{field} is the certificate of {subject}, whose basicConstraints do not say CA:true")]
     CaNotACa {
-        /// Which text.
+        /// The field.
         field: Field,
         /// Its subject.
         subject: String,
     },
-    /// The job's CA has another name than the issuer.
+    /// The job's CA has a different name than the issuer.
     #[error("the certificate was issued by {issuer}, but the CA sent with it is {ca}")]
     IssuerMismatch {
         /// The leaf's issuer.
@@ -132,16 +132,16 @@ pub enum Rejection {
         algorithm: String,
         /// The CA's subject.
         ca: String,
-        /// Which of the certificates of that name.
+        /// The id of that CA certificate, because several may have the same name.
         ca_id: CertificateId,
     },
-    /// A field beside the certificates breaks a rule of AWS's.
+    /// A field other than the certificates breaks an AWS rule.
     #[error(transparent)]
     ParameterInvalid(#[from] ParameterError),
-    /// Mode DEFAULT requires proof of the possession of the CA's key.
+    /// Mode DEFAULT requires proof of possession of the CA's key.
     #[error("verificationCertificate is missing; certificateMode DEFAULT requires it")]
     VerificationMissing,
-    /// Mode `SNI_ONLY` forbids it.
+    /// Mode `SNI_ONLY` forbids a verification certificate.
     #[error("verificationCertificate is set; certificateMode SNI_ONLY forbids it")]
     VerificationUnexpected,
     /// The verification certificate is not one that AWS accepts.
@@ -156,7 +156,7 @@ pub enum Rejection {
         issuer: String,
         /// The CA's subject.
         ca: String,
-        /// Which of the certificates of that name.
+        /// The id of that CA certificate, because several may have the same name.
         ca_id: CertificateId,
     },
     /// The verification certificate was made for another account.
@@ -174,7 +174,7 @@ impl Rejection {
         Self::SignatureInvalid { algorithm: leaf.signature_algorithm().to_string(), ca: ca.subject(), ca_id: ca.id() }
     }
 
-    /// The closed code of the cause.
+    /// The code of the cause, from a closed set.
     pub fn code(&self) -> Code {
         match self {
             Self::PrivateKey { .. } => Code::PrivateKey,
@@ -213,8 +213,8 @@ fn subject_of(field: Field) -> &'static str {
     }
 }
 
-/// Writes a time in UTC, to the second as certificates have it. Hostile certificates reach beyond the first and last
-/// year that the format knows.
+/// Formats a time in UTC, to the second, like the dates in certificates. Hostile certificates have years beyond the
+/// first and last that RFC 3339 can represent, so these are formatted differently.
 pub(super) fn rfc3339(time: OffsetDateTime) -> String {
     let utc = time.checked_to_offset(UtcOffset::UTC).map(OffsetDateTime::truncate_to_second);
     utc.and_then(|utc| utc.format(&Rfc3339).ok()).unwrap_or_else(|| time.to_string())

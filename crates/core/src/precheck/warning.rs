@@ -1,4 +1,4 @@
-//! What looks wrong but may not matter to AWS: it is said, counted, and the certificate is forwarded.
+//! What looks wrong but may not matter to AWS: it is reported and counted, and the certificate is forwarded.
 
 use strum::{IntoStaticStr, VariantNames};
 use time::OffsetDateTime;
@@ -18,47 +18,47 @@ pub enum Warning {
     /// The validity has not begun.
     #[error("{field} is valid from {} on, checked at {}", rfc3339(*.not_before), rfc3339(*.now))]
     NotYetValid {
-        /// Where the certificate stands.
+        /// The field that holds the certificate.
         field: Field,
-        /// The begin of the validity.
+        /// The start of the validity.
         not_before: OffsetDateTime,
         /// The time of the check.
         now: OffsetDateTime,
     },
-    /// The status and its older form say different things.
-    #[error("setAsActive is {set_as_active} and status is {status}, which alone is sent")]
+    /// The status and its older form contradict each other.
+    #[error("setAsActive is {set_as_active} but status is {status}; only status is sent")]
     StatusContradicted {
         /// The status.
         status: CertificateStatus,
         /// Its older form.
         set_as_active: bool,
     },
-    /// Its CAs stood beside the certificate.
-    #[error("{n_ignored} more certificates stand beside {field}, which alone is sent")]
+    /// The certificate was sent together with its CAs.
+    #[error("{n_ignored} more certificates came with {field} and are not sent")]
     SeveralCertificates {
-        /// Where they stand.
+        /// The field that holds them.
         field: Field,
         /// How many are not sent.
         n_ignored: usize,
     },
-    /// More certificates stood beside that of a device's CA.
-    #[error("{n_ignored} more certificates stand in caCertificatePem beside the issuer, which alone is sent")]
+    /// More certificates were sent next to that of a device's CA.
+    #[error("{n_ignored} more certificates came with the issuer in caCertificatePem and are not sent")]
     SeveralCaCertificates {
         /// How many are not sent.
         n_ignored: usize,
     },
-    /// The markers of the certificate's block are damaged or lost.
+    /// The markers of the certificate's block are damaged or missing.
     #[error("{field} was read although its block {damage}")]
     DamagedMarkers {
-        /// Where the certificate stands.
+        /// The field that holds the certificate.
         field: Field,
         /// How they are damaged.
         damage: Damage,
     },
     /// The certificate's block has an unusual label.
-    #[error("{field} was read although its block is called {label}")]
+    #[error("{field} was read although its block is labelled {label}")]
     UnusualLabel {
-        /// Where the certificate stands.
+        /// The field that holds the certificate.
         field: Field,
         /// The label.
         label: String,
@@ -66,7 +66,7 @@ pub enum Warning {
     /// Padding follows the certificate inside its block or file.
     #[error("{bytes} bytes of padding follow {field} and are not sent")]
     Padding {
-        /// Where the certificate stands.
+        /// The field that holds the certificate.
         field: Field,
         /// How many bytes.
         bytes: u64,
@@ -74,7 +74,7 @@ pub enum Warning {
     /// OpenSSL's trust settings follow the certificate.
     #[error("{bytes} bytes of OpenSSL's trust settings follow {field} and are not sent")]
     TrustSettings {
-        /// Where the certificate stands.
+        /// The field that holds the certificate.
         field: Field,
         /// How many bytes.
         bytes: u64,
@@ -82,13 +82,13 @@ pub enum Warning {
     /// A date is written in a form that RFC 5280 does not allow.
     #[error("a date of {field} is written in an unusual form, which AWS may not accept")]
     UnusualDate {
-        /// Where the certificate stands.
+        /// The field that holds the certificate.
         field: Field,
     },
     /// The two signature algorithms differ in NULL parameters.
     #[error("the signature algorithm of {field} has NULL parameters in one of its two places only")]
     AlgorithmsDifferInNull {
-        /// Where the certificate stands.
+        /// The field that holds the certificate.
         field: Field,
     },
     /// The curve of the key is not named.
@@ -96,7 +96,7 @@ pub enum Warning {
         "the key of {field} has explicit EC parameters ({bits} bits) instead of a named curve, which AWS may not accept"
     )]
     ExplicitCurve {
-        /// Where the certificate stands.
+        /// The field that holds the certificate.
         field: Field,
         /// The size of the curve's field.
         bits: usize,
@@ -109,10 +109,10 @@ pub enum Warning {
     IssuerKeyDiffers {
         /// The CA's subject.
         ca: String,
-        /// Which of the certificates of that name.
+        /// The id of that CA certificate, because several may have the same name.
         ca_id: CertificateId,
     },
-    /// The certificate is no X.509 v3 certificate.
+    /// The certificate is not an X.509 v3 certificate.
     #[error("the certificate has X.509 version {found}, 3 is usual")]
     #[strum(serialize = "not_version_3")]
     NotVersion3 {
@@ -128,7 +128,7 @@ pub enum Warning {
     /// The extended key usage forbids what a device does.
     #[error("the extended key usage has no clientAuth, so the device may fail to connect")]
     ExtendedKeyUsage,
-    /// The job carries no CA and none that is known here fits.
+    /// The job carries no CA, and no known CA matches.
     #[error("no known CA is the issuer {issuer}, so the signature was not verified")]
     IssuerUnknown {
         /// The leaf's issuer.
@@ -149,7 +149,7 @@ pub enum Warning {
     CaOutsideValidity {
         /// The CA's subject.
         ca: String,
-        /// The begin of its validity.
+        /// The start of its validity.
         not_before: OffsetDateTime,
         /// The end of its validity.
         not_after: OffsetDateTime,
@@ -157,28 +157,28 @@ pub enum Warning {
         now: OffsetDateTime,
     },
     /// The key usage of a CA forbids what CAs do.
-    #[error("the key usage of caCertificate has no keyCertSign, so what it signs may not be taken")]
+    #[error("the key usage of caCertificate has no keyCertSign, so AWS may not accept certificates that it signs")]
     CaKeyUsage,
     /// The CA has no name.
-    #[error("caCertificate has an empty subject, so AWS may not tell which certificates it signed")]
+    #[error("caCertificate has an empty subject, so AWS may not recognise the certificates that it signed")]
     CaNameless,
     /// The account's registration code is not known here.
-    #[error("the registration code of the account is not known, so verificationCertificate was not held against it")]
+    #[error("the registration code of the account is not known, so verificationCertificate was not checked against it")]
     RegistrationCodeUnchecked,
-    /// The template is no JSON.
+    /// The template is not JSON.
     #[error("registrationConfig.templateBody is not JSON")]
     TemplateNotJson,
-    /// A template in full stands without a role.
-    #[error("registrationConfig has a templateBody and no roleArn, so AWS may not be allowed to make what it says")]
+    /// A template is given in full, without a role.
+    #[error("registrationConfig has a templateBody and no roleArn, so AWS may not be allowed to apply the template")]
     RoleMissing,
-    /// A tag begins with AWS's own prefix, in capitals or in its value.
-    #[error("{field} begins with aws: in capitals or small letters, which AWS keeps for itself")]
+    /// A tag begins with the prefix that is reserved for AWS, in capitals or in its value.
+    #[error("{field} begins with aws: (in any case), which is reserved for AWS")]
     TagPrefix {
         /// The first such text.
         field: Field,
     },
     /// A tag has unusual characters.
-    #[error("{field} has other characters than letters, digits, spaces and _ . : / = + - @")]
+    #[error("{field} has characters other than letters, digits, spaces and _ . : / = + - @")]
     TagCharacters {
         /// The first such text.
         field: Field,
@@ -186,7 +186,7 @@ pub enum Warning {
 }
 
 impl Warning {
-    /// The closed code: the metric label and the log field. All of them are in `Warning::VARIANTS`.
+    /// The code: the metric label and the log field. `Warning::VARIANTS` lists the closed set.
     pub fn code(&self) -> &'static str {
         self.into()
     }

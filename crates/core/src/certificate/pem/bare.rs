@@ -1,15 +1,15 @@
-//! Base64 that stands outside of any block: the body of one whose markers are lost.
+//! Finds base64 outside any block: the body of a block whose markers are missing.
 //!
-//! A run is a word of base64 with the lines that follow it. What starts as DER does, and what has the shape of a PEM
-//! body, is taken for a certificate; hexadecimal dumps of DER are too, as nobody should have to guess why they are ignored.
+//! A run is a word of base64 with the lines that continue it. A run that starts like DER, or is shaped like a PEM body,
+//! is treated as a certificate. So is a hexadecimal dump of DER, so that it is reported instead of silently ignored.
 
-/// Fewest characters of a run: the smallest certificate has some two hundred.
+/// Minimum number of characters in a run: the smallest certificate has about two hundred.
 const RUN_MIN: usize = 100;
 
-/// Fewest characters of a line that another one continues.
+/// Minimum number of characters in a line that the next line can continue.
 const LINE_MIN: usize = 40;
 
-/// A run of base64 in a text: from where to where.
+/// A run of base64 in a text, as a range of bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Base64Run {
     pub(super) start: usize,
@@ -30,7 +30,7 @@ pub(super) fn runs(text: &str) -> impl Iterator<Item = Base64Run> {
     })
 }
 
-/// The end of the base64 with which a text begins: a run that was cut in the middle.
+/// Returns the end of the base64 at the start of a text: the rest of a run that was cut in the middle.
 pub(super) fn end_of_leading_run(text: &str) -> usize {
     let is_body = |byte: u8| is_digit(byte) || byte.is_ascii_whitespace();
     text.bytes().position(|byte| !is_body(byte)).unwrap_or(text.len())
@@ -49,7 +49,7 @@ fn next_run(text: &str, from: usize) -> Option<Base64Run> {
     }
 }
 
-/// Follows the lines of a run: nothing else stands on them, and each but the last is long and without padding.
+/// Follows the lines of a run. They hold nothing else, and each but the last is long and has no padding.
 fn end_of_run(bytes: &[u8], start: usize, end: usize) -> usize {
     let (mut line, mut end) = (start..end, end);
     while line.len() >= LINE_MIN && bytes[end - 1] != b'=' {
@@ -72,7 +72,7 @@ fn is_line_end(byte: u8) -> bool {
     matches!(byte, b'\n' | b'\r')
 }
 
-/// The end of the base64 word that begins at `start`, its padding included.
+/// Returns the end of the base64 word that begins at `start`, including its padding.
 fn end_of_word(bytes: &[u8], start: usize) -> usize {
     let n_digits = bytes[start..].iter().take_while(|&&byte| is_digit(byte) && byte != b'=').count();
     let end = start + n_digits;
@@ -83,7 +83,7 @@ fn is_digit(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
 }
 
-/// Says whether a run may be a certificate.
+/// Returns whether a run may be a certificate.
 fn is_suspect(run: &str) -> bool {
     if run.len() < RUN_MIN {
         return false;
@@ -95,17 +95,17 @@ fn is_suspect(run: &str) -> bool {
     run.starts_with("MI") || is_shaped_like_pem(run)
 }
 
-/// Says whether digits are those of DER in hexadecimal.
+/// Returns whether digits are DER in hexadecimal.
 pub(super) fn is_hexadecimal_der(digits: &[u8]) -> bool {
     begins_as_hexadecimal_der(digits) && digits.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// A DER sequence of 128 bytes and more begins with 30 81 or 30 82.
+/// A DER sequence of 128 bytes or more starts with 30 81 or 30 82.
 fn begins_as_hexadecimal_der(digits: &[u8]) -> bool {
     digits.starts_with(b"3082") || digits.starts_with(b"3081")
 }
 
-/// Two full lines of one length, as no other text has them.
+/// Returns whether the run has two full lines of the same length, which no other text has.
 fn is_shaped_like_pem(run: &str) -> bool {
     let lengths: Vec<usize> = run.split_ascii_whitespace().map(str::len).take(3).collect();
     matches!(lengths[..], [first, second, ..] if first == second && (60..=76).contains(&first))

@@ -1,5 +1,5 @@
-//! Private keys hidden in base64 or hexadecimal digits: the DER of one, or a whole PEM text or message body that was encoded
-//! once more.
+//! Finds private keys hidden in base64 or hexadecimal digits: the DER of a key, or a whole PEM text or message body
+//! that was encoded again.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -10,13 +10,13 @@ use super::key_der::begins_key;
 use super::private_key::shows_private_key;
 use super::{BASE64, without_nuls};
 
-/// Fewest characters of base64 that can hold the mark of a private key.
+/// Minimum number of base64 characters that can hold the marker of a private key.
 const RUN_MIN: usize = 16;
 
-/// Fewest hexadecimal digits that can: fewer are a part of a name.
+/// Minimum number of hexadecimal digits that can; fewer are part of a name.
 const HEXADECIMAL_MIN: usize = 2 * RUN_MIN;
 
-/// How often base64 or hexadecimal digits are looked for inside another.
+/// How many levels of nested base64 or hexadecimal digits are searched.
 const DEPTH_MAX: usize = 2;
 
 /// Replaces each run of base64 or hexadecimal digits that hides a private key.
@@ -31,7 +31,7 @@ pub(super) fn blank<'a>(text: &'a str, blank: &str) -> Cow<'a, str> {
     text
 }
 
-/// Says whether a text has base64 or hexadecimal digits that hide a private key.
+/// Returns whether a text has base64 or hexadecimal digits that hide a private key.
 pub(super) fn hides_private_key(text: &str) -> bool {
     holds_encoded(text, DEPTH_MAX)
 }
@@ -41,7 +41,8 @@ fn holds_encoded(text: &str, depth: usize) -> bool {
     depth > 0 && Encoding::ALL.into_iter().any(hides)
 }
 
-/// Says whether what was decoded holds a private key. Text costs more than bytes, so it is made only where there may be one.
+/// Returns whether decoded bytes hold a private key. Text is more expensive than bytes, so the bytes are converted to
+/// text only if there may be a key in it.
 fn is_secret(decoded: &[u8]) -> bool {
     let mut may_show_key = false;
     let mut at = after(&IS_PLAIN, decoded, 0);
@@ -56,8 +57,8 @@ fn is_secret(decoded: &[u8]) -> bool {
     may_show_key && shows_private_key(&without_nuls(&String::from_utf8_lossy(decoded)))
 }
 
-/// Says whether bytes begin as what every text with a key has, maybe in UTF-16: the middle of the word `PRIVATE`, the first
-/// member of a JSON Web Key, or an escape that may hide either.
+/// Returns whether bytes start with something that every text with a key has, possibly in UTF-16: the middle of the
+/// word `PRIVATE`, the member `kty` of a JSON Web Key, or an escape that may hide either.
 fn begins_text(bytes: &[u8]) -> bool {
     let mut characters = bytes.iter().filter(|&&byte| byte != 0);
     match (characters.next(), characters.next()) {
@@ -67,20 +68,20 @@ fn begins_text(bytes: &[u8]) -> bool {
     }
 }
 
-/// How bytes are written as text.
+/// How bytes are encoded as text.
 #[derive(Clone, Copy)]
 enum Encoding {
     /// Base64 in either alphabet.
     Base64,
-    /// Pairs of hexadecimal digits, maybe with colons between them.
+    /// Pairs of hexadecimal digits, possibly with colons between them.
     Hexadecimal,
 }
 
 impl Encoding {
     const ALL: [Self; 2] = [Self::Base64, Self::Hexadecimal];
 
-    /// Fewest digits that can hold the mark of a private key, and how many may belong to a word in front: it may look like a
-    /// part of them.
+    /// Returns the minimum number of digits that can hold the marker of a private key, and how many of the first digits
+    /// may be the start of the encoding: a word in front of it may look like a part of it.
     fn bounds(self) -> (usize, usize) {
         match self {
             Self::Base64 => (RUN_MIN, 4),
@@ -88,8 +89,9 @@ impl Encoding {
         }
     }
 
-    /// Says whether a run, decoded from any of its first digits on, holds a private key. Only the right one of these gives
-    /// text, but for its first bytes, which words in front spoil: so no more than one is looked through for encoded text.
+    /// Returns whether a run, decoded from any of its first digits on, holds a private key. Only decoding from the
+    /// right digit gives text, apart from the first bytes, which a word in front garbles. So at most one decoding is
+    /// searched for nested encodings.
     fn hides(self, run: &str, depth: usize) -> bool {
         let (n_min, n_starts) = self.bounds();
         let digits = if run.len() < n_min { vec![] } else { self.digits(run) };
@@ -108,7 +110,7 @@ impl Encoding {
         text.is_some_and(|text| holds_encoded(&without_nuls(&String::from_utf8_lossy(&text)), depth - 1))
     }
 
-    /// Decodes digits; those at the end that are no whole byte are left out.
+    /// Decodes digits, ignoring those at the end that do not form a whole byte.
     fn decode(self, digits: &[u8]) -> Option<Vec<u8>> {
         match self {
             Self::Base64 => BASE64.decode(&digits[..digits.len() - usize::from(digits.len() % 4 == 1)]).ok(),
@@ -116,7 +118,7 @@ impl Encoding {
         }
     }
 
-    /// The digits of a run, of base64 in the standard alphabet.
+    /// Returns the digits of a run, with base64 in the standard alphabet.
     fn digits(self, run: &str) -> Vec<u8> {
         let is_digit = self.digit_table();
         let mut digits = Vec::with_capacity(run.len());
@@ -125,7 +127,7 @@ impl Encoding {
             let end = after(is_digit, run, at);
             digits.extend_from_slice(&run[at..end]);
             at = end + self.gap(&run[end..]).unwrap_or(1);
-            // The escape of a slash has it as its second character.
+            // In the escape of a slash, the second character is a digit.
             if run.get(end..at) == Some(br"\/") {
                 digits.push(b'/');
             }
@@ -134,7 +136,8 @@ impl Encoding {
         digits
     }
 
-    /// The runs of digits in a text, with spaces and line ends between them, also as JSON escapes them. Padding ends a run.
+    /// Returns the runs of digits in a text. The digits may have spaces and line ends between them, even escaped by
+    /// JSON. Padding ends a run.
     fn runs(self, text: &str) -> impl Iterator<Item = Range<usize>> {
         let (bytes, is_digit, is_no_digit) = (text.as_bytes(), self.digit_table(), self.other_table());
         let mut from = 0;
@@ -154,7 +157,7 @@ impl Encoding {
         })
     }
 
-    /// How many bytes at the start of some bytes stand between two digits of a run.
+    /// Returns how many bytes at the start of `bytes` may separate two digits of a run.
     fn gap(self, bytes: &[u8]) -> Option<usize> {
         match (self, bytes) {
             (_, [b'\\', b'n' | b'r' | b't', ..]) | (Self::Base64, [b'\\', b'/', ..]) => Some(2),
@@ -164,7 +167,7 @@ impl Encoding {
         }
     }
 
-    /// For each byte whether it is a digit.
+    /// Returns a table that has every digit.
     fn digit_table(self) -> &'static [bool; 256] {
         match self {
             Self::Base64 => &IS_BASE64,
@@ -172,7 +175,7 @@ impl Encoding {
         }
     }
 
-    /// For each byte whether it is none.
+    /// Returns a table that has every byte except the digits.
     fn other_table(self) -> &'static [bool; 256] {
         match self {
             Self::Base64 => &IS_NOT_BASE64,
@@ -188,10 +191,10 @@ static IS_NOT_BASE64: [bool; 256] = table(BASE64_DIGITS, false);
 static IS_HEXADECIMAL: [bool; 256] = table(HEXADECIMAL_DIGITS, true);
 static IS_NOT_HEXADECIMAL: [bool; 256] = table(HEXADECIMAL_DIGITS, false);
 
-/// All but the first bytes of a key, and of what every text with a key has.
+/// All bytes except those that start a key, or something that every text with a key has.
 static IS_PLAIN: [bool; 256] = table(b"\x30oVvk\\%", false);
 
-/// For each byte whether it is a member, or whether it is none.
+/// Creates a table that has the members or, if `is_member` is false, every other byte.
 const fn table(members: &[u8], is_member: bool) -> [bool; 256] {
     let mut table = [!is_member; 256];
     let mut at = 0;
@@ -202,7 +205,7 @@ const fn table(members: &[u8], is_member: bool) -> [bool; 256] {
     table
 }
 
-/// Passes over the bytes that a table has. This is what nearly every byte costs, so it is a plain loop.
+/// Skips the bytes that a table has. Nearly every byte passes through here, so it is a plain loop.
 fn after(table: &[bool; 256], bytes: &[u8], from: usize) -> usize {
     let mut at = from;
     while at < bytes.len() && table[bytes[at] as usize] {
@@ -211,7 +214,7 @@ fn after(table: &[bool; 256], bytes: &[u8], from: usize) -> usize {
     at
 }
 
-/// Writes base64 in the standard alphabet.
+/// Converts base64 to the standard alphabet.
 fn to_standard(digits: &mut [u8]) {
     let mut at = 0;
     while at < digits.len() {
@@ -256,7 +259,7 @@ mod tests {
         }
     }
 
-    /// A private key as `openssl ecparam -genkey` makes it.
+    /// A private key as written by `openssl ecparam -genkey`.
     const SEC1: &str = "30770201010420111111111111111111111111111111111111111111111111111111111111111\
                         1a00a06082a8648ce3d030107a14403420004";
 

@@ -1,10 +1,10 @@
-//! Text whose characters are escaped: by JSON, or by percent-encoding as URLs and forms have it.
+//! Undoes escapes in text: those of JSON, and percent-encoding as in URLs and forms.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-/// The forms in which a text may have been meant: as it stands, and, where it has any, with its escapes undone.
+/// Returns the possible readings of a text: as it is and, if it has escapes, with the escapes undone.
 pub(super) fn forms(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
     let undone = plain(percent_decoded(unescaped(text)));
     let undone = matches!(undone, Cow::Owned(_)).then_some(undone);
@@ -18,12 +18,12 @@ fn percent_decoded(text: Cow<'_, str>) -> Cow<'_, str> {
     percent_decode_str(&text).decode_utf8_lossy().into_owned().into()
 }
 
-/// A form has a plus sign for a space, and base64 has it for itself.
+/// Replaces plus signs by spaces if the text looks form-encoded. In base64, a plus sign stands for itself.
 fn plain(text: Cow<'_, str>) -> Cow<'_, str> {
     if text.contains("+PRIVATE") { text.replace('+', " ").into() } else { text }
 }
 
-/// A text whose JSON escapes of ASCII characters are undone.
+/// Undoes the JSON escapes of ASCII characters.
 fn unescaped(text: &str) -> Cow<'_, str> {
     if !text.contains("\\u00") {
         return text.into();

@@ -1,24 +1,24 @@
-//! Private keys in DER, recognised by how they are built: PKCS #8, plain and encrypted, PKCS #1 and SEC 1.
+//! Recognises private keys in DER by their structure: PKCS #8, plain and encrypted, PKCS #1 and SEC 1.
 //!
-//! A key counts wherever it begins and also where it is cut off. Only headers are read, a few for each byte that may begin
-//! a key, so hostile bytes cost no more than their length.
+//! A key may start anywhere, and counts even if it is cut off. Only headers are read, a few for each byte that may
+//! start a key, so the cost of hostile bytes is linear in their length.
 
 use crate::certificate::der::tag;
 
-/// How an OpenSSH key begins, which is no DER.
+/// The start of an OpenSSH key, which is not DER.
 const OPENSSH: &[u8] = b"openssh-key-v1\0";
 
-/// The beginnings of the schemes that encrypt a PKCS #8 key: `1.2.840.113549.1.5` and `1.2.840.113549.1.12.1`.
+/// The prefixes of the schemes that encrypt a PKCS #8 key: `1.2.840.113549.1.5` and `1.2.840.113549.1.12.1`.
 const ENCRYPTION: [&[u8]; 2] =
     [&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x05], &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x0c, 0x01]];
 
-/// Bytes of the secret number on the curves that have names: from 112 to 521 bits.
+/// Size in bytes of the secret number on named curves: from 112 to 521 bits.
 const EC_BYTES: std::ops::RangeInclusive<usize> = 14..=66;
 
-/// Fewest bytes of an RSA modulus.
+/// Minimum size in bytes of an RSA modulus.
 const RSA_BYTES_MIN: usize = 32;
 
-/// Says whether a private key begins with some bytes, others may follow.
+/// Returns whether `bytes` start with a private key. Other bytes may follow it.
 pub(super) fn begins_key(bytes: &[u8]) -> bool {
     bytes.starts_with(OPENSSH) || begins_der_key(bytes)
 }
@@ -36,7 +36,7 @@ fn begins_der_key(bytes: &[u8]) -> bool {
         }
         // PKCS #1: version, modulus, exponent.
         (tag::INTEGER, [0 | 1], tag::INTEGER) => second.n_bytes >= RSA_BYTES_MIN && third_tag == Some(tag::INTEGER),
-        // SEC 1: version, key, and maybe the curve and the public key.
+        // SEC 1: version, key, and optionally the curve and the public key.
         (tag::INTEGER, [1], tag::OCTET_STRING) => {
             EC_BYTES.contains(&second.n_bytes) && matches!(third_tag, None | Some(tag::CONTEXT_0 | 0xa1))
         }
@@ -51,13 +51,13 @@ fn begins_der_key(bytes: &[u8]) -> bool {
 /// An element whose end may be missing.
 struct DerPart<'a> {
     tag: u8,
-    /// How many bytes it has by its header.
+    /// Length in bytes according to its header.
     n_bytes: usize,
-    /// What is there of them.
+    /// The bytes that are present.
     content: &'a [u8],
 }
 
-/// Reads the element at the start of some bytes, and returns what follows it.
+/// Reads the element at the start of `bytes`, and returns what follows it.
 fn part(bytes: &[u8]) -> Option<(DerPart<'_>, &[u8])> {
     let (n_bytes, rest) = match *bytes {
         [_, n @ 0..=0x7f, ref rest @ ..] | [_, 0x81, n, ref rest @ ..] => (usize::from(n), rest),
@@ -80,7 +80,7 @@ mod tests {
         hex::decode(hexadecimal.replace(' ', "")).unwrap()
     }
 
-    /// How keys that `openssl` made begin.
+    /// The first bytes of keys made by `openssl`.
     const KEYS: [(&str, &str); 4] = [
         ("PKCS #8, P-256", "308187 020100 301306072a8648ce3d020106082a8648ce3d030107 046d306b0201010420"),
         ("PKCS #8, Ed25519", "302e 020100 300506032b6570 04220420"),

@@ -1,31 +1,31 @@
-//! The BEGIN and END markers of PEM, exact and damaged.
+//! Finds the BEGIN and END markers of PEM, exact and damaged.
 //!
-//! Invariant: whatever a person would call a marker of a certificate or of a private key is found, with too few or other
-//! dashes, in small letters, or on one line with the next. One scan from keyword to keyword; each looks at a bounded
-//! stretch around it.
+//! Invariant: everything that a person would call a marker of a certificate or a private key is found, even with too
+//! few or different dashes, in lower case, or on the same line as the next. One scan goes from keyword to keyword and
+//! examines a bounded stretch around each.
 
 use std::borrow::Cow;
 
 use super::CERTIFICATE;
 
-/// Most characters of a label; a longer one is text that looks like a marker.
+/// Maximum number of characters in a label; a longer one is text that looks like a marker.
 const LABEL_MAX: usize = 64;
 
-/// Most bytes before the keyword that are taken for its dashes.
+/// Maximum number of bytes before the keyword that count as its dashes.
 const LEAD_MAX: usize = 64;
 
 /// The dashes of an exact marker, on either side.
 pub(super) const DASHES: &str = "-----";
 
-/// How many they are.
+/// Number of dashes on either side of an exact marker.
 const DASHES_MIN: usize = DASHES.len();
 
-/// What a block is said to hold, by the label of its markers.
+/// What a block holds, according to the label of its markers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BlockKind {
     /// A certificate.
     Certificate,
-    /// A certificate with OpenSSL's trust settings behind it.
+    /// A certificate followed by OpenSSL's trust settings.
     TrustedCertificate,
     /// A certificate signing request.
     Request,
@@ -35,21 +35,21 @@ pub enum BlockKind {
     PrivateKey,
     /// Something that is known not to be a certificate: parameters, a public key, a revocation list.
     Other,
-    /// Something that nobody knows.
+    /// Something unknown.
     Unknown,
 }
 
 /// A BEGIN or END marker.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Marker<'a> {
-    /// Where its dashes begin, in bytes of the text.
+    /// Where its dashes begin, as a byte offset in the text.
     pub(super) start: usize,
     /// Where its dashes end.
     pub(super) end: usize,
     pub(super) is_begin: bool,
     pub(super) label: &'a str,
     pub(super) kind: BlockKind,
-    /// Whether it is written as RFC 7468 (2) asks.
+    /// Whether it is written as RFC 7468 (2) requires.
     pub(super) is_exact: bool,
 }
 
@@ -71,7 +71,7 @@ pub(super) fn markers(text: &str) -> impl Iterator<Item = Marker<'_>> {
 const BEGIN: &str = "BEGIN";
 const END: &str = "END";
 
-/// Finds the next BEGIN or END, whatever its case.
+/// Finds the next BEGIN or END, ignoring case.
 fn next_keyword(text: &str, from: usize) -> Option<(usize, &'static str)> {
     let bytes = text.as_bytes();
     let mut at = from;
@@ -97,7 +97,7 @@ fn marker_at<'a>(text: &'a str, at: usize, keyword: &str, floor: usize) -> Optio
     exact_marker_at(text, at, keyword, floor).or_else(|| damaged_marker_at(text, at, keyword, floor))
 }
 
-/// Reads a marker as RFC 7468 (2) has it: five dashes, the keyword, a space, a label in capitals, five dashes.
+/// Reads a marker as RFC 7468 (2) defines it: five dashes, the keyword, a space, a label in capitals, five dashes.
 fn exact_marker_at<'a>(text: &'a str, at: usize, keyword: &str, floor: usize) -> Option<Marker<'a>> {
     if !(text[floor..at].ends_with(DASHES) && text[at..].starts_with(keyword)) {
         return None;
@@ -122,8 +122,8 @@ fn exact_label(text: &str) -> Option<&str> {
     Some(&text[..end]).filter(|label| !label.is_empty() && !label.starts_with(' ') && !label.ends_with(' '))
 }
 
-/// Counts the dashes behind the label of an exact marker; nothing where there are fewer than five. Where another marker
-/// follows on the same line, those beyond the fifth are its own.
+/// Counts the dashes after the label of an exact marker; returns 0 if there are fewer than five. If another marker
+/// follows on the same line, the dashes after the fifth belong to it.
 fn n_trail_dashes(text: &str) -> usize {
     let Some(rest) = text.strip_prefix(DASHES) else { return 0 };
     let is_before_marker = |text: &str| keyword_of(text.as_bytes()).is_some();
@@ -134,7 +134,7 @@ fn n_trail_dashes(text: &str) -> usize {
     if is_before_marker(behind) { DASHES_MIN } else { text.len() - behind.len() }
 }
 
-/// Reads a marker that is written in any other way.
+/// Reads a marker that is written in any other form.
 fn damaged_marker_at<'a>(text: &'a str, at: usize, keyword: &str, floor: usize) -> Option<Marker<'a>> {
     let n_lead = n_lead_bytes(&text[floor..at])?;
     let behind = at + keyword.len();
@@ -150,7 +150,8 @@ fn damaged_marker_at<'a>(text: &'a str, at: usize, keyword: &str, floor: usize) 
     is_marker.then(|| Marker { start, end, is_begin: keyword == BEGIN, label, kind, is_exact: false })
 }
 
-/// Counts the bytes of dashes, and of spaces behind them, before a keyword; nothing where the keyword is the end of a word.
+/// Counts the bytes of the dashes before a keyword and of the spaces after them. Returns `None` if the keyword is the
+/// end of a word.
 fn n_lead_bytes(text: &str) -> Option<usize> {
     if text.ends_with(is_of_a_word) {
         return None;
@@ -161,25 +162,25 @@ fn n_lead_bytes(text: &str) -> Option<usize> {
     Some(if before.len() < dashes.len() { near.len() - before.len() } else { 0 })
 }
 
-/// Counts the bytes of spaces and dashes behind the label of a damaged marker; nothing where there are no dashes.
+/// Counts the bytes of spaces and dashes after the label of a damaged marker; returns 0 if there are no dashes.
 fn n_trail_bytes(text: &str) -> usize {
     let spaces = text.len() - text.trim_start_matches([' ', '\t']).len();
     let dashes: usize = text[spaces..].chars().take_while(|&c| is_dash(c)).map(char::len_utf8).sum();
     match dashes {
         0 => 0,
-        // Of dashes between two markers on one line, five are enough for the first.
+        // Of the dashes between two markers on one line, the first five belong to the first marker.
         DASHES_MIN.. if text.starts_with(DASHES) && keyword_of(&text.as_bytes()[dashes..]).is_some() => DASHES_MIN,
         _ => spaces + dashes,
     }
 }
 
-/// Reads the label behind a keyword: how many bytes stand before it, and its text.
+/// Reads the label after a keyword. Returns the number of bytes before the label, and the label.
 fn label(text: &str) -> Option<(usize, &str)> {
     let rest = text.trim_start_matches([' ', '\t', '\u{a0}']);
     let end = rest.char_indices().take(LABEL_MAX + 1).find(|&(_, c)| is_dash(c) || !is_of_a_label(c));
     let end = match end {
         Some((end, _)) => end,
-        // The text ends with the label, or goes on far too long.
+        // The text ends with the label, or the label is too long.
         None if rest.len() <= LABEL_MAX => rest.len(),
         None => return None,
     };
@@ -187,7 +188,7 @@ fn label(text: &str) -> Option<(usize, &str)> {
     (!label.is_empty()).then_some((text.len() - rest.len(), label))
 }
 
-/// Says whether a damaged marker may have this label: prose has words that no label begins with.
+/// Returns whether a damaged marker may have this label. Prose starts with words that no label starts with.
 fn begins_as_a_label(label: &str) -> bool {
     const FIRST: [&str; 16] = [
         "CERT",
@@ -217,7 +218,7 @@ impl BlockKind {
             return Self::Certificate;
         }
         let letters = capitals(label);
-        // Each of the words below has one of these: most labels that mean nothing have none.
+        // Each of the words below has one of these letters; most labels without a meaning have none.
         if !letters.contains(['C', 'G', 'P', 'Q']) {
             return Self::Unknown;
         }
@@ -248,7 +249,7 @@ fn capitals(label: &str) -> Cow<'_, str> {
     label.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()).collect()
 }
 
-/// Says whether a character is a dash, or what editors, word processors and wrong encodings make of one.
+/// Returns whether a character is a dash, or what editors, word processors and wrong encodings make of one.
 fn is_dash(c: char) -> bool {
     matches!(
         c,
@@ -265,7 +266,7 @@ fn is_dash(c: char) -> bool {
     )
 }
 
-/// Says whether a character before a keyword makes it the end of a word, or of base64.
+/// Returns whether a character before a keyword makes it the end of a word, or of base64.
 fn is_of_a_word(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '+' | '/' | '=' | '_')
 }

@@ -1,30 +1,31 @@
-//! Private keys in text: found in whatever state they are, and taken out before a text is kept.
+//! Finds private keys in text, however damaged or encoded, and removes them before the text is stored.
 
 use super::encoded;
 use super::escaped::forms;
 use super::marker::{self, BlockKind};
 use super::{Block, blocks, without_nuls};
 
-/// Longest text with certificates, and most bytes beside these, that are looked through: an honest line sends less.
+/// Maximum size in bytes of a text with certificates, and of the rest of that text without them, that is searched for
+/// encoded keys. A real producer sends less.
 const TEXT_MAX: usize = 16 << 10;
 const BESIDE_MAX: usize = 8 << 10;
 
-/// Longest text between the start of a marker and its last word.
+/// Maximum number of bytes between the start of a marker and its last word.
 const MARK_MAX: usize = 64;
 
-/// Says whether a text holds a private key, or the mark of one, in whatever state the rest of it is.
+/// Returns whether a text holds a private key, or the marker of one, in whatever state the rest of it is.
 pub fn holds_private_key(text: &str) -> bool {
     private_key_mark(&without_nuls(text)).is_some()
 }
 
-/// Says whether a text holds a private key, or the mark of one, also where it is encoded: in base64, in hexadecimal digits,
-/// behind escapes, or as a JSON Web Key.
+/// Returns whether a text holds a private key, or the marker of one, even if it is encoded: in base64, in hexadecimal
+/// digits, with escapes, or as a JSON Web Key.
 pub fn hides_private_key(text: &str) -> bool {
     shows_private_key(text) || forms(text).any(|form| encoded::hides_private_key(&form))
 }
 
-/// The same of a text but for its certificates: what is in one is public, and may look like a key. Hostile text costs little:
-/// only so much as an honest line ever sends is looked through.
+/// Does the same as [`hides_private_key`], but ignores the certificates in the text: their contents are public, and may
+/// look like a key. Returns false for a text larger than any real producer sends, so that hostile text costs little.
 pub fn hides_private_key_beside(text: &str) -> bool {
     if text.len() > TEXT_MAX {
         return false;
@@ -40,12 +41,12 @@ pub fn hides_private_key_beside(text: &str) -> bool {
     !beside.is_empty() && beside.len() <= BESIDE_MAX && hides_private_key(beside)
 }
 
-/// The same of a text that is not encoded, but for escapes.
+/// Does the same for a text that is not encoded, apart from escapes.
 pub(super) fn shows_private_key(text: &str) -> bool {
     forms(text).any(|form| holds_private_key(&form) || is_private_jwk(&form))
 }
 
-/// Says whether a text has a JSON Web Key (RFC 7517) with its private part, maybe as a string inside other JSON.
+/// Returns whether a text has a JSON Web Key (RFC 7517) with its private part, possibly as a string inside other JSON.
 fn is_private_jwk(text: &str) -> bool {
     if !text.contains("kty") {
         return false;
@@ -55,9 +56,9 @@ fn is_private_jwk(text: &str) -> bool {
     has_member("\"kty\"") && has_member("\"d\"")
 }
 
-/// Takes the private keys out of a text. A key without its first or last mark takes along what stands before or behind
-/// it; a key in base64 or hexadecimal digits takes along all of them; of a text that hides one in another way nothing is
-/// left.
+/// Removes the private keys from a text. If a key has no BEGIN or no END marker, everything before or after it is
+/// removed with it. If a key is in base64 or hexadecimal digits, all of these are removed. If a text hides a key in
+/// another way, nothing of it is left.
 pub fn blank_private_keys(text: &str) -> String {
     const BLANK: &str = "[private key removed]";
     let mut blanked = String::with_capacity(text.len());
@@ -77,18 +78,18 @@ pub fn blank_private_keys(text: &str) -> String {
 
 /// A marker of a private key: `-----BEGIN EC PRIVATE KEY-----`, dashes included.
 struct KeyMark {
-    /// Where it begins, if it is a BEGIN mark: in front of any other stands the key.
+    /// Where it begins, if it is a BEGIN marker. In front of any other marker is the key.
     start: Option<usize>,
     end: usize,
 }
 
-/// Finds the first marker of a private key, by its last words or, where its dashes are damaged, as any other marker.
+/// Finds the first marker of a private key: by its last words or, if its dashes are damaged, like any other marker.
 fn private_key_mark(text: &str) -> Option<KeyMark> {
     if !mentions_private(text.as_bytes()) {
         return None;
     }
     let plain = plain_mark(text);
-    // What is looked through for damaged ones ends with the plain one, so that all keys of a text cost one pass.
+    // The search for damaged markers ends at the plain one, so that finding all keys of a text takes one pass.
     let before = plain.as_ref().map_or(text, |mark| &text[..mark.end]);
     let damaged = marker::markers(before).find(|marker| marker.kind == BlockKind::PrivateKey);
     match damaged {
@@ -97,8 +98,8 @@ fn private_key_mark(text: &str) -> Option<KeyMark> {
     }
 }
 
-/// Says whether a text has the word that every marker of a private key has. This is all that nearly every text costs, so the
-/// scan looks for the rarest letter of the word.
+/// Returns whether a text has the word that every marker of a private key has. For nearly every text this is the only
+/// cost, so the scan looks for the rarest letter of the word.
 fn mentions_private(bytes: &[u8]) -> bool {
     const WORD: &[u8] = b"PRIVATE";
     const V: usize = 3;
@@ -109,7 +110,7 @@ fn mentions_private(bytes: &[u8]) -> bool {
     bytes.windows(2).enumerate().any(|(at, pair)| matches!(pair, [b'V' | b'v', b'A' | b'a']) && is_word(at))
 }
 
-/// Finds the first text that ends as a marker of a private key does.
+/// Finds the first text that ends like the marker of a private key.
 fn plain_mark(text: &str) -> Option<KeyMark> {
     let mut from = 0;
     loop {
@@ -118,16 +119,16 @@ fn plain_mark(text: &str) -> Option<KeyMark> {
         let n_dashes = bytes[start..].iter().position(|&byte| byte != b'-').unwrap_or(bytes.len() - start);
         from = start + n_dashes;
         let before = &text[..start];
-        // The dashes of an SSH2 mark stand apart from its words.
+        // In an SSH2 marker, a space separates the dashes from the words.
         let words = if n_dashes >= 4 { before.strip_suffix(' ').unwrap_or(before) } else { before };
-        // The marks of OPENSSH, ENCRYPTED, RSA, EC, DSA and plain keys end so; that of PGP has one word more.
+        // The markers of OPENSSH, ENCRYPTED, RSA, EC, DSA and plain keys end like this; PGP's has one more word.
         if words.strip_suffix(" BLOCK").unwrap_or(words).ends_with("PRIVATE KEY") {
             return Some(KeyMark { start: begin_mark(words), end: from });
         }
     }
 }
 
-/// Finds the start of a BEGIN mark that ends with a text.
+/// Finds the start of the BEGIN marker at the end of a text.
 fn begin_mark(text: &str) -> Option<usize> {
     let from = text.floor_char_boundary(text.len().saturating_sub(MARK_MAX));
     let begin = from + text[from..].rfind("BEGIN ")?;

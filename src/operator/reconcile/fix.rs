@@ -12,6 +12,7 @@ use super::{ComparedPage, PAGE, ReconcileError, Reconciliation};
 use crate::ledger::LedgerError;
 use crate::ledger::drift::changes::{Becomes, Changed};
 use crate::ledger::drift::{ComparedRow, DriftKey};
+use muster_core::outcome::known::differing_status;
 use muster_core::certificate::{CertificateId, pem};
 use muster_core::hold::HoldKey;
 use muster_core::job::{
@@ -45,7 +46,7 @@ impl Reconciliation {
 
     /// Marks rows that are gone and stores the statuses that AWS reported; with `is_repair`, also has jobs resent.
     /// `done` counts what was changed, even if this fails or is stopped.
-    pub async fn mend(
+    pub async fn fix(
         &self,
         is_repair: bool,
         stop: &CancellationToken,
@@ -56,7 +57,7 @@ impl Reconciliation {
             if stop.is_cancelled() {
                 return Ok(());
             }
-            self.mend_page(&page, is_repair, done).await?;
+            self.fix_page(&page, is_repair, done).await?;
         }
         if is_repair {
             self.each_gone(async |keys| {
@@ -68,7 +69,7 @@ impl Reconciliation {
         Ok(())
     }
 
-    async fn mend_page(&self, page: &ComparedPage, is_repair: bool, done: &mut FixesMade) -> Result<(), LedgerError> {
+    async fn fix_page(&self, page: &ComparedPage, is_repair: bool, done: &mut FixesMade) -> Result<(), LedgerError> {
         let drifts = page.drifts(self.order.batch.as_ref());
         let missing = drifts.iter().filter(|(_, drift)| matches!(drift, Drift::Missing { .. }));
         let missing: Vec<CertificateId> = missing.map(|(listed, _)| listed.id).collect();
@@ -153,7 +154,6 @@ fn request(operation: Operation, der: &[u8], wanted: CertificateStatus) -> Optio
 /// version does not know is ignored.
 fn learnt(row: &ComparedRow, status: Option<&str>) -> Option<Becomes> {
     let status: CertificateStatus = status?.parse().ok()?;
-    let wanted = row.wanted_status;
-    let detail = (status != wanted).then(|| format!("stands as {status}, {wanted} was wanted"));
+    let detail = differing_status(Some(status), row.wanted_status);
     (row.known_status != Some(status)).then_some(Becomes::Known { status, detail })
 }
