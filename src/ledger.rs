@@ -23,13 +23,13 @@ mod columns;
 mod connection;
 mod counters;
 pub mod drift;
-pub mod ends;
 mod error;
 pub mod facts;
 pub mod hold;
 pub mod known;
 pub mod migrations;
 mod opening;
+pub mod outcomes;
 mod page;
 mod pause;
 pub mod prune;
@@ -111,8 +111,8 @@ impl Ledger {
         if let Ok(answer) = tokio::time::timeout(PROBE_PATIENCE, self.ping()).await {
             return answer;
         }
-        let knock = async { Ok(PgConnection::connect_with(&self.pool.connect_options()).await?.close().await?) };
-        tokio::time::timeout(self.timeout, knock).await.unwrap_or(Err(LedgerError::Timeout(self.timeout)))?;
+        let connect_once = async { Ok(PgConnection::connect_with(&self.pool.connect_options()).await?.close().await?) };
+        tokio::time::timeout(self.timeout, connect_once).await.unwrap_or(Err(LedgerError::Timeout(self.timeout)))?;
         self.ping().await
     }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use muster::ledger::Ledger;
-use muster::ledger::ends::{EndFilter, Ends};
+use muster::ledger::outcomes::{OutcomeFilter, OutcomePages};
 use muster_core::certificate::CertificateId;
 use muster_core::job::Operation;
 use muster_core::outcome::{Code, Status};
@@ -42,8 +42,8 @@ struct Asker {
 pub(crate) async fn ask(ledger: &Ledger, rows: u64, runs: usize) -> anyhow::Result<Vec<Answered>> {
     let asker = Asker { rows, runs };
     let large = ledger.batch_status(LARGE).await?.context("the large batch")?.counts;
-    let bad = EndFilter { codes: vec![Code::Expired], ..EndFilter::default() };
-    let exhausted = EndFilter { statuses: vec![Status::Exhausted], ..EndFilter::default() };
+    let bad = OutcomeFilter { codes: vec![Code::Expired], ..OutcomeFilter::default() };
+    let exhausted = OutcomeFilter { statuses: vec![Status::Exhausted], ..OutcomeFilter::default() };
     let codes = [Code::Expired, Code::Timeout];
     let one = |n: u64| ReplayFilter {
         batches: [format!("batch-{}", asker.batch(n))].into(),
@@ -80,7 +80,9 @@ pub(crate) async fn ask(ledger: &Ledger, rows: u64, runs: usize) -> anyhow::Resu
             })
             .await?,
         asker
-            .time("export: first page of the large batch", async |_| first(ledger, &EndFilter::default(), &large).await)
+            .time("export: first page of the large batch", async |_| {
+                first(ledger, &OutcomeFilter::default(), &large).await
+            })
             .await?,
         asker.time("export: first page of one code", async |_| first(ledger, &bad, &large).await).await?,
         asker.time("export: first page of one status", async |_| first(ledger, &exhausted, &large).await).await?,
@@ -101,10 +103,10 @@ pub(crate) async fn ask(ledger: &Ledger, rows: u64, runs: usize) -> anyhow::Resu
 
 async fn first(
     ledger: &Ledger,
-    filter: &EndFilter,
+    filter: &OutcomeFilter,
     counts: &[muster::ledger::batch::Count],
 ) -> Result<(), muster::ledger::LedgerError> {
-    Ends::open(ledger, LARGE, filter.clone(), counts).await?.next_page(ledger).await.map(drop)
+    OutcomePages::open(ledger, LARGE, filter.clone(), counts).await?.next_page(ledger).await.map(drop)
 }
 
 impl Asker {

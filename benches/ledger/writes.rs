@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use muster::ledger::prune::Pruned;
-use muster::ledger::row::{End, Names};
+use muster::ledger::row::{Names, RowOutcome};
 use muster::ledger::{Ledger, Page, Row};
 use muster_core::certificate::CertificateId;
 use muster_core::job::{CertificateStatus, Operation};
@@ -116,7 +116,7 @@ fn new_row(batch: &str, n: u32) -> Row {
         certificate: Some(id.0.repeat(16)),
         names: Names { reference: Some(format!("SN-{batch}-{n}")), source: Some("plant-3/line-1".to_owned()) },
         message_id: id.to_string(),
-        end: End {
+        outcome: RowOutcome {
             code: Code::Ok,
             detail: None,
             wanted_status: CertificateStatus::Active,

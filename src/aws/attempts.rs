@@ -46,7 +46,7 @@ impl Attempts {
         }
         self.last.push(answer.attempt.clone());
         match &answer.result {
-            Ok(_) => NextStep::End(Code::Ok),
+            Ok(_) => NextStep::Finish(Code::Ok),
             Err(error) => self.retries.after(error, successes, is_breaker_open),
         }
     }

@@ -83,7 +83,7 @@ pub struct ReceivedMessage {
 /// Omits the body: what producers send never appears in a log.
 impl fmt::Debug for ReceivedMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Message").field("id", &self.id).field("bytes", &self.body.len()).finish_non_exhaustive()
+        f.debug_struct("ReceivedMessage").field("id", &self.id).field("bytes", &self.body.len()).finish_non_exhaustive()
     }
 }
 
@@ -99,7 +99,7 @@ pub struct OutgoingMessage {
 /// Omits the body.
 impl fmt::Debug for OutgoingMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outgoing").field("bytes", &self.body.len()).field("group", &self.group).finish()
+        f.debug_struct("OutgoingMessage").field("bytes", &self.body.len()).field("group", &self.group).finish()
     }
 }
 

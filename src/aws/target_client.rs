@@ -66,7 +66,7 @@ struct CodeAnswer {
 
 /// Why the credentials of a target cannot be trusted.
 #[derive(Debug, thiserror::Error)]
-pub enum SessionError {
+pub enum TargetClientError {
     /// AWS did not confirm the account of the credentials.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -179,14 +179,14 @@ impl TargetClient {
     }
 
     /// Returns the trusted client, or creates a new one after confirming its account.
-    async fn registrar(&self) -> Result<Arc<Registrar>, SessionError> {
+    async fn registrar(&self) -> Result<Arc<Registrar>, TargetClientError> {
         let mut proven = self.proven.lock().await;
         if let Some(registrar) = &*proven {
             return Ok(Arc::clone(registrar));
         }
         let (config, found) = identity::prove(&self.access, self.attempt_timeout).await?;
         if found != self.account {
-            return Err(SessionError::Foreign { found, wanted: self.account.clone() });
+            return Err(TargetClientError::Foreign { found, wanted: self.account.clone() });
         }
         info!(account = %self.account, "loaded new credentials for the right account");
         Ok(Arc::clone(proven.insert(Arc::new(Registrar::new(&config, self.attempt_timeout)))))

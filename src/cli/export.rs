@@ -17,7 +17,7 @@ use super::progress::Progress;
 use super::{status, words};
 use crate::config::Config;
 use crate::ledger::Ledger;
-use crate::ledger::ends::{EndFilter, EndRow, Ends};
+use crate::ledger::outcomes::{OutcomeFilter, OutcomePages, OutcomeRow};
 use muster_core::job::Name;
 use muster_core::outcome::{Code, Status};
 
@@ -99,9 +99,9 @@ impl Export {
 
     async fn write(self, ledger: &Ledger, mut destination: Destination) -> anyhow::Result<()> {
         let counts = status::counters(ledger, &self.batch).await?.counts;
-        let filter = EndFilter { statuses: self.status, codes: self.code, sources: self.source };
+        let filter = OutcomeFilter { statuses: self.status, codes: self.code, sources: self.source };
         let n_wanted = counts.iter().filter(|count| filter.takes(count)).map(|count| count.n).sum();
-        let mut ends = Ends::open(ledger, self.batch.as_str(), filter, &counts).await?;
+        let mut ends = OutcomePages::open(ledger, self.batch.as_str(), filter, &counts).await?;
         let progress = Progress::new();
         let mut n = 0;
         self.format.begin(&mut destination).context(CANNOT_WRITE)?;
@@ -134,12 +134,12 @@ impl ExportFormat {
     }
 
     /// Writes rows and flushes them.
-    fn write_page(self, out: &mut impl Write, batch: &Name, page: &[EndRow]) -> io::Result<()> {
+    fn write_page(self, out: &mut impl Write, batch: &Name, page: &[OutcomeRow]) -> io::Result<()> {
         page.iter().try_for_each(|row| self.write(out, batch, row))?;
         out.flush()
     }
 
-    fn write(self, out: &mut impl Write, batch: &Name, row: &EndRow) -> io::Result<()> {
+    fn write(self, out: &mut impl Write, batch: &Name, row: &OutcomeRow) -> io::Result<()> {
         let record = ExportRecord::of(batch, row);
         match self {
             Self::Csv => csv::write_line(out, record.cells()),

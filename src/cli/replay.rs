@@ -174,7 +174,7 @@ impl ReplayCommand {
 
     /// Prints a replay in progress; with --wait, once every job has an outcome.
     async fn follow(&self, ledger: &Ledger, plan: Option<&Forecast>, number: i64) -> anyhow::Result<ExitCode> {
-        if self.wait && !follow::until_ended(ledger, number).await? {
+        if self.wait && !follow::until_finished(ledger, number).await? {
             talk(&format!("replay {number} continues; `muster replay show {number}` shows its progress"));
             return Ok(exit::INTERRUPTED.into());
         }

@@ -178,7 +178,7 @@ fn kept(entry: &CertificateRow) -> Option<Certificate> {
     if let Some(der) = &row.certificate {
         return Certificate::from_der(der).ok();
     }
-    let request = Request::read(row.operation, row.end.request.as_deref()?).ok()?;
+    let request = Request::read(row.operation, row.outcome.request.as_deref()?).ok()?;
     match row.certificate_id {
         Some(id) => chain::with_id(request.pem(), id),
         None => request.certificate(),

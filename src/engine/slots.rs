@@ -40,7 +40,7 @@ struct SharedSlots {
 
 impl fmt::Debug for SharedSlots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("SharedSlots").field("state", &self.state).finish_non_exhaustive()
     }
 }
 

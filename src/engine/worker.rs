@@ -238,7 +238,7 @@ impl Worker {
         if let Some(claim) = &claim {
             claim.settle(outcome.clone());
         }
-        if outcome.n_attempts > 0 && (outcome.status().is_end() || self.is_new_lone_issuer(&outcome)) {
+        if outcome.n_attempts > 0 && (outcome.status().is_outcome() || self.is_new_lone_issuer(&outcome)) {
             self.parts.board.holds.ended(&job.batch, outcome.code);
         }
         let account = self.parts.targets[job.target.as_str()].account.clone();

@@ -66,7 +66,7 @@ pub struct Count {
 impl BatchStatus {
     /// Returns how many certificates have an outcome. A parked one has none.
     pub fn ended(&self) -> u64 {
-        self.counts.iter().filter(|count| count.status.is_end()).map(|count| count.n).sum()
+        self.counts.iter().filter(|count| count.status.is_outcome()).map(|count| count.n).sum()
     }
 
     /// Returns how many certificates are parked.
@@ -100,7 +100,7 @@ impl BatchStatus {
     pub fn failed(&self) -> u64 {
         self.counts
             .iter()
-            .filter(|count| count.status.is_end() && !count.status.is_success())
+            .filter(|count| count.status.is_outcome() && !count.status.is_success())
             .map(|count| count.n)
             .sum()
     }

@@ -27,7 +27,7 @@ pub struct CertificateRow {
 /// Prints neither request nor certificate.
 impl fmt::Debug for CertificateRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry").field("row", &self.row).finish_non_exhaustive()
+        f.debug_struct("CertificateRow").field("row", &self.row).finish_non_exhaustive()
     }
 }
 

@@ -11,7 +11,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres};
 
-use super::row::{End, Names, Row};
+use super::row::{Names, Row, RowOutcome};
 use super::{LedgerError, storable, storable_json, word};
 use muster_core::certificate::CertificateId;
 use muster_core::hold::HoldKey;
@@ -78,25 +78,25 @@ static COLUMNS: [Column; 28] = [
     column!("serial", "bytea", Always, |row| row.serial.as_deref()),
     // A certificate that was not registered is kept in its request.
     column!("certificate", "bytea", Always, |row| {
-        row.certificate.as_deref().filter(|_| row.end.status().is_success())
+        row.certificate.as_deref().filter(|_| row.outcome.status().is_success())
     }),
     column!("message_id", "text", Always, |row| row.message_id.as_str()),
-    column!("status", "text", Always, |row| <&str>::from(row.end.status())),
-    column!("code", "text", Always, |row| row.end.code.as_str()),
-    column!("detail", "text", Always, |row| row.end.detail.as_deref().map(storable)),
-    column!("wanted_status", "text", Always, |row| <&str>::from(row.end.wanted_status)),
-    column!("known_status", "text", Always, |row| row.end.known_status.map(<&str>::from)),
-    column!("request", "text" as "json", Always, |row| row.end.request.as_deref()),
+    column!("status", "text", Always, |row| <&str>::from(row.outcome.status())),
+    column!("code", "text", Always, |row| row.outcome.code.as_str()),
+    column!("detail", "text", Always, |row| row.outcome.detail.as_deref().map(storable)),
+    column!("wanted_status", "text", Always, |row| <&str>::from(row.outcome.wanted_status)),
+    column!("known_status", "text", Always, |row| row.outcome.known_status.map(<&str>::from)),
+    column!("request", "text" as "json", Always, |row| row.outcome.request.as_deref()),
     column!("attempts", "text" as "jsonb", Always, |row| storable_json(json(&row.attempts))),
     column!("n_attempts", "int", Always, |row| int(row.n_attempts)),
     column!("n_duplicates", "int", Always, |row| int(row.n_duplicates)),
     column!("other_names", "text" as "jsonb", Always, |row| storable_json(json(&row.other_names))),
-    column!("sent_at", "timestamptz", Always, |row| row.end.sent_at),
-    column!("received_at", "timestamptz", Always, |row| row.end.received_at),
-    column!("ended_at", "timestamptz", Always, |row| row.end.ended_at),
-    column!("waits_for", "text", Always, |row| row.end.waits_for.as_ref().map(HoldKey::as_str)),
-    column!("verify", "bool", Always, |row| row.end.verify),
-    column!("sent_again_at", "timestamptz", Always, |row| row.end.sent_again_at),
+    column!("sent_at", "timestamptz", Always, |row| row.outcome.sent_at),
+    column!("received_at", "timestamptz", Always, |row| row.outcome.received_at),
+    column!("ended_at", "timestamptz", Always, |row| row.outcome.ended_at),
+    column!("waits_for", "text", Always, |row| row.outcome.waits_for.as_ref().map(HoldKey::as_str)),
+    column!("verify", "bool", Always, |row| row.outcome.verify),
+    column!("sent_again_at", "timestamptz", Always, |row| row.outcome.sent_again_at),
 ];
 
 /// What [`read_row`] reads of a row of the table `r`.
@@ -244,7 +244,7 @@ pub(super) fn read_row(row: &PgRow) -> Result<Row, LedgerError> {
         certificate: row.try_get("certificate")?,
         names: Names { reference: row.try_get("ref")?, source: row.try_get("source")? },
         message_id: row.try_get("message_id")?,
-        end: read_end(row)?,
+        outcome: read_outcome(row)?,
         attempts: attempts.0,
         n_attempts: count_of(row.try_get("n_attempts")?),
         n_duplicates: count_of(row.try_get("n_duplicates")?),
@@ -252,9 +252,9 @@ pub(super) fn read_row(row: &PgRow) -> Result<Row, LedgerError> {
     })
 }
 
-fn read_end(row: &PgRow) -> Result<End, LedgerError> {
+fn read_outcome(row: &PgRow) -> Result<RowOutcome, LedgerError> {
     let known_status: Option<String> = row.try_get("known_status")?;
-    Ok(End {
+    Ok(RowOutcome {
         code: word::<Code>("code", &row.try_get::<String, _>("code")?)?,
         detail: row.try_get("detail")?,
         wanted_status: word("wanted_status", &row.try_get::<String, _>("wanted_status")?)?,

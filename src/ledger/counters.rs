@@ -28,7 +28,7 @@ pub(super) struct CounterChanges(BTreeMap<CounterKey, Delta>);
 impl CounterChanges {
     /// Counts a row that now exists.
     pub(super) fn appears(&mut self, row: &Row) {
-        self.add(row, row.end.status(), 1);
+        self.add(row, row.outcome.status(), 1);
     }
 
     /// Subtracts a row as it was before a change or removal. `status` is its status in the database, as it was counted.
@@ -38,8 +38,8 @@ impl CounterChanges {
 
     fn add(&mut self, row: &Row, status: Status, by: i64) {
         let source = row.names.source.clone().unwrap_or_default();
-        let key = (row.batch.clone(), source, status.into(), row.end.code.as_str());
-        self.change(key, by, row.end.status_differs());
+        let key = (row.batch.clone(), source, status.into(), row.outcome.code.as_str());
+        self.change(key, by, row.outcome.status_differs());
     }
 
     /// Adds `by` rows to one counter; negative to subtract.

@@ -44,7 +44,7 @@ pub enum CertificateSource {
 
 /// A certificate that is registered according to the ledger.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct GoodCertificate {
+pub struct RegisteredRow {
     /// Its id.
     pub id: CertificateId,
     /// The row was recorded before the comparison began, and AWS has not reported the certificate yet.
@@ -94,14 +94,14 @@ impl DriftKey {
 
 impl Ledger {
     /// Returns up to `n` registered certificates of a source, by id, starting after `after` (keyset pagination).
-    pub async fn good_certificates(
+    pub async fn registered_rows(
         &self,
         run: &ReconcileRun,
         lane: &CertificateSource,
         account: &Account,
         after: Option<CertificateId>,
         n: u32,
-    ) -> Result<Vec<GoodCertificate>, LedgerError> {
+    ) -> Result<Vec<RegisteredRow>, LedgerError> {
         let (query, batch, target, operation) = match lane {
             CertificateSource::Account => (GOOD_OF_ACCOUNT, "", "", ""),
             CertificateSource::Batch(batch, target, operation) => {
@@ -113,7 +113,7 @@ impl Ledger {
         self.run(async |db| {
             let query = sqlx::query(query).bind(run.number).bind(run.began_at).bind(&account.id).bind(&account.region);
             let query = query.bind(after).bind(i64::from(n)).bind(batch).bind(target).bind(operation);
-            query.fetch_all(db).await?.iter().map(read_good).collect()
+            query.fetch_all(db).await?.iter().map(read_success).collect()
         })
         .await
     }
@@ -227,8 +227,8 @@ const GOOD_OF_BATCH: &str = "-- good_of_batch
     ) as page
     order by certificate_id";
 
-fn read_good(row: &PgRow) -> Result<GoodCertificate, LedgerError> {
-    Ok(GoodCertificate { id: CertificateId(row.try_get("certificate_id")?), is_open: row.try_get("is_open")? })
+fn read_success(row: &PgRow) -> Result<RegisteredRow, LedgerError> {
+    Ok(RegisteredRow { id: CertificateId(row.try_get("certificate_id")?), is_open: row.try_get("is_open")? })
 }
 
 fn read_compared(row: &PgRow) -> Result<ComparedRow, LedgerError> {

@@ -49,7 +49,7 @@ fn witness(opening: &Opening) -> Option<&[u8]> {
 /// Creates and opens the holds that a page names.
 pub(super) async fn hold(db: &mut PgConnection, page: &Page) -> Result<(), LedgerError> {
     let found = findings(&page.openings);
-    let mut holds: Vec<&HoldKey> = page.rows.iter().filter_map(|row| row.end.waits_for.as_ref()).collect();
+    let mut holds: Vec<&HoldKey> = page.rows.iter().filter_map(|row| row.outcome.waits_for.as_ref()).collect();
     holds.extend(found.keys());
     holds.sort();
     holds.dedup();

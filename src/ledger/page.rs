@@ -64,7 +64,7 @@ impl Page {
     /// Replaces every human-readable text that came from outside with `word`.
     pub fn blank_texts(&mut self, word: &str) {
         for row in &mut self.rows {
-            row.end.detail = Some(word.to_owned());
+            row.outcome.detail = Some(word.to_owned());
             for attempt in &mut row.attempts {
                 word.clone_into(&mut attempt.result);
                 attempt.request_id = None;
@@ -85,8 +85,8 @@ impl Page {
     /// without it.
     pub fn drop_requests(&mut self) {
         for row in &mut self.rows {
-            if row.end.status() != Status::Parked {
-                row.end.request = None;
+            if row.outcome.status() != Status::Parked {
+                row.outcome.request = None;
             }
         }
     }

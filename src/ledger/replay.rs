@@ -80,7 +80,7 @@ pub struct Came {
     /// Code of their last outcome.
     pub code: Code,
     /// Number of jobs that got this outcome after they were resent.
-    pub n_ended: u64,
+    pub n_outcomes: u64,
     /// Number of jobs that wait to be resent or are on their way: this is their outcome from before.
     pub n_under_way: u64,
 }
@@ -313,7 +313,7 @@ fn read_came(row: &PgRow) -> Result<Came, LedgerError> {
     Ok(Came {
         status: word("status", &row.try_get::<String, _>("status")?)?,
         code: word("code", &row.try_get::<String, _>("code")?)?,
-        n_ended: n("n")? - n_under_way,
+        n_outcomes: n("n")? - n_under_way,
         n_under_way,
     })
 }

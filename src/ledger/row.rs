@@ -42,7 +42,7 @@ pub struct Row {
     /// `MessageId` of the first message, or of the one that resent the job.
     pub message_id: String,
     /// The outcome, or why the job is parked.
-    pub end: End,
+    pub outcome: RowOutcome,
     /// The last AWS calls, oldest first.
     pub attempts: Vec<Attempt>,
     /// Number of AWS calls in total.
@@ -66,7 +66,7 @@ pub struct Names {
 
 /// The part of a row that the winning message sets.
 #[derive(Clone, PartialEq)]
-pub struct End {
+pub struct RowOutcome {
     /// Code of the outcome; the status follows from it.
     pub code: Code,
     /// Human-readable details beyond the code.
@@ -92,13 +92,13 @@ pub struct End {
 }
 
 /// Prints no request: a PEM body never reaches a log.
-impl fmt::Debug for End {
+impl fmt::Debug for RowOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("End").field("code", &self.code).field("detail", &self.detail).finish_non_exhaustive()
+        f.debug_struct("RowOutcome").field("code", &self.code).field("detail", &self.detail).finish_non_exhaustive()
     }
 }
 
-impl End {
+impl RowOutcome {
     /// Returns the status that follows from the code.
     pub fn status(&self) -> Status {
         self.code.status()
@@ -122,7 +122,7 @@ pub type RowKey<'a> = (&'a str, &'a str, &'static str, &'a [u8; 32]);
 /// Prints neither request nor certificate.
 impl fmt::Debug for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Row").field("key", &self.key()).field("end", &self.end).finish_non_exhaustive()
+        f.debug_struct("Row").field("key", &self.key()).field("outcome", &self.outcome).finish_non_exhaustive()
     }
 }
 
@@ -147,14 +147,14 @@ impl Row {
         self.n_attempts += later.n_attempts;
         self.attempts.extend(later.attempts);
         self.attempts.drain(..self.attempts.len().saturating_sub(ATTEMPTS_KEPT));
-        if later.end.wins_over(&self.end) {
-            self.end = later.end;
+        if later.outcome.wins_over(&self.outcome) {
+            self.outcome = later.outcome;
         }
     }
 
     /// Handles a message other than the one of this row: Muster's own if the job was resent, otherwise a duplicate.
     fn meet_message(&mut self, id: String) {
-        if self.end.sent_again_at.is_some() {
+        if self.outcome.sent_again_at.is_some() {
             self.message_id = id;
         } else {
             self.n_duplicates += 1;
@@ -211,7 +211,7 @@ pub(crate) mod tests {
             attempts,
             n_duplicates: 0,
             other_names: vec![],
-            end: End {
+            outcome: RowOutcome {
                 code,
                 detail: None,
                 wanted_status: CertificateStatus::Active,
@@ -234,7 +234,7 @@ pub(crate) mod tests {
                 let mut merged = row(1, first);
                 merged.absorb(row(1, second));
                 let best = first.status().rank().max(second.status().rank());
-                assert_eq!(merged.end.status().rank(), best, "{first} then {second}");
+                assert_eq!(merged.outcome.status().rank(), best, "{first} then {second}");
             }
         }
     }
@@ -243,14 +243,14 @@ pub(crate) mod tests {
     fn among_bad_ends_the_later_stays() {
         let mut merged = row(1, Code::ServerError);
         merged.absorb(row(1, Code::Expired));
-        assert_eq!(merged.end.code, Code::Expired);
+        assert_eq!(merged.outcome.code, Code::Expired);
     }
 
     #[test]
     fn among_equal_good_ends_the_first_stays() {
         let mut merged = row(1, Code::Ok);
         merged.absorb(row(1, Code::AnswerLost));
-        assert_eq!(merged.end.code, Code::Ok);
+        assert_eq!(merged.outcome.code, Code::Ok);
     }
 
     #[test]
@@ -285,7 +285,7 @@ pub(crate) mod tests {
     fn folding_sorts_by_key_and_joins_equal_keys() {
         let rows = vec![row(3, Code::Ok), row(1, Code::Expired), row(3, Code::Known), row(1, Code::Ok)];
         let folded = fold(&rows);
-        let ends: Vec<_> = folded.iter().map(|row| (row.subject[0], row.end.code)).collect();
+        let ends: Vec<_> = folded.iter().map(|row| (row.subject[0], row.outcome.code)).collect();
         assert_eq!(ends, [(1, Code::Ok), (3, Code::Ok)]);
     }
 }

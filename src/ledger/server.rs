@@ -91,7 +91,7 @@ impl DatabaseSettings {
     pub(super) async fn reach(&self) -> Result<(), LedgerError> {
         let began = Instant::now();
         loop {
-            let Err(error) = self.knock().await else { return Ok(()) };
+            let Err(error) = self.connect_once().await else { return Ok(()) };
             let patience = if error.is_refused_connection() { REFUSED_MAX.min(self.timeout) } else { self.timeout };
             if !error.may_pass_soon() || began.elapsed() + KNOCK_EVERY > patience {
                 return Err(error);
@@ -101,10 +101,10 @@ impl DatabaseSettings {
     }
 
     /// Connects once and disconnects.
-    async fn knock(&self) -> Result<(), LedgerError> {
+    async fn connect_once(&self) -> Result<(), LedgerError> {
         let options = options_of(self).await?;
-        let knock = async { Ok(PgConnection::connect_with(&options).await?.close().await?) };
-        tokio::time::timeout(self.timeout, knock).await.unwrap_or(Err(LedgerError::Timeout(self.timeout)))
+        let connect_once = async { Ok(PgConnection::connect_with(&options).await?.close().await?) };
+        tokio::time::timeout(self.timeout, connect_once).await.unwrap_or(Err(LedgerError::Timeout(self.timeout)))
     }
 }
 

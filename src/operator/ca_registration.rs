@@ -215,7 +215,7 @@ impl CaRegistration {
                 _ => {}
             }
             match attempts.after(&answer, n_calls, false) {
-                NextStep::End(code) => {
+                NextStep::Finish(code) => {
                     return Ok(self.end(code, job, certificate, attempts, &answer).await);
                 }
                 NextStep::Wait(wait) => {

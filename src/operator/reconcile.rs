@@ -6,8 +6,8 @@
 
 mod drift;
 mod findings;
-mod inventory;
 mod fix;
+mod inventory;
 mod pace;
 mod walk;
 
@@ -26,8 +26,8 @@ use muster_core::rate::Rate;
 
 use drift::{Drift, drifts};
 pub use findings::{FindingExample, Findings};
-pub use inventory::{Inventory, InventoryError};
 pub use fix::FixesMade;
+pub use inventory::{Inventory, InventoryError};
 use muster_core::advice::{Advice, Exit};
 use std::borrow::Cow;
 

@@ -211,7 +211,7 @@ impl Metrics {
 
     /// Counts the committed outcome of a job. A parked job has no final outcome and is counted as parked.
     pub fn finished(&self, code: Code) {
-        if code.status().is_end() {
+        if code.status().is_outcome() {
             self.jobs_finished.with_label_values(&[<&str>::from(code.status()), code.as_str()]).inc();
         } else {
             self.jobs_parked.with_label_values(&[code.as_str()]).inc();
@@ -220,7 +220,7 @@ impl Metrics {
 
     /// Returns how many jobs this process parked and did not resend.
     pub fn n_parked(&self) -> u64 {
-        let parked = Code::VARIANTS.iter().filter(|code| !code.status().is_end());
+        let parked = Code::VARIANTS.iter().filter(|code| !code.status().is_outcome());
         let parked: u64 = parked.map(|code| self.jobs_parked.with_label_values(&[code.as_str()]).get()).sum();
         let sent_again = SENT_AGAIN_REASONS
             .iter()
@@ -231,7 +231,7 @@ impl Metrics {
 
     /// Returns how many jobs failed since the start, including quarantined messages.
     pub fn n_failed(&self) -> u64 {
-        let ended = Code::VARIANTS.iter().filter(|code| code.status().is_end() && !code.status().is_success());
+        let ended = Code::VARIANTS.iter().filter(|code| code.status().is_outcome() && !code.status().is_success());
         let ended = ended.map(|code| [<&str>::from(code.status()), code.as_str()]);
         let quarantined = ParseError::CODES.iter().map(|reason| ["quarantined", reason]);
         ended.chain(quarantined).map(|labels| self.jobs_finished.with_label_values(&labels).get()).sum()
@@ -281,7 +281,7 @@ impl Metrics {
             self.job_age.with_label_values(&[delivery]);
         }
         for &code in Code::VARIANTS {
-            if code.status().is_end() {
+            if code.status().is_outcome() {
                 self.jobs_finished.with_label_values(&[<&str>::from(code.status()), code.as_str()]);
             } else {
                 self.jobs_parked.with_label_values(&[code.as_str()]);

@@ -54,12 +54,12 @@ fn each_once(range: impl IntoIterator<Item = u32>) -> BTreeMap<u32, usize> {
 async fn an_end_is_a_line_of_a_table() {
     let factory = Factory::new(1000.0).await;
     let mut end = row(1, Code::Ok);
-    end.end.detail = Some("two, \"three\"".into());
+    end.outcome.detail = Some("two, \"three\"".into());
     end.other_names = vec![Names { reference: Some("SN-other".into()), source: None }];
     let time = |time: time::OffsetDateTime| {
         time.truncate_to_second().format(&time::format_description::well_known::Rfc3339).unwrap()
     };
-    let sent_at = time(end.end.sent_at);
+    let sent_at = time(end.outcome.sent_at);
     record(&factory.ledger, vec![end]).await;
     let recorded_at: time::OffsetDateTime =
         sqlx::query_scalar("select recorded_at from registrations").fetch_one(&factory.database.pool).await.unwrap();
@@ -102,10 +102,10 @@ async fn no_text_becomes_a_formula_in_a_table_and_json_has_it_as_it_is() {
     let factory = Factory::new(1000.0).await;
     let mut end = row(1, Code::Expired);
     end.names = Names { reference: Some("=1+1".into()), source: Some("@line".into()) };
-    end.end.detail = Some("=HYPERLINK(\"http://x\",\"y\")".into());
+    end.outcome.detail = Some("=HYPERLINK(\"http://x\",\"y\")".into());
     let mut other = row(2, Code::Expired);
     other.names = Names { reference: Some("-SN".into()), source: Some("+49".into()) };
-    other.end.detail = Some("\tx".into());
+    other.outcome.detail = Some("\tx".into());
     record(&factory.ledger, vec![end, other]).await;
     let (_, table, _) = export(&factory, &[BATCH]).await;
     let wanted = ",'=1+1,'@line,rejected,expired,\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\",";

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use muster::ledger::hold::{HoldReport, OverdueProbe};
 use muster::ledger::rate_limit::Quota;
-use muster::ledger::row::End;
+use muster::ledger::row::RowOutcome;
 use muster::ledger::{Ledger, Page, Row};
 use muster_core::account::Account;
 use muster_core::certificate::CertificateId;
@@ -27,7 +27,7 @@ pub(crate) fn hold() -> HoldKey {
 /// Returns a row that waits for the hold.
 pub(crate) fn parked(n: u32) -> Row {
     let mut row = row(n, Code::IssuerInactive);
-    row.end.waits_for = Some(hold());
+    row.outcome.waits_for = Some(hold());
     row
 }
 
@@ -198,7 +198,7 @@ async fn what_waits_is_read_page_by_page_and_verify_is_kept() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let mut rows: Vec<Row> = (0..25).map(parked).collect();
-    rows[7].end.verify = true;
+    rows[7].outcome.verify = true;
     record(&ledger, rows).await;
     let (mut found, mut last) = (Vec::new(), None);
     loop {
@@ -256,7 +256,8 @@ async fn probes_of_issuers_with_one_certificate_are_of_the_same_fiftieth_and_bec
 /// Creates a hundred holds of one certificate each, at a quota of a hundred per second.
 async fn a_hundred_are_due(database: &Database, ledger: &Ledger) {
     ledger.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
-    let rows = (0..100).map(|n| Row { end: End { waits_for: Some(held(n)), ..parked(n).end }, ..parked(n) });
+    let rows =
+        (0..100).map(|n| Row { outcome: RowOutcome { waits_for: Some(held(n)), ..parked(n).outcome }, ..parked(n) });
     let openings = (0..100).map(|n| (held(n), opening(1).1)).collect();
     ledger.record(&Page { openings, ..page(rows.collect()) }).await.unwrap();
     age(database, "1 minute").await;
@@ -428,7 +429,7 @@ async fn recorders_and_senders_neither_deadlock_nor_lose_a_row() {
             for round in 0..ROUNDS {
                 let mut rows: Vec<Row> = (0..KEYS).map(|n| row(n, Code::BatchFailing)).collect();
                 for (n, row) in (round..).zip(&mut rows) {
-                    row.end.waits_for = Some(named[n as usize % 3].clone());
+                    row.outcome.waits_for = Some(named[n as usize % 3].clone());
                 }
                 let openings =
                     if round % 3 == 0 { vec![(named[round as usize % 2].clone(), opening(1).1)] } else { vec![] };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster::ledger::audit::AuditAction;
-use muster::ledger::row::{End, Names, Row};
+use muster::ledger::row::{Names, Row, RowOutcome};
 use muster::ledger::{Ledger, LedgerError, Page, Quarantined};
 use muster_core::account::Account;
 use muster_core::certificate::CertificateId;
@@ -50,7 +50,7 @@ pub(crate) fn row(n: u32, code: Code) -> Row {
         certificate: is_success.then(|| vec![0x30, 0]),
         names: Names { reference: Some(format!("SN-{n}")), source: Some("line-1".into()) },
         message_id: format!("message-{n}"),
-        end: End {
+        outcome: RowOutcome {
             code,
             detail: Some("detail".into()),
             wanted_status: CertificateStatus::Active,
@@ -275,8 +275,8 @@ async fn hostile_text_is_stored_and_not_obeyed() {
     // A NUL, and the six characters of its JSON escape, which are harmless as text.
     let text = "'; drop table registrations; -- \0 \\u0000 \u{202e} =cmd|' /C calc'!A0 <script>";
     let mut hostile = row(1, Code::ServerError);
-    hostile.end.detail = Some(text.into());
-    hostile.end.request = Some(serde_json::json!({ "certificatePem": text }).to_string());
+    hostile.outcome.detail = Some(text.into());
+    hostile.outcome.request = Some(serde_json::json!({ "certificatePem": text }).to_string());
     hostile.attempts =
         vec![Attempt { at: OffsetDateTime::now_utc(), result: text.into(), request_id: Some(text.into()), ms: 1 }];
     record(&ledger, vec![hostile.clone()]).await;
@@ -299,12 +299,12 @@ async fn a_nul_reaches_no_text_column() {
     let ledger = database.ledger().await;
     let text = "a\0b\\u0000";
     let mut parked = row(1, Code::IssuerInactive);
-    (parked.end.detail, parked.other_names) =
+    (parked.outcome.detail, parked.other_names) =
         (Some(text.into()), vec![Names { reference: Some(text.into()), source: Some(text.into()) }]);
-    parked.end.request = Some(json!({ "certificatePem": text }).to_string());
+    parked.outcome.request = Some(json!({ "certificatePem": text }).to_string());
     parked.attempts =
         vec![Attempt { at: OffsetDateTime::now_utc(), result: text.into(), request_id: Some(text.into()), ms: 1 }];
-    let hold = parked.end.waits_for.clone().unwrap();
+    let hold = parked.outcome.waits_for.clone().unwrap();
     let opening = Opening {
         witness: None,
         is_closed: true,

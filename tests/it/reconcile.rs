@@ -204,7 +204,7 @@ async fn another_status_at_aws_is_told_and_learnt() {
         .into_iter()
         .zip(&pems)
         .map(|((status, differs), pem)| {
-            let detail = differs.then(|| format!("stands as {status}, ACTIVE was wanted"));
+            let detail = differs.then(|| format!("its status is {status}, ACTIVE was requested"));
             (id(pem).0.to_vec(), status.to_owned(), detail)
         })
         .collect();

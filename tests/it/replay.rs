@@ -24,7 +24,7 @@ fn failed(n: u32, pem: &str, code: Code) -> Row {
     let mut row = row(n, code);
     (row.subject, row.certificate_id) = (certificate.id().0, Some(certificate.id()));
     (row.account, row.region) = ("000000000000".into(), "us-east-1".into());
-    row.end.request = Some(serde_json::to_string(&Factory::job(pem).request).unwrap());
+    row.outcome.request = Some(serde_json::to_string(&Factory::job(pem).request).unwrap());
     row
 }
 
@@ -237,7 +237,7 @@ async fn a_long_replay_takes_several_turns() {
     let request = Some(serde_json::to_string(&Factory::job(pem).request).unwrap());
     let rows = (0..2_500).map(|n| {
         let mut row = row(n, Code::Timeout);
-        row.end.request.clone_from(&request);
+        row.outcome.request.clone_from(&request);
         row
     });
     factory.ledger.record(&page(rows.collect())).await.unwrap();
@@ -267,7 +267,7 @@ async fn what_is_in_meanwhile_costs_a_call_only_where_aws_itself_is_to_be_asked(
     let (factory, rows) = with_failures(&[(Code::Timeout, 6)]).await;
     let in_meanwhile = rows.iter().take(4).map(|failed| {
         let mut known = Row { batch: "another".into(), ..failed.clone() };
-        known.end = row(1, Code::Ok).end;
+        known.outcome = row(1, Code::Ok).outcome;
         (known.attempts, known.n_attempts) = (row(1, Code::Ok).attempts, 1);
         known
     });

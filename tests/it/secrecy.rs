@@ -9,7 +9,7 @@ use muster::aws::queue::{OutgoingMessage, ReceivedMessage};
 use muster::config::DatabaseConfig;
 use muster::engine::recorder::NotAJob;
 use muster::ledger::Quarantined;
-use muster::ledger::row::End;
+use muster::ledger::row::RowOutcome;
 use muster_core::job::{Job, RegisterCertificate};
 use muster_core::outcome::Code;
 use muster_core::precheck::{Policy, Precheck};
@@ -374,7 +374,7 @@ async fn what_a_panic_may_print_holds_no_secret() {
         body: body.clone(),
         sent_at: now,
     };
-    let end = End {
+    let end = RowOutcome {
         code: Code::Expired,
         detail: None,
         wanted_status: job.request.wanted_status(),

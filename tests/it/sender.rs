@@ -25,7 +25,7 @@ use crate::ledger::{assert_counters_equal_the_rows, page};
 fn waiting(n: u32, pem: &str) -> Row {
     let certificate = Certificate::from_pem(pem).unwrap();
     let mut row = Row { subject: certificate.id().0, certificate_id: Some(certificate.id()), ..parked(n) };
-    row.end.request = Some(serde_json::to_string(&Factory::job(pem).request).unwrap());
+    row.outcome.request = Some(serde_json::to_string(&Factory::job(pem).request).unwrap());
     row
 }
 
@@ -133,7 +133,7 @@ async fn the_largest_jobs_are_sent_in_calls_that_sqs_takes() {
             ..RegisterCertificate::default()
         };
         let mut row = parked(n);
-        row.end.request = Some(serde_json::to_string(&request).unwrap());
+        row.outcome.request = Some(serde_json::to_string(&request).unwrap());
         row
     });
     factory.ledger.record(&page(rows.collect())).await.unwrap();
@@ -212,8 +212,8 @@ async fn a_refused_job_that_somebody_marks_is_sent_as_it_was() {
     let factory = Factory::new(1000.0).await;
     let pem = factory.leaves(1).remove(0);
     let mut row = waiting(1, &pem);
-    (row.end.code, row.end.verify) = (Code::InvalidRequest, true);
-    row.end.waits_for = Some(HoldKey::read("replay:1".into()));
+    (row.outcome.code, row.outcome.verify) = (Code::InvalidRequest, true);
+    row.outcome.waits_for = Some(HoldKey::read("replay:1".into()));
     factory.ledger.record(&page(vec![row])).await.unwrap();
     let _sender = Running::start(&factory);
     until_no_hold_is_left(&factory).await;

@@ -79,8 +79,8 @@ BUGS = [
     bug(
         "already registered is a failure",
         "src/aws/attempts/retry.rs",
-        "Kind::Exists => NextStep::End(Code::Exists)",
-        "Kind::Exists => NextStep::End(Code::InvalidRequest)",
+        "Kind::Exists => NextStep::Finish(Code::Exists)",
+        "Kind::Exists => NextStep::Finish(Code::InvalidRequest)",
         IT,
         "trouble::an_answer_that_was_lost_is_found_on_the_retry",
     ),
@@ -502,7 +502,7 @@ BUGS = [
     bug(
         "a conflict is final",
         "src/engine/worker/call.rs",
-        "Step::End(Code::CertificateConflict) if self.name_ca(admitted).await? => {}",
+        "NextStep::Finish(Code::CertificateConflict) if self.name_ca(admitted).await? => {}",
         "",
         IT,
         "operations::namesakes::a_conflict_is_answered_with_the_ca_that_the_ledger_knows",

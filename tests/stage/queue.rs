@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use muster::aws::identity;
 
-use muster::aws::queue::{self, QueueAttributes, Queue};
+use muster::aws::queue::{self, Queue, QueueAttributes};
 use muster::config::access::{Access, Credentials};
 use muster_sandbox::Sandbox;
 

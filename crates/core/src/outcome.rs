@@ -53,7 +53,7 @@ impl Status {
     }
 
     /// Returns whether the status is final: nothing more happens unless an operator asks for it.
-    pub fn is_end(self) -> bool {
+    pub fn is_outcome(self) -> bool {
         self != Self::Parked
     }
 }

@@ -16,7 +16,7 @@ use muster_core::outcome::Code;
 #[derive(Debug, Eq, PartialEq)]
 pub enum NextStep {
     /// The job has this outcome.
-    End(Code),
+    Finish(Code),
     /// The job waits, then calls again.
     Wait(Duration),
 }
@@ -55,10 +55,10 @@ impl Retries {
     /// Returns what to do after a failed call.
     pub(super) fn after(&mut self, error: &CallError, successes: u64, is_breaker_open: bool) -> NextStep {
         match error.kind {
-            ErrorKind::Exists => NextStep::End(Code::Exists),
-            ErrorKind::Refused(code) => NextStep::End(code),
-            ErrorKind::IssuerInactive => NextStep::End(Code::IssuerInactive),
-            ErrorKind::Conflict => NextStep::End(Code::CertificateConflict),
+            ErrorKind::Exists => NextStep::Finish(Code::Exists),
+            ErrorKind::Refused(code) => NextStep::Finish(code),
+            ErrorKind::IssuerInactive => NextStep::Finish(Code::IssuerInactive),
+            ErrorKind::Conflict => NextStep::Finish(Code::CertificateConflict),
             ErrorKind::Throttled => NextStep::Wait(self.waits.next_wait()),
             // No wait here: the job waits for the circuit breaker instead.
             ErrorKind::Denied | ErrorKind::Unreached => NextStep::Wait(Duration::ZERO),
@@ -73,7 +73,7 @@ impl Retries {
     fn after_limit(&mut self) -> NextStep {
         self.limited += 1;
         if self.limited >= self.policy.limited_attempts {
-            return NextStep::End(Code::LimitExceeded);
+            return NextStep::Finish(Code::LimitExceeded);
         }
         NextStep::Wait(self.limited_waits.next_wait())
     }
@@ -84,7 +84,7 @@ impl Retries {
             self.successes_seen = successes;
         }
         if self.counted >= self.policy.attempts {
-            return NextStep::End(code);
+            return NextStep::Finish(code);
         }
         NextStep::Wait(self.waits.next_wait())
     }
@@ -102,7 +102,7 @@ mod tests {
     fn attempts_until_end(kind: ErrorKind, others_succeed: bool) -> Option<(usize, Code)> {
         let mut retries = Retries::new(RetryPolicy::default(), 0);
         (1..1000).find_map(|n| match retries.after(&error(kind), if others_succeed { n } else { 0 }, false) {
-            NextStep::End(code) => Some((usize::try_from(n).unwrap(), code)),
+            NextStep::Finish(code) => Some((usize::try_from(n).unwrap(), code)),
             NextStep::Wait(_) => None,
         })
     }

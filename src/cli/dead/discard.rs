@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::sweep::{self, SweepOrder};
-use super::tally::Deed;
+use super::tally::SweepEffect;
 use crate::config::Config;
 
 /// Moves dead letters to the ledger's quarantine, with the reason `dropped`.
@@ -21,6 +21,6 @@ pub(super) struct DiscardDead {
 impl DiscardDead {
     /// Sweeps the dead-letter queues.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        sweep::run(Deed::Drop, self.order, config).await
+        sweep::run(SweepEffect::Drop, self.order, config).await
     }
 }

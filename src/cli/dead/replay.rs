@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::sweep::{self, SweepOrder};
-use super::tally::Deed;
+use super::tally::SweepEffect;
 use crate::config::Config;
 
 /// Resends dead letters to the second queue (`queue.replay`) or, if there is none, to `queue.name`.
@@ -22,6 +22,6 @@ pub(super) struct ReplayDead {
 impl ReplayDead {
     /// Sweeps the dead-letter queues.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        sweep::run(Deed::Replay, self.order, config).await
+        sweep::run(SweepEffect::Replay, self.order, config).await
     }
 }

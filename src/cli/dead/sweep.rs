@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::choice::DeadChoice;
 use super::queues::{DeadQueue, DeadQueues, Of};
 use super::reading::DeadReading;
-use super::tally::{Deed, SweepTally};
+use super::tally::{SweepEffect, SweepTally};
 use crate::aws::queue::{CALL_MAX, ReceivedMessage};
 use crate::cli::progress::Progress;
 use crate::cli::{exit, ledger, operator, signals, stdout};
@@ -56,7 +56,7 @@ type SweptLetter = (ReceivedMessage, Result<Job, ParseError>);
 
 /// The state of a sweep.
 struct Sweep {
-    deed: Deed,
+    deed: SweepEffect,
     order: SweepOrder,
     redrive: Redrive,
     ledger: Ledger,
@@ -65,9 +65,9 @@ struct Sweep {
 }
 
 /// Asks for confirmation, sweeps every dead-letter queue, and prints the result.
-pub(super) async fn run(deed: Deed, order: SweepOrder, config: &Config) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(deed: SweepEffect, order: SweepOrder, config: &Config) -> anyhow::Result<ExitCode> {
     let queues = DeadQueues::open(config, order.queue).await?;
-    let verb = if deed == Deed::Replay { "Resend" } else { "Drop" };
+    let verb = if deed == SweepEffect::Replay { "Resend" } else { "Drop" };
     let question = format!("{verb} {} of {}", order.choice.described(), queues.described());
     if !order.dry_run && !operator::confirm(&question, order.yes)? {
         return Ok(operator::nothing_done());
@@ -115,8 +115,8 @@ impl Sweep {
             let is_meant = |(message, job): &SweptLetter| self.order.choice.is_meant(&message.id, job.as_ref().ok());
             let letters: Vec<SweptLetter> = letters.filter(is_meant).collect();
             match self.deed {
-                Deed::Replay => self.replay(&letters, reading, tally).await?,
-                Deed::Drop => self.drop(dead, &letters, reading, tally).await?,
+                SweepEffect::Replay => self.replay(&letters, reading, tally).await?,
+                SweepEffect::Drop => self.drop(dead, &letters, reading, tally).await?,
             }
             self.progress.show(tally.n_met(), Some(dead.attributes.messages()), "dead letters");
         }
@@ -195,9 +195,9 @@ impl Sweep {
             "batches": tally.batches,
             "no_job": tally.no_job,
             "refused": tally.refused,
-            "sent_to": (tally.deed == Deed::Replay).then(|| self.redrive.queue().url()),
+            "sent_to": (tally.deed == SweepEffect::Replay).then(|| self.redrive.queue().url()),
         });
-        let action = if tally.deed == Deed::Replay { "dead replay" } else { "dead drop" };
+        let action = if tally.deed == SweepEffect::Replay { "dead replay" } else { "dead drop" };
         let (who, what) = (operator::who(), dead.queue.url());
         Ok(self.ledger.audit(&AuditAction { who: &who, action, what, detail }).await?)
     }

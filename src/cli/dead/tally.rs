@@ -10,7 +10,7 @@ use crate::cli::format::{grouped, printable};
 /// What to do with messages.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Deed {
+pub(super) enum SweepEffect {
     /// Resend the jobs; messages that are not jobs stay.
     Replay,
     /// Move them to the ledger's quarantine.
@@ -21,7 +21,7 @@ pub(super) enum Deed {
 #[derive(Debug, Serialize)]
 pub(super) struct SweepTally {
     pub(super) queue: String,
-    pub(super) deed: Deed,
+    pub(super) deed: SweepEffect,
     pub(super) dry_run: bool,
     /// Number of messages resent or dropped.
     pub(super) done: u64,
@@ -36,7 +36,7 @@ pub(super) struct SweepTally {
 }
 
 impl SweepTally {
-    pub(super) fn new(queue: &str, deed: Deed, dry_run: bool) -> Self {
+    pub(super) fn new(queue: &str, deed: SweepEffect, dry_run: bool) -> Self {
         Self {
             queue: queue.to_owned(),
             deed,
@@ -59,7 +59,7 @@ impl SweepTally {
 
     /// Returns the number of selected messages found.
     pub(super) fn n_met(&self) -> u64 {
-        let n_no_job = if self.deed == Deed::Replay { self.no_job.values().sum() } else { 0 };
+        let n_no_job = if self.deed == SweepEffect::Replay { self.no_job.values().sum() } else { 0 };
         self.done + n_no_job + self.refused.values().sum::<u64>()
     }
 
@@ -72,16 +72,16 @@ impl SweepTally {
 impl fmt::Display for SweepTally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let done = match (self.deed, self.dry_run) {
-            (Deed::Replay, false) => "resent",
-            (Deed::Replay, true) => "would be resent",
-            (Deed::Drop, false) => "moved to the quarantine",
-            (Deed::Drop, true) => "would be moved to the quarantine",
+            (SweepEffect::Replay, false) => "resent",
+            (SweepEffect::Replay, true) => "would be resent",
+            (SweepEffect::Drop, false) => "moved to the quarantine",
+            (SweepEffect::Drop, true) => "would be moved to the quarantine",
         };
         writeln!(f, "{}: {} {done}", self.queue, grouped(self.done))?;
         for (batch, n) in &self.batches {
             writeln!(f, "{:>11}  of batch {}", grouped(*n), printable(batch))?;
         }
-        let stays = if self.deed == Deed::Replay { ", stay" } else { "" };
+        let stays = if self.deed == SweepEffect::Replay { ", stay" } else { "" };
         for (reason, n) in &self.no_job {
             writeln!(f, "{:>11}  not a job, {reason}{stays}", grouped(*n))?;
         }

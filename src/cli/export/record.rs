@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::cli::format::rfc3339;
-use crate::ledger::ends::EndRow;
+use crate::ledger::outcomes::OutcomeRow;
 use crate::ledger::row::Names;
 use muster_core::certificate::CertificateId;
 use muster_core::job::{CertificateStatus, Name, Operation};
@@ -71,7 +71,7 @@ pub(super) struct ExportRecord<'a> {
 
 impl<'a> ExportRecord<'a> {
     /// Creates it from a ledger row.
-    pub(super) fn of(batch: &'a Name, row: &'a EndRow) -> Self {
+    pub(super) fn of(batch: &'a Name, row: &'a OutcomeRow) -> Self {
         Self {
             batch,
             target: &row.target,

@@ -13,7 +13,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Waits until every job of a replay has an outcome, and shows the progress. Returns `false` if interrupted.
 ///
 /// The workers do the work: while none is running, this waits forever.
-pub(super) async fn until_ended(ledger: &Ledger, number: i64) -> anyhow::Result<bool> {
+pub(super) async fn until_finished(ledger: &Ledger, number: i64) -> anyhow::Result<bool> {
     let (progress, stop) = (Progress::new(), signals::stop_token()?);
     loop {
         let report = ReplayReport::read(ledger, number).await?;
@@ -22,7 +22,7 @@ pub(super) async fn until_ended(ledger: &Ledger, number: i64) -> anyhow::Result<
             return Ok(true);
         }
         let message = format!("outcomes, {} failed again", report.n_failed());
-        progress.show(report.n_ended(), Some(report.n_chosen()), &message);
+        progress.show(report.n_outcomes(), Some(report.n_chosen()), &message);
         tokio::select! {
             () = stop.cancelled() => {
                 progress.done();

@@ -89,10 +89,10 @@ impl ReplayReport {
     }
 
     fn with(self, came: &[Came]) -> Self {
-        let ended = came.iter().filter(|its| its.n_ended > 0).map(|its| ReplayOutcome {
+        let ended = came.iter().filter(|its| its.n_outcomes > 0).map(|its| ReplayOutcome {
             status: its.status.to_string(),
             code: its.code.as_str(),
-            n: its.n_ended,
+            n: its.n_outcomes,
             is_success: its.status.is_success(),
         });
         Self {
@@ -108,7 +108,7 @@ impl ReplayReport {
     }
 
     /// Returns the number of selected jobs with an outcome.
-    pub(super) fn n_ended(&self) -> u64 {
+    pub(super) fn n_outcomes(&self) -> u64 {
         self.came_of_it.iter().flatten().map(|its| its.n).sum()
     }
 

@@ -6,7 +6,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use serde::Serialize;
 
 use crate::cli::progress::Progress;
-use crate::ledger::ends::{GoodEnd, GoodEnds};
+use crate::ledger::outcomes::{SuccessPages, SuccessRow};
 use crate::ledger::{BatchStatus, Ledger};
 use muster_core::job::{Name, Operation};
 use muster_core::outcome::Status;
@@ -38,7 +38,7 @@ impl Certificates {
     pub(super) async fn read(ledger: &Ledger, name: &Name, batch: &BatchStatus) -> anyhow::Result<Vec<Self>> {
         let statuses = [Status::Registered, Status::AlreadyRegistered];
         let n_good = statuses.iter().map(|&status| batch.with_status(status)).sum();
-        let mut ends = GoodEnds::open(ledger, name.as_str()).await?;
+        let mut ends = SuccessPages::open(ledger, name.as_str()).await?;
         let mut places = BTreeMap::new();
         let (progress, mut n) = (Progress::new(), 0);
         while let Some(page) = ends.next_page(ledger).await? {
@@ -59,7 +59,7 @@ impl Certificates {
     }
 }
 
-fn add(places: &mut BTreeMap<CertificateFiles, Hashed>, end: GoodEnd) {
+fn add(places: &mut BTreeMap<CertificateFiles, Hashed>, end: SuccessRow) {
     let place = (end.target, end.account, end.region, end.operation);
     let hashed = places.entry(place).or_insert_with(|| Hashed { n: 0, hash: Context::new(&SHA256) });
     hashed.n += 1;

@@ -74,7 +74,7 @@ impl Filed {
     /// Builds the report with the current time and the current user.
     pub(super) fn of(facts: ReportFacts<'_>) -> Self {
         let batch = facts.batch;
-        let ends = || batch.counts.iter().filter(|count| count.status.is_end());
+        let ends = || batch.counts.iter().filter(|count| count.status.is_outcome());
         Self {
             batch: facts.name.to_string(),
             made_at: rfc3339(OffsetDateTime::now_utc()),
@@ -114,7 +114,7 @@ fn by_source(counts: &[Count]) -> Vec<FactoryLine> {
     for count in counts {
         let source = sources.entry(&count.source).or_default();
         source.source = Some(count.source.clone()).filter(|name| !name.is_empty());
-        *match (count.status.is_success(), count.status.is_end()) {
+        *match (count.status.is_success(), count.status.is_outcome()) {
             (true, _) => &mut source.good,
             (false, true) => &mut source.failed,
             (false, false) => &mut source.parked,

@@ -53,7 +53,7 @@ pub(super) struct RowLine {
 
 impl RowLine {
     pub(super) fn of(entry: &CertificateRow) -> Self {
-        let (row, end) = (&entry.row, &entry.row.end);
+        let (row, end) = (&entry.row, &entry.row.outcome);
         // Without a request, a wait means nothing: an older version leaves it on a successful row.
         let waits_for = end.waits_for.as_ref().filter(|_| end.request.is_some());
         Self {

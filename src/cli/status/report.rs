@@ -115,7 +115,7 @@ impl BatchReport {
     /// Builds the report from its inputs.
     pub(super) fn of(facts: &StatusFacts<'_>) -> Self {
         let batch = facts.batch;
-        let ends = || batch.counts.iter().filter(|count| count.status.is_end());
+        let ends = || batch.counts.iter().filter(|count| count.status.is_outcome());
         let first = ends().map(|count| count.first_at).min();
         let last = ends().map(|count| count.last_at).max();
         let obstacles = if batch.is_complete() { vec![] } else { facts.obstacles() };
@@ -138,8 +138,8 @@ impl BatchReport {
             quarantined: facts.situation.facts.quarantined,
             ends: end_statuses().map(|status| (status.to_string(), batch.with_status(status))).collect(),
             status_differs: batch.status_differs(),
-            failures: by_code(batch, &facts.examples, |status| status.is_end() && !status.is_success()),
-            parked_for: by_code(batch, &facts.examples, |status| !status.is_end()),
+            failures: by_code(batch, &facts.examples, |status| status.is_outcome() && !status.is_success()),
+            parked_for: by_code(batch, &facts.examples, |status| !status.is_outcome()),
             first_end_at: first.map(rfc3339),
             last_end_at: last.map(rfc3339),
             average_rate: first
@@ -176,7 +176,7 @@ impl BatchReport {
 
 /// Returns the statuses that are outcomes.
 pub(super) fn end_statuses() -> impl Iterator<Item = Status> {
-    Status::VARIANTS.iter().copied().filter(|status| status.is_end())
+    Status::VARIANTS.iter().copied().filter(|status| status.is_outcome())
 }
 
 impl WaitingFor {

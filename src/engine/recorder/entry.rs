@@ -55,7 +55,7 @@ pub struct NotAJob {
 /// Prints no body: what producers send must never reach a log.
 impl fmt::Debug for NotAJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NoJob").field("error", &self.error).field("bytes", &self.body.len()).finish()
+        f.debug_struct("NotAJob").field("error", &self.error).field("bytes", &self.body.len()).finish()
     }
 }
 

@@ -84,7 +84,7 @@ impl Lanes {
     /// Returns how many jobs may be in the state "not started": those that wait for permits, plus as many undecided
     /// ones as there is room for. Assumes that undecided jobs need a call in the same proportion as recent ones did.
     fn may_wait(&mut self, room: Room) -> usize {
-        self.forget_old_ends();
+        self.forget_old_outcomes();
         let beyond = room.free * self.passed.len() / room.served.max(1);
         let decided = self.waiting.live + self.waiting.replay - self.undecided;
         decided + room.free + beyond.min(BEYOND_MAX)
@@ -104,7 +104,7 @@ impl Lanes {
     pub(super) fn pass(&mut self, lane: Lane) {
         *self.waiting.of(lane) -= 1;
         self.passed.push_back(Instant::now());
-        self.forget_old_ends();
+        self.forget_old_outcomes();
     }
 
     /// Frees the slot of a job that has made this progress.
@@ -150,7 +150,7 @@ impl Lanes {
         self.live_takers > 0 || self.live_came.is_some_and(|instant| instant.elapsed() < WINDOW)
     }
 
-    fn forget_old_ends(&mut self) {
+    fn forget_old_outcomes(&mut self) {
         while self.passed.front().is_some_and(|end| end.elapsed() > WINDOW) {
             self.passed.pop_front();
         }

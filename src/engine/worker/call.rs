@@ -44,8 +44,8 @@ impl Worker {
             }
             let is_open = self.parts.board.of(&admitted.job.target, admitted.job.operation()).open().is_some();
             match attempts.after(&answer, permits.successes(), is_open) {
-                NextStep::End(Code::CertificateConflict) if self.name_ca(admitted).await? => {}
-                NextStep::End(code) => return Some(self.end(code, admitted, &answer, attempts).await),
+                NextStep::Finish(Code::CertificateConflict) if self.name_ca(admitted).await? => {}
+                NextStep::Finish(code) => return Some(self.end(code, admitted, &answer, attempts).await),
                 NextStep::Wait(wait) => self.wait(admitted, wait).await?,
             }
         }

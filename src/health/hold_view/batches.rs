@@ -18,7 +18,7 @@ const BATCHES_MAX: usize = 1000;
 #[derive(Debug, Default)]
 pub(super) struct Batches {
     windows: HashMap<Name, BatchWindow>,
-    n_ended: u64,
+    n_outcomes: u64,
 }
 
 #[derive(Debug, Default)]
@@ -32,12 +32,12 @@ struct BatchWindow {
 impl Batches {
     /// Notes an outcome; returns the reason if the batch fails as a whole.
     pub(super) fn ended(&mut self, batch: &Name, code: Code) -> Option<String> {
-        self.n_ended += 1;
+        self.n_outcomes += 1;
         if self.windows.len() >= BATCHES_MAX && !self.windows.contains_key(batch) {
             self.forget_oldest();
         }
         let window = self.windows.entry(batch.clone()).or_default();
-        window.last = self.n_ended;
+        window.last = self.n_outcomes;
         let n_failed = window.push(code)?;
         self.windows.remove(batch);
         Some(format!("{n_failed} of the last {LOOKED_AT} calls for the batch failed with {code}"))

@@ -140,6 +140,6 @@ fn decoder_for(bytes: &[u8]) -> Decoder {
 /// Counts line ends: LF, CRLF or CR.
 fn n_line_ends(text: &str) -> u64 {
     let following = text.bytes().skip(1).map(Some).chain([None]);
-    let is_end = |&(byte, next): &(u8, Option<u8>)| byte == b'\n' || (byte == b'\r' && next != Some(b'\n'));
-    text.bytes().zip(following).filter(is_end).count() as u64
+    let is_outcome = |&(byte, next): &(u8, Option<u8>)| byte == b'\n' || (byte == b'\r' && next != Some(b'\n'));
+    text.bytes().zip(following).filter(is_outcome).count() as u64
 }

@@ -12,7 +12,7 @@ use super::{ComparedRow, DriftKey};
 use crate::ledger::columns::{KeyColumns, SELECT, read_row};
 use crate::ledger::counters::{self, count};
 use crate::ledger::record::update_rows;
-use crate::ledger::row::{End, Row};
+use crate::ledger::row::{Row, RowOutcome};
 use crate::ledger::{Ledger, LedgerError, word};
 use muster_core::job::CertificateStatus;
 use muster_core::outcome::{Code, Status};
@@ -91,7 +91,7 @@ fn turn(row: &mut Row, becomes: &Becomes) -> Changed {
     match becomes {
         Becomes::Gone { detail, request } => {
             row.certificate = None;
-            row.end = End {
+            row.outcome = RowOutcome {
                 code: Code::Deleted,
                 detail: Some(detail.clone()),
                 known_status: None,
@@ -99,13 +99,13 @@ fn turn(row: &mut Row, becomes: &Becomes) -> Changed {
                 waits_for: None,
                 sent_again_at: None,
                 ended_at: OffsetDateTime::now_utc(),
-                ..row.end.clone()
+                ..row.outcome.clone()
             };
             Changed { n_gone: 1, n_gone_without_request: u64::from(request.is_none()), n_learnt: 0 }
         }
         Becomes::Known { status, detail } => {
-            row.end.known_status = Some(*status);
-            row.end.detail.clone_from(detail);
+            row.outcome.known_status = Some(*status);
+            row.outcome.detail.clone_from(detail);
             Changed { n_learnt: 1, ..Changed::default() }
         }
     }

@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 
 use super::Page;
 use crate::ledger::authority::Authority;
-use crate::ledger::row::{End, Names, Row};
+use crate::ledger::row::{Names, Row, RowOutcome};
 use muster_core::account::Account;
 use muster_core::certificate::{Certificate, chain, pem, sha256};
 use muster_core::hold::{HoldKey, Opening, Parking};
@@ -55,7 +55,7 @@ fn row(message: MessageOrigin<'_>, job: &Job, account: &Account, outcome: &Outco
             source: job.source.as_ref().map(ToString::to_string),
         },
         message_id: message.id.to_owned(),
-        end: End {
+        outcome: RowOutcome {
             code: outcome.code,
             detail: outcome.detail.clone(),
             wanted_status: job.request.wanted_status(),
@@ -101,7 +101,7 @@ fn authority(row: &Row, job: &Job, outcome: &Outcome) -> Option<Authority> {
         status: outcome.known_status.filter(|_| is_ours),
         not_before: ca.not_before(),
         not_after: ca.not_after(),
-        registered_at: row.end.ended_at,
+        registered_at: row.outcome.ended_at,
     })
 }
 

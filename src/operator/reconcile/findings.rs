@@ -148,7 +148,7 @@ impl Findings {
                 self.unknown_to_the_ledger.n += 1;
                 push(&mut self.unknown_to_the_ledger.examples, listed, None);
             }
-            Drift::EndedOtherwise(rows) => rows.iter().for_each(|row| self.add_bad(listed, row)),
+            Drift::EndedOtherwise(rows) => rows.iter().for_each(|row| self.add_failure(listed, row)),
             Drift::OtherStatus(row) => {
                 let status: Option<CertificateStatus> = listed.status.as_deref().and_then(|status| status.parse().ok());
                 // A status that this version does not know cannot be stored.
@@ -161,7 +161,7 @@ impl Findings {
         }
     }
 
-    fn add_bad(&mut self, listed: &Listed, row: &ComparedRow) {
+    fn add_failure(&mut self, listed: &Listed, row: &ComparedRow) {
         self.ended_otherwise.n += 1;
         self.ended_otherwise.n_sendable += u64::from(row.is_sendable);
         *self.ended_otherwise.codes.entry(row.code.as_str()).or_default() += 1;

@@ -12,12 +12,12 @@ use super::{ComparedPage, PAGE, ReconcileError, Reconciliation};
 use crate::ledger::LedgerError;
 use crate::ledger::drift::changes::{Becomes, Changed};
 use crate::ledger::drift::{ComparedRow, DriftKey};
-use muster_core::outcome::known::differing_status;
 use muster_core::certificate::{CertificateId, pem};
 use muster_core::hold::HoldKey;
 use muster_core::job::{
     CertificateStatus, Name, Operation, RegisterCertificate, RegisterCertificateWithoutCa, Request,
 };
+use muster_core::outcome::known::differing_status;
 
 /// What was changed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]

@@ -80,7 +80,7 @@ impl Reconciliation {
         lane: &CertificateSource,
         after: &mut Option<CertificateId>,
     ) -> Result<Option<Vec<CertificateId>>, LedgerError> {
-        let page = self.ledger.good_certificates(&self.run, lane, self.account(), *after, PAGE).await?;
+        let page = self.ledger.registered_rows(&self.run, lane, self.account(), *after, PAGE).await?;
         let Some(last) = page.last() else { return Ok(None) };
         *after = Some(last.id);
         let mut open: Vec<CertificateId> = page.iter().filter(|its| its.is_open).map(|its| its.id).collect();

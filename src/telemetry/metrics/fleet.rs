@@ -56,7 +56,7 @@ impl Fleet {
         set(&self.quarantined_messages, &[], facts.quarantined);
         // Nothing is known to be missing while messages may still be on their way.
         set(&self.batch_missing_jobs, &[], facts.missing.unwrap_or_default());
-        for code in Code::VARIANTS.iter().filter(|code| !code.status().is_end()) {
+        for code in Code::VARIANTS.iter().filter(|code| !code.status().is_outcome()) {
             let n = facts.parked.get(code.as_str()).copied().unwrap_or_default();
             set(&self.parked_jobs, &[code.as_str()], n);
         }

@@ -87,7 +87,7 @@ async fn a_row_whose_names_are_as_long_as_they_may_be_is_recorded() {
         ..row(n, code)
     };
     let mut parked = longest(1, Code::IssuerInactive);
-    parked.end.waits_for = Some(HoldKey::issuer(&target.parse().unwrap(), [7; 32]));
+    parked.outcome.waits_for = Some(HoldKey::issuer(&target.parse().unwrap(), [7; 32]));
     let quarantined = Quarantined {
         queue: format!("https://sqs.us-gov-west-1.amazonaws.com/123456789012/{}", &target[..80]),
         message_id: target[..100].to_owned(),

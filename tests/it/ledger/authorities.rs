@@ -57,7 +57,7 @@ fn hold(target: &str) -> HoldKey {
 async fn park(ledger: &Ledger, targets: &[&str]) {
     for (n, target) in (100..).zip(targets) {
         let mut parked = Row { target: (*target).into(), ..row(n, Code::IssuerInactive) };
-        parked.end.waits_for = Some(hold(target));
+        parked.outcome.waits_for = Some(hold(target));
         let opening = (hold(target), crate::holds::opening(1).1);
         ledger.record(&Page { openings: vec![opening], ..page(vec![parked]) }).await.unwrap();
     }
@@ -183,9 +183,9 @@ async fn a_ca_is_not_in_where_its_job_failed_and_no_other_brought_it() {
     let ca = Ca::new("Plant CA");
     let request = RegisterCaCertificate { ca_certificate: ca.pem(), ..RegisterCaCertificate::default() };
     let mut readable = ca_row(1, Code::VerificationMissing);
-    readable.end.request = Some(serde_json::to_string(&request).unwrap());
+    readable.outcome.request = Some(serde_json::to_string(&request).unwrap());
     let mut unreadable = Row { certificate_id: None, ..ca_row(2, Code::NotACertificate) };
-    unreadable.end.ended_at -= Duration::HOUR;
+    unreadable.outcome.ended_at -= Duration::HOUR;
     let device = row(4, Code::Expired);
     record(&ledger, vec![unreadable, readable, ca_row(3, Code::LimitExceeded), device]).await;
     let in_by_another = Row { batch: "another".into(), ..ca_row(3, Code::Ok) };

@@ -2,7 +2,7 @@
 
 use muster::ledger::drift::changes::{Becomes, Changed};
 use muster::ledger::drift::listing::{Listed, ReconcileRun};
-use muster::ledger::drift::{CertificateSource, ComparedRow, GoodCertificate};
+use muster::ledger::drift::{CertificateSource, ComparedRow, RegisteredRow};
 use muster::ledger::{Ledger, Row};
 use muster_core::account::Account;
 use muster_core::certificate::CertificateId;
@@ -43,12 +43,12 @@ async fn a_row_that_came_after_the_beginning_is_not_held_against_aws() {
     let run = ledger.begin_run().await.unwrap();
     record(&ledger, vec![row(3, Code::Ok)]).await;
     ledger.note_listed(&run, &[Listed { id: id(2), status: Some("ACTIVE".to_owned()) }]).await.unwrap();
-    let wanted = [(1, true), (2, false), (3, false)].map(|(n, is_open)| GoodCertificate { id: id(n), is_open });
+    let wanted = [(1, true), (2, false), (3, false)].map(|(n, is_open)| RegisteredRow { id: id(n), is_open });
     let batch = CertificateSource::Batch("batch".to_owned(), "default".to_owned(), row(1, Code::Ok).operation);
     for lane in [CertificateSource::Account, batch] {
-        let found = ledger.good_certificates(&run, &lane, &account(), None, 10).await.unwrap();
+        let found = ledger.registered_rows(&run, &lane, &account(), None, 10).await.unwrap();
         assert_eq!(found, wanted, "{lane:?}");
-        let found = ledger.good_certificates(&run, &lane, &account(), Some(id(1)), 1).await.unwrap();
+        let found = ledger.registered_rows(&run, &lane, &account(), Some(id(1)), 1).await.unwrap();
         assert_eq!(found, wanted[1..2], "{lane:?}");
     }
     let mut rows = compared(&ledger, &run, &[id(1), id(3)]).await;
@@ -79,7 +79,7 @@ async fn only_what_can_be_sent_again_waits_for_a_repair() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let mut without = row(4, Code::PrivateKey);
-    without.end.request = None;
+    without.outcome.request = None;
     let rows =
         vec![row(1, Code::Ok), row(2, Code::Timeout), row(3, Code::IssuerInactive), without, row(5, Code::Timeout)];
     record(&ledger, rows).await;

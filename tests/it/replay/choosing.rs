@@ -49,7 +49,7 @@ async fn a_row_that_fails_again_while_the_replay_chooses_is_not_chosen_again() {
         .unwrap();
     let again = rows[..3].iter().map(|row| {
         let mut row = row.clone();
-        (row.end.code, row.message_id) = (Code::Timeout, "sent again".into());
+        (row.outcome.code, row.message_id) = (Code::Timeout, "sent again".into());
         row
     });
     factory.ledger.record(&page(again.collect())).await.unwrap();
@@ -145,7 +145,7 @@ async fn named_certificates_are_chosen_and_no_others() {
     let filter = ReplayFilter { batches: BTreeSet::new(), certificates, ..usual() };
     let number = begin_new(&factory, &filter).await;
     choose_all(&factory, number, 2).await;
-    let wanted = subjects(named.into_iter().filter(|row| row.end.code == Code::Timeout));
+    let wanted = subjects(named.into_iter().filter(|row| row.outcome.code == Code::Timeout));
     assert_eq!(chosen(&factory, number).await, wanted, "they must fit in every other respect as well");
     assert!(!wanted.is_empty() && BATCH == rows[0].batch);
 }

@@ -130,7 +130,7 @@ async fn nothing_is_wrong_with_a_batch_that_is_complete_and_good() {
 async fn everything_that_is_wrong_with_a_batch_has_a_line() {
     let factory = Factory::new(1000.0).await;
     let mut differs = row(1, Code::Exists);
-    differs.end.known_status = None;
+    differs.outcome.known_status = None;
     let bad = [row(2, Code::Expired), row(3, Code::Expired), row(4, Code::Deleted), row(5, Code::Paused)];
     record(&factory.ledger, [vec![differs, row(6, Code::Ok)], bad.into()].concat()).await;
     sqlx::query("update batches set announced = 9").execute(&factory.database.pool).await.unwrap();

@@ -8,7 +8,7 @@ use muster_core::outcome::{Code, Status};
 
 /// Which outcomes are wanted. An empty list means all.
 #[derive(Clone, Debug, Default)]
-pub struct EndFilter {
+pub struct OutcomeFilter {
     /// Wanted statuses.
     pub statuses: Vec<Status>,
     /// Wanted codes.
@@ -26,7 +26,7 @@ pub(super) enum RowWalk {
     Failures(Code),
 }
 
-impl EndFilter {
+impl OutcomeFilter {
     /// Returns whether a counter counts wanted outcomes.
     pub fn takes(&self, count: &Count) -> bool {
         let is_source = |source: &Name| source.as_str() == count.source;
@@ -94,7 +94,7 @@ mod tests {
         Count { source, status: code.status(), code, n: 1, n_status_differs: 0, first_at: at, last_at: at }
     }
 
-    fn ways(filter: &EndFilter) -> Vec<RowWalk> {
+    fn ways(filter: &OutcomeFilter) -> Vec<RowWalk> {
         let operations = vec![("eu".to_owned(), OPERATION), ("us".to_owned(), OPERATION)];
         filter.ways(&[count(Code::Ok, "a"), count(Code::Expired, "a"), count(Code::Timeout, "b")], operations)
     }
@@ -103,30 +103,30 @@ mod tests {
     fn all_ends_are_read_by_their_keys() {
         let keys = |target: &str| RowWalk::Keys { target: target.to_owned(), operation: OPERATION };
         let wanted = [keys("us"), keys("eu")];
-        assert_eq!(ways(&EndFilter::default()), wanted, "the next one is the last");
-        assert_eq!(ways(&EndFilter { sources: vec!["b".parse().unwrap()], ..EndFilter::default() }), wanted);
+        assert_eq!(ways(&OutcomeFilter::default()), wanted, "the next one is the last");
+        assert_eq!(ways(&OutcomeFilter { sources: vec!["b".parse().unwrap()], ..OutcomeFilter::default() }), wanted);
         let statuses = vec![Status::Registered, Status::Rejected];
-        assert_eq!(ways(&EndFilter { statuses, ..EndFilter::default() }), wanted);
+        assert_eq!(ways(&OutcomeFilter { statuses, ..OutcomeFilter::default() }), wanted);
     }
 
     #[test]
     fn bad_ends_are_read_code_by_code_in_their_order() {
         let statuses = vec![Status::Exhausted, Status::Rejected, Status::Gone];
-        let found = ways(&EndFilter { statuses, ..EndFilter::default() });
+        let found = ways(&OutcomeFilter { statuses, ..OutcomeFilter::default() });
         assert_eq!(
             found,
             [RowWalk::Failures(Code::Timeout), RowWalk::Failures(Code::Expired)],
             "the next one is the last"
         );
         let codes = vec![Code::Expired, Code::Deleted];
-        assert_eq!(ways(&EndFilter { codes, ..EndFilter::default() }), [RowWalk::Failures(Code::Expired)]);
+        assert_eq!(ways(&OutcomeFilter { codes, ..OutcomeFilter::default() }), [RowWalk::Failures(Code::Expired)]);
     }
 
     #[test]
     fn what_the_counters_do_not_have_is_not_looked_for() {
         let sources = vec!["c".parse().unwrap()];
-        assert!(ways(&EndFilter { sources, ..EndFilter::default() }).is_empty());
+        assert!(ways(&OutcomeFilter { sources, ..OutcomeFilter::default() }).is_empty());
         let (codes, sources) = (vec![Code::Expired], vec!["b".parse().unwrap()]);
-        assert!(ways(&EndFilter { codes, sources, ..EndFilter::default() }).is_empty());
+        assert!(ways(&OutcomeFilter { codes, sources, ..OutcomeFilter::default() }).is_empty());
     }
 }

@@ -15,11 +15,11 @@ use super::batch::Count;
 use super::{Ledger, LedgerError};
 use muster_core::job::Name;
 
-pub use filter::EndFilter;
-pub use row::{EndRow, GoodEnd};
+pub use filter::OutcomeFilter;
+pub use row::{OutcomeRow, SuccessRow};
 
 use filter::RowWalk;
-use row::{read_end, read_good};
+use row::{read_outcome, read_success};
 
 /// Rows that the first page examines, few so that it comes at once, and rows that a page examines at most. The page
 /// size doubles from the first to the second.
@@ -27,14 +27,14 @@ const PAGE: (i64, i64) = (100, 2000);
 
 /// An export of the outcomes of a batch.
 #[derive(Debug)]
-pub struct Ends {
+pub struct OutcomePages {
     walk: Walk,
-    filter: EndFilter,
+    filter: OutcomeFilter,
 }
 
 /// An export of the registered certificates of a batch, in the order of target, operation and id.
 #[derive(Debug)]
-pub struct GoodEnds {
+pub struct SuccessPages {
     walk: Walk,
 }
 
@@ -50,9 +50,14 @@ struct Walk {
     size: i64,
 }
 
-impl Ends {
+impl OutcomePages {
     /// Starts at the first wanted outcome of a batch. `counts` are the counters of the batch.
-    pub async fn open(ledger: &Ledger, batch: &str, filter: EndFilter, counts: &[Count]) -> Result<Self, LedgerError> {
+    pub async fn open(
+        ledger: &Ledger,
+        batch: &str,
+        filter: OutcomeFilter,
+        counts: &[Count],
+    ) -> Result<Self, LedgerError> {
         let operations = ledger.batch_operations(batch).await?;
         Ok(Self { walk: Walk::new(batch, filter.ways(counts, operations)), filter })
     }
@@ -61,15 +66,15 @@ impl Ends {
     ///
     /// # Errors
     /// After an error the same page can be requested again.
-    pub async fn next_page(&mut self, ledger: &Ledger) -> Result<Option<Vec<EndRow>>, LedgerError> {
-        let Some(until) = self.walk.page_end(ledger).await? else { return Ok(None) };
+    pub async fn next_page(&mut self, ledger: &Ledger) -> Result<Option<Vec<OutcomeRow>>, LedgerError> {
+        let Some(until) = self.walk.page_outcome(ledger).await? else { return Ok(None) };
         let rows = ledger.ends(&self.walk, &until, &self.filter).await?;
         self.walk.after = until;
         Ok(Some(rows))
     }
 }
 
-impl GoodEnds {
+impl SuccessPages {
     /// Starts at the first certificate of a batch.
     pub async fn open(ledger: &Ledger, batch: &str) -> Result<Self, LedgerError> {
         Ok(Self { walk: Walk::new(batch, RowWalk::all(ledger.batch_operations(batch).await?)) })
@@ -79,9 +84,9 @@ impl GoodEnds {
     ///
     /// # Errors
     /// After an error the same page can be requested again.
-    pub async fn next_page(&mut self, ledger: &Ledger) -> Result<Option<Vec<GoodEnd>>, LedgerError> {
-        let Some(until) = self.walk.page_end(ledger).await? else { return Ok(None) };
-        let good = ledger.good_ends(&self.walk, &until).await?;
+    pub async fn next_page(&mut self, ledger: &Ledger) -> Result<Option<Vec<SuccessRow>>, LedgerError> {
+        let Some(until) = self.walk.page_outcome(ledger).await? else { return Ok(None) };
+        let good = ledger.successes(&self.walk, &until).await?;
         self.walk.after = until;
         Ok(Some(good))
     }
@@ -93,9 +98,9 @@ impl Walk {
     }
 
     /// Returns the last subject of the next page, `None` if nothing is left.
-    async fn page_end(&mut self, ledger: &Ledger) -> Result<Option<Vec<u8>>, LedgerError> {
+    async fn page_outcome(&mut self, ledger: &Ledger) -> Result<Option<Vec<u8>>, LedgerError> {
         while let Some(way) = self.ways.last() {
-            if let Some(until) = ledger.page_end(self, way).await? {
+            if let Some(until) = ledger.page_outcome(self, way).await? {
                 self.size = PAGE.1.min(self.size * 2);
                 return Ok(Some(until));
             }
@@ -113,7 +118,7 @@ impl Walk {
 impl Ledger {
     /// Returns the last subject of the page after the current one, `None` if nothing is left. This ignores the filter,
     /// so that a page has an end even if few of its rows are wanted.
-    async fn page_end(&self, walk: &Walk, way: &RowWalk) -> Result<Option<Vec<u8>>, LedgerError> {
+    async fn page_outcome(&self, walk: &Walk, way: &RowWalk) -> Result<Option<Vec<u8>>, LedgerError> {
         let Walk { batch, after, size, .. } = walk;
         let condition = way.condition();
         let query = format!(
@@ -138,7 +143,7 @@ impl Ledger {
     }
 
     /// Returns the wanted rows of a page.
-    async fn ends(&self, walk: &Walk, until: &[u8], filter: &EndFilter) -> Result<Vec<EndRow>, LedgerError> {
+    async fn ends(&self, walk: &Walk, until: &[u8], filter: &OutcomeFilter) -> Result<Vec<OutcomeRow>, LedgerError> {
         let condition = walk.way().condition();
         let query = format!(
             "-- ends
@@ -159,13 +164,13 @@ impl Ledger {
         self.run(async |db| {
             let query = sqlx::query(AssertSqlSafe(query)).bind(&walk.batch).bind(first).bind(second);
             let query = query.bind(&walk.after).bind(until).bind(statuses).bind(codes).bind(sources);
-            query.fetch_all(db).await?.iter().map(read_end).collect()
+            query.fetch_all(db).await?.iter().map(read_outcome).collect()
         })
         .await
     }
 
     /// Returns the registered certificates of a page.
-    async fn good_ends(&self, walk: &Walk, until: &[u8]) -> Result<Vec<GoodEnd>, LedgerError> {
+    async fn successes(&self, walk: &Walk, until: &[u8]) -> Result<Vec<SuccessRow>, LedgerError> {
         let query = "-- good_ends
             select target, operation, account, region, certificate_id
             from registrations
@@ -175,7 +180,7 @@ impl Ledger {
         let (target, operation) = walk.way().parameters();
         self.run(async |db| {
             let query = sqlx::query(query).bind(&walk.batch).bind(target).bind(operation);
-            query.bind(&walk.after).bind(until).fetch_all(db).await?.iter().map(read_good).collect()
+            query.bind(&walk.after).bind(until).fetch_all(db).await?.iter().map(read_success).collect()
         })
         .await
     }

@@ -13,7 +13,7 @@ use muster_core::outcome::{Attempt, Code, Status};
 
 /// The outcome of one certificate, or why it is parked.
 #[derive(Clone, Debug)]
-pub struct EndRow {
+pub struct OutcomeRow {
     /// Target that the job named.
     pub target: String,
     /// AWS call that the job asked for.
@@ -56,7 +56,7 @@ pub struct EndRow {
 
 /// A registered certificate.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct GoodEnd {
+pub struct SuccessRow {
     /// Target that the job named.
     pub target: String,
     /// AWS call that the job asked for.
@@ -69,9 +69,9 @@ pub struct GoodEnd {
     pub certificate_id: CertificateId,
 }
 
-pub(super) fn read_end(row: &PgRow) -> Result<EndRow, LedgerError> {
+pub(super) fn read_outcome(row: &PgRow) -> Result<OutcomeRow, LedgerError> {
     let known_status: Option<String> = row.try_get("known_status")?;
-    Ok(EndRow {
+    Ok(OutcomeRow {
         target: row.try_get("target")?,
         operation: word("operation", &row.try_get::<String, _>("operation")?)?,
         certificate_id: row.try_get::<Option<[u8; 32]>, _>("certificate_id")?.map(CertificateId),
@@ -94,8 +94,8 @@ pub(super) fn read_end(row: &PgRow) -> Result<EndRow, LedgerError> {
     })
 }
 
-pub(super) fn read_good(row: &PgRow) -> Result<GoodEnd, LedgerError> {
-    Ok(GoodEnd {
+pub(super) fn read_success(row: &PgRow) -> Result<SuccessRow, LedgerError> {
+    Ok(SuccessRow {
         target: row.try_get("target")?,
         operation: word("operation", &row.try_get::<String, _>("operation")?)?,
         account: row.try_get("account")?,
