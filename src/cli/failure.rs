@@ -24,8 +24,11 @@ use crate::telemetry;
 use muster_core::advice::{Advice, Exit};
 use muster_core::proof::ProofError;
 
+/// Finds an error of one type.
+type Adviser = fn(&anyhow::Error) -> Option<&dyn Advice>;
+
 /// Every error type that gives advice: `anyhow` finds an error only by its type.
-const ADVISERS: [fn(&anyhow::Error) -> Option<&dyn Advice>; 20] = [
+const ADVISERS: [Adviser; 20] = [
     adviser::<CaRegistrationError>,
     adviser::<ConfigError>,
     adviser::<GivenError>,

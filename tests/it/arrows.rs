@@ -18,10 +18,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("engine", &["config", "runtime", "ledger", "aws", "telemetry", "health", "intake", "quota"]),
     ("operator", &["config", "runtime", "ledger", "aws", "telemetry", "health", "intake", "quota"]),
     ("http", &["config", "runtime", "ledger", "aws", "telemetry", "health", "engine"]),
-    (
-        "cli",
-        &["config", "runtime", "ledger", "aws", "telemetry", "health", "intake", "quota", "engine", "operator", "http"],
-    ),
+    ("cli", &["config", "runtime", "ledger", "aws", "telemetry", "health", "intake", "engine", "operator", "http"]),
 ];
 
 /// Maximum number of layers between the commands and the pure crate.

@@ -6,7 +6,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use muster::config::{Config, Sources};
-use muster_sandbox;
 use serde::Deserialize;
 use sqlx::postgres::PgConnectOptions;
 

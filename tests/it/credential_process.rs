@@ -7,7 +7,6 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use muster_core::role::Role;
-use muster_sandbox;
 use serde_json::Value;
 
 use crate::factory::{Factory, Program, count_only};

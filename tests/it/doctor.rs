@@ -39,6 +39,7 @@ fn trouble<'a>(findings: &'a [Value], check: &str) -> (&'a str, &'a str, &'a str
         |finding: &&Value| finding["check"] == check && finding["verdict"] != "ok" && finding["fix"] != Value::Null;
     let found = findings.iter().find(is_it).unwrap_or_else(|| panic!("{check} is well: {findings:#?}"));
     let text = |field: &str| found[field].as_str().unwrap();
+    assert_eq!(text("mend"), text("fix"), "the former name stays for one version");
     (text("verdict"), text("found"), text("fix"))
 }
 
@@ -96,7 +97,7 @@ async fn a_healthy_plant_has_a_good_line_for_every_check_and_is_not_changed() {
     ];
     assert_eq!(lines, wanted, "{findings:#?}");
     assert_eq!(code, Some(0));
-    assert!(findings.iter().all(|finding| finding["fix"] == Value::Null));
+    assert!(findings.iter().all(|finding| finding["fix"] == Value::Null && finding["mend"] == Value::Null));
     let quota = findings.iter().find(|finding| finding["check"] == "quota").unwrap();
     assert_eq!(quota["found"], "1000/s configured, nothing learnt yet, a million takes 16 min 40 s");
 
@@ -135,7 +136,7 @@ async fn the_text_has_a_line_for_each_check_with_its_mend_below() {
     let warning = "\nwarning  queue: queue `jobs` moves messages to its dead-letter queue after 3 receives: restarts may use \
                    them up\n         fix: set maxReceiveCount to 20 in the queue's RedrivePolicy\n";
     assert!(text.contains(warning), "{text}");
-    assert!(text.contains("\nskipped  permission sqs:SendMessage on jobs: not tried: "), "{text}");
+    assert!(text.contains("\nskipped  permission sqs:SendMessage on jobs: not tested: "), "{text}");
     assert!(!text.contains('\u{1b}'));
 }
 

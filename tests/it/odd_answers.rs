@@ -187,7 +187,7 @@ async fn a_page_of_a_proxy_is_trouble_on_the_way_and_no_denial() {
             told.contains("outage")
         })
         .await;
-    assert!(told.contains("no answer of AWS") && told.contains("proxy") && !told.contains("auth"), "{told}");
+    assert!(told.contains("not an answer from AWS") && told.contains("proxy") && !told.contains("auth"), "{told}");
     factory.sandbox.faults().clear(id);
     factory.until("all is done", async |f| f.counts("jobs").deleted == 40).await;
     serving.end().await;

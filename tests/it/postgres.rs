@@ -82,7 +82,7 @@ async fn a_server_that_ends_at_once_is_quoted() {
     }
     let settings = PostgresSettings { bin_dir: Some(folder.path().to_owned()), durable: false };
     let error = Postgres::start(settings).await.unwrap_err();
-    assert_eq!(error.to_string(), "postgres ended with exit status: 7:\nout of luck");
+    assert_eq!(error.to_string(), "postgres exited with exit status: 7:\nout of luck");
 }
 
 /// Premise: the owner cannot handle SIGKILL, so something else must stop the server and remove its folder.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use muster::ledger::{Page, Quarantined};
 use muster_core::job::Job;
 use muster_core::outcome::Code;
-use muster_sandbox;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 

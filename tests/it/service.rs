@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use muster_core::job::{Job, RegisterCertificate};
 use muster_core::outcome::Code;
-use muster_sandbox;
 use muster_sandbox::specimen::{Ca, Flaw};
 use strum::VariantArray;
 

@@ -10,7 +10,6 @@ use muster::ledger::rate_limit::Quota;
 use muster_core::account::Account;
 use muster_core::job::Operation;
 use muster_core::rate::Rate;
-use muster_sandbox;
 use muster_sandbox::specimen::Flaw;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;

@@ -1,4 +1,4 @@
-//! Packs messages into SendMessageBatch calls, within the limits of SQS.
+//! Packs messages into `SendMessageBatch` calls, within the limits of SQS.
 
 use super::{CALL_MAX, OutgoingMessage};
 

@@ -52,7 +52,7 @@ impl Recorder {
                     parts.push(part);
                 }
                 Err(WriteFault::Row(fault)) if self.write_alone(&part, &fault, pages).await => {
-                    committed.append(&mut part)
+                    committed.append(&mut part);
                 }
                 Err(fault) => error!(%fault, "an outcome cannot be recorded at all; its message stays in the queue"),
             }
