@@ -198,3 +198,14 @@ impl TargetClient {
         proven.take_if(|registrar| Arc::ptr_eq(registrar, denied));
     }
 }
+
+impl CallError {
+    /// Returns the error of a call that was not made because the account of the credentials is not confirmed.
+    fn unproven(error: &TargetClientError) -> Self {
+        let kind = match error {
+            TargetClientError::Identity(fault) => ErrorKind::without_credentials(fault),
+            TargetClientError::Foreign { .. } => ErrorKind::Denied,
+        };
+        Self { kind, code: "no identity".to_owned(), message: error.to_string(), may_be_executed: false }
+    }
+}

@@ -146,7 +146,7 @@ impl Ledger {
 
     /// Records that jobs cannot be resent: they no longer wait, and keep their status.
     pub async fn unsendable(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<u64, LedgerError> {
-        let change = "detail = 'it cannot be sent again: ' || coalesce(r.detail, r.code)";
+        let change = "detail = 'it cannot be resent: ' || coalesce(r.detail, r.code)";
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
             let n = stop_waiting(&mut transaction, hold, jobs, change).await?;

@@ -370,7 +370,7 @@ BUGS = [
     ),
     bug(
         "a private key with damaged markers is none",
-        "crates/core/src/certificate/pem/private_key.rs",
+        "crates/core/src/certificate/pem/key_mark.rs",
         ".find(|marker| marker.kind == BlockKind::PrivateKey);",
         ".find(|_| false);",
         IT,
@@ -1315,7 +1315,7 @@ BUGS = [
     ),
     bug(
         "a private JSON Web Key is none",
-        "crates/core/src/certificate/pem/private_key.rs",
+        "crates/core/src/certificate/pem/key_mark.rs",
         "holds_private_key(&form) || is_private_jwk(&form)",
         "holds_private_key(&form) || (false && is_private_jwk(&form))",
         IT,

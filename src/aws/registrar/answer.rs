@@ -12,7 +12,6 @@ use tokio::time::Instant;
 use super::ErrorKind;
 use crate::aws::identity;
 use crate::aws::sdk_error;
-use crate::aws::target_client::TargetClientError;
 use crate::runtime::causes;
 use muster_core::advice::{Advice, Exit};
 use muster_core::outcome::{Attempt, Code};
@@ -32,15 +31,6 @@ pub struct CallError {
 }
 
 impl CallError {
-    /// Returns the error of a call that was not made because the account of the credentials is not confirmed.
-    pub fn unproven(error: &TargetClientError) -> Self {
-        let kind = match error {
-            TargetClientError::Identity(fault) => ErrorKind::without_credentials(fault),
-            TargetClientError::Foreign { .. } => ErrorKind::Denied,
-        };
-        Self { kind, code: "no identity".to_owned(), message: error.to_string(), may_be_executed: false }
-    }
-
     /// Returns the error of an unusable answer. The call may have been executed.
     pub(super) fn nonsense(message: &str) -> Self {
         let kind = ErrorKind::Transient(Code::UnknownError);

@@ -101,7 +101,7 @@ impl ErrorKind {
     }
 
     /// Returns the meaning of a call that was not made for lack of credentials.
-    pub(super) fn without_credentials(fault: &IdentityError) -> Self {
+    pub(in crate::aws) fn without_credentials(fault: &IdentityError) -> Self {
         if fault.is_denial() { Self::Denied } else { Self::Unreached }
     }
 

@@ -9,6 +9,7 @@ mod bare;
 mod encoded;
 mod escaped;
 mod key_der;
+mod key_mark;
 mod marker;
 mod private_key;
 
@@ -21,8 +22,9 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use marker::{DASHES, Marker, markers};
 
+pub use key_mark::holds_private_key;
 pub use marker::BlockKind;
-pub use private_key::{blank_private_keys, hides_private_key, hides_private_key_beside, holds_private_key};
+pub use private_key::{blank_private_keys, hides_private_key, hides_private_key_beside};
 
 /// The label of a certificate.
 pub const CERTIFICATE: &str = "CERTIFICATE";

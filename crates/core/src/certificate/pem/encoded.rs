@@ -7,7 +7,7 @@ use std::ops::Range;
 use base64::Engine;
 
 use super::key_der::begins_key;
-use super::private_key::shows_private_key;
+use super::key_mark::shows_private_key;
 use super::{BASE64, without_nuls};
 
 /// Minimum number of base64 characters that can hold the marker of a private key.

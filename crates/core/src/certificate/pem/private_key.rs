@@ -2,21 +2,13 @@
 
 use super::encoded;
 use super::escaped::forms;
-use super::marker::{self, BlockKind};
-use super::{Block, blocks, without_nuls};
+use super::key_mark::{KeyMark, private_key_mark, shows_private_key};
+use super::{Block, blocks};
 
 /// Maximum size in bytes of a text with certificates, and of the rest of that text without them, that is searched for
 /// encoded keys. A real producer sends less.
 const TEXT_MAX: usize = 16 << 10;
 const BESIDE_MAX: usize = 8 << 10;
-
-/// Maximum number of bytes between the start of a marker and its last word.
-const MARK_MAX: usize = 64;
-
-/// Returns whether a text holds a private key, or the marker of one, in whatever state the rest of it is.
-pub fn holds_private_key(text: &str) -> bool {
-    private_key_mark(&without_nuls(text)).is_some()
-}
 
 /// Returns whether a text holds a private key, or the marker of one, even if it is encoded: in base64, in hexadecimal
 /// digits, with escapes, or as a JSON Web Key.
@@ -41,21 +33,6 @@ pub fn hides_private_key_beside(text: &str) -> bool {
     !beside.is_empty() && beside.len() <= BESIDE_MAX && hides_private_key(beside)
 }
 
-/// Does the same for a text that is not encoded, apart from escapes.
-pub(super) fn shows_private_key(text: &str) -> bool {
-    forms(text).any(|form| holds_private_key(&form) || is_private_jwk(&form))
-}
-
-/// Returns whether a text has a JSON Web Key (RFC 7517) with its private part, possibly as a string inside other JSON.
-fn is_private_jwk(text: &str) -> bool {
-    if !text.contains("kty") {
-        return false;
-    }
-    let plain = text.replace('\\', "");
-    let has_member = |name: &str| plain.split(name).skip(1).any(|rest| rest.trim_ascii_start().starts_with(':'));
-    has_member("\"kty\"") && has_member("\"d\"")
-}
-
 /// Removes the private keys from a text. If a key has no BEGIN or no END marker, everything before or after it is
 /// removed with it. If a key is in base64 or hexadecimal digits, all of these are removed. If a text hides a key in
 /// another way, nothing of it is left.
@@ -76,68 +53,10 @@ pub fn blank_private_keys(text: &str) -> String {
     if hides_private_key(&blanked) { BLANK.to_owned() } else { blanked.into_owned() }
 }
 
-/// A marker of a private key: `-----BEGIN EC PRIVATE KEY-----`, dashes included.
-struct KeyMark {
-    /// Where it begins, if it is a BEGIN marker. In front of any other marker is the key.
-    start: Option<usize>,
-    end: usize,
-}
-
-/// Finds the first marker of a private key: by its last words or, if its dashes are damaged, like any other marker.
-fn private_key_mark(text: &str) -> Option<KeyMark> {
-    if !mentions_private(text.as_bytes()) {
-        return None;
-    }
-    let plain = plain_mark(text);
-    // The search for damaged markers ends at the plain one, so that finding all keys of a text takes one pass.
-    let before = plain.as_ref().map_or(text, |mark| &text[..mark.end]);
-    let damaged = marker::markers(before).find(|marker| marker.kind == BlockKind::PrivateKey);
-    match damaged {
-        Some(marker) => Some(KeyMark { start: marker.is_begin.then_some(marker.start), end: marker.end }),
-        None => plain,
-    }
-}
-
-/// Returns whether a text has the word that every marker of a private key has. For nearly every text this is the only
-/// cost, so the scan looks for the rarest letter of the word.
-fn mentions_private(bytes: &[u8]) -> bool {
-    const WORD: &[u8] = b"PRIVATE";
-    const V: usize = 3;
-    let is_word = |at: usize| {
-        let word = at.checked_sub(V).and_then(|start| bytes.get(start..start + WORD.len()));
-        word.is_some_and(|word| word.eq_ignore_ascii_case(WORD))
-    };
-    bytes.windows(2).enumerate().any(|(at, pair)| matches!(pair, [b'V' | b'v', b'A' | b'a']) && is_word(at))
-}
-
-/// Finds the first text that ends like the marker of a private key.
-fn plain_mark(text: &str) -> Option<KeyMark> {
-    let mut from = 0;
-    loop {
-        let bytes = text.as_bytes();
-        let start = from + bytes[from..].iter().position(|&byte| byte == b'-')?;
-        let n_dashes = bytes[start..].iter().position(|&byte| byte != b'-').unwrap_or(bytes.len() - start);
-        from = start + n_dashes;
-        let before = &text[..start];
-        // In an SSH2 marker, a space separates the dashes from the words.
-        let words = if n_dashes >= 4 { before.strip_suffix(' ').unwrap_or(before) } else { before };
-        // The markers of OPENSSH, ENCRYPTED, RSA, EC, DSA and plain keys end like this; PGP's has one more word.
-        if words.strip_suffix(" BLOCK").unwrap_or(words).ends_with("PRIVATE KEY") {
-            return Some(KeyMark { start: begin_mark(words), end: from });
-        }
-    }
-}
-
-/// Finds the start of the BEGIN marker at the end of a text.
-fn begin_mark(text: &str) -> Option<usize> {
-    let from = text.floor_char_boundary(text.len().saturating_sub(MARK_MAX));
-    let begin = from + text[from..].rfind("BEGIN ")?;
-    Some(text[..begin].trim_end_matches(['-', ' ']).len())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::certificate::pem::key_mark::holds_private_key;
 
     const JWK: &str = r#"{"kty":"EC","crv":"P-256","x":"d","y":"d"}"#;
     const BLOCK: &str = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n";
