@@ -203,7 +203,7 @@ async fn a_job_that_does_not_read_back_stays_and_holds_up_no_other() {
             .fetch_one(&factory.database.pool)
             .await
             .unwrap();
-    assert_eq!((status.as_str(), detail.as_str(), is_waiting), ("parked", "it cannot be sent again: detail", false));
+    assert_eq!((status.as_str(), detail.as_str(), is_waiting), ("parked", "it cannot be resent: detail", false));
 }
 
 /// What a replay does: rows with any failed status, marked by hand.
