@@ -3,7 +3,7 @@
 //! Each module below is one topic:
 //! - outcomes: [`record`](Ledger::record) writes them, [`announcement`] records batches, [`written`] keeps a page from
 //!   being written twice, [`known`] finds certificates that are already registered;
-//! - queries for operators: [`batch`] counts, [`ends`] exports, [`certificate`] finds one certificate, [`reading`]
+//! - queries for operators: [`batch`] counts, [`outcomes`] exports, [`certificate`] finds one certificate, [`reading`]
 //!   counts missing certificates, [`facts`] counts over the fleet, [`workers`] holds the heartbeats, [`audit`] lists
 //!   who did what;
 //! - parked and resent jobs: [`hold`], [`waiting`], [`replay`], [`quarantine`];

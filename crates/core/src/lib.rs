@@ -4,7 +4,7 @@
 //! before a call is made, and an [`outcome`] records the result of the job. Jobs that cannot proceed are parked under a
 //! [`hold`]; a [`replay_filter`] selects failed jobs to resend. A [`rate`] is the pace of calls, a [`role`] the IAM
 //! role that makes them in another account, [`trouble`] what a worker reports while calls are held back, and [`proof`]
-//! the verification certificate for registering a CA. [`format`] formats durations and counts for display, and
+//! the verification certificate for registering a CA. [`mod@format`] formats durations and counts for display, and
 //! [`advice`] is what an error says to a shell.
 //!
 //! Anything that depends on the time takes it as an argument.
