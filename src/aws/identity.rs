@@ -7,6 +7,7 @@ mod credential_process;
 mod no_credentials;
 mod proxies;
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,6 @@ use muster_core::format::span;
 use clock::AwsClock;
 use credential_process::Program;
 use muster_core::advice::{Advice, Exit};
-use std::borrow::Cow;
 
 /// The session name for assumed roles. It appears in the logs of the role's account.
 const SESSION_NAME: &str = "muster";

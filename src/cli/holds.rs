@@ -2,6 +2,7 @@
 //!
 //! [`Notice`] defines what a hold means and what fixes it, here and everywhere else.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,7 +21,6 @@ use crate::ledger::Ledger;
 use crate::ledger::hold::HoldReport;
 use muster_core::advice::Advice;
 use muster_core::hold::{HoldKey, HoldKind, Notice};
-use std::borrow::Cow;
 
 /// Lists what parked jobs wait for and the command that fixes it, or releases a hold.
 ///

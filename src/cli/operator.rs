@@ -1,5 +1,6 @@
 //! The operator: their name for the audit, and their confirmation on the terminal.
 
+use std::borrow::Cow;
 use std::io::{BufRead, IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
@@ -7,7 +8,6 @@ use std::process::ExitCode;
 use super::exit;
 use super::talk::talk;
 use muster_core::advice::{Advice, Exit};
-use std::borrow::Cow;
 
 /// There is no terminal to ask for confirmation.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! `muster pause` and `muster resume`: stop and restart all workers, one target or one batch.
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -14,7 +15,6 @@ use crate::ledger::Ledger;
 use muster_core::advice::Advice;
 use muster_core::hold::{HoldKey, HoldKind, Notice};
 use muster_core::job::Name;
-use std::borrow::Cow;
 
 /// Pauses all workers, one target or one batch, until `muster resume`.
 ///

@@ -1,5 +1,6 @@
 //! `muster prune`: drops old batches from the ledger, page by page.
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,7 +18,6 @@ use crate::ledger::Ledger;
 use crate::ledger::prune::{OldBatch, Pruned};
 use muster_core::advice::Advice;
 use muster_core::job::Name;
-use std::borrow::Cow;
 
 /// Rows dropped per transaction: a few tens of milliseconds, which block only other writers of these rows.
 const PAGE: u32 = 2000;

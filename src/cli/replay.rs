@@ -5,6 +5,7 @@ mod forecast;
 mod report;
 mod selection;
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -21,7 +22,6 @@ use forecast::Forecast;
 use muster_core::advice::Advice;
 use report::ReplayReport;
 use selection::Selection;
-use std::borrow::Cow;
 
 pub(super) use selection::SelectionError;
 

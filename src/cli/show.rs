@@ -5,6 +5,7 @@ mod fields;
 mod given;
 mod line;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::process::ExitCode;
@@ -25,7 +26,6 @@ pub(super) use given::GivenError;
 use given::{CertificateQuery, QueryKind};
 use line::RowLine;
 use muster_core::advice::Advice;
-use std::borrow::Cow;
 
 /// Maximum number of rows to show.
 const ROWS_MAX: u32 = 100;

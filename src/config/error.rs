@@ -2,6 +2,7 @@
 //!
 //! No error repeats the value of a setting that may be secret, or the line of the file that contains it.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use super::keys::{Path, ValueError};
@@ -9,7 +10,6 @@ use super::origin::Origin;
 use super::similar::similar;
 use muster_core::advice::{Advice, Exit};
 use muster_core::job::Name;
-use std::borrow::Cow;
 
 /// Why settings cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -25,7 +25,7 @@ const DOT: &str = "__";
 /// the default: anything set for Muster itself wins, including its file.
 const SHARED: [(&str, &str); 1] = [("DATABASE_URL", "database.url")];
 
-/// Two keys of which only one may be set.
+/// Two mutually exclusive keys.
 const EXCLUSIVE: (&str, &str) = ("database.url_file", "database.url_command");
 
 /// Everything that settings are merged from.

@@ -42,7 +42,7 @@ const ACK_ATTEMPTS: u32 = 4;
 pub struct Recorder {
     /// The ledger.
     pub ledger: Ledger,
-    /// The board, which is told whether the ledger accepts outcomes, and which holds it has.
+    /// The board. The recorder reports to it whether the ledger accepts outcomes, and which holds were opened.
     pub board: Board,
     /// The metrics.
     pub metrics: Arc<Metrics>,

@@ -82,7 +82,7 @@ enum ResendReason {
 #[derive(Debug, thiserror::Error)]
 enum ResendFailure {
     #[error(transparent)]
-    Store(#[from] LedgerError),
+    Ledger(#[from] LedgerError),
     #[error(transparent)]
     Queue(#[from] QueueError),
     #[error("SendMessageBatch: {0}")]
@@ -303,7 +303,7 @@ impl Resender {
     }
 
     fn note(&self, failure: &ResendFailure, message: &str) {
-        if let ResendFailure::Store(error) = failure {
+        if let ResendFailure::Ledger(error) = failure {
             self.metrics.db_error(error);
         }
         warn!(error = %failure, "{message}, retrying");

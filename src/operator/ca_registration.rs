@@ -6,6 +6,7 @@
 
 mod authority;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
@@ -32,7 +33,6 @@ use muster_core::format::span;
 use muster_core::job::{CertificateStatus, Job, Name, Operation};
 use muster_core::outcome::{Code, Outcome, Status};
 use muster_core::precheck::CheckedCertificate;
-use std::borrow::Cow;
 
 pub use authority::Existing;
 
@@ -82,7 +82,7 @@ pub enum CaRegistrationError {
     },
     /// The ledger could not be read. AWS was not called yet.
     #[error(transparent)]
-    Store(#[from] LedgerError),
+    Ledger(#[from] LedgerError),
     /// The certificate has an outcome, but it could not be recorded.
     #[error("the outcome is `{code}`, but it could not be recorded in the ledger: {error}")]
     Unrecorded {
@@ -274,7 +274,7 @@ impl Advice for CaRegistrationError {
         match self {
             Self::UnknownTarget(error) => error.hint(),
             Self::Identity(error) => Advice::hint(error),
-            Self::Store(error) => Advice::hint(error),
+            Self::Ledger(error) => Advice::hint(error),
             Self::Call { error, .. } => (error.kind == ErrorKind::Denied).then_some(
                 "the credentials need iot:RegisterCACertificate and iot:GetRegistrationCode, with --tag iot:TagResource, \
                  with --role iam:PassRole"
@@ -305,7 +305,7 @@ impl Advice for CaRegistrationError {
             // A refusal says something about the CA itself.
             Self::NotActivated { error, .. } if matches!(error.kind, ErrorKind::Refused(_)) => Exit::SomeFailed,
             Self::Call { error, .. } | Self::NotActivated { error, .. } => error.exit(),
-            Self::Store(error) | Self::Unrecorded { error, .. } => error.exit(),
+            Self::Ledger(error) | Self::Unrecorded { error, .. } => error.exit(),
         }
     }
 }

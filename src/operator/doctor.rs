@@ -56,7 +56,7 @@ pub struct Finding {
     pub fix: Option<String>,
 }
 
-/// A finding as JSON. `mend` is the former name of `fix`, and goes with the next version.
+/// A finding as JSON. `mend` is the former name of `fix`; the next version removes it.
 #[derive(Serialize)]
 struct FindingJson {
     check: Check,

@@ -11,6 +11,7 @@ mod inventory;
 mod pace;
 mod walk;
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 
 use crate::config::Config;
@@ -29,7 +30,6 @@ pub use findings::{FindingExample, Findings};
 pub use fix::FixesMade;
 pub use inventory::{Inventory, InventoryError};
 use muster_core::advice::{Advice, Exit};
-use std::borrow::Cow;
 
 /// Certificates compared per page.
 const PAGE: u32 = 500;
@@ -60,7 +60,7 @@ pub enum ReconcileError {
     Inventory(#[from] InventoryError),
     /// The ledger failed.
     #[error(transparent)]
-    Store(#[from] LedgerError),
+    Ledger(#[from] LedgerError),
     /// The ledger has no batch of this name.
     #[error("the ledger does not know batch `{0}`")]
     UnknownBatch(Name),
@@ -89,7 +89,7 @@ impl Advice for ReconcileError {
             Self::EndlessList | Self::ListLost => Some("run it again".into()),
             Self::Target(error) => error.hint(),
             Self::Inventory(error) => error.hint(),
-            Self::Store(error) => Advice::hint(error),
+            Self::Ledger(error) => Advice::hint(error),
             Self::CaFolder(_) => None,
         }
     }
@@ -98,7 +98,7 @@ impl Advice for ReconcileError {
         match self {
             Self::Target(error) => error.exit(),
             Self::Inventory(error) => error.exit(),
-            Self::Store(error) => error.exit(),
+            Self::Ledger(error) => error.exit(),
             Self::UnknownBatch(_) | Self::UnknownCa(_) | Self::EndlessList | Self::ListLost | Self::CaFolder(_) => {
                 Exit::Error
             }

@@ -35,13 +35,13 @@ const SET_BACK_MIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 struct Granted {
     at: OffsetDateTime,
-    told: Instant,
+    received: Instant,
 }
 
 impl Granted {
     /// Returns how far the ledger's clock was set back by the time of a later lease, if that is worth a warning.
     fn set_back(&self, later: OffsetDateTime) -> Option<Duration> {
-        let set_back = Duration::try_from(self.at + self.told.elapsed() - later).ok()?;
+        let set_back = Duration::try_from(self.at + self.received.elapsed() - later).ok()?;
         (set_back >= SET_BACK_MIN).then_some(set_back)
     }
 }
@@ -50,13 +50,13 @@ impl Granted {
 struct Cut {
     /// By the ledger's clock.
     at: OffsetDateTime,
-    told: Instant,
+    received: Instant,
 }
 
 impl Cut {
     /// Returns whether a throttle of a permit granted at this instant is already covered by the cut.
     fn covers(&self, granted_at: OffsetDateTime) -> bool {
-        granted_at <= self.at && self.told.elapsed() < BELIEVED
+        granted_at <= self.at && self.received.elapsed() < BELIEVED
     }
 }
 
@@ -109,7 +109,7 @@ impl LeaseClient {
 
     /// Warns if the ledger's clock was set back since the last lease.
     fn note_clock(&self, lease: &Lease, last: &Mutex<Option<Granted>>) {
-        let granted = Granted { at: lease.granted_at, told: Instant::now() };
+        let granted = Granted { at: lease.granted_at, received: Instant::now() };
         let last = last.lock().expect("nothing panics while it is held").replace(granted);
         if let Some(by) = last.and_then(|last| last.set_back(lease.granted_at)) {
             warn!(quota = %self.quota, by = span(by), "the clock of Postgres was set back; calls keep their rate");
@@ -119,7 +119,7 @@ impl LeaseClient {
     /// Reports rate feedback to the ledger. Skips throttles of permits that were granted before the last cut, because
     /// that cut already accounts for them; most throttles that arrive while a cut is being reported are of this kind.
     async fn learn(self, mut feedback: mpsc::UnboundedReceiver<Feedback>) {
-        let mut cut = Cut { at: OffsetDateTime::UNIX_EPOCH, told: Instant::now() };
+        let mut cut = Cut { at: OffsetDateTime::UNIX_EPOCH, received: Instant::now() };
         while let Some(feedback) = feedback.recv().await {
             let changed = match feedback {
                 Feedback::Throttled { granted_at, .. } if cut.covers(granted_at) => continue,
@@ -127,7 +127,7 @@ impl LeaseClient {
                     let changed = self.ledger.cut_rate(&self.quota, granted_at, went_through).await;
                     if let Ok(change) = &changed {
                         let at = change.as_ref().map_or(granted_at, |change| change.at);
-                        cut = Cut { at, told: Instant::now() };
+                        cut = Cut { at, received: Instant::now() };
                     }
                     changed
                 }
@@ -157,7 +157,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_clock_that_was_set_back_is_told_from_one_that_goes_on() {
-        let granted = Granted { at: OffsetDateTime::UNIX_EPOCH, told: Instant::now() };
+        let granted = Granted { at: OffsetDateTime::UNIX_EPOCH, received: Instant::now() };
         let day = Duration::from_hours(24);
         tokio::time::advance(Duration::from_secs(10)).await;
         for (later, set_back) in [(9.5, None), (10.0, None), (86_400.0, None), (10.0 - 86_400.0, Some(day))] {

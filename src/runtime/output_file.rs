@@ -9,6 +9,7 @@
 //! here: whether an existing file may be replaced, and what to do when a reader goes away. Both differ between
 //! commands.
 
+use std::borrow::Cow;
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufWriter, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,7 +19,6 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use muster_core::advice::Advice;
-use std::borrow::Cow;
 use tempfile::NamedTempFile;
 
 /// Maximum number of symlinks that are followed, as in Linux.

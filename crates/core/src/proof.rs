@@ -4,6 +4,8 @@
 //! if that key is at hand: the verification certificate's own key is generated here and not needed again.
 //! Everything stays in memory, and no key text is ever part of an error.
 
+use std::borrow::Cow;
+
 use rcgen::{CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, SigningKey};
 use rustls_pki_types::PrivateKeyDer;
 use secrecy::zeroize::Zeroize;
@@ -15,7 +17,6 @@ use x509_parser::nom::Offset;
 use crate::advice::{Advice, Exit};
 use crate::certificate::pem::{self, Block, Damage, PemError};
 use crate::certificate::{Certificate, Issuer, IssuerError, Verification};
-use std::borrow::Cow;
 
 /// How long before now it becomes valid, so that a clock that is behind accepts it.
 const VALID_SINCE: Duration = Duration::hours(1);

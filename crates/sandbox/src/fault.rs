@@ -36,7 +36,7 @@ pub struct Fault {
     pub seed: u64,
 }
 
-/// What goes wrong. `executed` tells whether the operation runs before its answer is lost or replaced.
+/// What goes wrong. `executed` is whether the operation runs before its answer is lost or replaced.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Effect {

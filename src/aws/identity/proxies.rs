@@ -2,7 +2,7 @@
 //!
 //! The SDK reads `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` itself, but has two flaws. It sends requests
 //! for the credentials of the instance or the container to the proxy too, which has none, or those of another machine.
-//! And it applies `NO_PROXY=*` to names only, not to addresses. So there are two clients, of which one never uses a
+//! And it applies `NO_PROXY=*` to names only, not to addresses. So there are two clients, one of which never uses a
 //! proxy, and each request uses the right one for its host.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,9 +1,10 @@
 //! Errors of SQS calls and of single entries of batch calls.
 
+use std::borrow::Cow;
+
 use crate::aws::identity::{CREDENTIALS_HINT, LATE_HINT};
 use crate::aws::sdk_error::{NETWORK_HINT, REGION_HINT};
 use muster_core::advice::{Advice, Exit};
-use std::borrow::Cow;
 
 /// The error code if the SDK found no credentials to sign a call.
 pub const NO_CREDENTIALS: &str = "no credentials";

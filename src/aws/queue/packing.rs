@@ -29,14 +29,14 @@ impl CallSize {
 pub fn pack<T>(entries: impl IntoIterator<Item = T>, message: impl Fn(&T) -> &OutgoingMessage) -> Vec<Vec<T>> {
     let (mut calls, mut size) = (Vec::<Vec<T>>::new(), CallSize::default());
     for entry in entries {
-        if !size.add(message(&entry)) {
-            size = CallSize::default();
-            size.add(message(&entry));
-            calls.push(vec![]);
-        } else if calls.is_empty() {
-            calls.push(vec![]);
+        match calls.last_mut() {
+            Some(call) if size.add(message(&entry)) => call.push(entry),
+            _ => {
+                size = CallSize::default();
+                size.add(message(&entry));
+                calls.push(vec![entry]);
+            }
         }
-        calls.last_mut().expect("one was pushed").push(entry);
     }
     calls
 }

@@ -1,5 +1,6 @@
 //! The arguments of `muster ca register` and the files that they name.
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,6 @@ use muster_core::job::{
     CertificateMode, DEFAULT_TARGET, Name, RegisterCaCertificate, RegistrationConfig, Tag, UNBATCHED,
 };
 use muster_core::proof::verification_certificate;
-use std::borrow::Cow;
 use time::OffsetDateTime;
 
 /// The CA and how to register it.

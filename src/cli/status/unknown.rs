@@ -1,10 +1,11 @@
 //! The error for an unknown batch, with suggestions.
 
+use std::borrow::Cow;
+
 use crate::config::similar::similar;
 use crate::ledger::{BatchStatus, Ledger};
 use muster_core::advice::Advice;
 use muster_core::job::Name;
-use std::borrow::Cow;
 
 /// Number of recent batches to search for a similar name.
 const LOOKED_THROUGH: u32 = 1000;

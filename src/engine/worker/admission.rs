@@ -69,7 +69,7 @@ impl Worker {
         }
     }
 
-    /// Parks a job whose target has more jobs than it can start, if it blocks another target that works and lacks jobs.
+    /// Parks a job whose target has more jobs than it can start, if it takes slots from a working target that is underfed.
     pub(super) fn make_room(&self, admitted: &Admitted) -> Option<Parking> {
         let (target, operation) = (&admitted.job.target, admitted.job.operation());
         let works = |target: &Name, operation: Operation| self.parts.board.works(target, operation);

@@ -1,6 +1,7 @@
 //! Reads from AWS what is registered, using only spare quota: at a rate of its own, and slower after a throttle.
 //! Retries failed calls.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use tracing::warn;
@@ -17,7 +18,6 @@ use muster_core::advice::{Advice, Exit};
 use muster_core::certificate::CertificateId;
 use muster_core::job::Name;
 use muster_core::rate::Rate;
-use std::borrow::Cow;
 
 /// Attempts of one call before giving up, not counting throttles. The waits add up to two minutes on average.
 const ATTEMPTS: u32 = 10;

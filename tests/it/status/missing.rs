@@ -26,7 +26,7 @@ async fn age(database: &Database, time: &str) {
     sqlx::query(AssertSqlSafe(update)).execute(&database.pool).await.unwrap();
 }
 
-/// Creates a batch of which one certificate never arrived.
+/// Creates a batch with one certificate that never arrives.
 pub(super) async fn seven_of_eight() -> Factory {
     let factory = Factory::new(1000.0).await;
     send(&factory, &factory.leaves(7), 8).await;
