@@ -84,10 +84,13 @@ impl Window {
     }
 }
 
-/// Returns the maximum number of calls that the whole fleet may make in any second. The 5 % on top allow for network
-/// jitter.
+/// Delay between a permit's time and the arrival of its call that a busy machine may add, in seconds.
+const JITTER: f64 = 0.1;
+
+/// Returns the maximum number of calls of the whole fleet that may arrive in any second: those of the second, a burst, and
+/// late ones from the jitter before it.
 pub(crate) fn allowed_second(rate: Rate) -> f64 {
-    (rate.per_second() + f64::from(burst_of(rate)) + 1.0) * 1.05
+    rate.per_second() * (1.0 + JITTER) + f64::from(burst_of(rate)) + 1.0
 }
 
 /// Rounds to four digits after the point: nothing is measured more finely.

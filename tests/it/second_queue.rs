@@ -12,11 +12,14 @@ use muster_core::outcome::Code;
 use muster_sandbox::{ApiOperation, Effect, Fault};
 use tokio_util::sync::CancellationToken;
 
-use crate::factory::Factory;
+use crate::factory::{Factory, count_only, patient_queue_attributes};
 
 /// Creates a factory with a second queue, `again`.
 async fn factory(rate: f64) -> (Factory, Queue) {
-    let mut factory = Factory::new(rate).await;
+    with_second_queue(Factory::new(rate).await).await
+}
+
+async fn with_second_queue(mut factory: Factory) -> (Factory, Queue) {
     let aws = identity::load(&factory.config.aws.access()).await;
     let main = factory.queue.attributes().await.unwrap();
     let again = queue::create(&aws, "again", &QueueAttributes { max_receive_count: Some(5), ..main }).await.unwrap();
@@ -39,7 +42,9 @@ fn ids(pems: &[String]) -> HashSet<CertificateId> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_full_queues_share_the_quota_and_neither_starves() {
-    let (factory, again) = factory(200.0).await;
+    // Messages stay hidden for so long that a busy machine redelivers none.
+    let patient = Factory::with_queue(count_only(), 200.0, patient_queue_attributes()).await;
+    let (factory, again) = with_second_queue(patient).await;
     let pems = factory.leaves(600);
     let (live, sent_again) = pems.split_at(300);
     factory.enqueue(live).await;
