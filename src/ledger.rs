@@ -152,14 +152,8 @@ const IN_THE_WAY: (Duration, Duration, u32) = (Duration::from_millis(20), Durati
 /// # Errors
 /// Any other error at once; the last such failure after 20 attempts, which take some seconds.
 pub async fn insist<T>(attempt: impl AsyncFn() -> Result<T, LedgerError>) -> Result<T, LedgerError> {
-    let mut backoff = Backoff::new(IN_THE_WAY.0, IN_THE_WAY.1);
-    for _ in 1..IN_THE_WAY.2 {
-        match attempt().await {
-            Err(error) if error.is_momentary() => backoff.wait().await,
-            result => return result,
-        }
-    }
-    attempt().await
+    let (first, cap, n_attempts) = IN_THE_WAY;
+    Backoff::new(first, cap).retry(n_attempts, LedgerError::is_momentary, || attempt()).await
 }
 
 /// Parses one word of a closed set.

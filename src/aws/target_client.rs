@@ -159,14 +159,9 @@ impl TargetClient {
 
     /// Requests the code up to [`CODE_ATTEMPTS`] times, because calls of others may use up the quota.
     async fn ask_for_code(&self, asked: &mut Option<CodeAnswer>) -> Option<String> {
-        let mut backoff = Backoff::new(CODE_WAITS.0, CODE_WAITS.1);
-        let mut code = self.ask_for_code_once().await;
-        for _ in 1..CODE_ATTEMPTS {
-            if code.as_ref().is_err_and(|error| !matches!(error.kind, ErrorKind::Denied | ErrorKind::Unreached)) {
-                backoff.wait().await;
-                code = self.ask_for_code_once().await;
-            }
-        }
+        let is_transient = |error: &CallError| !matches!(error.kind, ErrorKind::Denied | ErrorKind::Unreached);
+        let waits = Backoff::new(CODE_WAITS.0, CODE_WAITS.1);
+        let code = waits.retry(CODE_ATTEMPTS, is_transient, || self.ask_for_code_once()).await;
         let code = code.inspect_err(|error| warn!(account = %self.account, %error, "no registration code")).ok();
         asked.insert(CodeAnswer { at: Instant::now(), code }).code.clone()
     }

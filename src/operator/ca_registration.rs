@@ -36,7 +36,7 @@ use muster_core::precheck::CheckedCertificate;
 
 pub use authority::Existing;
 
-/// Attempts to record an outcome before giving up.
+/// Attempts to record an outcome, or to make a call other than the registration, before giving up.
 const ATTEMPTS: u32 = 4;
 
 /// One target, for registrations from the command line.
@@ -252,15 +252,12 @@ impl CaRegistration {
     /// Records an outcome. Retries unless the rows themselves are at fault, so that the ledger knows what AWS did.
     async fn record(&self, ledger: &Ledger, page: Page) -> Result<(), LedgerError> {
         let page = Page { mark: Some(Marks::default().next_mark()), ..page };
-        let mut backoff = Backoff::new(self.retry.first_wait, self.retry.max_wait);
-        let mut written = ledger.record(&page).await;
-        for _ in 1..ATTEMPTS {
-            if written.as_ref().is_err_and(|error| !error.is_rows_fault()) {
-                backoff.wait().await;
-                written = ledger.record(&page).await;
-            }
-        }
-        written
+        self.waits().retry(ATTEMPTS, |error| !LedgerError::is_rows_fault(error), || ledger.record(&page)).await
+    }
+
+    /// Returns the waits between the attempts of one call.
+    fn waits(&self) -> Backoff {
+        Backoff::new(self.retry.first_wait, self.retry.max_wait)
     }
 }
 

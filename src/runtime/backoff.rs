@@ -34,6 +34,26 @@ impl Backoff {
         tokio::time::sleep(self.next_wait()).await;
     }
 
+    /// Makes an attempt, up to `n_attempts` in total, with a wait between two, until it succeeds or fails with an error
+    /// that another attempt cannot fix.
+    ///
+    /// # Errors
+    /// The error of the last attempt.
+    pub async fn retry<T, E, F: Future<Output = Result<T, E>>>(
+        mut self,
+        n_attempts: u32,
+        is_transient: impl Fn(&E) -> bool,
+        attempt: impl Fn() -> F,
+    ) -> Result<T, E> {
+        for _ in 1..n_attempts {
+            match attempt().await {
+                Err(error) if is_transient(&error) => self.wait().await,
+                result => return result,
+            }
+        }
+        attempt().await
+    }
+
     /// Restarts the sequence, after a success.
     pub fn reset(&mut self) {
         self.0.reset();
@@ -42,6 +62,8 @@ impl Backoff {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
 
     const FIRST: Duration = Duration::from_millis(200);
@@ -69,6 +91,30 @@ mod tests {
         first_waits.sort();
         assert!(first_waits[49] < FIRST / 4, "a tenth of the waits is in the first quarter");
         assert!(first_waits[450] > FIRST * 3 / 4, "a tenth of the waits is in the last quarter");
+    }
+
+    /// Counts the attempts of a retry whose every attempt fails.
+    async fn n_attempts(n_allowed: u32, is_transient: bool) -> u32 {
+        let n = AtomicU32::new(0);
+        let failing = || std::future::ready(Err::<(), _>(n.fetch_add(1, Ordering::Relaxed) + 1));
+        let last = Backoff::new(FIRST, CAP).retry(n_allowed, |_| is_transient, failing).await;
+        assert_eq!(last, Err(n.load(Ordering::Relaxed)), "the last error is returned");
+        n.into_inner()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_transient_errors_are_retried_and_not_forever() {
+        assert_eq!(n_attempts(4, true).await, 4);
+        assert_eq!(n_attempts(4, false).await, 1);
+        assert_eq!(n_attempts(1, true).await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_success_ends_the_retries() {
+        let n = AtomicU32::new(0);
+        let second = || std::future::ready(if n.fetch_add(1, Ordering::Relaxed) == 1 { Ok("done") } else { Err(()) });
+        assert_eq!(Backoff::new(FIRST, CAP).retry(4, |()| true, second).await, Ok("done"));
+        assert_eq!(n.into_inner(), 2);
     }
 
     #[test]

@@ -3,18 +3,14 @@
 //! Each call is retried a few times, because other callers may use up its quota. A CA whose status is unknown is
 //! activated anyway: `UpdateCACertificate` does not change a CA that is already active.
 
-use super::{CaRegistration, CaRegistrationError};
+use super::{ATTEMPTS, CaRegistration, CaRegistrationError};
 use crate::aws::attempts::{Attempts, ExistingCertificate};
 use crate::aws::registrar::inventory::DescribedCertificate;
 use crate::aws::registrar::{CallError, ErrorKind};
 use crate::ledger::authority::LearntStatus;
 use crate::ledger::{Ledger, LedgerError, insist};
-use crate::runtime::backoff::Backoff;
 use muster_core::certificate::CertificateId;
 use muster_core::job::{CertificateMode, CertificateStatus};
-
-/// Attempts for each of these calls before giving up.
-const ATTEMPTS: u32 = 4;
 
 /// A CA that was registered before the call that should have registered it.
 #[derive(Debug)]
@@ -133,16 +129,8 @@ impl CaRegistration {
         operation: &'static str,
         call: impl AsyncFn() -> Result<T, CallError>,
     ) -> Result<T, CaRegistrationError> {
-        let mut backoff = Backoff::new(self.retry.first_wait, self.retry.max_wait);
-        let mut answer = call().await;
-        for _ in 1..ATTEMPTS {
-            let is_passing = |error: &CallError| matches!(error.kind, ErrorKind::Throttled | ErrorKind::Transient(_));
-            if !answer.as_ref().is_err_and(is_passing) {
-                break;
-            }
-            backoff.wait().await;
-            answer = call().await;
-        }
+        let is_transient = |error: &CallError| matches!(error.kind, ErrorKind::Throttled | ErrorKind::Transient(_));
+        let answer = self.waits().retry(ATTEMPTS, is_transient, || call()).await;
         answer.map_err(|error| CaRegistrationError::Call { operation, error })
     }
 }
