@@ -714,7 +714,7 @@ BUGS = [
         ".into_iter().chain(hashes).collect();",
         ".into_iter().chain(hashes.take(0)).collect();",
         SANDBOX,
-        "postgres::install::tests::a_wheel_with_another_hash_is_refused_and_nothing_is_installed",
+        "postgres::install::tests::a_wheel_with_a_wrong_hash_is_not_installed",
     ),
     bug(
         "a dead letter is deleted before it was sent",
@@ -747,7 +747,7 @@ BUGS = [
         ".or_else(|| damaged_marker_at(text, at, keyword, floor))",
         "",
         CORE,
-        "certificate::pem::tests::damaged_markers_are_found_and_said",
+        "certificate::pem::tests::damaged_markers_are_found_and_reported",
     ),
     bug(
         "base64 without markers is ignored",

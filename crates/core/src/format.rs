@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_has_three_digits_at_most() {
+    fn a_rate_has_at_most_three_digits() {
         for (given, text) in [
             (0.0, "0"),
             (9.299_999_999_999_98, "9.3"),

@@ -284,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_good_end_outranks_every_bad_one() {
+    fn success_outranks_every_other_status() {
         for &status in Status::VARIANTS {
             assert_eq!(status.is_success(), status.rank() > Status::Refused.rank(), "{status}");
         }

@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_every_kind_that_aws_takes_prove() {
+    fn every_kind_of_key_that_aws_accepts_works() {
         for algorithm in
             [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ECDSA_P521_SHA512]
         {
@@ -259,7 +259,7 @@ mod tests {
     /// Premise: a name with several values of one kind, or with unusual string types, changes when it is rebuilt from
     /// its parts.
     #[test]
-    fn the_issuer_has_the_bytes_of_the_subject_whatever_they_are() {
+    fn the_issuer_is_the_ca_subject_byte_for_byte() {
         let key = KeyPair::generate().unwrap();
         let (ca, key_pem) = ca_of(&key);
         // DC=com, DC=plant, as IA5String; O=Plant, as BMPString.
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_of_the_ca_is_told_apart_and_not_repeated() {
+    fn unusable_keys_get_precise_errors_without_key_text() {
         let (ca, key) = p256();
         let (_, foreign) = p256();
         let encrypted = pem::encode("ENCRYPTED PRIVATE KEY", b"MIIE");

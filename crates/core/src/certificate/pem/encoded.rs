@@ -264,7 +264,7 @@ mod tests {
                         1a00a06082a8648ce3d030107a14403420004";
 
     #[test]
-    fn a_key_in_der_is_blanked_in_base64_and_in_hexadecimal_digits() {
+    fn a_der_key_is_blanked_in_base64_and_hexadecimal() {
         let der = hex::decode(SEC1).unwrap();
         let with_colons: Vec<_> = SEC1.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap()).collect();
         for encoded in [
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn other_base64_stays() {
+    fn other_base64_is_kept() {
         let certificate = "-----BEGIN CERTIFICATE-----\nTUlJQ0FUQ0NBYWVnQXdJQkFnSVVl\n-----END CERTIFICATE-----\n";
         let encoded = BASE64_STANDARD.encode(certificate);
         for text in ["", "=", "====", "a\\", certificate, &encoded, &format!("{encoded} {encoded}")] {
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_between_two_keys_stays() {
+    fn text_between_two_keys_is_kept() {
         let once = BASE64_STANDARD.encode(format!("{KEY}=="));
         assert!(once.ends_with('='), "the padding ends a run");
         assert_eq!(blank(&format!("{once},\"b\":1,{once}"), "*"), r#"*,"b":1,*"#);

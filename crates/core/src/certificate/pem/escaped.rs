@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_are_undone_and_the_text_itself_comes_first() {
+    fn the_text_comes_first_then_its_unescaped_form() {
         for (text, expected) in [
             ("a", &["a"][..]),
             (r"\u0041", &[r"\u0041", "A"]),

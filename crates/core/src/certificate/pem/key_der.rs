@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn other_structures_are_no_keys() {
+    fn other_structures_are_not_keys() {
         for (name, other) in [
             ("a certificate of version 1 with serial number 0", "3081a0 020100 300a06082a8648ce3d040302 30123110"),
             ("a signing request", "3081a0 020100 30123110300e0603550403 3059"),

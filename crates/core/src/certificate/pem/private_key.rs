@@ -62,7 +62,7 @@ mod tests {
     const BLOCK: &str = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n";
 
     #[test]
-    fn private_keys_are_seen_in_every_state() {
+    fn private_keys_are_found_in_any_state() {
         for label in ["", "RSA ", "EC ", "DSA ", "ENCRYPTED ", "OPENSSH "] {
             assert!(holds_private_key(&format!("text\n-----BEGIN {label}PRIVATE KEY-----\nMII")), "{label}");
             assert!(holds_private_key(&format!("MII\r-----END {label}PRIVATE KEY-----")), "{label}");
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn private_keys_are_taken_out_of_a_text() {
+    fn private_keys_are_removed_from_text() {
         let begin = "-----BEGIN EC PRIVATE KEY-----";
         let end = "-----END EC PRIVATE KEY-----";
         for (text, blanked) in [
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn text_without_a_private_key_stays_as_it_is() {
+    fn text_without_a_private_key_is_unchanged() {
         for text in [BLOCK, r#"{"a":"\u00"}"#, r"\u00e4 \u0041 \u00", "\\u00\u{e4}", "the PRIVATE KEY", JWK] {
             assert_eq!(blank_private_keys(text), text);
         }

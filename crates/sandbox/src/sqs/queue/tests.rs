@@ -51,7 +51,7 @@ impl Desk {
 }
 
 #[test]
-fn a_message_shows_again_when_its_visibility_ends_and_not_before() {
+fn a_message_reappears_exactly_when_its_visibility_timeout_ends() {
     let mut desk = Desk::new(&[]);
     let number = desk.send();
     assert_eq!(desk.receive().delivered, [number]);
@@ -63,7 +63,7 @@ fn a_message_shows_again_when_its_visibility_ends_and_not_before() {
 }
 
 #[test]
-fn a_delayed_message_shows_when_its_delay_ends() {
+fn a_delayed_message_appears_when_its_delay_ends() {
     let mut desk = Desk::new(&[]);
     let number = desk.send_later(Duration::from_mins(1));
     assert_eq!((desk.queue.sizes(), desk.queue.next_wake()), ((0, 0, 1), Some(desk.now.at + Duration::from_mins(1))));
@@ -73,7 +73,7 @@ fn a_delayed_message_shows_when_its_delay_ends() {
 }
 
 #[test]
-fn a_heartbeat_keeps_a_message_for_twelve_hours_and_no_longer() {
+fn a_heartbeat_hides_a_message_for_at_most_twelve_hours() {
     let mut desk = Desk::new(&[]);
     let number = desk.send();
     desk.receive();
@@ -87,7 +87,7 @@ fn a_heartbeat_keeps_a_message_for_twelve_hours_and_no_longer() {
 }
 
 #[test]
-fn a_visibility_is_changed_only_with_the_last_receipt_of_a_message_in_flight() {
+fn only_the_latest_receipt_of_an_in_flight_message_changes_visibility() {
     let mut desk = Desk::new(&[]);
     let number = desk.send();
     desk.receive();
@@ -101,7 +101,7 @@ fn a_visibility_is_changed_only_with_the_last_receipt_of_a_message_in_flight() {
 }
 
 #[test]
-fn a_receipt_deletes_even_after_its_visibility_ended_unless_somebody_else_received() {
+fn a_receipt_stays_valid_until_the_message_is_received_again() {
     let mut desk = Desk::new(&[]);
     let [first, second] = [desk.send(), desk.send()];
     desk.receive();
@@ -115,7 +115,7 @@ fn a_receipt_deletes_even_after_its_visibility_ended_unless_somebody_else_receiv
 }
 
 #[test]
-fn a_message_outlives_the_retention_nowhere() {
+fn messages_expire_in_every_state() {
     let mut desk = Desk::new(&[("MessageRetentionPeriod", "60")]);
     desk.send();
     desk.send_later(Duration::from_mins(10));
@@ -152,7 +152,7 @@ fn a_dead_letter_keeps_its_age_and_its_receive_count() {
 }
 
 #[test]
-fn an_echo_is_delivered_once_more_while_its_message_is_in_flight() {
+fn an_echo_is_delivered_once_more_while_in_flight() {
     let mut desk = Desk::new(&[]);
     let [echoed, deleted] = [desk.send(), desk.send()];
     desk.receive();
@@ -166,7 +166,7 @@ fn an_echo_is_delivered_once_more_while_its_message_is_in_flight() {
 }
 
 #[test]
-fn a_queue_with_120_000_messages_in_flight_gives_no_more() {
+fn a_queue_with_120_000_messages_in_flight_delivers_no_more() {
     let mut desk = Desk::new(&[]);
     for _ in 0..=IN_FLIGHT_MAX {
         desk.send();
@@ -179,7 +179,7 @@ fn a_queue_with_120_000_messages_in_flight_gives_no_more() {
 }
 
 #[test]
-fn a_purge_empties_every_place() {
+fn a_purge_deletes_messages_in_every_state() {
     let mut desk = Desk::new(&[]);
     desk.send();
     desk.receive();
@@ -243,7 +243,7 @@ impl Desk {
 
 proptest! {
     #[test]
-    fn every_message_is_in_exactly_one_place(steps in prop::collection::vec(step(), 1..200)) {
+    fn every_message_is_in_exactly_one_state(steps in prop::collection::vec(step(), 1..200)) {
         let redrive = r#"{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:dead","maxReceiveCount":3}"#;
         let mut desk = Desk::new(&[("RedrivePolicy", redrive), ("MessageRetentionPeriod", "600")]);
         for step in &steps {
