@@ -478,7 +478,7 @@ BUGS = [
     bug(
         "setAsActive is forgotten",
         "crates/core/src/job/request.rs",
-        "self.status.or_else(|| self.set_as_active.map(of_activity))",
+        "self.status.or_else(|| self.set_as_active.map(status_for))",
         "self.status",
         IT,
         "operations::parameters::register_certificate_set_as_active_becomes_a_status",
@@ -785,8 +785,8 @@ BUGS = [
     bug(
         "the first of several devices is meant",
         "crates/core/src/certificate/chain.rs",
-        "let (Some(one), None) = (meant.next(), meant.next())",
-        "let (Some(one), _) = (meant.next(), meant.next())",
+        "let (Some(one), None) = (candidates.next(), candidates.next())",
+        "let (Some(one), _) = (candidates.next(), candidates.next())",
         IT,
         "input::bodies::every_input_ends_for_its_precise_reason",
     ),

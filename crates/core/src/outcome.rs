@@ -13,7 +13,8 @@ use crate::certificate::CertificateId;
 use crate::hold::Parking;
 use crate::job::CertificateStatus;
 
-/// Most attempts that an outcome and a row of the ledger keep: enough to see a pattern, small enough for millions of rows.
+/// Maximum number of attempts kept in an outcome and in a row of the ledger: enough to see a pattern, small enough for
+/// millions of rows.
 pub const ATTEMPTS_KEPT: usize = 10;
 
 /// The status of a job.
@@ -106,7 +107,7 @@ pub enum Code {
     MalformedCertificate,
     /// Bytes follow the certificate inside its PEM block.
     TrailingData,
-    /// There are several certificates, and not exactly one of them is meant.
+    /// There are several certificates, and it is unclear which one to register.
     SeveralCertificates,
     /// The certificate's validity has ended.
     Expired,

@@ -37,7 +37,7 @@ pub struct ReplayFilter {
 impl ReplayFilter {
     /// The default codes of a filter: outcomes that may become a success if the job is resent unchanged.
     pub fn usual_codes() -> BTreeSet<Code> {
-        Code::VARIANTS.iter().copied().filter(|code| may_go_well(*code)).collect()
+        Code::VARIANTS.iter().copied().filter(|code| may_succeed(*code)).collect()
     }
 
     /// The JSON that identifies a filter.
@@ -50,7 +50,7 @@ impl ReplayFilter {
 }
 
 /// Returns whether a job with this outcome may succeed if it is resent unchanged.
-fn may_go_well(code: Code) -> bool {
+fn may_succeed(code: Code) -> bool {
     // A certificate that is not yet valid becomes valid with time.
     code.status() == Status::Exhausted || code == Code::NotYetValid
 }

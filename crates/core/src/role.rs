@@ -36,7 +36,7 @@ impl RoleArn {
 
     /// The account that the role belongs to, 12 digits.
     pub fn account(&self) -> &str {
-        self.0.split(':').nth(4).expect("it was there when the text was read")
+        self.0.split(':').nth(4).expect("a parsed ARN has an account")
     }
 
     /// The role's name, without its path.

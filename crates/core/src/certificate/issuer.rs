@@ -24,7 +24,7 @@ pub struct Issuer {
 pub enum Verification {
     /// The issuer's key made the signature.
     Good,
-    /// The algorithm or the issuer's key is not supported here: the signature may be good or bad.
+    /// The algorithm or the issuer's key is not supported here: the signature may be valid or not.
     Unsupported,
     /// The issuer's key did not make the signature.
     Bad,
@@ -72,7 +72,7 @@ impl Issuer {
         let named: Vec<_> = cas.enumerate().filter(|(_, ca)| ca.certificate.subject_key() == name).collect();
         let fitting = named.iter().filter(|(_, ca)| ca.may_have_issued(leaf)).take(VERIFIED_MAX);
         let verified = fitting.map(|(at, ca)| (*at, ca.verify(leaf)));
-        // Of equals, the first is kept. If no key id matches, the first CA of the name shows the mismatch.
+        // Among equals, the first wins. If no key id matches, the first CA of the name shows the mismatch.
         let best = verified.min_by_key(|(_, verification)| *verification);
         best.or_else(|| named.first().map(|(at, ca)| (*at, ca.verify(leaf))))
     }

@@ -75,8 +75,8 @@ fn offset(text: &str) -> Option<UtcOffset> {
     };
     let (hours, rest) = number(digits, 2)?;
     let (minutes, rest) = optional(rest)?;
-    let is_whole = rest.is_empty() && minutes < 60;
-    is_whole.then(|| UtcOffset::from_whole_seconds(sign * (hours * 3600 + minutes * 60)).ok()).flatten()
+    let is_complete = rest.is_empty() && minutes < 60;
+    is_complete.then(|| UtcOffset::from_whole_seconds(sign * (hours * 3600 + minutes * 60)).ok()).flatten()
 }
 
 #[cfg(test)]

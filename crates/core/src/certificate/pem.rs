@@ -24,7 +24,7 @@ use marker::{DASHES, Marker, markers};
 
 pub use key_mark::holds_private_key;
 pub use marker::BlockKind;
-pub use private_key::{blank_private_keys, hides_private_key, hides_private_key_beside};
+pub use private_key::{blank_private_keys, hides_private_key, hides_private_key_outside_certificates};
 
 /// The label of a certificate.
 pub const CERTIFICATE: &str = "CERTIFICATE";

@@ -24,8 +24,8 @@ pub(super) fn begins_key(bytes: &[u8]) -> bool {
 }
 
 fn begins_der_key(bytes: &[u8]) -> bool {
-    let Some((whole, _)) = part(bytes).filter(|(whole, _)| whole.tag == tag::SEQUENCE) else { return false };
-    let Some((first, rest)) = part(whole.content) else { return false };
+    let Some((outer, _)) = part(bytes).filter(|(outer, _)| outer.tag == tag::SEQUENCE) else { return false };
+    let Some((first, rest)) = part(outer.content) else { return false };
     let Some((second, rest)) = part(rest) else { return false };
     let third = part(rest).map(|(third, _)| third);
     let third_tag = third.map(|third| third.tag);
