@@ -15,7 +15,7 @@ impl<'a> Form<'a> {
     /// Returns the decoded value of a field, if present.
     pub(super) fn get(&self, name: &str) -> Option<String> {
         let mut fields = self.0.split('&').filter_map(|field| field.split_once('='));
-        let (_, value) = fields.find(|(its, _)| *its == name)?;
+        let (_, value) = fields.find(|(key, _)| *key == name)?;
         Some(percent_decode_str(&value.replace('+', " ")).decode_utf8_lossy().into_owned())
     }
 }

@@ -249,8 +249,8 @@ impl PublicKeyData for WeakKey {
 
 const COMPLETE: &str = "parameters made here are complete";
 
-fn read(made: &rcgen::Certificate) -> Certificate {
-    Certificate::from_der(made.der()).expect("rcgen makes well-formed certificates")
+fn read(certificate: &rcgen::Certificate) -> Certificate {
+    Certificate::from_der(certificate.der()).expect("rcgen generates well-formed certificates")
 }
 
 fn ca_params(common_name: &str) -> CertificateParams {

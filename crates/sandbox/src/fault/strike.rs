@@ -89,18 +89,18 @@ impl Strike {
         Self { ending: Some(Ending::Answer(Err(error))), prevents: true, ..Self::default() }
     }
 
-    /// Returns the error of the batch entry at index `place`, if a fault makes it fail.
-    pub(crate) fn failure_of_entry(&self, place: usize) -> Option<AwsError> {
-        self.failing.as_ref().filter(|failing| place < failing.n).map(|failing| failing.error.clone())
+    /// Returns the error of the batch entry at `index`, if a fault makes it fail.
+    pub(crate) fn failure_of_entry(&self, index: usize) -> Option<AwsError> {
+        self.failing.as_ref().filter(|failing| index < failing.n).map(|failing| failing.error.clone())
     }
 
-    /// Returns whether the omitted batch entry at index `place` is executed; `None` if it is not omitted.
-    pub(crate) fn omits_entry(&self, place: usize) -> Option<bool> {
-        self.omitted.filter(|omitted| place < omitted.n).map(|omitted| omitted.executed)
+    /// Returns whether the omitted batch entry at `index` is executed; `None` if it is not omitted.
+    pub(crate) fn omits_entry(&self, index: usize) -> Option<bool> {
+        self.omitted.filter(|omitted| index < omitted.n).map(|omitted| omitted.executed)
     }
 
-    /// Corrupts the body of a message if a fault says so.
-    pub(crate) fn on_its_way<'a>(&self, body: Cow<'a, str>) -> Cow<'a, str> {
+    /// Returns the body of a message after its transit: corrupted if a fault says so.
+    pub(crate) fn body_in_transit<'a>(&self, body: Cow<'a, str>) -> Cow<'a, str> {
         if self.corrupts_bodies { format!("{body}~").into() } else { body }
     }
 

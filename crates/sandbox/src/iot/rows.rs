@@ -27,9 +27,9 @@ pub(super) struct RowRange {
 
 /// Why a row was not removed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Kept {
+pub(super) enum NotRemoved {
     /// No row has this id.
-    NotThere,
+    Missing,
     /// The resource is active.
     Active,
 }
@@ -54,11 +54,11 @@ impl<T> Rows<T> {
     }
 
     /// Removes a row unless it is active.
-    pub(super) fn remove(&mut self, id: CertificateId, is_active: impl Fn(&T) -> bool) -> Result<T, Kept> {
-        if is_active(self.get(id).ok_or(Kept::NotThere)?) {
-            return Err(Kept::Active);
+    pub(super) fn remove(&mut self, id: CertificateId, is_active: impl Fn(&T) -> bool) -> Result<T, NotRemoved> {
+        if is_active(self.get(id).ok_or(NotRemoved::Missing)?) {
+            return Err(NotRemoved::Active);
         }
-        self.numbers.remove(&id).and_then(|number| self.by_number.remove(&number)).ok_or(Kept::NotThere)
+        self.numbers.remove(&id).and_then(|number| self.by_number.remove(&number)).ok_or(NotRemoved::Missing)
     }
 
     /// Returns one page of the wanted rows, and the marker of the next page, if there is one.
@@ -151,8 +151,8 @@ mod tests {
     #[test]
     fn active_rows_are_not_removed() {
         let mut rows = rows(&[1]);
-        assert_eq!(rows.remove(id(1), |_| true), Err(Kept::Active));
+        assert_eq!(rows.remove(id(1), |_| true), Err(NotRemoved::Active));
         assert_eq!(rows.remove(id(1), |_| false), Ok(1));
-        assert_eq!(rows.remove(id(1), |_| false), Err(Kept::NotThere));
+        assert_eq!(rows.remove(id(1), |_| false), Err(NotRemoved::Missing));
     }
 }

@@ -206,8 +206,8 @@ mod tests {
             pretend_release(&root.path().join("usr/lib/postgresql").join(release).join("bin"), release);
         }
         fs::remove_file(root.path().join("usr/lib/postgresql/18/bin/postgres")).unwrap();
-        let taken = found(&places(root.path())).unwrap();
-        assert!(taken.ends_with("usr/lib/postgresql/17/bin"), "{}", taken.display());
+        let used = found(&places(root.path())).unwrap();
+        assert!(used.ends_with("usr/lib/postgresql/17/bin"), "{}", used.display());
     }
 
     #[test]

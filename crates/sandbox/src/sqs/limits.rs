@@ -124,7 +124,7 @@ mod tests {
     }
 
     fn code(ids: &[&str]) -> String {
-        check_entries(ids).expect_err("a bad batch").code.into_owned()
+        check_entries(ids).expect_err("an invalid batch").code.into_owned()
     }
 
     #[test]
@@ -141,7 +141,7 @@ mod tests {
     fn text_has_only_xml_characters() {
         assert!(check_text("tab\t, ümlaut, \u{1f511}, \u{fffd}").is_ok());
         for bad in ["\0", "\u{b}", "a\u{1f}", "\u{fffe}", "\u{ffff}"] {
-            assert_eq!(check_text(bad).expect_err("no XML").code, "InvalidMessageContents");
+            assert_eq!(check_text(bad).expect_err("not XML").code, "InvalidMessageContents");
         }
         assert_eq!(check_text("").expect_err("no text").query_code(), "MissingParameter");
     }

@@ -5,7 +5,7 @@ use super::escaped::forms;
 use super::key_mark::{KeyMark, private_key_mark, shows_private_key};
 use super::{Block, blocks};
 
-/// Maximum size in bytes of a text that is searched for encoded keys, with its certificates. A real producer sends less.
+/// Maximum size in bytes of a text that is searched for encoded keys, with its certificates. Real producers send less.
 const TEXT_MAX: usize = 16 << 10;
 
 /// Maximum size in bytes of the same text without its certificates.
