@@ -248,11 +248,11 @@ impl Certificate {
 
     /// Returns whether the certificate issued itself, according to its names and its key ids, if any.
     pub fn is_issued_by_itself(&self) -> bool {
-        self.is_self_issued() && self.has_one_key_id()
+        self.is_self_issued() && self.has_matching_key_ids()
     }
 
     /// Returns whether the key ids, if any, are consistent with the certificate being signed by its own key.
-    fn has_one_key_id(&self) -> bool {
+    fn has_matching_key_ids(&self) -> bool {
         self.authority_key_id().is_none_or(|issuer| self.subject_key_id() == Some(issuer))
     }
 

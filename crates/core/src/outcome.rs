@@ -178,7 +178,7 @@ pub enum Code {
     BatchFailing,
     /// Every call to the target is denied or fails, while other targets work.
     TargetUnavailable,
-    /// The target has more work than it can start, while other targets are underfed: the job made room for theirs.
+    /// The target has more work than it can start, while other targets are underfed: it makes room for theirs.
     TargetBusy,
     /// An operator paused the target or the batch.
     Paused,

@@ -90,7 +90,7 @@ impl Exchange<'_> {
     /// This happens before the latency, so a call has its effect even if the caller gives up early.
     async fn run(&self, mut strike: Strike) -> Ending {
         let replacement = strike.ending.take();
-        let answer = if strike.prevents { None } else { Some(self.execute(&strike).await) };
+        let answer = if strike.prevents_execution { None } else { Some(self.execute(&strike).await) };
         let executed = answer.is_some();
         let ending = replacement
             .or(answer.map(Ending::Answer))

@@ -68,7 +68,7 @@ struct Member {
 impl Member {
     fn new(certificate: Certificate, oddity: Option<Oddity>) -> Self {
         let (subject, issuer) = (certificate.subject_key(), certificate.issuer_key());
-        let is_own = subject == issuer && certificate.has_one_key_id();
+        let is_own = subject == issuer && certificate.has_matching_key_ids();
         let other_issuer = (!is_own).then_some(issuer);
         Self { certificate, oddity, subject, other_issuer }
     }

@@ -16,7 +16,7 @@ pub(crate) struct Strike {
     /// What replaces the answer.
     pub(crate) ending: Option<Ending>,
     /// Whether the operation is prevented from running.
-    pub(crate) prevents: bool,
+    pub(crate) prevents_execution: bool,
     /// The entries of a batch that fail.
     failing: Option<FailingEntries>,
     /// The entries of a batch that the answer omits.
@@ -86,7 +86,7 @@ impl Ending {
 impl Strike {
     /// Refuses a call before any fault applies.
     pub(crate) fn refusal(error: AwsError) -> Self {
-        Self { ending: Some(Ending::Answer(Err(error))), prevents: true, ..Self::default() }
+        Self { ending: Some(Ending::Answer(Err(error))), prevents_execution: true, ..Self::default() }
     }
 
     /// Returns the error of the batch entry at `index`, if a fault makes it fail.
@@ -139,7 +139,7 @@ impl Strike {
     fn end(&mut self, ending: Ending, executed: bool) {
         if self.ending.is_none() {
             self.ending = Some(ending);
-            self.prevents = !executed;
+            self.prevents_execution = !executed;
         }
     }
 }

@@ -153,7 +153,7 @@ fn damaged_marker_at<'a>(text: &'a str, at: usize, keyword: &str, floor: usize) 
 /// Counts the bytes of the dashes before a keyword and of the spaces after them. Returns `None` if the keyword is the
 /// end of a word.
 fn n_lead_bytes(text: &str) -> Option<usize> {
-    if text.ends_with(is_of_a_word) {
+    if text.ends_with(is_word_char) {
         return None;
     }
     let lead = &text[text.ceil_char_boundary(text.len().saturating_sub(LEAD_MAX))..];
@@ -177,7 +177,7 @@ fn n_trail_bytes(text: &str) -> usize {
 /// Reads the label after a keyword. Returns the number of bytes before the label, and the label.
 fn label(text: &str) -> Option<(usize, &str)> {
     let rest = text.trim_start_matches([' ', '\t', '\u{a0}']);
-    let end = rest.char_indices().take(LABEL_MAX + 1).find(|&(_, c)| is_dash(c) || !is_of_a_label(c));
+    let end = rest.char_indices().take(LABEL_MAX + 1).find(|&(_, c)| is_dash(c) || !is_label_char(c));
     let end = match end {
         Some((end, _)) => end,
         // The text ends with the label, or the label is too long.
@@ -267,10 +267,10 @@ fn is_dash(c: char) -> bool {
 }
 
 /// Returns whether a character before a keyword makes it the end of a word, or of base64.
-fn is_of_a_word(c: char) -> bool {
+fn is_word_char(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '+' | '/' | '=' | '_')
 }
 
-fn is_of_a_label(c: char) -> bool {
+fn is_label_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, ' ' | '.' | '#' | '/' | '_' | '(' | ')')
 }
