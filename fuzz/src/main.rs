@@ -50,7 +50,7 @@ fn check_file(file: &Path) -> io::Result<bool> {
 fn check_all(arguments: &Arguments) -> io::Result<bool> {
     let mut n_failed = 0;
     for &target in Target::VARIANTS {
-        let began = Instant::now();
+        let started = Instant::now();
         let corpus = corpus(target)?;
         let hostile = target.hostile();
         let given = corpus.iter().chain(&hostile).cloned().map(|input| ("given".to_owned(), input));
@@ -68,7 +68,7 @@ fn check_all(arguments: &Arguments) -> io::Result<bool> {
             corpus.len() + hostile.len(),
             arguments.mutations,
             arguments.seed,
-            began.elapsed().as_secs_f64()
+            started.elapsed().as_secs_f64()
         );
     }
     Ok(n_failed == 0)
@@ -84,9 +84,9 @@ fn corpus(target: Target) -> io::Result<Vec<Vec<u8>>> {
 
 /// Returns whether an input passes its checks in time. A failed check panics and prints why.
 fn holds(target: Target, input: &[u8]) -> bool {
-    let began = Instant::now();
+    let started = Instant::now();
     let is_ok = panic::catch_unwind(|| target.check(input)).is_ok();
-    is_ok && began.elapsed() <= TIME_MAX
+    is_ok && started.elapsed() <= TIME_MAX
 }
 
 #[expect(clippy::print_stderr, reason = "a failure is for people")]

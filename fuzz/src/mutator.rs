@@ -69,8 +69,8 @@ fn change(input: &mut Vec<u8>, corpus: &[Vec<u8>], rng: &mut Rng) {
         3 => {
             let other = &corpus[rng.usize(..corpus.len())];
             let from = rng.usize(..=other.len());
-            let brought = &other[from..other.len().min(from + PIECE_MAX)];
-            drop(input.splice(piece, brought.iter().copied()));
+            let inserted = &other[from..other.len().min(from + PIECE_MAX)];
+            drop(input.splice(piece, inserted.iter().copied()));
         }
         // Lengths and counts are single bytes, so changing single bytes is worth the most.
         _ => {

@@ -14,8 +14,8 @@ use muster_core::outcome::Status;
 use muster_core::precheck::{Call, CheckedCertificate, PEM_CHARS_MAX, Policy, Precheck};
 use muster_sandbox::specimen::hostile;
 
-/// Maximum size in bytes of a message about an input: a message must not repeat a body.
-const TOLD_MAX: usize = 4096;
+/// Maximum size in bytes of an error or warning about an input: it must not repeat a body.
+const REPORT_MAX: usize = 4096;
 
 const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
 
@@ -66,19 +66,19 @@ impl Target {
 
 fn body(request: Request) -> Vec<u8> {
     let minimal = r#"{"version":1,"operation":"RegisterCertificate","request":{"certificatePem":"x"}}"#;
-    let job = Job::parse(minimal).expect("it lacks nothing");
+    let job = Job::parse(minimal).expect("the job is complete");
     Job { request, ..job }.to_body().into_bytes()
 }
 
 fn check_message(body: &str) {
     match Job::parse(body) {
         Ok(job) => {
-            assert_eq!(Job::parse(&job.to_body()).expect("what was read is written"), job);
+            assert_eq!(Job::parse(&job.to_body()).expect("a job that was read can be written and read again"), job);
             check_request(&job.request);
         }
         Err(error) => {
             assert!(ParseError::CODES.contains(&error.code()), "{}", error.code());
-            check_told(&error.to_string());
+            check_report(&error.to_string());
         }
     }
 }
@@ -113,20 +113,20 @@ fn check_request(request: &Request) {
     let subject = verdict.certificate_id.unwrap_or_else(|| CertificateId::of_der(request.pem().as_bytes()));
     assert_eq!(verdict.subject, subject.0);
     // Checked as displayed: `Debug` would escape what must not be there.
-    verdict.warnings.iter().for_each(|warning| check_told(&warning.to_string()));
+    verdict.warnings.iter().for_each(|warning| check_report(&warning.to_string()));
     let checked = match verdict.result {
         Ok(checked) => checked,
         Err(rejection) => {
             assert_eq!(rejection.code().status(), Status::Rejected, "{rejection}");
-            return check_told(&rejection.to_string());
+            return check_report(&rejection.to_string());
         }
     };
     assert_eq!(Some(checked.id()), verdict.certificate_id);
     assert_eq!(checked.operation(), request.operation());
     for pem in sent(&checked) {
         assert!(pem.len() <= PEM_CHARS_MAX && !pem::holds_private_key(pem));
-        let certificate = Certificate::from_pem(pem).expect("what is sent can be read");
-        assert_eq!(certificate.to_pem(), pem, "what is sent is canonical");
+        let certificate = Certificate::from_pem(pem).expect("a certificate that is sent can be read");
+        assert_eq!(certificate.to_pem(), pem, "a certificate that is sent is canonical");
     }
 }
 
@@ -145,6 +145,6 @@ fn check_blanking(text: &str) {
     assert!(pem::hides_private_key(text) || blanked == text, "{blanked:?}");
 }
 
-fn check_told(text: &str) {
-    assert!(text.len() <= TOLD_MAX && !text.contains(char::is_control), "{text:?}");
+fn check_report(text: &str) {
+    assert!(text.len() <= REPORT_MAX && !text.contains(char::is_control), "{text:?}");
 }

@@ -478,7 +478,7 @@ BUGS = [
     bug(
         "setAsActive is forgotten",
         "crates/core/src/job/request.rs",
-        "self.status.or_else(|| self.set_as_active.map(of_activity))",
+        "self.status.or_else(|| self.set_as_active.map(status_for))",
         "self.status",
         IT,
         "operations::parameters::register_certificate_set_as_active_becomes_a_status",
@@ -714,7 +714,7 @@ BUGS = [
         ".into_iter().chain(hashes).collect();",
         ".into_iter().chain(hashes.take(0)).collect();",
         SANDBOX,
-        "postgres::install::tests::a_wheel_with_another_hash_is_refused_and_nothing_is_installed",
+        "postgres::install::tests::a_wheel_with_a_wrong_hash_is_not_installed",
     ),
     bug(
         "a dead letter is deleted before it was sent",
@@ -747,7 +747,7 @@ BUGS = [
         ".or_else(|| damaged_marker_at(text, at, keyword, floor))",
         "",
         CORE,
-        "certificate::pem::tests::damaged_markers_are_found_and_said",
+        "certificate::pem::tests::damaged_markers_are_found_and_reported",
     ),
     bug(
         "base64 without markers is ignored",
@@ -785,8 +785,8 @@ BUGS = [
     bug(
         "the first of several devices is meant",
         "crates/core/src/certificate/chain.rs",
-        "let (Some(one), None) = (meant.next(), meant.next())",
-        "let (Some(one), _) = (meant.next(), meant.next())",
+        "let (Some(one), None) = (candidates.next(), candidates.next())",
+        "let (Some(one), _) = (candidates.next(), candidates.next())",
         IT,
         "input::bodies::every_input_ends_for_its_precise_reason",
     ),

@@ -2,7 +2,7 @@
 //!
 //! A [`Certificate`] is exactly one well-formed DER certificate, with no trailing bytes. Parsing is one linear pass and
 //! never panics, whatever the bytes. Whether AWS accepts the certificate is for the precheck to decide. [`input`] finds
-//! certificates in text, [`chain`] decides which of several is meant, [`Issuer`] verifies signatures.
+//! certificates in text, [`chain`] picks one of several, [`Issuer`] verifies signatures.
 
 pub mod chain;
 mod der;
@@ -155,7 +155,7 @@ impl Certificate {
     }
 
     fn from_parts(parts: &ParsedParts<'_>) -> Result<Self, CertificateError> {
-        let der = parts.whole;
+        let der = parts.der;
         let range = |part: &[u8]| der.offset(part)..der.offset(part) + part.len();
         let signature_algorithm = SignatureAlgorithm::read(&parse::algorithm(parts.outer_algorithm)?);
         Ok(Self {
@@ -248,11 +248,11 @@ impl Certificate {
 
     /// Returns whether the certificate issued itself, according to its names and its key ids, if any.
     pub fn is_issued_by_itself(&self) -> bool {
-        self.is_self_issued() && self.has_one_key_id()
+        self.is_self_issued() && self.has_matching_key_ids()
     }
 
     /// Returns whether the key ids, if any, are consistent with the certificate being signed by its own key.
-    fn has_one_key_id(&self) -> bool {
+    fn has_matching_key_ids(&self) -> bool {
         self.authority_key_id().is_none_or(|issuer| self.subject_key_id() == Some(issuer))
     }
 

@@ -21,12 +21,12 @@ pub fn span(time: Duration) -> String {
         (0, 0) => "<1 ms".to_owned(),
         (0, _) => format!("{millis} ms"),
         (1..=9, 100..) => format!("{seconds}.{} s", millis / 100),
-        _ => whole(seconds),
+        _ => whole_seconds(seconds),
     }
 }
 
 /// Formats a duration of whole seconds.
-fn whole(seconds: u64) -> String {
+fn whole_seconds(seconds: u64) -> String {
     let largest = UNITS.iter().position(|(unit, ..)| seconds >= *unit).unwrap_or(UNITS.len() - 1);
     let mut rest = seconds;
     let mut parts = Vec::new();
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_has_three_digits_at_most() {
+    fn a_rate_has_at_most_three_digits() {
         for (given, text) in [
             (0.0, "0"),
             (9.299_999_999_999_98, "9.3"),

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_tells_its_kind() {
+    fn a_key_gives_its_kind_and_target() {
         let name: Name = "line:7".parse().unwrap();
         assert_eq!(HoldKey::batch(&name).kind(), Some(HoldKind::Batch));
         assert_eq!(HoldKey::issuer(&name, [7; 32]).kind(), Some(HoldKind::Issuer));

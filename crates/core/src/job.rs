@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_in_front_changes_nothing() {
+    fn a_leading_byte_order_mark_is_ignored() {
         assert_eq!(Job::parse(&format!("\u{feff}{MINIMAL}")).unwrap(), Job::parse(MINIMAL).unwrap());
         assert_eq!(code(&format!("{MINIMAL}\u{feff}")), "not_json");
     }
@@ -204,7 +204,7 @@ mod tests {
 
     /// `UPDATE=1 cargo test schema` rewrites the file.
     #[test]
-    fn the_schema_is_the_one_that_is_published() {
+    fn the_schema_matches_the_published_one() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/job.schema.json");
         let schema = serde_json::to_string_pretty(&Job::schema()).unwrap() + "\n";
         if std::env::var_os("UPDATE").is_some() {
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_that_are_no_job_get_a_precise_code() {
+    fn bodies_that_are_not_jobs_get_a_precise_code() {
         assert_eq!(code(""), "not_json");
         assert_eq!(code("hello"), "not_json");
         assert_eq!(code(&"[".repeat(100_000)), "not_json");

@@ -13,7 +13,8 @@ use crate::certificate::CertificateId;
 use crate::hold::Parking;
 use crate::job::CertificateStatus;
 
-/// Most attempts that an outcome and a row of the ledger keep: enough to see a pattern, small enough for millions of rows.
+/// Maximum number of attempts kept in an outcome and in a row of the ledger: enough to see a pattern, small enough for
+/// millions of rows.
 pub const ATTEMPTS_KEPT: usize = 10;
 
 /// The status of a job.
@@ -106,7 +107,7 @@ pub enum Code {
     MalformedCertificate,
     /// Bytes follow the certificate inside its PEM block.
     TrailingData,
-    /// There are several certificates, and not exactly one of them is meant.
+    /// There are several certificates, and it is unclear which one to register.
     SeveralCertificates,
     /// The certificate's validity has ended.
     Expired,
@@ -177,7 +178,7 @@ pub enum Code {
     BatchFailing,
     /// Every call to the target is denied or fails, while other targets work.
     TargetUnavailable,
-    /// The target has more work than it can start, while other targets are underfed: the job made room for theirs.
+    /// The target has more work than it can start, while other targets are underfed: it makes room for theirs.
     TargetBusy,
     /// An operator paused the target or the batch.
     Paused,
@@ -284,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_good_end_outranks_every_bad_one() {
+    fn success_outranks_every_other_status() {
         for &status in Status::VARIANTS {
             assert_eq!(status.is_success(), status.rank() > Status::Refused.rank(), "{status}");
         }

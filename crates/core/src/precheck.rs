@@ -100,10 +100,12 @@ impl Precheck {
         };
         let mut warnings = Vec::new();
         let call = match request {
-            Request::RegisterCertificate(its) => self.judge_device(its, found, now, &mut warnings),
-            Request::RegisterCertificateWithoutCa(its) => self.judge_device_without_ca(its, found, now, &mut warnings),
-            Request::RegisterCaCertificate(its) => {
-                self.judge_authority(its, found, now, registration_code, &mut warnings)
+            Request::RegisterCertificate(fields) => self.judge_device(fields, found, now, &mut warnings),
+            Request::RegisterCertificateWithoutCa(fields) => {
+                self.judge_device_without_ca(fields, found, now, &mut warnings)
+            }
+            Request::RegisterCaCertificate(fields) => {
+                self.judge_authority(fields, found, now, registration_code, &mut warnings)
             }
         };
         let subject = certificate_id.unwrap_or_else(|| CertificateId(sha256(request.pem().as_bytes())));
@@ -132,12 +134,12 @@ impl Precheck {
 }
 
 /// Maximum number of texts in a request that are searched for encoded private keys: AWS accepts 50 tags.
-const LOOKED_INTO_MAX: usize = 128;
+const SEARCHED_MAX: usize = 128;
 
 /// Refuses texts with private keys. Certificates are not searched: their contents are public.
 fn refuse_private_keys<'a>(fields: impl IntoIterator<Item = (Field, Option<&'a String>)>) -> Result<(), Rejection> {
     let holds_key = |n: usize, text: &str| {
-        pem::holds_private_key(text) || n < LOOKED_INTO_MAX && pem::hides_private_key_beside(text)
+        pem::holds_private_key(text) || n < SEARCHED_MAX && pem::hides_private_key_outside_certificates(text)
     };
     let mut numbered = fields.into_iter().enumerate();
     let found = numbered.find(|(n, (_, text))| text.is_some_and(|text| holds_key(*n, text)));
@@ -145,7 +147,7 @@ fn refuse_private_keys<'a>(fields: impl IntoIterator<Item = (Field, Option<&'a S
 }
 
 fn refuse_too_long(field: Field, text: &str) -> Result<(), Rejection> {
-    // The bytes are compared first: their number is known, and never less than that of the characters.
+    // Checks bytes first: their count is known, and never below that of the characters.
     if text.len() <= PEM_CHARS_MAX {
         return Ok(());
     }
@@ -164,11 +166,11 @@ fn refuse_canonical_too_long(field: Field, certificate: &Certificate) -> Result<
     }
 }
 
-/// Refuses other keys than AWS documents: RSA of at least 2,048 bits and the three curves.
+/// Refuses keys other than those AWS documents: RSA of at least 2,048 bits and the three curves.
 fn refuse_key(key: &Key) -> Result<(), Rejection> {
     match key {
         Key::Rsa { bits } if *bits < RSA_BITS_MIN => Err(Rejection::KeyTooSmall { bits: *bits }),
-        // Of explicit curve parameters only the size is known here, and not what AWS does with them.
+        // Only the size of an explicit curve is known here, and AWS does not document whether it accepts one.
         Key::ExplicitEc { bits: 256 | 384 | 521 } | Key::Rsa { .. } | Key::Ec { .. } => Ok(()),
         Key::ExplicitEc { .. } => Err(Rejection::KeyUnsupported { found: key.to_string() }),
         Key::Other { oid } => Err(Rejection::KeyUnsupported { found: oid.clone() }),

@@ -18,7 +18,7 @@ use crate::advice::{Advice, Exit};
 use crate::certificate::pem::{self, Block, Damage, PemError};
 use crate::certificate::{Certificate, Issuer, IssuerError, Verification};
 
-/// How long before now it becomes valid, so that a clock that is behind accepts it.
+/// How far before now its validity starts, so that a clock that runs behind accepts it.
 const VALID_SINCE: Duration = Duration::hours(1);
 
 /// How long it is valid: AWS checks it once.
@@ -88,10 +88,10 @@ pub fn verification_certificate(
 ) -> Result<String, ProofError> {
     let issuer = Issuer::new(ca.clone())?;
     let (key, label) = read_key(key_pem)?;
-    let made =
-        Certificate::from_der(&made_for(ca, &key, registration_code, now)).expect("what is made here is well-formed");
-    match issuer.verify(&made) {
-        Verification::Good => Ok(made.to_pem()),
+    let der = create_der(ca, &key, registration_code, now);
+    let proof = Certificate::from_der(&der).expect("generated certificates are well-formed");
+    match issuer.verify(&proof) {
+        Verification::Good => Ok(proof.to_pem()),
         Verification::Bad => Err(ProofError::Foreign { subject: ca.subject() }),
         Verification::Unsupported => Err(ProofError::Unusable { label }),
     }
@@ -134,14 +134,14 @@ fn is_encrypted(block: &Block<'_>) -> bool {
 }
 
 /// Creates the certificate, in DER.
-fn made_for(ca: &Certificate, key: &KeyPair, registration_code: &str, now: OffsetDateTime) -> Vec<u8> {
+fn create_der(ca: &Certificate, key: &KeyPair, registration_code: &str, now: OffsetDateTime) -> Vec<u8> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, registration_code);
     params.is_ca = IsCa::ExplicitNoCa;
     (params.not_before, params.not_after) = (now - VALID_SINCE, now + VALID_FOR);
     let stand_in = rcgen::Issuer::from_params(&params, key);
-    let own = KeyPair::generate().expect("aws-lc-rs makes P-256 keys");
+    let own = KeyPair::generate().expect("aws-lc-rs generates P-256 keys");
     let draft = params.signed_by(&own, &stand_in).expect("parameters made here are complete");
     with_issuer(draft.der(), ca.subject_der(), key)
 }
@@ -149,17 +149,17 @@ fn made_for(ca: &Certificate, key: &KeyPair, registration_code: &str, now: Offse
 /// Replaces the stand-in's name with the issuer's own, byte for byte as AWS compares it, and signs the result again.
 /// Rebuilding the name from its parts would change a name with several values of one kind.
 fn with_issuer(draft: &[u8], issuer: &[u8], key: &KeyPair) -> Vec<u8> {
-    const READ: &str = "what rcgen makes is well-formed";
-    let (_, x509) = X509Certificate::from_der(draft).expect(READ);
+    const WELL_FORMED: &str = "rcgen generates well-formed certificates";
+    let (_, x509) = X509Certificate::from_der(draft).expect(WELL_FORMED);
     let (signed, name) = (x509.tbs_certificate.as_ref(), x509.tbs_certificate.issuer.as_raw());
     let after = &draft[draft.offset(signed) + signed.len()..];
-    let (signature, _) = Any::from_der(after).expect(READ);
+    let (signature, _) = Any::from_der(after).expect(WELL_FORMED);
     let algorithm = &after[..after.len() - signature.len()];
 
-    let (_, fields) = Any::from_der(signed).expect(READ);
+    let (_, fields) = Any::from_der(signed).expect(WELL_FORMED);
     let start = fields.data.offset(name);
     let signed = sequence(&[&fields.data[..start], issuer, &fields.data[start + name.len()..]]);
-    let signature = key.sign(&signed).expect("a key that signed once signs again");
+    let signature = key.sign(&signed).expect("a key that signed once can sign again");
     sequence(&[&signed, algorithm, &tagged(BIT_STRING, &[&[0], &signature])])
 }
 
@@ -170,7 +170,7 @@ fn sequence(parts: &[&[u8]]) -> Vec<u8> {
     tagged(SEQUENCE, parts)
 }
 
-/// Encodes one element of DER, which is not empty.
+/// Encodes one non-empty element in DER.
 fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     const SHORT_MAX: usize = 0x7f;
     let content = parts.concat();
@@ -220,23 +220,23 @@ mod tests {
     /// Extracts the key inside a PKCS #8 block, in PKCS #1 or SEC 1.
     fn bare(pkcs8: &str, label: &str) -> String {
         let der = pem::blocks(pkcs8).next().unwrap().decode().unwrap();
-        let (_, whole) = Any::from_der(&der).unwrap();
-        let (rest, _version) = Any::from_der(whole.data).unwrap();
+        let (_, outer) = Any::from_der(&der).unwrap();
+        let (rest, _version) = Any::from_der(outer.data).unwrap();
         let (rest, _algorithm) = Any::from_der(rest).unwrap();
         pem::encode(label, Any::from_der(rest).unwrap().1.data)
     }
 
     fn assert_proves(ca: &Certificate, key_pem: &str) {
-        let made = Certificate::from_pem(&verification_certificate(ca, key_pem, CODE, NOW).unwrap()).unwrap();
-        assert_eq!(made.subject(), format!("CN={CODE}"));
-        assert_eq!(made.issuer_der(), ca.subject_der());
-        assert_eq!(Issuer::new(ca.clone()).unwrap().verify(&made), Verification::Good);
-        assert!(!made.is_ca() && made.version() == 3);
-        assert!(made.not_before() < NOW && made.not_after() > NOW + Duration::days(29));
+        let proof = Certificate::from_pem(&verification_certificate(ca, key_pem, CODE, NOW).unwrap()).unwrap();
+        assert_eq!(proof.subject(), format!("CN={CODE}"));
+        assert_eq!(proof.issuer_der(), ca.subject_der());
+        assert_eq!(Issuer::new(ca.clone()).unwrap().verify(&proof), Verification::Good);
+        assert!(!proof.is_ca() && proof.version() == 3);
+        assert!(proof.not_before() < NOW && proof.not_after() > NOW + Duration::days(29));
     }
 
     #[test]
-    fn keys_of_every_kind_that_aws_takes_prove() {
+    fn every_kind_of_key_that_aws_accepts_works() {
         for algorithm in
             [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ECDSA_P521_SHA512]
         {
@@ -259,7 +259,7 @@ mod tests {
     /// Premise: a name with several values of one kind, or with unusual string types, changes when it is rebuilt from
     /// its parts.
     #[test]
-    fn the_issuer_has_the_bytes_of_the_subject_whatever_they_are() {
+    fn the_issuer_is_the_ca_subject_byte_for_byte() {
         let key = KeyPair::generate().unwrap();
         let (ca, key_pem) = ca_of(&key);
         // DC=com, DC=plant, as IA5String; O=Plant, as BMPString.
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_of_the_ca_is_told_apart_and_not_repeated() {
+    fn unusable_keys_get_precise_errors_without_key_text() {
         let (ca, key) = p256();
         let (_, foreign) = p256();
         let encrypted = pem::encode("ENCRYPTED PRIVATE KEY", b"MIIE");
@@ -314,9 +314,9 @@ mod tests {
         ] {
             let error = verification_certificate(&ca, text, CODE, NOW).expect_err(text);
             assert_eq!(error, wanted);
-            let told = format!("{error} {error:?} {:?}", error.hint());
+            let output = format!("{error} {error:?} {:?}", error.hint());
             let lines = text.lines().filter(|line| line.len() > 20 && !line.starts_with('-'));
-            assert!(lines.into_iter().all(|line| !told.contains(line)), "{told}");
+            assert!(lines.into_iter().all(|line| !output.contains(line)), "{output}");
         }
         let device =
             Certificate::from_pem(&muster_sandbox::specimen::Ca::new("x").leaf_with_key(KeyKind::P256, "d")).unwrap();

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_rates_that_can_be_kept_are_rates() {
+    fn rates_outside_the_limits_are_refused() {
         for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e9] {
             assert!(Rate::new(wrong).is_err(), "{wrong}");
         }

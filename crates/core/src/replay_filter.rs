@@ -37,7 +37,7 @@ pub struct ReplayFilter {
 impl ReplayFilter {
     /// The default codes of a filter: outcomes that may become a success if the job is resent unchanged.
     pub fn usual_codes() -> BTreeSet<Code> {
-        Code::VARIANTS.iter().copied().filter(|code| may_go_well(*code)).collect()
+        Code::VARIANTS.iter().copied().filter(|code| may_succeed(*code)).collect()
     }
 
     /// The JSON that identifies a filter.
@@ -50,7 +50,7 @@ impl ReplayFilter {
 }
 
 /// Returns whether a job with this outcome may succeed if it is resent unchanged.
-fn may_go_well(code: Code) -> bool {
+fn may_succeed(code: Code) -> bool {
     // A certificate that is not yet valid becomes valid with time.
     code.status() == Status::Exhausted || code == Code::NotYetValid
 }
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_never_go_well_is_not_sent_again_unless_it_is_named() {
+    fn only_codes_that_may_succeed_are_resent_by_default() {
         let usual = ReplayFilter::usual_codes();
         assert!(usual.contains(&Code::Timeout) && usual.contains(&Code::LimitExceeded));
         for code in [Code::Ok, Code::Expired, Code::PrivateKey, Code::IdMismatch, Code::IssuerInactive, Code::Deleted] {
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_filters_have_equal_texts_in_whatever_order_they_were_named() {
+    fn equal_filters_have_equal_json_in_any_order() {
         let filter = |batches: [&str; 2]| ReplayFilter {
             batches: batches.map(str::to_owned).into(),
             codes: ReplayFilter::usual_codes(),

@@ -36,7 +36,7 @@ impl RoleArn {
 
     /// The account that the role belongs to, 12 digits.
     pub fn account(&self) -> &str {
-        self.0.split(':').nth(4).expect("it was there when the text was read")
+        self.0.split(':').nth(4).expect("a parsed ARN has an account")
     }
 
     /// The role's name, without its path.
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_arn_tells_its_account_and_the_roles_name() {
+    fn an_arn_gives_its_account_and_role_name() {
         for (text, account, name) in [
             ("arn:aws:iam::123456789012:role/muster", "123456789012", "muster"),
             ("arn:aws-cn:iam::210987654321:role/plants/line-7/muster@eu", "210987654321", "muster@eu"),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_arn_of_a_role_is_refused() {
+    fn text_that_is_not_a_role_arn_is_refused() {
         for text in [
             "",
             "muster",

@@ -151,13 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_of_its_own_replaces_the_second_of_quota() {
+    fn a_configured_burst_replaces_the_second_of_quota() {
         let buckets = Buckets::new(Rates::all(100.0), Limiting::Enforce, Some(2.0));
         assert_eq!(admitted(&buckets, 100, Instant::now()), 2);
     }
 
     #[test]
-    fn a_changed_rate_counts_from_its_change_on() {
+    fn a_rate_change_applies_from_that_moment() {
         let start = Instant::now();
         let buckets = Buckets::new(Rates::all(10.0), Limiting::Enforce, None);
         assert_eq!(admitted(&buckets, 100, start), 10);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn counting_only_admits_everything() {
+    fn count_only_admits_everything() {
         let buckets = Buckets::new(Rates::all(1.0), Limiting::CountOnly, None);
         assert_eq!(admitted(&buckets, 50, Instant::now()), 50);
     }

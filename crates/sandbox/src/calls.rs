@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_whose_caller_left_stays_in_the_ledger_without_an_answer() {
+    fn a_call_whose_caller_disconnected_stays_logged_without_answer() {
         let calls = Calls::new();
         calls.open(ApiOperation::ReceiveMessage);
         let page = calls.page(0, 10);

@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_reads_from_json() {
+    fn a_fault_is_parsed_from_json() {
         let json = r#"{"operation":"RegisterCertificate","effect":{"reset":{"executed":true}},"calls":2}"#;
         let fault: Fault = serde_json::from_str(json).unwrap();
         assert_eq!(fault, Fault::new(OPERATION, Effect::Reset { executed: true }).calls(2));

@@ -15,7 +15,7 @@ impl<'a> Form<'a> {
     /// Returns the decoded value of a field, if present.
     pub(super) fn get(&self, name: &str) -> Option<String> {
         let mut fields = self.0.split('&').filter_map(|field| field.split_once('='));
-        let (_, value) = fields.find(|(its, _)| *its == name)?;
+        let (_, value) = fields.find(|(key, _)| *key == name)?;
         Some(percent_decode_str(&value.replace('+', " ")).decode_utf8_lossy().into_owned())
     }
 }
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_is_found_by_its_whole_name_and_decoded() {
+    fn a_field_is_found_by_its_full_name_and_decoded() {
         let form = Form::read(b"Action=AssumeRole&RoleArn=arn%3Aaws%3Aiam&Note=a+b%2Bc");
         assert_eq!(form.get("Action").as_deref(), Some("AssumeRole"));
         assert_eq!(form.get("RoleArn").as_deref(), Some("arn:aws:iam"));

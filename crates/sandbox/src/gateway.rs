@@ -66,11 +66,11 @@ pub(super) async fn answer(state: &SandboxState, request: Request<Incoming>) -> 
         Ending::Reset => return Err(Hangup),
         Ending::Hang => std::future::pending().await,
     };
-    Ok(dated(response, state.settings.clock_ahead))
+    Ok(set_date(response, state.settings.clock_ahead))
 }
 
 /// Sets the date header if the sandbox's clock is ahead; otherwise the server sets this machine's time itself.
-fn dated(mut response: Response<Body>, clock_ahead: time::Duration) -> Response<Body> {
+fn set_date(mut response: Response<Body>, clock_ahead: time::Duration) -> Response<Body> {
     let format =
         format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
     if !clock_ahead.is_zero() {
@@ -90,10 +90,11 @@ impl Exchange<'_> {
     /// This happens before the latency, so a call has its effect even if the caller gives up early.
     async fn run(&self, mut strike: Strike) -> Ending {
         let replacement = strike.ending.take();
-        let answer = if strike.prevents { None } else { Some(self.execute(&strike).await) };
+        let answer = if strike.prevents_execution { None } else { Some(self.execute(&strike).await) };
         let executed = answer.is_some();
-        let ending =
-            replacement.or(answer.map(Ending::Answer)).expect("only what replaces an answer prevents the operation");
+        let ending = replacement
+            .or(answer.map(Ending::Answer))
+            .expect("only a fault that replaces the answer prevents the operation");
         let certificate = certificate_of(self.operation, &self.head, &self.body);
         self.state.calls.close(self.call, Completion { answer: ending.name(), executed, certificate });
         ending

@@ -58,7 +58,7 @@ pub enum PlantError {
     NotACa(#[from] muster_core::certificate::IssuerError),
     /// The eleventh CA with the same subject.
     #[error("ten other CAs have the same subject, and AWS accepts no more")]
-    TooManyOfOneName,
+    TooManyOfOneSubject,
 }
 
 impl Iot {
@@ -114,8 +114,8 @@ impl Iot {
         let id = issuer.certificate().id();
         match self.authorities.register(CaState::now(issuer, is_active)) {
             Ok(()) => Ok((id, true)),
-            Err(Refusal::AlreadyThere) => Ok((id, false)),
-            Err(Refusal::TooManyOfOneName) => Err(PlantError::TooManyOfOneName),
+            Err(Refusal::AlreadyRegistered) => Ok((id, false)),
+            Err(Refusal::TooManyOfOneSubject) => Err(PlantError::TooManyOfOneSubject),
         }
     }
 

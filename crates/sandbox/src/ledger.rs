@@ -178,45 +178,45 @@ fn quota_used(passed: &[Duration], rate: f64) -> Option<f64> {
 mod tests {
     use super::*;
 
-    /// Returns `n` instants that are `gap` milliseconds apart.
-    fn every(gap: u64, n: u64) -> Vec<Duration> {
-        (0..n).map(|i| Duration::from_millis(500 + i * gap)).collect()
+    /// Returns `n` arrivals that are `gap_ms` milliseconds apart.
+    fn arrivals_every(gap_ms: u64, n: u64) -> Vec<Duration> {
+        (0..n).map(|i| Duration::from_millis(500 + i * gap_ms)).collect()
     }
 
     #[test]
     fn calls_at_exactly_the_rate_use_all_of_the_quota() {
-        let used = quota_used(&every(100, 100), 10.0).unwrap();
+        let used = quota_used(&arrivals_every(100, 100), 10.0).unwrap();
         assert!((used - 1.0).abs() < 1e-9, "{used}");
     }
 
     #[test]
-    fn calls_at_half_the_rate_use_half_of_the_quota_and_a_burst_more_than_all() {
-        let half = quota_used(&every(200, 100), 10.0).unwrap();
+    fn half_the_rate_uses_half_the_quota_and_a_burst_more_than_all() {
+        let half = quota_used(&arrivals_every(200, 100), 10.0).unwrap();
         assert!((half - 0.5).abs() < 1e-9, "{half}");
-        let double = quota_used(&every(50, 100), 10.0).unwrap();
+        let double = quota_used(&arrivals_every(50, 100), 10.0).unwrap();
         assert!((double - 2.0).abs() < 1e-9, "{double}");
     }
 
     #[test]
     fn stragglers_in_the_last_second_of_quota_do_not_count() {
-        let mut calls = every(100, 100);
+        let mut calls = arrivals_every(100, 100);
         calls.extend([Duration::from_mins(1); 10]);
         let used = quota_used(&calls, 10.0).unwrap();
         assert!((used - 1.0).abs() < 1e-9, "{used}");
     }
 
     #[test]
-    fn too_few_calls_tell_nothing_about_the_quota() {
-        assert_eq!(quota_used(&every(100, 11), 10.0), None);
+    fn too_few_calls_give_no_quota_figure() {
+        assert_eq!(quota_used(&arrivals_every(100, 11), 10.0), None);
         assert_eq!(quota_used(&[], 10.0), None);
         assert_eq!(quota_used(&[Duration::ZERO; 50], 10.0), None);
     }
 
     #[test]
-    fn the_worst_second_slides() {
+    fn the_worst_second_is_a_sliding_window() {
         assert_eq!(worst_second(&[]), 0);
-        assert_eq!(worst_second(&every(100, 50)), 10);
-        let mut calls = every(100, 50);
+        assert_eq!(worst_second(&arrivals_every(100, 50)), 10);
+        let mut calls = arrivals_every(100, 50);
         calls.extend([Duration::from_millis(5_450); 7]);
         assert_eq!(worst_second(&calls), 7 + 10);
     }

@@ -192,7 +192,7 @@ async fn serve(listener: TcpListener, state: Arc<SandboxState>, stop: Cancellati
             () = stop.cancelled() => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => { connections.spawn(converse(stream, Arc::clone(&state), control.clone())); }
+                Ok((stream, _)) => { connections.spawn(serve_connection(stream, Arc::clone(&state), control.clone())); }
                 // Usually out of file descriptors: other connections must close first.
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             },
@@ -202,7 +202,7 @@ async fn serve(listener: TcpListener, state: Arc<SandboxState>, stop: Cancellati
 }
 
 /// Answers the requests of one connection.
-async fn converse(stream: TcpStream, state: Arc<SandboxState>, control: TowerToHyperService<Router>) {
+async fn serve_connection(stream: TcpStream, state: Arc<SandboxState>, control: TowerToHyperService<Router>) {
     // Answers are small and the next request waits for them. Failure to set it only makes them slower.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request: Request<Incoming>| {

@@ -103,7 +103,7 @@ pub enum Error {
     },
     /// `initdb` failed, or the server exited before it was ready.
     #[error("{program} exited with {status}:\n{log}")]
-    Ended {
+    Exited {
         /// `initdb` or `postgres`.
         program: &'static str,
         /// Its exit status.
@@ -127,7 +127,7 @@ const READY_LIMIT: Duration = Duration::from_mins(1);
 const READY_POLL: Duration = Duration::from_millis(10);
 
 /// How long an orderly shutdown may take before the server is killed.
-const FREEZE_LIMIT: Duration = Duration::from_secs(10);
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs Postgres (`$3...`), stops it when standard input closes, then removes its folder (`$1`).
 ///
@@ -231,9 +231,9 @@ impl Postgres {
     async fn until_ready(&mut self) -> Result<(), Error> {
         let deadline = Instant::now() + READY_LIMIT;
         while !is_ready(self.folder.data()) {
-            let ended = self.wrapper.try_wait().map_err(|source| Error::Run { program: "sh".to_owned(), source })?;
-            if let Some(status) = ended {
-                return Err(Error::Ended { program: "postgres", status, log: self.folder.log_tail() });
+            let exited = self.wrapper.try_wait().map_err(|source| Error::Run { program: "sh".to_owned(), source })?;
+            if let Some(status) = exited {
+                return Err(Error::Exited { program: "postgres", status, log: self.folder.log_tail() });
             }
             if Instant::now() > deadline {
                 return Err(Error::NotReady { log: self.folder.log_tail() });
@@ -269,13 +269,13 @@ fn initdb(binaries: &Binaries, account: OsUser, folder: &Folder) -> Result<(), E
         .stdout(folder.log()?)
         .stderr(folder.log()?);
     let status = initdb.status().map_err(|source| Error::Run { program: "initdb".to_owned(), source })?;
-    if status.success() { Ok(()) } else { Err(Error::Ended { program: "initdb", status, log: folder.log_tail() }) }
+    if status.success() { Ok(()) } else { Err(Error::Exited { program: "initdb", status, log: folder.log_tail() }) }
 }
 
 /// Spawns the wrapper in its own process group, so that a Ctrl-C does not reach Postgres before our own shutdown does.
 fn spawn(settings: &PostgresSettings, binaries: &Binaries, account: OsUser, folder: &Folder) -> Result<Child, Error> {
     let mut wrapper = account.command("sh");
-    wrapper.args(["-c", WRAPPER, "sh"]).arg(folder.path()).arg(FREEZE_LIMIT.as_secs().to_string());
+    wrapper.args(["-c", WRAPPER, "sh"]).arg(folder.path()).arg(SHUTDOWN_LIMIT.as_secs().to_string());
     wrapper.arg(binaries.postgres()).arg("-D").arg(folder.data()).arg("-k").arg(folder.path());
     // -p: a PGPORT in our environment must not change the socket's name.
     wrapper.args(["-p", &PORT.to_string(), "-c", "listen_addresses="]);

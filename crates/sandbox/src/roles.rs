@@ -11,39 +11,39 @@ use muster_core::role::{Role, RoleArn};
 /// The roles of one account.
 pub(super) struct Roles {
     account: String,
-    given: Mutex<Option<Role>>,
+    configured: Mutex<Option<Role>>,
 }
 
 impl Roles {
     pub(super) fn new(settings: &SandboxSettings) -> Self {
-        Self { account: settings.account.clone(), given: Mutex::new(settings.role.clone()) }
+        Self { account: settings.account.clone(), configured: Mutex::new(settings.role.clone()) }
     }
 
     /// Replaces the configured role.
     pub(super) fn set(&self, role: Option<Role>) {
-        *self.given() = role;
+        *self.configured() = role;
     }
 
     /// Returns whether a role is configured, so that IoT requires it.
-    pub(super) fn is_one_given(&self) -> bool {
-        self.given().is_some()
+    pub(super) fn is_configured(&self) -> bool {
+        self.configured().is_some()
     }
 
     /// Returns whether a role exists.
     pub(super) fn has(&self, arn: &RoleArn) -> bool {
-        arn.account() == self.account && self.given().as_ref().is_none_or(|role| role.arn == *arn)
+        arn.account() == self.account && self.configured().as_ref().is_none_or(|role| role.arn == *arn)
     }
 
     /// Returns whether a role exists and trusts a caller with this external id.
     pub(super) fn trusts(&self, arn: &RoleArn, external_id: Option<&str>) -> bool {
-        let is_id_good = match self.given().as_ref().and_then(|role| role.external_id.as_deref()) {
+        let id_matches = match self.configured().as_ref().and_then(|role| role.external_id.as_deref()) {
             None => true,
             wanted => external_id == wanted,
         };
-        is_id_good && self.has(arn)
+        id_matches && self.has(arn)
     }
 
-    fn given(&self) -> MutexGuard<'_, Option<Role>> {
-        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+    fn configured(&self) -> MutexGuard<'_, Option<Role>> {
+        self.configured.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -249,8 +249,8 @@ impl PublicKeyData for WeakKey {
 
 const COMPLETE: &str = "parameters made here are complete";
 
-fn read(made: &rcgen::Certificate) -> Certificate {
-    Certificate::from_der(made.der()).expect("rcgen makes well-formed certificates")
+fn read(certificate: &rcgen::Certificate) -> Certificate {
+    Certificate::from_der(certificate.der()).expect("rcgen generates well-formed certificates")
 }
 
 fn ca_params(common_name: &str) -> CertificateParams {
@@ -298,7 +298,7 @@ mod tests {
     use muster_core::certificate::{Curve, Issuer, Key, Verification};
 
     #[test]
-    fn a_leaf_is_named_dated_and_signed_as_asked() {
+    fn a_leaf_is_named_dated_and_signed_as_requested() {
         let ca = Ca::new("Plant CA");
         let leaf = Certificate::from_pem(&ca.leaf("device 7")).unwrap();
         assert_eq!((leaf.subject(), leaf.issuer()), ("CN=device 7".to_owned(), "CN=Plant CA".to_owned()));
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_have_the_kind_and_size_asked_for() {
+    fn keys_have_the_requested_kind_and_size() {
         let ca = Ca::new("Plant CA");
         let key = |kind| Certificate::from_pem(&ca.leaf_with_key(kind, "device")).unwrap().key().clone();
         assert_eq!(key(KeyKind::P256), Key::Ec { curve: Curve::P256 });

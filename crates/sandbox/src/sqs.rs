@@ -194,13 +194,13 @@ impl<S> BatchAnswer<S> {
     /// Runs each entry separately and sorts the results; a fault may fail or omit the first ones.
     fn of<E: BatchEntry>(entries: Vec<E>, strike: &Strike, mut run: impl FnMut(E) -> Result<S, AwsError>) -> Self {
         let mut answer = Self { successful: Vec::new(), failed: Vec::new() };
-        for (place, entry) in entries.into_iter().enumerate() {
+        for (index, entry) in entries.into_iter().enumerate() {
             let id = entry.id().to_owned();
-            if let Some(executed) = strike.omits_entry(place) {
+            if let Some(executed) = strike.omits_entry(index) {
                 let _ = executed.then(|| run(entry));
                 continue;
             }
-            match strike.failure_of_entry(place).map_or_else(|| run(entry), Err) {
+            match strike.failure_of_entry(index).map_or_else(|| run(entry), Err) {
                 Ok(success) => answer.successful.push(success),
                 Err(error) => answer.failed.push(FailedEntry::new(id, error)),
             }

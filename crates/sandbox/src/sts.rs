@@ -48,11 +48,11 @@ impl Sts {
     /// # Errors
     /// AWS's error for unknown or expired credentials.
     pub(super) fn authenticate(&self, operation: ApiOperation, head: &Parts) -> Result<(), AwsError> {
-        if operation.service() != AwsService::Iot || !self.roles.is_one_given() {
+        if operation.service() != AwsService::Iot || !self.roles.is_configured() {
             return Ok(());
         }
         match self.sessions.standing(head, Instant::now()) {
-            CredentialStanding::Good(_) => Ok(()),
+            CredentialStanding::Valid(_) => Ok(()),
             CredentialStanding::Expired => Err(AwsError::new(403, "ExpiredTokenException", EXPIRED)),
             CredentialStanding::Unknown => Err(AwsError::new(403, "UnrecognizedClientException", INVALID)),
         }
@@ -80,7 +80,7 @@ impl Sts {
     /// Returns the caller's ARN and id.
     fn caller(&self, head: &Parts) -> Result<(String, String), AwsError> {
         match self.sessions.standing(head, Instant::now()) {
-            CredentialStanding::Good(session) => Ok((session.arn(&self.account), session.user_id())),
+            CredentialStanding::Valid(session) => Ok((session.arn(&self.account), session.user_id())),
             CredentialStanding::Expired => Err(AwsError::new(403, "ExpiredToken", EXPIRED)),
             CredentialStanding::Unknown => {
                 Ok((format!("arn:aws:iam::{}:user/sandbox", self.account), "AIDASANDBOX".to_owned()))
@@ -90,8 +90,8 @@ impl Sts {
 
     fn assume_role(&self, head: &Parts, form: &Form) -> Reply {
         let (caller, _) = self.caller(head)?;
-        let arn: RoleArn = wanted(form, "RoleArn")?.parse().map_err(|_| invalid("RoleArn"))?;
-        let name = wanted(form, "RoleSessionName")?;
+        let arn: RoleArn = required(form, "RoleArn")?.parse().map_err(|_| invalid("RoleArn"))?;
+        let name = required(form, "RoleSessionName")?;
         if !is_session_name(&name) {
             return Err(invalid("RoleSessionName"));
         }
@@ -104,7 +104,8 @@ impl Sts {
         }
         let session = Session { role: arn.name().to_owned(), name };
         let keys = self.sessions.begin(session.clone(), Instant::now() + lifetime);
-        let expiration = (OffsetDateTime::now_utc() + lifetime).replace_nanosecond(0).expect("zero is a fraction");
+        let expiration =
+            (OffsetDateTime::now_utc() + lifetime).replace_nanosecond(0).expect("zero nanoseconds are valid");
         Ok(format!(
             "<Credentials><AccessKeyId>{}</AccessKeyId><SecretAccessKey>{}</SecretAccessKey>\
              <SessionToken>{}</SessionToken><Expiration>{}</Expiration></Credentials>\
@@ -112,7 +113,7 @@ impl Sts {
             keys.access_key_id,
             keys.secret_access_key,
             keys.session_token,
-            expiration.format(&Rfc3339).expect("a time of this age has that form"),
+            expiration.format(&Rfc3339).expect("RFC 3339 can express the current time"),
             escape_xml(&session.user_id()),
             escape_xml(&session.arn(&self.account)),
         ))
@@ -128,7 +129,7 @@ fn invalid(field: &str) -> AwsError {
 }
 
 /// Returns the value of a required field.
-fn wanted(form: &Form, name: &str) -> Result<String, AwsError> {
+fn required(form: &Form, name: &str) -> Result<String, AwsError> {
     let missing = || AwsError::new(400, "MissingParameter", format!("The request must contain the parameter {name}"));
     form.get(name).ok_or_else(missing)
 }
@@ -143,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_that_is_missing_has_its_own_error() {
-        assert_eq!(wanted(&Form::read(b"Action=AssumeRole"), "Role").unwrap_err().code, "MissingParameter");
+    fn a_missing_field_has_its_own_error() {
+        assert_eq!(required(&Form::read(b"Action=AssumeRole"), "Role").unwrap_err().code, "MissingParameter");
     }
 }

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::intake::manifest;
 use muster_core::advice::{Advice, Exit};
-use muster_core::certificate::chain::{self, Meant};
+use muster_core::certificate::chain::{self, PickedCertificate};
 use muster_core::job::{
     CertificateMode, DEFAULT_TARGET, Name, RegisterCaCertificate, RegistrationConfig, Tag, UNBATCHED,
 };
@@ -144,8 +144,8 @@ impl CaOrder {
             ProofSource::Unneeded => None,
             ProofSource::Certificate(pem) => Some(pem),
             // Without a CA certificate there is no proof to create; the precheck reports what is wrong with the input.
-            ProofSource::Key(key) => match chain::end(&ca).ok().filter(|ca| ca.certificate.is_ca()) {
-                Some(Meant { certificate: ca, .. }) => Some(verification_certificate(
+            ProofSource::Key(key) => match chain::find_end(&ca).ok().filter(|ca| ca.certificate.is_ca()) {
+                Some(PickedCertificate { certificate: ca, .. }) => Some(verification_certificate(
                     &ca,
                     key.expose_secret(),
                     code.unwrap_or_default(),

@@ -123,7 +123,7 @@ impl CertificateQuery {
 
 /// Returns the device certificate in a text or, if there are several, the first certificate.
 fn certificate_in(text: &str) -> Result<Certificate, CertificateError> {
-    if let Ok(meant) = chain::device(text) {
+    if let Ok(meant) = chain::find_device(text) {
         return Ok(meant.certificate);
     }
     match inputs(text).next() {

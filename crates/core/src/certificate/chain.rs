@@ -14,7 +14,7 @@ pub(crate) const INPUTS_MAX: usize = 256;
 
 /// The certificate picked from a text, and what else the text held.
 #[derive(Clone, Debug)]
-pub struct Meant {
+pub struct PickedCertificate {
     /// The certificate.
     pub certificate: Certificate,
     /// What is unusual about its text, if anything.
@@ -44,7 +44,7 @@ pub enum Ambiguity {
 ///
 /// # Errors
 /// Fails if there is none, or if several could be meant.
-pub fn device(text: &str) -> Result<Meant, Ambiguity> {
+pub fn find_device(text: &str) -> Result<PickedCertificate, Ambiguity> {
     pick(text, |certificate| !certificate.is_ca())
 }
 
@@ -52,7 +52,7 @@ pub fn device(text: &str) -> Result<Meant, Ambiguity> {
 ///
 /// # Errors
 /// Fails if there is none, or if several could be meant.
-pub fn end(text: &str) -> Result<Meant, Ambiguity> {
+pub fn find_end(text: &str) -> Result<PickedCertificate, Ambiguity> {
     pick(text, |_| true)
 }
 
@@ -68,17 +68,17 @@ struct Member {
 impl Member {
     fn new(certificate: Certificate, oddity: Option<Oddity>) -> Self {
         let (subject, issuer) = (certificate.subject_key(), certificate.issuer_key());
-        let is_own = subject == issuer && certificate.has_one_key_id();
+        let is_own = subject == issuer && certificate.has_matching_key_ids();
         let other_issuer = (!is_own).then_some(issuer);
         Self { certificate, oddity, subject, other_issuer }
     }
 }
 
-fn pick(text: &str, may_be_meant: impl Fn(&Certificate) -> bool) -> Result<Meant, Ambiguity> {
-    pick_from(&pem::without_nuls(text), may_be_meant)
+fn pick(text: &str, is_candidate: impl Fn(&Certificate) -> bool) -> Result<PickedCertificate, Ambiguity> {
+    pick_from(&pem::without_nuls(text), is_candidate)
 }
 
-fn pick_from(text: &str, may_be_meant: impl Fn(&Certificate) -> bool) -> Result<Meant, Ambiguity> {
+fn pick_from(text: &str, is_candidate: impl Fn(&Certificate) -> bool) -> Result<PickedCertificate, Ambiguity> {
     let mut certificates: Vec<(Certificate, Option<Oddity>)> = Vec::new();
     let mut seen = HashSet::new();
     let mut n_all = 0;
@@ -108,15 +108,15 @@ fn pick_from(text: &str, may_be_meant: impl Fn(&Certificate) -> bool) -> Result<
     let (certificate, oddity) = match certificates.len() {
         0 => return Err(Ambiguity::Nothing),
         1 => certificates.swap_remove(0),
-        found => the_one_of(certificates, may_be_meant).ok_or(Ambiguity::Several { found })?,
+        found => only_candidate(certificates, is_candidate).ok_or(Ambiguity::Several { found })?,
     };
-    Ok(Meant { certificate, oddity, n_others: n_all - 1 })
+    Ok(PickedCertificate { certificate, oddity, n_others: n_all - 1 })
 }
 
-/// Returns the only certificate that issued none of the others and satisfies `may_be_meant`.
-fn the_one_of(
+/// Returns the only certificate that issued none of the others and satisfies `is_candidate`.
+fn only_candidate(
     certificates: Vec<(Certificate, Option<Oddity>)>,
-    may_be_meant: impl Fn(&Certificate) -> bool,
+    is_candidate: impl Fn(&Certificate) -> bool,
 ) -> Option<(Certificate, Option<Oddity>)> {
     let members: Vec<_> =
         certificates.into_iter().map(|(certificate, oddity)| Member::new(certificate, oddity)).collect();
@@ -126,11 +126,12 @@ fn the_one_of(
     }
     let has_issued_another = |member: &Member| {
         // A certificate whose issuer has the same name as itself does not count as having issued itself.
-        let own = usize::from(member.other_issuer.as_ref() == Some(&member.subject));
-        n_issued.get(&member.subject).is_some_and(|&n| n > own)
+        let n_own = usize::from(member.other_issuer.as_ref() == Some(&member.subject));
+        n_issued.get(&member.subject).is_some_and(|&n| n > n_own)
     };
-    let mut meant = members.iter().filter(|member| may_be_meant(&member.certificate) && !has_issued_another(member));
-    let (Some(one), None) = (meant.next(), meant.next()) else { return None };
+    let mut candidates =
+        members.iter().filter(|member| is_candidate(&member.certificate) && !has_issued_another(member));
+    let (Some(one), None) = (candidates.next(), candidates.next()) else { return None };
     Some((one.certificate.clone(), one.oddity.clone()))
 }
 

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elements_are_read_one_after_the_other() {
+    fn elements_are_read_in_order() {
         let bytes = [0x02, 0x01, 0x07, 0x30, 0x81, 0x02, 0x05, 0x00, 0x04];
         let (first, rest) = element(&bytes).unwrap();
         assert_eq!((first.tag, first.content, first.raw), (0x02, &bytes[2..3], &bytes[..3]));
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_cannot_be_is_an_error_and_never_a_panic() {
+    fn invalid_lengths_are_errors_not_panics() {
         for (bytes, error) in [
             (&[][..], DerError::Missing),
             (&[0x30], DerError::CutOff { expected: 2, found: 1 }),

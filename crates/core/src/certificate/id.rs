@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_id_is_refused() {
+    fn text_that_is_not_an_id_is_refused() {
         for text in ["", "e3b0", &"g".repeat(64), &"0".repeat(65)] {
             assert!(text.parse::<CertificateId>().is_err(), "{text}");
         }

@@ -46,7 +46,7 @@ pub enum Oddity {
 
 /// Finds the inputs of a text, in order. The text must not contain NULs (see [`pem::without_nuls`]).
 pub fn inputs(text: &str) -> impl Iterator<Item = Input> {
-    pem::blocks(text).filter(|block| block.kind != BlockKind::PrivateKey).flat_map(|block| of_block(&block))
+    pem::blocks(text).filter(|block| block.kind != BlockKind::PrivateKey).flat_map(|block| inputs_of(&block))
 }
 
 /// Returns whether a byte may be padding left by dumps of secure elements or flash, or by transfers in text mode.
@@ -70,7 +70,7 @@ impl Input {
 }
 
 /// Returns the inputs of one block: one for each consecutive certificate, or one that cannot be read.
-fn of_block(block: &Block<'_>) -> Vec<Input> {
+fn inputs_of(block: &Block<'_>) -> Vec<Input> {
     let input = |read, oddity| Input { read, oddity };
     let der = match block.decode() {
         Ok(der) => der,
@@ -91,7 +91,7 @@ fn of_block(block: &Block<'_>) -> Vec<Input> {
             inputs.push(input(Ok(certificate), oddity(block)));
             continue;
         }
-        inputs.push(match behind(block, rest) {
+        inputs.push(match classify_rest(block, rest) {
             Ok(oddity) => input(Ok(certificate), oddity),
             Err(cause) => input(Err(Unreadable { cause, certificate: Some(Box::new(certificate)) }), None),
         });
@@ -100,7 +100,7 @@ fn of_block(block: &Block<'_>) -> Vec<Input> {
 }
 
 /// Classifies what follows the last certificate of a block.
-fn behind(block: &Block<'_>, rest: &[u8]) -> Result<Option<Oddity>, CertificateError> {
+fn classify_rest(block: &Block<'_>, rest: &[u8]) -> Result<Option<Oddity>, CertificateError> {
     let bytes = rest.len();
     if rest.is_empty() {
         return Ok(oddity(block));

@@ -24,7 +24,7 @@ pub struct Issuer {
 pub enum Verification {
     /// The issuer's key made the signature.
     Good,
-    /// The algorithm or the issuer's key is not supported here: the signature may be good or bad.
+    /// The algorithm or the issuer's key is not supported here: the signature may be valid or not.
     Unsupported,
     /// The issuer's key did not make the signature.
     Bad,
@@ -56,7 +56,7 @@ impl Issuer {
     /// Creates an issuer from any certificate, CA or not.
     pub(super) fn of_any(certificate: Certificate) -> Self {
         let key_der = certificate.public_key_der();
-        let keys = fitting(certificate.key())
+        let keys = verifiers_for(certificate.key())
             .iter()
             .filter_map(|(algorithm, verifier)| {
                 Some((algorithm.clone(), ParsedPublicKey::new(*verifier, key_der).ok()?))
@@ -70,9 +70,9 @@ impl Issuer {
     pub fn among<'a>(cas: impl Iterator<Item = &'a Self>, leaf: &Certificate) -> Option<(usize, Verification)> {
         let name = leaf.issuer_key();
         let named: Vec<_> = cas.enumerate().filter(|(_, ca)| ca.certificate.subject_key() == name).collect();
-        let fitting = named.iter().filter(|(_, ca)| ca.may_have_issued(leaf)).take(VERIFIED_MAX);
-        let verified = fitting.map(|(at, ca)| (*at, ca.verify(leaf)));
-        // Of equals, the first is kept. If no key id matches, the first CA of the name shows the mismatch.
+        let candidates = named.iter().filter(|(_, ca)| ca.may_have_issued(leaf)).take(VERIFIED_MAX);
+        let verified = candidates.map(|(at, ca)| (*at, ca.verify(leaf)));
+        // Among equals, the first wins. If no key id matches, the first CA of the name shows the mismatch.
         let best = verified.min_by_key(|(_, verification)| *verification);
         best.or_else(|| named.first().map(|(at, ca)| (*at, ca.verify(leaf))))
     }
@@ -111,7 +111,7 @@ impl fmt::Debug for Issuer {
 type Verifier = (SignatureAlgorithm, &'static dyn VerificationAlgorithm);
 
 /// Returns the algorithms that a key can verify here. RSA keys over 8,192 bits would make a check arbitrarily slow.
-fn fitting(key: &Key) -> &'static [Verifier] {
+fn verifiers_for(key: &Key) -> &'static [Verifier] {
     match key {
         Key::Rsa { bits: 2048..=8192 } => &RSA,
         Key::Ec { curve: Curve::P256 } => &P256,

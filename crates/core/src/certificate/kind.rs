@@ -36,7 +36,7 @@ impl InputKind {
         }
         // A truncated container is recognised too: its first elements are present.
         let content = match element(bytes) {
-            Ok((whole, _)) if whole.tag == tag::SEQUENCE => whole.content,
+            Ok((outer, _)) if outer.tag == tag::SEQUENCE => outer.content,
             Err(_) if bytes.first() == Some(&tag::SEQUENCE) => after_header(bytes),
             _ => return None,
         };

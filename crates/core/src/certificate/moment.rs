@@ -75,8 +75,8 @@ fn offset(text: &str) -> Option<UtcOffset> {
     };
     let (hours, rest) = number(digits, 2)?;
     let (minutes, rest) = optional(rest)?;
-    let is_whole = rest.is_empty() && minutes < 60;
-    is_whole.then(|| UtcOffset::from_whole_seconds(sign * (hours * 3600 + minutes * 60)).ok()).flatten()
+    let is_complete = rest.is_empty() && minutes < 60;
+    is_complete.then(|| UtcOffset::from_whole_seconds(sign * (hours * 3600 + minutes * 60)).ok()).flatten()
 }
 
 #[cfg(test)]
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_date_is_none() {
+    fn invalid_dates_are_none() {
         for text in
             ["", "2031", "20311303040506Z", "20310203040506", "20310203040506+1", "20310203040506Zx", "é0310203"]
         {

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_type_of_string_does_not_matter() {
+    fn the_string_type_does_not_matter() {
         let utf8 = name(0x0c, "Gerät 7".as_bytes());
         let units: Vec<u8> = "Gerät 7".encode_utf16().flat_map(u16::to_be_bytes).collect();
         let chars: Vec<u8> = "Gerät 7".chars().flat_map(|c| u32::from(c).to_be_bytes()).collect();
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn ascii_is_folded_as_other_text_is() {
+    fn ascii_is_folded_like_other_text() {
         for text in ["", " ", "a", " A  b ", "\tA\r\n B\x0b", "Plant CA 7", "a\x1cb"] {
             let mut key = Vec::new();
             push_folded_ascii(&mut key, text.as_bytes());
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_cannot_be_read_stand_for_themselves() {
+    fn unreadable_names_are_compared_byte_for_byte() {
         let odd = name(0x1e, b"\xd8\x00");
         assert_eq!((printable(&odd).as_str(), common_names(&odd)), ("CN=d800", vec![]));
         let none = [0x30, 0x02, 0x05, 0x00];

@@ -55,7 +55,7 @@ pub enum PartFault {
 
 /// The parts of a certificate, which borrow its bytes.
 pub(super) struct ParsedParts<'a> {
-    pub(super) whole: &'a [u8],
+    pub(super) der: &'a [u8],
     pub(super) signed: &'a [u8],
     /// The version, counted from 1.
     pub(super) version: u32,
@@ -74,14 +74,14 @@ pub(super) struct ParsedParts<'a> {
 
 /// Reads the certificate at the start of `bytes`, and returns what follows it.
 pub(super) fn parse(bytes: &[u8]) -> Result<(ParsedParts<'_>, &[u8]), CertificateError> {
-    let (whole, after) = match element(bytes) {
-        Ok((whole, after)) if whole.tag == tag::SEQUENCE => (whole, after),
+    let (certificate, after) = match element(bytes) {
+        Ok((certificate, after)) if certificate.tag == tag::SEQUENCE => (certificate, after),
         Err(DerError::CutOff { expected, found }) if bytes.first() == Some(&tag::SEQUENCE) => {
             return Err(CertificateError::CutOff { expected, found });
         }
         _ => return Err(CertificateError::NotDer),
     };
-    let mut reader = DerReader(whole.content);
+    let mut reader = DerReader(certificate.content);
     let signed = reader.sequence(CertificatePart::Signed)?;
     let outer_algorithm = reader.sequence(CertificatePart::SignatureAlgorithm)?;
     let signature = signature(reader.of_type(CertificatePart::Signature, tag::BIT_STRING)?)?;
@@ -98,7 +98,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(ParsedParts<'_>, &[u8]), Certificat
     let key = key(reader.sequence(CertificatePart::PublicKey)?)?;
     let extensions = extensions(&mut reader)?;
     let parts = ParsedParts {
-        whole: whole.raw,
+        der: certificate.raw,
         signed: signed.raw,
         version,
         serial: serial.content,

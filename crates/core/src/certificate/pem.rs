@@ -24,7 +24,7 @@ use marker::{DASHES, Marker, markers};
 
 pub use key_mark::holds_private_key;
 pub use marker::BlockKind;
-pub use private_key::{blank_private_keys, hides_private_key, hides_private_key_beside};
+pub use private_key::{blank_private_keys, hides_private_key, hides_private_key_outside_certificates};
 
 /// The label of a certificate.
 pub const CERTIFICATE: &str = "CERTIFICATE";
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn line_ends_bom_indentation_and_text_around_are_tolerated() {
+    fn line_ends_boms_indentation_and_surrounding_text_are_tolerated() {
         for text in [
             BLOCK.to_owned(),
             BLOCK.replace('\n', "\r\n"),
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_come_in_order_with_their_labels_but_for_what_is_known_to_be_something_else() {
+    fn blocks_keep_their_order_and_known_other_kinds_are_skipped() {
         let of = |label: &str| BLOCK.replace("CERTIFICATE", label);
         let text = format!("{BLOCK}{}{}{BLOCK}{}", of("X509 CRL"), of("EC PARAMETERS"), of("LINE DATA"));
         let labels: Vec<_> = blocks(&text).map(|block| (block.label, block.kind)).collect();
@@ -304,14 +304,14 @@ mod tests {
     }
 
     #[test]
-    fn a_block_knows_its_text_and_its_place() {
+    fn a_block_has_its_text_and_start() {
         let text = format!("before\n{BLOCK}{}", &BLOCK[..30]);
         let found: Vec<_> = blocks(&text).map(|block| (block.start, block.text)).collect();
         assert_eq!(found, [(7, BLOCK.trim_end()), (7 + BLOCK.len(), &BLOCK[..30])]);
     }
 
     #[test]
-    fn damaged_bodies_say_how() {
+    fn damaged_bodies_give_precise_errors() {
         assert_eq!(first(&BLOCK.replace("QUJD", "QU*D")), Err(PemError::NotBase64('*')));
         assert_eq!(first(&BLOCK.replace('\n', "\\n")), Err(PemError::NotBase64('\\')));
         assert_eq!(first(&BLOCK.replace("QUJD", "QUJDR")), Err(PemError::WrongLength));
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_markers_are_found_and_said() {
+    fn damaged_markers_are_found_and_reported() {
         let begin = |begin: &str| BLOCK.replace("-----BEGIN CERTIFICATE-----", begin);
         let end = |end: &str| BLOCK.replace("-----END CERTIFICATE-----", end);
         for text in [
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn two_markers_on_one_line_are_two() {
+    fn two_markers_on_one_line_are_both_found() {
         for between in ["----------", "-----", "-----\u{a0}-----", "--"] {
             let text = format!("{BLOCK}{BLOCK}").replace("-----\n-----BEGIN", &format!("{between}BEGIN"));
             let decoded: Vec<_> = blocks(&text).map(|block| block.decode()).collect();
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_marker_is_said_and_hides_nothing() {
+    fn a_missing_marker_is_reported_and_hides_no_block() {
         let body = "MIIB".repeat(30);
         let der = Ok(BASE64.decode(&body).unwrap());
         let abc = Ok(b"ABC".to_vec());
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_only_looks_like_a_marker_is_passed_over() {
+    fn text_that_only_looks_like_a_marker_is_ignored() {
         for text in [
             "",
             "-----BEGIN ",
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_key_is_a_block_whichever_of_its_markers_says_so() {
+    fn either_marker_alone_identifies_a_private_key() {
         for text in [
             "-----BEGIN EC PRIVATE KEY-----\nQUJD\n-----END EC PRIVATE KEY-----",
             "-----BEGIN CERTIFICATE-----\nQUJD\n-----END PRIVATE KEY-----",

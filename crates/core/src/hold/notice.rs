@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_name_is_made_harmless_and_cut() {
+    fn a_hostile_name_is_sanitised_and_truncated() {
         let name = format!("CN=\u{1b}[2J\nerror: none\u{202e}{}", "x".repeat(10_000));
         let (title, _) = notice("issuer:default:ab12", Some(&name));
         assert!(title.starts_with("CA \"CN=\u{fffd}[2J\u{fffd}error: none\u{fffd}xxx"), "{title}");

@@ -156,8 +156,9 @@ impl Request {
 
     /// The certificate to register, found in its text in the same way as the precheck finds it.
     pub fn certificate(&self) -> Option<Certificate> {
-        let meant = if self.operation().is_of_ca() { chain::end(self.pem()) } else { chain::device(self.pem()) };
-        meant.ok().map(|meant| meant.certificate)
+        let picked =
+            if self.operation().is_of_ca() { chain::find_end(self.pem()) } else { chain::find_device(self.pem()) };
+        picked.ok().map(|picked| picked.certificate)
     }
 
     /// Returns whether the request has a verification certificate, which proves possession of a CA's key.
@@ -170,7 +171,7 @@ impl Request {
         let status = match self {
             Self::RegisterCertificate(request) => request.sent_status(),
             Self::RegisterCertificateWithoutCa(request) => request.status,
-            Self::RegisterCaCertificate(request) => Some(of_activity(request.set_as_active)),
+            Self::RegisterCaCertificate(request) => Some(status_for(request.set_as_active)),
         };
         status.unwrap_or(CertificateStatus::Inactive)
     }
@@ -179,11 +180,11 @@ impl Request {
 impl RegisterCertificate {
     /// The status to send: what the job asks for, in the newer or the older way.
     pub fn sent_status(&self) -> Option<CertificateStatus> {
-        self.status.or_else(|| self.set_as_active.map(of_activity))
+        self.status.or_else(|| self.set_as_active.map(status_for))
     }
 }
 
-fn of_activity(is_active: bool) -> CertificateStatus {
+fn status_for(is_active: bool) -> CertificateStatus {
     if is_active { CertificateStatus::Active } else { CertificateStatus::Inactive }
 }
 

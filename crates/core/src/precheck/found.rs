@@ -1,6 +1,6 @@
 //! The certificate of a PEM field, found in its text.
 
-use crate::certificate::chain::{self, Ambiguity, Meant};
+use crate::certificate::chain::{self, Ambiguity, PickedCertificate};
 use crate::certificate::input::Oddity;
 use crate::certificate::{Certificate, CertificateError, CertificateId, InputKind, Key};
 
@@ -24,9 +24,9 @@ impl FoundCertificate {
     /// Finds the certificate of a field: the device among its CAs, or the end of a chain.
     pub(super) fn read(field: Field, text: &str) -> Result<Self, NotFound> {
         refuse_too_long(field, text)?;
-        let meant = if field == Field::CertificatePem { chain::device(text) } else { chain::end(text) };
-        let Meant { certificate, oddity, n_others } =
-            meant.map_err(|ambiguity| NotFound::of(field, ambiguity, text))?;
+        let picked = if field == Field::CertificatePem { chain::find_device(text) } else { chain::find_end(text) };
+        let PickedCertificate { certificate, oddity, n_others } =
+            picked.map_err(|ambiguity| NotFound::of(field, ambiguity, text))?;
         refuse_canonical_too_long(field, &certificate)?;
         Ok(Self { certificate, field, oddity, n_others })
     }

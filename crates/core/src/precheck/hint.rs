@@ -18,7 +18,7 @@ impl Rejection {
             Self::NotACertificate { has_escaped_line_ends: true, .. } => {
                 "the line ends are written as a backslash and an n; send real line ends"
             }
-            Self::NotACertificate { cause: CertificateError::Is(kind), .. } => of_kind(*kind),
+            Self::NotACertificate { cause: CertificateError::Is(kind), .. } => hint_for(*kind),
             Self::NotACertificate { cause: CertificateError::Pem(_), .. } => {
                 "copy the certificate again from where it was issued: its text is damaged"
             }
@@ -54,7 +54,7 @@ impl Rejection {
 }
 
 /// How to get a certificate from what was sent in its place.
-fn of_kind(kind: InputKind) -> &'static str {
+fn hint_for(kind: InputKind) -> &'static str {
     match kind {
         InputKind::Pkcs7 => {
             "`openssl pkcs7 -print_certs -in FILE` writes the certificates in it as PEM; add -inform der for DER"

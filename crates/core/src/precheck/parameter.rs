@@ -37,14 +37,14 @@ const RESERVED: &str = "aws:";
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ParameterError {
     /// A text is too short or too long.
-    #[error("{field} has {found} characters, AWS accepts {} to {}", .taken.0, .taken.1)]
+    #[error("{field} has {found} characters, AWS accepts {} to {}", .accepted.0, .accepted.1)]
     Length {
         /// The field.
         field: Field,
         /// Its length in characters.
         found: usize,
         /// The minimum and maximum length.
-        taken: (usize, usize),
+        accepted: (usize, usize),
     },
     /// A template's name has a character that AWS does not accept.
     #[error("{} has the character `{}`, AWS accepts only A-Za-z0-9_-", Field::TemplateName, .found.escape_default())]
@@ -103,9 +103,13 @@ pub(super) fn judge(request: &RegisterCaCertificate) -> Result<Vec<Warning>, Par
 }
 
 /// Refuses a text that is shorter than the minimum or longer than the maximum.
-pub(super) fn refuse_length(field: Field, text: &str, taken: (usize, usize)) -> Result<(), ParameterError> {
+pub(super) fn refuse_length(field: Field, text: &str, accepted: (usize, usize)) -> Result<(), ParameterError> {
     let found = text.chars().count();
-    if (taken.0..=taken.1).contains(&found) { Ok(()) } else { Err(ParameterError::Length { field, found, taken }) }
+    if (accepted.0..=accepted.1).contains(&found) {
+        Ok(())
+    } else {
+        Err(ParameterError::Length { field, found, accepted })
+    }
 }
 
 fn refuse_config(config: &RegistrationConfig) -> Result<(), ParameterError> {

@@ -58,7 +58,7 @@ pub enum Rejection {
         /// How many bytes.
         bytes: usize,
     },
-    /// There are several certificates, and not exactly one that is meant among its CAs.
+    /// There are several certificates, and it is unclear which one to register.
     #[error("{found} certificates were sent as {field}, expected exactly one {} with its CAs", subject_of(*.field))]
     SeveralCertificates {
         /// The field.

@@ -33,11 +33,11 @@ pub struct Faults {
 
 #[derive(Default)]
 struct FaultState {
-    set: Vec<Set>,
+    entries: Vec<FaultEntry>,
     n_set: u64,
 }
 
-struct Set {
+struct FaultEntry {
     id: FaultId,
     fault: Fault,
     until: Option<Instant>,
@@ -66,36 +66,38 @@ impl Faults {
         inner.n_set += 1;
         let id = FaultId(inner.n_set);
         let until = fault.seconds.map(|seconds| now + Duration::from_secs_f64(seconds));
-        inner.set.push(Set { id, until, random: fastrand::Rng::with_seed(fault.seed), strikes: 0, fault });
+        inner.entries.push(FaultEntry { id, until, random: fastrand::Rng::with_seed(fault.seed), strikes: 0, fault });
         Ok(id)
     }
 
     /// Clears one fault; returns false if it does not exist.
     pub fn clear(&self, id: FaultId) -> bool {
         let inner = &mut *self.inner();
-        let before = inner.set.len();
-        inner.set.retain(|set| set.id != id);
-        inner.set.len() < before
+        let before = inner.entries.len();
+        inner.entries.retain(|entry| entry.id != id);
+        inner.entries.len() < before
     }
 
     /// Clears every fault.
     pub fn clear_all(&self) {
-        self.inner().set.clear();
+        self.inner().entries.clear();
     }
 
     /// Returns the faults that have not been cleared, used up or not, oldest first.
     pub fn list(&self) -> Vec<ActiveFault> {
         let inner = self.inner();
-        let set = inner.set.iter();
-        set.map(|set| ActiveFault { id: set.id, fault: set.fault.clone(), strikes: set.strikes }).collect()
+        let entries = inner.entries.iter();
+        let active =
+            |entry: &FaultEntry| ActiveFault { id: entry.id, fault: entry.fault.clone(), strikes: entry.strikes };
+        entries.map(active).collect()
     }
 
     /// Returns what strikes a call that arrived at `now`. If several faults replace the answer, the one set first wins.
     pub(crate) fn draw(&self, operation: ApiOperation, now: Instant) -> Strike {
         let mut strike = Strike::default();
-        for set in &mut self.inner().set {
-            if set.fault.operation == operation && set.strikes(now) {
-                strike.add(&set.fault.effect, operation, &mut set.random);
+        for entry in &mut self.inner().entries {
+            if entry.fault.operation == operation && entry.strike(now) {
+                strike.add(&entry.fault.effect, operation, &mut entry.random);
             }
         }
         strike
@@ -106,9 +108,9 @@ impl Faults {
     }
 }
 
-impl Set {
+impl FaultEntry {
     /// Decides whether this call is struck, and counts it if so.
-    fn strikes(&mut self, now: Instant) -> bool {
+    fn strike(&mut self, now: Instant) -> bool {
         let is_used_up = self.fault.calls.is_some_and(|calls| self.strikes >= calls);
         let is_over = self.until.is_some_and(|until| now >= until);
         if is_used_up || is_over || self.fault.probability.is_some_and(|share| self.random.f64() >= share) {
@@ -141,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_for_a_time_ends_with_it() {
+    fn a_fault_with_a_duration_ends_on_time() {
         let (faults, now) = (Faults::default(), Instant::now());
         faults.set_at(Fault::new(OPERATION, Effect::Throttle).during(Duration::from_secs(2)), now).unwrap();
         assert_eq!(struck(&faults, 5, now + Duration::from_millis(1_999)), 5);
@@ -149,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_for_a_share_strikes_the_same_calls_for_the_same_seed() {
+    fn the_same_seed_strikes_the_same_share_of_calls() {
         let now = Instant::now();
         let pattern = |seed| {
             let faults = Faults::default();
@@ -175,7 +177,7 @@ mod tests {
         }
         let strike = faults.draw(OPERATION, now);
         assert!((210..=220).contains(&strike.latency.as_millis()), "{:?}", strike.latency);
-        assert!(matches!(strike.ending, Some(Ending::Reset)) && !strike.prevents);
+        assert!(matches!(strike.ending, Some(Ending::Reset)) && !strike.prevents_execution);
     }
 
     #[test]

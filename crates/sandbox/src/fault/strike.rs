@@ -16,7 +16,7 @@ pub(crate) struct Strike {
     /// What replaces the answer.
     pub(crate) ending: Option<Ending>,
     /// Whether the operation is prevented from running.
-    pub(crate) prevents: bool,
+    pub(crate) prevents_execution: bool,
     /// The entries of a batch that fail.
     failing: Option<FailingEntries>,
     /// The entries of a batch that the answer omits.
@@ -86,21 +86,21 @@ impl Ending {
 impl Strike {
     /// Refuses a call before any fault applies.
     pub(crate) fn refusal(error: AwsError) -> Self {
-        Self { ending: Some(Ending::Answer(Err(error))), prevents: true, ..Self::default() }
+        Self { ending: Some(Ending::Answer(Err(error))), prevents_execution: true, ..Self::default() }
     }
 
-    /// Returns the error of the batch entry at index `place`, if a fault makes it fail.
-    pub(crate) fn failure_of_entry(&self, place: usize) -> Option<AwsError> {
-        self.failing.as_ref().filter(|failing| place < failing.n).map(|failing| failing.error.clone())
+    /// Returns the error of the batch entry at `index`, if a fault makes it fail.
+    pub(crate) fn failure_of_entry(&self, index: usize) -> Option<AwsError> {
+        self.failing.as_ref().filter(|failing| index < failing.n).map(|failing| failing.error.clone())
     }
 
-    /// Returns whether the omitted batch entry at index `place` is executed; `None` if it is not omitted.
-    pub(crate) fn omits_entry(&self, place: usize) -> Option<bool> {
-        self.omitted.filter(|omitted| place < omitted.n).map(|omitted| omitted.executed)
+    /// Returns whether the omitted batch entry at `index` is executed; `None` if it is not omitted.
+    pub(crate) fn omits_entry(&self, index: usize) -> Option<bool> {
+        self.omitted.filter(|omitted| index < omitted.n).map(|omitted| omitted.executed)
     }
 
-    /// Corrupts the body of a message if a fault says so.
-    pub(crate) fn on_its_way<'a>(&self, body: Cow<'a, str>) -> Cow<'a, str> {
+    /// Returns the body of a message after its transit: corrupted if a fault says so.
+    pub(crate) fn body_in_transit<'a>(&self, body: Cow<'a, str>) -> Cow<'a, str> {
         if self.corrupts_bodies { format!("{body}~").into() } else { body }
     }
 
@@ -139,7 +139,7 @@ impl Strike {
     fn end(&mut self, ending: Ending, executed: bool) {
         if self.ending.is_none() {
             self.ending = Some(ending);
-            self.prevents = !executed;
+            self.prevents_execution = !executed;
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::OffsetDateTime;
 
 use super::registration_config::ProvisioningConfig;
-use super::rows::{Kept, RowRange, Rows};
+use super::rows::{NotRemoved, RowRange, Rows};
 use muster_core::certificate::{Certificate, CertificateId, Issuer};
 use muster_core::job::CertificateMode;
 
@@ -46,9 +46,9 @@ pub(super) struct CaState {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Refusal {
     /// It is already registered.
-    AlreadyThere,
+    AlreadyRegistered,
     /// Ten other CAs have the same subject.
-    TooManyOfOneName,
+    TooManyOfOneSubject,
 }
 
 /// The CAs by id, by subject, and in order of registration.
@@ -103,11 +103,11 @@ impl Authorities {
         let id = authority.registered.id;
         let inner = &mut *self.inner();
         if inner.rows.get(id).is_some() {
-            return Err(Refusal::AlreadyThere);
+            return Err(Refusal::AlreadyRegistered);
         }
         let namesakes = inner.by_subject.entry(authority.issuer.certificate().subject_der().into()).or_default();
         if namesakes.len() >= SAME_SUBJECT_MAX {
-            return Err(Refusal::TooManyOfOneName);
+            return Err(Refusal::TooManyOfOneSubject);
         }
         namesakes.push(id);
         inner.rows.insert(id, Arc::new(authority));
@@ -136,7 +136,7 @@ impl Authorities {
     }
 
     /// Deletes a CA unless it is active.
-    pub(super) fn remove(&self, id: CertificateId) -> Result<(), Kept> {
+    pub(super) fn remove(&self, id: CertificateId) -> Result<(), NotRemoved> {
         let inner = &mut *self.inner();
         let removed = inner.rows.remove(id, |authority| authority.registered.is_active)?;
         let subject = removed.issuer.certificate().subject_der();

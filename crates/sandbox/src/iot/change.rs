@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::authorities::RegisteredAuthority;
 use super::error::{invalid, no_certificate, wrong_state};
 use super::registration_config::ProvisioningConfig;
-use super::rows::Kept;
+use super::rows::NotRemoved;
 use super::{Iot, request, rules};
 use crate::answer::{AwsError, Reply};
 use muster_core::certificate::CertificateId;
@@ -63,7 +63,7 @@ impl Iot {
     /// Deletes a certificate. Ignores `forceDelete`: it concerns policies, which the sandbox does not have.
     pub(super) fn delete_certificate(&self, head: &Parts) -> Reply {
         let id = request::id(head)?;
-        self.registry.remove(id).map_err(|kept| not_deleted(id, kept))?;
+        self.registry.remove(id).map_err(|reason| not_deleted(id, reason))?;
         Ok(String::new())
     }
 
@@ -81,7 +81,7 @@ impl Iot {
 
     pub(super) fn delete_ca_certificate(&self, head: &Parts) -> Reply {
         let id = request::id(head)?;
-        self.authorities.remove(id).map_err(|kept| not_deleted(id, kept))?;
+        self.authorities.remove(id).map_err(|reason| not_deleted(id, reason))?;
         Ok(String::new())
     }
 }
@@ -102,10 +102,10 @@ fn apply(statuses: NewStatuses, provisioning: Provisioning, ca: &mut RegisteredA
     }
 }
 
-fn not_deleted(id: CertificateId, kept: Kept) -> AwsError {
-    match kept {
-        Kept::NotThere => no_certificate(id),
-        Kept::Active => {
+fn not_deleted(id: CertificateId, reason: NotRemoved) -> AwsError {
+    match reason {
+        NotRemoved::Missing => no_certificate(id),
+        NotRemoved::Active => {
             wrong_state(format!("The certificate {id} is ACTIVE and must be deactivated before it is deleted"))
         }
     }

@@ -62,8 +62,8 @@ impl Iot {
         let id = authority.registered.id;
         match self.authorities.register(authority) {
             Ok(()) => Ok(self.registered("cacert", id, strike)),
-            Err(Refusal::AlreadyThere) => Err(self.already_exists("cacert", id)),
-            Err(Refusal::TooManyOfOneName) => {
+            Err(Refusal::AlreadyRegistered) => Err(self.already_exists("cacert", id)),
+            Err(Refusal::TooManyOfOneSubject) => {
                 Err(too_many("The number of CA certificates with this subject exceeds the limit of 10"))
             }
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::rows::{Kept, RowRange, Rows};
+use super::rows::{NotRemoved, RowRange, Rows};
 use muster_core::certificate::{CertificateId, pem};
 use muster_core::job::CertificateMode;
 use muster_core::job::CertificateStatus;
@@ -96,7 +96,7 @@ impl Registry {
     }
 
     /// Deletes a certificate unless it is active.
-    pub(super) fn remove(&self, id: CertificateId) -> Result<(), Kept> {
+    pub(super) fn remove(&self, id: CertificateId) -> Result<(), NotRemoved> {
         self.rows().remove(id, RegistryEntry::is_active).map(drop)
     }
 

@@ -27,9 +27,9 @@ pub(super) struct RowRange {
 
 /// Why a row was not removed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Kept {
+pub(super) enum NotRemoved {
     /// No row has this id.
-    NotThere,
+    Missing,
     /// The resource is active.
     Active,
 }
@@ -54,11 +54,11 @@ impl<T> Rows<T> {
     }
 
     /// Removes a row unless it is active.
-    pub(super) fn remove(&mut self, id: CertificateId, is_active: impl Fn(&T) -> bool) -> Result<T, Kept> {
-        if is_active(self.get(id).ok_or(Kept::NotThere)?) {
-            return Err(Kept::Active);
+    pub(super) fn remove(&mut self, id: CertificateId, is_active: impl Fn(&T) -> bool) -> Result<T, NotRemoved> {
+        if is_active(self.get(id).ok_or(NotRemoved::Missing)?) {
+            return Err(NotRemoved::Active);
         }
-        self.numbers.remove(&id).and_then(|number| self.by_number.remove(&number)).ok_or(Kept::NotThere)
+        self.numbers.remove(&id).and_then(|number| self.by_number.remove(&number)).ok_or(NotRemoved::Missing)
     }
 
     /// Returns one page of the wanted rows, and the marker of the next page, if there is one.
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_there_once_and_keeps_its_place() {
+    fn a_row_is_inserted_once_and_keeps_its_position() {
         let mut rows = rows(&[3, 1, 2]);
         assert!(!rows.insert(id(1), 9));
         assert_eq!((rows.get(id(1)), rows.len()), (Some(&1), 3));
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn deletes_between_pages_make_no_row_come_twice_or_be_skipped() {
+    fn deletes_between_pages_neither_repeat_nor_skip_rows() {
         for (is_ascending, first, second) in [(true, [0, 1], [2, 4]), (false, [5, 4], [2, 1])] {
             let mut rows = rows(&[0, 1, 2, 3, 4, 5]);
             let (seen, next) = page(&rows, is_ascending, None);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_page_that_others_follow_names_what_comes_next() {
+    fn only_a_page_with_a_successor_has_a_marker() {
         let rows = rows(&[0, 1, 2, 3]);
         let (_, next) = page(&rows, true, None);
         assert_eq!(page(&rows, true, next), (vec![2, 3], None));
@@ -149,10 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_active_is_not_removed() {
+    fn active_rows_are_not_removed() {
         let mut rows = rows(&[1]);
-        assert_eq!(rows.remove(id(1), |_| true), Err(Kept::Active));
+        assert_eq!(rows.remove(id(1), |_| true), Err(NotRemoved::Active));
         assert_eq!(rows.remove(id(1), |_| false), Ok(1));
-        assert_eq!(rows.remove(id(1), |_| false), Err(Kept::NotThere));
+        assert_eq!(rows.remove(id(1), |_| false), Err(NotRemoved::Missing));
     }
 }

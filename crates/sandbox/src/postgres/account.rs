@@ -38,7 +38,7 @@ impl OsUser {
     }
 
     /// Returns whether this process is root and Postgres runs under another account.
-    pub(super) fn is_dropped_to(self) -> bool {
+    pub(super) fn is_other(self) -> bool {
         self != Self::Own
     }
 

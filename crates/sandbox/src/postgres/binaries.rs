@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_looked_at_in_the_documented_order() {
+    fn places_are_searched_in_the_documented_order() {
         let root = tempfile::tempdir().unwrap();
         let at = |place: &str| root.path().canonicalize().unwrap().join(place);
         let mut places = places(root.path());
@@ -200,18 +200,18 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_release_that_runs_is_taken() {
+    fn the_newest_release_that_runs_is_used() {
         let root = tempfile::tempdir().unwrap();
         for release in ["9.6", "14", "17", "18"] {
             pretend_release(&root.path().join("usr/lib/postgresql").join(release).join("bin"), release);
         }
         fs::remove_file(root.path().join("usr/lib/postgresql/18/bin/postgres")).unwrap();
-        let taken = found(&places(root.path())).unwrap();
-        assert!(taken.ends_with("usr/lib/postgresql/17/bin"), "{}", taken.display());
+        let used = found(&places(root.path())).unwrap();
+        assert!(used.ends_with("usr/lib/postgresql/17/bin"), "{}", used.display());
     }
 
     #[test]
-    fn a_folder_that_is_no_use_says_why() {
+    fn an_unusable_folder_says_why() {
         let root = tempfile::tempdir().unwrap();
         let why = |release: &str| {
             pretend_release(root.path(), release);

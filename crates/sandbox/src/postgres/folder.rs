@@ -23,7 +23,7 @@ const TAIL_BYTES: u64 = 2_000;
 
 /// Finds the cache folder, creating it if missing.
 pub(super) fn cache(account: OsUser) -> Result<PathBuf, Error> {
-    let cache = if account.is_dropped_to() {
+    let cache = if account.is_other() {
         PathBuf::from(ROOT_CACHE)
     } else {
         let xdg = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());

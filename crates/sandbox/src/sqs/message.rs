@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_receipt_survives_its_handle() {
+    fn a_receipt_survives_a_round_trip_through_its_handle() {
         let receipt = Receipt { queue: 7, number: 1 << 40, receives: 3 };
         assert_eq!(Receipt::read(&receipt.handle()), Some(receipt));
         assert_eq!(Receipt::read("AQEB"), None);

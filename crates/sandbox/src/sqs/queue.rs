@@ -1,6 +1,6 @@
 //! A queue: waiting, in-flight and delayed messages, and exact counts of everything that happened.
 //!
-//! Time is an argument, so nothing here sleeps. Every message is in exactly one place: waiting in [`Turns`], or hidden
+//! Time is an argument, so nothing here sleeps. Every message is in exactly one state: waiting in [`Turns`], or hidden
 //! until an instant. Only the counts scan all messages, so a queue of any length answers at once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -22,7 +22,7 @@ const IN_FLIGHT_MAX: usize = 120_000;
 /// How long a message can stay hidden after it was received: 12 hours.
 const VISIBILITY_MAX: Duration = Duration::from_hours(12);
 
-/// Where a message is.
+/// The state of a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum MessageState {
     Waiting,
@@ -32,7 +32,7 @@ enum MessageState {
 
 struct QueueSlot {
     message: QueuedMessage,
-    place: MessageState,
+    state: MessageState,
 }
 
 /// A queue.
@@ -113,7 +113,7 @@ impl SandboxQueue {
         message.batch = self.batch_name(&message.batch);
         self.by_age.insert((message.sent_ms, number));
         self.tally(&message.batch).sent += 1;
-        let place = if delay.is_zero() {
+        let state = if delay.is_zero() {
             self.turns.wait(&message.content.group, number);
             self.arrival.notify_waiters();
             MessageState::Waiting
@@ -123,7 +123,7 @@ impl SandboxQueue {
             self.delayed += 1;
             MessageState::Delayed { until }
         };
-        self.slots.insert(number, QueueSlot { message, place });
+        self.slots.insert(number, QueueSlot { message, state });
     }
 
     /// Receives at most `max` messages and hides them for `visibility`.
@@ -132,8 +132,8 @@ impl SandboxQueue {
         let mut received = Received { delivered: self.repeat_echoes(max, visibility, now), dead: Vec::new() };
         while received.delivered.len() < max && self.in_flight < IN_FLIGHT_MAX {
             let Some(number) = self.turns.next() else { break };
-            if self.is_worn_out(number) {
-                received.dead.push(self.bury(number));
+            if self.has_used_up_receives(number) {
+                received.dead.push(self.take_dead_letter(number));
             } else {
                 self.deliver(number, visibility, now);
                 received.delivered.push(number);
@@ -188,15 +188,15 @@ impl SandboxQueue {
         if !self.is_current(receipt) {
             return Err(VisibilityRefusal::Stale);
         }
-        let slot = self.slots.get_mut(&receipt.number).expect("a current receipt is of a message in the queue");
-        let MessageState::InFlight { until, since } = slot.place else {
+        let slot = self.slots.get_mut(&receipt.number).expect("a current receipt belongs to a message in the queue");
+        let MessageState::InFlight { until, since } = slot.state else {
             return Err(VisibilityRefusal::NotInFlight);
         };
         if now.at + timeout > since + VISIBILITY_MAX {
             return Err(VisibilityRefusal::TooLong);
         }
         let new = now.at + timeout;
-        slot.place = MessageState::InFlight { until: new, since };
+        slot.state = MessageState::InFlight { until: new, since };
         self.hidden.remove(&(until, receipt.number));
         self.hidden.insert((new, receipt.number));
         // A long poll may be sleeping until the old instant.
@@ -237,7 +237,7 @@ impl SandboxQueue {
             self.tallies.iter().map(|(batch, tally)| (batch.to_string(), *tally)).collect();
         for slot in self.slots.values() {
             let counts = batches.get_mut(&*slot.message.batch).expect("a batch has a tally from its first message on");
-            match slot.place {
+            match slot.state {
                 MessageState::Waiting => counts.visible += 1,
                 MessageState::Delayed { .. } => counts.delayed += 1,
                 MessageState::InFlight { .. } => counts.in_flight += 1,
@@ -248,14 +248,14 @@ impl SandboxQueue {
     }
 
     /// Returns whether a message has used up its receives, so that it must move to the dead-letter queue.
-    fn is_worn_out(&self, number: u64) -> bool {
+    fn has_used_up_receives(&self, number: u64) -> bool {
         let limit = self.settings.redrive.as_ref().map(|redrive| redrive.max_receive_count);
         limit.is_some_and(|limit| self.message(number).receives >= limit)
     }
 
-    /// Removes a message that has just got its turn from the queue for good.
-    fn bury(&mut self, number: u64) -> QueuedMessage {
-        let message = self.slots.remove(&number).expect("a turn is of a message in the queue").message;
+    /// Removes the message whose turn it is, because it has used up its receives.
+    fn take_dead_letter(&mut self, number: u64) -> QueuedMessage {
+        let message = self.slots.remove(&number).expect("only messages in the queue have a turn").message;
         self.by_age.remove(&(message.sent_ms, number));
         self.turns.land(&message.content.group);
         self.tally(&message.batch).dead_lettered += 1;
@@ -267,8 +267,8 @@ impl SandboxQueue {
         let mut repeated = Vec::new();
         while repeated.len() < max {
             let Some(number) = self.echoes.pop_front() else { break };
-            let place = self.slots.get(&number).map(|slot| slot.place);
-            if let Some(MessageState::InFlight { until, .. }) = place {
+            let state = self.slots.get(&number).map(|slot| slot.state);
+            if let Some(MessageState::InFlight { until, .. }) = state {
                 self.hidden.remove(&(until, number));
                 self.hide(number, visibility, now);
                 repeated.push(number);
@@ -277,7 +277,7 @@ impl SandboxQueue {
         repeated
     }
 
-    /// Delivers a message that has just got its turn.
+    /// Delivers the message whose turn it is.
     fn deliver(&mut self, number: u64, visibility: Duration, now: Instants) {
         self.in_flight += 1;
         self.hide(number, visibility, now);
@@ -289,7 +289,7 @@ impl SandboxQueue {
         slot.message.receives += 1;
         slot.message.first_received_ms.get_or_insert(now.unix_ms);
         let until = now.at + visibility;
-        slot.place = MessageState::InFlight { until, since: now.at };
+        slot.state = MessageState::InFlight { until, since: now.at };
         let batch = Arc::clone(&slot.message.batch);
         self.hidden.insert((until, number));
         self.tally(&batch).deliveries += 1;
@@ -297,9 +297,9 @@ impl SandboxQueue {
 
     /// Makes a hidden message wait again. The caller has already removed it from `hidden`.
     fn show(&mut self, number: u64) {
-        let slot = self.slots.get_mut(&number).expect("what is hidden is in the queue");
+        let slot = self.slots.get_mut(&number).expect("only messages in the queue are hidden");
         let group = &slot.message.content.group;
-        match slot.place {
+        match slot.state {
             MessageState::InFlight { .. } => {
                 self.in_flight -= 1;
                 self.turns.land(group);
@@ -308,14 +308,14 @@ impl SandboxQueue {
             MessageState::Waiting => {}
         }
         self.turns.wait(group, number);
-        slot.place = MessageState::Waiting;
+        slot.state = MessageState::Waiting;
         self.arrival.notify_waiters();
     }
 
     fn remove(&mut self, number: u64) -> QueuedMessage {
-        let QueueSlot { message, place } = self.slots.remove(&number).expect("only messages in the queue are removed");
+        let QueueSlot { message, state } = self.slots.remove(&number).expect("only messages in the queue are removed");
         self.by_age.remove(&(message.sent_ms, number));
-        match place {
+        match state {
             MessageState::Waiting => self.turns.withdraw(&message.content.group, number),
             MessageState::Delayed { until } => {
                 self.hidden.remove(&(until, number));

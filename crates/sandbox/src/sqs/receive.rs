@@ -75,18 +75,18 @@ struct ReceiveEntry {
 
 impl Sqs {
     pub(super) async fn receive(&self, body: &[u8], strike: &Strike) -> Reply {
-        let wish: ReceiveRequest = read::<ReceiveMessage>(body)?.try_into()?;
+        let request: ReceiveRequest = read::<ReceiveMessage>(body)?.try_into()?;
         let (arrival, deadline) = {
             let mut queues = self.queues();
-            let queue = queues.at(&wish.queue_url)?;
-            let wait = wish.wait.unwrap_or(Duration::from_secs(queue.settings.wait_s));
+            let queue = queues.at(&request.queue_url)?;
+            let wait = request.wait.unwrap_or(Duration::from_secs(queue.settings.wait_s));
             (Arc::clone(&queue.arrival), Instant::now() + wait)
         };
         loop {
             // Registered before checking, so that no arrival in between is missed.
             let mut arrived = pin!(arrival.notified());
             arrived.as_mut().enable();
-            let (messages, next_wake) = self.take(&wish, strike)?;
+            let (messages, next_wake) = self.take(&request, strike)?;
             if !messages.is_empty() || Instant::now() >= deadline {
                 return Ok(to_json(&Messages { messages }));
             }
@@ -98,12 +98,16 @@ impl Sqs {
     }
 
     /// Takes the available messages; also returns when the next hidden message becomes visible.
-    fn take(&self, wish: &ReceiveRequest, strike: &Strike) -> Result<(Vec<ReceiveEntry>, Option<Instant>), AwsError> {
+    fn take(
+        &self,
+        request: &ReceiveRequest,
+        strike: &Strike,
+    ) -> Result<(Vec<ReceiveEntry>, Option<Instant>), AwsError> {
         let queues = &mut *self.queues();
         let now = Instants::now();
-        let queue = queues.at(&wish.queue_url)?;
-        let visibility = wish.visibility.unwrap_or(Duration::from_secs(queue.settings.visibility_s));
-        let received = queue.receive(wish.n_max, visibility, now);
+        let queue = queues.at(&request.queue_url)?;
+        let visibility = request.visibility.unwrap_or(Duration::from_secs(queue.settings.visibility_s));
+        let received = queue.receive(request.n_max, visibility, now);
         if strike.twist == Some(Twist::DeliverTwice) {
             queue.echo(&received.delivered);
         }
@@ -111,16 +115,16 @@ impl Sqs {
         let deliveries: Vec<_> = received
             .delivered
             .iter()
-            .map(|&number| self.delivery(serial, queue.message(number), wish, strike))
+            .map(|&number| self.delivery(serial, queue.message(number), request, strike))
             .collect();
         let next_wake = queue.next_wake();
-        self.bury(queues, &wish.queue_url, received.dead, now);
+        self.move_to_dead_letter_queue(queues, &request.queue_url, received.dead, now);
         Ok((deliveries, next_wake))
     }
 
     /// Moves messages that used up their receives to the dead-letter queue; if it was deleted, they are lost, as with
     /// SQS.
-    fn bury(&self, queues: &mut Queues, queue_url: &str, dead: Vec<QueuedMessage>, now: Instants) {
+    fn move_to_dead_letter_queue(&self, queues: &mut Queues, queue_url: &str, dead: Vec<QueuedMessage>, now: Instants) {
         let Ok(source) = queues.at(queue_url) else { return };
         let Some(target) = source.settings.dead_letter_queue().map(str::to_owned) else { return };
         let Some(target) = queues.by_name.get_mut(&target) else { return };
@@ -131,18 +135,18 @@ impl Sqs {
         }
     }
 
-    fn delivery(&self, queue: u32, message: &QueuedMessage, wish: &ReceiveRequest, strike: &Strike) -> ReceiveEntry {
-        let attributes = message.content.attributes.as_deref().and_then(|all| wish.selected(all));
+    fn delivery(&self, queue: u32, message: &QueuedMessage, request: &ReceiveRequest, strike: &Strike) -> ReceiveEntry {
+        let attributes = message.content.attributes.as_deref().and_then(|all| request.selected(all));
         ReceiveEntry {
             message_id: self.message_id(message.number),
             receipt_handle: Receipt { queue, number: message.number, receives: message.receives }.handle(),
             body_md5: hex::encode(message.body_md5),
             body: if strike.corrupts_bodies {
-                strike.on_its_way(Cow::Borrowed(&message.content.body)).into()
+                strike.body_in_transit(Cow::Borrowed(&message.content.body)).into()
             } else {
                 Arc::clone(&message.content.body)
             },
-            attributes: system_attributes(message, &wish.system_attributes),
+            attributes: system_attributes(message, &request.system_attributes),
             attributes_md5: attributes.as_ref().map(attributes_md5),
             message_attributes: attributes,
         }
@@ -175,9 +179,9 @@ impl ReceiveRequest {
     /// Returns the message attributes that the receiver asked for: by name, by `prefix.*` or all.
     fn selected(&self, attributes: &MessageAttributes) -> Option<MessageAttributes> {
         let wanted = |name: &str| {
-            self.attributes.iter().any(|wish| match wish.strip_suffix(".*") {
+            self.attributes.iter().any(|pattern| match pattern.strip_suffix(".*") {
                 Some(prefix) => name.starts_with(prefix),
-                None => wish == "All" || wish == name,
+                None => pattern == "All" || pattern == name,
             })
         };
         let selected: MessageAttributes = attributes
@@ -204,7 +208,7 @@ fn system_attributes(message: &QueuedMessage, wanted: &[String]) -> BTreeMap<&'s
         ("AWSTraceHeader", message.content.trace.as_deref().map(str::to_owned)),
         ("DeadLetterQueueSourceArn", message.source_arn.as_deref().map(str::to_owned)),
     ];
-    let is_wanted = |name: &str| wanted.iter().any(|wish| wish == "All" || wish == name);
+    let is_wanted = |name: &str| wanted.iter().any(|requested| requested == "All" || requested == name);
     all.into_iter().filter(|(name, _)| is_wanted(name)).filter_map(|(name, value)| Some((name, value?))).collect()
 }
 

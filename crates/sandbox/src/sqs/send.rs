@@ -40,7 +40,7 @@ struct SendReceipt {
 impl Sqs {
     pub(super) fn send(&self, body: &[u8], strike: &Strike) -> Reply {
         let Addressed { queue_url } = read(body)?;
-        let outgoing = read::<SendEntry>(body)?.on_its_way(strike);
+        let outgoing = read::<SendEntry>(body)?.in_transit(strike);
         let sent = self.enqueue(&mut self.queues(), &queue_url, outgoing)?;
         Ok(to_json(&sent))
     }
@@ -54,7 +54,7 @@ impl Sqs {
         if size as u64 > MESSAGE_MAX {
             return Err(error::batch_too_long(size));
         }
-        let enqueue = |entry: SendEntry| self.enqueue(queues, &queue_url, entry.on_its_way(strike));
+        let enqueue = |entry: SendEntry| self.enqueue(queues, &queue_url, entry.in_transit(strike));
         Ok(to_json(&BatchAnswer::of(entries, strike, enqueue)))
     }
 
@@ -80,8 +80,8 @@ impl BatchEntry for SendEntry<'_> {
 }
 
 impl SendEntry<'_> {
-    fn on_its_way(self, strike: &Strike) -> Self {
-        Self { message_body: strike.on_its_way(self.message_body), ..self }
+    fn in_transit(self, strike: &Strike) -> Self {
+        Self { message_body: strike.body_in_transit(self.message_body), ..self }
     }
 
     fn check(&self, size_max: u64) -> Result<(), AwsError> {

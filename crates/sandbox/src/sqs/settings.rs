@@ -34,7 +34,7 @@ pub(super) struct RedrivePolicy {
 }
 
 /// Attributes that have no effect in the sandbox.
-const KEPT_ONLY: [&str; 5] =
+const STORED_ONLY: [&str; 5] =
     ["Policy", "RedriveAllowPolicy", "KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "SqsManagedSseEnabled"];
 
 /// Maximum size of a message, in bytes: 1 MiB.
@@ -78,10 +78,10 @@ impl QueueSettings {
             "ReceiveMessageWaitTimeSeconds" => self.wait_s = in_range(name, value, 0, 20)?,
             "MaximumMessageSize" => self.message_max = in_range(name, value, 1_024, MESSAGE_MAX)?,
             "RedrivePolicy" => self.redrive = redrive(name, value)?,
-            _ if KEPT_ONLY.contains(&name) => {}
+            _ if STORED_ONLY.contains(&name) => {}
             _ => return Err(unknown_attribute(name)),
         }
-        if name == "RedrivePolicy" || KEPT_ONLY.contains(&name) {
+        if name == "RedrivePolicy" || STORED_ONLY.contains(&name) {
             self.others.insert(name.to_owned(), value.to_owned());
         }
         Ok(())

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_withdrawn_message_is_not_served_and_an_empty_group_is_forgotten() {
+    fn withdrawn_messages_are_not_served_and_empty_groups_are_dropped() {
         let group: Arc<str> = "a".into();
         let mut turns = Turns::default();
         turns.wait(&group, 1);

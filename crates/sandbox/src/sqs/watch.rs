@@ -20,10 +20,10 @@ pub struct Deleting {
     pub body: Arc<str>,
 }
 
-type Looking = Pin<Box<dyn Future<Output = ()> + Send>>;
+type WatcherFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Inspects messages before they are deleted.
-type Watcher = Arc<dyn Fn(Vec<Deleting>) -> Looking + Send + Sync>;
+type Watcher = Arc<dyn Fn(Vec<Deleting>) -> WatcherFuture + Send + Sync>;
 
 /// The watcher of all deletes, if there is one.
 #[derive(Default)]

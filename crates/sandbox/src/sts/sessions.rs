@@ -28,7 +28,7 @@ pub(super) struct AccessKeys {
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum CredentialStanding {
     /// Issued for this session, which is still valid.
-    Good(Session),
+    Valid(Session),
     /// Issued, but the session has expired.
     Expired,
     /// Not issued by this sandbox.
@@ -37,9 +37,9 @@ pub(super) enum CredentialStanding {
 
 /// Every session, by its access key id.
 #[derive(Default)]
-pub(super) struct Sessions(Mutex<HashMap<String, GivenCredentials>>);
+pub(super) struct Sessions(Mutex<HashMap<String, IssuedCredentials>>);
 
-struct GivenCredentials {
+struct IssuedCredentials {
     session: Session,
     token: String,
     expires: Instant,
@@ -63,29 +63,29 @@ impl Sessions {
             secret_access_key: random(40),
             session_token: random(120),
         };
-        let given = GivenCredentials { session, token: keys.session_token.clone(), expires };
-        self.lock().insert(keys.access_key_id.clone(), given);
+        let issued = IssuedCredentials { session, token: keys.session_token.clone(), expires };
+        self.lock().insert(keys.access_key_id.clone(), issued);
         keys
     }
 
     /// Makes every session expire at `at` at the latest.
     pub(super) fn expire(&self, at: Instant) {
-        self.lock().values_mut().for_each(|given| given.expires = given.expires.min(at));
+        self.lock().values_mut().for_each(|issued| issued.expires = issued.expires.min(at));
     }
 
     /// Returns the validity of a request's credentials.
     pub(super) fn standing(&self, head: &Parts, now: Instant) -> CredentialStanding {
         let token = head.headers.get("x-amz-security-token").and_then(|token| token.to_str().ok());
         let sessions = self.lock();
-        let given = access_key_id(head).and_then(|id| sessions.get(id)).filter(|given| token == Some(&given.token));
-        match given {
+        let issued = access_key_id(head).and_then(|id| sessions.get(id)).filter(|issued| token == Some(&issued.token));
+        match issued {
             None => CredentialStanding::Unknown,
-            Some(given) if given.expires <= now => CredentialStanding::Expired,
-            Some(given) => CredentialStanding::Good(given.session.clone()),
+            Some(issued) if issued.expires <= now => CredentialStanding::Expired,
+            Some(issued) => CredentialStanding::Valid(issued.session.clone()),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, GivenCredentials>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, IssuedCredentials>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -115,19 +115,19 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_good_until_it_expires_and_only_with_its_own_token() {
+    fn a_session_is_valid_until_it_expires_with_its_own_token() {
         let (sessions, now) = (Sessions::default(), Instant::now());
         let session = Session { role: "muster".to_owned(), name: "me".to_owned() };
         let keys = sessions.begin(session.clone(), now + Duration::from_mins(15));
-        let good = request(&keys.access_key_id, &keys.session_token);
-        assert_eq!(sessions.standing(&good, now), CredentialStanding::Good(session.clone()));
-        assert_eq!(sessions.standing(&good, now + Duration::from_mins(15)), CredentialStanding::Expired);
+        let valid = request(&keys.access_key_id, &keys.session_token);
+        assert_eq!(sessions.standing(&valid, now), CredentialStanding::Valid(session.clone()));
+        assert_eq!(sessions.standing(&valid, now + Duration::from_mins(15)), CredentialStanding::Expired);
         assert_eq!(sessions.standing(&request(&keys.access_key_id, "other"), now), CredentialStanding::Unknown);
         assert_eq!(sessions.standing(&request("ASIAOTHER", &keys.session_token), now), CredentialStanding::Unknown);
         sessions.expire(now);
-        assert_eq!(sessions.standing(&good, now), CredentialStanding::Expired);
+        assert_eq!(sessions.standing(&valid, now), CredentialStanding::Expired);
         let later = sessions.begin(session.clone(), now + Duration::from_mins(15));
         let later = request(&later.access_key_id, &later.session_token);
-        assert_eq!(sessions.standing(&later, now), CredentialStanding::Good(session));
+        assert_eq!(sessions.standing(&later, now), CredentialStanding::Valid(session));
     }
 }

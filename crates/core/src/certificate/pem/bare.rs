@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_certificate_is_left_alone() {
+    fn text_that_is_not_a_certificate_is_ignored() {
         let hash = "0123456789abcdef".repeat(4);
         for text in [
             "subject=CN = device 7\nissuer=O = a very long name of a company that goes on and on, OU = and further still\n",

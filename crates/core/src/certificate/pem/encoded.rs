@@ -45,14 +45,14 @@ fn holds_encoded(text: &str, depth: usize) -> bool {
 /// text only if there may be a key in it.
 fn is_secret(decoded: &[u8]) -> bool {
     let mut may_show_key = false;
-    let mut at = after(&IS_PLAIN, decoded, 0);
+    let mut at = skip(&IS_PLAIN, decoded, 0);
     while at < decoded.len() {
         let rest = &decoded[at..];
         if begins_key(rest) {
             return true;
         }
         may_show_key = may_show_key || begins_text(rest);
-        at = after(&IS_PLAIN, decoded, at + 1);
+        at = skip(&IS_PLAIN, decoded, at + 1);
     }
     may_show_key && shows_private_key(&without_nuls(&String::from_utf8_lossy(decoded)))
 }
@@ -124,7 +124,7 @@ impl Encoding {
         let mut digits = Vec::with_capacity(run.len());
         let (run, mut at) = (run.as_bytes(), 0);
         while at < run.len() {
-            let end = after(is_digit, run, at);
+            let end = skip(is_digit, run, at);
             digits.extend_from_slice(&run[at..end]);
             at = end + self.gap(&run[end..]).unwrap_or(1);
             // In the escape of a slash, the second character is a digit.
@@ -142,13 +142,13 @@ impl Encoding {
         let (bytes, is_digit, is_no_digit) = (text.as_bytes(), self.digit_table(), self.other_table());
         let mut from = 0;
         std::iter::from_fn(move || {
-            from = after(is_no_digit, bytes, from);
+            from = skip(is_no_digit, bytes, from);
             if from == bytes.len() {
                 return None;
             }
             let start = from;
             loop {
-                from = after(is_digit, bytes, from);
+                from = skip(is_digit, bytes, from);
                 let Some(n) = self.gap(&bytes[from..]) else { break };
                 from += n;
             }
@@ -206,7 +206,7 @@ const fn table(members: &[u8], is_member: bool) -> [bool; 256] {
 }
 
 /// Skips the bytes that a table has. Nearly every byte passes through here, so it is a plain loop.
-fn after(table: &[bool; 256], bytes: &[u8], from: usize) -> usize {
+fn skip(table: &[bool; 256], bytes: &[u8], from: usize) -> usize {
     let mut at = from;
     while at < bytes.len() && table[bytes[at] as usize] {
         at += 1;
@@ -264,7 +264,7 @@ mod tests {
                         1a00a06082a8648ce3d030107a14403420004";
 
     #[test]
-    fn a_key_in_der_is_blanked_in_base64_and_in_hexadecimal_digits() {
+    fn a_der_key_is_blanked_in_base64_and_hexadecimal() {
         let der = hex::decode(SEC1).unwrap();
         let with_colons: Vec<_> = SEC1.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap()).collect();
         for encoded in [
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn other_base64_stays() {
+    fn other_base64_is_kept() {
         let certificate = "-----BEGIN CERTIFICATE-----\nTUlJQ0FUQ0NBYWVnQXdJQkFnSVVl\n-----END CERTIFICATE-----\n";
         let encoded = BASE64_STANDARD.encode(certificate);
         for text in ["", "=", "====", "a\\", certificate, &encoded, &format!("{encoded} {encoded}")] {
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_between_two_keys_stays() {
+    fn text_between_two_keys_is_kept() {
         let once = BASE64_STANDARD.encode(format!("{KEY}=="));
         assert!(once.ends_with('='), "the padding ends a run");
         assert_eq!(blank(&format!("{once},\"b\":1,{once}"), "*"), r#"*,"b":1,*"#);

@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 
 /// Returns the possible readings of a text: as it is and, if it has escapes, with the escapes undone.
 pub(super) fn forms(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
-    let undone = plain(percent_decoded(unescaped(text)));
+    let undone = plus_decoded(percent_decoded(unescaped(text)));
     let undone = matches!(undone, Cow::Owned(_)).then_some(undone);
     std::iter::once(Cow::Borrowed(text)).chain(undone)
 }
@@ -19,7 +19,7 @@ fn percent_decoded(text: Cow<'_, str>) -> Cow<'_, str> {
 }
 
 /// Replaces plus signs by spaces if the text looks form-encoded. In base64, a plus sign stands for itself.
-fn plain(text: Cow<'_, str>) -> Cow<'_, str> {
+fn plus_decoded(text: Cow<'_, str>) -> Cow<'_, str> {
     if text.contains("+PRIVATE") { text.replace('+', " ").into() } else { text }
 }
 
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_are_undone_and_the_text_itself_comes_first() {
+    fn the_text_comes_first_then_its_unescaped_form() {
         for (text, expected) in [
             ("a", &["a"][..]),
             (r"\u0041", &[r"\u0041", "A"]),

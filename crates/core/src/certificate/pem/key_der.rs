@@ -24,8 +24,8 @@ pub(super) fn begins_key(bytes: &[u8]) -> bool {
 }
 
 fn begins_der_key(bytes: &[u8]) -> bool {
-    let Some((whole, _)) = part(bytes).filter(|(whole, _)| whole.tag == tag::SEQUENCE) else { return false };
-    let Some((first, rest)) = part(whole.content) else { return false };
+    let Some((outer, _)) = part(bytes).filter(|(outer, _)| outer.tag == tag::SEQUENCE) else { return false };
+    let Some((first, rest)) = part(outer.content) else { return false };
     let Some((second, rest)) = part(rest) else { return false };
     let third = part(rest).map(|(third, _)| third);
     let third_tag = third.map(|third| third.tag);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn other_structures_are_no_keys() {
+    fn other_structures_are_not_keys() {
         for (name, other) in [
             ("a certificate of version 1 with serial number 0", "3081a0 020100 300a06082a8648ce3d040302 30123110"),
             ("a signing request", "3081a0 020100 30123110300e0603550403 3059"),

@@ -30,7 +30,7 @@ fn is_private_jwk(text: &str) -> bool {
 
 /// A marker of a private key: `-----BEGIN EC PRIVATE KEY-----`, dashes included.
 pub(super) struct KeyMark {
-    /// Where it begins, if it is a BEGIN marker. In front of any other marker is the key.
+    /// Where it begins, if it is a BEGIN marker. Any other marker has the key in front of it.
     pub(super) start: Option<usize>,
     pub(super) end: usize,
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: everything that a person would call a marker of a certificate or a private key is found, even with too
 //! few or different dashes, in lower case, or on the same line as the next. One scan goes from keyword to keyword and
-//! examines a bounded stretch around each.
+//! examines a bounded range around each.
 
 use std::borrow::Cow;
 
@@ -130,16 +130,16 @@ fn n_trail_dashes(text: &str) -> usize {
     if !rest.starts_with('-') || rest.strip_prefix(DASHES).is_some_and(is_before_marker) {
         return DASHES_MIN;
     }
-    let behind = rest.trim_start_matches('-');
-    if is_before_marker(behind) { DASHES_MIN } else { text.len() - behind.len() }
+    let after = rest.trim_start_matches('-');
+    if is_before_marker(after) { DASHES_MIN } else { text.len() - after.len() }
 }
 
 /// Reads a marker that is written in any other form.
 fn damaged_marker_at<'a>(text: &'a str, at: usize, keyword: &str, floor: usize) -> Option<Marker<'a>> {
     let n_lead = n_lead_bytes(&text[floor..at])?;
-    let behind = at + keyword.len();
-    let (n_before, label) = label(&text[behind..])?;
-    let label_end = behind + n_before + label.len();
+    let keyword_end = at + keyword.len();
+    let (n_before, label) = label(&text[keyword_end..])?;
+    let label_end = keyword_end + n_before + label.len();
     if !begins_as_a_label(label) {
         return None;
     }
@@ -153,13 +153,13 @@ fn damaged_marker_at<'a>(text: &'a str, at: usize, keyword: &str, floor: usize) 
 /// Counts the bytes of the dashes before a keyword and of the spaces after them. Returns `None` if the keyword is the
 /// end of a word.
 fn n_lead_bytes(text: &str) -> Option<usize> {
-    if text.ends_with(is_of_a_word) {
+    if text.ends_with(is_word_char) {
         return None;
     }
-    let near = &text[text.ceil_char_boundary(text.len().saturating_sub(LEAD_MAX))..];
-    let dashes = near.trim_end_matches([' ', '\t']);
+    let lead = &text[text.ceil_char_boundary(text.len().saturating_sub(LEAD_MAX))..];
+    let dashes = lead.trim_end_matches([' ', '\t']);
     let before = dashes.trim_end_matches(is_dash);
-    Some(if before.len() < dashes.len() { near.len() - before.len() } else { 0 })
+    Some(if before.len() < dashes.len() { lead.len() - before.len() } else { 0 })
 }
 
 /// Counts the bytes of spaces and dashes after the label of a damaged marker; returns 0 if there are no dashes.
@@ -177,7 +177,7 @@ fn n_trail_bytes(text: &str) -> usize {
 /// Reads the label after a keyword. Returns the number of bytes before the label, and the label.
 fn label(text: &str) -> Option<(usize, &str)> {
     let rest = text.trim_start_matches([' ', '\t', '\u{a0}']);
-    let end = rest.char_indices().take(LABEL_MAX + 1).find(|&(_, c)| is_dash(c) || !is_of_a_label(c));
+    let end = rest.char_indices().take(LABEL_MAX + 1).find(|&(_, c)| is_dash(c) || !is_label_char(c));
     let end = match end {
         Some((end, _)) => end,
         // The text ends with the label, or the label is too long.
@@ -267,10 +267,10 @@ fn is_dash(c: char) -> bool {
 }
 
 /// Returns whether a character before a keyword makes it the end of a word, or of base64.
-fn is_of_a_word(c: char) -> bool {
+fn is_word_char(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '+' | '/' | '=' | '_')
 }
 
-fn is_of_a_label(c: char) -> bool {
+fn is_label_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, ' ' | '.' | '#' | '/' | '_' | '(' | ')')
 }

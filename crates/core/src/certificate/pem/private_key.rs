@@ -5,10 +5,11 @@ use super::escaped::forms;
 use super::key_mark::{KeyMark, private_key_mark, shows_private_key};
 use super::{Block, blocks};
 
-/// Maximum size in bytes of a text with certificates, and of the rest of that text without them, that is searched for
-/// encoded keys. A real producer sends less.
+/// Maximum size in bytes of a text that is searched for encoded keys, with its certificates. Real producers send less.
 const TEXT_MAX: usize = 16 << 10;
-const BESIDE_MAX: usize = 8 << 10;
+
+/// Maximum size in bytes of the same text without its certificates.
+const REST_MAX: usize = 8 << 10;
 
 /// Returns whether a text holds a private key, or the marker of one, even if it is encoded: in base64, in hexadecimal
 /// digits, with escapes, or as a JSON Web Key.
@@ -18,19 +19,19 @@ pub fn hides_private_key(text: &str) -> bool {
 
 /// Does the same as [`hides_private_key`], but ignores the certificates in the text: their contents are public, and may
 /// look like a key. Returns false for a text larger than any real producer sends, so that hostile text costs little.
-pub fn hides_private_key_beside(text: &str) -> bool {
+pub fn hides_private_key_outside_certificates(text: &str) -> bool {
     if text.len() > TEXT_MAX {
         return false;
     }
-    let mut beside = String::new();
+    let mut rest = String::new();
     let mut at = 0;
     for block in blocks(text).filter(Block::is_like_a_certificate) {
-        beside += &text[at..block.start];
+        rest += &text[at..block.start];
         at = block.start + block.text.len();
     }
-    beside += &text[at..];
-    let beside = beside.trim_ascii();
-    !beside.is_empty() && beside.len() <= BESIDE_MAX && hides_private_key(beside)
+    rest += &text[at..];
+    let rest = rest.trim_ascii();
+    !rest.is_empty() && rest.len() <= REST_MAX && hides_private_key(rest)
 }
 
 /// Removes the private keys from a text. If a key has no BEGIN or no END marker, everything before or after it is
@@ -62,7 +63,7 @@ mod tests {
     const BLOCK: &str = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n";
 
     #[test]
-    fn private_keys_are_seen_in_every_state() {
+    fn private_keys_are_found_in_any_state() {
         for label in ["", "RSA ", "EC ", "DSA ", "ENCRYPTED ", "OPENSSH "] {
             assert!(holds_private_key(&format!("text\n-----BEGIN {label}PRIVATE KEY-----\nMII")), "{label}");
             assert!(holds_private_key(&format!("MII\r-----END {label}PRIVATE KEY-----")), "{label}");
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn private_keys_are_taken_out_of_a_text() {
+    fn private_keys_are_removed_from_text() {
         let begin = "-----BEGIN EC PRIVATE KEY-----";
         let end = "-----END EC PRIVATE KEY-----";
         for (text, blanked) in [
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn text_without_a_private_key_stays_as_it_is() {
+    fn text_without_a_private_key_is_unchanged() {
         for text in [BLOCK, r#"{"a":"\u00"}"#, r"\u00e4 \u0041 \u00", "\\u00\u{e4}", "the PRIVATE KEY", JWK] {
             assert_eq!(blank_private_keys(text), text);
         }
