@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_of_a_text_line_keeps_to_its_line() {
+    fn control_characters_in_a_text_field_are_escaped() {
         let mut line = String::new();
         write!(Escaping(&mut Writer::new(&mut line)), "a\r\nERROR b\u{1b}[31m\u{9b}\0\tü").unwrap();
         assert_eq!(line, r"a\r\nERROR b\u{1b}[31m\u{9b}\u{0}\tü");

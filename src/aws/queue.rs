@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_did_not_arrive_whole_is_none() {
+    fn an_incomplete_message_is_none() {
         let (body, md5) = ("a job", hex::encode(Md5::digest("a job")));
         let message = |body: Option<&str>, md5: Option<&str>| {
             let message = aws_sdk_sqs::types::Message::builder().message_id("id").receipt_handle("receipt");

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_copy_takes_over_how_the_first_ended() {
+    async fn a_copy_takes_over_the_outcome_of_the_first() {
         let flights = SingleFlight::default();
         let claim = first(&flights);
         let join = joined(&flights);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_of_another_operation_learns_only_of_a_good_end() {
+    async fn a_job_of_another_operation_takes_over_only_a_success() {
         let other = Operation::RegisterCertificateWithoutCA;
         for (code, is_told) in [(Code::Ok, true), (Code::CertificateConflict, false)] {
             let flights = SingleFlight::default();
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_insists_on_an_answer_of_aws_does_not_join_one_that_does_not() {
+    fn a_verify_job_does_not_join_one_without_verify() {
         let flights = SingleFlight::default();
         let _claim = first(&flights);
         let job = Job { verify: true, ..job() };

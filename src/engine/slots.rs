@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_freed_slot_wakes_who_waits_for_one() {
+    async fn a_freed_slot_wakes_a_waiting_receiver() {
         let slots = Slots::new(1, room);
         let taken = slots.take(Lane::Live, 1).await;
         let waiter = tokio::spawn({
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn jobs_that_wait_are_bounded_by_the_room_for_them() {
+    async fn waiting_jobs_are_limited_to_the_room_for_them() {
         let waiting = Arc::new(AtomicUsize::new(0));
         let slots = Slots::new(100, {
             let waiting = Arc::clone(&waiting);
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn ends_without_a_call_make_room_for_more_of_them() {
+    async fn outcomes_without_a_call_make_room_for_more_jobs() {
         let slots = Slots::new(1000, || Room { free: 2, served: 2 });
         for i in 0..10 {
             delivery(&slots, &i.to_string()).await.slot.enter(Stage::Recording);
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_message_that_goes_back_is_not_hidden_again() {
+    async fn a_message_being_released_is_not_hidden_again() {
         let slots = Slots::new(10, room);
         let delivery = delivery(&slots, "a").await;
         delivery.slot.enter(Stage::Releasing);
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_message_goes_back_only_when_nobody_is_about_to_hide_it() {
+    async fn a_release_waits_for_a_pending_visibility_extension() {
         let slots = Slots::new(10, room);
         let delivery = delivery(&slots, "a").await;
         let due = slots.due(&Queue::uncalled("jobs"), Duration::ZERO, Duration::from_hours(1));
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_message_is_due_until_its_visibility_is_set_anew() {
+    async fn a_message_is_due_until_its_visibility_is_extended() {
         let slots = Slots::new(10, room);
         let (half, held_max) = (Duration::from_secs(15), Duration::from_hours(1));
         let jobs = Queue::uncalled("jobs");
@@ -361,7 +361,7 @@ mod tests {
         assert_eq!(slots.held(), 0);
     }
     #[tokio::test(start_paused = true)]
-    async fn a_message_is_due_at_its_own_queue_until_it_is_lost() {
+    async fn a_message_is_due_on_its_own_queue_until_lost() {
         let slots = Slots::new(10, room);
         let delivery = delivery(&slots, "a").await;
         let (jobs, other) = (Queue::uncalled("jobs"), Queue::uncalled("other"));
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_receiver_that_no_longer_waits_holds_nobody_back() {
+    async fn a_dropped_wait_no_longer_reserves_slots() {
         let slots = Slots::shared(10, room);
         let taken = slots.take(Lane::Replay, 10).await;
         assert_eq!(taken.len(), 10);

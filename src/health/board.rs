@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_can_be_done_while_the_ledger_fails_or_all_targets_do() {
+    async fn the_board_is_unusable_while_the_ledger_or_all_targets_fail() {
         let board = board(&["a", "b"]);
         board.until_usable().await;
         board.of(&name("a"), OPERATION).denied("expired");
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_operation_that_nobody_uses_does_not_count_as_working() {
+    async fn an_unused_operation_does_not_count_as_working() {
         let board = board(&["a"]);
         let (a, other) = (name("a"), Operation::RegisterCACertificate);
         board.of(&a, OPERATION).denied("not allowed");
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_board_tells_what_is_open_and_why() {
+    async fn the_board_reports_what_is_open_and_why() {
         let board = board(&["a"]);
         assert_eq!(board.open(), []);
         board.of(&name("a"), OPERATION).denied("expired");

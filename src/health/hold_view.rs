@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_second_certificate_that_tells_closes_the_hold() {
+    async fn a_second_certificate_closes_the_hold() {
         let holds = holds();
         let (one, two) = (CertificateId([1; 32]), CertificateId([2; 32]));
         for _ in 0..2 {
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_own_finding_counts_until_the_ledger_has_it_or_one_interval_is_over() {
+    async fn a_local_finding_applies_until_recorded_or_expired() {
         let holds = holds();
         for id in [1, 2] {
             holds.issuer_inactive(issuer(), CertificateId([id; 32]), None, "406");
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_ledger_has_ends_when_the_ledger_says_so() {
+    async fn a_recorded_hold_follows_the_ledger() {
         let holds = holds();
         holds.issuer_inactive(issuer(), CertificateId([1; 32]), None, "406");
         let parking = holds.issuer_inactive(issuer(), CertificateId([2; 32]), None, "406");
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_that_was_let_through_is_not_held_again() {
+    async fn a_job_is_not_held_by_the_hold_it_probes() {
         let holds = holds();
         holds.refresh(vec![open(issuer(), true, true)]);
         assert!(matches!(holds.gate(&[issuer()], &[]), Gate::ProbeDue(..)));
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hold_that_is_not_closed_holds_nobody_but_may_be_released() {
+    async fn a_hold_that_is_not_closed_blocks_no_job_but_can_be_released() {
         let holds = holds();
         holds.refresh(vec![open(issuer(), false, true)]);
         assert_eq!(holds.gate(&[issuer()], &[]), Gate::Open);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn everything_is_paused_where_all_is_or_each_target() {
+    async fn everything_is_paused_if_all_or_each_target_is() {
         let holds = holds();
         let (a, b): (Name, Name) = ("a".parse().unwrap(), "b".parse().unwrap());
         let is_paused = |paused: &[HoldKey]| {
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_batch_that_fails_as_a_whole_is_held_and_another_is_not() {
+    async fn only_the_failing_batch_is_held() {
         let holds = holds();
         let (bad, good): (Name, Name) = ("bad".parse().unwrap(), "good".parse().unwrap());
         for _ in 0..200 {

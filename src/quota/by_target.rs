@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn devices_make_room_for_other_devices_and_not_for_cas() {
+    async fn devices_make_room_for_devices_but_not_for_cas() {
         let target: Name = "default".parse().unwrap();
         for (other, is_in_the_way) in
             [(Operation::RegisterCertificateWithoutCA, true), (Operation::RegisterCACertificate, false)]
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_quotas_that_are_used_count_for_the_backlog() {
+    async fn only_quotas_with_work_count_for_the_backlog() {
         let target: Name = "default".parse().unwrap();
         let by_name: HashMap<_, _> =
             Operation::VARIANTS.iter().map(|&operation| ((target.clone(), operation), permits())).collect();

@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_clock_that_was_set_back_is_told_from_one_that_goes_on() {
+    async fn a_clock_that_was_set_back_is_detected() {
         let granted = Granted { at: OffsetDateTime::UNIX_EPOCH, received: Instant::now() };
         let day = Duration::from_hours(24);
         tokio::time::advance(Duration::from_secs(10)).await;

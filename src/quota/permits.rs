@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_whole_rate_is_used_by_one_worker_and_by_many() {
+    async fn one_worker_or_many_use_the_whole_rate() {
         for (per_second, n_workers) in [(10.0, 1), (10.0, 4), (200.0, 1), (200.0, 4), (2000.0, 4)] {
             let row = Row::new(per_second);
             let workers: Vec<_> = (0..n_workers).map(|_| row.permits()).collect();
@@ -279,14 +279,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_ledger_that_answers_slowly_costs_no_token() {
+    async fn a_slow_ledger_costs_no_permits() {
         let row = Row { answer_time: Duration::from_millis(150), ..Row::new(100.0) };
         let share = taken_in(&[row.permits()], Duration::from_secs(10)).await.len() as f64 / 1000.0;
         assert!(share >= 0.97, "{share}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_starts_empty() {
+    async fn a_pool_starts_without_saved_up_permits() {
         let permits = Row::new(10.0).permits();
         assert_eq!(taken_in(&[permits], Duration::from_millis(90)).await.len(), 1, "the permit of this instant");
     }
@@ -310,13 +310,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn places_whose_time_is_over_are_thrown_away() {
+    async fn permits_of_a_late_lease_are_discarded() {
         let row = Row { answer_time: SLOW, ..Row::new(100.0) };
         assert_eq!(taken_in(&[row.permits()], Duration::from_secs(5)).await.len(), 0, "the process was suspended");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn places_that_nobody_used_in_their_time_are_thrown_away() {
+    async fn unused_permits_expire() {
         let row = Row::new(200.0);
         let permits = row.permits();
         let mut waits = tokio::task::JoinSet::new();
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lease_gone_wild_is_held_to_the_ceiling() {
+    async fn an_excessive_lease_is_held_to_the_ceiling() {
         let permits = Row::new(1000.0).limiter_below(rate(10.0));
         let n = taken_in(&[permits], Duration::from_secs(10)).await.len();
         assert!((1..=105).contains(&n), "{n}");
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_leased_for_those_who_left() {
+    async fn nothing_is_leased_for_cancelled_waiters() {
         let row = Row { answer_time: Duration::from_millis(50), ..Row::new(10.0) };
         let permits = row.permits();
         for _ in 0..5 {
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_has_room_for_as_many_as_were_served_lately_and_is_hungry_below_half() {
+    async fn a_pool_is_underfed_below_half_of_its_recent_permits() {
         let permits = Row::new(100.0).permits();
         assert!(!permits.is_underfed(), "it never had work");
         taken_in(std::slice::from_ref(&permits), Duration::from_secs(3)).await;

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_crash_is_due_at_its_place_and_time_only() {
+    fn a_crash_happens_only_at_its_place_and_count() {
         let crash = Crash::read("committed:2");
         let due = ["committed", "token", "committed", "committed"].map(|place| crash.is_due(place));
         assert_eq!(due, [false, false, true, false]);

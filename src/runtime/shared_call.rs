@@ -102,7 +102,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_mins(1);
 
     #[tokio::test(start_paused = true)]
-    async fn those_who_ask_meanwhile_get_the_same_run() {
+    async fn concurrent_callers_share_one_run() {
         let (flight, gate) = (SharedCall::default(), Arc::new(Semaphore::new(0)));
         let work = |outcome: u8| {
             let gate = Arc::clone(&gate);

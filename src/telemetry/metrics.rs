@@ -343,7 +343,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_series_is_there_from_the_start() {
+    fn every_series_exists_from_the_start() {
         let text = Metrics::new().text();
         for series in [
             r#"muster_jobs_finished_total{code="ok",status="registered"} 0"#,
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gauge_of_something_unknown_is_absent() {
+    fn a_gauge_with_an_unknown_value_is_absent() {
         let text = Metrics::new().text();
         for name in
             ["batch_missing_jobs", "last_progress", "queue_messages", "queue_retention", "backlog_eta", "workers"]
@@ -371,14 +371,14 @@ mod tests {
     }
 
     #[test]
-    fn a_committed_end_is_counted_under_its_status_and_code() {
+    fn a_committed_outcome_is_counted_by_status_and_code() {
         let metrics = Metrics::new();
         metrics.finished(Code::Expired);
         assert!(metrics.text().contains(r#"muster_jobs_finished_total{code="expired",status="rejected"} 1"#));
     }
 
     #[test]
-    fn a_parked_job_has_not_ended_and_did_not_fail() {
+    fn a_parked_job_is_neither_finished_nor_failed() {
         let metrics = Metrics::new();
         metrics.finished(Code::IssuerInactive);
         metrics.finished(Code::Expired);

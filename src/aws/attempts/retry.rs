@@ -108,18 +108,18 @@ mod tests {
     }
 
     #[test]
-    fn trouble_that_meets_one_job_alone_ends_it_after_eight_attempts() {
+    fn a_failure_of_one_job_alone_is_final_after_eight_attempts() {
         let end = attempts_until_end(ErrorKind::Transient(Code::Timeout), true);
         assert_eq!(end, Some((8, Code::Timeout)));
     }
 
     #[test]
-    fn an_outage_never_ends_a_job() {
+    fn an_outage_never_fails_a_job() {
         assert_eq!(attempts_until_end(ErrorKind::Transient(Code::ServerError), false), None);
     }
 
     #[test]
-    fn a_call_around_an_open_breaker_never_counts() {
+    fn an_attempt_never_counts_while_the_breaker_is_open() {
         let mut retries = Retries::new(RetryPolicy::default(), 0);
         for n in 1..100 {
             let step = retries.after(&error(ErrorKind::Transient(Code::Timeout)), n, true);
@@ -128,27 +128,27 @@ mod tests {
     }
 
     #[test]
-    fn throttles_and_denials_never_end_a_job() {
+    fn throttles_and_denials_never_fail_a_job() {
         assert_eq!(attempts_until_end(ErrorKind::Throttled, true), None);
         assert_eq!(attempts_until_end(ErrorKind::Denied, true), None);
         assert_eq!(attempts_until_end(ErrorKind::Unreached, true), None);
     }
 
     #[test]
-    fn a_limit_ends_a_job_after_five_attempts_whatever_others_do() {
+    fn a_limit_fails_a_job_after_five_attempts() {
         assert_eq!(attempts_until_end(ErrorKind::Limited, false), Some((5, Code::LimitExceeded)));
         assert_eq!(attempts_until_end(ErrorKind::Limited, true), Some((5, Code::LimitExceeded)));
     }
 
     #[test]
-    fn a_refusal_ends_a_job_at_once() {
+    fn a_refusal_is_final_at_once() {
         let kind = ErrorKind::Refused(Code::CertificateValidation);
         assert_eq!(attempts_until_end(kind, true), Some((1, Code::CertificateValidation)));
         assert_eq!(attempts_until_end(ErrorKind::IssuerInactive, true), Some((1, Code::IssuerInactive)));
     }
 
     #[test]
-    fn only_trouble_on_the_way_loses_an_answer() {
+    fn only_a_call_that_may_have_reached_aws_loses_an_answer() {
         let mut retries = Retries::new(RetryPolicy::default(), 0);
         retries.after(&error(ErrorKind::Throttled), 0, false);
         assert!(!retries.is_answer_lost());

@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_program_gives_credentials_or_a_reason_that_shows_nothing_of_its_output() {
+    async fn a_program_yields_credentials_or_an_error_without_its_output() {
         let within = Duration::from_secs(20);
         let printed = printed_by(
             r#"echo '{"Version":1,"AccessKeyId":"A","SecretAccessKey":"s","Expiration":"2030-01-02T03:04:05Z"}'"#,
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_that_hangs_is_given_up() {
+    async fn a_hanging_program_is_stopped() {
         let trouble = printed_by("sleep 600", Duration::from_millis(100)).await.err().unwrap();
         assert_eq!(
             (trouble.kind, trouble.text.as_str()),

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_does_not_answer_is_told_from_missing_credentials() {
+    fn an_unresponsive_source_is_not_missing_credentials() {
         let unconnected = ConnectorError::io("connection refused".into());
         let late = std::io::Error::new(ErrorKind::TimedOut, "no answer");
         for (fault, is_late) in [

@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_machine_and_the_sources_of_credentials_are_near() {
+    fn this_machine_and_credential_sources_bypass_the_proxy() {
         for url in [
             "http://127.0.0.1:4566/",
             "http://127.9.9.9",
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_in_a_list_is_for_all_hosts() {
+    fn a_star_in_no_proxy_covers_all_hosts() {
         for (hosts, is_off) in
             [("*", true), (" * ", true), ("a.b,*", true), ("", false), ("*.amazonaws.com", false), ("a.b", false)]
         {

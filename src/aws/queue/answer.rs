@@ -86,14 +86,14 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_done_only_where_the_answer_says_so() {
+    fn an_entry_is_done_only_if_the_answer_says_so() {
         assert_eq!(codes(of(4, &["0", "3"], &["1"]).unwrap()), ["done", "Busy", UNKNOWN, "done"]);
         assert_eq!(codes(of(2, &["1", "7", "x"], &[]).unwrap()), [UNKNOWN, "done"]);
         assert_eq!(codes(of(1, &["0"], &["0"]).unwrap()), ["Busy"], "done and failed at once");
     }
 
     #[test]
-    fn an_answer_that_mentions_no_entry_is_none() {
+    fn an_answer_that_mentions_no_entry_is_an_error() {
         for (done, failed) in [(&[][..], &[][..]), (&["7", ""], &["x"])] {
             let error = of(2, done, failed).unwrap_err();
             assert_eq!((error.code.as_str(), error.operation), (UNKNOWN, "SendMessageBatch"));
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_was_changed_on_its_way_is_found_out() {
+    fn a_body_changed_in_transit_is_detected() {
         assert!(check_md5("", "d41d8cd98f00b204e9800998ecf8427e").is_ok());
         assert!(check_md5("a", "d41d8cd98f00b204e9800998ecf8427e").is_err());
         assert!(check_md5("", "").is_err());

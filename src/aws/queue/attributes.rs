@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_is_not_zero() {
+    fn a_missing_attribute_is_an_error() {
         for left_out in NEEDED {
             let mut attributes: HashMap<_, _> = NEEDED.map(|name| (name, "7".to_owned())).into();
             assert_eq!(QueueAttributes::read(&attributes).unwrap().messages(), 21);

@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_wrong_with_an_entry_is_final() {
+    fn only_errors_of_the_entry_itself_are_final() {
         let is_final = |code: &str, is_senders_fault| {
             EntryError { code: code.to_owned(), message: String::new(), is_senders_fault }.is_final()
         };
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_kms_says_is_a_denial_but_for_its_throttle() {
+    fn kms_errors_are_denials_except_throttles() {
         for code in ["KMS.AccessDeniedException", "KmsAccessDenied", "KMS.DisabledException", "KMS.OptInRequired"] {
             assert_eq!(QueueErrorKind::of(code), QueueErrorKind::Denied, "{code}");
         }

@@ -76,7 +76,7 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(20);
 
     #[test]
-    fn pages_shrink_while_writing_takes_long_and_grow_again() {
+    fn pages_shrink_while_writes_are_slow_and_grow_again() {
         let mut pages = Pages::default();
         for _ in 0..20 {
             pages.took(100, pages.bytes_max, LONG);
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_one_end_cannot_be_smaller() {
+    fn a_slow_page_of_one_outcome_does_not_shrink_pages() {
         let mut pages = Pages::default();
         pages.took(1, BYTES.1, LONG);
         assert_eq!(pages.bytes_max, BYTES.1);

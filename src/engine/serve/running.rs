@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_part_that_ends_in_order_stops_nothing() {
+    async fn a_part_that_finishes_normally_stops_nothing() {
         let essential = Essential::new(CancellationToken::new());
         essential.run(async {}).await;
         assert!(!essential.stop.is_cancelled() && !essential.broken.is_cancelled());

@@ -76,14 +76,14 @@ mod tests {
     }
 
     #[test]
-    fn large_messages_are_held_to_the_limit_and_small_ones_are_not() {
+    fn held_bytes_stay_within_the_limit() {
         assert_eq!(held_of(&mut Bytes::default(), BODY_MAX), 64);
         let n_small = held_of(&mut Bytes::default(), 2_000);
         assert!((33_000..=33_554).contains(&n_small), "{n_small}");
     }
 
     #[test]
-    fn one_message_is_received_however_large_it_may_be() {
+    fn one_message_is_received_whatever_its_size() {
         let mut bytes = Bytes::default();
         bytes.hold(2 * HELD_MAX);
         assert_eq!(bytes.messages_max(), 0);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receive_under_way_may_bring_large_messages() {
+    fn a_receive_in_progress_reserves_room_for_large_messages() {
         let mut bytes = Bytes::default();
         let n_kept = bytes.expect(60);
         assert_eq!(bytes.messages_max(), 4);

@@ -183,13 +183,13 @@ mod tests {
     }
 
     #[test]
-    fn without_a_second_queue_live_work_has_everything() {
+    fn without_a_second_queue_live_work_gets_every_slot() {
         let mut lanes = Lanes::new(20, false);
         assert_eq!(lanes.take(Lane::Live, 100, room(20)), 20);
     }
 
     #[test]
-    fn live_work_leaves_the_last_tenth() {
+    fn live_work_leaves_a_tenth_to_the_second_queue() {
         let mut lanes = busy(50);
         assert_eq!(lanes.take(Lane::Live, 100, room(20)), 18, "a tenth of the jobs that may wait is kept");
         assert_eq!(lanes.take(Lane::Replay, 100, room(20)), 2);
@@ -199,13 +199,13 @@ mod tests {
     }
 
     #[test]
-    fn each_lane_has_one_slot_at_least() {
+    fn each_lane_has_at_least_one_slot() {
         let mut lanes = busy(1);
         assert_eq!((lanes.take(Lane::Live, 10, room(2)), lanes.take(Lane::Replay, 10, room(2))), (1, 1));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_second_queue_has_what_live_work_leaves() {
+    async fn the_second_queue_gets_what_live_work_leaves() {
         let mut lanes = busy(50);
         assert_eq!(lanes.take(Lane::Live, 10, room(50)), 10);
         assert_eq!(lanes.take(Lane::Replay, 100, room(50)), 5, "there may be more live work");
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn freed_slots_go_to_live_work_that_waits() {
+    async fn freed_slots_go_to_waiting_live_work() {
         let mut lanes = Lanes::new(50, true);
         assert_eq!(lanes.take(Lane::Replay, 100, room(50)), 50);
         assert_eq!(lanes.take(Lane::Live, 10, room(50)), 0);
@@ -228,7 +228,7 @@ mod tests {
 
     /// Both queues full, one job started at a time: the started jobs are shared nine to one.
     #[test]
-    fn the_tokens_are_shared_nine_to_one() {
+    fn permits_are_shared_nine_to_one() {
         let mut lanes = busy(1000);
         let mut waiting = VecDeque::new();
         let mut started = Usage::default();

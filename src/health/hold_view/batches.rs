@@ -80,12 +80,12 @@ mod tests {
     }
 
     #[test]
-    fn two_hundred_ends_are_needed() {
+    fn a_batch_is_held_only_after_two_hundred_outcomes() {
         assert_eq!(held_after(|_| Code::CertificateValidation), Some(LOOKED_AT));
     }
 
     #[test]
-    fn nine_in_ten_are_not_enough() {
+    fn nine_failures_in_ten_do_not_hold_a_batch() {
         let one_in_ten_well = |n: usize| if n.is_multiple_of(10) { Code::Ok } else { Code::CertificateValidation };
         assert_eq!(held_after(one_in_ten_well), None);
         let one_in_twenty_well = |n: usize| if n.is_multiple_of(20) { Code::Ok } else { Code::CertificateValidation };
@@ -93,13 +93,13 @@ mod tests {
     }
 
     #[test]
-    fn several_reasons_are_no_common_one() {
+    fn failures_for_different_reasons_do_not_hold_a_batch() {
         let two = |n: usize| if n.is_multiple_of(2) { Code::InvalidRequest } else { Code::CertificateValidation };
         assert_eq!(held_after(two), None);
     }
 
     #[test]
-    fn however_many_batches_there_are_no_more_than_a_thousand_are_kept() {
+    fn at_most_a_thousand_batches_are_tracked() {
         let mut batches = Batches::default();
         for i in 0..BATCHES_MAX + 10 {
             batches.ended(&name(&format!("b{i}")), Code::Ok);

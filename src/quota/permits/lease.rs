@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn places_are_a_period_apart_and_end_after_the_burst() {
+    async fn permits_are_one_period_apart_and_expire_after_the_burst() {
         let granted_at = OffsetDateTime::UNIX_EPOCH;
         let lease = Lease { n: 3, first_in: -0.01, rate: rate(100.0), noted_rate: 100.0, granted_at };
         let answered = Instant::now() + Duration::from_secs(1);

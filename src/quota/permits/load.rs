@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_first_throttle_after_a_success_met_a_good_rate() {
+    async fn only_the_first_throttle_after_a_success_reports_it() {
         let (load, mut feedback) = load();
         load.throttled(OffsetDateTime::UNIX_EPOCH);
         load.throttled(OffsetDateTime::UNIX_EPOCH);
