@@ -17,7 +17,7 @@ use muster_core::outcome::Outcome;
 #[derive(Clone, Debug, Default)]
 pub struct SingleFlight(Arc<Mutex<HashMap<FlightKey, Join>>>);
 
-/// What a call is spent on. A job that insists on an answer from AWS (`verify`) does not join one that does not.
+/// What a call is spent on. A job with `verify` needs an answer from AWS, so it does not join one without.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct FlightKey {
     target: Name,
@@ -156,12 +156,12 @@ mod tests {
     #[tokio::test]
     async fn a_job_of_another_operation_takes_over_only_a_success() {
         let other = Operation::RegisterCertificateWithoutCA;
-        for (code, is_told) in [(Code::Ok, true), (Code::CertificateConflict, false)] {
+        for (code, is_shared) in [(Code::Ok, true), (Code::CertificateConflict, false)] {
             let flights = SingleFlight::default();
             let claim = first(&flights);
             let join = joined(&flights);
             claim.settle(outcome(code));
-            assert_eq!(join.outcome(other).await.is_some(), is_told, "{code}");
+            assert_eq!(join.outcome(other).await.is_some(), is_shared, "{code}");
         }
     }
 

@@ -108,9 +108,9 @@ impl Slots {
             // Created before the check, so that a slot freed in between is not missed.
             let freed = self.0.freed.notified();
             let room = (self.0.room)();
-            let (n, n_kept) = self.0.lock().take(lane, max, room);
+            let (n, n_reserved) = self.0.lock().take(lane, max, room);
             if n > 0 {
-                return (0..n).map(|_| Slot::new(&self.0, lane, n_kept)).collect();
+                return (0..n).map(|_| Slot::new(&self.0, lane, n_reserved)).collect();
             }
             turn.get_or_insert_with(|| SlotWait::new(&self.0, lane));
             freed.await;
@@ -173,13 +173,13 @@ impl SlotState {
     /// Takes slots; returns how many, and how many bytes are reserved for each.
     fn take(&mut self, lane: Lane, max: usize, room: Room) -> (usize, usize) {
         let n = self.lanes.take(lane, max.min(self.bytes.messages_max()), room);
-        (n, self.bytes.expect(n))
+        (n, self.bytes.reserve(n))
     }
 
-    fn hold(&mut self, lane: Lane, message: &ReceivedMessage, n_kept: usize) -> u64 {
+    fn hold(&mut self, lane: Lane, message: &ReceivedMessage, n_reserved: usize) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.bytes.expect_no_more(n_kept);
+        self.bytes.release_reserved(n_reserved);
         self.bytes.hold(message.body.len());
         let held = Held {
             n_bytes: message.body.len(),
@@ -193,7 +193,7 @@ impl SlotState {
             is_being_hidden: false,
         };
         self.messages.insert(id, held);
-        self.lanes.came(lane);
+        self.lanes.arrived(lane);
         id
     }
 }
@@ -334,9 +334,9 @@ mod tests {
         let delivery = delivery(&slots, "a").await;
         let due = slots.due(&Queue::uncalled("jobs"), Duration::ZERO, Duration::from_hours(1));
         delivery.slot.enter(Stage::Releasing);
-        assert_eq!(now(delivery.slot.until_quiet()), None);
+        assert_eq!(now(delivery.slot.until_extension_done()), None);
         drop(due);
-        assert_eq!(now(delivery.slot.until_quiet()), Some(()));
+        assert_eq!(now(delivery.slot.until_extension_done()), Some(()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -356,10 +356,11 @@ mod tests {
         }
         assert!(slots.due(&jobs, half, held_max).is_empty());
         tokio::time::advance(held_max).await;
-        assert!(slots.due(&jobs, half, held_max).is_empty(), "a message is no longer hidden in the end");
+        assert!(slots.due(&jobs, half, held_max).is_empty(), "a message held too long is no longer hidden");
         drop(kept);
         assert_eq!(slots.held(), 0);
     }
+
     #[tokio::test(start_paused = true)]
     async fn a_message_is_due_on_its_own_queue_until_lost() {
         let slots = Slots::new(10, room);

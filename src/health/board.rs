@@ -67,10 +67,10 @@ impl Board {
 
     /// Notes that a call that began at this instant was answered, successfully or not.
     pub fn answered(&self, target: &Name, operation: Operation, began: Instant) {
-        let did_work = self.works(target, operation);
+        let was_working = self.works(target, operation);
         self.of(target, operation).answered(began);
         self.siblings(target, operation).for_each(Breaker::credentials_work);
-        if !did_work && self.works(target, operation) {
+        if !was_working && self.works(target, operation) {
             self.changes.notify();
         }
     }
@@ -94,14 +94,14 @@ impl Board {
 
     /// Returns whether any operation of any target works, apart from this one.
     pub fn others_work(&self, target: &Name, operation: Operation) -> bool {
-        let mut others = self.targets.keys().filter(|(name, its)| (name, *its) != (target, operation));
-        others.any(|(name, its)| self.works(name, *its))
+        let mut others = self.targets.keys().filter(|(name, other)| (name, *other) != (target, operation));
+        others.any(|(name, other)| self.works(name, *other))
     }
 
     /// Returns the breakers of the target's other operations.
     fn siblings(&self, target: &Name, operation: Operation) -> impl Iterator<Item = &Breaker> {
-        let others = Operation::VARIANTS.iter().filter(move |its| **its != operation);
-        others.map(|its| self.of(target, *its))
+        let others = Operation::VARIANTS.iter().filter(move |other| **other != operation);
+        others.map(|other| self.of(target, *other))
     }
 
     /// Returns whether an operator has paused everything that this worker could do.
@@ -158,11 +158,12 @@ impl Board {
                 reason: open.reason,
             })
         });
-        let whole = [("postgres", &self.postgres), ("sqs", &self.sqs)].into_iter().filter_map(|(breaker, its)| {
-            Some(Trouble { breaker: breaker.into(), what: String::new(), reason: its.open()? })
-        });
+        let dependencies =
+            [("postgres", &self.postgres), ("sqs", &self.sqs)].into_iter().filter_map(|(breaker, dependency)| {
+                Some(Trouble { breaker: breaker.into(), what: String::new(), reason: dependency.open()? })
+            });
         let holds = self.holds.closed().into_iter().filter_map(trouble_of);
-        targets.chain(whole).chain(holds).collect()
+        targets.chain(dependencies).chain(holds).collect()
     }
 }
 
@@ -265,10 +266,10 @@ mod tests {
         assert_eq!(board.open(), []);
         board.of(&name("a"), OPERATION).denied("expired");
         let _failing = board.postgres.failing("refused");
-        let told: Vec<_> =
+        let reported: Vec<_> =
             board.open().into_iter().map(|open| (open.breaker.into_owned(), open.what, open.reason)).collect();
         assert_eq!(
-            told,
+            reported,
             [
                 ("auth".to_owned(), "a:RegisterCertificate".to_owned(), "expired".to_owned()),
                 ("postgres".to_owned(), String::new(), "refused".to_owned())

@@ -228,7 +228,7 @@ mod tests {
         for _ in 0..3 {
             tokio::time::advance(PROBE_EVERY).await;
             let probe = probe(&breaker);
-            assert!(matches!(breaker.pass(), Pass::Closed(None)), "a second probe beside the first");
+            assert!(matches!(breaker.pass(), Pass::Closed(None)), "a second probe during the first");
             breaker.denied("still expired");
             drop(probe);
             assert!(matches!(breaker.pass(), Pass::Closed(Some(_))));

@@ -98,7 +98,8 @@ fn targets(config: &Config) -> Vec<FitFinding> {
         Some(FitFinding::UnnameableTarget { target: target.clone(), error })
     });
     let no_default = (!config.targets.contains_key(DEFAULT_TARGET)).then_some(FitFinding::NoDefaultTarget);
-    let role_forgotten = config.targets.iter().filter(|(_, its)| its.external_id.is_some() && its.role_arn.is_none());
+    let role_forgotten =
+        config.targets.iter().filter(|(_, settings)| settings.external_id.is_some() && settings.role_arn.is_none());
     let role_forgotten = role_forgotten.map(|(target, _)| FitFinding::ExternalIdWithoutRole { target: target.clone() });
     unnameable.chain(role_forgotten).chain(no_default).collect()
 }

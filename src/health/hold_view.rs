@@ -25,7 +25,7 @@ use muster_core::outcome::Code;
 use state::{HoldState, LocalFinding, open_hold};
 
 /// How often a busy target is checked for room for parked jobs.
-const ROOM_LOOK: Duration = Duration::from_secs(1);
+const ROOM_CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// The view of the holds; clones share it.
 #[derive(Clone, Debug)]
@@ -55,11 +55,11 @@ impl HoldView {
         Self(Arc::new(SharedHolds { probes, state: Mutex::default(), changes }))
     }
 
-    /// Returns whether a job that any of `keys` could hold may make its call, ignoring the holds in `passed`, which the
+    /// Returns whether a job that any of `keys` could hold may make its call, ignoring the holds in `probed`, which the
     /// job itself probes.
-    pub fn gate(&self, keys: &[HoldKey], passed: &[HoldKey]) -> Gate {
+    pub fn gate(&self, keys: &[HoldKey], probed: &[HoldKey]) -> Gate {
         let state = self.lock();
-        let keys = keys.iter().filter(|key| !passed.contains(key));
+        let keys = keys.iter().filter(|key| !probed.contains(key));
         keys.map(|key| state.gate(key)).find(|gate| *gate != Gate::Open).unwrap_or(Gate::Open)
     }
 
@@ -85,7 +85,7 @@ impl HoldView {
     }
 
     /// Notes that the ledger was asked for the right to probe a hold: no other job needs to ask for a while.
-    pub fn probe_asked(&self, hold: &HoldKey) {
+    pub fn probe_requested(&self, hold: &HoldKey) {
         if let Some(open) = self.lock().ledger.get_mut(hold) {
             open.is_probe_due = false;
         }
@@ -104,7 +104,7 @@ impl HoldView {
             probe_every: self.0.probes.issuer,
         };
         if opening.is_closed {
-            self.find(state, &hold, &opening);
+            self.record_finding(state, &hold, &opening);
         }
         Parking { hold, opening: Some(opening) }
     }
@@ -126,18 +126,18 @@ impl HoldView {
     /// is room for them.
     pub fn target_busy(&self, hold: HoldKey) -> Parking {
         let reason = "it has more jobs than it can start, and other targets lack work".to_owned();
-        let opening = Opening { witness: None, is_closed: false, subject: None, reason, probe_every: ROOM_LOOK };
+        let opening = Opening { witness: None, is_closed: false, subject: None, reason, probe_every: ROOM_CHECK_EVERY };
         Parking { hold, opening: Some(opening) }
     }
 
     /// Notes the outcome of a job that spent a call. When nearly all jobs of a batch fail for one reason, its hold is
     /// closed.
-    pub fn ended(&self, batch: &Name, code: Code) {
+    pub fn note_outcome(&self, batch: &Name, code: Code) {
         let mut state = self.lock();
-        let Some(reason) = state.batches.ended(batch, code) else { return };
+        let Some(reason) = state.batches.note_outcome(batch, code) else { return };
         let opening =
             Opening { witness: None, is_closed: true, subject: None, reason, probe_every: self.0.probes.batch };
-        self.find(state, &HoldKey::batch(batch), &opening);
+        self.record_finding(state, &HoldKey::batch(batch), &opening);
     }
 
     /// Notes that a call succeeded for a job that any of `keys` could hold: these holds may be released, except pauses,
@@ -145,13 +145,13 @@ impl HoldView {
     pub fn went_through(&self, keys: &[HoldKey]) {
         let mut state = self.lock();
         let keys = keys.iter().filter(|key| key.kind() != Some(HoldKind::Pause));
-        let over: Vec<_> = keys.filter(|key| state.ledger.contains_key(key)).cloned().collect();
-        state.over.extend(over);
+        let releasable: Vec<_> = keys.filter(|key| state.ledger.contains_key(key)).cloned().collect();
+        state.releasable.extend(releasable);
     }
 
     /// Takes the holds under which a call has succeeded since the last time: they can be released.
     pub fn take_releases(&self) -> Vec<HoldKey> {
-        self.lock().over.drain().collect()
+        self.lock().releasable.drain().collect()
     }
 
     /// Notes that the ledger has recorded this worker's finding: from now on the ledger's state applies.
@@ -187,7 +187,7 @@ impl HoldView {
         ledger.chain(state.found.iter().map(|(hold, found)| open_hold(hold, &found.opening))).collect()
     }
 
-    fn find(&self, mut state: MutexGuard<'_, HoldState>, hold: &HoldKey, opening: &Opening) {
+    fn record_finding(&self, mut state: MutexGuard<'_, HoldState>, hold: &HoldKey, opening: &Opening) {
         let is_new = !state.ledger.get(hold).is_some_and(|open| open.is_closed) && !state.found.contains_key(hold);
         if is_new {
             state.found.insert(hold.clone(), LocalFinding { opening: opening.clone(), at: Instant::now() });
@@ -217,7 +217,7 @@ mod tests {
     }
 
     fn open(hold: HoldKey, is_closed: bool, is_probe_due: bool) -> OpenHold {
-        OpenHold { hold, subject: None, reason: "as ordered".into(), is_closed, is_probe_due }
+        OpenHold { hold, subject: None, reason: "on purpose".into(), is_closed, is_probe_due }
     }
 
     fn is_closed(holds: &HoldView) -> bool {
@@ -304,12 +304,12 @@ mod tests {
     #[tokio::test]
     async fn only_the_failing_batch_is_held() {
         let holds = holds();
-        let (bad, good): (Name, Name) = ("bad".parse().unwrap(), "good".parse().unwrap());
+        let (failing, healthy): (Name, Name) = ("failing".parse().unwrap(), "healthy".parse().unwrap());
         for _ in 0..200 {
-            holds.ended(&bad, Code::CertificateValidation);
-            holds.ended(&good, Code::Ok);
+            holds.note_outcome(&failing, Code::CertificateValidation);
+            holds.note_outcome(&healthy, Code::Ok);
         }
-        assert!(matches!(holds.gate(&[HoldKey::batch(&bad)], &[]), Gate::Closed(..)));
-        assert_eq!(holds.gate(&[HoldKey::batch(&good)], &[]), Gate::Open);
+        assert!(matches!(holds.gate(&[HoldKey::batch(&failing)], &[]), Gate::Closed(..)));
+        assert_eq!(holds.gate(&[HoldKey::batch(&healthy)], &[]), Gate::Open);
     }
 }

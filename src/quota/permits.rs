@@ -20,7 +20,7 @@ pub use load::{Counted, Gauges, WINDOW};
 use crate::ledger::rate_limit::Lease;
 use muster_core::rate::Rate;
 
-use dispenser::{Waiter, WaitingLine, dispense};
+use dispenser::{WaitQueue, Waiter, dispense};
 use guard::Guard;
 use load::Load;
 
@@ -76,12 +76,12 @@ impl PermitPool {
         let (waiters, queue) = mpsc::unbounded_channel();
         let (feedback_sender, feedback) = mpsc::unbounded_channel();
         let load = Arc::new(Load::new(learnt, ceiling, gauges, feedback_sender));
-        let work = dispense(queue, WaitingLine::new(Arc::clone(&load)), Guard::new(ceiling), lease);
+        let work = dispense(queue, WaitQueue::new(Arc::clone(&load)), Guard::new(ceiling), lease);
         (Self { waiters, load }, feedback, work)
     }
 
     /// Returns whether both are the same pool.
-    pub fn is(&self, other: &Self) -> bool {
+    pub fn is_same_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.load, &other.load)
     }
 
@@ -142,7 +142,7 @@ impl PermitPool {
 
     /// Returns how many permits were handed out in the last two seconds.
     pub fn served(&self) -> usize {
-        self.load.served_lately()
+        self.load.n_served_recently()
     }
 
     /// Returns whether fewer than half as many jobs wait as may.
@@ -208,17 +208,17 @@ mod tests {
                 let mut next_free = self.next_free.lock().unwrap();
                 let first = next_free.max(now - burst_time(self.rate).as_secs_f64() / 2.0);
                 *next_free = first + n as f64 / self.rate.per_second();
-                Lease { n, first_in: first - now, ..nothing(self.rate) }
+                Lease { n, first_in: first - now, ..empty_lease(self.rate) }
             };
             tokio::time::sleep(self.answer_time).await;
             lease
         }
 
         fn permits(&self) -> PermitPool {
-            self.limiter_below(self.rate)
+            self.pool_below(self.rate)
         }
 
-        fn limiter_below(&self, ceiling: Rate) -> PermitPool {
+        fn pool_below(&self, ceiling: Rate) -> PermitPool {
             let row = self.clone();
             let (permits, _, work) = PermitPool::new(move |n| row.clone().lease(n), self.rate, ceiling, gauges());
             tokio::spawn(work);
@@ -226,7 +226,7 @@ mod tests {
         }
     }
 
-    fn nothing(rate: Rate) -> Lease {
+    fn empty_lease(rate: Rate) -> Lease {
         Lease { n: 0, first_in: 0.0, rate, noted_rate: rate.per_second(), granted_at: OffsetDateTime::UNIX_EPOCH }
     }
 
@@ -334,7 +334,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_excessive_lease_is_held_to_the_ceiling() {
-        let permits = Row::new(1000.0).limiter_below(rate(10.0));
+        let permits = Row::new(1000.0).pool_below(rate(10.0));
         let n = taken_in(&[permits], Duration::from_secs(10)).await.len();
         assert!((1..=105).contains(&n), "{n}");
     }
@@ -363,11 +363,11 @@ mod tests {
         let row = Row { answer_time: Duration::from_millis(50), ..Row::new(10.0) };
         let permits = row.permits();
         for _ in 0..5 {
-            let left = tokio::time::timeout(Duration::from_millis(1), permits.acquire()).await;
-            assert!(left.is_err());
+            let waited = tokio::time::timeout(Duration::from_millis(1), permits.acquire()).await;
+            assert!(waited.is_err());
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert!(*row.next_free.lock().unwrap() <= 0.2, "one was leased before its waiter left");
+        assert!(*row.next_free.lock().unwrap() <= 0.2, "only the first permit was requested before its waiter left");
     }
 
     #[tokio::test(start_paused = true)]

@@ -26,12 +26,12 @@ BUGS = [
     bug(
         "delete before commit",
         "src/engine/recorder.rs",
-        "            let committed = if ended.is_empty()",
-        "            for finished in &ended {\n"
+        "            let committed = if to_record.is_empty()",
+        "            for finished in &to_record {\n"
         "                let receipt = std::slice::from_ref(&finished.delivery.receipt);\n"
         "                let _ = finished.delivery.queue.delete(receipt).await;\n"
         "            }\n"
-        "            let committed = if ended.is_empty()",
+        "            let committed = if to_record.is_empty()",
         IT,
         "unstorable::a_row_that_cannot_be_written_at_all_keeps_its_message_and_holds_up_no_other",
     ),
@@ -54,7 +54,7 @@ BUGS = [
     bug(
         "nothing given back",
         "src/engine/recorder.rs",
-        "recorder.ack(Ack::GiveBack, released, &last),",
+        "recorder.ack(Ack::Release, released, &draining),",
         "async { drop(released) },",
         IT,
         "service::a_terminated_worker_ends_in_order_and_gives_back_what_it_holds",
@@ -510,7 +510,7 @@ BUGS = [
     bug(
         "every device of a shared name meets the conflict",
         "src/engine/worker/call.rs",
-        "        self.name_ca_where_shared(admitted);\n",
+        "        self.name_ca_if_shared(admitted);\n",
         "",
         IT,
         "operations::namesakes::a_conflict_is_answered_with_the_ca_that_the_ledger_knows",
@@ -900,7 +900,7 @@ BUGS = [
     bug(
         "an answer that mentions no entry counts as done",
         "src/aws/queue/answer.rs",
-        "    if n > 0 && results.iter().all(Option::is_none) {\n        return Err(QueueError::odd(operation, \"entries\"));",
+        "    if n > 0 && results.iter().all(Option::is_none) {\n        return Err(QueueError::incomplete(operation, \"entries\"));",
         "    if n > 0 && results.iter().all(Option::is_none) {\n        return Ok(vec![Ok(()); n]);",
         IT,
         "odd_answers::a_delete_of_which_the_answer_says_nothing_is_made_again",
@@ -940,8 +940,8 @@ BUGS = [
     bug(
         "an empty long poll that ends at once is asked again at once",
         "src/engine/receiver.rs",
-        "let is_hurried = asked_at.elapsed() < wait / 2;",
-        "let is_hurried = asked_at.elapsed() > 2 * wait;",
+        "let is_immediate = asked_at.elapsed() < wait / 2;",
+        "let is_immediate = asked_at.elapsed() > 2 * wait;",
         IT,
         "odd_answers::an_empty_queue_that_does_not_wait_is_asked_ever_less_often",
     ),
@@ -1171,8 +1171,8 @@ BUGS = [
     bug(
         "the proxy is asked for the credentials of this machine",
         "src/aws/identity/proxies.rs",
-        "address.is_loopback() || CREDENTIALS.contains(&address)",
-        "address.is_loopback() && !CREDENTIALS.contains(&address)",
+        "address.is_loopback() || CREDENTIAL_SOURCES.contains(&address)",
+        "address.is_loopback() && !CREDENTIAL_SOURCES.contains(&address)",
         IT,
         "proxies::credentials_are_not_asked_for_through_the_proxy",
     ),
@@ -1187,7 +1187,7 @@ BUGS = [
     bug(
         "a credential_process runs for everyone who needs it",
         "src/runtime/shared_call.rs",
-        "last.as_ref().filter(|run| run.is_of_use(kept))",
+        "last.as_ref().filter(|run| run.is_reusable(kept))",
         "last.as_ref().filter(|_| kept.is_zero())",
         LIB,
         "runtime::shared_call::tests::concurrent_callers_share_one_run",
@@ -1203,8 +1203,8 @@ BUGS = [
     bug(
         "a metadata service that is slow counts as missing credentials",
         "src/aws/identity/no_credentials.rs",
-        "is_of_metadata(error) && !is_unsent(error)",
-        "is_of_metadata(error) && is_unsent(error)",
+        "is_from_metadata_service(error) && !is_unsent(error)",
+        "is_from_metadata_service(error) && is_unsent(error)",
         IT,
         "credential_process::a_source_of_credentials_that_does_not_answer_is_named_and_is_no_denial",
     ),
@@ -1219,8 +1219,8 @@ BUGS = [
     bug(
         "what SQS calls the sender's fault is never sent again",
         "src/aws/queue/error.rs",
-        "self.is_senders_fault && is_of_entry",
-        "self.is_senders_fault || is_of_entry",
+        "self.is_senders_fault && is_about_entry",
+        "self.is_senders_fault || is_about_entry",
         IT,
         "sender::what_sqs_did_not_take_waits_and_is_sent_later",
     ),

@@ -27,8 +27,8 @@ pub(super) struct Retries {
     policy: RetryPolicy,
     waits: Backoff,
     limited_waits: Backoff,
-    counted: u32,
-    limited: u32,
+    n_counted: u32,
+    n_limited: u32,
     successes_seen: u64,
     is_answer_lost: bool,
 }
@@ -40,8 +40,8 @@ impl Retries {
             policy,
             waits: Backoff::new(policy.first_wait, policy.max_wait),
             limited_waits: Backoff::new(policy.limited_first_wait, policy.max_wait.max(policy.limited_first_wait)),
-            counted: 0,
-            limited: 0,
+            n_counted: 0,
+            n_limited: 0,
             successes_seen: successes,
             is_answer_lost: false,
         }
@@ -71,8 +71,8 @@ impl Retries {
     }
 
     fn after_limit(&mut self) -> NextStep {
-        self.limited += 1;
-        if self.limited >= self.policy.limited_attempts {
+        self.n_limited += 1;
+        if self.n_limited >= self.policy.limited_attempts {
             return NextStep::Finish(Code::LimitExceeded);
         }
         NextStep::Wait(self.limited_waits.next_wait())
@@ -80,10 +80,10 @@ impl Retries {
 
     fn after_trouble(&mut self, code: Code, successes: u64, is_breaker_open: bool) -> NextStep {
         if successes != self.successes_seen {
-            self.counted += u32::from(!is_breaker_open);
+            self.n_counted += u32::from(!is_breaker_open);
             self.successes_seen = successes;
         }
-        if self.counted >= self.policy.attempts {
+        if self.n_counted >= self.policy.attempts {
             return NextStep::Finish(code);
         }
         NextStep::Wait(self.waits.next_wait())
@@ -99,7 +99,7 @@ mod tests {
     }
 
     /// Returns after how many equal answers a job has an outcome, and which, if other calls succeed in between or not.
-    fn attempts_until_end(kind: ErrorKind, others_succeed: bool) -> Option<(usize, Code)> {
+    fn attempts_until_outcome(kind: ErrorKind, others_succeed: bool) -> Option<(usize, Code)> {
         let mut retries = Retries::new(RetryPolicy::default(), 0);
         (1..1000).find_map(|n| match retries.after(&error(kind), if others_succeed { n } else { 0 }, false) {
             NextStep::Finish(code) => Some((usize::try_from(n).unwrap(), code)),
@@ -109,13 +109,13 @@ mod tests {
 
     #[test]
     fn a_failure_of_one_job_alone_is_final_after_eight_attempts() {
-        let end = attempts_until_end(ErrorKind::Transient(Code::Timeout), true);
-        assert_eq!(end, Some((8, Code::Timeout)));
+        let outcome = attempts_until_outcome(ErrorKind::Transient(Code::Timeout), true);
+        assert_eq!(outcome, Some((8, Code::Timeout)));
     }
 
     #[test]
     fn an_outage_never_fails_a_job() {
-        assert_eq!(attempts_until_end(ErrorKind::Transient(Code::ServerError), false), None);
+        assert_eq!(attempts_until_outcome(ErrorKind::Transient(Code::ServerError), false), None);
     }
 
     #[test]
@@ -129,22 +129,22 @@ mod tests {
 
     #[test]
     fn throttles_and_denials_never_fail_a_job() {
-        assert_eq!(attempts_until_end(ErrorKind::Throttled, true), None);
-        assert_eq!(attempts_until_end(ErrorKind::Denied, true), None);
-        assert_eq!(attempts_until_end(ErrorKind::Unreached, true), None);
+        assert_eq!(attempts_until_outcome(ErrorKind::Throttled, true), None);
+        assert_eq!(attempts_until_outcome(ErrorKind::Denied, true), None);
+        assert_eq!(attempts_until_outcome(ErrorKind::Unreached, true), None);
     }
 
     #[test]
     fn a_limit_fails_a_job_after_five_attempts() {
-        assert_eq!(attempts_until_end(ErrorKind::Limited, false), Some((5, Code::LimitExceeded)));
-        assert_eq!(attempts_until_end(ErrorKind::Limited, true), Some((5, Code::LimitExceeded)));
+        assert_eq!(attempts_until_outcome(ErrorKind::Limited, false), Some((5, Code::LimitExceeded)));
+        assert_eq!(attempts_until_outcome(ErrorKind::Limited, true), Some((5, Code::LimitExceeded)));
     }
 
     #[test]
     fn a_refusal_is_final_at_once() {
         let kind = ErrorKind::Refused(Code::CertificateValidation);
-        assert_eq!(attempts_until_end(kind, true), Some((1, Code::CertificateValidation)));
-        assert_eq!(attempts_until_end(ErrorKind::IssuerInactive, true), Some((1, Code::IssuerInactive)));
+        assert_eq!(attempts_until_outcome(kind, true), Some((1, Code::CertificateValidation)));
+        assert_eq!(attempts_until_outcome(ErrorKind::IssuerInactive, true), Some((1, Code::IssuerInactive)));
     }
 
     #[test]

@@ -25,18 +25,18 @@ pub(super) fn by_entry(
         (entry.id, Err(EntryError { code, message, is_senders_fault }))
     });
     for (id, result) in done.chain(failed) {
-        if let Some(place) = place(&id).and_then(|place| results.get_mut(place)) {
-            *place = Some(result);
+        if let Some(entry) = index_of(&id).and_then(|i| results.get_mut(i)) {
+            *entry = Some(result);
         }
     }
     if n > 0 && results.iter().all(Option::is_none) {
-        return Err(QueueError::odd(operation, "entries"));
+        return Err(QueueError::incomplete(operation, "entries"));
     }
     Ok(results.into_iter().map(|result| result.unwrap_or_else(|| Err(not_mentioned()))).collect())
 }
 
 /// Returns the index of an entry in its call, from its id.
-pub(super) fn place(id: &str) -> Option<usize> {
+pub(super) fn index_of(id: &str) -> Option<usize> {
     id.parse().ok()
 }
 
@@ -62,7 +62,7 @@ pub(super) fn check_md5(body: &str, md5: &str) -> EntryResult {
 /// # Errors
 /// The answer has none.
 pub(super) fn url(operation: &'static str, url: Option<String>) -> Result<String, QueueError> {
-    url.filter(|url| !url.is_empty()).ok_or_else(|| QueueError::odd(operation, "QueueUrl"))
+    url.filter(|url| !url.is_empty()).ok_or_else(|| QueueError::incomplete(operation, "QueueUrl"))
 }
 
 /// Returns the error for an entry that the answer does not mention.

@@ -32,7 +32,7 @@ pub struct CallError {
 
 impl CallError {
     /// Returns the error of an unusable answer. The call may have been executed.
-    pub(super) fn nonsense(message: &str) -> Self {
+    pub(super) fn unusable(message: &str) -> Self {
         let kind = ErrorKind::Transient(Code::UnknownError);
         Self { kind, code: "no answer".to_owned(), message: message.to_owned(), may_be_executed: true }
     }
@@ -56,9 +56,9 @@ impl Answer {
     }
 
     /// Adjusts the answer to a call for which AWS does not look for a CA.
-    pub(super) fn where_no_ca_is_looked_for(mut self) -> Self {
+    pub(super) fn without_ca_lookup(mut self) -> Self {
         if let Err(error) = &mut self.result {
-            error.kind = error.kind.where_no_ca_is_looked_for();
+            error.kind = error.kind.without_ca_lookup();
         }
         self
     }
@@ -90,7 +90,7 @@ impl CallStart {
         match answer {
             Ok(output) => {
                 let id = id_in(&output).filter(|id| !id.is_empty()).map(sdk_error::one_line);
-                let result = id.ok_or_else(|| CallError::nonsense("the answer has no certificate id"));
+                let result = id.ok_or_else(|| CallError::unusable("the answer has no certificate id"));
                 let attempt =
                     self.attempt(result.as_ref().map_or_else(|error| &*error.code, |_| "ok"), output.request_id());
                 Answer { attempt, existing_id: None, result }
@@ -156,14 +156,14 @@ where
     E: Error + 'static,
 {
     match failure {
-        SdkError::ServiceError(error) => is_of_the_execution(error.raw().status().as_u16()),
-        SdkError::ResponseError(error) => is_of_the_execution(error.raw().status().as_u16()),
+        SdkError::ServiceError(error) => may_follow_execution(error.raw().status().as_u16()),
+        SdkError::ResponseError(error) => may_follow_execution(error.raw().status().as_u16()),
         SdkError::ConstructionFailure(_) => false,
         _ => !sdk_error::is_unsent(failure),
     }
 }
 
-fn is_of_the_execution(status: u16) -> bool {
+fn may_follow_execution(status: u16) -> bool {
     status != UNAVAILABLE && !(400..500).contains(&status)
 }
 
@@ -173,7 +173,7 @@ fn existing_id(failure: &(dyn Error + 'static)) -> Option<String> {
     exists.resource_id().map(sdk_error::one_line)
 }
 
-/// Of a call whose failure says nothing about a certificate.
+/// For calls whose failure says nothing about a certificate.
 impl Advice for CallError {
     fn exit(&self) -> Exit {
         match self.kind {

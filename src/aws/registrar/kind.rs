@@ -87,7 +87,7 @@ impl ErrorKind {
 
     /// Adjusts the meaning for a call for which AWS does not look for a CA, so that the state of a CA cannot be the
     /// problem.
-    pub(super) fn where_no_ca_is_looked_for(self) -> Self {
+    pub(super) fn without_ca_lookup(self) -> Self {
         if self == Self::IssuerInactive { Self::Refused(Code::CertificateState) } else { self }
     }
 
@@ -156,8 +156,8 @@ mod tests {
     #[test]
     fn a_state_error_is_about_the_ca_only_if_aws_looks_for_one() {
         let kind = ErrorKind::of_code("CertificateStateException");
-        assert_eq!(kind.where_no_ca_is_looked_for(), ErrorKind::Refused(Code::CertificateState));
-        assert_eq!(ErrorKind::Throttled.where_no_ca_is_looked_for(), ErrorKind::Throttled);
+        assert_eq!(kind.without_ca_lookup(), ErrorKind::Refused(Code::CertificateState));
+        assert_eq!(ErrorKind::Throttled.without_ca_lookup(), ErrorKind::Throttled);
     }
 
     #[test]
