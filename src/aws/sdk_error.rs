@@ -17,7 +17,7 @@ pub const NETWORK_HINT: &str = "check the network, `aws.region`, the proxy that 
 /// How to fix a call to the wrong region.
 pub const REGION_HINT: &str = "check `aws.region`, or AWS_REGION if the settings do not set it";
 
-/// Error codes with which a service reports that it is overloaded.
+/// Error codes by which a service reports that it is overloaded.
 const THROTTLES: [&str; 8] = [
     "RequestLimitExceeded",
     "RequestThrottled",

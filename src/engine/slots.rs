@@ -65,7 +65,7 @@ struct Held {
     is_being_hidden: bool,
 }
 
-/// How far a job has come: the furthest of all stages that it has been in.
+/// How far a job has progressed: the furthest of the stages that it has been in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum StageProgress {
     /// It is not known yet whether the job will wait for a permit.

@@ -226,7 +226,7 @@ mod tests {
         assert!(!board.others_work(&name("a"), OPERATION) && !board.others_work(&name("b"), OPERATION));
         let began = Instant::now();
         board.until_usable().await;
-        assert_eq!(began.elapsed(), PROBE, "the next probe is the other target's");
+        assert_eq!(began.elapsed(), PROBE, "the next probe belongs to the other target");
         drop(probe);
     }
 
@@ -241,14 +241,17 @@ mod tests {
         board.answered(&a, other, Instant::now());
         tokio::time::advance(PROBE).await;
         board.of(&a, OPERATION).denied("not allowed");
-        assert!(!board.others_work(&a, OPERATION), "its answer was before the trouble");
-        assert!(board.is_usable(), "it is used, so it is worth finding out");
+        assert!(!board.others_work(&a, OPERATION), "it was answered before the trouble began");
+        assert!(board.is_usable(), "it has been used, so it is worth trying");
         let mut watch = board.changes.watch();
         board.answered(&a, other, Instant::now());
         assert!(board.others_work(&a, OPERATION));
         tokio::time::timeout(PROBE, watch.changed()).await.expect("waiters are woken");
         board.of(&a, OPERATION).answered(Instant::now());
-        assert!(board.works(&a, Operation::RegisterCertificateWithoutCA), "without trouble all count");
+        assert!(
+            board.works(&a, Operation::RegisterCertificateWithoutCA),
+            "without trouble, every operation counts as working"
+        );
     }
 
     #[tokio::test]

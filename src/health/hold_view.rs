@@ -142,7 +142,7 @@ impl HoldView {
 
     /// Notes that a call succeeded for a job that any of `keys` could hold: these holds may be released, except pauses,
     /// which only an operator releases.
-    pub fn went_through(&self, keys: &[HoldKey]) {
+    pub fn note_success(&self, keys: &[HoldKey]) {
         let mut state = self.lock();
         let keys = keys.iter().filter(|key| key.kind() != Some(HoldKind::Pause));
         let releasable: Vec<_> = keys.filter(|key| state.ledger.contains_key(key)).cloned().collect();
@@ -280,7 +280,7 @@ mod tests {
         let holds = holds();
         holds.refresh(vec![open(issuer(), false, true)]);
         assert_eq!(holds.gate(&[issuer()], &[]), Gate::Open);
-        holds.went_through(&[issuer(), HoldKey::batch(&"b".parse().unwrap())]);
+        holds.note_success(&[issuer(), HoldKey::batch(&"b".parse().unwrap())]);
         assert_eq!(holds.take_releases(), [issuer()]);
         assert!(holds.take_releases().is_empty());
     }
@@ -297,7 +297,7 @@ mod tests {
         assert!(!is_paused(&[HoldKey::pause_target(&a), HoldKey::pause_batch(&b)]));
         assert!(is_paused(&[HoldKey::pause_target(&a), HoldKey::pause_target(&b)]));
         assert!(is_paused(&[HoldKey::pause_all()]));
-        holds.went_through(&[HoldKey::pause_all()]);
+        holds.note_success(&[HoldKey::pause_all()]);
         assert!(holds.take_releases().is_empty(), "a call that was in progress resumes nothing");
     }
 

@@ -135,7 +135,7 @@ mod tests {
             Operation::VARIANTS.iter().map(|&operation| ((target.clone(), operation), permits())).collect();
         let pools = PermitPools::new(by_name, 1000);
         let is_ceiling = |rate: f64| (pools.ceiling() - rate).abs() < f64::EPSILON;
-        assert!(is_ceiling(10.0), "nothing is used: RegisterCertificate counts");
+        assert!(is_ceiling(10.0), "no quota has work: RegisterCertificate counts");
         let _held = pools.of(&target, Operation::RegisterCertificateWithoutCA).hold();
         assert!(is_ceiling(10.0));
         let _other = pools.of(&target, Operation::RegisterCACertificate).hold();

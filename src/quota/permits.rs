@@ -288,7 +288,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_pool_starts_without_saved_up_permits() {
         let permits = Row::new(10.0).permits();
-        assert_eq!(taken_in(&[permits], Duration::from_millis(90)).await.len(), 1, "the permit of this instant");
+        assert_eq!(taken_in(&[permits], Duration::from_millis(90)).await.len(), 1, "only the permit that is due now");
     }
 
     #[tokio::test(start_paused = true)]
@@ -382,6 +382,6 @@ mod tests {
         assert!(permits.room() == 0 && !permits.is_underfed());
         drop(waits);
         tokio::time::sleep(Duration::from_secs(10)).await;
-        assert!(!permits.is_underfed(), "no more work is likely");
+        assert!(!permits.is_underfed(), "more work is no longer likely");
     }
 }

@@ -103,7 +103,7 @@ pub const SQS_OPERATIONS: [&str; 5] =
 /// because an operator asked for a replay.
 pub const RESEND_REASONS: [&str; 4] = ["probe", "release", "room", REPLAY];
 
-/// The only reason for which the job was not parked.
+/// The only reason for resending a job that was not parked.
 const REPLAY: &str = "replay";
 
 const OK_OR_ERROR: [&str; 2] = ["ok", "error"];

@@ -87,7 +87,7 @@ BUGS = [
     bug(
         "a lost answer is forgotten",
         "src/aws/attempts/retry.rs",
-        "                self.is_answer_lost |= error.may_be_executed;\n",
+        "                self.is_answer_lost |= error.may_have_executed;\n",
         "",
         IT,
         "trouble::an_answer_that_was_lost_is_found_on_the_retry",
@@ -988,7 +988,7 @@ BUGS = [
     bug(
         "a refused call counts as one whose answer was lost",
         "src/aws/attempts/retry.rs",
-        "self.is_answer_lost |= error.may_be_executed;",
+        "self.is_answer_lost |= error.may_have_executed;",
         "self.is_answer_lost = true;",
         IT,
         "doubt::a_call_that_aws_refused_to_take_has_not_registered_what_is_there",

@@ -64,7 +64,7 @@ impl Retries {
             ErrorKind::Denied | ErrorKind::Unreached => NextStep::Wait(Duration::ZERO),
             ErrorKind::Limited => self.after_limit(),
             ErrorKind::Transient(code) => {
-                self.is_answer_lost |= error.may_be_executed;
+                self.is_answer_lost |= error.may_have_executed;
                 self.after_trouble(code, successes, is_breaker_open)
             }
         }
@@ -95,10 +95,11 @@ mod tests {
     use super::*;
 
     fn error(kind: ErrorKind) -> CallError {
-        CallError { kind, code: String::new(), message: String::new(), may_be_executed: true }
+        CallError { kind, code: String::new(), message: String::new(), may_have_executed: true }
     }
 
-    /// Returns after how many equal answers a job has an outcome, and which, if other calls succeed in between or not.
+    /// Returns the number of identical answers after which a job has an outcome, and the outcome. `others_succeed`:
+    /// whether other calls succeed in between.
     fn attempts_until_outcome(kind: ErrorKind, others_succeed: bool) -> Option<(usize, Code)> {
         let mut retries = Retries::new(RetryPolicy::default(), 0);
         (1..1000).find_map(|n| match retries.after(&error(kind), if others_succeed { n } else { 0 }, false) {
@@ -152,7 +153,7 @@ mod tests {
         let mut retries = Retries::new(RetryPolicy::default(), 0);
         retries.after(&error(ErrorKind::Throttled), 0, false);
         assert!(!retries.is_answer_lost());
-        let unsent = CallError { may_be_executed: false, ..error(ErrorKind::Transient(Code::Transport)) };
+        let unsent = CallError { may_have_executed: false, ..error(ErrorKind::Transient(Code::Transport)) };
         retries.after(&unsent, 0, false);
         assert!(!retries.is_answer_lost(), "the call did not reach AWS");
         retries.after(&error(ErrorKind::Transient(Code::Transport)), 0, false);

@@ -27,14 +27,14 @@ pub struct CallError {
     /// AWS's message, cut to 500 characters.
     pub message: String,
     /// Whether the call may have been executed although its answer was lost.
-    pub may_be_executed: bool,
+    pub may_have_executed: bool,
 }
 
 impl CallError {
     /// Returns the error of an unusable answer. The call may have been executed.
     pub(super) fn unusable(message: &str) -> Self {
         let kind = ErrorKind::Transient(Code::UnknownError);
-        Self { kind, code: "no answer".to_owned(), message: message.to_owned(), may_be_executed: true }
+        Self { kind, code: "no answer".to_owned(), message: message.to_owned(), may_have_executed: true }
     }
 }
 
@@ -115,8 +115,8 @@ impl CallStart {
 /// Classifies an SDK error. Its own text says only "service error".
 pub(super) fn classify<E: Error + ProvideErrorMetadata + 'static>(failure: &SdkError<E, HttpResponse>) -> CallError {
     let (kind, code, message) = kind_code_and_message(failure);
-    let may_be_executed = matches!(kind, ErrorKind::Transient(_)) && may_be_executed(failure);
-    CallError { kind, code, message, may_be_executed }
+    let may_have_executed = matches!(kind, ErrorKind::Transient(_)) && may_have_executed(failure);
+    CallError { kind, code, message, may_have_executed }
 }
 
 fn kind_code_and_message<E>(failure: &SdkError<E, HttpResponse>) -> (ErrorKind, String, String)
@@ -147,11 +147,11 @@ where
     }
 }
 
-/// The status with which AWS or a proxy reports that it cannot handle a call now.
+/// The status by which AWS or a proxy reports that it cannot handle a call now.
 const UNAVAILABLE: u16 = 503;
 
-/// Returns whether a failed call may have been executed. Not if it was refused before that, on the way or at AWS.
-fn may_be_executed<E>(failure: &SdkError<E, HttpResponse>) -> bool
+/// Returns whether a failed call may have been executed: it was not if AWS or something on the way refused it first.
+fn may_have_executed<E>(failure: &SdkError<E, HttpResponse>) -> bool
 where
     E: Error + 'static,
 {

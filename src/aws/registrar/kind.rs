@@ -26,7 +26,7 @@ pub enum ErrorKind {
     Unreached,
 }
 
-/// The meaning of every error code that AWS declares for the calls, or is known to send besides those.
+/// The meaning of every error code that AWS declares for the calls, or is known to send in addition.
 const KINDS: [(&str, ErrorKind); 36] = [
     ("ResourceAlreadyExistsException", ErrorKind::Exists),
     ("ThrottlingException", ErrorKind::Throttled),

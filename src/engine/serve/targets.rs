@@ -96,7 +96,7 @@ impl<'a> FoundTarget<'a> {
                     rate = rounded(rates.register_certificate.per_second()),
                     "serving"
                 );
-                let client = TargetClient::proven(access, account.clone(), timeout, &aws);
+                let client = TargetClient::verified(access, account.clone(), timeout, &aws);
                 return Ok(Self { name, rates, account, client, trouble: None });
             }
             Err(trouble) => trouble,

@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(lanes.take(Lane::Replay, 10, room(50)), 1);
     }
 
-    /// Both queues full, one job started at a time: the started jobs are shared nine to one.
+    /// With both queues full and one job started at a time, nine of ten started jobs are live work.
     #[test]
     fn permits_are_shared_nine_to_one() {
         let mut lanes = busy(1000);

@@ -80,7 +80,7 @@ impl Worker {
         if matches!(answer.result, Ok(_) | Err(CallError { kind: ErrorKind::Exists, .. })) {
             self.parts.pools.of(target, operation).succeeded();
             if !board.holds.is_empty() {
-                board.holds.went_through(&admitted.holds());
+                board.holds.note_success(&admitted.holds());
             }
         }
     }

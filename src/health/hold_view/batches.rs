@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use muster_core::job::Name;
 use muster_core::outcome::Code;
 
-/// How many of a batch's last outcomes with a call are considered: enough that they do not all fail by chance.
+/// Number of a batch's latest outcomes with a call that are considered: enough that they do not all fail by chance.
 const WINDOW_SIZE: usize = 200;
 
 /// More failures than this for one reason are not by chance: nine in ten.
@@ -23,7 +23,7 @@ pub(super) struct Batches {
 
 #[derive(Debug, Default)]
 struct BatchWindow {
-    /// Why the last jobs failed; `None` for a success.
+    /// Why each of the latest jobs failed; `None` for a success.
     outcomes: VecDeque<Option<Code>>,
     /// The number of the last outcome, counted over all batches.
     last: u64,

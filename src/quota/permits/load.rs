@@ -231,8 +231,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_success_after_a_total_throttle_is_a_recovery() {
         assert!(is_recovery(10, Duration::from_secs(2)).await);
-        assert!(!is_recovery(9, Duration::from_mins(1)).await, "a rate that is a little too high causes so few");
-        assert!(!is_recovery(1000, Duration::from_millis(1900)).await, "calls of one moment can all be throttled");
+        assert!(
+            !is_recovery(9, Duration::from_mins(1)).await,
+            "a rate that is only a little too high causes this many"
+        );
+        assert!(
+            !is_recovery(1000, Duration::from_millis(1900)).await,
+            "calls made at the same moment can all be throttled"
+        );
         assert!(!is_recovery(0, Duration::from_mins(1)).await);
     }
 

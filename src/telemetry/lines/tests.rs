@@ -2,7 +2,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::*;
 
-/// Much longer than anything here takes.
+/// Much longer than any test here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A reader that takes one line whenever the test takes one, and a disk that can be full.
