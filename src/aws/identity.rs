@@ -182,8 +182,8 @@ impl IdentityError {
             Self::Denied(text) if text.to_lowercase().contains("region") => sdk_error::REGION_HINT,
             Self::Denied(_) => "check the credentials with `aws sts get-caller-identity`",
             Self::RoleDenied(_) => {
-                "check the target's `role_arn` and `external_id`, the role's trust policy, and that the credentials may \
-                 call sts:AssumeRole"
+                "check the target's `role_arn` and `external_id`, the role's trust policy, and that the credentials \
+                 may call sts:AssumeRole"
             }
             Self::Unreachable(_) => sdk_error::NETWORK_HINT,
         }
