@@ -40,9 +40,9 @@ struct LineStyle {
 /// Sends log lines and panics to standard error. Only the first call in a process has an effect.
 pub fn init(filter: &LogFilter, format: LogFormat) {
     let has_colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let look = LineStyle { format, has_colour };
-    lines::set_look(look);
-    let subscriber = tracing_subscriber::registry().with(layer::<Registry, _>(look, lines::Sender));
+    let style = LineStyle { format, has_colour };
+    lines::set_style(style);
+    let subscriber = tracing_subscriber::registry().with(layer::<Registry, _>(style, lines::Sender));
     // A test may have set its own subscriber.
     if subscriber.with(ceiling::layer()).with(filter.layer()).try_init().is_ok() {
         std::panic::set_hook(Box::new(panics::log));
@@ -70,15 +70,15 @@ impl Drop for FlushOnDrop {
 }
 
 /// Returns the layer that formats an event as one line.
-fn layer<S, W>(look: LineStyle, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+fn layer<S, W>(style: LineStyle, writer: W) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(look.has_colour);
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(style.has_colour);
     // The layer would report its own errors with `eprintln!`, which panics if standard error is closed.
     let layer = layer.log_internal_errors(false);
-    match look.format {
+    match style.format {
         LogFormat::Text => layer.fmt_fields(debug_fn(write_field).delimited(" ")).boxed(),
         LogFormat::Json => layer.json().boxed(),
     }
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_of_a_text_line_keeps_to_its_line() {
+    fn control_characters_in_a_text_field_are_escaped() {
         let mut line = String::new();
         write!(Escaping(&mut Writer::new(&mut line)), "a\r\nERROR b\u{1b}[31m\u{9b}\0\tü").unwrap();
         assert_eq!(line, r"a\r\nERROR b\u{1b}[31m\u{9b}\u{0}\tü");

@@ -80,8 +80,8 @@ impl Attempts {
             (Code::Ok, None) => (Code::Ok, None),
             (Code::Exists, None) => {
                 // If we registered it, it has the status that was requested.
-                let has_its_status = existing.status.is_none_or(|status| status == wanted);
-                let is_ours = has_its_status && existing.is_ours != Some(false);
+                let has_wanted_status = existing.status.is_none_or(|status| status == wanted);
+                let is_ours = has_wanted_status && existing.is_ours != Some(false);
                 let code = if self.is_answer_lost() && is_ours {
                     Code::AnswerLost
                 } else if is_redelivery {
@@ -95,7 +95,7 @@ impl Attempts {
         };
         let known_status =
             if code == Code::Ok { Some(wanted) } else { existing.status.filter(|_| code.status().is_success()) };
-        Outcome { known_status, ..self.ended(code, detail, certificate) }
+        Outcome { known_status, ..self.into_outcome(code, detail, certificate) }
     }
 
     /// Returns the outcome of a job that is parked in the ledger.
@@ -107,10 +107,10 @@ impl Attempts {
             Some(HoldKind::Pause) => Code::Paused,
             Some(HoldKind::Target | HoldKind::Replay) | None => Code::TargetUnavailable,
         };
-        Outcome { parking: Some(parking), ..self.ended(code, Some(reason), certificate) }
+        Outcome { parking: Some(parking), ..self.into_outcome(code, Some(reason), certificate) }
     }
 
-    fn ended(self, code: Code, detail: Option<String>, certificate: &CheckedCertificate) -> Outcome {
+    fn into_outcome(self, code: Code, detail: Option<String>, certificate: &CheckedCertificate) -> Outcome {
         let id = certificate.id();
         Outcome {
             code,

@@ -132,7 +132,7 @@ async fn assume(base: SdkConfig, role: &str, external_id: Option<&str>, session_
 ///
 /// # Errors
 /// As for [`account_of`]. [`IdentityError::Unreachable`] if there is no answer in time.
-pub async fn prove(access: &Access, within: Duration) -> Result<(SdkConfig, Account), IdentityError> {
+pub async fn verify(access: &Access, within: Duration) -> Result<(SdkConfig, Account), IdentityError> {
     ask(access, within).await.answer
 }
 
@@ -147,7 +147,7 @@ pub struct IdentityAnswer {
     pub took: Duration,
 }
 
-/// Does the same as [`prove`], and also returns the clock difference and the time taken.
+/// Does the same as [`verify`], and also returns the clock difference and the time taken.
 pub async fn ask(access: &Access, within: Duration) -> IdentityAnswer {
     let (began, clock) = (Instant::now(), AwsClock::default());
     let asked = async {
@@ -182,8 +182,8 @@ impl IdentityError {
             Self::Denied(text) if text.to_lowercase().contains("region") => sdk_error::REGION_HINT,
             Self::Denied(_) => "check the credentials with `aws sts get-caller-identity`",
             Self::RoleDenied(_) => {
-                "check the target's `role_arn` and `external_id`, the role's trust policy, and that the credentials may call \
-                 sts:AssumeRole"
+                "check the target's `role_arn` and `external_id`, the role's trust policy, and that the credentials \
+                 may call sts:AssumeRole"
             }
             Self::Unreachable(_) => sdk_error::NETWORK_HINT,
         }

@@ -132,7 +132,7 @@ impl Queue {
         let call = self.client.get_queue_attributes().queue_url(&*self.url).attribute_names(QueueAttributeName::All);
         let answer = call.send().await.map_err(|e| error("GetQueueAttributes", &e))?;
         QueueAttributes::read(&answer.attributes.unwrap_or_default())
-            .map_err(|lacks| QueueError::odd("GetQueueAttributes", lacks))
+            .map_err(|missing| QueueError::incomplete("GetQueueAttributes", missing))
     }
 
     /// Finds this queue's dead-letter queue by its ARN.
@@ -244,7 +244,7 @@ impl Queue {
         let call = self.client.send_message_batch().queue_url(&*self.url).set_entries(Some(entries));
         let answer = call.send().await.map_err(|e| error("SendMessageBatch", &e))?;
         let done = answer.successful.into_iter().map(|entry| {
-            let body = answer::place(&entry.id).and_then(|i| messages.get(i)).map_or("", |message| &message.body);
+            let body = answer::index_of(&entry.id).and_then(|i| messages.get(i)).map_or("", |message| &message.body);
             (entry.id, answer::check_md5(body, &entry.md5_of_message_body))
         });
         answer::by_entry("SendMessageBatch", messages.len(), done, answer.failed)
@@ -313,7 +313,7 @@ pub async fn create(config: &SdkConfig, name: &str, settings: &QueueAttributes) 
     let call = client.get_queue_attributes().queue_url(dead_url).attribute_names(QueueAttributeName::QueueArn);
     let answer = call.send().await.map_err(|e| error("GetQueueAttributes", &e))?;
     let arn = answer.attributes.unwrap_or_default().remove(&QueueAttributeName::QueueArn);
-    let arn = arn.ok_or_else(|| QueueError::odd("GetQueueAttributes", "QueueArn"))?;
+    let arn = arn.ok_or_else(|| QueueError::incomplete("GetQueueAttributes", "QueueArn"))?;
     let policy = serde_json::json!({ "deadLetterTargetArn": arn, "maxReceiveCount": settings.max_receive_count });
     let call = client
         .create_queue()
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_did_not_arrive_whole_is_none() {
+    fn an_incomplete_message_is_none() {
         let (body, md5) = ("a job", hex::encode(Md5::digest("a job")));
         let message = |body: Option<&str>, md5: Option<&str>| {
             let message = aws_sdk_sqs::types::Message::builder().message_id("id").receipt_handle("receipt");

@@ -49,22 +49,22 @@ impl Registrar {
 
     /// Makes the call that registers a certificate, once, without retries.
     pub async fn register(&self, certificate: &CheckedCertificate) -> Answer {
-        let begun = CallStart::now();
+        let start = CallStart::now();
         match certificate.call() {
             Call::RegisterCertificate { pem, ca_pem, status, .. } => {
                 let call = self.client.register_certificate().certificate_pem(pem);
                 let call = call.set_ca_certificate_pem(ca_pem.as_deref().map(str::to_owned));
-                let answer = call.set_status(status.map(as_sent)).send().await;
-                begun.answer(answer, RegisterCertificateOutput::certificate_id)
+                let answer = call.set_status(status.map(to_sdk_status)).send().await;
+                start.answer(answer, RegisterCertificateOutput::certificate_id)
             }
             Call::RegisterCertificateWithoutCa { pem, status } => {
                 let call = self.client.register_certificate_without_ca().certificate_pem(pem);
-                let answer = call.set_status(status.map(as_sent)).send().await;
-                begun.answer(answer, RegisterCertificateWithoutCaOutput::certificate_id).where_no_ca_is_looked_for()
+                let answer = call.set_status(status.map(to_sdk_status)).send().await;
+                start.answer(answer, RegisterCertificateWithoutCaOutput::certificate_id).without_ca_lookup()
             }
             Call::RegisterCaCertificate { request, .. } => {
                 let answer = self.call_for_ca(request).send().await;
-                begun.answer(answer, RegisterCaCertificateOutput::certificate_id).where_no_ca_is_looked_for()
+                start.answer(answer, RegisterCaCertificateOutput::certificate_id).without_ca_lookup()
             }
         }
     }
@@ -76,32 +76,32 @@ impl Registrar {
     pub async fn registration_code(&self) -> Result<String, CallError> {
         let answer = self.client.get_registration_code().send().await.map_err(|failure| classify(&failure))?;
         let code = answer.registration_code.filter(|code| !code.is_empty());
-        code.ok_or_else(|| CallError::nonsense("the answer has no registration code"))
+        code.ok_or_else(|| CallError::unusable("the answer has no registration code"))
     }
 
     fn call_for_ca(&self, request: &RegisterCaCertificate) -> RegisterCACertificateFluentBuilder {
-        let tags = request.tags.iter().map(tag_as_sent).collect();
+        let tags = request.tags.iter().map(to_sdk_tag).collect();
         self.client
             .register_ca_certificate()
             .ca_certificate(&request.ca_certificate)
             .set_verification_certificate(request.verification_certificate.clone())
             .set_as_active(request.set_as_active)
             .allow_auto_registration(request.allow_auto_registration)
-            .set_registration_config(request.registration_config.as_ref().map(config_as_sent))
+            .set_registration_config(request.registration_config.as_ref().map(to_sdk_config))
             .set_tags((!request.tags.is_empty()).then_some(tags))
             .set_certificate_mode(request.certificate_mode.map(|mode| <&str>::from(mode).into()))
     }
 }
 
-fn as_sent(status: CertificateStatus) -> types::CertificateStatus {
+fn to_sdk_status(status: CertificateStatus) -> types::CertificateStatus {
     <&str>::from(status).into()
 }
 
-fn tag_as_sent(tag: &Tag) -> types::Tag {
+fn to_sdk_tag(tag: &Tag) -> types::Tag {
     types::Tag::builder().key(&tag.key).set_value(tag.value.clone()).build().expect("every tag has a key")
 }
 
-fn config_as_sent(config: &RegistrationConfig) -> types::RegistrationConfig {
+fn to_sdk_config(config: &RegistrationConfig) -> types::RegistrationConfig {
     types::RegistrationConfig::builder()
         .set_template_body(config.template_body.clone())
         .set_role_arn(config.role_arn.clone())

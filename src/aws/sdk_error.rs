@@ -17,7 +17,7 @@ pub const NETWORK_HINT: &str = "check the network, `aws.region`, the proxy that 
 /// How to fix a call to the wrong region.
 pub const REGION_HINT: &str = "check `aws.region`, or AWS_REGION if the settings do not set it";
 
-/// Error codes with which a service reports that it is overloaded.
+/// Error codes by which a service reports that it is overloaded.
 const THROTTLES: [&str; 8] = [
     "RequestLimitExceeded",
     "RequestThrottled",
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_has_a_code_of_its_own() {
+    fn only_a_client_error_with_a_code_is_a_refusal() {
         for (status, code, expected) in [
             (403, Some("AccessDenied"), true),
             (400, Some("InvalidClientTokenId"), true),
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_of_a_service_becomes_one_short_line() {
+    fn text_of_a_service_becomes_one_short_line() {
         let text = format!("first\nERROR second\r\u{1b}[31m\0\u{9b}{}", "x".repeat(TEXT_MAX));
         let line = one_line(&text);
         assert!(line.starts_with("first ERROR second  [31m  xxx"), "{line}");

@@ -50,7 +50,7 @@ pub struct TargetClient {
     /// Maximum time for one call. Also limits confirming the account of the credentials.
     attempt_timeout: Duration,
     /// The client, while its credentials are trusted.
-    proven: Mutex<Option<Arc<Registrar>>>,
+    trusted: Mutex<Option<Arc<Registrar>>>,
     /// The result of the last request for the account's registration code.
     code: Mutex<Option<CodeAnswer>>,
     /// When the next certificate may be described.
@@ -84,20 +84,20 @@ impl TargetClient {
     /// Creates a client whose credentials are not trusted yet.
     pub fn new(access: Access, account: Account, attempt_timeout: Duration) -> Self {
         let describe_at = Mutex::new(Instant::now());
-        Self { access, account, attempt_timeout, proven: Mutex::default(), code: Mutex::default(), describe_at }
+        Self { access, account, attempt_timeout, trusted: Mutex::default(), code: Mutex::default(), describe_at }
     }
 
     /// Creates a client from a configuration whose credentials AWS has confirmed for this account.
-    pub fn proven(access: Access, account: Account, attempt_timeout: Duration, config: &SdkConfig) -> Self {
+    pub fn verified(access: Access, account: Account, attempt_timeout: Duration, config: &SdkConfig) -> Self {
         let registrar = Arc::new(Registrar::new(config, attempt_timeout));
-        Self { proven: Mutex::new(Some(registrar)), ..Self::new(access, account, attempt_timeout) }
+        Self { trusted: Mutex::new(Some(registrar)), ..Self::new(access, account, attempt_timeout) }
     }
 
     /// Makes the call that registers a certificate, once. Makes no call without credentials of the right account.
     pub async fn register(&self, certificate: &CheckedCertificate) -> Answer {
         let registrar = match self.registrar().await {
             Ok(registrar) => registrar,
-            Err(error) => return Answer::uncalled(CallError::unproven(&error)),
+            Err(error) => return Answer::uncalled(CallError::unverified(&error)),
         };
         let answer = registrar.register(certificate).await;
         if matches!(answer.result, Err(CallError { kind: ErrorKind::Denied, .. })) {
@@ -169,38 +169,38 @@ impl TargetClient {
     async fn ask_for_code_once(&self) -> Result<String, CallError> {
         match self.registrar().await {
             Ok(registrar) => registrar.registration_code().await,
-            Err(error) => Err(CallError::unproven(&error)),
+            Err(error) => Err(CallError::unverified(&error)),
         }
     }
 
     /// Returns the trusted client, or creates a new one after confirming its account.
     async fn registrar(&self) -> Result<Arc<Registrar>, TargetClientError> {
-        let mut proven = self.proven.lock().await;
-        if let Some(registrar) = &*proven {
+        let mut trusted = self.trusted.lock().await;
+        if let Some(registrar) = &*trusted {
             return Ok(Arc::clone(registrar));
         }
-        let (config, found) = identity::prove(&self.access, self.attempt_timeout).await?;
+        let (config, found) = identity::verify(&self.access, self.attempt_timeout).await?;
         if found != self.account {
             return Err(TargetClientError::Foreign { found, wanted: self.account.clone() });
         }
         info!(account = %self.account, "loaded new credentials for the right account");
-        Ok(Arc::clone(proven.insert(Arc::new(Registrar::new(&config, self.attempt_timeout)))))
+        Ok(Arc::clone(trusted.insert(Arc::new(Registrar::new(&config, self.attempt_timeout)))))
     }
 
     /// Stops trusting a client, unless it is no longer the trusted one.
     async fn distrust(&self, denied: &Arc<Registrar>) {
-        let mut proven = self.proven.lock().await;
-        proven.take_if(|registrar| Arc::ptr_eq(registrar, denied));
+        let mut trusted = self.trusted.lock().await;
+        trusted.take_if(|registrar| Arc::ptr_eq(registrar, denied));
     }
 }
 
 impl CallError {
     /// Returns the error of a call that was not made because the account of the credentials is not confirmed.
-    fn unproven(error: &TargetClientError) -> Self {
+    fn unverified(error: &TargetClientError) -> Self {
         let kind = match error {
             TargetClientError::Identity(fault) => ErrorKind::without_credentials(fault),
             TargetClientError::Foreign { .. } => ErrorKind::Denied,
         };
-        Self { kind, code: "no identity".to_owned(), message: error.to_string(), may_be_executed: false }
+        Self { kind, code: "no identity".to_owned(), message: error.to_string(), may_have_executed: false }
     }
 }

@@ -37,18 +37,18 @@ pub struct Backlog {
 impl Backlog {
     /// Reads the queues until the future is dropped.
     pub async fn run(self) {
-        let mut looks = tokio::time::interval(EVERY);
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            looks.tick().await;
-            let main = self.look("main", std::slice::from_ref(&self.main)).await;
-            let replay = self.look("replay", self.replay.as_slice()).await;
-            let dead = self.look("dead", &self.dead).await;
+            ticks.tick().await;
+            let main = self.read_and_show("main", std::slice::from_ref(&self.main)).await;
+            let replay = self.read_and_show("replay", self.replay.as_slice()).await;
+            let dead = self.read_and_show("dead", &self.dead).await;
             self.show_retention(main.as_ref());
             let n_messages = self.n_messages(main.as_ref(), replay.as_ref());
             self.show_eta(n_messages);
             if let Some(n_messages) = n_messages {
-                self.note(QueueReading { n_messages, n_dead: dead.map(|dead| dead.messages()) }).await;
+                self.record(QueueReading { n_messages, n_dead: dead.map(|dead| dead.messages()) }).await;
             }
         }
     }
@@ -76,7 +76,7 @@ impl Backlog {
         }
     }
 
-    async fn note(&self, reading: QueueReading) {
+    async fn record(&self, reading: QueueReading) {
         if let Err(error) = self.ledger.note_reading(self.main.url(), reading).await {
             self.metrics.db_error(&error);
             warn!(%error, "cannot record the queue depths");
@@ -85,7 +85,7 @@ impl Backlog {
 
     /// Adds up the counts of these queues, which are shown under one name; the retention is that of the last one.
     /// Returns `None` if `queues` is empty or one of them cannot be read.
-    async fn look(&self, name: &str, queues: &[Queue]) -> Option<QueueAttributes> {
+    async fn read_and_show(&self, name: &str, queues: &[Queue]) -> Option<QueueAttributes> {
         let sum = self.read_all(queues).await;
         let gauge = &self.metrics.queue_messages;
         match &sum {

@@ -23,7 +23,7 @@ const HIDDEN_MAX: Duration = Duration::from_hours(12);
 
 /// Checks per visibility timeout for messages that are due: often enough that a failed extension is retried several
 /// times before the message becomes visible.
-const LOOKS: u32 = 10;
+const CHECKS: u32 = 10;
 
 /// Maximum number of concurrent extension calls: one that hangs must not block all others.
 const CALLS_MAX: usize = 8;
@@ -46,11 +46,11 @@ pub struct Heartbeat {
 impl Heartbeat {
     /// Extends visibilities forever.
     pub async fn run(self) {
-        let mut looks = tokio::time::interval(self.visibility / LOOKS);
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut checks = tokio::time::interval(self.visibility / CHECKS);
+        checks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let held_max = self.held_max.min(HIDDEN_MAX.saturating_sub(self.visibility));
         loop {
-            looks.tick().await;
+            checks.tick().await;
             let mut due = self.slots.due(&self.queue, self.visibility / 2, held_max);
             let mut calls = JoinSet::new();
             while !due.is_empty() {

@@ -42,7 +42,7 @@ const SLOW_FAILURES: (u32, Duration) = (2, Duration::from_secs(4));
 const GIVE_UP_AFTER: Duration = Duration::from_mins(1);
 
 /// After this many consecutive empty long polls that return at once, a warning is logged. A single one is normal.
-const HURRIED_MAX: u32 = 3;
+const IMMEDIATE_POLLS_MAX: u32 = 3;
 
 /// Receives messages and hands their jobs to the worker.
 #[derive(Clone, Debug)]
@@ -92,7 +92,7 @@ struct Failures {
 
 impl Failures {
     /// Counts a failure; too many open the SQS breaker until a receive succeeds.
-    fn one_more(&mut self, error: &QueueError, sqs: &Dependency) {
+    fn record(&mut self, error: &QueueError, sqs: &Dependency) {
         self.n += 1;
         let since = *self.since.get_or_insert_with(Instant::now);
         let (n_slow, time) = SLOW_FAILURES;
@@ -110,14 +110,14 @@ impl Failures {
     }
 }
 
-/// Consecutive long polls that returned nothing at once.
+/// Consecutive long polls of an empty queue that returned at once.
 #[derive(Default)]
-struct Hurried(u32);
+struct ImmediatePolls(u32);
 
-impl Hurried {
-    fn one_more(&mut self, queue: &Queue) {
+impl ImmediatePolls {
+    fn record(&mut self, queue: &Queue) {
         self.0 += 1;
-        if self.0 == HURRIED_MAX {
+        if self.0 == IMMEDIATE_POLLS_MAX {
             warn!(
                 queue = queue.url(),
                 "a long poll on an empty queue returns at once instead of waiting; polling less often. A proxy may be \
@@ -132,7 +132,7 @@ impl Receiver {
     pub async fn run(self) {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         let mut failures = Failures::default();
-        let mut hurried = Hurried::default();
+        let mut immediate_polls = ImmediatePolls::default();
         let mut may_be_more = false;
         loop {
             tokio::select! {
@@ -140,7 +140,7 @@ impl Receiver {
                 () = self.stop.cancelled() => return,
                 () = self.board.until_usable() => {}
             }
-            let (n_max, wait) = self.wish(may_be_more);
+            let (n_max, wait) = self.next_receive(may_be_more);
             // Taken before receiving: the visibility timeout of a message that waits for a slot would keep running.
             let slots = tokio::select! {
                 biased;
@@ -149,13 +149,13 @@ impl Receiver {
             };
             let asked_at = Instant::now();
             let received = self.queue.receive(slots.len(), wait).await;
-            let is_hurried = asked_at.elapsed() < wait / 2;
+            let is_immediate = asked_at.elapsed() < wait / 2;
             self.metrics.sqs_request("ReceiveMessage", &received);
-            let looked = match received {
+            let polled = match received {
                 Ok(messages) if messages.is_empty() => {
                     may_be_more = false;
                     drop(slots);
-                    self.stop_if_drained().await.map(|()| is_hurried)
+                    self.stop_if_drained().await.map(|()| is_immediate)
                 }
                 Ok(messages) => {
                     may_be_more = messages.len() == slots.len();
@@ -167,19 +167,19 @@ impl Receiver {
                     Err(error)
                 }
             };
-            match looked {
-                Ok(is_hurried) => {
+            match polled {
+                Ok(is_immediate) => {
                     failures = Failures::default();
-                    if !is_hurried {
-                        hurried = Hurried::default();
+                    if !is_immediate {
+                        immediate_polls = ImmediatePolls::default();
                         backoff.reset();
                         continue;
                     }
-                    hurried.one_more(&self.queue);
+                    immediate_polls.record(&self.queue);
                 }
                 Err(error) => {
                     warn!(%error, queue = self.queue.url(), "cannot receive messages");
-                    failures.one_more(&error, &self.board.sqs);
+                    failures.record(&error, &self.board.sqs);
                     if failures.are_too_many(&error) {
                         self.give_up(error);
                     }
@@ -202,7 +202,7 @@ impl Receiver {
     }
 
     /// Returns how many messages to ask for, and how long to wait for the first.
-    fn wish(&self, may_be_more: bool) -> (usize, Duration) {
+    fn next_receive(&self, may_be_more: bool) -> (usize, Duration) {
         match self.lane {
             Lane::Live => (CALL_MAX, self.wait),
             Lane::Replay if may_be_more => (CALL_MAX, Duration::ZERO),
@@ -286,11 +286,11 @@ mod tests {
         for (wait, n) in [(Duration::ZERO, FAILURES_MAX), (SLOW_FAILURES.1, SLOW_FAILURES.0)] {
             let (sqs, mut failures) = (Dependency::new("sqs", Changes::default()), Failures::default());
             for _ in 1..n {
-                failures.one_more(&error(), &sqs);
+                failures.record(&error(), &sqs);
                 assert_eq!(sqs.open(), None);
                 tokio::time::advance(wait).await;
             }
-            failures.one_more(&error(), &sqs);
+            failures.record(&error(), &sqs);
             assert!(sqs.open().is_some(), "{wait:?}");
         }
     }

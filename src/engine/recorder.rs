@@ -49,34 +49,34 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Runs until all senders of `ends` are dropped and everything is committed and deleted.
-    pub async fn run(self, mut ends: mpsc::Receiver<Finished>) {
-        let (acks, last) = (TaskTracker::new(), CancellationToken::new());
+    /// Runs until all senders of `incoming` are dropped and everything is committed and deleted.
+    pub async fn run(self, mut incoming: mpsc::Receiver<Finished>) {
+        let (acks, draining) = (TaskTracker::new(), CancellationToken::new());
         let mut pages = Pages::default();
         if let Err(error) = self.ledger.forget_writers().await {
             warn!(%error, "cannot delete old page writers");
         }
-        while let Some(page) = pages.next_page(&mut ends).await {
-            let (recorder, last) = (self.clone(), last.clone());
-            let (ended, released): (Vec<_>, Vec<_>) = page.into_iter().partition(Finished::is_ended);
-            let committed = if ended.is_empty() { ended } else { self.commit(ended, &mut pages).await };
+        while let Some(page) = pages.next_page(&mut incoming).await {
+            let (recorder, draining) = (self.clone(), draining.clone());
+            let (to_record, released): (Vec<_>, Vec<_>) = page.into_iter().partition(Finished::needs_recording);
+            let committed = if to_record.is_empty() { to_record } else { self.commit(to_record, &mut pages).await };
             acks.spawn(async move {
                 tokio::join!(
-                    recorder.ack(Ack::Delete, committed, &last),
+                    recorder.ack(Ack::Delete, committed, &draining),
                     // Not after the deletes, which may be retried for a long time.
-                    recorder.ack(Ack::GiveBack, released, &last),
+                    recorder.ack(Ack::Release, released, &draining),
                 );
             });
         }
-        last.cancel();
+        draining.cancel();
         acks.close();
         acks.wait().await;
     }
 
     /// Updates metrics and holds after a delivery was committed.
-    fn tell(&self, finished: &Finished) {
+    fn report(&self, finished: &Finished) {
         match &finished.finish {
-            Finish::Ended { outcome, .. } => {
+            Finish::Outcome { outcome, .. } => {
                 self.metrics.finished(outcome.code);
                 if let Some(parking) = &outcome.parking {
                     self.board.holds.recorded(parking);
@@ -95,23 +95,24 @@ impl Recorder {
     }
 
     /// Deletes or releases messages, ten of one queue per call; checks the result of each entry.
-    async fn ack(&self, ack: Ack, finished: Vec<Finished>, last: &CancellationToken) {
+    async fn ack(&self, ack: Ack, finished: Vec<Finished>, draining: &CancellationToken) {
         let deliveries = finished.into_iter().map(|finished| finished.delivery);
         let mut calls = tokio::task::JoinSet::new();
         for (queue, ten) in into_calls(deliveries, |delivery| &delivery.queue) {
-            let (recorder, last) = (self.clone(), last.clone());
-            calls.spawn(async move { recorder.ack_ten(ack, &queue, ten, last).await });
+            let (recorder, draining) = (self.clone(), draining.clone());
+            calls.spawn(async move { recorder.ack_ten(ack, &queue, ten, draining).await });
         }
         calls.join_all().await;
     }
 
-    /// Acks up to ten messages and retries without limit; once `last` is cancelled, gives up after [`ACK_ATTEMPTS`].
-    async fn ack_ten(&self, ack: Ack, queue: &Queue, mut left: Vec<Delivery>, last: CancellationToken) {
+    /// Acks up to ten messages and retries without limit; once `draining` is cancelled, gives up after
+    /// [`ACK_ATTEMPTS`].
+    async fn ack_ten(&self, ack: Ack, queue: &Queue, mut left: Vec<Delivery>, draining: CancellationToken) {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         for attempt in 1_u32.. {
-            if ack == Ack::GiveBack {
+            if ack == Ack::Release {
                 for delivery in &left {
-                    delivery.slot.until_quiet().await;
+                    delivery.slot.until_extension_done().await;
                 }
             }
             let receipts: Vec<String> = left.iter().map(|delivery| delivery.receipt.clone()).collect();
@@ -132,7 +133,7 @@ impl Recorder {
             if left.is_empty() {
                 return;
             }
-            if attempt >= ACK_ATTEMPTS && last.is_cancelled() {
+            if attempt >= ACK_ATTEMPTS && draining.is_cancelled() {
                 return warn!(
                     messages = left.len(),
                     "could not {ack} messages; they reappear when their visibility timeout expires"
@@ -149,9 +150,9 @@ impl Recorder {
                     self.metrics.sqs_delete_entries.with_label_values(&[ok_or_error(result)]).inc();
                 }
             }
-            Ack::GiveBack => {
-                let n_given = results.iter().filter(|result| result.is_ok()).count();
-                info!(messages = n_given, "released messages");
+            Ack::Release => {
+                let n_released = results.iter().filter(|result| result.is_ok()).count();
+                info!(messages = n_released, "released messages");
             }
         }
     }
@@ -164,22 +165,21 @@ enum Ack {
     /// Deleted: its outcome is committed.
     Delete,
     /// Released: made visible at once, for another worker.
-    #[strum(serialize = "release")]
-    GiveBack,
+    Release,
 }
 
 impl Ack {
     fn operation(self) -> &'static str {
         match self {
             Self::Delete => "DeleteMessageBatch",
-            Self::GiveBack => "ChangeMessageVisibilityBatch",
+            Self::Release => "ChangeMessageVisibilityBatch",
         }
     }
 
     async fn call(self, queue: &Queue, receipts: &[String]) -> Result<Vec<EntryResult>, QueueError> {
         match self {
             Self::Delete => queue.delete(receipts).await,
-            Self::GiveBack => queue.hide(receipts, Duration::ZERO).await,
+            Self::Release => queue.hide(receipts, Duration::ZERO).await,
         }
     }
 }

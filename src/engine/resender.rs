@@ -97,13 +97,13 @@ impl Resender {
 
     /// Keeps this worker's view of the holds fresh, releases holds whose cause is gone, and has the others probed.
     async fn watch(&self) {
-        let mut over = Vec::new();
+        let mut releases = Vec::new();
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         loop {
-            match self.look(&mut over).await {
+            match self.check(&mut releases).await {
                 Ok(()) => backoff.reset(),
                 Err(error) => {
-                    self.note(&error, "cannot check the holds");
+                    self.report(&error, "cannot check the holds");
                     backoff.wait().await;
                 }
             }
@@ -111,21 +111,23 @@ impl Resender {
         }
     }
 
-    /// Checks the holds once. Holds to be released stay in `over` until the ledger has recorded their release.
-    async fn look(&self, over: &mut Vec<HoldKey>) -> Result<(), ResendFailure> {
+    /// Checks the holds once. Holds to be released stay in `releases` until the ledger has recorded their release.
+    async fn check(&self, releases: &mut Vec<HoldKey>) -> Result<(), ResendFailure> {
         if self.ledger.heal_holds().await? > 0 {
             warn!("the ledger's clock was wrong or was set back: affected holds are probed again");
         }
         self.board.holds.refresh(self.ledger.open_holds().await?);
-        over.extend(self.board.holds.take_releases());
-        let n = self.ledger.release(over).await?;
-        over.clear();
+        releases.extend(self.board.holds.take_releases());
+        let n = self.ledger.release(releases).await?;
+        releases.clear();
         if n > 0 {
             info!(holds = n, "released holds");
         }
-        let not = [self.board.not_ours_to_probe(), self.without_room()].concat();
+        let excluded = [self.board.not_ours_to_probe(), self.without_room()].concat();
         for _ in 0..PROBES_MAX {
-            let Some(OverdueProbe { hold, may_send }) = self.ledger.claim_overdue_probe(&not).await? else { break };
+            let Some(OverdueProbe { hold, may_send }) = self.ledger.claim_overdue_probe(&excluded).await? else {
+                break;
+            };
             if !may_send {
                 self.release_if_empty(&hold).await?;
             } else if hold.kind() == Some(HoldKind::Busy) {
@@ -145,9 +147,9 @@ impl Resender {
 
     /// Resends as many jobs of a busy target as it has room for. Releases the hold if no job is left.
     async fn refill(&self, hold: &HoldKey) -> Result<(), ResendFailure> {
-        let mut its = self.pools.iter().filter(|(target, operation, _)| HoldKey::busy(target, *operation) == *hold);
+        let mut own = self.pools.iter().filter(|(target, operation, _)| HoldKey::busy(target, *operation) == *hold);
         // Another worker serves the target.
-        let Some((_, _, permits)) = its.next() else { return Ok(()) };
+        let Some((_, _, permits)) = own.next() else { return Ok(()) };
         let mut n_left = u32::try_from(permits.demand()).unwrap_or(u32::MAX).max(1);
         while n_left > 0 {
             let jobs = self.ledger.waiting(hold, None, n_left.min(PAGE_MAX)).await?;
@@ -196,7 +198,7 @@ impl Resender {
             match sent {
                 Ok(()) => backoff.reset(),
                 Err(error) => {
-                    self.note(&error, "cannot resend parked jobs");
+                    self.report(&error, "cannot resend parked jobs");
                     backoff.wait().await;
                 }
             }
@@ -235,7 +237,7 @@ impl Resender {
         &self,
         hold: &HoldKey,
         held: &mut Option<ReleaseLease>,
-        cause: ResendReason,
+        reason: ResendReason,
     ) -> Result<(), ResendFailure> {
         let mut last = None;
         while let Some(lease) = held {
@@ -248,41 +250,41 @@ impl Resender {
             let Some(job) = jobs.last() else { break };
             last = Some(job.clone());
             info!(%hold, jobs = jobs.len(), "resending jobs");
-            self.send(hold, jobs, cause).await?;
+            self.send(hold, jobs, reason).await?;
         }
         Ok(())
     }
 
     /// Resends jobs, up to [`CALLS_MAX`] calls at a time. Jobs that cannot be sent stop waiting too.
-    async fn send(&self, hold: &HoldKey, jobs: Vec<WaitingJob>, cause: ResendReason) -> Result<(), ResendFailure> {
+    async fn send(&self, hold: &HoldKey, jobs: Vec<WaitingJob>, reason: ResendReason) -> Result<(), ResendFailure> {
         // Before the messages exist: jobs that are being resent must not count as missing.
         self.ledger.note_activity().await?;
         let (ready, unreadable) = calls(jobs);
         self.set_aside(hold, &unreadable.iter().collect::<Vec<_>>()).await?;
-        let mut under_way = JoinSet::new();
+        let mut in_progress = JoinSet::new();
         let mut sent = Ok(());
         for call in ready {
-            if under_way.len() == CALLS_MAX {
-                sent = sent.and(join_next(&mut under_way).await);
+            if in_progress.len() == CALLS_MAX {
+                sent = sent.and(join_next(&mut in_progress).await);
             }
             let (resender, hold) = (self.clone(), hold.clone());
-            under_way.spawn(async move { resender.make(call, &hold, cause).await });
+            in_progress.spawn(async move { resender.make(call, &hold, reason).await });
         }
-        while !under_way.is_empty() {
-            sent = sent.and(join_next(&mut under_way).await);
+        while !in_progress.is_empty() {
+            sent = sent.and(join_next(&mut in_progress).await);
         }
         sent
     }
 
     /// Makes one call to SQS and records its result for each job.
-    async fn make(&self, call: SendCall, hold: &HoldKey, cause: ResendReason) -> Result<(), ResendFailure> {
+    async fn make(&self, call: SendCall, hold: &HoldKey, reason: ResendReason) -> Result<(), ResendFailure> {
         let answer = self.queue.send(&call.messages).await;
         crash_point::reached("sent_again");
         self.metrics.sqs_request("SendMessageBatch", &answer);
-        let (mut taken, mut refused, mut failed) = (vec![], vec![], Ok(()));
+        let (mut accepted, mut refused, mut failed) = (vec![], vec![], Ok(()));
         for (job, result) in call.jobs.iter().zip(answer?) {
             match result {
-                Ok(()) => taken.push(job),
+                Ok(()) => accepted.push(job),
                 Err(error) if error.is_final() => {
                     error!(%error, batch = job.batch, subject = hex::encode(job.subject), "SQS rejects a parked job");
                     refused.push(job);
@@ -290,8 +292,8 @@ impl Resender {
                 Err(error) => failed = Err(error.into()),
             }
         }
-        self.metrics.jobs_sent_again.with_label_values(&[<&str>::from(cause)]).inc_by(taken.len() as u64);
-        self.ledger.sent_again(hold, &taken).await?;
+        self.metrics.jobs_sent_again.with_label_values(&[<&str>::from(reason)]).inc_by(accepted.len() as u64);
+        self.ledger.sent_again(hold, &accepted).await?;
         self.set_aside(hold, &refused).await?;
         failed
     }
@@ -302,7 +304,7 @@ impl Resender {
         Ok(())
     }
 
-    fn note(&self, failure: &ResendFailure, message: &str) {
+    fn report(&self, failure: &ResendFailure, message: &str) {
         if let ResendFailure::Ledger(error) = failure {
             self.metrics.db_error(error);
         }

@@ -131,11 +131,11 @@ impl<'a> Connected<'a> {
     /// # Errors
     /// The CA folder cannot be read.
     pub fn start(self, until: Until) -> anyhow::Result<Engine> {
-        let (ends, ended) = mpsc::channel(self.n_slots);
+        let (finished_sender, finished) = mpsc::channel(self.n_slots);
         let running = Running {
             receivers: TaskTracker::new(),
             jobs: TaskTracker::new(),
-            recorder: tokio::spawn(self.essential.run(self.recorder().run(ended))),
+            recorder: tokio::spawn(self.essential.run(self.recorder().run(finished))),
             helpers: self.helpers(),
             broken: self.essential.broken.clone(),
             slots: self.slots.clone(),
@@ -143,7 +143,7 @@ impl<'a> Connected<'a> {
             identity: Arc::clone(&self.identity),
             stop: self.stop.clone(),
         };
-        let worker = self.worker(ends.clone(), running.jobs.clone())?;
+        let worker = self.worker(finished_sender.clone(), running.jobs.clone())?;
         let given_up = Arc::default();
         let queues: Vec<Queue> = self.connections.queues().map(|queue| queue.queue.clone()).collect();
         let receiver = Receiver {
@@ -153,7 +153,7 @@ impl<'a> Connected<'a> {
             slots: self.slots.clone(),
             worker,
             board: self.board.clone(),
-            recorder: ends,
+            recorder: finished_sender,
             metrics: Arc::clone(&self.metrics),
             stop: self.stop.clone(),
             wait: self.config.queue.wait.into(),
@@ -230,7 +230,7 @@ impl<'a> Connected<'a> {
         }
         let resender = Resender {
             ledger: self.connections.ledger.clone(),
-            queue: self.connections.for_sent_again().clone(),
+            queue: self.connections.resend_queue().clone(),
             board: self.board.clone(),
             pools: self.pools.clone(),
             metrics: Arc::clone(&self.metrics),

@@ -17,7 +17,7 @@ use muster_core::outcome::Outcome;
 #[derive(Clone, Debug, Default)]
 pub struct SingleFlight(Arc<Mutex<HashMap<FlightKey, Join>>>);
 
-/// What a call is spent on. A job that insists on an answer from AWS (`verify`) does not join one that does not.
+/// What a call is spent on. A job with `verify` needs an answer from AWS, so it does not join one without.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct FlightKey {
     target: Name,
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_copy_takes_over_how_the_first_ended() {
+    async fn a_copy_takes_over_the_outcome_of_the_first() {
         let flights = SingleFlight::default();
         let claim = first(&flights);
         let join = joined(&flights);
@@ -154,19 +154,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_of_another_operation_learns_only_of_a_good_end() {
+    async fn a_job_of_another_operation_takes_over_only_a_success() {
         let other = Operation::RegisterCertificateWithoutCA;
-        for (code, is_told) in [(Code::Ok, true), (Code::CertificateConflict, false)] {
+        for (code, is_shared) in [(Code::Ok, true), (Code::CertificateConflict, false)] {
             let flights = SingleFlight::default();
             let claim = first(&flights);
             let join = joined(&flights);
             claim.settle(outcome(code));
-            assert_eq!(join.outcome(other).await.is_some(), is_told, "{code}");
+            assert_eq!(join.outcome(other).await.is_some(), is_shared, "{code}");
         }
     }
 
     #[test]
-    fn a_job_that_insists_on_an_answer_of_aws_does_not_join_one_that_does_not() {
+    fn a_verify_job_does_not_join_one_without_verify() {
         let flights = SingleFlight::default();
         let _claim = first(&flights);
         let job = Job { verify: true, ..job() };

@@ -65,7 +65,7 @@ struct Held {
     is_being_hidden: bool,
 }
 
-/// How far a job has come: the furthest of all stages that it has been in.
+/// How far a job has progressed: the furthest of the stages that it has been in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum StageProgress {
     /// It is not known yet whether the job will wait for a permit.
@@ -108,9 +108,9 @@ impl Slots {
             // Created before the check, so that a slot freed in between is not missed.
             let freed = self.0.freed.notified();
             let room = (self.0.room)();
-            let (n, n_kept) = self.0.lock().take(lane, max, room);
+            let (n, n_reserved) = self.0.lock().take(lane, max, room);
             if n > 0 {
-                return (0..n).map(|_| Slot::new(&self.0, lane, n_kept)).collect();
+                return (0..n).map(|_| Slot::new(&self.0, lane, n_reserved)).collect();
             }
             turn.get_or_insert_with(|| SlotWait::new(&self.0, lane));
             freed.await;
@@ -173,13 +173,13 @@ impl SlotState {
     /// Takes slots; returns how many, and how many bytes are reserved for each.
     fn take(&mut self, lane: Lane, max: usize, room: Room) -> (usize, usize) {
         let n = self.lanes.take(lane, max.min(self.bytes.messages_max()), room);
-        (n, self.bytes.expect(n))
+        (n, self.bytes.reserve(n))
     }
 
-    fn hold(&mut self, lane: Lane, message: &ReceivedMessage, n_kept: usize) -> u64 {
+    fn hold(&mut self, lane: Lane, message: &ReceivedMessage, n_reserved: usize) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.bytes.expect_no_more(n_kept);
+        self.bytes.release_reserved(n_reserved);
         self.bytes.hold(message.body.len());
         let held = Held {
             n_bytes: message.body.len(),
@@ -193,7 +193,7 @@ impl SlotState {
             is_being_hidden: false,
         };
         self.messages.insert(id, held);
-        self.lanes.came(lane);
+        self.lanes.arrived(lane);
         id
     }
 }
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_freed_slot_wakes_who_waits_for_one() {
+    async fn a_freed_slot_wakes_a_waiting_receiver() {
         let slots = Slots::new(1, room);
         let taken = slots.take(Lane::Live, 1).await;
         let waiter = tokio::spawn({
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn jobs_that_wait_are_bounded_by_the_room_for_them() {
+    async fn waiting_jobs_are_limited_to_the_room_for_them() {
         let waiting = Arc::new(AtomicUsize::new(0));
         let slots = Slots::new(100, {
             let waiting = Arc::clone(&waiting);
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn ends_without_a_call_make_room_for_more_of_them() {
+    async fn outcomes_without_a_call_make_room_for_more_jobs() {
         let slots = Slots::new(1000, || Room { free: 2, served: 2 });
         for i in 0..10 {
             delivery(&slots, &i.to_string()).await.slot.enter(Stage::Recording);
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_message_that_goes_back_is_not_hidden_again() {
+    async fn a_message_being_released_is_not_hidden_again() {
         let slots = Slots::new(10, room);
         let delivery = delivery(&slots, "a").await;
         delivery.slot.enter(Stage::Releasing);
@@ -329,18 +329,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_message_goes_back_only_when_nobody_is_about_to_hide_it() {
+    async fn a_release_waits_for_a_pending_visibility_extension() {
         let slots = Slots::new(10, room);
         let delivery = delivery(&slots, "a").await;
         let due = slots.due(&Queue::uncalled("jobs"), Duration::ZERO, Duration::from_hours(1));
         delivery.slot.enter(Stage::Releasing);
-        assert_eq!(now(delivery.slot.until_quiet()), None);
+        assert_eq!(now(delivery.slot.until_extension_done()), None);
         drop(due);
-        assert_eq!(now(delivery.slot.until_quiet()), Some(()));
+        assert_eq!(now(delivery.slot.until_extension_done()), Some(()));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_message_is_due_until_its_visibility_is_set_anew() {
+    async fn a_message_is_due_until_its_visibility_is_extended() {
         let slots = Slots::new(10, room);
         let (half, held_max) = (Duration::from_secs(15), Duration::from_hours(1));
         let jobs = Queue::uncalled("jobs");
@@ -356,12 +356,13 @@ mod tests {
         }
         assert!(slots.due(&jobs, half, held_max).is_empty());
         tokio::time::advance(held_max).await;
-        assert!(slots.due(&jobs, half, held_max).is_empty(), "a message is no longer hidden in the end");
+        assert!(slots.due(&jobs, half, held_max).is_empty(), "a message held too long is no longer hidden");
         drop(kept);
         assert_eq!(slots.held(), 0);
     }
+
     #[tokio::test(start_paused = true)]
-    async fn a_message_is_due_at_its_own_queue_until_it_is_lost() {
+    async fn a_message_is_due_on_its_own_queue_until_lost() {
         let slots = Slots::new(10, room);
         let delivery = delivery(&slots, "a").await;
         let (jobs, other) = (Queue::uncalled("jobs"), Queue::uncalled("other"));
@@ -377,7 +378,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_receiver_that_no_longer_waits_holds_nobody_back() {
+    async fn a_dropped_wait_no_longer_reserves_slots() {
         let slots = Slots::shared(10, room);
         let taken = slots.take(Lane::Replay, 10).await;
         assert_eq!(taken.len(), 10);

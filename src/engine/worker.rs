@@ -208,7 +208,7 @@ impl Worker {
         let mut failing = None;
         loop {
             match ask().await {
-                Ok(told) => return Some(told),
+                Ok(answer) => return Some(answer),
                 Err(error) => {
                     self.parts.metrics.db_error(&error);
                     warn!(%error, "cannot query the ledger, retrying");
@@ -239,10 +239,10 @@ impl Worker {
             claim.settle(outcome.clone());
         }
         if outcome.n_attempts > 0 && (outcome.status().is_outcome() || self.is_new_lone_issuer(&outcome)) {
-            self.parts.board.holds.ended(&job.batch, outcome.code);
+            self.parts.board.holds.note_outcome(&job.batch, outcome.code);
         }
         let account = self.parts.targets[job.target.as_str()].account.clone();
-        let finish = Finish::Ended { job: Box::new(job), account, outcome: Box::new(outcome), claim };
+        let finish = Finish::Outcome { job: Box::new(job), account, outcome: Box::new(outcome), claim };
         self.send(Finished::new(delivery, finish)).await;
     }
 

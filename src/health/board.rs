@@ -67,10 +67,10 @@ impl Board {
 
     /// Notes that a call that began at this instant was answered, successfully or not.
     pub fn answered(&self, target: &Name, operation: Operation, began: Instant) {
-        let did_work = self.works(target, operation);
+        let was_working = self.works(target, operation);
         self.of(target, operation).answered(began);
         self.siblings(target, operation).for_each(Breaker::credentials_work);
-        if !did_work && self.works(target, operation) {
+        if !was_working && self.works(target, operation) {
             self.changes.notify();
         }
     }
@@ -94,14 +94,14 @@ impl Board {
 
     /// Returns whether any operation of any target works, apart from this one.
     pub fn others_work(&self, target: &Name, operation: Operation) -> bool {
-        let mut others = self.targets.keys().filter(|(name, its)| (name, *its) != (target, operation));
-        others.any(|(name, its)| self.works(name, *its))
+        let mut others = self.targets.keys().filter(|(name, other)| (name, *other) != (target, operation));
+        others.any(|(name, other)| self.works(name, *other))
     }
 
     /// Returns the breakers of the target's other operations.
     fn siblings(&self, target: &Name, operation: Operation) -> impl Iterator<Item = &Breaker> {
-        let others = Operation::VARIANTS.iter().filter(move |its| **its != operation);
-        others.map(|its| self.of(target, *its))
+        let others = Operation::VARIANTS.iter().filter(move |other| **other != operation);
+        others.map(|other| self.of(target, *other))
     }
 
     /// Returns whether an operator has paused everything that this worker could do.
@@ -158,11 +158,12 @@ impl Board {
                 reason: open.reason,
             })
         });
-        let whole = [("postgres", &self.postgres), ("sqs", &self.sqs)].into_iter().filter_map(|(breaker, its)| {
-            Some(Trouble { breaker: breaker.into(), what: String::new(), reason: its.open()? })
-        });
+        let dependencies =
+            [("postgres", &self.postgres), ("sqs", &self.sqs)].into_iter().filter_map(|(breaker, dependency)| {
+                Some(Trouble { breaker: breaker.into(), what: String::new(), reason: dependency.open()? })
+            });
         let holds = self.holds.closed().into_iter().filter_map(trouble_of);
-        targets.chain(whole).chain(holds).collect()
+        targets.chain(dependencies).chain(holds).collect()
     }
 }
 
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_can_be_done_while_the_ledger_fails_or_all_targets_do() {
+    async fn the_board_is_unusable_while_the_ledger_or_all_targets_fail() {
         let board = board(&["a", "b"]);
         board.until_usable().await;
         board.of(&name("a"), OPERATION).denied("expired");
@@ -225,12 +226,12 @@ mod tests {
         assert!(!board.others_work(&name("a"), OPERATION) && !board.others_work(&name("b"), OPERATION));
         let began = Instant::now();
         board.until_usable().await;
-        assert_eq!(began.elapsed(), PROBE, "the next probe is the other target's");
+        assert_eq!(began.elapsed(), PROBE, "the next probe belongs to the other target");
         drop(probe);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_operation_that_nobody_uses_does_not_count_as_working() {
+    async fn an_unused_operation_does_not_count_as_working() {
         let board = board(&["a"]);
         let (a, other) = (name("a"), Operation::RegisterCACertificate);
         board.of(&a, OPERATION).denied("not allowed");
@@ -240,14 +241,17 @@ mod tests {
         board.answered(&a, other, Instant::now());
         tokio::time::advance(PROBE).await;
         board.of(&a, OPERATION).denied("not allowed");
-        assert!(!board.others_work(&a, OPERATION), "its answer was before the trouble");
-        assert!(board.is_usable(), "it is used, so it is worth finding out");
+        assert!(!board.others_work(&a, OPERATION), "it was answered before the trouble began");
+        assert!(board.is_usable(), "it has been used, so it is worth trying");
         let mut watch = board.changes.watch();
         board.answered(&a, other, Instant::now());
         assert!(board.others_work(&a, OPERATION));
         tokio::time::timeout(PROBE, watch.changed()).await.expect("waiters are woken");
         board.of(&a, OPERATION).answered(Instant::now());
-        assert!(board.works(&a, Operation::RegisterCertificateWithoutCA), "without trouble all count");
+        assert!(
+            board.works(&a, Operation::RegisterCertificateWithoutCA),
+            "without trouble, every operation counts as working"
+        );
     }
 
     #[tokio::test]
@@ -260,15 +264,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_board_tells_what_is_open_and_why() {
+    async fn the_board_reports_what_is_open_and_why() {
         let board = board(&["a"]);
         assert_eq!(board.open(), []);
         board.of(&name("a"), OPERATION).denied("expired");
         let _failing = board.postgres.failing("refused");
-        let told: Vec<_> =
+        let reported: Vec<_> =
             board.open().into_iter().map(|open| (open.breaker.into_owned(), open.what, open.reason)).collect();
         assert_eq!(
-            told,
+            reported,
             [
                 ("auth".to_owned(), "a:RegisterCertificate".to_owned(), "expired".to_owned()),
                 ("postgres".to_owned(), String::new(), "refused".to_owned())

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_denial_opens_it_and_one_probe_goes_through_each_half_minute() {
+    async fn a_denial_opens_the_breaker_and_allows_one_probe_per_interval() {
         let breaker = breaker();
         assert!(matches!(breaker.pass(), Pass::Free));
         breaker.denied("expired");
@@ -228,7 +228,7 @@ mod tests {
         for _ in 0..3 {
             tokio::time::advance(PROBE_EVERY).await;
             let probe = probe(&breaker);
-            assert!(matches!(breaker.pass(), Pass::Closed(None)), "a second probe beside the first");
+            assert!(matches!(breaker.pass(), Pass::Closed(None)), "a second probe during the first");
             breaker.denied("still expired");
             drop(probe);
             assert!(matches!(breaker.pass(), Pass::Closed(Some(_))));
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_answer_to_a_probe_closes_it() {
+    async fn the_answer_to_a_probe_closes_the_breaker() {
         let breaker = breaker();
         breaker.denied("expired");
         tokio::time::advance(PROBE_EVERY).await;
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_to_a_call_from_before_closes_nothing_also_during_a_probe() {
+    async fn an_answer_to_an_earlier_call_never_closes_the_breaker() {
         let breaker = breaker();
         let before = Instant::now();
         tokio::time::advance(Duration::from_millis(1)).await;
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn failures_open_it_only_when_no_answer_lies_between() {
+    async fn only_consecutive_failures_open_the_breaker() {
         let breaker = breaker();
         for _ in 0..3 {
             (1..OUTAGE_FAILURES).for_each(|_| breaker.failed("503"));
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_only_presumed_ends_with_any_proof_of_the_credentials() {
+    async fn working_credentials_close_a_presumed_denial() {
         let breaker = breaker();
         breaker.presume_denied("expired");
         breaker.credentials_work();
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_probe_that_is_given_up_leaves_room_for_the_next() {
+    async fn an_abandoned_probe_allows_the_next_one() {
         let breaker = breaker();
         breaker.denied("expired");
         tokio::time::advance(PROBE_EVERY).await;

@@ -19,10 +19,10 @@ use muster_core::format::span;
 const EVERY: Duration = Duration::from_mins(5);
 
 /// Timeout for AWS's answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Clocks that differ by this many seconds or more are reported. AWS rejects calls whose signature is five minutes off.
-const APART_MAX: f64 = 30.0;
+const SKEW_MIN_SECONDS: f64 = 30.0;
 
 /// A clock corrected to AWS's time; clones share it.
 #[derive(Clone, Debug, Default)]
@@ -39,14 +39,14 @@ impl Clock {
 
     /// Sets how far AWS's clock is ahead of this machine's, in seconds; less than 30 counts as no difference.
     pub fn set_ahead(&self, seconds: f64) {
-        let seconds = if seconds.abs() < APART_MAX { 0.0 } else { seconds };
+        let seconds = if seconds.abs() < SKEW_MIN_SECONDS { 0.0 } else { seconds };
         #[expect(
             clippy::cast_possible_truncation,
             reason = "a float's whole milliseconds, cut off far beyond any date"
         )]
         self.0.store((seconds * 1000.0) as i64, Ordering::Relaxed);
         if seconds != 0.0 {
-            let (off, behind_or_ahead) = apart(-seconds);
+            let (off, behind_or_ahead) = describe_skew(-seconds);
             warn!(
                 off,
                 "this machine's clock is {behind_or_ahead} AWS's: certificates are judged by AWS's time; correct it"
@@ -59,7 +59,7 @@ impl Clock {
         loop {
             self.warn_of_postgres(&ledger).await;
             tokio::time::sleep(EVERY).await;
-            if let Some(ahead) = identity::ask(&access, PATIENCE).await.clock_ahead {
+            if let Some(ahead) = identity::ask(&access, ANSWER_TIMEOUT).await.clock_ahead {
                 self.set_ahead(ahead);
             }
         }
@@ -69,15 +69,15 @@ impl Clock {
     async fn warn_of_postgres(&self, ledger: &Ledger) {
         let Ok(clock) = ledger.clock().await else { return };
         let seconds = clock.ahead - (self.now() - OffsetDateTime::now_utc()).as_seconds_f64();
-        if seconds.abs() >= APART_MAX {
-            let (off, behind_or_ahead) = apart(seconds);
+        if seconds.abs() >= SKEW_MIN_SECONDS {
+            let (off, behind_or_ahead) = describe_skew(seconds);
             warn!(off, "the clock of Postgres is {behind_or_ahead} AWS's: correct it");
         }
     }
 }
 
 /// Returns by how much a clock is wrong, and in which direction.
-pub(crate) fn apart(seconds_ahead: f64) -> (String, &'static str) {
+pub(crate) fn describe_skew(seconds_ahead: f64) -> (String, &'static str) {
     let off = Duration::try_from_secs_f64(seconds_ahead.abs()).unwrap_or(Duration::MAX);
     (span(off), if seconds_ahead < 0.0 { "behind" } else { "ahead of" })
 }
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_is_a_day_off_is_made_up_for_and_seconds_are_not() {
+    fn only_large_clock_differences_are_corrected() {
         let clock = Clock::default();
         let off = |clock: &Clock| (clock.now() - OffsetDateTime::now_utc()).whole_minutes();
         for (seconds, minutes) in [(0.0, 0), (5.0, 0), (-86_400.0, -1440), (86_400.0, 1440), (1e300, 0), (2.0, 0)] {

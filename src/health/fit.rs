@@ -98,7 +98,8 @@ fn targets(config: &Config) -> Vec<FitFinding> {
         Some(FitFinding::UnnameableTarget { target: target.clone(), error })
     });
     let no_default = (!config.targets.contains_key(DEFAULT_TARGET)).then_some(FitFinding::NoDefaultTarget);
-    let role_forgotten = config.targets.iter().filter(|(_, its)| its.external_id.is_some() && its.role_arn.is_none());
+    let role_forgotten =
+        config.targets.iter().filter(|(_, settings)| settings.external_id.is_some() && settings.role_arn.is_none());
     let role_forgotten = role_forgotten.map(|(target, _)| FitFinding::ExternalIdWithoutRole { target: target.clone() });
     unnameable.chain(role_forgotten).chain(no_default).collect()
 }
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_is_refused() {
+    fn settings_that_cannot_work_are_refused() {
         assert_eq!(found(|config, _| config.targets.clear()), ["refused: no target is configured"]);
         assert_eq!(
             found(|config, _| _ = config.targets.insert("plant 1".to_owned(), TargetConfig::default()))[..1],
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_lose_work_or_waste_calls_is_a_warning() {
+    fn settings_that_may_lose_work_or_waste_calls_are_warnings() {
         assert_eq!(
             found(|config, _| {
                 let target = config.targets.remove(DEFAULT_TARGET).unwrap();
@@ -319,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_queue_is_looked_at_like_the_first() {
+    fn the_second_queue_is_checked_too() {
         let (config, main) = (Config::default(), QueueAttributes { visible: 4_000_000, ..good_queue() });
         let found = |replay: &QueueAttributes, url: &'static str| {
             let main = FoundQueue { name: "jobs", url: "jobs", attributes: &main, dead_letter: None };
@@ -346,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_letter_queue_that_keeps_no_longer_than_the_queue_is_a_warning() {
+    fn a_short_dead_letter_retention_is_a_warning() {
         assert_eq!(
             found(|_, queue| queue.retention = 4 * DAY),
             ["warning: the dead-letter queue of `jobs` keeps messages for 4 days after they were first sent, and the \

@@ -25,7 +25,7 @@ use muster_core::outcome::Code;
 use state::{HoldState, LocalFinding, open_hold};
 
 /// How often a busy target is checked for room for parked jobs.
-const ROOM_LOOK: Duration = Duration::from_secs(1);
+const ROOM_CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// The view of the holds; clones share it.
 #[derive(Clone, Debug)]
@@ -55,11 +55,11 @@ impl HoldView {
         Self(Arc::new(SharedHolds { probes, state: Mutex::default(), changes }))
     }
 
-    /// Returns whether a job that any of `keys` could hold may make its call, ignoring the holds in `passed`, which the
+    /// Returns whether a job that any of `keys` could hold may make its call, ignoring the holds in `probed`, which the
     /// job itself probes.
-    pub fn gate(&self, keys: &[HoldKey], passed: &[HoldKey]) -> Gate {
+    pub fn gate(&self, keys: &[HoldKey], probed: &[HoldKey]) -> Gate {
         let state = self.lock();
-        let keys = keys.iter().filter(|key| !passed.contains(key));
+        let keys = keys.iter().filter(|key| !probed.contains(key));
         keys.map(|key| state.gate(key)).find(|gate| *gate != Gate::Open).unwrap_or(Gate::Open)
     }
 
@@ -85,7 +85,7 @@ impl HoldView {
     }
 
     /// Notes that the ledger was asked for the right to probe a hold: no other job needs to ask for a while.
-    pub fn probe_asked(&self, hold: &HoldKey) {
+    pub fn probe_requested(&self, hold: &HoldKey) {
         if let Some(open) = self.lock().ledger.get_mut(hold) {
             open.is_probe_due = false;
         }
@@ -104,7 +104,7 @@ impl HoldView {
             probe_every: self.0.probes.issuer,
         };
         if opening.is_closed {
-            self.find(state, &hold, &opening);
+            self.record_finding(state, &hold, &opening);
         }
         Parking { hold, opening: Some(opening) }
     }
@@ -126,32 +126,32 @@ impl HoldView {
     /// is room for them.
     pub fn target_busy(&self, hold: HoldKey) -> Parking {
         let reason = "it has more jobs than it can start, and other targets lack work".to_owned();
-        let opening = Opening { witness: None, is_closed: false, subject: None, reason, probe_every: ROOM_LOOK };
+        let opening = Opening { witness: None, is_closed: false, subject: None, reason, probe_every: ROOM_CHECK_EVERY };
         Parking { hold, opening: Some(opening) }
     }
 
     /// Notes the outcome of a job that spent a call. When nearly all jobs of a batch fail for one reason, its hold is
     /// closed.
-    pub fn ended(&self, batch: &Name, code: Code) {
+    pub fn note_outcome(&self, batch: &Name, code: Code) {
         let mut state = self.lock();
-        let Some(reason) = state.batches.ended(batch, code) else { return };
+        let Some(reason) = state.batches.note_outcome(batch, code) else { return };
         let opening =
             Opening { witness: None, is_closed: true, subject: None, reason, probe_every: self.0.probes.batch };
-        self.find(state, &HoldKey::batch(batch), &opening);
+        self.record_finding(state, &HoldKey::batch(batch), &opening);
     }
 
     /// Notes that a call succeeded for a job that any of `keys` could hold: these holds may be released, except pauses,
     /// which only an operator releases.
-    pub fn went_through(&self, keys: &[HoldKey]) {
+    pub fn note_success(&self, keys: &[HoldKey]) {
         let mut state = self.lock();
         let keys = keys.iter().filter(|key| key.kind() != Some(HoldKind::Pause));
-        let over: Vec<_> = keys.filter(|key| state.ledger.contains_key(key)).cloned().collect();
-        state.over.extend(over);
+        let releasable: Vec<_> = keys.filter(|key| state.ledger.contains_key(key)).cloned().collect();
+        state.releasable.extend(releasable);
     }
 
     /// Takes the holds under which a call has succeeded since the last time: they can be released.
     pub fn take_releases(&self) -> Vec<HoldKey> {
-        self.lock().over.drain().collect()
+        self.lock().releasable.drain().collect()
     }
 
     /// Notes that the ledger has recorded this worker's finding: from now on the ledger's state applies.
@@ -187,7 +187,7 @@ impl HoldView {
         ledger.chain(state.found.iter().map(|(hold, found)| open_hold(hold, &found.opening))).collect()
     }
 
-    fn find(&self, mut state: MutexGuard<'_, HoldState>, hold: &HoldKey, opening: &Opening) {
+    fn record_finding(&self, mut state: MutexGuard<'_, HoldState>, hold: &HoldKey, opening: &Opening) {
         let is_new = !state.ledger.get(hold).is_some_and(|open| open.is_closed) && !state.found.contains_key(hold);
         if is_new {
             state.found.insert(hold.clone(), LocalFinding { opening: opening.clone(), at: Instant::now() });
@@ -217,7 +217,7 @@ mod tests {
     }
 
     fn open(hold: HoldKey, is_closed: bool, is_probe_due: bool) -> OpenHold {
-        OpenHold { hold, subject: None, reason: "as ordered".into(), is_closed, is_probe_due }
+        OpenHold { hold, subject: None, reason: "on purpose".into(), is_closed, is_probe_due }
     }
 
     fn is_closed(holds: &HoldView) -> bool {
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_second_certificate_that_tells_closes_the_hold() {
+    async fn a_second_certificate_closes_the_hold() {
         let holds = holds();
         let (one, two) = (CertificateId([1; 32]), CertificateId([2; 32]));
         for _ in 0..2 {
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_own_finding_counts_until_the_ledger_has_it_or_one_interval_is_over() {
+    async fn a_local_finding_applies_until_recorded_or_expired() {
         let holds = holds();
         for id in [1, 2] {
             holds.issuer_inactive(issuer(), CertificateId([id; 32]), None, "406");
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_ledger_has_ends_when_the_ledger_says_so() {
+    async fn a_recorded_hold_follows_the_ledger() {
         let holds = holds();
         holds.issuer_inactive(issuer(), CertificateId([1; 32]), None, "406");
         let parking = holds.issuer_inactive(issuer(), CertificateId([2; 32]), None, "406");
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_that_was_let_through_is_not_held_again() {
+    async fn a_job_is_not_held_by_the_hold_it_probes() {
         let holds = holds();
         holds.refresh(vec![open(issuer(), true, true)]);
         assert!(matches!(holds.gate(&[issuer()], &[]), Gate::ProbeDue(..)));
@@ -276,17 +276,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hold_that_is_not_closed_holds_nobody_but_may_be_released() {
+    async fn a_hold_that_is_not_closed_blocks_no_job_but_can_be_released() {
         let holds = holds();
         holds.refresh(vec![open(issuer(), false, true)]);
         assert_eq!(holds.gate(&[issuer()], &[]), Gate::Open);
-        holds.went_through(&[issuer(), HoldKey::batch(&"b".parse().unwrap())]);
+        holds.note_success(&[issuer(), HoldKey::batch(&"b".parse().unwrap())]);
         assert_eq!(holds.take_releases(), [issuer()]);
         assert!(holds.take_releases().is_empty());
     }
 
     #[tokio::test]
-    async fn everything_is_paused_where_all_is_or_each_target() {
+    async fn everything_is_paused_if_all_or_each_target_is() {
         let holds = holds();
         let (a, b): (Name, Name) = ("a".parse().unwrap(), "b".parse().unwrap());
         let is_paused = |paused: &[HoldKey]| {
@@ -297,19 +297,19 @@ mod tests {
         assert!(!is_paused(&[HoldKey::pause_target(&a), HoldKey::pause_batch(&b)]));
         assert!(is_paused(&[HoldKey::pause_target(&a), HoldKey::pause_target(&b)]));
         assert!(is_paused(&[HoldKey::pause_all()]));
-        holds.went_through(&[HoldKey::pause_all()]);
+        holds.note_success(&[HoldKey::pause_all()]);
         assert!(holds.take_releases().is_empty(), "a call that was in progress resumes nothing");
     }
 
     #[tokio::test]
-    async fn a_batch_that_fails_as_a_whole_is_held_and_another_is_not() {
+    async fn only_the_failing_batch_is_held() {
         let holds = holds();
-        let (bad, good): (Name, Name) = ("bad".parse().unwrap(), "good".parse().unwrap());
+        let (failing, healthy): (Name, Name) = ("failing".parse().unwrap(), "healthy".parse().unwrap());
         for _ in 0..200 {
-            holds.ended(&bad, Code::CertificateValidation);
-            holds.ended(&good, Code::Ok);
+            holds.note_outcome(&failing, Code::CertificateValidation);
+            holds.note_outcome(&healthy, Code::Ok);
         }
-        assert!(matches!(holds.gate(&[HoldKey::batch(&bad)], &[]), Gate::Closed(..)));
-        assert_eq!(holds.gate(&[HoldKey::batch(&good)], &[]), Gate::Open);
+        assert!(matches!(holds.gate(&[HoldKey::batch(&failing)], &[]), Gate::Closed(..)));
+        assert_eq!(holds.gate(&[HoldKey::batch(&healthy)], &[]), Gate::Open);
     }
 }

@@ -31,7 +31,7 @@ impl PermitPools {
     pub fn new(by_name: HashMap<(Name, Operation), PermitPool>, slots: usize) -> Self {
         let mut distinct: Vec<(Operation, PermitPool)> = Vec::new();
         for ((_, operation), permits) in &by_name {
-            if !distinct.iter().any(|(_, known)| known.is(permits)) {
+            if !distinct.iter().any(|(_, known)| known.is_same_as(permits)) {
                 distinct.push((*operation, permits.clone()));
             }
         }
@@ -58,8 +58,9 @@ impl PermitPools {
         // Idle operations take no part.
         let share = self.slots / self.at_work().count().max(1);
         let has_enough = own.room() == 0 || own.held() > share;
-        let mut others = self.iter().filter(|(_, its, permits)| !its.is_of_ca() && !permits.is(own));
-        has_enough && others.any(|(name, its, permits)| permits.is_underfed() && works(name, its))
+        let mut others =
+            self.iter().filter(|(_, operation, permits)| !operation.is_of_ca() && !permits.is_same_as(own));
+        has_enough && others.any(|(name, operation, permits)| permits.is_underfed() && works(name, operation))
     }
 
     /// Returns how many more jobs may wait for permits. A target with too many jobs takes no room from another.
@@ -81,9 +82,10 @@ impl PermitPools {
     fn at_work(&self) -> impl Iterator<Item = &PermitPool> {
         let works = |permits: &PermitPool| permits.held() > 0 || permits.had_work();
         let is_idle = !self.distinct.iter().any(|(_, permits)| works(permits));
-        let counts =
-            move |its: &Operation, permits| works(permits) || (is_idle && *its == Operation::RegisterCertificate);
-        self.distinct.iter().filter(move |(its, permits)| counts(its, permits)).map(|(_, permits)| permits)
+        let counts = move |operation: &Operation, permits| {
+            works(permits) || (is_idle && *operation == Operation::RegisterCertificate)
+        };
+        self.distinct.iter().filter(move |(operation, permits)| counts(operation, permits)).map(|(_, permits)| permits)
     }
 
     fn sum<N: Sum>(&self, number: impl Fn(&PermitPool) -> N) -> N {
@@ -109,34 +111,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn devices_make_room_for_other_devices_and_not_for_cas() {
+    async fn devices_make_room_for_devices_but_not_for_cas() {
         let target: Name = "default".parse().unwrap();
         for (other, is_in_the_way) in
             [(Operation::RegisterCertificateWithoutCA, true), (Operation::RegisterCACertificate, false)]
         {
-            let (own, its) = (permits(), permits());
-            let by_name = [(Operation::RegisterCertificate, own.clone()), (other, its.clone())];
+            let (own, others) = (permits(), permits());
+            let by_name = [(Operation::RegisterCertificate, own.clone()), (other, others.clone())];
             let by_name = by_name.into_iter().map(|(operation, permits)| ((target.clone(), operation), permits));
             let pools = PermitPools::new(by_name.collect(), 1000);
             let _waiting: Vec<_> = std::iter::repeat_with(|| own.wait()).take(100).collect();
-            drop(its.wait());
-            assert!(own.room() == 0 && its.is_underfed());
+            drop(others.wait());
+            assert!(own.room() == 0 && others.is_underfed());
             let found = pools.is_in_the_way(&target, Operation::RegisterCertificate, |_, _| true);
             assert_eq!(found, is_in_the_way, "{other}");
         }
     }
 
     #[tokio::test]
-    async fn only_quotas_that_are_used_count_for_the_backlog() {
+    async fn only_quotas_with_work_count_for_the_backlog() {
         let target: Name = "default".parse().unwrap();
         let by_name: HashMap<_, _> =
             Operation::VARIANTS.iter().map(|&operation| ((target.clone(), operation), permits())).collect();
         let pools = PermitPools::new(by_name, 1000);
-        let is = |rate: f64| (pools.ceiling() - rate).abs() < f64::EPSILON;
-        assert!(is(10.0), "nothing is used: RegisterCertificate counts");
+        let is_ceiling = |rate: f64| (pools.ceiling() - rate).abs() < f64::EPSILON;
+        assert!(is_ceiling(10.0), "no quota has work: RegisterCertificate counts");
         let _held = pools.of(&target, Operation::RegisterCertificateWithoutCA).hold();
-        assert!(is(10.0));
+        assert!(is_ceiling(10.0));
         let _other = pools.of(&target, Operation::RegisterCACertificate).hold();
-        assert!(is(20.0));
+        assert!(is_ceiling(20.0));
     }
 }

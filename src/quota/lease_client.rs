@@ -26,7 +26,7 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 
 /// How long throttles of permits granted before a cut are ignored without asking the ledger. Bounded because the
 /// ledger's clock may be set back.
-const BELIEVED: Duration = Duration::from_secs(5);
+const CUT_TRUSTED_FOR: Duration = Duration::from_secs(5);
 
 /// The smallest step back of the ledger's clock that is worth a warning.
 const SET_BACK_MIN: Duration = Duration::from_secs(1);
@@ -56,7 +56,7 @@ struct Cut {
 impl Cut {
     /// Returns whether a throttle of a permit granted at this instant is already covered by the cut.
     fn covers(&self, granted_at: OffsetDateTime) -> bool {
-        granted_at <= self.at && self.received.elapsed() < BELIEVED
+        granted_at <= self.at && self.received.elapsed() < CUT_TRUSTED_FOR
     }
 }
 
@@ -77,11 +77,11 @@ impl LeaseClient {
     /// Creates the permit pool of the quota, and a future that the caller must poll; it completes when the last clone
     /// of the pool is dropped.
     pub fn permits(self, learnt: Rate, ceiling: Rate, gauges: Gauges) -> (PermitPool, impl Future<Output = ()> + Send) {
-        let (lessor, last) = (self.clone(), Arc::new(Mutex::new(None)));
-        let lease = move |n| lessor.clone().lease(n, Arc::clone(&last));
+        let (client, last) = (self.clone(), Arc::new(Mutex::new(None)));
+        let lease = move |n| client.clone().lease(n, Arc::clone(&last));
         let (permits, feedback, dispense) = PermitPool::new(lease, learnt, ceiling, gauges);
         let work = async move {
-            tokio::join!(dispense, self.learn(feedback));
+            tokio::join!(dispense, self.report(feedback));
         };
         (permits, work)
     }
@@ -118,7 +118,7 @@ impl LeaseClient {
 
     /// Reports rate feedback to the ledger. Skips throttles of permits that were granted before the last cut, because
     /// that cut already accounts for them; most throttles that arrive while a cut is being reported are of this kind.
-    async fn learn(self, mut feedback: mpsc::UnboundedReceiver<Feedback>) {
+    async fn report(self, mut feedback: mpsc::UnboundedReceiver<Feedback>) {
         let mut cut = Cut { at: OffsetDateTime::UNIX_EPOCH, received: Instant::now() };
         while let Some(feedback) = feedback.recv().await {
             let changed = match feedback {
@@ -135,7 +135,7 @@ impl LeaseClient {
                 Feedback::Risen { from } => self.ledger.note_rise(&self.quota, from).await,
             };
             match changed {
-                Ok(change) => self.tell(change),
+                Ok(change) => self.log_change(change),
                 Err(error) => {
                     self.metrics.db_error(&error);
                     warn!(%error, quota = %self.quota, "cannot record rate feedback");
@@ -144,7 +144,7 @@ impl LeaseClient {
         }
     }
 
-    fn tell(&self, change: Option<Change>) {
+    fn log_change(&self, change: Option<Change>) {
         if let Some(Change { rate, reason, .. }) = change {
             info!(quota = %self.quota, rate = rounded(rate), reason = <&str>::from(reason), "the learnt rate changed");
         }
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_clock_that_was_set_back_is_told_from_one_that_goes_on() {
+    async fn a_clock_that_was_set_back_is_detected() {
         let granted = Granted { at: OffsetDateTime::UNIX_EPOCH, received: Instant::now() };
         let day = Duration::from_hours(24);
         tokio::time::advance(Duration::from_secs(10)).await;

@@ -20,7 +20,7 @@ pub use load::{Counted, Gauges, WINDOW};
 use crate::ledger::rate_limit::Lease;
 use muster_core::rate::Rate;
 
-use dispenser::{Waiter, WaitingLine, dispense};
+use dispenser::{WaitQueue, Waiter, dispense};
 use guard::Guard;
 use load::Load;
 
@@ -76,12 +76,12 @@ impl PermitPool {
         let (waiters, queue) = mpsc::unbounded_channel();
         let (feedback_sender, feedback) = mpsc::unbounded_channel();
         let load = Arc::new(Load::new(learnt, ceiling, gauges, feedback_sender));
-        let work = dispense(queue, WaitingLine::new(Arc::clone(&load)), Guard::new(ceiling), lease);
+        let work = dispense(queue, WaitQueue::new(Arc::clone(&load)), Guard::new(ceiling), lease);
         (Self { waiters, load }, feedback, work)
     }
 
     /// Returns whether both are the same pool.
-    pub fn is(&self, other: &Self) -> bool {
+    pub fn is_same_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.load, &other.load)
     }
 
@@ -142,7 +142,7 @@ impl PermitPool {
 
     /// Returns how many permits were handed out in the last two seconds.
     pub fn served(&self) -> usize {
-        self.load.served_lately()
+        self.load.n_served_recently()
     }
 
     /// Returns whether fewer than half as many jobs wait as may.
@@ -208,17 +208,17 @@ mod tests {
                 let mut next_free = self.next_free.lock().unwrap();
                 let first = next_free.max(now - burst_time(self.rate).as_secs_f64() / 2.0);
                 *next_free = first + n as f64 / self.rate.per_second();
-                Lease { n, first_in: first - now, ..nothing(self.rate) }
+                Lease { n, first_in: first - now, ..empty_lease(self.rate) }
             };
             tokio::time::sleep(self.answer_time).await;
             lease
         }
 
         fn permits(&self) -> PermitPool {
-            self.limiter_below(self.rate)
+            self.pool_below(self.rate)
         }
 
-        fn limiter_below(&self, ceiling: Rate) -> PermitPool {
+        fn pool_below(&self, ceiling: Rate) -> PermitPool {
             let row = self.clone();
             let (permits, _, work) = PermitPool::new(move |n| row.clone().lease(n), self.rate, ceiling, gauges());
             tokio::spawn(work);
@@ -226,7 +226,7 @@ mod tests {
         }
     }
 
-    fn nothing(rate: Rate) -> Lease {
+    fn empty_lease(rate: Rate) -> Lease {
         Lease { n: 0, first_in: 0.0, rate, noted_rate: rate.per_second(), granted_at: OffsetDateTime::UNIX_EPOCH }
     }
 
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_whole_rate_is_used_by_one_worker_and_by_many() {
+    async fn one_worker_or_many_use_the_whole_rate() {
         for (per_second, n_workers) in [(10.0, 1), (10.0, 4), (200.0, 1), (200.0, 4), (2000.0, 4)] {
             let row = Row::new(per_second);
             let workers: Vec<_> = (0..n_workers).map(|_| row.permits()).collect();
@@ -279,16 +279,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_ledger_that_answers_slowly_costs_no_token() {
+    async fn a_slow_ledger_costs_no_permits() {
         let row = Row { answer_time: Duration::from_millis(150), ..Row::new(100.0) };
         let share = taken_in(&[row.permits()], Duration::from_secs(10)).await.len() as f64 / 1000.0;
         assert!(share >= 0.97, "{share}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_starts_empty() {
+    async fn a_pool_starts_without_saved_up_permits() {
         let permits = Row::new(10.0).permits();
-        assert_eq!(taken_in(&[permits], Duration::from_millis(90)).await.len(), 1, "the permit of this instant");
+        assert_eq!(taken_in(&[permits], Duration::from_millis(90)).await.len(), 1, "only the permit that is due now");
     }
 
     #[tokio::test(start_paused = true)]
@@ -310,13 +310,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn places_whose_time_is_over_are_thrown_away() {
+    async fn permits_of_a_late_lease_are_discarded() {
         let row = Row { answer_time: SLOW, ..Row::new(100.0) };
         assert_eq!(taken_in(&[row.permits()], Duration::from_secs(5)).await.len(), 0, "the process was suspended");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn places_that_nobody_used_in_their_time_are_thrown_away() {
+    async fn unused_permits_expire() {
         let row = Row::new(200.0);
         let permits = row.permits();
         let mut waits = tokio::task::JoinSet::new();
@@ -333,8 +333,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lease_gone_wild_is_held_to_the_ceiling() {
-        let permits = Row::new(1000.0).limiter_below(rate(10.0));
+    async fn an_excessive_lease_is_held_to_the_ceiling() {
+        let permits = Row::new(1000.0).pool_below(rate(10.0));
         let n = taken_in(&[permits], Duration::from_secs(10)).await.len();
         assert!((1..=105).contains(&n), "{n}");
     }
@@ -359,19 +359,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_leased_for_those_who_left() {
+    async fn nothing_is_leased_for_cancelled_waiters() {
         let row = Row { answer_time: Duration::from_millis(50), ..Row::new(10.0) };
         let permits = row.permits();
         for _ in 0..5 {
-            let left = tokio::time::timeout(Duration::from_millis(1), permits.acquire()).await;
-            assert!(left.is_err());
+            let waited = tokio::time::timeout(Duration::from_millis(1), permits.acquire()).await;
+            assert!(waited.is_err());
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert!(*row.next_free.lock().unwrap() <= 0.2, "one was leased before its waiter left");
+        assert!(*row.next_free.lock().unwrap() <= 0.2, "only the first permit was requested before its waiter left");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_has_room_for_as_many_as_were_served_lately_and_is_hungry_below_half() {
+    async fn a_pool_is_underfed_below_half_of_its_recent_permits() {
         let permits = Row::new(100.0).permits();
         assert!(!permits.is_underfed(), "it never had work");
         taken_in(std::slice::from_ref(&permits), Duration::from_secs(3)).await;
@@ -382,6 +382,6 @@ mod tests {
         assert!(permits.room() == 0 && !permits.is_underfed());
         drop(waits);
         tokio::time::sleep(Duration::from_secs(10)).await;
-        assert!(!permits.is_underfed(), "no more work is likely");
+        assert!(!permits.is_underfed(), "more work is no longer likely");
     }
 }

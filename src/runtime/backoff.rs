@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_begins_anew() {
+    fn a_reset_restarts_the_sequence() {
         let mut backoff = Backoff::new(FIRST, CAP);
         (0..10).for_each(|_| assert!(backoff.next_wait() <= CAP + ROUNDING));
         backoff.reset();

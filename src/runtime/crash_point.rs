@@ -16,8 +16,8 @@ use std::sync::{
 pub(crate) fn reached(place: &str) {
     static CRASH: OnceLock<Option<Crash>> = OnceLock::new();
     static PANIC: OnceLock<Option<Crash>> = OnceLock::new();
-    let is_due = |order: &OnceLock<Option<Crash>>, variable: &str| {
-        order.get_or_init(|| Crash::ordered(variable)).as_ref().is_some_and(|crash| crash.is_due(place))
+    let is_due = |request: &OnceLock<Option<Crash>>, variable: &str| {
+        request.get_or_init(|| Crash::requested(variable)).as_ref().is_some_and(|crash| crash.is_due(place))
     };
     if is_due(&CRASH, "MUSTER_CRASH_AT") {
         std::process::abort();
@@ -39,13 +39,13 @@ struct Crash {
 
 #[cfg(debug_assertions)]
 impl Crash {
-    fn ordered(variable: &str) -> Option<Self> {
+    fn requested(variable: &str) -> Option<Self> {
         Some(Self::read(&std::env::var(variable).ok()?))
     }
 
     /// Parses `PLACE` or `PLACE:N`.
-    fn read(order: &str) -> Self {
-        let (place, n) = order.split_once(':').unwrap_or((order, "1"));
+    fn read(request: &str) -> Self {
+        let (place, n) = request.split_once(':').unwrap_or((request, "1"));
         Self { place: place.to_owned(), left: AtomicUsize::new(n.parse().unwrap_or(1)) }
     }
 
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_crash_is_due_at_its_place_and_time_only() {
+    fn a_crash_happens_only_at_its_place_and_count() {
         let crash = Crash::read("committed:2");
         let due = ["committed", "token", "committed", "committed"].map(|place| crash.is_due(place));
         assert_eq!(due, [false, false, true, false]);

@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_finished_leaves_the_older_one_and_nothing_else() {
+    fn an_unfinished_file_leaves_only_the_old_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         fs::write(&path, "old").unwrap();
@@ -433,7 +433,7 @@ mod tests {
 
     /// Premise: a reader without a writer waits forever.
     #[test]
-    fn a_reader_of_a_fifo_sees_the_end_where_nothing_is_written() {
+    fn a_fifo_reader_sees_the_end_if_nothing_is_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("fifo");
         fifo(&path);
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_cannot_be_written_shows_at_once() {
+    fn an_unwritable_path_fails_when_opened() {
         let folder = tempfile::tempdir().unwrap();
         // Root can write to any folder, so this uses a missing one and one where the kernel lets no one create files.
         let missing = "No such file or directory (os error 2)";

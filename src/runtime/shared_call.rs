@@ -54,7 +54,7 @@ impl<T: Clone + Send + Sync + 'static> SharedCall<T> {
         F: Future<Output = T> + Send + 'static,
     {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(run) = last.as_ref().filter(|run| run.is_of_use(kept)) {
+        if let Some(run) = last.as_ref().filter(|run| run.is_reusable(kept)) {
             return run.clone();
         }
         let before = last.as_ref().and_then(SharedRun::newest);
@@ -71,18 +71,18 @@ impl<T: Clone + Send + Sync + 'static> SharedCall<T> {
 }
 
 impl<T: Clone> SharedRun<T> {
-    /// Waits for the result of the run, at most for `patience`.
-    pub(crate) async fn wait(mut self, patience: Duration) -> RunResult<T> {
-        let waited = tokio::time::timeout(patience, self.outcome.wait_for(Option::is_some)).await;
+    /// Waits for the result of the run, at most for `timeout`.
+    pub(crate) async fn wait(mut self, timeout: Duration) -> RunResult<T> {
+        let waited = tokio::time::timeout(timeout, self.outcome.wait_for(Option::is_some)).await;
         let outcome = waited.ok().and_then(Result::ok).and_then(|outcome| outcome.clone());
         let (since, before) = (self.began.elapsed(), self.before);
         outcome.map_or(RunResult::Late { since, before }, |(_, outcome)| RunResult::Outcome(outcome))
     }
 
-    fn is_of_use(&self, kept: Duration) -> bool {
+    fn is_reusable(&self, kept: Duration) -> bool {
         // A run whose runtime was shut down never produces a result; its channel is closed.
-        let is_under_way = || self.outcome.has_changed().is_ok();
-        self.outcome.borrow().as_ref().map_or_else(is_under_way, |(at, _)| at.elapsed() < kept)
+        let is_running = || self.outcome.has_changed().is_ok();
+        self.outcome.borrow().as_ref().map_or_else(is_running, |(at, _)| at.elapsed() < kept)
     }
 
     /// Returns the result of this run, or else of the run before it.
@@ -102,7 +102,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_mins(1);
 
     #[tokio::test(start_paused = true)]
-    async fn those_who_ask_meanwhile_get_the_same_run() {
+    async fn concurrent_callers_share_one_run() {
         let (flight, gate) = (SharedCall::default(), Arc::new(Semaphore::new(0)));
         let work = |outcome: u8| {
             let gate = Arc::clone(&gate);

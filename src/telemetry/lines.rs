@@ -33,11 +33,11 @@ const NOTICE_EVERY: Duration = Duration::from_secs(1);
 const FULL_PIPE_WAIT: Duration = Duration::from_millis(10);
 
 /// The style of the lines that this file creates.
-static LOOK: OnceLock<LineStyle> = OnceLock::new();
+static STYLE: OnceLock<LineStyle> = OnceLock::new();
 
 /// The queue of this process. Creating it starts the thread that writes the lines.
 static LINES: LazyLock<Arc<Lines>> = LazyLock::new(|| {
-    let lines = Arc::new(Lines::new(lost(), LOOK.get().copied().unwrap_or_default()));
+    let lines = Arc::new(Lines::new(lost(), STYLE.get().copied().unwrap_or_default()));
     let writing = Arc::clone(&lines);
     // A stop does not wait for this thread, because it may be blocked forever. If it cannot be started, all lines are
     // lost.
@@ -54,8 +54,8 @@ pub fn lost() -> IntCounter {
 }
 
 /// Sets the style of the lines about lost and repeated lines. Must be called before the first line is sent.
-pub(super) fn set_look(look: LineStyle) {
-    let _ = LOOK.set(look);
+pub(super) fn set_style(style: LineStyle) {
+    let _ = STYLE.set(style);
 }
 
 /// Queues a line, which must end with a newline.
@@ -114,7 +114,7 @@ struct Lines {
     state: Mutex<State>,
     changed: Condvar,
     lost: IntCounter,
-    look: LineStyle,
+    style: LineStyle,
 }
 
 struct State {
@@ -147,16 +147,16 @@ enum Next {
 }
 
 impl Lines {
-    fn new(lost: IntCounter, look: LineStyle) -> Self {
+    fn new(lost: IntCounter, style: LineStyle) -> Self {
         let state = State {
             queued: VecDeque::new(),
             n_bytes: 0,
             n_unreported: 0,
             notice_due_at: Instant::now(),
             is_writing: false,
-            repeats: Repeats::new(look.format),
+            repeats: Repeats::new(style.format),
         };
-        Self { state: Mutex::new(state), changed: Condvar::new(), lost, look }
+        Self { state: Mutex::new(state), changed: Condvar::new(), lost, style }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -207,7 +207,7 @@ impl Lines {
             let next = self.next();
             let line = match &next {
                 Next::Line(line) => &line.bytes,
-                Next::Notice(n) => &notice(*n, self.look),
+                Next::Notice(n) => &notice(*n, self.style),
             };
             let line = if is_mid_line { &[b"\n", line.as_slice()].concat() } else { line };
             let written = write_line(out, line);

@@ -101,9 +101,9 @@ pub const SQS_OPERATIONS: [&str; 5] =
 
 /// Why a job is resent: to probe its hold, because the hold was released, because a busy target has room again, or
 /// because an operator asked for a replay.
-pub const SENT_AGAIN_REASONS: [&str; 4] = ["probe", "release", "room", REPLAY];
+pub const RESEND_REASONS: [&str; 4] = ["probe", "release", "room", REPLAY];
 
-/// The only reason for which the job was not parked.
+/// The only reason for resending a job that was not parked.
 const REPLAY: &str = "replay";
 
 const OK_OR_ERROR: [&str; 2] = ["ok", "error"];
@@ -222,19 +222,19 @@ impl Metrics {
     pub fn n_parked(&self) -> u64 {
         let parked = Code::VARIANTS.iter().filter(|code| !code.status().is_outcome());
         let parked: u64 = parked.map(|code| self.jobs_parked.with_label_values(&[code.as_str()]).get()).sum();
-        let sent_again = SENT_AGAIN_REASONS
+        let resent = RESEND_REASONS
             .iter()
             .filter(|why| **why != REPLAY)
             .map(|why| self.jobs_sent_again.with_label_values(&[why]).get());
-        parked.saturating_sub(sent_again.sum())
+        parked.saturating_sub(resent.sum())
     }
 
     /// Returns how many jobs failed since the start, including quarantined messages.
     pub fn n_failed(&self) -> u64 {
-        let ended = Code::VARIANTS.iter().filter(|code| code.status().is_outcome() && !code.status().is_success());
-        let ended = ended.map(|code| [<&str>::from(code.status()), code.as_str()]);
+        let failed = Code::VARIANTS.iter().filter(|code| code.status().is_outcome() && !code.status().is_success());
+        let failed = failed.map(|code| [<&str>::from(code.status()), code.as_str()]);
         let quarantined = ParseError::CODES.iter().map(|reason| ["quarantined", reason]);
-        ended.chain(quarantined).map(|labels| self.jobs_finished.with_label_values(&labels).get()).sum()
+        failed.chain(quarantined).map(|labels| self.jobs_finished.with_label_values(&labels).get()).sum()
     }
 
     /// Counts a failed Postgres operation.
@@ -290,7 +290,7 @@ impl Metrics {
                 self.precheck_rejections.with_label_values(&[code.as_str()]);
             }
         }
-        for reason in SENT_AGAIN_REASONS {
+        for reason in RESEND_REASONS {
             self.jobs_sent_again.with_label_values(&[reason]);
         }
         for reason in ParseError::CODES {
@@ -343,7 +343,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_series_is_there_from_the_start() {
+    fn every_series_exists_from_the_start() {
         let text = Metrics::new().text();
         for series in [
             r#"muster_jobs_finished_total{code="ok",status="registered"} 0"#,
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gauge_of_something_unknown_is_absent() {
+    fn a_gauge_with_an_unknown_value_is_absent() {
         let text = Metrics::new().text();
         for name in
             ["batch_missing_jobs", "last_progress", "queue_messages", "queue_retention", "backlog_eta", "workers"]
@@ -371,14 +371,14 @@ mod tests {
     }
 
     #[test]
-    fn a_committed_end_is_counted_under_its_status_and_code() {
+    fn a_committed_outcome_is_counted_by_status_and_code() {
         let metrics = Metrics::new();
         metrics.finished(Code::Expired);
         assert!(metrics.text().contains(r#"muster_jobs_finished_total{code="expired",status="rejected"} 1"#));
     }
 
     #[test]
-    fn a_parked_job_has_not_ended_and_did_not_fail() {
+    fn a_parked_job_is_neither_finished_nor_failed() {
         let metrics = Metrics::new();
         metrics.finished(Code::IssuerInactive);
         metrics.finished(Code::Expired);

@@ -12,12 +12,12 @@ pub(super) const TARGET: &str = module_path!();
 pub(super) fn log(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("unnamed");
-    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let location = panic.location().map(ToString::to_string).unwrap_or_default();
     let message = panic.payload_as_str().unwrap_or("no message");
     let backtrace = Backtrace::capture();
     if backtrace.status() == BacktraceStatus::Captured {
-        error!(thread, %backtrace, "panicked at {place}: {message}");
+        error!(thread, %backtrace, "panicked at {location}: {message}");
     } else {
-        error!(thread, "panicked at {place}: {message}");
+        error!(thread, "panicked at {location}: {message}");
     }
 }

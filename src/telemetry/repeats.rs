@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_goes_on_is_printed_once_a_window_and_counts_add_up() {
+    fn a_recurring_line_is_printed_once_and_counts_add_up() {
         let (mut repeats, at) = start();
         let (mut n_printed, mut n_counted) = (0, 0);
         for second in 0..60 {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_came_once_is_forgotten_and_then_printed_again() {
+    fn a_line_without_repeats_is_forgotten() {
         let (mut repeats, at) = start();
         assert!(repeats.is_new(&line(0, ERROR), at(0)));
         assert_eq!((repeats.end_due(at(10)), repeats.due_at()), (vec![], None));
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_printed_as_it_is() {
+    fn lines_beyond_the_limits_are_printed_unchanged() {
         let (mut repeats, at) = start();
         for i in 0..LINES_MAX {
             assert!(repeats.is_new(&line(0, &i.to_string()), at(0)));

@@ -26,12 +26,12 @@ BUGS = [
     bug(
         "delete before commit",
         "src/engine/recorder.rs",
-        "            let committed = if ended.is_empty()",
-        "            for finished in &ended {\n"
+        "            let committed = if to_record.is_empty()",
+        "            for finished in &to_record {\n"
         "                let receipt = std::slice::from_ref(&finished.delivery.receipt);\n"
         "                let _ = finished.delivery.queue.delete(receipt).await;\n"
         "            }\n"
-        "            let committed = if ended.is_empty()",
+        "            let committed = if to_record.is_empty()",
         IT,
         "unstorable::a_row_that_cannot_be_written_at_all_keeps_its_message_and_holds_up_no_other",
     ),
@@ -54,7 +54,7 @@ BUGS = [
     bug(
         "nothing given back",
         "src/engine/recorder.rs",
-        "recorder.ack(Ack::GiveBack, released, &last),",
+        "recorder.ack(Ack::Release, released, &draining),",
         "async { drop(released) },",
         IT,
         "service::a_terminated_worker_ends_in_order_and_gives_back_what_it_holds",
@@ -87,7 +87,7 @@ BUGS = [
     bug(
         "a lost answer is forgotten",
         "src/aws/attempts/retry.rs",
-        "                self.is_answer_lost |= error.may_be_executed;\n",
+        "                self.is_answer_lost |= error.may_have_executed;\n",
         "",
         IT,
         "trouble::an_answer_that_was_lost_is_found_on_the_retry",
@@ -98,7 +98,7 @@ BUGS = [
         "Kind::Throttled => NextStep::Wait(self.waits.next_wait()),",
         "Kind::Throttled => self.after_trouble(Code::ServerError, successes, is_breaker_open),",
         LIB,
-        "aws::attempts::retry::tests::throttles_and_denials_never_end_a_job",
+        "aws::attempts::retry::tests::throttles_and_denials_never_fail_a_job",
     ),
     bug(
         "an outage counts",
@@ -106,7 +106,7 @@ BUGS = [
         "if successes != self.successes_seen {",
         "if true {",
         LIB,
-        "aws::attempts::retry::tests::an_outage_never_ends_a_job",
+        "aws::attempts::retry::tests::an_outage_never_fails_a_job",
     ),
     bug(
         "a foreign id is a success",
@@ -257,7 +257,7 @@ BUGS = [
         "permit.until < now",
         "false && permit.until < now",
         LIB,
-        "quota::permits::tests::places_that_nobody_used_in_their_time_are_thrown_away",
+        "quota::permits::tests::unused_permits_expire",
     ),
     bug(
         "places of a frozen process are used",
@@ -265,7 +265,7 @@ BUGS = [
         "if answered - asked_at < SLOW {",
         "if answered - asked_at < SLOW * 1000 {",
         LIB,
-        "quota::permits::tests::places_whose_time_is_over_are_thrown_away",
+        "quota::permits::tests::permits_of_a_late_lease_are_discarded",
     ),
     bug(
         "no claim",
@@ -456,7 +456,7 @@ BUGS = [
         "if c.is_control() { ' ' } else { c }",
         "c",
         LIB,
-        "aws::sdk_error::tests::a_text_of_a_service_becomes_one_short_line",
+        "aws::sdk_error::tests::text_of_a_service_becomes_one_short_line",
     ),
     bug(
         "a log line makes lines",
@@ -464,7 +464,7 @@ BUGS = [
         "if c.is_control() {",
         "if c == '\\0' {",
         LIB,
-        "telemetry::tests::a_field_of_a_text_line_keeps_to_its_line",
+        "telemetry::tests::control_characters_in_a_text_field_are_escaped",
     ),
     bug(
         "a series for each source",
@@ -510,7 +510,7 @@ BUGS = [
     bug(
         "every device of a shared name meets the conflict",
         "src/engine/worker/call.rs",
-        "        self.name_ca_where_shared(admitted);\n",
+        "        self.name_ca_if_shared(admitted);\n",
         "",
         IT,
         "operations::namesakes::a_conflict_is_answered_with_the_ca_that_the_ledger_knows",
@@ -545,7 +545,7 @@ BUGS = [
         "trouble.is_none_or(|since| own.answered_at().is_some_and(|at| at >= since))",
         "trouble.is_none_or(|_| true)",
         LIB,
-        "health::board::tests::an_operation_that_nobody_uses_does_not_count_as_working",
+        "health::board::tests::an_unused_operation_does_not_count_as_working",
     ),
     bug(
         "one limiter for all operations",
@@ -634,7 +634,7 @@ BUGS = [
         "let keys = keys.iter().filter(|key| key.kind() != Some(HoldKind::Pause));",
         "let keys = keys.iter();",
         LIB,
-        "health::hold_view::tests::everything_is_paused_where_all_is_or_each_target",
+        "health::hold_view::tests::everything_is_paused_if_all_or_each_target_is",
     ),
     bug(
         "a paused batch goes on",
@@ -900,7 +900,7 @@ BUGS = [
     bug(
         "an answer that mentions no entry counts as done",
         "src/aws/queue/answer.rs",
-        "    if n > 0 && results.iter().all(Option::is_none) {\n        return Err(QueueError::odd(operation, \"entries\"));",
+        "    if n > 0 && results.iter().all(Option::is_none) {\n        return Err(QueueError::incomplete(operation, \"entries\"));",
         "    if n > 0 && results.iter().all(Option::is_none) {\n        return Ok(vec![Ok(()); n]);",
         IT,
         "odd_answers::a_delete_of_which_the_answer_says_nothing_is_made_again",
@@ -935,13 +935,13 @@ BUGS = [
         "number(Name::ApproximateNumberOfMessages).ok_or(\"ApproximateNumberOfMessages\")?",
         "number(Name::ApproximateNumberOfMessages).unwrap_or(0)",
         LIB,
-        "aws::queue::attributes::tests::what_is_not_said_is_not_zero",
+        "aws::queue::attributes::tests::a_missing_attribute_is_an_error",
     ),
     bug(
         "an empty long poll that ends at once is asked again at once",
         "src/engine/receiver.rs",
-        "let is_hurried = asked_at.elapsed() < wait / 2;",
-        "let is_hurried = asked_at.elapsed() > 2 * wait;",
+        "let is_immediate = asked_at.elapsed() < wait / 2;",
+        "let is_immediate = asked_at.elapsed() > 2 * wait;",
         IT,
         "odd_answers::an_empty_queue_that_does_not_wait_is_asked_ever_less_often",
     ),
@@ -983,12 +983,12 @@ BUGS = [
         "let n = HELD_MAX.saturating_sub(used) / self.likely;",
         "let n = usize::MAX.saturating_sub(used) / self.likely;",
         LIB,
-        "engine::slots::bytes::tests::large_messages_are_held_to_the_limit_and_small_ones_are_not",
+        "engine::slots::bytes::tests::held_bytes_stay_within_the_limit",
     ),
     bug(
         "a refused call counts as one whose answer was lost",
         "src/aws/attempts/retry.rs",
-        "self.is_answer_lost |= error.may_be_executed;",
+        "self.is_answer_lost |= error.may_have_executed;",
         "self.is_answer_lost = true;",
         IT,
         "doubt::a_call_that_aws_refused_to_take_has_not_registered_what_is_there",
@@ -1055,7 +1055,7 @@ BUGS = [
         "Self::Denied if message.contains(PASS_ROLE) =>",
         "Self::Denied if message == PASS_ROLE =>",
         LIB,
-        "aws::registrar::kind::tests::a_role_that_may_not_be_passed_is_the_trouble_of_one_job",
+        "aws::registrar::kind::tests::a_pass_role_denial_affects_only_one_job",
     ),
     bug(
         "a step waits for a lock without end",
@@ -1171,8 +1171,8 @@ BUGS = [
     bug(
         "the proxy is asked for the credentials of this machine",
         "src/aws/identity/proxies.rs",
-        "address.is_loopback() || CREDENTIALS.contains(&address)",
-        "address.is_loopback() && !CREDENTIALS.contains(&address)",
+        "address.is_loopback() || CREDENTIAL_SOURCES.contains(&address)",
+        "address.is_loopback() && !CREDENTIAL_SOURCES.contains(&address)",
         IT,
         "proxies::credentials_are_not_asked_for_through_the_proxy",
     ),
@@ -1187,10 +1187,10 @@ BUGS = [
     bug(
         "a credential_process runs for everyone who needs it",
         "src/runtime/shared_call.rs",
-        "last.as_ref().filter(|run| run.is_of_use(kept))",
+        "last.as_ref().filter(|run| run.is_reusable(kept))",
         "last.as_ref().filter(|_| kept.is_zero())",
         LIB,
-        "runtime::shared_call::tests::those_who_ask_meanwhile_get_the_same_run",
+        "runtime::shared_call::tests::concurrent_callers_share_one_run",
     ),
     bug(
         "readiness waits as long as its checks",
@@ -1203,8 +1203,8 @@ BUGS = [
     bug(
         "a metadata service that is slow counts as missing credentials",
         "src/aws/identity/no_credentials.rs",
-        "is_of_metadata(error) && !is_unsent(error)",
-        "is_of_metadata(error) && is_unsent(error)",
+        "is_from_metadata_service(error) && !is_unsent(error)",
+        "is_from_metadata_service(error) && is_unsent(error)",
         IT,
         "credential_process::a_source_of_credentials_that_does_not_answer_is_named_and_is_no_denial",
     ),
@@ -1219,8 +1219,8 @@ BUGS = [
     bug(
         "what SQS calls the sender's fault is never sent again",
         "src/aws/queue/error.rs",
-        "self.is_senders_fault && is_of_entry",
-        "self.is_senders_fault || is_of_entry",
+        "self.is_senders_fault && is_about_entry",
+        "self.is_senders_fault || is_about_entry",
         IT,
         "sender::what_sqs_did_not_take_waits_and_is_sent_later",
     ),
@@ -1230,7 +1230,7 @@ BUGS = [
         "let body = message.body.zip(message.md5_of_body);",
         "let body = message.body.map(|body| (body.clone(), message.md5_of_body.unwrap_or(hex::encode(<md5::Md5 as md5::Digest>::digest(body)))));",
         LIB,
-        "aws::queue::tests::a_message_that_did_not_arrive_whole_is_none",
+        "aws::queue::tests::an_incomplete_message_is_none",
     ),
     bug(
         "an issuer with one certificate is probed without a limit",
@@ -1384,7 +1384,7 @@ BUGS = [
         "at.elapsed() > SHOWN_FOR",
         "at.elapsed() > SHOWN_FOR * 9",
         LIB,
-        "telemetry::metrics::fleet::tests::counts_are_absent_before_they_were_read_and_once_they_are_old",
+        "telemetry::metrics::fleet::tests::counts_are_absent_until_read_and_once_stale",
     ),
     bug(
         "a queue that fails slowly is not noticed",

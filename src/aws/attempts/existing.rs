@@ -6,7 +6,7 @@ use crate::aws::registrar::inventory::DescribedCertificate;
 use muster_core::job::CertificateStatus;
 
 /// Assumed maximum difference between AWS's clock and ours.
-const CLOCKS_APART: Duration = Duration::minutes(5);
+const CLOCK_SKEW_MAX: Duration = Duration::minutes(5);
 
 /// What is known about a certificate that was already registered when a call tried to register it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -20,7 +20,7 @@ pub struct ExistingCertificate {
 impl ExistingCertificate {
     /// Reads AWS's description of a certificate for which this job made its first call at `first_call`.
     pub fn of(described: &DescribedCertificate, first_call: Option<OffsetDateTime>) -> Self {
-        let is_ours = described.created_at.zip(first_call).map(|(created, first)| created >= first - CLOCKS_APART);
+        let is_ours = described.created_at.zip(first_call).map(|(created, first)| created >= first - CLOCK_SKEW_MAX);
         Self { status: described.status.parse().ok(), is_ours }
     }
 }

@@ -27,8 +27,8 @@ pub(super) struct Retries {
     policy: RetryPolicy,
     waits: Backoff,
     limited_waits: Backoff,
-    counted: u32,
-    limited: u32,
+    n_counted: u32,
+    n_limited: u32,
     successes_seen: u64,
     is_answer_lost: bool,
 }
@@ -40,8 +40,8 @@ impl Retries {
             policy,
             waits: Backoff::new(policy.first_wait, policy.max_wait),
             limited_waits: Backoff::new(policy.limited_first_wait, policy.max_wait.max(policy.limited_first_wait)),
-            counted: 0,
-            limited: 0,
+            n_counted: 0,
+            n_limited: 0,
             successes_seen: successes,
             is_answer_lost: false,
         }
@@ -64,15 +64,15 @@ impl Retries {
             ErrorKind::Denied | ErrorKind::Unreached => NextStep::Wait(Duration::ZERO),
             ErrorKind::Limited => self.after_limit(),
             ErrorKind::Transient(code) => {
-                self.is_answer_lost |= error.may_be_executed;
+                self.is_answer_lost |= error.may_have_executed;
                 self.after_trouble(code, successes, is_breaker_open)
             }
         }
     }
 
     fn after_limit(&mut self) -> NextStep {
-        self.limited += 1;
-        if self.limited >= self.policy.limited_attempts {
+        self.n_limited += 1;
+        if self.n_limited >= self.policy.limited_attempts {
             return NextStep::Finish(Code::LimitExceeded);
         }
         NextStep::Wait(self.limited_waits.next_wait())
@@ -80,10 +80,10 @@ impl Retries {
 
     fn after_trouble(&mut self, code: Code, successes: u64, is_breaker_open: bool) -> NextStep {
         if successes != self.successes_seen {
-            self.counted += u32::from(!is_breaker_open);
+            self.n_counted += u32::from(!is_breaker_open);
             self.successes_seen = successes;
         }
-        if self.counted >= self.policy.attempts {
+        if self.n_counted >= self.policy.attempts {
             return NextStep::Finish(code);
         }
         NextStep::Wait(self.waits.next_wait())
@@ -95,11 +95,12 @@ mod tests {
     use super::*;
 
     fn error(kind: ErrorKind) -> CallError {
-        CallError { kind, code: String::new(), message: String::new(), may_be_executed: true }
+        CallError { kind, code: String::new(), message: String::new(), may_have_executed: true }
     }
 
-    /// Returns after how many equal answers a job has an outcome, and which, if other calls succeed in between or not.
-    fn attempts_until_end(kind: ErrorKind, others_succeed: bool) -> Option<(usize, Code)> {
+    /// Returns the number of identical answers after which a job has an outcome, and the outcome. `others_succeed`:
+    /// whether other calls succeed in between.
+    fn attempts_until_outcome(kind: ErrorKind, others_succeed: bool) -> Option<(usize, Code)> {
         let mut retries = Retries::new(RetryPolicy::default(), 0);
         (1..1000).find_map(|n| match retries.after(&error(kind), if others_succeed { n } else { 0 }, false) {
             NextStep::Finish(code) => Some((usize::try_from(n).unwrap(), code)),
@@ -108,18 +109,18 @@ mod tests {
     }
 
     #[test]
-    fn trouble_that_meets_one_job_alone_ends_it_after_eight_attempts() {
-        let end = attempts_until_end(ErrorKind::Transient(Code::Timeout), true);
-        assert_eq!(end, Some((8, Code::Timeout)));
+    fn a_failure_of_one_job_alone_is_final_after_eight_attempts() {
+        let outcome = attempts_until_outcome(ErrorKind::Transient(Code::Timeout), true);
+        assert_eq!(outcome, Some((8, Code::Timeout)));
     }
 
     #[test]
-    fn an_outage_never_ends_a_job() {
-        assert_eq!(attempts_until_end(ErrorKind::Transient(Code::ServerError), false), None);
+    fn an_outage_never_fails_a_job() {
+        assert_eq!(attempts_until_outcome(ErrorKind::Transient(Code::ServerError), false), None);
     }
 
     #[test]
-    fn a_call_around_an_open_breaker_never_counts() {
+    fn an_attempt_never_counts_while_the_breaker_is_open() {
         let mut retries = Retries::new(RetryPolicy::default(), 0);
         for n in 1..100 {
             let step = retries.after(&error(ErrorKind::Transient(Code::Timeout)), n, true);
@@ -128,31 +129,31 @@ mod tests {
     }
 
     #[test]
-    fn throttles_and_denials_never_end_a_job() {
-        assert_eq!(attempts_until_end(ErrorKind::Throttled, true), None);
-        assert_eq!(attempts_until_end(ErrorKind::Denied, true), None);
-        assert_eq!(attempts_until_end(ErrorKind::Unreached, true), None);
+    fn throttles_and_denials_never_fail_a_job() {
+        assert_eq!(attempts_until_outcome(ErrorKind::Throttled, true), None);
+        assert_eq!(attempts_until_outcome(ErrorKind::Denied, true), None);
+        assert_eq!(attempts_until_outcome(ErrorKind::Unreached, true), None);
     }
 
     #[test]
-    fn a_limit_ends_a_job_after_five_attempts_whatever_others_do() {
-        assert_eq!(attempts_until_end(ErrorKind::Limited, false), Some((5, Code::LimitExceeded)));
-        assert_eq!(attempts_until_end(ErrorKind::Limited, true), Some((5, Code::LimitExceeded)));
+    fn a_limit_fails_a_job_after_five_attempts() {
+        assert_eq!(attempts_until_outcome(ErrorKind::Limited, false), Some((5, Code::LimitExceeded)));
+        assert_eq!(attempts_until_outcome(ErrorKind::Limited, true), Some((5, Code::LimitExceeded)));
     }
 
     #[test]
-    fn a_refusal_ends_a_job_at_once() {
+    fn a_refusal_is_final_at_once() {
         let kind = ErrorKind::Refused(Code::CertificateValidation);
-        assert_eq!(attempts_until_end(kind, true), Some((1, Code::CertificateValidation)));
-        assert_eq!(attempts_until_end(ErrorKind::IssuerInactive, true), Some((1, Code::IssuerInactive)));
+        assert_eq!(attempts_until_outcome(kind, true), Some((1, Code::CertificateValidation)));
+        assert_eq!(attempts_until_outcome(ErrorKind::IssuerInactive, true), Some((1, Code::IssuerInactive)));
     }
 
     #[test]
-    fn only_trouble_on_the_way_loses_an_answer() {
+    fn only_a_call_that_may_have_reached_aws_loses_an_answer() {
         let mut retries = Retries::new(RetryPolicy::default(), 0);
         retries.after(&error(ErrorKind::Throttled), 0, false);
         assert!(!retries.is_answer_lost());
-        let unsent = CallError { may_be_executed: false, ..error(ErrorKind::Transient(Code::Transport)) };
+        let unsent = CallError { may_have_executed: false, ..error(ErrorKind::Transient(Code::Transport)) };
         retries.after(&unsent, 0, false);
         assert!(!retries.is_answer_lost(), "the call did not reach AWS");
         retries.after(&error(ErrorKind::Transient(Code::Transport)), 0, false);

@@ -26,10 +26,10 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Maximum time that one caller waits for it. The SDK gives up after five seconds, with an error that does not name the
 /// program.
-const PATIENCE: Duration = Duration::from_secs(4);
+const CALLER_WAIT_MAX: Duration = Duration::from_secs(4);
 
 /// How long a result or an error is reused for later callers, so that clients that start together need one run.
-const KEPT: Duration = Duration::from_secs(5);
+const REUSE_FOR: Duration = Duration::from_secs(5);
 
 /// The runs of one command line.
 type Runs = SharedCall<Result<Printed, ProgramError>>;
@@ -106,12 +106,12 @@ impl Program {
 
     async fn credentials(&self) -> provider::Result {
         let command = self.command.clone();
-        let run = runs_of(&command).join(KEPT, || async move { printed_by(&command, TIMEOUT).await });
-        let trouble = match run.wait(PATIENCE).await {
+        let run = runs_of(&command).join(REUSE_FOR, || async move { run_program(&command, TIMEOUT).await });
+        let trouble = match run.wait(CALLER_WAIT_MAX).await {
             RunResult::Outcome(Ok(printed)) => return Ok(printed.credentials(self.account.as_deref())),
             RunResult::Outcome(Err(trouble)) => trouble,
             RunResult::Late { .. } => {
-                let text = format!("has not answered for {}", span(PATIENCE));
+                let text = format!("has not answered for {}", span(CALLER_WAIT_MAX));
                 ProgramError { kind: ErrorKind::TimedOut, text }
             }
         };
@@ -180,7 +180,7 @@ fn runs_of(command: &str) -> Arc<Runs> {
 }
 
 /// Runs a command and reads the credentials that it prints. Its standard output never appears in an error.
-async fn printed_by(command: &str, within: Duration) -> Result<Printed, ProgramError> {
+async fn run_program(command: &str, within: Duration) -> Result<Printed, ProgramError> {
     let failed = |text: String| ProgramError { kind: ErrorKind::Other, text };
     let late = |_| ProgramError {
         kind: ErrorKind::TimedOut,
@@ -206,9 +206,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_program_gives_credentials_or_a_reason_that_shows_nothing_of_its_output() {
+    async fn a_program_yields_credentials_or_an_error_without_its_output() {
         let within = Duration::from_secs(20);
-        let printed = printed_by(
+        let printed = run_program(
             r#"echo '{"Version":1,"AccessKeyId":"A","SecretAccessKey":"s","Expiration":"2030-01-02T03:04:05Z"}'"#,
             within,
         );
@@ -221,14 +221,14 @@ mod tests {
             ("echo secret", "printed no JSON object with `Version` 1"),
             (r#"echo '{"Version":2,"AccessKeyId":"secret","SecretAccessKey":"secret"}'"#, "printed no JSON object"),
         ] {
-            let trouble = printed_by(command, within).await.err().unwrap();
+            let trouble = run_program(command, within).await.err().unwrap();
             assert!(trouble.text.starts_with(reason) && !trouble.text.contains("secret"), "{}", trouble.text);
         }
     }
 
     #[tokio::test]
-    async fn a_program_that_hangs_is_given_up() {
-        let trouble = printed_by("sleep 600", Duration::from_millis(100)).await.err().unwrap();
+    async fn a_hanging_program_is_stopped() {
+        let trouble = run_program("sleep 600", Duration::from_millis(100)).await.err().unwrap();
         assert_eq!(
             (trouble.kind, trouble.text.as_str()),
             (ErrorKind::TimedOut, "did not finish within 100 ms and was stopped")

@@ -18,17 +18,18 @@ pub(super) fn why(error: &(dyn Error + 'static)) -> Option<IdentityError> {
     Some(if is_unanswered(fault) { IdentityError::CredentialsLate(text) } else { IdentityError::NoCredentials(text) })
 }
 
-/// Returns the errors of all places where the SDK looked, if it found no credentials in any of them.
-fn places(fault: &CredentialsError) -> Option<&ProviderChainError<CredentialsError>> {
+/// Returns the errors of all sources of credentials that the SDK tried, if none of them had any.
+fn sources(fault: &CredentialsError) -> Option<&ProviderChainError<CredentialsError>> {
     causes(fault).find_map(|cause| cause.downcast_ref())
 }
 
 /// Returns the text of an error without the outer texts, which only say "no credentials".
 fn text(fault: &CredentialsError) -> String {
-    let Some(places) = places(fault) else { return causes_of(fault).unwrap_or_else(|| one_line(&fault.to_string())) };
-    let place = |name: &str, error| format!("{name}: {}", causes_of(error).unwrap_or_else(|| "not set up".to_owned()));
-    let places: Vec<_> = places.attempts().iter().map(|attempt| place(attempt.name(), attempt.error())).collect();
-    one_line(&format!("none found ({})", places.join("; ")))
+    let Some(sources) = sources(fault) else { return causes_of(fault).unwrap_or_else(|| one_line(&fault.to_string())) };
+    let describe =
+        |name: &str, error| format!("{name}: {}", causes_of(error).unwrap_or_else(|| "not set up".to_owned()));
+    let sources: Vec<_> = sources.attempts().iter().map(|attempt| describe(attempt.name(), attempt.error())).collect();
+    one_line(&format!("none found ({})", sources.join("; ")))
 }
 
 fn causes_of(fault: &CredentialsError) -> Option<String> {
@@ -40,22 +41,22 @@ fn causes_of(fault: &CredentialsError) -> Option<String> {
 fn is_unanswered(fault: &CredentialsError) -> bool {
     match fault {
         CredentialsError::ProviderTimedOut(_) => true,
-        CredentialsError::ProviderError(_) | CredentialsError::Unhandled(_) => causes(fault).any(is_silence),
+        CredentialsError::ProviderError(_) | CredentialsError::Unhandled(_) => causes(fault).any(is_missing_answer),
         // Most machines have no metadata service, so connecting to it fails. If it accepts a connection, it exists.
-        _ => places(fault).is_some_and(|places| {
-            let errors = places.attempts().iter().map(ProviderAttempt::error);
-            errors.into_iter().any(|error| is_of_metadata(error) && !is_unsent(error))
+        _ => sources(fault).is_some_and(|sources| {
+            let errors = sources.attempts().iter().map(ProviderAttempt::error);
+            errors.into_iter().any(|error| is_from_metadata_service(error) && !is_unsent(error))
         }),
     }
 }
 
-/// Returns whether the metadata service gave no proper answer, such as that the machine has no role.
-fn is_of_metadata(error: &CredentialsError) -> bool {
+/// Returns whether the error comes from the metadata service: it gave no usable answer, or the machine has no role.
+fn is_from_metadata_service(error: &CredentialsError) -> bool {
     causes(error).any(|cause| cause.to_string() == "could not communicate with IMDS")
 }
 
 /// Returns whether an error means that there was no answer.
-fn is_silence(cause: &(dyn Error + 'static)) -> bool {
+fn is_missing_answer(cause: &(dyn Error + 'static)) -> bool {
     let is_late = |error: &std::io::Error| error.kind() == ErrorKind::TimedOut;
     cause.downcast_ref::<ConnectorError>().is_some() || cause.downcast_ref().is_some_and(is_late)
 }
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_does_not_answer_is_told_from_missing_credentials() {
+    fn an_unresponsive_source_is_not_missing_credentials() {
         let unconnected = ConnectorError::io("connection refused".into());
         let late = std::io::Error::new(ErrorKind::TimedOut, "no answer");
         for (fault, is_late) in [

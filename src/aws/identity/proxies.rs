@@ -24,7 +24,7 @@ const PROXIES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_pr
 const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
 /// Addresses from which machines, containers (ECS) and pods (EKS) get their credentials.
-const CREDENTIALS: [IpAddr; 5] = [
+const CREDENTIAL_SOURCES: [IpAddr; 5] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
     IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
@@ -36,28 +36,28 @@ const CREDENTIALS: [IpAddr; 5] = [
 pub(super) fn client() -> Option<SharedHttpClient> {
     let variable = |name: &&str| std::env::var(name).ok();
     PROXIES.iter().filter_map(variable).find(|proxy| !proxy.is_empty())?;
-    let is_off = NO_PROXY.iter().find_map(variable).is_some_and(|hosts| is_for_nobody(&hosts));
+    let is_off = NO_PROXY.iter().find_map(variable).is_some_and(|hosts| covers_all_hosts(&hosts));
     let clients =
-        Clients { proxied: made_with(ProxyConfig::from_env), direct: made_with(ProxyConfig::disabled), is_off };
+        Clients { proxied: client_with(ProxyConfig::from_env), direct: client_with(ProxyConfig::disabled), is_off };
     Some(SharedHttpClient::new(clients))
 }
 
 /// Returns whether a list of hosts without a proxy covers all hosts, so that no host uses one.
-fn is_for_nobody(no_proxy: &str) -> bool {
+fn covers_all_hosts(no_proxy: &str) -> bool {
     no_proxy.split(',').any(|host| host.trim() == "*")
 }
 
 /// Returns whether a host is never reached through a proxy: this machine, and the sources of its credentials.
-fn is_near(host: &str) -> bool {
+fn bypasses_proxy(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     match host.parse::<IpAddr>() {
-        Ok(address) => address.is_loopback() || CREDENTIALS.contains(&address),
+        Ok(address) => address.is_loopback() || CREDENTIAL_SOURCES.contains(&address),
         Err(_) => host.eq_ignore_ascii_case("localhost"),
     }
 }
 
 /// Creates the SDK's own client with the given proxies.
-fn made_with(proxies: fn() -> ProxyConfig) -> SharedHttpClient {
+fn client_with(proxies: fn() -> ProxyConfig) -> SharedHttpClient {
     Builder::new().build_with_connector_fn(move |settings, components| {
         let mut builder = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
         builder.set_connector_settings(settings.cloned());
@@ -94,7 +94,7 @@ struct Connectors {
 
 impl HttpConnector for Connectors {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let is_direct = self.is_off || host(request.uri()).is_some_and(is_near);
+        let is_direct = self.is_off || host(request.uri()).is_some_and(bypasses_proxy);
         if is_direct { self.direct.call(request) } else { self.proxied.call(request) }
     }
 }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_machine_and_the_sources_of_credentials_are_near() {
+    fn this_machine_and_credential_sources_bypass_the_proxy() {
         for url in [
             "http://127.0.0.1:4566/",
             "http://127.9.9.9",
@@ -124,7 +124,7 @@ mod tests {
             "http://169.254.170.2/v2/credentials",
             "http://169.254.170.23/v1/credentials",
         ] {
-            assert!(host(url).is_some_and(is_near), "{url}");
+            assert!(host(url).is_some_and(bypasses_proxy), "{url}");
         }
         for url in [
             "https://sqs.eu-central-1.amazonaws.com/",
@@ -133,16 +133,16 @@ mod tests {
             "http://127.0.0.1@10.0.0.1/",
             "http://169.254.1.1/",
         ] {
-            assert!(!host(url).is_some_and(is_near), "{url}");
+            assert!(!host(url).is_some_and(bypasses_proxy), "{url}");
         }
     }
 
     #[test]
-    fn a_star_in_a_list_is_for_all_hosts() {
+    fn a_star_in_no_proxy_covers_all_hosts() {
         for (hosts, is_off) in
             [("*", true), (" * ", true), ("a.b,*", true), ("", false), ("*.amazonaws.com", false), ("a.b", false)]
         {
-            assert_eq!(is_for_nobody(hosts), is_off, "{hosts:?}");
+            assert_eq!(covers_all_hosts(hosts), is_off, "{hosts:?}");
         }
     }
 }

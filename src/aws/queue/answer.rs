@@ -25,18 +25,18 @@ pub(super) fn by_entry(
         (entry.id, Err(EntryError { code, message, is_senders_fault }))
     });
     for (id, result) in done.chain(failed) {
-        if let Some(place) = place(&id).and_then(|place| results.get_mut(place)) {
-            *place = Some(result);
+        if let Some(entry) = index_of(&id).and_then(|i| results.get_mut(i)) {
+            *entry = Some(result);
         }
     }
     if n > 0 && results.iter().all(Option::is_none) {
-        return Err(QueueError::odd(operation, "entries"));
+        return Err(QueueError::incomplete(operation, "entries"));
     }
     Ok(results.into_iter().map(|result| result.unwrap_or_else(|| Err(not_mentioned()))).collect())
 }
 
 /// Returns the index of an entry in its call, from its id.
-pub(super) fn place(id: &str) -> Option<usize> {
+pub(super) fn index_of(id: &str) -> Option<usize> {
     id.parse().ok()
 }
 
@@ -62,7 +62,7 @@ pub(super) fn check_md5(body: &str, md5: &str) -> EntryResult {
 /// # Errors
 /// The answer has none.
 pub(super) fn url(operation: &'static str, url: Option<String>) -> Result<String, QueueError> {
-    url.filter(|url| !url.is_empty()).ok_or_else(|| QueueError::odd(operation, "QueueUrl"))
+    url.filter(|url| !url.is_empty()).ok_or_else(|| QueueError::incomplete(operation, "QueueUrl"))
 }
 
 /// Returns the error for an entry that the answer does not mention.
@@ -86,14 +86,14 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_done_only_where_the_answer_says_so() {
+    fn an_entry_is_done_only_if_the_answer_says_so() {
         assert_eq!(codes(of(4, &["0", "3"], &["1"]).unwrap()), ["done", "Busy", UNKNOWN, "done"]);
         assert_eq!(codes(of(2, &["1", "7", "x"], &[]).unwrap()), [UNKNOWN, "done"]);
         assert_eq!(codes(of(1, &["0"], &["0"]).unwrap()), ["Busy"], "done and failed at once");
     }
 
     #[test]
-    fn an_answer_that_mentions_no_entry_is_none() {
+    fn an_answer_that_mentions_no_entry_is_an_error() {
         for (done, failed) in [(&[][..], &[][..]), (&["7", ""], &["x"])] {
             let error = of(2, done, failed).unwrap_err();
             assert_eq!((error.code.as_str(), error.operation), (UNKNOWN, "SendMessageBatch"));
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_was_changed_on_its_way_is_found_out() {
+    fn a_body_changed_in_transit_is_detected() {
         assert!(check_md5("", "d41d8cd98f00b204e9800998ecf8427e").is_ok());
         assert!(check_md5("a", "d41d8cd98f00b204e9800998ecf8427e").is_err());
         assert!(check_md5("", "").is_err());

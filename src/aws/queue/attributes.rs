@@ -70,7 +70,7 @@ fn redrive(policy: &str) -> Option<(u32, String)> {
 mod tests {
     use super::*;
 
-    const NEEDED: [QueueAttributeName; 5] = [
+    const REQUIRED: [QueueAttributeName; 5] = [
         QueueAttributeName::ApproximateNumberOfMessages,
         QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
         QueueAttributeName::ApproximateNumberOfMessagesDelayed,
@@ -80,14 +80,14 @@ mod tests {
 
     #[test]
     fn the_greatest_counts_add_up_without_overflow() {
-        let attributes = NEEDED.map(|name| (name, u64::MAX.to_string())).into();
+        let attributes = REQUIRED.map(|name| (name, u64::MAX.to_string())).into();
         assert_eq!(QueueAttributes::read(&attributes).unwrap().messages(), u64::MAX);
     }
 
     #[test]
-    fn what_is_not_said_is_not_zero() {
-        for left_out in NEEDED {
-            let mut attributes: HashMap<_, _> = NEEDED.map(|name| (name, "7".to_owned())).into();
+    fn a_missing_attribute_is_an_error() {
+        for left_out in REQUIRED {
+            let mut attributes: HashMap<_, _> = REQUIRED.map(|name| (name, "7".to_owned())).into();
             assert_eq!(QueueAttributes::read(&attributes).unwrap().messages(), 21);
             attributes.remove(&left_out);
             assert_eq!(QueueAttributes::read(&attributes).unwrap_err(), left_out.as_str());

@@ -66,26 +66,26 @@ impl EntryError {
     /// codes known to mean that count.
     pub fn is_final(&self) -> bool {
         let code = self.code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(&self.code);
-        let is_of_entry = code.starts_with("Invalid")
+        let is_about_entry = code.starts_with("Invalid")
             || matches!(code, "ReceiptHandleIsInvalid" | "MessageNotInflight" | "MessageTooLong" | "MissingParameter");
-        self.is_senders_fault && is_of_entry && QueueErrorKind::of(&self.code) == QueueErrorKind::Transient
+        self.is_senders_fault && is_about_entry && QueueErrorKind::of(&self.code) == QueueErrorKind::Transient
     }
 }
 
 impl QueueError {
-    /// Returns the error for an answer that lacks a required part. Something other than SQS may have sent it.
-    pub(super) fn odd(operation: &'static str, lacks: &str) -> Self {
-        let message = format!("the answer has no {lacks}; a proxy may have answered in place of SQS");
+    /// Returns the error for an answer without a required part. Something other than SQS may have sent it.
+    pub(super) fn incomplete(operation: &'static str, missing: &str) -> Self {
+        let message = format!("the answer has no {missing}; a proxy may have answered in place of SQS");
         Self { operation, kind: QueueErrorKind::Transient, code: UNKNOWN.to_owned(), message }
     }
 
     /// Returns whether the error is about the KMS key of an encrypted queue.
-    pub fn is_of_kms(&self) -> bool {
+    pub fn is_about_kms(&self) -> bool {
         kms(&self.code).is_some()
     }
 
     /// Returns whether AWS refused the signature because it was made for another region.
-    fn is_of_region(&self) -> bool {
+    fn is_about_region(&self) -> bool {
         self.message.to_lowercase().contains("region")
     }
 
@@ -96,8 +96,8 @@ impl QueueError {
                 "check `queue.name` and `queue.replay`, and that `aws.region` and the account are those of the queue"
             }
             QueueErrorKind::Fifo => "create a standard queue: jobs need no order, and a FIFO queue would hold them up",
-            QueueErrorKind::Denied if self.is_of_kms() => KMS_HINT,
-            QueueErrorKind::Denied if self.is_of_region() => REGION_HINT,
+            QueueErrorKind::Denied if self.is_about_kms() => KMS_HINT,
+            QueueErrorKind::Denied if self.is_about_region() => REGION_HINT,
             QueueErrorKind::Denied if self.code == NO_CREDENTIALS => CREDENTIALS_HINT,
             QueueErrorKind::Denied if self.operation == "SendMessageBatch" => {
                 "the credentials need sqs:GetQueueUrl and sqs:SendMessage on the queue"
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_wrong_with_an_entry_is_final() {
+    fn only_errors_of_the_entry_itself_are_final() {
         let is_final = |code: &str, is_senders_fault| {
             EntryError { code: code.to_owned(), message: String::new(), is_senders_fault }.is_final()
         };
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_kms_says_is_a_denial_but_for_its_throttle() {
+    fn kms_errors_are_denials_except_throttles() {
         for code in ["KMS.AccessDeniedException", "KmsAccessDenied", "KMS.DisabledException", "KMS.OptInRequired"] {
             assert_eq!(QueueErrorKind::of(code), QueueErrorKind::Denied, "{code}");
         }

@@ -27,14 +27,14 @@ pub struct CallError {
     /// AWS's message, cut to 500 characters.
     pub message: String,
     /// Whether the call may have been executed although its answer was lost.
-    pub may_be_executed: bool,
+    pub may_have_executed: bool,
 }
 
 impl CallError {
     /// Returns the error of an unusable answer. The call may have been executed.
-    pub(super) fn nonsense(message: &str) -> Self {
+    pub(super) fn unusable(message: &str) -> Self {
         let kind = ErrorKind::Transient(Code::UnknownError);
-        Self { kind, code: "no answer".to_owned(), message: message.to_owned(), may_be_executed: true }
+        Self { kind, code: "no answer".to_owned(), message: message.to_owned(), may_have_executed: true }
     }
 }
 
@@ -56,9 +56,9 @@ impl Answer {
     }
 
     /// Adjusts the answer to a call for which AWS does not look for a CA.
-    pub(super) fn where_no_ca_is_looked_for(mut self) -> Self {
+    pub(super) fn without_ca_lookup(mut self) -> Self {
         if let Err(error) = &mut self.result {
-            error.kind = error.kind.where_no_ca_is_looked_for();
+            error.kind = error.kind.without_ca_lookup();
         }
         self
     }
@@ -90,7 +90,7 @@ impl CallStart {
         match answer {
             Ok(output) => {
                 let id = id_in(&output).filter(|id| !id.is_empty()).map(sdk_error::one_line);
-                let result = id.ok_or_else(|| CallError::nonsense("the answer has no certificate id"));
+                let result = id.ok_or_else(|| CallError::unusable("the answer has no certificate id"));
                 let attempt =
                     self.attempt(result.as_ref().map_or_else(|error| &*error.code, |_| "ok"), output.request_id());
                 Answer { attempt, existing_id: None, result }
@@ -115,8 +115,8 @@ impl CallStart {
 /// Classifies an SDK error. Its own text says only "service error".
 pub(super) fn classify<E: Error + ProvideErrorMetadata + 'static>(failure: &SdkError<E, HttpResponse>) -> CallError {
     let (kind, code, message) = kind_code_and_message(failure);
-    let may_be_executed = matches!(kind, ErrorKind::Transient(_)) && may_be_executed(failure);
-    CallError { kind, code, message, may_be_executed }
+    let may_have_executed = matches!(kind, ErrorKind::Transient(_)) && may_have_executed(failure);
+    CallError { kind, code, message, may_have_executed }
 }
 
 fn kind_code_and_message<E>(failure: &SdkError<E, HttpResponse>) -> (ErrorKind, String, String)
@@ -147,23 +147,23 @@ where
     }
 }
 
-/// The status with which AWS or a proxy reports that it cannot handle a call now.
+/// The status by which AWS or a proxy reports that it cannot handle a call now.
 const UNAVAILABLE: u16 = 503;
 
-/// Returns whether a failed call may have been executed. Not if it was refused before that, on the way or at AWS.
-fn may_be_executed<E>(failure: &SdkError<E, HttpResponse>) -> bool
+/// Returns whether a failed call may have been executed: it was not if AWS or something on the way refused it first.
+fn may_have_executed<E>(failure: &SdkError<E, HttpResponse>) -> bool
 where
     E: Error + 'static,
 {
     match failure {
-        SdkError::ServiceError(error) => is_of_the_execution(error.raw().status().as_u16()),
-        SdkError::ResponseError(error) => is_of_the_execution(error.raw().status().as_u16()),
+        SdkError::ServiceError(error) => may_follow_execution(error.raw().status().as_u16()),
+        SdkError::ResponseError(error) => may_follow_execution(error.raw().status().as_u16()),
         SdkError::ConstructionFailure(_) => false,
         _ => !sdk_error::is_unsent(failure),
     }
 }
 
-fn is_of_the_execution(status: u16) -> bool {
+fn may_follow_execution(status: u16) -> bool {
     status != UNAVAILABLE && !(400..500).contains(&status)
 }
 
@@ -173,7 +173,7 @@ fn existing_id(failure: &(dyn Error + 'static)) -> Option<String> {
     exists.resource_id().map(sdk_error::one_line)
 }
 
-/// Of a call whose failure says nothing about a certificate.
+/// For calls whose failure says nothing about a certificate.
 impl Advice for CallError {
     fn exit(&self) -> Exit {
         match self.kind {

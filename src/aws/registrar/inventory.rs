@@ -68,18 +68,18 @@ impl Registrar {
     /// Describes a device certificate, once. Returns `None` if AWS does not have it.
     pub async fn describe(&self, id: CertificateId) -> Result<Option<DescribedCertificate>, CallError> {
         let answer = self.client.describe_certificate().certificate_id(id.to_string()).send().await;
-        if_there(answer)?.map(|answer| described(answer, id)).transpose()
+        none_if_not_found(answer)?.map(|answer| described(answer, id)).transpose()
     }
 
     /// Describes a CA, once. Returns `None` if AWS does not have it.
     pub async fn describe_ca(&self, id: CertificateId) -> Result<Option<DescribedCertificate>, CallError> {
         let answer = self.client.describe_ca_certificate().certificate_id(id.to_string()).send().await;
-        if_there(answer)?.map(|answer| described_ca(answer, id)).transpose()
+        none_if_not_found(answer)?.map(|answer| described_ca(answer, id)).transpose()
     }
 }
 
 /// Returns the answer to a describe call, or `None` if AWS does not have the certificate.
-fn if_there<O, E>(answer: Result<O, SdkError<E, HttpResponse>>) -> Result<Option<O>, CallError>
+fn none_if_not_found<O, E>(answer: Result<O, SdkError<E, HttpResponse>>) -> Result<Option<O>, CallError>
 where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
@@ -94,13 +94,13 @@ where
 
 fn read(certificate: &types::Certificate) -> Result<ListedCertificate, CallError> {
     let id = certificate.certificate_id().and_then(|id| id.parse().ok());
-    let id = id.ok_or_else(|| CallError::nonsense("a listed certificate has no id of 64 hex digits"))?;
+    let id = id.ok_or_else(|| CallError::unusable("a listed certificate has no id of 64 hex digits"))?;
     Ok(ListedCertificate { id, status: status(certificate.status())? })
 }
 
 fn described(answer: DescribeCertificateOutput, asked: CertificateId) -> Result<DescribedCertificate, CallError> {
     let described = answer.certificate_description;
-    let described = described.ok_or_else(|| CallError::nonsense("the answer describes no certificate"))?;
+    let described = described.ok_or_else(|| CallError::unusable("the answer describes no certificate"))?;
     check_id(described.certificate_id(), asked)?;
     let created_at = described.creation_date().map(aws_sdk_iot::primitives::DateTime::secs);
     Ok(DescribedCertificate {
@@ -113,9 +113,9 @@ fn described(answer: DescribeCertificateOutput, asked: CertificateId) -> Result<
 
 fn described_ca(answer: DescribeCaCertificateOutput, asked: CertificateId) -> Result<DescribedCertificate, CallError> {
     let described = answer.certificate_description;
-    let described = described.ok_or_else(|| CallError::nonsense("the answer describes no CA"))?;
+    let described = described.ok_or_else(|| CallError::unusable("the answer describes no CA"))?;
     check_id(described.certificate_id(), asked)?;
-    let status = described.status().ok_or_else(|| CallError::nonsense("a CA has no status"))?;
+    let status = described.status().ok_or_else(|| CallError::unusable("a CA has no status"))?;
     let created_at = described.creation_date().map(aws_sdk_iot::primitives::DateTime::secs);
     Ok(DescribedCertificate {
         status: sdk_error::one_line(status.as_str()),
@@ -128,10 +128,10 @@ fn described_ca(answer: DescribeCaCertificateOutput, asked: CertificateId) -> Re
 /// Checks that an answer is about the requested certificate.
 fn check_id(answered: Option<&str>, asked: CertificateId) -> Result<(), CallError> {
     let answered = answered.and_then(|id| id.parse::<CertificateId>().ok());
-    if answered == Some(asked) { Ok(()) } else { Err(CallError::nonsense("the answer is about another certificate")) }
+    if answered == Some(asked) { Ok(()) } else { Err(CallError::unusable("the answer is about another certificate")) }
 }
 
 fn status(status: Option<&types::CertificateStatus>) -> Result<String, CallError> {
-    let status = status.ok_or_else(|| CallError::nonsense("a certificate has no status"))?;
+    let status = status.ok_or_else(|| CallError::unusable("a certificate has no status"))?;
     Ok(sdk_error::one_line(status.as_str()))
 }

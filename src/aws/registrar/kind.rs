@@ -26,7 +26,7 @@ pub enum ErrorKind {
     Unreached,
 }
 
-/// The meaning of every error code that AWS declares for the calls, or is known to send besides those.
+/// The meaning of every error code that AWS declares for the calls, or is known to send in addition.
 const KINDS: [(&str, ErrorKind); 36] = [
     ("ResourceAlreadyExistsException", ErrorKind::Exists),
     ("ThrottlingException", ErrorKind::Throttled),
@@ -87,7 +87,7 @@ impl ErrorKind {
 
     /// Adjusts the meaning for a call for which AWS does not look for a CA, so that the state of a CA cannot be the
     /// problem.
-    pub(super) fn where_no_ca_is_looked_for(self) -> Self {
+    pub(super) fn without_ca_lookup(self) -> Self {
         if self == Self::IssuerInactive { Self::Refused(Code::CertificateState) } else { self }
     }
 
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_declared_error_of_the_calls_has_its_meaning() {
+    fn every_declared_error_code_is_classified() {
         let declared = [
             ("ResourceAlreadyExistsException", ErrorKind::Exists),
             ("CertificateValidationException", ErrorKind::Refused(Code::CertificateValidation)),
@@ -149,19 +149,19 @@ mod tests {
     }
 
     #[test]
-    fn a_code_that_nobody_knows_is_tried_again() {
+    fn unknown_codes_are_retried() {
         assert_eq!(ErrorKind::of_code("BrandNewException"), ErrorKind::Transient(Code::UnknownError));
     }
 
     #[test]
-    fn a_state_is_of_the_ca_only_where_aws_looks_for_one() {
+    fn a_state_error_is_about_the_ca_only_if_aws_looks_for_one() {
         let kind = ErrorKind::of_code("CertificateStateException");
-        assert_eq!(kind.where_no_ca_is_looked_for(), ErrorKind::Refused(Code::CertificateState));
-        assert_eq!(ErrorKind::Throttled.where_no_ca_is_looked_for(), ErrorKind::Throttled);
+        assert_eq!(kind.without_ca_lookup(), ErrorKind::Refused(Code::CertificateState));
+        assert_eq!(ErrorKind::Throttled.without_ca_lookup(), ErrorKind::Throttled);
     }
 
     #[test]
-    fn a_role_that_may_not_be_passed_is_the_trouble_of_one_job() {
+    fn a_pass_role_denial_affects_only_one_job() {
         let message =
             "User: arn:aws:iam::123456789012:user/a is not authorized to perform: iam:PassRole on resource: b";
         assert_eq!(ErrorKind::of("AccessDeniedException", message), ErrorKind::Refused(Code::InvalidRequest));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn every_label_is_of_the_closed_set() {
+    fn every_label_is_in_the_closed_set() {
         for (_, kind) in KINDS {
             assert!(RESULT_LABELS.contains(&kind.label()), "{kind:?}");
         }

@@ -25,23 +25,23 @@ impl Registrar {
     /// AWS denied the call, or did not get as far as judging the text. The expected refusal of the text is not an
     /// error.
     pub async fn probe(&self, operation: Operation) -> Result<(), CallError> {
-        let begun = CallStart::now();
+        let start = CallStart::now();
         let answer = match operation {
             Operation::RegisterCertificate => {
                 let call = self.client.register_certificate().certificate_pem(NO_CERTIFICATE);
-                begun.answer(call.send().await, RegisterCertificateOutput::certificate_id)
+                start.answer(call.send().await, RegisterCertificateOutput::certificate_id)
             }
             Operation::RegisterCertificateWithoutCA => {
                 let call = self.client.register_certificate_without_ca().certificate_pem(NO_CERTIFICATE);
-                begun.answer(call.send().await, RegisterCertificateWithoutCaOutput::certificate_id)
+                start.answer(call.send().await, RegisterCertificateWithoutCaOutput::certificate_id)
             }
             Operation::RegisterCACertificate => {
                 let call = self.client.register_ca_certificate().ca_certificate(NO_CERTIFICATE);
                 let call = call.certificate_mode(types::CertificateMode::SniOnly);
-                begun.answer(call.send().await, RegisterCaCertificateOutput::certificate_id)
+                start.answer(call.send().await, RegisterCaCertificateOutput::certificate_id)
             }
         };
-        judged(answer.result)
+        check_allowed(answer.result)
     }
 
     /// Calls `UpdateCACertificate` once for a CA that cannot exist, which changes nothing.
@@ -49,7 +49,7 @@ impl Registrar {
     /// # Errors
     /// AWS denied the call, or did not get as far as looking for the CA. That the CA is not found is not an error.
     pub async fn probe_activation(&self) -> Result<(), CallError> {
-        judged(self.activate_ca(NO_ID).await)
+        check_allowed(self.activate_ca(NO_ID).await)
     }
 
     /// Calls `DescribeCACertificate` once for a CA that cannot exist.
@@ -57,12 +57,12 @@ impl Registrar {
     /// # Errors
     /// As for [`Self::probe_activation`].
     pub async fn probe_description(&self) -> Result<(), CallError> {
-        judged(self.describe_ca(NO_ID).await)
+        check_allowed(self.describe_ca(NO_ID).await)
     }
 }
 
 /// Returns success if the call was allowed. AWS refuses the content of a probe only after it has allowed the call.
-fn judged<T>(answer: Result<T, CallError>) -> Result<(), CallError> {
+fn check_allowed<T>(answer: Result<T, CallError>) -> Result<(), CallError> {
     match answer {
         Err(error)
             if matches!(

@@ -28,7 +28,7 @@ pub struct Finished {
 #[derive(Debug)]
 pub enum Finish {
     /// The job has an outcome.
-    Ended {
+    Outcome {
         /// The job.
         job: Box<Job>,
         /// The account and region of its target.
@@ -68,14 +68,14 @@ impl Finished {
     }
 
     /// Returns whether there is something to write to the ledger.
-    pub fn is_ended(&self) -> bool {
+    pub fn needs_recording(&self) -> bool {
         !matches!(self.finish, Finish::Released)
     }
 
     /// Adds its row to a page.
     pub fn write_to(&self, page: &mut Page) {
         match &self.finish {
-            Finish::Ended { job, account, outcome, .. } => {
+            Finish::Outcome { job, account, outcome, .. } => {
                 let message = MessageOrigin {
                     id: &self.delivery.message_id,
                     sent_at: self.delivery.sent_at,

@@ -21,7 +21,7 @@ use crate::runtime::crash_point;
 const SLOW: Duration = Duration::from_secs(2);
 
 /// Maximum timeout for a page that cannot be halved; each timeout doubles it.
-const ALONE_MAX: Duration = Duration::from_mins(1);
+const TIMEOUT_MAX: Duration = Duration::from_mins(1);
 
 /// Why a page was not written as a whole. Print it with `Display`: the `Debug` of a database error contains the row.
 #[derive(Debug, thiserror::Error)]
@@ -39,10 +39,10 @@ impl Recorder {
     ///
     /// The messages of the others are not released: they become visible again when their visibility timeout expires. If
     /// they were released, a job whose outcome cannot be written would spend one call after another.
-    pub(super) async fn commit(&self, ended: Vec<Finished>, pages: &mut Pages) -> Vec<Finished> {
+    pub(super) async fn commit(&self, outcomes: Vec<Finished>, pages: &mut Pages) -> Vec<Finished> {
         let began = Instant::now();
-        let mut committed = Vec::with_capacity(ended.len());
-        let mut parts = vec![ended];
+        let mut committed = Vec::with_capacity(outcomes.len());
+        let mut parts = vec![outcomes];
         while let Some(mut part) = parts.pop() {
             match self.write_part(&part, pages).await {
                 Ok(()) => committed.append(&mut part),
@@ -62,7 +62,7 @@ impl Recorder {
         #[expect(clippy::cast_precision_loss, reason = "a page has at most a few hundred rows")]
         self.metrics.record_flush_rows.observe(committed.len() as f64);
         for finished in &committed {
-            self.tell(finished);
+            self.report(finished);
         }
         committed
     }
@@ -71,7 +71,7 @@ impl Recorder {
         let (began, n_bytes) = (Instant::now(), part.iter().map(|finished| finished.delivery.n_bytes).sum());
         let page = Page { mark: Some(pages.next_mark()), ..page_of(part) };
         let written = self.write(&page, part.len() > 1).await;
-        pages.took(part.len(), n_bytes, began.elapsed());
+        pages.note_write(part.len(), n_bytes, began.elapsed());
         written
     }
 
@@ -95,7 +95,7 @@ impl Recorder {
                     Some(mark) if can_be_halved => {
                         return if self.is_written(mark).await { Ok(()) } else { Err(WriteFault::TooSlow) };
                     }
-                    _ => ledger = ledger.with_timeout((ledger.timeout() * 2).min(ALONE_MAX.max(ledger.timeout()))),
+                    _ => ledger = ledger.with_timeout((ledger.timeout() * 2).min(TIMEOUT_MAX.max(ledger.timeout()))),
                 }
             }
             backoff.wait().await;
@@ -146,9 +146,9 @@ impl Recorder {
     }
 }
 
-fn page_of(ended: &[Finished]) -> Page {
+fn page_of(outcomes: &[Finished]) -> Page {
     let mut page = Page::default();
-    for finished in ended {
+    for finished in outcomes {
         finished.write_to(&mut page);
     }
     page

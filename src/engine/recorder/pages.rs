@@ -12,13 +12,13 @@ use super::Finished;
 use crate::ledger::written::{Mark, Marks};
 
 /// Maximum number of outcomes in one transaction: more rows do not raise the throughput further.
-const ENDS_MAX: usize = 200;
+const OUTCOMES_MAX: usize = 200;
 
 /// Lowest and highest limit on the message bytes of one transaction.
-const BYTES: (usize, usize) = (64 << 10, 8 << 20);
+const BYTES_BOUNDS: (usize, usize) = (64 << 10, 8 << 20);
 
 /// Maximum time that an outcome waits for others.
-const TIME: Duration = Duration::from_millis(100);
+const WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// A page written in less than the first time may be followed by a larger one; a page that takes longer than the
 /// second, by smaller ones.
@@ -33,20 +33,20 @@ pub(super) struct Pages {
 
 impl Default for Pages {
     fn default() -> Self {
-        Self { bytes_max: BYTES.1, marks: Marks::default() }
+        Self { bytes_max: BYTES_BOUNDS.1, marks: Marks::default() }
     }
 }
 
 impl Pages {
-    /// Waits for an outcome, then collects more until the page is full or [`TIME`] has passed. Returns `None` when all
-    /// senders are dropped.
-    pub(super) async fn next_page(&self, ends: &mut mpsc::Receiver<Finished>) -> Option<Vec<Finished>> {
-        let first = ends.recv().await?;
+    /// Waits for an outcome, then collects more until the page is full or [`WAIT_MAX`] has passed. Returns `None` when
+    /// all senders are dropped.
+    pub(super) async fn next_page(&self, incoming: &mut mpsc::Receiver<Finished>) -> Option<Vec<Finished>> {
+        let first = incoming.recv().await?;
         let mut n_bytes = first.delivery.n_bytes;
         let mut page = vec![first];
-        let until = Instant::now() + TIME;
-        while page.len() < ENDS_MAX && n_bytes < self.bytes_max {
-            let Ok(Some(finished)) = tokio::time::timeout_at(until, ends.recv()).await else { break };
+        let until = Instant::now() + WAIT_MAX;
+        while page.len() < OUTCOMES_MAX && n_bytes < self.bytes_max {
+            let Ok(Some(finished)) = tokio::time::timeout_at(until, incoming.recv()).await else { break };
             n_bytes += finished.delivery.n_bytes;
             page.push(finished);
         }
@@ -59,11 +59,11 @@ impl Pages {
     }
 
     /// Notes how long an attempt to write a page of this size took, whether or not it succeeded.
-    pub(super) fn took(&mut self, n_ends: usize, n_bytes: usize, time: Duration) {
-        if time > FAST_AND_SLOW.1 && n_ends > 1 {
-            self.bytes_max = (n_bytes.min(self.bytes_max) / 2).max(BYTES.0);
+    pub(super) fn note_write(&mut self, n_outcomes: usize, n_bytes: usize, time: Duration) {
+        if time > FAST_AND_SLOW.1 && n_outcomes > 1 {
+            self.bytes_max = (n_bytes.min(self.bytes_max) / 2).max(BYTES_BOUNDS.0);
         } else if time < FAST_AND_SLOW.0 && n_bytes > self.bytes_max / 2 {
-            self.bytes_max = (self.bytes_max * 2).min(BYTES.1);
+            self.bytes_max = (self.bytes_max * 2).min(BYTES_BOUNDS.1);
         }
     }
 }
@@ -76,24 +76,24 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(20);
 
     #[test]
-    fn pages_shrink_while_writing_takes_long_and_grow_again() {
+    fn pages_shrink_while_writes_are_slow_and_grow_again() {
         let mut pages = Pages::default();
         for _ in 0..20 {
-            pages.took(100, pages.bytes_max, LONG);
+            pages.note_write(100, pages.bytes_max, LONG);
         }
-        assert_eq!(pages.bytes_max, BYTES.0);
-        pages.took(10, 1000, SHORT);
-        assert_eq!(pages.bytes_max, BYTES.0, "a small page says nothing about larger ones");
+        assert_eq!(pages.bytes_max, BYTES_BOUNDS.0);
+        pages.note_write(10, 1000, SHORT);
+        assert_eq!(pages.bytes_max, BYTES_BOUNDS.0, "a small page says nothing about larger ones");
         for _ in 0..20 {
-            pages.took(100, pages.bytes_max, SHORT);
+            pages.note_write(100, pages.bytes_max, SHORT);
         }
-        assert_eq!(pages.bytes_max, BYTES.1);
+        assert_eq!(pages.bytes_max, BYTES_BOUNDS.1);
     }
 
     #[test]
-    fn a_page_of_one_end_cannot_be_smaller() {
+    fn a_slow_page_of_one_outcome_does_not_shrink_pages() {
         let mut pages = Pages::default();
-        pages.took(1, BYTES.1, LONG);
-        assert_eq!(pages.bytes_max, BYTES.1);
+        pages.note_write(1, BYTES_BOUNDS.1, LONG);
+        assert_eq!(pages.bytes_max, BYTES_BOUNDS.1);
     }
 }

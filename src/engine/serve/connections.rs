@@ -41,8 +41,8 @@ impl Connections {
         let main = JobQueue::reach(&aws, &config.queue.name).await.context("cannot use the queue")?;
         let replay = match &config.queue.replay {
             Some(name) => {
-                let connections = JobQueue::reach(&aws, name).await;
-                Some(connections.with_context(|| format!("cannot use the second queue, `{name}`"))?)
+                let queue = JobQueue::reach(&aws, name).await;
+                Some(queue.with_context(|| format!("cannot use the second queue, `{name}`"))?)
             }
             None => None,
         };
@@ -60,7 +60,7 @@ impl Connections {
     }
 
     /// Returns the queue for resent jobs: the second one if configured, else the main one.
-    pub(super) fn for_sent_again(&self) -> &Queue {
+    pub(super) fn resend_queue(&self) -> &Queue {
         &self.replay.as_ref().unwrap_or(&self.main).queue
     }
 
@@ -97,11 +97,11 @@ impl JobQueue {
 /// Returns the dead-letter queue if it can be read; a worker does not need the permission.
 async fn dead_letters(queue: &Queue, attributes: &QueueAttributes) -> Option<(Queue, QueueAttributes)> {
     let arn = attributes.dead_letter_arn.as_deref()?;
-    let connections = async {
+    let reading = async {
         let dead = queue.dead_letter_queue(arn).await?;
         let attributes = dead.attributes().await?;
         Ok((dead, attributes))
     };
     let unreadable = |error: &QueueError| warn!(%error, arn, "cannot read the dead-letter queue");
-    connections.await.inspect_err(unreadable).ok()
+    reading.await.inspect_err(unreadable).ok()
 }

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_limit_leaves_is_used() {
+    fn slots_use_what_the_descriptor_limit_leaves() {
         assert_eq!(fitting(1024, 138, 1024), 886);
         assert_eq!(fitting(1024, 138, 1162), 1024);
         assert_eq!(fitting(1024, 138, u64::MAX), 1024);

@@ -45,13 +45,13 @@ impl Quotas<'_> {
     async fn start(&self, quota: Quota, names: &[&str], ceiling: Rate) -> anyhow::Result<PermitPool> {
         let learnt = insist(async || self.ledger.open_quota(&quota, ceiling).await).await?;
         let gauges = gauges(self.metrics, names, quota.operation, ceiling);
-        let lessor = LeaseClient {
+        let lease_client = LeaseClient {
             ledger: self.ledger.clone(),
             quota,
             postgres: self.board.postgres.clone(),
             metrics: Arc::clone(self.metrics),
         };
-        let (permits, work) = lessor.permits(learnt, ceiling, gauges);
+        let (permits, work) = lease_client.permits(learnt, ceiling, gauges);
         tokio::spawn(self.essential.run(work));
         Ok(permits)
     }

@@ -15,13 +15,13 @@ use crate::ledger::workers::Identity;
 use muster_core::format::{counted, span};
 
 /// Maximum time for releasing held messages after the deadline.
-const GIVE_BACK_TIME: Duration = Duration::from_secs(3);
+const RELEASE_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// Maximum time for removing this worker from the ledger.
-const LEAVE_TIME: Duration = Duration::from_secs(1);
+const LEAVE_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// The wait before a release is retried.
-const GIVE_BACK_WAIT: Duration = Duration::from_millis(300);
+const RELEASE_RETRY_WAIT: Duration = Duration::from_millis(300);
 
 /// The tasks of a service, in the order in which they stop, and what stopping them needs.
 #[derive(Debug)]
@@ -50,10 +50,10 @@ impl Running {
         } else if drained.is_ok() {
             Ok(())
         } else {
-            let held = self.give_back().await;
+            let n_held = self.release_held().await;
             Err(anyhow::anyhow!(
                 "{} not finished within the drain deadline of {}",
-                counted(held as u64, "job was", "jobs were"),
+                counted(n_held as u64, "job was", "jobs were"),
                 span(deadline)
             ))
         };
@@ -74,14 +74,14 @@ impl Running {
 
     /// Removes this worker from the ledger, so that no one waits for its next heartbeat.
     async fn leave(&self) {
-        let left = tokio::time::timeout(LEAVE_TIME, self.ledger.leave(&self.identity)).await;
+        let left = tokio::time::timeout(LEAVE_TIME_MAX, self.ledger.leave(&self.identity)).await;
         if !matches!(left, Ok(Ok(()))) {
             debug!("cannot report to the ledger that this worker stopped; its missing heartbeats will show it");
         }
     }
 
     /// Releases all held messages; returns how many were held.
-    async fn give_back(&self) -> usize {
+    async fn release_held(&self) -> usize {
         let held = self.slots.receipts();
         let n_held = held.len();
         warn!(held = n_held, "the drain deadline has passed");
@@ -91,11 +91,11 @@ impl Running {
             calls.spawn(async move {
                 while let Err(error) = queue.hide(&receipts, Duration::ZERO).await {
                     warn!(%error, "cannot release messages");
-                    tokio::time::sleep(GIVE_BACK_WAIT).await;
+                    tokio::time::sleep(RELEASE_RETRY_WAIT).await;
                 }
             });
         }
-        if tokio::time::timeout(GIVE_BACK_TIME, calls.join_all()).await.is_err() {
+        if tokio::time::timeout(RELEASE_TIME_MAX, calls.join_all()).await.is_err() {
             warn!("could not release all messages; the rest reappear when their visibility timeout expires");
         }
         n_held
@@ -145,12 +145,12 @@ mod tests {
     #[tokio::test]
     async fn a_part_that_panics_stops_the_service() {
         let essential = Essential::new(CancellationToken::new());
-        assert!(tokio::spawn(essential.run(async { panic!("as ordered") })).await.is_err());
+        assert!(tokio::spawn(essential.run(async { panic!("on purpose") })).await.is_err());
         assert!(essential.stop.is_cancelled() && essential.broken.is_cancelled());
     }
 
     #[tokio::test]
-    async fn a_part_that_ends_in_order_stops_nothing() {
+    async fn a_part_that_finishes_normally_stops_nothing() {
         let essential = Essential::new(CancellationToken::new());
         essential.run(async {}).await;
         assert!(!essential.stop.is_cancelled() && !essential.broken.is_cancelled());

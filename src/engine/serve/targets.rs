@@ -51,15 +51,15 @@ impl ServedTargets {
             let target = FoundTarget::find(name, settings, config, ledger, &clock).await;
             found.push(target.with_context(|| cannot_use(name))?);
         }
-        one_rate_for_each_quota(&found)?;
-        some_works(&mut found)?;
+        check_quota_rates(&found)?;
+        require_working_target(&mut found)?;
         let mut targets = Self { by_name: HashMap::new(), denied: vec![], clock };
-        for its in found {
-            if let Some(trouble) = &its.trouble {
-                targets.denied.push((its.name.parse()?, trouble.to_string()));
+        for target in found {
+            if let Some(trouble) = &target.trouble {
+                targets.denied.push((target.name.parse()?, trouble.to_string()));
             }
-            let target = ServedTarget { account: its.account, client: Arc::new(its.client) };
-            targets.by_name.insert(its.name.to_owned(), target);
+            let served = ServedTarget { account: target.account, client: Arc::new(target.client) };
+            targets.by_name.insert(target.name.to_owned(), served);
         }
         Ok(targets)
     }
@@ -96,7 +96,7 @@ impl<'a> FoundTarget<'a> {
                     rate = rounded(rates.register_certificate.per_second()),
                     "serving"
                 );
-                let client = TargetClient::proven(access, account.clone(), timeout, &aws);
+                let client = TargetClient::verified(access, account.clone(), timeout, &aws);
                 return Ok(Self { name, rates, account, client, trouble: None });
             }
             Err(trouble) => trouble,
@@ -119,28 +119,29 @@ impl<'a> FoundTarget<'a> {
 }
 
 /// Refuses to start if no target's credentials could be verified: there is nothing to do.
-fn some_works(found: &mut [FoundTarget<'_>]) -> anyhow::Result<()> {
-    if found.iter().any(|its| its.trouble.is_none()) {
+fn require_working_target(found: &mut [FoundTarget<'_>]) -> anyhow::Result<()> {
+    if found.iter().any(|target| target.trouble.is_none()) {
         return Ok(());
     }
-    let first = found.first_mut().and_then(|its| Some((its.name, its.trouble.take()?)));
+    let first = found.first_mut().and_then(|target| Some((target.name, target.trouble.take()?)));
     first.map_or(Ok(()), |(name, trouble)| Err(trouble).with_context(|| cannot_use(name)))
 }
 
 /// Refuses targets of one account and region that are configured with different rates for its quota.
-fn one_rate_for_each_quota(found: &[FoundTarget<'_>]) -> Result<(), Misfit> {
+fn check_quota_rates(found: &[FoundTarget<'_>]) -> Result<(), Misfit> {
     let mut firsts: HashMap<&Account, &FoundTarget<'_>> = HashMap::new();
     let mut findings = Vec::new();
-    for its in found {
-        let first = firsts.entry(&its.account).or_insert(its);
-        for &operation in Operation::VARIANTS.iter().filter(|&&its_op| first.rates.of(its_op) != its.rates.of(its_op)) {
+    for target in found {
+        let first = firsts.entry(&target.account).or_insert(target);
+        let differs = |operation: Operation| first.rates.of(operation) != target.rates.of(operation);
+        for &operation in Operation::VARIANTS.iter().filter(|&&operation| differs(operation)) {
             findings.push(FitFinding::OneQuotaTwoRates {
                 one: first.name.to_owned(),
-                other: its.name.to_owned(),
+                other: target.name.to_owned(),
                 key: TargetRates::key_of(operation),
-                account: its.account.id.clone(),
-                region: its.account.region.clone(),
-                rates: (first.rates.of(operation).per_second(), its.rates.of(operation).per_second()),
+                account: target.account.id.clone(),
+                region: target.account.region.clone(),
+                rates: (first.rates.of(operation).per_second(), target.rates.of(operation).per_second()),
             });
         }
     }

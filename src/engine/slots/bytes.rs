@@ -11,34 +11,34 @@ const BODY_MAX: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Bytes {
     held: usize,
-    expected: usize,
+    reserved: usize,
     /// Expected size of the next message: that of the largest recent one, decaying by an eighth with each smaller one.
     likely: usize,
 }
 
 impl Default for Bytes {
     fn default() -> Self {
-        Self { held: 0, expected: 0, likely: BODY_MAX }
+        Self { held: 0, reserved: 0, likely: BODY_MAX }
     }
 }
 
 impl Bytes {
     /// Returns how many more messages may be received; at least one if nothing is held.
     pub(super) fn messages_max(&self) -> usize {
-        let used = self.held + self.expected;
+        let used = self.held + self.reserved;
         let n = HELD_MAX.saturating_sub(used) / self.likely;
         if used == 0 { n.max(1) } else { n }
     }
 
     /// Reserves room for the `n` messages of a receive; returns the bytes reserved for each.
-    pub(super) fn expect(&mut self, n: usize) -> usize {
-        self.expected += n * self.likely;
+    pub(super) fn reserve(&mut self, n: usize) -> usize {
+        self.reserved += n * self.likely;
         self.likely
     }
 
     /// Frees the reservation of a message that arrived or will not arrive.
-    pub(super) fn expect_no_more(&mut self, n_kept: usize) {
-        self.expected -= n_kept;
+    pub(super) fn release_reserved(&mut self, n_reserved: usize) {
+        self.reserved -= n_reserved;
     }
 
     /// Notes that a message is held.
@@ -62,9 +62,9 @@ mod tests {
         let mut n_held = 0;
         while n_held < 1_000_000 {
             let n = bytes.messages_max().min(10);
-            let n_kept = bytes.expect(n);
+            let n_reserved = bytes.reserve(n);
             for _ in 0..n {
-                bytes.expect_no_more(n_kept);
+                bytes.release_reserved(n_reserved);
                 bytes.hold(size);
             }
             n_held += n;
@@ -76,14 +76,14 @@ mod tests {
     }
 
     #[test]
-    fn large_messages_are_held_to_the_limit_and_small_ones_are_not() {
+    fn held_bytes_stay_within_the_limit() {
         assert_eq!(held_of(&mut Bytes::default(), BODY_MAX), 64);
         let n_small = held_of(&mut Bytes::default(), 2_000);
         assert!((33_000..=33_554).contains(&n_small), "{n_small}");
     }
 
     #[test]
-    fn one_message_is_received_however_large_it_may_be() {
+    fn one_message_is_received_whatever_its_size() {
         let mut bytes = Bytes::default();
         bytes.hold(2 * HELD_MAX);
         assert_eq!(bytes.messages_max(), 0);
@@ -92,11 +92,11 @@ mod tests {
     }
 
     #[test]
-    fn a_receive_under_way_may_bring_large_messages() {
+    fn a_receive_in_progress_reserves_room_for_large_messages() {
         let mut bytes = Bytes::default();
-        let n_kept = bytes.expect(60);
+        let n_reserved = bytes.reserve(60);
         assert_eq!(bytes.messages_max(), 4);
-        (0..60).for_each(|_| bytes.expect_no_more(n_kept));
+        (0..60).for_each(|_| bytes.release_reserved(n_reserved));
         assert_eq!(bytes.messages_max(), 64);
     }
 }

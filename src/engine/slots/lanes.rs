@@ -42,11 +42,11 @@ pub(super) struct Lanes {
     /// progress.
     undecided: usize,
     /// Times of the outcomes without a call in the last [`WINDOW`].
-    passed: VecDeque<Instant>,
+    finished_without_call: VecDeque<Instant>,
     /// How many receivers of live work wait for a slot.
-    live_takers: usize,
+    n_live_waiting: usize,
     /// When the last live message arrived.
-    live_came: Option<Instant>,
+    last_live_arrival: Option<Instant>,
 }
 
 /// How much of something each lane uses.
@@ -65,9 +65,9 @@ impl Lanes {
             taken: Usage::default(),
             waiting: Usage::default(),
             undecided: 0,
-            passed: VecDeque::new(),
-            live_takers: 0,
-            live_came: None,
+            finished_without_call: VecDeque::new(),
+            n_live_waiting: 0,
+            last_live_arrival: None,
         }
     }
 
@@ -85,7 +85,7 @@ impl Lanes {
     /// ones as there is room for. Assumes that undecided jobs need a call in the same proportion as recent ones did.
     fn may_wait(&mut self, room: Room) -> usize {
         self.forget_old_outcomes();
-        let beyond = room.free * self.passed.len() / room.served.max(1);
+        let beyond = room.free * self.finished_without_call.len() / room.served.max(1);
         let decided = self.waiting.live + self.waiting.replay - self.undecided;
         decided + room.free + beyond.min(BEYOND_MAX)
     }
@@ -101,9 +101,9 @@ impl Lanes {
     }
 
     /// Notes that a job has an outcome without a permit.
-    pub(super) fn pass(&mut self, lane: Lane) {
+    pub(super) fn finish_without_call(&mut self, lane: Lane) {
         *self.waiting.of(lane) -= 1;
-        self.passed.push_back(Instant::now());
+        self.finished_without_call.push_back(Instant::now());
         self.forget_old_outcomes();
     }
 
@@ -119,20 +119,20 @@ impl Lanes {
     }
 
     /// Notes that a message arrived.
-    pub(super) fn came(&mut self, lane: Lane) {
+    pub(super) fn arrived(&mut self, lane: Lane) {
         if lane == Lane::Live {
-            self.live_came = Some(Instant::now());
+            self.last_live_arrival = Some(Instant::now());
         }
     }
 
     /// Notes that a receiver has begun to wait for a slot.
-    pub(super) fn begin_to_wait(&mut self, lane: Lane) {
-        self.live_takers += usize::from(lane == Lane::Live);
+    pub(super) fn start_waiting(&mut self, lane: Lane) {
+        self.n_live_waiting += usize::from(lane == Lane::Live);
     }
 
     /// Notes that a receiver no longer waits for a slot.
-    pub(super) fn end_to_wait(&mut self, lane: Lane) {
-        self.live_takers -= usize::from(lane == Lane::Live);
+    pub(super) fn stop_waiting(&mut self, lane: Lane) {
+        self.n_live_waiting -= usize::from(lane == Lane::Live);
     }
 
     /// Returns how many of `all` a lane may still take, given what both lanes use.
@@ -141,18 +141,18 @@ impl Lanes {
         let free = all.saturating_sub(used.live + used.replay);
         match lane {
             Lane::Live => free.min((all - kept).saturating_sub(used.live)),
-            Lane::Replay if self.is_live_work_there() => kept.saturating_sub(used.replay),
+            Lane::Replay if self.has_live_work() => kept.saturating_sub(used.replay),
             Lane::Replay => free.max(kept.saturating_sub(used.replay)),
         }
     }
 
-    fn is_live_work_there(&self) -> bool {
-        self.live_takers > 0 || self.live_came.is_some_and(|instant| instant.elapsed() < WINDOW)
+    fn has_live_work(&self) -> bool {
+        self.n_live_waiting > 0 || self.last_live_arrival.is_some_and(|instant| instant.elapsed() < WINDOW)
     }
 
     fn forget_old_outcomes(&mut self) {
-        while self.passed.front().is_some_and(|end| end.elapsed() > WINDOW) {
-            self.passed.pop_front();
+        while self.finished_without_call.front().is_some_and(|at| at.elapsed() > WINDOW) {
+            self.finished_without_call.pop_front();
         }
     }
 }
@@ -173,7 +173,7 @@ mod tests {
     /// Returns lanes in which a live message has just arrived.
     fn busy(capacity: usize) -> Lanes {
         let mut lanes = Lanes::new(capacity, true);
-        lanes.came(Lane::Live);
+        lanes.arrived(Lane::Live);
         lanes
     }
 
@@ -183,13 +183,13 @@ mod tests {
     }
 
     #[test]
-    fn without_a_second_queue_live_work_has_everything() {
+    fn without_a_second_queue_live_work_gets_every_slot() {
         let mut lanes = Lanes::new(20, false);
         assert_eq!(lanes.take(Lane::Live, 100, room(20)), 20);
     }
 
     #[test]
-    fn live_work_leaves_the_last_tenth() {
+    fn live_work_leaves_a_tenth_to_the_second_queue() {
         let mut lanes = busy(50);
         assert_eq!(lanes.take(Lane::Live, 100, room(20)), 18, "a tenth of the jobs that may wait is kept");
         assert_eq!(lanes.take(Lane::Replay, 100, room(20)), 2);
@@ -199,13 +199,13 @@ mod tests {
     }
 
     #[test]
-    fn each_lane_has_one_slot_at_least() {
+    fn each_lane_has_at_least_one_slot() {
         let mut lanes = busy(1);
         assert_eq!((lanes.take(Lane::Live, 10, room(2)), lanes.take(Lane::Replay, 10, room(2))), (1, 1));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_second_queue_has_what_live_work_leaves() {
+    async fn the_second_queue_gets_what_live_work_leaves() {
         let mut lanes = busy(50);
         assert_eq!(lanes.take(Lane::Live, 10, room(50)), 10);
         assert_eq!(lanes.take(Lane::Replay, 100, room(50)), 5, "there may be more live work");
@@ -214,21 +214,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn freed_slots_go_to_live_work_that_waits() {
+    async fn freed_slots_go_to_waiting_live_work() {
         let mut lanes = Lanes::new(50, true);
         assert_eq!(lanes.take(Lane::Replay, 100, room(50)), 50);
         assert_eq!(lanes.take(Lane::Live, 10, room(50)), 0);
-        lanes.begin_to_wait(Lane::Live);
+        lanes.start_waiting(Lane::Live);
         (0..3).for_each(|_| lanes.free(Lane::Replay, StageProgress::Undecided));
         assert_eq!((lanes.take(Lane::Replay, 10, room(50)), lanes.take(Lane::Live, 10, room(50))), (0, 3));
-        lanes.end_to_wait(Lane::Live);
+        lanes.stop_waiting(Lane::Live);
         lanes.free(Lane::Replay, StageProgress::Undecided);
         assert_eq!(lanes.take(Lane::Replay, 10, room(50)), 1);
     }
 
-    /// Both queues full, one job started at a time: the started jobs are shared nine to one.
+    /// With both queues full and one job started at a time, nine of ten started jobs are live work.
     #[test]
-    fn the_tokens_are_shared_nine_to_one() {
+    fn permits_are_shared_nine_to_one() {
         let mut lanes = busy(1000);
         let mut waiting = VecDeque::new();
         let mut started = Usage::default();

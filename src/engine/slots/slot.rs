@@ -16,7 +16,7 @@ pub struct Slot {
     /// The id of the message that it holds.
     id: Option<u64>,
     /// The bytes reserved for the message before it arrives.
-    n_kept: usize,
+    n_reserved: usize,
 }
 
 /// One delivery of a message, in its slot.
@@ -41,14 +41,14 @@ pub struct Delivery {
 }
 
 impl Slot {
-    /// Creates a slot that `lane` has already taken, with `n_kept` bytes reserved for its message.
-    pub(super) fn new(shared: &Arc<SharedSlots>, lane: Lane, n_kept: usize) -> Self {
-        Self { shared: Arc::clone(shared), lane, id: None, n_kept }
+    /// Creates a slot that `lane` has already taken, with `n_reserved` bytes reserved for its message.
+    pub(super) fn new(shared: &Arc<SharedSlots>, lane: Lane, n_reserved: usize) -> Self {
+        Self { shared: Arc::clone(shared), lane, id: None, n_reserved }
     }
 
     /// Puts a message into the slot; returns the delivery and the message's body.
     pub fn hold(mut self, message: ReceivedMessage) -> (Delivery, String) {
-        self.id = Some(self.shared.lock().hold(self.lane, &message, self.n_kept));
+        self.id = Some(self.shared.lock().hold(self.lane, &message, self.n_reserved));
         let delivery = Delivery {
             slot: self,
             queue: message.queue,
@@ -81,7 +81,7 @@ impl Slot {
             if stage == Stage::Calling {
                 state.lanes.start(self.lane);
             } else {
-                state.lanes.pass(self.lane);
+                state.lanes.finish_without_call(self.lane);
             }
             drop(state);
             self.shared.freed.notify_waiters();
@@ -89,7 +89,7 @@ impl Slot {
     }
 
     /// Waits until no extension of its message's visibility is in progress: an extension would undo a release.
-    pub async fn until_quiet(&self) {
+    pub async fn until_extension_done(&self) {
         loop {
             let freed = self.shared.freed.notified();
             let held = |state: &SlotState| state.messages.get(&self.id?).map(|held| held.is_being_hidden);
@@ -107,7 +107,7 @@ impl Drop for Slot {
         let held = self.id.and_then(|id| state.messages.remove(&id));
         match &held {
             Some(held) => state.bytes.free(held.n_bytes),
-            None => state.bytes.expect_no_more(self.n_kept),
+            None => state.bytes.release_reserved(self.n_reserved),
         }
         state.lanes.free(self.lane, held.map_or(StageProgress::Undecided, |held| held.progress));
         drop(state);
@@ -123,13 +123,13 @@ pub(super) struct SlotWait {
 
 impl SlotWait {
     pub(super) fn new(shared: &Arc<SharedSlots>, lane: Lane) -> Self {
-        shared.lock().lanes.begin_to_wait(lane);
+        shared.lock().lanes.start_waiting(lane);
         Self { shared: Arc::clone(shared), lane }
     }
 }
 
 impl Drop for SlotWait {
     fn drop(&mut self) {
-        self.shared.lock().lanes.end_to_wait(self.lane);
+        self.shared.lock().lanes.stop_waiting(self.lane);
     }
 }

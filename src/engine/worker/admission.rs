@@ -37,20 +37,20 @@ enum Inspection {
 }
 
 impl Worker {
-    /// Waits until a job may call and takes its permit; returns `None` if the process stops before. `passed` remembers
+    /// Waits until a job may call and takes its permit; returns `None` if the process stops before. `probed` remembers
     /// the holds that the job probes.
-    pub(super) async fn admit(&self, admitted: &Admitted, passed: &mut Vec<HoldKey>) -> Option<Admission> {
+    pub(super) async fn admit(&self, admitted: &Admitted, probed: &mut Vec<HoldKey>) -> Option<Admission> {
         let permits = self.parts.pools.of(&admitted.job.target, admitted.job.operation());
         let _wait = permits.wait();
         let mut watch = self.parts.board.changes.watch();
         loop {
-            match self.look(admitted, passed) {
+            match self.inspect(admitted, probed) {
                 Inspection::Park(parking, reason) => return Some(Admission::Park(parking, reason)),
                 Inspection::MayProbe(parking, reason) => {
                     if !self.claim_probe(&parking.hold, admitted).await {
                         return Some(Admission::Park(parking, reason));
                     }
-                    passed.push(parking.hold);
+                    probed.push(parking.hold);
                 }
                 Inspection::Wait(until) => tokio::select! {
                     biased;
@@ -69,7 +69,8 @@ impl Worker {
         }
     }
 
-    /// Parks a job whose target has more jobs than it can start, if it takes slots from a working target that is underfed.
+    /// Parks a job whose target has more jobs than it can start, if it takes slots from a working target that is
+    /// underfed.
     pub(super) fn make_room(&self, admitted: &Admitted) -> Option<Parking> {
         let (target, operation) = (&admitted.job.target, admitted.job.operation());
         let works = |target: &Name, operation: Operation| self.parts.board.works(target, operation);
@@ -77,13 +78,13 @@ impl Worker {
         is_in_the_way.then(|| self.parts.board.holds.target_busy(HoldKey::busy(target, operation)))
     }
 
-    fn look(&self, admitted: &Admitted, passed: &[HoldKey]) -> Inspection {
+    fn inspect(&self, admitted: &Admitted, probed: &[HoldKey]) -> Inspection {
         let board = &self.parts.board;
         if board.postgres.open().is_some() || board.is_paused() {
             return Inspection::Wait(None);
         }
         if !board.holds.is_empty() {
-            match board.holds.gate(&admitted.holds(), passed) {
+            match board.holds.gate(&admitted.holds(), probed) {
                 Gate::Closed(parking, reason) => return Inspection::Park(parking, reason),
                 Gate::ProbeDue(parking, reason) => return Inspection::MayProbe(parking, reason),
                 Gate::Open => {}
@@ -105,7 +106,7 @@ impl Worker {
 
     /// Asks the ledger for the right to be the one probe of a hold in the whole fleet.
     async fn claim_probe(&self, hold: &HoldKey, admitted: &Admitted) -> bool {
-        self.parts.board.holds.probe_asked(hold);
+        self.parts.board.holds.probe_requested(hold);
         let account = self.parts.targets[admitted.job.target.as_str()].account.clone();
         let quota = Quota { account, operation: admitted.job.operation() };
         let claimed = self.parts.ledger.claim_probe(hold, &quota).await;

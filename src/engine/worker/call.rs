@@ -23,12 +23,12 @@ impl Worker {
             let reason = parking.opening.as_ref().map(|opening| opening.reason.clone()).unwrap_or_default();
             return Some(attempts.parked(parking, reason, &admitted.certificate));
         }
-        self.name_ca_where_shared(admitted);
-        let mut passed = Vec::new();
+        self.name_ca_if_shared(admitted);
+        let mut probed = Vec::new();
         crash_point::reached("checked");
         loop {
             admitted.delivery.slot.enter(Stage::Waiting);
-            let (permit, probe) = match self.admit(admitted, &mut passed).await? {
+            let (permit, probe) = match self.admit(admitted, &mut probed).await? {
                 Admission::Call(permit, probe) => (permit, probe),
                 Admission::Park(parking, reason) => {
                     return Some(attempts.parked(parking, reason, &admitted.certificate));
@@ -45,7 +45,7 @@ impl Worker {
             let is_open = self.parts.board.of(&admitted.job.target, admitted.job.operation()).open().is_some();
             match attempts.after(&answer, permits.successes(), is_open) {
                 NextStep::Finish(Code::CertificateConflict) if self.name_ca(admitted).await? => {}
-                NextStep::Finish(code) => return Some(self.end(code, admitted, &answer, attempts).await),
+                NextStep::Finish(code) => return Some(self.conclude(code, admitted, &answer, attempts).await),
                 NextStep::Wait(wait) => self.wait(admitted, wait).await?,
             }
         }
@@ -80,19 +80,19 @@ impl Worker {
         if matches!(answer.result, Ok(_) | Err(CallError { kind: ErrorKind::Exists, .. })) {
             self.parts.pools.of(target, operation).succeeded();
             if !board.holds.is_empty() {
-                board.holds.went_through(&admitted.holds());
+                board.holds.note_success(&admitted.holds());
             }
         }
     }
 
     /// Returns the outcome of a job, or parks it if its issuing CA is not registered or not active.
-    async fn end(&self, code: Code, admitted: &Admitted, answer: &Answer, attempts: Attempts) -> Outcome {
+    async fn conclude(&self, code: Code, admitted: &Admitted, answer: &Answer, attempts: Attempts) -> Outcome {
         let hold = admitted.issuer_hold().filter(|_| code == Code::IssuerInactive);
         let Some(hold) = hold else {
             let (wanted, is_redelivery) = (admitted.job.request.wanted_status(), admitted.delivery.is_redelivery);
-            let was_there = code == Code::Exists;
+            let was_registered = code == Code::Exists;
             let existing =
-                if was_there { self.existing(admitted, &attempts).await } else { ExistingCertificate::default() };
+                if was_registered { self.existing(admitted, &attempts).await } else { ExistingCertificate::default() };
             let outcome = attempts.outcome(code, &admitted.certificate, wanted, is_redelivery, answer, existing);
             return self.advised(outcome, admitted).await;
         };

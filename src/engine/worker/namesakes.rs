@@ -54,7 +54,7 @@ impl Namesakes {
 
 impl Worker {
     /// Adds the CA to a certificate whose issuer's name is known to be shared.
-    pub(super) fn name_ca_where_shared(&self, admitted: &mut Admitted) {
+    pub(super) fn name_ca_if_shared(&self, admitted: &mut Admitted) {
         let known = admitted.issuer_hold().and_then(|issuer| self.namesakes.of(&issuer));
         if let Some(known) = known {
             self.parts.precheck.name_ca(&mut admitted.certificate, &known.cas);

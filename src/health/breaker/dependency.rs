@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn it_fails_until_the_last_vain_attempt_is_over() {
+    async fn a_dependency_fails_until_its_last_caller_recovers() {
         let postgres = Dependency::new("postgres", Changes::default());
         assert_eq!(postgres.open(), None);
         let one = postgres.failing("refused");
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_watches_is_woken_when_it_fails_and_when_it_works_again() {
+    async fn watchers_are_woken_on_failure_and_recovery() {
         let changes = Changes::default();
         let postgres = Dependency::new("postgres", changes.clone());
         let mut watch = changes.watch();

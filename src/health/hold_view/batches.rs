@@ -5,11 +5,11 @@ use std::collections::{HashMap, VecDeque};
 use muster_core::job::Name;
 use muster_core::outcome::Code;
 
-/// How many of a batch's last outcomes with a call are considered: enough that they do not all fail by chance.
-const LOOKED_AT: usize = 200;
+/// Number of a batch's latest outcomes with a call that are considered: enough that they do not all fail by chance.
+const WINDOW_SIZE: usize = 200;
 
 /// More failures than this for one reason are not by chance: nine in ten.
-const FAILED_MAX: usize = LOOKED_AT * 9 / 10;
+const FAILED_MAX: usize = WINDOW_SIZE * 9 / 10;
 
 /// Maximum number of batches tracked, those with the latest outcomes. Bounds the memory, whatever producers send.
 const BATCHES_MAX: usize = 1000;
@@ -23,15 +23,15 @@ pub(super) struct Batches {
 
 #[derive(Debug, Default)]
 struct BatchWindow {
-    /// Why the last jobs failed; `None` for a success.
-    ends: VecDeque<Option<Code>>,
+    /// Why each of the latest jobs failed; `None` for a success.
+    outcomes: VecDeque<Option<Code>>,
     /// The number of the last outcome, counted over all batches.
     last: u64,
 }
 
 impl Batches {
     /// Notes an outcome; returns the reason if the batch fails as a whole.
-    pub(super) fn ended(&mut self, batch: &Name, code: Code) -> Option<String> {
+    pub(super) fn note_outcome(&mut self, batch: &Name, code: Code) -> Option<String> {
         self.n_outcomes += 1;
         if self.windows.len() >= BATCHES_MAX && !self.windows.contains_key(batch) {
             self.forget_oldest();
@@ -40,7 +40,7 @@ impl Batches {
         window.last = self.n_outcomes;
         let n_failed = window.push(code)?;
         self.windows.remove(batch);
-        Some(format!("{n_failed} of the last {LOOKED_AT} calls for the batch failed with {code}"))
+        Some(format!("{n_failed} of the last {WINDOW_SIZE} calls for the batch failed with {code}"))
     }
 
     fn forget_oldest(&mut self) {
@@ -52,15 +52,15 @@ impl Batches {
 impl BatchWindow {
     /// Notes an outcome; returns how many failed for the same reason if that is too many.
     fn push(&mut self, code: Code) -> Option<usize> {
-        if self.ends.len() == LOOKED_AT {
-            self.ends.pop_front();
+        if self.outcomes.len() == WINDOW_SIZE {
+            self.outcomes.pop_front();
         }
         let failure = (!code.status().is_success()).then_some(code);
-        self.ends.push_back(failure);
-        if failure.is_none() || self.ends.len() < LOOKED_AT {
+        self.outcomes.push_back(failure);
+        if failure.is_none() || self.outcomes.len() < WINDOW_SIZE {
             return None;
         }
-        let n_failed = self.ends.iter().filter(|end| **end == failure).count();
+        let n_failed = self.outcomes.iter().filter(|outcome| **outcome == failure).count();
         (n_failed > FAILED_MAX).then_some(n_failed)
     }
 }
@@ -76,33 +76,35 @@ mod tests {
     /// Returns after how many outcomes a batch is held, with outcomes given by `code_of`.
     fn held_after(code_of: impl Fn(usize) -> Code) -> Option<usize> {
         let mut batches = Batches::default();
-        (1..=1000).find(|&n| batches.ended(&name("b"), code_of(n)).is_some())
+        (1..=1000).find(|&n| batches.note_outcome(&name("b"), code_of(n)).is_some())
     }
 
     #[test]
-    fn two_hundred_ends_are_needed() {
-        assert_eq!(held_after(|_| Code::CertificateValidation), Some(LOOKED_AT));
+    fn a_batch_is_held_only_after_two_hundred_outcomes() {
+        assert_eq!(held_after(|_| Code::CertificateValidation), Some(WINDOW_SIZE));
     }
 
     #[test]
-    fn nine_in_ten_are_not_enough() {
-        let one_in_ten_well = |n: usize| if n.is_multiple_of(10) { Code::Ok } else { Code::CertificateValidation };
-        assert_eq!(held_after(one_in_ten_well), None);
-        let one_in_twenty_well = |n: usize| if n.is_multiple_of(20) { Code::Ok } else { Code::CertificateValidation };
-        assert!(held_after(one_in_twenty_well).is_some());
+    fn nine_failures_in_ten_do_not_hold_a_batch() {
+        let one_in_ten_succeeds = |n: usize| if n.is_multiple_of(10) { Code::Ok } else { Code::CertificateValidation };
+        assert_eq!(held_after(one_in_ten_succeeds), None);
+        let one_in_twenty_succeeds =
+            |n: usize| if n.is_multiple_of(20) { Code::Ok } else { Code::CertificateValidation };
+        assert!(held_after(one_in_twenty_succeeds).is_some());
     }
 
     #[test]
-    fn several_reasons_are_no_common_one() {
-        let two = |n: usize| if n.is_multiple_of(2) { Code::InvalidRequest } else { Code::CertificateValidation };
-        assert_eq!(held_after(two), None);
+    fn failures_for_different_reasons_do_not_hold_a_batch() {
+        let two_reasons =
+            |n: usize| if n.is_multiple_of(2) { Code::InvalidRequest } else { Code::CertificateValidation };
+        assert_eq!(held_after(two_reasons), None);
     }
 
     #[test]
-    fn however_many_batches_there_are_no_more_than_a_thousand_are_kept() {
+    fn at_most_a_thousand_batches_are_tracked() {
         let mut batches = Batches::default();
         for i in 0..BATCHES_MAX + 10 {
-            batches.ended(&name(&format!("b{i}")), Code::Ok);
+            batches.note_outcome(&name(&format!("b{i}")), Code::Ok);
         }
         assert_eq!(batches.windows.len(), BATCHES_MAX);
         assert!(!batches.windows.contains_key(&name("b0")));

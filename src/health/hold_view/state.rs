@@ -22,7 +22,7 @@ pub(super) struct HoldState {
     pub(super) witnesses: HashMap<HoldKey, (CertificateId, Instant)>,
     pub(super) batches: Batches,
     /// The holds under which a call has succeeded.
-    pub(super) over: HashSet<HoldKey>,
+    pub(super) releasable: HashSet<HoldKey>,
 }
 
 /// A hold that this worker found itself.

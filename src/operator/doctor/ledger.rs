@@ -3,7 +3,7 @@
 use super::{Check, Finding, PATIENCE};
 use crate::config::Config;
 use crate::config::database_settings::DatabaseSettings;
-use crate::health::clock::apart;
+use crate::health::clock::describe_skew;
 use crate::ledger::server::{Server, ServerClock, ServerRoute};
 use crate::ledger::{Ledger, LedgerError};
 use muster_core::format::span;
@@ -145,7 +145,7 @@ fn connections(server: &Server, wanted: u32) -> Finding {
 }
 
 fn of_clock(clock: ServerClock) -> Finding {
-    let (off, behind_or_ahead) = apart(clock.ahead);
+    let (off, behind_or_ahead) = describe_skew(clock.ahead);
     let found = format!("the server is {off} {behind_or_ahead} this machine");
     // The server read its clock at an unknown instant of the round trip.
     if clock.ahead.abs() - clock.round_trip.as_secs_f64() / 2.0 > SKEW_MAX {

@@ -88,7 +88,7 @@ impl Permission {
     fn of_receive(answer: Result<Vec<ReceivedMessage>, QueueError>) -> Self {
         match answer {
             Ok(_) => Self::Allowed,
-            Err(error) if error.is_of_kms() && error.kind == QueueErrorKind::Denied => {
+            Err(error) if error.is_about_kms() && error.kind == QueueErrorKind::Denied => {
                 Self::DeniedByKms(error.to_string())
             }
             Err(error) if error.kind == QueueErrorKind::Denied => Self::Denied(error.to_string()),

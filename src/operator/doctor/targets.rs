@@ -3,7 +3,7 @@
 use super::{Check, Finding, PATIENCE, all};
 use crate::aws::identity::{self, IdentityAnswer};
 use crate::config::Config;
-use crate::health::clock::apart;
+use crate::health::clock::describe_skew;
 use crate::ledger::{Ledger, LedgerError};
 use muster_core::account::Account;
 use muster_core::format::span;
@@ -88,7 +88,7 @@ impl ExaminedTarget {
 }
 
 fn clock(ahead: f64) -> Finding {
-    let (off, behind_or_ahead) = apart(ahead);
+    let (off, behind_or_ahead) = describe_skew(ahead);
     let found = format!("AWS is {off} {behind_or_ahead} this machine, give or take half a second");
     if ahead.abs() > SKEW_MAX {
         let fix =

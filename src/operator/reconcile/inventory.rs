@@ -50,7 +50,7 @@ impl Inventory {
     pub async fn connect(config: &Config, target: &Name, rate: Rate) -> Result<Self, CaRegistrationError> {
         let settings = config.target(target)?;
         let timeout = config.worker.attempt_timeout.into();
-        let (aws, account) = identity::prove(&settings.access(&config.aws), timeout).await?;
+        let (aws, account) = identity::verify(&settings.access(&config.aws), timeout).await?;
         let retry = config.retry.policy();
         Ok(Self {
             registrar: Registrar::new(&aws, timeout),

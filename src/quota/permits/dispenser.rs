@@ -21,7 +21,7 @@ use crate::runtime::sleep_until;
 pub(super) type Waiter = oneshot::Sender<Permit>;
 
 /// The waiters, and the leased permits for them.
-pub(super) struct WaitingLine {
+pub(super) struct WaitQueue {
     waiters: VecDeque<Waiter>,
     leased: VecDeque<LeasedPermit>,
     pace: LeasePace,
@@ -38,46 +38,46 @@ struct PendingLease<F> {
 /// dropped.
 pub(super) async fn dispense<F>(
     mut queue: mpsc::UnboundedReceiver<Waiter>,
-    mut line: WaitingLine,
+    mut waiting: WaitQueue,
     guard: Guard,
     lease: impl Fn(usize) -> F,
 ) where
     F: Future<Output = Lease>,
 {
-    let mut asked: Option<PendingLease<F>> = None;
+    let mut pending: Option<PendingLease<F>> = None;
     loop {
-        if asked.is_none() && line.ask_at().is_some_and(|at| at <= Instant::now()) {
-            let n = line.wanted();
-            asked = (n > 0).then(|| PendingLease { at: Instant::now(), answer: Box::pin(lease(n)) });
+        if pending.is_none() && waiting.request_at().is_some_and(|at| at <= Instant::now()) {
+            let n = waiting.wanted();
+            pending = (n > 0).then(|| PendingLease { at: Instant::now(), answer: Box::pin(lease(n)) });
         }
         tokio::select! {
             waiter = queue.recv() => match waiter {
-                Some(waiter) => line.waiters.push_back(waiter),
+                Some(waiter) => waiting.waiters.push_back(waiter),
                 None => return,
             },
-            (lease, at) = answer(&mut asked) => {
-                asked = None;
-                line.granted(lease, at);
+            (lease, at) = answer(&mut pending) => {
+                pending = None;
+                waiting.granted(lease, at);
             }
-            () = sleep_until(line.serve_at()) => {
+            () = sleep_until(waiting.serve_at()) => {
                 guard.pass().await;
-                line.serve();
+                waiting.serve();
             }
-            () = sleep_until(line.ask_at()), if asked.is_none() => {}
+            () = sleep_until(waiting.request_at()), if pending.is_none() => {}
         }
     }
 }
 
 /// Waits for the requested lease; returns it and when it was requested. Pending forever if none was requested.
-async fn answer<F: Future<Output = Lease>>(asked: &mut Option<PendingLease<F>>) -> (Lease, Instant) {
-    match asked {
-        Some(asked) => (asked.answer.as_mut().await, asked.at),
+async fn answer<F: Future<Output = Lease>>(pending: &mut Option<PendingLease<F>>) -> (Lease, Instant) {
+    match pending {
+        Some(pending) => (pending.answer.as_mut().await, pending.at),
         None => std::future::pending().await,
     }
 }
 
-impl WaitingLine {
-    /// Creates an empty line.
+impl WaitQueue {
+    /// Creates an empty queue.
     pub(super) fn new(load: Arc<Load>) -> Self {
         Self { waiters: VecDeque::new(), leased: VecDeque::new(), pace: LeasePace::new(), load }
     }
@@ -88,7 +88,7 @@ impl WaitingLine {
     }
 
     /// Returns when to request the next lease, or `None` while there are permits for all waiters.
-    fn ask_at(&self) -> Option<Instant> {
+    fn request_at(&self) -> Option<Instant> {
         if self.waiters.len() <= self.leased.len() {
             return None;
         }
@@ -100,7 +100,7 @@ impl WaitingLine {
     fn wanted(&mut self) -> usize {
         self.waiters.retain(|waiter| !waiter.is_closed());
         let n_without = self.waiters.len().saturating_sub(self.leased.len());
-        n_without.min(self.pace.places_max(self.load.learnt()))
+        n_without.min(self.pace.permits_max(self.load.learnt()))
     }
 
     /// Takes a lease that was requested at this instant.

@@ -77,7 +77,7 @@ impl LeasePace {
     }
 
     /// Returns the maximum number of permits to lease at a time.
-    pub(super) fn places_max(&self, rate: Rate) -> usize {
+    pub(super) fn permits_max(&self, rate: Rate) -> usize {
         rate.calls_in(LEASE.max(2 * self.answer).min(SPAN_MAX)).max(1)
     }
 
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn places_are_a_period_apart_and_end_after_the_burst() {
+    async fn permits_are_one_period_apart_and_expire_after_the_burst() {
         let granted_at = OffsetDateTime::UNIX_EPOCH;
         let lease = Lease { n: 3, first_in: -0.01, rate: rate(100.0), noted_rate: 100.0, granted_at };
         let answered = Instant::now() + Duration::from_secs(1);
@@ -112,11 +112,11 @@ mod tests {
     #[test]
     fn a_lease_spans_fifty_milliseconds_or_two_slow_answers() {
         let mut pace = LeasePace::new();
-        assert_eq!([10.0, 100.0, 500.0].map(|per_second| pace.places_max(rate(per_second))), [1, 5, 25]);
+        assert_eq!([10.0, 100.0, 500.0].map(|per_second| pace.permits_max(rate(per_second))), [1, 5, 25]);
         assert_eq!(pace.lead(), LEAD_MIN);
         pace.answered(Duration::from_millis(150));
-        assert_eq!((pace.places_max(rate(10.0)), pace.lead()), (3, Duration::from_millis(300)));
+        assert_eq!((pace.permits_max(rate(10.0)), pace.lead()), (3, Duration::from_millis(300)));
         (0..30).for_each(|_| pace.answered(Duration::from_millis(1)));
-        assert_eq!(pace.places_max(rate(100.0)), 5);
+        assert_eq!(pace.permits_max(rate(100.0)), 5);
     }
 }

@@ -15,9 +15,9 @@ use super::lease::LEASE;
 use crate::ledger::rate_limit::Lease;
 use muster_core::rate::Rate;
 
-/// How far back a worker looks to decide how many jobs it may hold: as many may wait as were started in this time, and as
-/// many more are received as ended in it without a call. Longer holds back jobs that another worker could start; shorter
-/// starves the quota while SQS answers slowly.
+/// How far back a worker looks to decide how many jobs it may hold: as many may wait as were started in this time, and
+/// as many more are received as got an outcome in it without a call. A longer window would hold back jobs that another
+/// worker could start; a shorter one would starve the quota while SQS answers slowly.
 pub const WINDOW: Duration = Duration::from_secs(2);
 
 /// How long after its last request for a permit a target is assumed to have more work in the queue.
@@ -51,19 +51,19 @@ pub(super) struct Load {
     waiting: Arc<AtomicUsize>,
     held: Arc<AtomicUsize>,
     successes: AtomicU64,
-    lately: Mutex<Lately>,
+    recent: Mutex<RecentActivity>,
     gauges: Gauges,
     /// Takes rate feedback.
     feedback_sender: mpsc::UnboundedSender<Feedback>,
 }
 
 #[derive(Debug, Default)]
-struct Lately {
+struct RecentActivity {
     /// When the permits of the last [`WINDOW`] were handed out.
     served: VecDeque<Instant>,
     /// When a job last asked for a permit.
     asked: Option<Instant>,
-    /// The number of throttles since a call last succeeded, and when the first of them came.
+    /// The number of throttles since a call last succeeded, and when the first of them arrived.
     throttles: Option<(u32, Instant)>,
 }
 
@@ -92,7 +92,7 @@ impl Load {
             waiting: Arc::default(),
             held: Arc::default(),
             successes: AtomicU64::new(0),
-            lately: Mutex::default(),
+            recent: Mutex::default(),
             gauges,
             feedback_sender,
         }
@@ -115,37 +115,37 @@ impl Load {
         self.gauges.show(lease.rate);
         self.gauges.leased.inc_by(lease.n as u64);
         if lease.is_rise() {
-            self.teach(Feedback::Risen { from: lease.noted_rate });
+            self.send_feedback(Feedback::Risen { from: lease.noted_rate });
         }
     }
 
     /// Passes feedback on.
-    pub(super) fn teach(&self, feedback: Feedback) {
+    pub(super) fn send_feedback(&self, feedback: Feedback) {
         // Fails only when the runtime shuts down.
         let _ = self.feedback_sender.send(feedback);
     }
 
     /// Notes that a permit was handed out.
     pub(super) fn served(&self) {
-        self.lately().served.push_back(Instant::now());
+        self.recent().served.push_back(Instant::now());
     }
 
     /// Notes that a call succeeded.
     pub(super) fn succeeded(&self) {
         self.successes.fetch_add(1, Ordering::Relaxed);
-        let throttles = self.lately().throttles.take();
+        let throttles = self.recent().throttles.take();
         if throttles.is_some_and(|(n, since)| n >= TOTAL_THROTTLE.0 && since.elapsed() >= TOTAL_THROTTLE.1) {
-            self.teach(Feedback::Recovered);
+            self.send_feedback(Feedback::Recovered);
         }
     }
 
     /// Notes that AWS throttled a call whose permit was granted at this instant of the ledger's clock.
     pub(super) fn throttled(&self, granted_at: OffsetDateTime) {
-        let mut lately = self.lately();
-        let went_through = lately.throttles.is_none();
-        lately.throttles.get_or_insert((0, Instant::now())).0 += 1;
-        drop(lately);
-        self.teach(Feedback::Throttled { granted_at, went_through });
+        let mut recent = self.recent();
+        let went_through = recent.throttles.is_none();
+        recent.throttles.get_or_insert((0, Instant::now())).0 += 1;
+        drop(recent);
+        self.send_feedback(Feedback::Throttled { granted_at, went_through });
     }
 
     /// Returns how many calls have succeeded.
@@ -155,7 +155,7 @@ impl Load {
 
     /// Counts a job that waits for a permit.
     pub(super) fn wait(&self) -> Counted {
-        self.lately().asked = Some(Instant::now());
+        self.recent().asked = Some(Instant::now());
         Counted::among(&self.waiting)
     }
 
@@ -170,8 +170,8 @@ impl Load {
     }
 
     /// Returns how many permits were handed out in the last [`WINDOW`].
-    pub(super) fn served_lately(&self) -> usize {
-        self.lately().served.len()
+    pub(super) fn n_served_recently(&self) -> usize {
+        self.recent().served.len()
     }
 
     /// Returns how many jobs wait.
@@ -182,20 +182,20 @@ impl Load {
     /// Returns how many jobs may wait: as many as were served in the last [`WINDOW`], or two leases' worth if that is
     /// more.
     pub(super) fn may_wait(&self) -> usize {
-        self.served_lately().max(2 * self.learnt().calls_in(LEASE).max(1))
+        self.n_served_recently().max(2 * self.learnt().calls_in(LEASE).max(1))
     }
 
     /// Returns whether a job asked for a permit within [`MORE_IS_LIKELY`].
     pub(super) fn had_work(&self) -> bool {
-        self.lately().asked.is_some_and(|at| at.elapsed() < MORE_IS_LIKELY)
+        self.recent().asked.is_some_and(|at| at.elapsed() < MORE_IS_LIKELY)
     }
 
-    fn lately(&self) -> MutexGuard<'_, Lately> {
-        let mut lately = self.lately.lock().expect("nothing panics while it holds this lock");
-        while lately.served.front().is_some_and(|at| at.elapsed() > WINDOW) {
-            lately.served.pop_front();
+    fn recent(&self) -> MutexGuard<'_, RecentActivity> {
+        let mut recent = self.recent.lock().expect("nothing panics while it holds this lock");
+        while recent.served.front().is_some_and(|at| at.elapsed() > WINDOW) {
+            recent.served.pop_front();
         }
-        lately
+        recent
     }
 }
 
@@ -231,13 +231,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_success_after_a_total_throttle_is_a_recovery() {
         assert!(is_recovery(10, Duration::from_secs(2)).await);
-        assert!(!is_recovery(9, Duration::from_mins(1)).await, "a rate that is a little too high causes so few");
-        assert!(!is_recovery(1000, Duration::from_millis(1900)).await, "calls of one moment can all be throttled");
+        assert!(
+            !is_recovery(9, Duration::from_mins(1)).await,
+            "a rate that is only a little too high causes this many"
+        );
+        assert!(
+            !is_recovery(1000, Duration::from_millis(1900)).await,
+            "calls made at the same moment can all be throttled"
+        );
         assert!(!is_recovery(0, Duration::from_mins(1)).await);
     }
 
     #[tokio::test]
-    async fn only_the_first_throttle_after_a_success_met_a_good_rate() {
+    async fn only_the_first_throttle_after_a_success_reports_it() {
         let (load, mut feedback) = load();
         load.throttled(OffsetDateTime::UNIX_EPOCH);
         load.throttled(OffsetDateTime::UNIX_EPOCH);

@@ -11,10 +11,10 @@ use tracing_subscriber::layer::SubscriberExt;
 use super::super::{LineStyle, layer};
 
 /// Returns the line that reports how many were lost, in the style of the others.
-pub(super) fn notice(n_lost: u64, look: LineStyle) -> Vec<u8> {
+pub(super) fn notice(n_lost: u64, style: LineStyle) -> Vec<u8> {
     let line = Buffer::default();
     let writer = line.clone();
-    let layer = layer::<Registry, _>(look, move || writer.clone());
+    let layer = layer::<Registry, _>(style, move || writer.clone());
     // The level matters globally: `tracing` skips an event early only if no existing subscriber wants its level.
     let subscriber = tracing_subscriber::registry().with(layer).with(LevelFilter::WARN);
     dispatcher::with_default(&Dispatch::new(subscriber), || warn!(lost = n_lost, "log lines were lost"));

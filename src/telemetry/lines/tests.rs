@@ -2,7 +2,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::*;
 
-/// Much longer than anything here takes.
+/// Much longer than any test here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A reader that takes one line whenever the test takes one, and a disk that can be full.
@@ -62,7 +62,7 @@ fn lines_beyond_the_cap_are_lost_counted_and_reported_once() {
 }
 
 #[test]
-fn a_full_disk_costs_lines_only_as_long_as_it_is_full() {
+fn lines_are_lost_only_while_the_disk_is_full() {
     let (lines, read, is_full) = start();
     *is_full.lock().unwrap() = true;
     lines.send(b"one\n".to_vec());
@@ -77,7 +77,7 @@ fn a_full_disk_costs_lines_only_as_long_as_it_is_full() {
 }
 
 #[test]
-fn the_last_lines_are_waited_for_but_not_for_ever() {
+fn a_flush_waits_for_the_last_lines_but_not_forever() {
     let (lines, read, _) = start();
     lines.send(b"last\n".to_vec());
     lines.flush(Duration::from_millis(1));
@@ -119,7 +119,7 @@ fn repeats_that_cannot_be_written_count_as_lost_lines() {
 }
 
 #[test]
-fn a_line_that_was_cut_off_is_ended_before_the_next() {
+fn a_failed_write_reports_how_much_was_written() {
     struct Narrow(Vec<u8>, usize);
     impl Write for Narrow {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

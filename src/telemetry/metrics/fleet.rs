@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn counts_are_absent_before_they_were_read_and_once_they_are_old() {
+    async fn counts_are_absent_until_read_and_once_stale() {
         let make = Maker(Registry::new());
         let fleet = Fleet::new(&make);
         let n_families = || make.0.gather().len();
