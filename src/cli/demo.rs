@@ -160,7 +160,7 @@ async fn watch(
     sender: tokio::task::JoinHandle<anyhow::Result<()>>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let ledger = stage.sandbox.ledger();
+    let call_log = stage.sandbox.ledger();
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -168,7 +168,7 @@ async fn watch(
         }
         let batch = stage.ledger.batch_status(BATCH).await?.unwrap_or_default();
         show(progress, &batch, plan);
-        let counts = ledger.queue(QUEUE).context("the demo's queue no longer exists")?.total;
+        let counts = call_log.queue(QUEUE).context("the demo's queue no longer exists")?.total;
         if sender.is_finished() && counts.visible + counts.in_flight + counts.delayed == 0 {
             progress.done();
             return sender.await?;
@@ -183,13 +183,13 @@ fn show(progress: &Progress, batch: &BatchStatus, plan: &LinePlan) {
 }
 
 async fn summarise(stage: &DemoStage, plan: &LinePlan, took: Duration) -> anyhow::Result<DemoSummary> {
-    let ledger = stage.sandbox.ledger();
+    let call_log = stage.sandbox.ledger();
     let facts = DemoFacts {
         plan,
         batch: &stage.ledger.batch_status(BATCH).await?.unwrap_or_default(),
         quarantined: stage.ledger.quarantined().await?,
-        calls: &ledger.summary(ApiOperation::RegisterCertificate),
-        held: ledger.n_certificates(),
+        calls: &call_log.summary(ApiOperation::RegisterCertificate),
+        held: call_log.n_certificates(),
         took,
     };
     Ok(DemoSummary::of(&facts))

@@ -24,7 +24,7 @@ pub(super) struct ListQuarantined {
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// Continues after this position, as printed by the previous page.
-    #[arg(long, value_name = "PLACE")]
+    #[arg(long, value_name = "POSITION")]
     after: Option<QuarantineCursor>,
     /// Prints the list as JSON.
     #[arg(long)]
