@@ -72,7 +72,7 @@ impl CertificateQuery {
             Some(QueryKind::File) => query.take_file(Path::new(text))?,
             Some(QueryKind::Id) => query.id = Some(id.ok_or_else(|| CertificateQueryError::NoId(found()))?),
             Some(QueryKind::Serial) => {
-                query.serials = serials(text).ok_or_else(|| CertificateQueryError::NoSerial(found()))?
+                query.serials = serials(text).ok_or_else(|| CertificateQueryError::NoSerial(found()))?;
             }
             Some(QueryKind::Ref) => query.reference = Some(text.to_owned()),
             None if Path::new(text).is_file() => query.take_file(Path::new(text))?,
