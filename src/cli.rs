@@ -46,7 +46,7 @@ use crate::config::log::LogFilter;
 use layers::{Assignments, SettingFlags};
 
 /// Longest wait for running threads at exit. A thread that reads from a hung file system would block it forever.
-const LAST_WAIT: Duration = Duration::from_secs(1);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Registers device certificates with AWS IoT Core in bulk.
 #[derive(Debug, Parser)]
@@ -93,24 +93,24 @@ pub fn main() -> ExitCode {
     let _flush = telemetry::FlushOnDrop;
     let (cli, assignments) = arguments().unwrap_or_else(|error| error.exit());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let ended = match runtime {
+    let result = match runtime {
         Ok(runtime) => {
-            let ended = runtime.block_on(run(cli, assignments));
-            runtime.shutdown_timeout(LAST_WAIT);
-            ended
+            let result = runtime.block_on(run(cli, assignments));
+            runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+            result
         }
         Err(error) => Err(error.into()),
     };
-    ended.unwrap_or_else(|error| failure::report(&error))
+    result.unwrap_or_else(|error| failure::report(&error))
 }
 
 fn arguments() -> Result<(Cli, Assignments), clap::Error> {
-    let matches = Assignments::taken_by(Cli::command()).get_matches();
-    Ok((Cli::from_arg_matches(&matches)?, Assignments::given_to(&matches)?))
+    let matches = Assignments::add_to(Cli::command()).get_matches();
+    Ok((Cli::from_arg_matches(&matches)?, Assignments::collect(&matches)?))
 }
 
 async fn run(cli: Cli, assignments: Assignments) -> anyhow::Result<ExitCode> {
-    signals::outlive_file_size_limit()?;
+    signals::survive_file_size_limit()?;
     let settings = cli.layers.settings(assignments)?;
     let config = &settings.config;
     // A demo and a sandbox have a display of their own.

@@ -54,7 +54,7 @@ pub(crate) async fn ask(ledger: &Ledger, rows: u64, runs: usize) -> anyhow::Resu
         asker.time("status: counters, large batch", async |_| ledger.batch_status(LARGE).await.map(drop)).await?,
         asker.time("status: operations, large batch", async |_| ledger.batch_operations(LARGE).await.map(drop)).await?,
         asker
-            .time("failures by code: an example of each, large batch", async |_| {
+            .time("status: an example of each failure, large batch", async |_| {
                 ledger.batch_examples(LARGE, &codes).await.map(drop)
             })
             .await?,

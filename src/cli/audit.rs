@@ -19,7 +19,7 @@ pub(super) struct Audit {
     /// Maximum number of entries to list.
     #[arg(long, default_value_t = 50, value_name = "N")]
     limit: u32,
-    /// Lists only entries before this number: the next page.
+    /// Lists only entries with a lower number: the next page.
     #[arg(long, value_name = "NUMBER")]
     before: Option<i64>,
     /// Prints JSON.
@@ -76,7 +76,7 @@ impl AuditLine {
 fn in_words(detail: &Value) -> String {
     match detail {
         Value::Null => String::new(),
-        Value::Bool(is) => if *is { "yes" } else { "no" }.to_owned(),
+        Value::Bool(value) => if *value { "yes" } else { "no" }.to_owned(),
         Value::Number(n) => n.as_u64().map_or_else(|| n.to_string(), grouped),
         Value::String(text) => text.clone(),
         Value::Array(all) => all.iter().map(in_words).filter(|words| !words.is_empty()).collect::<Vec<_>>().join(" "),
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_detail_is_told_in_words() {
+    fn details_are_formatted_in_words() {
         for (detail, words) in [
             (json!({ "all": true, "dropped": 12_000 }), "all yes, dropped 12,000"),
             (json!({ "chosen": { "batch": "a" }, "sent_to": null, "no_job": {} }), "chosen (batch a)"),

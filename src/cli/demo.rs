@@ -1,7 +1,7 @@
 //! `muster demo`: runs the whole system on one machine, with a private Postgres and the sandbox.
 
-mod given;
 mod line;
+mod own_files;
 mod stage;
 mod summary;
 
@@ -24,13 +24,13 @@ use muster_core::rate::Rate;
 use muster_sandbox::ApiOperation;
 use muster_sandbox::specimen::Ca;
 
-use given::OwnFiles;
 use line::{BATCH, LinePlan};
+use own_files::OwnFiles;
 use stage::{DemoStage, QUEUE};
-use summary::{DemoFacts, DemoSummary, Whole};
+use summary::{DemoFacts, DemoReport, DemoSummary};
 
 /// How often the demo checks whether every job has an outcome.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Runs the whole system on this machine: generates certificates and registers them with the sandbox.
 ///
@@ -44,7 +44,7 @@ pub(super) struct Demo {
     /// File of CAs (PEM or DER) that issued your certificates; the sandbox registers them. Can be repeated.
     #[arg(long, value_name = "FILE", requires = "paths")]
     ca: Vec<PathBuf>,
-    /// Number of certificates to generate; 4 % of them are bad on purpose.
+    /// Number of certificates to generate; 4 % of them have a flaw on purpose.
     #[arg(long, default_value_t = 2000, value_name = "N")]
     certificates: usize,
     /// The sandbox's quota, in calls per second.
@@ -72,28 +72,28 @@ impl Demo {
         progress.say("starting Postgres and the sandbox");
         let ca = self.paths.is_empty().then(|| Ca::new("Muster demo CA"));
         let stage = DemoStage::set_up(self.pg_bin.clone(), self.rate, ca, ca_pems).await?;
-        let ended = self.act(&stage, manifest, &progress, &stop).await;
-        stage.strike().await?;
-        ended
+        let result = self.run_on(&stage, manifest, &progress, &stop).await;
+        stage.tear_down().await?;
+        result
     }
 
-    async fn act(
+    async fn run_on(
         &self,
         stage: &DemoStage,
         manifest: Manifest,
         progress: &Progress,
         stop: &CancellationToken,
     ) -> anyhow::Result<ExitCode> {
-        let given = match &stage.ca {
+        let own_files = match &stage.ca {
             Some(_) => None,
             None => Some(OwnFiles::enqueue(stage, manifest, progress, stop).await?),
         };
-        let served = stop.child_token();
-        let service = Service::start(&stage.config, Until::Stopped, served.clone()).await?;
+        let service_stop = stop.child_token();
+        let service = Service::start(&stage.config, Until::Stopped, service_stop.clone()).await?;
         let metrics_address = service.admin_address();
         let service = tokio::spawn(service.run());
-        let ended = self.watch_and_report(stage, given, progress, stop).await;
-        if self.keep && ended.is_ok() && !stop.is_cancelled() {
+        let result = self.watch_and_report(stage, own_files, progress, stop).await;
+        if self.keep && result.is_ok() && !stop.is_cancelled() {
             progress.say(&format!(
                 "everything keeps running until Ctrl-C:\n  Postgres  {}\n  sandbox   {}\n  metrics   http://{}/metrics",
                 stage.postgres.url(),
@@ -102,22 +102,23 @@ impl Demo {
             ));
             stop.cancelled().await;
         }
-        served.cancel();
+        service_stop.cancel();
         service.await??;
-        ended
+        result
     }
 
     /// Waits until every job has an outcome and prints the results.
     async fn watch_and_report(
         &self,
         stage: &DemoStage,
-        given: Option<OwnFiles>,
+        own_files: Option<OwnFiles>,
         progress: &Progress,
         stop: &CancellationToken,
     ) -> anyhow::Result<ExitCode> {
-        let plan = given
-            .as_ref()
-            .map_or_else(|| LinePlan::new(self.certificates), |given| LinePlan::of_good(given.summary.sent));
+        let plan = own_files.as_ref().map_or_else(
+            || LinePlan::new(self.certificates),
+            |own_files| LinePlan::all_registered(own_files.summary.sent),
+        );
         let began = Instant::now();
         let sender = tokio::spawn(line::send(stage.queue.clone(), stage.ca.clone(), self.certificates));
         watch(stage, &plan, progress, sender, stop).await?;
@@ -126,26 +127,26 @@ impl Demo {
             return Ok(exit::INTERRUPTED.into());
         }
         let summary = summarise(stage, &plan, began.elapsed()).await?;
-        if let Some(given) = &given {
-            given.list_rejects(progress);
+        if let Some(own_files) = &own_files {
+            own_files.list_rejects(progress);
             if summary.has_unknown_issuers() {
                 progress.say("hint: pass the CAs that issued these certificates with --ca FILE");
             }
         }
-        self.report(summary, given.map(|given| given.summary))
+        self.report(summary, own_files.map(|own_files| own_files.summary))
     }
 
     fn report(&self, summary: DemoSummary, input: Option<enqueue::Summary>) -> anyhow::Result<ExitCode> {
         let code = match &input {
-            _ if !summary.is_right() => exit::SOME_FAILED.into(),
+            _ if !summary.matches_plan() => exit::SOME_FAILED.into(),
             Some(input) => input.exit_code(),
             None => ExitCode::SUCCESS,
         };
-        let whole = Whole { summary, input };
+        let report = DemoReport { summary, input };
         if self.json {
-            stdout::print_json(&whole)?;
+            stdout::print_json(&report)?;
         } else {
-            stdout::print(&whole)?;
+            stdout::print(&report)?;
         }
         Ok(code)
     }
@@ -159,15 +160,15 @@ async fn watch(
     sender: tokio::task::JoinHandle<anyhow::Result<()>>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let ledger = stage.sandbox.ledger();
+    let call_log = stage.sandbox.ledger();
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
         }
         let batch = stage.ledger.batch_status(BATCH).await?.unwrap_or_default();
         show(progress, &batch, plan);
-        let counts = ledger.queue(QUEUE).context("the demo's queue no longer exists")?.total;
+        let counts = call_log.queue(QUEUE).context("the demo's queue no longer exists")?.total;
         if sender.is_finished() && counts.visible + counts.in_flight + counts.delayed == 0 {
             progress.done();
             return sender.await?;
@@ -178,17 +179,17 @@ async fn watch(
 fn show(progress: &Progress, batch: &BatchStatus, plan: &LinePlan) {
     let registered = batch.with_status(Status::Registered);
     let message = format!("outcomes: {registered} registered, {} other", batch.ended() - registered);
-    progress.show(batch.ended(), Some(plan.ends.values().sum()), &message);
+    progress.show(batch.ended(), Some(plan.outcomes.values().sum()), &message);
 }
 
 async fn summarise(stage: &DemoStage, plan: &LinePlan, took: Duration) -> anyhow::Result<DemoSummary> {
-    let ledger = stage.sandbox.ledger();
+    let call_log = stage.sandbox.ledger();
     let facts = DemoFacts {
         plan,
         batch: &stage.ledger.batch_status(BATCH).await?.unwrap_or_default(),
         quarantined: stage.ledger.quarantined().await?,
-        calls: &ledger.summary(ApiOperation::RegisterCertificate),
-        held: ledger.n_certificates(),
+        calls: &call_log.summary(ApiOperation::RegisterCertificate),
+        held: call_log.n_certificates(),
         took,
     };
     Ok(DemoSummary::of(&facts))

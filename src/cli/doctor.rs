@@ -65,7 +65,7 @@ mod tests {
     use crate::operator::doctor::Check;
 
     #[test]
-    fn a_finding_is_a_line_with_its_mend_below() {
+    fn a_finding_is_one_line_followed_by_its_fix() {
         let mut finding = Finding {
             check: Check::PostgresTls,
             subject: String::new(),

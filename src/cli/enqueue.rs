@@ -90,7 +90,7 @@ pub(super) struct Enqueue {
 }
 
 /// Longest wait for AWS's clock.
-const CLOCK_PATIENCE: Duration = Duration::from_secs(5);
+const CLOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 const AFTER_HELP: &str = "\
 The rejects file has one JSON object per line: file, line, ref, certificateId, subject, code, reason, hint and \
@@ -208,10 +208,10 @@ async fn open(config: &Config) -> anyhow::Result<Queue> {
     Queue::open(&aws, &config.queue.name).await.context("cannot open the queue")
 }
 
-/// Returns AWS's clock, because AWS judges the validity in the end, or this machine's if AWS does not answer.
+/// Returns AWS's clock, because AWS has the last word on validity, or this machine's if AWS does not answer.
 async fn clock(config: &Config) -> Clock {
     let clock = Clock::default();
-    let ahead = identity::ask(&config.aws.access(), CLOCK_PATIENCE).await.clock_ahead;
+    let ahead = identity::ask(&config.aws.access(), CLOCK_TIMEOUT).await.clock_ahead;
     ahead.inspect(|&ahead| clock.set_ahead(ahead));
     clock
 }
@@ -242,13 +242,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_generated_batch_tells_its_time() {
+    fn a_generated_batch_name_contains_the_time() {
         let batch = generated_batch(datetime!(2026-11-21 10:15:00.5 UTC));
         assert_eq!(batch.as_str(), "enqueue-2026-11-21T10-15-00Z");
     }
 
     #[test]
-    fn rejects_land_in_one_file_whatever_the_batch_is_called() {
+    fn batch_names_become_valid_file_names() {
         let path = default_rejects_path(&"plant/7:a".parse().unwrap());
         assert_eq!(path, Path::new("plant_7_a.rejects.jsonl"));
     }

@@ -1,4 +1,4 @@
-//! How a failed command ends: with its error, a hint and an exit code. Error types know the latter two themselves.
+//! Reports a failed command: its error, a hint and an exit code. Each error type supplies its own hint and exit code.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use super::ca::order::OrderError;
 use super::exit::PROBLEMS;
 use super::holds::NotHeld;
-use super::operator::NobodyToAsk;
+use super::operator::NoTerminal;
 use super::pause::NotPaused;
 use super::prune::RecentBatches;
 use super::replay::{NoReplay, SelectionError};
-use super::show::{GivenError, NothingKnown};
+use super::show::{CertificateQueryError, NothingKnown};
 use super::status::UnknownBatch;
 use crate::aws::identity::IdentityError;
 use crate::aws::queue::QueueError;
@@ -30,13 +30,13 @@ type Adviser = fn(&anyhow::Error) -> Option<&dyn Advice>;
 /// Every error type that gives advice: `anyhow` finds an error only by its type.
 const ADVISERS: [Adviser; 20] = [
     adviser::<CaRegistrationError>,
+    adviser::<CertificateQueryError>,
     adviser::<ConfigError>,
-    adviser::<GivenError>,
     adviser::<IdentityError>,
     adviser::<InventoryError>,
     adviser::<LedgerError>,
     adviser::<NoReplay>,
-    adviser::<NobodyToAsk>,
+    adviser::<NoTerminal>,
     adviser::<NotHeld>,
     adviser::<NotPaused>,
     adviser::<NothingKnown>,

@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_time_is_enough_at_no_rate() {
+    fn a_rate_of_zero_has_no_duration() {
         assert_eq!(time_for(100, 10.0), Some(Duration::from_secs(10)));
         assert_eq!(time_for(100, 0.0), None);
     }

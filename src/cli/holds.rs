@@ -178,7 +178,7 @@ mod tests {
     use crate::ledger::hold::COUNTED_MAX;
 
     #[test]
-    fn what_made_room_is_not_held() {
+    fn a_busy_target_is_not_shown_as_held() {
         let line = HoldLine {
             hold: "busy:slow:RegisterCertificate".into(),
             title: String::new(),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_says_since_when_why_and_how_many_wait() {
+    fn a_hold_shows_its_start_reason_and_waiting_jobs() {
         let report = HoldReport {
             hold: HoldKey::read("batch:line7".into()),
             subject: None,

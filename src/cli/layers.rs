@@ -43,15 +43,15 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 
 impl Assignments {
     /// Adds the flag to a command and all its subcommands.
-    pub(super) fn taken_by(command: Command) -> Command {
-        Self::augment_args(command).mut_subcommands(Self::taken_by)
+    pub(super) fn add_to(command: Command) -> Command {
+        Self::augment_args(command).mut_subcommands(Self::add_to)
     }
 
     /// Collects the values given to a command and its subcommands.
-    pub(super) fn given_to(matches: &ArgMatches) -> Result<Self, clap::Error> {
+    pub(super) fn collect(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut all = Self::from_arg_matches(matches)?;
         if let Some((_, matches)) = matches.subcommand() {
-            all.set.extend(Self::given_to(matches)?.set);
+            all.set.extend(Self::collect(matches)?.set);
         }
         Ok(all)
     }

@@ -12,9 +12,9 @@ use muster_core::advice::{Advice, Exit};
 /// There is no terminal to ask for confirmation.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no terminal to ask for confirmation on")]
-pub(super) struct NobodyToAsk;
+pub(super) struct NoTerminal;
 
-impl Advice for NobodyToAsk {
+impl Advice for NoTerminal {
     fn hint(&self) -> Option<Cow<'static, str>> {
         Some("`--dry-run` shows what would be done, `--yes` does it".into())
     }
@@ -43,23 +43,23 @@ fn name_of(uid: u32, users: &str) -> Option<&str> {
     users.lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next().filter(|name| !name.is_empty())?;
-        let its: u32 = fields.nth(1)?.parse().ok()?;
-        (its == uid).then_some(name)
+        let its_uid: u32 = fields.nth(1)?.parse().ok()?;
+        (its_uid == uid).then_some(name)
     })
 }
 
 /// Checks that there is a terminal to ask on.
 ///
 /// # Errors
-/// [`NobodyToAsk`] if there is no terminal.
-pub(super) fn check_terminal() -> Result<(), NobodyToAsk> {
-    if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() { Ok(()) } else { Err(NobodyToAsk) }
+/// [`NoTerminal`] if there is no terminal.
+pub(super) fn check_terminal() -> Result<(), NoTerminal> {
+    if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() { Ok(()) } else { Err(NoTerminal) }
 }
 
 /// Asks for confirmation on the terminal unless `is_sure`; `question` has no question mark.
 ///
 /// # Errors
-/// [`NobodyToAsk`] if there is no terminal, or an error if it cannot be read.
+/// [`NoTerminal`] if there is no terminal, or an error if it cannot be read.
 #[expect(clippy::print_stderr, reason = "the question is for people, on standard error")]
 pub(super) fn confirm(question: &str, is_sure: bool) -> anyhow::Result<bool> {
     if is_sure {
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_has_the_name_that_the_system_knows() {
+    fn user_names_are_read_from_passwd() {
         let users = "root:x:0:0:root:/root:/bin/bash\n\nbroken\nmuster:x:1001:1001::/:/bin/false\n";
         assert_eq!(name_of(0, users), Some("root"));
         assert_eq!(name_of(1001, users), Some("muster"));

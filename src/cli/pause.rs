@@ -24,7 +24,7 @@ use muster_core::job::Name;
 #[derive(Args, Debug)]
 pub(super) struct Pause {
     #[command(subcommand)]
-    what: What,
+    what: PauseScope,
     /// The reason, shown by `muster status` and `muster holds`.
     #[arg(long, global = true, default_value = "no reason given")]
     reason: String,
@@ -37,11 +37,11 @@ pub(super) struct Pause {
 #[derive(Args, Debug)]
 pub(super) struct Resume {
     #[command(subcommand)]
-    what: What,
+    what: PauseScope,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum PauseScope {
     /// All workers of this ledger.
     All,
     /// One target.
@@ -61,7 +61,7 @@ enum What {
 #[error("{what} is not paused")]
 pub(super) struct NotPaused {
     what: String,
-    /// What is paused.
+    /// Everything that is paused.
     paused: Vec<String>,
 }
 
@@ -82,7 +82,7 @@ impl Pause {
         let ledger = ledger::open(config).await?;
         let paused = self.pause(&ledger).await;
         ledger.close().await;
-        let (what, is_new) = (self.what.in_words(), paused?);
+        let (what, is_new) = (self.what.described(), paused?);
         talk(&format!(
             "{what} {} paused; `muster resume {}` resumes",
             if is_new { "is" } else { "was already" },
@@ -109,7 +109,7 @@ impl Resume {
         let resumed = self.resume(&ledger).await;
         ledger.close().await;
         resumed?;
-        talk(&format!("{} resumed; parked jobs are being resent", self.what.in_words()));
+        talk(&format!("{} resumed; parked jobs are being resent", self.what.described()));
         Ok(ExitCode::SUCCESS)
     }
 
@@ -120,11 +120,11 @@ impl Resume {
         let open = ledger.open_holds().await?;
         let paused = open.iter().filter(|open| open.hold.kind() == Some(HoldKind::Pause));
         let paused = paused.map(|open| Notice::of(&open.hold, None).title.replace(" is paused", "")).collect();
-        Err(NotPaused { what: self.what.in_words(), paused }.into())
+        Err(NotPaused { what: self.what.described(), paused }.into())
     }
 }
 
-impl What {
+impl PauseScope {
     fn hold(&self) -> HoldKey {
         match self {
             Self::All => HoldKey::pause_all(),
@@ -133,7 +133,7 @@ impl What {
         }
     }
 
-    fn in_words(&self) -> String {
+    fn described(&self) -> String {
         match self {
             Self::All => "everything".to_owned(),
             Self::Target { target } => format!("target `{target}`"),
@@ -160,7 +160,10 @@ impl What {
     async fn check_batch(&self, ledger: &Ledger) -> anyhow::Result<()> {
         match self {
             Self::Batch { batch } if ledger.batch_status(batch.as_str()).await?.is_none() => {
-                Err(UnknownBatch::of(ledger, batch).await?.or("`--new` pauses it before its first message").into())
+                Err(UnknownBatch::of(ledger, batch)
+                    .await?
+                    .with_alternative("`--new` pauses it before its first message")
+                    .into())
             }
             _ => Ok(()),
         }

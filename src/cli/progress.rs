@@ -35,19 +35,19 @@ impl Progress {
         }
     }
 
-    /// Shows that `n` items are done, out of `of` if known; `message` completes the line.
-    pub(super) fn show(&self, n: u64, of: Option<u64>, message: &str) {
+    /// Shows that `n` items are done, out of `total` if known; `message` completes the line.
+    pub(super) fn show(&self, n: u64, total: Option<u64>, message: &str) {
         if let Some(bar) = &self.bar {
             let template =
-                if of.is_some() { "{bar:30} {pos}/{len} {msg}  {elapsed}" } else { "{pos} {msg}  {elapsed}" };
+                if total.is_some() { "{bar:30} {pos}/{len} {msg}  {elapsed}" } else { "{pos} {msg}  {elapsed}" };
             bar.set_style(ProgressStyle::with_template(template).expect("the templates are constants"));
-            bar.set_length(of.unwrap_or(0));
+            bar.set_length(total.unwrap_or(0));
             bar.set_message(message.to_owned());
             bar.set_position(n);
         } else if self.last_line.get().elapsed() >= LINE_EVERY {
             self.last_line.set(Instant::now());
-            let of = of.map_or_else(String::new, |of| format!(" of {of}"));
-            self.say(&format!("{n}{of} {message}"));
+            let of_total = total.map_or_else(String::new, |total| format!(" of {total}"));
+            self.say(&format!("{n}{of_total} {message}"));
         }
     }
 

@@ -19,7 +19,7 @@ use crate::ledger::prune::{OldBatch, Pruned};
 use muster_core::advice::Advice;
 use muster_core::job::Name;
 
-/// Rows dropped per transaction: a few tens of milliseconds, which block only other writers of these rows.
+/// Rows dropped per transaction. It takes tens of milliseconds and blocks only other writers of these rows.
 const PAGE: u32 = 2000;
 
 /// A batch with an outcome or a message more recent than this is dropped only with `--force`.
@@ -27,10 +27,11 @@ const RECENT: Duration = Duration::from_hours(24);
 
 /// Drops old batches from the ledger, a few rows at a time, while workers keep running.
 ///
-/// A batch is old if it had no outcome and no announcement for the given time. A batch with one in the last day is
-/// refused unless `--force` is given. Jobs that wait to be resent, or have no outcome since, are kept. Muster no longer
-/// knows a dropped certificate: if it is sent again, it costs a call, which AWS answers with "already registered".
-/// After Ctrl-C, run the same command again. First save what you want to keep with `muster export` and `muster report`.
+/// A batch is old if it had no outcome and no announcement for the given time. A batch with one in the last 24 hours is
+/// refused unless `--force` is given. Jobs that wait to be resent, or were resent and have no outcome yet, are kept.
+/// Muster no longer knows a dropped certificate: if it is sent again, it costs a call, which AWS answers with "already
+/// registered". After Ctrl-C, run the same command again. First save what you want to keep with `muster export` and
+/// `muster report`.
 #[derive(Args, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(group = ArgGroup::new("scope").required(true).multiple(true).args(["older_than", "batches"]))]
@@ -107,7 +108,7 @@ impl Prune {
     }
 
     async fn prune(&self, ledger: &Ledger) -> anyhow::Result<ExitCode> {
-        let mut lines = self.chosen(ledger).await?;
+        let mut lines = self.selected(ledger).await?;
         let n: u64 = lines.iter().map(|line| line.rows).sum();
         if self.dry_run || lines.is_empty() {
             self.print(&lines)?;
@@ -120,7 +121,7 @@ impl Prune {
             return Ok(operator::nothing_done());
         }
         // The operator may have taken a long time to answer.
-        self.refuse_recent(&self.chosen(ledger).await?)?;
+        self.refuse_recent(&self.selected(ledger).await?)?;
         let (stop, progress, who) = (signals::stop_token()?, Progress::new(), operator::who());
         let mut n_before = 0;
         for line in &mut lines {
@@ -143,7 +144,7 @@ impl Prune {
     }
 
     /// Returns the old batches among those selected.
-    async fn chosen(&self, ledger: &Ledger) -> anyhow::Result<Vec<PruneLine>> {
+    async fn selected(&self, ledger: &Ledger) -> anyhow::Result<Vec<PruneLine>> {
         let age = self.older_than.map_or(Duration::ZERO, Into::into);
         let all = ledger.old_batches(age).await?;
         for name in &self.batches {
@@ -152,9 +153,9 @@ impl Prune {
                 return Err(UnknownBatch::of(ledger, name).await?.into());
             }
         }
-        let is_meant =
+        let is_selected =
             |old: &OldBatch| self.batches.is_empty() || self.batches.iter().any(|name| name.as_str() == old.batch);
-        Ok(all.into_iter().filter(is_meant).map(PruneLine::of).collect())
+        Ok(all.into_iter().filter(is_selected).map(PruneLine::of).collect())
     }
 
     fn print(&self, lines: &[PruneLine]) -> anyhow::Result<()> {

@@ -37,13 +37,13 @@ impl Quarantine {
     /// Runs the subcommand.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let ledger = ledger::open(config).await?;
-        let ended = match self.action {
+        let result = match self.action {
             QuarantineAction::List(list) => list.run(&ledger).await,
             QuarantineAction::Show(show) => show.run(&ledger).await,
             QuarantineAction::Replay(replay) => replay.run(config, &ledger).await,
             QuarantineAction::Discard(discard) => discard.run(&ledger).await,
         };
         ledger.close().await;
-        ended
+        result
     }
 }

@@ -38,7 +38,7 @@ use report::ReconcileReport;
 /// quota.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Reconcile {
     /// Target (account and region), by its name in the settings.
     #[arg(long, default_value = DEFAULT_TARGET)]
@@ -83,18 +83,18 @@ impl Reconcile {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let stop = signals::stop_token()?;
         let ledger = ledger::open(config).await?;
-        let ended = self.reconcile(config, &ledger, &stop).await;
+        let result = self.reconcile(config, &ledger, &stop).await;
         ledger.close().await;
-        ended
+        result
     }
 
     async fn reconcile(&self, config: &Config, ledger: &Ledger, stop: &CancellationToken) -> anyhow::Result<ExitCode> {
         let mut run = Reconciliation::begin(config, ledger, self.order()).await?;
-        let ended = self.work(ledger, &mut run, stop).await;
+        let result = self.work(ledger, &mut run, stop).await;
         if let Err(error) = run.end().await {
             warn!(%error, "the list from AWS is still in the ledger's database; a later run removes it");
         }
-        ended
+        result
     }
 
     async fn work(

@@ -110,7 +110,7 @@ pub(super) enum NoReplay {
     Unknown(i64),
     /// It has finished.
     #[error("replay {0} is not in progress")]
-    Over(i64),
+    Finished(i64),
 }
 
 impl Advice for NoReplay {
@@ -129,20 +129,20 @@ struct PlannedReplay<'a> {
 }
 
 impl ReplayCommand {
-    /// Requests a replay, or runs the subcommand.
+    /// Starts a replay, or runs the subcommand.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let filter = if self.action.is_none() { Some(self.selection.filter()?) } else { None };
         let ledger = ledger::open(config).await?;
         let result = match (&self.action, filter) {
             (Some(action), _) => action.run(&ledger).await,
-            (None, Some(filter)) => self.ask(config, &ledger, &filter).await,
+            (None, Some(filter)) => self.start(config, &ledger, &filter).await,
             (None, None) => Ok(ExitCode::SUCCESS),
         };
         ledger.close().await;
         result
     }
 
-    async fn ask(&self, config: &Config, ledger: &Ledger, filter: &ReplayFilter) -> anyhow::Result<ExitCode> {
+    async fn start(&self, config: &Config, ledger: &Ledger, filter: &ReplayFilter) -> anyhow::Result<ExitCode> {
         if let Some(number) = ledger.replay_under_way(filter, self.verify).await? {
             talk(&format!("the same replay is already in progress as replay {number}"));
             return self.follow(ledger, None, number).await;
@@ -159,8 +159,8 @@ impl ReplayCommand {
         if !operator::confirm(&forecast.question(), self.yes)? {
             return Ok(operator::nothing_done());
         }
-        let wish = ReplayRequest { filter, verify: self.verify, who: &operator::who(), n_expected: n };
-        let (number, news) = match ledger.begin_replay(&wish).await? {
+        let request = ReplayRequest { filter, verify: self.verify, who: &operator::who(), n_expected: n };
+        let (number, message) = match ledger.begin_replay(&request).await? {
             ReplayStart::New(number) => {
                 (number, format!("replay {number} has started; `muster replay show {number}` shows its progress"))
             }
@@ -168,7 +168,7 @@ impl ReplayCommand {
                 (number, format!("the same replay was started a moment ago as replay {number}"))
             }
         };
-        talk(&news);
+        talk(&message);
         self.follow(ledger, Some(&forecast), number).await
     }
 
@@ -187,9 +187,9 @@ impl ReplayCommand {
         Ok(code)
     }
 
-    fn print(&self, asked: &PlannedReplay<'_>) -> anyhow::Result<()> {
+    fn print(&self, planned: &PlannedReplay<'_>) -> anyhow::Result<()> {
         if self.json {
-            stdout::print_json(asked)?;
+            stdout::print_json(planned)?;
         }
         Ok(())
     }
@@ -210,7 +210,7 @@ impl ReplayAction {
             Self::Cancel { number } => {
                 if !ledger.cancel_replay(*number, &operator::who()).await? {
                     let is_known = ledger.replay(*number).await?.is_some();
-                    return Err(if is_known { NoReplay::Over(*number) } else { NoReplay::Unknown(*number) }.into());
+                    return Err(if is_known { NoReplay::Finished(*number) } else { NoReplay::Unknown(*number) }.into());
                 }
                 talk(&format!("replay {number} is cancelled; jobs already sent are still processed"));
             }

@@ -72,7 +72,7 @@ fn configured_region(config: &Config) -> Option<String> {
     config.aws.region.clone().or_else(from_environment).filter(|region| !region.is_empty())
 }
 
-/// Prints the URL, the one line that a caller waits for. The sandbox runs even if nobody reads it.
+/// Prints the URL, the one line that a caller waits for. The sandbox runs even if standard output is closed.
 fn announce(url: &str) {
     let _ = writeln!(std::io::stdout(), "{url}");
 }

@@ -2,8 +2,8 @@
 
 mod aws;
 mod fields;
-mod given;
 mod line;
+mod query;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,10 +22,10 @@ use muster_core::job::Request;
 
 use aws::AtAws;
 use fields::CertificateFields;
-pub(super) use given::GivenError;
-use given::{CertificateQuery, QueryKind};
 use line::RowLine;
 use muster_core::advice::Advice;
+pub(super) use query::CertificateQueryError;
+use query::{CertificateQuery, QueryKind};
 
 /// Maximum number of rows to show.
 const ROWS_MAX: u32 = 100;
@@ -80,13 +80,13 @@ impl Advice for NothingKnown {
 impl ShowCommand {
     /// Looks up the certificate and prints it.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let given = CertificateQuery::read(&self.certificate, self.kind)?;
+        let query = CertificateQuery::read(&self.certificate, self.kind)?;
         let ledger = ledger::open(config).await?;
-        let shown = self.look(config, &ledger, &given).await;
+        let shown = self.look_up(config, &ledger, &query).await;
         ledger.close().await;
         let shown = shown?;
         if self.pem {
-            stdout::print(shown.pem().ok_or_else(|| NothingKnown::Pem(given.to_string()))?)?;
+            stdout::print(shown.pem().ok_or_else(|| NothingKnown::Pem(query.to_string()))?)?;
         } else if self.json {
             stdout::print_json(&shown)?;
         } else {
@@ -95,19 +95,19 @@ impl ShowCommand {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn look(
+    async fn look_up(
         &self,
         config: &Config,
         ledger: &Ledger,
-        given: &CertificateQuery,
+        query: &CertificateQuery,
     ) -> anyhow::Result<ShownCertificate> {
-        let mut entries = given.entries(ledger, ROWS_MAX + 1).await?;
+        let mut entries = query.entries(ledger, ROWS_MAX + 1).await?;
         if entries.is_empty() {
-            return Err(NothingKnown::Row(given.to_string()).into());
+            return Err(NothingKnown::Row(query.to_string()).into());
         }
         let has_more = entries.len() > ROWS_MAX as usize;
         entries.truncate(ROWS_MAX as usize);
-        let mut shown = ShownCertificate::of(entries, given.certificate(), has_more);
+        let mut shown = ShownCertificate::of(entries, query.certificate(), has_more);
         if self.aws {
             aws::ask(config, ledger, &mut shown.certificates).await?;
         }
@@ -139,13 +139,13 @@ struct KnownCertificate {
 
 impl ShownCertificate {
     /// Groups the rows by certificate.
-    fn of(entries: Vec<CertificateRow>, given: Option<&Certificate>, has_more: bool) -> Self {
+    fn of(entries: Vec<CertificateRow>, from_file: Option<&Certificate>, has_more: bool) -> Self {
         let mut by_subject: BTreeMap<[u8; 32], Vec<CertificateRow>> = BTreeMap::new();
         for entry in entries {
             by_subject.entry(entry.row.subject).or_default().push(entry);
         }
         Self {
-            certificates: by_subject.into_values().map(|entries| KnownCertificate::of(&entries, given)).collect(),
+            certificates: by_subject.into_values().map(|entries| KnownCertificate::of(&entries, from_file)).collect(),
             has_more,
         }
     }
@@ -158,9 +158,9 @@ impl ShownCertificate {
 }
 
 impl KnownCertificate {
-    fn of(entries: &[CertificateRow], given: Option<&Certificate>) -> Self {
+    fn of(entries: &[CertificateRow], from_file: Option<&Certificate>) -> Self {
         let certificate_id = entries.iter().find_map(|entry| entry.row.certificate_id);
-        let certificate = entries.iter().find_map(kept).or_else(|| given.cloned());
+        let certificate = entries.iter().find_map(stored_certificate).or_else(|| from_file.cloned());
         let certificate = certificate.filter(|certificate| Some(certificate.id()) == certificate_id);
         Self {
             certificate_id,
@@ -173,7 +173,7 @@ impl KnownCertificate {
 }
 
 /// Returns the certificate stored in a row or in its request.
-fn kept(entry: &CertificateRow) -> Option<Certificate> {
+fn stored_certificate(entry: &CertificateRow) -> Option<Certificate> {
     let row = &entry.row;
     if let Some(der) = &row.certificate {
         return Certificate::from_der(der).ok();
@@ -211,6 +211,6 @@ impl fmt::Display for KnownCertificate {
         self.rows.iter().try_for_each(|row| write!(f, "\n{row}"))?;
         let Some(at_aws) = &self.at_aws else { return Ok(()) };
         writeln!(f)?;
-        at_aws.iter().try_for_each(|its| its.fmt(f))
+        at_aws.iter().try_for_each(|answer| answer.fmt(f))
     }
 }

@@ -1,4 +1,4 @@
-//! Signals: the first Ctrl-C or SIGTERM stops in order, the second one stops at once; SIGXFSZ is survived.
+//! Signals: the first Ctrl-C or SIGTERM stops gracefully, the second one at once; SIGXFSZ does not end the process.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use super::exit::INTERRUPTED;
 use super::talk::talk;
 use crate::telemetry;
 
-/// How long a command may take to stop before it prints how to stop it at once.
-const STOPS_WITHIN: Duration = Duration::from_secs(1);
+/// A command that takes longer than this to stop prints how to stop it at once.
+const STOP_HINT_AFTER: Duration = Duration::from_secs(1);
 
 /// Returns a token that the first signal cancels; the second signal exits the process with 130.
 ///
@@ -27,11 +27,11 @@ pub(super) fn stop_token() -> std::io::Result<CancellationToken> {
 
 async fn say_how_to_stop_at_once(stop: CancellationToken) {
     stop.cancelled().await;
-    tokio::time::sleep(STOPS_WITHIN).await;
+    tokio::time::sleep(STOP_HINT_AFTER).await;
     talk("stopping; Ctrl-C again stops at once");
 }
 
-/// Returns the same token for a service, which logs why it stops.
+/// Returns a token like [`stop_token`] for a service, which logs that it stops.
 ///
 /// # Errors
 /// The signal handlers cannot be installed.
@@ -60,7 +60,7 @@ fn cancelled_by_signal(on_first: impl FnOnce() + Send + 'static) -> std::io::Res
 ///
 /// # Errors
 /// The signal handler cannot be installed.
-pub(super) fn outlive_file_size_limit() -> std::io::Result<()> {
+pub(super) fn survive_file_size_limit() -> std::io::Result<()> {
     // The handler stays installed after the stream is dropped.
     signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
 }

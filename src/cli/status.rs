@@ -1,10 +1,10 @@
 //! `muster status`: the progress and the failures of batches.
 
-mod asked;
 mod check;
 mod facts;
 mod list;
 mod pace;
+mod query;
 mod rates;
 mod report;
 mod text;
@@ -24,8 +24,8 @@ use muster_core::job::Name;
 
 pub(super) use unknown::{UnknownBatch, counters};
 
-use asked::StatusQuery;
 use list::BatchListing;
+use query::StatusQuery;
 use report::BatchReport;
 
 /// Shows what stops or slows the work, and the progress of batches.
@@ -92,23 +92,23 @@ impl StatusCommand {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let ledger = ledger::open(config).await?;
         let code = match &self.batch {
-            Some(batch) => self.tell(&StatusQuery { config, ledger: &ledger, batch }).await,
+            Some(batch) => self.show_batch(&StatusQuery { config, ledger: &ledger, batch }).await,
             None => self.list(&ledger).await,
         };
         ledger.close().await;
         code
     }
 
-    async fn tell(&self, asked: &StatusQuery<'_>) -> anyhow::Result<ExitCode> {
+    async fn show_batch(&self, query: &StatusQuery<'_>) -> anyhow::Result<ExitCode> {
         if let Some(every) = self.watch {
-            return watch::batch(asked, every.into(), &signals::stop_token()?).await;
+            return watch::batch(query, every.into(), &signals::stop_token()?).await;
         }
-        if self.wait && !wait::wait(asked.ledger, asked.batch, &signals::stop_token()?).await? {
+        if self.wait && !wait::wait(query.ledger, query.batch, &signals::stop_token()?).await? {
             return Ok(exit::INTERRUPTED.into());
         }
         // With --wait or --check, the result matters, not the rate.
         let is_measured = !self.wait && !self.check;
-        let report = asked.look(if is_measured { self.measure.into() } else { Duration::ZERO }).await?;
+        let report = query.measure(if is_measured { self.measure.into() } else { Duration::ZERO }).await?;
         self.print(&report)?;
         Ok(match (self.check, self.wait) {
             (true, _) => check::check(&report),
@@ -141,7 +141,7 @@ impl StatusCommand {
             stdout::print_json(&listing)?;
         } else {
             stdout::print(&listing)?;
-            listing.point_to_next();
+            listing.print_next_page_hint();
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,6 +1,6 @@
 //! Prints a command's result on standard output.
 //!
-//! A closed pipe, as behind `head`, is not an error: nobody wants the rest, and the exit code still reports what the
+//! A closed pipe, as after `head`, is not an error: the reader has enough, and the exit code still reports what the
 //! command did. Any other write error, such as a full disk, is one.
 
 use std::fmt::Display;

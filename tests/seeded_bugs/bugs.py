@@ -1368,7 +1368,7 @@ BUGS = [
         "n_left: n_left.filter(|_| !is_stopped && !is_over),",
         "n_left: n_left.filter(|_| !is_over || is_stopped),",
         LIB,
-        "cli::status::report::tests::nothing_that_stands_still_has_a_time_left",
+        "cli::status::report::tests::stopped_work_has_no_time_left",
     ),
     bug(
         "parked jobs are being resent while they wait",
@@ -1376,7 +1376,7 @@ BUGS = [
         "Some(self.parked().saturating_sub(self.waiting()?))",
         "self.waiting().map(|_| self.parked())",
         LIB,
-        "cli::status::report::tests::parked_jobs_wait_for_something_or_are_being_resent",
+        "cli::status::report::tests::parked_jobs_wait_for_a_hold_or_are_being_resent",
     ),
     bug(
         "counts of the fleet are shown however old they are",

@@ -1,10 +1,10 @@
 //! `muster ca list`: the CAs in the ledger with their status at AWS, those that jobs wait for, and those that could not
 //! be registered.
 //!
-//! Each status comes from AWS (`asked`). A status that AWS does not return is shown as unknown and never fails the
+//! Each status comes from AWS (`aws_view`). A status that AWS does not return is shown as unknown and never fails the
 //! list.
 
-mod asked;
+mod aws_view;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -24,7 +24,7 @@ use muster_core::certificate::CertificateId;
 use muster_core::hold::{HoldKey, HoldKind, Notice};
 use muster_core::job::{CertificateMode, CertificateStatus, Name};
 
-use asked::AwsView;
+use aws_view::AwsView;
 
 /// Lists CAs: those in the ledger with their status at AWS, those that jobs wait for, and those that could not be
 /// registered.
@@ -61,26 +61,26 @@ impl ListCas {
         let answers = if self.offline {
             vec![AwsView::Unknown("AWS was not asked (--offline)".to_owned()); reports.len()]
         } else {
-            asked::ask(config, ledger, &reports).await
+            aws_view::ask(config, ledger, &reports).await
         };
         // Read after AWS was asked: no job waits any longer for a CA that turned out to be active.
         let holds = ledger.holds_report().await?;
         let known: Vec<_> = reports.into_iter().zip(answers).collect();
-        let waited_for = holds.iter().filter_map(|hold| WaitedFor::of(hold, &known)).collect();
-        let registered = known.into_iter().map(|(report, asked)| Registered::of(report, asked)).collect();
-        let not_in = ledger.failed_authorities().await?.into_iter().map(NotIn::of).collect();
+        let waited_for = holds.iter().filter_map(|hold| AwaitedCa::of(hold, &known)).collect();
+        let registered = known.into_iter().map(|(report, view)| Registered::of(report, view)).collect();
+        let not_in = ledger.failed_authorities().await?.into_iter().map(FailedCa::of).collect();
         Ok(CaListing { registered, waited_for, not_in })
     }
 }
 
-/// The whole list.
+/// The output of `muster ca list`.
 #[derive(Debug, Serialize)]
 struct CaListing {
     registered: Vec<Registered>,
     /// CAs that are not registered or not active, and that jobs wait for.
-    waited_for: Vec<WaitedFor>,
+    waited_for: Vec<AwaitedCa>,
     /// The last 1,000 CAs that could not be registered.
-    not_in: Vec<NotIn>,
+    not_in: Vec<FailedCa>,
 }
 
 /// A CA that is registered according to the ledger.
@@ -111,7 +111,7 @@ struct Registered {
 
 /// A CA that jobs wait for, found through the hold on its certificates.
 #[derive(Debug, Serialize)]
-struct WaitedFor {
+struct AwaitedCa {
     /// Null: an older version of Muster opened the hold, and the ledger does not know the CA.
     subject: Option<String>,
     target: String,
@@ -126,7 +126,7 @@ struct WaitedFor {
 
 /// A CA that could not be registered.
 #[derive(Debug, Serialize)]
-struct NotIn {
+struct FailedCa {
     subject: Option<String>,
     certificate_id: Option<CertificateId>,
     target: String,
@@ -139,11 +139,11 @@ struct NotIn {
 }
 
 impl Registered {
-    fn of(report: AuthorityReport, asked: AwsView) -> Self {
+    fn of(report: AuthorityReport, view: AwsView) -> Self {
         let AuthorityReport { authority, targets, n_waiting } = report;
         let (mode, known) = (authority.mode, authority.status);
-        let (is_at_aws, certificate_status, certificate_mode, cause) = match asked {
-            AwsView::Has { status, mode: told } => (Some(true), Some(status), told.or(mode), None),
+        let (is_at_aws, certificate_status, certificate_mode, cause) = match view {
+            AwsView::Has { status, mode: aws_mode } => (Some(true), Some(status), aws_mode.or(mode), None),
             AwsView::Gone => (Some(false), None, mode, None),
             AwsView::Unknown(cause) => (None, known, mode, Some(cause)),
         };
@@ -181,26 +181,26 @@ impl Registered {
         }
     }
 
-    /// Returns where it is registered: the target names, if any, and the account.
-    fn place(&self) -> String {
+    /// Returns the names of its targets, if any, and the account and region.
+    fn location(&self) -> String {
         let names: Vec<_> = self.targets.iter().map(Name::as_str).collect();
         let account = format!("{} in {}", self.account, self.region);
         if names.is_empty() { account } else { format!("{} ({account})", names.join(", ")) }
     }
 }
 
-impl WaitedFor {
+impl AwaitedCa {
     /// Returns the CA behind an issuer hold that jobs wait for; `None` for any other hold.
     fn of(report: &HoldReport, known: &[(AuthorityReport, AwsView)]) -> Option<Self> {
-        let is_waited_for = report.released_at.is_none() && report.n_waiting > 0;
-        if report.hold.kind() != Some(HoldKind::Issuer) || !is_waited_for {
+        let has_waiting_jobs = report.released_at.is_none() && report.n_waiting > 0;
+        if report.hold.kind() != Some(HoldKind::Issuer) || !has_waiting_jobs {
             return None;
         }
         let namesakes = || known.iter().filter(|(ca, _)| ca.is_held_by(&report.hold));
-        let of_ledger = || Some(namesakes().next()?.0.authority.subject.clone());
-        let subject = report.subject.clone().or_else(of_ledger);
+        let ledger_subject = || Some(namesakes().next()?.0.authority.subject.clone());
+        let subject = report.subject.clone().or_else(ledger_subject);
         let is_active =
-            namesakes().any(|(_, asked)| matches!(asked, AwsView::Has { status: CertificateStatus::Active, .. }));
+            namesakes().any(|(_, view)| matches!(view, AwsView::Has { status: CertificateStatus::Active, .. }));
         let notice = Notice::of(&report.hold, subject.as_deref());
         let Notice { title, fix } = if is_active { active_now(&report.hold) } else { notice };
         Some(Self {
@@ -222,7 +222,7 @@ fn active_now(hold: &HoldKey) -> Notice {
     }
 }
 
-impl NotIn {
+impl FailedCa {
     fn of(failed: FailedAuthority) -> Self {
         Self {
             subject: failed.subject,
@@ -264,7 +264,7 @@ impl fmt::Display for Registered {
         let mode = self.certificate_mode.map_or_else(|| "unknown".to_owned(), |mode| mode.to_string());
         writeln!(f, "{}", printable(&self.subject))?;
         writeln!(f, "    {}", self.certificate_id)?;
-        writeln!(f, "    {}", printable(&self.place()))?;
+        writeln!(f, "    {}", printable(&self.location()))?;
         writeln!(f, "    status {}", printable(&self.status()))?;
         writeln!(f, "    mode {mode}, valid until {}, in the ledger since {}", self.valid_until, rfc3339(self.since))?;
         if self.n_waiting > 0 {
@@ -274,7 +274,7 @@ impl fmt::Display for Registered {
     }
 }
 
-impl fmt::Display for WaitedFor {
+impl fmt::Display for AwaitedCa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", printable(self.subject.as_deref().unwrap_or("a CA of unknown name")))?;
         writeln!(f, "    {}", self.title)?;
@@ -283,7 +283,7 @@ impl fmt::Display for WaitedFor {
     }
 }
 
-impl fmt::Display for NotIn {
+impl fmt::Display for FailedCa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", printable(self.subject.as_deref().unwrap_or("a CA that cannot be read")))?;
         if let Some(id) = self.certificate_id {

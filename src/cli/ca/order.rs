@@ -18,7 +18,7 @@ use muster_core::job::{
 use muster_core::proof::verification_certificate;
 use time::OffsetDateTime;
 
-/// The CA and how to register it.
+/// The CA, and how to register it.
 #[derive(Args, Debug)]
 pub(super) struct CaOrder {
     /// The CA's certificate, PEM or DER.
@@ -227,14 +227,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_is_quoted_for_a_shell_where_it_must_be() {
+    fn words_are_quoted_for_the_shell_only_if_needed() {
         for (word, expected) in [("ca.pem", "ca.pem"), ("my ca.pem", "'my ca.pem'"), ("a'b", r"'a'\''b'"), ("", "''")] {
             assert_eq!(quoted(word), expected);
         }
     }
 
     #[test]
-    fn a_tags_value_may_hold_equals_signs() {
+    fn a_tag_value_may_contain_equals_signs() {
         let tag_of = |key: &str, value: &str| Ok(Tag { key: key.into(), value: Some(value.into()) });
         assert_eq!(tag("plant=3"), tag_of("plant", "3"));
         assert_eq!(tag("a=b=c"), tag_of("a", "b=c"));

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_ca_that_is_there_and_not_active_would_be_activated() {
+    fn only_an_existing_inactive_ca_would_be_activated() {
         use CertificateStatus::{Active, Inactive};
         let existing = |status| Existing { status, unknown_because: None, mode: None, is_activated: false };
         for (status, wanted, plan) in [

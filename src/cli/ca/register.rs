@@ -1,4 +1,4 @@
-//! `muster ca register`: registers a CA immediately, next to the workers and within their quota.
+//! `muster ca register`: registers a CA immediately, alongside the workers and within their quota.
 
 use std::process::ExitCode;
 
@@ -64,9 +64,9 @@ impl Register {
     /// Adds the registration code to the error about a missing proof, if AWS returns it.
     async fn with_code(&self, mut error: anyhow::Error, config: &Config) -> anyhow::Error {
         if let Some(OrderError::NoProof { code }) = error.downcast_mut()
-            && let Ok(single) = CaRegistration::connect(config, &self.order.target).await
+            && let Ok(client) = CaRegistration::connect(config, &self.order.target).await
         {
-            *code = single.registration_code().await.ok();
+            *code = client.registration_code().await.ok();
         }
         error
     }
@@ -79,27 +79,27 @@ impl Register {
         proof: ProofSource,
     ) -> anyhow::Result<CaReport> {
         let target = &self.order.target;
-        let single =
+        let client =
             CaRegistration::connect(config, target).await.with_context(|| format!("cannot use target `{target}`"))?;
-        ledger.check_target(target.as_str(), &single.account().id, &single.account().region).await?;
+        ledger.check_target(target.as_str(), &client.account().id, &client.account().region).await?;
         let code = match proof {
             ProofSource::Unneeded => None,
-            ProofSource::Key(_) | ProofSource::Certificate(_) => Some(single.registration_code().await?),
+            ProofSource::Key(_) | ProofSource::Certificate(_) => Some(client.registration_code().await?),
         };
         let request = self.order.request(ca, proof, code.as_deref())?;
         let precheck = Precheck::new(config.precheck.policy(), known_cas(&config.precheck)?);
         let job = self.job(request.into());
-        let verdict = precheck.check(&job.request, single.now(), code.as_deref());
-        let report = CaReport::of(&self.order, single.account(), &job, &verdict.warnings);
+        let verdict = precheck.check(&job.request, client.now(), code.as_deref());
+        let report = CaReport::of(&self.order, client.account(), &job, &verdict.warnings);
         let certificate = match verdict.result {
             Ok(certificate) => certificate,
-            Err(rejection) => return Ok(report.rejected(&rejection)),
+            Err(rejection) => return Ok(report.with_rejection(&rejection)),
         };
         if self.dry_run {
-            return Ok(report.dry(&certificate, single.look_at_ca(certificate.id()).await.as_ref()));
+            return Ok(report.with_plan(&certificate, client.look_at_ca(certificate.id()).await.as_ref()));
         }
-        let registration = single.register(ledger, &job, &certificate).await?;
-        let report = report.ended(&registration, &namesakes(ledger, single.account(), &certificate).await);
+        let registration = client.register(ledger, &job, &certificate).await?;
+        let report = report.with_outcome(&registration, &namesakes(ledger, client.account(), &certificate).await);
         self.audit(ledger, &report).await?;
         Ok(report)
     }

@@ -1,5 +1,4 @@
-//! The result of `muster ca register`, for people and as JSON. Its first line and its status never contradict each
-//! other.
+//! The result of `muster ca register`, for people and as JSON. Its first line never contradicts its status.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -104,7 +103,7 @@ impl CaReport {
     }
 
     /// Adds a rejection by the precheck.
-    pub(super) fn rejected(self, rejection: &Rejection) -> Self {
+    pub(super) fn with_rejection(self, rejection: &Rejection) -> Self {
         let code = rejection.code();
         Self {
             status: Some(code.status().to_string()),
@@ -116,15 +115,15 @@ impl CaReport {
     }
 
     /// Adds what a dry run would do, given what AWS has now.
-    pub(super) fn dry(self, certificate: &CheckedCertificate, existing: Option<&Existing>) -> Self {
+    pub(super) fn with_plan(self, certificate: &CheckedCertificate, existing: Option<&Existing>) -> Self {
         let request = match certificate.call() {
             Call::RegisterCaCertificate { request, .. } => Some((**request).clone()),
             Call::RegisterCertificate { .. } | Call::RegisterCertificateWithoutCa { .. } => None,
         };
         let plan = CaPlan::of(existing, self.wanted);
-        let dry = Self { dry_run: true, plan: Some(plan), request, ..self.with_existing(existing) };
-        let hint = (plan == CaPlan::Nothing).then(|| dry.hint_for_existing()).flatten();
-        Self { hint, ..dry }
+        let report = Self { dry_run: true, plan: Some(plan), request, ..self.with_existing(existing) };
+        let hint = (plan == CaPlan::Nothing).then(|| report.hint_for_existing()).flatten();
+        Self { hint, ..report }
     }
 
     /// Adds what AWS already has of the CA.
@@ -140,21 +139,25 @@ impl CaReport {
     }
 
     /// Adds the outcome; `namesakes` are the CAs of the same name in the ledger.
-    pub(super) fn ended(self, Registration { outcome, existing }: &Registration, namesakes: &[Authority]) -> Self {
-        let known = namesakes.iter().find(|its| Some(its.certificate_id) == outcome.certificate_id);
-        let was_there = existing.is_some();
-        let ended = Self {
+    pub(super) fn with_outcome(
+        self,
+        Registration { outcome, existing }: &Registration,
+        namesakes: &[Authority],
+    ) -> Self {
+        let known = namesakes.iter().find(|ca| Some(ca.certificate_id) == outcome.certificate_id);
+        let already_existed = existing.is_some();
+        let report = Self {
             status: Some(outcome.status().to_string()),
             code: Some(outcome.code.as_str()),
             // For a CA that AWS already had, the status below replaces the ledger's detail.
-            detail: outcome.detail.clone().filter(|_| !was_there),
+            detail: outcome.detail.clone().filter(|_| !already_existed),
             certificate_status: outcome.known_status,
             ..self
         }
         .with_existing(existing.as_ref());
-        let mode = ended.certificate_mode.or_else(|| known.filter(|_| was_there)?.mode);
-        let hint = if was_there { ended.hint_for_existing() } else { ended.hint_for(outcome.code, namesakes) };
-        Self { certificate_mode: mode, hint, ..ended }
+        let mode = report.certificate_mode.or_else(|| known.filter(|_| already_existed)?.mode);
+        let hint = if already_existed { report.hint_for_existing() } else { report.hint_for(outcome.code, namesakes) };
+        Self { certificate_mode: mode, hint, ..report }
     }
 
     /// Returns the hint for an outcome.
@@ -191,10 +194,10 @@ impl CaReport {
 
     /// Returns the exit code of the command.
     pub(super) fn exit_code(&self) -> ExitCode {
-        let is_unreached = [Code::ServerError, Code::Timeout, Code::Transport].map(Code::as_str);
+        let unreachable_codes = [Code::ServerError, Code::Timeout, Code::Transport].map(Code::as_str);
         if self.is_success() {
             ExitCode::SUCCESS
-        } else if self.code.is_some_and(|code| is_unreached.contains(&code)) {
+        } else if self.code.is_some_and(|code| unreachable_codes.contains(&code)) {
             exit::UNREACHABLE.into()
         } else {
             exit::SOME_FAILED.into()
@@ -250,11 +253,11 @@ impl fmt::Display for CaReport {
 impl CaReport {
     /// Returns the result in a few words.
     fn result(&self) -> String {
-        let done = self.status.as_deref().unwrap_or_default().replace('_', " ");
+        let outcome = self.status.as_deref().unwrap_or_default().replace('_', " ");
         match self.plan {
             Some(plan) => plan.in_words(self.wanted).to_owned(),
-            None if self.activated => format!("{done}, activated"),
-            None => done,
+            None if self.activated => format!("{outcome}, activated"),
+            None => outcome,
         }
     }
 

@@ -22,7 +22,7 @@ pub(super) struct DeadChoice {
 
 impl DeadChoice {
     /// Returns whether a message is selected; `job` is the job it contains, if any.
-    pub(super) fn is_meant(&self, id: &str, job: Option<&Job>) -> bool {
+    pub(super) fn is_selected(&self, id: &str, job: Option<&Job>) -> bool {
         let is_of_batch = self.batch.as_ref().is_some_and(|batch| job.is_some_and(|job| job.batch == *batch));
         self.all || is_of_batch || self.ids.iter().any(|named| named == id)
     }

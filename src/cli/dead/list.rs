@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::queues::{DeadQueue, DeadQueues, Of};
+use super::queues::{DeadQueue, DeadQueues, JobQueue};
 use super::reading::DeadReading;
 use crate::aws::queue::{CALL_MAX, ReceivedMessage};
 use crate::cli::format::{grouped, printable, rfc3339};
@@ -29,7 +29,7 @@ const HIDDEN: Duration = Duration::from_secs(30);
 pub(super) struct ListDead {
     /// Reads only the dead-letter queue of this job queue [default: both].
     #[arg(long, value_name = "QUEUE")]
-    queue: Option<Of>,
+    queue: Option<JobQueue>,
     /// Maximum number of messages to list.
     #[arg(long, default_value_t = 100, value_name = "N")]
     limit: usize,
@@ -43,12 +43,12 @@ impl ListDead {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let stop = signals::stop_token()?;
         let queues = DeadQueues::open(config, self.queue).await?;
-        let redrive = Redrive::new(config, queues.for_sent_again.clone());
+        let redrive = Redrive::new(config, queues.resend_queue.clone());
         let mut letters = Vec::new();
         for dead in &queues.dead {
             let mut reading = DeadReading::new(dead.queue.clone(), HIDDEN, stop.clone());
             let read = self.read(&mut reading, dead, &redrive, &mut letters).await;
-            reading.give_back().await;
+            reading.release().await;
             read?;
         }
         if self.json {
@@ -83,11 +83,11 @@ impl ListDead {
 
 fn summary(dead: &DeadQueue, letters: &[ListedLetter]) -> String {
     let n = letters.iter().filter(|letter| letter.queue == dead.name()).count() as u64;
-    let there = dead.attributes.messages().max(n);
-    match there {
+    let n_there = dead.attributes.messages().max(n);
+    match n_there {
         0 => format!("{}: empty", dead.name()),
-        _ if n == there => format!("{}: {} in total", dead.name(), grouped(n)),
-        _ => format!("{}: {} shown of about {}", dead.name(), grouped(n), grouped(there)),
+        _ if n == n_there => format!("{}: {} in total", dead.name(), grouped(n)),
+        _ => format!("{}: {} shown of about {}", dead.name(), grouped(n), grouped(n_there)),
     }
 }
 

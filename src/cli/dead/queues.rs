@@ -9,7 +9,7 @@ use crate::config::Config;
 
 /// The job queue whose dead-letter queue to read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(super) enum Of {
+pub(super) enum JobQueue {
     /// The dead-letter queue of `queue.name`.
     Main,
     /// The dead-letter queue of `queue.replay`.
@@ -23,19 +23,19 @@ pub(super) struct DeadQueue {
     pub(super) attributes: QueueAttributes,
 }
 
-/// The dead-letter queues, and the queue for resending.
+/// The dead-letter queues, and the queue to which their jobs are resent.
 #[derive(Debug)]
 pub(super) struct DeadQueues {
     /// The queue to which jobs are resent.
-    pub(super) for_sent_again: Queue,
+    pub(super) resend_queue: Queue,
     /// Each queue once: both job queues may share one.
     pub(super) dead: Vec<DeadQueue>,
 }
 
 impl DeadQueues {
     /// Opens the job queues and finds the dead-letter queue of one of them, or of both.
-    pub(super) async fn open(config: &Config, of: Option<Of>) -> anyhow::Result<Self> {
-        if of == Some(Of::Replay) && config.queue.replay.is_none() {
+    pub(super) async fn open(config: &Config, only: Option<JobQueue>) -> anyhow::Result<Self> {
+        if only == Some(JobQueue::Replay) && config.queue.replay.is_none() {
             bail!("there is no second queue: `queue.replay` is not set");
         }
         let aws = identity::load(&config.aws.access()).await;
@@ -45,17 +45,20 @@ impl DeadQueues {
             None => None,
         };
         let mut dead: Vec<DeadQueue> = Vec::new();
-        for queue in
-            [&main].into_iter().filter(|_| of != Some(Of::Replay)).chain(replay.iter().filter(|_| of != Some(Of::Main)))
+        for queue in [&main]
+            .into_iter()
+            .filter(|_| only != Some(JobQueue::Replay))
+            .chain(replay.iter().filter(|_| only != Some(JobQueue::Main)))
         {
-            if let Some(its) = DeadQueue::of(queue).await?.filter(|its| dead.iter().all(|known| !known.is(its))) {
-                dead.push(its);
+            let found = DeadQueue::of(queue).await?;
+            if let Some(found) = found.filter(|found| dead.iter().all(|known| !known.is_same_as(found))) {
+                dead.push(found);
             }
         }
         if dead.is_empty() {
             bail!("no dead-letter queue is configured: set a RedrivePolicy with maxReceiveCount 20 on the queue");
         }
-        Ok(Self { for_sent_again: replay.unwrap_or(main), dead })
+        Ok(Self { resend_queue: replay.unwrap_or(main), dead })
     }
 
     /// Returns the dead-letter queues and their approximate sizes, for a question.
@@ -73,7 +76,7 @@ impl DeadQueue {
         Ok(Some(Self { queue: dead, attributes }))
     }
 
-    fn is(&self, other: &Self) -> bool {
+    fn is_same_as(&self, other: &Self) -> bool {
         self.queue.url() == other.queue.url()
     }
 

@@ -9,7 +9,7 @@ use tracing::warn;
 use crate::aws::queue::{CALL_MAX, Queue, QueueError, ReceivedMessage};
 use muster_core::format::span;
 
-/// How long a receive waits. A long poll asks all SQS servers, so a poll without messages means that the queue is read.
+/// How long a receive waits. A long poll asks all SQS servers, so an empty answer means that no messages are left.
 const WAIT: Duration = Duration::from_secs(1);
 
 /// A queue that is being read.
@@ -18,7 +18,7 @@ pub(super) struct DeadReading {
     queue: Queue,
     hidden: Duration,
     stop: CancellationToken,
-    /// Every message received so far, with its receipt while we hold it.
+    /// Every message received so far, with its receipt until the message is deleted.
     receipts: HashMap<String, Option<String>>,
 }
 
@@ -59,7 +59,7 @@ impl DeadReading {
     }
 
     /// Releases the messages still held. If that fails, they become visible when their visibility timeout ends.
-    pub(super) async fn give_back(self) {
+    pub(super) async fn release(self) {
         let receipts: Vec<String> = self.receipts.into_values().flatten().collect();
         for ten in receipts.chunks(CALL_MAX) {
             let failed = match self.queue.hide(ten, Duration::ZERO).await {

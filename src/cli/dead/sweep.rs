@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::choice::DeadChoice;
-use super::queues::{DeadQueue, DeadQueues, Of};
+use super::queues::{DeadQueue, DeadQueues, JobQueue};
 use super::reading::DeadReading;
 use super::tally::{SweepEffect, SweepTally};
 use crate::aws::queue::{CALL_MAX, ReceivedMessage};
@@ -39,7 +39,7 @@ pub(super) struct SweepOrder {
     choice: DeadChoice,
     /// Reads only the dead-letter queue of this job queue [default: both].
     #[arg(long, value_name = "QUEUE")]
-    queue: Option<Of>,
+    queue: Option<JobQueue>,
     /// Only counts the messages; changes nothing.
     #[arg(long)]
     dry_run: bool,
@@ -56,7 +56,7 @@ type SweptLetter = (ReceivedMessage, Result<Job, ParseError>);
 
 /// The state of a sweep.
 struct Sweep {
-    deed: SweepEffect,
+    effect: SweepEffect,
     order: SweepOrder,
     redrive: Redrive,
     ledger: Ledger,
@@ -65,16 +65,16 @@ struct Sweep {
 }
 
 /// Asks for confirmation, sweeps every dead-letter queue, and prints the result.
-pub(super) async fn run(deed: SweepEffect, order: SweepOrder, config: &Config) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(effect: SweepEffect, order: SweepOrder, config: &Config) -> anyhow::Result<ExitCode> {
     let queues = DeadQueues::open(config, order.queue).await?;
-    let verb = if deed == SweepEffect::Replay { "Resend" } else { "Drop" };
+    let verb = if effect == SweepEffect::Replay { "Resend" } else { "Drop" };
     let question = format!("{verb} {} of {}", order.choice.described(), queues.described());
     if !order.dry_run && !operator::confirm(&question, order.yes)? {
         return Ok(operator::nothing_done());
     }
     let ledger = ledger::open(config).await?;
-    let redrive = Redrive::new(config, queues.for_sent_again.clone());
-    let sweep = Sweep { deed, order, redrive, ledger, stop: signals::stop_token()?, progress: Progress::new() };
+    let redrive = Redrive::new(config, queues.resend_queue.clone());
+    let sweep = Sweep { effect, order, redrive, ledger, stop: signals::stop_token()?, progress: Progress::new() };
     let mut tallies = Vec::new();
     let swept = sweep.all(&queues.dead, &mut tallies).await;
     sweep.progress.done();
@@ -87,11 +87,11 @@ pub(super) async fn run(deed: SweepEffect, order: SweepOrder, config: &Config) -
 impl Sweep {
     async fn all(&self, dead: &[DeadQueue], tallies: &mut Vec<SweepTally>) -> anyhow::Result<()> {
         for dead in dead {
-            let mut tally = SweepTally::new(dead.name(), self.deed, self.order.dry_run);
+            let mut tally = SweepTally::new(dead.name(), self.effect, self.order.dry_run);
             let mut reading = DeadReading::new(dead.queue.clone(), HIDDEN, self.stop.clone());
             let swept = self.sweep(dead, &mut reading, &mut tally).await;
-            reading.give_back().await;
-            // Recorded even if the sweep failed later.
+            reading.release().await;
+            // Recorded even if the sweep failed halfway.
             let audited = self.audit(dead, &tally).await;
             tallies.push(tally);
             swept?;
@@ -103,7 +103,7 @@ impl Sweep {
     /// Sweeps one queue until every selected message was found or the queue is empty.
     async fn sweep(&self, dead: &DeadQueue, reading: &mut DeadReading, tally: &mut SweepTally) -> anyhow::Result<()> {
         let n_named = self.order.choice.n_named().map(|n| n as u64);
-        while n_named.is_none_or(|n| tally.n_met() < n) {
+        while n_named.is_none_or(|n| tally.n_found() < n) {
             let messages = reading.next(CALL_MAX).await?;
             if messages.is_empty() {
                 break;
@@ -112,13 +112,14 @@ impl Sweep {
                 let read = self.redrive.read(&message.body);
                 (message, read)
             });
-            let is_meant = |(message, job): &SweptLetter| self.order.choice.is_meant(&message.id, job.as_ref().ok());
-            let letters: Vec<SweptLetter> = letters.filter(is_meant).collect();
-            match self.deed {
+            let is_selected =
+                |(message, job): &SweptLetter| self.order.choice.is_selected(&message.id, job.as_ref().ok());
+            let letters: Vec<SweptLetter> = letters.filter(is_selected).collect();
+            match self.effect {
                 SweepEffect::Replay => self.replay(&letters, reading, tally).await?,
                 SweepEffect::Drop => self.drop(dead, &letters, reading, tally).await?,
             }
-            self.progress.show(tally.n_met(), Some(dead.attributes.messages()), "dead letters");
+            self.progress.show(tally.n_found(), Some(dead.attributes.messages()), "dead letters");
         }
         Ok(())
     }
@@ -139,7 +140,7 @@ impl Sweep {
         }
         if self.order.dry_run {
             for (_, job) in jobs {
-                tally.did(Some(job.batch.as_str()));
+                tally.count_done(Some(job.batch.as_str()));
             }
             return Ok(());
         }
@@ -150,7 +151,7 @@ impl Sweep {
         for ((message, job), result) in jobs.into_iter().zip(sent.results) {
             match result {
                 Ok(()) => {
-                    tally.did(Some(job.batch.as_str()));
+                    tally.count_done(Some(job.batch.as_str()));
                     taken.push(message);
                 }
                 Err(error) => *tally.refused.entry(error.code).or_default() += 1,
@@ -173,7 +174,7 @@ impl Sweep {
             self.ledger.record(&Page { quarantined, ..Page::default() }).await?;
         }
         for (_, job) in letters {
-            tally.did(job.as_ref().ok().map(|job| job.batch.as_str()));
+            tally.count_done(job.as_ref().ok().map(|job| job.batch.as_str()));
             if let Err(error) = job {
                 *tally.no_job.entry(error.code()).or_default() += 1;
             }
@@ -186,7 +187,7 @@ impl Sweep {
     }
 
     async fn audit(&self, dead: &DeadQueue, tally: &SweepTally) -> anyhow::Result<()> {
-        if tally.dry_run || tally.n_met() == 0 {
+        if tally.dry_run || tally.n_found() == 0 {
             return Ok(());
         }
         let detail = json!({
@@ -222,7 +223,7 @@ impl Sweep {
     /// Returns how many of the named messages were not found.
     fn n_missing(&self, tallies: &[SweepTally]) -> u64 {
         let n_named = self.order.choice.n_named().unwrap_or_default() as u64;
-        n_named.saturating_sub(tallies.iter().map(SweepTally::n_met).sum())
+        n_named.saturating_sub(tallies.iter().map(SweepTally::n_found).sum())
     }
 
     fn exit_code(&self, tallies: &[SweepTally]) -> ExitCode {
@@ -230,8 +231,8 @@ impl Sweep {
             self.progress.say("interrupted: run the same command again to continue");
             return exit::INTERRUPTED.into();
         }
-        let some_stayed = tallies.iter().any(SweepTally::left_some) || self.n_missing(tallies) > 0;
-        if some_stayed && !self.order.dry_run { exit::SOME_FAILED.into() } else { ExitCode::SUCCESS }
+        let have_some_stayed = tallies.iter().any(SweepTally::has_leftovers) || self.n_missing(tallies) > 0;
+        if have_some_stayed && !self.order.dry_run { exit::SOME_FAILED.into() } else { ExitCode::SUCCESS }
     }
 }
 

@@ -50,7 +50,7 @@ impl SweepTally {
     }
 
     /// Counts a message that was resent or dropped.
-    pub(super) fn did(&mut self, batch: Option<&str>) {
+    pub(super) fn count_done(&mut self, batch: Option<&str>) {
         self.done += 1;
         if let Some(batch) = batch {
             *self.batches.entry(batch.to_owned()).or_default() += 1;
@@ -58,14 +58,14 @@ impl SweepTally {
     }
 
     /// Returns the number of selected messages found.
-    pub(super) fn n_met(&self) -> u64 {
+    pub(super) fn n_found(&self) -> u64 {
         let n_no_job = if self.deed == SweepEffect::Replay { self.no_job.values().sum() } else { 0 };
         self.done + n_no_job + self.refused.values().sum::<u64>()
     }
 
     /// Returns whether any selected message stayed in the queue.
-    pub(super) fn left_some(&self) -> bool {
-        self.n_met() > self.done || self.not_deleted > 0
+    pub(super) fn has_leftovers(&self) -> bool {
+        self.n_found() > self.done || self.not_deleted > 0
     }
 }
 

@@ -1,4 +1,4 @@
-//! A simulated factory line: most of its certificates are good, some have the flaws of real production.
+//! A simulated factory line: most of its certificates are valid, some have flaws seen in real production.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ const POISON: usize = 87;
 #[derive(Debug, Default)]
 pub(super) struct LinePlan {
     /// Expected outcomes by code.
-    pub ends: BTreeMap<Code, u64>,
+    pub outcomes: BTreeMap<Code, u64>,
     /// Number of duplicate messages.
     pub duplicates: u64,
     /// Number of messages that are not jobs.
@@ -41,7 +41,7 @@ impl LinePlan {
     pub(super) fn new(n: usize) -> Self {
         let mut plan = Self::default();
         for i in 0..n {
-            *plan.ends.entry(flaw(i).map_or(Code::Ok, Flaw::code)).or_default() += 1;
+            *plan.outcomes.entry(flaw(i).map_or(Code::Ok, Flaw::code)).or_default() += 1;
             plan.duplicates += u64::from(i % 100 == DUPLICATE);
             plan.poisoned += u64::from(i % 100 == POISON);
         }
@@ -49,32 +49,32 @@ impl LinePlan {
     }
 
     /// Plans `n` certificates that must all be registered.
-    pub(super) fn of_good(n: u64) -> Self {
-        Self { ends: BTreeMap::from([(Code::Ok, n)]), ..Self::default() }
+    pub(super) fn all_registered(n: u64) -> Self {
+        Self { outcomes: BTreeMap::from([(Code::Ok, n)]), ..Self::default() }
     }
 
     /// Returns the number of distinct certificates plus the messages that are not jobs.
     pub(super) fn enqueued(&self) -> u64 {
-        self.ends.values().sum::<u64>() + self.poisoned
+        self.outcomes.values().sum::<u64>() + self.poisoned
     }
 }
 
 /// Sends the simulated line's messages, if there is one, ten per call.
 pub(super) async fn send(queue: Queue, ca: Option<Arc<Ca>>, n: usize) -> anyhow::Result<()> {
     let Some(ca) = ca else { return Ok(()) };
-    let (made, mut ready) = tokio::sync::mpsc::channel(100);
-    let making = tokio::task::spawn_blocking(move || {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(100);
+    let generator = tokio::task::spawn_blocking(move || {
         for message in (0..n).flat_map(|i| messages(&ca, i, n)) {
-            if made.blocking_send(message).is_err() {
+            if sender.blocking_send(message).is_err() {
                 return;
             }
         }
     });
     let mut ten = Vec::with_capacity(CALL_MAX);
-    while ready.recv_many(&mut ten, CALL_MAX).await > 0 {
+    while receiver.recv_many(&mut ten, CALL_MAX).await > 0 {
         send_all(&queue, std::mem::take(&mut ten)).await?;
     }
-    Ok(making.await?)
+    Ok(generator.await?)
 }
 
 /// Sends messages and resends those that SQS refuses.
@@ -104,7 +104,7 @@ pub(super) fn messages(ca: &Ca, i: usize, n: usize) -> Vec<OutgoingMessage> {
 }
 
 fn flaw(i: usize) -> Option<Flaw> {
-    FLAWS.iter().find(|(place, _)| i % 100 == *place).map(|(_, flaw)| *flaw)
+    FLAWS.iter().find(|(position, _)| i % 100 == *position).map(|(_, flaw)| *flaw)
 }
 
 fn outgoing(body: String) -> OutgoingMessage {
@@ -138,13 +138,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_sends_what_its_plan_says() {
+    fn the_messages_match_the_plan() {
         let ca = Ca::new("demo CA");
         let plan = LinePlan::new(200);
         let messages: Vec<_> = (0..200).flat_map(|i| messages(&ca, i, 200)).collect();
         assert_eq!(messages.len() as u64, plan.enqueued() + plan.duplicates);
-        let jobs = messages.iter().filter(|message| Job::parse(&message.body).is_ok()).count();
-        assert_eq!(jobs as u64, 200 + plan.duplicates);
-        assert_eq!(plan.ends[&Code::Expired], 2);
+        let n_jobs = messages.iter().filter(|message| Job::parse(&message.body).is_ok()).count();
+        assert_eq!(n_jobs as u64, 200 + plan.duplicates);
+        assert_eq!(plan.outcomes[&Code::Expired], 2);
     }
 }

@@ -73,13 +73,13 @@ impl DemoStage {
         Ok(Self { postgres, sandbox, config, ledger, queue, ca: ca.map(Arc::new), _ca_folder: ca_folder })
     }
 
-    /// The sandbox's quota.
+    /// Returns the sandbox's quota.
     pub(super) fn quota(&self) -> Rate {
         self.config.targets[DEFAULT_TARGET].rates.register_certificate
     }
 
     /// Stops everything and removes its files.
-    pub(super) async fn strike(self) -> Result<(), postgres::Error> {
+    pub(super) async fn tear_down(self) -> Result<(), postgres::Error> {
         self.ledger.close().await;
         self.sandbox.stop().await;
         self.postgres.stop().await

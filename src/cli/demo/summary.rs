@@ -22,7 +22,7 @@ pub(super) struct DemoSummary {
     rejected: u64,
     refused: u64,
     exhausted: u64,
-    /// Waiting for something that must be fixed first.
+    /// Waiting until something is fixed.
     parked: u64,
     quarantined: u64,
     /// Sent, without an outcome, and neither parked nor quarantined.
@@ -45,7 +45,7 @@ pub(super) struct DemoSummary {
 
 /// A summary and, for the user's own certificates, the result of enqueueing them.
 #[derive(Debug, Serialize)]
-pub(super) struct Whole {
+pub(super) struct DemoReport {
     #[serde(flatten)]
     pub summary: DemoSummary,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,15 +72,15 @@ pub(super) struct DemoFacts<'a> {
 impl DemoSummary {
     /// Compares what happened with what should have happened.
     pub(super) fn of(facts: &DemoFacts<'_>) -> Self {
-        let ended = |status| facts.batch.with_status(status);
+        let n_with = |status| facts.batch.with_status(status);
         let enqueued = facts.plan.enqueued();
         Self {
             enqueued,
-            registered: ended(Status::Registered),
-            already_registered: ended(Status::AlreadyRegistered),
-            rejected: ended(Status::Rejected),
-            refused: ended(Status::Refused),
-            exhausted: ended(Status::Exhausted),
+            registered: n_with(Status::Registered),
+            already_registered: n_with(Status::AlreadyRegistered),
+            rejected: n_with(Status::Rejected),
+            refused: n_with(Status::Refused),
+            exhausted: n_with(Status::Exhausted),
             parked: facts.batch.parked(),
             quarantined: facts.quarantined,
             missing: enqueued.saturating_sub(facts.batch.ended() + facts.batch.parked() + facts.quarantined),
@@ -100,7 +100,7 @@ impl DemoSummary {
     }
 
     /// Returns whether every outcome is the planned one.
-    pub(super) fn is_right(&self) -> bool {
+    pub(super) fn matches_plan(&self) -> bool {
         self.wrong.is_empty()
     }
 }
@@ -117,17 +117,17 @@ fn codes(batch: &BatchStatus) -> BTreeMap<Code, u64> {
 fn wrong(facts: &DemoFacts<'_>) -> Vec<String> {
     let found = codes(facts.batch);
     let mut wrong = Vec::new();
-    let mut compare = |what: &str, found: u64, wanted: u64| {
-        if found != wanted {
-            wrong.push(format!("{what}: found {found}, expected {wanted}"));
+    let mut compare = |what: &str, found: u64, expected: u64| {
+        if found != expected {
+            wrong.push(format!("{what}: found {found}, expected {expected}"));
         }
     };
-    let mut every: Vec<Code> = found.keys().chain(facts.plan.ends.keys()).copied().collect();
-    every.sort_unstable();
-    every.dedup();
-    for code in every {
-        let wanted = facts.plan.ends.get(&code).copied().unwrap_or(0);
-        compare(code.as_str(), found.get(&code).copied().unwrap_or(0), wanted);
+    let mut all: Vec<Code> = found.keys().chain(facts.plan.outcomes.keys()).copied().collect();
+    all.sort_unstable();
+    all.dedup();
+    for code in all {
+        let expected = facts.plan.outcomes.get(&code).copied().unwrap_or(0);
+        compare(code.as_str(), found.get(&code).copied().unwrap_or(0), expected);
     }
     compare("quarantined", facts.quarantined, facts.plan.poisoned);
     let registered = facts.batch.with_status(Status::Registered);
@@ -135,7 +135,7 @@ fn wrong(facts: &DemoFacts<'_>) -> Vec<String> {
     wrong
 }
 
-impl fmt::Display for Whole {
+impl fmt::Display for DemoReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(input) = &self.input {
             writeln!(f, "{input}")?;

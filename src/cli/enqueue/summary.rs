@@ -56,7 +56,7 @@ impl Files {
     /// Counts the files of a manifest.
     ///
     /// # Errors
-    /// There are none.
+    /// [`NothingToRead`] if there are no files.
     pub(in crate::cli) fn of(manifest: &Manifest) -> Result<Self, NothingToRead> {
         match manifest.n_files() {
             0 => Err(NothingToRead),
@@ -158,7 +158,7 @@ fn line(f: &mut fmt::Formatter<'_>, n: u64, what: &str) -> fmt::Result {
     if n == 0 { Ok(()) } else { writeln!(f, "{:>11}  {what}", grouped(n)) }
 }
 
-/// Explains why some certificates were taken for CAs, though they may be devices.
+/// Explains why some certificates that may be devices were taken for CAs.
 fn in_doubt(n: u64) -> String {
     match n {
         0 => String::new(),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_sent_outweighs_what_was_rejected() {
+    fn unsent_messages_outweigh_rejects_in_the_exit_code() {
         let mut summary = summary(2, 1);
         assert_eq!(summary.exit_code(), ExitCode::FAILURE);
         summary.count(&Called { n_sent: 2, ..Called::default() });
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn people_read_what_counts_and_no_line_of_nothing() {
+    fn the_summary_omits_zero_counts() {
         let mut summary = summary(100_000, 1_200);
         summary.set_dry();
         assert_eq!(

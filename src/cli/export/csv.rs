@@ -34,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_is_quoted_where_its_text_needs_it() {
+    fn cells_are_quoted_only_if_needed() {
         let wanted = "a,,\"b,c\",\"say \"\"x\"\"\",\"two\nlines\"\r\n";
         assert_eq!(line(&["a", "", "b,c", "say \"x\"", "two\nlines"]), wanted);
     }

@@ -24,7 +24,7 @@ pub(super) struct ListQuarantined {
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// Continues after this position, as printed by the previous page.
-    #[arg(long, value_name = "PLACE")]
+    #[arg(long, value_name = "POSITION")]
     after: Option<QuarantineCursor>,
     /// Prints the list as JSON.
     #[arg(long)]
@@ -51,7 +51,7 @@ impl ListQuarantined {
     /// Reads one page.
     pub(super) async fn run(self, ledger: &Ledger) -> anyhow::Result<ExitCode> {
         let chosen = Chosen { ids: None, reason: self.reason.as_deref() };
-        let after = self.after.as_ref().map(|place| (place.queue.as_str(), place.message_id.as_str()));
+        let after = self.after.as_ref().map(|cursor| (cursor.queue.as_str(), cursor.message_id.as_str()));
         let found = ledger.set_aside(chosen, after, self.limit).await?;
         let is_full = found.len() as u64 == u64::from(self.limit);
         let next = found.last().filter(|_| is_full).map(|last| format!("{}/{}", last.queue, last.message_id));

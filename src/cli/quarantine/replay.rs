@@ -72,7 +72,7 @@ impl ReplayQuarantined {
         let mut show = |tally: &ReplayTally| progress.show(tally.n(), Some(n), "messages");
         let sent = self.send(ledger, &redrive, &stop, &mut tally, &mut show).await;
         progress.done();
-        // Recorded even if sending failed later.
+        // Recorded even if sending failed halfway.
         self.audit(ledger, &redrive, &tally).await?;
         self.print(&tally)?;
         sent?;
@@ -99,8 +99,8 @@ impl ReplayQuarantined {
         while !stop.is_cancelled() {
             let after = last.as_ref().map(|last| (last.queue.as_str(), last.message_id.as_str()));
             let page = ledger.set_aside_bodies(self.choice.chosen(), after, PAGE).await?;
-            let Some(end) = page.last() else { break };
-            last = Some(end.clone());
+            let Some(body) = page.last() else { break };
+            last = Some(body.clone());
             self.send_page(ledger, redrive, &page, tally).await?;
             show(tally);
         }
@@ -130,17 +130,17 @@ impl ReplayQuarantined {
         let bodies: Vec<_> = jobs.iter().map(|(body, job)| (job, body.text.as_str())).collect();
         ledger.note_activity().await?;
         let sent = redrive.send(&bodies).await;
-        let mut taken = Vec::with_capacity(jobs.len());
+        let mut accepted = Vec::with_capacity(jobs.len());
         for ((body, job), result) in jobs.iter().zip(sent.results) {
             match result {
                 Ok(()) => {
                     tally.sent(job.batch.as_str());
-                    taken.push(*body);
+                    accepted.push(*body);
                 }
                 Err(error) => tally.stays(&error.code),
             }
         }
-        ledger.take_back(&taken).await?;
+        ledger.take_back(&accepted).await?;
         sent.error.map_or(Ok(()), |error| Err(error).context("cannot resend jobs"))
     }
 
@@ -182,8 +182,8 @@ impl ReplayTally {
         *self.batches.entry(batch.to_owned()).or_default() += 1;
     }
 
-    fn stays(&mut self, why: &str) {
-        *self.stay.entry(why.to_owned()).or_default() += 1;
+    fn stays(&mut self, reason: &str) {
+        *self.stay.entry(reason.to_owned()).or_default() += 1;
     }
 
     /// Returns the number of messages processed.
@@ -199,8 +199,8 @@ impl fmt::Display for ReplayTally {
         for (batch, n) in &self.batches {
             writeln!(f, "{:>11}  of batch {}", grouped(*n), printable(batch))?;
         }
-        for (why, n) in &self.stay {
-            writeln!(f, "{:>11}  stay, {}", grouped(*n), printable(why))?;
+        for (reason, n) in &self.stay {
+            writeln!(f, "{:>11}  stay, {}", grouped(*n), printable(reason))?;
         }
         Ok(())
     }

@@ -75,12 +75,12 @@ impl<'a> ReconcileReport<'a> {
     /// Returns what would be changed, as the question for the operator.
     pub(super) fn question(&self) -> String {
         let found = &self.findings;
-        let (gone, learnt) = (grouped(found.missing_at_aws.n), grouped(found.other_status.n_unknown));
-        let again = match self.n_to_send() {
+        let (n_gone, n_updated) = (grouped(found.missing_at_aws.n), grouped(found.other_status.n_unknown));
+        let resend = match self.n_to_send() {
             0 => String::new(),
             n => format!(", and resend {} jobs", grouped(n)),
         };
-        format!("mark {gone} rows as gone, update the status of {learnt}{again}")
+        format!("mark {n_gone} rows as gone, update the status of {n_updated}{resend}")
     }
 
     /// Returns the counts for the audit.
@@ -185,13 +185,13 @@ impl ReconcileReport<'_> {
     }
 
     fn ended_otherwise(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ended = &self.findings.ended_otherwise;
+        let other = &self.findings.ended_otherwise;
         let title = "at AWS, with another outcome in the ledger";
-        let codes: Vec<String> = ended.codes.iter().map(|(code, n)| format!("{code} {}", grouped(*n))).collect();
-        let title = if ended.n > 0 { format!("{title}: {}", codes.join(", ")) } else { title.to_owned() };
+        let codes: Vec<String> = other.codes.iter().map(|(code, n)| format!("{code} {}", grouped(*n))).collect();
+        let title = if other.n > 0 { format!("{title}: {}", codes.join(", ")) } else { title.to_owned() };
         let code =
             |example: &FindingExample| example.row.as_ref().map_or_else(String::new, |row| format!(", {}", row.code));
-        section(f, ended.n, &title, &ended.examples, code)
+        section(f, other.n, &title, &other.examples, code)
     }
 
     fn other_status(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

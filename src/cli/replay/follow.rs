@@ -8,7 +8,7 @@ use crate::cli::signals;
 use crate::ledger::Ledger;
 
 /// Polling interval.
-const EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Waits until every job of a replay has an outcome, and shows the progress. Returns `false` if interrupted.
 ///
@@ -28,7 +28,7 @@ pub(super) async fn until_finished(ledger: &Ledger, number: i64) -> anyhow::Resu
                 progress.done();
                 return Ok(false);
             }
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
         }
     }
 }

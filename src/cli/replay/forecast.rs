@@ -44,16 +44,16 @@ struct Share {
 }
 
 impl Forecast {
-    /// Asks the ledger.
+    /// Reads the forecast from the ledger.
     pub(super) async fn of(config: &Config, ledger: &Ledger, filter: &ReplayFilter) -> anyhow::Result<Self> {
         let plan = ledger.plan_replay(filter).await?;
         let sum = |n: fn(&Matching) -> u64| plan.matching.iter().map(n).sum();
         Ok(Self {
-            sent_again: sum(|its| its.n_chosen),
+            sent_again: sum(|group| group.n_chosen),
             is_more: plan.is_more,
-            registered_meanwhile: sum(|its| its.n_known),
-            without_request: sum(|its| its.n_without_request),
-            under_way: sum(|its| its.n_under_way),
+            registered_meanwhile: sum(|group| group.n_known),
+            without_request: sum(|group| group.n_without_request),
+            under_way: sum(|group| group.n_under_way),
             seconds_at_quota: seconds(config, ledger, &plan.matching).await?,
             by_code: plan.matching.into_iter().map(Share::of).collect(),
         })
@@ -72,15 +72,15 @@ impl Forecast {
 }
 
 impl Share {
-    fn of(its: Matching) -> Self {
+    fn of(group: Matching) -> Self {
         Self {
-            code: its.code,
-            status: its.status.to_string(),
-            target: its.target,
-            operation: its.operation,
-            n: its.n,
-            sent_again: its.n_chosen,
-            registered_meanwhile: its.n_known,
+            code: group.code,
+            status: group.status.to_string(),
+            target: group.target,
+            operation: group.operation,
+            n: group.n,
+            sent_again: group.n_chosen,
+            registered_meanwhile: group.n_known,
         }
     }
 }
@@ -88,14 +88,14 @@ impl Share {
 /// Returns how long the calls take. Each target and operation has its own quota, and they run concurrently.
 async fn seconds(config: &Config, ledger: &Ledger, matching: &[Matching]) -> anyhow::Result<Option<f64>> {
     let mut calls: BTreeMap<(String, Operation), u64> = BTreeMap::new();
-    for its in matching {
-        *calls.entry((its.target.clone(), its.operation)).or_default() += its.n_chosen - its.n_known;
+    for group in matching {
+        *calls.entry((group.target.clone(), group.operation)).or_default() += group.n_chosen - group.n_known;
     }
     let operations: Vec<_> = calls.keys().cloned().collect();
     let reports = ledger.rate_reports(&operations).await?;
     let rate = |target: &str, operation: Operation| {
-        let is_its = |report: &&_| is_of(report, target, operation);
-        let learnt = reports.iter().find(is_its).map(|report| report.learnt);
+        let is_match = |report: &&_| is_of(report, target, operation);
+        let learnt = reports.iter().find(is_match).map(|report| report.learnt);
         learnt.or_else(|| Some(config.targets.get(target)?.rates.of(operation).per_second()))
     };
     let times = calls.iter().map(|((target, operation), &n)| time_for(n, rate(target, *operation)?));
@@ -134,8 +134,7 @@ impl fmt::Display for Forecast {
             .filter(|_| self.sent_again > 0)
             .and_then(|s| std::time::Duration::try_from_secs_f64(s.ceil()).ok());
         time.map_or(Ok(()), |time| writeln!(f, "{:>11}  at the quota, which other work shares", span(time)))?;
-        let names_what_fails_for_good = |share: &&Share| share.sent_again > 0 && is_for_good(share.code);
-        if self.by_code.iter().any(|share| names_what_fails_for_good(&share)) {
+        if self.by_code.iter().any(|share| share.sent_again > 0 && is_permanent(share.code)) {
             writeln!(
                 f,
                 "Some of these are permanent failures: they will fail again unless their cause has been fixed."
@@ -146,6 +145,6 @@ impl fmt::Display for Forecast {
 }
 
 /// Returns whether the failure is permanent: only a change at AWS, of the settings or of the certificate helps.
-fn is_for_good(code: Code) -> bool {
+fn is_permanent(code: Code) -> bool {
     !ReplayFilter::usual_codes().contains(&code) && code != Code::Deleted
 }

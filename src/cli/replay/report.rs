@@ -60,8 +60,8 @@ impl ReplayReport {
     /// Reads a replay and its outcomes.
     pub(super) async fn read(ledger: &Ledger, number: i64) -> anyhow::Result<Self> {
         let replay = ledger.replay(number).await?.ok_or(NoReplay::Unknown(number))?;
-        let came = ledger.came_of_replay(number).await?;
-        Ok(Self::of(replay).with(&came))
+        let outcomes = ledger.came_of_replay(number).await?;
+        Ok(Self::of(replay).with_outcomes(&outcomes))
     }
 
     /// Creates the report of a replay without its outcomes.
@@ -88,16 +88,16 @@ impl ReplayReport {
         }
     }
 
-    fn with(self, came: &[Came]) -> Self {
-        let ended = came.iter().filter(|its| its.n_outcomes > 0).map(|its| ReplayOutcome {
-            status: its.status.to_string(),
-            code: its.code.as_str(),
-            n: its.n_outcomes,
-            is_success: its.status.is_success(),
+    fn with_outcomes(self, groups: &[Came]) -> Self {
+        let outcomes = groups.iter().filter(|group| group.n_outcomes > 0).map(|group| ReplayOutcome {
+            status: group.status.to_string(),
+            code: group.code.as_str(),
+            n: group.n_outcomes,
+            is_success: group.status.is_success(),
         });
         Self {
-            came_of_it: Some(ended.collect()),
-            under_way: Some(came.iter().map(|its| its.n_under_way).sum()),
+            came_of_it: Some(outcomes.collect()),
+            under_way: Some(groups.iter().map(|group| group.n_under_way).sum()),
             ..self
         }
     }
@@ -109,12 +109,12 @@ impl ReplayReport {
 
     /// Returns the number of selected jobs with an outcome.
     pub(super) fn n_outcomes(&self) -> u64 {
-        self.came_of_it.iter().flatten().map(|its| its.n).sum()
+        self.came_of_it.iter().flatten().map(|outcome| outcome.n).sum()
     }
 
     /// Returns the number of selected jobs that failed again.
     pub(super) fn n_failed(&self) -> u64 {
-        self.came_of_it.iter().flatten().filter(|its| !its.is_success).map(|its| its.n).sum()
+        self.came_of_it.iter().flatten().filter(|outcome| !outcome.is_success).map(|outcome| outcome.n).sum()
     }
 
     /// Returns the number of selected jobs.
@@ -157,8 +157,8 @@ impl fmt::Display for ReplayReport {
         if let Some(n) = self.under_way.filter(|n| *n > 0) {
             writeln!(f, "    {} wait to be sent or are in progress", grouped(n))?;
         }
-        for its in self.came_of_it.iter().flatten() {
-            writeln!(f, "{:>15}  {} {}", grouped(its.n), its.status, its.code)?;
+        for outcome in self.came_of_it.iter().flatten() {
+            writeln!(f, "{:>15}  {} {}", grouped(outcome.n), outcome.status, outcome.code)?;
         }
         Ok(())
     }

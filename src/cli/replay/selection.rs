@@ -36,10 +36,10 @@ pub(super) struct Selection {
     #[arg(long = "source", value_name = "NAME", value_delimiter = ',')]
     sources: Vec<Name>,
     /// Only these codes, as shown by `muster status`.
-    #[arg(long = "code", value_name = "CODE", value_delimiter = ',', value_parser = words::codes(|its| !its.is_success()), hide_possible_values = true)]
+    #[arg(long = "code", value_name = "CODE", value_delimiter = ',', value_parser = words::codes(|status| !status.is_success()), hide_possible_values = true)]
     codes: Vec<Code>,
     /// Only these statuses, with any code.
-    #[arg(long = "status", value_name = "STATUS", value_delimiter = ',', value_parser = words::statuses(|its| !its.is_success()))]
+    #[arg(long = "status", value_name = "STATUS", value_delimiter = ',', value_parser = words::statuses(|status| !status.is_success()))]
     statuses: Vec<Status>,
     /// Only outcomes at or after this time: a timestamp like 2026-11-21T10:00:00Z, or a duration before now like 2h.
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -162,19 +162,19 @@ mod tests {
     }
 
     #[test]
-    fn something_must_be_named() {
+    fn batches_or_certificates_must_be_selected() {
         assert!(selection(&[]).is_err() && selection(&["--code", "timeout"]).is_err());
         assert!(selection(&["b"]).is_ok() && selection(&["--all-batches"]).is_ok());
-        assert!(selection(&["b", "--all-batches"]).is_err(), "all, or these");
+        assert!(selection(&["b", "--all-batches"]).is_err(), "all batches, or those named");
     }
 
     #[test]
-    fn a_good_end_is_no_reason_to_send_again() {
+    fn successful_outcomes_cannot_be_selected() {
         assert!(selection(&["b", "--code", "ok"]).is_err() && selection(&["b", "--status", "registered"]).is_err());
     }
 
     #[test]
-    fn a_status_stands_for_all_its_codes() {
+    fn a_status_selects_all_its_codes() {
         let filter = selection(&["b", "--status", "refused", "--code", "expired,timeout"]).unwrap().filter().unwrap();
         assert!(filter.codes.contains(&Code::IdMismatch) && filter.codes.contains(&Code::Expired));
         assert!(filter.codes.contains(&Code::Timeout) && !filter.codes.contains(&Code::ServerError));
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_an_instant_or_a_span_before_now() {
+    fn a_time_is_a_timestamp_or_a_duration_before_now() {
         assert_eq!(time("2026-11-21T10:00:00Z").unwrap().unix_timestamp(), 1_795_255_200);
         let ago = OffsetDateTime::now_utc() - time("2h").unwrap();
         assert!(ago >= time::Duration::hours(2) && ago < time::Duration::hours(3));
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_id_is_told_by_its_number() {
+    fn an_invalid_id_is_reported_with_its_line_number() {
         let folder = tempfile::tempdir().unwrap();
         let read = |text: &str| {
             let path = folder.path().join("ids");

@@ -25,7 +25,7 @@ pub(super) struct Certificates {
 }
 
 /// Target, account, region and operation.
-type CertificateFiles = (String, String, String, Operation);
+type CertificateGroup = (String, String, String, Operation);
 
 /// The ids hashed so far.
 struct Hashed {
@@ -37,31 +37,31 @@ impl Certificates {
     /// Reads them in key order, which is the order of their ids within a target and operation.
     pub(super) async fn read(ledger: &Ledger, name: &Name, batch: &BatchStatus) -> anyhow::Result<Vec<Self>> {
         let statuses = [Status::Registered, Status::AlreadyRegistered];
-        let n_good = statuses.iter().map(|&status| batch.with_status(status)).sum();
-        let mut ends = SuccessPages::open(ledger, name.as_str()).await?;
-        let mut places = BTreeMap::new();
+        let n_registered = statuses.iter().map(|&status| batch.with_status(status)).sum();
+        let mut pages = SuccessPages::open(ledger, name.as_str()).await?;
+        let mut groups = BTreeMap::new();
         let (progress, mut n) = (Progress::new(), 0);
-        while let Some(page) = ends.next_page(ledger).await? {
+        while let Some(page) = pages.next_page(ledger).await? {
             n += u64::try_from(page.len()).unwrap_or(0);
-            for end in page {
-                add(&mut places, end);
+            for row in page {
+                add(&mut groups, row);
             }
-            progress.show(n, Some(n_good), "hashed");
+            progress.show(n, Some(n_registered), "hashed");
         }
         progress.done();
-        Ok(places.into_iter().map(Self::of).collect())
+        Ok(groups.into_iter().map(Self::of).collect())
     }
 
-    fn of((place, hashed): (CertificateFiles, Hashed)) -> Self {
-        let (target, account, region, operation) = place;
+    fn of((group, hashed): (CertificateGroup, Hashed)) -> Self {
+        let (target, account, region, operation) = group;
         let ids_sha256 = hex::encode(hashed.hash.finish());
         Self { target, account, region, operation, n: hashed.n, ids_sha256 }
     }
 }
 
-fn add(places: &mut BTreeMap<CertificateFiles, Hashed>, end: SuccessRow) {
-    let place = (end.target, end.account, end.region, end.operation);
-    let hashed = places.entry(place).or_insert_with(|| Hashed { n: 0, hash: Context::new(&SHA256) });
+fn add(groups: &mut BTreeMap<CertificateGroup, Hashed>, row: SuccessRow) {
+    let group = (row.target, row.account, row.region, row.operation);
+    let hashed = groups.entry(group).or_insert_with(|| Hashed { n: 0, hash: Context::new(&SHA256) });
     hashed.n += 1;
-    hashed.hash.update(format!("{}\n", end.certificate_id).as_bytes());
+    hashed.hash.update(format!("{}\n", row.certificate_id).as_bytes());
 }

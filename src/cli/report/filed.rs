@@ -74,7 +74,7 @@ impl Filed {
     /// Builds the report with the current time and the current user.
     pub(super) fn of(facts: ReportFacts<'_>) -> Self {
         let batch = facts.batch;
-        let ends = || batch.counts.iter().filter(|count| count.status.is_outcome());
+        let outcomes = || batch.counts.iter().filter(|count| count.status.is_outcome());
         Self {
             batch: facts.name.to_string(),
             made_at: rfc3339(OffsetDateTime::now_utc()),
@@ -84,8 +84,8 @@ impl Filed {
             parked: batch.parked(),
             outstanding: batch.outstanding(),
             missing: batch.missing(facts.queues_empty_for),
-            first_end_at: ends().map(|count| count.first_at).min().map(rfc3339),
-            last_end_at: ends().map(|count| count.last_at).max().map(rfc3339),
+            first_end_at: outcomes().map(|count| count.first_at).min().map(rfc3339),
+            last_end_at: outcomes().map(|count| count.last_at).max().map(rfc3339),
             ends: by_code(&batch.counts),
             sources: by_source(&batch.counts),
             certificates: facts.certificates,
@@ -137,13 +137,13 @@ impl fmt::Display for Filed {
             writeln!(f, "{:>11}  {status} {code}", grouped(*n))?;
         }
         writeln!(f, "\nby factory line:")?;
-        for FactoryLine { source, good, failed, parked } in &self.sources {
+        for FactoryLine { source, good: succeeded, failed, parked } in &self.sources {
             let name = source.as_deref().map_or_else(|| "(none)".to_owned(), printable);
-            let (good, failed, parked) = (grouped(*good), grouped(*failed), grouped(*parked));
-            writeln!(f, "{good:>11}  succeeded, {failed} failed, {parked} parked: {name}")?;
+            let (succeeded, failed, parked) = (grouped(*succeeded), grouped(*failed), grouped(*parked));
+            writeln!(f, "{succeeded:>11}  succeeded, {failed} failed, {parked} parked: {name}")?;
         }
         writeln!(f, "\nregistered, with the SHA-256 of their ids:")?;
-        self.certificates.iter().try_for_each(|its| its.fmt(f))
+        self.certificates.iter().try_for_each(|group| group.fmt(f))
     }
 }
 
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn people_read_what_became_of_a_batch() {
+    fn the_report_shows_outcomes_by_code_and_factory_line() {
         let counts = vec![
             count("", Code::Ok, 1),
             count("line-1", Code::Ok, 5_000),
@@ -200,7 +200,7 @@ mod tests {
         });
         (filed.made_at, filed.made_by) = ("2026-11-22T08:00:00Z".into(), "eva@plant".into());
         let hash = "ab".repeat(32);
-        let wanted = format!(
+        let expected = format!(
             "batch line-7, report of 2026-11-22T08:00:00Z by eva@plant
 
 5,020 announced, 5,004 outcomes, 7 parked, 9 missing
@@ -221,6 +221,6 @@ registered, with the SHA-256 of their ids:
              {hash}
 "
         );
-        assert_eq!(filed.to_string(), wanted);
+        assert_eq!(filed.to_string(), expected);
     }
 }

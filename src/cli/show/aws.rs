@@ -41,24 +41,24 @@ pub(super) async fn ask(config: &Config, ledger: &Ledger, certificates: &mut [Kn
     let mut inventories = BTreeMap::new();
     for known in certificates {
         let rows = known.rows.iter().filter(|row| !row.operation.is_of_ca());
-        let places: BTreeSet<_> =
+        let locations: BTreeSet<_> =
             rows.map(|row| (row.target.clone(), row.account.clone(), row.region.clone())).collect();
-        let mut said = Vec::new();
-        for (target, account, region) in places {
+        let mut answers = Vec::new();
+        for (target, account, region) in locations {
             let Some(id) = known.certificate_id else { continue };
-            let place = AtAws::unasked(target, account, region);
-            if !config.targets.contains_key(&place.target) {
-                said.push(AtAws { problem: Some("the settings have no such target".to_owned()), ..place });
+            let unasked = AtAws::unasked(target, account, region);
+            if !config.targets.contains_key(&unasked.target) {
+                answers.push(AtAws { problem: Some("the settings have no such target".to_owned()), ..unasked });
                 continue;
             }
-            if !inventories.contains_key(&place.target) {
-                let inventory = connect(config, ledger, &place.target).await?;
-                inventories.insert(place.target.clone(), inventory);
+            if !inventories.contains_key(&unasked.target) {
+                let inventory = connect(config, ledger, &unasked.target).await?;
+                inventories.insert(unasked.target.clone(), inventory);
             }
-            let inventory = inventories.get_mut(&place.target).expect("it was inserted above");
-            said.push(place.with(inventory.describe(id).await?));
+            let inventory = inventories.get_mut(&unasked.target).expect("it was inserted above");
+            answers.push(unasked.with_answer(inventory.describe(id).await?));
         }
-        known.at_aws = Some(said);
+        known.at_aws = Some(answers);
     }
     Ok(())
 }
@@ -87,7 +87,7 @@ impl AtAws {
         }
     }
 
-    fn with(self, described: Option<DescribedCertificate>) -> Self {
+    fn with_answer(self, described: Option<DescribedCertificate>) -> Self {
         let Some(described) = described else { return Self { is_there: Some(false), ..self } };
         Self {
             is_there: Some(true),

@@ -53,9 +53,9 @@ pub(super) struct RowLine {
 
 impl RowLine {
     pub(super) fn of(entry: &CertificateRow) -> Self {
-        let (row, end) = (&entry.row, &entry.row.outcome);
-        // Without a request, a wait means nothing: an older version leaves it on a successful row.
-        let waits_for = end.waits_for.as_ref().filter(|_| end.request.is_some());
+        let (row, outcome) = (&entry.row, &entry.row.outcome);
+        // Without a request, `waits_for` means nothing: older versions left it on successful rows.
+        let waits_for = outcome.waits_for.as_ref().filter(|_| outcome.request.is_some());
         Self {
             batch: row.batch.clone(),
             target: row.target.clone(),
@@ -65,17 +65,17 @@ impl RowLine {
             reference: row.names.reference.clone(),
             source: row.names.source.clone(),
             other_names: row.other_names.clone(),
-            status: end.status().to_string(),
-            code: end.code.as_str(),
-            detail: end.detail.clone(),
-            wanted_status: end.wanted_status,
-            known_status: end.known_status,
-            verify: end.verify,
-            sent_at: end.sent_at.truncate_to_second(),
-            received_at: end.received_at.truncate_to_second(),
-            ended_at: end.ended_at.truncate_to_second(),
+            status: outcome.status().to_string(),
+            code: outcome.code.as_str(),
+            detail: outcome.detail.clone(),
+            wanted_status: outcome.wanted_status,
+            known_status: outcome.known_status,
+            verify: outcome.verify,
+            sent_at: outcome.sent_at.truncate_to_second(),
+            received_at: outcome.received_at.truncate_to_second(),
+            ended_at: outcome.ended_at.truncate_to_second(),
             recorded_at: entry.recorded_at.truncate_to_second(),
-            sent_again_at: end.sent_again_at.map(OffsetDateTime::truncate_to_second),
+            sent_again_at: outcome.sent_again_at.map(OffsetDateTime::truncate_to_second),
             waits_for: waits_for.map(ToString::to_string),
             replay: entry.replay,
             message_id: row.message_id.clone(),
@@ -117,8 +117,8 @@ fn names(reference: Option<&str>, source: Option<&str>) -> String {
 impl fmt::Display for RowLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (batch, target) = (printable(&self.batch), printable(&self.target));
-        let place = format!("{} in {}", printable(&self.account), printable(&self.region));
-        writeln!(f, "batch {batch}, target {target} ({place}), {}", self.operation)?;
+        let account = format!("{} in {}", printable(&self.account), printable(&self.region));
+        writeln!(f, "batch {batch}, target {target} ({account}), {}", self.operation)?;
         let detail = self.detail.as_deref().map_or_else(String::new, |detail| format!(": {}", printable(detail)));
         writeln!(f, "    {} {}{detail}", self.status, self.code)?;
         writeln!(f, "    {}", names(self.reference.as_deref(), self.source.as_deref()))?;

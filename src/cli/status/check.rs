@@ -22,8 +22,9 @@ pub(super) fn check(report: &BatchReport) -> ExitCode {
 }
 
 fn problems(report: &BatchReport) -> Vec<String> {
-    let stops = report.obstacles.iter().filter(|obstacle| obstacle.severity < Severity::Attention);
-    let mut problems: Vec<String> = stops.map(|stop| format!("{}; fix: {}", stop.what, stop.fix)).collect();
+    let obstacles = report.obstacles.iter().filter(|obstacle| obstacle.severity < Severity::Attention);
+    let mut problems: Vec<String> =
+        obstacles.map(|obstacle| format!("{}; fix: {}", obstacle.what, obstacle.fix)).collect();
     problems.extend(report.missing_line().or_else(|| {
         let outstanding = report.outstanding.filter(|&n| n > 0)?;
         Some(format!("{} outstanding: announced, no outcome yet", grouped(outstanding)))

@@ -1,4 +1,4 @@
-//! The inputs of a batch report: the ledger, the settings and a measurement.
+//! The inputs of a batch report, from the ledger, the settings and a measurement.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use muster_core::job::{Name, Operation};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Measured {
     /// Number of outcomes.
-    pub ends: u64,
+    pub n_outcomes: u64,
     /// The time between the readings.
     pub time: Duration,
 }

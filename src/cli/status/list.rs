@@ -93,7 +93,7 @@ impl BatchListing {
     }
 
     /// Prints how to get the next page.
-    pub(super) fn point_to_next(&self) {
+    pub(super) fn print_next_page_hint(&self) {
         if let Some(next) = &self.next {
             talk(&format!("there are more: --before {next}"));
         }
@@ -211,19 +211,19 @@ mod tests {
     }
 
     #[test]
-    fn people_read_all_batches_at_a_glance() {
-        let wanted = "\
+    fn batches_are_listed_in_aligned_columns() {
+        let expected = "\
 the fleet
 
 batch               announced  outcomes  failed  parked  outstanding  first outcome         last outcome
 line7-2026-11-21-a    120,000     6,000      60      12      113,988  2026-11-21T10:00:00Z  2026-11-21T10:10:00Z
 rework                      ?     6,000      60      12            ?  2026-11-21T10:00:00Z  2026-11-21T10:10:00Z
 ";
-        assert_eq!(listing(None).to_string(), wanted);
+        assert_eq!(listing(None).to_string(), expected);
     }
 
     #[test]
-    fn what_is_missing_says_so() {
+    fn missing_certificates_are_shown_as_missing() {
         let text = listing(Some(Duration::from_mins(3))).to_string();
         assert!(text.contains("  113,988 missing  "), "{text}");
     }

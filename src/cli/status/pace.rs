@@ -39,7 +39,7 @@ impl BatchPace {
         // While parked jobs wait for an operator, zero certificates left must not read as "0 s left".
         let is_over = n_left == Some(0) && !batch.is_complete();
         Self {
-            measured: facts.measured.and_then(|measured| rate(measured.ends, measured.time)),
+            measured: facts.measured.and_then(|measured| rate(measured.n_outcomes, measured.time)),
             quota: sum(facts, rates, |rate| rate.ceiling),
             learnt: sum(facts, rates, |rate| rate.learnt),
             n_left: n_left.filter(|_| !is_stopped && !is_over),
@@ -61,9 +61,9 @@ impl BatchPace {
 }
 
 /// Returns outcomes per second; `None` over less than a second.
-pub(super) fn rate(ends: u64, time: Duration) -> Option<f64> {
+pub(super) fn rate(n_outcomes: u64, time: Duration) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "counts of certificates are far below 2^52")]
-    (time >= MEASURED_MIN).then(|| ends as f64 / time.as_secs_f64())
+    (time >= MEASURED_MIN).then(|| n_outcomes as f64 / time.as_secs_f64())
 }
 
 /// Sums a rate over the batch's targets, from the ledger or else from the settings. For a target with several
@@ -73,13 +73,14 @@ fn sum(facts: &StatusFacts<'_>, rates: &[LearntRate], rate: impl Fn(&LearntRate)
         rates.iter().find(|rate| (rate.target.as_str(), rate.operation.as_str()) == (target, operation.into()))
     };
     let configured = |target: &str, operation| Some(facts.config.targets.get(target)?.rates.of(operation).per_second());
-    let of = |(target, operation): &(String, Operation)| {
+    let rate_of = |(target, operation): &(String, Operation)| {
         known(target, *operation).map(&rate).or_else(|| configured(target, *operation))
     };
     let same_target = |(one, _): &(String, Operation), (other, _): &(String, Operation)| one == other;
-    let greatest =
-        |its: &[(String, Operation)]| its.iter().map(of).try_fold(0.0, |most, its| Some(f64::max(most, its?)));
+    let highest = |operations: &[(String, Operation)]| {
+        operations.iter().map(rate_of).try_fold(0.0, |highest, rate| Some(f64::max(highest, rate?)))
+    };
     // Without an outcome, the targets of the batch are unknown.
     let known_targets = Some(&facts.operations).filter(|operations| !operations.is_empty())?;
-    known_targets.chunk_by(same_target).map(greatest).sum()
+    known_targets.chunk_by(same_target).map(highest).sum()
 }

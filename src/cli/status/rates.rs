@@ -97,19 +97,19 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_that_never_changed_needs_no_line() {
+    fn a_rate_that_never_changed_has_no_line() {
         assert_eq!(rate(100.0, &[(100.0, RateChangeReason::Configured)]).line(), None);
     }
 
     #[test]
-    fn a_learnt_rate_is_told_with_its_last_change() {
+    fn a_learnt_rate_is_shown_with_its_last_change() {
         let cut = rate(37.24, &[(37.24, RateChangeReason::Throttled), (100.0, RateChangeReason::Configured)]);
         let wanted = "       37.2  of 100 a second learnt for default, cut by a throttle 2026-11-22T03:30:00Z";
         assert_eq!(cut.line().unwrap(), wanted);
-        let risen = rate(100.0, &[(100.0, RateChangeReason::Unthrottled), (90.0, RateChangeReason::Throttled)]);
+        let raised = rate(100.0, &[(100.0, RateChangeReason::Unthrottled), (90.0, RateChangeReason::Throttled)]);
         let wanted =
             "      100.0  of 100 a second learnt for default, raised for lack of throttles 2026-11-22T03:30:00Z";
-        assert_eq!(risen.line().unwrap(), wanted);
+        assert_eq!(raised.line().unwrap(), wanted);
     }
 
     #[test]

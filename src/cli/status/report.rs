@@ -30,11 +30,11 @@ pub(super) struct BatchReport {
     pub(super) outstanding: Option<u64>,
     /// Those of them that are missing; null: unknown, as they may be on their way.
     pub(super) missing: Option<u64>,
-    /// How long the queues have been empty; null: they are not, or nobody reads them.
+    /// How long the queues have been empty; null: they are not, or no worker reads them.
     pub(super) queues_empty_seconds: Option<u64>,
     /// Parked: waiting for an open hold, or being resent.
     pub(super) parked: u64,
-    /// Parked jobs whose hold is over; null: unknown, as too many wait to be counted.
+    /// Parked jobs whose hold was released; null: unknown, as too many wait to be counted.
     pub(super) being_resent: Option<u64>,
     /// What the other parked jobs wait for, most first.
     pub(super) waiting_for: Vec<WaitingFor>,
@@ -115,9 +115,9 @@ impl BatchReport {
     /// Builds the report from its inputs.
     pub(super) fn of(facts: &StatusFacts<'_>) -> Self {
         let batch = facts.batch;
-        let ends = || batch.counts.iter().filter(|count| count.status.is_outcome());
-        let first = ends().map(|count| count.first_at).min();
-        let last = ends().map(|count| count.last_at).max();
+        let outcomes = || batch.counts.iter().filter(|count| count.status.is_outcome());
+        let first = outcomes().map(|count| count.first_at).min();
+        let last = outcomes().map(|count| count.last_at).max();
         let obstacles = if batch.is_complete() { vec![] } else { facts.obstacles() };
         let rates: Vec<_> = facts.rates.iter().map(LearntRate::from).collect();
         let pace = BatchPace::of(facts, &rates, &obstacles);
@@ -136,7 +136,7 @@ impl BatchReport {
             dead_letters: facts.situation.n_dead(),
             queues_read_seconds_ago: facts.situation.read_ago().map(|ago| ago.as_secs()),
             quarantined: facts.situation.facts.quarantined,
-            ends: end_statuses().map(|status| (status.to_string(), batch.with_status(status))).collect(),
+            ends: outcome_statuses().map(|status| (status.to_string(), batch.with_status(status))).collect(),
             status_differs: batch.status_differs(),
             failures: by_code(batch, &facts.examples, |status| status.is_outcome() && !status.is_success()),
             parked_for: by_code(batch, &facts.examples, |status| !status.is_outcome()),
@@ -175,7 +175,7 @@ impl BatchReport {
 }
 
 /// Returns the statuses that are outcomes.
-pub(super) fn end_statuses() -> impl Iterator<Item = Status> {
+pub(super) fn outcome_statuses() -> impl Iterator<Item = Status> {
     Status::VARIANTS.iter().copied().filter(|status| status.is_outcome())
 }
 

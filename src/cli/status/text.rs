@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::rates::LearntRate;
-use super::report::{BatchReport, FailureGroup, end_statuses};
+use super::report::{BatchReport, FailureGroup, outcome_statuses};
 use crate::cli::format::{counted, grouped, printable, rate, span};
 
 impl fmt::Display for BatchReport {
@@ -16,7 +16,7 @@ impl fmt::Display for BatchReport {
             writeln!(f)?;
         }
         writeln!(f, "batch {}: {}\n", self.batch, self.headline())?;
-        for status in end_statuses() {
+        for status in outcome_statuses() {
             let name = status.to_string();
             writeln!(f, "{:>11}  {}", grouped(self.ends[&name]), name.replace('_', " "))?;
         }

@@ -19,12 +19,12 @@ use crate::operator::situation::{Severity, Situation};
 use muster_core::advice::Advice as _;
 use muster_core::job::Name;
 
-/// How often the counters are read.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Interval between reads of the counters.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The state of the queues and the fleet during a wait.
 #[derive(Clone, Copy, Debug)]
-struct Outlook {
+struct WaitState {
     /// How long the wait has lasted.
     waited: Duration,
     /// How long the queues have been empty.
@@ -41,9 +41,9 @@ struct Outlook {
 /// [`UnknownBatch`] if the batch does not appear, or a ledger error.
 pub(super) async fn wait(ledger: &Ledger, name: &Name, stop: &CancellationToken) -> anyhow::Result<bool> {
     let progress = Progress::new();
-    let over = until_over(ledger, name, stop, &progress).await;
+    let is_over = until_over(ledger, name, stop, &progress).await;
     progress.done();
-    over
+    is_over
 }
 
 async fn until_over(
@@ -53,24 +53,24 @@ async fn until_over(
     progress: &Progress,
 ) -> anyhow::Result<bool> {
     let began = Instant::now();
-    let mut said = BTreeSet::new();
+    let mut reported = BTreeSet::new();
     loop {
         let batch = ledger.batch_status(name.as_str()).await?;
         if batch.as_ref().is_some_and(BatchStatus::is_complete) {
             return Ok(true);
         }
         let situation = Situation::read(ledger).await?;
-        let outlook = Outlook {
+        let state = WaitState {
             waited: began.elapsed(),
             queues_empty_for: ledger.queues_empty_for().await?,
             is_read: situation.queues.iter().all(|queue| queue.read_ago < began.elapsed()),
-            is_stopped: say_what_stops_it(&situation, name, &mut said, progress),
+            is_stopped: report_stops(&situation, name, &mut reported, progress),
         };
         match batch {
-            Some(batch) if outlook.is_over(&batch) => return Ok(true),
+            Some(batch) if state.is_over(&batch) => return Ok(true),
             Some(batch) => progress.show(batch.ended(), batch.announced, &message(&batch)),
-            None if outlook.is_in_vain() => return Err(UnknownBatch::of(ledger, name).await?.into()),
-            None if said.insert(name.to_string()) => {
+            None if state.should_give_up() => return Err(UnknownBatch::of(ledger, name).await?.into()),
+            None if reported.insert(name.to_string()) => {
                 let unknown = UnknownBatch::of(ledger, name).await?;
                 progress.say(&format!("{unknown} yet, waiting for it: {}", unknown.hint().unwrap_or_default()));
             }
@@ -78,34 +78,34 @@ async fn until_over(
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(false),
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
         }
     }
 }
 
-/// Prints each thing that stops everything, once, and returns whether there is any.
-fn say_what_stops_it(situation: &Situation, name: &Name, said: &mut BTreeSet<String>, progress: &Progress) -> bool {
+/// Prints each obstacle that stops all work, once, and returns whether there is any.
+fn report_stops(situation: &Situation, name: &Name, reported: &mut BTreeSet<String>, progress: &Progress) -> bool {
     let mut obstacles = situation.obstacles_of(name, &[], &[]);
     obstacles.retain(|obstacle| obstacle.severity == Severity::Stopped);
-    for stop in &obstacles {
-        if said.insert(format!("stopped by {}", stop.kind)) {
-            progress.say(stop.to_string().trim_end());
+    for obstacle in &obstacles {
+        if reported.insert(format!("stopped by {}", obstacle.kind)) {
+            progress.say(obstacle.to_string().trim_end());
         }
     }
     !obstacles.is_empty()
 }
 
-impl Outlook {
-    /// Returns whether the outstanding certificates are missing. A batch of unknown size is over when nothing more
-    /// comes.
+impl WaitState {
+    /// Returns whether the outstanding certificates are missing. A batch of unknown size is over when nothing more can
+    /// come.
     fn is_over(self, batch: &BatchStatus) -> bool {
-        let is_last = batch.announced.is_none() && batch.parked() == 0 && is_quiet(self.queues_empty_for);
+        let is_drained = batch.announced.is_none() && batch.parked() == 0 && is_quiet(self.queues_empty_for);
         let is_missing = batch.missing(self.queues_empty_for).is_some_and(|n| n > 0);
-        (is_last || is_missing) && self.is_read && !self.is_stopped
+        (is_drained || is_missing) && self.is_read && !self.is_stopped
     }
 
     /// Returns whether an unknown batch is not going to appear.
-    fn is_in_vain(self) -> bool {
+    fn should_give_up(self) -> bool {
         self.waited >= MISSING_AFTER && is_quiet(self.queues_empty_for) && !self.is_stopped
     }
 }
@@ -139,16 +139,16 @@ mod tests {
         }
     }
 
-    fn outlook(queues_empty_for: Option<Duration>) -> Outlook {
-        Outlook { waited: Duration::from_secs(20), queues_empty_for, is_read: true, is_stopped: false }
+    fn state(queues_empty_for: Option<Duration>) -> WaitState {
+        WaitState { waited: Duration::from_secs(20), queues_empty_for, is_read: true, is_stopped: false }
     }
 
     fn is_over(batch: &BatchStatus, queues_empty_for: Option<Duration>) -> bool {
-        outlook(queues_empty_for).is_over(batch)
+        state(queues_empty_for).is_over(batch)
     }
 
     #[test]
-    fn what_may_be_on_its_way_or_sent_again_is_waited_for() {
+    fn messages_in_flight_and_parked_jobs_are_waited_for() {
         assert!(!is_over(&batch(Some(5), 4, 0), None));
         assert!(!is_over(&batch(Some(5), 4, 0), Some(Duration::from_secs(119))));
         assert!(!is_over(&batch(Some(5), 3, 2), Some(MISSING_AFTER)));
@@ -156,25 +156,25 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_over_when_nothing_more_comes() {
+    fn a_batch_is_over_once_the_queues_stay_empty() {
         assert!(is_over(&batch(Some(5), 4, 0), Some(MISSING_AFTER)));
         assert!(is_over(&batch(None, 4, 0), Some(MISSING_AFTER)));
         assert!(!is_over(&batch(None, 4, 0), None));
     }
 
     #[test]
-    fn what_the_queues_held_before_the_wait_began_says_nothing() {
-        let unread = Outlook { is_read: false, ..outlook(Some(MISSING_AFTER)) };
+    fn a_batch_is_not_over_while_queues_are_unread_or_work_is_stopped() {
+        let unread = WaitState { is_read: false, ..state(Some(MISSING_AFTER)) };
         assert!(!unread.is_over(&batch(Some(5), 4, 0)));
-        let stopped = Outlook { is_stopped: true, ..outlook(Some(MISSING_AFTER)) };
+        let stopped = WaitState { is_stopped: true, ..state(Some(MISSING_AFTER)) };
         assert!(!stopped.is_over(&batch(Some(5), 4, 0)));
     }
 
     #[test]
-    fn an_unknown_batch_is_waited_for_two_minutes_from_the_start() {
-        let outlook = outlook(Some(MISSING_AFTER * 10));
-        assert!(!outlook.is_in_vain());
-        assert!(Outlook { waited: MISSING_AFTER, ..outlook }.is_in_vain());
-        assert!(!Outlook { waited: MISSING_AFTER, queues_empty_for: None, ..outlook }.is_in_vain());
+    fn an_unknown_batch_is_given_up_after_two_minutes() {
+        let state = state(Some(MISSING_AFTER * 10));
+        assert!(!state.should_give_up());
+        assert!(WaitState { waited: MISSING_AFTER, ..state }.should_give_up());
+        assert!(!WaitState { waited: MISSING_AFTER, queues_empty_for: None, ..state }.should_give_up());
     }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::asked::StatusQuery;
 use super::facts::Measured;
 use super::list::BatchListing;
+use super::query::StatusQuery;
 use crate::cli::exit::INTERRUPTED;
 use crate::cli::stdout::{self, StdoutReader, Unwritable};
 use crate::operator::situation::Severity;
@@ -38,19 +38,20 @@ struct Screen {
 
 /// Shows a batch until it is complete or `stop` is cancelled.
 pub(super) async fn batch(
-    asked: &StatusQuery<'_>,
+    query: &StatusQuery<'_>,
     every: Duration,
     stop: &CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     let mut last: Option<(Instant, u64)> = None;
     let draw = async || {
-        let (now, batch) = (Instant::now(), asked.counters().await?);
-        let measured = last.map(|(at, ended)| Measured { ends: batch.ended().saturating_sub(ended), time: now - at });
+        let (now, batch) = (Instant::now(), query.counters().await?);
+        let measured =
+            last.map(|(at, n_before)| Measured { n_outcomes: batch.ended().saturating_sub(n_before), time: now - at });
         last = Some((now, batch.ended()));
-        let report = asked.report(&batch, measured).await?;
-        let stop = report.obstacles.first().filter(|worst| worst.severity == Severity::Stopped);
-        let stop = stop.map_or_else(String::new, |stop| format!("; stopped: {}", stop.what));
-        let line = format!("batch {}: {}{stop}", asked.batch, report.headline());
+        let report = query.report(&batch, measured).await?;
+        let stopped = report.obstacles.first().filter(|worst| worst.severity == Severity::Stopped);
+        let stopped = stopped.map_or_else(String::new, |obstacle| format!("; stopped: {}", obstacle.what));
+        let line = format!("batch {}: {}{stopped}", query.batch, report.headline());
         Ok(Frame { text: report.to_string(), line, is_last: report.is_complete() })
     };
     show(draw, every, stop).await

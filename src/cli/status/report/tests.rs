@@ -90,8 +90,8 @@ fn of_counts(announced: Option<u64>, counts: Vec<Count>, queues_empty_for: Optio
 }
 
 #[test]
-fn people_read_how_far_a_batch_is_and_when_it_ends() {
-    let measured = Measured { ends: 18, time: Duration::from_secs(2) };
+fn the_report_shows_progress_and_time_left() {
+    let measured = Measured { n_outcomes: 18, time: Duration::from_secs(2) };
     let report = report(Some(120_000), Some(measured), "it expired").to_string();
     assert_eq!(
         report,
@@ -116,7 +116,7 @@ failed, with an example each:
 }
 
 #[test]
-fn the_ledger_knows_a_quota_better_than_the_settings() {
+fn the_quota_in_the_ledger_overrides_the_settings() {
     let at = datetime!(2026-11-22 03:30:00 UTC);
     let changes = vec![Change { at, rate: 37.5, reason: RateChangeReason::Throttled }];
     let (target, operation) = ("default".into(), "RegisterCertificate".into());
@@ -141,7 +141,7 @@ fn the_ledger_knows_a_quota_better_than_the_settings() {
 }
 
 #[test]
-fn what_is_parked_is_not_outstanding_and_did_not_fail() {
+fn parked_jobs_are_neither_outstanding_nor_failed() {
     let counts = vec![count(Code::Ok, 5_000), count(Code::IssuerInactive, 1_200)];
     let report = of_counts(Some(7_000), counts, None);
     assert_eq!((report.ended, report.outstanding, report.parked), (5_000, Some(800), 1_200));
@@ -154,7 +154,7 @@ fn what_is_parked_is_not_outstanding_and_did_not_fail() {
 }
 
 #[test]
-fn what_is_outstanding_is_missing_once_the_queues_were_empty_for_long() {
+fn outstanding_certificates_become_missing_once_the_queues_stay_empty() {
     let counts = vec![count(Code::Ok, 5_000), count(Code::IssuerInactive, 1_200)];
     let of = |empty_for| of_counts(Some(7_000), counts.clone(), Some(empty_for));
     let early = of(Duration::from_secs(119));
@@ -164,7 +164,7 @@ fn what_is_outstanding_is_missing_once_the_queues_were_empty_for_long() {
     assert_eq!(
         (report.queues_empty_seconds, report.seconds_left_at_quota),
         (Some(300), Some(120.0)),
-        "what is being resent"
+        "the time for the jobs being resent"
     );
     let text = report.to_string();
     let wanted = "batch line-7: 5,000 of 7,000 certificates have an outcome, 1,200 parked, 800 missing: announced, no \
@@ -173,7 +173,7 @@ fn what_is_outstanding_is_missing_once_the_queues_were_empty_for_long() {
 }
 
 #[test]
-fn what_was_registered_and_is_gone_failed() {
+fn gone_certificates_count_as_failed() {
     let counts = vec![count(Code::Ok, 5_000), count(Code::Deleted, 12)];
     let report = of_counts(Some(5_012), counts, None);
     assert_eq!((report.ended, report.ends["gone"], report.is_complete()), (5_012, 12, true));
@@ -182,7 +182,7 @@ fn what_was_registered_and_is_gone_failed() {
 }
 
 #[test]
-fn what_is_parked_is_no_first_end() {
+fn parked_jobs_do_not_count_as_first_or_last_outcome() {
     let report = BatchReport::of(&StatusFacts {
         name: &"line-7".parse().unwrap(),
         batch: &BatchStatus {
@@ -210,37 +210,37 @@ fn a_complete_batch_has_nothing_left() {
 }
 
 #[test]
-fn a_batch_of_unknown_size_has_no_end_in_sight() {
+fn a_batch_of_unknown_size_has_no_time_left() {
     let report = report(None, None, "it expired");
     assert!(report.to_string().contains("the producer did not announce how many there are"));
     assert_eq!((report.outstanding, report.seconds_left_at_quota), (None, None));
 }
 
 #[test]
-fn a_standstill_has_no_end_in_sight_at_its_rate() {
-    let report = report(Some(7_000), Some(Measured { ends: 0, time: Duration::from_secs(2) }), "it expired");
+fn a_measured_rate_of_zero_gives_no_time_left() {
+    let report = report(Some(7_000), Some(Measured { n_outcomes: 0, time: Duration::from_secs(2) }), "it expired");
     assert_eq!((report.measured_rate, report.seconds_left_at_measured_rate), (Some(0.0), None));
     assert_eq!(report.seconds_left_at_quota, Some(100.0));
 }
 
 #[test]
-fn what_came_from_outside_does_not_steer_the_terminal() {
+fn foreign_text_cannot_control_the_terminal() {
     let report = report(None, None, "\u{1b}[2Jü\n\u{202e}x").to_string();
     assert!(report.contains("SN-7: \u{fffd}[2Jü\u{fffd}\u{fffd}x\n"), "{report}");
 }
 
-/// Premise: a clock was set back between the two.
+/// Premise: a clock was set back between the two outcomes.
 #[test]
-fn ends_whose_last_is_before_their_first_have_no_average() {
-    let mut ended = count(Code::Ok, 1_200);
-    ended.last_at = ended.first_at - time::Duration::DAY;
-    let report = of_counts(None, vec![ended], None);
+fn there_is_no_average_if_the_last_outcome_precedes_the_first() {
+    let mut outcomes = count(Code::Ok, 1_200);
+    outcomes.last_at = outcomes.first_at - time::Duration::DAY;
+    let report = of_counts(None, vec![outcomes], None);
     assert_eq!(report.average_rate, None);
 }
 
 /// Premise: a remaining time was shown while everything was paused, denied or without a worker.
 #[test]
-fn nothing_that_stands_still_has_a_time_left() {
+fn stopped_work_has_no_time_left() {
     let batch = BatchStatus { announced: Some(7_000), counts: vec![count(Code::Ok, 5_000)], ..BatchStatus::default() };
     let report = of_batch(&batch, &Situation::default(), None);
     assert_eq!((report.seconds_left_at_quota, report.seconds_left_at_learnt_rate), (None, None));
@@ -254,14 +254,14 @@ fn nothing_that_stands_still_has_a_time_left() {
 }
 
 #[test]
-fn a_complete_batch_is_stopped_by_nothing() {
+fn a_complete_batch_has_no_obstacles() {
     let batch = BatchStatus { announced: Some(5_000), counts: vec![count(Code::Ok, 5_000)], ..BatchStatus::default() };
     assert_eq!(of_batch(&batch, &Situation::default(), None).obstacles, []);
 }
 
 /// Premise: parked jobs whose CA was registered meanwhile were shown as waiting for it.
 #[test]
-fn parked_jobs_wait_for_something_or_are_being_resent() {
+fn parked_jobs_wait_for_a_hold_or_are_being_resent() {
     let hold = HoldKey::batch(&"line-7".parse().unwrap());
     let batch = |waiting| BatchStatus {
         announced: Some(1_500),
@@ -272,7 +272,7 @@ fn parked_jobs_wait_for_something_or_are_being_resent() {
     let some = batch(vec![WaitingJobs { hold: hold.clone(), subject: None, n: 200 }]);
     let report = of_batch(&some, &working(), None);
     assert_eq!((report.being_resent, report.waiting_for[0].n), (Some(1_000), 200));
-    assert_eq!(report.seconds_left_at_quota, Some(100.0), "the time of what is being resent");
+    assert_eq!(report.seconds_left_at_quota, Some(100.0), "the time for the jobs being resent");
     assert!(report.to_string().contains("      1,000  nothing any more: being resent\n"), "{report}");
     let report = of_batch(&batch(vec![WaitingJobs { hold: hold.clone(), subject: None, n: 1_200 }]), &working(), None);
     assert_eq!((report.being_resent, report.seconds_left_at_quota), (Some(0), None), "somebody must fix it first");
@@ -282,15 +282,15 @@ fn parked_jobs_wait_for_something_or_are_being_resent() {
 
 #[test]
 fn no_rate_is_computed_over_less_than_a_second() {
-    let mut ended = count(Code::Ok, 1_200);
-    ended.last_at = ended.first_at + time::Duration::milliseconds(900);
-    assert_eq!(of_counts(None, vec![ended], None).average_rate, None);
-    let measured = Measured { ends: 3, time: Duration::from_millis(10) };
+    let mut outcomes = count(Code::Ok, 1_200);
+    outcomes.last_at = outcomes.first_at + time::Duration::milliseconds(900);
+    assert_eq!(of_counts(None, vec![outcomes], None).average_rate, None);
+    let measured = Measured { n_outcomes: 3, time: Duration::from_millis(10) };
     assert_eq!(report(Some(7_000), Some(measured), "").measured_rate, None);
 }
 
 #[test]
-fn other_messages_in_the_queues_may_come_first() {
+fn messages_of_other_batches_add_to_the_time_left() {
     let batch = BatchStatus { announced: Some(7_000), counts: vec![count(Code::Ok, 5_000)], ..BatchStatus::default() };
     let queue = crate::ledger::reading::QueueReport {
         queue: "q".into(),

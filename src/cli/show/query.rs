@@ -40,7 +40,7 @@ pub(super) struct CertificateQuery {
 
 /// The argument does not identify a certificate.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::cli) enum GivenError {
+pub(in crate::cli) enum CertificateQueryError {
     /// The file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
@@ -55,7 +55,7 @@ pub(in crate::cli) enum GivenError {
     NoSerial(String),
 }
 
-impl Advice for GivenError {
+impl Advice for CertificateQueryError {
     fn exit(&self) -> Exit {
         Exit::Usage
     }
@@ -64,36 +64,38 @@ impl Advice for GivenError {
 impl CertificateQuery {
     /// Interprets the argument as `kind`. Without one, it is a file if that exists, an id if it has 64 hex digits, and
     /// otherwise both a serial number and a ref.
-    pub(super) fn read(text: &str, kind: Option<QueryKind>) -> Result<Self, GivenError> {
+    pub(super) fn read(text: &str, kind: Option<QueryKind>) -> Result<Self, CertificateQueryError> {
         let found = || printable(text);
-        let mut given = Self { text: found(), id: None, serials: vec![], reference: None, certificate: None };
+        let mut query = Self { text: found(), id: None, serials: vec![], reference: None, certificate: None };
         let id: Option<CertificateId> = text.parse().ok();
         match kind {
-            Some(QueryKind::File) => given.take_file(Path::new(text))?,
-            Some(QueryKind::Id) => given.id = Some(id.ok_or_else(|| GivenError::NoId(found()))?),
-            Some(QueryKind::Serial) => given.serials = serials(text).ok_or_else(|| GivenError::NoSerial(found()))?,
-            Some(QueryKind::Ref) => given.reference = Some(text.to_owned()),
-            None if Path::new(text).is_file() => given.take_file(Path::new(text))?,
-            None if id.is_some() => given.id = id,
+            Some(QueryKind::File) => query.take_file(Path::new(text))?,
+            Some(QueryKind::Id) => query.id = Some(id.ok_or_else(|| CertificateQueryError::NoId(found()))?),
+            Some(QueryKind::Serial) => {
+                query.serials = serials(text).ok_or_else(|| CertificateQueryError::NoSerial(found()))?;
+            }
+            Some(QueryKind::Ref) => query.reference = Some(text.to_owned()),
+            None if Path::new(text).is_file() => query.take_file(Path::new(text))?,
+            None if id.is_some() => query.id = id,
             None => {
-                given.serials = serials(text).unwrap_or_default();
-                given.reference = Some(text.to_owned());
+                query.serials = serials(text).unwrap_or_default();
+                query.reference = Some(text.to_owned());
             }
         }
-        Ok(given)
+        Ok(query)
     }
 
-    fn take_file(&mut self, path: &Path) -> Result<(), GivenError> {
-        let text =
-            manifest::read_text(path).map_err(|source| GivenError::Unreadable { path: path.to_owned(), source })?;
-        let certificate =
-            certificate_in(&text).map_err(|source| GivenError::NoCertificate { path: path.to_owned(), source })?;
+    fn take_file(&mut self, path: &Path) -> Result<(), CertificateQueryError> {
+        let text = manifest::read_text(path)
+            .map_err(|source| CertificateQueryError::Unreadable { path: path.to_owned(), source })?;
+        let certificate = certificate_in(&text)
+            .map_err(|source| CertificateQueryError::NoCertificate { path: path.to_owned(), source })?;
         self.id = Some(certificate.id());
         self.certificate = Some(certificate);
         Ok(())
     }
 
-    /// Returns the certificate if it was given as a file.
+    /// Returns the certificate if the argument is a file.
     pub(super) fn certificate(&self) -> Option<&Certificate> {
         self.certificate.as_ref()
     }
@@ -123,8 +125,8 @@ impl CertificateQuery {
 
 /// Returns the device certificate in a text or, if there are several, the first certificate.
 fn certificate_in(text: &str) -> Result<Certificate, CertificateError> {
-    if let Ok(meant) = chain::find_device(text) {
-        return Ok(meant.certificate);
+    if let Ok(device) = chain::find_device(text) {
+        return Ok(device.certificate);
     }
     match inputs(text).next() {
         Some(input) => input.read.map_err(|unreadable| unreadable.cause),
@@ -138,7 +140,7 @@ impl fmt::Display for CertificateQuery {
     }
 }
 
-/// Returns the DER forms of a serial number: as given, and with the leading zero byte that marks it as positive.
+/// Returns the DER forms of a serial number: as it is, and with the leading zero byte that marks it as positive.
 fn serials(text: &str) -> Option<Vec<Vec<u8>>> {
     let text = text.trim();
     let text = text.strip_prefix("serial=").unwrap_or(text);
@@ -172,19 +174,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_and_no_id_is_a_serial_and_a_ref() {
-        let given = CertificateQuery::read("ab12", None).unwrap();
-        assert_eq!((given.id, given.serials.len(), given.reference.as_deref()), (None, 2, Some("ab12")));
+    fn an_ambiguous_argument_is_both_a_serial_and_a_ref() {
+        let query = CertificateQuery::read("ab12", None).unwrap();
+        assert_eq!((query.id, query.serials.len(), query.reference.as_deref()), (None, 2, Some("ab12")));
         let id = "0f".repeat(32);
-        let given = CertificateQuery::read(&id, None).unwrap();
-        assert_eq!((given.id, given.serials.len(), given.reference), (Some(CertificateId([0x0f; 32])), 0, None));
-        let given = CertificateQuery::read(&id, Some(QueryKind::Ref)).unwrap();
-        assert_eq!((given.id, given.reference.as_deref()), (None, Some(id.as_str())));
-        assert!(matches!(CertificateQuery::read("SN-1", Some(QueryKind::Id)), Err(GivenError::NoId(_))));
-        assert!(matches!(CertificateQuery::read("SN-1", Some(QueryKind::Serial)), Err(GivenError::NoSerial(_))));
+        let query = CertificateQuery::read(&id, None).unwrap();
+        assert_eq!((query.id, query.serials.len(), query.reference), (Some(CertificateId([0x0f; 32])), 0, None));
+        let query = CertificateQuery::read(&id, Some(QueryKind::Ref)).unwrap();
+        assert_eq!((query.id, query.reference.as_deref()), (None, Some(id.as_str())));
+        assert!(matches!(CertificateQuery::read("SN-1", Some(QueryKind::Id)), Err(CertificateQueryError::NoId(_))));
+        assert!(matches!(
+            CertificateQuery::read("SN-1", Some(QueryKind::Serial)),
+            Err(CertificateQueryError::NoSerial(_))
+        ));
         assert!(matches!(
             CertificateQuery::read("/nowhere/a.pem", Some(QueryKind::File)),
-            Err(GivenError::Unreadable { .. })
+            Err(CertificateQueryError::Unreadable { .. })
         ));
     }
 }

@@ -16,7 +16,7 @@ use muster_core::job::DEFAULT_TARGET;
 
 /// The result of enqueueing the user's own files.
 pub(super) struct OwnFiles {
-    /// The counts.
+    /// The counts of the run.
     pub summary: Summary,
     /// The first rejects.
     rejects: FirstRejects,

@@ -14,7 +14,7 @@ use crate::operator::situation::Situation;
 use muster_core::job::Name;
 use muster_core::outcome::Code;
 
-/// The batch to report, and where to read it.
+/// A batch to report on, and where to read about it.
 pub(super) struct StatusQuery<'a> {
     /// The settings, for quotas that no worker has opened yet.
     pub config: &'a Config,
@@ -25,17 +25,17 @@ pub(super) struct StatusQuery<'a> {
 }
 
 impl StatusQuery<'_> {
-    /// Reads a report. If the batch is not complete and `time` is not zero, reads the counters again after `time` to
-    /// measure the rate.
-    pub(super) async fn look(&self, time: Duration) -> anyhow::Result<BatchReport> {
+    /// Reads a report. If the batch is not complete and `interval` is not zero, reads the counters again after
+    /// `interval` to measure the rate.
+    pub(super) async fn measure(&self, interval: Duration) -> anyhow::Result<BatchReport> {
         let before = Instant::now();
         let first = self.counters().await?;
-        if first.is_complete() || time.is_zero() {
+        if first.is_complete() || interval.is_zero() {
             return self.report(&first, None).await;
         }
-        tokio::time::sleep(time).await;
+        tokio::time::sleep(interval).await;
         let last = self.counters().await?;
-        let measured = Measured { ends: last.ended().saturating_sub(first.ended()), time: before.elapsed() };
+        let measured = Measured { n_outcomes: last.ended().saturating_sub(first.ended()), time: before.elapsed() };
         self.report(&last, Some(measured)).await
     }
 
@@ -47,8 +47,8 @@ impl StatusQuery<'_> {
     /// Builds the report from the counters and everything else it needs.
     pub(super) async fn report(&self, batch: &BatchStatus, measured: Option<Measured>) -> anyhow::Result<BatchReport> {
         let Self { config, ledger, batch: name } = *self;
-        let failed: BTreeSet<Code> = batch.counts.iter().map(|count| count.code).collect();
-        let failed: Vec<Code> = failed.into_iter().filter(|code| !code.status().is_success()).collect();
+        let codes: BTreeSet<Code> = batch.counts.iter().map(|count| count.code).collect();
+        let failed: Vec<Code> = codes.into_iter().filter(|code| !code.status().is_success()).collect();
         let queues_empty_for = ledger.queues_empty_for().await?;
         let examples = ledger.batch_examples(name.as_str(), &failed).await?;
         let operations = ledger.batch_operations(name.as_str()).await?;
