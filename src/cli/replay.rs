@@ -159,8 +159,8 @@ impl ReplayCommand {
         if !operator::confirm(&forecast.question(), self.yes)? {
             return Ok(operator::nothing_done());
         }
-        let wish = ReplayRequest { filter, verify: self.verify, who: &operator::who(), n_expected: n };
-        let (number, news) = match ledger.begin_replay(&wish).await? {
+        let request = ReplayRequest { filter, verify: self.verify, who: &operator::who(), n_expected: n };
+        let (number, news) = match ledger.begin_replay(&request).await? {
             ReplayStart::New(number) => {
                 (number, format!("replay {number} has started; `muster replay show {number}` shows its progress"))
             }

@@ -291,14 +291,14 @@ impl Resender {
             }
         }
         self.metrics.jobs_sent_again.with_label_values(&[<&str>::from(cause)]).inc_by(taken.len() as u64);
-        self.ledger.sent_again(hold, &taken).await?;
+        self.ledger.mark_resent(hold, &taken).await?;
         self.set_aside(hold, &refused).await?;
         failed
     }
 
     /// Stops jobs that cannot be sent from waiting, because they would be retried forever.
     async fn set_aside(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<(), ResendFailure> {
-        self.ledger.unsendable(hold, jobs).await?;
+        self.ledger.mark_unsendable(hold, jobs).await?;
         Ok(())
     }
 

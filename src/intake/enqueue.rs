@@ -14,7 +14,7 @@ pub mod spool;
 
 pub use plan::{EnqueueTally, Judge, Planner};
 pub use reject::{Reject, RejectReason, RejectsFile, RejectsWritten};
-pub use send::{BatchSender, Called};
+pub use send::{BatchSender, CallResult};
 pub use spool::{Planned, Spool};
 
 use std::sync::Arc;

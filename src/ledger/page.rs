@@ -95,7 +95,7 @@ impl Page {
     ///
     /// A quarantined body stays: it is all there is of its message. If it cannot be recorded, the message stays in the
     /// queue.
-    pub fn drop_what_is_free(&mut self) {
+    pub fn drop_optional_values(&mut self) {
         for row in &mut self.rows {
             row.names = Names::default();
             row.other_names.clear();

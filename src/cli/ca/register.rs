@@ -96,7 +96,7 @@ impl Register {
             Err(rejection) => return Ok(report.rejected(&rejection)),
         };
         if self.dry_run {
-            return Ok(report.dry(&certificate, single.look_at_ca(certificate.id()).await.as_ref()));
+            return Ok(report.dry(&certificate, single.inspect_ca(certificate.id()).await.as_ref()));
         }
         let registration = single.register(ledger, &job, &certificate).await?;
         let report = report.ended(&registration, &namesakes(ledger, single.account(), &certificate).await);

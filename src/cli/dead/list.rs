@@ -43,7 +43,7 @@ impl ListDead {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let stop = signals::stop_token()?;
         let queues = DeadQueues::open(config, self.queue).await?;
-        let redrive = Redrive::new(config, queues.for_sent_again.clone());
+        let redrive = Redrive::new(config, queues.resend_queue.clone());
         let mut letters = Vec::new();
         for dead in &queues.dead {
             let mut reading = DeadReading::new(dead.queue.clone(), HIDDEN, stop.clone());

@@ -27,7 +27,7 @@ pub(super) struct DeadQueue {
 #[derive(Debug)]
 pub(super) struct DeadQueues {
     /// The queue to which jobs are resent.
-    pub(super) for_sent_again: Queue,
+    pub(super) resend_queue: Queue,
     /// Each queue once: both job queues may share one.
     pub(super) dead: Vec<DeadQueue>,
 }
@@ -55,7 +55,7 @@ impl DeadQueues {
         if dead.is_empty() {
             bail!("no dead-letter queue is configured: set a RedrivePolicy with maxReceiveCount 20 on the queue");
         }
-        Ok(Self { for_sent_again: replay.unwrap_or(main), dead })
+        Ok(Self { resend_queue: replay.unwrap_or(main), dead })
     }
 
     /// Returns the dead-letter queues and their approximate sizes, for a question.

@@ -73,7 +73,7 @@ pub(super) async fn run(deed: SweepEffect, order: SweepOrder, config: &Config) -
         return Ok(operator::nothing_done());
     }
     let ledger = ledger::open(config).await?;
-    let redrive = Redrive::new(config, queues.for_sent_again.clone());
+    let redrive = Redrive::new(config, queues.resend_queue.clone());
     let sweep = Sweep { deed, order, redrive, ledger, stop: signals::stop_token()?, progress: Progress::new() };
     let mut tallies = Vec::new();
     let swept = sweep.all(&queues.dead, &mut tallies).await;

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use super::NoReplay;
 use crate::cli::format::{grouped, printable, rfc3339};
 use crate::ledger::Ledger;
-use crate::ledger::replay::{Came, Replay};
+use crate::ledger::replay::{Replay, ReplayOutcome};
 
 /// A replay and its outcomes.
 #[derive(Debug, Serialize)]
@@ -60,7 +60,7 @@ impl ReplayReport {
     /// Reads a replay and its outcomes.
     pub(super) async fn read(ledger: &Ledger, number: i64) -> anyhow::Result<Self> {
         let replay = ledger.replay(number).await?.ok_or(NoReplay::Unknown(number))?;
-        let came = ledger.came_of_replay(number).await?;
+        let came = ledger.replay_outcomes(number).await?;
         Ok(Self::of(replay).with(&came))
     }
 
@@ -88,7 +88,7 @@ impl ReplayReport {
         }
     }
 
-    fn with(self, came: &[Came]) -> Self {
+    fn with(self, came: &[ReplayOutcome]) -> Self {
         let ended = came.iter().filter(|its| its.n_outcomes > 0).map(|its| ReplayOutcome {
             status: its.status.to_string(),
             code: its.code.as_str(),

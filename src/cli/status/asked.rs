@@ -35,7 +35,7 @@ impl StatusQuery<'_> {
         }
         tokio::time::sleep(time).await;
         let last = self.counters().await?;
-        let measured = Measured { ends: last.ended().saturating_sub(first.ended()), time: before.elapsed() };
+        let measured = Measured { ends: last.finished().saturating_sub(first.finished()), time: before.elapsed() };
         self.report(&last, Some(measured)).await
     }
 

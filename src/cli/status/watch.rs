@@ -45,8 +45,9 @@ pub(super) async fn batch(
     let mut last: Option<(Instant, u64)> = None;
     let draw = async || {
         let (now, batch) = (Instant::now(), asked.counters().await?);
-        let measured = last.map(|(at, ended)| Measured { ends: batch.ended().saturating_sub(ended), time: now - at });
-        last = Some((now, batch.ended()));
+        let measured =
+            last.map(|(at, ended)| Measured { ends: batch.finished().saturating_sub(ended), time: now - at });
+        last = Some((now, batch.finished()));
         let report = asked.report(&batch, measured).await?;
         let stop = report.obstacles.first().filter(|worst| worst.severity == Severity::Stopped);
         let stop = stop.map_or_else(String::new, |stop| format!("; stopped: {}", stop.what));

@@ -40,8 +40,8 @@ impl<T: Serialize + DeserializeOwned> Spool<T> {
     ///
     /// # Errors
     /// The temporary file cannot be written.
-    pub fn push(&mut self, thing: &T) -> io::Result<()> {
-        serde_json::to_writer(&mut self.0, thing)?;
+    pub fn push(&mut self, item: &T) -> io::Result<()> {
+        serde_json::to_writer(&mut self.0, item)?;
         self.0.write_all(b"\n")
     }
 

@@ -8,7 +8,7 @@ use crate::aws::attempts::{Attempts, ExistingCertificate};
 use crate::aws::registrar::inventory::DescribedCertificate;
 use crate::aws::registrar::{CallError, ErrorKind};
 use crate::ledger::authority::LearntStatus;
-use crate::ledger::{Ledger, LedgerError, insist};
+use crate::ledger::{Ledger, LedgerError, retry_conflicts};
 use crate::runtime::backoff::Backoff;
 use muster_core::certificate::CertificateId;
 use muster_core::job::{CertificateMode, CertificateStatus};
@@ -62,7 +62,7 @@ impl CaRegistration {
     }
 
     /// Returns the state of a CA at AWS without changing it, or `None` if AWS does not have it.
-    pub async fn look_at_ca(&self, id: CertificateId) -> Option<Existing> {
+    pub async fn inspect_ca(&self, id: CertificateId) -> Option<Existing> {
         match self.describe_ca(id).await {
             Ok(None) => None,
             answer => Some(Existing::of(answer)),
@@ -120,9 +120,9 @@ impl CaRegistration {
     ) -> Result<(), LedgerError> {
         let Some(status) = existing.status else { return Ok(()) };
         let learnt = LearntStatus { account: &self.account, id, status: Some(status), mode: existing.mode };
-        insist(async || ledger.note_ca_status(&learnt).await).await?;
+        retry_conflicts(async || ledger.note_ca_status(&learnt).await).await?;
         if status == CertificateStatus::Active {
-            insist(async || ledger.release_ca(&self.account, id).await).await?;
+            retry_conflicts(async || ledger.release_ca(&self.account, id).await).await?;
         }
         Ok(())
     }
@@ -136,8 +136,8 @@ impl CaRegistration {
         let mut backoff = Backoff::new(self.retry.first_wait, self.retry.max_wait);
         let mut answer = call().await;
         for _ in 1..ATTEMPTS {
-            let is_passing = |error: &CallError| matches!(error.kind, ErrorKind::Throttled | ErrorKind::Transient(_));
-            if !answer.as_ref().is_err_and(is_passing) {
+            let is_temporary = |error: &CallError| matches!(error.kind, ErrorKind::Throttled | ErrorKind::Transient(_));
+            if !answer.as_ref().is_err_and(is_temporary) {
                 break;
             }
             backoff.wait().await;
