@@ -1,7 +1,7 @@
 //! The columns of `registrations`, each listed once: name, types, when it is written, and its value in a [`Row`].
 //!
-//! Every statement that writes or reads whole rows is built from [`COLUMNS`]. A new column is a line there and a field of
-//! [`Row`], which [`read_row`] then needs, and a migration.
+//! Every statement that writes or reads whole rows is built from [`COLUMNS`]. A new column needs a line there, a field
+//! of [`Row`] (the compiler then asks for its value in [`read_row`]) and a migration.
 
 use std::sync::LazyLock;
 

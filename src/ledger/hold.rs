@@ -85,7 +85,7 @@ impl Ledger {
             set probe_at = least(h.probe_at, clock_timestamp() + h.probe_every),
                 opened_at = least(h.opened_at, clock_timestamp()),
                 asked_at = case when h.asked_at <= clock_timestamp() then h.asked_at end,
-                -- `least` would take null for the greater one.
+                -- `least` ignores null, and would release an open hold.
                 released_at = case when h.released_at is not null then least(h.released_at, clock_timestamp()) end,
                 sender_until = case when h.sender_until <= clock_timestamp() then h.sender_until end
             from ahead

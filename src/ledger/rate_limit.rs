@@ -182,12 +182,12 @@ impl Ledger {
     /// If the server's clock was set back, a last cut in its future is ignored, and so is a permit granted in its
     /// future.
     ///
-    /// `went_through`: whether calls succeeded since the last cut. Then the rate before this cut was good.
+    /// `calls_succeeded`: whether calls succeeded since the last cut. Then the rate before this cut was good.
     pub async fn cut_rate(
         &self,
         quota: &Quota,
         granted_at: OffsetDateTime,
-        went_through: bool,
+        calls_succeeded: bool,
     ) -> Result<Option<Change>, LedgerError> {
         let [account, region, operation] = quota.key();
         let update = "-- cut_rate
@@ -201,7 +201,7 @@ impl Ledger {
             returning cut_at as at, rate, noted_rate, 'throttled' as reason";
         self.run(async |db| {
             let query = sqlx::query(update).bind(account).bind(region).bind(operation).bind(granted_at);
-            let query = query.bind(CUT).bind(FLOOR.0).bind(FLOOR.1).bind(went_through);
+            let query = query.bind(CUT).bind(FLOOR.0).bind(FLOOR.1).bind(calls_succeeded);
             let Some(row) = query.fetch_optional(&mut *db).await? else { return Ok(None) };
             note_change(db, quota, row.try_get("noted_rate")?, RateChangeReason::Throttled).await?;
             Ok(Some(read_change(&row)?))

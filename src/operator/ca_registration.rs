@@ -1,7 +1,7 @@
 //! Registers one CA certificate immediately, without the queue.
 //!
 //! Uses the same quota, retry rules and ledger as the workers, with two differences. An access denial is an error; a
-//! worker waits for better credentials instead. Every other failure counts against the certificate, because there are
+//! worker waits for working credentials instead. Every other failure counts against the certificate, because there are
 //! no other calls in this process to show whether the failure is general.
 
 mod authority;

@@ -10,7 +10,7 @@ use muster_core::certificate::{Certificate, CertificateId};
 const ASKED_AT_A_TIME: usize = 20;
 
 impl Reconciliation {
-    /// Asks AWS for the certificates that it did not list, or for a random sample if one was ordered.
+    /// Asks AWS for the certificates that it did not list, or for a random sample if one was requested.
     pub(super) async fn ask(&mut self, show: &dyn Fn(&Self)) -> Result<(), ReconcileError> {
         if let Some(n) = self.order.sample {
             let sample = self.sample(n.get() as usize).await?;
@@ -73,8 +73,8 @@ impl Reconciliation {
         Ok(found)
     }
 
-    /// Returns the next page of a source's certificates that AWS has not reported yet, of the ordered CA if there is one;
-    /// `None` after the last page.
+    /// Returns the next page of a source's certificates that AWS has not reported yet, of the requested CA if there is
+    /// one; `None` after the last page.
     async fn open(
         &mut self,
         source: &CertificateSource,
@@ -88,7 +88,7 @@ impl Reconciliation {
         self.of_ca(open).await.map(Some)
     }
 
-    /// Keeps only what the ordered CA issued, if there is one. Counts certificates that the ledger does not keep.
+    /// Keeps only what the requested CA issued, if there is one. Counts certificates that the ledger does not keep.
     async fn of_ca(&mut self, ids: Vec<CertificateId>) -> Result<Vec<CertificateId>, LedgerError> {
         let Some(issuer) = &self.issuer else { return Ok(ids) };
         if ids.is_empty() {
