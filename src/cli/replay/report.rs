@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use super::NoReplay;
 use crate::cli::format::{grouped, printable, rfc3339};
 use crate::ledger::Ledger;
-use crate::ledger::replay::{Replay, ReplayOutcome};
+use crate::ledger::replay::{OutcomeCount, Replay};
 
 /// A replay and its outcomes.
 #[derive(Debug, Serialize)]
@@ -88,7 +88,7 @@ impl ReplayReport {
         }
     }
 
-    fn with(self, came: &[ReplayOutcome]) -> Self {
+    fn with(self, came: &[OutcomeCount]) -> Self {
         let ended = came.iter().filter(|its| its.n_outcomes > 0).map(|its| ReplayOutcome {
             status: its.status.to_string(),
             code: its.code.as_str(),
