@@ -305,7 +305,7 @@ impl PrecheckConfig {
 }
 
 impl Config {
-    /// A target, by its name.
+    /// Returns the target with this name.
     ///
     /// # Errors
     /// The settings have no such target.

@@ -12,7 +12,7 @@
 //! - upkeep: [`migrations`], [`prune`], [`server`].
 //!
 //! Every operation, COMMIT included, has a client-side timeout: a server that stops in the middle of one never answers.
-//! Only [`insist`] retries.
+//! Only [`retry_conflicts`] retries.
 
 pub mod announcement;
 pub mod audit;
@@ -145,15 +145,15 @@ async fn read_committed(db: &mut PgConnection) -> Result<(), sqlx::Error> {
 }
 
 /// Longest first wait, longest wait and number of attempts of an operation that conflicts with others.
-const IN_THE_WAY: (Duration, Duration, u32) = (Duration::from_millis(20), Duration::from_millis(500), 20);
+const CONFLICT_RETRIES: (Duration, Duration, u32) = (Duration::from_millis(20), Duration::from_millis(500), 20);
 
 /// Retries an operation that fails because of concurrent transactions: a deadlock or a serialization failure.
 ///
 /// # Errors
 /// Any other error at once; the last such failure after 20 attempts, which take some seconds.
-pub async fn insist<T>(attempt: impl AsyncFn() -> Result<T, LedgerError>) -> Result<T, LedgerError> {
-    let (first, cap, n_attempts) = IN_THE_WAY;
-    Backoff::new(first, cap).retry(n_attempts, LedgerError::is_momentary, || attempt()).await
+pub async fn retry_conflicts<T>(attempt: impl AsyncFn() -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+    let (first, cap, n_attempts) = CONFLICT_RETRIES;
+    Backoff::new(first, cap).retry(n_attempts, LedgerError::is_conflict, || attempt()).await
 }
 
 /// Parses one word of a closed set.
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn json_loses_the_escape_of_nul_and_stays_json() {
+    fn escaped_nuls_are_replaced_and_json_stays_valid() {
         for text in ["plain", "a\0b", "\0", r"\u0000", "\\\0", r"\\u0000\", "\"\0\"", "\u{fffd}"] {
             let stored = storable_json(serde_json::to_string(text).unwrap());
             assert!(!stored.contains('\0'));
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_address_is_taken_without_its_brackets() {
+    fn ipv6_addresses_lose_their_brackets() {
         for (url, host, port) in [
             ("postgres://u@[::1]:5433/m", "::1", 5433),
             ("postgres://u:p@[2001:db8::7]/m", "2001:db8::7", 5432),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_verified_except_on_this_machine_or_where_the_url_decides() {
+    fn tls_is_verified_unless_local_or_set_by_the_url() {
         assert!(matches!(ssl_mode("postgres://u@db.example.com/m"), PgSslMode::VerifyFull));
         assert!(matches!(ssl_mode("postgres://u@10.0.0.7/m"), PgSslMode::VerifyFull));
         assert!(matches!(ssl_mode("postgres://u@127.0.0.1:5433/m"), PgSslMode::Disable));

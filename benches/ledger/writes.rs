@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use muster::ledger::prune::Pruned;
+use muster::ledger::prune::PruneProgress;
 use muster::ledger::row::{Names, RowOutcome};
 use muster::ledger::{Ledger, Page, Row};
 use muster_core::certificate::CertificateId;
@@ -70,7 +70,7 @@ pub(crate) async fn measure(empty: &Ledger, ledger: &Ledger) -> anyhow::Result<W
     let (began, mut longest) = (Instant::now(), Duration::ZERO);
     let pruning = ledger.clone();
     let pruning = tokio::spawn(async move {
-        let (began, mut pruned) = (Instant::now(), Pruned::default());
+        let (began, mut pruned) = (Instant::now(), PruneProgress::default());
         while !pruned.is_done {
             pruned = pruning.prune(super::questions::OLD_BATCH, &pruned, PRUNED_ROWS).await?;
         }
@@ -124,7 +124,7 @@ fn new_row(batch: &str, n: u32) -> Row {
             request: None,
             waits_for: None,
             verify: false,
-            sent_again_at: None,
+            resent_at: None,
             sent_at: now,
             received_at: now,
             ended_at: now,

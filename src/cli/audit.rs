@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use super::format::{grouped, printable, rfc3339};
 use super::{ledger, stdout};
 use crate::config::Config;
-use crate::ledger::audit::Audited;
+use crate::ledger::audit::AuditEntry;
 
 /// Lists what operators changed, the latest first: CAs registered, replays, pauses, releases, dead letters and
 /// quarantined messages resent or dropped, reconciliations, batches pruned.
@@ -42,7 +42,7 @@ impl Audit {
     /// Reads and prints one page.
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let ledger = ledger::open(config).await?;
-        let audited = ledger.audited(self.before, self.limit).await;
+        let audited = ledger.audit_entries(self.before, self.limit).await;
         ledger.close().await;
         let lines: Vec<AuditLine> = audited?.into_iter().map(AuditLine::of).collect();
         if self.json {
@@ -59,8 +59,8 @@ impl Audit {
 }
 
 impl AuditLine {
-    fn of(audited: Audited) -> Self {
-        let Audited { id, at, who, action, what, detail } = audited;
+    fn of(audited: AuditEntry) -> Self {
+        let AuditEntry { id, at, who, action, what, detail } = audited;
         Self { id, at: at.truncate_to_second(), who, action, what, detail }
     }
 

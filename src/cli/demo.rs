@@ -178,8 +178,8 @@ async fn watch(
 
 fn show(progress: &Progress, batch: &BatchStatus, plan: &LinePlan) {
     let registered = batch.with_status(Status::Registered);
-    let message = format!("outcomes: {registered} registered, {} other", batch.ended() - registered);
-    progress.show(batch.ended(), Some(plan.outcomes.values().sum()), &message);
+    let message = format!("outcomes: {registered} registered, {} other", batch.finished() - registered);
+    progress.show(batch.finished(), Some(plan.outcomes.values().sum()), &message);
 }
 
 async fn summarise(stage: &DemoStage, plan: &LinePlan, took: Duration) -> anyhow::Result<DemoSummary> {

@@ -100,7 +100,7 @@ impl Export {
     async fn write(self, ledger: &Ledger, mut destination: Destination) -> anyhow::Result<()> {
         let counts = status::counters(ledger, &self.batch).await?.counts;
         let filter = OutcomeFilter { statuses: self.status, codes: self.code, sources: self.source };
-        let n_wanted = counts.iter().filter(|count| filter.takes(count)).map(|count| count.n).sum();
+        let n_wanted = counts.iter().filter(|count| filter.includes(count)).map(|count| count.n).sum();
         let mut ends = OutcomePages::open(ledger, self.batch.as_str(), filter, &counts).await?;
         let progress = Progress::new();
         let mut n = 0;

@@ -89,7 +89,7 @@ async fn list(ledger: &Ledger, is_json: bool) -> anyhow::Result<()> {
 async fn release(ledger: &Ledger, holds: Vec<String>) -> anyhow::Result<()> {
     let who = operator::who();
     for hold in holds.into_iter().map(HoldKey::read) {
-        if !ledger.release_on_order(&hold, "holds release", &who).await? {
+        if !ledger.release_by_operator(&hold, "holds release", &who).await? {
             return Err(NotHeld(hold).into());
         }
         let ca = ledger.hold_subject(&hold).await?;

@@ -114,7 +114,7 @@ impl Resume {
     }
 
     async fn resume(&self, ledger: &Ledger) -> anyhow::Result<()> {
-        if ledger.release_on_order(&self.what.hold(), "resume", &operator::who()).await? {
+        if ledger.release_by_operator(&self.what.hold(), "resume", &operator::who()).await? {
             return Ok(());
         }
         let open = ledger.open_holds().await?;

@@ -15,7 +15,7 @@ use super::status::UnknownBatch;
 use super::{exit, ledger, operator, signals, stdout};
 use crate::config::Config;
 use crate::ledger::Ledger;
-use crate::ledger::prune::{OldBatch, Pruned};
+use crate::ledger::prune::{OldBatch, PruneProgress};
 use muster_core::advice::Advice;
 use muster_core::job::Name;
 
@@ -178,8 +178,8 @@ async fn drop_batch(
     batch: &str,
     stop: &CancellationToken,
     show: impl Fn(u64),
-) -> anyhow::Result<Pruned> {
-    let mut pruned = Pruned::default();
+) -> anyhow::Result<PruneProgress> {
+    let mut pruned = PruneProgress::default();
     while !pruned.is_done && !stop.is_cancelled() {
         pruned = ledger.prune(batch, &pruned, PAGE).await?;
         show(pruned.n_dropped);

@@ -31,7 +31,7 @@ pub enum ConfigError {
         message: String,
     },
     /// The key does not exist.
-    #[error("unknown key `{key}` in {place}{}", meant(nearest.as_ref()))]
+    #[error("unknown key `{key}` in {place}{}", suggestion(nearest.as_ref()))]
     UnknownKey {
         /// The key as written.
         key: Path,
@@ -72,7 +72,7 @@ pub enum ConfigError {
     },
 }
 
-fn meant(nearest: Option<&Path>) -> String {
+fn suggestion(nearest: Option<&Path>) -> String {
     nearest.map_or_else(String::new, |key| format!("; did you mean `{key}`?"))
 }
 

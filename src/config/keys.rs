@@ -123,7 +123,7 @@ pub fn is_section(path: &Path) -> bool {
 /// Returns the key or table that was probably meant.
 pub fn nearest(unknown: &Path) -> Option<Path> {
     let written = unknown.to_string();
-    let sections = sections().iter().map(|section| section.path.without_any());
+    let sections = sections().iter().map(|section| section.path.without_wildcard());
     let known = sections.chain(keys().map(|key| key.path.clone())).map(|path| path.named_as(unknown));
     let rated = known.map(|path| (likeness(&path.to_string(), &written), path));
     let best = rated.max_by(|a, b| a.0.total_cmp(&b.0));
@@ -133,8 +133,8 @@ pub fn nearest(unknown: &Path) -> Option<Path> {
 /// Returns the similarity of two keys, from 0 to 1. The right name in the wrong section scores at least 0.9.
 fn likeness(known: &str, written: &str) -> f64 {
     let name = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
-    let whole = strsim::normalized_damerau_levenshtein(known, written);
-    whole.max(0.9 * strsim::normalized_damerau_levenshtein(&name(known), &name(written)))
+    let full = strsim::normalized_damerau_levenshtein(known, written);
+    full.max(0.9 * strsim::normalized_damerau_levenshtein(&name(known), &name(written)))
 }
 
 impl Path {
@@ -156,17 +156,17 @@ impl Path {
     }
 
     /// Returns whether this path contains a `*`, which stands for a target name.
-    pub fn is_of_any(&self) -> bool {
+    pub fn has_wildcard(&self) -> bool {
         self.0.iter().any(|part| part == ANY)
     }
 
     /// Returns whether this path equals the other one if its `*` may be any name.
     fn covers(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(mine, its)| mine == ANY || mine == its)
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(mine, other)| mine == ANY || mine == other)
     }
 
     /// Returns the path without a trailing `*`: the table that contains the named tables.
-    fn without_any(&self) -> Self {
+    fn without_wildcard(&self) -> Self {
         let is_any = self.0.last().is_some_and(|part| part == ANY);
         Self(self.0[..self.0.len() - usize::from(is_any)].to_vec())
     }
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_and_section_says_what_it_is_for() {
+    fn every_key_and_section_has_a_comment() {
         for key in keys() {
             assert!(!key.comment.is_empty(), "{}", key.path);
             assert!(!(key.default.is_null() && key.example.is_null()), "{} has no default and no example", key.path);
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_of_the_pen_finds_the_key_that_was_meant() {
+    fn a_misspelt_key_gets_a_suggestion() {
         assert_eq!(guess("queue.nmae").as_deref(), Some("queue.name"));
         assert_eq!(guess("databse").as_deref(), Some("database"));
         assert_eq!(guess("target").as_deref(), Some("targets"));
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_another_kind_is_refused_and_a_text_is_not_repeated() {
+    fn a_wrong_kind_is_rejected_without_repeating_text() {
         let refused = |kind: SettingKind, text: &str| kind.check(&text.parse().unwrap()).unwrap_err().to_string();
         let slots = SettingKind::Integer { min: 1, max: 9 };
         assert_eq!(refused(slots, "0"), "expected 1 to 9, found 0");

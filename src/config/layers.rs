@@ -129,7 +129,7 @@ impl Layers {
                 }
                 value => match Value::deserialize(ValueDeserializer::from(Spanned::new(0..0, value))) {
                     Ok(value) => self.add(path, value, place)?,
-                    Err(error) => return Err(wrong(path, place, ValueError::Refused(error))),
+                    Err(error) => return Err(invalid(path, place, ValueError::Refused(error))),
                 },
             }
         }
@@ -179,7 +179,7 @@ impl Layers {
         alone.0.insert(path.clone(), (value.clone(), Origin::Default));
         let checked = key.kind.check(&value).and_then(|()| alone.config().map_err(ValueError::Refused));
         if let Err(error) = checked {
-            return Err(wrong(path, place, error));
+            return Err(invalid(path, place, error));
         }
         self.0.insert(path, (value, place));
         Ok(())
@@ -210,7 +210,7 @@ impl Layers {
     }
 }
 
-fn wrong(key: Path, place: Origin, error: ValueError) -> ConfigError {
+fn invalid(key: Path, place: Origin, error: ValueError) -> ConfigError {
     ConfigError::Value { key, place, error: Box::new(error) }
 }
 
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn each_layer_wins_over_the_one_below() {
+    fn each_layer_overrides_the_one_below() {
         let file = "[queue]\nname = \"of-file\"";
         let variable = [("MUSTER__QUEUE__NAME", "of-environment")];
         let flag = [("queue.name", "of-flag")];
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shared_variable_of_a_database_gives_way_to_what_is_said_to_muster() {
+    fn a_shared_variable_overrides_only_the_default() {
         let url = |sources: Sources| sources.merge().unwrap().config.database.url.expose_secret().to_owned();
         let (shared, ours) = (("DATABASE_URL", "postgres://shared"), ("MUSTER__DATABASE__URL", "postgres://ours"));
         let file = "database.url = \"postgres://file\"";
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_times_and_words_are_read_from_text() {
+    fn numbers_durations_and_words_are_parsed_from_text() {
         let variables = [
             ("MUSTER__WORKER__SLOTS", "32"),
             ("MUSTER__TARGETS__EU__RATES__REGISTER_CERTIFICATE", "2.5"),
@@ -304,13 +304,13 @@ mod tests {
     }
 
     #[test]
-    fn a_target_without_keys_is_served() {
+    fn a_target_with_an_empty_table_exists() {
         let config = sources("[targets.\"plant.1\"]\n[targets.eu]\nregion = \"eu-central-1\"", &[], &[]).merge();
         assert_eq!(config.unwrap().config.targets.keys().collect::<Vec<_>>(), ["eu", "plant.1"]);
     }
 
     #[test]
-    fn an_unknown_key_is_an_error_with_its_place_and_the_key_that_was_meant() {
+    fn an_unknown_key_is_reported_with_origin_and_suggestion() {
         let table = [
             (sources("\n[queue]\nnmae = 1", &[], &[]), "f line 3; did you mean `queue.name`?"),
             (sources("queu.name = 1", &[], &[]), "f line 1; did you mean `queue`?"),
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn the_url_of_the_database_is_found_in_one_place() {
+    fn url_file_and_url_command_exclude_each_other() {
         let file = "database.url_file = \"/run/url\"";
         assert!(sources(file, &[("DATABASE_URL", "postgres://shared")], &[]).merge().is_ok());
         let error = refused(&sources(file, &[("MUSTER__DATABASE__URL_COMMAND", "cat /run/url")], &[]));
@@ -335,13 +335,13 @@ mod tests {
     }
 
     #[test]
-    fn a_table_has_no_value() {
+    fn a_table_cannot_have_a_value() {
         assert!(refused(&sources("queue = 5", &[], &[])).starts_with("`queue` in f line 1 is a table"));
         assert!(refused(&sources("", &[("MUSTER__TARGETS__EU", "5")], &[])).starts_with("`targets.eu` in MUSTER__"));
     }
 
     #[test]
-    fn a_wrong_value_is_an_error_with_its_key_and_place() {
+    fn an_invalid_value_is_reported_with_key_and_origin() {
         let table = [
             (sources("[worker]\nslots = 0", &[], &[]), "`worker.slots` in f line 2: expected 1 to 120000, found 0"),
             (sources("worker.slots = 99999999999999999999", &[], &[]), "`worker.slots` in f line 1: "),

@@ -40,7 +40,7 @@ impl Settings {
     pub fn shown(&self) -> ShownConfig {
         let values = serde_json::to_value(&self.config).expect("settings are plain values");
         let paths = keys::keys().flat_map(|key| {
-            if key.path.is_of_any() {
+            if key.path.has_wildcard() {
                 self.config.targets.keys().map(|target| key.path.named(target)).collect()
             } else {
                 vec![key.path.clone()]
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_is_a_file_with_the_same_effect() {
+    fn the_text_is_an_equivalent_settings_file() {
         let settings = settings();
         let file = File { path: "g".into(), text: settings.shown().to_string() };
         let again = Sources { file: Some(file), ..Sources::default() }.merge().unwrap();

@@ -61,12 +61,12 @@ impl TryFrom<String> for Time {
 
 impl From<Time> for String {
     fn from(time: Time) -> Self {
-        written(time.0)
+        format_exactly(time.0)
     }
 }
 
 /// Formats a duration for a settings file: exactly, in the largest unit that divides it.
-fn written(time: Duration) -> String {
+fn format_exactly(time: Duration) -> String {
     const NANOS: [(u128, &str); 7] = [
         (86_400_000_000_000, "d"),
         (3_600_000_000_000, "h"),
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_has_a_unit_and_lies_between_zero_and_a_week() {
+    fn a_duration_has_a_unit_and_is_at_most_a_week() {
         let read = |text: &str| Time::try_from(text.to_owned()).map(Duration::from);
         assert_eq!(read("1500ms").unwrap(), Duration::from_millis(1500));
         assert!(matches!(read("8"), Err(TimeError::Unreadable(_))));
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_written_exactly_as_a_settings_file_may_hold_it() {
+    fn a_duration_is_formatted_exactly() {
         for text in ["7d", "36h", "90s", "1500ms", "100ms", "5m", "1us", "1000001ns"] {
             let time = Time::try_from(text.to_owned()).unwrap();
             assert_eq!(String::from(time), text);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_password_of_a_url_is_hidden() {
+    fn only_the_password_of_a_url_is_masked() {
         let table = [
             ("postgres://localhost/muster", "postgres://localhost/muster"),
             ("postgres://ada@db:5432/muster", "postgres://ada@db:5432/muster"),

@@ -107,8 +107,8 @@ async fn run(command: &str) -> Result<Vec<u8>, UrlError> {
 
 /// Reads a file on a blocking thread, so that a hanging file system does not block the runtime.
 async fn read_file(path: PathBuf) -> Result<Vec<u8>, UrlError> {
-    let its = path.clone();
-    let read = tokio::task::spawn_blocking(move || read_regular(&its)).await;
+    let opened = path.clone();
+    let read = tokio::task::spawn_blocking(move || read_regular(&opened)).await;
     read.unwrap_or_else(|panic| Err(panic.into())).map_err(|error| UrlError::File { path, error })
 }
 
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_error_says_what_failed_and_nothing_of_what_was_read() {
+    async fn errors_say_what_failed_but_not_what_was_read() {
         let file = tempfile::NamedTempFile::new().unwrap();
         for (source, part) in [
             (UrlSource::File("/nowhere/url".into()), "cannot read /nowhere/url, named by `database.url_file`: No such"),
@@ -181,7 +181,7 @@ mod tests {
     /// Premise: opening a FIFO waits for a writer, and a thread that waits for one cannot be stopped before the process
     /// exits.
     #[tokio::test]
-    async fn what_is_no_regular_file_is_refused_at_once() {
+    async fn irregular_files_are_refused_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let (fifo, link) = (folder.path().join("fifo"), folder.path().join("link"));
         assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
@@ -195,7 +195,7 @@ mod tests {
 
     /// Premise: the shell starts the command as a separate process, and killing the shell alone would leave it running.
     #[tokio::test]
-    async fn a_command_that_hangs_is_killed_with_everything_it_started() {
+    async fn a_hanging_command_is_killed_with_its_children() {
         let folder = tempfile::tempdir().unwrap();
         let fifo = folder.path().join("fifo");
         assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());

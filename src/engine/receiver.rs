@@ -254,7 +254,7 @@ impl Receiver {
             return Ok(());
         };
         // Checked before the queues: a job that is resent in between is then counted in a queue.
-        if ledger.will_send_again().await.unwrap_or(true) {
+        if ledger.will_resend().await.unwrap_or(true) {
             return Ok(());
         }
         for queue in queues {

@@ -293,14 +293,14 @@ impl Resender {
             }
         }
         self.metrics.jobs_sent_again.with_label_values(&[<&str>::from(reason)]).inc_by(accepted.len() as u64);
-        self.ledger.sent_again(hold, &accepted).await?;
+        self.ledger.mark_resent(hold, &accepted).await?;
         self.set_aside(hold, &refused).await?;
         failed
     }
 
     /// Stops jobs that cannot be sent from waiting, because they would be retried forever.
     async fn set_aside(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<(), ResendFailure> {
-        self.ledger.unsendable(hold, jobs).await?;
+        self.ledger.mark_unsendable(hold, jobs).await?;
         Ok(())
     }
 

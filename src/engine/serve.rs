@@ -33,7 +33,7 @@ use crate::engine::worker::{Worker, WorkerParts};
 use crate::health::board::Board;
 use crate::intake::ca_folder::known_cas;
 use crate::ledger::workers::Identity;
-use crate::ledger::{Ledger, insist};
+use crate::ledger::{Ledger, retry_conflicts};
 use crate::quota::by_target::PermitPools;
 use crate::telemetry::metrics::Metrics;
 use muster_core::job::Name;
@@ -117,7 +117,7 @@ impl<'a> Connected<'a> {
             board.denied(target, reason);
         }
         // Read before the first message, so that a pause applies from the start.
-        board.holds.refresh(insist(async || connections.ledger.open_holds().await).await?);
+        board.holds.refresh(retry_conflicts(async || connections.ledger.open_holds().await).await?);
         let essential = Essential::new(stop.clone());
         let quotas = Quotas { ledger: &connections.ledger, board: &board, metrics: &metrics, essential: &essential };
         let pools = quotas.open(config, &connections.targets).await?;

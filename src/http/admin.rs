@@ -137,9 +137,9 @@ async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
 /// elapsed time and the previous error, if any.
 async fn check<E: Display>(
     flight: &SharedCall<Result<(), String>>,
-    look: impl Future<Output = Result<(), E>> + Send + 'static,
+    probe: impl Future<Output = Result<(), E>> + Send + 'static,
 ) -> Result<(), String> {
-    let run = flight.join(Duration::ZERO, || async move { look.await.map_err(|error| error.to_string()) });
+    let run = flight.join(Duration::ZERO, || async move { probe.await.map_err(|error| error.to_string()) });
     match run.wait(PATIENCE).await {
         RunResult::Outcome(outcome) => outcome,
         RunResult::Late { since, before } => {

@@ -57,7 +57,7 @@ mod tests {
     use muster_sandbox::specimen::Ca;
 
     #[test]
-    fn every_ca_of_every_file_is_read() {
+    fn every_ca_in_every_file_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let [a, b, c] = ["A", "B", "C"].map(Ca::new);
         std::fs::write(folder.path().join("two.pem"), format!("{}\n{}", a.pem(), b.pem())).unwrap();

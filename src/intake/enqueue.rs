@@ -2,8 +2,8 @@
 //!
 //! There are two passes because every message announces how many distinct certificates its batch has. In between,
 //! certificates wait in a [`spool`]: exactly what was checked is sent, standard input works, and memory holds only ids.
-//! Certificates that may be CAs are decided when everything is read (`candidates`). Resending everything is harmless,
-//! because a certificate's id is its idempotency key. Does not do any terminal output.
+//! Whether a possible CA is sent is decided once everything is read (`candidates`). Resending everything is harmless,
+//! because a certificate's id is its idempotency key. Prints nothing to the terminal.
 
 mod candidates;
 pub mod device;
@@ -14,7 +14,7 @@ pub mod spool;
 
 pub use plan::{EnqueueTally, Judge, Planner};
 pub use reject::{Reject, RejectReason, RejectsFile, RejectsWritten};
-pub use send::{BatchSender, Called};
+pub use send::{BatchSender, CallResult};
 pub use spool::{Planned, Spool};
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Reads possible certificates from files, folders and standard input, as a stream of entries.
 //!
-//! PEM text, DER and the lines of a rejects file are recognised by their content. Memory holds one stretch of a file,
+//! PEM text, DER and the lines of a rejects file are recognised by their content. Memory holds one chunk of a file,
 //! however large the file is. Every input yields at least one entry, so nothing is ignored silently. Does not check
 //! whether an entry is a valid certificate.
 
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_read_in_the_order_of_names_with_all_below_it() {
+    fn a_folder_is_read_recursively_in_name_order() {
         let folder =
             folder(&[("b.pem", BLOCK), ("a/z.CRT", BLOCK), ("a/c.cer", BLOCK), ("d.der", BLOCK), ("e.csv", "")]);
         assert_eq!(names(&folder), ["a/c.cer", "a/z.CRT", "b.pem", "d.der"]);
@@ -325,12 +325,12 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_folder_holds_nothing() {
+    fn an_empty_folder_has_no_files() {
         assert_eq!(find(&folder(&[])).n_files(), 0);
     }
 
     #[test]
-    fn links_are_followed_and_a_loop_ends() {
+    fn symlinks_are_followed_and_loops_end() {
         let folder = folder(&[("a/one.pem", BLOCK)]);
         symlink(folder.path(), folder.path().join("a/loop")).unwrap();
         symlink(folder.path().join("a/one.pem"), folder.path().join("two.pem")).unwrap();
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_an_entry() {
+    fn an_unreadable_file_is_an_entry() {
         let folder = folder(&[("a.pem", BLOCK)]);
         symlink("nowhere", folder.path().join("b.pem")).unwrap();
         let entries: Vec<_> = find(&folder).entries().collect();
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_not_there_is_an_error() {
+    fn a_path_that_does_not_exist_is_an_error() {
         let error = Manifest::find(&["no/such.pem".into()]).unwrap_err().to_string();
         assert!(error.starts_with("cannot read no/such.pem: "), "{error}");
     }
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn each_file_and_each_line_of_a_rejects_file_is_a_text_of_its_own() {
+    fn each_file_and_each_reject_line_is_its_own_text() {
         let reject = |line: u64| {
             let fields =
                 serde_json::json!({ "file": "x.pem", "line": line, "code": "expired", "certificatePem": BLOCK });
@@ -386,14 +386,14 @@ mod tests {
     }
 
     #[test]
-    fn a_private_key_in_one_file_says_nothing_about_the_next() {
+    fn a_private_key_does_not_mark_the_next_file() {
         let folder = folder(&[("a.pem", KEY), ("b.pem", BLOCK)]);
         let marked: Vec<_> = find(&folder).entries().map(|entry| entry.is_next_to_private_key).collect();
         assert_eq!(marked, [true, false]);
     }
 
     #[test]
-    fn a_place_shows_its_file_and_line() {
+    fn a_position_displays_file_and_line() {
         let place = FilePosition { file: "a.pem".into(), line: Some(3) };
         assert_eq!(place.to_string(), "a.pem:3");
         assert_eq!(FilePosition { line: None, ..place }.to_string(), "a.pem");

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 
-use super::reading::wake_queues;
+use super::reading::mark_queues_not_empty;
 use super::{Ledger, LedgerError};
 use muster_core::job::BATCH_SIZE_MAX;
 
@@ -21,7 +21,7 @@ impl Ledger {
             if !announced.is_empty() {
                 announce(&mut transaction, announced).await?;
             }
-            wake_queues(&mut transaction).await?;
+            mark_queues_not_empty(&mut transaction).await?;
             transaction.commit().await?;
             Ok(())
         })

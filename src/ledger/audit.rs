@@ -23,7 +23,7 @@ pub struct AuditAction<'a> {
 
 /// A recorded action of an operator.
 #[derive(Clone, Debug)]
-pub struct Audited {
+pub struct AuditEntry {
     /// Number of the entry; later entries have higher numbers.
     pub id: i64,
     /// When it was done.
@@ -45,8 +45,8 @@ impl Ledger {
     }
 
     /// Returns up to `n` entries, latest first, starting below entry `before` (keyset pagination).
-    pub async fn audited(&self, before: Option<i64>, n: u32) -> Result<Vec<Audited>, LedgerError> {
-        let query = "-- audited
+    pub async fn audit_entries(&self, before: Option<i64>, n: u32) -> Result<Vec<AuditEntry>, LedgerError> {
+        let query = "-- audit_entries
             select id, at, who, action, what, detail
             from audit
             where id < $1
@@ -76,8 +76,8 @@ pub(super) async fn note(db: &mut PgConnection, action: &AuditAction<'_>) -> Res
     Ok(())
 }
 
-fn read(row: &PgRow) -> Result<Audited, LedgerError> {
-    Ok(Audited {
+fn read(row: &PgRow) -> Result<AuditEntry, LedgerError> {
+    Ok(AuditEntry {
         id: row.try_get("id")?,
         at: row.try_get("at")?,
         who: row.try_get("who")?,

@@ -22,7 +22,7 @@ pub use report::{AuthorityReport, FAILED_MAX, FailedAuthority};
 pub use status::LearntStatus;
 
 /// Maximum number of CAs with one name that a message lists: AWS accepts no more than that with one name.
-const NAMED: usize = 10;
+const LISTED_MAX: usize = 10;
 
 /// A CA that is registered in an account and region.
 #[derive(Clone, Eq, PartialEq)]
@@ -52,8 +52,9 @@ pub struct Authority {
 }
 
 /// Lists the ids of CAs that share a name, at most ten.
-pub fn name_them(authorities: &[Authority]) -> String {
-    let ids: Vec<_> = authorities.iter().take(NAMED).map(|authority| authority.certificate_id.to_string()).collect();
+pub fn list_ids(authorities: &[Authority]) -> String {
+    let ids: Vec<_> =
+        authorities.iter().take(LISTED_MAX).map(|authority| authority.certificate_id.to_string()).collect();
     ids.join(", ")
 }
 
@@ -163,7 +164,7 @@ pub(super) async fn release_issuers(db: &mut PgConnection, authorities: &[Author
         return Ok(());
     }
     let update = "-- release_issuers
-        with over as (
+        with held as (
             select hold
             from holds
             where hold = any($1::text[]) and released_at is null
@@ -172,8 +173,8 @@ pub(super) async fn release_issuers(db: &mut PgConnection, authorities: &[Author
         )
         update holds h
         set released_at = clock_timestamp()
-        from over
-        where h.hold = over.hold";
+        from held
+        where h.hold = held.hold";
     sqlx::query(update).bind(holds.iter().map(HoldKey::as_str).collect::<Vec<_>>()).execute(db).await?;
     Ok(())
 }
@@ -246,10 +247,10 @@ mod tests {
     }
 
     #[test]
-    fn at_most_ten_are_named() {
+    fn at_most_ten_cas_are_listed() {
         let several: Vec<_> = (0..11).map(|n| authority(n, None)).collect();
-        let named = name_them(&several);
-        assert_eq!((name_them(&several[..0]).as_str(), named.split(", ").count()), ("", 10));
+        let named = list_ids(&several);
+        assert_eq!((list_ids(&several[..0]).as_str(), named.split(", ").count()), ("", 10));
         assert!(named.starts_with(&"00".repeat(32)) && named.ends_with(&"09".repeat(32)), "{named}");
     }
 }

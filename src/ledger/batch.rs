@@ -65,7 +65,7 @@ pub struct Count {
 
 impl BatchStatus {
     /// Returns how many certificates have an outcome. A parked one has none.
-    pub fn ended(&self) -> u64 {
+    pub fn finished(&self) -> u64 {
         self.counts.iter().filter(|count| count.status.is_outcome()).map(|count| count.n).sum()
     }
 
@@ -112,7 +112,7 @@ impl BatchStatus {
 
     /// Returns how many announced certificates have no outcome and are not parked. `None`: no size was announced.
     pub fn outstanding(&self) -> Option<u64> {
-        outstanding(self.announced, self.ended(), self.parked())
+        outstanding(self.announced, self.finished(), self.parked())
     }
 
     /// Returns whether every announced certificate has an outcome.
@@ -122,8 +122,8 @@ impl BatchStatus {
 }
 
 /// Saturates at zero: a producer may send more certificates than it announced.
-fn outstanding(announced: Option<u64>, ended: u64, parked: u64) -> Option<u64> {
-    Some(announced?.saturating_sub(ended).saturating_sub(parked))
+fn outstanding(announced: Option<u64>, finished: u64, parked: u64) -> Option<u64> {
+    Some(announced?.saturating_sub(finished).saturating_sub(parked))
 }
 
 impl Ledger {

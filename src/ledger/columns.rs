@@ -1,7 +1,7 @@
 //! The columns of `registrations`, each listed once: name, types, when it is written, and its value in a [`Row`].
 //!
-//! Every statement that writes or reads whole rows is built from [`COLUMNS`]. A new column is a line there and a field of
-//! [`Row`], which [`read_row`] then insists on, and a migration.
+//! Every statement that writes or reads whole rows is built from [`COLUMNS`]. A new column needs a line there, a field
+//! of [`Row`] (the compiler then asks for its value in [`read_row`]) and a migration.
 
 use std::sync::LazyLock;
 
@@ -96,7 +96,7 @@ static COLUMNS: [Column; 28] = [
     column!("ended_at", "timestamptz", Always, |row| row.outcome.ended_at),
     column!("waits_for", "text", Always, |row| row.outcome.waits_for.as_ref().map(HoldKey::as_str)),
     column!("verify", "bool", Always, |row| row.outcome.verify),
-    column!("sent_again_at", "timestamptz", Always, |row| row.outcome.sent_again_at),
+    column!("sent_again_at", "timestamptz", Always, |row| row.outcome.resent_at),
 ];
 
 /// What [`read_row`] reads of a row of the table `r`.
@@ -262,7 +262,7 @@ fn read_outcome(row: &PgRow) -> Result<RowOutcome, LedgerError> {
         request: row.try_get("request")?,
         waits_for: row.try_get::<Option<String>, _>("waits_for")?.map(HoldKey::read),
         verify: row.try_get("verify")?,
-        sent_again_at: row.try_get("sent_again_at")?,
+        resent_at: row.try_get("sent_again_at")?,
         sent_at: row.try_get("sent_at")?,
         received_at: row.try_get("received_at")?,
         ended_at: row.try_get("ended_at")?,

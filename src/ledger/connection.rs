@@ -55,7 +55,7 @@ impl Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        // Detached without a goodbye: the server may not be listening.
+        // Detached without closing it: the server may not answer.
         drop(self.0.take().map(PoolConnection::detach));
     }
 }

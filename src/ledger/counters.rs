@@ -85,7 +85,7 @@ pub(super) async fn count(db: &mut PgConnection, changes: CounterChanges) -> Res
         on conflict (batch, source, status, code) do update
         set n = c.n + excluded.n,
             n_status_differs = c.n_status_differs + excluded.n_status_differs,
-            -- What is taken away, as by `prune`, is no outcome.
+            -- A removal, as by `prune`, is not an outcome.
             last_at = case when excluded.n + excluded.n_status_differs > 0 then excluded.last_at else c.last_at end",
     )
     .bind(&keys.batch)

@@ -97,15 +97,15 @@ impl Ledger {
     pub async fn registered_rows(
         &self,
         run: &ReconcileRun,
-        lane: &CertificateSource,
+        source: &CertificateSource,
         account: &Account,
         after: Option<CertificateId>,
         n: u32,
     ) -> Result<Vec<RegisteredRow>, LedgerError> {
-        let (query, batch, target, operation) = match lane {
-            CertificateSource::Account => (GOOD_OF_ACCOUNT, "", "", ""),
+        let (query, batch, target, operation) = match source {
+            CertificateSource::Account => (SUCCESSES_OF_ACCOUNT, "", "", ""),
             CertificateSource::Batch(batch, target, operation) => {
-                (GOOD_OF_BATCH, batch.as_str(), target.as_str(), <&str>::from(operation))
+                (SUCCESSES_OF_BATCH, batch.as_str(), target.as_str(), <&str>::from(operation))
             }
         };
         // No id is empty: the empty one sorts before all.
@@ -192,7 +192,7 @@ impl Ledger {
 }
 
 /// The limit applies before the comparison, so that a page in which AWS listed everything still has an end.
-const GOOD_OF_ACCOUNT: &str = "-- good_of_account
+const SUCCESSES_OF_ACCOUNT: &str = "-- successes_of_account
     select certificate_id,
         recorded_at < $2 and not exists (
             select from listed where run = $1 and listed.certificate_id = page.certificate_id
@@ -211,7 +211,7 @@ const GOOD_OF_ACCOUNT: &str = "-- good_of_account
     order by certificate_id";
 
 /// The same for one batch, by the primary key.
-const GOOD_OF_BATCH: &str = "-- good_of_batch
+const SUCCESSES_OF_BATCH: &str = "-- successes_of_batch
     select certificate_id,
         recorded_at < $2 and not exists (
             select from listed where run = $1 and listed.certificate_id = page.certificate_id

@@ -82,7 +82,7 @@ impl LedgerError {
     /// Returns how to fix the error, if that is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            error if error.is_of_a_pooler() => Some(POOLER_HINT),
+            error if error.is_caused_by_a_pooler() => Some(POOLER_HINT),
             Self::Timeout(_) | Self::Database(_) | Self::Url { setting: "database.url", .. } => {
                 Some("check `database.url`, and `database.root_certificate` if the server's CA is not a public one")
             }
@@ -107,13 +107,13 @@ impl LedgerError {
     }
 
     /// Returns whether a connection may succeed soon: the server is starting, or has no connection left.
-    pub(super) fn may_pass_soon(&self) -> bool {
+    pub(super) fn may_recover_soon(&self) -> bool {
         let code = self.sqlstate().unwrap_or_default();
         self.is_refused_connection() || code == "57P03" || code.starts_with("53")
     }
 
     /// Returns whether a pooler lost a prepared statement.
-    pub fn is_of_a_pooler(&self) -> bool {
+    pub fn is_caused_by_a_pooler(&self) -> bool {
         self.sqlstate().is_some_and(|code| POOLER_CODES.contains(&&*code))
     }
 
@@ -139,14 +139,14 @@ impl LedgerError {
 
     /// Returns whether one of the rows caused the error, so that the others can be written without it: its data (class
     /// 22), a constraint (23), a too large index row (54000), or an existing row that only a newer version can read.
-    pub fn is_rows_fault(&self) -> bool {
+    pub fn is_caused_by_a_row(&self) -> bool {
         let code = self.sqlstate().unwrap_or_default();
-        let is_the_servers_word = code.starts_with("22") || code.starts_with("23") || code == "54000";
-        is_the_servers_word || matches!(self, Self::UnknownWord { .. })
+        let is_data_error = code.starts_with("22") || code.starts_with("23") || code == "54000";
+        is_data_error || matches!(self, Self::UnknownWord { .. })
     }
 
     /// Returns whether an immediate retry is likely to succeed: a deadlock or a serialization failure.
-    pub fn is_momentary(&self) -> bool {
+    pub fn is_conflict(&self) -> bool {
         self.class() == "40"
     }
 

@@ -85,7 +85,7 @@ impl Ledger {
             set probe_at = least(h.probe_at, clock_timestamp() + h.probe_every),
                 opened_at = least(h.opened_at, clock_timestamp()),
                 asked_at = case when h.asked_at <= clock_timestamp() then h.asked_at end,
-                -- `least` would take null for the greater one.
+                -- `least` ignores null, and would release an open hold.
                 released_at = case when h.released_at is not null then least(h.released_at, clock_timestamp()) end,
                 sender_until = case when h.sender_until <= clock_timestamp() then h.sender_until end
             from ahead
@@ -140,11 +140,11 @@ impl Ledger {
     }
 
     /// Returns a hold whose due probe no worker took, because no job of it arrives: a waiting job must be resent as the
-    /// probe. Returns each hold once in each probe interval, and none of `not`.
+    /// probe. Returns each hold once in each probe interval, and none of `excluded`.
     ///
     /// A job that arrives at a hold that is not closed requests no probe. For a hold on an issuer the probe is
     /// therefore claimed here, as in [`Ledger::claim_probe`]: thousands of issuers may have one certificate each.
-    pub async fn claim_overdue_probe(&self, not: &[HoldKey]) -> Result<Option<OverdueProbe>, LedgerError> {
+    pub async fn claim_overdue_probe(&self, excluded: &[HoldKey]) -> Result<Option<OverdueProbe>, LedgerError> {
         let update = format!(
             "-- claim_overdue_probe
             with overdue as (
@@ -176,9 +176,9 @@ impl Ledger {
             where h.hold = overdue.hold
             returning h.hold, not overdue.is_lone or exists (select from granted) as may_send"
         );
-        let not = texts(not);
+        let excluded = texts(excluded);
         self.run(async |db| {
-            let query = sqlx::query(AssertSqlSafe(update)).bind(&not).bind(PROBE_GRACE.as_secs_f64());
+            let query = sqlx::query(AssertSqlSafe(update)).bind(&excluded).bind(PROBE_GRACE.as_secs_f64());
             let query = query.bind(PROBE_SHARE).bind(PROBES_SAVED.as_secs_f64());
             query.fetch_optional(db).await?.as_ref().map(read_overdue).transpose()
         })
@@ -193,7 +193,7 @@ impl Ledger {
             return Ok(0);
         }
         let update = "-- release
-            with over as (
+            with due as (
                 select h.hold
                 from unnest($1::text[]) with ordinality as k (hold, place)
                 join holds h using (hold)
@@ -203,8 +203,8 @@ impl Ledger {
             )
             update holds h
             set released_at = clock_timestamp()
-            from over
-            where h.hold = over.hold";
+            from due
+            where h.hold = due.hold";
         // In key order, as every process locks them.
         let mut holds = texts(holds);
         holds.sort_unstable();
@@ -218,8 +218,8 @@ impl Ledger {
 
     /// Returns whether parked jobs will be resent without any action: their hold was released, or they were parked only
     /// to make room for another target.
-    pub async fn will_send_again(&self) -> Result<bool, LedgerError> {
-        let query = "-- will_send_again
+    pub async fn will_resend(&self) -> Result<bool, LedgerError> {
+        let query = "-- will_resend
             select exists (
                 select
                 from holds

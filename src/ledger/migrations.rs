@@ -1,7 +1,8 @@
 //! The schema migrations, forward only, embedded in the binary.
 //!
 //! A step runs in a transaction unless its first line says otherwise: an index of a large table is built and dropped
-//! `concurrently`, during live work, which Postgres does only outside a transaction. Such a step has one statement.
+//! `concurrently`, without blocking writes, which Postgres does only outside a transaction. Such a step has one
+//! statement.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -45,15 +46,15 @@ const NO_TRANSACTION: &str = "-- no-transaction\n";
 const BUILD: &str = "create index concurrently if not exists ";
 
 /// Key of the advisory lock that the migrating process holds.
-const TURN: i64 = 0x006d_7573_7465_7200;
+const LOCK_KEY: i64 = 0x006d_7573_7465_7200;
 
 /// How often a waiting process tries to take the lock, and after how long it gives up.
-const ASK_EVERY: Duration = Duration::from_millis(200);
-const TURN_MAX: Duration = Duration::from_mins(30);
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(200);
+const LOCK_WAIT_MAX: Duration = Duration::from_mins(30);
 
 /// First statements of a step in a transaction. A statement that waits for an exclusive lock on a table blocks every
-/// later one on that table, so a step waits at most 2 s for a lock. The role's statement timeout is meant for other
-/// statements.
+/// later one on that table, so a step waits at most 2 s for a lock. The role's statement timeout is not meant for
+/// migrations.
 const PREAMBLE: &str = "set local statement_timeout = 0; set local lock_timeout = '2s';\n";
 
 /// How long others may work before a step tries to take its locks again, and the number of attempts.
@@ -61,7 +62,7 @@ const LOCK_PAUSE: Duration = Duration::from_secs(3);
 const LOCK_ATTEMPTS: u32 = 360;
 
 /// Timeouts of a role or a database that would interrupt a step. Servers of older versions lack some of them.
-const TIME_OUTS: [&str; 4] =
+const TIMEOUTS: [&str; 4] =
     ["statement_timeout", "lock_timeout", "transaction_timeout", "idle_in_transaction_session_timeout"];
 
 /// Whether timeouts are lifted for the transaction only, or for the session.
@@ -84,12 +85,12 @@ impl Ledger {
     /// [`LedgerError::Schema`] if a step fails, or if another process migrates or uses a table for too long.
     pub async fn migrate(&self) -> Result<(), LedgerError> {
         // Two connections outside the pool: their settings must not reach other operations.
-        let mut turn = self.pool.acquire().await?.detach();
+        let mut lock = self.pool.acquire().await?.detach();
         let mut db = self.pool.acquire().await?.detach();
-        wait_for_turn(&mut turn).await?;
-        let migrated = take_steps(&mut db).await;
-        sqlx::raw_sql("-- end_of_turn\nrollback").execute(&mut turn).await?;
-        let _ = tokio::join!(db.close(), turn.close());
+        acquire_lock(&mut lock).await?;
+        let migrated = apply_steps(&mut db).await;
+        sqlx::raw_sql("-- release_lock\nrollback").execute(&mut lock).await?;
+        let _ = tokio::join!(db.close(), lock.close());
         migrated
     }
 
@@ -115,62 +116,65 @@ impl Ledger {
 /// Each attempt is a transaction of its own. A concurrent index build waits for every transaction that has an older
 /// snapshot, and a statement takes one: a transaction that kept trying would wait for the builder, and the builder for
 /// it.
-async fn wait_for_turn(db: &mut PgConnection) -> Result<(), LedgerError> {
+async fn acquire_lock(db: &mut PgConnection) -> Result<(), LedgerError> {
     // At any other isolation level the transaction keeps a snapshot, and our own index build would wait for it.
-    const BEGIN: &str = "-- begin_turn\nbegin isolation level read committed";
-    let ask = "-- wait_for_turn\nselect pg_try_advisory_xact_lock($1)";
+    const BEGIN: &str = "-- begin_lock\nbegin isolation level read committed";
+    let ask = "-- acquire_lock\nselect pg_try_advisory_xact_lock($1)";
     let began = Instant::now();
     let mut has_waited = false;
     loop {
         sqlx::raw_sql(BEGIN).execute(&mut *db).await?;
-        lift_time_outs(db, IN_TRANSACTION).await?;
-        if sqlx::query_scalar(ask).bind(TURN).fetch_one(&mut *db).await? {
+        lift_timeouts(db, IN_TRANSACTION).await?;
+        if sqlx::query_scalar(ask).bind(LOCK_KEY).fetch_one(&mut *db).await? {
             return Ok(());
         }
-        sqlx::raw_sql("-- not_my_turn\nrollback").execute(&mut *db).await?;
+        sqlx::raw_sql("-- lock_is_taken\nrollback").execute(&mut *db).await?;
         if !has_waited {
             info!("waiting for another process to finish its migrations");
         }
-        if began.elapsed() > TURN_MAX {
-            let text = format!("another process has been migrating for over {} (advisory lock {TURN})", span(TURN_MAX));
+        if began.elapsed() > LOCK_WAIT_MAX {
+            let text = format!(
+                "another process has been migrating for over {} (advisory lock {LOCK_KEY})",
+                span(LOCK_WAIT_MAX)
+            );
             return Err(LedgerError::Schema(text));
         }
         has_waited = true;
-        tokio::time::sleep(ASK_EVERY).await;
+        tokio::time::sleep(LOCK_POLL_INTERVAL).await;
     }
 }
 
 /// Applies the missing steps, and retries while one of their tables is in use.
-async fn take_steps(db: &mut PgConnection) -> Result<(), LedgerError> {
-    lift_time_outs(db, IN_SESSION).await?;
+async fn apply_steps(db: &mut PgConnection) -> Result<(), LedgerError> {
+    lift_timeouts(db, IN_SESSION).await?;
     for attempt in 1.. {
-        match try_steps(db).await {
+        match try_apply_steps(db).await {
             Err(error)
                 if attempt < LOCK_ATTEMPTS && error.sqlstate().is_some_and(|code| code == LOCK_NOT_AVAILABLE) =>
             {
                 warn!("a long statement or a backup is using a ledger table; retrying, others keep working meanwhile");
                 tokio::time::sleep(LOCK_PAUSE).await;
             }
-            tried => return tried.map_err(StepError::into_store_error),
+            tried => return tried.map_err(StepError::into_ledger_error),
         }
     }
     Ok(())
 }
 
 /// Applies the missing steps, in one attempt. First drops what an earlier attempt left behind.
-async fn try_steps(db: &mut PgConnection) -> Result<(), StepError> {
+async fn try_apply_steps(db: &mut PgConnection) -> Result<(), StepError> {
     drop_broken_indexes(db).await?;
     migrator().run_direct(None, &mut *db, SKIP).await?;
-    Ok(build_lost_indexes(db).await?)
+    Ok(build_missing_indexes(db).await?)
 }
 
 /// Lifts the timeouts of the role and the database: steps outside a transaction cannot do that for themselves.
-async fn lift_time_outs(db: &mut PgConnection, is_local: bool) -> Result<(), LedgerError> {
-    let query = "-- lift_time_outs
+async fn lift_timeouts(db: &mut PgConnection, is_local: bool) -> Result<(), LedgerError> {
+    let query = "-- lift_timeouts
         select set_config(name, '0', $2)
         from pg_settings
         where name = any($1) and setting <> '0'";
-    sqlx::query(query).bind(TIME_OUTS).bind(is_local).execute(db).await?;
+    sqlx::query(query).bind(TIMEOUTS).bind(is_local).execute(db).await?;
     Ok(())
 }
 
@@ -190,7 +194,7 @@ impl StepError {
         errors.find_map(|error| Some(error.as_database_error()?.code()?.into_owned()))
     }
 
-    fn into_store_error(self) -> LedgerError {
+    fn into_ledger_error(self) -> LedgerError {
         let is_pooled = self.sqlstate().is_some_and(|code| POOLER_CODES.contains(&&*code));
         LedgerError::Schema(if is_pooled { format!("{self}; {POOLER_HINT}") } else { self.to_string() })
     }
@@ -213,9 +217,9 @@ async fn drop_broken_indexes(db: &mut PgConnection) -> Result<(), sqlx::Error> {
 
 /// Builds the indexes that are missing although their step was applied: its build was interrupted, or the index was
 /// dropped.
-async fn build_lost_indexes(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+async fn build_missing_indexes(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     for (index, build) in concurrent_indexes() {
-        let query = "-- is_lost\nselect to_regclass($1) is null";
+        let query = "-- is_missing\nselect to_regclass($1) is null";
         if sqlx::query_scalar(query).bind(index).fetch_one(&mut *db).await? {
             info!(index, "an index is missing; building it");
             sqlx::query(build).execute(&mut *db).await?;
@@ -235,10 +239,10 @@ fn concurrent_index(sql: &str) -> Option<&str> {
 }
 
 async fn schema_version(db: &mut PgConnection) -> Result<i64, LedgerError> {
-    let there: bool = sqlx::query_scalar("-- schema_is_there\nselect to_regclass('_sqlx_migrations') is not null")
+    let exists: bool = sqlx::query_scalar("-- schema_exists\nselect to_regclass('_sqlx_migrations') is not null")
         .fetch_one(&mut *db)
         .await?;
-    if !there {
+    if !exists {
         return Ok(0);
     }
     let query = "-- schema_version\nselect coalesce(max(version), 0) from _sqlx_migrations where success";
@@ -269,7 +273,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_runs_concurrently_stands_alone_and_outside_a_transaction() {
+    fn concurrent_steps_have_one_statement_and_no_transaction() {
         for (version, _, sql) in STEPS {
             let code: String = sql.lines().filter(|line| !line.starts_with("--")).collect();
             let is_concurrent = code.contains("concurrently");
@@ -283,7 +287,7 @@ mod tests {
 
     /// Every migration builds the missing indexes, so it would rebuild what a step drops.
     #[test]
-    fn no_step_drops_an_index_that_another_one_builds_concurrently() {
+    fn no_step_drops_a_concurrently_built_index() {
         for (index, _) in concurrent_indexes() {
             let drops = |sql: &str| sql.lines().any(|line| line.starts_with("drop index") && line.contains(index));
             assert!(!STEPS.iter().any(|(_, _, sql)| drops(sql)), "{index}");
@@ -291,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn every_file_of_the_folder_is_embedded_in_order() {
+    fn every_migration_file_is_embedded_in_order() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
         let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.sort();

@@ -106,7 +106,7 @@ async fn lock_holds(db: &mut PgConnection, holds: &[&HoldKey]) -> Result<(), Led
     sqlx::query(
         "-- lock_holds
         insert into holds as h (hold, reason, is_closed, probe_every, probe_at, released_at)
-        select hold, 'it was over meanwhile', false, make_interval(secs => $2), now(), now()
+        select hold, 'the hold was already released', false, make_interval(secs => $2), now(), now()
         from unnest($1::text[]) as new (hold)
         on conflict (hold) do update set hold = h.hold",
     )

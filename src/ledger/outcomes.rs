@@ -18,11 +18,11 @@ use muster_core::job::Name;
 pub use filter::OutcomeFilter;
 pub use row::{OutcomeRow, SuccessRow};
 
-use filter::RowWalk;
+use filter::BatchRange;
 use row::{read_outcome, read_success};
 
-/// Rows that the first page examines, few so that it comes at once, and rows that a page examines at most. The page
-/// size doubles from the first to the second.
+/// Rows that the first page examines, few so that it comes at once, and the maximum for a page. The page size doubles
+/// from the first to the second.
 const PAGE: (i64, i64) = (100, 2000);
 
 /// An export of the outcomes of a batch.
@@ -43,7 +43,7 @@ pub struct SuccessPages {
 struct Walk {
     batch: String,
     /// The row ranges still to be walked, the next one last.
-    ways: Vec<RowWalk>,
+    ranges: Vec<BatchRange>,
     /// The last subject of the previous page; empty at the start of a range.
     after: Vec<u8>,
     /// Rows that the next page examines.
@@ -59,7 +59,7 @@ impl OutcomePages {
         counts: &[Count],
     ) -> Result<Self, LedgerError> {
         let operations = ledger.batch_operations(batch).await?;
-        Ok(Self { walk: Walk::new(batch, filter.ways(counts, operations)), filter })
+        Ok(Self { walk: Walk::new(batch, filter.ranges(counts, operations)), filter })
     }
 
     /// Returns the next page, `None` after the last one. A page may be empty, because no row on it is wanted.
@@ -67,8 +67,8 @@ impl OutcomePages {
     /// # Errors
     /// After an error the same page can be requested again.
     pub async fn next_page(&mut self, ledger: &Ledger) -> Result<Option<Vec<OutcomeRow>>, LedgerError> {
-        let Some(until) = self.walk.page_outcome(ledger).await? else { return Ok(None) };
-        let rows = ledger.ends(&self.walk, &until, &self.filter).await?;
+        let Some(until) = self.walk.page_end(ledger).await? else { return Ok(None) };
+        let rows = ledger.outcomes(&self.walk, &until, &self.filter).await?;
         self.walk.after = until;
         Ok(Some(rows))
     }
@@ -77,7 +77,7 @@ impl OutcomePages {
 impl SuccessPages {
     /// Starts at the first certificate of a batch.
     pub async fn open(ledger: &Ledger, batch: &str) -> Result<Self, LedgerError> {
-        Ok(Self { walk: Walk::new(batch, RowWalk::all(ledger.batch_operations(batch).await?)) })
+        Ok(Self { walk: Walk::new(batch, BatchRange::all(ledger.batch_operations(batch).await?)) })
     }
 
     /// Returns the next page, `None` after the last one. A page may be empty.
@@ -85,42 +85,42 @@ impl SuccessPages {
     /// # Errors
     /// After an error the same page can be requested again.
     pub async fn next_page(&mut self, ledger: &Ledger) -> Result<Option<Vec<SuccessRow>>, LedgerError> {
-        let Some(until) = self.walk.page_outcome(ledger).await? else { return Ok(None) };
-        let good = ledger.successes(&self.walk, &until).await?;
+        let Some(until) = self.walk.page_end(ledger).await? else { return Ok(None) };
+        let successes = ledger.successes(&self.walk, &until).await?;
         self.walk.after = until;
-        Ok(Some(good))
+        Ok(Some(successes))
     }
 }
 
 impl Walk {
-    fn new(batch: &str, ways: Vec<RowWalk>) -> Self {
-        Self { batch: batch.to_owned(), ways, after: Vec::new(), size: PAGE.0 }
+    fn new(batch: &str, ranges: Vec<BatchRange>) -> Self {
+        Self { batch: batch.to_owned(), ranges, after: Vec::new(), size: PAGE.0 }
     }
 
     /// Returns the last subject of the next page, `None` if nothing is left.
-    async fn page_outcome(&mut self, ledger: &Ledger) -> Result<Option<Vec<u8>>, LedgerError> {
-        while let Some(way) = self.ways.last() {
-            if let Some(until) = ledger.page_outcome(self, way).await? {
+    async fn page_end(&mut self, ledger: &Ledger) -> Result<Option<Vec<u8>>, LedgerError> {
+        while let Some(range) = self.ranges.last() {
+            if let Some(until) = ledger.page_end(self, range).await? {
                 self.size = PAGE.1.min(self.size * 2);
                 return Ok(Some(until));
             }
-            self.ways.pop();
+            self.ranges.pop();
             self.after.clear();
         }
         Ok(None)
     }
 
-    fn way(&self) -> &RowWalk {
-        self.ways.last().expect("a page end was found, so a range is left")
+    fn range(&self) -> &BatchRange {
+        self.ranges.last().expect("a page end was found, so a range is left")
     }
 }
 
 impl Ledger {
     /// Returns the last subject of the page after the current one, `None` if nothing is left. This ignores the filter,
     /// so that a page has an end even if few of its rows are wanted.
-    async fn page_outcome(&self, walk: &Walk, way: &RowWalk) -> Result<Option<Vec<u8>>, LedgerError> {
+    async fn page_end(&self, walk: &Walk, range: &BatchRange) -> Result<Option<Vec<u8>>, LedgerError> {
         let Walk { batch, after, size, .. } = walk;
-        let condition = way.condition();
+        let condition = range.condition();
         let query = format!(
             "-- page_end
             select subject
@@ -134,7 +134,7 @@ impl Ledger {
             order by subject desc
             limit 1"
         );
-        let (first, second) = way.parameters();
+        let (first, second) = range.parameters();
         self.run(async |db| {
             let query = sqlx::query_scalar(AssertSqlSafe(query)).bind(batch).bind(first).bind(second);
             Ok(query.bind(after).bind(size).fetch_optional(db).await?)
@@ -143,10 +143,15 @@ impl Ledger {
     }
 
     /// Returns the wanted rows of a page.
-    async fn ends(&self, walk: &Walk, until: &[u8], filter: &OutcomeFilter) -> Result<Vec<OutcomeRow>, LedgerError> {
-        let condition = walk.way().condition();
+    async fn outcomes(
+        &self,
+        walk: &Walk,
+        until: &[u8],
+        filter: &OutcomeFilter,
+    ) -> Result<Vec<OutcomeRow>, LedgerError> {
+        let condition = walk.range().condition();
         let query = format!(
-            "-- ends
+            "-- outcomes
             select target, operation, certificate_id, serial, source, ref, status, code, detail, wanted_status,
                 known_status, account, region, attempts, n_attempts, sent_at, received_at, ended_at, recorded_at,
                 other_names
@@ -160,7 +165,7 @@ impl Ledger {
         let statuses: Vec<&str> = filter.statuses.iter().map(|&status| status.into()).collect();
         let codes: Vec<&str> = filter.codes.iter().map(|code| code.as_str()).collect();
         let sources: Vec<&str> = filter.sources.iter().map(Name::as_str).collect();
-        let (first, second) = walk.way().parameters();
+        let (first, second) = walk.range().parameters();
         self.run(async |db| {
             let query = sqlx::query(AssertSqlSafe(query)).bind(&walk.batch).bind(first).bind(second);
             let query = query.bind(&walk.after).bind(until).bind(statuses).bind(codes).bind(sources);
@@ -171,13 +176,13 @@ impl Ledger {
 
     /// Returns the registered certificates of a page.
     async fn successes(&self, walk: &Walk, until: &[u8]) -> Result<Vec<SuccessRow>, LedgerError> {
-        let query = "-- good_ends
+        let query = "-- successes
             select target, operation, account, region, certificate_id
             from registrations
             where batch = $1 and target = $2 and operation = $3 and subject > $4 and subject <= $5
                 and status in ('registered', 'already_registered')
             order by subject";
-        let (target, operation) = walk.way().parameters();
+        let (target, operation) = walk.range().parameters();
         self.run(async |db| {
             let query = sqlx::query(query).bind(&walk.batch).bind(target).bind(operation);
             query.bind(&walk.after).bind(until).fetch_all(db).await?.iter().map(read_success).collect()

@@ -93,9 +93,9 @@ impl Page {
 
     /// Drops every other optional value: names, serial numbers, copies of certificates, details of calls, batch sizes.
     ///
-    /// A quarantined body stays: it is all there is of its message. If it cannot be recorded, the message stays in the
-    /// queue.
-    pub fn drop_what_is_free(&mut self) {
+    /// A quarantined body stays: it is all that is left of its message. If it cannot be recorded, the message stays in
+    /// the queue.
+    pub fn drop_optional_values(&mut self) {
         for row in &mut self.rows {
             row.names = Names::default();
             row.other_names.clear();

@@ -37,16 +37,21 @@ impl Ledger {
     }
 
     /// Releases a hold on the command `action` of an operator: its parked jobs are resent. Returns whether it was open.
-    pub async fn release_on_order(&self, hold: &HoldKey, action: &'static str, who: &str) -> Result<bool, LedgerError> {
+    pub async fn release_by_operator(
+        &self,
+        hold: &HoldKey,
+        action: &'static str,
+        who: &str,
+    ) -> Result<bool, LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
-            let did_hold = release(&mut transaction, hold).await?;
-            if did_hold {
+            let was_open = release(&mut transaction, hold).await?;
+            if was_open {
                 let detail = serde_json::json!({});
                 note(&mut transaction, &AuditAction { who, action, what: hold.as_str(), detail }).await?;
             }
             transaction.commit().await?;
-            Ok(did_hold)
+            Ok(was_open)
         })
         .await
     }

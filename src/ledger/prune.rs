@@ -28,7 +28,7 @@ pub struct OldBatch {
 
 /// The progress of pruning a batch: target, operation and subject of the last row that was examined.
 #[derive(Clone, Debug, Default)]
-pub struct Pruned {
+pub struct PruneProgress {
     last: (String, String, Vec<u8>),
     /// Number of rows dropped so far.
     pub n_dropped: u64,
@@ -58,7 +58,7 @@ impl Ledger {
 
     /// Examines the next `n` rows of a batch and drops them. Rows of jobs that wait to be resent, or that were resent
     /// and have no outcome yet, stay.
-    pub async fn prune(&self, batch: &str, so_far: &Pruned, n: u32) -> Result<Pruned, LedgerError> {
+    pub async fn prune(&self, batch: &str, so_far: &PruneProgress, n: u32) -> Result<PruneProgress, LedgerError> {
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
             let page = prune_page(&mut transaction, batch, &so_far.last, n).await?;
@@ -66,7 +66,7 @@ impl Ledger {
             let n_dropped = so_far.n_dropped + drop_rows(&mut transaction, batch, &page).await?;
             transaction.commit().await?;
             let is_done = page.len() < n as usize;
-            Ok(Pruned { last: page.into_iter().next_back().unwrap_or_default(), n_dropped, is_done })
+            Ok(PruneProgress { last: page.into_iter().next_back().unwrap_or_default(), n_dropped, is_done })
         })
         .await
     }

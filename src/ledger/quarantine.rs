@@ -11,7 +11,7 @@ use super::{Ledger, LedgerError};
 
 /// A quarantined message, without its body.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct SetAside {
+pub struct QuarantineEntry {
     /// URL of the queue that delivered it.
     pub queue: String,
     /// `MessageId` at SQS.
@@ -41,7 +41,7 @@ pub struct Body {
 
 /// A selection of quarantined messages.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Chosen<'a> {
+pub struct QuarantineFilter<'a> {
     /// Messages with one of these ids. `None`: all.
     pub ids: Option<&'a [String]>,
     /// Messages quarantined for this reason. `None`: all.
@@ -57,14 +57,14 @@ const NEXT: &str = "(queue, message_id) > ($1, $2)
 
 impl Ledger {
     /// Lists up to `n` selected messages, starting after a queue and `MessageId`.
-    pub async fn set_aside(
+    pub async fn quarantine_entries(
         &self,
-        chosen: Chosen<'_>,
+        chosen: QuarantineFilter<'_>,
         after: Option<(&str, &str)>,
         n: u32,
-    ) -> Result<Vec<SetAside>, LedgerError> {
+    ) -> Result<Vec<QuarantineEntry>, LedgerError> {
         let query = format!(
-            "-- set_aside
+            "-- quarantine_entries
             select queue, message_id, reason, detail, octet_length(body) as n_bytes, sent_at, recorded_at
             from quarantine
             where {NEXT}"
@@ -79,14 +79,14 @@ impl Ledger {
     }
 
     /// Returns the bodies of up to `n` selected messages, in the same order.
-    pub async fn set_aside_bodies(
+    pub async fn quarantine_bodies(
         &self,
-        chosen: Chosen<'_>,
+        chosen: QuarantineFilter<'_>,
         after: Option<(&str, &str)>,
         n: u32,
     ) -> Result<Vec<Body>, LedgerError> {
         let query = format!(
-            "-- set_aside_bodies
+            "-- quarantine_bodies
             select queue, message_id, body
             from quarantine
             where {NEXT}"
@@ -101,8 +101,8 @@ impl Ledger {
     }
 
     /// Counts the selected messages by reason.
-    pub async fn set_aside_by_reason(&self, chosen: Chosen<'_>) -> Result<Vec<(String, u64)>, LedgerError> {
-        let query = "-- set_aside_by_reason
+    pub async fn quarantined_by_reason(&self, chosen: QuarantineFilter<'_>) -> Result<Vec<(String, u64)>, LedgerError> {
+        let query = "-- quarantined_by_reason
             select reason, count(*)
             from quarantine
             where ($1::text[] is null or message_id = any($1))
@@ -118,8 +118,8 @@ impl Ledger {
     }
 
     /// Removes messages after they were resent. Returns how many were removed.
-    pub async fn take_back(&self, messages: &[&Body]) -> Result<u64, LedgerError> {
-        let delete = "-- take_back
+    pub async fn remove_resent(&self, messages: &[&Body]) -> Result<u64, LedgerError> {
+        let delete = "-- remove_resent
             delete from quarantine q
             using unnest($1::text[], $2::text[]) as gone (queue, message_id)
             where (q.queue, q.message_id) = (gone.queue, gone.message_id)";
@@ -133,8 +133,12 @@ impl Ledger {
     ///
     /// # Errors
     /// After an error nothing was dropped, unless the COMMIT was in doubt.
-    pub async fn drop_set_aside(&self, chosen: Chosen<'_>, mut action: AuditAction<'_>) -> Result<u64, LedgerError> {
-        let delete = "-- drop_set_aside
+    pub async fn drop_quarantined(
+        &self,
+        chosen: QuarantineFilter<'_>,
+        mut action: AuditAction<'_>,
+    ) -> Result<u64, LedgerError> {
+        let delete = "-- drop_quarantined
             delete from quarantine
             where ($1::text[] is null or message_id = any($1))
                 and ($2::text is null or reason = $2)";
@@ -151,8 +155,8 @@ impl Ledger {
     }
 }
 
-fn read(row: &PgRow) -> Result<SetAside, LedgerError> {
-    Ok(SetAside {
+fn read(row: &PgRow) -> Result<QuarantineEntry, LedgerError> {
+    Ok(QuarantineEntry {
         queue: row.try_get("queue")?,
         message_id: row.try_get("message_id")?,
         reason: row.try_get("reason")?,

@@ -159,15 +159,15 @@ impl Ledger {
                 noted_rate,
                 clock_timestamp() as granted_at";
         self.run(async |db| {
-            #[expect(clippy::cast_precision_loss, reason = "a lease has far fewer than 2^52 places")]
-            let places = n as f64;
+            #[expect(clippy::cast_precision_loss, reason = "a lease has far fewer than 2^52 permits")]
+            let n_permits = n as f64;
             #[expect(clippy::cast_precision_loss, reason = "it is a small constant")]
             let burst_min = BURST_MIN as f64;
             let query = sqlx::query(update)
                 .bind(account)
                 .bind(region)
                 .bind(operation)
-                .bind(places)
+                .bind(n_permits)
                 .bind(burst_min)
                 .bind(BURST.as_secs_f64());
             let row = query.bind(AHEAD.0).bind(AHEAD.1).bind(RISE).bind(RISE_MAX).fetch_one(db).await?;
@@ -182,12 +182,12 @@ impl Ledger {
     /// If the server's clock was set back, a last cut in its future is ignored, and so is a permit granted in its
     /// future.
     ///
-    /// `went_through`: whether calls succeeded since the last cut. Then the rate before this cut was good.
+    /// `calls_succeeded`: whether calls succeeded since the last cut. Then the rate before this cut was good.
     pub async fn cut_rate(
         &self,
         quota: &Quota,
         granted_at: OffsetDateTime,
-        went_through: bool,
+        calls_succeeded: bool,
     ) -> Result<Option<Change>, LedgerError> {
         let [account, region, operation] = quota.key();
         let update = "-- cut_rate
@@ -201,7 +201,7 @@ impl Ledger {
             returning cut_at as at, rate, noted_rate, 'throttled' as reason";
         self.run(async |db| {
             let query = sqlx::query(update).bind(account).bind(region).bind(operation).bind(granted_at);
-            let query = query.bind(CUT).bind(FLOOR.0).bind(FLOOR.1).bind(went_through);
+            let query = query.bind(CUT).bind(FLOOR.0).bind(FLOOR.1).bind(calls_succeeded);
             let Some(row) = query.fetch_optional(&mut *db).await? else { return Ok(None) };
             note_change(db, quota, row.try_get("noted_rate")?, RateChangeReason::Throttled).await?;
             Ok(Some(read_change(&row)?))
@@ -211,9 +211,9 @@ impl Ledger {
 
     /// Restores a rate that was cut while AWS throttled every call, once calls succeed again: the rate was good before,
     /// and throttles will cut it at once if it no longer is. Returns the change, if the rate was restored.
-    pub async fn give_rate_back(&self, quota: &Quota) -> Result<Option<Change>, LedgerError> {
+    pub async fn restore_rate(&self, quota: &Quota) -> Result<Option<Change>, LedgerError> {
         let [account, region, operation] = quota.key();
-        let update = "-- give_rate_back
+        let update = "-- restore_rate
             update rate_limits
             set rate = least(ceiling, good_rate), good_rate = null, clean_seconds = 0
             where account = $1 and region = $2 and operation = $3 and good_rate > rate

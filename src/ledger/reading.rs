@@ -97,7 +97,7 @@ impl Ledger {
 
     /// Records that a message was sent or received: no queue counts as empty until it is read again.
     pub async fn note_activity(&self) -> Result<(), LedgerError> {
-        self.run(async |db| wake_queues(db).await).await
+        self.run(async |db| mark_queues_not_empty(db).await).await
     }
 
     /// Returns how long all queues have been empty, by the clock of the server. `None`: one is not, or is no longer
@@ -186,8 +186,8 @@ impl Ledger {
 }
 
 /// Marks every queue as not empty until its next reading. The rows are locked in key order.
-pub(super) async fn wake_queues(db: &mut PgConnection) -> Result<(), LedgerError> {
-    let update = "-- wake_queues
+pub(super) async fn mark_queues_not_empty(db: &mut PgConnection) -> Result<(), LedgerError> {
+    let update = "-- mark_queues_not_empty
         with empty as (
             select queue
             from queue_readings
@@ -245,26 +245,26 @@ mod tests {
     }
 
     #[test]
-    fn outstanding_certificates_are_missing_once_the_queues_were_empty_for_two_minutes() {
+    fn outstanding_certificates_are_missing_after_two_minutes_of_empty_queues() {
         assert_eq!(missing(Some(37), Some(120), Some(7200)), Some(37));
         assert_eq!(missing(Some(37), Some(119), Some(7200)), None);
         assert_eq!(missing(Some(37), None, Some(7200)), None);
     }
 
     #[test]
-    fn a_batch_that_was_just_announced_is_never_missing() {
+    fn a_just_announced_batch_is_never_missing() {
         assert_eq!(missing(Some(37), Some(7200), Some(119)), None);
         assert_eq!(missing(Some(37), Some(7200), Some(120)), Some(37));
         assert_eq!(missing(Some(37), Some(7200), None), Some(37), "an older version saw it");
     }
 
     #[test]
-    fn nothing_is_missing_of_a_batch_with_all_its_outcomes() {
+    fn a_complete_batch_has_nothing_missing() {
         assert_eq!(missing(Some(0), None, Some(1)), Some(0));
     }
 
     #[test]
-    fn what_is_missing_of_a_batch_of_unknown_size_is_unknown() {
+    fn a_batch_of_unknown_size_has_an_unknown_number_missing() {
         assert_eq!(missing(None, Some(120), None), None);
     }
 }

@@ -14,7 +14,7 @@ use super::authority::{release_issuers, write_authorities};
 use super::columns::{self, OwnedKey, owned_key, read_row};
 use super::counters::{CounterChanges, count};
 use super::opening::hold;
-use super::reading::wake_queues;
+use super::reading::mark_queues_not_empty;
 use super::row::{Row, RowKey, fold};
 use super::written::mark_page;
 use super::{Ledger, LedgerError, Page, Quarantined, storable, word};
@@ -62,7 +62,7 @@ async fn write(db: &mut PgConnection, page: &Page) -> Result<(), LedgerError> {
         write_authorities(db, &page.authorities).await?;
     }
     quarantine(db, &page.quarantined).await?;
-    wake_queues(db).await
+    mark_queues_not_empty(db).await
 }
 
 /// Inserts the new rows and merges the others into the existing ones. Returns the changes of the counters.
@@ -76,21 +76,21 @@ async fn write_rows(db: &mut PgConnection, rows: &[&Row]) -> Result<CounterChang
         changes.appears(row);
     }
     if !clashing.is_empty() {
-        let there = lock_rows(db, &clashing).await?;
-        update_rows(db, &merge(there, &clashing, &mut changes)).await?;
+        let existing = lock_rows(db, &clashing).await?;
+        update_rows(db, &merge(existing, &clashing, &mut changes)).await?;
     }
     Ok(changes)
 }
 
 /// Merges new outcomes into existing rows. Both are in key order.
-fn merge(there: Vec<(Row, Status)>, new: &[&Row], changes: &mut CounterChanges) -> Vec<Row> {
+fn merge(existing: Vec<(Row, Status)>, new: &[&Row], changes: &mut CounterChanges) -> Vec<Row> {
     let join = |((mut row, status), new): ((Row, Status), &&Row)| {
         changes.disappears(&row, status);
         row.absorb((*new).clone());
         changes.appears(&row);
         row
     };
-    there.into_iter().zip(new).map(join).collect()
+    existing.into_iter().zip(new).map(join).collect()
 }
 
 /// Inserts the rows whose key does not exist yet. Returns the keys of these.

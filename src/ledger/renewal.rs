@@ -43,8 +43,9 @@ impl Ledger {
     /// Takes a connection from the pool.
     pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, LedgerError> {
         let Some(renewal) = &self.renewal else { return Ok(self.pool.acquire().await?) };
-        let makes_one = self.pool.num_idle() == 0 && self.pool.size() < self.pool.options().get_max_connections();
-        if makes_one && let Err(error) = renewal.renew(&self.pool).await {
+        let opens_connection =
+            self.pool.num_idle() == 0 && self.pool.size() < self.pool.options().get_max_connections();
+        if opens_connection && let Err(error) = renewal.renew(&self.pool).await {
             // The last URL may still be right: a file is missing for a moment while it is replaced.
             warn!(%error, "cannot reread the URL of the ledger; using the last one");
         }

@@ -21,7 +21,7 @@ use muster_core::hold::HoldKey;
 use muster_core::outcome::{Code, Status};
 use muster_core::replay_filter::ReplayFilter;
 
-pub use plan::{LOOKED_AT_MAX, Matching, ReplayPlan};
+pub use plan::{EXAMINED_MAX, Matching, ReplayPlan};
 
 /// A replay and its progress.
 #[derive(Clone, Debug)]
@@ -74,7 +74,7 @@ pub enum ReplayStart {
 
 /// How many of a replay's jobs have one status and code.
 #[derive(Clone, Copy, Debug)]
-pub struct Came {
+pub struct OutcomeCount {
     /// Status of their last outcome.
     pub status: Status,
     /// Code of their last outcome.
@@ -87,21 +87,21 @@ pub struct Came {
 
 impl Ledger {
     /// Begins a replay, unless the same one is in progress.
-    pub async fn begin_replay(&self, wish: &ReplayRequest<'_>) -> Result<ReplayStart, LedgerError> {
+    pub async fn begin_replay(&self, request: &ReplayRequest<'_>) -> Result<ReplayStart, LedgerError> {
         self.run(async |db| {
             loop {
                 let mut transaction = self.begin(db).await?;
-                if let Some(number) = insert(&mut transaction, wish).await? {
-                    open_hold(&mut transaction, number, wish).await?;
-                    let (what, detail) = (format!("replay {number}"), detail(wish));
-                    note(&mut transaction, &AuditAction { who: wish.who, action: "replay", what: &what, detail })
+                if let Some(number) = insert(&mut transaction, request).await? {
+                    open_hold(&mut transaction, number, request).await?;
+                    let (what, detail) = (format!("replay {number}"), detail(request));
+                    note(&mut transaction, &AuditAction { who: request.who, action: "replay", what: &what, detail })
                         .await?;
                     transaction.commit().await?;
                     return Ok(ReplayStart::New(number));
                 }
                 transaction.rollback().await?;
                 // The other one may end between the two statements: then this one is new.
-                if let Some(number) = under_way(db, wish.filter, wish.verify).await? {
+                if let Some(number) = under_way(db, request.filter, request.verify).await? {
                     return Ok(ReplayStart::UnderWay(number));
                 }
             }
@@ -136,8 +136,8 @@ impl Ledger {
     }
 
     /// Counts the jobs of a replay by status and code. Jobs that a later replay chose are not included.
-    pub async fn came_of_replay(&self, number: i64) -> Result<Vec<Came>, LedgerError> {
-        let query = "-- came_of_replay
+    pub async fn replay_outcomes(&self, number: i64) -> Result<Vec<OutcomeCount>, LedgerError> {
+        let query = "-- replay_outcomes
             select status, code, count(*) as n,
                 count(*) filter (
                     where request is not null and (waits_for is not null or sent_again_at is not null)
@@ -146,7 +146,10 @@ impl Ledger {
             where replay = $1
             group by status, code
             order by n desc, code";
-        self.run(async |db| sqlx::query(query).bind(number).fetch_all(db).await?.iter().map(read_came).collect()).await
+        self.run(async |db| {
+            sqlx::query(query).bind(number).fetch_all(db).await?.iter().map(read_outcome_count).collect()
+        })
+        .await
     }
 
     /// Cancels a replay: nothing more is chosen or sent, and jobs that wait to be sent keep their outcome. Jobs already
@@ -232,14 +235,14 @@ const SELECT: &str = "
         end as n_sent
     from replays";
 
-async fn insert(db: &mut PgConnection, wish: &ReplayRequest<'_>) -> Result<Option<i64>, LedgerError> {
+async fn insert(db: &mut PgConnection, request: &ReplayRequest<'_>) -> Result<Option<i64>, LedgerError> {
     let insert = "-- insert_replay
         insert into replays (filter, verify, asked_by, n_expected)
         values ($1, $2, $3, $4)
         on conflict (md5(filter), verify) where ended_at is null do nothing
         returning replay";
-    let query = sqlx::query_scalar(insert).bind(wish.filter.to_json()).bind(wish.verify).bind(wish.who);
-    Ok(query.bind(wish.n_expected.cast_signed()).fetch_optional(db).await?)
+    let query = sqlx::query_scalar(insert).bind(request.filter.to_json()).bind(request.verify).bind(request.who);
+    Ok(query.bind(request.n_expected.cast_signed()).fetch_optional(db).await?)
 }
 
 async fn under_way(db: &mut PgConnection, filter: &ReplayFilter, verify: bool) -> Result<Option<i64>, LedgerError> {
@@ -251,27 +254,27 @@ async fn under_way(db: &mut PgConnection, filter: &ReplayFilter, verify: bool) -
 }
 
 /// Creates the hold by which workers find the replay.
-async fn open_hold(db: &mut PgConnection, number: i64, wish: &ReplayRequest<'_>) -> Result<(), LedgerError> {
+async fn open_hold(db: &mut PgConnection, number: i64, request: &ReplayRequest<'_>) -> Result<(), LedgerError> {
     let insert = "-- open_replay
         insert into holds (hold, reason, is_closed, probe_every, probe_at, released_at)
         values ($1, $2, false, interval '1 minute', now(), clock_timestamp())";
-    let reason = format!("requested by {}", wish.who);
+    let reason = format!("requested by {}", request.who);
     sqlx::query(insert).bind(HoldKey::replay(number).as_str()).bind(reason).execute(db).await?;
     Ok(())
 }
 
 /// Returns the audit detail. It has the number of the filter's certificates, not their ids: the replay has those.
-fn detail(wish: &ReplayRequest<'_>) -> serde_json::Value {
-    let filter = ReplayFilter { certificates: BTreeSet::new(), ..wish.filter.clone() };
+fn detail(request: &ReplayRequest<'_>) -> serde_json::Value {
+    let filter = ReplayFilter { certificates: BTreeSet::new(), ..request.filter.clone() };
     serde_json::json!({
         "filter": filter,
-        "certificates": wish.filter.certificates.len(),
-        "verify": wish.verify,
-        "expected": wish.n_expected,
+        "certificates": request.filter.certificates.len(),
+        "verify": request.verify,
+        "expected": request.n_expected,
     })
 }
 
-/// Ends the waiting of a replay's rows, locked in the order that every process uses. Returns their number.
+/// Takes a replay's rows off its hold. Locks them in the order that every process uses. Returns how many.
 async fn stop_waiting_for(db: &mut PgConnection, number: i64) -> Result<u64, LedgerError> {
     let update = "-- stop_waiting_for
         with chosen as (
@@ -307,10 +310,10 @@ fn read(row: &PgRow) -> Result<Replay, LedgerError> {
     })
 }
 
-fn read_came(row: &PgRow) -> Result<Came, LedgerError> {
+fn read_outcome_count(row: &PgRow) -> Result<OutcomeCount, LedgerError> {
     let n = |column| row.try_get::<i64, _>(column).map(i64::cast_unsigned);
     let n_under_way = n("n_under_way")?;
-    Ok(Came {
+    Ok(OutcomeCount {
         status: word("status", &row.try_get::<String, _>("status")?)?,
         code: word("code", &row.try_get::<String, _>("code")?)?,
         n_outcomes: n("n")? - n_under_way,

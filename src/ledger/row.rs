@@ -82,7 +82,7 @@ pub struct RowOutcome {
     /// Whether the job skips the lookup of registered certificates, so that AWS itself answers.
     pub verify: bool,
     /// When the job was resent after this outcome.
-    pub sent_again_at: Option<OffsetDateTime>,
+    pub resent_at: Option<OffsetDateTime>,
     /// When the message was sent to the queue.
     pub sent_at: OffsetDateTime,
     /// When the message was received.
@@ -138,7 +138,7 @@ impl Row {
         self.n_duplicates += later.n_duplicates;
         // The same message again is a redelivery, not a duplicate.
         if later.message_id != self.message_id {
-            self.meet_message(later.message_id);
+            self.note_other_message(later.message_id);
         }
         self.serial = self.serial.take().or(later.serial);
         self.certificate = self.certificate.take().or(later.certificate);
@@ -152,9 +152,9 @@ impl Row {
         }
     }
 
-    /// Handles a message other than the one of this row: Muster's own if the job was resent, otherwise a duplicate.
-    fn meet_message(&mut self, id: String) {
-        if self.outcome.sent_again_at.is_some() {
+    /// Records a message other than the one of this row: Muster's own if the job was resent, otherwise a duplicate.
+    fn note_other_message(&mut self, id: String) {
+        if self.outcome.resent_at.is_some() {
             self.message_id = id;
         } else {
             self.n_duplicates += 1;
@@ -170,7 +170,7 @@ impl Row {
     }
 }
 
-/// Sorts rows by key and merges the rows of each key, in the order in which they came.
+/// Sorts rows by key and merges the rows of each key, in the order in which they arrived.
 pub fn fold(rows: &[Row]) -> Vec<Cow<'_, Row>> {
     let mut sorted: Vec<&Row> = rows.iter().collect();
     sorted.sort_by_key(|row| row.key());
@@ -219,7 +219,7 @@ pub(crate) mod tests {
                 request: (!is_success).then(|| "{}".into()),
                 waits_for: None,
                 verify: false,
-                sent_again_at: None,
+                resent_at: None,
                 sent_at: OffsetDateTime::UNIX_EPOCH,
                 received_at: OffsetDateTime::UNIX_EPOCH,
                 ended_at: OffsetDateTime::UNIX_EPOCH,
@@ -228,7 +228,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_good_end_never_turns_into_a_worse_one() {
+    fn the_outcome_of_higher_rank_wins() {
         for &first in Code::VARIANTS {
             for &second in Code::VARIANTS {
                 let mut merged = row(1, first);
@@ -240,21 +240,21 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn among_bad_ends_the_later_stays() {
+    fn the_later_of_two_failures_wins() {
         let mut merged = row(1, Code::ServerError);
         merged.absorb(row(1, Code::Expired));
         assert_eq!(merged.outcome.code, Code::Expired);
     }
 
     #[test]
-    fn among_equal_good_ends_the_first_stays() {
+    fn the_first_of_two_equal_successes_wins() {
         let mut merged = row(1, Code::Ok);
         merged.absorb(row(1, Code::AnswerLost));
         assert_eq!(merged.outcome.code, Code::Ok);
     }
 
     #[test]
-    fn a_redelivery_is_no_duplicate_but_another_message_is() {
+    fn a_redelivery_is_not_a_duplicate_but_another_message_is() {
         let mut merged = row(1, Code::Ok);
         merged.absorb(row(1, Code::Known));
         assert_eq!(merged.n_duplicates, 0);
@@ -282,10 +282,10 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn folding_sorts_by_key_and_joins_equal_keys() {
+    fn folding_sorts_by_key_and_merges_equal_keys() {
         let rows = vec![row(3, Code::Ok), row(1, Code::Expired), row(3, Code::Known), row(1, Code::Ok)];
         let folded = fold(&rows);
-        let ends: Vec<_> = folded.iter().map(|row| (row.subject[0], row.outcome.code)).collect();
-        assert_eq!(ends, [(1, Code::Ok), (3, Code::Ok)]);
+        let outcomes: Vec<_> = folded.iter().map(|row| (row.subject[0], row.outcome.code)).collect();
+        assert_eq!(outcomes, [(1, Code::Ok), (3, Code::Ok)]);
     }
 }

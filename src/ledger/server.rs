@@ -28,7 +28,7 @@ const WRITTEN: [&str; 13] = [
 
 /// How long a server may refuse connections at startup, and how often a connection is tried.
 const REFUSED_MAX: Duration = Duration::from_secs(2);
-const KNOCK_EVERY: Duration = Duration::from_millis(200);
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How the settings reach the server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -76,7 +76,7 @@ impl DatabaseSettings {
     ///
     /// # Errors
     /// [`LedgerError::Url`] if the URL is not valid, [`LedgerError::UrlSource`] if it cannot be read.
-    pub async fn way(&self) -> Result<ServerRoute, LedgerError> {
+    pub async fn route(&self) -> Result<ServerRoute, LedgerError> {
         let options = options_of(self).await?;
         let is_verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull | PgSslMode::VerifyCa);
         Ok(ServerRoute { is_local: is_local(&options), is_verified })
@@ -93,10 +93,10 @@ impl DatabaseSettings {
         loop {
             let Err(error) = self.connect_once().await else { return Ok(()) };
             let patience = if error.is_refused_connection() { REFUSED_MAX.min(self.timeout) } else { self.timeout };
-            if !error.may_pass_soon() || began.elapsed() + KNOCK_EVERY > patience {
+            if !error.may_recover_soon() || began.elapsed() + RETRY_INTERVAL > patience {
                 return Err(error);
             }
-            tokio::time::sleep(KNOCK_EVERY).await;
+            tokio::time::sleep(RETRY_INTERVAL).await;
         }
     }
 
@@ -153,10 +153,10 @@ impl Ledger {
 
     /// Compares the server's clock with ours, using the fastest of three answers.
     pub async fn clock(&self) -> Result<ServerClock, LedgerError> {
-        const ASKED: usize = 3;
+        const N_SAMPLES: usize = 3;
         self.run(async |db| {
             let mut best: Option<ServerClock> = None;
-            for _ in 0..ASKED {
+            for _ in 0..N_SAMPLES {
                 let (began, asked_at) = (Instant::now(), OffsetDateTime::now_utc());
                 let now = now(db).await?;
                 let round_trip = began.elapsed();

@@ -140,12 +140,12 @@ impl Ledger {
     }
 
     /// Records that jobs were resent: they no longer wait. Their status stays until the message has an outcome.
-    pub async fn sent_again(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<u64, LedgerError> {
+    pub async fn mark_resent(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<u64, LedgerError> {
         self.run(async |db| stop_waiting(db, hold, jobs, "sent_again_at = now()").await).await
     }
 
     /// Records that jobs cannot be resent: they no longer wait, and keep their status.
-    pub async fn unsendable(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<u64, LedgerError> {
+    pub async fn mark_unsendable(&self, hold: &HoldKey, jobs: &[&WaitingJob]) -> Result<u64, LedgerError> {
         let change = "detail = 'it cannot be resent: ' || coalesce(r.detail, r.code)";
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
@@ -174,7 +174,7 @@ impl Ledger {
     }
 }
 
-/// Ends the waiting of rows that still have the outcome that was read. Returns their number.
+/// Takes rows off their hold if they still have the outcome that was read. Returns how many.
 async fn stop_waiting(
     db: &mut PgConnection,
     hold: &HoldKey,

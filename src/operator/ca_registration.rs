@@ -1,7 +1,7 @@
 //! Registers one CA certificate immediately, without the queue.
 //!
 //! Uses the same quota, retry rules and ledger as the workers, with two differences. An access denial is an error; a
-//! worker waits for better credentials instead. Every other failure counts against the certificate, because there are
+//! worker waits for working credentials instead. Every other failure counts against the certificate, because there are
 //! no other calls in this process to show whether the failure is general.
 
 mod authority;
@@ -21,7 +21,7 @@ use crate::health::breaker::{Changes, Dependency};
 use crate::health::clock::Clock;
 use crate::ledger::rate_limit::Quota;
 use crate::ledger::written::Marks;
-use crate::ledger::{Ledger, LedgerError, MessageOrigin, Page, insist};
+use crate::ledger::{Ledger, LedgerError, MessageOrigin, Page, retry_conflicts};
 use crate::quota::lease_client::LeaseClient;
 use crate::quota::permits::{Gauges, PermitPool};
 use crate::runtime::backoff::Backoff;
@@ -158,7 +158,7 @@ impl CaRegistration {
     ) -> Result<Registration, CaRegistrationError> {
         let began = OffsetDateTime::now_utc();
         let (target, Account { id, region }) = (self.target.as_str(), &self.account);
-        insist(async || ledger.claim_target(target, id, region).await).await?;
+        retry_conflicts(async || ledger.claim_target(target, id, region).await).await?;
         let (permits, work) = self.permits(ledger, job.operation()).await?;
         let work = tokio::spawn(work);
         let outcome = self.call(permits, job, certificate).await;
@@ -188,7 +188,7 @@ impl CaRegistration {
         operation: Operation,
     ) -> Result<(PermitPool, impl Future<Output = ()> + Send + use<>), LedgerError> {
         let (quota, ceiling) = (Quota { account: self.account.clone(), operation }, self.rates.of(operation));
-        let learnt = insist(async || ledger.open_quota(&quota, ceiling).await).await?;
+        let learnt = retry_conflicts(async || ledger.open_quota(&quota, ceiling).await).await?;
         let metrics = Arc::new(Metrics::new());
         let gauges = Gauges { learnt: vec![], leased: metrics.limiter_tokens_leased.clone() };
         let postgres = Dependency::new("postgres", Changes::default());
@@ -216,7 +216,7 @@ impl CaRegistration {
             }
             match attempts.after(&answer, n_calls, false) {
                 NextStep::Finish(code) => {
-                    return Ok(self.end(code, job, certificate, attempts, &answer).await);
+                    return Ok(self.build_outcome(code, job, certificate, attempts, &answer).await);
                 }
                 NextStep::Wait(wait) => {
                     let error = answer.result.err().map(|error| error.to_string()).unwrap_or_default();
@@ -228,7 +228,7 @@ impl CaRegistration {
     }
 
     /// Builds the outcome. For an already registered CA, reads its state at AWS first and activates it if requested.
-    async fn end(
+    async fn build_outcome(
         &self,
         code: Code,
         job: &Job,
@@ -252,7 +252,7 @@ impl CaRegistration {
     /// Records an outcome. Retries unless the rows themselves are at fault, so that the ledger knows what AWS did.
     async fn record(&self, ledger: &Ledger, page: Page) -> Result<(), LedgerError> {
         let page = Page { mark: Some(Marks::default().next_mark()), ..page };
-        self.waits().retry(ATTEMPTS, |error| !LedgerError::is_rows_fault(error), || ledger.record(&page)).await
+        self.waits().retry(ATTEMPTS, |error| !LedgerError::is_caused_by_a_row(error), || ledger.record(&page)).await
     }
 
     /// Returns the waits between the attempts of one call.

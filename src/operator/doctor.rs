@@ -153,7 +153,7 @@ impl Finding {
     }
 
     /// Converts a mismatch, with the same text that a worker logs at startup.
-    fn misfit(check: Check, subject: &str, finding: &fit::FitFinding) -> Self {
+    fn mismatch(check: Check, subject: &str, finding: &fit::FitFinding) -> Self {
         let verdict = if finding.is_fatal() { CheckResult::Problem } else { CheckResult::Warning };
         Self { fix: Some(finding.hint()), ..Self::new(check, subject, verdict, finding.to_string()) }
     }
@@ -199,9 +199,9 @@ impl Examination<'_> {
 /// Runs futures concurrently and returns their results in order.
 async fn all<T: Send + 'static>(futures: impl Iterator<Item = impl Future<Output = T> + Send + 'static>) -> Vec<T> {
     let tasks: Vec<_> = futures.map(tokio::spawn).collect();
-    let mut ended = Vec::with_capacity(tasks.len());
+    let mut results = Vec::with_capacity(tasks.len());
     for task in tasks {
-        ended.push(task.await.expect("no check panics"));
+        results.push(task.await.expect("no check panics"));
     }
-    ended
+    results
 }

@@ -113,7 +113,7 @@ pub struct Reconciliation {
     inventory: Inventory,
     order: ReconcileOrder,
     issuer: Option<Issuer>,
-    lanes: Vec<CertificateSource>,
+    sources: Vec<CertificateSource>,
     run: ReconcileRun,
     findings: Findings,
     /// The first stored certificate. While it exists, the whole list does: a server crash empties the table.
@@ -129,14 +129,14 @@ impl Reconciliation {
         let inventory = Inventory::connect(config, &order.target, order.rate).await?;
         let account = inventory.account();
         ledger.check_target(order.target.as_str(), &account.id, &account.region).await?;
-        let lanes = lanes(ledger, order.batch.as_ref()).await?;
+        let sources = sources(ledger, order.batch.as_ref()).await?;
         let issuer = match order.ca {
             Some(id) => Some(issuer(config, ledger, account, id).await?),
             None => None,
         };
         let run = ledger.begin_run().await?;
         let findings = Findings::none(run.began_at);
-        Ok(Self { ledger: ledger.clone(), inventory, order, issuer, lanes, run, findings, first: None })
+        Ok(Self { ledger: ledger.clone(), inventory, order, issuer, sources, run, findings, first: None })
     }
 
     /// Returns the account and region that are compared.
@@ -192,9 +192,9 @@ impl Reconciliation {
             let page = self.inventory.list(self.order.ca, marker.as_deref()).await?;
             n += page.certificates.len() as u64;
             self.findings.n_listed = Some(n);
-            let said = page.certificates.into_iter();
-            let said: Vec<_> = said.map(|its| Listed { id: its.id, status: Some(its.status) }).collect();
-            self.note(&said).await?;
+            let reported = page.certificates.into_iter();
+            let reported: Vec<_> = reported.map(|its| Listed { id: its.id, status: Some(its.status) }).collect();
+            self.note(&reported).await?;
             show(self);
             let Some(next) = page.next else { return Ok(()) };
             if cycle.has_seen(&next) {
@@ -205,9 +205,9 @@ impl Reconciliation {
     }
 
     /// Stores what AWS reported.
-    async fn note(&mut self, said: &[Listed]) -> Result<(), LedgerError> {
-        self.first = self.first.or(said.first().map(|listed| listed.id));
-        self.ledger.note_listed(&self.run, said).await
+    async fn note(&mut self, reported: &[Listed]) -> Result<(), LedgerError> {
+        self.first = self.first.or(reported.first().map(|listed| listed.id));
+        self.ledger.note_listed(&self.run, reported).await
     }
 
     /// Checks that the stored list is still there: a server crash empties its table.
@@ -274,7 +274,7 @@ impl ComparedPage {
 }
 
 /// Returns where to read the ledger's certificates: the whole account, or each target and operation of the batch.
-async fn lanes(ledger: &Ledger, batch: Option<&Name>) -> Result<Vec<CertificateSource>, ReconcileError> {
+async fn sources(ledger: &Ledger, batch: Option<&Name>) -> Result<Vec<CertificateSource>, ReconcileError> {
     let Some(batch) = batch else { return Ok(vec![CertificateSource::Account]) };
     let operations = ledger.batch_operations(batch.as_str()).await?;
     if operations.is_empty() {
@@ -310,7 +310,7 @@ mod tests {
     use super::CycleDetector;
 
     #[test]
-    fn pages_that_repeat_are_found_out_whatever_comes_before_and_however_many_they_are() {
+    fn repeating_pages_are_detected() {
         for n_before in 0..20 {
             for n_repeating in 1..20 {
                 let mut cycle = CycleDetector::default();
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_ends_has_no_cycle() {
+    fn a_finite_list_has_no_cycle() {
         let mut cycle = CycleDetector::default();
         assert!((0..10_000).all(|marker| !cycle.has_seen(&marker.to_string())));
     }

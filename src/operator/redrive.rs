@@ -75,7 +75,7 @@ mod tests {
         r#"{"version":1,"operation":"RegisterCertificate","target":"TARGET","request":{"certificatePem":"x"}}"#;
 
     #[test]
-    fn a_job_of_a_target_that_is_not_configured_is_none() {
+    fn a_job_of_an_unknown_target_is_rejected() {
         let redrive = Redrive::new(&Config::default(), Queue::uncalled("jobs"));
         assert!(redrive.read(&BODY.replace("TARGET", "default")).is_ok());
         assert_eq!(redrive.read(&BODY.replace("TARGET", "mars")).unwrap_err().code(), "unknown_target");

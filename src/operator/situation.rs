@@ -63,7 +63,7 @@ impl Situation {
         obstacles.extend(self.throttles.iter().map(Obstacle::throttled));
         obstacles.extend(self.held());
         obstacles.extend(self.silent_workers());
-        obstacles.extend(self.set_aside());
+        obstacles.extend(self.dead_and_quarantined());
         obstacles.sort_by_key(|obstacle| obstacle.severity);
         obstacles
     }
@@ -169,8 +169,8 @@ impl Situation {
     fn held(&self) -> Vec<Obstacle> {
         let mut obstacles = Vec::new();
         for kind in [HoldKind::Pause, HoldKind::Target, HoldKind::Batch, HoldKind::Issuer] {
-            let is_meant = |hold: &&OpenHold| hold.hold.kind() == Some(kind) && hold.hold != HoldKey::pause_all();
-            let holds: Vec<_> = self.holds.iter().filter(is_meant).collect();
+            let is_listed = |hold: &&OpenHold| hold.hold.kind() == Some(kind) && hold.hold != HoldKey::pause_all();
+            let holds: Vec<_> = self.holds.iter().filter(is_listed).collect();
             obstacles.extend(holds.iter().take(NAMED_MAX).map(|hold| Obstacle::held(hold, Severity::Partial)));
             obstacles.extend(Obstacle::more_holds(holds.len().saturating_sub(NAMED_MAX), kind));
         }
@@ -185,7 +185,7 @@ impl Situation {
         self.workers.iter().filter(|worker| !worker.is_alive()).filter_map(Obstacle::silent_worker).collect()
     }
 
-    fn set_aside(&self) -> impl Iterator<Item = Obstacle> {
+    fn dead_and_quarantined(&self) -> impl Iterator<Item = Obstacle> {
         let dead = self.n_dead().filter(|&n| n > 0).map(Obstacle::dead_letters);
         let quarantined = Some(self.facts.quarantined).filter(|&n| n > 0).map(Obstacle::quarantined);
         dead.into_iter().chain(quarantined)

@@ -131,7 +131,7 @@ impl LeaseClient {
                     }
                     changed
                 }
-                Feedback::Recovered => self.ledger.give_rate_back(&self.quota).await,
+                Feedback::Recovered => self.ledger.restore_rate(&self.quota).await,
                 Feedback::Risen { from } => self.ledger.note_rise(&self.quota, from).await,
             };
             match changed {

@@ -192,7 +192,7 @@ async fn a_batch_that_fails_as_a_whole_is_parked_until_somebody_releases_it() {
     let service = factory.serve().await;
     let bad = async |f: &Factory| {
         let bad = f.ledger.batch_status("bad").await.unwrap().unwrap_or_default();
-        (bad.ended(), bad.parked())
+        (bad.finished(), bad.parked())
     };
     let good = async |f: &Factory| f.ledger.batch_status("good").await.unwrap().unwrap_or_default();
     factory

@@ -49,7 +49,7 @@ fn counts(factory: &Factory, queue: &str) -> (u64, u64) {
 }
 
 async fn audited(factory: &Factory) -> Vec<(String, Value)> {
-    let entries = factory.ledger.audited(None, 10).await.unwrap();
+    let entries = factory.ledger.audit_entries(None, 10).await.unwrap();
     entries.into_iter().map(|entry| (entry.action, entry.detail)).collect()
 }
 
@@ -222,7 +222,7 @@ async fn dropped_dead_letters_are_in_the_quarantine_without_private_keys() {
     assert_eq!(text, "1 resent\n          1  of batch a\n          1  stay, not_json\n");
     factory.drain().await;
     let batch = factory.ledger.batch_status("a").await.unwrap().unwrap();
-    assert_eq!(batch.ended(), 1, "nothing was lost");
+    assert_eq!(batch.finished(), 1, "nothing was lost");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster::ledger::prune::Pruned;
+use muster::ledger::prune::PruneProgress;
 use muster::ledger::rate_limit::Quota;
 use muster::ledger::replay::{ReplayRequest, ReplayStart};
 use muster::ledger::written::Marks;
@@ -177,9 +177,9 @@ async fn a_rate_that_a_total_throttle_took_away_comes_back_at_once() {
     }
     let rate = async || ledger.lease(&quota(), 1).await.unwrap().rate.per_second();
     assert!(rate().await < 2.0, "{}", rate().await);
-    ledger.give_rate_back(&quota()).await.unwrap().unwrap();
+    ledger.restore_rate(&quota()).await.unwrap().unwrap();
     assert!(rate().await > 99.0, "{}", rate().await);
-    assert_eq!(ledger.give_rate_back(&quota()).await.unwrap(), None, "it is given back once");
+    assert_eq!(ledger.restore_rate(&quota()).await.unwrap(), None, "it is given back once");
 }
 
 /// If calls succeed between the throttles, the quota is really lower.
@@ -192,7 +192,7 @@ async fn a_rate_that_calls_proved_too_high_does_not_come_back() {
         let lease = ledger.lease(&quota(), 1).await.unwrap();
         ledger.cut_rate(&quota(), lease.granted_at, true).await.unwrap().unwrap();
     }
-    ledger.give_rate_back(&quota()).await.unwrap();
+    ledger.restore_rate(&quota()).await.unwrap();
     let rate = ledger.lease(&quota(), 1).await.unwrap().rate.per_second();
     assert!(rate < 15.0, "{rate}");
 }
@@ -234,8 +234,8 @@ async fn a_clock_that_was_ahead_silences_no_cut_no_probe_and_no_replay() {
         codes: ReplayFilter::usual_codes(),
         ..ReplayFilter::default()
     };
-    let wish = ReplayRequest { filter: &filter, verify: false, who: "somebody@here", n_expected: 1 };
-    let ReplayStart::New(number) = ledger.begin_replay(&wish).await.unwrap() else { panic!("it is new") };
+    let request = ReplayRequest { filter: &filter, verify: false, who: "somebody@here", n_expected: 1 };
+    let ReplayStart::New(number) = ledger.begin_replay(&request).await.unwrap() else { panic!("it is new") };
     ledger.choose(number, 10).await.unwrap();
     assert_eq!(ledger.replay(number).await.unwrap().unwrap().n_chosen, 1);
 }
@@ -286,7 +286,7 @@ async fn pruning_beside_recording_never_deadlocks_whatever_the_collation() {
     tasks.spawn(async move {
         let mut n = 0;
         for _ in 0..60 {
-            n += n_deadlocks(&ledger.prune("batch", &Pruned::default(), 100).await);
+            n += n_deadlocks(&ledger.prune("batch", &PruneProgress::default(), 100).await);
             n += n_deadlocks(&ledger.forget_batch("batch", 0, "somebody").await);
         }
         n

@@ -151,10 +151,10 @@ async fn a_row_stops_to_wait_when_it_is_sent_or_ends() {
     let jobs = ledger.waiting(&hold(), None, 10).await.unwrap();
     assert_eq!(jobs.iter().map(|job| job.subject).collect::<Vec<_>>(), [parked(2).subject, parked(3).subject]);
     assert_eq!(jobs[0].request, r#"{"certificatePem":"pem"}"#);
-    assert_eq!(ledger.sent_again(&hold(), &[&jobs[0]]).await.unwrap(), 1);
+    assert_eq!(ledger.mark_resent(&hold(), &[&jobs[0]]).await.unwrap(), 1);
     assert_eq!(ledger.waiting(&hold(), None, 10).await.unwrap(), jobs[1..]);
     let batch = ledger.batch_status("batch").await.unwrap().unwrap();
-    assert_eq!((batch.ended(), batch.parked()), (1, 2), "sending is no end");
+    assert_eq!((batch.finished(), batch.parked()), (1, 2), "sending is no end");
     assert_counters_equal_the_rows(&database).await;
 }
 
@@ -166,7 +166,7 @@ async fn a_row_that_was_parked_anew_meanwhile_still_waits() {
     record(&ledger, vec![parked(1)]).await;
     let jobs = ledger.waiting(&hold(), None, 10).await.unwrap();
     record(&ledger, vec![Row { message_id: "sent again".into(), ..parked(1) }]).await;
-    assert_eq!(ledger.sent_again(&hold(), &jobs.iter().collect::<Vec<_>>()).await.unwrap(), 0);
+    assert_eq!(ledger.mark_resent(&hold(), &jobs.iter().collect::<Vec<_>>()).await.unwrap(), 0);
     assert_eq!(ledger.waiting(&hold(), None, 10).await.unwrap().len(), 1);
 }
 
@@ -176,7 +176,7 @@ async fn the_message_that_sends_a_job_again_is_no_duplicate() {
     let ledger = database.ledger().await;
     record(&ledger, vec![parked(1)]).await;
     let jobs = ledger.waiting(&hold(), None, 10).await.unwrap();
-    ledger.sent_again(&hold(), &jobs.iter().collect::<Vec<_>>()).await.unwrap();
+    ledger.mark_resent(&hold(), &jobs.iter().collect::<Vec<_>>()).await.unwrap();
     let fresh = Row { message_id: "fresh".into(), ..row(1, Code::Ok) };
     // The second time it is a redelivery.
     for _ in 0..2 {
@@ -448,7 +448,7 @@ async fn recorders_and_senders_neither_deadlock_nor_lose_a_row() {
                 for hold in &holds {
                     ledger.release_at_once(hold).await.unwrap();
                     let jobs = ledger.waiting(hold, None, 30).await.unwrap();
-                    ledger.sent_again(hold, &jobs.iter().rev().collect::<Vec<_>>()).await.unwrap();
+                    ledger.mark_resent(hold, &jobs.iter().rev().collect::<Vec<_>>()).await.unwrap();
                     ledger.finish(hold).await.unwrap();
                 }
                 ledger.release(&holds).await.unwrap();

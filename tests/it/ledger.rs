@@ -58,7 +58,7 @@ pub(crate) fn row(n: u32, code: Code) -> Row {
             request: (!is_success).then(|| r#"{"certificatePem":"pem"}"#.into()),
             waits_for: (code.status() == Status::Parked).then(|| HoldKey::read("batch:batch".into())),
             verify: false,
-            sent_again_at: None,
+            resent_at: None,
             sent_at: now,
             received_at: now,
             ended_at: now,
@@ -168,11 +168,11 @@ async fn a_row_that_an_older_program_wrote_is_read_and_counted_out() {
         sqlx::query(old).execute(&database.pool).await.unwrap();
     }
     let batch = ledger.batch_status("batch").await.unwrap().unwrap();
-    assert_eq!((batch.ended(), batch.parked()), (2, 0), "it had ended for good");
+    assert_eq!((batch.finished(), batch.parked()), (2, 0), "it had ended for good");
     record(&ledger, vec![row(1, Code::Ok), row(2, Code::IssuerInactive)]).await;
     assert_counters_equal_the_rows(&database).await;
     let batch = ledger.batch_status("batch").await.unwrap().unwrap();
-    assert_eq!((batch.ended(), batch.parked()), (1, 1));
+    assert_eq!((batch.finished(), batch.parked()), (1, 1));
 }
 
 /// An older program running next to this one knows nothing about waiting rows: what it leaves behind must not be

@@ -93,7 +93,7 @@ async fn jobs_of_a_paused_batch_are_parked_and_others_go_on() {
     serving.end().await;
     assert_counters_equal_the_rows(&factory.database).await;
     let actions: Vec<_> =
-        factory.ledger.audited(None, 10).await.unwrap().into_iter().map(|its| (its.action, its.what)).collect();
+        factory.ledger.audit_entries(None, 10).await.unwrap().into_iter().map(|its| (its.action, its.what)).collect();
     assert_eq!(
         actions,
         [("resume".into(), "pause:batch:bad".to_owned()), ("pause".into(), "pause:batch:bad".to_owned())]

@@ -127,8 +127,8 @@ async fn in_transaction_mode_no_lock_stays_and_an_old_pooler_is_named() {
     // The doctor prints the same hint as the other commands.
     let setting = format!("database.url={url}");
     let (_, findings, said) = factory.spawn(&["doctor", "--set", &setting]).end().await;
-    let is_of_a_pooler = findings.contains("prepared statement");
-    assert!(!is_of_a_pooler || findings.contains("max_prepared_statements"), "{findings} {said}");
+    let is_caused_by_a_pooler = findings.contains("prepared statement");
+    assert!(!is_caused_by_a_pooler || findings.contains("max_prepared_statements"), "{findings} {said}");
     assert!(!findings.contains("check `database.url`"), "{findings} {said}");
     let (code, said) = run(&factory, &factory.database.url, &["migrate"]).await;
     assert_eq!(code, Some(0), "{said}");

@@ -1,6 +1,6 @@
 //! `muster prune`: removes old batches, a few rows at a time, and nothing that is in progress.
 
-use muster::ledger::prune::Pruned;
+use muster::ledger::prune::PruneProgress;
 use muster::ledger::{Page, Row};
 use muster_core::certificate::CertificateId;
 use muster_core::job::Operation;
@@ -61,7 +61,7 @@ async fn an_old_batch_goes_and_a_young_one_stays() {
         !factory.ledger.known(&row.account, &row.region, operation, &ids).await.unwrap().is_empty()
     };
     assert!(!is_known(1).await && is_known(301).await);
-    let audited = factory.ledger.audited(None, 10).await.unwrap();
+    let audited = factory.ledger.audit_entries(None, 10).await.unwrap();
     assert_eq!((audited[0].action.as_str(), audited[0].what.as_str()), ("prune", "old"));
     assert_eq!(prune(&factory, &["--older-than", "90d", "--yes"]).await.1, "no batch is that old\n");
 }
@@ -93,7 +93,7 @@ async fn what_is_under_way_stays_and_counts() {
 async fn the_counters_are_right_after_every_page_beside_live_work() {
     let factory = Factory::new(1000.0).await;
     record(&factory, "old", 0..200).await;
-    let mut pruned = Pruned::default();
+    let mut pruned = PruneProgress::default();
     let mut next = 1000;
     while !pruned.is_done {
         let live = record(&factory, "old", next..next + 20);

@@ -72,7 +72,7 @@ async fn a_job_of_a_target_that_was_unknown_is_registered_once_it_is_configured(
     assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 1)]));
     assert_eq!(second.ledger().n_certificates(), 1);
 
-    let audited = factory.ledger.audited(None, 10).await.unwrap();
+    let audited = factory.ledger.audit_entries(None, 10).await.unwrap();
     assert_eq!(audited.len(), 2, "looking and counting are no deeds");
     assert_eq!((audited[0].action.as_str(), &audited[0].detail["sent"]), ("quarantine replay", &json!(1)));
     assert_eq!(audited[0].detail["chosen"], json!({ "messages": [id] }));
@@ -117,7 +117,7 @@ async fn what_is_dropped_is_gone_and_noted() {
     assert_eq!((code, text.as_str()), (Some(0), "3 dropped\n"));
     let (_, text, _) = quarantine(&factory, &["drop", "message-3", "message-9", "--yes"]).await;
     assert_eq!((text.as_str(), n_set_aside(&factory).await), ("1 dropped\n", 3));
-    let audited = factory.ledger.audited(None, 10).await.unwrap();
+    let audited = factory.ledger.audit_entries(None, 10).await.unwrap();
     let details: Vec<_> = audited.into_iter().map(|entry| (entry.action, entry.detail)).collect();
     let wanted = [
         json!({ "chosen": { "messages": ["message-3", "message-9"] }, "dropped": 1 }),

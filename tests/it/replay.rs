@@ -58,8 +58,8 @@ fn usual() -> ReplayFilter {
 
 /// Begins a replay, as the command does.
 async fn begin(factory: &Factory, filter: &ReplayFilter) -> ReplayStart {
-    let wish = ReplayRequest { filter, verify: false, who: "somebody@here", n_expected: 0 };
-    factory.ledger.begin_replay(&wish).await.unwrap()
+    let request = ReplayRequest { filter, verify: false, who: "somebody@here", n_expected: 0 };
+    factory.ledger.begin_replay(&request).await.unwrap()
 }
 
 async fn replay(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -76,7 +76,7 @@ async fn until_it_ended(factory: &Factory, number: i64) {
     factory
         .until("the replay has ended and so have its jobs", async |f| {
             let has_ended = f.ledger.replay(number).await.unwrap().unwrap().ended_at.is_some();
-            let came = f.ledger.came_of_replay(number).await.unwrap();
+            let came = f.ledger.replay_outcomes(number).await.unwrap();
             has_ended && came.iter().all(|its| its.n_under_way == 0)
         })
         .await;
@@ -175,7 +175,7 @@ async fn a_job_that_ends_before_its_sending_is_noted_counts_as_sent() {
     });
     factory.ledger.record(&page(ended.collect())).await.unwrap();
     assert_eq!(n_sent().await, 2);
-    factory.ledger.sent_again(&hold, &jobs.iter().collect::<Vec<_>>()).await.unwrap();
+    factory.ledger.mark_resent(&hold, &jobs.iter().collect::<Vec<_>>()).await.unwrap();
     assert_eq!(n_sent().await, 3, "each once");
     while !factory.ledger.choose(number, 10).await.unwrap() {}
     assert!(factory.ledger.finish(&hold).await.unwrap());
@@ -216,7 +216,7 @@ async fn waiting_for_a_replay_is_interrupted_in_order() {
     let (factory, _) = with_failures(&[(Code::Timeout, 5)]).await;
     let waiting = factory.spawn(&["replay", BATCH, "--yes", "--wait"]);
     let look = "select count(*) from pg_stat_activity
-        where datname = current_database() and query like '-- came_of_replay%'";
+        where datname = current_database() and query like '-- replay_outcomes%'";
     factory
         .until("it waits", async |f| sqlx::query_scalar::<_, i64>(look).fetch_one(&f.database.pool).await.unwrap() > 0)
         .await;

@@ -382,7 +382,7 @@ async fn what_a_panic_may_print_holds_no_secret() {
         request: Some(body.clone()),
         waits_for: None,
         verify: false,
-        sent_again_at: None,
+        resent_at: None,
         sent_at: now,
         received_at: now,
         ended_at: now,

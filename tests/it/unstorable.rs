@@ -98,7 +98,7 @@ async fn refuse_what_is_free(factory: &Factory) {
     for (table, is_free_value_set) in [
         ("registrations", free_of_a_row),
         ("authorities", "new.subject not like 'unstorable: %' or new.pem <> ''"),
-        ("holds", "new.reason not like 'unstorable: %' and new.reason <> 'it was over meanwhile'"),
+        ("holds", "new.reason not like 'unstorable: %' and new.reason <> 'the hold was already released'"),
         ("batches", "new.announced is not null"),
         ("quarantine", "new.detail not like 'unstorable: %'"),
     ] {

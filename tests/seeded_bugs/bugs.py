@@ -70,7 +70,7 @@ BUGS = [
     bug(
         "every error blames a row",
         "src/engine/recorder/page.rs",
-        "if error.is_rows_fault() {",
+        "if error.is_caused_by_a_row() {",
         "if true {",
         IT,
         "unstorable::a_full_disk_is_tried_again_with_the_whole_page",
@@ -566,8 +566,8 @@ BUGS = [
     bug(
         "a limit names nobody",
         "src/engine/worker/namesakes.rs",
-        "match name_them(namesakes) {",
-        "match name_them(&namesakes[..0]) {",
+        "match list_ids(namesakes) {",
+        "match list_ids(&namesakes[..0]) {",
         IT,
         "operations::namesakes::an_eleventh_ca_of_one_name_is_exhausted_and_the_ten_are_named",
     ),
@@ -591,8 +591,8 @@ BUGS = [
     bug(
         "pressing twice is two replays",
         "src/ledger/replay.rs",
-        "sqlx::query_scalar(insert).bind(wish.filter.to_json())",
-        "sqlx::query_scalar(insert).bind(wish.filter.to_json() + &\" \".repeat(fastrand::usize(..1000)))",
+        "sqlx::query_scalar(insert).bind(request.filter.to_json())",
+        "sqlx::query_scalar(insert).bind(request.filter.to_json() + &\" \".repeat(fastrand::usize(..1000)))",
         IT,
         "replay::pressing_twice_is_one_replay",
     ),
@@ -623,7 +623,7 @@ BUGS = [
     bug(
         "a pause is seen too late",
         "src/engine/serve.rs",
-        "        board.holds.refresh(insist(async || connections.ledger.open_holds().await).await?);\n",
+        "        board.holds.refresh(retry_conflicts(async || connections.ledger.open_holds().await).await?);\n",
         "",
         IT,
         "pause::while_all_is_paused_nothing_is_received",
@@ -647,8 +647,8 @@ BUGS = [
     bug(
         "what a list lacks counts as missing without asking",
         "src/operator/reconcile/walk.rs",
-        "let described = self.inventory.describe(id).await?;\n                said.push(Listed { id, status: described.map(|its| its.status) });",
-        "said.push(Listed { id, status: None });",
+        "let described = self.inventory.describe(id).await?;\n                reported.push(Listed { id, status: described.map(|its| its.status) });",
+        "reported.push(Listed { id, status: None });",
         IT,
         "reconcile::scope::a_sample_asks_for_certificates_that_chance_chooses",
     ),
@@ -760,7 +760,7 @@ BUGS = [
     bug(
         "a CA beside an unreadable device is sent",
         "src/intake/enqueue/candidates.rs",
-        "if has_issued || candidate.is_beside_unreadable {",
+        "if has_issued || candidate.is_next_to_unreadable {",
         "if has_issued {",
         IT,
         "intake::chains::a_ca_beside_an_unreadable_device_is_never_sent",
@@ -887,7 +887,7 @@ BUGS = [
         "json.split(r\"\\\\\").map(|part| part.replace(r\"\\u0000\", \"\\u{fffd}\")).collect::<Vec<_>>().join(r\"\\\\\")",
         "json.replace(r\"\\u0000\", \"\\u{fffd}\")",
         LIB,
-        "ledger::tests::json_loses_the_escape_of_nul_and_stays_json",
+        "ledger::tests::escaped_nuls_are_replaced_and_json_stays_valid",
     ),
     bug(
         "an entry that the answer does not mention counts as done",
@@ -1166,7 +1166,7 @@ BUGS = [
         "let _ = kill_process_group(leader, Signal::KILL);",
         "let _ = rustix::process::kill_process(leader, Signal::KILL);",
         LIB,
-        "config::url_source::tests::a_command_that_hangs_is_killed_with_everything_it_started",
+        "config::url_source::tests::a_hanging_command_is_killed_with_its_children",
     ),
     bug(
         "the proxy is asked for the credentials of this machine",
@@ -1292,8 +1292,8 @@ BUGS = [
     bug(
         "the turn to migrate has the default isolation",
         "src/ledger/migrations.rs",
-        'begin_turn\\nbegin isolation level read committed"',
-        'begin_turn\\nbegin isolation level repeatable read"',
+        'begin_lock\\nbegin isolation level read committed"',
+        'begin_lock\\nbegin isolation level repeatable read"',
         IT,
         "bounds::migration::a_default_isolation_of_the_database_stops_no_migration",
     ),
@@ -1327,7 +1327,7 @@ BUGS = [
         "if !file.metadata()?.is_file() {",
         "if file.metadata()?.is_dir() {",
         LIB,
-        "config::url_source::tests::what_is_no_regular_file_is_refused_at_once",
+        "config::url_source::tests::irregular_files_are_refused_at_once",
     ),
     bug(
         "what is said of another certificate is believed",
@@ -1343,7 +1343,7 @@ BUGS = [
         "if self.kept.as_deref() == Some(marker) {",
         "if self.kept.as_deref() == Some(marker) && false {",
         LIB,
-        "operator::reconcile::tests::pages_that_repeat_are_found_out_whatever_comes_before_and_however_many_they_are",
+        "operator::reconcile::tests::repeating_pages_are_detected",
     ),
     bug(
         "what was leased stays in the future of a clock that was set back",
@@ -1360,7 +1360,7 @@ BUGS = [
         "is_quiet(self.queues_empty_for) && self.announced_ago.is_none_or(|ago| ago >= MISSING_AFTER)",
         "is_quiet(self.queues_empty_for)",
         LIB,
-        "ledger::reading::tests::a_batch_that_was_just_announced_is_never_missing",
+        "ledger::reading::tests::a_just_announced_batch_is_never_missing",
     ),
     bug(
         "a time left where nothing moves",
@@ -1400,13 +1400,13 @@ BUGS = [
         "self.seen_ago <= ALIVE_FOR",
         "self.seen_ago <= ALIVE_FOR * 99",
         LIB,
-        "operator::situation::tests::nobody_works_where_no_worker_reports",
+        "operator::situation::tests::work_is_stopped_if_no_worker_reports",
     ),
     bug(
         "an outcome does not end the quiet",
         "src/ledger/record.rs",
-        "    wake_queues(db).await\n",
-        "    let _ = wake_queues;\n    Ok(())\n",
+        "    mark_queues_not_empty(db).await\n",
+        "    let _ = mark_queues_not_empty;\n    Ok(())\n",
         IT,
         "situation::a_send_a_receive_and_an_outcome_each_end_the_quiet",
     ),
@@ -1429,7 +1429,7 @@ BUGS = [
     bug(
         "the turn to migrate is asked for in one transaction",
         "src/ledger/migrations.rs",
-        '        sqlx::raw_sql("-- not_my_turn\\nrollback").execute(&mut *db).await?;\n',
+        '        sqlx::raw_sql("-- lock_is_taken\\nrollback").execute(&mut *db).await?;\n',
         "",
         IT,
         "bounds::migration::a_process_that_waits_for_its_turn_asks_in_a_new_transaction_each_time",

@@ -96,7 +96,7 @@ impl Register {
             Err(rejection) => return Ok(report.with_rejection(&rejection)),
         };
         if self.dry_run {
-            return Ok(report.with_plan(&certificate, client.look_at_ca(certificate.id()).await.as_ref()));
+            return Ok(report.with_plan(&certificate, client.inspect_ca(certificate.id()).await.as_ref()));
         }
         let registration = client.register(ledger, &job, &certificate).await?;
         let report = report.with_outcome(&registration, &namesakes(ledger, client.account(), &certificate).await);

@@ -83,7 +83,7 @@ impl DemoSummary {
             exhausted: n_with(Status::Exhausted),
             parked: facts.batch.parked(),
             quarantined: facts.quarantined,
-            missing: enqueued.saturating_sub(facts.batch.ended() + facts.batch.parked() + facts.quarantined),
+            missing: enqueued.saturating_sub(facts.batch.finished() + facts.batch.parked() + facts.quarantined),
             duplicates: facts.plan.duplicates,
             codes: codes(facts.batch).into_iter().map(|(code, n)| (code.as_str(), n)).collect(),
             iot_calls: facts.calls.calls,

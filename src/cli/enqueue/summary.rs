@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::cli::exit;
 use crate::cli::format::{grouped, span, time_for};
-use crate::intake::enqueue::{BatchOrder, Called, EnqueueTally};
+use crate::intake::enqueue::{BatchOrder, CallResult, EnqueueTally};
 use crate::intake::manifest::Manifest;
 use muster_core::rate::Rate;
 
@@ -90,7 +90,7 @@ impl Summary {
     }
 
     /// Adds the result of a call.
-    pub(in crate::cli) fn count(&mut self, called: &Called) {
+    pub(in crate::cli) fn count(&mut self, called: &CallResult) {
         let n_refused = called.rejects.iter().filter(|reject| !reject.is_not_sent()).count() as u64;
         self.sent += called.n_sent;
         self.refused_by_queue += n_refused;
@@ -201,10 +201,10 @@ mod tests {
     fn unsent_messages_outweigh_rejects_in_the_exit_code() {
         let mut summary = summary(2, 1);
         assert_eq!(summary.exit_code(), ExitCode::FAILURE);
-        summary.count(&Called { n_sent: 2, ..Called::default() });
+        summary.count(&CallResult { n_sent: 2, ..CallResult::default() });
         assert_eq!(summary.exit_code(), ExitCode::from(3));
         let mut summary = self::summary(1, 0);
-        summary.count(&Called { n_sent: 1, ..Called::default() });
+        summary.count(&CallResult { n_sent: 1, ..CallResult::default() });
         assert_eq!(summary.exit_code(), ExitCode::SUCCESS);
     }
 

@@ -5,7 +5,7 @@ use clap::builder::PossibleValuesParser;
 use serde_json::{Value, json};
 
 use crate::cli::format::grouped;
-use crate::ledger::quarantine::Chosen;
+use crate::ledger::quarantine::QuarantineFilter;
 use muster_core::job::ParseError;
 
 /// Returns the reasons for a quarantine: the causes why a body is not a job, and `dropped` for dead letters.
@@ -30,8 +30,8 @@ pub(super) struct QuarantineChoice {
 
 impl QuarantineChoice {
     /// Returns the selection for the ledger.
-    pub(super) fn chosen(&self) -> Chosen<'_> {
-        Chosen { ids: (!self.ids.is_empty()).then_some(self.ids.as_slice()), reason: self.reason.as_deref() }
+    pub(super) fn chosen(&self) -> QuarantineFilter<'_> {
+        QuarantineFilter { ids: (!self.ids.is_empty()).then_some(self.ids.as_slice()), reason: self.reason.as_deref() }
     }
 
     /// Returns the selection for the audit.

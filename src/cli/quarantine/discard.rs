@@ -26,7 +26,7 @@ pub(super) struct DiscardQuarantined {
 impl DiscardQuarantined {
     /// Counts, asks for confirmation and deletes.
     pub(super) async fn run(self, ledger: &Ledger) -> anyhow::Result<ExitCode> {
-        let by_reason = ledger.set_aside_by_reason(self.choice.chosen()).await?;
+        let by_reason = ledger.quarantined_by_reason(self.choice.chosen()).await?;
         if by_reason.is_empty() {
             stdout::print("no such message in the quarantine\n")?;
             return Ok(ExitCode::SUCCESS);
@@ -41,7 +41,7 @@ impl DiscardQuarantined {
         }
         let detail = json!({ "chosen": self.choice.audited() });
         let action = AuditAction { who: &operator::who(), action: "quarantine drop", what: "quarantine", detail };
-        let n = ledger.drop_set_aside(self.choice.chosen(), action).await?;
+        let n = ledger.drop_quarantined(self.choice.chosen(), action).await?;
         stdout::print(format_args!("{n} dropped\n"))?;
         Ok(ExitCode::SUCCESS)
     }

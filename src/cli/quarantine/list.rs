@@ -12,7 +12,7 @@ use crate::cli::format::{grouped, printable, rfc3339};
 use crate::cli::stdout;
 use crate::cli::talk::talk;
 use crate::ledger::Ledger;
-use crate::ledger::quarantine::{Chosen, SetAside};
+use crate::ledger::quarantine::{QuarantineEntry, QuarantineFilter};
 
 /// Lists the quarantined messages, without their bodies.
 #[derive(Args, Debug)]
@@ -50,9 +50,9 @@ impl std::str::FromStr for QuarantineCursor {
 impl ListQuarantined {
     /// Reads one page.
     pub(super) async fn run(self, ledger: &Ledger) -> anyhow::Result<ExitCode> {
-        let chosen = Chosen { ids: None, reason: self.reason.as_deref() };
+        let chosen = QuarantineFilter { ids: None, reason: self.reason.as_deref() };
         let after = self.after.as_ref().map(|cursor| (cursor.queue.as_str(), cursor.message_id.as_str()));
-        let found = ledger.set_aside(chosen, after, self.limit).await?;
+        let found = ledger.quarantine_entries(chosen, after, self.limit).await?;
         let is_full = found.len() as u64 == u64::from(self.limit);
         let next = found.last().filter(|_| is_full).map(|last| format!("{}/{}", last.queue, last.message_id));
         let page = QuarantinePage { messages: found.into_iter().map(QuarantinedMessage::of).collect(), next };
@@ -95,7 +95,7 @@ pub(super) struct QuarantinedMessage {
 }
 
 impl QuarantinedMessage {
-    pub(super) fn of(message: SetAside) -> Self {
+    pub(super) fn of(message: QuarantineEntry) -> Self {
         Self {
             message_id: message.message_id,
             queue: message.queue,

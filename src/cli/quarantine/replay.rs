@@ -60,7 +60,7 @@ struct ReplayTally {
 impl ReplayQuarantined {
     /// Counts, asks for confirmation and resends.
     pub(super) async fn run(self, config: &Config, ledger: &Ledger) -> anyhow::Result<ExitCode> {
-        let by_reason = ledger.set_aside_by_reason(self.choice.chosen()).await?;
+        let by_reason = ledger.quarantined_by_reason(self.choice.chosen()).await?;
         let n = by_reason.iter().map(|(_, n)| n).sum();
         let question = format!("Of {}, resend those that are jobs now", described(&by_reason));
         if n > 0 && !self.dry_run && !operator::confirm(&question, self.yes)? {
@@ -98,7 +98,7 @@ impl ReplayQuarantined {
         let mut last: Option<Body> = None;
         while !stop.is_cancelled() {
             let after = last.as_ref().map(|last| (last.queue.as_str(), last.message_id.as_str()));
-            let page = ledger.set_aside_bodies(self.choice.chosen(), after, PAGE).await?;
+            let page = ledger.quarantine_bodies(self.choice.chosen(), after, PAGE).await?;
             let Some(body) = page.last() else { break };
             last = Some(body.clone());
             self.send_page(ledger, redrive, &page, tally).await?;
@@ -140,7 +140,7 @@ impl ReplayQuarantined {
                 Err(error) => tally.stays(&error.code),
             }
         }
-        ledger.take_back(&accepted).await?;
+        ledger.remove_resent(&accepted).await?;
         sent.error.map_or(Ok(()), |error| Err(error).context("cannot resend jobs"))
     }
 

@@ -10,7 +10,7 @@ use super::list::QuarantinedMessage;
 use crate::cli::format::printable;
 use crate::cli::stdout;
 use crate::ledger::Ledger;
-use crate::ledger::quarantine::Chosen;
+use crate::ledger::quarantine::QuarantineFilter;
 
 /// Maximum number of messages with one id. `MessageId`s are unique except across queues of different accounts.
 const SHOWN_MAX: u32 = 10;
@@ -37,9 +37,9 @@ impl ShowQuarantined {
     /// Reads and prints the message.
     pub(super) async fn run(self, ledger: &Ledger) -> anyhow::Result<ExitCode> {
         let ids = [self.id];
-        let chosen = Chosen { ids: Some(&ids), reason: None };
-        let entries = ledger.set_aside(chosen, None, SHOWN_MAX).await?.into_iter().map(QuarantinedMessage::of);
-        let bodies = ledger.set_aside_bodies(chosen, None, SHOWN_MAX).await?;
+        let chosen = QuarantineFilter { ids: Some(&ids), reason: None };
+        let entries = ledger.quarantine_entries(chosen, None, SHOWN_MAX).await?.into_iter().map(QuarantinedMessage::of);
+        let bodies = ledger.quarantine_bodies(chosen, None, SHOWN_MAX).await?;
         let shown: Vec<ShownMessage> =
             entries.zip(bodies).map(|(entry, body)| ShownMessage { entry, body: body.text }).collect();
         ensure!(

@@ -69,7 +69,7 @@ impl<'a> ReconcileReport<'a> {
     fn n_to_send(&self) -> u64 {
         let found = &self.findings;
         let n_missing = found.missing_at_aws.n - found.missing_at_aws.n_without_certificate;
-        if self.is_repair { n_missing + found.ended_otherwise.n_sendable + self.n_gone_before } else { 0 }
+        if self.is_repair { n_missing + found.failed_in_ledger.n_sendable + self.n_gone_before } else { 0 }
     }
 
     /// Returns what would be changed, as the question for the operator.
@@ -89,7 +89,7 @@ impl<'a> ReconcileReport<'a> {
         json!({
             "missing_at_aws": found.missing_at_aws.n,
             "unknown_to_the_ledger": found.unknown_to_the_ledger.n,
-            "ended_otherwise": found.ended_otherwise.n,
+            "ended_otherwise": found.failed_in_ledger.n,
             "other_status": found.other_status.n,
             "gone_before": self.n_gone_before,
         })
@@ -126,10 +126,10 @@ impl<'a> ReconcileReport<'a> {
         ))?;
         if done.n_gone_without_certificate > 0 {
             let n = grouped(done.n_gone_without_certificate);
-            stdout::print(format_args!("{n} of them must be sent again with `muster enqueue`: {NOT_KEPT}\n"))?;
+            stdout::print(format_args!("resend {n} of them with `muster enqueue`: {NOT_KEPT}\n"))?;
         }
         if self.is_repair {
-            stdout::print(format_args!("{} jobs are resent as soon as a worker runs\n", grouped(done.n_sent_again)))?;
+            stdout::print(format_args!("{} jobs are resent as soon as a worker runs\n", grouped(done.n_resent)))?;
         }
         Ok(())
     }
@@ -158,7 +158,7 @@ impl fmt::Display for ReconcileReport<'_> {
         }
         self.missing(f)?;
         self.unknown(f)?;
-        self.ended_otherwise(f)?;
+        self.failed_in_ledger(f)?;
         self.other_status(f)?;
         match self.n_gone_before {
             0 => Ok(()),
@@ -174,7 +174,7 @@ impl ReconcileReport<'_> {
         section(f, missing.n, title, &missing.examples, |_| String::new())?;
         match missing.n_without_certificate {
             0 => Ok(()),
-            n => writeln!(f, "{} must be sent again with `muster enqueue`: {NOT_KEPT}", grouped(n)),
+            n => writeln!(f, "resend {} with `muster enqueue`: {NOT_KEPT}", grouped(n)),
         }
     }
 
@@ -184,8 +184,8 @@ impl ReconcileReport<'_> {
         section(f, unknown.n, title, &unknown.examples, status_at_aws)
     }
 
-    fn ended_otherwise(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let other = &self.findings.ended_otherwise;
+    fn failed_in_ledger(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let other = &self.findings.failed_in_ledger;
         let title = "at AWS, with another outcome in the ledger";
         let codes: Vec<String> = other.codes.iter().map(|(code, n)| format!("{code} {}", grouped(*n))).collect();
         let title = if other.n > 0 { format!("{title}: {}", codes.join(", ")) } else { title.to_owned() };

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::cli::format::{grouped, span, time_for};
 use crate::config::Config;
 use crate::ledger::Ledger;
-use crate::ledger::replay::{LOOKED_AT_MAX, Matching};
+use crate::ledger::replay::{EXAMINED_MAX, Matching};
 use muster_core::job::Operation;
 use muster_core::outcome::Code;
 use muster_core::replay_filter::ReplayFilter;
@@ -115,7 +115,7 @@ impl fmt::Display for Forecast {
                  --status"
             );
         }
-        let of_more = if self.is_more { format!(" of the first {}", grouped(LOOKED_AT_MAX)) } else { String::new() };
+        let of_more = if self.is_more { format!(" of the first {}", grouped(EXAMINED_MAX)) } else { String::new() };
         writeln!(f, "{} jobs{of_more} would be resent", grouped(self.sent_again))?;
         for share in self.by_code.iter().filter(|share| share.sent_again > 0) {
             let (n, target) = (grouped(share.sent_again), &share.target);

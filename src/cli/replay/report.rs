@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use super::NoReplay;
 use crate::cli::format::{grouped, printable, rfc3339};
 use crate::ledger::Ledger;
-use crate::ledger::replay::{Came, Replay};
+use crate::ledger::replay::{OutcomeCount, Replay};
 
 /// A replay and its outcomes.
 #[derive(Debug, Serialize)]
@@ -60,7 +60,7 @@ impl ReplayReport {
     /// Reads a replay and its outcomes.
     pub(super) async fn read(ledger: &Ledger, number: i64) -> anyhow::Result<Self> {
         let replay = ledger.replay(number).await?.ok_or(NoReplay::Unknown(number))?;
-        let outcomes = ledger.came_of_replay(number).await?;
+        let outcomes = ledger.replay_outcomes(number).await?;
         Ok(Self::of(replay).with_outcomes(&outcomes))
     }
 
@@ -88,7 +88,7 @@ impl ReplayReport {
         }
     }
 
-    fn with_outcomes(self, groups: &[Came]) -> Self {
+    fn with_outcomes(self, groups: &[OutcomeCount]) -> Self {
         let outcomes = groups.iter().filter(|group| group.n_outcomes > 0).map(|group| ReplayOutcome {
             status: group.status.to_string(),
             code: group.code.as_str(),

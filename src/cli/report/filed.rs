@@ -80,7 +80,7 @@ impl Filed {
             made_at: rfc3339(OffsetDateTime::now_utc()),
             made_by: operator::who(),
             announced: batch.announced,
-            ended: batch.ended(),
+            ended: batch.finished(),
             parked: batch.parked(),
             outstanding: batch.outstanding(),
             missing: batch.missing(facts.queues_empty_for),

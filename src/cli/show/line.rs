@@ -75,7 +75,7 @@ impl RowLine {
             received_at: outcome.received_at.truncate_to_second(),
             ended_at: outcome.ended_at.truncate_to_second(),
             recorded_at: entry.recorded_at.truncate_to_second(),
-            sent_again_at: outcome.sent_again_at.map(OffsetDateTime::truncate_to_second),
+            sent_again_at: outcome.resent_at.map(OffsetDateTime::truncate_to_second),
             waits_for: waits_for.map(ToString::to_string),
             replay: entry.replay,
             message_id: row.message_id.clone(),

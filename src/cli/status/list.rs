@@ -122,7 +122,7 @@ impl ListedBatch {
         Self {
             batch: line.batch,
             announced: line.announced,
-            ended: line.ended,
+            ended: line.finished,
             failed: line.failed,
             parked: line.parked,
             outstanding,
@@ -189,7 +189,7 @@ mod tests {
             batch: batch.to_owned(),
             announced,
             announced_ago: None,
-            ended: 6_000,
+            finished: 6_000,
             failed: 60,
             parked: 12,
             first_at: Some(datetime!(2026-11-21 10:00:00.25 UTC)),

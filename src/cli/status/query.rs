@@ -35,7 +35,7 @@ impl StatusQuery<'_> {
         }
         tokio::time::sleep(interval).await;
         let last = self.counters().await?;
-        let measured = Measured { n_outcomes: last.ended().saturating_sub(first.ended()), time: before.elapsed() };
+        let measured = Measured { n_outcomes: last.finished().saturating_sub(first.finished()), time: before.elapsed() };
         self.report(&last, Some(measured)).await
     }
 

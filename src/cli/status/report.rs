@@ -125,7 +125,7 @@ impl BatchReport {
             batch: facts.name.to_string(),
             obstacles,
             announced: batch.announced,
-            ended: batch.ended(),
+            ended: batch.finished(),
             outstanding: batch.outstanding(),
             missing: batch.missing(facts.queues_empty_for),
             queues_empty_seconds: facts.queues_empty_for.map(|time| time.as_secs()),
@@ -144,7 +144,7 @@ impl BatchReport {
             last_end_at: last.map(rfc3339),
             average_rate: first
                 .zip(last)
-                .and_then(|(first, last)| pace::rate(batch.ended(), (last - first).try_into().ok()?)),
+                .and_then(|(first, last)| pace::rate(batch.finished(), (last - first).try_into().ok()?)),
             measured_rate: pace.measured,
             measured_seconds: facts.measured.map(|measured| measured.time.as_secs_f64()),
             targets: facts.targets(),

@@ -68,7 +68,7 @@ async fn until_over(
         };
         match batch {
             Some(batch) if state.is_over(&batch) => return Ok(true),
-            Some(batch) => progress.show(batch.ended(), batch.announced, &message(&batch)),
+            Some(batch) => progress.show(batch.finished(), batch.announced, &message(&batch)),
             None if state.should_give_up() => return Err(UnknownBatch::of(ledger, name).await?.into()),
             None if reported.insert(name.to_string()) => {
                 let unknown = UnknownBatch::of(ledger, name).await?;

@@ -46,8 +46,8 @@ pub(super) async fn batch(
     let draw = async || {
         let (now, batch) = (Instant::now(), query.counters().await?);
         let measured =
-            last.map(|(at, n_before)| Measured { n_outcomes: batch.ended().saturating_sub(n_before), time: now - at });
-        last = Some((now, batch.ended()));
+            last.map(|(at, n_before)| Measured { n_outcomes: batch.finished().saturating_sub(n_before), time: now - at });
+        last = Some((now, batch.finished()));
         let report = query.report(&batch, measured).await?;
         let stopped = report.obstacles.first().filter(|worst| worst.severity == Severity::Stopped);
         let stopped = stopped.map_or_else(String::new, |obstacle| format!("; stopped: {}", obstacle.what));

@@ -82,11 +82,11 @@ impl Recorder {
         let mut ledger = self.ledger.clone();
         while let Err(error) = self.record(&ledger, page, &mut failing).await {
             self.metrics.db_error(&error);
-            if error.is_rows_fault() {
+            if error.is_caused_by_a_row() {
                 return Err(WriteFault::Row(error));
             }
             failing.get_or_insert_with(|| self.board.postgres.failing(&error.to_string()));
-            if error.is_momentary() {
+            if error.is_conflict() {
                 backoff.reset();
             }
             warn!(%error, rows = page.rows.len(), "cannot write outcomes, retrying");
@@ -136,7 +136,7 @@ impl Recorder {
         error!(%fault, "an outcome cannot be recorded as it is; leaving out texts that nothing depends on");
         let mut page = Page { mark: Some(pages.next_mark()), ..page_of(one) };
         page.blank_texts(&format!("unstorable: {sqlstate}"));
-        for leave_out in [Page::drop_requests, Page::drop_what_is_free] {
+        for leave_out in [Page::drop_requests, Page::drop_optional_values] {
             if self.write(&page, false).await.is_ok() {
                 return true;
             }

@@ -9,7 +9,7 @@ use crate::aws::identity;
 use crate::aws::queue::{Queue, QueueAttributes, QueueError};
 use crate::config::Config;
 use crate::health::fit::{self, FoundQueue};
-use crate::ledger::{Ledger, insist};
+use crate::ledger::{Ledger, retry_conflicts};
 
 /// Connections to everything outside the process.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Connections {
     /// Connects to everything and checks that the settings fit it.
     pub(super) async fn connect(config: &Config) -> anyhow::Result<Self> {
         let ledger = Ledger::connect(&config.database.settings()).await.context("cannot reach the ledger")?;
-        insist(async || ledger.check_schema().await).await?;
+        retry_conflicts(async || ledger.check_schema().await).await?;
         let aws = identity::load(&config.aws.access()).await;
         let main = JobQueue::reach(&aws, &config.queue.name).await.context("cannot use the queue")?;
         let replay = match &config.queue.replay {

@@ -10,7 +10,7 @@ use super::targets::ServedTargets;
 use crate::config::Config;
 use crate::health::board::Board;
 use crate::ledger::rate_limit::Quota;
-use crate::ledger::{Ledger, insist};
+use crate::ledger::{Ledger, retry_conflicts};
 use crate::quota::by_target::PermitPools;
 use crate::quota::lease_client::LeaseClient;
 use crate::quota::permits::{Gauges, PermitPool};
@@ -43,7 +43,7 @@ impl Quotas<'_> {
     }
 
     async fn start(&self, quota: Quota, names: &[&str], ceiling: Rate) -> anyhow::Result<PermitPool> {
-        let learnt = insist(async || self.ledger.open_quota(&quota, ceiling).await).await?;
+        let learnt = retry_conflicts(async || self.ledger.open_quota(&quota, ceiling).await).await?;
         let gauges = gauges(self.metrics, names, quota.operation, ceiling);
         let lease_client = LeaseClient {
             ledger: self.ledger.clone(),

@@ -17,7 +17,7 @@ use crate::config::{self, Config, TargetRates};
 use crate::engine::worker::ServedTarget;
 use crate::health::clock::Clock;
 use crate::health::fit::{FitFinding, Misfit};
-use crate::ledger::{Ledger, insist};
+use crate::ledger::{Ledger, retry_conflicts};
 use muster_core::account::Account;
 use muster_core::format::rounded;
 use muster_core::job::{Name, Operation};
@@ -87,7 +87,7 @@ impl<'a> FoundTarget<'a> {
         }
         let trouble = match asked.answer {
             Ok((aws, account)) => {
-                insist(async || ledger.claim_target(name, &account.id, &account.region).await).await?;
+                retry_conflicts(async || ledger.claim_target(name, &account.id, &account.region).await).await?;
                 let (id, region) = (&account.id, &account.region);
                 info!(
                     target_name = name,

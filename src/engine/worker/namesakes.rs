@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::{Admitted, Worker};
 use crate::ledger::LedgerError;
-use crate::ledger::authority::{Authority, name_them};
+use crate::ledger::authority::{Authority, list_ids};
 use muster_core::certificate::{Certificate, Issuer};
 use muster_core::hold::HoldKey;
 use muster_core::outcome::{Code, Outcome};
@@ -112,7 +112,7 @@ impl Worker {
 
 /// Returns what an operator can do when AWS accepts no more CAs with one name.
 pub fn limit_advice(namesakes: &[Authority]) -> String {
-    match name_them(namesakes) {
+    match list_ids(namesakes) {
         ids if ids.is_empty() => {
             "AWS allows ten CAs with one name; the ledger knows none of them, `aws iot list-ca-certificates` lists all"
                 .to_owned()

@@ -31,9 +31,9 @@ struct Candidate {
     issuer: Option<NameKey>,
     n_seen: u64,
     /// Whether a text with it also has something unreadable, which it may have issued.
-    is_beside_unreadable: bool,
+    is_next_to_unreadable: bool,
     /// Whether a text with it also has its issuer. Then it is part of a chain without a device.
-    is_beside_issuer: bool,
+    is_next_to_issuer: bool,
     /// Whether it is alone in a text.
     is_alone: bool,
 }
@@ -52,7 +52,7 @@ struct WaitingCandidate {
     is_resent: bool,
 }
 
-/// What a candidate is decided to be.
+/// What a candidate turned out to be.
 pub(super) enum Resolution {
     /// A CA. Not sent.
     Ca {
@@ -68,7 +68,7 @@ pub(super) enum Resolution {
 
 /// The candidates and issuers of one text.
 #[derive(Default)]
-pub(super) struct OfText {
+pub(super) struct TextCandidates {
     ids: HashSet<CertificateId>,
     /// The names of all possible CAs.
     subjects: HashSet<NameKey>,
@@ -76,7 +76,7 @@ pub(super) struct OfText {
     issuers: HashSet<NameKey>,
 }
 
-impl OfText {
+impl TextCandidates {
     /// Returns whether a subject issued a certificate that came before in this text.
     pub(super) fn has_issued(&self, subject: &NameKey) -> bool {
         self.issuers.contains(subject)
@@ -90,7 +90,7 @@ impl OfText {
 
 impl Candidates {
     /// Records the issuer of a certificate.
-    pub(super) fn add_issuer(&mut self, issuer: NameKey, of_text: &mut OfText) {
+    pub(super) fn add_issuer(&mut self, issuer: NameKey, of_text: &mut TextCandidates) {
         of_text.issuers.insert(issuer.clone());
         self.issuers.insert(issuer);
     }
@@ -99,7 +99,7 @@ impl Candidates {
     ///
     /// # Errors
     /// The spool cannot be written.
-    pub(super) fn add(&mut self, judged: Judged, of_text: &mut OfText) -> io::Result<()> {
+    pub(super) fn add(&mut self, judged: Judged, of_text: &mut TextCandidates) -> io::Result<()> {
         let (Some(certificate), Some(pem)) = (judged.certificate, judged.pem) else { return Ok(()) };
         let id = certificate.id();
         of_text.ids.insert(id);
@@ -112,8 +112,8 @@ impl Candidates {
             subject: certificate.subject_key(),
             issuer: judged.issuer,
             n_seen: 1,
-            is_beside_unreadable: false,
-            is_beside_issuer: false,
+            is_next_to_unreadable: false,
+            is_next_to_issuer: false,
             is_alone: false,
         };
         self.seen.insert(id, candidate);
@@ -131,12 +131,12 @@ impl Candidates {
     }
 
     /// Updates the candidates of a text when it has been read completely.
-    pub(super) fn end_text(&mut self, of_text: &OfText, has_unreadable: bool, has_device: bool) {
+    pub(super) fn end_text(&mut self, of_text: &TextCandidates, has_unreadable: bool, has_device: bool) {
         let is_alone = !has_device && of_text.ids.len() == 1;
         for id in &of_text.ids {
             let Some(candidate) = self.seen.get_mut(id) else { continue };
-            candidate.is_beside_unreadable |= has_unreadable;
-            candidate.is_beside_issuer |=
+            candidate.is_next_to_unreadable |= has_unreadable;
+            candidate.is_next_to_issuer |=
                 candidate.issuer.as_ref().is_some_and(|issuer| of_text.subjects.contains(issuer));
             candidate.is_alone |= is_alone;
         }
@@ -160,15 +160,15 @@ pub(super) struct Decisions {
 }
 
 impl Decisions {
-    fn turn(&self, waiting: WaitingCandidate) -> Resolution {
+    fn resolve(&self, waiting: WaitingCandidate) -> Resolution {
         let candidate = &self.seen[&waiting.id];
         let n_seen = candidate.n_seen;
         let has_issued = self.issuers.contains(&candidate.subject);
-        if has_issued || candidate.is_beside_unreadable {
+        if has_issued || candidate.is_next_to_unreadable {
             return Resolution::Ca { n_seen, is_in_doubt: !has_issued };
         }
         let (is_alone, entry) = (candidate.is_alone, waiting.into_entry());
-        if candidate.is_beside_issuer {
+        if candidate.is_next_to_issuer {
             return Resolution::ChainWithoutDevice { n_seen, entry };
         }
         Resolution::Device { n_seen, entry, is_alone }
@@ -180,7 +180,7 @@ impl Iterator for Decisions {
 
     fn next(&mut self) -> Option<Self::Item> {
         let waiting = self.waiting.next()?;
-        Some(waiting.map(|waiting| self.turn(waiting)))
+        Some(waiting.map(|waiting| self.resolve(waiting)))
     }
 }
 

@@ -97,7 +97,7 @@ impl Judged {
     pub(super) fn fate(self, is_alone: bool) -> Fate {
         let of_file = || if is_alone { file_stem(&self.place) } else { None };
         let reference = self.reference.or_else(of_file);
-        let result = if self.is_next_to_private_key { Err(RejectReason::BesidePrivateKey) } else { self.result };
+        let result = if self.is_next_to_private_key { Err(RejectReason::NextToPrivateKey) } else { self.result };
         match result {
             Ok(checked) => {
                 let planned = Planned {

@@ -11,7 +11,7 @@ use std::thread;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::candidates::{Candidates, Decisions, OfText, Resolution};
+use super::candidates::{Candidates, Decisions, Resolution, TextCandidates};
 use super::device::{Fate, Judged};
 use super::{BatchOrder, Planned, Reject, RejectReason, Spool};
 use crate::intake::manifest::{Content, Entry, Manifest};
@@ -49,7 +49,7 @@ struct CurrentText {
     /// Entries that are not CAs.
     n_devices: u64,
     has_unreadable: bool,
-    candidates: OfText,
+    candidates: TextCandidates,
     /// The last device, held back: what follows shows whether it is alone, and whether a private key after its chain
     /// belongs to it.
     held: Option<Judged>,
@@ -122,7 +122,7 @@ impl CurrentText {
             number,
             n_devices: 0,
             has_unreadable: false,
-            candidates: OfText::default(),
+            candidates: TextCandidates::default(),
             held: None,
             issuer_of_held: None,
         }
@@ -245,11 +245,11 @@ impl Planner {
     /// Decides about the next page of candidates; returns false if none were left.
     fn decide_page(&mut self, rejects: &mut Vec<Reject>) -> io::Result<bool> {
         let decisions = self.decisions.iter_mut().flatten().take(SHARE * self.n_threads);
-        let turns = decisions.collect::<io::Result<Vec<Resolution>>>()?;
-        let is_over = turns.is_empty();
+        let resolutions = decisions.collect::<io::Result<Vec<Resolution>>>()?;
+        let is_over = resolutions.is_empty();
         let (mut devices, mut are_alone) = (Vec::new(), Vec::new());
-        for turn in turns {
-            match turn {
+        for resolution in resolutions {
+            match resolution {
                 Resolution::Ca { n_seen, is_in_doubt } => {
                     self.tally.issuers += n_seen;
                     self.tally.issuers_in_doubt += if is_in_doubt { n_seen } else { 0 };

@@ -23,7 +23,7 @@ pub enum RejectReason {
     Precheck(Rejection),
     /// A private key is next to it in the file.
     #[error("a private key is next to the certificate")]
-    BesidePrivateKey,
+    NextToPrivateKey,
     /// A certificate in DER is followed by unknown bytes.
     #[error("{bytes} bytes follow the certificate that do not belong to it and are not padding")]
     Garbage {
@@ -91,7 +91,7 @@ impl RejectReason {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Precheck(rejection) => rejection.code().as_str(),
-            Self::BesidePrivateKey => Code::PrivateKey.as_str(),
+            Self::NextToPrivateKey => Code::PrivateKey.as_str(),
             Self::Garbage { .. } => Code::TrailingData.as_str(),
             Self::ChainWithoutDevice => Code::SeveralCertificates.as_str(),
             Self::NotKept => "not_kept",
@@ -106,7 +106,7 @@ impl RejectReason {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Precheck(rejection) => rejection.hint(),
-            Self::BesidePrivateKey => Rejection::PrivateKey { field: Field::CertificatePem }.hint(),
+            Self::NextToPrivateKey => Rejection::PrivateKey { field: Field::CertificatePem }.hint(),
             Self::ChainWithoutDevice => {
                 Some("add the device certificate; `muster ca register` registers CAs that AWS does not know yet")
             }

@@ -36,12 +36,12 @@ pub struct BatchSender {
     /// The message that did not fit into the last call.
     left_over: Option<PlannedMessage>,
     is_over: bool,
-    calls: JoinSet<Called>,
+    calls: JoinSet<CallResult>,
 }
 
 /// The result of one call with all its attempts.
 #[derive(Default)]
-pub struct Called {
+pub struct CallResult {
     /// How many messages SQS accepted.
     pub n_sent: u64,
     /// The messages that SQS did not accept although the call itself succeeded.
@@ -76,7 +76,7 @@ impl BatchSender {
     ///
     /// # Errors
     /// The spool cannot be read.
-    pub async fn next_call(&mut self, stop: &CancellationToken) -> io::Result<Option<Called>> {
+    pub async fn next_call(&mut self, stop: &CancellationToken) -> io::Result<Option<CallResult>> {
         while !self.is_over && !stop.is_cancelled() && self.calls.len() < CALLS_MAX {
             let messages = self.next_messages()?;
             if messages.is_empty() {
@@ -124,8 +124,8 @@ impl PlannedMessage {
 }
 
 /// Sends the messages of one call until each is accepted, rejected or out of attempts.
-async fn send(queue: Queue, mut messages: Vec<PlannedMessage>) -> Called {
-    let mut called = Called::default();
+async fn send(queue: Queue, mut messages: Vec<PlannedMessage>) -> CallResult {
+    let mut called = CallResult::default();
     let mut backoff = Backoff::new(WAITS.0, WAITS.1);
     let n = messages.len();
     for attempt in 1.. {
@@ -161,7 +161,7 @@ async fn send(queue: Queue, mut messages: Vec<PlannedMessage>) -> Called {
     called
 }
 
-impl Called {
+impl CallResult {
     /// Counts accepted messages, rejects invalid ones, and returns those that may be resent.
     fn sort(
         &mut self,

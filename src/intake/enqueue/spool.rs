@@ -1,4 +1,5 @@
-//! Certificates that wait to be sent or decided: in memory while they are few, otherwise in an unnamed temporary file.
+//! Certificates that wait to be sent or classified: in memory while they are few, otherwise in an unnamed temporary
+//! file.
 //!
 //! Contains only certificates that could be read, so no private key is ever written. The file is in the folder given by
 //! TMPDIR and takes 0.7 kB (P-256) to 1.5 kB (RSA) per certificate.
@@ -40,8 +41,8 @@ impl<T: Serialize + DeserializeOwned> Spool<T> {
     ///
     /// # Errors
     /// The temporary file cannot be written.
-    pub fn push(&mut self, thing: &T) -> io::Result<()> {
-        serde_json::to_writer(&mut self.0, thing)?;
+    pub fn push(&mut self, item: &T) -> io::Result<()> {
+        serde_json::to_writer(&mut self.0, item)?;
         self.0.write_all(b"\n")
     }
 

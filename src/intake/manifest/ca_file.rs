@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_is_read_in_every_form_that_a_device_is() {
+    fn a_ca_is_read_in_every_format_of_a_device() {
         let ca = Ca::new("Plant CA");
         let pem = ca.pem();
         let latin1 = [b"Pr\xfcfung\n".as_slice(), ca.pem().as_bytes()].concat();
@@ -174,14 +174,14 @@ mod tests {
     }
 
     #[test]
-    fn all_cas_of_a_file_are_read_and_what_is_none_is_told() {
+    fn all_cas_are_read_and_the_first_other_certificate_is_named() {
         let (a, b) = (Ca::new("A"), Ca::new("B"));
         let file = read(a.pem() + &a.leaf("device") + &b.pem()).unwrap();
         assert_eq!((file.cas.len(), file.other.as_deref()), (2, Some("CN=device")));
     }
 
     #[test]
-    fn what_cannot_be_used_is_an_error_that_says_where_and_why() {
+    fn an_unusable_file_is_an_error_with_position_and_reason() {
         let ca = Ca::new("A");
         for (content, reason) in [
             (ca.pem() + &ca.pem().replace("MII", "XII"), "the decoded bytes are not a certificate"),

@@ -42,8 +42,8 @@ enum PieceState {
     Start,
     Text,
     Lines,
-    BehindDer,
-    Over,
+    AfterDer,
+    Done,
 }
 
 impl<R: Read> Pieces<R> {
@@ -54,12 +54,12 @@ impl<R: Read> Pieces<R> {
 
     /// Reads until a piece is found or the file ends.
     fn search(&mut self) -> io::Result<()> {
-        while self.found.is_empty() && self.state != PieceState::Over {
-            let may_be_der = matches!(self.state, PieceState::Start | PieceState::BehindDer);
+        while self.found.is_empty() && self.state != PieceState::Done {
+            let may_be_der = matches!(self.state, PieceState::Start | PieceState::AfterDer);
             match self.source.next(may_be_der)? {
                 NextInput::Der(der) => self.take_der(der)?,
                 NextInput::Text { bytes, is_last } => self.take_text(&bytes, is_last),
-                NextInput::End => self.state = PieceState::Over,
+                NextInput::End => self.state = PieceState::Done,
             }
         }
         Ok(())
@@ -71,7 +71,7 @@ impl<R: Read> Pieces<R> {
             0 => {}
             bytes => self.found.push_back(Piece::Padding { bytes }),
         }
-        (self.state, self.n_garbage) = (PieceState::BehindDer, Some(0));
+        (self.state, self.n_garbage) = (PieceState::AfterDer, Some(0));
         Ok(())
     }
 
@@ -103,7 +103,7 @@ impl<R: Read> Iterator for Pieces<R> {
         match self.search() {
             Ok(()) => self.found.pop_front().map(Ok),
             Err(error) => {
-                self.state = PieceState::Over;
+                self.state = PieceState::Done;
                 Some(Err(error))
             }
         }
@@ -112,7 +112,7 @@ impl<R: Read> Iterator for Pieces<R> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::source::STRETCH;
+    use super::super::source::CHUNK_SIZE;
     use super::*;
     use muster_core::certificate::pem;
     use muster_core::precheck::PEM_CHARS_MAX;
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_know_their_line_whatever_ends_it() {
+    fn block_lines_are_right_for_every_line_ending() {
         for line_end in ["\n", "\r\n", "\r"] {
             let text = format!("\u{feff}Bag Attributes\n{BLOCK}\n\n{BLOCK}\nsubject=CN = 1\n").replace('\n', line_end);
             assert_eq!(lines(&text), [2, 6], "{line_end:?}");
@@ -163,25 +163,25 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_longer_than_a_stretch_is_read_block_by_block() {
-        let n = 3 * STRETCH / BLOCK.len();
+    fn a_bundle_longer_than_a_chunk_is_read_block_by_block() {
+        let n = 3 * CHUNK_SIZE / BLOCK.len();
         let found = pieces(format!("{BLOCK}\n").repeat(n).as_bytes());
         assert_eq!(found.len(), n);
         assert!(found.iter().zip(0..).all(|((line, text), i)| *line == 1 + 3 * i && text == BLOCK));
     }
 
     #[test]
-    fn a_block_that_a_stretch_ends_in_is_not_cut() {
-        for n in (STRETCH - 70..STRETCH + 5).step_by(3) {
-            let text = format!("{}{BLOCK}{}{BLOCK}", " ".repeat(n), "x,".repeat(STRETCH / 2));
+    fn a_block_across_a_chunk_boundary_is_not_cut() {
+        for n in (CHUNK_SIZE - 70..CHUNK_SIZE + 5).step_by(3) {
+            let text = format!("{}{BLOCK}{}{BLOCK}", " ".repeat(n), "x,".repeat(CHUNK_SIZE / 2));
             assert_eq!(pieces(text.as_bytes()), [(1, BLOCK.to_owned()), (3, BLOCK.to_owned())], "{n}");
         }
     }
 
     #[test]
-    fn a_block_that_is_far_too_long_is_one_piece_and_does_not_hide_the_next() {
+    fn an_oversized_block_is_one_piece_and_does_not_hide_the_next() {
         for end in ["", "-----END CERTIFICATE-----\n"] {
-            let text = format!("-----BEGIN CERTIFICATE-----\n{}\n{end}{BLOCK}\n", "QUJD".repeat(STRETCH));
+            let text = format!("-----BEGIN CERTIFICATE-----\n{}\n{end}{BLOCK}\n", "QUJD".repeat(CHUNK_SIZE));
             let found = pieces(text.as_bytes());
             assert_eq!(found.len(), 2, "{end}");
             assert!(found[0].1.len() > PEM_CHARS_MAX);
@@ -191,19 +191,19 @@ mod tests {
 
     #[test]
     fn base64_without_end_is_one_piece() {
-        let text = format!("{}\n", "QUJD".repeat(16)).repeat(4 * STRETCH / 65);
+        let text = format!("{}\n", "QUJD".repeat(16)).repeat(4 * CHUNK_SIZE / 65);
         assert_eq!(pieces(text.as_bytes()).len(), 1);
     }
 
     #[test]
-    fn other_blocks_are_text_around_but_a_request_is_not() {
+    fn other_blocks_are_skipped_but_requests_are_not() {
         let other = BLOCK.replace("CERTIFICATE", "X509 CRL");
         let request = BLOCK.replace("CERTIFICATE", "CERTIFICATE REQUEST");
         assert_eq!(pieces(format!("{other}\n{request}\n").as_bytes()), [(4, request)]);
     }
 
     #[test]
-    fn private_keys_are_marked_where_they_stand_and_never_handed_on() {
+    fn private_keys_are_located_but_never_passed_on() {
         for label in ["PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY"] {
             let key = BLOCK.replace("CERTIFICATE", label);
             for key in [key.clone(), key.replace("-----", "–"), key.to_lowercase(), key.replace("-----END", "END")] {
@@ -214,10 +214,10 @@ mod tests {
     }
 
     #[test]
-    fn der_is_told_from_text_by_its_first_bytes() {
+    fn der_is_recognised_by_its_first_bytes() {
         assert_eq!(pieces(&[0x30, 0x82, 1, 0]), [(0, "DER 4".to_owned())]);
-        let long = [vec![0x30, 0x84, 0x7f, 0, 0, 0], vec![7; 2 * STRETCH]].concat();
-        assert_eq!(pieces(&long)[0], (0, format!("DER {STRETCH}")));
+        let long = [vec![0x30, 0x84, 0x7f, 0, 0, 0], vec![7; 2 * CHUNK_SIZE]].concat();
+        assert_eq!(pieces(&long)[0], (0, format!("DER {CHUNK_SIZE}")));
         assert!(pieces(b"0 certificates").is_empty() && pieces(b"").is_empty());
     }
 
@@ -233,12 +233,12 @@ mod tests {
         assert_eq!(names(&[der, der, der]), [one.as_str(); 3]);
         assert_eq!(names(&[text.as_bytes(), der, text.as_bytes()]), ["PEM", &one, "PEM"]);
         assert_eq!(names(&[der, b"\r\n", text.as_bytes()]), [&one, "padding 2", "PEM"]);
-        assert_eq!(names(&[der, &vec![0xff; 3 * STRETCH]]), [one.clone(), format!("padding {}", 3 * STRETCH)]);
+        assert_eq!(names(&[der, &vec![0xff; 3 * CHUNK_SIZE]]), [one.clone(), format!("padding {}", 3 * CHUNK_SIZE)]);
         assert_eq!(names(&[der, b"\0\0", der]), [&one, "padding 2", &one]);
         assert_eq!(names(&[der, b"garbage"]), [&one, "garbage 7"]);
         assert_eq!(names(&[der, b"garbage", der]), [&one, "garbage 7", &one]);
         assert_eq!(names(&[b"a header of a dump", der]), [one.as_str()]);
-        assert_eq!(names(&[&vec![b' '; STRETCH - 3], der]), [one.as_str()], "a header at the end of a stretch");
+        assert_eq!(names(&[&vec![b' '; CHUNK_SIZE - 3], der]), [one.as_str()], "a header at the end of a chunk");
     }
 
     #[test]
@@ -251,8 +251,8 @@ mod tests {
             let appended = [block.as_bytes(), &utf16(&format!("\u{feff}{block}"), to_bytes)].concat();
             assert_eq!(pieces(&appended), [(1, BLOCK.to_owned()), (4, BLOCK.to_owned())]);
         }
-        let long = format!("\u{feff}{}", format!("{BLOCK}\r\n").repeat(STRETCH / 40));
-        assert_eq!(pieces(&utf16(&long, u16::to_le_bytes)).len(), STRETCH / 40);
+        let long = format!("\u{feff}{}", format!("{BLOCK}\r\n").repeat(CHUNK_SIZE / 40));
+        assert_eq!(pieces(&utf16(&long, u16::to_le_bytes)).len(), CHUNK_SIZE / 40);
     }
 
     #[test]

@@ -87,13 +87,13 @@ mod tests {
     }
 
     #[test]
-    fn a_reject_without_its_text_says_where_it_stood() {
+    fn a_reject_without_text_keeps_its_position() {
         let line = r#"{"file":"a.pem","line":3,"code":"private_key","reason":"..."}"#;
         assert!(JsonRecord::read(line) == JsonRecord::NotKept(RejectedAt { file: "a.pem".into(), line: Some(3) }));
     }
 
     #[test]
-    fn other_lines_are_no_records() {
+    fn other_lines_are_not_records() {
         for line in ["", "{", "[]", "{}", r#"{"certificatePem":7}"#, r#"{"file":"a.pem"}"#] {
             assert!(JsonRecord::read(line) == JsonRecord::Unreadable, "{line}");
         }

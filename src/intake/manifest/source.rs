@@ -1,11 +1,11 @@
-//! The bytes of one file, read stretch by stretch and separated into DER and text.
+//! The bytes of one file, read chunk by chunk and separated into DER and text.
 
 use std::io::{self, Read};
 
 use muster_core::precheck::PEM_CHARS_MAX;
 
 /// Most bytes of a file held in memory: room for any block that AWS accepts, and for what precedes it.
-pub(super) const STRETCH: usize = 4 * PEM_CHARS_MAX;
+pub(super) const CHUNK_SIZE: usize = 4 * PEM_CHARS_MAX;
 
 /// The number of bytes by which a certificate in DER is recognised in the middle of a file.
 const HEADER: usize = 8;
@@ -19,7 +19,7 @@ pub(super) struct Source<R> {
 
 /// What comes next.
 pub(super) enum NextInput {
-    /// A certificate in DER, or bytes that begin like one. Truncated to a stretch, or at the end of the file.
+    /// A certificate in DER, or bytes that begin like one. Truncated to a chunk, or at the end of the file.
     Der(Vec<u8>),
     /// Bytes of text, up to the next certificate in DER if `is_last`.
     Text {
@@ -37,7 +37,7 @@ impl<R: Read> Source<R> {
     }
 
     fn fill(&mut self) -> io::Result<()> {
-        let room = STRETCH - self.held.len();
+        let room = CHUNK_SIZE - self.held.len();
         if !self.is_over && room > 0 {
             let n_read = self.reader.by_ref().take(room as u64).read_to_end(&mut self.held)?;
             self.is_over = n_read < room;
@@ -53,7 +53,7 @@ impl<R: Read> Source<R> {
             return Ok(NextInput::End);
         }
         if begins_as_certificate(&self.held) || (may_be_der && begins_as_der(&self.held)) {
-            let end = der_length(&self.held).unwrap_or(STRETCH).min(self.held.len());
+            let end = der_length(&self.held).unwrap_or(CHUNK_SIZE).min(self.held.len());
             return Ok(NextInput::Der(self.take(end)));
         }
         let next_der = (1..self.held.len()).find(|&at| begins_as_certificate(&self.held[at..]));

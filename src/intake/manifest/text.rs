@@ -1,12 +1,12 @@
 //! The text of one file: decodes it and splits it into PEM blocks, each with its line.
 //!
 //! Reads UTF-8, UTF-16 and other encodings. Drops NULs, which UTF-16 in the middle of a file in another encoding leaves
-//! behind. Memory holds one stretch of the text, however long it is.
+//! behind. Memory holds one chunk of the text, however long it is.
 
 use encoding_rs::{Decoder, UTF_8, UTF_16BE, UTF_16LE};
 
 use super::Piece;
-use super::source::STRETCH;
+use super::source::CHUNK_SIZE;
 use muster_core::certificate::pem::{self, Block, BlockKind, Damage};
 
 /// Longest marker including its dashes. A block that ends closer than this to the end of the held text may continue.
@@ -22,7 +22,7 @@ pub(super) struct FileText {
     held: String,
     /// The line at which `held` begins, from 1.
     line: u64,
-    /// Whether `held` begins inside a block that was longer than a stretch and is already reported.
+    /// Whether `held` begins inside a block that was longer than a chunk and is already reported.
     is_inside: bool,
 }
 
@@ -34,7 +34,7 @@ impl FileText {
     /// Adds bytes. After `is_last`, the next bytes begin another text.
     pub(super) fn push(&mut self, bytes: &[u8], is_last: bool) {
         let mut decoder = self.decoder.take().unwrap_or_else(|| decoder_for(bytes));
-        let n = decoder.max_utf8_buffer_length(bytes.len()).expect("a stretch fits the memory");
+        let n = decoder.max_utf8_buffer_length(bytes.len()).expect("a chunk fits the memory");
         self.held.reserve(n);
         let _ = decoder.decode_to_string(bytes, &mut self.held, is_last);
         if self.held.contains('\0') {
@@ -46,8 +46,8 @@ impl FileText {
     /// Takes the complete lines; with `is_last`, also the unterminated last one.
     pub(super) fn take_lines(&mut self, is_last: bool) -> Vec<(u64, String)> {
         let end = if is_last { self.held.len() } else { self.held.rfind('\n').map_or(0, |at| at + 1) };
-        // A line longer than a stretch is taken as it is: it cannot be from a rejects file.
-        let end = if end == 0 && self.held.len() >= STRETCH { self.held.len() } else { end };
+        // A line longer than a chunk is taken as it is: it cannot be from a rejects file.
+        let end = if end == 0 && self.held.len() >= CHUNK_SIZE { self.held.len() } else { end };
         let rest = self.held.split_off(end);
         let lines = std::mem::replace(&mut self.held, rest);
         let numbered = lines.lines().zip(self.line..).map(|(line, n)| (n, line.to_owned())).collect();
@@ -110,8 +110,8 @@ impl FileText {
         if has_end && last.start + last.text.len() + MARKER_MAX <= text.len() {
             return (blocks, None);
         }
-        if others.is_empty() && last.start == 0 && text.len() + MARKER_MAX >= STRETCH {
-            // The block is longer than a stretch, far longer than AWS accepts.
+        if others.is_empty() && last.start == 0 && text.len() + MARKER_MAX >= CHUNK_SIZE {
+            // The block is longer than a chunk, far longer than AWS accepts.
             self.is_inside = true;
             return (blocks, None);
         }
@@ -140,6 +140,6 @@ fn decoder_for(bytes: &[u8]) -> Decoder {
 /// Counts line ends: LF, CRLF or CR.
 fn n_line_ends(text: &str) -> u64 {
     let following = text.bytes().skip(1).map(Some).chain([None]);
-    let is_outcome = |&(byte, next): &(u8, Option<u8>)| byte == b'\n' || (byte == b'\r' && next != Some(b'\n'));
-    text.bytes().zip(following).filter(is_outcome).count() as u64
+    let is_line_end = |&(byte, next): &(u8, Option<u8>)| byte == b'\n' || (byte == b'\r' && next != Some(b'\n'));
+    text.bytes().zip(following).filter(is_line_end).count() as u64
 }

@@ -20,7 +20,7 @@ pub struct BatchLine {
     /// version saw the batch.
     pub announced_ago: Option<Duration>,
     /// How many have an outcome.
-    pub ended: u64,
+    pub finished: u64,
     /// How many of these failed.
     pub failed: u64,
     /// How many are parked.
@@ -34,7 +34,7 @@ pub struct BatchLine {
 impl BatchLine {
     /// Returns how many announced certificates have no outcome and are not parked. `None`: no size was announced.
     pub fn outstanding(&self) -> Option<u64> {
-        super::outstanding(self.announced, self.ended, self.parked)
+        super::outstanding(self.announced, self.finished, self.parked)
     }
 
     /// Returns how many of these are missing, given how long the queues have been empty. `None`: unknown.
@@ -47,14 +47,14 @@ impl Ledger {
     /// Lists up to `n` batches, most recently recorded first, starting after batch `before` (keyset pagination).
     /// `None`: the ledger does not have that batch.
     pub async fn batch_lines(&self, before: Option<&str>, n: u32) -> Result<Option<Vec<BatchLine>>, LedgerError> {
-        let place = "-- batch_place
+        let position = "-- batch_place
 select first_recorded_at from batches where batch = $1";
         let query = "-- batch_lines
-            select b.batch, b.announced, c.ended, c.failed, c.parked, c.first_at, c.last_at,
+            select b.batch, b.announced, c.finished, c.failed, c.parked, c.first_at, c.last_at,
                 extract(epoch from clock_timestamp() - b.announced_at)::float8 as announced_ago
             from batches b
             cross join lateral (
-                select coalesce(sum(n) filter (where status <> 'parked'), 0)::bigint as ended,
+                select coalesce(sum(n) filter (where status <> 'parked'), 0)::bigint as finished,
                     coalesce(
                         sum(n) filter (where status not in ('registered', 'already_registered', 'parked')), 0
                     )::bigint as failed,
@@ -70,7 +70,7 @@ select first_recorded_at from batches where batch = $1";
         self.run(async |db| {
             let mut first: Option<OffsetDateTime> = None;
             if let Some(before) = before {
-                first = sqlx::query_scalar(place).bind(before).fetch_optional(&mut *db).await?;
+                first = sqlx::query_scalar(position).bind(before).fetch_optional(&mut *db).await?;
                 if first.is_none() {
                     return Ok(None);
                 }
@@ -88,7 +88,7 @@ fn read(row: &PgRow) -> Result<BatchLine, LedgerError> {
         batch: row.try_get("batch")?,
         announced: super::announced_of(row)?,
         announced_ago: super::announced_ago(row)?,
-        ended: count("ended")?,
+        finished: count("finished")?,
         failed: count("failed")?,
         parked: count("parked")?,
         first_at: row.try_get("first_at")?,

@@ -19,7 +19,7 @@ use muster_core::outcome::{Code, Status};
 
 /// How a successful row changes.
 #[derive(Clone, Eq, PartialEq)]
-pub enum Becomes {
+pub enum RowChange {
     /// AWS no longer has the certificate.
     Gone {
         /// Human-readable text that says when AWS reported that.
@@ -38,7 +38,7 @@ pub enum Becomes {
 
 /// Number of rows that a comparison changed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Changed {
+pub struct ChangeCounts {
     /// Certificates that are gone from AWS.
     pub n_gone: u64,
     /// How many of these have no request and cannot be resent.
@@ -52,20 +52,20 @@ impl Ledger {
     ///
     /// # Errors
     /// After an error nothing was written, unless the COMMIT was in doubt.
-    pub async fn change_compared(&self, changes: &[(&ComparedRow, Becomes)]) -> Result<Changed, LedgerError> {
+    pub async fn change_compared(&self, changes: &[(&ComparedRow, RowChange)]) -> Result<ChangeCounts, LedgerError> {
         let mut changes: Vec<_> = changes.iter().collect();
         changes.sort_by_key(|(row, _)| &row.key);
         self.run(async |db| {
             let mut transaction = self.begin(db).await?;
-            let there = lock(&mut transaction, changes.iter().map(|(row, _)| *row)).await?;
-            let by_key: HashMap<&DriftKey, &Becomes> =
-                changes.iter().map(|(row, becomes)| (&row.key, becomes)).collect();
+            let existing = lock(&mut transaction, changes.iter().map(|(row, _)| *row)).await?;
+            let by_key: HashMap<&DriftKey, &RowChange> =
+                changes.iter().map(|(row, change)| (&row.key, change)).collect();
             let (mut counted, mut changed, mut rows) =
-                (counters::CounterChanges::default(), Changed::default(), vec![]);
-            for (mut row, status) in there {
+                (counters::CounterChanges::default(), ChangeCounts::default(), vec![]);
+            for (mut row, status) in existing {
                 let key = DriftKey::of((row.batch.clone(), row.target.clone(), row.operation, row.subject));
                 counted.disappears(&row, status);
-                changed.add(turn(&mut row, by_key[&key]));
+                changed.add(apply(&mut row, by_key[&key]));
                 counted.appears(&row);
                 rows.push(row);
             }
@@ -78,7 +78,7 @@ impl Ledger {
     }
 }
 
-impl Changed {
+impl ChangeCounts {
     fn add(&mut self, other: Self) {
         self.n_gone += other.n_gone;
         self.n_gone_without_request += other.n_gone_without_request;
@@ -87,9 +87,9 @@ impl Changed {
 }
 
 /// Applies a change to a row.
-fn turn(row: &mut Row, becomes: &Becomes) -> Changed {
-    match becomes {
-        Becomes::Gone { detail, request } => {
+fn apply(row: &mut Row, change: &RowChange) -> ChangeCounts {
+    match change {
+        RowChange::Gone { detail, request } => {
             row.certificate = None;
             row.outcome = RowOutcome {
                 code: Code::Deleted,
@@ -97,16 +97,16 @@ fn turn(row: &mut Row, becomes: &Becomes) -> Changed {
                 known_status: None,
                 request: request.clone(),
                 waits_for: None,
-                sent_again_at: None,
+                resent_at: None,
                 ended_at: OffsetDateTime::now_utc(),
                 ..row.outcome.clone()
             };
-            Changed { n_gone: 1, n_gone_without_request: u64::from(request.is_none()), n_learnt: 0 }
+            ChangeCounts { n_gone: 1, n_gone_without_request: u64::from(request.is_none()), n_learnt: 0 }
         }
-        Becomes::Known { status, detail } => {
+        RowChange::Known { status, detail } => {
             row.outcome.known_status = Some(*status);
             row.outcome.detail.clone_from(detail);
-            Changed { n_learnt: 1, ..Changed::default() }
+            ChangeCounts { n_learnt: 1, ..ChangeCounts::default() }
         }
     }
 }

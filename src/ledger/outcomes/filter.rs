@@ -19,7 +19,7 @@ pub struct OutcomeFilter {
 
 /// A range of rows of a batch, walked in the order of their subjects.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum RowWalk {
+pub(super) enum BatchRange {
     /// All rows of a target and operation. Together these ranges follow the order of the primary key.
     Keys { target: String, operation: Operation },
     /// The failures with one code.
@@ -28,7 +28,7 @@ pub(super) enum RowWalk {
 
 impl OutcomeFilter {
     /// Returns whether a counter counts wanted outcomes.
-    pub fn takes(&self, count: &Count) -> bool {
+    pub fn includes(&self, count: &Count) -> bool {
         let is_source = |source: &Name| source.as_str() == count.source;
         (self.statuses.is_empty() || self.statuses.contains(&count.status))
             && (self.codes.is_empty() || self.codes.contains(&count.code))
@@ -36,26 +36,27 @@ impl OutcomeFilter {
     }
 
     /// Returns whether no success is wanted.
-    fn is_of_bad_ends(&self) -> bool {
-        let names_bad = !self.statuses.is_empty() && self.statuses.iter().all(|status| !status.is_success());
-        names_bad || (!self.codes.is_empty() && self.codes.iter().all(|code| !code.status().is_success()))
+    fn wants_only_failures(&self) -> bool {
+        let are_failed_statuses = !self.statuses.is_empty() && self.statuses.iter().all(|status| !status.is_success());
+        are_failed_statuses || (!self.codes.is_empty() && self.codes.iter().all(|code| !code.status().is_success()))
     }
 
     /// Returns the row ranges that hold the wanted outcomes, the next one last. `counts` shows which outcomes exist,
     /// `operations` lists the targets and operations of the batch.
-    pub(super) fn ways(&self, counts: &[Count], operations: Vec<(String, Operation)>) -> Vec<RowWalk> {
-        let codes: BTreeSet<Code> = counts.iter().filter(|count| self.takes(count)).map(|count| count.code).collect();
+    pub(super) fn ranges(&self, counts: &[Count], operations: Vec<(String, Operation)>) -> Vec<BatchRange> {
+        let codes: BTreeSet<Code> =
+            counts.iter().filter(|count| self.includes(count)).map(|count| count.code).collect();
         if codes.is_empty() {
             return vec![];
         }
-        if !self.is_of_bad_ends() {
-            return RowWalk::all(operations);
+        if !self.wants_only_failures() {
+            return BatchRange::all(operations);
         }
-        codes.into_iter().rev().map(RowWalk::Failures).collect()
+        codes.into_iter().rev().map(BatchRange::Failures).collect()
     }
 }
 
-impl RowWalk {
+impl BatchRange {
     /// Returns the ranges of all rows of a batch, the first one last.
     pub(super) fn all(operations: Vec<(String, Operation)>) -> Vec<Self> {
         operations.into_iter().rev().map(|(target, operation)| Self::Keys { target, operation }).collect()
@@ -94,39 +95,39 @@ mod tests {
         Count { source, status: code.status(), code, n: 1, n_status_differs: 0, first_at: at, last_at: at }
     }
 
-    fn ways(filter: &OutcomeFilter) -> Vec<RowWalk> {
+    fn ranges(filter: &OutcomeFilter) -> Vec<BatchRange> {
         let operations = vec![("eu".to_owned(), OPERATION), ("us".to_owned(), OPERATION)];
-        filter.ways(&[count(Code::Ok, "a"), count(Code::Expired, "a"), count(Code::Timeout, "b")], operations)
+        filter.ranges(&[count(Code::Ok, "a"), count(Code::Expired, "a"), count(Code::Timeout, "b")], operations)
     }
 
     #[test]
-    fn all_ends_are_read_by_their_keys() {
-        let keys = |target: &str| RowWalk::Keys { target: target.to_owned(), operation: OPERATION };
+    fn all_outcomes_are_read_in_key_order() {
+        let keys = |target: &str| BatchRange::Keys { target: target.to_owned(), operation: OPERATION };
         let wanted = [keys("us"), keys("eu")];
-        assert_eq!(ways(&OutcomeFilter::default()), wanted, "the next one is the last");
-        assert_eq!(ways(&OutcomeFilter { sources: vec!["b".parse().unwrap()], ..OutcomeFilter::default() }), wanted);
+        assert_eq!(ranges(&OutcomeFilter::default()), wanted, "the next one is the last");
+        assert_eq!(ranges(&OutcomeFilter { sources: vec!["b".parse().unwrap()], ..OutcomeFilter::default() }), wanted);
         let statuses = vec![Status::Registered, Status::Rejected];
-        assert_eq!(ways(&OutcomeFilter { statuses, ..OutcomeFilter::default() }), wanted);
+        assert_eq!(ranges(&OutcomeFilter { statuses, ..OutcomeFilter::default() }), wanted);
     }
 
     #[test]
-    fn bad_ends_are_read_code_by_code_in_their_order() {
+    fn failures_are_read_code_by_code_in_order() {
         let statuses = vec![Status::Exhausted, Status::Rejected, Status::Gone];
-        let found = ways(&OutcomeFilter { statuses, ..OutcomeFilter::default() });
+        let found = ranges(&OutcomeFilter { statuses, ..OutcomeFilter::default() });
         assert_eq!(
             found,
-            [RowWalk::Failures(Code::Timeout), RowWalk::Failures(Code::Expired)],
+            [BatchRange::Failures(Code::Timeout), BatchRange::Failures(Code::Expired)],
             "the next one is the last"
         );
         let codes = vec![Code::Expired, Code::Deleted];
-        assert_eq!(ways(&OutcomeFilter { codes, ..OutcomeFilter::default() }), [RowWalk::Failures(Code::Expired)]);
+        assert_eq!(ranges(&OutcomeFilter { codes, ..OutcomeFilter::default() }), [BatchRange::Failures(Code::Expired)]);
     }
 
     #[test]
-    fn what_the_counters_do_not_have_is_not_looked_for() {
+    fn outcomes_without_a_counter_are_not_searched() {
         let sources = vec!["c".parse().unwrap()];
-        assert!(ways(&OutcomeFilter { sources, ..OutcomeFilter::default() }).is_empty());
+        assert!(ranges(&OutcomeFilter { sources, ..OutcomeFilter::default() }).is_empty());
         let (codes, sources) = (vec![Code::Expired], vec!["b".parse().unwrap()]);
-        assert!(ways(&OutcomeFilter { codes, sources, ..OutcomeFilter::default() }).is_empty());
+        assert!(ranges(&OutcomeFilter { codes, sources, ..OutcomeFilter::default() }).is_empty());
     }
 }

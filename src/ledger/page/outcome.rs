@@ -63,7 +63,7 @@ fn row(message: MessageOrigin<'_>, job: &Job, account: &Account, outcome: &Outco
             request: kept_request(job, outcome),
             waits_for: outcome.parking.as_ref().map(|parking| parking.hold.clone()),
             verify: job.verify,
-            sent_again_at: None,
+            resent_at: None,
             sent_at: message.sent_at,
             received_at: message.received_at,
             ended_at: OffsetDateTime::now_utc(),

@@ -21,13 +21,13 @@ struct Choosing {
     verify: bool,
     asked_at: OffsetDateTime,
     /// The batch and code being examined. `None`: certificates are named, or nothing was examined yet.
-    share: Option<(String, String)>,
+    group: Option<(String, String)>,
     /// The last row examined there.
-    last: Option<SharePosition>,
+    last: Option<RowPosition>,
 }
 
 /// The position of a row within its batch and code.
-struct SharePosition {
+struct RowPosition {
     subject: Vec<u8>,
     target: String,
     operation: String,
@@ -46,8 +46,8 @@ struct ChosenKeys {
 struct NextRows {
     keys: ChosenKeys,
     /// The batch and code of these rows, to be saved as the position.
-    share: Option<(String, String)>,
-    last: SharePosition,
+    group: Option<(String, String)>,
+    last: RowPosition,
 }
 
 impl Ledger {
@@ -67,7 +67,7 @@ impl Ledger {
                     let n_chosen = choosing.mark(&mut transaction, &next.keys).await?;
                     advance(&mut transaction, number, n_chosen, &next).await?;
                 }
-                None => looked_at_everything(&mut transaction, number).await?,
+                None => note_all_examined(&mut transaction, number).await?,
             }
             transaction.commit().await?;
             Ok(is_done)
@@ -81,17 +81,17 @@ impl Choosing {
         if !self.filter.certificates.is_empty() {
             return self.next_certificates(db, n).await;
         }
-        let (mut share, mut last) = (self.share.clone(), self.last.as_ref());
+        let (mut group, mut last) = (self.group.clone(), self.last.as_ref());
         loop {
-            if let Some(current) = &share {
-                let keys = read_share(db, current, last, n).await?;
+            if let Some(current) = &group {
+                let keys = read_group(db, current, last, n).await?;
                 if let Some(last) = keys.last() {
-                    return Ok(Some(NextRows { keys, share, last }));
+                    return Ok(Some(NextRows { keys, group, last }));
                 }
             }
-            share = next_share(db, &self.filter, share.as_ref()).await?;
+            group = next_group(db, &self.filter, group.as_ref()).await?;
             last = None;
-            if share.is_none() {
+            if group.is_none() {
                 return Ok(None);
             }
         }
@@ -103,13 +103,13 @@ impl Choosing {
         let named = self.filter.certificates.iter().filter(|id| after.is_none_or(|after| **id > after));
         let ids: Vec<&[u8]> = named.take(usize::try_from(n).unwrap_or(1)).map(|id| id.0.as_slice()).collect();
         let Some(last) = ids.last() else { return Ok(None) };
-        let last = SharePosition { subject: last.to_vec(), target: String::new(), operation: String::new() };
+        let last = RowPosition { subject: last.to_vec(), target: String::new(), operation: String::new() };
         let query = "-- rows_of_certificates
             select batch, target, operation, subject
             from registrations
             where subject = any($1::bytea[]) and status not in ('registered', 'already_registered')";
         let rows = sqlx::query(query).bind(ids).fetch_all(db).await?;
-        Ok(Some(NextRows { keys: ChosenKeys::read(&rows)?, share: None, last }))
+        Ok(Some(NextRows { keys: ChosenKeys::read(&rows)?, group: None, last }))
     }
 
     /// Marks the rows that match the filter, locked in the order that every process uses. Returns their number.
@@ -153,8 +153,8 @@ impl ChosenKeys {
     }
 
     /// Returns the position of the last row.
-    fn last(&self) -> Option<SharePosition> {
-        Some(SharePosition {
+    fn last(&self) -> Option<RowPosition> {
+        Some(RowPosition {
             subject: self.subject.last()?.clone(),
             target: self.target.last()?.clone(),
             operation: self.operation.last()?.clone(),
@@ -171,9 +171,9 @@ async fn lock(db: &mut PgConnection, number: i64) -> Result<Option<Choosing>, Le
         for update";
     let Some(row) = sqlx::query(query).bind(number).fetch_optional(db).await? else { return Ok(None) };
     let filter: String = row.try_get("filter")?;
-    let share = row.try_get::<Option<String>, _>("last_batch")?.zip(row.try_get("last_code")?);
-    let place = |subject| -> Result<SharePosition, LedgerError> {
-        Ok(SharePosition { subject, target: row.try_get("last_target")?, operation: row.try_get("last_operation")? })
+    let group = row.try_get::<Option<String>, _>("last_batch")?.zip(row.try_get("last_code")?);
+    let position = |subject| -> Result<RowPosition, LedgerError> {
+        Ok(RowPosition { subject, target: row.try_get("last_target")?, operation: row.try_get("last_operation")? })
     };
     Ok(Some(Choosing {
         number,
@@ -181,18 +181,18 @@ async fn lock(db: &mut PgConnection, number: i64) -> Result<Option<Choosing>, Le
             .map_err(|_| LedgerError::UnknownWord { column: "filter", found: filter })?,
         verify: row.try_get("verify")?,
         asked_at: row.try_get("asked_at")?,
-        share,
-        last: row.try_get::<Option<Vec<u8>>, _>("last_subject")?.map(place).transpose()?,
+        group,
+        last: row.try_get::<Option<Vec<u8>>, _>("last_subject")?.map(position).transpose()?,
     }))
 }
 
 /// Returns the next batch and code that have rows, according to the counters.
-async fn next_share(
+async fn next_group(
     db: &mut PgConnection,
     filter: &ReplayFilter,
     after: Option<&(String, String)>,
 ) -> Result<Option<(String, String)>, LedgerError> {
-    let query = "-- next_share
+    let query = "-- next_group
         select batch, code
         from batch_counters
         where (batch, code) > ($4, $5) and n > 0 and status not in ('registered', 'already_registered')
@@ -205,21 +205,21 @@ async fn next_share(
 }
 
 /// Returns the rows of a batch and code after a position, by the index `failures`.
-async fn read_share(
+async fn read_group(
     db: &mut PgConnection,
     (batch, code): &(String, String),
-    after: Option<&SharePosition>,
+    after: Option<&RowPosition>,
     n: i64,
 ) -> Result<ChosenKeys, LedgerError> {
-    let query = "-- read_share
+    let query = "-- read_group
         select batch, target, operation, subject
         from registrations
         where batch = $1 and code = $2 and status not in ('registered', 'already_registered')
             and (subject, target, operation) > ($3, $4, $5)
         order by subject, target, operation
         limit $6";
-    let place = after.map_or(([].as_slice(), "", ""), |last| (&last.subject, &last.target, &last.operation));
-    let query = sqlx::query(query).bind(batch).bind(code).bind(place.0).bind(place.1).bind(place.2);
+    let position = after.map_or(([].as_slice(), "", ""), |last| (&last.subject, &last.target, &last.operation));
+    let query = sqlx::query(query).bind(batch).bind(code).bind(position.0).bind(position.1).bind(position.2);
     ChosenKeys::read(&query.bind(n).fetch_all(db).await?)
 }
 
@@ -229,15 +229,15 @@ async fn advance(db: &mut PgConnection, number: i64, n_chosen: u64, next: &NextR
         set n_chosen = n_chosen + $2, last_batch = $3, last_code = $4, last_subject = $5, last_target = $6,
             last_operation = $7
         where replay = $1";
-    let (share, last) = (next.share.as_ref(), &next.last);
+    let (group, last) = (next.group.as_ref(), &next.last);
     let query = sqlx::query(update).bind(number).bind(n_chosen.cast_signed());
-    let query = query.bind(share.map(|(batch, _)| batch)).bind(share.map(|(_, code)| code));
+    let query = query.bind(group.map(|(batch, _)| batch)).bind(group.map(|(_, code)| code));
     query.bind(&last.subject).bind(&last.target).bind(&last.operation).execute(db).await?;
     Ok(())
 }
 
-async fn looked_at_everything(db: &mut PgConnection, number: i64) -> Result<(), LedgerError> {
-    let update = "-- looked_at_everything
+async fn note_all_examined(db: &mut PgConnection, number: i64) -> Result<(), LedgerError> {
+    let update = "-- note_all_examined
         update replays
         set chosen_at = now()
         where replay = $1";

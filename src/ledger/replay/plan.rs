@@ -10,7 +10,7 @@ use muster_core::outcome::{Code, Status};
 use muster_core::replay_filter::ReplayFilter;
 
 /// Maximum number of rows that a plan examines, so that it takes a second or two, however many jobs failed.
-pub const LOOKED_AT_MAX: u64 = 100_000;
+pub const EXAMINED_MAX: u64 = 100_000;
 
 /// What a replay would choose.
 #[derive(Clone, Debug)]
@@ -57,9 +57,9 @@ impl Ledger {
             let certificates: Vec<&[u8]> = filter.certificates.iter().map(|id| id.0.as_slice()).collect();
             let query = bind(sqlx::query(AssertSqlSafe(query(!certificates.is_empty()))), filter);
             let query = query.bind(batches).bind(certificates).bind(filter.even_sent);
-            let rows = query.bind(LOOKED_AT_MAX.cast_signed()).fetch_all(&mut *db).await?;
+            let rows = query.bind(EXAMINED_MAX.cast_signed()).fetch_all(&mut *db).await?;
             let matching: Vec<Matching> = rows.iter().map(read).collect::<Result<_, _>>()?;
-            let is_more = matching.iter().map(|its| its.n).sum::<u64>() >= LOOKED_AT_MAX;
+            let is_more = matching.iter().map(|its| its.n).sum::<u64>() >= EXAMINED_MAX;
             Ok(ReplayPlan { matching, is_more })
         })
         .await

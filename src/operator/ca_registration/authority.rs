@@ -8,7 +8,7 @@ use crate::aws::attempts::{Attempts, ExistingCertificate};
 use crate::aws::registrar::inventory::DescribedCertificate;
 use crate::aws::registrar::{CallError, ErrorKind};
 use crate::ledger::authority::LearntStatus;
-use crate::ledger::{Ledger, LedgerError, insist};
+use crate::ledger::{Ledger, LedgerError, retry_conflicts};
 use muster_core::certificate::CertificateId;
 use muster_core::job::{CertificateMode, CertificateStatus};
 
@@ -58,7 +58,7 @@ impl CaRegistration {
     }
 
     /// Returns the state of a CA at AWS without changing it, or `None` if AWS does not have it.
-    pub async fn look_at_ca(&self, id: CertificateId) -> Option<Existing> {
+    pub async fn inspect_ca(&self, id: CertificateId) -> Option<Existing> {
         match self.describe_ca(id).await {
             Ok(None) => None,
             answer => Some(Existing::of(answer)),
@@ -116,9 +116,9 @@ impl CaRegistration {
     ) -> Result<(), LedgerError> {
         let Some(status) = existing.status else { return Ok(()) };
         let learnt = LearntStatus { account: &self.account, id, status: Some(status), mode: existing.mode };
-        insist(async || ledger.note_ca_status(&learnt).await).await?;
+        retry_conflicts(async || ledger.note_ca_status(&learnt).await).await?;
         if status == CertificateStatus::Active {
-            insist(async || ledger.release_ca(&self.account, id).await).await?;
+            retry_conflicts(async || ledger.release_ca(&self.account, id).await).await?;
         }
         Ok(())
     }

@@ -29,14 +29,14 @@ impl ExaminedLedger {
     pub(super) async fn reach(config: &Config) -> Self {
         let timeout = PATIENCE.min(config.database.timeout.into());
         let settings = DatabaseSettings { max_connections: CONNECTIONS, timeout, ..config.database.settings() };
-        let reached = async { Ok::<_, LedgerError>((settings.way().await?, Ledger::connect(&settings).await?)) };
+        let reached = async { Ok::<_, LedgerError>((settings.route().await?, Ledger::connect(&settings).await?)) };
         match reached.await {
-            Ok((way, ledger)) => Self::examine(config, way, ledger).await,
+            Ok((route, ledger)) => Self::examine(config, route, ledger).await,
             Err(error) => Self { findings: unreachable(&error), ledger: None },
         }
     }
 
-    async fn examine(config: &Config, way: ServerRoute, ledger: Ledger) -> Self {
+    async fn examine(config: &Config, route: ServerRoute, ledger: Ledger) -> Self {
         let mut findings = vec![];
         let (server, clock, schema) = (ledger.server().await, ledger.clock().await, ledger.check_schema().await);
         match &clock {
@@ -48,7 +48,7 @@ impl ExaminedLedger {
         }
         match &server {
             Ok(server) => {
-                findings.extend([version(server), tls(server, way)]);
+                findings.extend([version(server), tls(server, route)]);
                 findings.push(of_schema(&schema, &server.broken_indexes));
                 findings.extend([rights(server), connections(server, config.database.max_connections)]);
             }
@@ -86,16 +86,16 @@ fn version(server: &Server) -> Finding {
     Finding::ok(Check::PostgresVersion, "", found)
 }
 
-fn tls(server: &Server, way: ServerRoute) -> Finding {
+fn tls(server: &Server, route: ServerRoute) -> Finding {
     let check = Check::PostgresTls;
     match &server.tls {
-        None if way.is_local => Finding::ok(check, "", "none; the server is on this machine"),
+        None if route.is_local => Finding::ok(check, "", "none; the server is on this machine"),
         None => {
             let fix =
                 "turn TLS on at the server and leave `sslmode` out of `database.url`; its certificate is then verified";
             Finding::problem(check, "", "the server is remote and the connection is not encrypted", fix)
         }
-        Some((protocol, cipher)) if way.is_verified || way.is_local => {
+        Some((protocol, cipher)) if route.is_verified || route.is_local => {
             Finding::ok(check, "", format!("{protocol}, {cipher}"))
         }
         Some((protocol, cipher)) => {
@@ -178,15 +178,15 @@ mod tests {
 
     #[test]
     fn a_remote_server_must_be_encrypted_and_should_be_verified() {
-        let way = |is_local, is_verified| ServerRoute { is_local, is_verified };
+        let route = |is_local, is_verified| ServerRoute { is_local, is_verified };
         let plain = Server { tls: None, ..server() };
-        for (server, way, verdict) in [
-            (&server(), way(false, true), CheckResult::Ok),
-            (&server(), way(false, false), CheckResult::Warning),
-            (&plain, way(false, false), CheckResult::Problem),
-            (&plain, way(true, false), CheckResult::Ok),
+        for (server, route, verdict) in [
+            (&server(), route(false, true), CheckResult::Ok),
+            (&server(), route(false, false), CheckResult::Warning),
+            (&plain, route(false, false), CheckResult::Problem),
+            (&plain, route(true, false), CheckResult::Ok),
         ] {
-            assert_eq!(tls(server, way).verdict, verdict, "{way:?}");
+            assert_eq!(tls(server, route).verdict, verdict, "{route:?}");
         }
     }
 
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_cannot_be_written_is_a_problem() {
+    fn a_server_without_write_access_is_a_problem() {
         assert_eq!(rights(&server()).verdict, CheckResult::Ok);
         assert_eq!(rights(&Server { is_read_only: true, ..server() }).verdict, CheckResult::Problem);
         let forbidden = rights(&Server { forbidden: vec!["registrations".into()], ..server() });
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_that_answers_nothing_is_a_problem() {
+    fn an_unusable_index_is_a_problem() {
         assert_eq!(of_schema(&Ok(()), &[]).verdict, CheckResult::Ok);
         let broken = of_schema(&Ok(()), &["certificates_by_serial".into()]);
         let found = "unusable or missing indexes: certificates_by_serial";
@@ -216,13 +216,13 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_needs_its_connections() {
+    fn too_few_free_connections_are_a_warning() {
         assert_eq!(connections(&server(), 87).verdict, CheckResult::Ok);
         assert_eq!(connections(&server(), 88).verdict, CheckResult::Warning);
     }
 
     #[test]
-    fn a_slow_answer_says_less_of_the_clock() {
+    fn a_slow_answer_widens_the_clock_tolerance() {
         let clock = |ahead, ms| of_clock(ServerClock { ahead, round_trip: Duration::from_millis(ms) }).verdict;
         assert_eq!(clock(1.9, 1), CheckResult::Ok);
         assert_eq!(clock(-2.1, 1), CheckResult::Warning);

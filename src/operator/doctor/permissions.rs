@@ -134,12 +134,12 @@ async fn of_queue(name: &str, reached: Option<ReachedQueue>) -> Vec<Finding> {
     };
     let (deleted, hidden, received) =
         tokio::join!(in_time(queue.delete(&made_up)), in_time(queue.hide(&made_up, Duration::ZERO)), receive);
-    let answer = |answered: Option<_>| answered.map_or_else(late, Permission::of_entries);
+    let answer = |answered: Option<_>| answered.map_or_else(timed_out, Permission::of_entries);
     vec![
         answer(deleted).finding("sqs:DeleteMessage", name, true),
         answer(hidden).finding("sqs:ChangeMessageVisibility", name, true),
         match received {
-            Some(received) => received.map_or_else(late, Permission::of_receive).finding(RECEIVE, name, true),
+            Some(received) => received.map_or_else(timed_out, Permission::of_receive).finding(RECEIVE, name, true),
             None => skipped(RECEIVE, name, "not tested: it would use up one delivery of a waiting message"),
         },
         skipped(SEND, name, "not tested: sending always has an effect"),
@@ -184,13 +184,13 @@ async fn of_target(name: &str, registrar: Option<Registrar>, operations: &[Opera
     let mut findings = Vec::with_capacity(operations.len() + 1);
     for operation in operations {
         let answer = in_time(registrar.probe(*operation)).await;
-        findings.push(answer.map_or_else(late, Permission::of_call).finding(&permission(operation), name, true));
+        findings.push(answer.map_or_else(timed_out, Permission::of_call).finding(&permission(operation), name, true));
     }
     let answer = in_time(registrar.registration_code()).await;
-    findings.push(answer.map_or_else(late, Permission::of_call).finding(code, name, false));
+    findings.push(answer.map_or_else(timed_out, Permission::of_call).finding(code, name, false));
     if with_cas {
         let answers = [in_time(registrar.probe_activation()).await, in_time(registrar.probe_description()).await];
-        let answers = answers.into_iter().map(|answer| answer.map_or_else(late, Permission::of_call));
+        let answers = answers.into_iter().map(|answer| answer.map_or_else(timed_out, Permission::of_call));
         findings.extend(OF_CAS.iter().zip(answers).map(|(permission, answer)| answer.finding(permission, name, false)));
     }
     findings
@@ -200,7 +200,7 @@ async fn in_time<T>(call: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(PATIENCE, call).await.ok()
 }
 
-fn late() -> Permission {
+fn timed_out() -> Permission {
     Permission::Unreachable(format!("no answer within {}", span(PATIENCE)))
 }
 
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_denial_says_that_a_call_is_not_allowed() {
+    fn only_a_denial_shows_that_a_call_is_not_allowed() {
         let entry = |code: &str| {
             Ok(vec![Err(EntryError { code: code.into(), message: String::new(), is_senders_fault: true })])
         };

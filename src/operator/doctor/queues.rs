@@ -36,7 +36,7 @@ pub(super) enum QueueFailure {
     #[error(transparent)]
     Queue(#[from] QueueError),
     #[error("no answer within {}", span(*.0))]
-    Late(Duration),
+    Timeout(Duration),
 }
 
 impl ExaminedQueues {
@@ -57,8 +57,8 @@ impl ExaminedQueues {
         // The queues are compared with each other, so both must be readable.
         let found: Vec<_> = self.0.iter().filter_map(ExaminedQueue::found).collect();
         if found.len() == self.0.len() {
-            let misfits = fit::of_queues(config, &found);
-            findings.extend(misfits.iter().map(|misfit| Finding::misfit(Check::Queue, "", misfit)));
+            let mismatches = fit::of_queues(config, &found);
+            findings.extend(mismatches.iter().map(|mismatch| Finding::mismatch(Check::Queue, "", mismatch)));
         }
         findings
     }
@@ -67,7 +67,7 @@ impl ExaminedQueues {
 impl ExaminedQueue {
     async fn reach(aws: SdkConfig, name: String) -> Self {
         // Boxed: this future is very large and would be embedded in every future around it.
-        let reached = Box::pin(in_time(ReachedQueue::look(&aws, &name))).await;
+        let reached = Box::pin(in_time(ReachedQueue::read(&aws, &name))).await;
         Self { name, reached }
     }
 
@@ -114,7 +114,7 @@ impl ExaminedQueue {
 }
 
 impl ReachedQueue {
-    async fn look(aws: &SdkConfig, name: &str) -> Result<Self, QueueError> {
+    async fn read(aws: &SdkConfig, name: &str) -> Result<Self, QueueError> {
         let queue = Queue::open(aws, name).await?;
         let attributes = queue.attributes().await?;
         let dead = match &attributes.dead_letter_arn {
@@ -126,7 +126,7 @@ impl ReachedQueue {
 }
 
 async fn in_time<T>(work: impl Future<Output = Result<T, QueueError>>) -> Result<T, QueueFailure> {
-    Ok(tokio::time::timeout(PATIENCE, work).await.map_err(|_| QueueFailure::Late(PATIENCE))??)
+    Ok(tokio::time::timeout(PATIENCE, work).await.map_err(|_| QueueFailure::Timeout(PATIENCE))??)
 }
 
 fn described(attributes: &QueueAttributes) -> String {
@@ -144,6 +144,6 @@ fn described(attributes: &QueueAttributes) -> String {
 fn fix(failure: &QueueFailure) -> &'static str {
     match failure {
         QueueFailure::Queue(error) => error.hint(),
-        QueueFailure::Late(_) => NETWORK_HINT,
+        QueueFailure::Timeout(_) => NETWORK_HINT,
     }
 }

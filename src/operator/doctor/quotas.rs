@@ -95,7 +95,7 @@ fn disagreements(config: &Config, targets: &ExaminedTargets) -> Vec<Finding> {
         for &operation in
             Operation::VARIANTS.iter().filter(|&&operation| rates.0.of(operation) != rates.1.of(operation))
         {
-            let misfit = fit::FitFinding::OneQuotaTwoRates {
+            let mismatch = fit::FitFinding::OneQuotaTwoRates {
                 one: first.name.clone(),
                 other: its.name.clone(),
                 key: TargetRates::key_of(operation),
@@ -103,7 +103,7 @@ fn disagreements(config: &Config, targets: &ExaminedTargets) -> Vec<Finding> {
                 region: account.region.clone(),
                 rates: (rates.0.of(operation).per_second(), rates.1.of(operation).per_second()),
             };
-            findings.push(Finding::misfit(Check::Quota, &format!("{operation} of {}", its.name), &misfit));
+            findings.push(Finding::mismatch(Check::Quota, &format!("{operation} of {}", its.name), &mismatch));
         }
     }
     findings

@@ -10,7 +10,7 @@ pub(super) fn check(config: &Config, file: Option<&Path>) -> Vec<Finding> {
     let file = file.map_or_else(|| "no settings file".to_owned(), |file| file.display().to_string());
     let names: Vec<_> = config.targets.keys().map(String::as_str).collect();
     let found = format!("{file}, targets {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") });
-    let misfits = fit::of_settings(config);
-    let misfits = misfits.iter().map(|misfit| Finding::misfit(Check::Settings, "", misfit));
-    [Finding::ok(Check::Settings, "", found)].into_iter().chain(misfits).collect()
+    let mismatches = fit::of_settings(config);
+    let mismatches = mismatches.iter().map(|mismatch| Finding::mismatch(Check::Settings, "", mismatch));
+    [Finding::ok(Check::Settings, "", found)].into_iter().chain(mismatches).collect()
 }

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_is_wrong_a_minute_before_aws_says_so() {
+    fn clock_skew_is_reported_before_aws_refuses_calls() {
         for (ahead, verdict) in [
             (0.4, CheckResult::Ok),
             (-200.0, CheckResult::Ok),

@@ -17,7 +17,7 @@ pub(super) enum Drift<'a> {
     /// AWS has it, but the ledger has no row of it.
     Unknown,
     /// AWS has it, but no row of the ledger says that it was registered.
-    EndedOtherwise(Vec<&'a ComparedRow>),
+    FailedInLedger(Vec<&'a ComparedRow>),
     /// Its status at AWS is not the requested one, or not the one in the ledger.
     OtherStatus(&'a ComparedRow),
 }
@@ -27,25 +27,26 @@ pub(super) enum Drift<'a> {
 ///
 /// A certificate with a row newer than AWS's report is never missing, regardless of its other rows.
 pub(super) fn drifts<'a>(listed: &Listed, rows: &[&'a ComparedRow], batch: Option<&str>) -> Vec<Drift<'a>> {
-    let is_meant = |row: &&&ComparedRow| batch.is_none_or(|batch| row.key.batch == batch);
-    let (good, bad): (Vec<&ComparedRow>, Vec<_>) = rows.iter().copied().partition(|row| row.status.is_success());
+    let is_in_scope = |row: &&&ComparedRow| batch.is_none_or(|batch| row.key.batch == batch);
+    let (successes, others): (Vec<&ComparedRow>, Vec<_>) =
+        rows.iter().copied().partition(|row| row.status.is_success());
     let Some(status) = &listed.status else {
-        let is_back = good.iter().any(|row| row.is_newer);
-        let is_kept = good.iter().any(|row| row.has_certificate);
-        let missing = good.iter().filter(is_meant).filter(|_| !is_back);
+        let is_back = successes.iter().any(|row| row.is_newer);
+        let is_kept = successes.iter().any(|row| row.has_certificate);
+        let missing = successes.iter().filter(is_in_scope).filter(|_| !is_back);
         return missing.map(|row| Drift::Missing { row, is_kept }).collect();
     };
-    if good.is_empty() {
-        let meant: Vec<&ComparedRow> = bad.iter().filter(is_meant).copied().collect();
-        return match (meant.is_empty(), bad.is_empty() && batch.is_none()) {
-            (false, _) => vec![Drift::EndedOtherwise(meant)],
+    if successes.is_empty() {
+        let in_scope: Vec<&ComparedRow> = others.iter().filter(is_in_scope).copied().collect();
+        return match (in_scope.is_empty(), others.is_empty() && batch.is_none()) {
+            (false, _) => vec![Drift::FailedInLedger(in_scope)],
             (true, true) => vec![Drift::Unknown],
             (true, false) => vec![],
         };
     }
     let status = status.parse().ok();
-    let good = good.iter().filter(is_meant).filter(|row| !row.is_newer && differs(row, status));
-    good.map(|row| Drift::OtherStatus(row)).collect()
+    let differing = successes.iter().filter(is_in_scope).filter(|row| !row.is_newer && differs(row, status));
+    differing.map(|row| Drift::OtherStatus(row)).collect()
 }
 
 /// Returns whether the status at AWS differs from the one in the ledger or from the requested one. A status that this
@@ -61,12 +62,12 @@ mod tests {
     use muster_core::certificate::CertificateId;
     use muster_core::outcome::Code;
 
-    fn said(status: Option<&str>) -> Listed {
+    fn listed(status: Option<&str>) -> Listed {
         Listed { id: CertificateId([7; 32]), status: status.map(str::to_owned) }
     }
 
     fn found<'a>(status: Option<&str>, rows: &'a [ComparedRow], batch: Option<&str>) -> Vec<Drift<'a>> {
-        drifts(&said(status), &rows.iter().collect::<Vec<_>>(), batch)
+        drifts(&listed(status), &rows.iter().collect::<Vec<_>>(), batch)
     }
 
     fn missing(row: &ComparedRow) -> Drift<'_> {
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_agrees_is_no_drift() {
+    fn agreement_is_not_drift() {
         let rows = [compared("a", Code::Ok), compared("b", Code::Known), compared("c", Code::Expired)];
         assert_eq!(found(Some("ACTIVE"), &rows, None), []);
         assert_eq!(found(None, &rows[2..], None), [], "neither has it");
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn every_good_row_of_what_aws_does_not_have_is_missing() {
+    fn every_success_that_aws_lacks_is_missing() {
         let rows = [compared("a", Code::Ok), compared("b", Code::Known), compared("c", Code::Expired)];
         assert_eq!(found(None, &rows, None), [missing(&rows[0]), missing(&rows[1])]);
         assert_eq!(found(None, &rows, Some("b")), [missing(&rows[1])]);
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_kept_where_any_of_its_rows_keeps_it() {
+    fn a_certificate_is_kept_if_any_row_keeps_it() {
         let mut rows = [compared("a", Code::Ok), compared("b", Code::Known)];
         rows[0].has_certificate = false;
         assert_eq!(found(None, &rows, Some("a")), [missing(&rows[0])]);
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_back_meanwhile_is_not_missing() {
+    fn a_certificate_with_a_newer_row_is_not_missing() {
         let newer = newer("b");
         let rows = [compared("a", Code::Ok), newer];
         assert_eq!(found(None, &rows, None), []);
@@ -118,19 +119,19 @@ mod tests {
     }
 
     #[test]
-    fn what_aws_has_without_a_good_row_is_unknown_or_ended_otherwise() {
+    fn a_certificate_without_a_success_is_unknown_or_failed() {
         assert_eq!(found(Some("ACTIVE"), &[], None), [Drift::Unknown]);
         assert_eq!(found(Some("ACTIVE"), &[], Some("a")), [], "its batch is unknown");
         let rows = [compared("a", Code::Timeout), compared("b", Code::IssuerInactive)];
-        assert_eq!(found(Some("ACTIVE"), &rows, None), [Drift::EndedOtherwise(vec![&rows[0], &rows[1]])]);
-        assert_eq!(found(Some("ACTIVE"), &rows, Some("b")), [Drift::EndedOtherwise(vec![&rows[1]])]);
+        assert_eq!(found(Some("ACTIVE"), &rows, None), [Drift::FailedInLedger(vec![&rows[0], &rows[1]])]);
+        assert_eq!(found(Some("ACTIVE"), &rows, Some("b")), [Drift::FailedInLedger(vec![&rows[1]])]);
         assert_eq!(found(Some("ACTIVE"), &rows, Some("c")), []);
     }
 
     #[test]
-    fn a_status_that_is_news_or_was_not_asked_for_is_a_drift() {
+    fn an_unrecorded_or_unrequested_status_is_drift() {
         let rows = [compared("a", Code::Ok)];
-        for status in ["INACTIVE", "PENDING_TRANSFER", "A_WORD_OF_TOMORROW"] {
+        for status in ["INACTIVE", "PENDING_TRANSFER", "FUTURE_STATUS"] {
             assert_eq!(found(Some(status), &rows, None), [Drift::OtherStatus(&rows[0])], "{status}");
         }
         let unknown = [compared("a", Code::Exists)].map(without_status);

@@ -34,7 +34,8 @@ pub struct Findings {
     /// Certificates that AWS has but the ledger has no row of.
     pub unknown_to_the_ledger: Unknown,
     /// Rows of certificates that AWS has, although no row says that they are registered.
-    pub ended_otherwise: EndedOtherwise,
+    #[serde(rename = "ended_otherwise")]
+    pub failed_in_ledger: FailedInLedger,
     /// Rows of certificates whose status at AWS is not the requested one, or not the one in the ledger.
     pub other_status: OtherStatus,
 }
@@ -61,7 +62,7 @@ pub struct Unknown {
 
 /// Rows of certificates that AWS has, although no row says that they are registered.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct EndedOtherwise {
+pub struct FailedInLedger {
     /// How many rows.
     pub n: u64,
     /// How many of their jobs can be resent and are not already waiting to be.
@@ -126,14 +127,14 @@ impl Findings {
             n_of_unknown_ca: 0,
             missing_at_aws: Missing::default(),
             unknown_to_the_ledger: Unknown::default(),
-            ended_otherwise: EndedOtherwise::default(),
+            failed_in_ledger: FailedInLedger::default(),
             other_status: OtherStatus::default(),
         }
     }
 
     /// Returns whether the ledger and AWS differ.
     pub fn has_drift(&self) -> bool {
-        self.missing_at_aws.n + self.unknown_to_the_ledger.n + self.ended_otherwise.n + self.other_status.n > 0
+        self.missing_at_aws.n + self.unknown_to_the_ledger.n + self.failed_in_ledger.n + self.other_status.n > 0
     }
 
     /// Counts a difference.
@@ -148,24 +149,24 @@ impl Findings {
                 self.unknown_to_the_ledger.n += 1;
                 push(&mut self.unknown_to_the_ledger.examples, listed, None);
             }
-            Drift::EndedOtherwise(rows) => rows.iter().for_each(|row| self.add_failure(listed, row)),
+            Drift::FailedInLedger(rows) => rows.iter().for_each(|row| self.add_failure(listed, row)),
             Drift::OtherStatus(row) => {
                 let status: Option<CertificateStatus> = listed.status.as_deref().and_then(|status| status.parse().ok());
                 // A status that this version does not know cannot be stored.
-                let is_news = status.is_some() && status != row.known_status;
+                let is_new = status.is_some() && status != row.known_status;
                 self.other_status.n += 1;
                 self.other_status.n_not_wanted += u64::from(status != Some(row.wanted_status));
-                self.other_status.n_unknown += u64::from(is_news);
+                self.other_status.n_unknown += u64::from(is_new);
                 push(&mut self.other_status.examples, listed, Some(row));
             }
         }
     }
 
     fn add_failure(&mut self, listed: &Listed, row: &ComparedRow) {
-        self.ended_otherwise.n += 1;
-        self.ended_otherwise.n_sendable += u64::from(row.is_sendable);
-        *self.ended_otherwise.codes.entry(row.code.as_str()).or_default() += 1;
-        push(&mut self.ended_otherwise.examples, listed, Some(row));
+        self.failed_in_ledger.n += 1;
+        self.failed_in_ledger.n_sendable += u64::from(row.is_sendable);
+        *self.failed_in_ledger.codes.entry(row.code.as_str()).or_default() += 1;
+        push(&mut self.failed_in_ledger.examples, listed, Some(row));
     }
 }
 
@@ -190,9 +191,9 @@ mod tests {
     use muster_core::outcome::Code;
 
     #[test]
-    fn a_status_is_news_where_the_ledger_can_learn_it() {
+    fn a_status_counts_as_unknown_only_if_it_can_be_stored() {
         let row = compared("a", Code::Ok);
-        for (status, n_unknown, n_not_wanted) in [("REVOKED", 1, 1), ("A_WORD_OF_TOMORROW", 0, 1)] {
+        for (status, n_unknown, n_not_wanted) in [("REVOKED", 1, 1), ("FUTURE_STATUS", 0, 1)] {
             let mut findings = Findings::none(OffsetDateTime::UNIX_EPOCH);
             let listed = Listed { id: CertificateId([7; 32]), status: Some(status.to_owned()) };
             findings.add(&listed, &Drift::OtherStatus(&row));
@@ -203,12 +204,12 @@ mod tests {
     }
 
     #[test]
-    fn examples_are_few_and_counts_are_not() {
+    fn examples_are_limited_but_counts_are_not() {
         let row = compared("a", Code::Timeout);
         let mut findings = Findings::none(OffsetDateTime::UNIX_EPOCH);
         let listed = Listed { id: CertificateId([7; 32]), status: Some("ACTIVE".to_owned()) };
-        (0..50).for_each(|_| findings.add(&listed, &Drift::EndedOtherwise(vec![&row, &row])));
-        let found = &findings.ended_otherwise;
+        (0..50).for_each(|_| findings.add(&listed, &Drift::FailedInLedger(vec![&row, &row])));
+        let found = &findings.failed_in_ledger;
         assert_eq!((found.n, found.n_sendable, found.examples.len()), (100, 100, EXAMPLES_MAX));
         assert_eq!(found.codes, [("timeout", 100)].into());
     }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::drift::Drift;
 use super::{ComparedPage, PAGE, ReconcileError, Reconciliation};
 use crate::ledger::LedgerError;
-use crate::ledger::drift::changes::{Becomes, Changed};
+use crate::ledger::drift::changes::{ChangeCounts, RowChange};
 use crate::ledger::drift::{ComparedRow, DriftKey};
 use muster_core::certificate::{CertificateId, pem};
 use muster_core::hold::HoldKey;
@@ -29,7 +29,8 @@ pub struct FixesMade {
     /// Rows whose status at AWS was stored.
     pub n_learnt: u64,
     /// Jobs that workers will resend.
-    pub n_sent_again: u64,
+    #[serde(rename = "n_sent_again")]
+    pub n_resent: u64,
 }
 
 impl Reconciliation {
@@ -61,7 +62,7 @@ impl Reconciliation {
         }
         if is_repair {
             self.each_gone(async |keys| {
-                done.n_sent_again += self.send_again(keys).await?;
+                done.n_resent += self.resend(keys).await?;
                 Ok(!stop.is_cancelled())
             })
             .await?;
@@ -74,30 +75,31 @@ impl Reconciliation {
         let missing = drifts.iter().filter(|(_, drift)| matches!(drift, Drift::Missing { .. }));
         let missing: Vec<CertificateId> = missing.map(|(listed, _)| listed.id).collect();
         let kept: HashMap<_, _> = self.ledger.kept_certificates(self.account(), &missing).await?.into_iter().collect();
-        let (mut changes, mut again) = (vec![], vec![]);
+        let (mut changes, mut sendable) = (vec![], vec![]);
         for (listed, drift) in &drifts {
             match drift {
                 Drift::Missing { row, .. } => changes.push((*row, gone(row, kept.get(&listed.id)))),
                 Drift::OtherStatus(row) => {
-                    changes.extend(learnt(row, listed.status.as_deref()).map(|becomes| (*row, becomes)));
+                    changes.extend(learnt(row, listed.status.as_deref()).map(|change| (*row, change)));
                 }
-                Drift::EndedOtherwise(rows) if is_repair => {
-                    again.extend(rows.iter().filter(|row| row.is_sendable).map(|row| row.key.clone()));
+                Drift::FailedInLedger(rows) if is_repair => {
+                    sendable.extend(rows.iter().filter(|row| row.is_sendable).map(|row| row.key.clone()));
                 }
-                Drift::EndedOtherwise(_) | Drift::Unknown => {}
+                Drift::FailedInLedger(_) | Drift::Unknown => {}
             }
         }
         if !changes.is_empty() {
-            let Changed { n_gone, n_gone_without_request, n_learnt } = self.ledger.change_compared(&changes).await?;
+            let ChangeCounts { n_gone, n_gone_without_request, n_learnt } =
+                self.ledger.change_compared(&changes).await?;
             done.n_gone += n_gone;
             done.n_gone_without_certificate += n_gone_without_request;
             done.n_learnt += n_learnt;
         }
-        done.n_sent_again += self.send_again(&again).await?;
+        done.n_resent += self.resend(&sendable).await?;
         Ok(())
     }
 
-    async fn send_again(&self, keys: &[DriftKey]) -> Result<u64, LedgerError> {
+    async fn resend(&self, keys: &[DriftKey]) -> Result<u64, LedgerError> {
         let hold = HoldKey::read(format!("repair:{}", self.order.target));
         self.ledger.repair(&hold, "AWS and the ledger differed: these jobs are resent", keys).await
     }
@@ -130,11 +132,11 @@ impl Reconciliation {
 }
 
 /// Returns the change for a row whose certificate AWS does not have.
-fn gone(row: &ComparedRow, der: Option<&Vec<u8>>) -> Becomes {
+fn gone(row: &ComparedRow, der: Option<&Vec<u8>>) -> RowChange {
     let now = OffsetDateTime::now_utc().truncate_to_second().format(&Rfc3339);
     let now = now.expect("the current year has four digits");
     let request = der.and_then(|der| request(row.operation, der, row.wanted_status));
-    Becomes::Gone { detail: format!("it was registered; AWS did not have it on {now}"), request }
+    RowChange::Gone { detail: format!("it was registered; AWS did not have it on {now}"), request }
 }
 
 /// Returns the request that registers a device certificate again; `None` for a CA.
@@ -152,8 +154,8 @@ fn request(operation: Operation, der: &[u8], wanted: CertificateStatus) -> Optio
 
 /// Returns the change for a row whose status at AWS the ledger did not know, if there is one. A status that this
 /// version does not know is ignored.
-fn learnt(row: &ComparedRow, status: Option<&str>) -> Option<Becomes> {
+fn learnt(row: &ComparedRow, status: Option<&str>) -> Option<RowChange> {
     let status: CertificateStatus = status?.parse().ok()?;
     let detail = differing_status(Some(status), row.wanted_status);
-    (row.known_status != Some(status)).then_some(Becomes::Known { status, detail })
+    (row.known_status != Some(status)).then_some(RowChange::Known { status, detail })
 }

@@ -52,21 +52,21 @@ mod tests {
     async fn a_throttle_halves_the_rate_for_a_while() {
         let mut pace = CallSpacing::new(Rate::new(5.0).unwrap());
         pace.turn().await;
-        let near = |time: Duration, wanted: f64| (time.as_secs_f64() - wanted).abs() < 0.05;
+        let is_close = |time: Duration, wanted: f64| (time.as_secs_f64() - wanted).abs() < 0.05;
         let time = time_of_ten(&mut pace).await;
-        assert!(near(time, 2.0), "{time:?}");
+        assert!(is_close(time, 2.0), "{time:?}");
         pace.throttled();
         pace.turn().await;
         let time = time_of_ten(&mut pace).await;
-        assert!(near(time, 4.0), "{time:?}");
+        assert!(is_close(time, 4.0), "{time:?}");
         tokio::time::advance(SLOW_FOR).await;
         pace.turn().await;
         let time = time_of_ten(&mut pace).await;
-        assert!(near(time, 2.0), "{time:?}");
+        assert!(is_close(time, 2.0), "{time:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn turns_that_were_not_taken_are_lost() {
+    async fn unused_turns_are_lost() {
         let mut pace = CallSpacing::new(Rate::new(5.0).unwrap());
         tokio::time::advance(Duration::from_mins(1)).await;
         let time = time_of_ten(&mut pace).await;

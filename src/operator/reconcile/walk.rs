@@ -10,15 +10,15 @@ use muster_core::certificate::{Certificate, CertificateId};
 const ASKED_AT_A_TIME: usize = 20;
 
 impl Reconciliation {
-    /// Asks AWS for the certificates that it did not list, or for a random sample if one was ordered.
+    /// Asks AWS for the certificates that it did not list, or for a random sample if one was requested.
     pub(super) async fn ask(&mut self, show: &dyn Fn(&Self)) -> Result<(), ReconcileError> {
         if let Some(n) = self.order.sample {
             let sample = self.sample(n.get() as usize).await?;
             return self.describe(&sample, show).await;
         }
-        for lane in self.lanes.clone() {
+        for source in self.sources.clone() {
             let mut after = None;
-            while let Some(open) = self.open(&lane, &mut after).await? {
+            while let Some(open) = self.open(&source, &mut after).await? {
                 self.describe(&open, show).await?;
             }
         }
@@ -28,13 +28,13 @@ impl Reconciliation {
     /// Describes certificates one by one and stores the answers.
     async fn describe(&mut self, ids: &[CertificateId], show: &dyn Fn(&Self)) -> Result<(), ReconcileError> {
         for some in ids.chunks(ASKED_AT_A_TIME) {
-            let mut said = Vec::new();
+            let mut reported = Vec::new();
             for &id in some {
                 let described = self.inventory.describe(id).await?;
-                said.push(Listed { id, status: described.map(|its| its.status) });
+                reported.push(Listed { id, status: described.map(|its| its.status) });
                 self.findings.n_described += 1;
             }
-            self.note(&said).await?;
+            self.note(&reported).await?;
             show(self);
         }
         Ok(())
@@ -45,27 +45,27 @@ impl Reconciliation {
     async fn sample(&mut self, n: usize) -> Result<Vec<CertificateId>, ReconcileError> {
         let start = CertificateId(std::array::from_fn(|_| fastrand::u8(..)));
         let mut sample = Vec::new();
-        for lane in self.lanes.clone() {
-            sample.extend(self.ring(&lane, start, n).await?);
+        for source in self.sources.clone() {
+            sample.extend(self.ring(&source, start, n).await?);
         }
-        // Merges the lanes in ring order from `start`, as if they were one.
+        // Merges the sources in ring order from `start`, as if they were one.
         sample.sort_by_key(|&id| (id <= start, id));
         sample.dedup();
         sample.truncate(n);
         Ok(sample)
     }
 
-    /// Returns `n` certificates of a lane after `start`, wrapping around at the end up to `start`.
+    /// Returns `n` certificates of a source after `start`, wrapping around at the end up to `start`.
     async fn ring(
         &mut self,
-        lane: &CertificateSource,
+        source: &CertificateSource,
         start: CertificateId,
         n: usize,
     ) -> Result<Vec<CertificateId>, ReconcileError> {
         let mut found = Vec::new();
         for (mut after, last) in [(Some(start), None), (None, Some(start))] {
             while found.len() < n && last.is_none_or(|last| after < Some(last)) {
-                let Some(open) = self.open(lane, &mut after).await? else { break };
+                let Some(open) = self.open(source, &mut after).await? else { break };
                 found.extend(open.into_iter().filter(|id| last.is_none_or(|last| *id <= last)));
             }
         }
@@ -73,14 +73,14 @@ impl Reconciliation {
         Ok(found)
     }
 
-    /// Returns the next page of a lane's certificates that AWS has not reported yet, of the ordered CA if there is one;
-    /// `None` after the last page.
+    /// Returns the next page of a source's certificates that AWS has not reported yet, of the requested CA if there is
+    /// one; `None` after the last page.
     async fn open(
         &mut self,
-        lane: &CertificateSource,
+        source: &CertificateSource,
         after: &mut Option<CertificateId>,
     ) -> Result<Option<Vec<CertificateId>>, LedgerError> {
-        let page = self.ledger.registered_rows(&self.run, lane, self.account(), *after, PAGE).await?;
+        let page = self.ledger.registered_rows(&self.run, source, self.account(), *after, PAGE).await?;
         let Some(last) = page.last() else { return Ok(None) };
         *after = Some(last.id);
         let mut open: Vec<CertificateId> = page.iter().filter(|its| its.is_open).map(|its| its.id).collect();
@@ -88,7 +88,7 @@ impl Reconciliation {
         self.of_ca(open).await.map(Some)
     }
 
-    /// Keeps only what the ordered CA issued, if there is one. Counts certificates that the ledger does not keep.
+    /// Keeps only what the requested CA issued, if there is one. Counts certificates that the ledger does not keep.
     async fn of_ca(&mut self, ids: Vec<CertificateId>) -> Result<Vec<CertificateId>, LedgerError> {
         let Some(issuer) = &self.issuer else { return Ok(ids) };
         if ids.is_empty() {

@@ -28,13 +28,13 @@ fn texts(situation: &Situation) -> Vec<String> {
 }
 
 #[test]
-fn a_worker_without_troubles_is_no_obstacle() {
+fn a_worker_without_troubles_is_not_an_obstacle() {
     let situation = Situation { workers: vec![worker(2, &[])], ..Situation::default() };
     assert_eq!(texts(&situation), [""; 0]);
 }
 
 #[test]
-fn nobody_works_where_no_worker_reports() {
+fn work_is_stopped_if_no_worker_reports() {
     assert_eq!(
         texts(&Situation::default()),
         ["STOPPED: no worker is running\n    fix: start one with `muster serve`\n"]
@@ -49,7 +49,7 @@ fn nobody_works_where_no_worker_reports() {
 }
 
 #[test]
-fn a_worker_that_was_killed_beside_others_needs_attention_for_a_while() {
+fn a_killed_worker_needs_attention_for_a_while() {
     let two = |ago| Situation { workers: vec![worker(2, &[]), worker(ago, &[])], ..Situation::default() };
     assert_eq!(two(60).obstacles()[0].severity, Severity::Attention);
     assert!(two(60).obstacles()[0].what.contains("has not reported for 1 min"), "{:?}", two(60).obstacles());
@@ -57,7 +57,7 @@ fn a_worker_that_was_killed_beside_others_needs_attention_for_a_while() {
 }
 
 #[test]
-fn what_every_worker_reports_stops_the_work_and_what_some_report_slows_it() {
+fn troubles_of_all_workers_stop_work_and_of_some_slow_it() {
     let denied = [("auth", "default:RegisterCertificate")];
     let all = Situation { workers: vec![worker(1, &denied), worker(2, &denied)], ..Situation::default() };
     let obstacles = all.obstacles();
@@ -69,7 +69,7 @@ fn what_every_worker_reports_stops_the_work_and_what_some_report_slows_it() {
 }
 
 #[test]
-fn what_stops_everything_comes_first() {
+fn the_most_severe_obstacle_comes_first() {
     let hold =
         |hold: HoldKey| OpenHold { hold, subject: None, reason: "r".to_owned(), is_closed: true, is_probe_due: false };
     let situation = Situation {
@@ -93,7 +93,7 @@ fn what_stops_everything_comes_first() {
 }
 
 #[test]
-fn of_many_holds_the_first_are_named() {
+fn only_the_first_holds_of_a_kind_are_named() {
     let hold = |n: u8| OpenHold {
         hold: HoldKey::issuer(&"default".parse().unwrap(), [n; 32]),
         subject: None,
@@ -108,7 +108,7 @@ fn of_many_holds_the_first_are_named() {
 }
 
 #[test]
-fn a_queue_that_running_workers_cannot_read_is_named() {
+fn a_queue_that_workers_cannot_read_is_named() {
     let situation = |read_ago| Situation {
         workers: vec![worker(1, &[])],
         queues: vec![queue(read_ago, Some(0), Some(0)), queue(90_000, Some(0), None)],
@@ -120,7 +120,7 @@ fn a_queue_that_running_workers_cannot_read_is_named() {
 }
 
 #[test]
-fn what_was_not_read_lately_is_unknown() {
+fn stale_queue_readings_count_as_unknown() {
     let situation = |queues| Situation { queues, ..Situation::default() };
     assert_eq!(situation(vec![]).n_messages(), None);
     assert_eq!(situation(vec![queue(5, Some(10), None)]).n_messages(), Some(10));

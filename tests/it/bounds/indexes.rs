@@ -103,5 +103,5 @@ async fn a_row_whose_names_are_as_long_as_they_may_be_is_recorded() {
         ..Page::default()
     };
     ledger.record(&page).await.unwrap();
-    assert_eq!(ledger.batch_status(&batch).await.unwrap().unwrap().ended(), 2);
+    assert_eq!(ledger.batch_status(&batch).await.unwrap().unwrap().finished(), 2);
 }

@@ -301,7 +301,7 @@ async fn a_process_that_waits_for_its_turn_asks_in_a_new_transaction_each_time()
     let waiting = tokio::spawn(migrate(database.ledger().await));
     let query = "select xact_start::text
         from pg_stat_activity
-        where query like '-- wait_for_turn%' and xact_start is not null and datname = current_database()";
+        where query like '-- acquire_lock%' and xact_start is not null and datname = current_database()";
     let mut began = std::collections::BTreeSet::new();
     let asking = async {
         while began.len() < 3 {

@@ -116,7 +116,7 @@ async fn a_second_time_says_that_it_is_there_and_asks_aws_itself() {
     assert_eq!((&said["certificate_status"], &said["certificate_mode"]), (&json!("ACTIVE"), &json!("DEFAULT")));
     assert!(said["hint"].is_null(), "{said}");
     assert_eq!(office.n_calls(ApiOperation::RegisterCACertificate), 2);
-    assert_eq!(office.factory.ledger.batch_status("unbatched").await.unwrap().unwrap().ended(), 1);
+    assert_eq!(office.factory.ledger.batch_status("unbatched").await.unwrap().unwrap().finished(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,7 +162,7 @@ async fn who_registered_a_ca_is_in_the_audit() {
     let office = Office::new().await;
     let (code, _, stderr) = office.ca("register ca.pem --key ca.key --dry-run").await;
     assert_eq!(code, Some(0), "{stderr}");
-    assert!(office.factory.ledger.audited(None, 10).await.unwrap().is_empty(), "a dry run changes nothing");
+    assert!(office.factory.ledger.audit_entries(None, 10).await.unwrap().is_empty(), "a dry run changes nothing");
     let mut command = office.factory.command(&["ca", "register", "ca.pem", "--key", "ca.key", "--activate"]);
     for name in ["USER", "LOGNAME", "SUDO_USER"] {
         command.env_remove(name);
@@ -176,6 +176,6 @@ async fn who_registered_a_ca_is_in_the_audit() {
         assert!(stdout.contains(words), "{words} is not in {stdout}");
     }
     assert!(!stdout.contains(['{', '"']), "{stdout}");
-    let who = office.factory.ledger.audited(None, 1).await.unwrap().remove(0).who;
+    let who = office.factory.ledger.audit_entries(None, 1).await.unwrap().remove(0).who;
     assert!(who.split_once('@').is_some_and(|(user, host)| user != "uid 0" && !host.is_empty()), "{who}");
 }

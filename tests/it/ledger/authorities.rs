@@ -120,7 +120,7 @@ async fn a_ca_that_is_in_and_active_releases_what_waits_for_it_at_once() {
     let active = page_with(&[authority(1, Some(CertificateStatus::Active), OffsetDateTime::now_utc())]);
     ledger.record(&active).await.unwrap();
     assert_eq!(held(&ledger).await, [hold("elsewhere")]);
-    assert!(ledger.will_send_again().await.unwrap());
+    assert!(ledger.will_resend().await.unwrap());
     // Again, as after a COMMIT whose result is unknown.
     ledger.record(&active).await.unwrap();
     assert_eq!(held(&ledger).await, [hold("elsewhere")]);

@@ -79,7 +79,7 @@ async fn a_row_without_its_certificate_is_gone_and_must_be_given_again() {
     let to_do = "to do: mark 1 rows as gone, update the status of 0\n";
     assert!(stdout.contains(to_do), "nothing of it can be sent again: {stdout}");
     assert!(stdout.contains("done: marked 1 rows as gone"), "{stdout}");
-    assert!(stdout.contains("1 of them must be sent again with `muster enqueue`"), "{stdout}");
+    assert!(stdout.contains("resend 1 of them with `muster enqueue`"), "{stdout}");
     assert!(stdout.ends_with("0 jobs are resent as soon as a worker runs\n"), "{stdout}");
     site.register(&pems).await;
     assert_eq!(site.factory.ends().await, [(Code::Ok, 1)].into());

@@ -1,6 +1,6 @@
 //! What a comparison writes on a real Postgres: only rows that are still as compared, next to working recorders.
 
-use muster::ledger::drift::changes::{Becomes, Changed};
+use muster::ledger::drift::changes::{ChangeCounts, RowChange};
 use muster::ledger::drift::listing::{Listed, ReconcileRun};
 use muster::ledger::drift::{CertificateSource, ComparedRow, RegisteredRow};
 use muster::ledger::{Ledger, Row};
@@ -29,8 +29,8 @@ async fn compared(ledger: &Ledger, run: &ReconcileRun, ids: &[CertificateId]) ->
 }
 
 /// Marks all successes as gone.
-async fn mark(ledger: &Ledger, rows: &[ComparedRow]) -> Changed {
-    let gone = || Becomes::Gone { detail: "gone".to_owned(), request: Some("{}".to_owned()) };
+async fn mark(ledger: &Ledger, rows: &[ComparedRow]) -> ChangeCounts {
+    let gone = || RowChange::Gone { detail: "gone".to_owned(), request: Some("{}".to_owned()) };
     let changes: Vec<_> = rows.iter().filter(|row| row.status.is_success()).map(|row| (row, gone())).collect();
     ledger.change_compared(&changes).await.unwrap()
 }
@@ -67,7 +67,7 @@ async fn a_row_that_aws_was_called_for_meanwhile_stays_as_it_is() {
     // A job with `verify` asks AWS again: the outcome stays, and there is one more call.
     record(&ledger, vec![row(2, Code::Ok)]).await;
     assert!(compared(&ledger, &run, &[id(2)]).await[0].is_newer);
-    assert_eq!(mark(&ledger, &rows).await, Changed { n_gone: 1, ..Changed::default() });
+    assert_eq!(mark(&ledger, &rows).await, ChangeCounts { n_gone: 1, ..ChangeCounts::default() });
     let codes: Vec<String> =
         sqlx::query_scalar("select code from registrations order by subject").fetch_all(&database.pool).await.unwrap();
     assert_eq!(codes, ["deleted", "ok"]);
@@ -93,7 +93,7 @@ async fn only_what_can_be_sent_again_waits_for_a_repair() {
     assert_eq!(ledger.repair(&hold, "reason", &keys).await.unwrap(), 0, "it waits already");
     let waiting = ledger.waiting(&hold, None, 10).await.unwrap();
     assert_eq!(waiting.iter().map(|job| job.subject).collect::<Vec<_>>(), [id(2).0]);
-    ledger.sent_again(&hold, &waiting.iter().collect::<Vec<_>>()).await.unwrap();
+    ledger.mark_resent(&hold, &waiting.iter().collect::<Vec<_>>()).await.unwrap();
     assert!(ledger.finish(&hold).await.unwrap());
     assert_eq!(ledger.repair(&hold, "reason", &keys).await.unwrap(), 0, "it is on its way");
     assert!(ledger.holds_report().await.unwrap().iter().all(|report| report.hold != hold));
@@ -133,7 +133,7 @@ async fn recorders_and_comparisons_neither_deadlock_nor_miscount() {
                     mark(&ledger, &rows).await;
                 } else {
                     let status = CertificateStatus::Inactive;
-                    let known = || Becomes::Known { status, detail: Some("stands".to_owned()) };
+                    let known = || RowChange::Known { status, detail: Some("stands".to_owned()) };
                     let good = rows.iter().filter(|row| row.status.is_success());
                     ledger.change_compared(&good.map(|row| (row, known())).collect::<Vec<_>>()).await.unwrap();
                 }

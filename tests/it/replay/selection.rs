@@ -18,7 +18,7 @@ async fn a_dry_run_shows_counts_reasons_and_time_and_changes_nothing() {
     assert_eq!((&told["plan"]["sent_again"], &told["replay"]), (&23.into(), &Value::Null), "{told}");
     assert_eq!(told["plan"]["seconds_at_quota"], 0.023);
     assert!(factory.ledger.replays(None, 10).await.unwrap().is_empty());
-    assert!(factory.ledger.audited(None, 10).await.unwrap().is_empty());
+    assert!(factory.ledger.audit_entries(None, 10).await.unwrap().is_empty());
     assert_eq!(n_sent(&factory), 0);
 }
 
