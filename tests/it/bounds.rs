@@ -30,7 +30,7 @@ async fn a_certificate_with_a_serial_number_of_thousands_of_bytes_takes_one_call
     let pems: Vec<_> = serials.iter().map(|serial| factory.ca.leaf_with_serial(serial, "device")).collect();
     factory.enqueue(&pems).await;
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 3)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 3)]));
     let (jobs, dead) = (factory.counts("jobs"), factory.counts("jobs-dead"));
     assert_eq!((factory.n_calls(), jobs.deliveries, jobs.deleted, dead.sent), (3, 3, 3, 0));
     let kept: Vec<Vec<u8>> = sqlx::query_scalar("select serial from registrations order by octet_length(serial)")

@@ -63,7 +63,7 @@ async fn expired_credentials_stop_the_calls_but_for_a_probe_and_blame_nobody() {
     factory.enqueue(&factory.leaves(30)).await;
     let arrivals = calls_until_mended(&factory, every_call("ExpiredTokenException", 403), 12).await;
     are_probes(&arrivals, 7);
-    all_went_well(&factory, &factory.ends().await, 30);
+    all_went_well(&factory, &factory.outcomes().await, 30);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,7 +73,7 @@ async fn an_outage_stops_the_calls_but_for_a_probe_and_blames_nobody() {
     factory.enqueue(&factory.leaves(30)).await;
     let arrivals = calls_until_mended(&factory, every_call("ServiceUnavailableException", 503), 36).await;
     are_probes(&arrivals, 31);
-    all_went_well(&factory, &factory.ends().await, 30);
+    all_went_well(&factory, &factory.outcomes().await, 30);
 }
 
 /// Returns the number of calls that did not register a certificate.
@@ -94,12 +94,12 @@ async fn with_an_unregistered_ca(n: u32, rate: f64) -> (Factory, Option<f64>) {
     let service = factory.serve().await;
     let n = u64::from(n);
     let ends = BTreeMap::from([(Code::Ok, n), (Code::IssuerInactive, n)]);
-    factory.until("the healthy ones are in, the others parked", async |f| f.ends().await == ends).await;
+    factory.until("the healthy ones are in, the others parked", async |f| f.outcomes().await == ends).await;
     let healthy_quota_used = factory.sandbox.ledger().quota_used(ApiOperation::RegisterCertificate);
     factory.sandbox.plant_ca(&unregistered.pem()).unwrap();
     let ends = BTreeMap::from([(Code::Ok, 2 * n)]);
-    factory.until("all are in", async |f| f.ends().await == ends).await;
-    service.end().await;
+    factory.until("all are in", async |f| f.outcomes().await == ends).await;
+    service.stop().await;
     assert_eq!(factory.counts("jobs-dead").sent, 0);
     (factory, healthy_quota_used)
 }
@@ -137,7 +137,7 @@ async fn a_batch_of_certificates_that_each_have_an_issuer_of_their_own_is_held_a
     let service = factory.serve().await;
     let parked = async |f: &Factory| f.ledger.batch_status("strays").await.unwrap().map_or(0, |batch| batch.parked());
     factory.until("all strays are parked", async |f| parked(f).await == u64::from(N)).await;
-    factory.until("the others are in", async |f| f.ends().await == BTreeMap::from([(Code::Ok, 50)])).await;
+    factory.until("the others are in", async |f| f.outcomes().await == BTreeMap::from([(Code::Ok, 50)])).await;
     let holds = factory.ledger.open_holds().await.unwrap();
     assert!(holds.iter().any(|open| open.hold.as_str() == "batch:strays" && open.is_closed), "{}", holds.len());
     // The hold begins after 200 failures, and more calls may be in flight by then.
@@ -145,7 +145,7 @@ async fn a_batch_of_certificates_that_each_have_an_issuer_of_their_own_is_held_a
     assert!(before < 420, "{before} calls for {N} strays");
     tokio::time::sleep(Duration::from_secs(3)).await;
     let n_probes = n_wasted(&factory) - before;
-    service.end().await;
+    service.stop().await;
     assert!(n_probes <= 80, "{n_probes} probes in three seconds at 300/s, and what was saved up in ten seconds");
 }
 
@@ -169,8 +169,8 @@ async fn what_is_sent_again_as_a_probe_does_not_fail_its_batch() {
     }
     assert!(factory.n_calls() > 200 + N, "{} calls", factory.n_calls());
     factory.enqueue(&factory.leaves(10)).await;
-    factory.until("the good ones are in", async |f| f.ends().await.get(&Code::Ok) == Some(&10)).await;
-    service.end().await;
+    factory.until("the good ones are in", async |f| f.outcomes().await.get(&Code::Ok) == Some(&10)).await;
+    service.stop().await;
     let holds = factory.ledger.open_holds().await.unwrap();
     assert!(holds.iter().all(|open| !open.is_closed), "{holds:?}");
 }
@@ -203,12 +203,12 @@ async fn a_batch_that_fails_as_a_whole_is_parked_until_somebody_releases_it() {
         .await;
 
     let (ended, _) = bad(&factory).await;
-    let (code, list, _) = factory.spawn(&["holds"]).end().await;
+    let (code, list, _) = factory.spawn(&["holds"]).wait().await;
     assert!(code == Some(0) && list.contains("calls for the batch failed with certificate_validation"), "{list}");
-    assert_eq!(factory.spawn(&["holds", "release", "batch:bad"]).end().await.0, Some(0));
+    assert_eq!(factory.spawn(&["holds", "release", "batch:bad"]).wait().await.0, Some(0));
     // They fail again, so the rest may be held again.
     factory.until("they were sent again", async |f| bad(f).await.0 > ended).await;
-    service.end().await;
+    service.stop().await;
     assert_eq!(factory.counts("jobs-dead").sent, 0);
 }
 
@@ -225,11 +225,11 @@ async fn jobs_of_a_target_that_denies_are_parked_while_another_target_flows() {
     factory.send(&factory.leaves(60).iter().map(to_second).collect::<Vec<_>>()).await;
     factory.enqueue(&(0..60).map(|i| factory.ca.leaf(&format!("here {i}"))).collect::<Vec<_>>()).await;
     let service = factory.serve().await;
-    factory.until("the first target's are in", async |f| f.ends().await.get(&Code::Ok) == Some(&60)).await;
+    factory.until("the first target's are in", async |f| f.outcomes().await.get(&Code::Ok) == Some(&60)).await;
     assert_eq!(second.ledger().n_certificates(), 0);
     second.faults().clear(denied);
-    factory.until("all are in", async |f| f.ends().await == BTreeMap::from([(Code::Ok, 120)])).await;
-    service.end().await;
+    factory.until("all are in", async |f| f.outcomes().await == BTreeMap::from([(Code::Ok, 120)])).await;
+    service.stop().await;
     assert_eq!((second.ledger().n_certificates(), factory.counts("jobs-dead").sent), (60, 0));
 }
 
@@ -238,7 +238,7 @@ async fn no_call_is_made_while_ends_cannot_be_recorded() {
     let factory = factory(100.0).await;
     factory.enqueue(&factory.leaves(100)).await;
     let service = factory.serve().await;
-    factory.until("some are in", async |f| f.ends().await.get(&Code::Ok).is_some_and(|&n| n > 10)).await;
+    factory.until("some are in", async |f| f.outcomes().await.get(&Code::Ok).is_some_and(|&n| n > 10)).await;
     let full = "create function no_space() returns trigger language plpgsql as
         $$ begin raise exception 'no space left on device' using errcode = '53100'; end $$;
         create trigger no_space before insert on registrations execute function no_space()";
@@ -250,8 +250,8 @@ async fn no_call_is_made_while_ends_cannot_be_recorded() {
     let n_meanwhile = factory.n_calls() - before;
     assert!(n_meanwhile <= 3, "{n_meanwhile} calls were made whose end could not be recorded");
     sqlx::raw_sql("drop trigger no_space on registrations").execute(&factory.database.pool).await.unwrap();
-    factory.until("all are in", async |f| f.ends().await == BTreeMap::from([(Code::Ok, 100)])).await;
-    service.end().await;
+    factory.until("all are in", async |f| f.outcomes().await == BTreeMap::from([(Code::Ok, 100)])).await;
+    service.stop().await;
     assert_eq!(factory.n_calls(), 100);
-    all_went_well(&factory, &factory.ends().await, 100);
+    all_went_well(&factory, &factory.outcomes().await, 100);
 }

@@ -43,7 +43,7 @@ impl Office {
         for wait in ["FIRST_WAIT", "MAX_WAIT", "LIMITED_FIRST_WAIT"] {
             command.env(format!("MUSTER__RETRY__{wait}"), "1ms");
         }
-        Program(command.spawn().unwrap()).end().await
+        Program(command.spawn().unwrap()).wait().await
     }
 
     /// Returns the JSON printed by a command.

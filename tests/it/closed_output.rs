@@ -84,7 +84,7 @@ fn full() -> Stdio {
 /// Runs a command; returns its exit code and standard error.
 async fn run(factory: &Factory, arguments: &[&str], stdout: Stdio) -> (Option<i32>, String) {
     let mut command = factory.command(arguments);
-    let (code, _, stderr) = Program(command.stdout(stdout).spawn().unwrap()).end().await;
+    let (code, _, stderr) = Program(command.stdout(stdout).spawn().unwrap()).wait().await;
     assert!(!stderr.contains("panicked"), "{arguments:?}: {stderr}");
     (code, stderr)
 }

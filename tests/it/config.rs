@@ -128,7 +128,7 @@ fn the_template_is_a_file_that_works() {
 async fn settings_that_cannot_work_are_refused_with_all_their_mends() {
     let factory = Factory::new(1000.0).await;
     let program = factory.spawn(&["serve", "--set", "queue.wait=30s", "--set", "retry.first_wait=60s"]);
-    let (code, _, err) = program.end().await;
+    let (code, _, err) = program.wait().await;
     assert_eq!(code, Some(6), "{err}");
     let errors = "error: `queue.wait` is 30 s but SQS waits 20 s at most\n\
                   hint: set `queue.wait` to 20s or less\n\
@@ -140,7 +140,7 @@ async fn settings_that_cannot_work_are_refused_with_all_their_mends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_lose_work_is_logged_with_its_mend() {
     let factory = Factory::new(1000.0).await;
-    let (code, _, err) = factory.spawn(&["serve", "--until-empty"]).end().await;
+    let (code, _, err) = factory.spawn(&["serve", "--until-empty"]).wait().await;
     assert_eq!(code, Some(0), "{err}");
     for part in [
         "queue `jobs` moves messages to its dead-letter queue after 3 receives",

@@ -40,10 +40,10 @@ async fn committed(factory: &Factory) -> HashSet<CertificateId> {
 /// Finishes what a crash left, and checks that the result is as if there had been no crash.
 async fn finish(factory: &Factory, place: &str) {
     let (done, calls_before) = (committed(factory).await, calls(factory));
-    let (code, _, log) = factory.spawn(&["serve", "--until-empty"]).end().await;
+    let (code, _, log) = factory.spawn(&["serve", "--until-empty"]).wait().await;
     assert_eq!(code, Some(0), "{place}: {log}");
 
-    let ends = factory.ends().await;
+    let ends = factory.outcomes().await;
     assert_eq!(ends.values().sum::<u64>(), N as u64, "{place}: {ends:?}");
     assert!(ends.keys().all(|code| code.status().is_success()), "{place}: {ends:?}");
     assert_eq!((factory.sandbox.ledger().n_certificates(), committed(factory).await.len()), (N, N), "{place}");
@@ -68,7 +68,7 @@ async fn crash_at(place: &str) {
     let factory = Factory::new(200.0).await;
     factory.enqueue(&factory.leaves(N)).await;
     let program = Program(factory.command(&["serve"]).env("MUSTER_CRASH_AT", place).spawn().unwrap());
-    let (code, _, log) = program.end().await;
+    let (code, _, log) = program.wait().await;
     assert_eq!(code, None, "{place}: it did not crash\n{log}");
     finish(&factory, place).await;
 }
@@ -93,7 +93,7 @@ async fn a_crash_while_aws_has_the_call_loses_nothing() {
         let program = factory.spawn(&["serve"]);
         factory.until("calls are out", async |f| f.n_calls() >= 10).await;
         program.signal("KILL");
-        assert_eq!(program.end().await.0, None);
+        assert_eq!(program.wait().await.0, None);
         factory.sandbox.faults().clear_all();
         finish(&factory, "sent").await;
     }

@@ -68,7 +68,7 @@ fn spawn(factory: &Factory, arguments: &[&str], aws_config: &Path) -> Program {
 
 /// Returns what `muster doctor` found about the identity of each target.
 async fn identities(program: Program) -> Vec<String> {
-    let (_, stdout, stderr) = program.end().await;
+    let (_, stdout, stderr) = program.wait().await;
     let findings: Vec<Value> =
         serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"));
     let its = findings.iter().filter(|finding| finding["check"] == "identity");
@@ -110,7 +110,7 @@ async fn one_that_begins_to_hang_is_named_at_once_and_leaves_nothing_behind() {
         .await;
     assert!(slowest < Duration::from_secs(3), "/readyz took {slowest:?}");
     program.signal("TERM");
-    let (code, _, log) = program.end().await;
+    let (code, _, log) = program.wait().await;
     assert_eq!((code, helper.n_runs()), (Some(0), 2), "{log}");
     helper.assert_all_gone();
 }
@@ -150,7 +150,7 @@ async fn a_source_of_credentials_that_does_not_answer_is_named_and_is_no_denial(
         let mut command = factory.command(&["serve"]);
         command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").env_remove("AWS_PROFILE");
         command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
-        let (code, _, log) = Program(command.env(variable, url).spawn().unwrap()).end().await;
+        let (code, _, log) = Program(command.env(variable, url).spawn().unwrap()).wait().await;
         assert!(said.iter().all(|said| log.contains(said)), "{said:?}: {log}");
         assert!(log.contains("hint: check whether `aws sts get-caller-identity` answers"), "{log}");
         assert_eq!(code, Some(5), "{log}");

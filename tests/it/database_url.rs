@@ -87,7 +87,7 @@ async fn survives_a_rotation(setting: &str, value: impl Fn(&Path) -> String) {
     work(&factory, &mut n_done).await;
 
     program.signal("TERM");
-    let (code, _, log) = program.end().await;
+    let (code, _, log) = program.wait().await;
     assert_eq!(code, Some(0), "{log}");
     assert!(PASSWORDS.iter().all(|password| !log.contains(password)), "{log}");
 }
@@ -107,7 +107,7 @@ async fn a_command_that_hangs_is_named_in_the_error() {
     let factory = Factory::new(10.0).await;
     let mut command = factory.command(&["serve", "--set=database.timeout=1s"]);
     command.env("MUSTER__DATABASE__URL_COMMAND", "echo CanaryOfTheOutput; sleep 600");
-    let (code, _, log) = Program(command.spawn().unwrap()).end().await;
+    let (code, _, log) = Program(command.spawn().unwrap()).wait().await;
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("database url: `database.url_command` returned no URL within 500 ms\nhint: check "), "{log}");
     assert!(!log.contains("CanaryOfTheOutput"), "{log}");
@@ -117,7 +117,7 @@ async fn a_command_that_hangs_is_named_in_the_error() {
 async fn said_with(factory: &Factory, arguments: &[&str], setting: &str, value: &str) -> (Option<i32>, String) {
     let mut command = factory.command(arguments);
     command.env(format!("MUSTER__DATABASE__{setting}"), value);
-    let ended = tokio::time::timeout(Duration::from_secs(30), Program(command.spawn().unwrap()).end());
+    let ended = tokio::time::timeout(Duration::from_secs(30), Program(command.spawn().unwrap()).wait());
     let (code, stdout, log) = ended.await.expect("it does not end");
     (code, stdout + &log)
 }

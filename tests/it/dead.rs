@@ -14,7 +14,7 @@ use crate::factory::{Factory, queue_attributes};
 
 /// Runs `muster dead`; returns exit code, standard output and standard error.
 async fn dead(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, String) {
-    factory.spawn(&[&["dead"], arguments].concat()).end().await
+    factory.spawn(&[&["dead"], arguments].concat()).wait().await
 }
 
 async fn dead_json(factory: &Factory, arguments: &[&str], code: i32) -> Value {
@@ -103,7 +103,7 @@ async fn a_message_that_was_received_too_often_is_sent_again_and_registered() {
     assert_eq!(text, "jobs-dead: 1 resent\n          1  of batch batch\n");
     assert_eq!((counts(&factory, "jobs-dead"), counts(&factory, "jobs")), ((0, 0), (1, 0)));
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 1)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 1)]));
     let audited = audited(&factory).await;
     assert_eq!(audited.len(), 1);
     let (action, detail) = &audited[0];
@@ -182,7 +182,7 @@ async fn what_is_sent_twice_is_registered_once() {
     dead_json(&factory, &["replay", "--all", "--yes"], 0).await;
     assert_eq!((counts(&factory, "jobs"), counts(&factory, "jobs-dead")), ((2, 0), (0, 0)));
     factory.drain().await;
-    assert_eq!((factory.ends().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 1)]), 1));
+    assert_eq!((factory.outcomes().await, factory.n_calls()), (BTreeMap::from([(Code::Ok, 1)]), 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,7 +194,7 @@ async fn an_interrupted_list_gives_back_what_it_holds() {
     let program = factory.spawn(&["dead", "list"]);
     factory.until("it holds the message", async |f| f.counts("jobs-dead").in_flight == 1).await;
     program.signal("INT");
-    let (code, text, talk) = program.end().await;
+    let (code, text, talk) = program.wait().await;
     assert_eq!(code, Some(130), "{talk}");
     assert!(text.contains("in batch a for target default"), "{text}");
     assert_eq!(counts(&factory, "jobs-dead"), (1, 0));
@@ -217,7 +217,7 @@ async fn dropped_dead_letters_are_in_the_quarantine_without_private_keys() {
     assert!(bodies.iter().all(|body| !body.contains("MC4CAQ")), "the key is blanked");
     assert_eq!(audited(&factory).await[0].0, "dead drop");
 
-    let (code, text, talk) = factory.spawn(&["quarantine", "replay", "--reason", "dropped", "--yes"]).end().await;
+    let (code, text, talk) = factory.spawn(&["quarantine", "replay", "--reason", "dropped", "--yes"]).wait().await;
     assert_eq!(code, Some(3), "{talk}");
     assert_eq!(text, "1 resent\n          1  of batch a\n          1  stay, not_json\n");
     factory.drain().await;

@@ -22,7 +22,7 @@ async fn healthy() -> Factory {
 
 /// Runs `muster doctor`; returns exit code and findings.
 async fn doctor(factory: &Factory, arguments: &[&str]) -> (Option<i32>, Vec<Value>) {
-    let (code, stdout, stderr) = factory.spawn(&[&["doctor", "--json"], arguments].concat()).end().await;
+    let (code, stdout, stderr) = factory.spawn(&[&["doctor", "--json"], arguments].concat()).wait().await;
     let findings = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"));
     (code, findings)
 }
@@ -130,7 +130,7 @@ async fn a_healthy_plant_has_a_good_line_for_every_check_and_is_not_changed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_text_has_a_line_for_each_check_with_its_mend_below() {
     let factory = Factory::new(1000.0).await;
-    let (code, text, _) = factory.spawn(&["doctor"]).end().await;
+    let (code, text, _) = factory.spawn(&["doctor"]).wait().await;
     assert_eq!(code, Some(0), "{text}");
     assert!(text.starts_with("ok       settings: "), "{text}");
     let warning = "\nwarning  queue: queue `jobs` moves messages to its dead-letter queue after 3 receives: restarts may use \

@@ -152,7 +152,7 @@ async fn what_aws_does_not_tell_stays_unknown() {
     factory.enqueue(&factory.leaves(5)).await;
     factory.drain().await;
     // A second call for one certificate may have met the fault that another's first call did not.
-    let ends = factory.ends().await;
+    let ends = factory.outcomes().await;
     assert!(ends.keys().all(|code| code.status() == Status::Registered), "{ends:?}");
     assert!(ends.values().sum::<u64>() == 5 && ends.contains_key(&Code::AnswerLost), "{ends:?}");
     let query = "select count(*) from registrations where code = 'answer_lost' and known_status is not null";
@@ -253,12 +253,12 @@ async fn validity_is_judged_by_the_clock_of_aws() {
         let factory = Factory::with(settings, 1000.0).await;
         let device = factory.ca.flawed(Flaw::Expired, "device");
         std::fs::write(factory.folder().join("device.pem"), &device).unwrap();
-        let (ended, _, said) = factory.spawn(&["enqueue", "device.pem", "--batch", "from-a-file"]).end().await;
+        let (ended, _, said) = factory.spawn(&["enqueue", "device.pem", "--batch", "from-a-file"]).wait().await;
         assert_eq!(ended, Some(if n_calls > 0 { 0 } else { 3 }), "{said}");
         assert_eq!(factory.take_jobs().await.len(), n_calls, "{said}");
         factory.enqueue(&[device]).await;
         factory.drain().await;
-        assert_eq!(factory.ends().await, BTreeMap::from([(code, 1)]));
+        assert_eq!(factory.outcomes().await, BTreeMap::from([(code, 1)]));
         assert_eq!(factory.n_calls(), n_calls, "AWS is asked where it may take the certificate");
     }
 }

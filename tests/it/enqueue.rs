@@ -24,7 +24,7 @@ struct Run {
 impl Run {
     async fn of(factory: &Factory, arguments: &[&str]) -> Self {
         let arguments = [&["enqueue", "--json", "--batch", BATCH], arguments].concat();
-        let (code, stdout, said) = factory.spawn(&arguments).end().await;
+        let (code, stdout, said) = factory.spawn(&arguments).wait().await;
         let numbers = serde_json::from_str(&stdout).unwrap_or(Value::Null);
         Self { code, numbers, said }
     }
@@ -103,7 +103,7 @@ async fn what_was_sent_is_registered_and_sending_it_again_costs_no_call() {
         assert_eq!(Run::of(&factory, &["bundle.pem"]).await.code, Some(0));
         factory.drain().await;
     }
-    assert_eq!((factory.n_calls(), factory.ends().await), (30, BTreeMap::from([(Code::Ok, 30)])));
+    assert_eq!((factory.n_calls(), factory.outcomes().await), (30, BTreeMap::from([(Code::Ok, 30)])));
     assert_eq!(factory.ledger.batch_status(BATCH).await.unwrap().unwrap().announced, Some(30));
 }
 
@@ -332,7 +332,7 @@ async fn a_signal_ends_the_sending_in_order() {
     let program = factory.spawn(&["enqueue", "--json", "--batch", BATCH, "bundle.pem"]);
     factory.until("something is sent", async |f| f.counts("jobs").sent > 0).await;
     program.signal("INT");
-    let (code, stdout, said) = program.end().await;
+    let (code, stdout, said) = program.wait().await;
     let run = Run { code, numbers: serde_json::from_str(&stdout).unwrap(), said };
     assert_eq!((run.code, run.n("sent")), (Some(130), factory.counts("jobs").sent), "{}", run.said);
     assert!(run.n("not_sent") > 0, "the test shows nothing if all was sent");
@@ -347,7 +347,7 @@ async fn a_dry_run_needs_no_queue_and_writes_nothing() {
     let n_calls = |f: &Factory| f.sandbox.ledger().summary(ApiOperation::GetQueueUrl).calls;
     let before = n_calls(&factory);
     let arguments = ["enqueue", "--dry-run", "--batch", BATCH, "bundle.pem"];
-    let (code, stdout, _) = factory.spawn(&arguments).end().await;
+    let (code, stdout, _) = factory.spawn(&arguments).wait().await;
     assert_eq!(code, Some(3));
     assert!(stdout.contains("7  would be sent") && stdout.contains("rejected: 1 expired"), "{stdout}");
     assert!(!factory.folder().join("batch.rejects.jsonl").exists());

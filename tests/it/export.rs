@@ -18,7 +18,7 @@ const TITLES: &str = "batch,target,operation,certificate_id,serial,ref,source,st
 
 /// Runs `muster export`; returns exit code, standard output and standard error.
 pub(crate) async fn export(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, String) {
-    factory.spawn(&[&["export"], arguments].concat()).end().await
+    factory.spawn(&[&["export"], arguments].concat()).wait().await
 }
 
 /// Exports the batch as JSON; returns the lines.
@@ -179,7 +179,7 @@ async fn an_export_stays_complete_while_rows_are_written() {
     record_many(&factory.ledger, (0..5_000).map(|n| row(n * 2 + 1, Code::Timeout))).await;
     record_many(&factory.ledger, (0..5_000).map(|n| row(n * 2, Code::Ok))).await;
     out.read_to_string(&mut data).await.unwrap();
-    assert_eq!(program.end().await.0, Some(0));
+    assert_eq!(program.wait().await.0, Some(0));
     let lines: Vec<Value> = data.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let found = numbers(&lines);
     assert!(found.values().all(|&n| n == 1), "none is there twice");
@@ -198,7 +198,7 @@ async fn whoever_reads_only_the_beginning_ends_it_quietly() {
     let mut first = String::new();
     out.read_line(&mut first).await.unwrap();
     drop(out);
-    let (code, _, said) = program.end().await;
+    let (code, _, said) = program.wait().await;
     assert_eq!((code, said.as_str(), first.trim_end()), (Some(0), "", TITLES));
 }
 

@@ -40,7 +40,7 @@ async fn until_default_is_in(factory: &Factory) {
 
 async fn until_all_are_in(factory: &Factory) {
     let ends = BTreeMap::from([(Code::Ok, 2 * N as u64)]);
-    factory.until("all are in", async |f| f.ends().await == ends).await;
+    factory.until("all are in", async |f| f.outcomes().await == ends).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,10 +51,10 @@ async fn a_target_with_a_small_quota_holds_back_no_other_and_loses_nothing() {
     until_default_is_in(&factory).await;
     let n_slow = slow.ledger().n_certificates();
     assert!(n_slow < N / 2, "{n_slow} of the slow target's jobs are in: the other waited for them");
-    assert!(factory.ends().await.contains_key(&Code::TargetBusy), "none made room");
+    assert!(factory.outcomes().await.contains_key(&Code::TargetBusy), "none made room");
     until_all_are_in(&factory).await;
     factory.until("no hold is left", async |f| f.ledger.holds_report().await.unwrap().is_empty()).await;
-    service.end().await;
+    service.stop().await;
     assert_eq!(slow.ledger().summary(ApiOperation::RegisterCertificate).calls, N, "no job was called for twice");
     assert_eq!(factory.counts("jobs-dead").sent, 0);
 }
@@ -73,7 +73,7 @@ async fn a_target_that_answers_late_leaves_slots_to_the_others() {
     assert!(n_slow < N / 2, "{n_slow} of the late target's jobs are in: the other waited for them");
     slow.faults().clear(late);
     until_all_are_in(&factory).await;
-    service.end().await;
+    service.stop().await;
 }
 
 /// A worker that stops when the queue is empty does not leave behind jobs that were only moved aside to make room.
@@ -85,7 +85,7 @@ async fn what_made_room_comes_back_through_the_second_queue_before_the_work_is_d
     factory.config.queue.replay = Some("again".to_owned());
     enqueue(&factory).await;
     factory.drain().await;
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 2 * N as u64)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 2 * N as u64)]));
     assert!(factory.counts("again").sent > 0, "none made room");
     assert_eq!(slow.ledger().summary(ApiOperation::RegisterCertificate).calls, N);
 }

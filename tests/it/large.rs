@@ -36,7 +36,7 @@ async fn pages_that_do_not_fit_the_link_are_made_smaller() {
     let service = Service::start(&factory.config, Until::Empty, CancellationToken::new()).await.unwrap();
     proxy.conduct(Conduct::Narrow(4_000_000));
     tokio::time::timeout(Duration::from_mins(2), service.run()).await.expect("it goes on").unwrap();
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::PemTooLong, 40), (Code::Ok, 20)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::PemTooLong, 40), (Code::Ok, 20)]));
     assert_eq!((factory.counts("jobs").deleted, factory.n_calls()), (60, 20));
 }
 
@@ -51,7 +51,7 @@ async fn an_end_that_is_larger_than_the_link_carries_in_time_is_written_all_the_
     let service = Service::start(&factory.config, Until::Empty, CancellationToken::new()).await.unwrap();
     proxy.conduct(Conduct::Narrow(500_000));
     tokio::time::timeout(Duration::from_mins(1), service.run()).await.expect("it goes on").unwrap();
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::PemTooLong, 1)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::PemTooLong, 1)]));
 }
 
 /// Returns the peak memory of a process, in MiB.
@@ -76,7 +76,7 @@ async fn three_hundred_messages_of_a_mebibyte_fit_half_a_gibibyte() {
         }
     };
     assert_eq!(ended.code(), Some(3), "all are rejected");
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::PemTooLong, 300)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::PemTooLong, 300)]));
     assert!((1..=400).contains(&most), "{most} MiB");
 }
 
@@ -102,7 +102,7 @@ async fn few_file_descriptors_make_it_slower_and_lose_nothing() {
         factory.enqueue(&factory.leaves(300)).await;
         let said = serve_under(&factory, limits).await;
         assert!(said.contains(words), "{limits}: {said}");
-        assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 300)]), "{limits}");
+        assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 300)]), "{limits}");
         assert_eq!((factory.counts("jobs").deleted, factory.counts("jobs-dead").sent), (300, 0), "{limits}: {said}");
     }
 }

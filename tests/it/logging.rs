@@ -60,7 +60,7 @@ async fn all_done(factory: &Factory, n: usize) {
 /// Stops a service and checks that it obeys.
 async fn stop(program: Program) {
     program.signal("TERM");
-    let (code, _, _) = program.end().await;
+    let (code, _, _) = program.wait().await;
     assert_eq!(code, Some(0));
 }
 
@@ -141,7 +141,7 @@ async fn a_reader_that_reads_again_is_told_how_much_was_lost() {
     });
     let program = Program(child);
     program.signal("TERM");
-    let (code, _, _) = program.end().await;
+    let (code, _, _) = program.wait().await;
     assert_eq!(code, Some(0));
     let (n_reported, last) = reading.await.unwrap();
     assert!(n_before > 0 && n_reported >= n_before, "{n_reported} of {n_before} were reported, last: {last}");
@@ -165,7 +165,7 @@ async fn the_last_line_before_an_exit_is_there() {
     let factory = Factory::new(10.0).await;
     let mut command = factory.command(&["serve"]);
     command.env("MUSTER__DATABASE__URL", "postgres://nobody@127.0.0.1:1/none").env("MUSTER__DATABASE__TIMEOUT", "1s");
-    let (code, _, log) = Program(command.spawn().unwrap()).end().await;
+    let (code, _, log) = Program(command.spawn().unwrap()).wait().await;
     assert_eq!(code, Some(5));
     assert!(log.contains("error: cannot reach the ledger") && log.trim_end().contains("\nhint: "), "{log}");
 }
@@ -207,7 +207,7 @@ async fn a_receive_that_fails_again_and_again_is_a_few_lines_with_an_exact_count
     };
     factory.until("receives are denied", async |f| n_denied(f) >= 5).await;
     program.signal("TERM");
-    let (code, _, log) = program.end().await;
+    let (code, _, log) = program.wait().await;
     assert_eq!(code, Some(0), "{log}");
     let lines: Vec<&str> = log.lines().filter(|line| line.contains("cannot receive messages")).collect();
     assert_eq!(lines.iter().copied().map(n_lines).sum::<usize>(), n_denied(&factory), "{log}");
@@ -270,7 +270,7 @@ async fn troubles_are_logged_plainly() {
     factory.enqueue(&[Ca::new("A CA that nobody registered").leaf("device")]).await;
     factory.until("all are deleted", async |f| f.counts("jobs").deleted == 33).await;
     program.signal("INT");
-    let (code, _, log) = program.end().await;
+    let (code, _, log) = program.wait().await;
     assert_eq!(code, Some(0), "{log}");
     assert_plain(&log);
     let of_key: Vec<&str> = log.lines().filter(|line| line.contains("private key")).collect();
@@ -292,7 +292,7 @@ async fn missing_credentials_are_said_plainly_and_once() {
         command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
         command.env("AWS_CONFIG_FILE", &config).env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
         command.env("AWS_PROFILE", profile).env("AWS_EC2_METADATA_DISABLED", "true");
-        let (code, stdout, log) = Program(command.spawn().unwrap()).end().await;
+        let (code, stdout, log) = Program(command.spawn().unwrap()).wait().await;
         assert_ne!(code, Some(0), "{log}");
         stdout + &log
     };
@@ -324,7 +324,7 @@ async fn interrupted_twice(factory: &Factory, operation: ApiOperation, arguments
     assert!(ended.is_err(), "the test shows nothing where one signal is enough");
     program.signal("INT");
     let began = std::time::Instant::now();
-    let (code, _, said) = program.end().await;
+    let (code, _, said) = program.wait().await;
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     factory.sandbox.faults().clear_all();
     (code, said)

@@ -95,7 +95,7 @@ fn start(program: &Path, settings: &Path, owner: Option<u32>) -> Child {
 async fn run(factory: &Factory, url: &str, arguments: &[&str]) -> (Option<i32>, String) {
     let setting = format!("database.url={url}");
     let arguments = [arguments, &["--set", &setting]].concat();
-    let ended = tokio::time::timeout(PATIENCE, factory.spawn(&arguments).end());
+    let ended = tokio::time::timeout(PATIENCE, factory.spawn(&arguments).wait());
     let (code, _, said) = ended.await.unwrap_or_else(|_| panic!("{arguments:?} does not end"));
     (code, said)
 }
@@ -110,7 +110,7 @@ async fn in_session_mode_everything_works() {
         let (code, said) = run(&factory, &url, arguments).await;
         assert_eq!(code, Some(0), "{said}");
     }
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 20)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 20)]));
 }
 
 /// Debian's `PgBouncer` 1.18 loses prepared statements in this mode; later versions keep them.
@@ -126,7 +126,7 @@ async fn in_transaction_mode_no_lock_stays_and_an_old_pooler_is_named() {
     }
     // The doctor prints the same hint as the other commands.
     let setting = format!("database.url={url}");
-    let (_, findings, said) = factory.spawn(&["doctor", "--set", &setting]).end().await;
+    let (_, findings, said) = factory.spawn(&["doctor", "--set", &setting]).wait().await;
     let is_of_a_pooler = findings.contains("prepared statement");
     assert!(!is_of_a_pooler || findings.contains("max_prepared_statements"), "{findings} {said}");
     assert!(!findings.contains("check `database.url`"), "{findings} {said}");
@@ -135,5 +135,5 @@ async fn in_transaction_mode_no_lock_stays_and_an_old_pooler_is_named() {
     assert!(!said.contains("waiting for another process"), "a lock stayed behind: {said}");
     let (code, said) = run(&factory, &factory.database.url, &["serve", "--until-empty"]).await;
     assert_eq!(code, Some(0), "{said}");
-    assert_eq!(factory.ends().await, BTreeMap::from([(Code::Ok, 20)]));
+    assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 20)]));
 }

@@ -73,7 +73,7 @@ async fn batches_that_announced_the_greatest_64_bit_number_leave_every_figure_wo
             worker.metrics().await.contains("\nmuster_batch_missing_jobs 922337203685477")
         })
         .await;
-    worker.end().await;
+    worker.stop().await;
     let (code, text, said) = status(&factory, &[]).await;
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(
@@ -87,7 +87,7 @@ async fn batches_that_announced_the_greatest_64_bit_number_leave_every_figure_wo
     let numbers = numbers(&factory, &["--measure", "10ms"]).await;
     assert_eq!((&numbers["announced"], &numbers["missing"]), (&json!(i64::MAX), &json!(i64::MAX - 3)));
     for command in [vec!["report", BATCH], vec!["status", BATCH, "--check"], vec!["replay", BATCH, "--dry-run"]] {
-        let (code, _, said) = factory.spawn(&command).end().await;
+        let (code, _, said) = factory.spawn(&command).wait().await;
         assert!(
             code.is_some_and(|code| code < 100) && !said.contains("panicked") && !said.contains("postgres:"),
             "{command:?}: {said}"

@@ -31,14 +31,14 @@ async fn an_inactive_ca_is_activated_and_its_parked_devices_are_resent() {
     office.factory.enqueue(&[office.ca.leaf("1"), office.ca.leaf("2"), office.ca.leaf("3")]).await;
     let serving = office.factory.serve().await;
     let parked = [(Code::IssuerInactive, 3)];
-    office.factory.until("all are parked", async |f| f.ends().await.into_iter().eq(parked)).await;
+    office.factory.until("all are parked", async |f| f.outcomes().await.into_iter().eq(parked)).await;
 
     let (code, said) = office.register(ACTIVATE).await;
     assert_eq!((code, &said["status"], &said["activated"]), (Some(0), &json!("already_registered"), &json!(true)));
     assert_eq!((&said["certificate_status"], &said["hint"]), (&json!("ACTIVE"), &json!(null)), "{said}");
     assert!(office.registered().unwrap().is_active);
-    office.factory.until("all are registered", async |f| f.ends().await.into_iter().eq([(Code::Ok, 3)])).await;
-    serving.end().await;
+    office.factory.until("all are registered", async |f| f.outcomes().await.into_iter().eq([(Code::Ok, 3)])).await;
+    serving.stop().await;
     assert_eq!(office.n_calls(ApiOperation::UpdateCACertificate), 1);
     let reports = office.factory.ledger.authority_reports().await.unwrap();
     assert_eq!(reports[0].authority.status, Some(CertificateStatus::Active));

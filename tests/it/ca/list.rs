@@ -32,8 +32,8 @@ async fn the_list_tells_what_is_in_what_waits_and_what_is_not_in() {
     factory.send(&[Factory::job_of(request).to_body()]).await;
     let serving = factory.serve().await;
     let ends = BTreeMap::from([(Code::VerificationMissing, 1), (Code::IssuerInactive, 2)]);
-    factory.until("all ended", async |factory| factory.ends().await == ends).await;
-    serving.end().await;
+    factory.until("all ended", async |factory| factory.outcomes().await == ends).await;
+    serving.stop().await;
     let (code, said) = office.register("ca.pem --mode sni-only").await;
     assert_eq!(code, Some(0), "{said}");
 
@@ -97,12 +97,12 @@ async fn a_ca_that_was_activated_elsewhere_releases_its_devices() {
     office.factory.enqueue(&[office.ca.leaf("1"), office.ca.leaf("2")]).await;
     let serving = office.factory.serve().await;
     let parked = [(Code::IssuerInactive, 2)];
-    office.factory.until("both are parked", async |f| f.ends().await.into_iter().eq(parked)).await;
+    office.factory.until("both are parked", async |f| f.outcomes().await.into_iter().eq(parked)).await;
     office.set_active(true);
     let listed = office.listed("list --json").await;
     assert_eq!((&listed["registered"][0]["certificate_status"], &listed["waited_for"]), (&json!("ACTIVE"), &json!([])));
-    office.factory.until("both are registered", async |f| f.ends().await.into_iter().eq([(Code::Ok, 2)])).await;
-    serving.end().await;
+    office.factory.until("both are registered", async |f| f.outcomes().await.into_iter().eq([(Code::Ok, 2)])).await;
+    serving.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,7 +143,7 @@ async fn without_credentials_the_list_shows_what_the_ledger_knows() {
     let mut command = office.factory.command(&["ca", "list"]);
     command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
     command.env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", office.factory.folder());
-    let (code, stdout, stderr) = Program(command.spawn().unwrap()).end().await;
+    let (code, stdout, stderr) = Program(command.spawn().unwrap()).wait().await;
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stdout.contains("    status unknown: ") && stdout.contains("; it was ACTIVE when Muster"), "{stdout}");
     assert_eq!(office.n_calls(ApiOperation::DescribeCACertificate), 0);

@@ -206,7 +206,7 @@ async fn no_line_of_the_key_is_told_or_kept() {
     ] {
         let mut command = office.factory.command(&[&["ca"][..], &words.split(' ').collect::<Vec<_>>()].concat());
         command.env("MUSTER__LOG__FILTER", "trace").env("RUST_BACKTRACE", "1");
-        let (_, stdout, stderr) = Program(command.spawn().unwrap()).end().await;
+        let (_, stdout, stderr) = Program(command.spawn().unwrap()).wait().await;
         said.extend([words, "\n", &stdout, &stderr]);
     }
     for table in ["registrations", "authorities", "batches"] {

@@ -60,7 +60,7 @@ async fn a_key_may_come_on_standard_input() {
     let mut command = office.factory.command(&["ca", "register", "ca.pem", "--key", "-"]);
     let mut program = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
     program.stdin.take().unwrap().write_all(office.ca.key_pem().as_bytes()).await.unwrap();
-    let (code, _, said) = Program(program).end().await;
+    let (code, _, said) = Program(program).wait().await;
     assert_eq!(code, Some(0), "{said}");
     assert!(!office.registered().unwrap().is_active);
 }
@@ -149,11 +149,11 @@ async fn what_waits_for_a_ca_is_sent_again_once_it_is_registered() {
     office.factory.enqueue(&pems).await;
     let serving = office.factory.serve().await;
     let parked = [(Code::IssuerInactive, 3)];
-    office.factory.until("all wait", async |f| f.ends().await.into_iter().eq(parked)).await;
+    office.factory.until("all wait", async |f| f.outcomes().await.into_iter().eq(parked)).await;
     let (code, said) = office.register("ca.pem --key ca.key --activate").await;
     assert_eq!(code, Some(0), "{said}");
-    office.factory.until("all are in", async |f| f.ends().await.into_iter().eq([(Code::Ok, 3)])).await;
-    serving.end().await;
+    office.factory.until("all are in", async |f| f.outcomes().await.into_iter().eq([(Code::Ok, 3)])).await;
+    serving.stop().await;
 }
 
 /// Premise: it was not recorded who had registered a CA.
@@ -167,9 +167,9 @@ async fn who_registered_a_ca_is_in_the_audit() {
     for name in ["USER", "LOGNAME", "SUDO_USER"] {
         command.env_remove(name);
     }
-    let (code, _, stderr) = Program(command.spawn().unwrap()).end().await;
+    let (code, _, stderr) = Program(command.spawn().unwrap()).wait().await;
     assert_eq!(code, Some(0), "{stderr}");
-    let (code, stdout, stderr) = office.factory.spawn(&["audit"]).end().await;
+    let (code, stdout, stderr) = office.factory.spawn(&["audit"]).wait().await;
     assert_eq!(code, Some(0), "{stderr}");
     let id = office.ca.certificate().id().to_string();
     for words in ["ca register", "CN=Line CA", &format!("certificate id {id}"), "certificate status ACTIVE"] {

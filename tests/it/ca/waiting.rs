@@ -26,7 +26,7 @@ async fn with_parked_jobs(name: &str) -> Office {
 }
 
 async fn all_parked(factory: &Factory) {
-    factory.until("all are parked", async |f| f.ends().await.into_iter().eq([(Code::IssuerInactive, 3)])).await;
+    factory.until("all are parked", async |f| f.outcomes().await.into_iter().eq([(Code::IssuerInactive, 3)])).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,11 +34,11 @@ async fn holds_and_readyz_name_the_ca_and_the_command_that_registers_it() {
     let office = with_parked_jobs("Plant 3 CA").await;
     let serving = office.factory.serve().await;
     all_parked(&office.factory).await;
-    let (code, stdout, stderr) = office.factory.spawn(&["holds"]).end().await;
+    let (code, stdout, stderr) = office.factory.spawn(&["holds"]).wait().await;
     assert_eq!(code, Some(0), "{stderr}");
     let title = "CA \"CN=Plant 3 CA\" is not registered or not active (target default)";
     assert!(stdout.starts_with(&format!("{title}\n    held since ")), "{stdout}");
-    let (_, stdout_json, _) = office.factory.spawn(&["holds", "--json"]).end().await;
+    let (_, stdout_json, _) = office.factory.spawn(&["holds", "--json"]).wait().await;
     let holds: Value = serde_json::from_str(&stdout_json).unwrap();
     let hold = &holds[0];
     assert_eq!((&hold["subject"], &hold["title"]), (&json!("CN=Plant 3 CA"), &json!(title)));
@@ -50,7 +50,7 @@ async fn holds_and_readyz_name_the_ca_and_the_command_that_registers_it() {
     let trouble = &ready["breakers"][0];
     assert_eq!(trouble["what"], key, "{ready}");
     assert!(trouble["reason"].as_str().unwrap().starts_with(&format!("{title}: CertificateStateException")), "{ready}");
-    serving.end().await;
+    serving.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,10 +58,10 @@ async fn a_hostile_name_neither_steers_a_terminal_nor_forges_a_line() {
     let office = with_parked_jobs(HOSTILE).await;
     let serving = office.factory.serve().await;
     all_parked(&office.factory).await;
-    serving.end().await;
+    serving.stop().await;
     let title = format!("CA \"{SHOWN}\" is not registered or not active (target default)\n");
     for words in [&["holds"][..], &["ca", "list"]] {
-        let (code, stdout, stderr) = office.factory.spawn(words).end().await;
+        let (code, stdout, stderr) = office.factory.spawn(words).wait().await;
         assert_eq!(code, Some(0), "{stderr}");
         assert!(stdout.contains(&title), "{stdout}");
         assert!(!stdout.contains(|c: char| c.is_control() && c != '\n'), "{stdout:?}");
@@ -77,11 +77,11 @@ async fn the_log_names_the_ca_when_a_hold_opens_and_when_it_is_released() {
     let holds = office.factory.ledger.open_holds().await.unwrap();
     let key = holds[0].hold.as_str();
     office.plant(true);
-    let (code, _, released) = office.factory.spawn(&["holds", "release", key]).end().await;
+    let (code, _, released) = office.factory.spawn(&["holds", "release", key]).wait().await;
     assert_eq!(code, Some(0), "{released}");
-    office.factory.until("all are registered", async |f| f.ends().await.into_iter().eq([(Code::Ok, 3)])).await;
+    office.factory.until("all are registered", async |f| f.outcomes().await.into_iter().eq([(Code::Ok, 3)])).await;
     serve.signal("TERM");
-    let (_, _, log) = serve.end().await;
+    let (_, _, log) = serve.wait().await;
     let ca = "ca=\"CN=Plant 3 CA\"";
     let names = |log: &str, event: &str| log.lines().any(|line| line.contains(event) && line.contains(ca));
     assert!(names(&released, "hold released"), "{released}");
@@ -96,7 +96,7 @@ async fn the_list_shows_a_ca_that_jobs_wait_for_and_nobody_registered() {
     let office = with_parked_jobs("Plant 3 CA").await;
     let serving = office.factory.serve().await;
     all_parked(&office.factory).await;
-    serving.end().await;
+    serving.stop().await;
     let listed = office.listed("list --json").await;
     let waited_for = &listed["waited_for"][0];
     assert_eq!((&waited_for["subject"], &waited_for["target"]), (&json!("CN=Plant 3 CA"), &json!("default")));

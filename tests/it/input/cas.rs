@@ -119,7 +119,7 @@ async fn a_hostile_ca_is_rejected_without_a_call() {
     }
     assert!(n_sent > 70, "{n_sent}");
     let metrics = factory.drain().await;
-    let ends = factory.ends().await;
+    let ends = factory.outcomes().await;
     assert_eq!(metrics.job_panics.get(), 0);
     assert!(ends.keys().all(|code| code.status() == Status::Rejected), "{ends:?}");
     assert_eq!(factory.n_calls(), 0);

@@ -24,7 +24,7 @@ async fn a_hostile_request_is_rejected_without_a_call() {
     }
     assert!(n_sent > 30, "{n_sent}");
     let metrics = factory.drain().await;
-    let ends = factory.ends().await;
+    let ends = factory.outcomes().await;
     assert_eq!(metrics.job_panics.get(), 0);
     assert_eq!(ends.values().sum::<u64>(), n_sent);
     assert!(ends.keys().all(|code| code.status() == Status::Rejected), "{ends:?}");

@@ -35,7 +35,7 @@ async fn log(format: &str) -> String {
     let mut command = factory.command(&["serve", "--until-empty"]);
     command.env("MUSTER__LOG__FILTER", "muster=trace").env("MUSTER__LOG__FORMAT", format);
     command.env("MUSTER__BREAKERS__TARGET_PROBE", "100ms");
-    let (code, _, log) = Program(command.spawn().unwrap()).end().await;
+    let (code, _, log) = Program(command.spawn().unwrap()).wait().await;
     assert_eq!(code, Some(3), "a message was no job: {log}");
     for said in ["forged by AWS", "AWS denies the call", "the call did not register", "cannot receive", "unknown"] {
         assert!(log.contains(said), "the test shows nothing without {said:?}:\n{log}");

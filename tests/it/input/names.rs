@@ -76,5 +76,5 @@ async fn status(factory: &Factory, arguments: &[&str]) -> (Option<i32>, String, 
     // The settings come first: after `--` they would be taken for names.
     let mut command = factory.command(&[]);
     command.args(["status", "--measure=0s"]).args(arguments);
-    Program(command.spawn().unwrap()).end().await
+    Program(command.spawn().unwrap()).wait().await
 }
