@@ -58,7 +58,7 @@ fn are_probes(arrivals: &[Duration], first: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn expired_credentials_stop_the_calls_but_for_a_probe_and_blame_nobody() {
+async fn expired_credentials_stop_all_calls_but_probes_and_fail_no_job() {
     let factory = factory(20.0).await;
     factory.enqueue(&factory.leaves(30)).await;
     let arrivals = calls_until_mended(&factory, every_call("ExpiredTokenException", 403), 12).await;
@@ -67,7 +67,7 @@ async fn expired_credentials_stop_the_calls_but_for_a_probe_and_blame_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_stops_the_calls_but_for_a_probe_and_blames_nobody() {
+async fn an_outage_stops_all_calls_but_probes_and_fails_no_job() {
     let mut factory = factory(50.0).await;
     factory.config.retry.attempts = 2;
     factory.enqueue(&factory.leaves(30)).await;
@@ -105,7 +105,7 @@ async fn with_an_unregistered_ca(n: u32, rate: f64) -> (Factory, Option<f64>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_of_an_unregistered_ca_are_parked_while_others_flow_and_sent_again_after_the_mend() {
+async fn jobs_of_an_unregistered_ca_are_parked_and_resent() {
     let (factory, _) = with_an_unregistered_ca(150, 300.0).await;
     let n_wasted = n_wasted(&factory);
     assert!(n_wasted < 75, "{n_wasted} calls were wasted on 150 jobs of the CA");
@@ -116,7 +116,7 @@ async fn jobs_of_an_unregistered_ca_are_parked_while_others_flow_and_sent_again_
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes: cargo test --test it -- --ignored --nocapture twenty_thousand"]
-async fn twenty_thousand_jobs_of_an_unregistered_ca_leave_the_others_at_full_rate() {
+async fn twenty_thousand_jobs_of_an_unregistered_ca_do_not_slow_others() {
     let (factory, quota_used) = with_an_unregistered_ca(20_000, 200.0).await;
     let quota_used = quota_used.unwrap();
     println!("quota used by the healthy ones {quota_used:.3}, wasted calls {}", n_wasted(&factory));
@@ -125,7 +125,7 @@ async fn twenty_thousand_jobs_of_an_unregistered_ca_leave_the_others_at_full_rat
 
 /// Self-signed certificates: each has its own issuer, and costs a call before that is known.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_of_certificates_that_each_have_an_issuer_of_their_own_is_held_as_a_whole() {
+async fn a_batch_with_a_new_issuer_per_certificate_is_held() {
     const N: u32 = 500;
     let factory = factory(300.0).await;
     let stray = |i| {
@@ -151,7 +151,7 @@ async fn a_batch_of_certificates_that_each_have_an_issuer_of_their_own_is_held_a
 
 /// Repeated probes of a few certificates do not count as further outcomes of their batch.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_sent_again_as_a_probe_does_not_fail_its_batch() {
+async fn repeated_probe_failures_do_not_hold_their_batch() {
     const N: usize = 20;
     let mut factory = factory(300.0).await;
     factory.config.breakers.batch_probe = Duration::from_mins(10).into();
@@ -176,7 +176,7 @@ async fn what_is_sent_again_as_a_probe_does_not_fail_its_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_that_fails_as_a_whole_is_parked_until_somebody_releases_it() {
+async fn a_failing_batch_is_parked_until_an_operator_releases_it() {
     // More than can be in flight when the 200th outcome is recorded.
     const N: u64 = 600;
     let mut factory = factory(300.0).await;
@@ -213,7 +213,7 @@ async fn a_batch_that_fails_as_a_whole_is_parked_until_somebody_releases_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_of_a_target_that_denies_are_parked_while_another_target_flows() {
+async fn a_target_that_denies_calls_does_not_hold_up_another() {
     let mut factory = factory(200.0).await;
     let second = Sandbox::start(muster_sandbox::SandboxSettings::default()).await.unwrap();
     second.plant_ca(&factory.ca.pem()).unwrap();
@@ -234,7 +234,7 @@ async fn jobs_of_a_target_that_denies_are_parked_while_another_target_flows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_call_is_made_while_ends_cannot_be_recorded() {
+async fn no_call_is_made_while_outcomes_cannot_be_recorded() {
     let factory = factory(100.0).await;
     factory.enqueue(&factory.leaves(100)).await;
     let service = factory.serve().await;

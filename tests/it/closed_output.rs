@@ -90,7 +90,7 @@ async fn run(factory: &Factory, arguments: &[&str], stdout: Stdio) -> (Option<i3
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_whose_output_nobody_reads_end_as_ever() {
+async fn commands_without_a_reader_exit_as_usual() {
     let factory = plant().await;
     for (arguments, code) in COMMANDS {
         let found = run(&factory, arguments, unread()).await;
@@ -111,7 +111,7 @@ async fn output_that_cannot_be_written_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_command_changes_is_changed_though_nobody_reads_what_it_prints() {
+async fn commands_without_a_reader_still_make_their_changes() {
     let factory = plant().await;
     let (code, said) = run(&factory, &["quarantine", "drop", "message-0", "--yes"], unread()).await;
     assert_eq!((code, factory.ledger.quarantined().await.unwrap()), (Some(0), 2), "{said}");
@@ -130,7 +130,7 @@ async fn what_a_command_changes_is_changed_though_nobody_reads_what_it_prints() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_view_that_goes_on_ends_when_its_reader_is_gone() {
+async fn status_watch_exits_when_its_reader_is_gone() {
     let factory = plant().await;
     let ended = run(&factory, &["status", "--watch=1s"], unread());
     let (code, said) = tokio::time::timeout(Duration::from_secs(30), ended).await.expect("it goes on");
@@ -139,7 +139,7 @@ async fn a_view_that_goes_on_ends_when_its_reader_is_gone() {
 
 /// Makes sure that no command is forgotten.
 #[test]
-fn every_command_is_tried_without_a_reader() {
+fn every_command_is_tested_without_a_reader() {
     let help = std::process::Command::new(env!("CARGO_BIN_EXE_muster")).arg("help").output().unwrap().stdout;
     let help = String::from_utf8(help).unwrap();
     let (_, commands) = help.split_once("Commands:\n").unwrap();

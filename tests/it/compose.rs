@@ -108,7 +108,7 @@ fn seconds(text: &str) -> Duration {
 }
 
 #[test]
-fn every_image_is_ours_or_names_its_version() {
+fn every_image_is_ours_or_pins_its_version() {
     let compose = Compose::read();
     let ours: BTreeSet<&str> = compose.ours().map(|(_, service)| &*service.image).collect();
     assert_eq!(ours.len(), 1, "one build, one image: {ours:?}");
@@ -120,7 +120,7 @@ fn every_image_is_ours_or_names_its_version() {
 }
 
 #[test]
-fn our_services_run_without_rights() {
+fn our_services_run_unprivileged() {
     for (name, service) in Compose::read().ours() {
         assert!(service.read_only, "{name}");
         assert_eq!(service.cap_drop, ["ALL"], "{name}");
@@ -132,7 +132,7 @@ fn our_services_run_without_rights() {
 }
 
 #[test]
-fn the_image_runs_the_binary_that_it_was_given() {
+fn the_image_runs_the_binary_copied_into_it() {
     let entrypoint: Vec<String> = serde_json::from_str(&instruction("ENTRYPOINT")).unwrap();
     assert!(instruction("COPY").ends_with(&format!(" {}", entrypoint[0])));
     // A binary linked against a newer glibc would not start.
@@ -143,7 +143,7 @@ fn the_image_runs_the_binary_that_it_was_given() {
 }
 
 #[test]
-fn every_command_is_one_of_the_program() {
+fn every_command_exists_in_the_program() {
     let default: Vec<String> = serde_json::from_str(&instruction("CMD")).unwrap();
     let compose = Compose::read();
     for command in compose.ours().map(|(_, service)| &service.command).chain([&default]) {
@@ -157,7 +157,7 @@ fn every_command_is_one_of_the_program() {
 }
 
 #[test]
-fn every_variable_is_a_setting_with_a_value_it_takes() {
+fn every_variable_is_a_setting_with_a_valid_value() {
     for (name, service) in Compose::read().ours() {
         let sources = Sources { environment: service.environment.clone(), file: None, flags: vec![] };
         // An unknown MUSTER variable is an error.
@@ -168,7 +168,7 @@ fn every_variable_is_a_setting_with_a_value_it_takes() {
 }
 
 #[test]
-fn ports_are_published_on_loopback_and_known_to_the_image() {
+fn ports_are_published_on_loopback_and_exposed_by_the_image() {
     let exposed = instruction("EXPOSE");
     let exposed: BTreeSet<&str> = exposed.split(' ').collect();
     let compose = Compose::read();
@@ -182,7 +182,7 @@ fn ports_are_published_on_loopback_and_known_to_the_image() {
 }
 
 #[test]
-fn who_is_waited_for_can_get_there() {
+fn dependencies_can_reach_the_awaited_state() {
     let compose = Compose::read();
     for (name, service) in &compose.services {
         for (other, dependency) in &service.depends_on {

@@ -96,7 +96,7 @@ async fn until_held_up(database: &Database, n: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_fall_silent_are_replaced() {
+async fn silent_connections_are_replaced() {
     let database = Database::fresh().await;
     let proxy = Proxy::before(&database).await;
     let ledger = proxy.ledger(&database).await;
@@ -118,7 +118,7 @@ async fn connections_that_fall_silent_are_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_to_a_server_that_became_read_only_are_replaced() {
+async fn connections_to_a_read_only_server_are_replaced() {
     let database = Database::fresh().await;
     let name = database.url.parse::<PgConnectOptions>().unwrap().get_database().unwrap().to_owned();
     let read_only = async |is_on: bool| {
@@ -143,7 +143,7 @@ async fn connections_to_a_server_that_became_read_only_are_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_transaction_that_lost_its_client_lets_its_locks_go() {
+async fn a_transaction_without_its_client_releases_its_locks() {
     let database = Database::fresh().await;
     let proxy = Proxy::before(&database).await;
     let lost = proxy.ledger(&database).await;

@@ -74,7 +74,7 @@ async fn crash_at(place: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_at_any_place_loses_nothing_and_repeats_no_recorded_call() {
+async fn a_crash_at_any_point_loses_nothing_and_repeats_no_recorded_call() {
     let mut crashes = JoinSet::new();
     for place in PLACES {
         crashes.spawn(crash_at(place));
@@ -84,7 +84,7 @@ async fn a_crash_at_any_place_loses_nothing_and_repeats_no_recorded_call() {
 
 /// Premise: the sandbox delays its answers, so the kill happens while requests are in flight.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_while_aws_has_the_call_loses_nothing() {
+async fn a_crash_during_a_call_loses_nothing() {
     for executed in [true, false] {
         let factory = Factory::new(200.0).await;
         let hang = Fault::new(ApiOperation::RegisterCertificate, Effect::Hang { executed });

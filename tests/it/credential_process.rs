@@ -76,7 +76,7 @@ async fn identities(program: Program) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_hangs_runs_once_for_all_who_wait_and_ends_with_them() {
+async fn a_hanging_program_runs_once_for_all_targets_and_is_killed() {
     let mut factory = Factory::new(10.0).await;
     for name in ["second", "third"] {
         factory.add_target(name, count_only()).await;
@@ -92,7 +92,7 @@ async fn one_that_hangs_runs_once_for_all_who_wait_and_ends_with_them() {
 
 /// Premise: the SDK requests new keys ten seconds before the old ones expire.
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_begins_to_hang_is_named_at_once_and_leaves_nothing_behind() {
+async fn a_program_that_starts_to_hang_is_named_and_killed() {
     let factory = Factory::new(50.0).await;
     let helper = Helper::new(factory.folder(), 2, 13);
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -116,7 +116,7 @@ async fn one_that_begins_to_hang_is_named_at_once_and_leaves_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_profile_assumes_its_role_with_the_credentials_of_another_profile_s_program() {
+async fn a_role_is_assumed_with_credentials_of_the_source_profile() {
     let arn: muster_core::role::RoleArn = "arn:aws:iam::210987654321:role/muster".parse().unwrap();
     let role = Role { arn: arn.clone(), external_id: Some("plant-3".to_owned()) };
     let settings =
@@ -137,7 +137,7 @@ async fn a_profile_assumes_its_role_with_the_credentials_of_another_profile_s_pr
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_source_of_credentials_that_does_not_answer_is_named_and_is_no_denial() {
+async fn an_unresponsive_credential_source_is_named_and_not_a_denial() {
     let factory = Factory::new(10.0).await;
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = format!("http://{}", silent.local_addr().unwrap());

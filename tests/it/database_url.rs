@@ -98,12 +98,12 @@ async fn a_worker_survives_a_rotated_password_in_a_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_survives_a_rotated_password_of_a_command() {
+async fn a_worker_survives_a_rotated_password_from_a_command() {
     survives_a_rotation("MUSTER__DATABASE__URL_COMMAND", |file| format!("cat '{}'", file.display())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_that_hangs_is_named_in_the_error() {
+async fn the_error_names_a_hanging_url_command() {
     let factory = Factory::new(10.0).await;
     let mut command = factory.command(&["serve", "--set=database.timeout=1s"]);
     command.env("MUSTER__DATABASE__URL_COMMAND", "echo CanaryOfTheOutput; sleep 600");
@@ -124,7 +124,7 @@ async fn said_with(factory: &Factory, arguments: &[&str], setting: &str, value: 
 
 /// Premise: a thread waiting for the writer of a FIFO kept the process from exiting.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_url_file_that_is_a_fifo_ends_the_command_with_its_reason() {
+async fn a_fifo_as_url_file_is_an_error() {
     let factory = Factory::new(10.0).await;
     let fifo = factory.folder().join("fifo");
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
@@ -136,7 +136,7 @@ async fn a_url_file_that_is_a_fifo_ends_the_command_with_its_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_url_is_blamed_on_the_setting_that_it_comes_from() {
+async fn the_error_names_the_setting_with_a_broken_url() {
     let factory = Factory::new(10.0).await;
     let file = factory.folder().join("url");
     std::fs::write(&file, "postgres://a:b@c:port/d").unwrap();
@@ -155,7 +155,7 @@ async fn a_broken_url_is_blamed_on_the_setting_that_it_comes_from() {
 
 /// Premise: a pool retries until its timeout, and reports only the timeout.
 #[tokio::test(flavor = "multi_thread")]
-async fn why_no_connection_is_made_is_said_at_once() {
+async fn the_cause_of_a_failed_connection_is_reported_at_once() {
     let factory = Factory::new(10.0).await;
     for (host, said) in [("127.0.0.1:1", "Connection refused"), ("nowhere.invalid", "lookup")] {
         let began = Instant::now();
@@ -167,7 +167,7 @@ async fn why_no_connection_is_made_is_said_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_is_said_once() {
+async fn a_wrong_password_is_reported_once() {
     let (factory, server) = with_a_password().await;
     let url = server.url("wrong").replace("//postgres:", "//ada:");
     let (code, log) = said_with(&factory, &["status"], "URL", &url).await;

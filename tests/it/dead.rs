@@ -54,7 +54,7 @@ async fn audited(factory: &Factory) -> Vec<(String, Value)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dead_letters_are_listed_without_their_bodies_and_left() {
+async fn listing_shows_no_bodies_and_leaves_the_messages() {
     let factory = Factory::new(1000.0).await;
     let body = Job { reference: Some("SN-1".parse().unwrap()), ..Factory::job(&factory.ca.leaf("one")) }.to_body();
     bury(&factory, &[body, "no job".to_owned()]).await;
@@ -86,7 +86,7 @@ async fn dead_letters_are_listed_without_their_bodies_and_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_was_received_too_often_is_sent_again_and_registered() {
+async fn a_dead_letter_is_resent_and_registered() {
     let factory = Factory::new(1000.0).await;
     factory.enqueue(&factory.leaves(1)).await;
     factory
@@ -111,7 +111,7 @@ async fn a_message_that_was_received_too_often_is_sent_again_and_registered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_job_stays_and_is_counted() {
+async fn messages_that_are_not_jobs_stay_and_are_counted() {
     let factory = Factory::new(1000.0).await;
     let mut bodies: Vec<_> = (0..12).map(|n| job(&factory, "a", n)).collect();
     bodies.push("no job".to_owned());
@@ -130,7 +130,7 @@ async fn what_is_no_job_stays_and_is_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_messages_that_are_meant_are_sent_to_the_second_queue() {
+async fn only_selected_messages_are_resent_to_the_second_queue() {
     let factory = Factory::new(1000.0).await;
     let aws = identity::load(&factory.config.aws.access()).await;
     queue::create(&aws, "again", &QueueAttributes { ..queue_attributes() }).await.unwrap();
@@ -153,7 +153,7 @@ async fn only_the_messages_that_are_meant_are_sent_to_the_second_queue() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_sqs_does_not_take_stays_and_is_given_back() {
+async fn messages_sqs_does_not_accept_stay_and_become_visible_again() {
     let factory = Factory::new(1000.0).await;
     bury(&factory, &[job(&factory, "a", 1), job(&factory, "a", 2)]).await;
     let effect = Effect::FailEntries { entries: 1, code: "InternalError".into(), sender_fault: false };
@@ -171,7 +171,7 @@ async fn what_sqs_does_not_take_stays_and_is_given_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_sent_twice_is_registered_once() {
+async fn a_message_resent_twice_is_registered_once() {
     let factory = Factory::new(1000.0).await;
     bury(&factory, &[job(&factory, "batch", 1)]).await;
     let effect = Effect::FailEntries { entries: 1, code: "InternalError".into(), sender_fault: false };
@@ -186,7 +186,7 @@ async fn what_is_sent_twice_is_registered_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_list_gives_back_what_it_holds() {
+async fn an_interrupted_list_releases_its_messages() {
     let factory = Factory::new(1000.0).await;
     bury(&factory, &[job(&factory, "a", 1)]).await;
     let slow = Effect::Latency { milliseconds: 1000, up_to: None };
@@ -201,7 +201,7 @@ async fn an_interrupted_list_gives_back_what_it_holds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dropped_dead_letters_are_in_the_quarantine_without_private_keys() {
+async fn dropped_dead_letters_are_quarantined_without_private_keys() {
     let factory = Factory::new(1000.0).await;
     let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA==\n-----END PRIVATE KEY-----\n";
     bury(&factory, &[job(&factory, "a", 1), key.to_owned()]).await;
@@ -226,7 +226,7 @@ async fn dropped_dead_letters_are_in_the_quarantine_without_private_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_done_without_a_choice_and_a_yes() {
+async fn replay_and_drop_need_a_selection_and_confirmation() {
     let factory = Factory::new(1000.0).await;
     bury(&factory, &[job(&factory, "a", 1)]).await;
     for (arguments, part) in [
@@ -243,7 +243,7 @@ async fn nothing_is_done_without_a_choice_and_a_yes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_without_a_dead_letter_queue_is_an_error_with_its_mend() {
+async fn a_missing_dead_letter_queue_is_an_error_with_a_fix() {
     let factory = Factory::new(1000.0).await;
     let (code, _, talk) = dead(&factory, &["list", "--set", "queue.name=jobs-dead"]).await;
     assert_eq!(code, Some(1));

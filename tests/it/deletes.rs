@@ -57,7 +57,7 @@ async fn slow_down_commits(factory: &Factory) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_message_is_deleted_before_its_end_is_committed() {
+async fn no_message_is_deleted_before_its_outcome_is_committed() {
     let factory = Factory::new(1000.0).await;
     slow_down_commits(&factory).await;
     let seen = watch(&factory);
@@ -69,7 +69,7 @@ async fn no_message_is_deleted_before_its_end_is_committed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_message_is_deleted_before_its_end_is_committed_when_much_goes_wrong() {
+async fn no_message_is_deleted_before_its_outcome_is_committed_despite_faults() {
     let factory = Factory::new(500.0).await;
     slow_down_commits(&factory).await;
     let seen = watch(&factory);

@@ -58,7 +58,7 @@ fn refusal(code: &str) -> Effect {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_healthy_plant_has_a_good_line_for_every_check_and_is_not_changed() {
+async fn a_healthy_setup_passes_every_check_and_is_not_changed() {
     let factory = healthy().await;
     let (code, findings) = doctor(&factory, &[]).await;
     let lines: Vec<_> = findings
@@ -128,7 +128,7 @@ async fn a_healthy_plant_has_a_good_line_for_every_check_and_is_not_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_text_has_a_line_for_each_check_with_its_mend_below() {
+async fn the_text_shows_each_check_and_its_fix() {
     let factory = Factory::new(1000.0).await;
     let (code, text, _) = factory.spawn(&["doctor"]).wait().await;
     assert_eq!(code, Some(0), "{text}");
@@ -141,7 +141,7 @@ async fn the_text_has_a_line_for_each_check_with_its_mend_below() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_queue_is_a_problem_and_the_rest_is_checked() {
+async fn a_missing_queue_is_a_problem_and_everything_else_is_checked() {
     let factory = healthy().await;
     let (code, findings) = doctor(&factory, &["--set", "queue.name=gone"]).await;
     assert_eq!(code, Some(6));
@@ -163,7 +163,7 @@ async fn a_second_queue_is_checked_like_the_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_is_denied_is_a_problem_of_its_permission() {
+async fn a_denied_call_is_a_problem_of_its_permission() {
     let factory = healthy().await;
     let faults = factory.sandbox.faults();
     faults
@@ -197,7 +197,7 @@ async fn a_call_that_is_denied_is_a_problem_of_its_permission() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_without_an_answer_is_a_problem_and_a_throttle_is_none() {
+async fn no_answer_is_a_problem_and_a_throttle_a_warning() {
     let factory = healthy().await;
     let faults = factory.sandbox.faults();
     faults
@@ -212,7 +212,7 @@ async fn a_call_without_an_answer_is_a_problem_and_a_throttle_is_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn credentials_that_do_not_work_are_a_problem_like_any_other() {
+async fn invalid_credentials_are_a_problem() {
     let factory = healthy().await;
     let fault = Fault::new(muster_sandbox::ApiOperation::GetCallerIdentity, refusal("InvalidClientTokenId"));
     factory.sandbox.faults().set(fault).unwrap();
@@ -226,7 +226,7 @@ async fn credentials_that_do_not_work_are_a_problem_like_any_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_target_is_asked_with_its_own_role() {
+async fn every_target_is_checked_with_its_own_role() {
     let mut factory = healthy().await;
     let arn = "arn:aws:iam::222222222222:role/muster";
     let role = Role { arn: arn.parse().unwrap(), external_id: Some("plant-3".to_owned()) };
@@ -249,7 +249,7 @@ async fn every_target_is_asked_with_its_own_role() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_of_a_foreign_account_is_a_problem() {
+async fn a_target_that_changed_its_account_is_a_problem() {
     let factory = healthy().await;
     factory.ledger.claim_target("default", "999999999999", "us-east-1").await.unwrap();
     let (code, findings) = doctor(&factory, &[]).await;
@@ -259,7 +259,7 @@ async fn a_target_of_a_foreign_account_is_a_problem() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_postgres_that_cannot_be_reached_skips_what_needs_it() {
+async fn an_unreachable_postgres_skips_the_checks_that_need_it() {
     let factory = healthy().await;
     let (code, findings) = doctor(&factory, &["--set", "database.url=postgres://nobody:secret@127.0.0.1:1/none"]).await;
     assert_eq!((code, problems(&findings)), (Some(6), BTreeSet::from(["postgres"])));
@@ -276,7 +276,7 @@ async fn a_postgres_that_cannot_be_reached_skips_what_needs_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_user_is_a_problem_of_postgres() {
+async fn a_wrong_database_user_is_a_problem() {
     let factory = healthy().await;
     let (_, host) = factory.database.url.rsplit_once('@').unwrap();
     let url = format!("database.url=postgres://nobody_there:wrong@{host}");
@@ -297,7 +297,7 @@ async fn an_old_schema_is_a_problem() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_that_may_not_be_written_is_a_problem() {
+async fn a_ledger_without_write_permission_is_a_problem() {
     let factory = healthy().await;
     let name: String = sqlx::query_scalar("select current_database()").fetch_one(&factory.database.pool).await.unwrap();
     let role = format!("reader_of_{name}");
@@ -328,7 +328,7 @@ async fn a_ledger_that_may_not_be_written_is_a_problem() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rate_that_aws_throttled_is_a_warning() {
+async fn a_rate_cut_by_throttles_is_a_warning() {
     let factory = healthy().await;
     let muster_sandbox::SandboxSettings { account: id, region, .. } = muster_sandbox::SandboxSettings::default();
     factory.ledger.claim_target("default", &id, &region).await.unwrap();
@@ -347,7 +347,7 @@ async fn a_rate_that_aws_throttled_is_a_warning() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_lies_dead_or_is_held_is_a_warning() {
+async fn waiting_dead_and_held_jobs_are_warnings() {
     let factory = healthy().await;
     factory.enqueue(&factory.leaves(2)).await;
     let arn = factory.queue.attributes().await.unwrap().dead_letter_arn.unwrap();
@@ -381,7 +381,7 @@ async fn what_waits_lies_dead_or_is_held_is_a_warning() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_that_do_not_fit_each_other_are_named() {
+async fn conflicting_settings_are_reported() {
     let factory = healthy().await;
     let arguments = ["--set", "queue.wait=30s", "--set", "worker.drain_deadline=1s"];
     let (code, findings) = doctor(&factory, &arguments).await;

@@ -22,7 +22,7 @@ use crate::factory::Factory;
 use crate::ledger::{assert_counters_equal_the_rows, page, row};
 
 #[tokio::test]
-async fn a_page_that_is_written_again_changes_nothing() {
+async fn a_page_written_twice_changes_nothing() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let mut marks = Marks::default();
@@ -52,7 +52,7 @@ async fn a_page_that_is_written_again_changes_nothing() {
 
 /// A transaction that was given up here may continue on the server, and may still be committed.
 #[tokio::test(flavor = "multi_thread")]
-async fn whether_a_page_is_written_waits_for_whoever_writes_it() {
+async fn is_written_waits_for_a_concurrent_writer() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let mark = Marks::default().next_mark();
@@ -101,7 +101,7 @@ fn n_described(factory: &Factory) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_aws_refused_to_take_has_not_registered_what_is_there() {
+async fn a_failed_call_does_not_claim_an_earlier_registration() {
     let unavailable = Effect::Error {
         status: 503,
         code: "ServiceUnavailableException".into(),
@@ -119,7 +119,7 @@ async fn a_call_that_aws_refused_to_take_has_not_registered_what_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_lost_answer_aws_is_asked_what_status_the_certificate_has() {
+async fn after_a_lost_answer_the_certificate_is_described() {
     for (executed, status, code, known) in [
         (true, CertificateStatus::Active, "answer_lost", "ACTIVE"),
         (false, CertificateStatus::Inactive, "exists", "INACTIVE"),
@@ -140,7 +140,7 @@ async fn after_a_lost_answer_aws_is_asked_what_status_the_certificate_has() {
 
 /// A worker that may not describe certificates still registers them, and asks only once.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_aws_does_not_tell_stays_unknown() {
+async fn without_describe_the_status_stays_unknown() {
     let factory = Factory::new(1000.0).await;
     let denied = |operation| {
         let (code, message) = ("AccessDeniedException".to_owned(), "no".to_owned());
@@ -167,7 +167,7 @@ fn quota() -> Quota {
 }
 
 #[tokio::test]
-async fn a_rate_that_a_total_throttle_took_away_comes_back_at_once() {
+async fn a_rate_cut_by_a_total_throttle_is_restored_at_once() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     ledger.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
@@ -184,7 +184,7 @@ async fn a_rate_that_a_total_throttle_took_away_comes_back_at_once() {
 
 /// If calls succeed between the throttles, the quota is really lower.
 #[tokio::test]
-async fn a_rate_that_calls_proved_too_high_does_not_come_back() {
+async fn a_rate_that_proved_too_high_is_not_restored() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     ledger.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
@@ -199,7 +199,7 @@ async fn a_rate_that_calls_proved_too_high_does_not_come_back() {
 
 /// The server's clock was a day ahead and is right again, so what it wrote lies in the future.
 #[tokio::test]
-async fn a_clock_that_was_ahead_silences_no_cut_no_probe_and_no_replay() {
+async fn a_clock_that_was_ahead_blocks_no_cut_probe_or_replay() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     ledger.open_quota(&quota(), Rate::new(100.0).unwrap()).await.unwrap();
@@ -265,7 +265,7 @@ async fn validity_is_judged_by_the_clock_of_aws() {
 
 /// Names that this collation sorts in a different order than their bytes.
 #[tokio::test(flavor = "multi_thread")]
-async fn pruning_beside_recording_never_deadlocks_whatever_the_collation() {
+async fn concurrent_pruning_and_recording_never_deadlock_in_any_collation() {
     let database = Database::of_another_collation().await;
     let ledger = database.ledger().await;
     let rows = |n: u32| -> Vec<Row> {

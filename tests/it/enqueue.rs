@@ -96,7 +96,7 @@ async fn a_folder_of_all_kinds_of_files_becomes_jobs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_sent_is_registered_and_sending_it_again_costs_no_call() {
+async fn sending_certificates_again_costs_no_call() {
     let factory = Factory::new(1000.0).await;
     write(factory.folder(), "bundle.pem", factory.leaves(30).concat());
     for _ in 0..2 {
@@ -108,7 +108,7 @@ async fn what_was_sent_is_registered_and_sending_it_again_costs_no_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rejects_are_listed_with_all_that_mends_them() {
+async fn rejects_are_listed_with_everything_needed_to_fix_them() {
     let factory = Factory::new(1000.0).await;
     let (good, expired) = (factory.ca.leaf("good"), factory.ca.flawed(Flaw::Expired, "late"));
     write(
@@ -138,7 +138,7 @@ async fn rejects_are_listed_with_all_that_mends_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rejects_file_is_sent_again_with_its_refs_and_announces_nothing() {
+async fn a_resent_rejects_file_keeps_its_refs_and_announces_nothing() {
     let mut factory = Factory::new(1000.0).await;
     factory.config.precheck.not_yet_valid = NotYetValid::Reject;
     write(factory.folder(), "in/SN-1.pem", factory.ca.leaf("1"));
@@ -216,7 +216,7 @@ async fn each_job_carries_the_ca_that_signed_its_certificate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_with_its_private_key_is_rejected_and_the_key_goes_nowhere() {
+async fn a_certificate_with_its_private_key_is_rejected() {
     let factory = Factory::new(1000.0).await;
     let with_key = factory.ca.flawed(Flaw::WithPrivateKey, "device");
     let (certificate, key) = with_key.split_at(with_key.find("-----BEGIN PRIVATE").unwrap());
@@ -238,7 +238,7 @@ async fn a_certificate_with_its_private_key_is_rejected_and_the_key_goes_nowhere
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn duplicates_are_sent_once_and_told() {
+async fn duplicates_are_sent_once_and_counted() {
     let factory = Factory::new(1000.0).await;
     let leaves = factory.leaves(3);
     write(factory.folder(), "a.pem", leaves.concat() + &leaves[0]);
@@ -250,7 +250,7 @@ async fn duplicates_are_sent_once_and_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ca_that_is_known_is_no_device() {
+async fn a_known_ca_is_not_sent_as_a_device() {
     let factory = Factory::new(1000.0).await;
     let given = Ca::new("Given CA");
     // The factory's own CA is in the settings.
@@ -263,7 +263,7 @@ async fn a_ca_that_is_known_is_no_device() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_device_is_taken_for_the_ca_of_another() {
+async fn a_device_is_never_taken_for_the_ca_of_another() {
     let factory = Factory::new(1000.0).await;
     // Careless factory lines sign each certificate with its own key, all with CA:true and the same name.
     let careless: String = (0..3).map(|_| Ca::new("device").pem()).collect();
@@ -274,7 +274,7 @@ async fn no_device_is_taken_for_the_ca_of_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn entries_that_sqs_fails_on_are_sent_again_until_it_takes_them() {
+async fn entries_that_fail_are_retried_until_sqs_accepts_them() {
     let factory = Factory::new(1000.0).await;
     let leaves = factory.leaves(40);
     write(factory.folder(), "bundle.pem", leaves.concat());
@@ -286,7 +286,7 @@ async fn entries_that_sqs_fails_on_are_sent_again_until_it_takes_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn entries_that_sqs_finds_fault_with_are_rejected_at_once() {
+async fn entries_that_sqs_rejects_are_not_retried() {
     let factory = Factory::new(1000.0).await;
     let leaves = factory.leaves(5);
     write(factory.folder(), "bundle.pem", leaves.concat());
@@ -301,7 +301,7 @@ async fn entries_that_sqs_finds_fault_with_are_rejected_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn entries_that_sqs_never_takes_are_told_and_end_with_1() {
+async fn entries_that_sqs_never_accepts_are_listed_and_exit_with_1() {
     let factory = Factory::new(1000.0).await;
     write(factory.folder(), "bundle.pem", factory.leaves(3).concat());
     factory.sandbox.faults().set(Fault { calls: None, ..fault(fail_entries(1, false), 0) }).unwrap();
@@ -313,7 +313,7 @@ async fn entries_that_sqs_never_takes_are_told_and_end_with_1() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_goes_away_ends_the_sending_with_what_was_sent() {
+async fn a_denied_queue_stops_the_run_and_reports_what_was_sent() {
     let factory = Factory::new(1000.0).await;
     write(factory.folder(), "bundle.pem", factory.leaves(3).concat());
     let effect = Effect::Error { status: 403, code: "AccessDenied".into(), message: "no".into(), executed: false };
@@ -324,7 +324,7 @@ async fn a_queue_that_goes_away_ends_the_sending_with_what_was_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_ends_the_sending_in_order() {
+async fn an_interrupt_stops_sending_gracefully() {
     let factory = Factory::new(1000.0).await;
     write(factory.folder(), "bundle.pem", factory.leaves(300).concat());
     let slow = Effect::Latency { milliseconds: 300, up_to: None };
@@ -357,7 +357,7 @@ async fn a_dry_run_needs_no_queue_and_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ca_that_is_given_verifies_signatures_and_goes_with_every_job() {
+async fn a_given_ca_verifies_signatures_and_is_sent_with_every_job() {
     let mut factory = Factory::new(1000.0).await;
     factory.config.precheck.ca_folder = None;
     let other = Ca::with_key(KeyKind::P384, "Another CA");
@@ -371,7 +371,7 @@ async fn a_ca_that_is_given_verifies_signatures_and_goes_with_every_job() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_near_the_limit_are_packed_by_their_size() {
+async fn large_messages_are_packed_by_size() {
     let factory = Factory::new(1000.0).await;
     // Subject and issuer of 20,000 letters each: ten such certificates, each with its CA, are more than 1 MiB.
     let long = |name: &str| name.repeat(20_000);
@@ -385,7 +385,7 @@ async fn messages_near_the_limit_are_packed_by_their_size() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_work_is_said_before_anything_is_read() {
+async fn invalid_arguments_fail_before_anything_is_sent() {
     let factory = Factory::new(1000.0).await;
     write(factory.folder(), "leaf.pem", factory.ca.leaf("device"));
     std::fs::create_dir(factory.folder().join("empty")).unwrap();

@@ -51,7 +51,7 @@ fn each_once(range: impl IntoIterator<Item = u32>) -> BTreeMap<u32, usize> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_end_is_a_line_of_a_table() {
+async fn an_outcome_is_one_line_of_csv() {
     let factory = Factory::new(1000.0).await;
     let mut end = row(1, Code::Ok);
     end.outcome.detail = Some("two, \"three\"".into());
@@ -75,7 +75,7 @@ async fn an_end_is_a_line_of_a_table() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_end_is_a_line_of_json_with_its_attempts() {
+async fn an_outcome_is_one_line_of_json_with_its_attempts() {
     let factory = Factory::new(1000.0).await;
     let mut unreadable = row(2, Code::NotACertificate);
     (unreadable.certificate_id, unreadable.serial, unreadable.names) = (None, None, Names::default());
@@ -98,7 +98,7 @@ async fn an_end_is_a_line_of_json_with_its_attempts() {
 
 /// A name may begin with `=`, `+`, `-` and `@`, and a detail, which may repeat what AWS says, with anything.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_text_becomes_a_formula_in_a_table_and_json_has_it_as_it_is() {
+async fn csv_defuses_formulas_and_json_keeps_them() {
     let factory = Factory::new(1000.0).await;
     let mut end = row(1, Code::Expired);
     end.names = Names { reference: Some("=1+1".into()), source: Some("@line".into()) };
@@ -116,7 +116,7 @@ async fn no_text_becomes_a_formula_in_a_table_and_json_has_it_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_of_many_pages_has_every_end_once_in_the_order_of_keys() {
+async fn an_export_has_every_outcome_once_in_key_order() {
     let factory = Factory::new(1000.0).await;
     let elsewhere = (5_000..5_010).map(|n| Row { target: "eu".into(), ..row(n, Code::Ok) });
     record_many(&factory.ledger, (0..5_000).map(|n| row(n, Code::Ok)).chain(elsewhere)).await;
@@ -129,7 +129,7 @@ async fn a_batch_of_many_pages_has_every_end_once_in_the_order_of_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn filters_choose_by_status_code_and_source() {
+async fn filters_select_by_status_code_and_source() {
     let factory = Factory::new(1000.0).await;
     let code = |n: u32| [Code::Ok, Code::Expired, Code::Timeout, Code::IssuerInactive, Code::Known][n as usize % 5];
     let source = |n: u32| if n.is_multiple_of(2) { "even" } else { "odd" };
@@ -156,7 +156,7 @@ async fn filters_choose_by_status_code_and_source() {
 
 /// Failures of one certificate for two targets and operations are adjacent in the index.
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_ends_of_one_certificate_are_all_there() {
+async fn all_failures_of_one_certificate_are_exported() {
     let factory = Factory::new(1000.0).await;
     for target in ["default", "eu", "us"] {
         let rows = (0..1_500).map(|n| Row { target: target.into(), ..row(n, Code::Expired) });
@@ -190,7 +190,7 @@ async fn an_export_stays_complete_while_rows_are_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_reads_only_the_beginning_ends_it_quietly() {
+async fn a_reader_that_closes_early_ends_the_export_quietly() {
     let factory = Factory::new(1000.0).await;
     record_many(&factory.ledger, (0..5_000).map(|n| row(n, Code::Ok))).await;
     let mut program = factory.spawn(&["export", BATCH]);
@@ -203,7 +203,7 @@ async fn whoever_reads_only_the_beginning_ends_it_quietly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_appears_whole_and_replaces_another_only_by_force() {
+async fn an_output_file_is_complete_and_replaced_only_with_force() {
     let factory = Factory::new(1000.0).await;
     record(&factory.ledger, (0..3).map(|n| row(n, Code::Ok)).collect()).await;
     let file = factory.folder().join("ends.csv");
@@ -221,7 +221,7 @@ async fn a_file_appears_whole_and_replaces_another_only_by_force() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_that_nobody_named_cannot_be_exported() {
+async fn an_unknown_batch_cannot_be_exported() {
     let factory = Factory::new(1000.0).await;
     record(&factory.ledger, vec![row(1, Code::Ok)]).await;
     let (code, data, said) = export(&factory, &["batsch"]).await;

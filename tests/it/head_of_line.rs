@@ -44,7 +44,7 @@ async fn until_all_are_in(factory: &Factory) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_with_a_small_quota_holds_back_no_other_and_loses_nothing() {
+async fn a_target_with_a_small_quota_does_not_hold_back_another() {
     let (factory, slow) = beside(20.0).await;
     enqueue(&factory).await;
     let service = factory.serve().await;
@@ -61,7 +61,7 @@ async fn a_target_with_a_small_quota_holds_back_no_other_and_loses_nothing() {
 
 /// Its calls take five seconds, and there are fewer slots than calls it would have in flight.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_that_answers_late_leaves_slots_to_the_others() {
+async fn a_slow_target_leaves_slots_to_the_others() {
     let (mut factory, slow) = beside(200.0).await;
     factory.config.worker.slots = 60;
     let late = Effect::Latency { milliseconds: 5_000, up_to: None };
@@ -78,7 +78,7 @@ async fn a_target_that_answers_late_leaves_slots_to_the_others() {
 
 /// A worker that stops when the queue is empty does not leave behind jobs that were only moved aside to make room.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_made_room_comes_back_through_the_second_queue_before_the_work_is_done() {
+async fn jobs_parked_to_make_room_are_resent_before_the_worker_stops() {
     let (mut factory, slow) = beside(20.0).await;
     let aws = muster::aws::identity::load(&factory.config.aws.access()).await;
     queue::create(&aws, "again", &queue_attributes()).await.unwrap();
@@ -92,7 +92,7 @@ async fn what_made_room_comes_back_through_the_second_queue_before_the_work_is_d
 
 /// If the other targets have enough slots, there is nothing to make room for.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_alone_parks_nothing() {
+async fn a_busy_target_alone_parks_nothing() {
     let (factory, slow) = beside(100.0).await;
     let job = |i| Job { target: "slow".parse().unwrap(), ..Factory::job(&factory.ca.leaf(&format!("slow {i}"))) };
     factory.send(&(0..N).map(|i| job(i).to_body()).collect::<Vec<_>>()).await;

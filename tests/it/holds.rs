@@ -72,7 +72,7 @@ async fn report(ledger: &Ledger) -> HoldReport {
 }
 
 #[tokio::test]
-async fn a_second_certificate_closes_a_hold_and_the_same_does_not() {
+async fn a_hold_closes_at_its_second_certificate() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     park(&ledger, [1], 1).await;
@@ -88,7 +88,7 @@ async fn a_second_certificate_closes_a_hold_and_the_same_does_not() {
 }
 
 #[tokio::test]
-async fn a_hold_that_was_over_begins_anew() {
+async fn a_released_hold_can_open_again() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     park(&ledger, [1], 1).await;
@@ -108,7 +108,7 @@ async fn a_hold_that_was_over_begins_anew() {
 }
 
 #[tokio::test]
-async fn a_hold_keeps_the_name_of_its_ca_and_gets_one_that_it_lacks() {
+async fn a_hold_keeps_its_ca_name_and_accepts_a_missing_one() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let named = async |n: u8, subject: Option<&str>| {
@@ -129,7 +129,7 @@ async fn a_hold_keeps_the_name_of_its_ca_and_gets_one_that_it_lacks() {
 }
 
 #[tokio::test]
-async fn a_row_parked_for_what_is_over_waits_for_a_released_hold() {
+async fn a_row_parked_without_a_hold_gets_a_released_one() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     record(&ledger, vec![parked(1), parked(2)]).await;
@@ -143,7 +143,7 @@ async fn a_row_parked_for_what_is_over_waits_for_a_released_hold() {
 }
 
 #[tokio::test]
-async fn a_row_stops_to_wait_when_it_is_sent_or_ends() {
+async fn a_row_stops_waiting_when_it_is_resent_or_finished() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     park(&ledger, 1..=3, 1).await;
@@ -160,7 +160,7 @@ async fn a_row_stops_to_wait_when_it_is_sent_or_ends() {
 
 /// The job is resent, fails again and is parked again, all before its sender has noted that it was resent.
 #[tokio::test]
-async fn a_row_that_was_parked_anew_meanwhile_still_waits() {
+async fn a_row_parked_again_meanwhile_still_waits() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     record(&ledger, vec![parked(1)]).await;
@@ -171,7 +171,7 @@ async fn a_row_that_was_parked_anew_meanwhile_still_waits() {
 }
 
 #[tokio::test]
-async fn the_message_that_sends_a_job_again_is_no_duplicate() {
+async fn a_resent_message_is_not_a_duplicate() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     record(&ledger, vec![parked(1)]).await;
@@ -194,7 +194,7 @@ async fn the_message_that_sends_a_job_again_is_no_duplicate() {
 }
 
 #[tokio::test]
-async fn what_waits_is_read_page_by_page_and_verify_is_kept() {
+async fn waiting_rows_are_read_in_pages_and_keep_verify() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let mut rows: Vec<Row> = (0..25).map(parked).collect();
@@ -221,7 +221,7 @@ fn quota() -> Quota {
 
 /// A thousand holds that are due get two calls per second out of a hundred, plus what accumulated in ten seconds.
 #[tokio::test]
-async fn all_holds_together_probe_with_a_fiftieth_of_the_quota() {
+async fn probes_of_all_holds_use_two_percent_of_the_quota() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     a_hundred_are_due(&database, &ledger).await;
@@ -235,7 +235,7 @@ async fn all_holds_together_probe_with_a_fiftieth_of_the_quota() {
 
 /// A job of such a hold causes no probe on arrival, because one certificate alone holds up no others.
 #[tokio::test]
-async fn probes_of_issuers_with_one_certificate_are_of_the_same_fiftieth_and_become_rare() {
+async fn probes_of_single_certificate_holds_share_that_limit_and_back_off() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     a_hundred_are_due(&database, &ledger).await;
@@ -268,7 +268,7 @@ fn held(n: u32) -> HoldKey {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_all_workers_one_may_probe_in_each_interval() {
+async fn only_one_worker_may_probe_in_each_interval() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     park(&ledger, [1], 1).await;
@@ -290,7 +290,7 @@ async fn of_all_workers_one_may_probe_in_each_interval() {
 }
 
 #[tokio::test]
-async fn a_probe_that_nobody_takes_is_asked_for_once_an_interval() {
+async fn an_overdue_probe_is_claimed_once_per_interval() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     for witness in [1, 2] {
@@ -321,7 +321,7 @@ async fn a_hold_lasts_at_least_one_probe_interval() {
 }
 
 #[tokio::test]
-async fn one_sender_has_a_hold_until_its_lease_ends() {
+async fn one_sender_owns_a_hold_until_its_lease_expires() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     record(&ledger, vec![parked(1)]).await;
@@ -372,7 +372,7 @@ async fn until_waiting(database: &Database, n: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hold_stays_where_a_page_that_names_it_is_being_committed() {
+async fn a_hold_is_kept_while_a_page_that_names_it_commits() {
     let database = Database::fresh().await;
     let (recorder, sender) = (database.ledger().await, database.ledger().await);
     record(&recorder, vec![parked(1)]).await;
@@ -394,7 +394,7 @@ async fn a_hold_stays_where_a_page_that_names_it_is_being_committed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hold_that_is_being_removed_is_made_anew_for_a_page_that_names_it() {
+async fn a_hold_being_removed_is_recreated_for_a_new_page() {
     let database = Database::fresh().await;
     let (recorder, sender) = (database.ledger().await, database.ledger().await);
     record(&recorder, vec![parked(1)]).await;

@@ -26,7 +26,7 @@ async fn send_large(factory: &Factory, n: usize, n_bytes: usize) {
 
 /// A page with all of them takes several timeouts on this link.
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_that_do_not_fit_the_link_are_made_smaller() {
+async fn pages_too_large_for_a_slow_link_are_split() {
     let mut factory = factory().await;
     let proxy = Proxy::before(&factory.database.url).await;
     factory.config.database.url = proxy.url.as_str().into();
@@ -42,7 +42,7 @@ async fn pages_that_do_not_fit_the_link_are_made_smaller() {
 
 /// A single row that takes longer than the timeout is given more time.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_end_that_is_larger_than_the_link_carries_in_time_is_written_all_the_same() {
+async fn a_row_that_takes_longer_than_the_timeout_is_still_written() {
     let mut factory = factory().await;
     let proxy = Proxy::before(&factory.database.url).await;
     factory.config.database.url = proxy.url.as_str().into();
@@ -63,7 +63,7 @@ fn peak(pid: u32) -> Option<u64> {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn three_hundred_messages_of_a_mebibyte_fit_half_a_gibibyte() {
+async fn three_hundred_large_messages_need_at_most_400_mib() {
     let factory = factory().await;
     send_large(&factory, 300, 1_000_000).await;
     let mut serving = factory.command(&["serve", "--until-empty"]).spawn().unwrap();
@@ -94,7 +94,7 @@ async fn serve_under(factory: &Factory, limits: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn few_file_descriptors_make_it_slower_and_lose_nothing() {
+async fn a_low_file_descriptor_limit_loses_nothing() {
     for (limits, words) in
         [("ulimit -n 200", "too few file descriptors"), ("ulimit -Sn 200", "raised the limit of file descriptors")]
     {

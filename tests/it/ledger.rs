@@ -105,7 +105,7 @@ pub(crate) async fn assert_counters_equal_the_rows(database: &Database) {
 }
 
 #[tokio::test]
-async fn an_end_is_read_back_as_it_was_written() {
+async fn an_outcome_is_read_back_as_written() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     record(&ledger, vec![row(1, Code::Expired), row(2, Code::Ok)]).await;
@@ -132,7 +132,7 @@ const ENDS: [Code; 6] =
     [Code::Ok, Code::Exists, Code::Expired, Code::InvalidRequest, Code::Timeout, Code::IssuerInactive];
 
 #[tokio::test]
-async fn a_good_end_stays_whatever_comes_later() {
+async fn a_worse_outcome_never_replaces_a_better_one() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     for first in ENDS {
@@ -157,7 +157,7 @@ async fn a_good_end_stays_whatever_comes_later() {
 /// An older program recorded codes under statuses that they no longer have; its rows are counted by the statuses they
 /// were recorded with.
 #[tokio::test]
-async fn a_row_that_an_older_program_wrote_is_read_and_counted_out() {
+async fn rows_of_older_versions_keep_their_recorded_status_in_counters() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     record(&ledger, vec![row(1, Code::IssuerInactive), row(2, Code::IssuerInactive)]).await;
@@ -178,7 +178,7 @@ async fn a_row_that_an_older_program_wrote_is_read_and_counted_out() {
 /// An older program running next to this one knows nothing about waiting rows: what it leaves behind must not be
 /// resent.
 #[tokio::test]
-async fn a_good_end_that_an_older_program_wrote_does_not_wait() {
+async fn a_success_written_by_an_older_version_does_not_wait() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     record(&ledger, vec![row(1, Code::BatchFailing)]).await;
@@ -219,7 +219,7 @@ async fn writing_the_same_page_again_changes_no_count() {
 }
 
 #[tokio::test]
-async fn only_good_ends_of_this_account_and_region_are_known() {
+async fn only_successes_of_this_account_and_region_are_known() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let elsewhere = Row { region: "us-east-1".into(), target: "us".into(), ..row(4, Code::Ok) };
@@ -249,7 +249,7 @@ async fn a_target_never_changes_its_account_or_region() {
 }
 
 #[tokio::test]
-async fn a_quarantined_body_is_kept_whole_and_once() {
+async fn a_quarantined_body_is_stored_unchanged_and_once() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let message = Quarantined {
@@ -269,7 +269,7 @@ async fn a_quarantined_body_is_kept_whole_and_once() {
 }
 
 #[tokio::test]
-async fn hostile_text_is_stored_and_not_obeyed() {
+async fn hostile_text_is_stored_and_not_executed() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     // A NUL, and the six characters of its JSON escape, which are harmless as text.
@@ -294,7 +294,7 @@ async fn hostile_text_is_stored_and_not_obeyed() {
 /// Every text column that outside input can reach accepts a NUL and what looks like its escape. Other columns hold
 /// names (ASCII without NUL), words from closed sets, or identifiers of Postgres and AWS.
 #[tokio::test]
-async fn a_nul_reaches_no_text_column() {
+async fn no_nul_reaches_a_text_column() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let text = "a\0b\\u0000";
@@ -350,7 +350,7 @@ async fn a_nul_reaches_no_text_column() {
 }
 
 #[tokio::test]
-async fn the_schema_refuses_what_must_not_be() {
+async fn constraints_reject_invalid_rows() {
     let database = Database::fresh().await;
     record(&database.ledger().await, vec![row(1, Code::Ok)]).await;
     for (change, constraint) in [

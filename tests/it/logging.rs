@@ -65,7 +65,7 @@ async fn stop(program: Program) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_log_disk_costs_log_lines_and_nothing_else() {
+async fn a_full_log_disk_loses_only_log_lines() {
     let factory = Factory::new(500.0).await;
     factory.enqueue(&factory.leaves(20)).await;
     let (mut command, address) = command(&factory);
@@ -77,7 +77,7 @@ async fn a_full_log_disk_costs_log_lines_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closed_pipe_costs_log_lines_and_nothing_else() {
+async fn a_closed_pipe_loses_only_log_lines() {
     let factory = Factory::new(500.0).await;
     factory.enqueue(&factory.leaves(20)).await;
     let (mut command, address) = command(&factory);
@@ -91,7 +91,7 @@ async fn a_closed_pipe_costs_log_lines_and_nothing_else() {
 
 /// Rust opens `/dev/null` in place of a standard error that is closed at startup, so there are no lost lines to count.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_standard_error_that_was_never_open_harms_nothing() {
+async fn a_standard_error_closed_at_startup_does_no_harm() {
     let factory = Factory::new(500.0).await;
     factory.enqueue(&factory.leaves(20)).await;
     let (program, address) = command(&factory);
@@ -106,7 +106,7 @@ async fn a_standard_error_that_was_never_open_harms_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_does_not_read_blocks_nobody() {
+async fn a_stalled_log_reader_blocks_nothing() {
     let factory = with_many_jobs().await;
     let (mut command, address) = command(&factory);
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
@@ -121,7 +121,7 @@ async fn a_reader_that_does_not_read_blocks_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_reads_again_is_told_how_much_was_lost() {
+async fn a_resumed_log_reader_learns_how_many_lines_were_lost() {
     let factory = with_many_jobs().await;
     let (mut command, address) = command(&factory);
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
@@ -149,7 +149,7 @@ async fn a_reader_that_reads_again_is_told_how_much_was_lost() {
 
 /// Premise: a panic prints its message directly, and would wait for the reader.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_that_cannot_be_printed_costs_no_more_than_its_job() {
+async fn a_panic_that_cannot_be_printed_does_not_stop_the_worker() {
     let factory = Factory::new(500.0).await;
     factory.enqueue(&factory.leaves(20)).await;
     let (mut command, address) = command(&factory);
@@ -161,7 +161,7 @@ async fn a_panic_that_cannot_be_printed_costs_no_more_than_its_job() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_line_before_an_exit_is_there() {
+async fn the_last_line_before_an_exit_is_written() {
     let factory = Factory::new(10.0).await;
     let mut command = factory.command(&["serve"]);
     command.env("MUSTER__DATABASE__URL", "postgres://nobody@127.0.0.1:1/none").env("MUSTER__DATABASE__TIMEOUT", "1s");
@@ -171,7 +171,7 @@ async fn the_last_line_before_an_exit_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_file_at_the_limit_of_its_size_stops_nothing() {
+async fn a_log_file_at_its_size_limit_stops_nothing() {
     let factory = with_many_jobs().await;
     let (command, address) = command(&factory);
     let (program, arguments) = (command.as_std().get_program(), command.as_std().get_args());
@@ -195,7 +195,7 @@ fn n_lines(line: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receive_that_fails_again_and_again_is_a_few_lines_with_an_exact_count() {
+async fn repeated_receive_failures_are_a_few_lines_with_an_exact_count() {
     let factory = Factory::new(1000.0).await;
     let program = factory.spawn(&["serve"]);
     let n_calls = |f: &Factory| f.sandbox.ledger().summary(ApiOperation::ReceiveMessage).calls;
@@ -250,7 +250,7 @@ fn job_with_private_key(factory: &Factory) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn troubles_are_logged_plainly() {
+async fn problems_are_logged_in_plain_language() {
     let factory = Factory::new(200.0).await;
     let short = Duration::from_secs(2);
     for fault in [
@@ -283,7 +283,7 @@ async fn troubles_are_logged_plainly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn missing_credentials_are_said_plainly_and_once() {
+async fn missing_credentials_are_reported_in_plain_language() {
     let factory = Factory::new(10.0).await;
     let config = factory.folder().join("aws-config");
     let run = async |text: &str, profile: &str, arguments: &[&str]| {
@@ -331,7 +331,7 @@ async fn interrupted_twice(factory: &Factory, operation: ApiOperation, arguments
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_interrupt_ends_a_command_at_once_and_none_is_logged() {
+async fn a_second_interrupt_stops_a_command_at_once() {
     let factory = Factory::new(10.0).await;
     std::fs::write(factory.folder().join("bundle.pem"), factory.leaves(3).concat()).unwrap();
     for (operation, arguments) in

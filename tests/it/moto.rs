@@ -25,7 +25,7 @@ use crate::factory::{BATCH, Factory};
 use crate::python::python_with;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_job_against_moto_ends_as_an_id_mismatch() {
+async fn every_job_against_moto_fails_with_id_mismatch() {
     let Some(moto) = tokio::task::spawn_blocking(Moto::start).await.unwrap() else { return };
     moto.is_up().await;
     let database = Database::fresh().await;

@@ -20,7 +20,7 @@ const WRONG: [(&str, &str); 6] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_whose_batch_size_is_out_of_range_is_quarantined_with_the_field_the_value_and_the_maximum() {
+async fn an_out_of_range_batch_size_is_quarantined_with_its_value() {
     let factory = Factory::new(1000.0).await;
     let body = |size: &str| {
         let job = Job { batch_size: Some(7), ..Factory::job(&factory.ca.leaf("device")) }.to_body();
@@ -50,7 +50,7 @@ async fn a_message_whose_batch_size_is_out_of_range_is_quarantined_with_the_fiel
 /// Premise: before this bound existed, the program recorded 2^63-1 for every greater size. The sum of two such values
 /// does not fit into a `bigint`.
 #[tokio::test(flavor = "multi_thread")]
-async fn batches_that_announced_the_greatest_64_bit_number_leave_every_figure_working() {
+async fn huge_announced_sizes_break_neither_status_nor_metrics() {
     let factory = Factory::new(1000.0).await;
     factory.enqueue(&factory.leaves(2)).await;
     factory.drain().await;

@@ -136,7 +136,7 @@ async fn outcomes_are_recorded_while_the_migration_waits_for_a_long_reader() {
 
 /// Premise: an index whose concurrent build was interrupted exists, but is not valid.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_index_whose_build_was_cut_off_is_built_again() {
+async fn an_index_with_an_interrupted_build_is_rebuilt() {
     let database = Database::fresh().await;
     record(&database.ledger().await, vec![row(1, Code::Ok)]).await;
     let cut_off = "update pg_index set indisvalid = false where indexrelid = 'certificates_by_serial'::regclass";
@@ -149,7 +149,7 @@ async fn an_index_whose_build_was_cut_off_is_built_again() {
 /// Premise: a concurrent index build waits for every older snapshot, including that of a process that waits for its
 /// turn to migrate.
 #[tokio::test(flavor = "multi_thread")]
-async fn several_processes_migrate_at_once_and_none_waits_for_another_for_ever() {
+async fn concurrent_migrations_do_not_deadlock() {
     let database = at_version_7().await;
     // The first one's build waits for this writer until the others wait for their turn.
     let mut writer = PgConnection::connect(&database.url).await.unwrap();
@@ -171,7 +171,7 @@ async fn several_processes_migrate_at_once_and_none_waits_for_another_for_ever()
 /// Premise: a long reader of a table that a migration changes. Writers must not wait longer than the migration's own
 /// lock timeout.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_that_waits_for_a_long_reader_lets_writers_through() {
+async fn a_migration_waiting_for_a_long_reader_does_not_block_writers() {
     let database = at_version_11().await;
     let mut reader = PgConnection::connect(&database.url).await.unwrap();
     reader.execute("begin isolation level repeatable read; select count(*) from rate_limits").await.unwrap();
@@ -197,7 +197,7 @@ async fn set_default(database: &Database, setting: &str) {
 /// A timeout that the role sets for statements, locks or transactions must not apply to building an index over a large
 /// ledger.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_time_out_of_the_role_does_not_cancel_a_step() {
+async fn role_timeouts_do_not_cancel_a_migration() {
     let database = at_version_7().await;
     let mut reader = PgConnection::connect(&database.url).await.unwrap();
     reader.execute("begin isolation level repeatable read; select count(*) from registrations").await.unwrap();
@@ -222,7 +222,7 @@ async fn break_index(database: &Database) {
 /// Premise: a build that was refused a lock leaves an invalid index behind, which `if not exists` takes for a finished
 /// one.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_index_that_one_try_left_behind_is_built_again_by_the_next() {
+async fn a_retry_rebuilds_an_index_left_invalid_by_the_last_try() {
     let database = at_version_11().await;
     let mut reader = PgConnection::connect(&database.url).await.unwrap();
     reader.execute("begin isolation level repeatable read; select count(*) from rate_limits").await.unwrap();
@@ -241,7 +241,7 @@ async fn an_index_that_one_try_left_behind_is_built_again_by_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_index_of_a_step_long_taken_is_built_again_where_it_is_broken_or_missing() {
+async fn migrate_rebuilds_invalid_and_missing_indexes() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let broken = async || ledger.server().await.unwrap().broken_indexes;
@@ -259,7 +259,7 @@ async fn an_index_of_a_step_long_taken_is_built_again_where_it_is_broken_or_miss
 /// Premise: at these isolation levels a transaction keeps its snapshot until it ends, and a concurrent index build
 /// waits for all older snapshots, including that of the process's own turn.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_default_isolation_of_the_database_stops_no_migration() {
+async fn migrations_work_at_any_default_isolation_level() {
     for isolation in ["repeatable read", "serializable"] {
         let database = at_version_7().await;
         set_default(&database, &format!("default_transaction_isolation = '{isolation}'")).await;
@@ -271,7 +271,7 @@ async fn a_default_isolation_of_the_database_stops_no_migration() {
 /// Premise: at these isolation levels a transaction that waited for a row changed by another one fails (SQLSTATE
 /// 40001).
 #[tokio::test(flavor = "multi_thread")]
-async fn a_default_isolation_of_the_database_fails_no_lease() {
+async fn leases_work_at_serializable_default_isolation() {
     let database = Database::fresh().await;
     set_default(&database, "default_transaction_isolation = 'serializable'").await;
     let account = Account { id: "123456789012".into(), region: "us-east-1".into() };
@@ -294,7 +294,7 @@ async fn a_default_isolation_of_the_database_fails_no_lease() {
 /// Premise: a concurrent index build waits for the end of every transaction that had a snapshot when it started. A
 /// process that asked for its turn in one long transaction waited for the builder, and the builder for it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_waits_for_its_turn_asks_in_a_new_transaction_each_time() {
+async fn waiting_to_migrate_starts_a_new_transaction_for_each_try() {
     let database = at_version_11().await;
     let mut turn = PgConnection::connect(&database.url).await.unwrap();
     sqlx::query("select pg_advisory_lock($1)").bind(0x006d_7573_7465_7200_i64).execute(&mut turn).await.unwrap();

@@ -45,7 +45,7 @@ async fn an_inactive_ca_is_activated_and_its_parked_devices_are_resent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn people_read_one_text_about_a_ca_that_is_activated_and_about_one_that_is_active() {
+async fn register_prints_whether_the_ca_was_activated_or_already_active() {
     let office = with_an_inactive_ca().await;
     for (words, first) in [
         (ACTIVATE, "already registered, activated: CN=Line CA\n"),
@@ -62,7 +62,7 @@ async fn people_read_one_text_about_a_ca_that_is_activated_and_about_one_that_is
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_activate_an_inactive_ca_is_named_so_with_the_command_that_activates_it() {
+async fn without_activate_the_hint_shows_how_to_activate() {
     let office = with_an_inactive_ca().await;
     let (code, stdout, stderr) = office.ca("register ca.pem --key ca.key").await;
     assert_eq!(code, Some(0), "{stderr}");
@@ -75,7 +75,7 @@ async fn without_activate_an_inactive_ca_is_named_so_with_the_command_that_activ
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_denied_update_ends_with_exit_code_4_and_names_the_permission() {
+async fn a_denied_update_exits_with_4_and_names_the_permission() {
     let office = with_an_inactive_ca().await;
     let denied = error(ApiOperation::UpdateCACertificate, "AccessDeniedException", 403);
     office.factory.sandbox.faults().set(denied).unwrap();
@@ -92,7 +92,7 @@ async fn a_denied_update_ends_with_exit_code_4_and_names_the_permission() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_update_is_retried_after_throttles_and_each_failure_has_its_exit_code() {
+async fn updates_are_retried_and_each_failure_has_its_exit_code() {
     let office = with_an_inactive_ca().await;
     let faults = office.factory.sandbox.faults();
     for (fault, wanted, n_calls) in [
@@ -110,7 +110,7 @@ async fn an_update_is_retried_after_throttles_and_each_failure_has_its_exit_code
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_denied_describe_hides_the_status_and_does_not_keep_the_ca_from_being_activated() {
+async fn a_denied_describe_does_not_prevent_activation() {
     let office = with_an_inactive_ca().await;
     let denied = error(ApiOperation::DescribeCACertificate, "AccessDeniedException", 403);
     office.factory.sandbox.faults().set(denied).unwrap();
@@ -126,7 +126,7 @@ async fn a_denied_describe_hides_the_status_and_does_not_keep_the_ca_from_being_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dry_run_says_what_would_be_done_to_a_ca_that_is_there() {
+async fn a_dry_run_reports_what_would_change_for_a_registered_ca() {
     let office = with_an_inactive_ca().await;
     let dry = format!("register {ACTIVATE} --dry-run");
     let (code, stdout, _) = office.ca(&dry).await;

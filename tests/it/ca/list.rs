@@ -12,7 +12,7 @@ use super::Office;
 use crate::factory::{Factory, Program};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_without_cas_says_so() {
+async fn an_empty_ledger_lists_no_cas() {
     let office = Office::new().await;
     let (code, stdout, _) = office.ca("list").await;
     assert_eq!((code, stdout.as_str()), (Some(0), "The ledger has no registered CA.\n"));
@@ -22,7 +22,7 @@ async fn a_ledger_without_cas_says_so() {
 
 /// Premise: CAs registered from the queue and by hand are listed alike.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_list_tells_what_is_in_what_waits_and_what_is_not_in() {
+async fn the_list_shows_registered_awaited_and_failed_cas() {
     let mut office = Office::new().await;
     // A probe would remove a job from the count.
     office.factory.config.breakers.issuer_probe = std::time::Duration::from_hours(1).into();
@@ -72,7 +72,7 @@ CN=Plant CA
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_status_is_the_one_that_aws_has_now_whoever_changed_it() {
+async fn the_list_shows_the_current_status_at_aws() {
     let office = Office::new().await;
     let (code, said) = office.register("ca.pem --key ca.key --activate").await;
     assert_eq!(code, Some(0), "{said}");
@@ -89,7 +89,7 @@ async fn the_status_is_the_one_that_aws_has_now_whoever_changed_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ca_that_was_activated_elsewhere_releases_its_devices() {
+async fn listing_a_ca_activated_elsewhere_releases_its_devices() {
     let mut office = Office::new().await;
     office.factory.config.breakers.issuer_probe = std::time::Duration::from_hours(1).into();
     let (code, said) = office.register("ca.pem --key ca.key").await;
@@ -106,7 +106,7 @@ async fn a_ca_that_was_activated_elsewhere_releases_its_devices() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ca_that_was_deleted_elsewhere_is_not_registered() {
+async fn a_ca_deleted_elsewhere_is_listed_as_not_registered() {
     let office = Office::new().await;
     office.register("ca.pem --key ca.key --activate").await;
     office.factory.sandbox.faults().set(error("ResourceNotFoundException", 404)).unwrap();
@@ -119,7 +119,7 @@ async fn a_ca_that_was_deleted_elsewhere_is_not_registered() {
 
 /// Two CAs in one account: the second request would fail just like the first.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_aws_that_does_not_say_the_status_fails_no_listing() {
+async fn the_list_works_when_aws_does_not_return_the_status() {
     let mut office = Office::new().await;
     office.register("ca.pem --key ca.key --activate").await;
     office.write("other.pem", &Ca::new("Other CA").pem());

@@ -20,7 +20,7 @@ fn run(office: &Office, line: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_commands_that_are_told_make_a_proof_that_is_taken() {
+async fn the_printed_openssl_commands_produce_a_valid_proof() {
     let office = Office::new().await;
     let (_, _, told) = office.ca("code").await;
     for command in told.lines().filter(|line| line.starts_with("  openssl ")) {
@@ -33,7 +33,7 @@ async fn the_commands_that_are_told_make_a_proof_that_is_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_in_older_forms_prove_and_encrypted_ones_are_told() {
+async fn older_key_formats_work_and_encrypted_keys_are_rejected() {
     let office = Office::new().await;
     let rsa = Ca::with_key(KeyKind::Rsa2048, "RSA CA");
     office.write("rsa.pem", &rsa.pem());

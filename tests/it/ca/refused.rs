@@ -15,7 +15,7 @@ fn error(code: &str, status: u16) -> Fault {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mode_default_without_proof_is_wrong_usage_and_tells_the_code() {
+async fn mode_default_without_proof_is_a_usage_error_with_the_code() {
     let office = Office::new().await;
     let (code, stdout, said) = office.ca("register ca.pem").await;
     assert_eq!((code, stdout.as_str()), (Some(2), ""));
@@ -29,7 +29,7 @@ async fn mode_default_without_proof_is_wrong_usage_and_tells_the_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_of_another_ca_is_found_before_anything_is_sent() {
+async fn the_key_of_another_ca_is_rejected_without_a_call() {
     let office = Office::new().await;
     office.write("other.key", &Ca::new("Line CA").key_pem());
     let (code, _, said) = office.ca("register ca.pem --key other.key").await;
@@ -39,7 +39,7 @@ async fn a_key_of_another_ca_is_found_before_anything_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_aws_would_refuse_is_rejected_without_a_call() {
+async fn requests_aws_would_refuse_are_rejected_without_a_call() {
     let office = Office::new().await;
     let foreign_code = office.ca.verification(&"0".repeat(64));
     let leaf = office.ca.leaf("device");
@@ -66,7 +66,7 @@ async fn what_aws_would_refuse_is_rejected_without_a_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_template_that_is_not_there_is_refused_and_recorded() {
+async fn a_missing_template_is_refused_and_recorded() {
     let office = Office::new().await;
     let (code, said) = office.register("ca.pem --mode sni-only --template nothing").await;
     assert_eq!(
@@ -81,7 +81,7 @@ async fn a_template_that_is_not_there_is_refused_and_recorded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_eleventh_ca_of_one_name_is_told_which_are_known() {
+async fn an_eleventh_ca_of_one_name_is_refused() {
     let office = Office::new().await;
     for n in 0..10 {
         let other = Ca::new("Line CA");
@@ -103,7 +103,7 @@ async fn an_eleventh_ca_of_one_name_is_told_which_are_known() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn trouble_is_tried_again_and_a_throttle_slows_everybody() {
+async fn server_errors_are_retried_and_a_throttle_cuts_the_shared_rate() {
     let office = Office::new().await;
     let faults = office.factory.sandbox.faults();
     faults.set(error("ServiceUnavailableException", 503).calls(2)).unwrap();
@@ -123,7 +123,7 @@ async fn trouble_is_tried_again_and_a_throttle_slows_everybody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn trouble_that_lasts_ends_it_and_the_answer_may_have_been_lost() {
+async fn retries_run_out_and_a_lost_answer_is_recognized() {
     let office = Office::new().await;
     let faults = office.factory.sandbox.faults();
     let fault = faults.set(error("InternalFailureException", 500).calls(100)).unwrap();
@@ -142,7 +142,7 @@ async fn trouble_that_lasts_ends_it_and_the_answer_may_have_been_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_denial_ends_it_at_once_and_blames_no_ca() {
+async fn a_denial_is_not_retried_and_fails_no_ca() {
     let office = Office::new().await;
     office.factory.sandbox.faults().set(error("AccessDeniedException", 403).calls(100)).unwrap();
     let (code, _, said) = office.ca("register ca.pem --mode sni-only").await;
@@ -152,7 +152,7 @@ async fn a_denial_ends_it_at_once_and_blames_no_ca() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_aws_or_a_ledger_that_is_away_is_told_from_other_errors() {
+async fn unreachable_aws_and_unreachable_ledger_exit_with_5() {
     let mut office = Office::new().await;
     office.factory.database.url = "postgres://postgres@127.0.0.1:1/nothing".to_owned();
     let (code, _, said) = office.ca("register ca.pem --mode sni-only").await;
@@ -170,7 +170,7 @@ async fn an_aws_or_a_ledger_that_is_away_is_told_from_other_errors() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_targets_name_keeps_its_account() {
+async fn a_target_cannot_change_its_account() {
     let office = Office::new().await;
     office.factory.ledger.claim_target("default", "111111111111", "us-east-1").await.unwrap();
     for dry in ["", " --dry-run"] {
@@ -182,7 +182,7 @@ async fn a_targets_name_keeps_its_account() {
 
 /// Premise: whatever goes wrong, the key has been read before.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_line_of_the_key_is_told_or_kept() {
+async fn the_private_key_is_never_printed_or_stored() {
     let office = Office::new().await;
     let key = office.ca.key_pem();
     office.write("half.key", &key[..key.len() / 2]);

@@ -11,7 +11,7 @@ use crate::factory::Program;
 use crate::ledger::assert_counters_equal_the_rows;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ca_whose_key_is_at_hand_proves_itself() {
+async fn a_ca_is_registered_with_its_private_key() {
     let office = Office::new().await;
     let (code, said) = office.register("ca.pem --key ca.key --activate --batch cas").await;
     assert_eq!(code, Some(0), "{said}");
@@ -34,7 +34,7 @@ async fn a_ca_whose_key_is_at_hand_proves_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn people_are_told_what_came_of_it() {
+async fn register_prints_the_registered_ca() {
     let office = Office::new().await;
     let (code, stdout, stderr) = office.ca("register ca.pem --key ca.key --activate").await;
     assert_eq!(code, Some(0), "{stderr}");
@@ -54,7 +54,7 @@ async fn people_are_told_what_came_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_may_come_on_standard_input() {
+async fn the_key_may_come_from_standard_input() {
     use tokio::io::AsyncWriteExt;
     let office = Office::new().await;
     let mut command = office.factory.command(&["ca", "register", "ca.pem", "--key", "-"]);
@@ -66,7 +66,7 @@ async fn a_key_may_come_on_standard_input() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ready_verification_certificate_proves_too() {
+async fn a_ca_is_registered_with_a_verification_certificate() {
     let office = Office::new().await;
     office.write("proof.pem", &office.ca.verification(&office.factory.sandbox.registration_code()));
     let (code, said) = office.register("ca.pem --verification proof.pem").await;
@@ -97,7 +97,7 @@ async fn tags_and_templates_reach_aws() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ca_may_be_in_der_and_an_rsa_key_prove_it() {
+async fn a_der_ca_with_an_rsa_key_is_registered() {
     let office = Office::new().await;
     let ca = Ca::with_key(KeyKind::Rsa2048, "Line CA");
     std::fs::write(office.factory.folder().join("ca.der"), ca.certificate().der()).unwrap();
@@ -107,7 +107,7 @@ async fn a_ca_may_be_in_der_and_an_rsa_key_prove_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_time_says_that_it_is_there_and_asks_aws_itself() {
+async fn registering_twice_reports_already_registered() {
     let office = Office::new().await;
     let words = "ca.pem --key ca.key --activate";
     office.register(words).await;
@@ -141,7 +141,7 @@ async fn a_dry_run_calls_and_records_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_for_a_ca_is_sent_again_once_it_is_registered() {
+async fn parked_jobs_are_resent_once_their_ca_is_registered() {
     let mut office = Office::new().await;
     // Long after the test: only the registration itself can release the hold.
     office.factory.config.breakers.issuer_probe = std::time::Duration::from_hours(1).into();
@@ -158,7 +158,7 @@ async fn what_waits_for_a_ca_is_sent_again_once_it_is_registered() {
 
 /// Premise: it was not recorded who had registered a CA.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_registered_a_ca_is_in_the_audit() {
+async fn the_audit_names_who_registered_a_ca() {
     let office = Office::new().await;
     let (code, _, stderr) = office.ca("register ca.pem --key ca.key --dry-run").await;
     assert_eq!(code, Some(0), "{stderr}");

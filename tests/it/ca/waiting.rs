@@ -54,7 +54,7 @@ async fn holds_and_readyz_name_the_ca_and_the_command_that_registers_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hostile_name_neither_steers_a_terminal_nor_forges_a_line() {
+async fn hostile_ca_names_are_escaped() {
     let office = with_parked_jobs(HOSTILE).await;
     let serving = office.factory.serve().await;
     all_parked(&office.factory).await;
@@ -70,7 +70,7 @@ async fn a_hostile_name_neither_steers_a_terminal_nor_forges_a_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_names_the_ca_when_a_hold_opens_and_when_it_is_released() {
+async fn the_log_names_the_ca_of_opened_and_released_holds() {
     let office = with_parked_jobs("Plant 3 CA").await;
     let serve = office.factory.spawn(&["serve"]);
     all_parked(&office.factory).await;
@@ -92,7 +92,7 @@ async fn the_log_names_the_ca_when_a_hold_opens_and_when_it_is_released() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_list_shows_a_ca_that_jobs_wait_for_and_nobody_registered() {
+async fn the_list_shows_unregistered_cas_that_jobs_wait_for() {
     let office = with_parked_jobs("Plant 3 CA").await;
     let serving = office.factory.serve().await;
     all_parked(&office.factory).await;

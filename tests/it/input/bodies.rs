@@ -140,7 +140,7 @@ fn alone(certificate_pem: String) -> RegisterCertificate {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_input_ends_for_its_precise_reason() {
+async fn every_input_gets_its_exact_outcome() {
     let factory = Factory::new(1000.0).await;
     let ca = &factory.ca;
     let cases: Vec<Case> = [no_jobs(), good(ca), bad(ca), hostile_der(ca)].into_iter().flatten().collect();
@@ -149,7 +149,7 @@ async fn every_input_ends_for_its_precise_reason() {
 
 /// Premise: these bodies are kept in full, so a key hidden in them would be kept too.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_body_in_quarantine_holds_a_private_key() {
+async fn no_quarantined_body_contains_a_private_key() {
     let factory = Factory::new(1000.0).await;
     let mark = |label: &str| format!("-----BEGIN {label}-----\\nSECRET\\n-----END {label}-----\\n");
     let bodies = [

@@ -91,7 +91,7 @@ fn bad() -> Vec<Case> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_input_ends_for_its_precise_reason() {
+async fn every_input_gets_its_exact_outcome() {
     let factory = Factory::new(1000.0).await;
     let cases: Vec<Case> = no_jobs().into_iter().chain(bad()).collect();
     check(&factory, &cases).await;

@@ -148,22 +148,22 @@ fn changed_messages() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn arbitrary_text_is_answered(body in any::<String>()) {
+    fn arbitrary_text_parses_or_fails_cleanly(body in any::<String>()) {
         answer(&body);
     }
 
     #[test]
-    fn arbitrary_json_is_answered(body in values()) {
+    fn arbitrary_json_parses_or_fails_cleanly(body in values()) {
         answer(&body.to_string());
     }
 
     #[test]
-    fn a_changed_message_is_answered(body in changed_messages()) {
+    fn a_changed_message_parses_or_fails_cleanly(body in changed_messages()) {
         answer(&body.to_string());
     }
 
     #[test]
-    fn a_broken_message_is_answered(
+    fn a_broken_message_parses_or_fails_cleanly(
         job in jobs(),
         at in any::<prop::sample::Index>(),
         n_cut in 0..8_usize,
@@ -177,7 +177,7 @@ proptest! {
     }
 
     #[test]
-    fn a_job_survives_its_way_through_a_message(job in jobs()) {
+    fn a_job_round_trips_through_its_message(job in jobs()) {
         prop_assert_eq!(Job::parse(&job.to_body()).unwrap(), job);
     }
 }
@@ -187,7 +187,7 @@ fn of_ca(fields: &str) -> String {
 }
 
 #[test]
-fn an_error_repeats_nothing_that_may_be_a_secret() {
+fn errors_repeat_no_possible_secret() {
     let quoted = json!(SECRET).to_string();
     for body in [
         format!("{{{quoted}:1}}"),

@@ -11,7 +11,7 @@ use crate::factory::{Factory, Program};
 const FIELDS: [&str; 4] = ["batch", "source", "ref", "target"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_means_something_elsewhere_is_no_name() {
+async fn names_with_sql_html_or_formulas_are_rejected() {
     let texts = [
         "'; drop table registrations; --",
         "\" or \"\"=\"",
@@ -41,7 +41,7 @@ async fn a_name_that_means_something_elsewhere_is_no_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_only_looks_like_a_formula_is_kept_and_shown_as_it_is() {
+async fn names_that_look_like_formulas_are_kept_unchanged() {
     let factory = Factory::new(1000.0).await;
     let names = ["=1+1", "@SUM", "+1", "-1", "../../etc/passwd", "null", "0"];
     let name = |text: &str| Some(text.parse().unwrap());

@@ -17,7 +17,7 @@ fn series(metrics: &Metrics) -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thousands_of_names_add_no_series() {
+async fn thousands_of_names_add_no_metric_series() {
     let factory = Factory::new(1000.0).await;
     let body = |i: usize| {
         let name = |kind: &str| format!("{kind}-{i}").parse().unwrap();

@@ -16,7 +16,7 @@ fn chain(device: &str) -> (Ca, [String; 3]) {
 const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
 
 #[test]
-fn a_chain_in_any_order_is_its_device() {
+fn a_chain_in_any_order_yields_its_device() {
     let (_, texts) = chain("device");
     for order in ORDERS {
         let text = order.map(|i| texts[i].as_str()).concat();
@@ -28,7 +28,7 @@ fn a_chain_in_any_order_is_its_device() {
 }
 
 #[test]
-fn a_chain_without_its_intermediate_is_its_device_where_the_root_is_known() {
+fn a_chain_without_its_intermediate_yields_its_device() {
     let (root, [leaf, _, root_pem]) = chain("device");
     for text in [leaf.clone() + &root_pem, root_pem.clone() + &leaf] {
         assert_eq!(registers(&text), Ok(id(&leaf)));
@@ -39,7 +39,7 @@ fn a_chain_without_its_intermediate_is_its_device_where_the_root_is_known() {
 }
 
 #[test]
-fn chains_behind_each_other_and_in_many_files_send_every_device_once() {
+fn concatenated_and_split_chains_send_every_device_once() {
     let root = Ca::new("Root CA");
     let line = root.intermediate("Line CA");
     let leaves: Vec<_> = (0..5).map(|n| line.leaf(&format!("device {n}"))).collect();
@@ -96,7 +96,7 @@ fn no_devices(ca: &Ca) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn a_ca_beside_an_unreadable_device_is_never_sent() {
+fn a_ca_next_to_an_unreadable_device_is_never_sent() {
     let ca = Ca::new("Plant CA");
     for (what, damaged) in no_devices(&ca) {
         for text in [damaged.clone() + &ca.pem(), ca.pem() + &damaged] {
@@ -117,7 +117,7 @@ fn a_ca_beside_an_unreadable_device_is_never_sent() {
 }
 
 #[test]
-fn a_chain_of_cas_beside_an_unreadable_device_is_never_sent() {
+fn a_ca_chain_next_to_an_unreadable_device_is_never_sent() {
     let root = Ca::new("Root CA");
     let line = root.intermediate("Line CA");
     for (what, damaged) in no_devices(&line) {
@@ -134,7 +134,7 @@ fn a_chain_of_cas_beside_an_unreadable_device_is_never_sent() {
 }
 
 #[test]
-fn cas_without_a_device_are_rejected_by_both_and_never_vanish() {
+fn cas_without_a_device_are_rejected_by_enqueue_and_worker() {
     let root = Ca::new("Root CA");
     let line = root.intermediate("Line CA");
     for text in [line.pem() + &root.pem(), root.pem() + &line.pem()] {
@@ -164,7 +164,7 @@ fn devices_that_call_themselves_cas_are_still_devices() {
 }
 
 #[test]
-fn a_duplicate_of_the_device_is_no_second_device() {
+fn a_repeated_device_counts_as_a_duplicate() {
     let (_, [leaf, line, _]) = chain("device");
     let text = [leaf.as_str(), &line, &leaf].concat();
     assert_eq!(registers(&text), Ok(id(&leaf)));
@@ -173,7 +173,7 @@ fn a_duplicate_of_the_device_is_no_second_device() {
 }
 
 #[test]
-fn a_root_that_cannot_say_that_it_is_a_ca_is_no_device_either() {
+fn a_version_1_root_is_not_sent_as_a_device() {
     let openssl = include_str!("../../data/v1_root.pem");
     let [root, leaf] = [0, 1].map(|n| {
         let block = pem::blocks(openssl).nth(n).unwrap();

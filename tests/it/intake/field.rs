@@ -46,7 +46,7 @@ fn prefix(id: CertificateId) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_file_from_the_field_comes_out_as_its_table_says() {
+async fn every_file_from_the_field_gives_the_expected_result() {
     let Some(folder) = folder() else { return };
     let mut factory = Factory::new(1000.0).await;
     factory.config.precheck.ca_folder = None;

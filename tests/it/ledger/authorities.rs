@@ -76,7 +76,7 @@ async fn claim_targets(ledger: &Ledger) {
 }
 
 #[tokio::test]
-async fn a_ca_is_read_back_as_it_was_written() {
+async fn a_ca_is_read_back_as_written() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let now = OffsetDateTime::now_utc().truncate_to_second();
@@ -89,7 +89,7 @@ async fn a_ca_is_read_back_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn a_status_becomes_known_or_newer_and_nothing_else() {
+async fn a_known_status_is_replaced_only_by_a_newer_one() {
     use CertificateStatus::{Active, Inactive};
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
@@ -112,7 +112,7 @@ async fn a_status_becomes_known_or_newer_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_ca_that_is_in_and_active_releases_what_waits_for_it_at_once() {
+async fn an_active_ca_releases_its_holds_at_once() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     claim_targets(&ledger).await;
@@ -141,7 +141,7 @@ async fn a_ca_that_is_not_known_to_be_active_releases_nothing() {
 
 /// Premise: a CA and a device can be the same certificate, in two lists of the account.
 #[tokio::test]
-async fn a_ca_is_no_known_device_and_a_device_no_known_ca() {
+async fn known_cas_and_known_devices_are_separate() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let alone = Row { operation: Operation::RegisterCertificateWithoutCA, ..row(2, Code::Ok) };
@@ -160,7 +160,7 @@ async fn a_ca_is_no_known_device_and_a_device_no_known_ca() {
 }
 
 #[tokio::test]
-async fn the_list_tells_the_names_of_a_cas_account_and_how_many_jobs_wait() {
+async fn reports_list_the_targets_of_a_ca_and_count_waiting_jobs() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     assert!(ledger.authority_reports().await.unwrap().is_empty());
@@ -177,7 +177,7 @@ async fn the_list_tells_the_names_of_a_cas_account_and_how_many_jobs_wait() {
 }
 
 #[tokio::test]
-async fn a_ca_is_not_in_where_its_job_failed_and_no_other_brought_it() {
+async fn failed_cas_exclude_those_registered_by_another_job() {
     let database = Database::fresh().await;
     let ledger = database.ledger().await;
     let ca = Ca::new("Plant CA");

@@ -35,7 +35,7 @@ async fn a_page_whose_counters_fail_leaves_no_row() {
 
 /// Premise: a server that stops in the middle of a COMMIT never answers it.
 #[tokio::test]
-async fn a_commit_that_hangs_ends_with_the_time_out() {
+async fn a_hanging_commit_times_out() {
     let database = Database::fresh().await;
     sqlx::raw_sql(
         "create function linger() returns trigger language plpgsql as $$ begin perform pg_sleep(60); return null; end $$;
