@@ -113,28 +113,28 @@ async fn output_that_cannot_be_written_is_an_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_without_a_reader_still_make_their_changes() {
     let factory = plant().await;
-    let (code, said) = run(&factory, &["quarantine", "drop", "message-0", "--yes"], unread()).await;
-    assert_eq!((code, factory.ledger.quarantined().await.unwrap()), (Some(0), 2), "{said}");
+    let (code, stderr) = run(&factory, &["quarantine", "drop", "message-0", "--yes"], unread()).await;
+    assert_eq!((code, factory.ledger.quarantined().await.unwrap()), (Some(0), 2), "{stderr}");
     // The exit code reports the failure, and the number of messages left shows what was done.
-    let (code, said) = run(&factory, &["quarantine", "drop", "message-1", "--yes"], full()).await;
-    assert_eq!((code, factory.ledger.quarantined().await.unwrap()), (Some(1), 1), "{said}");
-    let (code, said) = run(&factory, &["enqueue", "--batch=piped", "leaf.pem"], unread()).await;
-    assert_eq!((code, factory.counts("jobs").sent), (Some(0), 3), "{said}");
-    let (code, said) = run(&factory, &["replay", BATCH, "--code=expired", "--yes"], unread()).await;
-    assert_eq!((code, factory.ledger.replays(None, 10).await.unwrap().len()), (Some(0), 1), "{said}");
-    let (code, said) = run(&factory, &["pause", "batch", BATCH], unread()).await;
-    assert_eq!((code, factory.ledger.open_holds().await.unwrap().len()), (Some(0), 1), "{said}");
-    let (code, said) =
+    let (code, stderr) = run(&factory, &["quarantine", "drop", "message-1", "--yes"], full()).await;
+    assert_eq!((code, factory.ledger.quarantined().await.unwrap()), (Some(1), 1), "{stderr}");
+    let (code, stderr) = run(&factory, &["enqueue", "--batch=piped", "leaf.pem"], unread()).await;
+    assert_eq!((code, factory.counts("jobs").sent), (Some(0), 3), "{stderr}");
+    let (code, stderr) = run(&factory, &["replay", BATCH, "--code=expired", "--yes"], unread()).await;
+    assert_eq!((code, factory.ledger.replays(None, 10).await.unwrap().len()), (Some(0), 1), "{stderr}");
+    let (code, stderr) = run(&factory, &["pause", "batch", BATCH], unread()).await;
+    assert_eq!((code, factory.ledger.open_holds().await.unwrap().len()), (Some(0), 1), "{stderr}");
+    let (code, stderr) =
         run(&factory, &["prune", BATCH, "--older-than=0s", "--yes", "--force", "--json"], unread()).await;
-    assert_eq!((code, factory.ledger.batch_status(BATCH).await.unwrap().is_none()), (Some(0), true), "{said}");
+    assert_eq!((code, factory.ledger.batch_status(BATCH).await.unwrap().is_none()), (Some(0), true), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn status_watch_exits_when_its_reader_is_gone() {
     let factory = plant().await;
     let ended = run(&factory, &["status", "--watch=1s"], unread());
-    let (code, said) = tokio::time::timeout(Duration::from_secs(30), ended).await.expect("it goes on");
-    assert_eq!(code, Some(0), "{said}");
+    let (code, stderr) = tokio::time::timeout(Duration::from_secs(30), ended).await.expect("it goes on");
+    assert_eq!(code, Some(0), "{stderr}");
 }
 
 /// Makes sure that no command is forgotten.

@@ -143,7 +143,7 @@ async fn an_unresponsive_credential_source_is_named_and_not_a_denial() {
     let silent = format!("http://{}", silent.local_addr().unwrap());
     let of_metadata = "Ec2InstanceMetadata: could not communicate with IMDS: ";
     let (metadata, container) = ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_CONTAINER_CREDENTIALS_FULL_URI");
-    for (variable, url, said) in [
+    for (variable, url, expected) in [
         (metadata, silent.as_str(), [of_metadata, "HTTP read timeout occurred"]),
         (container, "http://127.0.0.1:1/credentials", ["credentials out of reach: ", "Connection refused"]),
     ] {
@@ -151,7 +151,7 @@ async fn an_unresponsive_credential_source_is_named_and_not_a_denial() {
         command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").env_remove("AWS_PROFILE");
         command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
         let (code, _, log) = Program(command.env(variable, url).spawn().unwrap()).wait().await;
-        assert!(said.iter().all(|said| log.contains(said)), "{said:?}: {log}");
+        assert!(expected.iter().all(|expected| log.contains(expected)), "{expected:?}: {log}");
         assert!(log.contains("hint: check whether `aws sts get-caller-identity` answers"), "{log}");
         assert_eq!(code, Some(5), "{log}");
     }

@@ -129,9 +129,9 @@ async fn a_fifo_as_url_file_is_an_error() {
     let fifo = factory.folder().join("fifo");
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     for command in ["serve", "status"] {
-        let (code, said) = said_with(&factory, &[command], "URL_FILE", &fifo.display().to_string()).await;
-        assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("named by `database.url_file`: it is not a regular file"), "{said}");
+        let (code, output) = said_with(&factory, &[command], "URL_FILE", &fifo.display().to_string()).await;
+        assert_eq!(code, Some(1), "{output}");
+        assert!(output.contains("named by `database.url_file`: it is not a regular file"), "{output}");
     }
 }
 
@@ -147,8 +147,8 @@ async fn the_error_names_the_setting_with_a_broken_url() {
         ("URL_COMMAND", "echo postgres://a:b@c:port/d", "check what the command of `database.url_command` prints"),
     ] {
         for command in ["status", "doctor"] {
-            let (_, said) = said_with(&factory, &[command], setting, value).await;
-            assert!(said.contains(hint), "{command}: {said}");
+            let (_, output) = said_with(&factory, &[command], setting, value).await;
+            assert!(output.contains(hint), "{command}: {output}");
         }
     }
 }
@@ -157,12 +157,12 @@ async fn the_error_names_the_setting_with_a_broken_url() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cause_of_a_failed_connection_is_reported_at_once() {
     let factory = Factory::new(10.0).await;
-    for (host, said) in [("127.0.0.1:1", "Connection refused"), ("nowhere.invalid", "lookup")] {
+    for (host, expected) in [("127.0.0.1:1", "Connection refused"), ("nowhere.invalid", "lookup")] {
         let began = Instant::now();
         let url = format!("postgres://a:b@{host}/d");
         let (code, log) = said_with(&factory, &["status"], "URL", &url).await;
         assert_eq!(code, Some(5), "{log}");
-        assert!(log.contains(said) && began.elapsed() < Duration::from_secs(6), "{:?}: {log}", began.elapsed());
+        assert!(log.contains(expected) && began.elapsed() < Duration::from_secs(6), "{:?}: {log}", began.elapsed());
     }
 }
 

@@ -98,8 +98,8 @@ async fn a_dead_letter_is_resent_and_registered() {
             f.counts("jobs-dead").visible == 1
         })
         .await;
-    let (code, text, talk) = dead(&factory, &["replay", "--all", "--yes"]).await;
-    assert_eq!(code, Some(0), "{talk}");
+    let (code, text, stderr) = dead(&factory, &["replay", "--all", "--yes"]).await;
+    assert_eq!(code, Some(0), "{stderr}");
     assert_eq!(text, "jobs-dead: 1 resent\n          1  of batch batch\n");
     assert_eq!((counts(&factory, "jobs-dead"), counts(&factory, "jobs")), ((0, 0), (1, 0)));
     factory.drain().await;
@@ -143,13 +143,13 @@ async fn only_selected_messages_are_resent_to_the_second_queue() {
 
     let letters = dead_json(&factory, &["list", "--queue", "main"], 0).await;
     let id = letters[0]["message_id"].as_str().unwrap();
-    let (code, _, talk) = dead(&factory, &["replay", id, "nobody", "--yes"]).await;
+    let (code, _, stderr) = dead(&factory, &["replay", id, "nobody", "--yes"]).await;
     assert_eq!(code, Some(3));
-    assert!(talk.contains("1 of the named messages were not found"), "{talk}");
+    assert!(stderr.contains("1 of the named messages were not found"), "{stderr}");
     assert_eq!((counts(&factory, "jobs"), counts(&factory, "jobs-dead")), ((1, 0), (0, 0)));
-    let (code, _, talk) = dead(&factory, &["list", "--queue", "replay"]).await;
+    let (code, _, stderr) = dead(&factory, &["list", "--queue", "replay"]).await;
     assert_eq!(code, Some(1));
-    assert!(talk.contains("`queue.replay` is not set"), "{talk}");
+    assert!(stderr.contains("`queue.replay` is not set"), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,9 +164,9 @@ async fn messages_sqs_does_not_accept_stay_and_become_visible_again() {
 
     let denied = Effect::Error { status: 403, code: "AccessDenied".into(), message: "no".into(), executed: false };
     factory.sandbox.faults().set(Fault::new(ApiOperation::SendMessageBatch, denied)).unwrap();
-    let (code, text, talk) = dead(&factory, &["replay", "--all", "--yes"]).await;
+    let (code, text, stderr) = dead(&factory, &["replay", "--all", "--yes"]).await;
     assert_eq!((code, text.as_str()), (Some(4), "jobs-dead: 0 resent\n"));
-    assert!(talk.contains("cannot resend jobs: SendMessageBatch: AccessDenied"), "{talk}");
+    assert!(stderr.contains("cannot resend jobs: SendMessageBatch: AccessDenied"), "{stderr}");
     assert_eq!(counts(&factory, "jobs-dead"), (1, 0), "it was given back");
 }
 
@@ -194,8 +194,8 @@ async fn an_interrupted_list_releases_its_messages() {
     let program = factory.spawn(&["dead", "list"]);
     factory.until("it holds the message", async |f| f.counts("jobs-dead").in_flight == 1).await;
     program.signal("INT");
-    let (code, text, talk) = program.wait().await;
-    assert_eq!(code, Some(130), "{talk}");
+    let (code, text, stderr) = program.wait().await;
+    assert_eq!(code, Some(130), "{stderr}");
     assert!(text.contains("in batch a for target default"), "{text}");
     assert_eq!(counts(&factory, "jobs-dead"), (1, 0));
 }
@@ -217,8 +217,8 @@ async fn dropped_dead_letters_are_quarantined_without_private_keys() {
     assert!(bodies.iter().all(|body| !body.contains("MC4CAQ")), "the key is blanked");
     assert_eq!(audited(&factory).await[0].0, "dead drop");
 
-    let (code, text, talk) = factory.spawn(&["quarantine", "replay", "--reason", "dropped", "--yes"]).wait().await;
-    assert_eq!(code, Some(3), "{talk}");
+    let (code, text, stderr) = factory.spawn(&["quarantine", "replay", "--reason", "dropped", "--yes"]).wait().await;
+    assert_eq!(code, Some(3), "{stderr}");
     assert_eq!(text, "1 resent\n          1  of batch a\n          1  stay, not_json\n");
     factory.drain().await;
     let batch = factory.ledger.batch_status("a").await.unwrap().unwrap();
@@ -235,9 +235,9 @@ async fn replay_and_drop_need_a_selection_and_confirmation() {
         (&["replay", "--all"], "error: there is no terminal to ask for confirmation on\nhint: `--dry-run`"),
         (&["drop", "--all"], "error: there is no terminal to ask for confirmation on\nhint: `--dry-run`"),
     ] {
-        let (code, _, talk) = dead(&factory, arguments).await;
-        assert_eq!(code, Some(2), "{arguments:?}: {talk}");
-        assert!(talk.contains(part), "{arguments:?}: {talk}");
+        let (code, _, stderr) = dead(&factory, arguments).await;
+        assert_eq!(code, Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(part), "{arguments:?}: {stderr}");
     }
     assert_eq!((counts(&factory, "jobs-dead"), counts(&factory, "jobs")), ((1, 0), (0, 0)));
 }
@@ -245,7 +245,7 @@ async fn replay_and_drop_need_a_selection_and_confirmation() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_dead_letter_queue_is_an_error_with_a_fix() {
     let factory = Factory::new(1000.0).await;
-    let (code, _, talk) = dead(&factory, &["list", "--set", "queue.name=jobs-dead"]).await;
+    let (code, _, stderr) = dead(&factory, &["list", "--set", "queue.name=jobs-dead"]).await;
     assert_eq!(code, Some(1));
-    assert!(talk.contains("no dead-letter queue is configured: set a RedrivePolicy"), "{talk}");
+    assert!(stderr.contains("no dead-letter queue is configured: set a RedrivePolicy"), "{stderr}");
 }

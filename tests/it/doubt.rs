@@ -253,9 +253,9 @@ async fn validity_is_judged_by_the_clock_of_aws() {
         let factory = Factory::with(settings, 1000.0).await;
         let device = factory.ca.flawed(Flaw::Expired, "device");
         std::fs::write(factory.folder().join("device.pem"), &device).unwrap();
-        let (ended, _, said) = factory.spawn(&["enqueue", "device.pem", "--batch", "from-a-file"]).wait().await;
-        assert_eq!(ended, Some(if n_calls > 0 { 0 } else { 3 }), "{said}");
-        assert_eq!(factory.take_jobs().await.len(), n_calls, "{said}");
+        let (ended, _, stderr) = factory.spawn(&["enqueue", "device.pem", "--batch", "from-a-file"]).wait().await;
+        assert_eq!(ended, Some(if n_calls > 0 { 0 } else { 3 }), "{stderr}");
+        assert_eq!(factory.take_jobs().await.len(), n_calls, "{stderr}");
         factory.enqueue(&[device]).await;
         factory.drain().await;
         assert_eq!(factory.outcomes().await, BTreeMap::from([(code, 1)]));

@@ -18,19 +18,19 @@ use crate::factory::{BATCH, Factory};
 struct Run {
     code: Option<i32>,
     numbers: Value,
-    said: String,
+    stderr: String,
 }
 
 impl Run {
     async fn of(factory: &Factory, arguments: &[&str]) -> Self {
         let arguments = [&["enqueue", "--json", "--batch", BATCH], arguments].concat();
-        let (code, stdout, said) = factory.spawn(&arguments).wait().await;
+        let (code, stdout, stderr) = factory.spawn(&arguments).wait().await;
         let numbers = serde_json::from_str(&stdout).unwrap_or(Value::Null);
-        Self { code, numbers, said }
+        Self { code, numbers, stderr }
     }
 
     fn n(&self, field: &str) -> u64 {
-        self.numbers[field].as_u64().unwrap_or_else(|| panic!("{field} is no count: {}\n{}", self.numbers, self.said))
+        self.numbers[field].as_u64().unwrap_or_else(|| panic!("{field} is no count: {}\n{}", self.numbers, self.stderr))
     }
 
     /// Asserts that every entry is counted exactly once.
@@ -80,7 +80,7 @@ async fn a_folder_of_all_kinds_of_files_becomes_jobs() {
     write(folder, "in/sub/bundle.pem", leaves[4..].concat());
     write(folder, "in/readme.txt", "not read");
     let run = Run::of(&factory, &["in", "--source", "line-1", "--status", "active", "--verify"]).await;
-    assert_eq!(run.code, Some(0), "{}", run.said);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
     run.adds_up();
     assert_eq!((run.n("sent"), run.n("issuers"), run.n("files"), run.n("skipped_files")), (25, 1, 5, 1));
 
@@ -118,7 +118,7 @@ async fn rejects_are_listed_with_everything_needed_to_fix_them() {
     );
     write(factory.folder(), "text.pem", "hello");
     let run = Run::of(&factory, &["bundle.pem", "text.pem"]).await;
-    assert_eq!(run.code, Some(3), "{}", run.said);
+    assert_eq!(run.code, Some(3), "{}", run.stderr);
     run.adds_up();
     let counts = serde_json::json!({ "expired": 1, "key_too_small": 1, "not_a_certificate": 1 });
     assert_eq!((&run.numbers["rejected"], run.n("sent")), (&counts, 1));
@@ -147,7 +147,7 @@ async fn a_resent_rejects_file_keeps_its_refs_and_announces_nothing() {
     }
     write(factory.folder(), "in/SN-5.pem", factory.ca.flawed(Flaw::WithPrivateKey, "5"));
     let run = Run::of(&factory, &["in"]).await;
-    assert_eq!((run.code, run.n("sent")), (Some(3), 1), "{}", run.said);
+    assert_eq!((run.code, run.n("sent")), (Some(3), 1), "{}", run.stderr);
     factory.drain().await;
     assert_eq!(factory.ledger.batch_status(BATCH).await.unwrap().unwrap().announced, Some(1));
 
@@ -158,7 +158,7 @@ async fn a_resent_rejects_file_keeps_its_refs_and_announces_nothing() {
         (run.code, run.n("sent"), &run.numbers["rejected"]),
         (Some(3), 3, &serde_json::json!({ "not_kept": 1 })),
         "{}",
-        run.said
+        run.stderr
     );
     let left = rejects(&factory.folder().join("batch.rejects.jsonl"));
     assert_eq!((left.len(), &left[0]["file"], &left[0]["code"]), (1, &"in/SN-5.pem".into(), &"not_kept".into()));
@@ -174,8 +174,8 @@ async fn a_dry_run_lists_the_first_rejects_and_says_how_to_get_all() {
     let expired: String = (0..12).map(|n| factory.ca.flawed(Flaw::Expired, &format!("late {n}"))).collect();
     write(factory.folder(), "bundle.pem", &expired);
     let run = Run::of(&factory, &["--dry-run", "bundle.pem"]).await;
-    let listed: Vec<_> = run.said.lines().filter(|line| line.starts_with("rejected: ")).collect();
-    assert_eq!((run.code, listed.len()), (Some(3), 10), "{}", run.said);
+    let listed: Vec<_> = run.stderr.lines().filter(|line| line.starts_with("rejected: ")).collect();
+    assert_eq!((run.code, listed.len()), (Some(3), 10), "{}", run.stderr);
     let id = muster_core::certificate::Certificate::from_pem(&expired).unwrap().id();
     assert!(
         listed[0].contains("bundle.pem:1 expired: the certificate expired at 2019-12-31T23:59:59Z"),
@@ -184,12 +184,12 @@ async fn a_dry_run_lists_the_first_rejects_and_says_how_to_get_all() {
     );
     assert!(listed[0].contains(&format!("(CN=late 0, id {id})")), "{}", listed[0]);
     assert!(
-        run.said.contains("2 more rejects are not listed: --rejects FILE writes all of them to a file"),
+        run.stderr.contains("2 more rejects are not listed: --rejects FILE writes all of them to a file"),
         "{}",
-        run.said
+        run.stderr
     );
     let run = Run::of(&factory, &["--dry-run", "--rejects", "r", "bundle.pem"]).await;
-    assert!(!run.said.contains("rejected: "), "{}", run.said);
+    assert!(!run.stderr.contains("rejected: "), "{}", run.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,7 +205,7 @@ async fn each_job_carries_the_ca_that_signed_its_certificate() {
         (run.code, &run.numbers["rejected"]),
         (Some(3), &serde_json::json!({ "issuer_mismatch": 1 })),
         "{}",
-        run.said
+        run.stderr
     );
     let jobs = jobs(&factory).await;
     let ca_of = |leaf: &String| match &jobs[leaf].request {
@@ -227,14 +227,14 @@ async fn a_certificate_with_its_private_key_is_rejected() {
     let der = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
     write(factory.folder(), "in/5.der", der.secret_der());
     let run = Run::of(&factory, &["in"]).await;
-    assert_eq!((run.code, run.n("sent")), (Some(3), 0), "{}", run.said);
+    assert_eq!((run.code, run.n("sent")), (Some(3), 0), "{}", run.stderr);
     run.adds_up();
     assert_eq!(run.numbers["rejected"]["private_key"], 5);
     let listed = std::fs::read_to_string(factory.folder().join("batch.rejects.jsonl")).unwrap();
     assert_eq!(listed.lines().count(), 5);
     assert!(!listed.contains("BEGIN"), "no text of any of them is kept:\n{listed}");
     let secret = key.lines().nth(1).unwrap();
-    assert!(!run.said.contains(secret) && !run.numbers.to_string().contains(secret));
+    assert!(!run.stderr.contains(secret) && !run.numbers.to_string().contains(secret));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -244,7 +244,7 @@ async fn duplicates_are_sent_once_and_counted() {
     write(factory.folder(), "a.pem", leaves.concat() + &leaves[0]);
     write(factory.folder(), "b.pem", &leaves[1]);
     let run = Run::of(&factory, &["a.pem", "b.pem", "a.pem"]).await;
-    assert_eq!((run.code, run.n("duplicates"), run.n("sent")), (Some(0), 6, 3), "{}", run.said);
+    assert_eq!((run.code, run.n("duplicates"), run.n("sent")), (Some(0), 6, 3), "{}", run.stderr);
     run.adds_up();
     assert_eq!(jobs(&factory).await.len(), 3);
 }
@@ -257,7 +257,7 @@ async fn a_known_ca_is_not_sent_as_a_device() {
     write(factory.folder(), "in/a.pem", factory.ca.pem());
     write(factory.folder(), "in/b.pem", given.pem() + &given.leaf("device"));
     let run = Run::of(&factory, &["in", "--ca", "in/b.pem"]).await;
-    assert_eq!((run.code, run.n("sent"), run.n("issuers")), (Some(0), 1, 2), "{}", run.said);
+    assert_eq!((run.code, run.n("sent"), run.n("issuers")), (Some(0), 1, 2), "{}", run.stderr);
     run.adds_up();
     assert_eq!(jobs(&factory).await.values().next().unwrap().reference.as_ref().map(Name::as_str), Some("b"));
 }
@@ -269,7 +269,7 @@ async fn a_device_is_never_taken_for_the_ca_of_another() {
     let careless: String = (0..3).map(|_| Ca::new("device").pem()).collect();
     write(factory.folder(), "careless.pem", factory.ca.leaf("device") + &careless);
     let run = Run::of(&factory, &["careless.pem"]).await;
-    assert_eq!((run.n("sent"), run.n("issuers")), (4, 0), "{}", run.said);
+    assert_eq!((run.n("sent"), run.n("issuers")), (4, 0), "{}", run.stderr);
     assert_eq!(run.numbers["warnings"]["leaf_is_a_ca"], 3);
 }
 
@@ -280,7 +280,7 @@ async fn entries_that_fail_are_retried_until_sqs_accepts_them() {
     write(factory.folder(), "bundle.pem", leaves.concat());
     factory.sandbox.faults().set(fault(fail_entries(4, false), 6)).unwrap();
     let run = Run::of(&factory, &["bundle.pem"]).await;
-    assert_eq!((run.code, run.n("sent")), (Some(0), 40), "{}", run.said);
+    assert_eq!((run.code, run.n("sent")), (Some(0), 40), "{}", run.stderr);
     assert_eq!(jobs(&factory).await.keys().collect::<BTreeSet<_>>(), leaves.iter().collect());
     assert_eq!(factory.counts("jobs").sent, 40, "none was sent twice");
 }
@@ -292,7 +292,7 @@ async fn entries_that_sqs_rejects_are_not_retried() {
     write(factory.folder(), "bundle.pem", leaves.concat());
     factory.sandbox.faults().set(fault(fail_entries(2, true), 1)).unwrap();
     let run = Run::of(&factory, &["bundle.pem"]).await;
-    assert_eq!((run.code, run.n("sent"), run.n("refused_by_queue")), (Some(3), 3, 2), "{}", run.said);
+    assert_eq!((run.code, run.n("sent"), run.n("refused_by_queue")), (Some(3), 3, 2), "{}", run.stderr);
     run.adds_up();
     let listed: Vec<_> = rejects(&factory.folder().join("batch.rejects.jsonl"));
     assert!(listed.iter().all(|reject| reject["code"] == "refused_by_queue"));
@@ -306,10 +306,10 @@ async fn entries_that_sqs_never_accepts_are_listed_and_exit_with_1() {
     write(factory.folder(), "bundle.pem", factory.leaves(3).concat());
     factory.sandbox.faults().set(Fault { calls: None, ..fault(fail_entries(1, false), 0) }).unwrap();
     let run = Run::of(&factory, &["bundle.pem"]).await;
-    assert_eq!((run.code, run.n("sent"), run.n("not_sent")), (Some(1), 2, 1), "{}", run.said);
+    assert_eq!((run.code, run.n("sent"), run.n("not_sent")), (Some(1), 2, 1), "{}", run.stderr);
     run.adds_up();
     assert_eq!(rejects(&factory.folder().join("batch.rejects.jsonl"))[0]["code"], "not_sent");
-    assert!(run.said.contains("run this again with --batch batch"), "{}", run.said);
+    assert!(run.stderr.contains("run this again with --batch batch"), "{}", run.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -319,8 +319,8 @@ async fn a_denied_queue_stops_the_run_and_reports_what_was_sent() {
     let effect = Effect::Error { status: 403, code: "AccessDenied".into(), message: "no".into(), executed: false };
     factory.sandbox.faults().set(Fault { calls: None, ..fault(effect, 0) }).unwrap();
     let run = Run::of(&factory, &["bundle.pem"]).await;
-    assert_eq!((run.code, run.n("sent"), run.n("not_sent")), (Some(4), 0, 3), "{}", run.said);
-    assert!(run.said.contains("sqs:SendMessage"), "{}", run.said);
+    assert_eq!((run.code, run.n("sent"), run.n("not_sent")), (Some(4), 0, 3), "{}", run.stderr);
+    assert!(run.stderr.contains("sqs:SendMessage"), "{}", run.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -332,12 +332,12 @@ async fn an_interrupt_stops_sending_gracefully() {
     let program = factory.spawn(&["enqueue", "--json", "--batch", BATCH, "bundle.pem"]);
     factory.until("something is sent", async |f| f.counts("jobs").sent > 0).await;
     program.signal("INT");
-    let (code, stdout, said) = program.wait().await;
-    let run = Run { code, numbers: serde_json::from_str(&stdout).unwrap(), said };
-    assert_eq!((run.code, run.n("sent")), (Some(130), factory.counts("jobs").sent), "{}", run.said);
+    let (code, stdout, stderr) = program.wait().await;
+    let run = Run { code, numbers: serde_json::from_str(&stdout).unwrap(), stderr };
+    assert_eq!((run.code, run.n("sent")), (Some(130), factory.counts("jobs").sent), "{}", run.stderr);
     assert!(run.n("not_sent") > 0, "the test shows nothing if all was sent");
     run.adds_up();
-    assert!(run.said.contains("run this again with --batch batch"), "{}", run.said);
+    assert!(run.stderr.contains("run this again with --batch batch"), "{}", run.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -364,7 +364,7 @@ async fn a_given_ca_verifies_signatures_and_is_sent_with_every_job() {
     write(factory.folder(), "ca.pem", format!("# the CA\n{}", other.pem()));
     write(factory.folder(), "bundle.pem", other.leaf("mine") + &factory.ca.leaf("not mine"));
     let run = Run::of(&factory, &["bundle.pem", "--ca", "ca.pem"]).await;
-    assert_eq!((run.code, &run.numbers["rejected"]["issuer_mismatch"]), (Some(3), &1.into()), "{}", run.said);
+    assert_eq!((run.code, &run.numbers["rejected"]["issuer_mismatch"]), (Some(3), &1.into()), "{}", run.stderr);
     let jobs = jobs(&factory).await;
     let Request::RegisterCertificate(request) = &jobs.values().next().unwrap().request else { panic!("another call") };
     assert_eq!(request.ca_certificate_pem.as_ref(), Some(&other.pem()));
@@ -381,7 +381,7 @@ async fn large_messages_are_packed_by_size() {
     write(factory.folder(), "ca.pem", ca.pem());
     write(factory.folder(), "bundle.pem", leaves.concat());
     let run = Run::of(&factory, &["bundle.pem", "--ca", "ca.pem"]).await;
-    assert_eq!((run.code, run.n("sent")), (Some(0), 21), "{}", run.said);
+    assert_eq!((run.code, run.n("sent")), (Some(0), 21), "{}", run.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -389,7 +389,7 @@ async fn invalid_arguments_fail_before_anything_is_sent() {
     let factory = Factory::new(1000.0).await;
     write(factory.folder(), "leaf.pem", factory.ca.leaf("device"));
     std::fs::create_dir(factory.folder().join("empty")).unwrap();
-    for (arguments, code, said) in [
+    for (arguments, code, expected) in [
         (&["no-such-file"][..], 1, "cannot read no-such-file"),
         (&["empty"], 1, "found nothing to read"),
         (&["leaf.pem", "--target", "mars"], 1, "target `mars` is not in the settings, which have default"),
@@ -399,8 +399,8 @@ async fn invalid_arguments_fail_before_anything_is_sent() {
         (&[], 2, "<PATH>..."),
     ] {
         let run = Run::of(&factory, arguments).await;
-        assert_eq!(run.code, Some(code), "{arguments:?}: {}", run.said);
-        assert!(run.said.contains(said), "{arguments:?}: {}", run.said);
+        assert_eq!(run.code, Some(code), "{arguments:?}: {}", run.stderr);
+        assert!(run.stderr.contains(expected), "{arguments:?}: {}", run.stderr);
     }
     assert_eq!(factory.counts("jobs").sent, 0);
 }

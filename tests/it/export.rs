@@ -23,8 +23,8 @@ pub(crate) async fn export(factory: &Factory, arguments: &[&str]) -> (Option<i32
 
 /// Exports the batch as JSON; returns the lines.
 pub(crate) async fn lines(factory: &Factory, arguments: &[&str]) -> Vec<Value> {
-    let (code, data, said) = export(factory, &[&[BATCH, "--format", "jsonl"], arguments].concat()).await;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, data, stderr) = export(factory, &[&[BATCH, "--format", "jsonl"], arguments].concat()).await;
+    assert_eq!(code, Some(0), "{stderr}");
     data.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
@@ -150,8 +150,8 @@ async fn filters_select_by_status_code_and_source() {
     assert_eq!(of(&["--status", "registered", "--source", "even"]).await, wanted(&[Code::Ok], even));
     assert_eq!(of(&["--status", "gone"]).await, BTreeMap::new());
     assert_eq!(of(&["--code", "expired", "--status", "registered"]).await, BTreeMap::new());
-    let (exit, _, said) = export(&factory, &[BATCH, "--code", "bad_luck"]).await;
-    assert_eq!(exit, Some(2), "{said}");
+    let (exit, _, stderr) = export(&factory, &[BATCH, "--code", "bad_luck"]).await;
+    assert_eq!(exit, Some(2), "{stderr}");
 }
 
 /// Failures of one certificate for two targets and operations are adjacent in the index.
@@ -198,8 +198,8 @@ async fn a_reader_that_closes_early_ends_the_export_quietly() {
     let mut first = String::new();
     out.read_line(&mut first).await.unwrap();
     drop(out);
-    let (code, _, said) = program.wait().await;
-    assert_eq!((code, said.as_str(), first.trim_end()), (Some(0), "", TITLES));
+    let (code, _, stderr) = program.wait().await;
+    assert_eq!((code, stderr.as_str(), first.trim_end()), (Some(0), "", TITLES));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,16 +207,16 @@ async fn an_output_file_is_complete_and_replaced_only_with_force() {
     let factory = Factory::new(1000.0).await;
     record(&factory.ledger, (0..3).map(|n| row(n, Code::Ok)).collect()).await;
     let file = factory.folder().join("ends.csv");
-    let (code, data, said) = export(&factory, &[BATCH, "--output", "ends.csv"]).await;
-    assert_eq!((code, data.as_str(), said.as_str()), (Some(0), "", "3 outcomes written to ends.csv\n"));
+    let (code, data, stderr) = export(&factory, &[BATCH, "--output", "ends.csv"]).await;
+    assert_eq!((code, data.as_str(), stderr.as_str()), (Some(0), "", "3 outcomes written to ends.csv\n"));
     assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 4);
 
     record(&factory.ledger, vec![row(3, Code::Ok)]).await;
-    let (code, _, said) = export(&factory, &[BATCH, "--output", "ends.csv"]).await;
-    assert_eq!((code, said.as_str()), (Some(1), "error: ends.csv already exists: `--force` replaces it\n"));
+    let (code, _, stderr) = export(&factory, &[BATCH, "--output", "ends.csv"]).await;
+    assert_eq!((code, stderr.as_str()), (Some(1), "error: ends.csv already exists: `--force` replaces it\n"));
     assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 4, "it is as it was");
-    let (code, _, said) = export(&factory, &[BATCH, "--output", "ends.csv", "--force"]).await;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, _, stderr) = export(&factory, &[BATCH, "--output", "ends.csv", "--force"]).await;
+    assert_eq!(code, Some(0), "{stderr}");
     assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 5);
 }
 
@@ -224,7 +224,7 @@ async fn an_output_file_is_complete_and_replaced_only_with_force() {
 async fn an_unknown_batch_cannot_be_exported() {
     let factory = Factory::new(1000.0).await;
     record(&factory.ledger, vec![row(1, Code::Ok)]).await;
-    let (code, data, said) = export(&factory, &["batsch"]).await;
+    let (code, data, stderr) = export(&factory, &["batsch"]).await;
     assert_eq!((code, data.as_str()), (Some(1), ""));
-    assert!(said.contains("`batsch`") && said.contains("hint: did you mean batch?"), "{said}");
+    assert!(stderr.contains("`batsch`") && stderr.contains("hint: did you mean batch?"), "{stderr}");
 }

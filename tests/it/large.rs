@@ -88,9 +88,9 @@ async fn serve_under(factory: &Factory, limits: &str) -> String {
     limited.arg("-c").arg(format!("{limits} && exec \"$0\" \"$@\"")).arg(program).args(arguments);
     limited.current_dir(factory.folder()).env("AWS_ACCESS_KEY_ID", "sandbox").env("AWS_SECRET_ACCESS_KEY", "sandbox");
     let output = limited.output().await.unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{said}");
-    said
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{stderr}");
+    stderr
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,9 +100,9 @@ async fn a_low_file_descriptor_limit_loses_nothing() {
     {
         let factory = factory().await;
         factory.enqueue(&factory.leaves(300)).await;
-        let said = serve_under(&factory, limits).await;
-        assert!(said.contains(words), "{limits}: {said}");
+        let stderr = serve_under(&factory, limits).await;
+        assert!(stderr.contains(words), "{limits}: {stderr}");
         assert_eq!(factory.outcomes().await, BTreeMap::from([(Code::Ok, 300)]), "{limits}");
-        assert_eq!((factory.counts("jobs").deleted, factory.counts("jobs-dead").sent), (300, 0), "{limits}: {said}");
+        assert_eq!((factory.counts("jobs").deleted, factory.counts("jobs-dead").sent), (300, 0), "{limits}: {stderr}");
     }
 }

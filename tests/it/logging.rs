@@ -324,10 +324,10 @@ async fn interrupted_twice(factory: &Factory, operation: ApiOperation, arguments
     assert!(ended.is_err(), "the test shows nothing where one signal is enough");
     program.signal("INT");
     let began = std::time::Instant::now();
-    let (code, _, said) = program.wait().await;
+    let (code, _, stderr) = program.wait().await;
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     factory.sandbox.faults().clear_all();
-    (code, said)
+    (code, stderr)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -337,8 +337,8 @@ async fn a_second_interrupt_stops_a_command_at_once() {
     for (operation, arguments) in
         [(ApiOperation::SendMessageBatch, ["enqueue", "bundle.pem"]), (ApiOperation::ReceiveMessage, ["dead", "list"])]
     {
-        let (code, said) = interrupted_twice(&factory, operation, &arguments).await;
-        assert_eq!(code, Some(130), "{said}");
-        assert!(!said.contains("INFO") && !said.contains("WARN"), "{said}");
+        let (code, stderr) = interrupted_twice(&factory, operation, &arguments).await;
+        assert_eq!(code, Some(130), "{stderr}");
+        assert!(!stderr.contains("INFO") && !stderr.contains("WARN"), "{stderr}");
     }
 }

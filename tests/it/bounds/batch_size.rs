@@ -74,23 +74,23 @@ async fn huge_announced_sizes_break_neither_status_nor_metrics() {
         })
         .await;
     worker.stop().await;
-    let (code, text, said) = status(&factory, &[]).await;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, text, stderr) = status(&factory, &[]).await;
+    assert_eq!(code, Some(0), "{stderr}");
     assert_eq!(
         text.matches("9,223,372,036,854,775,807").count(),
         6,
         "announced by three, missing of two and in all: {text}"
     );
-    let (code, text, said) = status(&factory, &[BATCH, "--measure", "10ms"]).await;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, text, stderr) = status(&factory, &[BATCH, "--measure", "10ms"]).await;
+    assert_eq!(code, Some(0), "{stderr}");
     assert!(text.contains("batch batch: 3 of 9,223,372,036,854,775,807 certificates have an outcome, "), "{text}");
     let numbers = numbers(&factory, &["--measure", "10ms"]).await;
     assert_eq!((&numbers["announced"], &numbers["missing"]), (&json!(i64::MAX), &json!(i64::MAX - 3)));
     for command in [vec!["report", BATCH], vec!["status", BATCH, "--check"], vec!["replay", BATCH, "--dry-run"]] {
-        let (code, _, said) = factory.spawn(&command).wait().await;
+        let (code, _, stderr) = factory.spawn(&command).wait().await;
         assert!(
-            code.is_some_and(|code| code < 100) && !said.contains("panicked") && !said.contains("postgres:"),
-            "{command:?}: {said}"
+            code.is_some_and(|code| code < 100) && !stderr.contains("panicked") && !stderr.contains("postgres:"),
+            "{command:?}: {stderr}"
         );
     }
 }

@@ -33,9 +33,9 @@ async fn an_inactive_ca_is_activated_and_its_parked_devices_are_resent() {
     let parked = [(Code::IssuerInactive, 3)];
     office.factory.until("all are parked", async |f| f.outcomes().await.into_iter().eq(parked)).await;
 
-    let (code, said) = office.register(ACTIVATE).await;
-    assert_eq!((code, &said["status"], &said["activated"]), (Some(0), &json!("already_registered"), &json!(true)));
-    assert_eq!((&said["certificate_status"], &said["hint"]), (&json!("ACTIVE"), &json!(null)), "{said}");
+    let (code, report) = office.register(ACTIVATE).await;
+    assert_eq!((code, &report["status"], &report["activated"]), (Some(0), &json!("already_registered"), &json!(true)));
+    assert_eq!((&report["certificate_status"], &report["hint"]), (&json!("ACTIVE"), &json!(null)), "{report}");
     assert!(office.registered().unwrap().is_active);
     office.factory.until("all are registered", async |f| f.outcomes().await.into_iter().eq([(Code::Ok, 3)])).await;
     serving.stop().await;
@@ -55,8 +55,8 @@ async fn register_prints_whether_the_ca_was_activated_or_already_active() {
         let (code, stdout, stderr) = office.ca(&format!("register {words}")).await;
         assert_eq!(code, Some(0), "{stderr}");
         assert!(stdout.starts_with(first) && stdout.contains("    status       ACTIVE\n"), "{stdout}");
-        let said = format!("{stdout}{stderr}");
-        assert!(!said.contains("INACTIVE") && !said.contains("hint:"), "{said}");
+        let output = format!("{stdout}{stderr}");
+        assert!(!output.contains("INACTIVE") && !output.contains("hint:"), "{output}");
     }
     assert_eq!(office.n_calls(ApiOperation::UpdateCACertificate), 1, "an active CA needs no call");
 }
@@ -120,8 +120,8 @@ async fn a_denied_describe_does_not_prevent_activation() {
     assert!(stderr.contains("--activate` activates the CA if it is not active"), "{stderr}");
     assert!(stderr.contains("allow iot:DescribeCACertificate"), "{stderr}");
 
-    let (code, said) = office.register(ACTIVATE).await;
-    assert_eq!((code, &said["activated"], &said["certificate_status"]), (Some(0), &json!(true), &json!("ACTIVE")));
+    let (code, report) = office.register(ACTIVATE).await;
+    assert_eq!((code, &report["activated"], &report["certificate_status"]), (Some(0), &json!(true), &json!("ACTIVE")));
     assert!(office.registered().unwrap().is_active);
 }
 
@@ -137,8 +137,8 @@ async fn a_dry_run_reports_what_would_change_for_a_registered_ca() {
     assert!(stdout.contains("    status       INACTIVE\n") && stderr.contains("--activate` activates it"), "{stderr}");
 
     office.set_active(true);
-    let (code, said) = office.register(&format!("{ACTIVATE} --dry-run")).await;
-    assert_eq!((code, &said["plan"], &said["certificate_status"]), (Some(0), &json!("nothing"), &json!("ACTIVE")));
+    let (code, report) = office.register(&format!("{ACTIVATE} --dry-run")).await;
+    assert_eq!((code, &report["plan"], &report["certificate_status"]), (Some(0), &json!("nothing"), &json!("ACTIVE")));
     let n_changes =
         office.n_calls(ApiOperation::UpdateCACertificate) + office.n_calls(ApiOperation::RegisterCACertificate);
     assert_eq!((n_changes, office.n_rows("registrations").await), (0, 0));

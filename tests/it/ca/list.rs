@@ -34,8 +34,8 @@ async fn the_list_shows_registered_awaited_and_failed_cas() {
     let ends = BTreeMap::from([(Code::VerificationMissing, 1), (Code::IssuerInactive, 2)]);
     factory.until("all ended", async |factory| factory.outcomes().await == ends).await;
     serving.stop().await;
-    let (code, said) = office.register("ca.pem --mode sni-only").await;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, report) = office.register("ca.pem --mode sni-only").await;
+    assert_eq!(code, Some(0), "{report}");
 
     let (code, stdout, stderr) = office.ca("list").await;
     assert_eq!(code, Some(0), "{stderr}");
@@ -74,8 +74,8 @@ CN=Plant CA
 #[tokio::test(flavor = "multi_thread")]
 async fn the_list_shows_the_current_status_at_aws() {
     let office = Office::new().await;
-    let (code, said) = office.register("ca.pem --key ca.key --activate").await;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, report) = office.register("ca.pem --key ca.key --activate").await;
+    assert_eq!(code, Some(0), "{report}");
     office.set_active(false);
     let offline = office.listed("list --json --offline").await["registered"][0].clone();
     assert_eq!((&offline["certificate_status"], &offline["status_source"]), (&json!("ACTIVE"), &json!("ledger")));
@@ -92,8 +92,8 @@ async fn the_list_shows_the_current_status_at_aws() {
 async fn listing_a_ca_activated_elsewhere_releases_its_devices() {
     let mut office = Office::new().await;
     office.factory.config.breakers.issuer_probe = std::time::Duration::from_hours(1).into();
-    let (code, said) = office.register("ca.pem --key ca.key").await;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, report) = office.register("ca.pem --key ca.key").await;
+    assert_eq!(code, Some(0), "{report}");
     office.factory.enqueue(&[office.ca.leaf("1"), office.ca.leaf("2")]).await;
     let serving = office.factory.serve().await;
     let parked = [(Code::IssuerInactive, 2)];

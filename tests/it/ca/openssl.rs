@@ -28,8 +28,8 @@ async fn the_printed_openssl_commands_produce_a_valid_proof() {
             return;
         }
     }
-    let (code, said) = office.register("ca.pem --verification verification.pem").await;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, report) = office.register("ca.pem --verification verification.pem").await;
+    assert_eq!(code, Some(0), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,11 +51,14 @@ async fn older_key_formats_work_and_encrypted_keys_are_rejected() {
     for (ca, key, label) in [("ca.pem", "sec1.key", "EC PRIVATE KEY"), ("rsa.pem", "pkcs1.key", "RSA PRIVATE KEY")] {
         let text = std::fs::read_to_string(office.factory.folder().join(key)).unwrap();
         assert!(text.contains(&format!("BEGIN {label}")), "{text}");
-        let (code, said) = office.register(&format!("{ca} --key {key}")).await;
-        assert_eq!(code, Some(0), "{said}");
+        let (code, report) = office.register(&format!("{ca} --key {key}")).await;
+        assert_eq!(code, Some(0), "{report}");
     }
     for (ca, key) in [("ca.pem", "encrypted.key"), ("rsa.pem", "older.key")] {
-        let (code, _, said) = office.ca(&format!("register {ca} --key {key}")).await;
-        assert!(code == Some(2) && said.contains("error: the private key is encrypted\nhint: decrypt it"), "{said}");
+        let (code, _, stderr) = office.ca(&format!("register {ca} --key {key}")).await;
+        assert!(
+            code == Some(2) && stderr.contains("error: the private key is encrypted\nhint: decrypt it"),
+            "{stderr}"
+        );
     }
 }

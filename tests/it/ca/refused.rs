@@ -17,14 +17,17 @@ fn error(code: &str, status: u16) -> Fault {
 #[tokio::test(flavor = "multi_thread")]
 async fn mode_default_without_proof_is_a_usage_error_with_the_code() {
     let office = Office::new().await;
-    let (code, stdout, said) = office.ca("register ca.pem").await;
+    let (code, stdout, stderr) = office.ca("register ca.pem").await;
     assert_eq!((code, stdout.as_str()), (Some(2), ""));
-    assert!(said.contains("pass --key or --verification"), "{said}");
-    assert!(said.contains(&format!("hint: the registration code is {}", office.factory.sandbox.registration_code())));
-    let (code, _, said) = office.ca("register ca.pem --key ca.key --mode sni-only").await;
-    assert_eq!(code, Some(2), "{said}");
-    let (code, _, said) = office.ca("register ca.pem --mode sni-only --target nowhere").await;
-    assert!(code == Some(2) && said.contains("target `nowhere` is not in the settings, which have default"), "{said}");
+    assert!(stderr.contains("pass --key or --verification"), "{stderr}");
+    assert!(stderr.contains(&format!("hint: the registration code is {}", office.factory.sandbox.registration_code())));
+    let (code, _, stderr) = office.ca("register ca.pem --key ca.key --mode sni-only").await;
+    assert_eq!(code, Some(2), "{stderr}");
+    let (code, _, stderr) = office.ca("register ca.pem --mode sni-only --target nowhere").await;
+    assert!(
+        code == Some(2) && stderr.contains("target `nowhere` is not in the settings, which have default"),
+        "{stderr}"
+    );
     assert_eq!(office.n_rows("registrations").await, 0);
 }
 
@@ -32,9 +35,9 @@ async fn mode_default_without_proof_is_a_usage_error_with_the_code() {
 async fn the_key_of_another_ca_is_rejected_without_a_call() {
     let office = Office::new().await;
     office.write("other.key", &Ca::new("Line CA").key_pem());
-    let (code, _, said) = office.ca("register ca.pem --key other.key").await;
+    let (code, _, stderr) = office.ca("register ca.pem --key other.key").await;
     assert_eq!(code, Some(2));
-    assert!(said.contains("error: the private key does not belong to the CA CN=Line CA\nhint: "), "{said}");
+    assert!(stderr.contains("error: the private key does not belong to the CA CN=Line CA\nhint: "), "{stderr}");
     assert_eq!(office.n_calls(ApiOperation::RegisterCACertificate), 0);
 }
 
@@ -49,13 +52,13 @@ async fn requests_aws_would_refuse_are_rejected_without_a_call() {
         ("both.pem", &(office.ca.pem() + &office.ca.key_pem()), Code::PrivateKey),
     ] {
         office.write(file, text);
-        let (code, said) = office.register(&format!("{file} --key ca.key")).await;
+        let (code, report) = office.register(&format!("{file} --key ca.key")).await;
         assert_eq!(
-            (code, &said["status"], &said["code"]),
+            (code, &report["status"], &report["code"]),
             (Some(3), &json!("rejected"), &json!(wanted.as_str())),
-            "{said}"
+            "{report}"
         );
-        assert!(!said.to_string().contains(office.ca.key_pem().lines().nth(1).unwrap()), "{said}");
+        assert!(!report.to_string().contains(office.ca.key_pem().lines().nth(1).unwrap()), "{report}");
     }
     office.write("proof.pem", &foreign_code);
     let (code, stdout, stderr) = office.ca("register ca.pem --verification proof.pem").await;
@@ -68,13 +71,13 @@ async fn requests_aws_would_refuse_are_rejected_without_a_call() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_template_is_refused_and_recorded() {
     let office = Office::new().await;
-    let (code, said) = office.register("ca.pem --mode sni-only --template nothing").await;
+    let (code, report) = office.register("ca.pem --mode sni-only --template nothing").await;
     assert_eq!(
-        (code, &said["status"], &said["code"]),
+        (code, &report["status"], &report["code"]),
         (Some(3), &json!("refused"), &json!("resource_not_found")),
-        "{said}"
+        "{report}"
     );
-    assert!(said["hint"].as_str().unwrap().contains("template"), "{said}");
+    assert!(report["hint"].as_str().unwrap().contains("template"), "{report}");
     let failed = office.factory.ledger.failed_authorities().await.unwrap();
     let told: Vec<_> = failed.iter().map(|its| (its.subject.as_deref(), its.code)).collect();
     assert_eq!(told, [(Some("CN=Line CA"), Code::ResourceNotFound)]);
@@ -86,18 +89,18 @@ async fn an_eleventh_ca_of_one_name_is_refused() {
     for n in 0..10 {
         let other = Ca::new("Line CA");
         office.write("other.pem", &other.pem());
-        let (code, said) = office.register("other.pem --mode sni-only").await;
-        assert_eq!(code, Some(0), "{n}: {said}");
+        let (code, report) = office.register("other.pem --mode sni-only").await;
+        assert_eq!(code, Some(0), "{n}: {report}");
     }
-    let (code, said) = office.register("ca.pem --mode sni-only").await;
+    let (code, report) = office.register("ca.pem --mode sni-only").await;
     assert_eq!(
-        (code, &said["status"], &said["code"]),
+        (code, &report["status"], &report["code"]),
         (Some(3), &json!("exhausted"), &json!("limit_exceeded")),
-        "{said}"
+        "{report}"
     );
     for authority in office.factory.ledger.authority_reports().await.unwrap() {
         let id = authority.authority.certificate_id.to_string();
-        assert!(said["hint"].as_str().unwrap().contains(&id), "{said}");
+        assert!(report["hint"].as_str().unwrap().contains(&id), "{report}");
     }
     assert_eq!(office.n_calls(ApiOperation::RegisterCACertificate), 15);
 }
@@ -107,14 +110,14 @@ async fn server_errors_are_retried_and_a_throttle_cuts_the_shared_rate() {
     let office = Office::new().await;
     let faults = office.factory.sandbox.faults();
     faults.set(error("ServiceUnavailableException", 503).calls(2)).unwrap();
-    let (code, said) = office.register("ca.pem --mode sni-only").await;
-    assert_eq!((code, &said["code"]), (Some(0), &json!("ok")), "{said}");
+    let (code, report) = office.register("ca.pem --mode sni-only").await;
+    assert_eq!((code, &report["code"]), (Some(0), &json!("ok")), "{report}");
     assert_eq!(office.n_calls(ApiOperation::RegisterCACertificate), 3);
 
     office.write("other.pem", &Ca::new("Other CA").pem());
     faults.set(error("ThrottlingException", 400).calls(1)).unwrap();
-    let (code, said) = office.register("other.pem --mode sni-only").await;
-    assert_eq!((code, &said["code"]), (Some(0), &json!("ok")), "{said}");
+    let (code, report) = office.register("other.pem --mode sni-only").await;
+    assert_eq!((code, &report["code"]), (Some(0), &json!("ok")), "{report}");
     let is_cut: bool = sqlx::query_scalar("select rate < ceiling from rate_limits")
         .fetch_one(&office.factory.database.pool)
         .await
@@ -127,27 +130,30 @@ async fn retries_run_out_and_a_lost_answer_is_recognized() {
     let office = Office::new().await;
     let faults = office.factory.sandbox.faults();
     let fault = faults.set(error("InternalFailureException", 500).calls(100)).unwrap();
-    let (code, said) = office.register("ca.pem --mode sni-only").await;
+    let (code, report) = office.register("ca.pem --mode sni-only").await;
     assert_eq!(
-        (code, &said["status"], &said["code"]),
+        (code, &report["status"], &report["code"]),
         (Some(5), &json!("exhausted"), &json!("server_error")),
-        "{said}"
+        "{report}"
     );
     assert_eq!(office.n_calls(ApiOperation::RegisterCACertificate), 8);
     assert!(faults.clear(fault));
 
     faults.set(Fault::new(ApiOperation::RegisterCACertificate, Effect::Reset { executed: true }).calls(1)).unwrap();
-    let (code, said) = office.register("ca.pem --mode sni-only --activate").await;
-    assert_eq!((code, &said["code"], &said["certificate_status"]), (Some(0), &json!("answer_lost"), &json!("ACTIVE")));
+    let (code, report) = office.register("ca.pem --mode sni-only --activate").await;
+    assert_eq!(
+        (code, &report["code"], &report["certificate_status"]),
+        (Some(0), &json!("answer_lost"), &json!("ACTIVE"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_denial_is_not_retried_and_fails_no_ca() {
     let office = Office::new().await;
     office.factory.sandbox.faults().set(error("AccessDeniedException", 403).calls(100)).unwrap();
-    let (code, _, said) = office.ca("register ca.pem --mode sni-only").await;
-    assert_eq!(code, Some(4), "{said}");
-    assert!(said.contains("RegisterCACertificate: AccessDeniedException") && said.contains("hint: "), "{said}");
+    let (code, _, stderr) = office.ca("register ca.pem --mode sni-only").await;
+    assert_eq!(code, Some(4), "{stderr}");
+    assert!(stderr.contains("RegisterCACertificate: AccessDeniedException") && stderr.contains("hint: "), "{stderr}");
     assert_eq!((office.n_calls(ApiOperation::RegisterCACertificate), office.n_rows("registrations").await), (1, 0));
 }
 
@@ -155,8 +161,8 @@ async fn a_denial_is_not_retried_and_fails_no_ca() {
 async fn unreachable_aws_and_unreachable_ledger_exit_with_5() {
     let mut office = Office::new().await;
     office.factory.database.url = "postgres://postgres@127.0.0.1:1/nothing".to_owned();
-    let (code, _, said) = office.ca("register ca.pem --mode sni-only").await;
-    assert!(code == Some(5) && said.contains("cannot reach the ledger"), "{said}");
+    let (code, _, stderr) = office.ca("register ca.pem --mode sni-only").await;
+    assert!(code == Some(5) && stderr.contains("cannot reach the ledger"), "{stderr}");
     let mut office = Office::new().await;
     let away = TargetConfig {
         endpoint_url: Some("http://127.0.0.1:1".to_owned()),
@@ -164,8 +170,8 @@ async fn unreachable_aws_and_unreachable_ledger_exit_with_5() {
     };
     office.factory.config.targets.insert("away".to_owned(), away);
     for words in ["register ca.pem --mode sni-only --target away", "code --target away"] {
-        let (code, _, said) = office.ca(words).await;
-        assert!(code == Some(5) && said.contains("cannot ask AWS who we are"), "{words}: {said}");
+        let (code, _, stderr) = office.ca(words).await;
+        assert!(code == Some(5) && stderr.contains("cannot ask AWS who we are"), "{words}: {stderr}");
     }
 }
 
@@ -174,8 +180,8 @@ async fn a_target_cannot_change_its_account() {
     let office = Office::new().await;
     office.factory.ledger.claim_target("default", "111111111111", "us-east-1").await.unwrap();
     for dry in ["", " --dry-run"] {
-        let (code, _, said) = office.ca(&format!("register ca.pem --mode sni-only{dry}")).await;
-        assert!(code == Some(1) && said.contains("target `default` is account 111111111111"), "{said}");
+        let (code, _, stderr) = office.ca(&format!("register ca.pem --mode sni-only{dry}")).await;
+        assert!(code == Some(1) && stderr.contains("target `default` is account 111111111111"), "{stderr}");
     }
     assert_eq!(office.n_calls(ApiOperation::RegisterCACertificate), 0);
 }
@@ -189,7 +195,7 @@ async fn the_private_key_is_never_printed_or_stored() {
     office.write("broken.key", &key.replacen('M', "*", 1));
     office.write("other.key", &Ca::new("Other CA").key_pem());
     let secret: Vec<_> = key.lines().filter(|line| !line.starts_with('-')).collect();
-    let mut said = String::new();
+    let mut output = String::new();
     for words in [
         "register ca.pem --key half.key",
         "register ca.pem --key broken.key",
@@ -207,16 +213,16 @@ async fn the_private_key_is_never_printed_or_stored() {
         let mut command = office.factory.command(&[&["ca"][..], &words.split(' ').collect::<Vec<_>>()].concat());
         command.env("MUSTER__LOG__FILTER", "trace").env("RUST_BACKTRACE", "1");
         let (_, stdout, stderr) = Program(command.spawn().unwrap()).wait().await;
-        said.extend([words, "\n", &stdout, &stderr]);
+        output.extend([words, "\n", &stdout, &stderr]);
     }
     for table in ["registrations", "authorities", "batches"] {
         let rows = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select to_jsonb(t)::text from {table} t")));
         let rows: Vec<String> = rows.fetch_all(&office.factory.database.pool).await.unwrap();
         assert!(!rows.is_empty(), "{table}");
-        said.extend(rows);
+        output.extend(rows);
     }
     for line in secret {
-        assert!(!said.contains(line), "a line of the key is in\n{said}");
+        assert!(!output.contains(line), "a line of the key is in\n{output}");
     }
     assert!(office.registered().is_some());
 }

@@ -13,12 +13,12 @@ use crate::ledger::assert_counters_equal_the_rows;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ca_is_registered_with_its_private_key() {
     let office = Office::new().await;
-    let (code, said) = office.register("ca.pem --key ca.key --activate --batch cas").await;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, report) = office.register("ca.pem --key ca.key --activate --batch cas").await;
+    assert_eq!(code, Some(0), "{report}");
     let id = office.ca.certificate().id().to_string();
-    assert_eq!((&said["status"], &said["code"]), (&json!("registered"), &json!("ok")));
-    assert_eq!((&said["certificate_id"], &said["certificate_status"]), (&json!(id), &json!("ACTIVE")));
-    assert_eq!(said["certificate_arn"], format!("arn:aws:iot:us-east-1:000000000000:cacert/{id}"));
+    assert_eq!((&report["status"], &report["code"]), (&json!("registered"), &json!("ok")));
+    assert_eq!((&report["certificate_id"], &report["certificate_status"]), (&json!(id), &json!("ACTIVE")));
+    assert_eq!(report["certificate_arn"], format!("arn:aws:iot:us-east-1:000000000000:cacert/{id}"));
     let there = office.registered().unwrap();
     assert_eq!((there.is_active, there.mode, there.auto_registration), (true, CertificateMode::Default, false));
 
@@ -60,8 +60,8 @@ async fn the_key_may_come_from_standard_input() {
     let mut command = office.factory.command(&["ca", "register", "ca.pem", "--key", "-"]);
     let mut program = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
     program.stdin.take().unwrap().write_all(office.ca.key_pem().as_bytes()).await.unwrap();
-    let (code, _, said) = Program(program).wait().await;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, _, stderr) = Program(program).wait().await;
+    assert_eq!(code, Some(0), "{stderr}");
     assert!(!office.registered().unwrap().is_active);
 }
 
@@ -69,16 +69,16 @@ async fn the_key_may_come_from_standard_input() {
 async fn a_ca_is_registered_with_a_verification_certificate() {
     let office = Office::new().await;
     office.write("proof.pem", &office.ca.verification(&office.factory.sandbox.registration_code()));
-    let (code, said) = office.register("ca.pem --verification proof.pem").await;
-    assert_eq!((code, &said["certificate_status"]), (Some(0), &json!("INACTIVE")), "{said}");
+    let (code, report) = office.register("ca.pem --verification proof.pem").await;
+    assert_eq!((code, &report["certificate_status"]), (Some(0), &json!("INACTIVE")), "{report}");
     assert_eq!(office.n_calls(ApiOperation::RegisterCACertificate), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mode_sni_only_needs_no_proof_and_no_code() {
     let office = Office::new().await;
-    let (code, said) = office.register("ca.pem --mode SNI-only --allow-auto-registration").await;
-    assert_eq!((code, &said["certificate_mode"]), (Some(0), &json!("SNI_ONLY")), "{said}");
+    let (code, report) = office.register("ca.pem --mode SNI-only --allow-auto-registration").await;
+    assert_eq!((code, &report["certificate_mode"]), (Some(0), &json!("SNI_ONLY")), "{report}");
     let there = office.registered().unwrap();
     assert_eq!((there.mode, there.auto_registration), (CertificateMode::SniOnly, true));
     assert_eq!(office.n_calls(ApiOperation::GetRegistrationCode), 0);
@@ -89,8 +89,8 @@ async fn tags_and_templates_reach_aws() {
     let office = Office::new().await;
     office.factory.sandbox.add_template("line-template");
     let words = "ca.pem --mode sni-only --tag plant=3 --tag line=7=b --template line-template";
-    let (code, said) = office.register(words).await;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, report) = office.register(words).await;
+    assert_eq!(code, Some(0), "{report}");
     let there = office.registered().unwrap();
     assert_eq!(there.tags.len(), 2);
     assert!(there.registration_config.is_some());
@@ -102,8 +102,8 @@ async fn a_der_ca_with_an_rsa_key_is_registered() {
     let ca = Ca::with_key(KeyKind::Rsa2048, "Line CA");
     std::fs::write(office.factory.folder().join("ca.der"), ca.certificate().der()).unwrap();
     office.write("rsa.key", &ca.key_pem());
-    let (code, said) = office.register("ca.der --key rsa.key").await;
-    assert_eq!((code, &said["certificate_id"]), (Some(0), &json!(ca.certificate().id().to_string())), "{said}");
+    let (code, report) = office.register("ca.der --key rsa.key").await;
+    assert_eq!((code, &report["certificate_id"]), (Some(0), &json!(ca.certificate().id().to_string())), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,10 +111,10 @@ async fn registering_twice_reports_already_registered() {
     let office = Office::new().await;
     let words = "ca.pem --key ca.key --activate";
     office.register(words).await;
-    let (code, said) = office.register(words).await;
-    assert_eq!((code, &said["status"], &said["code"]), (Some(0), &json!("already_registered"), &json!("exists")));
-    assert_eq!((&said["certificate_status"], &said["certificate_mode"]), (&json!("ACTIVE"), &json!("DEFAULT")));
-    assert!(said["hint"].is_null(), "{said}");
+    let (code, report) = office.register(words).await;
+    assert_eq!((code, &report["status"], &report["code"]), (Some(0), &json!("already_registered"), &json!("exists")));
+    assert_eq!((&report["certificate_status"], &report["certificate_mode"]), (&json!("ACTIVE"), &json!("DEFAULT")));
+    assert!(report["hint"].is_null(), "{report}");
     assert_eq!(office.n_calls(ApiOperation::RegisterCACertificate), 2);
     assert_eq!(office.factory.ledger.batch_status("unbatched").await.unwrap().unwrap().ended(), 1);
 }
@@ -123,11 +123,11 @@ async fn registering_twice_reports_already_registered() {
 async fn a_dry_run_calls_and_records_nothing() {
     let office = Office::new().await;
     let words = "ca.pem --key ca.key --activate --tag plant=3 --dry-run";
-    let (code, said) = office.register(words).await;
-    assert_eq!((code, &said["dry_run"], &said["status"]), (Some(0), &json!(true), &json!(null)), "{said}");
-    assert_eq!(said["request"]["caCertificate"], office.ca.pem());
+    let (code, report) = office.register(words).await;
+    assert_eq!((code, &report["dry_run"], &report["status"]), (Some(0), &json!(true), &json!(null)), "{report}");
+    assert_eq!(report["request"]["caCertificate"], office.ca.pem());
     assert_eq!(
-        (&said["request"]["setAsActive"], &said["request"]["certificateMode"]),
+        (&report["request"]["setAsActive"], &report["request"]["certificateMode"]),
         (&json!(true), &json!("DEFAULT"))
     );
     let (_, stdout, _) = office.ca(&format!("register {words}")).await;
@@ -150,8 +150,8 @@ async fn parked_jobs_are_resent_once_their_ca_is_registered() {
     let serving = office.factory.serve().await;
     let parked = [(Code::IssuerInactive, 3)];
     office.factory.until("all wait", async |f| f.outcomes().await.into_iter().eq(parked)).await;
-    let (code, said) = office.register("ca.pem --key ca.key --activate").await;
-    assert_eq!(code, Some(0), "{said}");
+    let (code, report) = office.register("ca.pem --key ca.key --activate").await;
+    assert_eq!(code, Some(0), "{report}");
     office.factory.until("all are in", async |f| f.outcomes().await.into_iter().eq([(Code::Ok, 3)])).await;
     serving.stop().await;
 }

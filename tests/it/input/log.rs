@@ -37,8 +37,8 @@ async fn log(format: &str) -> String {
     command.env("MUSTER__BREAKERS__TARGET_PROBE", "100ms");
     let (code, _, log) = Program(command.spawn().unwrap()).wait().await;
     assert_eq!(code, Some(3), "a message was no job: {log}");
-    for said in ["forged by AWS", "AWS denies the call", "the call did not register", "cannot receive", "unknown"] {
-        assert!(log.contains(said), "the test shows nothing without {said:?}:\n{log}");
+    for expected in ["forged by AWS", "AWS denies the call", "the call did not register", "cannot receive", "unknown"] {
+        assert!(log.contains(expected), "the test shows nothing without {expected:?}:\n{log}");
     }
     assert!(!log.contains(|c: char| c.is_control() && c != '\n'), "{log:?}");
     log

@@ -60,8 +60,8 @@ async fn names_that_look_like_formulas_are_kept_unchanged() {
     assert_eq!(kept, wanted.map(|text| [text, text, text]));
 
     for text in names {
-        let (code, stdout, said) = status(&factory, &["--json", "--", text]).await;
-        assert_eq!(code, Some(0), "{said}");
+        let (code, stdout, stderr) = status(&factory, &["--json", "--", text]).await;
+        assert_eq!(code, Some(0), "{stderr}");
         let numbers: Value = serde_json::from_str(&stdout).unwrap();
         let failure = &numbers["failures"][0];
         assert_eq!(failure["code"], Code::NotACertificate.as_str());

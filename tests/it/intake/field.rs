@@ -55,8 +55,8 @@ async fn every_file_from_the_field_gives_the_expected_result() {
         let (file, ca) = (path(&expected.file), expected.ca.as_deref().map(path));
         let mut arguments = vec!["enqueue", "--json", "--batch", BATCH, &file];
         arguments.extend(ca.iter().flat_map(|ca| ["--ca", ca]));
-        let (code, stdout, said) = factory.spawn(&arguments).wait().await;
-        let what = format!("{} {:?}: {said}{stdout}", expected.file, expected.ca);
+        let (code, stdout, stderr) = factory.spawn(&arguments).wait().await;
+        let what = format!("{} {:?}: {stderr}{stdout}", expected.file, expected.ca);
         let numbers: Value = serde_json::from_str(&stdout).expect(&what);
         let n_rejected: u64 = numbers["rejected"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
         let sent: BTreeSet<_> =

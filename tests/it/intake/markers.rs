@@ -127,7 +127,7 @@ fn reasons_contain_no_parser_terms() {
 fn a_reason_names_what_was_sent_instead() {
     let container = include_bytes!("../../data/container.p7b");
     let request = Ca::new("Plant CA").flawed(Flaw::Request, "device");
-    for (what, content, said, hint) in [
+    for (what, content, expected, hint) in [
         ("PKCS#7", pem::encode("PKCS7", container).into_bytes(), "a PKCS#7 container", "openssl pkcs7"),
         (
             "PKCS#7 in the wrong label",
@@ -140,7 +140,7 @@ fn a_reason_names_what_was_sent_instead() {
     ] {
         let planned = Planned::of(&[("a.pem", content)]);
         let reject = &planned.rejects[0];
-        assert!(reject.reason.contains(said), "{what}: {}", reject.reason);
+        assert!(reject.reason.contains(expected), "{what}: {}", reject.reason);
         assert!(reject.hint.is_some_and(|found| found.contains(hint)), "{what}: {:?}", reject.hint);
     }
 }
